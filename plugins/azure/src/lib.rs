@@ -1,0 +1,1 @@
+//! Azure actions: a thin ARM client and the resources a router needs.

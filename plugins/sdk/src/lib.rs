@@ -1,0 +1,28 @@
+//! The contract between the engine and the actions it runs.
+//!
+//! A provider crate implements [`Action`] (one call) or [`Resource`] (a desired state: read, compare, change the
+//! difference, read back) and adds it to a [`Registry`]. The engine sees only the erased [`DynAction`].
+//!
+//! Invariants that every action keeps:
+//!
+//! * `run` may be called again under the same [`IdempotencyKey`] after a crash; its [`Recovery`] says how the engine leaves
+//!   the state "it may or may not have happened".
+//! * An error's [`FailureKind`] is chosen where the call is made. When unsure whether a call took effect: `Unknown`.
+//! * No secret value is ever part of an input, an output, a checkpoint, a progress line or an error. Secrets travel as
+//!   [`SecretRef`] and are resolved at use.
+
+mod action;
+mod context;
+mod error;
+mod redact;
+mod registry;
+mod resource;
+mod secret;
+
+pub use action::{Action, Found, Preview, Recovery};
+pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
+pub use error::{ActionError, FailureKind};
+pub use redact::Redactor;
+pub use registry::{DynAction, Registry};
+pub use resource::{Difference, Ensure, Resource};
+pub use secret::{Secret, SecretRef, SecretRefError, SecretSource, Secrets};

@@ -1,0 +1,195 @@
+use std::{fmt, future::Future, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Action, ActionContext, ActionError, Found, Preview, Recovery};
+
+/// One way in which the world differs from what is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// What differs, such as `ip forwarding` or `route table`.
+    pub what: String,
+    /// How it is; `null` when it is not there.
+    pub before: Value,
+    /// How it is to be; `null` when it is to go.
+    pub after: Value,
+}
+
+impl Difference {
+    /// `what` goes from `before` to `after`.
+    pub fn new(what: impl Into<String>, before: impl Into<Value>, after: impl Into<Value>) -> Self {
+        Self { what: what.into(), before: before.into(), after: after.into() }
+    }
+
+    /// A difference in `what` if the two are not equal.
+    pub fn between(what: &str, before: impl Into<Value>, after: impl Into<Value>) -> Option<Self> {
+        let (before, after) = (before.into(), after.into());
+        (before != after).then(|| Self::new(what, before, after))
+    }
+
+    /// `what` is not there and is to be.
+    pub fn missing(what: impl Into<String>, after: impl Into<Value>) -> Self {
+        Self::new(what, Value::Null, after)
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.before, &self.after) {
+            (Value::Null, after) => write!(f, "+ {}: {}", self.what, plain(after)),
+            (before, Value::Null) => write!(f, "- {}: {}", self.what, plain(before)),
+            (before, after) => write!(f, "~ {}: {} -> {}", self.what, plain(before), plain(after)),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Something that is to be in a desired state. [`Ensure`] makes it an [`Action`].
+///
+/// Exists is not correct: `diff` compares every property that `Desired` speaks of, and `apply` changes only those.
+pub trait Resource: Send + Sync + 'static {
+    /// How it is to be: what `with:` must be.
+    type Desired: DeserializeOwned + JsonSchema + Send + Sync;
+    /// How it is.
+    type Actual: Send + Sync;
+    /// What other steps can refer to.
+    type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
+
+    /// `provider.noun.ensure`.
+    const NAME: &'static str;
+    /// Pinned in every plan.
+    const VERSION: u32;
+    /// One sentence, third person.
+    const SUMMARY: &'static str;
+    /// How long after `apply` the world may take to show the change.
+    const SETTLE: Duration = Duration::from_mins(1);
+
+    /// Reads how it is; `None` when it is not there. Changes nothing.
+    fn read(
+        &self,
+        cx: &ActionContext,
+        desired: &Self::Desired,
+    ) -> impl Future<Output = Result<Option<Self::Actual>, ActionError>> + Send;
+
+    /// Compares. Empty: in order. A difference that must not be mended by us is a `Permanent` error.
+    fn diff(&self, desired: &Self::Desired, actual: Option<&Self::Actual>) -> Result<Vec<Difference>, ActionError>;
+
+    /// Changes the difference and waits until the far side has accepted it.
+    fn apply(
+        &self,
+        cx: &ActionContext,
+        desired: &Self::Desired,
+        actual: Option<&Self::Actual>,
+        differences: &[Difference],
+    ) -> impl Future<Output = Result<(), ActionError>> + Send;
+
+    /// What other steps can refer to, once it is in order.
+    fn output(
+        &self,
+        cx: &ActionContext,
+        desired: &Self::Desired,
+        actual: &Self::Actual,
+    ) -> Result<Self::Output, ActionError>;
+
+    /// Goes on with what an earlier attempt had begun and recorded in its checkpoint, such as a long-running operation.
+    fn resume(
+        &self,
+        cx: &ActionContext,
+        desired: &Self::Desired,
+        checkpoint: Value,
+    ) -> impl Future<Output = Result<(), ActionError>> + Send {
+        let _ = (cx, desired, checkpoint);
+        async { Ok(()) }
+    }
+}
+
+/// Makes a [`Resource`] an [`Action`]: go on with a begun operation, read, compare, change the difference, read back.
+pub struct Ensure<R>(pub R);
+
+impl<R: Resource> Ensure<R> {
+    async fn converged(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Option<R::Output>, ActionError> {
+        let actual = self.0.read(cx, desired).await?;
+        match (&actual, self.0.diff(desired, actual.as_ref())?.is_empty()) {
+            (Some(actual), true) => self.0.output(cx, desired, actual).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn read_back(&self, cx: &ActionContext, desired: &R::Desired) -> Result<R::Output, ActionError> {
+        let begun = cx.elapsed();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            if let Some(output) = self.converged(cx, desired).await? {
+                return Ok(output);
+            }
+            if cx.elapsed() > begun + R::SETTLE {
+                return Err(self.still_different(cx, desired).await?);
+            }
+            cx.sleep(pause).await?;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    async fn still_different(&self, cx: &ActionContext, desired: &R::Desired) -> Result<ActionError, ActionError> {
+        let actual = self.0.read(cx, desired).await?;
+        let left: Vec<_> = self.0.diff(desired, actual.as_ref())?.iter().map(ToString::to_string).collect();
+        Ok(ActionError::transient(format!(
+            "the change was accepted but is not seen after {:?}: {}",
+            R::SETTLE,
+            left.join("; ")
+        )))
+    }
+}
+
+impl<R: Resource> Action for Ensure<R> {
+    type Input = R::Desired;
+    type Output = R::Output;
+    const NAME: &'static str = R::NAME;
+    const VERSION: u32 = R::VERSION;
+    const RECOVERY: Recovery = Recovery::Find;
+    const SUMMARY: &'static str = R::SUMMARY;
+
+    async fn run(&self, cx: &ActionContext, desired: &R::Desired) -> Result<R::Output, ActionError> {
+        if let Some(checkpoint) = cx.checkpoint() {
+            self.0.resume(cx, desired, checkpoint).await?;
+        }
+        let actual = self.0.read(cx, desired).await?;
+        let differences = self.0.diff(desired, actual.as_ref())?;
+        match &actual {
+            Some(actual) if differences.is_empty() => self.0.output(cx, desired, actual),
+            _ => {
+                for difference in &differences {
+                    cx.changed(difference.to_string());
+                }
+                self.0.apply(cx, desired, actual.as_ref(), &differences).await?;
+                self.read_back(cx, desired).await
+            }
+        }
+    }
+
+    async fn find(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Found<R::Output>, ActionError> {
+        Ok(self.converged(cx, desired).await?.map_or(Found::Absent, Found::Present))
+    }
+
+    async fn preview(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Preview, ActionError> {
+        let actual = self.0.read(cx, desired).await?;
+        let differences = self.0.diff(desired, actual.as_ref())?;
+        match &actual {
+            Some(actual) if differences.is_empty() => {
+                let output = self.0.output(cx, desired, actual)?;
+                let output = serde_json::to_value(output)
+                    .map_err(|e| ActionError::permanent(format!("{}: output is not JSON: {e}", R::NAME)))?;
+                Ok(Preview::InOrder { output })
+            }
+            _ => Ok(Preview::Changes { differences }),
+        }
+    }
+}

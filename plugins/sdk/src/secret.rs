@@ -1,0 +1,205 @@
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use futures::future::BoxFuture;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{ActionContext, ActionError, Redactor};
+
+/// A secret value. No `Display`, no `Serialize`; `Debug` prints `***`; wiped when dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes a value out of sight.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(SecretString::from(value.into()))
+    }
+
+    /// The value itself. Only for the call that needs it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where a secret is to be found: `env:NAME`, `file:PATH`, `exec:COMMAND`, or the scheme of a [`SecretSource`].
+///
+/// This, never the value, is what plans, journals and logs hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SecretRef {
+    text: String,
+    colon: usize,
+}
+
+impl SecretRef {
+    /// `env`, `file`, `exec` or a source's own.
+    pub fn scheme(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    /// What follows the colon.
+    pub fn rest(&self) -> &str {
+        &self.text[self.colon + 1..]
+    }
+}
+
+/// The text is no secret reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a secret is given by reference: env:NAME, file:PATH or exec:COMMAND, not by value")]
+pub struct SecretRefError;
+
+impl FromStr for SecretRef {
+    type Err = SecretRefError;
+
+    // The text is not repeated in the error: it may be the secret itself.
+    fn from_str(text: &str) -> Result<Self, SecretRefError> {
+        let colon = text.find(':').ok_or(SecretRefError)?;
+        let scheme = &text[..colon];
+        let known = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        if known && colon + 1 < text.len() { Ok(Self { text: text.into(), colon }) } else { Err(SecretRefError) }
+    }
+}
+
+impl TryFrom<String> for SecretRef {
+    type Error = SecretRefError;
+
+    fn try_from(text: String) -> Result<Self, SecretRefError> {
+        text.parse()
+    }
+}
+
+impl From<SecretRef> for String {
+    fn from(reference: SecretRef) -> Self {
+        reference.text
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl JsonSchema for SecretRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretRef".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "secret", "pattern": "^[a-z-]+:.+" })
+    }
+}
+
+/// A provider's own way to a secret, such as a one-shot key minted at use.
+pub trait SecretSource: Send + Sync {
+    /// What stands before the colon of its references.
+    fn scheme(&self) -> &'static str;
+    /// Obtains the secret; `rest` is what stands behind the colon.
+    fn resolve<'a>(&'a self, cx: &'a ActionContext, rest: &'a str) -> BoxFuture<'a, Result<Secret, ActionError>>;
+}
+
+/// Resolves secret references at use, and hides what it has resolved.
+#[derive(Default)]
+pub struct Secrets {
+    sources: BTreeMap<&'static str, Arc<dyn SecretSource>>,
+    redactor: Redactor,
+}
+
+impl Secrets {
+    /// Adds a provider's source. The last one of a scheme counts.
+    pub fn add(&mut self, source: Arc<dyn SecretSource>) {
+        self.sources.insert(source.scheme(), source);
+    }
+
+    /// Hides every secret resolved so far.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Obtains the value that `reference` points to.
+    ///
+    /// A reference that leads nowhere is a `Permanent` error that names the reference, never a value.
+    pub async fn resolve(&self, cx: &ActionContext, reference: &SecretRef) -> Result<Secret, ActionError> {
+        let secret = match self.sources.get(reference.scheme()) {
+            Some(source) => source.resolve(cx, reference.rest()).await,
+            None => resolve_local(reference).await,
+        }
+        .map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
+        self.redactor.hide(secret.expose());
+        Ok(secret)
+    }
+
+    /// Like [`Self::resolve`], for `env:`, `file:` and `exec:` references outside any attempt.
+    pub async fn resolve_local(&self, reference: &SecretRef) -> Result<Secret, ActionError> {
+        let secret = resolve_local(reference)
+            .await
+            .map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
+        self.redactor.hide(secret.expose());
+        Ok(secret)
+    }
+}
+
+async fn resolve_local(reference: &SecretRef) -> Result<Secret, ActionError> {
+    match reference.scheme() {
+        "env" => from_env(reference.rest()),
+        "file" => from_file(reference.rest()).await,
+        "exec" => from_command(reference.rest()).await,
+        other => Err(ActionError::permanent(format!("unknown scheme {other:?}, expected env, file or exec"))),
+    }
+}
+
+fn from_env(name: &str) -> Result<Secret, ActionError> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(Secret::new(value)),
+        Ok(_) => Err(ActionError::permanent("the environment variable is empty")),
+        Err(_) => Err(ActionError::permanent("the environment variable is not set")
+            .with_hint(format!("export {name}=… before running stargate"))),
+    }
+}
+
+async fn from_file(path: &str) -> Result<Secret, ActionError> {
+    let text = tokio::fs::read_to_string(path).await.map_err(|e| ActionError::permanent(e.to_string()))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+async fn from_command(command: &str) -> Result<Secret, ActionError> {
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", command])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .map_err(|e| ActionError::permanent(e.to_string()))?;
+    if !output.status.success() {
+        return Err(ActionError::permanent(format!("the command failed with {}", output.status)));
+    }
+    let text = String::from_utf8(output.stdout)
+        .map_err(|_| ActionError::permanent("the command printed something that is not UTF-8"))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_place_of_a_reference_is_refused_without_repeating_it() {
+        let error = "hunter2".parse::<SecretRef>().expect_err("no scheme");
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_reference_survives_serialisation_and_a_secret_shows_nothing() {
+        let reference: SecretRef = serde_json::from_str("\"env:TS_KEY\"").expect("reference");
+        assert_eq!((reference.scheme(), reference.rest()), ("env", "TS_KEY"));
+        assert_eq!(serde_json::to_string(&reference).expect("JSON"), "\"env:TS_KEY\"");
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "***");
+    }
+}

@@ -1,0 +1,1 @@
+//! Host actions over the system ssh.

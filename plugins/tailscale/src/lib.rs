@@ -1,0 +1,1 @@
+//! Tailscale actions over its API.

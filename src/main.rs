@@ -1,0 +1,2 @@
+//! stargate.
+fn main() {}
