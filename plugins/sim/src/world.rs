@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::event::{Event, Recorded};
+use crate::{host, tailnet};
 
 /// Everything that is true in the simulated world. One lock guards all of it; nothing awaits while holding it.
 ///
@@ -14,6 +15,10 @@ use crate::event::{Event, Recorded};
 pub struct World {
     /// What happened, in order: the stream under `/_world/events`.
     pub events: Vec<Recorded>,
+    /// Tailscale's service.
+    pub tailnet: tailnet::Tailnet,
+    /// The simulated machines.
+    pub hosts: host::Hosts,
 }
 
 /// A shared way to the [`World`].

@@ -1,0 +1,5 @@
+//! Simulated Debian machines that stock `ssh` works against.
+
+mod hosts;
+
+pub use hosts::Hosts;
