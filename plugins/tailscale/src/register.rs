@@ -1,0 +1,23 @@
+use std::sync::Arc;
+
+use stargate_sdk::{Ensure, Registry, Secrets};
+
+use crate::{
+    SettingsError, TailscaleSettings, api::Api, auth_key::AuthKeySource, device_wait::DeviceWait,
+    routes_approve::RoutesApprove,
+};
+
+/// Adds the `tailscale.*` actions and the secret source `tailscale-auth-key:`.
+///
+/// Makes no request. Fails when the endpoint is no HTTP URL or TLS cannot be set up.
+pub fn register(
+    registry: &mut Registry,
+    secrets: &mut Secrets,
+    settings: TailscaleSettings,
+) -> Result<(), SettingsError> {
+    let api = Arc::new(Api::new(settings)?);
+    secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&api))));
+    registry.add(DeviceWait::new(Arc::clone(&api)));
+    registry.add(Ensure(RoutesApprove::new(api)));
+    Ok(())
+}

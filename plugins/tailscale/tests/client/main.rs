@@ -1,0 +1,9 @@
+//! The actions against a small server that speaks the API's documented subset.
+
+mod fake;
+mod tailnet;
+
+mod auth_key;
+mod device;
+mod routes;
+mod token;

@@ -1,0 +1,91 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Registry, Secret, SecretRef, Secrets};
+use stargate_tailscale::{TailscaleSettings, register};
+use tokio::time::Instant;
+
+use crate::fake::Fake;
+
+/// The actions, wired to a server of their own.
+pub(crate) struct Tailnet {
+    pub(crate) fake: Fake,
+    pub(crate) secrets: Arc<Secrets>,
+    registry: Registry,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl AttemptSink for Told {
+    fn progress(&self, message: String) {
+        self.0.lock().expect("lock").push(message);
+    }
+
+    fn log(&self, line: String) {
+        self.0.lock().expect("lock").push(line);
+    }
+
+    fn save_checkpoint(&self, _: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Tailnet {
+    pub(crate) async fn start() -> Self {
+        // The second test to come finds it installed.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let (fake, endpoint) = Fake::start().await;
+        let (registry, secrets) = wired(&endpoint);
+        Self { fake, secrets: Arc::new(secrets), registry, told: Arc::default() }
+    }
+
+    /// One call to another endpoint.
+    pub(crate) async fn elsewhere(&self, endpoint: &str) -> Result<Value, ActionError> {
+        let (registry, _) = wired(endpoint);
+        let action = registry.find("tailscale.routes.approve").expect("registered");
+        action.run(&self.context("step", Duration::from_secs(5)), json!({"node_id": "n1", "routes": []})).await
+    }
+
+    pub(crate) fn context(&self, step: &str, patience: Duration) -> ActionContext {
+        ActionContext::new(ContextParts {
+            run: "01TEST".into(),
+            step: step.into(),
+            attempt: 1,
+            deadline: Instant::now() + patience,
+            cancel: tokio_util::sync::CancellationToken::new(),
+            checkpoint: None,
+            sink: self.told.clone(),
+            secrets: Arc::clone(&self.secrets),
+        })
+    }
+
+    pub(crate) async fn run(&self, action: &str, patience: Duration, input: Value) -> Result<Value, ActionError> {
+        let cx = self.context("step", patience);
+        self.registry.find(action).expect("registered").run(&cx, input).await
+    }
+
+    pub(crate) async fn key(&self, step: &str) -> Result<Secret, ActionError> {
+        let reference = "tailscale-auth-key:tags=tag:a,tag:b&expiry=1h".parse().expect("reference");
+        self.context(step, Duration::from_secs(20)).secret(&reference).await
+    }
+
+    /// Every progress message and log line.
+    pub(crate) fn told(&self) -> String {
+        self.told.0.lock().expect("lock").join("\n")
+    }
+}
+
+fn wired(endpoint: &str) -> (Registry, Secrets) {
+    let reference = |text: &str| text.parse::<SecretRef>().expect("reference");
+    let mut settings = TailscaleSettings::new(reference("exec:echo id"), reference("exec:echo hunter2-hunter2"));
+    settings.endpoint = endpoint.parse().expect("URL");
+    let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
+    register(&mut registry, &mut secrets, settings).expect("settings");
+    (registry, secrets)
+}
