@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # What the scripts of this folder share. Everything built or running is kept under $RIG; nothing is written anywhere else but
 # Debian packages and network namespaces.
 set -euo pipefail
