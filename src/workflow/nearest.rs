@@ -1,0 +1,58 @@
+/// "did you mean …" if one of `known` is close enough to `word` to be what was meant.
+pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|name| format!("did you mean \"{name}\"?"))
+}
+
+/// The one of `known` that is fewest edits away from `word`, at most a third of its length.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Longer words are no typing mistakes, and the distance costs their product.
+    const LONGEST: usize = 64;
+    let length = word.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    let allowed = (length / 3).max(1);
+    known
+        .into_iter()
+        .filter(|name| name.chars().count() <= LONGEST)
+        .map(|name| (distance(word, name), name))
+        .filter(|(edits, _)| *edits <= allowed)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
+}
+
+// Edits are insertion, deletion, replacement and the swap of two neighbours.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut best = (above[j] + usize::from(x != y)).min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_mistake_finds_what_was_meant() {
+        for (word, expected) in [("naem", Some("name")), ("nam", Some("name")), ("stpes", Some("steps")), ("x", None)] {
+            assert_eq!(nearest(word, ["name", "steps", "outputs"]), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_word_far_from_all_finds_nothing() {
+        assert_eq!(nearest("frobnicate", ["name", "steps", "outputs"]), None);
+    }
+}
