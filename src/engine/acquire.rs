@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use super::{
+    Ending, EngineError, Finished, Options, Prepared,
+    dispatcher::LEASE,
+    live::{LiveRun, failures},
+    message::Reply,
+};
+use crate::{
+    id::RunId,
+    journal::{Owner, StoredRun, TakeOver},
+    plan::Plan,
+    run::{Entry, Outcome, Progress, Recorded, RunState},
+};
+
+/// What came of the wish to advance a run.
+pub(super) enum Acquired {
+    /// It has succeeded before: there is nothing to advance.
+    Done(Box<Finished>),
+    /// This process holds it now.
+    Live(Box<LiveRun>),
+}
+
+/// Takes the run over under the next epoch, unless a living process holds it.
+pub(super) async fn acquire(
+    options: &Options,
+    owner: &Arc<Owner>,
+    run: RunId,
+    reply: Reply,
+) -> Result<Acquired, EngineError> {
+    loop {
+        let stored = options.journal.load(run.clone()).await?;
+        let prepared = Arc::new(Prepared::new(plan_of(&stored)?, &options.registry)?);
+        let mut state = RunState::recover(prepared.plan(), &stored.history, &stored.latest)
+            .map_err(|source| EngineError::Illegal { run: run.clone(), source })?;
+        if state.progress() == Progress::Finished(Outcome::Succeeded) {
+            return Ok(Acquired::Done(Box::new(done(run, &state))));
+        }
+        refuse_if_held(options, owner, &stored)?;
+        let records = records(options, owner, &stored, state.progress());
+        for record in &records {
+            state
+                .apply(record.at, &record.entry)
+                .map_err(|source| EngineError::Illegal { run: run.clone(), source })?;
+        }
+        let seq = stored.row.seq + records.len() as u64;
+        if options.journal.take_over(wish(options, owner, &stored, records)).await? {
+            let epoch = stored.row.epoch + 1;
+            return Ok(Acquired::Live(Box::new(LiveRun::taken_over(run, prepared, state, epoch, seq, reply))));
+        }
+        // Somebody was quicker: look who it is.
+    }
+}
+
+fn plan_of(stored: &StoredRun) -> Result<Plan, EngineError> {
+    serde_json::from_str(&stored.plan)
+        .map_err(|e| EngineError::UnreadablePlan { run: stored.row.id.clone(), reason: e.to_string() })
+}
+
+fn done(run: RunId, state: &RunState) -> Finished {
+    Finished {
+        run,
+        ending: Ending::Finished(Outcome::Succeeded),
+        changed: false,
+        outputs: state.outputs().clone(),
+        failures: failures(state),
+    }
+}
+
+/// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended; epochs fence the living.
+fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun) -> Result<(), EngineError> {
+    let row = &stored.row;
+    match &row.owner {
+        Some(owner) if !owner.is_gone(here) && row.lease_until > options.clock.now() => {
+            Err(EngineError::Owned { run: row.id.clone(), owner: Box::new(owner.clone()), until: row.lease_until })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn records(options: &Options, owner: &Owner, stored: &StoredRun, progress: Progress) -> Vec<Recorded> {
+    let at = options.clock.now();
+    let acquired = Entry::RunAcquired { epoch: stored.row.epoch + 1, owner: owner.to_string() };
+    let reopened = matches!(progress, Progress::Finished(_)).then_some(Entry::RunReopened);
+    std::iter::once(acquired).chain(reopened).map(|entry| Recorded { at, entry }).collect()
+}
+
+fn wish(options: &Options, owner: &Owner, stored: &StoredRun, records: Vec<Recorded>) -> TakeOver {
+    let at = options.clock.now();
+    TakeOver {
+        run: stored.row.id.clone(),
+        seen_epoch: stored.row.epoch,
+        seen_lease: stored.row.lease_until,
+        seq: stored.row.seq,
+        owner: owner.clone(),
+        lease_until: at.plus(LEASE),
+        records,
+        at,
+    }
+}

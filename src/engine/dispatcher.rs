@@ -1,0 +1,280 @@
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ending, EngineError, Options,
+    executor::{self, Job},
+    live::{LiveRun, Starting},
+    message::{Ended, Message},
+};
+use crate::{
+    clock::Millis,
+    event::{Event, News},
+    id::RunId,
+    journal::{Append, Commit, JournalError, NewRun, Owner},
+    run::{Outcome, Place, Progress},
+};
+
+/// How long a run stays held by a process that is not heard of.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+/// How often a living process is heard of: three times in a lease, so that one lost renewal costs nothing.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// Messages taken into one turn, so that what waits in the channel shares a commit.
+const BATCH: usize = 1024;
+
+/// Owns every live run of the process.
+pub(super) struct Dispatcher {
+    options: Options,
+    owner: Arc<Owner>,
+    /// For the executor's answers. Weak, so that the channel closes when the last engine handle is gone.
+    own: mpsc::WeakSender<Message>,
+    runs: HashMap<RunId, LiveRun>,
+    /// Runs that something happened to in this turn.
+    touched: BTreeSet<RunId>,
+    draining: bool,
+}
+
+impl Dispatcher {
+    pub(super) fn new(options: Options, owner: Arc<Owner>, own: mpsc::WeakSender<Message>) -> Self {
+        Self { options, owner, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
+    }
+
+    /// Serves until every engine handle is gone and no attempt is being made.
+    pub(super) async fn serve(mut self, mut messages: mpsc::Receiver<Message>) {
+        let mut renewal = interval_at(Instant::now() + RENEWAL, RENEWAL);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::new();
+        loop {
+            let wake = self.wake();
+            tokio::select! {
+                taken = messages.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                () = tokio::time::sleep(wake.unwrap_or(RENEWAL)), if wake.is_some() => self.touch_due(),
+                _ = renewal.tick() => self.renew().await,
+            }
+            for message in batch.drain(..) {
+                self.take(message);
+            }
+            self.turn().await;
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.options.clock.now()
+    }
+
+    fn wake(&self) -> Option<Duration> {
+        let earliest = self.runs.values().filter_map(|run| run.wake).min()?;
+        Some(earliest.since(self.now()))
+    }
+
+    fn touch_due(&mut self) {
+        let now = self.now();
+        self.touched
+            .extend(self.runs.values().filter(|run| run.wake.is_some_and(|at| at <= now)).map(|run| run.id.clone()));
+    }
+
+    fn take(&mut self, message: Message) {
+        let now = self.now();
+        match message {
+            Message::Start { run, prepared, reply } => {
+                self.add(LiveRun::created(run, prepared, now, reply));
+            }
+            Message::Adopt { live } => self.add(*live),
+            Message::Ended(ended) => self.ended(ended),
+            Message::Checkpoint { run, step, value, stored } => {
+                if let Some(live) = self.runs.get_mut(&run) {
+                    live.checkpoint(now, step, value, stored);
+                    self.touched.insert(run);
+                }
+            }
+            Message::Drain => self.drain(),
+        }
+    }
+
+    fn add(&mut self, live: LiveRun) {
+        self.touched.insert(live.id.clone());
+        self.runs.insert(live.id.clone(), live);
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let (now, draining) = (self.now(), self.draining);
+        if let Some(live) = self.runs.get_mut(&ended.run) {
+            self.touched.insert(live.id.clone());
+            live.ended(now, ended, draining);
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for run in self.runs.values() {
+            run.in_flight.values().for_each(CancellationToken::cancel);
+        }
+        self.touched.extend(self.runs.keys().cloned());
+    }
+
+    /// Decide, commit, tell, dispatch.
+    async fn turn(&mut self) {
+        let now = self.now();
+        for id in &self.touched {
+            if let Some(run) = self.runs.get_mut(id) {
+                run.decide(now, self.options.max_parallel, self.draining);
+            }
+        }
+        let commit = self.commit_of_turn(now);
+        if !commit.creates.is_empty() || !commit.appends.is_empty() {
+            match self.options.journal.commit(commit).await {
+                Ok(fenced) => self.fence(&fenced),
+                Err(error) => return self.abandon(&error),
+            }
+        }
+        for id in std::mem::take(&mut self.touched) {
+            self.after_commit(&id).await;
+        }
+    }
+
+    fn commit_of_turn(&mut self, at: Millis) -> Commit {
+        let mut commit = Commit { at, ..Commit::default() };
+        for id in &self.touched {
+            let Some(run) = self.runs.get_mut(id).filter(|run| !run.records.is_empty()) else { continue };
+            let records = std::mem::take(&mut run.records);
+            let written = records.iter().filter(|r| r.entry.place() == Place::History).count() as u64;
+            let status = status(run.state.progress());
+            if run.created {
+                commit.appends.push(Append { run: id.clone(), epoch: run.epoch, seq: run.seq, records, status });
+            } else {
+                run.created = true;
+                commit.creates.push(NewRun {
+                    id: id.clone(),
+                    workflow: Arc::clone(&run.prepared.workflow),
+                    plan: run.prepared.text.clone(),
+                    owner: Arc::clone(&self.owner),
+                    lease_until: at.plus(LEASE),
+                    records,
+                    status,
+                });
+            }
+            run.seq += written;
+        }
+        commit
+    }
+
+    /// Somebody else holds these runs: nothing was written, and this process no longer advances them.
+    fn fence(&mut self, fenced: &[RunId]) {
+        for id in fenced {
+            if let Some(run) = self.runs.remove(id) {
+                leave(run, Err(EngineError::Fenced(id.clone())));
+            }
+        }
+    }
+
+    /// The journal failed: what was decided may or may not be stored, so this process advances nothing any more.
+    fn abandon(&mut self, error: &JournalError) {
+        tracing::error!(%error, "the journal failed");
+        self.touched.clear();
+        for (_, run) in self.runs.drain() {
+            leave(run, Err(EngineError::Journal(error.clone())));
+        }
+    }
+
+    async fn after_commit(&mut self, id: &RunId) {
+        let Some(mut run) = self.runs.remove(id) else { return };
+        let at = self.now();
+        for news in run.news.drain(..) {
+            self.options.reporter.report(Event { at, run: id.clone(), news });
+        }
+        for stored in run.stored.drain(..) {
+            let _ = stored.send(Ok(())); // an attempt that is gone needs no answer
+        }
+        for starting in std::mem::take(&mut run.starting) {
+            self.dispatch(&mut run, starting);
+        }
+        match run.ending() {
+            Some(outcome) => self.finish(run, outcome).await,
+            None if self.draining && run.in_flight.is_empty() => self.interrupt(run).await,
+            None => drop(self.runs.insert(id.clone(), run)),
+        }
+    }
+
+    fn dispatch(&self, run: &mut LiveRun, starting: Starting) {
+        let Starting { step, attempt, mode, input } = starting;
+        let Some(dispatcher) = self.own.upgrade() else { return };
+        let cancel = CancellationToken::new();
+        run.in_flight.insert(step, cancel.clone());
+        let node = run.state.node(step);
+        executor::execute(Job {
+            run: run.id.clone(),
+            step,
+            name: run.state.name(step).to_owned(),
+            attempt,
+            mode,
+            input,
+            checkpoint: run.state.checkpoint(step).clone(),
+            timeout: Duration::from_millis(run.prepared.plan().steps[node].timeout_ms),
+            cancel,
+            action: Arc::clone(&run.prepared.actions[node]),
+            secrets: Arc::clone(&self.options.secrets),
+            reporter: Arc::clone(&self.options.reporter),
+            clock: self.options.clock.clone(),
+            dispatcher,
+        });
+    }
+
+    async fn finish(&self, run: LiveRun, outcome: Outcome) {
+        self.release(&run).await;
+        let finished = run.report(Ending::Finished(outcome));
+        leave(run, Ok(finished));
+    }
+
+    async fn interrupt(&self, run: LiveRun) {
+        self.release(&run).await;
+        self.options.reporter.report(Event { at: self.now(), run: run.id.clone(), news: News::RunInterrupted });
+        let finished = run.report(Ending::Interrupted);
+        leave(run, Ok(finished));
+    }
+
+    /// Gives the run up at once. Should that fail, the next process sees a dead owner or waits for the lease.
+    async fn release(&self, run: &LiveRun) {
+        if matches!(run.state.progress(), Progress::Finished(Outcome::Succeeded)) {
+            return; // nobody will want it: spare the commit
+        }
+        if let Err(error) = self.options.journal.release(run.id.clone(), run.epoch).await {
+            tracing::warn!(%error, run = %run.id, "the run could not be given up");
+        }
+    }
+
+    async fn renew(&self) {
+        let held: Vec<_> = self.runs.values().map(|run| (run.id.clone(), run.epoch)).collect();
+        if held.is_empty() {
+            return;
+        }
+        if let Err(error) = self.options.journal.renew(held, self.now().plus(LEASE)).await {
+            tracing::warn!(%error, "the leases could not be renewed");
+        }
+    }
+}
+
+fn status(progress: Progress) -> &'static str {
+    match progress {
+        Progress::New | Progress::Going => "running",
+        Progress::Finished(Outcome::Succeeded) => "succeeded",
+        Progress::Finished(Outcome::Failed) => "failed",
+        Progress::Finished(Outcome::InDoubt) => "in_doubt",
+    }
+}
+
+/// Stops the run's attempts and tells whoever waits for it.
+fn leave(mut run: LiveRun, result: Result<super::Finished, EngineError>) {
+    run.in_flight.values().for_each(CancellationToken::cancel);
+    if let Some(reply) = run.reply.take() {
+        let _ = reply.send(result); // whoever asked may have gone
+    }
+}

@@ -1,0 +1,65 @@
+use crate::{
+    clock::Millis,
+    id::RunId,
+    journal::{JournalError, Owner},
+    plan::PlanError,
+    run::IllegalEntry,
+};
+
+/// Why the engine could not advance a run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal could not do it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another process advances the run.
+    #[error("resume the run {run}: {owner} is advancing it")]
+    Owned {
+        /// The run.
+        run: RunId,
+        /// Who.
+        owner: Box<Owner>,
+        /// When its lease ends, if it is not heard of.
+        until: Millis,
+    },
+    /// Another process has taken the run over; this one wrote nothing since.
+    #[error("advance the run {0}: another process has taken it over")]
+    Fenced(RunId),
+    /// The stored entries do not lead on from each other.
+    #[error("read the run {run}: {source}")]
+    Illegal {
+        /// The run.
+        run: RunId,
+        /// What does not follow.
+        source: IllegalEntry,
+    },
+    /// The stored plan cannot be read.
+    #[error("read the plan of the run {run}: {reason}")]
+    UnreadablePlan {
+        /// The run.
+        run: RunId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The plan's expressions do not compile.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan needs an action that this program does not have in that version.
+    #[error("step {step:?} needs the action {action} version {wanted}, and this program has {found}")]
+    Action {
+        /// The step.
+        step: String,
+        /// The action.
+        action: String,
+        /// Version pinned in the plan.
+        wanted: u32,
+        /// What this program has, in words.
+        found: String,
+    },
+    /// This process cannot tell who it is.
+    #[error("identify this process: {0}")]
+    Identity(std::io::Error),
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}

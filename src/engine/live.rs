@@ -1,0 +1,347 @@
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Map, Value};
+use stargate_sdk::{ActionError, FailureKind, Found};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ending, Finished, Prepared,
+    message::{Ended, Reply},
+};
+use crate::{
+    clock::Millis,
+    event::News,
+    id::{self, RunId},
+    plan::{EvaluateError, Facts},
+    run::{
+        Attempt, Effect, Entry, Mode, Move, Outcome, Progress, Recorded, RunState, StepId, StepState, after_failure,
+        next,
+    },
+};
+
+/// An attempt that is to be made once its start is durable.
+pub(super) struct Starting {
+    pub(super) step: StepId,
+    pub(super) attempt: u32,
+    pub(super) mode: Mode,
+    pub(super) input: Value,
+}
+
+/// A run that this process advances. Its state is ahead of the journal by `records` until they are committed.
+pub(super) struct LiveRun {
+    pub(super) id: RunId,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) state: RunState,
+    pub(super) epoch: u64,
+    /// Number of the latest committed history entry.
+    pub(super) seq: u64,
+    pub(super) reply: Option<Reply>,
+    /// Attempts being made.
+    pub(super) in_flight: HashMap<StepId, CancellationToken>,
+    /// When to look again, if nothing else happens.
+    pub(super) wake: Option<Millis>,
+    /// Whether the journal knows the run yet.
+    pub(super) created: bool,
+    pub(super) records: Vec<Recorded>,
+    pub(super) news: Vec<News>,
+    pub(super) starting: Vec<Starting>,
+    pub(super) stored: Vec<oneshot::Sender<Result<(), ActionError>>>,
+    /// Items of expanded steps, by key.
+    items: HashMap<usize, HashMap<String, Value>>,
+    output_error: Option<EvaluateError>,
+}
+
+struct RunFacts<'a> {
+    id: &'a RunId,
+    state: &'a RunState,
+}
+
+impl Facts for RunFacts<'_> {
+    fn output(&self, step: usize) -> Option<&Value> {
+        self.state.output(step)
+    }
+
+    fn skipped(&self, step: usize) -> bool {
+        self.state.is_skipped(step)
+    }
+
+    fn run_id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+/// Steps that failed or are in doubt, and why.
+pub(super) fn failures(state: &RunState) -> Vec<(String, ActionError)> {
+    let failure = |id| match state.state(id) {
+        StepState::Failed { error } | StepState::InDoubt { error } => Some((state.name(id).to_owned(), error.clone())),
+        _ => None,
+    };
+    state.steps().filter_map(failure).collect()
+}
+
+impl LiveRun {
+    /// A run that the journal does not know yet.
+    pub(super) fn created(id: RunId, prepared: Arc<Prepared>, now: Millis, reply: Reply) -> Self {
+        let state = RunState::new(prepared.plan());
+        let mut live = Self::new(id, prepared, state, reply);
+        live.news.push(News::RunStarted { workflow: live.prepared.workflow.to_string(), steps: live.step_names() });
+        live.record(now, Entry::RunCreated { plan: live.prepared.text.digest.to_string() });
+        live
+    }
+
+    /// A run that this process has taken over under `epoch`.
+    pub(super) fn taken_over(
+        id: RunId,
+        prepared: Arc<Prepared>,
+        state: RunState,
+        epoch: u64,
+        seq: u64,
+        reply: Reply,
+    ) -> Self {
+        let mut live = Self { epoch, seq, created: true, ..Self::new(id, prepared, state, reply) };
+        let done = |id: &StepId| matches!(live.state.state(*id), StepState::Succeeded { .. } | StepState::Skipped);
+        let done = live.state.steps().filter(done).map(|id| live.state.name(id).to_owned()).collect();
+        let workflow = live.prepared.workflow.to_string();
+        live.news.push(News::RunResumed { workflow, steps: live.step_names(), done });
+        live
+    }
+
+    fn new(id: RunId, prepared: Arc<Prepared>, state: RunState, reply: Reply) -> Self {
+        Self {
+            id,
+            prepared,
+            state,
+            epoch: 1,
+            seq: 0,
+            reply: Some(reply),
+            in_flight: HashMap::new(),
+            wake: None,
+            created: false,
+            records: Vec::new(),
+            news: Vec::new(),
+            starting: Vec::new(),
+            stored: Vec::new(),
+            items: HashMap::new(),
+            output_error: None,
+        }
+    }
+
+    fn step_names(&self) -> Vec<String> {
+        self.prepared.plan().steps.iter().map(|step| step.name.clone()).collect()
+    }
+
+    /// Decides what follows from the state, until nothing does.
+    pub(super) fn decide(&mut self, now: Millis, max_parallel: usize, draining: bool) {
+        loop {
+            let free = if draining { 0 } else { max_parallel.max(1).saturating_sub(self.state.running()) };
+            let (effects, wake) = next(self.prepared.plan(), &self.state, now, free);
+            self.wake = wake;
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.perform(now, effect);
+            }
+        }
+    }
+
+    /// Takes in how an attempt ended. While draining, one that was interrupted stays in flight: the next process looks.
+    pub(super) fn ended(&mut self, now: Millis, ended: Ended, draining: bool) {
+        self.in_flight.remove(&ended.step);
+        let current = match self.state.state(ended.step) {
+            StepState::Running { attempt, .. } => *attempt,
+            _ => return,
+        };
+        if current.number != ended.attempt {
+            return;
+        }
+        match ended.result {
+            Ok(Found::Present(output)) => self.succeeded(now, ended.step, output, ended.changes, ended.mode),
+            Ok(Found::Absent) if draining => {}
+            Ok(Found::Absent) => self.run_after_all(now, ended.step, current),
+            Err(error) if draining && error.kind != FailureKind::Permanent => {}
+            Err(error) => self.failed(now, ended.step, error),
+        }
+    }
+
+    /// Keeps `value` for the step's next attempt; `stored` is told once it is durable.
+    pub(super) fn checkpoint(
+        &mut self,
+        now: Millis,
+        step: StepId,
+        value: Value,
+        stored: oneshot::Sender<Result<(), ActionError>>,
+    ) {
+        let step = self.state.name(step).to_owned();
+        self.record(now, Entry::Checkpointed { step, value });
+        self.stored.push(stored);
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn ending(&self) -> Option<Outcome> {
+        match self.state.progress() {
+            Progress::Finished(outcome) => Some(outcome),
+            Progress::New | Progress::Going => None,
+        }
+    }
+
+    /// What is to be said of the run.
+    pub(super) fn report(&self, ending: Ending) -> Finished {
+        let mut failures = failures(&self.state);
+        if let Some(error) = &self.output_error {
+            failures.push(("outputs".into(), ActionError::permanent(error.to_string())));
+        }
+        let (changed, outputs) = (self.state.changed(), self.state.outputs().clone());
+        Finished { run: self.id.clone(), ending, changed, outputs, failures }
+    }
+
+    fn record(&mut self, at: Millis, entry: Entry) {
+        self.state.apply(at, &entry).expect("entries are made from the state that they are applied to");
+        self.records.push(Recorded { at, entry });
+    }
+
+    fn perform(&mut self, now: Millis, effect: Effect) {
+        match effect {
+            Effect::Expand(step) => self.expand(now, step),
+            Effect::Start(step) => self.start(now, step),
+            Effect::Attempt { step, attempt, mode } => self.begin_again(now, step, attempt, mode),
+            Effect::Doubt { step, error } => self.doubt(now, step, error),
+            Effect::Finish(outcome) => self.finish(now, outcome),
+        }
+    }
+
+    fn expand(&mut self, now: Millis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        match self.condition(step).and_then(|holds| if holds { self.load_items(step).map(Some) } else { Ok(None) }) {
+            Ok(Some(keys)) => {
+                let instances = keys.iter().map(|key| format!("{name}[{key}]")).collect();
+                self.news.push(News::StepExpanded { step: name.clone(), instances });
+                self.record(now, Entry::StepExpanded { step: name, keys });
+            }
+            Ok(None) => self.skip(now, name),
+            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn start(&mut self, now: Millis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        let is_instance = self.state.key(step).is_some(); // its step's condition was asked before it was expanded
+        match if is_instance { Ok(true) } else { self.condition(step) } {
+            Ok(true) => {}
+            Ok(false) => return self.skip(now, name),
+            Err(error) => return self.fail(now, name, ActionError::permanent(error.to_string())),
+        }
+        match self.input(step) {
+            Ok(input) => {
+                let attempt = self.state.attempts(step) + 1;
+                self.record(now, Entry::StepStarted { step: name, attempt });
+                self.dispatch(step, attempt, Mode::Run, input);
+            }
+            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn begin_again(&mut self, now: Millis, step: StepId, attempt: Attempt, mode: Mode) {
+        let name = self.state.name(step).to_owned();
+        match self.input(step) {
+            Ok(input) => {
+                self.record(now, Entry::AttemptMoved { step: name, attempt, to: Move::Running { mode } });
+                self.dispatch(step, attempt.number, mode, input);
+            }
+            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn dispatch(&mut self, step: StepId, attempt: u32, mode: Mode, input: Value) {
+        let name = self.state.name(step).to_owned();
+        self.news.push(News::StepStarted { step: name, attempt, find: mode == Mode::Find });
+        self.starting.push(Starting { step, attempt, mode, input });
+    }
+
+    fn run_after_all(&mut self, now: Millis, step: StepId, current: Attempt) {
+        let attempt = Attempt { number: current.number + 1, ..current };
+        self.begin_again(now, step, attempt, Mode::Run);
+    }
+
+    fn succeeded(&mut self, now: Millis, step: StepId, output: Value, changes: Vec<String>, mode: Mode) {
+        let (step, found) = (self.state.name(step).to_owned(), mode == Mode::Find);
+        self.news.push(News::StepSucceeded { step: step.clone(), changes: changes.clone(), found });
+        self.record(now, Entry::StepSucceeded { step, output, changes, found });
+    }
+
+    fn failed(&mut self, now: Millis, step: StepId, error: ActionError) {
+        let entry = after_failure(self.prepared.plan(), &self.state, step, error, now, id::jitter_seed());
+        self.news.extend(news_of_failure(&entry));
+        self.record(now, entry);
+    }
+
+    fn fail(&mut self, now: Millis, step: String, error: ActionError) {
+        self.news.push(News::StepFailed { step: step.clone(), error: error.clone() });
+        self.record(now, Entry::StepFailed { step, error });
+    }
+
+    fn skip(&mut self, now: Millis, step: String) {
+        self.news.push(News::StepSkipped { step: step.clone() });
+        self.record(now, Entry::StepSkipped { step });
+    }
+
+    fn doubt(&mut self, now: Millis, step: StepId, error: ActionError) {
+        let step = self.state.name(step).to_owned();
+        self.news.push(News::StepInDoubt { step: step.clone(), error: error.clone() });
+        self.record(now, Entry::StepInDoubt { step, error });
+    }
+
+    fn finish(&mut self, now: Millis, outcome: Outcome) {
+        let outputs = match outcome {
+            Outcome::Succeeded => self.prepared.compiled.outputs(&self.facts()),
+            Outcome::Failed | Outcome::InDoubt => Ok(Map::new()),
+        };
+        let (outcome, outputs) = match outputs {
+            Ok(outputs) => (outcome, outputs),
+            Err(error) => {
+                self.output_error = Some(error);
+                (Outcome::Failed, Map::new())
+            }
+        };
+        self.record(now, Entry::RunFinished { outcome, outputs: outputs.clone() });
+        self.news.push(News::RunFinished { outcome, changed: self.state.changed(), outputs });
+    }
+
+    fn facts(&self) -> RunFacts<'_> {
+        RunFacts { id: &self.id, state: &self.state }
+    }
+
+    fn condition(&self, step: StepId) -> Result<bool, EvaluateError> {
+        self.prepared.compiled.when(self.state.node(step), &self.facts())
+    }
+
+    fn load_items(&mut self, step: StepId) -> Result<Vec<String>, EvaluateError> {
+        let node = self.state.node(step);
+        let items = self.prepared.compiled.items(node, &self.facts())?;
+        let keys = items.iter().map(|(key, _)| key.clone()).collect();
+        self.items.insert(node, items.into_iter().collect());
+        Ok(keys)
+    }
+
+    /// The step's input. Items are evaluated again after a resume: they follow from outputs that never change.
+    fn input(&mut self, step: StepId) -> Result<Value, EvaluateError> {
+        let node = self.state.node(step);
+        if self.state.key(step).is_some() && !self.items.contains_key(&node) {
+            self.load_items(step)?;
+        }
+        let item = self.state.key(step).and_then(|key| self.items.get(&node)?.get(key));
+        self.prepared.compiled.input(node, item, &self.facts())
+    }
+}
+
+fn news_of_failure(entry: &Entry) -> Option<News> {
+    match entry.clone() {
+        Entry::StepFailed { step, error } => Some(News::StepFailed { step, error }),
+        Entry::StepInDoubt { step, error } => Some(News::StepInDoubt { step, error }),
+        Entry::AttemptMoved { step, attempt, to: Move::Waiting { until, error, .. } } => {
+            Some(News::StepRetrying { step, attempt: attempt.number, error, until })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,37 @@
+use std::sync::Arc;
+
+use serde_json::Value;
+use stargate_sdk::{ActionError, Found};
+use tokio::sync::oneshot;
+
+use super::{EngineError, Finished, Prepared, live::LiveRun};
+use crate::{
+    id::RunId,
+    run::{Mode, StepId},
+};
+
+pub(super) type Reply = oneshot::Sender<Result<Finished, EngineError>>;
+
+/// What the dispatcher is told. Every sender awaits room in the channel; the dispatcher awaits none of them.
+pub(super) enum Message {
+    /// Create a run and advance it.
+    Start { run: RunId, prepared: Arc<Prepared>, reply: Reply },
+    /// Advance a run that was taken over.
+    Adopt { live: Box<LiveRun> },
+    /// An attempt has ended.
+    Ended(Ended),
+    /// An attempt wants something stored; it waits for the acknowledgement.
+    Checkpoint { run: RunId, step: StepId, value: Value, stored: oneshot::Sender<Result<(), ActionError>> },
+    /// Start nothing more, interrupt what runs, and give the runs up.
+    Drain,
+}
+
+/// How an attempt ended.
+pub(super) struct Ended {
+    pub(super) run: RunId,
+    pub(super) step: StepId,
+    pub(super) attempt: u32,
+    pub(super) mode: Mode,
+    pub(super) result: Result<Found<Value>, ActionError>,
+    pub(super) changes: Vec<String>,
+}

@@ -1,0 +1,18 @@
+//! Advances runs: a dispatcher that owns every live state and does turns (fold, decide, commit, tell, dispatch), and an
+//! executor that runs each attempt in its own task and answers exactly once.
+//!
+//! Recovery is not a mode: taking a run over appends `RunAcquired`, whose fold turns every attempt in flight into
+//! unknown, and the ordinary decision function goes on.
+
+mod acquire;
+mod dispatcher;
+mod error;
+mod executor;
+mod facade;
+mod live;
+mod message;
+mod prepared;
+
+pub use error::EngineError;
+pub use facade::{Ending, Engine, Finished, Options};
+pub use prepared::Prepared;

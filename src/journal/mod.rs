@@ -1,0 +1,14 @@
+//! The append-only store of entries, and the only room with SQL.
+//!
+//! It knows how to store an entry, never what it means. One [`Commit`] is one transaction, whatever number of runs it is
+//! about; every append is guarded by (run, expected sequence number, epoch).
+
+mod error;
+mod owner;
+mod sqlite;
+mod store;
+
+pub use error::JournalError;
+pub use owner::Owner;
+pub use sqlite::SqliteJournal;
+pub use store::{Append, Commit, Journal, NewRun, PlanText, RunRow, StoredRun, TakeOver};

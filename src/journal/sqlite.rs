@@ -1,0 +1,311 @@
+use std::{
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use serde_json::json;
+use sqlx::{
+    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Append, Commit, Journal, JournalError, NewRun, Owner, RunRow, StoredRun, TakeOver};
+use crate::{
+    clock::Millis,
+    id::RunId,
+    run::{Place, Recorded},
+};
+
+/// Every migration that has ever been shipped, in order.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "journal", include_str!("../../migrations/0001_journal.sql"))];
+
+/// How long a statement waits for another process that holds the file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+// All of a commit travels in one JSON argument, so that it costs one hop to the database's thread and its text, and so
+// its prepared statements, stay the same whatever it holds.
+const CREATE: &str = "
+    INSERT INTO plan (digest, body)
+        SELECT value ->> 'digest', value ->> 'body' FROM json_each(?1, '$.plans') WHERE true ON CONFLICT DO NOTHING;
+    INSERT INTO run (id, workflow, plan, status, seq, epoch, owner, lease_until, created_at, updated_at)
+        SELECT value ->> 'id', value ->> 'workflow', value ->> 'plan', 'running', 0, 1, value ->> 'owner',
+               value ->> 'lease_until', ?1 ->> 'at', ?1 ->> 'at'
+        FROM json_each(?1, '$.creates');";
+const APPEND: &str = "
+    INSERT INTO entry (run, seq, at, body)
+        SELECT run.key, e.value ->> 0, e.value ->> 1, e.value ->> 2
+        FROM json_each(?1, '$.appends') AS a
+        CROSS JOIN run ON run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
+        CROSS JOIN json_each(a.value, '$.history') AS e;
+    INSERT INTO attempt (run, step, kind, at, body)
+        SELECT run.key, e.value ->> 0, e.value ->> 1, e.value ->> 2, e.value ->> 3
+        FROM json_each(?1, '$.appends') AS a
+        CROSS JOIN run ON run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
+        CROSS JOIN json_each(a.value, '$.latest') AS e WHERE true
+        ON CONFLICT (run, step, kind) DO UPDATE SET at = excluded.at, body = excluded.body;
+    UPDATE run SET seq = a.value ->> 'last', status = a.value ->> 'status', updated_at = ?1 ->> 'at'
+        FROM json_each(?1, '$.appends') AS a
+        WHERE run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
+        RETURNING run.id;";
+const TAKE_OVER: &str = "
+    UPDATE run SET epoch = epoch + 1, owner = ?1 ->> 'owner', lease_until = ?1 ->> 'lease_until'
+        WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'seen_epoch' AND lease_until = ?1 ->> 'seen_lease'
+          AND seq = ?1 ->> 'seen_seq';";
+
+/// The journal in an SQLite file: WAL, `synchronous=FULL`, one writer connection.
+pub struct SqliteJournal {
+    writer: Mutex<SqliteConnection>,
+    reader: Mutex<SqliteConnection>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal, making it with mode 0600 if there is none, and migrates it.
+    ///
+    /// Every setting on which durability rests is read back; one that did not take is an error.
+    pub async fn open(path: &Path) -> Result<Self, JournalError> {
+        make_private(path).map_err(|e| JournalError::Open { path: path.into(), reason: e.to_string() })?;
+        let options = options(path);
+        migrate(path, &options).await?;
+        let connect = || async { options.connect().await.map_err(|e| at_open(path, e)) };
+        let (mut writer, reader) = (connect().await?, connect().await?);
+        check_settings(path, &mut writer).await?;
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
+    }
+
+    /// Closes the file, so that no write-ahead log is left behind.
+    pub async fn close(self) -> Result<(), JournalError> {
+        self.reader.into_inner().close().await?;
+        self.writer.into_inner().close().await?;
+        Ok(())
+    }
+
+    /// Runs `statements` as one transaction, whose rows it returns.
+    async fn transaction(&self, statements: String, argument: String) -> Result<Vec<SqliteRow>, JournalError> {
+        let mut writer = self.writer.lock().await;
+        let text = sqlx::AssertSqlSafe(statements);
+        let result = sqlx::query(text).bind(argument).fetch_all(&mut *writer).await;
+        match result {
+            Ok(rows) => Ok(rows),
+            Err(error) => {
+                roll_back(&mut writer).await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Leaves no transaction open after a failure inside one; a failure to begin leaves none to end.
+async fn roll_back(writer: &mut MutexGuard<'_, SqliteConnection>) {
+    if let Err(error) = sqlx::query("ROLLBACK").execute(&mut **writer).await {
+        tracing::debug!(%error, "no transaction to roll back");
+    }
+}
+
+fn make_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging()
+}
+
+async fn migrate(path: &Path, options: &SqliteConnectOptions) -> Result<(), JournalError> {
+    // A pool, since `Migrator::run` wants something it can acquire from.
+    let pool: SqlitePool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options.clone())
+        .await
+        .map_err(|e| at_open(path, e))?;
+    let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
+    });
+    let result = Migrator::with_migrations(migrations.collect()).run(&pool).await;
+    pool.close().await;
+    let known = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+    match result {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(found)) => Err(JournalError::Newer { path: path.into(), found, known }),
+        Err(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) => Err(at_open(path, e)),
+        Err(other) => Err(JournalError::Open { path: path.into(), reason: other.to_string() }),
+    }
+}
+
+fn at_open(path: &Path, error: sqlx::Error) -> JournalError {
+    match JournalError::from(error) {
+        JournalError::Database(reason) => JournalError::Open { path: path.into(), reason },
+        JournalError::ReadOnly => JournalError::Open { path: path.into(), reason: "it is read-only".into() },
+        other => other,
+    }
+}
+
+async fn check_settings(path: &Path, writer: &mut SqliteConnection) -> Result<(), JournalError> {
+    for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
+        let text = sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
+        let found: String = sqlx::query_scalar(text).fetch_one(&mut *writer).await?;
+        if found != expected {
+            return Err(JournalError::Setting { path: PathBuf::from(path), pragma, found, expected });
+        }
+    }
+    Ok(())
+}
+
+fn text_of<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("entries and owners have string keys and no failing serialiser")
+}
+
+/// One run's part of a commit: history rows `[seq, at, body]`, and what replaces an earlier row `[step, kind, at, body]`.
+fn append_json(run: &RunId, epoch: u64, seq: u64, records: &[Recorded], status: &str) -> serde_json::Value {
+    let (mut history, mut latest, mut last) = (Vec::new(), Vec::new(), seq);
+    for Recorded { at, entry } in records {
+        match entry.place() {
+            Place::History => {
+                last += 1;
+                history.push(json!([last, at, text_of(entry)]));
+            }
+            Place::Attempt(step) => latest.push(json!([step, "attempt", at, text_of(entry)])),
+            Place::Checkpoint(step) => latest.push(json!([step, "checkpoint", at, text_of(entry)])),
+        }
+    }
+    json!({ "run": run, "epoch": epoch, "seq": seq, "last": last, "status": status, "history": history, "latest": latest })
+}
+
+fn argument(commit: &Commit) -> String {
+    let created = commit.creates.iter().map(|run| append_json(&run.id, 1, 0, &run.records, run.status));
+    let appended = commit
+        .appends
+        .iter()
+        .map(|Append { run, epoch, seq, records, status }| append_json(run, *epoch, *seq, records, status));
+    let appends: Vec<_> = created.chain(appended).collect();
+    let mut plans: Vec<_> = commit.creates.iter().map(|run| &run.plan).collect();
+    plans.dedup_by(|a, b| a.digest == b.digest);
+    let plans: Vec<_> = plans.iter().map(|plan| json!({ "digest": &*plan.digest, "body": &*plan.body })).collect();
+    let creates: Vec<_> = commit.creates.iter().map(create_json).collect();
+    text_of(&json!({ "at": commit.at, "plans": plans, "creates": creates, "appends": appends }))
+}
+
+fn create_json(run: &NewRun) -> serde_json::Value {
+    json!({
+        "id": run.id, "workflow": &*run.workflow, "plan": &*run.plan.digest, "owner": text_of(&*run.owner),
+        "lease_until": run.lease_until,
+    })
+}
+
+fn row(row: &SqliteRow) -> Result<RunRow, JournalError> {
+    let id: String = row.try_get("id")?;
+    let id: RunId = id.parse().map_err(|e| JournalError::Corrupt(format!("{e}")))?;
+    let owner: Option<String> = row.try_get("owner")?;
+    let owner: Option<Owner> = owner.and_then(|text| serde_json::from_str(&text).ok());
+    let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+    let moment = |column: &str| row.try_get(column).map(Millis);
+    Ok(RunRow {
+        workflow: row.try_get("workflow")?,
+        plan: row.try_get("plan")?,
+        status: row.try_get("status")?,
+        seq: number("seq")?,
+        epoch: number("epoch")?,
+        owner,
+        lease_until: moment("lease_until")?,
+        created_at: moment("created_at")?,
+        updated_at: moment("updated_at")?,
+        id,
+    })
+}
+
+fn recorded(run: &RunId, row: &SqliteRow) -> Result<Recorded, JournalError> {
+    let body: String = row.try_get("body")?;
+    let entry = serde_json::from_str(&body)
+        .map_err(|e| JournalError::Unreadable { run: run.clone(), reason: format!("an entry cannot be read: {e}") })?;
+    Ok(Recorded { at: Millis(row.try_get("at")?), entry })
+}
+
+async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, JournalError> {
+    let mut snapshot = reader.begin().await?;
+    let found = sqlx::query("SELECT run.*, plan.body FROM run JOIN plan ON plan.digest = run.plan WHERE id = ?1")
+        .bind(run.as_str())
+        .fetch_optional(&mut *snapshot)
+        .await?
+        .ok_or_else(|| JournalError::NoSuchRun(run.clone()))?;
+    let key: i64 = found.try_get("key")?;
+    let history = sqlx::query("SELECT at, body FROM entry WHERE run = ?1 ORDER BY seq").bind(key);
+    let history = history.fetch_all(&mut *snapshot).await?;
+    let latest = sqlx::query("SELECT at, body FROM attempt WHERE run = ?1 ORDER BY step, kind").bind(key);
+    let latest = latest.fetch_all(&mut *snapshot).await?;
+    snapshot.rollback().await?;
+    Ok(StoredRun {
+        row: row(&found)?,
+        plan: found.try_get("body")?,
+        history: history.iter().map(|row| recorded(&run, row)).collect::<Result<_, _>>()?,
+        latest: latest.iter().map(|row| recorded(&run, row)).collect::<Result<_, _>>()?,
+    })
+}
+
+impl Journal for SqliteJournal {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
+        Box::pin(async move {
+            let create = if commit.creates.is_empty() { "" } else { CREATE };
+            let statements = format!("BEGIN IMMEDIATE; {create} {APPEND} COMMIT;");
+            let written = self.transaction(statements, argument(&commit)).await?;
+            let written = written.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+            let fenced = commit.appends.iter().filter(|append| !written.iter().any(|id| id == append.run.as_str()));
+            Ok(fenced.map(|append| append.run.clone()).collect())
+        })
+    }
+
+    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
+        Box::pin(async move {
+            let append = append_json(&wish.run, wish.seen_epoch + 1, wish.seq, &wish.records, "running");
+            let argument = json!({
+                "run": wish.run, "owner": text_of(&wish.owner), "lease_until": wish.lease_until, "at": wish.at,
+                "seen_epoch": wish.seen_epoch, "seen_lease": wish.seen_lease, "seen_seq": wish.seq, "appends": [append],
+            });
+            let statements = format!("BEGIN IMMEDIATE; {TAKE_OVER} {APPEND} COMMIT;");
+            Ok(!self.transaction(statements, argument.to_string()).await?.is_empty())
+        })
+    }
+
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            let held: Vec<_> = held.iter().map(|(run, epoch)| json!({ "run": run, "epoch": epoch })).collect();
+            let statement = "UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
+                WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch';";
+            let argument = json!({ "lease_until": lease_until, "held": held }).to_string();
+            self.transaction(statement.into(), argument).await.map(drop)
+        })
+    }
+
+    fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            let statement = "UPDATE run SET owner = NULL, lease_until = 0
+                WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch';";
+            self.transaction(statement.into(), json!({ "run": run, "epoch": epoch }).to_string()).await.map(drop)
+        })
+    }
+
+    fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
+        Box::pin(async move { load(&mut *self.reader.lock().await, run).await })
+    }
+
+    fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let rows = sqlx::query("SELECT * FROM run ORDER BY key DESC LIMIT ?1").bind(limit);
+            rows.fetch_all(&mut *reader).await?.iter().map(row).collect()
+        })
+    }
+}
