@@ -1,0 +1,25 @@
+use stargate_sdk::{Ensure, Registry};
+
+use crate::{
+    ArmClient, ArmSettings, SettingsError, managed_cluster::ManagedCluster, network_interface::NetworkInterface,
+    public_ip::PublicIp, resource_group::ResourceGroup, route::Route, route_table::RouteTable, subnet::Subnet,
+    subnet_association::SubnetAssociation, virtual_machine::VirtualMachine, virtual_network::VirtualNetworkDiscovery,
+};
+
+/// Adds every `azure.…` action to `registry`. Nothing is called yet; tokens are obtained at the first call.
+///
+/// The actions share one client, so that writes to one network or route table go one after the other.
+pub fn register(registry: &mut Registry, settings: &ArmSettings) -> Result<(), SettingsError> {
+    let arm = ArmClient::new(settings)?;
+    registry.add(ManagedCluster(arm.clone()));
+    registry.add(VirtualNetworkDiscovery(arm.clone()));
+    registry.add(Ensure(ResourceGroup(arm.clone())));
+    registry.add(Ensure(Subnet(arm.clone())));
+    registry.add(Ensure(PublicIp(arm.clone())));
+    registry.add(Ensure(NetworkInterface(arm.clone())));
+    registry.add(Ensure(VirtualMachine(arm.clone())));
+    registry.add(Ensure(RouteTable(arm.clone())));
+    registry.add(Ensure(Route(arm.clone())));
+    registry.add(Ensure(SubnetAssociation(arm)));
+    Ok(())
+}

@@ -1,0 +1,160 @@
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+
+use crate::{
+    ArmClient, ResourceId,
+    arm::Condition,
+    live::Live,
+    name::{GroupName, NetworkName, VnetName},
+    prefix::Prefix,
+    virtual_network::{NETWORK, address_space, prefixes_of, subnets},
+};
+
+/// `azure.subnet.ensure`.
+pub(crate) struct Subnet(pub(crate) ArmClient);
+
+/// How a subnet is to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubnetInput {
+    /// Resource group of the virtual network.
+    resource_group: GroupName,
+    /// Name of the virtual network.
+    virtual_network: VnetName,
+    /// Name of the subnet.
+    name: NetworkName,
+    /// Its prefix, inside the network and apart from its other subnets.
+    prefix: Prefix,
+}
+
+/// A subnet.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SubnetOutput {
+    /// Resource id.
+    pub id: String,
+    /// Name of the subnet.
+    pub name: String,
+    /// Its prefix.
+    pub prefix: String,
+    /// The first host address, where Azure's own router answers.
+    pub gateway: IpAddr,
+}
+
+impl Subnet {
+    fn network(&self, wanted: &SubnetInput) -> ResourceId {
+        self.0.group(&wanted.resource_group).resource(NETWORK, &wanted.virtual_network)
+    }
+
+    fn id(&self, wanted: &SubnetInput) -> ResourceId {
+        self.network(wanted).child("subnets", &wanted.name)
+    }
+}
+
+impl Resource for Subnet {
+    type Desired = SubnetInput;
+    /// The whole network: whether the prefix fits depends on all of it.
+    type Actual = Live;
+    type Output = SubnetOutput;
+    const NAME: &'static str = "azure.subnet.ensure";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Makes sure that a virtual network has a subnet with a prefix.";
+
+    async fn read(&self, cx: &ActionContext, wanted: &SubnetInput) -> Result<Option<Live>, ActionError> {
+        let id = self.network(wanted);
+        let network = self.0.get_settled(cx, &id).await?;
+        network.map(Some).ok_or_else(|| ActionError::permanent("not found").context(id.label()))
+    }
+
+    fn diff(&self, wanted: &SubnetInput, actual: Option<&Live>) -> Result<Vec<Difference>, ActionError> {
+        let id = self.id(wanted);
+        let Some(network) = actual else { return Ok(vec![missing(&id, wanted)]) };
+        let subnets = subnets(network);
+        let (own, others): (Vec<Live>, Vec<Live>) = subnets.into_iter().partition(|subnet| subnet.id == id);
+        let Some(subnet) = own.first() else {
+            check_contained(wanted, network).map_err(|e| e.context(id.label()))?;
+            check_apart(wanted, &others).map_err(|e| e.context(id.label()))?;
+            return Ok(vec![missing(&id, wanted)]);
+        };
+        check_prefix(wanted, subnet)?;
+        Ok(subnet.failed_state().into_iter().collect())
+    }
+
+    async fn apply(
+        &self,
+        cx: &ActionContext,
+        wanted: &SubnetInput,
+        _: Option<&Live>,
+        _: &[Difference],
+    ) -> Result<(), ActionError> {
+        let _writer = self.0.hold(cx, &[&self.network(wanted)]).await?;
+        // Another step may have written to the network while this one waited.
+        let network = self.read(cx, wanted).await?;
+        if self.diff(wanted, network.as_ref())?.is_empty() {
+            return Ok(());
+        }
+        let id = self.id(wanted);
+        if let Some(live) = self.0.get_settled(cx, &id).await? {
+            let condition = Condition::unchanged(&live);
+            return self.0.put(cx, &id, live.body, condition).await;
+        }
+        let body = json!({ "properties": { "addressPrefix": wanted.prefix } });
+        self.0.put(cx, &id, body, Some(Condition::Absent)).await
+    }
+
+    fn output(&self, _: &ActionContext, wanted: &SubnetInput, network: &Live) -> Result<SubnetOutput, ActionError> {
+        let id = self.id(wanted);
+        let gateway = wanted.prefix.gateway();
+        let subnet = subnets(network).into_iter().find(|subnet| subnet.id == id);
+        let subnet = subnet.ok_or_else(|| ActionError::transient("not found").context(id.label()))?;
+        Ok(SubnetOutput {
+            id: subnet.id(),
+            name: subnet.name().into(),
+            prefix: wanted.prefix.to_string(),
+            gateway: gateway.ok_or_else(|| ActionError::permanent("its prefix has no host").context(id.label()))?,
+        })
+    }
+
+    async fn resume(&self, cx: &ActionContext, _: &SubnetInput, checkpoint: Value) -> Result<(), ActionError> {
+        self.0.resume(cx, checkpoint).await
+    }
+}
+
+fn missing(id: &ResourceId, wanted: &SubnetInput) -> Difference {
+    Difference::missing(id.label(), wanted.prefix.to_string())
+}
+
+fn check_contained(wanted: &SubnetInput, network: &Live) -> Result<(), ActionError> {
+    let space = address_space(network);
+    if space.iter().any(|prefix| prefix.contains(&wanted.prefix)) {
+        return Ok(());
+    }
+    let space: Vec<String> = space.iter().map(Prefix::to_string).collect();
+    Err(ActionError::permanent(format!("{} is outside {} ({})", wanted.prefix, network.id.label(), space.join(", ")))
+        .with_hint("choose a prefix inside the network's address space"))
+}
+
+fn check_apart(wanted: &SubnetInput, others: &[Live]) -> Result<(), ActionError> {
+    let owned = others.iter().flat_map(|subnet| prefixes_of(subnet).into_iter().map(move |prefix| (subnet, prefix)));
+    match owned.into_iter().find(|(_, prefix)| prefix.overlaps(&wanted.prefix)) {
+        None => Ok(()),
+        Some((subnet, prefix)) => {
+            Err(ActionError::permanent(format!("{} overlaps {prefix} of {}", wanted.prefix, subnet.id.label()))
+                .with_hint("choose a prefix apart from the network's other subnets"))
+        }
+    }
+}
+
+fn check_prefix(wanted: &SubnetInput, subnet: &Live) -> Result<(), ActionError> {
+    let actual = prefixes_of(subnet);
+    if actual == [wanted.prefix] {
+        return Ok(());
+    }
+    let actual: Vec<String> = actual.iter().map(Prefix::to_string).collect();
+    Err(ActionError::permanent(format!("it exists with {}, not {}", actual.join(", "), wanted.prefix))
+        .context(subnet.id.label())
+        .with_hint("give its own prefix, or delete it first"))
+}
