@@ -124,12 +124,8 @@ impl<'a> Walk<'a> {
         self.note(range)?;
         self.bound = vec![&comprehension.iter_var, &comprehension.accu_var];
         self.bound.extend(comprehension.iter_var2.as_deref());
-        let parts = [
-            &comprehension.accu_init,
-            &comprehension.loop_cond,
-            &comprehension.loop_step,
-            &comprehension.result,
-        ];
+        let parts =
+            [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
         parts.into_iter().try_for_each(|part| self.visit(part, depth))?;
         self.bound.clear();
         Ok(())

@@ -1,15 +1,27 @@
-//! YAML text to a workflow, with a span for every value and all mistakes at once.
+//! YAML text to [`Workflow`], with a span for every value and all mistakes at once.
 //!
 //! This room never touches the file system and never asks which actions there are.
 
+mod definition;
 mod diagnostic;
+pub(crate) mod duration;
 mod expression;
 mod expression_path;
 mod expression_tree;
 mod expression_worker;
-mod nearest;
+mod input;
+pub(crate) mod nearest;
+mod node;
+mod parse;
+mod pieces;
+mod reader;
 mod source;
+mod step;
+mod template;
 
+pub use definition::{ActionBody, Body, ForEach, Input, Retry, Step, Workflow};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expression::{Expression, ExpressionError, Key, MAX_SOURCE, Outcome, Reference, Segment};
+pub use parse::{Parsed, parse};
 pub use source::{Source, Span, Spanned};
+pub use template::{Piece, Placed, Template, TemplateKind};

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use super::{
+    Diagnostic, Diagnostics, Source, Spanned, Template, Workflow,
+    input::read_input,
+    node::{self, Entry, Node},
+    reader::{Fields, Reader},
+    step::read_step,
+};
+
+/// What could be read of a file, and every mistake in it.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The workflow, without what could not be read; `None` when the file is no map at all.
+    pub workflow: Option<Workflow>,
+    /// The mistakes.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Parsed {
+    /// The workflow, if there is no mistake in it.
+    pub fn into_result(self) -> Result<Workflow, Diagnostics> {
+        match (Diagnostics::collect(self.diagnostics), self.workflow) {
+            (None, Some(workflow)) => Ok(workflow),
+            (Some(diagnostics), _) => Err(diagnostics),
+            (None, None) => unreachable!("a file that is no workflow has a diagnostic"),
+        }
+    }
+}
+
+/// Reads a workflow from `text`; `file_name` is only shown.
+///
+/// Any text gives an answer within a second: size, depth, aliases and expressions are bounded.
+pub fn parse(file_name: &str, text: &str) -> Parsed {
+    let source = Arc::new(Source::new(file_name, text));
+    let mut reader = Reader::new(Arc::clone(&source));
+    let workflow = match node::read(&source) {
+        Ok(root) => read_workflow(&mut reader, &root),
+        Err(error) => {
+            reader.report("workflow::yaml", error.span, error.message, "here", error.hint);
+            None
+        }
+    };
+    Parsed { workflow, diagnostics: reader.diagnostics }
+}
+
+fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
+    if !matches!(root.kind, node::Kind::Map(_)) {
+        reader.expected(root, "a workflow", "a map with name, inputs, steps and outputs");
+        return None;
+    }
+    let fields = reader.fields(root, "a workflow", &["name", "description", "inputs", "steps", "outputs"]);
+    let name = read_name(reader, root, &fields);
+    let inputs = named(reader, &fields, "inputs", "an input");
+    let inputs = inputs.into_iter().filter_map(|entry| read_input(reader, entry)).collect();
+    let steps = named(reader, &fields, "steps", "a step");
+    if steps.is_empty() && !fields.find("steps").is_some_and(|entry| !is_empty(&entry.value)) {
+        let span = fields.find("steps").map_or(name.span, |entry| entry.key.span);
+        reader.report("workflow::missing", span, "the workflow has no steps", "no steps", None);
+    }
+    let steps = steps.into_iter().filter_map(|entry| read_step(reader, entry)).collect();
+    let outputs = named(reader, &fields, "outputs", "an output");
+    Some(Workflow {
+        source: Arc::clone(&reader.source),
+        inputs_span: fields.find("inputs").map_or(name.span, |entry| entry.key.span),
+        description: fields.value("description").and_then(|node| reader.text(node, "description")).map(|text| text.value),
+        name,
+        inputs,
+        steps,
+        outputs: outputs.into_iter().map(|entry| read_output(reader, entry)).collect(),
+    })
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.kind {
+        node::Kind::Null => true,
+        node::Kind::Map(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
+fn read_name(reader: &mut Reader, root: &Node, fields: &Fields<'_>) -> Spanned<String> {
+    let Some(node) = fields.value("name") else {
+        let hint = "add a first line such as `name: provision-router`".to_owned();
+        reader.report("workflow::missing", root.span, "the workflow has no name", "", hint);
+        return Spanned::new(String::new(), root.span);
+    };
+    let Some(name) = reader.text(node, "name") else { return Spanned::new(String::new(), node.span) };
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    if name.value.is_empty() || name.value.len() > 64 || !name.value.bytes().all(fits) {
+        let hint = "a workflow's name has up to 64 lower-case letters, digits, - and _".to_owned();
+        let message = format!("{:?} cannot be the name of a workflow", name.value);
+        reader.report("workflow::name", name.span, message, "not a name", hint);
+    }
+    name
+}
+
+fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) -> Vec<&'a Entry> {
+    let Some(node) = fields.value(key).filter(|node| !is_empty(node)) else { return Vec::new() };
+    let entries = reader.entries(node, key);
+    for entry in &entries {
+        reader.name(&entry.key, what);
+    }
+    entries
+}
+
+fn read_output(reader: &mut Reader, entry: &Entry) -> (Spanned<String>, Template) {
+    (entry.key.clone(), reader.template(&entry.value))
+}

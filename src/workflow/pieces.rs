@@ -1,0 +1,85 @@
+/// A part of a text, before its expressions are parsed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RawPiece<'a> {
+    Literal(String),
+    /// What is between `${{` and `}}`.
+    Expression(&'a str),
+    /// `${{` that nothing closes, with all that follows.
+    Open(&'a str),
+}
+
+const OPEN: &str = "${{";
+
+/// Cuts a text at its expressions. `$${{` stands for `${{` itself.
+pub(super) fn cut(text: &str) -> Vec<RawPiece<'_>> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(OPEN) {
+        literal.push_str(&rest[..at]);
+        let inner = &rest[at + OPEN.len()..];
+        if literal.ends_with('$') {
+            literal.push_str(&OPEN[1..]);
+            rest = inner;
+            continue;
+        }
+        if !literal.is_empty() {
+            pieces.push(RawPiece::Literal(std::mem::take(&mut literal)));
+        }
+        let Some(end) = close(inner) else {
+            pieces.push(RawPiece::Open(&rest[at..]));
+            return pieces;
+        };
+        pieces.push(RawPiece::Expression(&inner[..end]));
+        rest = &inner[end + 2..];
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        pieces.push(RawPiece::Literal(literal));
+    }
+    pieces
+}
+
+// The `}}` that is neither inside a text nor closes a map of the expression.
+fn close(inner: &str) -> Option<usize> {
+    let bytes = inner.as_bytes();
+    let mut braces = 0_usize;
+    let mut quote = None;
+    let mut at = 0;
+    while at < bytes.len() {
+        match (quote, bytes[at]) {
+            (Some(_), b'\\') => at += 1,
+            (Some(open), byte) if byte == open => quote = None,
+            (Some(_), _) => {}
+            (None, byte @ (b'\'' | b'"')) => quote = Some(byte),
+            (None, b'{') => braces += 1,
+            (None, b'}') if braces > 0 => braces -= 1,
+            (None, b'}') => return (bytes.get(at + 1) == Some(&b'}')).then_some(at),
+            (None, _) => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RawPiece::{Expression, Literal, Open};
+
+    #[test]
+    fn a_text_is_cut_at_its_expressions() {
+        let cases: [(&str, Vec<RawPiece<'_>>); 7] = [
+            ("", vec![]),
+            ("plain {{x}} $y", vec![Literal("plain {{x}} $y".into())]),
+            ("${{ a }}", vec![Expression(" a ")]),
+            ("x-${{a}}-${{b}}", vec![Literal("x-".into()), Expression("a"), Literal("-".into()), Expression("b")]),
+            ("${{ {'a': {'b': '}}'}} }}!", vec![Expression(" {'a': {'b': '}}'}} "), Literal("!".into())]),
+            ("$${{ a }}", vec![Literal("${{ a }}".into())]),
+            ("x${{ a", vec![Literal("x".into()), Open("${{ a")]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(cut(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+use std::{collections::HashMap, fmt::Write as _, ops::Range, sync::Arc};
+
+use super::{
+    Diagnostic, Expression, ExpressionError, Piece, Placed, Source, Span, Spanned, Template, TemplateKind,
+    nearest::did_you_mean,
+    node::{Entry, Kind, Node},
+    pieces::{RawPiece, cut},
+};
+
+/// Most bytes of different expressions that CEL has to parse in one file. Plain references do not count. CEL parses
+/// about a hundred of these kilobytes a second in a debug build.
+const MAX_PROGRAMS: usize = 64 << 10;
+
+/// Collects the mistakes of one file while its parts are read.
+pub(super) struct Reader {
+    pub(super) source: Arc<Source>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    parsed: HashMap<String, Result<Expression, ExpressionError>>,
+    programs: usize,
+}
+
+impl Reader {
+    pub(super) fn new(source: Arc<Source>) -> Self {
+        Self { source, diagnostics: Vec::new(), parsed: HashMap::new(), programs: 0 }
+    }
+
+    /// Notes a mistake; its hint, if any, is added to what is returned.
+    pub(super) fn report(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        hint: impl Into<Option<String>>,
+    ) {
+        let diagnostic = Diagnostic::new(&self.source, code, span, message, label).with_hint(hint);
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// The entries of a map with names that people choose. Reports what is no map, and keys that are there twice.
+    pub(super) fn entries<'a>(&mut self, node: &'a Node, what: &str) -> Vec<&'a Entry> {
+        match &node.kind {
+            Kind::Map(entries) => self.unique(entries, what),
+            _ => {
+                self.expected(node, what, "a map");
+                Vec::new()
+            }
+        }
+    }
+
+    fn unique<'a>(&mut self, entries: &'a [Entry], what: &str) -> Vec<&'a Entry> {
+        let mut kept: Vec<&Entry> = Vec::with_capacity(entries.len());
+        let mut at: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            let key = &entry.key;
+            match at.get(key.value.as_str()) {
+                None => {
+                    at.insert(&key.value, kept.len());
+                    kept.push(entry);
+                }
+                Some(&first) if entry.own && kept[first].own => {
+                    let line = kept[first].key.span.line;
+                    let message = format!("{what} has {:?} twice", key.value);
+                    self.report("workflow::duplicate_key", key.span, message, "the second", format!("the first is in line {line}"));
+                }
+                // What stands in the map itself goes before what a merge key brings in.
+                Some(&first) if entry.own => kept[first] = entry,
+                Some(_) => {}
+            }
+        }
+        kept
+    }
+
+    /// The entries of a map whose keys are known. Reports all others.
+    pub(super) fn fields<'a>(&mut self, node: &'a Node, what: &str, known: &[&str]) -> Fields<'a> {
+        let entries = self.entries(node, what);
+        for entry in &entries {
+            let key = &entry.key;
+            if !known.contains(&key.value.as_str()) {
+                let hint = did_you_mean(&key.value, known.iter().copied())
+                    .unwrap_or_else(|| format!("{what} can have {}", list(known)));
+                let message = format!("unknown key {:?} in {what}", key.value);
+                self.report("workflow::unknown_key", key.span, message, "not known here", hint);
+            }
+        }
+        Fields(entries)
+    }
+
+    pub(super) fn expected(&mut self, node: &Node, what: &str, expected: &str) {
+        let message = format!("{what} must be {expected}, this is {}", node.describe());
+        self.report("workflow::type", node.span, message, format!("expected {expected}"), None);
+    }
+
+    /// A name that expressions can use. Reports any other and gives it back all the same.
+    pub(super) fn name(&mut self, key: &Spanned<String>, what: &str) {
+        if is_name(&key.value) {
+            return;
+        }
+        let rule = "names begin with a lower-case letter and go on with lower-case letters, digits and underscores";
+        let better: String = key.value.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let hint = if is_name(&better) { format!("{rule}, such as {better:?}") } else { rule.to_owned() };
+        let message = format!("{:?} cannot be the name of {what}", key.value);
+        self.report("workflow::name", key.span, message, "not a name", hint);
+    }
+
+    /// Text without expressions.
+    pub(super) fn text(&mut self, node: &Node, what: &str) -> Option<Spanned<String>> {
+        match &node.kind {
+            Kind::Text(text) if !text.contains("${{") => Some(Spanned::new(text.clone(), node.span)),
+            Kind::Text(_) => {
+                let message = format!("{what} cannot be computed");
+                self.report("workflow::expression", node.span, message, "no expression here", None);
+                None
+            }
+            _ => {
+                self.expected(node, what, "text");
+                None
+            }
+        }
+    }
+
+    /// A value in which expressions may stand.
+    pub(super) fn template(&mut self, node: &Node) -> Template {
+        let kind = match &node.kind {
+            Kind::Null => TemplateKind::Null,
+            Kind::Bool(value) => TemplateKind::Bool(*value),
+            Kind::Number(number) => TemplateKind::Number(number.clone()),
+            Kind::Text(text) => self.pieces(text, node.span),
+            Kind::List(items) => TemplateKind::List(items.iter().map(|item| self.template(item)).collect()),
+            Kind::Map(entries) => {
+                let entries = self.unique(entries, "the map");
+                TemplateKind::Map(entries.into_iter().map(|entry| self.template_entry(entry)).collect())
+            }
+        };
+        Template { kind, span: node.span }
+    }
+
+    fn template_entry(&mut self, entry: &Entry) -> (Spanned<String>, Template) {
+        if entry.key.value.contains("${{") {
+            let message = format!("the key {:?} cannot be computed", entry.key.value);
+            self.report("workflow::expression", entry.key.span, message, "no expression here", None);
+        }
+        (entry.key.clone(), self.template(&entry.value))
+    }
+
+    /// A value that is exactly one expression. Reports anything else.
+    pub(super) fn expression(&mut self, node: &Node, what: &str) -> Option<Placed> {
+        let Kind::Text(text) = &node.kind else {
+            self.not_one_expression(node, what);
+            return None;
+        };
+        match cut(text.trim()).as_slice() {
+            [RawPiece::Expression(_) | RawPiece::Open(_)] => match self.pieces(text.trim(), node.span) {
+                TemplateKind::Expression(placed) => Some(placed),
+                _ => None,
+            },
+            _ => {
+                self.not_one_expression(node, what);
+                None
+            }
+        }
+    }
+
+    fn not_one_expression(&mut self, node: &Node, what: &str) {
+        let message = format!("{what} must be one expression");
+        let hint = "write it as ${{ … }}, with nothing before or behind it; + joins texts".to_owned();
+        self.report("workflow::expression", node.span, message, "not one expression", hint);
+    }
+
+    // An expression that cannot be parsed is reported, and left out so that the rest can be checked.
+    fn pieces(&mut self, text: &str, span: Span) -> TemplateKind {
+        let raw = cut(text);
+        let source = Arc::clone(&self.source);
+        let mut places = Places::new(&source, span);
+        let mut pieces = Vec::with_capacity(raw.len());
+        for piece in &raw {
+            match piece {
+                RawPiece::Literal(literal) => pieces.push(Piece::Literal(literal.clone())),
+                RawPiece::Open(_) => {
+                    let hint = "close it with }}; a text that is to contain ${{ is written $${{".to_owned();
+                    self.report("workflow::expression", span, "an expression is not closed", "no }} follows", hint);
+                }
+                RawPiece::Expression(inner) => {
+                    let (at, exact) = places.next(inner);
+                    pieces.extend(self.parse(inner, at, exact).map(Piece::Expression));
+                }
+            }
+        }
+        match (raw.len(), pieces.pop()) {
+            (1, Some(Piece::Expression(placed))) => TemplateKind::Expression(placed),
+            (0, None) => TemplateKind::Text(String::new()),
+            (_, None) => TemplateKind::Unknown,
+            (1, Some(Piece::Literal(text))) => TemplateKind::Text(text),
+            (_, Some(last)) => {
+                pieces.push(last);
+                TemplateKind::Pieces(pieces)
+            }
+        }
+    }
+
+    fn parse(&mut self, inner: &str, span: Span, exact: bool) -> Option<Placed> {
+        match self.parse_once(inner) {
+            Ok(expression) => Some(Placed { expression, span, exact }),
+            Err(error) => {
+                let ExpressionError { message, range, hint } = error;
+                let blank: Range<usize> = 0..inner.len();
+                let range = range.filter(|_| exact).unwrap_or(blank);
+                let span = if exact { self.source.span(span.start + range.start, span.start + range.end) } else { span };
+                self.report("workflow::expression", span, message, "here", hint);
+                None
+            }
+        }
+    }
+
+    fn parse_once(&mut self, inner: &str) -> Result<Expression, ExpressionError> {
+        if let Some(known) = self.parsed.get(inner) {
+            return known.clone();
+        }
+        if self.programs > MAX_PROGRAMS {
+            let message = format!("the expressions of this file are longer than {MAX_PROGRAMS} bytes together");
+            return Err(ExpressionError { message, range: None, hint: Some("compute more in actions".into()) });
+        }
+        let parsed = Expression::parse(inner);
+        if !matches!(&parsed, Ok(expression) if expression.program().is_none()) {
+            self.programs += inner.len();
+        }
+        self.parsed.insert(inner.to_owned(), parsed.clone());
+        parsed
+    }
+}
+
+/// The entries of a map whose keys are known.
+pub(super) struct Fields<'a>(Vec<&'a Entry>);
+
+impl<'a> Fields<'a> {
+    pub(super) fn find(&self, key: &str) -> Option<&'a Entry> {
+        self.0.iter().copied().find(|entry| entry.key.value == key)
+    }
+
+    /// The value under `key`.
+    pub(super) fn value(&self, key: &str) -> Option<&'a Node> {
+        self.find(key).map(|entry| &entry.value)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a Entry> {
+        self.0.iter().copied()
+    }
+}
+
+/// Finds the expressions of a text in the file, one after the other.
+struct Places<'a> {
+    source: &'a Source,
+    span: Span,
+    from: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(source: &'a Source, span: Span) -> Self {
+        Self { source, span, from: 0 }
+    }
+
+    fn next(&mut self, inner: &str) -> (Span, bool) {
+        let written = &self.source.slice(self.span)[self.from..];
+        let opening = format!("${{{{{inner}}}}}");
+        match written.find(&opening) {
+            Some(at) => {
+                let start = self.span.start + self.from + at + 3;
+                self.from += at + opening.len();
+                (self.source.span(start, start + inner.len()), true)
+            }
+            None => (self.span, false),
+        }
+    }
+}
+
+/// Whether `text` can be the name of a step, an input, an output or a loop variable.
+pub(super) fn is_name(text: &str) -> bool {
+    // Long names make long lines, and nobody reads them.
+    const LONGEST: usize = 64;
+    text.len() <= LONGEST
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// `a, b and c`.
+pub(super) fn list(names: &[&str]) -> String {
+    let mut text = String::new();
+    for (at, name) in names.iter().enumerate() {
+        let joint = if at == 0 { "" } else if at + 1 == names.len() { " and " } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{joint}{name}");
+    }
+    text
+}

@@ -1,0 +1,166 @@
+use super::{
+    ActionBody, Body, ForEach, Placed, Retry, Span, Spanned, Step, Template, TemplateKind, duration,
+    node::{Entry, Kind, Node},
+    reader::{Fields, Reader, is_name},
+};
+
+const KEYS: [&str; 11] =
+    ["uses", "workflow", "with", "needs", "when", "for_each", "as", "key", "max_parallel", "retry", "timeout"];
+
+/// Longest time that a step can ask for: 30 days in milliseconds. Beyond that it is a typing mistake.
+const LONGEST_MS: u64 = 30 * 86_400_000;
+
+/// Reads one entry of `steps`. `None` when nothing says what it runs.
+pub(super) fn read_step(reader: &mut Reader, entry: &Entry) -> Option<Step> {
+    let what = format!("step {:?}", entry.key.value);
+    let fields = reader.fields(&entry.value, &what, &KEYS);
+    let with = read_with(reader, &fields, entry.key.span);
+    let needs = fields.value("needs").map(|node| read_needs(reader, node)).unwrap_or_default();
+    let when = fields.value("when").and_then(|node| reader.expression(node, "when"));
+    let body = read_body(reader, entry, &fields)?;
+    Some(Step { name: entry.key.clone(), body, with, needs, when })
+}
+
+fn read_with(reader: &mut Reader, fields: &Fields<'_>, otherwise: Span) -> Template {
+    let nothing = |span| Template { kind: TemplateKind::Map(Vec::new()), span };
+    let Some(entry) = fields.find("with") else { return nothing(otherwise) };
+    match &entry.value.kind {
+        Kind::Map(_) => Template { span: entry.key.span, ..reader.template(&entry.value) },
+        Kind::Null => nothing(entry.key.span),
+        _ => {
+            reader.expected(&entry.value, "with", "a map");
+            nothing(entry.key.span)
+        }
+    }
+}
+
+fn read_needs(reader: &mut Reader, node: &Node) -> Vec<Spanned<String>> {
+    let Kind::List(items) = &node.kind else {
+        reader.expected(node, "needs", "a list of steps such as [first, second]");
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| reader.text(item, "an entry of needs")).collect()
+}
+
+fn read_body(reader: &mut Reader, entry: &Entry, fields: &Fields<'_>) -> Option<Body> {
+    let step = &entry.key.value;
+    match (fields.find("uses"), fields.find("workflow")) {
+        (Some(uses), None) => {
+            let for_each = read_for_each(reader, fields);
+            let retry = fields.value("retry").map(|node| read_retry(reader, node)).unwrap_or_default();
+            let timeout_ms = fields.value("timeout").and_then(|node| read_duration(reader, node, "timeout"));
+            let uses = reader.text(&uses.value, "uses")?;
+            Some(Body::Action(ActionBody { uses, for_each, retry, timeout_ms }))
+        }
+        (None, Some(file)) => {
+            refuse_for_inline(reader, fields);
+            let file = reader.text(&file.value, "workflow")?;
+            Some(Body::Inline { file })
+        }
+        (Some(_), Some(file)) => {
+            let message = format!("step {step:?} has both uses and workflow");
+            reader.report("workflow::step", file.key.span, message, "one too many", "keep one of them".to_owned());
+            None
+        }
+        (None, None) => {
+            if matches!(entry.value.kind, Kind::Map(_)) {
+                let message = format!("step {step:?} does not say what it runs");
+                let hint = "add `uses: provider.noun.verb`, or `workflow: FILE` to inline another workflow".to_owned();
+                reader.report("workflow::missing", entry.key.span, message, "neither uses nor workflow", hint);
+            }
+            None
+        }
+    }
+}
+
+fn refuse_for_inline(reader: &mut Reader, fields: &Fields<'_>) {
+    for key in ["for_each", "as", "key", "max_parallel", "retry", "timeout"] {
+        let Some(entry) = fields.find(key) else { continue };
+        let message = format!("{key} cannot be used with workflow");
+        let hint = if matches!(key, "retry" | "timeout") {
+            "set it on the steps of the other workflow".to_owned()
+        } else {
+            "an inlined workflow runs once; put for_each on the steps inside it, and hand the list over as an input".to_owned()
+        };
+        reader.report("workflow::step", entry.key.span, message, "not for an inlined workflow", hint);
+    }
+}
+
+fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEach> {
+    let Some(items) = fields.find("for_each") else {
+        for key in ["as", "key", "max_parallel"] {
+            if let Some(entry) = fields.find(key) {
+                let message = format!("{key} has no meaning without for_each");
+                reader.report("workflow::step", entry.key.span, message, "no for_each", None);
+            }
+        }
+        return None;
+    };
+    let variable = read_variable(reader, fields, items.key.span);
+    let key: Option<Placed> = fields.value("key").and_then(|node| reader.expression(node, "key"));
+    let max_parallel = fields.value("max_parallel").and_then(|node| read_count(reader, node, "max_parallel"));
+    let items = reader.expression(&items.value, "for_each")?;
+    Some(ForEach { items, variable: variable?, key, max_parallel })
+}
+
+fn read_variable(reader: &mut Reader, fields: &Fields<'_>, for_each: Span) -> Option<Spanned<String>> {
+    let Some(node) = fields.value("as") else {
+        let hint = "add `as: item`; `with` and `key` can then use ${{ item }}".to_owned();
+        reader.report("workflow::missing", for_each, "for_each needs `as`, the name of its variable", "", hint);
+        return None;
+    };
+    let name = reader.text(node, "as")?;
+    if ["inputs", "steps", "run", "true", "false", "null", "in"].contains(&name.value.as_str()) {
+        let message = format!("{:?} cannot be the name of a variable", name.value);
+        reader.report("workflow::name", name.span, message, "means something else", None);
+        return None;
+    }
+    reader.name(&name, "a variable");
+    is_name(&name.value).then_some(name)
+}
+
+fn read_retry(reader: &mut Reader, node: &Node) -> Retry {
+    let fields = reader.fields(node, "retry", &["attempts", "initial", "factor", "max", "budget"]);
+    Retry {
+        attempts: fields.value("attempts").and_then(|node| read_count(reader, node, "attempts")),
+        initial_ms: fields.value("initial").and_then(|node| read_duration(reader, node, "initial")),
+        factor: fields.value("factor").and_then(|node| read_factor(reader, node)),
+        max_ms: fields.value("max").and_then(|node| read_duration(reader, node, "max")),
+        budget_ms: fields.value("budget").and_then(|node| read_duration(reader, node, "budget")),
+    }
+}
+
+fn read_count(reader: &mut Reader, node: &Node, what: &str) -> Option<u32> {
+    // Nobody means more, and the engine counts in 32 bits.
+    const MOST: u64 = 10_000;
+    let count = match &node.kind {
+        Kind::Number(number) => number.as_u64().filter(|count| (1..=MOST).contains(count)),
+        _ => None,
+    };
+    if count.is_none() {
+        reader.expected(node, what, &format!("a whole number from 1 to {MOST}"));
+    }
+    count.and_then(|count| u32::try_from(count).ok())
+}
+
+fn read_factor(reader: &mut Reader, node: &Node) -> Option<f64> {
+    let factor = match &node.kind {
+        Kind::Number(number) => number.as_f64().filter(|factor| (1.0..=100.0).contains(factor)),
+        _ => None,
+    };
+    if factor.is_none() {
+        reader.expected(node, "factor", "a number from 1 to 100");
+    }
+    factor
+}
+
+fn read_duration(reader: &mut Reader, node: &Node, what: &str) -> Option<u64> {
+    let read = match &node.kind {
+        Kind::Text(text) => duration::parse(text).filter(|ms| (1..=LONGEST_MS).contains(ms)),
+        _ => None,
+    };
+    if read.is_none() {
+        reader.expected(node, what, "a duration such as 500ms, 10m or 1h30m, of at most 30d");
+    }
+    read
+}
