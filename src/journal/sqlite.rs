@@ -83,6 +83,25 @@ impl SqliteJournal {
         Ok(())
     }
 
+    /// Keeps the file from growing beyond `more` further pages: what a quota or a full disk does. For tests.
+    #[doc(hidden)]
+    pub async fn limit_pages(&self, more: u32) -> Result<(), JournalError> {
+        let mut writer = self.writer.lock().await;
+        let pages: i64 = sqlx::query_scalar("SELECT page_count FROM pragma_page_count").fetch_one(&mut *writer).await?;
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + i64::from(more)));
+        sqlx::query(limit).execute(&mut *writer).await?;
+        Ok(())
+    }
+
+    /// Notes a migration that this program does not know: what a newer one leaves. For tests.
+    #[doc(hidden)]
+    pub async fn pretend_schema(&self, version: i64) -> Result<(), JournalError> {
+        let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+            VALUES (?1, 'later', true, x'00', 0)";
+        sqlx::query(insert).bind(version).execute(&mut *self.writer.lock().await).await?;
+        Ok(())
+    }
+
     /// Runs `statements` as one transaction, whose rows it returns.
     async fn transaction(&self, statements: String, argument: String) -> Result<Vec<SqliteRow>, JournalError> {
         let mut writer = self.writer.lock().await;

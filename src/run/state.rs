@@ -238,16 +238,20 @@ impl RunState {
             state.apply(recorded.at, &recorded.entry)?;
         }
         for recorded in latest {
-            if !state.outlived(&recorded.entry) {
-                state.apply(recorded.at, &recorded.entry)?;
+            match state.outlived(&recorded.entry) {
+                Some((id, number)) => state.instances[id.index()].attempts = number.max(state.attempts(id)),
+                None => state.apply(recorded.at, &recorded.entry)?,
             }
         }
         Ok(state)
     }
 
-    fn outlived(&self, entry: &Entry) -> bool {
-        let Entry::AttemptMoved { step, attempt, .. } = entry else { return false };
-        self.find(step).is_some_and(|id| self.has_ended(id) || attempt.number < self.attempts(id))
+    /// The step of a kept attempt that history has gone past, and the number of that attempt.
+    fn outlived(&self, entry: &Entry) -> Option<(StepId, u32)> {
+        let Entry::AttemptMoved { step, attempt, .. } = entry else { return None };
+        let id = self.find(step)?;
+        let past = self.has_ended(id) || *self.state(id) == StepState::Ready || attempt.number < self.attempts(id);
+        past.then_some((id, attempt.number))
     }
 
     /// Takes one entry into account. Total: an entry that cannot follow is an error and changes nothing.
@@ -486,7 +490,9 @@ impl RunState {
     }
 
     fn succeeded(&mut self, step: &str, output: &Value, changed: bool) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "step_succeeded", |s| matches!(s, StepState::Running { .. }))?;
+        // Unknown, too: the attempt that followed a takeover is not part of the history once the step has ended.
+        let legal = |s: &StepState| matches!(s, StepState::Running { .. } | StepState::Unknown { .. });
+        let id = self.expect(step, "step_succeeded", legal)?;
         self.changed |= changed;
         self.set(id, StepState::Succeeded { output: output.clone() });
         self.ended(id);

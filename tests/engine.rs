@@ -1,0 +1,239 @@
+//! The engine over a real journal, with scripted actions.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::json;
+use stargate::{
+    engine::{Ending, EngineError},
+    journal::{Journal, JournalError},
+    run::{Entry, Outcome},
+};
+use stargate_sdk::ActionError;
+use support::{Act, Bench, Fault, chain, fan, plan, step};
+
+const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
+const FAILED: Ending = Ending::Finished(Outcome::Failed);
+
+#[tokio::test]
+async fn a_chain_of_n_steps_makes_n_plus_one_commits() {
+    let bench = Bench::new().await;
+    let finished = bench.engine().run(chain(20)).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert!(finished.changed);
+    assert_eq!(bench.journal.commits(), 21);
+}
+
+#[tokio::test]
+async fn instances_run_in_parallel_up_to_the_limit_of_their_step() {
+    let bench = Bench::new().await;
+    let finished = bench.engine_with(64).run(fan(40, Some(5))).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert!(bench.script.most_at_once() <= 5, "{} at once", bench.script.most_at_once());
+    assert_eq!(bench.script.calls().len(), 41);
+    assert_eq!(bench.script.calls().last().unwrap(), "run after");
+}
+
+#[tokio::test]
+async fn instances_run_in_parallel_up_to_the_limit_of_the_engine() {
+    let bench = Bench::new().await;
+    bench.engine_with(3).run(fan(40, None)).await.unwrap();
+    assert_eq!(bench.script.most_at_once(), 3);
+}
+
+#[tokio::test]
+async fn a_transient_failure_is_tried_again_without_growing_the_history() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", vec![Act::Fail(ActionError::transient("busy")); 3]);
+    let finished = bench.engine().run(chain(1)).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(bench.script.calls(), ["run s0"; 4]);
+    let stored = bench.only_run().await;
+    assert_eq!(stored.history.len(), 4, "created, started, succeeded, finished: {:?}", stored.history);
+}
+
+#[tokio::test]
+async fn failures_end_when_the_attempts_are_used_up_and_a_resume_gives_another_go() {
+    let bench = Bench::new().await;
+    bench.script.will("s1", vec![Act::Fail(ActionError::transient("busy")); 4]);
+    let failed = bench.engine().run(chain(3)).await.unwrap();
+    assert_eq!(failed.ending, FAILED);
+    assert_eq!(failed.failures, [("s1".to_owned(), ActionError::transient("busy"))]);
+    let finished = bench.engine().resume(failed.run).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(bench.script.calls(), ["run s0", "run s1", "run s1", "run s1", "run s1", "run s1", "run s2"]);
+}
+
+#[tokio::test]
+async fn a_permanent_failure_is_not_tried_again_and_leaves_other_branches_running() {
+    let bench = Bench::new().await;
+    bench.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
+    let steps =
+        vec![step("a", "test.find", &[]), step("after_a", "test.find", &[0]), step("b", "test.find", &[]), step("after_b", "test.find", &[2])];
+    let finished = bench.engine().run(plan(steps)).await.unwrap();
+    assert_eq!(finished.ending, FAILED);
+    assert_eq!((bench.script.effects("after_a"), bench.script.effects("after_b")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_looked_into_before_anything_is_repeated() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::LoseReply]);
+    let finished = bench.engine().run(chain(1)).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(bench.script.calls(), ["run s0", "find s0"]);
+    assert_eq!(bench.script.effects("s0"), 1);
+}
+
+#[tokio::test]
+async fn a_lost_reply_without_effect_is_found_absent_and_run_again() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Fail(ActionError::unknown("timed out"))]);
+    bench.engine().run(chain(1)).await.unwrap();
+    assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s0"]);
+    assert_eq!(bench.script.effects("s0"), 1);
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_repeated_or_left_to_a_person_as_the_action_says() {
+    let bench = Bench::new().await;
+    bench.script.will("again", [Act::LoseReply]);
+    bench.script.will("ask", [Act::LoseReply]);
+    let steps = vec![step("again", "test.repeat", &[]), step("ask", "test.ask", &[])];
+    let finished = bench.engine().run(plan(steps)).await.unwrap();
+    assert_eq!(finished.ending, Ending::Finished(Outcome::InDoubt));
+    assert_eq!((bench.script.effects("again"), bench.script.effects("ask")), (2, 1));
+    assert_eq!(finished.failures[0].0, "ask");
+}
+
+#[tokio::test]
+async fn a_panic_is_an_unknown_outcome() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Panic]);
+    let finished = bench.engine().run(chain(1)).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s0"]);
+}
+
+#[tokio::test]
+async fn an_attempt_past_its_deadline_is_tried_again() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Hang]);
+    let mut plan = chain(1);
+    plan.steps[0].timeout_ms = 30;
+    let finished = bench.engine().run(plan).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(bench.script.effects("s0"), 1);
+}
+
+#[tokio::test]
+async fn the_next_attempt_finds_what_the_last_one_stored() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::CheckpointThenFail(json!({ "operation": "https://example/op" }))]);
+    bench.engine().run(chain(1)).await.unwrap();
+    let checkpoints = bench.script.checkpoints.lock().unwrap().clone();
+    assert_eq!(checkpoints, [None, Some(json!({ "operation": "https://example/op" }))]);
+}
+
+#[tokio::test]
+async fn a_drained_engine_leaves_its_run_to_be_resumed() {
+    let bench = Bench::new().await;
+    bench.script.will("s1", [Act::Hang]);
+    let engine = bench.engine();
+    let going = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.run(chain(3)).await }
+    });
+    until(|| bench.script.calls().len() == 2).await;
+    engine.drain().await;
+    let finished = going.await.unwrap().unwrap();
+    assert_eq!(finished.ending, Ending::Interrupted);
+    assert_eq!(bench.only_run().await.row.owner, None);
+    let finished = bench.engine().resume(finished.run).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(bench.script.calls(), ["run s0", "run s1", "find s1", "run s1", "run s2"]);
+}
+
+#[tokio::test]
+async fn a_run_that_a_living_process_advances_is_refused_with_its_owner() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Hang]);
+    let engine = bench.engine();
+    tokio::spawn(async move { engine.run(chain(1)).await });
+    until(|| !bench.script.calls().is_empty()).await;
+    let run = bench.only_run().await.row.id;
+    let refused = bench.engine().resume(run).await.unwrap_err();
+    let EngineError::Owned { owner, .. } = refused else { panic!("{refused}") };
+    assert_eq!(owner.pid, std::process::id());
+}
+
+#[tokio::test]
+async fn a_run_that_has_succeeded_is_left_as_it_is() {
+    let bench = Bench::new().await;
+    let finished = bench.engine().run(chain(2)).await.unwrap();
+    let before = bench.only_run().await;
+    let again = bench.engine().resume(finished.run).await.unwrap();
+    assert_eq!((again.ending, again.changed), (SUCCEEDED, false));
+    assert_eq!(bench.only_run().await, before);
+}
+
+#[tokio::test]
+async fn whichever_commit_fails_and_whether_it_was_written_or_not_a_resume_takes_each_effect_once() {
+    for fault in [Fault::Before, Fault::After] {
+        for nth in 2..=5 {
+            let bench = Bench::new().await;
+            bench.journal.fail(nth, fault, JournalError::Full);
+            let error = bench.engine().run(chain(4)).await.unwrap_err();
+            assert!(matches!(error, EngineError::Journal(JournalError::Full)), "{error}");
+            let stored = bench.only_run().await;
+            bench.journal.release(stored.row.id.clone(), stored.row.epoch).await.unwrap();
+            let finished = bench.engine().resume(stored.row.id).await.unwrap();
+            assert_eq!(finished.ending, SUCCEEDED, "commit {nth} {fault:?}");
+            for step in ["s0", "s1", "s2", "s3"] {
+                assert_eq!(bench.script.effects(step), 1, "step {step}, commit {nth} {fault:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_runs_share_one_dispatcher() {
+    let bench = Bench::new().await;
+    let engine = bench.engine();
+    let runs: Vec<_> = (0..50)
+        .map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.run(chain(5)).await })
+        })
+        .collect();
+    for run in runs {
+        assert_eq!(run.await.unwrap().unwrap().ending, SUCCEEDED);
+    }
+    assert!(bench.journal.commits() < 300, "runs share commits: {}", bench.journal.commits());
+}
+
+#[tokio::test]
+async fn the_journal_tells_what_happened_in_order() {
+    let bench = Bench::new().await;
+    bench.engine().run(chain(1)).await.unwrap();
+    let entries: Vec<Entry> = bench.only_run().await.history.into_iter().map(|r| r.entry).collect();
+    assert!(matches!(
+        &entries[..],
+        [
+            Entry::RunCreated { .. },
+            Entry::StepStarted { attempt: 1, .. },
+            Entry::StepSucceeded { found: false, .. },
+            Entry::RunFinished { outcome: Outcome::Succeeded, .. }
+        ]
+    ));
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(tokio::time::Instant::now() < patience, "the condition never came true");
+        tokio::task::yield_now().await;
+    }
+}

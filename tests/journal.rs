@@ -1,0 +1,287 @@
+//! The contract of the journal's interface, on the real store and on one that fails on command.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod support;
+
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+use serde_json::json;
+use stargate::{
+    clock::Millis,
+    id::RunId,
+    journal::{Append, Commit, Journal, JournalError, NewRun, Owner, PlanText, SqliteJournal, TakeOver},
+    run::{Attempt, Entry, Mode, Move, Recorded},
+};
+use support::{Fault, Faulty};
+
+fn owner(pid: u32) -> Owner {
+    Owner { host: "here".into(), boot_id: "boot".into(), pid, started: 1 }
+}
+
+fn record(entry: Entry) -> Recorded {
+    Recorded { at: Millis(7), entry }
+}
+
+fn started(step: &str) -> Recorded {
+    record(Entry::StepStarted { step: step.into(), attempt: 1 })
+}
+
+fn new_run(id: &RunId) -> NewRun {
+    NewRun {
+        id: id.clone(),
+        workflow: "test".into(),
+        plan: PlanText { digest: "d1".into(), body: "{\"a\": \"ä\\u0000\"}".into() },
+        owner: Arc::new(owner(1)),
+        lease_until: Millis(100),
+        records: vec![record(Entry::RunCreated { plan: "d1".into() }), started("a")],
+        status: "running",
+    }
+}
+
+fn append(run: &RunId, epoch: u64, seq: u64, records: Vec<Recorded>) -> Append {
+    Append { run: run.clone(), epoch, seq, records, status: "running" }
+}
+
+fn creating(runs: Vec<NewRun>) -> Commit {
+    Commit { at: Millis(5), creates: runs, appends: vec![] }
+}
+
+fn appending(appends: Vec<Append>) -> Commit {
+    Commit { at: Millis(6), creates: vec![], appends }
+}
+
+fn taking_over(run: &RunId, epoch: u64, lease: i64, seq: u64) -> TakeOver {
+    TakeOver {
+        run: run.clone(),
+        seen_epoch: epoch,
+        seen_lease: Millis(lease),
+        seq,
+        owner: owner(2),
+        lease_until: Millis(200),
+        records: vec![record(Entry::RunAcquired { epoch: epoch + 1, owner: "process 2".into() })],
+        at: Millis(9),
+    }
+}
+
+/// Runs `check` against every implementation, each over a fresh folder.
+async fn on_every_journal<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Journal>) -> F) {
+    let folder = tempfile::tempdir().unwrap();
+    check(Arc::new(SqliteJournal::open(&folder.path().join("journal.db")).await.unwrap())).await;
+    let folder = tempfile::tempdir().unwrap();
+    check(Arc::new(Faulty::open(folder.path()).await)).await;
+}
+
+#[tokio::test]
+async fn what_was_committed_is_read_back_byte_for_byte() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        let stored = journal.load(run.clone()).await.unwrap();
+        assert_eq!(stored.plan, "{\"a\": \"ä\\u0000\"}");
+        assert_eq!(stored.history, [record(Entry::RunCreated { plan: "d1".into() }), started("a")]);
+        assert_eq!((stored.row.seq, stored.row.epoch, stored.row.lease_until), (2, 1, Millis(100)));
+        assert_eq!(stored.row.owner, Some(owner(1)));
+        assert_eq!(journal.runs(9).await.unwrap(), [stored.row]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn outputs_survive_whatever_they_hold() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        let output = json!({ "text": "\"quoted\" \\ \u{0} \u{1F680} \n", "big": 18_446_744_073_709_551_615_u64, "f": 0.1, "n": null });
+        let success = record(Entry::StepSucceeded { step: "a".into(), output, changes: vec!["x".into()], found: true });
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        assert!(journal.commit(appending(vec![append(&run, 1, 2, vec![success.clone()])])).await.unwrap().is_empty());
+        assert_eq!(journal.load(run).await.unwrap().history[2], success);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_append_with_another_epoch_or_sequence_number_writes_nothing() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        let before = journal.load(run.clone()).await.unwrap();
+        for (epoch, seq) in [(2, 2), (0, 2), (1, 1), (1, 3)] {
+            let fenced = journal.commit(appending(vec![append(&run, epoch, seq, vec![started("b")])])).await.unwrap();
+            assert_eq!(fenced, [run.clone()], "epoch {epoch}, seq {seq}");
+        }
+        assert_eq!(journal.load(run).await.unwrap(), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_fenced_run_does_not_keep_the_others_of_a_commit_from_being_written() {
+    on_every_journal(|journal| async move {
+        let (held, lost) = (RunId::generate(), RunId::generate());
+        journal.commit(creating(vec![new_run(&held), new_run(&lost)])).await.unwrap();
+        let appends = vec![append(&lost, 9, 2, vec![started("b")]), append(&held, 1, 2, vec![started("b")])];
+        assert_eq!(journal.commit(appending(appends)).await.unwrap(), [lost.clone()]);
+        assert_eq!(journal.load(held).await.unwrap().row.seq, 3);
+        assert_eq!(journal.load(lost).await.unwrap().row.seq, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_latest_attempt_and_checkpoint_of_a_step_are_kept() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        let moved = |number| {
+            let attempt = Attempt { number, failures: 0, since: Millis(1) };
+            record(Entry::AttemptMoved { step: "a".into(), attempt, to: Move::Running { mode: Mode::Find } })
+        };
+        let stored = |n: u32| record(Entry::Checkpointed { step: "a".into(), value: json!(n) });
+        for n in 2..6 {
+            journal.commit(appending(vec![append(&run, 1, 2, vec![moved(n), stored(n)])])).await.unwrap();
+        }
+        let loaded = journal.load(run).await.unwrap();
+        assert_eq!(loaded.latest, [moved(5), stored(5)]);
+        assert_eq!(loaded.history.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_that_saw_the_same_run_one_takes_it_over_and_fences_the_first_holder() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        assert!(journal.take_over(taking_over(&run, 1, 100, 2)).await.unwrap());
+        assert!(!journal.take_over(taking_over(&run, 1, 100, 2)).await.unwrap());
+        let late = journal.commit(appending(vec![append(&run, 1, 3, vec![started("b")])])).await.unwrap();
+        assert_eq!(late, [run.clone()]);
+        let stored = journal.load(run).await.unwrap();
+        assert_eq!((stored.row.epoch, stored.row.seq, stored.row.owner), (2, 3, Some(owner(2))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewed_lease_cannot_be_taken_over_by_one_who_saw_the_old_one() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        journal.renew(vec![(run.clone(), 1)], Millis(300)).await.unwrap();
+        assert!(!journal.take_over(taking_over(&run, 1, 100, 2)).await.unwrap());
+        journal.renew(vec![(run.clone(), 9)], Millis(400)).await.unwrap();
+        assert_eq!(journal.load(run).await.unwrap().row.lease_until, Millis(300));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_holder_can_give_a_run_up() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        journal.release(run.clone(), 9).await.unwrap();
+        assert!(journal.load(run.clone()).await.unwrap().row.owner.is_some());
+        journal.release(run.clone(), 1).await.unwrap();
+        assert_eq!(journal.load(run).await.unwrap().row.owner, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_there_is_an_error_that_names_it() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        let error = journal.load(run.clone()).await.unwrap_err();
+        assert_eq!(error, JournalError::NoSuchRun(run));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_be_written_in_whole_is_not_written_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(&folder.path().join("journal.db")).await.unwrap();
+    let run = RunId::generate();
+    journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+    let before = journal.load(run.clone()).await.unwrap();
+    // The same run cannot be created twice, so this commit fails after its first statements.
+    let both = Commit { appends: vec![append(&run, 1, 2, vec![started("b")])], ..creating(vec![new_run(&run)]) };
+    journal.commit(both).await.unwrap_err();
+    assert_eq!(journal.load(run.clone()).await.unwrap(), before);
+    let written = journal.commit(appending(vec![append(&run, 1, 2, vec![started("b")])])).await;
+    assert_eq!(written, Ok(vec![]), "the journal is usable afterwards");
+}
+
+#[tokio::test]
+async fn a_journal_that_fails_tells_so_whether_it_has_written_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Faulty::open(folder.path()).await;
+    for (fault, seq) in [(Fault::Before, 2), (Fault::After, 3)] {
+        let run = RunId::generate();
+        journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+        journal.fail(1, fault, JournalError::Busy);
+        let error = journal.commit(appending(vec![append(&run, 1, 2, vec![started("b")])])).await.unwrap_err();
+        assert_eq!(error, JournalError::Busy);
+        assert_eq!(journal.load(run).await.unwrap().row.seq, seq);
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_ours_is_private_and_reopens_with_everything_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/journal.db");
+    let run = RunId::generate();
+    let journal = SqliteJournal::open(&path).await.unwrap();
+    journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+    journal.close().await.unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let journal = SqliteJournal::open(&path).await.unwrap();
+    assert_eq!(journal.load(run).await.unwrap().row.seq, 2);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_the_run_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let run = RunId::generate();
+    let journal = SqliteJournal::open(&path).await.unwrap();
+    journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+    journal.limit_pages(0).await.unwrap(); // SQLite reports a full disk at its page limit
+    let big = record(Entry::Checkpointed { step: "a".into(), value: json!("x".repeat(1 << 20)) });
+    let error = journal.commit(appending(vec![append(&run, 1, 2, vec![big])])).await.unwrap_err();
+    assert_eq!(error, JournalError::Full);
+    assert!(journal.load(run).await.unwrap().latest.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_journal_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    std::fs::write(&path, "no database at all, but long enough to be looked at".repeat(100)).unwrap();
+    let error = open_error(&path).await;
+    assert!(matches!(error, JournalError::Corrupt(_)), "{error}");
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("no database"), "it is left as it is");
+}
+
+#[tokio::test]
+async fn a_journal_of_a_newer_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let journal = SqliteJournal::open(&path).await.unwrap();
+    journal.pretend_schema(999).await.unwrap();
+    journal.close().await.unwrap();
+    let error = open_error(&path).await;
+    assert!(matches!(error, JournalError::Newer { found: 999, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_named() {
+    let error = open_error(Path::new("/proc/stargate/journal.db")).await;
+    assert!(matches!(&error, JournalError::Open { .. }), "{error}");
+    assert!(error.to_string().contains("/proc/stargate/journal.db"), "{error}");
+}
+
+async fn open_error(path: &Path) -> JournalError {
+    SqliteJournal::open(path).await.err().expect("it must not open")
+}

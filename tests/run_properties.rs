@@ -1,0 +1,276 @@
+//! Properties of the fold and the decision function, over generated plans and histories.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod support;
+
+use proptest::prelude::*;
+use serde_json::json;
+use stargate::{
+    clock::Millis,
+    plan::{ForEach, Plan},
+    run::{Effect, Entry, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState, after_failure, next},
+};
+use stargate_sdk::ActionError;
+use support::{expression, plan, step};
+
+/// What the world does with an attempt.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Succeed,
+    Transient,
+    Permanent,
+    Unknown,
+    /// The process dies, and another one takes the run over.
+    Crash,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        6 => Just(Fate::Succeed),
+        2 => Just(Fate::Transient),
+        1 => Just(Fate::Permanent),
+        2 => Just(Fate::Unknown),
+        2 => Just(Fate::Crash),
+    ];
+    proptest::collection::vec(fate, 1..60)
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let actions = prop_oneof![Just("test.find"), Just("test.repeat"), Just("test.ask")];
+    let steps = proptest::collection::vec((actions, any::<u64>(), 0..5_usize), 1..8);
+    steps.prop_map(|steps| {
+        let steps = steps.into_iter().enumerate().map(|(i, (action, bits, kind))| {
+            let needs: Vec<usize> = (0..i).filter(|j| bits >> j & 1 == 1).collect();
+            let mut step = step(&format!("s{i}"), action, &needs);
+            if kind == 0 {
+                step.for_each = Some(ForEach {
+                    items: expression("inputs.items"),
+                    variable: "item".into(),
+                    key: expression("item"),
+                    max_parallel: (bits % 3 != 0).then_some((bits % 3) as u32),
+                });
+            }
+            step
+        });
+        plan(steps.collect())
+    })
+}
+
+/// Plays a run the way the engine does, and keeps everything that it journals.
+struct Play<'a> {
+    plan: &'a Plan,
+    state: RunState,
+    now: Millis,
+    epoch: u64,
+    all: Vec<Recorded>,
+    in_flight: Vec<(StepId, u32)>,
+}
+
+impl<'a> Play<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let mut play = Self { plan, state: RunState::new(plan), now: Millis(1), epoch: 1, all: vec![], in_flight: vec![] };
+        play.record(Entry::RunCreated { plan: "digest".into() });
+        play.decide();
+        play
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.state.apply(self.now, &entry).unwrap();
+        self.all.push(Recorded { at: self.now, entry });
+    }
+
+    fn decide(&mut self) {
+        loop {
+            let (effects, _) = next(self.plan, &self.state, self.now, 4 - self.state.running().min(4));
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.perform(effect);
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Expand(id) => {
+                let step = self.state.name(id).to_owned();
+                self.record(Entry::StepExpanded { step, keys: vec!["x".into(), "y".into(), "z".into()] });
+            }
+            Effect::Start(id) => {
+                let (step, attempt) = (self.state.name(id).to_owned(), self.state.attempts(id) + 1);
+                self.record(Entry::StepStarted { step, attempt });
+                self.in_flight.push((id, attempt));
+            }
+            Effect::Attempt { step: id, attempt, mode } => {
+                let step = self.state.name(id).to_owned();
+                self.record(Entry::AttemptMoved { step, attempt, to: Move::Running { mode } });
+                self.in_flight.push((id, attempt.number));
+            }
+            Effect::Doubt { step, error } => {
+                let step = self.state.name(step).to_owned();
+                self.record(Entry::StepInDoubt { step, error });
+            }
+            Effect::Finish(outcome) => self.record(Entry::RunFinished { outcome, outputs: serde_json::Map::new() }),
+        }
+    }
+
+    fn suffer(&mut self, fate: Fate) {
+        self.now = Millis(self.now.0 + 10);
+        match fate {
+            Fate::Crash => self.crash(),
+            Fate::Succeed => self.end(|play, id| {
+                let step = play.state.name(id).to_owned();
+                Entry::StepSucceeded { step, output: json!({}), changes: vec![], found: false }
+            }),
+            Fate::Transient => self.end(|play, id| play.failure(id, ActionError::transient("busy"))),
+            Fate::Permanent => self.end(|play, id| play.failure(id, ActionError::permanent("no"))),
+            Fate::Unknown => self.end(|play, id| play.failure(id, ActionError::unknown("lost"))),
+        }
+        self.decide();
+    }
+
+    fn failure(&self, id: StepId, error: ActionError) -> Entry {
+        after_failure(self.plan, &self.state, id, error, self.now, 1)
+    }
+
+    fn end(&mut self, entry: impl FnOnce(&Self, StepId) -> Entry) {
+        if let Some((id, number)) = self.in_flight.pop() {
+            let StepState::Running { attempt, .. } = self.state.state(id) else { panic!("in flight but not running") };
+            assert_eq!(attempt.number, number, "the answer belongs to the attempt that is in flight");
+            let entry = entry(self, id);
+            self.record(entry);
+        }
+    }
+
+    fn crash(&mut self) {
+        self.in_flight.clear();
+        self.epoch += 1;
+        let reopened = matches!(self.state.progress(), Progress::Finished(Outcome::Failed | Outcome::InDoubt));
+        if self.state.progress() == Progress::Finished(Outcome::Succeeded) {
+            return;
+        }
+        self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
+        if reopened {
+            self.record(Entry::RunReopened);
+        }
+    }
+}
+
+/// What the journal keeps of a history: everything in order, but only the latest attempt and checkpoint of each step.
+fn kept(all: &[Recorded]) -> (Vec<Recorded>, Vec<Recorded>) {
+    let mut latest = std::collections::BTreeMap::new();
+    let mut history = vec![];
+    for recorded in all {
+        match recorded.entry.place() {
+            Place::History => history.push(recorded.clone()),
+            Place::Attempt(step) => drop(latest.insert((step.to_owned(), 0), recorded.clone())),
+            Place::Checkpoint(step) => drop(latest.insert((step.to_owned(), 1), recorded.clone())),
+        }
+    }
+    (history, latest.into_values().collect())
+}
+
+fn words(state: &RunState) -> Vec<(String, StepState)> {
+    state.steps().map(|id| (state.name(id).to_owned(), state.state(id).clone())).collect()
+}
+
+proptest! {
+    #[test]
+    fn at_every_prefix_the_state_recovered_from_the_journal_goes_on_like_the_living_one(plan in plans(), fates in fates()) {
+        let mut play = Play::new(&plan);
+        for fate in fates {
+            play.suffer(fate);
+        }
+        for end in 1..=play.all.len() {
+            let prefix = &play.all[..end];
+            let mut living = RunState::new(&plan);
+            for recorded in prefix {
+                living.apply(recorded.at, &recorded.entry).unwrap();
+            }
+            let (history, latest) = kept(prefix);
+            let mut recovered = RunState::recover(&plan, &history, &latest).unwrap();
+            if living.progress() == Progress::Going {
+                let acquired = Entry::RunAcquired { epoch: 99, owner: "last".into() };
+                living.apply(Millis(9_999), &acquired).unwrap();
+                recovered.apply(Millis(9_999), &acquired).unwrap();
+            }
+            prop_assert_eq!(words(&living), words(&recovered));
+            prop_assert_eq!(next(&plan, &living, Millis(9_999), 4), next(&plan, &recovered, Millis(9_999), 4));
+        }
+    }
+
+    #[test]
+    fn when_nothing_fails_every_run_ends_with_every_step_done_after_all_it_needs(plan in plans()) {
+        let mut play = Play::new(&plan);
+        while play.state.progress() == Progress::Going {
+            prop_assert!(!play.in_flight.is_empty(), "a run that goes on has something in flight");
+            play.suffer(Fate::Succeed);
+        }
+        prop_assert_eq!(play.state.progress(), Progress::Finished(Outcome::Succeeded));
+        let position = |wanted: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| wanted(&r.entry));
+        for step in &plan.steps {
+            let begun = |e: &Entry| match e {
+                Entry::StepStarted { step: s, .. } | Entry::StepExpanded { step: s, .. } => *s == step.name,
+                _ => false,
+            };
+            let begun = position(&begun).unwrap();
+            for &need in &step.needs {
+                let name = &plan.steps[need].name;
+                let last = play.all.iter().rposition(|r| matches!(&r.entry, Entry::StepSucceeded { step: s, .. }
+                    if s == name || s.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('['))));
+                prop_assert!(last.unwrap() < begun);
+            }
+        }
+    }
+
+    #[test]
+    fn an_action_that_must_not_be_repeated_is_never_run_again_after_an_unknown_outcome(plan in plans(), fates in fates()) {
+        let mut play = Play::new(&plan);
+        for fate in fates {
+            play.suffer(fate);
+        }
+        for id in play.state.steps() {
+            let asks = plan.steps[play.state.node(id)].action == "test.ask";
+            let name = play.state.name(id);
+            let mut unknown = false;
+            for recorded in play.all.iter().filter(|_| asks) {
+                match &recorded.entry {
+                    Entry::RunAcquired { .. } => unknown |= began_and_did_not_end(&play.all, recorded, name),
+                    Entry::AttemptMoved { step, to: Move::Running { mode: Mode::Run }, .. } if step == name => {
+                        prop_assert!(!unknown, "{} was run again", name);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_follow_changes_nothing(plan in plans(), fates in fates(), at in any::<proptest::sample::Index>()) {
+        let mut play = Play::new(&plan);
+        for fate in fates {
+            play.suffer(fate);
+        }
+        let before = words(&play.state);
+        let entry = &at.get(&play.all).entry;
+        if play.state.apply(Millis(1), entry).is_err() {
+            prop_assert_eq!(words(&play.state), before);
+        }
+    }
+}
+
+fn began_and_did_not_end(all: &[Recorded], until: &Recorded, name: &str) -> bool {
+    let end = all.iter().position(|r| std::ptr::eq(r, until)).unwrap();
+    let mut running = false;
+    for recorded in &all[..end] {
+        match &recorded.entry {
+            Entry::StepStarted { step, .. } if step == name => running = true,
+            Entry::AttemptMoved { step, to, .. } if step == name => running = matches!(to, Move::Running { .. }),
+            Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } | Entry::StepInDoubt { step, .. }
+                if step == name => running = false,
+            _ => {}
+        }
+    }
+    running
+}

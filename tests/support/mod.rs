@@ -1,0 +1,333 @@
+//! What the tests of the library share: scripted actions, plans made by hand, journals that fail on command.
+#![expect(dead_code, reason = "every test binary uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use stargate::{
+    clock::{Clock, Millis},
+    engine::{Engine, Options},
+    event::{Event, Reporter},
+    id::RunId,
+    journal::{Commit, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
+    plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template},
+};
+use stargate_sdk::{Action, ActionContext, ActionError, Found, Recovery, Registry, Secrets};
+
+/// What a scripted attempt does.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// Takes effect and succeeds.
+    Succeed,
+    /// Fails without effect.
+    Fail(ActionError),
+    /// Takes effect, and the reply is lost.
+    LoseReply,
+    /// Stores a checkpoint, then fails without effect.
+    CheckpointThenFail(Value),
+    /// Waits until cancelled or past its deadline.
+    Hang,
+    /// Panics.
+    Panic,
+}
+
+/// What scripted actions do, and what they did.
+#[derive(Default)]
+pub(crate) struct Script {
+    acts: Mutex<HashMap<String, VecDeque<Act>>>,
+    /// Every call, in order: `run a`, `find a`.
+    pub(crate) calls: Mutex<Vec<String>>,
+    /// How often each step took effect.
+    pub(crate) effects: Mutex<BTreeMap<String, u32>>,
+    /// The checkpoint that each call found.
+    pub(crate) checkpoints: Mutex<Vec<Option<Value>>>,
+    /// Attempts being made now, and the most there ever were.
+    running: Mutex<(usize, usize)>,
+}
+
+impl Script {
+    /// The next attempts of `step` do this; later ones succeed.
+    pub(crate) fn will(&self, step: &str, acts: impl IntoIterator<Item = Act>) {
+        self.acts.lock().unwrap().entry(step.into()).or_default().extend(acts);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn effects(&self, step: &str) -> u32 {
+        self.effects.lock().unwrap().get(step).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.running.lock().unwrap().1
+    }
+
+    fn take_effect(&self, step: &str) {
+        *self.effects.lock().unwrap().entry(step.into()).or_default() += 1;
+    }
+
+    async fn attempt(&self, cx: &ActionContext, input: &Input) -> Result<Output, ActionError> {
+        self.calls.lock().unwrap().push(format!("run {}", cx.step()));
+        self.checkpoints.lock().unwrap().push(cx.checkpoint());
+        let act = self.acts.lock().unwrap().get_mut(cx.step()).and_then(VecDeque::pop_front).unwrap_or(Act::Succeed);
+        match act {
+            Act::Succeed => {
+                self.take_effect(cx.step());
+                cx.changed("made it so");
+                Ok(Output { value: input.value.clone() })
+            }
+            Act::Fail(error) => Err(error),
+            Act::LoseReply => {
+                self.take_effect(cx.step());
+                Err(ActionError::unknown("the reply was lost"))
+            }
+            Act::CheckpointThenFail(value) => {
+                cx.save_checkpoint(value).await?;
+                Err(ActionError::transient("not yet"))
+            }
+            Act::Hang => {
+                cx.sleep(cx.remaining().saturating_sub(Duration::from_millis(1))).await?;
+                cx.sleep(Duration::from_secs(60)).await?;
+                Err(ActionError::transient("woke up"))
+            }
+            Act::Panic => panic!("as scripted"),
+        }
+    }
+
+    async fn counted(&self, cx: &ActionContext, input: &Input) -> Result<Output, ActionError> {
+        {
+            let mut running = self.running.lock().unwrap();
+            running.0 += 1;
+            running.1 = running.1.max(running.0);
+        }
+        tokio::task::yield_now().await;
+        let result = self.attempt(cx, input).await;
+        self.running.lock().unwrap().0 -= 1;
+        result
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Input {
+    #[serde(default)]
+    pub(crate) value: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Output {
+    pub(crate) value: Value,
+}
+
+/// An action that does as its script says; `RECOVERY`: 0 find, 1 repeat, 2 ask.
+pub(crate) struct Scripted<const RECOVERY: u8>(pub(crate) Arc<Script>);
+
+impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
+    type Input = Input;
+    type Output = Output;
+    const NAME: &'static str = ["test.find", "test.repeat", "test.ask"][RECOVERY as usize];
+    const VERSION: u32 = 1;
+    const RECOVERY: Recovery = [Recovery::Find, Recovery::Repeat, Recovery::Ask][RECOVERY as usize];
+    const SUMMARY: &'static str = "Does as its script says.";
+
+    async fn run(&self, cx: &ActionContext, input: &Input) -> Result<Output, ActionError> {
+        self.0.counted(cx, input).await
+    }
+
+    async fn find(&self, cx: &ActionContext, input: &Input) -> Result<Found<Output>, ActionError> {
+        self.0.calls.lock().unwrap().push(format!("find {}", cx.step()));
+        let there = self.0.effects(cx.step()) > 0;
+        Ok(if there { Found::Present(Output { value: input.value.clone() }) } else { Found::Absent })
+    }
+}
+
+pub(crate) fn registry(script: &Arc<Script>) -> Registry {
+    let mut registry = Registry::default();
+    registry.add(Scripted::<0>(Arc::clone(script)));
+    registry.add(Scripted::<1>(Arc::clone(script)));
+    registry.add(Scripted::<2>(Arc::clone(script)));
+    registry
+}
+
+/// A step without input that needs the steps with these indexes.
+pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
+    let recovery = match action {
+        "test.find" => Recovery::Find,
+        "test.ask" => Recovery::Ask,
+        _ => Recovery::Repeat,
+    };
+    PlannedStep {
+        name: name.into(),
+        action: action.into(),
+        version: 1,
+        recovery,
+        with: Template::Literal(json!({})),
+        needs: needs.to_vec(),
+        when: None,
+        for_each: None,
+        retry: Retry { attempts: 4, initial_ms: 1, factor: 1.5, max_ms: 5, budget_ms: 60_000 },
+        timeout_ms: 60_000,
+        scope: 0,
+    }
+}
+
+pub(crate) fn expression(source: &str) -> Expression {
+    Expression { source: source.into(), scope: 0, and: None }
+}
+
+pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
+    let scope = Scope { prefix: String::new(), workflow: "test".into(), parent: None, inputs: vec![], outputs: vec![] };
+    Plan { format: FORMAT, workflow: "test".into(), inputs: Map::new(), scopes: vec![scope], steps, outputs: vec![] }
+}
+
+/// `n` steps, each after the one before.
+pub(crate) fn chain(n: usize) -> Plan {
+    let needs = |i: usize| if i == 0 { vec![] } else { vec![i - 1] };
+    plan((0..n).map(|i| step(&format!("s{i}"), "test.find", &needs(i))).collect())
+}
+
+/// One `for_each` step over a literal list of numbers.
+pub(crate) fn fan(items: usize, max_parallel: Option<u32>) -> Plan {
+    let list: Vec<String> = (0..items).map(|i| i.to_string()).collect();
+    let mut fan = step("fan", "test.find", &[]);
+    fan.for_each = Some(ForEach {
+        items: expression("inputs.items"),
+        variable: "item".into(),
+        key: expression("item"),
+        max_parallel,
+    });
+    fan.with = Template::Map(vec![("value".into(), Template::Expression(expression("item")))]);
+    let mut plan = plan(vec![fan, step("after", "test.find", &[0])]);
+    plan.inputs.insert("items".into(), json!(list));
+    plan
+}
+
+/// Keeps every event.
+#[derive(Default)]
+pub(crate) struct Notes(pub(crate) Mutex<Vec<Event>>);
+
+impl Reporter for Notes {
+    fn report(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+/// Which commit fails, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing is written, and the caller is told so.
+    Before,
+    /// Everything is written, and the caller is told that it failed.
+    After,
+}
+
+/// Passes everything on to a real journal, counts commits, and fails on command.
+pub(crate) struct Faulty {
+    pub(crate) inner: SqliteJournal,
+    pub(crate) commits: AtomicU64,
+    fault: Mutex<Option<(u64, Fault, JournalError)>>,
+}
+
+impl Faulty {
+    pub(crate) async fn open(folder: &Path) -> Self {
+        let inner = SqliteJournal::open(&folder.join("journal.db")).await.unwrap();
+        Self { inner, commits: AtomicU64::new(0), fault: Mutex::new(None) }
+    }
+
+    /// The `nth` commit from now, counted from 1, fails.
+    pub(crate) fn fail(&self, nth: u64, fault: Fault, error: JournalError) {
+        *self.fault.lock().unwrap() = Some((self.commits.load(Ordering::SeqCst) + nth, fault, error));
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    fn fault_of(&self, commit: u64) -> Option<(Fault, JournalError)> {
+        let fault = self.fault.lock().unwrap();
+        fault.as_ref().filter(|(nth, ..)| *nth == commit).map(|(_, fault, error)| (*fault, error.clone()))
+    }
+}
+
+impl Journal for Faulty {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
+        Box::pin(async move {
+            let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
+            match self.fault_of(number) {
+                Some((Fault::Before, error)) => Err(error),
+                Some((Fault::After, error)) => self.inner.commit(commit).await.and(Err(error)),
+                None => self.inner.commit(commit).await,
+            }
+        })
+    }
+
+    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
+        self.inner.take_over(wish)
+    }
+
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.renew(held, lease_until)
+    }
+
+    fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.release(run, epoch)
+    }
+
+    fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
+        self.inner.load(run)
+    }
+
+    fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
+        self.inner.runs(limit)
+    }
+}
+
+/// A journal in a folder of its own, a script, and engines over both.
+pub(crate) struct Bench {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) journal: Arc<Faulty>,
+    pub(crate) script: Arc<Script>,
+    pub(crate) notes: Arc<Notes>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Faulty::open(folder.path()).await);
+        Self { folder, journal, script: Arc::default(), notes: Arc::default() }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine_with(8)
+    }
+
+    pub(crate) fn engine_with(&self, max_parallel: usize) -> Engine {
+        Engine::start(Options {
+            journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
+            registry: registry(&self.script),
+            secrets: Arc::new(Secrets::default()),
+            reporter: Arc::clone(&self.notes) as Arc<dyn Reporter>,
+            clock: Clock::system(),
+            max_parallel,
+        })
+        .unwrap()
+    }
+
+    pub(crate) async fn only_run(&self) -> StoredRun {
+        let rows = self.journal.runs(10).await.unwrap();
+        assert_eq!(rows.len(), 1, "there is one run");
+        self.journal.load(rows[0].id.clone()).await.unwrap()
+    }
+}
