@@ -130,10 +130,9 @@ impl<'a> Compiler<'a> {
         let kind = match (parsed.program(), resolved.as_slice()) {
             (None, [path]) => CompiledKind::Path(path.clone()),
             (None, _) => return Err(failed("it is no single reference".into())),
-            (Some(program), _) => CompiledKind::Program {
-                program: Arc::clone(program),
-                reads: reads(parsed.references(), resolved),
-            },
+            (Some(program), _) => {
+                CompiledKind::Program { program: Arc::clone(program), reads: reads(parsed.references(), resolved) }
+            }
         };
         Ok(Compiled { source: expression.source.clone(), kind, and })
     }

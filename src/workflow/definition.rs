@@ -21,6 +21,8 @@ pub struct Workflow {
     pub steps: Vec<Step>,
     /// What it gives, in the order of the file.
     pub outputs: Vec<(Spanned<String>, Template)>,
+    /// All of the file could be read.
+    pub complete: bool,
 }
 
 /// One input.
@@ -36,6 +38,20 @@ pub struct Input {
     pub default: Option<Template>,
     /// Its value is a reference to a secret, never the secret itself.
     pub secret: bool,
+}
+
+impl Input {
+    /// The value that a person means who types `text`: the text itself if text is allowed, else JSON.
+    ///
+    /// What is neither is given back as text, so that whoever checks it can say what it should be.
+    pub fn value_of(&self, text: &str) -> Value {
+        let kind = self.schema.get("type");
+        let allows_text = |kind: &Value| kind == "string" || kind.as_array().is_some_and(|k| k.contains(&"string".into()));
+        if kind.is_some_and(allows_text) {
+            return Value::String(text.to_owned());
+        }
+        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    }
 }
 
 /// One step.
@@ -63,6 +79,8 @@ pub enum Body {
         /// The file, as written.
         file: Spanned<String>,
     },
+    /// Nothing that could be read, which has been reported.
+    Unknown,
 }
 
 /// How a step runs an action.
@@ -104,4 +122,25 @@ pub struct Retry {
     pub max_ms: Option<u64>,
     /// How long after the first attempt's start another may begin.
     pub budget_ms: Option<u64>,
+}
+
+impl Workflow {
+    /// Every expression of the file that could be parsed.
+    pub fn expressions(&self) -> Vec<&Placed> {
+        let steps = self.steps.iter().flat_map(Step::expressions);
+        steps.chain(self.outputs.iter().flat_map(|(_, output)| output.expressions())).collect()
+    }
+}
+
+impl Step {
+    /// Every expression of the step that could be parsed.
+    pub fn expressions(&self) -> Vec<&Placed> {
+        let mut found = self.with.expressions();
+        found.extend(&self.when);
+        if let Body::Action(ActionBody { for_each: Some(each), .. }) = &self.body {
+            found.push(&each.items);
+            found.extend(&each.key);
+        }
+        found
+    }
 }

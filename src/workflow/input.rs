@@ -15,11 +15,12 @@ const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "ob
 const FORMATS: [&str; 3] = ["cidr", "ip", "duration"];
 
 /// Reads one entry of `inputs`.
-pub(super) fn read_input(reader: &mut Reader, entry: &Entry) -> Option<Input> {
+pub(super) fn read_input(reader: &mut Reader, entry: &Entry) -> Input {
     let what = format!("input {:?}", entry.key.value);
     if !matches!(entry.value.kind, Kind::Map(_)) {
         reader.expected(&entry.value, &what, "a map such as {type: string}");
-        return None;
+        let schema = Value::Object(Map::new());
+        return Input { name: entry.key.clone(), description: None, schema, default: None, secret: false };
     }
     let fields = reader.fields(&entry.value, &what, &KEYWORDS);
     let secret = fields.value("secret").is_some_and(|node| read_bool(reader, node, "secret"));
@@ -42,7 +43,7 @@ pub(super) fn read_input(reader: &mut Reader, entry: &Entry) -> Option<Input> {
         let hint = "a secret is given by reference, such as env:NAME, and references are text".to_owned();
         reader.report("workflow::schema", entry.key.span, message, "not text", hint);
     }
-    Some(Input { name: entry.key.clone(), description, schema: Value::Object(schema), default, secret })
+    Input { name: entry.key.clone(), description, schema: Value::Object(schema), default, secret }
 }
 
 // Checks the schema itself; what is wrong in it is left out.

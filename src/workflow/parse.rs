@@ -52,22 +52,25 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
     let fields = reader.fields(root, "a workflow", &["name", "description", "inputs", "steps", "outputs"]);
     let name = read_name(reader, root, &fields);
     let inputs = named(reader, &fields, "inputs", "an input");
-    let inputs = inputs.into_iter().filter_map(|entry| read_input(reader, entry)).collect();
+    let inputs = inputs.into_iter().map(|entry| read_input(reader, entry)).collect();
     let steps = named(reader, &fields, "steps", "a step");
     if steps.is_empty() && !fields.find("steps").is_some_and(|entry| !is_empty(&entry.value)) {
         let span = fields.find("steps").map_or(name.span, |entry| entry.key.span);
         reader.report("workflow::missing", span, "the workflow has no steps", "no steps", None);
     }
-    let steps = steps.into_iter().filter_map(|entry| read_step(reader, entry)).collect();
+    let steps = steps.into_iter().map(|entry| read_step(reader, entry)).collect();
     let outputs = named(reader, &fields, "outputs", "an output");
+    let outputs = outputs.into_iter().map(|entry| read_output(reader, entry)).collect();
+    let description = fields.value("description").and_then(|node| reader.text(node, "description"));
     Some(Workflow {
         source: Arc::clone(&reader.source),
         inputs_span: fields.find("inputs").map_or(name.span, |entry| entry.key.span),
-        description: fields.value("description").and_then(|node| reader.text(node, "description")).map(|text| text.value),
+        description: description.map(|text| text.value),
         name,
         inputs,
         steps,
-        outputs: outputs.into_iter().map(|entry| read_output(reader, entry)).collect(),
+        outputs,
+        complete: reader.diagnostics.is_empty(),
     })
 }
 

@@ -241,10 +241,6 @@ impl<'a> Fields<'a> {
     pub(super) fn value(&self, key: &str) -> Option<&'a Node> {
         self.find(key).map(|entry| &entry.value)
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'a Entry> {
-        self.0.iter().copied()
-    }
 }
 
 /// Finds the expressions of a text in the file, one after the other.

@@ -10,15 +10,15 @@ const KEYS: [&str; 11] =
 /// Longest time that a step can ask for: 30 days in milliseconds. Beyond that it is a typing mistake.
 const LONGEST_MS: u64 = 30 * 86_400_000;
 
-/// Reads one entry of `steps`. `None` when nothing says what it runs.
-pub(super) fn read_step(reader: &mut Reader, entry: &Entry) -> Option<Step> {
+/// Reads one entry of `steps`.
+pub(super) fn read_step(reader: &mut Reader, entry: &Entry) -> Step {
     let what = format!("step {:?}", entry.key.value);
     let fields = reader.fields(&entry.value, &what, &KEYS);
     let with = read_with(reader, &fields, entry.key.span);
     let needs = fields.value("needs").map(|node| read_needs(reader, node)).unwrap_or_default();
     let when = fields.value("when").and_then(|node| reader.expression(node, "when"));
-    let body = read_body(reader, entry, &fields)?;
-    Some(Step { name: entry.key.clone(), body, with, needs, when })
+    let body = read_body(reader, entry, &fields).unwrap_or(Body::Unknown);
+    Step { name: entry.key.clone(), body, with, needs, when }
 }
 
 fn read_with(reader: &mut Reader, fields: &Fields<'_>, otherwise: Span) -> Template {

@@ -1,0 +1,113 @@
+use std::net::IpAddr;
+
+use serde_json::Value;
+use stargate_sdk::SecretRef;
+
+use super::schema::Schema;
+use crate::workflow::{duration, nearest::did_you_mean};
+
+/// A value of the right kind that is not allowed all the same.
+pub(super) struct Violation {
+    /// Goes on after the value's name: `must be …`.
+    pub(super) message: String,
+    pub(super) label: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Violation {
+    fn new(message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { message: message.into(), label: label.into(), hint: None }
+    }
+}
+
+/// What a schema's own keywords have against `value`; not what they say of its items and properties.
+///
+/// With `hide` no message repeats the value.
+pub(super) fn violations(value: &Value, schema: Schema<'_>, hide: bool) -> Vec<Violation> {
+    let mut found: Vec<Violation> = allowed(value, schema, hide).into_iter().collect();
+    match value {
+        Value::String(text) => found.extend(of_text(text, schema, hide)),
+        Value::Number(number) => found.extend(of_number(number.as_f64().unwrap_or(f64::NAN), schema)),
+        Value::Array(items) => found.extend(of_size(items.len(), schema, ["minItems", "maxItems"], "items")),
+        Value::Null | Value::Bool(_) | Value::Object(_) => {}
+    }
+    found
+}
+
+fn allowed(value: &Value, schema: Schema<'_>, hide: bool) -> Option<Violation> {
+    let one = schema.keyword("const").map(std::slice::from_ref);
+    let many = schema.keyword("enum").and_then(Value::as_array).map(Vec::as_slice);
+    let values = one.or(many)?;
+    if values.contains(value) {
+        return None;
+    }
+    let all: Vec<_> = values.iter().map(ToString::to_string).collect();
+    let hint = match value {
+        Value::String(text) if !hide => did_you_mean(text, values.iter().filter_map(Value::as_str)),
+        _ => None,
+    };
+    Some(Violation { hint, ..Violation::new(format!("must be one of {}", all.join(", ")), "not one of them") })
+}
+
+fn of_text(text: &str, schema: Schema<'_>, hide: bool) -> Vec<Violation> {
+    let mut found = of_size(text.chars().count(), schema, ["minLength", "maxLength"], "characters");
+    let format = schema.keyword("format").and_then(Value::as_str);
+    found.extend(format.and_then(|format| of_format(text, format, hide)));
+    // A secret that is given by value is told so by its format, in better words.
+    if let Some(pattern) = schema.keyword("pattern").and_then(Value::as_str).filter(|_| found.is_empty())
+        && let Ok(regex) = regex::Regex::new(pattern)
+        && !regex.is_match(text)
+    {
+        let shown = if hide { String::new() } else { format!(", {text:?} does not") };
+        found.push(Violation::new(format!("must match {pattern}{shown}"), "does not match"));
+    }
+    found
+}
+
+fn of_format(text: &str, format: &str, hide: bool) -> Option<Violation> {
+    let (fits, expected) = match format {
+        "secret" => return secret(text),
+        "cidr" => (text.parse::<ipnet::IpNet>().is_ok(), "a prefix such as 10.50.0.0/16"),
+        "ip" => (text.parse::<IpAddr>().is_ok(), "an IP address"),
+        "ipv4" => (text.parse::<std::net::Ipv4Addr>().is_ok(), "an IPv4 address"),
+        "ipv6" => (text.parse::<std::net::Ipv6Addr>().is_ok(), "an IPv6 address"),
+        "duration" => (duration::parse(text).is_some(), "a duration such as 10m, 1h30m or 500ms"),
+        _ => return None,
+    };
+    let shown = if hide { String::new() } else { format!(", {text:?} is not") };
+    (!fits).then(|| Violation::new(format!("must be {expected}{shown}"), "does not fit"))
+}
+
+fn secret(text: &str) -> Option<Violation> {
+    text.parse::<SecretRef>().err().map(|_| Violation {
+        message: "is a secret and must be given by reference, never by value".into(),
+        label: "not a reference".into(),
+        hint: Some("write env:NAME, file:PATH or exec:COMMAND".into()),
+    })
+}
+
+fn of_number(number: f64, schema: Schema<'_>) -> Vec<Violation> {
+    let limit = |name: &str| schema.keyword(name).and_then(Value::as_f64);
+    let rules = [
+        (limit("minimum").filter(|limit| number < *limit), "at least"),
+        (limit("maximum").filter(|limit| number > *limit), "at most"),
+        (limit("exclusiveMinimum").filter(|limit| number <= *limit), "more than"),
+        (limit("exclusiveMaximum").filter(|limit| number >= *limit), "less than"),
+    ];
+    let broken = rules.into_iter().filter_map(|(limit, words)| Some((limit?, words)));
+    broken.map(|(limit, words)| Violation::new(format!("must be {words} {limit}"), format!("{words} {limit}"))).collect()
+}
+
+fn of_size(size: usize, schema: Schema<'_>, [least, most]: [&str; 2], what: &str) -> Vec<Violation> {
+    let limit = |name: &str| schema.keyword(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+    let rules = [
+        (limit(least).filter(|limit| size < *limit), "at least"),
+        (limit(most).filter(|limit| size > *limit), "at most"),
+    ];
+    let broken = rules.into_iter().filter_map(|(limit, words)| Some((limit?, words)));
+    broken
+        .map(|(limit, words)| {
+            Violation::new(format!("must have {words} {limit} {what}, it has {size}"), format!("{words} {limit} {what}"))
+        })
+        .collect()
+}

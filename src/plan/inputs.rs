@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{constraints, fit::Fit, schema::Schema};
+use crate::workflow::{Diagnostic, Input, Source, Span, Template, Workflow, nearest::did_you_mean};
+
+/// Checks the values that a run is given, and adds the defaults. The result is in the order of the workflow.
+pub(super) fn resolve(workflow: &Workflow, mut given: Map<String, Value>) -> Result<Map<String, Value>, Vec<Diagnostic>> {
+    let mut found: Vec<_> = given.keys().filter_map(|name| unknown(workflow, name)).collect();
+    let mut values = Map::new();
+    for input in &workflow.inputs {
+        let name = &input.name.value;
+        match (given.shift_remove(name), &input.default) {
+            (Some(value), _) => {
+                let template = Template::from_json(&value, input.name.span);
+                found.extend(check(&workflow.source, input, &template));
+                values.insert(name.clone(), value);
+            }
+            (None, Some(default)) => {
+                values.insert(name.clone(), default.to_json().unwrap_or_default());
+            }
+            (None, None) => found.push(missing(workflow, input)),
+        }
+    }
+    if found.is_empty() { Ok(values) } else { Err(found) }
+}
+
+/// Checks a value that is known before a run: a default, or one that was given.
+pub(super) fn check(source: &Arc<Source>, input: &Input, template: &Template) -> Vec<Diagnostic> {
+    let path = format!("input {:?}", input.name.value);
+    if input.secret {
+        return check_secret(source, &path, template);
+    }
+    Fit { source, names: None, hide: false }.check(template, Schema::new(&input.schema), &path)
+}
+
+// Whatever was given in place of a reference may be the secret itself, so that nothing of it is shown.
+fn check_secret(source: &Arc<Source>, path: &str, template: &Template) -> Vec<Diagnostic> {
+    let schema = serde_json::json!({"type": "string", "format": "secret"});
+    let value = template.to_json().unwrap_or_default();
+    let text = value.as_str().unwrap_or_default();
+    let broken = constraints::violations(&Value::String(text.to_owned()), Schema::new(&schema), true);
+    let diagnostic = |violation: constraints::Violation| {
+        let message = format!("{path} {}", violation.message);
+        Diagnostic::new(source, "plan::secret", template.span, message, violation.label).with_hint(violation.hint)
+    };
+    broken.into_iter().map(diagnostic).collect()
+}
+
+fn missing(workflow: &Workflow, input: &Input) -> Diagnostic {
+    let name = &input.name.value;
+    let message = format!("input {name:?} is not given and has no default");
+    let what = input.description.clone().unwrap_or_else(|| "needed".to_owned());
+    let value = if input.secret { "env:NAME" } else { "VALUE" };
+    Diagnostic::new(&workflow.source, "plan::missing_input", input.name.span, message, what)
+        .with_hint(format!("give it with --input {name}={value}"))
+}
+
+fn unknown(workflow: &Workflow, name: &str) -> Option<Diagnostic> {
+    let names = || workflow.inputs.iter().map(|input| input.name.value.as_str());
+    if names().any(|known| known == name) {
+        return None;
+    }
+    let hint = did_you_mean(name, names()).unwrap_or_else(|| {
+        let all: Vec<_> = names().collect();
+        if all.is_empty() { "it has no inputs".into() } else { format!("it has {}", all.join(", ")) }
+    });
+    let message = format!("the workflow has no input {name:?}");
+    let span: Span = workflow.inputs_span;
+    Some(Diagnostic::new(&workflow.source, "plan::unknown_input", span, message, "not among these").with_hint(hint))
+}

@@ -1,0 +1,268 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Which kinds of JSON values something can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kinds(u8);
+
+impl Kinds {
+    pub(super) const NOTHING: Self = Self(0);
+    pub(super) const NULL: Self = Self(1);
+    pub(super) const BOOLEAN: Self = Self(2);
+    pub(super) const INTEGER: Self = Self(4);
+    pub(super) const FRACTION: Self = Self(8);
+    pub(super) const NUMBER: Self = Self(4 | 8);
+    pub(super) const STRING: Self = Self(16);
+    pub(super) const ARRAY: Self = Self(32);
+    pub(super) const OBJECT: Self = Self(64);
+    pub(super) const ANY: Self = Self(127);
+
+    fn named(name: &str) -> Self {
+        match name {
+            "null" => Self::NULL,
+            "boolean" => Self::BOOLEAN,
+            "integer" => Self::INTEGER,
+            "number" => Self::NUMBER,
+            "string" => Self::STRING,
+            "array" => Self::ARRAY,
+            "object" => Self::OBJECT,
+            _ => Self::ANY,
+        }
+    }
+
+    pub(super) fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::NULL,
+            Value::Bool(_) => Self::BOOLEAN,
+            Value::Number(number) if number.is_i64() || number.is_u64() => Self::INTEGER,
+            // 2.0 is a whole number to JSON Schema.
+            Value::Number(number) if number.as_f64().is_some_and(|n| n.fract() == 0.0) => Self::NUMBER,
+            Value::Number(_) => Self::FRACTION,
+            Value::String(_) => Self::STRING,
+            Value::Array(_) => Self::ARRAY,
+            Value::Object(_) => Self::OBJECT,
+        }
+    }
+
+    pub(super) fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(super) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// In words, such as `text or a number`. `null` is left out where there is something else.
+    pub(super) fn describe(self) -> String {
+        let words = [
+            (Self::STRING, "text"),
+            (Self::NUMBER, "a number"),
+            (Self::BOOLEAN, "true or false"),
+            (Self::ARRAY, "a list"),
+            (Self::OBJECT, "a map"),
+        ];
+        if self.both(Self::NUMBER) == Self::INTEGER && self.both(Self::ANY) == self {
+            let rest = Self(self.0 & !Self::INTEGER.0 & !Self::NULL.0);
+            return if rest == Self::NOTHING { "a whole number".into() } else { format!("a whole number or {}", rest.describe()) };
+        }
+        let named: Vec<_> = words.iter().filter(|(kind, _)| self.meets(*kind)).map(|(_, word)| *word).collect();
+        if named.is_empty() { "null".into() } else { named.join(" or ") }
+    }
+}
+
+/// What is to be found one level down.
+pub(super) enum Below<'a> {
+    /// Something that this schema describes.
+    Known(Schema<'a>),
+    /// Anything at all may be there.
+    Any,
+    /// Nothing of that name; these are there.
+    Missing(BTreeSet<&'a str>),
+    /// It has no levels.
+    Scalar(Kinds),
+}
+
+/// A place in a JSON Schema. References into `$defs` are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schema<'a> {
+    root: &'a Value,
+    node: &'a Value,
+}
+
+impl<'a> Schema<'a> {
+    pub(super) fn new(root: &'a Value) -> Self {
+        Self { root, node: root }.resolved()
+    }
+
+    fn at(self, node: &'a Value) -> Self {
+        Self { node, ..self }.resolved()
+    }
+
+    fn resolved(self) -> Self {
+        // A chain of references as long as this is a circle.
+        const LONGEST: usize = 32;
+        let mut node = self.node;
+        for _ in 0..LONGEST {
+            let Some(pointer) = node.get("$ref").and_then(Value::as_str) else { break };
+            let Some(found) = pointer.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)) else { break };
+            node = found;
+        }
+        Self { node, ..self }
+    }
+
+    /// The value of a keyword.
+    pub(super) fn keyword(self, name: &str) -> Option<&'a Value> {
+        self.node.get(name)
+    }
+
+    /// The schemas of a combinator such as `anyOf`.
+    pub(super) fn branches(self, combinator: &str) -> Vec<Schema<'a>> {
+        let list = self.keyword(combinator).and_then(Value::as_array);
+        list.into_iter().flatten().map(|node| self.at(node)).collect()
+    }
+
+    fn alternatives(self) -> Vec<Schema<'a>> {
+        ["anyOf", "oneOf"].into_iter().flat_map(|name| self.branches(name)).collect()
+    }
+
+    pub(super) fn kinds(self) -> Kinds {
+        self.kinds_within(16)
+    }
+
+    // `depth` ends circles of references: whatever is further down is not known.
+    fn kinds_within(self, depth: usize) -> Kinds {
+        if depth == 0 {
+            return Kinds::ANY;
+        }
+        let mut kinds = self.own_kinds();
+        for branch in self.branches("allOf") {
+            kinds = kinds.both(branch.kinds_within(depth - 1));
+        }
+        for combinator in ["anyOf", "oneOf"] {
+            let branches = self.branches(combinator);
+            if !branches.is_empty() {
+                let one = |all: Kinds, branch: &Schema<'_>| all.union(branch.kinds_within(depth - 1));
+                kinds = kinds.both(branches.iter().fold(Kinds::NOTHING, one));
+            }
+        }
+        kinds
+    }
+
+    fn own_kinds(self) -> Kinds {
+        if self.node == &Value::Bool(false) {
+            return Kinds::NOTHING;
+        }
+        match self.keyword("type") {
+            Some(Value::String(name)) => return Kinds::named(name),
+            Some(Value::Array(names)) => {
+                let kinds = names.iter().filter_map(Value::as_str).map(Kinds::named);
+                return kinds.fold(Kinds::NOTHING, Kinds::union);
+            }
+            _ => {}
+        }
+        match (self.keyword("const"), self.keyword("enum").and_then(Value::as_array)) {
+            (Some(value), _) => Kinds::of(value),
+            (None, Some(values)) => values.iter().map(Kinds::of).fold(Kinds::NOTHING, Kinds::union),
+            (None, None) => Kinds::ANY,
+        }
+    }
+
+    /// The property `name` of a map.
+    pub(super) fn field(self, name: &str) -> Below<'a> {
+        self.field_within(name, 16)
+    }
+
+    fn field_within(self, name: &str, depth: usize) -> Below<'a> {
+        let kinds = self.kinds();
+        if depth == 0 {
+            return Below::Any;
+        }
+        if !kinds.meets(Kinds::OBJECT) {
+            return Below::Scalar(kinds);
+        }
+        let properties = self.keyword("properties").and_then(Value::as_object);
+        if let Some(found) = properties.and_then(|properties| properties.get(name)) {
+            return Below::Known(self.at(found));
+        }
+        let mut names: BTreeSet<&str> = properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let mut branches = self.alternatives();
+        branches.extend(self.branches("allOf"));
+        let closed = branches.iter().any(|branch| branch.kinds().meets(Kinds::OBJECT)) || !names.is_empty();
+        for branch in branches.into_iter().filter(|branch| branch.kinds().meets(Kinds::OBJECT)) {
+            match branch.field_within(name, depth - 1) {
+                Below::Missing(others) => names.extend(others),
+                Below::Scalar(_) => {}
+                found => return found,
+            }
+        }
+        match self.keyword("additionalProperties") {
+            Some(Value::Bool(false)) => Below::Missing(names),
+            Some(Value::Object(_)) => Below::Known(self.at(&self.node["additionalProperties"])),
+            Some(_) => Below::Any,
+            None if closed => Below::Missing(names),
+            None => Below::Any,
+        }
+    }
+
+    /// The items of a list.
+    pub(super) fn item(self) -> Below<'a> {
+        let kinds = self.kinds();
+        if !kinds.meets(Kinds::ARRAY) {
+            return Below::Scalar(kinds);
+        }
+        match self.keyword("items") {
+            Some(items @ Value::Object(_)) => Below::Known(self.at(items)),
+            Some(_) => Below::Any,
+            None => {
+                let lists = self.alternatives().into_iter().filter(|branch| branch.kinds().meets(Kinds::ARRAY));
+                lists.map(Schema::item).find(|below| matches!(below, Below::Known(_))).unwrap_or(Below::Any)
+            }
+        }
+    }
+
+    /// The names of the properties that must be there.
+    pub(super) fn required(self) -> impl Iterator<Item = &'a str> {
+        self.keyword("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_optional_value_is_its_kind_or_null() {
+        let schema = json!({"anyOf": [{"type": "string"}, {"type": "null"}]});
+        assert_eq!(Schema::new(&schema).kinds(), Kinds::STRING.union(Kinds::NULL));
+        assert_eq!(Schema::new(&schema).kinds().describe(), "text");
+    }
+
+    #[test]
+    fn a_field_is_found_through_references_and_alternatives() {
+        let schema = json!({
+            "anyOf": [{"$ref": "#/$defs/Subnet"}, {"type": "null"}],
+            "$defs": {"Subnet": {"type": "object", "properties": {"prefix": {"type": "string"}}}},
+        });
+        assert!(matches!(Schema::new(&schema).field("prefix"), Below::Known(found) if found.kinds() == Kinds::STRING));
+        assert!(matches!(Schema::new(&schema).field("name"), Below::Missing(names) if names.contains("prefix")));
+    }
+
+    #[test]
+    fn a_circle_of_references_ends() {
+        let schema = json!({"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}});
+        assert_eq!(Schema::new(&schema).kinds(), Kinds::ANY);
+        assert!(matches!(Schema::new(&schema).field("x"), Below::Any));
+    }
+
+    #[test]
+    fn a_map_without_properties_may_have_any() {
+        assert!(matches!(Schema::new(&json!({"type": "object"})).field("x"), Below::Any));
+        assert!(matches!(Schema::new(&json!(true)).field("x"), Below::Any));
+    }
+}
