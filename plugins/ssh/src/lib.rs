@@ -1,1 +1,39 @@
-//! Host actions over the system ssh.
+//! Host actions over the system `ssh`.
+//!
+//! A host is reached through one master connection, whose host key is pinned by the input. What is done to it is one of a
+//! few typed operations, each a handful of programs run with arguments: read, compare, change the difference, read back.
+//! There are no scripts; content travels on standard input.
+//!
+//! * Arguments are quoted in one place ([`quote`]).
+//! * Every command reports its exit code on a last line of its own ([`marker`]): without that line the connection was
+//!   lost, and a command that changes something may or may not have.
+//! * The user's `ssh_config` is honoured; what stargate insists on (keys, batch mode, timeouts) comes before it.
+
+mod actions;
+mod command;
+mod connect_failure;
+mod connection;
+mod host;
+mod marker;
+mod operations;
+mod outcome;
+mod pause;
+mod pool;
+mod quote;
+mod register;
+mod remote;
+mod settings;
+mod ssh_config;
+mod state_dir;
+
+pub use actions::{
+    CloudInitInput, CloudInitOutput, DesiredPreferences, DesiredRoutes, DesiredSettings, IdentityInput, IdentityOutput,
+    KernelSettings, PlacedRoute, Preferences, ReachableInput, ReachableOutput, RouteSpec, RoutesInForceInput,
+    RoutesInForceOutput, RoutesOutput,
+};
+pub use host::Host;
+pub use register::register;
+pub use settings::{SettingsError, SshSettings};
+
+#[cfg(test)]
+mod against_sshd;

@@ -1,0 +1,225 @@
+use std::{fs, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use stargate_sdk::{ActionContext, ActionError, ContextParts, FailureKind, Preview, Registry, Secrets};
+
+use super::server::{Server, context};
+use crate::register;
+
+struct Silent;
+
+impl stargate_sdk::AttemptSink for Silent {
+    fn progress(&self, _: String) {}
+    fn log(&self, _: String) {}
+    fn save_checkpoint(&self, _: Value) -> futures::future::BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn short_context(patience: Duration) -> ActionContext {
+    ActionContext::new(ContextParts {
+        run: "run".into(),
+        step: "step".into(),
+        attempt: 1,
+        deadline: tokio::time::Instant::now() + patience,
+        cancel: tokio_util::sync::CancellationToken::new(),
+        checkpoint: None,
+        sink: Arc::new(Silent),
+        secrets: Arc::new(Secrets::default()),
+    })
+}
+
+fn registry(server: &Server, key: &str) -> Registry {
+    let mut registry = Registry::default();
+    register(&mut registry, server.settings(key)).expect("settings");
+    registry
+}
+
+async fn run(server: &Server, action: &str, mut input: Value) -> Result<Value, ActionError> {
+    input["host"] = json!(server.host());
+    registry(server, "user").find(action).expect("registered").run(&context(), input).await
+}
+
+#[tokio::test]
+async fn a_host_that_lets_us_in_tells_who_it_is() {
+    let Some(server) = Server::start() else { return };
+    let output = run(&server, "ssh.host.reachable", json!({})).await.expect("reachable");
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("boot id");
+    assert_eq!(output["boot_id"], boot_id.trim());
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_know_the_user_yet_is_asked_seldom() {
+    let Some(server) = Server::start() else { return };
+    let cx = short_context(Duration::from_secs(4));
+    let registry = registry(&server, "other-user");
+    let action = registry.find("ssh.host.reachable").expect("registered");
+    let error = action.run(&cx, json!({"host": server.host()})).await.expect_err("denied");
+    assert!(error.message.contains("Permission denied"), "{error}");
+    assert!(error.hint.expect("hint").contains("ssh-add"));
+    let log = fs::read_to_string(server.path("sshd.log")).expect("log");
+    assert_eq!(log.matches("Connection closed by authenticating user").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn cloud_init_is_waited_for_and_its_errors_are_told() {
+    let Some(server) = Server::start() else { return };
+    let say = |status: &str, code: &str| {
+        fs::write(server.path("cloud-init.code"), code).expect("written");
+        fs::write(server.path("cloud-init.json"), status).expect("written");
+    };
+    say(r#"{"status":"running","extended_status":"running","detail":"","errors":[],"recoverable_errors":{}}"#, "0");
+    let waiting = run(&server, "ssh.cloud_init.wait", json!({}));
+    let later = async {
+        while !fs::read_to_string(server.path("calls")).expect("calls").contains("cloud-init") {
+            tokio::task::yield_now().await;
+        }
+        say(
+            r#"{"status":"done","extended_status":"degraded done","errors":[],"recoverable_errors":{"WARNING":["odd"]}}"#,
+            "2",
+        );
+    };
+    let (output, ()) = tokio::join!(waiting, later);
+    let output = output.expect("done");
+    assert_eq!((output["status"].clone(), output["warnings"].clone()), (json!("done"), json!(["WARNING: odd"])));
+
+    say(
+        r#"{"status":"error","extended_status":"error - done","errors":["runcmd broke"],"recoverable_errors":{}}"#,
+        "1",
+    );
+    let error = run(&server, "ssh.cloud_init.wait", json!({})).await.expect_err("failed");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(error.message.contains("runcmd broke"), "{error}");
+}
+
+#[tokio::test]
+async fn a_kernel_setting_outlives_a_reboot_and_is_written_once() {
+    let Some(server) = Server::start() else { return };
+    let now = fs::read_to_string("/proc/sys/kernel/ostype").expect("setting"); // Read-only: a write would fail.
+    let input = json!({"settings": {"kernel.ostype": now.trim()}});
+    fs::create_dir(server.path("etc/sysctl.d")).expect("directory");
+    let file = server.path("etc/sysctl.d/90-stargate.conf");
+    fs::write(&file, "vm.swappiness = 7\n").expect("written");
+    run(&server, "ssh.sysctl.ensure", input.clone()).await.expect("ensured");
+    assert_eq!(fs::read_to_string(&file).expect("file"), format!("vm.swappiness = 7\nkernel.ostype = {now}"));
+    let writes = server.writes();
+    assert_eq!(writes.len(), 3, "{writes:?}");
+    run(&server, "ssh.sysctl.ensure", input).await.expect("in order");
+    assert_eq!(server.writes(), writes);
+}
+
+fn routes() -> Value {
+    json!({"routes": [{"prefix": "10.224.0.0/16", "via": "10.0.0.1"}, {"prefix": "10.50.0.0/16", "via": "10.0.0.1", "device": "eth0"}]})
+}
+
+#[tokio::test]
+async fn routes_go_to_the_kernel_and_beside_the_network_unit() {
+    let Some(server) = Server::start() else { return };
+    fs::write(server.path("networkctl"), "  Network File: /run/systemd/network/10-netplan-eth0.network\n")
+        .expect("written");
+    let output = run(&server, "ssh.routes.ensure", routes()).await.expect("ensured");
+    let path = "/etc/systemd/network/10-netplan-eth0.network.d/60-stargate.conf";
+    assert_eq!(output["routes"][0]["file"], path);
+    let kernel = fs::read_to_string(server.path("routes")).expect("routes");
+    assert_eq!(kernel, "10.224.0.0/16 via 10.0.0.1 dev eth0\n10.50.0.0/16 via 10.0.0.1 dev eth0\n");
+    let writes = server.writes();
+    run(&server, "ssh.routes.ensure", routes()).await.expect("in order");
+    assert_eq!(server.writes(), writes, "the second run writes nothing");
+
+    let more = json!({"routes": [{"prefix": "10.60.0.0/16", "via": "10.0.0.1"}]});
+    run(&server, "ssh.routes.ensure", more).await.expect("ensured");
+    let text = fs::read_to_string(server.path(&path[1..])).expect("drop-in");
+    for prefix in ["10.224.0.0/16", "10.50.0.0/16", "10.60.0.0/16"] {
+        assert!(text.contains(&format!("[Route]\nDestination={prefix}\nGateway=10.0.0.1\n")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_networkd_a_unit_sets_the_routes_at_boot() {
+    let Some(server) = Server::start() else { return };
+    run(&server, "ssh.routes.ensure", routes()).await.expect("ensured");
+    let unit = fs::read_to_string(server.path("etc/systemd/system/stargate-routes.service")).expect("unit");
+    assert!(unit.contains("ExecStart=/sbin/ip route replace 10.50.0.0/16 via 10.0.0.1 dev eth0\n"), "{unit}");
+    let writes = server.writes();
+    assert_eq!(writes.last().map(String::as_str), Some("systemctl enable stargate-routes.service"));
+    run(&server, "ssh.routes.ensure", routes()).await.expect("in order");
+    assert_eq!(server.writes(), writes);
+
+    fs::remove_file(server.path("enabled")).expect("disabled by hand");
+    run(&server, "ssh.routes.ensure", routes()).await.expect("mended");
+    assert_eq!(server.writes()[writes.len()..], ["systemctl enable stargate-routes.service"]);
+}
+
+#[tokio::test]
+async fn the_hosts_own_network_is_never_replaced() {
+    let Some(server) = Server::start() else { return };
+    let input = json!({"routes": [{"prefix": "10.0.0.0/24", "via": "10.0.0.1"}]});
+    let error = run(&server, "ssh.routes.ensure", input).await.expect_err("refused");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(server.writes().is_empty());
+}
+
+#[tokio::test]
+async fn only_preferences_that_differ_are_set() {
+    let Some(server) = Server::start() else { return };
+    fs::write(server.path("advertise"), "10.9.0.0/16\n").expect("written");
+    let input = json!({"accept_routes": true, "snat_subnet_routes": true, "advertise_routes": ["10.1.0.0/16"]});
+    let output = run(&server, "ssh.tailscale.preferences", input.clone()).await.expect("set");
+    assert_eq!(output["advertise_routes"], json!(["10.9.0.0/16", "10.1.0.0/16"]));
+    let expected = ["tailscale set --accept-routes=true --advertise-routes=10.9.0.0/16,10.1.0.0/16"];
+    assert_eq!(server.writes(), expected);
+    run(&server, "ssh.tailscale.preferences", input).await.expect("in order");
+    assert_eq!(server.writes(), expected);
+}
+
+#[tokio::test]
+async fn a_tailscale_without_get_is_asked_in_another_way_and_a_preview_changes_nothing() {
+    let Some(server) = Server::start() else { return };
+    fs::write(server.path("no-get"), "").expect("written");
+    fs::write(server.path("advertise"), "10.9.0.0/16\n").expect("written");
+    let registry = registry(&server, "user");
+    let action = registry.find("ssh.tailscale.preferences").expect("registered");
+    let input = json!({"host": server.host(), "snat_subnet_routes": false});
+    let preview = action.preview(&context(), input).await.expect("preview");
+    let Preview::Changes { differences } = preview else { panic!("{preview:?}") };
+    assert_eq!(differences.len(), 1);
+    assert_eq!(differences[0].to_string(), "~ SNAT: true -> false");
+    assert!(server.writes().is_empty());
+}
+
+fn status(state: &str, routes: &[&str]) -> String {
+    json!({
+        "Version": "1.100.0", "BackendState": state, "Health": [],
+        "Self": {"ID": "nTest1CNTRL", "HostName": "router", "TailscaleIPs": ["100.64.0.9", "fd7a:115c:a1e0::9"],
+                 "PrimaryRoutes": routes},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_host_that_joins_late_is_waited_for() {
+    let Some(server) = Server::start() else { return };
+    fs::write(server.path("status.json"), status("NeedsLogin", &[])).expect("written");
+    let later = async {
+        while !fs::read_to_string(server.path("calls")).expect("calls").contains("tailscale status") {
+            tokio::task::yield_now().await;
+        }
+        fs::write(server.path("status.next"), status("Running", &[])).expect("written");
+        fs::rename(server.path("status.next"), server.path("status.json")).expect("renamed");
+    };
+    let (output, ()) = tokio::join!(run(&server, "ssh.tailscale.identity", json!({})), later);
+    let output = output.expect("identity");
+    assert_eq!((output["node_id"].as_str(), output["ipv6"].as_str()), (Some("nTest1CNTRL"), Some("fd7a:115c:a1e0::9")));
+}
+
+#[tokio::test]
+async fn routes_that_are_not_served_are_named() {
+    let Some(server) = Server::start() else { return };
+    fs::write(server.path("status.json"), status("Running", &["10.1.0.0/16"])).expect("written");
+    run(&server, "ssh.tailscale.routes_in_force", json!({"routes": ["10.1.0.0/16"]})).await.expect("in force");
+    let registry = registry(&server, "user");
+    let action = registry.find("ssh.tailscale.routes_in_force").expect("registered");
+    let input = json!({"host": server.host(), "routes": ["10.1.0.0/16", "10.2.0.0/16"]});
+    let error = action.run(&short_context(Duration::from_secs(2)), input).await.expect_err("not served");
+    assert!(error.message.contains(": 10.2.0.0/16 not in force yet"), "{error}");
+}

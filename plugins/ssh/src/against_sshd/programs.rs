@@ -1,0 +1,104 @@
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+/// Runs the real program, with /etc below the test's own directory and root as everyone's name.
+const ROOTED: &str = r#"
+name=${0##*/}
+skip=
+for word do
+  shift
+  if [ -n "$skip" ]; then skip=; continue; fi
+  case $name:$word in
+    install:-o|install:-g) skip=1; continue ;;
+    *:/etc/*) word=$root$word ;;
+    dd:of=/etc/*) word=of=$root${word#of=} ;;
+  esac
+  set -- "$@" "$word"
+done
+if [ "$name" = stat ]; then mode=$(stat -c %a "$3") && echo "$mode root root"; exit; fi
+exec "$name" "$@"
+"#;
+const SUDO: &str = r#"
+shift
+PATH=$root/programs:$PATH
+exec "$@"
+"#;
+const TAILSCALE: &str = r#"
+accept=$(cat "$root/accept"); snat=$(cat "$root/snat"); routes=$(cat "$root/advertise")
+case "$*" in
+  "get --json")
+    [ ! -e "$root/no-get" ] || { echo 'flag provided but not defined' >&2; exit 2; }
+    printf '{"accept-routes":%s,"advertise-routes":"%s","snat-subnet-routes":%s}\n' "$accept" "$routes" "$snat" ;;
+  "debug prefs")
+    [ "$snat" = true ] && no_snat=false || no_snat=true
+    printf '{"RouteAll":%s,"NoSNAT":%s,"AdvertiseRoutes":["%s"]}\n' "$accept" "$no_snat" "$routes" ;;
+  "status --json") cat "$root/status.json" ;;
+  set*)
+    for flag do
+      case $flag in
+        --accept-routes=*) echo "${flag#*=}" >"$root/accept" ;;
+        --snat-subnet-routes=*) echo "${flag#*=}" >"$root/snat" ;;
+        --advertise-routes=*) echo "${flag#*=}" >"$root/advertise" ;;
+      esac
+    done ;;
+esac
+"#;
+const IP: &str = r#"
+case "$*" in
+  "-json route show table main")
+    printf '[{"dst":"default","gateway":"10.0.0.1","dev":"eth0","flags":[]}'
+    printf ',{"dst":"10.0.0.0/24","dev":"eth0","protocol":"kernel","scope":"link","flags":[]}'
+    while read -r prefix _ via _ dev; do
+      printf ',{"dst":"%s","gateway":"%s","dev":"%s","flags":[]}' "$prefix" "$via" "$dev"
+    done <"$root/routes"
+    echo ']' ;;
+  "-json route get "*) printf '[{"dst":"%s","dev":"eth0","prefsrc":"10.0.0.4","flags":[],"cache":[]}]\n' "$4" ;;
+  "route replace "*) shift 2; echo "$*" >>"$root/routes" ;;
+  *) exit 255 ;;
+esac
+"#;
+const NETWORKCTL: &str = r#"
+[ -e "$root/networkctl" ] || exit 1
+[ "$1" = status ] && cat "$root/networkctl" || exit 1
+"#;
+const SYSTEMCTL: &str = r#"
+case $1 in
+  is-enabled) [ -e "$root/enabled" ] && echo enabled || { echo not-found; exit 4; } ;;
+  enable) : >"$root/enabled" ;;
+esac
+"#;
+const CLOUD_INIT: &str = r#"
+cat "$root/cloud-init.json"
+exit "$(cat "$root/cloud-init.code")"
+"#;
+
+/// Puts the programs, and the state they start with, below `dir`.
+pub(crate) fn write_programs(dir: &Path) {
+    fs::create_dir(dir.join("programs")).expect("directory");
+    fs::create_dir(dir.join("etc")).expect("directory");
+    for name in ["cat", "stat", "install", "dd", "mv"] {
+        write_program(dir, name, ROOTED);
+    }
+    let others = [
+        ("sudo", SUDO),
+        ("tailscale", TAILSCALE),
+        ("ip", IP),
+        ("networkctl", NETWORKCTL),
+        ("systemctl", SYSTEMCTL),
+        ("cloud-init", CLOUD_INIT),
+    ];
+    for (name, text) in others {
+        write_program(dir, name, text);
+    }
+    for (name, text) in [("accept", "false\n"), ("snat", "true\n"), ("advertise", "\n"), ("routes", ""), ("calls", "")]
+    {
+        fs::write(dir.join(name), text).expect("written");
+    }
+}
+
+fn write_program(dir: &Path, name: &str, text: &str) {
+    let head = "#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n";
+    let root = format!("root={}\necho \"{name} $*\" >>\"$root/calls\"\n", dir.display());
+    let path = dir.join("programs").join(name);
+    fs::write(&path, [head, &root, text].concat()).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+}

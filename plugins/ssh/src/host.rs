@@ -1,0 +1,105 @@
+use std::fmt::{self, Write as _};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stargate_sdk::ActionError;
+
+/// A machine to log in to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// IP address or name.
+    pub address: String,
+    /// Account that the user's key opens; root itself, or one that may use sudo without a password.
+    pub user: String,
+    /// The machine's public host key, as in `ssh-ed25519 AAAA…`. No other key is accepted.
+    pub host_key: String,
+    /// Port of the SSH server, where neither 22 nor the `ssh_config` file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+impl Host {
+    /// Refuses what ssh would read as something else: an option, a pattern, a second line.
+    pub(crate) fn check(&self) -> Result<(), ActionError> {
+        let address_fits = self.address.starts_with(|c: char| c.is_ascii_alphanumeric() || c == ':')
+            && self.address.bytes().all(|b| b.is_ascii_alphanumeric() || b".:_-%".contains(&b));
+        let user_fits = self.user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && self.user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !address_fits {
+            return Err(ActionError::permanent(format!(
+                "host address {:?} is neither a name nor an address",
+                self.address
+            )));
+        }
+        if !user_fits {
+            return Err(ActionError::permanent(format!("host {}: {:?} is not a user name", self.address, self.user)));
+        }
+        self.pinned_key().map(drop)
+    }
+
+    /// Type and base64 of the pinned key, without a comment.
+    pub(crate) fn pinned_key(&self) -> Result<String, ActionError> {
+        let mut words = self.host_key.split_ascii_whitespace();
+        let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let kind_fits = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(|p| kind.starts_with(p))
+            && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"-@.".contains(&b));
+        let key_fits = key.starts_with("AAAA") && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
+        if kind_fits && key_fits && !self.host_key.trim().contains('\n') {
+            return Ok(format!("{kind} {key}"));
+        }
+        Err(ActionError::permanent(format!("host {}: the pinned host key is not a public key", self.address))
+            .with_hint("give it as in /etc/ssh/ssh_host_ed25519_key.pub: ssh-ed25519 AAAA…"))
+    }
+
+    /// Names this host with this key, whatever port or proxy leads to it.
+    pub(crate) fn alias(&self) -> String {
+        let digest = Sha256::new()
+            .chain_update(&self.address)
+            .chain_update([0])
+            .chain_update(self.port.unwrap_or_default().to_be_bytes())
+            .chain_update(&self.host_key)
+            .finalize();
+        let mut alias = String::from("stargate-");
+        for byte in digest.iter().take(8) {
+            write!(alias, "{byte:02x}").expect("a string takes every write");
+        }
+        alias
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(address: &str, user: &str, host_key: &str) -> Host {
+        Host { address: address.into(), user: user.into(), host_key: host_key.into(), port: None }
+    }
+
+    #[test]
+    fn what_ssh_would_misread_is_refused() {
+        let key = "ssh-ed25519 AAAAC3Nz me@here";
+        host("203.0.113.7", "ubuntu", key).check().expect("fine");
+        host("fd00::7", "ubuntu", key).check().expect("fine");
+        for (address, user, key) in [
+            ("-oProxyCommand=x", "ubuntu", key),
+            ("a b", "ubuntu", key),
+            ("*", "ubuntu", key),
+            ("", "ubuntu", key),
+            ("203.0.113.7", "-l", key),
+            ("203.0.113.7", "a\nb", key),
+            ("203.0.113.7", "ubuntu", ""),
+            ("203.0.113.7", "ubuntu", "ssh-ed25519"),
+            ("203.0.113.7", "ubuntu", "ssh-ed25519 AAAA\n* ssh-ed25519 AAAB"),
+        ] {
+            host(address, user, key).check().expect_err(&format!("{address:?} {user:?} {key:?}"));
+        }
+    }
+}

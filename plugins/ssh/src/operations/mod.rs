@@ -1,0 +1,12 @@
+//! The typed operations: one file each, each a few programs run with arguments.
+
+pub(crate) mod cloud_init;
+pub(crate) mod file;
+pub(crate) mod kernel_route;
+pub(crate) mod network_unit;
+pub(crate) mod route_drop_in;
+pub(crate) mod route_service;
+pub(crate) mod sysctl;
+pub(crate) mod sysctl_file;
+pub(crate) mod tailscale_preferences;
+pub(crate) mod tailscale_status;

@@ -1,0 +1,37 @@
+use std::collections::BTreeMap;
+
+use super::sysctl::{normal, parse_line};
+
+/// What puts our settings in force after a reboot.
+pub(crate) const PATH: &str = "/etc/sysctl.d/90-stargate.conf";
+const HEADER: &str = "# Kept by stargate: put in force at every boot.\n";
+
+/// The file's text with `settings` in it; what else it holds stays.
+pub(crate) fn merged(present: Option<&str>, settings: &BTreeMap<String, String>) -> String {
+    let mut text = match present {
+        Some(present) => kept(present, settings),
+        None => HEADER.to_owned(),
+    };
+    for (key, value) in settings {
+        text.push_str(&[key, " = ", &normal(value), "\n"].concat());
+    }
+    text
+}
+
+fn kept(present: &str, settings: &BTreeMap<String, String>) -> String {
+    let is_ours = |line: &&str| parse_line(line).is_some_and(|(key, _)| settings.contains_key(key));
+    present.lines().filter(|line| !is_ours(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_settings_of_the_file_stay() {
+        let settings = BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "1".to_owned())]);
+        assert_eq!(merged(None, &settings), format!("{HEADER}net.ipv4.ip_forward = 1\n"));
+        let present = "# mine\nnet.ipv4.ip_forward=0\nvm.swappiness = 1";
+        assert_eq!(merged(Some(present), &settings), "# mine\nvm.swappiness = 1\nnet.ipv4.ip_forward = 1\n");
+    }
+}

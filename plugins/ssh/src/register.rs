@@ -1,0 +1,25 @@
+use std::sync::Arc;
+
+use stargate_sdk::{Ensure, Registry};
+
+use crate::{
+    SettingsError, SshSettings,
+    actions::{
+        CloudInitWait, HostReachable, RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences,
+        TailscaleRoutesInForce,
+    },
+    pool::Pool,
+};
+
+/// Adds the `ssh.*` actions. Connects to nothing and touches no file; fails when a path cannot be used with ssh.
+pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), SettingsError> {
+    let pool = Arc::new(Pool::new(settings.checked()?));
+    registry.add(HostReachable::new(Arc::clone(&pool)));
+    registry.add(CloudInitWait::new(Arc::clone(&pool)));
+    registry.add(Ensure(SysctlEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(RoutesEnsure::new(Arc::clone(&pool))));
+    registry.add(TailscaleIdentity::new(Arc::clone(&pool)));
+    registry.add(Ensure(TailscalePreferences::new(Arc::clone(&pool))));
+    registry.add(TailscaleRoutesInForce::new(pool));
+    Ok(())
+}

@@ -1,0 +1,127 @@
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use stargate_sdk::ActionError;
+use tempfile::TempDir;
+
+use crate::{host::Host, settings::SshSettings, ssh_config::ssh_config};
+
+/// The longest directory for control sockets. A socket's path has 108 bytes at most; the directory and the name that are
+/// made below this one take 29, and ssh puts 17 more behind them while it makes the socket.
+const LONGEST_CONTROL_DIR: usize = 53;
+/// What a killed process left is removed after this long: no connection is in the making for so long.
+const STALE_AFTER: Duration = Duration::from_hours(1);
+
+/// Where pinned keys, configuration and control sockets are kept.
+pub(crate) struct StateDir {
+    settings: SshSettings,
+    control: ControlDir,
+}
+
+enum ControlDir {
+    Kept(PathBuf),
+    // The state directory's path is too long for sockets.
+    Temporary(TempDir),
+}
+
+impl StateDir {
+    pub(crate) fn open(settings: SshSettings) -> Result<Self, ActionError> {
+        let control = open_control_dir(&settings.state_dir).map_err(|e| failure(&settings.state_dir, &e))?;
+        let hosts = settings.state_dir.join("hosts");
+        create_private(&hosts).map_err(|e| failure(&hosts, &e))?;
+        Ok(Self { settings, control })
+    }
+
+    /// Where control sockets go.
+    pub(crate) fn control_dir(&self) -> &Path {
+        match &self.control {
+            ControlDir::Kept(path) => path,
+            ControlDir::Temporary(dir) => dir.path(),
+        }
+    }
+
+    /// Writes the host's pinned key and configuration; returns the path of the configuration.
+    pub(crate) fn write_config(&self, host: &Host) -> Result<PathBuf, ActionError> {
+        let alias = host.alias();
+        let hosts = self.settings.state_dir.join("hosts");
+        let known_hosts = hosts.join(format!("{alias}.known_hosts"));
+        let config = hosts.join(format!("{alias}.config"));
+        write(&known_hosts, &format!("{alias} {}\n", host.pinned_key()?))?;
+        write(&config, &ssh_config(host, &known_hosts, self.settings.config.as_deref()))?;
+        Ok(config)
+    }
+}
+
+fn open_control_dir(state_dir: &Path) -> io::Result<ControlDir> {
+    let kept = state_dir.join("c");
+    if kept.as_os_str().len() > LONGEST_CONTROL_DIR {
+        return tempfile::Builder::new().prefix("stargate-").tempdir_in("/tmp").map(ControlDir::Temporary);
+    }
+    create_private(&kept)?;
+    remove_stale(&kept)?;
+    Ok(ControlDir::Kept(kept))
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn remove_stale(control_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(control_dir)? {
+        let path = entry?.path();
+        let is_old = fs::metadata(&path)
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE_AFTER));
+        if is_old && !path.join("master").exists() {
+            fs::remove_dir_all(&path).ok(); // Another process may have been quicker.
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the file in one go, and only when it differs: other processes read it at the same time.
+fn write(path: &Path, text: &str) -> Result<(), ActionError> {
+    if fs::read_to_string(path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let replace = || {
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path).map_err(|e| e.error)
+    };
+    replace().map(drop).map_err(|e| failure(path, &e))
+}
+
+fn failure(path: &Path, error: &io::Error) -> ActionError {
+    ActionError::permanent(format!("ssh state {}: {error}", path.display()))
+        .with_hint("the state directory must be writable; it can be set to another one")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn control_dir_below(name: &str) -> (PathBuf, TempDir) {
+        let dir = tempfile::tempdir_in("/tmp").expect("directory");
+        let state_dir = dir.path().join(name);
+        let state = StateDir::open(SshSettings { config: None, state_dir: state_dir.clone() }).expect("opened");
+        assert_eq!(fs::metadata(&state_dir).expect("made").permissions().mode() & 0o777, 0o700);
+        (state.control_dir().to_owned(), dir)
+    }
+
+    #[test]
+    fn a_control_socket_always_fits() {
+        let (short, dir) = control_dir_below("s");
+        assert!(short.starts_with(dir.path()), "{}", short.display());
+        let (long, dir) = control_dir_below(&"long".repeat(20));
+        assert!(!long.starts_with(dir.path()), "{}", long.display());
+        assert!(long.as_os_str().len() <= LONGEST_CONTROL_DIR);
+    }
+}
