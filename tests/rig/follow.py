@@ -86,7 +86,7 @@ class World:
         self.known["nics"][nic["id"]] = nic
         if nic["network"] not in self.known["networks"]:
             self.network(nic["network"], [nic["subnet_prefix"]])
-        self.known["machines"][name] = {"nic": nic["id"]}
+        self.known["machines"][name] = {"id": machine["id"], "nic": nic["id"]}
         run("machine.sh", "delete", name)  # a creation that was cut short leaves half a disk
         self.plug(nic)
         subnet = ipaddress.ip_network(nic["subnet_prefix"])

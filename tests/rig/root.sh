@@ -4,10 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 SUITE=trixie
 PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,iputils-ping,ca-certificates,nftables,iptables,procps,kmod,sudo,curl
+need debootstrap=debootstrap systemd-nspawn=systemd-container ip=iproute2 nft=nftables iptables=iptables ping=iputils-ping \
+  ssh=openssh-client sysctl=procps python3=python3 jq=jq curl=curl
 disk="$SUITE $PACKAGES" dress=$(fingerprint "$0" "$STAMPS/tailscale")
 built disk "$disk" && built dress "$dress" && exit
-
-need debootstrap=debootstrap systemd-nspawn=systemd-container ip=iproute2 nft=nftables ssh=openssh-client sysctl=procps python3=python3 jq=jq curl=curl
 for machine in "$RUN"/machine-*.pid; do [ -e "$machine" ] && { echo "machines run on this disk: down.sh first" >&2; exit 1; }; done
 
 # debootstrap alone leaves cloud-init unconfigured: apt installs it. The way to the packages is this machine's.

@@ -39,18 +39,172 @@ check() {
 # same EXPECTED ACTUAL
 same() { [ "$1" = "$2" ] || { printf 'expected: %s\nfound:    %s\n' "$1" "$2"; return 1; }; }
 
-stargate() {
-  inside inet env STARGATE_HOME="$RUN/home" TS_API_CLIENT_ID="$CLIENT_ID" TS_API_CLIENT_SECRET="$CLIENT_SECRET" "$STARGATE" "$@"
-}
-provision() {
-  stargate run workflow provision-aks-router -o json \
-    --input cluster=stargate-aks --input resource_group=stargate-aks --input router="$ROUTER" --input router_subnet="$ROUTER_PREFIX" \
-    --input ssh_public_key="$(cat "$RUN/id.pub")" --input admin_username="$ADMIN" --input login_server="$LOGIN_SERVER"
-}
+stargate=(nsenter --net=/run/netns/inet -- env STARGATE_HOME="$RUN/home" TS_API_CLIENT_ID="$CLIENT_ID" TS_API_CLIENT_SECRET="$CLIENT_SECRET"
+  "$STARGATE")
+provision=(run workflow provision-aks-router -o json --input cluster=stargate-aks --input resource_group=stargate-aks
+  --input router="$ROUTER" --input router_subnet="$ROUTER_PREFIX" --input ssh_public_key=@"$RUN/id.pub" --input admin_username="$ADMIN"
+  --input login_server="$LOGIN_SERVER")
 tailnet() { inside inet curl -sf -u "$API_KEY:" "$LOGIN_SERVER/api/v2/$1" "${@:2}"; }
-world() { inside inet curl -sf "$SIMULATOR/_world/$1"; }
+world() { inside inet curl -sf "$SIMULATOR/_world/$1" "${@:2}"; }
 # router COMMAND...: on the router, by its private address, as its admin
 router() {
   ip netns exec "$ROUTER" ssh -q -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=3 -i "$RUN/id" \
     "$ADMIN@$ROUTER_ADDRESS" "$@"
 }
+# device HOSTNAME: the node ids of the devices of that name
+device() { tailnet "tailnet/-/devices?hostname=$1" | jq -er '.devices[].nodeId'; }
+
+# --- the surroundings
+
+build() { "$HERE/down.sh" && "$HERE/build.sh" && "$HERE/root.sh"; }
+
+surroundings() {
+  mkdir -p "$RUN"
+  ssh-keygen -q -t ed25519 -N '' -C rig -f "$RUN/id"
+  printf 'Host *\n  IdentityFile %s\n  IdentitiesOnly yes\n' "$RUN/id" > "$RUN/ssh_config"
+  "$HERE/fabric.sh" internet
+  background tailnet nsenter --net=/run/netns/inet -- "$BIN/tailnet" -client "$CLIENT_ID:$CLIENT_SECRET" -api-key "$API_KEY"
+  wait_for 10 tailnet tailnet/-/devices
+}
+
+auth_key() {
+  tailnet tailnet/-/keys --json '{"capabilities":{"devices":{"create":{"tags":["tag:stargate-router"]}}}}' | jq -er .key
+}
+# tailscale_in NAMESPACE COMMAND...: the client of a tailscaled that runs as a process in the namespace
+tailscale_in() { inside "$1" "$BIN/tailscale" --socket="$RUN/tailscale-$1/socket" "${@:2}"; }
+# join NAMESPACE HOSTNAME TUN [FLAG...]
+join() {
+  local namespace=$1 hostname=$2 tun=$3; shift 3
+  mkdir -p "$RUN/tailscale-$namespace"
+  background "tailscaled-$namespace" nsenter --net="/run/netns/$namespace" -- env TS_NO_LOGS_NO_SUPPORT=true "$BIN/tailscaled" \
+    --tun="$tun" --port=0 --statedir="$RUN/tailscale-$namespace" --socket="$RUN/tailscale-$namespace/socket"
+  wait_for 10 test -S "$RUN/tailscale-$namespace/socket"
+  tailscale_in "$namespace" up --timeout=20s --login-server="$LOGIN_SERVER" --auth-key="$(auth_key)" --hostname="$hostname" \
+    --advertise-tags=tag:stargate-router --accept-dns=false "$@"
+}
+
+# A device of the router's name that an earlier machine left behind.
+stale_device() {
+  join inet "$ROUTER" userspace-networking
+  device "$ROUTER" > "$RUN/stale"
+  halt tailscaled-inet
+  stale_is_offline() { tailnet "device/$(cat "$RUN/stale")" | jq -e '.connectedToControl | not'; }
+  wait_for 10 stale_is_offline
+}
+
+# The datacenter: a router of which only tailscaled and the kernel matter here, and its address behind it.
+datacenter() {
+  "$HERE/fabric.sh" network datacenter 192.168.99.19 10.50.0.0/16
+  "$HERE/fabric.sh" nic datacenter workers dc-router 10.50.1.4/24
+  "$HERE/fabric.sh" forward datacenter dc-router on
+  ip netns exec dc-router sysctl -qw net.ipv4.ip_forward=1
+  join dc-router dc-router tailscale0 --accept-routes --snat-subnet-routes=false --advertise-routes="$DATACENTER_PREFIX"
+  tailnet "device/$(device dc-router)/routes" --json "{\"routes\":[\"$DATACENTER_PREFIX\"]}"
+}
+
+simulator() {
+  background simulator nsenter --net=/run/netns/inet -- "$STARGATE" sim --no-hosts --no-tailnet --listen "${SIMULATOR#http://}" --state "$RUN/world.json"
+  wait_for 10 world counters
+  background follow nsenter --net=/run/netns/inet -- "$HERE/follow.py" "$SIMULATOR" "$RUN/follow.json"
+}
+
+# --- the run
+
+machine_is_being_made() { world requests | jq -e 'any(.[]; .method == "PUT" and (.path | test("/virtualMachines/")))'; }
+killed() {
+  background first "${stargate[@]}" "${provision[@]}"
+  wait_for 120 machine_is_being_made || { cat "$LOGS/first.log"; return 1; }
+  running first
+  halt first KILL
+}
+resumed() { "${stargate[@]}" resume @latest -o json > "$RUN/resumed.json" 2> "$LOGS/resumed.log" || { cat "$LOGS/resumed.log"; return 1; }; }
+
+# --- what is true now, asked of those who know
+
+cloud_init_is_done() { router sudo cloud-init status --format=json | jq -e '.status == "done" and .errors == []'; }
+forwards() { same "net.ipv4.ip_forward = 1" "$(router /usr/sbin/sysctl net.ipv4.ip_forward)"; }
+has_kernel_route() { router ip -json route show "$NODE_PREFIX" | jq -e '.[0] | .gateway == "10.237.0.1" and .dev == "eth0"'; }
+# From a file of its own, that is, so it holds after a restart; a route that somebody added by hand is "foreign" to it.
+networkd_has_route() {
+  router networkctl --json=short status eth0 |
+    jq -e 'any(.Routes[]; .Destination == [10,224,0,0] and .DestinationPrefixLength == 16 and .ConfigSource == "static")'
+}
+# primary_routes: those that the router itself serves, sorted
+primary_routes() { router tailscale status --json | jq -c '.Self.PrimaryRoutes // [] | sort'; }
+serves_routes() { same "[\"$NODE_PREFIX\",\"$ROUTER_PREFIX\"]" "$(primary_routes)"; }
+far_router_sends() { ip -n dc-router -json route show table 52 | jq -e --arg p "$NODE_PREFIX" 'any(.[]; .dst == $p and .dev == "tailscale0")'; }
+preferences_hold() { router sudo tailscale debug prefs | jq -e '.RouteAll and .NoSNAT and .Hostname == "aks-router" and .LoggedOut == false'; }
+no_secret_is_left() { router 'sudo test ! -e /run/stargate/auth-key'; }
+
+one_device() {
+  local node; node=$(router tailscale status --json | jq -er .Self.ID)
+  same "$(printf '%s\n' "$(cat "$RUN/stale")" "$node" | sort)" "$(device "$ROUTER" | sort)"
+  tailnet "device/$node" | jq -e '.tags == ["tag:stargate-router"] and .connectedToControl'
+}
+stale_device_is_left_alone() { tailnet "device/$(cat "$RUN/stale")?fields=all" | jq -e '.enabledRoutes == [] and (.connectedToControl | not)'; }
+# However often the run was started: one key let one machine in, and no other key is good any more.
+one_key() {
+  inside inet curl -sf "$LOGIN_SERVER/_keys" | jq -e '[.keys[] | select(.description // "" | startswith("stargate"))] |
+    (map(select(.nodes != [])) | length == 1) and all(.invalid)'
+}
+host_key_is_pinned() {
+  local reported; reported=$(jq -er '.outputs.host_key | split(" ")[0:2] | join(" ")' "$RUN/resumed.json")
+  ip netns exec "$ROUTER" ssh-keyscan -t ed25519 "$ROUTER_ADDRESS" 2>/dev/null | grep -F "$reported"
+}
+packets_cross() {
+  local network; network=$(jq -er '.networks | keys[0]' "$RUN/follow.json")
+  [ -e /run/netns/node-0 ] || "$HERE/fabric.sh" nic "$network" aks-subnet node-0 10.224.0.5/16
+  wait_for 20 ip netns exec node-0 ping -c 1 -W 1 10.50.1.4
+  ip netns exec node-0 ping -c 3 -W 1 10.50.1.4
+}
+
+# --- again
+
+writes() { printf '%s %s' "$(world counters | jq .mutating)" "$(inside inet curl -sf "$LOGIN_SERVER/_counters" | jq .mutating)"; }
+again() { "${stargate[@]}" "${provision[@]}" > "$RUN/second.json" 2> "$LOGS/second.log" || { cat "$LOGS/second.log"; return 1; }; }
+nothing_changed() { jq -e '.changed == false' "$RUN/second.json"; }
+mark() { router sudo touch /run/rig-marker; writes > "$RUN/writes"; }
+nothing_was_written() { same "$(cat "$RUN/writes")" "$(writes)"; }
+no_file_changed() { same "" "$(router sudo find /etc /usr /root /home /opt -newer /run/rig-marker -not -type d)"; }
+
+# --- and after a restart
+
+boot_id() { router cat /proc/1/stat | cut -d' ' -f22; }     # when its first process began
+restarted() {
+  local before; before=$(boot_id)
+  world third-party --json "{\"method\":\"POST\",\"path\":\"$(jq -er '.machines["aks-router"].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
+  other_boot() { local now; now=$(boot_id) && [ "$now" != "$before" ]; }
+  wait_for 60 other_boot
+}
+
+trap finish EXIT
+check "tailscale, the tailnet and the disk are built" build
+check "the internet and a tailnet are up" surroundings
+check "a device of the router's name is left over from before" stale_device
+check "a datacenter's router is in the tailnet" datacenter
+check "the simulator of Azure is up and followed" simulator
+check "a run is killed while the machine is being made" killed
+check "resumed, it ends well" resumed
+check "cloud-init is done, without errors" cloud_init_is_done
+check "the host key is the one the run reports" host_key_is_pinned
+check "the kernel forwards" forwards
+check "the kernel has the route to the nodes" has_kernel_route
+check "systemd-networkd has it too" networkd_has_route
+check "tailscaled has the preferences" preferences_hold
+check "the router serves its routes" serves_routes
+check "the datacenter's router sends there" far_router_sends
+check "the router is one device of the tailnet" one_device
+check "the device left over was not taken" stale_device_is_left_alone
+check "one key let it in, and none is left" one_key
+check "the auth key is gone from the machine" no_secret_is_left
+check "packets cross from the nodes' subnet to the datacenter and back" packets_cross
+mark
+check "run again, it ends well" again
+check "it says that nothing changed" nothing_changed
+check "nothing was written to Azure or the tailnet" nothing_was_written
+check "no file of the machine changed" no_file_changed
+check "the machine restarts" restarted
+check "the kernel forwards again" wait_for 20 forwards
+check "the kernel has the route again" wait_for 20 has_kernel_route
+check "the router serves its routes again" wait_for 20 serves_routes
+check "packets cross again" packets_cross
