@@ -109,7 +109,7 @@ impl Raw {
 
 impl ArmClient {
     /// Checks the settings and builds the client. Nothing is called yet.
-    pub(crate) fn new(settings: &ArmSettings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: ArmSettings) -> Result<Self, SettingsError> {
         let subscription = settings.check()?;
         install_crypto();
         let http = reqwest::Client::builder()
@@ -118,8 +118,8 @@ impl ArmClient {
             .user_agent(concat!("stargate/", env!("CARGO_PKG_VERSION")))
             .tls_certs_merge(settings.certificates()?)
             .build()?;
-        let tokens = Tokens::new(settings.credential.clone(), &settings.endpoint);
-        let endpoint = settings.endpoint.clone();
+        let ArmSettings { endpoint, credential, .. } = settings;
+        let tokens = Tokens::new(credential, &endpoint);
         Ok(Self { inner: Arc::new(Inner { http, endpoint, subscription, tokens, locks: Locks::default() }) })
     }
 

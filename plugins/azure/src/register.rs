@@ -9,7 +9,7 @@ use crate::{
 /// Adds every `azure.…` action to `registry`. Nothing is called yet; tokens are obtained at the first call.
 ///
 /// The actions share one client, so that writes to one network or route table go one after the other.
-pub fn register(registry: &mut Registry, settings: &ArmSettings) -> Result<(), SettingsError> {
+pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), SettingsError> {
     let arm = ArmClient::new(settings)?;
     registry.add(ManagedCluster(arm.clone()));
     registry.add(VirtualNetworkDiscovery(arm.clone()));

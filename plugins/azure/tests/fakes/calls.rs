@@ -1,0 +1,150 @@
+use serde_json::{Value, json};
+use stargate_sdk::FailureKind;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use crate::fake::{Answer, Arm, Attempt, id};
+
+const TABLE: &str = "azure.route_table.ensure";
+
+fn input() -> Value {
+    json!({"resource_group": "g", "name": "t", "location": "westeurope"})
+}
+
+async fn refused_with(answer: Answer) -> (FailureKind, Option<String>, usize) {
+    let arm = Arm::start().await;
+    arm.hook(move |seen| seen.is("PUT", "/t").then(|| answer.clone()));
+    let error = Attempt::first(&arm).run(TABLE, input()).await.expect_err("refused");
+    (error.kind, error.code, arm.puts().len())
+}
+
+#[tokio::test]
+async fn a_throttled_write_is_handed_back_with_arms_figure_and_not_sent_again() {
+    let answer = Answer::error(429, "RetryableError", "Cannot proceed.").header("retry-after", "7");
+    let (kind, code, puts) = refused_with(answer).await;
+    assert_eq!(kind, FailureKind::Throttled { retry_after: Some(Duration::from_secs(7)) });
+    assert_eq!((code.as_deref(), puts), (Some("RetryableError"), 1));
+}
+
+#[tokio::test]
+async fn a_server_error_on_a_write_is_unknown_and_not_sent_again() {
+    let (kind, _, puts) = refused_with(Answer::error(500, "InternalServerError", "Oops.")).await;
+    assert_eq!((kind, puts), (FailureKind::Unknown, 1));
+}
+
+#[tokio::test]
+async fn a_conflict_with_another_operation_may_pass() {
+    let (kind, ..) = refused_with(Answer::error(409, "AnotherOperationInProgress", "Another operation.")).await;
+    assert_eq!(kind, FailureKind::Transient);
+}
+
+#[tokio::test]
+async fn every_request_names_itself_its_version_and_its_bearer() {
+    let arm = Arm::start().await;
+    Attempt::first(&arm).run(TABLE, input()).await.expect("made");
+    let seen = arm.seen();
+    assert!(seen.iter().all(|seen| seen.query == "api-version=2024-01-01"), "{seen:?}");
+    assert!(seen.iter().all(|seen| seen.header("authorization") == Some("Bearer arm-token-0123456789")));
+    let mut ids: Vec<_> = seen.iter().map(|seen| seen.header("x-ms-client-request-id").expect("an id")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), seen.len());
+}
+
+#[tokio::test]
+async fn a_write_over_a_change_by_somebody_else_is_given_up_and_the_next_attempt_reads_again() {
+    let arm = Arm::start().await;
+    let subnet = id("Network/virtualNetworks/vn/subnets/s");
+    arm.set(&subnet, json!({"properties": {"provisioningState": "Succeeded", "addressPrefix": "10.0.0.0/24"}}));
+    let input = json!({"resource_group": "g", "virtual_network": "vn", "subnet": "s", "route_table_id": id("Network/routeTables/t")});
+    let mut first = true;
+    arm.hook(move |seen| {
+        let refuse = seen.is("PUT", "/s") && std::mem::take(&mut first);
+        refuse.then(|| Answer::error(412, "PreconditionFailed", "Etag does not match."))
+    });
+    let step = Attempt::first(&arm);
+    let error = step.run("azure.subnet.associate", input.clone()).await.expect_err("changed meanwhile");
+    assert_eq!(error.kind, FailureKind::Transient);
+    step.next().run("azure.subnet.associate", input).await.expect("read again");
+    assert_eq!(arm.puts()[1].header("if-match"), Some("W/\"100\""));
+}
+
+#[tokio::test]
+async fn an_expired_token_is_renewed_once_even_for_a_write() {
+    let arm = Arm::start().await;
+    let dir = tempfile::tempdir().expect("directory");
+    let file = dir.path().join("token");
+    std::fs::write(&file, "old-token-0123456789").expect("written");
+    let renewed = file.clone();
+    arm.hook(move |seen| {
+        let old = seen.header("authorization") == Some("Bearer old-token-0123456789");
+        if old && seen.method == "PUT" {
+            std::fs::write(&renewed, "new-token-0123456789").expect("written");
+            return Some(Answer::error(401, "ExpiredAuthenticationToken", "The access token has expired."));
+        }
+        None
+    });
+    let step = Attempt::with_token(&arm.base(), &format!("file:{}", file.display()));
+    step.run(TABLE, input()).await.expect("made with the new token");
+    assert_eq!(arm.puts().len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_stays_refused_is_permanent_and_not_shown() {
+    let arm = Arm::start().await;
+    arm.hook(|_| Some(Answer::error(401, "InvalidAuthenticationToken", "arm-token-0123456789 is not valid.")));
+    let error = Attempt::first(&arm).run(TABLE, input()).await.expect_err("refused");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(!error.to_string().contains("0123456789") && error.hint.is_some(), "{error}");
+    assert_eq!(arm.seen().len(), 1, "the same token is not tried twice");
+}
+
+#[tokio::test]
+async fn a_name_that_would_lead_elsewhere_is_refused_before_anything_is_asked() {
+    let arm = Arm::start().await;
+    let step = Attempt::first(&arm);
+    for (group, name) in [("../../x", "t"), ("g", "../../../../providers/X"), ("g/x", "t"), ("g", "t?x=1"), ("g", "")] {
+        let input = json!({"resource_group": group, "name": name, "location": "westeurope"});
+        let error = step.run(TABLE, input).await.expect_err("refused");
+        assert_eq!(error.kind, FailureKind::Permanent);
+    }
+    assert!(arm.seen().is_empty());
+}
+
+#[tokio::test]
+async fn when_nobody_listens_nothing_happened() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let error = Attempt::with_token(&endpoint, "exec:echo arm-token-0123456789")
+        .run(TABLE, input())
+        .await
+        .expect_err("refused");
+    assert_eq!(error.kind, FailureKind::Transient);
+    assert!(error.message.contains("cannot connect to 127.0.0.1"), "{error}");
+}
+
+/// Answers a GET with 404 and hangs up on everything else once it has read the request.
+async fn hang_up_on_writes(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut request = vec![0; 64 * 1024];
+        let read = stream.read(&mut request).await.expect("readable");
+        if request[..read].starts_with(b"GET") {
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.write_all(answer).await.expect("writable");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_write_is_unknown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(hang_up_on_writes(listener));
+    let error =
+        Attempt::with_token(&endpoint, "exec:echo arm-token-0123456789").run(TABLE, input()).await.expect_err("lost");
+    assert_eq!(error.kind, FailureKind::Unknown, "{error}");
+}

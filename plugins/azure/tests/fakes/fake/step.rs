@@ -1,0 +1,141 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use stargate_azure::{ArmSettings, Credential, register};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Found, Registry, Secrets};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Arm;
+
+/// What the engine would keep of a step, and a way to run attempts of it.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    registry: Registry,
+    secrets: Arc<Secrets>,
+    pub(crate) sink: Arc<Sink>,
+    checkpoint: Option<Value>,
+}
+
+type Listener = Box<dyn Fn(&Value) + Send>;
+
+/// Keeps what an attempt stores, in order.
+#[derive(Default)]
+pub(crate) struct Sink {
+    pub(crate) checkpoints: Mutex<Vec<Value>>,
+    /// Called at each checkpoint.
+    on_checkpoint: Mutex<Option<Listener>>,
+    cancel: CancellationToken,
+    refuse: bool,
+}
+
+impl Sink {
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+}
+
+impl AttemptSink for Sink {
+    fn progress(&self, _: String) {}
+
+    fn log(&self, _: String) {}
+
+    fn save_checkpoint(&self, value: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async move {
+            if let Some(tell) = self.on_checkpoint.lock().expect("no panics").as_ref() {
+                tell(&value);
+            }
+            self.checkpoints.lock().expect("no panics").push(value);
+            if self.refuse { Err(ActionError::transient("disk full")) } else { Ok(()) }
+        })
+    }
+}
+
+impl Attempt {
+    /// A step's first attempt against `arm`, with a static token.
+    pub(crate) fn first(arm: &Arm) -> Self {
+        Self::with_token(&arm.base(), "exec:echo arm-token-0123456789")
+    }
+
+    pub(crate) fn with_token(endpoint: &str, token: &str) -> Self {
+        let mut registry = Registry::default();
+        let settings = ArmSettings {
+            endpoint: endpoint.parse().expect("URL"),
+            subscription: "00000000-0000-0000-0000-000000000000".into(),
+            credential: Credential::Token(token.parse().expect("reference")),
+            ca: None,
+        };
+        register(&mut registry, settings).expect("settings");
+        Self { registry, secrets: Arc::default(), sink: Arc::default(), checkpoint: None }
+    }
+
+    /// The attempt after this one, in a new process: it knows what was stored last.
+    pub(crate) fn next(&self) -> Self {
+        let last = self.sink.checkpoints.lock().expect("no panics").last().cloned();
+        Self { sink: Arc::default(), checkpoint: last.or(self.checkpoint.clone()), ..self.clone() }
+    }
+
+    pub(crate) fn with_checkpoint(mut self, checkpoint: Value) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+
+    /// Is interrupted as soon as something is stored.
+    pub(crate) fn interrupted_at_checkpoint(self) -> Self {
+        let cancel = self.sink.cancel.clone();
+        *self.sink.on_checkpoint.lock().expect("no panics") = Some(Box::new(move |_| cancel.cancel()));
+        self
+    }
+
+    pub(crate) fn at_checkpoint(self, tell: impl Fn(&Value) + Send + 'static) -> Self {
+        *self.sink.on_checkpoint.lock().expect("no panics") = Some(Box::new(tell));
+        self
+    }
+
+    /// Cannot store anything.
+    pub(crate) fn refusing_checkpoints(mut self) -> Self {
+        self.sink = Arc::new(Sink { refuse: true, ..Sink::default() });
+        self
+    }
+
+    fn context(&self) -> ActionContext {
+        ActionContext::new(ContextParts {
+            run: "run".into(),
+            step: "step".into(),
+            attempt: 1,
+            deadline: Instant::now() + Duration::from_secs(30),
+            cancel: self.sink.cancel.clone(),
+            checkpoint: self.checkpoint.clone(),
+            sink: self.sink.clone(),
+            secrets: self.secrets.clone(),
+        })
+    }
+
+    pub(crate) async fn run(&self, action: &str, input: Value) -> Result<Value, ActionError> {
+        let action = self.registry.find(action).expect("the action is registered");
+        action.run(&self.context(), input).await
+    }
+
+    pub(crate) async fn find(&self, action: &str, input: Value) -> Result<Found<Value>, ActionError> {
+        let action = self.registry.find(action).expect("the action is registered");
+        action.find(&self.context(), input).await
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Everything that was stored, as text.
+    pub(crate) fn stored(&self) -> String {
+        Value::Array(self.sink.checkpoints.lock().expect("no panics").clone()).to_string()
+    }
+
+    /// What was stored last.
+    pub(crate) fn last_checkpoint(&self) -> Option<Value> {
+        self.sink.checkpoints.lock().expect("no panics").last().cloned()
+    }
+}
