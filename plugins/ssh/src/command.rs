@@ -8,13 +8,14 @@ pub(crate) struct RemoteCommand {
     args: Vec<String>,
     as_root: bool,
     changes: bool,
+    confidential: bool,
     stdin: Option<Vec<u8>>,
 }
 
 impl RemoteCommand {
     /// Changes nothing: may be repeated when its answer is lost.
     pub(crate) fn read(program: &'static str) -> Self {
-        Self { program, args: Vec::new(), as_root: false, changes: false, stdin: None }
+        Self { program, args: Vec::new(), as_root: false, changes: false, confidential: false, stdin: None }
     }
 
     /// Changes the host, as root.
@@ -34,6 +35,12 @@ impl RemoteCommand {
         self
     }
 
+    /// Keeps its output out of the log: it may hold keys.
+    pub(crate) fn confidential(mut self) -> Self {
+        self.confidential = true;
+        self
+    }
+
     /// Gives it `content` on standard input, which is never logged.
     pub(crate) fn stdin(mut self, content: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(content.into());
@@ -43,6 +50,11 @@ impl RemoteCommand {
     /// Whether a lost answer leaves the host in doubt.
     pub(crate) fn changes(&self) -> bool {
         self.changes
+    }
+
+    /// Whether its output is to be kept out of the log.
+    pub(crate) fn is_confidential(&self) -> bool {
+        self.confidential
     }
 
     /// What it reads.

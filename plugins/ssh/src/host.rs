@@ -55,18 +55,18 @@ impl Host {
 
     /// Names this host with this key, whatever port or proxy leads to it.
     pub(crate) fn alias(&self) -> String {
-        let digest = Sha256::new()
-            .chain_update(&self.address)
-            .chain_update([0])
-            .chain_update(self.port.unwrap_or_default().to_be_bytes())
-            .chain_update(&self.host_key)
-            .finalize();
-        let mut alias = String::from("stargate-");
-        for byte in digest.iter().take(8) {
-            write!(alias, "{byte:02x}").expect("a string takes every write");
-        }
-        alias
+        let port = self.port.unwrap_or_default();
+        format!("stargate-{}", short_hash(format!("{} {port} {}", self.address, self.host_key).as_bytes()))
     }
+}
+
+/// 16 hex digits that stand for `bytes` in a file's name.
+pub(crate) fn short_hash(bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    for byte in Sha256::digest(bytes).iter().take(8) {
+        write!(hex, "{byte:02x}").expect("a string takes every write");
+    }
+    hex
 }
 
 impl fmt::Display for Host {

@@ -4,8 +4,8 @@
 //! few typed operations, each a handful of programs run with arguments: read, compare, change the difference, read back.
 //! There are no scripts; content travels on standard input.
 //!
-//! * Arguments are quoted in one place ([`quote`]).
-//! * Every command reports its exit code on a last line of its own ([`marker`]): without that line the connection was
+//! * Arguments are quoted in one place (`quote.rs`).
+//! * Every command reports its exit code on a last line of its own (`marker.rs`): without that line the connection was
 //!   lost, and a command that changes something may or may not have.
 //! * The user's `ssh_config` is honoured; what stargate insists on (keys, batch mode, timeouts) comes before it.
 

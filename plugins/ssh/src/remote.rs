@@ -41,7 +41,7 @@ impl<'a> Remote<'a> {
         let line = command.line(&self.connection.host().user);
         match self.execute(&session, &line, command).await {
             Ok(outcome) => {
-                self.log(&line, &outcome);
+                self.log(&line, command, &outcome);
                 Ok(outcome)
             }
             Err(Lost(why)) => {
@@ -69,6 +69,9 @@ impl<'a> Remote<'a> {
     async fn session(&self) -> Result<Arc<Session>, ActionError> {
         tokio::select! {
             session = self.connection.session(&self.state) => session,
+            () = tokio::time::sleep(self.cx.remaining()) => Err(ActionError::transient(format!(
+                "host {}: no connection within the step's timeout", self.connection.host()
+            ))),
             () = self.cx.cancellation().cancelled() => Err(ActionError::transient("interrupted")),
         }
     }
@@ -87,10 +90,10 @@ impl<'a> Remote<'a> {
         if command.changes() { ActionError::unknown(message) } else { ActionError::transient(message) }
     }
 
-    fn log(&self, line: &str, outcome: &Outcome) {
+    fn log(&self, line: &str, command: &RemoteCommand, outcome: &Outcome) {
         let mut text = format!("{}$ {line}", self.connection.host());
         for stream in [&outcome.stdout, &outcome.stderr] {
-            if !stream.trim().is_empty() {
+            if !stream.trim().is_empty() && !command.is_confidential() {
                 write!(text, "\n{}", excerpt(stream)).expect("a string takes every write");
             }
         }

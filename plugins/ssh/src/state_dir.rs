@@ -1,7 +1,7 @@
 use std::{
     fs, io,
     io::Write as _,
-    os::unix::fs::DirBuilderExt,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,7 +9,11 @@ use std::{
 use stargate_sdk::ActionError;
 use tempfile::TempDir;
 
-use crate::{host::Host, settings::SshSettings, ssh_config::ssh_config};
+use crate::{
+    host::{Host, short_hash},
+    settings::SshSettings,
+    ssh_config::ssh_config,
+};
 
 /// The longest directory for control sockets. A socket's path has 108 bytes at most; the directory and the name that are
 /// made below this one take 29, and ssh puts 17 more behind them while it makes the socket.
@@ -50,10 +54,16 @@ impl StateDir {
         let alias = host.alias();
         let hosts = self.settings.state_dir.join("hosts");
         let known_hosts = hosts.join(format!("{alias}.known_hosts"));
-        let config = hosts.join(format!("{alias}.config"));
+        let config = hosts.join(format!("{alias}.{}.config", self.user_config_name()));
         write(&known_hosts, &format!("{alias} {}\n", host.pinned_key()?))?;
         write(&config, &ssh_config(host, &known_hosts, self.settings.config.as_deref()))?;
         Ok(config)
+    }
+
+    /// Tells apart processes that share the directory and not the user's configuration.
+    fn user_config_name(&self) -> String {
+        let path = self.settings.config.as_deref().unwrap_or(Path::new(""));
+        short_hash(path.as_os_str().as_bytes())
     }
 }
 

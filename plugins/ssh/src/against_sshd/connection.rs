@@ -36,7 +36,7 @@ async fn a_command_is_told_by_its_own_exit_code_and_output() {
 #[tokio::test]
 async fn content_goes_through_standard_input_unchanged() {
     let Some(server) = Server::start() else { return };
-    let content: String = (0..60_000).map(|n| format!("{n} 'quoted' $HOME\n")).collect();
+    let content: String = (0..60_000).flat_map(|n: u32| [n.to_string(), " 'quoted' $HOME\n".into()]).collect();
     let outcome = run(&server.pool(), &server.host(), RemoteCommand::read("cat").stdin(content.clone())).await;
     assert!(outcome.expect("ran").stdout == content, "a megabyte came back changed");
     let nothing = run(&server.pool(), &server.host(), RemoteCommand::read("cat")).await.expect("ran");

@@ -63,6 +63,13 @@ impl Server {
         self.dir.path().join(name)
     }
 
+    /// Changes a file of the programs' state in one go.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let beside = self.path("beside");
+        fs::write(&beside, text).expect("written");
+        fs::rename(&beside, self.path(name)).expect("renamed");
+    }
+
     /// What the sessions' programs were called with, those that only read left out.
     pub(crate) fn writes(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
@@ -122,6 +129,14 @@ impl Server {
             );
             std::thread::yield_now();
         }
+    }
+}
+
+/// Waits until the file of that path holds `text`.
+pub(crate) async fn until_file_holds(path: &Path, text: &str) {
+    let mut interval = tokio::time::interval(Duration::from_millis(5));
+    while !fs::read_to_string(path).expect("file").contains(text) {
+        interval.tick().await;
     }
 }
 

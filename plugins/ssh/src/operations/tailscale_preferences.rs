@@ -29,7 +29,7 @@ pub(crate) async fn read(remote: &Remote<'_>) -> Result<RoutingPreferences, Acti
         return outcome.json::<Gotten>(&get).map(Into::into).map_err(|e| remote.context(e));
     }
     // `tailscale get` is younger than `set`.
-    let debug = RemoteCommand::read("tailscale").args(["debug", "prefs"]).with_root();
+    let debug = RemoteCommand::read("tailscale").args(["debug", "prefs"]).with_root().confidential();
     remote.json::<Prefs>(&debug).await.map(Into::into)
 }
 
