@@ -12,6 +12,7 @@ STARGATE=${STARGATE:-$REPOSITORY/target/debug/stargate}
 
 LOGIN_SERVER=http://192.168.99.1:8080
 SIMULATOR=http://192.168.99.1:9090
+CLUSTER="stargate-aks-e2e-7"     # the simulator has it from the start, with its network and nodes
 ROUTER=aks-router
 ADMIN=ubuntu
 NODE_PREFIX=10.224.0.0/16 ROUTER_PREFIX=10.237.0.0/24 ROUTER_ADDRESS=10.237.0.4 DATACENTER_PREFIX=10.50.0.0/16
@@ -39,11 +40,25 @@ check() {
 # same EXPECTED ACTUAL
 same() { [ "$1" = "$2" ] || { printf 'expected: %s\nfound:    %s\n' "$1" "$2"; return 1; }; }
 
-stargate=(nsenter --net=/run/netns/inet -- env STARGATE_HOME="$RUN/home" TS_API_CLIENT_ID="$CLIENT_ID" TS_API_CLIENT_SECRET="$CLIENT_SECRET"
-  "$STARGATE")
-provision=(run workflow provision-aks-router -o json --input cluster=stargate-aks --input resource_group=stargate-aks
-  --input router="$ROUTER" --input router_subnet="$ROUTER_PREFIX" --input ssh_public_key=@"$RUN/id.pub" --input admin_username="$ADMIN"
-  --input login_server="$LOGIN_SERVER")
+# environment: how stargate finds its way here; the simulator says its token and its subscription
+environment() {
+  cat <<N
+XDG_STATE_HOME=$RUN/state
+STARGATE_LOG=info
+STARGATE_SSH_CONFIG=$RUN/ssh_config
+STARGATE_AZURE_ENDPOINT=$SIMULATOR
+STARGATE_AZURE_SUBSCRIPTION=$(world state | jq -er .arm.subscription)
+STARGATE_AZURE_TOKEN=env:SIM_TOKEN
+SIM_TOKEN=$(sed -n 's/^export SIM_TOKEN=//p' "$LOGS/simulator.log")
+STARGATE_TAILSCALE_ENDPOINT=$LOGIN_SERVER
+TAILSCALE_CLIENT_ID=$CLIENT_ID
+TAILSCALE_CLIENT_SECRET=$CLIENT_SECRET
+N
+}
+# shellcheck disable=SC2016
+stargate=(nsenter --net=/run/netns/inet --wd="$REPOSITORY" -- sh -c 'exec env $(cat "$0") "$@"' "$RUN/environment" "$STARGATE")
+provision=(run workflow provision-aks-router -o json --input cluster="$CLUSTER" --input resource_group="$CLUSTER"
+  --input router="$ROUTER" --input router_subnet="$ROUTER_PREFIX" --input admin_username="$ADMIN" --input login_server="$LOGIN_SERVER")
 tailnet() { inside inet curl -sf -u "$API_KEY:" "$LOGIN_SERVER/api/v2/$1" "${@:2}"; }
 world() { inside inet curl -sf "$SIMULATOR/_world/$1" "${@:2}"; }
 # router COMMAND...: on the router, by its private address, as its admin
@@ -56,7 +71,7 @@ device() { tailnet "tailnet/-/devices?hostname=$1" | jq -er '.devices[].nodeId';
 
 # --- the surroundings
 
-build() { "$HERE/down.sh" && "$HERE/build.sh" && "$HERE/root.sh"; }
+build() { "$HERE/down.sh" && find "$LOGS" -name "*.log" ! -name check.log -delete && "$HERE/build.sh" && "$HERE/root.sh"; }
 
 surroundings() {
   mkdir -p "$RUN"
@@ -103,21 +118,46 @@ datacenter() {
 }
 
 simulator() {
-  background simulator nsenter --net=/run/netns/inet -- "$STARGATE" sim --no-hosts --no-tailnet --listen "${SIMULATOR#http://}" --state "$RUN/world.json"
-  wait_for 10 world counters
+  background simulator nsenter --net=/run/netns/inet -- "$STARGATE" sim --no-hosts --no-tailnet --listen "${SIMULATOR#http://}" \
+    --dir "$RUN/simulator" --state "$RUN/simulator/world.json"
+  wait_for 10 world health
+  wait_for 10 grep -q SIM_TOKEN "$LOGS/simulator.log"
+  environment > "$RUN/environment"
   background follow nsenter --net=/run/netns/inet -- "$HERE/follow.py" "$SIMULATOR" "$RUN/follow.json"
 }
 
 # --- the run
 
-machine_is_being_made() { world requests | jq -e 'any(.[]; .method == "PUT" and (.path | test("/virtualMachines/")))'; }
-killed() {
-  background first "${stargate[@]}" "${provision[@]}"
-  wait_for 120 machine_is_being_made || { cat "$LOGS/first.log"; return 1; }
-  running first
-  halt first KILL
+# start NAME ARGUMENT...: stargate in the background, its lines in logs/NAME.log
+start() { background "$1" "${stargate[@]}" "${@:2}"; }
+# finished NAME: waits for its end and shows its result
+finished() {
+  ended() { ! running "$1"; }
+  wait_for 300 ended "$1"
+  rm -f "$RUN/$1.pid"
+  grep '"event":"result"' "$LOGS/$1.log" | tail -1 > "$RUN/$1.json" || true
+  jq -e '.outcome == "succeeded" and .exit == 0' "$RUN/$1.json" || { tail -40 "$LOGS/$1.log"; return 1; }
 }
-resumed() { "${stargate[@]}" resume @latest -o json > "$RUN/resumed.json" 2> "$LOGS/resumed.log" || { cat "$LOGS/resumed.log"; return 1; }; }
+# The worst moment: the machine's creation has begun, and nobody was told.
+killed_in_creation() {
+  world faults --json '{"method":"PUT","path":"/virtualMachines/","fault":{"kind":"hang_after"}}'
+  start first "${provision[@]}" --input ssh_public_key="$(cat "$RUN/id.pub")"
+  world 'holds?wait=60' | jq -e 'length == 1' || { cat "$LOGS/first.log"; return 1; }
+  halt first KILL
+  world holds/release -X POST
+}
+# And once more, when the machine has begun to boot.
+killed_in_boot() {
+  start second resume @latest -o json
+  boots() { jq -e --arg name "$ROUTER" '.machines[$name]' "$RUN/follow.json"; }
+  wait_for 60 boots || { cat "$LOGS/second.log"; return 1; }
+  running second
+  halt second KILL
+}
+resumed() {
+  start resumed resume @latest -o json
+  finished resumed
+}
 
 # --- what is true now, asked of those who know
 
@@ -135,6 +175,11 @@ serves_routes() { same "[\"$NODE_PREFIX\",\"$ROUTER_PREFIX\"]" "$(primary_routes
 far_router_sends() { ip -n dc-router -json route show table 52 | jq -e --arg p "$NODE_PREFIX" 'any(.[]; .dst == $p and .dev == "tailscale0")'; }
 preferences_hold() { router sudo tailscale debug prefs | jq -e '.RouteAll and .NoSNAT and .Hostname == "aks-router" and .LoggedOut == false'; }
 no_secret_is_left() { router 'sudo test ! -e /run/stargate/auth-key'; }
+
+no_secret_is_told() {
+  [ -s "$RUN/state/stargate/journal.db" ]
+  ! grep -raoE "tskey-auth-k[A-Z0-9]{11}CNTRL-[A-Z0-9]{8}|$CLIENT_SECRET|PRIVATE KEY" "$RUN/state" "$LOGS"/{first,second,resumed}.log
+}
 
 one_device() {
   local node; node=$(router tailscale status --json | jq -er .Self.ID)
@@ -161,8 +206,11 @@ packets_cross() {
 # --- again
 
 writes() { printf '%s %s' "$(world counters | jq .mutating)" "$(inside inet curl -sf "$LOGIN_SERVER/_counters" | jq .mutating)"; }
-again() { "${stargate[@]}" "${provision[@]}" > "$RUN/second.json" 2> "$LOGS/second.log" || { cat "$LOGS/second.log"; return 1; }; }
-nothing_changed() { jq -e '.changed == false' "$RUN/second.json"; }
+again() {
+  start again "${provision[@]}" --input ssh_public_key="$(cat "$RUN/id.pub")"
+  finished again
+}
+nothing_changed() { jq -e '.changed == false' "$RUN/again.json"; }
 mark() { router sudo touch /run/rig-marker; writes > "$RUN/writes"; }
 nothing_was_written() { same "$(cat "$RUN/writes")" "$(writes)"; }
 no_file_changed() { same "" "$(router sudo find /etc /usr /root /home /opt -newer /run/rig-marker -not -type d)"; }
@@ -172,7 +220,7 @@ no_file_changed() { same "" "$(router sudo find /etc /usr /root /home /opt -newe
 boot_id() { router cat /proc/1/stat | cut -d' ' -f22; }     # when its first process began
 restarted() {
   local before; before=$(boot_id)
-  world third-party --json "{\"method\":\"POST\",\"path\":\"$(jq -er '.machines["aks-router"].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
+  world drift --json "{\"method\":\"POST\",\"path\":\"$(jq -er --arg name "$ROUTER" '.machines[$name].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
   other_boot() { local now; now=$(boot_id) && [ "$now" != "$before" ]; }
   wait_for 60 other_boot
 }
@@ -183,7 +231,8 @@ check "the internet and a tailnet are up" surroundings
 check "a device of the router's name is left over from before" stale_device
 check "a datacenter's router is in the tailnet" datacenter
 check "the simulator of Azure is up and followed" simulator
-check "a run is killed while the machine is being made" killed
+check "a run is killed when the machine's creation has begun, before the answer" killed_in_creation
+check "resumed, it is killed again when the machine boots" killed_in_boot
 check "resumed, it ends well" resumed
 check "cloud-init is done, without errors" cloud_init_is_done
 check "the host key is the one the run reports" host_key_is_pinned
@@ -197,6 +246,7 @@ check "the router is one device of the tailnet" one_device
 check "the device left over was not taken" stale_device_is_left_alone
 check "one key let it in, and none is left" one_key
 check "the auth key is gone from the machine" no_secret_is_left
+check "no secret is in the journal, the results or the traces" no_secret_is_told
 check "packets cross from the nodes' subnet to the datacenter and back" packets_cross
 mark
 check "run again, it ends well" again
