@@ -164,8 +164,9 @@ resumed() {
 cloud_init_is_done() { router sudo cloud-init status --format=json | jq -e '.status == "done" and .errors == []'; }
 forwards() { same "net.ipv4.ip_forward = 1" "$(router /usr/sbin/sysctl net.ipv4.ip_forward)"; }
 has_kernel_route() { router ip -json route show "$NODE_PREFIX" | jq -e '.[0] | .gateway == "10.237.0.1" and .dev == "eth0"'; }
-# From a file of its own, that is, so it holds after a restart; a route that somebody added by hand is "foreign" to it.
-networkd_has_route() {
+drop_in_has_route() { router 'cat /etc/systemd/network/10-eth0.network.d/*.conf' | grep -A2 -F '[Route]' | grep -Fx "Destination=$NODE_PREFIX"; }
+# What it did not set itself is "foreign" to systemd-networkd.
+networkd_set_route() {
   router networkctl --json=short status eth0 |
     jq -e 'any(.Routes[]; .Destination == [10,224,0,0] and .DestinationPrefixLength == 16 and .ConfigSource == "static")'
 }
@@ -238,7 +239,7 @@ check "cloud-init is done, without errors" cloud_init_is_done
 check "the host key is the one the run reports" host_key_is_pinned
 check "the kernel forwards" forwards
 check "the kernel has the route to the nodes" has_kernel_route
-check "systemd-networkd has it too" networkd_has_route
+check "a drop-in of systemd-networkd has it too" drop_in_has_route
 check "tailscaled has the preferences" preferences_hold
 check "the router serves its routes" serves_routes
 check "the datacenter's router sends there" far_router_sends
@@ -256,5 +257,6 @@ check "no file of the machine changed" no_file_changed
 check "the machine restarts" restarted
 check "the kernel forwards again" wait_for 20 forwards
 check "the kernel has the route again" wait_for 20 has_kernel_route
+check "it is systemd-networkd that set it" networkd_set_route
 check "the router serves its routes again" wait_for 20 serves_routes
 check "packets cross again" packets_cross
