@@ -1,3 +1,5 @@
+//! The stream of events: what became true in the world, for whoever makes it real.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,59 @@
+use serde_json::{Value, json};
+
+use crate::arm::compute::machine::os_disk_id;
+use crate::arm::error::ArmError;
+use crate::arm::json::{Object, default, drop_keys, text};
+use crate::arm::kind::Kind;
+use crate::arm::store::{Arm, Resource};
+use crate::arm::write::{Draft, Place};
+
+pub(crate) fn prepare_disk(place: &Place, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+    let creation = properties.get("creationData").ok_or_else(|| ArmError::missing("disk.creationData"))?;
+    let option =
+        text(creation, &["createOption"]).ok_or_else(|| ArmError::missing("disk.creationData.createOption"))?;
+    let size = properties.get("diskSizeGB").and_then(Value::as_u64);
+    if option == "Empty" && size.is_none() {
+        return Err(ArmError::missing("disk.diskSizeGB"));
+    }
+    let held = place.existing.as_ref().and_then(|disk| disk.properties.get("diskSizeGB")).and_then(Value::as_u64);
+    if let (Some(size), Some(held)) = (size, held)
+        && size < held
+    {
+        let message = "New disk size should be greater than or equal to the current size of the disk.";
+        return Err(ArmError::new(409, "OperationNotAllowed", message));
+    }
+    let sku = top.get("sku").and_then(|sku| text(sku, &["name"])).unwrap_or("Standard_LRS").to_owned();
+    top.insert("sku".to_owned(), json!({ "name": sku }));
+    drop_keys(
+        &mut properties,
+        &["timeCreated", "diskState", "diskSizeBytes", "uniqueId", "diskIOPSReadWrite", "diskMBpsReadWrite"],
+    );
+    for (key, value) in [
+        ("encryption", json!({ "type": "EncryptionAtRestWithPlatformKey" })),
+        ("networkAccessPolicy", json!("AllowAll")),
+        ("publicNetworkAccess", json!("Enabled")),
+    ] {
+        default(&mut properties, key, value);
+    }
+    Ok(Draft { top, properties, ..Draft::default() })
+}
+
+/// The machine whose OS disk this is.
+pub(crate) fn user_of<'a>(arm: &'a Arm, disk: &Resource) -> Option<&'a Resource> {
+    arm.of_kind(Kind::VirtualMachine)
+        .find(|machine| os_disk_id(arm, machine).is_some_and(|id| id.eq_ignore_ascii_case(&disk.id)))
+}
+
+/// Refuses to delete a disk that a machine has.
+pub(crate) fn check_unused(arm: &Arm, resource: &Resource) -> Result<(), ArmError> {
+    if resource.kind != Kind::Disk {
+        return Ok(());
+    }
+    match user_of(arm, resource) {
+        None => Ok(()),
+        Some(machine) => {
+            let message = format!("Disk {} is attached to VM {}.", resource.name, machine.id);
+            Err(ArmError::new(409, "OperationNotAllowed", message))
+        }
+    }
+}

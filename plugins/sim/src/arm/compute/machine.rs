@@ -1,0 +1,318 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::arm::call::{Call, Reply};
+use crate::arm::compute::size::check_size;
+use crate::arm::error::ArmError;
+use crate::arm::json::{Object, default, drop_keys, field, objects, text};
+use crate::arm::kind::Kind;
+use crate::arm::network::nics_of;
+use crate::arm::operation::{self, Work};
+use crate::arm::resource;
+use crate::arm::store::{Arm, Resource, group_of, name_of};
+use crate::arm::write::{Draft, Place};
+use crate::event::Event;
+
+/// Most bytes of decoded `customData`.
+const CUSTOM_DATA_LIMIT: usize = 65_535;
+
+/// Account names that Azure does not allow.
+const FORBIDDEN_USERS: [&str; 8] = ["administrator", "admin", "root", "guest", "user", "test", "sys", "a"];
+
+pub(crate) fn prepare_machine(
+    arm: &mut Arm,
+    place: &Place,
+    top: Object,
+    mut properties: Object,
+) -> Result<Draft, ArmError> {
+    if place.kind != Kind::VirtualMachine {
+        return Err(ArmError::method_not_allowed("PUT"));
+    }
+    let size = properties
+        .get("hardwareProfile")
+        .and_then(|profile| text(profile, &["vmSize"]))
+        .unwrap_or("Standard_A0")
+        .to_owned();
+    let hardware = json!({ "vmSize": size });
+    check_network(arm, place, &properties)?;
+    let storage = storage(arm, place, &properties)?;
+    let (os, custom_data) = os_profile(place, &properties)?;
+    check_size(arm, &size, &place.location, place.existing.as_ref())?;
+    drop_keys(&mut properties, &["vmId", "timeCreated", "instanceView", "provisioningState"]);
+    properties.insert("hardwareProfile".to_owned(), hardware);
+    properties.insert("storageProfile".to_owned(), storage);
+    properties.insert("osProfile".to_owned(), os);
+    let mut hidden = Object::new();
+    if let Some(custom_data) = custom_data {
+        hidden.insert("customData".to_owned(), json!(custom_data));
+    }
+    Ok(Draft { top, properties, hidden, children: Vec::new() })
+}
+
+fn check_network(arm: &Arm, place: &Place, properties: &Object) -> Result<(), ArmError> {
+    let profile = properties
+        .get("networkProfile")
+        .and_then(Value::as_object)
+        .ok_or_else(|| ArmError::missing("networkProfile"))?;
+    let nics = objects(profile, "networkInterfaces");
+    if nics.is_empty() {
+        return Err(ArmError::missing("networkProfile.networkInterfaces"));
+    }
+    let primaries = nics
+        .iter()
+        .filter(|nic| nic.get("properties").and_then(|inner| inner.get("primary")) == Some(&json!(true)))
+        .count();
+    if nics.len() > 1 && primaries != 1 {
+        let message = "The virtual machine has more than one network interface: exactly one of them must be primary.";
+        return Err(ArmError::invalid("networkProfile", message));
+    }
+    for nic in nics {
+        let id = field(nic, "id").ok_or_else(|| ArmError::missing("networkInterface.id"))?;
+        check_nic(arm, place, id)?;
+    }
+    Ok(())
+}
+
+fn check_nic(arm: &Arm, place: &Place, id: &str) -> Result<(), ArmError> {
+    let nic = arm.find_kind(id, Kind::NetworkInterface).filter(|nic| nic.location() == place.location);
+    let Some(nic) = nic else { return Err(ArmError::bad_reference(id, &place.id)) };
+    let user = arm.of_kind(Kind::VirtualMachine).find(|machine| {
+        !machine.id.eq_ignore_ascii_case(&place.id)
+            && nics_of(machine).iter().any(|used| used.eq_ignore_ascii_case(&nic.id))
+    });
+    match user {
+        None => Ok(()),
+        Some(user) => Err(ArmError::network(
+            "NicInUse",
+            format!("Network Interface {} is used by existing resource {}.", nic.id, user.id),
+        )),
+    }
+}
+
+fn storage(arm: &mut Arm, place: &Place, properties: &Object) -> Result<Value, ArmError> {
+    let mut profile = properties
+        .get("storageProfile")
+        .and_then(Value::as_object)
+        .cloned()
+        .ok_or_else(|| ArmError::missing("storageProfile"))?;
+    let mut disk =
+        profile.get("osDisk").and_then(Value::as_object).cloned().ok_or_else(|| ArmError::missing("osDisk"))?;
+    let option = field(&disk, "createOption").ok_or_else(|| ArmError::missing("osDisk.createOption"))?.to_owned();
+    let before = place.existing.as_ref().and_then(|machine| machine.properties.get("storageProfile"));
+    if option == "FromImage" {
+        check_image(&mut profile, before)?;
+    }
+    let held = before.and_then(|storage| text(storage, &["osDisk", "name"])).map(str::to_owned);
+    let name = match (field(&disk, "name"), held) {
+        (Some(asked), Some(held)) if !asked.eq_ignore_ascii_case(&held) => {
+            return Err(change_not_allowed("osDisk.name"));
+        }
+        (_, Some(held)) => held,
+        (Some(asked), None) => asked.to_owned(),
+        (None, None) => format!("{}_OsDisk_1_{}", name_of(&place.id), arm.guid().replace('-', "")),
+    };
+    disk.insert("name".to_owned(), json!(name));
+    let kind =
+        disk.get("managedDisk").and_then(|managed| text(managed, &["storageAccountType"])).unwrap_or("Standard_LRS");
+    disk.insert("managedDisk".to_owned(), json!({ "storageAccountType": kind }));
+    for (key, value) in [
+        ("osType", json!("Linux")),
+        ("caching", json!("ReadWrite")),
+        ("deleteOption", json!("Detach")),
+        ("diskSizeGB", json!(30)),
+    ] {
+        default(&mut disk, key, value);
+    }
+    profile.insert("osDisk".to_owned(), Value::Object(disk));
+    default(&mut profile, "dataDisks", json!([]));
+    Ok(Value::Object(profile))
+}
+
+fn check_image(profile: &mut Object, before: Option<&Value>) -> Result<(), ArmError> {
+    let mut image = profile
+        .get("imageReference")
+        .and_then(Value::as_object)
+        .cloned()
+        .ok_or_else(|| ArmError::missing("imageReference"))?;
+    drop_keys(&mut image, &["exactVersion"]);
+    if !image.contains_key("id")
+        && !image.contains_key("communityGalleryImageId")
+        && !image.contains_key("sharedGalleryImageId")
+    {
+        for key in ["publisher", "offer", "sku", "version"] {
+            field(&image, key).ok_or_else(|| ArmError::missing(&format!("imageReference.{key}")))?;
+        }
+    }
+    let image = Value::Object(image);
+    if before.and_then(|storage| storage.get("imageReference")).is_some_and(|held| *held != image) {
+        return Err(change_not_allowed("imageReference"));
+    }
+    profile.insert("imageReference".to_owned(), image);
+    Ok(())
+}
+
+/// The profile as it is shown, and the custom data that never is.
+fn os_profile(place: &Place, properties: &Object) -> Result<(Value, Option<String>), ArmError> {
+    let held = place.existing.as_ref().and_then(|machine| machine.properties.get("osProfile"));
+    let profile = properties.get("osProfile").and_then(Value::as_object);
+    let mut profile = match (profile, held) {
+        (Some(profile), _) => profile.clone(),
+        (None, Some(held)) => return Ok((held.clone(), None)),
+        (None, None) => return Err(ArmError::missing("osProfile")),
+    };
+    let custom_data = field(&profile, "customData").filter(|data| !data.is_empty()).map(str::to_owned);
+    if let Some(data) = &custom_data {
+        check_custom_data(place, data)?;
+    }
+    let user = field(&profile, "adminUsername").ok_or_else(|| ArmError::missing("adminUsername"))?.to_owned();
+    if FORBIDDEN_USERS.contains(&user.to_ascii_lowercase().as_str()) {
+        let message = "The Admin Username specified is not allowed. For more information about disallowed usernames, see https://aka.ms/vmosprofile";
+        return Err(ArmError::invalid("adminUsername", message));
+    }
+    let has_password = field(&profile, "adminPassword").is_some();
+    drop_keys(&mut profile, &["customData", "adminPassword"]);
+    default(&mut profile, "computerName", json!(name_of(&place.id)));
+    if profile.get("windowsConfiguration").is_none() {
+        linux(&mut profile, has_password || held.is_some())?;
+    }
+    default(&mut profile, "secrets", json!([]));
+    default(&mut profile, "allowExtensionOperations", json!(true));
+    default(&mut profile, "requireGuestProvisionSignal", json!(true));
+    if let Some(held) = held {
+        check_kept(held, &profile)?;
+    }
+    Ok((Value::Object(profile), custom_data))
+}
+
+fn check_custom_data(place: &Place, data: &str) -> Result<(), ArmError> {
+    let decoded = STANDARD.decode(data).ok().filter(|decoded| decoded.len() <= CUSTOM_DATA_LIMIT);
+    if decoded.is_none() {
+        let message =
+            "Custom data in OSProfile must be in Base64 encoding and with a maximum length of 87380 characters.";
+        return Err(ArmError::invalid("customData", message));
+    }
+    let held = place.existing.as_ref().map(|machine| machine.hidden.get("customData").and_then(Value::as_str));
+    match held {
+        Some(held) if held != Some(data) => Err(change_not_allowed("customData")),
+        _ => Ok(()),
+    }
+}
+
+fn linux(profile: &mut Object, has_password: bool) -> Result<(), ArmError> {
+    let mut configuration = profile.get("linuxConfiguration").and_then(Value::as_object).cloned().unwrap_or_default();
+    let keys = configuration
+        .get("ssh")
+        .and_then(Value::as_object)
+        .map(|ssh| objects(ssh, "publicKeys").len())
+        .unwrap_or_default();
+    default(&mut configuration, "disablePasswordAuthentication", json!(keys > 0 && !has_password));
+    if keys == 0 && !has_password {
+        let message = "Authentication using either SSH or by user name and password must be enabled in Linux profile.";
+        return Err(ArmError::invalid("linuxConfiguration", message));
+    }
+    default(&mut configuration, "provisionVMAgent", json!(true));
+    default(
+        &mut configuration,
+        "patchSettings",
+        json!({ "patchMode": "ImageDefault", "assessmentMode": "ImageDefault" }),
+    );
+    default(&mut configuration, "enableVMAgentPlatformUpdates", json!(true));
+    profile.insert("linuxConfiguration".to_owned(), Value::Object(configuration));
+    Ok(())
+}
+
+fn check_kept(held: &Value, profile: &Object) -> Result<(), ArmError> {
+    for key in ["computerName", "adminUsername"] {
+        if held.get(key) != profile.get(key) {
+            return Err(change_not_allowed(key));
+        }
+    }
+    let keys = |profile: Option<&Value>| profile.and_then(|linux| linux.get("ssh")).cloned();
+    if keys(held.get("linuxConfiguration")) != keys(profile.get("linuxConfiguration")) {
+        return Err(change_not_allowed("linuxConfiguration.ssh.publicKeys"));
+    }
+    Ok(())
+}
+
+fn change_not_allowed(property: &str) -> ArmError {
+    let error =
+        ArmError::new(409, "PropertyChangeNotAllowed", format!("Changing property '{property}' is not allowed."));
+    ArmError { target: Some(property.to_owned()), ..error }
+}
+
+/// Counts the etag of a machine up.
+pub(crate) fn count(arm: &mut Arm, id: &str) {
+    if let Some(machine) = arm.find_mut(id) {
+        machine.version += 1;
+    }
+}
+
+/// A PUT that changes nothing: 200 without operation, and yet the machine is `Updating` for a moment.
+pub(crate) fn rewrite(arm: &mut Arm, call: &Call, place: &Place) -> Reply {
+    count(arm, &place.id);
+    if let Some(machine) = arm.find_mut(&place.id) {
+        "Updating".clone_into(&mut machine.state);
+    }
+    operation::begin(arm, call, place.kind, &place.id, &place.location, Work::Write { created: false });
+    let etag = arm.find(&place.id).and_then(Resource::shown_etag).unwrap_or_default();
+    super::with_limits(Reply::json(200, resource::body(arm, &place.id)).with_header("ETag", etag))
+}
+
+/// What is true once a machine was written: it runs and has its disk.
+pub(crate) fn finish_machine(arm: &mut Arm, id: &str, created: bool) {
+    if !created {
+        return;
+    }
+    count(arm, id);
+    let Some(machine) = arm.find_mut(id) else { return };
+    machine.hidden.insert("power".to_owned(), json!("running"));
+    let machine = machine.clone();
+    create_disk(arm, &machine);
+    arm.announced.machine_created(&machine);
+}
+
+fn os_disk(machine: &Resource) -> Option<&Value> {
+    machine.properties.get("storageProfile")?.get("osDisk")
+}
+
+/// Id of a machine's OS disk.
+pub(crate) fn os_disk_id(arm: &Arm, machine: &Resource) -> Option<String> {
+    let name = text(os_disk(machine)?, &["name"])?;
+    Some(format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Compute/disks/{name}",
+        arm.subscription,
+        group_of(&machine.id)
+    ))
+}
+
+fn create_disk(arm: &mut Arm, machine: &Resource) {
+    let (Some(id), Some(os_disk)) = (os_disk_id(arm, machine), os_disk(machine).cloned()) else { return };
+    if arm.find(&id).is_some() {
+        return;
+    }
+    let mut disk = arm.fresh(id, Kind::Disk, machine.created);
+    disk.top.insert("location".to_owned(), json!(machine.location()));
+    let sku = text(&os_disk, &["managedDisk", "storageAccountType"]).unwrap_or("Standard_LRS");
+    disk.top.insert("sku".to_owned(), json!({ "name": sku }));
+    disk.properties.insert("osType".to_owned(), json!("Linux"));
+    disk.properties.insert("creationData".to_owned(), json!({ "createOption": "FromImage" }));
+    disk.properties.insert("diskSizeGB".to_owned(), os_disk.get("diskSizeGB").cloned().unwrap_or(json!(30)));
+    arm.insert(disk);
+}
+
+/// What goes with a machine: only what says `deleteOption: Delete`.
+pub(crate) fn after_delete(arm: &mut Arm, machine: &Resource) {
+    arm.announced.pending.push(Event::MachineDeleted { name: machine.name.clone() });
+    let takes_disk = os_disk(machine).and_then(|disk| text(disk, &["deleteOption"])) == Some("Delete");
+    if let Some(id) = os_disk_id(arm, machine).filter(|_| takes_disk) {
+        operation::remove(arm, &id);
+    }
+    let profile = machine.properties.get("networkProfile").and_then(Value::as_object).cloned().unwrap_or_default();
+    for nic in objects(&profile, "networkInterfaces") {
+        let takes_nic = nic.get("properties").and_then(|inner| text(inner, &["deleteOption"])) == Some("Delete");
+        if let Some(id) = field(nic, "id").filter(|_| takes_nic) {
+            operation::remove(arm, id);
+        }
+    }
+}

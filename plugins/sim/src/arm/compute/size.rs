@@ -1,0 +1,108 @@
+use serde_json::{Value, json};
+
+use crate::arm::call::Reply;
+use crate::arm::error::ArmError;
+use crate::arm::json::text;
+use crate::arm::kind::Kind;
+use crate::arm::store::{Arm, Resource};
+
+/// Sizes that are listed; others of the same form are taken too.
+const LISTED: [&str; 9] = [
+    "Standard_B2s",
+    "Standard_B2ms",
+    "Standard_D2s_v3",
+    "Standard_D4s_v3",
+    "Standard_D2ads_v5",
+    "Standard_D2s_v5",
+    "Standard_D4s_v5",
+    "Standard_D8s_v5",
+    "Standard_E4s_v5",
+];
+
+/// The number of virtual processors in a size's name; `None` if it is not a name of a size.
+pub(crate) fn cores(size: &str) -> Option<u64> {
+    let rest = size.strip_prefix("Standard_").or_else(|| size.strip_prefix("Basic_"))?;
+    let family = rest.chars().take_while(char::is_ascii_uppercase).count();
+    let digits: String = rest.chars().skip(family).take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().filter(|_| family > 0)
+}
+
+/// Refuses a size that does not exist, that the region has none of, or that the quota does not leave room for.
+pub(crate) fn check_size(arm: &Arm, size: &str, location: &str, existing: Option<&Resource>) -> Result<(), ArmError> {
+    let Some(wanted) = cores(size) else {
+        return Err(ArmError::invalid("vmSize", format!("The value {size} provided for the VM size is not valid.")));
+    };
+    if arm.quota.unavailable_sizes.iter().any(|unavailable| unavailable.eq_ignore_ascii_case(size)) {
+        let message = format!(
+            "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is currently \
+             not available in location '{location}'. Please try another size or deploy to a different location or different \
+             zone. See https://aka.ms/azureskunotavailable for details."
+        );
+        return Err(ArmError::new(409, "SkuNotAvailable", message));
+    }
+    let held = existing.and_then(|machine| machine_cores(machine)).unwrap_or_default();
+    let used = used_cores(arm, location);
+    let required = wanted.saturating_sub(held);
+    match arm.quota.cores {
+        Some(limit) if required > 0 && used + required > limit => Err(over_quota(location, limit, used, required)),
+        _ => Ok(()),
+    }
+}
+
+fn over_quota(location: &str, limit: u64, used: u64, required: u64) -> ArmError {
+    let message = format!(
+        "Operation could not be completed as it results in exceeding approved Total Regional Cores quota. Additional details \
+         - Deployment Model: Resource Manager, Location: {location}, Current Limit: {limit}, Current Usage: {used}, \
+         Additional Required: {required}, (Minimum) New Limit Required: {}. Submit a request for Quota increase.",
+        used + required
+    );
+    ArmError::new(409, "OperationNotAllowed", message)
+}
+
+fn machine_cores(machine: &Resource) -> Option<u64> {
+    let profile = machine.properties.get("hardwareProfile")?;
+    text(profile, &["vmSize"]).and_then(cores)
+}
+
+fn used_cores(arm: &Arm, location: &str) -> u64 {
+    let machines = arm.of_kind(Kind::VirtualMachine).chain(arm.of_kind(Kind::ScaleSetVm));
+    machines.filter(|machine| machine.location() == location).filter_map(machine_cores).sum()
+}
+
+pub(crate) fn usages(arm: &Arm, location: &str) -> Reply {
+    // What a fresh pay-as-you-go subscription has.
+    let limit = arm.quota.cores.unwrap_or(100);
+    let value = json!([
+        {
+            "unit": "Count",
+            "currentValue": used_cores(arm, location),
+            "limit": limit,
+            "name": { "value": "cores", "localizedValue": "Total Regional vCPUs" },
+        },
+        {
+            "unit": "Count",
+            "currentValue": arm.of_kind(Kind::VirtualMachine).filter(|machine| machine.location() == location).count(),
+            "limit": 25000,
+            "name": { "value": "virtualMachines", "localizedValue": "Virtual Machines" },
+        },
+    ]);
+    Reply::json(200, json!({ "value": value }))
+}
+
+pub(crate) fn sizes() -> Reply {
+    let value: Vec<Value> = LISTED
+        .iter()
+        .map(|size| {
+            let cores = cores(size).unwrap_or_default();
+            json!({
+                "name": size,
+                "numberOfCores": cores,
+                "osDiskSizeInMB": 1_047_552,
+                "resourceDiskSizeInMB": 0,
+                "memoryInMB": cores * 4096,
+                "maxDataDiskCount": cores * 2,
+            })
+        })
+        .collect();
+    Reply::json(200, json!({ "value": value }))
+}

@@ -1,0 +1,136 @@
+use crate::arm::call::{Answer, Call, Reply};
+use crate::arm::error::ArmError;
+use crate::arm::kind::{ALL, Kind};
+use crate::arm::path::{Target, parse, subscription};
+use crate::arm::store::Arm;
+use crate::arm::{aks, compute, group, network, operation, resource, subscription as account, write};
+
+/// Answers one request.
+pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
+    let target = parse(&call.segments);
+    if target == Target::Nothing && subscription(&call.segments).is_none() {
+        let message = "The request did not have a subscription or a valid tenant level resource provider.";
+        return Err(ArmError::gateway(404, "MissingSubscription", message));
+    }
+    check_subscription(arm, call)?;
+    check_api_version(call, &target)?;
+    match (call.method.as_str(), target) {
+        ("GET", Target::Subscriptions) => Ok(account::list(arm)),
+        ("GET", Target::Tenants) => Ok(account::tenants(arm)),
+        ("GET", Target::Subscription) => Ok(account::show(arm)),
+        ("GET", Target::Locations) => Ok(account::locations(arm)),
+        ("GET", Target::Providers(None)) => Ok(account::providers(arm)),
+        ("GET", Target::Providers(Some(namespace))) => account::provider(arm, &namespace),
+        ("POST", Target::RegisterProvider(namespace)) => account::provider(arm, &namespace),
+        ("GET", Target::Groups) => Ok(group::list(arm)),
+        (method, Target::Group(name)) => group::answer(arm, call, method, &name),
+        ("GET", Target::Resources(name)) => resource::list_all(arm, name.as_deref()),
+        ("GET", Target::GroupOperation(id)) => group::poll(arm, call, &id),
+        ("GET", Target::Operation { id }) => operation::poll(arm, call, &id),
+        ("GET", Target::Location { namespace, location, what }) => {
+            account::of_location(arm, &namespace, &location, &what)
+        }
+        ("GET", Target::Collection { kind, group, parent }) => {
+            resource::list(arm, call, kind, group.as_deref(), parent.as_deref())
+        }
+        (method, Target::Item { kind, group, id }) => item(arm, call, method, kind, &group, &id),
+        (method, Target::Action { kind, group, id, verb }) => {
+            resource::require(arm, kind, &group, &id)?;
+            action(arm, call, method, kind, &id, &verb)
+        }
+        (_, Target::UnknownType { namespace, types }) => Err(unknown_type(call, &namespace, &types)),
+        (method, Target::Nothing) => {
+            Err(ArmError::gateway(404, "InvalidRequest", format!("Nothing answers {method} on this path.")))
+        }
+        (method, _) => Err(ArmError::method_not_allowed(method)),
+    }
+}
+
+fn item(arm: &mut Arm, call: &Call, method: &str, kind: Kind, group: &str, id: &str) -> Answer {
+    match method {
+        "GET" => resource::get(arm, call, kind, group, id),
+        "HEAD" => Ok(Reply::empty(if arm.find_kind(id, kind).is_some() { 204 } else { 404 })),
+        "PUT" => write::put(arm, call, kind, group, id),
+        "PATCH" => write::patch(arm, call, kind, group, id),
+        "DELETE" => resource::delete(arm, call, kind, group, id),
+        other => Err(ArmError::method_not_allowed(other)),
+    }
+}
+
+fn action(arm: &mut Arm, call: &Call, method: &str, kind: Kind, id: &str, verb: &str) -> Answer {
+    match (method, kind) {
+        (_, Kind::VirtualMachine) => compute::machine_action(arm, call, method, id, verb),
+        ("GET", Kind::ScaleSetVm) if verb == "instanceview" => compute::scale_set_instance_view(arm, id),
+        (_, Kind::ManagedCluster) => aks::action(arm, call, method, id, verb),
+        ("POST", Kind::NetworkInterface) if verb == "effectiveroutetable" => network::effective_routes(arm, call, id),
+        ("GET", Kind::SecurityGroup) if verb == "defaultsecurityrules" => network::list_default_rules(arm, id),
+        ("GET", Kind::VirtualNetwork) if verb == "checkipaddressavailability" => network::check_address(arm, call, id),
+        ("GET", Kind::VirtualNetwork) if verb == "usages" => network::usages(arm, id),
+        _ => Err(unknown_type(call, kind.namespace(), &format!("{}/{verb}", kind.types().join("/")))),
+    }
+}
+
+fn check_subscription(arm: &Arm, call: &Call) -> Result<(), ArmError> {
+    let Some(id) = subscription(&call.segments) else { return Ok(()) };
+    if id.eq_ignore_ascii_case(&arm.subscription) {
+        return Ok(());
+    }
+    let is_guid = id.len() == 36 && id.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+    Err(if is_guid {
+        ArmError::gateway(404, "SubscriptionNotFound", format!("The subscription '{id}' could not be found."))
+    } else {
+        let message = format!("The provided subscription identifier '{id}' is malformed or invalid.");
+        ArmError::gateway(400, "InvalidSubscriptionId", message)
+    })
+}
+
+/// The first year that ARM has api-versions of, and the last that this world takes for real.
+const YEARS: std::ops::RangeInclusive<u16> = 2014..=2027;
+
+fn check_api_version(call: &Call, target: &Target) -> Result<(), ArmError> {
+    let version = call.api_version();
+    if version.is_empty() {
+        let message = "The api-version query parameter (?api-version=) is required for all requests.";
+        return Err(ArmError::gateway(400, "MissingApiVersionParameter", message));
+    }
+    if is_date(version) {
+        return Ok(());
+    }
+    let types = match target {
+        Target::Collection { kind, .. } | Target::Item { kind, .. } | Target::Action { kind, .. } => {
+            kind.types().join("/")
+        }
+        _ => return Err(invalid_version(version)),
+    };
+    let message = format!(
+        "No registered resource provider found for location '' and API version '{version}' for type '{types}'. The \
+         supported api-versions are '2023-09-01, 2024-01-01, 2024-07-01, 2025-05-01'."
+    );
+    Err(ArmError::gateway(400, "NoRegisteredProviderFound", message))
+}
+
+fn invalid_version(version: &str) -> ArmError {
+    let message = format!(
+        "The api-version '{version}' is invalid. The supported versions are '2021-04-01,2022-12-01,2024-07-01,2024-11-01'."
+    );
+    ArmError::gateway(400, "InvalidApiVersionParameter", message)
+}
+
+fn is_date(version: &str) -> bool {
+    let date = version.strip_suffix("-preview").unwrap_or(version);
+    date.parse::<jiff::civil::Date>().is_ok_and(|day| u16::try_from(day.year()).is_ok_and(|year| YEARS.contains(&year)))
+        && date.len() == 10
+}
+
+fn unknown_type(call: &Call, namespace: &str, types: &str) -> ArmError {
+    if !ALL.iter().any(|kind| kind.namespace().eq_ignore_ascii_case(namespace)) {
+        let message = format!("The resource namespace '{namespace}' is invalid.");
+        return ArmError::gateway(404, "InvalidResourceNamespace", message);
+    }
+    let message = format!(
+        "The resource type '{types}' could not be found in the namespace '{namespace}' for api version '{}'. The \
+         supported api-versions are ''.",
+        call.api_version()
+    );
+    ArmError::gateway(404, "InvalidResourceType", message)
+}

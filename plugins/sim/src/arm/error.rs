@@ -1,0 +1,102 @@
+use serde_json::{Value, json};
+
+/// An error as ARM and its providers word it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ArmError {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) target: Option<String>,
+    pub(crate) details: Option<Vec<(String, String)>>,
+    /// Answered by ARM's front door, not by a provider.
+    pub(crate) gateway: bool,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
+impl ArmError {
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+            target: None,
+            details: None,
+            gateway: false,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A refusal by ARM's front door.
+    pub(crate) fn gateway(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self { gateway: true, ..Self::new(status, code, message) }
+    }
+
+    /// 400 by the network provider, which sends empty details.
+    pub(crate) fn network(code: &str, message: impl Into<String>) -> Self {
+        Self { details: Some(Vec::new()), ..Self::new(400, code, message) }
+    }
+
+    /// 400 `InvalidParameter` with its target.
+    pub(crate) fn invalid(target: &str, message: impl Into<String>) -> Self {
+        Self { target: Some(target.to_owned()), ..Self::new(400, "InvalidParameter", message) }
+    }
+
+    pub(crate) fn missing(target: &str) -> Self {
+        Self::invalid(target, format!("Required parameter '{target}' is missing (null)."))
+    }
+
+    pub(crate) fn with_detail(mut self, code: &str, message: impl Into<String>) -> Self {
+        self.details.get_or_insert_default().push((code.to_owned(), message.into()));
+        self
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn group_not_found(name: &str) -> Self {
+        Self::gateway(404, "ResourceGroupNotFound", format!("Resource group '{name}' could not be found."))
+    }
+
+    /// The front door's answer for a top-level resource.
+    pub(crate) fn resource_not_found(type_and_name: &str, group: &str) -> Self {
+        let message = format!(
+            "The Resource '{type_and_name}' under resource group '{group}' was not found. For more details please go to \
+             https://aka.ms/ARMResourceNotFoundFix"
+        );
+        Self::gateway(404, "ResourceNotFound", message)
+    }
+
+    /// The network provider's answer for a child.
+    pub(crate) fn child_not_found(id: &str) -> Self {
+        Self { details: Some(Vec::new()), ..Self::new(404, "NotFound", format!("Resource {id} not found.")) }
+    }
+
+    pub(crate) fn method_not_allowed(method: &str) -> Self {
+        let message = format!("The requested resource does not support http method '{method}'.");
+        Self::gateway(405, "MethodNotAllowed", message)
+    }
+
+    /// A referenced resource does not exist.
+    pub(crate) fn bad_reference(referenced: &str, by: &str) -> Self {
+        let message = format!(
+            "Resource {referenced} referenced by resource {by} was not found. Please make sure that the referenced \
+             resource exists, and that both resources are in the same region."
+        );
+        Self::network("InvalidResourceReference", message)
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some(target) = &self.target {
+            error["target"] = json!(target);
+        }
+        if let Some(details) = &self.details {
+            let details: Vec<Value> =
+                details.iter().map(|(code, message)| json!({ "code": code, "message": message })).collect();
+            error["details"] = json!(details);
+        }
+        json!({ "error": error })
+    }
+}

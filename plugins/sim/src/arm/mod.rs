@@ -1,0 +1,28 @@
+//! Azure Resource Manager: a store of resources with the behaviour of each type, and both kinds of long-running operation.
+
+mod aks;
+mod announce;
+mod call;
+mod compute;
+mod dispatch;
+mod error;
+mod group;
+mod http;
+mod json;
+mod kind;
+mod network;
+mod operation;
+mod path;
+mod render;
+mod resource;
+mod store;
+mod subscription;
+mod write;
+
+pub(crate) use aks::{ClusterNames, build_cluster, place_cluster};
+pub(crate) use announce::announcements;
+pub(crate) use error::ArmError;
+pub(crate) use http::{handle, third_party};
+pub(crate) use operation::{OperationFault, expire_operations, next_due, settle};
+pub use store::Arm;
+pub(crate) use store::{Quota, uuid};

@@ -1,0 +1,151 @@
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde_json::{Value, json};
+
+use crate::arm::call::{Answer, Call, Reply};
+use crate::arm::error::ArmError;
+use crate::arm::json::{field, objects, reference};
+use crate::arm::kind::Kind;
+use crate::arm::network::vnet::{ipv4_of, subnet_nets};
+use crate::arm::store::Arm;
+
+/// Azure keeps the network's address, the gateway's and two for DNS.
+const RESERVED: usize = 4;
+
+/// Who has an address in the subnet: the id of the IP configuration and the address.
+pub(crate) fn used_in(arm: &Arm, subnet: &str) -> Vec<(String, Ipv4Addr)> {
+    let nics = arm.of_kind(Kind::NetworkInterface).chain(arm.of_kind(Kind::ScaleSetNic));
+    let mut used: Vec<(u64, String, Ipv4Addr)> = Vec::new();
+    for nic in nics {
+        for configuration in objects(&nic.properties, "ipConfigurations") {
+            let Some(inner) = configuration.get("properties").and_then(Value::as_object) else { continue };
+            let here = reference(inner, "subnet").is_some_and(|id| id.eq_ignore_ascii_case(subnet));
+            let address = field(inner, "privateIPAddress").and_then(|text| text.parse().ok());
+            if let (true, Some(address)) = (here, address) {
+                let name = field(configuration, "name").unwrap_or_default();
+                used.push((nic.order, format!("{}/ipConfigurations/{name}", nic.id), address));
+            }
+        }
+    }
+    used.sort();
+    used.into_iter().map(|(_, id, address)| (id, address)).collect()
+}
+
+/// The first address of the subnet that nobody has and Azure does not keep.
+pub(crate) fn first_free(net: Ipv4Net, taken: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+    // `hosts` leaves out the network's and the last address already.
+    net.hosts().skip(RESERVED - 1).find(|address| !taken.contains(address))
+}
+
+/// Gives the address that was asked for, the one held before, or the first free one.
+pub(crate) fn assign(
+    arm: &Arm,
+    subnet: &str,
+    asked: Option<&str>,
+    owner: &str,
+    also_taken: &[Ipv4Addr],
+) -> Result<Ipv4Addr, ArmError> {
+    let resource = arm.find(subnet).ok_or_else(|| ArmError::bad_reference(subnet, owner))?;
+    let net = ipv4_of(resource)
+        .ok_or_else(|| ArmError::network("SubnetHasNoIPv4Prefix", format!("Subnet {subnet} has no IPv4 prefix.")))?;
+    let prefix = format!("{}/", owner.to_ascii_lowercase());
+    let mut taken: Vec<Ipv4Addr> = used_in(arm, subnet)
+        .into_iter()
+        .filter(|(user, _)| !user.to_ascii_lowercase().starts_with(&prefix))
+        .map(|(_, address)| address)
+        .collect();
+    taken.extend(also_taken);
+    match asked {
+        Some(text) => check_asked(text, net, &taken, subnet),
+        None => first_free(net, &taken).ok_or_else(|| {
+            ArmError::network(
+                "SubnetIsFull",
+                format!(
+                    "Subnet {} with address prefix {net} does not have enough capacity for 1 IP addresses.",
+                    resource.name
+                ),
+            )
+        }),
+    }
+}
+
+fn check_asked(text: &str, net: Ipv4Net, taken: &[Ipv4Addr], subnet: &str) -> Result<Ipv4Addr, ArmError> {
+    let address: Ipv4Addr = text.parse().map_err(|_| {
+        ArmError::network("InvalidIPAddressFormat", format!("IP address {text} is not formatted correctly."))
+    })?;
+    if !net.contains(&address) {
+        let message =
+            format!("IP configuration has private IP address {text} which is not in the range of subnet prefix {net}.");
+        return Err(ArmError::network("PrivateIPAddressNotInSubnet", message));
+    }
+    let reserved = net.hosts().take(RESERVED - 1).any(|kept| kept == address)
+        || address == net.network()
+        || address == net.broadcast();
+    if reserved {
+        let message =
+            format!("Private static IP address {text} falls within reserved IP range of subnet prefix {net}.");
+        return Err(ArmError::network("PrivateIPAddressInReservedRange", message));
+    }
+    if taken.contains(&address) {
+        let message = format!(
+            "IP configuration is using the private IP address {text} which is already allocated to another resource in subnet {subnet}."
+        );
+        return Err(ArmError::network("PrivateIPAddressInUse", message));
+    }
+    Ok(address)
+}
+
+pub(crate) fn check_address(arm: &Arm, call: &Call, network: &str) -> Answer {
+    let text = call.query.get("ipaddress").ok_or_else(|| ArmError::missing("ipAddress"))?;
+    let address: Ipv4Addr = text
+        .parse()
+        .map_err(|_| ArmError::invalid("ipAddress", format!("IP address {text} is not formatted correctly.")))?;
+    let subnet = arm
+        .below(network, Kind::Subnet)
+        .into_iter()
+        .find(|subnet| subnet_nets(subnet).iter().any(|net| net.contains(&std::net::IpAddr::V4(address))));
+    let Some(subnet) = subnet else {
+        return Err(ArmError::network(
+            "PrivateIPAddressNotInAnySubnet",
+            format!("Private static IP address {text} does not belong to the range of any subnet."),
+        ));
+    };
+    let taken: Vec<Ipv4Addr> = used_in(arm, &subnet.id).into_iter().map(|(_, address)| address).collect();
+    let free = ipv4_of(subnet).is_some_and(|net| check_asked(text, net, &taken, &subnet.id).is_ok());
+    let others: Vec<String> = if free { Vec::new() } else { five_free(subnet, taken) };
+    Ok(Reply::json(200, json!({ "available": free, "availableIPAddresses": others, "isPlatformReserved": false })))
+}
+
+/// Azure suggests five.
+fn five_free(subnet: &crate::arm::store::Resource, mut taken: Vec<Ipv4Addr>) -> Vec<String> {
+    let mut found = Vec::new();
+    while let Some(address) = ipv4_of(subnet).and_then(|net| first_free(net, &taken)).filter(|_| found.len() < 5) {
+        taken.push(address);
+        found.push(address.to_string());
+    }
+    found
+}
+
+pub(crate) fn usages(arm: &Arm, network: &str) -> Answer {
+    let value: Vec<Value> = arm
+        .below(network, Kind::Subnet)
+        .into_iter()
+        .map(|subnet| {
+            let limit = subnet_nets(subnet).iter().map(room).sum::<u64>();
+            json!({
+                "id": subnet.id,
+                "currentValue": used_in(arm, &subnet.id).len(),
+                "limit": limit,
+                "name": { "localizedValue": "Subnet size and usage", "value": "SubnetSpace" },
+                "unit": "Count",
+            })
+        })
+        .collect();
+    Ok(Reply::json(200, json!({ "value": value })))
+}
+
+fn room(net: &IpNet) -> u64 {
+    let bits = u32::from(net.max_prefix_len() - net.prefix_len()).min(62);
+    (1_u64 << bits).saturating_sub(RESERVED as u64 + 1)
+}

@@ -1,0 +1,212 @@
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use crate::arm::error::ArmError;
+use crate::arm::json::{Object, default, drop_keys, field, keep_only_id, objects, reference, text};
+use crate::arm::kind::Kind;
+use crate::arm::network::address::assign;
+use crate::arm::network::public_ip::allocate;
+use crate::arm::network::references::{require_reference, require_settled};
+use crate::arm::store::{Arm, Resource, parent_id};
+use crate::arm::write::{Draft, Place};
+
+pub(crate) fn prepare(arm: &mut Arm, place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+    let configurations = objects(&properties, "ipConfigurations").into_iter().cloned().collect::<Vec<_>>();
+    if configurations.is_empty() {
+        let message = format!("Network interface {} must have one or more IP configurations.", place.id);
+        return Err(ArmError::network("NetworkInterfaceMustHaveIpConfigurations", message));
+    }
+    let only = configurations.len() == 1;
+    let mut prepared: Vec<Value> = Vec::new();
+    let mut taken: Vec<Ipv4Addr> = Vec::new();
+    for (index, configuration) in configurations.into_iter().enumerate() {
+        let (value, address) = configuration_of(arm, place, configuration, only || index == 0, &taken)?;
+        taken.push(address);
+        prepared.push(value);
+    }
+    keep_only_id(&mut properties, "networkSecurityGroup");
+    if let Some(group) = reference(&properties, "networkSecurityGroup") {
+        require_reference(arm, group, Kind::SecurityGroup, &place.id)?;
+        require_settled(arm, group, &place.id)?;
+    }
+    give_public_addresses(arm, &prepared)?;
+    properties.insert("ipConfigurations".to_owned(), json!(prepared));
+    drop_keys(&mut properties, &READ_ONLY);
+    let dns = properties.get("dnsSettings").and_then(|dns| dns.get("dnsServers")).cloned().unwrap_or_else(|| json!([]));
+    properties.insert("dnsSettings".to_owned(), json!({ "dnsServers": dns }));
+    for (key, value) in [
+        ("enableAcceleratedNetworking", json!(false)),
+        ("enableIPForwarding", json!(false)),
+        ("disableTcpStateTracking", json!(false)),
+    ] {
+        default(&mut properties, key, value);
+    }
+    check_flags(&properties)?;
+    for (key, value) in [("nicType", "Standard"), ("auxiliaryMode", "None"), ("auxiliarySku", "None")] {
+        default(&mut properties, key, json!(value));
+    }
+    let mut hidden = Object::new();
+    if place.existing.is_none() {
+        hidden.insert("mac".to_owned(), json!(mac(arm)));
+    }
+    Ok(Draft { top, properties, hidden, children: Vec::new() })
+}
+
+/// A dynamic public address exists from when a NIC has it.
+fn give_public_addresses(arm: &mut Arm, configurations: &[Value]) -> Result<(), ArmError> {
+    for id in
+        configurations.iter().filter_map(|configuration| text(configuration, &["properties", "publicIPAddress", "id"]))
+    {
+        if arm.find(id).is_some_and(|public| !public.hidden.contains_key("address")) {
+            let address = allocate(arm)?;
+            if let Some(public) = arm.find_mut(id) {
+                public.hidden.insert("address".to_owned(), json!(address));
+            }
+        }
+    }
+    Ok(())
+}
+
+const READ_ONLY: [&str; 9] = [
+    "virtualMachine",
+    "macAddress",
+    "primary",
+    "vnetEncryptionSupported",
+    "hostedWorkloads",
+    "tapConfigurations",
+    "allowPort25Out",
+    "defaultOutboundConnectivityEnabled",
+    "privateEndpoint",
+];
+
+fn check_flags(properties: &Object) -> Result<(), ArmError> {
+    for key in ["enableIPForwarding", "enableAcceleratedNetworking"] {
+        if !properties.get(key).is_some_and(Value::is_boolean) {
+            let message = format!("Cannot parse the request: the value of '{key}' is not a boolean.");
+            return Err(ArmError::network("InvalidRequestFormat", message));
+        }
+    }
+    Ok(())
+}
+
+/// An address as Azure's virtual NICs have them: 00-0D-3A is Microsoft's.
+fn mac(arm: &mut Arm) -> String {
+    let guid = arm.guid().to_ascii_uppercase();
+    format!("00-0D-3A-{}-{}-{}", &guid[..2], &guid[2..4], &guid[4..6])
+}
+
+fn configuration_of(
+    arm: &Arm,
+    place: &Place,
+    configuration: Object,
+    first: bool,
+    taken: &[Ipv4Addr],
+) -> Result<(Value, Ipv4Addr), ArmError> {
+    let name = field(&configuration, "name").ok_or_else(|| ArmError::missing("ipConfiguration.name"))?.to_owned();
+    let mut inner = configuration.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    keep_only_id(&mut inner, "subnet");
+    keep_only_id(&mut inner, "publicIPAddress");
+    let Some(subnet) = reference(&inner, "subnet").map(str::to_owned) else {
+        let message = format!("IP configuration {}/ipConfigurations/{name} does not have a subnet.", place.id);
+        return Err(ArmError::network("SubnetMissingInIpConfiguration", message));
+    };
+    require_reference(arm, &subnet, Kind::Subnet, &place.id)?;
+    require_settled(arm, &subnet, &place.id)?;
+    require_settled(arm, parent_id(&subnet), &place.id)?;
+    if let Some(public) = reference(&inner, "publicIPAddress") {
+        require_reference(arm, public, Kind::PublicIp, &place.id)?;
+        require_settled(arm, public, &place.id)?;
+        check_public_free(arm, public, &place.id)?;
+    }
+    let address = private_address(arm, place, &name, &inner, &subnet, taken)?;
+    drop_keys(&mut inner, &["provisioningState", "privateIPAddress"]);
+    let mut shown = Object::new();
+    shown.insert("privateIPAddress".to_owned(), json!(address.to_string()));
+    shown.append(&mut inner);
+    default(&mut shown, "privateIPAllocationMethod", json!("Dynamic"));
+    default(&mut shown, "primary", json!(first));
+    default(&mut shown, "privateIPAddressVersion", json!("IPv4"));
+    Ok((json!({ "name": name, "properties": shown }), address))
+}
+
+/// Static addresses are as asked; dynamic ones stay as long as the NIC stays in its subnet.
+fn private_address(
+    arm: &Arm,
+    place: &Place,
+    name: &str,
+    inner: &Object,
+    subnet: &str,
+    taken: &[Ipv4Addr],
+) -> Result<Ipv4Addr, ArmError> {
+    let is_static =
+        field(inner, "privateIPAllocationMethod").is_some_and(|method| method.eq_ignore_ascii_case("Static"));
+    let asked = field(inner, "privateIPAddress").filter(|_| is_static);
+    if is_static && asked.is_none() {
+        let message = format!("Static allocation of IP configuration {name} needs a private IP address.");
+        return Err(ArmError::network("PrivateIPAddressMissing", message));
+    }
+    let held = place.existing.as_ref().and_then(|nic| held_address(nic, name, subnet));
+    assign(arm, subnet, asked.or(held.as_deref()), &place.id, taken)
+}
+
+fn held_address(nic: &Resource, name: &str, subnet: &str) -> Option<String> {
+    let configuration =
+        objects(&nic.properties, "ipConfigurations").into_iter().find(|each| field(each, "name") == Some(name))?;
+    let inner = configuration.get("properties")?.as_object()?;
+    let same = reference(inner, "subnet").is_some_and(|id| id.eq_ignore_ascii_case(subnet));
+    field(inner, "privateIPAddress").filter(|_| same).map(str::to_owned)
+}
+
+fn check_public_free(arm: &Arm, public: &str, nic: &str) -> Result<(), ArmError> {
+    let user = arm.of_kind(Kind::NetworkInterface).find(|other| {
+        !other.id.eq_ignore_ascii_case(nic) && configurations_with(other, "publicIPAddress", public).next().is_some()
+    });
+    match user {
+        None => Ok(()),
+        Some(user) => {
+            let message = format!(
+                "Resource {nic} is referencing public IP address {public} that is already allocated to resource {}.",
+                user.id
+            );
+            Err(ArmError::network("PublicIPAddressInUse", message))
+        }
+    }
+}
+
+/// Ids of the IP configurations whose reference `key` is `id`.
+pub(crate) fn configurations_with<'a>(
+    nic: &'a Resource,
+    key: &'a str,
+    id: &'a str,
+) -> impl Iterator<Item = String> + 'a {
+    objects(&nic.properties, "ipConfigurations").into_iter().filter_map(move |configuration| {
+        let inner = configuration.get("properties").and_then(Value::as_object)?;
+        let matches = reference(inner, key).is_some_and(|referenced| referenced.eq_ignore_ascii_case(id));
+        matches.then(|| format!("{}/ipConfigurations/{}", nic.id, field(configuration, "name").unwrap_or_default()))
+    })
+}
+
+/// The machine that has the NIC.
+pub(crate) fn machine_of<'a>(arm: &'a Arm, nic: &str) -> Option<&'a Resource> {
+    arm.of_kind(Kind::VirtualMachine).find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(nic)))
+}
+
+/// Ids of a machine's NICs, the primary first.
+pub(crate) fn nics_of(machine: &Resource) -> Vec<String> {
+    let profile = machine.properties.get("networkProfile").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut nics = objects(&profile, "networkInterfaces");
+    nics.sort_by_key(|nic| {
+        nic.get("properties").and_then(|properties| properties.get("primary")) != Some(&json!(true))
+    });
+    nics.into_iter().filter_map(|nic| field(nic, "id")).map(str::to_owned).collect()
+}
+
+/// The public address of the NIC's first configuration that has one.
+pub(crate) fn public_address(arm: &Arm, nic: &Resource) -> Option<String> {
+    objects(&nic.properties, "ipConfigurations").into_iter().find_map(|configuration| {
+        let inner = configuration.get("properties")?.as_object()?;
+        let public = arm.find(reference(inner, "publicIPAddress")?)?;
+        public.hidden.get("address").and_then(Value::as_str).map(str::to_owned)
+    })
+}

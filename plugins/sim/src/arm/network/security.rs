@@ -1,0 +1,158 @@
+use serde_json::{Value, json};
+
+use crate::arm::call::{Answer, Reply};
+use crate::arm::error::ArmError;
+use crate::arm::json::{Object, default, drop_keys, field, objects};
+use crate::arm::kind::Kind;
+use crate::arm::store::{Arm, Resource, name_of, parent_id};
+use crate::arm::write::{Child, Draft, Place};
+
+pub(crate) fn prepare(place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+    let mut children: Vec<Child> = Vec::new();
+    for rule in objects(&properties, "securityRules") {
+        let name = field(rule, "name").ok_or_else(|| ArmError::missing("securityRule.name"))?.to_owned();
+        let inner = rule.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        let inner = rule_properties(&format!("{}/securityRules/{name}", place.id), inner)?;
+        check_priority(&name, &inner, children.iter().map(|child| (child.name.as_str(), &child.properties)))?;
+        children.push(Child { kind: Kind::SecurityRule, name, properties: inner });
+    }
+    drop_keys(&mut properties, &["securityRules", "defaultSecurityRules", "networkInterfaces", "subnets", "flowLogs"]);
+    Ok(Draft { top, properties, hidden: Object::new(), children })
+}
+
+pub(crate) fn prepare_rule(arm: &Arm, place: &Place, properties: Object) -> Result<Draft, ArmError> {
+    let properties = rule_properties(&place.id, properties)?;
+    let others = arm
+        .below(parent_id(&place.id), Kind::SecurityRule)
+        .into_iter()
+        .filter(|rule| !rule.id.eq_ignore_ascii_case(&place.id));
+    check_priority(name_of(&place.id), &properties, others.map(|rule| (rule.name.as_str(), &rule.properties)))?;
+    Ok(Draft { properties, ..Draft::default() })
+}
+
+fn rule_properties(id: &str, mut properties: Object) -> Result<Object, ArmError> {
+    for (key, allowed) in [
+        ("protocol", &["Tcp", "Udp", "Icmp", "Esp", "*", "Ah"][..]),
+        ("access", &["Allow", "Deny"]),
+        ("direction", &["Inbound", "Outbound"]),
+    ] {
+        let value = field(&properties, key).ok_or_else(|| {
+            ArmError::network("SecurityRuleParameterMissing", format!("Security rule {id} has no {key}."))
+        })?;
+        let Some(known) = allowed.iter().find(|known| known.eq_ignore_ascii_case(value)) else {
+            return Err(ArmError::network(
+                "SecurityRuleInvalidParameter",
+                format!("Security rule has invalid {key}: {value}."),
+            ));
+        };
+        properties.insert(key.to_owned(), json!(known));
+    }
+    let priority = properties.get("priority").and_then(Value::as_i64).unwrap_or_default();
+    if !(100..=4096).contains(&priority) {
+        let message = format!("Security rule has invalid priority. Value provided: {priority} Allowed range 100-4096.");
+        return Err(ArmError::network("SecurityRuleInvalidPriority", message));
+    }
+    drop_keys(&mut properties, &["provisioningState"]);
+    for key in ["sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes"] {
+        default(&mut properties, key, json!([]));
+    }
+    Ok(properties)
+}
+
+fn check_priority<'a>(
+    name: &str,
+    rule: &Object,
+    mut others: impl Iterator<Item = (&'a str, &'a Object)>,
+) -> Result<(), ArmError> {
+    let clash = others.find(|(_, other)| {
+        other.get("priority") == rule.get("priority") && other.get("direction") == rule.get("direction")
+    });
+    match clash {
+        None => Ok(()),
+        Some((other, _)) => {
+            let message = format!(
+                "Security rule {name} conflicts with rule {other}. Rules cannot have the same Priority and Direction. To \
+                 add this rule, please specify a different priority."
+            );
+            Err(ArmError::network("SecurityRuleConflict", message))
+        }
+    }
+}
+
+/// Name, description, source, destination, access, priority, direction.
+type DefaultRule = (&'static str, &'static str, &'static str, &'static str, &'static str, u32, &'static str);
+
+const DEFAULT_RULES: [DefaultRule; 6] = [
+    (
+        "AllowVnetInBound",
+        "Allow inbound traffic from all VMs in VNET",
+        "VirtualNetwork",
+        "VirtualNetwork",
+        "Allow",
+        65000,
+        "Inbound",
+    ),
+    (
+        "AllowAzureLoadBalancerInBound",
+        "Allow inbound traffic from azure load balancer",
+        "AzureLoadBalancer",
+        "*",
+        "Allow",
+        65001,
+        "Inbound",
+    ),
+    ("DenyAllInBound", "Deny all inbound traffic", "*", "*", "Deny", 65500, "Inbound"),
+    (
+        "AllowVnetOutBound",
+        "Allow outbound traffic from all VMs to all VMs in VNET",
+        "VirtualNetwork",
+        "VirtualNetwork",
+        "Allow",
+        65000,
+        "Outbound",
+    ),
+    (
+        "AllowInternetOutBound",
+        "Allow outbound traffic from all VMs to Internet",
+        "*",
+        "Internet",
+        "Allow",
+        65001,
+        "Outbound",
+    ),
+    ("DenyAllOutBound", "Deny all outbound traffic", "*", "*", "Deny", 65500, "Outbound"),
+];
+
+/// The six rules that every group ends with.
+pub(crate) fn default_rules(group: &Resource) -> Vec<Value> {
+    let rule = |(name, description, source, destination, access, priority, direction): DefaultRule| {
+        json!({
+            "name": name,
+            "id": format!("{}/defaultSecurityRules/{name}", group.id),
+            "etag": group.shown_etag(),
+            "type": "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
+            "properties": {
+                "provisioningState": group.state,
+                "description": description,
+                "protocol": "*",
+                "sourcePortRange": "*",
+                "destinationPortRange": "*",
+                "sourceAddressPrefix": source,
+                "destinationAddressPrefix": destination,
+                "access": access,
+                "priority": priority,
+                "direction": direction,
+                "sourcePortRanges": [],
+                "destinationPortRanges": [],
+                "sourceAddressPrefixes": [],
+                "destinationAddressPrefixes": [],
+            },
+        })
+    };
+    DEFAULT_RULES.into_iter().map(rule).collect()
+}
+
+pub(crate) fn list_default_rules(arm: &Arm, id: &str) -> Answer {
+    let rules = arm.find(id).map(default_rules).unwrap_or_default();
+    Ok(Reply::json(200, json!({ "value": rules })))
+}

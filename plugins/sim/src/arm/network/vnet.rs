@@ -1,0 +1,252 @@
+use ipnet::{IpNet, Ipv4Net};
+use serde_json::{Value, json};
+
+use crate::arm::error::ArmError;
+use crate::arm::json::{Object, default, drop_keys, field, keep_only_id, objects, reference, texts};
+use crate::arm::kind::Kind;
+use crate::arm::network::address::used_in;
+use crate::arm::network::references::{require_reference, require_settled};
+use crate::arm::store::{Arm, Resource, name_of, parent_id};
+use crate::arm::write::{Child, Draft, Place};
+
+/// The smallest subnet that has an address left beside the five that Azure keeps.
+const LONGEST_PREFIX: u8 = 29;
+
+pub(crate) fn prepare(arm: &Arm, place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+    let space = properties.get("addressSpace").and_then(Value::as_object).cloned().unwrap_or_default();
+    let prefixes = texts(&space, "addressPrefixes");
+    if prefixes.is_empty() {
+        let message = format!("Virtual network {} must have at least one address prefix.", place.id);
+        return Err(ArmError::network("InvalidAddressPrefixes", message));
+    }
+    let nets = prefixes.iter().map(|prefix| net(prefix, &place.id)).collect::<Result<Vec<_>, _>>()?;
+    check_apart(&nets, &place.id)?;
+    let subnets = objects(&properties, "subnets").into_iter().cloned().collect::<Vec<_>>();
+    let mut children = Vec::new();
+    let mut siblings: Vec<(String, Vec<IpNet>)> = Vec::new();
+    for subnet in subnets {
+        let name = field(&subnet, "name").ok_or_else(|| ArmError::missing("subnet.name"))?.to_owned();
+        let inner = subnet.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        let id = format!("{}/subnets/{name}", place.id);
+        let inner = subnet_properties(arm, &id, inner, &nets, &siblings)?;
+        siblings.push((name.clone(), nets_of(&inner, &id)?));
+        children.push(Child { kind: Kind::Subnet, name, properties: inner });
+    }
+    check_removed(arm, place, &children)?;
+    children.extend(peerings(&properties)?);
+    drop_keys(&mut properties, &["subnets", "virtualNetworkPeerings", "enableVmProtection"]);
+    properties.insert("addressSpace".to_owned(), json!({ "addressPrefixes": prefixes }));
+    default(&mut properties, "privateEndpointVNetPolicies", json!("Disabled"));
+    default(&mut properties, "enableDdosProtection", json!(false));
+    Ok(Draft { top, properties, hidden: Object::new(), children })
+}
+
+/// A PUT without a subnet that something uses does not take it away.
+fn check_removed(arm: &Arm, place: &Place, kept: &[Child]) -> Result<(), ArmError> {
+    for subnet in arm.below(&place.id, Kind::Subnet) {
+        let stays = kept.iter().any(|child| child.name.eq_ignore_ascii_case(&subnet.name));
+        if !stays {
+            check_subnet_unused(arm, subnet)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses if a NIC has an address in the subnet.
+pub(crate) fn check_subnet_unused(arm: &Arm, subnet: &Resource) -> Result<(), ArmError> {
+    let used = used_in(arm, &subnet.id);
+    let Some((user, _)) = used.first() else { return Ok(()) };
+    let message = format!(
+        "Subnet {} is in use by {user} and cannot be deleted. In order to delete the subnet, delete all the resources \
+         within the subnet. See aka.ms/deletesubnet.",
+        subnet.name
+    );
+    Err(ArmError::network("InUseSubnetCannotBeDeleted", message))
+}
+
+fn peerings(properties: &Object) -> Result<Vec<Child>, ArmError> {
+    objects(properties, "virtualNetworkPeerings")
+        .into_iter()
+        .map(|peering| {
+            let name =
+                field(peering, "name").ok_or_else(|| ArmError::missing("virtualNetworkPeering.name"))?.to_owned();
+            let mut inner = peering.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+            peering_properties(&mut inner);
+            Ok(Child { kind: Kind::Peering, name, properties: inner })
+        })
+        .collect()
+}
+
+pub(crate) fn prepare_subnet(arm: &Arm, place: &Place, properties: Object) -> Result<Draft, ArmError> {
+    let network = arm.find(parent_id(&place.id)).ok_or_else(|| ArmError::child_not_found(&place.id))?;
+    let space = prefixes_of(network).iter().map(|prefix| net(prefix, &network.id)).collect::<Result<Vec<_>, _>>()?;
+    let siblings: Vec<(String, Vec<IpNet>)> = arm
+        .below(&network.id, Kind::Subnet)
+        .into_iter()
+        .filter(|subnet| !subnet.id.eq_ignore_ascii_case(&place.id))
+        .map(|subnet| (subnet.name.clone(), subnet_nets(subnet)))
+        .collect();
+    let properties = subnet_properties(arm, &place.id, properties, &space, &siblings)?;
+    if let Some(existing) = &place.existing {
+        check_prefix_kept(arm, existing, &nets_of(&properties, &place.id)?)?;
+    }
+    Ok(Draft { properties, ..Draft::default() })
+}
+
+fn check_prefix_kept(arm: &Arm, existing: &Resource, nets: &[IpNet]) -> Result<(), ArmError> {
+    let outside = used_in(arm, &existing.id)
+        .into_iter()
+        .find(|(_, address)| !nets.iter().any(|net| net.contains(&std::net::IpAddr::V4(*address))));
+    let Some((user, _)) = outside else { return Ok(()) };
+    let message = format!("Subnet {} is in use by {user} and its address prefix cannot be updated.", existing.name);
+    Err(ArmError::network("InUseSubnetCannotBeUpdated", message))
+}
+
+fn subnet_properties(
+    arm: &Arm,
+    id: &str,
+    mut properties: Object,
+    space: &[IpNet],
+    siblings: &[(String, Vec<IpNet>)],
+) -> Result<Object, ArmError> {
+    let name = name_of(id);
+    let network = name_of(parent_id(id));
+    for net in nets_of(&properties, id)? {
+        if matches!(net, IpNet::V4(v4) if v4.prefix_len() > LONGEST_PREFIX)
+            || !space.iter().any(|wide| wide.contains(&net))
+        {
+            let message = format!(
+                "Subnet '{name}' is not valid because its IP address range is outside the IP address range of virtual network '{network}'."
+            );
+            return Err(ArmError::network("NetcfgInvalidSubnet", message));
+        }
+        let overlapped =
+            siblings.iter().find(|(_, nets)| nets.iter().any(|other| other.contains(&net) || net.contains(other)));
+        if overlapped.is_some() {
+            let message = format!(
+                "Subnet '{name}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{network}'."
+            );
+            return Err(ArmError::network("NetcfgSubnetRangesOverlap", message));
+        }
+    }
+    for (key, kind) in [
+        ("routeTable", Kind::RouteTable),
+        ("networkSecurityGroup", Kind::SecurityGroup),
+        ("natGateway", Kind::NatGateway),
+    ] {
+        keep_only_id(&mut properties, key);
+        if let Some(referenced) = reference(&properties, key) {
+            require_reference(arm, referenced, kind, id)?;
+            require_settled(arm, referenced, id)?;
+        }
+    }
+    drop_keys(
+        &mut properties,
+        &[
+            "provisioningState",
+            "ipConfigurations",
+            "purpose",
+            "privateEndpoints",
+            "resourceNavigationLinks",
+            "serviceAssociationLinks",
+        ],
+    );
+    default(&mut properties, "delegations", json!([]));
+    default(&mut properties, "privateEndpointNetworkPolicies", json!("Disabled"));
+    default(&mut properties, "privateLinkServiceNetworkPolicies", json!("Enabled"));
+    Ok(properties)
+}
+
+fn nets_of(properties: &Object, id: &str) -> Result<Vec<IpNet>, ArmError> {
+    let mut prefixes = texts(properties, "addressPrefixes");
+    prefixes.extend(field(properties, "addressPrefix").filter(|_| prefixes.is_empty()).map(str::to_owned));
+    if prefixes.is_empty() {
+        let message = format!("Subnet {id} must have an address prefix.");
+        return Err(
+            ArmError::network("SubnetAddressPrefixMissing", message).with_detail("InvalidParameter", "addressPrefix")
+        );
+    }
+    prefixes.iter().map(|prefix| net(prefix, id)).collect()
+}
+
+/// The prefixes of a stored subnet.
+pub(crate) fn subnet_nets(subnet: &Resource) -> Vec<IpNet> {
+    nets_of(&subnet.properties, &subnet.id).unwrap_or_default()
+}
+
+/// The address space of a stored network.
+pub(crate) fn prefixes_of(network: &Resource) -> Vec<String> {
+    network
+        .properties
+        .get("addressSpace")
+        .and_then(Value::as_object)
+        .map(|space| texts(space, "addressPrefixes"))
+        .unwrap_or_default()
+}
+
+/// Reads a prefix; host bits must be zero.
+pub(crate) fn net(prefix: &str, id: &str) -> Result<IpNet, ArmError> {
+    let parsed: IpNet = prefix.parse().map_err(|_| {
+        ArmError::network("InvalidAddressPrefixFormat", format!("Address prefix {prefix} of resource {id} is not formatted correctly. It should follow CIDR notation, for example 10.0.0.0/24."))
+    })?;
+    if parsed.trunc() == parsed {
+        return Ok(parsed);
+    }
+    let message = format!(
+        "The address prefix {prefix} in resource {id} has an invalid CIDR notation. For the given prefix length, the address prefix should be {}.",
+        parsed.trunc()
+    );
+    Err(ArmError::network("InvalidCIDRNotation", message))
+}
+
+fn check_apart(nets: &[IpNet], id: &str) -> Result<(), ArmError> {
+    let overlap = nets
+        .iter()
+        .enumerate()
+        .any(|(index, net)| nets[..index].iter().any(|other| other.contains(net) || net.contains(other)));
+    if overlap {
+        return Err(ArmError::network(
+            "OverlappingAddressPrefixes",
+            format!("The address prefixes of virtual network {id} overlap."),
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn prepare_peering(arm: &Arm, place: &Place, mut properties: Object) -> Result<Draft, ArmError> {
+    peering_properties(&mut properties);
+    let remote =
+        reference(&properties, "remoteVirtualNetwork").ok_or_else(|| ArmError::missing("remoteVirtualNetwork"))?;
+    require_reference(arm, remote, Kind::VirtualNetwork, &place.id)?;
+    Ok(Draft { properties, ..Draft::default() })
+}
+
+fn peering_properties(properties: &mut Object) {
+    keep_only_id(properties, "remoteVirtualNetwork");
+    drop_keys(
+        properties,
+        &[
+            "provisioningState",
+            "peeringState",
+            "peeringSyncLevel",
+            "remoteAddressSpace",
+            "remoteVirtualNetworkAddressSpace",
+        ],
+    );
+    for (key, value) in [
+        ("allowVirtualNetworkAccess", true),
+        ("allowForwardedTraffic", false),
+        ("allowGatewayTransit", false),
+        ("useRemoteGateways", false),
+    ] {
+        default(properties, key, json!(value));
+    }
+}
+
+/// The first IPv4 prefix of a subnet: where its machines get addresses.
+pub(crate) fn ipv4_of(subnet: &Resource) -> Option<Ipv4Net> {
+    subnet_nets(subnet).into_iter().find_map(|net| match net {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    })
+}

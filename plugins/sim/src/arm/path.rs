@@ -1,0 +1,144 @@
+use crate::arm::kind::Kind;
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Target {
+    Subscriptions,
+    Tenants,
+    Subscription,
+    Locations,
+    /// One provider of the subscription, or all.
+    Providers(Option<String>),
+    RegisterProvider(String),
+    Groups,
+    Group(String),
+    /// Resources of a group, or of the subscription.
+    Resources(Option<String>),
+    /// `operationresults/{id}`: the deletion of a group.
+    GroupOperation(String),
+    /// An operation of a provider.
+    Operation {
+        id: String,
+    },
+    /// Something a provider says about a location.
+    Location {
+        namespace: String,
+        location: String,
+        what: String,
+    },
+    /// Resources of one kind: in the subscription, in a group or below a resource.
+    Collection {
+        kind: Kind,
+        group: Option<String>,
+        parent: Option<String>,
+    },
+    Item {
+        kind: Kind,
+        group: String,
+        id: String,
+    },
+    Action {
+        kind: Kind,
+        group: String,
+        id: String,
+        verb: String,
+    },
+    /// A type that the namespace does not have.
+    UnknownType {
+        namespace: String,
+        types: String,
+    },
+    Nothing,
+}
+
+/// The subscription that a path names.
+pub(crate) fn subscription(segments: &[String]) -> Option<&str> {
+    match segments {
+        [first, id, ..] if first.eq_ignore_ascii_case("subscriptions") => Some(id),
+        _ => None,
+    }
+}
+
+/// Finds what the segments of a path name. Fixed words compare without case.
+pub(crate) fn parse(segments: &[String]) -> Target {
+    let words: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["subscriptions"] => Target::Subscriptions,
+        ["tenants"] => Target::Tenants,
+        ["providers"] | ["subscriptions", _, "providers"] => Target::Providers(None),
+        ["subscriptions", _] => Target::Subscription,
+        ["subscriptions", _, "locations"] => Target::Locations,
+        ["subscriptions", _, "resources"] => Target::Resources(None),
+        ["subscriptions", _, "resourcegroups"] => Target::Groups,
+        ["subscriptions", _, "operationresults", _] => Target::GroupOperation(segments[3].clone()),
+        ["subscriptions", _, "providers", _] => Target::Providers(Some(segments[3].clone())),
+        ["subscriptions", _, "providers", _, "register"] => Target::RegisterProvider(segments[3].clone()),
+        [
+            "subscriptions",
+            _,
+            "providers",
+            _,
+            "locations",
+            _,
+            "operations" | "operationresults" | "diskoperations",
+            _,
+        ] => Target::Operation { id: words[7].to_owned() },
+        ["subscriptions", _, "providers", _, "locations", _, what, ..] => {
+            Target::Location { namespace: segments[3].clone(), location: words[5].to_owned(), what: (*what).to_owned() }
+        }
+        ["subscriptions", _, "providers", namespace, kind] => collection(namespace, &[kind], None, None),
+        ["subscriptions", _, "resourcegroups", _] => Target::Group(segments[3].clone()),
+        ["subscriptions", _, "resourcegroups", _, "resources"] => Target::Resources(Some(segments[3].clone())),
+        ["subscriptions", _, "resourcegroups", _, "providers", _, _, ..] => in_group(segments),
+        _ => Target::Nothing,
+    }
+}
+
+fn in_group(segments: &[String]) -> Target {
+    let (group, namespace, rest) = (&segments[3], &segments[5], &segments[6..]);
+    let types: Vec<&str> = rest.iter().step_by(2).map(String::as_str).collect();
+    if rest.len().is_multiple_of(2) {
+        return match Kind::find(namespace, &types) {
+            Some(kind) => Target::Item { kind, group: group.clone(), id: id_of(segments) },
+            None => unknown(namespace, &types),
+        };
+    }
+    let parent = (rest.len() > 1).then(|| id_of(&segments[..segments.len() - 1]));
+    match collection(namespace, &types, Some(group), parent.as_deref()) {
+        Target::UnknownType { .. } if rest.len() > 1 => action(group, namespace, &types, parent.as_deref()),
+        found => found,
+    }
+}
+
+fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Option<&str>) -> Target {
+    let kind = Kind::find(namespace, types).or_else(|| all_nics_of_scale_set(namespace, types));
+    match kind {
+        Some(kind) => Target::Collection { kind, group: group.map(str::to_owned), parent: parent.map(str::to_owned) },
+        None => unknown(namespace, types),
+    }
+}
+
+/// The one collection that skips a level: the NICs of every instance of a scale set.
+fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<Kind> {
+    let nics = matches!(types, [set, nics] if set.eq_ignore_ascii_case("virtualMachineScaleSets") && nics.eq_ignore_ascii_case("networkInterfaces"));
+    (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(Kind::ScaleSetNic)
+}
+
+fn action(group: &str, namespace: &str, types: &[&str], parent: Option<&str>) -> Target {
+    let (verb, types) = types.split_last().map_or(("", types), |(verb, types)| (*verb, types));
+    match (Kind::find(namespace, types), parent) {
+        (Some(kind), Some(id)) => {
+            Target::Action { kind, group: group.to_owned(), id: id.to_owned(), verb: verb.to_ascii_lowercase() }
+        }
+        _ => unknown(namespace, types),
+    }
+}
+
+fn unknown(namespace: &str, types: &[&str]) -> Target {
+    Target::UnknownType { namespace: namespace.to_owned(), types: types.join("/") }
+}
+
+fn id_of(segments: &[String]) -> String {
+    segments.iter().fold(String::new(), |id, segment| id + "/" + segment)
+}

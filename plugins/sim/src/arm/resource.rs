@@ -1,0 +1,161 @@
+use serde_json::{Value, json};
+
+use crate::arm::call::{Answer, Call, Reply};
+use crate::arm::error::ArmError;
+use crate::arm::kind::{Family, Kind};
+use crate::arm::operation::{self, Announce, Status, Work};
+use crate::arm::render::{render, render_expanded};
+use crate::arm::store::{Arm, Resource, name_of, parent_id};
+use crate::arm::{compute, group, network, write};
+
+/// Resources that a page of an AKS list has.
+const PAGE: usize = 2;
+
+/// Whether the resource exists, with the 404 of whoever notices first.
+pub(crate) fn require<'a>(arm: &'a Arm, kind: Kind, group: &str, id: &str) -> Result<&'a Resource, ArmError> {
+    if !arm.groups.contains_key(&group.to_ascii_lowercase()) {
+        return Err(ArmError::group_not_found(group));
+    }
+    if let Some(found) = arm.find_kind(id, kind) {
+        return Ok(found);
+    }
+    Err(absent(arm, kind, group, id))
+}
+
+fn absent(arm: &Arm, kind: Kind, group: &str, id: &str) -> ArmError {
+    if kind == Kind::ScaleSetVm && name_of(id).parse::<u32>().is_err() {
+        return ArmError::invalid("instanceId", "Virtual Machine Scale Set VM instanceId must be a number.");
+    }
+    if kind.is_child() && arm.find(parent_id(id)).is_some() {
+        return match kind.family() {
+            Family::Network => ArmError::child_not_found(id),
+            Family::Aks => ArmError::new(404, "NotFound", format!("Agent pool '{}' was not found.", name_of(id))),
+            Family::Compute | Family::Disk => {
+                let message = format!("The entity was not found: {}.", name_of(id));
+                ArmError::new(404, "ResourceNotFound", message)
+            }
+        };
+    }
+    let names: Vec<&str> = id.split('/').skip(8).step_by(2).collect();
+    let depth = if kind.is_child() { 1 } else { kind.types().len() };
+    let types = kind.types()[..depth].join("/");
+    ArmError::resource_not_found(
+        &format!("{}/{types}/{}", kind.namespace(), names[..depth.min(names.len())].join("/")),
+        group,
+    )
+}
+
+pub(crate) fn get(arm: &Arm, call: &Call, kind: Kind, group: &str, id: &str) -> Answer {
+    let resource = require(arm, kind, group, id)?;
+    let mut reply = Reply::json(200, render_expanded(arm, resource, call.expands("instanceView"), call.now));
+    if let Some(etag) = resource.shown_etag() {
+        reply = reply.with_header("ETag", etag);
+    }
+    Ok(if kind.family() == Family::Compute { compute::with_limits(reply) } else { reply })
+}
+
+/// Lists resources of one kind: of the subscription, of a group or below a parent.
+pub(crate) fn list(arm: &Arm, call: &Call, kind: Kind, group: Option<&str>, parent: Option<&str>) -> Answer {
+    if let Some(group) = group {
+        group::find(arm, group)?;
+    }
+    if let (Some(parent), Some(group)) = (parent, group) {
+        parent_exists(arm, kind, group, parent)?;
+    }
+    let below = match (parent, group) {
+        (Some(parent), _) => parent.to_owned(),
+        (None, Some(group)) => format!("/subscriptions/{}/resourcegroups/{group}", arm.subscription),
+        (None, None) => format!("/subscriptions/{}", arm.subscription),
+    };
+    let found = arm.below(&below, kind);
+    let value: Vec<Value> =
+        found.iter().map(|resource| render_expanded(arm, resource, call.expands("instanceView"), call.now)).collect();
+    Ok(if kind == Kind::ManagedCluster { page(call, value) } else { Reply::json(200, json!({ "value": value })) })
+}
+
+fn parent_exists(arm: &Arm, kind: Kind, group: &str, parent: &str) -> Result<(), ArmError> {
+    if arm.find(parent).is_some() {
+        return Ok(());
+    }
+    let types = &kind.types()[..1];
+    Err(ArmError::resource_not_found(
+        &format!("{}/{}/{}", kind.namespace(), types.join("/"), name_of(crate::arm::store::root_id(parent))),
+        group,
+    ))
+}
+
+/// AKS pages its lists with `$skiptoken`.
+fn page(call: &Call, value: Vec<Value>) -> Reply {
+    let start = call.query.get("$skiptoken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
+    let end = (start + PAGE).min(value.len());
+    let mut body = json!({ "value": value.get(start..end).unwrap_or_default() });
+    if end < value.len() {
+        let path = call.segments.join("/");
+        body["nextLink"] = json!(format!("{}/{path}?api-version={}&%24skiptoken={end}", call.base, call.api_version()));
+    }
+    Reply::json(200, body)
+}
+
+/// Every top-level resource, in short, as `az resource list` wants it.
+pub(crate) fn list_all(arm: &Arm, name: Option<&str>) -> Answer {
+    let prefix = match name {
+        Some(name) => format!("/subscriptions/{}/resourcegroups/{}/", arm.subscription, group::find(arm, name)?.name),
+        None => format!("/subscriptions/{}/", arm.subscription),
+    };
+    let prefix = prefix.to_ascii_lowercase();
+    let mut found: Vec<&Resource> = arm
+        .resources
+        .iter()
+        .filter(|(key, resource)| key.starts_with(&prefix) && !resource.kind.is_child())
+        .map(|(_, resource)| resource)
+        .collect();
+    found.sort_by_key(|resource| resource.order);
+    let value: Vec<Value> = found
+        .iter()
+        .map(|resource| {
+            let mut body = json!({ "id": resource.id, "name": resource.name, "type": resource.kind.type_name() });
+            for (key, value) in &resource.top {
+                body[key] = value.clone();
+            }
+            body
+        })
+        .collect();
+    Ok(Reply::json(200, json!({ "value": value })))
+}
+
+/// Deletes; an absent resource is 204.
+pub(crate) fn delete(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &str) -> Answer {
+    if !kind.is_writable() {
+        return Err(ArmError::method_not_allowed("DELETE"));
+    }
+    group::find(arm, group)?;
+    let Some(resource) = arm.find_kind(id, kind).cloned() else { return Ok(Reply::empty(204)) };
+    if let Some(running) = deletion(arm, &resource) {
+        return Ok(operation::announce(arm, call, Reply::empty(202), &running, Announce::Both));
+    }
+    write::check_conditions(call, Some(&resource), &resource.id)?;
+    write::check_idle(arm, call, kind, &resource.id)?;
+    network::check_unused(arm, &resource)?;
+    compute::check_unused(arm, &resource)?;
+    let location = write::location_of(arm, &resource);
+    if let Some(stored) = arm.find_mut(id) {
+        "Deleting".clone_into(&mut stored.state);
+    }
+    let operation = operation::begin(arm, call, kind, &resource.id, &location, Work::Delete);
+    let reply = operation::announce(arm, call, Reply::empty(202), &operation, Announce::Both);
+    Ok(if kind.family() == Family::Compute { compute::with_limits(reply) } else { reply })
+}
+
+fn deletion(arm: &Arm, resource: &Resource) -> Option<String> {
+    let running = arm.operations.values().find(|operation| {
+        operation.status == Status::InProgress
+            && operation.work == Work::Delete
+            && operation.target.eq_ignore_ascii_case(&resource.id)
+    });
+    running.map(|operation| operation.id.clone())
+}
+
+/// The body of a resource that a write answers with.
+pub(crate) fn body(arm: &Arm, id: &str) -> Value {
+    arm.find(id).map_or(Value::Null, |resource| render(arm, resource))
+}

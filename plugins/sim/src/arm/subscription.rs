@@ -1,0 +1,134 @@
+use serde_json::{Value, json};
+
+use crate::arm::call::{Answer, Reply};
+use crate::arm::compute;
+use crate::arm::error::ArmError;
+use crate::arm::kind::{ALL, Kind};
+use crate::arm::store::Arm;
+
+/// Regions that resources can be in, with the name that people see.
+pub(crate) const LOCATIONS: [(&str, &str); 12] = [
+    ("canadacentral", "Canada Central"),
+    ("canadaeast", "Canada East"),
+    ("centralus", "Central US"),
+    ("eastus", "East US"),
+    ("eastus2", "East US 2"),
+    ("westus", "West US"),
+    ("westus2", "West US 2"),
+    ("westus3", "West US 3"),
+    ("northeurope", "North Europe"),
+    ("westeurope", "West Europe"),
+    ("germanywestcentral", "Germany West Central"),
+    ("uksouth", "UK South"),
+];
+
+/// The region's name as ARM stores it, for either of the ways to write it.
+pub(crate) fn normal_location(text: &str) -> Option<&'static str> {
+    let bare: String = text.chars().filter(|character| *character != ' ').collect::<String>().to_ascii_lowercase();
+    LOCATIONS.into_iter().map(|(name, _)| name).find(|name| *name == bare)
+}
+
+pub(crate) fn list(arm: &Arm) -> Reply {
+    Reply::json(200, json!({ "value": [body(arm)], "count": { "type": "Total", "value": 1 } }))
+}
+
+pub(crate) fn show(arm: &Arm) -> Reply {
+    Reply::json(200, body(arm))
+}
+
+fn body(arm: &Arm) -> Value {
+    json!({
+        "id": format!("/subscriptions/{}", arm.subscription),
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": arm.subscription,
+        "tenantId": arm.tenant,
+        "displayName": "Stargate simulation",
+        "state": "Enabled",
+        "subscriptionPolicies": { "locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off" },
+    })
+}
+
+pub(crate) fn tenants(arm: &Arm) -> Reply {
+    let tenant = json!({
+        "id": format!("/tenants/{}", arm.tenant),
+        "tenantId": arm.tenant,
+        "countryCode": "CA",
+        "displayName": "Stargate simulation",
+        "domains": [],
+        "tenantCategory": "Home",
+    });
+    Reply::json(200, json!({ "value": [tenant] }))
+}
+
+pub(crate) fn locations(arm: &Arm) -> Reply {
+    let value: Vec<Value> = LOCATIONS
+        .iter()
+        .map(|(name, display)| {
+            json!({
+                "id": format!("/subscriptions/{}/locations/{name}", arm.subscription),
+                "name": name,
+                "type": "Region",
+                "displayName": display,
+                "regionalDisplayName": display,
+                "metadata": { "regionType": "Physical", "regionCategory": "Recommended" },
+            })
+        })
+        .collect();
+    Reply::json(200, json!({ "value": value }))
+}
+
+pub(crate) fn providers(arm: &Arm) -> Reply {
+    let value: Vec<Value> = namespaces().into_iter().map(|namespace| provider_body(arm, namespace)).collect();
+    Reply::json(200, json!({ "value": value }))
+}
+
+pub(crate) fn provider(arm: &Arm, namespace: &str) -> Answer {
+    let known = namespaces().into_iter().find(|known| known.eq_ignore_ascii_case(namespace));
+    known.map(|namespace| Reply::json(200, provider_body(arm, namespace))).ok_or_else(|| {
+        ArmError::gateway(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid."))
+    })
+}
+
+fn namespaces() -> [&'static str; 3] {
+    [Kind::VirtualNetwork.namespace(), Kind::VirtualMachine.namespace(), Kind::ManagedCluster.namespace()]
+}
+
+fn provider_body(arm: &Arm, namespace: &str) -> Value {
+    let locations: Vec<&str> = LOCATIONS.iter().map(|(_, display)| *display).collect();
+    let types: Vec<Value> = ALL
+        .iter()
+        .filter(|kind| kind.namespace() == namespace)
+        .map(|kind| {
+            json!({
+                "resourceType": kind.types().join("/"),
+                "locations": locations,
+                "apiVersions": ["2025-05-01", "2024-07-01", "2024-05-01", "2024-01-01", "2023-09-01"],
+            })
+        })
+        .collect();
+    json!({
+        "id": format!("/subscriptions/{}/providers/{namespace}", arm.subscription),
+        "namespace": namespace,
+        "registrationPolicy": "RegistrationRequired",
+        "registrationState": "Registered",
+        "resourceTypes": types,
+    })
+}
+
+/// What a provider says about a location: usage, sizes, versions.
+pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str) -> Answer {
+    let compute = namespace.eq_ignore_ascii_case("Microsoft.Compute");
+    let containers = namespace.eq_ignore_ascii_case("Microsoft.ContainerService");
+    match what {
+        "usages" if compute => Ok(compute::usages(arm, location)),
+        "vmsizes" if compute => Ok(compute::sizes()),
+        "runcommands" if compute => Ok(Reply::json(200, json!({ "value": [] }))),
+        "kubernetesversions" if containers => Ok(crate::arm::aks::versions()),
+        _ => {
+            let message =
+                format!("The resource type 'locations/{what}' could not be found in the namespace '{namespace}'.");
+            Err(ArmError::gateway(404, "InvalidResourceType", message))
+        }
+    }
+}

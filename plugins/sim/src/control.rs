@@ -1,0 +1,231 @@
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use futures::stream;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::arm::{self, Quota};
+use crate::faults::{Faults, Rule, Schedule};
+use crate::traffic::{LoggedRequest, Surface, Traffic};
+use crate::world::Shared;
+
+/// How long a request for holds waits for one at most.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+struct Control {
+    shared: Shared,
+    stop: CancellationToken,
+}
+
+/// The control API: what tests and people do to the world from outside. It is neither logged nor counted, needs no token
+/// and is never struck by a fault.
+///
+/// - `GET /_world/health`: `{"status":"ok"}`.
+/// - `GET /_world/state`: the whole world as JSON, without the request log.
+/// - `GET /_world/events?after=N&follow=1`: JSON lines of what happened after event N; with `follow` it stays open.
+/// - `GET /_world/counters`: requests by surface, and `mutating` over all.
+/// - `POST /_world/reset-counters`: counts from 0 again and empties the request log.
+/// - `GET /_world/requests?after=N&surface=arm&mutating=true`: the request log.
+/// - `GET`, `POST`, `DELETE /_world/faults`, `DELETE /_world/faults/{id}`: rules ([`Rule`]) and `{"schedule": …}` ([`Schedule`]).
+/// - `GET /_world/holds?wait=SECONDS`: requests that wait; with `wait` it answers when there is one.
+/// - `POST /_world/holds/release`, body `{"id": N}` or nothing: lets one or all go on.
+/// - `POST /_world/drift`, body `{"method","path","body"}`: what somebody else does to the subscription.
+/// - `POST /_world/quota`, body `{"cores","public_ips","unavailable_sizes"}`: limits; absent means none.
+/// - `POST /_world/operations/expire`: finished operations answer 404.
+/// - `POST /_world/tokens/expire`: tokens issued so far are expired, but for the one printed at start.
+/// - `POST /_world/shutdown`: closes the world.
+pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
+    Router::new()
+        .route("/_world/health", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route("/_world/state", get(state))
+        .route("/_world/events", get(events))
+        .route("/_world/counters", get(counters))
+        .route("/_world/reset-counters", post(reset_counters))
+        .route("/_world/requests", get(requests))
+        .route("/_world/faults", get(faults).post(add_fault).delete(clear_faults))
+        .route("/_world/faults/{id}", delete(remove_fault))
+        .route("/_world/holds", get(holds))
+        .route("/_world/holds/release", post(release))
+        .route("/_world/drift", post(drift))
+        .route("/_world/quota", post(quota))
+        .route("/_world/operations/expire", post(expire_operations))
+        .route("/_world/tokens/expire", post(expire_tokens))
+        .route("/_world/shutdown", post(shutdown))
+        .with_state(Control { shared, stop })
+}
+
+async fn state(State(control): State<Control>) -> Response {
+    match serde_json::to_vec(&*control.shared.peek()) {
+        Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct EventQuery {
+    #[serde(default)]
+    after: u64,
+    follow: Option<String>,
+}
+
+async fn events(State(control): State<Control>, Query(query): Query<EventQuery>) -> Response {
+    let follow = query.follow.is_some_and(|follow| follow != "0" && follow != "false");
+    let lines = stream::unfold((control, query.after, false), move |(control, after, done)| async move {
+        if done {
+            return None;
+        }
+        let mut latest = control.shared.latest();
+        loop {
+            let (text, last) = lines_after(&control.shared, after);
+            if !text.is_empty() || !follow {
+                return Some((Ok::<Bytes, std::io::Error>(Bytes::from(text)), (control, last, !follow)));
+            }
+            tokio::select! {
+                () = control.stop.cancelled() => return None,
+                changed = latest.changed() => changed.ok()?,
+            }
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+fn lines_after(shared: &Shared, after: u64) -> (String, u64) {
+    let events = shared.events_after(after);
+    let last = events.last().map_or(after, |event| event.seq);
+    let lines = events.iter().filter_map(|event| serde_json::to_string(event).ok());
+    (lines.fold(String::new(), |text, line| text + &line + "\n"), last)
+}
+
+async fn counters(State(control): State<Control>) -> Json<Value> {
+    let world = control.shared.peek();
+    Json(json!({ "mutating": world.traffic.mutating(), "surfaces": world.traffic.counters }))
+}
+
+async fn reset_counters(State(control): State<Control>) -> StatusCode {
+    let mut world = control.shared.lock();
+    world.traffic = Traffic { latest: world.traffic.latest, ..Traffic::default() };
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Debug, Deserialize)]
+struct RequestQuery {
+    #[serde(default)]
+    after: u64,
+    surface: Option<Surface>,
+    mutating: Option<bool>,
+}
+
+async fn requests(State(control): State<Control>, Query(query): Query<RequestQuery>) -> Json<Vec<LoggedRequest>> {
+    let world = control.shared.peek();
+    let wanted = |request: &&LoggedRequest| {
+        request.seq > query.after
+            && query.surface.is_none_or(|surface| surface == request.surface)
+            && query.mutating.is_none_or(|mutating| mutating == request.mutating)
+    };
+    Json(world.traffic.log.iter().filter(wanted).cloned().collect())
+}
+
+async fn faults(State(control): State<Control>) -> Json<Faults> {
+    Json(control.shared.peek().faults.clone())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum NewFault {
+    Schedule { schedule: Schedule },
+    Rule(Rule),
+}
+
+async fn add_fault(State(control): State<Control>, Json(fault): Json<NewFault>) -> Response {
+    let mut world = control.shared.lock();
+    match fault {
+        NewFault::Schedule { schedule } => {
+            world.faults.schedule = Some(schedule);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        NewFault::Rule(rule) => Json(json!({ "id": world.faults.add(rule) })).into_response(),
+    }
+}
+
+async fn clear_faults(State(control): State<Control>) -> StatusCode {
+    control.shared.lock().faults.clear(None);
+    StatusCode::NO_CONTENT
+}
+
+async fn remove_fault(State(control): State<Control>, Path(id): Path<u64>) -> StatusCode {
+    control.shared.lock().faults.clear(Some(id));
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Debug, Deserialize)]
+struct HoldQuery {
+    wait: Option<f64>,
+}
+
+async fn holds(State(control): State<Control>, Query(query): Query<HoldQuery>) -> Response {
+    if let Some(seconds) = query.wait {
+        let limit = Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_LIMIT).min(WAIT_LIMIT);
+        let mut count = control.shared.holds().watch();
+        // Running out of time is an answer too: the list is empty then.
+        let _waited = tokio::time::timeout(limit, count.wait_for(|count| *count > 0)).await.is_ok();
+    }
+    Json(control.shared.holds().list()).into_response()
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Release {
+    id: Option<u64>,
+}
+
+async fn release(State(control): State<Control>, body: Bytes) -> Response {
+    let release = if body.is_empty() { Ok(Release::default()) } else { serde_json::from_slice(&body) };
+    match release {
+        Ok(Release { id }) => Json(json!({ "released": control.shared.holds().release(id) })).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Drift {
+    method: String,
+    path: String,
+    body: Option<Value>,
+}
+
+async fn drift(State(control): State<Control>, Json(drift): Json<Drift>) -> Response {
+    let (status, body) = arm::third_party(&control.shared, &drift.method, &drift.path, drift.body);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match body {
+        Some(body) => (status, Json(body)).into_response(),
+        None => status.into_response(),
+    }
+}
+
+async fn quota(State(control): State<Control>, Json(quota): Json<Quota>) -> StatusCode {
+    control.shared.lock().arm.quota = quota;
+    StatusCode::NO_CONTENT
+}
+
+async fn expire_operations(State(control): State<Control>) -> StatusCode {
+    arm::expire_operations(&mut control.shared.lock().arm);
+    StatusCode::NO_CONTENT
+}
+
+async fn expire_tokens(State(control): State<Control>) -> StatusCode {
+    control.shared.lock().arm.tokens_expired_before = Timestamp::now().as_second() + 1;
+    StatusCode::NO_CONTENT
+}
+
+async fn shutdown(State(control): State<Control>) -> StatusCode {
+    control.stop.cancel();
+    StatusCode::ACCEPTED
+}

@@ -1,0 +1,267 @@
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::traffic::Surface;
+
+/// The faults that wait to happen: explicit rules first, then a seeded schedule.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Faults {
+    /// In order; the first that is due for a request happens.
+    pub rules: Vec<Rule>,
+    /// Faults by chance, the same for the same seed and sequence of requests.
+    pub schedule: Option<Schedule>,
+    next_id: u64,
+}
+
+/// When a fault happens, and which.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Names the rule; given by the world.
+    #[serde(default)]
+    pub id: u64,
+    /// Only requests to this surface.
+    #[serde(default)]
+    pub surface: Option<Surface>,
+    /// Only requests with this method.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Only requests whose path contains this, compared without case.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Only requests that change something, the default unless `method` is `GET`; `false` takes all.
+    #[serde(default)]
+    pub mutating: Option<bool>,
+    /// From the n-th matching request on; 1 if absent.
+    #[serde(default = "one")]
+    pub nth: u64,
+    /// So many times; 1 if absent, 0 for ever.
+    #[serde(default = "one")]
+    pub times: u64,
+    /// What happens.
+    pub fault: Fault,
+    /// Matching requests so far.
+    #[serde(default)]
+    pub seen: u64,
+    /// Times that it happened.
+    #[serde(default)]
+    pub fired: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// What can go wrong with a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fault {
+    /// 429, and nothing happens.
+    Throttle {
+        /// `Retry-After`, in seconds.
+        retry_after: u64,
+    },
+    /// An answer with this status, and nothing happens.
+    Error {
+        /// The status.
+        status: u16,
+    },
+    /// It happens, and yet the answer has this status.
+    ErrorAfter {
+        /// The status.
+        status: u16,
+    },
+    /// It happens, and the connection closes without an answer.
+    LostReply,
+    /// The connection closes before anything happens.
+    Refuse,
+    /// The request waits before it happens, until released.
+    HangBefore,
+    /// It happens, and the answer waits until released.
+    HangAfter,
+    /// The request takes longer.
+    Slow {
+        /// Milliseconds before it happens.
+        ms: u64,
+    },
+    /// The operation that the request starts takes longer.
+    OperationSlow {
+        /// Times.
+        factor: f64,
+    },
+    /// The operation that the request starts fails.
+    OperationFailed {
+        /// Error code.
+        code: String,
+    },
+}
+
+/// Faults by chance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Decides which requests are hit, and by what.
+    pub seed: u64,
+    /// Share of the matching requests that are hit, 0 to 1.
+    pub rate: f64,
+    /// One of these, each as likely.
+    pub faults: Vec<Fault>,
+    /// Only requests to this surface.
+    #[serde(default)]
+    pub surface: Option<Surface>,
+    /// Also requests that change nothing.
+    #[serde(default)]
+    pub reads: bool,
+    /// At most so many; 0 for ever.
+    #[serde(default)]
+    pub limit: u64,
+    /// Matching requests so far.
+    #[serde(default)]
+    pub seen: u64,
+    /// Times that a fault happened.
+    #[serde(default)]
+    pub fired: u64,
+}
+
+/// A request, as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) surface: Surface,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) mutating: bool,
+}
+
+impl Faults {
+    /// Adds a rule and gives its id.
+    pub fn add(&mut self, rule: Rule) -> u64 {
+        self.next_id += 1;
+        self.rules.push(Rule { id: self.next_id, ..rule });
+        self.next_id
+    }
+
+    /// Removes one rule, or all and the schedule.
+    pub fn clear(&mut self, id: Option<u64>) {
+        self.rules.retain(|rule| id.is_some_and(|id| rule.id != id));
+        if id.is_none() {
+            self.schedule = None;
+        }
+    }
+
+    /// Counts the request and gives the fault that happens to it, if any.
+    pub(crate) fn strike(&mut self, arrival: Arrival<'_>) -> Option<Fault> {
+        let mut struck = None;
+        for rule in &mut self.rules {
+            // Every rule counts every request that it matches, also when another one strikes.
+            if rule.matches(arrival) && rule.is_due() && struck.is_none() {
+                rule.fired += 1;
+                struck = Some(rule.fault.clone());
+            }
+        }
+        let by_chance = self.schedule.as_mut().and_then(|schedule| schedule.draw(arrival, struck.is_some()));
+        struck.or(by_chance)
+    }
+}
+
+impl Rule {
+    /// A rule for the first mutating request that meets no other condition.
+    pub fn new(fault: Fault) -> Self {
+        Self {
+            id: 0,
+            surface: None,
+            method: None,
+            path: None,
+            mutating: None,
+            nth: 1,
+            times: 1,
+            fault,
+            seen: 0,
+            fired: 0,
+        }
+    }
+
+    fn matches(&self, arrival: Arrival<'_>) -> bool {
+        let reads = self
+            .method
+            .as_deref()
+            .is_some_and(|method| method.eq_ignore_ascii_case("GET") || method.eq_ignore_ascii_case("HEAD"));
+        let only_mutating = self.mutating.unwrap_or(!reads);
+        (arrival.mutating || !only_mutating)
+            && self.surface.is_none_or(|surface| surface == arrival.surface)
+            && self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(arrival.method))
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|part| arrival.path.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.seen += 1;
+        self.seen >= self.nth && (self.times == 0 || self.fired < self.times)
+    }
+}
+
+impl Schedule {
+    fn draw(&mut self, arrival: Arrival<'_>, taken: bool) -> Option<Fault> {
+        let matches = (arrival.mutating || self.reads) && self.surface.is_none_or(|surface| surface == arrival.surface);
+        if !matches || self.faults.is_empty() {
+            return None;
+        }
+        self.seen += 1;
+        let exhausted = self.limit > 0 && self.fired >= self.limit;
+        let digest = Sha256::new_with_prefix(self.seed.to_be_bytes()).chain_update(self.seen.to_be_bytes()).finalize();
+        let number =
+            |from: usize| u32::from_be_bytes([digest[from], digest[from + 1], digest[from + 2], digest[from + 3]]);
+        let hit = f64::from(number(0)) < self.rate * f64::from(u32::MAX);
+        if !hit || exhausted || taken {
+            return None;
+        }
+        self.fired += 1;
+        let index = usize::try_from(number(4)).unwrap_or_default() % self.faults.len();
+        self.faults.get(index).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(path: &str) -> Arrival<'_> {
+        Arrival { surface: Surface::Arm, method: "PUT", path, mutating: true }
+    }
+
+    #[test]
+    fn the_nth_mutating_request_is_struck_and_reads_do_not_count() {
+        let mut faults = Faults::default();
+        faults.add(Rule { nth: 2, ..Rule::new(Fault::Refuse) });
+        let read = Arrival { method: "GET", mutating: false, ..put("/a") };
+        let struck: Vec<bool> = [put("/a"), read, put("/b"), put("/c")]
+            .into_iter()
+            .map(|arrival| faults.strike(arrival).is_some())
+            .collect();
+        assert_eq!(struck, [false, false, true, false]);
+    }
+
+    #[test]
+    fn a_schedule_is_the_same_for_the_same_seed() {
+        let run = |seed| {
+            let schedule = Schedule {
+                seed,
+                rate: 0.3,
+                faults: vec![Fault::Refuse, Fault::LostReply],
+                surface: None,
+                reads: false,
+                limit: 0,
+                seen: 0,
+                fired: 0,
+            };
+            let mut faults = Faults { schedule: Some(schedule), ..Faults::default() };
+            (0..200).map(|_| faults.strike(put("/x"))).collect::<Vec<_>>()
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+        let hits = run(7).iter().flatten().count();
+        assert!((30..90).contains(&hits), "{hits} of 200 at a rate of 0.3");
+    }
+}

@@ -1,0 +1,34 @@
+use crate::login::{CLIENT_ID, CLIENT_SECRET};
+use crate::server::Sim;
+
+/// How to use the world from a shell: `curl`, `az` and `ssh`. Ready to be printed and pasted.
+pub fn instructions(sim: &Sim) -> String {
+    let (http, https) = (sim.http_url(), sim.https_url());
+    let (ca, dir) = (sim.ca_file().display().to_string(), sim.dir().display().to_string());
+    let (subscription, tenant, token) = (sim.subscription(), sim.tenant(), sim.token());
+    let ssh_config = sim.ssh_config().display().to_string();
+    format!(
+        "# The simulated world answers at {http} and {https}.
+# Everything in it is made up; the secrets below open nothing else.
+
+# curl
+export SIM_TOKEN={token}
+curl -s -H \"Authorization: Bearer $SIM_TOKEN\" '{http}/subscriptions/{subscription}/resourcegroups?api-version=2024-07-01'
+
+# az, with a configuration of its own so that yours stays as it is
+export AZURE_CONFIG_DIR='{dir}/azure' REQUESTS_CA_BUNDLE='{ca}' AZURE_CORE_INSTANCE_DISCOVERY=false
+az cloud register --name StargateSim --endpoint-resource-manager {https}
+az cloud set --name StargateSim
+az login --service-principal --username {CLIENT_ID} --password {CLIENT_SECRET} --tenant {tenant}
+az network vnet list --output table
+
+# ssh
+ssh -F '{ssh_config}' ubuntu@203.0.113.10
+
+# what happened, and what goes wrong next
+curl -s '{http}/_world/events'
+curl -s '{http}/_world/counters'
+curl -s -X POST -H 'Content-Type: application/json' -d '{{\"nth\":3,\"fault\":{{\"kind\":\"lost_reply\"}}}}' '{http}/_world/faults'
+"
+    )
+}

@@ -1,0 +1,34 @@
+use jiff::Timestamp;
+
+use crate::arm::{ClusterNames, build_cluster, place_cluster};
+use crate::world::World;
+
+/// What the world is when it is opened for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scenario {
+    /// A subscription with nothing in it.
+    Empty,
+    /// An AKS cluster with two nodes, as it is just before a router is put beside it.
+    #[default]
+    Log,
+}
+
+/// Name of the cluster of [`Scenario::Log`], and of its group.
+const CLUSTER: &str = "stargate-aks-e2e-7";
+
+const LOCATION: &str = "canadacentral";
+
+impl Scenario {
+    /// Puts what the scenario has into a new world.
+    pub(crate) fn populate(self, world: &mut World) {
+        match self {
+            Self::Empty => {}
+            Self::Log => {
+                let now = Timestamp::now();
+                let id = place_cluster(&mut world.arm, CLUSTER, CLUSTER, LOCATION, now);
+                let names = ClusterNames { network: "11486953".to_owned(), pools: "41954725".to_owned() };
+                build_cluster(&mut world.arm, &id, &names, now);
+            }
+        }
+    }
+}

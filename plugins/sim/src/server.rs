@@ -1,0 +1,255 @@
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::middleware;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::scenario::Scenario;
+use crate::state::{self, StateError};
+use crate::tls::{self, TlsError};
+use crate::world::{Shared, World};
+use crate::{arm, control, listen, login, tailnet, traffic};
+
+/// How to open a simulated world.
+#[derive(Debug, Clone)]
+pub struct SimOptions {
+    /// Directory of its own, for certificates and an `ssh_config`. Made if it does not exist.
+    pub dir: PathBuf,
+    /// Where the world is kept; read if it exists. In memory alone if `None`.
+    pub state_file: Option<PathBuf>,
+    /// Where HTTP is served; port 0 for any.
+    pub http: SocketAddr,
+    /// Where HTTPS is served; port 0 for any.
+    pub https: SocketAddr,
+    /// Decides identifiers and signatures of a new world.
+    pub seed: u64,
+    /// How many times faster than the real service: 1.0 takes the seconds that Azure takes.
+    pub speed: f64,
+    /// Whether machines boot and answer SSH.
+    pub hosts: bool,
+    /// Whether the Tailscale API is served.
+    pub tailnet: bool,
+    /// What a new world has in it.
+    pub scenario: Scenario,
+}
+
+impl SimOptions {
+    /// A world in `dir` on free ports of loopback, in memory, 50 times as fast as the real one, with all there is.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            dir: dir.into(),
+            state_file: None,
+            http: any,
+            https: any,
+            seed: 0,
+            speed: 50.0,
+            hosts: true,
+            tailnet: true,
+            scenario: Scenario::default(),
+        }
+    }
+}
+
+/// Why a world could not be opened or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// The directory could not be made.
+    #[error("directory {path} of the simulated world")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An address could not be listened on.
+    #[error("address {address} of the simulated world")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificates could not be made or read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The state file could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The simulated hosts could not be started.
+    #[error("simulated hosts: {reason}")]
+    Hosts {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An open world. Dropping it closes it, without the last write of its state file; [`Sim::shutdown`] does that too.
+#[derive(Debug)]
+pub struct Sim {
+    shared: Shared,
+    dir: PathBuf,
+    http: SocketAddr,
+    https: SocketAddr,
+    token: String,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    state_file: Option<PathBuf>,
+}
+
+/// Opens a world and serves it.
+///
+/// It answers on both addresses once this returns.
+pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
+    std::fs::create_dir_all(&options.dir)
+        .map_err(|source| SimError::Directory { path: options.dir.clone(), source })?;
+    let shared = Shared::new(open(&options)?);
+    let tls = tls::configuration(&options.dir)?;
+    let (http, https) = (listen_on(options.http).await?, listen_on(options.https).await?);
+    let (http_address, https_address) = (address(&http, options.http)?, address(&https, options.https)?);
+    let stop = CancellationToken::new();
+    let router = router(&shared, &options, &stop);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::serve(http, router.clone(), None, stop.clone()));
+    tasks.spawn(listen::serve(https, router, Some(tls), stop.clone()));
+    tasks.spawn(settle(shared.clone(), stop.clone()));
+    if let Some(path) = &options.state_file {
+        tasks.spawn(state::keep(path.clone(), shared.clone(), stop.clone()));
+    }
+    shared.settle();
+    let token = login::static_token(&shared.peek().arm);
+    Ok(Sim {
+        shared,
+        dir: options.dir,
+        http: http_address,
+        https: https_address,
+        token,
+        stop,
+        tasks,
+        state_file: options.state_file,
+    })
+}
+
+/// The world of the state file, or a new one.
+fn open(options: &SimOptions) -> Result<World, SimError> {
+    let stored = options.state_file.as_deref().map(state::load).transpose()?.flatten();
+    let mut world = stored.unwrap_or_else(|| {
+        let mut world = World::default();
+        world.arm.seed = options.seed;
+        options.scenario.populate(&mut world);
+        world
+    });
+    world.arm.speed = options.speed;
+    Ok(world)
+}
+
+async fn listen_on(address: SocketAddr) -> Result<TcpListener, SimError> {
+    TcpListener::bind(address).await.map_err(|source| SimError::Listen { address, source })
+}
+
+fn address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, SimError> {
+    listener.local_addr().map_err(|source| SimError::Listen { address: asked, source })
+}
+
+fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Router {
+    let mut watched = login::router(shared.clone());
+    if options.tailnet {
+        watched = watched.merge(tailnet::router(shared.clone()));
+    }
+    watched
+        .fallback_service(axum::routing::any(arm::handle).with_state(shared.clone()))
+        .layer(middleware::from_fn_with_state(shared.clone(), traffic::watch))
+        .merge(control::router(shared.clone(), stop.clone()))
+}
+
+/// Completes operations when they are due, whether or not anybody asks.
+async fn settle(shared: Shared, stop: CancellationToken) {
+    loop {
+        let due = arm::next_due(&shared.peek().arm);
+        let wait = due.map(|due| due.duration_since(Timestamp::now()));
+        let sleep = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait.try_into().unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.rescheduled() => {}
+            () = sleep => shared.settle(),
+        }
+    }
+}
+
+impl Sim {
+    /// Where HTTP is served, without a slash at the end.
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Where HTTPS is served, without a slash at the end; the name is in the certificate.
+    pub fn https_url(&self) -> String {
+        format!("https://localhost:{}", self.https.port())
+    }
+
+    /// The certificate of the authority that HTTPS clients trust.
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// An `ssh_config` that names every simulated host.
+    pub fn ssh_config(&self) -> PathBuf {
+        self.dir.join("ssh_config")
+    }
+
+    /// A token for ARM that does not expire.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The subscription's id.
+    pub fn subscription(&self) -> String {
+        self.shared.peek().arm.subscription.clone()
+    }
+
+    /// The tenant's id.
+    pub fn tenant(&self) -> String {
+        self.shared.peek().arm.tenant.clone()
+    }
+
+    /// The world.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The directory that was given.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Resolves when the world is closing: after `POST /_world/shutdown`.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Closes the world. Its state file holds all of it once this returns.
+    pub async fn shutdown(mut self) -> Result<(), SimError> {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        if let Some(path) = &self.state_file {
+            state::save(path, &self.shared)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

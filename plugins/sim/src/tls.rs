@@ -1,0 +1,82 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::state::write_private;
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read or written.
+    #[error("certificate file {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate could not be made.
+    #[error("certificate of the simulated world")]
+    Make(#[from] rcgen::Error),
+    /// A certificate could not be used.
+    #[error("certificate of the simulated world")]
+    Use(#[from] rustls::Error),
+    /// A file holds no certificate or key.
+    #[error("certificate file in {dir}: {reason}")]
+    Read {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The configuration of the HTTPS side, with a certificate for loopback.
+///
+/// The authority's certificate is in `dir/ca.pem` afterwards. It is made once: clients that trust it still do after a restart.
+pub(crate) fn configuration(dir: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let files = ["ca.pem", "server.pem", "server.key"].map(|name| dir.join(name));
+    if !files.iter().all(|file| file.exists()) {
+        let pems = make()?;
+        for (file, pem) in files.iter().zip(&pems) {
+            write_private(file, pem.as_bytes()).map_err(|source| TlsError::File { path: file.clone(), source })?;
+        }
+    }
+    let read =
+        |reason: rustls::pki_types::pem::Error| TlsError::Read { dir: dir.to_owned(), reason: reason.to_string() };
+    let certificate = CertificateDer::from_pem_file(&files[1]).map_err(read)?;
+    let key = PrivateKeyDer::from_pem_file(&files[2]).map_err(read)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut configuration = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(configuration))
+}
+
+/// The authority's certificate, the server's, and the server's key. The authority's key is forgotten.
+fn make() -> Result<[String; 3], rcgen::Error> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    authority.distinguished_name.push(DnType::CommonName, "Stargate simulation");
+    let authority_key = KeyPair::generate()?;
+    let authority_certificate = authority.self_signed(&authority_key)?;
+    let issuer = Issuer::new(authority, authority_key);
+    let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])?;
+    server.distinguished_name.push(DnType::CommonName, "localhost");
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let certificate = server.signed_by(&key, &issuer)?;
+    Ok([authority_certificate.pem(), certificate.pem(), key.serialize_pem()])
+}
