@@ -58,13 +58,15 @@ impl Action for CloudInitWait {
         let remote = self.pool.remote(cx, &input.host)?;
         let mut pause = Pause::new(Duration::from_millis(500), Duration::from_secs(5));
         loop {
-            let waiting_for = match status(&remote).await {
-                Ok(status) if status.stage() == Stage::Running => format!("cloud-init is {}", progress(&status)),
+            let waited = match status(&remote).await {
+                Ok(status) if status.stage() == Stage::Running => {
+                    pause.after_seeing(cx, format!("cloud-init is {}", progress(&status))).await
+                }
                 Ok(status) => return ended(cx, status).map_err(|e| remote.context(e)),
-                Err(error) if may_pass(cx, &error) => error.message,
+                Err(error) if may_pass(cx, &error) => pause.after_failure(cx, error).await,
                 Err(error) => return Err(explained(error)),
             };
-            pause.wait(cx, &waiting_for).await.map_err(|e| e.with_hint(LOG_HINT))?;
+            waited.map_err(|e| e.with_hint(LOG_HINT))?;
         }
     }
 }

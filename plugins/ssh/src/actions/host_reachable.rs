@@ -67,9 +67,9 @@ impl Action for HostReachable {
                 if cx.elapsed() > since + LOGIN_PATIENCE {
                     return Err(error);
                 }
-                login_pause.wait(cx, &error.message).await.map_err(|e| with_hint_of(e, error))?;
+                login_pause.after_failure(cx, error).await?;
             } else if error.kind == FailureKind::Transient {
-                port_pause.wait(cx, &error.message).await.map_err(|e| with_hint_of(e, error))?;
+                port_pause.after_failure(cx, error).await?;
             } else {
                 return Err(error);
             }
@@ -85,8 +85,4 @@ async fn probe(remote: &Remote<'_>) -> Result<ReachableOutput, ActionError> {
         boot_id: line(RemoteCommand::read("cat").args(["/proc/sys/kernel/random/boot_id"])).await?,
         kernel: line(RemoteCommand::read("uname").args(["-r"])).await?,
     })
-}
-
-fn with_hint_of(gave_up: ActionError, last: ActionError) -> ActionError {
-    ActionError { hint: last.hint, ..gave_up }
 }

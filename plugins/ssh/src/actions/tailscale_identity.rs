@@ -67,16 +67,16 @@ impl Action for TailscaleIdentity {
         let remote = self.pool.remote(cx, &input.host)?;
         let mut pause = Pause::new(Duration::from_millis(500), Duration::from_secs(5));
         loop {
-            let waiting_for = match tailscale_status::read(&remote).await {
+            let waited = match tailscale_status::read(&remote).await {
                 Ok(status) => match identity(&status) {
                     Some(identity) => return Ok(identity),
-                    None => state(cx, &status).map_err(|e| remote.context(e))?,
+                    None => pause.after_seeing(cx, state(cx, &status).map_err(|e| remote.context(e))?).await,
                 },
-                Err(error) if error.kind == FailureKind::Transient => error.message,
+                Err(error) if error.kind == FailureKind::Transient => pause.after_failure(cx, error).await,
                 Err(error) if error.code.as_deref() == Some(NOT_INSTALLED) => return Err(error.with_hint(LOG_HINT)),
                 Err(error) => return Err(error),
             };
-            pause.wait(cx, &waiting_for).await.map_err(|e| e.with_hint(LOG_HINT))?;
+            waited.map_err(|e| e.with_hint(LOG_HINT))?;
         }
     }
 }

@@ -8,6 +8,9 @@ use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
 use super::prefixes::{check_host_bits, list};
 use crate::{Host, operations::tailscale_status, pause::Pause, pool::Pool};
 
+const STALE_HINT: &str =
+    "another device may serve the same prefix: a route has one server at a time, and a stale device keeps it";
+
 /// The routes that a host is to serve.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,19 +53,20 @@ impl Action for TailscaleRoutesInForce {
         let remote = self.pool.remote(cx, &input.host)?;
         let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
-            let waiting_for = match tailscale_status::read(&remote).await {
+            let waited = match tailscale_status::read(&remote).await {
                 Ok(status) => match status.not_in_force(&input.routes) {
                     missing if missing.is_empty() => {
                         return Ok(RoutesInForceOutput { primary_routes: status.primary_routes().to_vec() });
                     }
-                    missing => format!("host {}: {} not in force yet", input.host, list(&missing)),
+                    missing => {
+                        let what = format!("host {}: {} not in force yet", input.host, list(&missing));
+                        pause.after_seeing(cx, what).await
+                    }
                 },
-                Err(error) if error.kind == FailureKind::Transient => error.message,
+                Err(error) if error.kind == FailureKind::Transient => pause.after_failure(cx, error).await,
                 Err(error) => return Err(error),
             };
-            pause.wait(cx, &waiting_for).await.map_err(|e| {
-                e.with_hint("another device may serve the same prefix: a route has one server at a time, and a stale device keeps it")
-            })?;
+            waited.map_err(|e| e.with_hint(STALE_HINT))?;
         }
     }
 }
