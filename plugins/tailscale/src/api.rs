@@ -82,6 +82,9 @@ impl Api {
     async fn text(&self, cx: &ActionContext, call: &Call) -> Result<String, ApiError> {
         tokio::select! {
             text = self.text_uninterrupted(cx, call) => text,
+            () = tokio::time::sleep(cx.remaining()) => {
+                Err(call.effect.in_doubt(format!("{}: no answer within the step's timeout", call.name())).into())
+            }
             () = cx.cancellation().cancelled() => {
                 Err(call.effect.in_doubt(format!("{}: interrupted", call.name())).into())
             }
