@@ -8,6 +8,7 @@ mod control;
 pub mod event;
 mod faults;
 mod holds;
+pub mod host;
 mod instructions;
 mod listen;
 mod login;

@@ -9,6 +9,7 @@ use crate::arm::Arm;
 use crate::event::{Event, Recorded};
 use crate::faults::Faults;
 use crate::holds::Holds;
+use crate::host::Hosts;
 use crate::tailnet::Tailnet;
 use crate::traffic::Traffic;
 
@@ -28,6 +29,8 @@ pub struct World {
     pub faults: Faults,
     /// The tailnet.
     pub tailnet: Tailnet,
+    /// The simulated machines.
+    pub hosts: Hosts,
 }
 
 /// A shared way to the [`World`].

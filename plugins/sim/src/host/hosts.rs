@@ -1,6 +1,32 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use super::machine::Machine;
+use crate::{World, host_write};
 
 /// Every simulated machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Hosts {}
+pub struct Hosts {
+    /// By the name of the virtual machine.
+    pub machines: BTreeMap<String, Machine>,
+    /// The latest event that has been made real.
+    pub seen: u64,
+    /// How often a command has changed what, by machine: `file`, `sysctl`, `route`, `package`, `unit`, `tailscale`, …
+    pub writes: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Hosts {
+    /// Counts a change of a machine by a command, here and among the world's traffic.
+    pub fn count_write(world: &mut World, host: &str, what: &str) {
+        let counters = world.hosts.writes.entry(host.to_owned()).or_default();
+        *counters.entry(what.to_owned()).or_default() += 1;
+        host_write(world, host, what);
+    }
+
+    /// How many changes there were in all.
+    pub fn written(&self) -> u64 {
+        self.writes.values().flat_map(BTreeMap::values).sum()
+    }
+}

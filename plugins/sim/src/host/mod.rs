@@ -1,5 +1,34 @@
 //! Simulated Debian machines that stock `ssh` works against.
+//!
+//! A [`Machine`] is a disk, a kernel's settings and routes, units and a tailscaled. [`serve`] follows the world's events, boots the
+//! machines and answers SSH for them on loopback. Commands run in a small shell; what is not simulated answers as a shell
+//! does: 127, command not found.
 
+mod account;
+mod cloud_init;
+mod commands;
+mod content;
+mod files;
 mod hosts;
+mod image;
+mod io;
+mod machine;
+mod network;
+mod networkd;
+mod prefs;
+mod process;
+mod server;
+mod shell;
+mod sysctl;
+mod units;
 
+pub use account::Account;
+pub use cloud_init::{CloudInit, Stage};
+pub use content::Content;
+pub use files::{Actor, Errno, Files, Kind, Node};
 pub use hosts::Hosts;
+pub use machine::{Machine, Phase};
+pub use network::{Interface, KernelRoute, Lookup, MAIN_TABLE, TAILSCALE_TABLE};
+pub use prefs::{Prefs, Tailscaled};
+pub use server::{HostError, HostOptions, HostServer, Output, serve};
+pub use units::UnitState;

@@ -1,0 +1,10 @@
+//! cloud-init: what a machine's user data makes of it on its first boot.
+
+mod config;
+mod stages;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub(super) use stages::{HOST_KEY, Instance};
+pub use state::{CloudInit, Stage};

@@ -1,0 +1,188 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::host::prefs::Prefs;
+
+/// The coordination server that needs no mention.
+pub(super) const DEFAULT_SERVER: &str = "https://controlplane.tailscale.com";
+
+/// Flags that have a value and are no switch.
+const VALUED: [&str; 12] = [
+    "login-server",
+    "auth-key",
+    "authkey",
+    "hostname",
+    "advertise-routes",
+    "advertise-tags",
+    "netfilter-mode",
+    "operator",
+    "timeout",
+    "exit-node",
+    "nickname",
+    "client-secret",
+];
+
+/// Switches of both `up` and `set`.
+const SWITCHES: [&str; 8] = [
+    "accept-dns",
+    "accept-routes",
+    "advertise-exit-node",
+    "shields-up",
+    "snat-subnet-routes",
+    "ssh",
+    "stateful-filtering",
+    "auto-update",
+];
+
+/// Switches of `up` that are no preference.
+const UP_ONLY: [&str; 4] = ["reset", "force-reauth", "json", "qr"];
+
+/// Takes flags apart as Go's `flag` does: one dash or two, a switch's value only after `=`.
+pub(super) fn parse(arguments: &[String], up: bool) -> Result<BTreeMap<String, String>, String> {
+    let mut flags = BTreeMap::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let word = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'));
+        let Some(word) = word else { return Err(format!("too many non-flag arguments: [\"{argument}\"]")) };
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value.to_owned())));
+        let value = if VALUED.contains(&name) {
+            value.or_else(|| arguments.next().cloned()).ok_or_else(|| format!("flag needs an argument: -{name}"))?
+        } else if SWITCHES.contains(&name) || (up && UP_ONLY.contains(&name)) {
+            value.unwrap_or_else(|| "true".to_owned())
+        } else {
+            return Err(format!("flag provided but not defined: -{name}"));
+        };
+        flags.insert(name.to_owned(), value);
+    }
+    Ok(flags)
+}
+
+/// Puts flags into preferences.
+pub(super) fn apply(prefs: &mut Prefs, flags: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in flags {
+        let on =
+            || value.parse::<bool>().map_err(|_| format!("invalid boolean value \"{value}\" for -{name}: parse error"));
+        match name.as_str() {
+            "accept-dns" => prefs.corp_dns = on()?,
+            "accept-routes" => prefs.route_all = on()?,
+            "advertise-routes" => prefs.advertise_routes = with_exit_node(&prefs.advertise_routes, routes(value)?),
+            "advertise-exit-node" => exit_node(&mut prefs.advertise_routes, on()?),
+            "advertise-tags" => prefs.advertise_tags = tags(value)?,
+            "auto-update" => prefs.auto_update = on()?,
+            "hostname" => prefs.hostname.clone_from(value),
+            "login-server" => prefs.control_url.clone_from(value),
+            "netfilter-mode" => {
+                prefs.netfilter_mode = match value.as_str() {
+                    "off" => 0,
+                    "nodivert" => 1,
+                    "on" => 2,
+                    _ => return Err(format!("invalid value --netfilter-mode=\"{value}\"")),
+                }
+            }
+            "operator" => prefs.operator.clone_from(value),
+            "shields-up" => prefs.shields_up = on()?,
+            "snat-subnet-routes" => prefs.no_snat = !on()?,
+            "ssh" => prefs.run_ssh = on()?,
+            "stateful-filtering" => prefs.no_stateful_filtering = !on()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn exit_routes() -> [IpNet; 2] {
+    ["0.0.0.0/0", "::/0"].map(|prefix| prefix.parse().expect("it is a prefix"))
+}
+
+/// `--advertise-routes` leaves the routes of an exit node alone.
+fn with_exit_node(before: &BTreeSet<IpNet>, mut routes: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+    routes.extend(exit_routes().into_iter().filter(|route| before.contains(route)));
+    routes
+}
+
+fn exit_node(routes: &mut BTreeSet<IpNet>, on: bool) {
+    for route in exit_routes() {
+        if on {
+            routes.insert(route);
+        } else {
+            routes.remove(&route);
+        }
+    }
+}
+
+fn routes(text: &str) -> Result<BTreeSet<IpNet>, String> {
+    let routes: BTreeSet<IpNet> =
+        text.split(',').filter(|word| !word.is_empty()).map(route).collect::<Result<_, String>>()?;
+    let [four, six] = exit_routes();
+    if routes.contains(&four) != routes.contains(&six) {
+        let (given, missing) = if routes.contains(&four) { (four, six) } else { (six, four) };
+        return Err(format!(
+            "{given} advertised without its IPv{} counterpart, please also advertise {missing}",
+            if missing == six { 6 } else { 4 }
+        ));
+    }
+    Ok(routes)
+}
+
+fn route(word: &str) -> Result<IpNet, String> {
+    if word.parse::<IpAddr>().is_ok() && !word.contains('/') {
+        return Err(format!("\"{word}\" is not a valid IP address or CIDR prefix"));
+    }
+    let route: IpNet = word.parse().map_err(|_| format!("\"{word}\" is not a valid IP address or CIDR prefix"))?;
+    if route != route.trunc() {
+        return Err(format!("{route} has non-address bits set; expected {}", route.trunc()));
+    }
+    Ok(route)
+}
+
+fn tags(text: &str) -> Result<Vec<String>, String> {
+    let tags: Vec<String> = text.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    match tags.iter().find(|tag| !tag.starts_with("tag:")) {
+        Some(tag) => Err(format!("tag: \"{tag}\": tags must start with 'tag:'")),
+        None => Ok(tags),
+    }
+}
+
+/// The routes that `--advertise-routes` stands for.
+pub(super) fn advertised(prefs: &Prefs) -> String {
+    let exit = exit_routes();
+    let routes = prefs.advertise_routes.iter().filter(|route| !exit.contains(route));
+    routes.map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The flags that the preferences differ in from the defaults, by name, each as it would be given.
+pub(super) fn not_default(prefs: &Prefs) -> BTreeMap<&'static str, String> {
+    let default = Prefs::default();
+    let mut flags = BTreeMap::new();
+    let mut differs = |name: &'static str, differs: bool, shown: String| {
+        if differs {
+            flags.insert(name, shown);
+        }
+    };
+    differs("accept-dns", prefs.corp_dns != default.corp_dns, "--accept-dns=false".to_owned());
+    differs("accept-routes", prefs.route_all, "--accept-routes".to_owned());
+    let routes = advertised(prefs);
+    differs("advertise-routes", !routes.is_empty(), format!("--advertise-routes={routes}"));
+    differs(
+        "advertise-tags",
+        !prefs.advertise_tags.is_empty(),
+        format!("--advertise-tags={}", prefs.advertise_tags.join(",")),
+    );
+    differs("hostname", !prefs.hostname.is_empty(), format!("--hostname={}", prefs.hostname));
+    let server = prefs.control_url.as_str();
+    differs("login-server", server != DEFAULT_SERVER && !server.is_empty(), format!("--login-server={server}"));
+    differs("netfilter-mode", prefs.netfilter_mode != 2, format!("--netfilter-mode={}", netfilter(prefs)));
+    differs("operator", !prefs.operator.is_empty(), format!("--operator={}", prefs.operator));
+    differs("shields-up", prefs.shields_up, "--shields-up".to_owned());
+    differs("snat-subnet-routes", prefs.no_snat, "--snat-subnet-routes=false".to_owned());
+    differs("ssh", prefs.run_ssh, "--ssh".to_owned());
+    differs("stateful-filtering", !prefs.no_stateful_filtering, "--stateful-filtering".to_owned());
+    flags
+}
+
+/// `off`, `nodivert` or `on`.
+pub(super) fn netfilter(prefs: &Prefs) -> &'static str {
+    ["off", "nodivert", "on"].get(usize::from(prefs.netfilter_mode)).copied().unwrap_or("on")
+}

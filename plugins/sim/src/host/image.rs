@@ -1,0 +1,248 @@
+use std::collections::BTreeMap;
+
+use super::files::{Files, Kind, Node};
+use super::units::{unit_name, wants};
+
+/// A package that can be had: name, version, programs, units.
+pub struct Package {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    programs: &'static [&'static str],
+    units: &'static [&'static str],
+    /// Whether every image has it.
+    base: bool,
+    /// A file that must exist, or apt does not know it: the list of its own repository.
+    pub source: Option<&'static str>,
+}
+
+/// Where the list of Tailscale's repository goes.
+pub const TAILSCALE_LIST: &str = "/etc/apt/sources.list.d/tailscale.list";
+
+const fn base(
+    name: &'static str,
+    version: &'static str,
+    programs: &'static [&'static str],
+    units: &'static [&'static str],
+) -> Package {
+    Package { name, version, programs, units, base: true, source: None }
+}
+
+const fn extra(
+    name: &'static str,
+    version: &'static str,
+    programs: &'static [&'static str],
+    units: &'static [&'static str],
+) -> Package {
+    Package { name, version, programs, units, base: false, source: None }
+}
+
+/// What Debian 13 and the repositories beside it have, as far as the simulation goes.
+pub const PACKAGES: &[Package] = &[
+    base("apt", "3.0.3", &["/usr/bin/apt-get", "/usr/bin/apt"], &[]),
+    base("ca-certificates", "20250419", &[], &[]),
+    base("cloud-init", "25.1.4-1", &["/usr/bin/cloud-init"], &[]),
+    base(
+        "coreutils",
+        "9.7-3",
+        &[
+            "/usr/bin/[",
+            "/usr/bin/basename",
+            "/usr/bin/cat",
+            "/usr/bin/chgrp",
+            "/usr/bin/chmod",
+            "/usr/bin/chown",
+            "/usr/bin/cp",
+            "/usr/bin/cut",
+            "/usr/bin/date",
+            "/usr/bin/dd",
+            "/usr/bin/dirname",
+            "/usr/bin/echo",
+            "/usr/bin/env",
+            "/usr/bin/false",
+            "/usr/bin/head",
+            "/usr/bin/id",
+            "/usr/bin/install",
+            "/usr/bin/ln",
+            "/usr/bin/ls",
+            "/usr/bin/mkdir",
+            "/usr/bin/mktemp",
+            "/usr/bin/mv",
+            "/usr/bin/nproc",
+            "/usr/bin/printf",
+            "/usr/bin/pwd",
+            "/usr/bin/base64",
+            "/usr/bin/readlink",
+            "/usr/bin/rm",
+            "/usr/bin/rmdir",
+            "/usr/bin/sha256sum",
+            "/usr/bin/sleep",
+            "/usr/bin/sort",
+            "/usr/bin/stat",
+            "/usr/bin/sync",
+            "/usr/bin/tail",
+            "/usr/bin/tee",
+            "/usr/bin/test",
+            "/usr/bin/timeout",
+            "/usr/bin/touch",
+            "/usr/bin/tr",
+            "/usr/bin/true",
+            "/usr/bin/uname",
+            "/usr/bin/wc",
+            "/usr/bin/whoami",
+        ],
+        &[],
+    ),
+    base("curl", "8.14.1-2", &["/usr/bin/curl"], &[]),
+    base("dash", "0.5.12-12", &["/usr/bin/sh", "/usr/bin/dash"], &[]),
+    base("bash", "5.2.37-2+b5", &["/usr/bin/bash"], &[]),
+    base("dpkg", "1.22.21", &["/usr/bin/dpkg-query", "/usr/bin/dpkg"], &[]),
+    base("grep", "3.11-4", &["/usr/bin/grep"], &[]),
+    base("hostname", "3.25", &["/usr/bin/hostname"], &[]),
+    base("iproute2", "6.15.0-1", &["/usr/bin/ip", "/usr/sbin/ip"], &[]),
+    base("openssh-server", "1:10.0p1-7", &["/usr/sbin/sshd"], &["ssh"]),
+    base("procps", "2:4.0.4-9", &["/usr/sbin/sysctl"], &[]),
+    base("sudo", "1.9.16p2-3", &["/usr/bin/sudo"], &[]),
+    base(
+        "systemd",
+        "257.8-1~deb13u2",
+        &[
+            "/usr/bin/systemctl",
+            "/usr/bin/networkctl",
+            "/usr/sbin/reboot",
+            "/usr/sbin/shutdown",
+            "/usr/bin/hostnamectl",
+        ],
+        &["systemd-networkd", "systemd-sysctl"],
+    ),
+    extra("containerd", "1.7.24~ds1-6+deb13u1", &["/usr/bin/containerd"], &["containerd"]),
+    extra("runc", "1.1.15+ds1-2+b4", &["/usr/sbin/runc"], &[]),
+    extra("conntrack", "1:1.4.8-2", &["/usr/sbin/conntrack"], &[]),
+    extra("ethtool", "1:6.14.2-1", &["/usr/sbin/ethtool"], &[]),
+    extra("iptables", "1.8.11-2", &["/usr/sbin/iptables"], &[]),
+    extra("jq", "1.7.1-6", &[], &[]),
+    extra("socat", "1.8.0.3-1", &["/usr/bin/socat"], &[]),
+    Package {
+        name: "tailscale",
+        version: "1.100.0",
+        programs: &["/usr/bin/tailscale", "/usr/sbin/tailscaled"],
+        units: &["tailscaled"],
+        base: false,
+        source: Some(TAILSCALE_LIST),
+    },
+    Package {
+        name: "tailscale-archive-keyring",
+        version: "1.35.181",
+        programs: &[],
+        units: &[],
+        base: false,
+        source: Some(TAILSCALE_LIST),
+    },
+];
+
+const DIRECTORIES: &[&str] = &[
+    "/",
+    "/boot",
+    "/dev",
+    "/etc/apt/sources.list.d",
+    "/etc/ssh",
+    "/etc/sudoers.d",
+    "/etc/sysctl.d",
+    "/etc/systemd/network",
+    "/etc/systemd/system/multi-user.target.wants",
+    "/home",
+    "/mnt",
+    "/opt",
+    "/proc/sys",
+    "/run",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr/lib/systemd/system",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/share/keyrings",
+    "/var/cache",
+    "/var/lib/cloud",
+    "/var/log",
+];
+
+const OS_RELEASE: &str = r#"PRETTY_NAME="Debian GNU/Linux 13 (trixie)"
+NAME="Debian GNU/Linux"
+VERSION_ID="13"
+VERSION="13 (trixie)"
+VERSION_CODENAME=trixie
+DEBIAN_VERSION_FULL=13.8
+ID=debian
+HOME_URL="https://www.debian.org/"
+SUPPORT_URL="https://www.debian.org/support"
+BUG_REPORT_URL="https://bugs.debian.org/"
+"#;
+
+const GROUPS: &str =
+    "root:x:0:\nadm:x:4:\ntty:x:5:\nsudo:x:27:\ndip:x:30:\nvideo:x:44:\nplugdev:x:46:\nnogroup:x:65534:\n";
+
+/// The image's disk, and the packages on it.
+pub fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
+    let mut files = Files::default();
+    for directory in DIRECTORIES {
+        files.make_directories(directory);
+    }
+    files.nodes.insert("/root".to_owned(), Node::of_root(Kind::Directory, 0o700));
+    set_mode(&mut files, "/tmp", 0o1777);
+    // Debian's merged /usr.
+    for (link, target) in [("/bin", "usr/bin"), ("/lib", "usr/lib"), ("/sbin", "usr/sbin")] {
+        files.nodes.insert(link.to_owned(), Node::of_root(Kind::Link(target.to_owned()), 0o777));
+    }
+    files.nodes.insert("/dev/null".to_owned(), Node::of_root(Kind::File("".into()), 0o666));
+    files.put("/etc/hostname", 0o644, format!("{hostname}\n"));
+    files.put("/etc/hosts", 0o644, format!("127.0.0.1 localhost\n127.0.1.1 {hostname}\n"));
+    files.put("/etc/os-release", 0o644, OS_RELEASE);
+    files.put("/etc/group", 0o644, GROUPS);
+    files.put(
+        "/etc/passwd",
+        0o644,
+        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    );
+    let mut packages = BTreeMap::new();
+    for package in PACKAGES.iter().filter(|package| package.base) {
+        unpack(&mut files, &mut packages, package);
+    }
+    for unit in ["ssh", "systemd-networkd"] {
+        enable(&mut files, unit);
+    }
+    (files, packages)
+}
+
+/// Puts a package's files there.
+pub fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>, package: &Package) {
+    for program in package.programs {
+        files.put_program(program);
+    }
+    for unit in package.units {
+        let text = format!(
+            "[Unit]\nDescription={unit}\n\n[Service]\nType=notify\nExecStart=/usr/sbin/{unit}\n\n[Install]\nWantedBy=multi-user.target\n"
+        );
+        files.put(&format!("/usr/lib/systemd/system/{unit}.service"), 0o644, text);
+    }
+    packages.insert(package.name.to_owned(), package.version.to_owned());
+}
+
+/// Names of the units that come with a package.
+pub fn units(package: &Package) -> &'static [&'static str] {
+    package.units
+}
+
+/// Makes a unit start at boot.
+pub fn enable(files: &mut Files, unit: &str) {
+    let target = format!("/usr/lib/systemd/system/{}", unit_name(unit));
+    files.make_directories(super::files::parent(&wants(unit)));
+    files.nodes.insert(wants(unit), Node::of_root(Kind::Link(target), 0o777));
+}
+
+fn set_mode(files: &mut Files, path: &str, mode: u32) {
+    if let Some(node) = files.nodes.get_mut(path) {
+        node.mode = mode;
+    }
+}

@@ -1,0 +1,214 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::files::{Files, Kind, name};
+use super::machine::Machine;
+use super::network::KernelRoute;
+use crate::event::Nic;
+
+/// Directories of systemd's configuration, the strongest first.
+const DIRECTORIES: [&str; 3] = ["/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network"];
+
+/// What networkd's files say about one interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkConfiguration {
+    /// The `.network` file that matches, if any.
+    pub file: Option<String>,
+    /// Its drop-ins, in the order in which they count.
+    pub drop_ins: Vec<String>,
+    /// `Address=`.
+    pub addresses: Vec<Ipv4Net>,
+    /// `Gateway=` and the `[Route]` sections.
+    pub routes: Vec<KernelRoute>,
+}
+
+/// A section of a file: its name and its settings in order.
+pub type Section = (String, Vec<(String, String)>);
+
+/// Reads systemd's configuration syntax.
+pub fn sections(text: &str) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    for line in lines {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            sections.push((name.to_owned(), Vec::new()));
+        } else if let (Some((_, settings)), Some((key, value))) = (sections.last_mut(), line.split_once('=')) {
+            settings.push((key.trim().to_owned(), value.trim().to_owned()));
+        }
+    }
+    sections
+}
+
+/// The files in `directories` with names that end in `suffix`: by name, each from the strongest directory that has it.
+pub fn configuration_files(files: &Files, directories: &[&str], suffix: &str) -> Vec<String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for directory in directories {
+        for (name, node) in files.children(directory) {
+            if name.ends_with(suffix) && !matches!(node.kind, Kind::Directory) {
+                found.entry(name.to_owned()).or_insert_with(|| format!("{directory}/{name}"));
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+impl Machine {
+    /// What networkd's files say now about an interface.
+    pub fn link_configuration(&self, interface: &str) -> LinkConfiguration {
+        let files = configuration_files(&self.files, &DIRECTORIES, ".network");
+        let Some(file) = files.into_iter().find(|file| self.matches(file, interface)) else {
+            return LinkConfiguration::default();
+        };
+        let directories: Vec<String> =
+            DIRECTORIES.iter().map(|directory| format!("{directory}/{}.d", name(&file))).collect();
+        let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
+        let drop_ins = configuration_files(&self.files, &directories, ".conf");
+        let paths = std::iter::once(&file).chain(&drop_ins);
+        let texts: Vec<String> = paths.filter_map(|path| self.files.text(path)).collect();
+        let sections: Vec<Section> = texts.iter().flat_map(|text| sections(text)).collect();
+        let addresses = addresses(&sections);
+        let routes = routes(&sections, interface);
+        LinkConfiguration { file: Some(file), drop_ins, addresses, routes }
+    }
+
+    /// Makes networkd's files true for the interfaces whose configuration is another than the one in force, or for all.
+    ///
+    /// Routes that networkd did not make go, as with `ManageForeignRoutes=yes`, its default.
+    pub fn apply_network(&mut self, all: bool) {
+        for interface in self.links() {
+            let configuration = self.link_configuration(&interface);
+            let text = format!("{configuration:?}");
+            if all || self.applied.get(&interface) != Some(&text) {
+                self.configure(&interface, &configuration);
+                self.applied.insert(interface, text);
+            }
+        }
+    }
+
+    /// Makes networkd's files true for one interface, changed or not.
+    pub fn reconfigure(&mut self, interface: &str) {
+        let configuration = self.link_configuration(interface);
+        self.configure(interface, &configuration);
+        self.applied.insert(interface.to_owned(), format!("{configuration:?}"));
+    }
+
+    /// Names of the interfaces that networkd looks after.
+    pub fn links(&self) -> Vec<String> {
+        (0..self.spec.nics.len()).map(|index| format!("eth{index}")).collect()
+    }
+
+    /// Writes the image's file for each NIC: its address, and the gateway for the first.
+    pub fn write_network_files(&mut self) {
+        for (index, nic) in self.spec.nics.clone().iter().enumerate() {
+            let text = network_file(&format!("eth{index}"), nic, index == 0);
+            self.files.put(&format!("/etc/systemd/network/10-eth{index}.network"), 0o644, text);
+        }
+    }
+
+    fn configure(&mut self, interface: &str, configuration: &LinkConfiguration) {
+        self.kernel_routes.retain(|route| route.device.as_deref() != Some(interface));
+        for address in &configuration.addresses {
+            self.kernel_routes.push(connected(interface, *address));
+        }
+        self.addresses.insert(interface.to_owned(), configuration.addresses.clone());
+        let mut seen: BTreeSet<(u32, Ipv4Net, u32)> = BTreeSet::new();
+        for route in &configuration.routes {
+            if seen.insert((route.table, route.prefix, route.metric)) {
+                self.kernel_routes.push(route.clone());
+            }
+        }
+    }
+
+    fn matches(&self, file: &str, interface: &str) -> bool {
+        let sections = sections(&self.files.text(file).unwrap_or_default());
+        let settings = sections.iter().filter(|(name, _)| name == "Match").flat_map(|(_, settings)| settings);
+        let index = interface.trim_start_matches("eth").parse::<usize>().ok();
+        let mac = index.and_then(|index| self.spec.nics.get(index)).map(super::network::linux_mac);
+        let mut any = false;
+        for (key, value) in settings {
+            any = true;
+            let fits = match key.as_str() {
+                "Name" | "OriginalName" => {
+                    value.split_whitespace().any(|pattern| super::shell::matches(pattern, interface))
+                }
+                "MACAddress" | "PermanentMACAddress" => mac.as_deref() == Some(&value.to_lowercase()),
+                "Type" => value == "ether",
+                _ => true,
+            };
+            if !fits {
+                return false;
+            }
+        }
+        any
+    }
+}
+
+fn network_file(interface: &str, nic: &Nic, primary: bool) -> String {
+    let length = subnet(nic).map_or(24, |subnet| subnet.prefix_len());
+    let mut text = format!("[Match]\nName={interface}\n\n[Network]\nAddress={}/{length}\n", nic.private_ip);
+    if let Some(gateway) = subnet(nic).and_then(|subnet| subnet.hosts().next()).filter(|_| primary) {
+        use std::fmt::Write as _;
+        writeln!(text, "Gateway={gateway}").expect("writing to a string does not fail");
+    }
+    text
+}
+
+fn subnet(nic: &Nic) -> Option<Ipv4Net> {
+    nic.subnet_prefix.parse().ok()
+}
+
+fn connected(interface: &str, address: Ipv4Net) -> KernelRoute {
+    KernelRoute {
+        device: Some(interface.to_owned()),
+        protocol: "kernel".to_owned(),
+        scope: "link".to_owned(),
+        source: Some(address.addr()),
+        ..KernelRoute::to(address.trunc())
+    }
+}
+
+fn addresses(sections: &[Section]) -> Vec<Ipv4Net> {
+    let settings = sections.iter().filter(|(name, _)| name == "Network" || name == "Address");
+    let values = settings.flat_map(|(_, settings)| settings).filter(|(key, _)| key == "Address");
+    values.filter_map(|(_, value)| value.parse().ok()).collect()
+}
+
+fn routes(sections: &[Section], interface: &str) -> Vec<KernelRoute> {
+    let network = sections.iter().filter(|(name, _)| name == "Network").flat_map(|(_, settings)| settings);
+    let gateways = network.filter(|(key, _)| key == "Gateway").filter_map(|(_, value)| value.parse::<Ipv4Addr>().ok());
+    let default =
+        gateways.map(|gateway| KernelRoute { gateway: Some(gateway), ..networkd_route(interface, Ipv4Net::default()) });
+    let named = sections.iter().filter(|(name, _)| name == "Route");
+    default.chain(named.filter_map(|(_, settings)| route(settings, interface))).collect()
+}
+
+fn networkd_route(interface: &str, prefix: Ipv4Net) -> KernelRoute {
+    let device = Some(interface.to_owned());
+    KernelRoute { device, protocol: "static".to_owned(), ..KernelRoute::to(prefix) }
+}
+
+fn route(settings: &[(String, String)], interface: &str) -> Option<KernelRoute> {
+    let value = |name: &str| settings.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let destination = value("Destination").map_or(Some(Ipv4Net::default()), |text| {
+        text.parse::<Ipv4Net>().ok().or_else(|| text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from))
+    })?;
+    let gateway = value("Gateway").and_then(|text| text.parse().ok());
+    let table = value("Table").map_or(Some(super::network::MAIN_TABLE), |table| match table {
+        "main" => Some(super::network::MAIN_TABLE),
+        number => number.parse().ok(),
+    })?;
+    let kind = value("Type").unwrap_or("unicast").to_owned();
+    let scope = value("Scope").unwrap_or(if gateway.is_none() && kind == "unicast" { "link" } else { "global" });
+    Some(KernelRoute {
+        gateway,
+        device: (kind == "unicast").then(|| interface.to_owned()),
+        kind,
+        scope: scope.to_owned(),
+        source: value("PreferredSource").and_then(|text| text.parse().ok()),
+        metric: value("Metric").and_then(|text| text.parse().ok()).unwrap_or_default(),
+        table,
+        ..networkd_route(interface, destination.trunc())
+    })
+}

@@ -1,0 +1,105 @@
+use russh::keys::{Algorithm, PrivateKey};
+
+use super::runtime::Runtime;
+use crate::host::cloud_init::{Instance, Stage};
+use crate::host::commands::start_unit;
+use crate::host::machine::{Machine, Phase};
+use crate::host::process::Halted;
+
+/// From power to sshd, as an Azure virtual machine of a small size takes it.
+const TO_SSHD: f64 = 8.0;
+/// From sshd to the account, where image and cloud-init race.
+const TO_ACCOUNT: f64 = 2.0;
+/// From the account to cloud-init's last stage.
+const TO_FINAL: f64 = 3.0;
+/// What the last stage takes beside the commands themselves.
+const FINAL: f64 = 4.0;
+
+/// Boots a machine; returns early if it goes down meanwhile.
+pub(super) async fn boot(runtime: &Runtime, name: &str, boot: u64) {
+    if boot_to_the_end(runtime, name, boot).await.is_none() {
+        tracing::debug!(machine = name, "went down while it booted");
+    }
+}
+
+async fn boot_to_the_end(runtime: &Runtime, name: &str, boot: u64) -> Option<()> {
+    let (phase, instance) = runtime.with(name, boot, |machine, _| {
+        (machine.phase, (!machine.cloud_init.instance_done).then(|| Instance::of(machine)))
+    })?;
+    if phase == Phase::Up {
+        return Some(());
+    }
+    runtime.pass(name, TO_SSHD).await;
+    let generated = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).ok()?;
+    runtime.with(name, boot, |machine, _| bring_up(machine, instance.as_ref(), &generated))?;
+    runtime.told();
+    runtime.pass(name, TO_ACCOUNT).await;
+    runtime.with(name, boot, |machine, _| {
+        enter(machine, Stage::Init);
+        if let Some(instance) = &instance {
+            instance.initialise(machine);
+        }
+    })?;
+    runtime.told();
+    start_units(runtime, name, boot).await?;
+    runtime.with(name, boot, |machine, _| enter(machine, Stage::Config))?;
+    runtime.pass(name, TO_FINAL).await;
+    runtime.with(name, boot, |machine, _| enter(machine, Stage::Final))?;
+    runtime.told();
+    if let Some(instance) = instance {
+        finish(runtime, name, boot, instance).await?;
+    }
+    runtime.pass(name, FINAL).await;
+    runtime.with(name, boot, |machine, _| {
+        enter(machine, Stage::Done);
+        machine.phase = Phase::Up;
+    })?;
+    runtime.told();
+    Some(())
+}
+
+fn enter(machine: &mut Machine, stage: Stage) {
+    let uptime = machine.uptime();
+    machine.cloud_init.enter(stage, uptime);
+}
+
+/// The kernel's settings, the network, and sshd.
+fn bring_up(machine: &mut Machine, instance: Option<&Instance>, generated: &PrivateKey) {
+    machine.cloud_init.restart();
+    enter(machine, Stage::Local);
+    let hostname = machine.files.text("/etc/hostname").unwrap_or_default().trim().to_owned();
+    machine.hostname = hostname;
+    if let Some(instance) = instance {
+        machine.write_network_files();
+        instance.begin(machine, generated);
+    }
+    machine.apply_sysctl_files();
+    machine.apply_network(true);
+    for unit in ["systemd-networkd", "ssh"] {
+        machine.set_unit(unit, "active", "running", 0);
+    }
+    machine.phase = Phase::Listening;
+}
+
+async fn start_units(runtime: &Runtime, name: &str, boot: u64) -> Option<()> {
+    let mut process = runtime.root(name, boot, false)?;
+    let units = runtime.with(name, boot, |machine, _| machine.enabled_units())?;
+    let started = tokio::task::spawn_blocking(move || units.iter().try_for_each(|unit| start_unit(&mut process, unit)));
+    ended(started.await)
+}
+
+async fn finish(runtime: &Runtime, name: &str, boot: u64, instance: Instance) -> Option<()> {
+    let mut process = runtime.root(name, boot, false)?;
+    let finished = tokio::task::spawn_blocking(move || instance.finish(&mut process));
+    ended(finished.await)
+}
+
+fn ended(outcome: Result<Result<(), Halted>, tokio::task::JoinError>) -> Option<()> {
+    match outcome {
+        Ok(outcome) => outcome.ok(),
+        Err(error) => {
+            tracing::error!(%error, "a simulated program panicked");
+            None
+        }
+    }
+}

@@ -1,0 +1,237 @@
+use std::collections::{BTreeMap, HashMap};
+
+use russh::keys::PublicKey;
+use russh::server::{Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, Pty};
+use tokio::sync::mpsc;
+
+use super::runtime::Runtime;
+use super::session::{converse, execute, login};
+use super::terminal::Terminal;
+use crate::host::io::{Io, Sink, Source, Stream};
+use crate::host::process::{Exit, Process};
+
+/// One client's SSH connection to a machine.
+pub(super) struct Connection {
+    runtime: Runtime,
+    host: String,
+    boot: u64,
+    user: String,
+    channels: HashMap<ChannelId, SessionChannel>,
+}
+
+/// A session on the connection.
+#[derive(Default)]
+struct SessionChannel {
+    environment: BTreeMap<String, String>,
+    terminal: Option<Terminal>,
+    input: Option<mpsc::UnboundedSender<Vec<u8>>>,
+}
+
+/// A program about to start: its surroundings, its input and outputs, and what comes out of them.
+struct Started {
+    process: Process,
+    io: Io,
+    output: mpsc::UnboundedReceiver<(Stream, Vec<u8>)>,
+}
+
+impl Connection {
+    pub(super) fn new(runtime: Runtime, host: String, boot: u64) -> Self {
+        Self { runtime, host, boot, user: String::new(), channels: HashMap::new() }
+    }
+
+    fn opens(&self, user: &str, key: &PublicKey) -> bool {
+        let keys = self.runtime.with(&self.host, self.boot, |machine, _| machine.authorized_keys(user));
+        let mut parsed = keys.unwrap_or_default().into_iter().filter_map(|line| PublicKey::from_openssh(&line).ok());
+        parsed.any(|authorized| authorized.key_data() == key.key_data())
+    }
+
+    fn decide(&self, user: &str, key: &PublicKey) -> Auth {
+        if self.opens(user, key) { Auth::Accept } else { Auth::reject() }
+    }
+
+    fn start(&mut self, channel: ChannelId) -> Option<Started> {
+        let session = self.channels.get_mut(&channel)?;
+        let process = login(&self.runtime, &self.host, self.boot, &self.user, &session.environment)?;
+        let (input, incoming) = mpsc::unbounded_channel();
+        let (outgoing, output) = mpsc::unbounded_channel();
+        session.input = Some(input);
+        let io = Io {
+            input: Source::session(incoming),
+            output: Sink::Session(outgoing.clone(), Stream::Output),
+            error: Sink::Session(outgoing, Stream::Error),
+        };
+        Some(Started { process, io, output })
+    }
+
+    fn terminal(&mut self, channel: ChannelId) -> Option<&mut Terminal> {
+        self.channels.get_mut(&channel)?.terminal.as_mut()
+    }
+
+    fn prompt(&self) -> String {
+        let sign = if self.user == "root" { '#' } else { '$' };
+        format!("{}@{}:~{sign} ", self.user, self.host)
+    }
+}
+
+impl Handler for Connection {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        Ok(self.decide(user, offer.public_key))
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        user.clone_into(&mut self.user);
+        Ok(self.decide(user, key.public_key))
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.channels.insert(channel.id(), SessionChannel::default());
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        value: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.environment.insert(name.to_owned(), value.to_owned());
+        }
+        session.channel_success(channel)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.terminal = Some(Terminal::default());
+        }
+        session.channel_success(channel)
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let command = String::from_utf8_lossy(data).into_owned();
+        let Some(started) = self.start(channel) else { return session.channel_failure(channel) };
+        session.channel_success(channel)?;
+        let terminal = self.terminal(channel).is_some();
+        tokio::spawn(attend(session.handle(), channel, terminal, started, move |process, io| {
+            execute(process, io, &command)
+        }));
+        Ok(())
+    }
+
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        let Some(started) = self.start(channel) else { return session.channel_failure(channel) };
+        session.channel_success(channel)?;
+        let terminal = self.terminal(channel).is_some();
+        let prompt = terminal.then(|| self.prompt());
+        tokio::spawn(attend(session.handle(), channel, terminal, started, move |process, io| {
+            converse(process, io, prompt.as_deref())
+        }));
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+        let Some(open) = self.channels.get_mut(&channel) else { return Ok(()) };
+        let Some(terminal) = &mut open.terminal else {
+            if let Some(input) = &open.input {
+                // The program has ended; what is sent to it then is lost, as in a closed pipe.
+                drop(input.send(data.to_vec()));
+            }
+            return Ok(());
+        };
+        let typed = terminal.type_in(data);
+        session.data(channel, typed.echo)?;
+        for line in typed.lines {
+            open.input.as_ref().map(|input| input.send(line));
+        }
+        if typed.ended {
+            open.input = None;
+        }
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.input = None;
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
+        self.channels.remove(&channel);
+        Ok(())
+    }
+}
+
+/// Runs a program to its end, passes on what it prints, and closes the channel with its exit status.
+async fn attend(
+    handle: Handle,
+    channel: ChannelId,
+    terminal: bool,
+    started: Started,
+    run: impl FnOnce(Process, &Io) -> Exit + Send + 'static,
+) {
+    let Started { process, io, mut output } = started;
+    let running = tokio::task::spawn_blocking(move || run(process, &io));
+    while let Some((stream, bytes)) = output.recv().await {
+        let bytes = if terminal { Terminal::shown(&bytes) } else { bytes };
+        let sent = match stream {
+            Stream::Output => handle.data(channel, bytes).await.is_ok(),
+            // 1 is standard error.
+            Stream::Error => handle.extended_data(channel, 1, bytes).await.is_ok(),
+        };
+        if !sent {
+            return;
+        }
+    }
+    if close(&handle, channel, running.await).await.is_err() {
+        tracing::debug!("the client was gone before its program's end");
+    }
+}
+
+async fn close(handle: &Handle, channel: ChannelId, ended: Result<Exit, tokio::task::JoinError>) -> Result<(), ()> {
+    if let Ok(Ok(status)) = ended {
+        handle.exit_status_request(channel, status.cast_unsigned()).await?;
+        handle.eof(channel).await?;
+        return handle.close(channel).await;
+    }
+    // The machine has gone down: its sshd does not say good-bye to a single session.
+    let language = String::new();
+    handle
+        .disconnect(russh::Disconnect::ByApplication, "Connection closed by remote host".to_owned(), language)
+        .await
+        .map_err(drop)
+}

@@ -1,0 +1,234 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::client_config;
+use super::machine_task;
+use super::runtime::Runtime;
+use super::session::{Output, captured};
+use crate::event::{Event, Nic, Recorded};
+use crate::host::hosts::Hosts;
+use crate::host::machine::Machine;
+use crate::tailnet::Tailnet;
+use crate::{Shared, World};
+
+/// How the machines run.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Where the client's configuration and key are put: `ssh_config`, `id_ed25519`, `id_ed25519.pub`.
+    pub dir: PathBuf,
+    /// How many times faster than real machines they boot.
+    pub speed: f64,
+    /// What decides by how much one boot is slower than another.
+    pub seed: u64,
+}
+
+/// Why the machines cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The client's files cannot be written.
+    #[error("cannot write the client's files to {}", dir.display())]
+    ClientFiles {
+        /// Where they go.
+        dir: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The machines, running until this is dropped.
+pub struct HostServer {
+    runtime: Runtime,
+    follower: JoinHandle<()>,
+}
+
+impl Drop for HostServer {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl HostServer {
+    /// The file for `ssh -F`.
+    pub fn ssh_config(&self) -> PathBuf {
+        client_config::config_path(&self.runtime.directory)
+    }
+
+    /// The private key that the configuration names; its public one is beside it.
+    pub fn identity(&self) -> PathBuf {
+        client_config::identity_path(&self.runtime.directory)
+    }
+
+    /// Runs a script as root, as somebody else who has a say on the machine: it is not counted as a write.
+    ///
+    /// Nothing if there is no such machine. It blocks: call it outside asynchronous code or with `spawn_blocking`.
+    pub fn run(&self, host: &str, script: &str) -> Option<Output> {
+        let boot = self.runtime.shared.lock().hosts.machines.get(host)?.boots;
+        let process = self.runtime.root(host, boot, false)?;
+        Some(captured(process, script))
+    }
+
+    /// Returns when the machine's boot has come to its end, cloud-init's work included, or the machine is gone.
+    pub async fn booted(&self, host: &str) {
+        let up = || {
+            let world = self.runtime.shared.lock();
+            world.hosts.machines.get(host).is_none_or(|machine| machine.phase == crate::host::Phase::Up)
+        };
+        self.runtime.until(up).await;
+    }
+}
+
+/// Makes the world's machines run: those that are there, and those that its events bring.
+///
+/// # Errors
+/// [`HostError::ClientFiles`] if the directory cannot be written to.
+///
+/// # Panics
+/// Outside a Tokio runtime.
+pub fn serve(shared: Shared, options: HostOptions) -> Result<HostServer, HostError> {
+    let failed = |source| HostError::ClientFiles { dir: options.dir.clone(), source };
+    client_config::ensure_identity(&options.dir).map_err(failed)?;
+    let written = client_config::write(&options.dir, &shared.lock(), "").map_err(failed)?;
+    let runtime = Runtime {
+        shared,
+        progress: watch::Sender::new(0),
+        directory: Arc::new(options.dir),
+        speed: options.speed.max(f64::MIN_POSITIVE),
+        seed: options.seed,
+    };
+    let follower = tokio::spawn(follow(runtime.clone(), written.unwrap_or_default()));
+    Ok(HostServer { runtime, follower })
+}
+
+/// Tasks of the machines by name, ended when they are dropped.
+struct Running(BTreeMap<String, JoinHandle<()>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.values().for_each(JoinHandle::abort);
+    }
+}
+
+impl Running {
+    fn start(&mut self, runtime: &Runtime, name: &str) {
+        let task = tokio::spawn(machine_task::run(runtime.clone(), name.to_owned()));
+        if let Some(old) = self.0.insert(name.to_owned(), task) {
+            old.abort();
+        }
+    }
+
+    fn stop(&mut self, name: &str) {
+        if let Some(task) = self.0.remove(name) {
+            task.abort();
+        }
+    }
+}
+
+async fn follow(runtime: Runtime, mut written: String) {
+    let mut latest = runtime.shared.latest();
+    let mut progress = runtime.progress.subscribe();
+    let mut running = Running(BTreeMap::new());
+    let names: Vec<String> = runtime.shared.lock().hosts.machines.keys().cloned().collect();
+    names.iter().for_each(|name| running.start(&runtime, name));
+    loop {
+        latest.mark_unchanged();
+        progress.mark_unchanged();
+        let seen = runtime.shared.lock().hosts.seen;
+        for recorded in runtime.shared.events_after(seen) {
+            make_real(&runtime, &mut running, &recorded);
+        }
+        write_client_config(&runtime.directory, &runtime.shared, &mut written);
+        tokio::select! {
+            changed = latest.changed() => if changed.is_err() { return },
+            changed = progress.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn write_client_config(directory: &Path, shared: &Shared, written: &mut String) {
+    match client_config::write(directory, &shared.lock(), written) {
+        Ok(Some(text)) => *written = text,
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "the client configuration could not be written"),
+    }
+}
+
+fn make_real(runtime: &Runtime, running: &mut Running, recorded: &Recorded) {
+    let mut world = runtime.shared.lock();
+    apply(&mut world, recorded);
+    drop(world);
+    match &recorded.event {
+        Event::MachineCreated(machine) => running.start(runtime, &machine.name),
+        Event::MachineDeleted { name } => running.stop(name),
+        Event::MachineRestarted { .. } => runtime.told(),
+        Event::NetworkChanged { .. }
+        | Event::NicChanged(_)
+        | Event::NicDeleted { .. }
+        | Event::RoutesChanged { .. } => {}
+    }
+}
+
+/// Changes the machines as the event says.
+fn apply(world: &mut World, recorded: &Recorded) {
+    let World { hosts, tailnet, .. } = world;
+    match &recorded.event {
+        Event::MachineCreated(spec) => {
+            let mut machine = Machine::new(spec.clone());
+            // A machine of the same name before it had other numbers, so that nothing of its boots is taken for one of these.
+            machine.boots = recorded.seq * 1_000_000;
+            machine.reset();
+            hosts.machines.insert(spec.name.clone(), machine);
+        }
+        Event::MachineDeleted { name } => {
+            // The device stays in the tailnet, as nobody tells the coordination server.
+            if let Some(node) = hosts.machines.remove(name).and_then(|machine| machine.tailscaled.node) {
+                tailnet.set_online(&node, false);
+            }
+        }
+        Event::MachineRestarted { name } => restart(hosts, tailnet, name),
+        Event::NicChanged(nic) => change_nic(hosts, nic),
+        Event::NicDeleted { id } => {
+            hosts.machines.values_mut().for_each(|machine| machine.spec.nics.retain(|nic| &nic.id != id));
+        }
+        Event::NetworkChanged { .. } | Event::RoutesChanged { .. } => {}
+    }
+    hosts.seen = recorded.seq;
+}
+
+fn restart(hosts: &mut Hosts, tailnet: &mut Tailnet, name: &str) {
+    if let Some(machine) = hosts.machines.get_mut(name) {
+        machine.reset();
+        machine.report(tailnet);
+    }
+}
+
+fn change_nic(hosts: &mut Hosts, nic: &Nic) {
+    for (name, machine) in &mut hosts.machines {
+        let nics = &mut machine.spec.nics;
+        let before = nics.iter().position(|known| known.id == nic.id);
+        let moved = match (before, nic.machine.as_ref() == Some(name)) {
+            (Some(at), true) => {
+                let old = std::mem::replace(&mut nics[at], nic.clone());
+                old.private_ip != nic.private_ip
+            }
+            (Some(at), false) => {
+                nics.remove(at);
+                true
+            }
+            (None, true) => {
+                nics.push(nic.clone());
+                true
+            }
+            (None, false) => false,
+        };
+        if moved {
+            machine.write_network_files();
+            machine.apply_network(false);
+        }
+    }
+}

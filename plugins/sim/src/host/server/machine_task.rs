@@ -1,0 +1,105 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::keys::PrivateKey;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use super::boot::boot;
+use super::connection::Connection;
+use super::runtime::Runtime;
+use crate::host::machine::Phase;
+
+/// Runs a machine, boot after boot, until it is deleted.
+pub(super) async fn run(runtime: Runtime, name: String) {
+    loop {
+        let current = runtime.shared.lock().hosts.machines.get(&name).map(|machine| (machine.boots, machine.port));
+        let Some((boots, port)) = current else { return };
+        let socket = match reserve(port) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(machine = name, %error, "no port on loopback can be had");
+                return;
+            }
+        };
+        let port = socket.local_addr().map_or(0, |address| address.port());
+        runtime.with(&name, boots, |machine, _| machine.port = port);
+        runtime.told();
+        let life = async { tokio::join!(boot(&runtime, &name, boots), answer(&runtime, &name, boots, socket)) };
+        let gone = runtime.until(|| runtime.with(&name, boots, |_, _| ()).is_none());
+        tokio::select! {
+            _ = life => return,
+            () = gone => {}
+        }
+    }
+}
+
+/// Takes a port without listening on it: whoever connects is refused, as by a machine without an sshd.
+fn reserve(port: u16) -> std::io::Result<TcpSocket> {
+    let bind = |port: u16| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        Ok(socket)
+    };
+    bind(port).or_else(|_: std::io::Error| bind(0))
+}
+
+/// Answers SSH from when sshd is up. Ends only when listening fails.
+async fn answer(runtime: &Runtime, name: &str, boots: u64, socket: TcpSocket) {
+    let listening =
+        |machine: &mut crate::host::Machine, _: &mut crate::tailnet::Tailnet| machine.phase >= Phase::Listening;
+    runtime.until(|| runtime.with(name, boots, listening).unwrap_or(true)).await;
+    let listener = match socket.listen(128) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(machine = name, %error, "sshd cannot listen");
+            return std::future::pending().await;
+        }
+    };
+    accept(runtime, name, boots, &listener).await;
+}
+
+/// The connections end with the machine's boot: they are dropped with this future.
+async fn accept(runtime: &Runtime, name: &str, boots: u64, listener: &TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(converse(runtime.clone(), name.to_owned(), boots, stream))),
+                Err(error) => tracing::warn!(machine = name, %error, "a connection could not be accepted"),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn converse(runtime: Runtime, name: String, boots: u64, stream: TcpStream) {
+    let key = runtime.with(&name, boots, |machine, _| machine.files.text(crate::host::cloud_init::HOST_KEY)).flatten();
+    let Some(Ok(key)) = key.map(PrivateKey::from_openssh) else {
+        tracing::warn!(machine = name, "sshd: no hostkeys available");
+        return;
+    };
+    let config = Arc::new(config(key));
+    let connection = Connection::new(runtime, name.clone(), boots);
+    let outcome = match russh::server::run_stream(config, stream, connection).await {
+        Ok(session) => session.await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(machine = name, %error, "an SSH connection broke");
+    }
+}
+
+fn config(key: PrivateKey) -> russh::server::Config {
+    russh::server::Config {
+        server_id: russh::SshId::Standard("SSH-2.0-OpenSSH_10.0p2 Debian-7".into()),
+        methods: [russh::MethodKind::PublicKey].as_slice().into(),
+        auth_rejection_time: Duration::ZERO,
+        inactivity_timeout: None,
+        keys: vec![key],
+        nodelay: true,
+        ..russh::server::Config::default()
+    }
+}

@@ -1,0 +1,15 @@
+//! What makes the machines run: it follows the world's events, boots them, and answers SSH for them.
+
+mod boot;
+mod client_config;
+mod connection;
+mod follow;
+mod machine_task;
+mod runtime;
+mod session;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+pub use follow::{HostError, HostOptions, HostServer, serve};
+pub use session::Output;

@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use crate::Shared;
+use crate::host::files::Actor;
+use crate::host::machine::Machine;
+use crate::host::process::{Process, ROOT_PATH};
+use crate::tailnet::Tailnet;
+
+/// What every task of the hosts shares.
+#[derive(Clone)]
+pub(super) struct Runtime {
+    pub(super) shared: Shared,
+    /// Changes whenever a boot gets on, a machine restarts or goes.
+    pub(super) progress: watch::Sender<u64>,
+    pub(super) directory: Arc<PathBuf>,
+    pub(super) speed: f64,
+    pub(super) seed: u64,
+}
+
+impl Runtime {
+    /// Uses a machine in one of its boots; nothing if it is not in that boot any more.
+    pub(super) fn with<R>(
+        &self,
+        name: &str,
+        boot: u64,
+        use_it: impl FnOnce(&mut Machine, &mut Tailnet) -> R,
+    ) -> Option<R> {
+        let mut world = self.shared.lock();
+        let world = &mut *world;
+        let machine = world.hosts.machines.get_mut(name).filter(|machine| machine.boots == boot)?;
+        Some(use_it(machine, &mut world.tailnet))
+    }
+
+    pub(super) fn told(&self) {
+        self.progress.send_modify(|generation| *generation += 1);
+    }
+
+    /// Waits until `holds`, which is asked again whenever something has got on.
+    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+        let mut progress = self.progress.subscribe();
+        loop {
+            progress.mark_unchanged();
+            if holds() || progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets simulated time pass: `seconds`, a fifth more or less by the seed, divided by the speed.
+    pub(super) async fn pass(&self, name: &str, seconds: f64) {
+        let hash = Sha256::digest(format!("{} {name} {seconds}", self.seed));
+        let share = 0.8 + 0.4 * f64::from(hash[0]) / 255.0;
+        let scaled = Duration::try_from_secs_f64(seconds * share / self.speed).unwrap_or_default();
+        tokio::time::sleep(scaled).await;
+    }
+
+    /// Surroundings of root's programs on a machine.
+    pub(super) fn root(&self, name: &str, boot: u64, counted: bool) -> Option<Process> {
+        let environment = self.with(name, boot, |machine, _| machine.account("root"))??.environment(ROOT_PATH);
+        Some(Process {
+            shared: self.shared.clone(),
+            progress: self.progress.clone(),
+            host: name.to_owned(),
+            boot,
+            actor: Actor::root(),
+            environment,
+            directory: "/".to_owned(),
+            umask: 0o022,
+            counted,
+        })
+    }
+}

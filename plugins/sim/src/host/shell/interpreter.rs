@@ -1,0 +1,676 @@
+use std::collections::BTreeMap;
+
+use super::grammar::{AndOr, Command, CommandKind, Connector, List, Pipeline, Redirect, RedirectKind, Word};
+use super::parser::parse;
+use super::pattern::matches;
+use crate::host::commands;
+use crate::host::io::{Io, Sink, Source};
+use crate::host::process::{Exit, Halted, Process};
+
+/// Which shell's words a complaint is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `sh` of Debian.
+    Dash,
+    /// The login shell.
+    Bash,
+}
+
+/// Why a command does not simply go on to the next.
+pub(super) enum Flow {
+    Exit(i32),
+    Return(i32),
+    Break,
+    Continue,
+    Halted,
+}
+
+impl From<Halted> for Flow {
+    fn from(_: Halted) -> Self {
+        Self::Halted
+    }
+}
+
+/// `set -e`, `-u` and `-x`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Options {
+    pub(super) errexit: bool,
+    pub(super) unset: bool,
+    pub(super) trace: bool,
+}
+
+/// A shell that runs scripts.
+pub(crate) struct Shell<'a> {
+    pub(super) process: &'a mut Process,
+    pub(super) dialect: Dialect,
+    /// `$0`.
+    pub(super) name: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) status: i32,
+    pub(super) options: Options,
+    functions: BTreeMap<String, Command>,
+    trap: Option<String>,
+    line: usize,
+    io: Io,
+    /// How many conditions surround what runs: `set -e` does not apply in them.
+    conditions: usize,
+}
+
+type Run = Result<i32, Flow>;
+
+impl<'a> Shell<'a> {
+    /// A shell called `name` with these arguments.
+    pub(crate) fn new(process: &'a mut Process, dialect: Dialect, name: &str, arguments: &[String], io: &Io) -> Self {
+        Self {
+            process,
+            dialect,
+            name: name.to_owned(),
+            arguments: arguments.to_vec(),
+            variables: BTreeMap::new(),
+            status: 0,
+            options: Options::default(),
+            functions: BTreeMap::new(),
+            trap: None,
+            line: 1,
+            io: io.clone(),
+            conditions: 0,
+        }
+    }
+
+    /// Sets the options that `letters` names, as `sh -eu` does.
+    pub(crate) fn set_options(&mut self, letters: &str, on: bool) {
+        for letter in letters.chars() {
+            match letter {
+                'e' => self.options.errexit = on,
+                'u' => self.options.unset = on,
+                'x' => self.options.trace = on,
+                _ => {}
+            }
+        }
+    }
+
+    /// Runs a script to its end.
+    pub(crate) fn run(&mut self, script: &str) -> Exit {
+        let outcome = self.source(script);
+        let status = ended(outcome)?;
+        let Some(trap) = self.trap.take() else { return Ok(status) };
+        self.status = status;
+        match self.source(&trap) {
+            Err(Flow::Exit(status)) => Ok(status),
+            Err(Flow::Halted) => Err(Halted),
+            _ => Ok(status),
+        }
+    }
+
+    /// Runs a part of a script: its status, and whether it said to end.
+    pub(crate) fn step(&mut self, script: &str) -> Result<(i32, bool), Halted> {
+        match self.source(script) {
+            Err(Flow::Exit(status)) if parse(script).is_ok() => Ok((status & 0xff, true)),
+            outcome => ended(outcome).map(|status| (status, false)),
+        }
+    }
+
+    fn source(&mut self, script: &str) -> Run {
+        match parse(script) {
+            Ok(list) => self.list(&list),
+            Err(error) => {
+                self.line = error.line;
+                self.complain(&error.message);
+                Err(Flow::Exit(2))
+            }
+        }
+    }
+
+    /// Complains in the words of the dialect.
+    pub(super) fn complain(&self, message: &str) {
+        let place = match self.dialect {
+            Dialect::Dash => format!("{}: {}: ", self.name, self.line),
+            Dialect::Bash => format!("{}: line {}: ", self.name, self.line),
+        };
+        let text = format!("{place}{message}\n");
+        // A machine that has gone down shows itself at the next command.
+        drop(self.process.write(&self.io.error, text.as_bytes()));
+    }
+
+    fn list(&mut self, list: &List) -> Run {
+        for item in &list.0 {
+            self.status = self.and_or(item)?;
+        }
+        Ok(self.status)
+    }
+
+    fn and_or(&mut self, item: &AndOr) -> Run {
+        let mut last = item.rest.is_empty();
+        let mut status = self.guarded(&item.first, !last)?;
+        for (index, (connector, pipeline)) in item.rest.iter().enumerate() {
+            let wanted = (*connector == Connector::And) == (status == 0);
+            if wanted {
+                last = index + 1 == item.rest.len();
+                status = self.guarded(pipeline, !last)?;
+                self.status = status;
+            }
+        }
+        let exempt = !last || item.rest.last().map_or(&item.first, |(_, pipeline)| pipeline).negated;
+        if status != 0 && self.options.errexit && self.conditions == 0 && !exempt {
+            return Err(Flow::Exit(status));
+        }
+        Ok(status)
+    }
+
+    fn guarded(&mut self, pipeline: &Pipeline, condition: bool) -> Run {
+        let exempt = usize::from(condition || pipeline.negated);
+        self.conditions += exempt;
+        let status = self.pipeline(pipeline);
+        self.conditions -= exempt;
+        let status = status?;
+        let status = if pipeline.negated { i32::from(status == 0) } else { status };
+        self.status = status;
+        Ok(status)
+    }
+
+    fn condition(&mut self, list: &List) -> Result<bool, Flow> {
+        self.conditions += 1;
+        let status = self.list(list);
+        self.conditions -= 1;
+        Ok(status? == 0)
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) -> Run {
+        let [command] = pipeline.commands.as_slice() else { return self.piped(&pipeline.commands) };
+        self.command(command)
+    }
+
+    /// Runs one after the other, each in a shell of its own, its output the next one's input.
+    fn piped(&mut self, commands: &[Command]) -> Run {
+        let outer = self.io.clone();
+        let mut input = outer.input.clone();
+        let mut status = 0;
+        for (index, command) in commands.iter().enumerate() {
+            let last = index + 1 == commands.len();
+            let output = if last { outer.output.clone() } else { Sink::buffer() };
+            let io = Io { input, output: output.clone(), error: outer.error.clone() };
+            status = self.apart(io, |shell| shell.command(command))?;
+            input = Source::bytes(output.taken());
+        }
+        Ok(status)
+    }
+
+    /// Runs in a shell of its own: what it sets is gone afterwards.
+    fn apart(&mut self, io: Io, run: impl FnOnce(&mut Shell<'_>) -> Run) -> Run {
+        let mut process = self.process.clone();
+        let mut inner = Shell {
+            process: &mut process,
+            dialect: self.dialect,
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            variables: self.variables.clone(),
+            status: self.status,
+            options: self.options,
+            functions: self.functions.clone(),
+            trap: None,
+            line: self.line,
+            io,
+            conditions: self.conditions,
+        };
+        let outcome = run(&mut inner);
+        ended(outcome).map_err(Flow::from)
+    }
+
+    /// What a list prints, without the line ends at its end.
+    pub(super) fn substitute(&mut self, list: &List) -> Result<String, Flow> {
+        let output = Sink::buffer();
+        let io = Io { output: output.clone(), ..self.io.clone() };
+        self.status = self.apart(io, |shell| shell.list(list))?;
+        let text = String::from_utf8_lossy(&output.taken()).into_owned();
+        Ok(text.trim_end_matches('\n').to_owned())
+    }
+
+    fn command(&mut self, command: &Command) -> Run {
+        self.line = command.line;
+        let outer = self.io.clone();
+        let redirected = self.redirect(&command.redirects)?;
+        let outcome = if redirected { self.redirected(command) } else { Ok(failure_of_redirect(self.dialect)) };
+        self.io = outer;
+        outcome
+    }
+
+    fn redirected(&mut self, command: &Command) -> Run {
+        match &command.kind {
+            CommandKind::Simple { assignments, words } => self.simple(assignments, words),
+            CommandKind::Group(list) => self.list(list),
+            CommandKind::Subshell(list) => {
+                let io = self.io.clone();
+                self.apart(io, |shell| shell.list(list))
+            }
+            CommandKind::If { branches, otherwise } => self.conditional(branches, otherwise.as_ref()),
+            CommandKind::While { until, condition, body } => self.repeat(*until, condition, body),
+            CommandKind::For { name, words, body } => self.iterate(name, words.as_deref(), body),
+            CommandKind::Case { subject, arms } => self.select(subject, arms),
+            CommandKind::Function { name, body } => {
+                self.functions.insert(name.clone(), (**body).clone());
+                Ok(0)
+            }
+        }
+    }
+
+    fn conditional(&mut self, branches: &[(List, List)], otherwise: Option<&List>) -> Run {
+        for (condition, body) in branches {
+            if self.condition(condition)? {
+                self.status = 0;
+                return self.list(body);
+            }
+        }
+        self.status = 0;
+        otherwise.map_or(Ok(0), |body| self.list(body))
+    }
+
+    fn repeat(&mut self, until: bool, condition: &List, body: &List) -> Run {
+        let mut status = 0;
+        while self.condition(condition)? != until {
+            match self.list(body) {
+                Err(Flow::Break) => break,
+                Err(Flow::Continue) => {}
+                other => status = other?,
+            }
+        }
+        Ok(status)
+    }
+
+    fn iterate(&mut self, name: &str, words: Option<&[Word]>, body: &List) -> Run {
+        let values = match words {
+            Some(words) => self.fields(words)?,
+            None => self.arguments.clone(),
+        };
+        let mut status = 0;
+        for value in values {
+            self.assign(name, value);
+            match self.list(body) {
+                Err(Flow::Break) => break,
+                Err(Flow::Continue) => {}
+                other => status = other?,
+            }
+        }
+        Ok(status)
+    }
+
+    fn select(&mut self, subject: &Word, arms: &[(Vec<Word>, List)]) -> Run {
+        let subject = self.single(subject)?;
+        for (patterns, body) in arms {
+            for pattern in patterns {
+                if matches(&self.as_pattern(pattern)?, &subject) {
+                    self.status = 0;
+                    return self.list(body);
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    /// A variable that is in the environment stays there.
+    fn assign(&mut self, name: &str, value: String) {
+        match self.process.environment.get_mut(name) {
+            Some(exported) => *exported = value,
+            None => drop(self.variables.insert(name.to_owned(), value)),
+        }
+    }
+
+    fn simple(&mut self, assignments: &[(String, Word)], words: &[Word]) -> Run {
+        let before = self.status;
+        let words = self.fields(words)?;
+        let mut values = Vec::new();
+        for (name, word) in assignments {
+            values.push((name.clone(), self.single(word)?));
+        }
+        let Some(name) = words.first().cloned() else {
+            let substituted = assignments.iter().any(|(_, word)| has_substitution(word));
+            values.into_iter().for_each(|(name, value)| self.assign(&name, value));
+            return Ok(if substituted { self.status } else { 0 });
+        };
+        self.status = before;
+        if self.options.trace {
+            let text = format!("+ {}\n", words.join(" "));
+            self.process.write(&self.io.error, text.as_bytes())?;
+        }
+        let outer = self.process.environment.clone();
+        self.process.environment.extend(values);
+        let outcome = self.call(&name, &words);
+        // `export` and `cd` mean to change it; a command's own assignments do not outlive it.
+        if !assignments.is_empty() {
+            self.process.environment = outer;
+        }
+        outcome
+    }
+
+    fn call(&mut self, name: &str, words: &[String]) -> Run {
+        if let Some(function) = self.functions.get(name).cloned() {
+            return self.function(&function, words);
+        }
+        if let Some(outcome) = self.builtin(name, words) {
+            return outcome;
+        }
+        self.external(words)
+    }
+
+    fn function(&mut self, function: &Command, words: &[String]) -> Run {
+        let outer = std::mem::replace(&mut self.arguments, words[1..].to_vec());
+        let outcome = self.command(function);
+        self.arguments = outer;
+        match outcome {
+            Err(Flow::Return(status)) => Ok(status),
+            other => other,
+        }
+    }
+
+    fn external(&mut self, words: &[String]) -> Run {
+        match commands::run(self.process, &self.io, words)? {
+            commands::Ran::Exited(status) => Ok(status),
+            commands::Ran::NotFound => {
+                let path = words[0].contains('/');
+                self.complain(&match (self.dialect, path) {
+                    (Dialect::Dash, _) => format!("{}: not found", words[0]),
+                    (Dialect::Bash, false) => format!("{}: command not found", words[0]),
+                    (Dialect::Bash, true) => format!("{}: No such file or directory", words[0]),
+                });
+                Ok(127)
+            }
+            commands::Ran::Refused => {
+                self.complain(&format!("{}: Permission denied", words[0]));
+                Ok(126)
+            }
+        }
+    }
+
+    /// Opens what the redirections name; `false` if one could not be opened.
+    fn redirect(&mut self, redirects: &[Redirect]) -> Result<bool, Flow> {
+        for redirect in redirects {
+            let opened = match &redirect.kind {
+                RedirectKind::Read(word) => self.open_input(word)?,
+                RedirectKind::Document(word) => {
+                    let text = self.single(word)?;
+                    self.io.input = Source::bytes(text.into_bytes());
+                    true
+                }
+                RedirectKind::Write(word) => self.open_output(redirect.descriptor, word, false)?,
+                RedirectKind::Append(word) => self.open_output(redirect.descriptor, word, true)?,
+                RedirectKind::Duplicate(word) => {
+                    let target = self.single(word)?;
+                    self.duplicate(redirect.descriptor, &target);
+                    true
+                }
+            };
+            if !opened {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn open_input(&mut self, word: &Word) -> Result<bool, Flow> {
+        let name = self.single(word)?;
+        let path = self.process.path(&name);
+        let actor = self.process.actor.clone();
+        match self.process.with(|place| place.machine.read_file(&actor, &path))? {
+            Ok(bytes) => {
+                self.io.input = Source::bytes(bytes);
+                Ok(true)
+            }
+            Err(error) => {
+                self.complain(&match self.dialect {
+                    Dialect::Dash => format!("cannot open {name}: {}", dash(&error.to_string(), "No such file")),
+                    Dialect::Bash => format!("{name}: {error}"),
+                });
+                Ok(false)
+            }
+        }
+    }
+
+    fn open_output(&mut self, descriptor: u32, word: &Word, append: bool) -> Result<bool, Flow> {
+        let name = self.single(word)?;
+        let path = self.process.path(&name);
+        if path == "/dev/null" {
+            self.set_output(descriptor, Sink::Null);
+            return Ok(true);
+        }
+        if path == "/dev/stderr" || path == "/dev/stdout" {
+            self.duplicate(descriptor, if path == "/dev/stderr" { "2" } else { "1" });
+            return Ok(true);
+        }
+        let (actor, mode) = (self.process.actor.clone(), 0o666 & !self.process.umask);
+        let opened = self.process.change("file", |place| place.machine.write_file(&actor, &path, b"", append, mode))?;
+        match opened {
+            Ok(()) => {
+                self.set_output(descriptor, Sink::File(path));
+                Ok(true)
+            }
+            Err(error) => {
+                self.complain(&match self.dialect {
+                    Dialect::Dash => {
+                        format!("cannot create {name}: {}", dash(&error.to_string(), "Directory nonexistent"))
+                    }
+                    Dialect::Bash => format!("{name}: {error}"),
+                });
+                Ok(false)
+            }
+        }
+    }
+
+    fn set_output(&mut self, descriptor: u32, sink: Sink) {
+        match descriptor {
+            1 => self.io.output = sink,
+            2 => self.io.error = sink,
+            _ => {}
+        }
+    }
+
+    fn duplicate(&mut self, descriptor: u32, target: &str) {
+        match target {
+            "1" => self.set_output(descriptor, self.io.output.clone()),
+            "2" => self.set_output(descriptor, self.io.error.clone()),
+            "-" if descriptor == 0 => self.io.input = Source::empty(),
+            "-" => self.set_output(descriptor, Sink::Null),
+            _ => {}
+        }
+    }
+
+    fn builtin(&mut self, name: &str, words: &[String]) -> Option<Run> {
+        let first = words.get(1).map(String::as_str);
+        let number = first.and_then(|word| word.parse().ok());
+        Some(match name {
+            ":" => Ok(0),
+            "exit" => Err(Flow::Exit(number.unwrap_or(self.status))),
+            "return" => Err(Flow::Return(number.unwrap_or(self.status))),
+            "break" => Err(Flow::Break),
+            "continue" => Err(Flow::Continue),
+            "cd" => self.change_directory(first),
+            "set" => self.set(&words[1..]),
+            "shift" => {
+                let count = number.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).min(self.arguments.len());
+                self.arguments.drain(..count);
+                Ok(0)
+            }
+            "export" | "readonly" | "local" => self.declare(name, &words[1..]),
+            "unset" => {
+                for name in &words[1..] {
+                    self.variables.remove(name);
+                    self.process.environment.remove(name);
+                }
+                Ok(0)
+            }
+            "umask" => self.umask(first),
+            "eval" => self.source(&words[1..].join(" ")),
+            "exec" => match words.len() {
+                1 => Ok(0),
+                _ => self.external(&words[1..]).and_then(|status| Err(Flow::Exit(status))),
+            },
+            "command" => self.locate(&words[1..]),
+            "type" => self.locate(&[&["-v".to_owned()], &words[1..]].concat()),
+            "." | "source" => self.include(first.unwrap_or_default()),
+            "read" => self.read(&words[1..]),
+            "trap" => {
+                if words.iter().skip(2).any(|signal| signal == "EXIT" || signal == "0") {
+                    self.trap = first.filter(|action| *action != "-").map(str::to_owned);
+                }
+                Ok(0)
+            }
+            "wait" => Ok(0),
+            _ => return None,
+        })
+    }
+
+    fn change_directory(&mut self, target: Option<&str>) -> Run {
+        let home = self.process.environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
+        let target = target.unwrap_or(&home).to_owned();
+        let path = self.process.path(&target);
+        if self.process.with(|place| place.machine.files.get(&path).is_some_and(|node| node.is_directory()))? {
+            self.process.directory = path;
+            return Ok(0);
+        }
+        self.complain(&match self.dialect {
+            Dialect::Dash => format!("cd: can't cd to {target}"),
+            Dialect::Bash => format!("cd: {target}: No such file or directory"),
+        });
+        Ok(if self.dialect == Dialect::Dash { 2 } else { 1 })
+    }
+
+    fn set(&mut self, words: &[String]) -> Run {
+        for (index, word) in words.iter().enumerate() {
+            match word.as_bytes() {
+                b"--" => {
+                    self.arguments = words[index + 1..].to_vec();
+                    break;
+                }
+                [b'-', ..] => self.set_options(&word[1..], true),
+                [b'+', ..] => self.set_options(&word[1..], false),
+                // The name that follows `-o`.
+                _ if index > 0 && words[index - 1].ends_with('o') => {
+                    let letter = match word.as_str() {
+                        "errexit" => "e",
+                        "nounset" => "u",
+                        "xtrace" => "x",
+                        _ => "",
+                    };
+                    self.set_options(letter, words[index - 1].starts_with('-'));
+                }
+                _ => {
+                    self.arguments = words[index..].to_vec();
+                    break;
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn declare(&mut self, kind: &str, words: &[String]) -> Run {
+        for word in words.iter().filter(|word| !word.starts_with('-')) {
+            let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+            let value = value.map(str::to_owned);
+            if kind == "export" {
+                let value = value.or_else(|| self.variables.remove(name));
+                self.process.environment.extend(value.map(|value| (name.to_owned(), value)));
+            } else if let Some(value) = value {
+                self.assign(name, value);
+            }
+        }
+        Ok(0)
+    }
+
+    fn umask(&mut self, mask: Option<&str>) -> Run {
+        match mask.map(|mask| u32::from_str_radix(mask, 8)) {
+            None => self.process.print(&self.io, format!("{:04o}\n", self.process.umask))?,
+            Some(Ok(mask)) => self.process.umask = mask,
+            Some(Err(_)) => {
+                self.complain(&format!("umask: Illegal mode: {}", mask.unwrap_or_default()));
+                return Ok(2);
+            }
+        }
+        Ok(0)
+    }
+
+    /// `command -v NAME`, or `command NAME …` past functions.
+    fn locate(&mut self, words: &[String]) -> Run {
+        let Some(name) = words.get(1).filter(|_| words[0] == "-v" || words[0] == "-V") else {
+            return if words.is_empty() { Ok(0) } else { self.external(words) };
+        };
+        let own = [
+            "cd", "exit", "export", "set", "command", "eval", "read", "umask", "trap", "test", "[", "echo", "printf",
+            "true", "false",
+        ];
+        let found = if own.contains(&name.as_str()) || self.functions.contains_key(name) {
+            Some(name.clone())
+        } else {
+            self.process.program(name)?.map(|(path, _)| path)
+        };
+        match found {
+            Some(path) => {
+                self.process.print(&self.io, format!("{path}\n"))?;
+                Ok(0)
+            }
+            None => Ok(if self.dialect == Dialect::Dash { 127 } else { 1 }),
+        }
+    }
+
+    fn include(&mut self, name: &str) -> Run {
+        let (path, actor) = (self.process.path(name), self.process.actor.clone());
+        match self.process.with(|place| place.machine.read_file(&actor, &path))? {
+            Ok(bytes) => self.source(&String::from_utf8_lossy(&bytes)),
+            Err(_) => {
+                self.complain(&format!(".: cannot open {name}: No such file"));
+                Err(Flow::Exit(2))
+            }
+        }
+    }
+
+    fn read(&mut self, words: &[String]) -> Run {
+        let names: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+        let line = self.io.input.read_line();
+        let complete = line.ends_with(b"\n");
+        let text = String::from_utf8_lossy(&line).into_owned();
+        let mut rest = text.trim();
+        for (index, name) in names.iter().enumerate() {
+            let last = index + 1 == names.len();
+            let (value, after) =
+                if last { (rest, "") } else { rest.split_once(char::is_whitespace).unwrap_or((rest, "")) };
+            self.assign(name, value.to_owned());
+            rest = after.trim_start();
+        }
+        Ok(i32::from(!complete))
+    }
+
+    /// Sums, differences, products, quotients and comparisons of whole numbers, from left to right by rank.
+    pub(super) fn calculate(&mut self, text: &str) -> Result<i64, Flow> {
+        let mut arithmetic = super::arithmetic::Arithmetic::new(text, |name| {
+            let value = self.variables.get(name).or_else(|| self.process.environment.get(name));
+            value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        });
+        match arithmetic.value() {
+            Some(value) => Ok(value),
+            None => {
+                self.complain(&format!("arithmetic expression: expecting primary: \"{text}\""));
+                Err(Flow::Exit(2))
+            }
+        }
+    }
+}
+
+fn has_substitution(word: &Word) -> bool {
+    word.0.iter().any(|part| matches!(part, super::grammar::Part::Substitution { .. }))
+}
+
+/// The status of a shell that has ended somehow.
+fn ended(outcome: Run) -> Exit {
+    match outcome {
+        Ok(status) | Err(Flow::Exit(status) | Flow::Return(status)) => Ok(status & 0xff),
+        Err(Flow::Break | Flow::Continue) => Ok(0),
+        Err(Flow::Halted) => Err(Halted),
+    }
+}
+
+fn failure_of_redirect(dialect: Dialect) -> i32 {
+    if dialect == Dialect::Dash { 2 } else { 1 }
+}
+
+/// Dash's own words for a missing file or directory.
+fn dash(error: &str, missing: &str) -> String {
+    if error == "No such file or directory" { missing } else { error }.to_owned()
+}

@@ -1,0 +1,63 @@
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::authorization::authorize_in;
+use super::error::ApiError;
+use crate::Shared;
+use crate::tailnet::Policy;
+
+const HUJSON: &str = "application/hujson";
+
+/// `GET /tailnet/{tailnet}/acl`: JSON, or the text as it was set to whoever accepts that.
+pub(super) async fn read(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let tailnet = &shared.lock().tailnet;
+    authorize_in(tailnet, &name, &headers, "policy_file:read")?;
+    answer(&tailnet.policy, &headers)
+}
+
+/// `POST /tailnet/{tailnet}/acl`, under `If-Match` if it is there.
+pub(super) async fn write(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, ApiError> {
+    let tailnet = &mut shared.lock().tailnet;
+    authorize_in(tailnet, &name, &headers, "policy_file")?;
+    if !matches(&tailnet.policy, &headers) {
+        return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "precondition failed, invalid old hash"));
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let policy = Policy { text, touched: true };
+    let parsed = policy.json().map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if !parsed.is_object() {
+        return Err(ApiError::bad_request("policy must be an object"));
+    }
+    tailnet.policy = policy;
+    answer(&tailnet.policy, &headers)
+}
+
+fn matches(policy: &Policy, headers: &HeaderMap) -> bool {
+    let Some(wanted) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else { return true };
+    match wanted.trim_matches('"') {
+        "ts-default" => !policy.touched,
+        hash => policy.etag().trim_matches('"') == hash,
+    }
+}
+
+fn answer(policy: &Policy, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let etag = [(header::ETAG, policy.etag())];
+    if accepts.contains(HUJSON) {
+        return Ok((etag, [(header::CONTENT_TYPE, HUJSON)], policy.text.clone()).into_response());
+    }
+    let json = policy.json().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok((etag, Json(json)).into_response())
+}

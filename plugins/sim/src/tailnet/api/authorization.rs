@@ -1,0 +1,60 @@
+use axum::http::{HeaderMap, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+
+use super::error::ApiError;
+use crate::tailnet::{Tailnet, Token};
+
+/// Who asks, if their token lets them do what `scope` stands for.
+pub(super) fn authorize<'a>(tailnet: &'a Tailnet, headers: &HeaderMap, scope: &str) -> Result<&'a Token, ApiError> {
+    let invalid = || ApiError::new(StatusCode::UNAUTHORIZED, "API token invalid");
+    let value = presented(headers).ok_or_else(invalid)?;
+    let token = tailnet.tokens.get(&value).ok_or_else(invalid)?;
+    if token.expires.is_some_and(|expires| expires <= Timestamp::now()) {
+        return Err(invalid());
+    }
+    if !token.scopes.iter().any(|held| covers(held, scope)) {
+        let message = "calling actor does not have enough permissions to perform this function";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+    }
+    Ok(token)
+}
+
+/// As [`authorize`], for paths that name a tailnet.
+pub(super) fn authorize_in<'a>(
+    tailnet: &'a Tailnet,
+    name: &str,
+    headers: &HeaderMap,
+    scope: &str,
+) -> Result<&'a Token, ApiError> {
+    let token = authorize(tailnet, headers, scope)?;
+    if name != "-" && name != tailnet.name {
+        return Err(ApiError::not_found("tailnet"));
+    }
+    Ok(token)
+}
+
+/// The user name and password of basic authentication.
+pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let encoded = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// A token is taken as bearer, or as the user name of basic authentication.
+fn presented(headers: &HeaderMap) -> Option<String> {
+    let bearer = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ");
+    bearer.map(|token| token.trim().to_owned()).or_else(|| basic(headers).map(|(user, _)| user))
+}
+
+/// `all` holds everything, `all:read` every read; `devices` holds `devices:core:read`; writing holds reading.
+fn covers(held: &str, needed: &str) -> bool {
+    let reads = needed.ends_with(":read");
+    let prefix = held.strip_suffix(":read").unwrap_or(held);
+    let enough = reads || !held.ends_with(":read");
+    let within =
+        prefix == "all" || needed == prefix || needed.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(':'));
+    enough && within
+}

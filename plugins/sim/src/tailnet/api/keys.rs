@@ -1,0 +1,171 @@
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::authorization::authorize_in;
+use super::devices::time;
+use super::error::{ApiError, body};
+use crate::Shared;
+use crate::tailnet::{Key, Tailnet, Token};
+
+/// Ninety days, the most and the default.
+const LONGEST: i64 = 7_776_000;
+
+/// `GET /tailnet/{tailnet}/keys`: ids only.
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    let tailnet = &shared.lock().tailnet;
+    authorize_in(tailnet, &name, &headers, "auth_keys:read")?;
+    let keys = tailnet.keys.values().filter(|key| key.valid()).map(|key| json!({"id": key.id}));
+    Ok(Json(json!({"keys": keys.collect::<Vec<_>>()})))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateKey {
+    key_type: Option<String>,
+    #[serde(default)]
+    description: String,
+    expiry_seconds: Option<i64>,
+    capabilities: Option<Capabilities>,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    devices: Option<Devices>,
+}
+
+#[derive(Deserialize)]
+struct Devices {
+    #[serde(default)]
+    create: Create,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Create {
+    reusable: bool,
+    ephemeral: bool,
+    preauthorized: bool,
+    tags: Option<Vec<String>>,
+}
+
+/// `POST /tailnet/{tailnet}/keys`: the only answer that carries the key.
+pub(super) async fn create(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let tailnet = &mut shared.lock().tailnet;
+    let token = authorize_in(tailnet, &name, &headers, "auth_keys")?.clone();
+    let key = wanted(tailnet, &token, body(&bytes)?)?;
+    let key = tailnet.mint_key(key);
+    let mut answer = shown(key);
+    answer["key"] = key.value.clone().into();
+    Ok(Json(answer))
+}
+
+fn wanted(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, ApiError> {
+    if request.key_type.as_deref().is_some_and(|kind| kind != "auth") {
+        return Err(ApiError::bad_request("only keys of type auth can be created"));
+    }
+    let devices = request.capabilities.and_then(|capabilities| capabilities.devices);
+    let create = devices.ok_or_else(|| ApiError::bad_request("capabilities.devices is required"))?.create;
+    let tags = create.tags.unwrap_or_default();
+    check_tags(tailnet, token, &tags)?;
+    check_description(&request.description)?;
+    let expiry = request.expiry_seconds.filter(|seconds| *seconds != 0).unwrap_or(LONGEST);
+    if !(1..=LONGEST).contains(&expiry) {
+        return Err(ApiError::bad_request(format!("expirySeconds must be between 1 and {LONGEST}")));
+    }
+    let created = Timestamp::now();
+    Ok(Key {
+        id: String::new(),
+        value: String::new(),
+        description: request.description,
+        created,
+        expires: created + SignedDuration::from_secs(expiry),
+        reusable: create.reusable,
+        ephemeral: create.ephemeral,
+        preauthorized: create.preauthorized,
+        tags: tags.into_iter().collect::<BTreeSet<_>>(),
+        used: None,
+        revoked: None,
+    })
+}
+
+/// A client's keys belong to the tailnet, so only tags can own their machines.
+fn check_tags(tailnet: &Tailnet, token: &Token, tags: &[String]) -> Result<(), ApiError> {
+    if token.client.is_some() && tags.is_empty() {
+        return Err(ApiError::bad_request("tailnet-owned auth key must have tags set"));
+    }
+    let permitted = token.client.is_none() || tailnet.policy.may_give(&token.tags, tags);
+    if !permitted || !tags.iter().all(|tag| tailnet.policy.defines(tag)) {
+        let message = format!("requested tags [{}] are invalid or not permitted", tags.join(" "));
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(())
+}
+
+fn check_description(description: &str) -> Result<(), ApiError> {
+    if description.chars().count() > 50 {
+        return Err(ApiError::bad_request("description must be at most 50 characters"));
+    }
+    if !description.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == ' ') {
+        return Err(ApiError::bad_request("description may only contain letters, digits, hyphens and spaces"));
+    }
+    Ok(())
+}
+
+/// `GET /tailnet/{tailnet}/keys/{id}`.
+pub(super) async fn read(
+    State(shared): State<Shared>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    let tailnet = &shared.lock().tailnet;
+    authorize_in(tailnet, &name, &headers, "auth_keys:read")?;
+    Ok(Json(shown(tailnet.keys.get(&id).ok_or_else(|| ApiError::not_found("key"))?)))
+}
+
+/// `DELETE /tailnet/{tailnet}/keys/{id}`.
+pub(super) async fn delete(
+    State(shared): State<Shared>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let tailnet = &mut shared.lock().tailnet;
+    authorize_in(tailnet, &name, &headers, "auth_keys")?;
+    let key = tailnet.keys.get_mut(&id).filter(|key| key.revoked.is_none());
+    key.ok_or_else(|| ApiError::not_found("key"))?.revoked = Some(Timestamp::now());
+    Ok(StatusCode::OK)
+}
+
+fn shown(key: &Key) -> Value {
+    let mut shown = json!({
+        "id": key.id,
+        "keyType": "auth",
+        "description": key.description,
+        "created": time(key.created),
+        "expires": time(key.expires),
+        "expirySeconds": key.expires.duration_since(key.created).as_secs(),
+        "capabilities": {"devices": {"create": {
+            "reusable": key.reusable, "ephemeral": key.ephemeral, "preauthorized": key.preauthorized, "tags": key.tags,
+        }}},
+        "invalid": !key.valid(),
+    });
+    if let Some(revoked) = key.revoked {
+        shown["revoked"] = time(revoked).into();
+    }
+    shown
+}

@@ -1,0 +1,188 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::state::{Tailnet, hexadecimal, token};
+
+/// Stable id of a device, such as `n292kg92CNTRL`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NodeId(pub String);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A machine of the tailnet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// The legacy id.
+    pub id: u64,
+    /// The stable id.
+    pub node_id: NodeId,
+    /// The host name it reports; not unique.
+    pub hostname: String,
+    /// The first label of its DNS name; unique.
+    pub label: String,
+    /// Its address in the tailnet.
+    pub ipv4: Ipv4Addr,
+    /// Its other address in the tailnet.
+    pub ipv6: Ipv6Addr,
+    /// The tags that own it.
+    pub tags: BTreeSet<String>,
+    /// The routes it offers.
+    pub advertised: BTreeSet<IpNet>,
+    /// The routes that are approved, whether or not it offers them.
+    pub enabled: BTreeSet<IpNet>,
+    /// Whether it has a connection to the coordination server.
+    pub online: bool,
+    /// When it last had one.
+    pub last_seen: Timestamp,
+    /// When it joined.
+    pub created: Timestamp,
+    /// When its node key expires, unless `key_expiry_disabled`.
+    pub expires: Timestamp,
+    /// Whether its node key never expires.
+    pub key_expiry_disabled: bool,
+    /// Whether it may take part.
+    pub authorized: bool,
+    /// Whether it is shared in from another tailnet.
+    pub external: bool,
+    /// Whether it goes when it has been offline.
+    pub ephemeral: bool,
+    /// Its node key.
+    pub node_key: String,
+    /// Its machine key.
+    pub machine_key: String,
+}
+
+/// Why a machine may not join. The text is what the coordination server answers and `tailscale up` shows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// It does not look like a key.
+    #[error("invalid key: unable to validate API key")]
+    Malformed,
+    /// No such key.
+    #[error("invalid key: API key does not exist")]
+    Unknown,
+    /// It was used, revoked, or has expired.
+    #[error("invalid key: API key {0} not valid")]
+    Spent(String),
+    /// The key does not give these tags.
+    #[error("requested tags [{0}] are invalid or not permitted")]
+    Tags(String),
+}
+
+/// Node keys expire after 180 days unless tagged, Tailscale's default.
+const NODE_KEY_LIFE: SignedDuration = SignedDuration::from_hours(180 * 24);
+
+impl Tailnet {
+    /// Adds a device, spending `auth_key` if it is good for one.
+    ///
+    /// # Errors
+    /// The key is not valid now or does not give the tags; nothing has changed.
+    pub fn join(&mut self, auth_key: &str, hostname: &str, tags: &[String]) -> Result<NodeId, JoinError> {
+        let grant = self.redeem(auth_key, tags)?;
+        let id = self.add(hostname, grant.tags);
+        let device = self.devices.get_mut(&id).expect("it was added just now");
+        device.ephemeral = grant.ephemeral;
+        Ok(device.node_id.clone())
+    }
+
+    /// Adds a device of an earlier run, offline for 30 days, with its routes advertised and approved.
+    pub fn seed_stale_device(&mut self, hostname: &str, routes: &[IpNet]) -> NodeId {
+        let id = self.add(hostname, ["tag:stargate-router".to_owned()].into());
+        let device = self.devices.get_mut(&id).expect("it was added just now");
+        device.online = false;
+        device.created -= SignedDuration::from_hours(31 * 24);
+        device.last_seen -= SignedDuration::from_hours(30 * 24);
+        device.advertised = routes.iter().copied().collect();
+        device.enabled.clone_from(&device.advertised);
+        device.node_id.clone()
+    }
+
+    /// Notes whether a device has a connection to the coordination server.
+    pub fn set_online(&mut self, node: &NodeId, online: bool) {
+        if let Some(device) = self.device_mut(node)
+            && device.online != online
+        {
+            device.online = online;
+            device.last_seen = Timestamp::now();
+        }
+    }
+
+    /// Renames a device, giving it a DNS name of its own.
+    pub fn rename(&mut self, node: &NodeId, hostname: &str) {
+        let Some(id) = self.device(node).filter(|device| device.hostname != hostname).map(|device| device.id) else {
+            return;
+        };
+        let label = self.free_label(hostname);
+        if let Some(device) = self.devices.get_mut(&id) {
+            hostname.clone_into(&mut device.hostname);
+            device.label = label;
+        }
+    }
+
+    fn add(&mut self, hostname: &str, tags: BTreeSet<String>) -> u64 {
+        self.joined += 1;
+        let number = self.joined;
+        let device = Device {
+            id: numeric_id(number),
+            node_id: NodeId(format!("n{}CNTRL", token("node", number, 9))),
+            hostname: hostname.to_owned(),
+            label: self.free_label(hostname),
+            ipv4: ipv4(number),
+            ipv6: ipv6(number),
+            key_expiry_disabled: !tags.is_empty(),
+            tags,
+            advertised: BTreeSet::new(),
+            enabled: BTreeSet::new(),
+            online: true,
+            last_seen: Timestamp::now(),
+            created: Timestamp::now(),
+            expires: Timestamp::now() + NODE_KEY_LIFE,
+            authorized: true,
+            external: false,
+            ephemeral: false,
+            node_key: format!("nodekey:{}", hexadecimal("node key", number)),
+            machine_key: format!("mkey:{}", hexadecimal("machine key", number)),
+        };
+        let id = device.id;
+        self.devices.insert(id, device);
+        id
+    }
+
+    /// A second machine of one name is `name-1`, a third `name-2`.
+    fn free_label(&self, hostname: &str) -> String {
+        let wanted: String =
+            hostname.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let taken = |label: &str| self.devices.values().any(|device| device.label == label);
+        let numbered = (1_u64..).map(|number| format!("{wanted}-{number}"));
+        std::iter::once(wanted.clone())
+            .chain(numbered)
+            .find(|label| !taken(label))
+            .expect("there is always a next number")
+    }
+}
+
+/// Sixteen digits that grow with every device, as the service's are: later devices have higher ids.
+fn numeric_id(number: u64) -> u64 {
+    2_400_000_000_000_000 + number * 4_111_327
+}
+
+/// Spread over 100.64.0.0/10. The factor is odd, so no address comes twice in the four million it has.
+fn ipv4(number: u64) -> Ipv4Addr {
+    let offset = u32::try_from(number * 2_423_731 % (1 << 22)).expect("it is below 2^22");
+    Ipv4Addr::from_bits(Ipv4Addr::new(100, 64, 0, 0).to_bits() + offset)
+}
+
+fn ipv6(number: u64) -> Ipv6Addr {
+    let [first, second, third, fourth] = ipv4(number).octets();
+    let low = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0xab12, 0x4843, 0xcd96, low(first, second), low(third, fourth))
+}
