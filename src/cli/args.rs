@@ -1,0 +1,287 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stargate_sdk::SecretRef;
+use url::Url;
+
+/// Durable workflows that join datacenter machines to an AKS cluster over Tailscale.
+///
+/// A run that was killed at any instant goes on from its journal without doing anything twice.
+#[derive(Debug, Parser)]
+#[command(name = "stargate", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct CommandLine {
+    /// What the surroundings say.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What is wanted.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How data are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Flags that every command knows.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+#[expect(clippy::doc_markdown, reason = "the help shows these texts as they stand")]
+pub(crate) struct Global {
+    /// How data are shown
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+    /// File of the journal [env: STARGATE_JOURNAL] [default: ~/.local/state/stargate/journal.db]
+    #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
+    pub(crate) journal: Option<PathBuf>,
+    /// Base of Azure Resource Manager [env: STARGATE_AZURE_ENDPOINT]
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub(crate) azure_endpoint: Option<Url>,
+    /// Id of the Azure subscription [env: STARGATE_AZURE_SUBSCRIPTION, AZURE_SUBSCRIPTION_ID]
+    #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
+    pub(crate) azure_subscription: Option<String>,
+    /// A ready Azure token, as a reference such as env:NAME or file:PATH [env: STARGATE_AZURE_TOKEN]
+    #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
+    pub(crate) azure_token: Option<SecretRef>,
+    /// A certificate (PEM) to trust for Azure beside the system's [env: STARGATE_AZURE_CA]
+    #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
+    pub(crate) azure_ca: Option<PathBuf>,
+    /// Base of the Tailscale API [env: STARGATE_TAILSCALE_ENDPOINT]
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub(crate) tailscale_endpoint: Option<Url>,
+    /// The tailnet; `-` is the OAuth client's own [env: STARGATE_TAILSCALE_TAILNET] [default: -]
+    #[arg(long, global = true, value_name = "NAME", allow_hyphen_values = true, hide_short_help = true)]
+    pub(crate) tailscale_tailnet: Option<String>,
+    /// Id of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_ID] [default: env:TAILSCALE_CLIENT_ID]
+    #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
+    pub(crate) tailscale_client_id: Option<SecretRef>,
+    /// Secret of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_SECRET] [default: env:TAILSCALE_CLIENT_SECRET]
+    #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
+    pub(crate) tailscale_client_secret: Option<SecretRef>,
+    /// An ssh_config file in place of the user's own [env: STARGATE_SSH_CONFIG]
+    #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// What is traced to stderr, such as `debug` or `stargate=trace` [env: STARGATE_LOG] [default: warn]
+    #[arg(long, global = true, value_name = "FILTER", hide_short_help = true)]
+    pub(crate) log: Option<String>,
+}
+
+/// What is wanted.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a run
+    Run {
+        /// Of what.
+        #[command(subcommand)]
+        what: RunCommand,
+    },
+    /// Go on with a run that was interrupted or failed
+    Resume(ResumeArgs),
+    /// Show the runs there are, or what happened in one
+    History(HistoryArgs),
+    /// Show what a run would change, changing nothing
+    Plan(PlanArgs),
+    /// Look for mistakes in workflows, all of them at once
+    Validate(ValidateArgs),
+    /// Show the steps of a workflow and what each waits for
+    Graph(GraphArgs),
+    /// Show the actions that workflows can use
+    Actions(ActionsArgs),
+    /// Run the simulated world: Azure, a tailnet and hosts on this machine
+    Sim(SimArgs),
+    /// Show a run being killed and resumed, in the simulated world
+    Demo(DemoArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What can be run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Run a workflow
+    Workflow(RunArgs),
+}
+
+/// Which workflow, with which inputs.
+#[derive(Debug, Args)]
+pub(crate) struct WorkflowArgs {
+    /// A file, or the name of a workflow in ./workflows or of one that ships with stargate
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) workflow: String,
+    /// A value for an input; lists and maps as JSON, a list of texts also as a,b,c
+    #[arg(short, long = "input", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) inputs: Vec<(String, String)>,
+    /// A YAML or JSON file with a map of inputs; `--input` comes before it
+    #[arg(long = "inputs", value_name = "FILE")]
+    pub(crate) inputs_file: Option<PathBuf>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+/// How many attempts go on at once.
+#[derive(Debug, Args)]
+pub(crate) struct ParallelArgs {
+    /// Attempts of one run at a time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) max_parallel: u16,
+}
+
+/// `run workflow`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) workflow: WorkflowArgs,
+    /// How wide.
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Id of a run, or @latest; without one, the latest run that has not succeeded
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Every interrupted run that no living process holds
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) all: bool,
+    /// How wide.
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Id of a run, or @latest
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// How many runs are listed
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) workflow: WorkflowArgs,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Files, or names of workflows
+    #[arg(value_name = "NAME|FILE", required = true)]
+    pub(crate) workflows: Vec<String>,
+}
+
+/// How a graph is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// One line a step, for people
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown pages
+    Mermaid,
+}
+
+/// `graph`.
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// A file, or the name of a workflow
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) workflow: String,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: GraphFormat,
+}
+
+/// `actions`.
+#[derive(Debug, Args)]
+pub(crate) struct ActionsArgs {
+    /// Name of one, to see its input and output
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+}
+
+/// What the world holds at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScenarioName {
+    /// An AKS cluster with its network and nodes
+    Log,
+    /// A subscription and nothing in it
+    Empty,
+}
+
+/// `sim`.
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// Where keys and certificates are written [default: a new folder that is gone at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Address for HTTP; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Address for HTTPS as well
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) https_listen: Option<SocketAddr>,
+    /// File that keeps the world between two starts
+    #[arg(long, value_name = "PATH")]
+    pub(crate) state: Option<PathBuf>,
+    /// Seed of everything that is random in the world
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How much faster than in the real world things take their time
+    #[arg(long, value_name = "FACTOR", default_value_t = 20.0)]
+    pub(crate) speed: f64,
+    /// What the world holds at first
+    #[arg(long, value_name = "NAME", default_value = "log")]
+    pub(crate) scenario: ScenarioName,
+    /// Without hosts: whoever follows the stream of events makes machines real
+    #[arg(long)]
+    pub(crate) no_hosts: bool,
+    /// Without a tailnet
+    #[arg(long)]
+    pub(crate) no_tailnet: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where everything is kept [default: a new folder that is gone at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_value_of_an_input_may_hold_an_equals_sign() {
+        assert_eq!(assignment("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(assignment("a").is_err() && assignment("=b").is_err());
+    }
+}

@@ -1,0 +1,120 @@
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use stargate::{
+    clock::{Clock, Millis},
+    journal::{Journal, Owner, RunRow, StoredRun},
+};
+
+use super::run_entries;
+use crate::cli::{
+    Failure, Settings,
+    args::{HistoryArgs, Output},
+    exit::Exit,
+    hint, phrase, runs, ui,
+};
+
+/// `history`: the runs there are, or what happened in one.
+pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<Exit, Failure> {
+    let journal = runs::open_existing(&settings.journal).await?;
+    match (&args.run, journal) {
+        (None, None) => show_runs(settings.output, &[]),
+        (None, Some(journal)) => show_runs(settings.output, &listed(&journal, args.limit).await?),
+        (Some(text), None) => return Err(if text == "@latest" { runs::none() } else { runs::no_such(text) }),
+        (Some(text), Some(journal)) => {
+            let run = runs::named(&journal, text).await?;
+            run_entries::show(settings.output, &journal.load(run).await?, &Surroundings::now()?)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// From where and when runs are looked at.
+pub(super) struct Surroundings {
+    here: Owner,
+    now: Millis,
+}
+
+impl Surroundings {
+    fn now() -> Result<Self, Failure> {
+        let here =
+            Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
+        Ok(Self { here, now: Clock::system().now() })
+    }
+
+    /// How a run stands, in a word.
+    pub(super) fn status(&self, row: &RunRow) -> &'static str {
+        runs::status(row, &self.here, self.now)
+    }
+}
+
+/// One line of the list.
+struct Listed {
+    row: RunRow,
+    status: &'static str,
+    done: usize,
+    total: usize,
+}
+
+impl Listed {
+    fn new(stored: StoredRun, around: &Surroundings) -> Self {
+        // A run that this version cannot fold is listed all the same.
+        let folded = runs::plan_of(&stored)
+            .and_then(|plan| runs::state_of(&stored, &plan).map(|state| runs::progress(&state, &plan)));
+        let (done, total) = folded.unwrap_or_default();
+        Self { status: around.status(&stored.row), row: stored.row, done, total }
+    }
+
+    fn took(&self) -> std::time::Duration {
+        self.row.updated_at.since(self.row.created_at)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "run": self.row.id, "workflow": self.row.workflow, "status": self.status.replace(' ', "_"),
+            "steps_done": self.done, "steps": self.total, "started": self.row.created_at.to_string(),
+            "updated": self.row.updated_at.to_string(),
+            "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
+            "owner": self.row.owner.as_ref().map(ToString::to_string),
+        })
+    }
+
+    fn cells(&self) -> [String; 6] {
+        [
+            self.row.id.to_string(),
+            self.row.workflow.clone(),
+            self.status.into(),
+            format!("{}/{}", self.done, self.total),
+            phrase::date_and_time(self.row.created_at),
+            phrase::duration(self.took()),
+        ]
+    }
+}
+
+async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<Listed>, Failure> {
+    let around = Surroundings::now()?;
+    let mut listed = Vec::new();
+    for row in journal.runs(limit).await? {
+        listed.push(Listed::new(journal.load(row.id).await?, &around));
+    }
+    Ok(listed)
+}
+
+fn show_runs(output: Output, listed: &[Listed]) {
+    if output == Output::Json {
+        let runs: Vec<_> = listed.iter().map(Listed::to_json).collect();
+        return ui::out_json_pretty(&json!({ "runs": runs }));
+    }
+    if listed.is_empty() {
+        ui::err("no runs yet");
+        return ui::hint("run `stargate run workflow NAME` to start one");
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["RUN", "WORKFLOW", "STATUS", "STEPS", "STARTED", "DURATION"]);
+    table.add_rows(listed.iter().map(Listed::cells));
+    for line in table.lines() {
+        ui::out(line.trim());
+    }
+    if let Some(open) = listed.iter().find(|run| matches!(run.status, "interrupted" | "failed")) {
+        ui::hint(&hint::resume(&open.row.id));
+    }
+}

@@ -1,0 +1,16 @@
+//! One file per command.
+
+pub(crate) mod actions;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod graph;
+pub(crate) mod history;
+pub(crate) mod plan;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod sim;
+pub(crate) mod validate;
+
+mod demo_world;
+mod forecast;
+mod run_entries;

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use futures::future::join_all;
+use stargate::{
+    clock::Clock,
+    engine::{Engine, EngineError, Finished},
+    id::RunId,
+    journal::{Journal, Owner},
+};
+
+use crate::{
+    cli::{
+        Failure, Settings,
+        args::{Output, ResumeArgs},
+        exit::Exit,
+        reporter, runs,
+        session::Session,
+        summary::Summary,
+        ui,
+    },
+    wiring,
+};
+
+/// `resume`: goes on with one run, or with every interrupted run that nobody holds.
+pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
+    let session = Session::open(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
+    if args.all {
+        return resume_all(settings, &session).await;
+    }
+    if let Some(run) = chosen(&*session.journal, args.run.as_deref()).await? {
+        return resume_one(settings, &session, run).await;
+    }
+    say(settings, "every run in the journal has succeeded: there is nothing to resume", None);
+    Ok(Exit::Done)
+}
+
+/// The run that is asked for; without one, the latest that has not succeeded, if any.
+async fn chosen(journal: &dyn Journal, asked: Option<&str>) -> Result<Option<RunId>, Failure> {
+    if let Some(text) = asked {
+        return runs::named(journal, text).await.map(Some);
+    }
+    let rows = journal.runs(u32::MAX).await?;
+    if rows.is_empty() {
+        return Err(runs::none());
+    }
+    Ok(rows.into_iter().find(|row| row.status != "succeeded").map(|row| row.id))
+}
+
+async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Result<Exit, Failure> {
+    let stored = session.journal.load(run.clone()).await?;
+    if stored.row.status == "succeeded" {
+        say(settings, &format!("run {run} has succeeded already: there is nothing to resume"), Some(&run));
+        return Ok(Exit::Done);
+    }
+    let plan = runs::plan_of(&stored)?;
+    wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+    let show = reporter::for_settings(settings, false);
+    let (finished, tally) = session.drive(show, |engine| async move { engine.resume(run).await }).await?;
+    let finished = finished.map_err(Failure::from)?;
+    let count = tally.of(&finished.run);
+    let summary = Summary::new(finished, count);
+    summary.show(settings.output);
+    Ok(summary.exit())
+}
+
+fn say(settings: &Settings, text: &str, run: Option<&RunId>) {
+    match settings.output {
+        Output::Text => ui::err(text),
+        Output::Json => ui::out_json(&serde_json::json!({
+            "event": "result", "run": run, "outcome": "succeeded", "changed": false, "resumed": false,
+            "message": text, "exit": Exit::Done.code(),
+        })),
+    }
+}
+
+async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Failure> {
+    let left = interrupted(&*session.journal).await?;
+    if left.is_empty() {
+        say(settings, "no run is interrupted: there is nothing to resume", None);
+        return Ok(Exit::Done);
+    }
+    for run in &left {
+        let plan = runs::plan_of(&session.journal.load(run.clone()).await?)?;
+        wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+    }
+    let show = reporter::for_settings(settings, left.len() > 1);
+    let (finished, tally) = session.drive(show, |engine| each(engine, left)).await?;
+    let mut worst = Exit::Done;
+    for result in finished {
+        worst = worst.max(match result {
+            Ok(finished) => {
+                let count = tally.of(&finished.run);
+                let summary = Summary::new(finished, count);
+                summary.show(settings.output);
+                summary.exit()
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                failure.show();
+                failure.exit()
+            }
+        });
+    }
+    Ok(worst)
+}
+
+async fn each(engine: Engine, left: Vec<RunId>) -> Vec<Result<Finished, EngineError>> {
+    let engine = Arc::new(engine);
+    let resumed = left.into_iter().map(|run| {
+        let engine = Arc::clone(&engine);
+        async move { engine.resume(run).await }
+    });
+    join_all(resumed).await
+}
+
+async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
+    let here = Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
+    let now = Clock::system().now();
+    let rows = journal.runs(u32::MAX).await?.into_iter().rev();
+    Ok(rows.filter(|row| runs::status(row, &here, now) == "interrupted").map(|row| row.id).collect())
+}

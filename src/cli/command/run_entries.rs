@@ -1,0 +1,149 @@
+use serde_json::{Value, json};
+use stargate::{
+    journal::StoredRun,
+    run::{Entry, Mode, Move, Outcome, Place, Recorded},
+};
+use stargate_sdk::ActionError;
+
+use super::history::Surroundings;
+use crate::cli::{
+    Failure,
+    args::Output,
+    hint, phrase, runs,
+    ui::{self, Tone},
+};
+
+/// Shows what happened in a run, in order, and what comes next.
+pub(super) fn show(output: Output, stored: &StoredRun, around: &Surroundings) -> Result<(), Failure> {
+    let status = around.status(&stored.row);
+    let next = next(stored, status);
+    if output == Output::Json {
+        ui::out_json_pretty(&to_json(stored, status, next.as_deref())?);
+        return Ok(());
+    }
+    show_head(stored, status)?;
+    let entries = in_order(stored);
+    let width = entries.iter().map(|recorded| step(&recorded.entry).chars().count()).max().unwrap_or_default();
+    for Recorded { at, entry } in entries {
+        let time = ui::paint_out(Tone::Quiet, &phrase::time_of_day(*at));
+        for said in words(entry) {
+            ui::out(format!("{time}  {:width$}  {said}", step(entry)).trim_end());
+        }
+    }
+    if let Some(next) = next {
+        ui::hint(&next);
+    }
+    Ok(())
+}
+
+fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
+    let plan = runs::plan_of(stored)?;
+    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?, &plan);
+    let row = &stored.row;
+    let owner = row.owner.as_ref().filter(|_| status == "running").map(|owner| format!(", held by {owner}"));
+    ui::out(&format!(
+        "{} {} {status}{}: {done} of {} done, begun {}",
+        row.id,
+        ui::paint_out(Tone::Strong, &row.workflow),
+        owner.unwrap_or_default(),
+        phrase::count(total, "step"),
+        phrase::date_and_time(row.created_at),
+    ));
+    Ok(())
+}
+
+fn to_json(stored: &StoredRun, status: &str, next: Option<&str>) -> Result<Value, Failure> {
+    let plan = runs::plan_of(stored)?;
+    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?, &plan);
+    let row = &stored.row;
+    Ok(json!({
+        "run": row.id, "workflow": row.workflow, "status": status.replace(' ', "_"), "plan": row.plan,
+        "inputs": plan.inputs, "steps_done": done, "steps": total,
+        "started": row.created_at.to_string(), "updated": row.updated_at.to_string(),
+        "owner": row.owner.as_ref().map(ToString::to_string),
+        "entries": in_order(stored), "hint": next,
+    }))
+}
+
+/// History and the latest attempts as one sequence.
+fn in_order(stored: &StoredRun) -> Vec<&Recorded> {
+    // A checkpoint is for the step's next attempt, not for people: it can be pages long.
+    let shown = |recorded: &&Recorded| !matches!(recorded.entry.place(), Place::Checkpoint(_));
+    let mut entries: Vec<_> = stored.history.iter().chain(stored.latest.iter().filter(shown)).collect();
+    entries.sort_by_key(|recorded| recorded.at); // stable: equal times keep the order of the history
+    entries
+}
+
+fn next(stored: &StoredRun, status: &str) -> Option<String> {
+    let run = &stored.row.id;
+    match status {
+        "interrupted" | "failed" => Some(hint::resume(run)),
+        "in doubt" => Some("look whether the step in doubt took effect before anything else is done".into()),
+        _ => None,
+    }
+}
+
+/// The step that an entry is about.
+fn step(entry: &Entry) -> &str {
+    match entry {
+        Entry::StepExpanded { step, .. }
+        | Entry::StepStarted { step, .. }
+        | Entry::AttemptMoved { step, .. }
+        | Entry::Checkpointed { step, .. }
+        | Entry::StepSucceeded { step, .. }
+        | Entry::StepSkipped { step }
+        | Entry::StepFailed { step, .. }
+        | Entry::StepInDoubt { step, .. } => step,
+        Entry::RunCreated { .. } | Entry::RunAcquired { .. } | Entry::RunReopened | Entry::RunFinished { .. } => "",
+    }
+}
+
+/// What an entry says, a line for each thing.
+fn words(entry: &Entry) -> Vec<String> {
+    match entry {
+        Entry::RunCreated { .. } => vec!["run created".into()],
+        Entry::RunAcquired { owner, epoch } => vec![format!("run taken over by {owner} (epoch {epoch})")],
+        Entry::RunReopened => vec!["failed steps get another go".into()],
+        Entry::StepExpanded { keys, .. } => vec![format!("has {}", phrase::count(keys.len(), "part"))],
+        Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],
+        Entry::StepStarted { attempt, .. } => vec![format!("started, attempt {attempt}")],
+        Entry::AttemptMoved { attempt, to, .. } => moved(attempt.number, to),
+        Entry::Checkpointed { .. } => vec!["stored where it is".into()],
+        Entry::StepSucceeded { changes, found, .. } => succeeded(changes, *found),
+        Entry::StepSkipped { .. } => vec!["skipped".into()],
+        Entry::StepFailed { error, .. } => failure("failed", error),
+        Entry::StepInDoubt { error, .. } => failure("in doubt", error),
+        Entry::RunFinished { outcome, .. } => vec![format!("run {}", ended(*outcome))],
+    }
+}
+
+fn moved(attempt: u32, to: &Move) -> Vec<String> {
+    match to {
+        Move::Running { mode: Mode::Run } => vec![format!("attempt {attempt} began")],
+        Move::Running { mode: Mode::Find } => vec![format!("attempt {attempt}: looked whether it had taken effect")],
+        Move::Waiting { until, error, .. } => {
+            vec![format!("attempt {attempt} failed, again at {}: {error}", phrase::time_of_day(*until))]
+        }
+    }
+}
+
+fn succeeded(changes: &[String], found: bool) -> Vec<String> {
+    match (changes, found) {
+        ([], true) => vec!["was done already: an earlier attempt had taken effect".into()],
+        ([], false) => vec!["in order".into()],
+        (changes, _) => changes.iter().map(|change| format!("changed {change}")).collect(),
+    }
+}
+
+fn failure(word: &str, error: &ActionError) -> Vec<String> {
+    let hint = error.hint.iter().map(|hint| format!("  hint: {hint}"));
+    std::iter::once(format!("{word}: {error}")).chain(hint).collect()
+}
+
+fn ended(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Failed => "failed",
+        Outcome::InDoubt => "in doubt",
+    }
+}

@@ -1,0 +1,101 @@
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::{Value, json};
+use stargate_sim::{Scenario, Sim, SimError, SimOptions, instructions, tailnet};
+
+use crate::cli::{
+    Failure, Settings,
+    args::{ScenarioName, SimArgs},
+    exit::Exit,
+    interrupt::Interrupts,
+    scratch::Folder,
+    ui,
+};
+
+/// `sim`: serves the simulated world until it is told to stop. Its endpoints go to stdout as one line of JSON once they
+/// answer.
+pub(crate) async fn sim(settings: &Settings, args: &SimArgs) -> Result<Exit, Failure> {
+    if !(args.speed.is_finite() && args.speed > 0.0) {
+        return Err(Failure::usage(format!("the speed {} is no factor above 0", args.speed), "try `--speed 20`"));
+    }
+    let mut interrupts = Interrupts::listen()?;
+    let folder = Folder::open(args.dir.as_deref(), &settings.scratch, "sim")?;
+    let sim = stargate_sim::start(options(args, &folder)).await.map_err(|error| failure(&error))?;
+    ui::err(&instructions(&sim));
+    ui::err(&exports(&sim));
+    ui::err("Ctrl-C closes the world");
+    ui::out_json(&endpoints(&sim));
+    tokio::select! {
+        () = interrupts.next() => {}
+        () = sim.stopped() => {}
+    }
+    sim.shutdown().await.map_err(|error| failure(&error))?;
+    Ok(Exit::Done)
+}
+
+fn options(args: &SimArgs, folder: &Folder) -> SimOptions {
+    SimOptions {
+        dir: folder.path().to_owned(),
+        state_file: args.state.clone(),
+        http: args.listen,
+        https: args.https_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        seed: args.seed,
+        speed: args.speed,
+        hosts: !args.no_hosts,
+        tailnet: !args.no_tailnet,
+        scenario: match args.scenario {
+            ScenarioName::Log => Scenario::Log,
+            ScenarioName::Empty => Scenario::Empty,
+        },
+    }
+}
+
+/// How `stargate` in another shell is told of the world.
+fn exports(sim: &Sim) -> String {
+    let lines: Vec<_> = variables(&endpoints(sim)).into_iter().map(|(k, v)| format!("export {k}='{v}'")).collect();
+    format!("# stargate\n{}", lines.join("\n"))
+}
+
+/// The variables under which `stargate` finds the world of these endpoints.
+pub(super) fn variables(endpoints: &Value) -> Vec<(&'static str, String)> {
+    let text = |key: &str| endpoints.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    vec![
+        ("STARGATE_AZURE_ENDPOINT", text("http")),
+        ("STARGATE_AZURE_SUBSCRIPTION", text("subscription")),
+        ("STARGATE_AZURE_TOKEN", "env:SIM_TOKEN".into()),
+        ("SIM_TOKEN", text("token")),
+        ("STARGATE_TAILSCALE_ENDPOINT", text("http")),
+        ("TAILSCALE_CLIENT_ID", text("tailscale_client_id")),
+        ("TAILSCALE_CLIENT_SECRET", text("tailscale_client_secret")),
+        ("STARGATE_SSH_CONFIG", text("ssh_config")),
+    ]
+}
+
+/// Everything that opens the world. The secrets in it are made up and open nothing else.
+fn endpoints(sim: &Sim) -> Value {
+    json!({
+        "http": sim.http_url(),
+        "https": sim.https_url(),
+        "ca": sim.ca_file(),
+        "subscription": sim.subscription(),
+        "tenant": sim.tenant(),
+        "token": sim.token(),
+        "tailscale_client_id": tailnet::CLIENT_ID,
+        "tailscale_client_secret": tailnet::CLIENT_SECRET,
+        "dir": sim.dir(),
+        "ssh_config": sim.ssh_config(),
+        "ssh_public_key": sim.dir().join("id_ed25519.pub"),
+    })
+}
+
+fn failure(error: &SimError) -> Failure {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let hint = match error {
+        SimError::Listen { .. } => "add `--listen 127.0.0.1:0` to use a free port",
+        SimError::State(_) => "add `--state PATH` to use another file",
+        SimError::Directory { .. } | SimError::Tls(_) | SimError::Hosts { .. } => {
+            "add `--dir DIR` to use another folder"
+        }
+    };
+    Failure::usage(format!("open the simulated world: {error}{cause}"), hint)
+}

@@ -1,0 +1,46 @@
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        Failure, Settings,
+        args::{Output, ValidateArgs},
+        diagnostics,
+        exit::Exit,
+        phrase, ui,
+        workflows::Text,
+    },
+    wiring,
+};
+
+/// `validate`: every mistake of every file, each with its place.
+pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit, Failure> {
+    let (registry, _) = wiring::build(settings)?;
+    let texts: Vec<_> = args.workflows.iter().map(|wanted| Text::find(wanted)).collect::<Result<_, _>>()?;
+    let mut mistakes = 0;
+    let mut reports = Vec::new();
+    for text in &texts {
+        let checked = text.check(&registry);
+        mistakes += checked.as_ref().err().map_or(0, |found| found.iter().count());
+        match (settings.output, checked) {
+            (Output::Json, Ok(_)) => reports.push(report(text, &json!([]))),
+            (Output::Json, Err(found)) => reports.push(report(text, &json!(found))),
+            (Output::Text, Ok(workflow)) => {
+                ui::out(&format!("{}: no mistakes, {}", text.name(), phrase::count(workflow.steps.len(), "step")));
+            }
+            (Output::Text, Err(found)) => diagnostics::show(&found),
+        }
+    }
+    if settings.output == Output::Json {
+        ui::out_json_pretty(&reports);
+    }
+    if mistakes == 0 {
+        return Ok(Exit::Done);
+    }
+    ui::err(&format!("{} in {}", phrase::count(mistakes, "mistake"), phrase::count(texts.len(), "workflow")));
+    ui::hint("correct what is underlined, then run the same command again");
+    Ok(Exit::Invalid)
+}
+
+fn report(text: &Text, diagnostics: &Value) -> Value {
+    json!({ "file": text.name(), "valid": diagnostics == &json!([]), "diagnostics": diagnostics })
+}

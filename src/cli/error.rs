@@ -1,0 +1,135 @@
+use std::fmt;
+
+use serde_json::{Value, json};
+use stargate::{
+    clock::Millis,
+    engine::EngineError,
+    id::{RunId, RunIdError},
+    journal::{JournalError, Owner},
+    plan::PlanError,
+    workflow::Diagnostics,
+};
+
+use super::{diagnostics, exit::Exit, hint, phrase, ui};
+
+/// Why a command did not do what was wanted, what that means for whoever called it, and what to do next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    hint: String,
+    diagnostics: Option<Diagnostics>,
+}
+
+impl Failure {
+    /// A failure with the exact command, or the change, that comes next.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: hint.into(), diagnostics: None }
+    }
+
+    /// The command line or a setting makes no sense.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message, hint)
+    }
+
+    /// Something that cannot be blamed on whoever called.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(Exit::Internal, message, "run the same command with `--log debug` to see more")
+    }
+
+    /// A workflow, or what it was given, has mistakes.
+    pub(crate) fn invalid(diagnostics: Diagnostics, hint: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Invalid,
+            message: diagnostics.to_string(),
+            hint: hint.into(),
+            diagnostics: Some(diagnostics),
+        }
+    }
+
+    /// What the process says at its end.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Prints it for people.
+    pub(crate) fn show(&self) {
+        if let Some(found) = &self.diagnostics {
+            diagnostics::show(found);
+        }
+        ui::err(&format!("{} {}", ui::paint_err(ui::Tone::Bad, "error:"), self.message));
+        ui::hint(&self.hint);
+    }
+
+    /// The same for programs.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "event": "error", "exit": self.exit.code(), "message": self.message, "hint": self.hint,
+            "diagnostics": self.diagnostics,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let hint = match &error {
+            JournalError::NoSuchRun(_) => return Self::usage(error.to_string(), hint::runs()),
+            JournalError::Open { .. } => "add `--journal PATH` to use another file".into(),
+            JournalError::Newer { .. } => "use the version of stargate that wrote it, or a later one".into(),
+            JournalError::Setting { .. } => "add `--journal PATH` with a path on a local disk".into(),
+            JournalError::Corrupt(_) => "restore the file from a backup, or add `--journal PATH` to use another".into(),
+            JournalError::Full => "make room on the disk, then run `stargate resume` to continue".into(),
+            JournalError::ReadOnly => {
+                "make the file and its folder writable, then run `stargate resume` to continue".into()
+            }
+            JournalError::Busy => "look who holds the file, then run `stargate resume` to continue".into(),
+            JournalError::Unreadable { run, .. } => hint::history(run),
+            JournalError::Database(_) => "run `stargate resume` to continue".into(),
+        };
+        Self::new(Exit::Journal, error.to_string(), hint)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Journal(error) => error.into(),
+            EngineError::Owned { run, owner, until } => owned(&run, &owner, until),
+            EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
+            EngineError::Illegal { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
+            EngineError::UnreadablePlan { .. } | EngineError::Action { .. } => {
+                Self::new(Exit::Internal, message, "use the version of stargate that started the run")
+            }
+            EngineError::Plan(error) => error.into(),
+            EngineError::Identity(_) | EngineError::Stopped => Self::internal(message),
+        }
+    }
+}
+
+fn owned(run: &RunId, owner: &Owner, until: Millis) -> Failure {
+    let message = format!(
+        "run {run} is being advanced by {owner}; its lease ends at {} unless it is renewed",
+        phrase::time_of_day(until)
+    );
+    let hint = format!("wait for it, or stop process {} and run `stargate resume {run}` to continue", owner.pid);
+    Failure::new(Exit::Owned, message, hint)
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::new(Exit::Internal, error.to_string(), "use the version of stargate that started the run")
+    }
+}
+
+impl From<RunIdError> for Failure {
+    fn from(error: RunIdError) -> Self {
+        Self::usage(error.to_string(), hint::runs())
+    }
+}

@@ -1,0 +1,25 @@
+//! Arguments, settings, one file per command, and what the user sees of them.
+
+mod app;
+mod args;
+mod command;
+mod diagnostics;
+mod error;
+mod exit;
+mod hint;
+mod inputs;
+mod interrupt;
+mod log;
+mod phrase;
+mod reporter;
+mod runs;
+mod scratch;
+mod session;
+mod settings;
+mod summary;
+mod ui;
+mod workflows;
+
+pub(crate) use app::main;
+pub(crate) use error::Failure;
+pub(crate) use settings::{AzureSettings, Settings};

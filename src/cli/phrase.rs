@@ -1,0 +1,57 @@
+//! Times, durations and counts in words.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+use stargate::clock::Millis;
+
+/// `12:03:04`, local time.
+pub(crate) fn time_of_day(at: Millis) -> String {
+    local(at, "%H:%M:%S")
+}
+
+/// `2026-11-24 12:03:04`, local time.
+pub(crate) fn date_and_time(at: Millis) -> String {
+    local(at, "%Y-%m-%d %H:%M:%S")
+}
+
+fn local(at: Millis, format: &str) -> String {
+    match Timestamp::from_millisecond(at.0) {
+        Ok(timestamp) => timestamp.to_zoned(TimeZone::system()).strftime(format).to_string(),
+        Err(_) => at.to_string(),
+    }
+}
+
+/// `850ms`, `2.4s`, `1m 03s` or `2h 05m`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// `1 step`, `2 steps`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_figures_that_matter() {
+        let cases = [(0, "0ms"), (850, "850ms"), (2_449, "2.4s"), (63_000, "1m 03s"), (7_500_000, "2h 05m")];
+        for (millis, expected) in cases {
+            assert_eq!(duration(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn one_of_a_thing_has_no_plural() {
+        assert_eq!((count(1, "step"), count(0, "step")), ("1 step".into(), "0 steps".into()));
+    }
+}

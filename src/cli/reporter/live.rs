@@ -1,0 +1,121 @@
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use stargate::{
+    event::{Event, News},
+    id::RunId,
+};
+
+use super::{Show, line::LineMaker};
+use crate::cli::ui;
+
+/// A step that is done sooner is only seen as done: what flashes up cannot be read.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A line for every running step at the lower end of the terminal; what lasts is printed above.
+pub(super) struct Live {
+    maker: LineMaker,
+    view: MultiProgress,
+    running: HashMap<(RunId, String), Running>,
+    style: ProgressStyle,
+}
+
+struct Running {
+    since: Instant,
+    message: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Live {
+    pub(super) fn new(many: bool) -> Self {
+        let view = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        ui::set_live(Some(view.clone()));
+        let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg} {elapsed}")
+            .expect("the template is well-formed")
+            .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
+        Self { maker: LineMaker::new(many), view, running: HashMap::new(), style }
+    }
+
+    fn started(&mut self, key: (RunId, String), message: String) {
+        self.running.entry(key).or_insert_with(|| Running { since: Instant::now(), message, bar: None });
+    }
+
+    fn says(&mut self, key: &(RunId, String), message: &str) {
+        if let Some(running) = self.running.get_mut(key) {
+            running.message = message.into();
+            if let Some(bar) = &running.bar {
+                bar.set_message(running.message.clone());
+            }
+        }
+    }
+
+    fn ended(&mut self, key: &(RunId, String)) {
+        if let Some(Running { bar: Some(bar), .. }) = self.running.remove(key) {
+            bar.finish_and_clear();
+            self.view.remove(&bar);
+        }
+    }
+
+    fn follow(&mut self, event: &Event) {
+        let key = |step: &String| (event.run.clone(), step.clone());
+        match &event.news {
+            News::StepStarted { step, find, .. } => {
+                let message = if *find { "looks whether an earlier attempt took effect" } else { "" };
+                self.started(key(step), message.into());
+            }
+            News::StepProgress { step, message } => self.says(&key(step), message),
+            News::StepLog { step, line } => self.says(&key(step), line),
+            News::StepRetrying { step, .. }
+            | News::StepSucceeded { step, .. }
+            | News::StepSkipped { step }
+            | News::StepFailed { step, .. }
+            | News::StepInDoubt { step, .. } => self.ended(&key(step)),
+            News::RunStarted { .. }
+            | News::RunResumed { .. }
+            | News::StepExpanded { .. }
+            | News::RunFinished { .. }
+            | News::RunInterrupted => {}
+        }
+    }
+
+    fn bar(&self, step: &str, running: &Running) -> ProgressBar {
+        let bar = self.view.add(ProgressBar::new_spinner().with_style(self.style.clone()));
+        bar.set_prefix(step.to_owned());
+        bar.set_message(running.message.clone());
+        bar.with_elapsed(running.since.elapsed())
+    }
+}
+
+impl Show for Live {
+    fn event(&mut self, event: &Event) {
+        self.follow(event);
+        for line in self.maker.lines(event) {
+            ui::err(&line);
+        }
+        self.frame();
+    }
+
+    fn frame(&mut self) {
+        let due = self.running.iter().filter(|(_, r)| r.bar.is_none() && r.since.elapsed() >= PATIENCE);
+        let mut due: Vec<_> = due.map(|(key, running)| (running.since, key.clone())).collect();
+        due.sort();
+        for (_, key) in due {
+            let bar = self.running.get(&key).map(|running| self.bar(&key.1, running));
+            if let Some(running) = self.running.get_mut(&key) {
+                running.bar = bar;
+            }
+        }
+        for bar in self.running.values().filter_map(|running| running.bar.as_ref()) {
+            bar.tick();
+        }
+    }
+
+    fn end(&mut self) {
+        ui::set_live(None);
+        // A terminal that cannot be cleared any more shows one line too many.
+        let _ = self.view.clear();
+    }
+}

@@ -1,0 +1,24 @@
+//! What is seen of a run while it goes on: a live view on a terminal, lines in a pipe, JSON for programs.
+
+mod feed;
+mod json;
+mod line;
+mod lines;
+mod live;
+mod tally;
+
+use std::io::IsTerminal;
+
+pub(crate) use feed::{Feed, Show};
+pub(crate) use tally::{Count, Tally};
+
+use super::{args::Output, settings::Settings};
+
+/// The way of showing that fits where the output goes. `many`: several runs share the screen.
+pub(crate) fn for_settings(settings: &Settings, many: bool) -> Box<dyn Show> {
+    match settings.output {
+        Output::Json => Box::new(json::Json),
+        Output::Text if std::io::stderr().is_terminal() => Box::new(live::Live::new(many)),
+        Output::Text => Box::new(lines::Lines::new(many)),
+    }
+}

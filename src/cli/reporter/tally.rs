@@ -1,0 +1,76 @@
+use std::collections::BTreeMap;
+
+use stargate::{
+    clock::Millis,
+    event::{Event, News},
+    id::RunId,
+};
+
+/// What the events of one run come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Name of the workflow.
+    pub(crate) workflow: String,
+    /// When this process began with it.
+    pub(crate) begun: Millis,
+    /// When it was last heard of.
+    pub(crate) latest: Millis,
+    /// Steps that were done before this process began.
+    pub(crate) before: usize,
+    /// Steps that succeeded or were left out since.
+    pub(crate) done: usize,
+    /// Steps known of.
+    pub(crate) total: usize,
+    /// Steps that changed something since.
+    pub(crate) changed: usize,
+}
+
+/// What the events come to, run by run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally(BTreeMap<RunId, Count>);
+
+impl Tally {
+    /// The runs that were heard of.
+    pub(crate) fn runs(&self) -> Vec<RunId> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// What was counted for a run.
+    pub(crate) fn of(&self, run: &RunId) -> Count {
+        self.0.get(run).cloned().unwrap_or_default()
+    }
+
+    /// Takes an event into account.
+    pub(crate) fn count(&mut self, event: &Event) {
+        let count = self.0.entry(event.run.clone()).or_default();
+        count.latest = event.at;
+        match &event.news {
+            News::RunStarted { workflow, steps } => count.begin(event.at, workflow, steps.len(), 0),
+            News::RunResumed { workflow, steps, done } => {
+                // Instances of expanded steps are among those that are done, but not among the plan's.
+                let instances = done.iter().filter(|step| !steps.contains(step)).count();
+                count.begin(event.at, workflow, steps.len(), done.len() - instances);
+            }
+            News::StepExpanded { instances, .. } => count.total = (count.total + instances.len()).saturating_sub(1),
+            News::StepSucceeded { changes, .. } => {
+                count.done += 1;
+                count.changed += usize::from(!changes.is_empty());
+            }
+            News::StepSkipped { .. } => count.done += 1,
+            News::StepStarted { .. }
+            | News::StepProgress { .. }
+            | News::StepLog { .. }
+            | News::StepRetrying { .. }
+            | News::StepFailed { .. }
+            | News::StepInDoubt { .. }
+            | News::RunFinished { .. }
+            | News::RunInterrupted => {}
+        }
+    }
+}
+
+impl Count {
+    fn begin(&mut self, at: Millis, workflow: &str, total: usize, before: usize) {
+        *self = Self { workflow: workflow.into(), begun: at, latest: at, before, total, ..Self::default() };
+    }
+}

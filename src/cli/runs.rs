@@ -1,0 +1,77 @@
+use std::path::Path;
+
+use stargate::{
+    clock::Millis,
+    id::RunId,
+    journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
+    plan::Plan,
+    run::{RunState, StepState},
+};
+
+use super::{Failure, exit::Exit, hint};
+
+/// How the command line names the newest run.
+const LATEST: &str = "@latest";
+
+/// Opens the journal to read it; `None` when there is no file yet: nothing is made only to find it empty.
+pub(crate) async fn open_existing(path: &Path) -> Result<Option<SqliteJournal>, JournalError> {
+    if path.exists() { SqliteJournal::open(path).await.map(Some) } else { Ok(None) }
+}
+
+/// The run that `text` names: an id or `@latest`.
+pub(crate) async fn named(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
+    if text != LATEST {
+        return Ok(text.parse::<RunId>()?);
+    }
+    journal.runs(1).await?.pop().map(|row| row.id).ok_or_else(none)
+}
+
+/// There is no run yet.
+pub(crate) fn none() -> Failure {
+    Failure::usage("the journal has no runs yet", "run `stargate run workflow NAME` to start one")
+}
+
+/// There is no run with that id.
+pub(crate) fn no_such(text: &str) -> Failure {
+    Failure::usage(format!("the journal has no run {text}"), hint::runs())
+}
+
+/// The plan of a stored run.
+pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
+    serde_json::from_str(&stored.plan).map_err(|error| {
+        let message = format!("the plan of run {} cannot be read: {error}", stored.row.id);
+        Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
+    })
+}
+
+/// Folds a stored run.
+pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Failure> {
+    RunState::recover(plan, &stored.history, &stored.latest).map_err(|error| {
+        let message = format!("the history of run {} cannot be read: {error}", stored.row.id);
+        Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
+    })
+}
+
+/// Whether a process that may be living holds the run.
+pub(crate) fn is_held(row: &RunRow, here: &Owner, now: Millis) -> bool {
+    row.owner.as_ref().is_some_and(|owner| !owner.is_gone(here) && row.lease_until > now)
+}
+
+/// How a run stands, in a word. One that no process holds is not running, whatever was written last.
+pub(crate) fn status(row: &RunRow, here: &Owner, now: Millis) -> &'static str {
+    match row.status.as_str() {
+        "succeeded" => "succeeded",
+        "failed" => "failed",
+        "in_doubt" => "in doubt",
+        _ if is_held(row, here, now) => "running",
+        _ => "interrupted",
+    }
+}
+
+/// Steps that are done, and all that are known of. The parts of a `for_each` step count in its place.
+pub(crate) fn progress(state: &RunState, plan: &Plan) -> (usize, usize) {
+    let counted = |id: &_| state.key(*id).is_some() || plan.steps[state.node(*id)].for_each.is_none();
+    let steps: Vec<_> = state.steps().filter(counted).collect();
+    let done = steps.iter().filter(|id| matches!(state.state(**id), StepState::Succeeded { .. } | StepState::Skipped));
+    (done.count(), steps.len())
+}

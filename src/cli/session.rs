@@ -1,0 +1,91 @@
+use std::{future::Future, sync::Arc};
+
+use stargate::{
+    clock::Clock,
+    engine::{Engine, Options},
+    id::RunId,
+    journal::{Journal, SqliteJournal},
+};
+use stargate_sdk::{Registry, Secrets};
+
+use super::{
+    Failure, Settings,
+    exit::Exit,
+    hint,
+    interrupt::Interrupts,
+    reporter::{Feed, Show, Tally},
+    ui,
+};
+
+/// An engine at work on the user's journal, with somebody watching.
+pub(crate) struct Session {
+    /// The journal.
+    pub(crate) journal: Arc<dyn Journal>,
+    registry: Registry,
+    secrets: Arc<Secrets>,
+    max_parallel: usize,
+}
+
+impl Session {
+    /// Opens the journal. Makes no request.
+    pub(crate) async fn open(
+        settings: &Settings,
+        (registry, secrets): (Registry, Secrets),
+        max_parallel: u16,
+    ) -> Result<Self, Failure> {
+        let journal = Arc::new(SqliteJournal::open(&settings.journal).await?);
+        Ok(Self { journal, registry, secrets: Arc::new(secrets), max_parallel: max_parallel.into() })
+    }
+
+    /// Lets `work` use an engine until it is done, while `show` shows what happens.
+    ///
+    /// A first wish to stop drains the engine and waits; a second one gives up at once.
+    pub(crate) async fn drive<T, F>(
+        &self,
+        show: Box<dyn Show>,
+        work: impl FnOnce(Engine) -> F,
+    ) -> Result<(T, Tally), Failure>
+    where
+        F: Future<Output = T>,
+    {
+        let mut interrupts = Interrupts::listen()?;
+        let feed = Feed::start(show);
+        let engine = Engine::start(self.options(&feed))?;
+        let work = work(engine.clone());
+        tokio::pin!(work);
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok((done, feed.end())),
+                () = interrupts.next() => {
+                    if draining {
+                        return Err(stopped_at_once(&feed.runs()));
+                    }
+                    draining = true;
+                    ui::err("interrupted: starting nothing more and letting go of what is being done; once more stops at once");
+                    let engine = engine.clone();
+                    tokio::spawn(async move { engine.drain().await });
+                }
+            }
+        }
+    }
+
+    fn options(&self, feed: &Arc<Feed>) -> Options {
+        Options {
+            journal: Arc::clone(&self.journal),
+            registry: self.registry.clone(),
+            secrets: Arc::clone(&self.secrets),
+            reporter: Arc::clone(feed) as _,
+            clock: Clock::system(),
+            max_parallel: self.max_parallel,
+        }
+    }
+}
+
+fn stopped_at_once(runs: &[RunId]) -> Failure {
+    let hint = match runs {
+        [run] => hint::resume(run),
+        _ => "run `stargate resume --all` to continue".into(),
+    };
+    Failure::new(Exit::Interrupted, "stopped at once; everything that was journaled is kept", hint)
+}

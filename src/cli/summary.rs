@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stargate::{
+    engine::{Ending, Finished},
+    run::Outcome,
+};
+
+use super::{
+    args::Output,
+    exit::Exit,
+    hint, phrase,
+    reporter::Count,
+    ui::{self, Tone},
+};
+
+/// What is left to be said when the engine has left a run.
+pub(crate) struct Summary {
+    finished: Finished,
+    count: Count,
+}
+
+impl Summary {
+    /// Of a run and what was counted on the way.
+    pub(crate) fn new(finished: Finished, count: Count) -> Self {
+        Self { finished, count }
+    }
+
+    /// What the process says at its end.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.finished.ending {
+            Ending::Finished(Outcome::Succeeded) => Exit::Done,
+            Ending::Finished(Outcome::Failed) => Exit::Failed,
+            Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
+            Ending::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// Prints it: outputs are data, all else is for people.
+    pub(crate) fn show(&self, output: Output) {
+        match output {
+            Output::Json => ui::out_json(&self.to_json()),
+            Output::Text => self.show_text(),
+        }
+    }
+
+    fn show_text(&self) {
+        for (step, error) in &self.finished.failures {
+            ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, "failed:")));
+            if let Some(hint) = &error.hint {
+                ui::hint(hint);
+            }
+        }
+        ui::err(&self.sentence());
+        for (name, value) in &self.finished.outputs {
+            ui::out(&format!("{name}: {}", plain(value)));
+        }
+        if let Some(hint) = self.hint() {
+            ui::hint(&hint);
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let Count { workflow, before, done, total, .. } = &self.count;
+        let word = match self.exit() {
+            Exit::Done => ui::paint_err(Tone::Good, self.word()),
+            _ => ui::paint_err(Tone::Bad, self.word()),
+        };
+        let name = if workflow.is_empty() { "run" } else { workflow };
+        let steps = format!("{} of {} done", before + done, phrase::count(*total, "step"));
+        let took = phrase::duration(self.took());
+        format!("{name} {word} after {took}: {steps}, {} ({})", self.changes(), self.finished.run)
+    }
+
+    /// What changed in the whole run; how much of it here, if it began elsewhere.
+    fn changes(&self) -> String {
+        match (self.finished.changed, self.count.changed) {
+            (false, _) => "nothing changed".into(),
+            (true, 0) => "nothing changed since it was resumed".into(),
+            (true, steps) => format!("{} changed something", phrase::count(steps, "step")),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.finished.ending {
+            Ending::Finished(Outcome::Succeeded) => "succeeded",
+            Ending::Finished(Outcome::Failed) => "failed",
+            Ending::Finished(Outcome::InDoubt) => "in doubt",
+            Ending::Interrupted => "interrupted",
+        }
+    }
+
+    fn took(&self) -> Duration {
+        self.count.latest.since(self.count.begun)
+    }
+
+    fn hint(&self) -> Option<String> {
+        let run = &self.finished.run;
+        match self.finished.ending {
+            Ending::Finished(Outcome::Succeeded) => None,
+            Ending::Finished(Outcome::Failed) | Ending::Interrupted => Some(hint::resume(run)),
+            Ending::Finished(Outcome::InDoubt) => Some(hint::history(run)),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let failures: Vec<_> =
+            self.finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect();
+        json!({
+            "event": "result",
+            "run": self.finished.run,
+            "workflow": self.count.workflow,
+            "outcome": self.word().replace(' ', "_"),
+            "changed": self.finished.changed,
+            "steps_done": self.count.before + self.count.done,
+            "steps": self.count.total,
+            "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
+            "outputs": self.finished.outputs,
+            "failures": failures,
+            "exit": self.exit().code(),
+            "hint": self.hint(),
+        })
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,143 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use stargate::{
+    plan::{self, Plan},
+    workflow::{Diagnostics, Template, Workflow},
+};
+use stargate_sdk::Registry;
+
+use super::{Failure, exit::Exit};
+
+/// The workflows that ship with the program.
+const EMBEDDED: &[(&str, &str)] =
+    &[("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml"))];
+
+/// Where workflows of one's own are looked for.
+const FOLDER: &str = "workflows";
+
+/// What to do about mistakes.
+const CORRECT: &str = "correct what is underlined, then run the same command again";
+
+/// A workflow's text, and where it is from.
+pub(crate) struct Text {
+    name: String,
+    yaml: String,
+    folder: Option<PathBuf>,
+}
+
+impl Text {
+    /// Reads the file that `wanted` names, or `workflows/NAME.yaml` here, or one that ships with the program.
+    pub(crate) fn find(wanted: &str) -> Result<Self, Failure> {
+        if let Some(path) = as_file(wanted) {
+            return Self::read(&path);
+        }
+        let here = Path::new(FOLDER).join(format!("{wanted}.yaml"));
+        if here.exists() {
+            return Self::read(&here);
+        }
+        embedded(wanted).ok_or_else(|| unknown(wanted))
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let yaml = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("the workflow {} cannot be read: {error}", path.display());
+            Failure::new(Exit::Invalid, message, "give the path of a YAML file, or one of: ".to_owned() + &shipped())
+        })?;
+        Ok(Self { name: path.display().to_string(), yaml, folder: path.parent().map(Path::to_owned) })
+    }
+
+    /// What people know it as.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reports every mistake that can be seen without inputs.
+    pub(crate) fn check(&self, registry: &Registry) -> Result<Workflow, Diagnostics> {
+        plan::validate(&self.name, &self.yaml, registry, &|file| self.load(file))
+    }
+
+    /// Like [`Self::check`], as a failure.
+    pub(crate) fn validate(&self, registry: &Registry) -> Result<Workflow, Failure> {
+        self.check(registry).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
+    }
+
+    /// Makes the plan of a run with these inputs.
+    pub(crate) fn compile(
+        &self,
+        workflow: &Workflow,
+        registry: &Registry,
+        inputs: Map<String, Value>,
+    ) -> Result<Plan, Failure> {
+        plan::compile(workflow, registry, &|file| self.load(file), inputs)
+            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
+    }
+
+    /// The steps of a plan whose inputs are not known: good to look at, not to run.
+    pub(crate) fn outline(&self, registry: &Registry) -> Result<Plan, Failure> {
+        let mut workflow = self.validate(registry)?;
+        for input in &mut workflow.inputs {
+            // Any value will do for an input of which nothing is asked.
+            input.schema = Value::Object(Map::new());
+            input.secret = false;
+            input.default = Some(Template::from_json(&Value::Null, input.name.span));
+        }
+        self.compile(&workflow, registry, Map::new())
+    }
+
+    /// A workflow that this one inlines: beside its file, or one that ships as well.
+    fn load(&self, file: &str) -> Result<(String, String), String> {
+        let Some(folder) = &self.folder else {
+            let name = file.strip_suffix(".yaml").unwrap_or(file).trim_start_matches("./");
+            let found = embedded(name).ok_or("no such workflow ships with stargate")?;
+            return Ok((found.name, found.yaml));
+        };
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        Ok((path.display().to_string(), text))
+    }
+}
+
+/// The path, if `wanted` can only be one, or is one.
+fn as_file(wanted: &str) -> Option<PathBuf> {
+    let path = Path::new(wanted);
+    let looks_like_one = wanted.contains('/') || path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    (looks_like_one || path.is_file()).then(|| path.to_owned())
+}
+
+fn embedded(name: &str) -> Option<Text> {
+    let (name, yaml) = EMBEDDED.iter().find(|(known, _)| *known == name)?;
+    Some(Text { name: format!("{name}.yaml"), yaml: (*yaml).into(), folder: None })
+}
+
+fn unknown(wanted: &str) -> Failure {
+    let message = format!("there is no workflow {wanted:?}: no file of that name, none in ./{FOLDER}, none that ships");
+    Failure::usage(message, format!("give the path of a YAML file, or one of: {}", shipped()))
+}
+
+fn shipped() -> String {
+    let names: Vec<_> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workflow_of_the_folder_ships() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
+        let files = std::fs::read_dir(folder).expect("workflows").map(|entry| entry.expect("entry").path());
+        for path in files.filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
+            let name = path.file_stem().expect("name").to_string_lossy().into_owned();
+            assert!(EMBEDDED.iter().any(|(known, _)| *known == name), "{name} is not embedded");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_file() {
+        assert_eq!(as_file("provision-aks-router"), None);
+        assert!(as_file("./a").is_some() && as_file("a.yml").is_some());
+        assert_eq!(Text::find("no-such").err().map(|failure| failure.exit()), Some(Exit::Usage));
+    }
+}

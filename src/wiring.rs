@@ -1,0 +1,66 @@
+//! Chooses endpoints and credentials: the only file that names the provider crates.
+
+use std::fmt;
+
+use stargate_azure::{ArmSettings, Credential};
+use stargate_sdk::{Registry, Secrets};
+use stargate_ssh::SshSettings;
+use stargate_tailscale::TailscaleSettings;
+
+use crate::cli::{AzureSettings, Failure, Settings};
+
+/// Stands in for the subscription where none is given, so that actions can be listed and workflows checked.
+const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Every action, and the ways to secrets. Makes no request.
+pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure> {
+    let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
+    stargate_azure::register(&mut registry, azure(&settings.azure)).map_err(|error| unusable("azure", &error))?;
+    stargate_tailscale::register(&mut registry, &mut secrets, tailscale(settings))
+        .map_err(|error| unusable("tailscale", &error))?;
+    stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
+    Ok((registry, secrets))
+}
+
+/// Refuses to run `actions` for which a setting is missing.
+pub(crate) fn require<'a>(settings: &Settings, actions: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
+    let azure = actions.into_iter().find(|action| action.starts_with("azure."));
+    match (azure, &settings.azure.subscription) {
+        (Some(action), None) => Err(Failure::usage(
+            format!("{action} needs to know the Azure subscription"),
+            "add `--azure-subscription ID`, or set AZURE_SUBSCRIPTION_ID",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn azure(settings: &AzureSettings) -> ArmSettings {
+    let public = || stargate_azure::PUBLIC_ENDPOINT.parse().expect("the public endpoint is a URL");
+    ArmSettings {
+        endpoint: settings.endpoint.clone().unwrap_or_else(public),
+        subscription: settings.subscription.clone().unwrap_or_else(|| NO_SUBSCRIPTION.into()),
+        credential: settings.token.clone().map_or(Credential::Chain, Credential::Token),
+        ca: settings.ca.clone(),
+    }
+}
+
+fn tailscale(settings: &Settings) -> TailscaleSettings {
+    let client = (settings.tailscale_client_id.clone(), settings.tailscale_client_secret.clone());
+    let own = TailscaleSettings::new(client.0, client.1);
+    TailscaleSettings {
+        endpoint: settings.tailscale_endpoint.clone().unwrap_or(own.endpoint),
+        tailnet: settings.tailnet.clone(),
+        ..own
+    }
+}
+
+fn ssh(settings: &Settings) -> SshSettings {
+    SshSettings { config: settings.ssh_config.clone(), state_dir: settings.ssh_state.clone() }
+}
+
+fn unusable(provider: &str, error: &impl fmt::Display) -> Failure {
+    Failure::usage(
+        format!("the settings of {provider} cannot be used: {error}"),
+        format!("run `stargate --help` to see the settings whose names begin with --{provider}"),
+    )
+}
