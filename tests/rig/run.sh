@@ -11,7 +11,7 @@ REPOSITORY=$(cd "$HERE/../.." && pwd)
 STARGATE=${STARGATE:-$REPOSITORY/target/debug/stargate}
 
 LOGIN_SERVER=http://192.168.99.1:8080
-SIMULATOR=http://192.168.99.1:9090
+SIMULATOR=http://127.0.0.1:9090     # in the namespace inet; over plain HTTP tokens go to loopback only
 CLUSTER="stargate-aks-e2e-7"     # the simulator has it from the start, with its network and nodes
 ROUTER=aks-router
 ADMIN=ubuntu
@@ -40,6 +40,8 @@ check() {
 # same EXPECTED ACTUAL
 same() { [ "$1" = "$2" ] || { printf 'expected: %s\nfound:    %s\n' "$1" "$2"; return 1; }; }
 
+# endpoint NAME: of the line of JSON that the simulator says once it answers
+endpoint() { grep '^{"http"' "$LOGS/simulator.log" | tail -1 | jq -er ".$1"; }
 # environment: how stargate finds its way here; the simulator says its token and its subscription
 environment() {
   cat <<N
@@ -47,9 +49,9 @@ XDG_STATE_HOME=$RUN/state
 STARGATE_LOG=info
 STARGATE_SSH_CONFIG=$RUN/ssh_config
 STARGATE_AZURE_ENDPOINT=$SIMULATOR
-STARGATE_AZURE_SUBSCRIPTION=$(world state | jq -er .arm.subscription)
+STARGATE_AZURE_SUBSCRIPTION=$(endpoint subscription)
 STARGATE_AZURE_TOKEN=env:SIM_TOKEN
-SIM_TOKEN=$(sed -n 's/^export SIM_TOKEN=//p' "$LOGS/simulator.log")
+SIM_TOKEN=$(endpoint token)
 STARGATE_TAILSCALE_ENDPOINT=$LOGIN_SERVER
 TAILSCALE_CLIENT_ID=$CLIENT_ID
 TAILSCALE_CLIENT_SECRET=$CLIENT_SECRET
@@ -121,7 +123,7 @@ simulator() {
   background simulator nsenter --net=/run/netns/inet -- "$STARGATE" sim --no-hosts --no-tailnet --listen "${SIMULATOR#http://}" \
     --dir "$RUN/simulator" --state "$RUN/simulator/world.json"
   wait_for 10 world health
-  wait_for 10 grep -q SIM_TOKEN "$LOGS/simulator.log"
+  wait_for 10 endpoint token
   environment > "$RUN/environment"
   background follow nsenter --net=/run/netns/inet -- "$HERE/follow.py" "$SIMULATOR" "$RUN/follow.json"
 }
@@ -142,7 +144,9 @@ finished() {
 killed_in_creation() {
   world faults --json '{"method":"PUT","path":"/virtualMachines/","fault":{"kind":"hang_after"}}'
   start first "${provision[@]}" --input ssh_public_key="$(cat "$RUN/id.pub")"
-  world 'holds?wait=60' | jq -e 'length == 1' || { cat "$LOGS/first.log"; return 1; }
+  held() { running first || return 0; world 'holds?wait=1' | jq -e 'length == 1'; }
+  wait_for 120 held
+  world holds | jq -e 'length == 1' || { cat "$LOGS/first.log"; return 1; }
   halt first KILL
   world holds/release -X POST
 }
