@@ -6,16 +6,16 @@ use serde_json::Value;
 use stargate_sdk::{ActionError, FailureKind};
 
 /// Codes with which a resource provider says: not now, and nothing happened.
-const NOT_NOW: [&str; 8] = [
+const NOT_NOW: [&str; 6] = [
     "AnotherOperationInProgress",
     "ReferencedResourceNotProvisioned",
     "RetryableError",
     "RetryableErrorDueToAnotherOperation",
     "ResourceGroupBeingDeleted",
     "ParentResourceNotProvisioned",
-    "SubscriptionRequestsThrottled",
-    "TooManyRequests",
 ];
+/// Codes with which ARM and the providers say: too often, whatever the HTTP status.
+const TOO_OFTEN: [&str; 2] = ["SubscriptionRequestsThrottled", "TooManyRequests"];
 
 /// ARM's error object, whole or inside `{"error": …}`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -39,9 +39,18 @@ impl ArmError {
     }
 
     /// Whether the code, or one in the details, says that a later try may pass.
-    pub(crate) fn says_not_now(&self) -> bool {
-        NOT_NOW.iter().any(|code| self.code.eq_ignore_ascii_case(code))
-            || self.details.iter().flatten().any(Self::says_not_now)
+    fn says_not_now(&self) -> bool {
+        self.has_code(&NOT_NOW)
+    }
+
+    /// Whether the code, or one in the details, asks for patience.
+    fn says_too_often(&self) -> bool {
+        self.has_code(&TOO_OFTEN)
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        codes.iter().any(|code| self.code.eq_ignore_ascii_case(code))
+            || self.details.iter().flatten().any(|detail| detail.has_code(codes))
     }
 
     /// The message with target and details, on one line.
@@ -119,6 +128,7 @@ fn kind(effect: Effect, status: StatusCode, headers: &HeaderMap, error: &ArmErro
     let retry_after = retry_after(headers);
     match status {
         StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after },
+        _ if error.says_too_often() => FailureKind::Throttled { retry_after },
         _ if error.says_not_now() => match retry_after {
             Some(_) => FailureKind::Throttled { retry_after },
             None => FailureKind::Transient,
@@ -154,7 +164,9 @@ fn correlation(headers: &HeaderMap) -> Option<&str> {
 pub(crate) fn of_operation(status: &str, error: &Value) -> ActionError {
     let error = ArmError::of_value(error);
     let code = if error.code.is_empty() { status.to_owned() } else { error.code.clone() };
-    let passing = error.says_not_now() || ["InternalServerError", "OperationPreempted"].contains(&code.as_str());
+    let passing = error.says_not_now()
+        || error.says_too_often()
+        || ["InternalServerError", "OperationPreempted"].contains(&code.as_str());
     let kind = if passing { FailureKind::Transient } else { FailureKind::Permanent };
     let text = if error.message.is_empty() { format!("the operation ended as {status}") } else { error.text() };
     let failure = ActionError::new(kind, text).with_code(code);
@@ -212,6 +224,17 @@ mod tests {
             "{}",
             error.message
         );
+    }
+
+    #[test]
+    fn computes_throttling_is_told_from_its_quota_by_the_details() {
+        let body = json!({"error": {"code": "OperationNotAllowed", "message": "Too many requests have been received.",
+            "details": [{"code": "TooManyRequests", "target": "HighCostGet30Min", "message": "{}"}]}});
+        let error = of_answer(Effect::Possible, StatusCode::CONFLICT, &HeaderMap::new(), &body);
+        assert_eq!(error.kind, FailureKind::Throttled { retry_after: None });
+        let body = json!({"error": {"code": "OperationNotAllowed", "message": "Operation would exceed the approved Total Regional Cores quota."}});
+        let error = of_answer(Effect::Possible, StatusCode::CONFLICT, &HeaderMap::new(), &body);
+        assert_eq!((error.kind, error.hint.is_some()), (FailureKind::Permanent, true));
     }
 
     #[test]

@@ -93,6 +93,22 @@ async fn an_expired_token_is_renewed_once_even_for_a_write() {
 }
 
 #[tokio::test]
+async fn a_token_is_obtained_once_for_all_who_wait_for_it() {
+    let arm = Arm::start().await;
+    let dir = tempfile::tempdir().expect("directory");
+    let log = dir.path().join("log");
+    let step =
+        Attempt::with_token(&arm.base(), &format!("exec:echo x >> {}; echo arm-token-0123456789", log.display()));
+    let tables = (0..8).map(|n| {
+        let input = json!({"resource_group": "g", "name": format!("t{n}"), "location": "westeurope"});
+        let step = step.clone();
+        async move { step.run(TABLE, input).await }
+    });
+    futures::future::try_join_all(tables).await.expect("all made");
+    assert_eq!(std::fs::read_to_string(log).expect("the command ran"), "x\n");
+}
+
+#[tokio::test]
 async fn a_token_that_stays_refused_is_permanent_and_not_shown() {
     let arm = Arm::start().await;
     arm.hook(|_| Some(Answer::error(401, "InvalidAuthenticationToken", "arm-token-0123456789 is not valid.")));

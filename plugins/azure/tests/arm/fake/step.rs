@@ -1,4 +1,5 @@
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -62,12 +63,16 @@ impl Attempt {
     }
 
     pub(crate) fn with_token(endpoint: &str, token: &str) -> Self {
+        Self::against(endpoint, token, "00000000-0000-0000-0000-000000000000", None)
+    }
+
+    pub(crate) fn against(endpoint: &str, token: &str, subscription: &str, ca: Option<PathBuf>) -> Self {
         let mut registry = Registry::default();
         let settings = ArmSettings {
             endpoint: endpoint.parse().expect("URL"),
-            subscription: "00000000-0000-0000-0000-000000000000".into(),
+            subscription: subscription.into(),
             credential: Credential::Token(token.parse().expect("reference")),
-            ca: None,
+            ca,
         };
         register(&mut registry, settings).expect("settings");
         Self { registry, secrets: Arc::default(), sink: Arc::default(), checkpoint: None }
@@ -77,6 +82,11 @@ impl Attempt {
     pub(crate) fn next(&self) -> Self {
         let last = self.sink.checkpoints.lock().expect("no panics").last().cloned();
         Self { sink: Arc::default(), checkpoint: last.or(self.checkpoint.clone()), ..self.clone() }
+    }
+
+    /// The first attempt of another step, in the same process.
+    pub(crate) fn of_another_step(&self) -> Self {
+        Self { sink: Arc::default(), checkpoint: None, ..self.clone() }
     }
 
     pub(crate) fn with_checkpoint(mut self, checkpoint: Value) -> Self {

@@ -1,0 +1,10 @@
+//! The actions against small fakes of ARM on the loopback, and against the simulated world.
+
+mod fake;
+
+mod actions;
+mod calls;
+mod machines;
+mod networks;
+mod operations;
+mod simulated;
