@@ -22,19 +22,18 @@ CREATE TABLE run (
 
 CREATE INDEX run_by_status ON run (status);
 
+-- One integer for (run, seq): rows of a rowid table that are appended fill their pages, those of an index leave half empty.
 CREATE TABLE entry (
-    run  INTEGER NOT NULL REFERENCES run (key),
-    seq  INTEGER NOT NULL,
+    key  INTEGER PRIMARY KEY,           -- run.key * 2^32 + seq
     at   INTEGER NOT NULL,
-    body TEXT    NOT NULL,
-    PRIMARY KEY (run, seq)
-) STRICT, WITHOUT ROWID;
+    body TEXT    NOT NULL
+) STRICT;
 
 CREATE TABLE attempt (
-    run           INTEGER NOT NULL REFERENCES run (key),
-    step          TEXT    NOT NULL,
-    kind          TEXT    NOT NULL,      -- attempt or checkpoint
-    at            INTEGER NOT NULL,
-    body          TEXT    NOT NULL,
+    run  INTEGER NOT NULL REFERENCES run (key),
+    step TEXT    NOT NULL,
+    kind TEXT    NOT NULL,               -- attempt or checkpoint
+    at   INTEGER NOT NULL,
+    body TEXT    NOT NULL,
     PRIMARY KEY (run, step, kind)
 ) STRICT, WITHOUT ROWID;

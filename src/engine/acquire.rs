@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use stargate_sdk::Registry;
+
 use super::{
     Ending, EngineError, Finished, Options, Prepared,
     dispatcher::LEASE,
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     id::RunId,
-    journal::{Owner, StoredRun, TakeOver},
+    journal::{Owner, PlanText, StoredRun, TakeOver},
     plan::Plan,
     run::{Entry, Outcome, Progress, Recorded, RunState},
 };
@@ -30,7 +32,7 @@ pub(super) async fn acquire(
 ) -> Result<Acquired, EngineError> {
     loop {
         let stored = options.journal.load(run.clone()).await?;
-        let prepared = Arc::new(Prepared::new(plan_of(&stored)?, &options.registry)?);
+        let prepared = Arc::new(prepared(&stored, &options.registry)?);
         let mut state = RunState::recover(prepared.plan(), &stored.history, &stored.latest)
             .map_err(|source| EngineError::Illegal { run: run.clone(), source })?;
         if state.progress() == Progress::Finished(Outcome::Succeeded) {
@@ -52,9 +54,11 @@ pub(super) async fn acquire(
     }
 }
 
-fn plan_of(stored: &StoredRun) -> Result<Plan, EngineError> {
-    serde_json::from_str(&stored.plan)
-        .map_err(|e| EngineError::UnreadablePlan { run: stored.row.id.clone(), reason: e.to_string() })
+fn prepared(stored: &StoredRun, registry: &Registry) -> Result<Prepared, EngineError> {
+    let plan: Plan = serde_json::from_str(&stored.plan)
+        .map_err(|e| EngineError::UnreadablePlan { run: stored.row.id.clone(), reason: e.to_string() })?;
+    let text = PlanText { digest: stored.row.plan.as_str().into(), body: stored.plan.as_str().into() };
+    Prepared::with_text(plan, text, registry)
 }
 
 fn done(run: RunId, state: &RunState) -> Finished {

@@ -22,6 +22,11 @@ impl Prepared {
     pub fn new(plan: Plan, registry: &Registry) -> Result<Self, EngineError> {
         let body = serde_json::to_string(&plan).expect("a plan has string keys and no failing serialiser");
         let text = PlanText { digest: plan.digest().into(), body: body.into() };
+        Self::with_text(plan, text, registry)
+    }
+
+    /// Prepares a plan that was stored as `text`.
+    pub(super) fn with_text(plan: Plan, text: PlanText, registry: &Registry) -> Result<Self, EngineError> {
         let actions = actions(&plan, registry)?;
         let workflow = plan.workflow.as_str().into();
         Ok(Self { compiled: CompiledPlan::new(Arc::new(plan))?, text, workflow, actions })

@@ -36,8 +36,8 @@ const CREATE: &str = "
                value ->> 'lease_until', ?1 ->> 'at', ?1 ->> 'at'
         FROM json_each(?1, '$.creates');";
 const APPEND: &str = "
-    INSERT INTO entry (run, seq, at, body)
-        SELECT run.key, e.value ->> 0, e.value ->> 1, e.value ->> 2
+    INSERT INTO entry (key, at, body)
+        SELECT run.key << 32 | e.value ->> 0, e.value ->> 1, e.value ->> 2
         FROM json_each(?1, '$.appends') AS a
         CROSS JOIN run ON run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
         CROSS JOIN json_each(a.value, '$.history') AS e;
@@ -261,7 +261,7 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
         .await?
         .ok_or_else(|| JournalError::NoSuchRun(run.clone()))?;
     let key: i64 = found.try_get("key")?;
-    let history = sqlx::query("SELECT at, body FROM entry WHERE run = ?1 ORDER BY seq").bind(key);
+    let history = sqlx::query("SELECT at, body FROM entry WHERE key BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1 ORDER BY key").bind(key);
     let history = history.fetch_all(&mut *snapshot).await?;
     let latest = sqlx::query("SELECT at, body FROM attempt WHERE run = ?1 ORDER BY step, kind").bind(key);
     let latest = latest.fetch_all(&mut *snapshot).await?;

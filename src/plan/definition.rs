@@ -76,17 +76,27 @@ pub struct PlannedStep {
     /// What becomes the action's input.
     pub with: Template,
     /// The steps it depends on directly, ascending; all smaller than the step's own index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<usize>,
     /// Whether it is run at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Expression>,
     /// Whether it is run once for every item of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<ForEach>,
     /// How failed attempts are repeated.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// How long one attempt may take, in milliseconds.
     pub timeout_ms: u64,
     /// The scope that its expressions are in, an index into [`Plan::scopes`].
+    #[serde(default, skip_serializing_if = "is_default")]
     pub scope: usize,
+}
+
+// What most steps have in common is left out: a plan is a large part of a short run's journal.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A step that is run once for every item of a list.
@@ -118,6 +128,8 @@ pub struct Retry {
 }
 
 /// Ten attempts within ten minutes, 500 ms to 30 s apart: what cloud interfaces need to get over a bad minute.
+///
+/// Stored plans leave it out, so that another default needs another [`FORMAT`].
 impl Default for Retry {
     fn default() -> Self {
         Self { attempts: 10, initial_ms: 500, factor: 2.0, max_ms: 30_000, budget_ms: 600_000 }

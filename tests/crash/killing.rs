@@ -1,0 +1,60 @@
+//! A journal that kills its process right after a commit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::BoxFuture;
+use rustix::process::{Signal, getpid, kill_process};
+use stargate::{
+    clock::Millis,
+    id::RunId,
+    journal::{Commit, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
+};
+
+/// Passes everything on, and kills the process after the `after`-th commit; 0 for never.
+pub(crate) struct Killing {
+    pub(crate) inner: SqliteJournal,
+    pub(crate) after: u64,
+    pub(crate) commits: AtomicU64,
+}
+
+impl Killing {
+    fn committed(&self) {
+        if self.commits.fetch_add(1, Ordering::SeqCst) + 1 == self.after {
+            kill_process(getpid(), Signal::KILL).unwrap();
+        }
+    }
+}
+
+impl Journal for Killing {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
+        Box::pin(async move {
+            let result = self.inner.commit(commit).await;
+            self.committed();
+            result
+        })
+    }
+
+    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
+        Box::pin(async move {
+            let result = self.inner.take_over(wish).await;
+            self.committed();
+            result
+        })
+    }
+
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.renew(held, lease_until)
+    }
+
+    fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.release(run, epoch)
+    }
+
+    fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
+        self.inner.load(run)
+    }
+
+    fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
+        self.inner.runs(limit)
+    }
+}
