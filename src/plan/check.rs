@@ -152,7 +152,9 @@ impl<'a> Checker<'a> {
         for reference in placed.expression.references() {
             let Err(dead) = names.resolve(reference) else { continue };
             let span = placed.place(source, &dead.range);
-            found.push(Diagnostic::new(source, "plan::reference", span, dead.message, "leads nowhere").with_hint(dead.hint));
+            found.push(
+                Diagnostic::new(source, "plan::reference", span, dead.message, "leads nowhere").with_hint(dead.hint),
+            );
         }
     }
 

@@ -50,11 +50,7 @@ pub fn compile(
     }
 }
 
-fn checked<'r>(
-    workflow: &Workflow,
-    registry: &'r Registry,
-    loader: &Loader<'_>,
-) -> (Expanded<'r>, Vec<Diagnostic>) {
+fn checked<'r>(workflow: &Workflow, registry: &'r Registry, loader: &Loader<'_>) -> (Expanded<'r>, Vec<Diagnostic>) {
     let mut expanded = expand(workflow, registry, loader);
     let mut found = std::mem::take(&mut expanded.diagnostics);
     found.extend(checks::check(&expanded));

@@ -95,7 +95,9 @@ fn of_number(number: f64, schema: Schema<'_>) -> Vec<Violation> {
         (limit("exclusiveMaximum").filter(|limit| number >= *limit), "less than"),
     ];
     let broken = rules.into_iter().filter_map(|(limit, words)| Some((limit?, words)));
-    broken.map(|(limit, words)| Violation::new(format!("must be {words} {limit}"), format!("{words} {limit}"))).collect()
+    broken
+        .map(|(limit, words)| Violation::new(format!("must be {words} {limit}"), format!("{words} {limit}")))
+        .collect()
 }
 
 fn of_size(size: usize, schema: Schema<'_>, [least, most]: [&str; 2], what: &str) -> Vec<Violation> {
@@ -107,7 +109,10 @@ fn of_size(size: usize, schema: Schema<'_>, [least, most]: [&str; 2], what: &str
     let broken = rules.into_iter().filter_map(|(limit, words)| Some((limit?, words)));
     broken
         .map(|(limit, words)| {
-            Violation::new(format!("must have {words} {limit} {what}, it has {size}"), format!("{words} {limit} {what}"))
+            Violation::new(
+                format!("must have {words} {limit} {what}, it has {size}"),
+                format!("{words} {limit} {what}"),
+            )
         })
         .collect()
 }

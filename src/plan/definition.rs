@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -27,10 +29,17 @@ pub struct Plan {
 
 impl Plan {
     /// SHA-256 in hexadecimal of the plan's canonical JSON: the same for equal plans, on any machine.
+    ///
+    /// # Panics
+    /// Never: a plan holds only what JSON can hold.
     pub fn digest(&self) -> String {
         let json = serde_json::to_value(self).expect("a plan holds only what JSON can hold");
         let bytes = Sha256::digest(sorted(json).to_string());
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 

@@ -2,9 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use stargate_sdk::{DynAction, Registry};
 
-use crate::workflow::{
-    ActionBody, Body, Diagnostic, Spanned, Step, Workflow, nearest::did_you_mean, parse,
-};
+use crate::workflow::{ActionBody, Body, Diagnostic, Spanned, Step, Workflow, nearest::did_you_mean, parse};
 
 /// Gives the name and the text of the file that a step's `workflow:` names, or says why it cannot.
 pub type Loader<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
@@ -128,8 +126,8 @@ impl Expander<'_, '_> {
         let action = self.registry.find(&uses.value);
         if action.is_none() {
             let names = self.registry.iter().map(|action| action.name());
-            let hint = did_you_mean(&uses.value, names)
-                .unwrap_or_else(|| "`stargate actions` lists all there are".to_owned());
+            let hint =
+                did_you_mean(&uses.value, names).unwrap_or_else(|| "`stargate actions` lists all there are".to_owned());
             let message = format!("there is no action {:?}", uses.value);
             self.report(workflow, uses, message, "unknown action", Some(hint));
         }
@@ -146,7 +144,8 @@ impl Expander<'_, '_> {
         files: &mut Vec<String>,
     ) -> Meaning {
         if files.len() > MAX_DEPTH || self.expanded.places.len() >= MAX_SCOPES {
-            let message = format!("too many workflows: {MAX_SCOPES} in all and {MAX_DEPTH} inside each other are allowed");
+            let message =
+                format!("too many workflows: {MAX_SCOPES} in all and {MAX_DEPTH} inside each other are allowed");
             self.report(workflow, file, message, "not inlined", None);
             return Meaning::Unknown;
         }
@@ -183,7 +182,14 @@ impl Expander<'_, '_> {
         loaded
     }
 
-    fn report(&mut self, workflow: &Workflow, at: &Spanned<String>, message: String, label: &str, hint: Option<String>) {
+    fn report(
+        &mut self,
+        workflow: &Workflow,
+        at: &Spanned<String>,
+        message: String,
+        label: &str,
+        hint: Option<String>,
+    ) {
         let code = if hint.is_some() { "plan::unknown_action" } else { "plan::inline" };
         let diagnostic = Diagnostic::new(&workflow.source, code, at.span, message, label).with_hint(hint);
         self.expanded.diagnostics.push(diagnostic);

@@ -154,6 +154,9 @@ impl<'a> Fit<'a> {
             TemplateKind::Text(text) if !self.hide && is_json_of(text, wanted) => {
                 Some("write it without quotes".to_owned())
             }
+            TemplateKind::Text(text) if ["yes", "no", "on", "off"].contains(&text.as_str()) => {
+                Some("write true or false".to_owned()).filter(|_| wanted.meets(Kinds::BOOLEAN))
+            }
             _ => None,
         };
         self.diagnostic("plan::type", template.span, message, format!("expected {}", wanted.describe())).with_hint(hint)

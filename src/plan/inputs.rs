@@ -6,7 +6,10 @@ use super::{constraints, fit::Fit, schema::Schema};
 use crate::workflow::{Diagnostic, Input, Source, Span, Template, Workflow, nearest::did_you_mean};
 
 /// Checks the values that a run is given, and adds the defaults. The result is in the order of the workflow.
-pub(super) fn resolve(workflow: &Workflow, mut given: Map<String, Value>) -> Result<Map<String, Value>, Vec<Diagnostic>> {
+pub(super) fn resolve(
+    workflow: &Workflow,
+    mut given: Map<String, Value>,
+) -> Result<Map<String, Value>, Vec<Diagnostic>> {
     let mut found: Vec<_> = given.keys().filter_map(|name| unknown(workflow, name)).collect();
     let mut values = Map::new();
     for input in &workflow.inputs {

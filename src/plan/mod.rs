@@ -16,6 +16,8 @@ mod names;
 mod order;
 mod schema;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod typing;
 mod verify;
 

@@ -55,7 +55,8 @@ fn search(edges: &Edges, start: usize, state: &mut [State]) -> Option<Vec<(usize
             }
             State::Open if circle.is_none() => {
                 let from = path.iter().position(|(step, _)| *step == target).unwrap_or(0);
-                let mut steps: Vec<_> = path[from..].iter().map(|(step, next)| (*step, edges[*step][next - 1].1)).collect();
+                let mut steps: Vec<_> =
+                    path[from..].iter().map(|(step, next)| (*step, edges[*step][next - 1].1)).collect();
                 if let Some(last) = steps.last_mut() {
                     last.1 = span;
                 }
@@ -110,7 +111,9 @@ pub(super) fn sort(dependencies: &[BTreeSet<usize>]) -> Vec<usize> {
     let mut missing: Vec<usize> = dependencies.iter().map(BTreeSet::len).collect();
     let mut dependents = vec![Vec::new(); dependencies.len()];
     for (step, needs) in dependencies.iter().enumerate() {
-        needs.iter().for_each(|&need| dependents[need].push(step));
+        for &need in needs {
+            dependents[need].push(step);
+        }
     }
     let mut ready: BinaryHeap<_> = (0..missing.len()).filter(|&step| missing[step] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(missing.len());

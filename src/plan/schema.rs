@@ -68,7 +68,11 @@ impl Kinds {
         ];
         if self.both(Self::NUMBER) == Self::INTEGER && self.both(Self::ANY) == self {
             let rest = Self(self.0 & !Self::INTEGER.0 & !Self::NULL.0);
-            return if rest == Self::NOTHING { "a whole number".into() } else { format!("a whole number or {}", rest.describe()) };
+            return if rest == Self::NOTHING {
+                "a whole number".into()
+            } else {
+                format!("a whole number or {}", rest.describe())
+            };
         }
         let named: Vec<_> = words.iter().filter(|(kind, _)| self.meets(*kind)).map(|(_, word)| *word).collect();
         if named.is_empty() { "null".into() } else { named.join(" or ") }
@@ -202,10 +206,9 @@ impl<'a> Schema<'a> {
         }
         match self.keyword("additionalProperties") {
             Some(Value::Bool(false)) => Below::Missing(names),
-            Some(Value::Object(_)) => Below::Known(self.at(&self.node["additionalProperties"])),
-            Some(_) => Below::Any,
+            Some(open @ Value::Object(_)) => Below::Known(self.at(open)),
             None if closed => Below::Missing(names),
-            None => Below::Any,
+            Some(_) | None => Below::Any,
         }
     }
 

@@ -5,10 +5,7 @@ use super::{
     schema::{Kinds, Schema},
     typing::{Dead, Type},
 };
-use crate::workflow::{
-    Body, Outcome, Placed, Reference, Step, Template, TemplateKind,
-    nearest::did_you_mean,
-};
+use crate::workflow::{Body, Outcome, Placed, Reference, Step, Template, TemplateKind, nearest::did_you_mean};
 
 /// What expressions at one place can use: the names of a scope, and the loop variable if there is one.
 #[derive(Clone)]
@@ -97,14 +94,12 @@ impl<'a> Names<'a> {
         let Some(name) = reference.field(1) else {
             return Err(dead(reference, 0, "inputs is not a value of its own".into(), "write inputs.NAME".into()));
         };
-        let names = || inputs.iter().map(|input| input.name.value.as_str());
-        match inputs.iter().find(|input| input.name.value == name) {
-            Some(input) => descend(Type::Schema(Schema::new(&input.schema)), reference, 2),
-            None => {
-                let hint = did_you_mean(name, names()).unwrap_or_else(|| "add it to `inputs`".into());
-                Err(dead(reference, 1, format!("there is no input {name:?}"), hint))
-            }
+        if let Some(input) = inputs.iter().find(|input| input.name.value == name) {
+            return descend(Type::Schema(Schema::new(&input.schema)), reference, 2);
         }
+        let names = inputs.iter().map(|input| input.name.value.as_str());
+        let hint = did_you_mean(name, names).unwrap_or_else(|| "add it to `inputs`".into());
+        Err(dead(reference, 1, format!("there is no input {name:?}"), hint))
     }
 
     fn step(&self, reference: &Reference) -> Result<Type<'a>, DeadReference> {
@@ -171,13 +166,11 @@ impl<'a> Names<'a> {
 }
 
 fn run<'a>(reference: &Reference) -> Result<Type<'a>, DeadReference> {
-    match reference.field(1) {
-        Some("id" | "workflow") => descend(Type::Kind(Kinds::STRING), reference, 2),
-        _ => {
-            let at = 1.min(reference.segments.len() - 1);
-            Err(dead(reference, at, "run has only id and workflow".into(), "write run.id or run.workflow".into()))
-        }
+    if let Some("id" | "workflow") = reference.field(1) {
+        return descend(Type::Kind(Kinds::STRING), reference, 2);
     }
+    let at = 1.min(reference.segments.len() - 1);
+    Err(dead(reference, at, "run has only id and workflow".into(), "write run.id or run.workflow".into()))
 }
 
 // Follows the segments from `from` on.

@@ -46,7 +46,8 @@ impl Input {
     /// What is neither is given back as text, so that whoever checks it can say what it should be.
     pub fn value_of(&self, text: &str) -> Value {
         let kind = self.schema.get("type");
-        let allows_text = |kind: &Value| kind == "string" || kind.as_array().is_some_and(|k| k.contains(&"string".into()));
+        let allows_text =
+            |kind: &Value| kind == "string" || kind.as_array().is_some_and(|k| k.contains(&"string".into()));
         if kind.is_some_and(allows_text) {
             return Value::String(text.to_owned());
         }
@@ -73,7 +74,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Body {
     /// `uses: provider.noun.verb`.
-    Action(ActionBody),
+    Action(Box<ActionBody>),
     /// `workflow: FILE`, whose steps take this step's place.
     Inline {
         /// The file, as written.
@@ -137,7 +138,9 @@ impl Step {
     pub fn expressions(&self) -> Vec<&Placed> {
         let mut found = self.with.expressions();
         found.extend(&self.when);
-        if let Body::Action(ActionBody { for_each: Some(each), .. }) = &self.body {
+        if let Body::Action(body) = &self.body
+            && let Some(each) = &body.for_each
+        {
             found.push(&each.items);
             found.extend(&each.key);
         }

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
@@ -117,14 +117,12 @@ impl Diagnostics {
         found.sort_by(|a, b| {
             (a.source.name(), a.span.start, a.span.end).cmp(&(b.source.name(), b.span.start, b.span.end))
         });
-        let mut unique: Vec<Diagnostic> = Vec::with_capacity(found.len());
-        for diagnostic in found {
-            let same_place = unique.iter().rev().take_while(|other| other.span == diagnostic.span);
-            if !same_place.into_iter().any(|other| other.message == diagnostic.message) {
-                unique.push(diagnostic);
-            }
-        }
-        (!unique.is_empty()).then_some(Self(unique))
+        let mut seen = HashSet::with_capacity(found.len());
+        found.retain(|mistake| {
+            let Diagnostic { message, span, source, .. } = mistake;
+            seen.insert((source.name().to_owned(), span.start, span.end, message.clone()))
+        });
+        (!found.is_empty()).then_some(Self(found))
     }
 
     /// The mistakes.

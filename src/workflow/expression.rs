@@ -2,10 +2,13 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use cel::Program;
 
-use super::{expression_path::path, expression_tree, expression_worker};
+use super::{expression_parser, expression_path::path, expression_tree};
 
 /// Longest source of an expression, in bytes. It rules out the chains of thousands of terms that overflow CEL's parser.
 pub const MAX_SOURCE: usize = 1024;
+
+/// Deepest nesting of brackets. CEL's parser takes a second for 500, and what fits here is evaluated on any stack.
+const MAX_NESTING: usize = 48;
 
 /// One step of a [`Reference`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +143,11 @@ impl Expression {
                 outcome: Outcome::Reference,
             });
         }
-        let expression_worker::Parsed { program, tree } = expression_worker::parse(source)?;
+        if nesting(source) > MAX_NESTING {
+            let hint = "compute it in an action".to_owned();
+            return Err(ExpressionError::new(format!("more than {MAX_NESTING} levels deep"), None).with_hint(hint));
+        }
+        let expression_parser::Parsed { program, tree } = expression_parser::parse(source)?;
         let expression_tree::Tree { references, outcome } = tree;
         Ok(Self { source: source.to_owned(), references, program: Some(program), outcome })
     }
@@ -169,4 +176,19 @@ impl Expression {
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
+}
+
+// Brackets inside texts count too: nobody has that many there.
+fn nesting(source: &str) -> usize {
+    let mut open = 0_usize;
+    let mut deepest = 0;
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
 }

@@ -191,21 +191,27 @@ fn outcome(node: &IdedExpr) -> Outcome {
 }
 
 fn call_outcome(call: &CallExpr) -> Outcome {
-    use operators::{EQUALS, GREATER, GREATER_EQUALS, IN, LESS, LESS_EQUALS, LOGICAL_AND, LOGICAL_NOT, LOGICAL_OR};
+    use operators::{
+        EQUALS, GREATER, GREATER_EQUALS, IN, LESS, LESS_EQUALS, LOGICAL_AND, LOGICAL_NOT, LOGICAL_OR, NOT_EQUALS,
+    };
     match call.func_name.as_str() {
-        EQUALS | operators::NOT_EQUALS | GREATER | GREATER_EQUALS | LESS | LESS_EQUALS | IN => Outcome::Boolean,
-        LOGICAL_AND | LOGICAL_OR | LOGICAL_NOT => Outcome::Boolean,
-        "contains" | "startsWith" | "endsWith" | "matches" => Outcome::Boolean,
+        EQUALS | NOT_EQUALS | GREATER | GREATER_EQUALS | LESS | LESS_EQUALS | IN | LOGICAL_AND | LOGICAL_OR
+        | LOGICAL_NOT | "contains" | "startsWith" | "endsWith" | "matches" => Outcome::Boolean,
         "string" => Outcome::String,
         "size" | "int" => Outcome::Integer,
         operators::CONDITIONAL => match call.args.as_slice() {
             [_, yes, no] if outcome(yes) == outcome(no) => outcome(yes),
             _ => Outcome::Any,
         },
-        operators::ADD => match call.args.as_slice() {
-            [left, right] if [outcome(left), outcome(right)].contains(&Outcome::String) => Outcome::String,
-            _ => Outcome::Any,
-        },
+        operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => {
+            arithmetic_outcome(call)
+        }
         _ => Outcome::Any,
     }
+}
+
+// Both sides have one type, and so has the result.
+fn arithmetic_outcome(call: &CallExpr) -> Outcome {
+    let known = call.args.iter().map(outcome).find(|side| matches!(side, Outcome::String | Outcome::Integer));
+    known.unwrap_or(Outcome::Any)
 }

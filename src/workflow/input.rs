@@ -8,8 +8,24 @@ use super::{
 
 /// What an input's schema can say: the part of JSON Schema that is checked.
 const KEYWORDS: [&str; 18] = [
-    "type", "description", "default", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength",
-    "minItems", "maxItems", "items", "properties", "required", "additionalProperties", "secret", "title",
+    "type",
+    "description",
+    "default",
+    "enum",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "items",
+    "properties",
+    "required",
+    "additionalProperties",
+    "secret",
+    "title",
 ];
 const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "object", "null"];
 const FORMATS: [&str; 3] = ["cidr", "ip", "duration"];
@@ -25,7 +41,8 @@ pub(super) fn read_input(reader: &mut Reader, entry: &Entry) -> Input {
     let fields = reader.fields(&entry.value, &what, &KEYWORDS);
     let secret = fields.value("secret").is_some_and(|node| read_bool(reader, node, "secret"));
     let default = fields.find("default").map(|default| reader.template(&default.value));
-    let description = fields.value("description").and_then(|node| reader.text(node, "description")).map(|text| text.value);
+    let description =
+        fields.value("description").and_then(|node| reader.text(node, "description")).map(|text| text.value);
     let mut schema = read_schema(reader, &entry.value, &what);
     for key in ["default", "description", "secret"] {
         schema.shift_remove(key);
@@ -81,7 +98,9 @@ fn read_keyword(reader: &mut Reader, keyword: &str, node: &Node) -> Option<Value
             matches!(&node.kind, Kind::Number(number) if number.is_u64())
         }
         "enum" => matches!(&node.kind, Kind::List(items) if !items.is_empty()),
-        "required" => matches!(&node.kind, Kind::List(items) if items.iter().all(|item| matches!(item.kind, Kind::Text(_)))),
+        "required" => {
+            matches!(&node.kind, Kind::List(items) if items.iter().all(|item| matches!(item.kind, Kind::Text(_))))
+        }
         "description" | "title" | "default" | "secret" => true,
         _ => return None,
     };

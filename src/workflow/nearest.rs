@@ -11,7 +11,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     if length > LONGEST {
         return None;
     }
-    let allowed = (length / 3).max(1);
+    let allowed = length / 3;
     known
         .into_iter()
         .filter(|name| name.chars().count() <= LONGEST)
@@ -46,7 +46,9 @@ mod tests {
 
     #[test]
     fn a_typing_mistake_finds_what_was_meant() {
-        for (word, expected) in [("naem", Some("name")), ("nam", Some("name")), ("stpes", Some("steps")), ("x", None)] {
+        for (word, expected) in
+            [("naem", Some("name")), ("nam", Some("name")), ("stpes", Some("steps")), ("x", None), ("na", None)]
+        {
             assert_eq!(nearest(word, ["name", "steps", "outputs"]), expected, "{word}");
         }
     }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -7,7 +7,7 @@ use serde::{
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{Location, options::DuplicateKeyPolicy};
 
-use super::{Source, Span, Spanned};
+use super::{Source, Span, Spanned, large_stack};
 
 /// Deepest nesting of a file: enough for any workflow, and little enough for a usual thread's stack.
 const MAX_DEPTH: usize = 64;
@@ -80,7 +80,15 @@ pub(super) struct ReadError {
 }
 
 /// Reads the one document of `source`.
-pub(super) fn read(source: &Source) -> Result<Node, ReadError> {
+pub(super) fn read(source: &Arc<Source>) -> Result<Node, ReadError> {
+    let shared = Arc::clone(source);
+    large_stack::run(move || read_here(&shared)).unwrap_or_else(|| {
+        let span = source.span(0, 0);
+        Err(ReadError { message: "the file cannot be read as YAML".into(), span, hint: None })
+    })
+}
+
+fn read_here(source: &Source) -> Result<Node, ReadError> {
     let text = source.text();
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, {MAX_BYTES} are allowed", text.len());
@@ -92,6 +100,8 @@ pub(super) fn read(source: &Source) -> Result<Node, ReadError> {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
         },
+        // Merge keys that bring in each other double their work at every level.
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 4 * MAX_NODES },
         // All of them are reported by us, not only the first.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
@@ -106,17 +116,18 @@ pub(super) fn read(source: &Source) -> Result<Node, ReadError> {
 fn describe(source: &Source, error: &serde_saphyr::Error) -> ReadError {
     let place = error.location();
     let span = place.map_or_else(|| source.span(0, 0), |location| span(source, location));
-    let (message, hint) = match error.without_snippet() {
-        serde_saphyr::Error::Budget { .. } => (
-            format!("the file is too large once its aliases are resolved: {MAX_NODES} values, {MAX_DEPTH} levels deep"),
-            Some("split it over several workflows".to_owned()),
-        ),
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            ("the file has more than one document".to_owned(), Some("write one workflow per file".to_owned()))
-        }
-        other => (format!("the file is no YAML: {}", first_line(&other.to_string())), None),
+    let words = first_line(&error.without_snippet().to_string());
+    let (message, hint) = if let serde_saphyr::Error::MultipleDocuments { .. } = error.without_snippet() {
+        ("the file has more than one document".to_owned(), Some("write one workflow per file"))
+    } else if words.starts_with("budget breached") || words.contains("alias") && words.contains("limit") {
+        let limits = format!("{MAX_NODES} values and {MAX_DEPTH} levels are allowed, what aliases repeat included");
+        (format!("the file is too large: {limits}"), Some("split it over several workflows"))
+    } else {
+        let quotes = "put a text that contains a colon and a blank in quotes";
+        let hint = words.starts_with("mapping values are not allowed").then_some(quotes);
+        (format!("the file is no YAML: {words}"), hint)
     };
-    ReadError { message, span, hint }
+    ReadError { message, span, hint: hint.map(str::to_owned) }
 }
 
 // The place is shown by the span.
@@ -129,12 +140,16 @@ fn first_line(message: &str) -> String {
 
 fn span(source: &Source, location: Location) -> Span {
     let at = location.span();
-    let (Some(start), Some(length)) = (at.byte_offset(), at.byte_len()) else { return Span::default() };
+    let (Some(start), Some(length)) = (at.byte_offset(), at.byte_len()) else {
+        // Errors of the scanner know only line and column.
+        return source.place(location.line(), location.column());
+    };
     let (start, length) = (usize::try_from(start).unwrap_or(0), usize::try_from(length).unwrap_or(0));
-    let whole = source.span(start, start.saturating_add(length));
+    let number = |of: u64| usize::try_from(of).unwrap_or(0);
+    let written = source.text().get(start..start.saturating_add(length)).unwrap_or_default();
     // The scanner counts the line break behind a plain or block scalar to it.
-    let end = whole.start + source.slice(whole).trim_end().len();
-    Span { end, ..whole }
+    let end = start + written.trim_end().len();
+    Span { start, end, line: number(location.line()), column: number(location.column()) }
 }
 
 type RawEntry = (serde_saphyr::Spanned<String>, Raw);
@@ -246,7 +261,7 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> Vec<String> {
-        let source = Source::new("f", text);
+        let source = Arc::new(Source::new("f", text));
         let node = read(&source).unwrap_or_else(|e| panic!("{}", e.message));
         let mut found = Vec::new();
         collect(&source, &node, &mut found);
@@ -280,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_merge_key_brings_in_what_is_not_there() {
-        let source = Source::new("f", "a: &x {k: 1, l: 2}\nb:\n  <<: *x\n  k: 3\n");
+        let source = Arc::new(Source::new("f", "a: &x {k: 1, l: 2}\nb:\n  <<: *x\n  k: 3\n"));
         let node = read(&source).unwrap_or_else(|e| panic!("{}", e.message));
         assert_eq!(node.to_json(), serde_json::json!({"a": {"k": 1, "l": 2}, "b": {"k": 3, "l": 2}}));
     }
@@ -288,9 +303,19 @@ mod tests {
     #[test]
     fn types_are_those_of_json_and_nothing_is_guessed() {
         let text = "[yes, no, on, 014, 1_000, 0.5, -3, null, ~, '7', 18446744073709551615]";
-        let node = read(&Source::new("f", text)).unwrap_or_else(|e| panic!("{}", e.message));
+        let node = read(&Arc::new(Source::new("f", text))).unwrap_or_else(|e| panic!("{}", e.message));
         let expected = serde_json::json!([
-            "yes", "no", "on", "014", "1_000", 0.5, -3, null, null, "7", 18_446_744_073_709_551_615_u64
+            "yes",
+            "no",
+            "on",
+            "014",
+            "1_000",
+            0.5,
+            -3,
+            null,
+            null,
+            "7",
+            18_446_744_073_709_551_615_u64
         ]);
         assert_eq!(node.to_json(), expected);
     }

@@ -54,7 +54,7 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
     let inputs = named(reader, &fields, "inputs", "an input");
     let inputs = inputs.into_iter().map(|entry| read_input(reader, entry)).collect();
     let steps = named(reader, &fields, "steps", "a step");
-    if steps.is_empty() && !fields.find("steps").is_some_and(|entry| !is_empty(&entry.value)) {
+    if steps.is_empty() && fields.find("steps").is_none_or(|entry| is_empty(&entry.value)) {
         let span = fields.find("steps").map_or(name.span, |entry| entry.key.span);
         reader.report("workflow::missing", span, "the workflow has no steps", "no steps", None);
     }

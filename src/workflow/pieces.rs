@@ -50,12 +50,11 @@ fn close(inner: &str) -> Option<usize> {
         match (quote, bytes[at]) {
             (Some(_), b'\\') => at += 1,
             (Some(open), byte) if byte == open => quote = None,
-            (Some(_), _) => {}
             (None, byte @ (b'\'' | b'"')) => quote = Some(byte),
             (None, b'{') => braces += 1,
             (None, b'}') if braces > 0 => braces -= 1,
             (None, b'}') => return (bytes.get(at + 1) == Some(&b'}')).then_some(at),
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
         at += 1;
     }

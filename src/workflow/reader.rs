@@ -7,9 +7,14 @@ use super::{
     pieces::{RawPiece, cut},
 };
 
-/// Most bytes of different expressions that CEL has to parse in one file. Plain references do not count. CEL parses
-/// about a hundred of these kilobytes a second in a debug build.
-const MAX_PROGRAMS: usize = 64 << 10;
+/// What the different expressions of one file may cost that CEL has to parse, which plain references are not: their bytes,
+/// and [`PROGRAM_COST`] for each. In a debug build CEL parses this in half a second.
+const MAX_PROGRAMS: usize = 96 << 10;
+/// What an expression costs besides its bytes.
+const PROGRAM_COST: usize = 96;
+
+/// Most literals and expressions of one text: nobody writes that many, and each is looked for in the file.
+const MAX_PIECES: usize = 200;
 
 /// Collects the mistakes of one file while its parts are read.
 pub(super) struct Reader {
@@ -39,13 +44,11 @@ impl Reader {
 
     /// The entries of a map with names that people choose. Reports what is no map, and keys that are there twice.
     pub(super) fn entries<'a>(&mut self, node: &'a Node, what: &str) -> Vec<&'a Entry> {
-        match &node.kind {
-            Kind::Map(entries) => self.unique(entries, what),
-            _ => {
-                self.expected(node, what, "a map");
-                Vec::new()
-            }
-        }
+        let Kind::Map(entries) = &node.kind else {
+            self.expected(node, what, "a map");
+            return Vec::new();
+        };
+        self.unique(entries, what)
     }
 
     fn unique<'a>(&mut self, entries: &'a [Entry], what: &str) -> Vec<&'a Entry> {
@@ -61,7 +64,13 @@ impl Reader {
                 Some(&first) if entry.own && kept[first].own => {
                     let line = kept[first].key.span.line;
                     let message = format!("{what} has {:?} twice", key.value);
-                    self.report("workflow::duplicate_key", key.span, message, "the second", format!("the first is in line {line}"));
+                    self.report(
+                        "workflow::duplicate_key",
+                        key.span,
+                        message,
+                        "the second",
+                        format!("the first is in line {line}"),
+                    );
                 }
                 // What stands in the map itself goes before what a merge key brings in.
                 Some(&first) if entry.own => kept[first] = entry,
@@ -97,7 +106,8 @@ impl Reader {
             return;
         }
         let rule = "names begin with a lower-case letter and go on with lower-case letters, digits and underscores";
-        let better: String = key.value.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let better: String =
+            key.value.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let hint = if is_name(&better) { format!("{rule}, such as {better:?}") } else { rule.to_owned() };
         let message = format!("{:?} cannot be the name of {what}", key.value);
         self.report("workflow::name", key.span, message, "not a name", hint);
@@ -149,15 +159,13 @@ impl Reader {
             self.not_one_expression(node, what);
             return None;
         };
-        match cut(text.trim()).as_slice() {
-            [RawPiece::Expression(_) | RawPiece::Open(_)] => match self.pieces(text.trim(), node.span) {
-                TemplateKind::Expression(placed) => Some(placed),
-                _ => None,
-            },
-            _ => {
-                self.not_one_expression(node, what);
-                None
-            }
+        let [RawPiece::Expression(_) | RawPiece::Open(_)] = cut(text.trim()).as_slice() else {
+            self.not_one_expression(node, what);
+            return None;
+        };
+        match self.pieces(text.trim(), node.span) {
+            TemplateKind::Expression(placed) => Some(placed),
+            _ => None,
         }
     }
 
@@ -170,8 +178,13 @@ impl Reader {
     // An expression that cannot be parsed is reported, and left out so that the rest can be checked.
     fn pieces(&mut self, text: &str, span: Span) -> TemplateKind {
         let raw = cut(text);
+        if raw.len() > MAX_PIECES {
+            let message = format!("a text with more than {MAX_PIECES} parts");
+            self.report("workflow::expression", span, message, "too many", "compute it in an action".to_owned());
+            return TemplateKind::Unknown;
+        }
         let source = Arc::clone(&self.source);
-        let mut places = Places::new(&source, span);
+        let mut search = Places::new(&source, span);
         let mut pieces = Vec::with_capacity(raw.len());
         for piece in &raw {
             match piece {
@@ -181,7 +194,7 @@ impl Reader {
                     self.report("workflow::expression", span, "an expression is not closed", "no }} follows", hint);
                 }
                 RawPiece::Expression(inner) => {
-                    let (at, exact) = places.next(inner);
+                    let (at, exact) = search.next(inner);
                     pieces.extend(self.parse(inner, at, exact).map(Piece::Expression));
                 }
             }
@@ -205,7 +218,8 @@ impl Reader {
                 let ExpressionError { message, range, hint } = error;
                 let blank: Range<usize> = 0..inner.len();
                 let range = range.filter(|_| exact).unwrap_or(blank);
-                let span = if exact { self.source.span(span.start + range.start, span.start + range.end) } else { span };
+                let span =
+                    if exact { self.source.span(span.start + range.start, span.start + range.end) } else { span };
                 self.report("workflow::expression", span, message, "here", hint);
                 None
             }
@@ -217,12 +231,12 @@ impl Reader {
             return known.clone();
         }
         if self.programs > MAX_PROGRAMS {
-            let message = format!("the expressions of this file are longer than {MAX_PROGRAMS} bytes together");
+            let message = "the file has too many expressions that are more than references".to_owned();
             return Err(ExpressionError { message, range: None, hint: Some("compute more in actions".into()) });
         }
         let parsed = Expression::parse(inner);
         if !matches!(&parsed, Ok(expression) if expression.program().is_none()) {
-            self.programs += inner.len();
+            self.programs += inner.len() + PROGRAM_COST;
         }
         self.parsed.insert(inner.to_owned(), parsed.clone());
         parsed
@@ -262,7 +276,7 @@ impl<'a> Places<'a> {
             Some(at) => {
                 let start = self.span.start + self.from + at + 3;
                 self.from += at + opening.len();
-                (self.source.span(start, start + inner.len()), true)
+                (self.source.within(self.span, start, start + inner.len()), true)
             }
             None => (self.span, false),
         }
@@ -282,7 +296,13 @@ pub(super) fn is_name(text: &str) -> bool {
 pub(super) fn list(names: &[&str]) -> String {
     let mut text = String::new();
     for (at, name) in names.iter().enumerate() {
-        let joint = if at == 0 { "" } else if at + 1 == names.len() { " and " } else { ", " };
+        let joint = if at == 0 {
+            ""
+        } else if at + 1 == names.len() {
+            " and "
+        } else {
+            ", "
+        };
         // Writing to a String cannot fail.
         let _ = write!(text, "{joint}{name}");
     }

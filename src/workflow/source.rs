@@ -64,6 +64,25 @@ impl Source {
         Span { start, end, line, column }
     }
 
+    /// The span of the bytes `start..end`, which are inside `outer`: cheap even where lines are very long.
+    pub(super) fn within(&self, outer: Span, start: usize, end: usize) -> Span {
+        match self.text.get(outer.start..start) {
+            Some(between) if !between.contains('\n') && outer.line > 0 && self.text.get(start..end).is_some() => {
+                Span { start, end, line: outer.line, column: outer.column + between.chars().count() }
+            }
+            _ => self.span(start, end),
+        }
+    }
+
+    /// The span of the one character at `line` and `column`, both from 1; the end of the line if that is shorter.
+    pub(super) fn place(&self, line: u64, column: u64) -> Span {
+        let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+        let begin = self.lines[index(line).min(self.lines.len() - 1)];
+        let line = self.text[begin..].lines().next().unwrap_or_default();
+        let (at, length) = line.char_indices().nth(index(column)).map_or((line.len(), 0), |(at, c)| (at, c.len_utf8()));
+        self.span(begin + at, begin + at + length)
+    }
+
     /// The text at `span`.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()

@@ -50,7 +50,7 @@ fn read_body(reader: &mut Reader, entry: &Entry, fields: &Fields<'_>) -> Option<
             let retry = fields.value("retry").map(|node| read_retry(reader, node)).unwrap_or_default();
             let timeout_ms = fields.value("timeout").and_then(|node| read_duration(reader, node, "timeout"));
             let uses = reader.text(&uses.value, "uses")?;
-            Some(Body::Action(ActionBody { uses, for_each, retry, timeout_ms }))
+            Some(Body::Action(Box::new(ActionBody { uses, for_each, retry, timeout_ms })))
         }
         (None, Some(file)) => {
             refuse_for_inline(reader, fields);
@@ -80,7 +80,8 @@ fn refuse_for_inline(reader: &mut Reader, fields: &Fields<'_>) {
         let hint = if matches!(key, "retry" | "timeout") {
             "set it on the steps of the other workflow".to_owned()
         } else {
-            "an inlined workflow runs once; put for_each on the steps inside it, and hand the list over as an input".to_owned()
+            "an inlined workflow runs once; put for_each on the steps inside it, and hand the list over as an input"
+                .to_owned()
         };
         reader.report("workflow::step", entry.key.span, message, "not for an inlined workflow", hint);
     }

@@ -80,9 +80,8 @@ impl Template {
             Value::String(text) => TemplateKind::Text(text.clone()),
             Value::Array(items) => TemplateKind::List(items.iter().map(|item| Self::from_json(item, span)).collect()),
             Value::Object(map) => {
-                let entry = |(key, value): (&String, &Value)| {
-                    (Spanned::new(key.clone(), span), Self::from_json(value, span))
-                };
+                let entry =
+                    |(key, value): (&String, &Value)| (Spanned::new(key.clone(), span), Self::from_json(value, span));
                 TemplateKind::Map(map.iter().map(entry).collect())
             }
         };
@@ -114,8 +113,11 @@ impl Template {
 
     fn collect<'a>(&'a self, found: &mut Vec<&'a Placed>) {
         match &self.kind {
-            TemplateKind::Null | TemplateKind::Bool(_) | TemplateKind::Number(_) => {}
-            TemplateKind::Text(_) | TemplateKind::Unknown => {}
+            TemplateKind::Null
+            | TemplateKind::Bool(_)
+            | TemplateKind::Number(_)
+            | TemplateKind::Text(_)
+            | TemplateKind::Unknown => {}
             TemplateKind::Expression(placed) => found.push(placed),
             TemplateKind::Pieces(pieces) => found.extend(pieces.iter().filter_map(|piece| match piece {
                 Piece::Literal(_) => None,

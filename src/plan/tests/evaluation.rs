@@ -1,0 +1,280 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::world::{World, index, plan};
+use crate::plan::{CompiledPlan, EvaluateError, Plan, PlanError, Retry};
+
+fn compiled(plan: Plan) -> CompiledPlan {
+    CompiledPlan::new(Arc::new(plan)).expect("a good plan")
+}
+
+// A workflow with a network, and a note whose value is `value`.
+fn noting(value: &str) -> CompiledPlan {
+    compiled(plan(
+        &format!(
+            "name: w
+inputs:
+  count: {{type: integer, default: 41}}
+  who: {{type: array, items: {{type: string}}, default: [x, y]}}
+steps:
+  net: {{uses: net.network.ensure, with: {{name: 'n-${{{{ inputs.count }}}}', prefixes: '${{{{ inputs.who }}}}'}}}}
+  note:
+    uses: test.note.write
+    needs: [net]
+    with:
+      value: {value}
+"
+        ),
+        json!({}),
+    ))
+}
+
+fn network() -> Value {
+    json!({
+        "id": "/n", "name": "n", "size": 7, "private": true, "node_subnet": null, "tags": {"b": "2", "a": "1"},
+        "subnets": [{"name": "s", "prefix": "10.0.0.0/24"}], "raw": {"z": 1, "a": [1.5, 18_446_744_073_709_551_615_u64]},
+    })
+}
+
+fn evaluate(value: &str) -> Result<Value, EvaluateError> {
+    let plan = noting(value);
+    let world = World::default().with(&plan, "net", network());
+    plan.input(index(&plan, "note"), None, &world).map(|input| input["value"].clone())
+}
+
+fn check(value: &str, expected: Value) {
+    let found = evaluate(value).unwrap_or_else(|e| panic!("{value}: {e}"));
+    // As text: the order of keys counts too.
+    assert_eq!(found.to_string(), expected.to_string(), "{value}");
+}
+
+fn check_error(value: &str, expected: &str) {
+    let error = evaluate(value).expect_err(value);
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_value_that_is_one_expression_keeps_its_type() {
+    check("${{ steps.net.outputs.size }}", json!(7));
+    check("${{ steps.net.outputs.private }}", json!(true));
+    check("${{ steps.net.outputs.subnets }}", json!([{"name": "s", "prefix": "10.0.0.0/24"}]));
+    check("${{ steps.net.outputs.tags }}", json!({"b": "2", "a": "1"}));
+    check("${{ steps.net.outputs.node_subnet }}", json!(null));
+    check("${{ steps.net.outputs.raw.a[0] }}", json!(1.5));
+    check("${{ run.id }}", json!("01RUN"));
+    check("${{ run.workflow }}", json!("w"));
+    check("{a: 1, b: ['x', '${{ inputs.count }}']}", json!({"a": 1, "b": ["x", 41]}));
+}
+
+#[test]
+fn expressions_in_a_text_become_text() {
+    check("x-${{ inputs.count }}-${{ steps.net.outputs.private }}${{ run.id }}", json!("x-41-true01RUN"));
+    check("$${{ run.id }}", json!("${{ run.id }}"));
+}
+
+#[test]
+fn whole_numbers_can_be_reckoned_with() {
+    check("${{ inputs.count + 1 }}", json!(42));
+    check("${{ steps.net.outputs.size * 2 > 13 }}", json!(true));
+    check("${{ steps.net.outputs.raw.a[1] > 5u }}", json!(true));
+    check("${{ double(inputs.count) / 2.0 }}", json!(20.5));
+}
+
+#[test]
+fn lists_and_maps_go_through_cel_and_back() {
+    check("${{ inputs.who.map(w, w + '!') }}", json!(["x!", "y!"]));
+    check("${{ inputs.who.exists(w, w == 'y') && !('z' in inputs.who) }}", json!(true));
+    check("\"${{ {'b': steps.net.outputs.tags, 'a': null} }}\"", json!({"a": null, "b": {"a": "1", "b": "2"}}));
+    check("${{ steps.net.outputs.subnets.filter(s, s.prefix.startsWith('10.'))[0].name }}", json!("s"));
+    check(
+        "\"${{ steps.net.outputs.node_subnet == null ? 'none' : steps.net.outputs.node_subnet.name }}\"",
+        json!("none"),
+    );
+    check("${{ has(steps.net.outputs.raw.z) && !has(steps.net.outputs.raw.y) }}", json!(true));
+    check("${{ size(steps.net.outputs.tags) + steps.net.outputs.tags.size() }}", json!(4));
+}
+
+#[test]
+fn an_error_names_the_step_and_the_expression() {
+    check_error(
+        "${{ steps.net.outputs.raw.nope }}",
+        "step \"note\": ${{ steps.net.outputs.raw.nope }}: there is no field \"nope\"",
+    );
+    check_error(
+        "${{ steps.net.outputs.subnets[3].name }}",
+        "step \"note\": ${{ steps.net.outputs.subnets[3].name }}: the list has 1 items, there is no [3]",
+    );
+    check_error(
+        "${{ 1 / (inputs.count - 41) }}",
+        "step \"note\": ${{ 1 / (inputs.count - 41) }}: Division by zero of Int(1)",
+    );
+    check_error(
+        "${{ inputs.count + 'a' }}",
+        "step \"note\": ${{ inputs.count + 'a' }}: Unsupported binary operator 'add': Int(41), String(\"a\")",
+    );
+    check_error(
+        "a${{ steps.net.outputs.raw }}",
+        "step \"note\": ${{ steps.net.outputs.raw }}: a map cannot be part of a text",
+    );
+    check_error("${{ b'x' }}", "step \"note\": ${{ b'x' }}: its value is a bytes, which JSON has no place for");
+}
+
+#[test]
+fn a_literal_input_is_what_the_plan_says() {
+    let plan = noting("{a: [1, null, 'x']}");
+    let input = plan.input(index(&plan, "note"), None, &World::default()).expect("no facts are needed");
+    assert_eq!(input, json!({"value": {"a": [1, null, "x"]}}));
+}
+
+#[test]
+fn the_output_of_a_skipped_step_is_missed_by_name() {
+    let plan = noting("${{ steps.net.outputs.size }}");
+    let world = World::default().skip(&plan, "net");
+    let error = plan.input(index(&plan, "note"), None, &world).expect_err("skipped");
+    let expected = "step \"note\": ${{ steps.net.outputs.size }}: step \"net\" was skipped and has no outputs";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.skipped_step(), Some(index(&plan, "net")));
+}
+
+#[test]
+fn an_expression_can_ask_whether_a_step_was_skipped() {
+    let plan = noting("\"${{ steps.net.skipped ? 0 : steps.net.outputs.size }}\"");
+    let note = index(&plan, "note");
+    let skipped = World::default().skip(&plan, "net");
+    assert_eq!(plan.input(note, None, &skipped).expect("a value"), json!({"value": 0}));
+    let done = World::default().with(&plan, "net", network());
+    assert_eq!(plan.input(note, None, &done).expect("a value"), json!({"value": 7}));
+    let plan = noting("${{ steps.net.outputs.size + 1 }}");
+    let error = plan.input(note, None, &World::default().skip(&plan, "net")).expect_err("skipped");
+    assert_eq!(error.skipped_step(), Some(index(&plan, "net")));
+}
+
+fn looping() -> CompiledPlan {
+    compiled(plan(
+        "name: w
+inputs:
+  who: {type: array, items: {type: object, properties: {name: {type: string}, ip: {type: string}}}}
+steps:
+  each:
+    uses: test.note.write
+    for_each: ${{ inputs.who }}
+    as: one
+    key: ${{ one.name }}
+    max_parallel: 2
+    when: ${{ size(inputs.who) > 0 }}
+    with: {value: '${{ one.ip }} in ${{ run.id }}'}
+  after:
+    uses: test.note.write
+    with: {value: '${{ steps.each.outputs[\"b\"].value }}'}
+outputs:
+  all: ${{ steps.each.outputs }}
+  b: ${{ steps.each.outputs.b.value }}
+",
+        json!({"who": [{"name": "b", "ip": "1"}, {"name": "a", "ip": "2"}]}),
+    ))
+}
+
+#[test]
+fn a_loop_has_an_instance_for_every_item() {
+    let plan = looping();
+    let each = index(&plan, "each");
+    let items = plan.items(each, &World::default()).expect("items");
+    assert_eq!(items, [("b".into(), json!({"name": "b", "ip": "1"})), ("a".into(), json!({"name": "a", "ip": "2"}))]);
+    assert!(plan.when(each, &World::default()).expect("a condition"));
+    let input = plan.input(each, Some(&items[1].1), &World::default()).expect("an input");
+    assert_eq!(input, json!({"value": "2 in 01RUN"}));
+    assert_eq!(plan.plan().steps[each].for_each.as_ref().and_then(|each| each.max_parallel), Some(2));
+}
+
+#[test]
+fn the_outputs_of_a_loop_are_found_by_key() {
+    let plan = looping();
+    let world = World::default().with(&plan, "each", json!({"b": {"value": 5}, "a": {"value": 6}}));
+    let after = index(&plan, "after");
+    assert_eq!(plan.input(after, None, &world).expect("an input"), json!({"value": 5}));
+    let outputs = plan.outputs(&world).expect("outputs");
+    assert_eq!(Value::Object(outputs), json!({"all": {"b": {"value": 5}, "a": {"value": 6}}, "b": 5}));
+}
+
+#[test]
+fn an_output_that_needs_a_skipped_step_is_null() {
+    let plan = looping();
+    let outputs = plan.outputs(&World::default().skip(&plan, "each")).expect("outputs");
+    assert_eq!(Value::Object(outputs), json!({"all": null, "b": null}));
+}
+
+fn items(text: &str, list: Value) -> String {
+    let text = format!(
+        "name: w\ninputs:\n  list: {{type: array}}\nsteps:\n  a:\n    uses: test.note.write\n    for_each: ${{{{ inputs.list }}}}\n    as: x\n{text}"
+    );
+    let plan = compiled(plan(&text, json!({"list": list})));
+    match plan.items(0, &World::default()) {
+        Ok(items) => items.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn keys_are_unique_text_or_numbers() {
+    assert_eq!(items("", json!(["a", 1, true])), "a 1 true");
+    let twice = "step \"a\": ${{ x }}: two items have the key \"b\", every key must be another";
+    assert_eq!(items("", json!(["b", "a", "b"])), twice);
+    assert_eq!(items("", json!([{}])), "step \"a\": ${{ x }}: a key must be text or a number, this is a map");
+    let rule = "a key has 1 to 200 bytes and neither brackets nor control characters";
+    assert_eq!(items("", json!(["a[b]"])), format!("step \"a\": ${{{{ x }}}}: \"a[b]\" cannot be a key: {rule}"));
+    assert_eq!(items("    key: ${{ 'k' + x }}\n", json!(["a", "b"])), "ka kb");
+}
+
+#[test]
+fn a_plan_survives_serialisation_and_keeps_its_digest() {
+    let plan = looping().plan().clone();
+    let text = serde_json::to_string(&plan).expect("JSON");
+    let again: Plan = serde_json::from_str(&text).expect("a plan");
+    assert_eq!((&again, again.digest()), (&plan, plan.digest()));
+    assert_eq!(plan.digest().len(), 64);
+}
+
+#[test]
+fn the_digest_does_not_depend_on_the_order_in_which_inputs_are_given() {
+    let text = "name: w\ninputs:\n  a: {type: object}\nsteps:\n  s: {uses: test.note.write, with: {value: '${{ inputs.a }}'}}\n";
+    let one = plan(text, json!({"a": {"x": 1, "y": 2}}));
+    let other = plan(text, json!({"a": {"y": 2, "x": 1}}));
+    assert_eq!(one.digest(), other.digest());
+    assert_ne!(one.digest(), plan(text, json!({"a": {"x": 1, "y": 3}})).digest());
+}
+
+const YESTERDAY: &str = r#"{"format":1,"workflow":"w","inputs":{"a":1},"scopes":[{"prefix":"","workflow":"w","parent":null,"inputs":[],"outputs":[]}],"steps":[{"name":"r","action":"test.nop.run","version":3,"recovery":"ask","with":{"literal":{}},"timeout_ms":1},{"name":"s","action":"test.note.write","version":3,"recovery":"find","with":{"map":[["value",{"text":[{"literal":"x"},{"expression":{"source":"inputs.a","scope":0}}]}],["list",{"list":[{"literal":1},{"expression":{"source":"1 + 1","scope":0}}]}]]},"needs":[0],"when":{"source":"true","scope":0,"and":{"source":"1 < 2","scope":0}},"for_each":{"items":{"source":"[1]","scope":0},"variable":"v","key":{"source":"v","scope":0},"max_parallel":null},"retry":{"attempts":3,"initial_ms":500,"factor":2.0,"max_ms":30000,"budget_ms":600000},"timeout_ms":600000}],"outputs":[]}"#;
+
+#[test]
+fn the_plan_of_yesterday_is_read_today() {
+    let plan: Plan = serde_json::from_str(YESTERDAY).expect("a plan");
+    assert_eq!(serde_json::to_string(&plan).expect("JSON"), YESTERDAY);
+    assert_eq!(plan.digest(), "73b06266f8e088f096c762c215124063d0d8fee6dce643b3da812fe3d7e3787a");
+    // What is left out has a meaning that must never change under this format.
+    let left_out = (plan.steps[0].retry.clone(), plan.steps[0].scope, plan.steps[0].needs.len());
+    let retry = Retry { attempts: 10, initial_ms: 500, factor: 2.0, max_ms: 30_000, budget_ms: 600_000 };
+    assert_eq!(left_out, (retry, 0, 0));
+    let plan = compiled(plan);
+    assert!(plan.when(1, &World::default()).expect("a condition"));
+    assert_eq!(plan.input(1, None, &World::default()).expect("an input"), json!({"value": "x1", "list": [1, 2]}));
+}
+
+#[test]
+fn a_damaged_plan_is_refused() {
+    let good = looping().plan().clone();
+    let new = |plan: Plan| CompiledPlan::new(Arc::new(plan)).err().map(|e| e.to_string()).unwrap_or_default();
+    let mut plan = good.clone();
+    plan.format = 2;
+    assert_eq!(new(plan), "the plan has format 2, this program reads format 1");
+    let mut plan = good.clone();
+    plan.steps[0].needs = vec![1];
+    assert_eq!(new(plan), "the plan is damaged: step \"each\" needs a step that comes after it");
+    let mut plan = good.clone();
+    plan.steps[0].scope = 7;
+    assert_eq!(new(plan), "the plan is damaged: step \"each\" has no scope");
+    let mut plan = good;
+    plan.steps[0].name = "other".into();
+    let error = CompiledPlan::new(Arc::new(plan)).err().expect("a reference leads nowhere");
+    assert!(matches!(error, PlanError::Expression { .. }), "{error}");
+}

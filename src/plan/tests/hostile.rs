@@ -1,0 +1,146 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::world::{World, mistakes, mistakes_among, plan};
+use crate::plan::CompiledPlan;
+
+// A second each, doubled for a machine that does other things meanwhile.
+const LIMIT: Duration = Duration::from_secs(2);
+
+// One at a time: the tests share one thread that parses, and their times are measured.
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = Instant::now();
+    let done = work();
+    let elapsed = begun.elapsed();
+    assert!(elapsed < LIMIT, "{what} took {elapsed:?}");
+    done
+}
+
+// Any answer in time, and no crash; these tests run on threads of 2 MiB.
+fn refused(what: &str, text: &str, expected: &str) {
+    let found = timed(what, || mistakes(text));
+    assert!(found.iter().any(|mistake| mistake.contains(expected)), "{what}: {:?}", &found[..found.len().min(3)]);
+}
+
+fn valued(value: &str) -> String {
+    format!("name: w\nsteps:\n  a:\n    uses: test.note.write\n    with:\n      value: {value}\n")
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for depth in [100, 1_000, 100_000] {
+        refused("flow lists", &valued(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))), "");
+        refused("open flow lists", &valued(&"[".repeat(depth)), "");
+        refused("flow maps", &valued(&"{a: ".repeat(depth)), "");
+        refused("block lists", &format!("{}x\n", "- ".repeat(depth)), "");
+    }
+    let indented: String = (0..500).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    refused("block maps", &indented, "");
+}
+
+#[test]
+fn bombs_of_aliases_are_refused() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let previous = format!("*a{}", level - 1);
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![previous; 9].join(", ")));
+    }
+    refused("aliases", &text, "too large");
+    let mut text = String::from("a0: &a0 {k0: x}\n");
+    for level in 1..40 {
+        text.push_str(&format!("a{level}: &a{level}\n  <<: [*a{0}, *a{0}]\n  k{level}: x\n", level - 1));
+    }
+    refused("merge keys", &text, "too large");
+}
+
+#[test]
+fn large_files_are_refused_or_read() {
+    refused("2 MiB", &"x".repeat(2 << 20), "1048576 are allowed");
+    refused("1 MiB of text", &"x".repeat(1 << 20), "must be a map");
+    assert_eq!(timed("1 MB of text", || mistakes(&valued(&"x".repeat(1_000_000)))), [""; 0]);
+    refused("1 MiB of items", &valued(&format!("[{}]", "1,".repeat(500_000))), "too large");
+    refused("1 MiB of keys", &"k: 1\n".repeat(200_000), "");
+}
+
+#[test]
+fn long_and_deep_expressions_are_refused() {
+    let expression = |inner: &str| valued(&format!("'${{{{ {inner} }}}}'"));
+    let terms = vec!["1"; 2_000].join(" + ");
+    refused("2000 terms", &expression(&terms), "1024 are allowed");
+    refused("500 terms", &expression(&vec!["1"; 500].join("+")), "levels deep");
+    refused("200 parentheses", &expression(&format!("{}1{}", "(".repeat(200), ")".repeat(200))), "levels deep");
+    refused("500 lists", &expression(&format!("{}1{}", "[".repeat(500), "]".repeat(500))), "levels deep");
+    refused("open parentheses", &expression(&"(".repeat(1_000)), "levels deep");
+    refused("48 open parentheses", &expression(&"(".repeat(48)), "cannot be parsed");
+    refused("not", &expression(&format!("{}true", "!-".repeat(400))), "");
+    refused("fields", &expression(&format!("(run{})", ".a".repeat(500))), "levels deep");
+    refused("indexes", &expression(&format!("run{} + 1", "[0]".repeat(300))), "levels deep");
+    refused("conditions", &expression(&"1==1?".repeat(150)), "");
+    refused(
+        "nested macros",
+        &expression("inputs.a.map(x, inputs.a.map(y, inputs.a.map(z, 1)))"),
+        "macro inside a macro",
+    );
+    refused("quotes", &expression(&"\"".repeat(900)), "");
+}
+
+#[test]
+fn many_expressions_are_read_or_refused() {
+    let many: String = (0..15_000).map(|n| format!("        - ${{{{ 1 + {n} }}}}\n")).collect();
+    refused("15,000 programs", &format!("{}\n{many}", valued("").trim_end()), "too many expressions");
+    let inline: String = (0..60_000).map(|n| format!("${{{{ 1+{n} }}}}")).collect();
+    refused("60,000 programs in a text", &valued(&inline), "more than 200 parts");
+    let line: String = (0..15_000).map(|_| "${{ run.id }},").collect();
+    timed("15,000 items in a line", || {
+        mistakes(&valued(&format!("[{}x]", line.replace("${{ run.id }}", "'${{ run.id }}'"))))
+    });
+    let hard: String =
+        (0..60).map(|n| format!("        - ${{{{ {}1 + {n}{} }}}}\n", "[".repeat(45), "]".repeat(45))).collect();
+    let hard = format!("{}\n{hard}", valued("").trim_end());
+    assert_eq!(timed("60 deep programs", || mistakes(&hard)), [""; 0]);
+}
+
+#[test]
+fn many_steps_are_read() {
+    let steps: String =
+        (0..2_000).map(|n| format!("  s{n}: {{uses: test.nop.run, needs: [s{}]}}\n", (n + 1) % 2_000)).collect();
+    refused("a circle of 2000 steps", &format!("name: w\nsteps:\n{steps}"), "in a circle");
+}
+
+#[test]
+fn workflows_that_multiply_are_refused() {
+    let level = |next: usize| {
+        let steps: String = (0..20).map(|n| format!("  s{n}: {{workflow: l{next}.yaml}}\n")).collect();
+        format!("name: w\nsteps:\n{steps}")
+    };
+    let files: Vec<(String, String)> = (1..10).map(|n| (format!("l{n}.yaml"), level(n + 1))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let found = timed("workflows", || mistakes_among(&files, &level(1)));
+    assert!(found.iter().any(|mistake| mistake.contains("too many workflows")), "{found:?}");
+}
+
+#[test]
+fn evaluation_needs_little_stack() {
+    // The deepest that is accepted, in several shapes; evaluated with an eighth of a usual thread's stack.
+    let chain = vec!["inputs.a"; 63].join(" + ");
+    let lists = format!("{}inputs.a{}", "[".repeat(40), "]".repeat(40));
+    let conditions = format!("{}0", "inputs.a > 9 ? 1 : ".repeat(30));
+    let parentheses = format!("{}inputs.a{}", "(1 + ".repeat(40), ")".repeat(40));
+    let mapped = format!("inputs.b.map(x, {})", vec!["x"; 55].join(" + "));
+    for inner in [chain, lists, conditions, parentheses, mapped] {
+        let text = format!(
+            "name: w\ninputs:\n  a: {{type: integer, default: 1}}\n  b: {{type: array, default: [1, 2]}}\nsteps:\n  s: {{uses: test.note.write, with: {{value: ['${{{{ {inner} }}}}', '${{{{ inputs.a }}}}', '${{{{ inputs.b }}}}']}}}}\n"
+        );
+        let plan = CompiledPlan::new(Arc::new(plan(&text, json!({})))).expect("a good plan");
+        let evaluate = move || plan.input(0, None, &World::default()).map(|_| ()).map_err(|e| e.to_string());
+        let evaluated = thread::Builder::new().stack_size(256 << 10).spawn(evaluate).expect("a thread").join();
+        assert_eq!(evaluated.expect("no panic"), Ok(()), "{inner}");
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of checking, compiling and evaluating, against a small world of actions.
+
+mod diagnostics;
+mod evaluation;
+mod hostile;
+mod inlining;
+mod inputs;
+mod properties;
+mod shipped;
+mod world;

@@ -1,0 +1,178 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
+
+use super::world::{World, action, index, lines, map};
+use crate::plan::{CompiledPlan, Plan, compile, validate};
+
+const TEXT: &str = include_str!("../../../workflows/provision-aks-router.yaml");
+
+/// The inputs and outputs of actions, as the workflow takes them to be.
+macro_rules! record {
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $name { $($field: $type),* }
+    };
+}
+
+record!(Named { resource_group: String, name: String });
+record!(Cluster { node_resource_group: String });
+record!(Group { resource_group: String });
+record!(Prefixed { name: String, prefix: String });
+record!(Network { resource_group: String, name: String, location: String, node_subnet: Prefixed });
+record!(SubnetInput { resource_group: String, virtual_network: String, name: String, prefix: String });
+record!(Subnet { id: String, name: String, gateway: String });
+record!(Located { resource_group: String, name: String, location: String });
+record!(PublicIp { id: String, ip_address: String });
+record!(NicInput {
+    resource_group: String, name: String, location: String, subnet_id: String, public_ip_id: Option<String>,
+    ip_forwarding: bool,
+});
+record!(Nic { id: String, private_ip: String });
+record!(Image { publisher: String, offer: String, sku: String, version: String });
+record!(MachineInput {
+    resource_group: String, name: String, location: String, size: String, network_interface_id: String,
+    admin_username: String, ssh_public_key: String, image: Image, cloud_config: Value,
+    cloud_config_secrets: BTreeMap<String, SecretRef>,
+});
+record!(Machine { id: String, host_key: String });
+record!(Host { address: String, user: String, host_key: String });
+record!(HostInput { host: Host });
+record!(Done {});
+record!(SysctlInput { host: Host, settings: BTreeMap<String, String> });
+record!(KernelRoute { prefix: String, via: String });
+record!(KernelRoutesInput { host: Host, routes: Vec<KernelRoute> });
+record!(NodeId { node_id: String });
+record!(DeviceInput { node_id: String, hostname: String, tag: String });
+record!(Device { node_id: String, ipv4: String });
+record!(PreferencesInput { host: Host, accept_routes: bool, snat_subnet_routes: bool, advertise_routes: Vec<String> });
+record!(ApprovalInput { node_id: String, routes: Vec<String> });
+record!(InForceInput { host: Host, routes: Vec<String> });
+record!(Table { id: String, name: String });
+record!(AssociationInput { resource_group: String, virtual_network: String, subnet: String, route_table_id: String });
+record!(RouteInput { resource_group: String, route_table: String, prefix: String, next_hop_ip: String });
+
+action!(ReadCluster, "azure.managed_cluster.read", Named => Cluster);
+action!(Discover, "azure.virtual_network.discover", Group => Network);
+action!(EnsureSubnet, "azure.subnet.ensure", SubnetInput => Subnet);
+action!(EnsurePublicIp, "azure.public_ip.ensure", Located => PublicIp);
+action!(EnsureNic, "azure.network_interface.ensure", NicInput => Nic);
+action!(EnsureMachine, "azure.virtual_machine.ensure", MachineInput => Machine);
+action!(EnsureTable, "azure.route_table.ensure", Located => Table);
+action!(Associate, "azure.subnet.associate", AssociationInput => Done);
+action!(EnsureRoute, "azure.route.ensure", RouteInput => Done);
+action!(Reachable, "ssh.host.reachable", HostInput => Done);
+action!(CloudInit, "ssh.cloud_init.wait", HostInput => Done);
+action!(Sysctl, "ssh.sysctl.ensure", SysctlInput => Done);
+action!(KernelRoutes, "ssh.routes.ensure", KernelRoutesInput => Done);
+action!(Identity, "ssh.tailscale.identity", HostInput => NodeId);
+action!(Preferences, "ssh.tailscale.preferences", PreferencesInput => Done);
+action!(InForce, "ssh.tailscale.routes_in_force", InForceInput => Done);
+action!(WaitDevice, "tailscale.device.wait", DeviceInput => Device);
+action!(Approve, "tailscale.routes.approve", ApprovalInput => Done);
+
+fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.add(ReadCluster);
+    registry.add(Discover);
+    registry.add(EnsureSubnet);
+    registry.add(EnsurePublicIp);
+    registry.add(EnsureNic);
+    registry.add(EnsureMachine);
+    registry.add(EnsureTable);
+    registry.add(Associate);
+    registry.add(EnsureRoute);
+    registry.add(Reachable);
+    registry.add(CloudInit);
+    registry.add(Sysctl);
+    registry.add(KernelRoutes);
+    registry.add(Identity);
+    registry.add(Preferences);
+    registry.add(InForce);
+    registry.add(WaitDevice);
+    registry.add(Approve);
+    registry
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let checked = validate("test.yaml", text, &registry(), &|_| Err("no files".into()));
+    checked.err().map(|e| lines(&e)).unwrap_or_default()
+}
+
+fn plan() -> Plan {
+    let none = |_: &str| Err("no files".to_owned());
+    let workflow = validate("test.yaml", TEXT, &registry(), &none).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
+    let inputs = json!({
+        "cluster": "aks", "resource_group": "rg", "router": "router", "router_subnet": "10.1.9.0/24",
+        "ssh_public_key": "ssh-ed25519 AAAA",
+    });
+    compile(&workflow, &registry(), &none, map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+}
+
+#[test]
+fn the_shipped_workflow_compiles() {
+    let plan = plan();
+    assert_eq!(plan.steps.len(), 20);
+    let needs = |name: &str| {
+        let step = plan.steps.iter().find(|step| step.name == name).expect("a step");
+        step.needs.iter().map(|need| plan.steps[*need].name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(needs("cluster"), [""; 0]);
+    assert_eq!(needs("nic"), ["network", "subnet", "public_ip"]);
+    assert_eq!(needs("preferences"), ["network", "public_ip", "vm", "forwarding", "kernel_routes", "device"]);
+    assert_eq!(needs("workers_routes"), ["network", "nic", "in_force", "workers_table"]);
+}
+
+#[test]
+fn its_steps_get_what_they_need() {
+    let plan = CompiledPlan::new(Arc::new(plan())).expect("a good plan");
+    let network = json!({"resource_group": "MC", "name": "vnet", "location": "weu", "node_subnet": {"name": "aks", "prefix": "10.1.0.0/16"}});
+    let world = World::default()
+        .with(&plan, "network", network)
+        .with(&plan, "nic", json!({"id": "/nic", "private_ip": "10.1.9.4"}))
+        .with(&plan, "workers_table", json!({"id": "/t", "name": "table"}));
+    let vm = plan.input(index(&plan, "vm"), None, &world).expect("an input");
+    assert_eq!(vm["cloud_config_secrets"]["auth_key"], "tailscale-auth-key:tags=tag:stargate-router&expiry=1h");
+    assert_eq!(vm["cloud_config"]["write_files"][1]["content"], "{{auth_key}}");
+    assert_eq!(vm["cloud_config"]["runcmd"][3][4], "--hostname=router");
+    let routes = index(&plan, "workers_routes");
+    let items = plan.items(routes, &world).expect("items");
+    assert_eq!(items, [("10.50.0.0/16".to_owned(), json!("10.50.0.0/16"))]);
+    let input = plan.input(routes, Some(&items[0].1), &world).expect("an input");
+    let expected =
+        json!({"resource_group": "MC", "route_table": "table", "prefix": "10.50.0.0/16", "next_hop_ip": "10.1.9.4"});
+    assert_eq!(input, expected);
+}
+
+#[test]
+fn what_is_misspelt_in_it_is_found() {
+    let cases = [
+        (
+            "outputs.node_resource_group",
+            "outputs.node_group",
+            "step \"cluster\" (azure.managed_cluster.read) has no output \"node_group\"",
+        ),
+        (
+            "outputs.node_subnet.prefix",
+            "outputs.node_subnet.prefixes",
+            "steps.network.outputs.node_subnet has no field \"prefixes\"",
+        ),
+        ("ip_forwarding: true", "ip_forwarding: 'true'", "with.ip_forwarding must be true or false, this is text"),
+        (
+            "accept_routes: true",
+            "acept_routes: true",
+            "with cannot have \"acept_routes\"; did you mean \"accept_routes\"?",
+        ),
+        ("auth_key: tailscale-auth-key:tags=${{ inputs.tag }}&expiry=1h", "auth_key: tskey", "is a secret"),
+        ("needs: [in_force]", "needs: [in_forse]", "there is no step \"in_forse\"; did you mean \"in_force\"?"),
+        ("uses: azure.route.ensure", "uses: azure.rout.ensure", "did you mean \"azure.route.ensure\"?"),
+    ];
+    for (from, to, expected) in cases {
+        let found = mistakes(&TEXT.replace(from, to));
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{to}: {found:?}");
+    }
+}

@@ -1,0 +1,202 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
+
+use crate::{
+    plan::{CompiledPlan, Facts, Plan, check, compile, validate},
+    workflow::{Diagnostics, Workflow, parse},
+};
+
+/// An action that is only ever asked for its schemas.
+macro_rules! action {
+    ($action:ident, $name:literal, $input:ty => $output:ty) => {
+        struct $action;
+        impl Action for $action {
+            type Input = $input;
+            type Output = $output;
+            const NAME: &'static str = $name;
+            const VERSION: u32 = 3;
+            const RECOVERY: Recovery = Recovery::Find;
+            const SUMMARY: &'static str = "Does nothing.";
+            async fn run(&self, _: &ActionContext, _: &Self::Input) -> Result<Self::Output, ActionError> {
+                Err(ActionError::permanent("only its schemas are used"))
+            }
+        }
+    };
+}
+pub(super) use action;
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Nothing {}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Subnet {
+    name: String,
+    prefix: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Network {
+    id: String,
+    name: String,
+    size: u32,
+    private: bool,
+    subnets: Vec<Subnet>,
+    node_subnet: Option<Subnet>,
+    tags: BTreeMap<String, String>,
+    raw: Value,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct NetworkInput {
+    /// Name of the network.
+    name: String,
+    #[serde(default)]
+    size: Option<u8>,
+    #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    #[serde(default)]
+    image: Option<Image>,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    key: Option<SecretRef>,
+    #[serde(default)]
+    keys: BTreeMap<String, SecretRef>,
+    #[serde(default)]
+    raw: Value,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Image {
+    publisher: String,
+    version: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    #[default]
+    Native,
+    Overlay,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Anything {
+    #[serde(default)]
+    value: Value,
+}
+
+action!(MakeNetwork, "net.network.ensure", NetworkInput => Network);
+action!(Note, "test.note.write", Anything => Anything);
+action!(Nop, "test.nop.run", Nothing => Nothing);
+
+pub(super) fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.add(MakeNetwork);
+    registry.add(Note);
+    registry.add(Nop);
+    registry
+}
+
+/// Files that workflows can inline.
+pub(super) type Files<'a> = [(&'a str, &'a str)];
+
+pub(super) fn load(files: &Files<'_>, name: &str) -> Result<(String, String), String> {
+    let file = files.iter().find(|(file, _)| *file == name);
+    file.map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).ok_or_else(|| "no such file".into())
+}
+
+/// The mistakes of a workflow as `line:column message; hint`.
+pub(super) fn mistakes(text: &str) -> Vec<String> {
+    mistakes_among(&[], text)
+}
+
+pub(super) fn mistakes_among(files: &Files<'_>, text: &str) -> Vec<String> {
+    match validate("test.yaml", text, &registry(), &|name| load(files, name)) {
+        Ok(_) => Vec::new(),
+        Err(diagnostics) => lines(&diagnostics),
+    }
+}
+
+pub(super) fn lines(diagnostics: &Diagnostics) -> Vec<String> {
+    let line = |diagnostic: &crate::workflow::Diagnostic| {
+        let hint = diagnostic.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let file = Some(diagnostic.source.name()).filter(|name| *name != "test.yaml");
+        let file = file.map(|name| format!("{name}:")).unwrap_or_default();
+        format!("{file}{}:{} {}{hint}", diagnostic.span.line, diagnostic.span.column, diagnostic.message)
+    };
+    diagnostics.iter().map(line).collect()
+}
+
+pub(super) fn workflow(text: &str) -> Workflow {
+    parse("test.yaml", text).into_result().unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+}
+
+pub(super) fn plan(text: &str, inputs: Value) -> Plan {
+    plan_among(&[], text, inputs)
+}
+
+pub(super) fn plan_among(files: &Files<'_>, text: &str, inputs: Value) -> Plan {
+    let workflow = workflow(text);
+    let loader = |name: &str| load(files, name);
+    assert_eq!(check(&workflow, &registry(), &loader), []);
+    let Value::Object(inputs) = inputs else { panic!("inputs are a map") };
+    compile(&workflow, &registry(), &loader, inputs).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+}
+
+/// Steps named `a`, `b`, … without anything to do, each with the further lines given.
+pub(super) fn steps(lines: &[(&str, &str)]) -> String {
+    let step = |(name, rest): &(&str, &str)| format!("  {name}: {{uses: test.nop.run, {rest}}}\n");
+    format!("name: w\nsteps:\n{}", lines.iter().map(step).collect::<String>())
+}
+
+/// What a run knows.
+#[derive(Default)]
+pub(super) struct World {
+    outputs: HashMap<usize, Value>,
+    skipped: HashSet<usize>,
+}
+
+impl World {
+    pub(super) fn with(mut self, plan: &CompiledPlan, step: &str, output: Value) -> Self {
+        self.outputs.insert(index(plan, step), output);
+        self
+    }
+
+    pub(super) fn skip(mut self, plan: &CompiledPlan, step: &str) -> Self {
+        self.skipped.insert(index(plan, step));
+        self
+    }
+}
+
+pub(super) fn index(plan: &CompiledPlan, step: &str) -> usize {
+    plan.plan().steps.iter().position(|planned| planned.name == step).expect("a step of that name")
+}
+
+impl Facts for World {
+    fn output(&self, step: usize) -> Option<&Value> {
+        self.outputs.get(&step)
+    }
+
+    fn skipped(&self, step: usize) -> bool {
+        self.skipped.contains(&step)
+    }
+
+    fn run_id(&self) -> &'static str {
+        "01RUN"
+    }
+}
+
+pub(super) fn map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("{other} is no map"),
+    }
+}

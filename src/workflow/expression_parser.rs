@@ -1,0 +1,47 @@
+use std::sync::Arc;
+
+use cel::{ParseErrors, Program};
+
+use super::{
+    expression::ExpressionError,
+    expression_tree::{self, Tree},
+    large_stack,
+};
+
+/// A program and what was found in it.
+pub(super) struct Parsed {
+    pub(super) program: Arc<Program>,
+    pub(super) tree: Tree,
+}
+
+/// Parses and inspects `source`.
+pub(super) fn parse(source: &str) -> Result<Parsed, ExpressionError> {
+    let owned = source.to_owned();
+    let parsed = large_stack::run(move || parse_here(&owned));
+    parsed.unwrap_or_else(|| Err(ExpressionError::new("the expression cannot be parsed", None)))
+}
+
+fn parse_here(source: &str) -> Result<Parsed, ExpressionError> {
+    let program = Program::compile(source).map_err(|errors| syntax_error(source, &errors))?;
+    let tree = expression_tree::inspect(source, &program)?;
+    Ok(Parsed { program: Arc::new(program), tree })
+}
+
+fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
+    let Some(first) = errors.errors.first() else {
+        return ExpressionError::new("the expression cannot be parsed", None);
+    };
+    // ANTLR lists every token that could have stood there; nobody reads that.
+    let message = first.msg.split(" expecting ").next().unwrap_or_default().trim();
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    let message = if message.contains("<EOF>") { "it ends too early" } else { message };
+    ExpressionError::new(format!("the expression cannot be parsed: {message}"), place(source, first.pos))
+}
+
+fn place(source: &str, (line, column): (isize, isize)) -> Option<std::ops::Range<usize>> {
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(column).ok()?.saturating_sub(1);
+    let begin: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
+    let (at, character) = source.get(begin..)?.char_indices().nth(column)?;
+    Some(begin + at..begin + at + character.len_utf8())
+}
