@@ -1,6 +1,7 @@
 use jiff::Timestamp;
 
 use crate::arm::{ClusterNames, build_cluster, place_cluster};
+use crate::tailnet::LOG_ROUTER;
 use crate::world::World;
 
 /// What the world is when it is opened for the first time.
@@ -8,7 +9,8 @@ use crate::world::World;
 pub enum Scenario {
     /// A subscription with nothing in it.
     Empty,
-    /// An AKS cluster with two nodes, as it is just before a router is put beside it.
+    /// An AKS cluster with two nodes, as it is just before a router is put beside it, and the device of an earlier router
+    /// of the same name.
     #[default]
     Log,
 }
@@ -28,6 +30,9 @@ impl Scenario {
                 let id = place_cluster(&mut world.arm, CLUSTER, CLUSTER, LOCATION, now);
                 let names = ClusterNames { network: "11486953".to_owned(), pools: "41954725".to_owned() };
                 build_cluster(&mut world.arm, &id, &names, now);
+                // An earlier router of the same name, deleted since, whose device still attracts traffic.
+                let routes = ["10.224.0.0/16".parse().expect("it is a prefix")];
+                world.tailnet.seed_stale_device(LOG_ROUTER, &routes);
             }
         }
     }

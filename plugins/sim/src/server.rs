@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::host::{self, HostOptions, HostServer};
 use crate::scenario::Scenario;
 use crate::state::{self, StateError};
 use crate::tls::{self, TlsError};
@@ -100,6 +101,7 @@ pub struct Sim {
     stop: CancellationToken,
     tasks: JoinSet<()>,
     state_file: Option<PathBuf>,
+    hosts: Option<HostServer>,
 }
 
 /// Opens a world and serves it.
@@ -122,6 +124,7 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
         tasks.spawn(state::keep(path.clone(), shared.clone(), stop.clone()));
     }
     shared.settle();
+    let hosts = options.hosts.then(|| serve_hosts(&shared, &options)).transpose()?;
     let token = login::static_token(&shared.peek().arm);
     Ok(Sim {
         shared,
@@ -132,7 +135,13 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
         stop,
         tasks,
         state_file: options.state_file,
+        hosts,
     })
+}
+
+fn serve_hosts(shared: &Shared, options: &SimOptions) -> Result<HostServer, SimError> {
+    let served = HostOptions { dir: options.dir.clone(), speed: options.speed, seed: options.seed };
+    host::serve(shared.clone(), served).map_err(|error| SimError::Hosts { reason: error.to_string() })
 }
 
 /// The world of the state file, or a new one.
@@ -205,6 +214,11 @@ impl Sim {
     /// An `ssh_config` that names every simulated host.
     pub fn ssh_config(&self) -> PathBuf {
         self.dir.join("ssh_config")
+    }
+
+    /// The simulated hosts, if they run.
+    pub fn hosts(&self) -> Option<&HostServer> {
+        self.hosts.as_ref()
     }
 
     /// A token for ARM that does not expire.
