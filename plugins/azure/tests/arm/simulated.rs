@@ -61,7 +61,11 @@ async fn converge(mut step: Attempt, action: &str, input: &Value) -> Result<Valu
 /// What the workflow for an AKS router asks of Azure, in its order; gives every output by action.
 async fn provision(world: &World, endpoint: &str) -> Result<Value, ActionError> {
     let process = world.process(endpoint);
-    let run = async |action: &str, input: Value| converge(process.of_another_step(), action, &input).await;
+    provision_with(|| process.of_another_step()).await
+}
+
+async fn provision_with(first_attempt: impl Fn() -> Attempt) -> Result<Value, ActionError> {
+    let run = async |action: &str, input: Value| converge(first_attempt(), action, &input).await;
     let cluster = run("azure.managed_cluster.read", json!({"resource_group": CLUSTER, "name": CLUSTER})).await?;
     let network =
         run("azure.virtual_network.discover", json!({"resource_group": cluster["node_resource_group"]})).await?;
@@ -113,6 +117,16 @@ async fn a_router_is_provisioned_and_a_second_run_makes_no_write() {
     }
     assert_eq!(second, first);
     assert_eq!(world.writes(), writes, "a second run makes no write");
+}
+
+#[tokio::test]
+async fn interrupted_at_every_first_checkpoint_nothing_is_written_twice() {
+    let (calm, world) = (World::open().await, World::open().await);
+    let expected = provision(&calm, &calm.sim.http_url()).await.expect("provisioned");
+    let process = world.process(&world.sim.http_url());
+    let outputs = provision_with(|| process.of_another_step().interrupted_at_checkpoint()).await.expect("gone on with");
+    assert_eq!(outputs["route"], expected["route"]);
+    assert_eq!(world.writes(), calm.writes());
 }
 
 /// Provisions while `fault` strikes the `nth` write, and again without it.
