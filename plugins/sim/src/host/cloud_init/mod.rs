@@ -3,8 +3,6 @@
 mod config;
 mod stages;
 mod state;
-#[cfg(test)]
-mod tests;
 
 pub(super) use stages::{HOST_KEY, Instance};
 pub use state::{CloudInit, Stage};

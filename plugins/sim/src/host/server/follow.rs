@@ -12,7 +12,7 @@ use super::runtime::Runtime;
 use super::session::{Output, captured};
 use crate::event::{Event, Nic, Recorded};
 use crate::host::hosts::Hosts;
-use crate::host::machine::Machine;
+use crate::host::machine::{Machine, Phase};
 use crate::tailnet::Tailnet;
 use crate::{Shared, World};
 
@@ -42,8 +42,9 @@ pub enum HostError {
 }
 
 /// The machines, running until this is dropped.
+#[derive(Debug)]
 pub struct HostServer {
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     follower: JoinHandle<()>,
 }
 
@@ -77,7 +78,8 @@ impl HostServer {
     pub async fn booted(&self, host: &str) {
         let up = || {
             let world = self.runtime.shared.lock();
-            world.hosts.machines.get(host).is_none_or(|machine| machine.phase == crate::host::Phase::Up)
+            let current = world.hosts.seen >= world.events.len() as u64;
+            current && world.hosts.machines.get(host).is_none_or(|machine| machine.phase == Phase::Up)
         };
         self.runtime.until(up).await;
     }
@@ -165,12 +167,13 @@ fn make_real(runtime: &Runtime, running: &mut Running, recorded: &Recorded) {
     match &recorded.event {
         Event::MachineCreated(machine) => running.start(runtime, &machine.name),
         Event::MachineDeleted { name } => running.stop(name),
-        Event::MachineRestarted { .. } => runtime.told(),
-        Event::NetworkChanged { .. }
+        Event::MachineRestarted { .. }
+        | Event::NetworkChanged { .. }
         | Event::NicChanged(_)
         | Event::NicDeleted { .. }
         | Event::RoutesChanged { .. } => {}
     }
+    runtime.told();
 }
 
 /// Changes the machines as the event says.

@@ -12,7 +12,7 @@ use crate::host::process::{Process, ROOT_PATH};
 use crate::tailnet::Tailnet;
 
 /// What every task of the hosts shares.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Runtime {
     pub(super) shared: Shared,
     /// Changes whenever a boot gets on, a machine restarts or goes.
