@@ -36,6 +36,9 @@ pub(crate) struct Global {
     /// How data are shown
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
+    /// Shows what steps capture on the way, such as the commands run on a host
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     /// File of the journal [env: STARGATE_JOURNAL] [default: ~/.local/state/stargate/journal.db]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) journal: Option<PathBuf>,

@@ -38,9 +38,25 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// `text` with the ids of Azure's resources cut down to what people call them by: type and name.
+pub(crate) fn without_long_ids(text: &str) -> String {
+    let short = |word: &str| match word.rsplit('/').take(2).collect::<Vec<_>>().as_slice() {
+        [name, kind] if word.starts_with("/subscriptions/") => format!("…/{kind}/{name}"),
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resource_is_called_by_its_type_and_name() {
+        let id = "/subscriptions/4465/resourceGroups/g/providers/Microsoft.Network/routeTables/rt";
+        assert_eq!(without_long_ids(&format!("+ route table: {id}")), "+ route table: …/routeTables/rt");
+        assert_eq!(without_long_ids("a  b/c"), "a  b/c");
+    }
 
     #[test]
     fn durations_have_two_figures_that_matter() {

@@ -5,7 +5,7 @@ use stargate::{
     id::RunId,
     journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
     plan::Plan,
-    run::{RunState, StepState},
+    run::{Place, Recorded, RunState, StepState},
 };
 
 use super::{Failure, exit::Exit, hint};
@@ -44,9 +44,12 @@ pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
     })
 }
 
-/// Folds a stored run.
+/// Folds a stored run, to be looked at.
 pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Failure> {
-    RunState::recover(plan, &stored.history, &stored.latest).map_err(|error| {
+    // Checkpoints are for whoever goes on with a step; where the steps stand does not depend on them.
+    let is_checkpoint = |recorded: &&Recorded| matches!(recorded.entry.place(), Place::Checkpoint(_));
+    let latest: Vec<_> = stored.latest.iter().filter(|recorded| !is_checkpoint(recorded)).cloned().collect();
+    RunState::recover(plan, &stored.history, &latest).map_err(|error| {
         let message = format!("the history of run {} cannot be read: {error}", stored.row.id);
         Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
     })
@@ -70,7 +73,9 @@ pub(crate) fn status(row: &RunRow, here: &Owner, now: Millis) -> &'static str {
 
 /// Steps that are done, and all that are known of. The parts of a `for_each` step count in its place.
 pub(crate) fn progress(state: &RunState, plan: &Plan) -> (usize, usize) {
-    let counted = |id: &_| state.key(*id).is_some() || plan.steps[state.node(*id)].for_each.is_none();
+    let mut has_parts = vec![false; plan.steps.len()];
+    state.steps().filter(|&id| state.key(id).is_some()).for_each(|id| has_parts[state.node(id)] = true);
+    let counted = |id: &_| state.key(*id).is_some() || !has_parts[state.node(*id)];
     let steps: Vec<_> = state.steps().filter(counted).collect();
     let done = steps.iter().filter(|id| matches!(state.state(**id), StepState::Succeeded { .. } | StepState::Skipped));
     (done.count(), steps.len())

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) colour: bool,
     /// How data are shown.
     pub(crate) output: Output,
+    /// Whether lines that steps capture are shown.
+    pub(crate) verbose: bool,
     /// Where what is only needed for a while goes.
     pub(crate) scratch: PathBuf,
 }
@@ -95,6 +97,7 @@ impl Settings {
             log: flags.log.or_else(|| variables.text("STARGATE_LOG")).unwrap_or_else(|| "warn".into()),
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
             output: flags.output,
+            verbose: flags.verbose,
             scratch: variables.path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
         })
     }

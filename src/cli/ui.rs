@@ -40,6 +40,11 @@ pub(crate) fn allow_colour(wanted: bool) {
     COLOUR.store(wanted, Ordering::Relaxed);
 }
 
+/// Whether somebody watches: what is for people goes to a terminal.
+pub(crate) fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Whether text on stderr may be coloured.
 pub(crate) fn colours_err() -> bool {
     COLOUR.load(Ordering::Relaxed) && io::stderr().is_terminal()

@@ -18,7 +18,7 @@ use crate::cli::{
 };
 
 /// How much faster than Azure the world is: a machine takes seconds that can be watched, all of it less than a minute.
-const SPEED: &str = "10";
+const SPEED: &str = "5";
 /// How long the run may take to get to the machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// What is being put beside what, and where: names and prefixes as in the world's scenario.

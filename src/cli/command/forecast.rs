@@ -1,8 +1,14 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use stargate::plan::{CompiledPlan, EvaluateError, Facts, Plan};
-use stargate_sdk::{ActionContext, ActionError, Preview, Registry, Secrets};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Preview, Registry, Secrets};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long an action may look at one thing: whoever waits for a plan wants to be told of a host that does not answer.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// What would become of one step, or of one part of a `for_each` step.
 pub(super) struct Forecast {
@@ -27,10 +33,15 @@ pub(super) enum Prospect {
     Failed(ActionError),
 }
 
-/// Asks every step of the plan, in order, what it would do. Changes nothing.
-pub(super) async fn forecast(compiled: &CompiledPlan, registry: &Registry, secrets: &Arc<Secrets>) -> Vec<Forecast> {
+/// Asks every step of the plan, in order, what it would do, and tells `seen` as it comes. Changes nothing.
+pub(super) async fn forecast(
+    compiled: &CompiledPlan,
+    registry: &Registry,
+    secrets: &Arc<Secrets>,
+    seen: &dyn Fn(&Forecast),
+) -> Vec<Forecast> {
     let known = Known::new(compiled.plan());
-    let mut forecaster = Forecaster { compiled, registry, secrets, known, forecasts: Vec::new() };
+    let mut forecaster = Forecaster { compiled, registry, secrets, known, seen, forecasts: Vec::new() };
     for step in 0..compiled.plan().steps.len() {
         forecaster.step(step).await;
     }
@@ -76,6 +87,7 @@ struct Forecaster<'a> {
     registry: &'a Registry,
     secrets: &'a Arc<Secrets>,
     known: Known,
+    seen: &'a dyn Fn(&Forecast),
     forecasts: Vec<Forecast>,
 }
 
@@ -136,11 +148,24 @@ impl Forecaster<'_> {
         let Some(action) = self.registry.find(action) else {
             return Prospect::Failed(ActionError::permanent(format!("there is no action {action}")));
         };
-        let cx = ActionContext::detached(&self.name(step, key), Arc::clone(self.secrets));
+        let cx = self.context(self.name(step, key));
         match action.preview(&cx, input).await {
             Ok(preview) => Prospect::Seen(preview),
             Err(error) => Prospect::Failed(error),
         }
+    }
+
+    fn context(&self, step: String) -> ActionContext {
+        ActionContext::new(ContextParts {
+            run: self.known.run_id().into(),
+            step,
+            attempt: 1,
+            deadline: Instant::now() + LOOK,
+            cancel: CancellationToken::new(),
+            checkpoint: None,
+            sink: Arc::new(Nowhere),
+            secrets: Arc::clone(self.secrets),
+        })
     }
 
     fn unevaluated(&mut self, step: usize, error: &EvaluateError) {
@@ -162,11 +187,26 @@ impl Forecaster<'_> {
 
     fn note(&mut self, step: usize, key: Option<&str>, prospect: Prospect) {
         let step = self.name(step, key);
-        self.forecasts.push(Forecast { step, prospect });
+        let forecast = Forecast { step, prospect };
+        (self.seen)(&forecast);
+        self.forecasts.push(forecast);
     }
 
     fn name(&self, step: usize, key: Option<&str>) -> String {
         let name = &self.compiled.plan().steps[step].name;
         key.map_or_else(|| name.clone(), |key| format!("{name}[{key}]"))
+    }
+}
+
+/// Nobody listens to an action that only looks.
+struct Nowhere;
+
+impl AttemptSink for Nowhere {
+    fn progress(&self, _: String) {}
+
+    fn log(&self, _: String) {}
+
+    fn save_checkpoint(&self, _: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async { Err(ActionError::permanent("there is no run to keep anything for")) })
     }
 }

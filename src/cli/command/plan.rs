@@ -26,11 +26,17 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     let plan = text.compile(&workflow, &registry, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
-    let forecasts = forecast(&compiled, &registry, &Arc::new(secrets)).await;
+    let width = compiled.plan().steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
+    let seen = |forecast: &Forecast| {
+        if settings.output == Output::Text {
+            show(forecast, width);
+        }
+    };
+    let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &seen).await;
     let exit = exit(&forecasts);
     match settings.output {
         Output::Json => ui::out_json_pretty(&to_json(&forecasts, exit)),
-        Output::Text => show(&forecasts, exit, &args.workflow.workflow),
+        Output::Text => conclude(&forecasts, exit, &args.workflow.workflow),
     }
     Ok(exit)
 }
@@ -47,17 +53,17 @@ fn exit(forecasts: &[Forecast]) -> Exit {
     }
 }
 
-fn show(forecasts: &[Forecast], exit: Exit, workflow: &str) {
-    let width = forecasts.iter().map(|forecast| forecast.step.chars().count()).max().unwrap_or_default();
-    for Forecast { step, prospect } in forecasts {
-        let (tone, said) = words(prospect);
-        ui::out(&format!("{step:width$}  {}", ui::paint_out(tone, &said)));
-        if let Prospect::Seen(Preview::Changes { differences }) = prospect {
-            for difference in differences {
-                ui::out(&format!("{:width$}    {difference}", ""));
-            }
+fn show(Forecast { step, prospect }: &Forecast, width: usize) {
+    let (tone, said) = words(prospect);
+    ui::out(&format!("{step:width$}  {}", ui::paint_out(tone, &said)));
+    if let Prospect::Seen(Preview::Changes { differences }) = prospect {
+        for difference in differences {
+            ui::out(&format!("{:width$}    {difference}", ""));
         }
     }
+}
+
+fn conclude(forecasts: &[Forecast], exit: Exit, workflow: &str) {
     ui::err(&sentence(forecasts));
     match exit {
         Exit::Done => {}

@@ -131,7 +131,7 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec!["was done already: an earlier attempt had taken effect".into()],
         ([], false) => vec!["in order".into()],
-        (changes, _) => changes.iter().map(|change| format!("changed {change}")).collect(),
+        (changes, _) => changes.iter().map(|change| format!("changed {}", phrase::without_long_ids(change))).collect(),
     }
 }
 

@@ -6,6 +6,7 @@ use stargate::{
     id::RunId,
 };
 
+use super::log_tail::LogTail;
 use crate::cli::{
     phrase,
     ui::{Tone, paint_err},
@@ -19,16 +20,39 @@ const TAIL: usize = 4;
 /// Makes lines of events: time, step, what happened.
 pub(super) struct LineMaker {
     many: bool,
+    verbose: bool,
+    log: LogTail,
     widths: BTreeMap<RunId, usize>,
 }
 
 impl LineMaker {
-    pub(super) fn new(many: bool) -> Self {
-        Self { many, widths: BTreeMap::new() }
+    pub(super) fn new(many: bool, verbose: bool) -> Self {
+        Self { many, verbose, log: LogTail::default(), widths: BTreeMap::new() }
     }
 
     /// The lines that say what lasts of an event; none for what goes by.
     pub(super) fn lines(&mut self, event: &Event) -> Vec<String> {
+        let mut lines = self.captured(event);
+        lines.extend(self.lasting(event));
+        lines
+    }
+
+    /// Lines that a step captured: all of them as they come, or only the last ones before a failure.
+    fn captured(&mut self, event: &Event) -> Vec<String> {
+        let failed = self.log.follow(event);
+        let (step, lines) = match (&event.news, failed) {
+            (News::StepLog { step, line }, _) if self.verbose => {
+                (step.clone(), line.lines().map(str::to_owned).collect())
+            }
+            (_, Some(failed)) if !self.verbose => failed,
+            _ => return Vec::new(),
+        };
+        let line =
+            |text: &String| self.line(event.at, &event.run, &step, &paint_err(Tone::Quiet, &format!("| {text}")));
+        lines.iter().map(line).collect()
+    }
+
+    fn lasting(&mut self, event: &Event) -> Vec<String> {
         let (step, said) = match &event.news {
             News::RunStarted { workflow, steps } => {
                 self.line_up(&event.run, steps);
@@ -84,10 +108,12 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec![paint_err(Tone::Good, "was done already: an earlier attempt had taken effect")],
         ([], false) => vec![paint_err(Tone::Good, "in order")],
-        (changes, _) => {
-            changes.iter().map(|change| format!("{} {change}", paint_err(Tone::Notable, "changed"))).collect()
-        }
+        (changes, _) => changes.iter().map(|change| changed(change)).collect(),
     }
+}
+
+fn changed(what: &str) -> String {
+    format!("{} {}", paint_err(Tone::Notable, "changed"), phrase::without_long_ids(what))
 }
 
 /// The end of a run's id.

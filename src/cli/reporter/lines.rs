@@ -16,15 +16,14 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(many: bool) -> Self {
-        Self { maker: LineMaker::new(many), said: HashMap::new() }
+    pub(super) fn new(many: bool, verbose: bool) -> Self {
+        Self { maker: LineMaker::new(many, verbose), said: HashMap::new() }
     }
 
     fn passing(&mut self, event: &Event) {
         let (step, text) = match &event.news {
             News::StepStarted { step, attempt, find } => (step, started(*attempt, *find)),
             News::StepProgress { step, message } => (step, message.clone()),
-            News::StepLog { step, line } => (step, format!("| {line}")),
             _ => return,
         };
         let said = self.said.entry((event.run.clone(), step.clone())).or_default();

@@ -30,13 +30,13 @@ struct Running {
 }
 
 impl Live {
-    pub(super) fn new(many: bool) -> Self {
+    pub(super) fn new(many: bool, verbose: bool) -> Self {
         let view = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         ui::set_live(Some(view.clone()));
         let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg} {elapsed}")
             .expect("the template is well-formed")
             .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
-        Self { maker: LineMaker::new(many), view, running: HashMap::new(), style }
+        Self { maker: LineMaker::new(many, verbose), view, running: HashMap::new(), style }
     }
 
     fn started(&mut self, key: (RunId, String), message: String) {
@@ -67,7 +67,6 @@ impl Live {
                 self.started(key(step), message.into());
             }
             News::StepProgress { step, message } => self.says(&key(step), message),
-            News::StepLog { step, line } => self.says(&key(step), line),
             News::StepRetrying { step, .. }
             | News::StepSucceeded { step, .. }
             | News::StepSkipped { step }
@@ -76,6 +75,7 @@ impl Live {
             News::RunStarted { .. }
             | News::RunResumed { .. }
             | News::StepExpanded { .. }
+            | News::StepLog { .. }
             | News::RunFinished { .. }
             | News::RunInterrupted => {}
         }

@@ -5,20 +5,19 @@ mod json;
 mod line;
 mod lines;
 mod live;
+mod log_tail;
 mod tally;
-
-use std::io::IsTerminal;
 
 pub(crate) use feed::{Feed, Show};
 pub(crate) use tally::{Count, Tally};
 
-use super::{args::Output, settings::Settings};
+use super::{args::Output, settings::Settings, ui};
 
 /// The way of showing that fits where the output goes. `many`: several runs share the screen.
 pub(crate) fn for_settings(settings: &Settings, many: bool) -> Box<dyn Show> {
     match settings.output {
         Output::Json => Box::new(json::Json),
-        Output::Text if std::io::stderr().is_terminal() => Box::new(live::Live::new(many)),
-        Output::Text => Box::new(lines::Lines::new(many)),
+        Output::Text if ui::is_terminal() => Box::new(live::Live::new(many, settings.verbose)),
+        Output::Text => Box::new(lines::Lines::new(many, settings.verbose)),
     }
 }

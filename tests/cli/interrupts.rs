@@ -1,0 +1,68 @@
+use rustix::process::Signal;
+
+use crate::world::World;
+
+const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
+
+#[test]
+fn the_first_wish_to_stop_lets_go_and_the_run_goes_on_from_there() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let world = World::open("10");
+        let program = world.program();
+        let running = program.spawn(&RUN);
+        world.wait_until_creating("m");
+        running.signal(signal);
+        let ran = running.end();
+        assert_eq!(ran.code, Some(130), "{ran:?}");
+        assert!(ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
+        let writes = world.writes();
+        let ran = program.expect(0, &["resume", "-o", "json"]);
+        assert_eq!(ran.json_lines().pop().unwrap()["outcome"], "succeeded");
+        assert_eq!(world.writes(), writes, "the machine that was being created is waited for, not created again");
+    }
+}
+
+#[test]
+fn the_second_wish_stops_at_once_and_nothing_is_lost() {
+    let world = World::open("1000");
+    let program = world.program();
+    world.hold("PUT", "/networkInterfaces/");
+    let mut running = program.spawn(&RUN);
+    world.wait_for_hold();
+    running.signal(Signal::INT);
+    running.read_until("once more stops at once");
+    running.signal(Signal::INT);
+    let ran = running.end();
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(ran.err.contains("stopped at once") && ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
+    world.let_go();
+    program.expect(0, &["resume"]);
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let world = World::open("10");
+    let program = world.program();
+    let running = program.spawn(&RUN);
+    world.wait_until_creating("m");
+    running.kill();
+    let list = program.expect(0, &["history", "-o", "json"]).json();
+    assert_eq!(list["runs"][0]["status"], "interrupted");
+    let writes = world.writes();
+    program.expect(0, &["resume"]);
+    assert_eq!(world.writes(), writes, "the machine that was being created is waited for, not created again");
+}
+
+#[test]
+fn every_interrupted_run_can_be_resumed_at_once() {
+    let world = World::open("10");
+    let program = world.program();
+    for name in ["a", "b"] {
+        let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", &format!("name={name}")]);
+        world.wait_until_creating(name);
+        running.kill();
+    }
+    let ran = program.expect(0, &["resume", "--all"]);
+    assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");
+    assert!(program.expect(0, &["resume", "--all"]).err.contains("nothing to resume"));
+}

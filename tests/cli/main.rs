@@ -1,0 +1,9 @@
+//! What a user sees: drives the program itself, beside a simulated world where it needs one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod interrupts;
+mod offline;
+mod ownership;
+mod program;
+mod runs;
+mod world;

@@ -1,0 +1,145 @@
+use std::{io::Read, process::Stdio};
+
+use crate::program::Program;
+
+const MISTAKES: &str = r#"name: mistakes
+inputs:
+  size: {type: strng}
+  unused: {type: string}
+steps:
+  table:
+    uses: azure.route_table.ensur
+    with: {name: "${{ steps.address.outputs.nope }}"}
+  address:
+    uses: azure.public_ip.ensure
+    wiht: {}
+    needs: [tabel]
+    with: {resource_group: 5, name: "${{ inputs.missing }}"}
+"#;
+
+#[test]
+fn validate_shows_every_mistake_with_its_place_and_what_to_do() {
+    let program = Program::new();
+    program.write("mistakes.yaml", MISTAKES);
+    let ran = program.expect(65, &["validate", "mistakes.yaml"]);
+    assert_eq!(ran.out, "");
+    insta::assert_snapshot!(ran.err);
+}
+
+#[test]
+fn validate_tells_programs_the_same() {
+    let program = Program::new();
+    program.write("mistakes.yaml", MISTAKES);
+    let report = program.expect(65, &["validate", "mistakes.yaml", "provision-aks-router", "-o", "json"]).json();
+    assert_eq!((&report[0]["valid"], &report[1]["valid"]), (&false.into(), &true.into()));
+    let places: Vec<_> = report[0]["diagnostics"].as_array().unwrap().iter().map(|d| d["line"].as_u64()).collect();
+    assert!(places.len() >= 7 && places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn what_ships_has_no_mistakes_and_a_graph_in_which_nothing_comes_before_its_needs() {
+    let program = Program::new();
+    program.expect(0, &["validate", "provision-aks-router"]);
+    let graph = program.expect(0, &["graph", "provision-aks-router", "-o", "json"]).json();
+    let mut seen = Vec::new();
+    for step in graph["steps"].as_array().unwrap() {
+        assert!(step["needs"].as_array().unwrap().iter().all(|need| seen.contains(need)), "{step}");
+        seen.push(step["name"].clone());
+    }
+    assert!(seen.len() > 10);
+    let dot = program.expect(0, &["graph", "provision-aks-router", "--format", "dot"]).out;
+    assert!(dot.starts_with("digraph") && dot.contains("\"nic\" -> \"vm\";"), "{dot}");
+    let mermaid = program.expect(0, &["graph", "provision-aks-router", "--format", "mermaid"]).out;
+    assert!(mermaid.starts_with("flowchart TD") && mermaid.contains("-->"), "{mermaid}");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_ends_with_64_and_a_hint() {
+    let program = Program::new();
+    for arguments in [&["nonsense"][..], &["run"], &["resume", "--all", "@latest"], &["sim", "--speed", "0"]] {
+        program.expect(64, arguments).hint();
+    }
+    assert!(program.expect(0, &["--help"]).out.contains("130  interrupted"));
+    assert!(program.expect(0, &["--version"]).out.starts_with("stargate "));
+}
+
+#[test]
+fn the_history_of_no_journal_is_empty_and_makes_none() {
+    let program = Program::new();
+    let ran = program.expect(0, &["history"]);
+    assert_eq!((ran.out.as_str(), ran.hint()), ("", "run `stargate run workflow NAME` to start one"));
+    assert_eq!(program.expect(0, &["history", "-o", "json"]).json(), serde_json::json!({ "runs": [] }));
+    assert!(!program.journal().exists());
+}
+
+#[test]
+fn a_run_that_is_not_there_is_named_and_the_hint_leads_to_those_that_are() {
+    let program = Program::new();
+    let run = "01JAAAAAAAAAAAAAAAAAAAAAAA";
+    for arguments in [["history", run], ["resume", run], ["history", "nonsense"], ["resume", "nonsense"]] {
+        let ran = program.expect(64, &arguments);
+        assert!(ran.err.contains(arguments[1]) || arguments[1] == "nonsense", "{ran:?}");
+        assert_eq!(ran.hint(), "run `stargate history` to see the runs there are");
+    }
+    assert_eq!(program.expect(64, &["resume"]).hint(), "run `stargate run workflow NAME` to start one");
+}
+
+#[test]
+fn a_journal_that_cannot_be_used_ends_with_69() {
+    let program = Program::new();
+    program.write("journal", "this is no database, and longer than a header would be: ".repeat(40).as_str());
+    let ran = program.expect(69, &["history", "--journal", "journal"]);
+    assert!(ran.hint().contains("--journal"), "{ran:?}");
+    program.expect(69, &["resume", "--journal", "/proc/none/journal.db"]).hint();
+}
+
+#[test]
+fn what_a_run_lacks_is_said_before_a_journal_is_made() {
+    let program = Program::new();
+    let ran = program.expect(65, &["run", "workflow", "provision-aks-router"]);
+    assert!(ran.err.contains("--input cluster=VALUE"), "{ran:?}");
+    program.write(
+        "one.yaml",
+        "name: one\nsteps: {c: {uses: azure.managed_cluster.read, with: {resource_group: g, name: c}}}\n",
+    );
+    let ran = program.expect(64, &["run", "workflow", "one.yaml"]);
+    assert!(ran.hint().contains("--azure-subscription"), "{ran:?}");
+    assert!(!program.journal().exists());
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_refused_without_being_shown() {
+    let ran = Program::new().expect(64, &["history", "--azure-token", "eyJhbGciOiJSUzI1NiJ9"]);
+    assert!(ran.err.contains("--azure-token") && ran.err.contains("env:NAME"), "{ran:?}");
+}
+
+#[test]
+fn actions_are_shown_with_their_schemas() {
+    let program = Program::new();
+    let all = program.expect(0, &["actions", "-o", "json"]).json();
+    assert!(all.as_array().unwrap().iter().any(|action| action["name"] == "azure.route.ensure"));
+    let one = program.expect(0, &["actions", "azure.route.ensure", "-o", "json"]).json();
+    assert_eq!(one["input"]["type"], "object");
+    assert!(program.expect(0, &["actions", "azure.route.ensure"]).out.contains("prefix (cidr)"));
+    assert_eq!(
+        program.expect(64, &["actions", "no.such.action"]).hint(),
+        "run `stargate actions` to see all there are"
+    );
+}
+
+#[test]
+fn every_shell_gets_a_completion_script() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(Program::new().expect(0, &["completions", shell]).out.contains("stargate"));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let mut child =
+        Program::new().command(&["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}

@@ -1,0 +1,107 @@
+use serde_json::Value;
+
+use crate::{
+    program::{Program, Ran},
+    world::World,
+};
+
+fn run(program: &Program, code: i32) -> Ran {
+    program.expect(code, &["run", "workflow", "machine.yaml", "-i", "name=m", "-o", "json"])
+}
+
+fn result(ran: &Ran) -> Value {
+    let last = ran.json_lines().pop().unwrap();
+    assert_eq!(last["event"], "result", "{ran:?}");
+    last
+}
+
+#[test]
+fn a_run_tells_programs_what_happens_and_ends_with_its_result() {
+    let world = World::open("1000");
+    let program = world.program();
+    let ran = run(&program, 0);
+    let events = ran.json_lines();
+    assert_eq!(events[0]["event"], "run_started");
+    assert!(events.iter().any(|event| event["event"] == "step_succeeded" && event["step"] == "vm"));
+    let result = result(&ran);
+    assert_eq!(
+        (&result["outcome"], &result["changed"], &result["exit"]),
+        (&"succeeded".into(), &true.into(), &0.into())
+    );
+    assert!(result["outputs"]["private_ip"].as_str().unwrap().starts_with("10."), "{result}");
+}
+
+#[test]
+fn a_second_run_writes_nothing_and_says_so() {
+    let world = World::open("1000");
+    let program = world.program();
+    assert_eq!(result(&run(&program, 0))["changed"], true);
+    let before = world.writes();
+    assert_eq!(result(&run(&program, 0))["changed"], false);
+    let ran = program.expect(0, &["run", "workflow", "machine.yaml", "-i", "name=m"]);
+    assert!(ran.err.lines().last().unwrap().contains("nothing changed"), "{ran:?}");
+    assert!(ran.out.starts_with("private_ip: 10."), "{ran:?}");
+    assert_eq!(world.writes(), before);
+}
+
+#[test]
+fn a_plan_has_changes_before_a_run_and_none_after_it_and_writes_nothing() {
+    let world = World::open("1000");
+    let program = world.program();
+    let plan = ["plan", "machine.yaml", "-i", "name=m"];
+    let ran = program.expect(2, &plan);
+    assert!(ran.out.contains("would change") && ran.out.contains("unknown until nic is applied"), "{ran:?}");
+    assert_eq!(world.writes(), 0);
+    run(&program, 0);
+    let after = world.writes();
+    let ran = program.expect(0, &plan);
+    assert!(ran.err.contains("nothing to change: 3 steps in order"), "{ran:?}");
+    assert_eq!(program.expect(0, &[&plan[..], &["-o", "json"]].concat()).json()["changes"], false);
+    assert_eq!(world.writes(), after);
+}
+
+#[test]
+fn history_lists_runs_and_tells_what_happened_in_one() {
+    let world = World::open("1000");
+    let program = world.program();
+    let id = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
+    let list = program.expect(0, &["history", "-o", "json"]).json();
+    let row = &list["runs"][0];
+    assert_eq!(
+        (&row["run"], &row["status"], &row["steps_done"]),
+        (&id.as_str().into(), &"succeeded".into(), &3.into())
+    );
+    assert!(program.expect(0, &["history"]).out.contains(&id));
+    let one = program.expect(0, &["history", "@latest"]).out;
+    assert!(one.contains("run created") && one.contains("changed + virtual machine"), "{one}");
+    let entries = program.expect(0, &["history", &id, "-o", "json"]).json();
+    assert!(entries["entries"].as_array().unwrap().len() >= 8);
+}
+
+#[test]
+fn a_run_that_has_succeeded_is_left_alone() {
+    let world = World::open("1000");
+    let program = world.program();
+    let id = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
+    let before = world.writes();
+    let ran = program.expect(0, &["resume", &id]);
+    assert!(ran.err.contains("has succeeded already"), "{ran:?}");
+    assert!(program.expect(0, &["resume"]).err.contains("nothing to resume"));
+    assert_eq!(world.writes(), before);
+}
+
+#[test]
+fn a_failed_run_says_why_and_how_to_go_on() {
+    let world = World::open("1000");
+    let program = world.program();
+    program.write(
+        "bad.yaml",
+        "name: bad\nsteps: {c: {uses: azure.managed_cluster.read, with: {resource_group: none, name: none}}}\n",
+    );
+    let ran = program.expect(3, &["run", "workflow", "bad.yaml"]);
+    assert!(ran.err.contains("failed: c: "), "{ran:?}");
+    let command = ran.hint().split('`').nth(1).unwrap().to_owned();
+    let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+    assert_eq!(arguments[0], "resume");
+    program.expect(3, &arguments);
+}
