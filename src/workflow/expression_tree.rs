@@ -9,8 +9,8 @@ use super::{
     nearest::did_you_mean,
 };
 
-/// Deepest nesting of an expression. It bounds the stack that evaluation needs: 64 levels fit into a tenth of a
-/// usual thread's 2 MiB even in a debug build.
+/// Deepest nesting of an expression. It bounds the stack that evaluation needs: 64 levels fit into an eighth of
+/// a usual thread's 2 MiB even in a debug build.
 pub(super) const MAX_DEPTH: usize = 64;
 
 const FUNCTIONS: [&str; 10] = ["size", "int", "uint", "double", "string", "bool", "bytes", "type", "dyn", "matches"];

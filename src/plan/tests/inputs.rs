@@ -25,7 +25,7 @@ steps:
         '${{ inputs.size }}', '${{ inputs.tier }}', '${{ inputs.workers }}', '${{ inputs.key }}']
 ";
 
-fn check(inputs: Value, expected: &[&str]) {
+fn check(inputs: &Value, expected: &[&str]) {
     let compiled = compile(&workflow(TEXT), &registry(), &|name| load(&[], name), map(inputs.clone()));
     let found = compiled.err().map(|e| lines(&e)).unwrap_or_default();
     assert_eq!(found, expected, "{inputs}");
@@ -44,8 +44,8 @@ fn defaults_are_added_in_the_order_of_the_workflow() {
 
 #[test]
 fn a_value_must_be_given_and_known() {
-    check(json!({}), &["3:3 input \"name\" is not given and has no default; give it with --input name=VALUE"]);
-    check(json!({"name": "x", "sise": 1}), &["2:1 the workflow has no input \"sise\"; did you mean \"size\"?"]);
+    check(&json!({}), &["3:3 input \"name\" is not given and has no default; give it with --input name=VALUE"]);
+    check(&json!({"name": "x", "sise": 1}), &["2:1 the workflow has no input \"sise\"; did you mean \"size\"?"]);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_value_must_fit_its_schema() {
     let check = |key: &str, value: Value, expected: &str| {
         let mut inputs = json!({"name": "x"});
         inputs[key] = value;
-        check(inputs, &[expected]);
+        check(&inputs, &[expected]);
     };
     check("name", json!("X1"), "3:3 input \"name\" must match ^[a-z]+$, \"X1\" does not");
     check("name", json!(5), "3:3 input \"name\" must be text, this is a whole number; put it in quotes");
@@ -79,10 +79,10 @@ fn a_value_must_fit_its_schema() {
 #[test]
 fn a_secret_is_never_given_by_value_nor_repeated() {
     let refused = "14:3 input \"key\" is a secret and must be given by reference, never by value; write env:NAME, file:PATH or exec:COMMAND";
-    check(json!({"name": "x", "key": "hunter2"}), &[refused]);
-    check(json!({"name": "x", "key": 12345}), &[refused]);
-    check(json!({"name": "x", "key": {"a": "hunter2"}}), &[refused]);
-    check(json!({"name": "x", "key": "file:/run/key"}), &[]);
+    check(&json!({"name": "x", "key": "hunter2"}), &[refused]);
+    check(&json!({"name": "x", "key": 12345}), &[refused]);
+    check(&json!({"name": "x", "key": {"a": "hunter2"}}), &[refused]);
+    check(&json!({"name": "x", "key": "file:/run/key"}), &[]);
 }
 
 #[test]

@@ -32,22 +32,17 @@ impl Graph {
     }
 
     fn text(&self) -> String {
-        let mut text = String::from("name: w\nsteps:\n");
-        for step in 0..self.order.len() {
-            let needs = self.needs(step);
-            let list: Vec<_> = needs.iter().filter(|(_, refers)| !refers).map(|(to, _)| format!("s{to}")).collect();
-            let values: Vec<_> = needs
-                .iter()
-                .filter(|(_, refers)| *refers)
-                .map(|(to, _)| format!("'${{{{ steps.s{to}.outputs.value }}}}'"))
-                .collect();
-            text.push_str(&format!(
-                "  s{step}: {{uses: test.note.write, needs: [{}], with: {{value: [{}]}}}}\n",
-                list.join(", "),
-                values.join(", ")
-            ));
-        }
-        text
+        let steps: Vec<_> = (0..self.order.len()).map(|step| self.step(step)).collect();
+        format!("name: w\nsteps:\n{}", steps.concat())
+    }
+
+    fn step(&self, step: usize) -> String {
+        let needs = self.needs(step);
+        let listed: Vec<_> = needs.iter().filter(|(_, refers)| !refers).map(|(to, _)| format!("s{to}")).collect();
+        let reference = |(to, _): &(usize, bool)| format!("'${{{{ steps.s{to}.outputs.value }}}}'");
+        let values: Vec<_> = needs.iter().filter(|(_, refers)| *refers).map(reference).collect();
+        let (listed, values) = (listed.join(", "), values.join(", "));
+        format!("  s{step}: {{uses: test.note.write, needs: [{listed}], with: {{value: [{values}]}}}}\n")
     }
 }
 

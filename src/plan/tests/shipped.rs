@@ -40,18 +40,18 @@ record!(MachineInput {
     cloud_config_secrets: BTreeMap<String, SecretRef>,
 });
 record!(Machine { id: String, host_key: String });
-record!(Host { address: String, user: String, host_key: String });
-record!(HostInput { host: Host });
+record!(Reached { address: String, user: String, host_key: String });
+record!(HostInput { host: Reached });
 record!(Done {});
-record!(SysctlInput { host: Host, settings: BTreeMap<String, String> });
+record!(SysctlInput { host: Reached, settings: BTreeMap<String, String> });
 record!(KernelRoute { prefix: String, via: String });
-record!(KernelRoutesInput { host: Host, routes: Vec<KernelRoute> });
+record!(KernelRoutesInput { host: Reached, routes: Vec<KernelRoute> });
 record!(NodeId { node_id: String });
 record!(DeviceInput { node_id: String, hostname: String, tag: String });
 record!(Device { node_id: String, ipv4: String });
-record!(PreferencesInput { host: Host, accept_routes: bool, snat_subnet_routes: bool, advertise_routes: Vec<String> });
+record!(PreferencesInput { host: Reached, accept_routes: bool, snat_subnet_routes: bool, advertise_routes: Vec<String> });
 record!(ApprovalInput { node_id: String, routes: Vec<String> });
-record!(InForceInput { host: Host, routes: Vec<String> });
+record!(InForceInput { host: Reached, routes: Vec<String> });
 record!(Table { id: String, name: String });
 record!(AssociationInput { resource_group: String, virtual_network: String, subnet: String, route_table_id: String });
 record!(RouteInput { resource_group: String, route_table: String, prefix: String, next_hop_ip: String });
