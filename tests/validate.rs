@@ -1,0 +1,58 @@
+//! The workflows that ship fit the actions that ship.
+
+use std::path::{Path, PathBuf};
+
+use stargate::plan::validate;
+use stargate_azure::{ArmSettings, Credential};
+use stargate_sdk::{Registry, SecretRef, Secrets};
+use stargate_ssh::SshSettings;
+use stargate_tailscale::TailscaleSettings;
+
+fn secret(reference: &str) -> SecretRef {
+    reference.parse().expect("a reference")
+}
+
+// Registering makes no request, so that nothing of this need exist.
+fn registry(state_dir: &Path) -> Registry {
+    let mut registry = Registry::default();
+    let azure = ArmSettings {
+        endpoint: "http://127.0.0.1:1".parse().expect("a URL"),
+        subscription: "00000000-0000-0000-0000-000000000000".into(),
+        credential: Credential::Token(secret("env:NONE")),
+        ca: None,
+    };
+    stargate_azure::register(&mut registry, azure).expect("azure");
+    let tailscale = TailscaleSettings::new(secret("env:NONE"), secret("env:NONE"));
+    stargate_tailscale::register(&mut registry, &mut Secrets::default(), tailscale).expect("tailscale");
+    let ssh = SshSettings { config: None, state_dir: state_dir.to_owned() };
+    stargate_ssh::register(&mut registry, ssh).expect("ssh");
+    registry
+}
+
+fn shipped() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
+    let files = std::fs::read_dir(folder).expect("the workflows");
+    let files = files.map(|file| file.expect("a file").path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
+}
+
+fn read(folder: &Path, name: &str) -> Result<(String, String), String> {
+    let text = std::fs::read_to_string(folder.join(name)).map_err(|e| e.to_string())?;
+    Ok((name.to_owned(), text))
+}
+
+#[test]
+fn every_workflow_that_ships_is_valid() {
+    let state = tempfile::tempdir().expect("a directory");
+    let registry = registry(state.path());
+    let files = shipped();
+    assert!(!files.is_empty());
+    for path in files {
+        let folder = path.parent().expect("a file is in a folder");
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        let (_, text) = read(folder, name).expect("a text");
+        let checked = validate(name, &text, &registry, &|file| read(folder, file));
+        let mistakes = checked.err().map(|mistakes| serde_json::to_string_pretty(&mistakes).expect("JSON"));
+        assert_eq!(mistakes, None, "{name}");
+    }
+}
