@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::program::{Program, command, wait_for};
 
 /// A workflow that makes one machine and does nothing on it.
-pub(crate) const MACHINE: &str = r#"
+pub(crate) const MACHINE: &str = r"
 name: machine
 inputs:
   name: {type: string}
@@ -39,7 +39,7 @@ steps:
       image: {publisher: Canonical, offer: 0001-com-ubuntu-server-jammy, sku: 22_04-lts-gen2}
 outputs:
   private_ip: ${{ steps.nic.outputs.private_ip }}
-"#;
+";
 
 /// `stargate sim` in a process of its own.
 pub(crate) struct World {

@@ -87,7 +87,10 @@ impl World {
     }
 }
 
-/// Whether the log of requests holds a machine's accepted PUT, and after it a look at the operation that it began.
+/// Looks at the operation after which it is certainly under way, and has been seen to be.
+const LOOKS: usize = 2;
+
+/// Whether the log of requests holds a machine's accepted PUT, and after it looks at the operation that it began.
 fn is_being_created(requests: &Value) -> bool {
     let requests = requests.as_array().map(Vec::as_slice).unwrap_or_default();
     let path = |request: &Value| request["path"].as_str().unwrap_or_default().to_ascii_lowercase();
@@ -95,7 +98,9 @@ fn is_being_created(requests: &Value) -> bool {
         request["method"] == "PUT" && request["status"] == 201 && path(request).contains("/virtualmachines/")
     };
     let Some(at) = requests.iter().position(accepted) else { return false };
-    requests[at..].iter().any(|request| request["method"] == "GET" && path(request).contains("/operations/"))
+    let is_look =
+        |request: &&Value| request["method"] == "GET" && path(request).contains("microsoft.compute/locations");
+    requests[at..].iter().filter(is_look).count() >= LOOKS
 }
 
 fn broken(reason: &str) -> Failure {
@@ -116,9 +121,9 @@ mod tests {
     #[test]
     fn a_machine_is_being_created_once_somebody_waits_for_the_accepted_request() {
         let put = json!({"method": "PUT", "status": 201, "path": "/s/x/virtualMachines/v"});
-        let poll = json!({"method": "GET", "status": 200, "path": "/s/x/locations/l/operations/1"});
-        assert!(is_being_created(&json!([put, poll])));
-        assert!(!is_being_created(&json!([poll, put])));
+        let poll = json!({"method": "GET", "status": 200, "path": "/s/x/providers/Microsoft.Compute/locations/l/operations/1"});
+        assert!(is_being_created(&json!([put, poll, poll])));
+        assert!(!is_being_created(&json!([poll, poll, put])));
         assert!(!is_being_created(&json!([put])));
     }
 }
