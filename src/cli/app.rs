@@ -73,6 +73,7 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure
         Command::Validate(args) => command::validate::validate(settings, &args),
         Command::Graph(args) => command::graph::graph(settings, &args),
         Command::Actions(args) => command::actions::actions(settings, &args),
+        Command::Schema => command::schema::schema(settings),
         Command::Sim(args) => command::sim::sim(settings, &args).await,
         Command::Demo(args) => command::demo::demo(settings, &args).await,
         Command::Completions { shell } => command::completions::completions(shell),

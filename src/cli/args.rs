@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Show the actions that workflows can use
     Actions(ActionsArgs),
+    /// Print the JSON Schema of workflow files, for editors
+    Schema,
     /// Run the simulated world: Azure, a tailnet and hosts on this machine
     Sim(SimArgs),
     /// Show a run being killed and resumed, in the simulated world

@@ -143,3 +143,43 @@ fn a_reader_that_leaves_early_is_no_failure() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn editors_get_a_schema_that_knows_every_action() {
+    let program = Program::new();
+    let schema = program.expect(0, &["schema"]).json();
+    let known = schema["properties"]["steps"]["additionalProperties"]["properties"]["uses"]["enum"].clone();
+    let actions = program.expect(0, &["actions", "-o", "json"]).json();
+    let names: Vec<_> = actions.as_array().unwrap().iter().map(|action| action["name"].clone()).collect();
+    assert_eq!(known, serde_json::Value::Array(names));
+}
+
+#[test]
+fn a_workflow_can_inline_one_beside_it() {
+    let program = Program::new();
+    let inner = "name: inner\ninputs: {group: {type: string}}\nsteps:\n  c:\n    uses: azure.managed_cluster.read\n    with: {resource_group: \"${{ inputs.group }}\", name: c}\noutputs: {id: \"${{ steps.c.outputs.id }}\"}\n";
+    std::fs::create_dir(program.path("sub")).unwrap();
+    program.write("sub/inner.yaml", inner);
+    program.write("sub/outer.yaml", "name: outer\nsteps: {in: {workflow: inner.yaml, with: {group: g}}}\n");
+    let graph = program.expect(0, &["graph", "sub/outer.yaml"]).out;
+    assert!(graph.contains("in/c  azure.managed_cluster.read"), "{graph}");
+    std::fs::remove_file(program.path("sub/inner.yaml")).unwrap();
+    let ran = program.expect(65, &["validate", "sub/outer.yaml"]);
+    assert!(ran.err.contains("\"inner.yaml\" cannot be read"), "{ran:?}");
+}
+
+#[test]
+fn inputs_come_from_a_file_and_single_ones_come_before_it() {
+    let program = Program::new();
+    program.write(
+        "inputs.yaml",
+        "cluster: c\nresource_group: g\nrouter: NOT-A-NAME\nrouter_subnet: 10.0.0.0/24\nssh_public_key: k\n",
+    );
+    let run = ["run", "workflow", "provision-aks-router", "--inputs", "inputs.yaml"];
+    let ran = program.expect(65, &run);
+    assert!(ran.err.contains("\"router\"") && ran.err.contains("1 mistake"), "{ran:?}");
+    let ran = program.expect(64, &[&run[..], &["-i", "router=r"]].concat());
+    assert!(ran.hint().contains("--azure-subscription"), "{ran:?}");
+    program.write("inputs.yaml", "- a list\n");
+    assert!(program.expect(65, &run).err.contains("inputs.yaml"));
+}

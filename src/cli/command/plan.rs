@@ -79,7 +79,10 @@ fn words(prospect: &Prospect) -> (Tone, String) {
             (Tone::Notable, format!("would change {}", phrase::count(differences.len(), "thing")))
         }
         Prospect::Seen(Preview::Opaque) => (Tone::Notable, "cannot tell without running".into()),
-        Prospect::Unknown { until } => (Tone::Quiet, format!("unknown until {} is applied", until.join(", "))),
+        Prospect::Unknown { until } => {
+            let verb = if until.len() == 1 { "is" } else { "are" };
+            (Tone::Quiet, format!("unknown until {} {verb} applied", until.join(", ")))
+        }
         Prospect::Skipped => (Tone::Quiet, "would be skipped".into()),
         Prospect::Failed(error) => (Tone::Bad, format!("cannot be looked at: {error}")),
     }
