@@ -310,7 +310,8 @@ impl Files {
         let path = self.reach(actor, path, true)?;
         let node = self.nodes.get_mut(&path).ok_or(Errno::Missing)?;
         let same = owner.is_none_or(|owner| owner == node.owner);
-        if !actor.is_root() && !(same && node.owner == actor.user) {
+        let own = same && node.owner == actor.user;
+        if !actor.is_root() && !own {
             return Err(Errno::NotPermitted);
         }
         node.owner = owner.unwrap_or(&node.owner).to_owned();
@@ -391,7 +392,7 @@ fn overwrite(actor: &Actor, node: &mut Node, bytes: &[u8], append: bool) -> Resu
 }
 
 /// The directory that `path` is in.
-pub fn parent(path: &str) -> &str {
+pub(super) fn parent(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
         Some(at) => &path[..at],
@@ -399,6 +400,6 @@ pub fn parent(path: &str) -> &str {
 }
 
 /// The last part of `path`.
-pub fn name(path: &str) -> &str {
+pub(super) fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

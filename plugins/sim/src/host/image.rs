@@ -4,21 +4,21 @@ use super::files::{Files, Kind, Node};
 use super::units::{unit_name, wants};
 
 /// A package that can be had: name, version, programs, units.
-pub struct Package {
+pub(super) struct Package {
     /// Its name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Its version.
-    pub version: &'static str,
+    pub(super) version: &'static str,
     programs: &'static [&'static str],
     units: &'static [&'static str],
     /// Whether every image has it.
     base: bool,
     /// A file that must exist, or apt does not know it: the list of its own repository.
-    pub source: Option<&'static str>,
+    pub(super) source: Option<&'static str>,
 }
 
 /// Where the list of Tailscale's repository goes.
-pub const TAILSCALE_LIST: &str = "/etc/apt/sources.list.d/tailscale.list";
+pub(super) const TAILSCALE_LIST: &str = "/etc/apt/sources.list.d/tailscale.list";
 
 const fn base(
     name: &'static str,
@@ -39,7 +39,7 @@ const fn extra(
 }
 
 /// What Debian 13 and the repositories beside it have, as far as the simulation goes.
-pub const PACKAGES: &[Package] = &[
+pub(super) const PACKAGES: &[Package] = &[
     base("apt", "3.0.3", &["/usr/bin/apt-get", "/usr/bin/apt"], &[]),
     base("ca-certificates", "20250419", &[], &[]),
     base("cloud-init", "25.1.4-1", &["/usr/bin/cloud-init"], &[]),
@@ -184,7 +184,7 @@ const GROUPS: &str =
     "root:x:0:\nadm:x:4:\ntty:x:5:\nsudo:x:27:\ndip:x:30:\nvideo:x:44:\nplugdev:x:46:\nnogroup:x:65534:\n";
 
 /// The image's disk, and the packages on it.
-pub fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
+pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     let mut files = Files::default();
     for directory in DIRECTORIES {
         files.make_directories(directory);
@@ -216,7 +216,7 @@ pub fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
 }
 
 /// Puts a package's files there.
-pub fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>, package: &Package) {
+pub(super) fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>, package: &Package) {
     for program in package.programs {
         files.put_program(program);
     }
@@ -230,12 +230,12 @@ pub fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>, packag
 }
 
 /// Names of the units that come with a package.
-pub fn units(package: &Package) -> &'static [&'static str] {
+pub(super) fn units(package: &Package) -> &'static [&'static str] {
     package.units
 }
 
 /// Makes a unit start at boot.
-pub fn enable(files: &mut Files, unit: &str) {
+pub(super) fn enable(files: &mut Files, unit: &str) {
     let target = format!("/usr/lib/systemd/system/{}", unit_name(unit));
     files.make_directories(super::files::parent(&wants(unit)));
     files.nodes.insert(wants(unit), Node::of_root(Kind::Link(target), 0o777));

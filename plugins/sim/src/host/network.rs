@@ -13,7 +13,7 @@ pub const TAILSCALE_TABLE: u32 = 52;
 /// The main table.
 pub const MAIN_TABLE: u32 = 254;
 /// The table of the machine's own addresses.
-pub const LOCAL_TABLE: u32 = 255;
+pub(super) const LOCAL_TABLE: u32 = 255;
 /// Where tailscaled answers DNS on every machine.
 const MAGIC_DNS: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 100);
 
@@ -132,7 +132,7 @@ pub enum Lookup {
 impl Machine {
     /// The interfaces that exist now, with the addresses that are in force.
     pub fn interfaces(&self, tailnet: &Tailnet) -> Vec<Interface> {
-        let lo = Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).expect("8 is a prefix length");
+        let lo = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
         let mut interfaces =
             vec![Interface { index: 1, name: "lo".to_owned(), mac: String::new(), addresses: vec![lo] }];
         for (index, nic) in (2..).zip(&self.spec.nics) {
@@ -232,6 +232,6 @@ fn source_address(route: &KernelRoute, interfaces: &[Interface]) -> Option<Ipv4A
 }
 
 /// `7C-1E-52-00-00-01` is `7c:1e:52:00:00:01` to Linux.
-pub fn linux_mac(nic: &Nic) -> String {
+pub(super) fn linux_mac(nic: &Nic) -> String {
     nic.mac.replace('-', ":").to_lowercase()
 }

@@ -13,22 +13,22 @@ const DIRECTORIES: [&str; 3] = ["/etc/systemd/network", "/run/systemd/network", 
 
 /// What networkd's files say about one interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LinkConfiguration {
+pub(super) struct LinkConfiguration {
     /// The `.network` file that matches, if any.
-    pub file: Option<String>,
+    pub(super) file: Option<String>,
     /// Its drop-ins, in the order in which they count.
-    pub drop_ins: Vec<String>,
+    pub(super) drop_ins: Vec<String>,
     /// `Address=`.
-    pub addresses: Vec<Ipv4Net>,
+    pub(super) addresses: Vec<Ipv4Net>,
     /// `Gateway=` and the `[Route]` sections.
-    pub routes: Vec<KernelRoute>,
+    pub(super) routes: Vec<KernelRoute>,
 }
 
 /// A section of a file: its name and its settings in order.
-pub type Section = (String, Vec<(String, String)>);
+pub(super) type Section = (String, Vec<(String, String)>);
 
 /// Reads systemd's configuration syntax.
-pub fn sections(text: &str) -> Vec<Section> {
+pub(super) fn sections(text: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     for line in lines {
@@ -42,7 +42,7 @@ pub fn sections(text: &str) -> Vec<Section> {
 }
 
 /// The files in `directories` with names that end in `suffix`: by name, each from the strongest directory that has it.
-pub fn configuration_files(files: &Files, directories: &[&str], suffix: &str) -> Vec<String> {
+pub(super) fn configuration_files(files: &Files, directories: &[&str], suffix: &str) -> Vec<String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     for directory in directories {
         for (name, node) in files.children(directory) {
@@ -56,7 +56,7 @@ pub fn configuration_files(files: &Files, directories: &[&str], suffix: &str) ->
 
 impl Machine {
     /// What networkd's files say now about an interface.
-    pub fn link_configuration(&self, interface: &str) -> LinkConfiguration {
+    pub(super) fn link_configuration(&self, interface: &str) -> LinkConfiguration {
         let files = configuration_files(&self.files, &DIRECTORIES, ".network");
         let Some(file) = files.into_iter().find(|file| self.matches(file, interface)) else {
             return LinkConfiguration::default();

@@ -16,6 +16,7 @@ pub struct Tailscaled {
 }
 
 /// tailscaled's preferences.
+#[expect(clippy::struct_excessive_bools, reason = "they are tailscaled's own switches")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefs {
     /// The coordination server; empty before the first login.

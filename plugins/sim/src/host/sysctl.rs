@@ -50,19 +50,19 @@ const FORWARDING: [&str; 2] = ["net.ipv4.ip_forward", "net.ipv4.conf.all.forward
 const DIRECTORIES: [&str; 4] = ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"];
 
 /// What the kernel starts with.
-pub fn defaults() -> BTreeMap<String, String> {
+pub(super) fn defaults() -> BTreeMap<String, String> {
     DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The settings in a file of `sysctl.d(5)`.
-pub fn settings(text: &str) -> Vec<(String, String)> {
+pub(super) fn settings(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     let pairs = lines.filter_map(|line| line.split_once('='));
     pairs.map(|(key, value)| (dotted(key.trim()), value.trim().to_owned())).collect()
 }
 
 /// A key with dots, however it was written. `net/ipv4/ip_forward` means `net.ipv4.ip_forward`.
-pub fn dotted(key: &str) -> String {
+pub(super) fn dotted(key: &str) -> String {
     let key = key.strip_prefix('-').unwrap_or(key);
     match key.find(['.', '/']) {
         Some(at) if key[at..].starts_with('/') => key.replace('/', "."),

@@ -22,7 +22,7 @@ const DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/run/systemd/system", "/
 const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 
 /// `tailscaled` means `tailscaled.service`.
-pub fn unit_name(name: &str) -> String {
+pub(super) fn unit_name(name: &str) -> String {
     let suffixes = [".service", ".target", ".socket", ".timer", ".mount"];
     let complete = suffixes.iter().any(|suffix| name.ends_with(suffix));
     if complete { name.to_owned() } else { format!("{name}.service") }
@@ -37,7 +37,7 @@ impl Machine {
     }
 
     /// The settings of a unit: those of its file, then those of its drop-ins.
-    pub fn unit_sections(&self, name: &str) -> Vec<Section> {
+    pub(super) fn unit_sections(&self, name: &str) -> Vec<Section> {
         let Some(file) = self.unit_file(name) else { return Vec::new() };
         let directories: Vec<String> =
             DIRECTORIES.iter().map(|directory| format!("{directory}/{}.d", unit_name(name))).collect();
@@ -85,6 +85,6 @@ impl Machine {
 }
 
 /// The link that makes a unit start at boot.
-pub fn wants(name: &str) -> String {
+pub(super) fn wants(name: &str) -> String {
     format!("{WANTS}/{}", unit_name(name))
 }

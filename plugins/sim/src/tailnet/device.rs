@@ -19,6 +19,7 @@ impl fmt::Display for NodeId {
 }
 
 /// A machine of the tailnet.
+#[expect(clippy::struct_excessive_bools, reason = "they are the API's own fields")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Device {
     /// The legacy id.
@@ -88,16 +89,14 @@ impl Tailnet {
     /// The key is not valid now or does not give the tags; nothing has changed.
     pub fn join(&mut self, auth_key: &str, hostname: &str, tags: &[String]) -> Result<NodeId, JoinError> {
         let grant = self.redeem(auth_key, tags)?;
-        let id = self.add(hostname, grant.tags);
-        let device = self.devices.get_mut(&id).expect("it was added just now");
+        let device = self.add(hostname, grant.tags);
         device.ephemeral = grant.ephemeral;
         Ok(device.node_id.clone())
     }
 
     /// Adds a device of an earlier run, offline for 30 days, with its routes advertised and approved.
     pub fn seed_stale_device(&mut self, hostname: &str, routes: &[IpNet]) -> NodeId {
-        let id = self.add(hostname, ["tag:stargate-router".to_owned()].into());
-        let device = self.devices.get_mut(&id).expect("it was added just now");
+        let device = self.add(hostname, ["tag:stargate-router".to_owned()].into());
         device.online = false;
         device.created -= SignedDuration::from_hours(31 * 24);
         device.last_seen -= SignedDuration::from_hours(30 * 24);
@@ -128,7 +127,7 @@ impl Tailnet {
         }
     }
 
-    fn add(&mut self, hostname: &str, tags: BTreeSet<String>) -> u64 {
+    fn add(&mut self, hostname: &str, tags: BTreeSet<String>) -> &mut Device {
         self.joined += 1;
         let number = self.joined;
         let device = Device {
@@ -152,9 +151,7 @@ impl Tailnet {
             node_key: format!("nodekey:{}", hexadecimal("node key", number)),
             machine_key: format!("mkey:{}", hexadecimal("machine key", number)),
         };
-        let id = device.id;
-        self.devices.insert(id, device);
-        id
+        self.devices.entry(device.id).or_insert(device)
     }
 
     /// A second machine of one name is `name-1`, a third `name-2`.

@@ -51,7 +51,7 @@ impl Instance {
         let scripts = [("part-001", script), ("runcmd", (!runcmd.is_empty()).then(|| shellify(runcmd)))];
         for (name, script) in scripts {
             if let Some(script) = script {
-                self.run_script(process, &io, name, &script)?;
+                run_script(process, &io, name, &script)?;
             }
         }
         process.with(|place| {
@@ -130,19 +130,18 @@ impl Instance {
         }
         Ok(())
     }
+}
 
-    /// Only the status of the script's last command counts, as with the real one.
-    fn run_script(&self, process: &mut Process, io: &Io, name: &str, script: &str) -> Result<(), Halted> {
-        let path = format!("{SCRIPTS}/{name}");
-        process.with(|place| place.machine.files.put(&path, 0o700, script.to_owned()))?;
-        let status = run(process, io, &[path])?;
-        if status != 0 {
-            let error =
-                format!("('scripts_user', RuntimeError('Runparts: 1 failures ({name}) in 1 attempted commands'))");
-            process.with(|place| place.machine.cloud_init.errors.push(error))?;
-        }
-        Ok(())
+/// Only the status of the script's last command counts, as with the real one.
+fn run_script(process: &mut Process, io: &Io, name: &str, script: &str) -> Result<(), Halted> {
+    let path = format!("{SCRIPTS}/{name}");
+    process.with(|place| place.machine.files.put(&path, 0o700, script.to_owned()))?;
+    let status = run(process, io, &[path])?;
+    if status != 0 {
+        let error = format!("('scripts_user', RuntimeError('Runparts: 1 failures ({name}) in 1 attempted commands'))");
+        process.with(|place| place.machine.cloud_init.errors.push(error))?;
     }
+    Ok(())
 }
 
 fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<i32, Halted> {

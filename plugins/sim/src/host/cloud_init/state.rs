@@ -118,7 +118,7 @@ impl CloudInit {
         let errors = if self.errors.is_empty() {
             " []".to_owned()
         } else {
-            self.errors.iter().map(|error| format!("\n\t- {error}")).collect()
+            self.errors.iter().flat_map(|error| ["\n\t- ", error]).collect()
         };
         format!(
             "status: {}\nextended_status: {}\nboot_status_code: enabled-by-generator\ndetail: DataSourceNoCloud [seed=/var/lib/cloud/seed/nocloud]\nerrors:{errors}\nrecoverable_errors: {{}}\n",

@@ -111,7 +111,8 @@ pub(super) fn dpkg_query(process: &mut Process, io: &Io, program: &str, argument
     if !options.has("Ws", "show") {
         return process.fail(io, 2, format!("{program}: error: need an action option"));
     }
-    let format = options.value('f', "showformat").unwrap_or("${Package}\\t${Version}\\n").to_owned();
+    let format = options.value('f', "showformat").unwrap_or("${Package}\\t${Version}\\n");
+    let format = format.strip_prefix('=').unwrap_or(format).to_owned();
     let mut status = 0;
     for name in &options.rest {
         match process.with(|place| place.machine.packages.get(name).cloned())? {

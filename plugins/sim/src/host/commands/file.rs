@@ -248,7 +248,7 @@ fn install(process: &Process, io: &Io, arguments: &[String]) -> Exit {
         let target = into(process, source, target)?;
         let path = process.path(&target);
         if options.has("D", "") {
-            drop(make_all(process, parent(&path), None)?);
+            make_all(process, parent(&path), None)?.unwrap_or_default();
         }
         let written = change(process, |place, actor| {
             place.machine.write_file(actor, &path, &bytes, false, mode)?;
@@ -304,7 +304,7 @@ fn ls(process: &Process, io: &Io, arguments: &[String]) -> Exit {
                 }
                 let gap = if text.is_empty() { "" } else { "\n" };
                 if many {
-                    write!(text, "{gap}{file}:\n").expect("writing to a string does not fail");
+                    writeln!(text, "{gap}{file}:").expect("writing to a string does not fail");
                 }
                 text.push_str(&listed(process, &path, &options)?);
             }
@@ -364,14 +364,14 @@ fn mkdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let mode = options.value('m', "mode").and_then(|mode| mode_of(mode, 0));
     let mut status = 0;
     for directory in &options.rest {
-        let made = if options.has("p", "parents") {
+        let done = if options.has("p", "parents") {
             make_all(process, directory, mode)?
         } else {
             let path = process.path(directory);
             let mode = mode.unwrap_or(0o777 & !process.umask);
             change(process, |place, actor| place.machine.files.make_directory(actor, &path, mode))?
         };
-        if let Err(error) = made {
+        if let Err(error) = done {
             status = process.fail(io, 1, format!("mkdir: cannot create directory ‘{directory}’: {error}"))?;
         }
     }
@@ -390,9 +390,9 @@ fn make_all(process: &Process, directory: &str, mode: Option<u32>) -> Done<()> {
             Err(_) => {}
         }
         let mode = mode.filter(|_| end == path.len()).unwrap_or(0o777 & !process.umask);
-        let made = change(process, |place, actor| place.machine.files.make_directory(actor, ancestor, mode))?;
-        if made.is_err() {
-            return Ok(made);
+        let done = change(process, |place, actor| place.machine.files.make_directory(actor, ancestor, mode))?;
+        if done.is_err() {
+            return Ok(done);
         }
     }
     Ok(Ok(()))
@@ -414,9 +414,12 @@ fn mktemp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let letters: String = (0..count).map(|_| char::from(b'a' + rand::random_range(0..26_u8))).collect();
     let file = format!("{stem}{letters}");
     let path = process.path(&file);
-    let made = change(process, |place, actor| match options.has("d", "directory") {
-        true => place.machine.files.make_directory(actor, &path, 0o700),
-        false => place.machine.files.write(actor, &path, b"", false, 0o600),
+    let made = change(process, |place, actor| {
+        if options.has("d", "directory") {
+            place.machine.files.make_directory(actor, &path, 0o700)
+        } else {
+            place.machine.files.write(actor, &path, b"", false, 0o600)
+        }
     })?;
     match made {
         Ok(()) => {

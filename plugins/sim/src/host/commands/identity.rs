@@ -43,7 +43,7 @@ fn hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let addresses = process.with(|place| {
         let interfaces = place.machine.interfaces(place.tailnet);
         let all = interfaces.iter().skip(1).flat_map(|interface| interface.addresses.clone());
-        all.map(|address| format!("{} ", address.addr())).collect::<String>()
+        all.map(|address| format!("{} ", address.addr())).collect::<Vec<_>>().concat()
     })?;
     let name = process.with(|place| place.machine.hostname.clone())?;
     line(process, io, if options.has("I", "all-ip-addresses") { &addresses } else { &name })

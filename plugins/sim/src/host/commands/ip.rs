@@ -178,10 +178,10 @@ fn interface_text(interface: &Interface, addresses: bool) -> String {
     for address in interface.addresses.iter().filter(|_| addresses) {
         let scope = if interface.name == "lo" { "host" } else { "global" };
         let broadcast = if kind.link == "ether" { format!(" brd {}", address.broadcast()) } else { String::new() };
-        text.push_str(&format!(
+        text.extend([format!(
             "    inet {address}{broadcast} scope {scope} {}\n       valid_lft forever preferred_lft forever\n",
             interface.name
-        ));
+        )]);
     }
     text
 }
@@ -436,6 +436,7 @@ fn change(process: &Process, io: &Io, verb: &str, words: &[&str]) -> Exit {
 }
 
 /// A route as asked for, and what of it was said.
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one word was there")]
 struct Request {
     route: KernelRoute,
     scoped: bool,
@@ -447,8 +448,7 @@ struct Request {
 fn request(words: &[&str]) -> Result<Request, String> {
     let mut words = words.iter().copied().peekable();
     let kind = words.next_if(|word| matches!(*word, "unicast" | "blackhole" | "unreachable" | "prohibit"));
-    let to = words.next_if(|word| *word == "to");
-    drop(to);
+    words.next_if(|word| *word == "to");
     let first = words.next().ok_or("Command line is not complete. Try option \"help\"")?;
     let mut request = Request {
         route: KernelRoute::to(prefix(first)?),

@@ -120,23 +120,22 @@ fn list(all: &[Value]) -> String {
     let mut text = format!("{:>3} {:<10} {:<8} {:<11} {}\n\n", "IDX", "LINK", "TYPE", "OPERATIONAL", "SETUP");
     for shown in all {
         let field = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
-        text.push_str(&format!(
+        text.extend([format!(
             "{:>3} {:<10} {:<8} {:<11} {}\n",
             shown["Index"],
             field("Name"),
             field("Type"),
             field("OperationalState"),
             field("AdministrativeState")
-        ));
+        )]);
     }
-    text.push_str(&format!("\n{} links listed.\n", all.len()));
-    text
+    text + &format!("\n{} links listed.\n", all.len())
 }
 
 fn paragraph(shown: &Value) -> String {
     let field = |name: &str| shown[name].as_str().unwrap_or("n/a").to_owned();
     let drop_ins = shown["NetworkFileDropins"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let more: String = drop_ins.map(|drop_in| format!("\n                               └─{drop_in}")).collect();
+    let more: String = drop_ins.flat_map(|drop_in| ["\n                               └─", drop_in]).collect();
     format!(
         "● {}: {}\n                   Link File: n/a\n                Network File: {}{more}\n                       State: {} ({})\n                Online state: {}\n                        Type: {}\n",
         shown["Index"],

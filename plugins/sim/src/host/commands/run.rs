@@ -156,8 +156,8 @@ fn environment(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
         rest = &rest[1..];
     }
     if rest.is_empty() {
-        let lines: String = inner.environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-        process.print(io, lines)?;
+        let lines: Vec<String> = inner.environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        process.print(io, lines.concat())?;
         return Ok(0);
     }
     found("env", &mut inner, io, rest)

@@ -24,14 +24,13 @@ pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) ->
         _ if !process.actor.is_root() => {
             process.fail(io, 1, format!("Failed to {verb} {}: Access denied", units.first().map_or("", String::as_str)))
         }
-        "daemon-reload" | "daemon-reexec" | "reset-failed" => Ok(0),
+        "daemon-reload" | "daemon-reexec" | "reset-failed" | "mask" | "unmask" => Ok(0),
         "reboot" => reboot(process, io),
         "enable" => enable(process, io, units, options.has("", "now")),
         "disable" => disable(process, io, units, options.has("", "now")),
         "start" => each(process, io, units, start),
         "stop" => each(process, io, units, stop),
         "restart" | "reload" | "reload-or-restart" | "try-restart" => each(process, io, units, restart),
-        "mask" | "unmask" => Ok(0),
         _ => process.fail(io, 1, format!("Unknown command verb '{verb}', did you mean 'reset-failed'?")),
     }
 }
@@ -278,7 +277,7 @@ fn started(process: &mut Process, sections: &[Section]) -> Result<(&'static str,
 /// systemd's quoting is close enough to the shell's to take the line apart with it.
 fn executed(process: &mut Process, line: &str) -> Exit {
     let mut root = process.for_user("root")?.ok_or(Halted)?;
-    root.directory = "/".to_owned();
+    "/".clone_into(&mut root.directory);
     root.counted = false;
     let io = Io { input: Source::empty(), output: Sink::Null, error: Sink::Null };
     let line = line.replace("%%", "%").replace('$', "\\$");
@@ -291,7 +290,7 @@ fn executed(process: &mut Process, line: &str) -> Exit {
 
 fn value<'a>(sections: &'a [Section], section: &str, key: &str) -> Option<&'a str> {
     let settings = sections.iter().filter(|(name, _)| name == section).flat_map(|(_, settings)| settings);
-    settings.filter(|(name, _)| name == key).map(|(_, value)| value.as_str()).last()
+    settings.rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }
 
 fn stop(process: &mut Process, io: &Io, unit: &str) -> Exit {

@@ -185,13 +185,12 @@ fn alternatives(process: &Process, words: &[&str]) -> Verdict {
 
 fn condition(process: &Process, words: &[&str]) -> Verdict {
     Ok(match words {
-        [] => Some(false),
-        [word] => Some(!word.is_empty()),
         [left, operator, right] if compared(left, operator, right).is_some() => compared(left, operator, right),
         ["!", rest @ ..] => condition(process, rest)?.map(|holds| !holds),
-        ["-n", word] => Some(!word.is_empty()),
+        [word] | ["-n", word] => Some(!word.is_empty()),
         ["-z", word] => Some(word.is_empty()),
-        ["-t", _] => Some(false),
+        // Nothing here is a terminal.
+        [] | ["-t", _] => Some(false),
         [operator, file] => return file_condition(process, operator, file),
         _ => None,
     })

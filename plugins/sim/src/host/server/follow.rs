@@ -136,7 +136,9 @@ async fn follow(runtime: Runtime, mut written: String) {
     let mut progress = runtime.progress.subscribe();
     let mut running = Running(BTreeMap::new());
     let names: Vec<String> = runtime.shared.lock().hosts.machines.keys().cloned().collect();
-    names.iter().for_each(|name| running.start(&runtime, name));
+    for name in &names {
+        running.start(&runtime, name);
+    }
     loop {
         latest.mark_unchanged();
         progress.mark_unchanged();
@@ -144,7 +146,9 @@ async fn follow(runtime: Runtime, mut written: String) {
         for recorded in runtime.shared.events_after(seen) {
             make_real(&runtime, &mut running, &recorded);
         }
-        write_client_config(&runtime.directory, &runtime.shared, &mut written);
+        if write_client_config(&runtime.directory, &runtime.shared, &mut written) {
+            runtime.told();
+        }
         tokio::select! {
             changed = latest.changed() => if changed.is_err() { return },
             changed = progress.changed() => if changed.is_err() { return },
@@ -152,12 +156,17 @@ async fn follow(runtime: Runtime, mut written: String) {
     }
 }
 
-fn write_client_config(directory: &Path, shared: &Shared, written: &mut String) {
+/// Writes it if it is to change; whether it has changed.
+fn write_client_config(directory: &Path, shared: &Shared, written: &mut String) -> bool {
     match client_config::write(directory, &shared.lock(), written) {
-        Ok(Some(text)) => *written = text,
+        Ok(Some(text)) => {
+            *written = text;
+            return true;
+        }
         Ok(None) => {}
         Err(error) => tracing::error!(%error, "the client configuration could not be written"),
     }
+    false
 }
 
 fn make_real(runtime: &Runtime, running: &mut Running, recorded: &Recorded) {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::runtime::Runtime;
 use crate::host::io::{Io, Sink, Source};
-use crate::host::process::{Exit, Halted, Process, ROOT_PATH, USER_PATH};
+use crate::host::process::{Exit, Process, ROOT_PATH, USER_PATH};
 use crate::host::shell::{Dialect, Shell, parse};
 
 /// What a command printed, and how it ended.
@@ -46,7 +46,6 @@ pub(super) fn converse(mut process: Process, io: &Io, prompt: Option<&str>) -> E
     let output = process.clone();
     let mut shell = Shell::new(&mut process, Dialect::Bash, "-bash", &[], io);
     let mut script = String::new();
-    let mut status = 0;
     loop {
         if let Some(prompt) = prompt {
             output.print(io, if script.is_empty() { prompt } else { "> " })?;
@@ -55,8 +54,7 @@ pub(super) fn converse(mut process: Process, io: &Io, prompt: Option<&str>) -> E
         script.push_str(&String::from_utf8_lossy(&line));
         let incomplete = parse(&script).is_err_and(|error| error.incomplete);
         if line.is_empty() || !incomplete {
-            let (ran, ended) = shell.step(&script)?;
-            status = ran;
+            let (status, ended) = shell.step(&script)?;
             script.clear();
             if ended || line.is_empty() {
                 return Ok(status);
@@ -69,10 +67,7 @@ pub(super) fn converse(mut process: Process, io: &Io, prompt: Option<&str>) -> E
 pub(super) fn captured(mut process: Process, script: &str) -> Output {
     let (output, error) = (Sink::buffer(), Sink::buffer());
     let io = Io { input: Source::empty(), output: output.clone(), error: error.clone() };
-    let status = match Shell::new(&mut process, Dialect::Bash, "bash", &[], &io).run(script) {
-        Ok(status) => status,
-        Err(Halted) => 255,
-    };
+    let status = Shell::new(&mut process, Dialect::Bash, "bash", &[], &io).run(script).unwrap_or(255);
     let text = |sink: &Sink| String::from_utf8_lossy(&sink.taken()).into_owned();
     Output { status, stdout: text(&output), stderr: text(&error) }
 }

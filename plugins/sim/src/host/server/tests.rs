@@ -363,23 +363,13 @@ async fn accepted_routes_are_in_table_52_ahead_of_main() {
     let own = rig.run_as("ubuntu", "tailscale ip -4").await.stdout;
     let expected = json!([{"dst": "10.244.65.2", "dev": "tailscale0", "table": "52", "prefsrc": own.trim(), "flags": [], "uid": 1000, "cache": []}]);
     assert_eq!(rig.json("ip -json route get 10.244.65.2").await, expected);
-    let table: Vec<String> = rig
-        .json("ip -json route show table 52")
-        .await
-        .as_array()
-        .expect("routes")
-        .iter()
-        .map(|route| route["dst"].as_str().expect("dst").to_owned())
-        .collect();
-    assert_eq!(
-        table,
-        ["10.244.65.0/24".to_owned(), "100.100.100.100".to_owned(), address.to_string()]
-            .map(String::from)
-            .into_iter()
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .collect::<Vec<_>>()
-    );
+    let listed = rig.json("ip -json route show table 52").await;
+    let routes = listed.as_array().expect("routes").iter();
+    let mut table: Vec<String> = routes.map(|route| route["dst"].as_str().expect("dst").to_owned()).collect();
+    table.sort();
+    let mut expected = vec!["10.244.65.0/24".to_owned(), "100.100.100.100".to_owned(), address.to_string()];
+    expected.sort();
+    assert_eq!(table, expected);
     rig.check("sudo tailscale set --accept-routes=false", 0, "", "").await;
     assert_eq!(rig.json("ip -json route get 10.244.65.2").await[0]["dev"], "eth0");
 }
@@ -499,13 +489,12 @@ async fn one_connection_carries_several_sessions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_refuses_until_its_sshd_is_up_and_shows_the_host_key_of_its_user_data() {
-    let rig = Rig::open(10.0);
+    let rig = Rig::open(4.0);
     let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).expect("key");
     let (private, public) =
         (key.to_openssh(LineEnding::LF).expect("text"), key.public_key().to_openssh().expect("text"));
     let data = json!({"ssh_keys": {"ed25519_private": private.as_str(), "ed25519_public": public}, "surprise": 1});
     rig.create(&format!("#cloud-config\n{data}"));
-    rig.runtime().until(|| rig.shared.lock().hosts.machines.get(ROUTER).is_some_and(|machine| machine.port != 0)).await;
     rig.runtime()
         .until(|| fs::read_to_string(rig.server.ssh_config()).is_ok_and(|text| text.contains("203.0.113.4")))
         .await;
@@ -521,4 +510,54 @@ async fn a_machine_refuses_until_its_sshd_is_up_and_shows_the_host_key_of_its_us
     assert_eq!(output.status, 2, "an unknown key is complained of: {}", output.stderr);
     let status: Value = serde_json::from_str(&output.stdout).expect("JSON");
     assert_eq!((&status["status"], &status["extended_status"]), (&json!("done"), &json!("degraded done")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_world_that_is_opened_again_has_its_machines_as_they_were() {
+    let first = Rig::joined().await;
+    first.check("echo kept | sudo tee /etc/kept", 0, "kept\n", "").await;
+    let stored = serde_json::to_string(&*first.shared.lock()).expect("JSON");
+    let Rig { dir, server, .. } = first;
+    drop(server);
+    let shared = Shared::new(serde_json::from_str(&stored).expect("world"));
+    let options = HostOptions { dir: dir.path().join("hosts"), speed: 1000.0, seed: 7 };
+    let server = serve(shared.clone(), options).expect("hosts");
+    let again = Rig { dir, shared, server };
+    again
+        .runtime()
+        .until(|| fs::read_to_string(again.server.ssh_config()).is_ok_and(|text| text.contains("203.0.113.4")))
+        .await;
+    again.server.booted(ROUTER).await;
+    let output = waited(again.ssh(&[
+        "-o",
+        "ConnectionAttempts=20",
+        "ubuntu@203.0.113.4",
+        "cat /etc/kept; tailscale ip -4 | wc -l",
+    ]))
+    .await;
+    assert_eq!(output.stdout, "kept\n1\n", "{}", output.stderr);
+    assert_eq!(again.shared.lock().tailnet.devices.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_in_is_in_force_after_a_reload_and_its_removal_too() {
+    let rig = Rig::booted("").await;
+    let link = rig.json("networkctl --json=short status eth0").await;
+    assert_eq!(link["NetworkFile"], "/etc/systemd/network/10-eth0.network");
+    let line = "sudo install -D -o root -g root -m 644 /dev/null /etc/systemd/network/10-eth0.network.d/60-s.conf && printf '[Route]\\nDestination=10.9.0.0/16\\nGateway=10.237.0.1\\n' | sudo dd of=/etc/systemd/network/10-eth0.network.d/60-s.conf conv=fsync status=none && sudo networkctl reload";
+    rig.check(line, 0, "", "").await;
+    rig.check(
+        "ip route show 10.9.0.0/16; stat -c '%a %U %G' /etc/systemd/network/10-eth0.network.d/60-s.conf",
+        0,
+        "10.9.0.0/16 via 10.237.0.1 dev eth0 proto static \n644 root root\n",
+        "",
+    )
+    .await;
+    rig.check(
+        "sudo rm /etc/systemd/network/10-eth0.network.d/60-s.conf; sudo networkctl reload; ip route show 10.9.0.0/16",
+        0,
+        "",
+        "",
+    )
+    .await;
 }

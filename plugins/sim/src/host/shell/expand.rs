@@ -135,28 +135,28 @@ impl Shell<'_> {
         match operator.trim_start_matches(':') {
             "-" => set.map_or_else(|| self.single(operand), Ok),
             "+" => set.map_or_else(|| Ok(String::new()), |_| self.single(operand)),
-            "=" => match set {
-                Some(value) => Ok(value),
-                None => {
-                    let value = self.single(operand)?;
-                    self.variables.insert(name.to_owned(), value.clone());
-                    Ok(value)
-                }
-            },
-            "?" => match set {
-                Some(value) => Ok(value),
-                None => {
-                    let message = self.single(operand)?;
-                    let message = if message.is_empty() { "parameter not set".to_owned() } else { message };
-                    self.complain(&format!("{name}: {message}"));
-                    Err(Flow::Exit(if self.dialect == Dialect::Dash { 2 } else { 1 }))
-                }
-            },
+            "=" => set.map_or_else(|| self.set_to(name, operand), Ok),
+            "?" => set.map_or_else(|| self.refuse(name, operand), Ok),
             cut => {
                 let pattern = self.as_pattern(operand)?;
                 Ok(trimmed(&value.unwrap_or_default(), cut, &pattern))
             }
         }
+    }
+
+    /// `${name:=word}`
+    fn set_to(&mut self, name: &str, operand: &Word) -> Result<String, Flow> {
+        let value = self.single(operand)?;
+        self.variables.insert(name.to_owned(), value.clone());
+        Ok(value)
+    }
+
+    /// `${name:?message}`
+    fn refuse(&mut self, name: &str, operand: &Word) -> Result<String, Flow> {
+        let message = self.single(operand)?;
+        let message = if message.is_empty() { "parameter not set".to_owned() } else { message };
+        self.complain(&format!("{name}: {message}"));
+        Err(Flow::Exit(if self.dialect == Dialect::Dash { 2 } else { 1 }))
     }
 
     fn plain(&mut self, name: &str, value: Option<String>) -> Result<String, Flow> {
@@ -179,7 +179,7 @@ impl Shell<'_> {
             return Ok(vec![field.text()]);
         }
         let text = field.text();
-        let pattern = Files::absolute(&self.process.directory, &field.pattern().replace("\\", ""));
+        let pattern = Files::absolute(&self.process.directory, &field.pattern().replace('\\', ""));
         let paths = self.process.with(|place| {
             let depth = pattern.matches('/').count();
             let keys = place.machine.files.nodes.keys().filter(|path| path.matches('/').count() == depth);

@@ -4,6 +4,7 @@ use super::grammar::{AndOr, Command, CommandKind, Connector, List, Pipeline, Red
 use super::parser::parse;
 use super::pattern::matches;
 use crate::host::commands;
+use crate::host::files::Node;
 use crate::host::io::{Io, Sink, Source};
 use crate::host::process::{Exit, Halted, Process};
 
@@ -93,7 +94,7 @@ impl<'a> Shell<'a> {
     /// Runs a script to its end.
     pub(crate) fn run(&mut self, script: &str) -> Exit {
         let outcome = self.source(script);
-        let status = ended(outcome)?;
+        let status = ended(&outcome)?;
         let Some(trap) = self.trap.take() else { return Ok(status) };
         self.status = status;
         match self.source(&trap) {
@@ -107,7 +108,7 @@ impl<'a> Shell<'a> {
     pub(crate) fn step(&mut self, script: &str) -> Result<(i32, bool), Halted> {
         match self.source(script) {
             Err(Flow::Exit(status)) if parse(script).is_ok() => Ok((status & 0xff, true)),
-            outcome => ended(outcome).map(|status| (status, false)),
+            outcome => ended(&outcome).map(|status| (status, false)),
         }
     }
 
@@ -130,7 +131,18 @@ impl<'a> Shell<'a> {
         };
         let text = format!("{place}{message}\n");
         // A machine that has gone down shows itself at the next command.
-        drop(self.process.write(&self.io.error, text.as_bytes()));
+        self.process.write(&self.io.error, text.as_bytes()).unwrap_or_default();
+    }
+
+    /// Complains of a file that cannot be opened; bash then names no line of a command line that it was given.
+    fn complain_of_file(&self, dash: &str, bash: &str) {
+        match self.dialect {
+            Dialect::Dash => self.complain(dash),
+            Dialect::Bash if self.name != "bash" => self.complain(bash),
+            Dialect::Bash => {
+                self.process.write(&self.io.error, format!("bash: {bash}\n").as_bytes()).unwrap_or_default();
+            }
+        }
     }
 
     fn list(&mut self, list: &List) -> Run {
@@ -191,7 +203,7 @@ impl<'a> Shell<'a> {
             let output = if last { outer.output.clone() } else { Sink::buffer() };
             let io = Io { input, output: output.clone(), error: outer.error.clone() };
             status = self.apart(io, |shell| shell.command(command))?;
-            input = Source::bytes(output.taken());
+            input = if last { Source::empty() } else { Source::bytes(output.taken()) };
         }
         Ok(status)
     }
@@ -214,7 +226,7 @@ impl<'a> Shell<'a> {
             conditions: self.conditions,
         };
         let outcome = run(&mut inner);
-        ended(outcome).map_err(Flow::from)
+        ended(&outcome).map_err(Flow::from)
     }
 
     /// What a list prints, without the line ends at its end.
@@ -324,7 +336,9 @@ impl<'a> Shell<'a> {
         }
         let Some(name) = words.first().cloned() else {
             let substituted = assignments.iter().any(|(_, word)| has_substitution(word));
-            values.into_iter().for_each(|(name, value)| self.assign(&name, value));
+            for (name, value) in values {
+                self.assign(&name, value);
+            }
             return Ok(if substituted { self.status } else { 0 });
         };
         self.status = before;
@@ -416,10 +430,10 @@ impl<'a> Shell<'a> {
                 Ok(true)
             }
             Err(error) => {
-                self.complain(&match self.dialect {
-                    Dialect::Dash => format!("cannot open {name}: {}", dash(&error.to_string(), "No such file")),
-                    Dialect::Bash => format!("{name}: {error}"),
-                });
+                self.complain_of_file(
+                    &format!("cannot open {name}: {}", dash(&error.to_string(), "No such file")),
+                    &format!("{name}: {error}"),
+                );
                 Ok(false)
             }
         }
@@ -444,12 +458,10 @@ impl<'a> Shell<'a> {
                 Ok(true)
             }
             Err(error) => {
-                self.complain(&match self.dialect {
-                    Dialect::Dash => {
-                        format!("cannot create {name}: {}", dash(&error.to_string(), "Directory nonexistent"))
-                    }
-                    Dialect::Bash => format!("{name}: {error}"),
-                });
+                self.complain_of_file(
+                    &format!("cannot create {name}: {}", dash(&error.to_string(), "Directory nonexistent")),
+                    &format!("{name}: {error}"),
+                );
                 Ok(false)
             }
         }
@@ -477,19 +489,25 @@ impl<'a> Shell<'a> {
         let first = words.get(1).map(String::as_str);
         let number = first.and_then(|word| word.parse().ok());
         Some(match name {
-            ":" => Ok(0),
+            ":" | "wait" => Ok(0),
             "exit" => Err(Flow::Exit(number.unwrap_or(self.status))),
             "return" => Err(Flow::Return(number.unwrap_or(self.status))),
             "break" => Err(Flow::Break),
             "continue" => Err(Flow::Continue),
             "cd" => self.change_directory(first),
-            "set" => self.set(&words[1..]),
+            "set" => {
+                self.set(&words[1..]);
+                Ok(0)
+            }
             "shift" => {
                 let count = number.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).min(self.arguments.len());
                 self.arguments.drain(..count);
                 Ok(0)
             }
-            "export" | "readonly" | "local" => self.declare(name, &words[1..]),
+            "export" | "readonly" | "local" => {
+                self.declare(name, &words[1..]);
+                Ok(0)
+            }
             "unset" => {
                 for name in &words[1..] {
                     self.variables.remove(name);
@@ -506,14 +524,13 @@ impl<'a> Shell<'a> {
             "command" => self.locate(&words[1..]),
             "type" => self.locate(&[&["-v".to_owned()], &words[1..]].concat()),
             "." | "source" => self.include(first.unwrap_or_default()),
-            "read" => self.read(&words[1..]),
+            "read" => Ok(self.read(&words[1..])),
             "trap" => {
                 if words.iter().skip(2).any(|signal| signal == "EXIT" || signal == "0") {
                     self.trap = first.filter(|action| *action != "-").map(str::to_owned);
                 }
                 Ok(0)
             }
-            "wait" => Ok(0),
             _ => return None,
         })
     }
@@ -522,7 +539,7 @@ impl<'a> Shell<'a> {
         let home = self.process.environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
         let target = target.unwrap_or(&home).to_owned();
         let path = self.process.path(&target);
-        if self.process.with(|place| place.machine.files.get(&path).is_some_and(|node| node.is_directory()))? {
+        if self.process.with(|place| place.machine.files.get(&path).is_some_and(Node::is_directory))? {
             self.process.directory = path;
             return Ok(0);
         }
@@ -533,7 +550,7 @@ impl<'a> Shell<'a> {
         Ok(if self.dialect == Dialect::Dash { 2 } else { 1 })
     }
 
-    fn set(&mut self, words: &[String]) -> Run {
+    fn set(&mut self, words: &[String]) {
         for (index, word) in words.iter().enumerate() {
             match word.as_bytes() {
                 b"--" => {
@@ -558,10 +575,9 @@ impl<'a> Shell<'a> {
                 }
             }
         }
-        Ok(0)
     }
 
-    fn declare(&mut self, kind: &str, words: &[String]) -> Run {
+    fn declare(&mut self, kind: &str, words: &[String]) {
         for word in words.iter().filter(|word| !word.starts_with('-')) {
             let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
             let value = value.map(str::to_owned);
@@ -572,7 +588,6 @@ impl<'a> Shell<'a> {
                 self.assign(name, value);
             }
         }
-        Ok(0)
     }
 
     fn umask(&mut self, mask: Option<&str>) -> Run {
@@ -612,16 +627,15 @@ impl<'a> Shell<'a> {
 
     fn include(&mut self, name: &str) -> Run {
         let (path, actor) = (self.process.path(name), self.process.actor.clone());
-        match self.process.with(|place| place.machine.read_file(&actor, &path))? {
-            Ok(bytes) => self.source(&String::from_utf8_lossy(&bytes)),
-            Err(_) => {
-                self.complain(&format!(".: cannot open {name}: No such file"));
-                Err(Flow::Exit(2))
-            }
-        }
+        let bytes = self.process.with(|place| place.machine.read_file(&actor, &path))?;
+        let Ok(bytes) = bytes else {
+            self.complain(&format!(".: cannot open {name}: No such file"));
+            return Err(Flow::Exit(2));
+        };
+        self.source(&String::from_utf8_lossy(&bytes))
     }
 
-    fn read(&mut self, words: &[String]) -> Run {
+    fn read(&mut self, words: &[String]) -> i32 {
         let names: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
         let line = self.io.input.read_line();
         let complete = line.ends_with(b"\n");
@@ -634,7 +648,7 @@ impl<'a> Shell<'a> {
             self.assign(name, value.to_owned());
             rest = after.trim_start();
         }
-        Ok(i32::from(!complete))
+        i32::from(!complete)
     }
 
     /// Sums, differences, products, quotients and comparisons of whole numbers, from left to right by rank.
@@ -643,13 +657,11 @@ impl<'a> Shell<'a> {
             let value = self.variables.get(name).or_else(|| self.process.environment.get(name));
             value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
         });
-        match arithmetic.value() {
-            Some(value) => Ok(value),
-            None => {
-                self.complain(&format!("arithmetic expression: expecting primary: \"{text}\""));
-                Err(Flow::Exit(2))
-            }
-        }
+        let value = arithmetic.value();
+        value.ok_or_else(|| {
+            self.complain(&format!("arithmetic expression: expecting primary: \"{text}\""));
+            Flow::Exit(2)
+        })
     }
 }
 
@@ -658,7 +670,7 @@ fn has_substitution(word: &Word) -> bool {
 }
 
 /// The status of a shell that has ended somehow.
-fn ended(outcome: Run) -> Exit {
+fn ended(outcome: &Run) -> Exit {
     match outcome {
         Ok(status) | Err(Flow::Exit(status) | Flow::Return(status)) => Ok(status & 0xff),
         Err(Flow::Break | Flow::Continue) => Ok(0),

@@ -63,7 +63,9 @@ impl Parser {
     fn take(&mut self, text: &str) -> bool {
         let there = self.looking_at(text);
         if there {
-            text.chars().for_each(|_| drop(self.next()));
+            for _ in text.chars() {
+                self.next();
+            }
         }
         there
     }
@@ -676,13 +678,14 @@ fn fill(items: &mut [AndOr], body: &Word) -> bool {
 fn fill_command(command: &mut Command, body: &Word) -> bool {
     let inner = match &mut command.kind {
         CommandKind::Simple { .. } => false,
-        CommandKind::Group(list) | CommandKind::Subshell(list) => fill(&mut list.0, body),
+        CommandKind::Group(list) | CommandKind::Subshell(list) | CommandKind::For { body: list, .. } => {
+            fill(&mut list.0, body)
+        }
         CommandKind::If { branches, otherwise } => {
             branches.iter_mut().any(|(condition, list)| fill(&mut condition.0, body) || fill(&mut list.0, body))
                 || otherwise.as_mut().is_some_and(|list| fill(&mut list.0, body))
         }
         CommandKind::While { condition, body: list, .. } => fill(&mut condition.0, body) || fill(&mut list.0, body),
-        CommandKind::For { body: list, .. } => fill(&mut list.0, body),
         CommandKind::Case { arms, .. } => arms.iter_mut().any(|(_, list)| fill(&mut list.0, body)),
         CommandKind::Function { body: command, .. } => fill_command(command, body),
     };

@@ -10,14 +10,15 @@ fn matches_from(pattern: &[char], text: &[char]) -> bool {
         [] => text.is_empty(),
         ['*', rest @ ..] => (0..=text.len()).any(|skipped| matches_from(rest, &text[skipped..])),
         ['?', rest @ ..] => !text.is_empty() && matches_from(rest, &text[1..]),
-        ['\\', literal, rest @ ..] => text.first() == Some(literal) && matches_from(rest, &text[1..]),
         ['[', ..] => match class(pattern) {
             Some((negated, members, rest)) => {
                 text.first().is_some_and(|c| contains(members, *c) != negated) && matches_from(rest, &text[1..])
             }
             None => text.first() == Some(&'[') && matches_from(&pattern[1..], &text[1..]),
         },
-        [literal, rest @ ..] => text.first() == Some(literal) && matches_from(rest, &text[1..]),
+        ['\\', literal, rest @ ..] | [literal, rest @ ..] => {
+            text.first() == Some(literal) && matches_from(rest, &text[1..])
+        }
     }
 }
 

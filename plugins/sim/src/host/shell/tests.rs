@@ -118,7 +118,7 @@ proptest! {
         let quoted: Vec<String> = words.iter().map(|(word, style)| if *style { single(word) } else { double(word) }).collect();
         let script = format!("printf '%s\\0' {}", quoted.join(" "));
         let nested = format!("sh -c {}", single(&script));
-        let expected: String = words.iter().map(|(word, _)| format!("{word}\0")).collect();
+        let expected: String = words.iter().flat_map(|(word, _)| [word, "\0"]).collect();
         let process = process();
         prop_assert_eq!(real(&script), (0, expected.clone()));
         prop_assert_eq!(simulated(&process, &script), (0, expected.clone()));

@@ -181,8 +181,8 @@ fn passes(device: &Value, parameters: &[(String, String)]) -> bool {
     parameters.iter().filter(|(name, _)| name != "fields").all(|(name, wanted)| match device.get(name) {
         Some(Value::Array(items)) => items.iter().any(|item| item.as_str() == Some(wanted)),
         Some(Value::String(text)) => text == wanted,
-        Some(other) => other.to_string() == *wanted,
-        None => false,
+        Some(Value::Bool(on)) => wanted.parse() == Ok(*on),
+        Some(_) | None => false,
     })
 }
 

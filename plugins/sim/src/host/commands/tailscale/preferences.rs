@@ -72,13 +72,11 @@ pub(super) fn get(process: &mut Process, io: &Io, arguments: &[String]) -> Exit 
         Some(_) => shown.map(|(_, value)| format!("{}\n", plain(value))).collect(),
         None => shown.map(|(field, value)| format!("{field:<30} {}\n", plain(value))).collect(),
     };
-    match (name, lines.is_empty()) {
-        (Some(name), true) => process.fail(io, 1, format!("unknown setting: {name}")),
-        _ => {
-            process.print(io, lines.concat())?;
-            Ok(0)
-        }
+    if let Some(name) = name.filter(|_| lines.is_empty()) {
+        return process.fail(io, 1, format!("unknown setting: {name}"));
     }
+    process.print(io, lines.concat())?;
+    Ok(0)
 }
 
 fn values(prefs: &Prefs) -> Value {

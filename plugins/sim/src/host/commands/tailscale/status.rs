@@ -170,10 +170,10 @@ pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let mut text = String::new();
     if !has("-6") {
-        text.push_str(&format!("{four}\n"));
+        text.extend([format!("{four}\n")]);
     }
     if !has("-4") && !has("-1") {
-        text.push_str(&format!("{six}\n"));
+        text.extend([format!("{six}\n")]);
     }
     process.print(io, text)?;
     Ok(0)
