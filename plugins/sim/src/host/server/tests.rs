@@ -516,10 +516,10 @@ async fn a_machine_refuses_until_its_sshd_is_up_and_shows_the_host_key_of_its_us
 async fn a_world_that_is_opened_again_has_its_machines_as_they_were() {
     let first = Rig::joined().await;
     first.check("echo kept | sudo tee /etc/kept", 0, "kept\n", "").await;
-    let stored = serde_json::to_string(&*first.shared.lock()).expect("JSON");
+    let text = serde_json::to_string(&*first.shared.lock()).expect("JSON");
     let Rig { dir, server, .. } = first;
     drop(server);
-    let shared = Shared::new(serde_json::from_str(&stored).expect("world"));
+    let shared = Shared::new(serde_json::from_str(&text).expect("world"));
     let options = HostOptions { dir: dir.path().join("hosts"), speed: 1000.0, seed: 7 };
     let server = serve(shared.clone(), options).expect("hosts");
     let again = Rig { dir, shared, server };
@@ -542,8 +542,8 @@ async fn a_world_that_is_opened_again_has_its_machines_as_they_were() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_in_is_in_force_after_a_reload_and_its_removal_too() {
     let rig = Rig::booted("").await;
-    let link = rig.json("networkctl --json=short status eth0").await;
-    assert_eq!(link["NetworkFile"], "/etc/systemd/network/10-eth0.network");
+    let status = rig.json("networkctl --json=short status eth0").await;
+    assert_eq!(status["NetworkFile"], "/etc/systemd/network/10-eth0.network");
     let line = "sudo install -D -o root -g root -m 644 /dev/null /etc/systemd/network/10-eth0.network.d/60-s.conf && printf '[Route]\\nDestination=10.9.0.0/16\\nGateway=10.237.0.1\\n' | sudo dd of=/etc/systemd/network/10-eth0.network.d/60-s.conf conv=fsync status=none && sudo networkctl reload";
     rig.check(line, 0, "", "").await;
     rig.check(
