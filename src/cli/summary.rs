@@ -10,24 +10,26 @@ use super::{
     args::Output,
     exit::Exit,
     hint, phrase,
-    reporter::Count,
+    reporter::{Count, Tally},
     ui::{self, Tone},
 };
 
 /// What is left to be said when the engine has left a run.
-pub(crate) struct Summary {
+struct Summary {
     finished: Finished,
     count: Count,
 }
 
-impl Summary {
-    /// Of a run and what was counted on the way.
-    pub(crate) fn new(finished: Finished, count: Count) -> Self {
-        Self { finished, count }
-    }
+/// Says what came of a run, given what was counted on the way, and what the process says at its end.
+pub(crate) fn conclude(output: Output, finished: Finished, tally: &Tally) -> Exit {
+    let count = tally.of(&finished.run);
+    let summary = Summary { finished, count };
+    summary.show(output);
+    summary.exit()
+}
 
-    /// What the process says at its end.
-    pub(crate) fn exit(&self) -> Exit {
+impl Summary {
+    fn exit(&self) -> Exit {
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => Exit::Done,
             Ending::Finished(Outcome::Failed) => Exit::Failed,
@@ -37,7 +39,7 @@ impl Summary {
     }
 
     /// Prints it: outputs are data, all else is for people.
-    pub(crate) fn show(&self, output: Output) {
+    fn show(&self, output: Output) {
         match output {
             Output::Json => ui::out_json(&self.to_json()),
             Output::Text => self.show_text(),

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::{
     program::{Program, Ran},
-    world::World,
+    world::{MACHINE, World},
 };
 
 fn run(program: &Program, code: i32) -> Ran {
@@ -104,4 +104,19 @@ fn a_failed_run_says_why_and_how_to_go_on() {
     let arguments: Vec<&str> = command.split(' ').skip(1).collect();
     assert_eq!(arguments[0], "resume");
     program.expect(3, &arguments);
+}
+
+#[test]
+fn a_run_that_failed_after_long_operations_gets_another_go() {
+    let world = World::open("1000");
+    let program = world.program();
+    let missing = "  late:\n    uses: azure.managed_cluster.read\n    needs: [vm]\n    with: {resource_group: none, name: none}\noutputs:";
+    program.write("late.yaml", &MACHINE.replace("outputs:\n", &format!("{missing}\n")));
+    let ran = program.expect(3, &["run", "workflow", "late.yaml", "-i", "name=m"]);
+    assert!(ran.err.contains("failed: late: "), "{ran:?}");
+    let before = world.writes();
+    let ran = program.expect(3, &["resume"]);
+    assert!(ran.err.contains("3 of 4 steps done"), "{ran:?}");
+    assert_eq!(world.writes(), before);
+    assert!(program.expect(0, &["history", "@latest"]).out.contains("failed steps get another go"));
 }

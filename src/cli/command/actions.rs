@@ -44,7 +44,7 @@ fn one(output: Output, action: &dyn DynAction) {
     for (what, schema) in [("with", action.input_schema()), ("outputs", action.output_schema())] {
         ui::out("");
         ui::out(&ui::paint_out(Tone::Strong, &format!("{what}:")));
-        show_fields(schema);
+        show_fields(schema, 1);
     }
 }
 
@@ -60,11 +60,7 @@ fn full(action: &dyn DynAction) -> Value {
 }
 
 /// One line a field, fields of fields indented.
-fn show_fields(schema: &Value) {
-    fields(schema, 1);
-}
-
-fn fields(schema: &Value, depth: usize) {
+fn show_fields(schema: &Value, depth: usize) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let required: Vec<_> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
     for (name, field) in properties {
@@ -72,7 +68,7 @@ fn fields(schema: &Value, depth: usize) {
         let said = field.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
         let line = format!("{:indent$}{name} ({}{optional})  {said}", "", kind(field), indent = depth * 2);
         ui::out(line.trim_end());
-        fields(field.get("items").unwrap_or(field), depth + 1);
+        show_fields(field.get("items").unwrap_or(field), depth + 1);
     }
 }
 

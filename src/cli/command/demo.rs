@@ -6,7 +6,7 @@ use std::{
 
 use tokio::process::Command;
 
-use super::demo_world::{World, shown};
+use super::demo_world::World;
 use crate::cli::{
     Failure, Settings,
     args::DemoArgs,
@@ -28,6 +28,14 @@ const INPUTS: [(&str, &str); 5] = [
     ("router", "stargate-aks-e2e-7-router"),
     ("router_subnet", "10.237.0.0/24"),
     ("datacenter_prefixes", "10.50.0.0/16"),
+];
+
+/// Variables that would lead the program away from the world.
+const OTHERS: [&str; 4] = [
+    "STARGATE_AZURE_CA",
+    "STARGATE_TAILSCALE_CLIENT_ID",
+    "STARGATE_TAILSCALE_CLIENT_SECRET",
+    "STARGATE_TAILSCALE_TAILNET",
 ];
 
 /// `demo`: a run is killed while a machine is being created, resumed, and started once more to change nothing.
@@ -77,7 +85,7 @@ fn say(text: &str) {
 /// A world, a journal, and the program that is shown with them.
 struct Stage {
     program: PathBuf,
-    journal: PathBuf,
+    folder: PathBuf,
     world: World,
 }
 
@@ -86,11 +94,11 @@ impl Stage {
         let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find myself: {error}")))?;
         let dir = folder.join("world");
         say("A simulated Azure, a tailnet and hosts, in a process of their own:");
-        ui::err(&format!("$ stargate sim --speed {SPEED} --dir {} &", shown(&dir)));
+        ui::err(&format!("$ stargate sim --speed {SPEED} --dir {} &", dir.display()));
         let mut command = Command::new(&program);
         command.args(["sim", "--speed", SPEED, "--dir"]).arg(&dir);
         let world = World::open(command).await?;
-        let stage = Self { program, journal: folder.join("journal.db"), world };
+        let stage = Self { program, folder: folder.to_owned(), world };
         for (name, value) in stage.variables() {
             ui::err(&format!("$ export {name}='{value}'"));
         }
@@ -98,7 +106,9 @@ impl Stage {
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
-        let mut variables = vec![("STARGATE_JOURNAL", shown(&self.journal))];
+        let state = self.folder.display();
+        let mut variables =
+            vec![("STARGATE_JOURNAL", format!("{state}/journal.db")), ("XDG_STATE_HOME", state.to_string())];
         variables.extend(self.world.variables());
         variables
     }
@@ -140,6 +150,8 @@ impl Stage {
     fn command(&self, line: &Line) -> Command {
         ui::err(&format!("$ stargate {}", line.shown.join(" ")));
         let mut command = Command::new(&self.program);
+        // What is set for the user's own Azure and tailnet has no place here.
+        OTHERS.iter().for_each(|name| drop(command.env_remove(name)));
         command.args(&line.arguments).envs(self.variables()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

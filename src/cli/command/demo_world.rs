@@ -1,5 +1,4 @@
 use std::{
-    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -105,11 +104,6 @@ fn is_being_created(requests: &Value) -> bool {
 
 fn broken(reason: &str) -> Failure {
     Failure::internal(format!("use the simulated world: {reason}"))
-}
-
-/// What `path` is called in a command that is shown.
-pub(super) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 #[cfg(test)]

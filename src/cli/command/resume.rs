@@ -15,8 +15,7 @@ use crate::{
         exit::Exit,
         reporter, runs,
         session::Session,
-        summary::Summary,
-        ui,
+        summary, ui,
     },
     wiring,
 };
@@ -56,11 +55,7 @@ async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Resul
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let show = reporter::for_settings(settings, false);
     let (finished, tally) = session.drive(show, |engine| async move { engine.resume(run).await }).await?;
-    let finished = finished.map_err(Failure::from)?;
-    let count = tally.of(&finished.run);
-    let summary = Summary::new(finished, count);
-    summary.show(settings.output);
-    Ok(summary.exit())
+    Ok(summary::conclude(settings.output, finished?, &tally))
 }
 
 fn say(settings: &Settings, text: &str, run: Option<&RunId>) {
@@ -88,12 +83,7 @@ async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Fail
     let mut worst = Exit::Done;
     for result in finished {
         worst = worst.max(match result {
-            Ok(finished) => {
-                let count = tally.of(&finished.run);
-                let summary = Summary::new(finished, count);
-                summary.show(settings.output);
-                summary.exit()
-            }
+            Ok(finished) => summary::conclude(settings.output, finished, &tally),
             Err(error) => {
                 let failure = Failure::from(error);
                 failure.show();

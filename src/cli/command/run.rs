@@ -1,10 +1,5 @@
-use stargate::engine::EngineError;
-
 use crate::{
-    cli::{
-        Failure, Settings, args::RunArgs, exit::Exit, inputs, reporter, session::Session, summary::Summary,
-        workflows::Text,
-    },
+    cli::{Failure, Settings, args::RunArgs, exit::Exit, inputs, reporter, session::Session, summary, workflows::Text},
     wiring,
 };
 
@@ -19,9 +14,5 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
     let show = reporter::for_settings(settings, false);
     let (finished, tally) = session.drive(show, |engine| async move { engine.run(plan).await }).await?;
-    let finished = finished.map_err(|error: EngineError| Failure::from(error))?;
-    let count = tally.of(&finished.run);
-    let summary = Summary::new(finished, count);
-    summary.show(settings.output);
-    Ok(summary.exit())
+    Ok(summary::conclude(settings.output, finished?, &tally))
 }

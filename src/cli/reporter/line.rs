@@ -121,3 +121,51 @@ fn tail(run: &RunId) -> &str {
     let id = run.as_str();
     &id[id.len().saturating_sub(TAIL)..]
 }
+
+#[cfg(test)]
+mod tests {
+    use stargate_sdk::ActionError;
+
+    use super::*;
+
+    fn said(verbose: bool, news: Vec<News>) -> Vec<String> {
+        let run = RunId::generate();
+        let mut maker = LineMaker::new(false, verbose);
+        let events = news.into_iter().map(|news| Event { at: Millis(0), run: run.clone(), news });
+        let lines = events.flat_map(|event| maker.lines(&event)).collect::<Vec<_>>();
+        lines.iter().map(|line| line["00:00:00  ".len()..].replace(run.as_str(), "RUN")).collect()
+    }
+
+    fn log(line: &str) -> News {
+        News::StepLog { step: "a".into(), line: line.into() }
+    }
+
+    #[test]
+    fn names_are_lined_up_and_every_change_has_a_line() {
+        let steps = vec!["a".into(), "longer".into()];
+        let changes = vec!["+ x".into(), "~ y: 1 -> 2".into()];
+        let lines = said(
+            false,
+            vec![
+                News::RunStarted { workflow: "w".into(), steps },
+                News::StepSucceeded { step: "a".into(), changes, found: false },
+                News::StepSucceeded { step: "longer".into(), changes: vec![], found: true },
+            ],
+        );
+        let expected = [
+            "run RUN of w: 2 steps",
+            "a       changed + x",
+            "a       changed ~ y: 1 -> 2",
+            "longer  was done already: an earlier attempt had taken effect",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn what_a_step_captured_is_shown_when_it_fails_or_when_it_is_asked_for() {
+        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no") };
+        assert_eq!(said(false, vec![log("one\ntwo"), failed()]), ["a  | one", "a  | two", "a  failed: no"]);
+        assert_eq!(said(true, vec![log("one"), failed()]), ["a  | one", "a  failed: no"]);
+        assert_eq!(said(false, vec![log("one")]), [""; 0]);
+    }
+}
