@@ -18,7 +18,7 @@ use crate::traffic::{LoggedRequest, Surface, Traffic};
 use crate::world::Shared;
 
 /// How long a request for holds waits for one at most.
-const WAIT_LIMIT: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
 struct Control {

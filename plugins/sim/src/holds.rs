@@ -46,9 +46,9 @@ impl Holds {
     pub(crate) async fn hold(&self, request: u64, method: &str, path: &str, after_effect: bool) {
         let (sender, receiver) = oneshot::channel();
         let id = {
-            let mut held = self.lock();
-            held.next += 1;
-            let id = held.next;
+            let mut waiting = self.lock();
+            waiting.next += 1;
+            let id = waiting.next;
             let hold = Hold {
                 id,
                 request,
@@ -57,8 +57,8 @@ impl Holds {
                 after_effect,
                 since: Timestamp::now(),
             };
-            held.waiting.insert(id, (hold, sender));
-            self.count.send_replace(held.waiting.len());
+            waiting.waiting.insert(id, (hold, sender));
+            self.count.send_replace(waiting.waiting.len());
             id
         };
         let _guard = Guard { holds: self, id };
@@ -76,7 +76,7 @@ impl Holds {
         let mut held = self.lock();
         let ids: Vec<u64> = held.waiting.keys().copied().filter(|each| id.is_none_or(|id| id == *each)).collect();
         let released = ids.iter().filter_map(|id| held.waiting.remove(id)).filter(|(_, sender)| !sender.is_closed());
-        let count = released.map(|(_, sender)| sender.send(())).filter(Result::is_ok).count();
+        let count = released.filter_map(|(_, sender)| sender.send(()).ok()).count();
         self.count.send_replace(held.waiting.len());
         count
     }

@@ -1,5 +1,6 @@
 use crate::login::{CLIENT_ID, CLIENT_SECRET};
 use crate::server::Sim;
+use crate::tailnet;
 
 /// How to use the world from a shell: `curl`, `az` and `ssh`. Ready to be printed and pasted.
 pub fn instructions(sim: &Sim) -> String {
@@ -7,6 +8,7 @@ pub fn instructions(sim: &Sim) -> String {
     let (ca, dir) = (sim.ca_file().display().to_string(), sim.dir().display().to_string());
     let (subscription, tenant, token) = (sim.subscription(), sim.tenant(), sim.token());
     let ssh_config = sim.ssh_config().display().to_string();
+    let api_key = tailnet::API_KEY;
     format!(
         "# The simulated world answers at {http} and {https}.
 # Everything in it is made up; the secrets below open nothing else.
@@ -22,7 +24,10 @@ az cloud set --name StargateSim
 az login --service-principal --username {CLIENT_ID} --password {CLIENT_SECRET} --tenant {tenant}
 az network vnet list --output table
 
-# ssh
+# the Tailscale API
+curl -s -u '{api_key}:' '{http}/api/v2/tailnet/-/devices'
+
+# ssh, to the machines that there are
 ssh -F '{ssh_config}' ubuntu@203.0.113.10
 
 # what happened, and what goes wrong next

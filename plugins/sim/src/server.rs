@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::host::{self, HostOptions, HostServer};
+use crate::host::{self, HostError, HostOptions, HostServer};
 use crate::scenario::Scenario;
 use crate::state::{self, StateError};
 use crate::tls::{self, TlsError};
@@ -83,11 +83,8 @@ pub enum SimError {
     #[error(transparent)]
     State(#[from] StateError),
     /// The simulated hosts could not be started.
-    #[error("simulated hosts: {reason}")]
-    Hosts {
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Hosts(#[from] HostError),
 }
 
 /// An open world. Dropping it closes it, without the last write of its state file; [`Sim::shutdown`] does that too.
@@ -112,13 +109,13 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
         .map_err(|source| SimError::Directory { path: options.dir.clone(), source })?;
     let shared = Shared::new(open(&options)?);
     let tls = tls::configuration(&options.dir)?;
-    let (http, https) = (listen_on(options.http).await?, listen_on(options.https).await?);
-    let (http_address, https_address) = (address(&http, options.http)?, address(&https, options.https)?);
+    let (plain, secure) = (listen_on(options.http).await?, listen_on(options.https).await?);
+    let (http, https) = (address(&plain, options.http)?, address(&secure, options.https)?);
     let stop = CancellationToken::new();
     let router = router(&shared, &options, &stop);
     let mut tasks = JoinSet::new();
-    tasks.spawn(listen::serve(http, router.clone(), None, stop.clone()));
-    tasks.spawn(listen::serve(https, router, Some(tls), stop.clone()));
+    tasks.spawn(listen::serve(plain, router.clone(), None, stop.clone()));
+    tasks.spawn(listen::serve(secure, router, Some(tls), stop.clone()));
     tasks.spawn(settle(shared.clone(), stop.clone()));
     if let Some(path) = &options.state_file {
         tasks.spawn(state::keep(path.clone(), shared.clone(), stop.clone()));
@@ -126,22 +123,12 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     shared.settle();
     let hosts = options.hosts.then(|| serve_hosts(&shared, &options)).transpose()?;
     let token = login::static_token(&shared.peek().arm);
-    Ok(Sim {
-        shared,
-        dir: options.dir,
-        http: http_address,
-        https: https_address,
-        token,
-        stop,
-        tasks,
-        state_file: options.state_file,
-        hosts,
-    })
+    Ok(Sim { shared, dir: options.dir, http, https, token, stop, tasks, state_file: options.state_file, hosts })
 }
 
-fn serve_hosts(shared: &Shared, options: &SimOptions) -> Result<HostServer, SimError> {
-    let served = HostOptions { dir: options.dir.clone(), speed: options.speed, seed: options.seed };
-    host::serve(shared.clone(), served).map_err(|error| SimError::Hosts { reason: error.to_string() })
+fn serve_hosts(shared: &Shared, options: &SimOptions) -> Result<HostServer, HostError> {
+    let how = HostOptions { dir: options.dir.clone(), speed: options.speed, seed: options.seed };
+    host::serve(shared.clone(), how)
 }
 
 /// The world of the state file, or a new one.

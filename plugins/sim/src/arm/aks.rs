@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
+use crate::arm::call::{Answer, Reply};
 use crate::arm::error::ArmError;
 use crate::arm::group;
 use crate::arm::json::{Object, default, drop_keys, field, object, objects};
@@ -25,35 +25,23 @@ pub(crate) struct ClusterNames {
     pub(crate) pools: String,
 }
 
-pub(crate) fn prepare(
-    arm: &mut Arm,
-    call: &Call,
-    place: &Place,
-    top: Object,
-    properties: Object,
-) -> Result<Draft, ArmError> {
+pub(crate) fn prepare(arm: &mut Arm, place: &Place, top: Object, properties: Object) -> Result<Draft, ArmError> {
     match place.kind {
-        Kind::AgentPool => prepare_pool(arm, place, properties),
-        _ => prepare_cluster(arm, call, place, top, properties),
+        Kind::AgentPool => Ok(prepare_pool(arm, place, properties)),
+        _ => prepare_cluster(arm, place, top, properties),
     }
 }
 
-fn prepare_pool(arm: &Arm, place: &Place, mut properties: Object) -> Result<Draft, ArmError> {
+fn prepare_pool(arm: &Arm, place: &Place, mut properties: Object) -> Draft {
     let version = arm
         .find(parent_id(&place.id))
         .and_then(|cluster| field(&cluster.properties, "kubernetesVersion"))
         .unwrap_or(DEFAULT_VERSION);
     pool_defaults(&mut properties, version);
-    Ok(Draft { properties, ..Draft::default() })
+    Draft { properties, ..Draft::default() }
 }
 
-fn prepare_cluster(
-    arm: &mut Arm,
-    _call: &Call,
-    place: &Place,
-    mut top: Object,
-    mut properties: Object,
-) -> Result<Draft, ArmError> {
+fn prepare_cluster(arm: &mut Arm, place: &Place, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let held = place.existing.as_ref().map(|cluster| cluster.properties.clone()).unwrap_or_default();
     let name = name_of(&place.id);
     let prefix = field(&properties, "dnsPrefix").map_or_else(|| name.to_owned(), str::to_owned);
@@ -329,7 +317,7 @@ pub(crate) fn after_delete(arm: &mut Arm, cluster: &Resource) {
     }
 }
 
-pub(crate) fn action(arm: &mut Arm, _call: &Call, method: &str, id: &str, verb: &str) -> Answer {
+pub(crate) fn action(arm: &mut Arm, method: &str, id: &str, verb: &str) -> Answer {
     let cluster = arm.find(id).cloned().ok_or_else(|| ArmError::child_not_found(id))?;
     match (method, verb) {
         ("POST", "listclusterusercredential") => Ok(credentials(arm, &cluster, "clusterUser")),

@@ -20,11 +20,12 @@ pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
         ("GET", Target::Subscription) => Ok(account::show(arm)),
         ("GET", Target::Locations) => Ok(account::locations(arm)),
         ("GET", Target::Providers(None)) => Ok(account::providers(arm)),
-        ("GET", Target::Providers(Some(namespace))) => account::provider(arm, &namespace),
-        ("POST", Target::RegisterProvider(namespace)) => account::provider(arm, &namespace),
+        ("GET", Target::Providers(Some(namespace))) | ("POST", Target::RegisterProvider(namespace)) => {
+            account::provider(arm, &namespace)
+        }
         ("GET", Target::Groups) => Ok(group::list(arm)),
         (method, Target::Group(name)) => group::answer(arm, call, method, &name),
-        ("GET", Target::Resources(name)) => resource::list_all(arm, name.as_deref()),
+        ("GET", Target::Resources(name)) => resource::list_all(arm, call, name.as_deref()),
         ("GET", Target::GroupOperation(id)) => group::poll(arm, call, &id),
         ("GET", Target::Operation { id }) => operation::poll(arm, call, &id),
         ("GET", Target::Location { namespace, location, what }) => {
@@ -60,12 +61,12 @@ fn item(arm: &mut Arm, call: &Call, method: &str, kind: Kind, group: &str, id: &
 fn action(arm: &mut Arm, call: &Call, method: &str, kind: Kind, id: &str, verb: &str) -> Answer {
     match (method, kind) {
         (_, Kind::VirtualMachine) => compute::machine_action(arm, call, method, id, verb),
-        ("GET", Kind::ScaleSetVm) if verb == "instanceview" => compute::scale_set_instance_view(arm, id),
-        (_, Kind::ManagedCluster) => aks::action(arm, call, method, id, verb),
-        ("POST", Kind::NetworkInterface) if verb == "effectiveroutetable" => network::effective_routes(arm, call, id),
-        ("GET", Kind::SecurityGroup) if verb == "defaultsecurityrules" => network::list_default_rules(arm, id),
+        ("GET", Kind::ScaleSetVm) if verb == "instanceview" => Ok(compute::scale_set_instance_view(arm, id)),
+        (_, Kind::ManagedCluster) => aks::action(arm, method, id, verb),
+        ("POST", Kind::NetworkInterface) if verb == "effectiveroutetable" => network::effective_routes(arm, id),
+        ("GET", Kind::SecurityGroup) if verb == "defaultsecurityrules" => Ok(network::list_default_rules(arm, id)),
         ("GET", Kind::VirtualNetwork) if verb == "checkipaddressavailability" => network::check_address(arm, call, id),
-        ("GET", Kind::VirtualNetwork) if verb == "usages" => network::usages(arm, id),
+        ("GET", Kind::VirtualNetwork) if verb == "usages" => Ok(network::usages(arm, id)),
         _ => Err(unknown_type(call, kind.namespace(), &format!("{}/{verb}", kind.types().join("/")))),
     }
 }

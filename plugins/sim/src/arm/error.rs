@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ArmError {
     pub(crate) status: u16,
-    pub(crate) code: String,
-    pub(crate) message: String,
-    pub(crate) target: Option<String>,
+    pub(crate) code: Box<str>,
+    pub(crate) message: Box<str>,
+    pub(crate) target: Option<Box<str>>,
     pub(crate) details: Option<Vec<(String, String)>>,
     /// Answered by ARM's front door, not by a provider.
     pub(crate) gateway: bool,
@@ -17,8 +17,8 @@ impl ArmError {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
-            code: code.to_owned(),
-            message: message.into(),
+            code: code.into(),
+            message: message.into().into_boxed_str(),
             target: None,
             details: None,
             gateway: false,
@@ -38,7 +38,7 @@ impl ArmError {
 
     /// 400 `InvalidParameter` with its target.
     pub(crate) fn invalid(target: &str, message: impl Into<String>) -> Self {
-        Self { target: Some(target.to_owned()), ..Self::new(400, "InvalidParameter", message) }
+        Self { target: Some(target.into()), ..Self::new(400, "InvalidParameter", message) }
     }
 
     pub(crate) fn missing(target: &str) -> Self {

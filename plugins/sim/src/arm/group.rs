@@ -175,7 +175,7 @@ fn url(arm: &Arm, call: &Call, id: &str) -> String {
 
 fn retry_after(arm: &Arm) -> String {
     // The real one says 15.
-    format!("{:.0}", (15.0 / arm.speed.max(1.0)).floor())
+    operation::retry_after(15.0, arm.speed)
 }
 
 /// Answers a poll of a deletion: 202 until it is done, then 200 without a body.

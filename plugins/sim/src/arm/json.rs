@@ -41,7 +41,7 @@ pub(crate) fn keep_only_id(object: &mut Object, key: &str) {
             object.insert(key.to_owned(), serde_json::json!({ "id": id }));
         }
         None => {
-            object.remove(key);
+            object.shift_remove(key);
         }
     }
 }
@@ -56,7 +56,7 @@ pub(crate) fn default(object: &mut Object, key: &str, value: Value) {
 /// Removes `keys`: read-only fields that a client sent back.
 pub(crate) fn drop_keys(object: &mut Object, keys: &[&str]) {
     for key in keys {
-        object.remove(*key);
+        object.shift_remove(*key);
     }
 }
 

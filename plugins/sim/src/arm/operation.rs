@@ -57,7 +57,7 @@ pub(crate) enum Work {
 pub(crate) enum Power {
     Start,
     Restart,
-    PowerOff,
+    Stop,
     Deallocate,
     Redeploy,
 }
@@ -147,14 +147,21 @@ pub(crate) fn announce(arm: &Arm, call: &Call, reply: Reply, operation: &str, an
     }
 }
 
-/// Whole seconds, as fast as the world: 0 in a fast one.
+/// Speed from which a client is told to ask again at once. In slower worlds it is told a second at least: the Azure SDKs take 0 for
+/// no advice, and then wait 30 seconds.
+const AT_ONCE: f64 = 25.0;
+
+/// `Retry-After`: whole seconds, shorter in a faster world.
+pub(crate) fn retry_after(seconds: f64, speed: f64) -> String {
+    if speed >= AT_ONCE { "0".to_owned() } else { format!("{:.0}", (seconds / speed.max(1.0)).ceil()) }
+}
+
 fn with_retry_after(arm: &Arm, reply: Reply, family: Family) -> Reply {
     let seconds = match family {
-        Family::Network => 2.0,
-        Family::Disk => 2.0,
+        Family::Network | Family::Disk => 2.0,
         Family::Compute | Family::Aks => 10.0,
     };
-    reply.with_header("Retry-After", format!("{:.0}", (seconds / arm.speed.max(1.0)).floor()))
+    reply.with_header("Retry-After", retry_after(seconds, arm.speed))
 }
 
 fn operation_url(arm: &Arm, base: &str, operation: &Operation, result: bool) -> String {
@@ -309,9 +316,8 @@ fn finish(arm: &mut Arm, id: &str) {
     let failed = operation.fails.is_some();
     match operation.work {
         Work::Write { created } => finish_write(arm, &operation.target, created, failed),
-        Work::Delete if failed => set_state(arm, &operation.target, "Failed"),
+        Work::Delete | Work::Power(_) if failed => set_state(arm, &operation.target, "Failed"),
         Work::Delete => remove(arm, &operation.target),
-        Work::Power(_) if failed => set_state(arm, &operation.target, "Failed"),
         Work::Power(power) => compute::finish_power(arm, &operation.target, power),
         Work::DeleteGroup if failed => group::restore(arm, &operation.target),
         Work::DeleteGroup => group::remove(arm, &operation.target),

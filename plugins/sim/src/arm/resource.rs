@@ -5,7 +5,7 @@ use crate::arm::error::ArmError;
 use crate::arm::kind::{Family, Kind};
 use crate::arm::operation::{self, Announce, Status, Work};
 use crate::arm::render::{render, render_expanded};
-use crate::arm::store::{Arm, Resource, name_of, parent_id};
+use crate::arm::store::{Arm, Resource, group_of, name_of, parent_id};
 use crate::arm::{compute, group, network, write};
 
 /// Resources that a page of an AKS list has.
@@ -70,7 +70,7 @@ pub(crate) fn list(arm: &Arm, call: &Call, kind: Kind, group: Option<&str>, pare
     let found = arm.below(&below, kind);
     let value: Vec<Value> =
         found.iter().map(|resource| render_expanded(arm, resource, call.expands("instanceView"), call.now)).collect();
-    Ok(if kind == Kind::ManagedCluster { page(call, value) } else { Reply::json(200, json!({ "value": value })) })
+    Ok(if kind == Kind::ManagedCluster { page(call, &value) } else { Reply::json(200, json!({ "value": value })) })
 }
 
 fn parent_exists(arm: &Arm, kind: Kind, group: &str, parent: &str) -> Result<(), ArmError> {
@@ -85,7 +85,7 @@ fn parent_exists(arm: &Arm, kind: Kind, group: &str, parent: &str) -> Result<(),
 }
 
 /// AKS pages its lists with `$skiptoken`.
-fn page(call: &Call, value: Vec<Value>) -> Reply {
+fn page(call: &Call, value: &[Value]) -> Reply {
     let start = call.query.get("$skiptoken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
     let end = (start + PAGE).min(value.len());
     let mut body = json!({ "value": value.get(start..end).unwrap_or_default() });
@@ -97,7 +97,8 @@ fn page(call: &Call, value: Vec<Value>) -> Reply {
 }
 
 /// Every top-level resource, in short, as `az resource list` wants it.
-pub(crate) fn list_all(arm: &Arm, name: Option<&str>) -> Answer {
+pub(crate) fn list_all(arm: &Arm, call: &Call, name: Option<&str>) -> Answer {
+    let filter = call.query.get("$filter").map(String::as_str).unwrap_or_default();
     let prefix = match name {
         Some(name) => format!("/subscriptions/{}/resourcegroups/{}/", arm.subscription, group::find(arm, name)?.name),
         None => format!("/subscriptions/{}/", arm.subscription),
@@ -106,7 +107,7 @@ pub(crate) fn list_all(arm: &Arm, name: Option<&str>) -> Answer {
     let mut found: Vec<&Resource> = arm
         .resources
         .iter()
-        .filter(|(key, resource)| key.starts_with(&prefix) && !resource.kind.is_child())
+        .filter(|(key, resource)| key.starts_with(&prefix) && !resource.kind.is_child() && passes(resource, filter))
         .map(|(_, resource)| resource)
         .collect();
     found.sort_by_key(|resource| resource.order);
@@ -121,6 +122,21 @@ pub(crate) fn list_all(arm: &Arm, name: Option<&str>) -> Answer {
         })
         .collect();
     Ok(Reply::json(200, json!({ "value": value })))
+}
+
+/// Whether the resource passes the conditions of `$filter`: equalities joined with `and`. Others let everything pass.
+fn passes(resource: &Resource, filter: &str) -> bool {
+    filter.split(" and ").all(|condition| {
+        let Some((name, value)) = condition.split_once(" eq ") else { return true };
+        let value = value.trim().trim_matches('\'');
+        match name.trim() {
+            "resourceGroup" => group_of(&resource.id).eq_ignore_ascii_case(value),
+            "resourceType" => resource.kind.type_name().eq_ignore_ascii_case(value),
+            "name" => resource.name.eq_ignore_ascii_case(value),
+            "location" => resource.location().eq_ignore_ascii_case(value),
+            _ => true,
+        }
+    })
 }
 
 /// Deletes; an absent resource is 204.

@@ -121,6 +121,7 @@ pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str
     let compute = namespace.eq_ignore_ascii_case("Microsoft.Compute");
     let containers = namespace.eq_ignore_ascii_case("Microsoft.ContainerService");
     match what {
+        "usages" if namespace.eq_ignore_ascii_case("Microsoft.Network") => Ok(network_usages(arm, location)),
         "usages" if compute => Ok(compute::usages(arm, location)),
         "vmsizes" if compute => Ok(compute::sizes()),
         "runcommands" if compute => Ok(Reply::json(200, json!({ "value": [] }))),
@@ -131,4 +132,25 @@ pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str
             Err(ArmError::gateway(404, "InvalidResourceType", message))
         }
     }
+}
+
+fn network_usages(arm: &Arm, location: &str) -> Reply {
+    let usage = |kind: Kind, name: &str, display: &str, limit: u64| {
+        let used = arm.of_kind(kind).filter(|resource| resource.location() == location).count();
+        json!({
+            "id": format!("/subscriptions/{}/providers/Microsoft.Network/locations/{location}/usages/{name}", arm.subscription),
+            "unit": "Count",
+            "currentValue": used,
+            "limit": limit,
+            "name": { "value": name, "localizedValue": display },
+        })
+    };
+    let value = [
+        usage(Kind::VirtualNetwork, "VirtualNetworks", "Virtual Networks", 1000),
+        usage(Kind::PublicIp, "PublicIPAddresses", "Public IP Addresses", arm.quota.public_ips.unwrap_or(1000)),
+        usage(Kind::NetworkInterface, "NetworkInterfaces", "Network Interfaces", 65_536),
+        usage(Kind::RouteTable, "RouteTables", "Route Tables", 200),
+        usage(Kind::SecurityGroup, "NetworkSecurityGroups", "Network Security Groups", 5000),
+    ];
+    Reply::json(200, json!({ "value": value }))
 }

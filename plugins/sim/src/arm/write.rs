@@ -51,8 +51,8 @@ pub(crate) fn put(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &str)
     let location = location(arm, &id, &top);
     let place = Place { kind, id, location, existing };
     check_idle(arm, call, kind, &place.id)?;
-    let draft = prepare(arm, call, &place, top, properties(&body)?)?;
-    store(arm, call, &place, draft)
+    let draft = prepare(arm, &place, top, properties(&body)?)?;
+    Ok(store(arm, call, &place, draft))
 }
 
 /// Changes tags; machines, disks and clusters also take properties.
@@ -88,9 +88,9 @@ pub(crate) fn patch(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &st
     let draft = if kind == Kind::ManagedCluster {
         Draft { top, properties, ..Draft::default() }
     } else {
-        prepare(arm, call, &place, top, properties)?
+        prepare(arm, &place, top, properties)?
     };
-    store(arm, call, &place, draft)
+    Ok(store(arm, call, &place, draft))
 }
 
 fn patch_tags(arm: &mut Arm, place: &Place, top: Object) -> Reply {
@@ -101,12 +101,12 @@ fn patch_tags(arm: &mut Arm, place: &Place, top: Object) -> Reply {
     Reply::json(200, resource::body(arm, &place.id))
 }
 
-fn prepare(arm: &mut Arm, call: &Call, place: &Place, top: Object, properties: Object) -> Result<Draft, ArmError> {
+fn prepare(arm: &mut Arm, place: &Place, top: Object, properties: Object) -> Result<Draft, ArmError> {
     match place.kind.family() {
         Family::Network => network::prepare(arm, place, top, properties),
         Family::Compute => compute::prepare_machine(arm, place, top, properties),
         Family::Disk => compute::prepare_disk(place, top, properties),
-        Family::Aks => aks::prepare(arm, call, place, top, properties),
+        Family::Aks => aks::prepare(arm, place, top, properties),
     }
 }
 
@@ -154,11 +154,11 @@ fn parent_missing(kind: Kind, parent: &str) -> ArmError {
 }
 
 /// Members of a resource beside its properties.
-const TOP: [&str; 8] = ["location", "tags", "sku", "zones", "identity", "plan", "extendedLocation", "kind"];
+const TOP: [&str; 7] = ["location", "tags", "sku", "zones", "identity", "plan", "extendedLocation"];
 
 /// Members that clients send back and that mean nothing in a request.
-const ECHOED: [&str; 9] =
-    ["id", "name", "type", "etag", "properties", "managedBy", "managedByExtended", "resources", "systemData"];
+const ECHOED: [&str; 10] =
+    ["kind", "id", "name", "type", "etag", "properties", "managedBy", "managedByExtended", "resources", "systemData"];
 
 fn top_level(kind: Kind, id: &str, body: &Object, existing: Option<&Resource>) -> Result<Object, ArmError> {
     let mut top = Object::new();
@@ -300,7 +300,7 @@ pub(crate) fn check_idle(arm: &Arm, call: &Call, kind: Kind, id: &str) -> Result
                 format!("Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: {uri}."),
             )
         }
-        .with_header("Retry-After", format!("{:.0}", (10.0 / arm.speed.max(1.0)).floor())),
+        .with_header("Retry-After", operation::retry_after(10.0, arm.speed)),
         Family::Compute | Family::Disk => {
             ArmError::new(409, "Conflict", "The request failed due to conflict with a concurrent request. To resolve it, please refer to https://aka.ms/activitylog to get more details on the conflicting requests.")
         }
@@ -316,10 +316,10 @@ pub(crate) fn check_idle(arm: &Arm, call: &Call, kind: Kind, id: &str) -> Result
 }
 
 /// Puts the draft in place and starts what it takes.
-fn store(arm: &mut Arm, call: &Call, place: &Place, draft: Draft) -> Answer {
+fn store(arm: &mut Arm, call: &Call, place: &Place, draft: Draft) -> Reply {
     match &place.existing {
-        Some(existing) if is_same(arm, existing, &draft) => Ok(unchanged(arm, call, place)),
-        _ => Ok(write(arm, call, place, draft)),
+        Some(existing) if is_same(arm, existing, &draft) => unchanged(arm, call, place),
+        _ => write(arm, call, place, draft),
     }
 }
 
@@ -351,8 +351,7 @@ fn unchanged(arm: &mut Arm, call: &Call, place: &Place) -> Reply {
             operation::announce(arm, call, reply, &id, Announce::Async)
         }
         Family::Compute => compute::rewrite(arm, call, place),
-        Family::Disk => accept(arm, call, place, false),
-        Family::Aks => accept(arm, call, place, false),
+        Family::Disk | Family::Aks => accept(arm, call, place, false),
     }
 }
 

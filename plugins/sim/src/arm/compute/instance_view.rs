@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Reply};
+use crate::arm::call::Reply;
 use crate::arm::compute::machine::os_disk_id;
 use crate::arm::json::text;
 use crate::arm::store::{Arm, Resource, name_of};
@@ -66,7 +66,7 @@ fn disks(arm: &Arm, machine: &Resource) -> Value {
 }
 
 /// The view of a scale set's instance: those always run.
-pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> Answer {
+pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> Reply {
     let instance = arm.find(id);
     let computer = instance.and_then(|instance| text(instance.properties.get("osProfile")?, &["computerName"]));
     let now = instance.map_or(Timestamp::UNIX_EPOCH, |instance| instance.created);
@@ -83,5 +83,5 @@ pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> Answer {
             { "code": "PowerState/running", "level": "Info", "displayStatus": "VM running" },
         ],
     });
-    Ok(Reply::json(200, body))
+    Reply::json(200, body)
 }

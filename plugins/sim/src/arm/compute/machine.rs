@@ -238,7 +238,7 @@ fn check_kept(held: &Value, profile: &Object) -> Result<(), ArmError> {
 fn change_not_allowed(property: &str) -> ArmError {
     let error =
         ArmError::new(409, "PropertyChangeNotAllowed", format!("Changing property '{property}' is not allowed."));
-    ArmError { target: Some(property.to_owned()), ..error }
+    ArmError { target: Some(property.into()), ..error }
 }
 
 /// Counts the etag of a machine up.

@@ -18,7 +18,7 @@ pub(crate) fn machine_action(arm: &mut Arm, call: &Call, method: &str, id: &str,
         ("GET", "runcommands" | "extensions") => return Ok(Reply::json(200, json!({ "value": [] }))),
         ("POST", "start") => Power::Start,
         ("POST", "restart") => Power::Restart,
-        ("POST", "poweroff") => Power::PowerOff,
+        ("POST", "poweroff") => Power::Stop,
         ("POST", "deallocate") => Power::Deallocate,
         ("POST", "redeploy") => Power::Redeploy,
         ("POST", "runcommand") => return Err(no_agent(id)),
@@ -49,7 +49,7 @@ fn no_agent(id: &str) -> ArmError {
 fn passing(power: Power) -> &'static str {
     match power {
         Power::Start | Power::Restart | Power::Redeploy => "starting",
-        Power::PowerOff => "stopping",
+        Power::Stop => "stopping",
         Power::Deallocate => "deallocating",
     }
 }
@@ -59,7 +59,7 @@ pub(crate) fn finish_power(arm: &mut Arm, id: &str, power: Power) {
     let Some(machine) = arm.find_mut(id) else { return };
     let state = match power {
         Power::Start | Power::Restart | Power::Redeploy => "running",
-        Power::PowerOff => "stopped",
+        Power::Stop => "stopped",
         Power::Deallocate => "deallocated",
     };
     machine.hidden.insert("power".to_owned(), json!(state));

@@ -40,7 +40,7 @@ pub(crate) fn check_size(arm: &Arm, size: &str, location: &str, existing: Option
         );
         return Err(ArmError::new(409, "SkuNotAvailable", message));
     }
-    let held = existing.and_then(|machine| machine_cores(machine)).unwrap_or_default();
+    let held = existing.and_then(machine_cores).unwrap_or_default();
     let used = used_cores(arm, location);
     let required = wanted.saturating_sub(held);
     match arm.quota.cores {

@@ -127,7 +127,7 @@ fn five_free(subnet: &crate::arm::store::Resource, mut taken: Vec<Ipv4Addr>) -> 
     found
 }
 
-pub(crate) fn usages(arm: &Arm, network: &str) -> Answer {
+pub(crate) fn usages(arm: &Arm, network: &str) -> Reply {
     let value: Vec<Value> = arm
         .below(network, Kind::Subnet)
         .into_iter()
@@ -142,7 +142,7 @@ pub(crate) fn usages(arm: &Arm, network: &str) -> Answer {
             })
         })
         .collect();
-    Ok(Reply::json(200, json!({ "value": value })))
+    Reply::json(200, json!({ "value": value }))
 }
 
 fn room(net: &IpNet) -> u64 {

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
+use crate::arm::call::{Answer, Reply};
 use crate::arm::error::ArmError;
 use crate::arm::json::{field, objects, reference};
 use crate::arm::kind::Kind;
@@ -14,7 +14,7 @@ const DROPPED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "10
 /// The routes in force on a NIC: those of its network, of Azure and of its subnet's table.
 ///
 /// Answered at once, which the API allows, but only while the machine runs.
-pub(crate) fn effective_routes(arm: &Arm, _call: &Call, nic: &str) -> Answer {
+pub(crate) fn effective_routes(arm: &Arm, nic: &str) -> Answer {
     let running = machine_of(arm, nic).is_some_and(|machine| machine.hidden.get("power") == Some(&json!("running")));
     if !running {
         let message = format!("Network interface {nic} must be attached to a running virtual machine.");

@@ -21,7 +21,7 @@ pub(crate) fn prepare(arm: &mut Arm, place: &Place, top: Object, mut properties:
     let mut prepared: Vec<Value> = Vec::new();
     let mut taken: Vec<Ipv4Addr> = Vec::new();
     for (index, configuration) in configurations.into_iter().enumerate() {
-        let (value, address) = configuration_of(arm, place, configuration, only || index == 0, &taken)?;
+        let (value, address) = configuration_of(arm, place, &configuration, only || index == 0, &taken)?;
         taken.push(address);
         prepared.push(value);
     }
@@ -99,11 +99,11 @@ fn mac(arm: &mut Arm) -> String {
 fn configuration_of(
     arm: &Arm,
     place: &Place,
-    configuration: Object,
+    configuration: &Object,
     first: bool,
     taken: &[Ipv4Addr],
 ) -> Result<(Value, Ipv4Addr), ArmError> {
-    let name = field(&configuration, "name").ok_or_else(|| ArmError::missing("ipConfiguration.name"))?.to_owned();
+    let name = field(configuration, "name").ok_or_else(|| ArmError::missing("ipConfiguration.name"))?.to_owned();
     let mut inner = configuration.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     keep_only_id(&mut inner, "subnet");
     keep_only_id(&mut inner, "publicIPAddress");

@@ -5,6 +5,7 @@ use crate::arm::json::{objects, reference};
 use crate::arm::kind::Kind;
 use crate::arm::network::nic::{configurations_with, machine_of, nics_of};
 use crate::arm::network::vnet::check_subnet_unused;
+use crate::arm::operation::retry_after;
 use crate::arm::store::{Arm, Resource, parent_id};
 
 /// Refuses a reference to something that does not exist or is something else.
@@ -31,7 +32,9 @@ pub(crate) fn require_settled(arm: &Arm, id: &str, by: &str) -> Result<(), ArmEr
         resource.id, resource.state
     );
     let error = ArmError::new(429, "RetryableError", "A retryable error occurred.");
-    Err(error.with_detail("ReferencedResourceNotProvisioned", message).with_header("Retry-After", "1"))
+    Err(error
+        .with_detail("ReferencedResourceNotProvisioned", message)
+        .with_header("Retry-After", retry_after(1.0, arm.speed)))
 }
 
 /// Refuses to delete a network resource that something uses.
@@ -143,9 +146,7 @@ pub(crate) fn related(arm: &Arm, resource: &Resource) -> Vec<String> {
             ids
         }
         Kind::VirtualMachine => nics_of(resource),
-        Kind::Route => vec![parent_id(&resource.id).to_owned()],
-        Kind::SecurityRule => vec![parent_id(&resource.id).to_owned()],
-        Kind::Peering => vec![parent_id(&resource.id).to_owned()],
+        Kind::Route | Kind::SecurityRule | Kind::Peering => vec![parent_id(&resource.id).to_owned()],
         _ => Vec::new(),
     }
 }

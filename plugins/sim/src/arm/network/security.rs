@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Reply};
+use crate::arm::call::Reply;
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, objects};
 use crate::arm::kind::Kind;
@@ -152,7 +152,7 @@ pub(crate) fn default_rules(group: &Resource) -> Vec<Value> {
     DEFAULT_RULES.into_iter().map(rule).collect()
 }
 
-pub(crate) fn list_default_rules(arm: &Arm, id: &str) -> Answer {
+pub(crate) fn list_default_rules(arm: &Arm, id: &str) -> Reply {
     let rules = arm.find(id).map(default_rules).unwrap_or_default();
-    Ok(Reply::json(200, json!({ "value": rules })))
+    Reply::json(200, json!({ "value": rules }))
 }

@@ -54,10 +54,10 @@ fn check_removed(arm: &Arm, place: &Place, kept: &[Child]) -> Result<(), ArmErro
 
 /// Refuses if a NIC has an address in the subnet.
 pub(crate) fn check_subnet_unused(arm: &Arm, subnet: &Resource) -> Result<(), ArmError> {
-    let used = used_in(arm, &subnet.id);
-    let Some((user, _)) = used.first() else { return Ok(()) };
+    let users = used_in(arm, &subnet.id);
+    let Some((first, _)) = users.first() else { return Ok(()) };
     let message = format!(
-        "Subnet {} is in use by {user} and cannot be deleted. In order to delete the subnet, delete all the resources \
+        "Subnet {} is in use by {first} and cannot be deleted. In order to delete the subnet, delete all the resources \
          within the subnet. See aka.ms/deletesubnet.",
         subnet.name
     );

@@ -1,0 +1,15 @@
+//! The simulated world over its sockets, against what the specifications and recordings say.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod captured;
+mod control;
+mod credentials;
+mod events;
+mod faults;
+mod harness;
+mod machines;
+mod networks;
+mod operations;
+mod persistence;
+mod properties;
+mod rules;
