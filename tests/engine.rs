@@ -70,8 +70,12 @@ async fn failures_end_when_the_attempts_are_used_up_and_a_resume_gives_another_g
 async fn a_permanent_failure_is_not_tried_again_and_leaves_other_branches_running() {
     let bench = Bench::new().await;
     bench.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
-    let steps =
-        vec![step("a", "test.find", &[]), step("after_a", "test.find", &[0]), step("b", "test.find", &[]), step("after_b", "test.find", &[2])];
+    let steps = vec![
+        step("a", "test.find", &[]),
+        step("after_a", "test.find", &[0]),
+        step("b", "test.find", &[]),
+        step("after_b", "test.find", &[2]),
+    ];
     let finished = bench.engine().run(plan(steps)).await.unwrap();
     assert_eq!(finished.ending, FAILED);
     assert_eq!((bench.script.effects("after_a"), bench.script.effects("after_b")), (0, 1));

@@ -8,7 +8,9 @@ use serde_json::json;
 use stargate::{
     clock::Millis,
     plan::{ForEach, Plan},
-    run::{Effect, Entry, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState, after_failure, next},
+    run::{
+        Effect, Entry, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState, after_failure, next,
+    },
 };
 use stargate_sdk::ActionError;
 use support::{expression, plan, step};
@@ -20,6 +22,8 @@ enum Fate {
     Transient,
     Permanent,
     Unknown,
+    /// An attempt stores a checkpoint.
+    Checkpoint,
     /// The process dies, and another one takes the run over.
     Crash,
 }
@@ -30,6 +34,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         2 => Just(Fate::Transient),
         1 => Just(Fate::Permanent),
         2 => Just(Fate::Unknown),
+        1 => Just(Fate::Checkpoint),
         2 => Just(Fate::Crash),
     ];
     proptest::collection::vec(fate, 1..60)
@@ -68,7 +73,8 @@ struct Play<'a> {
 
 impl<'a> Play<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let mut play = Self { plan, state: RunState::new(plan), now: Millis(1), epoch: 1, all: vec![], in_flight: vec![] };
+        let mut play =
+            Self { plan, state: RunState::new(plan), now: Millis(1), epoch: 1, all: vec![], in_flight: vec![] };
         play.record(Entry::RunCreated { plan: "digest".into() });
         play.decide();
         play
@@ -119,6 +125,7 @@ impl<'a> Play<'a> {
         self.now = Millis(self.now.0 + 10);
         match fate {
             Fate::Crash => self.crash(),
+            Fate::Checkpoint => self.checkpoint(),
             Fate::Succeed => self.end(|play, id| {
                 let step = play.state.name(id).to_owned();
                 Entry::StepSucceeded { step, output: json!({}), changes: vec![], found: false }
@@ -128,6 +135,13 @@ impl<'a> Play<'a> {
             Fate::Unknown => self.end(|play, id| play.failure(id, ActionError::unknown("lost"))),
         }
         self.decide();
+    }
+
+    fn checkpoint(&mut self) {
+        if let Some((id, _)) = self.in_flight.last() {
+            let step = self.state.name(*id).to_owned();
+            self.record(Entry::Checkpointed { step, value: json!(self.now) });
+        }
     }
 
     fn failure(&self, id: StepId, error: ActionError) -> Entry {
@@ -171,8 +185,8 @@ fn kept(all: &[Recorded]) -> (Vec<Recorded>, Vec<Recorded>) {
     (history, latest.into_values().collect())
 }
 
-fn words(state: &RunState) -> Vec<(String, StepState)> {
-    state.steps().map(|id| (state.name(id).to_owned(), state.state(id).clone())).collect()
+fn words(state: &RunState) -> Vec<(String, StepState, serde_json::Value)> {
+    state.steps().map(|id| (state.name(id).to_owned(), state.state(id).clone(), state.checkpoint(id).clone())).collect()
 }
 
 proptest! {
@@ -268,7 +282,10 @@ fn began_and_did_not_end(all: &[Recorded], until: &Recorded, name: &str) -> bool
             Entry::StepStarted { step, .. } if step == name => running = true,
             Entry::AttemptMoved { step, to, .. } if step == name => running = matches!(to, Move::Running { .. }),
             Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } | Entry::StepInDoubt { step, .. }
-                if step == name => running = false,
+                if step == name =>
+            {
+                running = false
+            }
             _ => {}
         }
     }

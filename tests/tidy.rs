@@ -76,7 +76,17 @@ fn only_the_journal_has_sql() {
 
 #[test]
 fn the_pure_rooms_do_no_io_and_know_no_time() {
-    let forbidden = ["std::fs", "std::net", "std::process", "std::env", "tokio::", "Clock", "SystemTime", "Instant::now", "async fn"];
+    let forbidden = [
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "tokio::",
+        "Clock",
+        "SystemTime",
+        "Instant::now",
+        "async fn",
+    ];
     for room in ["src/plan", "src/run", "src/workflow"] {
         check(room, &[], &forbidden, "the pure rooms do no I/O");
     }
@@ -89,7 +99,8 @@ fn only_settings_reads_the_environment() {
 
 #[test]
 fn only_ui_prints() {
-    let forbidden = ["println!", "eprintln!", "print!(", "std::io::stdout", "std::io::stderr", "io::stdout()", "io::stderr()"];
+    let forbidden =
+        ["println!", "eprintln!", "print!(", "std::io::stdout", "std::io::stderr", "io::stdout()", "io::stderr()"];
     check("src", &["src/cli/ui.rs"], &forbidden, "only cli/ui prints");
 }
 
@@ -114,8 +125,10 @@ fn a_provider_never_uses_another_provider() {
 fn every_dependency_has_its_reason_beside_it() {
     let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let table = text.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    let bare: Vec<&str> =
-        table.lines().filter(|line| line.contains(" = ") && !line.contains("path = ") && !line.contains(" # ")).collect();
+    let bare: Vec<&str> = table
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.contains("path = ") && !line.contains(" # "))
+        .collect();
     assert!(bare.is_empty(), "without a reason: {bare:?}");
 }
 
@@ -127,7 +140,8 @@ fn no_function_is_longer_than_120_lines() {
         for (number, line) in code(&text) {
             let indent = line.len() - line.trim_start().len();
             let is_fn = line.trim_start().split('"').next().is_some_and(|head| {
-                head.split_whitespace().take_while(|word| !word.contains('(')).any(|word| word == "fn") || head.trim_start().starts_with("fn ")
+                head.split_whitespace().take_while(|word| !word.contains('(')).any(|word| word == "fn")
+                    || head.trim_start().starts_with("fn ")
             });
             match begun {
                 Some((start, depth)) if indent == depth && line.trim_start().starts_with('}') => {

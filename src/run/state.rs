@@ -238,9 +238,11 @@ impl RunState {
             state.apply(recorded.at, &recorded.entry)?;
         }
         for recorded in latest {
-            match state.outlived(&recorded.entry) {
-                Some((id, number)) => state.instances[id.index()].attempts = number.max(state.attempts(id)),
-                None => state.apply(recorded.at, &recorded.entry)?,
+            match (&recorded.entry, state.outlived(&recorded.entry)) {
+                (_, Some((id, number))) => state.instances[id.index()].attempts = number.max(state.attempts(id)),
+                // Kept whatever became of the run since.
+                (Entry::Checkpointed { step, value }, None) => state.keep_checkpoint(step, value)?,
+                (_, None) => state.apply(recorded.at, &recorded.entry)?,
             }
         }
         Ok(state)
@@ -484,7 +486,13 @@ impl RunState {
     }
 
     fn checkpointed(&mut self, step: &str, value: &Value) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "checkpointed", |_| true)?;
+        self.expect(step, "checkpointed", |_| true)?;
+        self.keep_checkpoint(step, value)
+    }
+
+    fn keep_checkpoint(&mut self, step: &str, value: &Value) -> Result<(), IllegalEntry> {
+        let entry = "checkpointed";
+        let id = self.find(step).ok_or_else(|| IllegalEntry::NoSuchStep { entry, step: step.into() })?;
         self.instances[id.index()].checkpoint = value.clone();
         Ok(())
     }

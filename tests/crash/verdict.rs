@@ -12,8 +12,16 @@ use crate::stage::Stage;
 
 /// Properties that differ between two worlds in which the same was done.
 const VOLATILE: &[&str] = &[
-    "etag", "resourceGuid", "vmId", "timeCreated", "macAddress", "stargate-host-key", "uniqueId", "provisioningTime",
-    "created", "lastSeen", "keyData",
+    "etag",
+    "guid",
+    "order",
+    "mac",
+    "customData", // holds the one-shot key and the host key of this world's router
+    "stargate-host-key",
+    "keyData",
+    "created",
+    "time",
+    "timeCreated",
 ];
 
 /// The state of the world that matters, comparable between worlds.
@@ -41,12 +49,25 @@ pub(crate) fn facts(stage: &Stage) -> Value {
 fn stable(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
-            let kept: BTreeMap<&String, Value> =
-                map.iter().filter(|(k, _)| !VOLATILE.contains(&k.as_str())).map(|(k, v)| (k, stable(v))).collect();
+            let kept: BTreeMap<String, Value> = map
+                .iter()
+                .filter(|(k, _)| !VOLATILE.contains(&k.as_str()))
+                .map(|(k, v)| (without_disk_id(k), stable(v)))
+                .collect();
             serde_json::to_value(kept).unwrap()
         }
         Value::Array(items) => items.iter().map(stable).collect(),
+        Value::String(text) => without_disk_id(text).into(),
         other => other.clone(),
+    }
+}
+
+/// The name that Azure gives an OS disk ends with 32 random digits.
+fn without_disk_id(text: &str) -> String {
+    let lower = text.to_lowercase();
+    match lower.find("_osdisk_1_") {
+        Some(at) => text[..at + "_osdisk_1_".len()].to_owned(),
+        None => text.to_owned(),
     }
 }
 
@@ -91,7 +112,9 @@ async fn steps_done_twice(stage: &Stage) -> Vec<String> {
                 _ => {}
             }
         }
-        found.extend(done.into_iter().filter(|(_, n)| *n > 1).map(|(step, n)| format!("step {step} was done {n} times")));
+        found.extend(
+            done.into_iter().filter(|(_, n)| *n > 1).map(|(step, n)| format!("step {step} was done {n} times")),
+        );
     }
     found
 }
