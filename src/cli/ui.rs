@@ -103,6 +103,11 @@ pub(crate) fn err(text: &str) {
     beside_live(|| write_line(io::stderr().lock(), text));
 }
 
+/// Prints a heading for people, apart from what was before.
+pub(crate) fn say(text: &str) {
+    err(&format!("\n{}", paint_err(Tone::Strong, text)));
+}
+
 /// Prints what the reader can do next.
 pub(crate) fn hint(text: &str) {
     err(&format!("{} {text}", paint_err(Tone::Strong, "hint:")));

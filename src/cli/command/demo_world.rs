@@ -55,6 +55,13 @@ impl World {
         counters.get("mutating").and_then(Value::as_u64).ok_or_else(|| broken("its counters cannot be read"))
     }
 
+    /// Requests so far for a machine to be created.
+    pub(super) async fn machines_asked_for(&self) -> Result<usize, Failure> {
+        let requests = self.ask("requests?surface=arm&mutating=true").await?;
+        let is_creation = |request: &&Value| request["method"] == "PUT" && path(request).contains("/virtualmachines/");
+        Ok(requests.as_array().map_or(0, |requests| requests.iter().filter(is_creation).count()))
+    }
+
     /// Waits until a machine's creation was accepted and is being waited for; `false` if `run` ends before.
     pub(super) async fn machine_is_being_created(&self, run: &mut Child, limit: Duration) -> Result<bool, Failure> {
         let until = Instant::now() + limit;
@@ -92,7 +99,6 @@ const LOOKS: usize = 2;
 /// Whether the log of requests holds a machine's accepted PUT, and after it looks at the operation that it began.
 fn is_being_created(requests: &Value) -> bool {
     let requests = requests.as_array().map(Vec::as_slice).unwrap_or_default();
-    let path = |request: &Value| request["path"].as_str().unwrap_or_default().to_ascii_lowercase();
     let accepted = |request: &Value| {
         request["method"] == "PUT" && request["status"] == 201 && path(request).contains("/virtualmachines/")
     };
@@ -100,6 +106,11 @@ fn is_being_created(requests: &Value) -> bool {
     let is_look =
         |request: &&Value| request["method"] == "GET" && path(request).contains("microsoft.compute/locations");
     requests[at..].iter().filter(is_look).count() >= LOOKS
+}
+
+/// Where a request went; ARM's paths have no case.
+fn path(request: &Value) -> String {
+    request["path"].as_str().unwrap_or_default().to_ascii_lowercase()
 }
 
 fn broken(reason: &str) -> Failure {

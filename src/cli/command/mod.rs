@@ -12,6 +12,7 @@ pub(crate) mod schema;
 pub(crate) mod sim;
 pub(crate) mod validate;
 
+mod demo_stage;
 mod demo_world;
 mod forecast;
 mod run_entries;
