@@ -115,6 +115,14 @@ pub trait Resource: Send + Sync + 'static {
 pub struct Ensure<R>(pub R);
 
 impl<R: Resource> Ensure<R> {
+    /// What an earlier attempt had begun is waited for before anything is compared.
+    async fn go_on(&self, cx: &ActionContext, desired: &R::Desired) -> Result<(), ActionError> {
+        match cx.checkpoint() {
+            Some(checkpoint) => self.0.resume(cx, desired, checkpoint).await,
+            None => Ok(()),
+        }
+    }
+
     async fn converged(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Option<R::Output>, ActionError> {
         let actual = self.0.read(cx, desired).await?;
         match (&actual, self.0.diff(desired, actual.as_ref())?.is_empty()) {
@@ -158,9 +166,7 @@ impl<R: Resource> Action for Ensure<R> {
     const SUMMARY: &'static str = R::SUMMARY;
 
     async fn run(&self, cx: &ActionContext, desired: &R::Desired) -> Result<R::Output, ActionError> {
-        if let Some(checkpoint) = cx.checkpoint() {
-            self.0.resume(cx, desired, checkpoint).await?;
-        }
+        self.go_on(cx, desired).await?;
         let actual = self.0.read(cx, desired).await?;
         let differences = self.0.diff(desired, actual.as_ref())?;
         match &actual {
@@ -176,6 +182,7 @@ impl<R: Resource> Action for Ensure<R> {
     }
 
     async fn find(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Found<R::Output>, ActionError> {
+        self.go_on(cx, desired).await?;
         Ok(self.converged(cx, desired).await?.map_or(Found::Absent, Found::Present))
     }
 
