@@ -5,7 +5,7 @@ use stargate::{
     id::RunId,
     journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
     plan::Plan,
-    run::{Place, Recorded, RunState, StepState},
+    run::{RunState, StepState},
 };
 
 use super::{Failure, exit::Exit, hint};
@@ -46,10 +46,7 @@ pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
 
 /// Folds a stored run, to be looked at.
 pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Failure> {
-    // Checkpoints are for whoever goes on with a step; where the steps stand does not depend on them.
-    let is_checkpoint = |recorded: &&Recorded| matches!(recorded.entry.place(), Place::Checkpoint(_));
-    let latest: Vec<_> = stored.latest.iter().filter(|recorded| !is_checkpoint(recorded)).cloned().collect();
-    RunState::recover(plan, &stored.history, &latest).map_err(|error| {
+    RunState::recover(plan, &stored.history, &stored.latest).map_err(|error| {
         let message = format!("the history of run {} cannot be read: {error}", stored.row.id);
         Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
     })
