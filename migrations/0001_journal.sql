@@ -2,7 +2,7 @@
 -- checkpoint of each step (attempt), which are kept apart so that retries do not grow the history.
 
 CREATE TABLE plan (
-    digest TEXT NOT NULL PRIMARY KEY,   -- SHA-256 of body
+    digest TEXT NOT NULL PRIMARY KEY,   -- SHA-256 of the plan's canonical JSON
     body   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -20,8 +20,6 @@ CREATE TABLE run (
     updated_at  INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX run_by_status ON run (status);
-
 -- One integer for (run, seq): rows of a rowid table that are appended fill their pages, those of an index leave half empty.
 CREATE TABLE entry (
     key  INTEGER PRIMARY KEY,           -- run.key * 2^32 + seq
@@ -37,3 +35,43 @@ CREATE TABLE attempt (
     body TEXT    NOT NULL,
     PRIMARY KEY (run, step, kind)
 ) STRICT, WITHOUT ROWID;
+
+-- Writing is one statement, `INSERT INTO batch VALUES (json)`, and so one transaction and one hop to the database's
+-- thread, whatever it holds: {at, plans: [{digest, body}], creates: [{id, workflow, plan, owner, lease_until}],
+-- appends: [{run, epoch, seq, last, status, history: [[seq, at, body]], latest: [[step, kind, at, body]]}]}.
+-- It ends with 'fenced', and writes nothing, when a run is not held under the epoch or is not at the sequence number
+-- that an append expects.
+CREATE VIEW batch AS SELECT NULL AS json;
+
+CREATE TRIGGER batch_insert INSTEAD OF INSERT ON batch BEGIN
+    INSERT INTO plan (digest, body)
+        SELECT value ->> 'digest', value ->> 'body' FROM json_each(NEW.json, '$.plans') WHERE true
+        ON CONFLICT DO NOTHING;
+
+    INSERT INTO run (id, workflow, plan, status, seq, epoch, owner, lease_until, created_at, updated_at)
+        SELECT value ->> 'id', value ->> 'workflow', value ->> 'plan', 'running', 0, 1, value ->> 'owner',
+               value ->> 'lease_until', NEW.json ->> 'at', NEW.json ->> 'at'
+        FROM json_each(NEW.json, '$.creates');
+
+    SELECT RAISE(ABORT, 'fenced') FROM json_each(NEW.json, '$.appends') AS a
+        WHERE NOT EXISTS (
+            SELECT 1 FROM run
+            WHERE run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq');
+
+    INSERT INTO entry (key, at, body)
+        SELECT run.key << 32 | e.value ->> 0, e.value ->> 1, e.value ->> 2
+        FROM json_each(NEW.json, '$.appends') AS a
+        CROSS JOIN run ON run.id = a.value ->> 'run'
+        CROSS JOIN json_each(a.value, '$.history') AS e;
+
+    INSERT INTO attempt (run, step, kind, at, body)
+        SELECT run.key, e.value ->> 0, e.value ->> 1, e.value ->> 2, e.value ->> 3
+        FROM json_each(NEW.json, '$.appends') AS a
+        CROSS JOIN run ON run.id = a.value ->> 'run'
+        CROSS JOIN json_each(a.value, '$.latest') AS e WHERE true
+        ON CONFLICT (run, step, kind) DO UPDATE SET at = excluded.at, body = excluded.body;
+
+    UPDATE run SET seq = a.value ->> 'last', status = a.value ->> 'status', updated_at = NEW.json ->> 'at'
+        FROM json_each(NEW.json, '$.appends') AS a
+        WHERE run.id = a.value ->> 'run';
+END;

@@ -73,11 +73,11 @@ struct Play<'a> {
 
 impl<'a> Play<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let mut play =
+        let mut new =
             Self { plan, state: RunState::new(plan), now: Millis(1), epoch: 1, all: vec![], in_flight: vec![] };
-        play.record(Entry::RunCreated { plan: "digest".into() });
-        play.decide();
-        play
+        new.record(Entry::RunCreated { plan: "digest".into() });
+        new.decide();
+        new
     }
 
     fn record(&mut self, entry: Entry) {
@@ -284,7 +284,7 @@ fn began_and_did_not_end(all: &[Recorded], until: &Recorded, name: &str) -> bool
             Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } | Entry::StepInDoubt { step, .. }
                 if step == name =>
             {
-                running = false
+                running = false;
             }
             _ => {}
         }

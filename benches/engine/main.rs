@@ -12,7 +12,6 @@
 //! With `BENCH_SIDE=PATH` each step's body first appends `"<i> <CLOCK_MONOTONIC ns>\n"` to PATH with one write.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a benchmark's result goes to standard output")]
-#![expect(missing_docs, reason = "a program, not a library")]
 
 mod body;
 mod disk;

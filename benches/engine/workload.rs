@@ -9,7 +9,9 @@ use stargate::{
     engine::{Engine, Options, Prepared},
     event::Silent,
     journal::{Journal, SqliteJournal},
-    plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template, compile, validate},
+    plan::{
+        DEFAULT_TIMEOUT_MS, Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template, compile, validate,
+    },
 };
 use stargate_sdk::{Recovery, Registry, Secrets};
 
@@ -217,7 +219,7 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
         when: None,
         for_each: None,
         retry: Retry::default(),
-        timeout_ms: 60_000,
+        timeout_ms: DEFAULT_TIMEOUT_MS,
         scope: 0,
     }
 }

@@ -20,8 +20,7 @@ pub struct Prepared {
 impl Prepared {
     /// Prepares `plan`. An action that the registry lacks, or has in another version, is an error.
     pub fn new(plan: Plan, registry: &Registry) -> Result<Self, EngineError> {
-        let body = serde_json::to_string(&plan).expect("a plan has string keys and no failing serialiser");
-        let text = PlanText { digest: plan.digest().into(), body: body.into() };
+        let text = PlanText { digest: plan.digest().into(), body: text_of(&plan).into() };
         Self::with_text(plan, text, registry)
     }
 
@@ -36,6 +35,10 @@ impl Prepared {
     pub fn plan(&self) -> &Plan {
         self.compiled.plan()
     }
+}
+
+fn text_of(plan: &Plan) -> String {
+    serde_json::to_string(plan).expect("a plan has string keys and no failing serialiser")
 }
 
 fn actions(plan: &Plan, registry: &Registry) -> Result<Vec<Arc<dyn DynAction>>, EngineError> {

@@ -26,35 +26,18 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "journal", include_str!("../../mi
 /// How long a statement waits for another process that holds the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-// All of a commit travels in one JSON argument, so that it costs one hop to the database's thread and its text, and so
-// its prepared statements, stay the same whatever it holds.
-const CREATE: &str = "
-    INSERT INTO plan (digest, body)
-        SELECT value ->> 'digest', value ->> 'body' FROM json_each(?1, '$.plans') WHERE true ON CONFLICT DO NOTHING;
-    INSERT INTO run (id, workflow, plan, status, seq, epoch, owner, lease_until, created_at, updated_at)
-        SELECT value ->> 'id', value ->> 'workflow', value ->> 'plan', 'running', 0, 1, value ->> 'owner',
-               value ->> 'lease_until', ?1 ->> 'at', ?1 ->> 'at'
-        FROM json_each(?1, '$.creates');";
-const APPEND: &str = "
-    INSERT INTO entry (key, at, body)
-        SELECT run.key << 32 | e.value ->> 0, e.value ->> 1, e.value ->> 2
-        FROM json_each(?1, '$.appends') AS a
-        CROSS JOIN run ON run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
-        CROSS JOIN json_each(a.value, '$.history') AS e;
-    INSERT INTO attempt (run, step, kind, at, body)
-        SELECT run.key, e.value ->> 0, e.value ->> 1, e.value ->> 2, e.value ->> 3
-        FROM json_each(?1, '$.appends') AS a
-        CROSS JOIN run ON run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
-        CROSS JOIN json_each(a.value, '$.latest') AS e WHERE true
-        ON CONFLICT (run, step, kind) DO UPDATE SET at = excluded.at, body = excluded.body;
-    UPDATE run SET seq = a.value ->> 'last', status = a.value ->> 'status', updated_at = ?1 ->> 'at'
-        FROM json_each(?1, '$.appends') AS a
-        WHERE run.id = a.value ->> 'run' AND run.epoch = a.value ->> 'epoch' AND run.seq = a.value ->> 'seq'
-        RETURNING run.id;";
+const BATCH: &str = "INSERT INTO batch VALUES (?1)";
 const TAKE_OVER: &str = "
+    BEGIN IMMEDIATE;
     UPDATE run SET epoch = epoch + 1, owner = ?1 ->> 'owner', lease_until = ?1 ->> 'lease_until'
-        WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'seen_epoch' AND lease_until = ?1 ->> 'seen_lease'
-          AND seq = ?1 ->> 'seen_seq';";
+        WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'seen_epoch' AND lease_until = ?1 ->> 'seen_lease';
+    INSERT INTO batch VALUES (?1);
+    COMMIT;";
+const RENEW: &str = "
+    UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
+        WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch'";
+const RELEASE: &str = "
+    UPDATE run SET owner = NULL, lease_until = 0 WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch'";
 
 /// The journal in an SQLite file: WAL, `synchronous=FULL`, one writer connection.
 pub struct SqliteJournal {
@@ -102,17 +85,60 @@ impl SqliteJournal {
         Ok(())
     }
 
-    /// Runs `statements` as one transaction, whose rows it returns.
-    async fn transaction(&self, statements: String, argument: String) -> Result<Vec<SqliteRow>, JournalError> {
+    /// Runs `statements`, which are one transaction, with one argument.
+    async fn write(&self, statements: &'static str, argument: String) -> Result<(), WriteError> {
         let mut writer = self.writer.lock().await;
-        let text = sqlx::AssertSqlSafe(statements);
-        let result = sqlx::query(text).bind(argument).fetch_all(&mut *writer).await;
+        let result = sqlx::query(statements).bind(argument).execute(&mut *writer).await;
         match result {
-            Ok(rows) => Ok(rows),
+            Ok(_) => Ok(()),
             Err(error) => {
                 roll_back(&mut writer).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Writes run by run, to find out which of them somebody else holds.
+    async fn commit_each(&self, commit: Commit) -> Result<Vec<RunId>, JournalError> {
+        let mut fenced = Vec::new();
+        let at = commit.at;
+        for create in commit.creates {
+            self.write(BATCH, argument(&Commit { at, creates: vec![create], appends: vec![] })).await?;
+        }
+        for append in commit.appends {
+            let run = append.run.clone();
+            match self.write(BATCH, argument(&Commit { at, creates: vec![], appends: vec![append] })).await {
+                Ok(()) => {}
+                Err(WriteError::Fenced) => fenced.push(run),
+                Err(WriteError::Journal(error)) => return Err(error),
+            }
+        }
+        Ok(fenced)
+    }
+}
+
+/// Why nothing was written.
+enum WriteError {
+    /// A run is held by somebody else, or has been written to.
+    Fenced,
+    /// The journal could not do it.
+    Journal(JournalError),
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(database) if database.message() == "fenced" => Self::Fenced,
+            _ => Self::Journal(error.into()),
+        }
+    }
+}
+
+impl From<WriteError> for JournalError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Fenced => Self::Database("a run that did not exist before is held by somebody else".into()),
+            WriteError::Journal(error) => error,
         }
     }
 }
@@ -214,8 +240,8 @@ fn argument(commit: &Commit) -> String {
     let mut plans: Vec<_> = commit.creates.iter().map(|run| &run.plan).collect();
     plans.dedup_by(|a, b| a.digest == b.digest);
     let plans: Vec<_> = plans.iter().map(|plan| json!({ "digest": &*plan.digest, "body": &*plan.body })).collect();
-    let creates: Vec<_> = commit.creates.iter().map(create_json).collect();
-    text_of(&json!({ "at": commit.at, "plans": plans, "creates": creates, "appends": appends }))
+    let new_runs: Vec<_> = commit.creates.iter().map(create_json).collect();
+    text_of(&json!({ "at": commit.at, "plans": plans, "creates": new_runs, "appends": appends }))
 }
 
 fn create_json(run: &NewRun) -> serde_json::Value {
@@ -261,7 +287,9 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
         .await?
         .ok_or_else(|| JournalError::NoSuchRun(run.clone()))?;
     let key: i64 = found.try_get("key")?;
-    let history = sqlx::query("SELECT at, body FROM entry WHERE key BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1 ORDER BY key").bind(key);
+    let history =
+        sqlx::query("SELECT at, body FROM entry WHERE key BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1 ORDER BY key")
+            .bind(key);
     let history = history.fetch_all(&mut *snapshot).await?;
     let latest = sqlx::query("SELECT at, body FROM attempt WHERE run = ?1 ORDER BY step, kind").bind(key);
     let latest = latest.fetch_all(&mut *snapshot).await?;
@@ -277,12 +305,12 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
 impl Journal for SqliteJournal {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
-            let create = if commit.creates.is_empty() { "" } else { CREATE };
-            let statements = format!("BEGIN IMMEDIATE; {create} {APPEND} COMMIT;");
-            let written = self.transaction(statements, argument(&commit)).await?;
-            let written = written.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-            let fenced = commit.appends.iter().filter(|append| !written.iter().any(|id| id == append.run.as_str()));
-            Ok(fenced.map(|append| append.run.clone()).collect())
+            let whole = argument(&commit);
+            match self.write(BATCH, whole).await {
+                Ok(()) => Ok(vec![]),
+                Err(WriteError::Fenced) => self.commit_each(commit).await,
+                Err(WriteError::Journal(error)) => Err(error),
+            }
         })
     }
 
@@ -291,29 +319,26 @@ impl Journal for SqliteJournal {
             let append = append_json(&wish.run, wish.seen_epoch + 1, wish.seq, &wish.records, "running");
             let argument = json!({
                 "run": wish.run, "owner": text_of(&wish.owner), "lease_until": wish.lease_until, "at": wish.at,
-                "seen_epoch": wish.seen_epoch, "seen_lease": wish.seen_lease, "seen_seq": wish.seq, "appends": [append],
+                "seen_epoch": wish.seen_epoch, "seen_lease": wish.seen_lease, "appends": [append],
             });
-            let statements = format!("BEGIN IMMEDIATE; {TAKE_OVER} {APPEND} COMMIT;");
-            Ok(!self.transaction(statements, argument.to_string()).await?.is_empty())
+            match self.write(TAKE_OVER, argument.to_string()).await {
+                Ok(()) => Ok(true),
+                Err(WriteError::Fenced) => Ok(false),
+                Err(WriteError::Journal(error)) => Err(error),
+            }
         })
     }
 
     fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async move {
             let held: Vec<_> = held.iter().map(|(run, epoch)| json!({ "run": run, "epoch": epoch })).collect();
-            let statement = "UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
-                WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch';";
             let argument = json!({ "lease_until": lease_until, "held": held }).to_string();
-            self.transaction(statement.into(), argument).await.map(drop)
+            Ok(self.write(RENEW, argument).await?)
         })
     }
 
     fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>> {
-        Box::pin(async move {
-            let statement = "UPDATE run SET owner = NULL, lease_until = 0
-                WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch';";
-            self.transaction(statement.into(), json!({ "run": run, "epoch": epoch }).to_string()).await.map(drop)
-        })
+        Box::pin(async move { Ok(self.write(RELEASE, json!({ "run": run, "epoch": epoch }).to_string()).await?) })
     }
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {

@@ -79,6 +79,7 @@ pub struct PlannedStep {
     /// Name of the action.
     pub action: String,
     /// Version of the action that the step was checked against.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub version: u32,
     /// How an unknown outcome is left.
     pub recovery: Recovery,
@@ -97,10 +98,33 @@ pub struct PlannedStep {
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// How long one attempt may take, in milliseconds.
+    #[serde(default = "default_timeout", skip_serializing_if = "is_default_timeout")]
     pub timeout_ms: u64,
     /// The scope that its expressions are in, an index into [`Plan::scopes`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub scope: usize,
+}
+
+/// How long one attempt may take where a workflow does not say, in milliseconds: ten minutes, which is more than the
+/// slowest of the usual operations of Azure takes.
+pub const DEFAULT_TIMEOUT_MS: u64 = 600_000;
+
+fn default_timeout() -> u64 {
+    DEFAULT_TIMEOUT_MS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_default_timeout(timeout: &u64) -> bool {
+    *timeout == DEFAULT_TIMEOUT_MS
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_one(version: &u32) -> bool {
+    *version == 1
 }
 
 // What most steps have in common is left out: a plan is a large part of a short run's journal.

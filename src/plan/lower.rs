@@ -1,13 +1,9 @@
 use super::{
-    Expression, ForEach, Piece, PlannedStep, Retry, Scope, Template,
+    DEFAULT_TIMEOUT_MS, Expression, ForEach, Piece, PlannedStep, Retry, Scope, Template,
     dependencies::entry,
     expand::{Expanded, Unit},
 };
 use crate::workflow::{self, Placed, TemplateKind};
-
-/// How long an attempt may take when its step does not say, in milliseconds: ten minutes, which is more than the slowest
-/// of the usual operations of Azure takes.
-const TIMEOUT_MS: u64 = 600_000;
 
 /// The scopes of a plan.
 pub(super) fn scopes(expanded: &Expanded<'_>) -> Vec<Scope> {
@@ -53,7 +49,7 @@ pub(super) fn step(expanded: &Expanded<'_>, unit: &Unit<'_>, needs: Vec<usize>) 
         when: condition(expanded, unit),
         for_each: body.for_each.as_ref().map(|each| for_each(each, unit.scope)),
         retry: retry(&body.retry),
-        timeout_ms: body.timeout_ms.unwrap_or(TIMEOUT_MS),
+        timeout_ms: body.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
         scope: unit.scope,
     })
 }

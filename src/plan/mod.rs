@@ -23,6 +23,8 @@ mod verify;
 
 pub use compile::{check, compile, validate};
 pub use compiled::{CompiledPlan, EvaluateError, Facts, PlanError};
-pub use definition::{Expression, FORMAT, ForEach, Piece, Plan, PlannedStep, Retry, Scope, Template};
+pub use definition::{
+    DEFAULT_TIMEOUT_MS, Expression, FORMAT, ForEach, Piece, Plan, PlannedStep, Retry, Scope, Template,
+};
 pub use evaluate::Reason;
 pub use expand::Loader;

@@ -23,6 +23,7 @@ pub enum Entry {
     /// A person asked for another go: failed steps are ready again.
     RunReopened,
     /// A `for_each` step has these instances.
+    #[serde(rename = "expanded")]
     StepExpanded {
         /// Name of the step.
         step: String,
@@ -30,6 +31,7 @@ pub enum Entry {
         keys: Vec<String>,
     },
     /// A step begins: its first attempt, or the first one after the run was reopened, is about to be made.
+    #[serde(rename = "started")]
     StepStarted {
         /// Name of the step, with its key: `join[worker-1]`.
         step: String,
@@ -38,6 +40,7 @@ pub enum Entry {
         attempt: u32,
     },
     /// A later attempt of a step has begun, or waits. Only the latest one of a step is kept.
+    #[serde(rename = "moved")]
     AttemptMoved {
         /// Name of the step.
         step: String,
@@ -54,6 +57,7 @@ pub enum Entry {
         value: Value,
     },
     /// A step is done.
+    #[serde(rename = "succeeded")]
     StepSucceeded {
         /// Name of the step.
         step: String,
@@ -68,11 +72,13 @@ pub enum Entry {
         found: bool,
     },
     /// A step was left out because its condition was false.
+    #[serde(rename = "skipped")]
     StepSkipped {
         /// Name of the step.
         step: String,
     },
     /// A step failed for good.
+    #[serde(rename = "failed")]
     StepFailed {
         /// Name of the step.
         step: String,
@@ -80,6 +86,7 @@ pub enum Entry {
         error: ActionError,
     },
     /// A step may or may not have happened, and only a person can tell.
+    #[serde(rename = "in_doubt")]
     StepInDoubt {
         /// Name of the step.
         step: String,

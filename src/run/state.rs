@@ -540,7 +540,7 @@ impl RunState {
             return Err(IllegalEntry::Run { entry: "run_finished", state: self.progress.word() });
         }
         self.progress = Progress::Finished(outcome);
-        self.outputs = outputs.clone();
+        self.outputs.clone_from(outputs);
         Ok(())
     }
 

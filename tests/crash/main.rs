@@ -10,7 +10,6 @@
 //! `replies` or `chance`. Not a libtest harness, since this program is also the process that is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a test program reports on standard output")]
-#![expect(missing_docs, reason = "a program, not a library")]
 
 mod cases;
 mod child;

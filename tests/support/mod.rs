@@ -100,7 +100,7 @@ impl Script {
             }
             Act::Hang => {
                 cx.sleep(cx.remaining().saturating_sub(Duration::from_millis(1))).await?;
-                cx.sleep(Duration::from_secs(60)).await?;
+                cx.sleep(Duration::from_mins(1)).await?;
                 Err(ActionError::transient("woke up"))
             }
             Act::Panic => panic!("as scripted"),
