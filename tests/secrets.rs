@@ -2,14 +2,13 @@
 //! program says, in no log level and no format, and not in the simulated world's request log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+mod world;
+
+use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use stargate_sim::{Sim, SimOptions};
+use world::Stage;
 
 /// Values that are hard to hide: quotes, backslashes, spaces, lines, other alphabets, what looks like base64 or a URL.
 const PLANTED: &[&str] = &[
@@ -33,48 +32,14 @@ const PLANTED: &[&str] = &[
 
 const NODE_GROUP: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
 
-/// The program in a world of its own, with everything that it ever said.
-struct Stage {
-    folder: tempfile::TempDir,
-    sim: Sim,
-    said: Vec<(String, Vec<u8>)>,
+trait Witnesses {
+    /// Everything that must hold no secret, by name.
+    async fn witnesses(&self) -> Vec<(String, Vec<u8>)>;
+    /// Secrets that were made on the way: minted keys, tokens, host keys, and the login key.
+    fn made(&self) -> Vec<(String, String)>;
 }
 
-impl Stage {
-    async fn new() -> Self {
-        // The second test of this process finds it installed.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let folder = tempfile::tempdir().unwrap();
-        let options = SimOptions { speed: 100.0, ..SimOptions::new(folder.path().join("sim")) };
-        Self { sim: stargate_sim::start(options).await.unwrap(), folder, said: vec![] }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Runs the program and keeps what it says; gives its exit code.
-    async fn run(&mut self, arguments: &[&str]) -> Option<i32> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
-        command.args(arguments).args(["--log", "trace"]).env_clear().stdin(Stdio::null());
-        command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.folder.path());
-        command.env("STARGATE_JOURNAL", self.path("journal.db")).env("STARGATE_AZURE_ENDPOINT", self.sim.http_url());
-        command.env("STARGATE_AZURE_SUBSCRIPTION", self.sim.subscription());
-        command.env("STARGATE_TAILSCALE_ENDPOINT", self.sim.http_url());
-        command.env("STARGATE_AZURE_TOKEN", "env:ARM").env("ARM", self.sim.token());
-        command.env("TAILSCALE_CLIENT_ID", stargate_sim::tailnet::CLIENT_ID);
-        command.env("TAILSCALE_CLIENT_SECRET", stargate_sim::tailnet::CLIENT_SECRET);
-        command.env("STARGATE_SSH_CONFIG", self.sim.ssh_config());
-        for (i, secret) in PLANTED.iter().enumerate() {
-            command.env(format!("PLANTED_{i}"), secret);
-        }
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        self.said.push((format!("standard output of {arguments:?}"), output.stdout));
-        self.said.push((format!("standard error of {arguments:?}"), output.stderr));
-        output.status.code()
-    }
-
-    /// Everything that must hold no secret, by name.
+impl Witnesses for Stage {
     async fn witnesses(&self) -> Vec<(String, Vec<u8>)> {
         let mut found = self.said.clone();
         for name in ["journal.db", "journal.db-wal"] {
@@ -87,7 +52,6 @@ impl Stage {
         found
     }
 
-    /// Secrets that were made on the way: minted keys, tokens, host keys, and the login key.
     fn made(&self) -> Vec<(String, String)> {
         let world = self.sim.shared().lock();
         let whole = serde_json::to_value(&*world).unwrap();
@@ -147,6 +111,11 @@ fn leaks(secrets: &[(String, String)], witnesses: &[(String, Vec<u8>)]) -> Vec<S
     found
 }
 
+/// The environment in which some of them are.
+fn variables() -> Vec<(String, String)> {
+    PLANTED.iter().enumerate().map(|(i, secret)| (format!("PLANTED_{i}"), (*secret).to_owned())).collect()
+}
+
 fn planted() -> Vec<(String, String)> {
     PLANTED.iter().map(|secret| ((*secret).to_owned(), (*secret).to_owned())).collect()
 }
@@ -190,7 +159,7 @@ fn machine(folder: &Path) -> String {
 
 #[tokio::test]
 async fn what_a_machine_is_given_at_its_first_boot_is_found_nowhere_else() {
-    let mut stage = Stage::new().await;
+    let mut stage = Stage::new(&variables()).await;
     std::fs::write(stage.path("planted.yaml"), machine(stage.folder.path())).unwrap();
     let file = stage.path("planted.yaml");
     let file = file.to_str().unwrap();
@@ -215,19 +184,8 @@ async fn what_a_machine_is_given_at_its_first_boot_is_found_nowhere_else() {
 
 #[tokio::test]
 async fn the_keys_and_tokens_of_a_whole_provisioning_are_found_nowhere() {
-    let mut stage = Stage::new().await;
-    let key = std::fs::read_to_string(stage.path("sim/id_ed25519.pub")).unwrap();
-    let key = format!("ssh_public_key={}", key.trim());
-    let inputs = [
-        "cluster=stargate-aks-e2e-7",
-        "resource_group=stargate-aks-e2e-7",
-        "router=stargate-aks-e2e-7-router",
-        "router_subnet=10.237.0.0/24",
-        &key,
-    ];
-    let mut arguments = vec!["run", "workflow", "provision-aks-router", "-o", "json"];
-    arguments.extend(inputs.iter().flat_map(|input| ["--input", input]));
-    assert_eq!(stage.run(&arguments).await, Some(0));
+    let mut stage = Stage::new(&variables()).await;
+    assert_eq!(stage.router(&["run", "workflow"]).await, Some(0));
     assert_eq!(stage.run(&["history", "@latest"]).await, Some(0));
     let secrets = stage.made();
     assert!(secrets.iter().any(|(name, _)| name.starts_with("auth key")), "a key was minted");
@@ -237,7 +195,7 @@ async fn the_keys_and_tokens_of_a_whole_provisioning_are_found_nowhere() {
 
 #[tokio::test]
 async fn a_secret_given_by_value_is_refused_without_being_repeated() {
-    let mut stage = Stage::new().await;
+    let mut stage = Stage::new(&variables()).await;
     std::fs::write(stage.path("planted.yaml"), machine(stage.folder.path())).unwrap();
     let file = stage.path("planted.yaml");
     let input = format!("password={}", PLANTED[0]);

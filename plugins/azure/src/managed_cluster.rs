@@ -80,15 +80,8 @@ impl Action for ManagedCluster {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ManagedClusterInput) -> Result<Preview, ActionError> {
-        in_order(Self::NAME, &self.run(cx, input).await?)
+        Preview::in_order(&self.run(cx, input).await?)
     }
-}
-
-/// The preview of an action that only reads.
-pub(crate) fn in_order(action: &str, output: &impl Serialize) -> Result<Preview, ActionError> {
-    let output = serde_json::to_value(output)
-        .map_err(|e| ActionError::permanent(format!("{action}: output is not JSON: {e}")))?;
-    Ok(Preview::InOrder { output })
 }
 
 fn output(live: &Live) -> Result<ManagedClusterOutput, ActionError> {

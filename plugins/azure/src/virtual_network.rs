@@ -6,7 +6,6 @@ use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 use crate::{
     ArmClient, ResourceId,
     live::Live,
-    managed_cluster::in_order,
     name::{GroupName, NetworkName, VnetName},
     prefix::Prefix,
 };
@@ -87,7 +86,7 @@ impl Action for VirtualNetworkDiscovery {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &DiscoveryInput) -> Result<Preview, ActionError> {
-        in_order(Self::NAME, &self.run(cx, input).await?)
+        Preview::in_order(&self.run(cx, input).await?)
     }
 }
 

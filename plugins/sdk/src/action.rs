@@ -44,6 +44,16 @@ pub enum Preview {
     Opaque,
 }
 
+impl Preview {
+    /// What an action that only looks says of itself: nothing to change, and this is what it saw.
+    pub fn in_order(output: &impl Serialize) -> Result<Self, ActionError> {
+        let output = serde_json::to_value(output);
+        output
+            .map(|output| Self::InOrder { output })
+            .map_err(|e| ActionError::permanent(format!("the output is not JSON: {e}")))
+    }
+}
+
 /// One typed operation behind a step's `uses:`.
 pub trait Action: Send + Sync + 'static {
     /// What `with:` must be.

@@ -190,12 +190,7 @@ impl<R: Resource> Action for Ensure<R> {
         let actual = self.0.read(cx, desired).await?;
         let differences = self.0.diff(desired, actual.as_ref())?;
         match &actual {
-            Some(actual) if differences.is_empty() => {
-                let output = self.0.output(cx, desired, actual)?;
-                let output = serde_json::to_value(output)
-                    .map_err(|e| ActionError::permanent(format!("{}: output is not JSON: {e}", R::NAME)))?;
-                Ok(Preview::InOrder { output })
-            }
+            Some(actual) if differences.is_empty() => Preview::in_order(&self.0.output(cx, desired, actual)?),
             _ => Ok(Preview::Changes { differences }),
         }
     }

@@ -2,7 +2,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -105,6 +105,10 @@ impl Action for DeviceWait {
         check(&device, input)?;
         self.mention_namesakes(cx, &device).await;
         output(device)
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &DeviceWaitInput) -> Result<Preview, ActionError> {
+        Preview::in_order(&self.run(cx, input).await?)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
 
 use crate::{
     Host, command::RemoteCommand, connect_failure::PERMISSION_DENIED, pause::Pause, pool::Pool, remote::Remote,
@@ -74,6 +74,10 @@ impl Action for HostReachable {
                 return Err(error);
             }
         }
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &ReachableInput) -> Result<Preview, ActionError> {
+        Preview::in_order(&self.run(cx, input).await?)
     }
 }
 

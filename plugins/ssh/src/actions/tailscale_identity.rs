@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
 
 use crate::{
     Host,
@@ -78,6 +78,10 @@ impl Action for TailscaleIdentity {
             };
             waited.map_err(|e| e.with_hint(LOG_HINT))?;
         }
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &IdentityInput) -> Result<Preview, ActionError> {
+        Preview::in_order(&self.run(cx, input).await?)
     }
 }
 

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
 
 use super::prefixes::{check_host_bits, list};
 use crate::{Host, operations::tailscale_status, pause::Pause, pool::Pool};
@@ -68,5 +68,9 @@ impl Action for TailscaleRoutesInForce {
             };
             waited.map_err(|e| e.with_hint(STALE_HINT))?;
         }
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &RoutesInForceInput) -> Result<Preview, ActionError> {
+        Preview::in_order(&self.run(cx, input).await?)
     }
 }
