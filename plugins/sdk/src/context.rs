@@ -70,6 +70,7 @@ pub struct ActionContext {
     begun: Instant,
     checkpoint: Mutex<Option<Value>>,
     changes: Mutex<Vec<String>>,
+    shown: Mutex<String>,
 }
 
 impl ActionContext {
@@ -77,7 +78,7 @@ impl ActionContext {
     pub fn new(parts: ContextParts) -> Self {
         let key = IdempotencyKey::of(&parts.run, &parts.step);
         let checkpoint = Mutex::new(parts.checkpoint.clone());
-        Self { parts, key, begun: Instant::now(), checkpoint, changes: Mutex::default() }
+        Self { parts, key, begun: Instant::now(), checkpoint, changes: Mutex::default(), shown: Mutex::default() }
     }
 
     /// A context outside any run, with a memory-only checkpoint: for tests of actions and for previews.
@@ -155,9 +156,14 @@ impl ActionContext {
         }
     }
 
-    /// Shows what the attempt is doing now.
+    /// Shows what the attempt is doing now. Whoever polls may say it every time: the same words in a row are shown once.
     pub fn progress(&self, message: impl AsRef<str>) {
-        self.parts.sink.progress(self.redactor().redact(message.as_ref()));
+        let message = self.redactor().redact(message.as_ref());
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shown != message {
+            shown.clone_from(&message);
+            self.parts.sink.progress(message);
+        }
     }
 
     /// Keeps a line of captured output.
