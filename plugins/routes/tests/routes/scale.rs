@@ -1,0 +1,33 @@
+use std::time::{Duration, Instant};
+
+use stargate_routes::compute;
+
+use crate::facts::large;
+
+#[test]
+fn three_hundred_workers_in_three_sites_need_six_routes_at_the_cluster() {
+    let desired = compute(&large(2, 3, 100)).unwrap();
+    assert_eq!(desired.aks_routes.len(), 6);
+    assert_eq!(desired.warnings, Vec::<String>::new());
+}
+
+/// Unoptimised, beside other tests: some milliseconds, where comparing every pair would take seconds.
+#[test]
+fn a_thousand_nodes_are_computed_in_milliseconds() {
+    let facts = large(500, 2, 250);
+    let begun = Instant::now();
+    let desired = compute(&facts).unwrap();
+    let took = begun.elapsed();
+    assert_eq!(desired.cilium.len(), 1000);
+    assert!(took < Duration::from_millis(250), "{took:?}");
+}
+
+#[test]
+fn a_table_near_its_limit_is_told() {
+    let desired = compute(&large(330, 1, 1)).unwrap();
+    let told = [
+        "the table of the AKS router's subnet needs 330 of the 400 routes that a table holds",
+        "the table of site dc-0 needs 333 of the 400 routes that a table holds",
+    ];
+    assert_eq!(desired.warnings, told);
+}
