@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 tests/needs.sh all
 
 cargo test --workspace --locked
+# The program that the tests above were run with.
+STARGATE=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug/stargate
+export STARGATE
 tests/conformance/run.sh
 
 skip() {
