@@ -83,6 +83,14 @@ impl Call {
         Self { method: Method::PUT, url, body: Some(body), condition }
     }
 
+    pub(crate) fn delete(url: Url, condition: Option<Condition>) -> Self {
+        Self { method: Method::DELETE, url, body: None, condition }
+    }
+
+    pub(crate) fn is_deletion(&self) -> bool {
+        self.method == Method::DELETE
+    }
+
     pub(crate) fn effect(&self) -> Effect {
         if self.method.is_safe() { Effect::None } else { Effect::Possible }
     }

@@ -78,8 +78,24 @@ impl ArmClient {
         body: Value,
         condition: Option<Condition>,
     ) -> Result<(), ActionError> {
-        let call = Call::put(self.url_of(id), body, condition);
+        self.write(cx, id, Call::put(self.url_of(id), body, condition)).await
+    }
+
+    /// Deletes `id` and waits until ARM has done it; nothing to do is as good. Recorded like [`Self::put`].
+    pub(crate) async fn delete(
+        &self,
+        cx: &ActionContext,
+        id: &ResourceId,
+        condition: Option<Condition>,
+    ) -> Result<(), ActionError> {
+        self.write(cx, id, Call::delete(self.url_of(id), condition)).await
+    }
+
+    async fn write(&self, cx: &ActionContext, id: &ResourceId, call: Call) -> Result<(), ActionError> {
         let raw = self.send(cx, &call).await.map_err(|e| e.context(id.label()))?;
+        if call.is_deletion() && raw.status == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
         if !raw.status.is_success() {
             return Err(raw.into_error(call.effect()).context(id.label()));
         }

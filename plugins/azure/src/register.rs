@@ -1,8 +1,9 @@
 use stargate_sdk::{Ensure, Registry};
 
 use crate::{
-    ArmClient, ArmSettings, SettingsError, managed_cluster::ManagedCluster, network_interface::NetworkInterface,
-    public_ip::PublicIp, resource_group::ResourceGroup, route::Route, route_table::RouteTable, subnet::Subnet,
+    ArmClient, ArmSettings, SettingsError, managed_cluster::ManagedCluster, nat_gateway::NatGateway,
+    network::VirtualNetwork, network_interface::NetworkInterface, public_ip::PublicIp, resource_group::ResourceGroup,
+    route::Route, route_table::RouteTable, routes_sync::RoutesSync, security_group::SecurityGroup, subnet::Subnet,
     subnet_association::SubnetAssociation, virtual_machine::VirtualMachine, virtual_network::VirtualNetworkDiscovery,
 };
 
@@ -14,12 +15,16 @@ pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), Se
     registry.add(ManagedCluster(arm.clone()));
     registry.add(VirtualNetworkDiscovery(arm.clone()));
     registry.add(Ensure(ResourceGroup(arm.clone())));
+    registry.add(Ensure(VirtualNetwork(arm.clone())));
+    registry.add(Ensure(SecurityGroup(arm.clone())));
+    registry.add(Ensure(NatGateway(arm.clone())));
     registry.add(Ensure(Subnet(arm.clone())));
     registry.add(Ensure(PublicIp(arm.clone())));
     registry.add(Ensure(NetworkInterface(arm.clone())));
     registry.add(Ensure(VirtualMachine(arm.clone())));
     registry.add(Ensure(RouteTable(arm.clone())));
     registry.add(Ensure(Route(arm.clone())));
+    registry.add(Ensure(RoutesSync(arm.clone())));
     registry.add(Ensure(SubnetAssociation(arm)));
     Ok(())
 }

@@ -166,6 +166,8 @@ fn noun(kind: &str) -> &str {
         "virtualmachinescalesets" => "scale set",
         "routetables" => "route table",
         "routes" => "route",
+        "networksecuritygroups" => "network security group",
+        "natgateways" => "NAT gateway",
         _ => kind,
     }
 }

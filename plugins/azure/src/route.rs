@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The kind of next hop that a router of ours is.
-const APPLIANCE: &str = "VirtualAppliance";
+pub(crate) const APPLIANCE: &str = "VirtualAppliance";
 
 /// `azure.route.ensure`.
 pub(crate) struct Route(pub(crate) ArmClient);
@@ -131,20 +131,33 @@ impl Resource for Route {
     }
 }
 
-fn routes(table: &Live) -> Vec<Live> {
+/// The routes in a table's body.
+pub(crate) fn routes(table: &Live) -> Vec<Live> {
     let bodies = table.body.pointer("/properties/routes").and_then(Value::as_array).into_iter().flatten();
     bodies.filter_map(|body| Some(Live::part(body["id"].as_str()?.parse().ok()?, body))).collect()
 }
 
-fn prefix(route: &Live) -> Option<Prefix> {
+/// What a route is for; `None` for a service tag.
+pub(crate) fn prefix(route: &Live) -> Option<Prefix> {
     route.text("/properties/addressPrefix")?.parse().ok()
+}
+
+/// Whether a route leads to the router with this address.
+pub(crate) fn is_hop(route: &Live, hop: IpAddr) -> bool {
+    let address = route.text("/properties/nextHopIpAddress").and_then(|hop| hop.parse().ok());
+    route.text("/properties/nextHopType") == Some(APPLIANCE) && address == Some(hop)
+}
+
+/// The name of our route for a prefix.
+pub(crate) fn name_of(prefix: &Prefix) -> Result<NetworkName, ActionError> {
+    NetworkName::parse(format!("stargate-{}", prefix.name_part()))
+        .map_err(|e| ActionError::permanent(e.to_string()).with_hint("give the route a name"))
 }
 
 fn name(wanted: &RouteInput) -> Result<NetworkName, ActionError> {
     match &wanted.name {
         Some(name) => Ok(name.clone()),
-        None => NetworkName::parse(format!("stargate-{}", wanted.prefix.name_part()))
-            .map_err(|e| ActionError::permanent(e.to_string()).with_hint("give the route a name")),
+        None => name_of(&wanted.prefix),
     }
 }
 

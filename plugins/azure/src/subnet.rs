@@ -29,6 +29,23 @@ pub(crate) struct SubnetInput {
     name: NetworkName,
     /// Its prefix, inside the network and apart from its other subnets.
     prefix: Prefix,
+    /// The security group of its machines; without this, whatever it has is left alone.
+    #[serde(default)]
+    network_security_group_id: Option<ResourceId>,
+    /// The way out of its machines that have no public address; without this, whatever it has is left alone.
+    #[serde(default)]
+    nat_gateway_id: Option<ResourceId>,
+}
+
+impl SubnetInput {
+    /// What the subnet is to refer to, by property, with the words for it.
+    fn references(&self) -> impl Iterator<Item = (&'static str, &'static str, &ResourceId)> {
+        let group = self.network_security_group_id.as_ref();
+        let gateway = self.nat_gateway_id.as_ref();
+        let group = group.map(|id| ("networkSecurityGroup", "network security group", id));
+        let gateway = gateway.map(|id| ("natGateway", "NAT gateway", id));
+        group.into_iter().chain(gateway)
+    }
 }
 
 /// A subnet.
@@ -80,7 +97,7 @@ impl Resource for Subnet {
             return Ok(vec![missing(&id, wanted)]);
         };
         check_prefix(wanted, subnet)?;
-        Ok(subnet.failed_state().into_iter().collect())
+        Ok(references(wanted, subnet).chain(subnet.failed_state()).collect())
     }
 
     async fn apply(
@@ -99,9 +116,9 @@ impl Resource for Subnet {
         let id = self.id(wanted);
         if let Some(live) = self.0.get_settled(cx, &id).await? {
             let condition = Condition::unchanged(&live);
-            return self.0.put(cx, &id, live.body, condition).await;
+            return self.0.put(cx, &id, referring(wanted, live.body), condition).await;
         }
-        let body = json!({ "properties": { "addressPrefix": wanted.prefix } });
+        let body = referring(wanted, json!({ "properties": { "addressPrefix": wanted.prefix } }));
         self.0.put(cx, &id, body, Some(Condition::Absent)).await
     }
 
@@ -121,6 +138,21 @@ impl Resource for Subnet {
     async fn resume(&self, cx: &ActionContext, _: &SubnetInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+fn references(wanted: &SubnetInput, subnet: &Live) -> impl Iterator<Item = Difference> {
+    wanted.references().filter_map(|(property, what, id)| {
+        let actual = subnet.id_at(&format!("/properties/{property}/id"));
+        let differs = actual.as_ref() != Some(id);
+        differs.then(|| Difference::new(what, actual.map(|id| id.to_string()), id.to_string()))
+    })
+}
+
+fn referring(wanted: &SubnetInput, mut body: Value) -> Value {
+    for (property, _, id) in wanted.references() {
+        body["properties"][property] = json!({ "id": id });
+    }
+    body
 }
 
 fn missing(id: &ResourceId, wanted: &SubnetInput) -> Difference {

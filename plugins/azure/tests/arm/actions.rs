@@ -12,15 +12,19 @@ async fn every_action_has_a_closed_described_input_and_a_typed_output() {
         names,
         [
             "azure.managed_cluster.read",
+            "azure.nat_gateway.ensure",
             "azure.network_interface.ensure",
+            "azure.network_security_group.ensure",
             "azure.public_ip.ensure",
             "azure.resource_group.ensure",
             "azure.route.ensure",
             "azure.route_table.ensure",
+            "azure.routes.sync",
             "azure.subnet.associate",
             "azure.subnet.ensure",
             "azure.virtual_machine.ensure",
             "azure.virtual_network.discover",
+            "azure.virtual_network.ensure",
         ]
     );
     for action in step.registry().iter() {

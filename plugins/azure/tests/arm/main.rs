@@ -4,6 +4,7 @@ mod fake;
 
 mod actions;
 mod calls;
+mod datacenter;
 mod machines;
 mod networks;
 mod operations;

@@ -11,13 +11,13 @@ const USER_KEY: &str =
 /// More attempts than any of these faults can cost.
 const MOST_ATTEMPTS: usize = 12;
 
-struct World {
-    sim: Sim,
+pub(crate) struct World {
+    pub(crate) sim: Sim,
     dir: TempDir,
 }
 
 impl World {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let options = SimOptions { hosts: false, tailnet: false, speed: 200.0, ..SimOptions::new(dir.path()) };
         let sim = stargate_sim::start(options).await.expect("the world opens");
@@ -25,22 +25,22 @@ impl World {
         Self { sim, dir }
     }
 
-    fn process(&self, endpoint: &str) -> Attempt {
+    pub(crate) fn process(&self, endpoint: &str) -> Attempt {
         let token = format!("file:{}", self.dir.path().join("arm-token").display());
         Attempt::against(endpoint, &token, &self.sim.subscription(), Some(self.sim.ca_file()))
     }
 
-    fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.sim.shared().peek().traffic.mutating()
     }
 
-    fn add(&self, rule: Rule) {
+    pub(crate) fn add(&self, rule: Rule) {
         self.sim.shared().lock().faults.add(Rule { surface: Some(Surface::Arm), ..rule });
     }
 }
 
 /// Runs a step as the engine does: after an unknown outcome it looks first, after a passing failure it runs again.
-async fn converge(mut step: Attempt, action: &str, input: &Value) -> Result<Value, ActionError> {
+pub(crate) async fn converge(mut step: Attempt, action: &str, input: &Value) -> Result<Value, ActionError> {
     let mut outcome = step.run(action, input.clone()).await;
     for _ in 0..MOST_ATTEMPTS {
         let error = match outcome {

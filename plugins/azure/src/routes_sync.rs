@@ -1,0 +1,295 @@
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+
+use crate::{
+    ArmClient, ResourceId,
+    arm::Condition,
+    live::Live,
+    name::{GroupName, NetworkName},
+    prefix::Prefix,
+    route::{APPLIANCE, is_hop, name_of, prefix, routes},
+    route_table::ROUTE_TABLE,
+};
+
+/// What the names of routes begin with that are ours to change and to remove.
+const OURS: &str = "stargate-";
+/// Up to this many routes are written one by one, which leaves the table to others meanwhile; more are one write of the table.
+const FEW: usize = 3;
+
+/// `azure.routes.sync`.
+pub(crate) struct RoutesSync(pub(crate) ArmClient);
+
+/// Which routes of ours a table is to have. Routes whose names do not begin with `stargate-` are left alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoutesSyncInput {
+    /// Resource group of the route table.
+    resource_group: GroupName,
+    /// Name of the route table.
+    route_table: NetworkName,
+    /// Every route that is to be there; matched by prefix.
+    routes: Vec<WantedRoute>,
+    /// Whether routes of ours for other prefixes are removed.
+    #[serde(default)]
+    prune: bool,
+    /// The largest share of the routes of ours that one run may remove.
+    #[serde(default = "half")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    max_prune_share: f64,
+}
+
+/// One route that is to be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WantedRoute {
+    /// Where packets go that the route is for.
+    prefix: Prefix,
+    /// The address of the router that takes them.
+    next_hop_ip: IpAddr,
+}
+
+/// The routes in force.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct RoutesSyncOutput {
+    /// Every wanted prefix.
+    pub prefixes: Vec<String>,
+    /// How many routes the table has in all.
+    pub count: usize,
+}
+
+/// What is to be done to one route.
+enum Change {
+    Add(WantedRoute),
+    Turn(Live, IpAddr),
+    Remove(Live),
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl RoutesSync {
+    fn table(&self, wanted: &RoutesSyncInput) -> ResourceId {
+        self.0.group(&wanted.resource_group).resource(ROUTE_TABLE, &wanted.route_table)
+    }
+
+    async fn one_by_one(&self, cx: &ActionContext, table: &Live, changes: Vec<Change>) -> Result<(), ActionError> {
+        for change in changes {
+            match change {
+                Change::Add(route) => {
+                    let id = table.id.child("routes", name_of(&route.prefix)?);
+                    self.0.put(cx, &id, body(&route)?, Some(Condition::Absent)).await?;
+                }
+                Change::Turn(route, hop) => {
+                    self.0.put(cx, &route.id, turned(&route, hop), Condition::unchanged(&route)).await?;
+                }
+                Change::Remove(route) => self.0.delete(cx, &route.id, Condition::unchanged(&route)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn at_once(&self, cx: &ActionContext, table: &Live, changes: Vec<Change>) -> Result<(), ActionError> {
+        let mut body = table.body.clone();
+        let mut all: Vec<Value> = routes(table).into_iter().map(|route| route.body).collect();
+        for change in changes {
+            match change {
+                Change::Add(route) => all.push(self::body(&route)?),
+                Change::Turn(route, hop) => {
+                    all.iter_mut().filter(|it| it["id"] == route.body["id"]).for_each(|it| *it = turned(&route, hop));
+                }
+                Change::Remove(route) => all.retain(|it| it["id"] != route.body["id"]),
+            }
+        }
+        body["properties"]["routes"] = all.into();
+        self.0.put(cx, &table.id, body, Condition::unchanged(table)).await
+    }
+}
+
+impl Resource for RoutesSync {
+    type Desired = RoutesSyncInput;
+    type Actual = Live;
+    type Output = RoutesSyncOutput;
+    const NAME: &'static str = "azure.routes.sync";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str =
+        "Makes sure that a route table has exactly the wanted routes of ours, changing only the difference.";
+
+    async fn read(&self, cx: &ActionContext, wanted: &RoutesSyncInput) -> Result<Option<Live>, ActionError> {
+        let id = self.table(wanted);
+        let table = self.0.get_settled(cx, &id).await?;
+        table.map(Some).ok_or_else(|| {
+            ActionError::permanent("not found").context(id.label()).with_hint("make the route table first")
+        })
+    }
+
+    fn diff(&self, wanted: &RoutesSyncInput, actual: Option<&Live>) -> Result<Vec<Difference>, ActionError> {
+        let Some(table) = actual else {
+            return Ok(vec![Difference::missing(self.table(wanted).label(), wanted.routes.len())]);
+        };
+        let changes = changes(wanted, table).map_err(|e| e.context(table.id.label()))?;
+        Ok(changes.iter().map(difference).chain(table.failed_state()).collect())
+    }
+
+    async fn apply(
+        &self,
+        cx: &ActionContext,
+        wanted: &RoutesSyncInput,
+        _: Option<&Live>,
+        _: &[Difference],
+    ) -> Result<(), ActionError> {
+        let _writer = self.0.hold(cx, &[&self.table(wanted)]).await?;
+        let Some(table) = self.read(cx, wanted).await? else { return Ok(()) };
+        let changes = changes(wanted, &table).map_err(|e| e.context(table.id.label()))?;
+        if changes.len() > FEW || table.has_failed() {
+            return self.at_once(cx, &table, changes).await;
+        }
+        self.one_by_one(cx, &table, changes).await
+    }
+
+    fn output(
+        &self,
+        _: &ActionContext,
+        wanted: &RoutesSyncInput,
+        table: &Live,
+    ) -> Result<RoutesSyncOutput, ActionError> {
+        let prefixes = wanted.routes.iter().map(|route| route.prefix.to_string()).collect();
+        Ok(RoutesSyncOutput { prefixes, count: routes(table).len() })
+    }
+
+    async fn resume(&self, cx: &ActionContext, _: &RoutesSyncInput, checkpoint: Value) -> Result<(), ActionError> {
+        self.0.resume(cx, checkpoint).await
+    }
+}
+
+/// What is to be done, removals last: no prefix is without a route meanwhile.
+fn changes(wanted: &RoutesSyncInput, table: &Live) -> Result<Vec<Change>, ActionError> {
+    let wanted_routes = without_repetition(&wanted.routes)?;
+    let actual = routes(table);
+    let mut changes = Vec::new();
+    for route in &wanted_routes {
+        changes.extend(change(route, &actual)?);
+    }
+    if wanted.prune {
+        changes.extend(removals(wanted, &wanted_routes, &actual)?);
+    }
+    Ok(changes)
+}
+
+fn without_repetition(routes: &[WantedRoute]) -> Result<Vec<WantedRoute>, ActionError> {
+    let mut once: Vec<WantedRoute> = Vec::with_capacity(routes.len());
+    for route in routes {
+        match once.iter().find(|other| other.prefix == route.prefix) {
+            None => once.push(route.clone()),
+            Some(other) if other == route => {}
+            Some(other) => {
+                let (hop, another) = (other.next_hop_ip, route.next_hop_ip);
+                return Err(ActionError::permanent(format!(
+                    "{} is wanted by way of {hop} and of {another}",
+                    route.prefix
+                )));
+            }
+        }
+    }
+    Ok(once)
+}
+
+fn change(wanted: &WantedRoute, actual: &[Live]) -> Result<Option<Change>, ActionError> {
+    let Some(route) = actual.iter().find(|route| prefix(route) == Some(wanted.prefix)) else {
+        let name = name_of(&wanted.prefix)?;
+        return match actual.iter().find(|route| route.name().eq_ignore_ascii_case(name.as_str())) {
+            None => Ok(Some(Change::Add(wanted.clone()))),
+            Some(other) => Err(taken(wanted, other)),
+        };
+    };
+    match is_hop(route, wanted.next_hop_ip) && !route.has_failed() {
+        true => Ok(None),
+        false if is_ours(route) => Ok(Some(Change::Turn(route.clone(), wanted.next_hop_ip))),
+        false => Err(foreign(wanted, route)),
+    }
+}
+
+fn removals(
+    wanted: &RoutesSyncInput,
+    wanted_routes: &[WantedRoute],
+    actual: &[Live],
+) -> Result<Vec<Change>, ActionError> {
+    let ours: Vec<&Live> = actual.iter().filter(|route| is_ours(route)).collect();
+    let is_wanted = |route: &Live| wanted_routes.iter().any(|it| prefix(route) == Some(it.prefix));
+    let stale: Vec<Change> =
+        ours.iter().filter(|route| !is_wanted(route)).map(|route| Change::Remove((*route).clone())).collect();
+    if wanted_routes.is_empty() && !stale.is_empty() {
+        return Err(ActionError::permanent(format!("no route is wanted, so the {} that are there stay", stale.len()))
+            .with_hint(
+                "an empty list is more likely a listing that failed; remove the routes by hand if it is meant",
+            ));
+    }
+    if share(stale.len(), ours.len()) > wanted.max_prune_share {
+        return Err(too_many(wanted, stale.len(), ours.len()));
+    }
+    Ok(stale)
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    let count = |n: usize| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
+    if whole == 0 { 0.0 } else { count(part) / count(whole) }
+}
+
+fn is_ours(route: &Live) -> bool {
+    route.name().get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+}
+
+fn too_many(wanted: &RoutesSyncInput, stale: usize, ours: usize) -> ActionError {
+    let share = wanted.max_prune_share;
+    ActionError::permanent(format!("{stale} of its {ours} routes would be removed, more than the share {share}"))
+        .with_hint("look why so many prefixes are gone; raise `max_prune_share` if it is meant")
+}
+
+fn taken(wanted: &WantedRoute, other: &Live) -> ActionError {
+    let prefix = other.text("/properties/addressPrefix").unwrap_or("another prefix");
+    ActionError::permanent(format!("the name {:?}, which {} needs, is that of {prefix}", other.name(), wanted.prefix))
+        .with_hint("rename or remove that route")
+}
+
+fn foreign(wanted: &WantedRoute, route: &Live) -> ActionError {
+    let hop = route.text("/properties/nextHopIpAddress").unwrap_or("elsewhere");
+    ActionError::permanent(format!(
+        "route {:?} is not ours and sends {} to {hop}, not to {}",
+        route.name(),
+        wanted.prefix,
+        wanted.next_hop_ip
+    ))
+    .with_hint("change or remove that route by hand")
+}
+
+fn difference(change: &Change) -> Difference {
+    let hop = |route: &Live| route.text("/properties/nextHopIpAddress").map(str::to_owned);
+    let what = |route: &Live| format!("route {}", route.text("/properties/addressPrefix").unwrap_or("?"));
+    match change {
+        Change::Add(route) => Difference::missing(format!("route {}", route.prefix), route.next_hop_ip.to_string()),
+        Change::Turn(route, to) => Difference::new(what(route), hop(route), to.to_string()),
+        Change::Remove(route) => Difference::new(what(route), hop(route).unwrap_or_default(), Value::Null),
+    }
+}
+
+fn turned(route: &Live, hop: IpAddr) -> Value {
+    let mut body = route.body.clone();
+    body["properties"]["nextHopType"] = APPLIANCE.into();
+    body["properties"]["nextHopIpAddress"] = hop.to_string().into();
+    body
+}
+
+fn body(route: &WantedRoute) -> Result<Value, ActionError> {
+    Ok(json!({
+        "name": name_of(&route.prefix)?,
+        "properties": {
+            "addressPrefix": route.prefix,
+            "nextHopType": APPLIANCE,
+            "nextHopIpAddress": route.next_hop_ip,
+        },
+    }))
+}

@@ -1,0 +1,137 @@
+use serde_json::{Value, json};
+use stargate_sdk::{ActionError, FailureKind};
+use stargate_sim::{Fault, Rule};
+
+use crate::simulated::{World, converge};
+
+const GROUP: &str = "stargate-dc";
+
+async fn run(world: &World, action: &str, input: Value) -> Result<Value, ActionError> {
+    converge(world.process(&world.sim.http_url()).of_another_step(), action, &input).await
+}
+
+fn named(name: &str) -> Value {
+    json!({"resource_group": GROUP, "name": name, "location": "westeurope"})
+}
+
+fn with(mut input: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("an object") };
+    input.as_object_mut().expect("an object").extend(more);
+    input
+}
+
+/// The network of a datacenter: a way in by SSH, and a way out.
+async fn provision(world: &World) -> Result<Value, ActionError> {
+    run(world, "azure.resource_group.ensure", json!({"name": GROUP, "location": "westeurope"})).await?;
+    let network = with(named("dc-vnet"), json!({"prefixes": ["10.50.0.0/16"]}));
+    let network = run(world, "azure.virtual_network.ensure", network).await?;
+    let rules = json!({"rules": [
+        {"name": "ssh", "priority": 100, "direction": "inbound", "protocol": "tcp", "destination_port": "22"},
+        {"name": "pods", "priority": 110, "direction": "inbound", "source": "10.0.0.0/8"},
+    ]});
+    let group = run(world, "azure.network_security_group.ensure", with(named("dc-nsg"), rules)).await?;
+    let address = run(world, "azure.public_ip.ensure", named("dc-egress-pip")).await?;
+    let gateway = with(named("dc-egress"), json!({"public_ip_id": address["id"]}));
+    let gateway = run(world, "azure.nat_gateway.ensure", gateway).await?;
+    let subnet = json!({"resource_group": GROUP, "virtual_network": network["name"], "name": "dc-subnet",
+        "prefix": "10.50.1.0/24", "network_security_group_id": group["id"], "nat_gateway_id": gateway["id"]});
+    run(world, "azure.subnet.ensure", subnet).await
+}
+
+#[tokio::test]
+async fn a_datacenters_network_is_made_once() {
+    let world = World::open().await;
+    let first = provision(&world).await.expect("provisioned");
+    assert_eq!(first["gateway"], "10.50.1.1");
+    let writes = world.writes();
+    assert_eq!(writes, 6);
+    assert_eq!(provision(&world).await.expect("in order"), first);
+    assert_eq!(world.writes(), writes, "a second run makes no write");
+    let subnet =
+        json!({"resource_group": GROUP, "virtual_network": "dc-vnet", "name": "dc-subnet", "prefix": "10.50.1.0/24"});
+    run(&world, "azure.subnet.ensure", subnet).await.expect("what it refers to is left alone");
+    assert_eq!(world.writes(), writes);
+}
+
+#[tokio::test]
+async fn a_lost_reply_at_any_write_of_the_network_does_no_harm() {
+    for nth in 1..=6 {
+        let world = World::open().await;
+        world.add(Rule { nth, ..Rule::new(Fault::LostReply) });
+        provision(&world).await.unwrap_or_else(|error| panic!("write {nth}: {error}"));
+        assert_eq!(world.writes(), 6, "write {nth}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_rule_is_mended_and_a_rule_of_others_stays() {
+    let world = World::open().await;
+    provision(&world).await.expect("provisioned");
+    let other = json!({"rules": [{"name": "theirs", "priority": 200, "direction": "outbound", "access": "deny"}]});
+    run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), other.clone())).await.expect("added");
+    let ssh = json!({"rules": [{"name": "ssh", "priority": 100, "direction": "inbound", "protocol": "tcp", "source": "203.0.113.0/24", "destination_port": "22"}]});
+    run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), ssh)).await.expect("mended");
+    let writes = world.writes();
+    run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), other)).await.expect("still there");
+    assert_eq!(world.writes(), writes);
+}
+
+async fn with_table() -> World {
+    let world = World::open().await;
+    run(&world, "azure.resource_group.ensure", json!({"name": GROUP, "location": "westeurope"})).await.expect("group");
+    run(&world, "azure.route_table.ensure", named("rt")).await.expect("table");
+    world
+}
+
+fn pods(range: std::ops::Range<u16>, hop: &str) -> Vec<Value> {
+    range.map(|n| json!({"prefix": format!("10.{}.{}.0/24", 100 + n / 256, n % 256), "next_hop_ip": hop})).collect()
+}
+
+async fn sync(world: &World, routes: Vec<Value>, prune: bool) -> Result<Value, ActionError> {
+    let input = json!({"resource_group": GROUP, "route_table": "rt", "routes": routes, "prune": prune});
+    run(world, "azure.routes.sync", input).await
+}
+
+#[tokio::test]
+async fn a_thousand_routes_cost_at_most_two_writes_and_a_few_one_each() {
+    let world = with_table().await;
+    let before = world.writes();
+    sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("written");
+    assert_eq!(world.writes() - before, 1);
+    sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("in order");
+    assert_eq!(world.writes() - before, 1, "a second run makes no write");
+    let mut moved = pods(1..1000, "10.50.1.4");
+    moved[0]["next_hop_ip"] = json!("10.50.1.9");
+    moved.extend(pods(1000..1001, "10.50.1.4"));
+    let output = sync(&world, moved, true).await.expect("changed");
+    assert_eq!(world.writes() - before, 4, "one turned, one added, one removed");
+    assert_eq!(output["count"], 1000);
+}
+
+#[tokio::test]
+async fn routes_of_others_stay_and_are_not_turned() {
+    let world = with_table().await;
+    let theirs = json!({"resource_group": GROUP, "route_table": "rt", "name": "theirs", "prefix": "10.9.0.0/16", "next_hop_ip": "10.1.1.1"});
+    run(&world, "azure.route.ensure", theirs).await.expect("made");
+    sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written at once");
+    sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("one removed");
+    let output = sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("in order");
+    assert_eq!(output["count"], 8, "seven of ours and theirs");
+    let conflict = vec![json!({"prefix": "10.9.0.0/16", "next_hop_ip": "10.50.1.4"})];
+    let error = sync(&world, conflict, false).await.expect_err("theirs");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(error.message.contains("\"theirs\" is not ours"), "{error}");
+}
+
+#[tokio::test]
+async fn too_much_is_never_removed_at_once() {
+    let world = with_table().await;
+    sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written");
+    let writes = world.writes();
+    let empty = sync(&world, Vec::new(), true).await.expect_err("an empty list");
+    assert!(empty.message.contains("no route is wanted"), "{empty}");
+    let most = sync(&world, pods(0..3, "10.50.1.4"), true).await.expect_err("five of eight");
+    assert!(most.message.contains("5 of its 8 routes"), "{most}");
+    sync(&world, pods(0..3, "10.50.1.4"), false).await.expect("nothing is removed unasked");
+    assert_eq!(world.writes(), writes);
+}
