@@ -9,13 +9,31 @@ pub(crate) struct RemoteCommand {
     as_root: bool,
     changes: bool,
     confidential: bool,
+    limit: Limit,
     stdin: Option<Vec<u8>>,
+}
+
+/// How long a program may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// What every program takes on a machine that is well.
+    Short,
+    /// As long as the step.
+    Step,
 }
 
 impl RemoteCommand {
     /// Changes nothing: may be repeated when its answer is lost.
     pub(crate) fn read(program: &'static str) -> Self {
-        Self { program, args: Vec::new(), as_root: false, changes: false, confidential: false, stdin: None }
+        Self {
+            program,
+            args: Vec::new(),
+            as_root: false,
+            changes: false,
+            confidential: false,
+            limit: Limit::Short,
+            stdin: None,
+        }
     }
 
     /// Changes the host, as root.
@@ -39,6 +57,17 @@ impl RemoteCommand {
     pub(crate) fn confidential(mut self) -> Self {
         self.confidential = true;
         self
+    }
+
+    /// Lets it take as long as the step may: it fetches or installs something.
+    pub(crate) fn patient(mut self) -> Self {
+        self.limit = Limit::Step;
+        self
+    }
+
+    /// Whether it may take as long as the step.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.limit == Limit::Step
     }
 
     /// Gives it `content` on standard input, which is never logged.

@@ -88,6 +88,7 @@ mod tests {
             user: "ubuntu".into(),
             host_key: "ssh-ed25519 AAAA".into(),
             port: None,
+            via: None,
         };
         let error = said_by_ssh(&host, text);
         (error.kind, error.code)

@@ -18,6 +18,32 @@ pub struct Host {
     /// Port of the SSH server, where neither 22 nor the `ssh_config` file's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// The machine through which this one is reached, which then resolves `address` and connects to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+}
+
+/// A machine on the way to another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Via {
+    /// IP address or name.
+    pub address: String,
+    /// Account that the user's key opens.
+    pub user: String,
+    /// Its public host key, as in `ssh-ed25519 AAAA…`. No other key is accepted.
+    pub host_key: String,
+    /// Port of its SSH server, where neither 22 nor the `ssh_config` file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+impl Via {
+    /// The machine as a host of its own.
+    pub(crate) fn host(&self) -> Host {
+        let Self { address, user, host_key, port } = self.clone();
+        Host { address, user, host_key, port, via: None }
+    }
 }
 
 impl Host {
@@ -35,6 +61,12 @@ impl Host {
         }
         if !user_fits {
             return Err(ActionError::permanent(format!("host {}: {:?} is not a user name", self.address, self.user)));
+        }
+        if let Some(via) = &self.via {
+            if via.address == self.address {
+                return Err(ActionError::permanent(format!("host {} cannot be reached through itself", self.address)));
+            }
+            via.host().check()?;
         }
         self.pinned_key().map(drop)
     }
@@ -56,7 +88,8 @@ impl Host {
     /// Names this host with this key, whatever port or proxy leads to it.
     pub(crate) fn alias(&self) -> String {
         let port = self.port.unwrap_or_default();
-        format!("stargate-{}", short_hash(format!("{} {port} {}", self.address, self.host_key).as_bytes()))
+        let way = self.via.as_ref().map_or_else(String::new, |via| format!(" {}", via.host().alias()));
+        format!("stargate-{}", short_hash(format!("{} {port} {}{way}", self.address, self.host_key).as_bytes()))
     }
 }
 
@@ -80,7 +113,7 @@ mod tests {
     use super::*;
 
     fn host(address: &str, user: &str, host_key: &str) -> Host {
-        Host { address: address.into(), user: user.into(), host_key: host_key.into(), port: None }
+        Host { address: address.into(), user: user.into(), host_key: host_key.into(), port: None, via: None }
     }
 
     #[test]

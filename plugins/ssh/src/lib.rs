@@ -25,13 +25,16 @@ mod remote;
 mod settings;
 mod ssh_config;
 mod state_dir;
+mod template;
 
 pub use actions::{
-    CloudInitInput, CloudInitOutput, DesiredPreferences, DesiredRoutes, DesiredSettings, IdentityInput, IdentityOutput,
-    KernelSettings, PlacedRoute, Preferences, ReachableInput, ReachableOutput, RouteSpec, RoutesInForceInput,
-    RoutesInForceOutput, RoutesOutput,
+    BinaryOutput, CloudInitInput, CloudInitOutput, DesiredBinary, DesiredDirectory, DesiredFile, DesiredPackages,
+    DesiredPreferences, DesiredRoutes, DesiredSettings, DesiredUnit, DirectoryOutput, FileOutput, IdentityInput,
+    IdentityOutput, KernelSettings, PackageSpec, PackagesOutput, PlacedRoute, Preferences, ReachableInput,
+    ReachableOutput, RemovedFile, RouteSpec, RoutesInForceInput, RoutesInForceOutput, RoutesOutput, UnitOutput,
+    UnwantedFile,
 };
-pub use host::Host;
+pub use host::{Host, Via};
 pub use register::register;
 pub use settings::{SettingsError, SshSettings};
 

@@ -5,8 +5,8 @@ use stargate_sdk::{Ensure, Registry};
 use crate::{
     SettingsError, SshSettings,
     actions::{
-        CloudInitWait, HostReachable, RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences,
-        TailscaleRoutesInForce,
+        BinaryEnsure, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostReachable, PackageEnsure,
+        RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
     pool::Pool,
 };
@@ -18,6 +18,12 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Se
     registry.add(CloudInitWait::new(Arc::clone(&pool)));
     registry.add(Ensure(SysctlEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(RoutesEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(DirectoryEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(FileEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(FileRemove::new(Arc::clone(&pool))));
+    registry.add(Ensure(PackageEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(BinaryEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(UnitEnsure::new(Arc::clone(&pool))));
     registry.add(TailscaleIdentity::new(Arc::clone(&pool)));
     registry.add(Ensure(TailscalePreferences::new(Arc::clone(&pool))));
     registry.add(TailscaleRoutesInForce::new(pool));

@@ -77,7 +77,8 @@ impl<'a> Remote<'a> {
     }
 
     async fn execute(&self, session: &Arc<Session>, line: &str, command: &RemoteCommand) -> Result<Outcome, Lost> {
-        let limit = COMMAND_TIMEOUT.min(self.cx.remaining());
+        let remaining = self.cx.remaining();
+        let limit = if command.is_patient() { remaining } else { COMMAND_TIMEOUT.min(remaining) };
         tokio::select! {
             outcome = self.connection.execute(session, line, command.input()) => outcome,
             () = tokio::time::sleep(limit) => Err(Lost(format!("no end within {limit:.0?}"))),

@@ -1,20 +1,48 @@
 use std::path::Path;
 
-use crate::host::Host;
+use crate::host::{Host, Via};
 
 /// Seconds for TCP and the banner; a machine that is up answers within one.
 pub(crate) const CONNECT_TIMEOUT_SECONDS: u64 = 10;
+const SSH_PORT: u16 = 22;
 
 /// The `ssh_config` for one host: what stargate insists on, then the user's own. ssh takes the first value it meets.
 ///
-/// What is insisted on is for this host only, and not for a jump host on the way to it.
-pub(crate) fn ssh_config(host: &Host, known_hosts: &Path, user_config: Option<&Path>) -> String {
-    let known_hosts = known_hosts.display().to_string().replace('%', "%%"); // ssh expands % in this value
+/// What is insisted on is for this host and the one it is reached through, and not for others on the way.
+pub(crate) fn ssh_config(
+    host: &Host,
+    known_hosts: &Path,
+    via_known_hosts: Option<&Path>,
+    user_config: Option<&Path>,
+) -> String {
     let included = match user_config {
         Some(path) => format!("Include \"{}\"", path.display()),
         // What ssh reads by itself as long as no file is named.
         None => "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config".to_owned(),
     };
+    let via = host.via.as_ref().zip(via_known_hosts);
+    let way = via.map_or_else(String::new, |(via, _)| way(host, via));
+    let jump = via.map_or_else(String::new, |(via, path)| {
+        block(&via.host(), path, "    ControlMaster no\n    ControlPath none\n")
+    });
+    let own = block(host, known_hosts, &format!("    ClearAllForwardings yes\n    ControlMaster yes\n{way}"));
+    format!("{own}{jump}Match all\n{included}\n")
+}
+
+/// Host and port are those that the machine on the way is to connect to, whatever the user's file says of a direct way.
+fn way(host: &Host, via: &Via) -> String {
+    let address = if via.address.contains(':') { format!("[{}]", via.address) } else { via.address.clone() };
+    let port = via.port.map_or_else(String::new, |port| format!(":{port}"));
+    format!(
+        "    HostName {}\n    Port {}\n    ProxyJump {}@{address}{port}\n",
+        host.address,
+        host.port.unwrap_or(SSH_PORT),
+        via.user
+    )
+}
+
+fn block(host: &Host, known_hosts: &Path, more: &str) -> String {
+    let known_hosts = known_hosts.display().to_string().replace('%', "%%"); // ssh expands % in this value
     format!(
         "Match originalhost \"{address}\"
     HostKeyAlias {alias}
@@ -33,15 +61,11 @@ pub(crate) fn ssh_config(host: &Host, known_hosts: &Path, user_config: Option<&P
     ServerAliveCountMax 3
     ForwardAgent no
     ForwardX11 no
-    ClearAllForwardings yes
     PermitLocalCommand no
     RemoteCommand none
     RequestTTY no
-    ControlMaster yes
     LogLevel INFO
-Match all
-{included}
-",
+{more}",
         address = host.address,
         alias = host.alias(),
     )
@@ -73,8 +97,9 @@ mod tests {
             user: "ubuntu".into(),
             host_key: "ssh-ed25519 AAAA".into(),
             port: None,
+            via: None,
         };
-        let config = ssh_config(&host, Path::new("/state/known 100%"), Some(&user_config));
+        let config = ssh_config(&host, Path::new("/state/known 100%"), None, Some(&user_config));
 
         let ours = effective(&config, "203.0.113.7");
         for line in [
@@ -89,5 +114,51 @@ mod tests {
         let jump_host = effective(&config, "198.51.100.1");
         assert!(jump_host.contains("stricthostkeychecking false"), "{jump_host}");
         assert!(!jump_host.contains("hostkeyalias"), "{jump_host}");
+    }
+    #[test]
+    fn a_host_behind_another_is_asked_for_there_and_both_keys_are_pinned() {
+        let dir = tempfile::tempdir().expect("directory");
+        let user_config = dir.path().join("config");
+        std::fs::write(&user_config, "Host 10.50.1.5\n  HostName 127.0.0.1\n  Port 4022\n  ProxyCommand nc %h %p\n")
+            .expect("written");
+        let via = Via {
+            address: "203.0.113.7".into(),
+            user: "jump".into(),
+            host_key: "ssh-ed25519 AAAB".into(),
+            port: Some(2022),
+        };
+        let host = Host {
+            address: "10.50.1.5".into(),
+            user: "ubuntu".into(),
+            host_key: "ssh-ed25519 AAAA".into(),
+            port: None,
+            via: Some(via.clone()),
+        };
+        let config = ssh_config(&host, Path::new("/state/own"), Some(Path::new("/state/via")), Some(&user_config));
+        let check = |address: &str, lines: &[&str]| {
+            let effective = effective(&config, address);
+            for line in lines {
+                assert!(effective.lines().any(|l| l == *line), "{line} in\n{effective}");
+            }
+        };
+        check(
+            "10.50.1.5",
+            &[
+                "hostname 10.50.1.5",
+                "port 22",
+                "proxyjump jump@[203.0.113.7]:2022",
+                &format!("hostkeyalias {}", host.alias()),
+                "userknownhostsfile /state/own",
+            ],
+        );
+        check(
+            "203.0.113.7",
+            &[
+                &format!("hostkeyalias {}", via.host().alias()),
+                "userknownhostsfile /state/via",
+                "stricthostkeychecking true",
+                "controlmaster false",
+            ],
+        );
     }
 }

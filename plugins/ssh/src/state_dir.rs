@@ -53,10 +53,10 @@ impl StateDir {
     pub(crate) fn write_config(&self, host: &Host) -> Result<PathBuf, ActionError> {
         let alias = host.alias();
         let hosts = self.settings.state_dir.join("hosts");
-        let known_hosts = hosts.join(format!("{alias}.known_hosts"));
         let config = hosts.join(format!("{alias}.{}.config", self.user_config_name()));
-        write(&known_hosts, &format!("{alias} {}\n", host.pinned_key()?))?;
-        write(&config, &ssh_config(host, &known_hosts, self.settings.config.as_deref()))?;
+        let known_hosts = pin(&hosts, host)?;
+        let via = host.via.as_ref().map(|via| pin(&hosts, &via.host())).transpose()?;
+        write(&config, &ssh_config(host, &known_hosts, via.as_deref(), self.settings.config.as_deref()))?;
         Ok(config)
     }
 
@@ -65,6 +65,14 @@ impl StateDir {
         let path = self.settings.config.as_deref().unwrap_or(Path::new(""));
         short_hash(path.as_os_str().as_bytes())
     }
+}
+
+/// Writes a host's pinned key; returns the path of the file.
+fn pin(hosts: &Path, host: &Host) -> Result<PathBuf, ActionError> {
+    let alias = host.alias();
+    let path = hosts.join(format!("{alias}.known_hosts"));
+    write(&path, &format!("{alias} {}\n", host.pinned_key()?))?;
+    Ok(path)
 }
 
 fn open_control_dir(state_dir: &Path) -> io::Result<ControlDir> {

@@ -29,13 +29,13 @@ fn short_context(patience: Duration) -> ActionContext {
     })
 }
 
-fn registry(server: &Server, key: &str) -> Registry {
+pub(super) fn registry(server: &Server, key: &str) -> Registry {
     let mut registry = Registry::default();
     register(&mut registry, server.settings(key)).expect("settings");
     registry
 }
 
-async fn run(server: &Server, action: &str, mut input: Value) -> Result<Value, ActionError> {
+pub(super) async fn run(server: &Server, action: &str, mut input: Value) -> Result<Value, ActionError> {
     input["host"] = json!(server.host());
     registry(server, "user").find(action).expect("registered").run(&context(), input).await
 }

@@ -5,3 +5,4 @@ mod server;
 
 mod actions;
 mod connection;
+mod typed;

@@ -14,7 +14,15 @@ for word do
   esac
   set -- "$@" "$word"
 done
-if [ "$name" = stat ]; then mode=$(stat -c %a "$3") && echo "$mode root root"; exit; fi
+if [ "$name" = stat ]; then
+  mode=$(stat -c %a "$3") && kind=$(stat -c %F "$3") || exit
+  case $2 in
+    *%F) echo "$mode root root $kind" ;;
+    %Y) stat -c %Y "$3" ;;
+    *) echo "$mode root root" ;;
+  esac
+  exit
+fi
 exec "$name" "$@"
 "#;
 const SUDO: &str = r#"
@@ -64,7 +72,49 @@ const SYSTEMCTL: &str = r#"
 case $1 in
   is-enabled) [ -e "$root/enabled" ] && echo enabled || { echo not-found; exit 4; } ;;
   enable) : >"$root/enabled" ;;
+  disable) rm -f "$root/enabled" ;;
+  start|restart) : >"$root/active" ;;
+  stop) rm -f "$root/active" ;;
+  show)
+    [ -e "$root/active" ] && echo ActiveState=active || echo ActiveState=inactive
+    [ -e "$root/enabled" ] && echo UnitFileState=enabled || echo UnitFileState=disabled
+    echo NeedDaemonReload=no ;;
 esac
+"#;
+const DPKG_QUERY: &str = r#"
+shift 2; status=0
+for name do
+  version=$(cat "$root/package-$name" 2>/dev/null) && printf '%s\t%s\tinstalled\n' "$name" "$version" ||
+    { echo "dpkg-query: no packages found matching $name" >&2; status=1; }
+done
+exit $status
+"#;
+const APT_GET: &str = r#"
+case "$*" in *install*) ;; *) exit ;; esac
+if [ -e "$root/interrupted" ]; then
+  echo "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem." >&2; exit 100
+fi
+for word do
+  case $word in
+    *::*|-*|install) ;;
+    *=*) echo "${word#*=}" >"$root/package-${word%%=*}" ;;
+    *) echo 1.0-1 >"$root/package-$word" ;;
+  esac
+done
+"#;
+const DPKG: &str = r#"
+rm -f "$root/interrupted"
+"#;
+/// The last words are a file and where it comes from: the file's own name.
+const CURL: &str = r#"
+for word do to=$from; from=$word; done
+[ -e "$root/mirror/${from##*/}" ] || { echo "curl: (22) The requested URL returned error: 404" >&2; exit 22; }
+cat "$root/mirror/${from##*/}" >"$root$to"
+"#;
+const ENV: &str = r#"
+shift
+PATH=$root/programs:$PATH
+exec "$@"
 "#;
 const CLOUD_INIT: &str = r#"
 cat "$root/cloud-init.json"
@@ -75,7 +125,8 @@ exit "$(cat "$root/cloud-init.code")"
 pub(crate) fn write_programs(dir: &Path) {
     fs::create_dir(dir.join("programs")).expect("directory");
     fs::create_dir(dir.join("etc")).expect("directory");
-    for name in ["cat", "stat", "install", "dd", "mv"] {
+    fs::create_dir(dir.join("mirror")).expect("directory");
+    for name in ["cat", "stat", "install", "dd", "mv", "rm", "sha256sum"] {
         write_program(dir, name, ROOTED);
     }
     let others = [
@@ -85,6 +136,11 @@ pub(crate) fn write_programs(dir: &Path) {
         ("networkctl", NETWORKCTL),
         ("systemctl", SYSTEMCTL),
         ("cloud-init", CLOUD_INIT),
+        ("dpkg-query", DPKG_QUERY),
+        ("apt-get", APT_GET),
+        ("dpkg", DPKG),
+        ("curl", CURL),
+        ("env", ENV),
     ];
     for (name, text) in others {
         write_program(dir, name, text);

@@ -74,9 +74,19 @@ impl Server {
     pub(crate) fn writes(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
         let is_write = |call: &&str| {
-            ["install ", "dd ", "mv ", "tailscale set", "ip route replace", "systemctl enable"]
-                .iter()
-                .any(|write| call.starts_with(write))
+            let reads = ["systemctl is-enabled", "systemctl show"];
+            let writes = [
+                "install ",
+                "dd ",
+                "mv ",
+                "rm -f /etc/",
+                "curl ",
+                "apt-get ",
+                "tailscale set",
+                "ip route replace",
+                "systemctl ",
+            ];
+            writes.iter().any(|write| call.starts_with(write)) && !reads.iter().any(|read| call.starts_with(read))
         };
         calls.lines().filter(is_write).map(str::to_owned).collect()
     }
@@ -98,6 +108,7 @@ impl Server {
             user: whoami(),
             host_key: fs::read_to_string(self.path(&format!("{name}.pub"))).expect("key").trim().to_owned(),
             port: Some(self.port),
+            via: None,
         }
     }
 

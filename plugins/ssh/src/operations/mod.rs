@@ -10,3 +10,4 @@ pub(crate) mod sysctl;
 pub(crate) mod sysctl_file;
 pub(crate) mod tailscale_preferences;
 pub(crate) mod tailscale_status;
+pub(crate) mod unit;

@@ -1,0 +1,129 @@
+use std::fs;
+
+use serde_json::json;
+use stargate_sdk::FailureKind;
+
+use super::{
+    actions::{registry, run},
+    server::{Server, context},
+};
+use crate::Via;
+
+/// Runs an action twice: the second time must write nothing.
+async fn converges(server: &Server, action: &str, input: serde_json::Value) -> serde_json::Value {
+    let output = run(server, action, input.clone()).await.expect("ensured");
+    let writes = server.writes();
+    assert_eq!(run(server, action, input).await.expect("in order"), output);
+    assert_eq!(server.writes(), writes, "the second run of {action} writes nothing");
+    output
+}
+
+#[tokio::test]
+async fn a_file_gets_its_content_once_and_again_when_that_changes() {
+    let Some(server) = Server::start() else { return };
+    let input = |text: &str| json!({"path": "/etc/app/a.conf", "content": text, "mode": "0640"});
+    let first = converges(&server, "ssh.file.ensure", input("a = 1\n")).await;
+    let second = converges(&server, "ssh.file.ensure", input("it's $HOME\n")).await;
+    assert_ne!(first["digest"], second["digest"]);
+    assert_eq!(fs::read_to_string(server.path("etc/app/a.conf")).expect("file"), "it's $HOME\n");
+    converges(&server, "ssh.file.remove", json!({"path": "/etc/app/a.conf"})).await;
+    assert!(!server.path("etc/app/a.conf").exists());
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_is_minted_once_and_is_nowhere_else() {
+    let Some(server) = Server::start() else { return };
+    let counter = server.path("minted");
+    let mint = format!("exec:echo x >>{0}; echo secret-$(wc -l <{0})-0123456789", counter.display());
+    let input =
+        json!({"path": "/etc/token", "content": "token: {{token}}\n", "mode": "0600", "secrets": {"token": mint}});
+    let output = converges(&server, "ssh.file.ensure", input.clone()).await;
+    assert!(!output.to_string().contains("secret-"), "{output}");
+    assert_eq!(fs::read_to_string(server.path("etc/token")).expect("file"), "token: secret-1-0123456789\n");
+    let mut expired = input;
+    expired["max_age_seconds"] = json!(60);
+    let file = fs::File::options().write(true).open(server.path("etc/token")).expect("file");
+    file.set_modified(std::time::UNIX_EPOCH).expect("set");
+    converges(&server, "ssh.file.ensure", expired).await;
+    assert_eq!(fs::read_to_string(server.path("etc/token")).expect("file"), "token: secret-2-0123456789\n");
+}
+
+#[tokio::test]
+async fn a_directory_gets_its_mode() {
+    let Some(server) = Server::start() else { return };
+    converges(&server, "ssh.directory.ensure", json!({"path": "/etc/a/b", "mode": "0700"})).await;
+    converges(&server, "ssh.directory.ensure", json!({"path": "/etc/a/b", "mode": "0750"})).await;
+    fs::write(server.path("etc/file"), "").expect("written");
+    let error = run(&server, "ssh.directory.ensure", json!({"path": "/etc/file"})).await.expect_err("a file");
+    assert_eq!(error.kind, FailureKind::Permanent);
+}
+
+#[tokio::test]
+async fn a_unit_is_restarted_when_what_it_reads_has_changed() {
+    let Some(server) = Server::start() else { return };
+    let input = |digest: &str| json!({"name": "app.service", "content": "[Service]\nExecStart=/bin/true\n", "restart_on": [digest]});
+    let restarts = || server.writes().iter().filter(|call| call.starts_with("systemctl restart")).count();
+    converges(&server, "ssh.unit.ensure", input("a")).await;
+    assert_eq!(restarts(), 1);
+    assert!(server.writes().contains(&"systemctl enable app.service".to_owned()));
+    converges(&server, "ssh.unit.ensure", input("b")).await;
+    assert_eq!(restarts(), 2);
+    fs::remove_file(server.path("active")).expect("it ran");
+    converges(&server, "ssh.unit.ensure", input("b")).await;
+    assert_eq!(restarts(), 2, "what has only stopped is started");
+    converges(&server, "ssh.unit.ensure", json!({"name": "app.service", "enabled": false, "active": false})).await;
+    assert!(!server.path("active").exists() && !server.path("enabled").exists());
+}
+
+#[tokio::test]
+async fn packages_are_installed_at_their_versions_even_after_an_interruption() {
+    let Some(server) = Server::start() else { return };
+    server.write("interrupted", "");
+    let input = |version: &str| json!({"packages": [{"name": "containerd", "version": version}, {"name": "socat"}]});
+    let output = converges(&server, "ssh.package.ensure", input("1.7.24~ds1-6")).await;
+    assert_eq!(output["versions"], json!({"containerd": "1.7.24~ds1-6", "socat": "1.0-1"}));
+    let output = converges(&server, "ssh.package.ensure", input("2.0")).await;
+    assert_eq!(output["versions"]["containerd"], "2.0");
+    let error = run(&server, "ssh.package.ensure", json!({"packages": [{"name": "-o"}]})).await.expect_err("an option");
+    assert_eq!(error.kind, FailureKind::Permanent);
+}
+
+#[tokio::test]
+async fn only_a_program_with_the_pinned_checksum_is_put_in_place() {
+    let Some(server) = Server::start() else { return };
+    fs::write(server.path("mirror/kubelet"), "kubelet 1\n").expect("written");
+    let input = |sha256: &str| json!({"url": "https://mirror.example/v1/kubelet", "path": "/etc/bin/kubelet", "sha256": sha256});
+    let sum = "6eca08b8b1f8c4ee5d8d8b7ac9ea0e9a3a4c0bb6b6c9a19cdd7b9ed8f5a6a7a1";
+    let error = run(&server, "ssh.binary.ensure", input(sum)).await.expect_err("another checksum");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(!server.path("etc/bin/kubelet").exists());
+    assert_eq!(fs::read_dir(server.path("etc/bin")).expect("directory").count(), 0, "nothing is left beside it");
+    let sum = std::process::Command::new("sha256sum").arg(server.path("mirror/kubelet")).output().expect("sha256sum");
+    let sum = String::from_utf8(sum.stdout).expect("text")[..64].to_owned();
+    converges(&server, "ssh.binary.ensure", input(&sum)).await;
+    let missing = json!({"url": "https://mirror.example/v1/nothing", "path": "/etc/bin/nothing", "sha256": sum});
+    let error = run(&server, "ssh.binary.ensure", missing).await.expect_err("404");
+    assert_eq!(error.kind, FailureKind::Permanent);
+}
+
+#[tokio::test]
+async fn a_host_behind_another_is_reached_through_it_with_both_keys_pinned() {
+    let Some(server) = Server::start() else { return };
+    let way = server.host();
+    let behind = |key: &str| {
+        let mut host = server.host_with_key("host");
+        host.address = "localhost".into(); // another name of the same machine
+        let via = Via { host_key: server.host_with_key(key).host_key, ..via(&way) };
+        host.via = Some(via);
+        json!({ "host": host })
+    };
+    let registry = registry(&server, "user");
+    let action = registry.find("ssh.host.reachable").expect("registered");
+    action.run(&context(), behind("host")).await.expect("reached");
+    assert_eq!(server.logins(), 2, "one for each machine");
+}
+
+fn via(host: &crate::Host) -> Via {
+    let crate::Host { address, user, host_key, port, .. } = host.clone();
+    Via { address, user, host_key, port }
+}
