@@ -1,8 +1,11 @@
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 
 use russh::keys::PublicKey;
 use russh::server::{Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, Pty};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::runtime::Runtime;
@@ -10,6 +13,9 @@ use super::session::{converse, execute, login};
 use super::terminal::Terminal;
 use crate::host::io::{Io, Sink, Source, Stream};
 use crate::host::process::{Exit, Process};
+
+/// The one port that a machine answers on.
+const SSH_PORT: u32 = 22;
 
 /// One client's SSH connection to a machine.
 pub(super) struct Connection {
@@ -94,6 +100,30 @@ impl Handler for Connection {
     ) -> Result<(), Self::Error> {
         self.channels.insert(channel.id(), SessionChannel::default());
         reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host_to_connect: &str,
+        port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let port = (port_to_connect == SSH_PORT).then(|| self.runtime.neighbour(&self.host, host_to_connect)).flatten();
+        let connected = match port {
+            Some(port) => TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok(),
+            None => None,
+        };
+        let Some(stream) = connected else {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        };
+        reply.accept().await;
+        tokio::spawn(forward(channel, stream));
         Ok(())
     }
 
@@ -193,6 +223,13 @@ impl Handler for Connection {
     async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
         self.channels.remove(&channel);
         Ok(())
+    }
+}
+
+/// Passes on what either side sends until both have ended or one is gone.
+async fn forward(channel: Channel<Msg>, mut stream: TcpStream) {
+    if let Err(error) = copy_bidirectional(&mut channel.into_stream(), &mut stream).await {
+        tracing::debug!(%error, "a forwarded connection broke");
     }
 }
 

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use crate::Shared;
+use crate::event::Nic;
 use crate::host::files::Actor;
 use crate::host::machine::Machine;
 use crate::host::process::{Process, ROOT_PATH};
@@ -34,6 +35,16 @@ impl Runtime {
         let world = &mut *world;
         let machine = world.hosts.machines.get_mut(name).filter(|machine| machine.boots == boot)?;
         Some(use_it(machine, &mut world.tailnet))
+    }
+
+    /// Port on loopback of the machine that has `address` in one of the virtual networks that `name` is in.
+    pub(super) fn neighbour(&self, name: &str, address: &str) -> Option<u16> {
+        let world = self.shared.lock();
+        let machines = &world.hosts.machines;
+        let networks: Vec<&str> = machines.get(name)?.spec.nics.iter().map(|nic| nic.network.as_str()).collect();
+        let has = |nic: &Nic| nic.private_ip == address && networks.contains(&nic.network.as_str());
+        let found = machines.values().find(|machine| machine.spec.nics.iter().any(has))?;
+        Some(found.port).filter(|port| *port != 0)
     }
 
     pub(super) fn told(&self) {

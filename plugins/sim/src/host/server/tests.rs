@@ -561,3 +561,31 @@ async fn a_drop_in_is_in_force_after_a_reload_and_its_removal_too() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_machine_without_a_public_address_is_reached_through_its_neighbour_only() {
+    let rig = Rig::booted("").await;
+    let key = fs::read_to_string(rig.server.identity().with_extension("pub")).expect("public key");
+    for (name, network, address) in [("worker", "aks-vnet", "10.237.0.9"), ("stranger", "other-vnet", "10.60.0.9")] {
+        let mut created = machine(String::new(), key.clone());
+        if let Event::MachineCreated(machine) = &mut created {
+            (machine.name, machine.id) = (name.into(), format!("{}/{name}", machine.id));
+            let nic = &mut machine.nics[0];
+            (nic.id, nic.machine) = (format!("{}-{name}", nic.id), Some(name.into()));
+            (nic.network, nic.private_ip, nic.public_ip) = (network.into(), address.into(), None);
+        }
+        rig.shared.emit(&mut rig.shared.lock(), created);
+        rig.server.booted(name).await;
+    }
+    let through = |address: &str| {
+        let options = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
+        let config = rig.server.ssh_config().display().to_string();
+        let way = format!("ProxyCommand=ssh -F {config} {options} -W %h:%p ubuntu@203.0.113.4");
+        let (host, port) = (format!("HostName={address}"), "Port=22");
+        let own = ["-o", &way, "-o", &host, "-o", port, "-o", "LogLevel=ERROR"];
+        waited(rig.ssh(&[&own[..], &[&format!("ubuntu@{address}"), "hostname"]].concat()))
+    };
+    assert_eq!(through("10.237.0.9").await, Output { status: 0, stdout: "worker\n".into(), stderr: String::new() });
+    let output = through("10.60.0.9").await;
+    assert_eq!(output.status, 255, "another network is out of reach: {}", output.stderr);
+}
