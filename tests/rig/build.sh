@@ -1,10 +1,10 @@
 #!/bin/bash
-# Builds the parts of a tailnet from Go modules: tailscale and tailscaled, and our coordination server (tailnet/).
+# Builds from Go modules: tailscale and tailscaled, our coordination server (tailnet/), and the one container image of the rig (echo/).
 # 2 minutes cold on two cores; nothing to do when the versions and sources are those of the last build.
 . "$(dirname "$0")/lib.sh"
 TAILSCALE=${TAILSCALE:-1.100.0}   # the newest that Go 1.26 builds; the same as in tailnet/go.mod
 
-need jq=jq
+need jq=jq python3=python3
 command -v go >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/dl" >&2; exit 1; }
 
 tailscale() {
@@ -14,8 +14,16 @@ tailscale() {
   install -m644 "$source/cmd/tailscaled/tailscaled.service" "$BIN/"
 }
 tailnet() { (cd "$HERE/tailnet" && nice -n 15 go build -ldflags '-s -w' -o "$BIN/tailnet" .); }
+# A static program that answers HTTP and waits; it is kubelet's pause container too.
+image() {
+  (cd "$HERE/echo" && CGO_ENABLED=0 nice -n 15 go build -ldflags '-s -w' -o "$RIG/echo" .)
+  "$HERE/echo/image.py" "$RIG/echo" "$BIN/echo.tar"
+  rm "$RIG/echo"
+}
 
 key=$TAILSCALE
 built tailscale "$key" || { tailscale; stamp tailscale "$key"; }
 key=$(fingerprint "$HERE"/tailnet/*.go "$HERE"/tailnet/go.*)
 built tailnet "$key" || { tailnet; stamp tailnet "$key"; }
+key=$(fingerprint "$HERE"/echo/*)
+built image "$key" || { image; stamp image "$key"; }

@@ -7,6 +7,7 @@
 # fabric.sh forward NETWORK MACHINE on|off              the NIC's IP-forwarding flag
 # fabric.sh public NETWORK ADDRESS PUBLIC|-             the public address of a private one, or none
 # fabric.sh routes NETWORK SUBNET [PREFIX=HOP]...       the subnet's user-defined routes; HOP: an address, none, internet or local
+# fabric.sh overlay NETWORK SUBNET [BLOCK=NODE]...      the pod blocks that the cloud itself carries between the subnet's nodes
 # fabric.sh unplug NETWORK MACHINE                      removes a machine's NIC and namespace
 # fabric.sh down                                        removes all of it
 #
@@ -16,7 +17,7 @@
 . "$(dirname "$0")/lib.sh"
 GATEWAY=192.168.99.1
 FABRIC=$RUN/fabric
-mkdir -p "$FABRIC"/{namespaces,networks,public}
+mkdir -p "$FABRIC"/{namespaces,networks,public,routes,overlays}
 
 number() { printf '%s' "$1" | cksum | cut -d' ' -f1; }
 table() { echo $((1000 + $(number "$1/$2") % 30000)); }
@@ -78,12 +79,14 @@ nic() {
   ip -n "$net" addr replace "$gateway/32" dev lo
   ip -n "$net" route replace "$address/32" dev "$link"
   ip -n "$net" rule add iif "$link" lookup "$table" priority 100
-  [ -n "$(ip -n "$net" route show table "$table" 2>/dev/null)" ] || routes "$network" "$subnet"
   tell "$network" add element ip azure own "{ $link . $address }"
   [ -z "$mac" ] || ip -n "$machine" link set eth0 address "${mac//-/:}"
   ip -n "$machine" addr add "$private" dev eth0
   ip -n "$machine" link set eth0 up
   ip -n "$machine" route add default via "$gateway"
+  [ -e "$FABRIC/routes/$network:$subnet" ] || : > "$FABRIC/routes/$network:$subnet"
+  local known
+  for known in "$FABRIC/routes/$network":*; do write_routes "$network" "${known##*:}"; done       # some may lead to this NIC
 }
 
 unplug() {
@@ -123,11 +126,21 @@ egress() { ip -n "$(space "$1")" -j addr show dev eth0 | jq -r '.[0].addr_info[]
 # A subnet's table holds its user-defined routes and, for what the virtual network itself routes, a way on to the main table, which
 # has each NIC's address.
 routes() {
-  local network=$1 subnet=$2 net table prefix route hop dev; net=$(space "$network") table=$(table "$1" "$2"); shift 2
+  printf '%s\n' "${@:3}" > "$FABRIC/routes/$1:$2"
+  write_routes "$1" "$2"
+}
+# Azure's overlay: between the nodes of a cluster their pods' packets are carried without any route of ours.
+overlay() {
+  printf '%s\n' "${@:3}" > "$FABRIC/overlays/$1:$2"
+  write_routes "$1" "$2"
+}
+write_routes() {
+  local network=$1 subnet=$2 net table prefix route hop dev; net=$(space "$network") table=$(table "$1" "$2")
   ip -n "$net" route flush table "$table" 2>/dev/null || true
   ip -n "$net" route add default via "$GATEWAY" table "$table"
   while read -r prefix; do [ -z "$prefix" ] || ip -n "$net" route add throw "$prefix" table "$table"; done < "$FABRIC/networks/$network"
-  for route in "$@"; do
+  while read -r route; do
+    [ -n "$route" ] || continue
     prefix=${route%=*} hop=${route#*=}
     ip -n "$net" route del "$prefix" table "$table" 2>/dev/null || true
     dev=$(ip -n "$net" -j route show "$hop/32" 2>/dev/null | jq -r '.[0].dev // empty' || true)
@@ -138,7 +151,7 @@ routes() {
     *) if [ -n "$dev" ]; then ip -n "$net" route add "$prefix" via "$hop" dev "$dev" onlink table "$table"
        else ip -n "$net" route add blackhole "$prefix" table "$table"; fi ;;        # nobody has the next hop's address
     esac
-  done
+  done < <(cat "$FABRIC/overlays/$network:$subnet" "$FABRIC/routes/$network:$subnet" 2>/dev/null)
 }
 
 down() {
@@ -147,7 +160,9 @@ down() {
   rm -rf "$FABRIC"
 }
 
+exec 9> "$RIG/fabric.lock"      # the follower and a test may both have something to say
+flock 9
 case ${1:-} in
-internet | network | nic | forward | public | routes | unplug | down) "$@" ;;
-*) sed -n '2,16s/^# \?//p' "$0" >&2; exit 64 ;;
+internet | network | nic | forward | public | routes | overlay | unplug | down) "$@" ;;
+*) sed -n '2,17s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

@@ -75,7 +75,7 @@ class World:
             self.routes(event["network"])
 
     def routes(self, network):
-        """Every table of the network: a next hop exists only once its NIC does."""
+        """Every table of the network."""
         words = {"None": "none", "Internet": "internet", "VnetLocal": "local", "VirtualNetworkGateway": "none"}
         for subnet, routes in self.known["routes"].get(network, {}).items():
             hops = [f"{r['prefix']}={r.get('next_hop') or words[r['next_hop_type']]}" for r in routes]
@@ -98,7 +98,6 @@ class World:
         length = ipaddress.ip_network(nic["subnet_prefix"]).prefixlen
         run("fabric.sh", "nic", nic["network"], nic["subnet"], nic["machine"], f"{nic['private_ip']}/{length}", nic["mac"])
         self.flags(nic)
-        self.routes(nic["network"])
 
     @staticmethod
     def seed(folder, machine):

@@ -11,7 +11,7 @@ verb=${1:-} name=${2:-} disk=$MACHINES/${2:-}
 
 create() {
   local seed=$1 address=$2 gateway=$3 upper=$disk/upper
-  mkdir -p "$disk"/{upper,work,root} "$upper/etc/systemd/network" "$upper/var/lib/cloud/seed"
+  mkdir -p "$disk"/{upper,work,root,containerd,kubelet} "$upper/etc/systemd/network" "$upper/var/lib/cloud/seed"
   echo "$name" > "$upper/etc/hostname"
   printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" > "$upper/etc/hosts"       # or every sudo waits 20 s for DNS
   printf '[Match]\nName=eth0\n\n[Network]\nAddress=%s\nGateway=%s\n' "$address" "$gateway" > "$upper/etc/systemd/network/10-eth0.network"
@@ -19,17 +19,19 @@ create() {
   start
 }
 
-# Without the seccomp filter and with a writable /proc/sys/net, as tailscaled needs it.
+# Without the seccomp filter and with a writable /proc/sys, as tailscaled, runc and kubelet need it; what kubelet and containerd keep is on
+# a plain disk, because an overlay cannot lie on an overlay.
 start() {
   running "machine-$name" && return
   mountpoint -q "$disk/root" || mount -t overlay overlay -o "lowerdir=$ROOT,upperdir=$disk/upper,workdir=$disk/work" "$disk/root"
-  SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network background "machine-$name" systemd-nspawn --quiet --directory="$disk/root" \
+  SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 background "machine-$name" systemd-nspawn --quiet --directory="$disk/root" \
     --machine="$name" --boot --network-namespace-path="/run/netns/$name" --register=no --keep-unit --capability=all \
-    --bind=/dev/net/tun --bind=/dev/kmsg --kill-signal=SIGRTMIN+3
+    --bind=/dev/net/tun --bind=/dev/kmsg --bind="$disk/containerd:/var/lib/containerd" \
+    --bind="$disk/kubelet:/var/lib/kubelet" --kill-signal=SIGRTMIN+3
 }
 stop() { halt "machine-$name"; }
 delete() {
-  stop
+  halt "machine-$name" KILL       # as a cloud does it
   mountpoint -q "$disk/root" && umount "$disk/root"
   rm -rf "$disk"
 }

@@ -1,0 +1,64 @@
+#!/bin/bash
+# A cluster's control plane in the internet, as AKS has it: etcd, kube-apiserver and kube-controller-manager. Up in 8 s.
+#
+# kube.sh up       https://192.168.99.1:6443; the administrator's kubeconfig is $RUN/kubeconfig
+# kube.sh down
+#
+# Node and RBAC authorization, NodeRestriction, bootstrap tokens, approval of kubelets' client certificates (of nobody's serving
+# certificate: no controller of Kubernetes does that). No scheduler: the rig's pods name their nodes.
+. "$(dirname "$0")/lib.sh"
+ADDRESS=192.168.99.1 state=$RUN/kube
+
+authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -subj /CN=rig-ca -days 365 \
+    -addext keyUsage=critical,digitalSignature,keyCertSign,cRLSign 2>/dev/null
+  openssl genrsa -out accounts.key 2048 2>/dev/null
+}
+# certificate NAME SUBJECT EXTENSION...
+certificate() {
+  local name=$1 subject=$2; shift 2
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$name.key" -subj "$subject" -out "$name.csr" 2>/dev/null
+  openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -out "$name.crt" \
+    -extfile <(printf '%s\n' "$@") 2>/dev/null
+}
+kubeconfig() {
+  cat <<K
+apiVersion: v1
+kind: Config
+clusters: [{name: rig, cluster: {server: "https://$ADDRESS:6443", certificate-authority-data: $(base64 -w0 ca.crt)}}]
+users: [{name: admin, user: {client-certificate-data: $(base64 -w0 admin.crt), client-key-data: $(base64 -w0 admin.key)}}]
+contexts: [{name: rig, context: {cluster: rig, user: admin}}]
+current-context: rig
+K
+}
+serve() { background "$1" nsenter --net=/run/netns/inet --wd="$state" -- "$BIN/$1" "${@:2}"; }
+ready() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" get --raw /readyz; }
+
+up() {
+  mkdir -p "$state"; cd "$state"
+  authority
+  certificate server /CN=kube-apiserver extendedKeyUsage=serverAuth \
+    "subjectAltName=IP:127.0.0.1,IP:$ADDRESS,IP:10.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc"
+  certificate admin /O=system:masters/CN=rig-admin extendedKeyUsage=clientAuth
+  (umask 077; kubeconfig > "$RUN/kubeconfig")
+  serve etcd --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
+    --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
+  serve kube-apiserver --etcd-servers http://127.0.0.1:2379 --bind-address 0.0.0.0 --advertise-address "$ADDRESS" --secure-port 6443 \
+    --tls-cert-file server.crt --tls-private-key-file server.key --client-ca-file ca.crt --authorization-mode Node,RBAC \
+    --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth --allow-privileged --service-cluster-ip-range 10.0.0.0/16 \
+    --service-account-issuer "https://$ADDRESS:6443" --service-account-signing-key-file accounts.key --service-account-key-file accounts.key
+  wait_for 60 ready
+  serve kube-controller-manager --kubeconfig "$RUN/kubeconfig" --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key \
+    --root-ca-file ca.crt --service-account-private-key-file accounts.key --controllers '*,bootstrapsigner,tokencleaner' \
+    --use-service-account-credentials --bind-address 127.0.0.1 --leader-elect=false --allocate-node-cidrs=false
+}
+down() {
+  local process
+  for process in kube-controller-manager kube-apiserver etcd; do halt "$process"; done
+  rm -rf "$state" "$RUN/kubeconfig"
+}
+
+case ${1:-} in
+up | down) "$1" ;;
+*) sed -n '2,8s/^# \?//p' "$0" >&2; exit 64 ;;
+esac

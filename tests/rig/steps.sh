@@ -1,0 +1,55 @@
+# shellcheck shell=bash disable=SC2034
+# What the tests of a whole deployment have in common. Sourced after lib.sh and world.sh.
+CLUSTER=stargate-aks-e2e-7 NODE_GROUP=MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral POD_PREFIX=10.244.0.0/16
+kubectl() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" "$@"; }
+subscription() { endpoint subscription; }
+# arm METHOD PATH [BODY]: PATH below the subscription, without a version; the answer on stdout
+arm() {
+  local method=$1 path=$2 version=2024-05-01; shift 2
+  case $path in */Microsoft.Compute/*) version=2024-07-01 ;; *providers*) ;; *) version=2021-04-01 ;; esac
+  inside inet curl -sS --fail-with-body -X "$method" -H "Authorization: Bearer $(endpoint token)" -H 'Content-Type: application/json' \
+    "$SIMULATOR/subscriptions/$(subscription)/$path?api-version=$version" ${1:+--data "$1"}
+}
+put() { arm PUT "$1" "$2" >/dev/null; settled "$1"; }
+settled() { succeeded() { arm GET "$1" | jq -e '.properties.provisioningState == "Succeeded"'; }; wait_for 120 succeeded "$1"; }
+
+built_all() { "$HERE/down.sh" && find "$LOGS" -name '*.log' ! -name check.log -delete && "$HERE/build.sh" && "$HERE/build-kube.sh" && "$HERE/root.sh"; }
+network_name() { arm GET "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/virtualNetworks" | jq -er '.value[0].name'; }
+# instances: NAME ADDRESS of each of the scale sets' machines, in their order
+instances() {
+  local set; set=$(arm GET "resourceGroups/$NODE_GROUP/providers/Microsoft.Compute/virtualMachineScaleSets" | jq -er '.value[0].name')
+  paste -d' ' <(arm GET "resourceGroups/$NODE_GROUP/providers/Microsoft.Compute/virtualMachineScaleSets/$set/virtualMachines" |
+    jq -r '.value[].properties.osProfile.computerName | ascii_downcase') \
+    <(arm GET "resourceGroups/$NODE_GROUP/providers/Microsoft.Compute/virtualMachineScaleSets/$set/networkInterfaces" |
+    jq -r '.value[].properties.ipConfigurations[0].properties.privateIPAddress')
+}
+plane() { "$HERE/kube.sh" up && "$HERE/mirror.sh" up && "$HERE/aks.sh" prepare; }
+# The pool's machines in the order of their blocks: 10.244.0.0/24, 10.244.1.0/24, …
+pool() {
+  local network number=0 name address; network=$(network_name)
+  wait_for 20 test -e "/run/netns/net-$network"
+  while read -r name address; do
+    "$HERE/aks.sh" node "$network" aks-subnet "$name" "$address/16" "10.244.$number.0/24" </dev/null &
+    number=$((number + 1))
+  done < <(instances)
+  wait
+  nodes_ready
+}
+nodes_ready() { kubectl wait --for=condition=Ready nodes --all --timeout=90s; }
+serving() {
+  approved() { "$HERE/aks.sh" approve; kubectl get csr -o json | jq -e '[.items[] | select(.spec.signerName == "kubernetes.io/kubelet-serving")] | length >= 2 and all(.status.certificate)'; }
+  wait_for 60 approved
+}
+pods_answer() { "$HERE/matrix.sh" pods && wait_for 30 "$HERE/matrix.sh" show && "$HERE/matrix.sh" show; }
+environment_with_kubernetes() { echo "STARGATE_KUBECONFIG=$RUN/kubeconfig" >> "$RUN/environment"; }
+
+cluster_is_up() {
+  check "everything is built" built_all
+  check "the internet and a tailnet are up" surroundings
+  check "the simulator of Azure is up and followed" simulator
+  check "Kubernetes and a mirror are up" plane
+  check "two nodes of AKS boot, join and are Ready" pool
+  check "their serving certificates are approved" serving
+  check "their pods reach each other over the overlay" pods_answer
+  environment_with_kubernetes
+}
