@@ -4,7 +4,9 @@
 # aks.sh prepare                                         once per cluster: bootstrap tokens' group, the custom resources, the approver
 # aks.sh node NETWORK SUBNET NAME ADDRESS/LEN BLOCK      an instance of the scale set: boots, joins, gets the pod block BLOCK
 # aks.sh remove NETWORK NAME                             the instance is gone, and its Node with it
-# aks.sh approve [NAME...]                               the serving certificates of AKS's nodes: AKS approves those, nobody else's
+# aks.sh approve                                         the serving certificates of AKS's nodes: AKS approves those, nobody else's
+# aks.sh config NAME ADDRESS BLOCK LABELS                a node's cloud-config, with a token of its own, on stdout
+# aks.sh agent NAME ADDRESS                              what Cilium's agent does on any node that has registered: its CiliumNode
 #
 # The fabric must have NETWORK. Pods are connected by the bridge plugin with host-local; the blocks of all nodes together are what the
 # cloud's overlay carries. A node is Ready 15 s after its creation.
@@ -66,11 +68,11 @@ token() {
     --from-literal=auth-extra-groups=system:bootstrappers:aks --from-literal=expiration="$(date -u -d '+1 hour' +%FT%TZ)" >/dev/null
   echo "$id.$secret"
 }
-# cloud_config NAME ADDRESS BLOCK TOKEN: everything that a node needs, as the scale set's custom data has it. JSON is YAML.
-cloud_config() {
+# config NAME ADDRESS BLOCK LABELS: everything that a node needs, as the scale set's custom data has it. JSON is YAML.
+config() {
   local version; version=$(cut -d' ' -f2 < <("$BIN/kubelet" --version))
   echo '#cloud-config'
-  jq -n --arg name "$1" --arg address "$2" --arg block "$3" --arg token "$4" --arg api "$API" --arg ca "$(base64 -w0 "$RUN/kube/ca.crt")" \
+  jq -n --arg name "$1" --arg address "$2" --arg block "$3" --arg labels "$4" --arg token "$(token)" --arg api "$API" --arg ca "$(base64 -w0 "$RUN/kube/ca.crt")" \
     --arg kubelet "$MIRROR/kubernetes/$version/bin/linux/amd64/kubelet" --arg sum "$(sha256sum "$BIN/kubelet" | cut -d' ' -f1)" '
     def file(path; content): {path: path, content: (content | if type == "string" then . else tojson end)};
     {write_files: [
@@ -88,21 +90,25 @@ cloud_config() {
       file("/etc/systemd/system/kubelet.service"; "[Unit]\nAfter=containerd.service network-online.target\n[Service]\n" +
         "EnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/local/bin/kubelet --config /etc/kubernetes/kubelet.yaml" +
         " --bootstrap-kubeconfig /etc/kubernetes/bootstrap.kubeconfig --kubeconfig /var/lib/kubelet/kubeconfig --node-ip " + $address +
-        " --node-labels kubernetes.azure.com/managed=true,agentpool=nodepool1,kubernetes.azure.com/cluster=rig $KUBELET_EXTRA_ARGS\n" +
+        " --node-labels " + $labels + " $KUBELET_EXTRA_ARGS\n" +
         "Restart=always\n[Install]\nWantedBy=multi-user.target\n")],
      runcmd: [["sysctl", "--system"],
       ["curl", "-sf", "--retry", "5", "--retry-all-errors", "-o", "/usr/local/bin/kubelet", $kubelet],
       ["sh", "-c", "echo \($sum) /usr/local/bin/kubelet | sha256sum -c && chmod 755 /usr/local/bin/kubelet"],
       ["systemctl", "enable", "--now", "containerd", "kubelet"]]}'
 }
-told() {   # NAME ADDRESS BLOCK: what Azure's agents and Cilium's say about a node, once it has registered
+agent() {
   wait_for 90 kubectl get node "$1"
+  kubectl apply --server-side --field-manager cilium-agent -f - >/dev/null <<N
+{"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": "$1"},
+  "spec": {"addresses": [{"ip": "$2", "type": "InternalIP"}], "ipam": {}}}
+N
+}
+told() {   # NAME ADDRESS BLOCK: what Azure's own agents say about a node
+  agent "$1" "$2"
   kubectl apply -f - >/dev/null <<N
-{"apiVersion": "v1", "kind": "List", "items": [
- {"apiVersion": "acn.azure.com/v1alpha", "kind": "NodeNetworkConfig", "metadata": {"name": "$1", "namespace": "kube-system"},
-  "spec": {"requestedIPCount": 0}},
- {"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": "$1"},
-  "spec": {"addresses": [{"ip": "$2", "type": "InternalIP"}], "ipam": {}}}]}
+{"apiVersion": "acn.azure.com/v1alpha", "kind": "NodeNetworkConfig", "metadata": {"name": "$1", "namespace": "kube-system"},
+  "spec": {"requestedIPCount": 0}}
 N
   kubectl patch nodenetworkconfig "$1" -n kube-system --subresource=status --type=merge -p "{\"status\": {\"networkContainers\": [
     {\"id\": \"$(cat /proc/sys/kernel/random/uuid)\", \"type\": \"overlay\", \"assignmentMode\": \"static\", \"nodeIP\": \"$2\",
@@ -114,7 +120,7 @@ node() {
   local network=$1 subnet=$2 name=$3 private=$4 block=$5 address=${4%/*} seed gateway; seed=$RUN/seed-$name
   gateway=$(python3 -c 'import ipaddress, sys; print(next(ipaddress.ip_interface(sys.argv[1]).network.hosts()))' "$private")
   mkdir -p "$seed"
-  cloud_config "$name" "$address" "$block" "$(token)" > "$seed/user-data"
+  config "$name" "$address" "$block" kubernetes.azure.com/managed=true,agentpool=nodepool1,kubernetes.azure.com/cluster=rig > "$seed/user-data"
   printf 'instance-id: %s-%s\nlocal-hostname: %s\n' "$name" "$EPOCHSECONDS" "$name" > "$seed/meta-data"
   "$HERE/machine.sh" delete "$name"
   "$HERE/fabric.sh" nic "$network" "$subnet" "$name" "$private"
@@ -142,6 +148,6 @@ approve() {
 }
 
 case ${1:-} in
-prepare | node | remove | approve) "$@" ;;
-*) sed -n '2,10s/^# \?//p' "$0" >&2; exit 64 ;;
+prepare | node | remove | approve | config | agent) "$@" ;;
+*) sed -n '2,13s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

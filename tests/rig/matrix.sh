@@ -57,8 +57,9 @@ show() {
   running_pods > "$RUN/pods"
   while read -r from address uid; do
     while read -r to far _; do ask "$from" "$address" "$uid" "$to" "$far" & done < "$RUN/pods"
-    wait
-  done < "$RUN/pods" | sort > "$RUN/matrix"
+  done < "$RUN/pods" > "$RUN/matrix"
+  wait
+  sort -o "$RUN/matrix" "$RUN/matrix"
   while read -r from to address verdict; do printf '%-32s -> %-32s %-15s %s\n' "$from" "$to" "$address" "$verdict"; done < "$RUN/matrix"
   good=$(grep -c ' ok$' "$RUN/matrix" || true) total=$(wc -l < "$RUN/matrix")
   echo "$good of $total pod pairs answer, source addresses kept"

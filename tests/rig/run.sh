@@ -34,9 +34,6 @@ router() {
 
 # --- the surroundings
 
-auth_key() {
-  tailnet tailnet/-/keys --json '{"capabilities":{"devices":{"create":{"tags":["tag:stargate-router"]}}}}' | jq -er .key
-}
 # tailscale_in NAMESPACE COMMAND...: the client of a tailscaled that runs as a process in the namespace
 tailscale_in() { inside "$1" "$BIN/tailscale" --socket="$RUN/tailscale-$1/socket" "${@:2}"; }
 # join NAMESPACE HOSTNAME TUN [FLAG...]

@@ -88,3 +88,8 @@ finished() {
   grep '"event":"result"' "$LOGS/$1.log" | tail -1 > "$RUN/$1.json" || true
   jq -e '.outcome == "succeeded" and .exit == 0' "$RUN/$1.json" || { tail -40 "$LOGS/$1.log"; return 1; }
 }
+
+# auth_key: one that lets a router in
+auth_key() {
+  tailnet tailnet/-/keys --json '{"capabilities":{"devices":{"create":{"tags":["tag:stargate-router"]}}}}' | jq -er .key
+}
