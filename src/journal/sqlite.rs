@@ -33,6 +33,17 @@ const TAKE_OVER: &str = "
         WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'seen_epoch' AND lease_until = ?1 ->> 'seen_lease';
     INSERT INTO batch VALUES (?1);
     COMMIT;";
+// Every column of a run, and the number of its latest entry as `seq`.
+const LOAD: &str = "
+    SELECT run.*, plan.body, coalesce((
+        SELECT max(entry.key) FROM entry
+        WHERE entry.key BETWEEN run.key << 32 AND (run.key + 1 << 32) - 1) & 0xffffffff, 0) AS seq
+    FROM run JOIN plan ON plan.digest = run.plan WHERE id = ?1";
+const LIST: &str = "
+    SELECT run.*, coalesce((
+        SELECT max(entry.key) FROM entry
+        WHERE entry.key BETWEEN run.key << 32 AND (run.key + 1 << 32) - 1) & 0xffffffff, 0) AS seq
+    FROM run ORDER BY key DESC LIMIT ?1";
 const RENEW: &str = "
     UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
         WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch'";
@@ -227,7 +238,7 @@ fn append_json(run: &RunId, epoch: u64, seq: u64, records: &[Recorded], status: 
             Place::Checkpoint(step) => latest.push(json!([step, "checkpoint", at, text_of(entry)])),
         }
     }
-    json!({ "run": run, "epoch": epoch, "seq": seq, "last": last, "status": status, "history": history, "latest": latest })
+    json!({ "run": run, "epoch": epoch, "seq": seq, "status": status, "history": history, "latest": latest })
 }
 
 fn argument(commit: &Commit) -> String {
@@ -281,7 +292,7 @@ fn recorded(run: &RunId, row: &SqliteRow) -> Result<Recorded, JournalError> {
 
 async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, JournalError> {
     let mut snapshot = reader.begin().await?;
-    let found = sqlx::query("SELECT run.*, plan.body FROM run JOIN plan ON plan.digest = run.plan WHERE id = ?1")
+    let found = sqlx::query(LOAD)
         .bind(run.as_str())
         .fetch_optional(&mut *snapshot)
         .await?
@@ -348,7 +359,7 @@ impl Journal for SqliteJournal {
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
         Box::pin(async move {
             let mut reader = self.reader.lock().await;
-            let rows = sqlx::query("SELECT * FROM run ORDER BY key DESC LIMIT ?1").bind(limit);
+            let rows = sqlx::query(LIST).bind(limit);
             rows.fetch_all(&mut *reader).await?.iter().map(row).collect()
         })
     }
