@@ -100,8 +100,6 @@ tables() {
   associate "$NODE_GROUP" "$network" aks-subnet hand-workers-rt
   associate "$DATACENTER" dc machines hand-dc-rt
 }
-# approve ROUTER PREFIX...: the approved set becomes this
-approve() { tailnet "device/$(device "$1")/routes" --json "$(printf '%s\n' "${@:2}" | jq -R . | jq -sc '{routes: .}')" >/dev/null; }
 approvals() {
   local router
   for router in aks-router dc-router; do
@@ -117,7 +115,6 @@ workers_ready() {
   for worker in "${WORKERS[@]}"; do IFS='=' read -r name address block <<< "$worker"; "$HERE/aks.sh" agent "$name" "$address"; done
   nodes_ready
 }
-all_pairs() { pods_answer && [ "$(wc -l < "$RUN/matrix")" = 16 ]; }
 # from the internet, through the datacenter's router
 through_the_router() {
   local public; public=$(arm GET "$(network_path "$DATACENTER" publicIPAddresses/dc-router-pip)" | jq -er .properties.ipAddress)
@@ -134,7 +131,6 @@ broken() { break_it && wait_for 40 kills "$1" "$2"; cat "$RUN/matrix"; }
 mended() { mend_it && wait_for 40 "$HERE/matrix.sh" show; }
 # breaks TEXT COUNT PATTERN: what break_it does kills those, what mend_it does mends them
 breaks() { check "$1: $2 pairs die" broken "$2" "$3"; check "$1: mended" mended; }
-run_in() { nsenter --target="$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)" --all -- "${@:2}"; }
 # forwarding GROUP NAME true|false: the NIC's flag
 forwarding() { put "$(nic "$1" "$2")" "$(arm GET "$(nic "$1" "$2")" | jq ".properties.enableIPForwarding = $3 | {location, properties: (.properties | {enableIPForwarding, ipConfigurations})}")"; }
 faults() {
@@ -171,5 +167,8 @@ check "both routers' routes are approved and in force" approvals
 check "the workers join and are Ready" workers_ready
 check "a worker is reached through the DC router" wait_for 30 through_the_router
 check "16 of 16 pod pairs answer with their source addresses kept" all_pairs
-cat "$RUN/matrix"
 faults
+for machine in dc-router worker-1; do
+  check "$machine restarts" restarted "$machine"
+  check "16 of 16 pod pairs answer again" all_pairs
+done

@@ -43,6 +43,21 @@ serving() {
 pods_answer() { "$HERE/matrix.sh" pods && wait_for 30 "$HERE/matrix.sh" show && "$HERE/matrix.sh" show; }
 environment_with_kubernetes() { echo "STARGATE_KUBECONFIG=$RUN/kubeconfig" >> "$RUN/environment"; }
 
+# run_in MACHINE COMMAND...: as root, without a login
+run_in() { nsenter --target="$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)" --all -- "${@:2}"; }
+# approve ROUTER PREFIX...: the approved set becomes this
+approve() { tailnet "device/$(device "$1")/routes" --json "$(printf '%s\n' "${@:2}" | jq -R . | jq -sc '{routes: .}')" >/dev/null; }
+all_pairs() { pods_answer && [ "$(wc -l < "$RUN/matrix")" = 16 ]; }
+
+# restarted MACHINE: Azure is asked to restart it, and another kernel's first process runs there
+restarted() {
+  local before; before=$(started "$1")
+  world drift --json "{\"method\":\"POST\",\"path\":\"$(jq -er --arg name "$1" '.machines[$name].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
+  again() { local now; now=$(started "$1") && [ -n "$now" ] && [ "$now" != "$before" ]; }
+  wait_for 60 again "$1"
+}
+started() { cut -d' ' -f22 "/proc/$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)/stat"; }
+
 cluster_is_up() {
   check "everything is built" built_all
   check "the internet and a tailnet are up" surroundings
