@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use stargate_sdk::ActionError;
+use tokio::sync::OnceCell;
+
+use crate::KubernetesSettings;
+
+/// A TCP and TLS handshake that takes longer than this will not end well.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const HINT: &str = "give `--kubeconfig FILE`, or set KUBECONFIG";
+
+/// The connection to the cluster, made when it is first needed.
+pub(crate) struct Connection {
+    settings: KubernetesSettings,
+    client: OnceCell<Client>,
+}
+
+impl Connection {
+    pub(crate) fn new(settings: KubernetesSettings) -> Self {
+        Self { settings, client: OnceCell::new() }
+    }
+
+    /// The client. A kubeconfig that is missing or of no use is a `Permanent` error, and is read again next time.
+    pub(crate) async fn client(&self) -> Result<&Client, ActionError> {
+        self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<Client, ActionError> {
+        let mut config = self.config().await?;
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        Client::try_from(config).map_err(|e| unusable(&e))
+    }
+
+    async fn config(&self) -> Result<Config, ActionError> {
+        let options = KubeConfigOptions { context: self.settings.context.clone(), ..KubeConfigOptions::default() };
+        match (&self.settings.kubeconfig, &self.settings.context) {
+            (Some(path), _) => {
+                let file = Kubeconfig::read_from(path).map_err(|e| unusable(&e))?;
+                Config::from_custom_kubeconfig(file, &options).await.map_err(|e| unusable(&e))
+            }
+            (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(|e| unusable(&e)),
+            (None, None) => Config::infer().await.map_err(|e| unusable(&e)),
+        }
+    }
+}
+
+fn unusable(error: &dyn std::error::Error) -> ActionError {
+    ActionError::permanent(format!("the kubeconfig cannot be used: {error}")).with_hint(HINT)
+}

@@ -1,0 +1,49 @@
+//! Kubernetes actions: objects by server-side apply, nodes, certificate requests, the registry of pod blocks.
+//!
+//! kube reads the kubeconfig, holds credentials and speaks TLS; requests are made and judged here, because what a
+//! failure means for the next attempt is decided where the call is made. kube's own retries are off: the engine retries.
+//!
+//! What every action keeps:
+//!
+//! * It reads first and writes only a difference, so a second run makes no write.
+//! * An update is guarded by what was read (`resourceVersion`) and a deletion by the object's `uid`: an attempt that goes
+//!   on after a crash never touches an object that took the name of the one it meant.
+//! * Fields are owned under one field manager, `stargate`; whom they were taken from is told.
+
+mod api;
+mod bootstrap_token;
+mod call;
+mod client;
+mod compare;
+mod condition_wait;
+mod csr_approve;
+mod csr_request;
+mod csr_rules;
+mod discovery;
+mod drain_plan;
+mod failure;
+mod field;
+mod kind;
+mod manifest;
+mod manifest_apply;
+mod node_cordon;
+mod node_drain;
+mod node_facts;
+mod node_wait;
+mod nodes_list;
+mod object_delete;
+mod object_get;
+mod object_patch;
+mod object_ref;
+mod parameters;
+mod pod_cidr_allocate;
+mod pod_cidr_registry;
+mod pod_probe;
+mod prefix;
+mod register;
+mod service_account_token;
+mod settings;
+mod timeout;
+
+pub use register::register;
+pub use settings::KubernetesSettings;

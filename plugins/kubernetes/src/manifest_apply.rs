@@ -1,0 +1,160 @@
+use std::{sync::Arc, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Preview, Recovery};
+
+use crate::{
+    api::{Api, FIELD_MANAGER},
+    compare::{covers, owns_nothing_else},
+    field::{name, owned, text},
+    manifest::{Manifest, Wanted},
+    object_ref::{Place, unknown_kind},
+};
+
+/// A definition is served about a second after it was stored.
+const DEFINITION_PAUSE: Duration = Duration::from_millis(200);
+
+/// `kubernetes.manifest.apply`.
+pub(crate) struct ManifestApply(pub(crate) Arc<Api>);
+
+/// What is to be applied.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ManifestInput {
+    /// One object, a `List`, or a list of objects, applied in order.
+    manifest: Manifest,
+}
+
+/// What was applied.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ManifestOutput {
+    /// The objects, in order.
+    pub objects: Vec<AppliedObject>,
+}
+
+/// One object.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AppliedObject {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// Its uid.
+    pub uid: String,
+    /// Its version.
+    pub resource_version: String,
+}
+
+impl ManifestApply {
+    /// The object when it is as wanted.
+    async fn in_order(&self, cx: &ActionContext, wanted: &Wanted) -> Result<Option<Value>, ActionError> {
+        let Some(place) = self.0.place(cx, &wanted.object).await? else { return Ok(None) };
+        Ok(self.0.get(cx, &place.kind, place.at()).await?.filter(|actual| is_as_wanted(actual, &wanted.body)))
+    }
+
+    async fn bring(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Value, ActionError> {
+        let place = self.place(cx, wanted, may_appear).await?;
+        let before = self.0.get(cx, &place.kind, place.at()).await?;
+        if let Some(actual) = before.as_ref().filter(|actual| is_as_wanted(actual, &wanted.body)) {
+            return Ok(actual.clone());
+        }
+        let after = self.apply(cx, &place, wanted).await?;
+        let version = |object: &Value| owned(object, "/metadata/resourceVersion");
+        match before {
+            None => cx.changed(format!("+ {}", wanted.object)),
+            Some(before) if version(&before) != version(&after) => cx.changed(format!("~ {}", wanted.object)),
+            Some(_) => {}
+        }
+        Ok(after)
+    }
+
+    /// Applies politely first, so that it can be told from whom fields are then taken over.
+    async fn apply(&self, cx: &ActionContext, place: &Place, wanted: &Wanted) -> Result<Value, ActionError> {
+        match self.0.apply(cx, &place.kind, place.at(), wanted.body.clone(), false).await {
+            Ok(object) => Ok(object),
+            Err(error) if !error.owners().is_empty() => {
+                cx.log(format!("{}: took over {}", wanted.object, error.owners().join(", ")));
+                Ok(self.0.apply(cx, &place.kind, place.at(), wanted.body.clone(), true).await?)
+            }
+            Err(error) => Err(error.error.context(&wanted.object)),
+        }
+    }
+
+    /// Where the object is found; waits for its kind when this manifest has only just defined kinds.
+    async fn place(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Place, ActionError> {
+        loop {
+            match self.0.place(cx, &wanted.object).await? {
+                Some(place) => return Ok(place),
+                None if may_appear => {
+                    cx.progress(format!("{}: its kind is not served yet", wanted.object));
+                    cx.sleep(DEFINITION_PAUSE).await?;
+                }
+                None => return Err(unknown_kind(&wanted.object)),
+            }
+        }
+    }
+}
+
+impl Action for ManifestApply {
+    type Input = ManifestInput;
+    type Output = ManifestOutput;
+    const NAME: &'static str = "kubernetes.manifest.apply";
+    const VERSION: u32 = 1;
+    const RECOVERY: Recovery = Recovery::Find;
+    const SUMMARY: &'static str = "Makes sure that objects are as a manifest says, by server-side apply.";
+
+    async fn run(&self, cx: &ActionContext, input: &ManifestInput) -> Result<ManifestOutput, ActionError> {
+        let mut objects = Vec::new();
+        let mut defines_kinds = false;
+        for wanted in input.manifest.objects()? {
+            let object = self.bring(cx, &wanted, defines_kinds).await?;
+            defines_kinds |= wanted.object.kind == "CustomResourceDefinition";
+            objects.push(applied(&object, &wanted));
+        }
+        Ok(ManifestOutput { objects })
+    }
+
+    async fn find(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Found<ManifestOutput>, ActionError> {
+        let mut objects = Vec::new();
+        for wanted in input.manifest.objects()? {
+            match self.in_order(cx, &wanted).await? {
+                Some(object) => objects.push(applied(&object, &wanted)),
+                None => return Ok(Found::Absent),
+            }
+        }
+        Ok(Found::Present(ManifestOutput { objects }))
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Preview, ActionError> {
+        let (mut objects, mut differences) = (Vec::new(), Vec::new());
+        for wanted in input.manifest.objects()? {
+            match self.in_order(cx, &wanted).await? {
+                Some(object) => objects.push(applied(&object, &wanted)),
+                None => differences.push(Difference::missing(wanted.object.to_string(), "as the manifest says")),
+            }
+        }
+        if !differences.is_empty() {
+            return Ok(Preview::Changes { differences });
+        }
+        let output = serde_json::to_value(ManifestOutput { objects });
+        Ok(Preview::InOrder { output: output.map_err(|e| ActionError::permanent(e.to_string()))? })
+    }
+}
+
+fn is_as_wanted(actual: &Value, wanted: &Value) -> bool {
+    covers(actual, wanted) && owns_nothing_else(actual, wanted, FIELD_MANAGER)
+}
+
+fn applied(object: &Value, wanted: &Wanted) -> AppliedObject {
+    AppliedObject {
+        kind: wanted.object.kind.clone(),
+        name: name(object).to_owned(),
+        namespace: text(object, "/metadata/namespace").map(str::to_owned),
+        uid: owned(object, "/metadata/uid"),
+        resource_version: owned(object, "/metadata/resourceVersion"),
+    }
+}

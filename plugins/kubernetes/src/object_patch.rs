@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+
+use crate::{api::Api, compare::has_merged, field::owned, object_ref::ObjectRef};
+
+/// `kubernetes.object.patch`.
+pub(crate) struct ObjectPatch(pub(crate) Arc<Api>);
+
+/// How an object is to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct PatchInput {
+    /// Which object.
+    #[serde(flatten)]
+    object: ObjectRef,
+    /// A JSON merge patch: `null` removes, a list replaces the whole list.
+    patch: Map<String, Value>,
+    /// The subresource to patch, such as `status`.
+    #[serde(default)]
+    subresource: Option<String>,
+}
+
+/// The object.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct PatchOutput {
+    /// Its uid.
+    pub uid: String,
+    /// Its version.
+    pub resource_version: String,
+}
+
+impl Resource for ObjectPatch {
+    type Desired = PatchInput;
+    type Actual = Value;
+    type Output = PatchOutput;
+    const NAME: &'static str = "kubernetes.object.patch";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Makes sure that fields of an existing object have values, by a merge patch.";
+
+    async fn read(&self, cx: &ActionContext, wanted: &PatchInput) -> Result<Option<Value>, ActionError> {
+        let place = self.0.known_place(cx, &wanted.object).await?;
+        match self.0.get(cx, &place.kind, place.at()).await? {
+            Some(object) => Ok(Some(object)),
+            None => Err(ActionError::permanent(format!("{}: not found", wanted.object))),
+        }
+    }
+
+    fn diff(&self, wanted: &PatchInput, actual: Option<&Value>) -> Result<Vec<Difference>, ActionError> {
+        let actual = actual.cloned().unwrap_or_default();
+        let changed = wanted.patch.iter().filter(|(key, patch)| {
+            let patch = Value::Object(Map::from_iter([((*key).clone(), (*patch).clone())]));
+            !has_merged(&actual, &patch)
+        });
+        Ok(changed.map(|(key, patch)| Difference::new(key.clone(), actual[key].clone(), patch.clone())).collect())
+    }
+
+    async fn apply(
+        &self,
+        cx: &ActionContext,
+        wanted: &PatchInput,
+        _: Option<&Value>,
+        _: &[Difference],
+    ) -> Result<(), ActionError> {
+        let place = self.0.known_place(cx, &wanted.object).await?;
+        let (patch, subresource) = (Value::Object(wanted.patch.clone()), wanted.subresource.as_deref());
+        self.0.merge(cx, &place.kind, place.at(), subresource, patch).await?;
+        Ok(())
+    }
+
+    fn output(&self, _: &ActionContext, _: &PatchInput, actual: &Value) -> Result<PatchOutput, ActionError> {
+        Ok(PatchOutput {
+            uid: owned(actual, "/metadata/uid"),
+            resource_version: owned(actual, "/metadata/resourceVersion"),
+        })
+    }
+}

@@ -1,0 +1,32 @@
+use std::sync::Arc;
+
+use stargate_sdk::{Ensure, Registry, Secrets};
+
+use crate::{
+    KubernetesSettings, api::Api, bootstrap_token::BootstrapTokenSource, condition_wait::ConditionWait,
+    csr_approve::CsrApprove, manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain,
+    node_wait::NodeWait, nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet,
+    object_patch::ObjectPatch, pod_cidr_allocate::PodCidrAllocate, pod_probe::PodProbe,
+    service_account_token::ServiceAccountTokenSource,
+};
+
+/// Adds the `kubernetes.*` actions and the secret sources `bootstrap-token:` and `service-account-token:`.
+///
+/// Makes no request and reads no file: both happen when an action first needs the cluster.
+pub fn register(registry: &mut Registry, secrets: &mut Secrets, settings: KubernetesSettings) {
+    let api = Arc::new(Api::new(settings));
+    secrets.add(Arc::new(BootstrapTokenSource(Arc::clone(&api))));
+    secrets.add(Arc::new(ServiceAccountTokenSource(Arc::clone(&api))));
+    registry.add(ManifestApply(Arc::clone(&api)));
+    registry.add(ObjectGet(Arc::clone(&api)));
+    registry.add(ObjectDelete(Arc::clone(&api)));
+    registry.add(Ensure(ObjectPatch(Arc::clone(&api))));
+    registry.add(ConditionWait(Arc::clone(&api)));
+    registry.add(NodesList(Arc::clone(&api)));
+    registry.add(Ensure(NodeCordon(Arc::clone(&api))));
+    registry.add(NodeDrain(Arc::clone(&api)));
+    registry.add(NodeWait(Arc::clone(&api)));
+    registry.add(PodProbe(Arc::clone(&api)));
+    registry.add(CsrApprove(Arc::clone(&api)));
+    registry.add(PodCidrAllocate(api));
+}
