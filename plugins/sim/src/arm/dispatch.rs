@@ -3,7 +3,7 @@ use crate::arm::error::ArmError;
 use crate::arm::kind::{ALL, Kind};
 use crate::arm::path::{Target, parse, subscription};
 use crate::arm::store::Arm;
-use crate::arm::{aks, compute, group, network, operation, resource, subscription as account, write};
+use crate::arm::{aks, compute, deployment, group, network, operation, resource, subscription as account, write};
 
 /// Answers one request.
 pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
@@ -27,6 +27,10 @@ pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
         (method, Target::Group(name)) => group::answer(arm, call, method, &name),
         ("GET", Target::Resources(name)) => resource::list_all(arm, call, name.as_deref()),
         ("GET", Target::GroupOperation(id)) => group::poll(arm, call, &id),
+        ("GET", Target::Deployments(group)) => deployment::list(arm, &group),
+        ("GET", Target::DeploymentOperation { group, name, id }) => deployment::poll(arm, call, &group, &name, &id),
+        (method, Target::Deployment { group, name }) => deployment::answer(arm, call, method, &group, &name),
+        ("GET", Target::Image { version }) => compute::image(arm, call, version.as_deref()),
         ("GET", Target::Operation { id }) => operation::poll(arm, call, &id),
         ("GET", Target::Location { namespace, location, what }) => {
             account::of_location(arm, &namespace, &location, &what)

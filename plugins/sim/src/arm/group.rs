@@ -210,6 +210,7 @@ pub(crate) fn remove(arm: &mut Arm, name: &str) {
     for (_, id) in ids {
         operation::remove(arm, &id);
     }
+    arm.deployments.retain(|key, _| !key.starts_with(&prefix));
     arm.groups.remove(&name.to_ascii_lowercase());
 }
 

@@ -12,6 +12,7 @@ use crate::arm::call::{Call, Reply};
 use crate::arm::dispatch::answer;
 use crate::arm::error::ArmError;
 use crate::arm::operation::OperationFault;
+use crate::arm::version::as_asked;
 use crate::listen::Scheme;
 use crate::login;
 use crate::world::Shared;
@@ -39,7 +40,7 @@ pub(crate) async fn handle(
             let answer = answer(&mut world.arm, &call);
             crate::arm::settle(&mut world.arm, call.now);
             shared.announce(&mut world);
-            answer
+            answer.map(|reply| as_asked(&call, reply))
         });
     respond(&parts.method, &parts.headers, reply.unwrap_or_else(Reply::from))
 }

@@ -4,6 +4,7 @@ mod aks;
 mod announce;
 mod call;
 mod compute;
+mod deployment;
 mod dispatch;
 mod error;
 mod group;
@@ -17,6 +18,7 @@ mod render;
 mod resource;
 mod store;
 mod subscription;
+mod version;
 mod write;
 
 pub(crate) use aks::{ClusterNames, build_cluster, place_cluster};

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::arm::call::{Answer, Call, Reply};
 use crate::arm::compute;
+use crate::arm::deployment;
 use crate::arm::error::ArmError;
 use crate::arm::group;
 use crate::arm::kind::{Family, Kind};
@@ -302,6 +303,7 @@ pub(crate) fn settle(arm: &mut Arm, now: Timestamp) {
     for (_, id) in due {
         finish(arm, &id);
     }
+    deployment::advance(arm, now);
 }
 
 /// Makes every finished operation's URL answer 404.

@@ -16,6 +16,21 @@ pub(crate) enum Target {
     Resources(Option<String>),
     /// `operationresults/{id}`: the deletion of a group.
     GroupOperation(String),
+    /// Deployments of a group.
+    Deployments(String),
+    Deployment {
+        group: String,
+        name: String,
+    },
+    DeploymentOperation {
+        group: String,
+        name: String,
+        id: String,
+    },
+    /// Versions of an image, or one of them.
+    Image {
+        version: Option<String>,
+    },
     /// An operation of a provider.
     Operation {
         id: String,
@@ -84,13 +99,40 @@ pub(crate) fn parse(segments: &[String]) -> Target {
             "operations" | "operationresults" | "diskoperations",
             _,
         ] => Target::Operation { id: words[7].to_owned() },
+        ["subscriptions", _, "providers", "microsoft.compute", "locations", _, "publishers", rest @ ..] => image(rest),
         ["subscriptions", _, "providers", _, "locations", _, what, ..] => {
             Target::Location { namespace: segments[3].clone(), location: words[5].to_owned(), what: (*what).to_owned() }
         }
         ["subscriptions", _, "providers", namespace, kind] => collection(namespace, &[kind], None, None),
         ["subscriptions", _, "resourcegroups", _] => Target::Group(segments[3].clone()),
         ["subscriptions", _, "resourcegroups", _, "resources"] => Target::Resources(Some(segments[3].clone())),
+        ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.resources", "deployments", rest @ ..] => {
+            deployment(segments, rest)
+        }
         ["subscriptions", _, "resourcegroups", _, "providers", _, _, ..] => in_group(segments),
+        _ => Target::Nothing,
+    }
+}
+
+/// `{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions[/{version}]`.
+fn image(rest: &[&str]) -> Target {
+    match rest {
+        [_, "artifacttypes", "vmimage", "offers", _, "skus", _, "versions"] => Target::Image { version: None },
+        [_, "artifacttypes", "vmimage", "offers", _, "skus", _, "versions", version] => {
+            Target::Image { version: Some((*version).to_owned()) }
+        }
+        _ => Target::Nothing,
+    }
+}
+
+fn deployment(segments: &[String], rest: &[&str]) -> Target {
+    let group = segments[3].clone();
+    match rest {
+        [] => Target::Deployments(group),
+        [_] => Target::Deployment { group, name: segments[7].clone() },
+        [_, "operationstatuses", id] => {
+            Target::DeploymentOperation { group, name: segments[7].clone(), id: (*id).to_owned() }
+        }
         _ => Target::Nothing,
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::arm::announce::Announced;
+use crate::arm::deployment::Deployment;
 use crate::arm::kind::{Family, Kind};
 use crate::arm::operation::Operation;
 
@@ -32,6 +33,8 @@ pub struct Arm {
     pub(crate) resources: BTreeMap<String, Resource>,
     /// By operation id.
     pub(crate) operations: BTreeMap<String, Operation>,
+    /// By lower-case id.
+    pub(crate) deployments: BTreeMap<String, Deployment>,
     /// What the stream of events was told.
     pub(crate) announced: Announced,
     serial: u64,
@@ -49,6 +52,7 @@ impl Default for Arm {
             groups: BTreeMap::new(),
             resources: BTreeMap::new(),
             operations: BTreeMap::new(),
+            deployments: BTreeMap::new(),
             announced: Announced::default(),
             serial: 0,
         }

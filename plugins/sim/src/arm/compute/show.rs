@@ -3,6 +3,7 @@ use sha2::{Digest, Sha256};
 
 use crate::arm::call::Reply;
 use crate::arm::compute::disk::user_of;
+use crate::arm::compute::image::VERSION;
 use crate::arm::compute::machine::os_disk_id;
 use crate::arm::json::{Object, default};
 use crate::arm::kind::Kind;
@@ -31,7 +32,7 @@ fn machine(arm: &Arm, machine: &Resource, shown: &mut Object) {
     shown.insert("timeCreated".to_owned(), json!(machine.created.to_string()));
     if let Some(storage) = shown.get_mut("storageProfile") {
         if let Some(image) = storage.get_mut("imageReference").and_then(Value::as_object_mut) {
-            default(image, "exactVersion", json!("22.04.202511010"));
+            default(image, "exactVersion", json!(VERSION));
         }
         let exists = os_disk_id(arm, machine).filter(|id| arm.find(id).is_some());
         if let (Some(id), Some(disk)) =
