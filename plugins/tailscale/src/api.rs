@@ -29,7 +29,11 @@ impl Api {
         if !matches!(settings.endpoint.scheme(), "http" | "https") {
             return Err(SettingsError::Endpoint(settings.endpoint.to_string()));
         }
-        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT).build()?;
+        let http = Client::builder()
+            .user_agent(concat!("stargate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .build()?;
         let base = below(&settings.endpoint, &["api", "v2"]);
         let token = TokenCache::new(below(&base, &["oauth", "token"]), settings.client_id, settings.client_secret);
         Ok(Self { http, base, tailnet: settings.tailnet, token })
