@@ -10,6 +10,7 @@ mod faults;
 mod holds;
 pub mod host;
 mod instructions;
+pub mod kube;
 mod listen;
 mod login;
 mod scenario;

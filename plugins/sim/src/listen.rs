@@ -32,6 +32,10 @@ impl fmt::Display for Scheme {
     }
 }
 
+/// The certificate of the client of a connection, if it showed one.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer(pub(crate) Option<Arc<[u8]>>);
+
 /// Instead of an answer: the connection closes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sever;
@@ -67,10 +71,12 @@ pub(crate) async fn serve(
                 let (router, acceptor) = (router.clone(), acceptor.clone());
                 connections.spawn(async move {
                     match acceptor {
-                        None => connection(stream, router).await,
+                        None => connection(stream, router.layer(axum::Extension(Peer(None)))).await,
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                connection(stream, router).await;
+                                let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                                let peer = Peer(shown.map(|certificate| Arc::from(certificate.as_ref())));
+                                connection(stream, router.layer(axum::Extension(peer))).await;
                             }
                         }
                     }

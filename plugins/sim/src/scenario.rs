@@ -15,21 +15,22 @@ pub enum Scenario {
     Log,
 }
 
-/// Name of the cluster of [`Scenario::Log`], and of its group.
-const CLUSTER: &str = "stargate-aks-e2e-7";
-
 const LOCATION: &str = "canadacentral";
 
 impl Scenario {
+    /// Name of the cluster of [`Scenario::Log`], and of its group.
+    pub(crate) const CLUSTER: &str = "stargate-aks-e2e-7";
+
     /// Puts what the scenario has into a new world.
     pub(crate) fn populate(self, world: &mut World) {
         match self {
             Self::Empty => {}
             Self::Log => {
                 let now = Timestamp::now();
-                let id = place_cluster(&mut world.arm, CLUSTER, CLUSTER, LOCATION, now);
+                let id = place_cluster(&mut world.arm, Self::CLUSTER, Self::CLUSTER, LOCATION, now);
                 let names = ClusterNames { network: "11486953".to_owned(), pools: "41954725".to_owned() };
                 build_cluster(&mut world.arm, &id, &names, now);
+                crate::kube::aks(&mut world.kube, now);
                 // An earlier router of the same name, deleted since, whose device still attracts traffic.
                 let routes = ["10.224.0.0/16".parse().expect("it is a prefix")];
                 world.tailnet.seed_stale_device(LOG_ROUTER, &routes);

@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::state::{self, StateError};
 use crate::tls::{self, TlsError};
 use crate::world::{Shared, World};
-use crate::{arm, control, listen, login, tailnet, traffic};
+use crate::{arm, control, kube, listen, login, tailnet, traffic};
 
 /// How to open a simulated world.
 #[derive(Debug, Clone)]
@@ -35,6 +35,10 @@ pub struct SimOptions {
     pub hosts: bool,
     /// Whether the Tailscale API is served.
     pub tailnet: bool,
+    /// Whether the Kubernetes API is served, on a free port of loopback.
+    pub kube: bool,
+    /// Where the Kubernetes API is served; port 0 for any.
+    pub kubernetes: SocketAddr,
     /// What a new world has in it.
     pub scenario: Scenario,
 }
@@ -52,6 +56,8 @@ impl SimOptions {
             speed: 50.0,
             hosts: true,
             tailnet: true,
+            kube: true,
+            kubernetes: any,
             scenario: Scenario::default(),
         }
     }
@@ -112,8 +118,11 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     let (plain, secure) = (listen_on(options.http).await?, listen_on(options.https).await?);
     let (http, https) = (address(&plain, options.http)?, address(&secure, options.https)?);
     let stop = CancellationToken::new();
-    let router = router(&shared, &options, &stop);
     let mut tasks = JoinSet::new();
+    if options.kube {
+        serve_kubernetes(&shared, &options, &stop, &mut tasks).await?;
+    }
+    let router = router(&shared, &options, &stop);
     tasks.spawn(listen::serve(plain, router.clone(), None, stop.clone()));
     tasks.spawn(listen::serve(secure, router, Some(tls), stop.clone()));
     tasks.spawn(settle(shared.clone(), stop.clone()));
@@ -124,6 +133,32 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     let hosts = options.hosts.then(|| serve_hosts(&shared, &options)).transpose()?;
     let token = login::static_token(&shared.peek().arm);
     Ok(Sim { shared, dir: options.dir, http, https, token, stop, tasks, state_file: options.state_file, hosts })
+}
+
+/// Serves the Kubernetes API and writes the administrator's kubeconfig.
+async fn serve_kubernetes(
+    shared: &Shared,
+    options: &SimOptions,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), SimError> {
+    let listener = listen_on(options.kubernetes).await?;
+    let address = address(&listener, options.kubernetes)?;
+    let url = format!("https://localhost:{}", address.port());
+    let tls = tls::with_client_certificates(&options.dir)?;
+    let config = {
+        let mut world = shared.lock();
+        kube::open(&mut world.kube, &url, tls::authority(&options.dir)?);
+        world.arm.cluster = kube::admin_access(&world.kube);
+        let name = Scenario::CLUSTER;
+        world.arm.cluster.as_ref().map(|access| access.kubeconfig(name, &format!("clusterAdmin_{name}_{name}")))
+    };
+    let path = options.dir.join("kubeconfig");
+    state::write_private(&path, config.unwrap_or_default().as_bytes())
+        .map_err(|source| SimError::Directory { path, source })?;
+    let router = kube::router(shared.clone(), stop.clone());
+    tasks.spawn(listen::serve(listener, router, Some(tls), stop.clone()));
+    Ok(())
 }
 
 fn serve_hosts(shared: &Shared, options: &SimOptions) -> Result<HostServer, HostError> {
@@ -196,6 +231,16 @@ impl Sim {
     /// The certificate of the authority that HTTPS clients trust.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.join("ca.pem")
+    }
+
+    /// Where the Kubernetes API is served, if it is; the name is in the certificate.
+    pub fn kube_url(&self) -> Option<String> {
+        Some(self.shared.peek().kube.url.clone()).filter(|url| !url.is_empty())
+    }
+
+    /// The kubeconfig of the cluster's administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
     }
 
     /// An `ssh_config` that names every simulated host.

@@ -7,7 +7,9 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 
+use crate::kube::Authority;
 use crate::state::write_private;
 
 /// Why there is no certificate.
@@ -37,38 +39,80 @@ pub enum TlsError {
     },
 }
 
-/// The configuration of the HTTPS side, with a certificate for loopback.
-///
-/// The authority's certificate is in `dir/ca.pem` afterwards. It is made once: clients that trust it still do after a restart.
-pub(crate) fn configuration(dir: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let files = ["ca.pem", "server.pem", "server.key"].map(|name| dir.join(name));
+/// The files of the authority and of the server, made if they are not there.
+fn files(dir: &Path) -> Result<[PathBuf; 4], TlsError> {
+    let files = ["ca.pem", "server.pem", "server.key", "ca.key"].map(|name| dir.join(name));
     if !files.iter().all(|file| file.exists()) {
         let pems = make()?;
         for (file, pem) in files.iter().zip(&pems) {
             write_private(file, pem.as_bytes()).map_err(|source| TlsError::File { path: file.clone(), source })?;
         }
     }
+    Ok(files)
+}
+
+/// The authority, to sign with.
+pub(crate) fn authority(dir: &Path) -> Result<Authority, TlsError> {
+    let [certificate, _, _, key] = files(dir)?;
+    let read = |path: PathBuf| std::fs::read_to_string(&path).map_err(|source| TlsError::File { path, source });
+    let key = KeyPair::from_pem(&read(key)?)?;
+    Ok(Authority::new(read(certificate)?, Issuer::new(authority_parameters()?, key)))
+}
+
+/// The configuration of a server that asks its clients for a certificate of the authority, and does without.
+pub(crate) fn with_client_certificates(dir: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let [authority, ..] = files(dir)?;
+    let unread =
+        |reason: rustls::pki_types::pem::Error| TlsError::Read { dir: dir.to_owned(), reason: reason.to_string() };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&authority).map_err(unread)?)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Read { dir: dir.to_owned(), reason: error.to_string() })?;
+    configure(dir, Some(verifier))
+}
+
+/// The configuration of the HTTPS side, with a certificate for loopback.
+///
+/// The authority's certificate is in `dir/ca.pem` afterwards. It is made once: clients that trust it still do after a restart.
+pub(crate) fn configuration(dir: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    configure(dir, None)
+}
+
+fn configure(dir: &Path, clients: Option<Arc<dyn ClientCertVerifier>>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let files = files(dir)?;
     let read =
         |reason: rustls::pki_types::pem::Error| TlsError::Read { dir: dir.to_owned(), reason: reason.to_string() };
     let certificate = CertificateDer::from_pem_file(&files[1]).map_err(read)?;
     let key = PrivateKeyDer::from_pem_file(&files[2]).map_err(read)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut configuration = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut configuration = builder.with_single_cert(vec![certificate], key)?;
     configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(configuration))
 }
 
-/// The authority's certificate, the server's, and the server's key. The authority's key is forgotten.
-fn make() -> Result<[String; 3], rcgen::Error> {
+/// What the authority says of itself: the same every time, so that its key is all that must be kept.
+fn authority_parameters() -> Result<CertificateParams, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     authority.distinguished_name.push(DnType::CommonName, "Stargate simulation");
+    Ok(authority)
+}
+
+/// The authority's certificate, the server's, the server's key and the authority's.
+fn make() -> Result<[String; 4], rcgen::Error> {
+    let authority = authority_parameters()?;
     let authority_key = KeyPair::generate()?;
+    let authority_pem = authority_key.serialize_pem();
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
     let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])?;
@@ -78,5 +122,5 @@ fn make() -> Result<[String; 3], rcgen::Error> {
     server.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     let certificate = server.signed_by(&key, &issuer)?;
-    Ok([authority_certificate.pem(), certificate.pem(), key.serialize_pem()])
+    Ok([authority_certificate.pem(), certificate.pem(), key.serialize_pem(), authority_pem])
 }

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::arm::OperationFault;
 use crate::faults::{Arrival, Fault};
 use crate::listen::Sever;
-use crate::login;
 use crate::world::{Shared, World};
+use crate::{kube, login};
 
 /// Requests that the log keeps: a thousand runs of a workflow.
 const LOG_LIMIT: usize = 50_000;
@@ -38,6 +38,8 @@ pub enum Surface {
     Tailscale,
     /// A simulated host.
     Host,
+    /// The Kubernetes API. What kubelets and controllers write does not count as changing something.
+    Kubernetes,
 }
 
 /// What was asked of the world.
@@ -138,12 +140,26 @@ pub fn host_write(world: &mut World, host: &str, what: &str) {
 
 /// Logs and counts a request, and lets happen to it what the faults say.
 pub(crate) async fn watch(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let surface = surface_of(request.uri().path());
+    let mutating = is_mutating(request.method(), request.uri().path(), surface);
+    observe(shared, (surface, mutating), request, next).await
+}
+
+/// The same for the Kubernetes API, where it matters who asks.
+pub(crate) async fn watch_kubernetes(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let is_background = kube::user(&shared.peek().kube, &parts).is_ok_and(|user| user.is_background());
+    let is_dry = parts.uri.query().is_some_and(|query| query.contains("dryRun=All"));
+    let mutating = !is_background && !is_dry && is_mutating(&parts.method, parts.uri.path(), Surface::Kubernetes);
+    observe(shared, (Surface::Kubernetes, mutating), Request::from_parts(parts, body), next).await
+}
+
+async fn observe(shared: Shared, (surface, mutating): (Surface, bool), request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let surface = surface_of(parts.uri.path());
-    let (seq, fault) = arrive(&shared, &parts, surface, &bytes);
+    let (seq, fault) = arrive(&shared, &parts, (surface, mutating), &bytes);
     let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
     let mut request = Request::from_parts(parts, Body::from(bytes));
     match &fault {
@@ -175,11 +191,10 @@ pub(crate) async fn watch(State(shared): State<Shared>, request: Request, next: 
 fn arrive(
     shared: &Shared,
     parts: &axum::http::request::Parts,
-    surface: Surface,
+    (surface, mutating): (Surface, bool),
     bytes: &Bytes,
 ) -> (u64, Option<Fault>) {
     let path = parts.uri.path();
-    let mutating = is_mutating(&parts.method, path, surface);
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
     let is_form =
         header(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
@@ -226,6 +241,7 @@ fn is_mutating(method: &Method, path: &str, surface: Surface) -> bool {
         Method::POST => match surface {
             Surface::Login => false,
             Surface::Tailscale => !path.ends_with("/oauth/token") && last != "preview" && last != "validate",
+            Surface::Kubernetes => last != "token" && !last.ends_with("reviews"),
             Surface::Arm | Surface::Host => !last.starts_with("list") && !READING_POSTS.contains(&last.as_str()),
         },
         _ => false,
@@ -235,6 +251,7 @@ fn is_mutating(method: &Method, path: &str, surface: Surface) -> bool {
 fn throttled(surface: Surface, retry_after: u64) -> Response {
     let body = match surface {
         Surface::Tailscale => json!({ "message": "rate limit exceeded" }),
+        Surface::Kubernetes => status_body(429, "TooManyRequests", "Too many requests, please try again later."),
         _ => error_body(
             "TooManyRequests",
             "The request is being throttled as the limit has been reached for operation type.",
@@ -254,9 +271,25 @@ fn failed(surface: Surface, status: u16) -> Response {
     };
     let body = match surface {
         Surface::Tailscale => json!({ "message": code }),
+        Surface::Kubernetes => {
+            status_body(status.as_u16(), code, "an error on the server has prevented the request from succeeding")
+        }
         _ => error_body(code, "An error occurred while processing the request."),
     };
     (status, Json(body)).into_response()
+}
+
+/// What a Kubernetes API server says.
+fn status_body(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    })
 }
 
 fn error_body(code: &str, message: &str) -> Value {
@@ -267,7 +300,7 @@ fn error_body(code: &str, message: &str) -> Value {
 const MASK: &str = "***";
 
 /// Names of fields whose values are secret, in lower case.
-const SECRET: [&str; 18] = [
+const SECRET: [&str; 19] = [
     "customdata",
     "userdata",
     "adminpassword",
@@ -286,6 +319,7 @@ const SECRET: [&str; 18] = [
     "protectedsettings",
     "privatekey",
     "kubeconfig",
+    "stringdata",
 ];
 
 fn is_secret(name: &str) -> bool {
@@ -315,6 +349,9 @@ fn logged_body(bytes: &Bytes, is_form: bool) -> Option<Value> {
 fn mask(value: &mut Value) {
     match value {
         Value::Object(object) => {
+            if object.get("kind") == Some(&json!("Secret")) && object.contains_key("data") {
+                object.insert("data".to_owned(), json!(MASK));
+            }
             for (name, value) in object {
                 if is_secret(name) && !value.is_boolean() { *value = json!(MASK) } else { mask(value) }
             }

@@ -10,6 +10,7 @@ use crate::event::{Event, Recorded};
 use crate::faults::Faults;
 use crate::holds::Holds;
 use crate::host::Hosts;
+use crate::kube::Kube;
 use crate::tailnet::Tailnet;
 use crate::traffic::Traffic;
 
@@ -31,6 +32,8 @@ pub struct World {
     pub tailnet: Tailnet,
     /// The simulated machines.
     pub hosts: Hosts,
+    /// The Kubernetes cluster.
+    pub kube: Kube,
 }
 
 /// A shared way to the [`World`].

@@ -10,7 +10,7 @@ use crate::arm::group;
 use crate::arm::json::{Object, default, drop_keys, field, object, objects};
 use crate::arm::kind::Kind;
 use crate::arm::network::first_free;
-use crate::arm::store::{Arm, Resource, group_of, name_of, parent_id};
+use crate::arm::store::{Arm, ClusterAccess, Resource, group_of, name_of, parent_id};
 use crate::arm::write::{Child, Draft, Place};
 
 /// The version that a cluster gets which does not ask for one.
@@ -336,14 +336,14 @@ pub(crate) fn action(arm: &mut Arm, method: &str, id: &str, verb: &str) -> Answe
 
 fn credentials(arm: &mut Arm, cluster: &Resource, role: &str) -> Reply {
     let name = &cluster.name;
-    let fqdn = field(&cluster.properties, "fqdn").unwrap_or_default();
     let user = format!("{role}_{}_{name}", group_of(&cluster.id));
-    let token = arm.guid().replace('-', "");
-    let config = format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: https://{fqdn}:443\ncontexts:\n- name: \
-         {name}\n  context:\n    cluster: {name}\n    user: {user}\ncurrent-context: {name}\nusers:\n- name: {user}\n  user:\n    \
-         token: {token}\n"
-    );
+    // A cluster that is not served has an address and a token all the same, as one that is stopped.
+    let access = arm.cluster.clone().unwrap_or_else(|| ClusterAccess {
+        server: format!("https://{}:443", field(&cluster.properties, "fqdn").unwrap_or_default()),
+        authority: String::new(),
+        token: arm.guid().replace('-', ""),
+    });
+    let config = access.kubeconfig(name, &user);
     Reply::json(200, json!({ "kubeconfigs": [{ "name": role, "value": STANDARD.encode(config) }] }))
 }
 

@@ -27,4 +27,4 @@ pub(crate) use error::ArmError;
 pub(crate) use http::{handle, third_party};
 pub(crate) use operation::{OperationFault, expire_operations, next_due, settle};
 pub use store::Arm;
-pub(crate) use store::{Quota, uuid};
+pub(crate) use store::{ClusterAccess, Quota, uuid};

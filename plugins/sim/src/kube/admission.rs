@@ -1,0 +1,89 @@
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::defaults;
+use super::identity::User;
+use super::json::{list_at, name_of, namespace_of, object_mut, str_at};
+use super::resource::Resource;
+use super::status::Refusal;
+
+/// What is done to an object, or refused, before it is stored for the first time.
+pub(crate) fn create(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
+    restrict_node(call, resource, object)?;
+    match resource.qualified().as_str() {
+        "nodes" => taint_new_node(object),
+        "pods" => defaults::admitted_pod(object),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is refused before an object is changed.
+pub(crate) fn update(call: &Call, resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
+    restrict_node(call, resource, held)?;
+    let is_protected = |key: &&String| key.starts_with("node-restriction.kubernetes.io/");
+    let labels = |object: &Value| super::json::object_at(object, &["metadata", "labels"]).cloned().unwrap_or_default();
+    if let (Some(node), "nodes") = (call.user.node(), resource.qualified().as_str()) {
+        let (before, after) = (labels(held), labels(new));
+        let changed: Vec<&String> =
+            after.keys().filter(is_protected).filter(|key| before.get(*key) != after.get(*key)).collect();
+        if let [first, ..] = changed.as_slice() {
+            let why = format!("is not allowed to modify labels: {first}");
+            return Err(Refusal::forbidden(resource, Some(node), &why));
+        }
+    }
+    Ok(())
+}
+
+/// What is refused before an object is deleted.
+pub(crate) fn delete(call: &Call, resource: &Resource, held: &Value) -> Result<(), Refusal> {
+    let fixed = ["default", "kube-system", "kube-public", "kube-node-lease"];
+    if resource.qualified() == "namespaces" && fixed.contains(&name_of(held)) {
+        return Err(Refusal::forbidden(resource, Some(name_of(held)), "this namespace may not be deleted"));
+    }
+    restrict_node(call, resource, held)
+}
+
+/// NodeRestriction: a kubelet writes its own node, its own lease and pods that are bound to it.
+fn restrict_node(call: &Call, resource: &Resource, object: &Value) -> Result<(), Refusal> {
+    let Some(node) = call.user.node() else { return Ok(()) };
+    let name = name_of(object);
+    let refuse = |why: String| Err(Refusal::forbidden(resource, Some(name), &why));
+    match resource.qualified().as_str() {
+        "nodes" if name != node => refuse(format!("node \"{node}\" is not allowed to modify node \"{name}\"")),
+        "leases.coordination.k8s.io" if name != node => {
+            refuse("can only access node lease with the same name as the requesting node".to_owned())
+        }
+        "leases.coordination.k8s.io" if namespace_of(object) != "kube-node-lease" => {
+            refuse("can only access leases in the \"kube-node-lease\" system namespace".to_owned())
+        }
+        "pods" if str_at(object, &["spec", "nodeName"]) != node => {
+            refuse(format!("node \"{node}\" can only create pods with spec.nodeName set to itself"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A node is not ready until its kubelet has said so.
+fn taint_new_node(node: &mut Value) {
+    let key = "node.kubernetes.io/not-ready";
+    let mut taints = list_at(node, &["spec", "taints"]).to_vec();
+    if !super::json::holds(node, "Ready") && !taints.iter().any(|taint| str_at(taint, &["key"]) == key) {
+        taints.push(json!({ "key": key, "effect": "NoSchedule" }));
+        object_mut(node, &["spec"]).insert("taints".to_owned(), Value::Array(taints));
+    }
+}
+
+/// Writes into a new object who made it, where the object says that.
+pub(crate) fn sign(call: &Call, resource: &Resource, object: &mut Value) {
+    if resource.kind != "CertificateSigningRequest" {
+        return;
+    }
+    let User { name, groups, uid } = &call.user;
+    let spec = object_mut(object, &["spec"]);
+    spec.insert("username".to_owned(), json!(name));
+    spec.insert("groups".to_owned(), json!(groups));
+    if !uid.is_empty() {
+        spec.insert("uid".to_owned(), json!(uid));
+    }
+}

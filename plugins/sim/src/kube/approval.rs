@@ -1,0 +1,51 @@
+use serde_json::Value;
+
+use super::access;
+use super::call::{Call, Reply, Target};
+use super::json::{at, set, str_at};
+use super::rbac::Wish;
+use super::resource::{CERTIFICATES, Resource};
+use super::state::Kube;
+use super::status::Refusal;
+use super::{managed, patch_call, update};
+
+/// Writes a request's conditions through `approval`, for who may approve for its signer.
+pub(crate) fn write(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let name = target.name.as_deref().unwrap_or_default();
+    let held = kube.object(resource, name).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
+    let body = call.json()?;
+    let new = match call.method.as_str() {
+        "PATCH" => patch_call::patched(resource, &held, &call.content_type, &body)?,
+        _ => body,
+    };
+    let given = str_at(&new, &["metadata", "resourceVersion"]);
+    if !given.is_empty() && given != str_at(&held, &["metadata", "resourceVersion"]) {
+        return Err(Refusal::modified(resource, name));
+    }
+    check_signer(kube, call, resource, &held, name)?;
+    let mut approved = held.clone();
+    let conditions = at(&new, &["status", "conditions"]).cloned().unwrap_or_else(|| Value::Array(Vec::new()));
+    set(&mut approved, &["status", "conditions"], conditions);
+    super::defaults::complete(resource, &mut approved, call.now);
+    managed::updated(resource, &held, &mut approved, call.manager("approval"));
+    update::finish(kube, call, resource, &held, approved).map(Reply::ok)
+}
+
+/// Approving takes the verb `approve` on the signer too.
+fn check_signer(kube: &Kube, call: &Call, resource: &Resource, held: &Value, name: &str) -> Result<(), Refusal> {
+    let signer = str_at(held, &["spec", "signerName"]);
+    let domain = signer.split('/').next().unwrap_or_default();
+    let all = format!("{domain}/*");
+    let may = |name: &str| {
+        access::may(
+            kube,
+            &call.user,
+            Wish { verb: "approve", group: CERTIFICATES, resource: "signers", namespace: "", name },
+        )
+    };
+    if may(signer) || may(&all) {
+        return Ok(());
+    }
+    let why = format!("user not permitted to approve requests with signerName \"{signer}\"");
+    Err(Refusal::forbidden(resource, Some(name), &why))
+}

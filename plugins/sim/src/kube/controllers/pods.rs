@@ -1,0 +1,213 @@
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::kube::json::{at, holds, is_going, list_at, moment, name_of, namespace_of, set, str_at, uid_of};
+use crate::kube::resource::core;
+use crate::kube::state::Kube;
+
+const SCHEDULER: &str = "kube-scheduler";
+const KUBELET: &str = "kubelet";
+
+/// Gives pods their nodes, and lets the nodes' kubelets start and end them.
+pub(super) fn act(kube: &mut Kube, now: Timestamp) {
+    let pods: Vec<Value> = kube.all("pods").cloned().collect();
+    for pod in pods {
+        let place = core("pods").place(namespace_of(&pod), name_of(&pod));
+        let node = str_at(&pod, &["spec", "nodeName"]).to_owned();
+        if node.is_empty() {
+            if !is_going(&pod) && str_at(&pod, &["spec", "schedulerName"]) == "default-scheduler" {
+                schedule(kube, &pod, &place, now);
+            }
+            continue;
+        }
+        if !kube.kubelets.get(&node).is_some_and(|kubelet| kubelet.running) {
+            continue;
+        }
+        if is_going(&pod) {
+            // Its processes have ended; the kubelet deletes it without grace.
+            if list_at(&pod, &["metadata", "finalizers"]).is_empty() {
+                kube.take(&core("pods"), &place);
+            }
+        } else if !is_settled(&pod) {
+            run(kube, &pod, &place, &node, now);
+        }
+    }
+}
+
+/// Whether its kubelet has nothing to do for a pod.
+fn is_settled(pod: &Value) -> bool {
+    let phase = str_at(pod, &["status", "phase"]);
+    matches!(phase, "Succeeded" | "Failed") || (phase == "Running" && holds(pod, "Ready"))
+}
+
+/// Whether a node has the labels that a pod, or a pod's template, asks for.
+pub(super) fn fits(pod: &Value, node: &Value) -> bool {
+    let labels = node.pointer("/metadata/labels").cloned().unwrap_or_default();
+    let wanted = crate::kube::json::object_at(pod, &["spec", "nodeSelector"]);
+    let selected = wanted.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let terms = pod.pointer(path).and_then(Value::as_array);
+    selected && terms.is_none_or(|terms| terms.iter().any(|term| crate::kube::selector::meets(term, &labels)))
+}
+
+/// Whether a pod, or a pod's template, tolerates a taint.
+pub(super) fn tolerates(pod: &Value, taint: &Value) -> bool {
+    list_at(pod, &["spec", "tolerations"]).iter().any(|toleration| {
+        let (key, effect) = (str_at(toleration, &["key"]), str_at(toleration, &["effect"]));
+        let exists = str_at(toleration, &["operator"]) == "Exists";
+        (key.is_empty() && exists || key == str_at(taint, &["key"]))
+            && (effect.is_empty() || effect == str_at(taint, &["effect"]))
+            && (exists || str_at(toleration, &["value"]) == str_at(taint, &["value"]))
+    })
+}
+
+fn schedule(kube: &mut Kube, pod: &Value, place: &str, now: Timestamp) {
+    let accepts = |node: &&Value| {
+        let hard = |taint: &&Value| str_at(taint, &["effect"]) != "PreferNoSchedule";
+        at(node, &["spec", "unschedulable"]) != Some(&json!(true))
+            && fits(pod, node)
+            && list_at(node, &["spec", "taints"]).iter().filter(hard).all(|taint| tolerates(pod, taint))
+    };
+    let load =
+        |node: &&Value| kube.all("pods").filter(|pod| str_at(pod, &["spec", "nodeName"]) == name_of(node)).count();
+    let chosen = kube.all("nodes").filter(accepts).min_by_key(load).map(|node| name_of(node).to_owned());
+    let condition = match &chosen {
+        Some(_) => {
+            json!({ "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": moment(now) })
+        }
+        None => json!({
+            "type": "PodScheduled",
+            "status": "False",
+            "lastProbeTime": null,
+            "lastTransitionTime": at(pod, &["metadata", "creationTimestamp"]),
+            "reason": "Unschedulable",
+            "message": format!("0/{} nodes are available.", kube.all("nodes").count()),
+        }),
+    };
+    kube.edit(&core("pods"), place, (SCHEDULER, now), |pod| {
+        set(pod, &["status", "conditions"], json!([condition]));
+        if let Some(node) = chosen {
+            set(pod, &["spec", "nodeName"], json!(node));
+        }
+    });
+}
+
+/// Starts a pod, if it can have an address.
+fn run(kube: &mut Kube, pod: &Value, place: &str, node: &str, now: Timestamp) {
+    let on_host = at(pod, &["spec", "hostNetwork"]) == Some(&json!(true));
+    let host = host_address(kube, node);
+    let held = str_at(pod, &["status", "podIP"]).to_owned();
+    let address = if !held.is_empty() {
+        Some(held)
+    } else if on_host {
+        Some(host.clone()).filter(|address| !address.is_empty())
+    } else {
+        allocate(kube, node).map(|address| address.to_string())
+    };
+    let status = match address {
+        Some(address) => running(pod, &address, &host, now),
+        None => waiting(pod, &host, now),
+    };
+    kube.edit(&core("pods"), place, (KUBELET, now), |pod| set(pod, &["status"], status));
+}
+
+fn host_address(kube: &Kube, node: &str) -> String {
+    let node = kube.named("nodes", node).cloned().unwrap_or_default();
+    let internal =
+        list_at(&node, &["status", "addresses"]).iter().find(|address| str_at(address, &["type"]) == "InternalIP");
+    internal.map(|address| str_at(address, &["address"]).to_owned()).unwrap_or_default()
+}
+
+/// The next free address of the node's range, as host-local gives them: in turn, the first being the gateway's.
+fn allocate(kube: &mut Kube, node: &str) -> Option<Ipv4Addr> {
+    let range: Ipv4Net = kube.kubelets.get(node)?.pod_cidr.as_deref()?.parse().ok()?;
+    let pods = kube.all("pods").filter(|pod| str_at(pod, &["spec", "nodeName"]) == node);
+    let taken: BTreeSet<Ipv4Addr> = pods.filter_map(|pod| str_at(pod, &["status", "podIP"]).parse().ok()).collect();
+    let kubelet = kube.kubelets.get_mut(node)?;
+    let last = kubelet.last_address.filter(|last| range.contains(last)).unwrap_or_else(|| range.network());
+    let usable = || range.hosts().skip(1).filter(|address| !taken.contains(address));
+    let next = usable().find(|address| *address > last).or_else(|| usable().next())?;
+    kubelet.last_address = Some(next);
+    Some(next)
+}
+
+fn condition(pod: &Value, kind: &str, status: bool, now: Timestamp) -> Value {
+    let status = if status { "True" } else { "False" };
+    let held = crate::kube::json::condition(pod, kind).filter(|held| str_at(held, &["status"]) == status);
+    let since = held.and_then(|held| held.get("lastTransitionTime").cloned()).unwrap_or_else(|| moment(now));
+    json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": since })
+}
+
+fn conditions(pod: &Value, ready: bool, now: Timestamp) -> Value {
+    json!([
+        condition(pod, "PodReadyToStartContainers", ready, now),
+        condition(pod, "Initialized", true, now),
+        condition(pod, "Ready", ready, now),
+        condition(pod, "ContainersReady", ready, now),
+        condition(pod, "PodScheduled", true, now),
+    ])
+}
+
+fn running(pod: &Value, address: &str, host: &str, now: Timestamp) -> Value {
+    let containers = list_at(pod, &["spec", "containers"]).iter();
+    let statuses: Vec<Value> = containers
+        .map(|container| {
+            let image = str_at(container, &["image"]);
+            json!({
+                "name": str_at(container, &["name"]),
+                "image": image,
+                "imageID": format!("docker.io/{image}"),
+                "containerID": format!("containerd://{}", uid_of(pod).replace('-', "")),
+                "ready": true,
+                "started": true,
+                "restartCount": 0,
+                "lastState": {},
+                "state": { "running": { "startedAt": moment(now) } },
+            })
+        })
+        .collect();
+    json!({
+        "phase": "Running",
+        "conditions": conditions(pod, true, now),
+        "hostIP": host,
+        "hostIPs": [{ "ip": host }],
+        "podIP": address,
+        "podIPs": [{ "ip": address }],
+        "startTime": moment(now),
+        "containerStatuses": statuses,
+        "qosClass": at(pod, &["status", "qosClass"]),
+    })
+}
+
+/// A pod that gets no address waits.
+fn waiting(pod: &Value, host: &str, now: Timestamp) -> Value {
+    let containers = list_at(pod, &["spec", "containers"]).iter();
+    let statuses: Vec<Value> = containers
+        .map(|container| {
+            json!({
+                "name": str_at(container, &["name"]),
+                "image": str_at(container, &["image"]),
+                "imageID": "",
+                "ready": false,
+                "started": false,
+                "restartCount": 0,
+                "lastState": {},
+                "state": { "waiting": { "reason": "ContainerCreating" } },
+            })
+        })
+        .collect();
+    let start = at(pod, &["status", "startTime"]).cloned().unwrap_or_else(|| moment(now));
+    json!({
+        "phase": "Pending",
+        "conditions": conditions(pod, false, now),
+        "hostIP": host,
+        "hostIPs": [{ "ip": host }],
+        "startTime": start,
+        "containerStatuses": statuses,
+        "qosClass": at(pod, &["status", "qosClass"]),
+    })
+}

@@ -1,0 +1,162 @@
+use jiff::Timestamp;
+use rand::RngExt as _;
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply, Target};
+use super::json::{at, is_going, moment, name_of, namespace_of, remove, set, str_at};
+use super::resource::{Resource, core};
+use super::state::Kube;
+use super::status::Refusal;
+use super::{admission, defaults, managed, schema, validate};
+
+/// `POST` to a collection.
+pub(crate) fn create(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let mut object = call.json()?;
+    check_kind(resource, &object)?;
+    name_it(&mut object, resource, target)?;
+    let object = insert(kube, call, resource, object, None)?;
+    Ok(Reply::created(object))
+}
+
+/// Puts a new object in. `managed` is the object with its owners already written down, as an apply has it.
+pub(crate) fn insert(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    mut object: Value,
+    applied: Option<()>,
+) -> Result<Value, Refusal> {
+    let name = name_of(&object).to_owned();
+    check_namespace(kube, resource, namespace_of(&object))?;
+    if kube.object(resource, &resource.place(namespace_of(&object), &name)).is_some() {
+        return Err(Refusal::already_exists(resource, &name));
+    }
+    admission::create(call, resource, &mut object)?;
+    schema::admit(resource, &mut object, call)?;
+    let owners = remove(&mut object, &["metadata", "managedFields"]);
+    if resource.has_status && !keeps_status(resource) {
+        remove(&mut object, &["status"]);
+    }
+    defaults::merge_string_data(resource, &mut object);
+    if applied.is_none() {
+        managed::updated(resource, &Value::Null, &mut object, call.manager(""));
+    } else if let Some(owners) = owners {
+        set(&mut object, &["metadata", "managedFields"], owners);
+    }
+    born(resource, &mut object, call.now);
+    admission::sign(call, resource, &mut object);
+    validate::object(resource, &object)?;
+    validate::unique(kube, resource, &object)?;
+    if call.is_dry_run() {
+        remove(&mut object, &["metadata", "resourceVersion"]);
+        return Ok(object);
+    }
+    Ok(kube.put(resource, object))
+}
+
+/// Gives a new object what the server gives to every new object, and its defaults.
+pub(crate) fn born(resource: &Resource, object: &mut Value, now: Timestamp) {
+    set(object, &["apiVersion"], json!(resource.api_version()));
+    set(object, &["kind"], json!(resource.kind));
+    remove(object, &["metadata", "resourceVersion"]);
+    remove(object, &["metadata", "deletionTimestamp"]);
+    set(object, &["metadata", "uid"], json!(crate::arm::uuid(&rand::random::<[u8; 16]>())));
+    set(object, &["metadata", "creationTimestamp"], moment(now));
+    if resource.has_generation {
+        set(object, &["metadata", "generation"], json!(1));
+    }
+    defaults::complete(resource, object, now);
+}
+
+/// A node's kubelet reports with its first request.
+fn keeps_status(resource: &Resource) -> bool {
+    resource.kind == "Node" && resource.group.is_empty()
+}
+
+/// Refuses an object of another kind than the path's.
+pub(crate) fn check_kind(resource: &Resource, object: &Value) -> Result<(), Refusal> {
+    let (kind, version) = (str_at(object, &["kind"]), str_at(object, &["apiVersion"]));
+    if !object.is_object() {
+        return Err(Refusal::bad_request("the object provided is unrecognized (must be of type Object)"));
+    }
+    let same = (kind.is_empty() || kind == resource.kind) && (version.is_empty() || version == resource.api_version());
+    if same && (!kind.is_empty() || resource.custom.is_none()) {
+        return Ok(());
+    }
+    let message = format!(
+        "{kind} in version \"{version}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \"{version}\"",
+        resource.kind
+    );
+    Err(Refusal::bad_request(&message))
+}
+
+/// Letters of generated names: without vowels and what looks alike.
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Five letters for the end of a generated name.
+pub(crate) fn suffix() -> String {
+    let mut random = rand::rng();
+    (0..5).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+}
+
+fn name_it(object: &mut Value, resource: &Resource, target: &Target) -> Result<(), Refusal> {
+    let prefix = str_at(object, &["metadata", "generateName"]).to_owned();
+    if name_of(object).is_empty() {
+        if prefix.is_empty() {
+            let cause = super::status::Cause::required("metadata.name", "name or generateName is required");
+            return Err(Refusal::invalid(&resource.group, &resource.kind, "", &[cause]));
+        }
+        set(object, &["metadata", "name"], json!(format!("{prefix}{}", suffix())));
+    }
+    place_it(object, resource, target.namespace.as_deref())
+}
+
+/// Puts the path's namespace into an object, or refuses one that names another.
+pub(crate) fn place_it(object: &mut Value, resource: &Resource, namespace: Option<&str>) -> Result<(), Refusal> {
+    let Some(namespace) = namespace.filter(|_| resource.namespaced) else {
+        if resource.namespaced {
+            return Err(Refusal::method_not_allowed());
+        }
+        remove(object, &["metadata", "namespace"]);
+        return Ok(());
+    };
+    let given = namespace_of(object);
+    if !given.is_empty() && given != namespace {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Refusal::bad_request(message));
+    }
+    set(object, &["metadata", "namespace"], json!(namespace));
+    Ok(())
+}
+
+fn check_namespace(kube: &Kube, resource: &Resource, namespace: &str) -> Result<(), Refusal> {
+    if !resource.namespaced {
+        return Ok(());
+    }
+    let namespaces = core("namespaces");
+    let held = kube.object(&namespaces, namespace).ok_or_else(|| Refusal::not_found(&namespaces, namespace))?;
+    if is_going(held) {
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        return Err(Refusal::forbidden(resource, None, &why));
+    }
+    Ok(())
+}
+
+/// `POST` to a pod's `binding`: what a scheduler does.
+pub(crate) fn bind(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let (namespace, name) =
+        (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
+    let place = resource.place(namespace, name);
+    let pod = kube.object(resource, &place).ok_or_else(|| Refusal::not_found(resource, name))?;
+    if !str_at(pod, &["spec", "nodeName"]).is_empty() {
+        let message =
+            format!("Operation cannot be fulfilled on pods/binding \"{name}\": pod {name} is already assigned to node");
+        return Err(Refusal::new(409, "Conflict", &message, Some(json!({ "name": name, "kind": "pods/binding" }))));
+    }
+    let node = call.json()?;
+    let node = at(&node, &["target", "name"]).cloned().unwrap_or_default();
+    kube.edit(resource, &place, (call.manager("").name, call.now), |pod| set(pod, &["spec", "nodeName"], node));
+    Ok(Reply::created(
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
+    ))
+}

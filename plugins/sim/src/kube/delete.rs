@@ -1,0 +1,124 @@
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply, Target};
+use super::json::{at, is_going, list_at, moment, name_of, namespace_of, object_mut, set, str_at, uid_of};
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::{self, Refusal};
+use super::{admission, selector};
+
+/// `DELETE` of an object.
+pub(crate) fn delete(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let options = options(call)?;
+    let name = target.name.as_deref().unwrap_or_default();
+    let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
+    let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
+    check_preconditions(resource, &held, &options)?;
+    admission::delete(call, resource, &held)?;
+    if call.is_dry_run() {
+        return Ok(Reply::ok(status::deleted(resource, name, uid_of(&held))));
+    }
+    match begin(kube, call, resource, &held, &options) {
+        Some(going) => Ok(Reply::ok(going)),
+        None if resource.kind == "Pod" => Ok(Reply::ok(held)),
+        None => Ok(Reply::ok(status::deleted(resource, name, uid_of(&held)))),
+    }
+}
+
+/// `DELETE` of a collection.
+pub(crate) fn delete_all(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let options = options(call)?;
+    let chosen: Vec<Value> =
+        selector::select(kube, call, resource, target.namespace.as_deref())?.into_iter().cloned().collect();
+    if !call.is_dry_run() {
+        for object in &chosen {
+            begin(kube, call, resource, object, &options);
+        }
+    }
+    let metadata = json!({ "resourceVersion": kube.revision.to_string() });
+    Ok(Reply::ok(
+        json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": chosen }),
+    ))
+}
+
+fn options(call: &Call) -> Result<Value, Refusal> {
+    let mut options = if call.body.is_empty() { json!({}) } else { call.json()? };
+    for (parameter, field) in [("gracePeriodSeconds", "gracePeriodSeconds"), ("propagationPolicy", "propagationPolicy")]
+    {
+        let Some(text) = call.parameter(parameter) else { continue };
+        let value = text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number));
+        set(&mut options, &[field], value);
+    }
+    Ok(options)
+}
+
+fn check_preconditions(resource: &Resource, held: &Value, options: &Value) -> Result<(), Refusal> {
+    let given = |key: &str| str_at(options, &["preconditions", key]).to_owned();
+    let (uid, version) = (given("uid"), given("resourceVersion"));
+    if !uid.is_empty() && uid != uid_of(held) {
+        return Err(Refusal::precondition(resource, name_of(held), "UID", &uid, uid_of(held)));
+    }
+    let current = str_at(held, &["metadata", "resourceVersion"]);
+    if !version.is_empty() && version != current {
+        return Err(Refusal::precondition(resource, name_of(held), "ResourceVersion", &version, current));
+    }
+    Ok(())
+}
+
+/// Begins a deletion. Gives the object if it stays for now: for its finalizers, or until its kubelet has stopped it.
+pub(crate) fn begin(kube: &mut Kube, call: &Call, resource: &Resource, held: &Value, options: &Value) -> Option<Value> {
+    let policy = str_at(options, &["propagationPolicy"]);
+    if policy == "Orphan" {
+        orphan(kube, held);
+    }
+    let grace = grace(resource, held, options);
+    let waits = !list_at(held, &["metadata", "finalizers"]).is_empty() || resource.kind == "Namespace" || grace > 0;
+    let place = resource.place(namespace_of(held), name_of(held));
+    if !waits {
+        kube.take(resource, &place);
+        return None;
+    }
+    let mut going = held.clone();
+    let shorter = going
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .is_none_or(|before| grace < before);
+    if is_going(held) && !shorter {
+        return Some(going);
+    }
+    let due = call.now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(call.now);
+    set(&mut going, &["metadata", "deletionTimestamp"], moment(due));
+    set(&mut going, &["metadata", "deletionGracePeriodSeconds"], json!(grace));
+    if resource.kind == "Namespace" {
+        set(&mut going, &["status", "phase"], json!("Terminating"));
+    }
+    Some(kube.put(resource, going))
+}
+
+/// Seconds that a pod on a node has to end; 0 for everything else.
+fn grace(resource: &Resource, held: &Value, options: &Value) -> i64 {
+    if resource.kind != "Pod" || str_at(held, &["spec", "nodeName"]).is_empty() {
+        return 0;
+    }
+    if matches!(str_at(held, &["status", "phase"]), "Succeeded" | "Failed") {
+        return 0;
+    }
+    let asked = at(options, &["gracePeriodSeconds"]).and_then(Value::as_i64);
+    asked.unwrap_or_else(|| held.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30))
+}
+
+/// Frees what names `owner` as its owner.
+fn orphan(kube: &mut Kube, owner: &Value) {
+    let uid = uid_of(owner).to_owned();
+    for resource in kube.resources() {
+        for mut object in kube.owned_by(&resource.qualified(), &uid) {
+            let left: Vec<Value> = list_at(&object, &["metadata", "ownerReferences"])
+                .iter()
+                .filter(|each| str_at(each, &["uid"]) != uid)
+                .cloned()
+                .collect();
+            object_mut(&mut object, &["metadata"]).insert("ownerReferences".to_owned(), Value::Array(left));
+            kube.put(&resource, object);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply};
+use super::openapi;
+use super::rbac;
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::Refusal;
+
+/// The version that the server says it is: the one of the cluster in the log.
+pub(crate) const VERSION: &str = "v1.33.5";
+
+const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// Reviews: they are asked, not kept.
+const REVIEWS: [(&str, &str, &str); 5] = [
+    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
+    ("authentication.k8s.io", "tokenreviews", "TokenReview"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
+    ("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview"),
+];
+
+/// Answers what says which resources there are, and whether the server is well. None for any other path.
+pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>> {
+    let path = call.path.trim_end_matches('/');
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let answer: Option<Value> = match segments.as_slice() {
+        ["version"] => Some(version()),
+        ["healthz" | "livez" | "readyz", ..] => Some(json!("ok")),
+        ["api"] if is_aggregated(call) => Some(aggregated(kube, true)),
+        ["apis"] if is_aggregated(call) => Some(aggregated(kube, false)),
+        ["api"] => Some(json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] })),
+        ["apis"] => Some(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups(kube) })),
+        ["apis", group] => return Some(one_group(kube, group).ok_or_else(Refusal::no_such_path).map(Reply::ok)),
+        ["api", version] => return Some(resources(kube, "", version).ok_or_else(Refusal::no_such_path).map(Reply::ok)),
+        ["apis", group, version] => {
+            return Some(resources(kube, group, version).ok_or_else(Refusal::no_such_path).map(Reply::ok));
+        }
+        ["openapi", "v3"] => Some(openapi::index(kube)),
+        ["openapi", "v3", rest @ ..] => {
+            return Some(openapi::document(kube, &rest.join("/")).ok_or_else(Refusal::no_such_path).map(Reply::ok));
+        }
+        ["openapi", "v2"] => Some(openapi::whole(kube)),
+        ["openid", ..] | [".well-known", ..] => return None,
+        _ => return None,
+    };
+    answer.map(|body| permitted(kube, call, path).map(|()| Reply::ok(body)))
+}
+
+fn permitted(kube: &Kube, call: &Call, path: &str) -> Result<(), Refusal> {
+    if rbac::may_path(kube, &call.user, "get", path) {
+        return Ok(());
+    }
+    let message = format!("forbidden: User \"{}\" cannot get path \"{path}\"", call.user.name);
+    Err(Refusal::new(403, "Forbidden", &message, Some(json!({}))))
+}
+
+/// Whether the client wants all of discovery at once.
+pub(crate) fn is_aggregated(call: &Call) -> bool {
+    call.accept.contains("as=APIGroupDiscoveryList") && call.accept.contains("v=v2")
+}
+
+/// Content type of all of discovery at once.
+pub(crate) fn aggregated_type(call: &Call) -> String {
+    let version = if call.accept.contains("v=v2;") || call.accept.contains("v=v2,") || call.accept.ends_with("v=v2") {
+        "v2"
+    } else {
+        "v2beta1"
+    };
+    format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+}
+
+fn version() -> Value {
+    let (major, minor) = ("1", "33");
+    json!({
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": "32",
+        "gitVersion": VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "go1.24.6",
+        "compiler": "gc",
+        "platform": "linux/amd64",
+    })
+}
+
+/// Group and version, with what it serves.
+pub(crate) fn by_version(kube: &Kube) -> BTreeMap<(String, String), Vec<Resource>> {
+    let mut versions: BTreeMap<(String, String), Vec<Resource>> = BTreeMap::new();
+    for resource in kube.resources() {
+        versions.entry((resource.group.clone(), resource.version.clone())).or_default().push(resource);
+    }
+    for (group, _, _) in REVIEWS {
+        versions.entry((group.to_owned(), "v1".to_owned())).or_default();
+    }
+    versions
+}
+
+fn group_json(group: &str, versions: &[&String]) -> Value {
+    let shown: Vec<Value> = versions
+        .iter()
+        .map(|version| json!({ "groupVersion": format!("{group}/{version}"), "version": version }))
+        .collect();
+    json!({ "name": group, "versions": shown, "preferredVersion": shown.first() })
+}
+
+fn groups(kube: &Kube) -> Vec<Value> {
+    let versions = by_version(kube);
+    let mut groups: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    for (group, version) in versions.keys().filter(|(group, _)| !group.is_empty()) {
+        groups.entry(group).or_default().push(version);
+    }
+    groups.into_iter().map(|(group, versions)| group_json(group, &versions)).collect()
+}
+
+fn one_group(kube: &Kube, group: &str) -> Option<Value> {
+    let mut found = groups(kube).into_iter().find(|each| each.get("name") == Some(&json!(group)))?;
+    found["kind"] = json!("APIGroup");
+    found["apiVersion"] = json!("v1");
+    Some(found)
+}
+
+fn resources(kube: &Kube, group: &str, version: &str) -> Option<Value> {
+    let versions = by_version(kube);
+    let served = versions.get(&(group.to_owned(), version.to_owned()))?;
+    let mut listed: Vec<Value> = served.iter().flat_map(legacy).collect();
+    listed.extend(REVIEWS.iter().filter(|(each, _, _)| *each == group).map(|(_, plural, kind)| {
+        json!({ "name": plural, "singularName": kind.to_ascii_lowercase(), "namespaced": false, "kind": kind, "verbs": ["create"] })
+    }));
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    Some(json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed }))
+}
+
+fn legacy(resource: &Resource) -> Vec<Value> {
+    let mut main = json!({
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": VERBS,
+    });
+    if !resource.short_names.is_empty() {
+        main["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        main["categories"] = json!(resource.categories);
+    }
+    let mut all = vec![main];
+    all.extend(resource.subresources().into_iter().map(|sub| {
+        let (group, version, kind, verbs) = subresource(resource, sub);
+        let mut shown = json!({
+            "name": format!("{}/{sub}", resource.plural),
+            "singularName": "",
+            "namespaced": resource.namespaced,
+            "kind": kind,
+            "verbs": verbs,
+        });
+        if (group.as_str(), version.as_str()) != (resource.group.as_str(), resource.version.as_str()) {
+            shown["group"] = json!(group);
+            shown["version"] = json!(version);
+        }
+        shown
+    }));
+    all
+}
+
+/// Group, version, kind and verbs of a subresource.
+fn subresource(resource: &Resource, sub: &str) -> (String, String, String, Vec<&'static str>) {
+    let own = |kind: &str, verbs: &[&'static str]| {
+        (resource.group.clone(), resource.version.clone(), kind.to_owned(), verbs.to_vec())
+    };
+    let other = |group: &str, kind: &str, verbs: &[&'static str]| {
+        (group.to_owned(), "v1".to_owned(), kind.to_owned(), verbs.to_vec())
+    };
+    match sub {
+        "eviction" => other("policy", "Eviction", &["create"]),
+        "token" => other("authentication.k8s.io", "TokenRequest", &["create"]),
+        "scale" => other("autoscaling", "Scale", &["get", "patch", "update"]),
+        "binding" => own("Binding", &["create"]),
+        "exec" => own("PodExecOptions", &["create", "get"]),
+        "log" => own("Pod", &["get"]),
+        "finalize" => own("Namespace", &["update"]),
+        _ => own(&resource.kind, &["get", "patch", "update"]),
+    }
+}
+
+fn aggregated(kube: &Kube, core: bool) -> Value {
+    let versions = by_version(kube);
+    let mut groups: BTreeMap<&String, Vec<Value>> = BTreeMap::new();
+    for ((group, version), served) in versions.iter().filter(|((group, _), _)| group.is_empty() == core) {
+        let mut resources: Vec<Value> = served.iter().map(discovered).collect();
+        resources.extend(
+            REVIEWS
+                .iter()
+                .filter(|(each, _, _)| each == group)
+                .map(|(group, plural, kind)| review(group, plural, kind)),
+        );
+        groups
+            .entry(group)
+            .or_default()
+            .push(json!({ "version": version, "resources": resources, "freshness": "Current" }));
+    }
+    let items: Vec<Value> = groups
+        .into_iter()
+        .map(|(group, versions)| {
+            let metadata = if group.is_empty() {
+                json!({ "creationTimestamp": null })
+            } else {
+                json!({ "name": group, "creationTimestamp": null })
+            };
+            json!({ "metadata": metadata, "versions": versions })
+        })
+        .collect();
+    json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items })
+}
+
+fn review(group: &str, plural: &str, kind: &str) -> Value {
+    json!({
+        "resource": plural,
+        "responseKind": { "group": group, "version": "v1", "kind": kind },
+        "scope": "Cluster",
+        "singularResource": kind.to_ascii_lowercase(),
+        "verbs": ["create"],
+    })
+}
+
+fn discovered(resource: &Resource) -> Value {
+    let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
+    let below: Vec<Value> = resource
+        .subresources()
+        .into_iter()
+        .map(|sub| {
+            let (group, version, response, verbs) = subresource(resource, sub);
+            json!({ "subresource": sub, "responseKind": kind(&group, &version, &response), "verbs": verbs })
+        })
+        .collect();
+    let mut shown = json!({
+        "resource": resource.plural,
+        "responseKind": kind(&resource.group, &resource.version, &resource.kind),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": VERBS,
+    });
+    for (key, value) in [
+        ("shortNames", json!(resource.short_names)),
+        ("categories", json!(resource.categories)),
+        ("subresources", json!(below)),
+    ] {
+        if value.as_array().is_some_and(|list| !list.is_empty()) {
+            shown[key] = value;
+        }
+    }
+    shown
+}

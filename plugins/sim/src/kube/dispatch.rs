@@ -1,0 +1,81 @@
+use super::call::{Call, Reply, Target};
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::Refusal;
+use super::{
+    access, approval, create, delete, discovery, eviction, patch_call, rbac, read, review, scale, token, update,
+};
+
+/// Answers a request, and lets the controllers do what follows from it.
+pub(crate) fn handle(kube: &mut Kube, call: &Call) -> Result<Reply, Refusal> {
+    if let Some(reply) = discovery::answer(kube, call) {
+        return reply;
+    }
+    let target = Target::of_path(&call.path).ok_or_else(|| unknown_path(kube, call))?;
+    if let Some(reply) = review::answer(kube, call, &target) {
+        return reply;
+    }
+    let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, call, &resource, &target)?;
+    let reply = act(kube, call, &resource, &target);
+    if reply.is_ok() && call.method != "GET" && !call.is_dry_run() {
+        super::controllers::settle(kube, call.now);
+    }
+    reply
+}
+
+/// What a path that names nothing gets: who may not even ask is told that instead.
+fn unknown_path(kube: &Kube, call: &Call) -> Refusal {
+    let verb = call.method.to_ascii_lowercase();
+    if rbac::may_path(kube, &call.user, &verb, &call.path) {
+        return Refusal::no_such_path();
+    }
+    let message = format!("forbidden: User \"{}\" cannot {verb} path \"{}\"", call.user.name, call.path);
+    Refusal::new(403, "Forbidden", &message, Some(serde_json::json!({})))
+}
+
+fn act(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    if let Some(subresource) = target.subresource.as_deref() {
+        return below(kube, call, resource, target, subresource);
+    }
+    match (call.method.as_str(), target.name.as_deref()) {
+        ("GET", None) => read::list(kube, call, resource, target),
+        ("GET", Some(_)) => read::get(kube, resource, target),
+        ("POST", None) => create::create(kube, call, resource, target),
+        ("PUT", Some(_)) => update::replace(kube, call, resource, target, ""),
+        ("PATCH", Some(_)) => patch_call::patch(kube, call, resource, target, ""),
+        ("DELETE", Some(_)) => delete::delete(kube, call, resource, target),
+        ("DELETE", None) => delete::delete_all(kube, call, resource, target),
+        _ => Err(Refusal::method_not_allowed()),
+    }
+}
+
+fn below(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+    subresource: &str,
+) -> Result<Reply, Refusal> {
+    if !resource.subresources().contains(&subresource) {
+        return Err(Refusal::no_such_path());
+    }
+    match (subresource, call.method.as_str()) {
+        ("eviction", "POST") => eviction::evict(kube, call, resource, target),
+        ("binding", "POST") => create::bind(kube, call, resource, target),
+        ("token", "POST") => token::request(kube, call, resource, target),
+        ("scale", _) => scale::answer(kube, call, resource, target),
+        ("approval", "PUT" | "PATCH") => approval::write(kube, call, resource, target),
+        ("exec" | "log", _) => Err(unsupported(subresource)),
+        ("status" | "approval" | "finalize", "GET") => read::get(kube, resource, target),
+        ("status" | "finalize", "PUT") => update::replace(kube, call, resource, target, subresource),
+        ("status", "PATCH") => patch_call::patch(kube, call, resource, target, subresource),
+        _ => Err(Refusal::method_not_allowed()),
+    }
+}
+
+/// Containers of the simulated world hold no processes.
+fn unsupported(what: &str) -> Refusal {
+    let message = format!("{what} is not supported: pods of the simulated world run no processes");
+    Refusal::new(501, "NotImplemented", &message, None)
+}

@@ -1,0 +1,116 @@
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply, Target};
+use super::json::{at, holds, namespace_of, str_at};
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::Refusal;
+use super::{delete, selector};
+
+/// `POST` to a pod's `eviction`: deletes the pod if its disruption budget lets it go.
+pub(crate) fn evict(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let (namespace, name) =
+        (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
+    let pod = kube
+        .object(resource, &resource.place(namespace, name))
+        .cloned()
+        .ok_or_else(|| Refusal::not_found(resource, name))?;
+    let options = if call.body.is_empty() { json!({}) } else { call.json()? };
+    let options = at(&options, &["deleteOptions"]).cloned().unwrap_or_else(|| json!({}));
+    // What does not run disturbs nobody by going.
+    if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") {
+        check_budget(kube, &pod)?;
+    }
+    if !call.is_dry_run() {
+        delete::begin(kube, call, resource, &pod, &options);
+    }
+    Ok(Reply::created(
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
+    ))
+}
+
+fn check_budget(kube: &Kube, pod: &Value) -> Result<(), Refusal> {
+    let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
+    let budgets: Vec<&Value> = kube
+        .all("poddisruptionbudgets.policy")
+        .filter(|budget| namespace_of(budget) == namespace_of(pod))
+        .filter(|budget| budget.pointer("/spec/selector").is_some_and(|selector| selector::meets(selector, &labels)))
+        .collect();
+    let budget = match budgets.as_slice() {
+        [] => return Ok(()),
+        [budget] => budget,
+        _ => {
+            let message =
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            return Err(Refusal::new(500, "InternalError", message, None));
+        }
+    };
+    let state = state(kube, budget);
+    if state.allowed > 0 {
+        return Ok(());
+    }
+    let why = format!(
+        "The disruption budget {} needs {} healthy pods and has {} currently",
+        super::json::name_of(budget),
+        state.desired,
+        state.healthy
+    );
+    let details = json!({ "causes": [{ "reason": "DisruptionBudget", "message": why }] });
+    Err(Refusal::new(
+        429,
+        "TooManyRequests",
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+        Some(details),
+    ))
+}
+
+/// What a budget allows now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BudgetState {
+    pub(crate) expected: i64,
+    pub(crate) healthy: i64,
+    pub(crate) desired: i64,
+    pub(crate) allowed: i64,
+}
+
+/// Counts the pods of a budget.
+pub(crate) fn state(kube: &Kube, budget: &Value) -> BudgetState {
+    let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
+    let of_budget = |pod: &&Value| {
+        namespace_of(pod) == namespace_of(budget)
+            && selector::meets(&selector, pod.pointer("/metadata/labels").unwrap_or(&Value::Null))
+    };
+    let pods: Vec<&Value> = kube.all("pods").filter(of_budget).filter(|pod| !super::json::is_going(pod)).collect();
+    let healthy = i64::try_from(pods.iter().filter(|pod| holds(pod, "Ready")).count()).unwrap_or(i64::MAX);
+    let expected = expected(kube, &pods);
+    let desired = match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {
+        (Some(least), _) => amount(least, expected),
+        (None, Some(most)) => (expected - amount(most, expected)).max(0),
+        (None, None) => 1,
+    };
+    BudgetState { expected, healthy, desired, allowed: (healthy - desired).max(0) }
+}
+
+/// How many pods the owners want; pods without one count themselves.
+fn expected(kube: &Kube, pods: &[&Value]) -> i64 {
+    let mut owners = std::collections::BTreeMap::new();
+    let mut alone = 0;
+    for pod in pods {
+        let owner = str_at(pod.pointer("/metadata/ownerReferences/0").unwrap_or(&Value::Null), &["uid"]);
+        let set = kube.all("replicasets.apps").find(|set| !owner.is_empty() && super::json::uid_of(set) == owner);
+        match set.and_then(|set| set.pointer("/spec/replicas").and_then(Value::as_i64)) {
+            Some(replicas) => drop(owners.insert(owner, replicas)),
+            None => alone += 1,
+        }
+    }
+    alone + owners.values().sum::<i64>()
+}
+
+/// A number, or a share of all, rounded up.
+fn amount(value: &Value, all: i64) -> i64 {
+    let share = value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|percent| percent.parse::<i64>().ok());
+    match share {
+        Some(percent) => (all * percent + 99) / 100,
+        None => value.as_i64().unwrap_or_default(),
+    }
+}

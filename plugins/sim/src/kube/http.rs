@@ -1,0 +1,235 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse as _, Response};
+use futures::{Stream, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{Call, Reply, Target};
+use super::identity::{self, User};
+use super::state::Kube;
+use super::status::Refusal;
+use super::watch::Watch;
+use super::{access, discovery, dispatch, table};
+use crate::listen::Peer;
+use crate::traffic;
+use crate::world::Shared;
+
+/// Most bytes of a request's body.
+const BODY_LIMIT: usize = 3 << 20;
+
+/// How long a watch lasts that does not say.
+const WATCH_LIMIT: Duration = Duration::from_mins(30);
+
+/// How often a watch says how far it has come.
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
+
+#[derive(Clone)]
+struct Server {
+    shared: Shared,
+    stop: CancellationToken,
+}
+
+/// The Kubernetes API.
+pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
+    Router::new()
+        .fallback_service(axum::routing::any(handle).with_state(Server { shared: shared.clone(), stop }))
+        .layer(middleware::from_fn_with_state(shared, traffic::watch_kubernetes))
+}
+
+async fn handle(State(server): State<Server>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        return refused(&Refusal::new(
+            413,
+            "RequestEntityTooLarge",
+            "Request entity too large: limit is 3145728",
+            None,
+        ));
+    };
+    let call = match call(&server.shared.peek().kube, &parts, body) {
+        Ok(call) => call,
+        Err(refusal) => return refused(&refusal),
+    };
+    if call.is_watch() {
+        return watch(&server, &call);
+    }
+    let is_read = call.method == "GET";
+    let answer = if is_read {
+        dispatch::handle(&mut server.shared.peek().kube, &call)
+    } else {
+        dispatch::handle(&mut server.shared.lock().kube, &call)
+    };
+    match answer {
+        Ok(reply) => answered(&server.shared.peek().kube, &call, reply),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Who made a request.
+pub(crate) fn user(kube: &Kube, parts: &Parts) -> Result<User, Refusal> {
+    let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.0.as_deref());
+    let bearer = header(parts, header::AUTHORIZATION);
+    let bearer = bearer.strip_prefix("Bearer ").or_else(|| bearer.strip_prefix("bearer ")).map(str::trim);
+    identity::authenticate(kube, peer, bearer, Timestamp::now())
+}
+
+fn header(parts: &Parts, name: header::HeaderName) -> &str {
+    parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
+}
+
+fn call(kube: &Kube, parts: &Parts, body: Bytes) -> Result<Call, Refusal> {
+    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let method = if parts.method == "HEAD" { "GET" } else { parts.method.as_str() };
+    Ok(Call {
+        method: method.to_owned(),
+        path: parts.uri.path().to_owned(),
+        query,
+        content_type: header(parts, header::CONTENT_TYPE).to_owned(),
+        accept: header(parts, header::ACCEPT).to_owned(),
+        agent: header(parts, header::USER_AGENT).to_owned(),
+        body,
+        user: user(kube, parts)?,
+        now: Timestamp::now(),
+    })
+}
+
+fn respond(status: u16, content_type: &str, body: Body) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache, private")];
+    (status, headers, body).into_response()
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let mut response = respond(refusal.code, "application/json", Body::from(format!("{}\n", refusal.body)));
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
+    if let Value::String(text) = &reply.body {
+        return respond(reply.status, "text/plain; charset=utf-8", Body::from(text.clone()));
+    }
+    let is_discovery = matches!(call.path.trim_end_matches('/'), "/api" | "/apis") && discovery::is_aggregated(call);
+    let kind = if is_discovery { discovery::aggregated_type(call) } else { "application/json".to_owned() };
+    let body = shown(kube, call, reply.body);
+    respond(reply.status, &kind, Body::from(format!("{body}\n")))
+}
+
+/// The body in the form that the client prefers.
+fn shown(kube: &Kube, call: &Call, body: Value) -> Value {
+    let first = call.accept.split(',').next().unwrap_or_default();
+    if call.method != "GET" || !first.contains("g=meta.k8s.io") {
+        return body;
+    }
+    let Some(target) = Target::of_path(&call.path) else { return body };
+    let Some(resource) = kube.resource(&target.group, &target.version, &target.plural) else { return body };
+    if first.contains("as=Table") {
+        table::table(&resource, &body, call.now)
+    } else if first.contains("as=PartialObjectMetadata") {
+        table::partials(&resource, &body)
+    } else {
+        body
+    }
+}
+
+fn watch(server: &Server, call: &Call) -> Response {
+    let kube = &server.shared.peek().kube;
+    let begun = begin(kube, call);
+    match begun {
+        Ok(watch) => {
+            respond(200, "application/json", Body::from_stream(lines(server.clone(), call.clone(), watch, kube.bell())))
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn begin(kube: &Kube, call: &Call) -> Result<Watch, Refusal> {
+    let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
+    let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, call, &resource, &target)?;
+    Watch::begin(kube, call, resource, &target)
+}
+
+struct Following {
+    server: Server,
+    call: Call,
+    watch: Watch,
+    bell: tokio::sync::watch::Receiver<u64>,
+    end: Instant,
+    mark: Instant,
+    done: bool,
+}
+
+/// The events of a watch, one a line, until its time is over.
+fn lines(
+    server: Server,
+    call: Call,
+    watch: Watch,
+    bell: tokio::sync::watch::Receiver<u64>,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let seconds = call.parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let now = Instant::now();
+    let end = now + seconds.unwrap_or(WATCH_LIMIT);
+    let following = Following { server, call, watch, bell, end, mark: now + BOOKMARK_INTERVAL, done: false };
+    stream::unfold(following, |mut following| async move {
+        let lines = following.next().await?;
+        Some((Ok(Bytes::from(lines)), following))
+    })
+}
+
+impl Following {
+    /// The next lines; none at the end.
+    async fn next(&mut self) -> Option<String> {
+        while !self.done {
+            self.bell.mark_unchanged();
+            let events = self.watch.take(&self.server.shared.peek().kube);
+            if !events.is_empty() {
+                self.done = self.watch.has_ended();
+                return Some(self.text(&events));
+            }
+            tokio::select! {
+                () = self.server.stop.cancelled() => return None,
+                changed = self.bell.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.end.min(self.mark)) => {
+                    self.done = Instant::now() >= self.end;
+                    self.mark = Instant::now() + BOOKMARK_INTERVAL;
+                    if let Some(mark) = self.watch.mark() {
+                        return Some(self.text(&[mark]));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn text(&self, events: &[Value]) -> String {
+        let first = self.call.accept.split(',').next().unwrap_or_default();
+        let is_table = first.contains("as=Table");
+        let is_partial = first.contains("as=PartialObjectMetadata");
+        let mut text = String::new();
+        for event in events {
+            let mut event = event.clone();
+            let is_plain = matches!(event.get("type").and_then(Value::as_str), Some("ERROR"));
+            if is_table && !is_plain {
+                event["object"] = table::table(self.watch.resource(), &event["object"], Timestamp::now());
+            } else if is_partial && !is_plain {
+                event["object"] = table::partial(&event["object"]);
+            }
+            text.push_str(&event.to_string());
+            text.push('\n');
+        }
+        text
+    }
+}

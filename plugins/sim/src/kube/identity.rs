@@ -1,0 +1,112 @@
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::json::{at, str_at};
+use super::state::Kube;
+use super::status::Refusal;
+use super::{authority, token};
+
+/// Who makes a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) uid: String,
+}
+
+const AUTHENTICATED: &str = "system:authenticated";
+
+impl User {
+    pub(crate) fn new(name: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().chain([&AUTHENTICATED]).map(|group| (*group).to_owned()).collect();
+        Self { name: name.to_owned(), groups, uid: String::new() }
+    }
+
+    fn anonymous() -> Self {
+        Self {
+            name: "system:anonymous".to_owned(),
+            groups: vec!["system:unauthenticated".to_owned()],
+            uid: String::new(),
+        }
+    }
+
+    /// The administrator that AKS gives out.
+    pub(crate) fn admin() -> Self {
+        Self::new("masterclient", &["system:masters"])
+    }
+
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|each| each == group)
+    }
+
+    /// The node that this is the kubelet of.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.name.strip_prefix("system:node:").filter(|_| self.is_in("system:nodes"))
+    }
+
+    /// Whether this is part of the cluster itself, and not somebody who uses it.
+    pub(crate) fn is_background(&self) -> bool {
+        let is_agent = self.is_in("system:serviceaccounts:kube-system") && self.name.ends_with(":cilium");
+        self.node().is_some() || self.is_in("system:bootstrappers") || self.name.starts_with("system:kube-") || is_agent
+    }
+}
+
+/// Finds out who makes a request: by client certificate, then by bearer token.
+pub(crate) fn authenticate(
+    kube: &Kube,
+    certificate: Option<&[u8]>,
+    bearer: Option<&str>,
+    now: Timestamp,
+) -> Result<User, Refusal> {
+    if let Some(user) = certificate.and_then(authority::subject) {
+        return Ok(user);
+    }
+    let Some(bearer) = bearer else { return Ok(User::anonymous()) };
+    by_token(kube, bearer, now).ok_or_else(Refusal::unauthorized)
+}
+
+/// The user that a bearer token stands for, if it is good.
+pub(crate) fn by_token(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
+    // Digests are compared so that the time it takes says nothing about the token.
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    if !kube.admin_token.is_empty() && digest(bearer) == digest(&kube.admin_token) {
+        return Some(User::admin());
+    }
+    bootstrap(kube, bearer, now).or_else(|| token::user(kube, bearer, now))
+}
+
+/// Bootstrap-token authentication: `ID.SECRET`, kept in a secret of kube-system.
+fn bootstrap(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
+    let (id, secret) = bearer.split_once('.').filter(|(id, secret)| id.len() == 6 && secret.len() == 16)?;
+    let held = kube.named("secrets", &format!("kube-system/bootstrap-token-{id}"))?;
+    let field = |key: &str| token::decoded(str_at(held, &["data", key])).unwrap_or_default();
+    let is_expired =
+        !field("expiration").is_empty() && field("expiration").parse::<Timestamp>().map_or(true, |end| end <= now);
+    let is_good = str_at(held, &["type"]) == "bootstrap.kubernetes.io/token"
+        && field("token-id") == id
+        && field("token-secret") == secret
+        && field("usage-bootstrap-authentication") == "true"
+        && at(held, &["metadata", "deletionTimestamp"]).is_none()
+        && !is_expired;
+    if !is_good {
+        return None;
+    }
+    let extra = field("auth-extra-groups");
+    let extra = extra.split(',').filter(|group| !group.is_empty());
+    let groups: Vec<&str> = std::iter::once("system:bootstrappers").chain(extra).collect();
+    // A group outside the bootstrappers' makes the whole token bad.
+    groups
+        .iter()
+        .all(|group| group.starts_with("system:bootstrappers"))
+        .then(|| User::new(&format!("system:bootstrap:{id}"), &groups))
+}
+
+/// A user as reviews show it.
+pub(crate) fn shown(user: &User) -> Value {
+    let mut shown = json!({ "username": user.name, "groups": user.groups });
+    if !user.uid.is_empty() {
+        shown["uid"] = json!(user.uid);
+    }
+    shown
+}

@@ -1,0 +1,95 @@
+use serde_json::{Map, Value};
+
+/// What is at a path of keys.
+pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, key| value.get(key))
+}
+
+/// The text at a path of keys; empty if there is none.
+pub(crate) fn str_at<'a>(value: &'a Value, path: &[&str]) -> &'a str {
+    at(value, path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The texts of the list at a path of keys.
+pub(crate) fn strings_at(value: &Value, path: &[&str]) -> Vec<String> {
+    list_at(value, path).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The list at a path of keys; empty if there is none.
+pub(crate) fn list_at<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
+    at(value, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The object at a path of keys.
+pub(crate) fn object_at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Map<String, Value>> {
+    at(value, path).and_then(Value::as_object)
+}
+
+/// The object at a path of keys, made where there is none; what is no object is replaced.
+pub(crate) fn object_mut<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Value> {
+    let mut here = as_object(value);
+    for key in path {
+        here = as_object(here.entry((*key).to_owned()).or_insert(Value::Null));
+    }
+    here
+}
+
+fn as_object(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    value.as_object_mut().expect("it was made an object")
+}
+
+/// Sets what is at a path of keys.
+pub(crate) fn set(value: &mut Value, path: &[&str], new: Value) {
+    if let Some((last, before)) = path.split_last() {
+        object_mut(value, before).insert((*last).to_owned(), new);
+    }
+}
+
+/// Sets what is at a path of keys unless something is there.
+pub(crate) fn default(value: &mut Value, path: &[&str], new: Value) {
+    if at(value, path).is_none_or(Value::is_null) {
+        set(value, path, new);
+    }
+}
+
+/// Removes what is at a path of keys.
+pub(crate) fn remove(value: &mut Value, path: &[&str]) -> Option<Value> {
+    let (last, before) = path.split_last()?;
+    let parent = before.iter().try_fold(value, |value, key| value.get_mut(*key))?;
+    parent.as_object_mut()?.shift_remove(*last)
+}
+
+pub(crate) fn name_of(object: &Value) -> &str {
+    str_at(object, &["metadata", "name"])
+}
+
+pub(crate) fn namespace_of(object: &Value) -> &str {
+    str_at(object, &["metadata", "namespace"])
+}
+
+pub(crate) fn uid_of(object: &Value) -> &str {
+    str_at(object, &["metadata", "uid"])
+}
+
+/// Whether a deletion has begun.
+pub(crate) fn is_going(object: &Value) -> bool {
+    at(object, &["metadata", "deletionTimestamp"]).is_some_and(|at| !at.is_null())
+}
+
+/// The condition of a type in `status.conditions`.
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    list_at(object, &["status", "conditions"]).iter().find(|each| str_at(each, &["type"]) == kind)
+}
+
+/// Whether a condition is `True`.
+pub(crate) fn holds(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|each| str_at(each, &["status"]) == "True")
+}
+
+/// A moment as the API writes it: whole seconds.
+pub(crate) fn moment(now: jiff::Timestamp) -> Value {
+    Value::String(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

@@ -1,0 +1,32 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+
+use super::authority::Authority;
+use super::controllers;
+use super::seed;
+use super::state::Kube;
+use crate::arm::ClusterAccess;
+
+/// Makes the cluster ready to be served at `url`: what every cluster has is there afterwards.
+pub(crate) fn open(kube: &mut Kube, url: &str, authority: Authority) {
+    let now = Timestamp::now();
+    kube.authority = Some(authority);
+    url.clone_into(&mut kube.url);
+    if kube.admin_token.is_empty() {
+        kube.admin_token = random(32);
+        kube.signing_key = random(32);
+    }
+    seed::cluster(kube, now);
+    controllers::settle(kube, now);
+}
+
+fn random(bytes: usize) -> String {
+    (0..bytes).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
+}
+
+/// How the administrator reaches the cluster. None until it is served.
+pub(crate) fn admin_access(kube: &Kube) -> Option<ClusterAccess> {
+    let authority = STANDARD.encode(&kube.authority.as_ref()?.certificate);
+    Some(ClusterAccess { server: kube.url.clone(), authority, token: kube.admin_token.clone() })
+}

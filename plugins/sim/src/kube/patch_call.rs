@@ -1,0 +1,128 @@
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply, Target};
+use super::json::{at, name_of, remove, str_at};
+use super::managed;
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::{Cause, Refusal};
+use super::{admission, apply, create, defaults, patch, schema, strategic, update};
+
+const JSON: &str = "application/json-patch+json";
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+/// `PATCH` of an object or of its status.
+pub(crate) fn patch(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+    subresource: &str,
+) -> Result<Reply, Refusal> {
+    let kind = call.content_type.split(';').next().unwrap_or_default().trim();
+    if kind == APPLY {
+        return server_side(kube, call, resource, target, subresource);
+    }
+    let accepted: &[&str] =
+        if resource.custom.is_some() { &[JSON, MERGE, APPLY] } else { &[JSON, MERGE, STRATEGIC, APPLY] };
+    if !accepted.contains(&kind) {
+        return Err(Refusal::media_type(accepted));
+    }
+    let name = target.name.as_deref().unwrap_or_default();
+    let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
+    let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
+    let new = patched(resource, &held, kind, &call.json()?)?;
+    if name_of(&new) != name {
+        let cause = Cause::invalid("metadata.name", &json!(name_of(&new)), "field is immutable");
+        return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
+    }
+    update::store(kube, call, resource, &held, new, subresource).map(Reply::ok)
+}
+
+/// What a patch makes of an object.
+pub(crate) fn patched(resource: &Resource, held: &Value, kind: &str, body: &Value) -> Result<Value, Refusal> {
+    let mut new = held.clone();
+    match kind {
+        JSON => patch::json_patch(&mut new, body)?,
+        STRATEGIC => strategic::merge(&resource.kind, &mut new, body),
+        _ => patch::merge(&mut new, body),
+    }
+    Ok(new)
+}
+
+fn server_side(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+    subresource: &str,
+) -> Result<Reply, Refusal> {
+    check_manager(call)?;
+    let mut applied = call.json()?;
+    let name = target.name.as_deref().unwrap_or_default();
+    check_applied(resource, &applied, name)?;
+    create::place_it(&mut applied, resource, target.namespace.as_deref())?;
+    apply::complete(resource, &mut applied, target.namespace.as_deref().unwrap_or_default(), name);
+    schema::prune(resource, &mut applied);
+    defaults::merge_string_data(resource, &mut applied);
+    let by = call.manager(subresource);
+    let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
+    let Some(held) = kube.object(resource, &place).cloned() else {
+        if !subresource.is_empty() {
+            return Err(Refusal::not_found(resource, name));
+        }
+        let new = apply::apply(resource, &Value::Null, &applied, by, false)?;
+        return create::insert(kube, call, resource, new, Some(())).map(Reply::created);
+    };
+    let version = str_at(&applied, &["metadata", "resourceVersion"]);
+    if !version.is_empty() && version != str_at(&held, &["metadata", "resourceVersion"]) {
+        return Err(Refusal::modified(resource, name));
+    }
+    restrict(resource, &mut applied, subresource);
+    admission::update(call, resource, &held, &applied)?;
+    let mut new = apply::apply(resource, &held, &applied, by, call.is_set("force"))?;
+    let owners = managed::entries(&new);
+    remove(&mut new, &["metadata", "managedFields"]);
+    update::keep(resource, &held, &mut new, subresource);
+    schema::admit(resource, &mut new, call)?;
+    defaults::complete(resource, &mut new, call.now);
+    managed::store(&mut new, owners);
+    update::finish(kube, call, resource, &held, new).map(Reply::ok)
+}
+
+/// Leaves out what an apply to this subresource, or to the object itself, does not write.
+fn restrict(resource: &Resource, applied: &mut Value, subresource: &str) {
+    if subresource == "status" {
+        remove(applied, &["spec"]);
+    } else if resource.has_status {
+        remove(applied, &["status"]);
+    }
+}
+
+fn check_manager(call: &Call) -> Result<(), Refusal> {
+    if call.parameter("fieldManager").is_some_and(|name| !name.is_empty()) {
+        return Ok(());
+    }
+    let cause = Cause::required("fieldManager", "is required for apply patch");
+    Err(Refusal::invalid("meta.k8s.io", "PatchOptions", "", &[cause]))
+}
+
+fn check_applied(resource: &Resource, applied: &Value, name: &str) -> Result<(), Refusal> {
+    if at(applied, &["metadata", "managedFields"])
+        .is_some_and(|fields| fields.as_array().is_none_or(|list| !list.is_empty()))
+    {
+        return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+    }
+    if str_at(applied, &["kind"]).is_empty() || str_at(applied, &["apiVersion"]).is_empty() {
+        return Err(Refusal::bad_request("invalid object type: /, Kind="));
+    }
+    create::check_kind(resource, applied)?;
+    let given = name_of(applied);
+    if !given.is_empty() && given != name {
+        let message = format!("the name of the object ({given}) does not match the name on the URL ({name})");
+        return Err(Refusal::bad_request(&message));
+    }
+    Ok(())
+}

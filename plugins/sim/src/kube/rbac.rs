@@ -1,0 +1,80 @@
+use serde_json::Value;
+
+use super::identity::User;
+use super::json::{list_at, str_at, strings_at};
+use super::state::Kube;
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    /// Resource, or `resource/subresource`.
+    pub(crate) resource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+}
+
+/// Whether roles and their bindings allow it.
+pub(crate) fn may(kube: &Kube, user: &User, wish: Wish<'_>) -> bool {
+    user.is_in("system:masters") || rules(kube, user, wish.namespace).iter().any(|rule| allows(rule, wish))
+}
+
+/// Whether somebody may use a path that is no resource.
+pub(crate) fn may_path(kube: &Kube, user: &User, verb: &str, path: &str) -> bool {
+    let covers = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None => pattern == path,
+    };
+    let allowed = |rule: &Value| has(rule, "verbs", verb) && strings_at(rule, &["nonResourceURLs"]).iter().any(covers);
+    user.is_in("system:masters") || rules(kube, user, "").iter().any(allowed)
+}
+
+/// The rules that bind to a user, cluster-wide and in a namespace.
+pub(crate) fn rules(kube: &Kube, user: &User, namespace: &str) -> Vec<Value> {
+    let mut rules = Vec::new();
+    for binding in kube.all("clusterrolebindings.rbac.authorization.k8s.io").filter(|binding| binds(binding, user)) {
+        rules.extend(rules_of(kube, binding, ""));
+    }
+    let local = kube.all("rolebindings.rbac.authorization.k8s.io");
+    for binding in local.filter(|binding| super::json::namespace_of(binding) == namespace && binds(binding, user)) {
+        rules.extend(rules_of(kube, binding, namespace));
+    }
+    rules
+}
+
+fn rules_of(kube: &Kube, binding: &Value, namespace: &str) -> Vec<Value> {
+    let name = str_at(binding, &["roleRef", "name"]);
+    let role = match str_at(binding, &["roleRef", "kind"]) {
+        "ClusterRole" => kube.named("clusterroles.rbac.authorization.k8s.io", name),
+        _ => kube.named("roles.rbac.authorization.k8s.io", &format!("{namespace}/{name}")),
+    };
+    role.map(|role| list_at(role, &["rules"]).to_vec()).unwrap_or_default()
+}
+
+fn binds(binding: &Value, user: &User) -> bool {
+    list_at(binding, &["subjects"]).iter().any(|subject| {
+        let name = str_at(subject, &["name"]);
+        match str_at(subject, &["kind"]) {
+            "Group" => user.is_in(name),
+            "User" => user.name == name,
+            "ServiceAccount" => {
+                user.name == format!("system:serviceaccount:{}:{name}", str_at(subject, &["namespace"]))
+            }
+            _ => false,
+        }
+    })
+}
+
+fn has(rule: &Value, key: &str, wanted: &str) -> bool {
+    list_at(rule, &[key]).iter().filter_map(Value::as_str).any(|each| each == "*" || each == wanted)
+}
+
+fn allows(rule: &Value, wish: Wish<'_>) -> bool {
+    let below = wish.resource.split_once('/').map(|(_, below)| format!("*/{below}"));
+    let names = list_at(rule, &["resourceNames"]);
+    has(rule, "verbs", wish.verb)
+        && has(rule, "apiGroups", wish.group)
+        && (has(rule, "resources", wish.resource) || below.is_some_and(|below| has(rule, "resources", &below)))
+        && (names.is_empty() || names.iter().any(|name| name == wish.name))
+}

@@ -1,0 +1,196 @@
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::json::{at, list_at, name_of, str_at};
+use super::resource::Resource;
+use super::status::{Cause, Refusal};
+
+/// Makes a custom object fit its schema: unknown fields go, defaults come, and what does not fit is refused.
+pub(crate) fn admit(resource: &Resource, object: &mut Value, call: &Call) -> Result<(), Refusal> {
+    let Some(schema) = resource.schema() else { return Ok(()) };
+    let mut unknown = Vec::new();
+    prune_value(schema, object, "", true, &mut unknown);
+    if !unknown.is_empty() && call.parameter("fieldValidation") == Some("Strict") {
+        let list: Vec<String> = unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
+        return Err(Refusal::bad_request(&format!("strict decoding error: {}", list.join(", "))));
+    }
+    complete(schema, object);
+    let mut causes = Vec::new();
+    check(schema, object, "", &mut causes);
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::invalid(&resource.group, &resource.kind, name_of(object), &causes))
+    }
+}
+
+/// Removes the fields that a custom resource's schema does not know.
+pub(crate) fn prune(resource: &Resource, object: &mut Value) {
+    if let Some(schema) = resource.schema() {
+        prune_value(schema, object, "", true, &mut Vec::new());
+    }
+}
+
+fn is_true(schema: &Value, key: &str) -> bool {
+    schema.get(key) == Some(&json!(true))
+}
+
+fn prune_value(schema: &Value, value: &mut Value, path: &str, is_root: bool, unknown: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            let keeps = is_true(schema, "x-kubernetes-preserve-unknown-fields");
+            let additional = schema.get("additionalProperties").filter(|additional| **additional != json!(false));
+            let known = |key: &str| at(schema, &["properties", key]).or(additional);
+            map.retain(|key, _| {
+                let stays = keeps
+                    || known(key).is_some()
+                    || (is_root && matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+                if !stays {
+                    unknown.push(join(path, key));
+                }
+                stays
+            });
+            for (key, value) in map.iter_mut().filter(|(key, _)| !is_root || *key != "metadata") {
+                if let Some(schema) = known(key) {
+                    prune_value(schema, value, &join(path, key), false, unknown);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                let each = items.iter_mut().enumerate();
+                each.for_each(|(index, item)| prune_value(schema, item, &format!("{path}[{index}]"), false, unknown));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn complete(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                if let Some(default) = schema.get("default").filter(|_| !map.contains_key(key)) {
+                    map.insert(key.clone(), default.clone());
+                }
+                if let Some(value) = map.get_mut(key) {
+                    complete(schema, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                items.iter_mut().for_each(|item| complete(schema, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    if value.is_null() && is_true(schema, "nullable") {
+        return;
+    }
+    if !fits_type(schema, value) {
+        let detail = format!("{path} in body must be of type {}: \"{}\"", str_at(schema, &["type"]), type_of(value));
+        causes.push(Cause::invalid(path, &json!(type_of(value)), &detail));
+        return;
+    }
+    let allowed = list_at(schema, &["enum"]);
+    if !allowed.is_empty() && !allowed.contains(value) {
+        causes.push(Cause::unsupported(path, value, allowed));
+    }
+    match value {
+        Value::Object(map) => check_object(schema, map, path, causes),
+        Value::Array(items) => check_list(schema, items, path, causes),
+        Value::Number(number) => check_number(schema, number.as_f64().unwrap_or_default(), value, path, causes),
+        Value::String(text) => check_text(schema, text, path, causes),
+        _ => {}
+    }
+}
+
+fn check_object(schema: &Value, map: &Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
+    for key in list_at(schema, &["required"]).iter().filter_map(Value::as_str) {
+        if !map.contains_key(key) {
+            causes.push(Cause::required(&join(path, key), ""));
+        }
+    }
+    for (key, value) in map {
+        let declared = at(schema, &["properties", key])
+            .or_else(|| schema.get("additionalProperties").filter(|more| more.is_object()));
+        if let Some(schema) = declared {
+            check(schema, value, &join(path, key), causes);
+        }
+    }
+}
+
+fn check_list(schema: &Value, items: &[Value], path: &str, causes: &mut Vec<Cause>) {
+    if let Some(limit) = schema.get("maxItems").and_then(Value::as_u64).filter(|limit| items.len() as u64 > *limit) {
+        causes.push(Cause::invalid(path, &json!(items.len()), &format!("must have at most {limit} items")));
+    }
+    if let Some(limit) = schema.get("minItems").and_then(Value::as_u64).filter(|limit| (items.len() as u64) < *limit) {
+        causes.push(Cause::invalid(
+            path,
+            &json!(items.len()),
+            &format!("{path} in body should have at least {limit} items"),
+        ));
+    }
+    if let Some(schema) = schema.get("items") {
+        items.iter().for_each(|item| check(schema, item, path, causes));
+    }
+}
+
+fn check_number(schema: &Value, number: f64, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+    if let Some(least) = bound("minimum").filter(|least| number < *least) {
+        causes.push(Cause::invalid(path, value, &format!("{path} in body should be greater than or equal to {least}")));
+    }
+    if let Some(most) = bound("maximum").filter(|most| number > *most) {
+        causes.push(Cause::invalid(path, value, &format!("{path} in body should be less than or equal to {most}")));
+    }
+}
+
+fn check_text(schema: &Value, text: &str, path: &str, causes: &mut Vec<Cause>) {
+    let count = text.chars().count() as u64;
+    if let Some(least) = schema.get("minLength").and_then(Value::as_u64).filter(|least| count < *least) {
+        causes.push(Cause::invalid(
+            path,
+            &json!(text),
+            &format!("{path} in body should be at least {least} chars long"),
+        ));
+    }
+    if let Some(most) = schema.get("maxLength").and_then(Value::as_u64).filter(|most| count > *most) {
+        causes.push(Cause::invalid(path, &json!(text), &format!("{path} in body should be at most {most} chars long")));
+    }
+}
+
+fn fits_type(schema: &Value, value: &Value) -> bool {
+    if is_true(schema, "x-kubernetes-int-or-string") {
+        return value.is_string() || value.is_i64() || value.is_u64();
+    }
+    match str_at(schema, &["type"]) {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => true,
+    }
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

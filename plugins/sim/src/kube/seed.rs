@@ -1,0 +1,366 @@
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::controllers;
+use super::kubelet::Kubelet;
+use super::resource::{RBAC, core};
+use super::state::Kube;
+
+const SERVER: &str = "kube-apiserver";
+const ADDONS: &str = "addon-manager";
+
+/// Puts in what every cluster has from the beginning. What is there already stays as it is.
+pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
+    for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+        kube.add(&core("namespaces"), json!({ "metadata": { "name": namespace } }), (SERVER, now));
+    }
+    for (name, rules) in roles() {
+        let metadata = json!({ "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" } });
+        kube.add(&core("clusterroles"), json!({ "metadata": metadata, "rules": rules }), (SERVER, now));
+    }
+    for (name, role, group) in bindings() {
+        let metadata = json!({ "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" } });
+        let subject = json!({ "apiGroup": RBAC, "kind": "Group", "name": group });
+        let role = json!({ "apiGroup": RBAC, "kind": "ClusterRole", "name": role });
+        kube.add(
+            &core("clusterrolebindings"),
+            json!({ "metadata": metadata, "roleRef": role, "subjects": [subject] }),
+            (SERVER, now),
+        );
+    }
+    let ports = json!([{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": 443 }]);
+    let service = json!({ "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "clusterIP": "10.0.0.1", "ports": ports } });
+    kube.add(&core("services"), service, (SERVER, now));
+}
+
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
+    json!({ "apiGroups": groups, "resources": resources, "verbs": verbs })
+}
+
+/// The roles that a cluster comes with, as far as joining nodes and ordinary use need them.
+fn roles() -> Vec<(&'static str, Value)> {
+    let csr = ["certificates.k8s.io"];
+    let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+    let reads = ["get", "list", "watch"];
+    let own = |below: &str| json!([rule(&csr, &[&format!("certificatesigningrequests/{below}")], &["create"])]);
+    let workloads =
+        ["configmaps", "endpoints", "events", "pods", "pods/eviction", "secrets", "serviceaccounts", "services"];
+    let apps = ["daemonsets", "deployments", "deployments/scale", "replicasets", "statefulsets"];
+    let paths = json!([{ "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"], "verbs": ["get"] }]);
+    let public =
+        json!([{ "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"] }]);
+    let node = json!([
+        rule(&[""], &["nodes"], &["create", "get", "list", "watch", "update", "patch"]),
+        rule(&[""], &["nodes/status"], &["patch", "update"]),
+        rule(&[""], &["pods"], &["get", "list", "watch", "create", "delete"]),
+        rule(&[""], &["pods/status"], &["patch", "update"]),
+        rule(&[""], &["configmaps", "secrets"], &reads),
+        rule(&[""], &["services"], &reads),
+        rule(&[""], &["events"], &["create", "patch", "update"]),
+        rule(&[""], &["serviceaccounts/token"], &["create"]),
+        rule(&csr, &["certificatesigningrequests"], &["create", "get", "list", "watch"]),
+        rule(&["coordination.k8s.io"], &["leases"], &["create", "delete", "get", "patch", "update"]),
+        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+        rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
+    ]);
+    vec![
+        ("cluster-admin", json!([rule(&["*"], &["*"], &["*"]), { "nonResourceURLs": ["*"], "verbs": ["*"] }])),
+        (
+            "admin",
+            json!([
+                rule(&[""], &workloads, &all),
+                rule(&["apps"], &apps, &all),
+                rule(&[RBAC], &["roles", "rolebindings"], &all)
+            ]),
+        ),
+        ("edit", json!([rule(&[""], &workloads, &all), rule(&["apps"], &apps, &all)])),
+        (
+            "view",
+            json!([
+                rule(&[""], &["configmaps", "endpoints", "events", "pods", "serviceaccounts", "services"], &reads),
+                rule(&["apps"], &apps, &reads)
+            ]),
+        ),
+        (
+            "system:basic-user",
+            json!([
+                rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]),
+                rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"])
+            ]),
+        ),
+        ("system:discovery", paths),
+        ("system:public-info-viewer", public),
+        ("system:node", node),
+        (
+            "system:node-bootstrapper",
+            json!([rule(&csr, &["certificatesigningrequests"], &["create", "get", "list", "watch"])]),
+        ),
+        ("system:certificates.k8s.io:certificatesigningrequests:nodeclient", own("nodeclient")),
+        ("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", own("selfnodeclient")),
+    ]
+}
+
+/// Bindings that a cluster comes with: name, role and group.
+fn bindings() -> [(&'static str, &'static str, &'static str); 6] {
+    [
+        ("cluster-admin", "cluster-admin", "system:masters"),
+        ("system:basic-user", "system:basic-user", "system:authenticated"),
+        ("system:discovery", "system:discovery", "system:authenticated"),
+        ("system:public-info-viewer", "system:public-info-viewer", "system:unauthenticated"),
+        ("system:public-info-viewer-authenticated", "system:public-info-viewer", "system:authenticated"),
+        (
+            "system:node-client-rotation",
+            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+            "system:nodes",
+        ),
+    ]
+}
+
+/// Puts AKS's own parts in: the definitions of Cilium and of the node's network, the agents, DNS, and two nodes.
+pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
+    cluster(kube, now);
+    for definition in [cilium_node(), cilium_endpoint(), node_network_config()] {
+        kube.add(&core("customresourcedefinitions"), definition, (ADDONS, now));
+    }
+    for (name, replicas) in [("coredns", 2), ("konnectivity-agent", 2), ("metrics-server", 2)] {
+        kube.add(&core("deployments"), deployment(name, replicas), (ADDONS, now));
+    }
+    for name in ["cilium", "azure-cns", "cloud-node-manager"] {
+        kube.add(
+            &core("serviceaccounts"),
+            json!({ "metadata": { "name": name, "namespace": "kube-system" } }),
+            (ADDONS, now),
+        );
+        kube.add(&core("daemonsets"), daemon(name), (ADDONS, now));
+    }
+    let budget = json!({ "metadata": { "name": "coredns-pdb", "namespace": "kube-system" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "k8s-app": "coredns" } } } });
+    kube.add(&core("poddisruptionbudgets"), budget, (ADDONS, now));
+    for index in 0_u8..2 {
+        let name = format!("aks-nodepool1-41954725-vmss00000{index}");
+        add_aks_node(kube, &name, &format!("10.224.0.{}", 4 + index), &format!("10.244.{index}.0/24"));
+    }
+}
+
+fn deployment(name: &str, replicas: u32) -> Value {
+    let labels = json!({ "k8s-app": name });
+    // AKS keeps its own away from nodes that it does not manage.
+    let managed = json!({ "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "kubernetes.azure.com/cluster", "operator": "Exists" }, { "key": "kubernetes.azure.com/managed", "operator": "NotIn", "values": ["false"] }] }] });
+    let spec = json!({
+        "containers": [{ "name": name, "image": format!("mcr.microsoft.com/oss/kubernetes/{name}:v1"), "resources": { "requests": { "cpu": "100m" } } }],
+        "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": managed } },
+        "tolerations": [{ "key": "CriticalAddonsOnly", "operator": "Exists" }],
+    });
+    json!({
+        "metadata": { "name": name, "namespace": "kube-system", "labels": labels },
+        "spec": { "replicas": replicas, "selector": { "matchLabels": labels }, "template": { "metadata": { "labels": labels }, "spec": spec } },
+    })
+}
+
+fn daemon(name: &str) -> Value {
+    let labels = json!({ "k8s-app": name });
+    let selector = match name {
+        "cilium" => json!({ "kubernetes.azure.com/ebpf-dataplane": "cilium" }),
+        _ => json!({ "kubernetes.azure.com/nodepool-type": "VirtualMachineScaleSets" }),
+    };
+    let spec = json!({
+        "containers": [{ "name": name, "image": format!("mcr.microsoft.com/containernetworking/{name}:v1"), "resources": { "requests": { "cpu": "50m" } } }],
+        "hostNetwork": true,
+        "serviceAccountName": name,
+        "nodeSelector": selector,
+        "tolerations": [{ "operator": "Exists" }],
+    });
+    json!({
+        "metadata": { "name": name, "namespace": "kube-system", "labels": labels },
+        "spec": { "selector": { "matchLabels": labels }, "template": { "metadata": { "labels": labels }, "spec": spec } },
+    })
+}
+
+/// Adds a node of a scale set: it is ready, its pods get addresses of `pod_cidr`, and AKS says so in a `NodeNetworkConfig`.
+pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) {
+    let now = Timestamp::now();
+    let pool = name.rsplit_once('-').map_or(name, |(pool, _)| pool);
+    let nodes = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
+    let labels = json!({
+        "agentpool": "nodepool1",
+        "beta.kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/os": "linux",
+        "failure-domain.beta.kubernetes.io/region": "canadacentral",
+        "failure-domain.beta.kubernetes.io/zone": "0",
+        "kubernetes.azure.com/agentpool": "nodepool1",
+        "kubernetes.azure.com/cluster": nodes,
+        "kubernetes.azure.com/ebpf-dataplane": "cilium",
+        "kubernetes.azure.com/mode": "system",
+        "kubernetes.azure.com/network-name": "aks-vnet-11486953",
+        "kubernetes.azure.com/network-subnet": "aks-subnet",
+        "kubernetes.azure.com/nodepool-type": "VirtualMachineScaleSets",
+        "kubernetes.azure.com/os-sku": "Ubuntu",
+        "kubernetes.azure.com/podnetwork-type": "overlay",
+        "kubernetes.azure.com/role": "agent",
+        "kubernetes.azure.com/storageprofile": "managed",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "node.kubernetes.io/instance-type": "Standard_D2s_v3",
+        "topology.kubernetes.io/region": "canadacentral",
+        "topology.kubernetes.io/zone": "0",
+    });
+    let scale_set = format!(
+        "azure:///subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/{}/providers/Microsoft.Compute/virtualMachineScaleSets/{pool}-vmss",
+        nodes.to_lowercase()
+    );
+    let facts = super::kubelet::NodeFacts {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        version: "v1.33.5".to_owned(),
+        runtime: Some("containerd://1.7.28-1".to_owned()),
+        pod_cidr: Some(pod_cidr.to_owned()),
+        kernel: "5.15.0-1096-azure".to_owned(),
+        os_image: "Ubuntu 22.04.5 LTS".to_owned(),
+        machine_id: crate::arm::uuid(&rand::random::<[u8; 16]>()).replace('-', ""),
+        boot_id: crate::arm::uuid(&rand::random::<[u8; 16]>()),
+        ..super::kubelet::NodeFacts::default()
+    };
+    let node = json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": scale_set }, "status": super::kubelet::status(&facts, now) });
+    kube.add(&core("nodes"), node, ("kubelet", now));
+    kube.kubelets
+        .insert(name.to_owned(), Kubelet { running: true, pod_cidr: Some(pod_cidr.to_owned()), ..Kubelet::default() });
+    network_config(kube, name, address, pod_cidr, now);
+    controllers::settle(kube, now);
+}
+
+fn network_config(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str, now: Timestamp) {
+    let Some(resource) = kube.resource("acn.azure.com", "v1alpha", "nodenetworkconfigs") else { return };
+    let uid = kube.named("nodes", name).map(|node| super::json::uid_of(node).to_owned());
+    let container = json!({
+        "assignmentMode": "static",
+        "id": crate::arm::uuid(&rand::random::<[u8; 16]>()),
+        "nodeIP": address,
+        "primaryIP": pod_cidr,
+        "resourceGroupID": "",
+        "status": "Available",
+        "subnetAddressSpace": "10.244.0.0/16",
+        "subnetName": "routingdomain",
+        "type": "overlay",
+        "version": 0,
+    });
+    let config = json!({
+        "metadata": {
+            "name": name,
+            "namespace": "kube-system",
+            "labels": { "kubernetes.azure.com/podnetwork-delegationguid": "" },
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true }],
+        },
+        "spec": { "requestedIPCount": 256 },
+        "status": { "assignedIPCount": 256, "networkContainers": [container], "scaler": { "batchSize": 16, "maxIPCount": 250, "releaseThresholdPercent": 150, "requestThresholdPercent": 50 }, "status": "Updated" },
+    });
+    kube.add(&resource, config, ("dnc-rc", now));
+}
+
+/// Removes a node, as a scale set does that scales in: its agents' objects and its pods go too.
+pub fn remove_node(kube: &mut Kube, name: &str) -> bool {
+    let is_gone = kube.take(&core("nodes"), name).is_some();
+    controllers::settle(kube, Timestamp::now());
+    is_gone
+}
+
+/// A definition with one version that is served and stored.
+fn definition(group: &str, version: &str, names: Value, scope: &str, printed: Value, schema: Value) -> Value {
+    let plural = names.get("plural").and_then(Value::as_str).unwrap_or_default().to_owned();
+    json!({
+        "metadata": { "name": format!("{plural}.{group}") },
+        "spec": {
+            "group": group,
+            "names": names,
+            "scope": scope,
+            "versions": [{
+                "name": version,
+                "served": true,
+                "storage": true,
+                "additionalPrinterColumns": printed,
+                "schema": { "openAPIV3Schema": schema },
+                "subresources": { "status": {} },
+            }],
+        },
+    })
+}
+
+/// The schema of an object with these fields at the top.
+fn top(properties: Value) -> Value {
+    let mut properties = properties;
+    for key in ["apiVersion", "kind"] {
+        properties[key] = json!({ "type": "string" });
+    }
+    properties["metadata"] = json!({ "type": "object" });
+    json!({ "type": "object", "properties": properties })
+}
+
+fn open() -> Value {
+    json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+fn texts() -> Value {
+    json!({ "type": "array", "items": { "type": "string" } })
+}
+
+fn cilium_node() -> Value {
+    let names = json!({ "plural": "ciliumnodes", "singular": "ciliumnode", "kind": "CiliumNode", "listKind": "CiliumNodeList", "shortNames": ["cn", "ciliumn"], "categories": ["cilium"] });
+    let printed = json!([
+        { "name": "CiliumInternalIP", "type": "string", "jsonPath": ".spec.addresses[?(@.type==\"CiliumInternalIP\")].ip" },
+        { "name": "InternalIP", "type": "string", "jsonPath": ".spec.addresses[?(@.type==\"InternalIP\")].ip" },
+        { "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp" },
+    ]);
+    let address =
+        json!({ "type": "object", "properties": { "ip": { "type": "string" }, "type": { "type": "string" } } });
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let allocated = json!({ "type": "object", "required": ["pool"], "properties": { "pool": { "type": "string", "minLength": 1 }, "cidrs": texts() } });
+    let ipam = json!({
+        "type": "object",
+        "properties": {
+            "podCIDRs": texts(),
+            "pool": { "type": "object", "additionalProperties": { "type": "object", "properties": { "owner": { "type": "string" }, "resource": { "type": "string" } } } },
+            "ipv6-pool": open(),
+            "pools": { "type": "object", "properties": { "allocated": { "type": "array", "items": allocated }, "requested": { "type": "array", "items": open() } } },
+            "min-allocate": number, "pre-allocate": number, "max-allocate": number, "max-above-watermark": number,
+            "static-ip-tags": { "type": "object", "additionalProperties": { "type": "string" } },
+        },
+    });
+    let spec = json!({
+        "type": "object",
+        "properties": {
+            "addresses": { "type": "array", "items": address },
+            "alibaba-cloud": open(), "azure": open(), "eni": open(),
+            "bootid": { "type": "string" },
+            "encryption": { "type": "object", "properties": { "key": { "type": "integer" } } },
+            "health": { "type": "object", "properties": { "ipv4": { "type": "string" }, "ipv6": { "type": "string" } } },
+            "ingress": { "type": "object", "properties": { "ipv4": { "type": "string" }, "ipv6": { "type": "string" } } },
+            "instance-id": { "type": "string" },
+            "ipam": ipam,
+            "nodeidentity": { "type": "integer" },
+        },
+    });
+    let mut schema = top(json!({ "spec": spec, "status": open() }));
+    schema["required"] = json!(["metadata", "spec"]);
+    definition("cilium.io", "v2", names, "Cluster", printed, schema)
+}
+
+fn cilium_endpoint() -> Value {
+    let names = json!({ "plural": "ciliumendpoints", "singular": "ciliumendpoint", "kind": "CiliumEndpoint", "listKind": "CiliumEndpointList", "shortNames": ["cep", "ciliumep"], "categories": ["cilium"] });
+    let printed = json!([
+        { "name": "Endpoint State", "type": "string", "jsonPath": ".status.state" },
+        { "name": "IPv4", "type": "string", "jsonPath": ".status.networking.addressing[0].ipv4" },
+    ]);
+    definition("cilium.io", "v2", names, "Namespaced", printed, top(json!({ "status": open() })))
+}
+
+fn node_network_config() -> Value {
+    let names = json!({ "plural": "nodenetworkconfigs", "singular": "nodenetworkconfig", "kind": "NodeNetworkConfig", "listKind": "NodeNetworkConfigList", "shortNames": ["nnc"] });
+    let printed = json!([
+        { "name": "Requested IPs", "type": "integer", "jsonPath": ".spec.requestedIPCount" },
+        { "name": "Allocated IPs", "type": "integer", "jsonPath": ".status.assignedIPCount" },
+        { "name": "Subnet", "type": "string", "jsonPath": ".status.networkContainers[*].subnetName" },
+        { "name": "Subnet CIDR", "type": "string", "jsonPath": ".status.networkContainers[*].subnetAddressSpace" },
+        { "name": "NC ID", "type": "string", "jsonPath": ".status.networkContainers[*].id" },
+    ]);
+    let spec = json!({ "type": "object", "properties": { "requestedIPCount": { "type": "integer" }, "ipsNotInUse": texts() } });
+    definition("acn.azure.com", "v1alpha", names, "Namespaced", printed, top(json!({ "spec": spec, "status": open() })))
+}

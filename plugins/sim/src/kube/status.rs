@@ -1,0 +1,175 @@
+use serde_json::{Map, Value, json};
+
+use super::resource::Resource;
+
+/// Why a request is refused: the code and the `Status` object that says so.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) code: u16,
+    pub(crate) body: Box<Value>,
+    pub(crate) retry_after: Option<u64>,
+}
+
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause {
+    reason: &'static str,
+    message: String,
+    field: String,
+}
+
+impl Cause {
+    pub(crate) fn required(field: &str, detail: &str) -> Self {
+        let message = format!("Required value: {detail}").trim_end_matches(": ").to_owned();
+        Self { reason: "FieldValueRequired", message, field: field.to_owned() }
+    }
+
+    pub(crate) fn invalid(field: &str, value: &Value, detail: &str) -> Self {
+        let message = format!("Invalid value: {value}: {detail}");
+        Self { reason: "FieldValueInvalid", message, field: field.to_owned() }
+    }
+
+    pub(crate) fn forbidden(field: &str, detail: &str) -> Self {
+        let message = format!("Forbidden: {detail}");
+        Self { reason: "FieldValueForbidden", message, field: field.to_owned() }
+    }
+
+    pub(crate) fn unsupported(field: &str, value: &Value, supported: &[Value]) -> Self {
+        let supported: Vec<String> = supported.iter().map(Value::to_string).collect();
+        let message = format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
+        Self { reason: "FieldValueNotSupported", message, field: field.to_owned() }
+    }
+
+    fn text(&self) -> String {
+        format!("{}: {}", self.field, self.message)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "reason": self.reason, "message": self.message, "field": self.field })
+    }
+}
+
+impl Refusal {
+    pub(crate) fn new(code: u16, reason: &str, message: &str, details: Option<Value>) -> Self {
+        let mut body = Map::new();
+        body.insert("kind".to_owned(), json!("Status"));
+        body.insert("apiVersion".to_owned(), json!("v1"));
+        body.insert("metadata".to_owned(), json!({}));
+        body.insert("status".to_owned(), json!("Failure"));
+        body.insert("message".to_owned(), json!(message));
+        if !reason.is_empty() {
+            body.insert("reason".to_owned(), json!(reason));
+        }
+        if let Some(details) = details {
+            body.insert("details".to_owned(), details);
+        }
+        body.insert("code".to_owned(), json!(code));
+        Self { code, body: Box::new(Value::Object(body)), retry_after: None }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body.get("message").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(crate) fn bad_request(message: &str) -> Self {
+        Self::new(400, "BadRequest", message, None)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized", None)
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource", Some(json!({})))
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(405, "MethodNotAllowed", message, Some(json!({})))
+    }
+
+    pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", resource.qualified());
+        Self::new(404, "NotFound", &message, Some(details(resource, name)))
+    }
+
+    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
+        let message = format!("{} \"{name}\" already exists", resource.qualified());
+        Self::new(409, "AlreadyExists", &message, Some(details(resource, name)))
+    }
+
+    pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
+        Self::new(409, "Conflict", &message, Some(details(resource, name)))
+    }
+
+    /// A precondition that does not hold; named by kind, as the real server does here and nowhere else.
+    pub(crate) fn precondition(resource: &Resource, name: &str, what: &str, given: &str, held: &str) -> Self {
+        let why = format!(
+            "the {what} in the precondition ({given}) does not match the {what} in record ({held}). The object might have been \
+             deleted and then recreated"
+        );
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.kind);
+        let mut details = details(resource, name);
+        details["kind"] = json!(resource.kind);
+        Self::new(409, "Conflict", &message, Some(details))
+    }
+
+    pub(crate) fn forbidden(resource: &Resource, name: Option<&str>, why: &str) -> Self {
+        let message = match name {
+            Some(name) => format!("{} \"{name}\" is forbidden: {why}", resource.qualified()),
+            None => format!("{} is forbidden: {why}", resource.qualified()),
+        };
+        Self::new(403, "Forbidden", &message, Some(details(resource, name.unwrap_or_default())))
+    }
+
+    pub(crate) fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
+        let texts: Vec<String> = causes.iter().map(Cause::text).collect();
+        let list = if let [one] = texts.as_slice() { one.clone() } else { format!("[{}]", texts.join(", ")) };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let mut details = Map::new();
+        if !name.is_empty() {
+            details.insert("name".to_owned(), json!(name));
+        }
+        if !group.is_empty() {
+            details.insert("group".to_owned(), json!(group));
+        }
+        details.insert("kind".to_owned(), json!(kind));
+        details.insert("causes".to_owned(), causes.iter().map(Cause::json).collect());
+        let message = format!("{qualified} \"{name}\" is invalid: {list}");
+        Self::new(422, "Invalid", &message, Some(Value::Object(details)))
+    }
+
+    pub(crate) fn media_type(accepted: &[&str]) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            accepted.join(", ")
+        );
+        Self::new(415, "UnsupportedMediaType", &message, None)
+    }
+
+    pub(crate) fn expired(message: &str) -> Self {
+        Self::new(410, "Expired", message, None)
+    }
+}
+
+/// `details` of a refusal that is about one object, or about all of a resource if `name` is empty.
+fn details(resource: &Resource, name: &str) -> Value {
+    let mut details = Map::new();
+    if !name.is_empty() {
+        details.insert("name".to_owned(), json!(name));
+    }
+    if !resource.group.is_empty() {
+        details.insert("group".to_owned(), json!(resource.group));
+    }
+    details.insert("kind".to_owned(), json!(resource.plural));
+    Value::Object(details)
+}
+
+/// The answer to a deletion that is complete.
+pub(crate) fn deleted(resource: &Resource, name: &str, uid: &str) -> Value {
+    let mut details = details(resource, name);
+    details["uid"] = json!(uid);
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
+}

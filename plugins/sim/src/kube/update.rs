@@ -1,0 +1,166 @@
+use serde_json::{Map, Value, json};
+
+use super::call::{Call, Reply, Target};
+use super::json::{is_going, list_at, name_of, remove, set, str_at, uid_of};
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::{Cause, Refusal};
+use super::{admission, create, defaults, managed, schema, validate};
+
+/// `PUT` of an object or of its status.
+pub(crate) fn replace(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+    subresource: &str,
+) -> Result<Reply, Refusal> {
+    let mut object = call.json()?;
+    create::check_kind(resource, &object)?;
+    create::place_it(&mut object, resource, target.namespace.as_deref())?;
+    let name = target.name.as_deref().unwrap_or_default();
+    if name_of(&object) != name {
+        let message =
+            format!("the name of the object ({}) does not match the name on the URL ({name})", name_of(&object));
+        return Err(Refusal::bad_request(&message));
+    }
+    let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
+    let Some(held) = kube.object(resource, &place).cloned() else {
+        if subresource.is_empty() && resource.kind == "Lease" {
+            return create::insert(kube, call, resource, object, None).map(Reply::created);
+        }
+        return Err(Refusal::not_found(resource, name));
+    };
+    if resource.custom.is_some() && str_at(&object, &["metadata", "resourceVersion"]).is_empty() {
+        let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+        return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
+    }
+    store(kube, call, resource, &held, object, subresource).map(Reply::ok)
+}
+
+/// Makes `new` of `held`, with all that the server sees to, and gives the object as it is then.
+pub(crate) fn store(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    held: &Value,
+    mut new: Value,
+    subresource: &str,
+) -> Result<Value, Refusal> {
+    check_version(resource, held, &new)?;
+    admission::update(call, resource, held, &new)?;
+    defaults::merge_string_data(resource, &mut new);
+    keep(resource, held, &mut new, subresource);
+    schema::admit(resource, &mut new, call)?;
+    defaults::complete(resource, &mut new, call.now);
+    managed::updated(resource, held, &mut new, call.manager(subresource));
+    finish(kube, call, resource, held, new)
+}
+
+/// Checks, counts and stores an object whose owners are written down.
+pub(crate) fn finish(
+    kube: &mut Kube,
+    call: &Call,
+    resource: &Resource,
+    held: &Value,
+    mut new: Value,
+) -> Result<Value, Refusal> {
+    validate::object(resource, &new)?;
+    validate::update(resource, held, &new)?;
+    if managed::same(held, &new) {
+        return Ok(held.clone());
+    }
+    if resource.has_generation && specification(held) != specification(&new) {
+        let generation = held.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or_default() + 1;
+        set(&mut new, &["metadata", "generation"], json!(generation));
+    }
+    if call.is_dry_run() {
+        return Ok(new);
+    }
+    let new = kube.put(resource, new);
+    let is_released = is_going(&new)
+        && list_at(&new, &["metadata", "finalizers"]).is_empty()
+        && list_at(&new, &["spec", "finalizers"]).is_empty()
+        && new.pointer("/metadata/deletionGracePeriodSeconds").is_none_or(|seconds| seconds == &json!(0));
+    if is_released {
+        kube.take(resource, &resource.place(super::json::namespace_of(&new), name_of(&new)));
+    }
+    Ok(new)
+}
+
+fn check_version(resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
+    let (given, uid) = (str_at(new, &["metadata", "resourceVersion"]), uid_of(new));
+    if !given.is_empty() && given != str_at(held, &["metadata", "resourceVersion"]) {
+        return Err(Refusal::modified(resource, name_of(held)));
+    }
+    if !uid.is_empty() && uid != uid_of(held) {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{}\": StorageError: invalid object, Code: 4, Key: , ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            resource.qualified(),
+            name_of(held),
+            uid_of(held)
+        );
+        return Err(Refusal::new(409, "Conflict", &message, None));
+    }
+    Ok(())
+}
+
+/// Bookkeeping that a client cannot change.
+const KEPT: [&str; 8] = [
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+];
+
+/// Keeps of `held` what a request to this subresource, or to the object itself, does not write.
+pub(crate) fn keep(resource: &Resource, held: &Value, new: &mut Value, subresource: &str) {
+    set(new, &["apiVersion"], json!(resource.api_version()));
+    set(new, &["kind"], json!(resource.kind));
+    if subresource == "status" {
+        keep_all_but_status(held, new);
+    } else if resource.has_status || !subresource.is_empty() {
+        carry(held, new, "status");
+    }
+    for key in KEPT {
+        match held.pointer(&format!("/metadata/{key}")) {
+            Some(value) => set(new, &["metadata", key], value.clone()),
+            None => drop(remove(new, &["metadata", key])),
+        }
+    }
+    let version = held.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+    set(new, &["metadata", "resourceVersion"], version);
+}
+
+fn keep_all_but_status(held: &Value, new: &mut Value) {
+    let status = new.get("status").cloned();
+    let metadata = new.get("metadata").cloned().unwrap_or_default();
+    let mut object: Map<String, Value> = held.as_object().cloned().unwrap_or_default();
+    object.shift_remove("status");
+    object.extend(status.map(|status| ("status".to_owned(), status)));
+    *new = Value::Object(object);
+    // Kubelets annotate with their status; labels and owners belong to the object itself.
+    for key in ["annotations", "labels"] {
+        if let Some(value) = metadata.get(key) {
+            set(new, &["metadata", key], value.clone());
+        }
+    }
+}
+
+fn carry(held: &Value, new: &mut Value, key: &str) {
+    match held.get(key) {
+        Some(value) => set(new, &[key], value.clone()),
+        None => drop(remove(new, &[key])),
+    }
+}
+
+/// What the generation counts changes of.
+fn specification(object: &Value) -> Map<String, Value> {
+    let fields = object.as_object().cloned().unwrap_or_default();
+    fields.into_iter().filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status")).collect()
+}
