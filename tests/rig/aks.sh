@@ -87,7 +87,7 @@ config() {
       file("/etc/containerd/config.toml"; "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\n  bin_dir = \"/usr/lib/cni\"\n"),
       file("/etc/cni/net.d/10-azure.conflist"; {cniVersion: "1.0.0", name: "azure", plugins: [{type: "bridge", bridge: "cni0",
         isGateway: true, ipMasq: false, ipam: {type: "host-local", ranges: [[{subnet: $block}]], routes: [{dst: "0.0.0.0/0"}]}}]}),
-      file("/etc/systemd/system/kubelet.service"; "[Unit]\nAfter=containerd.service network-online.target\n[Service]\n" +
+      file("/etc/systemd/system/kubelet.service"; "[Unit]\nAfter=containerd.service\nStartLimitIntervalSec=0\n[Service]\nRestartSec=1\n" +
         "EnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/local/bin/kubelet --config /etc/kubernetes/kubelet.yaml" +
         " --bootstrap-kubeconfig /etc/kubernetes/bootstrap.kubeconfig --kubeconfig /var/lib/kubelet/kubeconfig --node-ip " + $address +
         " --node-labels " + $labels + " $KUBELET_EXTRA_ARGS\n" +

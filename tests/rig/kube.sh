@@ -35,6 +35,8 @@ serve() { background "$1" nsenter --net=/run/netns/inet --wd="$state" -- "$BIN/$
 ready() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" get --raw /readyz; }
 
 up() {
+  # Every machine's systemd, containerd and kubelet count together, and 128 is what a kernel allows by itself.
+  [ "$(sysctl -n fs.inotify.max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024
   mkdir -p "$state"; cd "$state"
   authority
   certificate server /CN=kube-apiserver extendedKeyUsage=serverAuth \
@@ -54,7 +56,7 @@ up() {
 }
 down() {
   local process
-  for process in kube-controller-manager kube-apiserver etcd; do halt "$process"; done
+  for process in kube-controller-manager kube-apiserver etcd; do halt "$process" KILL; done     # nothing of it is kept
   rm -rf "$state" "$RUN/kubeconfig"
 }
 

@@ -29,9 +29,22 @@ start() {
     --bind=/dev/net/tun --bind=/dev/kmsg --bind="$disk/containerd:/var/lib/containerd" \
     --bind="$disk/kubelet:/var/lib/kubelet" --kill-signal=SIGRTMIN+3
 }
-stop() { halt "machine-$name"; }
+# gone: whether nothing of it runs
+gone() { ! running "machine-$name"; }
+# As a cloud takes a machine away: its first process ends, and the kernel ends the others. systemd-nspawn's own end would leave them.
+unpower() {
+  local first; first=$(pgrep -P "$(cat "$RUN/machine-$name.pid" 2>/dev/null || echo 0)" | head -1)
+  [ -z "$first" ] || kill -KILL "$first" 2>/dev/null || true
+  wait_for 20 gone
+  halt "machine-$name"
+}
+stop() {
+  gone || kill -TERM "$(cat "$RUN/machine-$name.pid")"
+  wait_for 20 gone || unpower
+  rm -f "$RUN/machine-$name.pid"
+}
 delete() {
-  halt "machine-$name" KILL       # as a cloud does it
+  gone || unpower
   mountpoint -q "$disk/root" && umount "$disk/root"
   rm -rf "$disk"
 }
