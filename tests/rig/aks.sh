@@ -114,7 +114,15 @@ N
     {\"id\": \"$(cat /proc/sys/kernel/random/uuid)\", \"type\": \"overlay\", \"assignmentMode\": \"static\", \"nodeIP\": \"$2\",
      \"primaryIP\": \"$3\", \"subnetAddressSpace\": \"10.244.0.0/16\", \"version\": 0}]}}" >/dev/null
 }
-carry() { local pairs; mapfile -t pairs < <(cut -d' ' -f4 "$blocks"); "$HERE/fabric.sh" overlay "$1" "$2" "${pairs[@]}"; }
+# carry NETWORK SUBNET: tells the fabric every block there is; two nodes that come at once must not leave one out
+carry() {
+  local pairs lock
+  exec {lock}> "$blocks.lock"
+  flock "$lock"
+  mapfile -t pairs < <(cut -d' ' -f4 "$blocks")
+  "$HERE/fabric.sh" overlay "$1" "$2" "${pairs[@]}"
+  exec {lock}>&-
+}
 
 node() {
   local network=$1 subnet=$2 name=$3 private=$4 block=$5 address=${4%/*} seed gateway; seed=$RUN/seed-$name

@@ -2,19 +2,21 @@
 # The workflow provision-aks-router on a real machine: only Azure's API is simulated. The router boots with the user data that the
 # workflow wrote; cloud-init, sshd, tailscaled, systemd-networkd, the kernel and the tailnet are real, and are asked here directly.
 #
-# run.sh [--keep] [--storm SEED]
+# run.sh [--keep | --whole] [--storm SEED]
 #   --keep          leaves all of it up, whatever happened; down.sh ends it
+#   --whole         goes on with deploy.sh: the whole deployment, with Kubernetes; 2 minutes more
 #   --storm SEED    kills the run at moments by chance too, again and again until it ends between two of them
 #
 # A line per check with its seconds. Ends at the first that fails, with what it said and where the logs are.
 . "$(dirname "$0")/lib.sh"
 . "$HERE/world.sh"
-keep='' storm=''
+keep='' storm='' whole=''
 while [ $# -gt 0 ]; do
   case $1 in
   --keep) keep=yes ;;
+  --whole) whole=yes ;;
   --storm) storm=${2:?a seed}; shift ;;
-  *) sed -n '5,8s/^# \?//p' "$0" >&2; exit 64 ;;
+  *) sed -n '5,9s/^# \?//p' "$0" >&2; exit 64 ;;
   esac
   shift
 done
@@ -211,3 +213,8 @@ check "the kernel has the route again" wait_for 20 has_kernel_route
 check "it is systemd-networkd that set it" networkd_set_route
 check "the router serves its routes again" wait_for 20 serves_routes
 check "packets cross again" packets_cross
+[ -z "$whole" ] || {
+  trap - EXIT
+  finish
+  exec "$HERE/deploy.sh"
+}
