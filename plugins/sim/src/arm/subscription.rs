@@ -29,7 +29,8 @@ pub(crate) fn normal_location(text: &str) -> Option<&'static str> {
 }
 
 pub(crate) fn list(arm: &Arm) -> Reply {
-    Reply::json(200, json!({ "value": [body(arm)], "count": { "type": "Total", "value": 1 } }))
+    // The one list whose specification requires the link; an empty one ends it for every SDK.
+    Reply::json(200, json!({ "value": [body(arm)], "nextLink": "" }))
 }
 
 pub(crate) fn show(arm: &Arm) -> Reply {
