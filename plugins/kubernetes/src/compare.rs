@@ -36,13 +36,21 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether every field that `manager` owns by server-side apply is still among the `wanted`, and it owns any at all.
+/// Whether every field that `manager` owns by server-side apply is still among the `wanted`, and it owns them.
+///
+/// A manifest that only names an object makes nobody an owner of anything.
 pub(crate) fn owns_nothing_else(actual: &Value, wanted: &Value, manager: &str) -> bool {
     let entries = actual.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let mut ours = entries
         .filter(|entry| entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null());
     let fields = ours.next().and_then(|entry| entry["fieldsV1"].as_object());
-    fields.is_some_and(|fields| all_wanted(fields, wanted))
+    fields.map_or_else(|| only_names(wanted), |fields| all_wanted(fields, wanted))
+}
+
+fn only_names(wanted: &Value) -> bool {
+    let only =
+        |value: &Value, keys: &[&str]| value.as_object().is_some_and(|o| o.keys().all(|k| keys.contains(&k.as_str())));
+    only(wanted, &["apiVersion", "kind", "metadata"]) && only(&wanted["metadata"], &["name", "namespace"])
 }
 
 fn all_wanted(fields: &Map<String, Value>, wanted: &Value) -> bool {
@@ -104,5 +112,6 @@ mod tests {
         assert!(!owns_nothing_else(&actual, &json!({"data": {"a": "1"}, "ports": ports}), "stargate"));
         assert!(!owns_nothing_else(&actual, &json!({"data": {"a": "1", "b": "2"}, "ports": []}), "stargate"));
         assert!(!owns_nothing_else(&actual, &json!({"data": {}}), "kubectl"));
+        assert!(owns_nothing_else(&json!({}), &json!({"kind": "Namespace", "metadata": {"name": "a"}}), "stargate"));
     }
 }

@@ -1,0 +1,63 @@
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use serde_json::{Value, json};
+use stargate_sdk::FailureKind;
+
+use crate::cluster::{Cluster, until};
+
+const APPROVE: &str = "kubernetes.csr.approve";
+const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests/";
+
+fn request(names: &[&str]) -> Value {
+    let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("names");
+    params.subject_alt_names.push(SanType::IpAddress("10.50.1.5".parse().expect("address")));
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+    params.distinguished_name.push(DnType::CommonName, "system:node:w1");
+    let key = KeyPair::generate().expect("key");
+    let pem = params.serialize_request(&key).expect("request").pem().expect("PEM");
+    json!({"metadata": {"creationTimestamp": "2026-11-24T04:04:29Z"}, "spec": {"request": STANDARD.encode(pem),
+        "signerName": "kubernetes.io/kubelet-serving", "username": "system:node:w1",
+        "groups": ["system:nodes"], "usages": ["digital signature", "server auth"]}})
+}
+
+#[tokio::test]
+async fn a_serving_request_is_approved_and_its_certificate_waited_for() {
+    let cluster = Cluster::start().await;
+    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    let fake = cluster.fake.clone();
+    let signer = tokio::spawn(async move {
+        until(|| fake.world().count("PUT") == 1).await;
+        let mut world = fake.world();
+        let mut csr = world.objects[&format!("{REQUESTS}csr-1")].clone();
+        assert_eq!(csr["status"]["conditions"][0]["type"], "Approved");
+        csr["status"]["certificate"] = json!("x");
+        world.put(&format!("{REQUESTS}csr-1"), csr);
+    });
+    let (output, _) = cluster.actions.step(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await.expect("approved");
+    signer.await.expect("the signer saw the approval");
+    assert_eq!(output["approved"], json!(["csr-1"]));
+    assert_eq!(cluster.fake.world().count("PUT"), 1);
+}
+
+#[tokio::test]
+async fn a_forged_request_is_left_alone_and_named() {
+    let cluster = Cluster::start().await;
+    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.world().put(&format!("{REQUESTS}csr-2"), request(&["w1", "kubernetes.default"]));
+    let (kind, error) = cluster.fails(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await;
+    assert_eq!(kind, FailureKind::Permanent);
+    assert!(error.contains("csr-2") && error.contains("kubernetes.default"), "{error}");
+    assert!(cluster.fake.world().writes.is_empty(), "nothing is approved beside a forgery");
+}
+
+#[tokio::test]
+async fn a_kubelet_that_serves_needs_no_request() {
+    let cluster = Cluster::start().await;
+    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.world().objects.insert("/api/v1/nodes/w1/proxy/healthz".into(), json!("ok"));
+    let (output, _) = cluster.actions.step(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await.expect("in order");
+    assert_eq!(output["approved"], json!([]));
+}

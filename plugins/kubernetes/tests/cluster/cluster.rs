@@ -1,0 +1,89 @@
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use stargate_kubernetes::{KubernetesSettings, register};
+use stargate_sdk::{ActionContext, ActionError, FailureKind, Found, Registry, Secret, Secrets};
+
+use crate::fake::Fake;
+
+/// The actions, and the server that they speak to.
+pub(crate) struct Cluster {
+    pub(crate) fake: Fake,
+    pub(crate) actions: Actions,
+    _dir: tempfile::TempDir,
+}
+
+/// The actions of one process.
+pub(crate) struct Actions {
+    registry: Registry,
+    pub(crate) secrets: Arc<Secrets>,
+}
+
+impl Actions {
+    pub(crate) fn new(kubeconfig: &Path) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
+        let settings = KubernetesSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None };
+        register(&mut registry, &mut secrets, settings);
+        Self { registry, secrets: Arc::new(secrets) }
+    }
+
+    pub(crate) fn context(&self, step: &str) -> ActionContext {
+        ActionContext::detached(step, Arc::clone(&self.secrets))
+    }
+
+    pub(crate) async fn run(&self, cx: &ActionContext, action: &str, input: Value) -> Result<Value, ActionError> {
+        self.registry.find(action).expect("action").run(cx, input).await
+    }
+
+    pub(crate) async fn find(&self, action: &str, input: Value) -> Result<Found<Value>, ActionError> {
+        self.registry.find(action).expect("action").find(&self.context("find"), input).await
+    }
+
+    /// Runs an action as a step of its own; gives its output and the changes it told.
+    pub(crate) async fn step(&self, action: &str, input: Value) -> Result<(Value, Vec<String>), ActionError> {
+        let cx = self.context(action);
+        let output = self.run(&cx, action, input).await?;
+        Ok((output, cx.changes()))
+    }
+
+    pub(crate) async fn secret(&self, step: &str, reference: &str) -> Result<Secret, ActionError> {
+        self.context(step).secret(&reference.parse().expect("reference")).await
+    }
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let (fake, endpoint) = Fake::start().await;
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("kubeconfig");
+        std::fs::write(&path, kubeconfig(&endpoint).to_string()).expect("kubeconfig");
+        Self { fake, actions: Actions::new(&path), _dir: dir }
+    }
+
+    /// Runs an action and expects it to fail.
+    pub(crate) async fn fails(&self, action: &str, input: Value) -> (FailureKind, String) {
+        let error = self.actions.step(action, input).await.expect_err("a failure");
+        (error.kind, error.to_string())
+    }
+}
+
+pub(crate) fn kubeconfig(endpoint: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": endpoint}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    })
+}
+
+/// Waits for what a task does, however slow the machine is.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    let seen = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("the condition came about");
+}

@@ -1,0 +1,69 @@
+use axum::http::Method;
+use serde_json::{Value, json};
+use stargate_sdk::FailureKind;
+
+use crate::{cluster::Cluster, fake::Fault};
+
+const POD: &str = "/api/v1/namespaces/default/pods/web";
+
+fn pod() -> Value {
+    json!({"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "controller": true}]}, "spec": {"nodeName": "w1"}})
+}
+
+async fn cordoned() -> Cluster {
+    let cluster = Cluster::start().await;
+    cluster.fake.world().put("/api/v1/nodes/w1", json!({"spec": {"unschedulable": true}}));
+    cluster.fake.world().put(POD, pod());
+    cluster
+}
+
+fn budget_is_used_up() -> Fault {
+    Fault::Answer(
+        429,
+        json!({"kind": "Status", "reason": "TooManyRequests", "message": "Cannot evict pod as it would violate the pod's disruption budget.",
+            "details": {"causes": [{"reason": "DisruptionBudget", "message": "The disruption budget pdb needs 1 healthy pods and has 1 currently"}]}}),
+    )
+}
+
+#[tokio::test]
+async fn a_used_up_budget_is_waited_for() {
+    let cluster = cordoned().await;
+    cluster.fake.fault(Method::POST, budget_is_used_up());
+    cluster.fake.fault(Method::POST, budget_is_used_up());
+    let (output, _) = cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
+    assert_eq!(output["evicted"], json!(["default/web"]));
+    assert_eq!(cluster.fake.world().count("POST"), 3);
+}
+
+#[tokio::test]
+async fn a_budget_that_never_has_room_is_named_when_time_is_up() {
+    let cluster = cordoned().await;
+    (0..20).for_each(|_| cluster.fake.fault(Method::POST, budget_is_used_up()));
+    let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "timeout": "1s"})).await;
+    assert_eq!(kind, FailureKind::Transient);
+    assert!(error.contains("default/web") && error.contains("The disruption budget pdb needs"), "{error}");
+}
+
+#[tokio::test]
+async fn a_drain_goes_on_after_a_lost_reply_and_tells_all_that_left() {
+    let cluster = cordoned().await;
+    let cx = cluster.actions.context("drain");
+    cluster.fake.fault(Method::POST, Fault::LoseReply);
+    let error = cluster.actions.run(&cx, "kubernetes.node.drain", json!({"name": "w1"})).await.expect_err("no reply");
+    assert_eq!(error.kind, FailureKind::Unknown);
+    let output = cluster.actions.run(&cx, "kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
+    assert_eq!(output["evicted"], json!(["default/web"]));
+    assert_eq!(cluster.fake.world().count("POST"), 1, "evicted once");
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_cordoned_or_a_bare_pod_is_refused_before_anything_is_evicted() {
+    let cluster = cordoned().await;
+    cluster.fake.world().put("/api/v1/namespaces/default/pods/bare", json!({"spec": {"nodeName": "w1"}}));
+    let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1"})).await;
+    assert_eq!((kind, error.contains("default/bare")), (FailureKind::Permanent, true), "{error}");
+    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "force": true})).await;
+    assert_eq!((kind, error.contains("not cordoned")), (FailureKind::Permanent, true), "{error}");
+    assert!(cluster.fake.world().writes.is_empty());
+}

@@ -1,0 +1,214 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+/// What the server does with one request, once.
+pub(crate) enum Fault {
+    /// Answers like this, without doing anything.
+    Answer(u16, Value),
+    /// Does it, then breaks the connection off.
+    LoseReply,
+    /// Does this to the stored objects first: somebody else was faster.
+    Meanwhile(Box<dyn FnOnce(&mut World) + Send>),
+}
+
+/// What is stored, by path, and what was asked.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) objects: BTreeMap<String, Value>,
+    pub(crate) writes: Vec<(String, Value)>,
+    pub(crate) faults: VecDeque<(Method, Fault)>,
+    version: u64,
+}
+
+impl World {
+    /// Stores an object.
+    pub(crate) fn put(&mut self, path: &str, mut object: Value) {
+        self.version += 1;
+        let name = path.rsplit('/').next().expect("a path has segments");
+        let uid =
+            self.objects.get(path).map_or(json!(format!("uid-{}", self.version)), |o| o["metadata"]["uid"].clone());
+        object["metadata"]["name"] = name.into();
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object["metadata"]["uid"] = uid;
+        if let Some(namespace) = path.split_once("/namespaces/").and_then(|(_, rest)| rest.split('/').next()) {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+        self.objects.insert(path.to_owned(), object);
+    }
+
+    /// How many requests of this beginning there were.
+    pub(crate) fn count(&self, beginning: &str) -> usize {
+        self.writes.iter().filter(|(request, _)| request.starts_with(beginning)).count()
+    }
+}
+
+/// A server on loopback.
+#[derive(Clone)]
+pub(crate) struct Fake(Arc<Mutex<World>>);
+
+impl Fake {
+    pub(crate) async fn start() -> (Self, String) {
+        let fake = Self(Arc::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let endpoint = format!("http://{}", listener.local_addr().expect("address"));
+        let router = Router::new().fallback(serve).with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (fake, endpoint)
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().expect("no test panics while it holds the world")
+    }
+
+    pub(crate) fn fault(&self, method: Method, fault: Fault) {
+        self.world().faults.push_back((method, fault));
+    }
+}
+
+async fn serve(State(fake): State<Fake>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.expect("body");
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (method, path) = (parts.method, parts.uri.path().to_owned());
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let mut world = fake.world();
+    if method != Method::GET {
+        world.writes.push((format!("{method} {path}?{query}"), body.clone()));
+    }
+    let fault = match world.faults.front() {
+        Some((wanted, _)) if *wanted == method => world.faults.pop_front(),
+        _ => None,
+    };
+    match fault.map(|(_, fault)| fault) {
+        Some(Fault::Answer(code, answer)) => reply(code, answer),
+        Some(Fault::LoseReply) => {
+            drop(answer(&mut world, &method, &path, &query, body));
+            let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("connection lost")) });
+            Response::new(Body::from_stream(broken))
+        }
+        Some(Fault::Meanwhile(change)) => {
+            change(&mut world);
+            answer(&mut world, &method, &path, &query, body)
+        }
+        None => answer(&mut world, &method, &path, &query, body),
+    }
+}
+
+fn answer(world: &mut World, method: &Method, path: &str, query: &str, body: Value) -> Response {
+    match method.as_str() {
+        "GET" => read(world, path),
+        "POST" if path.ends_with("/eviction") => {
+            world.objects.remove(path.trim_end_matches("/eviction"));
+            reply(201, json!({"kind": "Status", "status": "Success"}))
+        }
+        "POST" => {
+            let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+            if world.objects.contains_key(&path) {
+                return failure(409, "AlreadyExists");
+            }
+            world.put(&path, body);
+            reply(201, world.objects[&path].clone())
+        }
+        "PUT" => replace(world, path.trim_end_matches("/approval"), body),
+        "PATCH" => patch(world, path, query, &body),
+        "DELETE" => delete(world, path, &body),
+        _ => failure(405, "MethodNotAllowed"),
+    }
+}
+
+fn read(world: &World, path: &str) -> Response {
+    if path == "/api/v1" {
+        return reply(
+            200,
+            json!({"resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true},
+            {"name": "nodes", "kind": "Node", "namespaced": false}]}),
+        );
+    }
+    if let Some(object) = world.objects.get(path) {
+        return reply(200, object.clone());
+    }
+    let plural = path.rsplit('/').next().unwrap_or_default();
+    if !["nodes", "pods", "certificatesigningrequests"].contains(&plural) {
+        return failure(404, "NotFound");
+    }
+    let items: Vec<_> =
+        world.objects.iter().filter(|(at, _)| at.contains(&format!("/{plural}/"))).map(|(_, o)| o).collect();
+    reply(200, json!({"metadata": {}, "items": items}))
+}
+
+fn replace(world: &mut World, path: &str, body: Value) -> Response {
+    match world.objects.get(path) {
+        None => failure(404, "NotFound"),
+        Some(old) if old["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] => {
+            failure(409, "Conflict")
+        }
+        Some(_) => {
+            world.put(path, body);
+            reply(200, world.objects[path].clone())
+        }
+    }
+}
+
+fn patch(world: &mut World, path: &str, query: &str, body: &Value) -> Response {
+    let is_apply = query.contains("force=");
+    let Some(mut object) = world.objects.get(path).cloned().or_else(|| is_apply.then(|| json!({}))) else {
+        return failure(404, "NotFound");
+    };
+    merge(&mut object, body);
+    if is_apply {
+        object["metadata"]["managedFields"] =
+            json!([{"manager": "stargate", "operation": "Apply", "fieldsV1": {"f:data": {}}}]);
+    }
+    world.put(path, object);
+    reply(200, world.objects[path].clone())
+}
+
+fn merge(object: &mut Value, patch: &Value) {
+    match patch {
+        Value::Object(fields) => {
+            if !object.is_object() {
+                *object = json!({});
+            }
+            for (key, value) in fields {
+                if value.is_null() {
+                    object.as_object_mut().expect("an object").remove(key);
+                } else {
+                    merge(&mut object[key], value);
+                }
+            }
+        }
+        other => *object = other.clone(),
+    }
+}
+
+fn delete(world: &mut World, path: &str, body: &Value) -> Response {
+    match world.objects.get(path) {
+        None => failure(404, "NotFound"),
+        Some(object) if body["preconditions"]["uid"].as_str().is_some_and(|uid| object["metadata"]["uid"] != uid) => {
+            failure(409, "Conflict")
+        }
+        Some(_) => {
+            world.objects.remove(path);
+            reply(200, json!({"kind": "Status", "status": "Success"}))
+        }
+    }
+}
+
+fn failure(code: u16, reason: &str) -> Response {
+    reply(code, json!({"kind": "Status", "status": "Failure", "message": reason, "reason": reason, "code": code}))
+}
+
+fn reply(code: u16, body: Value) -> Response {
+    (StatusCode::from_u16(code).expect("status"), axum::Json(body)).into_response()
+}

@@ -1,0 +1,13 @@
+//! The actions against a small API server with plain storage, where the hard cases are made to happen; and against a
+//! real one where `STARGATE_TEST_KUBECONFIG` names its kubeconfig.
+
+mod cluster;
+mod fake;
+
+mod certificates;
+mod drain;
+mod failures;
+mod objects;
+mod real;
+mod registry;
+mod tokens;

@@ -1,0 +1,61 @@
+use serde_json::{Value, json};
+
+use crate::cluster::Actions;
+
+/// The actions of the cluster that the environment names.
+fn actions() -> Option<Actions> {
+    let path = std::env::var_os("STARGATE_TEST_KUBECONFIG")?;
+    Some(Actions::new(path.as_ref()))
+}
+
+/// Against a real API server: what is written is found in order by the next look.
+#[tokio::test]
+async fn a_real_server_takes_what_is_written_and_shows_it_in_order() {
+    let Some(actions) = actions() else { return };
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stargate-test", "namespace": "default"}});
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "stargate-test"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node-bootstrapper"},
+        "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:bootstrappers:stargate"}]});
+    let manifest = json!({"manifest": [account, role]});
+    actions.step("kubernetes.manifest.apply", manifest.clone()).await.expect("applied");
+    let (_, changes) = actions.step("kubernetes.manifest.apply", manifest.clone()).await.expect("in order");
+    assert!(changes.is_empty(), "{changes:?}");
+    let found = actions.find("kubernetes.manifest.apply", manifest).await.expect("found");
+    assert!(matches!(found, stargate_sdk::Found::Present(_)), "the second run makes no request that writes");
+
+    actions.secret("s", "service-account-token:namespace=default&name=stargate-test").await.expect("token");
+    actions.secret("s", "bootstrap-token:node=w1").await.expect("bootstrap token");
+    actions.secret("s", "bootstrap-token:node=w1").await.expect("bootstrap token, again");
+
+    let allocate = json!({"site": "test", "block": "10.99.0.0/18", "nodes": ["w1", "w2"]});
+    let (first, _) = actions.step("kubernetes.pod_cidr.allocate", allocate.clone()).await.expect("allocated");
+    let (second, changes) = actions.step("kubernetes.pod_cidr.allocate", allocate).await.expect("in order");
+    assert_eq!((first, changes), (second, Vec::new()));
+    actions.step("kubernetes.nodes.list", json!({})).await.expect("listed");
+
+    let delete = |kind: &str, api: &str, namespace: Value| json!({"api_version": api, "kind": kind, "name": "stargate-test", "namespace": namespace});
+    let binding = delete("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", Value::Null);
+    actions.step("kubernetes.object.delete", binding).await.expect("deleted");
+    actions.step("kubernetes.object.delete", delete("ServiceAccount", "v1", json!("default"))).await.expect("deleted");
+}
+
+/// Against a real API server: a node is cordoned, emptied and let go.
+#[tokio::test]
+async fn a_real_server_cordons_and_drains() {
+    let Some(actions) = actions() else { return };
+    let node = json!({"manifest": {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stargate-test-node"}}});
+    actions.step("kubernetes.manifest.apply", node).await.expect("made");
+    let name = json!({"name": "stargate-test-node"});
+    actions.step("kubernetes.node.cordon", name.clone()).await.expect("cordoned");
+    let (_, changes) = actions.step("kubernetes.node.cordon", name.clone()).await.expect("in order");
+    assert!(changes.is_empty(), "{changes:?}");
+    let (output, _) = actions.step("kubernetes.node.drain", name).await.expect("drained");
+    assert_eq!(output["evicted"], json!([]));
+    actions
+        .step("kubernetes.node.cordon", json!({"name": "stargate-test-node", "cordoned": false}))
+        .await
+        .expect("let go");
+    let node = json!({"api_version": "v1", "kind": "Node", "name": "stargate-test-node"});
+    actions.step("kubernetes.object.delete", node).await.expect("deleted");
+}

@@ -1,0 +1,65 @@
+use axum::http::Method;
+use serde_json::json;
+use stargate_sdk::{FailureKind, Found};
+
+use crate::{cluster::Cluster, fake::Fault};
+
+const ALLOCATE: &str = "kubernetes.pod_cidr.allocate";
+const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/stargate-pod-cidrs";
+
+fn input(nodes: &[&str]) -> serde_json::Value {
+    json!({"site": "dc", "block": "10.244.64.0/18", "nodes": nodes,
+        "taken": ["10.244.64.0/24", {"name": "aks-0", "pod_cidr": "10.244.0.0/24", "ready": true}]})
+}
+
+#[tokio::test]
+async fn blocks_are_recorded_once_and_found_again_after_a_lost_reply() {
+    let cluster = Cluster::start().await;
+    assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1"])).await.expect("find"), Found::Absent);
+    cluster.fake.fault(Method::POST, Fault::LoseReply);
+    let (kind, _) = cluster.fails(ALLOCATE, input(&["w1", "w2"])).await;
+    assert_eq!(kind, FailureKind::Unknown);
+    let blocks = json!({"allocations": {"w1": "10.244.65.0/24", "w2": "10.244.66.0/24"}});
+    assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1", "w2"])).await.expect("find"), Found::Present(blocks));
+    let (_, changes) = cluster.actions.step(ALLOCATE, input(&["w2", "w1"])).await.expect("allocated");
+    assert!(changes.is_empty(), "{changes:?}");
+    assert_eq!(cluster.fake.world().writes.len(), 1);
+}
+
+#[tokio::test]
+async fn two_at_once_never_give_one_block_twice() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
+    cluster.fake.fault(
+        Method::PUT,
+        Fault::Meanwhile(Box::new(|world| {
+            let mut other = world.objects[CONFIG_MAP].clone();
+            other["data"]["dc"] =
+                r#"{"block":"10.244.64.0/18","allocations":{"w1":"10.244.65.0/24","x":"10.244.66.0/24"}}"#.into();
+            world.put(CONFIG_MAP, other);
+        })),
+    );
+    let (output, _) = cluster.actions.step(ALLOCATE, input(&["w2"])).await.expect("allocated");
+    assert_eq!(output["allocations"], json!({"w2": "10.244.67.0/24"}));
+    assert_eq!(cluster.fake.world().count("PUT"), 2);
+}
+
+#[tokio::test]
+async fn a_block_that_aks_handed_out_too_is_refused_with_both_owners() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
+    let mut collides = input(&["w1"]);
+    collides["taken"] = json!([{"name": "aks-9", "pod_cidr": "10.244.65.0/24"}]);
+    let (kind, error) = cluster.fails(ALLOCATE, collides).await;
+    assert_eq!(kind, FailureKind::Permanent);
+    assert!(error.contains("\"w1\"") && error.contains("\"aks-9\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_never_overwritten() {
+    let cluster = Cluster::start().await;
+    cluster.fake.world().put(CONFIG_MAP, json!({"data": {"dc": "?"}}));
+    let (kind, error) = cluster.fails(ALLOCATE, input(&["w1"])).await;
+    assert_eq!((kind, error.contains("cannot be read")), (FailureKind::Permanent, true), "{error}");
+    assert!(cluster.fake.world().writes.is_empty());
+}
