@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::arm::{self, Quota};
+use crate::dataplane::{Matrix, Plane, Pod, reach};
 use crate::faults::{Faults, Rule, Schedule};
 use crate::traffic::{LoggedRequest, Surface, Traffic};
 use crate::world::Shared;
@@ -42,6 +43,9 @@ struct Control {
 /// - `POST /_world/quota`, body `{"cores","public_ips","unavailable_sizes"}`: limits; absent means none.
 /// - `POST /_world/operations/expire`: finished operations answer 404.
 /// - `POST /_world/tokens/expire`: tokens issued so far are expired, but for the one printed at start.
+/// - `GET`, `PUT /_world/pods`: the pods that run, `[{"name","node","ip"}]`.
+/// - `GET /_world/path?from=A&to=B`: a request and its reply between pods or machines, hop by hop.
+/// - `GET /_world/matrix?machines=1`: who reaches whom among the pods, and with `machines` among machines too.
 /// - `POST /_world/shutdown`: closes the world.
 pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
     Router::new()
@@ -59,6 +63,9 @@ pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
         .route("/_world/quota", post(quota))
         .route("/_world/operations/expire", post(expire_operations))
         .route("/_world/tokens/expire", post(expire_tokens))
+        .route("/_world/pods", get(pods).put(set_pods))
+        .route("/_world/path", get(path))
+        .route("/_world/matrix", get(matrix))
         .route("/_world/shutdown", post(shutdown))
         .with_state(Control { shared, stop })
 }
@@ -223,6 +230,42 @@ async fn expire_operations(State(control): State<Control>) -> StatusCode {
 async fn expire_tokens(State(control): State<Control>) -> StatusCode {
     control.shared.lock().arm.tokens_expired_before = Timestamp::now().as_second() + 1;
     StatusCode::NO_CONTENT
+}
+
+async fn pods(State(control): State<Control>) -> Json<Vec<Pod>> {
+    Json(control.shared.peek().pods.clone())
+}
+
+async fn set_pods(State(control): State<Control>, Json(pods): Json<Vec<Pod>>) -> StatusCode {
+    control.shared.lock().pods = pods;
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Debug, Deserialize)]
+struct PathQuery {
+    from: String,
+    to: String,
+}
+
+async fn path(State(control): State<Control>, Query(query): Query<PathQuery>) -> Response {
+    match reach(&control.shared.peek(), &query.from, &query.to) {
+        Ok(path) => Json(path).into_response(),
+        Err(error) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct MatrixQuery {
+    machines: Option<String>,
+}
+
+async fn matrix(State(control): State<Control>, Query(query): Query<MatrixQuery>) -> Json<Matrix> {
+    let plane = Plane::of(&control.shared.peek());
+    let mut endpoints = plane.pods().to_vec();
+    if query.machines.is_some_and(|machines| machines != "0" && machines != "false") {
+        endpoints.extend(plane.machines());
+    }
+    Json(plane.matrix(&endpoints))
 }
 
 async fn shutdown(State(control): State<Control>) -> StatusCode {

@@ -5,6 +5,7 @@
 
 mod arm;
 mod control;
+pub mod dataplane;
 pub mod event;
 mod faults;
 mod holds;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use crate::arm::Arm;
+use crate::dataplane::Pod;
 use crate::event::{Event, Recorded};
 use crate::faults::Faults;
 use crate::holds::Holds;
@@ -32,6 +33,8 @@ pub struct World {
     pub tailnet: Tailnet,
     /// The simulated machines.
     pub hosts: Hosts,
+    /// The pods that packets can come from and go to, as somebody said that they run.
+    pub pods: Vec<Pod>,
     /// The Kubernetes cluster.
     pub kube: Kube,
 }

@@ -10,6 +10,7 @@ mod harness;
 mod machines;
 mod networks;
 mod operations;
+mod paths;
 mod persistence;
 mod properties;
 mod rules;

@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde_json::Value;
+
+use crate::arm::json::{field, objects, reference, text};
+use crate::arm::kind::Kind;
+use crate::arm::network::{prefixes_of, subnet_nets};
+use crate::arm::store::{Arm, Resource, group_of, name_of, parent_id};
+
+/// The virtual networks as a packet meets them: only what is in force.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fabric {
+    pub(crate) nics: Vec<FabricNic>,
+    /// By lower-case id.
+    pub(crate) subnets: BTreeMap<String, FabricSubnet>,
+}
+
+/// A NIC with an address.
+#[derive(Debug, Clone)]
+pub(crate) struct FabricNic {
+    /// Lower-case id.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Lower-case id of its subnet.
+    pub(crate) subnet: String,
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    /// `enableIPForwarding`.
+    pub(crate) forwards: bool,
+    /// The node of a cluster that it belongs to.
+    pub(crate) node: Option<ClusterNode>,
+}
+
+/// An instance of a cluster's scale set.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterNode {
+    pub(crate) name: String,
+    /// What its cluster's pods have their addresses from.
+    pub(crate) pod_cidr: Option<Ipv4Net>,
+}
+
+/// A subnet with what routes its packets.
+#[derive(Debug, Clone)]
+pub(crate) struct FabricSubnet {
+    pub(crate) name: String,
+    /// Lower-case id of its network.
+    pub(crate) network: String,
+    /// The network's prefixes.
+    pub(crate) space: Vec<Ipv4Net>,
+    /// Name of the table that is associated.
+    pub(crate) table: Option<String>,
+    pub(crate) routes: Vec<FabricRoute>,
+}
+
+/// A user-defined route.
+#[derive(Debug, Clone)]
+pub(crate) struct FabricRoute {
+    pub(crate) prefix: Ipv4Net,
+    pub(crate) kind: String,
+    pub(crate) hop: Option<Ipv4Addr>,
+}
+
+/// What is in force in every virtual network.
+pub(crate) fn fabric(arm: &Arm) -> Fabric {
+    let nics = arm.of_kind(Kind::NetworkInterface).chain(arm.of_kind(Kind::ScaleSetNic));
+    Fabric {
+        nics: nics.filter_map(|nic| fabric_nic(arm, nic)).collect(),
+        subnets: arm.of_kind(Kind::Subnet).map(|subnet| (subnet.key(), fabric_subnet(arm, subnet))).collect(),
+    }
+}
+
+fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
+    let configurations = objects(&nic.properties, "ipConfigurations");
+    let inner = configurations.iter().filter_map(|configuration| configuration.get("properties")?.as_object());
+    let addresses = inner.clone().filter_map(|inner| field(inner, "privateIPAddress")?.parse().ok()).collect();
+    Some(FabricNic {
+        id: nic.key(),
+        name: nic.name.clone(),
+        subnet: inner.clone().find_map(|inner| reference(inner, "subnet"))?.to_ascii_lowercase(),
+        addresses,
+        forwards: nic.properties.get("enableIPForwarding") == Some(&Value::Bool(true)),
+        node: (nic.kind == Kind::ScaleSetNic).then(|| cluster_node(arm, nic)).flatten(),
+    })
+}
+
+/// A node's name in the cluster is its host name in small letters.
+fn cluster_node(arm: &Arm, nic: &Resource) -> Option<ClusterNode> {
+    let machine = arm.find_kind(parent_id(&nic.id), Kind::ScaleSetVm)?;
+    let name = text(machine.properties.get("osProfile")?, &["computerName"])?.to_ascii_lowercase();
+    let group = group_of(&nic.id);
+    let cluster = arm.of_kind(Kind::ManagedCluster).find(|cluster| {
+        field(&cluster.properties, "nodeResourceGroup").is_some_and(|nodes| nodes.eq_ignore_ascii_case(group))
+    });
+    let profile = cluster.and_then(|cluster| cluster.properties.get("networkProfile"));
+    let pod_cidr = profile.and_then(|profile| text(profile, &["podCidr"])).and_then(|text| text.parse().ok());
+    Some(ClusterNode { name, pod_cidr })
+}
+
+fn fabric_subnet(arm: &Arm, subnet: &Resource) -> FabricSubnet {
+    let network = parent_id(&subnet.id);
+    let space = arm.find(network).map(prefixes_of).unwrap_or_default();
+    let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));
+    let routes = table.map(|table| arm.below(&table.id, Kind::Route)).unwrap_or_default();
+    let own = subnet_nets(subnet).into_iter().filter_map(|net| if let IpNet::V4(net) = net { Some(net) } else { None });
+    FabricSubnet {
+        name: subnet.name.clone(),
+        network: network.to_ascii_lowercase(),
+        space: space.iter().filter_map(|prefix| prefix.parse().ok()).chain(own).collect(),
+        table: table.map(|table| name_of(&table.id).to_owned()),
+        routes: routes.into_iter().filter(|route| route.state == "Succeeded").filter_map(fabric_route).collect(),
+    }
+}
+
+fn fabric_route(route: &Resource) -> Option<FabricRoute> {
+    let text = |key: &str| field(&route.properties, key);
+    Some(FabricRoute {
+        prefix: text("addressPrefix")?.parse().ok()?,
+        kind: text("nextHopType")?.to_owned(),
+        hop: text("nextHopIpAddress").and_then(|hop| hop.parse().ok()),
+    })
+}

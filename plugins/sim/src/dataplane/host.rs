@@ -1,0 +1,133 @@
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::tunnel::Tunnel;
+use crate::arm::{Fabric, FabricNic};
+use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, TAILSCALE_TABLE};
+use crate::tailnet::Tailnet;
+
+/// tailscaled's interface.
+pub(super) const TUNNEL: &str = "tailscale0";
+
+/// A machine as a packet meets it.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    pub(super) name: String,
+    /// What each of its interfaces is plugged into: the first is `eth0`.
+    pub(super) links: Vec<Link>,
+    pub(super) kernel: Kernel,
+    pub(super) pods: BTreeSet<Ipv4Addr>,
+}
+
+/// What an interface is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Link {
+    /// A NIC of the fabric, by its place there.
+    Azure(usize),
+    /// An Ethernet segment.
+    Segment(String),
+}
+
+/// What decides about packets inside a machine.
+#[derive(Debug, Clone)]
+pub(super) enum Kernel {
+    /// A node of AKS's, which looks after it.
+    Node {
+        addresses: Vec<Ipv4Addr>,
+        /// What its cluster's pods have: packets of pods to elsewhere get the node's address.
+        pod_cidr: Option<Ipv4Net>,
+    },
+    /// A simulated machine.
+    Machine {
+        addresses: Vec<Ipv4Addr>,
+        interfaces: BTreeMap<String, Vec<Ipv4Addr>>,
+        routes: Vec<KernelRoute>,
+        forwards: bool,
+        /// Interfaces that are checked for the way back.
+        strict: BTreeSet<String>,
+        tunnel: Option<Tunnel>,
+    },
+}
+
+impl Host {
+    pub(super) fn machine(machine: &Machine, tailnet: &Tailnet, fabric: &Fabric) -> Self {
+        let plug = |nic: &crate::event::Nic| {
+            let id = nic.id.to_ascii_lowercase();
+            let at = fabric.nics.iter().position(|known| known.id == id);
+            at.map_or_else(|| Link::Segment(format!("{}/{}", nic.network, nic.subnet)), Link::Azure)
+        };
+        let interfaces = machine.interfaces(tailnet);
+        let ethernet = interfaces.iter().filter(|interface| interface.name.starts_with("eth"));
+        let kernel = Kernel::Machine {
+            addresses: ethernet.flat_map(addresses).collect(),
+            interfaces: interfaces.iter().map(|interface| (interface.name.clone(), addresses(interface))).collect(),
+            routes: machine.routes(tailnet).into_iter().filter(|route| TABLES.contains(&route.table)).collect(),
+            forwards: machine.forwards(),
+            strict: interfaces.iter().map(|each| each.name.clone()).filter(|name| is_strict(machine, name)).collect(),
+            tunnel: Tunnel::of(machine, tailnet),
+        };
+        let links = machine.spec.nics.iter().map(plug).collect();
+        Self { name: machine.spec.name.clone(), links, kernel, pods: BTreeSet::new() }
+    }
+
+    pub(super) fn node(at: usize, nic: &FabricNic) -> Option<Self> {
+        let node = nic.node.as_ref()?;
+        let kernel = Kernel::Node { addresses: nic.addresses.clone(), pod_cidr: node.pod_cidr };
+        Some(Self { name: node.name.clone(), links: vec![Link::Azure(at)], kernel, pods: BTreeSet::new() })
+    }
+
+    /// Whether an address is one of its own, the tailnet's included.
+    pub(super) fn owns(&self, address: Ipv4Addr) -> bool {
+        match &self.kernel {
+            Kernel::Node { addresses, .. } => addresses.contains(&address),
+            Kernel::Machine { interfaces, .. } => interfaces.values().flatten().any(|own| *own == address),
+        }
+    }
+
+    pub(super) fn tunnel(&self) -> Option<&Tunnel> {
+        match &self.kernel {
+            Kernel::Node { .. } => None,
+            Kernel::Machine { tunnel, .. } => tunnel.as_ref(),
+        }
+    }
+}
+
+/// In the order of the rules: what tailscaled brings is ahead of everything else.
+const TABLES: [u32; 2] = [TAILSCALE_TABLE, MAIN_TABLE];
+
+/// Where a kernel sends a packet that is not for the machine itself.
+pub(super) enum Sent<'a> {
+    /// To a pod on the machine, which the main table has a route to.
+    Pod,
+    /// By this route.
+    By(&'a KernelRoute),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// The rules in their order, in each table the longest prefix, of those the lowest metric.
+pub(super) fn look_up<'a>(routes: &'a [KernelRoute], pods: &BTreeSet<Ipv4Addr>, to: Ipv4Addr) -> Sent<'a> {
+    for table in TABLES {
+        if table == MAIN_TABLE && pods.contains(&to) {
+            return Sent::Pod;
+        }
+        let matching = routes.iter().filter(|route| route.table == table && route.prefix.contains(&to));
+        if let Some(best) = matching.max_by_key(|route| (route.prefix.prefix_len(), Reverse(route.metric))) {
+            return Sent::By(best);
+        }
+    }
+    Sent::Nowhere
+}
+
+fn addresses(interface: &Interface) -> Vec<Ipv4Addr> {
+    interface.addresses.iter().map(Ipv4Net::addr).collect()
+}
+
+/// The stronger of the interface's setting and the one for all counts; 1 is strict, 2 is loose.
+fn is_strict(machine: &Machine, interface: &str) -> bool {
+    let setting = |name: &str| machine.sysctls.get(&format!("net.ipv4.conf.{name}.rp_filter")).map(String::as_str);
+    setting("all").max(setting(interface)) == Some("1")
+}

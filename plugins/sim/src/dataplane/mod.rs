@@ -1,0 +1,20 @@
+//! What becomes of a packet, given the state of every surface.
+//!
+//! [`Plane::of`] takes what is in force in a [`World`](crate::World): subnets' effective routes and NIC flags, hosts' kernel routes
+//! and settings, the tailnet's routes. [`Plane::path`] walks a request and its reply through it, hop by hop, and says where a
+//! packet dies and why. Security groups, the tailnet's policy and packet sizes are not looked at.
+
+mod azure;
+mod host;
+mod link;
+mod matrix;
+mod path;
+mod plane;
+mod pod;
+mod tunnel;
+mod walk;
+
+pub use matrix::{Cell, Matrix};
+pub use path::{Cause, Death, Endpoint, Hop, Path, Trip, UnknownEndpoint};
+pub use plane::{Plane, reach};
+pub use pod::Pod;

@@ -1,0 +1,132 @@
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::host::{Host, Kernel, Link};
+use super::path::{Endpoint, Path, UnknownEndpoint};
+use super::pod::Pod;
+use super::walk::Walk;
+use crate::World;
+use crate::arm::{Fabric, FabricNic, FabricSubnet, fabric};
+use crate::tailnet::{Device, NodeId};
+
+/// What is in force on every surface at one moment.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    pub(super) fabric: Fabric,
+    pub(super) hosts: Vec<Host>,
+    pub(super) devices: BTreeMap<NodeId, Device>,
+    /// The machine's and the interface's place, by the NIC's place in the fabric.
+    attached: BTreeMap<usize, (usize, usize)>,
+    pods: Vec<Endpoint>,
+}
+
+/// What becomes of a request from `from` to `to` and of its reply: pods or machines, by name or address.
+///
+/// # Errors
+/// One of them does not exist.
+pub fn reach(world: &World, from: &str, to: &str) -> Result<Path, UnknownEndpoint> {
+    Plane::of(world).path(from, to)
+}
+
+impl Plane {
+    /// Takes what is in force in the world now.
+    pub fn of(world: &World) -> Self {
+        let fabric = fabric(&world.arm);
+        let machines = world.hosts.machines.values().map(|machine| Host::machine(machine, &world.tailnet, &fabric));
+        let nodes = fabric.nics.iter().enumerate().filter_map(|(at, nic)| Host::node(at, nic));
+        let mut hosts: Vec<Host> = machines.chain(nodes).collect();
+        let devices = world.tailnet.devices.values().map(|device| (device.node_id.clone(), device.clone())).collect();
+        let attached = attachments(&hosts);
+        let pods = world.pods.iter().filter_map(|pod| place(&mut hosts, pod)).collect();
+        Self { fabric, hosts, devices, attached, pods }
+    }
+
+    /// What becomes of a request and of its reply.
+    ///
+    /// # Errors
+    /// One of the two does not exist.
+    pub fn path(&self, from: &str, to: &str) -> Result<Path, UnknownEndpoint> {
+        Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, true))
+    }
+
+    /// The pods.
+    pub fn pods(&self) -> &[Endpoint] {
+        &self.pods
+    }
+
+    /// The machines and nodes that have an address.
+    pub fn machines(&self) -> Vec<Endpoint> {
+        let endpoint = |host: &Host| {
+            let (ip, name) = (*host.addresses().first()?, host.name.clone());
+            Some(Endpoint { host: name.clone(), name, ip })
+        };
+        self.hosts.iter().filter_map(endpoint).collect()
+    }
+
+    pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, told: bool) -> Path {
+        let mut walk = Walk::new(self, told);
+        let (request, seen) = walk.trip(from, from.ip, to.ip, false);
+        let reply = request.died.is_none().then(|| walk.trip(to, to.ip, seen, true).0);
+        let ok = reply.as_ref().is_some_and(|reply| reply.died.is_none());
+        Path { from: from.clone(), to: to.clone(), ok, source_kept: seen == from.ip, request, reply }
+    }
+
+    pub(super) fn host_index(&self, name: &str) -> Option<usize> {
+        self.hosts.iter().position(|host| host.name == name)
+    }
+
+    pub(super) fn subnet(&self, nic: &FabricNic) -> Option<&FabricSubnet> {
+        self.fabric.subnets.get(&nic.subnet)
+    }
+
+    /// The NIC of a virtual network that has an address.
+    pub(super) fn nic_with(&self, network: &str, address: Ipv4Addr) -> Option<usize> {
+        self.fabric.nics.iter().position(|nic| {
+            nic.addresses.contains(&address) && self.subnet(nic).is_some_and(|subnet| subnet.network == network)
+        })
+    }
+
+    /// The machine and the interface behind a NIC.
+    pub(super) fn behind(&self, nic: usize) -> Option<(usize, usize)> {
+        self.attached.get(&nic).copied()
+    }
+
+    fn endpoint(&self, wanted: &str) -> Result<Endpoint, UnknownEndpoint> {
+        let address: Option<Ipv4Addr> = wanted.parse().ok();
+        let is = |endpoint: &Endpoint| endpoint.name == wanted || Some(endpoint.ip) == address;
+        let by_pod = self.pods.iter().find(|pod| is(pod)).cloned();
+        let by_machine = || self.machines().into_iter().find(is);
+        let by_address = || {
+            let host = self.hosts.iter().find(|host| host.addresses().iter().any(|own| Some(*own) == address))?;
+            Some(Endpoint { name: host.name.clone(), host: host.name.clone(), ip: address? })
+        };
+        let found = by_pod.or_else(by_machine).or_else(by_address);
+        found.ok_or_else(|| UnknownEndpoint(wanted.to_owned()))
+    }
+}
+
+fn attachments(hosts: &[Host]) -> BTreeMap<usize, (usize, usize)> {
+    let links =
+        hosts.iter().enumerate().flat_map(|(host, known)| known.links.iter().enumerate().map(move |link| (host, link)));
+    let azure = links.filter_map(|(host, (interface, link))| match link {
+        Link::Azure(nic) => Some((*nic, (host, interface))),
+        Link::Segment(_) => None,
+    });
+    azure.collect()
+}
+
+/// A pod of a node that does not exist is nowhere.
+fn place(hosts: &mut [Host], pod: &Pod) -> Option<Endpoint> {
+    let host = hosts.iter_mut().find(|host| host.name == pod.node)?;
+    host.pods.insert(pod.ip);
+    Some(Endpoint { name: pod.name.clone(), host: pod.node.clone(), ip: pod.ip })
+}
+
+impl Host {
+    /// The addresses of its NICs.
+    pub(super) fn addresses(&self) -> &[Ipv4Addr] {
+        match &self.kernel {
+            Kernel::Node { addresses, .. } | Kernel::Machine { addresses, .. } => addresses,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use ipnet::IpNet;
+use stargate_sim::World;
+use stargate_sim::dataplane::{Cause, reach};
+use stargate_sim::host::{KernelRoute, Machine};
+
+use crate::deployment::{Deployment, log, net};
+use crate::entries::{Entry, NODES, ROUTER};
+
+const AKS: &str = "pod-aks-0";
+const DC: &str = "pod-worker-1-0";
+
+/// That a packet of `from` for `to`, or the reply to it, ends there and so.
+#[track_caller]
+fn check(world: &World, from: &str, to: &str, at: &str, cause: Cause, why: &str) {
+    let path = reach(world, from, to).unwrap();
+    let died = path.died().unwrap_or_else(|| panic!("it arrived: {path:#?}"));
+    assert_eq!((died.at.as_str(), died.cause, died.why.as_str()), (at, cause, why), "{path:#?}");
+}
+
+fn router(world: &mut World, name: &str, change: impl FnOnce(&mut Machine)) {
+    change(world.hosts.machines.get_mut(name).unwrap());
+}
+
+fn advertised(prefix: &str) -> impl Fn(&Entry) -> bool {
+    let wanted = net(prefix);
+    move |entry| matches!(entry, Entry::Advertised { prefix, .. } if *prefix == wanted)
+}
+
+/// A cloud route of a subnet's table.
+fn cloud(of: &str, wanted: &str) -> impl Fn(&Entry) -> bool {
+    let (of, wanted) = (of.to_owned(), net(wanted));
+    move |entry| matches!(entry, Entry::Cloud { subnet, prefix, .. } if *subnet == of && *prefix == wanted)
+}
+
+#[test]
+fn nic_forwarding_is_off() {
+    let world = log().without(|entry| *entry == Entry::Nic("dc-router-1".into())).world();
+    let why = "IP forwarding of NIC dc-router-1-nic is off, so it sends nothing from 10.244.0.5";
+    check(&world, AKS, DC, "dc-router-1-nic", Cause::NicForwarding, why);
+    let world = log().without(|entry| *entry == Entry::Nic("worker-1-0".into())).world();
+    let why = "IP forwarding of NIC worker-1-0-nic is off, so it gets nothing for 10.244.64.5";
+    check(&world, AKS, DC, "worker-1-0-nic", Cause::NicForwarding, why);
+}
+
+#[test]
+fn kernel_forwarding_is_off() {
+    let world = log().without(|entry| *entry == Entry::Kernel("dc-router-1".into())).world();
+    let why = "the kernel does not forward packet for 10.244.64.5 (net.ipv4.ip_forward)";
+    check(&world, AKS, DC, "dc-router-1", Cause::KernelForwarding, why);
+}
+
+#[test]
+fn a_route_is_not_advertised() {
+    let world = log().without(advertised("10.244.64.0/24")).world();
+    let why = "route 10.244.64.0/24 of device dc-router-1 is approved but not advertised";
+    check(&world, AKS, DC, "aks-router", Cause::NotAdvertised, why);
+    check(&world, DC, AKS, "aks-router", Cause::NotAdvertised, why);
+}
+
+#[test]
+fn a_route_is_not_approved() {
+    let wanted = net("10.244.64.0/24");
+    let world = log().without(|entry| matches!(entry, Entry::Approved { prefix, .. } if *prefix == wanted)).world();
+    let why = "route 10.244.64.0/24 of device dc-router-1 is advertised but not approved";
+    check(&world, AKS, DC, "aks-router", Cause::NotApproved, why);
+}
+
+#[test]
+fn a_cloud_route_is_missing() {
+    let world = log().without(cloud(NODES, "10.244.64.0/24")).world();
+    let why = "packet for 10.244.64.5 is dropped: route table aks-subnet-rt has no route for it";
+    check(&world, AKS, DC, NODES, Cause::CloudRoute, why);
+}
+
+/// The log's fifth issue: requests arrive, replies are lost.
+#[test]
+fn the_way_back_into_the_cluster_is_missing() {
+    let world = log().without(cloud(ROUTER, "10.244.0.0/24")).world();
+    let path = reach(&world, AKS, DC).unwrap();
+    assert_eq!(path.request.died, None);
+    let why = "packet for 10.244.0.5 is dropped: route table router-subnet-rt has no route for it";
+    check(&world, AKS, DC, ROUTER, Cause::CloudRoute, why);
+}
+
+#[test]
+fn an_association_is_missing() {
+    let world = log().without(|entry| *entry == Entry::Association(NODES.into())).world();
+    let why = "packet for 10.244.64.5 is dropped: no route table is associated with the subnet";
+    check(&world, AKS, DC, NODES, Cause::Association, why);
+}
+
+#[test]
+fn routes_are_not_accepted() {
+    let mut world = log().world();
+    router(&mut world, "dc-router-1", |machine| machine.tailscaled.prefs.route_all = false);
+    let why = |address: &str| format!("it does not accept routes, so {address} has no way to aks-router");
+    check(&world, AKS, DC, "dc-router-1", Cause::NotAccepted, &why("10.244.0.5"));
+    check(&world, DC, AKS, "dc-router-1", Cause::NotAccepted, &why("10.244.0.5"));
+}
+
+/// A route of the tailnet is ahead of the main table, however much narrower the routes there are.
+#[test]
+fn a_broad_route_captures_local_pods() {
+    let mut deployment: Deployment = log();
+    let broad = || ("aks-router".to_owned(), net("10.244.0.0/16"));
+    let (router, prefix) = broad();
+    deployment.entries.push(Entry::Advertised { router, prefix });
+    let (router, prefix) = broad();
+    deployment.entries.push(Entry::Approved { router, prefix });
+    let why = "route 10.244.0.0/16 of the tailnet takes packet for 10.244.64.5, which is on this side";
+    check(&deployment.world(), AKS, DC, "dc-router-1", Cause::Captured, why);
+    check(&deployment.world(), "dc-router-1", DC, "dc-router-1", Cause::Captured, why);
+}
+
+#[test]
+fn a_deleted_routers_device_attracts_traffic() {
+    let mut world = log().without(advertised("10.224.0.0/16")).world();
+    let stale: [IpNet; 1] = ["10.224.0.0/16".parse().unwrap()];
+    world.tailnet.seed_stale_device("aks-router", &stale);
+    let why = "the tailnet sends 10.224.0.4 to device aks-router-1, which is offline";
+    check(&world, DC, "aks-0", "dc-router-1", Cause::DeviceOffline, why);
+}
+
+/// A live router has the same prefix: the tailnet prefers it.
+#[test]
+fn a_stale_device_beside_a_live_one_does_no_harm() {
+    let mut world = log().world();
+    let stale: [IpNet; 1] = ["10.224.0.0/16".parse().unwrap()];
+    world.tailnet.seed_stale_device("aks-router", &stale);
+    assert!(reach(&world, DC, "aks-0").unwrap().ok);
+}
+
+#[test]
+fn a_stale_device_with_a_narrower_route_wins() {
+    let mut world = log().world();
+    let stale: [IpNet; 1] = ["10.244.64.0/25".parse().unwrap()];
+    world.tailnet.seed_stale_device("dc-router-1", &stale);
+    let why = "the tailnet sends 10.244.64.5 to device dc-router-1-1, which is offline";
+    check(&world, AKS, DC, "aks-router", Cause::DeviceOffline, why);
+}
+
+#[test]
+fn a_strict_reverse_path_filter_drops_what_came_another_way() {
+    let mut world = log().world();
+    router(&mut world, "dc-router-1", |machine| {
+        assert!(machine.set_sysctl("net.ipv4.conf.all.rp_filter", "1"));
+    });
+    assert!(reach(&world, AKS, DC).unwrap().ok, "the way back is the tunnel");
+    router(&mut world, "worker-1-0", |machine| {
+        assert!(machine.set_sysctl("net.ipv4.conf.eth0.rp_filter", "1"));
+        machine.kernel_routes.retain(|route| route.prefix.prefix_len() > 0);
+    });
+    let why = "rp_filter of eth0 drops source 10.244.0.5, whose way back is another";
+    check(&world, AKS, DC, "worker-1-0", Cause::ReversePath, why);
+}
+
+#[test]
+fn a_route_into_the_tunnel_that_no_peer_has_goes_nowhere() {
+    let mut world = log().world();
+    router(&mut world, "aks-router", |machine| {
+        let device = Some("tailscale0".to_owned());
+        machine.kernel_routes.push(KernelRoute { device, ..KernelRoute::to(net("10.99.0.0/16")) });
+        machine.tailscaled.prefs.route_all = false;
+    });
+    check(
+        &world,
+        "aks-router",
+        "10.244.64.5",
+        "aks-router",
+        Cause::NotAccepted,
+        "it does not accept routes, so 10.244.64.5 has no way to dc-router-1",
+    );
+}

@@ -1,0 +1,167 @@
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+use stargate_routes::{AksSite, Datacenter, Fabric, Facts, Node, Router, Strategy, compute};
+use stargate_sim::World;
+use stargate_sim::dataplane::{Endpoint, Plane, Pod};
+use stargate_sim::event::{Machine as Spec, Nic};
+use stargate_sim::host::{KernelRoute, Machine};
+
+use crate::entries::{Entry, ROUTER, entries, site_subnet};
+use crate::network::{arm, network, nic_id};
+
+/// A deployment: what is true of it and what is set on every surface.
+#[derive(Debug, Clone)]
+pub(crate) struct Deployment {
+    pub(crate) facts: Facts,
+    pub(crate) entries: Vec<Entry>,
+}
+
+pub(crate) fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+fn node(name: String, ip: &str, block: &str) -> Node {
+    Node { name, internal_ip: ip.parse().unwrap(), pod_cidr: Some(block.parse().unwrap()) }
+}
+
+/// The log's topology with as many nodes, and with sites of as many workers.
+pub(crate) fn facts(nodes: u8, sites: &[(u8, Fabric)], strategy: Strategy) -> Facts {
+    let aks = AksSite {
+        nodes: (0..nodes)
+            .map(|n| node(format!("aks-{n}"), &format!("10.224.0.{}", n + 4), &format!("10.244.{n}.0/24")))
+            .collect(),
+        node_subnet: net("10.224.0.0/16"),
+        router_subnet: net("10.237.0.0/24"),
+        router: Router { name: "aks-router".into(), ip: "10.237.0.4".parse().unwrap() },
+        virtual_network: vec![net("10.224.0.0/12")],
+        service_cidr: Some(net("10.0.0.0/16")),
+        pod_cidr: Some(net("10.244.0.0/16")),
+    };
+    let sites = (1..).zip(sites).map(|(number, (workers, fabric))| datacenter(number, *workers, *fabric)).collect();
+    Facts { aks, sites, strategy, others: vec![] }
+}
+
+fn datacenter(number: u8, workers: u8, fabric: Fabric) -> Datacenter {
+    let worker = |w: u8| {
+        let block = format!("10.244.{}.0/24", number * 64 + w);
+        node(format!("worker-{number}-{w}"), &format!("10.{}.1.{}", 49 + number, w + 5), &block)
+    };
+    Datacenter {
+        name: format!("dc-{number}"),
+        fabric,
+        subnet: net(&format!("10.{}.1.0/24", 49 + number)),
+        virtual_network: vec![net(&format!("10.{}.0.0/16", 49 + number))],
+        router: Router { name: format!("dc-router-{number}"), ip: Ipv4Addr::new(10, 49 + number, 1, 4) },
+        workers: (0..workers).map(worker).collect(),
+        pod_block: net(&format!("10.244.{}.0/18", u16::from(number) * 64)),
+    }
+}
+
+/// The log's deployment: two nodes, one site of two workers.
+pub(crate) fn log() -> Deployment {
+    Deployment::of(facts(2, &[(2, Fabric::Azure)], Strategy::PerNode))
+}
+
+impl Deployment {
+    /// With every desired entry.
+    pub(crate) fn of(facts: Facts) -> Self {
+        let entries = entries(&facts, &compute(&facts).unwrap());
+        Self { facts, entries }
+    }
+
+    /// Without some of its entries; there must be some.
+    pub(crate) fn without(mut self, which: impl Fn(&Entry) -> bool) -> Self {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !which(entry));
+        assert!(self.entries.len() < before, "there is no such entry");
+        self
+    }
+
+    pub(crate) fn world(&self) -> World {
+        let mut world = World { arm: arm(&self.facts, &self.entries), ..World::default() };
+        let aks = &self.facts.aks;
+        self.machine(&mut world, &aks.router.name, aks.router.ip, &network(None), ROUTER, aks.router_subnet);
+        self.join(&mut world, &aks.router.name);
+        world.pods = aks.nodes.iter().map(pod).collect();
+        for site in &self.facts.sites {
+            let (vnet, subnet) = (network(Some(&site.name)), site_subnet(&site.name));
+            self.machine(&mut world, &site.router.name, site.router.ip, &vnet, &subnet, site.subnet);
+            self.join(&mut world, &site.router.name);
+            for worker in &site.workers {
+                self.machine(&mut world, &worker.name, worker.internal_ip, &vnet, &subnet, site.subnet);
+            }
+            world.pods.extend(site.workers.iter().map(pod));
+        }
+        world
+    }
+
+    fn machine(&self, world: &mut World, name: &str, ip: Ipv4Addr, network: &str, subnet: &str, prefix: Ipv4Net) {
+        let nic = Nic {
+            id: nic_id(name),
+            machine: Some(name.to_owned()),
+            network: network.to_owned(),
+            subnet: subnet.to_owned(),
+            subnet_prefix: prefix.to_string(),
+            private_ip: ip.to_string(),
+            public_ip: None,
+            ip_forwarding: false,
+            mac: "00-0D-3A-00-00-01".to_owned(),
+        };
+        let mut machine = Machine::new(Spec {
+            name: name.to_owned(),
+            id: format!("/vm/{name}"),
+            user_data: String::new(),
+            admin_user: "ubuntu".to_owned(),
+            admin_keys: vec![],
+            nics: vec![nic],
+        });
+        machine.reset();
+        machine.write_network_files();
+        machine.apply_network(true);
+        if self.entries.contains(&Entry::Kernel(name.to_owned())) {
+            assert!(machine.set_sysctl("net.ipv4.ip_forward", "1"));
+        }
+        machine.kernel_routes.extend(self.entries.iter().filter_map(|entry| match entry {
+            Entry::Route { host, prefix, via } if host == name => {
+                Some(KernelRoute { gateway: Some(*via), device: Some("eth0".to_owned()), ..KernelRoute::to(*prefix) })
+            }
+            _ => None,
+        }));
+        world.hosts.machines.insert(name.to_owned(), machine);
+    }
+
+    /// Connects a router to the tailnet as the workflows do.
+    fn join(&self, world: &mut World, name: &str) {
+        let advertised = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Advertised { router, prefix } if router == name => Some(IpNet::V4(*prefix)),
+            _ => None,
+        });
+        let approved = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Approved { router, prefix } if router == name => Some(IpNet::V4(*prefix)),
+            _ => None,
+        });
+        let node = world.tailnet.seed_stale_device(name, &[]);
+        let device = world.tailnet.device_mut(&node).unwrap();
+        device.online = true;
+        device.advertised = advertised.collect();
+        device.enabled = approved.collect();
+        let machine = world.hosts.machines.get_mut(name).unwrap();
+        machine.set_unit("tailscaled", "active", "running", 0);
+        machine.tailscaled.prefs.advertise_routes.clone_from(&device.advertised);
+        machine.tailscaled.prefs.route_all = true;
+        machine.tailscaled.prefs.want_running = true;
+        machine.tailscaled.prefs.no_snat = true;
+        machine.tailscaled.node = Some(node);
+    }
+}
+
+fn pod(node: &Node) -> Pod {
+    let ip = node.pod_cidr.unwrap().hosts().nth(4).unwrap();
+    Pod { name: format!("pod-{}", node.name), node: node.name.clone(), ip }
+}
+
+/// Pods and machines.
+pub(crate) fn everybody(plane: &Plane) -> Vec<Endpoint> {
+    [plane.pods().to_vec(), plane.machines()].concat()
+}

@@ -1,0 +1,65 @@
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use stargate_routes::{Desired, Facts};
+
+/// One entry of one surface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A user-defined route, by the subnet whose table has it.
+    Cloud { subnet: String, prefix: Ipv4Net, hop: Ipv4Addr },
+    /// The association of a subnet with its table.
+    Association(String),
+    /// The forwarding flag of a machine's NIC.
+    Nic(String),
+    /// IP forwarding of a machine's kernel.
+    Kernel(String),
+    /// A route of a machine's kernel.
+    Route { host: String, prefix: Ipv4Net, via: Ipv4Addr },
+    /// A route that a router advertises.
+    Advertised { router: String, prefix: Ipv4Net },
+    /// A route of a router that is approved.
+    Approved { router: String, prefix: Ipv4Net },
+}
+
+pub(crate) const NODES: &str = "aks-subnet";
+pub(crate) const ROUTER: &str = "router-subnet";
+
+/// The subnet of a site.
+pub(crate) fn site_subnet(site: &str) -> String {
+    format!("{site}-subnet")
+}
+
+/// The entries of all surfaces, but for those of `CiliumNode`s, which delivery does not need.
+pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<Entry> {
+    let aks = [(NODES.to_owned(), &desired.aks_routes), (ROUTER.to_owned(), &desired.router_routes)];
+    let tables = aks.into_iter().chain(desired.dc_routes.iter().map(|(site, routes)| (site_subnet(site), routes)));
+    let mut all = Vec::new();
+    for (subnet, routes) in tables.filter(|(_, routes)| !routes.is_empty()) {
+        all.push(Entry::Association(subnet.clone()));
+        all.extend(routes.iter().map(|route| Entry::Cloud {
+            subnet: subnet.clone(),
+            prefix: route.prefix,
+            hop: route.next_hop_ip,
+        }));
+    }
+    for forwarding in &desired.forwarding {
+        all.push(Entry::Kernel(forwarding.host.clone()));
+        all.extend(forwarding.nic.then(|| Entry::Nic(forwarding.host.clone())));
+    }
+    for (host, routes) in &desired.kernel {
+        all.extend(routes.iter().map(|route| Entry::Route {
+            host: host.clone(),
+            prefix: route.prefix,
+            via: route.via,
+        }));
+    }
+    let dc = facts.sites.iter().map(|site| (&site.router.name, &desired.advertise.dc[&site.name]));
+    for (router, prefixes) in std::iter::once((&facts.aks.router.name, &desired.advertise.aks)).chain(dc) {
+        for prefix in prefixes {
+            all.push(Entry::Advertised { router: router.clone(), prefix: *prefix });
+            all.push(Entry::Approved { router: router.clone(), prefix: *prefix });
+        }
+    }
+    all
+}

@@ -1,0 +1,107 @@
+use ipnet::Ipv4Net;
+use serde_json::{Map, Value, json};
+use stargate_routes::{Fabric, Facts, Node};
+use stargate_sim::Arm;
+
+use crate::entries::{Entry, NODES, ROUTER, site_subnet};
+
+const GROUP: &str = "/subscriptions/s/resourceGroups/MC_g/providers";
+
+/// Builds the state of Azure's API as its state file has it.
+pub(crate) struct Azure<'a> {
+    entries: &'a [Entry],
+    resources: Map<String, Value>,
+}
+
+pub(crate) fn network(site: Option<&str>) -> String {
+    site.map_or_else(|| "aks-vnet".to_owned(), |site| format!("{site}-vnet"))
+}
+
+pub(crate) fn nic_id(machine: &str) -> String {
+    format!("{GROUP}/Microsoft.Network/networkInterfaces/{machine}-nic")
+}
+
+/// The networks of a deployment, with what the entries say.
+pub(crate) fn arm(facts: &Facts, entries: &[Entry]) -> Arm {
+    let mut azure = Azure { entries, resources: Map::new() };
+    azure.cluster(facts);
+    let space = facts.aks.virtual_network.clone();
+    azure.network(&network(None), &space, &[(NODES, facts.aks.node_subnet), (ROUTER, facts.aks.router_subnet)]);
+    for (index, node) in facts.aks.nodes.iter().enumerate() {
+        azure.instance(index, node);
+    }
+    azure.nic(&facts.aks.router.name, &facts.aks.router.ip.to_string(), &network(None), ROUTER);
+    for site in facts.sites.iter().filter(|site| site.fabric == Fabric::Azure) {
+        let (vnet, subnet) = (network(Some(&site.name)), site_subnet(&site.name));
+        azure.network(&vnet, &site.virtual_network, &[(&subnet, site.subnet)]);
+        azure.nic(&site.router.name, &site.router.ip.to_string(), &vnet, &subnet);
+        for worker in &site.workers {
+            azure.nic(&worker.name, &worker.internal_ip.to_string(), &vnet, &subnet);
+        }
+    }
+    serde_json::from_value(json!({ "resources": azure.resources })).unwrap()
+}
+
+impl Azure<'_> {
+    fn put(&mut self, id: &str, kind: &str, properties: &Value) {
+        let order = self.resources.len();
+        let resource = json!({
+            "id": id, "name": id.rsplit('/').next().unwrap(), "kind": kind, "top": {}, "properties": properties, "state": "Succeeded",
+            "etag": "e", "version": 1, "guid": "g", "created": "2026-01-01T00:00:00Z", "order": order, "hidden": {},
+        });
+        self.resources.insert(id.to_lowercase(), resource);
+    }
+
+    fn cluster(&mut self, facts: &Facts) {
+        let id = format!("{GROUP}/Microsoft.ContainerService/managedClusters/c").replace("MC_g", "g");
+        let profile = json!({ "podCidr": facts.aks.pod_cidr });
+        self.put(&id, "ManagedCluster", &json!({ "nodeResourceGroup": "MC_g", "networkProfile": profile }));
+    }
+
+    fn network(&mut self, name: &str, space: &[Ipv4Net], subnets: &[(&str, Ipv4Net)]) {
+        let id = format!("{GROUP}/Microsoft.Network/virtualNetworks/{name}");
+        self.put(&id, "VirtualNetwork", &json!({ "addressSpace": { "addressPrefixes": space } }));
+        for (subnet, prefix) in subnets {
+            let table = self.table(subnet);
+            let mut properties = json!({ "addressPrefix": prefix });
+            if self.entries.contains(&Entry::Association((*subnet).to_owned())) {
+                properties["routeTable"] = json!({ "id": table });
+            }
+            self.put(&format!("{id}/subnets/{subnet}"), "Subnet", &properties);
+        }
+    }
+
+    fn table(&mut self, of: &str) -> String {
+        let id = format!("{GROUP}/Microsoft.Network/routeTables/{of}-rt");
+        self.put(&id, "RouteTable", &json!({}));
+        for (number, entry) in self.entries.iter().enumerate() {
+            if let Entry::Cloud { subnet, prefix, hop } = entry
+                && subnet == of
+            {
+                let route =
+                    json!({ "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": hop });
+                self.put(&format!("{id}/routes/r{number}"), "Route", &route);
+            }
+        }
+        id
+    }
+
+    fn nic(&mut self, machine: &str, address: &str, network: &str, subnet: &str) {
+        let forwards = self.entries.contains(&Entry::Nic(machine.to_owned()));
+        self.put(&nic_id(machine), "NetworkInterface", &interface(address, network, subnet, forwards));
+    }
+
+    /// AKS's own machines, whose NICs forward.
+    fn instance(&mut self, index: usize, node: &Node) {
+        let id = format!("{GROUP}/Microsoft.Compute/virtualMachineScaleSets/v/virtualMachines/{index}");
+        self.put(&id, "ScaleSetVm", &json!({ "osProfile": { "computerName": node.name.to_uppercase() } }));
+        let nic = interface(&node.internal_ip.to_string(), &network(None), NODES, true);
+        self.put(&format!("{id}/networkInterfaces/n"), "ScaleSetNic", &nic);
+    }
+}
+
+fn interface(address: &str, network: &str, subnet: &str, forwards: bool) -> Value {
+    let subnet = format!("{GROUP}/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}");
+    let inner = json!({ "privateIPAddress": address, "subnet": { "id": subnet } });
+    json!({ "enableIPForwarding": forwards, "ipConfigurations": [{ "name": "c", "properties": inner }] })
+}
