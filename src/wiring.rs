@@ -3,6 +3,8 @@
 use std::fmt;
 
 use stargate_azure::{ArmSettings, Credential};
+use stargate_cilium::CiliumSettings;
+use stargate_kubernetes::KubernetesSettings;
 use stargate_sdk::{Registry, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
@@ -19,6 +21,8 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     stargate_tailscale::register(&mut registry, &mut secrets, tailscale(settings))
         .map_err(|error| unusable("tailscale", &error))?;
     stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
+    stargate_kubernetes::register(&mut registry, &mut secrets, kubernetes(settings));
+    stargate_cilium::register(&mut registry, cilium(settings));
     Ok((registry, secrets))
 }
 
@@ -56,6 +60,14 @@ fn tailscale(settings: &Settings) -> TailscaleSettings {
 
 fn ssh(settings: &Settings) -> SshSettings {
     SshSettings { config: settings.ssh_config.clone(), state_dir: settings.ssh_state.clone() }
+}
+
+fn kubernetes(settings: &Settings) -> KubernetesSettings {
+    KubernetesSettings { kubeconfig: settings.kubeconfig.clone(), context: settings.kube_context.clone() }
+}
+
+fn cilium(settings: &Settings) -> CiliumSettings {
+    CiliumSettings { kubeconfig: settings.kubeconfig.clone(), context: settings.kube_context.clone() }
 }
 
 fn unusable(provider: &str, error: &impl fmt::Display) -> Failure {

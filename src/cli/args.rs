@@ -69,6 +69,12 @@ pub(crate) struct Global {
     /// An ssh_config file in place of the user's own [env: STARGATE_SSH_CONFIG]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) ssh_config: Option<PathBuf>,
+    /// The cluster's kubeconfig in place of KUBECONFIG or ~/.kube/config [env: STARGATE_KUBECONFIG]
+    #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context in place of its current one [env: STARGATE_KUBE_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub(crate) kube_context: Option<String>,
     /// What is traced to stderr, such as `debug` or `stargate=trace` [env: STARGATE_LOG] [default: warn]
     #[arg(long, global = true, value_name = "FILTER", hide_short_help = true)]
     pub(crate) log: Option<String>,

@@ -31,6 +31,10 @@ pub(crate) struct Settings {
     pub(crate) tailscale_client_secret: SecretRef,
     /// An `ssh_config` file in place of the user's own.
     pub(crate) ssh_config: Option<PathBuf>,
+    /// The cluster's kubeconfig; `None` for what is usual.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; `None` for its current one.
+    pub(crate) kube_context: Option<String>,
     /// Where host keys and control sockets are kept.
     pub(crate) ssh_state: PathBuf,
     /// What is traced.
@@ -93,6 +97,8 @@ impl Settings {
             )?
             .unwrap_or_else(|| reference("env:TAILSCALE_CLIENT_SECRET")),
             ssh_config: flags.ssh_config.or_else(|| variables.path("STARGATE_SSH_CONFIG")),
+            kubeconfig: flags.kubeconfig.or_else(|| variables.path("STARGATE_KUBECONFIG")),
+            kube_context: flags.kube_context.or_else(|| variables.text("STARGATE_KUBE_CONTEXT")),
             ssh_state: state.unwrap_or_else(|| PathBuf::from(".stargate")).join("ssh"),
             log: flags.log.or_else(|| variables.text("STARGATE_LOG")).unwrap_or_else(|| "warn".into()),
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
