@@ -196,6 +196,7 @@ fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Ro
         .fallback_service(axum::routing::any(arm::handle).with_state(shared.clone()))
         .layer(middleware::from_fn_with_state(shared.clone(), traffic::watch))
         .merge(control::router(shared.clone(), stop.clone()))
+        .merge(kube::control(shared.clone()))
 }
 
 /// Completes operations when they are due, whether or not anybody asks.

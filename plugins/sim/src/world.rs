@@ -33,6 +33,8 @@ pub struct World {
     pub tailnet: Tailnet,
     /// The simulated machines.
     pub hosts: Hosts,
+    /// The Kubernetes cluster.
+    pub kube: Kube,
     /// The pods that packets can come from and go to, as somebody said that they run.
     pub pods: Vec<Pod>,
     /// The Kubernetes cluster.

@@ -6,6 +6,7 @@ mod apply;
 mod approval;
 mod authority;
 mod call;
+mod control;
 mod controllers;
 mod create;
 mod defaults;
@@ -43,6 +44,7 @@ mod validate;
 mod watch;
 
 pub(crate) use authority::Authority;
+pub(crate) use control::control;
 pub(crate) use http::{router, user};
 pub use identity::User;
 pub(crate) use kubeconfig::{admin_access, open};

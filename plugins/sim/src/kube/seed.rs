@@ -225,7 +225,19 @@ pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) 
     kube.kubelets
         .insert(name.to_owned(), Kubelet { running: true, pod_cidr: Some(pod_cidr.to_owned()), ..Kubelet::default() });
     network_config(kube, name, address, pod_cidr, now);
+    lease(kube, name, now);
     controllers::settle(kube, now);
+}
+
+fn lease(kube: &mut Kube, name: &str, now: Timestamp) {
+    let uid = kube.named("nodes", name).map(|node| super::json::uid_of(node).to_owned());
+    let owner = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": uid }]);
+    let renewed = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+    let lease = json!({
+        "metadata": { "name": name, "namespace": "kube-node-lease", "ownerReferences": owner },
+        "spec": { "holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed },
+    });
+    kube.add(&core("leases"), lease, ("kubelet", now));
 }
 
 fn network_config(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str, now: Timestamp) {

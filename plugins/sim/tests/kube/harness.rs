@@ -1,0 +1,71 @@
+use std::process::{Command, Output};
+use std::sync::Once;
+
+use reqwest::{Certificate, Client, Method};
+use serde_json::Value;
+use stargate_sim::{Sim, SimOptions, start};
+use tempfile::TempDir;
+
+/// A world with the log's cluster, and its administrator.
+pub(crate) struct Bench {
+    pub(crate) sim: Sim,
+    pub(crate) client: Client,
+    pub(crate) token: String,
+    dir: TempDir,
+}
+
+pub(crate) async fn open() -> Bench {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let sim = start(SimOptions { hosts: false, ..SimOptions::new(dir.path()) }).await.unwrap();
+    let authority = Certificate::from_pem(&std::fs::read(sim.ca_file()).unwrap()).unwrap();
+    let client = Client::builder().tls_certs_only([authority]).build().unwrap();
+    let config = std::fs::read_to_string(sim.kubeconfig()).unwrap();
+    let token = config.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap().to_owned();
+    Bench { sim, client, token, dir }
+}
+
+impl Bench {
+    /// Status and body of a request.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        kind: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let url = format!("{}{path}", self.sim.kube_url().unwrap());
+        let mut request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.header("content-type", kind).body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// The same as the administrator, with JSON.
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.ask(method, path, &self.token, "application/json", body).await
+    }
+
+    /// A file beside the world.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs `kubectl`; none where there is none.
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> Option<Output> {
+        let mut command = Command::new("kubectl");
+        command.args(arguments).env("KUBECONFIG", self.sim.kubeconfig()).env("HOME", self.dir.path());
+        match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
+            Ok(output) => Some(output),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => panic!("kubectl: {error}"),
+        }
+    }
+}
