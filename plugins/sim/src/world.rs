@@ -37,8 +37,6 @@ pub struct World {
     pub kube: Kube,
     /// The pods that packets can come from and go to, as somebody said that they run.
     pub pods: Vec<Pod>,
-    /// The Kubernetes cluster.
-    pub kube: Kube,
 }
 
 /// A shared way to the [`World`].
