@@ -43,6 +43,8 @@ fn options(args: &SimArgs, folder: &Folder) -> SimOptions {
         speed: args.speed,
         hosts: !args.no_hosts,
         tailnet: !args.no_tailnet,
+        kube: true,
+        kubernetes: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         scenario: match args.scenario {
             ScenarioName::Log => Scenario::Log,
             ScenarioName::Empty => Scenario::Empty,
@@ -68,6 +70,7 @@ pub(super) fn variables(endpoints: &Value) -> Vec<(&'static str, String)> {
         ("TAILSCALE_CLIENT_ID", text("tailscale_client_id")),
         ("TAILSCALE_CLIENT_SECRET", text("tailscale_client_secret")),
         ("STARGATE_SSH_CONFIG", text("ssh_config")),
+        ("STARGATE_KUBECONFIG", text("kubeconfig")),
     ]
 }
 
@@ -84,6 +87,7 @@ fn endpoints(sim: &Sim) -> Value {
         "tailscale_client_secret": tailnet::CLIENT_SECRET,
         "dir": sim.dir(),
         "ssh_config": sim.ssh_config(),
+        "kubeconfig": sim.kubeconfig(),
         "ssh_public_key": sim.dir().join("id_ed25519.pub"),
     })
 }
