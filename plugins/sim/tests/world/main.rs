@@ -4,6 +4,7 @@
 mod captured;
 mod control;
 mod credentials;
+mod deployments;
 mod events;
 mod faults;
 mod harness;
