@@ -10,8 +10,10 @@ use stargate_sdk::Registry;
 use super::{Failure, exit::Exit};
 
 /// The workflows that ship with the program.
-const EMBEDDED: &[(&str, &str)] =
-    &[("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml"))];
+const EMBEDDED: &[(&str, &str)] = &[
+    ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
+    ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
+];
 
 /// Where workflows of one's own are looked for.
 const FOLDER: &str = "workflows";

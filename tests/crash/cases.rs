@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::{stage::Stage, verdict};
+use crate::{shipped::Shipped, stage::Stage, verdict};
 
 /// Worlds at one time: what two cores carry without waiting for each other.
 const AT_ONCE: usize = 3;
@@ -33,9 +33,10 @@ enum Case {
     Chance(u64),
 }
 
-/// Runs every case whose group begins with `wanted`, and prints what came of it.
-pub(crate) async fn all(wanted: &str) -> ExitCode {
-    let reference = match reference().await {
+/// Runs every case of `workflow` whose group begins with `wanted`, and prints what came of it.
+pub(crate) async fn all(workflow: Shipped, wanted: &str) -> ExitCode {
+    println!("{}", workflow.name);
+    let reference = match reference(workflow).await {
         Ok(reference) => Arc::new(reference),
         Err(complaints) => {
             println!("FAILED without any fault:\n{}\n0 passed, 1 failed", complaints.join("\n"));
@@ -47,7 +48,7 @@ pub(crate) async fn all(wanted: &str) -> ExitCode {
     let results: Vec<bool> = stream::iter(cases)
         .map(|case| {
             let reference = Arc::clone(&reference);
-            async move { told(case, &judged(case, &reference).await) }
+            async move { told(case, &judged(workflow, case, &reference).await) }
         })
         .buffered(AT_ONCE)
         .collect()
@@ -83,8 +84,8 @@ fn told(case: Case, complaints: &[String]) -> bool {
 }
 
 /// Runs the workflow without trouble, and a second time, which must write nothing.
-async fn reference() -> Result<Reference, Complaints> {
-    let stage = Stage::new().await;
+async fn reference(workflow: Shipped) -> Result<Reference, Complaints> {
+    let stage = Stage::new(workflow).await;
     let status = stage.run("run", 0).await;
     if status.code() != Some(10) {
         return Err(vec![format!("the first run ended with {status}"), stage.said()]);
@@ -120,8 +121,8 @@ async fn commits_of(stage: &Stage) -> u64 {
     run.seq + journal.load(run.id).await.unwrap().latest.len() as u64
 }
 
-async fn judged(case: Case, reference: &Reference) -> Complaints {
-    let stage = Stage::new().await;
+async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complaints {
+    let stage = Stage::new(workflow).await;
     let outcome = match case {
         Case::KillAfterCommit(nth) => kill_after_commit(&stage, nth).await,
         Case::KillAtRequest { nth, fault } => kill_at_request(&stage, nth, fault).await,

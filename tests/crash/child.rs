@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use serde_json::{Map, Value, json};
 use stargate::{
     clock::Clock,
     engine::{Ending, Engine, EngineError, Finished, Options},
@@ -20,13 +19,14 @@ use stargate_sdk::{Registry, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
 
-use crate::killing::Killing;
+use crate::{killing::Killing, shipped::Shipped};
 
-const WORKFLOW: &str = include_str!("../../workflows/provision-aks-router.yaml");
-
-/// `run|resume KILL_AFTER FOLDER ENDPOINT SUBSCRIPTION SSH_CONFIG`; the tokens come in the environment.
+/// `WORKFLOW run|resume KILL_AFTER FOLDER ENDPOINT SUBSCRIPTION SSH_CONFIG`; the tokens come in the environment.
 pub(crate) async fn main(arguments: &[String]) -> ExitCode {
-    let [verb, after, folder, endpoint, subscription, ssh_config] = arguments else { panic!("{arguments:?}") };
+    let [workflow, verb, after, folder, endpoint, subscription, ssh_config] = arguments else {
+        panic!("{arguments:?}")
+    };
+    let shipped = Shipped::named(workflow).unwrap();
     let folder = Path::new(folder);
     let mut secrets = Secrets::default();
     let registry = registry(&mut secrets, folder, endpoint, subscription, ssh_config);
@@ -43,32 +43,23 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     };
     let engine = Engine::start(options).unwrap();
     let finished = match verb.as_str() {
-        "run" => run(&engine, &registry, ssh_config).await,
+        "run" => run(&engine, &registry, shipped, ssh_config).await,
         _ => engine.resume(journal.runs(1).await.unwrap().remove(0).id).await,
     };
     answer(finished)
 }
 
-async fn run(engine: &Engine, registry: &Registry, ssh_config: &str) -> Result<Finished, EngineError> {
+async fn run(
+    engine: &Engine,
+    registry: &Registry,
+    shipped: Shipped,
+    ssh_config: &str,
+) -> Result<Finished, EngineError> {
     let alone = |_: &str| Err("nothing is inlined".to_owned());
-    let workflow = plan::validate("provision-aks-router.yaml", WORKFLOW, registry, &alone).unwrap();
+    let workflow = plan::validate(shipped.name, shipped.text, registry, &alone).unwrap();
     let key = std::fs::read_to_string(Path::new(ssh_config).with_file_name("id_ed25519.pub")).unwrap();
-    let plan = plan::compile(&workflow, registry, &alone, inputs(key.trim())).unwrap();
+    let plan = plan::compile(&workflow, registry, &alone, shipped.inputs(key.trim())).unwrap();
     engine.run(plan).await
-}
-
-/// The log's values.
-fn inputs(ssh_public_key: &str) -> Map<String, Value> {
-    let inputs = json!({
-        "cluster": "stargate-aks-e2e-7",
-        "resource_group": "stargate-aks-e2e-7",
-        "router": "stargate-aks-e2e-7-router",
-        "router_subnet": "10.237.0.0/24",
-        "datacenter_prefixes": ["10.50.0.0/16", "10.60.0.0/16"],
-        "ssh_public_key": ssh_public_key,
-    });
-    let Value::Object(inputs) = inputs else { unreachable!("it is an object") };
-    inputs
 }
 
 fn registry(secrets: &mut Secrets, folder: &Path, endpoint: &str, subscription: &str, ssh_config: &str) -> Registry {

@@ -1,4 +1,4 @@
-//! Kills `provision-aks-router` at every instant that matters, resumes it, and compares the world with one in which
+//! Kills each workflow that ships at every instant that matters, resumes it, and compares the world with one in which
 //! nothing went wrong:
 //!
 //! * SIGKILL after every commit of the journal,
@@ -7,13 +7,14 @@
 //! * a seeded schedule of throttling, server errors, lost replies and refused connections.
 //!
 //! `cargo test --test crash` runs everything; `cargo test --test crash -- commits` one group: `commits`, `requests`,
-//! `replies` or `chance`. Not a libtest harness, since this program is also the process that is killed.
+//! `replies` or `chance`; `-- provision-dc` one workflow. Not a libtest harness, since this program is also the process that is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a test program reports on standard output")]
 
 mod cases;
 mod child;
 mod killing;
+mod shipped;
 mod stage;
 mod verdict;
 
@@ -26,6 +27,17 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "child") {
         return runtime.block_on(child::main(&arguments[1..]));
     }
-    let wanted = arguments.iter().find(|argument| !argument.starts_with('-')).map_or("", String::as_str);
-    runtime.block_on(cases::all(wanted))
+    let wanted: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
+    let (workflows, groups): (Vec<&str>, Vec<&str>) =
+        wanted.into_iter().partition(|name| shipped::Shipped::named(name).is_some());
+    let group = groups.first().copied().unwrap_or_default();
+    let chosen = shipped::ALL.iter().filter(|shipped| workflows.is_empty() || workflows.contains(&shipped.name));
+    let mut code = ExitCode::SUCCESS;
+    for shipped in chosen {
+        if runtime.block_on(cases::all(*shipped, group)) == ExitCode::FAILURE {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }

@@ -10,22 +10,25 @@ use serde_json::{Value, json};
 use stargate_sim::{Sim, SimOptions};
 use tokio::time::Instant;
 
+use crate::shipped::Shipped;
+
 /// How long one process may take in a world that is this much faster than the real one.
 const PATIENCE: Duration = Duration::from_secs(90);
 const SPEED: f64 = 100.0;
 
 pub(crate) struct Stage {
     pub(crate) sim: Sim,
+    workflow: Shipped,
     folder: tempfile::TempDir,
     http: reqwest::Client,
 }
 
 impl Stage {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(workflow: Shipped) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = SimOptions { speed: SPEED, ..SimOptions::new(folder.path().join("sim")) };
         let sim = stargate_sim::start(options).await.unwrap();
-        Self { sim, folder, http: reqwest::Client::new() }
+        Self { sim, workflow, folder, http: reqwest::Client::new() }
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -44,7 +47,7 @@ impl Stage {
     pub(crate) fn spawn(&self, verb: &str, kill_after: u64) -> Child {
         let output = std::fs::File::options().create(true).append(true).open(self.output()).unwrap();
         Command::new(std::env::current_exe().unwrap())
-            .args(["child", verb, &kill_after.to_string()])
+            .args(["child", self.workflow.name, verb, &kill_after.to_string()])
             .args([self.folder.path(), self.sim.http_url().as_ref(), self.sim.subscription().as_ref()])
             .arg(self.sim.ssh_config())
             .env("CRASH_ARM_TOKEN", self.sim.token())
