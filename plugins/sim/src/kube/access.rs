@@ -60,7 +60,7 @@ fn node_may(kube: &Kube, node: &str, wish: Wish<'_>) -> bool {
         ("", "nodes") => reads || matches!(wish.verb, "create" | "update" | "patch"),
         ("", "nodes/status" | "pods/status") => matches!(wish.verb, "update" | "patch"),
         ("", "pods") => reads || matches!(wish.verb, "create" | "delete"),
-        ("", "pods/eviction") | ("", "events") => wish.verb == "create" || wish.verb == "patch",
+        ("", "pods/eviction" | "events") => wish.verb == "create" || wish.verb == "patch",
         ("", "services") | ("node.k8s.io", "runtimeclasses") => reads,
         ("", "secrets" | "configmaps") => reads && uses(kube, node, wish),
         ("", "serviceaccounts/token") => wish.verb == "create" && runs_as(kube, node, wish),

@@ -44,7 +44,6 @@ pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>>
             return Some(openapi::document(kube, &rest.join("/")).ok_or_else(Refusal::no_such_path).map(Reply::ok));
         }
         ["openapi", "v2"] => Some(openapi::whole(kube)),
-        ["openid", ..] | [".well-known", ..] => return None,
         _ => return None,
     };
     answer.map(|body| permitted(kube, call, path).map(|()| Reply::ok(body)))
