@@ -44,7 +44,7 @@ pub(crate) fn delete(call: &Call, resource: &Resource, held: &Value) -> Result<(
     restrict_node(call, resource, held)
 }
 
-/// NodeRestriction: a kubelet writes its own node, its own lease and pods that are bound to it.
+/// `NodeRestriction`: a kubelet writes its own node, its own lease and pods that are bound to it.
 fn restrict_node(call: &Call, resource: &Resource, object: &Value) -> Result<(), Refusal> {
     let Some(node) = call.user.node() else { return Ok(()) };
     let name = name_of(object);

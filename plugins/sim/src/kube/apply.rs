@@ -71,20 +71,19 @@ fn owner(entry: &Entry) -> String {
 
 fn conflict(causes: &[(String, String)]) -> Refusal {
     let count = causes.len();
-    let message = match causes {
-        [(owner, path)] => format!("Apply failed with 1 conflict: conflict with {owner}: {path}"),
-        _ => {
-            let mut lines: Vec<String> = Vec::new();
-            let mut last = "";
-            for (owner, path) in causes {
-                if owner != last {
-                    lines.push(format!("conflicts with {owner}:"));
-                    last = owner;
-                }
-                lines.push(format!("- {path}"));
+    let message = if let [(owner, path)] = causes {
+        format!("Apply failed with 1 conflict: conflict with {owner}: {path}")
+    } else {
+        let mut lines: Vec<String> = Vec::new();
+        let mut last = "";
+        for (owner, path) in causes {
+            if owner != last {
+                lines.push(format!("conflicts with {owner}:"));
+                last = owner;
             }
-            format!("Apply failed with {count} conflicts: {}", lines.join("\n"))
+            lines.push(format!("- {path}"));
         }
+        format!("Apply failed with {count} conflicts: {}", lines.join("\n"))
     };
     let causes: Vec<Value> = causes
         .iter()

@@ -22,7 +22,7 @@ pub(crate) fn open(kube: &mut Kube, url: &str, authority: Authority) {
 }
 
 fn random(bytes: usize) -> String {
-    (0..bytes).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
+    (0..bytes).fold(String::new(), |text, _| text + &format!("{:02x}", rand::random::<u8>()))
 }
 
 /// How the administrator reaches the cluster. None until it is served.

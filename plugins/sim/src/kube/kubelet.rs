@@ -175,7 +175,7 @@ fn client(
         names,
         prefix: "node-csr-",
     };
-    keys.client = obtain(kube, &mut keys.client_request, &bootstrap, request, now)?;
+    keys.client = obtain(kube, &mut keys.client_request, &bootstrap, &request, now)?;
     Ok(keys.client.as_deref().and_then(|pem| authority::subject_of_pem(pem, now)))
 }
 
@@ -194,7 +194,7 @@ fn serve(
     let usages = json!(["digital signature", "server auth"]);
     let request =
         Wanted { signer: "kubernetes.io/kubelet-serving", subject: &user.name, usages, names, prefix: "csr-" };
-    keys.server = obtain(kube, &mut keys.server_request, user, request, now)?;
+    keys.server = obtain(kube, &mut keys.server_request, user, &request, now)?;
     Ok(keys.server.is_some())
 }
 
@@ -214,7 +214,7 @@ fn obtain(
     kube: &mut Kube,
     waiting: &mut Option<Waiting>,
     user: &User,
-    wanted: Wanted<'_>,
+    wanted: &Wanted<'_>,
     now: Timestamp,
 ) -> Result<Option<String>, Refusal> {
     if let Some(held) = waiting.clone() {

@@ -23,6 +23,7 @@ pub(crate) struct Resource {
 }
 
 /// A resource that every cluster has.
+#[derive(Clone, Copy)]
 struct BuiltIn {
     group: &'static str,
     plural: &'static str,

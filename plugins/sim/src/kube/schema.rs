@@ -84,7 +84,9 @@ fn complete(schema: &Value, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| complete(schema, item));
+                for item in items {
+                    complete(schema, item);
+                }
             }
         }
         _ => {}
@@ -140,7 +142,9 @@ fn check_list(schema: &Value, items: &[Value], path: &str, causes: &mut Vec<Caus
         ));
     }
     if let Some(schema) = schema.get("items") {
-        items.iter().for_each(|item| check(schema, item, path, causes));
+        for item in items {
+            check(schema, item, path, causes);
+        }
     }
 }
 

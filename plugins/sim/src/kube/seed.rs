@@ -276,7 +276,7 @@ pub fn remove_node(kube: &mut Kube, name: &str) -> bool {
 }
 
 /// A definition with one version that is served and stored.
-fn definition(group: &str, version: &str, names: Value, scope: &str, printed: Value, schema: Value) -> Value {
+fn definition(group: &str, version: &str, names: &Value, scope: &str, printed: &Value, schema: &Value) -> Value {
     let plural = names.get("plural").and_then(Value::as_str).unwrap_or_default().to_owned();
     json!({
         "metadata": { "name": format!("{plural}.{group}") },
@@ -352,7 +352,7 @@ fn cilium_node() -> Value {
     });
     let mut schema = top(json!({ "spec": spec, "status": open() }));
     schema["required"] = json!(["metadata", "spec"]);
-    definition("cilium.io", "v2", names, "Cluster", printed, schema)
+    definition("cilium.io", "v2", &names, "Cluster", &printed, &schema)
 }
 
 fn cilium_endpoint() -> Value {
@@ -361,7 +361,7 @@ fn cilium_endpoint() -> Value {
         { "name": "Endpoint State", "type": "string", "jsonPath": ".status.state" },
         { "name": "IPv4", "type": "string", "jsonPath": ".status.networking.addressing[0].ipv4" },
     ]);
-    definition("cilium.io", "v2", names, "Namespaced", printed, top(json!({ "status": open() })))
+    definition("cilium.io", "v2", &names, "Namespaced", &printed, &top(json!({ "status": open() })))
 }
 
 fn node_network_config() -> Value {
@@ -374,5 +374,12 @@ fn node_network_config() -> Value {
         { "name": "NC ID", "type": "string", "jsonPath": ".status.networkContainers[*].id" },
     ]);
     let spec = json!({ "type": "object", "properties": { "requestedIPCount": { "type": "integer" }, "ipsNotInUse": texts() } });
-    definition("acn.azure.com", "v1alpha", names, "Namespaced", printed, top(json!({ "spec": spec, "status": open() })))
+    definition(
+        "acn.azure.com",
+        "v1alpha",
+        &names,
+        "Namespaced",
+        &printed,
+        &top(json!({ "spec": spec, "status": open() })),
+    )
 }

@@ -107,7 +107,7 @@ impl<'a> Shape<'a> {
             Self::BuiltIn { kind, name, .. } => match name {
                 "nodeSelector" | "roleRef" | "fieldRef" | "secretKeyRef" | "configMapKeyRef" => true,
                 // A label selector is atomic; a service's selector too.
-                "selector" => kind != "",
+                "selector" => !kind.is_empty(),
                 _ => false,
             },
             Self::Custom(schema) => str_at(schema, &["x-kubernetes-map-type"]) == "atomic",

@@ -13,13 +13,13 @@ pub(crate) fn object(resource: &Resource, object: &Value) -> Result<(), Refusal>
     match resource.qualified().as_str() {
         "pods" => containers(object, &["spec", "containers"], "spec.containers", &mut causes),
         "deployments.apps" | "daemonsets.apps" | "replicasets.apps" | "statefulsets.apps" => {
-            workload(object, &mut causes)
+            workload(object, &mut causes);
         }
         "certificatesigningrequests.certificates.k8s.io" => signing_request(object, &mut causes),
         "customresourcedefinitions.apiextensions.k8s.io" => definition(object, &mut causes),
         "configmaps" => strings(object, "data", &mut causes),
         "clusterrolebindings.rbac.authorization.k8s.io" | "rolebindings.rbac.authorization.k8s.io" => {
-            binding(object, &mut causes)
+            binding(object, &mut causes);
         }
         _ => {}
     }
@@ -195,14 +195,14 @@ pub(crate) fn update(resource: &Resource, held: &Value, new: &Value) -> Result<(
     };
     match resource.qualified().as_str() {
         "deployments.apps" | "daemonsets.apps" | "replicasets.apps" | "statefulsets.apps" => {
-            fixed(&["spec", "selector"], "field is immutable")
+            fixed(&["spec", "selector"], "field is immutable");
         }
         "secrets" => fixed(&["type"], "field is immutable"),
         "certificatesigningrequests.certificates.k8s.io" => {
             fixed(&["spec"], "may not be changed once set");
         }
         "clusterrolebindings.rbac.authorization.k8s.io" | "rolebindings.rbac.authorization.k8s.io" => {
-            fixed(&["roleRef"], "cannot change roleRef")
+            fixed(&["roleRef"], "cannot change roleRef");
         }
         "pods" => pod_update(held, new, &mut causes),
         "nodes" => node_update(held, new, &mut causes),

@@ -37,7 +37,7 @@ impl Watch {
         if from == 0 || sends_initial {
             watch.revision = kube.revision;
             let objects = kube.all(&watch.resource.qualified()).filter(|object| watch.selector.accepts(object));
-            watch.initial = objects.map(|object| event("ADDED", versioned(&watch.resource, object))).collect();
+            watch.initial = objects.map(|object| event("ADDED", &versioned(&watch.resource, object))).collect();
             if sends_initial && bookmarks {
                 let mut mark = watch.bookmark();
                 mark["object"]["metadata"]["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
@@ -55,7 +55,7 @@ impl Watch {
         if self.revision < kube.compacted() {
             self.ended = true;
             let message = format!("too old resource version: {} ({})", self.revision, kube.compacted());
-            return vec![event("ERROR", *Refusal::expired(&message).body)];
+            return vec![event("ERROR", &Refusal::expired(&message).body)];
         }
         let mut events = std::mem::take(&mut self.initial);
         let qualified = self.resource.qualified();
@@ -86,7 +86,7 @@ impl Watch {
         };
         let mut object = versioned(&self.resource, &object);
         object["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-        Some(event(kind, object))
+        Some(event(kind, &object))
     }
 
     /// Tells how far the watch has come; none if the client did not ask for that.
@@ -98,7 +98,7 @@ impl Watch {
         let metadata = json!({ "resourceVersion": self.revision.to_string() });
         event(
             "BOOKMARK",
-            json!({ "kind": self.resource.kind, "apiVersion": self.resource.api_version(), "metadata": metadata }),
+            &json!({ "kind": self.resource.kind, "apiVersion": self.resource.api_version(), "metadata": metadata }),
         )
     }
 }
@@ -108,6 +108,6 @@ fn invalid_version(given: &str) -> Refusal {
     Refusal::invalid("meta.k8s.io", "ListOptions", "", &[cause])
 }
 
-fn event(kind: &str, object: Value) -> Value {
+fn event(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
 }

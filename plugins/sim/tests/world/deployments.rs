@@ -6,7 +6,7 @@ use crate::harness::{Bench, Got, compute, empty, machine, network, nic, with_net
 
 const PATH: &str = "/resourcegroups/g/providers/Microsoft.Resources/deployments/d";
 
-fn deployment(resources: Value) -> Value {
+fn deployment(resources: &Value) -> Value {
     let template = json!({ "contentVersion": "1.0.0.0", "resources": resources });
     json!({ "properties": { "mode": "incremental", "template": template, "parameters": {} } })
 }
@@ -40,7 +40,7 @@ async fn a_machine_is_made_after_the_nic_that_it_needs() {
         resource("Microsoft.Compute/virtualMachines", "m", machine(&bench), &["Microsoft.Network/networkInterfaces/n"]),
         resource("Microsoft.Network/networkInterfaces", "n", nic(&bench), &[]),
     ]);
-    let put = bench.put(PATH, deployment(resources)).await.expect(201);
+    let put = bench.put(PATH, deployment(&resources)).await.expect(201);
     assert_eq!(put.state(), "Accepted");
     assert_eq!(ended(&bench, &put).await, json!({ "status": "Succeeded" }));
     assert_eq!(bench.get(&compute("virtualMachines/m")).await.expect(200).state(), "Succeeded");
@@ -57,7 +57,7 @@ async fn a_machine_is_made_after_the_nic_that_it_needs() {
 async fn a_deployment_fails_with_what_the_provider_said() {
     let bench = empty().await;
     let resources = json!([resource("Microsoft.Compute/virtualMachines", "m", machine(&bench), &[])]);
-    let put = bench.put(PATH, deployment(resources)).await.expect(201);
+    let put = bench.put(PATH, deployment(&resources)).await.expect(201);
     let status = ended(&bench, &put).await;
     assert_eq!(status["status"], "Failed");
     assert_eq!(status["error"]["code"], "DeploymentFailed");
@@ -72,7 +72,7 @@ async fn a_deployment_waits_for_another_write_and_is_not_replaced_meanwhile() {
     let first = bench.put(&network("routeTables/t"), table.clone()).await.expect(201);
     let mut changed = table;
     changed["tags"] = json!({ "a": "b" });
-    let body = deployment(json!([resource("Microsoft.Network/routeTables", "t", changed, &[])]));
+    let body = deployment(&json!([resource("Microsoft.Network/routeTables", "t", changed, &[])]));
     let put = bench.put(PATH, body.clone()).await.expect(201);
     bench.put(PATH, body).await.refused(409, "DeploymentActive");
     bench.finish(&first).await;
@@ -87,8 +87,8 @@ async fn what_is_no_deployment_is_refused() {
     bench.put(PATH, json!({ "properties": { "mode": "Incremental" } })).await.refused(400, "InvalidTemplate");
     bench.put(PATH, json!({ "properties": { "mode": "Complete" } })).await.refused(400, "InvalidRequestContent");
     let unknown = json!([resource("Microsoft.Network/nothings", "x", json!({}), &[])]);
-    bench.put(PATH, deployment(unknown)).await.refused(400, "InvalidTemplate");
-    bench.put(PATH, deployment(json!([]))).await.expect(201);
+    bench.put(PATH, deployment(&unknown)).await.refused(400, "InvalidTemplate");
+    bench.put(PATH, deployment(&json!([]))).await.expect(201);
     assert_eq!(bench.get(PATH).await.expect(200).state(), "Succeeded");
     bench.delete(PATH).await.expect(204);
     bench.get(PATH).await.refused(404, "DeploymentNotFound");

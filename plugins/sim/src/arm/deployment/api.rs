@@ -174,7 +174,7 @@ fn providers(deployment: &Deployment) -> Value {
         let kind = json!({ "resourceType": types.join("/"), "locations": [location] });
         match shown.iter_mut().find(|provider| provider["namespace"] == json!(namespace)) {
             Some(provider) => {
-                provider["resourceTypes"].as_array_mut().into_iter().for_each(|types| types.push(kind.clone()))
+                provider["resourceTypes"].as_array_mut().into_iter().for_each(|types| types.push(kind.clone()));
             }
             None => shown.push(json!({ "namespace": namespace, "resourceTypes": [kind] })),
         }

@@ -195,7 +195,7 @@ mod tests {
             "[resourceId('name')]",
             "[resourceId('Microsoft.Network/routeTables/routes', 't')]",
         ] {
-            let said = of(text).unwrap_err();
+            let said = of(text).expect_err(text);
             assert!(said.starts_with("Deployment template validation failed: "), "{text}: {said}");
         }
     }

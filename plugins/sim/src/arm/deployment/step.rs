@@ -41,7 +41,7 @@ fn moves(arm: &mut Arm, deployment: &mut Deployment, now: Timestamp) -> bool {
             }
             Step::Fails(error) => {
                 end(deployment, State::Failed, now);
-                deployment.error = Some(failure(error));
+                deployment.error = Some(failure(&error));
                 return true;
             }
         }
@@ -59,9 +59,8 @@ fn end(deployment: &mut Deployment, state: State, now: Timestamp) {
 
 fn step(arm: &mut Arm, deployment: &Deployment, resource: &Planned, now: Timestamp) -> Step {
     match resource.progress {
-        Progress::Done => Step::Stays,
         Progress::Waiting if is_ready(deployment, resource) => begin(arm, deployment, resource, now),
-        Progress::Waiting => Step::Stays,
+        Progress::Done | Progress::Waiting => Step::Stays,
         Progress::Writing => match arm.find(&resource.id).map(|found| found.state.as_str()) {
             Some("Succeeded") => Step::Moves(Progress::Done),
             Some("Failed") | None => {
@@ -110,7 +109,7 @@ fn call(deployment: &Deployment, resource: &Planned, now: Timestamp) -> Call {
     }
 }
 
-fn failure(cause: Value) -> Value {
+fn failure(cause: &Value) -> Value {
     json!({
         "code": "DeploymentFailed",
         "message": "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.",

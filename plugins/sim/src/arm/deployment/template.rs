@@ -95,7 +95,7 @@ fn planned(scope: &Scope, resource: &Object) -> Result<Planned, ArmError> {
 mod tests {
     use super::*;
 
-    fn compiled(template: Value, parameters: Value) -> Result<Compiled, String> {
+    fn compiled(template: &Value, parameters: &Value) -> Result<Compiled, String> {
         let properties = json!({ "template": template, "parameters": parameters });
         compile("s", "g", properties.as_object().unwrap_or(&Object::new())).map_err(|error| error.message.to_string())
     }
@@ -111,7 +111,7 @@ mod tests {
             }],
             "outputs": { "one": { "type": "string", "value": "[parameters('where')]" } },
         });
-        let compiled = compiled(template, json!({ "secret": { "value": "hidden" } })).expect("it is good");
+        let compiled = compiled(&template, &json!({ "secret": { "value": "hidden" } })).expect("it is good");
         let nic = &compiled.resources[0];
         assert_eq!(nic.id, "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/networkInterfaces/nic");
         assert_eq!(json!(nic.body), json!({ "location": "canadacentral", "tags": { "a": "hidden" } }));
@@ -135,10 +135,10 @@ mod tests {
             (resource("apiVersion", json!(null)), "no apiVersion"),
             (resource("copy", json!({})), "not known here"),
         ] {
-            let error = compiled(template, json!({})).expect_err(said);
+            let error = compiled(&template, &json!({})).expect_err(said);
             assert!(error.contains(said), "{error}");
         }
-        let unknown = compiled(json!({}), json!({ "q": { "value": 1 } })).expect_err("q is not declared");
+        let unknown = compiled(&json!({}), &json!({ "q": { "value": 1 } })).expect_err("q is not declared");
         assert!(unknown.contains("'q'"), "{unknown}");
     }
 }

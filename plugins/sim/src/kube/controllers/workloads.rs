@@ -47,7 +47,7 @@ fn owner(object: &Value) -> Value {
 fn roll_out(kube: &mut Kube, deployment: &Value, now: Timestamp) {
     let template = at(deployment, &["spec", "template"]).cloned().unwrap_or_default();
     let digest = Sha256::digest(template.to_string().as_bytes());
-    let hash: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest.iter().take(5).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let name = format!("{}-{hash}", name_of(deployment));
     let replicas = at(deployment, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(1));
     let sets = core("replicasets");
@@ -64,7 +64,7 @@ fn roll_out(kube: &mut Kube, deployment: &Value, now: Timestamp) {
     for held in kube.owned_by("replicasets.apps", uid_of(deployment)) {
         let wanted = if name_of(&held) == name { replicas.clone() } else { json!(0) };
         kube.edit(&sets, &sets.place(namespace_of(&held), name_of(&held)), (CONTROLLER, now), |held| {
-            set(held, &["spec", "replicas"], wanted)
+            set(held, &["spec", "replicas"], wanted);
         });
     }
     count_deployment(kube, deployment, &name, now);
