@@ -23,6 +23,7 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
     stargate_kubernetes::register(&mut registry, &mut secrets, kubernetes(settings));
     stargate_cilium::register(&mut registry, cilium(settings));
+    stargate_routes::register(&mut registry);
     Ok((registry, secrets))
 }
 
