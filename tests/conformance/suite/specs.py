@@ -1,0 +1,93 @@
+"""The published specifications over everything that was recorded."""
+
+import collections
+import dataclasses
+import os
+import pathlib
+
+from arm_judge import ArmJudge
+from schema import Documents
+from tailnet_judge import BASE, TailnetJudge
+
+
+def run(report, _world, recorder):
+    """One check per client and API: its traffic has no finding."""
+    root = pathlib.Path(os.environ["SPECIFICATIONS"]).resolve()
+    azure, tailscale = root / "azure/specs/specification", root / "tailscale/tailscale-subset.openapi.yaml"
+    documents = Documents()
+    for name, place, is_of, make in (
+        ("Azure", azure, is_azure, ArmJudge),
+        ("Tailscale", tailscale, is_tailscale, TailnetJudge),
+    ):
+        if not place.exists():
+            report.skip(f"specifications of {name} over the recorded traffic", f"there is no {place}")
+            continue
+        judge = make(documents, place)
+        exchanges = [one for one in list(recorder.exchanges) if is_of(one)]
+        findings = collections.defaultdict(list)
+        for exchange in exchanges:
+            findings[exchange.client].append((exchange, list(judge.findings(exchange))))
+        for client, found in findings.items():
+            judged(report, name, client, found)
+        with report.check(f"specifications: {name}: what is made wrong is found"):
+            for change in CHANGES:
+                spoilt = [one for one in map(change, exchanges) if one is not None]
+                assert spoilt, f"nothing to change: {change.__doc__}"
+                missed = [str(one) for one in spoilt if not list(judge.findings(one))]
+                assert not missed, f"not found: {change.__doc__}\n" + "\n".join(missed[:5])
+
+
+def wrong_status(exchange):
+    """A status that no operation declares."""
+    return dataclasses.replace(exchange, status=207) if exchange.status == 200 and is_first(exchange) else None
+
+
+def no_body(exchange):
+    """An answer without the body that it must have."""
+    is_read = exchange.method == "GET" and exchange.status == 200 and exchange.body.strip() and is_first(exchange)
+    return dataclasses.replace(exchange, body=b"") if is_read else None
+
+
+def wrong_type(exchange):
+    """A list where an object must be."""
+    is_read = exchange.method == "GET" and exchange.status == 200 and exchange.body.startswith(b"{") and is_first(exchange)
+    return dataclasses.replace(exchange, body=b"[1]") if is_read else None
+
+
+def nameless_error(exchange):
+    """An error that does not say what it is."""
+    is_error = exchange.status in (400, 404, 409, 412) and exchange.method != "HEAD" and is_first(exchange)
+    return dataclasses.replace(exchange, body=b"{}") if is_error else None
+
+
+CHANGES = (wrong_status, no_body, wrong_type, nameless_error)
+
+
+def is_first(exchange):
+    """Whether it is of a declared operation, not a poll or something that no specification at hand has."""
+    path = exchange.path.lower()
+    return not any(part in path for part in ("/locations/", "/operationresults/", "/operationstatuses/", "/nothings/"))
+
+
+def judged(report, name, client, found):
+    """A check that fails with every finding once, and an exchange that shows it."""
+    with report.check(f"specifications: {name}, {client}: {len(found)} requests and answers without a finding"):
+        shown = {}
+        for exchange, problems in found:
+            for problem in problems:
+                shown.setdefault((shape(exchange), problem), exchange)
+        lines = [f"{problem}\n    {exchange}" for (_, problem), exchange in shown.items()]
+        assert not lines, "\n".join(lines[:60])
+
+
+def shape(exchange):
+    """What makes findings the same: the method and the path without its names."""
+    return exchange.method, "/".join(exchange.path.split("/")[5::2])
+
+
+def is_azure(exchange):
+    return exchange.path.lower().startswith(("/subscriptions", "/providers", "/tenants"))
+
+
+def is_tailscale(exchange):
+    return exchange.path.startswith(BASE)
