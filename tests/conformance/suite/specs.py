@@ -30,11 +30,10 @@ def run(report, _world, recorder):
         for client, found in findings.items():
             judged(report, name, client, found)
         with report.check(f"specifications: {name}: what is made wrong is found"):
-            for change in CHANGES:
-                spoilt = [one for one in map(change, exchanges) if one is not None]
-                assert spoilt, f"nothing to change: {change.__doc__}"
-                missed = [str(one) for one in spoilt if not list(judge.findings(one))]
-                assert not missed, f"not found: {change.__doc__}\n" + "\n".join(missed[:5])
+            spoilt = [(change.__doc__, one) for change in CHANGES for one in map(change, exchanges) if one is not None]
+            assert spoilt, "nothing to make wrong"
+            missed = [f"{what} {one}" for what, one in spoilt if not list(judge.findings(one))]
+            assert not missed, "not found:\n" + "\n".join(missed[:10])
 
 
 def wrong_status(exchange):
