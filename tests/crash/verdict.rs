@@ -12,7 +12,6 @@ use crate::stage::Stage;
 
 /// Properties that differ between two worlds in which the same was done.
 const VOLATILE: &[&str] = &[
-    "address", // which public address is whose depends on which of two steps came first
     "etag",
     "guid",
     "order",
