@@ -5,7 +5,7 @@ use stargate_sdk::{Ensure, Registry};
 use crate::{
     SettingsError, SshSettings,
     actions::{
-        BinaryEnsure, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostReachable, PackageEnsure,
+        BinaryEnsure, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostReachable, LinkEnsure, PackageEnsure,
         RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
     pool::Pool,
@@ -21,6 +21,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Se
     registry.add(Ensure(DirectoryEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(FileEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(FileRemove::new(Arc::clone(&pool))));
+    registry.add(Ensure(LinkEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(PackageEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(BinaryEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(UnitEnsure::new(Arc::clone(&pool))));

@@ -126,7 +126,7 @@ pub(crate) fn write_programs(dir: &Path) {
     fs::create_dir(dir.join("programs")).expect("directory");
     fs::create_dir(dir.join("etc")).expect("directory");
     fs::create_dir(dir.join("mirror")).expect("directory");
-    for name in ["cat", "stat", "install", "dd", "mv", "rm", "sha256sum"] {
+    for name in ["cat", "stat", "install", "dd", "ln", "mv", "readlink", "rm", "sha256sum"] {
         write_program(dir, name, ROOTED);
     }
     let others = [

@@ -59,6 +59,19 @@ async fn a_directory_gets_its_mode() {
 }
 
 #[tokio::test]
+async fn a_link_leads_to_what_is_there() {
+    let Some(server) = Server::start() else { return };
+    let input = |name: &str| json!({"path": "/etc/plugins/bridge", "target": server.path(name)});
+    let error = run(&server, "ssh.link.ensure", input("nothing")).await.expect_err("nothing to lead to");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    for name in ["one", "other"] {
+        fs::write(server.path(name), name).expect("written");
+        converges(&server, "ssh.link.ensure", input(name)).await;
+        assert_eq!(fs::read_to_string(server.path("etc/plugins/bridge")).expect("a link"), name);
+    }
+}
+
+#[tokio::test]
 async fn a_unit_is_restarted_when_what_it_reads_has_changed() {
     let Some(server) = Server::start() else { return };
     let input = |digest: &str| json!({"name": "app.service", "content": "[Service]\nExecStart=/bin/true\n", "restart_on": [digest]});
