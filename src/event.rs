@@ -41,6 +41,17 @@ pub enum News {
         /// Names of those that are done already.
         done: Vec<String>,
     },
+    /// The run begins or goes on when another run gives a lock back. It may not exist yet.
+    LockAwaited {
+        /// The lock.
+        lock: String,
+        /// The run that holds it.
+        holder: RunId,
+        /// Name of that run's workflow.
+        workflow: String,
+        /// Who advances that run.
+        owner: String,
+    },
     /// A `for_each` step has these instances.
     StepExpanded {
         /// Name of the step.

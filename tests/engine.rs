@@ -3,13 +3,15 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use stargate::{
     engine::{Ending, EngineError},
-    journal::{Journal, JournalError},
-    run::{Entry, Outcome},
+    id::RunId,
+    journal::{Commit, Eviction, Journal, JournalError, NewRun, PlanText},
+    plan::Plan,
+    run::{Entry, Outcome, Recorded},
 };
 use stargate_sdk::ActionError;
 use support::{Act, Bench, Fault, chain, fan, plan, step};
@@ -232,6 +234,102 @@ async fn the_journal_tells_what_happened_in_order() {
             Entry::RunFinished { outcome: Outcome::Succeeded, .. }
         ]
     ));
+}
+
+/// A plan of one step that holds the lock `l`.
+fn locked(step_name: &str) -> Plan {
+    Plan { locks: vec!["l".into()], ..plan(vec![step(step_name, "test.find", &[])]) }
+}
+
+#[tokio::test]
+async fn a_run_whose_lock_is_held_is_not_begun_and_names_the_holder() {
+    let bench = Bench::new().await;
+    bench.script.will("a", [Act::Hang]);
+    let engine = bench.engine();
+    let holder = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.run(locked("a")).await }
+    });
+    until(|| !bench.script.calls().is_empty()).await;
+    let run = bench.only_run().await.row.id;
+    for engine in [engine.clone(), bench.engine()] {
+        let refused = engine.run(locked("b")).await.unwrap_err();
+        let EngineError::Locked(held) = refused else { panic!("{refused}") };
+        assert_eq!((held.lock.as_str(), &held.run, held.owner.pid), ("l", &run, std::process::id()));
+    }
+    assert_eq!(engine.run(chain(1)).await.unwrap().ending, SUCCEEDED, "whoever wants no lock is not held up");
+    engine.drain().await;
+    assert_eq!(holder.await.unwrap().unwrap().ending, Ending::Interrupted);
+    assert_eq!(bench.engine().run(locked("c")).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+}
+
+#[tokio::test]
+async fn of_many_runs_that_want_one_lock_never_two_go_on_at_once() {
+    let bench = Bench::new().await;
+    let runs: Vec<_> = (0..12)
+        .map(|i| {
+            let engine = bench.engine().waiting_for_locks(Duration::from_mins(1));
+            tokio::spawn(async move { engine.run(locked(&format!("s{i}"))).await })
+        })
+        .collect();
+    for run in runs {
+        assert_eq!(run.await.unwrap().unwrap().ending, SUCCEEDED);
+    }
+    assert_eq!(bench.script.most_at_once(), 1);
+    assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_failed_run_has_given_its_lock_back_and_takes_it_again_when_it_is_resumed() {
+    let bench = Bench::new().await;
+    bench.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
+    let failed = bench.engine().run(locked("a")).await.unwrap();
+    assert_eq!(failed.ending, FAILED);
+    bench.script.will("b", [Act::Hang]);
+    let engine = bench.engine();
+    let holder = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.run(locked("b")).await }
+    });
+    until(|| bench.script.calls().len() == 2).await;
+    let refused = bench.engine().resume(failed.run.clone()).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Locked(_)), "{refused}");
+    engine.drain().await;
+    holder.await.unwrap().unwrap();
+    assert_eq!(bench.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
+}
+
+#[tokio::test]
+async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothing_more() {
+    let bench = Bench::new().await;
+    bench.script.will("a", [Act::Hang]);
+    let engine = bench.engine();
+    let mut plan = locked("a");
+    plan.steps[0].timeout_ms = 300;
+    let slow = tokio::spawn(async move { engine.run(plan).await });
+    until(|| !bench.script.calls().is_empty()).await;
+    let seen = bench.only_run().await.row;
+    // What another machine would do when the lease has ended.
+    let eviction = Eviction { run: seen.id.clone(), seen_epoch: seen.epoch, seen_lease: seen.lease_until };
+    let next = RunId::generate();
+    let create = NewRun {
+        id: next.clone(),
+        workflow: "test".into(),
+        plan: PlanText { digest: "d".into(), body: "{}".into() },
+        owner: Arc::new(seen.owner.clone().unwrap()),
+        lease_until: seen.lease_until,
+        records: vec![Recorded { at: seen.created_at, entry: Entry::RunCreated { plan: "d".into() } }],
+        status: "running",
+        locks: vec!["l".into()],
+        evictions: vec![eviction],
+    };
+    let commit = Commit { at: seen.created_at, creates: vec![create], appends: vec![] };
+    assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
+    let told = slow.await.unwrap().unwrap_err();
+    assert!(matches!(&told, EngineError::Fenced(run) if *run == seen.id), "{told}");
+    assert_eq!(bench.journal.load(seen.id).await.unwrap().row.seq, seen.seq);
+    assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap()[0].holder.id, next);
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {

@@ -9,8 +9,8 @@ use serde_json::json;
 use stargate::{
     clock::Millis,
     id::RunId,
-    journal::{Append, Commit, Journal, JournalError, NewRun, Owner, PlanText, SqliteJournal, TakeOver},
-    run::{Attempt, Entry, Mode, Move, Recorded},
+    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, Owner, PlanText, SqliteJournal, TakeOver},
+    run::{Attempt, Entry, Mode, Move, Outcome, Recorded},
 };
 use support::{Fault, Faulty};
 
@@ -35,6 +35,8 @@ fn new_run(id: &RunId) -> NewRun {
         lease_until: Millis(100),
         records: vec![record(Entry::RunCreated { plan: "d1".into() }), started("a")],
         status: "running",
+        locks: vec![],
+        evictions: vec![],
     }
 }
 
@@ -59,8 +61,31 @@ fn taking_over(run: &RunId, epoch: u64, lease: i64, seq: u64) -> TakeOver {
         owner: owner(2),
         lease_until: Millis(200),
         records: vec![record(Entry::RunAcquired { epoch: epoch + 1, owner: "process 2".into() })],
+        locks: vec![],
+        evictions: vec![],
         at: Millis(9),
     }
+}
+
+fn locking(id: &RunId, locks: &[&str], evictions: &[Eviction]) -> NewRun {
+    let locks = locks.iter().map(|lock| (*lock).to_owned()).collect();
+    NewRun { locks, evictions: evictions.to_vec(), ..new_run(id) }
+}
+
+fn evicting(run: &RunId, seen_epoch: u64, lease: i64) -> Eviction {
+    Eviction { run: run.clone(), seen_epoch, seen_lease: Millis(lease) }
+}
+
+fn ending(run: &RunId, epoch: u64, seq: u64, status: &'static str) -> Append {
+    let outcome = if status == "succeeded" { Outcome::Succeeded } else { Outcome::Failed };
+    let finished = record(Entry::RunFinished { outcome, outputs: serde_json::Map::new() });
+    Append { status, ..append(run, epoch, seq, vec![finished]) }
+}
+
+/// Who holds each of `locks`.
+async fn holders(journal: &dyn Journal, locks: &[&str]) -> Vec<(String, RunId)> {
+    let held = journal.holders(locks.iter().map(|lock| (*lock).to_owned()).collect()).await.unwrap();
+    held.into_iter().map(|held| (held.name, held.holder.id)).collect()
 }
 
 /// Runs `check` against every implementation, each over a fresh folder.
@@ -186,6 +211,122 @@ async fn only_the_holder_can_give_a_run_up() {
         assert_eq!(journal.load(run).await.unwrap().row.owner, None);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_lock_has_one_holder_and_a_run_that_wants_it_is_not_created() {
+    on_every_journal(|journal| async move {
+        let (first, second, other) = (RunId::generate(), RunId::generate(), RunId::generate());
+        assert!(journal.commit(creating(vec![locking(&first, &["a", "b"], &[])])).await.unwrap().is_empty());
+        // The second run wants a free lock as well, and gets neither; a third one in the same commit is not held up.
+        let both = vec![locking(&second, &["c", "b"], &[]), locking(&other, &["d"], &[])];
+        assert_eq!(journal.commit(creating(both)).await.unwrap(), std::slice::from_ref(&second));
+        assert!(matches!(journal.load(second).await, Err(JournalError::NoSuchRun(_))));
+        let expected = [("a".into(), first.clone()), ("b".into(), first), ("d".into(), other)];
+        assert_eq!(holders(&*journal, &["a", "b", "c", "d"]).await, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn locks_are_given_back_with_the_entry_that_ends_a_run_and_can_be_taken_in_the_same_commit() {
+    on_every_journal(|journal| async move {
+        for status in ["succeeded", "failed", "in_doubt"] {
+            let (first, second) = (RunId::generate(), RunId::generate());
+            journal.commit(creating(vec![locking(&first, &["a"], &[])])).await.unwrap();
+            let both =
+                Commit { appends: vec![ending(&first, 1, 2, status)], ..creating(vec![locking(&second, &["a"], &[])]) };
+            assert!(journal.commit(both).await.unwrap().is_empty(), "{status}");
+            assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), second.clone())]);
+            journal.commit(appending(vec![ending(&second, 1, 2, status)])).await.unwrap();
+            assert_eq!(holders(&*journal, &["a"]).await, []);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_up_gives_its_locks_back_and_takes_them_again_or_is_not_taken_over() {
+    on_every_journal(|journal| async move {
+        let (first, second) = (RunId::generate(), RunId::generate());
+        journal.commit(creating(vec![locking(&first, &["a"], &[])])).await.unwrap();
+        journal.release(first.clone(), 1).await.unwrap();
+        assert_eq!(holders(&*journal, &["a"]).await, []);
+        journal.commit(creating(vec![locking(&second, &["a"], &[])])).await.unwrap();
+        let again = TakeOver { locks: vec!["a".into()], ..taking_over(&first, 1, 0, 2) };
+        let before = journal.load(first.clone()).await.unwrap();
+        assert!(!journal.take_over(again.clone()).await.unwrap());
+        assert_eq!(journal.load(first.clone()).await.unwrap(), before);
+        journal.commit(appending(vec![ending(&second, 1, 2, "failed")])).await.unwrap();
+        assert!(journal.take_over(again).await.unwrap());
+        assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), first)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_taken_over_keeps_the_locks_it_had() {
+    on_every_journal(|journal| async move {
+        let run = RunId::generate();
+        journal.commit(creating(vec![locking(&run, &["a"], &[])])).await.unwrap();
+        let again = TakeOver { locks: vec!["a".into()], ..taking_over(&run, 1, 100, 2) };
+        assert!(journal.take_over(again).await.unwrap());
+        assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), run)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_loses_its_locks_is_fenced_and_cannot_give_back_those_of_the_next_holder() {
+    on_every_journal(|journal| async move {
+        let (dead, next) = (RunId::generate(), RunId::generate());
+        journal.commit(creating(vec![locking(&dead, &["a", "b"], &[])])).await.unwrap();
+        let taken = creating(vec![locking(&next, &["a"], &[evicting(&dead, 1, 100)])]);
+        assert!(journal.commit(taken).await.unwrap().is_empty());
+        assert_eq!(holders(&*journal, &["a", "b"]).await, [("a".into(), next.clone())], "all of its locks are gone");
+        // It was alive after all: it ends, it is given up, it renews. None of that has an effect.
+        let late = journal.commit(appending(vec![ending(&dead, 1, 2, "succeeded")])).await.unwrap();
+        assert_eq!(late, std::slice::from_ref(&dead));
+        journal.release(dead.clone(), 1).await.unwrap();
+        journal.renew(vec![(dead.clone(), 1)], Millis(900)).await.unwrap();
+        assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), next)]);
+        let row = journal.load(dead.clone()).await.unwrap().row;
+        assert_eq!((row.epoch, row.owner, row.lease_until, row.status.as_str()), (2, None, Millis(0), "running"));
+        assert!(journal.take_over(taking_over(&dead, 2, 0, 2)).await.unwrap(), "it can be resumed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_holder_that_is_not_as_it_was_seen_keeps_its_locks() {
+    on_every_journal(|journal| async move {
+        let (holder, next) = (RunId::generate(), RunId::generate());
+        journal.commit(creating(vec![locking(&holder, &["a"], &[])])).await.unwrap();
+        for seen in [evicting(&holder, 2, 100), evicting(&holder, 1, 99), evicting(&next, 1, 100)] {
+            let taken = creating(vec![locking(&next, &["a"], &[seen])]);
+            assert_eq!(journal.commit(taken).await.unwrap(), std::slice::from_ref(&next));
+        }
+        let row = journal.load(holder.clone()).await.unwrap().row;
+        assert_eq!((row.epoch, row.owner), (1, Some(owner(1))));
+        assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), holder)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_journal_of_the_first_schema_gets_locks_and_keeps_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let run = RunId::generate();
+    let journal = SqliteJournal::open(&path).await.unwrap();
+    journal.commit(creating(vec![new_run(&run)])).await.unwrap();
+    journal.back_to_schema_1().await.unwrap();
+    journal.close().await.unwrap();
+    let journal = SqliteJournal::open(&path).await.unwrap();
+    assert_eq!(journal.load(run).await.unwrap().row.seq, 2);
+    let next = RunId::generate();
+    journal.commit(creating(vec![locking(&next, &["a"], &[])])).await.unwrap();
+    assert_eq!(holders(&journal, &["a"]).await, [("a".into(), next)]);
 }
 
 #[tokio::test]

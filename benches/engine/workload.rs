@@ -227,7 +227,15 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
 fn plan(steps: Vec<PlannedStep>, inputs: Map<String, Value>) -> Plan {
     let scope =
         Scope { prefix: String::new(), workflow: "bench".into(), parent: None, inputs: vec![], outputs: vec![] };
-    Plan { format: FORMAT, workflow: "bench".into(), inputs, scopes: vec![scope], steps, outputs: vec![] }
+    Plan {
+        format: FORMAT,
+        workflow: "bench".into(),
+        inputs,
+        scopes: vec![scope],
+        locks: vec![],
+        steps,
+        outputs: vec![],
+    }
 }
 
 fn chain(n: usize) -> Plan {

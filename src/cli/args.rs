@@ -1,6 +1,7 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stargate::workflow::duration_ms;
 use stargate_sdk::SecretRef;
 use url::Url;
 
@@ -150,6 +151,18 @@ pub(crate) struct ParallelArgs {
     pub(crate) max_parallel: u16,
 }
 
+/// What is done about locks that other runs hold.
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    /// How long locks that other runs hold are waited for, such as 10m; without it they end the command with 20
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait_for_locks: Option<Duration>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    duration_ms(text).map(Duration::from_millis).ok_or_else(|| "expected a duration such as 30s, 10m or 1h30m".into())
+}
+
 /// `run workflow`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -159,6 +172,9 @@ pub(crate) struct RunArgs {
     /// How wide.
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
+    /// How patient.
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
 }
 
 /// `resume`.
@@ -173,6 +189,9 @@ pub(crate) struct ResumeArgs {
     /// How wide.
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
+    /// How patient.
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
 }
 
 /// `history`.
@@ -279,6 +298,9 @@ pub(crate) struct DemoArgs {
     /// Where everything is kept [default: a new folder that is gone at the end]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// Seed of the moments at which runs are killed [default: another one each time]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 #[cfg(test)]

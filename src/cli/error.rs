@@ -3,7 +3,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use stargate::{
     clock::Millis,
-    engine::EngineError,
+    engine::{EngineError, LockHolder},
     id::{RunId, RunIdError},
     journal::{JournalError, Owner},
     plan::PlanError,
@@ -102,13 +102,17 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Journal(error) => error.into(),
             EngineError::Owned { run, owner, until } => owned(&run, &owner, until),
+            EngineError::Locked(holder) => locked(&holder),
+            EngineError::WaitInterrupted { .. } => {
+                Self::new(Exit::Interrupted, message, "nothing was begun: run the same command again")
+            }
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
             EngineError::Illegal { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
             EngineError::UnreadablePlan { .. } | EngineError::Action { .. } => {
                 Self::new(Exit::Internal, message, "use the version of stargate that started the run")
             }
             EngineError::Plan(error) => error.into(),
-            EngineError::Identity(_) | EngineError::Stopped => Self::internal(message),
+            EngineError::LockLost(_) | EngineError::Identity(_) | EngineError::Stopped => Self::internal(message),
         }
     }
 }
@@ -120,6 +124,18 @@ fn owned(run: &RunId, owner: &Owner, until: Millis) -> Failure {
     );
     let hint = format!("wait for it, or stop process {} and run `stargate resume {run}` to continue", owner.pid);
     Failure::new(Exit::Owned, message, hint)
+}
+
+fn locked(holder: &LockHolder) -> Failure {
+    let LockHolder { lock, run, workflow, owner, until } = holder;
+    let message = format!(
+        "the lock {lock:?} is held by run {run} of {workflow}, which {owner} is advancing; its lease ends at {} unless it is renewed",
+        phrase::time_of_day(*until)
+    );
+    let hint = format!(
+        "add `--wait-for-locks 10m` to wait for it, or run `stargate history {run}` to see how far that run is"
+    );
+    Failure::new(Exit::Locked, message, hint)
 }
 
 impl From<PlanError> for Failure {

@@ -54,7 +54,7 @@ pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Fail
 
 /// Whether a process that may be living holds the run.
 pub(crate) fn is_held(row: &RunRow, here: &Owner, now: Millis) -> bool {
-    row.owner.as_ref().is_some_and(|owner| !owner.is_gone(here) && row.lease_until > now)
+    row.living_owner(here, now).is_some()
 }
 
 /// How a run stands, in a word. One that no process holds is not running, whatever was written last.

@@ -1,4 +1,4 @@
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use stargate::{
     clock::Clock,
@@ -10,6 +10,7 @@ use stargate_sdk::{Registry, Secrets};
 
 use super::{
     Failure, Settings,
+    args::LockArgs,
     exit::Exit,
     hint,
     interrupt::Interrupts,
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     registry: Registry,
     secrets: Arc<Secrets>,
     max_parallel: usize,
+    /// How long locks are waited for.
+    patience: Duration,
 }
 
 impl Session {
@@ -34,7 +37,13 @@ impl Session {
         max_parallel: u16,
     ) -> Result<Self, Failure> {
         let journal = Arc::new(SqliteJournal::open(&settings.journal).await?);
-        Ok(Self { journal, registry, secrets: Arc::new(secrets), max_parallel: max_parallel.into() })
+        let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
+        Ok(Self { journal, registry, secrets, max_parallel, patience: Duration::ZERO })
+    }
+
+    /// Waits for locks as the command line says.
+    pub(crate) fn waiting_for_locks(self, args: &LockArgs) -> Self {
+        Self { patience: args.wait_for_locks.unwrap_or_default(), ..self }
     }
 
     /// Lets `work` use an engine until it is done, while `show` shows what happens.
@@ -50,7 +59,7 @@ impl Session {
     {
         let mut interrupts = Interrupts::listen()?;
         let feed = Feed::start(show);
-        let engine = Engine::start(self.options(&feed))?;
+        let engine = Engine::start(self.options(&feed))?.waiting_for_locks(self.patience);
         let work = work(engine.clone());
         tokio::pin!(work);
         let mut draining = false;

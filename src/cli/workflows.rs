@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use stargate::{
     plan::{self, Plan},
-    workflow::{Diagnostics, Template, Workflow},
+    workflow::{Diagnostics, Workflow},
 };
 use stargate_sdk::Registry;
 
@@ -77,14 +77,9 @@ impl Text {
 
     /// The steps of a plan whose inputs are not known: good to look at, not to run.
     pub(crate) fn outline(&self, registry: &Registry) -> Result<Plan, Failure> {
-        let mut workflow = self.validate(registry)?;
-        for input in &mut workflow.inputs {
-            // Any value will do for an input of which nothing is asked.
-            input.schema = Value::Object(Map::new());
-            input.secret = false;
-            input.default = Some(Template::from_json(&Value::Null, input.name.span));
-        }
-        self.compile(&workflow, registry, Map::new())
+        let workflow = self.validate(registry)?;
+        plan::outline(&workflow, registry, &|file| self.load(file))
+            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
     }
 
     /// A workflow that this one inlines: beside its file, or one that ships as well.

@@ -6,6 +6,7 @@ use super::{
     Ending, EngineError, Finished, Options, Prepared,
     dispatcher::LEASE,
     live::{LiveRun, failures},
+    locks,
     message::Reply,
 };
 use crate::{
@@ -39,6 +40,7 @@ pub(super) async fn acquire(
             return Ok(Acquired::Done(Box::new(done(run, &state))));
         }
         refuse_if_held(options, owner, &stored)?;
+        let evictions = locks::free(options, owner, &prepared.plan().locks, Some(&run)).await?;
         let records = records(options, owner, &stored, state.progress());
         for record in &records {
             state
@@ -46,7 +48,15 @@ pub(super) async fn acquire(
                 .map_err(|source| EngineError::Illegal { run: run.clone(), source })?;
         }
         let seq = stored.row.seq + records.len() as u64;
-        if options.journal.take_over(wish(options, owner, &stored, records)).await? {
+        if options
+            .journal
+            .take_over(TakeOver {
+                locks: prepared.plan().locks.clone(),
+                evictions,
+                ..wish(options, owner, &stored, records)
+            })
+            .await?
+        {
             let epoch = stored.row.epoch + 1;
             return Ok(Acquired::Live(Box::new(LiveRun::taken_over(run, prepared, state, epoch, seq, reply))));
         }
@@ -74,11 +84,11 @@ fn done(run: RunId, state: &RunState) -> Finished {
 /// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended; epochs fence the living.
 fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun) -> Result<(), EngineError> {
     let row = &stored.row;
-    match &row.owner {
-        Some(owner) if !owner.is_gone(here) && row.lease_until > options.clock.now() => {
+    match row.living_owner(here, options.clock.now()) {
+        Some(owner) => {
             Err(EngineError::Owned { run: row.id.clone(), owner: Box::new(owner.clone()), until: row.lease_until })
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -99,6 +109,8 @@ fn wish(options: &Options, owner: &Owner, stored: &StoredRun, records: Vec<Recor
         owner: owner.clone(),
         lease_until: at.plus(LEASE),
         records,
+        locks: Vec::new(),
+        evictions: Vec::new(),
         at,
     }
 }

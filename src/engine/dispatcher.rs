@@ -85,8 +85,8 @@ impl Dispatcher {
     fn take(&mut self, message: Message) {
         let now = self.now();
         match message {
-            Message::Start { run, prepared, reply } => {
-                self.add(LiveRun::created(run, prepared, now, reply));
+            Message::Start { run, prepared, evictions, reply } => {
+                self.add(LiveRun::created(run, prepared, evictions, now, reply));
             }
             Message::Adopt { live } => self.add(*live),
             Message::Ended(ended) => self.ended(ended),
@@ -131,8 +131,9 @@ impl Dispatcher {
         }
         let commit = self.commit_of_turn(now);
         if !commit.creates.is_empty() || !commit.appends.is_empty() {
+            let created: Vec<_> = commit.creates.iter().map(|run| run.id.clone()).collect();
             match self.options.journal.commit(commit).await {
-                Ok(fenced) => self.fence(&fenced),
+                Ok(refused) => self.fence(&refused, &created),
                 Err(error) => return self.abandon(&error),
             }
         }
@@ -160,6 +161,8 @@ impl Dispatcher {
                     lease_until: at.plus(LEASE),
                     records,
                     status,
+                    locks: run.prepared.plan().locks.clone(),
+                    evictions: std::mem::take(&mut run.evictions),
                 });
             }
             run.seq += written;
@@ -167,11 +170,13 @@ impl Dispatcher {
         commit
     }
 
-    /// Somebody else holds these runs: nothing was written, and this process no longer advances them.
-    fn fence(&mut self, fenced: &[RunId]) {
-        for id in fenced {
+    /// Somebody else holds these runs, or a lock of those that were to be created: nothing was written, and this process
+    /// does not advance them.
+    fn fence(&mut self, refused: &[RunId], created: &[RunId]) {
+        for id in refused {
             if let Some(run) = self.runs.remove(id) {
-                leave(run, Err(EngineError::Fenced(id.clone())));
+                let error = if created.contains(id) { EngineError::LockLost } else { EngineError::Fenced };
+                leave(run, Err(error(id.clone())));
             }
         }
     }

@@ -6,6 +6,21 @@ use crate::{
     run::IllegalEntry,
 };
 
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockHolder {
+    /// The lock.
+    pub lock: String,
+    /// The run that holds it.
+    pub run: RunId,
+    /// Name of its workflow.
+    pub workflow: String,
+    /// Who advances it.
+    pub owner: Owner,
+    /// When its lease ends, if it is not heard of.
+    pub until: Millis,
+}
+
 /// Why the engine could not advance a run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -21,6 +36,18 @@ pub enum EngineError {
         owner: Box<Owner>,
         /// When its lease ends, if it is not heard of.
         until: Millis,
+    },
+    /// Another run holds a lock. Nothing was created or taken over.
+    #[error("take the lock {:?}: the run {} of {} holds it, and {} is advancing it", .0.lock, .0.run, .0.workflow, .0.owner)]
+    Locked(Box<LockHolder>),
+    /// Another run took a lock at the same moment. Nothing was created.
+    #[error("create the run {0}: another run has just taken a lock of it")]
+    LockLost(RunId),
+    /// The engine was drained while a lock was waited for. Nothing was created or taken over.
+    #[error("wait for the lock {lock:?}: interrupted")]
+    WaitInterrupted {
+        /// The lock.
+        lock: String,
     },
     /// Another process has taken the run over; this one wrote nothing since.
     #[error("advance the run {0}: another process has taken it over")]

@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, Registry, Secrets};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
-use super::{EngineError, Prepared, acquire, dispatcher::Dispatcher, message::Message};
+use super::{EngineError, Prepared, acquire, dispatcher::Dispatcher, locks, message::Message};
 use crate::{
     clock::Clock,
     event::Reporter,
@@ -64,6 +65,10 @@ pub struct Engine {
     options: Options,
     owner: Arc<Owner>,
     dispatcher: mpsc::Sender<Message>,
+    /// How long a lock is waited for.
+    patience: Duration,
+    /// Cancelled when the engine is drained.
+    draining: CancellationToken,
 }
 
 impl Engine {
@@ -72,25 +77,48 @@ impl Engine {
         let owner = Arc::new(Owner::this_process().map_err(EngineError::Identity)?);
         let (dispatcher, messages) = mpsc::channel(CHANNEL);
         tokio::spawn(Dispatcher::new(options.clone(), Arc::clone(&owner), dispatcher.downgrade()).serve(messages));
-        Ok(Self { options, owner, dispatcher })
+        Ok(Self { options, owner, dispatcher, patience: Duration::ZERO, draining: CancellationToken::new() })
+    }
+
+    /// Waits up to `patience` for locks that other runs hold, in place of [`EngineError::Locked`] at once.
+    #[must_use]
+    pub fn waiting_for_locks(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Creates a run of `plan` and advances it until nothing is left to do or the engine is drained.
+    ///
+    /// [`EngineError::Locked`] if a run that a living process advances holds one of the plan's locks.
     pub async fn run(&self, plan: Plan) -> Result<Finished, EngineError> {
         self.run_prepared(Arc::new(Prepared::new(plan, &self.options.registry)?)).await
     }
 
     /// Like [`Self::run`], for a plan that was prepared before.
     pub async fn run_prepared(&self, prepared: Arc<Prepared>) -> Result<Finished, EngineError> {
-        let (reply, finished) = oneshot::channel();
-        self.tell(Message::Start { run: RunId::generate(), prepared, reply }).await?;
-        finished.await.map_err(|_| EngineError::Stopped)?
+        self.wait(RunId::generate(), |run| self.create(run, Arc::clone(&prepared))).await
+    }
+
+    async fn create(&self, run: RunId, prepared: Arc<Prepared>) -> Result<Finished, EngineError> {
+        loop {
+            let evictions = locks::free(&self.options, &self.owner, &prepared.plan().locks, None).await?;
+            let (reply, finished) = oneshot::channel();
+            let (run, prepared) = (run.clone(), Arc::clone(&prepared));
+            self.tell(Message::Start { run, prepared, evictions, reply }).await?;
+            match finished.await.map_err(|_| EngineError::Stopped)? {
+                Err(EngineError::LockLost(_)) => {} // Look who was quicker.
+                other => return other,
+            }
+        }
     }
 
     /// Takes the run over and advances it. A run that has succeeded is left as it is; failed steps get another go.
     ///
-    /// [`EngineError::Owned`] if a living process advances it.
+    /// [`EngineError::Owned`] if a living process advances it; [`EngineError::Locked`] as for [`Self::run`].
     pub async fn resume(&self, run: RunId) -> Result<Finished, EngineError> {
+        self.wait(run, |run| self.acquire(run)).await
+    }
+
+    async fn acquire(&self, run: RunId) -> Result<Finished, EngineError> {
         let (reply, finished) = oneshot::channel();
         match acquire::acquire(&self.options, &self.owner, run, reply).await? {
             acquire::Acquired::Done(done) => return Ok(*done),
@@ -102,8 +130,31 @@ impl Engine {
     /// Starts nothing more, interrupts what runs and gives the runs up; [`Self::run`] and [`Self::resume`] then return
     /// [`Ending::Interrupted`].
     pub async fn drain(&self) {
+        self.draining.cancel();
         // An engine that has stopped has nothing to drain.
         let _ = self.tell(Message::Drain).await;
+    }
+
+    /// Tries again while a lock is held, as long as patience lasts.
+    async fn wait<F: Future<Output = Result<Finished, EngineError>>>(
+        &self,
+        run: RunId,
+        attempt: impl Fn(RunId) -> F,
+    ) -> Result<Finished, EngineError> {
+        let mut wait = locks::Wait::new(self.patience);
+        loop {
+            match attempt(run.clone()).await {
+                Err(EngineError::Locked(held)) if !wait.is_over() => {
+                    let pause = wait.pause();
+                    wait.tell(&self.options, &run, &held);
+                    let woken = self.draining.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    if woken.is_none() {
+                        return Err(EngineError::WaitInterrupted { lock: held.lock });
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 
     async fn tell(&self, message: Message) -> Result<(), EngineError> {

@@ -13,6 +13,7 @@ use crate::{
     clock::Millis,
     event::News,
     id::{self, RunId},
+    journal::Eviction,
     plan::{EvaluateError, Facts},
     run::{
         Attempt, Effect, Entry, Mode, Move, Outcome, Progress, Recorded, RunState, StepId, StepState, after_failure,
@@ -43,6 +44,8 @@ pub(super) struct LiveRun {
     pub(super) wake: Option<Millis>,
     /// Whether the journal knows the run yet.
     pub(super) created: bool,
+    /// Runs that lose their locks when this one is created.
+    pub(super) evictions: Vec<Eviction>,
     pub(super) records: Vec<Recorded>,
     pub(super) news: Vec<News>,
     pub(super) starting: Vec<Starting>,
@@ -82,9 +85,15 @@ pub(super) fn failures(state: &RunState) -> Vec<(String, ActionError)> {
 
 impl LiveRun {
     /// A run that the journal does not know yet.
-    pub(super) fn created(id: RunId, prepared: Arc<Prepared>, now: Millis, reply: Reply) -> Self {
+    pub(super) fn created(
+        id: RunId,
+        prepared: Arc<Prepared>,
+        evictions: Vec<Eviction>,
+        now: Millis,
+        reply: Reply,
+    ) -> Self {
         let state = RunState::new(prepared.plan());
-        let mut live = Self::new(id, prepared, state, reply);
+        let mut live = Self { evictions, ..Self::new(id, prepared, state, reply) };
         live.news.push(News::RunStarted { workflow: live.prepared.workflow.to_string(), steps: live.step_names() });
         live.record(now, Entry::RunCreated { plan: live.prepared.text.digest.to_string() });
         live
@@ -118,6 +127,7 @@ impl LiveRun {
             in_flight: HashMap::new(),
             wake: None,
             created: false,
+            evictions: Vec::new(),
             records: Vec::new(),
             news: Vec::new(),
             starting: Vec::new(),

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{EngineError, Finished, Prepared, live::LiveRun};
 use crate::{
     id::RunId,
+    journal::Eviction,
     run::{Mode, StepId},
 };
 
@@ -15,7 +16,7 @@ pub(super) type Reply = oneshot::Sender<Result<Finished, EngineError>>;
 /// What the dispatcher is told. Every sender awaits room in the channel; the dispatcher awaits none of them.
 pub(super) enum Message {
     /// Create a run and advance it.
-    Start { run: RunId, prepared: Arc<Prepared>, reply: Reply },
+    Start { run: RunId, prepared: Arc<Prepared>, evictions: Vec<Eviction>, reply: Reply },
     /// Advance a run that was taken over.
     Adopt { live: Box<LiveRun> },
     /// An attempt has ended.

@@ -10,9 +10,10 @@ mod error;
 mod executor;
 mod facade;
 mod live;
+mod locks;
 mod message;
 mod prepared;
 
-pub use error::EngineError;
+pub use error::{EngineError, LockHolder};
 pub use facade::{Ending, Engine, Finished, Options};
 pub use prepared::Prepared;

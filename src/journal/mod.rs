@@ -3,6 +3,7 @@
 //! It knows how to store an entry, never what it means. One [`Commit`] is one transaction, whatever number of runs it is
 //! about; every append is guarded by (run, expected sequence number, epoch).
 
+mod argument;
 mod error;
 mod owner;
 mod sqlite;
@@ -11,4 +12,4 @@ mod store;
 pub use error::JournalError;
 pub use owner::Owner;
 pub use sqlite::SqliteJournal;
-pub use store::{Append, Commit, Journal, NewRun, PlanText, RunRow, StoredRun, TakeOver};
+pub use store::{Append, Commit, Eviction, HeldLock, Journal, NewRun, PlanText, RunRow, StoredRun, TakeOver};

@@ -13,25 +13,34 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Append, Commit, Journal, JournalError, NewRun, Owner, RunRow, StoredRun, TakeOver};
-use crate::{
-    clock::Millis,
-    id::RunId,
-    run::{Place, Recorded},
+use super::{
+    Commit, HeldLock, Journal, JournalError, Owner, RunRow, StoredRun, TakeOver,
+    argument::{self, RUNNING},
 };
+use crate::{clock::Millis, id::RunId, run::Recorded};
 
 /// Every migration that has ever been shipped, in order.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "journal", include_str!("../../migrations/0001_journal.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "journal", include_str!("../../migrations/0001_journal.sql")),
+    (2, "locks", include_str!("../../migrations/0002_locks.sql")),
+];
 
 /// How long a statement waits for another process that holds the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const BATCH: &str = "INSERT INTO batch VALUES (?1)";
+// What most commits do not need costs them nothing.
+const BATCH_AND_LOCKS: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO batch VALUES (?1);
+    INSERT INTO locking VALUES (?1);
+    COMMIT;";
 const TAKE_OVER: &str = "
     BEGIN IMMEDIATE;
     UPDATE run SET epoch = epoch + 1, owner = ?1 ->> 'owner', lease_until = ?1 ->> 'lease_until'
         WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'seen_epoch' AND lease_until = ?1 ->> 'seen_lease';
     INSERT INTO batch VALUES (?1);
+    INSERT INTO locking VALUES (?1);
     COMMIT;";
 // Every column of a run, and the number of its latest entry as `seq`.
 const LOAD: &str = "
@@ -48,7 +57,17 @@ const RENEW: &str = "
     UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
         WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch'";
 const RELEASE: &str = "
-    UPDATE run SET owner = NULL, lease_until = 0 WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch'";
+    BEGIN IMMEDIATE;
+    DELETE FROM lock WHERE run IN (SELECT key FROM run WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch');
+    UPDATE run SET owner = NULL, lease_until = 0 WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch';
+    COMMIT;";
+const HOLDERS: &str = "
+    SELECT lock.name, run.*, coalesce((
+        SELECT max(entry.key) FROM entry
+        WHERE entry.key BETWEEN run.key << 32 AND (run.key + 1 << 32) - 1) & 0xffffffff, 0) AS seq
+    FROM json_each(?1) AS wanted
+    JOIN lock ON lock.name = wanted.value JOIN run ON run.key = lock.run
+    ORDER BY wanted.key";
 
 /// The journal in an SQLite file: WAL, `synchronous=FULL`, one writer connection.
 pub struct SqliteJournal {
@@ -96,6 +115,14 @@ impl SqliteJournal {
         Ok(())
     }
 
+    /// Leaves the file as the first program would have left it. For tests.
+    #[doc(hidden)]
+    pub async fn back_to_schema_1(&self) -> Result<(), JournalError> {
+        let undo = "DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
+        sqlx::query(undo).execute(&mut *self.writer.lock().await).await?;
+        Ok(())
+    }
+
     /// Runs `statements`, which are one transaction, with one argument.
     async fn write(&self, statements: &'static str, argument: String) -> Result<(), WriteError> {
         let mut writer = self.writer.lock().await;
@@ -109,22 +136,27 @@ impl SqliteJournal {
         }
     }
 
-    /// Writes run by run, to find out which of them somebody else holds.
+    /// Writes run by run, to find out which of them, or of their locks, somebody else holds.
     async fn commit_each(&self, commit: Commit) -> Result<Vec<RunId>, JournalError> {
-        let mut fenced = Vec::new();
+        let mut refused = Vec::new();
         let at = commit.at;
-        for create in commit.creates {
-            self.write(BATCH, argument(&Commit { at, creates: vec![create], appends: vec![] })).await?;
-        }
-        for append in commit.appends {
-            let run = append.run.clone();
-            match self.write(BATCH, argument(&Commit { at, creates: vec![], appends: vec![append] })).await {
+        // First the runs that end: they give back what others want.
+        let appends = commit
+            .appends
+            .into_iter()
+            .map(|append| (append.run.clone(), Commit { at, creates: vec![], appends: vec![append] }));
+        let creates = commit
+            .creates
+            .into_iter()
+            .map(|create| (create.id.clone(), Commit { at, creates: vec![create], appends: vec![] }));
+        for (run, one) in appends.chain(creates) {
+            match self.write(statements(&one), argument::of_commit(&one)).await {
                 Ok(()) => {}
-                Err(WriteError::Fenced) => fenced.push(run),
+                Err(WriteError::Fenced | WriteError::Locked) => refused.push(run),
                 Err(WriteError::Journal(error)) => return Err(error),
             }
         }
-        Ok(fenced)
+        Ok(refused)
     }
 }
 
@@ -132,6 +164,8 @@ impl SqliteJournal {
 enum WriteError {
     /// A run is held by somebody else, or has been written to.
     Fenced,
+    /// Another run holds a lock.
+    Locked,
     /// The journal could not do it.
     Journal(JournalError),
 }
@@ -140,6 +174,7 @@ impl From<sqlx::Error> for WriteError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error() {
             Some(database) if database.message() == "fenced" => Self::Fenced,
+            Some(database) if database.message() == "locked" => Self::Locked,
             _ => Self::Journal(error.into()),
         }
     }
@@ -148,7 +183,7 @@ impl From<sqlx::Error> for WriteError {
 impl From<WriteError> for JournalError {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Fenced => Self::Database("a run that did not exist before is held by somebody else".into()),
+            WriteError::Fenced | WriteError::Locked => Self::Database("somebody else holds what is written to".into()),
             WriteError::Journal(error) => error,
         }
     }
@@ -221,45 +256,10 @@ async fn check_settings(path: &Path, writer: &mut SqliteConnection) -> Result<()
     Ok(())
 }
 
-fn text_of<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("entries and owners have string keys and no failing serialiser")
-}
-
-/// One run's part of a commit: history rows `[seq, at, body]`, and what replaces an earlier row `[step, kind, at, body]`.
-fn append_json(run: &RunId, epoch: u64, seq: u64, records: &[Recorded], status: &str) -> serde_json::Value {
-    let (mut history, mut latest, mut last) = (Vec::new(), Vec::new(), seq);
-    for Recorded { at, entry } in records {
-        match entry.place() {
-            Place::History => {
-                last += 1;
-                history.push(json!([last, at, text_of(entry)]));
-            }
-            Place::Attempt(step) => latest.push(json!([step, "attempt", at, text_of(entry)])),
-            Place::Checkpoint(step) => latest.push(json!([step, "checkpoint", at, text_of(entry)])),
-        }
-    }
-    json!({ "run": run, "epoch": epoch, "seq": seq, "status": status, "history": history, "latest": latest })
-}
-
-fn argument(commit: &Commit) -> String {
-    let created = commit.creates.iter().map(|run| append_json(&run.id, 1, 0, &run.records, run.status));
-    let appended = commit
-        .appends
-        .iter()
-        .map(|Append { run, epoch, seq, records, status }| append_json(run, *epoch, *seq, records, status));
-    let appends: Vec<_> = created.chain(appended).collect();
-    let mut plans: Vec<_> = commit.creates.iter().map(|run| &run.plan).collect();
-    plans.dedup_by(|a, b| a.digest == b.digest);
-    let plans: Vec<_> = plans.iter().map(|plan| json!({ "digest": &*plan.digest, "body": &*plan.body })).collect();
-    let new_runs: Vec<_> = commit.creates.iter().map(create_json).collect();
-    text_of(&json!({ "at": commit.at, "plans": plans, "creates": new_runs, "appends": appends }))
-}
-
-fn create_json(run: &NewRun) -> serde_json::Value {
-    json!({
-        "id": run.id, "workflow": &*run.workflow, "plan": &*run.plan.digest, "owner": text_of(&*run.owner),
-        "lease_until": run.lease_until,
-    })
+fn statements(commit: &Commit) -> &'static str {
+    let takes = commit.creates.iter().any(|run| !run.locks.is_empty() || !run.evictions.is_empty());
+    let gives_back = commit.appends.iter().any(|append| append.status != RUNNING);
+    if takes || gives_back { BATCH_AND_LOCKS } else { BATCH }
 }
 
 fn row(row: &SqliteRow) -> Result<RunRow, JournalError> {
@@ -316,10 +316,10 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
 impl Journal for SqliteJournal {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
-            let whole = argument(&commit);
-            match self.write(BATCH, whole).await {
+            let whole = argument::of_commit(&commit);
+            match self.write(statements(&commit), whole).await {
                 Ok(()) => Ok(vec![]),
-                Err(WriteError::Fenced) => self.commit_each(commit).await,
+                Err(WriteError::Fenced | WriteError::Locked) => self.commit_each(commit).await,
                 Err(WriteError::Journal(error)) => Err(error),
             }
         })
@@ -327,14 +327,9 @@ impl Journal for SqliteJournal {
 
     fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
         Box::pin(async move {
-            let append = append_json(&wish.run, wish.seen_epoch + 1, wish.seq, &wish.records, "running");
-            let argument = json!({
-                "run": wish.run, "owner": text_of(&wish.owner), "lease_until": wish.lease_until, "at": wish.at,
-                "seen_epoch": wish.seen_epoch, "seen_lease": wish.seen_lease, "appends": [append],
-            });
-            match self.write(TAKE_OVER, argument.to_string()).await {
+            match self.write(TAKE_OVER, argument::of_take_over(&wish)).await {
                 Ok(()) => Ok(true),
-                Err(WriteError::Fenced) => Ok(false),
+                Err(WriteError::Fenced | WriteError::Locked) => Ok(false),
                 Err(WriteError::Journal(error)) => Err(error),
             }
         })
@@ -354,6 +349,14 @@ impl Journal for SqliteJournal {
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
         Box::pin(async move { load(&mut *self.reader.lock().await, run).await })
+    }
+
+    fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let rows = sqlx::query(HOLDERS).bind(argument::text_of(&locks)).fetch_all(&mut *reader).await?;
+            rows.iter().map(|found| Ok(HeldLock { name: found.try_get("name")?, holder: row(found)? })).collect()
+        })
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {

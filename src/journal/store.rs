@@ -31,6 +31,30 @@ pub struct NewRun {
     pub records: Vec<Recorded>,
     /// Its status after them.
     pub status: &'static str,
+    /// What it holds from now on, unless another run does.
+    pub locks: Vec<String>,
+    /// Runs that lose their locks first.
+    pub evictions: Vec<Eviction>,
+}
+
+/// A run whose owner is gone: it loses its locks, and whoever may still advance it is fenced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eviction {
+    /// The run.
+    pub run: RunId,
+    /// The epoch that the caller has seen.
+    pub seen_epoch: u64,
+    /// The lease that the caller has seen.
+    pub seen_lease: Millis,
+}
+
+/// A lock that is held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldLock {
+    /// Its name.
+    pub name: String,
+    /// The run that holds it.
+    pub holder: RunRow,
 }
 
 /// Entries for one run.
@@ -76,6 +100,10 @@ pub struct TakeOver {
     pub lease_until: Millis,
     /// Entries that say so.
     pub records: Vec<Recorded>,
+    /// What the run holds from now on, unless another run does.
+    pub locks: Vec<String>,
+    /// Runs that lose their locks first.
+    pub evictions: Vec<Eviction>,
     /// When.
     pub at: Millis,
 }
@@ -105,6 +133,15 @@ pub struct RunRow {
     pub updated_at: Millis,
 }
 
+impl RunRow {
+    /// Who advances the run, as seen from the process `here`: an owner that may be living.
+    ///
+    /// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended.
+    pub fn living_owner(&self, here: &Owner, now: Millis) -> Option<&Owner> {
+        self.owner.as_ref().filter(|owner| !owner.is_gone(here) && self.lease_until > now)
+    }
+}
+
 /// Everything the journal knows of a run, as of one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {
@@ -120,25 +157,30 @@ pub struct StoredRun {
 
 /// The store of entries. Every implementation passes the same contract suite.
 pub trait Journal: Send + Sync {
-    /// Makes `commit` durable and returns the runs whose appends were *not* written because somebody else holds them or
-    /// has written to them.
+    /// Makes `commit` durable and returns the runs of which *nothing* was written: those with appends that somebody else
+    /// holds or has written to, and those to be created of which another run holds a lock.
     ///
+    /// A run whose status is no longer `running` has given its locks back.
     /// Once this returns, everything else of it survives a power loss. On an error nothing was written, or, if the
     /// connection was lost on the way, all of it: the caller must stop advancing the runs it is about.
     /// The future must be driven to its end.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>>;
 
-    /// Makes `owner` the holder under the next epoch, if nobody has changed what the caller has seen.
+    /// Makes `owner` the holder under the next epoch, if nobody has changed what the caller has seen and no other run
+    /// holds one of the locks.
     fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>>;
 
     /// Extends the lease of runs that are still held under these epochs.
     fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Gives up a run that is still held under this epoch.
+    /// Gives up a run that is still held under this epoch, and its locks.
     fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>>;
 
     /// Reads a run as of one moment.
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>>;
+
+    /// Reads which of these locks are held, and by which runs.
+    fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>>;
 
     /// Reads the latest `limit` runs, the newest first, without their entries.
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>>;

@@ -44,6 +44,9 @@ impl<'a> Checker<'a> {
             self.step(step, found);
         }
         let names = Names::of_scope(self.expanded, self.scope);
+        for lock in &workflow.locks {
+            self.expressions(lock, &names, found);
+        }
         for (_, output) in &workflow.outputs {
             self.expressions(output, &names, found);
         }

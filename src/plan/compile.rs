@@ -5,7 +5,7 @@ use super::{
     FORMAT, Plan, check as checks,
     dependencies::dependencies,
     expand::{Expanded, Loader, expand},
-    inputs, lower, order,
+    inputs, locks, lower, order,
 };
 use crate::workflow::{Diagnostic, Diagnostics, Workflow, parse};
 
@@ -46,7 +46,24 @@ pub fn compile(
     });
     match Diagnostics::collect(found) {
         Some(diagnostics) => Err(diagnostics),
-        None => Ok(assemble(workflow, &expanded, values)),
+        None => with_locks(&expanded, assemble(workflow, &expanded, values)),
+    }
+}
+
+/// The steps of a plan whose inputs are not known: good to look at, not to run. Its locks are as they are written.
+pub fn outline(workflow: &Workflow, registry: &Registry, loader: &Loader<'_>) -> Result<Plan, Diagnostics> {
+    let (expanded, found) = checked(workflow, registry, loader);
+    match Diagnostics::collect(found) {
+        Some(diagnostics) => Err(diagnostics),
+        None => Ok(Plan { locks: locks::written(&expanded), ..assemble(workflow, &expanded, Map::new()) }),
+    }
+}
+
+fn with_locks(expanded: &Expanded<'_>, plan: Plan) -> Result<Plan, Diagnostics> {
+    let (locks, found) = locks::values(expanded, &plan);
+    match Diagnostics::collect(found) {
+        Some(diagnostics) => Err(diagnostics),
+        None => Ok(Plan { locks, ..plan }),
     }
 }
 
@@ -54,6 +71,7 @@ fn checked<'r>(workflow: &Workflow, registry: &'r Registry, loader: &Loader<'_>)
     let mut expanded = expand(workflow, registry, loader);
     let mut found = std::mem::take(&mut expanded.diagnostics);
     found.extend(checks::check(&expanded));
+    found.extend(locks::check(&expanded));
     found.extend(order::circles(&expanded));
     (expanded, found)
 }
@@ -73,6 +91,7 @@ fn assemble(workflow: &Workflow, expanded: &Expanded<'_>, inputs: Map<String, Va
         workflow: workflow.name.value.clone(),
         inputs,
         scopes: lower::scopes(expanded),
+        locks: Vec::new(),
         steps: steps.collect(),
         outputs: lower::lower_outputs(workflow, 0),
     }

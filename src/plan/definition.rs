@@ -21,6 +21,9 @@ pub struct Plan {
     pub inputs: Map<String, Value>,
     /// The workflow itself, then every inlined workflow.
     pub scopes: Vec<Scope>,
+    /// What the run holds while it goes on; no two are the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
     /// The steps, each after everything it depends on; where that leaves a choice, in the order of the file.
     pub steps: Vec<PlannedStep>,
     /// What the run gives when it is done.

@@ -94,7 +94,8 @@ fn expression(placed: &Placed, scope: usize) -> Expression {
     Expression { source: placed.expression.source().trim().to_owned(), scope, and: None }
 }
 
-fn template(written: &workflow::Template, scope: usize) -> Template {
+/// A value of a workflow that is in `scope`.
+pub(super) fn template(written: &workflow::Template, scope: usize) -> Template {
     if let Some(value) = written.to_json() {
         return Template::Literal(value);
     }

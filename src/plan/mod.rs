@@ -11,6 +11,7 @@ mod evaluate;
 mod expand;
 mod fit;
 mod inputs;
+mod locks;
 mod lower;
 mod names;
 mod order;
@@ -21,7 +22,7 @@ mod tests;
 mod typing;
 mod verify;
 
-pub use compile::{check, compile, validate};
+pub use compile::{check, compile, outline, validate};
 pub use compiled::{CompiledPlan, EvaluateError, Facts, PlanError};
 pub use definition::{
     DEFAULT_TIMEOUT_MS, Expression, FORMAT, ForEach, Piece, Plan, PlannedStep, Retry, Scope, Template,

@@ -17,6 +17,8 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     /// Where `inputs` is written, or else the name.
     pub inputs_span: Span,
+    /// What its runs hold while they go on, so that no other run with the same lock goes on: texts.
+    pub locks: Vec<Template>,
     /// What it does, in the order of the file.
     pub steps: Vec<Step>,
     /// What it gives, in the order of the file.
@@ -128,8 +130,9 @@ pub struct Retry {
 impl Workflow {
     /// Every expression of the file that could be parsed.
     pub fn expressions(&self) -> Vec<&Placed> {
+        let locks = self.locks.iter().flat_map(Template::expressions);
         let steps = self.steps.iter().flat_map(Step::expressions);
-        steps.chain(self.outputs.iter().flat_map(|(_, output)| output.expressions())).collect()
+        locks.chain(steps).chain(self.outputs.iter().flat_map(|(_, output)| output.expressions())).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// The milliseconds of a duration such as `10m`, `1h30m` or `500ms`. Units go from long to short, each at most once.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut units = UNITS.as_slice();
     let mut total = 0_u64;

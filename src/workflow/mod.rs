@@ -22,6 +22,7 @@ mod template;
 
 pub use definition::{ActionBody, Body, ForEach, Input, Retry, Step, Workflow};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use duration::parse as duration_ms;
 pub use expression::{Expression, ExpressionError, Key, MAX_SOURCE, Outcome, Reference, Segment};
 pub use parse::{Parsed, parse};
 pub use source::{Source, Span, Spanned};

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use super::{
-    Diagnostic, Diagnostics, Source, Spanned, Template, Workflow,
+    Diagnostic, Diagnostics, Source, Spanned, Template, TemplateKind, Workflow,
     input::read_input,
     node::{self, Entry, Node},
     reader::{Fields, Reader},
     step::read_step,
 };
+
+const KEYS: [&str; 6] = ["name", "description", "inputs", "locks", "steps", "outputs"];
 
 /// What could be read of a file, and every mistake in it.
 #[derive(Debug)]
@@ -49,10 +51,11 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
         reader.expected(root, "a workflow", "a map with name, inputs, steps and outputs");
         return None;
     }
-    let fields = reader.fields(root, "a workflow", &["name", "description", "inputs", "steps", "outputs"]);
+    let fields = reader.fields(root, "a workflow", &KEYS);
     let name = read_name(reader, root, &fields);
     let inputs = named(reader, &fields, "inputs", "an input");
     let inputs = inputs.into_iter().map(|entry| read_input(reader, entry)).collect();
+    let locks = fields.value("locks").map(|node| read_locks(reader, node)).unwrap_or_default();
     let steps = named(reader, &fields, "steps", "a step");
     if steps.is_empty() && fields.find("steps").is_none_or(|entry| is_empty(&entry.value)) {
         let span = fields.find("steps").map_or(name.span, |entry| entry.key.span);
@@ -68,6 +71,7 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
         description: description.map(|text| text.value),
         name,
         inputs,
+        locks,
         steps,
         outputs,
         complete: reader.diagnostics.is_empty(),
@@ -105,6 +109,23 @@ fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) ->
         reader.name(&entry.key, what);
     }
     entries
+}
+
+fn read_locks(reader: &mut Reader, node: &Node) -> Vec<Template> {
+    let node::Kind::List(items) = &node.kind else {
+        reader.expected(node, "locks", "a list of texts such as [\"cluster/${{ inputs.cluster }}\"]");
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| read_lock(reader, item)).collect()
+}
+
+fn read_lock(reader: &mut Reader, node: &Node) -> Option<Template> {
+    if !matches!(node.kind, node::Kind::Text(_)) {
+        reader.expected(node, "a lock", "text");
+        return None;
+    }
+    let lock = reader.template(node);
+    (!matches!(lock.kind, TemplateKind::Unknown)).then_some(lock)
 }
 
 fn read_output(reader: &mut Reader, entry: &Entry) -> (Spanned<String>, Template) {

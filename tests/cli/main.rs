@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod interrupts;
+mod locks;
 mod offline;
 mod ownership;
 mod program;

@@ -7,7 +7,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use stargate::{
     clock::Millis,
     id::RunId,
-    journal::{Commit, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
+    journal::{Commit, HeldLock, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
 };
 
 /// Passes everything on, and kills the process after the `after`-th commit; 0 for never.
@@ -52,6 +52,10 @@ impl Journal for Killing {
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
         self.inner.load(run)
+    }
+
+    fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
+        self.inner.holders(locks)
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {

@@ -21,7 +21,7 @@ use stargate::{
     engine::{Engine, Options},
     event::{Event, Reporter},
     id::RunId,
-    journal::{Commit, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
+    journal::{Commit, HeldLock, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
     plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template},
 };
 use stargate_sdk::{Action, ActionContext, ActionError, Found, Recovery, Registry, Secrets};
@@ -189,7 +189,15 @@ pub(crate) fn expression(source: &str) -> Expression {
 
 pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
     let scope = Scope { prefix: String::new(), workflow: "test".into(), parent: None, inputs: vec![], outputs: vec![] };
-    Plan { format: FORMAT, workflow: "test".into(), inputs: Map::new(), scopes: vec![scope], steps, outputs: vec![] }
+    Plan {
+        format: FORMAT,
+        workflow: "test".into(),
+        inputs: Map::new(),
+        scopes: vec![scope],
+        locks: vec![],
+        steps,
+        outputs: vec![],
+    }
 }
 
 /// `n` steps, each after the one before.
@@ -287,6 +295,10 @@ impl Journal for Faulty {
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
         self.inner.load(run)
+    }
+
+    fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
+        self.inner.holders(locks)
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {

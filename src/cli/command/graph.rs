@@ -40,7 +40,7 @@ fn to_json(plan: &Plan) -> Value {
             })
         })
         .collect();
-    json!({ "workflow": plan.workflow, "steps": steps })
+    json!({ "workflow": plan.workflow, "locks": plan.locks, "steps": steps })
 }
 
 fn text(plan: &Plan) {
@@ -54,6 +54,9 @@ fn text(plan: &Plan) {
         };
         let line = format!("{:name$}  {:action$}  {}{waits}", step.name, step.action, marks(step));
         ui::out(line.trim_end());
+    }
+    for lock in &plan.locks {
+        ui::err(&format!("a run holds the lock {lock}"));
     }
 }
 

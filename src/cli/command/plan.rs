@@ -35,8 +35,8 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &seen).await;
     let exit = exit(&forecasts);
     match settings.output {
-        Output::Json => ui::out_json_pretty(&to_json(&forecasts, exit)),
-        Output::Text => conclude(&forecasts, exit, &args.workflow.workflow),
+        Output::Json => ui::out_json_pretty(&to_json(&forecasts, &compiled.plan().locks, exit)),
+        Output::Text => conclude(&forecasts, &compiled.plan().locks, exit, &args.workflow.workflow),
     }
     Ok(exit)
 }
@@ -63,7 +63,8 @@ fn show(Forecast { step, prospect }: &Forecast, width: usize) {
     }
 }
 
-fn conclude(forecasts: &[Forecast], exit: Exit, workflow: &str) {
+fn conclude(forecasts: &[Forecast], locks: &[String], exit: Exit, workflow: &str) {
+    locks.iter().for_each(|lock| ui::err(&format!("a run would hold the lock {lock}")));
     ui::err(&sentence(forecasts));
     match exit {
         Exit::Done => {}
@@ -101,9 +102,9 @@ fn sentence(forecasts: &[Forecast]) -> String {
     format!("{} would change, {unknown} unknown, {in_order} in order{failed}", phrase::count(change, "step"))
 }
 
-fn to_json(forecasts: &[Forecast], exit: Exit) -> Value {
+fn to_json(forecasts: &[Forecast], locks: &[String], exit: Exit) -> Value {
     let steps: Vec<_> = forecasts.iter().map(|forecast| step_json(&forecast.step, &forecast.prospect)).collect();
-    json!({ "changes": exit != Exit::Done, "exit": exit.code(), "steps": steps })
+    json!({ "changes": exit != Exit::Done, "exit": exit.code(), "locks": locks, "steps": steps })
 }
 
 fn step_json(step: &str, prospect: &Prospect) -> Value {

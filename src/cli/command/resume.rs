@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use futures::future::join_all;
 use stargate::{
     clock::Clock,
@@ -23,6 +21,7 @@ use crate::{
 /// `resume`: goes on with one run, or with every interrupted run that nobody holds.
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
+    let session = session.waiting_for_locks(&args.locks);
     if args.all {
         return resume_all(settings, &session).await;
     }
@@ -94,13 +93,26 @@ async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Fail
     Ok(worst)
 }
 
-async fn each(engine: Engine, left: Vec<RunId>) -> Vec<Result<Finished, EngineError>> {
-    let engine = Arc::new(engine);
-    let resumed = left.into_iter().map(|run| {
-        let engine = Arc::clone(&engine);
-        async move { engine.resume(run).await }
-    });
-    join_all(resumed).await
+/// Resumes all of them at once; those that want a lock which one of them holds come after it.
+async fn each(engine: Engine, mut left: Vec<RunId>) -> Vec<Result<Finished, EngineError>> {
+    let mut results = Vec::with_capacity(left.len());
+    loop {
+        let resumed = left.iter().map(|run| {
+            let (engine, run) = (engine.clone(), run.clone());
+            async move { (run.clone(), engine.resume(run).await) }
+        });
+        let (locked, rest): (Vec<_>, Vec<_>) =
+            join_all(resumed).await.into_iter().partition(|(_, result)| is_held_among(result, &left));
+        results.extend(rest.into_iter().map(|(_, result)| result));
+        if locked.is_empty() {
+            return results;
+        }
+        left = locked.into_iter().map(|(run, _)| run).collect();
+    }
+}
+
+fn is_held_among(result: &Result<Finished, EngineError>, runs: &[RunId]) -> bool {
+    matches!(result, Err(EngineError::Locked(holder)) if runs.contains(&holder.run))
 }
 
 async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {

@@ -11,7 +11,7 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
     let inputs = inputs::read(&args.workflow, &workflow)?;
     let plan = text.compile(&workflow, &actions.0, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-    let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
+    let session = Session::open(settings, actions, args.parallel.max_parallel).await?.waiting_for_locks(&args.locks);
     let show = reporter::for_settings(settings, false);
     let (finished, tally) = session.drive(show, |engine| async move { engine.run(plan).await }).await?;
     Ok(summary::conclude(settings.output, finished?, &tally))

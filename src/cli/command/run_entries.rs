@@ -41,8 +41,13 @@ fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?, &plan);
     let row = &stored.row;
     let owner = row.owner.as_ref().filter(|_| status == "running").map(|owner| format!(", held by {owner}"));
+    let locks = if status == "running" && !plan.locks.is_empty() {
+        format!(", with the lock {}", plan.locks.join(", "))
+    } else {
+        String::new()
+    };
     ui::out(&format!(
-        "{} {} {status}{}: {done} of {} done, begun {}",
+        "{} {} {status}{}{locks}: {done} of {} done, begun {}",
         row.id,
         ui::paint_out(Tone::Strong, &row.workflow),
         owner.unwrap_or_default(),
@@ -58,7 +63,7 @@ fn to_json(stored: &StoredRun, status: &str, next: Option<&str>) -> Result<Value
     let row = &stored.row;
     Ok(json!({
         "run": row.id, "workflow": row.workflow, "status": status.replace(' ', "_"), "plan": row.plan,
-        "inputs": plan.inputs, "steps_done": done, "steps": total,
+        "inputs": plan.inputs, "locks": plan.locks, "steps_done": done, "steps": total,
         "started": row.created_at.to_string(), "updated": row.updated_at.to_string(),
         "owner": row.owner.as_ref().map(ToString::to_string),
         "entries": in_order(stored), "hint": next,

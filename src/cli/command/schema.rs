@@ -26,6 +26,10 @@ fn workflow(registry: &Registry) -> Value {
             "name": { "type": "string" },
             "description": { "type": "string" },
             "inputs": { "type": "object", "additionalProperties": input() },
+            "locks": {
+                "type": "array", "items": { "type": "string" },
+                "description": "What no other run may hold while a run of this goes on, such as cluster/${{ inputs.cluster }}",
+            },
             "steps": { "type": "object", "minProperties": 1, "additionalProperties": step(registry) },
             "outputs": { "type": "object" },
         },

@@ -63,6 +63,9 @@ impl LineMaker {
                 let done = done.iter().filter(|step| steps.contains(step)).count();
                 ("", vec![format!("run {} of {workflow} goes on: {done} of {} steps done", event.run, steps.len())])
             }
+            News::LockAwaited { lock, holder, workflow, owner } => {
+                ("", vec![format!("waits for the lock {lock:?}: run {holder} of {workflow} holds it ({owner})")])
+            }
             News::StepExpanded { step, instances } => {
                 (step.as_str(), vec![format!("has {}", phrase::count(instances.len(), "part"))])
             }

@@ -77,6 +77,7 @@ impl Live {
             | News::StepExpanded { .. }
             | News::StepLog { .. }
             | News::RunFinished { .. }
+            | News::LockAwaited { .. }
             | News::RunInterrupted => {}
         }
     }

@@ -36,6 +36,7 @@ impl LogTail {
             | News::StepProgress { .. }
             | News::StepRetrying { .. }
             | News::RunFinished { .. }
+            | News::LockAwaited { .. }
             | News::RunInterrupted => None,
         }
     }

@@ -42,6 +42,9 @@ impl Tally {
 
     /// Takes an event into account.
     pub(crate) fn count(&mut self, event: &Event) {
+        if matches!(event.news, News::LockAwaited { .. }) {
+            return; // a run that waits for its locks has not begun
+        }
         let count = self.0.entry(event.run.clone()).or_default();
         count.latest = event.at;
         match &event.news {
@@ -64,6 +67,7 @@ impl Tally {
             | News::StepFailed { .. }
             | News::StepInDoubt { .. }
             | News::RunFinished { .. }
+            | News::LockAwaited { .. }
             | News::RunInterrupted => {}
         }
     }

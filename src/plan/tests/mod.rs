@@ -5,6 +5,7 @@ mod evaluation;
 mod hostile;
 mod inlining;
 mod inputs;
+mod locks;
 mod properties;
 mod shipped;
 mod world;

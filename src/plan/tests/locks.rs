@@ -1,0 +1,105 @@
+use serde_json::json;
+
+use super::world::{Files, lines, load, mistakes_among, plan_among, registry, workflow};
+use crate::plan::{compile, outline};
+
+const STEPS: &str = "steps: {a: {uses: test.note.write, with: {value: '${{ inputs.cluster }}'}}}\n";
+const INNER: &str = "name: inner
+inputs: {cluster: {type: string}, zone: {type: integer, default: 1}}
+locks: ['cluster/${{ inputs.cluster }}', 'zone/${{ inputs.zone }}']
+steps: {a: {uses: test.note.write, with: {value: '${{ inputs.cluster }} ${{ inputs.zone }}'}}}
+";
+
+fn locks(files: &Files<'_>, text: &str, cluster: &str) -> Vec<String> {
+    plan_among(files, text, json!({ "cluster": cluster })).locks
+}
+
+#[test]
+fn locks_are_known_when_the_inputs_are() {
+    let text = format!(
+        "name: w\ninputs: {{cluster: {{type: string}}}}\nlocks: [fixed, 'cluster/${{{{ inputs.cluster }}}}', '${{{{ inputs.cluster }}}}']\n{STEPS}"
+    );
+    assert_eq!(locks(&[], &text, "c"), ["fixed", "cluster/c", "c"]);
+    assert_eq!(locks(&[], &text, "fixed"), ["fixed", "cluster/fixed"], "the same lock is taken once");
+}
+
+#[test]
+fn a_plan_without_locks_is_stored_as_it_always_was() {
+    let text = format!("name: w\ninputs: {{cluster: {{type: string}}}}\n{STEPS}");
+    let plan = plan_among(&[], &text, json!({ "cluster": "c" }));
+    assert!(!serde_json::to_string(&plan).expect("JSON").contains("locks"));
+}
+
+#[test]
+fn the_locks_of_inlined_workflows_are_those_of_the_run() {
+    let text = "name: outer
+inputs: {cluster: {type: string}}
+locks: ['cluster/${{ inputs.cluster }}']
+steps:
+  first: {workflow: inner.yaml, with: {cluster: '${{ inputs.cluster }}'}}
+  second: {workflow: inner.yaml, with: {cluster: 'other-${{ inputs.cluster }}', zone: 2}}
+";
+    let files = [("inner.yaml", INNER)];
+    assert_eq!(locks(&files, text, "c"), ["cluster/c", "zone/1", "cluster/other-c", "zone/2"]);
+}
+
+#[test]
+fn an_outline_shows_locks_as_they_are_written() {
+    let text = "name: outer\nsteps: {in: {workflow: inner.yaml, with: {cluster: c}}}\n";
+    let loader = |name: &str| load(&[("inner.yaml", INNER)], name);
+    let plan = outline(&workflow(text), &registry(), &loader).expect("an outline");
+    assert_eq!(plan.locks, ["cluster/${{ inputs.cluster }}", "zone/${{ inputs.zone }}"]);
+}
+
+#[test]
+fn what_is_not_known_before_the_run_cannot_be_part_of_a_lock() {
+    let hint = "locks are taken before the run begins; hand in what they are made of as an input";
+    let text = "name: w
+locks: ['a/${{ steps.a.outputs.value }}', 'run/${{ run.id }}']
+steps: {a: {uses: test.note.write, with: {value: x}}}
+";
+    let expected =
+        [format!("2:16 a lock can use inputs only; {hint}"), format!("2:52 a lock can use inputs only; {hint}")];
+    assert_eq!(mistakes_among(&[], text), expected);
+    let text = "name: outer
+steps:
+  a: {uses: test.note.write, with: {value: x}}
+  in: {workflow: inner.yaml, with: {cluster: 'c-${{ steps.a.outputs.value }}'}}
+";
+    let expected =
+        [format!("4:53 a lock of the workflow \"inner\" is made of this, so it can use inputs only; {hint}")];
+    assert_eq!(mistakes_among(&[("inner.yaml", INNER)], text), expected);
+}
+
+#[test]
+fn what_is_no_lock_is_told_with_its_place() {
+    let name = "a lock has 1 to 200 bytes and no control characters";
+    let hint = "name what no two runs may touch at once, such as cluster/${{ inputs.cluster }}";
+    let rest = "steps: {a: {uses: test.nop.run}}\n";
+    let check = |locks: &str, expected: &[&str]| {
+        assert_eq!(mistakes_among(&[], &format!("name: w\nlocks: {locks}\n{rest}")), expected, "{locks}");
+    };
+    check("cluster", &["2:8 locks must be a list of texts such as [\"cluster/${{ inputs.cluster }}\"], this is text"]);
+    check("[5]", &["2:9 a lock must be text, this is a number"]);
+    check("['']", &[&format!("2:9 \"\" cannot be a lock: {name}; {hint}")]);
+    check("['${{ inputs.nope }}']", &["2:21 there is no input \"nope\"; add it to `inputs`"]);
+}
+
+#[test]
+fn a_value_that_makes_no_lock_is_told_before_a_run() {
+    let text = "name: w
+inputs: {list: {type: array, items: {type: string}}}
+locks: ['${{ inputs.list[0] }}']
+steps: {a: {uses: test.nop.run}}
+";
+    let with = |list: serde_json::Value| {
+        let inputs = [("list".to_owned(), list)].into_iter().collect();
+        match compile(&workflow(text), &registry(), &|name| load(&[], name), inputs) {
+            Ok(plan) => plan.locks,
+            Err(diagnostics) => lines(&diagnostics),
+        }
+    };
+    assert_eq!(with(json!(["a"])), ["a"]);
+    assert_eq!(with(json!([])), ["3:9 the lock cannot be told: the list has 0 items, there is no [0]"]);
+    assert!(with(json!(["a\nb"]))[0].contains("cannot be a lock"));
+}

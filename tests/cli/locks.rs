@@ -1,0 +1,192 @@
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{
+    program::{Program, wait_for},
+    world::{MACHINE, World},
+};
+
+/// Two runs of this never go on at once, whatever the machines are called.
+fn locked() -> String {
+    MACHINE.replace("steps:\n", "locks: [\"world/${{ size(inputs.name) }}\"]\nsteps:\n")
+}
+
+fn machine(name: &str) -> Vec<String> {
+    ["run", "workflow", "locked.yaml", "-i", &format!("name={name}")].map(str::to_owned).into()
+}
+
+fn with<'a>(run: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
+    run.iter().map(String::as_str).chain(more.iter().copied()).collect()
+}
+
+fn world() -> (World, Program) {
+    let world = World::open("1000");
+    let program = world.program();
+    program.write("locked.yaml", &locked());
+    (world, program)
+}
+
+fn runs(program: &Program) -> Vec<Value> {
+    let list = program.expect(0, &["history", "-o", "json"]).json();
+    list["runs"].as_array().unwrap().clone()
+}
+
+#[test]
+fn of_two_runs_at_once_the_second_is_told_who_holds_the_lock_and_begins_nothing() {
+    let (world, program) = world();
+    world.hold("PUT", "/networkInterfaces/");
+    let holder = program.spawn(&with(&machine("m"), &[]));
+    world.wait_for_hold();
+    let run = runs(&program)[0]["run"].as_str().unwrap().to_owned();
+    let ran = program.expect(20, &with(&machine("n"), &[]));
+    for said in ["\"world/1\"", &run, "machine", &format!("process {} on ", holder.id())] {
+        assert!(ran.err.contains(said), "{said}: {ran:?}");
+    }
+    assert!(ran.hint().contains("--wait-for-locks 10m") && ran.hint().contains(&run), "{ran:?}");
+    assert_eq!(program.expect(20, &with(&machine("n"), &["-o", "json"])).json()["exit"], 20);
+    assert_eq!(runs(&program).len(), 1, "nothing was created");
+    let head = program.expect(0, &["history", &run]).out;
+    assert!(head.lines().next().unwrap().contains("with the lock world/1"), "{head}");
+    // Another lock is free.
+    world.let_go();
+    assert_eq!(holder.end().code, Some(0));
+    program.expect(0, &with(&machine("mm"), &[]));
+    program.expect(0, &with(&machine("n"), &[]));
+}
+
+#[test]
+fn whoever_waits_for_a_lock_begins_when_its_holder_has_ended() {
+    let (world, program) = world();
+    world.hold("PUT", "/networkInterfaces/");
+    let holder = program.spawn(&with(&machine("m"), &[]));
+    world.wait_for_hold();
+    let ran = program.expect(20, &with(&machine("n"), &["--wait-for-locks", "50ms"]));
+    assert!(ran.err.contains("waits for the lock \"world/1\""), "{ran:?}");
+    let mut waiting = program.spawn(&with(&machine("n"), &["--wait-for-locks", "5m"]));
+    waiting.read_until("waits for the lock \"world/1\"");
+    world.let_go();
+    assert_eq!(holder.end().code, Some(0));
+    assert_eq!(waiting.end().code, Some(0));
+    assert_eq!(runs(&program).len(), 2);
+}
+
+#[test]
+fn whoever_waits_for_a_lock_can_be_interrupted() {
+    let (world, program) = world();
+    world.hold("PUT", "/networkInterfaces/");
+    let holder = program.spawn(&with(&machine("m"), &[]));
+    world.wait_for_hold();
+    let mut waiting = program.spawn(&with(&machine("n"), &["--wait-for-locks", "5m"]));
+    waiting.read_until("waits for the lock");
+    waiting.signal(rustix::process::Signal::INT);
+    let ran = waiting.end();
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert_eq!(ran.hint(), "nothing was begun: run the same command again");
+    world.let_go();
+    assert_eq!(holder.end().code, Some(0));
+    assert_eq!(runs(&program).len(), 1);
+}
+
+#[test]
+fn a_killed_holder_holds_nothing_up_and_can_be_resumed_when_the_lock_is_free_again() {
+    let (world, program) = world();
+    world.hold("PUT", "/networkInterfaces/");
+    let holder = program.spawn(&with(&machine("m"), &[]));
+    world.wait_for_hold();
+    holder.kill();
+    let next = program.spawn(&with(&machine("n"), &[]));
+    let killed = wait_for("the next run", || {
+        let runs = runs(&program);
+        (runs.len() == 2).then(|| runs[1]["run"].as_str().unwrap().to_owned())
+    });
+    let ran = program.expect(20, &["resume", &killed]);
+    assert!(ran.err.contains(&format!("process {} on ", next.id())), "{ran:?}");
+    assert_eq!(runs(&program)[1]["status"], "interrupted");
+    world.let_go();
+    assert_eq!(next.end().code, Some(0));
+    program.expect(0, &["resume", &killed]);
+}
+
+#[test]
+fn runs_that_want_one_lock_are_resumed_one_after_the_other() {
+    let (world, program) = world();
+    world.hold("PUT", "/networkInterfaces/");
+    for (name, runs_then) in [("m", 1), ("n", 2)] {
+        let holder = program.spawn(&with(&machine(name), &[]));
+        wait_for("a run", || (runs(&program).len() == runs_then).then_some(()));
+        holder.kill();
+    }
+    world.let_go();
+    let ran = program.expect(0, &["resume", "--all"]);
+    assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");
+}
+
+#[test]
+fn interrupted_and_failed_holders_have_given_their_locks_back() {
+    let (world, program) = world();
+    world.hold("PUT", "/networkInterfaces/");
+    let holder = program.spawn(&with(&machine("m"), &[]));
+    world.wait_for_hold();
+    holder.signal(rustix::process::Signal::INT);
+    assert_eq!(holder.end().code, Some(130));
+    world.let_go();
+    let failing = "  late:\n    uses: azure.managed_cluster.read\n    needs: [vm]\n    with: {resource_group: none, name: none}\noutputs:";
+    program.write("failing.yaml", &locked().replace("outputs:\n", &format!("{failing}\n")));
+    program.expect(3, &["run", "workflow", "failing.yaml", "-i", "name=n"]);
+    program.expect(0, &with(&machine("o"), &[]));
+    program.expect(0, &["resume", runs(&program)[2]["run"].as_str().unwrap()]);
+}
+
+#[test]
+fn a_run_holds_the_locks_of_what_it_inlines() {
+    let (world, program) = world();
+    program.write("outer.yaml", "name: outer\nsteps: {in: {workflow: locked.yaml, with: {name: m}}}\n");
+    world.hold("PUT", "/networkInterfaces/");
+    let holder = program.spawn(&["run", "workflow", "outer.yaml"]);
+    world.wait_for_hold();
+    let ran = program.expect(20, &with(&machine("n"), &[]));
+    assert!(ran.err.contains("of outer"), "{ran:?}");
+    world.let_go();
+    assert_eq!(holder.end().code, Some(0));
+}
+
+#[test]
+fn locks_are_shown_before_a_run() {
+    let (_world, program) = world();
+    let graph = program.expect(0, &["graph", "locked.yaml", "-o", "json"]).json();
+    assert_eq!(graph["locks"][0], "world/${{ size(inputs.name) }}");
+    let plan = program.expect(2, &["plan", "locked.yaml", "-i", "name=abc", "-o", "json"]).json();
+    assert_eq!(plan["locks"][0], "world/3");
+    assert!(program.expect(2, &["plan", "locked.yaml", "-i", "name=abc"]).err.contains("the lock world/3"));
+    assert_eq!(program.expect(0, &["schema"]).json()["properties"]["locks"]["type"], "array");
+}
+
+#[test]
+fn of_many_that_begin_at_once_one_goes_on_and_the_others_are_refused_or_come_after_it() {
+    let (_world, program) = world();
+    let spawn = |name: &str| -> Command { program.command(&with(&machine(name), &["-o", "json"])) };
+    let children: Vec<_> = ["a", "b", "c", "d"]
+        .map(|name| {
+            let mut command = spawn(name);
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+        })
+        .into();
+    let codes: Vec<_> = children.into_iter().map(|mut child| child.wait().unwrap().code()).collect();
+    let succeeded = codes.iter().filter(|code| **code == Some(0)).count();
+    assert!(codes.iter().all(|code| matches!(code, Some(0 | 20))) && succeeded > 0, "{codes:?}");
+    let list = runs(&program);
+    assert_eq!(list.len(), succeeded, "whoever was refused has left nothing behind");
+    // No two of them were going on at the same time.
+    let mut spans: Vec<_> = list
+        .iter()
+        .map(|run| {
+            let run = run["run"].as_str().unwrap();
+            let entries = program.expect(0, &["history", run, "-o", "json"]).json()["entries"].clone();
+            let entries = entries.as_array().unwrap();
+            (entries[0]["at"].as_i64().unwrap(), entries[entries.len() - 1]["at"].as_i64().unwrap())
+        })
+        .collect();
+    spans.sort_unstable();
+    assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:?}");
+}
