@@ -32,6 +32,11 @@ impl Api {
         Ok(self.connection.client().await?.default_namespace().to_owned())
     }
 
+    /// URL of the API server, and the certificates that its own is checked against, as PEM.
+    pub(crate) async fn endpoint(&self) -> Result<(String, String), ActionError> {
+        self.connection.endpoint().await
+    }
+
     /// The object; `None` when it is not there.
     pub(crate) async fn get(&self, cx: &ActionContext, kind: &Kind, at: At<'_>) -> Result<Option<Value>, ActionError> {
         found(self.call(cx, Call::read(kind.object(at, None))).await)

@@ -4,6 +4,7 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use pem::{EncodeConfig, LineEnding, Pem};
 use stargate_sdk::ActionError;
 use tokio::sync::OnceCell;
 
@@ -27,6 +28,15 @@ impl Connection {
     /// The client. A kubeconfig that is missing or of no use is a `Permanent` error, and is read again next time.
     pub(crate) async fn client(&self) -> Result<&Client, ActionError> {
         self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    /// URL of the API server, and the certificates that its own is checked against, as PEM.
+    pub(crate) async fn endpoint(&self) -> Result<(String, String), ActionError> {
+        let config = self.config().await?;
+        let certificates: Vec<_> =
+            config.root_cert.iter().flatten().map(|der| Pem::new("CERTIFICATE", der.as_slice())).collect();
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        Ok((server, pem::encode_many_config(&certificates, EncodeConfig::new().set_line_ending(LineEnding::LF))))
     }
 
     async fn connect(&self) -> Result<Client, ActionError> {

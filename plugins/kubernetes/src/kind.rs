@@ -49,6 +49,11 @@ pub(crate) const CILIUM_NODES: Kind = known("/apis/cilium.io/v2", "ciliumnodes",
 pub(crate) const NODE_NETWORK_CONFIGS: Kind = known("/apis/acn.azure.com/v1alpha", "nodenetworkconfigs", true);
 
 impl Kind {
+    /// One of the kinds that stargate defines itself, of the whole cluster.
+    pub(crate) const fn of_ours(plural: &'static str) -> Self {
+        known("/apis/stargate.io/v1alpha1", plural, false)
+    }
+
     /// Path of the collection: in one namespace, or everywhere.
     pub(crate) fn collection(&self, namespace: Option<&str>) -> String {
         match namespace {

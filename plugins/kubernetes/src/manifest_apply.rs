@@ -8,11 +8,14 @@ use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Previe
 use crate::{
     api::{Api, FIELD_MANAGER},
     compare::{covers, owns_nothing_else},
-    field::{name, owned, text},
+    discovery::resolve,
+    field::{list, name, owned, text},
     manifest::{Manifest, Wanted},
     object_ref::{Place, unknown_kind},
 };
 
+/// What defines a kind.
+const DEFINITION: &str = "CustomResourceDefinition";
 /// A definition is served about a second after it was stored.
 const DEFINITION_PAUSE: Duration = Duration::from_millis(200);
 
@@ -53,7 +56,33 @@ impl ManifestApply {
     /// The object when it is as wanted.
     async fn in_order(&self, cx: &ActionContext, wanted: &Wanted) -> Result<Option<Value>, ActionError> {
         let Some(place) = self.0.place(cx, &wanted.object).await? else { return Ok(None) };
-        Ok(self.0.get(cx, &place.kind, place.at()).await?.filter(|actual| is_as_wanted(actual, &wanted.body)))
+        let actual = self.0.get(cx, &place.kind, place.at()).await?;
+        let Some(actual) = actual.filter(|actual| is_as_wanted(actual, &wanted.body)) else { return Ok(None) };
+        Ok(self.serves_what_it_defines(cx, &wanted.body).await?.then_some(actual))
+    }
+
+    /// Whether the kinds that an object defines are served; of what defines none, that it is so.
+    async fn serves_what_it_defines(&self, cx: &ActionContext, body: &Value) -> Result<bool, ActionError> {
+        if body["kind"] != DEFINITION {
+            return Ok(true);
+        }
+        let (group, kind) = (owned(body, "/spec/group"), owned(body, "/spec/names/kind"));
+        for version in list(body, "/spec/versions").filter(|version| version["served"] == true) {
+            let api_version = format!("{group}/{}", owned(version, "/name"));
+            if resolve(&self.0, cx, &api_version, &kind).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the kinds that an object defines are served, so that whoever comes next can use them.
+    async fn wait_until_served(&self, cx: &ActionContext, wanted: &Wanted) -> Result<(), ActionError> {
+        while !self.serves_what_it_defines(cx, &wanted.body).await? {
+            cx.progress(format!("{}: not served yet", wanted.object));
+            cx.sleep(DEFINITION_PAUSE).await?;
+        }
+        Ok(())
     }
 
     async fn bring(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Value, ActionError> {
@@ -112,7 +141,8 @@ impl Action for ManifestApply {
         let mut defines_kinds = false;
         for wanted in input.manifest.objects()? {
             let object = self.bring(cx, &wanted, defines_kinds).await?;
-            defines_kinds |= wanted.object.kind == "CustomResourceDefinition";
+            self.wait_until_served(cx, &wanted).await?;
+            defines_kinds |= wanted.object.kind == DEFINITION;
             objects.push(applied(&object, &wanted));
         }
         Ok(ManifestOutput { objects })

@@ -6,7 +6,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -89,6 +89,10 @@ impl Action for NodesList {
             given.or_else(|| cilium.get(name(node)).filter(|_| !is_managed(node)).cloned())
         };
         Ok(NodesOutput { nodes: nodes.iter().map(|node| seen(node, block(node))).collect() })
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &NodesInput) -> Result<Preview, ActionError> {
+        Preview::in_order(&self.run(cx, input).await?)
     }
 }
 

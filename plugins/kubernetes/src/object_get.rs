@@ -3,7 +3,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -54,9 +54,14 @@ impl Action for ObjectGet {
             (None, Some(_)) => Err(ActionError::permanent(format!("{}: not found", input.object))),
         }
     }
+
+    async fn preview(&self, cx: &ActionContext, input: &GetInput) -> Result<Preview, ActionError> {
+        Preview::in_order(&self.run(cx, input).await?)
+    }
 }
 
-fn shown(mut object: Value) -> Value {
+/// The object as outputs have it.
+pub(crate) fn shown(mut object: Value) -> Value {
     let is_secret = object["kind"] == "Secret";
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
-    KubernetesSettings, api::Api, bootstrap_token::BootstrapTokenSource, condition_wait::ConditionWait,
-    csr_approve::CsrApprove, manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain,
-    node_wait::NodeWait, nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet,
-    object_patch::ObjectPatch, pod_cidr_allocate::PodCidrAllocate, pod_probe::PodProbe,
+    KubernetesSettings, api::Api, bootstrap_token::BootstrapTokenSource, cluster_read::ClusterRead,
+    condition_wait::ConditionWait, csr_approve::CsrApprove, inventory_read::InventoryRead,
+    manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain, node_wait::NodeWait,
+    nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet, object_patch::ObjectPatch,
+    objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate, pod_probe::PodProbe, server_read::ServerRead,
     service_account_token::ServiceAccountTokenSource,
 };
 
@@ -22,6 +23,10 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, settings: Kubern
     registry.add(ObjectDelete(Arc::clone(&api)));
     registry.add(Ensure(ObjectPatch(Arc::clone(&api))));
     registry.add(ConditionWait(Arc::clone(&api)));
+    registry.add(ClusterRead(Arc::clone(&api)));
+    registry.add(InventoryRead(Arc::clone(&api)));
+    registry.add(ServerRead(Arc::clone(&api)));
+    registry.add(ObjectsList(Arc::clone(&api)));
     registry.add(NodesList(Arc::clone(&api)));
     registry.add(Ensure(NodeCordon(Arc::clone(&api))));
     registry.add(NodeDrain(Arc::clone(&api)));
