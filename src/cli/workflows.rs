@@ -82,24 +82,37 @@ impl Text {
             .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
     }
 
-    /// A workflow that this one inlines: beside its file, or one that ships as well.
+    /// A workflow that this one inlines: a file beside its own, with or without `.yaml`, or one that ships.
     fn load(&self, file: &str) -> Result<(String, String), String> {
-        let Some(folder) = &self.folder else {
-            let name = file.strip_suffix(".yaml").unwrap_or(file).trim_start_matches("./");
-            let found = embedded(name).ok_or("no such workflow ships with stargate")?;
-            return Ok((found.name, found.yaml));
-        };
-        let path = folder.join(file);
-        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        Ok((path.display().to_string(), text))
+        if let Some(folder) = &self.folder {
+            let path = folder.join(file);
+            let path = if is_yaml(&path) { path } else { folder.join(format!("{file}.yaml")) };
+            match std::fs::read_to_string(&path) {
+                Ok(text) => return Ok((path.display().to_string(), text)),
+                Err(error) if is_yaml(Path::new(file)) => return Err(error.to_string()),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.to_string()),
+                Err(_) => {}
+            }
+        }
+        let name = file.strip_suffix(".yaml").unwrap_or(file);
+        let name = name.rsplit('/').next().unwrap_or(name);
+        let found = embedded(name).ok_or_else(|| match self.folder {
+            Some(_) => format!("there is no file {file}.yaml, and no such workflow ships with stargate"),
+            None => "no such workflow ships with stargate".into(),
+        })?;
+        Ok((found.name, found.yaml))
     }
 }
 
 /// The path, if `wanted` can only be one, or is one.
 fn as_file(wanted: &str) -> Option<PathBuf> {
     let path = Path::new(wanted);
-    let looks_like_one = wanted.contains('/') || path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    let looks_like_one = wanted.contains('/') || is_yaml(path);
     (looks_like_one || path.is_file()).then(|| path.to_owned())
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
 fn embedded(name: &str) -> Option<Text> {

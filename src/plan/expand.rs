@@ -4,7 +4,9 @@ use stargate_sdk::{DynAction, Registry};
 
 use crate::workflow::{ActionBody, Body, Diagnostic, Spanned, Step, Workflow, nearest::did_you_mean, parse};
 
-/// Gives the name and the text of the file that a step's `workflow:` names, or says why it cannot.
+/// Gives the name and the text of a file that a step's `workflow:` names, or says why it cannot.
+///
+/// What a file inlines is beside it: paths are resolved before, and are relative to the folder of the first workflow.
 pub type Loader<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
 
 /// Deepest nesting of workflows in each other.
@@ -17,6 +19,8 @@ const MAX_STEPS: usize = 10_000;
 pub(super) struct Place {
     pub(super) workflow: Arc<Workflow>,
     pub(super) prefix: String,
+    /// Its file, relative to the folder of the first workflow's; empty for that one.
+    pub(super) file: String,
     /// The scope and the index of the step that inlines it.
     pub(super) parent: Option<(usize, usize)>,
 }
@@ -84,7 +88,7 @@ pub(super) fn expand<'r>(workflow: &Workflow, registry: &'r Registry, loader: &L
         loaded: HashMap::new(),
         expanded: Expanded { places: Vec::new(), units: Vec::new(), meanings: Vec::new(), diagnostics: Vec::new() },
     };
-    let root = Place { workflow: Arc::new(workflow.clone()), prefix: String::new(), parent: None };
+    let root = Place { workflow: Arc::new(workflow.clone()), prefix: String::new(), file: String::new(), parent: None };
     expander.visit(root, &mut vec![workflow.source.name().to_owned()]);
     expander.expanded
 }
@@ -149,7 +153,8 @@ impl Expander<'_, '_> {
             self.report(workflow, file, message, "not inlined", None);
             return Meaning::Unknown;
         }
-        let Some(inner) = self.load(workflow, file) else { return Meaning::Unknown };
+        let path = beside(&self.expanded.places[parent.0].file, &file.value);
+        let Some(inner) = self.load(workflow, file, &path) else { return Meaning::Unknown };
         let name = inner.source.name().to_owned();
         if files.contains(&name) {
             let circle = format!("{} → {name}", files.join(" → "));
@@ -157,16 +162,16 @@ impl Expander<'_, '_> {
             return Meaning::Unknown;
         }
         files.push(name);
-        let scope = self.visit(Place { workflow: inner, prefix, parent: Some(parent) }, files);
+        let scope = self.visit(Place { workflow: inner, prefix, file: path, parent: Some(parent) }, files);
         files.pop();
         Meaning::Inlined(scope)
     }
 
-    fn load(&mut self, workflow: &Workflow, file: &Spanned<String>) -> Option<Arc<Workflow>> {
-        if let Some(known) = self.loaded.get(&file.value) {
+    fn load(&mut self, workflow: &Workflow, file: &Spanned<String>, path: &str) -> Option<Arc<Workflow>> {
+        if let Some(known) = self.loaded.get(path) {
             return known.clone();
         }
-        let loaded = match (self.loader)(&file.value) {
+        let loaded = match (self.loader)(path) {
             Ok((name, text)) => {
                 let parsed = parse(&name, &text);
                 self.expanded.diagnostics.extend(parsed.diagnostics);
@@ -178,7 +183,7 @@ impl Expander<'_, '_> {
                 None
             }
         };
-        self.loaded.insert(file.value.clone(), loaded.clone());
+        self.loaded.insert(path.to_owned(), loaded.clone());
         loaded
     }
 
@@ -193,5 +198,46 @@ impl Expander<'_, '_> {
         let code = if hint.is_some() { "plan::unknown_action" } else { "plan::inline" };
         let diagnostic = Diagnostic::new(&workflow.source, code, at.span, message, label).with_hint(hint);
         self.expanded.diagnostics.push(diagnostic);
+    }
+}
+
+/// The path of `file`, as it is written in the file at `from`.
+fn beside(from: &str, file: &str) -> String {
+    if file.starts_with('/') {
+        return file.to_owned();
+    }
+    let folder = from.rfind('/').map_or("", |end| &from[..=end]);
+    let mut parts: Vec<&str> = Vec::new();
+    let path = format!("{folder}{file}");
+    for (at, part) in path.split('/').enumerate() {
+        match part {
+            "." => {}
+            "" if at > 0 => {}
+            ".." if parts.last().is_some_and(|last| !matches!(*last, "" | "..")) => drop(parts.pop()),
+            other => parts.push(other),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_inlines_is_beside_it() {
+        let cases = [
+            ("", "a.yaml", "a.yaml"),
+            ("", "./sub/a.yaml", "sub/a.yaml"),
+            ("sub/a.yaml", "b.yaml", "sub/b.yaml"),
+            ("sub/a.yaml", "../b.yaml", "b.yaml"),
+            ("sub/a.yaml", "../../b.yaml", "../b.yaml"),
+            ("../a.yaml", "../b.yaml", "../../b.yaml"),
+            ("/etc/a.yaml", "x/../b.yaml", "/etc/b.yaml"),
+            ("sub/a.yaml", "/b.yaml", "/b.yaml"),
+        ];
+        for (from, file, expected) in cases {
+            assert_eq!(beside(from, file), expected, "{file} in {from:?}");
+        }
     }
 }
