@@ -15,21 +15,34 @@ const LEAVE: Duration = Duration::from_millis(100);
 
 /// The program: reads the command line, does what it says, and answers with one of [`Exit`]'s codes.
 pub(crate) fn main() -> ExitCode {
-    let line = match parse() {
-        Ok(line) => line,
-        Err(exit) => return exit.into(),
-    };
-    let output = line.global.output;
-    match start(line) {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            if output == Output::Json {
-                ui::out_json(&failure.to_json());
-            }
-            failure.show();
-            failure.exit().into()
+    let exit = match parse() {
+        Ok(line) => {
+            let output = line.global.output;
+            start(line).unwrap_or_else(|failure| show(output, &failure))
         }
+        Err(exit) => exit,
+    };
+    unless_lost(exit).into()
+}
+
+fn show(output: Output, failure: &Failure) -> Exit {
+    if output == Output::Json {
+        ui::out_json(&failure.to_json());
     }
+    failure.show();
+    failure.exit()
+}
+
+/// What was asked for is not done when it was not seen. A failure stays what it is.
+fn unless_lost(exit: Exit) -> Exit {
+    let Some(reason) = ui::lost() else { return exit };
+    let failure = Failure::new(
+        Exit::Internal,
+        format!("write to standard output: {reason}"),
+        "make room where the output goes, then run the same command again",
+    );
+    failure.show();
+    if matches!(exit, Exit::Done | Exit::Changes) { failure.exit() } else { exit }
 }
 
 fn parse() -> Result<CommandLine, Exit> {

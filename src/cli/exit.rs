@@ -6,7 +6,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done, or nothing to change.
     Done = 0,
-    /// A mistake of this program.
+    /// A mistake of this program, or its output could not be written.
     Internal = 1,
     /// `plan`: there is something to change.
     Changes = 2,
@@ -67,7 +67,7 @@ impl Exit {
     fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done, or nothing to change",
-            Self::Internal => "a mistake of this program",
+            Self::Internal => "a mistake of this program, or its output could not be written",
             Self::Changes => "`plan`: there is something to change",
             Self::Failed => "a step failed; the run can be resumed",
             Self::Cancelled => "the run was cancelled",

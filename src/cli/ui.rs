@@ -1,4 +1,5 @@
 //! The only place that prints. A reader that has gone (`| head`) is no failure: the rest is dropped, the command goes on.
+//! Data that cannot be written for any other reason are lost, and the command says so at its end.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -13,6 +14,8 @@ use serde::Serialize;
 
 /// The live view that owns the lower end of the terminal, while there is one.
 static LIVE: Mutex<Option<MultiProgress>> = Mutex::new(None);
+/// Why data could not be written, if they could not.
+static LOST: Mutex<Option<String>> = Mutex::new(None);
 static COLOUR: AtomicBool = AtomicBool::new(false);
 
 /// Width of text that goes to no terminal: what fits most screens and diffs.
@@ -85,7 +88,18 @@ pub(crate) fn width_err() -> usize {
 
 /// Prints data.
 pub(crate) fn out(text: &str) {
-    beside_live(|| write_line(io::stdout().lock(), text));
+    beside_live(|| {
+        if let Err(error) = write_line(io::stdout().lock(), text)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
+        }
+    });
+}
+
+/// Why data that were printed are lost, if they are.
+pub(crate) fn lost() -> Option<String> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Prints data as one line of JSON.
@@ -100,7 +114,8 @@ pub(crate) fn out_json_pretty(value: &impl Serialize) {
 
 /// Prints what is for people.
 pub(crate) fn err(text: &str) {
-    beside_live(|| write_line(io::stderr().lock(), text));
+    // Nobody is left to be told that this could not be written.
+    beside_live(|| drop(write_line(io::stderr().lock(), text)));
 }
 
 /// Prints a heading for people, apart from what was before.
@@ -126,7 +141,6 @@ fn beside_live(print: impl FnOnce()) {
     }
 }
 
-fn write_line(mut to: impl Write, text: &str) {
-    // A reader that has gone, or a full disk behind a redirection: nobody is left to be told.
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush());
+fn write_line(mut to: impl Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush())
 }

@@ -145,6 +145,19 @@ fn a_reader_that_leaves_early_is_no_failure() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [&["actions"][..], &["history", "-o", "json"], &["--help"], &["completions", "bash"]] {
+        let ran = Program::new().command(arguments).stdout(full()).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("write to standard output: No space left on device"), "{said}");
+    }
+    let ran = Program::new().command(&["resume", "-o", "json"]).stdout(full()).output().unwrap();
+    assert_eq!(ran.status.code(), Some(64), "a failure stays what it is");
+}
+
+#[test]
 fn editors_get_a_schema_that_knows_every_action() {
     let program = Program::new();
     let schema = program.expect(0, &["schema"]).json();
@@ -166,6 +179,34 @@ fn a_workflow_can_inline_one_beside_it() {
     std::fs::remove_file(program.path("sub/inner.yaml")).unwrap();
     let ran = program.expect(65, &["validate", "sub/outer.yaml"]);
     assert!(ran.err.contains("\"inner.yaml\" cannot be read"), "{ran:?}");
+}
+
+#[test]
+fn what_a_file_inlines_is_beside_that_file_or_ships() {
+    let program = Program::new();
+    std::fs::create_dir_all(program.path("sub/deep")).unwrap();
+    let step = "c: {uses: azure.managed_cluster.read, with: {resource_group: g, name: c}}";
+    program.write(
+        "outer.yaml",
+        "name: outer\nsteps: {in: {workflow: sub/middle.yaml}, other: {workflow: sub/deep/inner}}\n",
+    );
+    program.write("sub/middle.yaml", "name: middle\nsteps: {in: {workflow: ./deep/inner.yaml}}\n");
+    program.write("sub/deep/inner.yaml", "name: inner\nsteps: {in: {workflow: ../last.yaml}}\n");
+    program.write("sub/last.yaml", &format!("name: last\nsteps: {{{step}}}\n"));
+    let graph = program.expect(0, &["graph", "outer.yaml"]).out;
+    assert!(graph.contains("in/in/in/c  azure.") && graph.contains("other/in/c  azure."), "{graph}");
+    // By name, what ships; a file of that name beside it comes first.
+    program.write(
+        "sub/last.yaml",
+        "name: last\nsteps: {r: {workflow: provision-aks-router, with: {cluster: c, resource_group: g, router: r, router_subnet: 10.0.0.0/24, ssh_public_key: k}}}\n",
+    );
+    let graph = program.run(&["graph", "outer.yaml"]);
+    assert!(graph.out.contains("in/in/in/r/vm ") || graph.err.contains("\"provision-aks-router\" "), "{graph:?}");
+    program.write("sub/provision-aks-router.yaml", &format!("name: mine\nsteps: {{{step}}}\n"));
+    program.write("sub/last.yaml", "name: last\nsteps: {r: {workflow: provision-aks-router}}\n");
+    assert!(program.expect(0, &["graph", "outer.yaml"]).out.contains("in/in/in/r/c "));
+    program.write("sub/last.yaml", "name: last\nsteps: {r: {workflow: no-such}}\n");
+    assert!(program.expect(65, &["validate", "outer.yaml"]).err.contains("no such workflow ships"));
 }
 
 #[test]
