@@ -1,16 +1,13 @@
 //! The only source of time.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Longest sleep: a machine that was suspended, or whose clock was set, notices within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 
 /// A moment, in milliseconds since the Unix epoch: what the journal stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -41,7 +38,7 @@ impl fmt::Display for Millis {
 
 /// Tells the time: the system's, or one that a test sets.
 #[derive(Debug, Clone, Default)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Option<Arc<watch::Sender<Millis>>>);
 
 impl Clock {
     /// The system's time.
@@ -51,21 +48,36 @@ impl Clock {
 
     /// A time that stands still until [`Clock::set`].
     pub fn fixed(at: Millis) -> Self {
-        Self(Some(Arc::new(AtomicI64::new(at.0))))
+        Self(Some(Arc::new(watch::Sender::new(at))))
     }
 
     /// Sets a fixed clock; the system's ignores it.
     pub fn set(&self, at: Millis) {
         if let Some(fixed) = &self.0 {
-            fixed.store(at.0, Ordering::SeqCst);
+            fixed.send_replace(at);
         }
     }
 
     /// Now.
     pub fn now(&self) -> Millis {
         match &self.0 {
-            Some(fixed) => Millis(fixed.load(Ordering::SeqCst)),
+            Some(fixed) => *fixed.borrow(),
             None => Millis(Timestamp::now().as_millisecond()),
+        }
+    }
+
+    /// Waits until it is `at`.
+    pub async fn until(&self, at: Millis) {
+        match &self.0 {
+            Some(fixed) => {
+                // The sender is held here: the wait ends with the time that is waited for.
+                let _ = fixed.subscribe().wait_for(|now| *now >= at).await;
+            }
+            None => {
+                while self.now() < at {
+                    tokio::time::sleep(at.since(self.now()).min(LONGEST_SLEEP)).await;
+                }
+            }
         }
     }
 }

@@ -21,4 +21,5 @@ pub mod id;
 pub mod journal;
 pub mod plan;
 pub mod run;
+pub mod schedule;
 pub mod workflow;

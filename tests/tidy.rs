@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The rooms of the library, each allowed to use those before it and the two sources of time and identity.
-const ROOMS: &[&str] = &["workflow", "plan", "run", "journal", "engine"];
+const ROOMS: &[&str] = &["workflow", "plan", "run", "journal", "engine", "schedule"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

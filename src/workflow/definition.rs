@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Placed, Source, Span, Spanned, Template};
+use super::{Cron, Placed, Source, Span, Spanned, Template};
 
 /// What a workflow's file says. Names are not resolved and types are not checked: that is the plan's business.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     /// Where `inputs` is written, or else the name.
     pub inputs_span: Span,
+    /// When it is run by `stargate schedule`, for the file itself and not for what inlines it.
+    pub schedule: Option<Spanned<Cron>>,
     /// What its runs hold while they go on, so that no other run with the same lock goes on: texts.
     pub locks: Vec<Template>,
     /// What it does, in the order of the file.

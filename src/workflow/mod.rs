@@ -2,6 +2,7 @@
 //!
 //! This room never touches the file system and never asks which actions there are.
 
+mod cron;
 mod definition;
 mod diagnostic;
 pub(crate) mod duration;
@@ -20,6 +21,7 @@ mod source;
 mod step;
 mod template;
 
+pub use cron::{Cron, CronError, CronField, CronItem};
 pub use definition::{ActionBody, Body, ForEach, Input, Retry, Step, Workflow};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse as duration_ms;

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use super::{
-    Diagnostic, Diagnostics, Source, Spanned, Template, TemplateKind, Workflow,
+    Cron, Diagnostic, Diagnostics, Source, Spanned, Template, TemplateKind, Workflow,
     input::read_input,
     node::{self, Entry, Node},
     reader::{Fields, Reader},
     step::read_step,
 };
 
-const KEYS: [&str; 6] = ["name", "description", "inputs", "locks", "steps", "outputs"];
+const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "steps", "outputs"];
 
 /// What could be read of a file, and every mistake in it.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
     let name = read_name(reader, root, &fields);
     let inputs = named(reader, &fields, "inputs", "an input");
     let inputs = inputs.into_iter().map(|entry| read_input(reader, entry)).collect();
+    let schedule = fields.value("schedule").and_then(|node| read_schedule(reader, node));
     let locks = fields.value("locks").map(|node| read_locks(reader, node)).unwrap_or_default();
     let steps = named(reader, &fields, "steps", "a step");
     if steps.is_empty() && fields.find("steps").is_none_or(|entry| is_empty(&entry.value)) {
@@ -71,6 +72,7 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
         description: description.map(|text| text.value),
         name,
         inputs,
+        schedule,
         locks,
         steps,
         outputs,
@@ -109,6 +111,30 @@ fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) ->
         reader.name(&entry.key, what);
     }
     entries
+}
+
+fn read_schedule(reader: &mut Reader, node: &Node) -> Option<Spanned<Cron>> {
+    if !matches!(node.kind, node::Kind::Map(_)) {
+        reader.expected(node, "schedule", "a map such as {cron: \"*/5 * * * *\"}");
+        return None;
+    }
+    let fields = reader.fields(node, "schedule", &["cron"]);
+    let Some(node) = fields.value("cron") else {
+        let hint = "add `cron: \"*/5 * * * *\"`, which is every five minutes".to_owned();
+        reader.report("workflow::missing", node.span, "the schedule does not say when", "no cron", hint);
+        return None;
+    };
+    let text = reader.text(node, "cron")?;
+    match text.value.parse::<Cron>() {
+        Ok(cron) => Some(Spanned::new(cron, text.span)),
+        Err(error) => {
+            let written = reader.source.slice(text.span).find(&text.value).map(|at| text.span.start + at);
+            let place = |start| reader.source.span(start + error.range.start, start + error.range.end);
+            let span = written.map_or(text.span, place);
+            reader.report("workflow::schedule", span, error.message, "here", error.hint);
+            None
+        }
+    }
 }
 
 fn read_locks(reader: &mut Reader, node: &Node) -> Vec<Template> {

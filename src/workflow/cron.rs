@@ -1,0 +1,373 @@
+use std::{fmt, ops::Range, str::FromStr};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+
+use super::nearest::did_you_mean;
+use crate::clock::Millis;
+
+/// Name, smallest and largest value of each field.
+const FIELDS: [(&str, u8, u8); 5] =
+    [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+/// Places of the two fields that say on which days.
+const DAY_OF_MONTH: usize = 2;
+const DAY_OF_WEEK: usize = 4;
+
+/// When something is due: five fields, as cron has them.
+///
+/// Only what every cron means alike: what is accepted here means the same to crontab, systemd and Kubernetes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cron {
+    fields: [CronField; 5],
+    due: croner::Cron,
+}
+
+/// One field: its items, all of which are due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronField(Vec<CronItem>);
+
+/// A part of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CronItem {
+    /// `*`, or `*/n`: the first value and every n-th after it.
+    Every {
+        /// n; 1 for all.
+        step: u8,
+    },
+    /// `a`, `a-b` or `a-b/n`.
+    Range {
+        /// a.
+        from: u8,
+        /// b, or a.
+        to: u8,
+        /// n, or 1.
+        step: u8,
+    },
+}
+
+/// Why a text is no schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CronError {
+    /// What is wrong.
+    pub message: String,
+    /// The bytes of the text that are wrong.
+    pub range: Range<usize>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Cron {
+    /// When it is due next after `after`, by the clocks in `zone`. `None` only far outside any calendar.
+    pub fn next_after(&self, after: Millis, zone: &TimeZone) -> Option<Millis> {
+        let after = Timestamp::from_millisecond(after.0).ok()?.to_zoned(zone.clone());
+        let next: Zoned = self.due.find_next_occurrence(&after, false).ok()?;
+        Some(Millis(next.timestamp().as_millisecond()))
+    }
+
+    /// Minute, hour, day of the month, month and day of the week.
+    pub fn fields(&self) -> &[CronField; 5] {
+        &self.fields
+    }
+
+    /// Whether both the day of the month and that of the week are restricted: it is due on either.
+    pub fn is_due_on_either_day(&self) -> bool {
+        !self.fields[DAY_OF_MONTH].is_any() && !self.fields[DAY_OF_WEEK].is_any()
+    }
+}
+
+impl CronField {
+    /// Whether every value will do.
+    pub fn is_any(&self) -> bool {
+        self.0 == [CronItem::Every { step: 1 }]
+    }
+
+    /// The items.
+    pub fn items(&self) -> &[CronItem] {
+        &self.0
+    }
+
+    fn has_step_over_all(&self) -> bool {
+        self.0.iter().any(|item| matches!(item, CronItem::Every { step } if *step > 1))
+    }
+
+    /// The days of the week, from 0 for Sunday to 6; 7 is Sunday as well.
+    pub fn days(&self) -> Vec<u8> {
+        let item = |item: &CronItem| match *item {
+            CronItem::Every { step } => (0..=6).step_by(step.into()),
+            CronItem::Range { from, to, step } => (from..=to).step_by(step.into()),
+        };
+        let mut days: Vec<u8> = self.0.iter().flat_map(item).map(|day| day % 7).collect();
+        days.sort_unstable();
+        days.dedup();
+        days
+    }
+
+    fn names_sunday_by_seven(&self) -> bool {
+        self.0.iter().any(|item| matches!(item, CronItem::Range { to: 7, .. }))
+    }
+}
+
+/// As every cron reads it: numbers for names, 0 for Sunday.
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [minute, hour, day, month, weekday] = &self.fields;
+        write!(f, "{minute} {hour} {day} {month} ")?;
+        if !weekday.names_sunday_by_seven() {
+            return weekday.fmt(f);
+        }
+        let days: Vec<_> = weekday.days().iter().map(ToString::to_string).collect();
+        f.write_str(&days.join(","))
+    }
+}
+
+impl fmt::Display for CronField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, item) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{item}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CronItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Every { step: 1 } => f.write_str("*"),
+            Self::Every { step } => write!(f, "*/{step}"),
+            Self::Range { from, to, .. } if from == to => write!(f, "{from}"),
+            Self::Range { from, to, step: 1 } => write!(f, "{from}-{to}"),
+            Self::Range { from, to, step } => write!(f, "{from}-{to}/{step}"),
+        }
+    }
+}
+
+impl FromStr for Cron {
+    type Err = CronError;
+
+    fn from_str(text: &str) -> Result<Self, CronError> {
+        let words = words(text);
+        if words.len() != FIELDS.len() {
+            let message = format!("{text:?} is no schedule: it has {} fields in place of 5", words.len());
+            return Err(CronError::new(message, 0..text.len(), "write minute, hour, day, month and day of the week"));
+        }
+        let field = |at: usize| read_field(&text[words[at].clone()], at, words[at].start);
+        let fields = [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
+        let steps = |one: usize, other: usize| fields[one].has_step_over_all() && !fields[other].is_any();
+        if steps(DAY_OF_MONTH, DAY_OF_WEEK) || steps(DAY_OF_WEEK, DAY_OF_MONTH) {
+            let message = "a step over all days beside the other day field means different days to different crons";
+            let range = words[DAY_OF_MONTH].start..words[DAY_OF_WEEK].end;
+            return Err(CronError::new(message, range, "write the days out, such as 1-31/2"));
+        }
+        let whole = || words[0].start..words[4].end;
+        let mut cron = Self { fields, due: parsed("* * * * *", whole())? };
+        cron.due = parsed(&cron.to_string(), whole())?;
+        // Any date will do: the calendar repeats within 28 years, but for the leap days that centuries leave out.
+        if cron.next_after(Millis(0), &TimeZone::UTC).is_none() {
+            let range = words[DAY_OF_MONTH].start..words[3].end;
+            return Err(CronError::new("no month has that day", range, "it would never be due"));
+        }
+        Ok(cron)
+    }
+}
+
+fn parsed(text: &str, range: Range<usize>) -> Result<croner::Cron, CronError> {
+    text.parse().map_err(|error: croner::errors::CronError| CronError { message: error.to_string(), range, hint: None })
+}
+
+impl CronError {
+    fn new(message: impl Into<String>, range: Range<usize>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), range, hint: Some(hint.into()) }
+    }
+}
+
+/// Where the words of a text are.
+fn words(text: &str) -> Vec<Range<usize>> {
+    let mut at = 0;
+    let mut found = Vec::new();
+    for word in text.split([' ', '\t']) {
+        if !word.is_empty() {
+            found.push(at..at + word.len());
+        }
+        at += word.len() + 1;
+    }
+    found
+}
+
+fn read_field(text: &str, field: usize, start: usize) -> Result<CronField, CronError> {
+    let mut at = start;
+    let mut items = Vec::new();
+    for part in text.split(',') {
+        let range = at..at + part.len();
+        let item =
+            read_item(part, field).map_err(|(message, hint)| CronError { message, range: range.clone(), hint })?;
+        items.push(item);
+        at += part.len() + 1;
+    }
+    if items.len() > 1 && items.contains(&CronItem::Every { step: 1 }) {
+        let message = "* stands for every value and needs no others beside it";
+        return Err(CronError::new(message, start..start + text.len(), "write * alone, or leave it out"));
+    }
+    Ok(CronField(items))
+}
+
+type Wrong = (String, Option<String>);
+
+fn read_item(text: &str, field: usize) -> Result<CronItem, Wrong> {
+    let (name, _, most) = FIELDS[field];
+    let (values, step) = match text.split_once('/') {
+        None => (text, 1),
+        Some((values, step)) => (values, read_step(step, name, most)?),
+    };
+    if values == "*" {
+        return Ok(CronItem::Every { step });
+    }
+    if let Some((from, to)) = values.split_once('-') {
+        let (from, to) = (read_value(from, field)?, read_value(to, field)?);
+        if from > to {
+            let hint = "write the smaller one first, or two ranges such as 22-23,0-5".to_owned();
+            return Err((format!("{values:?} goes backwards"), Some(hint)));
+        }
+        return Ok(CronItem::Range { from, to, step });
+    }
+    if text.contains('/') {
+        let hint = format!("write {values}-{most}/{step}, which every cron reads");
+        return Err((format!("{text:?} has a step and no range"), Some(hint)));
+    }
+    let value = read_value(values, field)?;
+    Ok(CronItem::Range { from: value, to: value, step: 1 })
+}
+
+fn read_step(text: &str, name: &str, most: u8) -> Result<u8, Wrong> {
+    match number(text) {
+        Some(step) if (1..=most).contains(&step) => Ok(step),
+        _ => Err((format!("{text:?} cannot be a step of the {name}: steps go from 1 to {most}"), None)),
+    }
+}
+
+fn read_value(text: &str, field: usize) -> Result<u8, Wrong> {
+    let (name, least, most) = FIELDS[field];
+    let names: &[&str] = match field {
+        3 => &MONTHS,
+        DAY_OF_WEEK => &DAYS,
+        _ => &[],
+    };
+    let lower = text.to_ascii_lowercase();
+    if let Some(at) = (0_u8..).zip(names).find(|(_, known)| **known == lower) {
+        return Ok(at.0 + least);
+    }
+    match number(text) {
+        Some(value) if (least..=most).contains(&value) => Ok(value),
+        _ => {
+            let message = format!("{text:?} cannot be the {name}: it goes from {least} to {most}");
+            Err((message, did_you_mean(&lower, names.iter().copied())))
+        }
+    }
+}
+
+fn number(text: &str) -> Option<u8> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn due(text: &str, after: &str, zone: &str) -> String {
+        let zone = TimeZone::get(zone).expect("a time zone");
+        let after: Timestamp = after.parse().expect("a time");
+        let next = text.parse::<Cron>().expect("a schedule").next_after(Millis(after.as_millisecond()), &zone);
+        next.map_or_else(|| "never".into(), |next| next.to_string())
+    }
+
+    #[test]
+    fn what_is_due_next() {
+        let now = "2026-02-27T23:57:30Z"; // a Friday
+        let cases = [
+            ("*/5 * * * *", "2026-02-28T00:00:00Z"),
+            ("57 23 * * *", "2026-02-28T23:57:00Z"),
+            ("0 0 29 2 *", "2028-02-29T00:00:00Z"),
+            ("30 4 1,15 * *", "2026-03-01T04:30:00Z"),
+            ("0 6 * * mon-fri", "2026-03-02T06:00:00Z"),
+            ("0 6 * * 7", "2026-03-01T06:00:00Z"),
+            ("0 6 13 * 5", "2026-03-06T06:00:00Z"), // on either day
+            ("0 0 1 JAN *", "2027-01-01T00:00:00Z"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(due(text, now, "UTC"), expected, "{text}");
+        }
+        assert_eq!(due("0 6 * * *", now, "Europe/Berlin"), "2026-02-28T05:00:00Z");
+    }
+
+    #[test]
+    fn what_is_due_is_never_the_moment_itself() {
+        assert_eq!(due("*/5 * * * *", "2026-02-28T00:00:00Z", "UTC"), "2026-02-28T00:05:00Z");
+    }
+
+    #[test]
+    fn an_hour_that_a_day_does_not_have_or_has_twice_comes_once() {
+        // Clocks go from 02:00 to 03:00 on 2026-03-29, and from 03:00 to 02:00 on 2026-10-25.
+        let after = due("30 2 * * *", "2026-03-28T12:00:00Z", "Europe/Berlin");
+        assert_eq!(after, "2026-03-29T01:00:00Z", "at once when the clocks are put forward");
+        let first = due("30 2 * * *", "2026-10-24T12:00:00Z", "Europe/Berlin");
+        assert_eq!(first, "2026-10-25T00:30:00Z");
+        assert_eq!(due("30 2 * * *", &first, "Europe/Berlin"), "2026-10-26T01:30:00Z");
+    }
+
+    #[test]
+    fn a_schedule_is_shown_as_every_cron_reads_it() {
+        let cases = [
+            ("*/5 * * * *", "*/5 * * * *"),
+            ("0  6 1-15/2 JAN,jul mon-fri", "0 6 1-15/2 1,7 1-5"),
+            ("0 0 * * 5-7", "0 0 * * 0,5,6"),
+            ("0 0 * * 7", "0 0 * * 0"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<Cron>().expect("a schedule").to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_schedule_or_means_different_things_is_told_with_its_place() {
+        let cases = [
+            ("* * * *", "it has 4 fields in place of 5", "* * * *"),
+            ("0 * * * * *", "it has 6 fields in place of 5", "0 * * * * *"),
+            ("@daily", "1 fields in place of 5", "@daily"),
+            ("60 * * * *", "\"60\" cannot be the minute: it goes from 0 to 59", "60"),
+            ("0 5,24 * * *", "\"24\" cannot be the hour", "24"),
+            ("0 0 0 * *", "\"0\" cannot be the day of the month", "0"),
+            ("0 0 * * 8", "\"8\" cannot be the day of the week", "8"),
+            ("0 0 L * *", "\"L\" cannot be the day of the month", "L"),
+            ("*/0 * * * *", "\"0\" cannot be a step of the minute", "*/0"),
+            ("5/10 * * * *", "has a step and no range", "5/10"),
+            ("30-10 * * * *", "goes backwards", "30-10"),
+            ("*,5 * * * *", "needs no others beside it", "*,5"),
+            ("0 0 */2 * 1", "different days to different crons", "*/2 * 1"),
+            ("0 0 30 2 *", "no month has that day", "30 2"),
+            ("+5 * * * *", "\"+5\" cannot be the minute", "+5"),
+        ];
+        for (text, message, place) in cases {
+            let error = text.parse::<Cron>().expect_err(text);
+            assert!(error.message.contains(message), "{text}: {error}");
+            let found = &text[error.range];
+            // A place in the middle of a field that stands there twice is the first of its kind here.
+            assert_eq!(found, place, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_an_answer_and_what_is_shown_means_the_same(text in "[0-9*/, -]{1,16}( [0-9*/,-]{1,6}){0,4}") {
+            if let Ok(cron) = text.parse::<Cron>() {
+                let again: Cron = cron.to_string().parse().expect("what is shown is a schedule");
+                let next = |cron: &Cron| cron.next_after(Millis(1_800_000_000_000), &TimeZone::UTC);
+                prop_assert_eq!(next(&cron), next(&again));
+            }
+        }
+    }
+}
