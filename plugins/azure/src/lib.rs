@@ -9,6 +9,7 @@ mod body;
 mod checkpoint;
 mod cloud_config;
 mod failure;
+mod forwarding_sync;
 mod host_key;
 mod live;
 mod locks;

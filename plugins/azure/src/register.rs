@@ -1,10 +1,11 @@
 use stargate_sdk::{Ensure, Registry};
 
 use crate::{
-    ArmClient, ArmSettings, SettingsError, managed_cluster::ManagedCluster, nat_gateway::NatGateway,
-    network::VirtualNetwork, network_interface::NetworkInterface, public_ip::PublicIp, resource_group::ResourceGroup,
-    route::Route, route_table::RouteTable, routes_sync::RoutesSync, security_group::SecurityGroup, subnet::Subnet,
-    subnet_association::SubnetAssociation, virtual_machine::VirtualMachine, virtual_network::VirtualNetworkDiscovery,
+    ArmClient, ArmSettings, SettingsError, forwarding_sync::ForwardingSync, managed_cluster::ManagedCluster,
+    nat_gateway::NatGateway, network::VirtualNetwork, network_interface::NetworkInterface, public_ip::PublicIp,
+    resource_group::ResourceGroup, route::Route, route_table::RouteTable, routes_sync::RoutesSync,
+    security_group::SecurityGroup, subnet::Subnet, subnet_association::SubnetAssociation,
+    virtual_machine::VirtualMachine, virtual_network::VirtualNetworkDiscovery,
 };
 
 /// Adds every `azure.…` action to `registry`. Nothing is called yet; tokens are obtained at the first call.
@@ -21,6 +22,7 @@ pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), Se
     registry.add(Ensure(Subnet(arm.clone())));
     registry.add(Ensure(PublicIp(arm.clone())));
     registry.add(Ensure(NetworkInterface(arm.clone())));
+    registry.add(Ensure(ForwardingSync(arm.clone())));
     registry.add(Ensure(VirtualMachine(arm.clone())));
     registry.add(Ensure(RouteTable(arm.clone())));
     registry.add(Ensure(Route(arm.clone())));

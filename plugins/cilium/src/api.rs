@@ -18,6 +18,8 @@ use crate::{
 };
 
 const CILIUM_NODES: &str = "/apis/cilium.io/v2/ciliumnodes";
+/// Objects in one page of a listing; kubectl's own figure.
+const PAGE: u32 = 500;
 /// A TCP and TLS handshake that takes longer than this will not end well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,26 @@ impl Api {
             Ok(node) => Ok(Some(node)),
             Err(error) if error.code == Some(StatusCode::NOT_FOUND) => Ok(None),
             Err(error) => Err(error.error),
+        }
+    }
+
+    /// Every `CiliumNode`, page by page.
+    pub(crate) async fn list(&self, cx: &ActionContext) -> Result<Vec<Value>, ActionError> {
+        let (mut items, mut next) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{CILIUM_NODES}?limit={PAGE}{next}");
+            let request = Request::get(&path).body(Body::empty()).map_err(|e| ActionError::permanent(e.to_string()))?;
+            let call = Call { effect: Effect::None, path: CILIUM_NODES.into(), request };
+            let mut page = self.call(cx, call).await.map_err(|error| error.error)?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match page.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(token) if !token.is_empty() => {
+                    next = format!("&continue={}", utf8_percent_encode(token, NON_ALPHANUMERIC));
+                }
+                _ => return Ok(items),
+            }
         }
     }
 

@@ -6,7 +6,9 @@
 
 mod api;
 mod failure;
+mod node;
 mod node_ensure;
+mod nodes_ensure;
 mod prefix;
 mod register;
 mod settings;

@@ -1,19 +1,20 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
 
-use crate::{api::Api, prefix::Prefix};
+use crate::{
+    api::Api,
+    node::{blocks, give},
+    prefix::Prefix,
+};
 
 /// The agent makes the object when it starts on the node, which takes it some seconds.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Cilium's own field managers. Where they own the blocks, they manage addresses, and would take them back.
-const CILIUMS_OWN: [&str; 2] = ["cilium-agent", "cilium-operator"];
-
 /// `cilium.node.ensure`.
-pub(crate) struct NodeEnsure(pub(crate) Api);
+pub(crate) struct NodeEnsure(pub(crate) Arc<Api>);
 
 /// How a `CiliumNode` is to be.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -73,27 +74,7 @@ impl Resource for NodeEnsure {
         _: &[Difference],
     ) -> Result<(), ActionError> {
         self.wait(cx, &wanted.name).await?;
-        let body = json!({
-            "apiVersion": "cilium.io/v2",
-            "kind": "CiliumNode",
-            "metadata": {"name": wanted.name},
-            "spec": {"ipam": {"podCIDRs": wanted.pod_cidrs}},
-        });
-        // Politely first: so it is known who else has set the blocks.
-        match self.0.apply(cx, &wanted.name, &body, false).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.owners.is_empty() => Err(error.error.context(label(wanted))),
-            Err(error) if error.owners.iter().any(|owner| CILIUMS_OWN.contains(&owner.as_str())) => {
-                Err(error.error.context(label(wanted)).with_hint(
-                    "Cilium manages the addresses of this cluster itself: it would take the blocks back at once",
-                ))
-            }
-            Err(error) => {
-                cx.log(format!("{}: took the pod blocks over from {}", label(wanted), error.owners.join(", ")));
-                self.0.apply(cx, &wanted.name, &body, true).await.map_err(|e| e.error.context(label(wanted)))?;
-                Ok(())
-            }
-        }
+        give(&self.0, cx, &wanted.name, &wanted.pod_cidrs).await
     }
 
     fn output(&self, _: &ActionContext, wanted: &NodeInput, actual: &Value) -> Result<NodeOutput, ActionError> {
@@ -102,17 +83,8 @@ impl Resource for NodeEnsure {
     }
 }
 
-fn label(wanted: &NodeInput) -> String {
-    format!("CiliumNode {:?}", wanted.name)
-}
-
 fn gave_up(error: ActionError, obstacle: &str) -> ActionError {
     error.context(obstacle).with_hint(
         "the agent runs on nodes that have the label kubernetes.azure.com/ebpf-dataplane=cilium; see whether its pod is there",
     )
-}
-
-fn blocks(node: &Value) -> Vec<&str> {
-    let blocks = node.pointer("/spec/ipam/podCIDRs").and_then(Value::as_array);
-    blocks.into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -8,6 +8,7 @@ mod api;
 mod auth_key;
 mod auth_key_request;
 mod device_wait;
+mod devices_list;
 mod failure;
 mod model;
 mod prefixes;
@@ -17,6 +18,7 @@ mod settings;
 mod token;
 
 pub use device_wait::{DeviceWaitInput, DeviceWaitOutput};
+pub use devices_list::{DevicesListInput, DevicesListOutput, ListedDevice, ServedRoute};
 pub use register::register;
 pub use routes_approve::{ApprovedRoutes, DesiredRoutes};
 pub use settings::{SettingsError, TailscaleSettings};

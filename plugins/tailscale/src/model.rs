@@ -12,6 +12,10 @@ pub(crate) struct Device {
     pub(crate) tags: Vec<String>,
     pub(crate) authorized: bool,
     pub(crate) last_seen: Option<String>,
+    pub(crate) connected_to_control: bool,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(crate) advertised_routes: Vec<String>,
+    #[serde(deserialize_with = "null_is_empty")]
     pub(crate) enabled_routes: Vec<String>,
 }
 

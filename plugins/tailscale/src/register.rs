@@ -4,7 +4,7 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     SettingsError, TailscaleSettings, api::Api, auth_key::AuthKeySource, device_wait::DeviceWait,
-    routes_approve::RoutesApprove,
+    devices_list::DevicesList, routes_approve::RoutesApprove,
 };
 
 /// Adds the `tailscale.*` actions and the secret source `tailscale-auth-key:`.
@@ -17,6 +17,7 @@ pub fn register(
 ) -> Result<(), SettingsError> {
     let api = Arc::new(Api::new(settings)?);
     secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&api))));
+    registry.add(DevicesList::new(Arc::clone(&api)));
     registry.add(DeviceWait::new(Arc::clone(&api)));
     registry.add(Ensure(RoutesApprove::new(api)));
     Ok(())

@@ -11,6 +11,7 @@ async fn every_action_has_a_closed_described_input_and_a_typed_output() {
     assert_eq!(
         names,
         [
+            "azure.forwarding.sync",
             "azure.managed_cluster.read",
             "azure.nat_gateway.ensure",
             "azure.network_interface.ensure",

@@ -312,3 +312,25 @@ async fn several_networks_are_an_error_that_names_them() {
     let named = json!({"resource_group": "g", "name": "vn"});
     Attempt::first(&arm).run("azure.virtual_network.discover", named).await.expect("named");
 }
+
+#[tokio::test]
+async fn machines_that_forward_already_are_left_alone_and_one_without_interface_is_named() {
+    let arm = Arm::start().await;
+    let nic = |name: &str, machine: &str, on: bool| {
+        json!({"id": id(&format!("Network/networkInterfaces/{name}")), "name": name, "tags": {"kept": "yes"},
+            "properties": {"provisioningState": "Succeeded", "enableIPForwarding": on,
+                "virtualMachine": {"id": id(&format!("Compute/virtualMachines/{machine}"))}}})
+    };
+    let all = [nic("a", "Router", false), nic("b", "worker-1", true), nic("c", "other", false)];
+    for nic in &all {
+        arm.set(nic["id"].as_str().expect("id"), nic.clone());
+    }
+    arm.list(&format!("{}/providers/Microsoft.Network/networkInterfaces", group_id()), all.to_vec());
+    let step = Attempt::first(&arm);
+    let input = |machines: &[&str]| json!({"resource_group": "g", "machines": machines});
+    let error = step.run("azure.forwarding.sync", input(&["gone"])).await.expect_err("no such machine");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    assert!(arm.puts().is_empty());
+    step.next().run("azure.forwarding.sync", input(&["worker-1"])).await.expect("in order");
+    assert!(arm.puts().is_empty());
+}
