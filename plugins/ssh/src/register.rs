@@ -5,8 +5,9 @@ use stargate_sdk::{Ensure, Registry};
 use crate::{
     SettingsError, SshSettings,
     actions::{
-        BinaryEnsure, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostReachable, LinkEnsure, PackageEnsure,
-        RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
+        BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostPreflight,
+        HostReachable, LinkEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences,
+        TailscaleRoutesInForce, UnitEnsure,
     },
     pool::Pool,
 };
@@ -15,6 +16,8 @@ use crate::{
 pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), SettingsError> {
     let pool = Arc::new(Pool::new(settings.checked()?));
     registry.add(HostReachable::new(Arc::clone(&pool)));
+    registry.add(HostPreflight::new(Arc::clone(&pool)));
+    registry.add(CertificateRead::new(Arc::clone(&pool)));
     registry.add(CloudInitWait::new(Arc::clone(&pool)));
     registry.add(Ensure(SysctlEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(RoutesEnsure::new(Arc::clone(&pool))));

@@ -1,10 +1,12 @@
 //! The actions, one file each.
 
 mod binary_ensure;
+mod certificate_read;
 mod cloud_init_wait;
 mod directory_ensure;
 mod file_ensure;
 mod file_remove;
+mod host_preflight;
 mod host_reachable;
 mod link_ensure;
 mod package_ensure;
@@ -17,10 +19,12 @@ mod tailscale_routes_in_force;
 mod unit_ensure;
 
 pub use binary_ensure::{BinaryOutput, DesiredBinary};
+pub use certificate_read::{CertificateInput, CertificateOutput};
 pub use cloud_init_wait::{CloudInitInput, CloudInitOutput};
 pub use directory_ensure::{DesiredDirectory, DirectoryOutput};
 pub use file_ensure::{DesiredFile, FileOutput};
 pub use file_remove::{RemovedFile, UnwantedFile};
+pub use host_preflight::{PreflightInput, PreflightOutput};
 pub use host_reachable::{ReachableInput, ReachableOutput};
 pub use link_ensure::{DesiredLink, LinkOutput};
 pub use package_ensure::{DesiredPackages, PackageSpec, PackagesOutput};
@@ -32,10 +36,12 @@ pub use tailscale_routes_in_force::{RoutesInForceInput, RoutesInForceOutput};
 pub use unit_ensure::{DesiredUnit, UnitOutput};
 
 pub(crate) use binary_ensure::BinaryEnsure;
+pub(crate) use certificate_read::CertificateRead;
 pub(crate) use cloud_init_wait::CloudInitWait;
 pub(crate) use directory_ensure::DirectoryEnsure;
 pub(crate) use file_ensure::FileEnsure;
 pub(crate) use file_remove::FileRemove;
+pub(crate) use host_preflight::HostPreflight;
 pub(crate) use host_reachable::HostReachable;
 pub(crate) use link_ensure::LinkEnsure;
 pub(crate) use package_ensure::PackageEnsure;

@@ -2,6 +2,7 @@
 
 pub(crate) mod cloud_init;
 pub(crate) mod file;
+pub(crate) mod host_facts;
 pub(crate) mod kernel_route;
 pub(crate) mod network_unit;
 pub(crate) mod route_drop_in;
