@@ -11,8 +11,11 @@ use super::{Failure, exit::Exit};
 
 /// The workflows that ship with the program.
 const EMBEDDED: &[(&str, &str)] = &[
+    ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
+    ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
+    ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];
 
 /// Where workflows of one's own are looked for.
@@ -52,6 +55,30 @@ impl Text {
     /// What people know it as.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What finds it again from any folder: its full path, or the name of one that ships.
+    pub(crate) fn lasting_name(&self) -> Result<String, Failure> {
+        if self.folder.is_none() {
+            return Ok(self.name.trim_end_matches(".yaml").to_owned());
+        }
+        match std::path::absolute(&self.name) {
+            Ok(path) => Ok(path.display().to_string()),
+            Err(error) => Err(Failure::internal(format!("find the folder of {}: {error}", self.name))),
+        }
+    }
+
+    /// Whether it ships with the program.
+    pub(crate) fn ships(&self) -> bool {
+        self.folder.is_none()
+    }
+
+    /// Names of the workflows in ./workflows.
+    pub(crate) fn here() -> Vec<String> {
+        let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut files: Vec<_> = entries.filter(|path| is_yaml(path)).map(|path| path.display().to_string()).collect();
+        files.sort();
+        files
     }
 
     /// Reports every mistake that can be seen without inputs.
