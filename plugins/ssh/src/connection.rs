@@ -28,14 +28,16 @@ pub(crate) struct Connection {
     // Held while a connection is made: whoever comes meanwhile waits for that one.
     session: Mutex<Option<Arc<Session>>>,
     permits: Semaphore,
+    logins: Arc<Semaphore>,
 }
 
 /// The connection was lost after the command was sent.
 pub(crate) struct Lost(pub(crate) String);
 
 impl Connection {
-    pub(crate) fn new(host: Host) -> Self {
-        Self { host, session: Mutex::default(), permits: Semaphore::new(COMMANDS_AT_ONCE) }
+    /// `logins` bounds the logins that are under way at once, together with those of others that hold it.
+    pub(crate) fn new(host: Host, logins: Arc<Semaphore>) -> Self {
+        Self { host, session: Mutex::default(), permits: Semaphore::new(COMMANDS_AT_ONCE), logins }
     }
 
     /// The host it leads to.
@@ -87,6 +89,8 @@ impl Connection {
         if let Some(port) = self.host.port {
             builder.port(port);
         }
+        // Waiting for one's turn is not part of the time that a login may take.
+        let _turn = self.logins.acquire().await.expect("the semaphore is never closed");
         match tokio::time::timeout(LOGIN_TIMEOUT, builder.connect_mux(&self.host.address)).await {
             Ok(session) => session.map_err(|e| connect_failure(&self.host, &e)),
             Err(_) => Err(ActionError::transient(format!("host {}: no login within {LOGIN_TIMEOUT:?}", self.host))),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 
-use crate::{Host, command::RemoteCommand, operations::file, pool::Pool, remote::Remote};
+use crate::{Host, command::RemoteCommand, operations::file, outcome::Outcome, pool::Pool, remote::Remote};
 
 /// Which certificate.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,15 +54,14 @@ impl Action for CertificateRead {
     async fn run(&self, cx: &ActionContext, input: &CertificateInput) -> Result<CertificateOutput, ActionError> {
         file::check_path(&input.path)?;
         let remote = self.pool.remote(cx, &input.host)?;
-        if file::attributes(&remote, &input.path).await?.is_none() {
+        let Some(shown) = shown(&remote, &input.path).await? else {
             return Ok(CertificateOutput {
                 exists: false,
                 valid: false,
                 subject: String::new(),
                 not_after: String::new(),
             });
-        }
-        let shown = shown(&remote, &input.path).await?;
+        };
         let valid = shown.in_time && is_of(&remote, input).await?;
         Ok(CertificateOutput { exists: true, valid, subject: shown.subject, not_after: shown.not_after })
     }
@@ -79,16 +78,18 @@ struct Shown {
 }
 
 /// `-checkend 0` lets openssl end with 1 for a certificate that has expired, as it does for a file without one.
-async fn shown(remote: &Remote<'_>, path: &str) -> Result<Shown, ActionError> {
+async fn shown(remote: &Remote<'_>, path: &str) -> Result<Option<Shown>, ActionError> {
     let arguments = ["x509", "-in", path, "-noout", "-subject", "-enddate", "-checkend", "0"];
-    let outcome = remote.run(&RemoteCommand::read("openssl").args(arguments).with_root()).await?;
-    refuse_without_openssl(&outcome)?;
+    let outcome = openssl(remote, &arguments).await?;
+    if !outcome.is_success() && outcome.stderr.contains("No such file or directory") {
+        return Ok(None);
+    }
     let field = |name: &str| outcome.stdout.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    Ok(Shown {
+    Ok(Some(Shown {
         in_time: outcome.is_success(),
         subject: field("subject").unwrap_or_default().trim().to_owned(),
         not_after: field("notAfter").unwrap_or_default().trim().to_owned(),
-    })
+    }))
 }
 
 async fn is_of(remote: &Remote<'_>, input: &CertificateInput) -> Result<bool, ActionError> {
@@ -96,11 +97,13 @@ async fn is_of(remote: &Remote<'_>, input: &CertificateInput) -> Result<bool, Ac
     file::check_path(authority)?;
     // A kubelet's certificate is for clients, which the default purpose would not mind.
     let arguments = ["verify", "-CAfile", authority, &input.path];
-    Ok(remote.run(&RemoteCommand::read("openssl").args(arguments).with_root()).await?.is_success())
+    Ok(openssl(remote, &arguments).await?.is_success())
 }
 
-/// That openssl is not there would read as a certificate that is not valid.
-fn refuse_without_openssl(outcome: &crate::outcome::Outcome) -> Result<(), ActionError> {
-    let is_missing = outcome.code == 127 || outcome.stderr.contains("command not found");
-    if is_missing { Err(ActionError::permanent("the host has no openssl").with_hint("install it")) } else { Ok(()) }
+/// Fails when it cannot look: without openssl or sudo, every certificate would read as one that is not valid.
+async fn openssl(remote: &Remote<'_>, arguments: &[&str]) -> Result<Outcome, ActionError> {
+    let command = RemoteCommand::read("openssl").args(arguments.iter().copied()).with_root();
+    let outcome = remote.run(&command).await?;
+    let could_look = outcome.is_success() || outcome.failure(&command).code.is_none();
+    if could_look { Ok(outcome) } else { Err(remote.context(outcome.failure(&command))) }
 }

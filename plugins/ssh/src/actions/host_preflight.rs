@@ -6,12 +6,10 @@ use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 
 use crate::{
     Host,
-    operations::host_facts::{HostFacts, Reached},
+    operations::host_facts::{Answer, HostFacts},
     pool::Pool,
 };
 
-/// A certificate that was issued a moment ago is not valid yet for a clock that is further behind.
-const CLOCK_TOLERANCE_SECONDS: u64 = 30;
 const MIB: u64 = 1024 * 1024;
 
 /// What a host has to be.
@@ -57,8 +55,12 @@ pub struct PreflightOutput {
     pub machine_id: String,
     /// Its memory, in MiB.
     pub memory_mib: u64,
+    /// Room that /var has, in MiB.
+    pub disk_free_mib: u64,
     /// `v1` or `v2`.
     pub cgroup: String,
+    /// What should be seen to and keeps nobody from going on.
+    pub warnings: Vec<String>,
 }
 
 /// `ssh.host.preflight`.
@@ -82,14 +84,19 @@ impl Action for HostPreflight {
         "Looks whether a host can become a node, changes nothing, and tells all that is wrong.";
 
     async fn run(&self, cx: &ActionContext, input: &PreflightInput) -> Result<PreflightOutput, ActionError> {
+        input.reach.iter().try_for_each(|url| check_url(url))?;
         let remote = self.pool.remote(cx, &input.host)?;
         let facts = HostFacts::read(&remote, &input.reach).await?;
         let findings = findings(input, &facts);
-        if findings.is_empty() {
-            return Ok(output(facts));
+        if !findings.is_empty() {
+            let error = ActionError::permanent(findings.join("; "));
+            return Err(remote.context(error.with_hint("mend these on the host, then resume")));
         }
-        Err(remote
-            .context(ActionError::permanent(findings.join("; ")).with_hint("mend these on the host, then resume")))
+        let warnings = warnings(&facts);
+        for warning in &warnings {
+            cx.log(format!("warning: {warning}"));
+        }
+        Ok(output(facts, warnings))
     }
 
     async fn preview(&self, cx: &ActionContext, input: &PreflightInput) -> Result<Preview, ActionError> {
@@ -97,9 +104,18 @@ impl Action for HostPreflight {
     }
 }
 
-fn output(facts: HostFacts) -> PreflightOutput {
+fn check_url(url: &str) -> Result<(), ActionError> {
+    if ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(());
+    }
+    Err(ActionError::permanent(format!("{url:?} is neither an https nor an http URL")))
+}
+
+fn output(facts: HostFacts, warnings: Vec<String>) -> PreflightOutput {
     PreflightOutput {
         memory_mib: facts.memory / MIB,
+        disk_free_mib: facts.disk_free / MIB,
+        warnings,
         os: facts.os,
         os_version: facts.os_version,
         architecture: facts.architecture,
@@ -112,10 +128,14 @@ fn output(facts: HostFacts) -> PreflightOutput {
 fn findings(input: &PreflightInput, facts: &HostFacts) -> Vec<String> {
     let (memory, disk) = (facts.memory / MIB, facts.disk_free / MIB);
     let name = input.hostname.as_ref().filter(|name| **name != facts.hostname);
-    let unreached = facts.reached.iter().filter_map(|Reached { url, trouble }| {
-        trouble.as_ref().map(|trouble| format!("{url} does not answer from the host: {trouble}"))
+    let unreached = facts.reached.iter().filter_map(|reached| match &reached.answer {
+        Answer::None(trouble) => Some(format!("{} does not answer from the host: {trouble}", reached.url)),
+        Answer::Some | Answer::NotAsked => None,
     });
+    let user = &input.host.user;
+    let sudo = facts.sudo_refusal.as_ref();
     [
+        sudo.map(|words| format!("the user {user:?} may not use sudo without a password: {words}")),
         name.map(|name| format!("the host calls itself {:?}, not {name:?}", facts.hostname)),
         (!["x86_64", "aarch64"].contains(&facts.architecture.as_str()))
             .then(|| format!("there are no kubelets for the architecture {}", facts.architecture)),
@@ -124,8 +144,6 @@ fn findings(input: &PreflightInput, facts: &HostFacts) -> Vec<String> {
         (disk < input.minimum_disk_mib)
             .then(|| format!("/var has {disk} MiB free, and needs {}", input.minimum_disk_mib)),
         facts.swap.then(|| "swap is on, with which a kubelet does not start: `swapoff -a` and /etc/fstab".to_owned()),
-        (facts.clock_off > CLOCK_TOLERANCE_SECONDS)
-            .then(|| format!("its clock is {} s off, and certificates are about time", facts.clock_off)),
         (!["running", "degraded"].contains(&facts.system.as_str()))
             .then(|| format!("systemd says that the system is {}", facts.system)),
     ]
@@ -135,9 +153,23 @@ fn findings(input: &PreflightInput, facts: &HostFacts) -> Vec<String> {
     .collect()
 }
 
+fn warnings(facts: &HostFacts) -> Vec<String> {
+    let clock = match facts.synchronised {
+        Some(true) => None,
+        Some(false) => Some("its clock is not synchronised, and certificates are about time"),
+        None => Some("whether its clock is synchronised is not known"),
+    };
+    let cgroup = (facts.cgroup == "v1").then_some("its control groups are of version 1, which Kubernetes gives up");
+    let system = (facts.system == "degraded").then_some("some unit of it has failed: `systemctl --failed`");
+    let unasked = facts.reached.iter().filter(|reached| matches!(reached.answer, Answer::NotAsked));
+    let unasked = unasked.map(|reached| format!("without curl, whether {} answers is not known", reached.url));
+    [clock, cgroup, system].into_iter().flatten().map(str::to_owned).chain(unasked).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::host_facts::Reached;
 
     fn input() -> PreflightInput {
         serde_json::from_value(serde_json::json!({
@@ -157,7 +189,8 @@ mod tests {
             memory: 4096 * MIB,
             disk_free: 9000 * MIB,
             swap: false,
-            clock_off: 1,
+            synchronised: Some(true),
+            sudo_refusal: None,
             cgroup: "v2".into(),
             system: "degraded".into(),
             reached: vec![],
@@ -167,18 +200,22 @@ mod tests {
     #[test]
     fn a_host_in_order_has_no_findings_and_another_has_all_of_them_told() {
         assert_eq!(findings(&input(), &facts()), Vec::<String>::new());
-        let trouble = Some("Connection refused".into());
+        assert_eq!(warnings(&facts()).len(), 1, "degraded");
+        let answer = Answer::None("Connection refused".into());
         let bad = HostFacts {
             hostname: "other".into(),
             architecture: "riscv64".into(),
             memory: 100 * MIB,
             disk_free: 0,
             swap: true,
-            clock_off: 3600,
+            sudo_refusal: Some("a password is required".into()),
+            synchronised: Some(false),
+            cgroup: "v1".into(),
             system: "starting".into(),
-            reached: vec![Reached { url: "https://api".into(), trouble }],
+            reached: vec![Reached { url: "https://api".into(), answer }],
             ..facts()
         };
         assert_eq!(findings(&input(), &bad).len(), 8);
+        assert_eq!(warnings(&bad).len(), 2);
     }
 }

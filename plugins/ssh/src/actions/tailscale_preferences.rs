@@ -81,10 +81,13 @@ impl Resource for TailscalePreferences {
         let change = change(desired, actual);
         let accept = change.accept.map(|on| Difference::new("accept routes", actual.accept, on));
         let snat = change.snat.map(|on| Difference::new("SNAT", actual.snat, on));
+        let withdrawn = withdrawn(actual, &change);
+        let withdrawn = (!withdrawn.is_empty())
+            .then(|| Difference::new("withdrawn routes", withdrawn.join(", "), "not advertised"));
         let routes = change
             .advertise
             .map(|routes| Difference::new("advertised routes", actual.advertise.join(", "), routes.join(", ")));
-        Ok([accept, snat, routes].into_iter().flatten().collect())
+        Ok([accept, snat, routes, withdrawn].into_iter().flatten().collect())
     }
 
     async fn apply(
@@ -96,7 +99,12 @@ impl Resource for TailscalePreferences {
     ) -> Result<(), ActionError> {
         let Some(actual) = actual else { return Ok(()) };
         let remote = self.pool.remote(cx, &desired.host)?;
-        tailscale_preferences::set(&remote, &change(desired, actual)).await
+        let change = change(desired, actual);
+        let withdrawn = withdrawn(actual, &change);
+        if !withdrawn.is_empty() {
+            cx.log(format!("warning: no longer advertised: {}", withdrawn.join(", ")));
+        }
+        tailscale_preferences::set(&remote, &change).await
     }
 
     fn output(
@@ -120,6 +128,12 @@ fn change(desired: &DesiredPreferences, actual: &RoutingPreferences) -> Preferen
         snat: desired.snat_subnet_routes.filter(|on| *on != actual.snat),
         advertise: advertise_routes(desired, &actual.advertise),
     }
+}
+
+/// What is advertised and will not be.
+fn withdrawn(actual: &RoutingPreferences, change: &PreferenceChange) -> Vec<String> {
+    let Some(list) = &change.advertise else { return Vec::new() };
+    actual.advertise.iter().filter(|route| !list.contains(route)).cloned().collect()
 }
 
 /// The whole list, in the order it has; `None` when it is right.

@@ -113,16 +113,30 @@ impl Resource for UnitEnsure {
     ) -> Result<(), ActionError> {
         let Some(actual) = actual else { return Ok(()) };
         let remote = self.pool.remote(cx, &desired.host)?;
+        let is_other = desired.active && is_other_file(desired, actual);
+        let restart = is_other || needs_restart(desired, actual);
+        if is_other {
+            // What it runs with is not known from here on, should this be interrupted.
+            file::remove(&remote, &stamp_path(desired)).await?;
+        }
         put_file(&remote, desired, actual).await?;
         let enabled = actual.state.file_state == "enabled";
         if enabled != desired.enabled {
             unit::tell(&remote, if desired.enabled { "enable" } else { "disable" }, &desired.name).await?;
         }
-        match (desired.active, needs_restart(desired, actual)) {
+        if desired.active && actual.state.active == "failed" {
+            // One that has failed too often in a row is not started before this is forgotten.
+            unit::tell(&remote, "reset-failed", &desired.name).await?;
+        }
+        match (desired.active, restart) {
             (false, _) => unit::tell(&remote, "stop", &desired.name).await,
-            (true, false) => unit::tell(&remote, "start", &desired.name).await,
+            (true, false) => {
+                unit::tell(&remote, "start", &desired.name).await?;
+                unit::until_active(cx, &remote, &desired.name).await
+            }
             (true, true) => {
                 unit::tell(&remote, "restart", &desired.name).await?;
+                unit::until_active(cx, &remote, &desired.name).await?;
                 // After the restart: whoever is interrupted in between restarts it once more.
                 file::ensure(&remote, &File::readable(stamp_path(desired), format!("{}\n", stamp(desired)))).await
             }

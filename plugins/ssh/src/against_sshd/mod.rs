@@ -5,4 +5,5 @@ mod server;
 
 mod actions;
 mod connection;
+mod looking;
 mod typed;

@@ -15,6 +15,7 @@ for word do
   set -- "$@" "$word"
 done
 if [ "$name" = stat ]; then
+  [ "$1" != -fc ] || { echo cgroup2fs; exit; }
   mode=$(stat -c %a "$3") && kind=$(stat -c %F "$3") || exit
   case $2 in
     *%F) echo "$mode root root $kind" ;;
@@ -70,6 +71,7 @@ const NETWORKCTL: &str = r#"
 "#;
 const SYSTEMCTL: &str = r#"
 case $1 in
+  is-system-running) echo running ;;
   is-enabled) [ -e "$root/enabled" ] && echo enabled || { echo not-found; exit 4; } ;;
   enable) : >"$root/enabled" ;;
   disable) rm -f "$root/enabled" ;;
@@ -109,7 +111,11 @@ rm -f "$root/interrupted"
 const CURL: &str = r#"
 for word do to=$from; from=$word; done
 [ -e "$root/mirror/${from##*/}" ] || { echo "curl: (22) The requested URL returned error: 404" >&2; exit 22; }
-cat "$root/mirror/${from##*/}" >"$root$to"
+[ "$to" = 10 ] || cat "$root/mirror/${from##*/}" >"$root$to"
+"#;
+/// Each prints what its file holds.
+const TOLD: &str = r#"
+cat "$root/${0##*/}"
 "#;
 const ENV: &str = r#"
 shift
@@ -141,12 +147,26 @@ pub(crate) fn write_programs(dir: &Path) {
         ("dpkg", DPKG),
         ("curl", CURL),
         ("env", ENV),
+        ("hostname", TOLD),
+        ("df", TOLD),
+        ("timedatectl", TOLD),
     ];
     for (name, text) in others {
         write_program(dir, name, text);
     }
-    for (name, text) in [("accept", "false\n"), ("snat", "true\n"), ("advertise", "\n"), ("routes", ""), ("calls", "")]
-    {
+    let state = [
+        ("accept", "false\n"),
+        ("snat", "true\n"),
+        ("advertise", "\n"),
+        ("routes", ""),
+        ("calls", ""),
+        ("hostname", "worker-1\n"),
+        ("df", "Avail\n4294967296\n"),
+        ("timedatectl", "no\n"),
+        ("etc/os-release", "NAME=\"Ubuntu\"\nID=ubuntu\nVERSION_ID=\"24.04\"\n"),
+        ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    ];
+    for (name, text) in state {
         fs::write(dir.join(name), text).expect("written");
     }
 }

@@ -74,7 +74,7 @@ impl Server {
     pub(crate) fn writes(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
         let is_write = |call: &&str| {
-            let reads = ["systemctl is-enabled", "systemctl show"];
+            let reads = ["systemctl is-enabled", "systemctl is-system-running", "systemctl show"];
             let writes = [
                 "install ",
                 "dd ",
@@ -175,7 +175,7 @@ fn whoami() -> String {
 fn sshd_config(dir: &Path, port: u16) -> String {
     let dir = dir.display();
     format!(
-        "ListenAddress 127.0.0.1
+        "ListenAddress 0.0.0.0
 Port {port}
 HostKey {dir}/host
 PidFile none

@@ -1,7 +1,10 @@
-use jiff::Timestamp;
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::{
+    command::RemoteCommand,
+    outcome::{NOT_INSTALLED, SUDO_DENIED},
+    remote::Remote,
+};
 
 /// How long a URL may take to answer, in seconds, as curl is told.
 const ANSWER_SECONDS: &str = "10";
@@ -20,8 +23,10 @@ pub(crate) struct HostFacts {
     /// In bytes, below /var.
     pub(crate) disk_free: u64,
     pub(crate) swap: bool,
-    /// How far its clock is from ours, in seconds.
-    pub(crate) clock_off: u64,
+    /// Whether its clock is synchronised; `None` where nobody knows.
+    pub(crate) synchronised: Option<bool>,
+    /// What sudo said instead of letting the user be root.
+    pub(crate) sudo_refusal: Option<String>,
     /// `v1` or `v2`.
     pub(crate) cgroup: String,
     /// As `systemctl is-system-running` says.
@@ -33,30 +38,42 @@ pub(crate) struct HostFacts {
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
     pub(crate) url: String,
-    /// What curl said when it did not.
-    pub(crate) trouble: Option<String>,
+    pub(crate) answer: Answer,
+}
+
+/// What came of asking a URL.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// Some HTTP status.
+    Some,
+    /// None, and what curl said.
+    None(String),
+    /// Nobody asked: the host has no curl.
+    NotAsked,
 }
 
 impl HostFacts {
     /// Asks the host for all of it.
     pub(crate) async fn read(remote: &Remote<'_>, reach: &[String]) -> Result<Self, ActionError> {
         let release = file(remote, "/etc/os-release").await?;
+        let (machine_id, sudo_refusal) = machine_id(remote).await?;
         let mut reached = Vec::new();
         for url in reach {
             reached.push(self::reach(remote, url).await?);
         }
         Ok(Self {
-            hostname: line(remote, "uname", &["-n"]).await?,
+            hostname: line(remote, "hostname", &[]).await?,
             os: entry(&release, "ID"),
             os_version: entry(&release, "VERSION_ID"),
             architecture: line(remote, "uname", &["-m"]).await?,
             kernel: line(remote, "uname", &["-r"]).await?,
-            machine_id: file(remote, "/etc/machine-id").await?.trim().to_owned(),
+            machine_id,
+            sudo_refusal,
             memory: memory(&file(remote, "/proc/meminfo").await?)?,
             disk_free: free(&line(remote, "df", &["-B1", "--output=avail", "/var"]).await?)?,
             // A heading, and a line for each.
             swap: file(remote, "/proc/swaps").await?.lines().count() > 1,
-            clock_off: clock_off(&line(remote, "date", &["+%s"]).await?)?,
+            synchronised: synchronised(remote).await?,
             cgroup: cgroup(&line(remote, "stat", &["-fc", "%T", "/sys/fs/cgroup"]).await?).into(),
             system: system(remote).await?,
             reached,
@@ -73,17 +90,51 @@ async fn file(remote: &Remote<'_>, path: &str) -> Result<String, ActionError> {
     Ok(remote.succeed(&RemoteCommand::read("cat").args([path])).await?.stdout)
 }
 
+/// Everyone may read it; as root, it shows at the same time whether the user may be root.
+async fn machine_id(remote: &Remote<'_>) -> Result<(String, Option<String>), ActionError> {
+    let command = RemoteCommand::read("cat").args(["/etc/machine-id"]).with_root();
+    let outcome = remote.run(&command).await?;
+    if outcome.is_success() {
+        return Ok((outcome.stdout.trim().to_owned(), None));
+    }
+    let error = outcome.failure(&command);
+    // 127 is the shell's word for a machine that has no sudo at all.
+    if error.code.as_deref() == Some(SUDO_DENIED) || outcome.code == 127 {
+        return Ok((String::new(), Some(outcome.words())));
+    }
+    Err(remote.context(error))
+}
+
+async fn synchronised(remote: &Remote<'_>) -> Result<Option<bool>, ActionError> {
+    let command = RemoteCommand::read("timedatectl").args(["show", "-p", "NTPSynchronized", "--value"]);
+    Ok(match remote.run(&command).await?.stdout.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    })
+}
+
 /// It says the state and ends with 1 when that is not `running`.
 async fn system(remote: &Remote<'_>) -> Result<String, ActionError> {
     let outcome = remote.run(&RemoteCommand::read("systemctl").args(["is-system-running"])).await?;
-    Ok(outcome.stdout.trim().to_owned())
+    let state = outcome.stdout.trim();
+    Ok(if state.is_empty() { outcome.words() } else { state.to_owned() })
 }
 
 /// Any status is an answer; no certificate is checked, because whose it is says the one who uses the URL.
 async fn reach(remote: &Remote<'_>, url: &str) -> Result<Reached, ActionError> {
-    let arguments = ["-k", "-sS", "-o", "/dev/null", "--max-time", ANSWER_SECONDS, url];
-    let outcome = remote.run(&RemoteCommand::read("curl").args(arguments)).await?;
-    Ok(Reached { url: url.to_owned(), trouble: (!outcome.is_success()).then(|| outcome.words()) })
+    let arguments = ["-k", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", ANSWER_SECONDS, url];
+    let curl = RemoteCommand::read("curl").args(arguments);
+    let outcome = remote.run(&curl).await?;
+    let answer = if outcome.is_success() {
+        Answer::Some
+    } else if outcome.failure(&curl).code.as_deref() == Some(NOT_INSTALLED) {
+        Answer::NotAsked
+    } else {
+        // Its standard output is but the status: 000.
+        Answer::None(outcome.stderr.trim().to_owned())
+    };
+    Ok(Reached { url: url.to_owned(), answer })
 }
 
 /// The value of a variable in a file of shell assignments.
@@ -101,11 +152,6 @@ fn memory(meminfo: &str) -> Result<u64, ActionError> {
 /// A heading, and the number.
 fn free(df: &str) -> Result<u64, ActionError> {
     df.lines().last().and_then(|bytes| bytes.trim().parse().ok()).ok_or_else(|| unreadable("df"))
-}
-
-fn clock_off(date: &str) -> Result<u64, ActionError> {
-    let theirs: i64 = date.parse().map_err(|_| unreadable("date"))?;
-    Ok(Timestamp::now().as_second().abs_diff(theirs))
 }
 
 fn cgroup(file_system: &str) -> &'static str {

@@ -1,8 +1,11 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionContext, ActionError};
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::{command::RemoteCommand, pause::Pause, remote::Remote};
+
+/// How long a unit may be on its way up: as long as systemd's own `DefaultTimeoutStartSec`.
+const START_PATIENCE: Duration = Duration::from_secs(90);
 
 /// A unit, as systemd has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +50,33 @@ pub(crate) async fn reload(remote: &Remote<'_>) -> Result<(), ActionError> {
 /// `enable`, `disable`, `start`, `stop` or `restart`.
 pub(crate) async fn tell(remote: &Remote<'_>, verb: &str, name: &str) -> Result<(), ActionError> {
     systemctl(remote, &[verb, name]).await
+}
+
+/// Waits while the unit is on its way up, which one that ends again and again always is.
+pub(crate) async fn until_active(cx: &ActionContext, remote: &Remote<'_>, name: &str) -> Result<(), ActionError> {
+    let since = cx.elapsed();
+    let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        let state = read(remote, name).await?.active;
+        let on_its_way = ["activating", "reloading"].contains(&state.as_str());
+        if state == "active" {
+            return Ok(());
+        }
+        if !on_its_way || cx.elapsed() > since + START_PATIENCE {
+            let words = last_words(remote, name).await?;
+            let error =
+                ActionError::transient(format!("{name} is {state}, not active: {}", cx.redactor().redact(&words)));
+            return Err(remote.context(error.with_hint(format!("see `journalctl -u {name}` on the host"))));
+        }
+        pause.after_seeing(cx, format!("{name} is {state}")).await?;
+    }
+}
+
+/// The end of its journal; a host without one has nothing to say.
+async fn last_words(remote: &Remote<'_>, name: &str) -> Result<String, ActionError> {
+    let arguments = ["-u", name, "-n", "5", "-o", "cat", "--no-pager"];
+    let outcome = remote.run(&RemoteCommand::read("journalctl").args(arguments).with_root().confidential()).await?;
+    Ok(if outcome.is_success() { outcome.words() } else { "its journal cannot be read".into() })
 }
 
 async fn systemctl(remote: &Remote<'_>, arguments: &[&str]) -> Result<(), ActionError> {

@@ -1,0 +1,96 @@
+use std::{path::Path, process::Command, sync::Arc};
+
+use serde_json::json;
+use stargate_sdk::FailureKind;
+
+use super::{
+    actions::run,
+    server::{Server, context},
+};
+use crate::{Via, command::RemoteCommand};
+
+/// More than an sshd lets log in at once by default.
+const MANY: usize = 40;
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_host_is_told_at_once() {
+    let Some(server) = Server::start() else { return };
+    server.write("df", "Avail\n1048576\n");
+    let input =
+        json!({"hostname": "other", "reach": ["https://mirror.example/kubelet", "https://api.example/nothing"]});
+    let error = run(&server, "ssh.host.preflight", input).await.expect_err("not fit");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    for words in ["\"worker-1\", not \"other\"", "/var has 1 MiB", "https://api.example/nothing does not answer"] {
+        assert!(error.message.contains(words), "{words} in {error}");
+    }
+    assert!(server.writes().iter().all(|call| call.starts_with("curl ")), "it only looks: {:?}", server.writes());
+}
+
+#[tokio::test]
+async fn a_host_in_order_is_described() {
+    let Some(server) = Server::start() else { return };
+    let swaps = std::fs::read_to_string("/proc/swaps").expect("swaps");
+    if swaps.lines().count() > 1 {
+        use std::io::Write as _;
+        writeln!(std::io::stderr(), "SKIPPED: this machine swaps").expect("written");
+        return;
+    }
+    std::fs::write(server.path("mirror/kubelet"), "").expect("written");
+    let input = json!({"hostname": "worker-1", "minimum_memory_mib": 1, "reach": ["https://mirror.example/kubelet"]});
+    let output = run(&server, "ssh.host.preflight", input).await.expect("fit");
+    assert_eq!((&output["os"], &output["os_version"]), (&json!("ubuntu"), &json!("24.04")));
+    assert_eq!(output["disk_free_mib"], 4096);
+    assert_eq!(output["warnings"], json!(["its clock is not synchronised, and certificates are about time"]));
+}
+
+fn openssl(directory: &Path, arguments: &str) {
+    let output = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().expect("openssl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_certificate_is_valid_when_it_is_of_the_authority() {
+    let Some(server) = Server::start() else { return };
+    let pki = server.path("etc");
+    for name in ["ca", "other"] {
+        openssl(
+            &pki,
+            &format!("req -x509 -newkey ed25519 -nodes -keyout {name}.key -out {name}.crt -subj /CN={name} -days 2"),
+        );
+    }
+    openssl(&pki, "req -newkey ed25519 -nodes -keyout node.key -out node.csr -subj /O=system:nodes/CN=system:node:w");
+    openssl(&pki, "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out node.crt -days 1");
+    std::fs::write(pki.join("broken.crt"), "nothing").expect("written");
+    let read = async |path: &str, ca: Option<&str>| {
+        let input = json!({"path": pki.join(path), "ca_path": ca.map(|ca| pki.join(ca))});
+        let output = run(&server, "ssh.certificate.read", input).await.expect("read");
+        let truth = |name: &str| output[name].as_bool().expect("a truth");
+        ((truth("exists"), truth("valid")), output["subject"].as_str().expect("text").replace(' ', ""))
+    };
+    assert_eq!(read("node.crt", Some("ca.crt")).await, ((true, true), "O=system:nodes,CN=system:node:w".into()));
+    assert_eq!(read("node.crt", None).await.0, (true, true));
+    assert_eq!(read("node.crt", Some("other.crt")).await.0, (true, false));
+    assert_eq!(read("node.crt", Some("absent.crt")).await.0, (true, false));
+    assert_eq!(read("broken.crt", None).await, ((true, false), String::new()));
+    assert_eq!(read("absent.crt", Some("ca.crt")).await, ((false, false), String::new()));
+}
+
+#[tokio::test]
+async fn many_hosts_behind_one_are_reached_at_the_same_time() {
+    let Some(server) = Server::start() else { return };
+    let crate::Host { address, user, host_key, port, .. } = server.host();
+    let via = Via { address, user, host_key, port };
+    let pool = server.pool();
+    let looks = (0..MANY).map(|number| {
+        let mut host = server.host();
+        host.address = format!("127.0.1.{}", number + 1);
+        host.via = Some(via.clone());
+        let pool = Arc::clone(&pool);
+        async move {
+            let cx = context();
+            pool.remote(&cx, &host)?.succeed(&RemoteCommand::read("uname").args(["-n"])).await
+        }
+    });
+    let failed = futures::future::join_all(looks).await.into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    assert!(failed.is_empty(), "{} of {MANY}: {}", failed.len(), failed[0]);
+}
