@@ -171,6 +171,24 @@ async fn only_preferences_that_differ_are_set() {
 }
 
 #[tokio::test]
+async fn what_exact_withdraws_is_told_before_and_no_routes_are_no_work() {
+    let Some(server) = Server::start() else { return };
+    server.write("advertise", "10.9.0.0/16,10.1.0.0/16\n");
+    let registry = registry(&server, "user");
+    let action = registry.find("ssh.tailscale.preferences").expect("registered");
+    let input = json!({"host": server.host(), "advertise_routes": ["10.1.0.0/16"], "exact": true});
+    let preview = action.preview(&context(), input.clone()).await.expect("preview");
+    let Preview::Changes { differences } = preview else { panic!("{preview:?}") };
+    let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert!(told.contains(&"~ withdrawn routes: 10.9.0.0/16 -> not advertised".to_owned()), "{told:?}");
+    let output = action.run(&context(), input).await.expect("set");
+    assert_eq!(output["advertise_routes"], json!(["10.1.0.0/16"]));
+    let writes = server.writes();
+    let output = run(&server, "ssh.routes.ensure", json!({"routes": []})).await.expect("nothing to do");
+    assert_eq!((&output["routes"], server.writes()), (&json!([]), writes));
+}
+
+#[tokio::test]
 async fn a_tailscale_without_get_is_asked_in_another_way_and_a_preview_changes_nothing() {
     let Some(server) = Server::start() else { return };
     server.write("no-get", "");

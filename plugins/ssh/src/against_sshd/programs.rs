@@ -75,10 +75,14 @@ case $1 in
   is-enabled) [ -e "$root/enabled" ] && echo enabled || { echo not-found; exit 4; } ;;
   enable) : >"$root/enabled" ;;
   disable) rm -f "$root/enabled" ;;
-  start|restart) : >"$root/active" ;;
+  start|restart) [ -e "$root/broken" ] && : >"$root/failed" || : >"$root/active" ;;
+  reset-failed) rm "$root/failed" ;;
   stop) rm -f "$root/active" ;;
   show)
-    [ -e "$root/active" ] && echo ActiveState=active || echo ActiveState=inactive
+    state=inactive
+    [ ! -e "$root/active" ] || state=active
+    [ ! -e "$root/failed" ] || state=failed
+    echo "ActiveState=$state"
     [ -e "$root/enabled" ] && echo UnitFileState=enabled || echo UnitFileState=disabled
     echo NeedDaemonReload=no ;;
 esac
@@ -148,6 +152,7 @@ pub(crate) fn write_programs(dir: &Path) {
         ("curl", CURL),
         ("env", ENV),
         ("hostname", TOLD),
+        ("journalctl", TOLD),
         ("df", TOLD),
         ("timedatectl", TOLD),
     ];
@@ -161,6 +166,7 @@ pub(crate) fn write_programs(dir: &Path) {
         ("routes", ""),
         ("calls", ""),
         ("hostname", "worker-1\n"),
+        ("journalctl", "no such flag: --cni\n"),
         ("df", "Avail\n4294967296\n"),
         ("timedatectl", "no\n"),
         ("etc/os-release", "NAME=\"Ubuntu\"\nID=ubuntu\nVERSION_ID=\"24.04\"\n"),

@@ -89,6 +89,31 @@ async fn a_unit_is_restarted_when_what_it_reads_has_changed() {
 }
 
 #[tokio::test]
+async fn a_unit_that_does_not_stay_up_is_an_error_with_its_last_words_until_it_does() {
+    let Some(server) = Server::start() else { return };
+    server.write("broken", "");
+    let input = json!({"name": "app.service", "restart_on": ["a"]});
+    let error = run(&server, "ssh.unit.ensure", input.clone()).await.expect_err("it failed");
+    assert_eq!(error.kind, FailureKind::Transient);
+    assert!(error.message.contains("app.service is failed, not active: no such flag: --cni"), "{error}");
+    fs::remove_file(server.path("broken")).expect("mended");
+    converges(&server, "ssh.unit.ensure", input).await;
+    let writes = server.writes();
+    let last = |verb: &str| writes.iter().rposition(|call| *call == format!("systemctl {verb} app.service"));
+    assert!(last("reset-failed").expect("forgotten") < last("restart").expect("restarted"), "{writes:?}");
+}
+
+#[tokio::test]
+async fn a_unit_whose_file_was_changed_by_hand_is_restarted_with_the_right_one() {
+    let Some(server) = Server::start() else { return };
+    let input = json!({"name": "app.service", "content": "[Service]\nExecStart=/bin/true\n"});
+    converges(&server, "ssh.unit.ensure", input.clone()).await;
+    fs::write(server.path("etc/systemd/system/app.service"), "[Service]\n").expect("written");
+    converges(&server, "ssh.unit.ensure", input).await;
+    assert_eq!(server.writes().iter().filter(|call| call.starts_with("systemctl restart")).count(), 2);
+}
+
+#[tokio::test]
 async fn packages_are_installed_at_their_versions_even_after_an_interruption() {
     let Some(server) = Server::start() else { return };
     server.write("interrupted", "");
