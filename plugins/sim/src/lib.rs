@@ -14,6 +14,7 @@ mod instructions;
 pub mod kube;
 mod listen;
 mod login;
+mod mirror;
 mod scenario;
 mod server;
 mod state;

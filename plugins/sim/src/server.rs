@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
@@ -14,7 +15,7 @@ use crate::scenario::Scenario;
 use crate::state::{self, StateError};
 use crate::tls::{self, TlsError};
 use crate::world::{Shared, World};
-use crate::{arm, control, kube, listen, login, tailnet, traffic};
+use crate::{arm, control, kube, listen, login, mirror, tailnet, traffic};
 
 /// How to open a simulated world.
 #[derive(Debug, Clone)]
@@ -129,6 +130,9 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     if let Some(path) = &options.state_file {
         tasks.spawn(state::keep(path.clone(), shared.clone(), stop.clone()));
     }
+    if options.kube && options.hosts {
+        tasks.spawn(run_kubelets(shared.clone(), stop.clone()));
+    }
     shared.settle();
     let hosts = options.hosts.then(|| serve_hosts(&shared, &options)).transpose()?;
     let token = login::static_token(&shared.peek().arm);
@@ -195,8 +199,27 @@ fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Ro
     watched
         .fallback_service(axum::routing::any(arm::handle).with_state(shared.clone()))
         .layer(middleware::from_fn_with_state(shared.clone(), traffic::watch))
+        .merge(mirror::router())
         .merge(control::router(shared.clone(), stop.clone()))
         .merge(kube::control(shared.clone()))
+}
+
+/// Lets the machines' kubelets act, which look around as often as this.
+const KUBELETS: Duration = Duration::from_millis(50);
+
+async fn run_kubelets(shared: Shared, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(KUBELETS);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let changed = host::advance_kubelets(&mut shared.peek());
+        if changed {
+            shared.touch();
+        }
+    }
 }
 
 /// Completes operations when they are due, whether or not anybody asks.

@@ -81,6 +81,11 @@ impl Shared {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Marks the world as changed: it is written to its state file soon.
+    pub(crate) fn touch(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
     /// Adds to the stream of events, under a lock that the caller holds, and wakes whoever follows it.
     pub fn emit(&self, world: &mut World, event: Event) {
         let seq = world.events.len() as u64 + 1;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub struct Hosts {
     pub machines: BTreeMap<String, Machine>,
     /// The latest event that has been made real.
     pub seen: u64,
+    /// The nodes that kubelets of the machines have registered.
+    pub nodes: BTreeSet<String>,
     /// How often a command has changed what, by machine: `file`, `sysctl`, `route`, `package`, `unit`, `tailscale`, …
     pub writes: BTreeMap<String, BTreeMap<String, u64>>,
 }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cloud_init::CloudInit;
 use super::files::{Actor, Errno, Files};
+use super::kubelet::KubeletProcess;
 use super::network::KernelRoute;
 use super::prefs::Tailscaled;
 use super::units::UnitState;
@@ -60,6 +61,9 @@ pub struct Machine {
     pub cloud_init: CloudInit,
     /// The latest process id.
     pub last_pid: u32,
+    /// The kubelet, if it has ever run.
+    #[serde(default)]
+    pub kubelet: KubeletProcess,
 }
 
 impl Machine {
@@ -83,6 +87,7 @@ impl Machine {
             tailscaled: Tailscaled::default(),
             cloud_init: CloudInit::default(),
             last_pid: 400,
+            kubelet: KubeletProcess::default(),
         }
     }
 
@@ -100,6 +105,12 @@ impl Machine {
         self.last_pid = 400;
     }
 
+    /// What is in /etc/machine-id: made when the machine first booted.
+    pub fn machine_id(&self) -> String {
+        let hash = Sha256::digest(&self.spec.id);
+        hash.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(hexadecimal).collect()
+    }
+
     /// The kernel's id of this boot.
     pub fn boot_id(&self) -> String {
         let hash = Sha256::digest(format!("{} {} {}", self.spec.id, self.boots, self.booted));
@@ -114,9 +125,13 @@ impl Machine {
         }
         let text = match path {
             "/dev/null" => String::new(),
+            "/etc/machine-id" => format!("{}\n", self.machine_id()),
             "/proc/uptime" => format!("{:.2} 0.00\n", self.uptime()),
             "/proc/version" => "Linux version 6.12.48+deb13-cloud-amd64 (debian-kernel@lists.debian.org)\n".to_owned(),
             "/proc/mounts" => "/dev/sda1 / ext4 rw,relatime 0 0\n".to_owned(),
+            "/proc/meminfo" => {
+                "MemTotal:        8129616 kB\nMemFree:         7012345 kB\nMemAvailable:    7512345 kB\n".to_owned()
+            }
             "/proc/swaps" => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_owned(),
             path => {
                 let interface = path.strip_prefix("/sys/class/net/").and_then(|rest| rest.strip_suffix("/address"));

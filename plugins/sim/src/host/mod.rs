@@ -12,6 +12,7 @@ mod files;
 mod hosts;
 mod image;
 mod io;
+mod kubelet;
 mod machine;
 mod network;
 mod networkd;
@@ -27,8 +28,13 @@ pub use cloud_init::{CloudInit, Stage};
 pub use content::Content;
 pub use files::{Actor, Errno, Files, Kind, Node};
 pub use hosts::Hosts;
+pub use kubelet::KubeletProcess;
 pub use machine::{Machine, Phase};
 pub use network::{Interface, KernelRoute, Lookup, MAIN_TABLE, TAILSCALE_TABLE};
 pub use prefs::{Prefs, Tailscaled};
 pub use server::{HostError, HostOptions, HostServer, Output, serve};
 pub use units::UnitState;
+
+pub(crate) use kubelet::advance as advance_kubelets;
+#[cfg(test)]
+pub(crate) use kubelet::version_of as kubelet_version;

@@ -30,6 +30,8 @@ pub(super) type Section = (String, Vec<(String, String)>);
 /// Reads systemd's configuration syntax.
 pub(super) fn sections(text: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
+    // A line that ends with a backslash goes on in the next one.
+    let text = text.replace("\\\n", " ");
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     for line in lines {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {

@@ -120,6 +120,16 @@ impl Kube {
         self.history.push_back(change);
     }
 
+    /// Number of the latest change.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether the Cilium agent runs on a node.
+    pub(crate) fn has_agent(&self, node: &str) -> bool {
+        self.kubelets.get(node).is_some_and(|kubelet| kubelet.agent)
+    }
+
     /// The latest revision that is no longer known how it came about.
     pub(crate) fn compacted(&self) -> u64 {
         self.history.front().map_or(self.revision, |first| first.revision - 1)

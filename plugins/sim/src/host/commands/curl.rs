@@ -1,7 +1,7 @@
 use super::options::Options;
 use crate::host::image::TAILSCALE_LIST;
 use crate::host::io::Io;
-use crate::host::process::{Exit, Process};
+use crate::host::process::{Exit, Halted, Process};
 
 /// What `https://tailscale.com/install.sh` comes to on Debian.
 const INSTALL: &str = r#"#!/bin/sh
@@ -20,8 +20,11 @@ const LIST: &str = "https://pkgs.tailscale.com/stable/debian/trixie.tailscale-ke
 
 /// `curl [-fsSL] [-o FILE] URL`: the few pages that an installation needs; anything else has no name in the simulated DNS.
 pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options =
-        Options::parse(arguments, "oHmXdu", &["output", "header", "max-time", "retry", "connect-timeout", "request"]);
+    let options = Options::parse(
+        arguments,
+        "oHmXduw",
+        &["output", "header", "max-time", "retry", "connect-timeout", "request", "write-out"],
+    );
     let Some(url) = options.rest.first() else {
         return process.fail(
             io,
@@ -29,20 +32,49 @@ pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
             "curl: no URL specified!\ncurl: try 'curl --help' or 'curl --manual' for more information",
         );
     };
-    let Some(page) = page(url) else { return unresolved(process, io, url, &options) };
+    let (page, status) = match fetched(process, url) {
+        Some(Ok(page)) => (page, 200),
+        Some(Err(status)) if options.has("f", "fail") => {
+            return process.fail(io, 22, format!("curl: (22) The requested URL returned error: {status}"));
+        }
+        Some(Err(status)) => (String::new(), status),
+        None => return unresolved(process, io, url, &options),
+    };
     match options.value('o', "output") {
         None | Some("-") => process.print(io, page)?,
-        Some(file) => {
-            let (path, mode) = (process.path(file), 0o666 & !process.umask);
-            let actor = process.actor.clone();
-            let written = process
-                .change("file", |place| place.machine.write_file(&actor, &path, page.as_bytes(), false, mode))?;
-            if written.is_err() {
-                return process.fail(io, 23, "curl: (23) client returned ERROR on write");
-            }
+        Some("/dev/null") => {}
+        Some(file) if !written(process, file, &page)? => {
+            return process.fail(io, 23, "curl: (23) client returned ERROR on write");
         }
+        Some(_) => {}
+    }
+    if let Some(format) = options.value('w', "write-out") {
+        process.print(io, format.replace("%{http_code}", &status.to_string()).replace("\\n", "\n"))?;
     }
     Ok(0)
+}
+
+fn written(process: &Process, file: &str, page: &str) -> Result<bool, Halted> {
+    let (path, mode) = (process.path(file), 0o666 & !process.umask);
+    let actor = process.actor.clone();
+    let written =
+        process.change("file", |place| place.machine.write_file(&actor, &path, page.as_bytes(), false, mode))?;
+    Ok(written.is_ok())
+}
+
+/// What answers at a URL: a page, or a status that is none; nothing where nobody answers.
+fn fetched(process: &Process, url: &str) -> Option<Result<String, u16>> {
+    if let Some(page) = page(url) {
+        return Some(Ok(page));
+    }
+    if let Some(answer) = crate::mirror::fetch(url) {
+        return Some(answer);
+    }
+    let cluster = process.shared.peek().kube.url.clone();
+    let is_cluster =
+        !cluster.is_empty() && url.strip_prefix(&cluster).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    // Nobody has said who asks: only whether it is up is told to everyone.
+    is_cluster.then(|| if url.ends_with('z') { Ok("ok".to_owned()) } else { Err(401) })
 }
 
 fn page(url: &str) -> Option<String> {

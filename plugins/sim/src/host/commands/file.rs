@@ -510,6 +510,11 @@ fn rmdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 fn stat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "c", &["format", "printf"]);
+    if options.has("f", "file-system") {
+        let cgroup = options.rest.iter().all(|file| file.starts_with("/sys/fs/cgroup"));
+        process.print(io, if cgroup { "cgroup2fs\n" } else { "ext2/ext3\n" })?;
+        return Ok(0);
+    }
     let mut status = 0;
     for file in &options.rest {
         let (path, node) = match node(process, file, options.has("L", "dereference"))? {

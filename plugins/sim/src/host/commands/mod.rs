@@ -7,6 +7,7 @@ mod file;
 mod identity;
 mod ip;
 mod network;
+mod openssl;
 mod options;
 mod run;
 mod sysctl;

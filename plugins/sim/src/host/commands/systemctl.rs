@@ -35,6 +35,19 @@ pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) ->
     }
 }
 
+/// `journalctl -u UNIT`: of a kubelet the last thing that it said, of others nothing.
+pub(super) fn journalctl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
+    let options = Options::parse(arguments, "uno", &["unit", "lines", "output"]);
+    let said = process.with(|place| place.machine.kubelet.said.clone())?;
+    match options.value('u', "unit").map(unit_name) {
+        Some(unit) if unit == "kubelet.service" && !said.is_empty() => {
+            process.print(io, format!("kubelet: {said}\n"))?;
+        }
+        _ => process.print(io, "-- No entries --\n")?,
+    }
+    Ok(0)
+}
+
 /// `reboot`: the connection breaks under the caller.
 pub(super) fn reboot(process: &mut Process, io: &Io) -> Exit {
     if !process.actor.is_root() {

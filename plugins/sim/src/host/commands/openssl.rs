@@ -1,0 +1,91 @@
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use x509_parser::certificate::X509Certificate;
+
+use super::options::Options;
+use crate::host::io::Io;
+use crate::host::process::{Exit, Halted, Process};
+
+/// `openssl x509 -in FILE -noout [-subject] [-enddate] [-checkend SECONDS]` and `openssl verify -CAfile FILE FILE`.
+pub(super) fn openssl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
+    // Its options are words behind one dash.
+    let arguments: Vec<String> =
+        arguments.iter().map(|word| if word.starts_with('-') { format!("-{word}") } else { word.clone() }).collect();
+    let options = Options::parse(&arguments, "", &["in", "checkend", "CAfile"]);
+    match options.rest.first().map(String::as_str) {
+        Some("x509") => show(process, io, &options),
+        Some("verify") => verify(process, io, &options),
+        other => {
+            process.fail(io, 1, format!("Invalid command '{}'; type \"help\" for a list.", other.unwrap_or_default()))
+        }
+    }
+}
+
+fn show(process: &Process, io: &Io, options: &Options) -> Exit {
+    let path = options.value('\0', "in").unwrap_or_default();
+    let Some(der) = certificate(process, path)? else {
+        return process.fail(io, 1, format!("Could not find certificate from {path}"));
+    };
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(&der) else {
+        return process.fail(io, 1, format!("Unable to load certificate from {path}"));
+    };
+    if options.has("", "subject") {
+        process.print(io, format!("subject={}\n", subject(&parsed)))?;
+    }
+    let end = parsed.validity().not_after.timestamp();
+    if options.has("", "enddate") {
+        let end = Timestamp::from_second(end).unwrap_or_default();
+        process.print(io, format!("notAfter={}\n", end.strftime("%b %e %H:%M:%S %Y GMT")))?;
+    }
+    let Some(seconds) = options.value('\0', "checkend").and_then(|seconds| seconds.parse::<i64>().ok()) else {
+        return Ok(0);
+    };
+    let expires = end < Timestamp::now().as_second() + seconds;
+    process.print(io, if expires { "Certificate will expire\n" } else { "Certificate will not expire\n" })?;
+    Ok(i32::from(expires))
+}
+
+/// As openssl 3 writes it: `O=system:nodes, CN=system:node:worker-1`.
+fn subject(certificate: &X509Certificate<'_>) -> String {
+    let parts =
+        |name: &str, values: Vec<&str>| values.iter().map(|value| format!("{name}={value}")).collect::<Vec<_>>();
+    let subject = certificate.subject();
+    let organizations = subject.iter_organization().filter_map(|value| value.as_str().ok()).collect();
+    let names = subject.iter_common_name().filter_map(|value| value.as_str().ok()).collect();
+    [parts("O", organizations), parts("CN", names)].concat().join(", ")
+}
+
+fn verify(process: &Process, io: &Io, options: &Options) -> Exit {
+    let authority = options.value('\0', "CAfile").unwrap_or_default();
+    let Some(path) = options.rest.get(1) else { return process.fail(io, 1, "verify: no certificate is named") };
+    let Some(trusted) = certificate(process, authority)? else {
+        return process.fail(io, 1, format!("Error loading file {authority}"));
+    };
+    let Some(der) = certificate(process, path)? else {
+        return process.fail(io, 2, format!("Could not find certificate from {path}\nUnable to load certificate file"));
+    };
+    if is_signed_by(&der, &trusted) {
+        process.print(io, format!("{path}: OK\n"))?;
+        return Ok(0);
+    }
+    let complaint = "error 20 at 0 depth lookup: unable to get local issuer certificate";
+    process.fail(io, 2, format!("{complaint}\nerror {path}: verification failed"))
+}
+
+fn is_signed_by(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> bool {
+    let parsed = x509_parser::parse_x509_certificate(certificate);
+    let (Ok((_, certificate)), Ok((_, authority))) = (parsed, x509_parser::parse_x509_certificate(authority)) else {
+        return false;
+    };
+    let now = x509_parser::time::ASN1Time::now();
+    certificate.issuer() == authority.subject()
+        && certificate.validity().is_valid_at(now)
+        && certificate.verify_signature(Some(authority.public_key())).is_ok()
+}
+
+fn certificate(process: &Process, path: &str) -> Result<Option<CertificateDer<'static>>, Halted> {
+    let path = process.path(path);
+    let text = process.with(|place| place.machine.files.read(&process.actor, &path))?;
+    Ok(text.ok().and_then(|text| CertificateDer::from_pem_slice(&text).ok()))
+}

@@ -1,0 +1,37 @@
+use serde_json::Value;
+
+use crate::host::Machine;
+
+const CONFIGURATIONS: &str = "/etc/cni/net.d";
+const RUNTIME: &str = "/etc/containerd/config.toml";
+/// Where containerd looks for plugins unless its configuration says otherwise.
+const PLUGINS: &str = "/opt/cni/bin";
+
+/// The range that pods get addresses from: that of the first configuration by name, if its plugins are there.
+pub(super) fn range(machine: &Machine) -> Option<String> {
+    let mut files: Vec<String> = machine
+        .files
+        .children(CONFIGURATIONS)
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| [".conf", ".conflist", ".json"].iter().any(|end| name.ends_with(end)))
+        .collect();
+    files.sort();
+    let text = machine.files.text(&format!("{CONFIGURATIONS}/{}", files.first()?))?;
+    let configuration: Value = serde_json::from_str(&text).ok()?;
+    let plugin = configuration.pointer("/plugins/0").unwrap_or(&configuration);
+    let is_there = |name: Option<&str>| name.is_some_and(|name| has_plugin(machine, name));
+    let complete = is_there(plugin["type"].as_str()) && is_there(plugin["ipam"]["type"].as_str());
+    let subnet = plugin.pointer("/ipam/ranges/0/0/subnet").or_else(|| plugin.pointer("/ipam/subnet"))?;
+    subnet.as_str().filter(|_| complete).map(str::to_owned)
+}
+
+/// Where the runtime looks for plugins.
+pub(super) fn plugins(machine: &Machine) -> String {
+    let text = machine.files.text(RUNTIME).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("bin_dir")?.trim_start().strip_prefix('='));
+    line.map_or(PLUGINS, |value| value.trim().trim_matches('"')).to_owned()
+}
+
+fn has_plugin(machine: &Machine, name: &str) -> bool {
+    machine.files.get(&format!("{}/{name}", plugins(machine))).is_some_and(|node| !node.is_directory())
+}

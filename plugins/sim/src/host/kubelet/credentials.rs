@@ -1,0 +1,91 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::command_line::CommandLine;
+use crate::host::Machine;
+use crate::kube::{Kube, KubeletKeys};
+
+/// The files of the two certificates.
+const CLIENT: &str = "kubelet-client-current.pem";
+const SERVER: &str = "kubelet-server-current.pem";
+
+/// Reads the certificates that the machine has: somebody may have removed or exchanged them.
+pub(super) fn read_keys(machine: &Machine, line: &CommandLine, keys: &mut KubeletKeys) {
+    let file = |name: &str| machine.files.text(&format!("{}/{name}", line.certificates()));
+    keys.client = file(CLIENT);
+    keys.server = file(SERVER);
+}
+
+/// Writes the certificates where they are other ones than before, and the kubeconfig that goes with the first.
+pub(super) fn write_keys(machine: &mut Machine, line: &CommandLine, keys: &KubeletKeys, kube: &Kube) {
+    let directory = line.certificates().to_owned();
+    for (name, pem) in [(CLIENT, &keys.client), (SERVER, &keys.server)] {
+        let path = format!("{directory}/{name}");
+        if let Some(pem) = pem.as_ref().filter(|pem| machine.files.text(&path).as_ref() != Some(*pem)) {
+            machine.files.make_directories(&directory);
+            machine.files.put(&path, 0o600, pem.clone());
+        }
+    }
+    let Some(path) = line.flag("kubeconfig").filter(|_| keys.client.is_some()) else { return };
+    if machine.files.get(path).is_none() {
+        let text = kubeconfig(kube, &format!("{directory}/{CLIENT}"));
+        machine.files.make_directories(crate::host::files::parent(path));
+        machine.files.put(path, 0o600, text.to_string());
+    }
+}
+
+fn kubeconfig(kube: &Kube, certificate: &str) -> Value {
+    let authority = kube.authority.as_ref().map(|authority| STANDARD.encode(&authority.certificate));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "default-cluster",
+            "cluster": { "server": kube.url, "certificate-authority-data": authority } }],
+        "users": [{ "name": "default-auth",
+            "user": { "client-certificate": certificate, "client-key": certificate } }],
+        "contexts": [{ "name": "default-context",
+            "context": { "cluster": "default-cluster", "user": "default-auth", "namespace": "default" } }],
+        "current-context": "default-context",
+    })
+}
+
+/// The token of the bootstrap kubeconfig. The error is what a kubelet says before it ends.
+pub(super) fn bootstrap_token(machine: &Machine, line: &CommandLine, kube: &Kube) -> Result<String, String> {
+    let failed = |why: &str| format!("failed to run Kubelet: unable to load bootstrap kubeconfig: {why}");
+    let path =
+        line.flag("bootstrap-kubeconfig").ok_or_else(|| failed("no --bootstrap-kubeconfig, and no certificate"))?;
+    let text = machine.files.text(path).ok_or_else(|| failed(&format!("stat {path}: no such file or directory")))?;
+    let config: Value = serde_saphyr::from_str(&text).map_err(|error| failed(&error.to_string()))?;
+    reaches(&config, kube)?;
+    let token = config.pointer("/users/0/user/token").and_then(Value::as_str);
+    token.map(str::to_owned).ok_or_else(|| failed("it has no token"))
+}
+
+/// Whether the kubeconfig that the kubelet has made leads to the cluster.
+pub(super) fn check_kubeconfig(machine: &Machine, line: &CommandLine, kube: &Kube) -> Result<(), String> {
+    let Some(text) = line.flag("kubeconfig").and_then(|path| machine.files.text(path)) else { return Ok(()) };
+    let config: Value = serde_saphyr::from_str(&text).map_err(|error| format!("invalid kubeconfig: {error}"))?;
+    reaches(&config, kube)
+}
+
+/// An address at which nobody answers, or an authority that the cluster's certificate is not of.
+fn reaches(config: &Value, kube: &Kube) -> Result<(), String> {
+    let cluster = &config["clusters"][0]["cluster"];
+    let server = cluster["server"].as_str().unwrap_or_default().trim_end_matches('/');
+    if server != kube.url {
+        return Err(format!("Unable to register node with API server: dial {server}: connect: connection refused"));
+    }
+    let given = cluster["certificate-authority-data"].as_str().and_then(|data| STANDARD.decode(data).ok());
+    let given = given.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let own = kube.authority.as_ref().map(|authority| authority.certificate.as_str()).unwrap_or_default();
+    if squeezed(&given) == squeezed(own) {
+        return Ok(());
+    }
+    Err("tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned())
+}
+
+/// PEM without its line ends, which say nothing.
+fn squeezed(pem: &str) -> String {
+    pem.split_whitespace().collect()
+}

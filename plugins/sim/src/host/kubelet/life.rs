@@ -1,0 +1,146 @@
+use std::collections::BTreeSet;
+
+use super::command_line::CommandLine;
+use super::configuration::Configuration;
+use super::{UNIT, cni, credentials};
+use crate::World;
+use crate::host::Machine;
+use crate::host::machine::Phase;
+use crate::kube::{Kube, KubeletKeys, KubeletState, NodeFacts, kubelet_step, kubelet_stopped};
+use crate::tailnet::Tailnet;
+
+/// Lets every kubelet of the machines do the next thing, and the nodes of those that do not run any more be lost.
+///
+/// Whether anything has changed; safe to call as often as one likes.
+pub(crate) fn advance(world: &mut World) -> bool {
+    let before = world.kube.revision();
+    let mut alive = BTreeSet::new();
+    let mut changed = false;
+    for machine in world.hosts.machines.values_mut() {
+        changed |= turn(machine, &mut world.kube, &world.tailnet);
+        alive.extend(machine.kubelet.node.clone());
+    }
+    for node in world.hosts.nodes.difference(&alive) {
+        kubelet_stopped(&mut world.kube, node);
+    }
+    changed |= world.hosts.nodes != alive;
+    world.hosts.nodes = alive;
+    changed || world.kube.revision() != before
+}
+
+/// Whether something of the machine has changed.
+fn turn(machine: &mut Machine, kube: &mut Kube, tailnet: &Tailnet) -> bool {
+    let runs = machine.phase >= Phase::Listening
+        && machine.units.get(UNIT).is_some_and(|unit| unit.active == "active" || unit.sub == "auto-restart");
+    let before = machine.kubelet.clone();
+    if runs {
+        match live(machine, kube, tailnet) {
+            Ok(said) => {
+                machine.kubelet.said = said;
+                set(machine, "active", "running", 0);
+            }
+            Err(said) => {
+                machine.kubelet.node = None;
+                machine.kubelet.said = said;
+                end(machine);
+            }
+        }
+    } else {
+        machine.kubelet.node = None;
+    }
+    machine.kubelet != before
+}
+
+/// What a kubelet does that runs; the error is what it says when it ends.
+fn live(machine: &mut Machine, kube: &mut Kube, tailnet: &Tailnet) -> Result<String, String> {
+    let line = CommandLine::of(machine)?;
+    let configuration = Configuration::read(machine, line.flag("config"))?;
+    let mut keys = std::mem::take(&mut machine.kubelet.keys);
+    credentials::read_keys(machine, &line, &mut keys);
+    let outcome = speak(machine, &line, &configuration, &mut keys, (kube, tailnet));
+    credentials::write_keys(machine, &line, &keys, kube);
+    machine.kubelet.keys = keys;
+    outcome
+}
+
+fn speak(
+    machine: &mut Machine,
+    line: &CommandLine,
+    configuration: &Configuration,
+    keys: &mut KubeletKeys,
+    (kube, tailnet): (&mut Kube, &Tailnet),
+) -> Result<String, String> {
+    let token = match keys.client {
+        Some(_) => credentials::check_kubeconfig(machine, line, kube).map(|()| None)?,
+        None => Some(credentials::bootstrap_token(machine, line, kube)?),
+    };
+    let facts = facts(machine, line, tailnet);
+    install_agent_plugin(machine, kube, &facts.name);
+    if !configuration.asks_for_serving {
+        // It signs one itself, which is nobody's business.
+        keys.server.get_or_insert_with(String::new);
+    }
+    match kubelet_step(kube, keys, token.as_deref(), &facts) {
+        KubeletState::Refused(why) => {
+            machine.kubelet.node = None;
+            Ok(why)
+        }
+        KubeletState::WaitsForCertificate(name) => Ok(format!("waiting for the certificate request {name}")),
+        KubeletState::Registered { ready, .. } => {
+            machine.kubelet.node = Some(facts.name);
+            Ok(format!("node registered, ready: {ready}"))
+        }
+    }
+}
+
+/// The agent's pod puts its plugin beside the others as soon as it runs on the node.
+fn install_agent_plugin(machine: &mut Machine, kube: &Kube, node: &str) {
+    let path = format!("{}/cilium-cni", cni::plugins(machine));
+    if kube.has_agent(node) && machine.files.get(&path).is_none() {
+        machine.files.make_directories(crate::host::files::parent(&path));
+        machine.files.put_program(&path);
+    }
+}
+
+fn facts(machine: &Machine, line: &CommandLine, tailnet: &Tailnet) -> NodeFacts {
+    let own = machine.interfaces(tailnet).into_iter().skip(1).flat_map(|interface| interface.addresses).next();
+    let address = own.map(|address| address.addr().to_string()).unwrap_or_default();
+    let release = machine.files.text("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    NodeFacts {
+        name: line.flag("hostname-override").unwrap_or(&machine.hostname).to_owned(),
+        address: line.flag("node-ip").map_or(address, str::to_owned),
+        labels: line.labels(),
+        taints: line.taints(),
+        provider_id: None,
+        version: line.version.clone(),
+        runtime: machine.unit_active("containerd").then(|| "containerd://1.7.24".to_owned()),
+        pod_cidr: cni::range(machine),
+        kernel: "6.12.48+deb13-cloud-amd64".to_owned(),
+        os_image: name.unwrap_or("Linux").trim_matches('"').to_owned(),
+        machine_id: machine.machine_id(),
+        boot_id: machine.boot_id(),
+    }
+}
+
+/// It ended with 1: systemd starts it again, or lets it be, as its unit says.
+fn end(machine: &mut Machine) {
+    let sections = machine.unit_sections(UNIT);
+    let settings = sections.iter().filter(|(name, _)| name == "Service").flat_map(|(_, settings)| settings);
+    let again = settings.rev().find(|(key, _)| key == "Restart").map(|(_, value)| value.as_str());
+    match again {
+        Some("always" | "on-failure") => set(machine, "activating", "auto-restart", 1),
+        _ => set(machine, "failed", "failed", 1),
+    }
+}
+
+fn set(machine: &mut Machine, active: &str, sub: &str, status: i32) {
+    let is_so = machine.units.get(UNIT).is_some_and(|unit| unit.active == active && unit.sub == sub);
+    if !is_so {
+        let restarts = machine.units.get(UNIT).map_or(0, |unit| unit.restarts);
+        machine.set_unit(UNIT, active, sub, status);
+        if let Some(unit) = machine.units.get_mut(UNIT) {
+            unit.restarts = restarts + u32::from(sub == "auto-restart");
+        }
+    }
+}
