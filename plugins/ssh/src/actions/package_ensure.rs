@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, Resource};
 
 use crate::{
     Host,
@@ -177,5 +177,31 @@ async fn apt(remote: &Remote<'_>, arguments: &[&str]) -> Result<(), ActionError>
         remote.succeed(&command(&["dpkg", "--configure", "-a"])).await?;
         return remote.succeed(&apt).await.map(drop);
     }
-    Err(remote.context(outcome.failure(&apt)))
+    let mut error = outcome.failure(&apt);
+    if passes(&outcome.stderr) {
+        error.kind = FailureKind::Transient;
+    }
+    Err(remote.context(error))
+}
+
+/// Whether apt may do better in a while: a mirror that does not answer, or another apt that does not end.
+fn passes(stderr: &str) -> bool {
+    let says = |words: &str| stderr.contains(words);
+    let lacks = says("404  Not Found") || says("403  Forbidden");
+    says("Could not get lock") || ((says("Failed to fetch") || says("Unable to fetch")) && !lacks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_does_not_answer_is_asked_again_and_one_that_lacks_a_file_is_not() {
+        assert!(passes(
+            "E: Failed to fetch http://m/x.deb  Temporary failure resolving 'm'\nE: Unable to fetch some archives"
+        ));
+        assert!(passes("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt-get)"));
+        assert!(!passes("E: Failed to fetch http://m/x.deb  404  Not Found [IP: 10.0.0.1 80]"));
+        assert!(!passes("E: Version '9' for 'containerd' was not found"));
+    }
 }
