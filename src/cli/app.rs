@@ -83,6 +83,7 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure
         Command::Resume(args) => command::resume::resume(settings, &args).await,
         Command::History(args) => command::history::history(settings, &args).await,
         Command::Plan(args) => command::plan::plan(settings, &args).await,
+        Command::Schedule(args) => command::schedule::schedule(settings, &args).await,
         Command::Validate(args) => command::validate::validate(settings, &args),
         Command::Graph(args) => command::graph::graph(settings, &args),
         Command::Actions(args) => command::actions::actions(settings, &args),

@@ -96,6 +96,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show what a run would change, changing nothing
     Plan(PlanArgs),
+    /// Run workflows when they are due, or print what lets cron, systemd or Kubernetes do it
+    Schedule(ScheduleArgs),
     /// Look for mistakes in workflows, all of them at once
     Validate(ValidateArgs),
     /// Show the steps of a workflow and what each waits for
@@ -128,12 +130,20 @@ pub(crate) struct WorkflowArgs {
     /// A file, or the name of a workflow in ./workflows or of one that ships with stargate
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflow: String,
+    /// With what.
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+}
+
+/// What a workflow is given.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
     /// A value for an input; lists and maps as JSON, a list of texts also as a,b,c
-    #[arg(short, long = "input", value_name = "NAME=VALUE", value_parser = assignment)]
-    pub(crate) inputs: Vec<(String, String)>,
+    #[arg(short = 'i', long = "input", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) single: Vec<(String, String)>,
     /// A YAML or JSON file with a map of inputs; `--input` comes before it
     #[arg(long = "inputs", value_name = "FILE")]
-    pub(crate) inputs_file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -186,6 +196,40 @@ pub(crate) struct ResumeArgs {
     /// Every interrupted run that no living process holds
     #[arg(long, conflicts_with = "run")]
     pub(crate) all: bool,
+    /// How wide.
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
+    /// How patient.
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
+}
+
+/// What runs a workflow when it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScheduleFormat {
+    /// A line for `crontab -e`
+    Crontab,
+    /// A service and a timer
+    Systemd,
+    /// A Kubernetes cron job, with a volume for the journal
+    Cronjob,
+}
+
+/// `schedule`.
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleArgs {
+    /// Files, or names of workflows; without one, those in ./workflows that have a schedule
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) workflows: Vec<String>,
+    /// With what; of several workflows each gets the inputs that it has.
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+    /// Runs each once, now, and ends: goes on with what was interrupted, else begins anew
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Prints what runs one workflow by its schedule, in place of running it
+    #[arg(long, value_name = "FORMAT", conflicts_with = "once")]
+    pub(crate) print: Option<ScheduleFormat>,
     /// How wide.
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,

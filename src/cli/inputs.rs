@@ -3,14 +3,14 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use stargate::workflow::{Input, Workflow};
 
-use super::{Failure, args::WorkflowArgs, exit::Exit};
+use super::{Failure, args::InputArgs, exit::Exit};
 
 /// The inputs that the command line gives: a file's, and over them the single ones.
 ///
 /// Whether they fit the workflow is the plan's business.
-pub(crate) fn read(args: &WorkflowArgs, workflow: &Workflow) -> Result<Map<String, Value>, Failure> {
-    let mut inputs = args.inputs_file.as_deref().map(read_file).transpose()?.unwrap_or_default();
-    for (name, text) in &args.inputs {
+pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<Map<String, Value>, Failure> {
+    let mut inputs = args.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    for (name, text) in &args.single {
         let input = workflow.inputs.iter().find(|input| input.name.value == *name);
         inputs.insert(name.clone(), input.map_or_else(|| Value::String(text.clone()), |input| value(input, text)));
     }
@@ -32,6 +32,14 @@ fn value(input: &Input, text: &str) -> Value {
     match input.value_of(text) {
         Value::String(text) if is_list => list(&text),
         value => value,
+    }
+}
+
+/// What a person types to mean `value`.
+pub(crate) fn typed(input: &Input, typed: &Value) -> String {
+    match typed {
+        Value::String(text) if value(input, text) == *typed => text.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -13,6 +13,7 @@ mod log;
 mod phrase;
 mod reporter;
 mod runs;
+mod schedule;
 mod scratch;
 mod session;
 mod settings;

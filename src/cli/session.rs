@@ -58,8 +58,7 @@ impl Session {
         F: Future<Output = T>,
     {
         let mut interrupts = Interrupts::listen()?;
-        let feed = Feed::start(show);
-        let engine = Engine::start(self.options(&feed))?.waiting_for_locks(self.patience);
+        let (engine, feed) = self.watched(show)?;
         let work = work(engine.clone());
         tokio::pin!(work);
         let mut draining = false;
@@ -77,6 +76,12 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// An engine, and what `show` is told of it.
+    pub(crate) fn watched(&self, show: Box<dyn Show>) -> Result<(Engine, Arc<Feed>), Failure> {
+        let feed = Feed::start(show);
+        Ok((Engine::start(self.options(&feed))?.waiting_for_locks(self.patience), feed))
     }
 
     fn options(&self, feed: &Arc<Feed>) -> Options {

@@ -14,6 +14,10 @@ use super::{
     args::{Global, Output},
 };
 
+/// Where the OAuth client is looked for.
+const CLIENT_ID: &str = "env:TAILSCALE_CLIENT_ID";
+const CLIENT_SECRET: &str = "env:TAILSCALE_CLIENT_SECRET";
+
 /// Everything that the surroundings say.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -89,13 +93,13 @@ impl Settings {
                 .or_else(|| variables.text("STARGATE_TAILSCALE_TAILNET"))
                 .unwrap_or_else(|| "-".into()),
             tailscale_client_id: setting(flags.tailscale_client_id, &variables, "STARGATE_TAILSCALE_CLIENT_ID")?
-                .unwrap_or_else(|| reference("env:TAILSCALE_CLIENT_ID")),
+                .unwrap_or_else(|| reference(CLIENT_ID)),
             tailscale_client_secret: setting(
                 flags.tailscale_client_secret,
                 &variables,
                 "STARGATE_TAILSCALE_CLIENT_SECRET",
             )?
-            .unwrap_or_else(|| reference("env:TAILSCALE_CLIENT_SECRET")),
+            .unwrap_or_else(|| reference(CLIENT_SECRET)),
             ssh_config: flags.ssh_config.or_else(|| variables.path("STARGATE_SSH_CONFIG")),
             kubeconfig: flags.kubeconfig.or_else(|| variables.path("STARGATE_KUBECONFIG")),
             kube_context: flags.kube_context.or_else(|| variables.text("STARGATE_KUBE_CONTEXT")),
@@ -107,6 +111,36 @@ impl Settings {
             scratch: variables.path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
         })
     }
+}
+
+impl Settings {
+    /// The flags that make another process see the same, but for the journal. Secrets are references here.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let text = |flag: &str, value: Option<String>| value.map(|value| format!("--{flag}={value}"));
+        let path = |flag: &str, value: &Option<PathBuf>| text(flag, value.as_deref().map(full));
+        let unless = |usual: &str, value: String| (value != usual).then_some(value);
+        [
+            text("azure-endpoint", self.azure.endpoint.as_ref().map(Url::to_string)),
+            text("azure-subscription", self.azure.subscription.clone()),
+            text("azure-token", self.azure.token.as_ref().map(SecretRef::to_string)),
+            path("azure-ca", &self.azure.ca),
+            text("tailscale-endpoint", self.tailscale_endpoint.as_ref().map(Url::to_string)),
+            text("tailscale-tailnet", unless("-", self.tailnet.clone())),
+            text("tailscale-client-id", unless(CLIENT_ID, self.tailscale_client_id.to_string())),
+            text("tailscale-client-secret", unless(CLIENT_SECRET, self.tailscale_client_secret.to_string())),
+            path("ssh-config", &self.ssh_config),
+            path("kubeconfig", &self.kubeconfig),
+            text("kube-context", self.kube_context.clone()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// A path that is the same from any folder.
+pub(crate) fn full(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);

@@ -111,24 +111,26 @@ impl Text {
 
     /// A workflow that this one inlines: a file beside its own, with or without `.yaml`, or one that ships.
     fn load(&self, file: &str) -> Result<(String, String), String> {
-        if let Some(folder) = &self.folder {
-            let path = folder.join(file);
-            let path = if is_yaml(&path) { path } else { folder.join(format!("{file}.yaml")) };
-            match std::fs::read_to_string(&path) {
-                Ok(text) => return Ok((path.display().to_string(), text)),
-                Err(error) if is_yaml(Path::new(file)) => return Err(error.to_string()),
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.to_string()),
-                Err(_) => {}
-            }
+        let beside = self.folder.as_ref().map(|folder| read_beside(folder, file));
+        if let Some(Ok(found)) = beside {
+            return Ok(found);
         }
         let name = file.strip_suffix(".yaml").unwrap_or(file);
-        let name = name.rsplit('/').next().unwrap_or(name);
-        let found = embedded(name).ok_or_else(|| match self.folder {
-            Some(_) => format!("there is no file {file}.yaml, and no such workflow ships with stargate"),
-            None => "no such workflow ships with stargate".into(),
-        })?;
-        Ok((found.name, found.yaml))
+        match embedded(name.rsplit('/').next().unwrap_or(name)) {
+            Some(found) => Ok((found.name, found.yaml)),
+            None => Err(match beside {
+                Some(Err(reason)) => format!("{reason}, and no such workflow ships with stargate"),
+                _ => "no such workflow ships with stargate".into(),
+            }),
+        }
     }
+}
+
+fn read_beside(folder: &Path, file: &str) -> Result<(String, String), String> {
+    let path = folder.join(file);
+    let path = if is_yaml(&path) { path } else { folder.join(format!("{file}.yaml")) };
+    let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+    Ok((path.display().to_string(), text))
 }
 
 /// The path, if `wanted` can only be one, or is one.

@@ -7,4 +7,5 @@ mod offline;
 mod ownership;
 mod program;
 mod runs;
+mod schedule;
 mod world;

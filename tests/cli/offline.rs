@@ -206,7 +206,8 @@ fn what_a_file_inlines_is_beside_that_file_or_ships() {
     program.write("sub/last.yaml", "name: last\nsteps: {r: {workflow: provision-aks-router}}\n");
     assert!(program.expect(0, &["graph", "outer.yaml"]).out.contains("in/in/in/r/c "));
     program.write("sub/last.yaml", "name: last\nsteps: {r: {workflow: no-such}}\n");
-    assert!(program.expect(65, &["validate", "outer.yaml"]).err.contains("no such workflow ships"));
+    let report = program.expect(65, &["validate", "outer.yaml", "-o", "json"]).out;
+    assert!(report.contains("no such workflow ships with stargate"), "{report}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod plan;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod sim;
 pub(crate) mod validate;

@@ -22,7 +22,7 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     let text = Text::find(&args.workflow.workflow)?;
     let (registry, secrets) = wiring::build(settings)?;
     let workflow = text.validate(&registry)?;
-    let inputs = inputs::read(&args.workflow, &workflow)?;
+    let inputs = inputs::read(&args.workflow.inputs, &workflow)?;
     let plan = text.compile(&workflow, &registry, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
@@ -64,7 +64,9 @@ fn show(Forecast { step, prospect }: &Forecast, width: usize) {
 }
 
 fn conclude(forecasts: &[Forecast], locks: &[String], exit: Exit, workflow: &str) {
-    locks.iter().for_each(|lock| ui::err(&format!("a run would hold the lock {lock}")));
+    for lock in locks {
+        ui::err(&format!("a run would hold the lock {lock}"));
+    }
     ui::err(&sentence(forecasts));
     match exit {
         Exit::Done => {}

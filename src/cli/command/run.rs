@@ -8,7 +8,7 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
     let text = Text::find(&args.workflow.workflow)?;
     let actions = wiring::build(settings)?;
     let workflow = text.validate(&actions.0)?;
-    let inputs = inputs::read(&args.workflow, &workflow)?;
+    let inputs = inputs::read(&args.workflow.inputs, &workflow)?;
     let plan = text.compile(&workflow, &actions.0, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?.waiting_for_locks(&args.locks);

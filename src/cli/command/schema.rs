@@ -26,6 +26,11 @@ fn workflow(registry: &Registry) -> Value {
             "name": { "type": "string" },
             "description": { "type": "string" },
             "inputs": { "type": "object", "additionalProperties": input() },
+            "schedule": {
+                "type": "object", "required": ["cron"], "additionalProperties": false,
+                "description": "When `stargate schedule` runs it",
+                "properties": { "cron": { "type": "string", "description": "Five fields, such as */5 * * * *" } },
+            },
             "locks": {
                 "type": "array", "items": { "type": "string" },
                 "description": "What no other run may hold while a run of this goes on, such as cluster/${{ inputs.cluster }}",

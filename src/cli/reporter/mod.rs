@@ -13,6 +13,14 @@ pub(crate) use tally::{Count, Tally};
 
 use super::{args::Output, settings::Settings, ui};
 
+/// Lines, or JSON for programs: for what stays on the screen for days.
+pub(crate) fn plain(settings: &Settings, many: bool) -> Box<dyn Show> {
+    match settings.output {
+        Output::Json => Box::new(json::Json),
+        Output::Text => Box::new(lines::Lines::new(many, settings.verbose)),
+    }
+}
+
 /// The way of showing that fits where the output goes. `many`: several runs share the screen.
 pub(crate) fn for_settings(settings: &Settings, many: bool) -> Box<dyn Show> {
     match settings.output {

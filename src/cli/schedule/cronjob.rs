@@ -1,0 +1,143 @@
+use std::{fmt::Write as _, path::Path};
+
+use super::{Call, Written};
+
+/// Where the journal is kept in the container: on the volume.
+const STATE: &str = "/var/lib/stargate";
+/// Where a workflow that does not ship is found in the container.
+const WORKFLOWS: &str = "/etc/stargate/workflows";
+
+/// A `CronJob`, and the claim of the volume that keeps the journal.
+pub(super) fn written(call: &Call<'_>) -> Written {
+    Written { name: format!("{}.yaml", call.name()), text: claim(call) + &job(call) }
+}
+
+fn claim(call: &Call<'_>) -> String {
+    format!(
+        "# The journal is on this volume: without it, a run that was killed could not go on. It must be kept between jobs,
+# and reach every node that a job may run on; on a cluster of one node a hostPath will do in its place.
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources:
+    requests:
+      storage: 1Gi
+---
+",
+        call.name()
+    )
+}
+
+fn job(call: &Call<'_>) -> String {
+    let (name, cron) = (call.name(), quoted(&call.job.cron.to_string()));
+    let zone = match &call.zone {
+        Some(zone) => format!("  timeZone: {}\n", quoted(zone)),
+        None => "  # By the clock of the cluster's own controller, which mostly is UTC.\n".into(),
+    };
+    format!(
+        "apiVersion: batch/v1
+kind: CronJob
+metadata:
+  name: {name}
+spec:
+  schedule: {cron}
+{zone}  concurrencyPolicy: Forbid
+  jobTemplate:
+    spec:
+      backoffLimit: 0
+      template:
+        spec:
+          restartPolicy: Never
+{}          securityContext:
+            runAsNonRoot: true
+            runAsUser: 65532
+            runAsGroup: 65532
+            fsGroup: 65532
+          containers:
+            - name: stargate
+              # An image of yours with this program, and ssh if the workflow reaches hosts.
+              image: stargate:{}
+              command: [stargate]
+{}{}{}",
+        account(call),
+        env!("CARGO_PKG_VERSION"),
+        arguments(call),
+        environment(call, &name),
+        volumes(call, &name),
+    )
+}
+
+fn account(call: &Call<'_>) -> String {
+    if !call.uses(&["kubernetes.", "cilium."]) || call.settings.kubeconfig.is_some() {
+        return String::new();
+    }
+    "          # Is to be allowed what the workflow does in the cluster.\n          serviceAccountName: stargate\n"
+        .into()
+}
+
+fn arguments(call: &Call<'_>) -> String {
+    let mut words = call.words(&workflow(call), &format!("{STATE}/journal.db"));
+    words.extend(call.inputs_one_by_one());
+    let mut text = String::from("              args:\n");
+    for word in words {
+        // Writing to a String cannot fail. $(…) would be a variable to Kubernetes.
+        let _ = writeln!(text, "                - {}", quoted(&word.replace("$(", "$$(")));
+    }
+    text
+}
+
+fn workflow(call: &Call<'_>) -> String {
+    let name = call.job.text.name();
+    if call.job.text.ships() {
+        return name.trim_end_matches(".yaml").to_owned();
+    }
+    let file = Path::new(name).file_name().map(|file| file.to_string_lossy().into_owned());
+    format!("{WORKFLOWS}/{}", file.unwrap_or_default())
+}
+
+fn environment(call: &Call<'_>, name: &str) -> String {
+    let mut text = String::from("              env:\n                - {name: XDG_STATE_HOME, value: /var/lib}\n");
+    let variables = call.variables();
+    if !variables.is_empty() {
+        let create = format!("kubectl create secret generic {name} --from-literal=NAME=VALUE");
+        let _ = writeln!(text, "                # {create} ..."); // writing to a String cannot fail
+    }
+    for variable in variables {
+        let reference = format!("secretKeyRef: {{name: {name}, key: {variable}}}");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "                - {{name: {variable}, valueFrom: {{{reference}}}}}");
+    }
+    text
+}
+
+fn volumes(call: &Call<'_>, name: &str) -> String {
+    let ships = call.job.text.ships();
+    let folder = Path::new(call.job.text.name()).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.map_or_else(|| ".".into(), |folder| folder.display().to_string());
+    let mount = format!("                - {{name: workflows, mountPath: {WORKFLOWS}, readOnly: true}}\n");
+    let volume = format!(
+        "            # kubectl create configmap {name} --from-file={folder}
+            - name: workflows
+              configMap:
+                name: {name}
+"
+    );
+    let (mount, volume) = if ships { (String::new(), String::new()) } else { (mount, volume) };
+    format!(
+        "              volumeMounts:
+                - {{name: state, mountPath: {STATE}}}
+{mount}          volumes:
+            - name: state
+              persistentVolumeClaim:
+                claimName: {name}
+{volume}"
+    )
+}
+
+/// A text as YAML reads it, quoted: JSON's strings are YAML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

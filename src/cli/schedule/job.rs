@@ -1,0 +1,59 @@
+use serde_json::{Map, Value};
+use stargate::{
+    plan::Plan,
+    workflow::{Cron, Workflow},
+};
+use stargate_sdk::Registry;
+
+use crate::{
+    cli::{Failure, Settings, args::InputArgs, exit::Exit, inputs, workflows::Text},
+    wiring,
+};
+
+/// A workflow that is run by its schedule.
+pub(crate) struct Job {
+    /// Its file.
+    pub(crate) text: Text,
+    /// What the file says.
+    pub(crate) workflow: Workflow,
+    /// When it is due.
+    pub(crate) cron: Cron,
+    /// What it is given.
+    pub(crate) inputs: Map<String, Value>,
+    /// What is run.
+    pub(crate) plan: Plan,
+}
+
+impl Job {
+    /// Reads and checks all that is needed; `among` several workflows, each gets the inputs that it has.
+    pub(crate) fn prepare(
+        settings: &Settings,
+        registry: &Registry,
+        text: Text,
+        args: &InputArgs,
+        among: bool,
+    ) -> Result<Self, Failure> {
+        let workflow = text.validate(registry)?;
+        let Some(cron) = workflow.schedule.clone() else { return Err(unscheduled(&text)) };
+        let mut inputs = inputs::read(args, &workflow)?;
+        if among {
+            inputs.retain(|name, _| workflow.inputs.iter().any(|input| input.name.value == *name));
+        }
+        let plan = text.compile(&workflow, registry, inputs.clone())?;
+        wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+        Ok(Self { cron: cron.value, text, workflow, inputs, plan })
+    }
+
+    /// Name of the workflow.
+    pub(crate) fn name(&self) -> &str {
+        &self.plan.workflow
+    }
+}
+
+fn unscheduled(text: &Text) -> Failure {
+    Failure::new(
+        Exit::Invalid,
+        format!("the workflow {} has no schedule", text.name()),
+        "add a line such as `schedule: {cron: \"*/5 * * * *\"}` to a file of your own",
+    )
+}

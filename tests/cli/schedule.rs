@@ -1,0 +1,265 @@
+use std::process::Command;
+
+use jiff::{Timestamp, tz::TimeZone};
+use rustix::process::Signal;
+use serde_json::Value;
+use stargate::{clock::Millis, workflow::Cron};
+
+use crate::{
+    program::{Program, Ran, wait_for},
+    world::{MACHINE, World},
+};
+
+/// All but its steps.
+const ODD: &str = r#"name: odd_job
+inputs:
+  group: {type: string}
+  note: {type: string}
+  list: {type: array, items: {type: string}, default: []}
+  key: {type: string, secret: true}
+schedule: {cron: "*/15 6-22 * * mon-fri"}
+"#;
+
+/// Every 29 February: nothing is due while a test runs.
+fn scheduled(text: &str) -> String {
+    text.replace("steps:\n", "schedule: {cron: \"0 0 29 2 *\"}\nsteps:\n")
+}
+
+fn world(speed: &str) -> (World, Program) {
+    let world = World::open(speed);
+    let program = world.program();
+    program.write("timed.yaml", &scheduled(MACHINE));
+    (world, program)
+}
+
+const ONCE: [&str; 5] = ["schedule", "timed.yaml", "--once", "-i", "name=m"];
+
+fn runs(program: &Program) -> Vec<Value> {
+    let list = program.expect(0, &["history", "-o", "json"]).json();
+    list["runs"].as_array().unwrap().clone()
+}
+
+/// What is printed, with the folder and the program of this test replaced.
+fn printed(program: &Program, ran: &Ran) -> String {
+    let folder = program.path("").display().to_string();
+    let text = ran.out.replace(env!("CARGO_BIN_EXE_stargate"), "/usr/bin/stargate");
+    text.replace(folder.trim_end_matches('/'), "/home/user").replace(env!("CARGO_PKG_VERSION"), "VERSION")
+}
+
+fn print(format: &str) -> String {
+    let program = Program::new().with(vec![
+        ("TZ".into(), "Europe/Berlin".into()),
+        ("STARGATE_AZURE_TOKEN".into(), "env:AZURE_TOKEN".into()),
+        ("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into()),
+    ]);
+    program.write("odd.yaml", &odd());
+    let inputs =
+        ["-i", "group=it's", "-i", "note=50% of $(HOME) \"quoted\"", "-i", "list=a,b", "-i", "key=env:THE_KEY"];
+    let ran = program.expect(0, &[&["schedule", "odd.yaml", "--print", format][..], &inputs].concat());
+    printed(&program, &ran)
+}
+
+/// A workflow whose inputs are hard to quote, of an action that is there.
+fn odd() -> String {
+    let step = "  c: {uses: azure.managed_cluster.read, with: {resource_group: \"${{ inputs.note }}${{ size(inputs.list) }}${{ inputs.key }}\", name: \"${{ inputs.group }}\"}}\n";
+    format!("{ODD}steps:\n{step}")
+}
+
+#[test]
+fn a_schedule_is_printed_for_cron() {
+    insta::assert_snapshot!(print("crontab"));
+}
+
+#[test]
+fn a_schedule_is_printed_for_systemd() {
+    insta::assert_snapshot!(print("systemd"));
+}
+
+#[test]
+fn a_schedule_is_printed_for_kubernetes() {
+    insta::assert_snapshot!(print("cronjob"));
+}
+
+#[test]
+fn what_is_printed_is_given_to_programs_file_by_file() {
+    let program = Program::new()
+        .with(vec![("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into())]);
+    program.write("timed.yaml", &scheduled(MACHINE));
+    let print = |format| {
+        let ran = program.expect(0, &["schedule", "timed.yaml", "-i", "name=m", "--print", format, "-o", "json"]);
+        let files = ran.json()["files"].as_array().unwrap().clone();
+        files.iter().map(|file| file["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(print("crontab"), ["crontab"]);
+    let units = ["service", "timer"].map(|kind| format!("/etc/systemd/system/stargate-machine.{kind}"));
+    assert_eq!(print("systemd"), units);
+    assert_eq!(print("cronjob"), ["stargate-machine.yaml"]);
+}
+
+#[test]
+fn the_line_for_cron_means_to_sh_what_was_typed() {
+    let (_world, program) = world("1000");
+    program.write(
+        "odd.yaml",
+        &odd().replace("key: {type: string, secret: true}", "key: {type: string, secret: true, default: env:THE_KEY}"),
+    );
+    let note = "50% of $HOME 'single' \"double\" \\ `tick`";
+    let ran = program
+        .expect(0, &["schedule", "odd.yaml", "--print", "crontab", "-i", "group=none", "-i", &format!("note={note}")]);
+    let line = ran.out.lines().last().unwrap();
+    let command = line.splitn(6, ' ').nth(5).unwrap().replace("\\%", "%"); // what cron does
+    let mut sh = program.command(&[]);
+    let variables: Vec<_> = sh.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    sh = Command::new("sh");
+    let ended = sh.args(["-c", &command]).current_dir("/").env_clear().envs(variables).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "there is no such cluster: {}", String::from_utf8_lossy(&ended.stderr));
+    let run = program.expect(0, &["history", "@latest", "-o", "json"]).json();
+    assert_eq!(run["inputs"]["note"], note);
+}
+
+/// The next moments that systemd itself sees.
+fn elapses(calendar: &str, count: usize) -> Vec<String> {
+    let mut command = Command::new("systemd-analyze");
+    command.args(["calendar", "--base-time=2026-02-27 23:57:30", &format!("--iterations={count}"), calendar]);
+    let output = command.env("TZ", "UTC").env("LC_ALL", "C").output().unwrap();
+    assert!(output.status.success(), "{calendar}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let moments = text.lines().filter_map(|line| {
+        let (label, moment) = line.trim().split_once(": ")?;
+        let mut words = moment.split(' ').skip(1);
+        let is_moment = label.starts_with("Next elapse") || label.starts_with("Iter");
+        is_moment.then(|| format!("{}T{}Z", words.next().unwrap(), words.next().unwrap()))
+    });
+    moments.collect()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn systemd_is_due_exactly_when_cron_is() {
+    const COUNT: usize = 12;
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        eprintln!("skipped: the comparison with systemd, since systemd-analyze is not here");
+        return;
+    }
+    let program = Program::new()
+        .with(vec![("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into())]);
+    for text in [
+        "* * * * *",
+        "*/5 * * * *",
+        "*/7 * * * *",
+        "3-59/10 * * * *",
+        "0,30 9-17 * * *",
+        "15 */6 * * *",
+        "5 22-23,0-5 * * *",
+        "0 0 1 * *",
+        "0 12 */10 * *",
+        "0 12 1-20/3 * *",
+        "0 0 1 */3 *",
+        "0 0 * 2-11/4 *",
+        "30 6 * * 1-5",
+        "30 6 * * */2",
+        "0 0 * * 5-7",
+        "0 0 13 * 5",
+        "59 23 29 2 *",
+    ] {
+        program.write("timed.yaml", &scheduled(MACHINE).replace("0 0 29 2 *", text));
+        let timer = program.expect(0, &["schedule", "timed.yaml", "-i", "name=m", "--print", "systemd"]).out;
+        let calendars: Vec<_> = timer.lines().filter_map(|line| line.strip_prefix("OnCalendar=")).collect();
+        let cron: Cron = text.parse().unwrap();
+        let mut at = Millis("2026-02-27T23:57:30Z".parse::<Timestamp>().unwrap().as_millisecond());
+        let mut expected = Vec::new();
+        for _ in 0..COUNT {
+            at = cron.next_after(at, &TimeZone::UTC).unwrap();
+            expected.push(at.to_string());
+        }
+        let mut found: Vec<_> = calendars.iter().flat_map(|calendar| elapses(calendar, COUNT)).collect();
+        found.sort();
+        found.dedup();
+        found.truncate(COUNT);
+        assert_eq!(found, expected, "{text}: {calendars:?}");
+    }
+}
+
+#[test]
+fn a_workflow_without_a_schedule_or_with_a_bad_one_is_told_so() {
+    let program = Program::new()
+        .with(vec![("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into())]);
+    program.write("machine.yaml", MACHINE);
+    assert!(program.expect(65, &["schedule", "machine.yaml", "-i", "name=m"]).hint().contains("schedule: {cron:"));
+    assert!(program.expect(64, &["schedule"]).err.contains("no workflow in ./workflows has a schedule"));
+    program.write("bad.yaml", &scheduled(MACHINE).replace("0 0 29 2 *", "0 24 * * *"));
+    let mistake = program.expect(65, &["validate", "bad.yaml", "-o", "json"]).json()[0]["diagnostics"][0].clone();
+    assert_eq!((&mistake["line"], &mistake["column"]), (&5.into(), &21.into()), "{mistake}");
+    assert_eq!(mistake["message"], "\"24\" cannot be the hour: it goes from 0 to 23");
+    program.write("timed.yaml", &scheduled(MACHINE));
+    let ran = program.expect(65, &["schedule", "timed.yaml", "-i", "name=m", "-i", "nmae=m"]);
+    assert!(ran.err.contains("\"nmae\""), "{ran:?}");
+}
+
+#[test]
+fn what_was_interrupted_is_gone_on_with_before_anything_is_begun() {
+    let (world, program) = world("10");
+    let running = program.spawn(&ONCE);
+    world.wait_until_creating("m");
+    running.kill();
+    let writes = world.writes();
+    let ran = program.expect(0, &ONCE);
+    assert!(ran.err.contains("machine goes on with the run 01"), "{ran:?}");
+    assert_eq!(world.writes(), writes, "nothing is done twice");
+    assert_eq!(runs(&program).len(), 1);
+    program.expect(0, &ONCE);
+    assert_eq!(runs(&program).len(), 2, "what has ended is begun anew");
+}
+
+#[test]
+fn a_run_with_other_inputs_is_another_matter() {
+    let (world, program) = world("10");
+    let running = program.spawn(&["run", "workflow", "timed.yaml", "-i", "name=other"]);
+    world.wait_until_creating("other");
+    running.kill();
+    program.expect(0, &ONCE);
+    let statuses: Vec<_> = runs(&program).iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(statuses, ["succeeded", "interrupted"]);
+}
+
+#[test]
+fn what_goes_on_elsewhere_is_left_alone() {
+    let (world, program) = world("1000");
+    world.hold("PUT", "/networkInterfaces/");
+    let running = program.spawn(&ONCE);
+    world.wait_for_hold();
+    let ran = program.expect(75, &ONCE);
+    assert!(ran.err.contains(&format!("process {}", running.id())), "{ran:?}");
+    world.let_go();
+    assert_eq!(running.end().code, Some(0));
+    assert_eq!(runs(&program).len(), 1);
+}
+
+#[test]
+fn a_schedule_says_what_is_due_and_ends_cleanly_when_it_is_interrupted() {
+    let (world, program) = world("10");
+    let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m"]);
+    assert!(running.read_until("is due at").contains("machine is due at 20"));
+    running.signal(Signal::INT);
+    assert_eq!(running.end().code, Some(130));
+    assert_eq!(runs(&program).len(), 0);
+    // With something going on.
+    let running = program.spawn(&ONCE);
+    world.wait_until_creating("m");
+    running.signal(Signal::TERM);
+    let ran = running.end();
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert_eq!(runs(&program)[0]["status"], "interrupted");
+    program.expect(0, &ONCE);
+}
+
+#[test]
+fn workflows_that_have_a_schedule_are_found_in_their_folder() {
+    let (_world, program) = world("1000");
+    std::fs::create_dir(program.path("workflows")).unwrap();
+    program.write("workflows/timed.yaml", &scheduled(MACHINE));
+    program.write("workflows/other.yaml", MACHINE);
+    let ran = program.expect(0, &["schedule", "--once", "-i", "name=m", "-o", "json"]);
+    assert_eq!(ran.json_lines().pop().unwrap()["outcome"], "succeeded");
+    wait_for("the only run", || (runs(&program).len() == 1).then_some(()));
+}
