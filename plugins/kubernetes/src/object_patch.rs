@@ -49,12 +49,12 @@ impl Resource for ObjectPatch {
     }
 
     fn diff(&self, wanted: &PatchInput, actual: Option<&Value>) -> Result<Vec<Difference>, ActionError> {
-        let actual = actual.cloned().unwrap_or_default();
-        let changed = wanted.patch.iter().filter(|(key, patch)| {
-            let patch = Value::Object(Map::from_iter([((*key).clone(), (*patch).clone())]));
-            !has_merged(&actual, &patch)
-        });
-        Ok(changed.map(|(key, patch)| Difference::new(key.clone(), actual[key].clone(), patch.clone())).collect())
+        let mut differences = Vec::new();
+        for (key, patch) in &wanted.patch {
+            let before = actual.map_or(&Value::Null, |object| &object[key]);
+            compare(key, before, patch, &mut differences);
+        }
+        Ok(differences)
     }
 
     async fn apply(
@@ -75,5 +75,18 @@ impl Resource for ObjectPatch {
             uid: owned(actual, "/metadata/uid"),
             resource_version: owned(actual, "/metadata/resourceVersion"),
         })
+    }
+}
+
+/// Tells what the patch changes, field by field, and nothing of what it leaves alone.
+fn compare(field: &str, before: &Value, patch: &Value, differences: &mut Vec<Difference>) {
+    if has_merged(before, patch) || (before.is_null() && has_merged(&Value::Object(Map::new()), patch)) {
+        return;
+    }
+    match patch {
+        Value::Object(patch) => {
+            patch.iter().for_each(|(key, patch)| compare(&format!("{field}.{key}"), &before[key], patch, differences));
+        }
+        _ => differences.push(Difference::new(field, before.clone(), patch.clone())),
     }
 }
