@@ -70,6 +70,11 @@ impl ApiError {
         self.code == Some(StatusCode::NOT_FOUND)
     }
 
+    /// The kind is not served: nobody answered for the path. An object (or a namespace) that is missing is named.
+    pub(crate) fn is_of_unserved_kind(&self) -> bool {
+        self.is_not_found() && self.status.reason.is_empty()
+    }
+
     /// An object of the name is there already.
     pub(crate) fn already_exists(&self) -> bool {
         self.status.reason == "AlreadyExists"

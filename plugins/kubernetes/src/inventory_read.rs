@@ -105,6 +105,9 @@ pub(crate) struct AzureSite {
     pub route_table: String,
     /// Names of router and workers.
     pub machines: Vec<String>,
+    /// Their addresses in the subnet, in the same order.
+    #[schemars(with = "Vec<String>")]
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 /// A router.
@@ -208,7 +211,7 @@ fn block_of(worker: &Server) -> Prefix {
 }
 
 fn azure_site(inventory: &Inventory, name: &str, site: &Site, names: &AzureNames) -> AzureSite {
-    let workers = inventory.workers(name).map(|(name, _)| name.clone());
+    let machines = || std::iter::once(inventory.router(site)).chain(inventory.workers(name));
     AzureSite {
         name: name.to_owned(),
         resource_group: names.resource_group.clone(),
@@ -216,7 +219,8 @@ fn azure_site(inventory: &Inventory, name: &str, site: &Site, names: &AzureNames
         virtual_network: names.virtual_network.clone(),
         subnet: names.subnet.clone(),
         route_table: names.route_table.clone(),
-        machines: std::iter::once(site.router.clone()).chain(workers).collect(),
+        machines: machines().map(|(name, _)| name.clone()).collect(),
+        addresses: machines().map(|(_, server)| server.ip).collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,10 @@ use crate::{
     api::{Api, FIELD_MANAGER},
     compare::{covers, owns_nothing_else},
     discovery::resolve,
+    failure::ApiError,
     field::{list, name, owned, text},
     manifest::{Manifest, Wanted},
-    object_ref::{Place, unknown_kind},
+    object_ref::{ObjectRef, Place, unknown_kind},
 };
 
 /// What defines a kind.
@@ -26,7 +27,7 @@ pub(crate) struct ManifestApply(pub(crate) Arc<Api>);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ManifestInput {
-    /// One object, a `List`, or a list of objects, applied in order.
+    /// One object, a `List`, or a list of objects, applied in order; definitions of kinds go first.
     manifest: Manifest,
 }
 
@@ -85,45 +86,50 @@ impl ManifestApply {
         Ok(())
     }
 
+    /// Brings the object into order; waits for its kind when that `may_appear`.
     async fn bring(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Value, ActionError> {
-        let place = self.place(cx, wanted, may_appear).await?;
-        let before = self.0.get(cx, &place.kind, place.at()).await?;
-        if let Some(actual) = before.as_ref().filter(|actual| is_as_wanted(actual, &wanted.body)) {
-            return Ok(actual.clone());
-        }
-        let after = self.apply(cx, &place, wanted).await?;
-        let version = |object: &Value| owned(object, "/metadata/resourceVersion");
-        match before {
-            None => cx.changed(format!("+ {}", wanted.object)),
-            Some(before) if version(&before) != version(&after) => cx.changed(format!("~ {}", wanted.object)),
-            Some(_) => {}
-        }
-        Ok(after)
-    }
-
-    /// Applies politely first, so that it can be told from whom fields are then taken over.
-    async fn apply(&self, cx: &ActionContext, place: &Place, wanted: &Wanted) -> Result<Value, ActionError> {
-        match self.0.apply(cx, &place.kind, place.at(), wanted.body.clone(), false).await {
-            Ok(object) => Ok(object),
-            Err(error) if !error.owners().is_empty() => {
-                cx.log(format!("{}: took over {}", wanted.object, error.owners().join(", ")));
-                Ok(self.0.apply(cx, &place.kind, place.at(), wanted.body.clone(), true).await?)
-            }
-            Err(error) => Err(error.error.context(&wanted.object)),
-        }
-    }
-
-    /// Where the object is found; waits for its kind when this manifest has only just defined kinds.
-    async fn place(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Place, ActionError> {
         loop {
-            match self.0.place(cx, &wanted.object).await? {
-                Some(place) => return Ok(place),
+            match self.bring_served(cx, wanted).await? {
+                Some(object) => return Ok(object),
                 None if may_appear => {
                     cx.progress(format!("{}: its kind is not served yet", wanted.object));
                     cx.sleep(DEFINITION_PAUSE).await?;
                 }
                 None => return Err(unknown_kind(&wanted.object)),
             }
+        }
+    }
+
+    /// Brings the object into order; `None` when its kind is not served.
+    async fn bring_served(&self, cx: &ActionContext, wanted: &Wanted) -> Result<Option<Value>, ActionError> {
+        let Some(place) = self.0.place(cx, &wanted.object).await? else { return Ok(None) };
+        let before = self.0.get(cx, &place.kind, place.at()).await?;
+        if let Some(actual) = before.as_ref().filter(|actual| is_as_wanted(actual, &wanted.body)) {
+            return Ok(Some(actual.clone()));
+        }
+        let after = match self.apply(cx, &place, wanted).await {
+            Ok(after) => after,
+            // One of several API servers may tell of a kind before another one serves it.
+            Err(error) if error.is_of_unserved_kind() => return Ok(None),
+            Err(error) => return Err(error.error.context(&wanted.object)),
+        };
+        let version = |object: &Value| owned(object, "/metadata/resourceVersion");
+        match before {
+            None => cx.changed(format!("+ {}", wanted.object)),
+            Some(before) if version(&before) != version(&after) => cx.changed(format!("~ {}", wanted.object)),
+            Some(_) => {}
+        }
+        Ok(Some(after))
+    }
+
+    /// Applies politely first, so that it can be told from whom fields are then taken over.
+    async fn apply(&self, cx: &ActionContext, place: &Place, wanted: &Wanted) -> Result<Value, ApiError> {
+        match self.0.apply(cx, &place.kind, place.at(), wanted.body.clone(), false).await {
+            Err(error) if !error.owners().is_empty() => {
+                cx.log(format!("{}: took over {}", wanted.object, error.owners().join(", ")));
+                self.0.apply(cx, &place.kind, place.at(), wanted.body.clone(), true).await
+            }
+            answer => answer,
         }
     }
 }
@@ -137,15 +143,15 @@ impl Action for ManifestApply {
     const SUMMARY: &'static str = "Makes sure that objects are as a manifest says, by server-side apply.";
 
     async fn run(&self, cx: &ActionContext, input: &ManifestInput) -> Result<ManifestOutput, ActionError> {
-        let mut objects = Vec::new();
-        let mut defines_kinds = false;
-        for wanted in input.manifest.objects()? {
-            let object = self.bring(cx, &wanted, defines_kinds).await?;
-            self.wait_until_served(cx, &wanted).await?;
-            defines_kinds |= wanted.object.kind == DEFINITION;
-            objects.push(applied(&object, &wanted));
+        let manifest = input.manifest.objects()?;
+        let mut objects = BTreeMap::new();
+        for (place, wanted) in definitions_first(&manifest) {
+            let may_appear = manifest.iter().any(|other| is_defined_by(&wanted.object, &other.body));
+            let object = self.bring(cx, wanted, may_appear).await?;
+            self.wait_until_served(cx, wanted).await?;
+            objects.insert(place, applied(&object, wanted));
         }
-        Ok(ManifestOutput { objects })
+        Ok(ManifestOutput { objects: objects.into_values().collect() })
     }
 
     async fn find(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Found<ManifestOutput>, ActionError> {
@@ -173,6 +179,22 @@ impl Action for ManifestApply {
         let output = serde_json::to_value(ManifestOutput { objects });
         Ok(Preview::InOrder { output: output.map_err(|e| ActionError::permanent(e.to_string()))? })
     }
+}
+
+/// Every object with its place in the manifest; what defines kinds comes before what may be of them.
+fn definitions_first(manifest: &[Wanted]) -> impl Iterator<Item = (usize, &Wanted)> {
+    let all = || manifest.iter().enumerate();
+    let defines = |wanted: &Wanted| wanted.object.kind == DEFINITION;
+    all().filter(move |(_, wanted)| defines(wanted)).chain(all().filter(move |(_, wanted)| !defines(wanted)))
+}
+
+/// Whether `body` is a definition of the object's kind, in the version that the object is of.
+fn is_defined_by(object: &ObjectRef, body: &Value) -> bool {
+    let Some((group, version)) = object.api_version.split_once('/') else { return false };
+    body["kind"] == DEFINITION
+        && text(body, "/spec/group") == Some(group)
+        && text(body, "/spec/names/kind") == Some(&object.kind)
+        && list(body, "/spec/versions").any(|served| served["name"] == version && served["served"] == true)
 }
 
 fn is_as_wanted(actual: &Value, wanted: &Value) -> bool {

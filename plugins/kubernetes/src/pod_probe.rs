@@ -65,6 +65,10 @@ impl PodProbe {
                 }
                 Some(pod) => match text(&pod, "/status/podIP").filter(|ip| !ip.is_empty()) {
                     Some(ip) => return Ok(ip.to_owned()),
+                    None if has_ended(&pod) => {
+                        self.remove(input, name).await?;
+                        ending(&pod)
+                    }
                     None => obstacle(&pod),
                 },
             };
@@ -123,6 +127,16 @@ fn is_inside(ip: &str, input: &ProbeInput) -> Result<(), ActionError> {
     }
     Err(ActionError::permanent(format!("node {:?} gave a pod the address {ip}, which is not in {block}", input.node))
         .with_hint("the CNI configuration on the machine names another block"))
+}
+
+/// A kubelet that has refused a pod, or ended it, never comes back to it.
+fn has_ended(pod: &Value) -> bool {
+    matches!(text(pod, "/status/phase"), Some("Failed" | "Succeeded"))
+}
+
+fn ending(pod: &Value) -> String {
+    let why = [text(pod, "/status/reason"), text(pod, "/status/message")];
+    format!("one ended: {}", why.into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 
 fn obstacle(pod: &Value) -> String {

@@ -7,7 +7,7 @@ use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 use crate::{
     api::Api,
     host::{Host, way_in},
-    inventory::Inventory,
+    inventory::{Inventory, Role},
     prefix::Prefix,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct ServerOutput {
     pub name: String,
     /// Name of its site.
     pub site: String,
+    /// What it is for: `worker`.
+    pub role: Role,
     /// Its address in the site's subnet.
     #[schemars(with = "String")]
     pub ip: Ipv4Addr,
@@ -53,6 +55,7 @@ impl Action for ServerRead {
         Ok(ServerOutput {
             name: input.name.clone(),
             site: server.site.clone(),
+            role: server.role,
             ip: server.ip,
             pod_cidr: server.pod_cidr.ok_or_else(no_worker)?,
             host: way_in(&inventory, server),

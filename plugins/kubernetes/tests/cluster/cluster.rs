@@ -2,7 +2,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use stargate_kubernetes::{KubernetesSettings, register};
-use stargate_sdk::{ActionContext, ActionError, FailureKind, Found, Registry, Secret, Secrets};
+use stargate_sdk::{ActionContext, ActionError, FailureKind, Found, Preview, Registry, Secret, Secrets};
 
 use crate::fake::Fake;
 
@@ -38,6 +38,10 @@ impl Actions {
 
     pub(crate) async fn find(&self, action: &str, input: Value) -> Result<Found<Value>, ActionError> {
         self.registry.find(action).expect("action").find(&self.context("find"), input).await
+    }
+
+    pub(crate) async fn preview(&self, action: &str, input: Value) -> Result<Preview, ActionError> {
+        self.registry.find(action).expect("action").preview(&self.context("preview"), input).await
     }
 
     /// Runs an action as a step of its own; gives its output and the changes it told.

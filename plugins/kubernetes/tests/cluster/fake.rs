@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) writes: Vec<(String, Value)>,
     pub(crate) faults: VecDeque<(Method, Fault)>,
+    /// How often a defined kind is still not told of.
+    pub(crate) unserved: usize,
     version: u64,
 }
 
@@ -127,7 +129,38 @@ fn answer(world: &mut World, method: &Method, path: &str, query: &str, body: Val
     }
 }
 
-fn read(world: &World, path: &str) -> Response {
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/";
+
+/// What the server says it has of a group's version.
+fn discover(world: &mut World, group: &str, version: &str) -> Response {
+    if group == "apiextensions.k8s.io" {
+        let definitions =
+            json!({"name": "customresourcedefinitions", "kind": "CustomResourceDefinition", "namespaced": false});
+        return reply(200, json!({"resources": [definitions]}));
+    }
+    let specs = world.objects.iter().filter(|(at, _)| at.starts_with(DEFINITIONS)).map(|(_, object)| &object["spec"]);
+    let of_group = specs.filter(|spec| spec["group"] == group && spec["versions"][0]["name"] == version);
+    let resource =
+        |spec: &Value| json!({"name": spec["names"]["plural"], "kind": spec["names"]["kind"], "namespaced": false});
+    let resources: Vec<_> = of_group.map(resource).collect();
+    if resources.is_empty() || world.unserved > 0 {
+        world.unserved = world.unserved.saturating_sub(1);
+        return reply(404, json!("404 page not found"));
+    }
+    reply(200, json!({"resources": resources}))
+}
+
+fn is_defined(world: &World, plural: &str) -> bool {
+    world.objects.iter().any(|(at, o)| at.starts_with(DEFINITIONS) && o["spec"]["names"]["plural"] == plural)
+}
+
+fn read(world: &mut World, path: &str) -> Response {
+    if path == "/version" {
+        return reply(200, json!({"gitVersion": "v1.33.5"}));
+    }
+    if let ["", "apis", group, version] = path.split('/').collect::<Vec<_>>()[..] {
+        return discover(world, group, version);
+    }
     if path == "/api/v1" {
         return reply(
             200,
@@ -139,7 +172,7 @@ fn read(world: &World, path: &str) -> Response {
         return reply(200, object.clone());
     }
     let plural = path.rsplit('/').next().unwrap_or_default();
-    if !["nodes", "pods", "certificatesigningrequests"].contains(&plural) {
+    if !["nodes", "pods", "certificatesigningrequests"].contains(&plural) && !is_defined(world, plural) {
         return failure(404, "NotFound");
     }
     let items: Vec<_> =
@@ -167,8 +200,10 @@ fn patch(world: &mut World, path: &str, query: &str, body: &Value) -> Response {
     };
     merge(&mut object, body);
     if is_apply {
-        object["metadata"]["managedFields"] =
-            json!([{"manager": "stargate", "operation": "Apply", "fieldsV1": {"f:data": {}}}]);
+        let fields = body.as_object().into_iter().flatten().map(|(key, _)| key);
+        let own = fields.filter(|key| !["apiVersion", "kind", "metadata"].contains(&key.as_str()));
+        let own: Value = own.map(|key| (format!("f:{key}"), json!({}))).collect();
+        object["metadata"]["managedFields"] = json!([{"manager": "stargate", "operation": "Apply", "fieldsV1": own}]);
     }
     world.put(path, object);
     reply(200, world.objects[path].clone())

@@ -5,9 +5,12 @@ mod cluster;
 mod fake;
 
 mod certificates;
+mod definitions;
 mod drain;
 mod failures;
 mod objects;
+mod probe;
 mod real;
+mod registered;
 mod registry;
 mod tokens;

@@ -1,17 +1,23 @@
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::cluster::Actions;
 
-/// The actions of the cluster that the environment names.
-fn actions() -> Option<Actions> {
-    let path = std::env::var_os("STARGATE_TEST_KUBECONFIG")?;
+/// The actions of the cluster that the environment names; says that `test` is skipped where it names none.
+fn actions(test: &str) -> Option<Actions> {
+    let Some(path) = std::env::var_os("STARGATE_TEST_KUBECONFIG") else {
+        // Not by `eprintln`, which the test runner keeps to itself as long as tests pass.
+        writeln!(std::io::stderr(), "skipped: {test}: STARGATE_TEST_KUBECONFIG names no kubeconfig").expect("stderr");
+        return None;
+    };
     Some(Actions::new(path.as_ref()))
 }
 
 /// Against a real API server: what is written is found in order by the next look.
 #[tokio::test]
 async fn a_real_server_takes_what_is_written_and_shows_it_in_order() {
-    let Some(actions) = actions() else { return };
+    let Some(actions) = actions("a_real_server_takes_what_is_written_and_shows_it_in_order") else { return };
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stargate-test", "namespace": "default"}});
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": "stargate-test"},
@@ -43,7 +49,7 @@ async fn a_real_server_takes_what_is_written_and_shows_it_in_order() {
 /// Against a real API server: a node is cordoned, emptied and let go.
 #[tokio::test]
 async fn a_real_server_cordons_and_drains() {
-    let Some(actions) = actions() else { return };
+    let Some(actions) = actions("a_real_server_cordons_and_drains") else { return };
     let node = json!({"manifest": {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stargate-test-node"}}});
     actions.step("kubernetes.manifest.apply", node).await.expect("made");
     let name = json!({"name": "stargate-test-node"});
