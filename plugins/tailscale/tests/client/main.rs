@@ -5,5 +5,6 @@ mod tailnet;
 
 mod auth_key;
 mod device;
+mod devices;
 mod routes;
 mod token;

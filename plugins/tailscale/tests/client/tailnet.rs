@@ -83,7 +83,8 @@ impl Tailnet {
 
 fn wired(endpoint: &str) -> (Registry, Secrets) {
     let reference = |text: &str| text.parse::<SecretRef>().expect("reference");
-    let mut settings = TailscaleSettings::new(reference("exec:echo id"), reference("exec:echo hunter2-hunter2"));
+    let mut settings =
+        TailscaleSettings::new(reference("exec:echo client-of-tests"), reference("exec:echo hunter2-hunter2"));
     settings.endpoint = endpoint.parse().expect("URL");
     let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
     register(&mut registry, &mut secrets, settings).expect("settings");

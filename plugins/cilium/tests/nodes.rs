@@ -1,0 +1,101 @@
+//! `cilium.nodes.ensure` against a server that holds a cluster's `CiliumNode`s and gives them out page by page.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{Method, Uri},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use stargate_cilium::{CiliumSettings, register};
+use stargate_sdk::{ActionContext, Registry, Secrets};
+
+#[derive(Default)]
+struct World {
+    blocks: BTreeMap<String, Vec<String>>,
+    reads: usize,
+    writes: Vec<String>,
+}
+
+type Fake = Arc<Mutex<World>>;
+
+fn object(name: &str, blocks: &[String]) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"ipam": {"podCIDRs": blocks}}})
+}
+
+async fn serve(State(fake): State<Fake>, method: Method, uri: Uri, body: Bytes) -> Response {
+    let mut world = fake.lock().expect("no test panics while it holds the world");
+    if method == Method::GET {
+        world.reads += 1;
+        return page(&world, uri.query().unwrap_or_default()).into_response();
+    }
+    let name = uri.path().rsplit('/').next().expect("a path").replace("%2D", "-");
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let blocks: Vec<String> = serde_json::from_value(body["spec"]["ipam"]["podCIDRs"].clone()).expect("blocks");
+    world.writes.push(name.clone());
+    let answer = object(&name, &blocks);
+    world.blocks.insert(name, blocks);
+    axum::Json(answer).into_response()
+}
+
+fn page(world: &World, query: &str) -> axum::Json<Value> {
+    let number = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.parse::<usize>().ok());
+    let (from, limit) = (number("continue=").unwrap_or(0), number("limit=").expect("a limit"));
+    let items: Vec<_> = world.blocks.iter().skip(from).take(limit).map(|(name, b)| object(name, b)).collect();
+    let next = if from + limit < world.blocks.len() { (from + limit).to_string() } else { String::new() };
+    axum::Json(json!({"metadata": {"continue": next}, "items": items}))
+}
+
+async fn start(world: World) -> (Fake, Registry, tempfile::TempDir) {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let fake = Arc::new(Mutex::new(world));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let endpoint = format!("http://{}", listener.local_addr().expect("address"));
+    let router = Router::new().fallback(serve).with_state(Arc::clone(&fake));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("kubeconfig");
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": endpoint}}], "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]});
+    std::fs::write(&path, config.to_string()).expect("kubeconfig");
+    let mut registry = Registry::default();
+    register(&mut registry, CiliumSettings { kubeconfig: Some(path), context: None });
+    (fake, registry, dir)
+}
+
+async fn ensure(actions: &Registry, nodes: &Value) -> (Value, usize) {
+    let cx = ActionContext::detached("cilium", Arc::new(Secrets::default()));
+    let action = actions.find("cilium.nodes.ensure").expect("action");
+    let output = action.run(&cx, json!({ "nodes": nodes })).await.expect("ensured");
+    (output, cx.changes().len())
+}
+
+fn block(node: usize) -> String {
+    format!("10.{}.{}.0/24", 100 + node / 256, node % 256)
+}
+
+#[tokio::test]
+async fn a_thousand_nodes_are_looked_at_in_pages_and_only_the_wrong_ones_written() {
+    let mut blocks: BTreeMap<_, _> = (0..1000).map(|node| (format!("w{node:04}"), vec![block(node)])).collect();
+    blocks.insert("w0007".into(), Vec::new());
+    blocks.insert("w0999".into(), vec!["10.9.9.0/24".into()]);
+    let (fake, actions, _dir) = start(World { blocks, ..World::default() }).await;
+    let wanted: Value =
+        (0..1001).map(|node| json!({"name": format!("w{node:04}"), "pod_cidrs": [block(node)]})).collect();
+    let (output, changes) = ensure(&actions, &wanted).await;
+    assert_eq!((output, changes), (json!({"missing": ["w1000"], "count": 1000}), 2));
+    let mut written = std::mem::take(&mut fake.lock().expect("world").writes);
+    written.sort();
+    assert_eq!(written, ["w0007", "w0999"]);
+    fake.lock().expect("world").reads = 0;
+    ensure(&actions, &wanted).await;
+    let world = fake.lock().expect("world");
+    assert_eq!((world.reads, world.writes.len()), (2, 0), "two pages, and no write");
+}
