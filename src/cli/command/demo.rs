@@ -1,12 +1,13 @@
-use super::demo_stage::{Line, Stage};
+use super::{demo_inputs as inputs, demo_stage::Stage};
 use crate::cli::{Failure, Settings, args::DemoArgs, exit::Exit, interrupt::Interrupts, scratch::Folder, ui};
 
-/// `demo`: a run is killed while a machine is being created, resumed, and started once more to change nothing.
+/// `demo`: the whole of a deployment in the simulated world, killed at moments by chance and resumed.
 pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let folder = Folder::open(args.dir.as_deref(), &settings.scratch, "demo")?;
+    let seed = args.seed.unwrap_or_else(rand::random);
     tokio::select! {
-        done = play(&folder) => done,
+        done = play(&folder, seed) => done,
         () = interrupts.next() => Err(Failure::new(
             Exit::Interrupted,
             "the demonstration was interrupted",
@@ -15,32 +16,93 @@ pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, F
     }
 }
 
-async fn play(folder: &Folder) -> Result<Exit, Failure> {
-    let stage = Stage::open(folder.path()).await?;
-    let run = stage.run()?;
+async fn play(folder: &Folder, seed: u64) -> Result<Exit, Failure> {
+    let mut stage = Stage::open(folder.path(), seed).await?;
+    router(&mut stage).await?;
+    datacenter(&mut stage).await?;
+    nothing_changes(&stage).await?;
+    third_worker(&stage).await?;
+    replaced_node(&stage).await?;
+    stage.show(&inputs::history()).await?;
+    stage.close().await?;
+    ui::say("Every pod reaches every pod, and nothing was done twice.");
+    Ok(Exit::Done)
+}
 
+/// The cluster's side: killed while Azure creates the machine, which is asked for once all the same.
+async fn router(stage: &mut Stage) -> Result<(), Failure> {
     ui::say("A run puts a router beside the cluster. It will be killed while Azure creates the machine.");
-    stage.start_and_kill(&run).await?;
+    stage.start_and_kill(&inputs::aks_router(stage)?).await?;
     ui::say("The process is gone, without a word to anybody. This is what the journal knows:");
-    stage.show(&Line::new(&["history", "@latest"])).await?;
+    stage.show(&inputs::latest_history()).await?;
     ui::say("Resumed, the run finds what was begun and goes on from there:");
-    stage.show(&Line::new(&["resume"])).await?;
-    let asked = stage.world.machines_asked_for().await?;
-    let before = stage.world.writes().await?;
+    stage.show(&inputs::resume()).await?;
+    match stage.world.machines_asked_for().await? {
+        1 => Ok(ui::err("\nAzure was asked for a machine once.")),
+        asked => Err(Failure::internal(format!("one machine was to be asked for, and {asked} were"))),
+    }
+}
+
+/// The datacenter and its workers, with kills by chance.
+async fn datacenter(stage: &mut Stage) -> Result<(), Failure> {
     ui::say(&format!(
-        "Azure was asked for a machine {}.",
-        if asked == 1 { "once".into() } else { format!("{asked} times") }
+        "A datacenter: network, router, two workers. From here on runs are killed at moments by chance (--seed {}).",
+        stage.seed
     ));
-    ui::say("Run once more, it compares everything and finds nothing to change:");
-    stage.show(&run).await?;
-    let writes = stage.world.writes().await? - before;
-    ui::say(&format!("The world counted {before} changing requests before that run, and {writes} during it."));
-    stage.show(&Line::new(&["history"])).await?;
-    stage.world.close().await?;
-    match (asked, writes) {
-        (1, 0) => Ok(Exit::Done),
-        _ => Err(Failure::internal(format!(
-            "one machine was to be asked for and {asked} were; the second run was to write nothing and made {writes} changing requests"
-        ))),
+    stage.killed_by_chance(&inputs::datacenter(stage, 2)?, 3).await?;
+    for worker in 1..=2 {
+        ui::say(&format!("worker-{worker} becomes a node of the cluster, over SSH through the datacenter's router:"));
+        stage.killed_by_chance(&inputs::worker(stage, worker).await?, 2).await?;
+    }
+    ui::say("A pod on every node. Who reaches whom, packet by packet through all that was set up:");
+    everybody_reaches_everybody(stage).await
+}
+
+/// Every workflow once more.
+async fn nothing_changes(stage: &Stage) -> Result<(), Failure> {
+    ui::say("Run once more, every workflow compares everything and finds nothing to change:");
+    let before = stage.world.writes().await?;
+    stage.show(&inputs::aks_router(stage)?).await?;
+    stage.show(&inputs::datacenter(stage, 2)?).await?;
+    stage.show(&inputs::worker(stage, 1).await?).await?;
+    stage.show(&inputs::worker(stage, 2).await?).await?;
+    stage.show(&inputs::sync()).await?;
+    match stage.world.writes().await? - before {
+        0 => Ok(ui::err(&format!("\nThe world counted {before} changes before these runs, and none during them."))),
+        writes => Err(Failure::internal(format!("the second runs were to write nothing, and made {writes} changes"))),
+    }
+}
+
+async fn third_worker(stage: &Stage) -> Result<(), Failure> {
+    ui::say("A third worker joins:");
+    stage.show(&inputs::datacenter(stage, 3)?).await?;
+    stage.show(&inputs::worker(stage, 3).await?).await?;
+    stage.show(&inputs::sync()).await?;
+    everybody_reaches_everybody(stage).await
+}
+
+/// AKS replaces a node: the new one has another name, another address, and another pod block.
+async fn replaced_node(stage: &Stage) -> Result<(), Failure> {
+    let gone = stage.world.replace_node().await?;
+    ui::say(&format!("AKS has replaced its node {} ({}) by another. One sync follows:", gone.name, gone.pod_cidr));
+    stage.show(&inputs::sync()).await?;
+    everybody_reaches_everybody(stage).await?;
+    let stale = stage.world.mentions_of(&gone.pod_cidr).await?;
+    match stale.as_slice() {
+        [] => Ok(ui::err(&format!("\nNo surface mentions {} any more.", gone.pod_cidr))),
+        places => {
+            Err(Failure::internal(format!("{} was to be gone and is still in {}", gone.pod_cidr, places.join(", "))))
+        }
+    }
+}
+
+/// Puts a pod on each node and shows who reaches whom; all have to.
+async fn everybody_reaches_everybody(stage: &Stage) -> Result<(), Failure> {
+    stage.show_quietly(&inputs::pods(stage)?).await?;
+    let matrix = stage.world.matrix().await?;
+    ui::out(&matrix.table);
+    match matrix.dead {
+        0 => Ok(()),
+        dead => Err(Failure::internal(format!("{dead} pairs of pods do not reach each other"))),
     }
 }

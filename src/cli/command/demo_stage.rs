@@ -1,26 +1,22 @@
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::process::Command;
 
-use super::demo_world::World;
+use super::{demo_line::Line, demo_world::World};
 use crate::cli::{Failure, ui};
 
 /// How much faster than Azure the world is: a machine takes seconds that can be watched, all of it less than a minute.
-const SPEED: &str = "5";
+const SPEED: &str = "20";
+/// How long a run lives that is killed at a moment by chance: from its first step to about its end.
+const LIFE: Range<u64> = 100..3_000;
 /// How long the run may take to get to the machine.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// What is being put beside what, and where: names and prefixes as in the world's scenario.
-const INPUTS: [(&str, &str); 5] = [
-    ("cluster", "stargate-aks-e2e-7"),
-    ("resource_group", "stargate-aks-e2e-7"),
-    ("router", "stargate-aks-e2e-7-router"),
-    ("router_subnet", "10.237.0.0/24"),
-    ("datacenter_prefixes", "10.50.0.0/16"),
-];
 /// Variables that would lead the program away from the world.
 const OTHERS: [&str; 4] = [
     "STARGATE_AZURE_CA",
@@ -35,11 +31,14 @@ pub(super) struct Stage {
     folder: PathBuf,
     /// The world.
     pub(super) world: World,
+    /// What the moments follow from at which runs are killed.
+    pub(super) seed: u64,
+    chance: StdRng,
 }
 
 impl Stage {
     /// Opens a world below `folder` and shows how it is reached.
-    pub(super) async fn open(folder: &Path) -> Result<Self, Failure> {
+    pub(super) async fn open(folder: &Path, seed: u64) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find myself: {error}")))?;
         let dir = folder.join("world");
         ui::say("A simulated Azure, a tailnet and hosts, in a process of their own:");
@@ -47,7 +46,7 @@ impl Stage {
         let mut command = Command::new(&program);
         command.args(["sim", "--speed", SPEED, "--dir"]).arg(&dir);
         let world = World::open(command).await?;
-        let stage = Self { program, folder: folder.to_owned(), world };
+        let stage = Self { program, folder: folder.to_owned(), world, seed, chance: StdRng::seed_from_u64(seed) };
         for (name, value) in stage.variables() {
             ui::err(&format!("$ export {name}='{value}'"));
         }
@@ -60,21 +59,6 @@ impl Stage {
             vec![("STARGATE_JOURNAL", format!("{state}/journal.db")), ("XDG_STATE_HOME", state.to_string())];
         variables.extend(self.world.variables());
         variables
-    }
-
-    /// The command that starts the run.
-    pub(super) fn run(&self) -> Result<Line, Failure> {
-        let path = self.world.endpoint("ssh_public_key");
-        let key = std::fs::read_to_string(path)
-            .map_err(|error| Failure::internal(format!("read the public key {path}: {error}")))?;
-        let mut line = Line::new(&["run", "workflow", "provision-aks-router"]);
-        for (name, value) in INPUTS {
-            line.push("--input");
-            line.push(&format!("{name}={value}"));
-        }
-        line.push("--input");
-        line.push_as(&format!("ssh_public_key={}", key.trim()), &format!("ssh_public_key=\"$(cat {path})\""));
-        Ok(line)
     }
 
     /// Runs the program to its end, on this terminal.
@@ -96,6 +80,53 @@ impl Stage {
         Ok(())
     }
 
+    /// Runs the program up to `kills` times until it is killed, and then to its end.
+    pub(super) async fn killed_by_chance(&mut self, line: &Line, kills: u32) -> Result<(), Failure> {
+        let resume = Line::new(&["resume"]);
+        for kill in 0..kills {
+            let life = Duration::from_millis(self.chance.random_range(LIFE));
+            if self.ends_within(if kill == 0 { line } else { &resume }, life).await? {
+                return Ok(());
+            }
+        }
+        self.show(&resume).await
+    }
+
+    /// Whether the program ended well within `life`; it is killed then.
+    async fn ends_within(&self, line: &Line, life: Duration) -> Result<bool, Failure> {
+        let mut child = self.command(line).spawn().map_err(|error| not_run(&error))?;
+        if let Ok(ended_itself) = tokio::time::timeout(life, child.wait()).await {
+            let status = ended_itself.map_err(|error| not_run(&error))?;
+            return if status.success() { Ok(true) } else { Err(ended(status)) };
+        }
+        let id = child.id().unwrap_or_default();
+        child.kill().await.map_err(|error| not_run(&error))?;
+        ui::err(&format!("\n$ kill -KILL {id}   # after {} ms", life.as_millis()));
+        Ok(false)
+    }
+
+    /// Puts a file into the demonstration's folder and gives its path.
+    pub(super) fn keep(&self, name: &str, text: &str) -> Result<String, Failure> {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).map_err(|error| Failure::internal(format!("write {}: {error}", path.display())))?;
+        Ok(path.display().to_string())
+    }
+
+    /// Closes the world.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        self.world.close().await
+    }
+
+    /// Runs the program to its end; what it says is shown only if it fails.
+    pub(super) async fn show_quietly(&self, line: &Line) -> Result<(), Failure> {
+        let output = self.command(line).output().await.map_err(|error| not_run(&error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        ui::err(&String::from_utf8_lossy(&output.stderr));
+        Err(ended(output.status))
+    }
+
     fn command(&self, line: &Line) -> Command {
         ui::err(&format!("$ stargate {}", line.shown.join(" ")));
         let mut command = Command::new(&self.program);
@@ -105,28 +136,6 @@ impl Stage {
         }
         command.args(&line.arguments).envs(self.variables()).stdin(Stdio::null()).kill_on_drop(true);
         command
-    }
-}
-
-/// The arguments of a command, and how a reader would type them.
-pub(super) struct Line {
-    arguments: Vec<String>,
-    shown: Vec<String>,
-}
-
-impl Line {
-    pub(super) fn new(arguments: &[&str]) -> Self {
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { shown: arguments.clone(), arguments }
-    }
-
-    fn push(&mut self, argument: &str) {
-        self.push_as(argument, argument);
-    }
-
-    fn push_as(&mut self, argument: &str, shown: &str) {
-        self.arguments.push(argument.to_owned());
-        self.shown.push(shown.to_owned());
     }
 }
 

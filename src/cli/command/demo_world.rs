@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -77,6 +77,56 @@ impl World {
         Ok(false)
     }
 
+    /// The kubelet that goes with the cluster.
+    pub(super) async fn kubelet(&self) -> Result<Kubelet, Failure> {
+        let state = self.ask("state").await?;
+        let resources = state["arm"]["resources"].as_object().into_iter().flatten();
+        let version = resources.filter_map(|(_, one)| one["properties"]["currentKubernetesVersion"].as_str()).next();
+        let version = format!("v{}", version.ok_or_else(|| broken("it has no cluster"))?);
+        let index = self.fetch("_mirror/index.json").await?;
+        let sha256 = index[format!("kubernetes/{version}/bin/linux/amd64/kubelet")].as_str();
+        let sha256 = sha256.ok_or_else(|| broken("its mirror has no kubelet of the cluster's version"))?.to_owned();
+        Ok(Kubelet { mirror: format!("{}/_mirror/kubernetes", self.endpoint("http")), version, sha256 })
+    }
+
+    /// Walks a packet between every two pods of the demonstration.
+    pub(super) async fn matrix(&self) -> Result<Matrix, Failure> {
+        let matrix = "matrix?namespace=default&selector=app%3Ddemo";
+        let dead = self.ask(matrix).await?["dead"].as_u64().ok_or_else(|| broken("its matrix cannot be read"))?;
+        let url = format!("{}/_world/{matrix}&format=text", self.endpoint("http"));
+        let answer = async { self.client.get(url).send().await?.error_for_status()?.text().await };
+        let table = answer.await.map_err(|error: reqwest::Error| broken(&error.to_string()))?;
+        Ok(Matrix { table, dead })
+    }
+
+    /// Lets AKS replace the last of its nodes.
+    pub(super) async fn replace_node(&self) -> Result<GoneNode, Failure> {
+        let state = self.ask("state").await?;
+        let configs = state["kube"]["objects"]["nodenetworkconfigs.acn.azure.com"].as_object();
+        let (key, config) = configs.and_then(|all| all.iter().next_back()).ok_or_else(|| broken("it has no nodes"))?;
+        let name = key.rsplit('/').next().unwrap_or(key).to_owned();
+        let pod_cidr = config["status"]["networkContainers"][0]["primaryIP"].as_str().unwrap_or_default().to_owned();
+        let url = format!("{}/_world/aks-nodes", self.endpoint("http"));
+        self.tell(self.client.delete(format!("{url}/{name}"))).await?;
+        self.tell(self.client.post(url).json(&new_node(&name))).await?;
+        Ok(GoneNode { name, pod_cidr })
+    }
+
+    /// Where a prefix is mentioned: route tables, the tailnet, and what the cluster has on its nodes.
+    pub(super) async fn mentions_of(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let state = self.ask("state").await?;
+        let objects = &state["kube"]["objects"];
+        let surfaces = [
+            ("Azure", &state["arm"]["resources"]),
+            ("the tailnet", &state["tailnet"]["devices"]),
+            ("CiliumNodes", &objects["ciliumnodes.cilium.io"]),
+            ("Nodes", &objects["nodes"]),
+        ];
+        let mut found = Vec::new();
+        surfaces.iter().for_each(|(name, value)| places(prefix, value, name, &mut found));
+        Ok(found)
+    }
+
     /// Closes the world.
     pub(super) async fn close(mut self) -> Result<(), Failure> {
         let url = format!("{}/_world/shutdown", self.endpoint("http"));
@@ -86,10 +136,63 @@ impl World {
         Ok(())
     }
 
+    async fn tell(&self, request: reqwest::RequestBuilder) -> Result<(), Failure> {
+        let answer = async { request.send().await?.error_for_status() };
+        answer.await.map(drop).map_err(|error| broken(&error.to_string()))
+    }
+
     async fn ask(&self, what: &str) -> Result<Value, Failure> {
-        let url = format!("{}/_world/{what}", self.endpoint("http"));
+        self.fetch(&format!("_world/{what}")).await
+    }
+
+    async fn fetch(&self, path: &str) -> Result<Value, Failure> {
+        let url = format!("{}/{path}", self.endpoint("http"));
         let answer = async { self.client.get(url).send().await?.error_for_status()?.json().await };
         answer.await.map_err(|error: reqwest::Error| broken(&error.to_string()))
+    }
+}
+
+/// A kubelet of the cluster's version in the world's mirror.
+pub(super) struct Kubelet {
+    /// Where the mirror has kubelets, by version.
+    pub(super) mirror: String,
+    /// As `v1.33.5`.
+    pub(super) version: String,
+    /// Its checksum.
+    pub(super) sha256: String,
+}
+
+/// Who reaches whom.
+pub(super) struct Matrix {
+    /// For people.
+    pub(super) table: String,
+    /// Pairs that do not reach each other.
+    pub(super) dead: u64,
+}
+
+/// A node that AKS has taken away.
+pub(super) struct GoneNode {
+    pub(super) name: String,
+    pub(super) pod_cidr: String,
+}
+
+/// What AKS brings in its place: other in everything.
+fn new_node(gone: &str) -> Value {
+    let pool = gone.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    json!({"name": format!("{pool}000007"), "address": "10.224.0.9", "pod_cidr": "10.244.7.0/24"})
+}
+
+/// Where in `value` the text is, as JSON pointers.
+fn places(text: &str, value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::String(own) if own == text => found.push(at.to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| places(text, item, &format!("{at}/{i}"), found));
+        }
+        Value::Object(entries) => {
+            entries.iter().for_each(|(key, value)| places(text, value, &format!("{at}/{key}"), found));
+        }
+        _ => {}
     }
 }
 
@@ -119,8 +222,6 @@ fn broken(reason: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -130,5 +231,12 @@ mod tests {
         assert!(is_being_created(&json!([put, poll, poll])));
         assert!(!is_being_created(&json!([poll, poll, put])));
         assert!(!is_being_created(&json!([put])));
+    }
+
+    #[test]
+    fn a_prefix_is_found_wherever_it_is() {
+        let mut found = vec![];
+        places("10.244.1.0/24", &json!({"a": [{"p": "10.244.1.0/24"}], "b": "10.244.1.0/2"}), "Azure", &mut found);
+        assert_eq!(found, ["Azure/a/0/p"]);
     }
 }

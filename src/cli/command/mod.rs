@@ -13,6 +13,8 @@ pub(crate) mod schema;
 pub(crate) mod sim;
 pub(crate) mod validate;
 
+mod demo_inputs;
+mod demo_line;
 mod demo_stage;
 mod demo_world;
 mod forecast;
