@@ -38,7 +38,10 @@ async fn router(stage: &mut Stage) -> Result<(), Failure> {
     ui::say("Resumed, the run finds what was begun and goes on from there:");
     stage.show(&inputs::resume()).await?;
     match stage.world.machines_asked_for().await? {
-        1 => Ok(ui::err("\nAzure was asked for a machine once.")),
+        1 => {
+            ui::err("\nAzure was asked for a machine once.");
+            Ok(())
+        }
         asked => Err(Failure::internal(format!("one machine was to be asked for, and {asked} were"))),
     }
 }
@@ -68,7 +71,10 @@ async fn nothing_changes(stage: &Stage) -> Result<(), Failure> {
     stage.show(&inputs::worker(stage, 2).await?).await?;
     stage.show(&inputs::sync()).await?;
     match stage.world.writes().await? - before {
-        0 => Ok(ui::err(&format!("\nThe world counted {before} changes before these runs, and none during them."))),
+        0 => {
+            ui::err(&format!("\nThe world counted {before} changes before these runs, and none during them."));
+            Ok(())
+        }
         writes => Err(Failure::internal(format!("the second runs were to write nothing, and made {writes} changes"))),
     }
 }
@@ -87,9 +93,12 @@ async fn replaced_node(stage: &Stage) -> Result<(), Failure> {
     ui::say(&format!("AKS has replaced its node {} ({}) by another. One sync follows:", gone.name, gone.pod_cidr));
     stage.show(&inputs::sync()).await?;
     everybody_reaches_everybody(stage).await?;
-    let stale = stage.world.mentions_of(&gone.pod_cidr).await?;
-    match stale.as_slice() {
-        [] => Ok(ui::err(&format!("\nNo surface mentions {} any more.", gone.pod_cidr))),
+    let mentions = stage.world.mentions_of(&gone.pod_cidr).await?;
+    match mentions.as_slice() {
+        [] => {
+            ui::err(&format!("\nNo surface mentions {} any more.", gone.pod_cidr));
+            Ok(())
+        }
         places => {
             Err(Failure::internal(format!("{} was to be gone and is still in {}", gone.pod_cidr, places.join(", "))))
         }

@@ -84,24 +84,24 @@ impl Stage {
     pub(super) async fn killed_by_chance(&mut self, line: &Line, kills: u32) -> Result<(), Failure> {
         let resume = Line::new(&["resume"]);
         for kill in 0..kills {
-            let life = Duration::from_millis(self.chance.random_range(LIFE));
-            if self.ends_within(if kill == 0 { line } else { &resume }, life).await? {
+            let limit = Duration::from_millis(self.chance.random_range(LIFE));
+            if self.ends_within(if kill == 0 { line } else { &resume }, limit).await? {
                 return Ok(());
             }
         }
         self.show(&resume).await
     }
 
-    /// Whether the program ended well within `life`; it is killed then.
-    async fn ends_within(&self, line: &Line, life: Duration) -> Result<bool, Failure> {
+    /// Whether the program ended well within `limit`; otherwise it was killed then.
+    async fn ends_within(&self, line: &Line, limit: Duration) -> Result<bool, Failure> {
         let mut child = self.command(line).spawn().map_err(|error| not_run(&error))?;
-        if let Ok(ended_itself) = tokio::time::timeout(life, child.wait()).await {
+        if let Ok(ended_itself) = tokio::time::timeout(limit, child.wait()).await {
             let status = ended_itself.map_err(|error| not_run(&error))?;
             return if status.success() { Ok(true) } else { Err(ended(status)) };
         }
         let id = child.id().unwrap_or_default();
         child.kill().await.map_err(|error| not_run(&error))?;
-        ui::err(&format!("\n$ kill -KILL {id}   # after {} ms", life.as_millis()));
+        ui::err(&format!("\n$ kill -KILL {id}   # after {} ms", limit.as_millis()));
         Ok(false)
     }
 

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod actions;
+pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod graph;

@@ -28,7 +28,7 @@ pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exi
     if let Some(run) = chosen(&*session.journal, args.run.as_deref()).await? {
         return resume_one(settings, &session, run).await;
     }
-    say(settings, "every run in the journal has succeeded: there is nothing to resume", None);
+    say(settings, "every run in the journal has succeeded or was cancelled: there is nothing to resume", None);
     Ok(Exit::Done)
 }
 
@@ -41,7 +41,7 @@ async fn chosen(journal: &dyn Journal, asked: Option<&str>) -> Result<Option<Run
     if rows.is_empty() {
         return Err(runs::none());
     }
-    Ok(rows.into_iter().find(|row| row.status != "succeeded").map(|row| row.id))
+    Ok(rows.into_iter().find(|row| !matches!(row.status.as_str(), "succeeded" | "cancelled")).map(|row| row.id))
 }
 
 async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Result<Exit, Failure> {

@@ -99,7 +99,11 @@ fn step(entry: &Entry) -> &str {
         | Entry::StepSkipped { step }
         | Entry::StepFailed { step, .. }
         | Entry::StepInDoubt { step, .. } => step,
-        Entry::RunCreated { .. } | Entry::RunAcquired { .. } | Entry::RunReopened | Entry::RunFinished { .. } => "",
+        Entry::RunCreated { .. }
+        | Entry::RunAcquired { .. }
+        | Entry::RunReopened
+        | Entry::CancelRequested { .. }
+        | Entry::RunFinished { .. } => "",
     }
 }
 
@@ -108,6 +112,7 @@ fn words(entry: &Entry) -> Vec<String> {
     match entry {
         Entry::RunCreated { .. } => vec!["run created".into()],
         Entry::RunAcquired { owner, epoch } => vec![format!("run taken over by {owner} (epoch {epoch})")],
+        Entry::CancelRequested { by } => vec![format!("{by} wants the run to end")],
         Entry::RunReopened => vec!["failed steps get another go".into()],
         Entry::StepExpanded { keys, .. } => vec![format!("has {}", phrase::count(keys.len(), "part"))],
         Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],
@@ -150,5 +155,6 @@ fn ended(outcome: Outcome) -> &'static str {
         Outcome::Succeeded => "succeeded",
         Outcome::Failed => "failed",
         Outcome::InDoubt => "in doubt",
+        Outcome::Cancelled => "cancelled",
     }
 }
