@@ -65,3 +65,32 @@ async fn a_real_server_cordons_and_drains() {
     let node = json!({"api_version": "v1", "kind": "Node", "name": "stargate-test-node"});
     actions.step("kubernetes.object.delete", node).await.expect("deleted");
 }
+
+/// Against a real API server: a kind is defined and used in one step, though its objects come first.
+#[tokio::test]
+async fn a_real_server_takes_a_kind_and_its_objects_in_one_step() {
+    let Some(actions) = actions("a_real_server_takes_a_kind_and_its_objects_in_one_step") else { return };
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.test.stargate.io"},
+        "spec": {"group": "test.stargate.io", "scope": "Cluster",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]}});
+    let widgets = (0..600).map(|number| {
+        json!({"apiVersion": "test.stargate.io/v1", "kind": "Widget", "metadata": {"name": format!("w{number}")},
+            "spec": {"size": number}})
+    });
+    let manifest = json!({"manifest": widgets.chain([definition]).collect::<Vec<_>>()});
+    let preview = actions.preview("kubernetes.manifest.apply", manifest.clone()).await.expect("preview");
+    assert!(matches!(&preview, stargate_sdk::Preview::Changes { differences } if differences.len() == 601));
+    actions.step("kubernetes.manifest.apply", manifest.clone()).await.expect("applied");
+    let (_, changes) = actions.step("kubernetes.manifest.apply", manifest).await.expect("in order");
+    assert!(changes.is_empty(), "{changes:?}");
+    let kind = json!({"api_version": "test.stargate.io/v1", "kind": "Widget"});
+    let (output, _) = actions.step("kubernetes.objects.list", kind).await.expect("listed");
+    assert_eq!(output["objects"].as_array().map(Vec::len), Some(600), "more than one page");
+
+    let delete = json!({"api_version": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "name": "widgets.test.stargate.io"});
+    actions.step("kubernetes.object.delete", delete).await.expect("deleted");
+}
