@@ -10,7 +10,7 @@ use crate::{
     compare::{covers, owns_nothing_else},
     discovery::resolve,
     failure::ApiError,
-    field::{list, name, owned, text},
+    field::{condition, list, name, owned, text},
     manifest::{Manifest, Wanted},
     object_ref::{ObjectRef, Place, unknown_kind},
 };
@@ -80,10 +80,25 @@ impl ManifestApply {
     /// Waits until the kinds that an object defines are served, so that whoever comes next can use them.
     async fn wait_until_served(&self, cx: &ActionContext, wanted: &Wanted) -> Result<(), ActionError> {
         while !self.serves_what_it_defines(cx, &wanted.body).await? {
+            self.check_names(cx, wanted).await?;
             cx.progress(format!("{}: not served yet", wanted.object));
             cx.sleep(DEFINITION_PAUSE).await?;
         }
         Ok(())
+    }
+
+    /// A definition whose names another one has already is never served: `Permanent`.
+    async fn check_names(&self, cx: &ActionContext, wanted: &Wanted) -> Result<(), ActionError> {
+        let Some(place) = self.0.place(cx, &wanted.object).await? else { return Ok(()) };
+        let Some(definition) = self.0.get(cx, &place.kind, place.at()).await? else { return Ok(()) };
+        match condition(&definition, "NamesAccepted").filter(|accepted| accepted["status"] == "False") {
+            None => Ok(()),
+            Some(refused) => {
+                let why = text(refused, "/message").unwrap_or("another definition has its names");
+                Err(ActionError::permanent(format!("{} is not served: {why}", wanted.object))
+                    .with_hint("`kubectl get customresourcedefinitions` shows whose names they are"))
+            }
+        }
     }
 
     /// Brings the object into order; waits for its kind when that `may_appear`.

@@ -59,3 +59,14 @@ async fn what_is_of_a_kind_that_is_yet_to_come_would_be_made() {
     assert!(text.contains("CustomResourceDefinition widgets.example.com") && text.contains("Widget a"), "{text}");
     assert!(cluster.fake.world().writes.is_empty());
 }
+
+#[tokio::test]
+async fn a_definition_whose_names_are_taken_is_not_waited_for() {
+    let cluster = Cluster::start().await;
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
+    let refused = json!({"type": "NamesAccepted", "status": "False", "message": "\"widgets\" is already in use"});
+    cluster.fake.world().put(path, json!({"status": {"conditions": [refused]}}));
+    cluster.fake.world().unserved = usize::MAX;
+    let (kind, error) = cluster.fails(APPLY, json!({"manifest": definition()})).await;
+    assert_eq!((kind, error.contains("already in use")), (FailureKind::Permanent, true), "{error}");
+}
