@@ -130,6 +130,11 @@ pub enum News {
         /// The workflow's outputs.
         outputs: Map<String, Value>,
     },
+    /// A person wants the run to end; what runs is let go of.
+    CancelRequested {
+        /// Who.
+        by: String,
+    },
     /// The process was asked to stop; the run can be resumed.
     RunInterrupted,
 }

@@ -7,14 +7,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use stargate::{
-    engine::{Ending, EngineError},
+    engine::{Cancel, Ending, EngineError, Finished},
     id::RunId,
-    journal::{Commit, Eviction, Journal, JournalError, NewRun, PlanText},
-    plan::Plan,
+    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, PlanText},
+    plan::{self, Plan},
     run::{Entry, Outcome, Recorded},
 };
 use stargate_sdk::ActionError;
 use support::{Act, Bench, Fault, chain, fan, plan, step};
+use tokio::task::JoinHandle;
 
 const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
 const FAILED: Ending = Ending::Finished(Outcome::Failed);
@@ -330,6 +331,135 @@ async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothin
     assert!(matches!(&told, EngineError::Fenced(run) if *run == seen.id), "{told}");
     assert_eq!(bench.journal.load(seen.id).await.unwrap().row.seq, seen.seq);
     assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap()[0].holder.id, next);
+}
+
+/// Begins `plan` and waits until as many calls were made.
+async fn begun(bench: &Bench, plan: Plan, calls: usize) -> (RunId, JoinHandle<Result<Finished, EngineError>>) {
+    let engine = bench.engine();
+    let going = tokio::spawn(async move { engine.run(plan).await });
+    until(|| bench.script.calls().len() == calls).await;
+    (bench.only_run().await.row.id, going)
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_elsewhere_lets_go_and_ends_for_good() {
+    let bench = Bench::new().await;
+    bench.script.will("s1", [Act::Hang]);
+    let plan = Plan { locks: vec!["l".into()], ..chain(3) };
+    let (run, going) = begun(&bench, plan, 2).await;
+    let Cancel::Asked(owner) = bench.engine().cancel(run.clone()).await.unwrap() else { panic!("it is going on") };
+    assert_eq!(owner.pid, std::process::id());
+    let finished = going.await.unwrap().unwrap();
+    assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled));
+    assert_eq!(bench.script.calls(), ["run s0", "run s1"], "nothing more is begun");
+    let stored = bench.only_run().await;
+    assert_eq!(stored.row.status, "cancelled");
+    assert!(matches!(stored.history.last().unwrap().entry, Entry::RunFinished { outcome: Outcome::Cancelled, .. }));
+    assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap(), []);
+    let refused = bench.engine().resume(run.clone()).await.unwrap_err();
+    assert!(matches!(&refused, EngineError::Cancelled(id) if *id == run), "{refused}");
+    assert_eq!(bench.engine().cancel(run).await.unwrap(), Cancel::Ended(Outcome::Cancelled));
+    assert_eq!(bench.only_run().await, stored, "neither wrote anything");
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_advances_is_cancelled_at_once_whether_it_was_interrupted_or_failed() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Fail(ActionError::permanent("no"))]);
+    let failed = bench.engine().run(chain(2)).await.unwrap();
+    assert_eq!(bench.engine().cancel(failed.run.clone()).await.unwrap(), Cancel::Done);
+    assert!(matches!(bench.engine().resume(failed.run).await, Err(EngineError::Cancelled(_))));
+    let bench = Bench::new().await;
+    bench.script.will("s1", [Act::Hang]);
+    let engine = bench.engine();
+    let going = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.run(chain(3)).await }
+    });
+    until(|| bench.script.calls().len() == 2).await;
+    engine.drain().await;
+    let run = going.await.unwrap().unwrap().run;
+    assert_eq!(bench.engine().cancel(run.clone()).await.unwrap(), Cancel::Done);
+    assert_eq!(bench.only_run().await.row.status, "cancelled");
+    assert!(matches!(bench.engine().resume(run).await, Err(EngineError::Cancelled(_))));
+}
+
+#[tokio::test]
+async fn a_run_that_has_succeeded_cannot_be_cancelled() {
+    let bench = Bench::new().await;
+    let run = bench.engine().run(chain(1)).await.unwrap().run;
+    let before = bench.only_run().await;
+    assert_eq!(bench.engine().cancel(run).await.unwrap(), Cancel::Ended(Outcome::Succeeded));
+    assert_eq!(bench.only_run().await, before);
+}
+
+#[tokio::test]
+async fn an_outcome_that_comes_with_the_cancellation_is_kept_and_nothing_that_follows_is_begun() {
+    // The wish is written right before the outcome is: whoever advances the run learns of it when its commit is refused.
+    for (act, kept) in [(Act::Succeed, "succeeded"), (Act::Fail(ActionError::transient("busy")), "in doubt")] {
+        let bench = Bench::new().await;
+        let open = bench.script.will_when_opened("s1", act);
+        let (run, going) = begun(&bench, chain(3), 2).await;
+        let row = bench.only_run().await.row;
+        let entry = Entry::CancelRequested { by: "somebody".into() };
+        let records = vec![Recorded { at: row.created_at, entry }];
+        let append = Append { run, epoch: row.epoch, seq: row.seq, records, status: "running" };
+        let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
+        assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
+        open.add_permits(1);
+        let finished = going.await.unwrap().unwrap();
+        assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled), "{kept}");
+        assert!(!bench.script.calls().contains(&"run s2".to_owned()), "{kept}");
+        let about_s1 = |record: &&Recorded| match &record.entry {
+            Entry::StepSucceeded { step, .. } => step == "s1" && kept == "succeeded",
+            Entry::StepInDoubt { step, .. } => step == "s1" && kept == "in doubt",
+            _ => false,
+        };
+        let history = bench.only_run().await.history;
+        assert_eq!(history.iter().filter(about_s1).count(), 1, "{kept}: {history:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_inlined_workflow_is_run_in_its_place_with_parts_over_what_its_steps_give() {
+    let inner = "name: inner
+inputs: {names: {type: array, items: {type: string}}}
+steps:
+  list: {uses: test.find, with: {value: '${{ inputs.names }}'}}
+  each:
+    uses: test.find
+    for_each: ${{ steps.list.outputs.value }}
+    as: name
+    with: {value: '${{ name }}!'}
+outputs:
+  parts: ${{ steps.each.outputs }}
+";
+    let outer = r#"name: outer
+inputs: {go: {type: boolean}}
+steps:
+  first: {uses: test.find, with: {value: [a, b]}}
+  sub:
+    workflow: inner
+    needs: [first]
+    when: ${{ inputs.go && size(steps.first.outputs.value) == 2 }}
+    with: {names: '${{ steps.first.outputs.value }}'}
+  last:
+    uses: test.find
+    with: {value: '${{ steps.sub.skipped ? "none" : steps.sub.outputs.parts.b.value }}'}
+outputs: {last: '${{ steps.last.outputs.value }}'}
+"#;
+    let load = |name: &str| if name == "inner" { Ok((name.into(), inner.into())) } else { Err("no such file".into()) };
+    for (go, last, calls) in [(true, "b!", 5), (false, "none", 2)] {
+        let bench = Bench::new().await;
+        let registry = support::registry(&bench.script);
+        let workflow = plan::validate("outer.yaml", outer, &registry, &load).unwrap();
+        let inputs = serde_json::Map::from_iter([("go".to_owned(), json!(go))]);
+        let plan = plan::compile(&workflow, &registry, &load, inputs).unwrap();
+        let finished = bench.engine().run(plan).await.unwrap();
+        assert_eq!(finished.failures, []);
+        assert_eq!((finished.ending, &finished.outputs["last"]), (SUCCEEDED, &json!(last)), "{finished:?}");
+        assert_eq!(bench.script.calls().len(), calls, "{:?}", bench.script.calls());
+    }
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {

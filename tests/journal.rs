@@ -313,6 +313,23 @@ async fn a_holder_that_is_not_as_it_was_seen_keeps_its_locks() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_open_a_new_journal_at_once_all_get_it() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let opened: Vec<_> = (0..6)
+            .map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move { SqliteJournal::open(&path).await.map(drop) })
+            })
+            .collect();
+        for opened in opened {
+            assert_eq!(opened.await.unwrap(), Ok(()));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_journal_of_the_first_schema_gets_locks_and_keeps_its_runs() {
     let folder = tempfile::tempdir().unwrap();

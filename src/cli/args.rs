@@ -92,12 +92,16 @@ pub(crate) enum Command {
     },
     /// Go on with a run that was interrupted or failed
     Resume(ResumeArgs),
+    /// End a run for good
+    Cancel(CancelArgs),
     /// Show the runs there are, or what happened in one
     History(HistoryArgs),
     /// Show what a run would change, changing nothing
     Plan(PlanArgs),
     /// Run workflows when they are due, or print what lets cron, systemd or Kubernetes do it
     Schedule(ScheduleArgs),
+    /// Tell why a run, or a step of it, failed or waits
+    Why(WhyArgs),
     /// Look for mistakes in workflows, all of them at once
     Validate(ValidateArgs),
     /// Show the steps of a workflow and what each waits for
@@ -236,6 +240,25 @@ pub(crate) struct ScheduleArgs {
     /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// Id of a run, or @latest
+    #[arg(value_name = "RUN", default_value = "@latest")]
+    pub(crate) run: String,
+    /// Name of a step, with its key if it has parts: join[worker-1]
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// Id of a run, or @latest; without one, the only run that has not ended
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
 }
 
 /// `history`.

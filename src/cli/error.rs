@@ -106,6 +106,10 @@ impl From<EngineError> for Failure {
             EngineError::WaitInterrupted { .. } => {
                 Self::new(Exit::Interrupted, message, "nothing was begun: run the same command again")
             }
+            EngineError::Cancelled(run) => {
+                let message = format!("run {run} was cancelled: it does not go on");
+                Self::new(Exit::Cancelled, message, "run `stargate run workflow NAME` to start another")
+            }
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
             EngineError::Illegal { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
             EngineError::UnreadablePlan { .. } | EngineError::Action { .. } => {

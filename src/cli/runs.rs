@@ -63,6 +63,7 @@ pub(crate) fn status(row: &RunRow, here: &Owner, now: Millis) -> &'static str {
         "succeeded" => "succeeded",
         "failed" => "failed",
         "in_doubt" => "in doubt",
+        "cancelled" => "cancelled",
         _ if is_held(row, here, now) => "running",
         _ => "interrupted",
     }

@@ -34,6 +34,7 @@ impl Summary {
             Ending::Finished(Outcome::Succeeded) => Exit::Done,
             Ending::Finished(Outcome::Failed) => Exit::Failed,
             Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
+            Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
             Ending::Interrupted => Exit::Interrupted,
         }
     }
@@ -88,6 +89,7 @@ impl Summary {
             Ending::Finished(Outcome::Succeeded) => "succeeded",
             Ending::Finished(Outcome::Failed) => "failed",
             Ending::Finished(Outcome::InDoubt) => "in doubt",
+            Ending::Finished(Outcome::Cancelled) => "cancelled",
             Ending::Interrupted => "interrupted",
         }
     }
@@ -101,7 +103,7 @@ impl Summary {
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => None,
             Ending::Finished(Outcome::Failed) | Ending::Interrupted => Some(hint::resume(run)),
-            Ending::Finished(Outcome::InDoubt) => Some(hint::history(run)),
+            Ending::Finished(Outcome::InDoubt | Outcome::Cancelled) => Some(hint::history(run)),
         }
     }
 

@@ -39,6 +39,9 @@ pub(super) async fn acquire(
         if state.progress() == Progress::Finished(Outcome::Succeeded) {
             return Ok(Acquired::Done(Box::new(done(run, &state))));
         }
+        if state.progress() == Progress::Finished(Outcome::Cancelled) {
+            return Err(EngineError::Cancelled(run));
+        }
         refuse_if_held(options, owner, &stored)?;
         let evictions = locks::free(options, owner, &prepared.plan().locks, Some(&run)).await?;
         let records = records(options, owner, &stored, state.progress());
@@ -64,7 +67,7 @@ pub(super) async fn acquire(
     }
 }
 
-fn prepared(stored: &StoredRun, registry: &Registry) -> Result<Prepared, EngineError> {
+pub(super) fn prepared(stored: &StoredRun, registry: &Registry) -> Result<Prepared, EngineError> {
     let plan: Plan = serde_json::from_str(&stored.plan)
         .map_err(|e| EngineError::UnreadablePlan { run: stored.row.id.clone(), reason: e.to_string() })?;
     let text = PlanText { digest: stored.row.plan.as_str().into(), body: stored.plan.as_str().into() };
@@ -92,14 +95,14 @@ fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun) -> Result
     }
 }
 
-fn records(options: &Options, owner: &Owner, stored: &StoredRun, progress: Progress) -> Vec<Recorded> {
+pub(super) fn records(options: &Options, owner: &Owner, stored: &StoredRun, progress: Progress) -> Vec<Recorded> {
     let at = options.clock.now();
     let acquired = Entry::RunAcquired { epoch: stored.row.epoch + 1, owner: owner.to_string() };
     let reopened = matches!(progress, Progress::Finished(_)).then_some(Entry::RunReopened);
     std::iter::once(acquired).chain(reopened).map(|entry| Recorded { at, entry }).collect()
 }
 
-fn wish(options: &Options, owner: &Owner, stored: &StoredRun, records: Vec<Recorded>) -> TakeOver {
+pub(super) fn wish(options: &Options, owner: &Owner, stored: &StoredRun, records: Vec<Recorded>) -> TakeOver {
     let at = options.clock.now();
     TakeOver {
         run: stored.row.id.clone(),

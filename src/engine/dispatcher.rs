@@ -6,7 +6,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval_at},
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,13 +21,15 @@ use crate::{
     event::{Event, News},
     id::RunId,
     journal::{Append, Commit, JournalError, NewRun, Owner},
-    run::{Outcome, Place, Progress},
+    run::{Outcome, Place, Progress, Recorded},
 };
 
 /// How long a run stays held by a process that is not heard of.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// How often a living process is heard of: three times in a lease, so that one lost renewal costs nothing.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// How often it is looked whether somebody wants a run to end.
+const LOOK: Duration = Duration::from_secs(1);
 /// Messages taken into one turn, so that what waits in the channel shares a commit.
 const BATCH: usize = 1024;
 
@@ -50,8 +52,7 @@ impl Dispatcher {
 
     /// Serves until every engine handle is gone and no attempt is being made.
     pub(super) async fn serve(mut self, mut messages: mpsc::Receiver<Message>) {
-        let mut renewal = interval_at(Instant::now() + RENEWAL, RENEWAL);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut renewal, mut look) = (ticks(RENEWAL), ticks(LOOK));
         let mut batch = Vec::new();
         loop {
             let wake = self.wake();
@@ -59,11 +60,16 @@ impl Dispatcher {
                 taken = messages.recv_many(&mut batch, BATCH) => if taken == 0 { return },
                 () = tokio::time::sleep(wake.unwrap_or(RENEWAL)), if wake.is_some() => self.touch_due(),
                 _ = renewal.tick() => self.renew().await,
+                _ = look.tick() => self.look().await,
             }
             for message in batch.drain(..) {
                 self.take(message);
             }
             self.turn().await;
+            // A run that went back to what the journal has is decided on anew.
+            while !self.touched.is_empty() {
+                self.turn().await;
+            }
         }
     }
 
@@ -113,6 +119,27 @@ impl Dispatcher {
         }
     }
 
+    /// Takes in what others have written to runs of this process: that they are to end.
+    async fn look(&mut self) {
+        let held = |run: &LiveRun| (run.id.clone(), run.epoch, run.seq);
+        let held: Vec<_> = self.runs.values().filter(|run| run.created).map(held).collect();
+        if held.is_empty() {
+            return;
+        }
+        match self.options.journal.later(held).await {
+            Ok(later) => later.into_iter().for_each(|(id, recorded)| self.take_in(&id, &recorded)),
+            Err(error) => tracing::warn!(%error, "it could not be looked whether a run is to end"),
+        }
+    }
+
+    fn take_in(&mut self, id: &RunId, recorded: &Recorded) {
+        if let Some(run) = self.runs.get_mut(id)
+            && run.written_by_others(recorded)
+        {
+            self.touched.insert(id.clone());
+        }
+    }
+
     fn drain(&mut self) {
         self.draining = true;
         for run in self.runs.values() {
@@ -133,13 +160,21 @@ impl Dispatcher {
         if !commit.creates.is_empty() || !commit.appends.is_empty() {
             let created: Vec<_> = commit.creates.iter().map(|run| run.id.clone()).collect();
             match self.options.journal.commit(commit).await {
-                Ok(refused) => self.fence(&refused, &created),
+                Ok(refused) => {
+                    for id in refused {
+                        self.refused(&id, created.contains(&id)).await;
+                    }
+                }
                 Err(error) => return self.abandon(&error),
             }
         }
-        for id in std::mem::take(&mut self.touched) {
+        let unwritten = |id: &RunId| self.runs.get(id).is_some_and(|run| run.went_back);
+        let (again, written): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut self.touched).into_iter().partition(unwritten);
+        for id in written {
             self.after_commit(&id).await;
         }
+        self.touched = again;
     }
 
     fn commit_of_turn(&mut self, at: Millis) -> Commit {
@@ -147,6 +182,7 @@ impl Dispatcher {
         for id in &self.touched {
             let Some(run) = self.runs.get_mut(id).filter(|run| !run.records.is_empty()) else { continue };
             let records = std::mem::take(&mut run.records);
+            run.committing.clone_from(&records);
             let written = records.iter().filter(|r| r.entry.place() == Place::History).count() as u64;
             let status = status(run.state.progress());
             if run.created {
@@ -170,15 +206,26 @@ impl Dispatcher {
         commit
     }
 
-    /// Somebody else holds these runs, or a lock of those that were to be created: nothing was written, and this process
-    /// does not advance them.
-    fn fence(&mut self, refused: &[RunId], created: &[RunId]) {
-        for id in refused {
-            if let Some(run) = self.runs.remove(id) {
-                let error = if created.contains(id) { EngineError::LockLost } else { EngineError::Fenced };
-                leave(run, Err(error(id.clone())));
+    /// Nothing of this turn was written for the run. Either a person has written that it is to end, which is taken in, or
+    /// somebody else holds it, or a lock of it, and this process does not advance it.
+    async fn refused(&mut self, id: &RunId, creating: bool) {
+        let Some(mut run) = self.runs.remove(id) else { return };
+        let error = if creating {
+            EngineError::LockLost(id.clone())
+        } else {
+            match self.go_back(&mut run).await {
+                Ok(true) => return drop(self.runs.insert(id.clone(), run)),
+                Ok(false) => EngineError::Fenced(id.clone()),
+                Err(error) => EngineError::Journal(error),
             }
-        }
+        };
+        leave(run, Err(error));
+    }
+
+    /// Takes up the journal's state if this process still holds the run.
+    async fn go_back(&mut self, run: &mut LiveRun) -> Result<bool, JournalError> {
+        let stored = self.options.journal.load(run.id.clone()).await?;
+        Ok(stored.row.epoch == run.epoch && run.go_back(self.now(), &stored))
     }
 
     /// The journal failed: what was decided may or may not be stored, so this process advances nothing any more.
@@ -267,12 +314,20 @@ impl Dispatcher {
     }
 }
 
+/// Ticks of which those that are missed come late, and not in a row.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 fn status(progress: Progress) -> &'static str {
     match progress {
         Progress::New | Progress::Going => "running",
         Progress::Finished(Outcome::Succeeded) => "succeeded",
         Progress::Finished(Outcome::Failed) => "failed",
         Progress::Finished(Outcome::InDoubt) => "in_doubt",
+        Progress::Finished(Outcome::Cancelled) => "cancelled",
     }
 }
 

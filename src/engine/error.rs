@@ -49,6 +49,9 @@ pub enum EngineError {
         /// The lock.
         lock: String,
     },
+    /// The run was cancelled: it does not go on.
+    #[error("resume the run {0}: it was cancelled")]
+    Cancelled(RunId),
     /// Another process has taken the run over; this one wrote nothing since.
     #[error("advance the run {0}: another process has taken it over")]
     Fenced(RunId),

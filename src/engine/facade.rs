@@ -5,7 +5,7 @@ use stargate_sdk::{ActionError, Registry, Secrets};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{EngineError, Prepared, acquire, dispatcher::Dispatcher, locks, message::Message};
+use super::{Cancel, EngineError, Prepared, acquire, cancel, dispatcher::Dispatcher, locks, message::Message};
 use crate::{
     clock::Clock,
     event::Reporter,
@@ -125,6 +125,11 @@ impl Engine {
             acquire::Acquired::Live(live) => self.tell(Message::Adopt { live }).await?,
         }
         finished.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Ends a run for good. One that a living process advances is ended by that process, within a second or two.
+    pub async fn cancel(&self, run: RunId) -> Result<Cancel, EngineError> {
+        cancel::cancel(&self.options, &self.owner, run).await
     }
 
     /// Starts nothing more, interrupts what runs and gives the runs up; [`Self::run`] and [`Self::resume`] then return

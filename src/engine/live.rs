@@ -13,7 +13,7 @@ use crate::{
     clock::Millis,
     event::News,
     id::{self, RunId},
-    journal::Eviction,
+    journal::{Eviction, StoredRun},
     plan::{EvaluateError, Facts},
     run::{
         Attempt, Effect, Entry, Mode, Move, Outcome, Progress, Recorded, RunState, StepId, StepState, after_failure,
@@ -47,6 +47,10 @@ pub(super) struct LiveRun {
     /// Runs that lose their locks when this one is created.
     pub(super) evictions: Vec<Eviction>,
     pub(super) records: Vec<Recorded>,
+    /// What is being committed.
+    pub(super) committing: Vec<Recorded>,
+    /// Whether the last commit was refused and the run goes on from what the journal has.
+    pub(super) went_back: bool,
     pub(super) news: Vec<News>,
     pub(super) starting: Vec<Starting>,
     pub(super) stored: Vec<oneshot::Sender<Result<(), ActionError>>>,
@@ -129,6 +133,8 @@ impl LiveRun {
             created: false,
             evictions: Vec::new(),
             records: Vec::new(),
+            committing: Vec::new(),
+            went_back: false,
             news: Vec::new(),
             starting: Vec::new(),
             stored: Vec::new(),
@@ -143,6 +149,7 @@ impl LiveRun {
 
     /// Decides what follows from the state, until nothing does.
     pub(super) fn decide(&mut self, now: Millis, max_parallel: usize, draining: bool) {
+        self.went_back = false;
         loop {
             let free = if draining { 0 } else { max_parallel.max(1).saturating_sub(self.state.running()) };
             let (effects, wake) = next(self.prepared.plan(), &self.state, now, free);
@@ -168,10 +175,72 @@ impl LiveRun {
         }
         match ended.result {
             Ok(Found::Present(output)) => self.succeeded(now, ended.step, output, ended.changes, ended.mode),
+            // Draining comes first: a cancelled run that is let go of is ended by whoever takes it over.
             Ok(Found::Absent) if draining => {}
-            Ok(Found::Absent) => self.run_after_all(now, ended.step, current),
             Err(error) if draining && error.kind != FailureKind::Permanent => {}
+            Ok(Found::Absent) if self.state.is_cancelling() => {
+                self.fail(
+                    now,
+                    self.state.name(ended.step).to_owned(),
+                    ActionError::permanent("not done: the run was cancelled"),
+                );
+            }
+            // It was let go of in the middle, whatever it says.
+            Err(error) if self.state.is_cancelling() && error.kind != FailureKind::Permanent => {
+                self.doubt(now, ended.step, error);
+            }
+            Ok(Found::Absent) => self.run_after_all(now, ended.step, current),
             Err(error) => self.failed(now, ended.step, error),
+        }
+    }
+
+    /// Takes in an entry that this process has not written. Only the wish that the run ends can be one.
+    pub(super) fn written_by_others(&mut self, recorded: &Recorded) -> bool {
+        let Entry::CancelRequested { by } = &recorded.entry else { return false };
+        if self.state.apply(recorded.at, &recorded.entry).is_err() {
+            return false; // It has ended in the meantime, which is not committed yet: the commit will be refused.
+        }
+        self.seq += 1;
+        self.let_go(by);
+        true
+    }
+
+    fn let_go(&mut self, by: &str) {
+        self.news.push(News::CancelRequested { by: by.to_owned() });
+        self.in_flight.values().for_each(CancellationToken::cancel);
+    }
+
+    /// Goes on from what the journal has, with the outcomes that it does not have yet. `false` if that cannot be.
+    pub(super) fn go_back(&mut self, now: Millis, stored: &StoredRun) -> bool {
+        let plan = self.prepared.plan();
+        let Ok(mut state) = RunState::recover(plan, &stored.history, &stored.latest) else { return false };
+        let by = stored.history.iter().rev().find_map(|recorded| match &recorded.entry {
+            Entry::CancelRequested { by } => Some(by.clone()),
+            _ => None,
+        });
+        let Some(by) = by.filter(|_| state.is_cancelling()) else { return false };
+        let outcomes = std::mem::take(&mut self.committing).into_iter().filter(|recorded| is_outcome(&recorded.entry));
+        self.records = outcomes.filter(|recorded| state.apply(recorded.at, &recorded.entry).is_ok()).collect();
+        self.news.retain(|news| {
+            matches!(news, News::StepSucceeded { .. } | News::StepFailed { .. } | News::StepInDoubt { .. })
+        });
+        self.starting.clear();
+        self.state = state;
+        self.seq = stored.row.seq;
+        self.doubt_what_was_lost(now);
+        self.went_back = true;
+        self.let_go(&by);
+        true
+    }
+
+    /// Attempts that have ended, and whose next ones will not be made.
+    fn doubt_what_was_lost(&mut self, now: Millis) {
+        let lost = |id: &StepId| {
+            matches!(self.state.state(*id), StepState::Running { .. }) && !self.in_flight.contains_key(id)
+        };
+        let lost: Vec<_> = self.state.steps().filter(lost).collect();
+        for step in lost {
+            self.doubt(now, step, ActionError::unknown("the run was cancelled before another attempt was made"));
         }
     }
 
@@ -305,7 +374,7 @@ impl LiveRun {
     fn finish(&mut self, now: Millis, outcome: Outcome) {
         let outputs = match outcome {
             Outcome::Succeeded => self.prepared.compiled.outputs(&self.facts()),
-            Outcome::Failed | Outcome::InDoubt => Ok(Map::new()),
+            Outcome::Failed | Outcome::InDoubt | Outcome::Cancelled => Ok(Map::new()),
         };
         let (outcome, outputs) = match outputs {
             Ok(outputs) => (outcome, outputs),
@@ -342,6 +411,25 @@ impl LiveRun {
         }
         let item = self.state.key(step).and_then(|key| self.items.get(&node)?.get(key));
         self.prepared.compiled.input(node, item, &self.facts())
+    }
+}
+
+/// What an attempt has come to. All else that a turn decides follows from the state, and is decided anew.
+fn is_outcome(entry: &Entry) -> bool {
+    match entry {
+        Entry::StepSucceeded { .. }
+        | Entry::StepFailed { .. }
+        | Entry::StepInDoubt { .. }
+        | Entry::Checkpointed { .. } => true,
+        Entry::RunCreated { .. }
+        | Entry::RunAcquired { .. }
+        | Entry::RunReopened
+        | Entry::CancelRequested { .. }
+        | Entry::StepExpanded { .. }
+        | Entry::StepStarted { .. }
+        | Entry::AttemptMoved { .. }
+        | Entry::StepSkipped { .. }
+        | Entry::RunFinished { .. } => false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! unknown, and the ordinary decision function goes on.
 
 mod acquire;
+mod cancel;
 mod dispatcher;
 mod error;
 mod executor;
@@ -14,6 +15,7 @@ mod locks;
 mod message;
 mod prepared;
 
+pub use cancel::Cancel;
 pub use error::{EngineError, LockHolder};
 pub use facade::{Ending, Engine, Finished, Options};
 pub use prepared::Prepared;

@@ -61,6 +61,12 @@ const RELEASE: &str = "
     DELETE FROM lock WHERE run IN (SELECT key FROM run WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch');
     UPDATE run SET owner = NULL, lease_until = 0 WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'epoch';
     COMMIT;";
+const LATER: &str = "
+    SELECT run.id, entry.at, entry.body
+    FROM json_each(?1) AS held
+    CROSS JOIN run ON run.id = held.value ->> 0 AND run.epoch = held.value ->> 1
+    CROSS JOIN entry ON entry.key BETWEEN (run.key << 32 | held.value ->> 2) + 1 AND (run.key + 1 << 32) - 1
+    ORDER BY entry.key";
 const HOLDERS: &str = "
     SELECT lock.name, run.*, coalesce((
         SELECT max(entry.key) FROM entry
@@ -82,7 +88,9 @@ impl SqliteJournal {
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
         make_private(path).map_err(|e| JournalError::Open { path: path.into(), reason: e.to_string() })?;
         let options = options(path);
+        let alone = alone_in_folder(path).await;
         migrate(path, &options).await?;
+        drop(alone);
         let connect = || async { options.connect().await.map_err(|e| at_open(path, e)) };
         let (mut writer, reader) = (connect().await?, connect().await?);
         check_settings(path, &mut writer).await?;
@@ -203,6 +211,26 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         other => other.map(drop),
+    }
+}
+
+/// Holds other processes up that open a journal in the same folder: two that migrate one file at once would both make its
+/// tables. The lock is the folder's, since closing any handle of the file would give up `SQLite`'s own locks on it.
+async fn alone_in_folder(path: &Path) -> Option<std::fs::File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let locked = tokio::task::spawn_blocking(move || {
+        let folder = std::fs::File::open(folder)?;
+        folder.lock()?;
+        Ok::<_, std::io::Error>(folder)
+    });
+    match locked.await {
+        Ok(Ok(folder)) => Some(folder),
+        // Where folders cannot be locked, a second process that is that quick gets an error, and nothing is lost.
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the journal's folder cannot be locked");
+            None
+        }
+        Err(_) => None,
     }
 }
 
@@ -349,6 +377,19 @@ impl Journal for SqliteJournal {
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
         Box::pin(async move { load(&mut *self.reader.lock().await, run).await })
+    }
+
+    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, Recorded)>, JournalError>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let rows = sqlx::query(LATER).bind(argument::text_of(&held)).fetch_all(&mut *reader).await?;
+            let later = |row: &SqliteRow| {
+                let id: String = row.try_get("id")?;
+                let id: RunId = id.parse().map_err(|e| JournalError::Corrupt(format!("{e}")))?;
+                recorded(&id, row).map(|recorded| (id, recorded))
+            };
+            rows.iter().map(later).collect()
+        })
     }
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {

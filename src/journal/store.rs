@@ -179,6 +179,9 @@ pub trait Journal: Send + Sync {
     /// Reads a run as of one moment.
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>>;
 
+    /// Reads what others have written to runs that are held under these epochs, behind these sequence numbers.
+    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, Recorded)>, JournalError>>;
+
     /// Reads which of these locks are held, and by which runs.
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>>;
 

@@ -166,10 +166,18 @@ impl<'a> Evaluation<'a> {
     fn program(&self, expression: &Compiled, program: &Program, reads: &[Read]) -> Result<Value, Failure> {
         static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let mut roots = Tree::default();
+        let mut skipped = None;
         for read in reads {
-            match self.target(&read.resolved.target)? {
-                Some(value) => roots.insert(&read.names, read.resolved.depth, &value),
-                None => roots.reserve(&read.names[..read.resolved.depth.min(read.names.len())]),
+            let absent = &read.names[..read.resolved.depth.min(read.names.len())];
+            match self.target(&read.resolved.target) {
+                Ok(Some(value)) => roots.insert(&read.names, read.resolved.depth, &value),
+                Ok(None) => roots.reserve(absent),
+                // The output of an inlined workflow whose steps were skipped: the program may not look at it.
+                Err(failure) if failure.is_skipped() => {
+                    roots.reserve(absent);
+                    skipped.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure),
             }
         }
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
@@ -182,7 +190,9 @@ impl<'a> Evaluation<'a> {
             Err(message) => Err(reads
                 .iter()
                 .find(|read| self.skipped_step(&read.resolved.target).is_some())
-                .map_or_else(|| expression.failure(message), |read| self.absent(expression, &read.resolved.target))),
+                .map(|read| self.absent(expression, &read.resolved.target))
+                .or(skipped)
+                .unwrap_or_else(|| expression.failure(message))),
         }
     }
 

@@ -22,6 +22,11 @@ pub enum Entry {
     },
     /// A person asked for another go: failed steps are ready again.
     RunReopened,
+    /// A person wants the run to end: nothing more is begun. Whoever wants it need not hold the run.
+    CancelRequested {
+        /// Who, for people.
+        by: String,
+    },
     /// A `for_each` step has these instances.
     #[serde(rename = "expanded")]
     StepExpanded {
@@ -127,6 +132,8 @@ pub enum Outcome {
     Failed,
     /// A step may or may not have happened; a person has to look.
     InDoubt,
+    /// A person wanted it to end; it cannot be resumed.
+    Cancelled,
 }
 
 /// Which attempt of a step, and what counts against its retry policy.
@@ -190,6 +197,7 @@ impl Entry {
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
+            | Self::CancelRequested { .. }
             | Self::StepExpanded { .. }
             | Self::StepStarted { .. }
             | Self::StepSucceeded { .. }

@@ -40,9 +40,13 @@ pub fn next(plan: &Plan, state: &RunState, now: Millis, free: usize) -> (Vec<Eff
     let unknown = state.unknown.iter().map(|&id| recover(&plan.steps[state.node(id)], state, id));
     let due = state.waiting.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| again(state, id));
     let ready = state.ready.iter().map(|&id| begin(plan, state, id));
+    let free = if state.is_cancelling() { 0 } else { free };
     let mut effects: Vec<Effect> = unknown.chain(due).chain(ready).take(free).collect();
     if let Some(outcome) = state.ending() {
         effects.push(Effect::Finish(outcome));
+    }
+    if state.is_cancelling() {
+        return (effects, None);
     }
     let wake = state.waiting.iter().map(|(until, _)| *until).find(|until| *until > now);
     (effects, wake)

@@ -145,6 +145,7 @@ impl Progress {
             Self::Finished(Outcome::Succeeded) => "succeeded",
             Self::Finished(Outcome::Failed) => "failed",
             Self::Finished(Outcome::InDoubt) => "in doubt",
+            Self::Finished(Outcome::Cancelled) => "cancelled",
         }
     }
 }
@@ -182,6 +183,8 @@ struct Node {
 #[derive(Debug, Clone)]
 pub struct RunState {
     progress: Progress,
+    /// Whether a person wants it to end.
+    cancelling: bool,
     nodes: Vec<Node>,
     max_parallel: Vec<Option<u32>>,
     instances: Vec<Instance>,
@@ -213,6 +216,7 @@ impl RunState {
         let names = instances.iter().enumerate().map(|(i, s)| (s.name.clone(), StepId::of(i))).collect();
         Self {
             progress: Progress::New,
+            cancelling: false,
             max_parallel: plan.steps.iter().map(|s| s.for_each.as_ref().and_then(|f| f.max_parallel)).collect(),
             open: nodes.len(),
             nodes,
@@ -262,6 +266,7 @@ impl RunState {
             Entry::RunCreated { .. } => self.created(),
             Entry::RunAcquired { .. } => self.acquired(at),
             Entry::RunReopened => self.reopened(),
+            Entry::CancelRequested { .. } => self.cancel_requested(),
             Entry::StepExpanded { step, keys } => self.expanded(step, keys),
             Entry::StepStarted { step, attempt } => self.started(at, step, *attempt),
             Entry::AttemptMoved { step, attempt, to } => self.moved(step, *attempt, to),
@@ -277,6 +282,11 @@ impl RunState {
     /// Whether the run has ended.
     pub fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// Whether a person wants the run to end: nothing more may begin.
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelling
     }
 
     /// Whether any step changed the world.
@@ -349,6 +359,9 @@ impl RunState {
 
     /// How the run ends if nothing can go on, `None` while something can.
     pub(super) fn ending(&self) -> Option<Outcome> {
+        if self.cancelling && self.progress == Progress::Going && self.running == 0 && self.open > 0 {
+            return Some(Outcome::Cancelled);
+        }
         let idle = self.ready.is_empty() && self.unknown.is_empty() && self.waiting.is_empty() && self.running == 0;
         match (self.progress, idle) {
             (Progress::Going, true) if self.open == 0 => Some(Outcome::Succeeded),
@@ -423,6 +436,14 @@ impl RunState {
                 self.set(id, StepState::Ready);
             }
         }
+        Ok(())
+    }
+
+    fn cancel_requested(&mut self) -> Result<(), IllegalEntry> {
+        if self.progress != Progress::Going {
+            return Err(IllegalEntry::Run { entry: "cancel_requested", state: self.progress.word() });
+        }
+        self.cancelling = true;
         Ok(())
     }
 

@@ -26,6 +26,7 @@ pub use definition::{ActionBody, Body, ForEach, Input, Retry, Step, Workflow};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse as duration_ms;
 pub use expression::{Expression, ExpressionError, Key, MAX_SOURCE, Outcome, Reference, Segment};
+pub use nearest::nearest as nearest_name;
 pub use parse::{Parsed, parse};
 pub use source::{Source, Span, Spanned};
 pub use template::{Piece, Placed, Template, TemplateKind};

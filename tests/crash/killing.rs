@@ -54,6 +54,13 @@ impl Journal for Killing {
         self.inner.load(run)
     }
 
+    fn later(
+        &self,
+        held: Vec<(RunId, u64, u64)>,
+    ) -> BoxFuture<'_, Result<Vec<(RunId, stargate::run::Recorded)>, JournalError>> {
+        self.inner.later(held)
+    }
+
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
         self.inner.holders(locks)
     }

@@ -23,8 +23,10 @@ use stargate::{
     id::RunId,
     journal::{Commit, HeldLock, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
     plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template},
+    run::Recorded,
 };
 use stargate_sdk::{Action, ActionContext, ActionError, Found, Recovery, Registry, Secrets};
+use tokio::sync::Semaphore;
 
 /// What a scripted attempt does.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub(crate) enum Act {
     Hang,
     /// Panics.
     Panic,
+    /// Waits until it is opened, whatever else happens, then does this.
+    When(Arc<Semaphore>, Box<Act>),
 }
 
 /// What scripted actions do, and what they did.
@@ -63,6 +67,13 @@ impl Script {
         self.acts.lock().unwrap().entry(step.into()).or_default().extend(acts);
     }
 
+    /// The next attempt of `step` does this once the semaphore that is returned has a permit.
+    pub(crate) fn will_when_opened(&self, step: &str, act: Act) -> Arc<Semaphore> {
+        let open = Arc::new(Semaphore::new(0));
+        self.will(step, [Act::When(Arc::clone(&open), Box::new(act))]);
+        open
+    }
+
     pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
@@ -83,7 +94,15 @@ impl Script {
         self.calls.lock().unwrap().push(format!("run {}", cx.step()));
         self.checkpoints.lock().unwrap().push(cx.checkpoint());
         let act = self.acts.lock().unwrap().get_mut(cx.step()).and_then(VecDeque::pop_front).unwrap_or(Act::Succeed);
+        let act = match act {
+            Act::When(open, act) => {
+                open.acquire().await.unwrap().forget();
+                *act
+            }
+            act => act,
+        };
         match act {
+            Act::When(..) => panic!("one condition is enough"),
             Act::Succeed => {
                 self.take_effect(cx.step());
                 cx.changed("made it so");
@@ -295,6 +314,10 @@ impl Journal for Faulty {
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
         self.inner.load(run)
+    }
+
+    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, Recorded)>, JournalError>> {
+        self.inner.later(held)
     }
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {

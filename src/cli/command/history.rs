@@ -35,10 +35,15 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    fn now() -> Result<Self, Failure> {
+    pub(super) fn now() -> Result<Self, Failure> {
         let here =
             Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
         Ok(Self { here, now: Clock::system().now() })
+    }
+
+    /// Who advances a run, if a process that may be living does.
+    pub(super) fn living_owner<'a>(&self, row: &'a RunRow) -> Option<&'a Owner> {
+        row.living_owner(&self.here, self.now)
     }
 
     /// How a run stands, in a word.

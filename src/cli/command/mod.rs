@@ -13,6 +13,7 @@ pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod sim;
 pub(crate) mod validate;
+pub(crate) mod why;
 
 mod demo_inputs;
 mod demo_line;

@@ -85,6 +85,9 @@ impl LineMaker {
             News::StepInDoubt { step, error } => {
                 (step.as_str(), vec![paint_err(Tone::Bad, &format!("in doubt: {error}"))])
             }
+            News::CancelRequested { by } => {
+                ("", vec![format!("cancelled by {by}: starting nothing more and letting go of what is being done")])
+            }
             News::RunInterrupted => ("", vec!["interrupted".into()]),
         };
         said.iter().map(|text| self.line(event.at, &event.run, step, text)).collect()

@@ -78,6 +78,7 @@ impl Live {
             | News::StepLog { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
+            | News::CancelRequested { .. }
             | News::RunInterrupted => {}
         }
     }

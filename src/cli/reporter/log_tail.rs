@@ -37,6 +37,7 @@ impl LogTail {
             | News::StepRetrying { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
+            | News::CancelRequested { .. }
             | News::RunInterrupted => None,
         }
     }

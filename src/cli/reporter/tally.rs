@@ -68,6 +68,7 @@ impl Tally {
             | News::StepInDoubt { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
+            | News::CancelRequested { .. }
             | News::RunInterrupted => {}
         }
     }

@@ -9,6 +9,7 @@ use super::world::{World, action, index, lines, map};
 use crate::plan::{CompiledPlan, Plan, compile, validate};
 
 const TEXT: &str = include_str!("../../../workflows/provision-aks-router.yaml");
+const OBJECTS: &str = include_str!("../../../workflows/cluster-objects.yaml");
 
 /// The inputs and outputs of actions, as the workflow takes them to be.
 macro_rules! record {
@@ -23,7 +24,10 @@ record!(Named { resource_group: String, name: String });
 record!(Cluster { node_resource_group: String });
 record!(Group { resource_group: String });
 record!(Prefixed { name: String, prefix: String });
-record!(Network { resource_group: String, name: String, location: String, node_subnet: Prefixed });
+record!(Network {
+    resource_group: String, name: String, location: String, prefixes: Vec<String>, node_subnet: Prefixed,
+});
+record!(ManifestInput { manifest: Value });
 record!(SubnetInput { resource_group: String, virtual_network: String, name: String, prefix: String });
 record!(Subnet { id: String, name: String, gateway: String });
 record!(Located { resource_group: String, name: String, location: String });
@@ -74,6 +78,7 @@ action!(Preferences, "ssh.tailscale.preferences", PreferencesInput => Done);
 action!(InForce, "ssh.tailscale.routes_in_force", InForceInput => Done);
 action!(WaitDevice, "tailscale.device.wait", DeviceInput => Device);
 action!(Approve, "tailscale.routes.approve", ApprovalInput => Done);
+action!(Apply, "kubernetes.manifest.apply", ManifestInput => Done);
 
 fn registry() -> Registry {
     let mut registry = Registry::default();
@@ -95,28 +100,33 @@ fn registry() -> Registry {
     registry.add(InForce);
     registry.add(WaitDevice);
     registry.add(Approve);
+    registry.add(Apply);
     registry
 }
 
+fn beside(file: &str) -> Result<(String, String), String> {
+    if file == "cluster-objects.yaml" { Ok((file.into(), OBJECTS.into())) } else { Err("no such file".into()) }
+}
+
 fn mistakes(text: &str) -> Vec<String> {
-    let checked = validate("test.yaml", text, &registry(), &|_| Err("no files".into()));
+    let checked = validate("test.yaml", text, &registry(), &beside);
     checked.err().map(|e| lines(&e)).unwrap_or_default()
 }
 
 fn plan() -> Plan {
-    let none = |_: &str| Err("no files".to_owned());
-    let workflow = validate("test.yaml", TEXT, &registry(), &none).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
+    let workflow = validate("test.yaml", TEXT, &registry(), &beside).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
     let inputs = json!({
         "cluster": "aks", "resource_group": "rg", "router": "router", "router_subnet": "10.1.9.0/24",
-        "ssh_public_key": "ssh-ed25519 AAAA",
+        "ssh_public_key": "ssh-ed25519 AAAA", "datacenter_prefixes": ["10.50.0.0/16"],
     });
-    compile(&workflow, &registry(), &none, map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+    compile(&workflow, &registry(), &beside, map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
 
 #[test]
 fn the_shipped_workflow_compiles() {
     let plan = plan();
-    assert_eq!(plan.steps.len(), 20);
+    assert_eq!(plan.steps.len(), 23);
+    assert_eq!(plan.locks, ["cluster/aks"]);
     let needs = |name: &str| {
         let step = plan.steps.iter().find(|step| step.name == name).expect("a step");
         step.needs.iter().map(|need| plan.steps[*need].name.as_str()).collect::<Vec<_>>()
@@ -130,7 +140,7 @@ fn the_shipped_workflow_compiles() {
 #[test]
 fn its_steps_get_what_they_need() {
     let plan = CompiledPlan::new(Arc::new(plan())).expect("a good plan");
-    let network = json!({"resource_group": "MC", "name": "vnet", "location": "weu", "node_subnet": {"name": "aks", "prefix": "10.1.0.0/16"}});
+    let network = json!({"resource_group": "MC", "name": "vnet", "location": "weu", "prefixes": ["10.1.0.0/8"], "node_subnet": {"name": "aks", "prefix": "10.1.0.0/16"}});
     let world = World::default()
         .with(&plan, "network", network)
         .with(&plan, "nic", json!({"id": "/nic", "private_ip": "10.1.9.4"}))

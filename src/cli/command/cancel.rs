@@ -1,0 +1,93 @@
+use std::{sync::Arc, time::Duration};
+
+use stargate::{
+    clock::Clock,
+    engine::{Cancel, Engine, EngineError, Options},
+    event::Silent,
+    id::RunId,
+    journal::{Journal, SqliteJournal},
+    run::Outcome,
+};
+
+use crate::{
+    cli::{
+        Failure, Settings,
+        args::{CancelArgs, Output},
+        exit::Exit,
+        hint, runs, ui,
+    },
+    wiring,
+};
+
+/// How long the process that advances a run is given to let go: more than its attempts get.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// `cancel`: ends a run for good.
+pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
+    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::none()) };
+    let journal: Arc<SqliteJournal> = Arc::new(journal);
+    let run = chosen(&*journal, args.run.as_deref()).await?;
+    let engine = engine(settings, &journal)?;
+    let said = match engine.cancel(run.clone()).await? {
+        Cancel::Done => format!("run {run} is cancelled"),
+        Cancel::Ended(Outcome::Cancelled) => format!("run {run} was cancelled before"),
+        Cancel::Ended(_) => {
+            let message = format!("run {run} has succeeded: there is nothing to cancel");
+            return Err(Failure::usage(message, hint::history(&run)));
+        }
+        Cancel::Asked(owner) if has_ended(&*journal, &run).await? => {
+            format!("run {run} is cancelled: {owner} has let go")
+        }
+        Cancel::Asked(owner) => {
+            let message = format!("run {run} is to end, and {owner} has not let go of it yet");
+            return Err(Failure::new(Exit::Owned, message, hint::history(&run)));
+        }
+    };
+    match settings.output {
+        Output::Text => ui::err(&said),
+        Output::Json => ui::out_json(&serde_json::json!({ "run": run, "outcome": "cancelled", "message": said })),
+    }
+    Ok(Exit::Done)
+}
+
+/// The run that is asked for; without one, the only one that has not ended.
+async fn chosen(journal: &dyn Journal, asked: Option<&str>) -> Result<RunId, Failure> {
+    if let Some(text) = asked {
+        return runs::named(journal, text).await;
+    }
+    let open: Vec<_> = journal.runs(u32::MAX).await?.into_iter().filter(|row| row.status == "running").collect();
+    match open.as_slice() {
+        [row] => Ok(row.id.clone()),
+        [] => Err(Failure::usage("every run in the journal has ended", hint::runs())),
+        many => {
+            Err(Failure::usage(format!("{} runs have not ended: name the one that is meant", many.len()), hint::runs()))
+        }
+    }
+}
+
+fn engine(settings: &Settings, journal: &Arc<SqliteJournal>) -> Result<Engine, Failure> {
+    let (registry, secrets) = wiring::build(settings)?;
+    let engine = Engine::start(Options {
+        journal: Arc::clone(journal) as Arc<dyn Journal>,
+        registry,
+        secrets: Arc::new(secrets),
+        reporter: Arc::new(Silent),
+        clock: Clock::system(),
+        max_parallel: 1,
+    });
+    engine.map_err(|error: EngineError| error.into())
+}
+
+/// Waits until the process that advances the run has ended it.
+async fn has_ended(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while tokio::time::Instant::now() < until {
+        if journal.load(run.clone()).await?.row.status != "running" {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(false)
+}

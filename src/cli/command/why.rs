@@ -1,0 +1,243 @@
+use serde_json::{Value, json};
+use stargate::{
+    journal::{HeldLock, Journal, StoredRun},
+    plan::Plan,
+    run::{Mode, RunState, StepId, StepState},
+    workflow::nearest_name,
+};
+use stargate_sdk::ActionError;
+
+use super::history::Surroundings;
+use crate::cli::{
+    Failure, Settings,
+    args::{Output, WhyArgs},
+    exit::Exit,
+    hint, phrase, runs,
+    ui::{self, Tone},
+};
+
+/// `why`: what the journal knows of why a run, or a step of it, failed or waits.
+pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Failure> {
+    let Some(journal) = runs::open_existing(&settings.journal).await? else {
+        return Err(if args.run == "@latest" { runs::none() } else { runs::no_such(&args.run) });
+    };
+    let run = runs::named(&journal, &args.run).await?;
+    let case = Case::load(&journal, journal.load(run).await?).await?;
+    let steps = match &args.step {
+        Some(name) => vec![case.find(name)?],
+        None => case.open().collect(),
+    };
+    let reasons: Vec<_> = steps.into_iter().map(|id| case.reason(id)).collect();
+    match settings.output {
+        Output::Json => ui::out_json_pretty(&case.to_json(&reasons)),
+        Output::Text => case.show(&reasons, args.step.is_some()),
+    }
+    Ok(Exit::Done)
+}
+
+/// A run, and what surrounds it.
+struct Case {
+    stored: StoredRun,
+    plan: Plan,
+    state: RunState,
+    status: &'static str,
+    owner: Option<String>,
+    /// Locks that other runs hold.
+    locks: Vec<HeldLock>,
+}
+
+/// Why a step is what it is.
+struct Reason {
+    step: String,
+    state: &'static str,
+    attempts: u32,
+    words: String,
+    error: Option<ActionError>,
+    waits_for: Vec<(String, &'static str)>,
+}
+
+impl Case {
+    async fn load(journal: &dyn Journal, stored: StoredRun) -> Result<Self, Failure> {
+        let around = Surroundings::now()?;
+        let plan = runs::plan_of(&stored)?;
+        let state = runs::state_of(&stored, &plan)?;
+        let owner = around.living_owner(&stored.row).map(ToString::to_string);
+        let held = if plan.locks.is_empty() { Vec::new() } else { journal.holders(plan.locks.clone()).await? };
+        let elsewhere =
+            |lock: &HeldLock| lock.holder.id != stored.row.id && around.living_owner(&lock.holder).is_some();
+        let locks = held.into_iter().filter(elsewhere).collect();
+        Ok(Self { status: around.status(&stored.row), owner, locks, plan, state, stored })
+    }
+
+    fn find(&self, name: &str) -> Result<StepId, Failure> {
+        self.state.find(name).ok_or_else(|| {
+            let names: Vec<_> = self.state.steps().map(|id| self.state.name(id)).collect();
+            let hint = match nearest_name(name, names.iter().copied()) {
+                Some(near) => format!("run `stargate why {} '{near}'` if that is meant", self.stored.row.id),
+                None => hint::history(&self.stored.row.id),
+            };
+            Failure::usage(format!("run {} has no step {name:?}", self.stored.row.id), hint)
+        })
+    }
+
+    /// Steps that are neither done nor merely behind others.
+    fn open(&self) -> impl Iterator<Item = StepId> {
+        self.state.steps().filter(|id| match self.state.state(*id) {
+            StepState::Ready
+            | StepState::Running { .. }
+            | StepState::Waiting { .. }
+            | StepState::Unknown { .. }
+            | StepState::InDoubt { .. }
+            | StepState::Failed { .. } => true,
+            StepState::Blocked { .. }
+            | StepState::Expanded { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Skipped => false,
+        })
+    }
+
+    fn blocked(&self) -> usize {
+        self.state.steps().filter(|id| matches!(self.state.state(*id), StepState::Blocked { .. })).count()
+    }
+
+    fn reason(&self, id: StepId) -> Reason {
+        let state = self.state.state(id);
+        let error = match state {
+            StepState::Failed { error } | StepState::InDoubt { error } | StepState::Waiting { error, .. } => {
+                Some(error.clone())
+            }
+            _ => None,
+        };
+        let (step, attempts) = (self.state.name(id).to_owned(), self.state.attempts(id));
+        Reason { step, state: state.word(), attempts, words: self.words(id), error, waits_for: self.waits_for(id) }
+    }
+
+    fn words(&self, id: StepId) -> String {
+        let attempts = self.state.attempts(id);
+        let running = self.owner.is_some();
+        match self.state.state(id) {
+            StepState::Blocked { .. } => "waits for other steps".into(),
+            StepState::Ready if running => "can begin, and waits for a free place".into(),
+            StepState::Ready => format!("can begin; the run is {}", self.status),
+            StepState::Expanded { open } => format!("{} not done yet", phrase::count(*open, "part")),
+            StepState::Running { mode: Mode::Find, .. } if running => {
+                format!("attempt {attempts} looks whether an earlier one took effect")
+            }
+            StepState::Running { .. } if running => format!("attempt {attempts} is being made"),
+            StepState::Running { .. } | StepState::Unknown { .. } => {
+                format!("attempt {attempts} was being made when its process was lost, and may have taken effect")
+            }
+            StepState::Waiting { until, mode, .. } => {
+                let next = if *mode == Mode::Find { "looks whether it took effect" } else { "is made" };
+                format!("attempt {attempts} failed; the next one {next} at {}", phrase::time_of_day(*until))
+            }
+            StepState::InDoubt { .. } => {
+                format!("attempt {attempts} may have taken effect, and only a person can tell")
+            }
+            StepState::Succeeded { .. } => format!("done after {}", phrase::count(attempts as usize, "attempt")),
+            StepState::Skipped => format!("its condition was false: {}", self.condition(id)),
+            StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
+            StepState::Failed { .. } => format!("failed for good at attempt {attempts}"),
+        }
+    }
+
+    fn condition(&self, id: StepId) -> String {
+        let mut conditions = Vec::new();
+        let mut next = self.plan.steps[self.state.node(id)].when.as_ref();
+        while let Some(condition) = next {
+            conditions.push(condition.source.as_str());
+            next = condition.and.as_deref();
+        }
+        conditions.reverse();
+        conditions.join(" && ")
+    }
+
+    /// The steps before this one that are not done, and how each stands.
+    fn waits_for(&self, id: StepId) -> Vec<(String, &'static str)> {
+        if !matches!(self.state.state(id), StepState::Blocked { .. }) {
+            return Vec::new();
+        }
+        let needs = self.plan.steps[self.state.node(id)].needs.iter().map(|&need| self.plan.steps[need].name.as_str());
+        let open = needs.filter_map(|name| Some((name.to_owned(), self.state.state(self.state.find(name)?))));
+        let open = open.filter(|(_, state)| !matches!(state, StepState::Succeeded { .. } | StepState::Skipped));
+        open.map(|(name, state)| (name, state.word())).collect()
+    }
+
+    fn next(&self) -> Option<String> {
+        let run = &self.stored.row.id;
+        match (self.status, self.locks.first()) {
+            ("interrupted" | "failed", Some(_)) => {
+                Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is free"))
+            }
+            ("interrupted" | "failed", None) => Some(hint::resume(run)),
+            ("in doubt" | "running", _) => Some(hint::history(run)),
+            _ => None,
+        }
+    }
+
+    fn head(&self) -> String {
+        let row = &self.stored.row;
+        let owner = self.owner.iter().map(|owner| format!(", advanced by {owner}"));
+        format!("{} {} {}{}", row.id, row.workflow, self.status, owner.collect::<String>())
+    }
+
+    fn show(&self, reasons: &[Reason], one: bool) {
+        ui::out(&self.head());
+        for lock in &self.locks {
+            ui::out(&format!("the lock {:?} is held by run {} of {}", lock.name, lock.holder.id, lock.holder.workflow));
+        }
+        let width = reasons.iter().map(|reason| reason.step.chars().count()).max().unwrap_or_default();
+        for reason in reasons {
+            reason.show(width);
+        }
+        match self.blocked() {
+            0 => {}
+            _ if one => {}
+            behind => ui::out(&format!("{} behind", phrase::count(behind, "step"))),
+        }
+        let hints = reasons.iter().filter_map(|reason| reason.error.as_ref()?.hint.clone());
+        hints.chain(self.next()).for_each(|text| ui::hint(&text));
+    }
+
+    fn to_json(&self, reasons: &[Reason]) -> Value {
+        let locks: Vec<_> = self
+            .locks
+            .iter()
+            .map(|lock| json!({ "lock": lock.name, "run": lock.holder.id, "workflow": lock.holder.workflow }))
+            .collect();
+        json!({
+            "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.replace(' ', "_"),
+            "owner": self.owner, "locks_held_elsewhere": locks, "steps_behind": self.blocked(),
+            "steps": reasons.iter().map(Reason::to_json).collect::<Vec<_>>(), "hint": self.next(),
+        })
+    }
+}
+
+impl Reason {
+    fn show(&self, width: usize) {
+        let tone = match self.state {
+            "failed" | "in doubt" => Tone::Bad,
+            "succeeded" => Tone::Good,
+            _ => Tone::Notable,
+        };
+        ui::out(&format!("{:width$}  {}: {}", self.step, ui::paint_out(tone, self.state), self.words));
+        if let Some(error) = &self.error {
+            ui::out(&format!("{:width$}    {error}", ""));
+        }
+        for (need, state) in &self.waits_for {
+            ui::out(&format!("{:width$}    {need} is {state}", ""));
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let waits_for: Vec<_> = self
+            .waits_for
+            .iter()
+            .map(|(step, state)| json!({ "step": step, "state": state.replace(' ', "_") }))
+            .collect();
+        json!({
+            "step": self.step, "state": self.state.replace(' ', "_"), "attempts": self.attempts, "why": self.words,
+            "error": self.error, "waits_for": waits_for,
+        })
+    }
+}
