@@ -7,6 +7,7 @@
 # aks.sh approve                                         the serving certificates of AKS's nodes: AKS approves those, nobody else's
 # aks.sh config NAME ADDRESS BLOCK LABELS                a node's cloud-config, with a token of its own, on stdout
 # aks.sh agent NAME ADDRESS                              what Cilium's agent does on any node that has registered: its CiliumNode
+# aks.sh agents                                          the same for every node that registers, as the DaemonSet has it; goes on for ever
 #
 # The fabric must have NETWORK. Pods are connected by the bridge plugin with host-local; the blocks of all nodes together are what the
 # cloud's overlay carries. A node is Ready 15 s after its creation.
@@ -104,6 +105,15 @@ agent() {
   "spec": {"addresses": [{"ip": "$2", "type": "InternalIP"}], "ipam": {}}}
 N
 }
+agents() {
+  local name address
+  while :; do
+    while read -r name address; do
+      kubectl get "ciliumnode/$name" >/dev/null 2>&1 || agent "$name" "$address"
+    done < <(kubectl get nodes -o json | jq -r '.items[] | "\(.metadata.name) \(.status.addresses[]? | select(.type == "InternalIP").address)"')
+    sleep 0.5
+  done
+}
 told() {   # NAME ADDRESS BLOCK: what Azure's own agents say about a node
   agent "$1" "$2"
   kubectl apply -f - >/dev/null <<N
@@ -145,6 +155,7 @@ remove() {
   sed -i "/ $name /d" "$blocks"
   carry "$network" "$subnet"
   kubectl delete --ignore-not-found "node/$name" "ciliumnode/$name"
+  kubectl delete pod -A --field-selector "spec.nodeName=$name" --force --grace-period=0 2>/dev/null
   kubectl delete --ignore-not-found -n kube-system "nodenetworkconfig/$name"
 }
 approve() {
@@ -156,6 +167,6 @@ approve() {
 }
 
 case ${1:-} in
-prepare | node | remove | approve | config | agent) "$@" ;;
-*) sed -n '2,13s/^# \?//p' "$0" >&2; exit 64 ;;
+prepare | node | remove | approve | config | agent | agents) "$@" ;;
+*) sed -n '2,14s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

@@ -166,9 +166,9 @@ check "the three tables are written and associated" tables
 check "both routers' routes are approved and in force" approvals
 check "the workers join and are Ready" workers_ready
 check "a worker is reached through the DC router" wait_for 30 through_the_router
-check "16 of 16 pod pairs answer with their source addresses kept" all_pairs
+check "16 of 16 pod pairs answer with their source addresses kept" all_pairs 16
 faults
 for machine in dc-router worker-1; do
   check "$machine restarts" restarted "$machine"
-  check "16 of 16 pod pairs answer again" all_pairs
+  check "16 of 16 pod pairs answer again" all_pairs 16
 done

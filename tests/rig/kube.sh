@@ -31,6 +31,19 @@ contexts: [{name: rig, context: {cluster: rig, user: admin}}]
 current-context: rig
 K
 }
+# Who has changed what; stargate and kubectl come as the administrator.
+policy() {
+  cat <<P
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    users: [rig-admin]
+    verbs: [create, update, patch, delete, deletecollection]
+  - level: None
+P
+}
 serve() { background "$1" nsenter --net=/run/netns/inet --wd="$state" -- "$BIN/$1" "${@:2}"; }
 ready() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" get --raw /readyz; }
 
@@ -43,11 +56,13 @@ up() {
     "subjectAltName=IP:127.0.0.1,IP:$ADDRESS,IP:10.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc"
   certificate admin /O=system:masters/CN=rig-admin extendedKeyUsage=clientAuth
   (umask 077; kubeconfig > "$RUN/kubeconfig")
+  policy > audit.yaml
   serve etcd --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
     --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
   serve kube-apiserver --etcd-servers http://127.0.0.1:2379 --bind-address 0.0.0.0 --advertise-address "$ADDRESS" --secure-port 6443 \
     --tls-cert-file server.crt --tls-private-key-file server.key --client-ca-file ca.crt --authorization-mode Node,RBAC \
     --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth --allow-privileged --service-cluster-ip-range 10.0.0.0/16 \
+    --audit-policy-file audit.yaml --audit-log-path "$state/audit.log" \
     --service-account-issuer "https://$ADDRESS:6443" --service-account-signing-key-file accounts.key --service-account-key-file accounts.key
   wait_for 60 ready
   serve kube-controller-manager --kubeconfig "$RUN/kubeconfig" --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key \

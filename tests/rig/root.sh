@@ -74,7 +74,8 @@ for word in "$@"; do [ "$last" = --bundle ] && bundle=$word; last=$word; done
 exec /usr/sbin/runc "$@"
 R
   chmod 755 "$ROOT/usr/local/sbin/runc"
-  echo 'KUBELET_EXTRA_ARGS=--fail-cgroupv1=false' > "$ROOT/etc/default/kubelet"
+  # All machines share the host's disk, which may well be fuller than a kubelet likes.
+  echo 'KUBELET_EXTRA_ARGS=--fail-cgroupv1=false --eviction-hard=nodefs.available<1%,imagefs.available<1%' > "$ROOT/etc/default/kubelet"
 }
 # The images that a registry would have, there once containerd runs: the rig's own, and the same as the pause image.
 images() {

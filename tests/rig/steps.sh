@@ -47,7 +47,8 @@ environment_with_kubernetes() { echo "STARGATE_KUBECONFIG=$RUN/kubeconfig" >> "$
 run_in() { nsenter --target="$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)" --all -- "${@:2}"; }
 # approve ROUTER PREFIX...: the approved set becomes this
 approve() { tailnet "device/$(device "$1")/routes" --json "$(printf '%s\n' "${@:2}" | jq -R . | jq -sc '{routes: .}')" >/dev/null; }
-all_pairs() { pods_answer && [ "$(wc -l < "$RUN/matrix")" = 16 ]; }
+# all_pairs COUNT: so many, and all of them answer
+all_pairs() { pods_answer && same "$1" "$(wc -l < "$RUN/matrix")"; }
 
 # restarted MACHINE: Azure is asked to restart it, and another kernel's first process runs there
 restarted() {
@@ -56,6 +57,8 @@ restarted() {
   again() { local now; now=$(started "$1") && [ -n "$now" ] && [ "$now" != "$before" ]; }
   wait_for 60 again "$1"
 }
+# restarted_well MACHINE COUNT: and all pairs answer again
+restarted_well() { restarted "$1" && all_pairs "$2"; }
 started() { cut -d' ' -f22 "/proc/$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)/stat"; }
 
 cluster_is_up() {

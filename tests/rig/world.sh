@@ -33,7 +33,8 @@ same() { [ "$1" = "$2" ] || { printf 'expected: %s\nfound:    %s\n' "$1" "$2"; r
 
 # endpoint NAME: of the line of JSON that the simulator says once it answers
 endpoint() { grep '^{"http"' "$LOGS/simulator.log" | tail -1 | jq -er ".$1"; }
-# environment: how stargate finds its way here; the simulator says its token and its subscription
+# environment: how stargate finds its way here; the simulator says its token and its subscription. Its cluster is used where there is no
+# better one.
 environment() {
   cat <<N
 XDG_STATE_HOME=$RUN/state
@@ -46,6 +47,7 @@ SIM_TOKEN=$(endpoint token)
 STARGATE_TAILSCALE_ENDPOINT=$LOGIN_SERVER
 TAILSCALE_CLIENT_ID=$CLIENT_ID
 TAILSCALE_CLIENT_SECRET=$CLIENT_SECRET
+STARGATE_KUBECONFIG=$RUN/simulator/kubeconfig
 N
 }
 

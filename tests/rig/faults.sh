@@ -1,0 +1,58 @@
+# shellcheck shell=bash disable=SC2034
+# What somebody else may do to a deployment: each breaks something, and one sync-pod-routes mends just that. Sourced after runs.sh.
+FAULTS=(nic kernel worker_kernel advertisement approval route cilium)
+said() {
+  case $1 in
+  nic) echo "forwarding off in the AKS router's NIC" ;;
+  kernel) echo "forwarding off in the datacenter router's kernel" ;;
+  worker_kernel) echo "forwarding off in a worker's kernel" ;;
+  advertisement) echo "an advertised route withdrawn" ;;
+  approval) echo "an approval withdrawn" ;;
+  route) echo "a route of the AKS nodes' table deleted" ;;
+  cilium) echo "the pod block of a CiliumNode blanked" ;;
+  esac
+}
+# drifted METHOD PATH [BODY]: somebody else's request to Azure, PATH below the subscription
+drifted() {
+  world drift --json "$(jq -nc --arg method "$1" --arg path "/subscriptions/$(subscription)/$2?api-version=2024-05-01" --argjson body "${3:-null}" \
+    '{method: $method, path: $path, body: $body}')" >/dev/null
+}
+# break FAULT
+broken() {
+  local nic=resourceGroups/$NODE_GROUP/providers/Microsoft.Network/networkInterfaces/aks-router-nic
+  case $1 in
+  nic) drifted PUT "$nic" "$(arm GET "$nic" | jq -c '.properties.enableIPForwarding = false')" ;;
+  kernel) run_in dc-router sysctl -qw net.ipv4.ip_forward=0 ;;
+  worker_kernel) run_in worker-1 sysctl -qw net.ipv4.ip_forward=0 ;;
+  advertisement) run_in dc-router tailscale set --advertise-routes=10.50.1.0/24 ;;
+  approval) approve dc-router 10.50.1.0/24 ;;
+  route) drifted DELETE "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/routeTables/stargate-workers-rt/routes/stargate-10.244.64.0-18" ;;
+  cilium) kubectl patch ciliumnode worker-1 --type merge -p '{"spec":{"ipam":{"podCIDRs":null}}}' ;;
+  esac
+}
+# mending FAULT: the steps of the workflow that have something to do, and the writes to Azure, the tailnet and the cluster
+mending() {
+  case $1 in
+  nic) echo "aks_router_forwards 1 0 0" ;;
+  kernel) echo "router_kernel[dc-router] 0 0 0" ;;
+  worker_kernel) echo "worker_kernel[worker-1] 0 0 0" ;;
+  advertisement) echo "advertised[dc-router] 0 0 0" ;;
+  approval) echo "approved[dc-router] 0 1 0" ;;
+  route) echo "workers_routes 1 0 0" ;;
+  cilium) echo "cilium 0 0 1" ;;
+  esac
+}
+some_pair_is_dead() { ! "$HERE/matrix.sh" show; }
+mended() {
+  local before after changed
+  broken "$1"
+  [ "$1" = cilium ] || wait_for 20 some_pair_is_dead
+  before=$(writes)
+  complete mending sync
+  changed=$(jq -r --slurpfile result "$RUN/mending.json" \
+    'select(.run == $result[0].run and .event == "step_succeeded" and (.changes | length > 0)).step' "$LOGS/mending.log" | sort -u | paste -sd, -)
+  after=$(writes)
+  same "$(mending "$1")" "$changed $(paste -d' ' <(tr ' ' '\n' <<< "$before") <(tr ' ' '\n' <<< "$after") | awk '{ printf "%s%d", (NR > 1 ? " " : ""), $2 - $1 }')"
+  wait_for 30 "$HERE/matrix.sh" show
+  again sync
+}
