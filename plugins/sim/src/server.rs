@@ -24,6 +24,8 @@ pub struct SimOptions {
     pub dir: PathBuf,
     /// Where the world is kept; read if it exists. In memory alone if `None`.
     pub state_file: Option<PathBuf>,
+    /// Whether what changes is written to the state file; otherwise the file is only what the world begins with.
+    pub keep: bool,
     /// Where HTTP is served; port 0 for any.
     pub http: SocketAddr,
     /// Where HTTPS is served; port 0 for any.
@@ -51,6 +53,7 @@ impl SimOptions {
         Self {
             dir: dir.into(),
             state_file: None,
+            keep: true,
             http: any,
             https: any,
             seed: 0,
@@ -127,7 +130,8 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     tasks.spawn(listen::serve(plain, router.clone(), None, stop.clone()));
     tasks.spawn(listen::serve(secure, router, Some(tls), stop.clone()));
     tasks.spawn(settle(shared.clone(), stop.clone()));
-    if let Some(path) = &options.state_file {
+    let state_file = options.state_file.clone().filter(|_| options.keep);
+    if let Some(path) = &state_file {
         tasks.spawn(state::keep(path.clone(), shared.clone(), stop.clone()));
     }
     if options.kube && options.hosts {
@@ -136,7 +140,7 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     shared.settle();
     let hosts = options.hosts.then(|| serve_hosts(&shared, &options)).transpose()?;
     let token = login::static_token(&shared.peek().arm);
-    Ok(Sim { shared, dir: options.dir, http, https, token, stop, tasks, state_file: options.state_file, hosts })
+    Ok(Sim { shared, dir: options.dir, http, https, token, stop, tasks, state_file, hosts })
 }
 
 /// Serves the Kubernetes API and writes the administrator's kubeconfig.

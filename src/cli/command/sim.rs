@@ -37,6 +37,7 @@ fn options(args: &SimArgs, folder: &Folder) -> SimOptions {
     SimOptions {
         dir: folder.path().to_owned(),
         state_file: args.state.clone(),
+        keep: true,
         http: args.listen,
         https: args.https_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         seed: args.seed,
