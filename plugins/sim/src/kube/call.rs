@@ -127,7 +127,7 @@ impl Call {
             return serde_saphyr::from_str(text).map_err(|error| refused(error.to_string()));
         }
         if self.content_type.contains("protobuf") {
-            return Err(Refusal::media_type(&["application/json", "application/yaml"]));
+            return super::protobuf::to_json(&self.body).map_err(refused);
         }
         serde_json::from_slice(&self.body).map_err(|error| refused(error.to_string()))
     }

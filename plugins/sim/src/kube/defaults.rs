@@ -25,7 +25,11 @@ pub(crate) fn complete(resource: &Resource, object: &mut Value, now: Timestamp) 
             stamp_conditions(object, now);
         }
         "customresourcedefinitions.apiextensions.k8s.io" => definition(object, now),
-        "poddisruptionbudgets.policy" => default(object, &["status"], json!({})),
+        "poddisruptionbudgets.policy" => {
+            let nothing =
+                json!({ "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0 });
+            default(object, &["status"], nothing);
+        }
         "clusterrolebindings.rbac.authorization.k8s.io" | "rolebindings.rbac.authorization.k8s.io" => subjects(object),
         _ => {}
     }

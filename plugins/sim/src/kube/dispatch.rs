@@ -3,7 +3,7 @@ use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
 use super::{
-    access, approval, create, delete, discovery, eviction, patch_call, rbac, read, review, scale, token, update,
+    access, approval, create, delete, discovery, eviction, log, patch_call, rbac, read, review, scale, token, update,
 };
 
 /// Answers a request, and lets the controllers do what follows from it.
@@ -66,16 +66,11 @@ fn below(
         ("token", "POST") => token::request(kube, call, resource, target),
         ("scale", _) => scale::answer(kube, call, resource, target),
         ("approval", "PUT" | "PATCH") => approval::write(kube, call, resource, target),
-        ("exec" | "log", _) => Err(unsupported(subresource)),
+        ("log", "GET") => log::read(kube, call, resource, target),
+        ("exec", "GET" | "POST") => Err(log::exec(kube, resource, target)),
         ("status" | "approval" | "finalize", "GET") => read::get(kube, resource, target),
         ("status" | "finalize", "PUT") => update::replace(kube, call, resource, target, subresource),
         ("status", "PATCH") => patch_call::patch(kube, call, resource, target, subresource),
         _ => Err(Refusal::method_not_allowed()),
     }
-}
-
-/// Containers of the simulated world hold no processes.
-fn unsupported(what: &str) -> Refusal {
-    let message = format!("{what} is not supported: pods of the simulated world run no processes");
-    Refusal::new(501, "NotImplemented", &message, None)
 }

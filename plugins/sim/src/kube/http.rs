@@ -60,6 +60,9 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
         Ok(call) => call,
         Err(refusal) => return refused(&refusal),
     };
+    if !accepts_json(&call) {
+        return refused(&Refusal::not_acceptable());
+    }
     if call.is_watch() {
         return watch(&server, &call);
     }
@@ -125,6 +128,15 @@ fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
     let kind = if is_discovery { discovery::aggregated_type(call) } else { "application/json".to_owned() };
     let body = shown(kube, call, reply.body);
     respond(reply.status, &kind, Body::from(format!("{body}\n")))
+}
+
+/// Whether a client takes JSON where an object may be the answer; one that says nothing takes anything.
+fn accepts_json(call: &Call) -> bool {
+    let kinds = call.accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let is_object = Target::of_path(&call.path).is_some();
+    call.accept.is_empty()
+        || !is_object
+        || kinds.into_iter().any(|kind| matches!(kind, "application/json" | "application/*" | "*/*"))
 }
 
 /// The body in the form that the client prefers.

@@ -34,6 +34,14 @@ pub(crate) fn object_mut<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Map
     here
 }
 
+/// The list that a value is, made one if it is none.
+pub(crate) fn as_list(value: &mut Value) -> &mut Vec<Value> {
+    if !value.is_array() {
+        *value = Value::Array(Vec::new());
+    }
+    value.as_array_mut().expect("it was made a list")
+}
+
 fn as_object(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());

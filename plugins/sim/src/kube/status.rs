@@ -149,6 +149,12 @@ impl Refusal {
         Self::new(415, "UnsupportedMediaType", &message, None)
     }
 
+    /// A client that takes nothing of what the server writes.
+    pub(crate) fn not_acceptable() -> Self {
+        let message = "only the following media types are accepted: application/json";
+        Self::new(406, "NotAcceptable", message, None)
+    }
+
     pub(crate) fn expired(message: &str) -> Self {
         Self::new(410, "Expired", message, None)
     }

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::process::{Command, Output};
 use std::sync::Once;
 
@@ -5,6 +6,12 @@ use reqwest::{Certificate, Client, Method};
 use serde_json::Value;
 use stargate_sim::{Sim, SimOptions, start};
 use tempfile::TempDir;
+
+/// Says that a test is skipped, and why, past what the test harness captures.
+pub(crate) fn skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    writeln!(std::io::stderr(), "skipped: {name}: {why}").unwrap();
+}
 
 /// A world with the log's cluster, and its administrator.
 pub(crate) struct Bench {
@@ -64,7 +71,10 @@ impl Bench {
         command.args(arguments).env("KUBECONFIG", self.sim.kubeconfig()).env("HOME", self.dir.path());
         match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
             Ok(output) => Some(output),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                skipped("there is no kubectl");
+                None
+            }
             Err(error) => panic!("kubectl: {error}"),
         }
     }

@@ -1,0 +1,113 @@
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::call::{Call, Reply, Target};
+use super::json::{list_at, name_of, namespace_of, str_at};
+use super::resource::Resource;
+use super::state::Kube;
+use super::status::Refusal;
+
+/// Port of a kubelet, which logs and `exec` come from.
+const KUBELET_PORT: u16 = 10250;
+
+/// `GET` of a pod's `log`: what the container has written, as plain text.
+///
+/// Containers of the simulated world run no processes: all that is ever in a log is that the container began.
+pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+    let pod = pod(kube, resource, target)?;
+    let container = container(pod, call.parameter("container").unwrap_or_default())?;
+    let path = format!("/containerLogs/{}/{}/{container}", namespace_of(pod), name_of(pod));
+    if let Some(why) = unreachable(kube, pod) {
+        let address = address(kube, pod);
+        return Err(failed(&format!("Get \"https://{address}:{KUBELET_PORT}{path}\": {why}")));
+    }
+    if call.is_set("previous") {
+        let message = format!("previous terminated container \"{container}\" in pod \"{}\" not found", name_of(pod));
+        return Err(Refusal::bad_request(&message));
+    }
+    let status =
+        list_at(pod, &["status", "containerStatuses"]).iter().find(|each| str_at(each, &["name"]) == container);
+    let began = status.map(|status| str_at(status, &["state", "running", "startedAt"])).unwrap_or_default();
+    if began.is_empty() {
+        let reason = status.map(|status| str_at(status, &["state", "waiting", "reason"])).unwrap_or_default();
+        let reason = if reason.is_empty() { "ContainerCreating" } else { reason };
+        let message = format!("container \"{container}\" in pod \"{}\" is waiting to start: {reason}", name_of(pod));
+        return Err(Refusal::bad_request(&message));
+    }
+    Ok(Reply::ok(Value::String(text(call, container, began))))
+}
+
+/// What `exec` gets: nobody at the kubelet's port, for containers of the simulated world run no processes.
+pub(crate) fn exec(kube: &Kube, resource: &Resource, target: &Target) -> Refusal {
+    match pod(kube, resource, target) {
+        Err(refusal) => refusal,
+        Ok(pod) => {
+            let why = unreachable(kube, pod).unwrap_or_else(|| refused(kube, pod));
+            failed(&format!("error dialing backend: {why}"))
+        }
+    }
+}
+
+fn pod<'a>(kube: &'a Kube, resource: &Resource, target: &Target) -> Result<&'a Value, Refusal> {
+    let name = target.name.as_deref().unwrap_or_default();
+    let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
+    kube.object(resource, &place).ok_or_else(|| Refusal::not_found(resource, name))
+}
+
+/// The container that is meant: the one that is named, or the only one.
+fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Refusal> {
+    let names: Vec<&str> = list_at(pod, &["spec", "containers"]).iter().map(|each| str_at(each, &["name"])).collect();
+    match names.as_slice() {
+        [one] if wanted.is_empty() => Ok(one),
+        all if wanted.is_empty() => {
+            let message = format!(
+                "a container name must be specified for pod {}, choose one of: [{}]",
+                name_of(pod),
+                all.join(" ")
+            );
+            Err(Refusal::bad_request(&message))
+        }
+        all => {
+            all.iter().find(|name| **name == wanted).copied().ok_or_else(|| {
+                Refusal::bad_request(&format!("container {wanted} is not valid for pod {}", name_of(pod)))
+            })
+        }
+    }
+}
+
+/// Why the pod's kubelet does not answer, if it does not.
+fn unreachable(kube: &Kube, pod: &Value) -> Option<String> {
+    let runs = kube.kubelets.get(str_at(pod, &["spec", "nodeName"])).is_some_and(|kubelet| kubelet.running);
+    (!runs).then(|| refused(kube, pod))
+}
+
+fn refused(kube: &Kube, pod: &Value) -> String {
+    format!("dial tcp {}:{KUBELET_PORT}: connect: connection refused", address(kube, pod))
+}
+
+fn address<'a>(kube: &'a Kube, pod: &'a Value) -> &'a str {
+    let node = str_at(pod, &["spec", "nodeName"]);
+    let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();
+    let internal = addresses.iter().find(|address| str_at(address, &["type"]) == "InternalIP");
+    internal.map_or(node, |address| str_at(address, &["address"]))
+}
+
+/// An error of the way to the kubelet, which has no reason.
+fn failed(message: &str) -> Refusal {
+    Refusal::new(500, "", message, None)
+}
+
+fn text(call: &Call, container: &str, began: &str) -> String {
+    let number = |name: &str| call.parameter(name).and_then(|text| text.parse::<i64>().ok());
+    let since = number("sinceSeconds")
+        .map(|seconds| call.now - jiff::SignedDuration::from_secs(seconds))
+        .or_else(|| call.parameter("sinceTime").and_then(|time| time.parse::<Timestamp>().ok()));
+    let is_older = began.parse::<Timestamp>().is_ok_and(|began| since.is_some_and(|since| began < since));
+    if is_older || number("tailLines") == Some(0) {
+        return String::new();
+    }
+    let stamp = if call.parameter("timestamps") == Some("true") { format!("{began} ") } else { String::new() };
+    let line = format!("{stamp}{container} began at {began}\n");
+    let limit = number("limitBytes").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    line.chars().take(limit).collect()
+}
