@@ -26,6 +26,8 @@ enum Fate {
     Checkpoint,
     /// The process dies, and another one takes the run over.
     Crash,
+    /// A person wants the run to end.
+    Cancel,
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
@@ -36,6 +38,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         2 => Just(Fate::Unknown),
         1 => Just(Fate::Checkpoint),
         2 => Just(Fate::Crash),
+        1 => Just(Fate::Cancel),
     ];
     proptest::collection::vec(fate, 1..60)
 }
@@ -62,6 +65,7 @@ fn plans() -> impl Strategy<Value = Plan> {
 }
 
 /// Plays a run the way the engine does, and keeps everything that it journals.
+#[derive(Clone)]
 struct Play<'a> {
     plan: &'a Plan,
     state: RunState,
@@ -125,6 +129,7 @@ impl<'a> Play<'a> {
         self.now = Millis(self.now.0 + 10);
         match fate {
             Fate::Crash => self.crash(),
+            Fate::Cancel => self.cancel(),
             Fate::Checkpoint => self.checkpoint(),
             Fate::Succeed => self.end(|play, id| {
                 let step = play.state.name(id).to_owned();
@@ -157,13 +162,19 @@ impl<'a> Play<'a> {
         }
     }
 
+    fn cancel(&mut self) {
+        if self.state.progress() == Progress::Going {
+            self.record(Entry::CancelRequested { by: "somebody".into() });
+        }
+    }
+
     fn crash(&mut self) {
+        if matches!(self.state.progress(), Progress::Finished(Outcome::Succeeded | Outcome::Cancelled)) {
+            return;
+        }
         self.in_flight.clear();
         self.epoch += 1;
         let reopened = matches!(self.state.progress(), Progress::Finished(Outcome::Failed | Outcome::InDoubt));
-        if self.state.progress() == Progress::Finished(Outcome::Succeeded) {
-            return;
-        }
         self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
         if reopened {
             self.record(Entry::RunReopened);
@@ -209,9 +220,45 @@ proptest! {
                 living.apply(Millis(9_999), &acquired).unwrap();
                 recovered.apply(Millis(9_999), &acquired).unwrap();
             }
-            prop_assert_eq!(words(&living), words(&recovered));
+            prop_assert_eq!(living.progress(), recovered.progress());
+            // Nobody goes on with a run that was cancelled: whether an attempt was lost or goes on is of no account.
+            if living.progress() != Progress::Finished(Outcome::Cancelled) {
+                prop_assert_eq!(words(&living), words(&recovered));
+            }
             prop_assert_eq!(next(&plan, &living, Millis(9_999), 4), next(&plan, &recovered, Millis(9_999), 4));
         }
+    }
+
+    #[test]
+    fn once_a_run_is_to_end_nothing_is_begun_and_it_ends_when_nothing_is_in_flight(
+        plan in plans(), before in fates(), after in fates(),
+    ) {
+        let mut play = Play::new(&plan);
+        for fate in before {
+            // The last moment at which the run goes on is as good as any.
+            let mut ahead = play.clone();
+            ahead.suffer(fate);
+            if ahead.state.progress() != Progress::Going || ahead.state.is_cancelling() {
+                break;
+            }
+            play = ahead;
+        }
+        play.suffer(Fate::Cancel);
+        let cancelled = play.all.len();
+        for fate in after.into_iter().filter(|fate| !matches!(fate, Fate::Cancel)) {
+            play.suffer(fate);
+        }
+        while !play.in_flight.is_empty() {
+            play.suffer(Fate::Transient);
+        }
+        let ending = play.state.progress();
+        prop_assert!(matches!(ending, Progress::Finished(Outcome::Cancelled | Outcome::Succeeded)), "{:?}", ending);
+        let begins = |entry: &Entry| match entry {
+            Entry::StepStarted { .. } | Entry::StepExpanded { .. } => true,
+            Entry::AttemptMoved { to, .. } => matches!(to, Move::Running { .. }),
+            _ => false,
+        };
+        prop_assert!(!play.all[cancelled..].iter().any(|recorded| begins(&recorded.entry)));
     }
 
     #[test]

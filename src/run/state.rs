@@ -238,6 +238,11 @@ impl RunState {
     /// An attempt kept for a step that has ended or begun anew since is left aside: history knows better.
     pub fn recover(plan: &Plan, history: &[Recorded], latest: &[Recorded]) -> Result<Self, IllegalEntry> {
         let mut state = Self::new(plan);
+        // A run that was cancelled ended while attempts had still to follow: they are part of it.
+        let (history, cancelled) = match history.split_last() {
+            Some((last, before)) if is_cancelled(&last.entry) => (before, Some(last)),
+            _ => (history, None),
+        };
         for recorded in history {
             state.apply(recorded.at, &recorded.entry)?;
         }
@@ -248,6 +253,9 @@ impl RunState {
                 (Entry::Checkpointed { step, value }, None) => state.keep_checkpoint(step, value)?,
                 (_, None) => state.apply(recorded.at, &recorded.entry)?,
             }
+        }
+        if let Some(last) = cancelled {
+            state.apply(last.at, &last.entry)?;
         }
         Ok(state)
     }
@@ -667,4 +675,8 @@ impl RunState {
             self.unblock_if_free(StepId::of(dependent));
         }
     }
+}
+
+fn is_cancelled(entry: &Entry) -> bool {
+    matches!(entry, Entry::RunFinished { outcome: Outcome::Cancelled, .. })
 }
