@@ -1,8 +1,8 @@
 #!/bin/sh
-# Stock clients against the simulated world: az, the Azure SDKs for Python, curl and ssh; and the published API specifications
+# Stock clients against the simulated world: az, the Azure SDKs for Python, curl, ssh and two kubectl; and the published API specifications
 # over all of their traffic and over that of a whole provision-aks-router.
 #
-# usage: run.sh [--part NAME]...     NAME: az, sdk, stock, product or specs; all if none is given
+# usage: run.sh [--part NAME]...     NAME: az, sdk, stock, kubectl, product or specs; all if none is given
 #
 # Ends with `N passed, N failed`. A part that this machine cannot run is named with the reason, and with CI=true that is a failure.
 # Environment: STARGATE, the program (else it is built); SPECIFICATIONS, the folder of the specifications.

@@ -5,6 +5,7 @@ import os
 import sys
 
 import az_commands
+import kubectl
 import product
 import sdk
 import specs
@@ -13,7 +14,7 @@ from recorder import Recorder
 from report import Report
 from world import World
 
-PARTS = {"az": az_commands.run, "sdk": sdk.run, "stock": stock.run, "product": product.run, "specs": specs.run}
+PARTS = {"az": az_commands.run, "sdk": sdk.run, "stock": stock.run, "kubectl": kubectl.run, "product": product.run, "specs": specs.run}
 
 
 def main():

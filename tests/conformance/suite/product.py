@@ -1,4 +1,4 @@
-"""The whole provision-aks-router by the product's own binary, and once more."""
+"""The product's own binary: the whole provision-aks-router, twice, and the cluster's objects."""
 
 import json
 import subprocess
@@ -16,7 +16,10 @@ INPUTS = {
 
 
 def run(report, world, recorder):
-    """Runs the workflow twice through the recorder."""
+    """Runs the workflows through the recorder."""
+    with report.check("stargate: cluster-objects, and again"):
+        for _ in range(2):
+            stargate(world, recorder, "cluster-objects", {})
     with report.check("stargate: provision-aks-router over HTTPS"):
         provision(world, recorder)
     with report.check("stargate: a second run makes no write"):
@@ -34,7 +37,11 @@ def writes(recorder):
 def provision(world, recorder):
     with open(world["ssh_public_key"], encoding="utf-8") as file:
         inputs = INPUTS | {"ssh_public_key": file.read().strip()}
-    words = [world.program, "run", "workflow", "provision-aks-router", "-o", "json"]
+    stargate(world, recorder, "provision-aks-router", inputs)
+
+
+def stargate(world, recorder, workflow, inputs):
+    words = [world.program, "run", "workflow", workflow, "-o", "json"]
     for name, value in inputs.items():
         words += ["--input", f"{name}={value}"]
     variables = environment(
@@ -45,6 +52,7 @@ def provision(world, recorder):
         STARGATE_AZURE_SUBSCRIPTION=world["subscription"],
         STARGATE_AZURE_TOKEN="env:SIM_TOKEN",
         SIM_TOKEN=world["token"],
+        STARGATE_KUBECONFIG=recorder.kubeconfig,
         STARGATE_TAILSCALE_ENDPOINT=recorder.http,
         TAILSCALE_CLIENT_ID=world["tailscale_client_id"],
         TAILSCALE_CLIENT_SECRET=world["tailscale_client_secret"],

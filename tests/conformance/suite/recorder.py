@@ -1,12 +1,16 @@
 """A proxy that writes down what goes through it, byte for byte, and changes nothing."""
 
+import base64
 import dataclasses
 import http.client
 import http.server
 import json
+import pathlib
 import ssl
 import threading
 import urllib.parse
+
+import yaml
 
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade"}
 
@@ -54,6 +58,21 @@ class Recorder:
         self.http = self._serve("http://127.0.0.1", world["http"], None, None)
         self.https = self._serve("https://localhost", world["https"], server_side, client_side)
 
+        self.kubeconfig = self._kubernetes(world, server_side)
+
+    def _kubernetes(self, world, server_side):
+        """Listens beside the API server; gives a kubeconfig that leads here."""
+        config = yaml.safe_load(pathlib.Path(world["kubeconfig"]).read_text(encoding="utf-8"))
+        cluster = config["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        client_side = ssl.create_default_context(cadata=authority)
+        own = base64.b64encode(pathlib.Path(world["ca"]).read_bytes()).decode()
+        cluster["server"] = self._serve("https://localhost", cluster["server"], server_side, client_side)
+        cluster["certificate-authority-data"] = own
+        file = world.dir / "kubeconfig"
+        file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return str(file)
+
     def _serve(self, base, upstream, server_side, client_side):
         host = urllib.parse.urlsplit(upstream).netloc
         handler = type("Handler", (_Handler,), {"recorder": self, "upstream": host, "tls": client_side})
@@ -92,6 +111,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         sent = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         self.out.request(self.command, self.path, body=body or None, headers=sent)
         answer = self.out.getresponse()
+        if "watch" in urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query) and answer.status == 200:
+            self._pass_on_stream(body, answer)
+            return
         content = answer.read()
         self._note(body, answer, content)
         self.send_response_only(answer.status, answer.reason)
@@ -103,12 +125,31 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def _pass_on_stream(self, body, answer):
+        """Passes on what comes when it comes."""
+        exchange = self._note(body, answer, b"")
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP_BY_HOP:
+                self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            while content := answer.read1(65536):
+                exchange.body += content
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
+        except (OSError, http.client.HTTPException):    # the client has what it wanted
+            self.close_connection = True
+
     def _note(self, body, answer, content):
         lower = {name.lower(): value for name, value in self.headers.items()}
         given = {name.lower(): value for name, value in answer.getheaders()}
         client = client_of(lower.get("user-agent", ""))
         exchange = Exchange(client, self.command, self.path, lower, body, answer.status, given, content)
         self.recorder.exchanges.append(exchange)
+        return exchange
 
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _pass_on
 
@@ -118,7 +159,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def client_of(agent):
     """The short name of a client, from its User-Agent."""
-    for mark, name in (("AZURECLI", "az"), ("azsdk", "sdk"), ("stargate", "stargate"), ("curl", "curl")):
+    for mark, name in (("AZURECLI", "az"), ("azsdk", "sdk"), ("stargate", "stargate"), ("curl", "curl"), ("kubectl", "kubectl")):
         if mark in agent:
             return name
     return agent or "nobody"
