@@ -69,7 +69,7 @@ class Recorder:
         own = base64.b64encode(pathlib.Path(world["ca"]).read_bytes()).decode()
         cluster["server"] = self._serve("https://localhost", cluster["server"], server_side, client_side)
         cluster["certificate-authority-data"] = own
-        file = world.dir / "kubeconfig"
+        file = world.dir / "recorded-kubeconfig"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         return str(file)
 
