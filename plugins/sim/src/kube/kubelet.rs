@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -161,8 +163,10 @@ fn client(
     facts: &NodeFacts,
     now: Timestamp,
 ) -> Result<Option<User>, Refusal> {
-    if let Some(user) = keys.client.as_deref().and_then(|pem| authority::subject_of_pem(pem, now)) {
-        return Ok(Some(user));
+    let held = keys.client.as_deref().and_then(|pem| Some((authority::subject_of_pem(pem, now)?, pem)));
+    if let Some((user, pem)) = held {
+        // A certificate of somebody else is one that the kubelet goes on using, whatever the server says.
+        return if is_of_cluster(kube, pem) { Ok(Some(user)) } else { Err(Refusal::unauthorized()) };
     }
     let bootstrap = token.and_then(|token| by_token(kube, token, now)).ok_or_else(Refusal::unauthorized)?;
     let subject = format!("system:node:{}", facts.name);
@@ -177,6 +181,16 @@ fn client(
     };
     keys.client = obtain(kube, &mut keys.client_request, &bootstrap, &request, now)?;
     Ok(keys.client.as_deref().and_then(|pem| authority::subject_of_pem(pem, now)))
+}
+
+/// Whether the cluster's authority has signed a certificate.
+fn is_of_cluster(kube: &Kube, pem: &str) -> bool {
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
+    let authority = kube.authority.as_ref().and_then(|authority| der(&authority.certificate));
+    let (Some(authority), Some(own)) = (authority, der(pem)) else { return false };
+    let parsed = (x509_parser::parse_x509_certificate(&authority), x509_parser::parse_x509_certificate(&own));
+    let (Ok((_, authority)), Ok((_, own))) = parsed else { return false };
+    own.verify_signature(Some(authority.public_key())).is_ok()
 }
 
 /// Asks for a serving certificate and takes it when it is issued.

@@ -22,10 +22,15 @@ pub(crate) struct Bench {
 }
 
 pub(crate) async fn open() -> Bench {
+    open_with(false).await
+}
+
+/// The same; with machines if `hosts`.
+pub(crate) async fn open_with(hosts: bool) -> Bench {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
     let dir = tempfile::tempdir().unwrap();
-    let sim = start(SimOptions { hosts: false, ..SimOptions::new(dir.path()) }).await.unwrap();
+    let sim = start(SimOptions { hosts, speed: 1000.0, ..SimOptions::new(dir.path()) }).await.unwrap();
     let authority = Certificate::from_pem(&std::fs::read(sim.ca_file()).unwrap()).unwrap();
     let client = Client::builder().tls_certs_only([authority]).build().unwrap();
     let config = std::fs::read_to_string(sim.kubeconfig()).unwrap();

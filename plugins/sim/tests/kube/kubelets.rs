@@ -4,7 +4,7 @@ use stargate_sim::kube::{KubeletKeys, KubeletState, NodeFacts, kubelet_step, kub
 use crate::harness::{Bench, open};
 
 const WORKER: &str = "stargate-aks-e2e-7-worker-1";
-const TOKEN: &str = "d4y594.w3rja73p8bcjqxav";
+pub(crate) const TOKEN: &str = "d4y594.w3rja73p8bcjqxav";
 
 fn facts() -> NodeFacts {
     let labels = [("kubernetes.azure.com/ebpf-dataplane", "cilium"), ("kubernetes.azure.com/managed", "false")];
@@ -22,7 +22,7 @@ fn step(bench: &Bench, keys: &mut KubeletKeys, facts: &NodeFacts) -> KubeletStat
     kubelet_step(&mut bench.sim.shared().lock().kube, keys, Some(TOKEN), facts)
 }
 
-async fn allow(bench: &Bench) {
+pub(crate) async fn allow(bench: &Bench) {
     let data = json!({
         "token-id": "d4y594",
         "token-secret": "w3rja73p8bcjqxav",

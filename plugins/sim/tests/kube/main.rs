@@ -5,3 +5,4 @@ mod captured;
 mod harness;
 mod kubectl;
 mod kubelets;
+mod machines;

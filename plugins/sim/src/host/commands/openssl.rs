@@ -69,8 +69,18 @@ fn verify(process: &Process, io: &Io, options: &Options) -> Exit {
         process.print(io, format!("{path}: OK\n"))?;
         return Ok(0);
     }
-    let complaint = "error 20 at 0 depth lookup: unable to get local issuer certificate";
+    let complaint = if is_over(&der) {
+        "error 10 at 0 depth lookup: certificate has expired"
+    } else {
+        "error 20 at 0 depth lookup: unable to get local issuer certificate"
+    };
     process.fail(io, 2, format!("{complaint}\nerror {path}: verification failed"))
+}
+
+fn is_over(certificate: &CertificateDer<'_>) -> bool {
+    let now = Timestamp::now().as_second();
+    x509_parser::parse_x509_certificate(certificate)
+        .is_ok_and(|(_, certificate)| certificate.validity().not_after.timestamp() < now)
 }
 
 fn is_signed_by(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> bool {

@@ -71,7 +71,9 @@ fn speak(
     (kube, tailnet): (&mut Kube, &Tailnet),
 ) -> Result<String, String> {
     let token = match keys.client {
-        Some(_) => credentials::check_kubeconfig(machine, line, kube).map(|()| None)?,
+        // The token is for a certificate that has expired.
+        Some(_) => credentials::check_kubeconfig(machine, line, kube)
+            .map(|()| credentials::bootstrap_token(machine, line, kube).ok())?,
         None => Some(credentials::bootstrap_token(machine, line, kube)?),
     };
     let facts = facts(machine, line, tailnet);
