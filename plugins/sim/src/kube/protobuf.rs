@@ -203,7 +203,7 @@ mod tests {
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let length = u8::try_from(bytes.len()).expect("a short field");
         assert!(length < 0x80, "a length of one byte");
-        [&[number << 3 | 2, length], bytes].concat()
+        [&[(number << 3) | 2, length][..], bytes].concat()
     }
 
     fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn a_number_or_text_is_either() {
-        let share = [&[8, 1][..], &field(3, b"50%")].concat();
-        for (bytes, expected) in [(share.as_slice(), json!("50%")), (&[8, 0, 16, 2], json!(2))] {
+        let share = [&[8, 1][..], field(3, b"50%").as_slice()].concat();
+        for (bytes, expected) in [(share.as_slice(), json!("50%")), (&[8, 0, 16, 2][..], json!(2))] {
             let read =
                 to_json(&body("policy/v1", "PodDisruptionBudget", &field(2, &field(1, bytes)))).expect("it is whole");
             assert_eq!(read["spec"]["minAvailable"], expected);
