@@ -12,6 +12,7 @@
 # The fabric must have NETWORK. Pods are connected by the bridge plugin with host-local; the blocks of all nodes together are what the
 # cloud's overlay carries. A node is Ready 15 s after its creation.
 . "$(dirname "$0")/lib.sh"
+NETWORKING=${RIG_CNI:-bridge}     # what connects the nodes' pods: bridge or cilium
 API=https://192.168.99.1:6443 MIRROR=http://192.168.99.1:8088
 blocks=$RUN/aks-blocks
 kubectl() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" "$@"; }
@@ -41,7 +42,7 @@ C
 }
 prepare() {
   { crd acn.azure.com v1alpha NodeNetworkConfig nodenetworkconfigs nnc Namespaced
-    crd cilium.io v2 CiliumNode ciliumnodes cn Cluster
+    [ "$NETWORKING" = cilium ] || crd cilium.io v2 CiliumNode ciliumnodes cn Cluster
     cat <<'B'
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -57,6 +58,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: system:bootstrappers:aks}]
 B
   } | kubectl apply -f - >/dev/null
+  [ "$NETWORKING" != cilium ] || "$HERE/cilium.sh" operator
   kubectl wait --for=condition=Established crd/nodenetworkconfigs.acn.azure.com crd/ciliumnodes.cilium.io --timeout=30s
   : > "$blocks"
 }
@@ -73,7 +75,7 @@ token() {
 config() {
   local version; version=$(cut -d' ' -f2 < <("$BIN/kubelet" --version))
   echo '#cloud-config'
-  jq -n --arg name "$1" --arg address "$2" --arg block "$3" --arg labels "$4" --arg token "$(token)" --arg api "$API" --arg ca "$(base64 -w0 "$RUN/kube/ca.crt")" \
+  jq -n --arg networking "$NETWORKING" --arg name "$1" --arg address "$2" --arg block "$3" --arg labels "$4" --arg token "$(token)" --arg api "$API" --arg ca "$(base64 -w0 "$RUN/kube/ca.crt")" \
     --arg kubelet "$MIRROR/kubernetes/$version/bin/linux/amd64/kubelet" --arg sum "$(sha256sum "$BIN/kubelet" | cut -d' ' -f1)" '
     def file(path; content): {path: path, content: (content | if type == "string" then . else tojson end)};
     {write_files: [
@@ -86,8 +88,9 @@ config() {
         authentication: {x509: {clientCAFile: "/etc/kubernetes/pki/ca.crt"}, anonymous: {enabled: false}}, cgroupDriver: "cgroupfs",
         containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock", rotateCertificates: true, serverTLSBootstrap: true}),
       file("/etc/containerd/config.toml"; "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\n  bin_dir = \"/usr/lib/cni\"\n"),
-      file("/etc/cni/net.d/10-azure.conflist"; {cniVersion: "1.0.0", name: "azure", plugins: [{type: "bridge", bridge: "cni0",
-        isGateway: true, ipMasq: false, ipam: {type: "host-local", ranges: [[{subnet: $block}]], routes: [{dst: "0.0.0.0/0"}]}}]}),
+      file("/etc/cni/net.d/10-azure.conflist"; {cniVersion: "0.3.1", name: "azure", plugins: [
+        (if $networking == "cilium" then {type: "cilium-cni"} else {type: "bridge", bridge: "cni0", isGateway: true, ipMasq: false} end) +
+        {ipam: {type: "host-local", ranges: [[{subnet: $block}]], routes: [{dst: "0.0.0.0/0"}]}}]}),
       file("/etc/systemd/system/kubelet.service"; "[Unit]\nAfter=containerd.service\nStartLimitIntervalSec=0\n[Service]\nRestartSec=1\n" +
         "EnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/local/bin/kubelet --config /etc/kubernetes/kubelet.yaml" +
         " --bootstrap-kubeconfig /etc/kubernetes/bootstrap.kubeconfig --kubeconfig /var/lib/kubelet/kubeconfig --node-ip " + $address +
@@ -115,7 +118,7 @@ agents() {
   done
 }
 told() {   # NAME ADDRESS BLOCK: what Azure's own agents say about a node
-  agent "$1" "$2"
+  [ "$NETWORKING" = cilium ] || agent "$1" "$2"
   kubectl apply -f - >/dev/null <<N
 {"apiVersion": "acn.azure.com/v1alpha", "kind": "NodeNetworkConfig", "metadata": {"name": "$1", "namespace": "kube-system"},
   "spec": {"requestedIPCount": 0}}

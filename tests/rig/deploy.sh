@@ -3,18 +3,23 @@
 # and resumed on the way. Then everything is run again, broken, mended, extended and restarted. Every pod answers every pod at the end
 # of each.
 #
-# deploy.sh [--keep]     --keep leaves all of it up; down.sh ends it
+# deploy.sh [--keep] [--cilium]
+#   --keep      leaves all of it up; down.sh ends it
+#   --cilium    with Cilium's own agents on every node
 . "$(dirname "$0")/lib.sh"
 . "$HERE/world.sh"
+keep=''
+while [ $# -gt 0 ]; do
+  case $1 in
+  --keep) keep=yes ;;
+  --cilium) export RIG_CNI=cilium ;;
+  *) sed -n '2,8s/^# \?//p' "$0" >&2; exit 64 ;;
+  esac
+  shift
+done
 . "$HERE/steps.sh"
 . "$HERE/runs.sh"
 . "$HERE/faults.sh"
-keep=''
-case ${1:-} in
---keep) keep=yes ;;
-'') ;;
-*) sed -n '2,6s/^# \?//p' "$0" >&2; exit 64 ;;
-esac
 
 datacenter_killed() { begin dc-first datacenter 2; killed_when dc-first boots dc-router; }
 datacenter_killed_again() { start dc-second resume @latest -o json; killed_when dc-second boots worker-2; }
@@ -49,7 +54,6 @@ nothing_mentions() {
 
 trap finish EXIT
 cluster_is_up
-background agents "$HERE/aks.sh" agents
 check "provision-aks-router" complete aks-router aks_router
 check "provision-dc is killed when the router's machine boots" datacenter_killed
 check "resumed, it is killed again when the last worker's machine boots" datacenter_killed_again

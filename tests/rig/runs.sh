@@ -23,7 +23,7 @@ datacenter() {   # WORKERS
 repave() {       # WORKER
   cluster_arguments repave-worker cluster_resource_group
   printf '%s\0' --input worker="$1" --input kubelet_version="$(kubelet_version)" --input kubelet_sha256="$(sha256sum < "$BIN/kubelet" | cut -d' ' -f1)" \
-    --input kubernetes_mirror=http://192.168.99.1:8088/kubernetes --input cni=bridge --input cgroup_driver=cgroupfs \
+    --input kubernetes_mirror=http://192.168.99.1:8088/kubernetes --input cni="$RIG_CNI" --input cgroup_driver=cgroupfs \
     --input pause_image=registry.k8s.io/pause:3.8
 }
 sync() { cluster_arguments sync-pod-routes cluster_resource_group; }

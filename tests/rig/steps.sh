@@ -13,7 +13,12 @@ arm() {
 put() { arm PUT "$1" "$2" >/dev/null; settled "$1"; }
 settled() { succeeded() { arm GET "$1" | jq -e '.properties.provisioningState == "Succeeded"'; }; wait_for 120 succeeded "$1"; }
 
-built_all() { "$HERE/down.sh" && find "$LOGS" -name '*.log' ! -name check.log -delete && "$HERE/build.sh" && "$HERE/build-kube.sh" && "$HERE/root.sh"; }
+# How pods are connected: bridge, or cilium for Cilium's own agents.
+export RIG_CNI=${RIG_CNI:-bridge}
+built_all() {
+  "$HERE/down.sh" && find "$LOGS" -name '*.log' ! -name check.log -delete && "$HERE/build.sh" && "$HERE/build-kube.sh" && "$HERE/root.sh"
+  [ "$RIG_CNI" != cilium ] || "$HERE/cilium.sh" build
+}
 network_name() { arm GET "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/virtualNetworks" | jq -er '.value[0].name'; }
 # instances: NAME ADDRESS of each of the scale sets' machines, in their order
 instances() {
@@ -23,7 +28,13 @@ instances() {
     <(arm GET "resourceGroups/$NODE_GROUP/providers/Microsoft.Compute/virtualMachineScaleSets/$set/networkInterfaces" |
     jq -r '.value[].properties.ipConfigurations[0].properties.privateIPAddress')
 }
-plane() { "$HERE/kube.sh" up && "$HERE/mirror.sh" up && "$HERE/aks.sh" prepare; }
+plane() {
+  "$HERE/kube.sh" up && "$HERE/mirror.sh" up && "$HERE/aks.sh" prepare
+  case $RIG_CNI in
+  cilium) background agents "$HERE/cilium.sh" agents ;;
+  *) background agents "$HERE/aks.sh" agents ;;
+  esac
+}
 # The pool's machines in the order of their blocks: 10.244.0.0/24, 10.244.1.0/24, …
 pool() {
   local network number=0 name address; network=$(network_name)
