@@ -20,14 +20,15 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: {}
-spec:
+{}spec:
   accessModes: [ReadWriteOnce]
   resources:
     requests:
       storage: 1Gi
 ---
 ",
-        call.name()
+        call.name(),
+        namespace(call)
     )
 }
 
@@ -42,7 +43,7 @@ fn job(call: &Call<'_>) -> String {
 kind: CronJob
 metadata:
   name: {name}
-spec:
+{}spec:
   schedule: {cron}
 {zone}  concurrencyPolicy: Forbid
   jobTemplate:
@@ -62,6 +63,7 @@ spec:
               image: stargate:{}
               command: [stargate]
 {}{}{}",
+        namespace(call),
         account(call),
         env!("CARGO_PKG_VERSION"),
         arguments(call),
@@ -70,12 +72,22 @@ spec:
     )
 }
 
-fn account(call: &Call<'_>) -> String {
-    if !call.uses(&["kubernetes.", "cilium."]) || call.settings.kubeconfig.is_some() {
-        return String::new();
+fn needs_account(call: &Call<'_>) -> bool {
+    call.uses(&["kubernetes.", "cilium."]) && call.settings.kubeconfig.is_none()
+}
+
+/// Where the account is.
+fn namespace(call: &Call<'_>) -> &'static str {
+    if needs_account(call) { "  namespace: kube-system\n" } else { "" }
+}
+
+fn account(call: &Call<'_>) -> &'static str {
+    if !needs_account(call) {
+        return "";
     }
-    "          # Is to be allowed what the workflow does in the cluster.\n          serviceAccountName: stargate\n"
-        .into()
+    "          # provision-aks-router makes this account; it may do what sync-pod-routes does in the cluster, and no more.
+          serviceAccountName: stargate-sync
+"
 }
 
 fn arguments(call: &Call<'_>) -> String {
