@@ -45,7 +45,7 @@ boots() { jq -e --arg name "$1" '.machines[$name]' "$RUN/follow.json"; }
 writes() {
   local azure tailnet cluster
   azure=$(world counters | jq -e .mutating) tailnet=$(inside inet curl -sf "$LOGIN_SERVER/_counters" | jq -e .mutating)
-  cluster=$(jq -s '[.[] | select((.userAgent // "" | startswith("kubectl") | not) and .responseStatus.code < 300)] | length' "$RUN/kube/audit.log")
+  cluster=$(jq -s '[.[] | select((.userAgent // "" | startswith("stargate/")) and .responseStatus.code < 300)] | length' "$RUN/kube/audit.log")
   [ "$cluster" -gt 0 ] && echo "$azure $tailnet $cluster"
 }
 # stamped: from now on changes on the machines can be told

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::{
     Client, Config,
@@ -20,6 +20,8 @@ use crate::{
 const CILIUM_NODES: &str = "/apis/cilium.io/v2/ciliumnodes";
 /// Objects in one page of a listing; kubectl's own figure.
 const PAGE: u32 = 500;
+/// What the cluster's audit log calls us.
+const AGENT: &str = concat!("stargate/", env!("CARGO_PKG_VERSION"));
 /// A TCP and TLS handshake that takes longer than this will not end well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -120,6 +122,7 @@ impl Api {
         let mut config = self.config().await?;
         config.default_retry = false; // The engine retries.
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(AGENT)));
         Client::try_from(config).map_err(|e| unusable(&e))
     }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::HeaderValue;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -10,6 +11,8 @@ use tokio::sync::OnceCell;
 
 use crate::KubernetesSettings;
 
+/// What the cluster's audit log calls us.
+const AGENT: &str = concat!("stargate/", env!("CARGO_PKG_VERSION"));
 /// A TCP and TLS handshake that takes longer than this will not end well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HINT: &str = "give `--kubeconfig FILE`, or set KUBECONFIG";
@@ -43,6 +46,7 @@ impl Connection {
         let mut config = self.config().await?;
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(AGENT)));
         Client::try_from(config).map_err(|e| unusable(&e))
     }
 
