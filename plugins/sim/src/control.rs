@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,10 +14,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::arm::{self, Quota};
-use crate::dataplane::{Matrix, Plane, Pod, reach};
+use crate::dataplane::{Endpoint, Plane, Pod, called, reach};
+use crate::drift::{self, Drift};
 use crate::faults::{Faults, Rule, Schedule};
+use crate::kube::running_pods;
 use crate::traffic::{LoggedRequest, Surface, Traffic};
-use crate::world::Shared;
+use crate::world::{Shared, World};
 
 /// How long a request for holds waits for one at most.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
@@ -39,13 +42,25 @@ struct Control {
 /// - `GET`, `POST`, `DELETE /_world/faults`, `DELETE /_world/faults/{id}`: rules ([`Rule`]) and `{"schedule": …}` ([`Schedule`]).
 /// - `GET /_world/holds?wait=SECONDS`: requests that wait; with `wait` it answers when there is one.
 /// - `POST /_world/holds/release`, body `{"id": N}` or nothing: lets one or all go on.
-/// - `POST /_world/drift`, body `{"method","path","body"}`: what somebody else does to the subscription.
-/// - `POST /_world/quota`, body `{"cores","public_ips","unavailable_sizes"}`: limits; absent means none.
+/// - `POST /_world/drift`: what somebody else does, on any surface; it takes effect as if done by hand and is not counted. The
+///   body is one of these ([`Drift`]); what is in parentheses may be left out, which takes away:
+///   - `{"method","path","body"}`: a request to Azure Resource Manager;
+///   - `{"kind":"nic_forwarding","machine",("on")}`: the flag of a machine's NIC;
+///   - `{"kind":"kernel_forwarding","host",("on")}`: `sysctl -w net.ipv4.ip_forward`; the host's files stay as they are;
+///   - `{"kind":"advertisement","router","prefix",("on")}`: `tailscale set --advertise-routes`, with or without a prefix;
+///   - `{"kind":"approval","router","prefix",("on")}`: whether the tailnet has approved a prefix of a router's device;
+///   - `{"kind":"route",("network"),"subnet","prefix",("next_hop")}`: a route of the table that is associated with a subnet;
+///   - `{"kind":"association",("network"),"subnet",("table")}`: the table of a subnet;
+///   - `{"kind":"pod_cidr","node",("prefix")}`: `spec.ipam.podCIDRs` of a node's `CiliumNode`.
+/// - `POST /_world/quota`, body `{"cores","public_ips","unavailable_sizes","routes_per_table"}`: limits; absent means none, but for
+///   routes, of which a table has 400 at most.
 /// - `POST /_world/operations/expire`: finished operations answer 404.
 /// - `POST /_world/tokens/expire`: tokens issued so far are expired, but for the one printed at start.
-/// - `GET`, `PUT /_world/pods`: the pods that run, `[{"name","node","ip"}]`.
+/// - `GET`, `PUT /_world/pods`: pods that run besides those of the cluster, `[{"name","node","ip"}]`: for a world without one.
 /// - `GET /_world/path?from=A&to=B`: a request and its reply between pods or machines, hop by hop.
-/// - `GET /_world/matrix?machines=1`: who reaches whom among the pods, and with `machines` among machines too.
+/// - `GET /_world/matrix?namespace=N&selector=S&machines=1&format=text`: who reaches whom among the pods that run, those of a
+///   namespace and those that a label selector chooses if asked for, and with `machines` among machines too; as JSON, or as a
+///   table with a line for each pair that is dead.
 /// - `POST /_world/shutdown`: closes the world.
 pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
     Router::new()
@@ -201,20 +216,22 @@ async fn release(State(control): State<Control>, body: Bytes) -> Response {
     }
 }
 
+/// A request to Azure Resource Manager that somebody else makes.
 #[derive(Debug, Deserialize)]
-struct Drift {
+struct Asked {
     method: String,
     path: String,
     body: Option<Value>,
 }
 
-async fn drift(State(control): State<Control>, Json(drift): Json<Drift>) -> Response {
-    let (status, body) = arm::third_party(&control.shared, &drift.method, &drift.path, drift.body);
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match body {
-        Some(body) => (status, Json(body)).into_response(),
-        None => status.into_response(),
-    }
+async fn drift(State(control): State<Control>, Json(body): Json<Value>) -> Response {
+    let outcome = if body.get("kind").is_some() {
+        serde_json::from_value(body).map(|drift: Drift| drift::happen(&control.shared, &drift))
+    } else {
+        let asked = serde_json::from_value(body);
+        asked.map(|asked: Asked| drift::ask_azure(&control.shared, &asked.method, &asked.path, asked.body))
+    };
+    outcome.unwrap_or_else(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
 }
 
 async fn quota(State(control): State<Control>, Json(quota): Json<Quota>) -> StatusCode {
@@ -257,15 +274,41 @@ async fn path(State(control): State<Control>, Query(query): Query<PathQuery>) ->
 #[derive(Debug, Deserialize)]
 struct MatrixQuery {
     machines: Option<String>,
+    namespace: Option<String>,
+    selector: Option<String>,
+    format: Option<String>,
 }
 
-async fn matrix(State(control): State<Control>, Query(query): Query<MatrixQuery>) -> Json<Matrix> {
-    let plane = Plane::of(&control.shared.peek());
-    let mut endpoints = plane.pods().to_vec();
+impl MatrixQuery {
+    /// The names of the pods that are asked for; none if all are.
+    fn chosen(&self, world: &World) -> Result<Option<BTreeSet<String>>, String> {
+        if self.namespace.is_none() && self.selector.is_none() {
+            return Ok(None);
+        }
+        let pods = running_pods(&world.kube, self.namespace.as_deref(), self.selector.as_deref().unwrap_or_default())?;
+        Ok(Some(pods.iter().map(called).collect()))
+    }
+}
+
+async fn matrix(State(control): State<Control>, Query(query): Query<MatrixQuery>) -> Response {
+    let (plane, chosen) = {
+        let world = control.shared.peek();
+        (Plane::of(&world), query.chosen(&world))
+    };
+    let chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
+    };
+    let is_chosen = |pod: &&Endpoint| chosen.as_ref().is_none_or(|chosen| chosen.contains(&pod.name));
+    let mut endpoints: Vec<Endpoint> = plane.pods().iter().filter(is_chosen).cloned().collect();
     if query.machines.is_some_and(|machines| machines != "0" && machines != "false") {
         endpoints.extend(plane.machines());
     }
-    Json(plane.matrix(&endpoints))
+    let matrix = plane.matrix(&endpoints);
+    match query.format.as_deref() {
+        Some("text") => matrix.text().into_response(),
+        _ => Json(matrix).into_response(),
+    }
 }
 
 async fn shutdown(State(control): State<Control>) -> StatusCode {

@@ -47,6 +47,32 @@ pub enum Event {
         /// Every user-defined route in force.
         routes: Vec<Route>,
     },
+    /// AKS has brought a node: its scale set has grown. Nodes that were there when the world was opened are not told.
+    AksNodeCreated(AksNode),
+    /// AKS has taken a node away: its scale set has shrunk.
+    AksNodeDeleted {
+        /// Name of the node.
+        name: String,
+    },
+}
+
+/// A node that AKS looks after.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AksNode {
+    /// Its name in the cluster.
+    pub name: String,
+    /// Resource id of the scale set's instance; empty without a scale set.
+    pub id: String,
+    /// Name of the virtual network.
+    pub network: String,
+    /// Name of the subnet.
+    pub subnet: String,
+    /// Prefix of the subnet.
+    pub subnet_prefix: String,
+    /// Its private address.
+    pub private_ip: String,
+    /// What its pods have their addresses of.
+    pub pod_cidr: String,
 }
 
 /// A virtual machine as its first boot needs it.

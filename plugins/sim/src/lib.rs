@@ -6,6 +6,7 @@
 mod arm;
 mod control;
 pub mod dataplane;
+mod drift;
 pub mod event;
 mod faults;
 mod holds;

@@ -35,7 +35,8 @@ pub struct World {
     pub hosts: Hosts,
     /// The Kubernetes cluster.
     pub kube: Kube,
-    /// The pods that packets can come from and go to, as somebody said that they run.
+    /// Pods that packets can come from and go to besides those of the cluster, as somebody said that they run: for a world without
+    /// one.
     pub pods: Vec<Pod>,
 }
 

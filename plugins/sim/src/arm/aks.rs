@@ -1,15 +1,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arm::call::{Answer, Reply};
 use crate::arm::error::ArmError;
 use crate::arm::group;
+use crate::arm::instance::{Instance, build_instance};
 use crate::arm::json::{Object, default, drop_keys, field, object, objects};
 use crate::arm::kind::Kind;
-use crate::arm::network::first_free;
 use crate::arm::store::{Arm, ClusterAccess, Resource, group_of, name_of, parent_id};
 use crate::arm::write::{Child, Draft, Place};
 
@@ -240,68 +239,8 @@ fn build_pool(
     }
 }
 
-struct Instance<'a> {
-    set: &'a str,
-    name: &'a str,
-    index: u64,
-    subnet: &'a str,
-    size: &'a str,
-    location: &'a str,
-}
-
-fn build_instance(arm: &mut Arm, instance: &Instance<'_>, now: Timestamp) {
-    let Instance { set, name, index, subnet, size, location } = instance;
-    let id = format!("{set}/virtualMachines/{index}");
-    let nic = format!("{id}/networkInterfaces/{name}");
-    let taken: Vec<std::net::Ipv4Addr> =
-        super::network::used_in(arm, subnet).into_iter().map(|(_, address)| address).collect();
-    let net = Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 224, 0, 0), 16);
-    let Some(address) = first_free(net, &taken) else { return };
-    let machine = json!({
-        "latestModelApplied": true,
-        "modelDefinitionApplied": "VirtualMachineScaleSet",
-        "hardwareProfile": { "vmSize": size },
-        "osProfile": { "computerName": format!("{name}{}", base36(*index)), "adminUsername": "azureuser" },
-        "networkProfile": { "networkInterfaces": [{ "id": nic }] },
-    });
-    place(arm, &id, Kind::ScaleSetVm, location, object(machine), now);
-    if let Some(resource) = arm.find_mut(&id) {
-        resource.name = format!("{name}_{index}");
-        resource.top.insert("instanceId".to_owned(), json!(index.to_string()));
-        resource.top.insert("sku".to_owned(), json!({ "name": size, "tier": "Standard" }));
-    }
-    let interface = json!({
-        "enableIPForwarding": true,
-        "enableAcceleratedNetworking": true,
-        "primary": true,
-        "virtualMachine": { "id": id },
-        "ipConfigurations": [{
-            "name": "ipconfig1",
-            "properties": {
-                "privateIPAddress": address.to_string(),
-                "privateIPAllocationMethod": "Dynamic",
-                "subnet": { "id": subnet },
-                "primary": true,
-                "privateIPAddressVersion": "IPv4",
-            },
-        }],
-    });
-    place(arm, &nic, Kind::ScaleSetNic, location, object(interface), now);
-}
-
-/// Scale sets count their instances' host names in six digits of base 36.
-fn base36(mut number: u64) -> String {
-    let mut digits = Vec::new();
-    for _ in 0..6 {
-        digits.push(
-            char::from_digit(u32::try_from(number % 36).unwrap_or_default(), 36).unwrap_or('0').to_ascii_uppercase(),
-        );
-        number /= 36;
-    }
-    digits.iter().rev().collect()
-}
-
-fn place(arm: &mut Arm, id: &str, kind: Kind, location: &str, properties: Object, now: Timestamp) {
+/// Puts a new resource in.
+pub(super) fn place(arm: &mut Arm, id: &str, kind: Kind, location: &str, properties: Object, now: Timestamp) {
     let mut resource = arm.fresh(id.to_owned(), kind, now);
     if !location.is_empty() {
         resource.top.insert("location".to_owned(), json!(location));

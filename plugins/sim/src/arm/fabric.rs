@@ -70,6 +70,12 @@ pub(crate) fn fabric(arm: &Arm) -> Fabric {
     }
 }
 
+/// Whether a machine has power; one that Azure does not know has.
+pub(crate) fn has_power(arm: &Arm, machine: &str) -> bool {
+    let power = arm.find(machine).and_then(|machine| machine.hidden.get("power")?.as_str());
+    !matches!(power, Some("stopped" | "deallocated"))
+}
+
 fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
     let configurations = objects(&nic.properties, "ipConfigurations");
     let inner = configurations.iter().filter_map(|configuration| configuration.get("properties")?.as_object());

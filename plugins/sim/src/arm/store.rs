@@ -96,6 +96,8 @@ pub(crate) struct Quota {
     pub(crate) cores: Option<u64>,
     /// Public addresses in a region.
     pub(crate) public_ips: Option<u64>,
+    /// Routes of a table; 400 if absent.
+    pub(crate) routes_per_table: Option<usize>,
     /// Sizes that the region has none of at the moment.
     pub(crate) unavailable_sizes: Vec<String>,
 }

@@ -5,21 +5,32 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::tunnel::Tunnel;
-use crate::arm::{Fabric, FabricNic};
-use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, TAILSCALE_TABLE};
-use crate::tailnet::Tailnet;
+use crate::World;
+use crate::arm::{Fabric, FabricNic, has_power};
+use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, TAILSCALE_TABLE};
 
 /// tailscaled's interface.
 pub(super) const TUNNEL: &str = "tailscale0";
+
+/// The site of AKS's nodes, and of what is in their network.
+pub(super) const AKS: &str = "AKS";
 
 /// A machine as a packet meets it.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) name: String,
+    /// What a node that it is may be called.
+    pub(super) names: BTreeSet<String>,
+    /// `AKS`, or `DC` and its network.
+    pub(super) site: String,
+    /// Why it carries nothing, if it does not.
+    pub(super) off: Option<&'static str>,
     /// What each of its interfaces is plugged into: the first is `eth0`.
     pub(super) links: Vec<Link>,
     pub(super) kernel: Kernel,
     pub(super) pods: BTreeSet<Ipv4Addr>,
+    /// What it gives its pods addresses of, if it is a node with pods.
+    pub(super) range: Option<Ipv4Net>,
 }
 
 /// What an interface is plugged into.
@@ -53,7 +64,8 @@ pub(super) enum Kernel {
 }
 
 impl Host {
-    pub(super) fn machine(machine: &Machine, tailnet: &Tailnet, fabric: &Fabric) -> Self {
+    pub(super) fn machine(machine: &Machine, world: &World, fabric: &Fabric) -> Self {
+        let tailnet = &world.tailnet;
         let plug = |nic: &crate::event::Nic| {
             let id = nic.id.to_ascii_lowercase();
             let at = fabric.nics.iter().position(|known| known.id == id);
@@ -69,14 +81,32 @@ impl Host {
             strict: interfaces.iter().map(|each| each.name.clone()).filter(|name| is_strict(machine, name)).collect(),
             tunnel: Tunnel::of(machine, tailnet),
         };
-        let links = machine.spec.nics.iter().map(plug).collect();
-        Self { name: machine.spec.name.clone(), links, kernel, pods: BTreeSet::new() }
+        let name = machine.spec.name.clone();
+        Self {
+            names: [name.clone(), machine.hostname.clone()].into(),
+            name,
+            site: site(machine, fabric),
+            off: why_off(machine, world),
+            links: machine.spec.nics.iter().map(plug).collect(),
+            kernel,
+            pods: BTreeSet::new(),
+            range: None,
+        }
     }
 
     pub(super) fn node(at: usize, nic: &FabricNic) -> Option<Self> {
         let node = nic.node.as_ref()?;
         let kernel = Kernel::Node { addresses: nic.addresses.clone(), pod_cidr: node.pod_cidr };
-        Some(Self { name: node.name.clone(), links: vec![Link::Azure(at)], kernel, pods: BTreeSet::new() })
+        Some(Self {
+            name: node.name.clone(),
+            names: [node.name.clone()].into(),
+            site: AKS.to_owned(),
+            off: None,
+            links: vec![Link::Azure(at)],
+            kernel,
+            pods: BTreeSet::new(),
+            range: None,
+        })
     }
 
     /// Whether an address is one of its own, the tailnet's included.
@@ -120,6 +150,22 @@ pub(super) fn look_up<'a>(routes: &'a [KernelRoute], pods: &BTreeSet<Ipv4Addr>, 
         }
     }
     Sent::Nowhere
+}
+
+fn why_off(machine: &Machine, world: &World) -> Option<&'static str> {
+    if !has_power(&world.arm, &machine.spec.id) {
+        return Some("the machine is stopped");
+    }
+    (machine.phase == Phase::Booting).then_some("the machine has not booted yet")
+}
+
+/// Machines in the network of AKS's nodes are of that site.
+fn site(machine: &Machine, fabric: &Fabric) -> String {
+    let network = machine.spec.nics.first().map(|nic| nic.network.as_str()).unwrap_or_default();
+    let of_nodes = fabric.nics.iter().filter(|nic| nic.node.is_some());
+    let mut networks = of_nodes.filter_map(|nic| fabric.subnets.get(&nic.subnet)?.network.rsplit('/').next());
+    let is_aks = networks.any(|other| other.eq_ignore_ascii_case(network));
+    if is_aks { AKS.to_owned() } else { format!("DC {network}") }
 }
 
 fn addresses(interface: &Interface) -> Vec<Ipv4Addr> {

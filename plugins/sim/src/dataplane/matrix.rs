@@ -6,6 +6,8 @@ use super::plane::Plane;
 /// Who reaches whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Matrix {
+    /// Between whom.
+    pub pods: Vec<Endpoint>,
     /// Every pair in both orders, without those of one with itself.
     pub cells: Vec<Cell>,
     /// How many of them are dead.
@@ -32,7 +34,7 @@ impl Plane {
     pub fn matrix(&self, endpoints: &[Endpoint]) -> Matrix {
         let cells: Vec<Cell> = self.cells(endpoints).collect();
         let dead = cells.iter().filter(|cell| !cell.ok).count();
-        Matrix { cells, dead }
+        Matrix { pods: endpoints.to_vec(), cells, dead }
     }
 
     /// The first pair that is dead.

@@ -1,5 +1,8 @@
 //! What becomes of a packet, given the state of every surface.
 //!
+//! Its ends are the pods that run in the simulated cluster, on the machines that their nodes are. Pods of a world without a
+//! cluster are named in [`World::pods`](crate::World::pods).
+//!
 //! [`Plane::of`] takes what is in force in a [`World`](crate::World): subnets' effective routes and NIC flags, hosts' kernel routes
 //! and settings, the tailnet's routes. [`Plane::path`] walks a request and its reply through it, hop by hop, and says where a
 //! packet dies and why. Security groups, the tailnet's policy and packet sizes are not looked at.
@@ -9,12 +12,16 @@ mod host;
 mod link;
 mod matrix;
 mod path;
+mod place;
 mod plane;
 mod pod;
+mod range;
+mod table;
 mod tunnel;
 mod walk;
 
 pub use matrix::{Cell, Matrix};
 pub use path::{Cause, Death, Endpoint, Hop, Path, Trip, UnknownEndpoint};
+pub(crate) use place::called;
 pub use plane::{Plane, reach};
 pub use pod::Pod;

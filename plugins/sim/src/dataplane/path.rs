@@ -5,12 +5,14 @@ use serde::Serialize;
 /// Where a packet can come from and go to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
-    /// Name of the pod or the machine.
+    /// Name of the pod or the machine. A pod outside the namespace `default` is called `namespace/name`.
     pub name: String,
     /// Name of the machine.
     pub host: String,
     /// Its address.
     pub ip: Ipv4Addr,
+    /// `AKS`, or `DC` and the name of the virtual network; empty for a pod whose node has no machine.
+    pub site: String,
 }
 
 /// What became of a request and of the reply to it.
@@ -91,6 +93,10 @@ pub enum Cause {
     ForeignSource,
     /// A broader route of the tailnet takes what is to be delivered here.
     Captured,
+    /// The node gives its pods other addresses than those that are looked for there.
+    PodRange,
+    /// The machine is off, or has not booted yet.
+    MachineOff,
     /// It went round until its time to live was over.
     Loop,
 }

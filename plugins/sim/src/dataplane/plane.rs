@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 
 use super::host::{Host, Kernel, Link};
 use super::path::{Endpoint, Path, UnknownEndpoint};
-use super::pod::Pod;
+use super::place::place_pods;
 use super::walk::Walk;
 use crate::World;
 use crate::arm::{Fabric, FabricNic, FabricSubnet, fabric};
@@ -32,12 +32,12 @@ impl Plane {
     /// Takes what is in force in the world now.
     pub fn of(world: &World) -> Self {
         let fabric = fabric(&world.arm);
-        let machines = world.hosts.machines.values().map(|machine| Host::machine(machine, &world.tailnet, &fabric));
+        let machines = world.hosts.machines.values().map(|machine| Host::machine(machine, world, &fabric));
         let nodes = fabric.nics.iter().enumerate().filter_map(|(at, nic)| Host::node(at, nic));
         let mut hosts: Vec<Host> = machines.chain(nodes).collect();
         let devices = world.tailnet.devices.values().map(|device| (device.node_id.clone(), device.clone())).collect();
         let attached = attachments(&hosts);
-        let pods = world.pods.iter().filter_map(|pod| place(&mut hosts, pod)).collect();
+        let pods = place_pods(world, &mut hosts);
         Self { fabric, hosts, devices, attached, pods }
     }
 
@@ -58,7 +58,7 @@ impl Plane {
     pub fn machines(&self) -> Vec<Endpoint> {
         let endpoint = |host: &Host| {
             let (ip, name) = (*host.addresses().first()?, host.name.clone());
-            Some(Endpoint { host: name.clone(), name, ip })
+            Some(Endpoint { host: name.clone(), name, ip, site: host.site.clone() })
         };
         self.hosts.iter().filter_map(endpoint).collect()
     }
@@ -98,7 +98,7 @@ impl Plane {
         let by_machine = || self.machines().into_iter().find(is);
         let by_address = || {
             let host = self.hosts.iter().find(|host| host.addresses().iter().any(|own| Some(*own) == address))?;
-            Some(Endpoint { name: host.name.clone(), host: host.name.clone(), ip: address? })
+            Some(Endpoint { name: host.name.clone(), host: host.name.clone(), ip: address?, site: host.site.clone() })
         };
         let found = by_pod.or_else(by_machine).or_else(by_address);
         found.ok_or_else(|| UnknownEndpoint(wanted.to_owned()))
@@ -113,13 +113,6 @@ fn attachments(hosts: &[Host]) -> BTreeMap<usize, (usize, usize)> {
         Link::Segment(_) => None,
     });
     azure.collect()
-}
-
-/// A pod of a node that does not exist is nowhere.
-fn place(hosts: &mut [Host], pod: &Pod) -> Option<Endpoint> {
-    let host = hosts.iter_mut().find(|host| host.name == pod.node)?;
-    host.pods.insert(pod.ip);
-    Some(Endpoint { name: pod.name.clone(), host: pod.node.clone(), ip: pod.ip })
 }
 
 impl Host {

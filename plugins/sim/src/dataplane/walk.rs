@@ -45,6 +45,11 @@ enum Step {
     Again,
 }
 
+/// Whether nothing about the destination can be the reason.
+fn is_final(cause: Cause) -> bool {
+    matches!(cause, Cause::MachineOff | Cause::PodRange | Cause::NicForwarding | Cause::KernelForwarding)
+}
+
 /// A request and its reply under way: what machines remember of the one is true for the other.
 pub(super) struct Walk<'a> {
     plane: &'a Plane,
@@ -65,13 +70,17 @@ impl<'a> Walk<'a> {
     pub(super) fn trip(&mut self, from: &Endpoint, source: Ipv4Addr, to: Ipv4Addr, is_reply: bool) -> (Trip, Ipv4Addr) {
         let mut packet = Packet { source, to, is_reply };
         self.suspect = None;
+        // Whatever ended a packet for a pod: that its address is not its node's, or not what is routed there, is the cause.
         let died = self.carry(&from.host, &mut packet).err();
+        let died =
+            died.map(|death| if is_final(death.cause) { death } else { self.plane.range_gap(to).unwrap_or(death) });
         (Trip { hops: std::mem::take(&mut self.hops), died }, packet.source)
     }
 
     fn carry(&mut self, host: &str, packet: &mut Packet) -> Result<(), Death> {
         let start = self.plane.host_index(host);
         let mut at = start.ok_or_else(|| Death::new(host, Cause::Nobody, "the machine is gone"))?;
+        self.plane.hosts[at].sends(packet.source)?;
         let mut entered = Entered::Here;
         for _ in 0..TIME_TO_LIVE {
             match self.at_host(at, entered, packet).map_err(|death| self.suspect.take().unwrap_or(death))? {
@@ -92,6 +101,7 @@ impl<'a> Walk<'a> {
 
     fn at_host(&mut self, at: usize, entered: Entered, packet: &mut Packet) -> Result<Step, Death> {
         let host = &self.plane.hosts[at];
+        host.runs()?;
         if host.owns(packet.to) {
             return Ok(self.delivered(at, packet));
         }

@@ -1,16 +1,21 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::seed::{add_aks_node, remove_node};
-use crate::world::Shared;
+use super::seed::{AksNode, add_aks_nodes, remove_node};
+use crate::arm::{add_instance, remove_instance};
+use crate::event::{self, Event};
+use crate::world::{Shared, World};
 
 /// What tests and people do to the cluster from outside.
 ///
-/// - `POST /_world/aks-nodes`, body `{"name","address","pod_cidr"}`: the scale set has grown by a node.
-/// - `DELETE /_world/aks-nodes/{name}`: the scale set has shrunk by a node.
+/// - `POST /_world/aks-nodes`, body `{"name","address","pod_cidr"}` or a list of such: the scale set has grown; its instance, the
+///   Node, its `NodeNetworkConfig` and `CiliumNode` follow, and `aks_node_created` is told. 409 if the name or the address is taken.
+/// - `DELETE /_world/aks-nodes/{name}`: the scale set has shrunk by a node; all of that goes, its pods too, and
+///   `aks_node_deleted` is told.
 /// - `POST /_world/kubernetes/compact`: earlier revisions are forgotten, so that watches from them are `410 Gone`.
 pub(crate) fn control(shared: Shared) -> Router {
     Router::new()
@@ -21,20 +26,60 @@ pub(crate) fn control(shared: Shared) -> Router {
 }
 
 #[derive(Debug, Deserialize)]
-struct NewNode {
-    name: String,
-    address: String,
-    pod_cidr: String,
+#[serde(untagged)]
+enum NewNodes {
+    One(AksNode),
+    Many(Vec<AksNode>),
 }
 
-async fn grow(State(shared): State<Shared>, Json(node): Json<NewNode>) -> StatusCode {
-    add_aks_node(&mut shared.lock().kube, &node.name, &node.address, &node.pod_cidr);
-    StatusCode::CREATED
+async fn grow(State(shared): State<Shared>, Json(nodes): Json<NewNodes>) -> Response {
+    let nodes = match nodes {
+        NewNodes::One(node) => vec![node],
+        NewNodes::Many(nodes) => nodes,
+    };
+    let mut world = shared.lock();
+    let (mut made, mut refused) = (Vec::new(), None);
+    for node in nodes {
+        match instance(&mut world, &node) {
+            Ok(told) => {
+                shared.emit(&mut world, Event::AksNodeCreated(told));
+                made.push(node);
+            }
+            Err(why) => {
+                refused = Some(why);
+                break;
+            }
+        }
+    }
+    add_aks_nodes(&mut world.kube, &made);
+    refused.map_or_else(|| StatusCode::CREATED.into_response(), |why| (StatusCode::CONFLICT, why).into_response())
+}
+
+/// The machine of a node, as the stream of events has it.
+fn instance(world: &mut World, node: &AksNode) -> Result<event::AksNode, String> {
+    if node.pod_cidr.parse::<ipnet::Ipv4Net>().is_err() {
+        return Err(format!("{:?} is no IPv4 prefix", node.pod_cidr));
+    }
+    if world.kube.named("nodes", &node.name).is_some() {
+        return Err(format!("node {} is there already", node.name));
+    }
+    let told = add_instance(&mut world.arm, &node.name, &node.address)?.unwrap_or_else(|| event::AksNode {
+        name: node.name.clone(),
+        private_ip: node.address.clone(),
+        ..event::AksNode::default()
+    });
+    Ok(event::AksNode { pod_cidr: node.pod_cidr.clone(), ..told })
 }
 
 async fn shrink(State(shared): State<Shared>, Path(name): Path<String>) -> StatusCode {
-    let is_gone = remove_node(&mut shared.lock().kube, &name);
-    if is_gone { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+    let mut world = shared.lock();
+    let had_machine = remove_instance(&mut world.arm, &name);
+    let was_node = remove_node(&mut world.kube, &name);
+    if !had_machine && !was_node {
+        return StatusCode::NOT_FOUND;
+    }
+    shared.emit(&mut world, Event::AksNodeDeleted { name });
+    StatusCode::NO_CONTENT
 }
 
 async fn compact(State(shared): State<Shared>) -> StatusCode {

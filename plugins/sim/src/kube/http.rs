@@ -126,8 +126,10 @@ fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
     }
     let is_discovery = matches!(call.path.trim_end_matches('/'), "/api" | "/apis") && discovery::is_aggregated(call);
     let kind = if is_discovery { discovery::aggregated_type(call) } else { "application/json".to_owned() };
-    let body = shown(kube, call, reply.body);
-    respond(reply.status, &kind, Body::from(format!("{body}\n")))
+    // Not by `Display`, which is several times slower on lists of a thousand objects.
+    let mut body = serde_json::to_vec(&shown(kube, call, reply.body)).unwrap_or_default();
+    body.push(b'\n');
+    respond(reply.status, &kind, Body::from(body))
 }
 
 /// Whether a client takes JSON where an object may be the answer; one that says nothing takes anything.

@@ -175,10 +175,35 @@ fn daemon(name: &str) -> Value {
     })
 }
 
+/// A node of a scale set.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct AksNode {
+    /// Its name, as `aks-nodepool1-41954725-vmss000002`.
+    pub name: String,
+    /// Its address in the subnet of the nodes.
+    pub address: String,
+    /// What its pods have their addresses of.
+    pub pod_cidr: String,
+}
+
 /// Adds a node of a scale set: it is ready, its pods get addresses of `pod_cidr`, and AKS says so in a `NodeNetworkConfig`.
 pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) {
+    let node = AksNode { name: name.to_owned(), address: address.to_owned(), pod_cidr: pod_cidr.to_owned() };
+    add_aks_nodes(kube, &[node]);
+}
+
+/// Adds nodes of a scale set that has grown by all of them at once.
+pub fn add_aks_nodes(kube: &mut Kube, nodes: &[AksNode]) {
     let now = Timestamp::now();
-    let pool = name.rsplit_once('-').map_or(name, |(pool, _)| pool);
+    for node in nodes {
+        put_aks_node(kube, node, now);
+    }
+    controllers::settle(kube, now);
+}
+
+fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
+    let AksNode { name, address, pod_cidr } = node;
+    let pool = name.rsplit_once('-').map_or(name.as_str(), |(pool, _)| pool);
     let nodes = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
     let labels = json!({
         "agentpool": "nodepool1",
@@ -209,11 +234,11 @@ pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) 
         nodes.to_lowercase()
     );
     let facts = super::kubelet::NodeFacts {
-        name: name.to_owned(),
-        address: address.to_owned(),
+        name: name.clone(),
+        address: address.clone(),
         version: "v1.33.5".to_owned(),
         runtime: Some("containerd://1.7.28-1".to_owned()),
-        pod_cidr: Some(pod_cidr.to_owned()),
+        pod_cidr: Some(pod_cidr.clone()),
         kernel: "5.15.0-1096-azure".to_owned(),
         os_image: "Ubuntu 22.04.5 LTS".to_owned(),
         machine_id: crate::arm::uuid(&rand::random::<[u8; 16]>()).replace('-', ""),
@@ -223,10 +248,9 @@ pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) 
     let node = json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": scale_set }, "status": super::kubelet::status(&facts, now) });
     kube.add(&core("nodes"), node, ("kubelet", now));
     kube.kubelets
-        .insert(name.to_owned(), Kubelet { running: true, pod_cidr: Some(pod_cidr.to_owned()), ..Kubelet::default() });
+        .insert(name.clone(), Kubelet { running: true, pod_cidr: Some(pod_cidr.clone()), ..Kubelet::default() });
     network_config(kube, name, address, pod_cidr, now);
     lease(kube, name, now);
-    controllers::settle(kube, now);
 }
 
 fn lease(kube: &mut Kube, name: &str, now: Timestamp) {

@@ -32,6 +32,11 @@ impl Selector {
         })
     }
 
+    /// Labels alone, as `kubectl -l` takes them, in one namespace if one is named.
+    pub(crate) fn of_labels(namespace: Option<&str>, text: &str) -> Result<Self, Refusal> {
+        Ok(Self { namespace: namespace.map(str::to_owned), labels: labels(text)?, fields: Vec::new() })
+    }
+
     pub(crate) fn accepts(&self, object: &Value) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| namespace == namespace_of(object))
             && self

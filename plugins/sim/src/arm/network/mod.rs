@@ -34,7 +34,7 @@ pub(crate) fn prepare(arm: &mut Arm, place: &Place, top: Object, properties: Obj
         Kind::SecurityRule => security::prepare_rule(arm, place, properties),
         Kind::PublicIp => public_ip::prepare(arm, place, top, properties),
         Kind::NetworkInterface => nic::prepare(arm, place, top, properties),
-        Kind::RouteTable => route::prepare(place, top, properties),
+        Kind::RouteTable => route::prepare(arm, place, top, properties),
         Kind::Route => route::prepare_route(arm, place, properties),
         Kind::NatGateway => public_ip::prepare_nat_gateway(arm, place, top, properties),
         Kind::VirtualMachine

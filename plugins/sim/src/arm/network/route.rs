@@ -8,9 +8,12 @@ use crate::arm::network::vnet::net;
 use crate::arm::store::{Arm, parent_id};
 use crate::arm::write::{Child, Draft, Place};
 
+/// Routes that a table can have unless the subscription's limit is raised, as documented for Azure.
+const LIMIT: usize = 400;
+
 const NEXT_HOPS: [&str; 5] = ["VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None"];
 
-pub(crate) fn prepare(place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+pub(crate) fn prepare(arm: &Arm, place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let mut children: Vec<Child> = Vec::new();
     for route in objects(&properties, "routes") {
         let name = field(route, "name").ok_or_else(|| ArmError::missing("route.name"))?.to_owned();
@@ -20,6 +23,7 @@ pub(crate) fn prepare(place: &Place, top: Object, mut properties: Object) -> Res
         check_conflict(&name, &inner, children.iter().map(|child| (child.name.as_str(), &child.properties)))?;
         children.push(Child { kind: Kind::Route, name, properties: inner });
     }
+    check_limit(arm, &place.id, children.len())?;
     drop_keys(&mut properties, &["routes", "subnets"]);
     default(&mut properties, "disableBgpRoutePropagation", json!(false));
     Ok(Draft { top, properties, hidden: Object::new(), children })
@@ -28,10 +32,21 @@ pub(crate) fn prepare(place: &Place, top: Object, mut properties: Object) -> Res
 pub(crate) fn prepare_route(arm: &Arm, place: &Place, properties: Object) -> Result<Draft, ArmError> {
     let properties = route_properties(&place.id, properties)?;
     let table = parent_id(&place.id);
-    let others = arm.below(table, Kind::Route).into_iter().filter(|route| !route.id.eq_ignore_ascii_case(&place.id));
+    let others = || arm.below(table, Kind::Route).into_iter().filter(|route| !route.id.eq_ignore_ascii_case(&place.id));
+    check_limit(arm, table, others().count() + 1)?;
     let name = crate::arm::store::name_of(&place.id);
-    check_conflict(name, &properties, others.map(|route| (route.name.as_str(), &route.properties)))?;
+    check_conflict(name, &properties, others().map(|route| (route.name.as_str(), &route.properties)))?;
     Ok(Draft { properties, ..Draft::default() })
+}
+
+/// The code follows those of the provider's other limits; no recording of it was at hand.
+fn check_limit(arm: &Arm, table: &str, routes: usize) -> Result<(), ArmError> {
+    let limit = arm.quota.routes_per_table.unwrap_or(LIMIT);
+    if routes <= limit {
+        return Ok(());
+    }
+    let message = format!("Cannot create more than {limit} routes in route table {table}.");
+    Err(ArmError::network("RouteCountLimitReached", message))
 }
 
 fn route_properties(id: &str, mut properties: Object) -> Result<Object, ArmError> {

@@ -180,7 +180,9 @@ fn make_real(runtime: &Runtime, running: &mut Running, recorded: &Recorded) {
         | Event::NetworkChanged { .. }
         | Event::NicChanged(_)
         | Event::NicDeleted { .. }
-        | Event::RoutesChanged { .. } => {}
+        | Event::RoutesChanged { .. }
+        | Event::AksNodeCreated(_)
+        | Event::AksNodeDeleted { .. } => {}
     }
     runtime.told();
 }
@@ -207,7 +209,10 @@ fn apply(world: &mut World, recorded: &Recorded) {
         Event::NicDeleted { id } => {
             hosts.machines.values_mut().for_each(|machine| machine.spec.nics.retain(|nic| &nic.id != id));
         }
-        Event::NetworkChanged { .. } | Event::RoutesChanged { .. } => {}
+        Event::NetworkChanged { .. }
+        | Event::RoutesChanged { .. }
+        | Event::AksNodeCreated(_)
+        | Event::AksNodeDeleted { .. } => {}
     }
     hosts.seen = recorded.seq;
 }

@@ -3,33 +3,31 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::kube::json::{list_at, name_of, namespace_of, str_at};
+use crate::kube::resource::Resource;
 use crate::kube::state::Kube;
 
 /// Deletes what names owners that are all gone, and nodes' pods once the node is.
 pub(super) fn act(kube: &mut Kube) {
     let resources = kube.resources();
-    let alive: BTreeSet<String> = kube
-        .objects
-        .values()
-        .flat_map(std::collections::BTreeMap::values)
-        .map(|object| str_at(object, &["metadata", "uid"]).to_owned())
-        .collect();
+    let objects = kube.objects.values().flat_map(std::collections::BTreeMap::values);
+    let alive: BTreeSet<&str> = objects.map(|object| str_at(object, &["metadata", "uid"])).collect();
+    let mut lost: Vec<(&Resource, String)> = Vec::new();
     for resource in &resources {
-        let lost: Vec<String> = kube
+        let is_pods = resource.qualified() == "pods";
+        let gone = kube
             .all(&resource.qualified())
-            .filter(|object| is_lost(object, &alive) || (resource.qualified() == "pods" && is_homeless(kube, object)))
-            .map(|object| resource.place(namespace_of(object), name_of(object)))
-            .collect();
-        for place in lost {
-            kube.take(resource, &place);
-        }
+            .filter(|object| is_lost(object, &alive) || (is_pods && is_homeless(kube, object)));
+        lost.extend(gone.map(|object| (resource, resource.place(namespace_of(object), name_of(object)))));
     }
-    let defined: BTreeSet<String> = resources.iter().map(crate::kube::resource::Resource::qualified).collect();
+    for (resource, place) in lost {
+        kube.take(resource, &place);
+    }
+    let defined: BTreeSet<String> = resources.iter().map(Resource::qualified).collect();
     // A definition that is deleted takes its objects with it.
     kube.objects.retain(|resource, _| defined.contains(resource));
 }
 
-fn is_lost(object: &Value, alive: &BTreeSet<String>) -> bool {
+fn is_lost(object: &Value, alive: &BTreeSet<&str>) -> bool {
     let owners = list_at(object, &["metadata", "ownerReferences"]);
     !owners.is_empty() && owners.iter().all(|owner| !alive.contains(str_at(owner, &["uid"])))
 }

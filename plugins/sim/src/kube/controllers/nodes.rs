@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -9,11 +11,11 @@ const CONTROLLER: &str = "kube-controller-manager";
 
 /// Taints nodes by their condition, as the node lifecycle controller does, and forgets kubelets whose node is gone.
 pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    let nodes: Vec<Value> = kube.all("nodes").cloned().collect();
+    let nodes: Vec<Value> = kube.all("nodes").filter(|node| is_to_change(node, now)).cloned().collect();
     for node in &nodes {
         let wanted = taints(node, now);
         kube.edit(&core("nodes"), name_of(node), (CONTROLLER, now), |node| {
-            crate::kube::json::default(node, &["metadata", "annotations", "node.alpha.kubernetes.io/ttl"], json!("0"));
+            crate::kube::json::default(node, &TTL, json!("0"));
             if wanted.is_empty() {
                 remove(node, &["spec", "taints"]);
             } else {
@@ -21,7 +23,19 @@ pub(super) fn act(kube: &mut Kube, now: Timestamp) {
             }
         });
     }
-    kube.kubelets.retain(|name, _| nodes.iter().any(|node| name_of(node) == name));
+    let names: BTreeSet<String> = kube.all("nodes").map(|node| name_of(node).to_owned()).collect();
+    kube.kubelets.retain(|name, _| names.contains(name));
+}
+
+/// What the controller notes on every node.
+const TTL: [&str; 3] = ["metadata", "annotations", "node.alpha.kubernetes.io/ttl"];
+
+fn is_to_change(node: &Value, now: Timestamp) -> bool {
+    let wanted = taints(node, now);
+    let held = at(node, &["spec", "taints"]);
+    at(node, &TTL).is_none_or(Value::is_null)
+        || list_at(node, &["spec", "taints"]) != wanted
+        || (wanted.is_empty() && held.is_some())
 }
 
 /// The taints that a node should have: its own, and those that its state calls for.

@@ -14,7 +14,7 @@ const KUBELET: &str = "kubelet";
 
 /// Gives pods their nodes, and lets the nodes' kubelets start and end them.
 pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    let pods: Vec<Value> = kube.all("pods").cloned().collect();
+    let pods: Vec<Value> = kube.all("pods").filter(|pod| is_open(kube, pod)).cloned().collect();
     for pod in pods {
         let place = core("pods").place(namespace_of(&pod), name_of(&pod));
         let node = str_at(&pod, &["spec", "nodeName"]).to_owned();
@@ -35,6 +35,14 @@ pub(super) fn act(kube: &mut Kube, now: Timestamp) {
         } else if !is_settled(&pod) {
             run(kube, &pod, &place, &node, now);
         }
+    }
+}
+
+/// Whether somebody has something to do for a pod: all others are left alone, so that a large cluster comes to rest fast.
+fn is_open(kube: &Kube, pod: &Value) -> bool {
+    match str_at(pod, &["spec", "nodeName"]) {
+        "" => true,
+        node => kube.kubelets.get(node).is_some_and(|kubelet| kubelet.running) && (is_going(pod) || !is_settled(pod)),
     }
 }
 
@@ -116,9 +124,8 @@ fn run(kube: &mut Kube, pod: &Value, place: &str, node: &str, now: Timestamp) {
 }
 
 fn host_address(kube: &Kube, node: &str) -> String {
-    let node = kube.named("nodes", node).cloned().unwrap_or_default();
-    let internal =
-        list_at(&node, &["status", "addresses"]).iter().find(|address| str_at(address, &["type"]) == "InternalIP");
+    let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();
+    let internal = addresses.iter().find(|address| str_at(address, &["type"]) == "InternalIP");
     internal.map(|address| str_at(address, &["address"]).to_owned()).unwrap_or_default()
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -5,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::pods::{fits, tolerates};
 use crate::kube::create::suffix;
 use crate::kube::eviction;
-use crate::kube::json::{at, holds, is_going, name_of, namespace_of, object_mut, set, str_at, uid_of};
+use crate::kube::json::{at, holds, is_going, list_at, name_of, namespace_of, object_mut, set, str_at, uid_of};
 use crate::kube::resource::{Resource, core};
 use crate::kube::state::Kube;
 
@@ -117,9 +119,13 @@ fn write_status(kube: &mut Kube, resource: &Resource, object: &Value, status: Va
 }
 
 /// The pods of an owner that are not ended or going.
-fn pods_of(kube: &Kube, owner: &Value) -> Vec<Value> {
-    let pods = kube.owned_by("pods", uid_of(owner)).into_iter();
-    pods.filter(|pod| !is_going(pod) && !matches!(str_at(pod, &["status", "phase"]), "Succeeded" | "Failed")).collect()
+fn pods_of<'a>(kube: &'a Kube, owner: &Value) -> Vec<&'a Value> {
+    let uid = uid_of(owner);
+    let is_its = |pod: &&Value| {
+        list_at(pod, &["metadata", "ownerReferences"]).iter().any(|owner| str_at(owner, &["uid"]) == uid)
+    };
+    let lives = |pod: &&Value| !is_going(pod) && !matches!(str_at(pod, &["status", "phase"]), "Succeeded" | "Failed");
+    kube.all("pods").filter(is_its).filter(lives).collect()
 }
 
 fn replicate(kube: &mut Kube, set: &Value, now: Timestamp) {
@@ -127,7 +133,7 @@ fn replicate(kube: &mut Kube, set: &Value, now: Timestamp) {
         .and_then(Value::as_u64)
         .and_then(|replicas| usize::try_from(replicas).ok())
         .unwrap_or_default();
-    let held = pods_of(kube, set);
+    let held: Vec<Value> = pods_of(kube, set).into_iter().cloned().collect();
     for _ in held.len()..wanted {
         start(kube, set, None, now);
     }
@@ -181,16 +187,17 @@ fn stop(kube: &mut Kube, pod: &Value, now: Timestamp) {
 /// One pod on every node that the template fits.
 fn spread(kube: &mut Kube, set: &Value, now: Timestamp) {
     let template = at(set, &["spec", "template"]).cloned().unwrap_or_default();
-    let nodes: Vec<Value> = kube.all("nodes").filter(|node| is_for(&template, node)).cloned().collect();
+    let nodes = kube.all("nodes").filter(|node| is_for(&template, node));
+    let nodes: BTreeSet<String> = nodes.map(|node| name_of(node).to_owned()).collect();
     let pods = pods_of(kube, set);
-    let on = |node: &Value| pods.iter().filter(|pod| str_at(pod, &["spec", "nodeName"]) == name_of(node)).count();
-    for node in nodes.iter().filter(|node| on(node) == 0) {
-        start(kube, set, Some(name_of(node)), now);
+    let on = |pod: &Value| str_at(pod, &["spec", "nodeName"]).to_owned();
+    let served: BTreeSet<String> = pods.iter().map(|pod| on(pod)).collect();
+    let misplaced: Vec<Value> = pods.into_iter().filter(|pod| !nodes.contains(&on(pod))).cloned().collect();
+    for node in nodes.difference(&served) {
+        start(kube, set, Some(node), now);
     }
-    for pod in &pods {
-        if !nodes.iter().any(|node| name_of(node) == str_at(pod, &["spec", "nodeName"])) {
-            stop(kube, pod, now);
-        }
+    for pod in &misplaced {
+        stop(kube, pod, now);
     }
     let pods = pods_of(kube, set);
     let ready = pods.iter().filter(|pod| holds(pod, "Ready")).count();
@@ -210,7 +217,7 @@ fn spread(kube: &mut Kube, set: &Value, now: Timestamp) {
 /// Daemons also run where nothing else is put: on nodes that are cordoned or not ready.
 fn is_for(template: &Value, node: &Value) -> bool {
     let hard = |taint: &&Value| !str_at(taint, &["key"]).starts_with("node.kubernetes.io/");
-    let taints = crate::kube::json::list_at(node, &["spec", "taints"]).iter().filter(hard);
+    let taints = list_at(node, &["spec", "taints"]).iter().filter(hard);
     fits(template, node)
         && taints
             .filter(|taint| str_at(taint, &["effect"]) != "PreferNoSchedule")

@@ -1,0 +1,140 @@
+use std::net::Ipv4Addr;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use ipnet::{IpNet, Ipv4Net};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::arm::{self, Wanted};
+use crate::tailnet::NodeId;
+use crate::world::{Shared, World};
+
+/// What somebody else calls themselves in managed fields.
+const SOMEBODY: &str = "kubectl-edit";
+
+/// What somebody else does to one of the surfaces: neither counted nor struck by a fault, and in force as if done by hand.
+///
+/// `on` and the optional fields say what is to be true; left out, they take away.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Drift {
+    /// IP forwarding of a machine's NIC, in Azure.
+    NicForwarding {
+        machine: String,
+        #[serde(default)]
+        on: bool,
+    },
+    /// A host's kernel forwards or not, now; its files stay as they are.
+    KernelForwarding {
+        host: String,
+        #[serde(default)]
+        on: bool,
+    },
+    /// `tailscale set --advertise-routes` on a router, with or without a prefix.
+    Advertisement {
+        router: String,
+        prefix: IpNet,
+        #[serde(default)]
+        on: bool,
+    },
+    /// A prefix of a router is approved in the tailnet or not.
+    Approval {
+        router: String,
+        prefix: IpNet,
+        #[serde(default)]
+        on: bool,
+    },
+    /// The route for a prefix in the table of a subnet: to a next hop, or deleted.
+    Route { network: Option<String>, subnet: String, prefix: Ipv4Net, next_hop: Option<Ipv4Addr> },
+    /// The route table of a subnet: another one, or none.
+    Association { network: Option<String>, subnet: String, table: Option<String> },
+    /// `spec.ipam.podCIDRs` of a node's `CiliumNode`: a prefix, or nothing.
+    PodCidr { node: String, prefix: Option<Ipv4Net> },
+}
+
+/// Lets it happen. 404 with a text if there is nothing of that name; Azure's own answer for what is Azure's.
+pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
+    let wanted = {
+        let mut world = shared.lock();
+        match drift {
+            Drift::NicForwarding { machine, on } => arm::nic_forwarding(&world.arm, machine, *on).map(Some),
+            Drift::Route { network, subnet, prefix, next_hop } => {
+                arm::route(&world.arm, (network.as_deref(), subnet), *prefix, *next_hop).map(Some)
+            }
+            Drift::Association { network, subnet, table } => {
+                arm::association(&world.arm, (network.as_deref(), subnet), table.as_deref()).map(Some)
+            }
+            Drift::KernelForwarding { host, on } => kernel_forwarding(&mut world, host, *on).map(|()| None),
+            Drift::Advertisement { router, prefix, on } => {
+                advertisement(&mut world, router, *prefix, *on).map(|()| None)
+            }
+            Drift::Approval { router, prefix, on } => approval(&mut world, router, *prefix, *on).map(|()| None),
+            Drift::PodCidr { node, prefix } => pod_cidr(&mut world, node, *prefix).map(|()| None),
+        }
+    };
+    match wanted {
+        Ok(Some(Wanted { method, path, body })) => ask_azure(shared, method, &path, body),
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Err(why) => (StatusCode::NOT_FOUND, why).into_response(),
+    }
+}
+
+/// What somebody else asks Azure for.
+pub(crate) fn ask_azure(shared: &Shared, method: &str, path: &str, body: Option<Value>) -> Response {
+    let (status, body) = arm::third_party(shared, method, path, body);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match body {
+        Some(body) => (status, Json(body)).into_response(),
+        None => status.into_response(),
+    }
+}
+
+fn kernel_forwarding(world: &mut World, host: &str, on: bool) -> Result<(), String> {
+    let machine = world.hosts.machines.get_mut(host).ok_or_else(|| format!("there is no host {host}"))?;
+    machine.set_sysctl("net.ipv4.ip_forward", if on { "1" } else { "0" });
+    Ok(())
+}
+
+fn advertisement(world: &mut World, router: &str, prefix: IpNet, on: bool) -> Result<(), String> {
+    let machine = world.hosts.machines.get_mut(router).ok_or_else(|| format!("there is no host {router}"))?;
+    let advertised = &mut machine.tailscaled.prefs.advertise_routes;
+    if on {
+        advertised.insert(prefix)
+    } else {
+        advertised.remove(&prefix)
+    };
+    machine.report(&mut world.tailnet);
+    Ok(())
+}
+
+fn approval(world: &mut World, router: &str, prefix: IpNet, on: bool) -> Result<(), String> {
+    let node = device_of(world, router).ok_or_else(|| format!("the tailnet has no device of {router}"))?;
+    let device = world.tailnet.device_mut(&node).ok_or_else(|| format!("device {node} is gone"))?;
+    if on {
+        device.enabled.insert(prefix)
+    } else {
+        device.enabled.remove(&prefix)
+    };
+    Ok(())
+}
+
+/// The device that a router is logged in as, or else the one of that name.
+fn device_of(world: &World, router: &str) -> Option<NodeId> {
+    let by_host = world.hosts.machines.get(router).and_then(|machine| machine.tailscaled.node.clone());
+    let named = || world.tailnet.devices.values().find(|device| device.label == router);
+    by_host.or_else(|| named().map(|device| device.node_id.clone()))
+}
+
+fn pod_cidr(world: &mut World, node: &str, prefix: Option<Ipv4Net>) -> Result<(), String> {
+    let missing = || format!("there is no CiliumNode {node}");
+    let nodes = world.kube.resource("cilium.io", "v2", "ciliumnodes").ok_or_else(missing)?;
+    world.kube.object(&nodes, node).ok_or_else(missing)?;
+    let prefixes: Vec<Ipv4Net> = prefix.into_iter().collect();
+    world.kube.edit(&nodes, node, (SOMEBODY, Timestamp::now()), |held| {
+        held["spec"]["ipam"]["podCIDRs"] = json!(prefixes);
+    });
+    Ok(())
+}
