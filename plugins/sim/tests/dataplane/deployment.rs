@@ -5,7 +5,7 @@ use stargate_routes::{AksSite, Datacenter, Fabric, Facts, Node, Router, Strategy
 use stargate_sim::World;
 use stargate_sim::dataplane::{Endpoint, Plane, Pod};
 use stargate_sim::event::{Machine as Spec, Nic};
-use stargate_sim::host::{KernelRoute, Machine};
+use stargate_sim::host::{KernelRoute, Machine, Phase};
 
 use crate::entries::{Entry, ROUTER, entries, site_subnet};
 use crate::network::{arm, network, nic_id};
@@ -117,6 +117,7 @@ impl Deployment {
             nics: vec![nic],
         });
         machine.reset();
+        machine.phase = Phase::Up;
         machine.write_network_files();
         machine.apply_network(true);
         if self.entries.contains(&Entry::Kernel(name.to_owned())) {

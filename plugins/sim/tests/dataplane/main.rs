@@ -1,9 +1,12 @@
 //! What becomes of packets in the simulated world, and that the desired routes are exactly those that are needed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod bench;
 mod broken;
 mod deployment;
 mod entries;
 mod needed;
 mod network;
+mod pods;
+mod states;
 mod ways;

@@ -5,6 +5,7 @@ use stargate_sim::Arm;
 
 use crate::entries::{Entry, NODES, ROUTER, site_subnet};
 
+const LOCATION: &str = "canadacentral";
 const GROUP: &str = "/subscriptions/s/resourceGroups/MC_g/providers";
 
 /// Builds the state of Azure's API as its state file has it.
@@ -39,14 +40,16 @@ pub(crate) fn arm(facts: &Facts, entries: &[Entry]) -> Arm {
             azure.nic(&worker.name, &worker.internal_ip.to_string(), &vnet, &subnet);
         }
     }
-    serde_json::from_value(json!({ "resources": azure.resources })).unwrap()
+    let group = json!({ "name": "MC_g", "location": LOCATION, "tags": null, "managed_by": null, "state": "Succeeded" });
+    let groups = json!({ "mc_g": group });
+    serde_json::from_value(json!({ "subscription": "s", "groups": groups, "resources": azure.resources })).unwrap()
 }
 
 impl Azure<'_> {
     fn put(&mut self, id: &str, kind: &str, properties: &Value) {
         let order = self.resources.len();
         let resource = json!({
-            "id": id, "name": id.rsplit('/').next().unwrap(), "kind": kind, "top": {}, "properties": properties, "state": "Succeeded",
+            "id": id, "name": id.rsplit('/').next().unwrap(), "kind": kind, "top": { "location": LOCATION }, "properties": properties, "state": "Succeeded",
             "etag": "e", "version": 1, "guid": "g", "created": "2026-01-01T00:00:00Z", "order": order, "hidden": {},
         });
         self.resources.insert(id.to_lowercase(), resource);

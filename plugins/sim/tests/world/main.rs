@@ -1,6 +1,7 @@
 //! The simulated world over its sockets, against what the specifications and recordings say.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod aks_nodes;
 mod captured;
 mod control;
 mod credentials;
@@ -8,6 +9,7 @@ mod deployments;
 mod events;
 mod faults;
 mod harness;
+mod limits;
 mod machines;
 mod networks;
 mod operations;
@@ -15,3 +17,4 @@ mod paths;
 mod persistence;
 mod properties;
 mod rules;
+mod scale;
