@@ -36,7 +36,7 @@ pub enum News {
     RunResumed {
         /// Name of the workflow.
         workflow: String,
-        /// Names of the plan's steps.
+        /// Names of the steps, the parts of a `for_each` step in its place where they are known.
         steps: Vec<String>,
         /// Names of those that are done already.
         done: Vec<String>,

@@ -70,11 +70,8 @@ pub(crate) fn status(row: &RunRow, here: &Owner, now: Millis) -> &'static str {
 }
 
 /// Steps that are done, and all that are known of. The parts of a `for_each` step count in its place.
-pub(crate) fn progress(state: &RunState, plan: &Plan) -> (usize, usize) {
-    let mut has_parts = vec![false; plan.steps.len()];
-    state.steps().filter(|&id| state.key(id).is_some()).for_each(|id| has_parts[state.node(id)] = true);
-    let counted = |id: &_| state.key(*id).is_some() || !has_parts[state.node(*id)];
-    let steps: Vec<_> = state.steps().filter(counted).collect();
+pub(crate) fn progress(state: &RunState) -> (usize, usize) {
+    let steps = state.counted_steps();
     let done = steps.iter().filter(|id| matches!(state.state(**id), StepState::Succeeded { .. } | StepState::Skipped));
     (done.count(), steps.len())
 }

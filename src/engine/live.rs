@@ -114,7 +114,8 @@ impl LiveRun {
     ) -> Self {
         let mut live = Self { epoch, seq, created: true, ..Self::new(id, prepared, state, reply) };
         let done = |id: &StepId| matches!(live.state.state(*id), StepState::Succeeded { .. } | StepState::Skipped);
-        let done = live.state.steps().filter(done).map(|id| live.state.name(id).to_owned()).collect();
+        let done =
+            live.state.counted_steps().into_iter().filter(done).map(|id| live.state.name(id).to_owned()).collect();
         let workflow = live.prepared.workflow.to_string();
         live.news.push(News::RunResumed { workflow, steps: live.step_names(), done });
         live
@@ -144,7 +145,7 @@ impl LiveRun {
     }
 
     fn step_names(&self) -> Vec<String> {
-        self.prepared.plan().steps.iter().map(|step| step.name.clone()).collect()
+        self.state.counted_steps().into_iter().map(|id| self.state.name(id).to_owned()).collect()
     }
 
     /// Decides what follows from the state, until nothing does.

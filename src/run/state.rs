@@ -317,6 +317,13 @@ impl RunState {
         (0..self.instances.len()).map(StepId::of)
     }
 
+    /// The steps as people count them: the parts of a `for_each` step in its place, once they are known.
+    pub fn counted_steps(&self) -> Vec<StepId> {
+        let mut has_parts = vec![false; self.instances.len()];
+        self.steps().filter(|&id| self.key(id).is_some()).for_each(|id| has_parts[self.node(id)] = true);
+        self.steps().filter(|&id| self.key(id).is_some() || !has_parts[self.node(id)]).collect()
+    }
+
     /// The step of that name, with its key.
     pub fn find(&self, name: &str) -> Option<StepId> {
         self.names.get(name).copied()

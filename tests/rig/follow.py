@@ -43,6 +43,11 @@ class World:
         beside.write_text(json.dumps(self.known, indent=1))
         beside.rename(self.file)
 
+    def aks_node_created(self, event):
+        """Nodes of AKS are machines of aks.sh."""
+
+    aks_node_deleted = aks_node_created
+
     def network_changed(self, event):
         self.network(event["name"], event["prefixes"])
 

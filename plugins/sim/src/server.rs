@@ -19,6 +19,7 @@ use crate::{arm, control, kube, listen, login, mirror, tailnet, traffic};
 
 /// How to open a simulated world.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches one part of the world on or off")]
 pub struct SimOptions {
     /// Directory of its own, for certificates and an `ssh_config`. Made if it does not exist.
     pub dir: PathBuf,

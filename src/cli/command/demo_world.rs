@@ -80,8 +80,8 @@ impl World {
     /// The kubelet that goes with the cluster.
     pub(super) async fn kubelet(&self) -> Result<Kubelet, Failure> {
         let state = self.ask("state").await?;
-        let resources = state["arm"]["resources"].as_object().into_iter().flatten();
-        let version = resources.filter_map(|(_, one)| one["properties"]["currentKubernetesVersion"].as_str()).next();
+        let mut resources = state["arm"]["resources"].as_object().into_iter().flatten();
+        let version = resources.find_map(|(_, one)| one["properties"]["currentKubernetesVersion"].as_str());
         let version = format!("v{}", version.ok_or_else(|| broken("it has no cluster"))?);
         let index = self.fetch("_mirror/index.json").await?;
         let sha256 = index[format!("kubernetes/{version}/bin/linux/amd64/kubelet")].as_str();
@@ -123,7 +123,9 @@ impl World {
             ("Nodes", &objects["nodes"]),
         ];
         let mut found = Vec::new();
-        surfaces.iter().for_each(|(name, value)| places(prefix, value, name, &mut found));
+        for (name, value) in surfaces {
+            places(prefix, value, name, &mut found);
+        }
         Ok(found)
     }
 

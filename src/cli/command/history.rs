@@ -63,8 +63,8 @@ struct Listed {
 impl Listed {
     fn new(stored: StoredRun, around: &Surroundings) -> Self {
         // A run that this version cannot fold is listed all the same.
-        let folded = runs::plan_of(&stored)
-            .and_then(|plan| runs::state_of(&stored, &plan).map(|state| runs::progress(&state, &plan)));
+        let folded =
+            runs::plan_of(&stored).and_then(|plan| runs::state_of(&stored, &plan).map(|state| runs::progress(&state)));
         let (done, total) = folded.unwrap_or_default();
         Self { status: around.status(&stored.row), row: stored.row, done, total }
     }

@@ -38,7 +38,7 @@ pub(super) fn show(output: Output, stored: &StoredRun, around: &Surroundings) ->
 
 fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
     let plan = runs::plan_of(stored)?;
-    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?, &plan);
+    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
     let owner = row.owner.as_ref().filter(|_| status == "running").map(|owner| format!(", held by {owner}"));
     let locks = if status == "running" && !plan.locks.is_empty() {
@@ -59,7 +59,7 @@ fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
 
 fn to_json(stored: &StoredRun, status: &str, next: Option<&str>) -> Result<Value, Failure> {
     let plan = runs::plan_of(stored)?;
-    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?, &plan);
+    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
     Ok(json!({
         "run": row.id, "workflow": row.workflow, "status": status.replace(' ', "_"), "plan": row.plan,

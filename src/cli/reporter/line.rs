@@ -60,8 +60,8 @@ impl LineMaker {
             }
             News::RunResumed { workflow, steps, done } => {
                 self.line_up(&event.run, steps);
-                let done = done.iter().filter(|step| steps.contains(step)).count();
-                ("", vec![format!("run {} of {workflow} goes on: {done} of {} steps done", event.run, steps.len())])
+                let (done, all) = (done.len(), steps.len());
+                ("", vec![format!("run {} of {workflow} goes on: {done} of {all} steps done", event.run)])
             }
             News::LockAwaited { lock, holder, workflow, owner } => {
                 ("", vec![format!("waits for the lock {lock:?}: run {holder} of {workflow} holds it ({owner})")])

@@ -49,11 +49,7 @@ impl Tally {
         count.latest = event.at;
         match &event.news {
             News::RunStarted { workflow, steps } => count.begin(event.at, workflow, steps.len(), 0),
-            News::RunResumed { workflow, steps, done } => {
-                // Instances of expanded steps are among those that are done, but not among the plan's.
-                let instances = done.iter().filter(|step| !steps.contains(step)).count();
-                count.begin(event.at, workflow, steps.len(), done.len() - instances);
-            }
+            News::RunResumed { workflow, steps, done } => count.begin(event.at, workflow, steps.len(), done.len()),
             News::StepExpanded { instances, .. } => count.total = (count.total + instances.len()).saturating_sub(1),
             News::StepSucceeded { changes, .. } => {
                 count.done += 1;
