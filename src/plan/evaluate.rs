@@ -168,7 +168,8 @@ impl<'a> Evaluation<'a> {
         let mut roots = Tree::default();
         let mut skipped = None;
         for read in reads {
-            let absent = &read.names[..read.resolved.depth.min(read.names.len())];
+            // What is not there must not look like something that is empty.
+            let absent = &read.names[..read.resolved.depth.min(read.names.len().saturating_sub(1))];
             match self.target(&read.resolved.target) {
                 Ok(Some(value)) => roots.insert(&read.names, read.resolved.depth, &value),
                 Ok(None) => roots.reserve(absent),

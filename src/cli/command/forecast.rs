@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use stargate::plan::{CompiledPlan, EvaluateError, Facts, Plan};
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Preview, Registry, Secrets};
+use stargate::plan::{CompiledPlan, EvaluateError, Facts, Plan, PlannedStep};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Preview, Recovery, Registry, Secrets};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub(super) struct Forecast {
 pub(super) enum Prospect {
     /// The action has looked.
     Seen(Preview),
-    /// Its input needs outputs that only a run can give.
+    /// Its input needs outputs that only a run can give, or it cannot be looked at before others are applied.
     Unknown {
         /// The steps that would have to be applied before.
         until: Vec<String>,
@@ -54,17 +54,31 @@ struct Known {
     skipped: Vec<bool>,
     /// For a step whose output is not known: the steps that would have to be applied for it to be.
     causes: Vec<BTreeSet<usize>>,
+    /// The steps that would have to be applied before what comes after a step could be seen as it will be.
+    pending: Vec<BTreeSet<usize>>,
 }
 
 impl Known {
     fn new(plan: &Plan) -> Self {
         let count = plan.steps.len();
-        Self { outputs: vec![None; count], skipped: vec![false; count], causes: vec![BTreeSet::new(); count] }
+        let nothing = vec![BTreeSet::new(); count];
+        Self { outputs: vec![None; count], skipped: vec![false; count], causes: nothing.clone(), pending: nothing }
     }
 
     /// Why the outputs of what `step` needs are not all known. Empty: they are.
     fn causes(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
         plan.steps[step].needs.iter().flat_map(|&need| self.causes[need].iter().copied()).collect()
+    }
+
+    /// What is to be applied before `step`, as far as it would change anything.
+    fn before(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
+        plan.steps[step].needs.iter().flat_map(|&need| self.pending[need].iter().copied()).collect()
+    }
+
+    /// Notes what comes after `step` has to wait for: the step itself if it would change something, or else what it waits for.
+    fn settle(&mut self, plan: &Plan, step: usize) {
+        let own = &self.causes[step];
+        self.pending[step] = if own.is_empty() { self.before(plan, step) } else { own.clone() };
     }
 }
 
@@ -93,6 +107,11 @@ struct Forecaster<'a> {
 
 impl Forecaster<'_> {
     async fn step(&mut self, step: usize) {
+        self.look_at(step).await;
+        self.known.settle(self.compiled.plan(), step);
+    }
+
+    async fn look_at(&mut self, step: usize) {
         match self.compiled.when(step, &self.known) {
             Ok(true) if self.compiled.plan().steps[step].for_each.is_some() => self.parts(step).await,
             Ok(true) => self.single(step).await,
@@ -110,6 +129,7 @@ impl Forecaster<'_> {
                 let prospect = self.look(step, None, input).await;
                 match &prospect {
                     Prospect::Seen(Preview::InOrder { output }) => self.known.outputs[step] = Some(output.clone()),
+                    Prospect::Unknown { .. } => self.wait(step),
                     _ => drop(self.known.causes[step].insert(step)),
                 }
                 self.note(step, None, prospect);
@@ -118,12 +138,19 @@ impl Forecaster<'_> {
         }
     }
 
+    /// Notes that a step cannot be seen before those that come before it are applied.
+    fn wait(&mut self, step: usize) {
+        let plan = self.compiled.plan();
+        let causes = &self.known.causes(plan, step) | &self.known.before(plan, step);
+        self.known.causes[step] = if causes.is_empty() { BTreeSet::from([step]) } else { causes };
+    }
+
     async fn parts(&mut self, step: usize) {
         let items = match self.compiled.items(step, &self.known) {
             Ok(items) => items,
             Err(error) => return self.unevaluated(step, &error),
         };
-        let mut outputs = Some(Map::new());
+        let (mut outputs, mut changes) = (Some(Map::new()), false);
         for (key, item) in items {
             let prospect = match self.compiled.input(step, Some(&item), &self.known) {
                 Ok(input) => self.look(step, Some(&key), input).await,
@@ -133,26 +160,49 @@ impl Forecaster<'_> {
                 (Prospect::Seen(Preview::InOrder { output }), Some(outputs)) => {
                     outputs.insert(key.clone(), output.clone());
                 }
-                _ => outputs = None,
+                (Prospect::Unknown { .. }, _) => outputs = None,
+                _ => (outputs, changes) = (None, true),
             }
             self.note(step, Some(&key), prospect);
         }
         self.known.outputs[step] = outputs.map(Value::Object);
-        if self.known.outputs[step].is_none() {
+        if changes {
             self.known.causes[step].insert(step);
+        } else if self.known.outputs[step].is_none() {
+            self.wait(step);
         }
     }
 
     async fn look(&self, step: usize, key: Option<&str>, input: Value) -> Prospect {
-        let action = &self.compiled.plan().steps[step].action;
+        let PlannedStep { action, recovery, .. } = &self.compiled.plan().steps[step];
         let Some(action) = self.registry.find(action) else {
             return Prospect::Failed(ActionError::permanent(format!("there is no action {action}")));
         };
+        // What only looks or waits would see what the steps before it leave behind, which is not there yet.
+        let before = self.known.before(self.compiled.plan(), step);
+        if *recovery == Recovery::Repeat && !before.is_empty() {
+            return Prospect::Unknown { until: self.names(&before) };
+        }
         let cx = self.context(self.name(step, key));
         match action.preview(&cx, input).await {
             Ok(preview) => Prospect::Seen(preview),
-            Err(error) => Prospect::Failed(error),
+            Err(error) => self.not_seen(step, error),
         }
+    }
+
+    /// What is not there yet, or does not hold yet, may be what the steps before it would bring about.
+    fn not_seen(&self, step: usize, error: ActionError) -> Prospect {
+        let until = self.until(step);
+        if until.is_empty() { Prospect::Failed(error) } else { Prospect::Unknown { until } }
+    }
+
+    /// The steps that would have to be applied before what `step` needs is known.
+    fn until(&self, step: usize) -> Vec<String> {
+        self.names(&self.known.causes(self.compiled.plan(), step))
+    }
+
+    fn names(&self, steps: &BTreeSet<usize>) -> Vec<String> {
+        steps.iter().map(|&step| self.compiled.plan().steps[step].name.clone()).collect()
     }
 
     fn context(&self, step: String) -> ActionContext {
@@ -170,19 +220,17 @@ impl Forecaster<'_> {
 
     fn unevaluated(&mut self, step: usize, error: &EvaluateError) {
         let prospect = self.unknown(step, error);
-        let causes = self.known.causes(self.compiled.plan(), step);
-        self.known.causes[step] = if causes.is_empty() { BTreeSet::from([step]) } else { causes };
+        self.wait(step);
         self.note(step, None, prospect);
     }
 
     /// An expression without a value: because something is not known yet, or else because it is wrong.
     fn unknown(&self, step: usize, error: &EvaluateError) -> Prospect {
-        let plan = self.compiled.plan();
-        let causes = self.known.causes(plan, step);
-        if causes.is_empty() {
+        let until = self.until(step);
+        if until.is_empty() {
             return Prospect::Failed(ActionError::permanent(error.to_string()));
         }
-        Prospect::Unknown { until: causes.iter().map(|&cause| plan.steps[cause].name.clone()).collect() }
+        Prospect::Unknown { until }
     }
 
     fn note(&mut self, step: usize, key: Option<&str>, prospect: Prospect) {

@@ -138,6 +138,15 @@ fn the_output_of_a_skipped_step_is_missed_by_name() {
 }
 
 #[test]
+fn outputs_that_are_not_there_are_not_taken_for_empty_ones() {
+    let plan = noting("\"${{ {'a': steps.net.outputs} == {'a': {}} }}\"");
+    let note = index(&plan, "note");
+    plan.input(note, None, &World::default()).expect_err("not known yet");
+    let error = plan.input(note, None, &World::default().skip(&plan, "net")).expect_err("skipped");
+    assert_eq!(error.skipped_step(), Some(index(&plan, "net")));
+}
+
+#[test]
 fn an_expression_can_ask_whether_a_step_was_skipped() {
     let plan = noting("\"${{ steps.net.skipped ? 0 : steps.net.outputs.size }}\"");
     let note = index(&plan, "note");
