@@ -18,4 +18,4 @@ skip() {
 }
 [ "$(id -u)" = 0 ] || skip 'they need root'
 command -v go >/dev/null 2>&1 || skip 'they need Go 1.26 or later'
-exec tests/rig/run.sh
+exec tests/rig/run.sh --whole
