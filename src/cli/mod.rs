@@ -3,6 +3,7 @@
 mod app;
 mod args;
 mod command;
+mod demo;
 mod diagnostics;
 mod error;
 mod exit;

@@ -1,5 +1,12 @@
-use super::{demo_inputs as inputs, demo_stage::Stage};
-use crate::cli::{Failure, Settings, args::DemoArgs, exit::Exit, interrupt::Interrupts, scratch::Folder, ui};
+use crate::cli::{
+    Failure, Settings,
+    args::DemoArgs,
+    demo::{Stage, inputs},
+    exit::Exit,
+    interrupt::Interrupts,
+    scratch::Folder,
+    ui,
+};
 
 /// `demo`: the whole of a deployment in the simulated world, killed at moments by chance and resumed.
 pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, Failure> {

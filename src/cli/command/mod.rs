@@ -15,9 +15,5 @@ pub(crate) mod sim;
 pub(crate) mod validate;
 pub(crate) mod why;
 
-mod demo_inputs;
-mod demo_line;
-mod demo_stage;
-mod demo_world;
 mod forecast;
 mod run_entries;

@@ -60,7 +60,7 @@ fn exports(sim: &Sim) -> String {
 }
 
 /// The variables under which `stargate` finds the world of these endpoints.
-pub(super) fn variables(endpoints: &Value) -> Vec<(&'static str, String)> {
+pub(in crate::cli) fn variables(endpoints: &Value) -> Vec<(&'static str, String)> {
     let text = |key: &str| endpoints.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     vec![
         ("STARGATE_AZURE_ENDPOINT", text("http")),

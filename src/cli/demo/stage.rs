@@ -8,7 +8,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::process::Command;
 
-use super::{demo_line::Line, demo_world::World};
+use super::{line::Line, world::World};
 use crate::cli::{Failure, ui};
 
 /// How much faster than Azure the world is: a machine takes seconds that can be watched, all of it less than a minute.
@@ -26,19 +26,19 @@ const OTHERS: [&str; 4] = [
 ];
 
 /// A world, a journal, and the program that is shown with them.
-pub(super) struct Stage {
+pub(in crate::cli) struct Stage {
     program: PathBuf,
     folder: PathBuf,
     /// The world.
-    pub(super) world: World,
+    pub(in crate::cli) world: World,
     /// What the moments follow from at which runs are killed.
-    pub(super) seed: u64,
+    pub(in crate::cli) seed: u64,
     chance: StdRng,
 }
 
 impl Stage {
     /// Opens a world below `folder` and shows how it is reached.
-    pub(super) async fn open(folder: &Path, seed: u64) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn open(folder: &Path, seed: u64) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find myself: {error}")))?;
         let dir = folder.join("world");
         ui::say("A simulated Azure, a tailnet and hosts, in a process of their own:");
@@ -62,13 +62,13 @@ impl Stage {
     }
 
     /// Runs the program to its end, on this terminal.
-    pub(super) async fn show(&self, line: &Line) -> Result<(), Failure> {
+    pub(in crate::cli) async fn show(&self, line: &Line) -> Result<(), Failure> {
         let status = self.command(line).status().await.map_err(|error| not_run(&error))?;
         if status.success() { Ok(()) } else { Err(ended(status)) }
     }
 
     /// Starts the program and kills it as soon as the world creates a machine for it.
-    pub(super) async fn start_and_kill(&self, line: &Line) -> Result<(), Failure> {
+    pub(in crate::cli) async fn start_and_kill(&self, line: &Line) -> Result<(), Failure> {
         let mut child = self.command(line).spawn().map_err(|error| not_run(&error))?;
         if !self.world.machine_is_being_created(&mut child, PATIENCE).await? {
             let status = child.try_wait().map_err(|error| not_run(&error))?;
@@ -81,7 +81,7 @@ impl Stage {
     }
 
     /// Runs the program up to `kills` times until it is killed, and then to its end.
-    pub(super) async fn killed_by_chance(&mut self, line: &Line, kills: u32) -> Result<(), Failure> {
+    pub(in crate::cli) async fn killed_by_chance(&mut self, line: &Line, kills: u32) -> Result<(), Failure> {
         let resume = Line::new(&["resume"]);
         for kill in 0..kills {
             let limit = Duration::from_millis(self.chance.random_range(LIFE));
@@ -106,19 +106,19 @@ impl Stage {
     }
 
     /// Puts a file into the demonstration's folder and gives its path.
-    pub(super) fn keep(&self, name: &str, text: &str) -> Result<String, Failure> {
+    pub(in crate::cli) fn keep(&self, name: &str, text: &str) -> Result<String, Failure> {
         let path = self.folder.join(name);
         std::fs::write(&path, text).map_err(|error| Failure::internal(format!("write {}: {error}", path.display())))?;
         Ok(path.display().to_string())
     }
 
     /// Closes the world.
-    pub(super) async fn close(self) -> Result<(), Failure> {
+    pub(in crate::cli) async fn close(self) -> Result<(), Failure> {
         self.world.close().await
     }
 
     /// Runs the program to its end; what it says is shown only if it fails.
-    pub(super) async fn show_quietly(&self, line: &Line) -> Result<(), Failure> {
+    pub(in crate::cli) async fn show_quietly(&self, line: &Line) -> Result<(), Failure> {
         let output = self.command(line).output().await.map_err(|error| not_run(&error))?;
         if output.status.success() {
             return Ok(());

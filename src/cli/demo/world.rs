@@ -9,8 +9,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::sim;
-use crate::cli::Failure;
+use crate::cli::{Failure, command::sim};
 
 /// How long the world may take to open; it takes well under a second.
 const OPENING: Duration = Duration::from_secs(20);
@@ -18,7 +17,7 @@ const OPENING: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A simulated world in a process of its own. Dropping it ends the process.
-pub(super) struct World {
+pub(in crate::cli) struct World {
     child: Child,
     endpoints: Value,
     client: reqwest::Client,
@@ -26,7 +25,7 @@ pub(super) struct World {
 
 impl World {
     /// Starts `command`, which is a `stargate sim`, and waits until the world answers.
-    pub(super) async fn open(mut command: Command) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn open(mut command: Command) -> Result<Self, Failure> {
         // A group of its own: Ctrl-C reaches the run first, and the world only when the demonstration is over.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| broken(&format!("start it: {error}")))?;
@@ -40,30 +39,34 @@ impl World {
     }
 
     /// The variables under which `stargate` finds this world.
-    pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
+    pub(in crate::cli) fn variables(&self) -> Vec<(&'static str, String)> {
         sim::variables(&self.endpoints)
     }
 
     /// One of the endpoints by name.
-    pub(super) fn endpoint(&self, name: &str) -> &str {
+    pub(in crate::cli) fn endpoint(&self, name: &str) -> &str {
         self.endpoints.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Requests so far that were to change something, whatever they went to.
-    pub(super) async fn writes(&self) -> Result<u64, Failure> {
+    pub(in crate::cli) async fn writes(&self) -> Result<u64, Failure> {
         let counters = self.ask("counters").await?;
         counters.get("mutating").and_then(Value::as_u64).ok_or_else(|| broken("its counters cannot be read"))
     }
 
     /// Requests so far for a machine to be created.
-    pub(super) async fn machines_asked_for(&self) -> Result<usize, Failure> {
+    pub(in crate::cli) async fn machines_asked_for(&self) -> Result<usize, Failure> {
         let requests = self.ask("requests?surface=arm&mutating=true").await?;
         let is_creation = |request: &&Value| request["method"] == "PUT" && path(request).contains("/virtualmachines/");
         Ok(requests.as_array().map_or(0, |requests| requests.iter().filter(is_creation).count()))
     }
 
     /// Waits until a machine's creation was accepted and is being waited for; `false` if `run` ends before.
-    pub(super) async fn machine_is_being_created(&self, run: &mut Child, limit: Duration) -> Result<bool, Failure> {
+    pub(in crate::cli) async fn machine_is_being_created(
+        &self,
+        run: &mut Child,
+        limit: Duration,
+    ) -> Result<bool, Failure> {
         let until = Instant::now() + limit;
         while Instant::now() < until {
             if is_being_created(&self.ask("requests?surface=arm").await?) {
@@ -78,7 +81,7 @@ impl World {
     }
 
     /// The kubelet that goes with the cluster.
-    pub(super) async fn kubelet(&self) -> Result<Kubelet, Failure> {
+    pub(in crate::cli) async fn kubelet(&self) -> Result<Kubelet, Failure> {
         let state = self.ask("state").await?;
         let mut resources = state["arm"]["resources"].as_object().into_iter().flatten();
         let version = resources.find_map(|(_, one)| one["properties"]["currentKubernetesVersion"].as_str());
@@ -90,7 +93,7 @@ impl World {
     }
 
     /// Walks a packet between every two pods of the demonstration.
-    pub(super) async fn matrix(&self) -> Result<Matrix, Failure> {
+    pub(in crate::cli) async fn matrix(&self) -> Result<Matrix, Failure> {
         let matrix = "matrix?namespace=default&selector=app%3Ddemo";
         let dead = self.ask(matrix).await?["dead"].as_u64().ok_or_else(|| broken("its matrix cannot be read"))?;
         let url = format!("{}/_world/{matrix}&format=text", self.endpoint("http"));
@@ -100,7 +103,7 @@ impl World {
     }
 
     /// Lets AKS replace the last of its nodes.
-    pub(super) async fn replace_node(&self) -> Result<GoneNode, Failure> {
+    pub(in crate::cli) async fn replace_node(&self) -> Result<GoneNode, Failure> {
         let state = self.ask("state").await?;
         let configs = state["kube"]["objects"]["nodenetworkconfigs.acn.azure.com"].as_object();
         let (key, config) = configs.and_then(|all| all.iter().next_back()).ok_or_else(|| broken("it has no nodes"))?;
@@ -113,7 +116,7 @@ impl World {
     }
 
     /// Where a prefix is mentioned: route tables, the tailnet, and what the cluster has on its nodes.
-    pub(super) async fn mentions_of(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    pub(in crate::cli) async fn mentions_of(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         let state = self.ask("state").await?;
         let objects = &state["kube"]["objects"];
         let surfaces = [
@@ -130,7 +133,7 @@ impl World {
     }
 
     /// Closes the world.
-    pub(super) async fn close(mut self) -> Result<(), Failure> {
+    pub(in crate::cli) async fn close(mut self) -> Result<(), Failure> {
         let url = format!("{}/_world/shutdown", self.endpoint("http"));
         self.client.post(url).send().await.map_err(|error| broken(&error.to_string()))?;
         let ended = tokio::time::timeout(OPENING, self.child.wait()).await;
@@ -155,27 +158,27 @@ impl World {
 }
 
 /// A kubelet of the cluster's version in the world's mirror.
-pub(super) struct Kubelet {
+pub(in crate::cli) struct Kubelet {
     /// Where the mirror has kubelets, by version.
-    pub(super) mirror: String,
+    pub(in crate::cli) mirror: String,
     /// As `v1.33.5`.
-    pub(super) version: String,
+    pub(in crate::cli) version: String,
     /// Its checksum.
-    pub(super) sha256: String,
+    pub(in crate::cli) sha256: String,
 }
 
 /// Who reaches whom.
-pub(super) struct Matrix {
+pub(in crate::cli) struct Matrix {
     /// For people.
-    pub(super) table: String,
+    pub(in crate::cli) table: String,
     /// Pairs that do not reach each other.
-    pub(super) dead: u64,
+    pub(in crate::cli) dead: u64,
 }
 
 /// A node that AKS has taken away.
-pub(super) struct GoneNode {
-    pub(super) name: String,
-    pub(super) pod_cidr: String,
+pub(in crate::cli) struct GoneNode {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) pod_cidr: String,
 }
 
 /// What AKS brings in its place: other in everything.

@@ -1,4 +1,4 @@
-use super::{demo_line::Line, demo_stage::Stage};
+use super::{line::Line, stage::Stage};
 use crate::cli::Failure;
 
 /// Names and prefixes as in the world's scenario.
@@ -8,22 +8,22 @@ const DATACENTER: &str = "stargate-aks-e2e-7-dc";
 /// The address of this machine in a world that is on loopback: a range for documentation.
 const HERE: &str = "198.51.100.0/24";
 /// A pod on each node of the cluster.
-const PODS: &str = include_str!("demo_pods.yaml");
+const PODS: &str = include_str!("pods.yaml");
 
-pub(super) fn latest_history() -> Line {
+pub(in crate::cli) fn latest_history() -> Line {
     Line::new(&["history", "@latest"])
 }
 
-pub(super) fn history() -> Line {
+pub(in crate::cli) fn history() -> Line {
     Line::new(&["history"])
 }
 
-pub(super) fn resume() -> Line {
+pub(in crate::cli) fn resume() -> Line {
     Line::new(&["resume"])
 }
 
 /// Puts the router beside the cluster.
-pub(super) fn aks_router(stage: &Stage) -> Result<Line, Failure> {
+pub(in crate::cli) fn aks_router(stage: &Stage) -> Result<Line, Failure> {
     let router = format!("{CLUSTER}-router");
     let mut line = workflow("provision-aks-router");
     line.inputs(&[("cluster", CLUSTER), ("resource_group", CLUSTER), ("router", &router)]);
@@ -33,7 +33,7 @@ pub(super) fn aks_router(stage: &Stage) -> Result<Line, Failure> {
 }
 
 /// Builds the datacenter with that many workers.
-pub(super) fn datacenter(stage: &Stage, workers: u8) -> Result<Line, Failure> {
+pub(in crate::cli) fn datacenter(stage: &Stage, workers: u8) -> Result<Line, Failure> {
     let workers: Vec<_> = (1..=workers)
         .map(|worker| format!(r#"{{"name":"worker-{worker}","private_ip":"10.50.1.{}"}}"#, worker + 4))
         .collect();
@@ -47,7 +47,7 @@ pub(super) fn datacenter(stage: &Stage, workers: u8) -> Result<Line, Failure> {
 }
 
 /// Makes a worker a node of the cluster, with the kubelet that the world's mirror has.
-pub(super) async fn worker(stage: &Stage, worker: u8) -> Result<Line, Failure> {
+pub(in crate::cli) async fn worker(stage: &Stage, worker: u8) -> Result<Line, Failure> {
     let kubelet = stage.world.kubelet().await?;
     let mut line = workflow("repave-worker");
     line.inputs(&[("cluster", CLUSTER), ("cluster_resource_group", CLUSTER)]);
@@ -57,14 +57,14 @@ pub(super) async fn worker(stage: &Stage, worker: u8) -> Result<Line, Failure> {
 }
 
 /// Makes the routes agree.
-pub(super) fn sync() -> Line {
+pub(in crate::cli) fn sync() -> Line {
     let mut line = workflow("sync-pod-routes");
     line.inputs(&[("cluster", CLUSTER), ("cluster_resource_group", CLUSTER)]);
     line
 }
 
 /// Puts a pod on every node.
-pub(super) fn pods(stage: &Stage) -> Result<Line, Failure> {
+pub(in crate::cli) fn pods(stage: &Stage) -> Result<Line, Failure> {
     let path = stage.keep("pods.yaml", PODS)?;
     Ok(Line::new(&["run", "workflow", &path]))
 }
