@@ -1,52 +1,279 @@
-//! `stargate plan` tells the truth: what a run would change, and nothing when nothing would; and it changes nothing itself.
+//! `stargate plan` tells the truth about every workflow that ships: what a run would change, nothing when nothing would,
+//! and after somebody else has changed one thing just that; and it changes nothing itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[path = "world/inputs.rs"]
+mod inputs;
+#[path = "world/outside.rs"]
+mod outside;
 mod world;
 
+use futures::future::BoxFuture;
+use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
 use serde_json::{Value, json};
+use stargate_sim::Sim;
 use world::Stage;
 
-const NIC: &str = "/subscriptions/44654aed-2753-4b88-9142-af7132933b6b/resourceGroups/\
-    MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral/providers/Microsoft.Network/networkInterfaces/\
-    stargate-aks-e2e-7-router-nic?api-version=2024-01-01";
+const WORKFLOWS: [&str; 4] = ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes"];
 
-fn last_said(stage: &Stage) -> String {
-    let mut standard_outputs = stage.said.iter().filter(|(name, _)| name.starts_with("standard output"));
-    String::from_utf8(standard_outputs.next_back().unwrap().1.clone()).unwrap()
-}
-
-fn writes(stage: &Stage) -> u64 {
-    stage.sim.shared().lock().traffic.mutating()
-}
-
-/// A third party turns the NIC's IP forwarding off.
-async fn turn_forwarding_off(stage: &Stage) {
-    let client = reqwest::Client::new();
-    let url = format!("{}{NIC}", stage.sim.http_url());
-    let mut nic: Value = client.get(url).bearer_auth(stage.sim.token()).send().await.unwrap().json().await.unwrap();
-    nic["properties"]["enableIPForwarding"] = false.into();
-    let drift = json!({ "method": "PUT", "path": NIC, "body": nic });
-    let url = format!("{}/_world/drift", stage.sim.http_url());
-    client.post(url).json(&drift).send().await.unwrap().error_for_status().unwrap();
+/// Something that somebody else does.
+struct Drift {
+    /// For people.
+    what: &'static str,
+    happen: fn(&Sim) -> BoxFuture<'_, ()>,
+    /// Every step that is to see it.
+    steps: &'static [&'static str],
+    /// What plan is to name.
+    named: &'static str,
+    /// How many writes mend it.
+    writes: u64,
 }
 
 #[tokio::test]
 async fn plan_says_what_a_run_would_change_before_it_after_it_and_after_drift() {
     let mut stage = Stage::new(&[]).await;
-    assert_eq!(stage.router(&["plan"]).await, Some(2), "{}", last_said(&stage));
-    assert!(last_said(&stage).contains("10.237.0.0/24"), "the subnet that is missing: {}", last_said(&stage));
-    assert_eq!(writes(&stage), 0);
+    for workflow in WORKFLOWS {
+        if workflow != "sync-pod-routes" {
+            // Those before it have left it nothing to do.
+            has_changes(&mut stage, workflow).await;
+        }
+        stage.done(workflow).await;
+        has_none(&mut stage, workflow).await;
+    }
+    for workflow in WORKFLOWS {
+        // Later ones have changed the world since.
+        let before = writes(&stage);
+        stage.done(workflow).await;
+        assert_eq!(writes(&stage), before, "{workflow} writes nothing when it is run again");
+    }
+    let mut found = vec![];
+    for (workflow, drifts) in WORKFLOWS.into_iter().zip([aks_router(), datacenter(), worker(), routes()]) {
+        for drift in drifts {
+            found.extend(complaints(&mut stage, workflow, &drift).await);
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
 
-    assert_eq!(stage.router(&["run", "workflow"]).await, Some(0));
-    let before = writes(&stage);
-    assert_eq!(stage.router(&["plan"]).await, Some(0), "{}", last_said(&stage));
+async fn has_changes(stage: &mut Stage, workflow: &str) {
+    let before = writes(stage);
+    let code = stage.shipped(&["plan"], workflow).await;
+    assert_eq!(code, Some(2), "{workflow} has something to do: {:#?}", steps(stage, "failed", true));
+    assert_eq!(writes(stage), before, "looking changes nothing");
+}
 
-    turn_forwarding_off(&stage).await;
-    assert_eq!(stage.router(&["plan"]).await, Some(2), "{}", last_said(&stage));
-    assert!(last_said(&stage).contains("forwarding"), "{}", last_said(&stage));
-    assert_eq!(writes(&stage), before, "looking changes nothing");
+async fn has_none(stage: &mut Stage, workflow: &str) {
+    let before = writes(stage);
+    let code = stage.shipped(&["plan"], workflow).await;
+    assert_eq!(code, Some(0), "{workflow} has nothing to do: {:#?}", steps(stage, "in_order", false));
+    assert_eq!(writes(stage), before, "looking changes nothing");
+}
 
-    assert_eq!(stage.router(&["run", "workflow"]).await, Some(0));
-    assert_eq!(writes(&stage), before + 1, "and the run changes what plan said, and only that");
-    assert_eq!(stage.router(&["plan"]).await, Some(0), "{}", last_said(&stage));
+/// Requests and host changes so far that changed something.
+fn writes(stage: &Stage) -> u64 {
+    stage.sim.shared().peek().traffic.mutating()
+}
+
+/// The last of them, for people.
+fn last_writes(stage: &Stage, count: u64) -> Vec<String> {
+    let world = stage.sim.shared().peek();
+    let writes = world.traffic.log.iter().rev().filter(|request| request.mutating);
+    let said = writes.map(|request| format!("{:?} {} {}", request.surface, request.method, request.path));
+    said.take(usize::try_from(count).unwrap()).collect()
+}
+
+/// What the program has written to its standard output last.
+fn last_said(stage: &Stage) -> String {
+    let mut standard_outputs = stage.said.iter().filter(|(name, _)| name.starts_with("standard output"));
+    String::from_utf8(standard_outputs.next_back().unwrap().1.clone()).unwrap()
+}
+
+/// The steps of the last plan whose outcome is, or is not, `outcome`; skipped ones never are.
+fn steps(stage: &Stage, outcome: &str, is: bool) -> Vec<Value> {
+    let plan: Value = serde_json::from_str(&last_said(stage)).unwrap();
+    let steps = plan["steps"].as_array().unwrap().iter();
+    steps.filter(|step| step["is"] != "skipped" && (step["is"] == outcome) == is).cloned().collect()
+}
+
+/// What plan and run do about a drift that they should not; both are asked whatever the other says.
+async fn complaints(stage: &mut Stage, workflow: &str, drift: &Drift) -> Vec<String> {
+    (drift.happen)(&stage.sim).await;
+    has_changes(stage, workflow).await;
+    let changed = steps(stage, "changes", true);
+    let names: Vec<&str> = changed.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    let told = changed.iter().map(|step| step["differences"].to_string()).collect::<String>();
+    let before = writes(stage);
+    stage.done(workflow).await;
+    let written = writes(stage) - before;
+    let wrote = last_writes(stage, written);
+    has_none(stage, workflow).await;
+    let complaints = [
+        (names != drift.steps).then(|| format!("{:?} were to change something, and {names:?} would", drift.steps)),
+        (!told.contains(drift.named)).then(|| format!("{} is not named: {told}", drift.named)),
+        (written != drift.writes).then(|| format!("{} writes were to mend it, and {wrote:#?} did", drift.writes)),
+    ];
+    complaints.into_iter().flatten().map(|complaint| format!("{workflow}, {}: {complaint}", drift.what)).collect()
+}
+
+/// A subject of the role that lets kubelets ask for certificates is gone.
+async fn empty_role_binding(sim: &Sim) {
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/stargate-node-bootstrapper";
+    outside::patch(sim, path, &json!({ "subjects": null })).await;
+}
+
+/// Pods' packets are dropped by Azure's own rules then.
+async fn delete_rule(sim: &Sim) {
+    let rule = format!("networkSecurityGroups/{DC_ROUTER}-nsg/securityRules/stargate-aks-pods");
+    outside::change_azure(sim, "DELETE", &outside::network(sim, DC_GROUP, &rule), Value::Null).await;
+}
+
+fn aks_router() -> Vec<Drift> {
+    vec![
+        Drift {
+            what: "a NIC does not forward",
+            happen: |sim| {
+                Box::pin(async { outside::turn_forwarding_off(sim, NODE_GROUP, &format!("{AKS_ROUTER}-nic")).await })
+            },
+            steps: &["nic"],
+            named: "forwarding",
+            writes: 1,
+        },
+        Drift {
+            what: "a kernel does not forward",
+            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, AKS_ROUTER) }),
+            steps: &["forwarding"],
+            named: "net.ipv4.ip_forward",
+            writes: 1,
+        },
+        Drift {
+            what: "an approval is withdrawn",
+            happen: |sim| Box::pin(async { outside::withdraw_approval(sim, AKS_ROUTER) }),
+            steps: &["approval"],
+            named: "10.224.0.0/16",
+            writes: 1,
+        },
+        Drift {
+            what: "a role binding is emptied",
+            happen: |sim| Box::pin(empty_role_binding(sim)),
+            steps: &["objects/access"],
+            named: "stargate-node-bootstrapper",
+            writes: 1,
+        },
+    ]
+}
+
+fn datacenter() -> Vec<Drift> {
+    vec![
+        Drift {
+            what: "a worker's NIC does not forward",
+            happen: |sim| Box::pin(outside::turn_forwarding_off(sim, DC_GROUP, "worker-1-nic")),
+            steps: &["worker_nic[worker-1]"],
+            named: "forwarding",
+            writes: 1,
+        },
+        Drift {
+            what: "a rule for packets is gone",
+            happen: |sim| Box::pin(delete_rule(sim)),
+            steps: &["security"],
+            named: "stargate-aks-pods",
+            writes: 1,
+        },
+        Drift {
+            what: "a role binding is emptied",
+            happen: |sim| Box::pin(empty_role_binding(sim)),
+            steps: &["objects/access"],
+            named: "stargate-node-bootstrapper",
+            writes: 1,
+        },
+        Drift {
+            what: "a kernel does not forward",
+            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, DC_ROUTER) }),
+            steps: &["forwarding"],
+            named: "net.ipv4.ip_forward",
+            writes: 1,
+        },
+    ]
+}
+
+fn worker() -> Vec<Drift> {
+    vec![
+        Drift {
+            what: "the agent's idea of a node's pods is gone",
+            happen: |sim| Box::pin(outside::blank_cilium_node(sim, "worker-1")),
+            steps: &["cilium"],
+            named: "10.244.64.0/24",
+            writes: 1,
+        },
+        Drift {
+            what: "a kernel does not forward",
+            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, "worker-1") }),
+            steps: &["forwarding"],
+            named: "net.ipv4.ip_forward",
+            writes: 1,
+        },
+        Drift {
+            what: "a file has another mode",
+            happen: |sim| {
+                Box::pin(async {
+                    let mut world = sim.shared().lock();
+                    let machine = world.hosts.machines.get_mut("worker-1").unwrap();
+                    machine.files.nodes.get_mut("/etc/kubernetes/pki/ca.crt").unwrap().mode = 0o600;
+                })
+            },
+            steps: &["authority"],
+            named: "/etc/kubernetes/pki/ca.crt",
+            writes: 1,
+        },
+    ]
+}
+
+fn routes() -> Vec<Drift> {
+    vec![
+        Drift {
+            what: "a route is deleted",
+            happen: |sim| {
+                Box::pin(async {
+                    outside::delete_route(sim, NODE_GROUP, "stargate-workers-rt").await;
+                })
+            },
+            steps: &["workers_routes"],
+            named: "10.",
+            writes: 1,
+        },
+        Drift {
+            what: "a route is left over",
+            happen: |sim| Box::pin(outside::leave_stale_route(sim, "10.99.0.0/16")),
+            steps: &["stale_workers_routes"],
+            named: "10.99.0.0/16",
+            writes: 1,
+        },
+        Drift {
+            what: "a NIC does not forward",
+            happen: |sim| Box::pin(outside::turn_forwarding_off(sim, DC_GROUP, "worker-2-nic")),
+            steps: &["machines_forward[dc]"],
+            named: "worker-2",
+            writes: 1,
+        },
+        Drift {
+            what: "a worker's kernel does not forward",
+            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, "worker-2") }),
+            steps: &["worker_kernel[worker-2]"],
+            named: "net.ipv4.ip_forward",
+            writes: 1,
+        },
+        Drift {
+            what: "an approval is withdrawn",
+            happen: |sim| Box::pin(async { outside::withdraw_approval(sim, DC_ROUTER) }),
+            steps: &["approved[stargate-aks-e2e-7-dc-router]"],
+            named: "10.50.1.0/24",
+            writes: 1,
+        },
+        Drift {
+            what: "the agent's idea of a node's pods is gone",
+            happen: |sim| Box::pin(outside::blank_cilium_node(sim, "worker-1")),
+            steps: &["cilium"],
+            named: "worker-1",
+            writes: 1,
+        },
+    ]
 }

@@ -1,40 +1,44 @@
-//! The cases, two at a time.
+//! The cases of a workflow, a few at a time.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{shipped::Shipped, stage::Stage, verdict};
+use crate::{
+    arguments::Arguments,
+    case::{self, Case, Extent},
+    child::COMMITS,
+    facts,
+    shipped::Shipped,
+    stage::Stage,
+    template::Template,
+    verdict,
+};
 
-/// Worlds at one time: what two cores carry without waiting for each other.
-const AT_ONCE: usize = 3;
-/// Seeds of the schedule of faults by chance.
-const SEEDS: u64 = 12;
+/// Worlds at one time: most of a case is waiting, for the world and for the next attempt.
+const AT_ONCE: usize = 8;
 
 /// Lines of a failed case's processes that are shown.
 const SAID: usize = 12;
 
-/// What a run without trouble looks like.
+/// What a run without trouble looks like, and the world that it begins in.
 struct Reference {
+    template: Template,
     facts: Value,
-    commits: u64,
-    mutating: usize,
+    extent: Extent,
 }
 
 /// What went wrong in one case.
 type Complaints = Vec<String>;
 
-#[derive(Debug, Clone, Copy)]
-enum Case {
-    KillAfterCommit(u64),
-    KillAtRequest { nth: usize, fault: &'static str },
-    LoseReply(usize),
-    Chance(u64),
-}
-
-/// Runs every case of `workflow` whose group begins with `wanted`, and prints what came of it.
-pub(crate) async fn all(workflow: Shipped, wanted: &str) -> ExitCode {
+/// Runs the cases of `workflow` that are asked for, and prints what came of it.
+pub(crate) async fn run(workflow: Shipped, arguments: &Arguments) -> ExitCode {
+    let began = Instant::now();
     println!("{}", workflow.name);
     let reference = match reference(workflow).await {
         Ok(reference) => Arc::new(reference),
@@ -43,40 +47,30 @@ pub(crate) async fn all(workflow: Shipped, wanted: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("without any fault: {} commits, {} mutating requests", reference.commits, reference.mutating);
-    let cases = cases(&reference, wanted);
-    let results: Vec<bool> = stream::iter(cases)
+    let Extent { commits, mutating, host_writes } = reference.extent;
+    println!("without any fault: {commits} commits, {mutating} mutating requests, {host_writes} changes of machines");
+    println!("made after {} s", began.elapsed().as_secs());
+    let results: Vec<bool> = stream::iter(case::chosen(reference.extent, arguments))
         .map(|case| {
             let reference = Arc::clone(&reference);
-            async move { told(case, &judged(workflow, case, &reference).await) }
+            async move {
+                let began = Instant::now();
+                let complaints = judged(workflow, case, &reference).await;
+                told(case, began.elapsed(), &complaints)
+            }
         })
         .buffered(AT_ONCE)
         .collect()
         .await;
     let passed = results.iter().filter(|passed| **passed).count() + 1;
     let failed = results.len() + 1 - passed;
-    println!("{passed} passed, {failed} failed");
+    println!("{passed} passed, {failed} failed in {} s", began.elapsed().as_secs());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn cases(reference: &Reference, wanted: &str) -> Vec<Case> {
-    let commits = (1..=reference.commits).map(Case::KillAfterCommit);
-    let requests = (1..=reference.mutating)
-        .flat_map(|nth| ["hang_before", "hang_after"].map(|fault| Case::KillAtRequest { nth, fault }));
-    let replies = (1..=reference.mutating).map(Case::LoseReply);
-    let chance = (1..=SEEDS).map(Case::Chance);
-    let groups: [(&str, Vec<Case>); 4] = [
-        ("commits", commits.collect()),
-        ("requests", requests.collect()),
-        ("replies", replies.collect()),
-        ("chance", chance.collect()),
-    ];
-    groups.into_iter().filter(|(name, _)| name.starts_with(wanted)).flat_map(|(_, cases)| cases).collect()
-}
-
-fn told(case: Case, complaints: &[String]) -> bool {
+fn told(case: Case, took: Duration, complaints: &[String]) -> bool {
     if complaints.is_empty() {
-        println!("ok      {case:?}");
+        println!("ok      {case:?} in {:.1} s", took.as_secs_f32());
         return true;
     }
     println!("FAILED  {case:?}\n        {}", complaints.join("\n        "));
@@ -85,13 +79,19 @@ fn told(case: Case, complaints: &[String]) -> bool {
 
 /// Runs the workflow without trouble, and a second time, which must write nothing.
 async fn reference(workflow: Shipped) -> Result<Reference, Complaints> {
-    let stage = Stage::new(workflow).await;
+    let template = Template::before(workflow).await.map_err(|complaint| vec![complaint])?;
+    let stage = Stage::new(workflow, &template).await;
+    let host_writes = stage.host_writes();
     let status = stage.run("run", 0).await;
     if status.code() != Some(10) {
         return Err(vec![format!("the first run ended with {status}"), stage.said()]);
     }
-    let (facts, mutating) = (verdict::facts(&stage), mutating_requests(&stage).await);
-    let commits = commits_of(&stage).await;
+    let facts = facts::of(&stage);
+    let extent = Extent {
+        commits: commits(&stage.said()),
+        mutating: mutating_requests(&stage).await,
+        host_writes: stage.host_writes() - host_writes,
+    };
     let before = stage.writes();
     let again = stage.run("run", 0).await;
     let mut complaints = verdict::complaints(&stage, &facts).await;
@@ -99,7 +99,7 @@ async fn reference(workflow: Shipped) -> Result<Reference, Complaints> {
         complaints.push(format!("the second run ended with {again} and {} writes", stage.writes() - before));
         complaints.push(stage.said());
     }
-    if complaints.is_empty() { Ok(Reference { facts, commits, mutating }) } else { Err(complaints) }
+    if complaints.is_empty() { Ok(Reference { template, facts, extent }) } else { Err(complaints) }
 }
 
 /// Mutating requests that every run makes; one that is told to wait and come again makes more.
@@ -112,29 +112,15 @@ async fn mutating_requests(stage: &Stage) -> usize {
     requests.as_array().unwrap().iter().filter(took_effect).count()
 }
 
-/// How many commits one run makes: asked of a process that is told to die after ever later ones would be slow, so the
-/// history's instants are counted, which is never fewer.
-async fn commits_of(stage: &Stage) -> u64 {
-    use stargate::journal::{Journal, SqliteJournal};
-    let journal = SqliteJournal::open(&stage.journal()).await.unwrap();
-    let run = journal.runs(1).await.unwrap().remove(0);
-    run.seq + journal.load(run.id).await.unwrap().latest.len() as u64
+/// How many commits the process has made that has said so last.
+fn commits(said: &str) -> u64 {
+    let count = said.lines().rev().find_map(|line| line.strip_prefix(COMMITS));
+    count.and_then(|count| count.parse().ok()).expect("every process says how many commits it made")
 }
 
 async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complaints {
-    let stage = Stage::new(workflow).await;
-    let outcome = match case {
-        Case::KillAfterCommit(nth) => kill_after_commit(&stage, nth).await,
-        Case::KillAtRequest { nth, fault } => kill_at_request(&stage, nth, fault).await,
-        Case::LoseReply(nth) => {
-            stage.fault(nth, "lost_reply").await;
-            to_the_end(&stage, "run").await
-        }
-        Case::Chance(seed) => {
-            stage.post("faults", schedule(seed)).await;
-            to_the_end(&stage, "run").await
-        }
-    };
+    let stage = Stage::new(workflow, &reference.template).await;
+    let outcome = case.play(&stage).await;
     let mut complaints: Complaints = outcome.err().into_iter().collect();
     complaints.extend(verdict::complaints(&stage, &reference.facts).await);
     if !complaints.is_empty() {
@@ -142,43 +128,6 @@ async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complai
         let last: Vec<&str> = said.lines().rev().take(SAID).collect();
         complaints.extend(last.into_iter().rev().map(str::to_owned));
     }
-    stage.sim.shutdown().await.unwrap();
+    drop(stage.close().await);
     complaints
-}
-
-fn schedule(seed: u64) -> Value {
-    let faults = json!([
-        { "kind": "throttle", "retry_after": 0 }, { "kind": "error", "status": 500 },
-        { "kind": "lost_reply" }, { "kind": "refuse" }, { "kind": "error_after", "status": 503 },
-        { "kind": "slow", "ms": 50 },
-    ]);
-    json!({ "schedule": { "seed": seed, "rate": 0.15, "faults": faults, "reads": true, "limit": 25 } })
-}
-
-/// A process that is not killed must end well.
-async fn to_the_end(stage: &Stage, verb: &str) -> Result<(), String> {
-    let status = stage.run(verb, 0).await;
-    if matches!(status.code(), Some(0 | 10)) { Ok(()) } else { Err(format!("{verb} ended with {status}")) }
-}
-
-async fn kill_after_commit(stage: &Stage, nth: u64) -> Result<(), String> {
-    use std::os::unix::process::ExitStatusExt;
-    let status = stage.run("run", nth).await;
-    match (status.signal(), status.code()) {
-        (Some(9), _) => to_the_end(stage, "resume").await,
-        (_, Some(10)) => Ok(()), // fewer commits than entries: outcomes shared a commit
-        _ => Err(format!("run ended with {status}")),
-    }
-}
-
-async fn kill_at_request(stage: &Stage, nth: usize, fault: &str) -> Result<(), String> {
-    stage.fault(nth, fault).await;
-    let mut child = stage.spawn("run", 0);
-    if !stage.held(&mut child).await {
-        return Err(format!("the {nth}th mutating request never came"));
-    }
-    child.kill().unwrap();
-    stage.wait(&mut child).await;
-    stage.post("holds/release", json!({})).await;
-    to_the_end(stage, "resume").await
 }

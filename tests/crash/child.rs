@@ -1,9 +1,12 @@
 //! The process that is killed: the engine, the real providers and a journal that kills.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use stargate::{
@@ -15,24 +18,31 @@ use stargate::{
     run::Outcome,
 };
 use stargate_azure::{ArmSettings, Credential};
+use stargate_cilium::CiliumSettings;
+use stargate_kubernetes::KubernetesSettings;
 use stargate_sdk::{Registry, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
 
-use crate::{killing::Killing, shipped::Shipped};
+use crate::{
+    killing::Killing,
+    shipped::{self, Shipped},
+};
 
-/// `WORKFLOW run|resume KILL_AFTER FOLDER ENDPOINT SUBSCRIPTION SSH_CONFIG`; the tokens come in the environment.
+/// What stands before the number of commits that a process has made, on its last line but for its outcome.
+pub(crate) const COMMITS: &str = "commits: ";
+
+/// `WORKFLOW run|resume KILL_AFTER FOLDER WORLD ENDPOINT SUBSCRIPTION`; the tokens come in the environment.
 pub(crate) async fn main(arguments: &[String]) -> ExitCode {
-    let [workflow, verb, after, folder, endpoint, subscription, ssh_config] = arguments else {
-        panic!("{arguments:?}")
-    };
+    let [workflow, verb, after, folder, world, endpoint, subscription] = arguments else { panic!("{arguments:?}") };
     let shipped = Shipped::named(workflow).unwrap();
     let folder = Path::new(folder);
     let mut secrets = Secrets::default();
-    let registry = registry(&mut secrets, folder, endpoint, subscription, ssh_config);
+    let place = Place { folder, world: Path::new(world), endpoint, subscription };
+    let registry = place.registry(&mut secrets);
     let inner = SqliteJournal::open(&folder.join("journal.db")).await.unwrap();
-    let journal: Arc<dyn Journal> =
-        Arc::new(Killing { inner, after: after.parse().unwrap(), commits: AtomicU64::new(0) });
+    let killing = Arc::new(Killing { inner, after: after.parse().unwrap(), commits: AtomicU64::new(0) });
+    let journal: Arc<dyn Journal> = Arc::<Killing>::clone(&killing);
     let options = Options {
         journal: Arc::clone(&journal),
         registry: registry.clone(),
@@ -43,43 +53,54 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     };
     let engine = Engine::start(options).unwrap();
     let finished = match verb.as_str() {
-        "run" => run(&engine, &registry, shipped, ssh_config).await,
+        "run" => run(&engine, &registry, shipped, folder).await,
         _ => engine.resume(journal.runs(1).await.unwrap().remove(0).id).await,
     };
+    println!("{COMMITS}{}", killing.commits.load(Ordering::SeqCst));
     answer(finished)
 }
 
-async fn run(
-    engine: &Engine,
-    registry: &Registry,
-    shipped: Shipped,
-    ssh_config: &str,
-) -> Result<Finished, EngineError> {
-    let alone = |_: &str| Err("nothing is inlined".to_owned());
-    let workflow = plan::validate(shipped.name, shipped.text, registry, &alone).unwrap();
-    let key = std::fs::read_to_string(Path::new(ssh_config).with_file_name("id_ed25519.pub")).unwrap();
-    let plan = plan::compile(&workflow, registry, &alone, shipped.inputs(key.trim())).unwrap();
+async fn run(engine: &Engine, registry: &Registry, shipped: Shipped, folder: &Path) -> Result<Finished, EngineError> {
+    let workflow = plan::validate(shipped.name, shipped.text(), registry, &shipped::load).unwrap();
+    let inputs = std::fs::read(folder.join("inputs.json")).unwrap();
+    let inputs = serde_json::from_slice(&inputs).unwrap();
+    let plan = plan::compile(&workflow, registry, &shipped::load, inputs).unwrap();
     engine.run(plan).await
 }
 
-fn registry(secrets: &mut Secrets, folder: &Path, endpoint: &str, subscription: &str, ssh_config: &str) -> Registry {
-    let mut registry = Registry::default();
-    let arm = ArmSettings {
-        endpoint: endpoint.parse().unwrap(),
-        subscription: subscription.into(),
-        credential: Credential::Token("env:CRASH_ARM_TOKEN".parse().unwrap()),
-        ca: None,
-    };
-    stargate_azure::register(&mut registry, arm).unwrap();
-    let client = |name: &str| format!("env:CRASH_TAILSCALE_{name}").parse().unwrap();
-    let tailscale = TailscaleSettings {
-        endpoint: endpoint.parse().unwrap(),
-        ..TailscaleSettings::new(client("ID"), client("SECRET"))
-    };
-    stargate_tailscale::register(&mut registry, secrets, tailscale).unwrap();
-    let ssh = SshSettings { config: Some(PathBuf::from(ssh_config)), state_dir: folder.join("ssh") };
-    stargate_ssh::register(&mut registry, ssh).unwrap();
-    registry
+/// Where the process acts.
+struct Place<'a> {
+    folder: &'a Path,
+    world: &'a Path,
+    endpoint: &'a str,
+    subscription: &'a str,
+}
+
+impl Place<'_> {
+    fn registry(&self, secrets: &mut Secrets) -> Registry {
+        let mut registry = Registry::default();
+        let arm = ArmSettings {
+            endpoint: self.endpoint.parse().unwrap(),
+            subscription: self.subscription.into(),
+            credential: Credential::Token("env:CRASH_ARM_TOKEN".parse().unwrap()),
+            ca: None,
+        };
+        stargate_azure::register(&mut registry, arm).unwrap();
+        let client = |name: &str| format!("env:CRASH_TAILSCALE_{name}").parse().unwrap();
+        let tailscale = TailscaleSettings {
+            endpoint: self.endpoint.parse().unwrap(),
+            ..TailscaleSettings::new(client("ID"), client("SECRET"))
+        };
+        stargate_tailscale::register(&mut registry, secrets, tailscale).unwrap();
+        let config = Some(self.world.join("ssh_config"));
+        stargate_ssh::register(&mut registry, SshSettings { config, state_dir: self.folder.join("ssh") }).unwrap();
+        let kubeconfig = Some(self.world.join("kubeconfig"));
+        let kubernetes = KubernetesSettings { kubeconfig: kubeconfig.clone(), context: None };
+        stargate_kubernetes::register(&mut registry, secrets, kubernetes);
+        stargate_cilium::register(&mut registry, CiliumSettings { kubeconfig, context: None });
+        stargate_routes::register(&mut registry);
+        registry
+    }
 }
 
 /// 0: done, nothing changed; 10: done, something changed; 1: not done.

@@ -1,21 +1,36 @@
 //! Kills each workflow that ships at every instant that matters, resumes it, and compares the world with one in which
 //! nothing went wrong:
 //!
-//! * SIGKILL after every commit of the journal,
-//! * SIGKILL before and after every mutating request,
-//! * every reply to a mutating request lost once,
-//! * a seeded schedule of throttling, server errors, lost replies and refused connections.
+//! * `commits`: SIGKILL after every commit of the journal,
+//! * `requests`: SIGKILL before and after mutating requests to Azure, the tailnet and the cluster,
+//! * `replies`: the reply to a mutating request is lost,
+//! * `hosts`: SIGKILL after a command has changed a machine,
+//! * `chance`: a seeded schedule of throttling, server errors, lost replies and refused connections.
 //!
-//! `cargo test --test crash` runs everything; `cargo test --test crash -- commits` one group: `commits`, `requests`,
-//! `replies` or `chance`; `-- provision-dc` one workflow. Not a libtest harness, since this program is also the process that is killed.
+//! A workflow that others have to run before is killed in copies of a world in which they have.
+//!
+//! `cargo test --test crash` kills after every commit and takes a sample of the other groups, chosen by `--seed N`;
+//! with `--all` it runs every case. `-- commits` runs one group, `-- provision-dc` one workflow. Not a libtest harness,
+//! since this program is also the process that is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a test program reports on standard output")]
 
+mod arguments;
+mod case;
 mod cases;
 mod child;
+mod cluster_facts;
+mod drift;
+mod facts;
+mod host_facts;
+#[path = "../world/inputs.rs"]
+mod inputs;
 mod killing;
+#[path = "../world/outside.rs"]
+mod outside;
 mod shipped;
 mod stage;
+mod template;
 mod verdict;
 
 use std::process::ExitCode;
@@ -27,15 +42,16 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "child") {
         return runtime.block_on(child::main(&arguments[1..]));
     }
-    let wanted: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
-    let (workflows, groups): (Vec<&str>, Vec<&str>) =
-        wanted.into_iter().partition(|name| shipped::Shipped::named(name).is_some());
-    let group = groups.first().copied().unwrap_or_default();
-    let chosen = shipped::ALL.iter().filter(|shipped| workflows.is_empty() || workflows.contains(&shipped.name));
+    let arguments = match arguments::Arguments::parse(&arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::from(64);
+        }
+    };
     let mut code = ExitCode::SUCCESS;
-    for shipped in chosen {
-        if runtime.block_on(cases::all(*shipped, group)) == ExitCode::FAILURE {
+    for workflow in &arguments.workflows {
+        if runtime.block_on(cases::run(*workflow, &arguments)) == ExitCode::FAILURE {
             code = ExitCode::FAILURE;
         }
     }

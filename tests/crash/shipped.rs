@@ -1,66 +1,59 @@
-//! The workflows that ship, each with the log's values for its inputs.
+//! The workflows that ship, and what each needs to have run before it.
 
 use serde_json::{Map, Value, json};
 
-/// A workflow that is killed.
-#[derive(Debug, Clone, Copy)]
+use crate::inputs::{self, Surroundings};
+
+/// The texts of all, by the names under which one inlines another.
+const TEXTS: &[(&str, &str)] = &[
+    ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
+    ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
+    ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
+    ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
+    ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
+];
+
+/// A workflow that is killed. Each runs in a world in which all that are listed before it have run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) name: &'static str,
-    pub(crate) text: &'static str,
-    inputs: fn(&str) -> Value,
 }
 
-/// Every one.
-pub(crate) const ALL: &[Shipped] = &[
-    Shipped {
-        name: "provision-aks-router",
-        text: include_str!("../../workflows/provision-aks-router.yaml"),
-        inputs: aks_router,
-    },
-    Shipped { name: "provision-dc", text: include_str!("../../workflows/provision-dc.yaml"), inputs: datacenter },
+/// Every one that people run, in the order in which they do.
+pub(crate) const ALL: [Shipped; 4] = [
+    Shipped { name: "provision-aks-router" },
+    Shipped { name: "provision-dc" },
+    Shipped { name: "repave-worker" },
+    Shipped { name: "sync-pod-routes" },
 ];
 
 impl Shipped {
     /// The one of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        ALL.iter().find(|shipped| shipped.name == name).copied()
+        ALL.into_iter().find(|shipped| shipped.name == name)
     }
 
-    pub(crate) fn inputs(self, ssh_public_key: &str) -> Map<String, Value> {
-        let Value::Object(inputs) = (self.inputs)(ssh_public_key) else { unreachable!("it is an object") };
+    pub(crate) fn text(self) -> &'static str {
+        text(self.name).expect("the text of every workflow is here").1
+    }
+
+    /// What it is run with while it is killed.
+    pub(crate) fn inputs(self, around: &Surroundings) -> Map<String, Value> {
+        let mut inputs = inputs::of(self.name, around);
+        if self.name == "provision-aks-router" {
+            inputs.insert("datacenter_prefixes".into(), json!(["10.50.0.0/16", "10.60.0.0/16"]));
+        }
         inputs
     }
 }
 
-fn aks_router(ssh_public_key: &str) -> Value {
-    json!({
-        "cluster": "stargate-aks-e2e-7",
-        "resource_group": "stargate-aks-e2e-7",
-        "router": "stargate-aks-e2e-7-router",
-        "router_subnet": "10.237.0.0/24",
-        "datacenter_prefixes": ["10.50.0.0/16", "10.60.0.0/16"],
-        "ssh_public_key": ssh_public_key,
-    })
+/// Finds a workflow that another one inlines.
+pub(crate) fn load(file: &str) -> Result<(String, String), String> {
+    let (name, text) = text(file).ok_or_else(|| format!("no workflow {file} ships"))?;
+    Ok((format!("{name}.yaml"), text.to_owned()))
 }
 
-fn datacenter(ssh_public_key: &str) -> Value {
-    json!({
-        "cluster": "stargate-aks-e2e-7",
-        "cluster_resource_group": "stargate-aks-e2e-7",
-        "aks_router_ip": "10.237.0.4",
-        "aks_router_subnet": "10.237.0.0/24",
-        "aks_nodes": [
-            { "ip": "10.224.0.4", "pod_cidr": "10.244.0.0/24" },
-            { "ip": "10.224.0.5", "pod_cidr": "10.244.1.0/24" },
-        ],
-        "resource_group": "stargate-aks-e2e-7-dc",
-        "location": "westeurope",
-        "router": "stargate-aks-e2e-7-dc-router",
-        "workers": [
-            { "name": "worker-1", "private_ip": "10.50.1.5" },
-            { "name": "worker-2", "private_ip": "10.50.1.6" },
-        ],
-        "pod_cidrs": { "worker-1": "10.244.64.0/24", "worker-2": "10.244.65.0/24" },
-        "ssh_public_key": ssh_public_key,
-    })
+fn text(file: &str) -> Option<(&'static str, &'static str)> {
+    let name = file.strip_suffix(".yaml").unwrap_or(file);
+    TEXTS.iter().find(|(known, _)| *known == name).copied()
 }

@@ -1,4 +1,4 @@
-//! A fresh simulated world, and the processes that act in it.
+//! A simulated world of its own, and the processes that act in it.
 
 use std::{
     path::PathBuf,
@@ -6,29 +6,46 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
-use stargate_sim::{Sim, SimOptions};
+use serde_json::{Map, Value, json};
+use stargate_sim::Sim;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::shipped::Shipped;
+use crate::{inputs::Surroundings, shipped::Shipped, template::Template};
 
 /// How long one process may take in a world that is this much faster than the real one.
-const PATIENCE: Duration = Duration::from_secs(90);
-const SPEED: f64 = 100.0;
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Stage {
     pub(crate) sim: Sim,
     workflow: Shipped,
-    folder: tempfile::TempDir,
+    folder: TempDir,
     http: reqwest::Client,
+    around: Surroundings,
 }
 
 impl Stage {
-    pub(crate) async fn new(workflow: Shipped) -> Self {
+    /// A copy of the world, which is gone when it is closed.
+    pub(crate) async fn new(workflow: Shipped, template: &Template) -> Self {
+        Self::open(workflow, template, false).await
+    }
+
+    /// A copy of the world that can be closed and copied itself.
+    pub(crate) async fn kept(workflow: Shipped, template: &Template) -> Self {
+        Self::open(workflow, template, true).await
+    }
+
+    async fn open(workflow: Shipped, template: &Template, keep: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = SimOptions { speed: SPEED, ..SimOptions::new(folder.path().join("sim")) };
-        let sim = stargate_sim::start(options).await.unwrap();
-        Self { sim, workflow, folder, http: reqwest::Client::new() }
+        let sim = template.open(folder.path(), keep).await;
+        let around = Surroundings::of(&sim).await;
+        Self { sim, workflow, folder, http: reqwest::Client::new(), around }
+    }
+
+    /// Closes the world; the folder has it.
+    pub(crate) async fn close(self) -> TempDir {
+        self.sim.shutdown().await.unwrap();
+        self.folder
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -45,11 +62,17 @@ impl Stage {
     }
 
     pub(crate) fn spawn(&self, verb: &str, kill_after: u64) -> Child {
+        self.spawn_with(verb, kill_after, &self.workflow.inputs(&self.around))
+    }
+
+    fn spawn_with(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> Child {
         let output = std::fs::File::options().create(true).append(true).open(self.output()).unwrap();
+        let told = self.folder.path().join("inputs.json");
+        std::fs::write(&told, serde_json::to_vec(inputs).unwrap()).unwrap();
         Command::new(std::env::current_exe().unwrap())
             .args(["child", self.workflow.name, verb, &kill_after.to_string()])
-            .args([self.folder.path(), self.sim.http_url().as_ref(), self.sim.subscription().as_ref()])
-            .arg(self.sim.ssh_config())
+            .args([self.folder.path(), self.sim.dir()])
+            .args([self.sim.http_url(), self.sim.subscription()])
             .env("CRASH_ARM_TOKEN", self.sim.token())
             .env("CRASH_TAILSCALE_ID", stargate_sim::tailnet::CLIENT_ID)
             .env("CRASH_TAILSCALE_SECRET", stargate_sim::tailnet::CLIENT_SECRET)
@@ -66,13 +89,23 @@ impl Stage {
         self.wait(&mut child).await
     }
 
+    /// Runs a process to its end, with other inputs.
+    pub(crate) async fn run_with(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> ExitStatus {
+        let mut child = self.spawn_with(verb, kill_after, inputs);
+        self.wait(&mut child).await
+    }
+
     pub(crate) async fn wait(&self, child: &mut Child) -> ExitStatus {
         let patience = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < patience, "no end after {PATIENCE:?}: {}", self.said());
+            if Instant::now() > patience {
+                // A process that does not end ends here, and its case fails.
+                child.kill().unwrap();
+                return child.wait().unwrap();
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -94,21 +127,35 @@ impl Stage {
 
     /// Waits until a request is held, or the process has ended without one.
     pub(crate) async fn held(&self, child: &mut Child) -> bool {
+        let holds = || !self.sim.shared().holds().list().is_empty();
+        self.until(child, holds).await
+    }
+
+    /// Waits until commands have changed machines so many times, or the process has ended before.
+    pub(crate) async fn written(&self, child: &mut Child, times: u64) -> bool {
+        self.until(child, || self.host_writes() >= times).await
+    }
+
+    async fn until(&self, child: &mut Child, holds: impl Fn() -> bool) -> bool {
         let patience = Instant::now() + PATIENCE;
         loop {
-            if self.get("holds").await.as_array().is_some_and(|holds| !holds.is_empty()) {
+            if holds() {
                 return true;
             }
-            if child.try_wait().unwrap().is_some() {
+            if child.try_wait().unwrap().is_some() || Instant::now() > patience {
                 return false;
             }
-            assert!(Instant::now() < patience, "no request was held: {}", self.said());
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     /// Requests and host changes so far that changed something.
     pub(crate) fn writes(&self) -> u64 {
-        self.sim.shared().lock().traffic.mutating()
+        self.sim.shared().peek().traffic.mutating()
+    }
+
+    /// Changes of machines by commands so far.
+    pub(crate) fn host_writes(&self) -> u64 {
+        self.sim.shared().peek().hosts.written()
     }
 }

@@ -2,74 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use stargate::{
     journal::{Journal, SqliteJournal},
     run::Entry,
 };
 
-use crate::stage::Stage;
-
-/// Properties that differ between two worlds in which the same was done.
-const VOLATILE: &[&str] = &[
-    "etag",
-    "guid",
-    "order",
-    "mac",
-    "customData", // holds the one-shot key and the host key of this world's router
-    "stargate-host-key",
-    "keyData",
-    "created",
-    "time",
-    "timeCreated",
-];
-
-/// The state of the world that matters, comparable between worlds.
-pub(crate) fn facts(stage: &Stage) -> Value {
-    let shared = stage.sim.shared();
-    let world = shared.lock();
-    let whole = serde_json::to_value(&*world).unwrap();
-    let mut devices: Vec<Value> = world
-        .tailnet
-        .devices
-        .values()
-        .map(|d| json!({ "hostname": d.hostname, "tags": d.tags, "advertised": d.advertised, "enabled": d.enabled }))
-        .collect();
-    devices.sort_by_key(ToString::to_string);
-    let live_keys = world.tailnet.keys.values().filter(|key| key.valid()).count();
-    let used_keys = world.tailnet.keys.values().filter(|key| key.used.is_some()).count();
-    json!({
-        "resources": stable(&whole["arm"]["resources"]),
-        "devices": devices,
-        "live keys": live_keys,
-        "used keys": used_keys,
-    })
-}
-
-fn stable(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let kept: BTreeMap<String, Value> = map
-                .iter()
-                .filter(|(k, _)| !VOLATILE.contains(&k.as_str()))
-                .map(|(k, v)| (without_disk_id(k), stable(v)))
-                .collect();
-            serde_json::to_value(kept).unwrap()
-        }
-        Value::Array(items) => items.iter().map(stable).collect(),
-        Value::String(text) => without_disk_id(text).into(),
-        other => other.clone(),
-    }
-}
-
-/// The name that Azure gives an OS disk ends with 32 random digits.
-fn without_disk_id(text: &str) -> String {
-    let lower = text.to_lowercase();
-    match lower.find("_osdisk_1_") {
-        Some(at) => text[..at + "_osdisk_1_".len()].to_owned(),
-        None => text.to_owned(),
-    }
-}
+use crate::{facts, stage::Stage};
 
 /// The paths at which two values differ.
 pub(crate) fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<String>) {
@@ -92,7 +31,7 @@ pub(crate) fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<Stri
 /// Compares the world with `expected` and the journal with itself; gives every complaint.
 pub(crate) async fn complaints(stage: &Stage, expected: &Value) -> Vec<String> {
     let mut found = vec![];
-    differences("", expected, &facts(stage), &mut found);
+    differences("", expected, &facts::of(stage), &mut found);
     found.extend(steps_done_twice(stage).await);
     found
 }

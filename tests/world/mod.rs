@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
 use stargate_sim::{Sim, SimOptions};
+
+use crate::inputs::{self, Surroundings};
 
 /// The program in a world of its own, with everything that it ever said.
 pub(crate) struct Stage {
@@ -21,7 +24,7 @@ impl Stage {
         // The second test of this process finds it installed.
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().unwrap();
-        let options = SimOptions { speed: 100.0, ..SimOptions::new(folder.path().join("sim")) };
+        let options = SimOptions { speed: 200.0, ..SimOptions::new(folder.path().join("sim")) };
         Self { sim: stargate_sim::start(options).await.unwrap(), folder, said: vec![], variables: variables.to_vec() }
     }
 
@@ -40,7 +43,7 @@ impl Stage {
         command.env("STARGATE_AZURE_TOKEN", "env:ARM").env("ARM", self.sim.token());
         command.env("TAILSCALE_CLIENT_ID", stargate_sim::tailnet::CLIENT_ID);
         command.env("TAILSCALE_CLIENT_SECRET", stargate_sim::tailnet::CLIENT_SECRET);
-        command.env("STARGATE_SSH_CONFIG", self.sim.ssh_config());
+        command.env("STARGATE_SSH_CONFIG", self.sim.ssh_config()).env("STARGATE_KUBECONFIG", self.sim.kubeconfig());
         command.envs(self.variables.iter().cloned());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         self.said.push((format!("standard output of {arguments:?}"), output.stdout));
@@ -48,24 +51,29 @@ impl Stage {
         output.status.code()
     }
 
-    /// The log's values for `provision-aks-router`, as arguments.
-    pub(crate) fn router_inputs(&self) -> Vec<String> {
-        let key = std::fs::read_to_string(self.path("sim/id_ed25519.pub")).unwrap();
-        let inputs = [
-            "cluster=stargate-aks-e2e-7".to_owned(),
-            "resource_group=stargate-aks-e2e-7".to_owned(),
-            "router=stargate-aks-e2e-7-router".to_owned(),
-            "router_subnet=10.237.0.0/24".to_owned(),
-            format!("ssh_public_key={}", key.trim()),
-        ];
-        inputs.into_iter().flat_map(|input| ["--input".to_owned(), input]).collect()
-    }
-
-    /// Runs `verb` of `provision-aks-router` with the log's values; gives its exit code.
-    pub(crate) async fn router(&mut self, verb: &[&str]) -> Option<i32> {
-        let inputs = self.router_inputs();
-        let mut arguments = [verb, &["provision-aks-router", "-o", "json"]].concat();
-        arguments.extend(inputs.iter().map(String::as_str));
+    /// Runs `verb` of a workflow that ships, with what it is run with in the simulated world; gives its exit code.
+    pub(crate) async fn shipped(&mut self, verb: &[&str], workflow: &str) -> Option<i32> {
+        let inputs = inputs::of(workflow, &Surroundings::of(&self.sim).await);
+        let inputs: Vec<String> = inputs.iter().map(|(name, value)| format!("{name}={}", word(value))).collect();
+        let mut arguments = [verb, &[workflow, "-o", "json"]].concat();
+        arguments.extend(inputs.iter().flat_map(|input| ["--input", input]));
         self.run(&arguments).await
     }
+
+    /// Runs a workflow that ships to its end, which must be a good one.
+    pub(crate) async fn done(&mut self, workflow: &str) {
+        let code = self.shipped(&["run", "workflow"], workflow).await;
+        assert_eq!(code, Some(0), "{workflow}: {}", self.last_words());
+    }
+
+    /// The end of all that it has said last.
+    pub(crate) fn last_words(&self) -> String {
+        let last = self.said.iter().rev().take(2).map(|(_, text)| String::from_utf8_lossy(text));
+        last.map(|text| text.chars().skip(text.chars().count().saturating_sub(4000)).collect::<String>()).collect()
+    }
+}
+
+/// A value as it is given on a command line.
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

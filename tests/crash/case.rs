@@ -1,0 +1,131 @@
+//! What goes wrong.
+
+use std::os::unix::process::ExitStatusExt;
+
+use rand::{SeedableRng, rngs::StdRng, seq::index};
+use serde_json::{Value, json};
+
+use crate::{arguments::Arguments, stage::Stage};
+
+/// Seeds of the schedule of faults by chance.
+const SEEDS: u64 = 12;
+
+/// Every kind of trouble.
+pub(crate) const GROUPS: [&str; 5] = ["commits", "requests", "replies", "hosts", "chance"];
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Case {
+    KillAfterCommit(u64),
+    KillAtRequest { nth: usize, fault: &'static str },
+    LoseReply(usize),
+    KillAfterHostWrite(u64),
+    Chance(u64),
+}
+
+/// How much a run does to which something can happen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) commits: u64,
+    pub(crate) mutating: usize,
+    pub(crate) host_writes: u64,
+}
+
+/// The cases that are asked for.
+pub(crate) fn chosen(extent: Extent, arguments: &Arguments) -> Vec<Case> {
+    let groups = GROUPS.into_iter().filter(|group| arguments.wants(group));
+    groups.flat_map(|group| sample(group, &all(group, extent, arguments.seed), arguments)).collect()
+}
+
+fn all(group: &str, extent: Extent, seed: u64) -> Vec<Case> {
+    let nths = || 1..=extent.mutating;
+    match group {
+        "commits" => (1..=extent.commits).map(Case::KillAfterCommit).collect(),
+        "requests" => nths()
+            .flat_map(|nth| ["hang_before", "hang_after"].map(|fault| Case::KillAtRequest { nth, fault }))
+            .collect(),
+        "replies" => nths().map(Case::LoseReply).collect(),
+        "hosts" => (1..=extent.host_writes).map(Case::KillAfterHostWrite).collect(),
+        _ => (0..SEEDS).map(|n| Case::Chance(seed + n)).collect(),
+    }
+}
+
+/// Some of them, in order; which ones follows from the seed.
+fn sample(group: &str, all: &[Case], arguments: &Arguments) -> Vec<Case> {
+    let share = arguments.share(group, all.len());
+    let mut chosen = index::sample(&mut StdRng::seed_from_u64(arguments.seed), all.len(), share).into_vec();
+    chosen.sort_unstable();
+    if share < all.len() {
+        println!("{group}: {share} of {} cases, by seed {}; --all runs every one", all.len(), arguments.seed);
+    }
+    chosen.into_iter().map(|at| all[at]).collect()
+}
+
+impl Case {
+    /// Lets it happen to a run, and resumes that where it was killed. The error is what should not have been.
+    pub(crate) async fn play(self, stage: &Stage) -> Result<(), String> {
+        match self {
+            Self::KillAfterCommit(nth) => kill_after_commit(stage, nth).await,
+            Self::KillAtRequest { nth, fault } => kill_at_request(stage, nth, fault).await,
+            Self::KillAfterHostWrite(nth) => kill_after_host_write(stage, nth).await,
+            Self::LoseReply(nth) => {
+                stage.fault(nth, "lost_reply").await;
+                to_the_end(stage, "run").await
+            }
+            Self::Chance(seed) => {
+                stage.post("faults", schedule(seed)).await;
+                to_the_end(stage, "run").await
+            }
+        }
+    }
+}
+
+fn schedule(seed: u64) -> Value {
+    let faults = json!([
+        { "kind": "throttle", "retry_after": 0 }, { "kind": "error", "status": 500 },
+        { "kind": "lost_reply" }, { "kind": "refuse" }, { "kind": "error_after", "status": 503 },
+        { "kind": "slow", "ms": 50 },
+    ]);
+    json!({ "schedule": { "seed": seed, "rate": 0.15, "faults": faults, "reads": true, "limit": 25 } })
+}
+
+/// A process that is not killed must end well.
+async fn to_the_end(stage: &Stage, verb: &str) -> Result<(), String> {
+    let status = stage.run(verb, 0).await;
+    if matches!(status.code(), Some(0 | 10)) { Ok(()) } else { Err(format!("{verb} ended with {status}")) }
+}
+
+async fn kill_after_commit(stage: &Stage, nth: u64) -> Result<(), String> {
+    let status = stage.run("run", nth).await;
+    match (status.signal(), status.code()) {
+        (Some(9), _) => to_the_end(stage, "resume").await,
+        (_, Some(10)) => Ok(()), // fewer commits than in the run without trouble: outcomes shared one
+        _ => Err(format!("run ended with {status}")),
+    }
+}
+
+async fn kill_at_request(stage: &Stage, nth: usize, fault: &str) -> Result<(), String> {
+    stage.fault(nth, fault).await;
+    let mut child = stage.spawn("run", 0);
+    if !stage.held(&mut child).await {
+        return Err(format!("the {nth}th mutating request never came"));
+    }
+    child.kill().unwrap();
+    stage.wait(&mut child).await;
+    stage.post("holds/release", json!({})).await;
+    to_the_end(stage, "resume").await
+}
+
+/// The process dies within a millisecond or two of a change of a machine, whether or not it has heard of it.
+async fn kill_after_host_write(stage: &Stage, nth: u64) -> Result<(), String> {
+    let before = stage.host_writes();
+    let mut child = stage.spawn("run", 0);
+    if !stage.written(&mut child, before + nth).await {
+        return Err(format!("the {nth}th change of a machine never came"));
+    }
+    child.kill().unwrap();
+    match stage.wait(&mut child).await.code() {
+        None => to_the_end(stage, "resume").await,
+        Some(10) => Ok(()), // it was the last one, and the run has ended
+        Some(code) => Err(format!("run ended with {code}")),
+    }
+}

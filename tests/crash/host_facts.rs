@@ -1,0 +1,47 @@
+//! What of the machines matters: the files that workflows write, units, settings, routes, packages and tailscaled.
+
+use serde_json::{Map, Value, json};
+
+/// Where workflows write, and what installs what they need.
+const COMPARED: &[&str] =
+    &["/etc/", "/usr/local/bin/", "/opt/", "/run/stargate", "/var/lib/kubelet/", "/home/", "/root/", "/tmp/"];
+/// Files of which only their being there is compared: keys, certificates, and what names this machine.
+const OWN: &[&str] =
+    &["/etc/ssh/", "/etc/machine-id", "/etc/netplan/", "/etc/systemd/network/", "/var/lib/kubelet/pki/"];
+
+/// The world counts a machine's boots from a multiple of this, another one for each machine.
+const OF_ONE_BIRTH: u64 = 1_000_000;
+
+pub(crate) fn of(machines: &Value) -> Value {
+    let machines = machines.as_object().into_iter().flatten();
+    machines.map(|(name, machine)| (name.clone(), facts(machine))).collect::<Map<_, _>>().into()
+}
+
+fn facts(machine: &Value) -> Value {
+    json!({
+        "files": files(&machine["files"]["nodes"]),
+        "units": units(&machine["units"]),
+        "sysctls": machine["sysctls"],
+        "routes": machine["kernel_routes"],
+        "packages": machine["packages"],
+        "tailscale": machine["tailscaled"]["prefs"],
+        "reboots": machine["boots"].as_u64().map(|boots| boots % OF_ONE_BIRTH),
+    })
+}
+
+fn files(nodes: &Value) -> Value {
+    let nodes = nodes.as_object().into_iter().flatten();
+    let compared = nodes.filter(|(path, _)| COMPARED.iter().any(|place| path.starts_with(place)));
+    compared.map(|(path, node)| (path.clone(), file(path, node))).collect::<Map<_, _>>().into()
+}
+
+fn file(path: &str, node: &Value) -> Value {
+    let is_own = OWN.iter().any(|place| path.starts_with(place));
+    let kind = if is_own { Value::Null } else { node["kind"].clone() };
+    json!({ "kind": kind, "mode": node["mode"], "owner": node["owner"], "group": node["group"] })
+}
+
+fn units(units: &Value) -> Value {
+    let units = units.as_object().into_iter().flatten();
+    units.map(|(name, unit)| (name.clone(), json!([unit["active"], unit["sub"]]))).collect::<Map<_, _>>().into()
+}

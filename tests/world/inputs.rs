@@ -1,0 +1,85 @@
+//! What the workflows that ship are run with in the simulated world.
+
+use serde_json::{Map, Value, json};
+
+pub(crate) const CLUSTER: &str = "stargate-aks-e2e-7";
+/// Where the datacenter's resources are.
+pub(crate) const DC_GROUP: &str = "stargate-aks-e2e-7-dc";
+/// Where the cluster's own resources are, and its router's.
+pub(crate) const NODE_GROUP: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
+pub(crate) const AKS_ROUTER: &str = "stargate-aks-e2e-7-router";
+pub(crate) const DC_ROUTER: &str = "stargate-aks-e2e-7-dc-router";
+
+/// The version of the cluster, and of the kubelets that join it.
+const KUBELET: &str = "v1.33.5";
+
+/// What inputs need to know of a world.
+pub(crate) struct Surroundings {
+    /// The key that logs in to machines, in OpenSSH form.
+    pub(crate) ssh_public_key: String,
+    /// Where the world serves HTTP.
+    pub(crate) http: String,
+    /// Checksum of the kubelet that its mirror has.
+    kubelet_sha256: String,
+}
+
+impl Surroundings {
+    pub(crate) async fn of(sim: &stargate_sim::Sim) -> Self {
+        let key = std::fs::read_to_string(sim.dir().join("id_ed25519.pub")).unwrap();
+        let http = sim.http_url();
+        let index: Value = reqwest::get(format!("{http}/_mirror/index.json")).await.unwrap().json().await.unwrap();
+        let kubelet_sha256 = index[format!("kubernetes/{KUBELET}/bin/linux/amd64/kubelet")].as_str().unwrap().into();
+        Self { ssh_public_key: key.trim().into(), http, kubelet_sha256 }
+    }
+}
+
+/// The inputs of a workflow that ships.
+pub(crate) fn of(workflow: &str, around: &Surroundings) -> Map<String, Value> {
+    let inputs = match workflow {
+        "provision-aks-router" => aks_router(around),
+        "provision-dc" => datacenter(around),
+        "repave-worker" => worker(around),
+        "sync-pod-routes" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER }),
+        other => panic!("no inputs are known for {other}"),
+    };
+    let Value::Object(inputs) = inputs else { unreachable!("it is an object") };
+    inputs
+}
+
+fn aks_router(around: &Surroundings) -> Value {
+    json!({
+        "cluster": CLUSTER,
+        "resource_group": CLUSTER,
+        "router": AKS_ROUTER,
+        "router_subnet": "10.237.0.0/24",
+        "ssh_public_key": around.ssh_public_key,
+    })
+}
+
+fn datacenter(around: &Surroundings) -> Value {
+    json!({
+        "cluster": CLUSTER,
+        "cluster_resource_group": CLUSTER,
+        "site": "dc",
+        "resource_group": DC_GROUP,
+        "location": "westeurope",
+        "router": DC_ROUTER,
+        "workers": [
+            { "name": "worker-1", "private_ip": "10.50.1.5" },
+            { "name": "worker-2", "private_ip": "10.50.1.6" },
+        ],
+        "ssh_public_key": around.ssh_public_key,
+        "ssh_source": "198.51.100.0/24",
+    })
+}
+
+fn worker(around: &Surroundings) -> Value {
+    json!({
+        "cluster": CLUSTER,
+        "cluster_resource_group": CLUSTER,
+        "worker": "worker-1",
+        "kubelet_version": KUBELET,
+        "kubelet_sha256": around.kubelet_sha256,
+        "kubernetes_mirror": format!("{}/_mirror/kubernetes", around.http),
+    })
+}
