@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -75,6 +75,14 @@ impl Action for NodeWait {
             cx.progress(&obstacle);
             cx.sleep(pause).await.map_err(|e| gave_up(e, &obstacle))?;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &NodeWaitInput) -> Result<Preview, ActionError> {
+        match self.0.get(cx, &NODES, At::cluster(&input.name)).await? {
+            Some(node) if obstacle(&node, input).is_none() => Preview::in_order(&output(&node, input)),
+            // It may become what it is to be while somebody waits.
+            _ => Ok(Preview::Opaque),
         }
     }
 }
