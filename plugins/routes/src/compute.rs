@@ -119,7 +119,15 @@ fn warnings(facts: &Facts, desired: &Desired) -> Vec<String> {
             site.name
         )
     });
-    full.chain(masked).collect()
+    let adopted = facts.sites.iter().flat_map(|site| site.adopted().map(move |worker| (site, worker)));
+    let adopted = adopted.map(|(site, (worker, block))| {
+        let name = &worker.name;
+        format!(
+            "{name} of site {} keeps {block}, outside the site's {}: it is announced by itself",
+            site.name, site.pod_block
+        )
+    });
+    full.chain(masked).chain(adopted).collect()
 }
 
 fn nodes(facts: &Facts) -> impl Iterator<Item = &Node> {

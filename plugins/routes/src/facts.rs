@@ -135,13 +135,23 @@ pub struct OtherPrefix {
 
 impl Datacenter {
     /// What the site's router announces to the other sites: its subnet, and where its pods are. No pods, no prefix for them.
+    ///
+    /// Blocks outside the site's, which workers had before there was one and keep, are announced one by one.
     pub(crate) fn announced(&self, strategy: Strategy) -> Vec<Ipv4Net> {
-        let blocks = blocks(&self.workers).map(|(_, block)| block);
+        let blocks = || blocks(&self.workers).map(|(_, block)| block);
         let pods: Vec<Ipv4Net> = match strategy {
-            Strategy::PerNode => blocks.collect(),
-            Strategy::PerSite => blocks.take(1).map(|_| self.pod_block).collect(),
+            Strategy::PerNode => blocks().collect(),
+            Strategy::PerSite => {
+                let whole = blocks().find(|block| self.pod_block.contains(block)).map(|_| self.pod_block);
+                whole.into_iter().chain(self.adopted().map(|(_, block)| block)).collect()
+            }
         };
         std::iter::once(self.subnet).chain(pods).collect()
+    }
+
+    /// The workers with blocks outside the site's.
+    pub(crate) fn adopted(&self) -> impl Iterator<Item = (&Node, Ipv4Net)> {
+        blocks(&self.workers).filter(|(_, block)| !self.pod_block.contains(block))
     }
 }
 

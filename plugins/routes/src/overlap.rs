@@ -1,12 +1,12 @@
 use crate::claims::{Claim, Role, claims};
 use crate::conflict::Conflict;
-use crate::facts::{Facts, blocks};
+use crate::facts::Facts;
 
 /// Every clash of prefixes in the facts.
 pub(crate) fn prefix_conflicts(facts: &Facts) -> Vec<Conflict> {
     let claims = claims(facts);
     let host_bits: Vec<Conflict> = claims.iter().filter_map(with_host_bits).collect();
-    if host_bits.is_empty() { [overlaps(claims), outside(facts)].concat() } else { host_bits }
+    if host_bits.is_empty() { overlaps(claims) } else { host_bits }
 }
 
 fn with_host_bits(claim: &Claim) -> Option<Conflict> {
@@ -65,22 +65,4 @@ fn remedy(inner: &Claim, outer: &Claim) -> String {
         }
         _ => format!("choose another prefix for {}", inner.source),
     }
-}
-
-/// Workers whose block was not allocated from their site's.
-fn outside(facts: &Facts) -> Vec<Conflict> {
-    let workers = facts.sites.iter().flat_map(|site| blocks(&site.workers).map(move |worker| (site, worker)));
-    let outside = workers.filter(|(site, (_, block))| !site.pod_block.contains(block));
-    outside
-        .map(|(site, (worker, block))| {
-            let message = format!(
-                "pod block of worker {}, {block}, is outside the pod block of site {}, {}",
-                worker.name, site.name, site.pod_block
-            );
-            Conflict::new(
-                message,
-                "give the site a block that covers it, or repave the worker with a block of the site's",
-            )
-        })
-        .collect()
 }

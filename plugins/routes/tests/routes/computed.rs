@@ -1,6 +1,6 @@
 use stargate_routes::{CloudRoute, Desired, Fabric, KernelRoute, Strategy, compute};
 
-use crate::facts::{log, nets};
+use crate::facts::{log, net, nets};
 
 fn words(routes: &[CloudRoute]) -> Vec<String> {
     routes.iter().map(|route| format!("{} -> {}", route.prefix, route.next_hop_ip)).collect()
@@ -44,6 +44,18 @@ fn a_site_is_announced_as_a_whole_per_site() {
     assert_eq!(words(&desired.aks_routes), ["10.50.1.0/24 -> 10.237.0.4", "10.244.64.0/18 -> 10.237.0.4"]);
     assert_eq!(desired.advertise.dc["dc"], nets(&["10.50.1.0/24", "10.244.64.0/18"]));
     assert_eq!(desired.dc_routes["dc"].len(), 6, "its own table still tells the workers apart");
+}
+
+#[test]
+fn a_block_from_before_there_was_a_sites_block_is_announced_by_itself() {
+    let mut facts = stargate_routes::Facts { strategy: Strategy::PerSite, ..log() };
+    facts.sites[0].workers[0].pod_cidr = Some(net("10.244.55.0/24"));
+    let desired = compute(&facts).unwrap();
+    assert_eq!(desired.advertise.dc["dc"], nets(&["10.50.1.0/24", "10.244.55.0/24", "10.244.64.0/18"]));
+    assert_eq!(desired.warnings.len(), 1, "{:?}", desired.warnings);
+    facts.sites[0].workers.truncate(1);
+    let alone = compute(&facts).unwrap();
+    assert_eq!(alone.advertise.dc["dc"], nets(&["10.50.1.0/24", "10.244.55.0/24"]), "nobody is in the site's block");
 }
 
 #[test]

@@ -8,7 +8,15 @@ fn topologies() -> impl Strategy<Value = Facts> {
     let fabric = prop_oneof![Just(Fabric::Azure), Just(Fabric::L2)];
     let strategy = prop_oneof![Just(Announced::PerNode), Just(Announced::PerSite)];
     let sites = proptest::collection::vec((0_u8..=4, fabric), 1..=3);
-    (1_u8..=4, sites, strategy).prop_map(|(nodes, sites, strategy)| facts(nodes, &sites, strategy))
+    (1_u8..=4, sites, strategy, any::<bool>()).prop_map(|(nodes, sites, strategy, adopted)| {
+        let mut facts = facts(nodes, &sites, strategy);
+        // A worker that has its block from before there was a site's.
+        let worker = facts.sites.iter_mut().find_map(|site| site.workers.last_mut()).filter(|_| adopted);
+        if let Some(worker) = worker {
+            worker.pod_cidr = Some("10.244.55.0/24".parse().expect("a prefix"));
+        }
+        facts
+    })
 }
 
 fn check(facts: Facts) -> Result<(), TestCaseError> {
