@@ -118,6 +118,7 @@ agents() {
   done
 }
 told() {   # NAME ADDRESS BLOCK: what Azure's own agents say about a node
+  wait_for 90 kubectl get node "$1"
   [ "$NETWORKING" = cilium ] || agent "$1" "$2"
   kubectl apply -f - >/dev/null <<N
 {"apiVersion": "acn.azure.com/v1alpha", "kind": "NodeNetworkConfig", "metadata": {"name": "$1", "namespace": "kube-system"},

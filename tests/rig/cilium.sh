@@ -117,11 +117,13 @@ N
 }
 # has_agent NAME: whether it runs there; after a restart of the machine it has to be started again
 has_agent() { run_in "$1" systemctl is-active -q cilium; }
+# boots NAME: whether its first process is there
+boots() { running "machine-$1" && pgrep -P "$(cat "$RUN/machine-$1.pid")" >/dev/null; }
 agents() {
   local name
   while :; do
     while read -r name; do
-      [ -e "$RUN/machine-$name.pid" ] || continue
+      boots "$name" || continue
       has_agent "$name" 2>/dev/null || node "$name" || true
     done < <(kubectl get nodes -o json | jq -r '.items[].metadata.name')
     sleep 0.5

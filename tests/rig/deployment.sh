@@ -4,10 +4,11 @@
 #
 # deployment.sh [--keep]     --keep leaves all of it up; down.sh ends it
 #
-# It ends with 16 of 16 pod pairs, and with six ways to break them, each of which kills exactly the pairs it must.
+# It ends with 16 of 16 pod pairs, and with the broken states of states.sh, each of which kills exactly the pairs it must.
 . "$(dirname "$0")/lib.sh"
 . "$HERE/world.sh"
 . "$HERE/steps.sh"
+. "$HERE/states.sh"
 keep=''
 case ${1:-} in
 --keep) keep=yes ;;
@@ -122,40 +123,6 @@ through_the_router() {
   same worker-1 "$(inside inet ssh "${options[@]}" -o "ProxyCommand=ssh ${options[*]} -W %h:%p $ADMIN@$public" "$ADMIN@10.50.1.5" hostname)"
 }
 
-# --- ways to break it
-
-# kills COUNT PATTERN: exactly so many pairs are dead, and each matches
-kills() { local dead; dead=$("$HERE/matrix.sh" dead); [ "$(grep -c . <<< "$dead")" = "$1" ] && ! grep -vqE "$2" <<< "$dead"; }
-CROSS='^echo-aks\S* echo-worker|^echo-worker\S* echo-aks'
-broken() { break_it && wait_for 40 kills "$1" "$2"; cat "$RUN/matrix"; }
-mended() { mend_it && wait_for 40 "$HERE/matrix.sh" show; }
-# breaks TEXT COUNT PATTERN: what break_it does kills those, what mend_it does mends them
-breaks() { check "$1: $2 pairs die" broken "$2" "$3"; check "$1: mended" mended; }
-# forwarding GROUP NAME true|false: the NIC's flag
-forwarding() { put "$(nic "$1" "$2")" "$(arm GET "$(nic "$1" "$2")" | jq ".properties.enableIPForwarding = $3 | {location, properties: (.properties | {enableIPForwarding, ipConfigurations})}")"; }
-faults() {
-  break_it() { forwarding "$NODE_GROUP" aks-router false; }
-  mend_it() { forwarding "$NODE_GROUP" aks-router true; }
-  breaks "the AKS router's NIC does not forward" 8 "$CROSS"
-  break_it() { run_in dc-router sysctl -w net.ipv4.ip_forward=0; }
-  mend_it() { run_in dc-router sysctl -w net.ipv4.ip_forward=1; }
-  breaks "the DC router's kernel does not forward" 8 "$CROSS"
-  break_it() { run_in dc-router tailscale set --advertise-routes=10.50.1.0/24,10.244.65.0/24; }
-  mend_it() { run_in dc-router tailscale set --advertise-routes="${ADVERTISED[dc-router]// /,}"; }
-  breaks "a worker's block is not advertised" 4 'worker-1'
-  break_it() { approve aks-router 10.224.0.0/16 10.237.0.0/24 10.244.1.0/24; }
-  # shellcheck disable=SC2086
-  mend_it() { approve aks-router ${ADVERTISED[aks-router]}; }
-  breaks "the approval of a node's block is withdrawn" 4 'vmss000000'
-  local route; route=$(network_path "$NODE_GROUP" routeTables/hand-workers-rt/routes/hand-10-244-65-0-24)
-  break_it() { arm DELETE "$route"; }
-  mend_it() { put "$route" "{\"properties\": {\"addressPrefix\": \"10.244.65.0/24\", \"nextHopType\": \"VirtualAppliance\", \"nextHopIpAddress\": \"$AKS_ROUTER\"}}"; }
-  breaks "a route of the AKS subnet is deleted" 4 'worker-2'
-  break_it() { put "$(network_path "$NODE_GROUP" "virtualNetworks/$(network_name)/subnets/routers")" '{"properties": {"addressPrefix": "10.237.0.0/24"}}'; }
-  mend_it() { associate "$NODE_GROUP" "$(network_name)" routers hand-router-rt; }
-  breaks "the router subnet loses its table" 8 "$CROSS"
-}
-
 trap finish EXIT
 cluster_is_up
 check "the AKS router is created" aks_router
@@ -167,7 +134,7 @@ check "both routers' routes are approved and in force" approvals
 check "the workers join and are Ready" workers_ready
 check "a worker is reached through the DC router" wait_for 30 through_the_router
 check "16 of 16 pod pairs answer with their source addresses kept" all_pairs 16
-faults
+states
 for machine in dc-router worker-1; do
   check "$machine restarts" restarted "$machine"
   check "16 of 16 pod pairs answer again" all_pairs 16

@@ -54,5 +54,4 @@ mended() {
   after=$(writes)
   same "$(mending "$1")" "$changed $(paste -d' ' <(tr ' ' '\n' <<< "$before") <(tr ' ' '\n' <<< "$after") | awk '{ printf "%s%d", (NR > 1 ? " " : ""), $2 - $1 }')"
   wait_for 30 "$HERE/matrix.sh" show
-  again sync
 }

@@ -40,11 +40,11 @@ running_pods() {
 }
 # process UID: a process of the pod
 process() { local file; file=$(grep -lE "pod${1//-/[-_]}" /proc/[0-9]*/cgroup 2>/dev/null | head -1); [ -n "$file" ] && cut -d/ -f3 <<< "$file"; }
-# ask FROM ADDRESS UID TO ADDRESS: one pair
+# ask FROM ADDRESS PROCESS TO ADDRESS: one pair
 ask() {
-  local process answer verdict
-  process=$(process "$3") || { printf '%s %s - DEAD: the sender does not run\n' "$1" "$4"; return; }
-  answer=$(nsenter --net="/proc/$process/ns/net" -- curl -s --noproxy '*' --connect-timeout 3 -m 5 "http://$5:8080/" || true)
+  local answer verdict
+  [ -n "$3" ] || { printf '%s %s - DEAD: the sender does not run\n' "$1" "$4"; return; }
+  answer=$(nsenter --net="/proc/$3/ns/net" -- curl -s --noproxy '*' --connect-timeout 2 -m 5 "http://$5:8080/" || true)
   case $answer in
   "$4 $2") verdict=ok ;;
   "") verdict='DEAD: no answer' ;;
@@ -52,12 +52,16 @@ ask() {
   esac
   printf '%s %s %s %s\n' "$1" "$4" "${answer##* }" "$verdict"
 }
+# ask_all FROM ADDRESS UID: every pod, at once
+ask_all() {
+  local process to far; process=$(process "$3" || true)
+  while read -r to far _; do ask "$1" "$2" "$process" "$to" "$far" & done < "$RUN/pods"
+  wait
+}
 show() {
-  local from address uid to far good total
+  local from address uid to good total
   running_pods > "$RUN/pods"
-  while read -r from address uid; do
-    while read -r to far _; do ask "$from" "$address" "$uid" "$to" "$far" & done < "$RUN/pods"
-  done < "$RUN/pods" > "$RUN/matrix"
+  while read -r from address uid; do ask_all "$from" "$address" "$uid" & done < "$RUN/pods" > "$RUN/matrix"
   wait
   sort -o "$RUN/matrix" "$RUN/matrix"
   while read -r from to address verdict; do printf '%-32s -> %-32s %-15s %s\n' "$from" "$to" "$address" "$verdict"; done < "$RUN/matrix"

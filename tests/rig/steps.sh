@@ -58,6 +58,14 @@ environment_with_kubernetes() { echo "STARGATE_KUBECONFIG=$RUN/kubeconfig" >> "$
 run_in() { nsenter --target="$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)" --all -- "${@:2}"; }
 # approve ROUTER PREFIX...: the approved set becomes this
 approve() { tailnet "device/$(device "$1")/routes" --json "$(printf '%s\n' "${@:2}" | jq -R . | jq -sc '{routes: .}')" >/dev/null; }
+# cilium_carries: every node's agent is healthy, and the node's pod is an endpoint of its
+cilium_carries() {
+  local node address
+  while read -r node address; do
+    run_in "$node" cilium status --brief </dev/null
+    run_in "$node" cilium endpoint list -o json </dev/null | jq -e --arg ip "$address" 'any(.[]; any(.status.networking.addressing[]?; .ipv4 == $ip))'
+  done < <(kubectl get pods -l app=echo -o json | jq -r '.items[] | "\(.spec.nodeName) \(.status.podIP)"')
+}
 # all_pairs COUNT: so many, and all of them answer
 all_pairs() { pods_answer && same "$1" "$(wc -l < "$RUN/matrix")"; }
 
