@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::kubelet::Looked;
 use super::machine::Machine;
 use crate::{World, host_write};
 
@@ -17,6 +18,12 @@ pub struct Hosts {
     pub nodes: BTreeSet<String>,
     /// How often a command has changed what, by machine: `file`, `sysctl`, `route`, `package`, `unit`, `tailscale`, …
     pub writes: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How often a program has had its hands on a machine, by machine.
+    #[serde(skip)]
+    pub(super) touched: BTreeMap<String, u64>,
+    /// What the kubelets have seen when they last looked around, by machine.
+    #[serde(skip)]
+    pub(super) looked: BTreeMap<String, Looked>,
 }
 
 impl Hosts {

@@ -93,6 +93,7 @@ impl Machine {
 
     /// Loses everything that does not survive a reboot, and begins another boot.
     pub fn reset(&mut self) {
+        self.kubelet.said.clear();
         self.boots += 1;
         self.phase = Phase::Booting;
         self.booted = Timestamp::now();

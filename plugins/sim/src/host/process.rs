@@ -52,6 +52,7 @@ impl Process {
         let world = &mut *world;
         let machine = world.hosts.machines.get_mut(&self.host).filter(|machine| machine.boots == self.boot);
         let machine = machine.ok_or(Halted)?;
+        *world.hosts.touched.entry(self.host.clone()).or_default() += 1;
         Ok(use_it(&mut Place { machine, tailnet: &mut world.tailnet }))
     }
 

@@ -137,7 +137,7 @@ fn properties(process: &Process, unit: &str) -> Result<Vec<(&'static str, String
         let state = machine.units.get(&unit_name(unit));
         let text = |value: Option<&String>, default: &str| value.map_or(default, String::as_str).to_owned();
         let active = text(state.map(|state| &state.active), "inactive");
-        let failed = active == "failed";
+        let failed = active == "failed" || state.is_some_and(|state| state.sub == "auto-restart");
         let mut properties = Vec::new();
         if file.is_some() {
             properties.extend([

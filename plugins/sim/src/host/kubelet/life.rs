@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::command_line::CommandLine;
 use super::configuration::Configuration;
+use super::looked::{Looked, concerns};
 use super::{UNIT, cni, credentials};
 use crate::World;
 use crate::host::Machine;
@@ -16,8 +17,18 @@ pub(crate) fn advance(world: &mut World) -> bool {
     let before = world.kube.revision();
     let mut alive = BTreeSet::new();
     let mut changed = false;
-    for machine in world.hosts.machines.values_mut() {
-        changed |= turn(machine, &mut world.kube, &world.tailnet);
+    let hosts = &mut world.hosts;
+    hosts.looked.retain(|name, _| hosts.machines.contains_key(name));
+    for (name, machine) in hosts.machines.iter_mut().filter(|(_, machine)| concerns(machine)) {
+        let touched = hosts.touched.get(name).copied().unwrap_or_default();
+        let has_node = machine.kubelet.node.as_ref().is_some_and(|node| has_node(&world.kube, node));
+        let looked = hosts.looked.get(name);
+        if looked.is_none_or(|looked| looked.is_stale(machine, touched, world.kube.revision(), has_node)) {
+            let again = looked.is_some_and(Looked::is_due) && is_restarting(machine);
+            changed |= turn(machine, &mut world.kube, &world.tailnet);
+            count_restart(machine, again);
+            hosts.looked.insert(name.clone(), Looked::now(machine, touched, world.kube.revision()));
+        }
         alive.extend(machine.kubelet.node.clone());
     }
     for node in world.hosts.nodes.difference(&alive) {
@@ -26,6 +37,21 @@ pub(crate) fn advance(world: &mut World) -> bool {
     changed |= world.hosts.nodes != alive;
     world.hosts.nodes = alive;
     changed || world.kube.revision() != before
+}
+
+fn has_node(kube: &Kube, name: &str) -> bool {
+    kube.named("nodes", name).is_some()
+}
+
+fn is_restarting(machine: &Machine) -> bool {
+    machine.units.get(UNIT).is_some_and(|unit| unit.sub == "auto-restart")
+}
+
+/// It was started again and has ended again: the unit's state is the same, the count is not.
+fn count_restart(machine: &mut Machine, again: bool) {
+    if let Some(unit) = machine.units.get_mut(UNIT).filter(|unit| again && unit.sub == "auto-restart") {
+        unit.restarts += 1;
+    }
 }
 
 /// Whether something of the machine has changed.

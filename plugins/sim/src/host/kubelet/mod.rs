@@ -10,6 +10,7 @@ mod command_line;
 mod configuration;
 mod credentials;
 mod life;
+mod looked;
 mod process;
 
 pub use process::KubeletProcess;
@@ -17,6 +18,7 @@ pub use process::KubeletProcess;
 #[cfg(test)]
 pub(crate) use command_line::version_of;
 pub(crate) use life::advance;
+pub(super) use looked::Looked;
 
 /// The unit.
 pub(super) const UNIT: &str = "kubelet.service";
