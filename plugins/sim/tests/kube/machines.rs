@@ -171,3 +171,26 @@ async fn a_kubelet_with_what_is_wrong_does_not_join_and_says_why() {
     put(&bench, CLIENT, &other);
     says(&bench, "Unauthorized").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubelet_that_ends_is_started_again_until_it_has_what_it_needs() {
+    let bench = bare().await;
+    set_up(&bench);
+    must(&bench, "mv /etc/kubernetes/bootstrap /etc/kubernetes/elsewhere");
+    start(&bench);
+    says(&bench, "unable to load bootstrap kubeconfig").await;
+    let show = "systemctl show --property=ActiveState,SubState,Result kubelet";
+    let shown = must(&bench, show);
+    for line in ["ActiveState=activating", "SubState=auto-restart", "Result=exit-code"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    must(&bench, "mv /etc/kubernetes/elsewhere /etc/kubernetes/bootstrap");
+    node(&bench, "True").await;
+    assert!(must(&bench, show).contains("ActiveState=active\nSubState=running"));
+    must(&bench, "systemctl stop containerd");
+    assert!(node(&bench, "False").await.to_string().contains("container runtime is down"));
+    must(&bench, "systemctl start containerd");
+    node(&bench, "True").await;
+    put(&bench, "/etc/cni/net.d/10-pods.conflist", r#"{"plugins":[{"type":"no-such","ipam":{"type":"host-local"}}]}"#);
+    assert!(node(&bench, "False").await.to_string().contains("NetworkPluginNotReady"));
+}
