@@ -82,6 +82,7 @@ unpack() {
   for folder in /opt/cni/bin /usr/lib/cni; do tar -C "$parts" -cf - cilium-cni | run_in "$name" tar -C "$folder" -xf -; done
   tar -C "$parts/bpf" -cf - . | run_in "$name" tar -C /var/lib/cilium/bpf -xf -
   run_in "$name" sh -c 'umask 077; cat > /etc/cilium/kubeconfig' < "$RUN/kubeconfig"
+  # shellcheck disable=SC2016
   configuration | run_in "$name" sh -c 'while read -r key value; do printf %s "$value" > "/etc/cilium/config/$key"; done'
 }
 # A kernel without modules has them built in, which the agent reads from a list; clang is newer than the agent's sources.

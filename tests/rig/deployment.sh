@@ -32,7 +32,7 @@ subnet() {
 }
 # table GROUP NAME [PREFIX=HOP]...
 table() {
-  local group=$1 name=$2 route; shift 2
+  local group=$1 name=$2; shift 2
   put "$(network_path "$group" "routeTables/$name")" "$(printf '%s\n' "$@" | jq -R '. / "=" | {name: "hand-\(.[0] | gsub("[./]"; "-"))",
     properties: {addressPrefix: .[0], nextHopType: "VirtualAppliance", nextHopIpAddress: .[1]}}' |
     jq -s "{location: \"$LOCATION\", properties: {routes: .}}")"

@@ -16,6 +16,7 @@ said() {
 drifted() {
   world drift --json "$(jq -nc --arg method "$1" --arg path "/subscriptions/$(subscription)/$2?api-version=2024-05-01" --argjson body "${3:-null}" \
     '{method: $method, path: $path, body: $body}')" >/dev/null
+  followed
 }
 # break FAULT
 broken() {

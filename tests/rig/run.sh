@@ -4,7 +4,7 @@
 #
 # run.sh [--keep | --whole] [--storm SEED]
 #   --keep          leaves all of it up, whatever happened; down.sh ends it
-#   --whole         goes on with deploy.sh: the whole deployment, with Kubernetes; 2 minutes more
+#   --whole         goes on with deploy.sh: the whole deployment, with Kubernetes; 4 to 6 minutes more
 #   --storm SEED    kills the run at moments by chance too, again and again until it ends between two of them
 #
 # A line per check with its seconds. Ends at the first that fails, with what it said and where the logs are.

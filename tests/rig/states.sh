@@ -2,7 +2,7 @@
 # Every broken state that the simulator's tests know, brought about on the real machines: whether the kernels kill exactly the pairs that
 # the simulator says, and whether all are alive again when it is mended.
 #
-# states.sh     on a deployment that stands, of two nodes and two workers (deploy.sh --keep, deployment.sh --keep); 100 s
+# states.sh     on a deployment that stands, of two nodes and two workers with a pod each, as deployment.sh --keep leaves it; 2 min
 #
 # Sourced, it brings the function `states`. What Azure has is changed by a third party's request to the simulator, which is Azure here; the
 # kernels, tailscaled, the tailnet and the cluster are changed themselves.
@@ -49,7 +49,7 @@ edited() { jq -nc --argjson set "$1" --argjson drift "$2" '$set - [$drift.prefix
 happens() {   # DRIFT
   local drift=$1 machine; machine=$(jq -r '.router // .host // .node // empty' <<< "$drift")
   case $(jq -r '.kind // "azure"' <<< "$drift") in
-  azure | nic_forwarding | association) world drift --json "$drift" >/dev/null ;;
+  azure | nic_forwarding | association) world drift --json "$drift" >/dev/null; followed ;;
   kernel_forwarding) run_in "$machine" sysctl -qw "net.ipv4.ip_forward=$(jq 'if .on then 1 else 0 end' <<< "$drift")" ;;
   advertisement) run_in "$machine" tailscale set --advertise-routes="$(edited "$(advertised "$machine")" "$drift" | jq -r 'join(",")')" ;;
   approval) tailnet "device/$(device "$machine")/routes" --json "{\"routes\": $(edited "$(enabled "$machine")" "$drift")}" >/dev/null ;;
@@ -70,6 +70,7 @@ lives() { jq -c '.mend[]' <<< "$1" | happen_all; wait_for 40 "$HERE/matrix.sh" s
 dies_and_lives() { dies "$1"; lives "$1"; }
 states() {
   local state
+  [ "$(kubectl get pods -l app=echo -o name | wc -l)" = 4 ] || { echo "the states are of two nodes and two workers with a pod each" >&2; return 1; }
   state_facts > "$RUN/state-facts.json"
   "$HERE/states.py" "$RUN/state-facts.json" "$STATES" > "$RUN/states.json"
   while read -r state <&3; do

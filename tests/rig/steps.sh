@@ -54,6 +54,12 @@ serving() {
 pods_answer() { "$HERE/matrix.sh" pods && wait_for 30 "$HERE/matrix.sh" show && "$HERE/matrix.sh" show; }
 environment_with_kubernetes() { echo "STARGATE_KUBECONFIG=$RUN/kubeconfig" >> "$RUN/environment"; }
 
+# followed: waits until the follower has done whatever the simulator has told so far
+followed() {
+  local last; last=$(world events | tail -1 | jq -er .seq)
+  caught_up() { jq -e --argjson last "$last" '.seq >= $last' "$RUN/follow.json"; }
+  wait_for 30 caught_up
+}
 # run_in MACHINE COMMAND...: as root, without a login
 run_in() { nsenter --target="$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)" --all -- "${@:2}"; }
 # approve ROUTER PREFIX...: the approved set becomes this
