@@ -10,7 +10,8 @@ use tempfile::TempDir;
 /// Says that a test is skipped, and why, past what the test harness captures.
 pub(crate) fn skipped(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(std::io::stderr(), "skipped: {name}: {why}").unwrap();
+    let told = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+    told.expect("standard error is open");
 }
 
 /// A world with the log's cluster, and its administrator.

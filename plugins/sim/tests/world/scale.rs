@@ -46,7 +46,7 @@ async fn pages(bench: &Bench, path: &str, limit: usize) -> (Vec<Value>, Duration
         let text = client.get(format!("{base}&continue={next}")).bearer_auth(&token).send().await.unwrap().text().await;
         longest = longest.max(began.elapsed());
         let page: Value = serde_json::from_str(&text.unwrap()).unwrap();
-        next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+        page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut next);
         pages.push(page);
         if next.is_empty() {
             return (pages, longest);
