@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use stargate_sim::{Sim, SimOptions};
 
 use crate::inputs::{self, Surroundings};
@@ -16,6 +16,8 @@ pub(crate) struct Stage {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) sim: Sim,
     pub(crate) said: Vec<(String, Vec<u8>)>,
+    /// How much the program says of itself; everything, unless that is too much.
+    pub(crate) log: &'static str,
     variables: Vec<(String, String)>,
 }
 
@@ -25,7 +27,8 @@ impl Stage {
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().unwrap();
         let options = SimOptions { speed: 200.0, ..SimOptions::new(folder.path().join("sim")) };
-        Self { sim: stargate_sim::start(options).await.unwrap(), folder, said: vec![], variables: variables.to_vec() }
+        let sim = stargate_sim::start(options).await.unwrap();
+        Self { sim, folder, said: vec![], log: "trace", variables: variables.to_vec() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -35,7 +38,7 @@ impl Stage {
     /// Runs the program and keeps what it says; gives its exit code.
     pub(crate) async fn run(&mut self, arguments: &[&str]) -> Option<i32> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
-        command.args(arguments).args(["--log", "trace"]).env_clear().stdin(Stdio::null());
+        command.args(arguments).args(["--log", self.log]).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.folder.path());
         command.env("STARGATE_JOURNAL", self.path("journal.db")).env("STARGATE_AZURE_ENDPOINT", self.sim.http_url());
         command.env("STARGATE_AZURE_SUBSCRIPTION", self.sim.subscription());
@@ -54,6 +57,16 @@ impl Stage {
     /// Runs `verb` of a workflow that ships, with what it is run with in the simulated world; gives its exit code.
     pub(crate) async fn shipped(&mut self, verb: &[&str], workflow: &str) -> Option<i32> {
         let inputs = inputs::of(workflow, &Surroundings::of(&self.sim).await);
+        self.with_inputs(verb, workflow, &inputs).await
+    }
+
+    /// Runs `verb` of a workflow with inputs; gives its exit code.
+    pub(crate) async fn with_inputs(
+        &mut self,
+        verb: &[&str],
+        workflow: &str,
+        inputs: &Map<String, Value>,
+    ) -> Option<i32> {
         let inputs: Vec<String> = inputs.iter().map(|(name, value)| format!("{name}={}", word(value))).collect();
         let mut arguments = [verb, &[workflow, "-o", "json"]].concat();
         arguments.extend(inputs.iter().flat_map(|input| ["--input", input]));

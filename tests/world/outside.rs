@@ -1,4 +1,5 @@
 //! What somebody else does to the world: to Azure, to the cluster, to the tailnet.
+#![expect(dead_code, reason = "every test binary uses a part of it")]
 
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
@@ -72,15 +73,17 @@ pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
     let url = format!("{}/_world/aks-nodes", sim.http_url());
     let client = Client::new();
     client.delete(format!("{url}/{name}")).send().await.unwrap().error_for_status().unwrap();
-    add_aks_node(sim, "aks-nodepool1-41954725-vmss000007", "10.224.0.9", "10.244.7.0/24").await;
+    let node = json!({
+        "name": "aks-nodepool1-41954725-vmss000007", "address": "10.224.0.9", "pod_cidr": "10.244.7.0/24",
+    });
+    add_aks_nodes(sim, &node).await;
     gone["status"]["networkContainers"][0]["primaryIP"].as_str().unwrap().to_owned()
 }
 
-/// AKS grows by a node.
-pub(crate) async fn add_aks_node(sim: &Sim, name: &str, address: &str, pod_cidr: &str) {
+/// AKS grows by nodes, each with `name`, `address` and `pod_cidr`.
+pub(crate) async fn add_aks_nodes(sim: &Sim, nodes: &Value) {
     let url = format!("{}/_world/aks-nodes", sim.http_url());
-    let node = json!({ "name": name, "address": address, "pod_cidr": pod_cidr });
-    Client::new().post(url).json(&node).send().await.unwrap().error_for_status().unwrap();
+    Client::new().post(url).json(nodes).send().await.unwrap().error_for_status().unwrap();
 }
 
 /// The objects below a path of the Kubernetes API.
@@ -92,6 +95,14 @@ pub(crate) async fn list(sim: &Sim, path: &str) -> Vec<Value> {
 /// Somebody merges `changes` into an object of the cluster.
 pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
     ask_cluster(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
+}
+
+/// Makes objects, each below a path, as the cluster's administrator.
+pub(crate) async fn create(sim: &Sim, objects: impl IntoIterator<Item = (&str, Value)>) {
+    let client = client(sim);
+    for (path, object) in objects {
+        ask(sim, &client, Method::POST, path, "application/json", &object).await;
+    }
 }
 
 /// The agent's own idea of a node's pod addresses is gone.
@@ -117,8 +128,15 @@ pub(crate) fn stop_forwarding(sim: &Sim, machine: &str) {
 
 /// Asks as the cluster's administrator.
 async fn ask_cluster(sim: &Sim, method: Method, path: &str, kind: &str, body: &Value) -> Value {
+    ask(sim, &client(sim), method, path, kind, body).await
+}
+
+fn client(sim: &Sim) -> Client {
     let pem = std::fs::read(sim.ca_file()).unwrap();
-    let client = Client::builder().tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap();
+    Client::builder().tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap()
+}
+
+async fn ask(sim: &Sim, client: &Client, method: Method, path: &str, kind: &str, body: &Value) -> Value {
     let url = format!("{}{path}", sim.kube_url().unwrap());
     let mut request = client.request(method, url).bearer_auth(admin_token(sim)).header("content-type", kind);
     if !body.is_null() {
