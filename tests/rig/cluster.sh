@@ -14,6 +14,7 @@ case ${1:-} in
 *) sed -n '4,6s/^# \?//p' "$0" >&2; exit 64 ;;
 esac
 
+claim
 trap finish EXIT
 cluster_is_up
 echo "kubeconfig: $RUN/kubeconfig"

@@ -55,6 +55,7 @@ nothing_mentions() {
   [ ${#found[@]} = 0 ] || { echo "still in: ${found[*]}"; return 1; }
 }
 
+claim
 trap finish EXIT
 cluster_is_up
 check "provision-aks-router" complete aks-router aks_router

@@ -123,6 +123,7 @@ through_the_router() {
   same worker-1 "$(inside inet ssh "${options[@]}" -o "ProxyCommand=ssh ${options[*]} -W %h:%p $ADMIN@$public" "$ADMIN@10.50.1.5" hostname)"
 }
 
+claim
 trap finish EXIT
 cluster_is_up
 check "the AKS router is created" aks_router

@@ -32,8 +32,18 @@ wait_for() {
   done
 }
 
+# claim: there is one rig on a host, and each test begins by removing whatever is up. This waits for the end of another test, and keeps
+# the next one waiting until this shell and what it executes have ended; what is left up by --keep keeps nobody waiting.
+claim() {
+  [ -z "${RIG_CLAIMED:-}" ] || return 0
+  exec 9>"$RIG/claim"
+  flock --nonblock 9 || { echo "another test has the rig, waiting for its end" >&2; flock --timeout 1800 9; } ||
+    { echo "another test still has the rig after 30 min: see who holds $RIG/claim" >&2; return 1; }
+  export RIG_CLAIMED=yes
+}
+
 # background NAME COMMAND...: starts the command apart from this shell; its pid is kept in RUN, its output in LOGS
-background() { local name=$1; shift; setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null & echo $! > "$RUN/$name.pid"; }
+background() { local name=$1; shift; setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null 9>&- & echo $! > "$RUN/$name.pid"; }
 # running NAME: whether what background started still runs
 running() { [ -f "$RUN/$1.pid" ] && kill -0 "$(cat "$RUN/$1.pid")" 2>/dev/null; }
 # halt NAME [SIGNAL]: ends what background started and waits for its end, by force after 20 s

@@ -178,6 +178,7 @@ restarted() {
   wait_for 60 other_boot
 }
 
+claim
 trap finish EXIT
 check "tailscale, the tailnet and the disk are built" build
 check "the internet and a tailnet are up" surroundings

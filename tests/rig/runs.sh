@@ -50,11 +50,12 @@ writes() {
 }
 # stamped: from now on changes on the machines can be told
 stamped() { for machine in "${MACHINES_OF_OURS[@]}"; do run_in "$machine" touch /run/rig-stamp; done; }
-# touched: files of the machines' configuration that have changed since, and units that have been started
+# touched: files of the machines' configuration that have changed since, by their inodes' times, which no tool that unpacks or copies
+# can set; and units that have been started
 touched() {
   for machine in "${MACHINES_OF_OURS[@]}"; do
     # shellcheck disable=SC2016
-    run_in "$machine" sh -c 'find /etc /usr/local /opt /run/stargate /var/lib/kubelet/kubeconfig /var/lib/kubelet/pki -newer /run/rig-stamp ! -type d 2>/dev/null
+    run_in "$machine" sh -c 'find /etc /usr/local /usr/lib/systemd /usr/lib/cni /opt /run/stargate /var/lib/dpkg/status /var/lib/kubelet/kubeconfig /var/lib/kubelet/pki -cnewer /run/rig-stamp ! -type d 2>/dev/null
       since=$(stat -c %Y /run/rig-stamp)
       for unit in containerd kubelet tailscaled; do
         at=$(date -d "$(systemctl show -p ActiveEnterTimestamp --value $unit)" +%s 2>/dev/null) && [ "$at" -gt "$since" ] && echo "$unit was started"

@@ -81,6 +81,7 @@ states() {
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   keep=yes
+  claim
   trap finish EXIT
   states
 fi

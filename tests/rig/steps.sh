@@ -79,8 +79,8 @@ all_pairs() { pods_answer && same "$1" "$(wc -l < "$RUN/matrix")"; }
 restarted() {
   local before; before=$(started "$1")
   world drift --json "{\"method\":\"POST\",\"path\":\"$(jq -er --arg name "$1" '.machines[$name].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
-  again() { local now; now=$(started "$1") && [ -n "$now" ] && [ "$now" != "$before" ]; }
-  wait_for 60 again "$1"
+  other_boot() { local now; now=$(started "$1") && [ -n "$now" ] && [ "$now" != "$before" ]; }
+  wait_for 60 other_boot "$1"
 }
 # restarted_well MACHINE COUNT: and all pairs answer again
 restarted_well() { restarted "$1" && all_pairs "$2"; }
