@@ -60,6 +60,7 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
         Ok(call) => call,
         Err(refusal) => return refused(&refusal),
     };
+    server.shared.peek().kube.found_at(header(&parts, header::HOST));
     if !accepts_json(&call) {
         return refused(&Refusal::not_acceptable());
     }

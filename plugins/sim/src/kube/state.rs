@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,6 +30,9 @@ pub struct Kube {
     pub(crate) kubelets: BTreeMap<String, Kubelet>,
     /// Where the server is; empty until it serves.
     pub(crate) url: String,
+    /// Where else clients have found it, as through a proxy.
+    #[serde(skip)]
+    pub(crate) reached_at: BTreeSet<String>,
     #[serde(skip)]
     pub(crate) authority: Option<Authority>,
     #[serde(skip)]
@@ -49,6 +52,19 @@ pub(crate) struct Change {
 }
 
 impl Kube {
+    /// Notes the `Host` by which a client has found the server.
+    pub(crate) fn found_at(&mut self, host: &str) {
+        let url = format!("https://{host}");
+        if !host.is_empty() && url != self.url {
+            self.reached_at.insert(url);
+        }
+    }
+
+    /// Whether the server answers at an address, a URL without a path.
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        !self.url.is_empty() && (url == self.url || self.reached_at.contains(url))
+    }
+
     /// The object at a place of a resource.
     pub(crate) fn object(&self, resource: &Resource, place: &str) -> Option<&Value> {
         self.objects.get(&resource.qualified())?.get(place)

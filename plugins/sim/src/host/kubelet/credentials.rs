@@ -73,7 +73,7 @@ pub(super) fn check_kubeconfig(machine: &Machine, line: &CommandLine, kube: &Kub
 fn reaches(config: &Value, kube: &Kube) -> Result<(), String> {
     let cluster = &config["clusters"][0]["cluster"];
     let server = cluster["server"].as_str().unwrap_or_default().trim_end_matches('/');
-    if server != kube.url {
+    if !kube.is_at(server) {
         return Err(format!("Unable to register node with API server: dial {server}: connect: connection refused"));
     }
     let given = cluster["certificate-authority-data"].as_str().and_then(|data| STANDARD.decode(data).ok());
