@@ -5,7 +5,7 @@
 # usage: run.sh [--part NAME]...     NAME: az, sdk, stock, kubectl, product or specs; all if none is given
 #
 # Ends with `N passed, N failed`. A part that this machine cannot run is named with the reason, and with CI=true that is a failure.
-# Environment: STARGATE, the program (else it is built); SPECIFICATIONS, the folder of the specifications.
+# Environment: STARGATE, the program (else it is built).
 set -eu
 cd "$(dirname "$0")/../.."
 tests/needs.sh all
@@ -36,5 +36,5 @@ if [ -z "${STARGATE:-}" ]; then
   cargo build --quiet --locked -p stargate
   STARGATE=${CARGO_TARGET_DIR:-target}/debug/stargate
 fi
-export STARGATE SPECIFICATIONS="${SPECIFICATIONS:-../shared/contracts}"
+export STARGATE
 PYTHONDONTWRITEBYTECODE=1 exec "$cache/venv/bin/python" "$here/suite" "$@"

@@ -57,6 +57,7 @@ class KubeJudge:
                 yield "the specification does not have this operation"
             else:
                 yield from self._custom(exchange, kind)
+                yield from self._custom_request(exchange)
             return
         yield from self.judge.parameters(exchange, operation, operation.arguments(path), True)
         yield from self._request(exchange, operation)
@@ -176,6 +177,16 @@ class KubeJudge:
             if row.get("object") is not None:
                 yield from self._meta("ObjectMeta", row["object"].get("metadata"))
 
+    def _custom_request(self, exchange):
+        """What is created or replaced is an object as all are."""
+        if exchange.method not in ("POST", "PUT"):
+            return
+        body = parsed(exchange.request_body)
+        if not isinstance(body, dict) or not body.get("kind") or not body.get("apiVersion"):
+            yield "a request that is no object with kind and apiVersion"
+        else:
+            yield from self._problems({"$ref": META + "ObjectMeta"}, self.core, body.get("metadata"), REQUEST)
+
     def _custom(self, exchange, kind):
         """Custom resources are in no published specification: what all objects have."""
         if kind != "application/json":
@@ -193,6 +204,7 @@ class KubeJudge:
             elif body["kind"] == "Status":
                 yield from self._meta("Status", body)
             elif "items" in body:
+                yield from self._meta("ListMeta", body.get("metadata"))
                 for one in body["items"]:
                     yield from self._meta("ObjectMeta", one.get("metadata"))
             elif body["kind"] not in ("APIResourceList", "APIGroup"):

@@ -6,10 +6,13 @@ import pathlib
 import subprocess
 
 from report import same
-from world import environment
+from world import CLUSTER, environment
 
 # The versions beside the world's own 1.33 and the newest that Go modules have.
 VERSIONS = ("1.33.5", "1.37.2")
+# What the part of the product makes.
+SITE = f"{CLUSTER}-dc"
+WORKER = "worker-1"
 NODE = "aks-nodepool1-41954725-vmss000000"
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
@@ -47,7 +50,7 @@ class Kubectl:
         self.version = version
         self.namespace = "kubectl-" + version.replace(".", "-")
         self.folder = world.dir / self.namespace
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self.program = program
         self.environment = environment(HOME=str(self.folder), KUBECONFIG=recorder.kubeconfig)
 
@@ -72,13 +75,18 @@ class Kubectl:
 
 def run(report, world, recorder):
     """Every area with each version."""
+    each(report, world, recorder, (reads, objects, server_side, workloads, nodes, access, customs, pods))
+
+
+def each(report, world, recorder, areas):
+    """Some areas with each version."""
     for version in VERSIONS:
         done = subprocess.run([HERE / "kubectl.sh", version], capture_output=True, text=True, timeout=900)
         if done.returncode:
             report.skip(f"kubectl {version}", done.stderr.strip()[-500:])
             continue
         kubectl = Kubectl(done.stdout.strip(), version, world, recorder)
-        for area in (reads, objects, server_side, workloads, nodes, access, customs, pods):
+        for area in areas:
             with report.check(f"kubectl {version}: {area.__doc__}"):
                 area(kubectl)
 
@@ -223,6 +231,20 @@ def customs(k):
     same(k("get bt ann -o", "jsonpath={.spec.sails}"), "3", "sails")
     k("delete boat ann")
     k("delete crd boats.conformance.example")
+
+
+def products(k):
+    """the product's own kinds, which its workflows have made: explained, shown, read and described"""
+    k.prints("api-resources --api-group=stargate.io", "Site")
+    for plural, name in (("sites", SITE), ("servers", WORKER)):
+        k.prints(f"explain {plural}.spec", "FIELDS:")
+        k.prints(f"get {plural}", name)
+        k.prints(f"get {plural} -o wide", name)
+        same(json.loads(k(f"get {plural} {name} -o json"))["metadata"]["name"], name, "name")
+        k.prints(f"describe {plural} {name}", "stargate.io/")
+        k.prints(f"label {plural} {name} --dry-run=server a=b", "labeled")
+    k.prints(f"get node {WORKER}", "Ready")
+    k.prints(f"describe node {WORKER}", "InternalIP")
 
 
 def pods(k):

@@ -1,43 +1,71 @@
-"""The product's own binary: the whole provision-aks-router, twice, and the cluster's objects."""
+"""The product's own binary: every workflow that ships, from an empty datacenter to nodes of it with routes; then each again."""
 
 import json
 import subprocess
+import urllib.request
 
+import kubectl
+from kubectl import SITE, WORKER
 from report import same
-from world import CLUSTER, environment
+from world import CLUSTER, LOCATION, environment
 
-INPUTS = {
+THE_CLUSTER = {"cluster": CLUSTER, "cluster_resource_group": CLUSTER}
+ROUTER = {
     "cluster": CLUSTER,
     "resource_group": CLUSTER,
     "router": f"{CLUSTER}-router",
     "router_subnet": "10.237.0.0/24",
-    "datacenter_prefixes": "10.50.0.0/16",
+}
+DATACENTER = THE_CLUSTER | {
+    "site": SITE,
+    "resource_group": SITE,
+    "location": LOCATION,
+    "router": f"{SITE}-router",
+    "workers": json.dumps([{"name": WORKER, "private_ip": "10.50.1.5"}]),
+    "ssh_source": "198.51.100.0/24",                      # where this machine is, in a world on loopback: a range for documentation
 }
 
 
 def run(report, world, recorder):
     """Runs the workflows through the recorder."""
-    with report.check("stargate: cluster-objects, and again"):
-        for _ in range(2):
-            stargate(world, recorder, "cluster-objects", {})
-    with report.check("stargate: provision-aks-router over HTTPS"):
-        provision(world, recorder)
-    with report.check("stargate: a second run makes no write"):
-        before = writes(recorder)
-        provision(world, recorder)
-        same(writes(recorder), before, "writes")
+    with open(world["ssh_public_key"], encoding="utf-8") as file:
+        key = {"ssh_public_key": file.read().strip()}
+    workflows = (
+        ("cluster-objects", {}),
+        ("provision-aks-router", ROUTER | key),
+        ("provision-dc", DATACENTER | key),
+        ("repave-worker", THE_CLUSTER | {"worker": WORKER} | kubelet(world)),
+        ("sync-pod-routes", THE_CLUSTER),
+    )
+    for name, inputs in workflows:
+        with report.check(f"stargate: {name}"):
+            stargate(world, recorder, name, inputs)
+    for name, inputs in workflows:
+        with report.check(f"stargate: {name} again makes no write"):
+            before = writes(recorder)
+            stargate(world, recorder, name, inputs)
+            same(writes(recorder)[len(before):], [], "writes")
+    kubectl.each(report, world, recorder, (kubectl.products,))
+
+
+def kubelet(world):
+    """The kubelet of the cluster's version out of the world's mirror, as inputs."""
+    resources = world.control("state")["arm"]["resources"].values()
+    versions = (one.get("properties", {}).get("currentKubernetesVersion") for one in resources)
+    version = "v" + next(filter(None, versions))
+    with urllib.request.urlopen(f"{world['http']}/_mirror/index.json", timeout=30) as answer:
+        checksums = json.loads(answer.read())
+    return {
+        "kubelet_version": version,
+        "kubelet_sha256": checksums[f"kubernetes/{version}/bin/linux/amd64/kubelet"],
+        "kubernetes_mirror": f"{world['http']}/_mirror/kubernetes",
+    }
 
 
 def writes(recorder):
     """Requests of the product that were to change something."""
     ours = [one for one in recorder.exchanges if one.client in ("stargate", "nobody")]
     return [str(one) for one in ours if one.method not in ("GET", "HEAD") and not one.path.endswith("/oauth/token")]
-
-
-def provision(world, recorder):
-    with open(world["ssh_public_key"], encoding="utf-8") as file:
-        inputs = INPUTS | {"ssh_public_key": file.read().strip()}
-    stargate(world, recorder, "provision-aks-router", inputs)
 
 
 def stargate(world, recorder, workflow, inputs):
