@@ -53,6 +53,9 @@ pub struct Machine {
     pub applied: BTreeMap<String, String>,
     /// Units that have run in this boot.
     pub units: BTreeMap<String, UnitState>,
+    /// Digest of the text that systemd has read, by unit that it has loaded.
+    #[serde(default)]
+    pub loaded: BTreeMap<String, String>,
     /// Installed packages and their versions.
     pub packages: BTreeMap<String, String>,
     /// tailscaled's state, on the disk.
@@ -83,6 +86,7 @@ impl Machine {
             addresses: BTreeMap::new(),
             applied: BTreeMap::new(),
             units: BTreeMap::new(),
+            loaded: BTreeMap::new(),
             packages,
             tailscaled: Tailscaled::default(),
             cloud_init: CloudInit::default(),
@@ -103,6 +107,7 @@ impl Machine {
         self.addresses.clear();
         self.applied.clear();
         self.units.clear();
+        self.loaded.clear();
         self.last_pid = 400;
     }
 

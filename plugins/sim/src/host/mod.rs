@@ -7,6 +7,7 @@
 mod account;
 mod cloud_init;
 mod commands;
+mod containerd;
 mod content;
 mod files;
 mod hosts;

@@ -66,6 +66,7 @@ fn install(process: &mut Process, io: &Io, names: &[String]) -> Exit {
                 for unit in image::units(package) {
                     image::enable(&mut machine.files, unit);
                 }
+                machine.reload_units();
                 Ok::<_, ()>(())
             })?
             .unwrap_or_default();
@@ -92,6 +93,7 @@ fn remove(process: &mut Process, io: &Io, names: &[String]) -> Exit {
                     machine.set_unit(unit, "inactive", "dead", 0);
                     machine.files.nodes.remove(&format!("/usr/lib/systemd/system/{unit}.service"));
                 }
+                machine.reload_units();
                 machine.report(place.tailnet);
                 Ok::<_, ()>(())
             })?

@@ -6,6 +6,7 @@ mod curl;
 mod file;
 mod identity;
 mod ip;
+mod journalctl;
 mod network;
 mod openssl;
 mod options;

@@ -65,33 +65,36 @@ fn verify(process: &Process, io: &Io, options: &Options) -> Exit {
     let Some(der) = certificate(process, path)? else {
         return process.fail(io, 2, format!("Could not find certificate from {path}\nUnable to load certificate file"));
     };
-    if is_signed_by(&der, &trusted) {
+    let Some((subject, complaint)) = complaint(&der, &trusted) else {
         process.print(io, format!("{path}: OK\n"))?;
         return Ok(0);
-    }
-    let complaint = if is_over(&der) {
-        "error 10 at 0 depth lookup: certificate has expired"
-    } else {
-        "error 20 at 0 depth lookup: unable to get local issuer certificate"
     };
-    process.fail(io, 2, format!("{complaint}\nerror {path}: verification failed"))
+    process.fail(io, 2, format!("{subject}\n{complaint}\nerror {path}: verification failed"))
 }
 
-fn is_over(certificate: &CertificateDer<'_>) -> bool {
-    let now = Timestamp::now().as_second();
-    x509_parser::parse_x509_certificate(certificate)
-        .is_ok_and(|(_, certificate)| certificate.validity().not_after.timestamp() < now)
-}
-
-fn is_signed_by(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> bool {
+/// The subject, and what openssl finds first: it looks for the issuer before it looks at the time.
+fn complaint(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> Option<(String, &'static str)> {
     let parsed = x509_parser::parse_x509_certificate(certificate);
     let (Ok((_, certificate)), Ok((_, authority))) = (parsed, x509_parser::parse_x509_certificate(authority)) else {
-        return false;
+        return Some((String::new(), "error: unable to parse a certificate"));
     };
     let now = x509_parser::time::ASN1Time::now();
-    certificate.issuer() == authority.subject()
-        && certificate.validity().is_valid_at(now)
-        && certificate.verify_signature(Some(authority.public_key())).is_ok()
+    let validity = certificate.validity();
+    let is_its_issuer = certificate.issuer() == authority.subject();
+    let complaint = if !is_its_issuer && certificate.issuer() == certificate.subject() {
+        "error 18 at 0 depth lookup: self-signed certificate"
+    } else if !is_its_issuer {
+        "error 20 at 0 depth lookup: unable to get local issuer certificate"
+    } else if certificate.verify_signature(Some(authority.public_key())).is_err() {
+        "error 7 at 0 depth lookup: certificate signature failure"
+    } else if now < validity.not_before {
+        "error 9 at 0 depth lookup: certificate is not yet valid"
+    } else if validity.not_after < now {
+        "error 10 at 0 depth lookup: certificate has expired"
+    } else {
+        return None;
+    };
+    Some((subject(&certificate), complaint))
 }
 
 fn certificate(process: &Process, path: &str) -> Result<Option<CertificateDer<'static>>, Halted> {

@@ -1,4 +1,6 @@
-use super::{apt, cloud_init, curl, file, identity, ip, network, openssl, sysctl, systemctl, tailscale, text};
+use super::{
+    apt, cloud_init, curl, file, identity, ip, journalctl, network, openssl, sysctl, systemctl, tailscale, text,
+};
 use crate::host::files::Kind;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
@@ -57,7 +59,7 @@ fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit
         "dpkg-query" | "dpkg" => apt::dpkg_query(process, io, name, arguments),
         "curl" => curl::curl(process, io, arguments),
         "openssl" => openssl::openssl(process, io, arguments),
-        "journalctl" => systemctl::journalctl(process, io, arguments),
+        "journalctl" => journalctl::journalctl(process, io, arguments),
         // Of `timedatectl show -p NTPSynchronized --value`.
         "timedatectl" => {
             process.print(io, "yes\n")?;

@@ -1,9 +1,10 @@
 use super::options::Options;
 use super::run::{Ran, run};
+use crate::host::containerd;
 use crate::host::image;
 use crate::host::io::{Io, Sink, Source};
 use crate::host::networkd::Section;
-use crate::host::process::{Exit, Halted, Process};
+use crate::host::process::{Exit, Halted, Place, Process};
 use crate::host::units::{unit_name, wants};
 
 /// `systemctl [--now] [-p PROPERTIES] VERB [UNIT…]`
@@ -24,7 +25,9 @@ pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) ->
         _ if !process.actor.is_root() => {
             process.fail(io, 1, format!("Failed to {verb} {}: Access denied", units.first().map_or("", String::as_str)))
         }
-        "daemon-reload" | "daemon-reexec" | "reset-failed" | "mask" | "unmask" => Ok(0),
+        "daemon-reload" | "daemon-reexec" => reload(process),
+        "reset-failed" => reset_failed(process, io, units),
+        "mask" | "unmask" => Ok(0),
         "reboot" => reboot(process, io),
         "enable" => enable(process, io, units, options.has("", "now")),
         "disable" => disable(process, io, units, options.has("", "now")),
@@ -33,19 +36,6 @@ pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) ->
         "restart" | "reload" | "reload-or-restart" | "try-restart" => each(process, io, units, restart),
         _ => process.fail(io, 1, format!("Unknown command verb '{verb}', did you mean 'reset-failed'?")),
     }
-}
-
-/// `journalctl -u UNIT`: of a kubelet the last thing that it said, of others nothing.
-pub(super) fn journalctl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "uno", &["unit", "lines", "output"]);
-    let said = process.with(|place| place.machine.kubelet.said.clone())?;
-    match options.value('u', "unit").map(unit_name) {
-        Some(unit) if unit == "kubelet.service" && !said.is_empty() => {
-            process.print(io, format!("kubelet: {said}\n"))?;
-        }
-        _ => process.print(io, "-- No entries --\n")?,
-    }
-    Ok(0)
 }
 
 /// `reboot`: the connection breaks under the caller.
@@ -155,6 +145,7 @@ fn properties(process: &Process, unit: &str) -> Result<Vec<(&'static str, String
             ("SubState", text(state.map(|state| &state.sub), "dead")),
             ("FragmentPath", file.unwrap_or_default()),
             ("UnitFileState", machine.unit_file_state(unit).unwrap_or_default().to_owned()),
+            ("NeedDaemonReload", if machine.needs_reload(unit) { "yes" } else { "no" }.to_owned()),
         ]);
         properties
     })
@@ -194,6 +185,28 @@ fn cat(process: &Process, io: &Io, units: &[String]) -> Exit {
     Ok(0)
 }
 
+fn reload(process: &Process) -> Exit {
+    process.with(|place| place.machine.reload_units())?;
+    Ok(0)
+}
+
+/// Without a name it is done to all.
+fn reset_failed(process: &Process, io: &Io, units: &[String]) -> Exit {
+    let known: Vec<String> = process.with(|place| place.machine.units.keys().cloned().collect())?;
+    let units: Vec<String> = units.iter().map(|unit| unit_name(unit)).collect();
+    let mut status = 0;
+    for unit in units.iter().filter(|unit| !known.contains(unit)) {
+        let message = format!("Failed to reset failed state of unit {unit}: Unit {unit} not loaded.");
+        status = process.fail(io, 1, message)?;
+    }
+    for unit in if units.is_empty() { &known } else { &units } {
+        let reset = |place: &mut Place<'_>| if place.machine.reset_failed(unit) { Ok(()) } else { Err(()) };
+        // That there was nothing to reset is no failure, and no change either.
+        process.change("unit", reset)?.unwrap_or_default();
+    }
+    Ok(status)
+}
+
 fn enable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit {
     for unit in units {
         let name = unit_name(unit);
@@ -205,6 +218,8 @@ fn enable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit {
         process
             .change("unit", |place| {
                 image::enable(&mut place.machine.files, unit);
+                // As without --no-reload.
+                place.machine.reload_units();
                 Ok::<_, ()>(())
             })?
             .unwrap_or_default();
@@ -222,7 +237,10 @@ fn disable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit 
             return process.fail(io, 1, format!("Failed to disable unit: Unit {name} does not exist"));
         }
         let link = wants(unit);
-        let removed = process.change("unit", |place| Ok::<_, ()>(place.machine.files.nodes.remove(&link)))?;
+        let removed = process.change("unit", |place| {
+            place.machine.reload_units();
+            Ok::<_, ()>(place.machine.files.nodes.remove(&link))
+        })?;
         if removed.is_ok_and(|node| node.is_some()) {
             process.write(&io.error, format!("Removed '{link}'.\n").as_bytes())?;
         }
@@ -232,8 +250,10 @@ fn disable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit 
 
 fn start(process: &mut Process, io: &Io, unit: &str) -> Exit {
     let name = unit_name(unit);
-    let (file, active, sections) = process.with(|place| {
-        (place.machine.unit_file(unit), place.machine.unit_active(unit), place.machine.unit_sections(unit))
+    let (file, active, sections, broken) = process.with(|place| {
+        let machine = &place.machine;
+        let broken = name == containerd::UNIT && containerd::is_broken(machine);
+        (machine.unit_file(unit), machine.unit_active(unit), machine.unit_sections(unit), broken)
     })?;
     if file.is_none() {
         return process.fail(io, 5, format!("Failed to start {name}: Unit {name} not found."));
@@ -241,7 +261,7 @@ fn start(process: &mut Process, io: &Io, unit: &str) -> Exit {
     if active {
         return Ok(0);
     }
-    let (active, sub, status) = started(process, &sections)?;
+    let (active, sub, status) = if broken { ("failed", "failed", 1) } else { started(process, &sections)? };
     process
         .change("unit", |place| {
             place.machine.set_unit(unit, active, sub, status);

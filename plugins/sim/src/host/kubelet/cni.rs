@@ -1,9 +1,9 @@
 use serde_json::Value;
 
 use crate::host::Machine;
+use crate::host::containerd::CONFIGURATION;
 
 const CONFIGURATIONS: &str = "/etc/cni/net.d";
-const RUNTIME: &str = "/etc/containerd/config.toml";
 /// Where containerd looks for plugins unless its configuration says otherwise.
 const PLUGINS: &str = "/opt/cni/bin";
 
@@ -27,7 +27,7 @@ pub(super) fn range(machine: &Machine) -> Option<String> {
 
 /// Where the runtime looks for plugins.
 pub(super) fn plugins(machine: &Machine) -> String {
-    let text = machine.files.text(RUNTIME).unwrap_or_default();
+    let text = machine.files.text(CONFIGURATION).unwrap_or_default();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("bin_dir")?.trim_start().strip_prefix('='));
     line.map_or(PLUGINS, |value| value.trim().trim_matches('"')).to_owned()
 }
