@@ -208,12 +208,11 @@ fn certificate(name: &str, end: i32, issuer: Option<&Issuer<'_, KeyPair>>) -> (S
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(end, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let pem = match issuer {
-        Some(issuer) => params.signed_by(&key, issuer).unwrap().pem(),
-        None => {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params.self_signed(&key).unwrap().pem()
-        }
+    let pem = if let Some(issuer) = issuer {
+        params.signed_by(&key, issuer).unwrap().pem()
+    } else {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.self_signed(&key).unwrap().pem()
     };
     (pem, key, params)
 }
