@@ -97,14 +97,6 @@ pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
     ask_cluster(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
 }
 
-/// Makes objects, each below a path, as the cluster's administrator.
-pub(crate) async fn create(sim: &Sim, objects: impl IntoIterator<Item = (&str, Value)>) {
-    let client = client(sim);
-    for (path, object) in objects {
-        ask(sim, &client, Method::POST, path, "application/json", &object).await;
-    }
-}
-
 /// The agent's own idea of a node's pod addresses is gone.
 pub(crate) async fn blank_cilium_node(sim: &Sim, node: &str) {
     let blank = json!({ "spec": { "ipam": { "podCIDRs": [] } } });
