@@ -5,6 +5,7 @@
 #[path = "world/inputs.rs"]
 mod inputs;
 #[path = "world/outside.rs"]
+#[expect(dead_code, reason = "the tests use a part of it each")]
 mod outside;
 mod world;
 

@@ -1,5 +1,4 @@
 //! What somebody else does to the world: to Azure, to the cluster, to the tailnet.
-#![expect(dead_code, reason = "every test binary uses a part of it")]
 
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};

@@ -26,6 +26,8 @@ pub(super) enum Prospect {
     Unknown {
         /// The steps that would have to be applied before.
         until: Vec<String>,
+        /// What was said instead when it was looked at now.
+        said: Option<String>,
     },
     /// Its condition is false.
     Skipped,
@@ -181,7 +183,7 @@ impl Forecaster<'_> {
         // What only looks or waits would see what the steps before it leave behind, which is not there yet.
         let before = self.known.before(self.compiled.plan(), step);
         if *recovery == Recovery::Repeat && !before.is_empty() {
-            return Prospect::Unknown { until: self.names(&before) };
+            return Prospect::Unknown { until: self.names(&before), said: None };
         }
         let cx = self.context(self.name(step, key));
         match action.preview(&cx, input).await {
@@ -193,7 +195,7 @@ impl Forecaster<'_> {
     /// What is not there yet, or does not hold yet, may be what the steps before it would bring about.
     fn not_seen(&self, step: usize, error: ActionError) -> Prospect {
         let until = self.until(step);
-        if until.is_empty() { Prospect::Failed(error) } else { Prospect::Unknown { until } }
+        if until.is_empty() { Prospect::Failed(error) } else { Prospect::Unknown { until, said: Some(error.message) } }
     }
 
     /// The steps that would have to be applied before what `step` needs is known.
@@ -230,7 +232,7 @@ impl Forecaster<'_> {
         if until.is_empty() {
             return Prospect::Failed(ActionError::permanent(error.to_string()));
         }
-        Prospect::Unknown { until }
+        Prospect::Unknown { until, said: None }
     }
 
     fn note(&mut self, step: usize, key: Option<&str>, prospect: Prospect) {

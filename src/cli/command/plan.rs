@@ -82,9 +82,10 @@ fn words(prospect: &Prospect) -> (Tone, String) {
             (Tone::Notable, format!("would change {}", phrase::count(differences.len(), "thing")))
         }
         Prospect::Seen(Preview::Opaque) => (Tone::Notable, "cannot tell without running".into()),
-        Prospect::Unknown { until } => {
+        Prospect::Unknown { until, said } => {
             let verb = if until.len() == 1 { "is" } else { "are" };
-            (Tone::Quiet, format!("unknown until {} {verb} applied", until.join(", ")))
+            let now = said.as_ref().map(|said| format!("; now: {said}")).unwrap_or_default();
+            (Tone::Quiet, format!("unknown until {} {verb} applied{now}", until.join(", ")))
         }
         Prospect::Skipped => (Tone::Quiet, "would be skipped".into()),
         Prospect::Failed(error) => (Tone::Bad, format!("cannot be looked at: {error}")),
@@ -116,7 +117,7 @@ fn step_json(step: &str, prospect: &Prospect) -> Value {
             json!({ "step": step, "is": "changes", "differences": differences })
         }
         Prospect::Seen(Preview::Opaque) => json!({ "step": step, "is": "opaque" }),
-        Prospect::Unknown { until } => json!({ "step": step, "is": "unknown", "until": until }),
+        Prospect::Unknown { until, said } => json!({ "step": step, "is": "unknown", "until": until, "said": said }),
         Prospect::Skipped => json!({ "step": step, "is": "skipped" }),
         Prospect::Failed(error) => json!({ "step": step, "is": "failed", "error": error }),
     }
