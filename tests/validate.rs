@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use stargate::plan::validate;
 use stargate_azure::{ArmSettings, Credential};
+use stargate_cilium::CiliumSettings;
+use stargate_kubernetes::KubernetesSettings;
 use stargate_sdk::{Registry, SecretRef, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
@@ -23,7 +25,11 @@ fn registry(state_dir: &Path) -> Registry {
     };
     stargate_azure::register(&mut registry, azure).expect("azure");
     let tailscale = TailscaleSettings::new(secret("env:NONE"), secret("env:NONE"));
-    stargate_tailscale::register(&mut registry, &mut Secrets::default(), tailscale).expect("tailscale");
+    let mut secrets = Secrets::default();
+    stargate_tailscale::register(&mut registry, &mut secrets, tailscale).expect("tailscale");
+    stargate_kubernetes::register(&mut registry, &mut secrets, KubernetesSettings::default());
+    stargate_cilium::register(&mut registry, CiliumSettings { kubeconfig: None, context: None });
+    stargate_routes::register(&mut registry);
     let ssh = SshSettings { config: None, state_dir: state_dir.to_owned() };
     stargate_ssh::register(&mut registry, ssh).expect("ssh");
     registry
