@@ -51,15 +51,16 @@ async fn a_host_that_lets_us_in_tells_who_it_is() {
 #[tokio::test]
 async fn a_host_that_does_not_know_the_user_yet_is_asked_seldom() {
     let Some(server) = Server::start() else { return };
-    // Less than the pause after a refusal, so that there is one attempt.
-    let cx = short_context(Duration::from_millis(5900));
+    // Room for one pause after a refusal, whose attempts may be slow on a busy machine, and not for two.
+    let cx = short_context(Duration::from_millis(11_500));
     let registry = registry(&server, "other-user");
     let action = registry.find("ssh.host.reachable").expect("registered");
     let error = action.run(&cx, json!({"host": server.host()})).await.expect_err("denied");
     assert!(error.message.contains("Permission denied"), "{error}");
     assert!(error.hint.expect("hint").contains("ssh-add"));
     let log = fs::read_to_string(server.path("sshd.log")).expect("log");
-    assert_eq!(log.matches("Connection closed by authenticating user").count(), 1, "{log}");
+    let attempts = log.matches("Connection closed by authenticating user").count();
+    assert!((1..=2).contains(&attempts), "{attempts} attempts: {log}");
 }
 
 #[tokio::test]
