@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, FailureKind, Found, Preview, Recovery};
 
 use crate::{
     api::{Api, FIELD_MANAGER},
@@ -19,6 +19,8 @@ use crate::{
 const DEFINITION: &str = "CustomResourceDefinition";
 /// A definition is served about a second after it was stored.
 const DEFINITION_PAUSE: Duration = Duration::from_millis(200);
+/// How often one object is tried before the whole step is: three seconds in all.
+const ATTEMPTS: u32 = 4;
 
 /// `kubernetes.manifest.apply`.
 pub(crate) struct ManifestApply(pub(crate) Arc<Api>);
@@ -104,7 +106,7 @@ impl ManifestApply {
     /// Brings the object into order; waits for its kind when that `may_appear`.
     async fn bring(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Value, ActionError> {
         loop {
-            match self.bring_served(cx, wanted).await? {
+            match self.bring_patiently(cx, wanted).await? {
                 Some(object) => return Ok(object),
                 None if may_appear => {
                     cx.progress(format!("{}: its kind is not served yet", wanted.object));
@@ -113,6 +115,20 @@ impl ManifestApply {
                 None => return Err(unknown_kind(&wanted.object)),
             }
         }
+    }
+
+    /// Asks again when it was an answer that failed: what is in order of a long manifest need not be looked at once more.
+    async fn bring_patiently(&self, cx: &ActionContext, wanted: &Wanted) -> Result<Option<Value>, ActionError> {
+        for attempt in 0..ATTEMPTS {
+            match self.bring_served(cx, wanted).await {
+                Err(error) if error.kind == FailureKind::Transient => {
+                    cx.progress(format!("{}: {error}", wanted.object));
+                    cx.sleep(DEFINITION_PAUSE * 2_u32.pow(attempt)).await?;
+                }
+                answer => return answer,
+            }
+        }
+        self.bring_served(cx, wanted).await
     }
 
     /// Brings the object into order; `None` when its kind is not served.
