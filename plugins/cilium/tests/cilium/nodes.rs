@@ -13,8 +13,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use stargate_cilium::{CiliumSettings, register};
 use stargate_sdk::{ActionContext, Registry, Secrets};
+
+use crate::server;
 
 #[derive(Default)]
 struct World {
@@ -53,21 +54,9 @@ fn page(world: &World, query: &str) -> axum::Json<Value> {
 }
 
 async fn start(world: World) -> (Fake, Registry, tempfile::TempDir) {
-    drop(rustls::crypto::ring::default_provider().install_default());
     let fake = Arc::new(Mutex::new(world));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let endpoint = format!("http://{}", listener.local_addr().expect("address"));
-    let router = Router::new().fallback(serve).with_state(Arc::clone(&fake));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let dir = tempfile::tempdir().expect("directory");
-    let path = dir.path().join("kubeconfig");
-    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": endpoint}}], "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]});
-    std::fs::write(&path, config.to_string()).expect("kubeconfig");
-    let mut registry = Registry::default();
-    register(&mut registry, CiliumSettings { kubeconfig: Some(path), context: None });
-    (fake, registry, dir)
+    let (actions, dir) = server::serve(Router::new().fallback(serve).with_state(Arc::clone(&fake))).await;
+    (fake, actions, dir)
 }
 
 async fn ensure(actions: &Registry, nodes: &Value) -> (Value, usize) {

@@ -1,9 +1,7 @@
-//! `cilium.node.ensure` against a server that holds one `CiliumNode`; and against a real API server with Cilium's
-//! definitions where `STARGATE_TEST_KUBECONFIG` names its kubeconfig.
+//! `cilium.node.ensure` against a server that holds one `CiliumNode`, and against a real one.
 
 use std::{
     io::Write,
-    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -15,8 +13,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use stargate_cilium::{CiliumSettings, register};
 use stargate_sdk::{ActionContext, ActionError, FailureKind, Registry, Secrets};
+
+use crate::server;
 
 const ENSURE: &str = "cilium.node.ensure";
 
@@ -62,24 +61,8 @@ async fn serve(State(fake): State<Fake>, method: Method, uri: Uri, body: Bytes) 
 
 async fn start(world: World) -> (Fake, Registry, tempfile::TempDir) {
     let fake = Arc::new(Mutex::new(world));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let endpoint = format!("http://{}", listener.local_addr().expect("address"));
-    let router = Router::new().fallback(serve).with_state(Arc::clone(&fake));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let dir = tempfile::tempdir().expect("directory");
-    let path = dir.path().join("kubeconfig");
-    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": endpoint}}], "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]});
-    std::fs::write(&path, config.to_string()).expect("kubeconfig");
-    (fake, actions(&path), dir)
-}
-
-fn actions(kubeconfig: &Path) -> Registry {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut registry = Registry::default();
-    register(&mut registry, CiliumSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None });
-    registry
+    let (actions, dir) = server::serve(Router::new().fallback(serve).with_state(Arc::clone(&fake))).await;
+    (fake, actions, dir)
 }
 
 async fn ensure(actions: &Registry) -> Result<(Value, Vec<String>), ActionError> {
@@ -126,7 +109,7 @@ async fn a_real_server_keeps_the_blocks() {
         writeln!(std::io::stderr(), "{why}").expect("stderr");
         return;
     };
-    let actions = actions(path.as_ref());
+    let actions = server::actions(path.as_ref());
     ensure(&actions).await.expect("the test's CiliumNode w1 is there");
     let (output, changes) = ensure(&actions).await.expect("in order");
     assert_eq!((output["pod_cidrs"].clone(), changes), (json!(["10.244.65.0/24"]), Vec::new()));

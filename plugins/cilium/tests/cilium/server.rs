@@ -1,0 +1,28 @@
+use std::path::Path;
+
+use axum::Router;
+use serde_json::json;
+use stargate_cilium::{CiliumSettings, register};
+use stargate_sdk::Registry;
+
+/// Serves `router` as an API server, and gives the actions that speak to it; the directory holds their kubeconfig.
+pub(crate) async fn serve(router: Router) -> (Registry, tempfile::TempDir) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let endpoint = format!("http://{}", listener.local_addr().expect("address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("kubeconfig");
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": endpoint}}], "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]});
+    std::fs::write(&path, config.to_string()).expect("kubeconfig");
+    (actions(&path), dir)
+}
+
+/// The actions that speak to the server of a kubeconfig.
+pub(crate) fn actions(kubeconfig: &Path) -> Registry {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut registry = Registry::default();
+    register(&mut registry, CiliumSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None });
+    registry
+}
