@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{inputs::Surroundings, shipped::Shipped, template::Template};
 
 /// How long one process may take in a world that is this much faster than the real one.
-const PATIENCE: Duration = Duration::from_mins(6);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Stage {
     pub(crate) sim: Sim,

@@ -93,19 +93,20 @@ async fn sync(world: &World, routes: Vec<Value>, prune: bool) -> Result<Value, A
 }
 
 #[tokio::test]
-async fn a_table_nearly_full_costs_one_write_and_a_few_routes_one_each() {
+async fn a_thousand_routes_cost_at_most_two_writes_and_a_few_one_each() {
     let world = with_table().await;
+    world.allow_routes(2_000).await;
     let before = world.writes();
-    sync(&world, pods(0..390, "10.50.1.4"), true).await.expect("written");
+    sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("written");
     assert_eq!(world.writes() - before, 1);
-    sync(&world, pods(0..390, "10.50.1.4"), true).await.expect("in order");
+    sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("in order");
     assert_eq!(world.writes() - before, 1, "a second run makes no write");
-    let mut moved = pods(1..390, "10.50.1.4");
+    let mut moved = pods(1..1000, "10.50.1.4");
     moved[0]["next_hop_ip"] = json!("10.50.1.9");
-    moved.extend(pods(390..391, "10.50.1.4"));
+    moved.extend(pods(1000..1001, "10.50.1.4"));
     let output = sync(&world, moved, true).await.expect("changed");
     assert_eq!(world.writes() - before, 4, "one turned, one added, one removed");
-    assert_eq!(output["count"], 390);
+    assert_eq!(output["count"], 1000);
 }
 
 #[tokio::test]

@@ -34,6 +34,14 @@ impl World {
         self.sim.shared().peek().traffic.mutating()
     }
 
+    /// Lets tables hold more routes than Azure lets them.
+    pub(crate) async fn allow_routes(&self, count: usize) {
+        let url = format!("{}/_world/quota", self.sim.http_url());
+        let quota = json!({ "routes_per_table": count });
+        let answer = reqwest::Client::new().post(url).json(&quota).send().await.expect("answered");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     pub(crate) fn add(&self, rule: Rule) {
         self.sim.shared().lock().faults.add(Rule { surface: Some(Surface::Arm), ..rule });
     }
