@@ -34,7 +34,9 @@ enum ControlDir {
 }
 
 impl StateDir {
+    /// A configuration that is named and cannot be read is a `Permanent` error: ssh would go on without it.
     pub(crate) fn open(settings: SshSettings) -> Result<Self, ActionError> {
+        settings.config.as_deref().map_or(Ok(()), readable)?;
         let control = open_control_dir(&settings.state_dir).map_err(|e| failure(&settings.state_dir, &e))?;
         let hosts = settings.state_dir.join("hosts");
         create_private(&hosts).map_err(|e| failure(&hosts, &e))?;
@@ -65,6 +67,14 @@ impl StateDir {
         let path = self.settings.config.as_deref().unwrap_or(Path::new(""));
         short_hash(path.as_os_str().as_bytes())
     }
+}
+
+fn readable(config: &Path) -> Result<(), ActionError> {
+    let unreadable = |error| {
+        ActionError::permanent(format!("the ssh_config file {} cannot be read: {error}", config.display()))
+            .with_hint("give `--ssh-config FILE`, or set STARGATE_SSH_CONFIG")
+    };
+    fs::read(config).map(drop).map_err(unreadable)
 }
 
 /// Writes a host's pinned key; returns the path of the file.
@@ -141,5 +151,15 @@ mod tests {
         let (long, dir) = control_dir_below(&"long".repeat(20));
         assert!(!long.starts_with(dir.path()), "{}", long.display());
         assert!(long.as_os_str().len() <= LONGEST_CONTROL_DIR);
+    }
+
+    #[test]
+    fn a_named_configuration_that_is_missing_is_told_at_once() {
+        let dir = tempfile::tempdir_in("/tmp").expect("directory");
+        let missing = dir.path().join("ssh_config");
+        let settings = SshSettings { config: Some(missing.clone()), state_dir: dir.path().join("s") };
+        let error = StateDir::open(settings).err().expect("refused");
+        assert_eq!(error.kind, stargate_sdk::FailureKind::Permanent, "{error}");
+        assert!(error.to_string().contains(&missing.display().to_string()), "{error}");
     }
 }
