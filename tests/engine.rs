@@ -144,9 +144,8 @@ async fn the_next_attempt_finds_what_the_last_one_stored() {
     assert_eq!(checkpoints, [None, Some(json!({ "operation": "https://example/op" }))]);
 }
 
-#[tokio::test]
-async fn a_drained_engine_leaves_its_run_to_be_resumed() {
-    let bench = Bench::new().await;
+/// A run of three steps whose engine is drained in the second.
+async fn drained(bench: &Bench) -> Finished {
     bench.script.will("s1", [Act::Hang]);
     let engine = bench.engine();
     let going = tokio::spawn({
@@ -155,7 +154,13 @@ async fn a_drained_engine_leaves_its_run_to_be_resumed() {
     });
     until(|| bench.script.calls().len() == 2).await;
     engine.drain().await;
-    let finished = going.await.unwrap().unwrap();
+    going.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_drained_engine_leaves_its_run_to_be_resumed() {
+    let bench = Bench::new().await;
+    let finished = drained(&bench).await;
     assert_eq!(finished.ending, Ending::Interrupted);
     assert_eq!(bench.only_run().await.row.owner, None);
     let finished = bench.engine().resume(finished.run).await.unwrap();
@@ -370,15 +375,7 @@ async fn a_run_that_nobody_advances_is_cancelled_at_once_whether_it_was_interrup
     assert_eq!(bench.engine().cancel(failed.run.clone()).await.unwrap(), Cancel::Done);
     assert!(matches!(bench.engine().resume(failed.run).await, Err(EngineError::Cancelled(_))));
     let bench = Bench::new().await;
-    bench.script.will("s1", [Act::Hang]);
-    let engine = bench.engine();
-    let going = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.run(chain(3)).await }
-    });
-    until(|| bench.script.calls().len() == 2).await;
-    engine.drain().await;
-    let run = going.await.unwrap().unwrap().run;
+    let run = drained(&bench).await.run;
     assert_eq!(bench.engine().cancel(run.clone()).await.unwrap(), Cancel::Done);
     assert_eq!(bench.only_run().await.row.status, "cancelled");
     assert!(matches!(bench.engine().resume(run).await, Err(EngineError::Cancelled(_))));

@@ -156,15 +156,18 @@ fn aks_router() -> Vec<Drift> {
             named: "10.224.0.0/16",
             writes: 1,
         },
-        Drift {
-            what: "a role binding is emptied",
-            happen: |sim| Box::pin(empty_role_binding(sim)),
-            steps: &["objects/access"],
-            named: "stargate-node-bootstrapper",
-            writes: 1,
-        },
+        ROLE_BINDING,
     ]
 }
+
+/// What both workflows that set a site up look at.
+const ROLE_BINDING: Drift = Drift {
+    what: "a role binding is emptied",
+    happen: |sim| Box::pin(empty_role_binding(sim)),
+    steps: &["objects/access"],
+    named: "stargate-node-bootstrapper",
+    writes: 1,
+};
 
 fn datacenter() -> Vec<Drift> {
     vec![
@@ -182,13 +185,7 @@ fn datacenter() -> Vec<Drift> {
             named: "stargate-aks-pods",
             writes: 1,
         },
-        Drift {
-            what: "a role binding is emptied",
-            happen: |sim| Box::pin(empty_role_binding(sim)),
-            steps: &["objects/access"],
-            named: "stargate-node-bootstrapper",
-            writes: 1,
-        },
+        ROLE_BINDING,
         Drift {
             what: "a kernel does not forward",
             happen: |sim| Box::pin(async { outside::stop_forwarding(sim, DC_ROUTER) }),
