@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use stargate::{
     journal::{HeldLock, Journal, StoredRun},
@@ -195,8 +197,9 @@ impl Case {
             _ if one => {}
             behind => ui::out(&format!("{} behind", phrase::count(behind, "step"))),
         }
-        let hints = reasons.iter().filter_map(|reason| reason.error.as_ref()?.hint.clone());
-        hints.chain(self.next()).for_each(|text| ui::hint(&text));
+        // Steps that failed alike have the same hint.
+        let hints: BTreeSet<_> = reasons.iter().filter_map(|reason| reason.error.as_ref()?.hint.clone()).collect();
+        hints.into_iter().chain(self.next()).for_each(|text| ui::hint(&text));
     }
 
     fn to_json(&self, reasons: &[Reason]) -> Value {
