@@ -181,7 +181,7 @@ fn told(inventory: &Inventory) -> Result<InventoryOutput, ActionError> {
             .filter_map(|(name, site)| Some(azure_site(inventory, name, site, site.azure.as_ref()?)))
             .collect(),
         routers: inventory.sites.iter().map(|(name, site)| router(inventory, name, site)).collect(),
-        workers: datacenters().flat_map(|(name, site)| workers(inventory, name, site)).collect(),
+        workers: datacenters().flat_map(|(name, _)| workers(inventory, name)).collect(),
     })
 }
 
@@ -238,7 +238,7 @@ fn router(inventory: &Inventory, site_name: &str, site: &Site) -> RouterOutput {
     }
 }
 
-fn workers<'a>(inventory: &'a Inventory, site_name: &'a str, _: &Site) -> impl Iterator<Item = WorkerOutput> + 'a {
+fn workers<'a>(inventory: &'a Inventory, site_name: &'a str) -> impl Iterator<Item = WorkerOutput> + 'a {
     inventory.workers(site_name).map(|(name, server)| WorkerOutput {
         name: name.clone(),
         site: site_name.to_owned(),
