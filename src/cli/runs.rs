@@ -15,7 +15,11 @@ const LATEST: &str = "@latest";
 
 /// Opens the journal to read it; `None` when there is no file yet: nothing is made only to find it empty.
 pub(crate) async fn open_existing(path: &Path) -> Result<Option<SqliteJournal>, JournalError> {
-    if path.exists() { SqliteJournal::open(path).await.map(Some) } else { Ok(None) }
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        // What cannot be looked at is told by the open, which names it.
+        Ok(true) | Err(_) => SqliteJournal::open(path).await.map(Some),
+    }
 }
 
 /// The run that `text` names: an id or `@latest`.

@@ -91,6 +91,7 @@ fn a_journal_that_cannot_be_used_ends_with_69() {
     let ran = program.expect(69, &["history", "--journal", "journal"]);
     assert!(ran.hint().contains("--journal"), "{ran:?}");
     program.expect(69, &["resume", "--journal", "/proc/none/journal.db"]).hint();
+    program.expect(69, &["history", "--journal", "journal/below-a-file"]).hint();
 }
 
 #[test]
