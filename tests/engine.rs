@@ -116,6 +116,16 @@ async fn a_lost_reply_is_repeated_or_left_to_a_person_as_the_action_says() {
 }
 
 #[tokio::test]
+async fn what_a_look_cannot_tell_is_left_to_a_person() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::LoseTrack]);
+    let finished = bench.engine().run(chain(2)).await.unwrap();
+    assert_eq!(finished.ending, Ending::Finished(Outcome::InDoubt));
+    assert_eq!(bench.script.calls(), ["run s0", "find s0"]);
+    assert_eq!(finished.failures, [("s0".into(), ActionError::unknown("there is nothing to look at"))]);
+}
+
+#[tokio::test]
 async fn a_panic_is_an_unknown_outcome() {
     let bench = Bench::new().await;
     bench.script.will("s0", [Act::Panic]);

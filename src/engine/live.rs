@@ -176,6 +176,7 @@ impl LiveRun {
         }
         match ended.result {
             Ok(Found::Present(output)) => self.succeeded(now, ended.step, output, ended.changes, ended.mode),
+            Ok(Found::Unclear(why)) => self.doubt(now, ended.step, ActionError::unknown(why)),
             // Draining comes first: a cancelled run that is let go of is ended by whoever takes it over.
             Ok(Found::Absent) if draining => {}
             Err(error) if draining && error.kind != FailureKind::Permanent => {}

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -37,6 +37,8 @@ pub(crate) enum Act {
     Fail(ActionError),
     /// Takes effect, and the reply is lost.
     LoseReply,
+    /// Takes effect, the reply is lost, and whoever looks cannot tell.
+    LoseTrack,
     /// Stores a checkpoint, then fails without effect.
     CheckpointThenFail(Value),
     /// Waits until cancelled or past its deadline.
@@ -57,6 +59,8 @@ pub(crate) struct Script {
     pub(crate) effects: Mutex<BTreeMap<String, u32>>,
     /// The checkpoint that each call found.
     pub(crate) checkpoints: Mutex<Vec<Option<Value>>>,
+    /// Steps of which nobody can tell whether they took effect.
+    lost: Mutex<HashSet<String>>,
     /// Attempts being made now, and the most there ever were.
     running: Mutex<(usize, usize)>,
 }
@@ -113,6 +117,11 @@ impl Script {
                 self.take_effect(cx.step());
                 Err(ActionError::unknown("the reply was lost"))
             }
+            Act::LoseTrack => {
+                self.take_effect(cx.step());
+                self.lost.lock().unwrap().insert(cx.step().into());
+                Err(ActionError::unknown("the reply was lost"))
+            }
             Act::CheckpointThenFail(value) => {
                 cx.save_checkpoint(value).await?;
                 Err(ActionError::transient("not yet"))
@@ -167,6 +176,9 @@ impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
 
     async fn find(&self, cx: &ActionContext, input: &Input) -> Result<Found<Output>, ActionError> {
         self.0.calls.lock().unwrap().push(format!("find {}", cx.step()));
+        if self.0.lost.lock().unwrap().contains(cx.step()) {
+            return Ok(Found::Unclear("there is nothing to look at".into()));
+        }
         let there = self.0.effects(cx.step()) > 0;
         Ok(if there { Found::Present(Output { value: input.value.clone() }) } else { Found::Absent })
     }

@@ -24,6 +24,8 @@ pub enum Found<T> {
     Present(T),
     /// The effect is not there, or not complete: run again.
     Absent,
+    /// It cannot be told, for this reason: only a person can, and the step is left in doubt.
+    Unclear(String),
 }
 
 /// What running an action would do, asked without doing it.

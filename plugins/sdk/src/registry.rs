@@ -98,6 +98,7 @@ impl<A: Action> DynAction for Erased<A> {
                 Ok(match self.action.find(cx, &Self::input(input)?).await? {
                     Found::Present(output) => Found::Present(cx.redactor().redact_json(&Self::output(&output)?)),
                     Found::Absent => Found::Absent,
+                    Found::Unclear(why) => Found::Unclear(cx.redactor().redact(&why)),
                 })
             };
             find.await.map_err(|e| redacted(cx, e))
