@@ -121,6 +121,13 @@ pub enum News {
         /// What was seen last.
         error: ActionError,
     },
+    /// A step can begin once a person says so.
+    ApprovalAsked {
+        /// Name of the step.
+        step: String,
+        /// What the person is asked.
+        question: String,
+    },
     /// A run has ended.
     RunFinished {
         /// How.

@@ -7,14 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use stargate::{
-    engine::{Cancel, Ending, EngineError, Finished},
+    engine::{Ask, Cancel, Ending, EngineError, Finished},
     id::RunId,
     journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, PlanText},
-    plan::{self, Plan},
-    run::{Entry, Outcome, Recorded},
+    plan::{self, FORMAT, Plan, Template},
+    run::{Answer, Entry, Outcome, Recorded},
 };
 use stargate_sdk::ActionError;
-use support::{Act, Bench, Fault, chain, fan, plan, step};
+use support::{Act, Bench, Fault, chain, expression, fan, plan, step};
 use tokio::task::JoinHandle;
 
 const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
@@ -123,6 +123,89 @@ async fn what_a_look_cannot_tell_is_left_to_a_person() {
     assert_eq!(finished.ending, Ending::Finished(Outcome::InDoubt));
     assert_eq!(bench.script.calls(), ["run s0", "find s0"]);
     assert_eq!(finished.failures, [("s0".into(), ActionError::unknown("there is nothing to look at"))]);
+}
+
+#[tokio::test]
+async fn a_person_says_whether_a_step_in_doubt_took_effect() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::LoseTrack]);
+    let mut plan = chain(2);
+    plan.steps[1].with =
+        Template::Map(vec![("value".into(), Template::Expression(expression("steps.s0.outputs.value")))]);
+    let run = bench.engine().run(plan).await.unwrap().run;
+    let engine = bench.engine();
+    let done = |output| Answer::Done { output };
+    let wrong = engine.answer(run.clone(), "s0", &done(json!({ "price": 1 }))).await.unwrap_err();
+    assert!(wrong.to_string().contains("test.find gives another: missing field `value`"), "{wrong}");
+    let wrong = engine.answer(run.clone(), "s1", &Answer::NotDone).await.unwrap_err();
+    assert!(wrong.to_string().contains("it is blocked"), "{wrong}");
+    engine.answer(run.clone(), "s0", &done(json!({ "value": 7 }))).await.unwrap();
+    let finished = engine.resume(run.clone()).await.unwrap();
+    assert_eq!((finished.ending, finished.asks), (SUCCEEDED, vec![]));
+    assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s1"]);
+    let output = bench.only_run().await.history.into_iter().find_map(|recorded| match recorded.entry {
+        Entry::StepSucceeded { step, output, .. } if step == "s1" => Some(output),
+        _ => None,
+    });
+    assert_eq!(output, Some(json!({ "value": 7 })), "what the person said is what other steps see");
+    let late = engine.answer(run, "s0", &Answer::NotDone).await.unwrap_err();
+    assert!(late.to_string().contains("it is succeeded"), "{late}");
+}
+
+#[tokio::test]
+async fn a_step_that_did_not_take_effect_is_made_when_the_run_is_resumed() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Fail(ActionError::unknown("lost"))]);
+    let run = bench.engine().run(plan(vec![step("s0", "test.ask", &[])])).await.unwrap().run;
+    let asks = bench.engine().resume(run.clone()).await.unwrap().asks;
+    assert_eq!(asks, [("s0".to_owned(), Ask::Doubt)]);
+    bench.engine().answer(run.clone(), "s0", &Answer::NotDone).await.unwrap();
+    assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(bench.script.calls(), ["run s0", "run s0"]);
+}
+
+#[tokio::test]
+async fn a_step_with_an_approval_begins_once_a_person_says_so() {
+    let bench = Bench::new().await;
+    let mut plan = fan(3, None);
+    plan.format = FORMAT;
+    plan.steps[0].approval = Some(Template::Expression(expression("'make ' + string(size(inputs.items)) + '?'")));
+    let finished = bench.engine().run(plan).await.unwrap();
+    assert_eq!(finished.ending, Ending::Finished(Outcome::Waiting));
+    assert_eq!(finished.asks, [("fan".to_owned(), Ask::Approval("make 3?".into()))]);
+    assert_eq!(bench.script.calls(), [""; 0], "nothing has begun");
+    assert_eq!(bench.only_run().await.row.status, "waiting");
+    let (engine, run) = (bench.engine(), finished.run);
+    let again = engine.resume(run.clone()).await.unwrap();
+    assert_eq!(again.ending, Ending::Finished(Outcome::Waiting), "resuming is no approval");
+    let refused = Answer::Refused { error: ActionError::permanent("not today") };
+    engine.answer(run.clone(), "fan", &refused).await.unwrap();
+    let again = engine.resume(run.clone()).await.unwrap();
+    assert_eq!(again.failures, [("fan".to_owned(), ActionError::permanent("not today"))]);
+    assert_eq!(engine.resume(run.clone()).await.unwrap().ending, Ending::Finished(Outcome::Waiting), "it asks again");
+    engine.answer(run.clone(), "fan", &Answer::Approved).await.unwrap();
+    assert_eq!(engine.resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(bench.script.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn an_approval_without_words_asks_nobody_and_one_of_a_skipped_step_is_not_asked() {
+    let bench = Bench::new().await;
+    let mut plan = fan(2, None);
+    plan.steps[0].approval = Some(Template::Literal(" ".into()));
+    plan.steps[1].approval = Some(Template::Literal("really?".into()));
+    plan.steps[1].when = Some(expression("false"));
+    assert_eq!(bench.engine().run(plan).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(bench.script.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn parts_that_get_another_go_keep_to_max_parallel() {
+    let bench = Bench::new().await;
+    (0..6).for_each(|i| bench.script.will(&format!("fan[{i}]"), [Act::Fail(ActionError::permanent("no"))]));
+    let run = bench.engine().run(fan(6, Some(2))).await.unwrap().run;
+    assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(bench.script.most_at_once(), 2);
 }
 
 #[tokio::test]

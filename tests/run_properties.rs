@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use serde_json::json;
 use stargate::{
     clock::Millis,
-    plan::{ForEach, Plan},
+    plan::{ForEach, Plan, Template},
     run::{
-        Effect, Entry, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState, after_failure, next,
+        Answer, Effect, Entry, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState,
+        after_failure, next,
     },
 };
 use stargate_sdk::ActionError;
@@ -28,6 +29,10 @@ enum Fate {
     Crash,
     /// A person wants the run to end.
     Cancel,
+    /// A person says yes to what a step asks, or that it took effect.
+    Yes,
+    /// A person says no.
+    No,
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
@@ -39,6 +44,8 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::Checkpoint),
         2 => Just(Fate::Crash),
         1 => Just(Fate::Cancel),
+        3 => Just(Fate::Yes),
+        1 => Just(Fate::No),
     ];
     proptest::collection::vec(fate, 1..60)
 }
@@ -50,6 +57,9 @@ fn plans() -> impl Strategy<Value = Plan> {
         let steps = steps.into_iter().enumerate().map(|(i, (action, bits, kind))| {
             let needs: Vec<usize> = (0..i).filter(|j| bits >> j & 1 == 1).collect();
             let mut step = step(&format!("s{i}"), action, &needs);
+            if (bits >> 8).is_multiple_of(8) {
+                step.approval = Some(Template::Literal("go on?".into()));
+            }
             if kind == 0 {
                 step.for_each = Some(ForEach {
                     items: expression("inputs.items"),
@@ -103,6 +113,10 @@ impl<'a> Play<'a> {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
+            Effect::Ask(id) => {
+                let step = self.state.name(id).to_owned();
+                self.record(Entry::ApprovalAsked { step, question: "go on?".into() });
+            }
             Effect::Expand(id) => {
                 let step = self.state.name(id).to_owned();
                 self.record(Entry::StepExpanded { step, keys: vec!["x".into(), "y".into(), "z".into()] });
@@ -130,6 +144,8 @@ impl<'a> Play<'a> {
         match fate {
             Fate::Crash => self.crash(),
             Fate::Cancel => self.cancel(),
+            Fate::Yes => self.answer(Answer::Approved, Answer::Done { output: json!({}) }),
+            Fate::No => self.answer(Answer::Refused { error: ActionError::permanent("no") }, Answer::NotDone),
             Fate::Checkpoint => self.checkpoint(),
             Fate::Succeed => self.end(|play, id| {
                 let step = play.state.name(id).to_owned();
@@ -168,13 +184,29 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// A person answers the first step that asks, which takes the run over if it had stopped for that.
+    fn answer(&mut self, approval: Answer, resolution: Answer) {
+        let asks =
+            |id: &StepId| matches!(self.state.state(*id), StepState::Awaiting { .. } | StepState::InDoubt { .. });
+        let Some(id) = self.state.steps().find(asks) else { return };
+        let is_over = matches!(self.state.progress(), Progress::Finished(outcome) if outcome.is_final());
+        if is_over || !self.in_flight.is_empty() {
+            return; // nobody can take the run over
+        }
+        self.crash();
+        let approves = matches!(self.state.state(id), StepState::Awaiting { .. });
+        let step = self.state.name(id).to_owned();
+        let answer = if approves { approval } else { resolution };
+        self.record(Entry::StepAnswered { step, by: "somebody".into(), answer });
+    }
+
     fn crash(&mut self) {
-        if matches!(self.state.progress(), Progress::Finished(Outcome::Succeeded | Outcome::Cancelled)) {
+        if matches!(self.state.progress(), Progress::Finished(outcome) if outcome.is_final()) {
             return;
         }
         self.in_flight.clear();
         self.epoch += 1;
-        let reopened = matches!(self.state.progress(), Progress::Finished(Outcome::Failed | Outcome::InDoubt));
+        let reopened = matches!(self.state.progress(), Progress::Finished(_));
         self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
         if reopened {
             self.record(Entry::RunReopened);
@@ -234,6 +266,7 @@ proptest! {
         plan in plans(), before in fates(), after in fates(),
     ) {
         let mut play = Play::new(&plan);
+        prop_assume!(play.state.progress() == Progress::Going);
         for fate in before {
             // The last moment at which the run goes on is as good as any.
             let mut ahead = play.clone();
@@ -264,15 +297,18 @@ proptest! {
     #[test]
     fn when_nothing_fails_every_run_ends_with_every_step_done_after_all_it_needs(plan in plans()) {
         let mut play = Play::new(&plan);
-        while play.state.progress() == Progress::Going {
-            prop_assert!(!play.in_flight.is_empty(), "a run that goes on has something in flight");
-            play.suffer(Fate::Succeed);
+        while play.state.progress() != Progress::Finished(Outcome::Succeeded) {
+            let asked = play.state.progress() == Progress::Finished(Outcome::Waiting);
+            prop_assert!(asked || !play.in_flight.is_empty(), "a run that goes on has something in flight");
+            play.suffer(if asked { Fate::Yes } else { Fate::Succeed });
         }
         prop_assert_eq!(play.state.progress(), Progress::Finished(Outcome::Succeeded));
         let position = |wanted: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| wanted(&r.entry));
         for step in &plan.steps {
             let begun = |e: &Entry| match e {
-                Entry::StepStarted { step: s, .. } | Entry::StepExpanded { step: s, .. } => *s == step.name,
+                Entry::StepStarted { step: s, .. }
+                | Entry::StepExpanded { step: s, .. }
+                | Entry::ApprovalAsked { step: s, .. } => *s == step.name,
                 _ => false,
             };
             let begun = position(&begun).unwrap();
@@ -281,6 +317,30 @@ proptest! {
                 let last = play.all.iter().rposition(|r| matches!(&r.entry, Entry::StepSucceeded { step: s, .. }
                     if s == name || s.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('['))));
                 prop_assert!(last.unwrap() < begun);
+            }
+        }
+    }
+
+    #[test]
+    fn no_step_begins_before_a_person_has_said_yes_and_no_more_parts_go_on_than_may(plan in plans(), fates in fates()) {
+        let mut play = Play::new(&plan);
+        for fate in fates {
+            play.suffer(fate);
+            for (node, step) in plan.steps.iter().enumerate() {
+                let limit = step.for_each.as_ref().and_then(|each| each.max_parallel).unwrap_or(u32::MAX) as usize;
+                let is_running = |id: &StepId| play.state.node(*id) == node && play.state.key(*id).is_some()
+                    && matches!(play.state.state(*id), StepState::Running { .. } | StepState::Waiting { .. });
+                prop_assert!(play.state.steps().filter(is_running).count() <= limit, "{}", step.name);
+            }
+        }
+        for step in plan.steps.iter().filter(|step| step.approval.is_some()) {
+            let position = |wanted: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| wanted(&r.entry));
+            let begun = position(&|e| matches!(e,
+                Entry::StepStarted { step: s, .. } | Entry::StepExpanded { step: s, .. } if *s == step.name));
+            let approved = position(&|e| matches!(e,
+                Entry::StepAnswered { step: s, answer: Answer::Approved, .. } if *s == step.name));
+            if let Some(begun) = begun {
+                prop_assert!(approved.is_some_and(|approved| approved < begun), "{} began unasked", step.name);
             }
         }
     }
@@ -297,6 +357,7 @@ proptest! {
             let mut unknown = false;
             for recorded in play.all.iter().filter(|_| asks) {
                 match &recorded.entry {
+                    Entry::StepAnswered { step, .. } if step == name => unknown = false,
                     Entry::RunAcquired { .. } => unknown |= began_and_did_not_end(&play.all, recorded, name),
                     Entry::AttemptMoved { step, to: Move::Running { mode: Mode::Run }, .. } if step == name => {
                         prop_assert!(!unknown, "{} was run again", name);

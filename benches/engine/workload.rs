@@ -217,6 +217,7 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
         with: Template::Literal(json!({ "i": i })),
         needs,
         when: None,
+        approval: None,
         for_each: None,
         retry: Retry::default(),
         timeout_ms: DEFAULT_TIMEOUT_MS,

@@ -83,6 +83,8 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure
         Command::Resume(args) => command::resume::resume(settings, &args).await,
         Command::Why(args) => command::why::why(settings, &args).await,
         Command::Cancel(args) => command::cancel::cancel(settings, &args).await,
+        Command::Approve(args) => command::approve::approve(settings, &args).await,
+        Command::Resolve(args) => command::resolve::resolve(settings, &args).await,
         Command::History(args) => command::history::history(settings, &args).await,
         Command::Plan(args) => command::plan::plan(settings, &args).await,
         Command::Schedule(args) => command::schedule::schedule(settings, &args).await,

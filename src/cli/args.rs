@@ -94,6 +94,10 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// End a run for good
     Cancel(CancelArgs),
+    /// Let a step begin that waits for a person, or refuse it
+    Approve(ApproveArgs),
+    /// Say whether a step in doubt took effect
+    Resolve(ResolveArgs),
     /// Show the runs there are, or what happened in one
     History(HistoryArgs),
     /// Show what a run would change, changing nothing
@@ -259,6 +263,53 @@ pub(crate) struct CancelArgs {
     /// Id of a run, or @latest; without one, the only run that has not ended
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// A step of a run of which a person says something.
+#[derive(Debug, Args)]
+pub(crate) struct AskedStepArgs {
+    /// Id of a run, or @latest
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Name of the step, with its key if it has parts: join[worker-1]; without one, the only step that waits for this
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+}
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) asked: AskedStepArgs,
+    /// The step is not to begin: it fails, and is asked about again when the run is resumed
+    #[arg(long)]
+    pub(crate) refuse: bool,
+    /// Why it is refused
+    #[arg(long, value_name = "TEXT", requires = "refuse")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `resolve`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("outcome").required(true).args(["done", "not_done"]))]
+pub(crate) struct ResolveArgs {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) asked: AskedStepArgs,
+    /// It took effect: the run goes on behind it
+    #[arg(long)]
+    pub(crate) done: bool,
+    /// What it gave, as JSON, for the steps that refer to it
+    #[arg(long, value_name = "JSON", requires = "done", value_parser = json)]
+    pub(crate) result: Option<serde_json::Value>,
+    /// It did not take effect: it is made when the run is resumed
+    #[arg(long)]
+    pub(crate) not_done: bool,
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))
 }
 
 /// `history`.

@@ -110,6 +110,11 @@ impl From<EngineError> for Failure {
                 let message = format!("run {run} was cancelled: it does not go on");
                 Self::new(Exit::Cancelled, message, "run `stargate run workflow NAME` to start another")
             }
+            EngineError::NotAsked { run, step, now } => not_asked(&run, &step, now),
+            EngineError::Output { action, .. } => Self::usage(
+                message,
+                format!("run `stargate actions {action}` to see what it gives, and add it with `--result JSON`"),
+            ),
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
             EngineError::Illegal { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
             EngineError::UnreadablePlan { .. } | EngineError::Action { .. } => {
@@ -118,6 +123,14 @@ impl From<EngineError> for Failure {
             EngineError::Plan(error) => error.into(),
             EngineError::LockLost(_) | EngineError::Identity(_) | EngineError::Stopped => Self::internal(message),
         }
+    }
+}
+
+fn not_asked(run: &RunId, step: &str, now: &str) -> Failure {
+    let hint = format!("run `stargate why {run}` to see what waits for a person");
+    match now {
+        "not there" => Failure::usage(format!("run {run} has no step {step:?}"), hint),
+        _ => Failure::usage(format!("step {step:?} of run {run} does not wait for that: it is {now}"), hint),
     }
 }
 

@@ -67,6 +67,7 @@ pub(crate) fn status(row: &RunRow, here: &Owner, now: Millis) -> &'static str {
         "succeeded" => "succeeded",
         "failed" => "failed",
         "in_doubt" => "in doubt",
+        "waiting" => "waiting",
         "cancelled" => "cancelled",
         _ if is_held(row, here, now) => "running",
         _ => "interrupted",

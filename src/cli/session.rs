@@ -3,6 +3,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use stargate::{
     clock::Clock,
     engine::{Engine, Options},
+    event::Silent,
     id::RunId,
     journal::{Journal, SqliteJournal},
 };
@@ -17,6 +18,7 @@ use super::{
     reporter::{Feed, Show, Tally},
     ui,
 };
+use crate::wiring;
 
 /// An engine at work on the user's journal, with somebody watching.
 pub(crate) struct Session {
@@ -94,6 +96,20 @@ impl Session {
             max_parallel: self.max_parallel,
         }
     }
+}
+
+/// An engine that advances nothing: it writes what a person wants of a run. Nobody watches.
+pub(crate) fn unwatched(settings: &Settings, journal: Arc<dyn Journal>) -> Result<Engine, Failure> {
+    let (registry, secrets) = wiring::build(settings)?;
+    let engine = Engine::start(Options {
+        journal,
+        registry,
+        secrets: Arc::new(secrets),
+        reporter: Arc::new(Silent),
+        clock: Clock::system(),
+        max_parallel: 1,
+    });
+    engine.map_err(Failure::from)
 }
 
 fn stopped_at_once(runs: &[RunId]) -> Failure {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stargate::{
-    engine::{Ending, Finished},
+    engine::{Ask, Ending, Finished},
     run::Outcome,
 };
 
@@ -34,6 +34,7 @@ impl Summary {
             Ending::Finished(Outcome::Succeeded) => Exit::Done,
             Ending::Finished(Outcome::Failed) => Exit::Failed,
             Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
+            Ending::Finished(Outcome::Waiting) => Exit::Waiting,
             Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
             Ending::Interrupted => Exit::Interrupted,
         }
@@ -49,10 +50,13 @@ impl Summary {
 
     fn show_text(&self) {
         for (step, error) in &self.finished.failures {
-            ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, "failed:")));
+            ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, self.word_of(step))));
             if let Some(hint) = &error.hint {
                 ui::hint(hint);
             }
+        }
+        for (step, question) in self.questions() {
+            ui::err(&format!("{} {step}: {question}", ui::paint_err(Tone::Notable, "approval:")));
         }
         ui::err(&self.sentence());
         for (name, value) in &self.finished.outputs {
@@ -63,10 +67,23 @@ impl Summary {
         }
     }
 
+    fn word_of(&self, step: &str) -> &'static str {
+        let doubted = self.finished.asks.iter().any(|(name, ask)| name == step && *ask == Ask::Doubt);
+        if doubted { "in doubt:" } else { "failed:" }
+    }
+
+    fn questions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.finished.asks.iter().filter_map(|(step, ask)| match ask {
+            Ask::Approval(question) => Some((step.as_str(), question.as_str())),
+            Ask::Doubt => None,
+        })
+    }
+
     fn sentence(&self) -> String {
         let Count { workflow, before, done, total, .. } = &self.count;
         let word = match self.exit() {
             Exit::Done => ui::paint_err(Tone::Good, self.word()),
+            Exit::Waiting => ui::paint_err(Tone::Notable, self.word()),
             _ => ui::paint_err(Tone::Bad, self.word()),
         };
         let name = if workflow.is_empty() { "run" } else { workflow };
@@ -89,6 +106,7 @@ impl Summary {
             Ending::Finished(Outcome::Succeeded) => "succeeded",
             Ending::Finished(Outcome::Failed) => "failed",
             Ending::Finished(Outcome::InDoubt) => "in doubt",
+            Ending::Finished(Outcome::Waiting) => "waiting",
             Ending::Finished(Outcome::Cancelled) => "cancelled",
             Ending::Interrupted => "interrupted",
         }
@@ -103,11 +121,22 @@ impl Summary {
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => None,
             Ending::Finished(Outcome::Failed) | Ending::Interrupted => Some(hint::resume(run)),
-            Ending::Finished(Outcome::InDoubt | Outcome::Cancelled) => Some(hint::history(run)),
+            Ending::Finished(Outcome::InDoubt | Outcome::Waiting) => Some(self.ask_hint()),
+            Ending::Finished(Outcome::Cancelled) => Some(hint::history(run)),
+        }
+    }
+
+    fn ask_hint(&self) -> String {
+        let run = &self.finished.run;
+        match self.finished.asks.first() {
+            Some((step, Ask::Approval(_))) => hint::approve(run, step),
+            Some((step, Ask::Doubt)) => hint::resolve(run, step),
+            None => hint::history(run),
         }
     }
 
     fn to_json(&self) -> Value {
+        let asks: Vec<_> = self.finished.asks.iter().map(|(step, ask)| ask_json(step, ask)).collect();
         let failures: Vec<_> =
             self.finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect();
         json!({
@@ -121,9 +150,17 @@ impl Summary {
             "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
             "failures": failures,
+            "asks": asks,
             "exit": self.exit().code(),
             "hint": self.hint(),
         })
+    }
+}
+
+fn ask_json(step: &str, ask: &Ask) -> Value {
+    match ask {
+        Ask::Approval(question) => json!({ "step": step, "asks": "approval", "question": question }),
+        Ask::Doubt => json!({ "step": step, "asks": "whether_it_took_effect" }),
     }
 }
 

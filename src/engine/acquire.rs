@@ -5,7 +5,7 @@ use stargate_sdk::Registry;
 use super::{
     Ending, EngineError, Finished, Options, Prepared,
     dispatcher::LEASE,
-    live::{LiveRun, failures},
+    live::{LiveRun, asks, failures},
     locks,
     message::Reply,
 };
@@ -81,11 +81,12 @@ fn done(run: RunId, state: &RunState) -> Finished {
         changed: false,
         outputs: state.outputs().clone(),
         failures: failures(state),
+        asks: asks(state),
     }
 }
 
 /// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended; epochs fence the living.
-fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun) -> Result<(), EngineError> {
+pub(super) fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun) -> Result<(), EngineError> {
     let row = &stored.row;
     match row.living_owner(here, options.clock.now()) {
         Some(owner) => {

@@ -327,6 +327,7 @@ fn status(progress: Progress) -> &'static str {
         Progress::Finished(Outcome::Succeeded) => "succeeded",
         Progress::Finished(Outcome::Failed) => "failed",
         Progress::Finished(Outcome::InDoubt) => "in_doubt",
+        Progress::Finished(Outcome::Waiting) => "waiting",
         Progress::Finished(Outcome::Cancelled) => "cancelled",
     }
 }

@@ -52,6 +52,26 @@ pub enum EngineError {
     /// The run was cancelled: it does not go on.
     #[error("resume the run {0}: it was cancelled")]
     Cancelled(RunId),
+    /// The step does not wait for what a person has said of it. Nothing was written.
+    #[error("answer for the step {step:?} of the run {run}: it is {now}")]
+    NotAsked {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: String,
+        /// How it stands, in words.
+        now: &'static str,
+    },
+    /// A person has given an output that the step's action could not give. Nothing was written.
+    #[error("the step {step:?} cannot have this output: {action} gives another: {reason}")]
+    Output {
+        /// The step.
+        step: String,
+        /// Name of its action.
+        action: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
     /// Another process has taken the run over; this one wrote nothing since.
     #[error("advance the run {0}: another process has taken it over")]
     Fenced(RunId),

@@ -5,14 +5,14 @@ use stargate_sdk::{ActionError, Registry, Secrets};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cancel, EngineError, Prepared, acquire, cancel, dispatcher::Dispatcher, locks, message::Message};
+use super::{Cancel, EngineError, Prepared, acquire, answer, cancel, dispatcher::Dispatcher, locks, message::Message};
 use crate::{
     clock::Clock,
     event::Reporter,
     id::RunId,
     journal::{Journal, Owner},
     plan::Plan,
-    run::Outcome,
+    run::{Answer, Outcome},
 };
 
 /// Messages that may wait for the dispatcher; senders beyond that wait themselves.
@@ -57,6 +57,17 @@ pub struct Finished {
     pub outputs: Map<String, Value>,
     /// Steps that failed or are in doubt, and why.
     pub failures: Vec<(String, ActionError)>,
+    /// Steps of which a person has to say something before they go on.
+    pub asks: Vec<(String, Ask)>,
+}
+
+/// What a person has to say of a step; see [`Engine::answer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Whether it may begin, in the workflow's words.
+    Approval(String),
+    /// Whether it took effect.
+    Doubt,
 }
 
 /// Advances runs until each has nothing left to do. Cheap to clone; all clones share one dispatcher.
@@ -130,6 +141,14 @@ impl Engine {
     /// Ends a run for good. One that a living process advances is ended by that process, within a second or two.
     pub async fn cancel(&self, run: RunId) -> Result<Cancel, EngineError> {
         cancel::cancel(&self.options, &self.owner, run).await
+    }
+
+    /// Writes what a person says of a step that waits for approval or is in doubt. [`Self::resume`] then goes on.
+    ///
+    /// [`EngineError::Owned`] if a living process advances the run; [`EngineError::NotAsked`] if the step does not wait
+    /// for this; [`EngineError::Output`] if its action could not give such an output.
+    pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<(), EngineError> {
+        answer::answer(&self.options, &self.owner, run, step, answer).await
     }
 
     /// Starts nothing more, interrupts what runs and gives the runs up; [`Self::run`] and [`Self::resume`] then return

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, Finished, Prepared,
+    Ask, Ending, Finished, Prepared,
     message::{Ended, Reply},
 };
 use crate::{
@@ -85,6 +85,19 @@ pub(super) fn failures(state: &RunState) -> Vec<(String, ActionError)> {
         _ => None,
     };
     state.steps().filter_map(failure).collect()
+}
+
+/// Steps of which a person has to say something before they go on.
+pub(super) fn asks(state: &RunState) -> Vec<(String, Ask)> {
+    let ask = |id| {
+        let ask = match state.state(id) {
+            StepState::Awaiting { question } => Ask::Approval(question.clone()),
+            StepState::InDoubt { .. } => Ask::Doubt,
+            _ => return None,
+        };
+        Some((state.name(id).to_owned(), ask))
+    };
+    state.steps().filter_map(ask).collect()
 }
 
 impl LiveRun {
@@ -274,7 +287,7 @@ impl LiveRun {
             failures.push(("outputs".into(), ActionError::permanent(error.to_string())));
         }
         let (changed, outputs) = (self.state.changed(), self.state.outputs().clone());
-        Finished { run: self.id.clone(), ending, changed, outputs, failures }
+        Finished { run: self.id.clone(), ending, changed, outputs, failures, asks: asks(&self.state) }
     }
 
     fn record(&mut self, at: Millis, entry: Entry) {
@@ -284,11 +297,26 @@ impl LiveRun {
 
     fn perform(&mut self, now: Millis, effect: Effect) {
         match effect {
+            Effect::Ask(step) => self.ask(now, step),
             Effect::Expand(step) => self.expand(now, step),
             Effect::Start(step) => self.start(now, step),
             Effect::Attempt { step, attempt, mode } => self.begin_again(now, step, attempt, mode),
             Effect::Doubt { step, error } => self.doubt(now, step, error),
             Effect::Finish(outcome) => self.finish(now, outcome),
+        }
+    }
+
+    fn ask(&mut self, now: Millis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        match self.condition(step).and_then(|holds| if holds { self.question(step).map(Some) } else { Ok(None) }) {
+            Ok(Some(Some(question))) => {
+                self.news.push(News::ApprovalAsked { step: name.clone(), question: question.clone() });
+                self.record(now, Entry::ApprovalAsked { step: name, question });
+            }
+            Ok(Some(None)) if self.state.is_for_each(self.prepared.plan(), step) => self.expand(now, step),
+            Ok(Some(None)) => self.start(now, step),
+            Ok(None) => self.skip(now, name),
+            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
         }
     }
 
@@ -376,7 +404,7 @@ impl LiveRun {
     fn finish(&mut self, now: Millis, outcome: Outcome) {
         let outputs = match outcome {
             Outcome::Succeeded => self.prepared.compiled.outputs(&self.facts()),
-            Outcome::Failed | Outcome::InDoubt | Outcome::Cancelled => Ok(Map::new()),
+            Outcome::Failed | Outcome::InDoubt | Outcome::Waiting | Outcome::Cancelled => Ok(Map::new()),
         };
         let (outcome, outputs) = match outputs {
             Ok(outputs) => (outcome, outputs),
@@ -395,6 +423,10 @@ impl LiveRun {
 
     fn condition(&self, step: StepId) -> Result<bool, EvaluateError> {
         self.prepared.compiled.when(self.state.node(step), &self.facts())
+    }
+
+    fn question(&self, step: StepId) -> Result<Option<String>, EvaluateError> {
+        self.prepared.compiled.approval(self.state.node(step), &self.facts())
     }
 
     fn load_items(&mut self, step: StepId) -> Result<Vec<String>, EvaluateError> {
@@ -427,6 +459,8 @@ fn is_outcome(entry: &Entry) -> bool {
         | Entry::RunAcquired { .. }
         | Entry::RunReopened
         | Entry::CancelRequested { .. }
+        | Entry::ApprovalAsked { .. }
+        | Entry::StepAnswered { .. }
         | Entry::StepExpanded { .. }
         | Entry::StepStarted { .. }
         | Entry::AttemptMoved { .. }

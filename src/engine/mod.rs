@@ -5,6 +5,7 @@
 //! unknown, and the ordinary decision function goes on.
 
 mod acquire;
+mod answer;
 mod cancel;
 mod dispatcher;
 mod error;
@@ -17,5 +18,5 @@ mod prepared;
 
 pub use cancel::Cancel;
 pub use error::{EngineError, LockHolder};
-pub use facade::{Ending, Engine, Finished, Options};
+pub use facade::{Ask, Ending, Engine, Finished, Options};
 pub use prepared::Prepared;

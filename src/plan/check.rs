@@ -67,9 +67,19 @@ impl<'a> Checker<'a> {
                 if let Some(each) = &body.for_each {
                     self.for_each(each, &outside, &inside, found);
                 }
+                if let Some(question) = &body.approval {
+                    self.approval(question, &outside, found);
+                }
             }
             Body::Inline { .. } => self.inlined(step, found),
             Body::Unknown => {}
+        }
+    }
+
+    fn approval(&self, question: &'a Template, outside: &Names<'a>, found: &mut Vec<Diagnostic>) {
+        self.expressions(question, outside, found);
+        if let TemplateKind::Expression(placed) = &question.kind {
+            found.extend(self.must_be(placed, outside, Kinds::STRING, "approval"));
         }
     }
 

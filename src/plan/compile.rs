@@ -2,7 +2,7 @@ use serde_json::{Map, Value};
 use stargate_sdk::Registry;
 
 use super::{
-    FORMAT, Plan, check as checks,
+    FORMAT, Plan, PlannedStep, check as checks,
     dependencies::dependencies,
     expand::{Expanded, Loader, expand},
     inputs, locks, lower, order,
@@ -86,13 +86,19 @@ fn assemble(workflow: &Workflow, expanded: &Expanded<'_>, inputs: Map<String, Va
         needs.sort_unstable();
         lower::step(expanded, &expanded.units[unit], needs)
     });
+    let steps: Vec<_> = steps.collect();
     Plan {
-        format: FORMAT,
+        format: format_of(&steps),
         workflow: workflow.name.value.clone(),
         inputs,
         scopes: lower::scopes(expanded),
         locks: Vec::new(),
-        steps: steps.collect(),
+        steps,
         outputs: lower::lower_outputs(workflow, 0),
     }
+}
+
+/// The oldest format that says all that is in these steps, so that older programs can go on with most runs.
+fn format_of(steps: &[PlannedStep]) -> u32 {
+    if steps.iter().any(|step| step.approval.is_some()) { FORMAT } else { 1 }
 }

@@ -22,11 +22,11 @@ pub trait Facts {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// Another version of this program wrote it.
-    #[error("the plan has format {found}, this program reads format {expected}")]
+    #[error("the plan has format {found}, this program reads formats up to {expected}")]
     Format {
         /// The plan's format.
         found: u32,
-        /// The format this program reads.
+        /// The newest format this program reads.
         expected: u32,
     },
     /// An index leads nowhere, or not to an earlier step.
@@ -72,6 +72,7 @@ impl EvaluateError {
 struct CompiledStep {
     with: CompiledTemplate,
     when: Option<Compiled>,
+    approval: Option<CompiledTemplate>,
     items: Option<Compiled>,
     key: Option<Compiled>,
 }
@@ -127,6 +128,20 @@ impl CompiledPlan {
     pub fn when(&self, step: usize, facts: &dyn Facts) -> Result<bool, EvaluateError> {
         let Some(when) = &self.steps[step].when else { return Ok(true) };
         Evaluation::new(self, facts, None).condition(when).map_err(|failure| failure.at(self.place(step)))
+    }
+
+    /// What a person is asked before `step` begins; `None` when nobody is, which is also what an empty text means.
+    ///
+    /// # Panics
+    /// When the plan has no such step.
+    pub fn approval(&self, step: usize, facts: &dyn Facts) -> Result<Option<String>, EvaluateError> {
+        let Some(question) = &self.steps[step].approval else { return Ok(None) };
+        let asked = Evaluation::new(self, facts, None).template(question);
+        let question = match asked.map_err(|failure| failure.at(self.place(step)))? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Ok(Some(question).filter(|text| !text.trim().is_empty()))
     }
 
     /// The instances of a `for_each` step: key and item of each. Keys are unique. Empty for any other step.
@@ -200,6 +215,7 @@ fn compile_step(compiler: &mut Compiler<'_>, step: &super::PlannedStep) -> Resul
     Ok(CompiledStep {
         with: compiler.template(&place, &step.with, variable)?,
         when: step.when.as_ref().map(|when| compiler.expression(&place, when, None)).transpose()?,
+        approval: step.approval.as_ref().map(|text| compiler.template(&place, text, None)).transpose()?,
         items: step.for_each.as_ref().map(|each| compiler.expression(&place, &each.items, None)).transpose()?,
         key: step.for_each.as_ref().map(|each| compiler.expression(&place, &each.key, variable)).transpose()?,
     })

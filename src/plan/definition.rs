@@ -5,15 +5,17 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use stargate_sdk::Recovery;
 
-/// The format of plans that this program writes, and the only one it reads.
-pub const FORMAT: u32 = 1;
+/// The newest format of plans that this program writes and reads; it reads the older ones as well.
+///
+/// 2 has what a person is asked before a step begins. A plan has the oldest format that says all that is in it.
+pub const FORMAT: u32 = 2;
 
 /// A workflow checked against the actions' schemas and given inputs: all that a run ever needs.
 ///
 /// Stored with the run under its [digest](Self::digest); editing the workflow's file never changes a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// [`FORMAT`] of the program that wrote it.
+    /// The oldest format that says all that is in it; see [`FORMAT`].
     pub format: u32,
     /// Name of the workflow.
     pub workflow: String,
@@ -94,6 +96,9 @@ pub struct PlannedStep {
     /// Whether it is run at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Expression>,
+    /// What a person is asked before it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Template>,
     /// Whether it is run once for every item of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<ForEach>,

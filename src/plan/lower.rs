@@ -47,6 +47,7 @@ pub(super) fn step(expanded: &Expanded<'_>, unit: &Unit<'_>, needs: Vec<usize>) 
         with: template(&step.with, unit.scope),
         needs,
         when: condition(expanded, unit),
+        approval: body.approval.as_ref().map(|question| template(question, unit.scope)),
         for_each: body.for_each.as_ref().map(|each| for_each(each, unit.scope)),
         retry: retry(&body.retry),
         timeout_ms: body.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),

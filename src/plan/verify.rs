@@ -2,7 +2,7 @@ use super::{Expression, FORMAT, Piece, Plan, PlanError, Template};
 
 /// Checks that every index of a stored plan leads where it must, so that nothing later has to.
 pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
-    if plan.format != FORMAT {
+    if !(1..=FORMAT).contains(&plan.format) {
         return Err(PlanError::Format { found: plan.format, expected: FORMAT });
     }
     for (index, scope) in plan.scopes.iter().enumerate() {
@@ -33,6 +33,7 @@ fn expressions(plan: &Plan) -> Vec<&Expression> {
     for step in &plan.steps {
         template(&step.with, &mut found);
         step.when.iter().for_each(|when| expression(when, &mut found));
+        step.approval.iter().for_each(|question| template(question, &mut found));
         step.for_each.iter().for_each(|each| found.extend([&each.items, &each.key]));
     }
     let scopes = plan.scopes.iter().flat_map(|scope| scope.inputs.iter().chain(&scope.outputs));

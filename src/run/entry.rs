@@ -27,6 +27,24 @@ pub enum Entry {
         /// Who, for people.
         by: String,
     },
+    /// A step can begin once a person says so.
+    #[serde(rename = "asked")]
+    ApprovalAsked {
+        /// Name of the step.
+        step: String,
+        /// What the person is asked.
+        question: String,
+    },
+    /// A person has said of a step what only a person can.
+    #[serde(rename = "answered")]
+    StepAnswered {
+        /// Name of the step, with its key.
+        step: String,
+        /// Who, for people.
+        by: String,
+        /// What.
+        answer: Answer,
+    },
     /// A `for_each` step has these instances.
     #[serde(rename = "expanded")]
     StepExpanded {
@@ -122,6 +140,26 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// What a person says of a step that waits for approval or is in doubt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It may begin.
+    Approved,
+    /// It is not to begin.
+    Refused {
+        /// Why, as the failure of the step.
+        error: ActionError,
+    },
+    /// It did take effect.
+    Done {
+        /// What other steps can refer to.
+        output: Value,
+    },
+    /// It did not take effect: it is to be made.
+    NotDone,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,8 +170,20 @@ pub enum Outcome {
     Failed,
     /// A step may or may not have happened; a person has to look.
     InDoubt,
+    /// A step can begin once a person says so; the run can then be resumed.
+    Waiting,
     /// A person wanted it to end; it cannot be resumed.
     Cancelled,
+}
+
+impl Outcome {
+    /// Whether nobody can go on with the run.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Cancelled => true,
+            Self::Failed | Self::InDoubt | Self::Waiting => false,
+        }
+    }
 }
 
 /// Which attempt of a step, and what counts against its retry policy.
@@ -198,6 +248,8 @@ impl Entry {
             | Self::RunAcquired { .. }
             | Self::RunReopened
             | Self::CancelRequested { .. }
+            | Self::ApprovalAsked { .. }
+            | Self::StepAnswered { .. }
             | Self::StepExpanded { .. }
             | Self::StepStarted { .. }
             | Self::StepSucceeded { .. }

@@ -7,6 +7,6 @@ mod next;
 mod retry;
 mod state;
 
-pub use entry::{Attempt, Entry, Mode, Move, Outcome, Place, Recorded};
+pub use entry::{Answer, Attempt, Entry, Mode, Move, Outcome, Place, Recorded};
 pub use next::{Effect, after_failure, next};
 pub use state::{IllegalEntry, Progress, RunState, StepId, StepState};

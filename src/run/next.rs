@@ -9,6 +9,8 @@ use crate::{
 /// Something to be done, in the present tense.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// Ask a person whether a step may begin, if its condition holds.
+    Ask(StepId),
     /// Find out the instances of a `for_each` step.
     Expand(StepId),
     /// Begin a step, if its condition holds.
@@ -53,7 +55,13 @@ pub fn next(plan: &Plan, state: &RunState, now: Millis, free: usize) -> (Vec<Eff
 }
 
 fn begin(plan: &Plan, state: &RunState, id: StepId) -> Effect {
-    if state.is_for_each(plan, id) { Effect::Expand(id) } else { Effect::Start(id) }
+    if state.needs_approval(plan, id) {
+        Effect::Ask(id)
+    } else if state.is_for_each(plan, id) {
+        Effect::Expand(id)
+    } else {
+        Effect::Start(id)
+    }
 }
 
 fn again(state: &RunState, step: StepId) -> Effect {

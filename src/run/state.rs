@@ -3,8 +3,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use super::{Attempt, Entry, Mode, Move, Outcome, Recorded};
+use super::{Attempt, Entry, Mode, Outcome, Recorded};
 use crate::{clock::Millis, plan::Plan};
+
+mod fold;
 
 /// A step, or an instance of a `for_each` step, inside one [`RunState`]. Never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +60,11 @@ pub enum StepState {
         /// Which one.
         attempt: Attempt,
     },
+    /// It can begin once a person says so.
+    Awaiting {
+        /// What the person is asked.
+        question: String,
+    },
     /// It may or may not have happened, and only a person can tell.
     InDoubt {
         /// What was seen last.
@@ -87,6 +94,7 @@ impl StepState {
             Self::Running { .. } => "running",
             Self::Waiting { .. } => "waiting",
             Self::Unknown { .. } => "unknown",
+            Self::Awaiting { .. } => "waiting for approval",
             Self::InDoubt { .. } => "in doubt",
             Self::Succeeded { .. } => "succeeded",
             Self::Skipped => "skipped",
@@ -145,6 +153,7 @@ impl Progress {
             Self::Finished(Outcome::Succeeded) => "succeeded",
             Self::Finished(Outcome::Failed) => "failed",
             Self::Finished(Outcome::InDoubt) => "in doubt",
+            Self::Finished(Outcome::Waiting) => "waiting for approval",
             Self::Finished(Outcome::Cancelled) => "cancelled",
         }
     }
@@ -161,11 +170,13 @@ struct Instance {
     /// Number of the latest attempt.
     attempts: u32,
     checkpoint: Value,
+    /// Whether a person has said that it may begin.
+    approved: bool,
 }
 
 impl Instance {
     fn new(name: String, node: usize, of: Option<(StepId, String)>, state: StepState) -> Self {
-        Self { name, node, of, state, attempts: 0, checkpoint: Value::Null }
+        Self { name, node, of, state, attempts: 0, checkpoint: Value::Null, approved: false }
     }
 }
 
@@ -174,6 +185,8 @@ struct Node {
     dependents: Vec<usize>,
     /// Instances that wait for a free place under `max_parallel`.
     queue: VecDeque<StepId>,
+    /// Instances that have a place.
+    placed: usize,
     children: Vec<StepId>,
 }
 
@@ -194,6 +207,7 @@ pub struct RunState {
     pub(super) waiting: BTreeSet<(Millis, StepId)>,
     running: usize,
     in_doubt: usize,
+    awaiting: usize,
     failed: usize,
     /// Steps of the plan that are not done yet.
     open: usize,
@@ -227,6 +241,7 @@ impl RunState {
             waiting: BTreeSet::new(),
             running: 0,
             in_doubt: 0,
+            awaiting: 0,
             failed: 0,
             changed: false,
             outputs: Map::new(),
@@ -264,27 +279,10 @@ impl RunState {
     fn outlived(&self, entry: &Entry) -> Option<(StepId, u32)> {
         let Entry::AttemptMoved { step, attempt, .. } = entry else { return None };
         let id = self.find(step)?;
-        let past = self.has_ended(id) || *self.state(id) == StepState::Ready || attempt.number < self.attempts(id);
+        // Ready or blocked: it failed, and has not begun anew.
+        let is_to_begin = matches!(self.state(id), StepState::Ready | StepState::Blocked { .. });
+        let past = self.has_ended(id) || is_to_begin || attempt.number < self.attempts(id);
         past.then_some((id, attempt.number))
-    }
-
-    /// Takes one entry into account. Total: an entry that cannot follow is an error and changes nothing.
-    pub fn apply(&mut self, at: Millis, entry: &Entry) -> Result<(), IllegalEntry> {
-        match entry {
-            Entry::RunCreated { .. } => self.created(),
-            Entry::RunAcquired { .. } => self.acquired(at),
-            Entry::RunReopened => self.reopened(),
-            Entry::CancelRequested { .. } => self.cancel_requested(),
-            Entry::StepExpanded { step, keys } => self.expanded(step, keys),
-            Entry::StepStarted { step, attempt } => self.started(at, step, *attempt),
-            Entry::AttemptMoved { step, attempt, to } => self.moved(step, *attempt, to),
-            Entry::Checkpointed { step, value } => self.checkpointed(step, value),
-            Entry::StepSucceeded { step, output, changes, .. } => self.succeeded(step, output, !changes.is_empty()),
-            Entry::StepSkipped { step } => self.skipped(step),
-            Entry::StepFailed { step, error } => self.failed(step, error),
-            Entry::StepInDoubt { step, error } => self.doubted(step, error),
-            Entry::RunFinished { outcome, outputs } => self.finished(*outcome, outputs),
-        }
     }
 
     /// Whether the run has ended.
@@ -381,12 +379,20 @@ impl RunState {
         match (self.progress, idle) {
             (Progress::Going, true) if self.open == 0 => Some(Outcome::Succeeded),
             (Progress::Going, true) if self.failed == 0 && self.in_doubt > 0 => Some(Outcome::InDoubt),
+            (Progress::Going, true) if self.failed == 0 && self.awaiting > 0 => Some(Outcome::Waiting),
             (Progress::Going, true) => Some(Outcome::Failed),
             _ => None,
         }
     }
 
-    pub(super) fn is_for_each(&self, plan: &Plan, id: StepId) -> bool {
+    /// Whether `id` is to begin only once a person says so, and nobody has said so yet.
+    pub(super) fn needs_approval(&self, plan: &Plan, id: StepId) -> bool {
+        let instance = &self.instances[id.index()];
+        instance.of.is_none() && !instance.approved && plan.steps[instance.node].approval.is_some()
+    }
+
+    /// Whether `id` is a step that is run once for every item of a list, and not an instance of it.
+    pub(crate) fn is_for_each(&self, plan: &Plan, id: StepId) -> bool {
         let instance = &self.instances[id.index()];
         instance.of.is_none() && plan.steps[instance.node].for_each.is_some()
     }
@@ -401,285 +407,8 @@ impl RunState {
             | StepState::Expanded { .. }
             | StepState::Running { .. }
             | StepState::Waiting { .. }
-            | StepState::Unknown { .. } => false,
-        }
-    }
-
-    fn created(&mut self) -> Result<(), IllegalEntry> {
-        if self.progress != Progress::New {
-            return Err(IllegalEntry::Run { entry: "run_created", state: self.progress.word() });
-        }
-        self.progress = Progress::Going;
-        for index in 0..self.nodes.len() {
-            self.unblock_if_free(StepId::of(index));
-        }
-        Ok(())
-    }
-
-    fn acquired(&mut self, at: Millis) -> Result<(), IllegalEntry> {
-        if self.progress == Progress::New {
-            return Err(IllegalEntry::Run { entry: "run_acquired", state: self.progress.word() });
-        }
-        for id in self.steps() {
-            match &mut self.instances[id.index()].state {
-                StepState::Running { attempt, .. } => {
-                    let attempt = Attempt { failures: 0, since: at, ..*attempt };
-                    self.set(id, StepState::Unknown { attempt });
-                }
-                StepState::Waiting { attempt, .. } | StepState::Unknown { attempt } => {
-                    *attempt = Attempt { failures: 0, since: at, ..*attempt };
-                }
-                StepState::Blocked { .. }
-                | StepState::Ready
-                | StepState::Expanded { .. }
-                | StepState::InDoubt { .. }
-                | StepState::Succeeded { .. }
-                | StepState::Skipped
-                | StepState::Failed { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn reopened(&mut self) -> Result<(), IllegalEntry> {
-        if !matches!(self.progress, Progress::Finished(Outcome::Failed | Outcome::InDoubt)) {
-            return Err(IllegalEntry::Run { entry: "run_reopened", state: self.progress.word() });
-        }
-        self.progress = Progress::Going;
-        for id in self.steps() {
-            if matches!(self.state(id), StepState::Failed { .. }) {
-                self.set(id, StepState::Ready);
-            }
-        }
-        Ok(())
-    }
-
-    fn cancel_requested(&mut self) -> Result<(), IllegalEntry> {
-        if self.progress != Progress::Going {
-            return Err(IllegalEntry::Run { entry: "cancel_requested", state: self.progress.word() });
-        }
-        self.cancelling = true;
-        Ok(())
-    }
-
-    fn expanded(&mut self, step: &str, keys: &[String]) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "step_expanded", |s| matches!(s, StepState::Ready))?;
-        let node = self.node(id);
-        self.set(id, StepState::Expanded { open: keys.len() });
-        for key in keys {
-            let child = StepId::of(self.instances.len());
-            let name = format!("{step}[{key}]");
-            self.names.insert(name.clone(), child);
-            let state = StepState::Blocked { by: 1 };
-            self.instances.push(Instance::new(name, node, Some((id, key.clone())), state));
-            self.nodes[node].children.push(child);
-            self.nodes[node].queue.push_back(child);
-        }
-        for _ in 0..self.max_parallel[node].map_or(keys.len(), |limit| limit.max(1) as usize) {
-            self.next_instance(node);
-        }
-        if keys.is_empty() {
-            self.set(id, StepState::Succeeded { output: Value::Object(Map::new()) });
-            self.done(node);
-        }
-        Ok(())
-    }
-
-    fn started(&mut self, at: Millis, step: &str, number: u32) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "step_started", |s| matches!(s, StepState::Ready))?;
-        if number <= self.attempts(id) {
-            return Err(IllegalEntry::Step { entry: "step_started", step: step.into(), state: "past that attempt" });
-        }
-        let attempt = Attempt { number, failures: 0, since: at };
-        self.instances[id.index()].attempts = number;
-        self.set(id, StepState::Running { attempt, mode: Mode::Run });
-        Ok(())
-    }
-
-    fn moved(&mut self, step: &str, to_attempt: Attempt, to: &Move) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "attempt_moved", |s| match s {
-            StepState::Running { attempt, .. }
-            | StepState::Waiting { attempt, .. }
-            | StepState::Unknown { attempt } => attempt.number <= to_attempt.number,
-            StepState::Ready
-            | StepState::Blocked { .. }
-            | StepState::Expanded { .. }
-            | StepState::InDoubt { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Skipped
-            | StepState::Failed { .. } => false,
-        })?;
-        let attempt = to_attempt;
-        self.instances[id.index()].attempts = attempt.number;
-        let state = match to {
-            Move::Running { mode } => StepState::Running { attempt, mode: *mode },
-            Move::Waiting { until, mode, error } => {
-                StepState::Waiting { attempt, until: *until, mode: *mode, error: error.clone() }
-            }
-        };
-        self.set(id, state);
-        Ok(())
-    }
-
-    fn checkpointed(&mut self, step: &str, value: &Value) -> Result<(), IllegalEntry> {
-        self.expect(step, "checkpointed", |_| true)?;
-        self.keep_checkpoint(step, value)
-    }
-
-    fn keep_checkpoint(&mut self, step: &str, value: &Value) -> Result<(), IllegalEntry> {
-        let entry = "checkpointed";
-        let id = self.find(step).ok_or_else(|| IllegalEntry::NoSuchStep { entry, step: step.into() })?;
-        self.instances[id.index()].checkpoint = value.clone();
-        Ok(())
-    }
-
-    fn succeeded(&mut self, step: &str, output: &Value, changed: bool) -> Result<(), IllegalEntry> {
-        // Unknown, too: the attempt that followed a takeover is not part of the history once the step has ended.
-        let legal = |s: &StepState| matches!(s, StepState::Running { .. } | StepState::Unknown { .. });
-        let id = self.expect(step, "step_succeeded", legal)?;
-        self.changed |= changed;
-        self.set(id, StepState::Succeeded { output: output.clone() });
-        self.ended(id);
-        Ok(())
-    }
-
-    fn skipped(&mut self, step: &str) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "step_skipped", |s| matches!(s, StepState::Ready))?;
-        self.set(id, StepState::Skipped);
-        self.ended(id);
-        Ok(())
-    }
-
-    fn failed(&mut self, step: &str, error: &ActionError) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "step_failed", |s| {
-            matches!(
-                s,
-                StepState::Ready | StepState::Running { .. } | StepState::Unknown { .. } | StepState::Waiting { .. }
-            )
-        })?;
-        self.set(id, StepState::Failed { error: error.clone() });
-        self.free_place(id);
-        Ok(())
-    }
-
-    fn doubted(&mut self, step: &str, error: &ActionError) -> Result<(), IllegalEntry> {
-        let id = self.expect(step, "step_in_doubt", |s| {
-            matches!(s, StepState::Running { .. } | StepState::Unknown { .. } | StepState::Waiting { .. })
-        })?;
-        self.set(id, StepState::InDoubt { error: error.clone() });
-        self.free_place(id);
-        Ok(())
-    }
-
-    fn finished(&mut self, outcome: Outcome, outputs: &Map<String, Value>) -> Result<(), IllegalEntry> {
-        if self.progress != Progress::Going {
-            return Err(IllegalEntry::Run { entry: "run_finished", state: self.progress.word() });
-        }
-        self.progress = Progress::Finished(outcome);
-        self.outputs.clone_from(outputs);
-        Ok(())
-    }
-
-    fn expect(
-        &self,
-        step: &str,
-        entry: &'static str,
-        legal: impl Fn(&StepState) -> bool,
-    ) -> Result<StepId, IllegalEntry> {
-        let id = self.find(step).ok_or_else(|| IllegalEntry::NoSuchStep { entry, step: step.into() })?;
-        if self.progress != Progress::Going {
-            return Err(IllegalEntry::Run { entry, state: self.progress.word() });
-        }
-        if !legal(self.state(id)) {
-            return Err(IllegalEntry::Step { entry, step: step.into(), state: self.state(id).word() });
-        }
-        Ok(id)
-    }
-
-    /// Changes a step's state and every index over states with it.
-    fn set(&mut self, id: StepId, state: StepState) {
-        let before = std::mem::replace(&mut self.instances[id.index()].state, state);
-        match before {
-            StepState::Ready => drop(self.ready.remove(&id)),
-            StepState::Unknown { .. } => drop(self.unknown.remove(&id)),
-            StepState::Waiting { until, .. } => drop(self.waiting.remove(&(until, id))),
-            StepState::Running { .. } => self.running -= 1,
-            StepState::InDoubt { .. } => self.in_doubt -= 1,
-            StepState::Failed { .. } => self.failed -= 1,
-            StepState::Blocked { .. }
-            | StepState::Expanded { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Skipped => {}
-        }
-        match &self.instances[id.index()].state {
-            StepState::Ready => drop(self.ready.insert(id)),
-            StepState::Unknown { .. } => drop(self.unknown.insert(id)),
-            StepState::Waiting { until, .. } => drop(self.waiting.insert((*until, id))),
-            StepState::Running { .. } => self.running += 1,
-            StepState::InDoubt { .. } => self.in_doubt += 1,
-            StepState::Failed { .. } => self.failed += 1,
-            StepState::Blocked { .. }
-            | StepState::Expanded { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Skipped => {}
-        }
-    }
-
-    fn unblock_if_free(&mut self, id: StepId) {
-        if matches!(self.state(id), StepState::Blocked { by: 0 }) {
-            self.set(id, StepState::Ready);
-        }
-    }
-
-    /// A step or instance has succeeded or was skipped.
-    fn ended(&mut self, id: StepId) {
-        match self.instances[id.index()].of.as_ref().map(|(parent, _)| *parent) {
-            None => self.done(self.node(id)),
-            Some(parent) => self.instance_done(id, parent),
-        }
-    }
-
-    fn instance_done(&mut self, id: StepId, parent: StepId) {
-        self.free_place(id);
-        let StepState::Expanded { open } = &mut self.instances[parent.index()].state else { return };
-        *open -= 1;
-        if *open == 0 {
-            let output = self.collected(parent);
-            self.set(parent, StepState::Succeeded { output });
-            self.done(self.node(parent));
-        }
-    }
-
-    fn collected(&self, parent: StepId) -> Value {
-        let children = self.nodes[self.node(parent)].children.iter();
-        let outputs = children.filter_map(|&child| match self.state(child) {
-            StepState::Succeeded { output } => Some((self.key(child)?.to_owned(), output.clone())),
-            _ => None,
-        });
-        Value::Object(outputs.collect())
-    }
-
-    /// An instance no longer runs: the next one of its step may.
-    fn free_place(&mut self, id: StepId) {
-        if self.instances[id.index()].of.is_some() {
-            self.next_instance(self.node(id));
-        }
-    }
-
-    fn next_instance(&mut self, node: usize) {
-        if let Some(child) = self.nodes[node].queue.pop_front() {
-            self.set(child, StepState::Ready);
-        }
-    }
-
-    /// A step of the plan is done: whatever waited for it alone is ready.
-    fn done(&mut self, node: usize) {
-        self.open -= 1;
-        for dependent in self.nodes[node].dependents.clone() {
-            if let StepState::Blocked { by } = &mut self.instances[dependent].state {
-                *by -= 1;
-            }
-            self.unblock_if_free(StepId::of(dependent));
+            | StepState::Unknown { .. }
+            | StepState::Awaiting { .. } => false,
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct ActionBody {
     pub uses: Spanned<String>,
     /// Whether it is run once for every item of a list.
     pub for_each: Option<ForEach>,
+    /// What a person is asked before it begins: a text; an empty one asks nobody.
+    pub approval: Option<Template>,
     /// How failed attempts are repeated.
     pub retry: Retry,
     /// How long one attempt may take, in milliseconds.
@@ -143,11 +145,12 @@ impl Step {
     pub fn expressions(&self) -> Vec<&Placed> {
         let mut found = self.with.expressions();
         found.extend(&self.when);
-        if let Body::Action(body) = &self.body
-            && let Some(each) = &body.for_each
-        {
-            found.push(&each.items);
-            found.extend(&each.key);
+        if let Body::Action(body) = &self.body {
+            found.extend(body.approval.iter().flat_map(Template::expressions));
+            if let Some(each) = &body.for_each {
+                found.push(&each.items);
+                found.extend(&each.key);
+            }
         }
         found
     }

@@ -4,8 +4,20 @@ use super::{
     reader::{Fields, Reader, is_name},
 };
 
-const KEYS: [&str; 11] =
-    ["uses", "workflow", "with", "needs", "when", "for_each", "as", "key", "max_parallel", "retry", "timeout"];
+const KEYS: [&str; 12] = [
+    "uses",
+    "workflow",
+    "with",
+    "needs",
+    "when",
+    "approval",
+    "for_each",
+    "as",
+    "key",
+    "max_parallel",
+    "retry",
+    "timeout",
+];
 
 /// Longest time that a step can ask for: 30 days in milliseconds. Beyond that it is a typing mistake.
 const LONGEST_MS: u64 = 30 * 86_400_000;
@@ -47,10 +59,11 @@ fn read_body(reader: &mut Reader, entry: &Entry, fields: &Fields<'_>) -> Option<
     match (fields.find("uses"), fields.find("workflow")) {
         (Some(uses), None) => {
             let for_each = read_for_each(reader, fields);
+            let approval = fields.value("approval").and_then(|node| read_approval(reader, node));
             let retry = fields.value("retry").map(|node| read_retry(reader, node)).unwrap_or_default();
             let timeout_ms = fields.value("timeout").and_then(|node| read_duration(reader, node, "timeout"));
             let uses = reader.text(&uses.value, "uses")?;
-            Some(Body::Action(Box::new(ActionBody { uses, for_each, retry, timeout_ms })))
+            Some(Body::Action(Box::new(ActionBody { uses, for_each, approval, retry, timeout_ms })))
         }
         (None, Some(file)) => {
             refuse_for_inline(reader, fields);
@@ -74,10 +87,10 @@ fn read_body(reader: &mut Reader, entry: &Entry, fields: &Fields<'_>) -> Option<
 }
 
 fn refuse_for_inline(reader: &mut Reader, fields: &Fields<'_>) {
-    for key in ["for_each", "as", "key", "max_parallel", "retry", "timeout"] {
+    for key in ["approval", "for_each", "as", "key", "max_parallel", "retry", "timeout"] {
         let Some(entry) = fields.find(key) else { continue };
         let message = format!("{key} cannot be used with workflow");
-        let hint = if matches!(key, "retry" | "timeout") {
+        let hint = if matches!(key, "approval" | "retry" | "timeout") {
             "set it on the steps of the other workflow".to_owned()
         } else {
             "an inlined workflow runs once; put for_each on the steps inside it, and hand the list over as an input"
@@ -102,6 +115,15 @@ fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEach> {
     let max_parallel = fields.value("max_parallel").and_then(|node| read_count(reader, node, "max_parallel"));
     let items = reader.expression(&items.value, "for_each")?;
     Some(ForEach { items, variable: variable?, key, max_parallel })
+}
+
+fn read_approval(reader: &mut Reader, node: &Node) -> Option<Template> {
+    if !matches!(node.kind, Kind::Text(_)) {
+        reader.expected(node, "approval", "what a person is asked, such as \"Drain ${{ inputs.worker }}?\"");
+        return None;
+    }
+    let question = reader.template(node);
+    (!matches!(question.kind, TemplateKind::Unknown)).then_some(question)
 }
 
 fn read_variable(reader: &mut Reader, fields: &Fields<'_>, for_each: Span) -> Option<Spanned<String>> {

@@ -1,6 +1,7 @@
 //! What a user sees: drives the program itself, beside a simulated world where it needs one.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod answers;
 mod cancels;
 mod interrupts;
 mod locks;

@@ -207,6 +207,7 @@ pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
         with: Template::Literal(json!({})),
         needs: needs.to_vec(),
         when: None,
+        approval: None,
         for_each: None,
         retry: Retry { attempts: 4, initial_ms: 1, factor: 1.5, max_ms: 5, budget_ms: 60_000 },
         timeout_ms: 60_000,

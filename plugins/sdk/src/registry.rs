@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use schemars::generate::SchemaSettings;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{Action, ActionContext, ActionError, Found, Preview, Recovery};
@@ -20,6 +21,8 @@ pub trait DynAction: Send + Sync {
     fn input_schema(&self) -> &Value;
     /// JSON Schema of the output.
     fn output_schema(&self) -> &Value;
+    /// Whether `output` is one that the action could give; if not, why.
+    fn check_output(&self, output: &Value) -> Result<(), String>;
     /// See [`Action::run`]. An input that does not fit is a `Permanent` error.
     fn run<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Value, ActionError>>;
     /// See [`Action::find`].
@@ -82,6 +85,10 @@ impl<A: Action> DynAction for Erased<A> {
 
     fn output_schema(&self) -> &Value {
         &self.output_schema
+    }
+
+    fn check_output(&self, output: &Value) -> Result<(), String> {
+        A::Output::deserialize(output).map(drop).map_err(|e| e.to_string())
     }
 
     fn run<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Value, ActionError>> {

@@ -1,22 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
 use stargate::{
-    clock::Clock,
-    engine::{Cancel, Engine, EngineError, Options},
-    event::Silent,
+    engine::Cancel,
     id::RunId,
     journal::{Journal, SqliteJournal},
     run::Outcome,
 };
 
-use crate::{
-    cli::{
-        Failure, Settings,
-        args::{CancelArgs, Output},
-        exit::Exit,
-        hint, runs, ui,
-    },
-    wiring,
+use crate::cli::{
+    Failure, Settings,
+    args::{CancelArgs, Output},
+    exit::Exit,
+    hint, runs, session, ui,
 };
 
 /// How long the process that advances a run is given to let go: more than its attempts get.
@@ -29,7 +24,7 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exi
     let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::none()) };
     let journal: Arc<SqliteJournal> = Arc::new(journal);
     let run = chosen(&*journal, args.run.as_deref()).await?;
-    let engine = engine(settings, &journal)?;
+    let engine = session::unwatched(settings, Arc::clone(&journal) as Arc<dyn Journal>)?;
     let said = match engine.cancel(run.clone()).await? {
         Cancel::Done => format!("run {run} is cancelled"),
         Cancel::Ended(Outcome::Cancelled) => format!("run {run} was cancelled before"),
@@ -65,19 +60,6 @@ async fn chosen(journal: &dyn Journal, asked: Option<&str>) -> Result<RunId, Fai
             Err(Failure::usage(format!("{} runs have not ended: name the one that is meant", many.len()), hint::runs()))
         }
     }
-}
-
-fn engine(settings: &Settings, journal: &Arc<SqliteJournal>) -> Result<Engine, Failure> {
-    let (registry, secrets) = wiring::build(settings)?;
-    let engine = Engine::start(Options {
-        journal: Arc::clone(journal) as Arc<dyn Journal>,
-        registry,
-        secrets: Arc::new(secrets),
-        reporter: Arc::new(Silent),
-        clock: Clock::system(),
-        max_parallel: 1,
-    });
-    engine.map_err(|error: EngineError| error.into())
 }
 
 /// Waits until the process that advances the run has ended it.

@@ -37,6 +37,7 @@ fn to_json(plan: &Plan) -> Value {
             json!({
                 "name": step.name, "action": step.action, "needs": names(plan, step),
                 "for_each": step.for_each.is_some(), "conditional": step.when.is_some(),
+                "approval": step.approval.is_some(),
             })
         })
         .collect();
@@ -63,7 +64,8 @@ fn text(plan: &Plan) {
 fn marks(step: &PlannedStep) -> String {
     let each = if step.for_each.is_some() { "for each item, " } else { "" };
     let when = if step.when.is_some() { "on a condition, " } else { "" };
-    format!("{each}{when}")
+    let approval = if step.approval.is_some() { "with approval, " } else { "" };
+    format!("{each}{when}{approval}")
 }
 
 fn dot(plan: &Plan) {

@@ -1,12 +1,14 @@
 //! One file per command.
 
 pub(crate) mod actions;
+pub(crate) mod approve;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod plan;
+pub(crate) mod resolve;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod schedule;
@@ -15,5 +17,6 @@ pub(crate) mod sim;
 pub(crate) mod validate;
 pub(crate) mod why;
 
+mod answers;
 mod forecast;
 mod run_entries;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stargate::plan::CompiledPlan;
+use stargate::plan::{CompiledPlan, Plan};
 use stargate_sdk::Preview;
 
 use super::forecast::{Forecast, Prospect, forecast};
@@ -35,8 +35,8 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &seen).await;
     let exit = exit(&forecasts);
     match settings.output {
-        Output::Json => ui::out_json_pretty(&to_json(&forecasts, &compiled.plan().locks, exit)),
-        Output::Text => conclude(&forecasts, &compiled.plan().locks, exit, &args.workflow.workflow),
+        Output::Json => ui::out_json_pretty(&to_json(&forecasts, compiled.plan(), exit)),
+        Output::Text => conclude(&forecasts, compiled.plan(), exit, &args.workflow.workflow),
     }
     Ok(exit)
 }
@@ -63,9 +63,12 @@ fn show(Forecast { step, prospect }: &Forecast, width: usize) {
     }
 }
 
-fn conclude(forecasts: &[Forecast], locks: &[String], exit: Exit, workflow: &str) {
-    for lock in locks {
+fn conclude(forecasts: &[Forecast], plan: &Plan, exit: Exit, workflow: &str) {
+    for lock in &plan.locks {
         ui::err(&format!("a run would hold the lock {lock}"));
+    }
+    for step in plan.steps.iter().filter(|step| step.approval.is_some()) {
+        ui::err(&format!("a run would wait for a person's approval before {}, unless it is skipped", step.name));
     }
     ui::err(&sentence(forecasts));
     match exit {
@@ -105,9 +108,13 @@ fn sentence(forecasts: &[Forecast]) -> String {
     format!("{} would change, {unknown} unknown, {in_order} in order{failed}", phrase::count(change, "step"))
 }
 
-fn to_json(forecasts: &[Forecast], locks: &[String], exit: Exit) -> Value {
+fn to_json(forecasts: &[Forecast], plan: &Plan, exit: Exit) -> Value {
     let steps: Vec<_> = forecasts.iter().map(|forecast| step_json(&forecast.step, &forecast.prospect)).collect();
-    json!({ "changes": exit != Exit::Done, "exit": exit.code(), "locks": locks, "steps": steps })
+    let asking = plan.steps.iter().filter(|step| step.approval.is_some()).map(|step| step.name.as_str());
+    json!({
+        "changes": exit != Exit::Done, "exit": exit.code(), "locks": plan.locks,
+        "approvals": asking.collect::<Vec<_>>(), "steps": steps,
+    })
 }
 
 fn step_json(step: &str, prospect: &Prospect) -> Value {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stargate::{
     journal::StoredRun,
-    run::{Entry, Mode, Move, Outcome, Place, Recorded},
+    run::{Answer, Entry, Mode, Move, Outcome, Place, Recorded},
 };
 use stargate_sdk::ActionError;
 
@@ -83,7 +83,7 @@ fn next(stored: &StoredRun, status: &str) -> Option<String> {
     let run = &stored.row.id;
     match status {
         "interrupted" | "failed" => Some(hint::resume(run)),
-        "in doubt" => Some("look whether the step in doubt took effect before anything else is done".into()),
+        "in doubt" | "waiting" => Some(hint::why(run)),
         _ => None,
     }
 }
@@ -98,7 +98,9 @@ fn step(entry: &Entry) -> &str {
         | Entry::StepSucceeded { step, .. }
         | Entry::StepSkipped { step }
         | Entry::StepFailed { step, .. }
-        | Entry::StepInDoubt { step, .. } => step,
+        | Entry::StepInDoubt { step, .. }
+        | Entry::ApprovalAsked { step, .. }
+        | Entry::StepAnswered { step, .. } => step,
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
         | Entry::RunReopened
@@ -123,6 +125,8 @@ fn words(entry: &Entry) -> Vec<String> {
         Entry::StepSkipped { .. } => vec!["skipped".into()],
         Entry::StepFailed { error, .. } => failure("failed", error),
         Entry::StepInDoubt { error, .. } => failure("in doubt", error),
+        Entry::ApprovalAsked { question, .. } => vec![format!("a person is asked: {question}")],
+        Entry::StepAnswered { by, answer, .. } => vec![answered(by, answer)],
         Entry::RunFinished { outcome, .. } => vec![format!("run {}", ended(*outcome))],
     }
 }
@@ -150,11 +154,21 @@ fn failure(word: &str, error: &ActionError) -> Vec<String> {
     std::iter::once(format!("{word}: {error}")).chain(hint).collect()
 }
 
+fn answered(by: &str, answer: &Answer) -> String {
+    match answer {
+        Answer::Approved => format!("approved by {by}"),
+        Answer::Refused { error } => format!("refused by {by}: {error}"),
+        Answer::Done { .. } => format!("took effect, says {by}"),
+        Answer::NotDone => format!("did not take effect, says {by}"),
+    }
+}
+
 fn ended(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded => "succeeded",
         Outcome::Failed => "failed",
         Outcome::InDoubt => "in doubt",
+        Outcome::Waiting => "waits for a person",
         Outcome::Cancelled => "cancelled",
     }
 }

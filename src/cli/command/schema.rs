@@ -66,6 +66,7 @@ fn step(registry: &Registry) -> Value {
             "with": { "type": "object", "description": "What it is given" },
             "needs": { "type": "array", "items": { "type": "string" }, "description": "Steps to be done before, beyond those referred to" },
             "when": { "type": ["string", "boolean"], "description": "Whether it is run at all" },
+            "approval": { "type": "string", "description": "What a person is asked before it begins; see `stargate approve`" },
             "for_each": { "type": "string", "description": "A list; the step is run for every item" },
             "as": { "type": "string", "description": "What `with` and `key` call the item" },
             "key": { "type": "string", "description": "What tells the items apart" },

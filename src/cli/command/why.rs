@@ -89,6 +89,7 @@ impl Case {
             | StepState::Running { .. }
             | StepState::Waiting { .. }
             | StepState::Unknown { .. }
+            | StepState::Awaiting { .. }
             | StepState::InDoubt { .. }
             | StepState::Failed { .. } => true,
             StepState::Blocked { .. }
@@ -133,6 +134,7 @@ impl Case {
                 let next = if *mode == Mode::Find { "looks whether it took effect" } else { "is made" };
                 format!("attempt {attempts} failed; the next one {next} at {}", phrase::time_of_day(*until))
             }
+            StepState::Awaiting { question } => question.clone(),
             StepState::InDoubt { .. } => {
                 format!("attempt {attempts} may have taken effect, and only a person can tell")
             }
@@ -172,9 +174,20 @@ impl Case {
                 Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is free"))
             }
             ("interrupted" | "failed", None) => Some(hint::resume(run)),
-            ("in doubt" | "running", _) => Some(hint::history(run)),
+            ("in doubt" | "waiting", _) => self.ask_hint(),
+            ("running", _) => Some(hint::history(run)),
             _ => None,
         }
+    }
+
+    /// What a person can say of the first step that waits for one.
+    fn ask_hint(&self) -> Option<String> {
+        let run = &self.stored.row.id;
+        self.state.steps().find_map(|id| match self.state.state(id) {
+            StepState::Awaiting { .. } => Some(hint::approve(run, self.state.name(id))),
+            StepState::InDoubt { .. } => Some(hint::resolve(run, self.state.name(id))),
+            _ => None,
+        })
     }
 
     fn head(&self) -> String {

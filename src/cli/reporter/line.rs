@@ -85,6 +85,9 @@ impl LineMaker {
             News::StepInDoubt { step, error } => {
                 (step.as_str(), vec![paint_err(Tone::Bad, &format!("in doubt: {error}"))])
             }
+            News::ApprovalAsked { step, question } => {
+                (step.as_str(), vec![paint_err(Tone::Notable, &format!("needs approval: {question}"))])
+            }
             News::CancelRequested { by } => {
                 ("", vec![format!("cancelled by {by}: starting nothing more and letting go of what is being done")])
             }

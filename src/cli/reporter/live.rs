@@ -76,6 +76,7 @@ impl Live {
             | News::RunResumed { .. }
             | News::StepExpanded { .. }
             | News::StepLog { .. }
+            | News::ApprovalAsked { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
             | News::CancelRequested { .. }

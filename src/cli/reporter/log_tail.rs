@@ -35,6 +35,7 @@ impl LogTail {
             | News::StepExpanded { .. }
             | News::StepProgress { .. }
             | News::StepRetrying { .. }
+            | News::ApprovalAsked { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
             | News::CancelRequested { .. }

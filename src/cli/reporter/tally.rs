@@ -62,6 +62,7 @@ impl Tally {
             | News::StepRetrying { .. }
             | News::StepFailed { .. }
             | News::StepInDoubt { .. }
+            | News::ApprovalAsked { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
             | News::CancelRequested { .. }

@@ -145,6 +145,25 @@ fn settings_of_a_step_are_checked() {
 }
 
 #[test]
+fn approvals_are_checked() {
+    check(
+        &steps(&[("a", "approval: yes"), ("b", "approval: '${{ 1 + 1 }}'"), ("c", "approval: [1]")]),
+        &[
+            "4:42 approval must be text, this is a whole number",
+            "5:37 approval must be what a person is asked, such as \"Drain ${{ inputs.worker }}?\", this is a list",
+        ],
+    );
+    check(
+        "name: w\nsteps:\n  a: {workflow: other.yaml, approval: 'sure?'}\n  b: {uses: test.nop.run, approval: '${{ steps.c.outputs }}'}\n",
+        &[
+            "3:17 the workflow \"other.yaml\" cannot be read: no such file",
+            "3:29 approval cannot be used with workflow; set it on the steps of the other workflow",
+            "4:48 there is no step \"c\"; steps are named in `steps`",
+        ],
+    );
+}
+
+#[test]
 fn conditions_and_loops_are_checked() {
     let one = "write it as ${{ … }}, with nothing before or behind it; + joins texts";
     check(

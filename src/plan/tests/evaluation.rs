@@ -271,12 +271,24 @@ fn the_plan_of_yesterday_is_read_today() {
 }
 
 #[test]
+fn what_a_person_is_asked_is_computed_and_needs_a_plan_of_the_second_format() {
+    let text = "name: w\ninputs: {a: {type: string}}\nsteps:\n  s: {uses: test.nop.run, approval: 'Do ${{ inputs.a }}?'}\n  t: {uses: test.nop.run, approval: '${{ inputs.a }}'}\n";
+    let asking = plan(text, json!({"a": " "}));
+    assert_eq!(asking.format, 2);
+    let asking = compiled(asking);
+    let asked = |step| asking.approval(step, &World::default()).expect("a question");
+    assert_eq!((asked(0), asked(1)), (Some("Do  ?".into()), None));
+    let silent = "name: w\nsteps:\n  s: {uses: test.nop.run}\n";
+    assert_eq!(plan(silent, json!({})).format, 1, "older programs can go on with it");
+}
+
+#[test]
 fn a_damaged_plan_is_refused() {
     let good = looping().plan().clone();
     let new = |plan: Plan| CompiledPlan::new(Arc::new(plan)).err().map(|e| e.to_string()).unwrap_or_default();
     let mut plan = good.clone();
-    plan.format = 2;
-    assert_eq!(new(plan), "the plan has format 2, this program reads format 1");
+    plan.format = 3;
+    assert_eq!(new(plan), "the plan has format 3, this program reads formats up to 2");
     let mut plan = good.clone();
     plan.steps[0].needs = vec![1];
     assert_eq!(new(plan), "the plan is damaged: step \"each\" needs a step that comes after it");

@@ -1,0 +1,65 @@
+//! What commands have in common by which a person says something of a step.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use stargate::{
+    id::RunId,
+    journal::{Journal, SqliteJournal},
+    run::{Answer, StepState},
+};
+
+use crate::cli::{
+    Failure, Settings,
+    args::{AskedStepArgs, Output},
+    exit::Exit,
+    hint, runs, session, ui,
+};
+
+/// Writes `answer` for the step that is meant, and says so in `words`.
+pub(super) async fn give(
+    settings: &Settings,
+    asked: &AskedStepArgs,
+    answer: &Answer,
+    words: &str,
+) -> Result<Exit, Failure> {
+    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::none()) };
+    let journal: Arc<SqliteJournal> = Arc::new(journal);
+    let run = runs::named(&*journal, &asked.run).await?;
+    let step = match &asked.step {
+        Some(step) => step.clone(),
+        None => only_step(&*journal, &run, answer).await?,
+    };
+    let engine = session::unwatched(settings, journal)?;
+    engine.answer(run.clone(), &step, answer).await?;
+    let said = format!("step {step} of run {run} {words}");
+    match settings.output {
+        Output::Text => {
+            ui::err(&said);
+            ui::hint(&hint::resume(&run));
+        }
+        Output::Json => ui::out_json(&json!({ "run": run, "step": step, "message": said, "hint": hint::resume(&run) })),
+    }
+    Ok(Exit::Done)
+}
+
+/// The only step that waits for such an answer.
+async fn only_step(journal: &dyn Journal, run: &RunId, answer: &Answer) -> Result<String, Failure> {
+    let stored = journal.load(run.clone()).await?;
+    let plan = runs::plan_of(&stored)?;
+    let state = runs::state_of(&stored, &plan)?;
+    let waits = |state: &StepState| match answer {
+        Answer::Approved | Answer::Refused { .. } => matches!(state, StepState::Awaiting { .. }),
+        Answer::Done { .. } | Answer::NotDone => matches!(state, StepState::InDoubt { .. }),
+    };
+    let waiting: Vec<_> = state.steps().filter(|&id| waits(state.state(id))).collect();
+    match waiting.as_slice() {
+        [id] => Ok(state.name(*id).to_owned()),
+        [] => Err(Failure::usage(format!("no step of run {run} waits for that"), hint::why(run))),
+        many => {
+            let names: Vec<_> = many.iter().map(|&id| state.name(id)).collect();
+            let message = format!("{} steps of run {run} wait for that: {}", many.len(), names.join(", "));
+            Err(Failure::usage(message, "name the one that is meant"))
+        }
+    }
+}

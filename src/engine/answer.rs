@@ -1,0 +1,71 @@
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{EngineError, Options, Prepared, acquire};
+use crate::{
+    id::RunId,
+    journal::{Owner, StoredRun, TakeOver},
+    run::{Answer, Entry, Progress, Recorded, RunState, StepId, StepState},
+};
+
+/// Writes what a person says of a step. The run is not advanced: whoever resumes it goes on from there.
+///
+/// A step that does not wait for this answer, or an output that the step's action could not give, is an error, and
+/// nothing is written.
+pub(super) async fn answer(
+    options: &Options,
+    owner: &Arc<Owner>,
+    run: RunId,
+    step: &str,
+    answer: &Answer,
+) -> Result<(), EngineError> {
+    loop {
+        let stored = options.journal.load(run.clone()).await?;
+        let prepared = acquire::prepared(&stored, &options.registry)?;
+        let illegal = |source| EngineError::Illegal { run: run.clone(), source };
+        let state = RunState::recover(prepared.plan(), &stored.history, &stored.latest).map_err(illegal)?;
+        check(&run, &prepared, &state, step, answer)?;
+        acquire::refuse_if_held(options, owner, &stored)?;
+        if options.journal.take_over(wish(options, owner, &stored, &state, step, answer)).await? {
+            return Ok(options.journal.release(run, stored.row.epoch + 1).await?);
+        }
+        // Somebody wrote in between: look what.
+    }
+}
+
+fn wish(
+    options: &Options,
+    owner: &Arc<Owner>,
+    stored: &StoredRun,
+    state: &RunState,
+    step: &str,
+    answer: &Answer,
+) -> TakeOver {
+    let entry = Entry::StepAnswered { step: step.to_owned(), by: owner.to_string(), answer: answer.clone() };
+    let mut records = acquire::records(options, owner, stored, state.progress());
+    records.push(Recorded { at: options.clock.now(), entry });
+    acquire::wish(options, owner, stored, records)
+}
+
+fn check(run: &RunId, prepared: &Prepared, state: &RunState, step: &str, answer: &Answer) -> Result<(), EngineError> {
+    let not_asked = |now: &'static str| EngineError::NotAsked { run: run.clone(), step: step.to_owned(), now };
+    let id = state.find(step).ok_or_else(|| not_asked("not there"))?;
+    let is_over = matches!(state.progress(), Progress::Finished(outcome) if outcome.is_final());
+    match (state.state(id), answer) {
+        (now, _) if is_over => Err(not_asked(now.word())),
+        (StepState::Awaiting { .. }, Answer::Approved | Answer::Refused { .. })
+        | (StepState::InDoubt { .. }, Answer::NotDone) => Ok(()),
+        (StepState::InDoubt { .. }, Answer::Done { output }) => check_output(prepared, state, id, output),
+        (now, _) => Err(not_asked(now.word())),
+    }
+}
+
+fn check_output(prepared: &Prepared, state: &RunState, id: StepId, output: &Value) -> Result<(), EngineError> {
+    let action = &prepared.actions[state.node(id)];
+    action.check_output(output).map_err(|reason| EngineError::Output {
+        step: state.name(id).to_owned(),
+        action: action.name(),
+        reason,
+    })
+}

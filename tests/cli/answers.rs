@@ -1,0 +1,45 @@
+use crate::world::{MACHINE, World};
+
+#[test]
+fn a_run_waits_until_a_person_lets_a_step_begin() {
+    let world = World::open("1000");
+    let program = world.program();
+    let asking = MACHINE.replace("  vm:\n", "  vm:\n    approval: Make the machine ${{ inputs.name }}?\n");
+    program.write("asking.yaml", &asking);
+    assert!(
+        program.expect(0, &["graph", "asking.yaml"]).out.contains("azure.virtual_machine.ensure    with approval,")
+    );
+    let ran = program.expect(10, &["run", "workflow", "asking.yaml", "-i", "name=m"]);
+    assert!(ran.err.contains("vm       needs approval: Make the machine m?"), "{ran:?}");
+    assert!(ran.err.contains("approval: vm: Make the machine m?"), "{ran:?}");
+    assert!(ran.hint().contains("stargate approve 01") && ran.hint().contains("stargate resume 01"), "{ran:?}");
+    let run = &program.expect(0, &["history", "-o", "json"]).json()["runs"][0];
+    assert_eq!(run["status"], "waiting");
+    let why = program.expect(0, &["why"]);
+    assert!(why.out.contains("vm  waiting for approval: Make the machine m?"), "{why:?}");
+    assert!(why.hint().contains("stargate approve 01"), "{why:?}");
+
+    let writes = world.writes();
+    let resumed = program.expect(10, &["resume", "-o", "json"]);
+    let result: serde_json::Value = serde_json::from_str(resumed.out.lines().last().unwrap()).unwrap();
+    assert_eq!(result["asks"][0]["question"], "Make the machine m?");
+    assert_eq!(world.writes(), writes, "resuming is no approval");
+
+    assert!(program.expect(64, &["resolve", "@latest", "--done"]).err.contains("no step of run"));
+    assert!(program.expect(64, &["approve", "@latest", "nic"]).err.contains("does not wait for that: it is succeeded"));
+    assert!(program.expect(64, &["approve", "@latest", "cm"]).err.contains("has no step"));
+    assert!(program.expect(64, &["approve", "@latest", "--reason", "why"]).err.contains("--refuse"));
+
+    let refused = program.expect(0, &["approve", "@latest", "--refuse", "--reason", "not on a Friday"]);
+    assert!(refused.err.contains("step vm of run 01") && refused.hint().contains("stargate resume 01"), "{refused:?}");
+    let ran = program.expect(3, &["resume"]);
+    assert!(ran.err.contains("failed: vm: a person has refused it: not on a Friday"), "{ran:?}");
+    program.expect(10, &["resume"]);
+    program.expect(0, &["approve", "@latest", "vm"]);
+    assert!(program.expect(0, &["resume"]).err.contains("machine succeeded"));
+    let history = program.expect(0, &["history", "@latest"]).out;
+    assert!(history.contains("a person is asked: Make the machine m?"), "{history}");
+    assert!(history.contains("refused by process") && history.contains("approved by process"), "{history}");
+    let report = program.expect(64, &["approve", "@latest", "vm", "-o", "json"]).json();
+    assert_eq!(report["message"].as_str().unwrap().split(": ").last(), Some("it is succeeded"));
+}
