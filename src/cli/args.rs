@@ -177,6 +177,14 @@ pub(crate) struct LockArgs {
     pub(crate) wait_for_locks: Option<Duration>,
 }
 
+/// How long a run may take.
+#[derive(Debug, Args)]
+pub(crate) struct TimeoutArgs {
+    /// How long this command may take, such as 30m; what is not done by then is let go of, for `resume`, and it ends with 5
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     duration_ms(text).map(Duration::from_millis).ok_or_else(|| "expected a duration such as 30s, 10m or 1h30m".into())
 }
@@ -193,6 +201,9 @@ pub(crate) struct RunArgs {
     /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
+    /// For how long.
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
 }
 
 /// `resume`.
@@ -210,6 +221,9 @@ pub(crate) struct ResumeArgs {
     /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
+    /// For how long.
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
 }
 
 /// What runs a workflow when it is due.
@@ -244,6 +258,9 @@ pub(crate) struct ScheduleArgs {
     /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
+    /// For how long.
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
 }
 
 /// `why`.

@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Failed = 3,
     /// The run was cancelled.
     Cancelled = 4,
-    /// The run took longer than it may.
+    /// The run took longer than `--timeout`; it can be resumed.
     TimedOut = 5,
     /// The run waits for a person.
     Waiting = 10,
@@ -71,7 +71,7 @@ impl Exit {
             Self::Changes => "`plan`: there is something to change",
             Self::Failed => "a step failed; the run can be resumed",
             Self::Cancelled => "the run was cancelled",
-            Self::TimedOut => "the run took longer than it may",
+            Self::TimedOut => "the run took longer than --timeout; it can be resumed",
             Self::Waiting => "the run waits for a person",
             Self::InDoubt => "a step may or may not have happened; a person has to look",
             Self::Undone => "a step failed, and what was done before was undone",

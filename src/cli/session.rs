@@ -2,7 +2,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use stargate::{
     clock::Clock,
-    engine::{Engine, Options},
+    engine::{Engine, EngineError, Finished, Options},
     event::Silent,
     id::RunId,
     journal::{Journal, SqliteJournal},
@@ -11,12 +11,13 @@ use stargate_sdk::{Registry, Secrets};
 
 use super::{
     Failure, Settings,
-    args::LockArgs,
+    args::{LockArgs, Output, TimeoutArgs},
     exit::Exit,
     hint,
     interrupt::Interrupts,
+    phrase,
     reporter::{Feed, Show, Tally},
-    ui,
+    summary, ui,
 };
 use crate::wiring;
 
@@ -29,6 +30,32 @@ pub(crate) struct Session {
     max_parallel: usize,
     /// How long locks are waited for.
     patience: Duration,
+    /// How long a command may take.
+    limit: Option<Duration>,
+}
+
+/// What came of work that an engine was used for.
+pub(crate) struct Driven<T> {
+    /// What the work gave.
+    pub(crate) done: T,
+    /// What was counted on the way.
+    pub(crate) tally: Tally,
+    /// Whether the work was let go of because its time was over.
+    pub(crate) overdue: bool,
+}
+
+impl Driven<Result<Finished, EngineError>> {
+    /// Says what came of a run, and what the process says at its end.
+    pub(crate) fn conclude(self, output: Output) -> Result<Exit, Failure> {
+        match self.done {
+            Ok(finished) => Ok(summary::conclude(output, finished, &self.tally, self.overdue)),
+            Err(error @ EngineError::WaitInterrupted { .. }) if self.overdue => {
+                let hint = "nothing was begun: run the same command again, with a longer `--timeout`";
+                Err(Failure::new(Exit::TimedOut, error.to_string(), hint))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl Session {
@@ -40,7 +67,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let journal = Arc::new(SqliteJournal::open(&settings.journal).await?);
         let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
-        Ok(Self { journal, registry, secrets, max_parallel, patience: Duration::ZERO })
+        Ok(Self { journal, registry, secrets, max_parallel, patience: Duration::ZERO, limit: None })
     }
 
     /// Waits for locks as the command line says.
@@ -48,14 +75,20 @@ impl Session {
         Self { patience: args.wait_for_locks.unwrap_or_default(), ..self }
     }
 
+    /// Takes no longer than the command line says.
+    pub(crate) fn within(self, args: &TimeoutArgs) -> Self {
+        Self { limit: args.timeout, ..self }
+    }
+
     /// Lets `work` use an engine until it is done, while `show` shows what happens.
     ///
-    /// A first wish to stop drains the engine and waits; a second one gives up at once.
+    /// A first wish to stop drains the engine and waits, and so does the end of the time that the work may take; a second
+    /// wish gives up at once.
     pub(crate) async fn drive<T, F>(
         &self,
         show: Box<dyn Show>,
         work: impl FnOnce(Engine) -> F,
-    ) -> Result<(T, Tally), Failure>
+    ) -> Result<Driven<T>, Failure>
     where
         F: Future<Output = T>,
     {
@@ -63,21 +96,34 @@ impl Session {
         let (engine, feed) = self.watched(show)?;
         let work = work(engine.clone());
         tokio::pin!(work);
-        let mut draining = false;
+        let over = self.time_is_over();
+        tokio::pin!(over);
+        let (mut draining, mut overdue) = (false, false);
         loop {
             tokio::select! {
-                done = &mut work => return Ok((done, feed.end())),
+                done = &mut work => return Ok(Driven { done, tally: feed.end(), overdue }),
+                () = &mut over, if !overdue && !draining => {
+                    overdue = true;
+                    drain(&engine);
+                }
                 () = interrupts.next() => {
                     if draining {
                         return Err(stopped_at_once(&feed.runs()));
                     }
                     draining = true;
                     ui::err("interrupted: starting nothing more and letting go of what is being done; once more stops at once");
-                    let engine = engine.clone();
-                    tokio::spawn(async move { engine.drain().await });
+                    drain(&engine);
                 }
             }
         }
+    }
+
+    /// Waits until the time that the work may take is over, and says so; for ever if it may take as long as it takes.
+    pub(crate) async fn time_is_over(&self) {
+        let Some(limit) = self.limit else { return std::future::pending().await };
+        tokio::time::sleep(limit).await;
+        let took = phrase::duration(limit);
+        ui::err(&format!("it has taken {took}: starting nothing more and letting go of what is being done"));
     }
 
     /// An engine, and what `show` is told of it.
@@ -96,6 +142,11 @@ impl Session {
             max_parallel: self.max_parallel,
         }
     }
+}
+
+fn drain(engine: &Engine) {
+    let engine = engine.clone();
+    tokio::spawn(async move { engine.drain().await });
 }
 
 /// An engine that advances nothing: it writes what a person wants of a run. Nobody watches.

@@ -18,12 +18,15 @@ use super::{
 struct Summary {
     finished: Finished,
     count: Count,
+    /// Whether it was left because its time was over.
+    overdue: bool,
 }
 
-/// Says what came of a run, given what was counted on the way, and what the process says at its end.
-pub(crate) fn conclude(output: Output, finished: Finished, tally: &Tally) -> Exit {
+/// Says what came of a run, given what was counted on the way and whether its time was over, and what the process says at
+/// its end.
+pub(crate) fn conclude(output: Output, finished: Finished, tally: &Tally, overdue: bool) -> Exit {
     let count = tally.of(&finished.run);
-    let summary = Summary { finished, count };
+    let summary = Summary { finished, count, overdue };
     summary.show(output);
     summary.exit()
 }
@@ -36,6 +39,7 @@ impl Summary {
             Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
             Ending::Finished(Outcome::Waiting) => Exit::Waiting,
             Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
+            Ending::Interrupted if self.overdue => Exit::TimedOut,
             Ending::Interrupted => Exit::Interrupted,
         }
     }
@@ -108,6 +112,7 @@ impl Summary {
             Ending::Finished(Outcome::InDoubt) => "in doubt",
             Ending::Finished(Outcome::Waiting) => "waiting",
             Ending::Finished(Outcome::Cancelled) => "cancelled",
+            Ending::Interrupted if self.overdue => "timed out",
             Ending::Interrupted => "interrupted",
         }
     }

@@ -23,6 +23,22 @@ fn the_first_wish_to_stop_lets_go_and_the_run_goes_on_from_there() {
 }
 
 #[test]
+fn a_command_whose_time_is_over_lets_go_and_the_run_goes_on_from_there() {
+    let world = World::open("1000");
+    let program = world.program();
+    world.hold("PUT", "/networkInterfaces/");
+    let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", "name=m", "--timeout", "700ms"]);
+    world.wait_for_hold();
+    let ran = running.end();
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.err.contains("it has taken 700ms") && ran.err.contains("machine timed out after"), "{ran:?}");
+    assert!(ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
+    world.let_go();
+    program.expect(0, &["resume", "--timeout", "10m"]);
+    assert!(program.expect(64, &["resume", "--timeout", "soon"]).err.contains("expected a duration such as 30s"));
+}
+
+#[test]
 fn the_second_wish_stops_at_once_and_nothing_is_lost() {
     let world = World::open("1000");
     let program = world.program();

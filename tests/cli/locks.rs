@@ -45,6 +45,9 @@ fn of_two_runs_at_once_the_second_is_told_who_holds_the_lock_and_begins_nothing(
     }
     assert!(ran.hint().contains("--wait-for-locks 10m") && ran.hint().contains(&run), "{ran:?}");
     assert_eq!(program.expect(20, &with(&machine("n"), &["-o", "json"])).json()["exit"], 20);
+    let waited = ["--wait-for-locks", "10m", "--timeout", "300ms"];
+    let ran = program.expect(5, &with(&machine("n"), &waited));
+    assert!(ran.err.contains("it has taken 300ms") && ran.hint().contains("nothing was begun"), "{ran:?}");
     assert_eq!(runs(&program).len(), 1, "nothing was created");
     let head = program.expect(0, &["history", &run]).out;
     assert!(head.lines().next().unwrap().contains("with the lock world/1"), "{head}");

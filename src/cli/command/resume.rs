@@ -21,7 +21,7 @@ use crate::{
 /// `resume`: goes on with one run, or with every interrupted run that nobody holds.
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
-    let session = session.waiting_for_locks(&args.locks);
+    let session = session.waiting_for_locks(&args.locks).within(&args.limit);
     if args.all {
         return resume_all(settings, &session).await;
     }
@@ -53,8 +53,8 @@ async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Resul
     let plan = runs::plan_of(&stored)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let show = reporter::for_settings(settings, false);
-    let (finished, tally) = session.drive(show, |engine| async move { engine.resume(run).await }).await?;
-    Ok(summary::conclude(settings.output, finished?, &tally))
+    let driven = session.drive(show, |engine| async move { engine.resume(run).await }).await?;
+    driven.conclude(settings.output)
 }
 
 fn say(settings: &Settings, text: &str, run: Option<&RunId>) {
@@ -78,11 +78,11 @@ async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Fail
         wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     }
     let show = reporter::for_settings(settings, left.len() > 1);
-    let (finished, tally) = session.drive(show, |engine| each(engine, left)).await?;
+    let driven = session.drive(show, |engine| each(engine, left)).await?;
     let mut worst = Exit::Done;
-    for result in finished {
+    for result in driven.done {
         worst = worst.max(match result {
-            Ok(finished) => summary::conclude(settings.output, finished, &tally),
+            Ok(finished) => summary::conclude(settings.output, finished, &driven.tally, driven.overdue),
             Err(error) => {
                 let failure = Failure::from(error);
                 failure.show();

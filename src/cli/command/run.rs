@@ -1,5 +1,5 @@
 use crate::{
-    cli::{Failure, Settings, args::RunArgs, exit::Exit, inputs, reporter, session::Session, summary, workflows::Text},
+    cli::{Failure, Settings, args::RunArgs, exit::Exit, inputs, reporter, session::Session, workflows::Text},
     wiring,
 };
 
@@ -11,8 +11,9 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
     let inputs = inputs::read(&args.workflow.inputs, &workflow)?;
     let plan = text.compile(&workflow, &actions.0, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-    let session = Session::open(settings, actions, args.parallel.max_parallel).await?.waiting_for_locks(&args.locks);
+    let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
+    let session = session.waiting_for_locks(&args.locks).within(&args.limit);
     let show = reporter::for_settings(settings, false);
-    let (finished, tally) = session.drive(show, |engine| async move { engine.run(plan).await }).await?;
-    Ok(summary::conclude(settings.output, finished?, &tally))
+    let driven = session.drive(show, |engine| async move { engine.run(plan).await }).await?;
+    driven.conclude(settings.output)
 }

@@ -31,7 +31,8 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
     if let Some(format) = args.print {
         return print(settings, args, &jobs, format);
     }
-    let session = Session::open(settings, actions, args.parallel.max_parallel).await?.waiting_for_locks(&args.locks);
+    let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
+    let session = session.waiting_for_locks(&args.locks).within(&args.limit);
     let here = Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let zone = TimeZone::system();
     let many = jobs.len() > 1;
@@ -223,15 +224,21 @@ impl Foreman<'_> {
             self.session.watched(reporter::plain(self.settings, self.many)).map_err(Watched::Failure)?;
         let work = work(engine.clone());
         tokio::pin!(work);
+        let mut overdue = false;
         let finished = tokio::select! {
             finished = &mut work => finished,
+            () = self.session.time_is_over() => {
+                overdue = true;
+                engine.drain().await;
+                work.await
+            }
             () = self.stop.cancelled() => {
                 engine.drain().await;
                 work.await
             }
         };
         let tally = feed.end();
-        Ok(summary::conclude(self.settings.output, finished.map_err(Watched::Engine)?, &tally))
+        Ok(summary::conclude(self.settings.output, finished.map_err(Watched::Engine)?, &tally, overdue))
     }
 
     /// Whether a run of the same workflow with the same inputs has not ended.
