@@ -200,6 +200,21 @@ async fn an_approval_without_words_asks_nobody_and_one_of_a_skipped_step_is_not_
 }
 
 #[tokio::test]
+async fn captured_lines_are_in_the_journal_when_the_run_has_ended_and_no_attempt_floods_it() {
+    let bench = Bench::new().await;
+    bench.script.will("s0", [Act::Say(3)]);
+    bench.script.will("s1", [Act::Fail(ActionError::transient("busy")), Act::Say(2_500)]);
+    let run = bench.engine().run(chain(2)).await.unwrap().run;
+    let lines = bench.journal.lines(run).await.unwrap();
+    let of = |step: &str| lines.iter().filter(|line| line.step == step).collect::<Vec<_>>();
+    assert_eq!(of("s0").iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["line 1", "line 2", "line 3"]);
+    let flood = of("s1");
+    assert!(flood.len() == 2_001 && flood.iter().all(|line| line.attempt == 2), "{}", flood.len());
+    assert_eq!(flood[2_000].text, "(an attempt's first 2000 lines are kept, not what follows)");
+    assert!(bench.notes.0.lock().unwrap().len() > 2_500, "whoever watches sees all of them");
+}
+
+#[tokio::test]
 async fn parts_that_get_another_go_keep_to_max_parallel() {
     let bench = Bench::new().await;
     (0..6).for_each(|i| bench.script.will(&format!("fan[{i}]"), [Act::Fail(ActionError::permanent("no"))]));

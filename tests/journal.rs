@@ -9,7 +9,9 @@ use serde_json::json;
 use stargate::{
     clock::Millis,
     id::RunId,
-    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, Owner, PlanText, SqliteJournal, TakeOver},
+    journal::{
+        Append, Commit, Eviction, Journal, JournalError, LogLine, NewRun, Owner, PlanText, SqliteJournal, TakeOver,
+    },
     run::{Attempt, Entry, Mode, Move, Outcome, Recorded},
 };
 use support::{Fault, Faulty};
@@ -343,7 +345,66 @@ async fn a_journal_of_the_first_schema_gets_locks_and_keeps_its_runs() {
     assert_eq!(journal.load(run).await.unwrap().row.seq, 2);
     let next = RunId::generate();
     journal.commit(creating(vec![locking(&next, &["a"], &[])])).await.unwrap();
-    assert_eq!(holders(&journal, &["a"]).await, [("a".into(), next)]);
+    assert_eq!(holders(&journal, &["a"]).await, [("a".into(), next.clone())]);
+    assert_eq!(journal.lines(next).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn lines_are_kept_in_the_order_in_which_they_came_and_belong_to_their_run() {
+    on_every_journal(|journal| async move {
+        let (run, other) = (RunId::generate(), RunId::generate());
+        journal.commit(creating(vec![new_run(&run), new_run(&other)])).await.unwrap();
+        let line = |run: &RunId, step: &str, at, text: &str| LogLine {
+            run: run.clone(),
+            step: step.into(),
+            attempt: 2,
+            at: Millis(at),
+            text: text.into(),
+        };
+        let first = line(&run, "b", 9, "ä \"quoted\"\nand a second");
+        let stray = line(&RunId::generate(), "a", 1, "of nobody");
+        journal.log(vec![first.clone(), line(&other, "a", 1, "elsewhere"), stray]).await.unwrap();
+        let second = line(&run, "a[x]", 3, "");
+        journal.log(vec![second.clone()]).await.unwrap();
+        assert_eq!(journal.lines(run).await.unwrap(), [first, second]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_removed_with_all_that_is_known_of_it_and_nothing_else() {
+    on_every_journal(|journal| async move {
+        let runs: Vec<_> = (0..7).map(|_| RunId::generate()).collect();
+        journal.commit(creating(runs.iter().map(new_run).collect())).await.unwrap();
+        let line =
+            |run: &RunId| LogLine { run: run.clone(), step: "a".into(), attempt: 1, at: Millis(1), text: "x".into() };
+        journal.log(runs.iter().map(line).collect()).await.unwrap();
+        let waiting = ["running", "in_doubt", "waiting"];
+        let ended = ["succeeded", "failed", "cancelled"];
+        for (run, status) in runs.iter().zip(waiting.into_iter().chain(ended)) {
+            let moved = Attempt { number: 2, failures: 1, since: Millis(1) };
+            let moved =
+                record(Entry::AttemptMoved { step: "a".into(), attempt: moved, to: Move::Running { mode: Mode::Run } });
+            let append = Append { run: run.clone(), epoch: 1, seq: 2, records: vec![started("b"), moved], status };
+            journal.commit(Commit { at: Millis(6), creates: vec![], appends: vec![append] }).await.unwrap();
+        }
+        let late = Append { run: runs[6].clone(), epoch: 1, seq: 2, records: vec![started("b")], status: "failed" };
+        journal.commit(Commit { at: Millis(8), creates: vec![], appends: vec![late] }).await.unwrap();
+        assert_eq!(journal.prune(Millis(6)).await.unwrap(), 0, "none had ended before");
+        assert_eq!(journal.prune(Millis(7)).await.unwrap(), 3);
+        let left: Vec<_> = journal.runs(10).await.unwrap().into_iter().rev().map(|row| row.id).collect();
+        assert_eq!(left, [&runs[..3], &runs[6..]].concat());
+        assert_eq!(journal.load(runs[3].clone()).await.unwrap_err(), JournalError::NoSuchRun(runs[3].clone()));
+        let kept = journal.load(runs[6].clone()).await.unwrap();
+        assert_eq!((kept.history.len(), journal.lines(runs[6].clone()).await.unwrap().len()), (3, 1));
+        // A run that comes into the place of a removed one inherits nothing.
+        assert_eq!(journal.prune(Millis(9)).await.unwrap(), 1);
+        let next = RunId::generate();
+        journal.commit(creating(vec![new_run(&next)])).await.unwrap();
+        let next = journal.load(next).await.unwrap();
+        assert_eq!((next.history.len(), next.latest.len(), journal.lines(next.row.id).await.unwrap().len()), (2, 0, 0));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -86,6 +86,8 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure
         Command::Approve(args) => command::approve::approve(settings, &args).await,
         Command::Resolve(args) => command::resolve::resolve(settings, &args).await,
         Command::History(args) => command::history::history(settings, &args).await,
+        Command::Logs(args) => command::logs::logs(settings, &args).await,
+        Command::Prune(args) => command::prune::prune(settings, &args).await,
         Command::Plan(args) => command::plan::plan(settings, &args).await,
         Command::Schedule(args) => command::schedule::schedule(settings, &args).await,
         Command::Validate(args) => command::validate::validate(settings, &args),

@@ -100,6 +100,10 @@ pub(crate) enum Command {
     Resolve(ResolveArgs),
     /// Show the runs there are, or what happened in one
     History(HistoryArgs),
+    /// Show what the steps of a run captured, such as the commands run on a host
+    Logs(LogsArgs),
+    /// Remove runs that ended long ago from the journal
+    Prune(PruneArgs),
     /// Show what a run would change, changing nothing
     Plan(PlanArgs),
     /// Run workflows when they are due, or print what lets cron, systemd or Kubernetes do it
@@ -249,6 +253,9 @@ pub(crate) struct ScheduleArgs {
     /// Runs each once, now, and ends: goes on with what was interrupted, else begins anew
     #[arg(long)]
     pub(crate) once: bool,
+    /// How long runs that have ended are kept, such as 30d; without it, for ever
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) keep: Option<Duration>,
     /// Prints what runs one workflow by its schedule, in place of running it
     #[arg(long, value_name = "FORMAT", conflicts_with = "once")]
     pub(crate) print: Option<ScheduleFormat>,
@@ -338,6 +345,28 @@ pub(crate) struct HistoryArgs {
     /// How many runs are listed
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Id of a run, or @latest
+    #[arg(value_name = "RUN", default_value = "@latest")]
+    pub(crate) run: String,
+    /// Name of a step, with its key; without a key, all of its parts
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Shows only the last lines
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+}
+
+/// `prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// How long ago a run has ended, such as 30d; one that waits, is in doubt or was interrupted is kept
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) older_than: Duration,
 }
 
 /// `plan`.

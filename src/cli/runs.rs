@@ -5,7 +5,8 @@ use stargate::{
     id::RunId,
     journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
     plan::Plan,
-    run::{RunState, StepState},
+    run::{RunState, StepId, StepState},
+    workflow::nearest_name,
 };
 
 use super::{Failure, exit::Exit, hint};
@@ -53,6 +54,17 @@ pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Fail
     RunState::recover(plan, &stored.history, &stored.latest).map_err(|error| {
         let message = format!("the history of run {} cannot be read: {error}", stored.row.id);
         Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
+    })
+}
+
+/// The step of that name; if there is none, `command` is named with the one that may be meant.
+pub(crate) fn step_named(run: &RunId, state: &RunState, name: &str, command: &str) -> Result<StepId, Failure> {
+    state.find(name).ok_or_else(|| {
+        let hint = match nearest_name(name, state.steps().map(|id| state.name(id))) {
+            Some(near) => format!("run `stargate {command} {run} '{near}'` if that is meant"),
+            None => hint::history(run),
+        };
+        Failure::usage(format!("run {run} has no step {name:?}"), hint)
     })
 }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ending, EngineError, Options,
     executor::{self, Job},
+    keeper::Keeper,
     live::{LiveRun, Starting},
     message::{Ended, Message},
 };
@@ -36,6 +37,7 @@ const BATCH: usize = 1024;
 /// Owns every live run of the process.
 pub(super) struct Dispatcher {
     options: Options,
+    keeper: Keeper,
     owner: Arc<Owner>,
     /// For the executor's answers. Weak, so that the channel closes when the last engine handle is gone.
     own: mpsc::WeakSender<Message>,
@@ -47,7 +49,8 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) fn new(options: Options, owner: Arc<Owner>, own: mpsc::WeakSender<Message>) -> Self {
-        Self { options, owner, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
+        let keeper = Keeper::start(Arc::clone(&options.journal));
+        Self { options, keeper, owner, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
     }
 
     /// Serves until every engine handle is gone and no attempt is being made.
@@ -275,18 +278,21 @@ impl Dispatcher {
             action: Arc::clone(&run.prepared.actions[node]),
             secrets: Arc::clone(&self.options.secrets),
             reporter: Arc::clone(&self.options.reporter),
+            keeper: self.keeper.clone(),
             clock: self.options.clock.clone(),
             dispatcher,
         });
     }
 
     async fn finish(&self, run: LiveRun, outcome: Outcome) {
+        self.keeper.flush().await;
         self.release(&run).await;
         let finished = run.report(Ending::Finished(outcome));
         leave(run, Ok(finished));
     }
 
     async fn interrupt(&self, run: LiveRun) {
+        self.keeper.flush().await;
         self.release(&run).await;
         self.options.reporter.report(Event { at: self.now(), run: run.id.clone(), news: News::RunInterrupted });
         let finished = run.report(Ending::Interrupted);

@@ -1,4 +1,11 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
@@ -9,16 +16,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::message::{Ended, Message};
+use super::{
+    keeper::Keeper,
+    message::{Ended, Message},
+};
 use crate::{
     clock::Clock,
     event::{Event, News, Reporter},
     id::RunId,
+    journal::LogLine,
     run::{Mode, StepId},
 };
 
 /// How long an attempt that is past its deadline, or was cancelled, may take to put its things in order.
 const GRACE: Duration = Duration::from_secs(5);
+/// Most lines that are kept of one attempt: what a person can still read.
+const MOST_LINES: usize = 2_000;
 
 /// Everything that one attempt needs.
 pub(super) struct Job {
@@ -34,6 +47,7 @@ pub(super) struct Job {
     pub(super) action: Arc<dyn DynAction>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) reporter: Arc<dyn Reporter>,
+    pub(super) keeper: Keeper,
     pub(super) clock: Clock,
     pub(super) dispatcher: mpsc::Sender<Message>,
 }
@@ -56,7 +70,10 @@ async fn attempt_of(job: Job) -> (Result<Found<Value>, ActionError>, Vec<String>
         run: job.run.clone(),
         step: job.step,
         name: job.name.clone(),
+        attempt: job.attempt,
+        lines: AtomicUsize::new(0),
         reporter: job.reporter,
+        keeper: job.keeper,
         clock: job.clock,
         dispatcher: job.dispatcher,
     };
@@ -111,12 +128,21 @@ struct Sink {
     run: RunId,
     step: StepId,
     name: String,
+    attempt: u32,
+    /// Lines captured so far.
+    lines: AtomicUsize,
     reporter: Arc<dyn Reporter>,
+    keeper: Keeper,
     clock: Clock,
     dispatcher: mpsc::Sender<Message>,
 }
 
 impl Sink {
+    fn keep(&self, text: String) {
+        let (run, step) = (self.run.clone(), self.name.clone());
+        self.keeper.keep(LogLine { run, step, attempt: self.attempt, at: self.clock.now(), text });
+    }
+
     fn report(&self, news: News) {
         self.reporter.report(Event { at: self.clock.now(), run: self.run.clone(), news });
     }
@@ -128,6 +154,11 @@ impl AttemptSink for Sink {
     }
 
     fn log(&self, line: String) {
+        match self.lines.fetch_add(1, Ordering::Relaxed) {
+            0..MOST_LINES => self.keep(line.clone()),
+            MOST_LINES => self.keep(format!("(an attempt's first {MOST_LINES} lines are kept, not what follows)")),
+            _ => {}
+        }
         self.report(News::StepLog { step: self.name.clone(), line });
     }
 

@@ -11,6 +11,7 @@ mod dispatcher;
 mod error;
 mod executor;
 mod facade;
+mod keeper;
 mod live;
 mod locks;
 mod message;

@@ -12,4 +12,4 @@ mod store;
 pub use error::JournalError;
 pub use owner::Owner;
 pub use sqlite::SqliteJournal;
-pub use store::{Append, Commit, Eviction, HeldLock, Journal, NewRun, PlanText, RunRow, StoredRun, TakeOver};
+pub use store::{Append, Commit, Eviction, HeldLock, Journal, LogLine, NewRun, PlanText, RunRow, StoredRun, TakeOver};

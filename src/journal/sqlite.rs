@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
-    Commit, HeldLock, Journal, JournalError, Owner, RunRow, StoredRun, TakeOver,
+    Commit, HeldLock, Journal, JournalError, LogLine, Owner, RunRow, StoredRun, TakeOver,
     argument::{self, RUNNING},
 };
 use crate::{clock::Millis, id::RunId, run::Recorded};
@@ -23,6 +23,7 @@ use crate::{clock::Millis, id::RunId, run::Recorded};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "journal", include_str!("../../migrations/0001_journal.sql")),
     (2, "locks", include_str!("../../migrations/0002_locks.sql")),
+    (3, "log", include_str!("../../migrations/0003_log.sql")),
 ];
 
 /// How long a statement waits for another process that holds the file.
@@ -67,6 +68,23 @@ const LATER: &str = "
     CROSS JOIN run ON run.id = held.value ->> 0 AND run.epoch = held.value ->> 1
     CROSS JOIN entry ON entry.key BETWEEN (run.key << 32 | held.value ->> 2) + 1 AND (run.key + 1 << 32) - 1
     ORDER BY entry.key";
+const LOG: &str = "
+    INSERT INTO log (run, step, attempt, at, line)
+        SELECT run.key, line.value ->> 1, line.value ->> 2, line.value ->> 3, line.value ->> 4
+        FROM json_each(?1) AS line CROSS JOIN run ON run.id = line.value ->> 0
+        ORDER BY line.key";
+const LINES: &str = "
+    SELECT log.* FROM log JOIN run ON run.key = log.run WHERE run.id = ?1 ORDER BY log.key";
+const STALE: &str = "
+    CREATE TEMP TABLE stale AS
+        SELECT key FROM run WHERE status IN ('succeeded', 'failed', 'cancelled') AND updated_at < ?1";
+const PRUNE: &str = "
+    DELETE FROM log WHERE run IN (SELECT key FROM stale);
+    DELETE FROM attempt WHERE run IN (SELECT key FROM stale);
+    DELETE FROM entry WHERE key >> 32 IN (SELECT key FROM stale);
+    DELETE FROM run WHERE key IN (SELECT key FROM stale);
+    DELETE FROM plan WHERE digest NOT IN (SELECT plan FROM run);
+    DROP TABLE stale;";
 const HOLDERS: &str = "
     SELECT lock.name, run.*, coalesce((
         SELECT max(entry.key) FROM entry
@@ -126,7 +144,7 @@ impl SqliteJournal {
     /// Leaves the file as the first program would have left it. For tests.
     #[doc(hidden)]
     pub async fn back_to_schema_1(&self) -> Result<(), JournalError> {
-        let undo = "DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
+        let undo = "DROP TABLE log; DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
         sqlx::query(undo).execute(&mut *self.writer.lock().await).await?;
         Ok(())
     }
@@ -341,6 +359,26 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
     })
 }
 
+/// Removes runs in one transaction.
+async fn prune(writer: &mut SqliteConnection, before: Millis) -> Result<u64, JournalError> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query(STALE).bind(before.0).execute(&mut *transaction).await?;
+    let stale: i64 = sqlx::query_scalar("SELECT count(*) FROM stale").fetch_one(&mut *transaction).await?;
+    sqlx::query(PRUNE).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(stale.unsigned_abs())
+}
+
+fn line(run: &RunId, row: &SqliteRow) -> Result<LogLine, JournalError> {
+    Ok(LogLine {
+        run: run.clone(),
+        step: row.try_get("step")?,
+        attempt: row.try_get("attempt")?,
+        at: Millis(row.try_get("at")?),
+        text: row.try_get("line")?,
+    })
+}
+
 impl Journal for SqliteJournal {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
@@ -398,6 +436,25 @@ impl Journal for SqliteJournal {
             let rows = sqlx::query(HOLDERS).bind(argument::text_of(&locks)).fetch_all(&mut *reader).await?;
             rows.iter().map(|found| Ok(HeldLock { name: found.try_get("name")?, holder: row(found)? })).collect()
         })
+    }
+
+    fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            let lines: Vec<_> = lines.iter().map(|l| json!([l.run, l.step, l.attempt, l.at, l.text])).collect();
+            Ok(self.write(LOG, argument::text_of(&lines)).await?)
+        })
+    }
+
+    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let rows = sqlx::query(LINES).bind(run.as_str()).fetch_all(&mut *reader).await?;
+            rows.iter().map(|row| line(&run, row)).collect()
+        })
+    }
+
+    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>> {
+        Box::pin(async move { prune(&mut *self.writer.lock().await, before).await })
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {

@@ -155,6 +155,21 @@ pub struct StoredRun {
     pub latest: Vec<Recorded>,
 }
 
+/// A line that an attempt captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The run.
+    pub run: RunId,
+    /// Name of the step, with its key.
+    pub step: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// When.
+    pub at: Millis,
+    /// The line, redacted.
+    pub text: String,
+}
+
 /// The store of entries. Every implementation passes the same contract suite.
 pub trait Journal: Send + Sync {
     /// Makes `commit` durable and returns the runs of which *nothing* was written: those with appends that somebody else
@@ -184,6 +199,16 @@ pub trait Journal: Send + Sync {
 
     /// Reads which of these locks are held, and by which runs.
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>>;
+
+    /// Keeps lines that attempts captured. Those of a run that is not there are left out.
+    fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>>;
+
+    /// Reads the lines that were kept of a run, in the order in which they came.
+    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>>;
+
+    /// Removes, with everything that is known of them, the runs that ended before `before`: those that succeeded, failed or
+    /// were cancelled. Gives their number. A run that somebody can still be waiting for is kept, however old.
+    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>>;
 
     /// Reads the latest `limit` runs, the newest first, without their entries.
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>>;

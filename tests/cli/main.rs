@@ -5,6 +5,7 @@ mod answers;
 mod cancels;
 mod interrupts;
 mod locks;
+mod logs;
 mod offline;
 mod ownership;
 mod program;

@@ -7,7 +7,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use stargate::{
     clock::Millis,
     id::RunId,
-    journal::{Commit, HeldLock, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
+    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOver},
 };
 
 /// Passes everything on, and kills the process after the `after`-th commit; 0 for never.
@@ -63,6 +63,18 @@ impl Journal for Killing {
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
         self.inner.holders(locks)
+    }
+
+    fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.log(lines)
+    }
+
+    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
+        self.inner.lines(run)
+    }
+
+    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>> {
+        self.inner.prune(before)
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {

@@ -21,7 +21,7 @@ use stargate::{
     engine::{Engine, Options},
     event::{Event, Reporter},
     id::RunId,
-    journal::{Commit, HeldLock, Journal, JournalError, RunRow, SqliteJournal, StoredRun, TakeOver},
+    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOver},
     plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template},
     run::Recorded,
 };
@@ -41,6 +41,8 @@ pub(crate) enum Act {
     LoseTrack,
     /// Stores a checkpoint, then fails without effect.
     CheckpointThenFail(Value),
+    /// Captures this many lines, takes effect and succeeds.
+    Say(usize),
     /// Waits until cancelled or past its deadline.
     Hang,
     /// Panics.
@@ -125,6 +127,11 @@ impl Script {
             Act::CheckpointThenFail(value) => {
                 cx.save_checkpoint(value).await?;
                 Err(ActionError::transient("not yet"))
+            }
+            Act::Say(lines) => {
+                (1..=lines).for_each(|line| cx.log(format!("line {line}")));
+                self.take_effect(cx.step());
+                Ok(Output { value: input.value.clone() })
             }
             Act::Hang => {
                 cx.sleep(cx.remaining().saturating_sub(Duration::from_millis(1))).await?;
@@ -335,6 +342,18 @@ impl Journal for Faulty {
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
         self.inner.holders(locks)
+    }
+
+    fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.log(lines)
+    }
+
+    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
+        self.inner.lines(run)
+    }
+
+    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>> {
+        self.inner.prune(before)
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use serde_json::json;
 use stargate::{
@@ -9,6 +11,7 @@ use stargate::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::prune;
 use crate::{
     cli::{
         Failure, Settings,
@@ -36,8 +39,17 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
     let here = Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let zone = TimeZone::system();
     let many = jobs.len() > 1;
-    let foreman =
-        Foreman { settings, session, jobs, here, clock: Clock::system(), zone, many, stop: CancellationToken::new() };
+    let foreman = Foreman {
+        settings,
+        keep: args.keep,
+        session,
+        jobs,
+        here,
+        clock: Clock::system(),
+        zone,
+        many,
+        stop: CancellationToken::new(),
+    };
     if args.once { foreman.interruptible(foreman.once()).await } else { foreman.interruptible(foreman.serve()).await }
 }
 
@@ -113,6 +125,8 @@ fn print(settings: &Settings, args: &ScheduleArgs, jobs: &[Job], format: Schedul
 /// Runs jobs, one run of each at a time.
 struct Foreman<'a> {
     settings: &'a Settings,
+    /// How long runs that have ended are kept.
+    keep: Option<Duration>,
     session: Session,
     jobs: Vec<Job>,
     here: Owner,
@@ -179,13 +193,23 @@ impl Foreman<'_> {
 
     /// Runs a job once. Whatever becomes of it is said here.
     async fn run(&self, job: &Job) -> Exit {
-        self.advance(job).await.unwrap_or_else(|failure| {
+        let exit = self.advance(job).await.unwrap_or_else(|failure| {
             if self.settings.output == Output::Json {
                 ui::out_json(&failure.to_json());
             }
             failure.show();
             failure.exit()
-        })
+        });
+        self.prune().await;
+        exit
+    }
+
+    /// Removes what is older than is wanted. That it cannot be done keeps no job from being done.
+    async fn prune(&self) {
+        let Some(keep) = self.keep else { return };
+        if let Err(error) = self.session.journal.prune(prune::earlier(keep)).await {
+            ui::err(&format!("old runs were not removed: {error}"));
+        }
     }
 
     async fn advance(&self, job: &Job) -> Result<Exit, Failure> {

@@ -5,7 +5,6 @@ use stargate::{
     journal::{HeldLock, Journal, StoredRun},
     plan::Plan,
     run::{Mode, RunState, StepId, StepState},
-    workflow::nearest_name,
 };
 use stargate_sdk::ActionError;
 
@@ -72,14 +71,7 @@ impl Case {
     }
 
     fn find(&self, name: &str) -> Result<StepId, Failure> {
-        self.state.find(name).ok_or_else(|| {
-            let names: Vec<_> = self.state.steps().map(|id| self.state.name(id)).collect();
-            let hint = match nearest_name(name, names.iter().copied()) {
-                Some(near) => format!("run `stargate why {} '{near}'` if that is meant", self.stored.row.id),
-                None => hint::history(&self.stored.row.id),
-            };
-            Failure::usage(format!("run {} has no step {name:?}", self.stored.row.id), hint)
-        })
+        runs::step_named(&self.stored.row.id, &self.state, name, "why")
     }
 
     /// Steps that are neither done nor merely behind others.

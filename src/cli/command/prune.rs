@@ -1,0 +1,35 @@
+use std::time::Duration;
+
+use serde_json::json;
+use stargate::{
+    clock::{Clock, Millis},
+    journal::Journal,
+};
+
+use crate::cli::{
+    Failure, Settings,
+    args::{Output, PruneArgs},
+    exit::Exit,
+    phrase, runs, ui,
+};
+
+/// `prune`: removes runs that ended long ago.
+pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit, Failure> {
+    let before = earlier(args.older_than);
+    let pruned = match runs::open_existing(&settings.journal).await? {
+        Some(journal) => journal.prune(before).await?,
+        None => 0,
+    };
+    let runs = phrase::count(usize::try_from(pruned).unwrap_or(usize::MAX), "run");
+    match settings.output {
+        Output::Text => ui::err(&format!("removed {runs} that ended before {}", phrase::date_and_time(before))),
+        Output::Json => ui::out_json(&json!({ "removed": pruned, "ended_before": before.to_string() })),
+    }
+    Ok(Exit::Done)
+}
+
+/// The moment that long ago.
+pub(super) fn earlier(ago: Duration) -> Millis {
+    let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+    Millis(Clock::system().now().0.saturating_sub(ago))
+}
