@@ -9,6 +9,8 @@ mod inputs;
 mod outside;
 mod world;
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
 use serde_json::{Value, json};
@@ -228,8 +230,31 @@ fn worker() -> Vec<Drift> {
     ]
 }
 
+/// A kubelet's serving certificate is gone, as it is when it has ended; returns when the kubelet has asked for the next one.
+async fn lose_serving_certificate(sim: &Sim, machine: &str) {
+    let path = "/var/lib/kubelet/pki/kubelet-server-current.pem";
+    let removed = sim.shared().lock().hosts.machines.get_mut(machine).unwrap().files.nodes.remove(path);
+    assert!(removed.is_some(), "{machine} had a serving certificate");
+    let asked = |request: &Value| {
+        request["spec"]["username"] == format!("system:node:{machine}") && request["status"].get("conditions").is_none()
+    };
+    let waited = async {
+        while !outside::list(sim, "/apis/certificates.k8s.io/v1/certificatesigningrequests").await.iter().any(asked) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the kubelet asks for another one");
+}
+
 fn routes() -> Vec<Drift> {
     vec![
+        Drift {
+            what: "a kubelet asks for its next serving certificate",
+            happen: |sim| Box::pin(lose_serving_certificate(sim, "worker-1")),
+            steps: &["certificates"],
+            named: "approval of certificate request csr-",
+            writes: 1,
+        },
         Drift {
             what: "a route is deleted",
             happen: |sim| {

@@ -9,6 +9,7 @@ use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
 use crate::{
     api::Api,
     call::Call,
+    csr_approval::approve,
     csr_rules::{NodeIdentity, Purpose, Stage, purpose, stage},
     field::{name, text},
     kind::{At, NODES, REQUESTS},
@@ -69,32 +70,12 @@ impl CsrApprove {
         }
         let mut approved = Vec::new();
         for csr in pending {
-            if self.approve(cx, csr).await? {
+            if approve(&self.0, cx, csr).await? {
+                cx.changed(format!("approved certificate request {}", name(csr)));
                 approved.push(name(csr).to_owned());
             }
         }
         Ok(approved)
-    }
-
-    /// Approves the request as it was checked: one that changed since is looked at anew.
-    async fn approve(&self, cx: &ActionContext, csr: &Value) -> Result<bool, ActionError> {
-        let mut body = csr.clone();
-        let approval = json!({"type": "Approved", "status": "True", "reason": "StargateApproved",
-            "message": "the request is the node's own"});
-        body["apiVersion"] = "certificates.k8s.io/v1".into();
-        body["kind"] = "CertificateSigningRequest".into();
-        match body.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
-            Some(conditions) => conditions.push(approval),
-            None => body["status"] = json!({"conditions": [approval]}),
-        }
-        match self.0.replace(cx, &REQUESTS, At::cluster(name(csr)), Some("approval"), body).await {
-            Ok(_) => {
-                cx.changed(format!("approved certificate request {}", name(csr)));
-                Ok(true)
-            }
-            Err(error) if error.is_stale() || error.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// What the node still lacks; `None` when it has both certificates.

@@ -4,7 +4,7 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     KubernetesSettings, api::Api, bootstrap_token::BootstrapTokenSource, cluster_read::ClusterRead,
-    condition_wait::ConditionWait, csr_approve::CsrApprove, inventory_read::InventoryRead,
+    condition_wait::ConditionWait, csr_approve::CsrApprove, csr_renew::CsrRenew, inventory_read::InventoryRead,
     manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain, node_wait::NodeWait,
     nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet, object_patch::ObjectPatch,
     objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate, pod_probe::PodProbe, server_read::ServerRead,
@@ -33,5 +33,6 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, settings: Kubern
     registry.add(NodeWait(Arc::clone(&api)));
     registry.add(PodProbe(Arc::clone(&api)));
     registry.add(CsrApprove(Arc::clone(&api)));
+    registry.add(Ensure(CsrRenew(Arc::clone(&api))));
     registry.add(PodCidrAllocate(api));
 }

@@ -6,6 +6,7 @@ use stargate_sdk::FailureKind;
 use crate::cluster::{Cluster, until};
 
 const APPROVE: &str = "kubernetes.csr.approve";
+const RENEW: &str = "kubernetes.csr.renew";
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests/";
 
 fn request(names: &[&str]) -> Value {
@@ -51,6 +52,26 @@ async fn a_forged_request_is_left_alone_and_named() {
     assert_eq!(kind, FailureKind::Permanent);
     assert!(error.contains("csr-2") && error.contains("kubernetes.default"), "{error}");
     assert!(cluster.fake.world().writes.is_empty(), "nothing is approved beside a forgery");
+}
+
+#[tokio::test]
+async fn a_renewal_is_approved_at_once_and_a_forgery_beside_it_is_named_and_left_alone() {
+    let cluster = Cluster::start().await;
+    let wanted = || json!({"nodes": [{"name": "w0", "ip": "10.50.1.4"}, {"name": "w1", "ip": "10.50.1.5"}]});
+    let (output, changes) = cluster.actions.step(RENEW, wanted()).await.expect("nothing waits");
+    assert_eq!((output["refused"].clone(), changes), (json!([]), vec![]));
+    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.world().put(&format!("{REQUESTS}csr-2"), request(&["w1", "kubernetes.default"]));
+    let mut elsewhere = request(&["other"]);
+    elsewhere["spec"]["signerName"] = json!("kubernetes.io/kube-apiserver-client");
+    cluster.fake.world().put(&format!("{REQUESTS}csr-3"), elsewhere);
+    let (output, changes) = cluster.actions.step(RENEW, wanted()).await.expect("approved");
+    assert_eq!(changes, ["+ approval of certificate request csr-1: Approved"]);
+    let refused = output["refused"][0].as_str().expect("a text");
+    assert!(refused.contains("csr-2") && refused.contains("kubernetes.default"), "{refused}");
+    let world = cluster.fake.world();
+    assert_eq!(world.writes.len(), 1, "{:?}", world.writes);
+    assert_eq!(world.objects[&format!("{REQUESTS}csr-1")]["status"]["conditions"][0]["type"], "Approved");
 }
 
 #[tokio::test]
