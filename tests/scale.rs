@@ -25,13 +25,12 @@ const SITES: u16 = 3;
 const WORKERS: u16 = 200;
 /// Workers of each site of whose pods Cilium does not know; each write lets the simulated controllers look at every node.
 const DRIFTED: u16 = 1;
-/// A debug build beside other tests; it takes a fraction of this alone.
-const LIMIT: Duration = Duration::from_mins(2);
+/// A debug build beside other tests and compilers. Alone it takes a fifth of this, most of it pauses.
+const LIMIT: Duration = Duration::from_secs(15);
 /// The workflow that ships, but for the machines that are not there.
 const SYNC: &str = include_str!("../workflows/sync-pod-routes.yaml");
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes, most of them in the simulated world of a debug build: cargo test --test scale -- --ignored --nocapture"]
 async fn a_node_more_among_a_thousand_is_one_write_a_table() {
     let mut stage = deployment().await;
     let seeded = Instant::now();
@@ -41,8 +40,8 @@ async fn a_node_more_among_a_thousand_is_one_write_a_table() {
     println!("{} nodes are there after {:.1} s", AKS_NODES + SITES * WORKERS, seeded.elapsed().as_secs_f32());
 
     let first = synced(&mut stage, "the first time").await;
-    // Hundreds of routes are one write of their table; the few of the sites' pods are made one by one.
-    assert!(first.tables <= 1 + u64::from(SITES), "{first:?}");
+    // The routes to the nodes' pods, and those to the sites' pods: one write a table, however many they are.
+    assert_eq!(first.tables, 2, "{first:?}");
     assert_eq!(first.cilium, u64::from(SITES * DRIFTED), "{first:?}");
     assert_eq!(routes(&stage.sim, "stargate-router-rt").await, usize::from(AKS_NODES));
     // A subnet and a block of pods for each site, however many workers it has.
@@ -53,8 +52,7 @@ async fn a_node_more_among_a_thousand_is_one_write_a_table() {
 
     put(&stage.sim, aks_node(AKS_NODES));
     let grown = synced(&mut stage, "with one AKS node more").await;
-    assert!((1..=2).contains(&grown.tables), "{grown:?}");
-    assert_eq!(grown.cilium, 0, "{grown:?}");
+    assert_eq!((grown.tables, grown.cilium), (1, 0), "the router's subnet alone tells nodes apart: {grown:?}");
 
     put(&stage.sim, worker(0, WORKERS, false));
     let joined = synced(&mut stage, "with one worker more").await;

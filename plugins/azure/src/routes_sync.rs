@@ -1,4 +1,7 @@
-use std::net::IpAddr;
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,8 +20,6 @@ use crate::{
 
 /// What the names of routes begin with that are ours to change and to remove.
 const OURS: &str = "stargate-";
-/// Up to this many routes are written one by one, which leaves the table to others meanwhile; more are one write of the table.
-const FEW: usize = 3;
 
 /// `azure.routes.sync`.
 pub(crate) struct RoutesSync(pub(crate) ArmClient);
@@ -68,6 +69,35 @@ enum Change {
     Remove(Live),
 }
 
+/// The routes of a table, found by what they are for and by name.
+struct Present {
+    routes: Vec<Live>,
+    by_prefix: HashMap<Prefix, usize>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Present {
+    fn of(table: &Live) -> Self {
+        let routes = routes(table);
+        let (mut by_prefix, mut by_name) = (HashMap::new(), HashMap::new());
+        for (at, route) in routes.iter().enumerate() {
+            by_name.entry(route.name().to_ascii_lowercase()).or_insert(at);
+            if let Some(prefix) = prefix(route) {
+                by_prefix.entry(prefix).or_insert(at);
+            }
+        }
+        Self { routes, by_prefix, by_name }
+    }
+
+    fn leading_to(&self, prefix: &Prefix) -> Option<&Live> {
+        self.by_prefix.get(prefix).map(|at| &self.routes[*at])
+    }
+
+    fn named(&self, name: &NetworkName) -> Option<&Live> {
+        self.by_name.get(&name.as_str().to_ascii_lowercase()).map(|at| &self.routes[*at])
+    }
+}
+
 fn half() -> f64 {
     0.5
 }
@@ -77,22 +107,21 @@ impl RoutesSync {
         self.0.group(&wanted.resource_group).resource(ROUTE_TABLE, &wanted.route_table)
     }
 
-    async fn one_by_one(&self, cx: &ActionContext, table: &Live, changes: Vec<Change>) -> Result<(), ActionError> {
-        for change in changes {
-            match change {
-                Change::Add(route) => {
-                    let id = table.id.child("routes", name_of(&route.prefix)?);
-                    self.0.put(cx, &id, body(&route)?, Some(Condition::Absent)).await?;
-                }
-                Change::Turn(route, hop) => {
-                    self.0.put(cx, &route.id, turned(&route, hop), Condition::unchanged(&route)).await?;
-                }
-                Change::Remove(route) => self.0.delete(cx, &route.id, Condition::unchanged(&route)).await?,
+    /// One route is written by itself, which leaves the others of the table to others meanwhile.
+    async fn alone(&self, cx: &ActionContext, table: &Live, change: &Change) -> Result<(), ActionError> {
+        match change {
+            Change::Add(route) => {
+                let id = table.id.child("routes", name_of(&route.prefix)?);
+                self.0.put(cx, &id, body(route)?, Some(Condition::Absent)).await
             }
+            Change::Turn(route, hop) => {
+                self.0.put(cx, &route.id, turned(route, *hop), Condition::unchanged(route)).await
+            }
+            Change::Remove(route) => self.0.delete(cx, &route.id, Condition::unchanged(route)).await,
         }
-        Ok(())
     }
 
+    /// However many routes change, they are one write of the table.
     async fn at_once(&self, cx: &ActionContext, table: &Live, changes: Vec<Change>) -> Result<(), ActionError> {
         let mut body = table.body.clone();
         let mut all: Vec<Value> = routes(table).into_iter().map(|route| route.body).collect();
@@ -145,10 +174,11 @@ impl Resource for RoutesSync {
         let _writer = self.0.hold(cx, &[&self.table(wanted)]).await?;
         let Some(table) = self.read(cx, wanted).await? else { return Ok(()) };
         let changes = changes(wanted, &table).map_err(|e| e.context(table.id.label()))?;
-        if changes.len() > FEW || table.has_failed() {
-            return self.at_once(cx, &table, changes).await;
+        match changes.as_slice() {
+            [change] if !table.has_failed() => self.alone(cx, &table, change).await,
+            [] if !table.has_failed() => Ok(()),
+            _ => self.at_once(cx, &table, changes).await,
         }
-        self.one_by_one(cx, &table, changes).await
     }
 
     fn output(
@@ -169,25 +199,26 @@ impl Resource for RoutesSync {
 /// What is to be done, removals last: no prefix is without a route meanwhile.
 fn changes(wanted: &RoutesSyncInput, table: &Live) -> Result<Vec<Change>, ActionError> {
     let wanted_routes = without_repetition(&wanted.routes)?;
-    let actual = routes(table);
+    let present = Present::of(table);
     let mut changes = Vec::new();
     for route in &wanted_routes {
-        changes.extend(change(route, &actual)?);
+        changes.extend(change(route, &present)?);
     }
     if wanted.prune {
-        changes.extend(removals(wanted, &wanted_routes, &actual)?);
+        changes.extend(removals(wanted, &wanted_routes, &present.routes)?);
     }
     Ok(changes)
 }
 
 fn without_repetition(routes: &[WantedRoute]) -> Result<Vec<WantedRoute>, ActionError> {
     let mut once: Vec<WantedRoute> = Vec::with_capacity(routes.len());
+    let mut hops: HashMap<Prefix, IpAddr> = HashMap::with_capacity(routes.len());
     for route in routes {
-        match once.iter().find(|other| other.prefix == route.prefix) {
+        match hops.insert(route.prefix, route.next_hop_ip) {
             None => once.push(route.clone()),
-            Some(other) if other == route => {}
-            Some(other) => {
-                let (hop, another) = (other.next_hop_ip, route.next_hop_ip);
+            Some(hop) if hop == route.next_hop_ip => {}
+            Some(hop) => {
+                let another = route.next_hop_ip;
                 return Err(ActionError::permanent(format!(
                     "{} is wanted by way of {hop} and of {another}",
                     route.prefix
@@ -198,10 +229,9 @@ fn without_repetition(routes: &[WantedRoute]) -> Result<Vec<WantedRoute>, Action
     Ok(once)
 }
 
-fn change(wanted: &WantedRoute, actual: &[Live]) -> Result<Option<Change>, ActionError> {
-    let Some(route) = actual.iter().find(|route| prefix(route) == Some(wanted.prefix)) else {
-        let name = name_of(&wanted.prefix)?;
-        return match actual.iter().find(|route| route.name().eq_ignore_ascii_case(name.as_str())) {
+fn change(wanted: &WantedRoute, present: &Present) -> Result<Option<Change>, ActionError> {
+    let Some(route) = present.leading_to(&wanted.prefix) else {
+        return match present.named(&name_of(&wanted.prefix)?) {
             None => Ok(Some(Change::Add(wanted.clone()))),
             Some(other) => Err(taken(wanted, other)),
         };
@@ -219,7 +249,8 @@ fn removals(
     actual: &[Live],
 ) -> Result<Vec<Change>, ActionError> {
     let ours: Vec<&Live> = actual.iter().filter(|route| is_ours(route)).collect();
-    let is_wanted = |route: &Live| wanted_routes.iter().any(|it| prefix(route) == Some(it.prefix));
+    let prefixes: HashSet<Prefix> = wanted_routes.iter().map(|it| it.prefix).collect();
+    let is_wanted = |route: &Live| prefix(route).is_some_and(|prefix| prefixes.contains(&prefix));
     let stale: Vec<Change> =
         ours.iter().filter(|route| !is_wanted(route)).map(|route| Change::Remove((*route).clone())).collect();
     if wanted_routes.is_empty() && !stale.is_empty() {

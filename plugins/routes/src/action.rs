@@ -12,7 +12,7 @@ impl Action for DesiredCompute {
     type Input = Facts;
     type Output = Desired;
     const NAME: &'static str = "routes.desired.compute";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Computes the desired entries of every routing surface from one set of facts.";
 

@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 
 use crate::addresses::address_conflicts;
 use crate::conflict::{Conflict, Conflicts};
-use crate::desired::{Advertised, CiliumNode, CloudRoute, Desired, Forwarding, KernelRoute};
+use crate::desired::{Advertised, CiliumNode, CloudRoute, Desired, Forwarding, KernelRoute, Segment};
 use crate::facts::{Datacenter, Fabric, Facts, Node, Router, blocks};
 use crate::overlap::prefix_conflicts;
 
@@ -76,24 +76,17 @@ fn forwarding(facts: &Facts) -> Vec<Forwarding> {
     sorted(aks.into_iter().chain(hosts))
 }
 
-fn kernel(facts: &Facts) -> BTreeMap<String, Vec<KernelRoute>> {
-    let mut routes: BTreeMap<String, Vec<KernelRoute>> = BTreeMap::new();
-    routes.insert(facts.aks.router.name.clone(), Vec::new());
-    for site in &facts.sites {
-        let on_segment = site.fabric == Fabric::L2;
-        routes.insert(site.router.name.clone(), if on_segment { to_workers(site, None) } else { Vec::new() });
-        for worker in site.workers.iter().filter(|_| on_segment) {
-            let far = far(facts, site).into_iter().map(|prefix| KernelRoute { prefix, via: site.router.ip });
-            routes.insert(worker.name.clone(), sorted(far.chain(to_workers(site, Some(worker)))));
-        }
-    }
-    routes
+fn kernel(facts: &Facts) -> BTreeMap<String, Segment> {
+    let segments = facts.sites.iter().filter(|site| site.fabric == Fabric::L2);
+    segments.map(|site| (site.name.clone(), segment(facts, site))).collect()
 }
 
-/// Each worker's pods behind the worker, as another machine of the segment has them.
-fn to_workers(site: &Datacenter, except: Option<&Node>) -> Vec<KernelRoute> {
-    let others = blocks(&site.workers).filter(|(worker, _)| except.is_none_or(|except| except.name != worker.name));
-    sorted(others.map(|(worker, prefix)| KernelRoute { prefix, via: worker.internal_ip }))
+fn segment(facts: &Facts, site: &Datacenter) -> Segment {
+    let via = |prefix, via| KernelRoute { prefix, via };
+    Segment {
+        far: sorted(far(facts, site).into_iter().map(|prefix| via(prefix, site.router.ip))),
+        near: sorted(blocks(&site.workers).map(|(worker, prefix)| via(prefix, worker.internal_ip))),
+    }
 }
 
 fn advertise(facts: &Facts) -> Advertised {

@@ -16,9 +16,9 @@ pub struct Desired {
     pub dc_routes: BTreeMap<String, Vec<CloudRoute>>,
     /// Machines that pass on packets of others.
     pub forwarding: Vec<Forwarding>,
-    /// Kernel routes by machine: every router, and the workers where no cloud routes for them. None is covered by a route that
-    /// the tailnet brings, which the kernel would prefer.
-    pub kernel: BTreeMap<String, Vec<KernelRoute>>,
+    /// Kernel routes of the sites where no cloud routes for the machines, by site. None is covered by a route that the tailnet
+    /// brings, which the kernel would prefer.
+    pub kernel: BTreeMap<String, Segment>,
     /// What each router advertises to the tailnet, and what is to be approved: the full sets.
     pub advertise: Advertised,
     /// Pod CIDRs of every node's `CiliumNode`.
@@ -47,6 +47,16 @@ pub struct Forwarding {
     pub host: String,
     /// Whether its NIC needs Azure's flag too.
     pub nic: bool,
+}
+
+/// Kernel routes of the machines of one segment. They are told once for all of its workers: by worker they would be the square
+/// of their number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Segment {
+    /// The other sites behind the router: for every worker.
+    pub far: Vec<KernelRoute>,
+    /// Each worker's pods behind the worker: for the router, and for every worker but those by way of itself.
+    pub near: Vec<KernelRoute>,
 }
 
 /// A route of a machine's kernel.

@@ -17,6 +17,6 @@ mod register;
 pub use allocate::{Allocated, AllocationError, Pool, allocate};
 pub use compute::compute;
 pub use conflict::{Conflict, Conflicts};
-pub use desired::{Advertised, CiliumNode, CloudRoute, Desired, Forwarding, KernelRoute};
+pub use desired::{Advertised, CiliumNode, CloudRoute, Desired, Forwarding, KernelRoute, Segment};
 pub use facts::{AksSite, Datacenter, Fabric, Facts, Node, OtherPrefix, Router, Strategy};
 pub use register::register;

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use stargate_routes::compute;
+use stargate_routes::{Fabric, compute};
 
 use crate::facts::large;
 
@@ -20,6 +20,18 @@ fn a_thousand_nodes_are_computed_in_milliseconds() {
     let took = begun.elapsed();
     assert_eq!(desired.cilium.len(), 1000);
     assert!(took < Duration::from_millis(250), "{took:?}");
+}
+
+/// A run keeps the entries, and compares them with those of a second look: a thousand nodes' are to be some hundred kilobytes.
+#[test]
+fn entries_grow_with_the_nodes_and_not_with_their_square() {
+    let size = |workers| {
+        let mut facts = large(100, 3, workers);
+        facts.sites.iter_mut().for_each(|site| site.fabric = Fabric::L2);
+        serde_json::to_vec(&compute(&facts).unwrap()).unwrap().len()
+    };
+    let (some, double) = (size(100), size(200));
+    assert!(double < 2 * some, "{some} bytes, {double} with twice as many workers");
 }
 
 #[test]

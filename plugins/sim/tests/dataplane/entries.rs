@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use stargate_routes::{Desired, Facts};
+use stargate_routes::{Datacenter, Desired, Facts, KernelRoute, Segment};
 
 /// One entry of one surface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +47,8 @@ pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<Entry> {
         all.push(Entry::Kernel(forwarding.host.clone()));
         all.extend(forwarding.nic.then(|| Entry::Nic(forwarding.host.clone())));
     }
-    for (host, routes) in &desired.kernel {
-        all.extend(routes.iter().map(|route| Entry::Route {
-            host: host.clone(),
-            prefix: route.prefix,
-            via: route.via,
-        }));
+    for site in &facts.sites {
+        all.extend(desired.kernel.get(&site.name).into_iter().flat_map(|segment| of_segment(site, segment)));
     }
     let dc = facts.sites.iter().map(|site| (&site.router.name, &desired.advertise.dc[&site.name]));
     for (router, prefixes) in std::iter::once((&facts.aks.router.name, &desired.advertise.aks)).chain(dc) {
@@ -62,4 +58,16 @@ pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<Entry> {
         }
     }
     all
+}
+
+/// The kernel routes of the machines of a segment: the router's, and each worker's but to itself.
+fn of_segment(site: &Datacenter, segment: &Segment) -> Vec<Entry> {
+    let entry =
+        |host: &str, route: &KernelRoute| Entry::Route { host: host.to_owned(), prefix: route.prefix, via: route.via };
+    let router = segment.near.iter().map(|route| entry(&site.router.name, route));
+    let workers = site.workers.iter().flat_map(|worker| {
+        let all = segment.far.iter().chain(segment.near.iter().filter(|route| route.via != worker.internal_ip));
+        all.map(|route| entry(&worker.name, route))
+    });
+    router.chain(workers).collect()
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -133,20 +133,19 @@ fn change(desired: &DesiredPreferences, actual: &RoutingPreferences) -> Preferen
 /// What is advertised and will not be.
 fn withdrawn(actual: &RoutingPreferences, change: &PreferenceChange) -> Vec<String> {
     let Some(list) = &change.advertise else { return Vec::new() };
+    let list: HashSet<&String> = list.iter().collect();
     actual.advertise.iter().filter(|route| !list.contains(route)).cloned().collect()
 }
 
 /// The whole list, in the order it has; `None` when it is right.
 fn advertise_routes(desired: &DesiredPreferences, present: &[String]) -> Option<Vec<String>> {
-    let wanted = &desired.advertise_routes;
+    let wanted: HashSet<&IpNet> = desired.advertise_routes.iter().collect();
     let is_wanted = |text: &&String| text.parse().is_ok_and(|prefix: IpNet| wanted.contains(&prefix));
     let kept = present.iter().filter(|text| !desired.exact || is_wanted(text));
     let mut list: Vec<String> = kept.cloned().collect();
-    for prefix in wanted {
-        if !list.iter().any(|text| text.parse() == Ok(*prefix)) {
-            list.push(prefix.to_string());
-        }
-    }
+    let mut known: HashSet<IpNet> = list.iter().filter_map(|text| text.parse().ok()).collect();
+    let added = desired.advertise_routes.iter().filter(|prefix| known.insert(**prefix));
+    list.extend(added.map(ToString::to_string));
     (list != present).then_some(list)
 }
 
