@@ -68,6 +68,9 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection to the simulated world will be slow");
+                }
                 let (router, acceptor) = (router.clone(), acceptor.clone());
                 connections.spawn(async move {
                     match acceptor {

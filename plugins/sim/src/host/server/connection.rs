@@ -115,7 +115,7 @@ impl Handler for Connection {
     ) -> Result<(), Self::Error> {
         let port = (port_to_connect == SSH_PORT).then(|| self.runtime.neighbour(&self.host, host_to_connect)).flatten();
         let connected = match port {
-            Some(port) => TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok(),
+            Some(port) => connect(port).await.ok(),
             None => None,
         };
         let Some(stream) = connected else {
@@ -224,6 +224,13 @@ impl Handler for Connection {
         self.channels.remove(&channel);
         Ok(())
     }
+}
+
+/// Connects as sshd does for whoever it forwards: what they send is passed on at once.
+async fn connect(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Passes on what either side sends until both have ended or one is gone.

@@ -81,6 +81,11 @@ async fn converse(runtime: Runtime, name: String, boots: u64, stream: TcpStream)
         tracing::warn!(machine = name, "sshd: no hostkeys available");
         return;
     };
+    // As sshd does for commands. russh heeds its own setting only on sockets that it accepts itself, and without it every
+    // command waits for the delayed acknowledgements of both sides, 40 ms each.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(machine = name, %error, "a connection will be slow");
+    }
     let config = Arc::new(config(key));
     let connection = Connection::new(runtime, name.clone(), boots);
     let outcome = match russh::server::run_stream(config, stream, connection).await {
@@ -99,7 +104,6 @@ fn config(key: PrivateKey) -> russh::server::Config {
         auth_rejection_time: Duration::ZERO,
         inactivity_timeout: None,
         keys: vec![key],
-        nodelay: true,
         ..russh::server::Config::default()
     }
 }
