@@ -25,9 +25,10 @@ pub(crate) fn advance(world: &mut World) -> bool {
         let looked = hosts.looked.get(name);
         if looked.is_none_or(|looked| looked.is_stale(machine, touched, world.kube.revision(), has_node)) {
             let again = looked.is_some_and(Looked::is_due) && is_restarting(machine);
-            changed |= turn(machine, &mut world.kube, &world.tailnet);
+            let busy = turn(machine, &mut world.kube, &world.tailnet);
             count_restart(machine, again);
-            hosts.looked.insert(name.clone(), Looked::now(machine, touched, world.kube.revision()));
+            hosts.looked.insert(name.clone(), Looked::now(machine, touched, world.kube.revision(), busy));
+            changed |= busy;
         }
         alive.extend(machine.kubelet.node.clone());
     }
@@ -102,8 +103,10 @@ fn speak(
             .map(|()| credentials::bootstrap_token(machine, line, kube).ok())?,
         None => Some(credentials::bootstrap_token(machine, line, kube)?),
     };
-    let facts = facts(machine, line, tailnet);
-    install_agent_plugin(machine, kube, &facts.name);
+    let name = line.flag("hostname-override").unwrap_or(&machine.hostname).to_owned();
+    // Before the look at the network, which is not whole without it.
+    install_agent_plugin(machine, kube, &name);
+    let facts = facts(machine, line, tailnet, name);
     if !configuration.asks_for_serving {
         // It signs one itself, which is nobody's business.
         keys.server.get_or_insert_with(String::new);
@@ -130,13 +133,13 @@ fn install_agent_plugin(machine: &mut Machine, kube: &Kube, node: &str) {
     }
 }
 
-fn facts(machine: &Machine, line: &CommandLine, tailnet: &Tailnet) -> NodeFacts {
+fn facts(machine: &Machine, line: &CommandLine, tailnet: &Tailnet, name: String) -> NodeFacts {
     let own = machine.interfaces(tailnet).into_iter().skip(1).flat_map(|interface| interface.addresses).next();
     let address = own.map(|address| address.addr().to_string()).unwrap_or_default();
     let release = machine.files.text("/etc/os-release").unwrap_or_default();
-    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let os = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     NodeFacts {
-        name: line.flag("hostname-override").unwrap_or(&machine.hostname).to_owned(),
+        name,
         address: line.flag("node-ip").map_or(address, str::to_owned),
         labels: line.labels(),
         taints: line.taints(),
@@ -145,7 +148,7 @@ fn facts(machine: &Machine, line: &CommandLine, tailnet: &Tailnet) -> NodeFacts 
         runtime: machine.unit_active("containerd").then(|| "containerd://1.7.24".to_owned()),
         pod_cidr: cni::range(machine),
         kernel: "6.12.48+deb13-cloud-amd64".to_owned(),
-        os_image: name.unwrap_or("Linux").trim_matches('"').to_owned(),
+        os_image: os.unwrap_or("Linux").trim_matches('"').to_owned(),
         machine_id: machine.machine_id(),
         boot_id: machine.boot_id(),
     }

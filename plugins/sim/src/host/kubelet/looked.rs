@@ -19,13 +19,15 @@ pub(in crate::host) struct Looked {
     boots: u64,
     phase: Phase,
     settled: bool,
+    /// Whether it did something when it looked, which may let it do more: it looks again at once.
+    busy: bool,
 }
 
 impl Looked {
     /// What is so after a look.
-    pub(super) fn now(machine: &Machine, touched: u64, revision: u64) -> Self {
+    pub(super) fn now(machine: &Machine, touched: u64, revision: u64, busy: bool) -> Self {
         let settled = machine.kubelet.node.is_some() && machine.kubelet.said.ends_with("ready: true");
-        Self { at: Instant::now(), touched, revision, boots: machine.boots, phase: machine.phase, settled }
+        Self { at: Instant::now(), touched, revision, boots: machine.boots, phase: machine.phase, settled, busy }
     }
 
     /// Whether there may be something to do. Of a settled kubelet the cluster's revision says nothing, because the leases
@@ -33,7 +35,7 @@ impl Looked {
     pub(super) fn is_stale(&self, machine: &Machine, touched: u64, revision: u64, has_node: bool) -> bool {
         let changed = self.touched != touched || self.boots != machine.boots || self.phase != machine.phase;
         let heard = if self.settled { !has_node } else { self.revision != revision };
-        changed || heard || self.is_due()
+        changed || heard || self.busy || self.is_due()
     }
 
     /// Whether enough time has gone by.
