@@ -27,9 +27,14 @@ impl Api {
         Self { connection: Connection::new(settings) }
     }
 
+    /// What speaks to the server.
+    pub(crate) async fn client(&self) -> Result<&kube::Client, ActionError> {
+        self.connection.client().await
+    }
+
     /// The namespace that the kubeconfig's context names.
     pub(crate) async fn default_namespace(&self) -> Result<String, ActionError> {
-        Ok(self.connection.client().await?.default_namespace().to_owned())
+        Ok(self.client().await?.default_namespace().to_owned())
     }
 
     /// URL of the API server, and the certificates that its own is checked against, as PEM.
@@ -169,7 +174,7 @@ impl Api {
     /// Makes a call to its end, even when the attempt is to stop: for tidying up.
     pub(crate) async fn answer(&self, call: &Call) -> Result<Value, ApiError> {
         let (effect, name) = (call.effect, call.name());
-        let client = self.connection.client().await?;
+        let client = self.client().await?;
         let response = client.send(call.request()?).await.map_err(|e| unanswered(effect, &name, &e))?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|e| unanswered(effect, &name, &e))?.to_bytes();

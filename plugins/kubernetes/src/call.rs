@@ -56,6 +56,11 @@ impl Call {
     }
 
     pub(crate) fn request(&self) -> Result<Request<Body>, ActionError> {
+        Ok(self.plain_request()?.map(Body::from))
+    }
+
+    /// The request as bytes: what a connection is upgraded with.
+    pub(crate) fn plain_request(&self) -> Result<Request<Vec<u8>>, ActionError> {
         let unusable = |e: &dyn std::fmt::Display| ActionError::permanent(format!("{}: {e}", self.name()));
         let mut builder = Request::builder().method(self.method.clone()).uri(self.uri());
         let bytes = match &self.body {
@@ -65,7 +70,7 @@ impl Call {
             }
             None => Vec::new(),
         };
-        builder.header("accept", "application/json").body(Body::from(bytes)).map_err(|e| unusable(&e))
+        builder.header("accept", "application/json").body(bytes).map_err(|e| unusable(&e))
     }
 
     fn uri(&self) -> String {

@@ -42,6 +42,9 @@ pub(crate) struct ApiError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Status {
+    /// `Success` or `Failure`.
+    #[serde(rename = "status")]
+    pub(crate) outcome: String,
     pub(crate) message: String,
     pub(crate) reason: String,
     pub(crate) details: Details,

@@ -5,7 +5,8 @@
 //!
 //! What every action keeps:
 //!
-//! * It reads first and writes only a difference, so a second run makes no write.
+//! * It reads first and writes only a difference, so a second run makes no write. Of what a command in a pod does, nothing
+//!   can be read: `kubernetes.pod.exec` has the workflow's author name the command that looks (`unless`).
 //! * An update is guarded by what was read (`resourceVersion`) and a deletion by the object's `uid`: an attempt that goes
 //!   on after a crash never touches an object that took the name of the one it meant.
 //! * Fields are owned under one field manager, `stargate`; whom they were taken from is told.
@@ -24,6 +25,8 @@ mod csr_request;
 mod csr_rules;
 mod discovery;
 mod drain_plan;
+mod exec;
+mod exec_frames;
 mod failure;
 mod field;
 mod host;
@@ -45,6 +48,7 @@ mod objects_list;
 mod parameters;
 mod pod_cidr_allocate;
 mod pod_cidr_registry;
+mod pod_exec;
 mod pod_probe;
 mod prefix;
 mod register;

@@ -7,8 +7,8 @@ use crate::{
     condition_wait::ConditionWait, csr_approve::CsrApprove, csr_renew::CsrRenew, inventory_read::InventoryRead,
     manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain, node_wait::NodeWait,
     nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet, object_patch::ObjectPatch,
-    objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate, pod_probe::PodProbe, server_read::ServerRead,
-    service_account_token::ServiceAccountTokenSource,
+    objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate, pod_exec::PodExec, pod_probe::PodProbe,
+    server_read::ServerRead, service_account_token::ServiceAccountTokenSource,
 };
 
 /// Adds the `kubernetes.*` actions and the secret sources `bootstrap-token:` and `service-account-token:`.
@@ -31,6 +31,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, settings: Kubern
     registry.add(Ensure(NodeCordon(Arc::clone(&api))));
     registry.add(NodeDrain(Arc::clone(&api)));
     registry.add(NodeWait(Arc::clone(&api)));
+    registry.add(PodExec(Arc::clone(&api)));
     registry.add(PodProbe(Arc::clone(&api)));
     registry.add(CsrApprove(Arc::clone(&api)));
     registry.add(Ensure(CsrRenew(Arc::clone(&api))));

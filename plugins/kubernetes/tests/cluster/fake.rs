@@ -6,11 +6,13 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+
+use crate::container::{self, Container};
 
 /// What the server does with one request, once.
 pub(crate) enum Fault {
@@ -28,6 +30,12 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) writes: Vec<(String, Value)>,
     pub(crate) faults: VecDeque<(Method, Fault)>,
+    /// What becomes of a command, given its words and its input.
+    pub(crate) container: Option<Container>,
+    /// Every command that a container was given, as one line.
+    pub(crate) commands: Vec<String>,
+    /// How the next commands are refused before anything is run.
+    pub(crate) refusals: VecDeque<(u16, Value)>,
     /// How often a defined kind is still not told of.
     pub(crate) unserved: usize,
     version: u64,
@@ -79,7 +87,18 @@ impl Fake {
 }
 
 async fn serve(State(fake): State<Fake>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.path().ends_with("/exec") {
+        let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.expect("an upgrade");
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let refusal = fake.world().refusals.pop_front();
+        return match refusal {
+            Some((code, answer)) => reply(code, answer),
+            None => upgrade
+                .protocols(["v5.channel.k8s.io"])
+                .on_upgrade(|socket| async move { container::serve(socket, &query, &fake).await }),
+        };
+    }
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("body");
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (method, path) = (parts.method, parts.uri.path().to_owned());

@@ -2,11 +2,13 @@
 //! real one where `STARGATE_TEST_KUBECONFIG` names its kubeconfig.
 
 mod cluster;
+mod container;
 mod fake;
 
 mod certificates;
 mod definitions;
 mod drain;
+mod exec;
 mod failures;
 mod objects;
 mod probe;
