@@ -49,6 +49,15 @@ impl Plane {
         Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, true))
     }
 
+    /// Whom the one that is asked sees, if the request arrives and its reply comes back.
+    ///
+    /// # Errors
+    /// One of the two does not exist.
+    pub(crate) fn request(&self, from: &str, to: &str) -> Result<Option<Ipv4Addr>, UnknownEndpoint> {
+        let (path, seen) = self.trip(&self.endpoint(from)?, &self.endpoint(to)?, false);
+        Ok(path.ok.then_some(seen))
+    }
+
     /// The pods.
     pub fn pods(&self) -> &[Endpoint] {
         &self.pods
@@ -64,11 +73,17 @@ impl Plane {
     }
 
     pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, told: bool) -> Path {
+        self.trip(from, to, told).0
+    }
+
+    /// The way there and back, and the source that the request arrived with.
+    fn trip(&self, from: &Endpoint, to: &Endpoint, told: bool) -> (Path, Ipv4Addr) {
         let mut walk = Walk::new(self, told);
         let (request, seen) = walk.trip(from, from.ip, to.ip, false);
         let reply = request.died.is_none().then(|| walk.trip(to, to.ip, seen, true).0);
         let ok = reply.as_ref().is_some_and(|reply| reply.died.is_none());
-        Path { from: from.clone(), to: to.clone(), ok, source_kept: seen == from.ip, request, reply }
+        let path = Path { from: from.clone(), to: to.clone(), ok, source_kept: seen == from.ip, request, reply };
+        (path, seen)
     }
 
     pub(super) fn host_index(&self, name: &str) -> Option<usize> {

@@ -240,6 +240,30 @@ pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     (files, packages)
 }
 
+/// Programs of the image that every simulated container has, whatever its pod names: busybox and curl.
+const CONTAINER_PROGRAMS: &str = "[ base64 basename cat chmod chown cp cut date dirname echo env false grep head hostname id ln ls \
+    mkdir mktemp mv nproc printf pwd readlink rm rmdir sh sha256sum sleep sort stat sync tail tee test timeout touch tr true uname \
+    wc wget whoami";
+
+/// The disk of a container.
+pub(super) fn busybox(hostname: &str, address: &str) -> Files {
+    let mut files = Files::default();
+    for directory in ["/", "/bin", "/dev", "/etc", "/root", "/tmp", "/usr/bin", "/var/run"] {
+        files.make_directories(directory);
+    }
+    set_mode(&mut files, "/tmp", 0o1777);
+    for program in CONTAINER_PROGRAMS.split_whitespace() {
+        files.put_program(&format!("/bin/{program}"));
+    }
+    files.put_program("/usr/bin/curl");
+    files.nodes.insert("/dev/null".to_owned(), Node::of_root(Kind::File("".into()), 0o666));
+    files.put("/etc/hostname", 0o644, format!("{hostname}\n"));
+    files.put("/etc/hosts", 0o644, format!("127.0.0.1\tlocalhost\n{address}\t{hostname}\n"));
+    files.put("/etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n");
+    files.put("/etc/group", 0o644, GROUPS);
+    files
+}
+
 /// Puts a package's files there.
 pub(super) fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>, package: &Package) {
     for program in package.programs {

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 /// One of a program's two outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Output,
     Error,
 }

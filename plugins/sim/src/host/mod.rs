@@ -7,6 +7,7 @@
 mod account;
 mod cloud_init;
 mod commands;
+mod container;
 mod containerd;
 mod content;
 mod files;
@@ -36,6 +37,8 @@ pub use prefs::{Prefs, Tailscaled};
 pub use server::{HostError, HostOptions, HostServer, Output, serve};
 pub use units::UnitState;
 
+pub(crate) use container::{Container, Ended, Running, keep_containers};
+pub(crate) use io::Stream;
 pub(crate) use kubelet::advance as advance_kubelets;
 #[cfg(test)]
 pub(crate) use kubelet::version_of as kubelet_version;

@@ -50,9 +50,8 @@ impl Process {
     pub(super) fn with<R>(&self, use_it: impl FnOnce(&mut Place<'_>) -> R) -> Result<R, Halted> {
         let mut world = self.shared.lock();
         let world = &mut *world;
-        let machine = world.hosts.machines.get_mut(&self.host).filter(|machine| machine.boots == self.boot);
+        let machine = world.hosts.reach(&self.host).filter(|machine| machine.boots == self.boot);
         let machine = machine.ok_or(Halted)?;
-        *world.hosts.touched.entry(self.host.clone()).or_default() += 1;
         Ok(use_it(&mut Place { machine, tailnet: &mut world.tailnet }))
     }
 

@@ -67,7 +67,7 @@ fn below(
         ("scale", _) => scale::answer(kube, call, resource, target),
         ("approval", "PUT" | "PATCH") => approval::write(kube, call, resource, target),
         ("log", "GET") => log::read(kube, call, resource, target),
-        ("exec", "GET" | "POST") => Err(log::exec(kube, resource, target)),
+        ("exec", "GET" | "POST") => Err(Refusal::bad_request("Upgrade request required")),
         ("status" | "approval" | "finalize", "GET") => read::get(kube, resource, target),
         ("status" | "finalize", "PUT") => update::replace(kube, call, resource, target, subresource),
         ("status", "PATCH") => patch_call::patch(kube, call, resource, target, subresource),

@@ -19,7 +19,7 @@ use super::identity::{self, User};
 use super::state::Kube;
 use super::status::Refusal;
 use super::watch::Watch;
-use super::{access, discovery, dispatch, table};
+use super::{access, discovery, dispatch, exec, table};
 use crate::listen::Peer;
 use crate::traffic;
 use crate::world::Shared;
@@ -61,6 +61,9 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
         Err(refusal) => return refused(&refusal),
     };
     server.shared.peek().kube.found_at(header(&parts, header::HOST));
+    if exec::is_meant(&call) && parts.headers.contains_key(header::UPGRADE) {
+        return exec::answer(&server.shared, &call, parts).await.unwrap_or_else(|refusal| refused(&refusal));
+    }
     if !accepts_json(&call) {
         return refused(&Refusal::not_acceptable());
     }

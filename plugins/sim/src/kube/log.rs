@@ -8,11 +8,11 @@ use super::state::Kube;
 use super::status::Refusal;
 
 /// Port of a kubelet, which logs and `exec` come from.
-const KUBELET_PORT: u16 = 10250;
+pub(super) const KUBELET_PORT: u16 = 10250;
 
 /// `GET` of a pod's `log`: what the container has written, as plain text.
 ///
-/// Containers of the simulated world run no processes: all that is ever in a log is that the container began.
+/// Containers of the simulated world run nothing of their own: all that is ever in a log is that the container began.
 pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let pod = pod(kube, resource, target)?;
     let container = container(pod, call.parameter("container").unwrap_or_default())?;
@@ -37,25 +37,14 @@ pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Targe
     Ok(Reply::ok(Value::String(text(call, container, began))))
 }
 
-/// What `exec` gets: nobody at the kubelet's port, for containers of the simulated world run no processes.
-pub(crate) fn exec(kube: &Kube, resource: &Resource, target: &Target) -> Refusal {
-    match pod(kube, resource, target) {
-        Err(refusal) => refusal,
-        Ok(pod) => {
-            let why = unreachable(kube, pod).unwrap_or_else(|| refused(kube, pod));
-            failed(&format!("error dialing backend: {why}"))
-        }
-    }
-}
-
-fn pod<'a>(kube: &'a Kube, resource: &Resource, target: &Target) -> Result<&'a Value, Refusal> {
+pub(super) fn pod<'a>(kube: &'a Kube, resource: &Resource, target: &Target) -> Result<&'a Value, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     kube.object(resource, &place).ok_or_else(|| Refusal::not_found(resource, name))
 }
 
 /// The container that is meant: the one that is named, or the only one.
-fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Refusal> {
+pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Refusal> {
     let names: Vec<&str> = list_at(pod, &["spec", "containers"]).iter().map(|each| str_at(each, &["name"])).collect();
     match names.as_slice() {
         [one] if wanted.is_empty() => Ok(one),
@@ -76,7 +65,7 @@ fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Refusal> {
 }
 
 /// Why the pod's kubelet does not answer, if it does not.
-fn unreachable(kube: &Kube, pod: &Value) -> Option<String> {
+pub(super) fn unreachable(kube: &Kube, pod: &Value) -> Option<String> {
     let runs = kube.kubelets.get(str_at(pod, &["spec", "nodeName"])).is_some_and(|kubelet| kubelet.running);
     (!runs).then(|| refused(kube, pod))
 }
@@ -85,7 +74,7 @@ fn refused(kube: &Kube, pod: &Value) -> String {
     format!("dial tcp {}:{KUBELET_PORT}: connect: connection refused", address(kube, pod))
 }
 
-fn address<'a>(kube: &'a Kube, pod: &'a Value) -> &'a str {
+pub(super) fn address<'a>(kube: &'a Kube, pod: &'a Value) -> &'a str {
     let node = str_at(pod, &["spec", "nodeName"]);
     let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();
     let internal = addresses.iter().find(|address| str_at(address, &["type"]) == "InternalIP");
@@ -93,7 +82,7 @@ fn address<'a>(kube: &'a Kube, pod: &'a Value) -> &'a str {
 }
 
 /// An error of the way to the kubelet, which has no reason.
-fn failed(message: &str) -> Refusal {
+pub(super) fn failed(message: &str) -> Refusal {
     Refusal::new(500, "", message, None)
 }
 

@@ -31,6 +31,29 @@ pub(crate) fn running_pods(kube: &Kube, namespace: Option<&str>, labels: &str) -
     Ok(kube.all("pods").filter(runs).filter_map(|pod| running(kube, pod)).collect())
 }
 
+/// Host name of the pod that answers over HTTP at an address: a container does at each port that its pod declares.
+pub(crate) fn web_server(kube: &Kube, address: Ipv4Addr, port: u16) -> Option<String> {
+    let declares = |pod: &Value| {
+        let mut ports = list_at(pod, &["spec", "containers"]).iter().flat_map(|each| list_at(each, &["ports"]));
+        ports.any(|each| at(each, &["containerPort"]) == Some(&json!(port)))
+    };
+    let has_address = |pod: &Value| str_at(pod, &["status", "podIP"]).parse() == Ok(address);
+    let runs = |pod: &Value| str_at(pod, &["status", "phase"]) == "Running";
+    kube.all("pods").find(|pod| runs(pod) && has_address(pod) && declares(pod)).map(|pod| hostname(pod).to_owned())
+}
+
+/// What a pod's containers call their host.
+pub(crate) fn hostname(pod: &Value) -> &str {
+    let given = str_at(pod, &["spec", "hostname"]);
+    if at(pod, &["spec", "hostNetwork"]) == Some(&json!(true)) {
+        str_at(pod, &["spec", "nodeName"])
+    } else if given.is_empty() {
+        name_of(pod)
+    } else {
+        given
+    }
+}
+
 fn running(kube: &Kube, pod: &Value) -> Option<RunningPod> {
     let node = str_at(pod, &["spec", "nodeName"]);
     let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();

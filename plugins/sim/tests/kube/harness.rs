@@ -1,8 +1,11 @@
 use std::io::Write as _;
 use std::process::{Command, Output};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use reqwest::{Certificate, Client, Method};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use stargate_sim::{Sim, SimOptions, start};
 use tempfile::TempDir;
@@ -62,6 +65,13 @@ impl Bench {
     /// The same as the administrator, with JSON.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.ask(method, path, &self.token, "application/json", body).await
+    }
+
+    /// What trusts the world's own authority.
+    pub(crate) fn tls(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.sim.ca_file()).unwrap()).unwrap();
+        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
     }
 
     /// A file beside the world.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod captured;
+mod exec;
 mod harness;
 mod kubectl;
 mod kubelets;

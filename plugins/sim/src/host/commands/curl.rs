@@ -1,4 +1,5 @@
 use super::options::Options;
+use super::web::{self, Answer};
 use crate::host::image::TAILSCALE_LIST;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
@@ -38,7 +39,10 @@ pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
             return process.fail(io, 22, format!("curl: (22) The requested URL returned error: {status}"));
         }
         Some(Err(status)) => (String::new(), status),
-        None => return unresolved(process, io, url, &options),
+        None => match web::ask(process, url) {
+            Answer::Page(page) => (page, 200),
+            failure => return unreached(process, io, url, &options, &failure),
+        },
     };
     match options.value('o', "output") {
         None | Some("-") => process.print(io, page)?,
@@ -88,10 +92,23 @@ fn page(url: &str) -> Option<String> {
     }
 }
 
-fn unresolved(process: &Process, io: &Io, url: &str, options: &Options) -> Exit {
-    let host = url.split("://").last().unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
+fn unreached(process: &Process, io: &Io, url: &str, options: &Options, failure: &Answer) -> Exit {
+    let (host, port) = web::place(url);
+    let (status, why) = match failure {
+        Answer::Unresolved | Answer::Page(_) => (6, format!("Could not resolve host: {host}")),
+        Answer::Refused => {
+            (7, format!("Failed to connect to {host} port {port} after 0 ms: Could not connect to server"))
+        }
+        Answer::TimedOut => (28, format!("Connection timed out after {} milliseconds", patience(options) + 1)),
+    };
     if options.has("s", "silent") && !options.has("S", "show-error") {
-        return Ok(6);
+        return Ok(status);
     }
-    process.fail(io, 6, format!("curl: (6) Could not resolve host: {host}"))
+    process.fail(io, status, format!("curl: ({status}) {why}"))
+}
+
+/// Milliseconds that it waits; without an option, as long as the kernel tries.
+fn patience(options: &Options) -> u64 {
+    let seconds = options.value('m', "max-time").or_else(|| options.value('m', "connect-timeout"));
+    seconds.and_then(|seconds| seconds.parse::<u64>().ok()).unwrap_or(134) * 1000
 }

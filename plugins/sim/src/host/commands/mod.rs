@@ -15,6 +15,8 @@ mod sysctl;
 mod systemctl;
 mod tailscale;
 mod text;
+mod web;
+mod wget;
 
 pub(super) use run::{Ran, run};
 pub(super) use systemctl::start_unit;

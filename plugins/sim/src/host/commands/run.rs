@@ -1,5 +1,5 @@
 use super::{
-    apt, cloud_init, curl, file, identity, ip, journalctl, network, openssl, sysctl, systemctl, tailscale, text,
+    apt, cloud_init, curl, file, identity, ip, journalctl, network, openssl, sysctl, systemctl, tailscale, text, wget,
 };
 use crate::host::files::Kind;
 use crate::host::io::Io;
@@ -58,6 +58,7 @@ fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit
         "apt-get" | "apt" => apt::apt(process, io, arguments),
         "dpkg-query" | "dpkg" => apt::dpkg_query(process, io, name, arguments),
         "curl" => curl::curl(process, io, arguments),
+        "wget" => wget::wget(process, io, arguments),
         "openssl" => openssl::openssl(process, io, arguments),
         "journalctl" => journalctl::journalctl(process, io, arguments),
         // Of `timedatectl show -p NTPSynchronized --value`.

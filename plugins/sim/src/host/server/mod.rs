@@ -13,3 +13,6 @@ mod tests;
 
 pub use follow::{HostError, HostOptions, HostServer, serve};
 pub use session::Output;
+
+pub(super) use session::converse;
+pub(super) use terminal::Terminal;

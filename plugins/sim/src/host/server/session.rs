@@ -42,7 +42,7 @@ pub(super) fn execute(mut process: Process, io: &Io, command: &str) -> Exit {
 }
 
 /// Runs what is typed or sent, line by line; `prompt` is shown before each.
-pub(super) fn converse(mut process: Process, io: &Io, prompt: Option<&str>) -> Exit {
+pub(in crate::host) fn converse(mut process: Process, io: &Io, prompt: Option<&str>) -> Exit {
     let output = process.clone();
     let mut shell = Shell::new(&mut process, Dialect::Bash, "-bash", &[], io);
     let mut script = String::new();

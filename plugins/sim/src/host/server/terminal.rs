@@ -1,18 +1,18 @@
 /// A terminal's line discipline: it shows what is typed, and gives it on line by line.
 #[derive(Debug, Default)]
-pub(super) struct Terminal {
+pub(in crate::host) struct Terminal {
     line: Vec<u8>,
 }
 
 /// What became of something typed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Typed {
+pub(in crate::host) struct Typed {
     /// What the terminal shows.
-    pub(super) echo: Vec<u8>,
+    pub(in crate::host) echo: Vec<u8>,
     /// Lines that are complete.
-    pub(super) lines: Vec<Vec<u8>>,
+    pub(in crate::host) lines: Vec<Vec<u8>>,
     /// Whether the end was typed.
-    pub(super) ended: bool,
+    pub(in crate::host) ended: bool,
 }
 
 const INTERRUPT: u8 = 3;
@@ -21,7 +21,7 @@ const BACKSPACE: u8 = 8;
 const DELETE: u8 = 127;
 
 impl Terminal {
-    pub(super) fn type_in(&mut self, data: &[u8]) -> Typed {
+    pub(in crate::host) fn type_in(&mut self, data: &[u8]) -> Typed {
         let mut typed = Typed::default();
         for byte in data {
             match *byte {
@@ -48,7 +48,7 @@ impl Terminal {
     }
 
     /// Output with the line ends that a terminal needs.
-    pub(super) fn shown(bytes: &[u8]) -> Vec<u8> {
+    pub(in crate::host) fn shown(bytes: &[u8]) -> Vec<u8> {
         bytes.iter().flat_map(|byte| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] }).collect()
     }
 }

@@ -1,0 +1,186 @@
+use std::collections::BTreeMap;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::commands::{Ran, run};
+use super::files::Actor;
+use super::image;
+use super::io::{Io, Sink, Source, Stream};
+use super::machine::Machine;
+use super::process::{Exit, Process, ROOT_PATH};
+use super::server::{Terminal, converse};
+use crate::event::{self, Nic};
+use crate::{Shared, World};
+
+/// A container of a pod, as its programs find it.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    /// Changes with the pod: another pod of the name begins with a fresh disk.
+    pub(crate) key: String,
+    pub(crate) hostname: String,
+    pub(crate) address: String,
+    /// What its image and its pod set, on top of `PATH`, `HOME` and `HOSTNAME`.
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) directory: String,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With this exit code.
+    Exited(i32),
+    /// It was never begun; the runtime's reason.
+    NotStarted(String),
+}
+
+/// A command that runs in a container.
+pub(crate) struct Running {
+    input: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    terminal: Option<Terminal>,
+    output: mpsc::UnboundedReceiver<(Stream, Vec<u8>)>,
+    ended: JoinHandle<Ended>,
+}
+
+impl Container {
+    /// Starts a program with its arguments. With a terminal, what is typed is shown, and both outputs are one.
+    pub(crate) fn start(&self, shared: &Shared, words: Vec<String>, terminal: bool) -> Running {
+        self.unpack(&mut shared.lock());
+        let (input, incoming) = mpsc::unbounded_channel();
+        let (outgoing, output) = mpsc::unbounded_channel();
+        let io = Io {
+            input: Source::session(incoming),
+            output: Sink::Session(outgoing.clone(), Stream::Output),
+            error: Sink::Session(outgoing, if terminal { Stream::Output } else { Stream::Error }),
+        };
+        let process = self.process(shared);
+        let ended = tokio::task::spawn_blocking(move || execute(process, &io, &words, terminal));
+        Running { input: Some(input), terminal: terminal.then(Terminal::default), output, ended }
+    }
+
+    /// Puts the image's disk there, unless the container has one.
+    fn unpack(&self, world: &mut World) {
+        if !world.hosts.containers.contains_key(&self.key) {
+            world.hosts.containers.insert(self.key.clone(), self.disk());
+        }
+    }
+
+    /// What a machine has that a container has too: a disk, a name and an address.
+    fn disk(&self) -> Machine {
+        let nic = Nic {
+            id: self.key.clone(),
+            machine: None,
+            network: String::new(),
+            subnet: String::new(),
+            subnet_prefix: format!("{}/32", self.address),
+            private_ip: self.address.clone(),
+            public_ip: None,
+            ip_forwarding: false,
+            mac: String::new(),
+        };
+        let spec = event::Machine {
+            name: self.hostname.clone(),
+            id: self.key.clone(),
+            user_data: String::new(),
+            admin_user: String::new(),
+            admin_keys: Vec::new(),
+            nics: vec![nic],
+        };
+        let mut machine = Machine::new(spec);
+        (machine.files, machine.packages) = (image::busybox(&self.hostname, &self.address), BTreeMap::new());
+        machine
+    }
+
+    fn process(&self, shared: &Shared) -> Process {
+        let own = [("PATH", ROOT_PATH), ("HOME", "/root"), ("HOSTNAME", &self.hostname)];
+        let mut environment: BTreeMap<_, _> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        environment.extend(self.environment.clone());
+        Process {
+            shared: shared.clone(),
+            progress: watch::Sender::new(0),
+            host: self.key.clone(),
+            boot: 0,
+            actor: Actor::root(),
+            environment,
+            directory: self.directory.clone(),
+            umask: 0o022,
+            counted: false,
+        }
+    }
+}
+
+impl Running {
+    /// Gives the command input; what a terminal shows of it comes back.
+    pub(crate) fn give(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some(terminal) = &mut self.terminal else {
+            // Whoever has ended reads nothing any more, as at a closed pipe.
+            self.input.as_ref().map(|input| input.send(bytes.to_vec()));
+            return Vec::new();
+        };
+        let typed = terminal.type_in(bytes);
+        for line in typed.lines {
+            self.input.as_ref().map(|input| input.send(line));
+        }
+        if typed.ended {
+            self.input = None;
+        }
+        typed.echo
+    }
+
+    /// Ends the command's input.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// What it says next; `None` when it has ended.
+    pub(crate) async fn said(&mut self) -> Option<(Stream, Vec<u8>)> {
+        let (stream, bytes) = self.output.recv().await?;
+        Some((stream, if self.terminal.is_some() { Terminal::shown(&bytes) } else { bytes }))
+    }
+
+    /// How it ended.
+    pub(crate) async fn ended(self) -> Ended {
+        // A program of the simulation that panicked is one that the kernel killed.
+        self.ended.await.unwrap_or(Ended::Exited(KILLED))
+    }
+}
+
+/// What a shell makes of SIGKILL: a pod that is deleted takes its programs with it.
+const KILLED: i32 = 137;
+
+fn execute(mut process: Process, io: &Io, words: &[String], terminal: bool) -> Ended {
+    let is_shell = matches!(words, [only] if only.rsplit('/').next() == Some("sh"));
+    if terminal && is_shell {
+        return exited(converse(process, io, Some("/ # ")));
+    }
+    match run(&mut process, io, words) {
+        Ok(Ran::Exited(status)) => Ended::Exited(status),
+        Ok(Ran::NotFound) => Ended::NotStarted(missing(&words[0])),
+        Ok(Ran::Refused) => Ended::NotStarted(unstarted(&words[0], "permission denied")),
+        Err(halted) => exited(Err(halted)),
+    }
+}
+
+fn exited(exit: Exit) -> Ended {
+    Ended::Exited(exit.unwrap_or(KILLED))
+}
+
+fn missing(program: &str) -> String {
+    if program.contains('/') {
+        unstarted(program, &format!("stat {program}: no such file or directory"))
+    } else {
+        unstarted(program, "executable file not found in $PATH")
+    }
+}
+
+/// In the words of runc.
+fn unstarted(program: &str, why: &str) -> String {
+    format!(
+        "OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": {why}: unknown"
+    )
+}
+
+/// Forgets the disks of containers that are not among these.
+pub(crate) fn keep_containers(world: &mut World, is_there: impl Fn(&str) -> bool) {
+    world.hosts.containers.retain(|key, _| is_there(key));
+}

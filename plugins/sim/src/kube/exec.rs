@@ -1,0 +1,177 @@
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequestParts as _;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde_json::Value;
+
+use super::access;
+use super::call::{Call, Target};
+use super::exec_socket::{Protocol, converse, refuse};
+use super::json::{list_at, name_of, namespace_of, str_at, uid_of};
+use super::log::{KUBELET_PORT, address, container, failed, pod, unreachable};
+use super::running::hostname;
+use super::state::Kube;
+use super::status::Refusal;
+use crate::host::{Container, keep_containers};
+use crate::world::Shared;
+
+/// What is to be run, and how.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the request")]
+pub(super) struct Wanted {
+    pub(super) words: Vec<String>,
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+    pub(super) tty: bool,
+}
+
+/// Why a kubelet runs nothing.
+#[derive(Debug, Clone)]
+pub(super) enum Obstacle {
+    /// It cannot be reached: the end of the message of who tried.
+    Away { why: String, url: String },
+    /// It has no such container that runs.
+    NoContainer(String),
+}
+
+/// Whether a request is one for a pod's `exec`.
+pub(super) fn is_meant(call: &Call) -> bool {
+    let target = Target::of_path(&call.path).filter(|target| target.group.is_empty() && target.plural == "pods");
+    matches!(call.method.as_str(), "GET" | "POST") && target.is_some_and(|at| at.subresource.as_deref() == Some("exec"))
+}
+
+/// `exec` over a WebSocket, `v5.channel.k8s.io` or `v4.channel.k8s.io`.
+///
+/// With v5 the API server speaks to the client itself and tells what the kubelet says in the channel for errors; with v4 the
+/// connection is the kubelet's own, so that its refusal is the answer to the request.
+pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Result<Response, Refusal> {
+    let (container, obstacle) = prepare(shared, call)?;
+    // A POST is as good to the real server.
+    parts.method = Method::GET;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    let upgrade = upgrade.map_err(|_| Refusal::bad_request("Upgrade request required"))?;
+    let upgrade = upgrade.protocols([Protocol::V5.name(), Protocol::V4.name()]);
+    let chosen = upgrade.selected_protocol().and_then(|name| Protocol::named(name.to_str().ok()?));
+    let protocol =
+        chosen.ok_or_else(|| Refusal::bad_request("unable to upgrade: no known subprotocol is asked for"))?;
+    match obstacle {
+        Some(obstacle) if protocol == Protocol::V4 => Err(obstacle.refusal()),
+        Some(obstacle) => Ok(upgrade.on_upgrade(async move |socket| refuse(socket, &obstacle.told()).await)),
+        None => {
+            let (shared, wanted) = (shared.clone(), Wanted::of(call));
+            Ok(upgrade.on_upgrade(async move |socket| converse(socket, protocol, &shared, &container, wanted).await))
+        }
+    }
+}
+
+/// What the API server finds before it turns to the kubelet.
+fn prepare(shared: &Shared, call: &Call) -> Result<(Container, Option<Obstacle>), Refusal> {
+    let mut world = shared.lock();
+    let kube = &world.kube;
+    let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
+    let resource = kube.resource("", &target.version, "pods").ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, call, &resource, &target)?;
+    let pod = pod(kube, &resource, &target)?;
+    let name = container(pod, call.parameter("container").unwrap_or_default())?;
+    let wanted = Wanted::of(call);
+    if !(wanted.stdin || wanted.stdout || wanted.stderr) {
+        return Err(Refusal::bad_request("you must specify at least 1 of stdin, stdout, stderr"));
+    }
+    if str_at(pod, &["spec", "nodeName"]).is_empty() {
+        return Err(Refusal::bad_request(&format!("pod {} does not have a host assigned", name_of(pod))));
+    }
+    let (found, obstacle) = (view(pod, name), obstacle(kube, pod, name, call));
+    let there: Vec<String> = kube.all("pods").map(|pod| uid_of(pod).to_owned()).collect();
+    keep_containers(&mut world, |key| there.iter().any(|uid| key.starts_with(uid.as_str())));
+    Ok((found, obstacle))
+}
+
+fn obstacle(kube: &Kube, pod: &Value, container: &str, call: &Call) -> Option<Obstacle> {
+    if let Some(why) = unreachable(kube, pod) {
+        let query: Vec<String> = call.query.iter().filter_map(|(key, value)| kubelet_parameter(key, value)).collect();
+        let path = format!("exec/{}/{}/{container}?{}", namespace_of(pod), name_of(pod), query.join("&"));
+        return Some(Obstacle::Away { why, url: format!("https://{}:{KUBELET_PORT}/{path}", address(kube, pod)) });
+    }
+    let mut statuses = list_at(pod, &["status", "containerStatuses"]).iter();
+    let runs = statuses.any(|status| str_at(status, &["name"]) == container && status["state"]["running"].is_object());
+    (!runs).then(|| Obstacle::NoContainer(container.to_owned()))
+}
+
+/// The kubelet knows the streams by other names.
+fn kubelet_parameter(key: &str, value: &str) -> Option<String> {
+    let word: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    match key {
+        "command" => Some(format!("command={word}")),
+        "stdin" if value == "true" => Some("input=1".to_owned()),
+        "stdout" if value == "true" => Some("output=1".to_owned()),
+        "stderr" if value == "true" => Some("error=1".to_owned()),
+        "tty" if value == "true" => Some("tty=1".to_owned()),
+        _ => None,
+    }
+}
+
+impl Obstacle {
+    /// The answer to a client that the kubelet would have had to answer.
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Away { why, .. } => failed(&format!("error dialing backend: {why}")),
+            Self::NoContainer(name) => {
+                Refusal::new(404, "NotFound", &format!("container not found (\"{name}\")"), None)
+            }
+        }
+    }
+
+    /// What the API server says that came of its own request to the kubelet.
+    fn told(&self) -> String {
+        match self {
+            Self::Away { why, url } => format!("error sending request: Post \"{url}\": {why}"),
+            Self::NoContainer(name) => format!("unable to upgrade connection: container not found (\"{name}\")"),
+        }
+    }
+}
+
+impl Wanted {
+    fn of(call: &Call) -> Self {
+        let words = call.query.iter().filter(|(key, _)| key == "command").map(|(_, value)| value.clone());
+        let tty = call.is_set("tty");
+        Self {
+            words: words.collect(),
+            stdin: call.is_set("stdin"),
+            stdout: call.is_set("stdout"),
+            // A terminal has one output.
+            stderr: call.is_set("stderr") && !tty,
+            tty,
+        }
+    }
+}
+
+/// A container as its programs find it.
+fn view(pod: &Value, name: &str) -> Container {
+    let spec = list_at(pod, &["spec", "containers"]).iter().find(|each| str_at(each, &["name"]) == name);
+    let spec = spec.unwrap_or(&Value::Null);
+    let directory = Some(str_at(spec, &["workingDir"])).filter(|directory| !directory.is_empty());
+    Container {
+        key: format!("{}/{name}", uid_of(pod)),
+        hostname: hostname(pod).to_owned(),
+        address: str_at(pod, &["status", "podIP"]).to_owned(),
+        environment: environment(pod, spec),
+        directory: directory.unwrap_or("/").to_owned(),
+    }
+}
+
+/// What the pod sets: values, and fields of its own.
+fn environment(pod: &Value, spec: &Value) -> BTreeMap<String, String> {
+    let variables = list_at(spec, &["env"]).iter().filter_map(|variable| {
+        let value = match str_at(variable, &["valueFrom", "fieldRef", "fieldPath"]) {
+            "" => str_at(variable, &["value"]),
+            path => str_at(pod, &path.split('.').collect::<Vec<_>>()),
+        };
+        let is_set = variable.get("value").is_some() || variable.pointer("/valueFrom/fieldRef").is_some();
+        is_set.then(|| (str_at(variable, &["name"]).to_owned(), value.to_owned()))
+    });
+    variables.collect()
+}
