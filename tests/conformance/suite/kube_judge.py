@@ -61,6 +61,9 @@ class KubeJudge:
             return
         yield from self.judge.parameters(exchange, operation, operation.arguments(path), True)
         yield from self._request(exchange, operation)
+        if exchange.status == 101:
+            yield from self._upgrade(exchange)
+            return
         yield from self._answer(exchange, operation, kind)
 
     def _problems(self, schema, file, value, direction, partial=False):
@@ -103,6 +106,14 @@ class KubeJudge:
             yield from self._problems(target, operation.file, body, REQUEST, partial=True)
         else:
             yield f"request body of the type {kind}"
+
+    def _upgrade(self, exchange):
+        """OpenAPI declares no upgrade; RFC 6455 says how one is answered."""
+        offered = [one.strip() for one in exchange.request_headers.get("sec-websocket-protocol", "").split(",")]
+        if exchange.headers.get("upgrade", "").lower() != "websocket":
+            yield "an upgrade to something else than a WebSocket"
+        if exchange.headers.get("sec-websocket-protocol") not in offered:
+            yield "a subprotocol that the client has not offered"
 
     def _answer(self, exchange, operation, kind):
         response = operation.spec["responses"].get(str(exchange.status))

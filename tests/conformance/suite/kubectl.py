@@ -248,14 +248,26 @@ def products(k):
 
 
 def pods(k):
-    """run, logs, and exec and cp as where no kubelet answers"""
+    """run, logs, exec with exit codes, input and requests between pods"""
     k("run p --image=x:1")
     k("wait pod/p --for=condition=Ready --timeout=30s")
     k.prints("logs p", "began at")
     same(k("logs p --tail=0"), "", "no lines")
     k.fails("logs p -c another", "container another is not valid for pod p")
     k.fails("logs p --previous", "previous terminated container")
-    k.fails("exec p -- true", "error dialing backend")
-    k.fails(f"cp p:/etc/hosts {k.folder}/hosts", "error dialing backend")
-    k("delete pod p")
+    same(k("exec p -- hostname"), "p\n", "host name")
+    same(k("exec p -c p -- sh -c", "echo $HOSTNAME; echo told >&2"), "p\n", "output without what is said on standard error")
+    same(k("exec -i p -- cat", stdin="a\nb\n"), "a\nb\n", "input")
+    done = k.run(["exec", "p", "--", "sh", "-c", "exit 7"])
+    same((done.returncode, done.stderr), (7, "command terminated with exit code 7\n"), "exit code")
+    k.fails("exec p -- nope", "executable file not found in $PATH: unknown")
+    k.fails("exec p -c another -- true", "container another is not valid for pod p")
+    k.fails("exec nowhere -- true", 'pods "nowhere" not found')
+    k.fails(f"cp p:/etc/hosts {k.folder}/hosts", 'exec: \"tar\": executable file not found in $PATH')
+    k("run q --image=x:1 --port=8080")
+    k("wait pod/q --for=condition=Ready --timeout=30s")
+    addresses = {name: k(f"get pod {name} -o", "jsonpath={.status.podIP}") for name in ("p", "q")}
+    same(k(f"exec p -- wget -qO- -T 3 http://{addresses['q']}:8080"), f"q {addresses['p']}\n", "what another pod answers")
+    k.fails(f"exec p -- wget -qO- -T 3 http://{addresses['q']}:81", "Connection refused")
+    k("delete pod p q")
     k(f"delete namespace {k.namespace}")

@@ -108,11 +108,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        sent = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        upgrades = "upgrade" in self.headers
+        sent = {name: value for name, value in self.headers.items() if upgrades or name.lower() not in HOP_BY_HOP}
         self.out.request(self.command, self.path, body=body or None, headers=sent)
         answer = self.out.getresponse()
         if "watch" in urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query) and answer.status == 200:
             self._pass_on_stream(body, answer)
+            return
+        if answer.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self._pass_on_upgraded(body, answer)
             return
         content = answer.read()
         self._note(body, answer, content)
@@ -143,6 +147,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):    # the client has what it wanted
             self.close_connection = True
 
+    def _pass_on_upgraded(self, body, answer):
+        """Passes on both directions until the server ends its own; what is said is no HTTP any more and not noted."""
+        self._note(body, answer, b"")
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        self.close_connection = True
+        to_server = threading.Thread(target=copied, args=(self.rfile, self.out.sock.sendall), daemon=True)
+        to_server.start()
+        copied(answer.fp, self.wfile.write)
+
     def _note(self, body, answer, content):
         lower = {name.lower(): value for name, value in self.headers.items()}
         given = {name.lower(): value for name, value in answer.getheaders()}
@@ -155,6 +171,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Says nothing: everything is in the record."""
+
+
+def copied(source, write):
+    """Writes what comes when it comes, until either side has gone."""
+    try:
+        while content := source.read1(65536):
+            write(content)
+    except (OSError, ValueError):    # ValueError: the connection was closed from the other thread
+        pass
 
 
 def client_of(agent):
