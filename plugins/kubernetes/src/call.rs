@@ -1,4 +1,4 @@
-use http::{Method, Request};
+use http::{Method, Request, request::Builder};
 use kube::client::Body;
 use serde_json::Value;
 use stargate_sdk::ActionError;
@@ -56,21 +56,28 @@ impl Call {
     }
 
     pub(crate) fn request(&self) -> Result<Request<Body>, ActionError> {
-        Ok(self.plain_request()?.map(Body::from))
-    }
-
-    /// The request as bytes: what a connection is upgraded with.
-    pub(crate) fn plain_request(&self) -> Result<Request<Vec<u8>>, ActionError> {
-        let unusable = |e: &dyn std::fmt::Display| ActionError::permanent(format!("{}: {e}", self.name()));
-        let mut builder = Request::builder().method(self.method.clone()).uri(self.uri());
+        let mut builder = self.head().header("accept", "application/json");
         let bytes = match &self.body {
             Some((form, body)) => {
                 builder = builder.header("content-type", form.content_type());
-                serde_json::to_vec(body).map_err(|e| unusable(&e))?
+                serde_json::to_vec(body).map_err(|e| self.unusable(&e))?
             }
             None => Vec::new(),
         };
-        builder.header("accept", "application/json").body(bytes).map_err(|e| unusable(&e))
+        builder.body(Body::from(bytes)).map_err(|e| self.unusable(&e))
+    }
+
+    /// The request that a connection is upgraded with: one that is to be answered in JSON is refused with 406.
+    pub(crate) fn upgrade(&self) -> Result<Request<Vec<u8>>, ActionError> {
+        self.head().body(Vec::new()).map_err(|e| self.unusable(&e))
+    }
+
+    fn head(&self) -> Builder {
+        Request::builder().method(self.method.clone()).uri(self.uri())
+    }
+
+    fn unusable(&self, error: &dyn std::fmt::Display) -> ActionError {
+        ActionError::permanent(format!("{}: {error}", self.name()))
     }
 
     fn uri(&self) -> String {

@@ -58,7 +58,7 @@ impl Api {
     }
 
     async fn converse(&self, command: &Command<'_>, name: &str) -> Result<Ended, ActionError> {
-        let request = command.call().plain_request()?;
+        let request = command.call().upgrade()?;
         let connection = self.client().await?.connect(request).await.map_err(|e| command.unopened(name, &e))?;
         if command.stdin.is_some() && !connection.supports_stream_close() {
             let why = "this API server cannot tell the command where its input ends (Kubernetes 1.30 and later can)";
@@ -136,7 +136,8 @@ fn cannot_start(message: &str) -> bool {
 
 /// Nobody who could run the command has heard of it.
 fn began_nothing(message: &str) -> bool {
-    let unheard = ["error dialing backend", ": dial tcp ", "No agent available", "container not found"];
+    let unheard =
+        ["error dialing backend", ": dial tcp ", "No agent available", "proxy error from", "container not found"];
     unheard.iter().any(|words| message.contains(words))
 }
 

@@ -89,6 +89,9 @@ impl Fake {
 async fn serve(State(fake): State<Fake>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if parts.uri.path().ends_with("/exec") {
+        if parts.headers.get("accept").is_some_and(|kinds| kinds != "*/*") {
+            return (StatusCode::NOT_ACCEPTABLE, "406: Not Acceptable\n\nAvailable representations: ").into_response();
+        }
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.expect("an upgrade");
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let refusal = fake.world().refusals.pop_front();

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::http::Method;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use super::access;
@@ -31,11 +31,11 @@ pub(super) struct Wanted {
 
 /// Why a kubelet runs nothing.
 #[derive(Debug, Clone)]
-pub(super) enum Obstacle {
+enum Obstacle {
     /// It cannot be reached: the end of the message of who tried.
     Away { why: String, url: String },
-    /// It has no such container that runs.
-    NoContainer(String),
+    /// It refuses, in these words.
+    Refused(u16, String),
 }
 
 /// Whether a request is one for a pod's `exec`.
@@ -49,6 +49,11 @@ pub(super) fn is_meant(call: &Call) -> bool {
 /// With v5 the API server speaks to the client itself and tells what the kubelet says in the channel for errors; with v4 the
 /// connection is the kubelet's own, so that its refusal is the answer to the request.
 pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Result<Response, Refusal> {
+    // Not even JSON: a stream is of any type.
+    if !call.accept.is_empty() && !call.accept.contains("*/*") {
+        let message = "406: Not Acceptable\n\nAvailable representations: ";
+        return Ok((StatusCode::NOT_ACCEPTABLE, message).into_response());
+    }
     let (container, obstacle) = prepare(shared, call)?;
     // A POST is as good to the real server.
     parts.method = Method::GET;
@@ -56,10 +61,9 @@ pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Re
     let upgrade = upgrade.map_err(|_| Refusal::bad_request("Upgrade request required"))?;
     let upgrade = upgrade.protocols([Protocol::V5.name(), Protocol::V4.name()]);
     let chosen = upgrade.selected_protocol().and_then(|name| Protocol::named(name.to_str().ok()?));
-    let protocol =
-        chosen.ok_or_else(|| Refusal::bad_request("unable to upgrade: no known subprotocol is asked for"))?;
+    let Some(protocol) = chosen else { return Ok(StatusCode::FORBIDDEN.into_response()) };
     match obstacle {
-        Some(obstacle) if protocol == Protocol::V4 => Err(obstacle.refusal()),
+        Some(obstacle) if protocol == Protocol::V4 => obstacle.answer(),
         Some(obstacle) => Ok(upgrade.on_upgrade(async move |socket| refuse(socket, &obstacle.told()).await)),
         None => {
             let (shared, wanted) = (shared.clone(), Wanted::of(call));
@@ -77,10 +81,6 @@ fn prepare(shared: &Shared, call: &Call) -> Result<(Container, Option<Obstacle>)
     access::check(kube, call, &resource, &target)?;
     let pod = pod(kube, &resource, &target)?;
     let name = container(pod, call.parameter("container").unwrap_or_default())?;
-    let wanted = Wanted::of(call);
-    if !(wanted.stdin || wanted.stdout || wanted.stderr) {
-        return Err(Refusal::bad_request("you must specify at least 1 of stdin, stdout, stderr"));
-    }
     if str_at(pod, &["spec", "nodeName"]).is_empty() {
         return Err(Refusal::bad_request(&format!("pod {} does not have a host assigned", name_of(pod))));
     }
@@ -96,9 +96,13 @@ fn obstacle(kube: &Kube, pod: &Value, container: &str, call: &Call) -> Option<Ob
         let path = format!("exec/{}/{}/{container}?{}", namespace_of(pod), name_of(pod), query.join("&"));
         return Some(Obstacle::Away { why, url: format!("https://{}:{KUBELET_PORT}/{path}", address(kube, pod)) });
     }
+    let wanted = Wanted::of(call);
+    if !(wanted.stdin || wanted.stdout || wanted.stderr) {
+        return Some(Obstacle::Refused(400, "you must specify at least 1 of stdin, stdout, stderr".to_owned()));
+    }
     let mut statuses = list_at(pod, &["status", "containerStatuses"]).iter();
     let runs = statuses.any(|status| str_at(status, &["name"]) == container && status["state"]["running"].is_object());
-    (!runs).then(|| Obstacle::NoContainer(container.to_owned()))
+    (!runs).then(|| Obstacle::Refused(500, format!("container not found (\"{container}\")")))
 }
 
 /// The kubelet knows the streams by other names.
@@ -115,13 +119,12 @@ fn kubelet_parameter(key: &str, value: &str) -> Option<String> {
 }
 
 impl Obstacle {
-    /// The answer to a client that the kubelet would have had to answer.
-    fn refusal(&self) -> Refusal {
+    /// The answer to a client that is passed on to the kubelet.
+    fn answer(self) -> Result<Response, Refusal> {
         match self {
-            Self::Away { why, .. } => failed(&format!("error dialing backend: {why}")),
-            Self::NoContainer(name) => {
-                Refusal::new(404, "NotFound", &format!("container not found (\"{name}\")"), None)
-            }
+            Self::Away { why, .. } => Err(failed(&format!("error dialing backend: {why}"))),
+            // The kubelet's own, in plain text.
+            Self::Refused(code, why) => Ok((StatusCode::from_u16(code).unwrap_or_default(), why).into_response()),
         }
     }
 
@@ -129,7 +132,7 @@ impl Obstacle {
     fn told(&self) -> String {
         match self {
             Self::Away { why, url } => format!("error sending request: Post \"{url}\": {why}"),
-            Self::NoContainer(name) => format!("unable to upgrade connection: container not found (\"{name}\")"),
+            Self::Refused(_, why) => format!("unable to upgrade connection: {why}"),
         }
     }
 }

@@ -208,6 +208,39 @@ async fn the_older_protocol_speaks_with_the_kubelet_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_kubelet_refuses_is_its_answer_or_a_status() {
+    let bench = with_pods().await;
+    let waiting = json!([{"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]);
+    let patch = json!({"status": {"containerStatuses": waiting}});
+    let kind = "application/merge-patch+json";
+    bench.ask("PATCH", "/api/v1/namespaces/default/pods/two/status", &bench.token, kind, Some(&patch)).await;
+    for (pod, query, code, why) in [
+        ("two", STREAMS, 500, "container not found (\"c\")"),
+        ("one", "", 400, "you must specify at least 1 of stdin, stdout, stderr"),
+    ] {
+        let query = format!("command=true&{query}");
+        let (status, _) = connect(&bench, &bench.token, V4, pod, &query).await.unwrap_err();
+        assert_eq!(status, code);
+        let mut socket = connect(&bench, &bench.token, V5, pod, &query).await.unwrap();
+        let Some(Ok(Message::Binary(told))) = socket.next().await else { panic!("nothing is told") };
+        let told: Value = serde_json::from_slice(&told[1..]).unwrap();
+        assert_eq!(told["message"], format!("Internal error occurred: unable to upgrade connection: {why}"));
+    }
+    let (status, body) = connect(&bench, &bench.token, "v9.channel.k8s.io", "one", STREAMS).await.unwrap_err();
+    assert_eq!((status, body), (403, Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_of_any_type() {
+    let bench = with_pods().await;
+    let url =
+        format!("{}/api/v1/namespaces/default/pods/one/exec?command=true&{STREAMS}", bench.sim.kube_url().unwrap());
+    let request = bench.client.get(url).bearer_auth(&bench.token).header("upgrade", "websocket");
+    let response = request.header("accept", "application/json").send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 406, "as Kubernetes 1.37 answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_the_upgrade() {
     let bench = with_pods().await;
     make(
@@ -226,7 +259,6 @@ async fn what_is_wrong_is_told_before_the_upgrade() {
     check("one", &format!("container=x&{STREAMS}"), 400, "container x is not valid for pod one").await;
     check("both", STREAMS, 400, "a container name must be specified for pod both, choose one of: [a b]").await;
     check("nowhere", STREAMS, 400, "pod nowhere does not have a host assigned").await;
-    check("one", "", 400, "you must specify at least 1 of stdin, stdout, stderr").await;
     let (status, body) = bench.admin("POST", "/api/v1/namespaces/default/pods/one/exec?command=true", None).await;
     assert_eq!((status, body["message"].as_str()), (400, Some("Upgrade request required")));
 }
