@@ -8,6 +8,7 @@ mod locks;
 mod logs;
 mod offline;
 mod ownership;
+mod pods;
 mod program;
 mod runs;
 mod schedule;

@@ -66,6 +66,7 @@ impl World {
             ("STARGATE_AZURE_SUBSCRIPTION", text("subscription")),
             ("STARGATE_AZURE_TOKEN", "env:SIM_TOKEN".to_owned()),
             ("SIM_TOKEN", text("token")),
+            ("STARGATE_KUBECONFIG", text("kubeconfig")),
         ];
         let program = Program::new().with(variables.map(|(name, value)| (name.to_owned(), value)).into());
         program.write("machine.yaml", MACHINE);
