@@ -3,6 +3,7 @@
 #
 # aks.sh prepare                                         once per cluster: bootstrap tokens' group, the custom resources, the approver
 # aks.sh node NETWORK SUBNET NAME ADDRESS/LEN BLOCK      an instance of the scale set: boots, joins, gets the pod block BLOCK
+# aks.sh tunnel NAME                                     from now on the API server reaches kubelets from this node, with Konnectivity's agent
 # aks.sh remove NETWORK NAME                             the instance is gone, and its Node with it
 # aks.sh approve                                         the serving certificates of AKS's nodes: AKS approves those, nobody else's
 # aks.sh config NAME ADDRESS BLOCK LABELS                a node's cloud-config, with a token of its own, on stdout
@@ -56,6 +57,12 @@ kind: ClusterRoleBinding
 metadata: {name: aks-approve}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:certificates.k8s.io:certificatesigningrequests:nodeclient"}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: system:bootstrappers:aks}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: aks-kubelet-api}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:kubelet-api-admin"}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: kube-apiserver-kubelet-client}]
 B
   } | kubectl apply -f - >/dev/null
   [ "$NETWORKING" != cilium ] || "$HERE/cilium.sh" operator
@@ -152,6 +159,12 @@ node() {
   carry "$network" "$subnet"
   told "$name" "$address" "$block"
 }
+tunnel() {
+  halt tunnel
+  rm -f "$RUN/kube/tunnel"
+  background tunnel nsenter --net="/run/netns/$1" -- "$BIN/tunnel" "$RUN/kube/tunnel"
+  wait_for 10 test -S "$RUN/kube/tunnel"
+}
 remove() {
   local network=$1 name=$2 subnet; subnet=$(awk -v name="$name" '$3 == name { print $2 }' "$blocks")
   "$HERE/machine.sh" delete "$name"
@@ -171,6 +184,6 @@ approve() {
 }
 
 case ${1:-} in
-prepare | node | remove | approve | config | agent | agents) "$@" ;;
-*) sed -n '2,14s/^# \?//p' "$0" >&2; exit 64 ;;
+prepare | node | tunnel | remove | approve | config | agent | agents) "$@" ;;
+*) sed -n '2,15s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

@@ -29,6 +29,24 @@ datacenter_killed_again() { start dc-second resume @latest -o json; killed_when 
 resumed() { start "$1" resume @latest -o json; finished "$1"; }
 repave_killed() { begin worker-first repave worker-1; killed_when worker-first kubectl get node worker-1; }
 
+# The API server reaches the kubelets of both sides: over it, a pod of each asks one of the other.
+asked() {
+  complete asks asks
+  same "$(far_pod) $(address_of "$(near_pod)")" "$(jq -er .outputs.near_heard "$RUN/asks.json")"
+  same "$(near_pod) $(address_of "$(far_pod)")" "$(jq -er .outputs.far_heard "$RUN/asks.json")"
+  same "told by $(near_pod)" "$(jq -er .outputs.told "$RUN/asks.json")"
+}
+kubectl_executes() {
+  local pod status
+  for pod in "$(near_pod)" "$(far_pod)"; do
+    kubectl logs "$pod"
+    same "$pod 127.0.0.1" "$(kubectl exec "$pod" -- /echo get http://127.0.0.1:8080/)"
+    status=0; kubectl exec "$pod" -- /echo has /nothing || status=$?
+    same 1 "$status"
+    same "$pod" "$(kubectl exec -i "$pod" -- /echo copy <<< "$pod")"
+  done
+}
+
 third_worker() {
   begin dc-third datacenter 3; finished dc-third
   begin worker-third repave worker-3; finished worker-third
@@ -73,6 +91,9 @@ for worker in worker-1 worker-2; do
   check "repave-worker $worker again: nothing changed, nothing was written anywhere" again repave "$worker"
 done
 check "sync-pod-routes: nothing changed, nothing was written anywhere" again sync
+check "a pod on each side asks one on the other, by kubernetes.pod.exec" asked
+check "they have asked: nothing changed, nothing was written anywhere" again asks
+check "kubectl reads logs and runs commands on both sides" kubectl_executes
 for fault in "${FAULTS[@]}"; do
   check "$(said "$fault"): one sync mends that, and touches only that" mended "$fault"
 done

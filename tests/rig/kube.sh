@@ -44,6 +44,16 @@ rules:
   - level: None
 P
 }
+# The API server is in the internet and the nodes are not: as on AKS, it reaches them from one of them, over $RUN/kube/tunnel.
+egress() {
+  cat <<E
+apiVersion: apiserver.k8s.io/v1beta1
+kind: EgressSelectorConfiguration
+egressSelections:
+  - name: cluster
+    connection: {proxyProtocol: HTTPConnect, transport: {uds: {udsName: $state/tunnel}}}
+E
+}
 serve() { background "$1" nsenter --net=/run/netns/inet --wd="$state" -- "$BIN/$1" "${@:2}"; }
 ready() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" get --raw /readyz; }
 
@@ -55,13 +65,17 @@ up() {
   certificate server /CN=kube-apiserver extendedKeyUsage=serverAuth \
     "subjectAltName=IP:127.0.0.1,IP:$ADDRESS,IP:10.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc"
   certificate admin /O=system:masters/CN=rig-admin extendedKeyUsage=clientAuth
+  certificate kubelet-client /CN=kube-apiserver-kubelet-client extendedKeyUsage=clientAuth
   (umask 077; kubeconfig > "$RUN/kubeconfig")
   policy > audit.yaml
+  egress > egress.yaml
   serve etcd --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
     --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
   serve kube-apiserver --etcd-servers http://127.0.0.1:2379 --bind-address 0.0.0.0 --advertise-address "$ADDRESS" --secure-port 6443 \
     --tls-cert-file server.crt --tls-private-key-file server.key --client-ca-file ca.crt --authorization-mode Node,RBAC \
     --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth --allow-privileged --service-cluster-ip-range 10.0.0.0/16 \
+    --egress-selector-config-file egress.yaml --kubelet-client-certificate kubelet-client.crt --kubelet-client-key kubelet-client.key \
+    --kubelet-certificate-authority ca.crt --kubelet-preferred-address-types InternalIP \
     --audit-policy-file audit.yaml --audit-log-path "$state/audit.log" \
     --service-account-issuer "https://$ADDRESS:6443" --service-account-signing-key-file accounts.key --service-account-key-file accounts.key
   wait_for 60 ready

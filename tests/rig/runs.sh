@@ -27,6 +27,13 @@ repave() {       # WORKER
     --input pause_image=registry.k8s.io/pause:3.8
 }
 sync() { cluster_arguments sync-pod-routes cluster_resource_group; }
+near_pod() { echo "echo-$(instances | head -1 | cut -d' ' -f1)"; }
+far_pod() { echo echo-worker-1; }
+address_of() { kubectl get pod "$1" -o jsonpath='{.status.podIP}'; }
+asks() {
+  printf '%s\0' run workflow "$HERE/asks.yaml" -o json --input near="$(near_pod)" --input near_ip="$(address_of "$(near_pod)")" \
+    --input far="$(far_pod)" --input far_ip="$(address_of "$(far_pod)")"
+}
 
 # begin NAME WHAT...: stargate with the arguments that WHAT prints, in the background
 begin() { local name=$1 arguments; shift; mapfile -d '' -t arguments < <("$@"); start "$name" "${arguments[@]}"; }

@@ -45,6 +45,7 @@ pool() {
   done < <(instances)
   wait
   nodes_ready
+  "$HERE/aks.sh" tunnel "$(instances | head -1 | cut -d' ' -f1)"
 }
 nodes_ready() { kubectl wait --for=condition=Ready nodes --all --timeout=90s; }
 serving() {

@@ -1,17 +1,72 @@
 // Command echo answers every request with its host name and the address that it saw, until it is told to stop.
 // It also serves as the pause container of the rig's pods: it reaps what it inherits.
+//
+// The image has nothing else, so it is what is run in a pod, too:
+//
+//	echo get URL [FILE]   prints what is answered, and keeps it in FILE
+//	echo copy [FILE]      prints what it reads, and keeps it in FILE
+//	echo has FILE         ends well if there is such a file
 package main
 
 import (
+	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
+	if len(os.Args) == 1 {
+		serve()
+	} else if err := run(os.Args[1], os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(verb string, arguments []string) error {
+	switch {
+	case verb == "get" && len(arguments) > 0:
+		return get(arguments[0], arguments[1:])
+	case verb == "copy":
+		return keep(os.Stdin, arguments)
+	case verb == "has" && len(arguments) == 1:
+		_, err := os.Stat(arguments[0])
+		return err
+	}
+	return fmt.Errorf("usage: echo get URL [FILE] | echo copy [FILE] | echo has FILE")
+}
+
+func get(url string, files []string) error {
+	client := http.Client{Timeout: 5 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return keep(response.Body, files)
+}
+
+func keep(source io.Reader, files []string) error {
+	content, err := io.ReadAll(source)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			return err
+		}
+	}
+	_, err = os.Stdout.Write(content)
+	return err
+}
+
+func serve() {
 	host, err := os.Hostname()
 	if err != nil {
 		log.Fatal(err)
