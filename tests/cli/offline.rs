@@ -199,7 +199,7 @@ fn what_a_file_inlines_is_beside_that_file_or_ships() {
     // By name, what ships; a file of that name beside it comes first.
     program.write(
         "sub/last.yaml",
-        "name: last\nsteps: {r: {workflow: provision-aks-router, with: {cluster: c, resource_group: g, router: r, router_subnet: 10.0.0.0/24, ssh_public_key: k}}}\n",
+        "name: last\nsteps: {r: {workflow: provision-aks-router, with: {cluster: c, resource_group: g, router: r, router_subnet: 10.0.0.0/24, ssh_public_key: k, ssh_source: 198.51.100.7/32}}}\n",
     );
     let graph = program.run(&["graph", "outer.yaml"]);
     assert!(graph.out.contains("in/in/in/r/vm ") || graph.err.contains("\"provision-aks-router\" "), "{graph:?}");
@@ -216,7 +216,7 @@ fn inputs_come_from_a_file_and_single_ones_come_before_it() {
     let program = Program::new();
     program.write(
         "inputs.yaml",
-        "cluster: c\nresource_group: g\nrouter: NOT-A-NAME\nrouter_subnet: 10.0.0.0/24\nssh_public_key: k\n",
+        "cluster: c\nresource_group: g\nrouter: NOT-A-NAME\nrouter_subnet: 10.0.0.0/24\nssh_public_key: k\nssh_source: 198.51.100.7/32\n",
     );
     let run = ["run", "workflow", "provision-aks-router", "--inputs", "inputs.yaml"];
     let ran = program.expect(65, &run);

@@ -27,7 +27,7 @@ ADMIN=ubuntu
 NODE_PREFIX=10.224.0.0/16 ROUTER_PREFIX=10.237.0.0/24 ROUTER_ADDRESS=10.237.0.4 DATACENTER_PREFIX=10.50.0.0/16
 
 provision=(run workflow provision-aks-router -o json --input cluster="$CLUSTER" --input resource_group="$CLUSTER"
-  --input router="$ROUTER" --input router_subnet="$ROUTER_PREFIX" --input admin_username="$ADMIN" --input login_server="$LOGIN_SERVER"
+  --input router="$ROUTER" --input router_subnet="$ROUTER_PREFIX" --input ssh_source=198.51.100.0/24 --input admin_username="$ADMIN" --input login_server="$LOGIN_SERVER"
   --input datacenter_prefixes="[\"$DATACENTER_PREFIX\"]")
 # router COMMAND...: on the router, by its private address, as its admin
 router() {

@@ -12,6 +12,7 @@ cluster_arguments() { printf '%s\0' run workflow "$1" -o json --input cluster="$
 aks_router() {
   cluster_arguments provision-aks-router resource_group
   printf '%s\0' --input router=aks-router --input router_subnet=10.237.0.0/24 --input admin_username="$ADMIN" \
+    --input ssh_source=198.51.100.0/24 \
     --input login_server="$LOGIN_SERVER" --input ssh_public_key="$(key)"
 }
 datacenter() {   # WORKERS

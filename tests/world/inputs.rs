@@ -53,6 +53,7 @@ fn aks_router(around: &Surroundings) -> Value {
         "router": AKS_ROUTER,
         "router_subnet": "10.237.0.0/24",
         "ssh_public_key": around.ssh_public_key,
+        "ssh_source": "198.51.100.0/24",
     })
 }
 

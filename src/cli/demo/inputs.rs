@@ -27,7 +27,7 @@ pub(in crate::cli) fn aks_router(stage: &Stage) -> Result<Line, Failure> {
     let router = format!("{CLUSTER}-router");
     let mut line = workflow("provision-aks-router");
     line.inputs(&[("cluster", CLUSTER), ("resource_group", CLUSTER), ("router", &router)]);
-    line.inputs(&[("router_subnet", ROUTER_SUBNET)]);
+    line.inputs(&[("router_subnet", ROUTER_SUBNET), ("ssh_source", HERE)]);
     key(stage, &mut line)?;
     Ok(line)
 }

@@ -21,14 +21,26 @@ macro_rules! record {
 }
 
 record!(Named { resource_group: String, name: String });
-record!(Cluster { node_resource_group: String });
+record!(Cluster { node_resource_group: String, pod_cidr: Option<String> });
 record!(Group { resource_group: String });
 record!(Prefixed { name: String, prefix: String });
 record!(Network {
     resource_group: String, name: String, location: String, prefixes: Vec<String>, node_subnet: Prefixed,
 });
 record!(ManifestInput { manifest: Value });
-record!(SubnetInput { resource_group: String, virtual_network: String, name: String, prefix: String });
+record!(RuleInput {
+    name: String, priority: u16, direction: String, protocol: Option<String>, source: Option<String>,
+    destination: Option<String>, destination_port: Option<String>,
+});
+record!(GroupInput { resource_group: String, name: String, location: String, rules: Vec<RuleInput> });
+record!(SecurityGroup { id: String });
+record!(SubnetInput {
+    resource_group: String,
+    virtual_network: String,
+    name: String,
+    prefix: String,
+    network_security_group_id: String,
+});
 record!(Subnet { id: String, name: String, gateway: String });
 record!(Located { resource_group: String, name: String, location: String });
 record!(PublicIp { id: String, ip_address: String });
@@ -62,6 +74,7 @@ record!(RouteInput { resource_group: String, route_table: String, prefix: String
 
 action!(ReadCluster, "azure.managed_cluster.read", Named => Cluster);
 action!(Discover, "azure.virtual_network.discover", Group => Network);
+action!(EnsureGroup, "azure.network_security_group.ensure", GroupInput => SecurityGroup);
 action!(EnsureSubnet, "azure.subnet.ensure", SubnetInput => Subnet);
 action!(EnsurePublicIp, "azure.public_ip.ensure", Located => PublicIp);
 action!(EnsureNic, "azure.network_interface.ensure", NicInput => Nic);
@@ -84,6 +97,7 @@ fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.add(ReadCluster);
     registry.add(Discover);
+    registry.add(EnsureGroup);
     registry.add(EnsureSubnet);
     registry.add(EnsurePublicIp);
     registry.add(EnsureNic);
@@ -117,7 +131,7 @@ fn plan() -> Plan {
     let workflow = validate("test.yaml", TEXT, &registry(), &beside).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
     let inputs = json!({
         "cluster": "aks", "resource_group": "rg", "router": "router", "router_subnet": "10.1.9.0/24",
-        "ssh_public_key": "ssh-ed25519 AAAA", "datacenter_prefixes": ["10.50.0.0/16"],
+        "ssh_public_key": "ssh-ed25519 AAAA", "ssh_source": "198.51.100.7/32", "datacenter_prefixes": ["10.50.0.0/16"],
     });
     compile(&workflow, &registry(), &beside, map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
@@ -125,7 +139,7 @@ fn plan() -> Plan {
 #[test]
 fn the_shipped_workflow_compiles() {
     let plan = plan();
-    assert_eq!(plan.steps.len(), 23);
+    assert_eq!(plan.steps.len(), 24);
     assert_eq!(plan.locks, ["cluster/aks"]);
     let needs = |name: &str| {
         let step = plan.steps.iter().find(|step| step.name == name).expect("a step");
@@ -137,12 +151,35 @@ fn the_shipped_workflow_compiles() {
     assert_eq!(needs("workers_routes"), ["network", "nic", "in_force", "workers_table"]);
 }
 
+fn network() -> Value {
+    let nodes = json!({"name": "aks", "prefix": "10.1.0.0/16"});
+    json!({"resource_group": "MC", "name": "vnet", "location": "weu", "prefixes": ["10.1.0.0/8"], "node_subnet": nodes})
+}
+
+#[test]
+fn its_security_group_lets_in_who_may_log_in_and_what_pods_send() {
+    let plan = CompiledPlan::new(Arc::new(plan())).expect("a good plan");
+    for (cluster, pods) in [
+        (json!({"node_resource_group": "MC", "pod_cidr": "10.244.0.0/16"}), "10.244.0.0/16"),
+        (json!({"node_resource_group": "MC"}), "10.1.0.0/16"),
+    ] {
+        let world = World::default().with(&plan, "network", network()).with(&plan, "cluster", cluster);
+        let security = plan.input(index(&plan, "security"), None, &world).expect("an input");
+        let rule = |name: &str, key: &str| {
+            let rules = security["rules"].as_array().expect("rules");
+            rules.iter().find(|rule| rule["name"] == name).expect("the rule")[key].clone()
+        };
+        assert_eq!(rule("stargate-ssh", "source"), "198.51.100.7/32");
+        assert_eq!(rule("stargate-from-aks-pods", "source"), pods);
+        assert_eq!(rule("stargate-to-aks-pods", "destination"), pods);
+    }
+}
+
 #[test]
 fn its_steps_get_what_they_need() {
     let plan = CompiledPlan::new(Arc::new(plan())).expect("a good plan");
-    let network = json!({"resource_group": "MC", "name": "vnet", "location": "weu", "prefixes": ["10.1.0.0/8"], "node_subnet": {"name": "aks", "prefix": "10.1.0.0/16"}});
     let world = World::default()
-        .with(&plan, "network", network)
+        .with(&plan, "network", network())
         .with(&plan, "nic", json!({"id": "/nic", "private_ip": "10.1.9.4"}))
         .with(&plan, "workers_table", json!({"id": "/t", "name": "table"}));
     let vm = plan.input(index(&plan, "vm"), None, &world).expect("an input");

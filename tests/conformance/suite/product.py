@@ -9,12 +9,14 @@ from kubectl import SITE, WORKER
 from report import same
 from world import CLUSTER, LOCATION, environment
 
+HERE = "198.51.100.0/24"                                  # where this machine is, in a world on loopback: a range for documentation
 THE_CLUSTER = {"cluster": CLUSTER, "cluster_resource_group": CLUSTER}
 ROUTER = {
     "cluster": CLUSTER,
     "resource_group": CLUSTER,
     "router": f"{CLUSTER}-router",
     "router_subnet": "10.237.0.0/24",
+    "ssh_source": HERE,
 }
 DATACENTER = THE_CLUSTER | {
     "site": SITE,
@@ -22,7 +24,7 @@ DATACENTER = THE_CLUSTER | {
     "location": LOCATION,
     "router": f"{SITE}-router",
     "workers": json.dumps([{"name": WORKER, "private_ip": "10.50.1.5"}]),
-    "ssh_source": "198.51.100.0/24",                      # where this machine is, in a world on loopback: a range for documentation
+    "ssh_source": HERE,
 }
 
 
