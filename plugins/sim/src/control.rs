@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::arm::{self, Quota};
-use crate::dataplane::{Endpoint, Plane, Pod, called, reach};
+use crate::dataplane::{Endpoint, Plane, Pod, Protocol, Service, called};
 use crate::drift::{self, Drift};
 use crate::faults::{Faults, Rule, Schedule};
 use crate::kube::running_pods;
@@ -57,7 +57,8 @@ struct Control {
 /// - `POST /_world/operations/expire`: finished operations answer 404.
 /// - `POST /_world/tokens/expire`: tokens issued so far are expired, but for the one printed at start.
 /// - `GET`, `PUT /_world/pods`: pods that run besides those of the cluster, `[{"name","node","ip"}]`: for a world without one.
-/// - `GET /_world/path?from=A&to=B`: a request and its reply between pods or machines, hop by hop.
+/// - `GET /_world/path?from=A&to=B&protocol=tcp&port=80`: a request and its reply between pods or machines, hop by hop; of the
+///   protocol `tcp`, `udp` or `icmp`, to a port, which matters to security groups. By HTTP if neither is named.
 /// - `GET /_world/matrix?namespace=N&selector=S&machines=1&format=text`: who reaches whom among the pods that run, those of a
 ///   namespace and those that a label selector chooses if asked for, and with `machines` among machines too; as JSON, or as a
 ///   table with a line for each pair that is dead.
@@ -262,10 +263,19 @@ async fn set_pods(State(control): State<Control>, Json(pods): Json<Vec<Pod>>) ->
 struct PathQuery {
     from: String,
     to: String,
+    protocol: Option<Protocol>,
+    port: Option<u16>,
+}
+
+impl PathQuery {
+    fn service(&self) -> Service {
+        let Service { protocol, port } = Service::HTTP;
+        Service { protocol: self.protocol.unwrap_or(protocol), port: self.port.unwrap_or(port) }
+    }
 }
 
 async fn path(State(control): State<Control>, Query(query): Query<PathQuery>) -> Response {
-    match reach(&control.shared.peek(), &query.from, &query.to) {
+    match Plane::of(&control.shared.peek()).path(&query.from, &query.to, query.service()) {
         Ok(path) => Json(path).into_response(),
         Err(error) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
     }

@@ -109,6 +109,9 @@ pub struct Nic {
     pub private_ip: String,
     /// Its public address, if any.
     pub public_ip: Option<String>,
+    /// Whether logins from this machine to the public address are dropped: no security group lets them in.
+    #[serde(default)]
+    pub ssh_closed: bool,
     /// `enableIPForwarding`.
     pub ip_forwarding: bool,
     /// `macAddress`, in Azure's form.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::arm::exposure::is_closed_to_ssh;
 use crate::arm::json::{Object, field, objects, reference, text};
 use crate::arm::kind::Kind;
 use crate::arm::network::{nics_of, prefixes_of, public_address, subnet_nets};
@@ -91,6 +92,7 @@ fn nic_of(arm: &Arm, nic: &Resource) -> Option<Nic> {
     let machine = arm
         .of_kind(Kind::VirtualMachine)
         .find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(&nic.id)));
+    let was_closed = || arm.announced.nics.get(&nic.id).is_some_and(|known| known.ssh_closed);
     Some(Nic {
         id: nic.id.clone(),
         machine: machine.map(|machine| machine.name.clone()),
@@ -99,6 +101,7 @@ fn nic_of(arm: &Arm, nic: &Resource) -> Option<Nic> {
         subnet_prefix: subnet_prefix(subnet),
         private_ip: field(inner, "privateIPAddress")?.to_owned(),
         public_ip: public_address(arm, nic),
+        ssh_closed: is_closed_to_ssh(arm, nic).unwrap_or_else(was_closed),
         ip_forwarding: nic.properties.get("enableIPForwarding") == Some(&Value::Bool(true)),
         mac: nic.hidden.get("mac").and_then(Value::as_str).unwrap_or_default().to_owned(),
     })

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::arm::json::{field, objects, reference, text};
 use crate::arm::kind::Kind;
 use crate::arm::network::{prefixes_of, subnet_nets};
+use crate::arm::security_group::{Direction, Flow, SecurityGroup};
 use crate::arm::store::{Arm, Resource, group_of, name_of, parent_id};
 
 /// The virtual networks as a packet meets them: only what is in force.
@@ -15,6 +16,8 @@ pub(crate) struct Fabric {
     pub(crate) nics: Vec<FabricNic>,
     /// By lower-case id.
     pub(crate) subnets: BTreeMap<String, FabricSubnet>,
+    /// By lower-case id: those of NICs and subnets.
+    pub(crate) groups: BTreeMap<String, SecurityGroup>,
 }
 
 /// A NIC with an address.
@@ -28,6 +31,8 @@ pub(crate) struct FabricNic {
     pub(crate) addresses: Vec<Ipv4Addr>,
     /// `enableIPForwarding`.
     pub(crate) forwards: bool,
+    /// Lower-case id of its security group.
+    pub(crate) group: Option<String>,
     /// The node of a cluster that it belongs to.
     pub(crate) node: Option<ClusterNode>,
 }
@@ -51,6 +56,17 @@ pub(crate) struct FabricSubnet {
     /// Name of the table that is associated.
     pub(crate) table: Option<String>,
     pub(crate) routes: Vec<FabricRoute>,
+    /// Lower-case id of its security group.
+    pub(crate) group: Option<String>,
+}
+
+/// Which rule of which security group drops a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal<'a> {
+    /// The NIC or the subnet that has the group.
+    pub(crate) at: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) rule: &'a str,
 }
 
 /// A user-defined route.
@@ -63,10 +79,54 @@ pub(crate) struct FabricRoute {
 
 /// What is in force in every virtual network.
 pub(crate) fn fabric(arm: &Arm) -> Fabric {
-    let nics = arm.of_kind(Kind::NetworkInterface).chain(arm.of_kind(Kind::ScaleSetNic));
+    let nics = || arm.of_kind(Kind::NetworkInterface).chain(arm.of_kind(Kind::ScaleSetNic));
     Fabric {
-        nics: nics.filter_map(|nic| fabric_nic(arm, nic)).collect(),
+        nics: nics().filter_map(|nic| fabric_nic(arm, nic)).collect(),
+        groups: groups_of(arm, nics().chain(arm.of_kind(Kind::Subnet))),
         subnets: arm.of_kind(Kind::Subnet).map(|subnet| (subnet.key(), fabric_subnet(arm, subnet))).collect(),
+    }
+}
+
+/// The security groups that NICs and subnets name, by lower-case id.
+pub(crate) fn groups_of<'a>(arm: &Arm, owners: impl Iterator<Item = &'a Resource>) -> BTreeMap<String, SecurityGroup> {
+    let keys: BTreeSet<String> = owners.filter_map(group_key).collect();
+    let group = |key: String| {
+        let group = arm.find_kind(&key, Kind::SecurityGroup)?;
+        Some((key, SecurityGroup::of(arm, group)))
+    };
+    keys.into_iter().filter_map(group).collect()
+}
+
+fn group_key(owner: &Resource) -> Option<String> {
+    reference(&owner.properties, "networkSecurityGroup").map(str::to_ascii_lowercase)
+}
+
+impl Fabric {
+    /// Which rule drops the first packet of a connection at a NIC, if one does: what comes in passes the subnet's group first, what
+    /// goes out the NIC's.
+    pub(crate) fn refusal<'a>(&'a self, nic: &'a FabricNic, direction: Direction, flow: &Flow) -> Option<Refusal<'a>> {
+        let subnet = self.subnets.get(&nic.subnet);
+        let of_subnet = subnet.and_then(|subnet| Some((subnet.name.as_str(), subnet.group.as_ref()?)));
+        let of_nic = nic.group.as_ref().map(|group| (nic.name.as_str(), group));
+        let order = match direction {
+            Direction::Inbound => [of_subnet, of_nic],
+            Direction::Outbound => [of_nic, of_subnet],
+        };
+        let network = subnet.map(|subnet| nic.virtual_network(subnet)).unwrap_or_default();
+        order.into_iter().flatten().find_map(|(at, key)| {
+            let group = self.groups.get(key)?;
+            let rule = group.refusal(direction, flow, &network)?;
+            Some(Refusal { at, group: &group.name, rule })
+        })
+    }
+}
+
+impl FabricNic {
+    /// What the tag `VirtualNetwork` stands for in rules about this NIC: the network, whatever the subnet has routes of its own for,
+    /// and the pods of the cluster that it is a node of, which Azure carries between nodes without a rule for them.
+    fn virtual_network(&self, subnet: &FabricSubnet) -> Vec<Ipv4Net> {
+        let pods = self.node.as_ref().and_then(|node| node.pod_cidr);
+        subnet.space.iter().copied().chain(subnet.routes.iter().map(|route| route.prefix)).chain(pods).collect()
     }
 }
 
@@ -76,7 +136,7 @@ pub(crate) fn has_power(arm: &Arm, machine: &str) -> bool {
     !matches!(power, Some("stopped" | "deallocated"))
 }
 
-fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
+pub(crate) fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
     let configurations = objects(&nic.properties, "ipConfigurations");
     let inner = configurations.iter().filter_map(|configuration| configuration.get("properties")?.as_object());
     let addresses = inner.clone().filter_map(|inner| field(inner, "privateIPAddress")?.parse().ok()).collect();
@@ -86,6 +146,7 @@ fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
         subnet: inner.clone().find_map(|inner| reference(inner, "subnet"))?.to_ascii_lowercase(),
         addresses,
         forwards: nic.properties.get("enableIPForwarding") == Some(&Value::Bool(true)),
+        group: group_key(nic),
         node: (nic.kind == Kind::ScaleSetNic).then(|| cluster_node(arm, nic)).flatten(),
     })
 }
@@ -103,7 +164,7 @@ fn cluster_node(arm: &Arm, nic: &Resource) -> Option<ClusterNode> {
     Some(ClusterNode { name, pod_cidr })
 }
 
-fn fabric_subnet(arm: &Arm, subnet: &Resource) -> FabricSubnet {
+pub(crate) fn fabric_subnet(arm: &Arm, subnet: &Resource) -> FabricSubnet {
     let network = parent_id(&subnet.id);
     let space = arm.find(network).map(prefixes_of).unwrap_or_default();
     let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));
@@ -115,6 +176,7 @@ fn fabric_subnet(arm: &Arm, subnet: &Resource) -> FabricSubnet {
         space: space.iter().filter_map(|prefix| prefix.parse().ok()).chain(own).collect(),
         table: table.map(|table| name_of(&table.id).to_owned()),
         routes: routes.into_iter().filter(|route| route.state == "Succeeded").filter_map(fabric_route).collect(),
+        group: group_key(subnet),
     }
 }
 

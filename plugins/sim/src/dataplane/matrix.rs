@@ -2,6 +2,7 @@ use serde::Serialize;
 
 use super::path::{Death, Endpoint};
 use super::plane::Plane;
+use crate::arm::Service;
 
 /// Who reaches whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,7 +49,7 @@ impl Plane {
     }
 
     fn cell(&self, from: &Endpoint, to: &Endpoint) -> Cell {
-        let path = self.walk(from, to, false);
+        let path = self.walk(from, to, Service::HTTP, false);
         Cell {
             from: from.name.clone(),
             to: to.name.clone(),

@@ -3,11 +3,13 @@
 //! Its ends are the pods that run in the simulated cluster, on the machines that their nodes are. Pods of a world without a
 //! cluster are named in [`World::pods`](crate::World::pods).
 //!
-//! [`Plane::of`] takes what is in force in a [`World`](crate::World): subnets' effective routes and NIC flags, hosts' kernel routes
-//! and settings, the tailnet's routes. [`Plane::path`] walks a request and its reply through it, hop by hop, and says where a
-//! packet dies and why. Security groups, the tailnet's policy and packet sizes are not looked at.
+//! [`Plane::of`] takes what is in force in a [`World`](crate::World): subnets' effective routes, NIC flags and security groups,
+//! hosts' kernel routes and settings, the tailnet's routes. [`Plane::path`] walks a request and its reply through it, hop by hop,
+//! and says where a packet dies and why. The tailnet's policy and packet sizes are not looked at, nor how the tunnel's own packets
+//! pass security groups: where nothing else passes, they leave by HTTPS.
 
 mod azure;
+mod group;
 mod host;
 mod link;
 mod matrix;
@@ -25,3 +27,5 @@ pub use path::{Cause, Death, Endpoint, Hop, Path, Trip, UnknownEndpoint};
 pub(crate) use place::called;
 pub use plane::{Plane, reach};
 pub use pod::Pod;
+
+pub use crate::arm::{Protocol, Service};

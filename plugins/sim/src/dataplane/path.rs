@@ -77,6 +77,8 @@ pub enum Cause {
     CloudRoute,
     /// No route table is associated with the subnet.
     Association,
+    /// A rule of a security group, of the NIC or of the subnet, drops it.
+    SecurityGroup,
     /// Nobody has the address, or nobody behind it runs.
     Nobody,
     /// A route of the tailnet is approved but its router does not advertise it.

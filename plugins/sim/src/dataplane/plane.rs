@@ -6,7 +6,7 @@ use super::path::{Endpoint, Path, UnknownEndpoint};
 use super::place::place_pods;
 use super::walk::Walk;
 use crate::World;
-use crate::arm::{Fabric, FabricNic, FabricSubnet, fabric};
+use crate::arm::{Fabric, FabricNic, FabricSubnet, Service, fabric};
 use crate::tailnet::{Device, NodeId};
 
 /// What is in force on every surface at one moment.
@@ -20,12 +20,12 @@ pub struct Plane {
     pods: Vec<Endpoint>,
 }
 
-/// What becomes of a request from `from` to `to` and of its reply: pods or machines, by name or address.
+/// What becomes of a request by HTTP from `from` to `to` and of its reply: pods or machines, by name or address.
 ///
 /// # Errors
 /// One of them does not exist.
 pub fn reach(world: &World, from: &str, to: &str) -> Result<Path, UnknownEndpoint> {
-    Plane::of(world).path(from, to)
+    Plane::of(world).path(from, to, Service::HTTP)
 }
 
 impl Plane {
@@ -45,16 +45,16 @@ impl Plane {
     ///
     /// # Errors
     /// One of the two does not exist.
-    pub fn path(&self, from: &str, to: &str) -> Result<Path, UnknownEndpoint> {
-        Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, true))
+    pub fn path(&self, from: &str, to: &str, service: Service) -> Result<Path, UnknownEndpoint> {
+        Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, service, true))
     }
 
     /// Whom the one that is asked sees, if the request arrives and its reply comes back.
     ///
     /// # Errors
     /// One of the two does not exist.
-    pub(crate) fn request(&self, from: &str, to: &str) -> Result<Option<Ipv4Addr>, UnknownEndpoint> {
-        let (path, seen) = self.trip(&self.endpoint(from)?, &self.endpoint(to)?, false);
+    pub(crate) fn request(&self, from: &str, to: &str, service: Service) -> Result<Option<Ipv4Addr>, UnknownEndpoint> {
+        let (path, seen) = self.trip(&self.endpoint(from)?, &self.endpoint(to)?, service, false);
         Ok(path.ok.then_some(seen))
     }
 
@@ -72,13 +72,13 @@ impl Plane {
         self.hosts.iter().filter_map(endpoint).collect()
     }
 
-    pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, told: bool) -> Path {
-        self.trip(from, to, told).0
+    pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, service: Service, told: bool) -> Path {
+        self.trip(from, to, service, told).0
     }
 
     /// The way there and back, and the source that the request arrived with.
-    fn trip(&self, from: &Endpoint, to: &Endpoint, told: bool) -> (Path, Ipv4Addr) {
-        let mut walk = Walk::new(self, told);
+    fn trip(&self, from: &Endpoint, to: &Endpoint, service: Service, told: bool) -> (Path, Ipv4Addr) {
+        let mut walk = Walk::new(self, service, told);
         let (request, seen) = walk.trip(from, from.ip, to.ip, false);
         let reply = request.died.is_none().then(|| walk.trip(to, to.ip, seen, true).0);
         let ok = reply.as_ref().is_some_and(|reply| reply.died.is_none());

@@ -1,9 +1,11 @@
 use std::net::Ipv4Addr;
 
+use super::group::Guards;
 use super::host::{Host, Kernel, Link, Sent, TUNNEL, look_up};
 use super::path::{Cause, Death, Endpoint, Hop, Trip};
 use super::plane::Plane;
 use super::tunnel::Tunnel;
+use crate::arm::Service;
 use crate::host::{KernelRoute, TAILSCALE_TABLE};
 
 /// Machines that a packet passes before its time to live is over: Linux starts with 64.
@@ -56,14 +58,16 @@ pub(super) struct Walk<'a> {
     is_told: bool,
     hops: Vec<Hop>,
     translations: Vec<Translation>,
+    guards: Guards,
     /// Why the tailnet did not take the packet at the machine that it was last at.
     suspect: Option<Death>,
 }
 
 impl<'a> Walk<'a> {
     /// A walk that keeps its hops if it is to be told.
-    pub(super) fn new(plane: &'a Plane, is_told: bool) -> Self {
-        Self { plane, is_told, hops: Vec::new(), translations: Vec::new(), suspect: None }
+    pub(super) fn new(plane: &'a Plane, service: Service, is_told: bool) -> Self {
+        let guards = Guards::new(service);
+        Self { plane, is_told, hops: Vec::new(), translations: Vec::new(), guards, suspect: None }
     }
 
     /// One packet's way, and the source address that it arrived with.
@@ -170,6 +174,11 @@ impl<'a> Walk<'a> {
                 && network(other) == network(host)
         };
         if let Some(peer) = self.plane.hosts.iter().position(is_peer).filter(|_| entered == Entered::Here) {
+            if let (Some(Link::Azure(from)), Some(Link::Azure(to))) =
+                (host.links.first(), self.plane.hosts[peer].links.first())
+            {
+                self.guards.pass(self.plane, [*from, *to], (packet.source, packet.to))?;
+            }
             self.tell(at, || format!("Azure carries {} to node {}", packet.to, self.plane.hosts[peer].name));
             return Ok(Step::Moved(peer, Entered::Interface(0)));
         }
@@ -278,6 +287,7 @@ impl<'a> Walk<'a> {
             return Err(Death::new(&host.name, Cause::Nobody, "it has no NIC"));
         };
         let (receiver, what) = self.plane.through_fabric(*nic, packet.source, packet.to)?;
+        self.guards.pass(self.plane, [*nic, receiver], (packet.source, packet.to))?;
         let subnet = self.plane.subnet(&self.plane.fabric.nics[*nic]).map(|subnet| subnet.name.as_str());
         self.tell_at(subnet.unwrap_or_default(), || what);
         let (next, by) = self.plane.behind(receiver).ok_or_else(|| {

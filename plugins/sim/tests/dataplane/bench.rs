@@ -58,7 +58,7 @@ impl Bench {
     async fn deploy(&self, facts: &Facts) {
         {
             let mut world = self.sim.shared().lock();
-            let mut next = Deployment::of(facts.clone()).world();
+            let mut next = Deployment::of(facts.clone()).guarded_as_shipped().world();
             next.kube = std::mem::take(&mut world.kube);
             next.arm.speed = 200.0;
             next.pods.clear();

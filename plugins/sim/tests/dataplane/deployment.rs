@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
+use serde_json::json;
 use stargate_routes::{AksSite, Datacenter, Fabric, Facts, Node, Router, Strategy, compute};
 use stargate_sim::World;
 use stargate_sim::dataplane::{Endpoint, Plane, Pod};
@@ -8,13 +9,14 @@ use stargate_sim::event::{Machine as Spec, Nic};
 use stargate_sim::host::{KernelRoute, Machine, Phase};
 
 use crate::entries::{Entry, ROUTER, entries, site_subnet};
-use crate::network::{arm, network, nic_id};
+use crate::network::{Guard, arm, network, nic_id};
 
 /// A deployment: what is true of it and what is set on every surface.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     pub(crate) facts: Facts,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) guards: Vec<Guard>,
 }
 
 pub(crate) fn net(text: &str) -> Ipv4Net {
@@ -67,7 +69,7 @@ impl Deployment {
     /// With every desired entry.
     pub(crate) fn of(facts: Facts) -> Self {
         let entries = entries(&facts, &compute(&facts).unwrap());
-        Self { facts, entries }
+        Self { facts, entries, guards: Vec::new() }
     }
 
     /// Without some of its entries; there must be some.
@@ -78,8 +80,41 @@ impl Deployment {
         self
     }
 
+    /// With a security group.
+    pub(crate) fn guarded(mut self, guard: Guard) -> Self {
+        self.guards.push(guard);
+        self
+    }
+
+    /// With the groups that the workflows make: the rules for what is passed on, on both routers' subnets.
+    pub(crate) fn guarded_as_shipped(self) -> Self {
+        let site = self.facts.sites[0].clone();
+        let aks = self.facts.aks.clone();
+        let towards = |guard: Guard, rules: &[(&str, Ipv4Net)]| {
+            rules.iter().zip(1020..).fold(guard, |guard, ((name, prefix), priority)| {
+                let to = json!({ "destinationAddressPrefix": prefix });
+                guard.rule(&format!("stargate-to-{name}"), "Outbound", priority, "Allow", &to)
+            })
+        };
+        let from = |guard: Guard, rules: &[(&str, Ipv4Net)]| {
+            rules.iter().zip(1020..).fold(guard, |guard, ((name, prefix), priority)| {
+                let from = json!({ "sourceAddressPrefix": prefix });
+                guard.rule(&format!("stargate-from-{name}"), "Inbound", priority, "Allow", &from)
+            })
+        };
+        let cluster = [("aks-pods", aks.pod_cidr.unwrap()), ("aks-nodes", aks.node_subnet)];
+        let everybody = [
+            cluster.as_slice(),
+            &[("aks-router", aks.router_subnet), ("dc-pods", site.pod_block), ("dc-machines", site.subnet)],
+        ]
+        .concat();
+        let router = from(towards(Guard::of(ROUTER), &cluster), &cluster);
+        let datacenter = from(towards(Guard::of(&site_subnet(&site.name)), &everybody), &everybody);
+        self.guarded(router).guarded(datacenter)
+    }
+
     pub(crate) fn world(&self) -> World {
-        let mut world = World { arm: arm(&self.facts, &self.entries), ..World::default() };
+        let mut world = World { arm: arm(&self.facts, &self.entries, &self.guards), ..World::default() };
         let aks = &self.facts.aks;
         self.machine(&mut world, &aks.router.name, aks.router.ip, &network(None), ROUTER, aks.router_subnet);
         self.join(&mut world, &aks.router.name);
@@ -105,6 +140,7 @@ impl Deployment {
             subnet_prefix: prefix.to_string(),
             private_ip: ip.to_string(),
             public_ip: None,
+            ssh_closed: false,
             ip_forwarding: false,
             mac: "00-0D-3A-00-00-01".to_owned(),
         };

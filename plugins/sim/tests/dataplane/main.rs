@@ -5,6 +5,7 @@ mod bench;
 mod broken;
 mod deployment;
 mod entries;
+mod guards;
 mod needed;
 mod network;
 mod pods;

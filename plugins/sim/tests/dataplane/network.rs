@@ -8,9 +8,37 @@ use crate::entries::{Entry, NODES, ROUTER, site_subnet};
 const LOCATION: &str = "canadacentral";
 const GROUP: &str = "/subscriptions/s/resourceGroups/MC_g/providers";
 
+/// A security group of a subnet or of a machine's NIC, with rules beside Azure's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    /// The subnet or the machine.
+    pub(crate) of: String,
+    /// Name and properties.
+    pub(crate) rules: Vec<(String, Value)>,
+}
+
+impl Guard {
+    /// With Azure's own rules alone.
+    pub(crate) fn of(owner: &str) -> Self {
+        Self { of: owner.to_owned(), rules: Vec::new() }
+    }
+
+    /// With one more rule, for what the properties do not say otherwise: whoever sends whatever to whomever.
+    pub(crate) fn rule(mut self, name: &str, direction: &str, priority: u16, access: &str, more: &Value) -> Self {
+        let mut rule = json!({
+            "direction": direction, "priority": priority, "access": access, "protocol": "*",
+            "sourceAddressPrefix": "*", "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*",
+        });
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.rules.push((name.to_owned(), rule));
+        self
+    }
+}
+
 /// Builds the state of Azure's API as its state file has it.
 pub(crate) struct Azure<'a> {
     entries: &'a [Entry],
+    guards: &'a [Guard],
     resources: Map<String, Value>,
 }
 
@@ -22,9 +50,16 @@ pub(crate) fn nic_id(machine: &str) -> String {
     format!("{GROUP}/Microsoft.Network/networkInterfaces/{machine}-nic")
 }
 
+fn group_id(owner: &str) -> String {
+    format!("{GROUP}/Microsoft.Network/networkSecurityGroups/{owner}-nsg")
+}
+
 /// The networks of a deployment, with what the entries say.
-pub(crate) fn arm(facts: &Facts, entries: &[Entry]) -> Arm {
-    let mut azure = Azure { entries, resources: Map::new() };
+pub(crate) fn arm(facts: &Facts, entries: &[Entry], guards: &[Guard]) -> Arm {
+    let mut azure = Azure { entries, guards, resources: Map::new() };
+    for guard in guards {
+        azure.group(guard);
+    }
     azure.cluster(facts);
     let space = facts.aks.virtual_network.clone();
     azure.network(&network(None), &space, &[(NODES, facts.aks.node_subnet), (ROUTER, facts.aks.router_subnet)]);
@@ -70,7 +105,23 @@ impl Azure<'_> {
             if self.entries.contains(&Entry::Association((*subnet).to_owned())) {
                 properties["routeTable"] = json!({ "id": table });
             }
+            self.guarded(subnet, &mut properties);
             self.put(&format!("{id}/subnets/{subnet}"), "Subnet", &properties);
+        }
+    }
+
+    fn group(&mut self, guard: &Guard) {
+        let id = group_id(&guard.of);
+        self.put(&id, "SecurityGroup", &json!({}));
+        for (name, properties) in &guard.rules {
+            self.put(&format!("{id}/securityRules/{name}"), "SecurityRule", properties);
+        }
+    }
+
+    /// Gives a subnet or a NIC its group, if it has one.
+    fn guarded(&self, owner: &str, properties: &mut Value) {
+        if self.guards.iter().any(|guard| guard.of == owner) {
+            properties["networkSecurityGroup"] = json!({ "id": group_id(owner) });
         }
     }
 
@@ -91,7 +142,9 @@ impl Azure<'_> {
 
     fn nic(&mut self, machine: &str, address: &str, network: &str, subnet: &str) {
         let forwards = self.entries.contains(&Entry::Nic(machine.to_owned()));
-        self.put(&nic_id(machine), "NetworkInterface", &interface(address, network, subnet, forwards));
+        let mut properties = interface(address, network, subnet, forwards);
+        self.guarded(machine, &mut properties);
+        self.put(&nic_id(machine), "NetworkInterface", &properties);
     }
 
     /// AKS's own machines, whose NICs forward.

@@ -28,6 +28,7 @@ async fn bare() -> Bench {
         subnet_prefix: "10.50.1.0/24".into(),
         private_ip: "10.50.1.5".into(),
         public_ip: None,
+        ssh_closed: false,
         ip_forwarding: true,
         mac: "7C-1E-52-00-00-01".into(),
     };

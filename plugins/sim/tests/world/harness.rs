@@ -11,7 +11,7 @@ pub(crate) const NODES: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadac
 pub(crate) const NETWORK: &str = "aks-vnet-11486953";
 
 /// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A world and a client of it.
 pub(crate) struct Bench {

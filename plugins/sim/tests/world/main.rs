@@ -7,6 +7,7 @@ mod control;
 mod credentials;
 mod deployments;
 mod events;
+mod exposure;
 mod faults;
 mod harness;
 mod limits;

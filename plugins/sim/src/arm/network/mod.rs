@@ -20,7 +20,7 @@ pub(crate) use address::{check_address, first_free, usages, used_in};
 pub(crate) use effective::effective_routes;
 pub(crate) use nic::{nics_of, public_address};
 pub(crate) use references::{check_unused, related};
-pub(crate) use security::list_default_rules;
+pub(crate) use security::{default_rules, list_default_rules};
 pub(crate) use show::computed;
 pub(crate) use vnet::{prefixes_of, subnet_nets};
 

@@ -37,8 +37,8 @@ pub(super) fn ensure_identity(directory: &Path) -> io::Result<()> {
 }
 
 /// Writes the client configuration for the machines as they are, unless `last` is the same. Returns its text.
-pub(super) fn write(directory: &Path, world: &World, last: &str) -> io::Result<Option<String>> {
-    let text = render(directory, world);
+pub(super) fn write(directory: &Path, world: &World, silent: u16, last: &str) -> io::Result<Option<String>> {
+    let text = render(directory, world, silent);
     if text == last {
         return Ok(None);
     }
@@ -46,14 +46,15 @@ pub(super) fn write(directory: &Path, world: &World, last: &str) -> io::Result<O
     Ok(Some(text))
 }
 
-/// A block for each address, so that the caller's known hosts are asked for the address and not for the port on loopback.
-fn render(directory: &Path, world: &World) -> String {
+/// A block for each address, so that the caller's known hosts are asked for the address and not for the port on loopback. A public
+/// address that security groups close leads to the `silent` port.
+fn render(directory: &Path, world: &World, silent: u16) -> String {
     let identity = identity_path(directory);
     let mut text = "# Written by the simulated world; changes are lost.\n".to_owned();
     let mut seen = BTreeSet::new();
     for (name, machine) in world.hosts.machines.iter().filter(|(_, machine)| machine.port != 0) {
         for alias in aliases(name, machine, &world.tailnet).into_iter().filter(|alias| seen.insert(alias.clone())) {
-            let port = machine.port;
+            let port = if is_closed(machine, &alias) { silent } else { machine.port };
             write!(
                 text,
                 "\nHost {alias}\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias {alias}\n  IdentityFile \"{}\"\n",
@@ -63,6 +64,10 @@ fn render(directory: &Path, world: &World) -> String {
         }
     }
     text
+}
+
+fn is_closed(machine: &Machine, address: &str) -> bool {
+    machine.spec.nics.iter().any(|nic| nic.ssh_closed && nic.public_ip.as_deref() == Some(address))
 }
 
 fn aliases(name: &str, machine: &Machine, tailnet: &Tailnet) -> Vec<String> {

@@ -114,16 +114,11 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         let port = (port_to_connect == SSH_PORT).then(|| self.runtime.neighbour(&self.host, host_to_connect)).flatten();
-        let connected = match port {
-            Some(port) => connect(port).await.ok(),
-            None => None,
-        };
-        let Some(stream) = connected else {
+        let Some(port) = port else {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
         };
-        reply.accept().await;
-        tokio::spawn(forward(channel, stream));
+        tokio::spawn(join(channel, port, reply));
         Ok(())
     }
 
@@ -223,6 +218,17 @@ impl Handler for Connection {
     async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
         self.channels.remove(&channel);
         Ok(())
+    }
+}
+
+/// Opens what the channel is to be connected with. The session goes on meanwhile: a connection that is dropped takes minutes.
+async fn join(channel: Channel<Msg>, port: u16, reply: ChannelOpenHandle) {
+    match connect(port).await {
+        Ok(stream) => {
+            reply.accept().await;
+            forward(channel, stream).await;
+        }
+        Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
     }
 }
 

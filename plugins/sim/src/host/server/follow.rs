@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use super::client_config;
 use super::machine_task;
 use super::runtime::Runtime;
 use super::session::{Output, captured};
+use super::silent_port::SilentPort;
 use crate::event::{Event, Nic, Recorded};
 use crate::host::hosts::Hosts;
 use crate::host::machine::{Machine, Phase};
@@ -39,6 +40,9 @@ pub enum HostError {
         #[source]
         source: io::Error,
     },
+    /// There is no port for what security groups drop.
+    #[error("cannot open a port on loopback for what security groups drop")]
+    SilentPort(#[source] io::Error),
 }
 
 /// The machines, running until this is dropped.
@@ -88,18 +92,20 @@ impl HostServer {
 /// Makes the world's machines run: those that are there, and those that its events bring.
 ///
 /// # Errors
-/// [`HostError::ClientFiles`] if the directory cannot be written to.
+/// [`HostError::ClientFiles`] if the directory cannot be written to, [`HostError::SilentPort`] if no port is left.
 ///
 /// # Panics
 /// Outside a Tokio runtime.
 pub fn serve(shared: Shared, options: HostOptions) -> Result<HostServer, HostError> {
     let failed = |source| HostError::ClientFiles { dir: options.dir.clone(), source };
     client_config::ensure_identity(&options.dir).map_err(failed)?;
-    let written = client_config::write(&options.dir, &shared.lock(), "").map_err(failed)?;
+    let silent = SilentPort::open().map_err(HostError::SilentPort)?;
+    let written = client_config::write(&options.dir, &shared.lock(), silent.number(), "").map_err(failed)?;
     let runtime = Runtime {
         shared,
         progress: watch::Sender::new(0),
         directory: Arc::new(options.dir),
+        silent: Arc::new(silent),
         speed: options.speed.max(f64::MIN_POSITIVE),
         seed: options.seed,
     };
@@ -146,7 +152,7 @@ async fn follow(runtime: Runtime, mut written: String) {
         for recorded in runtime.shared.events_after(seen) {
             make_real(&runtime, &mut running, &recorded);
         }
-        if write_client_config(&runtime.directory, &runtime.shared, &mut written) {
+        if write_client_config(&runtime, &mut written) {
             runtime.told();
         }
         tokio::select! {
@@ -157,8 +163,8 @@ async fn follow(runtime: Runtime, mut written: String) {
 }
 
 /// Writes it if it is to change; whether it has changed.
-fn write_client_config(directory: &Path, shared: &Shared, written: &mut String) -> bool {
-    match client_config::write(directory, &shared.lock(), written) {
+fn write_client_config(runtime: &Runtime, written: &mut String) -> bool {
+    match client_config::write(&runtime.directory, &runtime.shared.lock(), runtime.silent.number(), written) {
         Ok(Some(text)) => {
             *written = text;
             return true;

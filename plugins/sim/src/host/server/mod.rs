@@ -7,6 +7,7 @@ mod follow;
 mod machine_task;
 mod runtime;
 mod session;
+mod silent_port;
 mod terminal;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use super::silent_port::SilentPort;
 use crate::Shared;
+use crate::arm::drops_ssh;
 use crate::event::Nic;
 use crate::host::files::Actor;
 use crate::host::machine::Machine;
@@ -19,6 +21,8 @@ pub(super) struct Runtime {
     /// Changes whenever a boot gets on, a machine restarts or goes.
     pub(super) progress: watch::Sender<u64>,
     pub(super) directory: Arc<PathBuf>,
+    /// Where connections go that a security group drops.
+    pub(super) silent: Arc<SilentPort>,
     pub(super) speed: f64,
     pub(super) seed: u64,
 }
@@ -37,14 +41,19 @@ impl Runtime {
         Some(use_it(machine, &mut world.tailnet))
     }
 
-    /// Port on loopback of the machine that has `address` in one of the virtual networks that `name` is in.
+    /// Port on loopback of the machine that has `address` in one of the virtual networks that `name` is in; a silent one if a security
+    /// group drops the connection.
     pub(super) fn neighbour(&self, name: &str, address: &str) -> Option<u16> {
         let world = self.shared.lock();
         let machines = &world.hosts.machines;
-        let networks: Vec<&str> = machines.get(name)?.spec.nics.iter().map(|nic| nic.network.as_str()).collect();
-        let has = |nic: &Nic| nic.private_ip == address && networks.contains(&nic.network.as_str());
-        let found = machines.values().find(|machine| machine.spec.nics.iter().any(has))?;
-        Some(found.port).filter(|port| *port != 0)
+        let own = &machines.get(name)?.spec.nics;
+        let found = machines.values().find_map(|machine| {
+            let here = |nic: &&Nic| nic.private_ip == address && own.iter().any(|own| own.network == nic.network);
+            Some((machine.port, machine.spec.nics.iter().find(here)?))
+        });
+        let (port, nic) = found.filter(|(port, _)| *port != 0)?;
+        let from = own.iter().find(|own| own.network == nic.network)?;
+        Some(if drops_ssh(&world.arm, [&from.id, &nic.id]) { self.silent.number() } else { port })
     }
 
     pub(super) fn told(&self) {

@@ -32,6 +32,7 @@ fn nic() -> Nic {
         subnet_prefix: "10.237.0.0/24".into(),
         private_ip: "10.237.0.4".into(),
         public_ip: Some("203.0.113.4".into()),
+        ssh_closed: false,
         ip_forwarding: true,
         mac: "7C-1E-52-00-00-01".into(),
     }
