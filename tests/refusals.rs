@@ -2,14 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "world/inputs.rs"]
-#[expect(dead_code, reason = "the tests use a part of it each")]
 mod inputs;
+#[path = "world/outside.rs"]
+#[expect(dead_code, reason = "the tests use a part of it each")]
+mod outside;
 mod world;
 
-use inputs::Surroundings;
+use inputs::{NODE_GROUP, Surroundings};
 use serde_json::{Value, json};
 use stargate_sim::Surface;
 use world::Stage;
+
+/// The table of an egress firewall.
+const FIREWALL_TABLE: &str = "routeTables/firewall-rt";
 
 /// Requests so far that changed something in Azure.
 fn azure_writes(stage: &Stage) -> usize {
@@ -46,4 +51,53 @@ async fn a_site_whose_addresses_collide_is_refused_before_anything_is_made() {
     let services = json!({ "pod_block": "10.0.0.0/18" });
     refused(&mut stage, &services, &["10.0.0.0/16"]).await;
     stage.done("provision-dc").await;
+}
+
+/// The nodes' subnet follows an egress firewall's table, as somebody else has set it up.
+async fn egress_firewall(stage: &Stage) {
+    let sim = &stage.sim;
+    let everywhere =
+        json!({ "addressPrefix": "0.0.0.0/0", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.225.0.4" });
+    let table = json!({
+        "location": "canadacentral",
+        "properties": { "routes": [{ "name": "to-firewall", "properties": everywhere }] },
+    });
+    outside::change_azure(sim, "PUT", &outside::network(sim, NODE_GROUP, FIREWALL_TABLE), table).await;
+    let followed = json!({ "kind": "association", "subnet": "aks-subnet", "table": "firewall-rt" });
+    let client = reqwest::Client::new();
+    let put = async || client.post(format!("{}/_world/drift", sim.http_url())).json(&followed).send().await.unwrap();
+    // While the table is being made, Azure says when to ask again.
+    let mut answer = put().await;
+    while answer.status() == 429 {
+        answer = put().await;
+    }
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+}
+
+/// Names of the routes of the firewall's table.
+async fn routes_beside_the_firewalls(stage: &Stage) -> Vec<String> {
+    let table = outside::read_azure(&stage.sim, &outside::network(&stage.sim, NODE_GROUP, FIREWALL_TABLE)).await;
+    let routes = table["properties"]["routes"].as_array().unwrap();
+    routes.iter().map(|route| route["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_table_of_somebody_else_is_refused_until_it_is_named_and_is_then_shared() {
+    let mut stage = Stage::new(&[]).await;
+    stage.log = "warn";
+    egress_firewall(&stage).await;
+    let code = stage.shipped(&["run", "workflow"], "provision-aks-router").await;
+    assert_eq!(code, Some(3), "{}", stage.last_words());
+    let words = stage.last_words();
+    assert!(words.contains("routeTables/firewall-rt") && words.contains("workers_route_table"), "{words}");
+    let around = Surroundings::of(&stage.sim).await;
+    for workflow in ["provision-aks-router", "provision-dc", "sync-pod-routes"] {
+        let mut inputs = inputs::of(workflow, &around);
+        inputs.insert("workers_route_table".into(), json!("firewall-rt"));
+        let code = stage.with_inputs(&["run", "workflow"], workflow, &inputs).await;
+        assert_eq!(code, Some(0), "{workflow}: {}", stage.last_words());
+    }
+    let routes = routes_beside_the_firewalls(&stage).await;
+    assert!(routes.contains(&"to-firewall".to_owned()), "{routes:?}");
+    assert!(routes.iter().any(|name| name.starts_with("stargate-")), "{routes:?}");
 }

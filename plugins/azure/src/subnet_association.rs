@@ -117,5 +117,8 @@ impl Resource for SubnetAssociation {
 fn another_table(wanted: &SubnetAssociationInput, other: &str) -> ActionError {
     ActionError::permanent(format!("it follows route table {other}, not {}", wanted.route_table_id))
         .context(format_args!("subnet \"{}\"", wanted.subnet))
-        .with_hint("add the routes to that table, or set `replace: true` to exchange it")
+        .with_hint(
+            "name that table instead: routes are added to it beside its own (the input `workers_route_table` of the workflows \
+             that ship); or set the action's `replace: true` to exchange it",
+        )
 }
