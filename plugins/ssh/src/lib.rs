@@ -28,11 +28,12 @@ mod state_dir;
 mod template;
 
 pub use actions::{
-    BinaryOutput, CertificateInput, CertificateOutput, CloudInitInput, CloudInitOutput, DesiredBinary,
-    DesiredDirectory, DesiredFile, DesiredLink, DesiredPackages, DesiredPreferences, DesiredRoutes, DesiredSettings,
-    DesiredUnit, DirectoryOutput, FileOutput, IdentityInput, IdentityOutput, KernelSettings, LinkOutput, PackageSpec,
-    PackagesOutput, PlacedRoute, Preferences, PreflightInput, PreflightOutput, ReachableInput, ReachableOutput,
-    RemovedFile, RouteSpec, RoutesInForceInput, RoutesInForceOutput, RoutesOutput, UnitOutput, UnwantedFile,
+    BinaryOutput, CertificateInput, CertificateOutput, ClampOutput, CloudInitInput, CloudInitOutput, DesiredBinary,
+    DesiredClamp, DesiredDirectory, DesiredFile, DesiredLink, DesiredPackages, DesiredPreferences, DesiredRoutes,
+    DesiredSettings, DesiredUnit, DirectoryOutput, FileOutput, IdentityInput, IdentityOutput, KernelSettings,
+    LinkOutput, PackageSpec, PackagesOutput, PlacedRoute, Preferences, PreflightInput, PreflightOutput, ReachableInput,
+    ReachableOutput, RemovedFile, RouteSpec, RoutesInForceInput, RoutesInForceOutput, RoutesOutput, UnitOutput,
+    UnwantedFile,
 };
 pub use host::{Host, Via};
 pub use register::register;

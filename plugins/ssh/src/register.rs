@@ -6,8 +6,8 @@ use crate::{
     SettingsError, SshSettings,
     actions::{
         BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostPreflight,
-        HostReachable, LinkEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure, TailscaleIdentity, TailscalePreferences,
-        TailscaleRoutesInForce, UnitEnsure,
+        HostReachable, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure, TailscaleIdentity,
+        TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
     pool::Pool,
 };
@@ -21,6 +21,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Se
     registry.add(CloudInitWait::new(Arc::clone(&pool)));
     registry.add(Ensure(SysctlEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(RoutesEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(MssClampEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(DirectoryEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(FileEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(FileRemove::new(Arc::clone(&pool))));

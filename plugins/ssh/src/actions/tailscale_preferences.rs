@@ -24,6 +24,10 @@ pub struct DesiredPreferences {
     /// Whether it hides the senders of what it forwards behind its own address; on by default.
     #[serde(default)]
     pub snat_subnet_routes: Option<bool>,
+    /// Whether what it forwards into the tailnet has to answer something that came from there; nobody behind it can begin a
+    /// connection then.
+    #[serde(default)]
+    pub stateful_filtering: Option<bool>,
     /// Prefixes that it is to offer, beside those it offers, without host bits.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -40,6 +44,8 @@ pub struct Preferences {
     pub accept_routes: bool,
     /// Whether it hides the senders of what it forwards.
     pub snat_subnet_routes: bool,
+    /// Whether what it forwards into the tailnet has to answer something.
+    pub stateful_filtering: bool,
     /// Prefixes that it offers.
     pub advertise_routes: Vec<String>,
 }
@@ -81,13 +87,14 @@ impl Resource for TailscalePreferences {
         let change = change(desired, actual);
         let accept = change.accept.map(|on| Difference::new("accept routes", actual.accept, on));
         let snat = change.snat.map(|on| Difference::new("SNAT", actual.snat, on));
+        let filter = change.filter.map(|on| Difference::new("stateful filtering", actual.filter, on));
         let withdrawn = withdrawn(actual, &change);
         let withdrawn = (!withdrawn.is_empty())
             .then(|| Difference::new("withdrawn routes", withdrawn.join(", "), "not advertised"));
         let routes = change
             .advertise
             .map(|routes| Difference::new("advertised routes", actual.advertise.join(", "), routes.join(", ")));
-        Ok([accept, snat, routes, withdrawn].into_iter().flatten().collect())
+        Ok([accept, snat, filter, routes, withdrawn].into_iter().flatten().collect())
     }
 
     async fn apply(
@@ -116,6 +123,7 @@ impl Resource for TailscalePreferences {
         Ok(Preferences {
             accept_routes: actual.accept,
             snat_subnet_routes: actual.snat,
+            stateful_filtering: actual.filter,
             advertise_routes: actual.advertise.clone(),
         })
     }
@@ -126,6 +134,7 @@ fn change(desired: &DesiredPreferences, actual: &RoutingPreferences) -> Preferen
     PreferenceChange {
         accept: desired.accept_routes.filter(|on| *on != actual.accept),
         snat: desired.snat_subnet_routes.filter(|on| *on != actual.snat),
+        filter: desired.stateful_filtering.filter(|on| *on != actual.filter),
         advertise: advertise_routes(desired, &actual.advertise),
     }
 }

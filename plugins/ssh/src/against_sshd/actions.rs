@@ -175,6 +175,17 @@ async fn only_preferences_that_differ_are_set() {
 }
 
 #[tokio::test]
+async fn stateful_filtering_is_turned_off_once() {
+    let Some(server) = Server::start() else { return };
+    server.write("filter", "true\n");
+    let input = json!({"stateful_filtering": false});
+    let output = run(&server, "ssh.tailscale.preferences", input.clone()).await.expect("set");
+    assert_eq!(output["stateful_filtering"], false);
+    run(&server, "ssh.tailscale.preferences", input).await.expect("in order");
+    assert_eq!(server.writes(), ["tailscale set --stateful-filtering=false"]);
+}
+
+#[tokio::test]
 async fn what_exact_withdraws_is_told_before_and_no_routes_are_no_work() {
     let Some(server) = Server::start() else { return };
     server.write("advertise", "10.9.0.0/16,10.1.0.0/16\n");

@@ -33,10 +33,12 @@ exec "$@"
 "#;
 const TAILSCALE: &str = r#"
 accept=$(cat "$root/accept"); snat=$(cat "$root/snat"); routes=$(cat "$root/advertise")
+filter=$(cat "$root/filter")
 case "$*" in
   "get --json")
     [ ! -e "$root/no-get" ] || { echo 'flag provided but not defined' >&2; exit 2; }
-    printf '{"accept-routes":%s,"advertise-routes":"%s","snat-subnet-routes":%s}\n' "$accept" "$routes" "$snat" ;;
+    printf '{"accept-routes":%s,"advertise-routes":"%s","snat-subnet-routes":%s,"stateful-filtering":%s}\n' \
+      "$accept" "$routes" "$snat" "$filter" ;;
   "debug prefs")
     [ "$snat" = true ] && no_snat=false || no_snat=true
     printf '{"RouteAll":%s,"NoSNAT":%s,"AdvertiseRoutes":["%s"]}\n' "$accept" "$no_snat" "$routes" ;;
@@ -46,6 +48,7 @@ case "$*" in
       case $flag in
         --accept-routes=*) echo "${flag#*=}" >"$root/accept" ;;
         --snat-subnet-routes=*) echo "${flag#*=}" >"$root/snat" ;;
+        --stateful-filtering=*) echo "${flag#*=}" >"$root/filter" ;;
         --advertise-routes=*) echo "${flag#*=}" >"$root/advertise" ;;
       esac
     done ;;
@@ -75,7 +78,10 @@ case $1 in
   is-enabled) [ -e "$root/enabled" ] && echo enabled || { echo not-found; exit 4; } ;;
   enable) : >"$root/enabled" ;;
   disable) rm -f "$root/enabled" ;;
-  start|restart) [ -e "$root/broken" ] && : >"$root/failed" || : >"$root/active" ;;
+  start|restart)
+    nft=$(sed -n 's|^ExecStart=/usr/sbin/\(nft .*\)|\1|p' "$root/etc/systemd/system/$2" 2>/dev/null)
+    [ -z "$nft" ] || "$root/programs/"$nft
+    [ -e "$root/broken" ] && : >"$root/failed" || : >"$root/active" ;;
   reset-failed) rm "$root/failed" ;;
   stop) rm -f "$root/active" ;;
   show)
@@ -85,6 +91,21 @@ case $1 in
     echo "ActiveState=$state"
     [ -e "$root/enabled" ] && echo UnitFileState=enabled || echo UnitFileState=disabled
     echo NeedDaemonReload=no ;;
+esac
+"#;
+/// It has read what it lists, which is rules of one kind.
+const NFT: &str = r#"
+case "$*" in
+  "-f "*) cat "$root$2" >"$root/ruleset" ;;
+  "-j list table inet stargate_mss_clamp")
+    [ -e "$root/ruleset" ] || { printf 'Error: No such file or directory\nlist table inet stargate_mss_clamp\n' >&2; exit 1; }
+    printf '{"nftables":[{"metainfo":{"version":"1.1.3"}},{"chain":{"hook":"forward"}}'
+    flags='{"match":{"op":"in","left":{"payload":{"protocol":"tcp","field":"flags"}},"right":"syn"}}'
+    size='{"mangle":{"key":{"tcp option":{"name":"maxseg","field":"size"}},"value":{"rt":{"key":"mtu"}}}}'
+    rule=',{"rule":{"expr":[{"match":{"op":"==","left":{"meta":{"key":"\1"}},"right":"\2"}},'$flags,$size']}}'
+    sed -n "s/.*\([io]ifname\) \"\(.*\)\" tcp flags syn tcp option maxseg size set rt mtu$/$rule/p" "$root/ruleset"
+    echo ']}' ;;
+  *) exit 1 ;;
 esac
 "#;
 const DPKG_QUERY: &str = r#"
@@ -145,6 +166,7 @@ pub(crate) fn write_programs(dir: &Path) {
         ("ip", IP),
         ("networkctl", NETWORKCTL),
         ("systemctl", SYSTEMCTL),
+        ("nft", NFT),
         ("cloud-init", CLOUD_INIT),
         ("dpkg-query", DPKG_QUERY),
         ("apt-get", APT_GET),
@@ -162,6 +184,7 @@ pub(crate) fn write_programs(dir: &Path) {
     let state = [
         ("accept", "false\n"),
         ("snat", "true\n"),
+        ("filter", "false\n"),
         ("advertise", "\n"),
         ("routes", ""),
         ("calls", ""),

@@ -114,6 +114,31 @@ async fn a_unit_whose_file_was_changed_by_hand_is_restarted_with_the_right_one()
 }
 
 #[tokio::test]
+async fn a_clamp_is_in_force_now_and_at_boot_and_put_back_when_any_of_it_is_gone() {
+    let Some(server) = Server::start() else { return };
+    let mends = async |expected: &[&str]| {
+        let before = server.writes().len();
+        converges(&server, "ssh.mss_clamp.ensure", json!({})).await;
+        assert_eq!(server.writes()[before..], *expected);
+    };
+    converges(&server, "ssh.mss_clamp.ensure", json!({})).await;
+    let rules = fs::read_to_string(server.path("etc/stargate/mss-clamp.nft")).expect("rules");
+    assert_eq!(fs::read_to_string(server.path("ruleset")).expect("in force"), rules);
+    assert!(server.path("enabled").exists());
+
+    let restarted = ["systemctl restart stargate-mss-clamp.service"];
+    fs::remove_file(server.path("ruleset")).expect("removed by hand");
+    mends(&restarted).await;
+    fs::write(server.path("ruleset"), rules.replace("\t\tiifname", "\t\t# iifname x")).expect("one way only");
+    mends(&restarted).await;
+    fs::remove_file(server.path("enabled")).expect("disabled by hand");
+    mends(&["systemctl enable stargate-mss-clamp.service"]).await;
+    fs::write(server.path("etc/stargate/mss-clamp.nft"), "flush ruleset\n").expect("written");
+    converges(&server, "ssh.mss_clamp.ensure", json!({})).await;
+    assert_eq!(fs::read_to_string(server.path("etc/stargate/mss-clamp.nft")).expect("rules"), rules);
+}
+
+#[tokio::test]
 async fn packages_are_installed_at_their_versions_even_after_an_interruption() {
     let Some(server) = Server::start() else { return };
     server.write("interrupted", "");

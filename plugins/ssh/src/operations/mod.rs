@@ -4,6 +4,7 @@ pub(crate) mod cloud_init;
 pub(crate) mod file;
 pub(crate) mod host_facts;
 pub(crate) mod kernel_route;
+pub(crate) mod mss_clamp;
 pub(crate) mod network_unit;
 pub(crate) mod route_drop_in;
 pub(crate) mod route_service;

@@ -8,6 +8,8 @@ use crate::{command::RemoteCommand, remote::Remote};
 pub(crate) struct RoutingPreferences {
     pub(crate) accept: bool,
     pub(crate) snat: bool,
+    /// Whether only what answers passes from behind it into the tunnel; never with a tailscaled that knows no such thing.
+    pub(crate) filter: bool,
     /// Without the routes of an exit node, which are a preference of their own.
     pub(crate) advertise: Vec<String>,
 }
@@ -17,6 +19,7 @@ pub(crate) struct RoutingPreferences {
 pub(crate) struct PreferenceChange {
     pub(crate) accept: Option<bool>,
     pub(crate) snat: Option<bool>,
+    pub(crate) filter: Option<bool>,
     /// The whole list: it replaces the one before.
     pub(crate) advertise: Option<Vec<String>>,
 }
@@ -46,8 +49,9 @@ impl PreferenceChange {
     fn flags(&self) -> Vec<String> {
         let accept = self.accept.map(|on| format!("--accept-routes={on}"));
         let snat = self.snat.map(|on| format!("--snat-subnet-routes={on}"));
+        let filter = self.filter.map(|on| format!("--stateful-filtering={on}"));
         let routes = self.advertise.as_ref().map(|list| format!("--advertise-routes={}", list.join(",")));
-        [accept, snat, routes].into_iter().flatten().collect()
+        [accept, snat, filter, routes].into_iter().flatten().collect()
     }
 }
 
@@ -58,6 +62,8 @@ struct Gotten {
     accept: bool,
     #[serde(rename = "snat-subnet-routes")]
     snat: bool,
+    #[serde(rename = "stateful-filtering", default)]
+    filter: bool,
     #[serde(rename = "advertise-routes")]
     advertise: String,
 }
@@ -65,7 +71,12 @@ struct Gotten {
 impl From<Gotten> for RoutingPreferences {
     fn from(gotten: Gotten) -> Self {
         let routes = gotten.advertise.split(',').map(str::trim).filter(|route| !route.is_empty());
-        Self { accept: gotten.accept, snat: gotten.snat, advertise: without_exit_node(routes.map(str::to_owned)) }
+        Self {
+            accept: gotten.accept,
+            snat: gotten.snat,
+            filter: gotten.filter,
+            advertise: without_exit_node(routes.map(str::to_owned)),
+        }
     }
 }
 
@@ -76,6 +87,7 @@ struct Prefs {
     route_all: bool,
     #[serde(rename = "NoSNAT")]
     no_snat: bool,
+    no_stateful_filtering: Option<bool>,
     advertise_routes: Option<Vec<String>>,
 }
 
@@ -84,6 +96,7 @@ impl From<Prefs> for RoutingPreferences {
         Self {
             accept: prefs.route_all,
             snat: !prefs.no_snat,
+            filter: prefs.no_stateful_filtering == Some(false),
             advertise: without_exit_node(prefs.advertise_routes.unwrap_or_default()),
         }
     }
@@ -106,7 +119,7 @@ mod tests {
         .expect("get");
         let prefs: Prefs = serde_json::from_str(
             r#"{"ControlURL":"https://example.net","RouteAll":true,"CorpDNS":false,"Hostname":"router",
-                "AdvertiseRoutes":["10.1.0.0/16","0.0.0.0/0","::/0","10.2.0.0/16"],"NoSNAT":true,"NetfilterMode":2}"#,
+                "AdvertiseRoutes":["10.1.0.0/16","0.0.0.0/0","::/0","10.2.0.0/16"],"NoSNAT":true,"NoStatefulFiltering":true,"NetfilterMode":2}"#,
         )
         .expect("prefs");
         assert_eq!(RoutingPreferences::from(gotten), RoutingPreferences::from(prefs));
@@ -119,8 +132,9 @@ mod tests {
                 .expect("get");
         let prefs: Prefs =
             serde_json::from_str(r#"{"RouteAll":false,"AdvertiseRoutes":null,"NoSNAT":false}"#).expect("prefs");
-        assert!(RoutingPreferences::from(gotten).advertise.is_empty());
-        assert!(RoutingPreferences::from(prefs).snat);
+        let (gotten, prefs) = (RoutingPreferences::from(gotten), RoutingPreferences::from(prefs));
+        assert!(gotten.advertise.is_empty() && prefs.snat);
+        assert!(!gotten.filter && !prefs.filter, "an older tailscaled filters nothing");
     }
 
     #[test]
