@@ -14,6 +14,8 @@ use crate::world::{Shared, World};
 
 /// What somebody else calls themselves in managed fields.
 const SOMEBODY: &str = "kubectl-edit";
+/// tailscaled's interface.
+const TUNNEL: &str = "tailscale0";
 
 /// What somebody else does to one of the surfaces: neither counted nor struck by a fault, and in force as if done by hand.
 ///
@@ -30,6 +32,18 @@ pub(crate) enum Drift {
     /// A host's kernel forwards or not, now; its files stay as they are.
     KernelForwarding {
         host: String,
+        #[serde(default)]
+        on: bool,
+    },
+    /// Whether a host clamps TCP's segment size for what goes through the tunnel, now; its files stay as they are.
+    MssClamp {
+        host: String,
+        #[serde(default)]
+        on: bool,
+    },
+    /// `tailscale set --stateful-filtering` on a router.
+    StatefulFiltering {
+        router: String,
         #[serde(default)]
         on: bool,
     },
@@ -68,6 +82,8 @@ pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
                 arm::association(&world.arm, (network.as_deref(), subnet), table.as_deref()).map(Some)
             }
             Drift::KernelForwarding { host, on } => kernel_forwarding(&mut world, host, *on).map(|()| None),
+            Drift::MssClamp { host, on } => mss_clamp(&mut world, host, *on).map(|()| None),
+            Drift::StatefulFiltering { router, on } => stateful_filtering(&mut world, router, *on).map(|()| None),
             Drift::Advertisement { router, prefix, on } => {
                 advertisement(&mut world, router, *prefix, *on).map(|()| None)
             }
@@ -95,6 +111,21 @@ pub(crate) fn ask_azure(shared: &Shared, method: &str, path: &str, body: Option<
 fn kernel_forwarding(world: &mut World, host: &str, on: bool) -> Result<(), String> {
     let machine = world.hosts.machines.get_mut(host).ok_or_else(|| format!("there is no host {host}"))?;
     machine.set_sysctl("net.ipv4.ip_forward", if on { "1" } else { "0" });
+    Ok(())
+}
+
+fn mss_clamp(world: &mut World, host: &str, on: bool) -> Result<(), String> {
+    let machine = world.hosts.machines.get_mut(host).ok_or_else(|| format!("there is no host {host}"))?;
+    machine.ruleset.tables.clear();
+    if on {
+        machine.clamp_by_hand(TUNNEL);
+    }
+    Ok(())
+}
+
+fn stateful_filtering(world: &mut World, router: &str, on: bool) -> Result<(), String> {
+    let machine = world.hosts.machines.get_mut(router).ok_or_else(|| format!("there is no host {router}"))?;
+    machine.tailscaled.prefs.no_stateful_filtering = !on;
     Ok(())
 }
 

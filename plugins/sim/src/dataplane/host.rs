@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::tunnel::Tunnel;
 use crate::World;
 use crate::arm::{Fabric, FabricNic, has_power};
-use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, TAILSCALE_TABLE};
+use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, TAILSCALE_TABLE, Way};
 
 /// tailscaled's interface.
 pub(super) const TUNNEL: &str = "tailscale0";
@@ -57,6 +57,10 @@ pub(super) enum Kernel {
         interfaces: BTreeMap<String, Vec<Ipv4Addr>>,
         routes: Vec<KernelRoute>,
         forwards: bool,
+        /// The largest packet that each interface takes.
+        mtus: BTreeMap<String, u32>,
+        /// Where TCP's segment size is clamped, by interface.
+        clamps: BTreeSet<(Way, String)>,
         /// Interfaces that are checked for the way back.
         strict: BTreeSet<String>,
         tunnel: Option<Tunnel>,
@@ -78,6 +82,8 @@ impl Host {
             interfaces: interfaces.iter().map(|interface| (interface.name.clone(), addresses(interface))).collect(),
             routes: machine.routes(tailnet).into_iter().filter(|route| TABLES.contains(&route.table)).collect(),
             forwards: machine.forwards(),
+            mtus: interfaces.iter().map(|each| (each.name.clone(), each.mtu)).collect(),
+            clamps: machine.clamped().collect(),
             strict: interfaces.iter().map(|each| each.name.clone()).filter(|name| is_strict(machine, name)).collect(),
             tunnel: Tunnel::of(machine, tailnet),
         };

@@ -5,8 +5,9 @@
 //!
 //! [`Plane::of`] takes what is in force in a [`World`](crate::World): subnets' effective routes, NIC flags and security groups,
 //! hosts' kernel routes and settings, the tailnet's routes. [`Plane::path`] walks a request and its reply through it, hop by hop,
-//! and says where a packet dies and why. The tailnet's policy and packet sizes are not looked at, nor how the tunnel's own packets
-//! pass security groups: where nothing else passes, they leave by HTTPS.
+//! and says where a packet dies and why. They are packets of a TCP connection whose ends send as much at once as they may. The
+//! tailnet's policy is not looked at, nor how the tunnel's own packets pass security groups: where nothing else passes, they leave
+//! by HTTPS.
 
 mod azure;
 mod group;
@@ -18,6 +19,7 @@ mod place;
 mod plane;
 mod pod;
 mod range;
+mod room;
 mod table;
 mod tunnel;
 mod walk;

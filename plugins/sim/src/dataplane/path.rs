@@ -71,6 +71,10 @@ pub enum Cause {
     KernelForwarding,
     /// The kernel's reverse path filter is strict and the way back is another.
     ReversePath,
+    /// A full packet does not fit into an interface on its way, and nothing has told TCP so.
+    PacketSize,
+    /// The router's tailscaled lets nobody behind it begin a connection.
+    StatefulFiltering,
     /// The NIC is not allowed to carry packets of others.
     NicForwarding,
     /// The subnet's route table has no route for it, or one that drops.

@@ -79,8 +79,16 @@ impl Plane {
     /// The way there and back, and the source that the request arrived with.
     fn trip(&self, from: &Endpoint, to: &Endpoint, service: Service, told: bool) -> (Path, Ipv4Addr) {
         let mut walk = Walk::new(self, service, told);
-        let (request, seen) = walk.trip(from, from.ip, to.ip, false);
-        let reply = request.died.is_none().then(|| walk.trip(to, to.ip, seen, true).0);
+        let (mut request, seen, way) = walk.trip(from, from.ip, to.ip, false);
+        let mut reply = None;
+        if request.died.is_none() {
+            let (mut answer, _, back) = walk.trip(to, to.ip, seen, true);
+            if answer.died.is_none() {
+                way.fill(&back, &mut request);
+                back.fill(&way, &mut answer);
+            }
+            reply = Some(answer).filter(|_| request.died.is_none());
+        }
         let ok = reply.as_ref().is_some_and(|reply| reply.died.is_none());
         let path = Path { from: from.clone(), to: to.clone(), ok, source_kept: seen == from.ip, request, reply };
         (path, seen)

@@ -9,6 +9,7 @@ use crate::host::Machine;
 use crate::tailnet::{Device, NodeId, Tailnet};
 
 /// A machine's side of the tailnet.
+#[expect(clippy::struct_excessive_bools, reason = "they are tailscaled's own switches")]
 #[derive(Debug, Clone)]
 pub(super) struct Tunnel {
     node: NodeId,
@@ -19,6 +20,8 @@ pub(super) struct Tunnel {
     serves: Vec<IpNet>,
     /// Whether packets that it passes on get its own address.
     pub(super) masquerades: bool,
+    /// Whether what it passes on into the tunnel has to belong to a connection that came out of it.
+    pub(super) filters: bool,
     shielded: bool,
 }
 
@@ -38,6 +41,7 @@ impl Tunnel {
             accepts: prefs.route_all,
             serves: prefs.advertise_routes.iter().copied().collect(),
             masquerades: !prefs.no_snat,
+            filters: !prefs.no_stateful_filtering,
             shielded: prefs.shields_up,
         })
     }

@@ -4,9 +4,10 @@ use super::group::Guards;
 use super::host::{Host, Kernel, Link, Sent, TUNNEL, look_up};
 use super::path::{Cause, Death, Endpoint, Hop, Trip};
 use super::plane::Plane;
+use super::room::Room;
 use super::tunnel::Tunnel;
 use crate::arm::Service;
-use crate::host::{KernelRoute, TAILSCALE_TABLE};
+use crate::host::{KernelRoute, TAILSCALE_TABLE, Way};
 
 /// Machines that a packet passes before its time to live is over: Linux starts with 64.
 const TIME_TO_LIVE: u32 = 64;
@@ -20,6 +21,16 @@ enum Entered {
     Interface(usize),
     /// Out of the tunnel.
     Tunnel,
+}
+
+impl Entered {
+    fn device(self) -> Option<String> {
+        match self {
+            Self::Here => None,
+            Self::Interface(index) => Some(format!("eth{index}")),
+            Self::Tunnel => Some(TUNNEL.to_owned()),
+        }
+    }
 }
 
 /// A source address that a machine has changed, so that replies find back.
@@ -61,24 +72,32 @@ pub(super) struct Walk<'a> {
     guards: Guards,
     /// Why the tailnet did not take the packet at the machine that it was last at.
     suspect: Option<Death>,
+    room: Room<'a>,
 }
 
 impl<'a> Walk<'a> {
     /// A walk that keeps its hops if it is to be told.
     pub(super) fn new(plane: &'a Plane, service: Service, is_told: bool) -> Self {
-        let guards = Guards::new(service);
-        Self { plane, is_told, hops: Vec::new(), translations: Vec::new(), guards, suspect: None }
+        let (guards, room) = (Guards::new(service), Room::default());
+        Self { plane, is_told, hops: Vec::new(), translations: Vec::new(), guards, suspect: None, room }
     }
 
-    /// One packet's way, and the source address that it arrived with.
-    pub(super) fn trip(&mut self, from: &Endpoint, source: Ipv4Addr, to: Ipv4Addr, is_reply: bool) -> (Trip, Ipv4Addr) {
+    /// One packet's way, the source address that it arrived with, and what room there was for a larger one.
+    pub(super) fn trip(
+        &mut self,
+        from: &Endpoint,
+        source: Ipv4Addr,
+        to: Ipv4Addr,
+        is_reply: bool,
+    ) -> (Trip, Ipv4Addr, Room<'a>) {
         let mut packet = Packet { source, to, is_reply };
         self.suspect = None;
+        self.room = Room::default();
         // Whatever ended a packet for a pod: that its address is not its node's, or not what is routed there, is the cause.
         let died = self.carry(&from.host, &mut packet).err();
         let died =
             died.map(|death| if is_final(death.cause) { death } else { self.plane.range_gap(to).unwrap_or(death) });
-        (Trip { hops: std::mem::take(&mut self.hops), died }, packet.source)
+        (Trip { hops: std::mem::take(&mut self.hops), died }, packet.source, self.room)
     }
 
     fn carry(&mut self, host: &str, packet: &mut Packet) -> Result<(), Death> {
@@ -120,6 +139,8 @@ impl<'a> Walk<'a> {
                     Sent::Pod => Ok(self.hand_to_pod(host, packet)),
                     Sent::By(route) => {
                         Self::captured(host, entered, route, packet)?;
+                        Self::filtered(host, entered, route, packet)?;
+                        self.fits(host, entered, route, packet);
                         self.masquerade(at, entered, route, tunnel.as_ref(), packet);
                         self.out(at, route, packet)
                     }
@@ -191,11 +212,7 @@ impl<'a> Walk<'a> {
     /// What the kernel does before it looks for a route.
     fn enters(host: &Host, entered: Entered, forwards: bool, packet: &Packet) -> Result<(), Death> {
         let Kernel::Machine { routes, strict, .. } = &host.kernel else { return Ok(()) };
-        let device = match entered {
-            Entered::Here => None,
-            Entered::Interface(index) => Some(format!("eth{index}")),
-            Entered::Tunnel => Some(TUNNEL.to_owned()),
-        };
+        let device = entered.device();
         // What a pod sends comes into the kernel by the pod's own interface and is passed on too.
         let is_passed_on = device.is_some() || host.pods.contains(&packet.source);
         if is_passed_on && !forwards {
@@ -226,6 +243,37 @@ impl<'a> Walk<'a> {
         let why =
             format!("route {} of the tailnet takes packet for {}, which is on this side", route.prefix, packet.to);
         Err(Death::new(&host.name, Cause::Captured, why))
+    }
+
+    /// tailscaled that filters statefully passes into the tunnel only what answers.
+    fn filtered(host: &Host, entered: Entered, route: &KernelRoute, packet: &Packet) -> Result<(), Death> {
+        let is_begun_here = entered == Entered::Here && !host.pods.contains(&packet.source);
+        let filters = host.tunnel().is_some_and(|tunnel| tunnel.filters) && !is_begun_here && !packet.is_reply;
+        if !filters || route.device.as_deref() != Some(TUNNEL) {
+            return Ok(());
+        }
+        let why =
+            format!("tailscaled filters statefully and lets nobody behind it begin a connection to {}", packet.to);
+        Err(Death::new(&host.name, Cause::StatefulFiltering, why))
+    }
+
+    /// Notes the size that an interface takes, and what is clamped to it.
+    fn fits(&mut self, host: &'a Host, entered: Entered, route: &'a KernelRoute, packet: &Packet) {
+        let Kernel::Machine { mtus, clamps, .. } = &host.kernel else { return };
+        let Some((device, mtu)) = route.device.as_deref().and_then(|device| Some((device, *mtus.get(device)?))) else {
+            return;
+        };
+        let by = entered.device();
+        if by.is_none() && !host.pods.contains(&packet.source) {
+            self.room.sent_by(mtu);
+        } else {
+            let back = by.as_ref().and_then(|device| mtus.get(device)).copied().unwrap_or(mtu);
+            let comes_in = by.is_some_and(|device| clamps.contains(&(Way::In, device)));
+            if comes_in || clamps.contains(&(Way::Out, device.to_owned())) {
+                self.room.clamp(mtu.min(back));
+            }
+        }
+        self.room.pass(&host.name, device, mtu, self.hops.len());
     }
 
     /// tailscaled gives what it passes on its own address, unless told not to.

@@ -102,6 +102,7 @@ pub(super) const PACKAGES: &[Package] = &[
     base("grep", "3.11-4", &["/usr/bin/grep"], &[]),
     base("hostname", "3.25", &["/usr/bin/hostname"], &[]),
     base("iproute2", "6.15.0-1", &["/usr/bin/ip", "/usr/sbin/ip"], &[]),
+    base("nftables", "1.1.3-1", &["/usr/sbin/nft"], &["nftables"]),
     base("openssl", "3.5.1-1+deb13u1", &["/usr/bin/openssl"], &[]),
     base("openssh-server", "1:10.0p1-7", &["/usr/sbin/sshd"], &["ssh"]),
     base("procps", "2:4.0.4-9", &["/usr/sbin/sysctl"], &[]),

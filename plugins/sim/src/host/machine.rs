@@ -9,6 +9,7 @@ use super::cloud_init::CloudInit;
 use super::files::{Actor, Errno, Files};
 use super::kubelet::KubeletProcess;
 use super::network::KernelRoute;
+use super::nft::Ruleset;
 use super::prefs::Tailscaled;
 use super::units::UnitState;
 use super::{image, sysctl};
@@ -45,6 +46,9 @@ pub struct Machine {
     pub files: Files,
     /// The kernel's settings, in force now.
     pub sysctls: BTreeMap<String, String>,
+    /// nftables' tables in force.
+    #[serde(default)]
+    pub ruleset: Ruleset,
     /// The routes that were made, without those that follow from addresses and from tailscaled.
     pub kernel_routes: Vec<KernelRoute>,
     /// Addresses in force, by interface.
@@ -82,6 +86,7 @@ impl Machine {
             booted: Timestamp::now(),
             files,
             sysctls: BTreeMap::new(),
+            ruleset: Ruleset::default(),
             kernel_routes: Vec::new(),
             addresses: BTreeMap::new(),
             applied: BTreeMap::new(),
@@ -103,6 +108,7 @@ impl Machine {
         self.booted = Timestamp::now();
         self.files.nodes.retain(|path, _| !["/run/", "/tmp/"].iter().any(|volatile| path.starts_with(volatile)));
         self.sysctls = sysctl::defaults();
+        self.ruleset = Ruleset::default();
         self.kernel_routes.clear();
         self.addresses.clear();
         self.applied.clear();

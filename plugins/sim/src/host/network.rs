@@ -14,6 +14,10 @@ pub const TAILSCALE_TABLE: u32 = 52;
 pub const MAIN_TABLE: u32 = 254;
 /// The table of the machine's own addresses.
 pub(super) const LOCAL_TABLE: u32 = 255;
+/// The largest packet of Ethernet, of Azure's NICs and of pods.
+pub(crate) const ETHERNET_MTU: u32 = 1500;
+/// The largest packet of tailscaled's interface, which every path of the internet carries inside another one.
+const TAILSCALE_MTU: u32 = 1280;
 /// Where tailscaled answers DNS on every machine.
 const MAGIC_DNS: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 100);
 
@@ -112,6 +116,8 @@ pub struct Interface {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// The largest packet that it takes.
+    pub mtu: u32,
     /// Its hardware address, as Linux writes it; empty for a tunnel.
     pub mac: String,
     /// Its IPv4 addresses.
@@ -134,17 +140,18 @@ impl Machine {
     pub fn interfaces(&self, tailnet: &Tailnet) -> Vec<Interface> {
         let lo = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
         let mut interfaces =
-            vec![Interface { index: 1, name: "lo".to_owned(), mac: String::new(), addresses: vec![lo] }];
+            vec![Interface { index: 1, name: "lo".to_owned(), mtu: 65536, mac: String::new(), addresses: vec![lo] }];
         for (index, nic) in (2..).zip(&self.spec.nics) {
             let name = format!("eth{}", index - 2);
             let addresses = self.addresses.get(&name).cloned().unwrap_or_default();
-            interfaces.push(Interface { index, name, mac: linux_mac(nic), addresses });
+            interfaces.push(Interface { index, name, mtu: ETHERNET_MTU, mac: linux_mac(nic), addresses });
         }
         if self.unit_active("tailscaled") {
             let address = self.tailscale_address(tailnet).map(Ipv4Net::from);
             let index = u32::try_from(interfaces.len()).unwrap_or_default() + 2;
             let name = "tailscale0".to_owned();
-            interfaces.push(Interface { index, name, mac: String::new(), addresses: address.into_iter().collect() });
+            let addresses = address.into_iter().collect();
+            interfaces.push(Interface { index, name, mtu: TAILSCALE_MTU, mac: String::new(), addresses });
         }
         interfaces
     }

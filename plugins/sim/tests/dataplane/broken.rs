@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 use stargate_sim::World;
 use stargate_sim::dataplane::{Cause, reach};
-use stargate_sim::host::{KernelRoute, Machine};
+use stargate_sim::host::{KernelRoute, Machine, Way};
 
 use crate::deployment::{Deployment, log, net};
 use crate::entries::{Entry, NODES, ROUTER};
@@ -170,4 +170,42 @@ fn a_route_into_the_tunnel_that_no_peer_has_goes_nowhere() {
         Cause::NotAccepted,
         "it does not accept routes, so 10.244.64.5 has no way to dc-router-1",
     );
+}
+
+/// Connections are made, and hang with the first packet that is full.
+#[test]
+fn a_full_packet_does_not_fit_into_the_tunnel() {
+    let world = log().without(|entry| *entry == Entry::Clamp).world();
+    let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
+    check(&world, AKS, DC, "aks-router", Cause::PacketSize, why);
+    check(&world, DC, AKS, "dc-router-1", Cause::PacketSize, why);
+    let hops = reach(&world, AKS, DC).unwrap().request.hops;
+    assert_eq!(hops.len(), 1, "it is told as far as it came: {hops:#?}");
+    // Machines that are in the tunnel themselves know its size, and tell their peers by their handshake.
+    assert!(reach(&world, "aks-router", DC).unwrap().ok && reach(&world, DC, "aks-router").unwrap().ok);
+}
+
+#[test]
+fn a_clamp_on_one_router_is_enough_and_one_of_a_single_direction_is_not() {
+    let mut world = log().world();
+    router(&mut world, "dc-router-1", |machine| machine.ruleset.tables.clear());
+    assert!(reach(&world, AKS, DC).unwrap().ok && reach(&world, DC, AKS).unwrap().ok);
+    router(&mut world, "aks-router", |machine| {
+        let chains = machine.ruleset.tables.values_mut().flat_map(|table| table.values_mut());
+        chains.for_each(|chain| chain.rules.retain(|rule| rule.way == Way::Out));
+    });
+    // What goes into the tunnel has told the other end; nobody has told this one.
+    let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
+    check(&world, AKS, DC, "aks-router", Cause::PacketSize, why);
+    let path = reach(&world, DC, AKS).unwrap();
+    assert_eq!((path.request.died, path.reply.unwrap().died.map(|died| died.at)), (None, Some("aks-router".into())));
+}
+
+#[test]
+fn a_router_that_filters_statefully_lets_nobody_behind_it_begin() {
+    let mut world = log().world();
+    router(&mut world, "aks-router", |machine| machine.tailscaled.prefs.no_stateful_filtering = false);
+    let why = "tailscaled filters statefully and lets nobody behind it begin a connection to 10.244.64.5";
+    check(&world, AKS, DC, "aks-router", Cause::StatefulFiltering, why);
+    assert!(reach(&world, DC, AKS).unwrap().ok, "replies pass");
 }

@@ -184,6 +184,9 @@ impl Deployment {
         device.advertised = advertised.collect();
         device.enabled = approved.collect();
         let machine = world.hosts.machines.get_mut(name).unwrap();
+        if self.entries.contains(&Entry::Clamp) {
+            machine.clamp_by_hand("tailscale0");
+        }
         machine.set_unit("tailscaled", "active", "running", 0);
         machine.tailscaled.prefs.advertise_routes.clone_from(&device.advertised);
         machine.tailscaled.prefs.route_all = true;

@@ -16,6 +16,8 @@ pub(crate) enum Entry {
     Kernel(String),
     /// A route of a machine's kernel.
     Route { host: String, prefix: Ipv4Net, via: Ipv4Addr },
+    /// The clamp of TCP's segment size, on every router: a connection needs it on one of those that it passes.
+    Clamp,
     /// A route that a router advertises.
     Advertised { router: String, prefix: Ipv4Net },
     /// A route of a router that is approved.
@@ -49,6 +51,10 @@ pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<Entry> {
     }
     for site in &facts.sites {
         all.extend(desired.kernel.get(&site.name).into_iter().flat_map(|segment| of_segment(site, segment)));
+    }
+    // Routers know the tunnel's MTU themselves: it is the workers and their pods, and who talks with them, that need it.
+    if facts.sites.iter().any(|site| !site.workers.is_empty()) {
+        all.push(Entry::Clamp);
     }
     let dc = facts.sites.iter().map(|site| (&site.router.name, &desired.advertise.dc[&site.name]));
     for (router, prefixes) in std::iter::once((&facts.aks.router.name, &desired.advertise.aks)).chain(dc) {

@@ -74,6 +74,8 @@ async fn drift_of_what_is_not_there_is_refused() {
     for drift in [
         json!({ "kind": "nic_forwarding", "machine": "nobody" }),
         json!({ "kind": "kernel_forwarding", "host": "nobody" }),
+        json!({ "kind": "mss_clamp", "host": "nobody" }),
+        json!({ "kind": "stateful_filtering", "router": "nobody" }),
         json!({ "kind": "advertisement", "router": "nobody", "prefix": "10.0.0.0/8" }),
         json!({ "kind": "approval", "router": "nobody", "prefix": "10.0.0.0/8" }),
         json!({ "kind": "route", "subnet": "aks-subnet", "prefix": "10.9.9.0/24" }),

@@ -80,7 +80,6 @@ fn addresses(process: &Process, io: &Io, output: Output, words: &[&str], address
 
 struct Kind {
     flags: &'static [&'static str],
-    mtu: u32,
     discipline: &'static str,
     state: &'static str,
     queue: u32,
@@ -91,7 +90,6 @@ fn kind(interface: &Interface) -> Kind {
     match interface.name.as_str() {
         "lo" => Kind {
             flags: &["LOOPBACK", "UP", "LOWER_UP"],
-            mtu: 65536,
             discipline: "noqueue",
             state: "UNKNOWN",
             queue: 1000,
@@ -99,7 +97,6 @@ fn kind(interface: &Interface) -> Kind {
         },
         "tailscale0" => Kind {
             flags: &["POINTOPOINT", "MULTICAST", "NOARP", "UP", "LOWER_UP"],
-            mtu: 1280,
             discipline: "pfifo_fast",
             state: "UNKNOWN",
             queue: 500,
@@ -107,7 +104,6 @@ fn kind(interface: &Interface) -> Kind {
         },
         _ => Kind {
             flags: &["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
-            mtu: 1500,
             discipline: "mq",
             state: "UP",
             queue: 1000,
@@ -119,7 +115,7 @@ fn kind(interface: &Interface) -> Kind {
 fn interface_json(interface: &Interface, addresses: bool) -> Value {
     let kind = kind(interface);
     let mut shown = json!({
-        "ifindex": interface.index, "ifname": interface.name, "flags": kind.flags, "mtu": kind.mtu,
+        "ifindex": interface.index, "ifname": interface.name, "flags": kind.flags, "mtu": interface.mtu,
         "qdisc": kind.discipline, "operstate": kind.state,
     });
     if !addresses {
@@ -170,7 +166,7 @@ fn interface_text(interface: &Interface, addresses: bool) -> String {
         interface.index,
         interface.name,
         kind.flags.join(","),
-        kind.mtu,
+        interface.mtu,
         kind.discipline,
         kind.state,
         kind.queue,

@@ -8,6 +8,8 @@ mod identity;
 mod ip;
 mod journalctl;
 mod network;
+mod nft;
+mod nft_script;
 mod openssl;
 mod options;
 mod run;

@@ -382,7 +382,7 @@ async fn a_reboot_keeps_what_is_on_the_disk_and_loses_what_is_not() {
         ip route replace 10.244.0.0/24 via 10.237.0.1
         mkdir -p /etc/systemd/network/10-eth0.network.d
         printf '[Route]\\nDestination=10.224.0.0/16\\nGateway=10.237.0.1\\n' > /etc/systemd/network/10-eth0.network.d/60-x.conf
-        sysctl -w net.ipv4.conf.all.rp_filter=2 >/dev/null
+        sysctl -w net.ipv4.conf.all.send_redirects=0 >/dev/null
         echo kept > /etc/kept; echo lost > /run/lost
         tailscale set --advertise-routes=10.237.0.0/24";
     let line = format!("sudo sh -c '{}'", script.replace('\'', r"'\''"));
@@ -393,7 +393,7 @@ async fn a_reboot_keeps_what_is_on_the_disk_and_loses_what_is_not() {
     rig.server.booted(ROUTER).await;
     assert_ne!(rig.run_as("ubuntu", "cat /proc/sys/kernel/random/boot_id").await.stdout, before);
     rig.check("cat /etc/kept; test -e /run/lost || echo gone", 0, "kept\ngone\n", "").await;
-    rig.check("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/rp_filter", 0, "1\n0\n", "").await;
+    rig.check("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/send_redirects", 0, "1\n1\n", "").await;
     let routes = rig.run_as("ubuntu", "ip route").await.stdout;
     assert!(routes.contains("10.224.0.0/16 via 10.237.0.1 dev eth0 proto static"), "{routes}");
     assert!(!routes.contains("10.244.0.0/24"), "{routes}");
@@ -437,6 +437,36 @@ async fn a_unit_that_sets_routes_does_so_at_boot() {
         "",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_rules_is_in_force_until_the_reboot_and_a_unit_loads_it_again() {
+    let rig = Rig::joined().await;
+    let rules = "table inet a\ndelete table inet a\ntable inet a {\n\tchain c {\n\t\ttype filter hook forward priority mangle; \
+                 policy accept;\n\t\tiifname \"tailscale0\" tcp flags syn tcp option maxseg size set rt mtu\n\t}\n}\n";
+    let shown = &rules[rules.rfind("table inet a {").expect("there")..];
+    rig.run_as("ubuntu", &format!("printf '%s' '{rules}' | sudo tee /etc/a.nft")).await;
+    let gone = "Error: No such file or directory\nlist table inet a\n                ^\n";
+    rig.check("sudo nft -j list table inet a", 1, "", gone).await;
+    rig.check("nft list ruleset", 127, "", "bash: line 1: nft: command not found\n").await;
+    rig.check("/usr/sbin/nft list ruleset", 1, "", "Operation not permitted (you must be root)\n").await;
+    rig.check("sudo nft -f /etc/a.nft; sudo nft list table inet a", 0, shown, "").await;
+    let listed = rig.json("sudo nft -j list table inet a").await;
+    assert_eq!(listed["nftables"][2]["chain"]["hook"], "forward");
+    assert_eq!(listed["nftables"][3]["rule"]["expr"][0]["match"]["right"], "tailscale0");
+    let state = serde_json::to_value(&rig.shared.lock().hosts.machines[ROUTER]).expect("JSON");
+    assert_eq!(state["ruleset"]["tables"]["inet a"]["c"]["rules"][0]["device"], "tailscale0");
+
+    rig.run_as("ubuntu", "sudo reboot").await;
+    rig.server.booted(ROUTER).await;
+    rig.check("sudo nft list ruleset", 0, "", "").await;
+    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f /etc/a.nft\n[Install]\nWantedBy=multi-user.target\n";
+    let line = format!(
+        "printf '%s' '{unit}' | sudo tee /etc/systemd/system/a.service >/dev/null; sudo systemctl enable a 2>/dev/null; sudo reboot"
+    );
+    rig.run_as("ubuntu", &line).await;
+    rig.server.booted(ROUTER).await;
+    rig.check("sudo nft list ruleset", 0, shown, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
