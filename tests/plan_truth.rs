@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
 use serde_json::{Value, json};
-use stargate_sim::Sim;
+use stargate_sim::{Sim, host::Machine};
 use world::Stage;
 
 const WORKFLOWS: [&str; 4] = ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes"];
@@ -133,6 +133,23 @@ async fn delete_rule(sim: &Sim) {
     outside::change_azure(sim, "DELETE", &outside::network(sim, DC_GROUP, &rule), Value::Null).await;
 }
 
+/// Something happens on a machine, until its next boot if it is of its kernel.
+fn on_machine(sim: &Sim, machine: &str, happens: impl FnOnce(&mut Machine)) {
+    happens(sim.shared().lock().hosts.machines.get_mut(machine).unwrap());
+}
+
+fn flush_ruleset(sim: &Sim, machine: &str) {
+    on_machine(sim, machine, |machine| machine.ruleset.tables.clear());
+}
+
+fn filter_strictly(sim: &Sim, machine: &str) {
+    on_machine(sim, machine, |machine| assert!(machine.set_sysctl("net.ipv4.conf.all.rp_filter", "1")));
+}
+
+fn filter_statefully(sim: &Sim, machine: &str) {
+    on_machine(sim, machine, |machine| machine.tailscaled.prefs.no_stateful_filtering = false);
+}
+
 fn aks_router() -> Vec<Drift> {
     vec![
         Drift {
@@ -156,6 +173,20 @@ fn aks_router() -> Vec<Drift> {
             happen: |sim| Box::pin(async { outside::withdraw_approval(sim, AKS_ROUTER) }),
             steps: &["approval"],
             named: "10.224.0.0/16",
+            writes: 1,
+        },
+        Drift {
+            what: "nothing clamps segments",
+            happen: |sim| Box::pin(async { flush_ruleset(sim, AKS_ROUTER) }),
+            steps: &["clamp"],
+            named: "MSS clamp",
+            writes: 2, // the unit is stopped and started
+        },
+        Drift {
+            what: "a kernel drops what came another way",
+            happen: |sim| Box::pin(async { filter_strictly(sim, AKS_ROUTER) }),
+            steps: &["forwarding"],
+            named: "rp_filter",
             writes: 1,
         },
         ROLE_BINDING,
@@ -193,6 +224,13 @@ fn datacenter() -> Vec<Drift> {
             happen: |sim| Box::pin(async { outside::stop_forwarding(sim, DC_ROUTER) }),
             steps: &["forwarding"],
             named: "net.ipv4.ip_forward",
+            writes: 1,
+        },
+        Drift {
+            what: "a kernel drops what came another way",
+            happen: |sim| Box::pin(async { filter_strictly(sim, DC_ROUTER) }),
+            steps: &["forwarding"],
+            named: "rp_filter",
             writes: 1,
         },
     ]
@@ -292,6 +330,27 @@ fn routes() -> Vec<Drift> {
             happen: |sim| Box::pin(async { outside::withdraw_approval(sim, DC_ROUTER) }),
             steps: &["approved[stargate-aks-e2e-7-dc-router]"],
             named: "10.50.1.0/24",
+            writes: 1,
+        },
+        Drift {
+            what: "nothing clamps segments",
+            happen: |sim| Box::pin(async { flush_ruleset(sim, DC_ROUTER) }),
+            steps: &["router_clamp[stargate-aks-e2e-7-dc-router]"],
+            named: "MSS clamp",
+            writes: 2, // the unit is stopped and started
+        },
+        Drift {
+            what: "a kernel drops what came another way",
+            happen: |sim| Box::pin(async { filter_strictly(sim, AKS_ROUTER) }),
+            steps: &["router_kernel[stargate-aks-e2e-7-router]"],
+            named: "rp_filter",
+            writes: 1,
+        },
+        Drift {
+            what: "a router filters statefully",
+            happen: |sim| Box::pin(async { filter_statefully(sim, DC_ROUTER) }),
+            steps: &["advertised[stargate-aks-e2e-7-dc-router]"],
+            named: "stateful filtering",
             writes: 1,
         },
         Drift {

@@ -60,12 +60,16 @@ record!(Reached { address: String, user: String, host_key: String });
 record!(HostInput { host: Reached });
 record!(Done {});
 record!(SysctlInput { host: Reached, settings: BTreeMap<String, String> });
+record!(Package { name: String });
+record!(PackagesInput { host: Reached, packages: Vec<Package> });
 record!(KernelRoute { prefix: String, via: String });
 record!(KernelRoutesInput { host: Reached, routes: Vec<KernelRoute> });
 record!(NodeId { node_id: String });
 record!(DeviceInput { node_id: String, hostname: String, tag: String });
 record!(Device { node_id: String, ipv4: String });
-record!(PreferencesInput { host: Reached, accept_routes: bool, snat_subnet_routes: bool, advertise_routes: Vec<String> });
+record!(PreferencesInput {
+    host: Reached, accept_routes: bool, snat_subnet_routes: bool, stateful_filtering: bool, advertise_routes: Vec<String>,
+});
 record!(ApprovalInput { node_id: String, routes: Vec<String> });
 record!(InForceInput { host: Reached, routes: Vec<String> });
 record!(Table { id: String, name: String });
@@ -85,6 +89,8 @@ action!(EnsureRoute, "azure.route.ensure", RouteInput => Done);
 action!(Reachable, "ssh.host.reachable", HostInput => Done);
 action!(CloudInit, "ssh.cloud_init.wait", HostInput => Done);
 action!(Sysctl, "ssh.sysctl.ensure", SysctlInput => Done);
+action!(Packages, "ssh.package.ensure", PackagesInput => Done);
+action!(Clamp, "ssh.mss_clamp.ensure", HostInput => Done);
 action!(KernelRoutes, "ssh.routes.ensure", KernelRoutesInput => Done);
 action!(Identity, "ssh.tailscale.identity", HostInput => NodeId);
 action!(Preferences, "ssh.tailscale.preferences", PreferencesInput => Done);
@@ -108,6 +114,8 @@ fn registry() -> Registry {
     registry.add(Reachable);
     registry.add(CloudInit);
     registry.add(Sysctl);
+    registry.add(Packages);
+    registry.add(Clamp);
     registry.add(KernelRoutes);
     registry.add(Identity);
     registry.add(Preferences);
@@ -139,7 +147,7 @@ fn plan() -> Plan {
 #[test]
 fn the_shipped_workflow_compiles() {
     let plan = plan();
-    assert_eq!(plan.steps.len(), 24);
+    assert_eq!(plan.steps.len(), 26);
     assert_eq!(plan.locks, ["cluster/aks"]);
     let needs = |name: &str| {
         let step = plan.steps.iter().find(|step| step.name == name).expect("a step");
@@ -147,7 +155,7 @@ fn the_shipped_workflow_compiles() {
     };
     assert_eq!(needs("cluster"), [""; 0]);
     assert_eq!(needs("nic"), ["network", "subnet", "public_ip"]);
-    assert_eq!(needs("preferences"), ["network", "public_ip", "vm", "forwarding", "kernel_routes", "device"]);
+    assert_eq!(needs("preferences"), ["network", "public_ip", "vm", "forwarding", "clamp", "kernel_routes", "device"]);
     assert_eq!(needs("workers_routes"), ["network", "nic", "in_force", "workers_table"]);
 }
 

@@ -246,7 +246,7 @@ async fn commands_answer_as_captured() {
     rig.check(
         "/usr/sbin/sysctl net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.all.src_valid_mark; sudo /usr/sbin/sysctl -w net.ipv4.ip_forward=1; /usr/sbin/sysctl net.ipv4.nothing",
         1,
-        "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.all.src_valid_mark = 1\nnet.ipv4.ip_forward = 1\n",
+        "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.rp_filter = 2\nnet.ipv4.conf.all.src_valid_mark = 1\nnet.ipv4.ip_forward = 1\n",
         "sysctl: cannot stat /proc/sys/net/ipv4/nothing: No such file or directory\n",
     )
     .await;
