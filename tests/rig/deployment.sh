@@ -60,11 +60,15 @@ machine() {
 
 # --- the parts of the deployment
 
+clamp_rules() { printf 'table inet stargate_mss_clamp { chain forward { type filter hook forward priority mangle; policy accept;\n'
+  printf '%s "tailscale0" tcp flags syn tcp option maxseg size set rt mtu\n' iifname oifname; printf '}\n}\n'; }
+clamp_unit() { printf '%s\n' '[Service]' Type=oneshot RemainAfterExit=yes 'ExecStart=/usr/sbin/nft -f /etc/mss-clamp.nft' '[Install]' WantedBy=multi-user.target; }
 router_data() {
   echo '#cloud-config'
-  jq -n --arg login "$LOGIN_SERVER" --arg key "$(auth_key)" --arg name "$1" --arg routes "${ADVERTISED[$1]// /,}" '
-    {write_files: [{path: "/etc/sysctl.d/90-forward.conf", content: "net.ipv4.ip_forward = 1\n"}],
-     runcmd: [["sysctl", "--system"], ["systemctl", "enable", "--now", "tailscaled"], ["tailscale", "up", "--login-server=\($login)",
+  jq -n --arg rules "$(clamp_rules)" --arg unit "$(clamp_unit)" --arg login "$LOGIN_SERVER" --arg key "$(auth_key)" --arg name "$1" --arg routes "${ADVERTISED[$1]// /,}" '
+    {write_files: [{path: "/etc/sysctl.d/90-forward.conf", content: "net.ipv4.ip_forward = 1\n"},
+       {path: "/etc/mss-clamp.nft", content: "\($rules)\n"}, {path: "/etc/systemd/system/stargate-mss-clamp.service", content: "\($unit)\n"}],
+     runcmd: [["sysctl", "--system"], ["systemctl", "enable", "--now", "stargate-mss-clamp"], ["systemctl", "enable", "--now", "tailscaled"], ["tailscale", "up", "--login-server=\($login)",
        "--auth-key=\($key)", "--hostname=\($name)", "--accept-routes", "--snat-subnet-routes=false", "--accept-dns=false",
        "--advertise-tags=tag:stargate-router", "--advertise-routes=\($routes)"]]}'
 }

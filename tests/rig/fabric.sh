@@ -13,7 +13,8 @@
 #
 # Azure's rules: every packet leaves a NIC towards the fabric, even inside a subnet (proxy ARP); the sender's subnet picks the route
 # table; the longest prefix wins, a user-defined route before a system route of the same length; a NIC drops packets that are not
-# from its own address unless it may forward; a public address is a 1:1 translation that the machine never sees.
+# from its own address unless it may forward; a public address is a 1:1 translation that the machine never sees. And one that is not
+# Azure's but common on the way between two sites: nobody hears that a packet was too large, so path MTU discovery finds nothing.
 . "$(dirname "$0")/lib.sh"
 GATEWAY=192.168.99.1
 FABRIC=$RUN/fabric
@@ -60,6 +61,7 @@ table ip azure {
   set own { type ifname . ipv4_addr; }
   set forwarding { type ifname; }
   chain spoof { type filter hook prerouting priority -300; iifname "eth0" accept; iifname @forwarding accept; iifname . ip saddr @own accept; drop; }
+  chain silent { type filter hook forward priority 0; icmp type destination-unreachable icmp code frag-needed drop; }
   chain in { type nat hook prerouting priority -100; dnat to ip daddr map @private; }
   chain out { type nat hook postrouting priority 100; oifname "eth0" snat to ip saddr map @public; oifname "eth0" masquerade; }
 }
@@ -164,5 +166,5 @@ exec 9> "$RIG/fabric.lock"      # the follower and a test may both have somethin
 flock 9
 case ${1:-} in
 internet | network | nic | forward | public | routes | overlay | unplug | down) "$@" ;;
-*) sed -n '2,17s/^# \?//p' "$0" >&2; exit 64 ;;
+*) sed -n '2,18s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

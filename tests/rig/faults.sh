@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034
 # What somebody else may do to a deployment: each breaks something, and one sync-pod-routes mends just that. Sourced after runs.sh.
-FAULTS=(nic kernel worker_kernel advertisement approval route cilium)
+FAULTS=(nic kernel worker_kernel clamp advertisement approval route cilium)
 said() {
   case $1 in
   nic) echo "forwarding off in the AKS router's NIC" ;;
   kernel) echo "forwarding off in the datacenter router's kernel" ;;
   worker_kernel) echo "forwarding off in a worker's kernel" ;;
+  clamp) echo "the clamp of TCP's segments gone from the datacenter's router" ;;
   advertisement) echo "an advertised route withdrawn" ;;
   approval) echo "an approval withdrawn" ;;
   route) echo "a route of the AKS nodes' table deleted" ;;
@@ -25,6 +26,7 @@ broken() {
   nic) drifted PUT "$nic" "$(arm GET "$nic" | jq -c '.properties.enableIPForwarding = false')" ;;
   kernel) run_in dc-router sysctl -qw net.ipv4.ip_forward=0 ;;
   worker_kernel) run_in worker-1 sysctl -qw net.ipv4.ip_forward=0 ;;
+  clamp) run_in dc-router nft delete table inet stargate_mss_clamp ;;
   advertisement) run_in dc-router tailscale set --advertise-routes=10.50.1.0/24 ;;
   approval) approve dc-router 10.50.1.0/24 ;;
   route) drifted DELETE "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/routeTables/stargate-workers-rt/routes/stargate-10.244.64.0-18" ;;
@@ -37,6 +39,7 @@ mending() {
   nic) echo "aks_router_forwards 1 0 0" ;;
   kernel) echo "router_kernel[dc-router] 0 0 0" ;;
   worker_kernel) echo "worker_kernel[worker-1] 0 0 0" ;;
+  clamp) echo "router_clamp[dc-router] 0 0 0" ;;
   advertisement) echo "advertised[dc-router] 0 0 0" ;;
   approval) echo "approved[dc-router] 0 1 0" ;;
   route) echo "workers_routes 1 0 0" ;;
@@ -47,7 +50,8 @@ some_pair_is_dead() { ! "$HERE/matrix.sh" show; }
 mended() {
   local before after changed
   broken "$1"
-  [ "$1" = cilium ] || wait_for 20 some_pair_is_dead
+  # The agent routes by other means, and the other router clamps for both.
+  [ "$1" = cilium ] || [ "$1" = clamp ] || wait_for 20 some_pair_is_dead
   before=$(writes); stamped
   complete mending sync
   changed=$(jq -r --slurpfile result "$RUN/mending.json" \

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Which pods reach which: an HTTP request from every echo pod to every echo pod, and whether the answer came from it and saw the
-# sender's own address.
+# Which pods reach which: an HTTP request of a mebibyte from every echo pod to every echo pod, and whether the answer, a mebibyte too, came
+# from it and saw the sender's own address. A ping would pass where a full packet does not.
 #
 # matrix.sh pods [NODE...]     puts a pod on each node (all of the cluster's), waits until they run
 # matrix.sh show               a line per pair: from, to, the address seen or DEAD; ends well if every pair is good
@@ -40,17 +40,21 @@ running_pods() {
 }
 # process UID: a process of the pod
 process() { local file; file=$(grep -lE "pod${1//-/[-_]}" /proc/[0-9]*/cgroup 2>/dev/null | head -1); [ -n "$file" ] && cut -d/ -f3 <<< "$file"; }
+MEBIBYTE=1048576
+# heard: the first line of what was answered, and how much came after it
+heard() { local line; IFS= read -r line && echo "$line $(wc -c)"; }
 # ask FROM ADDRESS PROCESS TO ADDRESS: one pair
 ask() {
   local answer verdict
   [ -n "$3" ] || { printf '%s %s - DEAD: the sender does not run\n' "$1" "$4"; return; }
-  answer=$(nsenter --net="/proc/$3/ns/net" -- curl -s --noproxy '*' --connect-timeout 2 -m 5 "http://$5:8080/" || true)
+  answer=$(nsenter --net="/proc/$3/ns/net" -- curl -s --noproxy '*' --connect-timeout 2 -m 10 \
+    --data-binary "@$RUN/mebibyte" "http://$5:8080/" | heard || true)
   case $answer in
-  "$4 $2") verdict=ok ;;
+  "$4 $2 $MEBIBYTE $MEBIBYTE") verdict=ok ;;
   "") verdict='DEAD: no answer' ;;
   *) verdict="DEAD: answered \"$answer\"" ;;
   esac
-  printf '%s %s %s %s\n' "$1" "$4" "${answer##* }" "$verdict"
+  printf '%s %s %s %s\n' "$1" "$4" "$(cut -d' ' -f2 <<< "$answer")" "$verdict"
 }
 # ask_all FROM ADDRESS UID: every pod, at once
 ask_all() {
@@ -61,6 +65,7 @@ ask_all() {
 show() {
   local from address uid to good total
   running_pods > "$RUN/pods"
+  head -c "$MEBIBYTE" /dev/zero > "$RUN/mebibyte"
   while read -r from address uid; do ask_all "$from" "$address" "$uid" & done < "$RUN/pods" > "$RUN/matrix"
   wait
   sort -o "$RUN/matrix" "$RUN/matrix"

@@ -111,6 +111,9 @@ resumed() {
 history_is_readable() { "${stargate[@]}" history @latest -o json; }
 cloud_init_is_done() { router sudo cloud-init status --format=json | jq -e '.status == "done" and .errors == []'; }
 forwards() { same "net.ipv4.ip_forward = 1" "$(router /usr/sbin/sysctl net.ipv4.ip_forward)"; }
+is_not_strict() { same "net.ipv4.conf.all.rp_filter = 2" "$(router /usr/sbin/sysctl net.ipv4.conf.all.rp_filter)"; }
+clamps() { same 2 "$(router sudo nft list table inet stargate_mss_clamp | grep -c '"tailscale0" tcp flags syn tcp option maxseg size set rt mtu')"; }
+firewall_restarts() { router sudo systemctl restart nftables; }
 has_kernel_route() { router ip -json route show "$NODE_PREFIX" | jq -e '.[0] | .gateway == "10.237.0.1" and .dev == "eth0"'; }
 drop_in_has_route() { router 'cat /etc/systemd/network/10-eth0.network.d/*.conf' | grep -A2 -F '[Route]' | grep -Fx "Destination=$NODE_PREFIX"; }
 # What it did not set itself is "foreign" to systemd-networkd.
@@ -193,6 +196,8 @@ check "its history can be read" history_is_readable
 check "cloud-init is done, without errors" cloud_init_is_done
 check "the host key is the one the run reports" host_key_is_pinned
 check "the kernel forwards" forwards
+check "the kernel takes what came another way" is_not_strict
+check "the kernel clamps TCP's segments both ways" clamps
 check "the kernel has the route to the nodes" has_kernel_route
 check "a drop-in of systemd-networkd has it too" drop_in_has_route
 check "tailscaled has the preferences" preferences_hold
@@ -204,6 +209,8 @@ check "one key let it in, and none is left" one_key
 check "the auth key is gone from the machine" no_secret_is_left
 check "no secret is in the journal, the results or the traces" no_secret_is_told
 check "packets cross from the nodes' subnet to the datacenter and back" packets_cross
+check "somebody restarts the firewall, which empties every table" firewall_restarts
+check "the kernel still clamps" wait_for 5 clamps
 mark
 check "run again, it ends well" again
 check "it says that nothing changed" nothing_changed
@@ -211,6 +218,8 @@ check "nothing was written to Azure or the tailnet" nothing_was_written
 check "no file of the machine changed" no_file_changed
 check "the machine restarts" restarted
 check "the kernel forwards again" wait_for 20 forwards
+check "the kernel takes what came another way again" is_not_strict
+check "the kernel clamps again" wait_for 20 clamps
 check "the kernel has the route again" wait_for 20 has_kernel_route
 check "it is systemd-networkd that set it" networkd_set_route
 check "the router serves its routes again" wait_for 20 serves_routes

@@ -51,6 +51,10 @@ happens() {   # DRIFT
   case $(jq -r '.kind // "azure"' <<< "$drift") in
   azure | nic_forwarding | association) world drift --json "$drift" >/dev/null; followed ;;
   kernel_forwarding) run_in "$machine" sysctl -qw "net.ipv4.ip_forward=$(jq 'if .on then 1 else 0 end' <<< "$drift")" ;;
+  mss_clamp)
+    if [ "$(jq .on <<< "$drift")" = true ]; then run_in "$machine" systemctl restart stargate-mss-clamp
+    else run_in "$machine" nft delete table inet stargate_mss_clamp; fi ;;
+  stateful_filtering) run_in "$machine" tailscale set --stateful-filtering="$(jq '.on // false' <<< "$drift")" ;;
   advertisement) run_in "$machine" tailscale set --advertise-routes="$(edited "$(advertised "$machine")" "$drift" | jq -r 'join(",")')" ;;
   approval) tailnet "device/$(device "$machine")/routes" --json "{\"routes\": $(edited "$(enabled "$machine")" "$drift")}" >/dev/null ;;
   pod_cidr) kubectl patch ciliumnode "$machine" --type merge -p "$(jq -c '{spec: {ipam: {podCIDRs: (if .prefix then [.prefix] else null end)}}}' <<< "$drift")" ;;

@@ -1,4 +1,5 @@
-// Command echo answers every request with its host name and the address that it saw, until it is told to stop.
+// Command echo answers every request with a line of its host name, the address that it saw and the bytes that it was sent, and with a
+// mebibyte of nothing, until it is told to stop: an answer that fits into no packet.
 // It also serves as the pause container of the rig's pods: it reaps what it inherits.
 //
 // The image has nothing else, so it is what is run in a pod, too:
@@ -86,9 +87,16 @@ func serve() {
 	}
 }
 
+const mebibyte = 1 << 20
+
 func answer(host string) http.HandlerFunc {
 	return func(response http.ResponseWriter, request *http.Request) {
 		seen, _, _ := net.SplitHostPort(request.RemoteAddr)
-		_, _ = response.Write([]byte(host + " " + seen + "\n"))
+		sent, err := io.Copy(io.Discard, request.Body)
+		if err != nil {
+			return
+		}
+		_, _ = fmt.Fprintf(response, "%s %s %d\n", host, seen, sent)
+		_, _ = response.Write(make([]byte, mebibyte))
 	}
 }
