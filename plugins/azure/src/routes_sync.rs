@@ -41,6 +41,10 @@ pub(crate) struct RoutesSyncInput {
     #[serde(default = "half")]
     #[schemars(range(min = 0.0, max = 1.0))]
     max_prune_share: f64,
+    /// Whether an empty list of routes is what is wanted, and no listing that failed: all routes of ours are removed then,
+    /// whatever `max_prune_share` says. It says nothing of a list that is not empty.
+    #[serde(default)]
+    empty_is_meant: bool,
 }
 
 /// One route that is to be there.
@@ -253,10 +257,13 @@ fn removals(
     let is_wanted = |route: &Live| prefix(route).is_some_and(|prefix| prefixes.contains(&prefix));
     let stale: Vec<Change> =
         ours.iter().filter(|route| !is_wanted(route)).map(|route| Change::Remove((*route).clone())).collect();
+    if wanted_routes.is_empty() && wanted.empty_is_meant {
+        return Ok(stale);
+    }
     if wanted_routes.is_empty() && !stale.is_empty() {
         return Err(ActionError::permanent(format!("no route is wanted, so the {} that are there stay", stale.len()))
             .with_hint(
-                "an empty list is more likely a listing that failed; remove the routes by hand if it is meant",
+                "an empty list is more likely a listing that failed; say `empty_is_meant: true` if it is none",
             ));
     }
     if share(stale.len(), ours.len()) > wanted.max_prune_share {

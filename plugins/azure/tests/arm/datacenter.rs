@@ -138,3 +138,20 @@ async fn too_much_is_never_removed_at_once() {
     sync(&world, pods(0..3, "10.50.1.4"), false).await.expect("nothing is removed unasked");
     assert_eq!(world.writes(), writes);
 }
+
+#[tokio::test]
+async fn a_table_is_emptied_when_that_is_meant_and_keeps_its_share_when_it_is_not_empty() {
+    let world = with_table().await;
+    sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written");
+    let meant = |routes: Vec<Value>| json!({"resource_group": GROUP, "route_table": "rt", "routes": routes, "prune": true, "empty_is_meant": true, "max_prune_share": 0.5});
+    let most = run(&world, "azure.routes.sync", meant(pods(0..3, "10.50.1.4"))).await.expect_err("five of eight");
+    assert!(most.message.contains("5 of its 8 routes"), "{most}");
+    let theirs = json!({"resource_group": GROUP, "route_table": "rt", "name": "theirs", "prefix": "10.9.0.0/16", "next_hop_ip": "10.1.1.1"});
+    run(&world, "azure.route.ensure", theirs).await.expect("made");
+    let output = run(&world, "azure.routes.sync", meant(Vec::new())).await.expect("emptied");
+    assert_eq!(output["count"], 1, "theirs");
+    let writes = world.writes();
+    run(&world, "azure.routes.sync", meant(Vec::new())).await.expect("in order");
+    sync(&world, Vec::new(), true).await.expect("nothing is left to lose");
+    assert_eq!(world.writes(), writes);
+}
