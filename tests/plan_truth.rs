@@ -60,6 +60,24 @@ async fn plan_says_what_a_run_would_change_before_it_after_it_and_after_drift() 
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[tokio::test]
+async fn a_kubeconfig_that_leads_to_another_cluster_is_refused_before_anything_is_written() {
+    let mut stage = Stage::new(&[]).await;
+    for node in outside::list(&stage.sim, "/api/v1/nodes").await {
+        let other = json!({ "metadata": { "labels": { "kubernetes.azure.com/cluster": "MC_another" } } });
+        let name = node["metadata"]["name"].as_str().unwrap();
+        outside::patch(&stage.sim, &format!("/api/v1/nodes/{name}"), &other).await;
+    }
+    let before = writes(&stage);
+    for workflow in WORKFLOWS {
+        let code = stage.shipped(&["run", "workflow"], workflow).await;
+        let said = stage.last_words();
+        assert_eq!(code, Some(3), "{workflow}: {said}");
+        assert!(said.contains("leads to another cluster") && said.contains("MC_another"), "{workflow}: {said}");
+        assert_eq!(writes(&stage), before, "{workflow} writes nothing: {:#?}", last_writes(&stage, 10));
+    }
+}
+
 async fn has_changes(stage: &mut Stage, workflow: &str) {
     let before = writes(stage);
     let code = stage.shipped(&["plan"], workflow).await;

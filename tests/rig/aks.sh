@@ -15,6 +15,7 @@
 . "$(dirname "$0")/lib.sh"
 NETWORKING=${RIG_CNI:-bridge}     # what connects the nodes' pods: bridge or cilium
 API=https://192.168.99.1:6443 MIRROR=http://192.168.99.1:8088
+NODE_GROUP=${NODE_GROUP:-rig}     # what the nodes say which cluster they are of
 blocks=$RUN/aks-blocks
 kubectl() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" "$@"; }
 
@@ -149,7 +150,7 @@ node() {
   local network=$1 subnet=$2 name=$3 private=$4 block=$5 address=${4%/*} seed gateway; seed=$RUN/seed-$name
   gateway=$(python3 -c 'import ipaddress, sys; print(next(ipaddress.ip_interface(sys.argv[1]).network.hosts()))' "$private")
   mkdir -p "$seed"
-  config "$name" "$address" "$block" kubernetes.azure.com/managed=true,agentpool=nodepool1,kubernetes.azure.com/cluster=rig > "$seed/user-data"
+  config "$name" "$address" "$block" kubernetes.azure.com/managed=true,agentpool=nodepool1,kubernetes.azure.com/cluster="$NODE_GROUP" > "$seed/user-data"
   printf 'instance-id: %s-%s\nlocal-hostname: %s\n' "$name" "$EPOCHSECONDS" "$name" > "$seed/meta-data"
   "$HERE/machine.sh" delete "$name"
   "$HERE/fabric.sh" nic "$network" "$subnet" "$name" "$private"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 # What the tests of a whole deployment have in common. Sourced after lib.sh and world.sh.
 CLUSTER=stargate-aks-e2e-7 NODE_GROUP=MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral POD_PREFIX=10.244.0.0/16
+export NODE_GROUP # whose name AKS puts on its nodes
 kubectl() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" "$@"; }
 subscription() { endpoint subscription; }
 # arm METHOD PATH [BODY]: PATH below the subscription, without a version; the answer on stdout

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 
-use crate::{api::Api, call::Call, field::owned, version::Version};
+use crate::{api::Api, call::Call, field::owned, kind::NODES, node_group, version::Version};
 
 /// `kubernetes.cluster.read`.
 pub(crate) struct ClusterRead(pub(crate) Arc<Api>);
@@ -18,6 +18,10 @@ pub(crate) struct ClusterInput {
     /// three minor versions older.
     #[serde(default)]
     kubelet_version: Option<String>,
+    /// Resource group in which Azure says that the cluster's nodes are: a cluster whose nodes say otherwise is refused, so
+    /// that a kubeconfig that leads elsewhere is found before anything is written.
+    #[serde(default)]
+    node_resource_group: Option<String>,
 }
 
 /// The cluster as a kubelet needs to know it.
@@ -39,14 +43,17 @@ impl Action for ClusterRead {
     const NAME: &'static str = "kubernetes.cluster.read";
     const VERSION: u32 = 1;
     const RECOVERY: Recovery = Recovery::Repeat;
-    const SUMMARY: &'static str =
-        "Reads where the API server is, its authority and version, and whether a kubelet fits.";
+    const SUMMARY: &'static str = "Reads where the API server is, its authority and version, and whether a kubelet fits and the nodes are the ones meant.";
 
     async fn run(&self, cx: &ActionContext, input: &ClusterInput) -> Result<ClusterOutput, ActionError> {
         let answer = self.0.call(cx, Call::read("/version".into())).await?;
         let version = owned(&answer, "/gitVersion");
         if let Some(kubelet) = &input.kubelet_version {
             check_skew(kubelet, &version)?;
+        }
+        if let Some(group) = &input.node_resource_group {
+            let nodes = self.0.list(cx, &NODES, None, None).await?.unwrap_or_default();
+            node_group::check(&nodes, group)?;
         }
         let (server, certificate_authority) = self.0.endpoint().await?;
         let certificate_authority_data = STANDARD.encode(&certificate_authority);

@@ -38,6 +38,7 @@ mod manifest_apply;
 mod node_cordon;
 mod node_drain;
 mod node_facts;
+mod node_group;
 mod node_wait;
 mod nodes_list;
 mod object_delete;

@@ -27,6 +27,7 @@ record!(Prefixed { name: String, prefix: String });
 record!(Network {
     resource_group: String, name: String, location: String, prefixes: Vec<String>, node_subnet: Prefixed,
 });
+record!(ClusterInput { node_resource_group: String });
 record!(ManifestInput { manifest: Value });
 record!(RuleInput {
     name: String, priority: u16, direction: String, protocol: Option<String>, source: Option<String>,
@@ -97,6 +98,7 @@ action!(Preferences, "ssh.tailscale.preferences", PreferencesInput => Done);
 action!(InForce, "ssh.tailscale.routes_in_force", InForceInput => Done);
 action!(WaitDevice, "tailscale.device.wait", DeviceInput => Device);
 action!(Approve, "tailscale.routes.approve", ApprovalInput => Done);
+action!(ReadApi, "kubernetes.cluster.read", ClusterInput => Done);
 action!(Apply, "kubernetes.manifest.apply", ManifestInput => Done);
 
 fn registry() -> Registry {
@@ -122,6 +124,7 @@ fn registry() -> Registry {
     registry.add(InForce);
     registry.add(WaitDevice);
     registry.add(Approve);
+    registry.add(ReadApi);
     registry.add(Apply);
     registry
 }
@@ -147,13 +150,16 @@ fn plan() -> Plan {
 #[test]
 fn the_shipped_workflow_compiles() {
     let plan = plan();
-    assert_eq!(plan.steps.len(), 26);
+    assert_eq!(plan.steps.len(), 27);
     assert_eq!(plan.locks, ["cluster/aks"]);
     let needs = |name: &str| {
         let step = plan.steps.iter().find(|step| step.name == name).expect("a step");
         step.needs.iter().map(|need| plan.steps[*need].name.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(needs("cluster"), [""; 0]);
+    // Nothing is written before it is known that the kubeconfig leads to this cluster.
+    assert_eq!(needs("objects/access"), ["api"]);
+    assert_eq!(needs("network"), ["cluster", "api"]);
     assert_eq!(needs("nic"), ["network", "subnet", "public_ip"]);
     assert_eq!(needs("preferences"), ["network", "public_ip", "vm", "forwarding", "clamp", "kernel_routes", "device"]);
     assert_eq!(needs("workers_routes"), ["network", "nic", "in_force", "workers_table"]);
