@@ -115,9 +115,13 @@ async fn deployment() -> Stage {
         let l2 = json!({ "spec": { "fabric": "l2", "azure": null } });
         outside::patch(&stage.sim, &format!("/apis/stargate.io/v1alpha1/sites/dc-{site}"), &l2).await;
     }
-    let machines = "for_each: ${{ steps.inventory.outputs.workers }}";
-    assert_eq!(SYNC.matches(machines).count(), 1, "one step logs in to the workers");
-    let without = SYNC.replace(machines, "for_each: ${{ steps.inventory.outputs.workers.filter(worker, false) }}");
+    let mut without = SYNC.to_owned();
+    for (list, steps) in [("workers", 1), ("segment_machines", 2)] {
+        let machines = format!("for_each: ${{{{ steps.inventory.outputs.{list} }}}}");
+        assert_eq!(without.matches(&machines).count(), steps, "so many steps log in to the {list}");
+        let nobody = format!("for_each: ${{{{ steps.inventory.outputs.{list}.filter(machine, false) }}}}");
+        without = without.replace(&machines, &nobody);
+    }
     std::fs::write(stage.path("sync-pod-routes.yaml"), without).unwrap();
     stage
 }

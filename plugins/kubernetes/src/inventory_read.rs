@@ -7,7 +7,7 @@ use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 use crate::{
     api::Api,
     host::{Host, way_in},
-    inventory::{AzureNames, Fabric, Inventory, Server, Site, SiteType},
+    inventory::{AzureNames, Fabric, Inventory, Role, Server, Site, SiteType},
     prefix::Prefix,
 };
 
@@ -32,6 +32,24 @@ pub(crate) struct InventoryOutput {
     pub routers: Vec<RouterOutput>,
     /// Every worker.
     pub workers: Vec<WorkerOutput>,
+    /// Router and workers of datacenters that are one Ethernet segment each: there, the machines' own kernels route.
+    pub segment_machines: Vec<SegmentMachine>,
+}
+
+/// A machine on an Ethernet segment.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SegmentMachine {
+    /// Its name.
+    pub name: String,
+    /// Name of its site.
+    pub site: String,
+    /// What it is for.
+    pub role: Role,
+    /// Its address on the segment.
+    #[schemars(with = "String")]
+    pub ip: Ipv4Addr,
+    /// How to log in; to a worker through the site's router.
+    pub host: Host,
 }
 
 /// The cluster's own side.
@@ -182,6 +200,10 @@ fn told(inventory: &Inventory) -> Result<InventoryOutput, ActionError> {
             .collect(),
         routers: inventory.sites.iter().map(|(name, site)| router(inventory, name, site)).collect(),
         workers: datacenters().flat_map(|(name, _)| workers(inventory, name)).collect(),
+        segment_machines: datacenters()
+            .filter(|(_, site)| site.fabric == Fabric::L2)
+            .flat_map(|(name, site)| segment(inventory, name, site))
+            .collect(),
     })
 }
 
@@ -222,6 +244,21 @@ fn azure_site(inventory: &Inventory, name: &str, site: &Site, names: &AzureNames
         machines: machines().map(|(name, _)| name.clone()).collect(),
         addresses: machines().map(|(_, server)| server.ip).collect(),
     }
+}
+
+fn segment<'a>(
+    inventory: &'a Inventory,
+    site_name: &'a str,
+    site: &'a Site,
+) -> impl Iterator<Item = SegmentMachine> + 'a {
+    let machines = std::iter::once(inventory.router(site)).chain(inventory.workers(site_name));
+    machines.map(|(name, server)| SegmentMachine {
+        name: name.clone(),
+        site: site_name.to_owned(),
+        role: server.role,
+        ip: server.ip,
+        host: way_in(inventory, server),
+    })
 }
 
 fn router(inventory: &Inventory, site_name: &str, site: &Site) -> RouterOutput {

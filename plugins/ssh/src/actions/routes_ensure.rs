@@ -1,17 +1,22 @@
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::Arc,
+};
 
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
 
 use super::prefixes::check_host_bits;
 use crate::{
     Host,
     operations::{
-        file::{self, File},
         kernel_route::{self, KernelRoute, Route},
-        network_unit, route_drop_in, route_service,
+        route_keeper::{self, Keeper},
+        route_service,
     },
     pool::Pool,
     remote::Remote,
@@ -25,6 +30,14 @@ pub struct DesiredRoutes {
     pub host: Host,
     /// The routes.
     pub routes: Vec<RouteSpec>,
+    /// An address of the host itself: routes by way of it are for its neighbours, and left out.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub except_via: Option<Ipv4Addr>,
+    /// Whether other routes that this action has put in force go. Which ones those are its own files tell: a route that
+    /// is in none of them is somebody else's and stays.
+    #[serde(default)]
+    pub exact: bool,
 }
 
 /// A route through a neighbour.
@@ -70,26 +83,14 @@ pub(crate) struct RoutesEnsure {
 pub(crate) struct ActualRoutes {
     table: Vec<KernelRoute>,
     wanted: Vec<Wanted>,
+    /// Every file that was read, once.
+    keepers: Vec<Keeper>,
 }
 
 /// A wanted route whose device and file are known.
 struct Wanted {
     route: Route,
     keeper: Keeper,
-}
-
-/// The file that sets a device's routes at boot, as it is.
-#[derive(Clone)]
-struct Keeper {
-    path: String,
-    routes: Vec<Route>,
-    kind: KeeperKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum KeeperKind {
-    DropIn,
-    Service { enabled: bool },
 }
 
 impl RoutesEnsure {
@@ -110,29 +111,43 @@ impl Resource for RoutesEnsure {
         check_host_bits(desired.routes.iter().map(|spec| spec.prefix.into()))?;
         let remote = self.pool.remote(cx, &desired.host)?;
         let table = kernel_route::main_table(&remote).await?;
-        let mut wanted: Vec<Wanted> = Vec::new();
-        for spec in &desired.routes {
-            let route = resolve(&remote, spec).await?;
-            let known = wanted.iter().find(|wanted| wanted.route.device == route.device);
-            let keeper = match known {
-                Some(wanted) => wanted.keeper.clone(),
-                None => keeper_of(&remote, &route.device).await?,
-            };
-            wanted.push(Wanted { route, keeper });
+        let specs = desired.routes.iter().filter(|spec| Some(spec.via) != desired.except_via);
+        let routes = resolve(&remote, specs).await?;
+        let mut devices: BTreeSet<&str> = routes.iter().map(|route| route.device.as_str()).collect();
+        if desired.exact {
+            devices.extend(table.iter().filter_map(KernelRoute::device_of_neighbours));
         }
-        Ok(Some(ActualRoutes { table, wanted }))
+        let mut keepers: Vec<(&str, Keeper)> = Vec::new();
+        for device in devices {
+            keepers.push((device, route_keeper::of_device(&remote, device).await?));
+        }
+        let keeper =
+            |route: &Route| keepers.iter().find(|(device, _)| *device == route.device).map(|(_, it)| it.clone());
+        let wanted = routes.iter().filter_map(|route| Some(Wanted { route: route.clone(), keeper: keeper(route)? }));
+        let wanted = wanted.collect();
+        let mut keepers: Vec<Keeper> = keepers.into_iter().map(|(_, keeper)| keeper).collect();
+        // Devices that networkd leaves alone share a file.
+        keepers.sort_by(|one, other| one.path.cmp(&other.path));
+        keepers.dedup();
+        Ok(Some(ActualRoutes { table, wanted, keepers }))
     }
 
-    fn diff(&self, _: &DesiredRoutes, actual: Option<&ActualRoutes>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, desired: &DesiredRoutes, actual: Option<&ActualRoutes>) -> Result<Vec<Difference>, ActionError> {
         let mut differences = Vec::new();
         let Some(actual) = actual else { return Ok(differences) };
         for wanted in &actual.wanted {
             differences.extend(kernel_difference(&actual.table, &wanted.route)?);
             differences.extend(boot_difference(wanted));
         }
+        for (_, route) in actual.stale().filter(|_| desired.exact) {
+            let gone = |what: String| Difference::new(what, route.way(), Value::Null);
+            differences.extend(actual.is_in_force(route).then(|| gone(format!("route {}", route.prefix))));
+            differences.push(gone(format!("route {} at boot", route.prefix)));
+        }
         Ok(differences)
     }
 
+    // A route is in a file before it is in force, and leaves that file last: whatever happens in between, it is known as ours.
     async fn apply(
         &self,
         cx: &ActionContext,
@@ -142,19 +157,15 @@ impl Resource for RoutesEnsure {
     ) -> Result<(), ActionError> {
         let Some(actual) = actual else { return Ok(()) };
         let remote = self.pool.remote(cx, &desired.host)?;
+        for keeper in actual.keepers.iter().filter(|keeper| actual.lacks_some(keeper)) {
+            route_keeper::write(&remote, keeper, &actual.with_the_wanted(keeper)).await?;
+        }
         for Wanted { route, .. } in &actual.wanted {
             if kernel_difference(&actual.table, route)?.is_some() {
                 kernel_route::replace(&remote, route).await?;
             }
         }
-        let mut written: Vec<&str> = Vec::new();
-        for wanted in actual.wanted.iter().filter(|wanted| boot_difference(wanted).is_some()) {
-            if !written.contains(&wanted.keeper.path.as_str()) {
-                written.push(&wanted.keeper.path);
-                keep(&remote, &wanted.keeper, &actual.wanted).await?;
-            }
-        }
-        Ok(())
+        if desired.exact { remove(&remote, actual).await } else { Ok(()) }
     }
 
     fn output(&self, _: &ActionContext, _: &DesiredRoutes, actual: &ActualRoutes) -> Result<RoutesOutput, ActionError> {
@@ -168,12 +179,65 @@ impl Resource for RoutesEnsure {
     }
 }
 
-async fn resolve(remote: &Remote<'_>, spec: &RouteSpec) -> Result<Route, ActionError> {
-    let device = match &spec.device {
-        Some(device) => check_device(device)?,
-        None => kernel_route::device_towards(remote, spec.via).await?,
-    };
-    Ok(Route { prefix: spec.prefix, via: spec.via, device })
+impl ActualRoutes {
+    /// What a file holds that is not wanted there.
+    fn stale(&self) -> impl Iterator<Item = (&Keeper, &Route)> {
+        let kept = self.keepers.iter().flat_map(|keeper| keeper.routes.iter().map(move |route| (keeper, route)));
+        kept.filter(|(keeper, route)| self.of(keeper).all(|wanted| wanted.prefix != route.prefix))
+    }
+
+    /// The wanted routes whose file this is.
+    fn of(&self, keeper: &Keeper) -> impl Iterator<Item = &Route> {
+        self.wanted.iter().filter(|wanted| wanted.keeper.path == keeper.path).map(|wanted| &wanted.route)
+    }
+
+    fn lacks_some(&self, keeper: &Keeper) -> bool {
+        self.wanted.iter().any(|wanted| wanted.keeper.path == keeper.path && boot_difference(wanted).is_some())
+    }
+
+    /// What a file has of other prefixes, and all that is wanted in it.
+    fn with_the_wanted(&self, keeper: &Keeper) -> Vec<Route> {
+        let others = keeper.routes.iter().filter(|route| self.of(keeper).all(|wanted| wanted.prefix != route.prefix));
+        others.chain(self.of(keeper)).cloned().collect()
+    }
+
+    /// Whether the kernel has this route and nobody wants another one in its place.
+    fn is_in_force(&self, route: &Route) -> bool {
+        let is_wanted = self.wanted.iter().any(|wanted| wanted.route.prefix == route.prefix);
+        !is_wanted && KernelRoute::of(&self.table, route.prefix).is_some_and(|present| present.is(route))
+    }
+}
+
+/// Takes out of force what is not wanted, and then out of the files.
+async fn remove(remote: &Remote<'_>, actual: &ActualRoutes) -> Result<(), ActionError> {
+    for (_, route) in actual.stale().filter(|(_, route)| actual.is_in_force(route)) {
+        kernel_route::delete(remote, route).await?;
+    }
+    let mut changed: Vec<&Keeper> = actual.stale().map(|(keeper, _)| keeper).collect();
+    changed.dedup();
+    for keeper in changed {
+        let left: Vec<Route> = actual.of(keeper).cloned().collect();
+        route_keeper::write(remote, keeper, &left).await?;
+    }
+    Ok(())
+}
+
+/// Finds out the devices, each neighbour's once.
+async fn resolve(remote: &Remote<'_>, specs: impl Iterator<Item = &RouteSpec>) -> Result<Vec<Route>, ActionError> {
+    let mut devices: BTreeMap<Ipv4Addr, String> = BTreeMap::new();
+    let mut routes = Vec::new();
+    for spec in specs {
+        let device = match (&spec.device, devices.get(&spec.via)) {
+            (Some(device), _) => check_device(device)?,
+            (None, Some(device)) => device.clone(),
+            (None, None) => kernel_route::device_towards(remote, spec.via).await?,
+        };
+        if spec.device.is_none() {
+            devices.insert(spec.via, device.clone());
+        }
+        routes.push(Route { prefix: spec.prefix, via: spec.via, device });
+    }
+    Ok(routes)
 }
 
 // It becomes part of a unit file, where it must not be two words.
@@ -185,19 +249,6 @@ fn check_device(device: &str) -> Result<String, ActionError> {
     } else {
         Err(ActionError::permanent(format!("{device:?} is not a network device")))
     }
-}
-
-async fn keeper_of(remote: &Remote<'_>, device: &str) -> Result<Keeper, ActionError> {
-    if let Some(unit) = network_unit::of_device(remote, device).await? {
-        let path = route_drop_in::path(&unit);
-        let text = file::read(remote, &path).await?;
-        let routes = text.map(|text| route_drop_in::parse(&text, device)).unwrap_or_default();
-        return Ok(Keeper { path, routes, kind: KeeperKind::DropIn });
-    }
-    let text = file::read(remote, route_service::PATH).await?;
-    let routes = text.as_deref().map(route_service::parse).unwrap_or_default();
-    let enabled = route_service::is_enabled(remote).await?;
-    Ok(Keeper { path: route_service::PATH.into(), routes, kind: KeeperKind::Service { enabled } })
 }
 
 fn kernel_difference(table: &[KernelRoute], route: &Route) -> Result<Option<Difference>, ActionError> {
@@ -218,25 +269,11 @@ fn boot_difference(wanted: &Wanted) -> Option<Difference> {
     let what = format!("route {} at boot", route.prefix);
     let present = keeper.routes.iter().find(|present| present.prefix == route.prefix);
     match present {
-        Some(present) if present == route && keeper.kind == (KeeperKind::Service { enabled: false }) => {
+        Some(present) if present == route && !keeper.is_enabled() => {
             Some(Difference::new(what, "not enabled", route_service::NAME))
         }
         Some(present) if present == route => None,
         Some(present) => Some(Difference::new(what, present.way(), route.way())),
         None => Some(Difference::missing(what, route.way())),
-    }
-}
-
-/// Writes the file anew: what it has of other prefixes, and all that is wanted in it.
-async fn keep(remote: &Remote<'_>, keeper: &Keeper, wanted: &[Wanted]) -> Result<(), ActionError> {
-    let ours: Vec<&Route> = wanted.iter().filter(|w| w.keeper.path == keeper.path).map(|w| &w.route).collect();
-    let others = keeper.routes.iter().filter(|route| ours.iter().all(|our| our.prefix != route.prefix));
-    let routes: Vec<Route> = others.chain(ours.iter().copied()).cloned().collect();
-    match keeper.kind {
-        KeeperKind::DropIn => file::ensure(remote, &File::readable(&keeper.path, route_drop_in::render(&routes))).await,
-        KeeperKind::Service { enabled } => {
-            file::ensure(remote, &File::readable(&keeper.path, route_service::render(&routes))).await?;
-            if enabled { Ok(()) } else { route_service::enable(remote).await }
-        }
     }
 }

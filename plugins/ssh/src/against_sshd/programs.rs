@@ -65,6 +65,10 @@ case "$*" in
     echo ']' ;;
   "-json route get "*) printf '[{"dst":"%s","dev":"eth0","prefsrc":"10.0.0.4","flags":[],"cache":[]}]\n' "$4" ;;
   "route replace "*) shift 2; echo "$*" >>"$root/routes" ;;
+  "route del "*)
+    shift 2
+    grep -qxF "$*" "$root/routes" || { echo 'RTNETLINK answers: No such process' >&2; exit 2; }
+    grep -vxF "$*" "$root/routes" >"$root/left"; mv "$root/left" "$root/routes" ;;
   *) exit 255 ;;
 esac
 "#;

@@ -49,6 +49,14 @@ impl KernelRoute {
         self.protocol.as_deref() == Some("kernel") && self.gateway.is_none()
     }
 
+    /// The device, where a route of ours may go through it: one with a gateway, or with a network of neighbours.
+    ///
+    /// Pods' devices have neither: they are as many as the pods, and nothing is behind them.
+    pub(crate) fn device_of_neighbours(&self) -> Option<&str> {
+        let network = || parse_destination(&self.dst).is_some_and(|prefix| prefix.prefix_len() < 32);
+        self.dev.as_deref().filter(|_| self.gateway.is_some() || (self.is_connected_network() && network()))
+    }
+
     /// As `ip route` shows it, behind the prefix.
     pub(crate) fn way(&self) -> String {
         let part = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!("{word} {value}"));
@@ -72,6 +80,13 @@ pub(crate) async fn device_towards(remote: &Remote<'_>, gateway: Ipv4Addr) -> Re
 pub(crate) async fn replace(remote: &Remote<'_>, route: &Route) -> Result<(), ActionError> {
     let (prefix, via) = (route.prefix.to_string(), route.via.to_string());
     let words = ["route", "replace", &prefix, "via", &via, "dev", &route.device];
+    remote.succeed(&RemoteCommand::change("ip").args(words)).await.map(drop)
+}
+
+/// Takes `route` out of force.
+pub(crate) async fn delete(remote: &Remote<'_>, route: &Route) -> Result<(), ActionError> {
+    let (prefix, via) = (route.prefix.to_string(), route.via.to_string());
+    let words = ["route", "del", &prefix, "via", &via, "dev", &route.device];
     remote.succeed(&RemoteCommand::change("ip").args(words)).await.map(drop)
 }
 
@@ -130,6 +145,17 @@ mod tests {
         assert!(of("10.0.0.0/24").expect("there").is_connected_network());
         assert_eq!(of("168.63.129.16/32").expect("there").way(), "via 10.0.0.1 dev eth0");
         assert_eq!(of("10.8.0.0/16"), None);
+    }
+
+    #[test]
+    fn devices_of_single_pods_are_not_looked_at() {
+        let table = r#"[
+            {"dst":"10.244.64.9","dev":"lxc1","protocol":"kernel","scope":"link","flags":[]},
+            {"dst":"10.0.0.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.0.0.4","flags":[]},
+            {"dst":"10.9.0.0/16","gateway":"10.1.0.9","dev":"eth1","flags":[]}]"#;
+        let table: Vec<KernelRoute> = serde_json::from_str(table).expect("table");
+        let devices: Vec<_> = table.iter().filter_map(KernelRoute::device_of_neighbours).collect();
+        assert_eq!(devices, ["eth0", "eth1"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod kernel_route;
 pub(crate) mod mss_clamp;
 pub(crate) mod network_unit;
 pub(crate) mod route_drop_in;
+pub(crate) mod route_keeper;
 pub(crate) mod route_service;
 pub(crate) mod sysctl;
 pub(crate) mod sysctl_file;

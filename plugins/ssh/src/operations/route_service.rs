@@ -48,6 +48,11 @@ pub(crate) async fn enable(remote: &Remote<'_>) -> Result<(), ActionError> {
     remote.succeed(&RemoteCommand::change("systemctl").args(["enable", NAME])).await.map(drop)
 }
 
+/// Has the unit started at boot no more.
+pub(crate) async fn disable(remote: &Remote<'_>) -> Result<(), ActionError> {
+    remote.succeed(&RemoteCommand::change("systemctl").args(["disable", NAME])).await.map(drop)
+}
+
 fn parse_words(words: &str) -> Option<Route> {
     let words: Vec<&str> = words.split_ascii_whitespace().collect();
     let [prefix, "via", via, "dev", device] = words.as_slice() else { return None };
