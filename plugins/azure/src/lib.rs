@@ -33,6 +33,7 @@ mod subnet;
 mod subnet_association;
 mod token;
 mod virtual_machine;
+mod virtual_machine_delete;
 mod virtual_network;
 
 pub use name::NameError;

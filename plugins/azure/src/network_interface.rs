@@ -204,6 +204,11 @@ fn primary_index(live: &Live) -> usize {
         .unwrap_or(0)
 }
 
+/// Its private address.
+pub(crate) fn private_address(live: &Live) -> Option<String> {
+    primary(live).text("/properties/privateIPAddress").map(str::to_owned)
+}
+
 /// The primary address configuration; the first where none is marked.
 fn primary(live: &Live) -> Live {
     let configuration = configurations(live).get(primary_index(live));

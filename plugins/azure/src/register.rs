@@ -5,7 +5,8 @@ use crate::{
     nat_gateway::NatGateway, network::VirtualNetwork, network_interface::NetworkInterface, public_ip::PublicIp,
     resource_group::ResourceGroup, route::Route, route_table::RouteTable, routes_sync::RoutesSync,
     security_group::SecurityGroup, subnet::Subnet, subnet_association::SubnetAssociation,
-    virtual_machine::VirtualMachine, virtual_network::VirtualNetworkDiscovery,
+    virtual_machine::VirtualMachine, virtual_machine_delete::VirtualMachineDelete,
+    virtual_network::VirtualNetworkDiscovery,
 };
 
 /// Adds every `azure.…` action to `registry`. Nothing is called yet; tokens are obtained at the first call.
@@ -24,6 +25,7 @@ pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), Se
     registry.add(Ensure(NetworkInterface(arm.clone())));
     registry.add(Ensure(ForwardingSync(arm.clone())));
     registry.add(Ensure(VirtualMachine(arm.clone())));
+    registry.add(VirtualMachineDelete(arm.clone()));
     registry.add(Ensure(RouteTable(arm.clone())));
     registry.add(Ensure(Route(arm.clone())));
     registry.add(Ensure(RoutesSync(arm.clone())));

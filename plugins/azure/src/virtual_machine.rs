@@ -23,9 +23,9 @@ use crate::{
     network_interface::NIC,
 };
 
-const MACHINE: &str = "Microsoft.Compute/virtualMachines";
+pub(crate) const MACHINE: &str = "Microsoft.Compute/virtualMachines";
 /// The tag that holds the public half of the host key. Azure never gives `customData` back.
-const HOST_KEY_TAG: &str = "stargate-host-key";
+pub(crate) const HOST_KEY_TAG: &str = "stargate-host-key";
 
 /// `azure.virtual_machine.ensure`.
 ///

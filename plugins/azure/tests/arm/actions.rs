@@ -23,6 +23,7 @@ async fn every_action_has_a_closed_described_input_and_a_typed_output() {
             "azure.routes.sync",
             "azure.subnet.associate",
             "azure.subnet.ensure",
+            "azure.virtual_machine.delete",
             "azure.virtual_machine.ensure",
             "azure.virtual_network.discover",
             "azure.virtual_network.ensure",

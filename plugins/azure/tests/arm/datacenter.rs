@@ -155,3 +155,49 @@ async fn a_table_is_emptied_when_that_is_meant_and_keeps_its_share_when_it_is_no
     sync(&world, Vec::new(), true).await.expect("nothing is left to lose");
     assert_eq!(world.writes(), writes);
 }
+
+const DELETE: &str = "azure.virtual_machine.delete";
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+/// A machine with its network interface; gives its host key.
+async fn with_machine(world: &World) -> String {
+    let subnet = provision(world).await.expect("provisioned");
+    let nic = json!({"subnet_id": subnet["id"], "private_ip": "10.50.1.5", "ip_forwarding": true});
+    let nic = run(world, "azure.network_interface.ensure", with(named("w-nic"), nic)).await.expect("made");
+    let machine = json!({"size": "Standard_D2s_v5", "network_interface_id": nic["id"], "admin_username": "ubuntu",
+        "ssh_public_key": KEY, "image": {"publisher": "Canonical", "offer": "o", "sku": "s"}});
+    let machine = run(world, "azure.virtual_machine.ensure", with(named("w"), machine)).await.expect("made");
+    machine["host_key"].as_str().expect("a key").to_owned()
+}
+
+fn deletion(host_key: &str, private_ip: &str) -> Value {
+    json!({"resource_group": GROUP, "name": "w", "host_key": host_key, "network_interface": "w-nic", "private_ip": private_ip})
+}
+
+#[tokio::test]
+async fn only_the_machine_with_the_registered_key_and_address_is_deleted() {
+    let world = World::open().await;
+    let host_key = with_machine(&world).await;
+    let writes = world.writes();
+    for (input, said) in [(deletion(KEY, "10.50.1.5"), "host key"), (deletion(&host_key, "10.50.1.9"), "10.50.1.5")] {
+        let error = run(&world, DELETE, input).await.expect_err(said);
+        assert_eq!((error.kind, error.message.contains(said)), (FailureKind::Permanent, true), "{error}");
+    }
+    assert_eq!(world.writes(), writes, "nothing is deleted");
+    let output = run(&world, DELETE, deletion(&host_key, "10.50.1.5")).await.expect("deleted");
+    assert_eq!((output["deleted"].as_array().map(Vec::len), world.writes()), (Some(2), writes + 2));
+    let output = run(&world, DELETE, deletion(&host_key, "10.50.1.5")).await.expect("gone");
+    assert_eq!((&output["deleted"], world.writes()), (&json!([]), writes + 2));
+}
+
+#[tokio::test]
+async fn a_lost_reply_leaves_neither_machine_nor_interface() {
+    for nth in 1..=2 {
+        let world = World::open().await;
+        let host_key = with_machine(&world).await;
+        let writes = world.writes();
+        world.add(Rule { nth, ..Rule::new(Fault::LostReply) });
+        run(&world, DELETE, deletion(&host_key, "10.50.1.5")).await.expect("deleted");
+        assert_eq!(world.writes(), writes + 2, "write {nth}: each is deleted once");
+    }
+}
