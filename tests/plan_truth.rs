@@ -12,12 +12,15 @@ mod world;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
-use serde_json::{Value, json};
+use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP, Surroundings};
+use serde_json::{Map, Value, json};
 use stargate_sim::{Sim, host::Machine};
 use world::Stage;
 
 const WORKFLOWS: [&str; 4] = ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes"];
+
+/// A node that AKS manages.
+const AKS_NODE: &str = "aks-nodepool1-41954725-vmss000000";
 
 /// Something that somebody else does.
 struct Drift {
@@ -61,6 +64,123 @@ async fn plan_says_what_a_run_would_change_before_it_after_it_and_after_drift() 
 }
 
 #[tokio::test]
+async fn workers_leave_to_the_last_one_and_come_back_and_every_table_agrees() {
+    let mut stage = Stage::new(&[]).await;
+    for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
+        stage.done(workflow).await;
+    }
+    assert_eq!(refused(&mut stage, DC_ROUTER).await, "is a router");
+    assert_eq!(refused(&mut stage, AKS_NODE).await, "is AKS's own");
+    assert_eq!(refused(&mut stage, "worker-9").await, "none has left under this name");
+
+    has_changes(&mut stage, "remove-worker").await;
+    stage.done("remove-worker").await;
+    assert_eq!(mentions(&stage.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
+    has_none(&mut stage, "remove-worker").await;
+    let before = writes(&stage);
+    stage.done("remove-worker").await;
+    stage.done("sync-pod-routes").await;
+    assert_eq!(writes(&stage), before, "{:#?}", last_writes(&stage, 10));
+
+    // The last one of its site: nothing is left to route to, and its table is emptied.
+    assert!(!table(&stage.sim).await.is_empty());
+    let mut last = removal(&stage, "worker-2", false).await;
+    last.insert("delete_machine".into(), true.into());
+    assert_eq!(
+        stage.with_inputs(&["run", "workflow"], "remove-worker", &last).await,
+        Some(0),
+        "{}",
+        stage.last_words()
+    );
+    assert_eq!(mentions(&stage.sim, "worker-2", "10.244.65.0/24").await, [""; 0]);
+    assert_eq!(resources(&stage.sim, "worker-2"), [""; 0], "machine, interface and disk are gone");
+    assert!(resources(&stage.sim, "worker-1").len() > 1, "that of the other one stays");
+    assert_eq!(table(&stage.sim).await, [""; 0]);
+    let before = writes(&stage);
+    stage.done("sync-pod-routes").await;
+    assert_eq!(writes(&stage), before, "{:#?}", last_writes(&stage, 10));
+
+    stage.done("provision-dc").await;
+    stage.done("repave-worker").await;
+    let table = table(&stage.sim).await;
+    assert!(["10.244.64.0/24", "10.244.65.0/24"].iter().all(|block| table.iter().any(|it| it == block)), "{table:?}");
+}
+
+#[tokio::test]
+async fn a_worker_whose_machine_is_gone_leaves_when_the_cluster_has_missed_it() {
+    let mut stage = Stage::new(&[]).await;
+    for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
+        stage.done(workflow).await;
+    }
+    let inputs = removal(&stage, "worker-1", true).await;
+    assert_eq!(stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
+    assert!(stage.last_words().contains("is ready, so its machine is not gone"), "{}", stage.last_words());
+    stage.sim.shared().lock().hosts.machines.remove("worker-1");
+    // Whoever looks at the cluster next lets its controllers act.
+    outside::list(&stage.sim, "/api/v1/nodes").await;
+    remove(&mut stage, "worker-1", true).await;
+    assert_eq!(mentions(&stage.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
+}
+
+/// Why it is refused to remove a worker of this name, in the words of a few; nothing is written.
+async fn refused(stage: &mut Stage, name: &str) -> &'static str {
+    let before = writes(stage);
+    let inputs = removal(stage, name, false).await;
+    assert_eq!(stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
+    assert_eq!(writes(stage), before, "{:#?}", last_writes(stage, 10));
+    let said = stage.last_words();
+    let reasons = ["is a router", "is AKS's own", "none has left under this name"];
+    reasons.into_iter().find(|reason| said.contains(reason)).unwrap_or_else(|| panic!("{said}"))
+}
+
+async fn removal(stage: &Stage, worker: &str, host_is_gone: bool) -> Map<String, Value> {
+    let mut inputs = inputs::of("remove-worker", &Surroundings::of(&stage.sim).await);
+    inputs.insert("worker".into(), worker.into());
+    inputs.insert("host_is_gone".into(), host_is_gone.into());
+    inputs
+}
+
+async fn remove(stage: &mut Stage, worker: &str, host_is_gone: bool) {
+    let inputs = removal(stage, worker, host_is_gone).await;
+    let code = stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
+    assert_eq!(code, Some(0), "{worker}: {}", stage.last_words());
+}
+
+/// Where a worker, or its block, still is: in the cluster, in Azure's tables, in the tailnet, in kernels.
+async fn mentions(sim: &Sim, worker: &str, block: &str) -> Vec<String> {
+    let mut found = vec![];
+    for kind in ["api/v1/nodes", "apis/cilium.io/v2/ciliumnodes", "apis/stargate.io/v1alpha1/servers"] {
+        let objects = outside::list(sim, &format!("/{kind}")).await;
+        found.extend(objects.iter().any(|object| object["metadata"]["name"] == worker).then(|| kind.to_owned()));
+    }
+    let requests = outside::list(sim, "/apis/certificates.k8s.io/v1/certificatesigningrequests").await;
+    let user = format!("system:node:{worker}");
+    found
+        .extend(requests.iter().any(|csr| csr["spec"]["username"] == *user).then(|| "certificate requests".to_owned()));
+    let world = sim.shared().peek();
+    let whole = json!({ "azure": world.arm, "tailnet": world.tailnet.devices });
+    for (name, surface) in whole.as_object().unwrap() {
+        found.extend(surface.to_string().contains(&format!("\"{block}\"")).then(|| name.clone()));
+    }
+    found
+}
+
+/// What Azure has of a machine.
+fn resources(sim: &Sim, machine: &str) -> Vec<String> {
+    let arm = serde_json::to_value(&sim.shared().peek().arm).unwrap();
+    let ids = arm["resources"].as_object().unwrap().keys();
+    ids.filter(|id| id.rsplit('/').next().unwrap().starts_with(machine)).cloned().collect()
+}
+
+/// The prefixes of ours in the table of the datacenter.
+async fn table(sim: &Sim) -> Vec<String> {
+    let path = outside::network(sim, DC_GROUP, &format!("routeTables/{DC_ROUTER}-rt"));
+    let table = outside::read_azure(sim, &path).await;
+    let routes = table["properties"]["routes"].as_array().unwrap().iter();
+    routes.map(|route| route["properties"]["addressPrefix"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
 async fn a_kubeconfig_that_leads_to_another_cluster_is_refused_before_anything_is_written() {
     let mut stage = Stage::new(&[]).await;
     for node in outside::list(&stage.sim, "/api/v1/nodes").await {
@@ -69,7 +189,7 @@ async fn a_kubeconfig_that_leads_to_another_cluster_is_refused_before_anything_i
         outside::patch(&stage.sim, &format!("/api/v1/nodes/{name}"), &other).await;
     }
     let before = writes(&stage);
-    for workflow in WORKFLOWS {
+    for workflow in WORKFLOWS.into_iter().chain(["remove-worker"]) {
         let code = stage.shipped(&["run", "workflow"], workflow).await;
         let said = stage.last_words();
         assert_eq!(code, Some(3), "{workflow}: {said}");

@@ -14,6 +14,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
+    ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];

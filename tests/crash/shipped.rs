@@ -10,6 +10,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
+    ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];
 
@@ -20,11 +21,12 @@ pub(crate) struct Shipped {
 }
 
 /// Every one that people run, in the order in which they do.
-pub(crate) const ALL: [Shipped; 4] = [
+pub(crate) const ALL: [Shipped; 5] = [
     Shipped { name: "provision-aks-router" },
     Shipped { name: "provision-dc" },
     Shipped { name: "repave-worker" },
     Shipped { name: "sync-pod-routes" },
+    Shipped { name: "remove-worker" },
 ];
 
 impl Shipped {

@@ -27,6 +27,10 @@ repave() {       # WORKER
     --input kubernetes_mirror=http://192.168.99.1:8088/kubernetes --input cni="$RIG_CNI" --input cgroup_driver=cgroupfs \
     --input pause_image=registry.k8s.io/pause:3.8
 }
+removal() {      # WORKER; the echo pod on it is nobody's
+  cluster_arguments remove-worker cluster_resource_group
+  printf '%s\0' --input worker="$1" --input force=true
+}
 sync() { cluster_arguments sync-pod-routes cluster_resource_group; }
 near_pod() { echo "echo-$(instances | head -1 | cut -d' ' -f1)"; }
 far_pod() { echo echo-worker-1; }

@@ -40,6 +40,7 @@ pub(crate) fn of(workflow: &str, around: &Surroundings) -> Map<String, Value> {
         "provision-dc" => datacenter(around),
         "repave-worker" => worker(around),
         "sync-pod-routes" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER }),
+        "remove-worker" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "worker": "worker-1" }),
         other => panic!("no inputs are known for {other}"),
     };
     let Value::Object(inputs) = inputs else { unreachable!("it is an object") };

@@ -59,9 +59,19 @@ pub(crate) fn stage(csr: &Value) -> Stage {
     }
 }
 
+/// Whether the node made the request, or somebody did in its name.
+pub(crate) fn is_of_node(csr: &Value, node: &str) -> bool {
+    let user = user_of(node);
+    text(csr, "/spec/username") == Some(&user) || Asked::read(csr).is_ok_and(|asked| asked.common_names.contains(&user))
+}
+
+fn user_of(node: &str) -> String {
+    format!("system:node:{node}")
+}
+
 impl NodeIdentity<'_> {
     fn user(&self) -> String {
-        format!("system:node:{}", self.name)
+        user_of(self.name)
     }
 
     /// Whether the request is the node's, or pretends to be: made by it, or asking for its name or its address.

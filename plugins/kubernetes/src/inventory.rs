@@ -172,6 +172,11 @@ impl Inventory {
         self.servers.iter().filter(move |(_, server)| server.role == Role::Worker && server.site == site)
     }
 
+    /// The names of all workers.
+    pub(crate) fn workers_of_all(&self) -> impl Iterator<Item = &String> {
+        self.servers.iter().filter(|(_, server)| server.role == Role::Worker).map(|(name, _)| name)
+    }
+
     /// The router of a site.
     pub(crate) fn router(&self, site: &Site) -> (&String, &Server) {
         self.servers.get_key_value(&site.router).expect("a site without its router was refused")

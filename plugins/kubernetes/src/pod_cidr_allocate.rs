@@ -2,18 +2,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Preview, Recovery};
 
 use crate::{
     api::Api,
-    kind::{At, CONFIG_MAPS},
-    pod_cidr_registry::{Registry, Request, Site, allocate, reported},
+    pod_cidr_registry::{Registry, Request, allocate, reported},
+    pod_cidr_store as store,
     prefix::Prefix,
 };
-
-const NAMESPACE: &str = "kube-system";
-const CONFIG_MAP: &str = "stargate-pod-cidrs";
 
 /// `kubernetes.pod_cidr.allocate`.
 pub(crate) struct PodCidrAllocate(pub(crate) Arc<Api>);
@@ -67,38 +64,6 @@ pub(crate) struct AllocateOutput {
     pub allocations: BTreeMap<String, String>,
 }
 
-/// The registry and the `ConfigMap` that it was read from.
-struct Recorded {
-    config_map: Option<Value>,
-    registry: Registry,
-}
-
-impl PodCidrAllocate {
-    async fn read(&self, cx: &ActionContext) -> Result<Recorded, ActionError> {
-        let config_map = self.0.get(cx, &CONFIG_MAPS, At::namespaced(NAMESPACE, CONFIG_MAP)).await?;
-        let registry = config_map.as_ref().map(parse).transpose()?.unwrap_or_default();
-        Ok(Recorded { config_map, registry })
-    }
-
-    /// Records `registry`, unless somebody else has recorded something since: false then.
-    async fn record(&self, cx: &ActionContext, recorded: Recorded, registry: &Registry) -> Result<bool, ActionError> {
-        let data = data(registry)?;
-        let written = match recorded.config_map {
-            Some(mut config_map) => {
-                config_map["data"] = data;
-                let at = At::namespaced(NAMESPACE, CONFIG_MAP);
-                self.0.replace(cx, &CONFIG_MAPS, at, None, config_map).await
-            }
-            None => self.0.create(cx, &CONFIG_MAPS, Some(NAMESPACE), new_config_map(&data)).await,
-        };
-        match written {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_stale() || error.already_exists() || error.is_not_found() => Ok(false),
-            Err(error) => Err(error.error.context(format_args!("config map {NAMESPACE}/{CONFIG_MAP}"))),
-        }
-    }
-}
-
 impl Action for PodCidrAllocate {
     type Input = AllocateInput;
     type Output = AllocateOutput;
@@ -110,13 +75,13 @@ impl Action for PodCidrAllocate {
 
     async fn run(&self, cx: &ActionContext, input: &AllocateInput) -> Result<AllocateOutput, ActionError> {
         loop {
-            let recorded = self.read(cx).await?;
+            let recorded = store::read(&self.0, cx).await?;
             let registry = input.allocate(&recorded.registry)?;
             if registry == recorded.registry {
                 return Ok(input.output(&registry));
             }
             let differences = differences(input, &recorded.registry, &registry);
-            if self.record(cx, recorded, &registry).await? {
+            if store::record(&self.0, cx, recorded, &registry).await? {
                 for difference in &differences {
                     cx.changed(difference.to_string());
                 }
@@ -127,13 +92,13 @@ impl Action for PodCidrAllocate {
     }
 
     async fn find(&self, cx: &ActionContext, input: &AllocateInput) -> Result<Found<AllocateOutput>, ActionError> {
-        let recorded = self.read(cx).await?.registry;
+        let recorded = store::read(&self.0, cx).await?.registry;
         let registry = input.allocate(&recorded)?;
         Ok(if registry == recorded { Found::Present(input.output(&registry)) } else { Found::Absent })
     }
 
     async fn preview(&self, cx: &ActionContext, input: &AllocateInput) -> Result<Preview, ActionError> {
-        let recorded = self.read(cx).await?.registry;
+        let recorded = store::read(&self.0, cx).await?.registry;
         let registry = input.allocate(&recorded)?;
         if registry == recorded {
             return Ok(Preview::InOrder { output: json!({"allocations": input.output(&registry).allocations}) });
@@ -181,41 +146,4 @@ fn differences(input: &AllocateInput, before: &Registry, after: &Registry) -> Ve
         .filter(|(node, _)| had.is_none_or(|had| !had.allocations.contains_key(*node)));
     let new = new.map(|(node, block)| Difference::missing(format!("pod block of {node}"), block.to_string()));
     block.into_iter().chain(new).collect()
-}
-
-fn parse(config_map: &Value) -> Result<Registry, ActionError> {
-    let sites = config_map["data"].as_object().into_iter().flatten();
-    sites
-        .map(|(site, text)| {
-            let parsed: Result<Site, _> = serde_json::from_str(text.as_str().unwrap_or_default());
-            parsed.map(|parsed| (site.clone(), parsed)).map_err(|e| {
-                ActionError::permanent(format!(
-                    "config map {NAMESPACE}/{CONFIG_MAP}: site {site:?} cannot be read: {e}"
-                ))
-                .with_hint("it is the only record of which node has which block: mend it by hand, do not delete it")
-            })
-        })
-        .collect()
-}
-
-fn data(registry: &Registry) -> Result<Value, ActionError> {
-    let mut data = serde_json::Map::new();
-    for (name, site) in registry {
-        let text = serde_json::to_string(site).map_err(|e| ActionError::permanent(e.to_string()))?;
-        data.insert(name.clone(), text.into());
-    }
-    Ok(Value::Object(data))
-}
-
-fn new_config_map(data: &Value) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": CONFIG_MAP,
-            "namespace": NAMESPACE,
-            "labels": {"app.kubernetes.io/managed-by": "stargate"},
-        },
-        "data": data,
-    })
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::ActionError;
 
@@ -11,6 +10,10 @@ use crate::prefix::Prefix;
 pub(crate) struct Site {
     pub(crate) block: Prefix,
     pub(crate) allocations: BTreeMap<String, Prefix>,
+    /// Blocks of nodes that have left, by the node: given back to a node that returns, and to others when nothing else is
+    /// left. Records from before nodes could leave have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) released: BTreeMap<String, Prefix>,
 }
 
 /// Every site, as recorded in the cluster.
@@ -41,9 +44,11 @@ struct Owner {
 pub(crate) fn allocate(registry: &Registry, request: &Request<'_>) -> Result<Registry, ActionError> {
     let mut registry = registry.clone();
     check_blocks(&registry, request)?;
-    let site = registry
-        .entry(request.site.to_owned())
-        .or_insert_with(|| Site { block: request.block, allocations: BTreeMap::new() });
+    let site = registry.entry(request.site.to_owned()).or_insert_with(|| Site {
+        block: request.block,
+        allocations: BTreeMap::new(),
+        released: BTreeMap::new(),
+    });
     site.block = request.block;
     adopt(site, request)?;
     check_owners(&registry, request)?;
@@ -51,12 +56,51 @@ pub(crate) fn allocate(registry: &Registry, request: &Request<'_>) -> Result<Reg
         if registry[request.site].allocations.contains_key(node) {
             continue;
         }
-        let block = lowest_free(&registry, request).ok_or_else(|| exhausted(node, request))?;
+        let block = choose(&registry, request, node).ok_or_else(|| exhausted(node, request))?;
         if let Some(site) = registry.get_mut(request.site) {
-            site.allocations.insert(node.clone(), block);
+            site.give(node, block);
         }
     }
     Ok(registry)
+}
+
+/// Takes the node's block back. `None`: it has none.
+pub(crate) fn release(registry: &Registry, node: &str) -> Option<Registry> {
+    let mut registry = registry.clone();
+    let (block, site) = registry.values_mut().find_map(|site| Some((site.allocations.remove(node)?, site)))?;
+    site.released.insert(node.to_owned(), block);
+    Some(registry)
+}
+
+/// The block that a node has.
+pub(crate) fn block_of(registry: &Registry, node: &str) -> Option<Prefix> {
+    registry.values().find_map(|site| site.allocations.get(node).copied())
+}
+
+/// The block that a node had before it left.
+pub(crate) fn released_by(registry: &Registry, node: &str) -> Option<Prefix> {
+    registry.values().find_map(|site| site.released.get(node).copied())
+}
+
+impl Site {
+    fn give(&mut self, node: &str, block: Prefix) {
+        self.allocations.insert(node.to_owned(), block);
+        self.released.retain(|former, released| former != node && !released.overlaps(block));
+    }
+}
+
+/// The block that a node had before it left, else the lowest that nobody has had, else the lowest that nobody has.
+fn choose(registry: &Registry, request: &Request<'_>, node: &str) -> Option<Prefix> {
+    let in_use = blocks(owners(registry, request));
+    let fits = |block: &Prefix| {
+        request.block.0.contains(&block.0)
+            && block.0.prefix_len() == request.prefix_length
+            && in_use.iter().all(|used| !used.overlaps(*block))
+    };
+    let former = registry[request.site].released.get(node).copied().filter(fits);
+    let had = registry.values().flat_map(|site| site.released.values().copied());
+    let ever = || in_use.iter().copied().chain(had).collect::<Vec<_>>();
+    former.or_else(|| lowest_free(request, &ever())).or_else(|| lowest_free(request, &in_use))
 }
 
 fn check_blocks(registry: &Registry, request: &Request<'_>) -> Result<(), ActionError> {
@@ -79,15 +123,15 @@ fn check_blocks(registry: &Registry, request: &Request<'_>) -> Result<(), Action
 
 fn adopt(site: &mut Site, request: &Request<'_>) -> Result<(), ActionError> {
     for (node, wanted) in request.adopt {
-        let has = *site.allocations.entry(node.clone()).or_insert(*wanted);
-        if has != *wanted {
+        let has = site.allocations.get(node).copied().unwrap_or(*wanted);
+        if has == *wanted {
+            site.give(node, has);
+        } else {
             return Err(ActionError::permanent(format!(
                 "node {node:?} of site {:?} has {has} in the registry and cannot adopt {wanted}",
                 request.site
             ))
-            .with_hint(
-                "a recorded block is kept; drop it from `adopt`, or release it in the ConfigMap stargate-pod-cidrs",
-            ));
+            .with_hint("a recorded block is kept; drop it from `adopt`, or let the node leave with `remove-worker`"));
         }
     }
     Ok(())
@@ -128,11 +172,13 @@ pub(crate) fn reported(node: &str) -> String {
     format!("node {node:?} of the cluster")
 }
 
-fn lowest_free(registry: &Registry, request: &Request<'_>) -> Option<Prefix> {
-    let mut used: Vec<IpNet> = owners(registry, request).into_iter().map(|owner| owner.prefix.0).collect();
-    used.sort_unstable();
-    let mut free = request.block.0.subnets(request.prefix_length).ok()?;
-    free.find(|block| !used.iter().any(|used| used.contains(block) || block.contains(used))).map(Prefix)
+fn blocks(owners: Vec<Owner>) -> Vec<Prefix> {
+    owners.into_iter().map(|owner| owner.prefix).collect()
+}
+
+fn lowest_free(request: &Request<'_>, used: &[Prefix]) -> Option<Prefix> {
+    let mut free = request.block.0.subnets(request.prefix_length).ok()?.map(Prefix);
+    free.find(|block| used.iter().all(|used| !used.overlaps(*block)))
 }
 
 fn collision(one: (&str, Prefix), other: (&str, Prefix)) -> ActionError {
@@ -216,6 +262,36 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_was_released_goes_to_its_node_again_and_to_others_last() {
+        let registry = allocate_in(&Registry::new(), &["w1", "w2"], &[], &[]).expect("allocated");
+        assert_eq!(release(&registry, "w3"), None, "it has none");
+        let left = release(&registry, "w1").expect("released");
+        assert_eq!((block_of(&left, "w1"), released_by(&left, "w1")), (None, Some(prefix("10.244.64.0/24"))));
+        let another = allocate_in(&left, &["w3"], &[], &[]).expect("allocated");
+        assert_eq!(given(&another, "w3"), "10.244.66.0/24", "nobody has had that one");
+        let back = allocate_in(&another, &["w1"], &[], &[]).expect("allocated");
+        assert_eq!((given(&back, "w1"), released_by(&back, "w1")), ("10.244.64.0/24".into(), None));
+
+        let nodes: Vec<String> = (3..=64).map(|n| format!("w{n}")).collect();
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        let full = allocate_in(&another, &nodes, &[], &[]).expect("the last block is a released one");
+        assert_eq!(
+            (given(&full, "w64"), released_by(&full, "w1")),
+            ("10.244.127.0/24".into(), Some(prefix("10.244.64.0/24")))
+        );
+        let full = allocate_in(&full, &["w65"], &[], &[]).expect("the last block is a released one");
+        assert_eq!((given(&full, "w65"), released_by(&full, "w1")), ("10.244.64.0/24".into(), None));
+        allocate_in(&full, &["w1"], &[], &[]).expect_err("and then there is none");
+    }
+
+    #[test]
+    fn what_was_recorded_before_nodes_could_leave_is_read_and_written_as_it_was() {
+        let text = r#"{"block":"10.244.64.0/18","allocations":{"w1":"10.244.64.0/24"}}"#;
+        let site: Site = serde_json::from_str(text).expect("a site");
+        assert_eq!(serde_json::to_string(&site).expect("JSON"), text);
+    }
+
+    #[test]
     fn two_sites_never_share_a_block() {
         let registry = allocate_in(&Registry::new(), &["w1"], &[], &[]).expect("allocated");
         let request = Request {
@@ -233,7 +309,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_order_blocks_are_kept_and_never_shared(
-            rounds in prop::collection::vec(prop::collection::vec(0_u8..40, 0..6), 1..12),
+            rounds in prop::collection::vec((prop::collection::vec(0_u8..40, 0..6), prop::option::of(0_u8..40)), 1..12),
             taken in prop::collection::vec(0_u8..64, 0..10),
         ) {
             let mut registry = Registry::new();
@@ -241,7 +317,9 @@ mod tests {
                 .iter()
                 .map(|n| (format!("aks {n}"), prefix(&format!("10.244.{}.0/24", 64 + n))))
                 .collect();
-            for round in rounds {
+            for (round, leaving) in rounds {
+                let left = leaving.and_then(|n| release(&registry, &format!("w{n}")));
+                registry = left.unwrap_or(registry);
                 let nodes: Vec<String> = round.iter().map(|n| format!("w{n}")).collect();
                 let request = Request {
                     site: "dc", block: prefix("10.244.64.0/18"), prefix_length: 24,

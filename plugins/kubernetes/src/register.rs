@@ -4,11 +4,12 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     KubernetesSettings, api::Api, bootstrap_token::BootstrapTokenSource, cluster_read::ClusterRead,
-    condition_wait::ConditionWait, csr_approve::CsrApprove, csr_renew::CsrRenew, inventory_read::InventoryRead,
-    manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain, node_wait::NodeWait,
-    nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet, object_patch::ObjectPatch,
-    objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate, pod_exec::PodExec, pod_probe::PodProbe,
-    server_read::ServerRead, service_account_token::ServiceAccountTokenSource,
+    condition_wait::ConditionWait, csr_approve::CsrApprove, csr_delete::CsrDelete, csr_renew::CsrRenew,
+    inventory_read::InventoryRead, manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain,
+    node_wait::NodeWait, nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet,
+    object_patch::ObjectPatch, objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate,
+    pod_cidr_release::PodCidrRelease, pod_exec::PodExec, pod_probe::PodProbe, server_read::ServerRead,
+    service_account_token::ServiceAccountTokenSource, worker_find::WorkerFind,
 };
 
 /// Adds the `kubernetes.*` actions and the secret sources `bootstrap-token:` and `service-account-token:`.
@@ -35,5 +36,8 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, settings: Kubern
     registry.add(PodProbe(Arc::clone(&api)));
     registry.add(CsrApprove(Arc::clone(&api)));
     registry.add(Ensure(CsrRenew(Arc::clone(&api))));
+    registry.add(CsrDelete(Arc::clone(&api)));
+    registry.add(WorkerFind(Arc::clone(&api)));
+    registry.add(PodCidrRelease(Arc::clone(&api)));
     registry.add(PodCidrAllocate(api));
 }

@@ -30,6 +30,7 @@ async fn play(folder: &Folder, seed: u64) -> Result<Exit, Failure> {
     nothing_changes(&stage).await?;
     third_worker(&stage).await?;
     replaced_node(&stage).await?;
+    third_worker_leaves(&stage).await?;
     stage.show(&inputs::history()).await?;
     stage.close().await?;
     ui::say("Every pod reaches every pod, and nothing was done twice.");
@@ -100,15 +101,23 @@ async fn replaced_node(stage: &Stage) -> Result<(), Failure> {
     ui::say(&format!("AKS has replaced its node {} ({}) by another. One sync follows:", gone.name, gone.pod_cidr));
     stage.show(&inputs::sync()).await?;
     everybody_reaches_everybody(stage).await?;
-    let mentions = stage.world.mentions_of(&gone.pod_cidr).await?;
-    match mentions.as_slice() {
+    nobody_mentions(stage, &gone.pod_cidr).await
+}
+
+async fn third_worker_leaves(stage: &Stage) -> Result<(), Failure> {
+    ui::say("The third worker leaves:");
+    stage.show(&inputs::removal(3)).await?;
+    everybody_reaches_everybody(stage).await?;
+    nobody_mentions(stage, inputs::THIRD_BLOCK).await
+}
+
+async fn nobody_mentions(stage: &Stage, prefix: &str) -> Result<(), Failure> {
+    match stage.world.mentions_of(prefix).await?.as_slice() {
         [] => {
-            ui::err(&format!("\nNo surface mentions {} any more.", gone.pod_cidr));
+            ui::err(&format!("\nNo surface mentions {prefix} any more."));
             Ok(())
         }
-        places => {
-            Err(Failure::internal(format!("{} was to be gone and is still in {}", gone.pod_cidr, places.join(", "))))
-        }
+        places => Err(Failure::internal(format!("{prefix} was to be gone and is still in {}", places.join(", ")))),
     }
 }
 

@@ -5,6 +5,8 @@ use crate::cli::Failure;
 const CLUSTER: &str = "stargate-aks-e2e-7";
 const ROUTER_SUBNET: &str = "10.237.0.0/24";
 const DATACENTER: &str = "stargate-aks-e2e-7-dc";
+/// The pods of the third worker: the third block of the datacenter's.
+pub(in crate::cli) const THIRD_BLOCK: &str = "10.244.66.0/24";
 /// The address of this machine in a world that is on loopback: a range for documentation.
 const HERE: &str = "198.51.100.0/24";
 /// A pod on each node of the cluster.
@@ -54,6 +56,14 @@ pub(in crate::cli) async fn worker(stage: &Stage, worker: u8) -> Result<Line, Fa
     line.inputs(&[("worker", &format!("worker-{worker}")), ("kubernetes_mirror", &kubelet.mirror)]);
     line.inputs(&[("kubelet_version", &kubelet.version), ("kubelet_sha256", &kubelet.sha256)]);
     Ok(line)
+}
+
+/// Lets a worker leave; the demonstration's pod on it is nobody's.
+pub(in crate::cli) fn removal(worker: u8) -> Line {
+    let mut line = workflow("remove-worker");
+    line.inputs(&[("cluster", CLUSTER), ("cluster_resource_group", CLUSTER)]);
+    line.inputs(&[("worker", &format!("worker-{worker}")), ("force", "true")]);
+    line
 }
 
 /// Makes the routes agree.

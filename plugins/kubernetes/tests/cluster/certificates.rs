@@ -82,3 +82,21 @@ async fn a_kubelet_that_serves_needs_no_request() {
     let (output, _) = cluster.actions.step(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await.expect("in order");
     assert_eq!(output["approved"], json!([]));
 }
+
+#[tokio::test]
+async fn the_requests_of_a_node_that_leaves_are_deleted_and_no_others() {
+    let cluster = Cluster::start().await;
+    let (mut others, mut first) = (request(&["w2"]), request(&["w1"]));
+    others["spec"]["username"] = json!("system:node:w2");
+    others["spec"]["request"] = json!("");
+    first["spec"]["username"] = json!("system:bootstrap:abcdef");
+    cluster.fake.world().put(&format!("{REQUESTS}csr-0"), first);
+    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.world().put(&format!("{REQUESTS}csr-2"), others);
+    let delete = "kubernetes.csr.delete";
+    let (output, changes) = cluster.actions.step(delete, json!({"node": "w1"})).await.expect("deleted");
+    assert_eq!((output["deleted"].clone(), changes.len()), (json!(["csr-0", "csr-1"]), 2));
+    let (output, _) = cluster.actions.step(delete, json!({"node": "w1"})).await.expect("in order");
+    assert_eq!(output["deleted"], json!([]));
+    assert!(cluster.fake.world().objects.contains_key(&format!("{REQUESTS}csr-2")));
+}

@@ -29,6 +29,7 @@ pub(crate) enum Fault {
 pub(crate) struct World {
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) writes: Vec<(String, Value)>,
+    pub(crate) reads: Vec<String>,
     pub(crate) faults: VecDeque<(Method, Fault)>,
     /// What becomes of a command, given its words and its input.
     pub(crate) container: Option<Container>,
@@ -107,7 +108,9 @@ async fn serve(State(fake): State<Fake>, request: Request) -> Response {
     let (method, path) = (parts.method, parts.uri.path().to_owned());
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let mut world = fake.world();
-    if method != Method::GET {
+    if method == Method::GET {
+        world.reads.push(path.clone());
+    } else {
         world.writes.push((format!("{method} {path}?{query}"), body.clone()));
     }
     let fault = match world.faults.front() {

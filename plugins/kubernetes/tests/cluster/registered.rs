@@ -98,6 +98,50 @@ async fn one_worker_is_told_with_the_way_to_it() {
 }
 
 #[tokio::test]
+async fn machines_on_a_segment_are_told_apart_from_those_in_a_cloud() {
+    let cluster = registered().await;
+    let (output, _) = cluster.actions.step(INVENTORY, json!({})).await.expect("read");
+    assert_eq!(output["segment_machines"], json!([]));
+    let segment = json!({"type": "datacenter", "subnet": "10.50.1.0/24", "podBlock": "10.244.64.0/18",
+        "fabric": "l2", "router": "dc-router"});
+    put(&cluster, &format!("{SITES}/dc"), &segment);
+    let (output, _) = cluster.actions.step(INVENTORY, json!({})).await.expect("read");
+    let machines = output["segment_machines"].as_array().expect("a list").iter();
+    let names: Vec<_> = machines.filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!((names, &output["azure_sites"]), (vec!["dc-router", "w1", "w2"], &json!([])));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_to_leave_is_found_and_what_is_none_is_refused() {
+    let cluster = registered().await;
+    let find = "kubernetes.worker.find";
+    let (output, _) = cluster.actions.step(find, json!({"name": "w1"})).await.expect("found");
+    assert_eq!((&output["site"], &output["is_node"]), (&json!("dc"), &json!(false)));
+    assert_eq!(output["hosts"][0]["via"]["address"], "20.0.0.1");
+    let node = json!({"metadata": {"labels": {"kubernetes.azure.com/managed": "false"}},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    cluster.fake.world().put("/api/v1/nodes/w1", node);
+    cluster.fake.world().put("/api/v1/nodes/aks-1", json!({}));
+    let (output, _) = cluster.actions.step(find, json!({"name": "w1"})).await.expect("found");
+    assert_eq!(output["is_node"], json!(true));
+    let refusals = [
+        (json!({"name": "dc-router"}), "is a router"),
+        (json!({"name": "aks-1"}), "is AKS's own"),
+        (json!({"name": "w1", "host_is_gone": true}), "is ready"),
+        (json!({"name": "w9"}), "registered are: w1, w2"),
+    ];
+    for (input, said) in refusals {
+        let error = cluster.actions.step(find, input).await.expect_err(said);
+        let told = format!("{error} {:?}", error.hint);
+        assert_eq!((error.kind, told.contains(said)), (FailureKind::Permanent, true), "{told}");
+    }
+    cluster.fake.world().objects.remove("/api/v1/nodes/w1");
+    let gone = json!({"name": "w1", "host_is_gone": true});
+    let (output, _) = cluster.actions.step(find, gone).await.expect("found");
+    assert_eq!(output["hosts"], json!([]), "nobody logs in to what is gone");
+}
+
+#[tokio::test]
 async fn what_does_not_fit_together_is_named() {
     let cluster = Cluster::start().await;
     let check = async |said: &str| {

@@ -2,9 +2,13 @@ use axum::http::Method;
 use serde_json::json;
 use stargate_sdk::{FailureKind, Found};
 
-use crate::{cluster::Cluster, fake::Fault};
+use crate::{
+    cluster::{Cluster, until},
+    fake::Fault,
+};
 
 const ALLOCATE: &str = "kubernetes.pod_cidr.allocate";
+const RELEASE: &str = "kubernetes.pod_cidr.release";
 const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/stargate-pod-cidrs";
 
 fn input(nodes: &[&str]) -> serde_json::Value {
@@ -62,4 +66,67 @@ async fn a_record_that_cannot_be_read_is_never_overwritten() {
     let (kind, error) = cluster.fails(ALLOCATE, input(&["w1"])).await;
     assert_eq!((kind, error.contains("cannot be read")), (FailureKind::Permanent, true), "{error}");
     assert!(cluster.fake.world().writes.is_empty());
+}
+
+#[tokio::test]
+async fn a_block_is_released_when_its_last_pod_is_gone_and_only_once() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(ALLOCATE, input(&["w1", "w2"])).await.expect("allocated");
+    let pod = "/api/v1/namespaces/default/pods/p";
+    let status = |ip: &str| json!({"status": {"phase": "Running", "podIPs": [{"ip": ip}]}});
+    cluster.fake.world().put(pod, status("10.244.65.7"));
+    cluster.fake.world().put("/api/v1/namespaces/default/pods/q", status("10.244.66.7"));
+    let fake = cluster.fake.clone();
+    let release = cluster.actions.step(RELEASE, json!({"node": "w1"}));
+    let pods = async {
+        // The release has looked when it has read the registry: the pod is still there then.
+        until(|| fake.world().reads.iter().any(|path| path == "/api/v1/pods")).await;
+        assert_eq!(fake.world().count("PUT"), 0, "it waits for the pod");
+        fake.world().objects.remove(pod);
+    };
+    let (released, ()) = tokio::join!(release, pods);
+    let (output, changes) = released.expect("released");
+    assert_eq!((output, changes.len()), (json!({"pod_cidr": "10.244.65.0/24"}), 1));
+    let (output, changes) = cluster.actions.step(RELEASE, json!({"node": "w1"})).await.expect("released before");
+    assert_eq!((output, changes.len()), (json!({"pod_cidr": "10.244.65.0/24"}), 0));
+    let (output, _) = cluster.actions.step(ALLOCATE, input(&["w3"])).await.expect("allocated");
+    assert_eq!(output["allocations"], json!({"w3": "10.244.67.0/24"}), "one that nobody has had");
+    let (output, _) = cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
+    assert_eq!(output["allocations"], json!({"w1": "10.244.65.0/24"}), "it has come back");
+}
+
+#[tokio::test]
+async fn a_block_whose_node_is_there_is_not_released() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
+    let writes = cluster.fake.world().writes.len();
+    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    let (kind, error) = cluster.fails(RELEASE, json!({"node": "w1"})).await;
+    assert_eq!((kind, error.contains("node \"w1\" is there")), (FailureKind::Permanent, true), "{error}");
+    cluster.fake.world().objects.remove("/api/v1/nodes/w1");
+    // Another node has come by the block meanwhile.
+    cluster.fake.world().put("/api/v1/nodes/x", json!({"spec": {"podCIDR": "10.244.65.0/25"}}));
+    let (kind, error) = cluster.fails(RELEASE, json!({"node": "w1"})).await;
+    assert_eq!((kind, error.contains("node \"x\" is there")), (FailureKind::Permanent, true), "{error}");
+    assert_eq!(cluster.fake.world().writes.len(), writes);
+}
+
+#[tokio::test]
+async fn a_release_keeps_what_somebody_else_records_at_the_same_time() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
+    cluster.fake.fault(
+        Method::PUT,
+        Fault::Meanwhile(Box::new(|world| {
+            let mut other = world.objects[CONFIG_MAP].clone();
+            other["data"]["dc"] =
+                r#"{"block":"10.244.64.0/18","allocations":{"w1":"10.244.65.0/24","x":"10.244.66.0/24"}}"#.into();
+            world.put(CONFIG_MAP, other);
+        })),
+    );
+    cluster.actions.step(RELEASE, json!({"node": "w1"})).await.expect("released");
+    let data = cluster.fake.world().objects[CONFIG_MAP]["data"]["dc"].clone();
+    let expected =
+        r#"{"block":"10.244.64.0/18","allocations":{"x":"10.244.66.0/24"},"released":{"w1":"10.244.65.0/24"}}"#;
+    assert_eq!(data, expected);
 }

@@ -89,7 +89,12 @@ impl Resource for UnitEnsure {
         let Some(actual) = actual else { return Ok(vec![Difference::missing(&desired.name, "a unit")]) };
         let what = |property: &str| format!("{} {property}", desired.name);
         let enabled = if desired.enabled { "enabled" } else { "disabled" };
-        let same = matches!(actual.state.file_state.as_str(), "static" | "indirect" | "generated");
+        // What has no file of its own, or none that says so, does not start at boot by itself.
+        let same = match actual.state.file_state.as_str() {
+            "static" | "indirect" | "generated" => true,
+            "" | "transient" | "masked" => !desired.enabled,
+            _ => false,
+        };
         let file_state = Difference::between(&what("at boot"), actual.state.file_state.as_str(), enabled);
         let active = Difference::new(what("now"), actual.state.active.as_str(), wanted_state(desired));
         let restart = Difference::new(what("configuration in force"), actual.stamp.clone(), stamp(desired));
