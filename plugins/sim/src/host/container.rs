@@ -75,6 +75,7 @@ impl Container {
             subnet_prefix: format!("{}/32", self.address),
             private_ip: self.address.clone(),
             public_ip: None,
+            ssh_closed: false,
             ip_forwarding: false,
             mac: String::new(),
         };
