@@ -6,15 +6,18 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use stargate::journal::Journal;
 use tokio::process::Command;
 
 use super::{line::Line, world::World};
-use crate::cli::{Failure, ui};
+use crate::cli::{Failure, runs, ui};
 
 /// How much faster than Azure the world is: a machine takes seconds that can be watched, all of it less than a minute.
 const SPEED: &str = "20";
 /// How long a run lives that is killed at a moment by chance: from its first step to about its end.
 const LIFE: Range<u64> = 100..3_000;
+/// How often it is looked whether a run has begun.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long the run may take to get to the machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Variables that would lead the program away from the world.
@@ -56,7 +59,7 @@ impl Stage {
     fn variables(&self) -> Vec<(&'static str, String)> {
         let state = self.folder.display();
         let mut variables =
-            vec![("STARGATE_JOURNAL", format!("{state}/journal.db")), ("XDG_STATE_HOME", state.to_string())];
+            vec![("STARGATE_JOURNAL", self.journal().display().to_string()), ("XDG_STATE_HOME", state.to_string())];
         variables.extend(self.world.variables());
         variables
     }
@@ -83,26 +86,50 @@ impl Stage {
     /// Runs the program up to `kills` times until it is killed, and then to its end.
     pub(in crate::cli) async fn killed_by_chance(&mut self, line: &Line, kills: u32) -> Result<(), Failure> {
         let resume = Line::new(&["resume"]);
+        let before = self.runs().await?;
         for kill in 0..kills {
             let limit = Duration::from_millis(self.chance.random_range(LIFE));
-            if self.ends_within(if kill == 0 { line } else { &resume }, limit).await? {
+            if self.ends_within(if kill == 0 { line } else { &resume }, before + 1, limit).await? {
                 return Ok(());
             }
         }
         self.show(&resume).await
     }
 
-    /// Whether the program ended well within `limit`; otherwise it was killed then.
-    async fn ends_within(&self, line: &Line, limit: Duration) -> Result<bool, Failure> {
+    /// Whether the program ended well within `limit` of the moment at which the journal had this many runs; otherwise it was
+    /// killed then. What is killed before its run is in the journal has not begun, and there is nothing to resume.
+    async fn ends_within(&self, line: &Line, runs: usize, limit: Duration) -> Result<bool, Failure> {
         let mut child = self.command(line).spawn().map_err(|error| not_run(&error))?;
-        if let Ok(ended_itself) = tokio::time::timeout(limit, child.wait()).await {
-            let status = ended_itself.map_err(|error| not_run(&error))?;
-            return if status.success() { Ok(true) } else { Err(ended(status)) };
+        tokio::select! {
+            ended_itself = child.wait() => {
+                let status = ended_itself.map_err(|error| not_run(&error))?;
+                return if status.success() { Ok(true) } else { Err(ended(status)) };
+            }
+            lived = self.live(runs, limit) => lived?,
         }
         let id = child.id().unwrap_or_default();
         child.kill().await.map_err(|error| not_run(&error))?;
         ui::err(&format!("\n$ kill -KILL {id}   # after {} ms", limit.as_millis()));
         Ok(false)
+    }
+
+    /// Waits until the journal has this many runs, and then for `limit`.
+    async fn live(&self, runs: usize, limit: Duration) -> Result<(), Failure> {
+        while self.runs().await? < runs {
+            tokio::time::sleep(LOOK).await;
+        }
+        tokio::time::sleep(limit).await;
+        Ok(())
+    }
+
+    /// How many runs the journal has.
+    async fn runs(&self) -> Result<usize, Failure> {
+        let Some(journal) = runs::open_existing(&self.journal()).await? else { return Ok(0) };
+        Ok(journal.runs(u32::MAX).await?.len())
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.join("journal.db")
     }
 
     /// Puts a file into the demonstration's folder and gives its path.
