@@ -32,15 +32,15 @@ repave_killed() { begin worker-first repave worker-1; killed_when worker-first k
 # The API server reaches the kubelets of both sides: over it, a pod of each asks one of the other.
 asked() {
   complete asks asks
-  same "$(far_pod) $(address_of "$(near_pod)")" "$(jq -er .outputs.near_heard "$RUN/asks.json")"
-  same "$(near_pod) $(address_of "$(far_pod)")" "$(jq -er .outputs.far_heard "$RUN/asks.json")"
+  same "$(far_pod) $(address_of "$(near_pod)") 0" "$(jq -er .outputs.near_heard "$RUN/asks.json")"
+  same "$(near_pod) $(address_of "$(far_pod)") 0" "$(jq -er .outputs.far_heard "$RUN/asks.json")"
   same "told by $(near_pod)" "$(jq -er .outputs.told "$RUN/asks.json")"
 }
 kubectl_executes() {
   local pod status
   for pod in "$(near_pod)" "$(far_pod)"; do
     kubectl logs "$pod"
-    same "$pod 127.0.0.1" "$(kubectl exec "$pod" -- /echo get http://127.0.0.1:8080/)"
+    same "$pod 127.0.0.1 0" "$(kubectl exec "$pod" -- /echo get http://127.0.0.1:8080/)"
     status=0; kubectl exec "$pod" -- /echo has /nothing || status=$?
     same 1 "$status"
     same "$pod" "$(kubectl exec -i "$pod" -- /echo copy <<< "$pod")"

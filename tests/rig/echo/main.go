@@ -4,12 +4,13 @@
 //
 // The image has nothing else, so it is what is run in a pod, too:
 //
-//	echo get URL [FILE]   prints what is answered, and keeps it in FILE
+//	echo get URL [FILE]   prints the line that is answered, and keeps it in FILE, if the mebibyte behind it came too
 //	echo copy [FILE]      prints what it reads, and keeps it in FILE
 //	echo has FILE         ends well if there is such a file
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log"
@@ -17,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -50,7 +52,15 @@ func get(url string, files []string) error {
 		return err
 	}
 	defer response.Body.Close()
-	return keep(response.Body, files)
+	body := bufio.NewReader(response.Body)
+	line, err := body.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if behind, err := io.Copy(io.Discard, body); err != nil || behind != mebibyte {
+		return fmt.Errorf("%d bytes came behind the line, not %d: %v", behind, mebibyte, err)
+	}
+	return keep(strings.NewReader(line), files)
 }
 
 func keep(source io.Reader, files []string) error {
