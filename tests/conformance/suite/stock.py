@@ -110,6 +110,11 @@ def machine(report, world, recorder):
     curl = Curl(world, recorder.https, "--header", f"Authorization: Bearer {world['token']}")
     with report.check("curl: makes a machine"):
         make(curl, group, world)
+    with report.check("ssh: a public address that no security group opens does not answer"):
+        status, body = curl(f"{group}/providers/Microsoft.Network/publicIPAddresses/ip?api-version=2024-01-01")
+        done = ssh(world, body["properties"]["ipAddress"], "true", options=["-o", "ConnectTimeout=2"])
+        assert done.returncode == 255 and "timed out" in done.stderr, f"{done.returncode}: {done.stderr}"
+        open_to_ssh(curl, group)
     with report.check("ssh: runs programs on the machine and gives their output and exit code"):
         status, body = curl(f"{group}/providers/Microsoft.Network/publicIPAddresses/ip?api-version=2024-01-01")
         address = body["properties"]["ipAddress"]
@@ -131,10 +136,10 @@ def machine(report, world, recorder):
         same(curl(f"{group}?api-version=2024-07-01", "DELETE")[0], 202, "status")
 
 
-def ssh(world, address, command, stdin="", config=None):
+def ssh(world, address, command, stdin="", config=None, options=()):
     """ssh with the configuration that the world wrote and the world's own key; a host's key is taken when first seen."""
     known = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={world.dir / 'known_hosts'}"]
-    words = ["ssh", "-F", config or world["ssh_config"], "-o", "BatchMode=yes", *known, f"ubuntu@{address}", command]
+    words = ["ssh", "-F", config or world["ssh_config"], "-o", "BatchMode=yes", *known, *options, f"ubuntu@{address}", command]
     return subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=60, env=environment())
 
 
@@ -156,6 +161,22 @@ def make(curl, group, world):
     put(curl, f"{network}/networkInterfaces/nic", "2024-01-01", location | {"properties": nic})
     properties = machine_properties(world, f"{network}/networkInterfaces/nic")
     put(curl, f"{group}/providers/Microsoft.Compute/virtualMachines/vm", "2024-07-01", location | {"properties": properties})
+
+
+def open_to_ssh(curl, group):
+    """Puts a security group that lets logins in around the NIC."""
+    network = f"{group}/providers/Microsoft.Network"
+    rule = {
+        "priority": 1000, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "*",
+        "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "22",
+    }
+    rules = {"securityRules": [{"name": "ssh", "properties": rule}]}
+    put(curl, f"{network}/networkSecurityGroups/group", "2024-01-01", {"location": "canadacentral", "properties": rules})
+    nic = f"{network}/networkInterfaces/nic"
+    status, body = curl(f"{nic}?api-version=2024-01-01")
+    same(status, 200, "status")
+    body["properties"]["networkSecurityGroup"] = {"id": f"{network}/networkSecurityGroups/group"}
+    put(curl, nic, "2024-01-01", body)
 
 
 def put(curl, path, version, body):
