@@ -55,7 +55,8 @@ fn controller(pod: &Value) -> Option<&Value> {
     list(pod, "/metadata/ownerReferences").find(|owner| owner["controller"] == true)
 }
 
-fn read(pod: &Value) -> Pod {
+/// What matters of a pod that is to leave.
+pub(crate) fn read(pod: &Value) -> Pod {
     Pod {
         namespace: owned(pod, "/metadata/namespace"),
         name: owned(pod, "/metadata/name"),

@@ -3,20 +3,17 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
 use tokio::time::Instant;
 
 use crate::{
     api::Api,
     drain_plan::{Pod, check, leaving},
+    eviction::{FIRST_PAUSE, LONGEST_PAUSE, Refused, evict},
     kind::{At, NODES, PODS},
     node_cordon::{is_cordoned, missing},
     timeout,
 };
-
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How often a pod is tried again whose disruption budget has no room; kubectl's own figure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// `kubernetes.node.drain`.
 pub(crate) struct NodeDrain(pub(crate) Arc<Api>);
@@ -55,41 +52,13 @@ impl NodeDrain {
         Ok(leaving(&pods))
     }
 
-    /// Asks for a pod's eviction; `Some` says why it is refused for now.
-    async fn evict(&self, cx: &ActionContext, pod: &Pod) -> Result<Option<(String, Option<Duration>)>, ActionError> {
-        let body = json!({
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod.name, "namespace": pod.namespace},
-            "deleteOptions": {"preconditions": {"uid": pod.uid}},
-        });
-        let at = At::namespaced(&pod.namespace, &pod.name);
-        match self.0.post(cx, &PODS, at, "eviction", body).await {
-            Ok(_) => {
-                cx.changed(format!("- pod {}", pod.label()));
-                Ok(None)
-            }
-            // Gone, or another pod has the name: either way this one has left.
-            Err(error) if error.is_not_found() || error.is_stale() => Ok(None),
-            Err(error) if matches!(error.error.kind, FailureKind::Throttled { .. }) => {
-                let why = error.budget().unwrap_or(&error.status.message);
-                Ok(Some((format!("pod {}: {why}", pod.label()), error.retry_after())))
-            }
-            // The API server's way to say that the budgets overlap, which no waiting mends.
-            Err(error) if error.status.message.contains("more than one PodDisruptionBudget") => {
-                Err(ActionError::permanent(format!("pod {}: {}", pod.label(), error.status.message)))
-            }
-            Err(error) => Err(error.error.context(format_args!("pod {}", pod.label()))),
-        }
-    }
-
     /// Asks for every pod's eviction once. Tells what is in the way.
     async fn round(&self, cx: &ActionContext, pods: &[Pod]) -> Result<(Vec<String>, Duration), ActionError> {
         let (mut obstacles, mut patience) = (Vec::new(), Duration::ZERO);
         for pod in pods {
             if pod.is_leaving {
                 obstacles.push(format!("pod {} is still ending", pod.label()));
-            } else if let Some((why, retry_after)) = self.evict(cx, pod).await? {
+            } else if let Some(Refused { why, retry_after }) = evict(&self.0, cx, pod).await? {
                 obstacles.push(why);
                 patience = patience.max(retry_after.unwrap_or_default());
             }

@@ -8,8 +8,8 @@ use crate::{
     inventory_read::InventoryRead, manifest_apply::ManifestApply, node_cordon::NodeCordon, node_drain::NodeDrain,
     node_wait::NodeWait, nodes_list::NodesList, object_delete::ObjectDelete, object_get::ObjectGet,
     object_patch::ObjectPatch, objects_list::ObjectsList, pod_cidr_allocate::PodCidrAllocate,
-    pod_cidr_release::PodCidrRelease, pod_exec::PodExec, pod_probe::PodProbe, server_read::ServerRead,
-    service_account_token::ServiceAccountTokenSource, worker_find::WorkerFind,
+    pod_cidr_release::PodCidrRelease, pod_evict::PodEvict, pod_exec::PodExec, pod_probe::PodProbe,
+    server_read::ServerRead, service_account_token::ServiceAccountTokenSource, worker_find::WorkerFind,
 };
 
 /// Adds the `kubernetes.*` actions and the secret sources `bootstrap-token:` and `service-account-token:`.
@@ -34,6 +34,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, settings: Kubern
     registry.add(NodeWait(Arc::clone(&api)));
     registry.add(PodExec(Arc::clone(&api)));
     registry.add(PodProbe(Arc::clone(&api)));
+    registry.add(PodEvict(Arc::clone(&api)));
     registry.add(CsrApprove(Arc::clone(&api)));
     registry.add(Ensure(CsrRenew(Arc::clone(&api))));
     registry.add(CsrDelete(Arc::clone(&api)));

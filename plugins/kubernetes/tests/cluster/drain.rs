@@ -36,6 +36,33 @@ async fn a_used_up_budget_is_waited_for() {
 }
 
 #[tokio::test]
+async fn one_pod_leaves_as_its_budget_allows_and_its_successor_is_left_alone() {
+    let cluster = cordoned().await;
+    let input = || json!({"namespace": "default", "pod": "web"});
+    cluster.fake.fault(Method::POST, budget_is_used_up());
+    cluster.fake.fault(Method::POST, Fault::LoseReply);
+    let cx = cluster.actions.context("evict");
+    let error = cluster.actions.run(&cx, "kubernetes.pod.evict", input()).await.expect_err("no reply");
+    assert_eq!(error.kind, FailureKind::Unknown);
+    // The controller has made another one of that name.
+    cluster.fake.world().put(POD, pod());
+    let output = cluster.actions.run(&cx, "kubernetes.pod.evict", input()).await.expect("it has left");
+    assert_eq!(output["evicted"], json!(true));
+    assert_eq!(cluster.fake.world().count("POST"), 2, "refused once, evicted once");
+    assert!(cluster.fake.world().objects.contains_key(POD), "the successor is there");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_not_there_is_named_unless_that_is_fine() {
+    let cluster = Cluster::start().await;
+    let (kind, error) = cluster.fails("kubernetes.pod.evict", json!({"pod": "gone"})).await;
+    assert_eq!((kind, error.contains("\"gone\"")), (FailureKind::Permanent, true), "{error}");
+    let input = json!({"pod": "gone", "if_exists": true});
+    let (output, changes) = cluster.actions.step("kubernetes.pod.evict", input).await.expect("fine");
+    assert_eq!((output["evicted"].clone(), changes), (json!(false), vec![]));
+}
+
+#[tokio::test]
 async fn a_budget_that_never_has_room_is_named_when_time_is_up() {
     let cluster = cordoned().await;
     (0..20).for_each(|_| cluster.fake.fault(Method::POST, budget_is_used_up()));
