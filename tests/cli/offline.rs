@@ -223,6 +223,8 @@ fn inputs_come_from_a_file_and_single_ones_come_before_it() {
     assert!(ran.err.contains("\"router\"") && ran.err.contains("1 mistake"), "{ran:?}");
     let ran = program.expect(64, &[&run[..], &["-i", "router=r"]].concat());
     assert!(ran.hint().contains("--azure-subscription"), "{ran:?}");
+    let ran = program.expect(65, &[&run[..], &["-i", "router=r", "-i", "ssh_source=everywhere"]].concat());
+    assert!(ran.err.contains("\"ssh_source\"") && ran.err.contains("1 mistake"), "{ran:?}");
     program.write("inputs.yaml", "- a list\n");
     assert!(program.expect(65, &run).err.contains("inputs.yaml"));
 }
