@@ -198,6 +198,29 @@ async fn a_kubeconfig_that_leads_to_another_cluster_is_refused_before_anything_i
     }
 }
 
+#[tokio::test]
+async fn a_sync_needs_no_more_of_the_cluster_than_the_account_that_is_made_for_it_may() {
+    let mut stage = Stage::new(&[]).await;
+    for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
+        stage.done(workflow).await;
+    }
+    let account = "/api/v1/namespaces/kube-system/serviceaccounts/stargate-sync/token";
+    let token = outside::create(&stage.sim, account, &json!({ "spec": {} })).await["status"]["token"].clone();
+    let own = std::fs::read_to_string(stage.sim.kubeconfig()).unwrap();
+    let theirs = own.replace(&outside::admin_token(&stage.sim), token.as_str().unwrap());
+    assert_ne!(theirs, own);
+    let kubeconfig = stage.path("sync.kubeconfig");
+    std::fs::write(&kubeconfig, theirs).unwrap();
+    // All that a sync may have to write there.
+    outside::blank_cilium_node(&stage.sim, "worker-1").await;
+    lose_serving_certificate(&stage.sim, "worker-1").await;
+    let as_them = ["run", "workflow", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    assert_eq!(stage.shipped(&as_them, "sync-pod-routes").await, Some(0), "{}", stage.last_words());
+    has_none(&mut stage, "sync-pod-routes").await;
+    let code = stage.shipped(&as_them, "provision-dc").await;
+    assert_eq!(code, Some(3), "it may not even look at anything else: {}", stage.last_words());
+}
+
 async fn has_changes(stage: &mut Stage, workflow: &str) {
     let before = writes(stage);
     let code = stage.shipped(&["plan"], workflow).await;

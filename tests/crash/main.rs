@@ -26,6 +26,7 @@ mod host_facts;
 #[path = "../world/inputs.rs"]
 mod inputs;
 mod killing;
+#[expect(dead_code, reason = "the tests use a part of it each")]
 #[path = "../world/outside.rs"]
 mod outside;
 mod shipped;

@@ -91,6 +91,11 @@ pub(crate) async fn list(sim: &Sim, path: &str) -> Vec<Value> {
     answer["items"].as_array().unwrap().clone()
 }
 
+/// The administrator posts an object; gives what came of it.
+pub(crate) async fn create(sim: &Sim, path: &str, object: &Value) -> Value {
+    ask_cluster(sim, Method::POST, path, "application/json", object).await
+}
+
 /// Somebody merges `changes` into an object of the cluster.
 pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
     ask_cluster(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
@@ -139,7 +144,8 @@ async fn ask(sim: &Sim, client: &Client, method: Method, path: &str, kind: &str,
     serde_json::from_str(&text).unwrap()
 }
 
-fn admin_token(sim: &Sim) -> String {
+/// The token in the administrator's kubeconfig.
+pub(crate) fn admin_token(sim: &Sim) -> String {
     let config = std::fs::read_to_string(sim.kubeconfig()).unwrap();
     let line = config.lines().find_map(|line| line.trim().strip_prefix("token:"));
     line.unwrap().trim().trim_matches('"').to_owned()
