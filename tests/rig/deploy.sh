@@ -49,8 +49,28 @@ kubectl_executes() {
 
 third_worker() {
   begin dc-third datacenter 3; finished dc-third
+  "$HERE/kube.sh" sign 3m     # so that its kubelet has to renew its certificates while somebody looks
   begin worker-third repave worker-3; finished worker-third
+  "$HERE/kube.sh" sign 8760h
   begin sync-third sync; finished sync-third
+}
+# certificate_of WHICH: the file of worker-3's kubelet that is in use, which has the time of its making in its name
+certificate_of() { run_in worker-3 readlink "/var/lib/kubelet/pki/kubelet-$1-current.pem"; }
+is_renewed() { [ "$(certificate_of "$1")" != "$2" ]; }
+asks_to_serve() {
+  kubectl get csr -o json | jq -e 'any(.items[]; .spec.username == "system:node:worker-3" and
+    .spec.signerName == "kubernetes.io/kubelet-serving" and .status.conditions == null)'
+}
+# The first certificates are for three minutes. The cluster's own controller approves the next client certificate, by the role that
+# cluster-objects binds, and nobody but a sync the next serving certificate.
+certificates_renewed() {
+  local client server; client=$(certificate_of client) server=$(certificate_of server)
+  wait_for 200 asks_to_serve
+  complete certificates sync
+  same certificates "$(changed_steps certificates)"
+  wait_for 60 is_renewed server "$server"
+  wait_for 120 is_renewed client "$client"
+  kubectl exec echo-worker-3 -- /echo has /echo
 }
 third_worker_leaves() {
   begin leave removal worker-3; finished leave
@@ -106,6 +126,7 @@ done
 check "sync-pod-routes: nothing is left to mend" again sync
 check "a third worker joins" third_worker
 check "25 of 25 pod pairs answer with their source addresses kept" all_pairs 25
+check "its kubelet renews both certificates; one sync approves, and changes nothing else" certificates_renewed
 check "a node of AKS is replaced by another; one sync" node_replaced
 check "25 of 25 pod pairs answer with their source addresses kept" all_pairs 25
 check "no surface mentions the old node's pods" nothing_mentions 10.244.1.0/24

@@ -48,16 +48,14 @@ mending() {
 }
 some_pair_is_dead() { ! "$HERE/matrix.sh" show; }
 mended() {
-  local before after changed
+  local before after
   broken "$1"
   # The agent routes by other means, and the other router clamps for both.
   [ "$1" = cilium ] || [ "$1" = clamp ] || wait_for 20 some_pair_is_dead
   before=$(writes); stamped
   complete mending sync
-  changed=$(jq -r --slurpfile result "$RUN/mending.json" \
-    'select(.run == $result[0].run and .event == "step_succeeded" and (.changes | length > 0)).step' "$LOGS/mending.log" | sort -u | paste -sd, -)
   after=$(writes)
-  same "$(mending "$1")" "$changed $(paste -d' ' <(tr ' ' '\n' <<< "$before") <(tr ' ' '\n' <<< "$after") | awk '{ printf "%s%d", (NR > 1 ? " " : ""), $2 - $1 }')"
+  same "$(mending "$1")" "$(changed_steps mending) $(paste -d' ' <(tr ' ' '\n' <<< "$before") <(tr ' ' '\n' <<< "$after") | awk '{ printf "%s%d", (NR > 1 ? " " : ""), $2 - $1 }')"
   # What is mended on a machine is mended in its kernel or its tailscaled: the files that say the same were right all along.
   same '' "$(touched)"
   wait_for 30 "$HERE/matrix.sh" show

@@ -3,6 +3,7 @@
 #
 # kube.sh up       https://192.168.99.1:6443; the administrator's kubeconfig is $RUN/kubeconfig
 # kube.sh down
+# kube.sh sign DURATION    certificates that are signed from now on are valid for that long; 8760h at first, as everywhere
 #
 # Node and RBAC authorization, NodeRestriction, bootstrap tokens, approval of kubelets' client certificates (of nobody's serving
 # certificate: no controller of Kubernetes does that). No scheduler: the rig's pods name their nodes.
@@ -79,10 +80,15 @@ up() {
     --audit-policy-file audit.yaml --audit-log-path "$state/audit.log" \
     --service-account-issuer "https://$ADDRESS:6443" --service-account-signing-key-file accounts.key --service-account-key-file accounts.key
   wait_for 60 ready
-  serve kube-controller-manager --kubeconfig "$RUN/kubeconfig" --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key \
-    --root-ca-file ca.crt --service-account-private-key-file accounts.key --controllers '*,bootstrapsigner,tokencleaner' \
-    --use-service-account-credentials --bind-address 127.0.0.1 --leader-elect=false --allocate-node-cidrs=false
+  manage 8760h
 }
+manage() {
+  serve kube-controller-manager --kubeconfig "$RUN/kubeconfig" --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key \
+    --cluster-signing-duration "$1" --root-ca-file ca.crt --service-account-private-key-file accounts.key \
+    --controllers '*,bootstrapsigner,tokencleaner' --use-service-account-credentials --bind-address 127.0.0.1 --leader-elect=false \
+    --allocate-node-cidrs=false
+}
+sign() { halt kube-controller-manager KILL; manage "$1"; }
 down() {
   local process
   for process in kube-controller-manager kube-apiserver etcd; do halt "$process" KILL; done     # nothing of it is kept
@@ -91,5 +97,6 @@ down() {
 
 case ${1:-} in
 up | down) "$1" ;;
-*) sed -n '2,8s/^# \?//p' "$0" >&2; exit 64 ;;
+sign) sign "${2:?for how long}" ;;
+*) sed -n '2,9s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

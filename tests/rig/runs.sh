@@ -44,6 +44,11 @@ asks() {
 begin() { local name=$1 arguments; shift; mapfile -d '' -t arguments < <("$@"); start "$name" "${arguments[@]}"; }
 # complete NAME WHAT...: to its end
 complete() { begin "$@"; finished "$1"; }
+# changed_steps NAME: which steps of a run that has ended changed something
+changed_steps() {
+  jq -r --slurpfile result "$RUN/$1.json" 'select(.run == $result[0].run and .event == "step_succeeded" and (.changes | length > 0)).step' \
+    "$LOGS/$1.log" | sort -u | paste -sd, -
+}
 # killed_when NAME CONDITION...: SIGKILL to the run as soon as the condition holds
 killed_when() {
   local name=$1; shift
