@@ -7,6 +7,7 @@ use crate::{
     KubernetesSettings,
     call::{Call, Form},
     client::Connection,
+    discovery::KnownKinds,
     failure::{ApiError, Effect, refused, unanswered},
     field::text,
     kind::{At, Kind},
@@ -20,11 +21,12 @@ const PAGE: &str = "500";
 /// The API server of the cluster.
 pub(crate) struct Api {
     connection: Connection,
+    pub(crate) kinds: KnownKinds,
 }
 
 impl Api {
     pub(crate) fn new(settings: KubernetesSettings) -> Self {
-        Self { connection: Connection::new(settings) }
+        Self { connection: Connection::new(settings), kinds: KnownKinds::default() }
     }
 
     /// What speaks to the server.

@@ -19,8 +19,10 @@ use crate::{
 const DEFINITION: &str = "CustomResourceDefinition";
 /// A definition is served about a second after it was stored.
 const DEFINITION_PAUSE: Duration = Duration::from_millis(200);
-/// How often one object is tried before the whole step is: three seconds in all.
+/// How often one object is tried before the whole step is: three seconds in all, unless the server asks for more.
 const ATTEMPTS: u32 = 4;
+/// A server that asks for more patience than this is left alone until the step's next attempt.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// `kubernetes.manifest.apply`.
 pub(crate) struct ManifestApply(pub(crate) Arc<Api>);
@@ -106,7 +108,7 @@ impl ManifestApply {
     /// Brings the object into order; waits for its kind when that `may_appear`.
     async fn bring(&self, cx: &ActionContext, wanted: &Wanted, may_appear: bool) -> Result<Value, ActionError> {
         loop {
-            match self.bring_patiently(cx, wanted).await? {
+            match patiently(cx, wanted, || self.bring_served(cx, wanted)).await? {
                 Some(object) => return Ok(object),
                 None if may_appear => {
                     cx.progress(format!("{}: its kind is not served yet", wanted.object));
@@ -115,20 +117,6 @@ impl ManifestApply {
                 None => return Err(unknown_kind(&wanted.object)),
             }
         }
-    }
-
-    /// Asks again when it was an answer that failed: what is in order of a long manifest need not be looked at once more.
-    async fn bring_patiently(&self, cx: &ActionContext, wanted: &Wanted) -> Result<Option<Value>, ActionError> {
-        for attempt in 0..ATTEMPTS {
-            match self.bring_served(cx, wanted).await {
-                Err(error) if error.kind == FailureKind::Transient => {
-                    cx.progress(format!("{}: {error}", wanted.object));
-                    cx.sleep(DEFINITION_PAUSE * 2_u32.pow(attempt)).await?;
-                }
-                answer => return answer,
-            }
-        }
-        self.bring_served(cx, wanted).await
     }
 
     /// Brings the object into order; `None` when its kind is not served.
@@ -188,7 +176,7 @@ impl Action for ManifestApply {
     async fn find(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Found<ManifestOutput>, ActionError> {
         let mut objects = Vec::new();
         for wanted in input.manifest.objects()? {
-            match self.in_order(cx, &wanted).await? {
+            match patiently(cx, &wanted, || self.in_order(cx, &wanted)).await? {
                 Some(object) => objects.push(applied(&object, &wanted)),
                 None => return Ok(Found::Absent),
             }
@@ -199,7 +187,7 @@ impl Action for ManifestApply {
     async fn preview(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Preview, ActionError> {
         let (mut objects, mut differences) = (Vec::new(), Vec::new());
         for wanted in input.manifest.objects()? {
-            match self.in_order(cx, &wanted).await? {
+            match patiently(cx, &wanted, || self.in_order(cx, &wanted)).await? {
                 Some(object) => objects.push(applied(&object, &wanted)),
                 None => differences.push(Difference::missing(wanted.object.to_string(), "as the manifest says")),
             }
@@ -210,6 +198,33 @@ impl Action for ManifestApply {
         let output = serde_json::to_value(ManifestOutput { objects });
         Ok(Preview::InOrder { output: output.map_err(|e| ActionError::permanent(e.to_string()))? })
     }
+}
+
+/// Asks again when it was an answer that failed: what is in order of a long manifest need not be looked at once more.
+async fn patiently<T, F>(cx: &ActionContext, wanted: &Wanted, ask: impl Fn() -> F) -> Result<T, ActionError>
+where
+    F: Future<Output = Result<T, ActionError>>,
+{
+    for attempt in 0..ATTEMPTS {
+        let error = match ask().await {
+            Err(error) => error,
+            answer => return answer,
+        };
+        let Some(pause) = pause_after(&error, attempt) else { return Err(error) };
+        cx.progress(format!("{}: {error}", wanted.object));
+        cx.sleep(pause).await?;
+    }
+    ask().await
+}
+
+/// How long to wait before asking again; `None` if that cannot help, or would take too long.
+fn pause_after(error: &ActionError, attempt: u32) -> Option<Duration> {
+    let asked = match error.kind {
+        FailureKind::Transient => Duration::ZERO,
+        FailureKind::Throttled { retry_after } => retry_after.unwrap_or_default(),
+        FailureKind::Permanent | FailureKind::Unknown => return None,
+    };
+    Some(asked.max(DEFINITION_PAUSE * 2_u32.pow(attempt))).filter(|pause| *pause <= LONGEST_PAUSE)
 }
 
 /// Every object with its place in the manifest; what defines kinds comes before what may be of them.

@@ -6,7 +6,6 @@ use stargate_sdk::{ActionContext, ActionError};
 
 use crate::{
     api::Api,
-    discovery::resolve,
     kind::{At, Kind},
 };
 
@@ -51,7 +50,8 @@ impl Place {
 impl Api {
     /// Where the object is found. `None`: the server does not know the kind.
     pub(crate) async fn place(&self, cx: &ActionContext, object: &ObjectRef) -> Result<Option<Place>, ActionError> {
-        let Some(kind) = resolve(self, cx, &object.api_version, &object.kind).await? else { return Ok(None) };
+        let kind = self.kinds.find(self, cx, &object.api_version, &object.kind).await?;
+        let Some(kind) = kind else { return Ok(None) };
         let namespace = match (&object.namespace, kind.namespaced) {
             (_, false) => None,
             (Some(namespace), true) => Some(namespace.clone()),

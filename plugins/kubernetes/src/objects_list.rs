@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
 
-use crate::{api::Api, discovery::resolve, object_get::shown};
+use crate::{api::Api, object_get::shown};
 
 /// `kubernetes.objects.list`.
 pub(crate) struct ObjectsList(pub(crate) Arc<Api>);
@@ -44,7 +44,7 @@ impl Action for ObjectsList {
     async fn run(&self, cx: &ActionContext, input: &ListInput) -> Result<ListOutput, ActionError> {
         let unknown =
             || ActionError::permanent(format!("the cluster has no kind {} in {}", input.kind, input.api_version));
-        let kind = resolve(&self.0, cx, &input.api_version, &input.kind).await?.ok_or_else(unknown)?;
+        let kind = self.0.kinds.find(&self.0, cx, &input.api_version, &input.kind).await?.ok_or_else(unknown)?;
         let filter = input.selector.as_deref().map(|selector| ("labelSelector", selector));
         let listed = self.0.list(cx, &kind, input.namespace.as_deref(), filter).await?.unwrap_or_default();
         let whole = |mut object: Value| {

@@ -1,6 +1,6 @@
 use axum::http::Method;
 use serde_json::{Value, json};
-use stargate_sdk::FailureKind;
+use stargate_sdk::{FailureKind, Found};
 
 use crate::{cluster::Cluster, fake::Fault};
 
@@ -24,6 +24,29 @@ async fn a_manifest_is_applied_once() {
     cluster.fake.world().put(PATH, drifted);
     cluster.actions.step(APPLY, manifest()).await.expect("mended");
     assert_eq!(cluster.fake.world().objects[PATH]["data"]["k"], "v");
+}
+
+#[tokio::test]
+async fn a_kind_is_looked_up_once_however_many_objects_there_are() {
+    let cluster = Cluster::start().await;
+    let object =
+        |name| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "kube-system"}});
+    let manifest = json!({"manifest": [object("a"), object("b"), object("c")]});
+    cluster.actions.step(APPLY, manifest.clone()).await.expect("applied");
+    cluster.actions.step(APPLY, manifest).await.expect("in order");
+    assert_eq!(cluster.fake.world().reads.iter().filter(|path| *path == "/api/v1").count(), 1);
+}
+
+#[tokio::test]
+async fn a_look_at_a_manifest_that_is_in_order_is_not_begun_anew_for_an_answer_that_failed() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(APPLY, manifest()).await.expect("applied");
+    let busy = |code, reason| Fault::Answer(code, json!({"kind": "Status", "reason": reason, "message": "later"}));
+    cluster.fake.fault(Method::GET, busy(429, "TooManyRequests"));
+    cluster.fake.fault(Method::GET, busy(503, "ServiceUnavailable"));
+    let found = cluster.actions.find(APPLY, manifest()).await.expect("found");
+    assert!(matches!(found, Found::Present(_)), "{found:?}");
+    assert_eq!(cluster.fake.world().writes.len(), 1, "nothing was written but at first");
 }
 
 #[tokio::test]
