@@ -1,5 +1,6 @@
 //! Advances runs: a dispatcher that owns every live state and does turns (fold, decide, commit, tell, dispatch), and an
-//! executor that runs each attempt in its own task and answers exactly once.
+//! executor that runs each attempt in its own task and answers exactly once. What attempts capture for people is written by
+//! a keeper beside them, which holds nobody up.
 //!
 //! Recovery is not a mode: taking a run over appends `RunAcquired`, whose fold turns every attempt in flight into
 //! unknown, and the ordinary decision function goes on.
