@@ -21,7 +21,8 @@ impl Pod {
     }
 }
 
-/// The pods that have to leave: none that belong to the node itself, and none that have ended.
+/// The pods that have to leave: none that belong to the node itself, and none that have ended. One that is being deleted is
+/// there until its kubelet has let go of it: its processes end, and its phase says so, a moment before.
 pub(crate) fn leaving(pods: &[Value]) -> Vec<Pod> {
     pods.iter().filter(|pod| !belongs_to_node(pod) && !has_ended(pod)).map(read).collect()
 }
@@ -48,7 +49,11 @@ fn belongs_to_node(pod: &Value) -> bool {
 }
 
 fn has_ended(pod: &Value) -> bool {
-    matches!(text(pod, "/status/phase"), Some("Succeeded" | "Failed"))
+    !is_leaving(pod) && matches!(text(pod, "/status/phase"), Some("Succeeded" | "Failed"))
+}
+
+fn is_leaving(pod: &Value) -> bool {
+    pod.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 fn controller(pod: &Value) -> Option<&Value> {
@@ -61,7 +66,7 @@ pub(crate) fn read(pod: &Value) -> Pod {
         namespace: owned(pod, "/metadata/namespace"),
         name: owned(pod, "/metadata/name"),
         uid: uid(pod).to_owned(),
-        is_leaving: pod.pointer("/metadata/deletionTimestamp").is_some(),
+        is_leaving: is_leaving(pod),
         has_controller: controller(pod).is_some(),
         has_local_data: list(pod, "/spec/volumes").any(|volume| volume.get("emptyDir").is_some()),
     }

@@ -94,3 +94,19 @@ async fn a_node_that_is_not_cordoned_or_a_bare_pod_is_refused_before_anything_is
     assert_eq!((kind, error.contains("not cordoned")), (FailureKind::Permanent, true), "{error}");
     assert!(cluster.fake.world().writes.is_empty());
 }
+
+/// A kubelet tells that a pod's processes have ended before it lets go of the pod: one that is stopped in between leaves the pod behind.
+#[tokio::test]
+async fn a_pod_whose_processes_have_ended_is_waited_for_until_it_is_gone() {
+    let cluster = cordoned().await;
+    let mut ending = pod();
+    ending["metadata"]["deletionTimestamp"] = json!("2026-11-24T12:00:00Z");
+    ending["status"] = json!({"phase": "Succeeded"});
+    cluster.fake.world().put(POD, ending);
+    let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "timeout": "1s"})).await;
+    assert_eq!(kind, FailureKind::Transient);
+    assert!(error.contains("default/web is still ending"), "{error}");
+    cluster.fake.world().objects.remove(POD);
+    let (output, _) = cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
+    assert_eq!(output["evicted"], json!([]));
+}
