@@ -7,7 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use crate::{clock::Millis, id::RunId, run::Outcome};
+use crate::{
+    clock::Millis,
+    id::RunId,
+    run::{Answer, Outcome},
+};
 
 /// News of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -113,6 +117,8 @@ pub enum News {
         step: String,
         /// Why.
         error: ActionError,
+        /// What its attempts have changed in the world. Empty: nothing.
+        changes: Vec<String>,
     },
     /// A step may or may not have happened.
     StepInDoubt {
@@ -120,6 +126,8 @@ pub enum News {
         step: String,
         /// What was seen last.
         error: ActionError,
+        /// What its attempts have changed in the world. Empty: nothing.
+        changes: Vec<String>,
     },
     /// A step can begin once a person says so.
     ApprovalAsked {
@@ -127,6 +135,15 @@ pub enum News {
         step: String,
         /// What the person is asked.
         question: String,
+    },
+    /// A person has said of a step what only a person can.
+    StepAnswered {
+        /// Name of the step, with its key.
+        step: String,
+        /// Who, for people.
+        by: String,
+        /// What.
+        answer: Answer,
     },
     /// A run has ended.
     RunFinished {

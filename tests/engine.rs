@@ -7,9 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use stargate::{
-    engine::{Ask, Cancel, Ending, EngineError, Finished},
+    clock::Millis,
+    engine::{Answered, Ask, Cancel, Ending, EngineError, Finished},
     id::RunId,
-    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, PlanText},
+    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, Owner, PlanText, TakeOver},
     plan::{self, FORMAT, Plan, Template},
     run::{Answer, Entry, Outcome, Recorded},
 };
@@ -67,6 +68,32 @@ async fn failures_end_when_the_attempts_are_used_up_and_a_resume_gives_another_g
     let finished = bench.engine().resume(failed.run).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
     assert_eq!(bench.script.calls(), ["run s0", "run s1", "run s1", "run s1", "run s1", "run s1", "run s2"]);
+}
+
+#[tokio::test]
+async fn what_attempts_that_failed_have_changed_is_told_with_what_becomes_of_the_step() {
+    let bench = Bench::new().await;
+    let act = |what, error| Act::ChangeThenFail(what, error);
+    let busy = || ActionError::transient("busy");
+    bench.script.will("s0", [act("a", busy()), act("b", busy()), act("a", ActionError::permanent("no"))]);
+    let failed = bench.engine().run(chain(1)).await.unwrap();
+    assert_eq!((failed.ending, failed.changed), (FAILED, true));
+    bench.script.will("s0", [act("c", busy()), Act::ChangeThenHang("d")]);
+    let engine = bench.engine();
+    let going = tokio::spawn({
+        let (engine, run) = (engine.clone(), failed.run.clone());
+        async move { engine.resume(run).await }
+    });
+    until(|| bench.script.calls().len() == 5).await;
+    engine.drain().await;
+    assert_eq!(going.await.unwrap().unwrap().ending, Ending::Interrupted);
+    assert_eq!(bench.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
+    let told: Vec<_> = bench.only_run().await.history.into_iter().map(|recorded| recorded.entry).collect();
+    let told = told.into_iter().filter_map(|entry| match entry {
+        Entry::StepFailed { changes, .. } | Entry::StepSucceeded { changes, .. } => Some(changes),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [vec!["a", "b"], vec!["c", "d", "made it so"]]);
 }
 
 #[tokio::test]
@@ -522,6 +549,127 @@ async fn an_outcome_that_comes_with_the_cancellation_is_kept_and_nothing_that_fo
         };
         let history = bench.only_run().await.history;
         assert_eq!(history.iter().filter(about_s1).count(), 1, "{kept}: {history:?}");
+    }
+}
+
+/// A step that asks before it begins, beside one that goes on.
+fn asking() -> Plan {
+    let mut plan = plan(vec![step("goes_on", "test.find", &[]), step("asks", "test.find", &[])]);
+    plan.steps[1].approval = Some(Template::Literal("go on?".into()));
+    plan
+}
+
+#[tokio::test]
+async fn what_a_person_says_is_taken_in_by_the_process_that_advances_the_run() {
+    let bench = Bench::new().await;
+    let open = bench.script.will_when_opened("goes_on", Act::Succeed);
+    let (run, going) = begun(&bench, asking(), 1).await;
+    let told = bench.engine().answer(run.clone(), "asks", &Answer::Approved).await.unwrap();
+    let Answered::Told(owner) = told else { panic!("it goes on") };
+    assert_eq!(owner.pid, std::process::id());
+    until(|| bench.script.calls().contains(&"run asks".to_owned())).await;
+    let late = bench.engine().answer(run, "asks", &Answer::Approved).await.unwrap_err();
+    assert!(matches!(late, EngineError::NotAsked { .. }), "{late}");
+    open.add_permits(1);
+    let finished = going.await.unwrap().unwrap();
+    assert_eq!((finished.ending, finished.asks), (SUCCEEDED, vec![]));
+}
+
+/// The entries of a person, written right before the living process writes its own.
+async fn write_behind(bench: &Bench, entries: Vec<Entry>) {
+    let row = bench.only_run().await.row;
+    let records = entries.into_iter().map(|entry| Recorded { at: row.created_at, entry }).collect();
+    let append = Append { run: row.id, epoch: row.epoch, seq: row.seq, records, status: "running" };
+    let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
+    assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
+}
+
+fn answered(answer: Answer) -> Entry {
+    Entry::StepAnswered { step: "asks".into(), by: "somebody".into(), answer }
+}
+
+#[tokio::test]
+async fn whatever_is_decided_while_a_person_answers_stands() {
+    let busy = || Act::ChangeThenFail("half of it", ActionError::transient("busy"));
+    let no = || Act::Fail(ActionError::permanent("no"));
+    let lost = Act::LoseReply; // which is looked into
+    let refused = || Answer::Refused { error: ActionError::permanent("not today") };
+    for (act, answer, ending, calls, effects) in [
+        (Act::Succeed, Answer::Approved, SUCCEEDED, 2, 1),
+        (busy(), Answer::Approved, SUCCEEDED, 3, 1),
+        (lost, Answer::Approved, SUCCEEDED, 3, 1),
+        (no(), Answer::Approved, FAILED, 2, 0),
+        (Act::Succeed, refused(), FAILED, 1, 1),
+        (busy(), refused(), FAILED, 2, 1),
+    ] {
+        let bench = Bench::new().await;
+        let open = bench.script.will_when_opened("goes_on", act.clone());
+        let (run, going) = begun(&bench, asking(), 1).await;
+        write_behind(&bench, vec![answered(answer.clone())]).await;
+        open.add_permits(1);
+        let finished = going.await.unwrap().unwrap();
+        assert_eq!(finished.ending, ending, "{act:?}, {answer:?}: {finished:?}");
+        assert_eq!(bench.script.calls().len(), calls, "{act:?}, {answer:?}: {:?}", bench.script.calls());
+        assert_eq!(bench.script.effects("goes_on"), effects, "{act:?}, {answer:?}");
+        let stored = bench.journal.load(run).await.unwrap();
+        assert!(matches!(stored.history.last().unwrap().entry, Entry::RunFinished { .. }), "{stored:?}");
+        let ends = stored.history.iter().filter(|recorded| matches!(recorded.entry, Entry::RunFinished { .. }));
+        assert_eq!(ends.count(), 1, "an end that was not one is not written");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_answered_and_cancelled_at_once_ends() {
+    let bench = Bench::new().await;
+    let open = bench.script.will_when_opened("goes_on", Act::Succeed);
+    let (_, going) = begun(&bench, asking(), 1).await;
+    let cancel = Entry::CancelRequested { by: "somebody".into() };
+    write_behind(&bench, vec![answered(Answer::Approved), cancel]).await;
+    open.add_permits(1);
+    let finished = going.await.unwrap().unwrap();
+    assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled));
+    assert_eq!(bench.script.calls(), ["run goes_on"]);
+}
+
+#[tokio::test]
+async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_yet() {
+    // What is between the commit that ends a run and the next one, which gives it up.
+    let wish = |bench: &Bench, run: RunId, what: &'static str| {
+        let engine = bench.engine();
+        async move {
+            match what {
+                "cancel" => assert_eq!(engine.cancel(run).await.unwrap(), Cancel::Done),
+                "answer" => {
+                    let answered = engine.answer(run, "asks", &Answer::Approved).await.unwrap();
+                    assert_eq!(answered, Answered::Kept);
+                }
+                _ => assert_eq!(engine.resume(run).await.unwrap().ending, Ending::Finished(Outcome::Waiting)),
+            }
+        }
+    };
+    for what in ["cancel", "answer", "resume"] {
+        let bench = Bench::new().await;
+        let run = bench.engine().run(asking()).await.unwrap().run;
+        let before = bench.only_run().await;
+        let take_over = TakeOver {
+            run: run.clone(),
+            seen_epoch: before.row.epoch,
+            seen_lease: before.row.lease_until,
+            seq: before.row.seq,
+            owner: Owner::this_process().unwrap(),
+            lease_until: Millis(i64::MAX),
+            records: vec![],
+            locks: vec![],
+            evictions: vec![],
+            at: before.row.updated_at,
+        };
+        assert!(bench.journal.take_over(take_over).await.unwrap());
+        let row = bench.only_run().await.row;
+        let ended = Entry::RunFinished { outcome: Outcome::Waiting, outputs: serde_json::Map::new() };
+        assert_eq!(before.history.last().unwrap().entry, ended);
+        assert_eq!(row.owner, Some(Owner::this_process().unwrap()), "its process lives");
+        wish(&bench, run.clone(), what).await;
+        bench.journal.load(run).await.unwrap();
     }
 }
 

@@ -161,7 +161,12 @@ async fn only_the_latest_attempt_and_checkpoint_of_a_step_are_kept() {
         journal.commit(creating(vec![new_run(&run)])).await.unwrap();
         let moved = |number| {
             let attempt = Attempt { number, failures: 0, since: Millis(1) };
-            record(Entry::AttemptMoved { step: "a".into(), attempt, to: Move::Running { mode: Mode::Find } })
+            record(Entry::AttemptMoved {
+                step: "a".into(),
+                attempt,
+                to: Move::Running { mode: Mode::Find },
+                changes: vec![],
+            })
         };
         let stored = |n: u32| record(Entry::Checkpointed { step: "a".into(), value: json!(n) });
         for n in 2..6 {
@@ -383,8 +388,12 @@ async fn what_ended_long_ago_is_removed_with_all_that_is_known_of_it_and_nothing
         let ended = ["succeeded", "failed", "cancelled"];
         for (run, status) in runs.iter().zip(waiting.into_iter().chain(ended)) {
             let moved = Attempt { number: 2, failures: 1, since: Millis(1) };
-            let moved =
-                record(Entry::AttemptMoved { step: "a".into(), attempt: moved, to: Move::Running { mode: Mode::Run } });
+            let moved = record(Entry::AttemptMoved {
+                step: "a".into(),
+                attempt: moved,
+                to: Move::Running { mode: Mode::Run },
+                changes: vec![],
+            });
             let append = Append { run: run.clone(), epoch: 1, seq: 2, records: vec![started("b"), moved], status };
             journal.commit(Commit { at: Millis(6), creates: vec![], appends: vec![append] }).await.unwrap();
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
-use stargate::clock::Millis;
+use stargate::{clock::Millis, run::Answer};
 
 /// `12:03:04`, local time.
 pub(crate) fn time_of_day(at: Millis) -> String {
@@ -45,6 +45,16 @@ pub(crate) fn without_long_ids(text: &str) -> String {
         _ => word.to_owned(),
     };
     text.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
+/// What a person has said of a step.
+pub(crate) fn answered(by: &str, answer: &Answer) -> String {
+    match answer {
+        Answer::Approved => format!("approved by {by}"),
+        Answer::Refused { error } => format!("refused by {by}: {error}"),
+        Answer::Done { .. } => format!("took effect, says {by}"),
+        Answer::NotDone => format!("did not take effect, says {by}"),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::RunId,
-    journal::{Owner, PlanText, StoredRun, TakeOver},
+    journal::{Append, Commit, Owner, PlanText, StoredRun, TakeOver},
     plan::Plan,
     run::{Entry, Outcome, Progress, Recorded, RunState},
 };
@@ -42,7 +42,7 @@ pub(super) async fn acquire(
         if state.progress() == Progress::Finished(Outcome::Cancelled) {
             return Err(EngineError::Cancelled(run));
         }
-        refuse_if_held(options, owner, &stored)?;
+        refuse_if_held(options, owner, &stored, state.progress())?;
         let evictions = locks::free(options, owner, &prepared.plan().locks, Some(&run)).await?;
         let records = records(options, owner, &stored, state.progress());
         for record in &records {
@@ -85,15 +85,41 @@ fn done(run: RunId, state: &RunState) -> Finished {
     }
 }
 
+/// Who advances the run. Nobody does once it has ended, though its process may not have given it up yet.
+///
 /// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended; epochs fence the living.
-pub(super) fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun) -> Result<(), EngineError> {
+pub(super) fn holder<'a>(
+    options: &Options,
+    here: &Owner,
+    stored: &'a StoredRun,
+    progress: Progress,
+) -> Option<&'a Owner> {
+    let goes_on = matches!(progress, Progress::New | Progress::Going);
+    stored.row.living_owner(here, options.clock.now()).filter(|_| goes_on)
+}
+
+fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun, progress: Progress) -> Result<(), EngineError> {
     let row = &stored.row;
-    match row.living_owner(here, options.clock.now()) {
+    match holder(options, here, stored, progress) {
         Some(owner) => {
             Err(EngineError::Owned { run: row.id.clone(), owner: Box::new(owner.clone()), until: row.lease_until })
         }
         None => Ok(()),
     }
+}
+
+/// Writes an entry behind those of the run's living owner, whose next commit is refused until it has taken this in.
+/// `false` if somebody else has written since `stored` was read.
+pub(super) async fn write_behind(options: &Options, stored: &StoredRun, entry: Entry) -> Result<bool, EngineError> {
+    let (row, at) = (&stored.row, options.clock.now());
+    let records = vec![Recorded { at, entry }];
+    let append = Append { run: row.id.clone(), epoch: row.epoch, seq: row.seq, records, status: "running" };
+    append_alone(options, append).await
+}
+
+pub(super) async fn append_alone(options: &Options, append: Append) -> Result<bool, EngineError> {
+    let commit = Commit { at: options.clock.now(), creates: vec![], appends: vec![append] };
+    Ok(options.journal.commit(commit).await?.is_empty())
 }
 
 pub(super) fn records(options: &Options, owner: &Owner, stored: &StoredRun, progress: Progress) -> Vec<Recorded> {

@@ -9,7 +9,16 @@ use crate::{
     run::{Answer, Entry, Progress, Recorded, RunState, StepId, StepState},
 };
 
-/// Writes what a person says of a step. The run is not advanced: whoever resumes it goes on from there.
+/// Who goes on with a run once a person has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// Whoever resumes it.
+    Kept,
+    /// This living process advances it, and takes the answer in within a second or two.
+    Told(Box<Owner>),
+}
+
+/// Writes what a person says of a step, behind the entries of the living process that advances the run if there is one.
 ///
 /// A step that does not wait for this answer, or an output that the step's action could not give, is an error, and
 /// nothing is written.
@@ -19,30 +28,27 @@ pub(super) async fn answer(
     run: RunId,
     step: &str,
     answer: &Answer,
-) -> Result<(), EngineError> {
+) -> Result<Answered, EngineError> {
     loop {
         let stored = options.journal.load(run.clone()).await?;
         let prepared = acquire::prepared(&stored, &options.registry)?;
         let illegal = |source| EngineError::Illegal { run: run.clone(), source };
         let state = RunState::recover(prepared.plan(), &stored.history, &stored.latest).map_err(illegal)?;
         check(&run, &prepared, &state, step, answer)?;
-        acquire::refuse_if_held(options, owner, &stored)?;
-        if options.journal.take_over(wish(options, owner, &stored, &state, step, answer)).await? {
-            return Ok(options.journal.release(run, stored.row.epoch + 1).await?);
+        let entry = Entry::StepAnswered { step: step.to_owned(), by: owner.to_string(), answer: answer.clone() };
+        if let Some(holder) = acquire::holder(options, owner, &stored, state.progress()) {
+            if acquire::write_behind(options, &stored, entry).await? {
+                return Ok(Answered::Told(Box::new(holder.clone())));
+            }
+        } else if options.journal.take_over(wish(options, owner, &stored, &state, entry)).await? {
+            options.journal.release(run, stored.row.epoch + 1).await?;
+            return Ok(Answered::Kept);
         }
         // Somebody wrote in between: look what.
     }
 }
 
-fn wish(
-    options: &Options,
-    owner: &Arc<Owner>,
-    stored: &StoredRun,
-    state: &RunState,
-    step: &str,
-    answer: &Answer,
-) -> TakeOver {
-    let entry = Entry::StepAnswered { step: step.to_owned(), by: owner.to_string(), answer: answer.clone() };
+fn wish(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &RunState, entry: Entry) -> TakeOver {
     let mut records = acquire::records(options, owner, stored, state.progress());
     records.push(Recorded { at: options.clock.now(), entry });
     acquire::wish(options, owner, stored, records)

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{EngineError, Options, acquire};
 use crate::{
     id::RunId,
-    journal::{Append, Commit, Owner, StoredRun, TakeOver},
+    journal::{Append, Owner, StoredRun, TakeOver},
     run::{Entry, Outcome, Progress, Recorded, RunState},
 };
 
@@ -30,12 +30,13 @@ pub(super) async fn cancel(options: &Options, owner: &Arc<Owner>, run: RunId) ->
         if let Progress::Finished(outcome @ (Outcome::Succeeded | Outcome::Cancelled)) = state.progress() {
             return Ok(Cancel::Ended(outcome));
         }
-        let written = match stored.row.living_owner(owner, options.clock.now()) {
+        let holder = acquire::holder(options, owner, &stored, state.progress());
+        let written = match holder {
             Some(holder) if state.is_cancelling() => return Ok(Cancel::Asked(Box::new(holder.clone()))),
-            Some(_) => ask(options, owner, &stored).await?,
+            Some(_) => acquire::write_behind(options, &stored, requested(owner)).await?,
             None => end(options, owner, &stored, &state).await?,
         };
-        match (written, stored.row.living_owner(owner, options.clock.now())) {
+        match (written, holder) {
             (true, Some(holder)) => return Ok(Cancel::Asked(Box::new(holder.clone()))),
             (true, None) => return Ok(Cancel::Done),
             (false, _) => {} // Somebody wrote in between: look what.
@@ -43,16 +44,8 @@ pub(super) async fn cancel(options: &Options, owner: &Arc<Owner>, run: RunId) ->
     }
 }
 
-fn requested(options: &Options, owner: &Owner) -> Recorded {
-    Recorded { at: options.clock.now(), entry: Entry::CancelRequested { by: owner.to_string() } }
-}
-
-/// Writes behind the entries of the living owner, whose next commit is then refused until it has taken this in.
-async fn ask(options: &Options, owner: &Owner, stored: &StoredRun) -> Result<bool, EngineError> {
-    let row = &stored.row;
-    let records = vec![requested(options, owner)];
-    let append = Append { run: row.id.clone(), epoch: row.epoch, seq: row.seq, records, status: "running" };
-    commit(options, append).await
+fn requested(owner: &Owner) -> Entry {
+    Entry::CancelRequested { by: owner.to_string() }
 }
 
 /// Takes the run over, which fences whoever may still advance it, and ends it.
@@ -60,7 +53,7 @@ async fn end(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &
     let row = &stored.row;
     let mut records = acquire::records(options, owner, stored, state.progress());
     if !state.is_cancelling() {
-        records.push(requested(options, owner));
+        records.push(Recorded { at: options.clock.now(), entry: requested(owner) });
     }
     let (epoch, seq) = (row.epoch + 1, row.seq + records.len() as u64);
     let wish = TakeOver { records, ..acquire::wish(options, owner, stored, Vec::new()) };
@@ -69,12 +62,8 @@ async fn end(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &
     }
     let finished = Entry::RunFinished { outcome: Outcome::Cancelled, outputs: serde_json::Map::new() };
     let records = vec![Recorded { at: options.clock.now(), entry: finished }];
-    let ended = commit(options, Append { run: row.id.clone(), epoch, seq, records, status: "cancelled" }).await?;
+    let append = Append { run: row.id.clone(), epoch, seq, records, status: "cancelled" };
+    let ended = acquire::append_alone(options, append).await?;
     options.journal.release(row.id.clone(), epoch).await?;
     Ok(ended)
-}
-
-async fn commit(options: &Options, append: Append) -> Result<bool, EngineError> {
-    let commit = Commit { at: options.clock.now(), creates: vec![], appends: vec![append] };
-    Ok(options.journal.commit(commit).await?.is_empty())
 }

@@ -29,7 +29,7 @@ use crate::{
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// How often a living process is heard of: three times in a lease, so that one lost renewal costs nothing.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// How often it is looked whether somebody wants a run to end.
+/// How often it is looked whether somebody has written to a run.
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages taken into one turn, so that what waits in the channel shares a commit.
 const BATCH: usize = 1024;
@@ -122,7 +122,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes in what others have written to runs of this process: that they are to end.
+    /// Takes in what others have written to runs of this process: that they are to end, or what a person says of a step.
     async fn look(&mut self) {
         let held = |run: &LiveRun| (run.id.clone(), run.epoch, run.seq);
         let held: Vec<_> = self.runs.values().filter(|run| run.created).map(held).collect();
@@ -131,7 +131,7 @@ impl Dispatcher {
         }
         match self.options.journal.later(held).await {
             Ok(later) => later.into_iter().for_each(|(id, recorded)| self.take_in(&id, &recorded)),
-            Err(error) => tracing::warn!(%error, "it could not be looked whether a run is to end"),
+            Err(error) => tracing::warn!(%error, "it could not be looked what others have written"),
         }
     }
 
@@ -209,8 +209,7 @@ impl Dispatcher {
         commit
     }
 
-    /// Nothing of this turn was written for the run. Either a person has written that it is to end, which is taken in, or
-    /// somebody else holds it, or a lock of it, and this process does not advance it.
+    /// Nothing of this turn was written for the run. Either a person has written to it, which is taken in, or somebody else holds it, or a lock of it, and this process does not advance it.
     async fn refused(&mut self, id: &RunId, creating: bool) {
         let Some(mut run) = self.runs.remove(id) else { return };
         let error = if creating {

@@ -5,7 +5,9 @@ use stargate_sdk::{ActionError, Registry, Secrets};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cancel, EngineError, Prepared, acquire, answer, cancel, dispatcher::Dispatcher, locks, message::Message};
+use super::{
+    Answered, Cancel, EngineError, Prepared, acquire, answer, cancel, dispatcher::Dispatcher, locks, message::Message,
+};
 use crate::{
     clock::Clock,
     event::Reporter,
@@ -147,7 +149,7 @@ impl Engine {
     ///
     /// [`EngineError::Owned`] if a living process advances the run; [`EngineError::NotAsked`] if the step does not wait
     /// for this; [`EngineError::Output`] if its action could not give such an output.
-    pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<(), EngineError> {
+    pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<Answered, EngineError> {
         answer::answer(&self.options, &self.owner, run, step, answer).await
     }
 

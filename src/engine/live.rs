@@ -16,8 +16,8 @@ use crate::{
     journal::{Eviction, StoredRun},
     plan::{EvaluateError, Facts},
     run::{
-        Attempt, Effect, Entry, Mode, Move, Outcome, Progress, Recorded, RunState, StepId, StepState, after_failure,
-        next,
+        Attempt, Effect, Entry, Failed, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState,
+        after_failure, next,
     },
 };
 
@@ -189,35 +189,43 @@ impl LiveRun {
         }
         match ended.result {
             Ok(Found::Present(output)) => self.succeeded(now, ended.step, output, ended.changes, ended.mode),
-            Ok(Found::Unclear(why)) => self.doubt(now, ended.step, ActionError::unknown(why)),
+            Ok(Found::Unclear(why)) => self.doubt(now, ended.step, ActionError::unknown(why).into()),
             // Draining comes first: a cancelled run that is let go of is ended by whoever takes it over.
             Ok(Found::Absent) if draining => {}
-            Err(error) if draining && error.kind != FailureKind::Permanent => {}
+            Err(error) if draining && error.kind != FailureKind::Permanent => {
+                self.interrupted(now, ended.step, current, ended.mode, ended.changes);
+            }
             Ok(Found::Absent) if self.state.is_cancelling() => {
-                self.fail(
-                    now,
-                    self.state.name(ended.step).to_owned(),
-                    ActionError::permanent("not done: the run was cancelled"),
-                );
+                self.fail(now, ended.step, ActionError::permanent("not done: the run was cancelled"));
             }
             // It was let go of in the middle, whatever it says.
             Err(error) if self.state.is_cancelling() && error.kind != FailureKind::Permanent => {
-                self.doubt(now, ended.step, error);
+                self.doubt(now, ended.step, Failed { error, changes: ended.changes });
             }
             Ok(Found::Absent) => self.run_after_all(now, ended.step, current),
-            Err(error) => self.failed(now, ended.step, error),
+            Err(error) => self.failed(now, ended.step, Failed { error, changes: ended.changes }),
         }
     }
 
-    /// Takes in an entry that this process has not written. Only the wish that the run ends can be one.
+    /// Takes in an entry that this process has not written: that the run is to end, or what a person says of a step.
     pub(super) fn written_by_others(&mut self, recorded: &Recorded) -> bool {
-        let Entry::CancelRequested { by } = &recorded.entry else { return false };
         if self.state.apply(recorded.at, &recorded.entry).is_err() {
             return false; // It has ended in the meantime, which is not committed yet: the commit will be refused.
         }
         self.seq += 1;
-        self.let_go(by);
+        self.tell_of_others(&recorded.entry);
         true
+    }
+
+    fn tell_of_others(&mut self, entry: &Entry) {
+        match entry {
+            Entry::CancelRequested { by } => self.let_go(by),
+            Entry::StepAnswered { step, by, answer } => {
+                let (step, by, answer) = (step.clone(), by.clone(), answer.clone());
+                self.news.push(News::StepAnswered { step, by, answer });
+            }
+            _ => {}
+        }
     }
 
     fn let_go(&mut self, by: &str) {
@@ -225,27 +233,52 @@ impl LiveRun {
         self.in_flight.values().for_each(CancellationToken::cancel);
     }
 
-    /// Goes on from what the journal has, with the outcomes that it does not have yet. `false` if that cannot be.
+    /// Goes on from what the journal has: others have written there what this process has not taken in, so that its last
+    /// commit was refused. `false` if that cannot be.
     pub(super) fn go_back(&mut self, now: Millis, stored: &StoredRun) -> bool {
-        let plan = self.prepared.plan();
-        let Ok(mut state) = RunState::recover(plan, &stored.history, &stored.latest) else { return false };
-        let by = stored.history.iter().rev().find_map(|recorded| match &recorded.entry {
-            Entry::CancelRequested { by } => Some(by.clone()),
-            _ => None,
-        });
-        let Some(by) = by.filter(|_| state.is_cancelling()) else { return false };
-        let outcomes = std::mem::take(&mut self.committing).into_iter().filter(|recorded| is_outcome(&recorded.entry));
-        self.records = outcomes.filter(|recorded| state.apply(recorded.at, &recorded.entry).is_ok()).collect();
+        let Ok(state) = RunState::recover(self.prepared.plan(), &stored.history, &stored.latest) else { return false };
+        let refused = std::mem::take(&mut self.committing);
+        let written = refused.iter().filter(|recorded| recorded.entry.place() == Place::History).count() as u64;
+        let theirs = usize::try_from(self.seq - written).unwrap_or(usize::MAX).min(stored.history.len());
+        let theirs = &stored.history[theirs..];
+        let is_theirs = |entry: &Entry| matches!(entry, Entry::CancelRequested { .. } | Entry::StepAnswered { .. });
+        if theirs.is_empty() || !theirs.iter().all(|recorded| is_theirs(&recorded.entry)) {
+            return false;
+        }
+        let is_cancelling = state.is_cancelling();
+        self.state = state;
+        self.seq = stored.row.seq;
+        self.went_back = true;
+        if is_cancelling {
+            self.keep_outcomes(now, refused);
+        } else if !self.keep_decisions(refused) {
+            return false;
+        }
+        for recorded in theirs {
+            self.tell_of_others(&recorded.entry);
+        }
+        true
+    }
+
+    /// The run is to end: of what was refused, only what attempts have come to stands.
+    fn keep_outcomes(&mut self, now: Millis, refused: Vec<Recorded>) {
+        let outcomes = refused.into_iter().filter(|recorded| is_outcome(&recorded.entry));
+        self.records = outcomes.filter(|recorded| self.state.apply(recorded.at, &recorded.entry).is_ok()).collect();
         self.news.retain(|news| {
             matches!(news, News::StepSucceeded { .. } | News::StepFailed { .. } | News::StepInDoubt { .. })
         });
         self.starting.clear();
-        self.state = state;
-        self.seq = stored.row.seq;
         self.doubt_what_was_lost(now);
-        self.went_back = true;
-        self.let_go(&by);
-        true
+    }
+
+    /// A person has answered: what was refused stands, for it is about other steps, but for the run's end.
+    fn keep_decisions(&mut self, mut refused: Vec<Recorded>) -> bool {
+        refused.retain(|recorded| !matches!(recorded.entry, Entry::RunFinished { .. }));
+        self.news.retain(|news| !matches!(news, News::RunFinished { .. }));
+        self.output_error = None;
+        let stands = refused.iter().all(|recorded| self.state.apply(recorded.at, &recorded.entry).is_ok());
+        self.records = refused;
+        stands
     }
 
     /// Attempts that have ended, and whose next ones will not be made.
@@ -255,7 +288,7 @@ impl LiveRun {
         };
         let lost: Vec<_> = self.state.steps().filter(lost).collect();
         for step in lost {
-            self.doubt(now, step, ActionError::unknown("the run was cancelled before another attempt was made"));
+            self.doubt(now, step, ActionError::unknown("the run was cancelled before another attempt was made").into());
         }
     }
 
@@ -301,7 +334,7 @@ impl LiveRun {
             Effect::Expand(step) => self.expand(now, step),
             Effect::Start(step) => self.start(now, step),
             Effect::Attempt { step, attempt, mode } => self.begin_again(now, step, attempt, mode),
-            Effect::Doubt { step, error } => self.doubt(now, step, error),
+            Effect::Doubt { step, error } => self.doubt(now, step, error.into()),
             Effect::Finish(outcome) => self.finish(now, outcome),
         }
     }
@@ -316,7 +349,7 @@ impl LiveRun {
             Ok(Some(None)) if self.state.is_for_each(self.prepared.plan(), step) => self.expand(now, step),
             Ok(Some(None)) => self.start(now, step),
             Ok(None) => self.skip(now, name),
-            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
         }
     }
 
@@ -329,7 +362,7 @@ impl LiveRun {
                 self.record(now, Entry::StepExpanded { step: name, keys });
             }
             Ok(None) => self.skip(now, name),
-            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
         }
     }
 
@@ -339,7 +372,7 @@ impl LiveRun {
         match if is_instance { Ok(true) } else { self.condition(step) } {
             Ok(true) => {}
             Ok(false) => return self.skip(now, name),
-            Err(error) => return self.fail(now, name, ActionError::permanent(error.to_string())),
+            Err(error) => return self.fail(now, step, ActionError::permanent(error.to_string())),
         }
         match self.input(step) {
             Ok(input) => {
@@ -347,7 +380,7 @@ impl LiveRun {
                 self.record(now, Entry::StepStarted { step: name, attempt });
                 self.dispatch(step, attempt, Mode::Run, input);
             }
-            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
         }
     }
 
@@ -355,10 +388,11 @@ impl LiveRun {
         let name = self.state.name(step).to_owned();
         match self.input(step) {
             Ok(input) => {
-                self.record(now, Entry::AttemptMoved { step: name, attempt, to: Move::Running { mode } });
+                let changes = self.state.changes_with(step, Vec::new());
+                self.record(now, Entry::AttemptMoved { step: name, attempt, to: Move::Running { mode }, changes });
                 self.dispatch(step, attempt.number, mode, input);
             }
-            Err(error) => self.fail(now, name, ActionError::permanent(error.to_string())),
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
         }
     }
 
@@ -374,20 +408,30 @@ impl LiveRun {
     }
 
     fn succeeded(&mut self, now: Millis, step: StepId, output: Value, changes: Vec<String>, mode: Mode) {
+        let changes = self.state.changes_with(step, changes);
         let (step, found) = (self.state.name(step).to_owned(), mode == Mode::Find);
         self.news.push(News::StepSucceeded { step: step.clone(), changes: changes.clone(), found });
         self.record(now, Entry::StepSucceeded { step, output, changes, found });
     }
 
-    fn failed(&mut self, now: Millis, step: StepId, error: ActionError) {
-        let entry = after_failure(self.prepared.plan(), &self.state, step, error, now, id::jitter_seed());
-        self.news.extend(news_of_failure(&entry));
-        self.record(now, entry);
+    fn failed(&mut self, now: Millis, step: StepId, failed: Failed) {
+        let entry = after_failure(self.prepared.plan(), &self.state, step, failed, now, id::jitter_seed());
+        self.tell_and_record(now, entry);
     }
 
-    fn fail(&mut self, now: Millis, step: String, error: ActionError) {
-        self.news.push(News::StepFailed { step: step.clone(), error: error.clone() });
-        self.record(now, Entry::StepFailed { step, error });
+    fn fail(&mut self, now: Millis, step: StepId, error: ActionError) {
+        let changes = self.state.changes_with(step, Vec::new());
+        let step = self.state.name(step).to_owned();
+        self.tell_and_record(now, Entry::StepFailed { step, error, changes });
+    }
+
+    /// The attempt stays in flight for the next process, which is told what it has changed by now.
+    fn interrupted(&mut self, now: Millis, step: StepId, attempt: Attempt, mode: Mode, changes: Vec<String>) {
+        if changes.is_empty() {
+            return;
+        }
+        let (name, changes) = (self.state.name(step).to_owned(), self.state.changes_with(step, changes));
+        self.record(now, Entry::AttemptMoved { step: name, attempt, to: Move::Running { mode }, changes });
     }
 
     fn skip(&mut self, now: Millis, step: String) {
@@ -395,10 +439,15 @@ impl LiveRun {
         self.record(now, Entry::StepSkipped { step });
     }
 
-    fn doubt(&mut self, now: Millis, step: StepId, error: ActionError) {
+    fn doubt(&mut self, now: Millis, step: StepId, failed: Failed) {
+        let changes = self.state.changes_with(step, failed.changes);
         let step = self.state.name(step).to_owned();
-        self.news.push(News::StepInDoubt { step: step.clone(), error: error.clone() });
-        self.record(now, Entry::StepInDoubt { step, error });
+        self.tell_and_record(now, Entry::StepInDoubt { step, error: failed.error, changes });
+    }
+
+    fn tell_and_record(&mut self, now: Millis, entry: Entry) {
+        self.news.extend(news_of_failure(&entry));
+        self.record(now, entry);
     }
 
     fn finish(&mut self, now: Millis, outcome: Outcome) {
@@ -471,9 +520,9 @@ fn is_outcome(entry: &Entry) -> bool {
 
 fn news_of_failure(entry: &Entry) -> Option<News> {
     match entry.clone() {
-        Entry::StepFailed { step, error } => Some(News::StepFailed { step, error }),
-        Entry::StepInDoubt { step, error } => Some(News::StepInDoubt { step, error }),
-        Entry::AttemptMoved { step, attempt, to: Move::Waiting { until, error, .. } } => {
+        Entry::StepFailed { step, error, changes } => Some(News::StepFailed { step, error, changes }),
+        Entry::StepInDoubt { step, error, changes } => Some(News::StepInDoubt { step, error, changes }),
+        Entry::AttemptMoved { step, attempt, to: Move::Waiting { until, error, .. }, .. } => {
             Some(News::StepRetrying { step, attempt: attempt.number, error, until })
         }
         _ => None,

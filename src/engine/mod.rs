@@ -18,6 +18,7 @@ mod locks;
 mod message;
 mod prepared;
 
+pub use answer::Answered;
 pub use cancel::Cancel;
 pub use error::{EngineError, LockHolder};
 pub use facade::{Ask, Ending, Engine, Finished, Options};

@@ -71,6 +71,9 @@ pub enum Entry {
         attempt: Attempt,
         /// What became of it.
         to: Move,
+        /// What the step's attempts have changed in the world so far, for people.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<String>,
     },
     /// An attempt stored something for the next one. Only the latest one of a step is kept.
     Checkpointed {
@@ -87,7 +90,7 @@ pub enum Entry {
         /// What other steps can refer to.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         output: Value,
-        /// What was changed in the world, for people. Empty: nothing.
+        /// What its attempts have changed in the world, for people. Empty: nothing.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
         /// Whether the effect was found after an unknown outcome instead of being made now.
@@ -107,6 +110,9 @@ pub enum Entry {
         step: String,
         /// Why.
         error: ActionError,
+        /// What the step's attempts have changed in the world so far, for people.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<String>,
     },
     /// A step may or may not have happened, and only a person can tell.
     #[serde(rename = "in_doubt")]
@@ -115,6 +121,9 @@ pub enum Entry {
         step: String,
         /// What was seen last.
         error: ActionError,
+        /// What the step's attempts have changed in the world so far, for people.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<String>,
     },
     /// Nothing is left to do.
     RunFinished {

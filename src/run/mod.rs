@@ -8,5 +8,5 @@ mod retry;
 mod state;
 
 pub use entry::{Answer, Attempt, Entry, Mode, Move, Outcome, Place, Recorded};
-pub use next::{Effect, after_failure, next};
+pub use next::{Effect, Failed, after_failure, next};
 pub use state::{IllegalEntry, Progress, RunState, StepId, StepState};

@@ -90,27 +90,44 @@ fn lost() -> ActionError {
     ActionError::unknown("the process was lost while the step was running, so it may or may not have taken effect")
 }
 
-/// The entry that follows when an attempt of the running `step` failed with `error`.
+/// How an attempt failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failed {
+    /// Why.
+    pub error: ActionError,
+    /// What it had changed in the world by then, for people.
+    pub changes: Vec<String>,
+}
+
+impl From<ActionError> for Failed {
+    /// Nothing was changed.
+    fn from(error: ActionError) -> Self {
+        Self { error, changes: Vec::new() }
+    }
+}
+
+/// The entry that follows when an attempt of the running `step` failed.
 ///
 /// `seed` is for the jitter. A failure that may have taken effect is looked into, repeated or left to a person, as the
 /// action's recovery says; the far side's own figure for patience wins over ours.
-pub fn after_failure(plan: &Plan, state: &RunState, step: StepId, error: ActionError, now: Millis, seed: u64) -> Entry {
+pub fn after_failure(plan: &Plan, state: &RunState, step: StepId, failed: Failed, now: Millis, seed: u64) -> Entry {
     let planned = &plan.steps[state.node(step)];
     let name = state.name(step).to_owned();
+    let (error, changes) = (failed.error, state.changes_with(step, failed.changes));
     let StepState::Running { attempt, mode } = state.state(step) else {
-        return Entry::StepFailed { step: name, error };
+        return Entry::StepFailed { step: name, error, changes };
     };
     let unknown = error.kind == FailureKind::Unknown;
     if unknown && *mode == Mode::Run && planned.recovery == Recovery::Ask {
-        return Entry::StepInDoubt { step: name, error };
+        return Entry::StepInDoubt { step: name, error, changes };
     }
     let attempt = Attempt { failures: attempt.failures + 1, ..*attempt };
     match until(planned, attempt, &error, now, seed) {
         Some(until) => {
             let mode = if unknown && planned.recovery == Recovery::Find { Mode::Find } else { *mode };
-            Entry::AttemptMoved { step: name, attempt, to: Move::Waiting { until, mode, error } }
+            Entry::AttemptMoved { step: name, attempt, to: Move::Waiting { until, mode, error }, changes }
         }
-        None => Entry::StepFailed { step: name, error },
+        None => Entry::StepFailed { step: name, error, changes },
     }
 }
 

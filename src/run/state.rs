@@ -170,13 +170,15 @@ struct Instance {
     /// Number of the latest attempt.
     attempts: u32,
     checkpoint: Value,
+    /// What attempts that failed have changed, until the step ends.
+    changes: Vec<String>,
     /// Whether a person has said that it may begin.
     approved: bool,
 }
 
 impl Instance {
     fn new(name: String, node: usize, of: Option<(StepId, String)>, state: StepState) -> Self {
-        Self { name, node, of, state, attempts: 0, checkpoint: Value::Null, approved: false }
+        Self { name, node, of, state, attempts: 0, checkpoint: Value::Null, changes: Vec::new(), approved: false }
     }
 }
 
@@ -295,7 +297,7 @@ impl RunState {
         self.cancelling
     }
 
-    /// Whether any step changed the world.
+    /// Whether any attempt changed the world.
     pub fn changed(&self) -> bool {
         self.changed
     }
@@ -350,6 +352,17 @@ impl RunState {
     /// What the step's attempts stored last; `null` if nothing.
     pub fn checkpoint(&self, id: StepId) -> &Value {
         &self.instances[id.index()].checkpoint
+    }
+
+    /// What the step's attempts have changed in the world, with `more`; what was done twice is told once.
+    pub fn changes_with(&self, id: StepId, more: Vec<String>) -> Vec<String> {
+        let mut changes = self.instances[id.index()].changes.clone();
+        for change in more {
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+        changes
     }
 
     /// Number of the latest attempt; 0 if the step has not begun.

@@ -35,6 +35,10 @@ pub(crate) enum Act {
     Succeed,
     /// Fails without effect.
     Fail(ActionError),
+    /// Changes this, then fails.
+    ChangeThenFail(&'static str, ActionError),
+    /// Changes this, then waits until cancelled or past its deadline.
+    ChangeThenHang(&'static str),
     /// Takes effect, and the reply is lost.
     LoseReply,
     /// Takes effect, the reply is lost, and whoever looks cannot tell.
@@ -115,6 +119,10 @@ impl Script {
                 Ok(Output { value: input.value.clone() })
             }
             Act::Fail(error) => Err(error),
+            Act::ChangeThenFail(what, error) => {
+                cx.changed(what);
+                Err(error)
+            }
             Act::LoseReply => {
                 self.take_effect(cx.step());
                 Err(ActionError::unknown("the reply was lost"))
@@ -133,10 +141,10 @@ impl Script {
                 self.take_effect(cx.step());
                 Ok(Output { value: input.value.clone() })
             }
-            Act::Hang => {
-                cx.sleep(cx.remaining().saturating_sub(Duration::from_millis(1))).await?;
-                cx.sleep(Duration::from_mins(1)).await?;
-                Err(ActionError::transient("woke up"))
+            Act::Hang => hang(cx).await,
+            Act::ChangeThenHang(what) => {
+                cx.changed(what);
+                hang(cx).await
             }
             Act::Panic => panic!("as scripted"),
         }
@@ -153,6 +161,12 @@ impl Script {
         self.running.lock().unwrap().0 -= 1;
         result
     }
+}
+
+async fn hang(cx: &ActionContext) -> Result<Output, ActionError> {
+    cx.sleep(cx.remaining().saturating_sub(Duration::from_millis(1))).await?;
+    cx.sleep(Duration::from_mins(1)).await?;
+    Err(ActionError::transient("woke up"))
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -177,6 +177,12 @@ impl ActionContext {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
+    /// Takes back what [`Self::changed`] was told: it was refused.
+    pub(crate) fn unchanged(&self, what: &str) {
+        let what = self.redactor().redact(what);
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).retain(|told| *told != what);
+    }
+
     /// What [`Self::changed`] was told so far.
     pub fn changes(&self) -> Vec<String> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()

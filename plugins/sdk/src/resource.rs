@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Action, ActionContext, ActionError, Found, Preview, Recovery};
+use crate::{Action, ActionContext, ActionError, FailureKind, Found, Preview, Recovery};
 
 /// One way in which the world differs from what is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,6 +131,31 @@ impl<R: Resource> Ensure<R> {
         }
     }
 
+    /// What a change that failed has left as it was. Where it may have taken effect, nothing is said to be so.
+    async fn left(
+        &self,
+        cx: &ActionContext,
+        desired: &R::Desired,
+        differences: Vec<Difference>,
+        error: &ActionError,
+    ) -> Vec<Difference> {
+        match error.kind {
+            FailureKind::Unknown => Vec::new(),
+            // It was let go of, or what was begun goes on.
+            _ if cx.cancellation().is_cancelled() || cx.remaining().is_zero() || cx.checkpoint().is_some() => {
+                Vec::new()
+            }
+            // Some of it may have been made before the rest was refused.
+            FailureKind::Transient | FailureKind::Permanent if differences.len() > 1 => {
+                let look = async { self.0.diff(desired, self.0.read(cx, desired).await?.as_ref()) };
+                let Ok(seen) = look.await else { return differences };
+                let is_seen = |left: &Difference| seen.iter().any(|difference| difference.what == left.what);
+                differences.into_iter().filter(is_seen).collect()
+            }
+            FailureKind::Transient | FailureKind::Permanent | FailureKind::Throttled { .. } => differences,
+        }
+    }
+
     async fn read_back(&self, cx: &ActionContext, desired: &R::Desired) -> Result<R::Output, ActionError> {
         let begun = cx.elapsed();
         let mut pause = Duration::from_millis(50);
@@ -172,10 +197,16 @@ impl<R: Resource> Action for Ensure<R> {
         match &actual {
             Some(actual) if differences.is_empty() => self.0.output(cx, desired, actual),
             _ => {
+                // Told before it is made: an attempt that is let go of in the middle may have made it.
                 for difference in &differences {
                     cx.changed(difference.to_string());
                 }
-                self.0.apply(cx, desired, actual.as_ref(), &differences).await?;
+                if let Err(error) = self.0.apply(cx, desired, actual.as_ref(), &differences).await {
+                    for left in self.left(cx, desired, differences, &error).await {
+                        cx.unchanged(&left.to_string());
+                    }
+                    return Err(error);
+                }
                 self.read_back(cx, desired).await
             }
         }
@@ -193,5 +224,76 @@ impl<R: Resource> Action for Ensure<R> {
             Some(actual) if differences.is_empty() => Preview::in_order(&self.0.output(cx, desired, actual)?),
             _ => Ok(Preview::Changes { differences }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::Secrets;
+
+    /// Two switches, of which the second one is refused as long as there are refusals.
+    #[derive(Default)]
+    struct Switches {
+        on: Mutex<[bool; 2]>,
+        refusals: Mutex<Vec<ActionError>>,
+    }
+
+    impl Resource for Switches {
+        type Desired = ();
+        type Actual = [bool; 2];
+        type Output = ();
+        const NAME: &'static str = "test.switches.ensure";
+        const VERSION: u32 = 1;
+        const SUMMARY: &'static str = "Turns two switches on.";
+
+        async fn read(&self, _: &ActionContext, (): &()) -> Result<Option<[bool; 2]>, ActionError> {
+            Ok(Some(*self.on.lock().expect("no panic")))
+        }
+
+        fn diff(&self, (): &(), actual: Option<&[bool; 2]>) -> Result<Vec<Difference>, ActionError> {
+            let [first, second] = actual.copied().unwrap_or_default();
+            let switches = [("first", first), ("second", second)];
+            Ok(switches.into_iter().filter_map(|(what, on)| Difference::between(what, on, true)).collect())
+        }
+
+        async fn apply(
+            &self,
+            _: &ActionContext,
+            (): &(),
+            _: Option<&[bool; 2]>,
+            _: &[Difference],
+        ) -> Result<(), ActionError> {
+            self.on.lock().expect("no panic")[0] = true;
+            if let Some(refusal) = self.refusals.lock().expect("no panic").pop() {
+                return Err(refusal);
+            }
+            self.on.lock().expect("no panic")[1] = true;
+            Ok(())
+        }
+
+        fn output(&self, _: &ActionContext, (): &(), _: &[bool; 2]) -> Result<(), ActionError> {
+            Ok(())
+        }
+    }
+
+    async fn told(refusal: Option<ActionError>) -> Vec<String> {
+        let switches = Ensure(Switches { refusals: Mutex::new(refusal.into_iter().collect()), ..Switches::default() });
+        let cx = ActionContext::detached("test", Arc::new(Secrets::default()));
+        let _ = switches.run(&cx, &()).await; // what it has told is what counts
+        cx.changes()
+    }
+
+    #[tokio::test]
+    async fn an_attempt_tells_what_it_has_changed_before_it_failed_and_not_what_was_refused() {
+        let (first, second) = ("~ first: false -> true", "~ second: false -> true");
+        assert_eq!(told(None).await, [first, second]);
+        assert_eq!(told(Some(ActionError::permanent("no"))).await, [first], "the second one was refused");
+        assert_eq!(told(Some(ActionError::transient("busy"))).await, [first]);
+        assert_eq!(told(Some(ActionError::unknown("no reply"))).await, [first, second], "it may have been made");
+        let patience = ActionError::throttled(None, "later");
+        assert_eq!(told(Some(patience)).await, [""; 0], "no other request is made to find out");
     }
 }

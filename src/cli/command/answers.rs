@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stargate::{
+    engine::Answered,
     id::RunId,
     journal::{Journal, SqliteJournal},
     run::{Answer, StepState},
@@ -31,14 +32,18 @@ pub(super) async fn give(
         None => only_step(&*journal, &run, answer).await?,
     };
     let engine = session::unwatched(settings, journal)?;
-    engine.answer(run.clone(), &step, answer).await?;
-    let said = format!("step {step} of run {run} {words}");
+    let (message, hint) = match engine.answer(run.clone(), &step, answer).await? {
+        Answered::Kept => (format!("step {step} of run {run} {words}"), hint::resume(&run)),
+        Answered::Told(owner) => {
+            (format!("step {step} of run {run} {words} ({owner} advances the run)"), hint::history(&run))
+        }
+    };
     match settings.output {
         Output::Text => {
-            ui::err(&said);
-            ui::hint(&hint::resume(&run));
+            ui::err(&message);
+            ui::hint(&hint);
         }
-        Output::Json => ui::out_json(&json!({ "run": run, "step": step, "message": said, "hint": hint::resume(&run) })),
+        Output::Json => ui::out_json(&json!({ "run": run, "step": step, "message": message, "hint": hint })),
     }
     Ok(Exit::Done)
 }

@@ -12,5 +12,5 @@ pub(crate) async fn approve(settings: &Settings, args: &ApproveArgs) -> Result<E
     let reason = args.reason.iter().map(|reason| format!(": {reason}"));
     let message = std::iter::once("a person has refused it".to_owned()).chain(reason).collect::<String>();
     let refused = Answer::Refused { error: ActionError::permanent(message) };
-    answers::give(settings, &args.asked, &refused, "is refused; a run that is resumed asks again").await
+    answers::give(settings, &args.asked, &refused, "is refused; once the run is resumed it asks again").await
 }

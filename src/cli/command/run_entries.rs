@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stargate::{
     journal::StoredRun,
-    run::{Answer, Entry, Mode, Move, Outcome, Place, Recorded},
+    run::{Entry, Mode, Move, Outcome, Place, Recorded},
 };
 use stargate_sdk::ActionError;
 
@@ -123,10 +123,10 @@ fn words(entry: &Entry) -> Vec<String> {
         Entry::Checkpointed { .. } => vec!["stored where it is".into()],
         Entry::StepSucceeded { changes, found, .. } => succeeded(changes, *found),
         Entry::StepSkipped { .. } => vec!["skipped".into()],
-        Entry::StepFailed { error, .. } => failure("failed", error),
-        Entry::StepInDoubt { error, .. } => failure("in doubt", error),
+        Entry::StepFailed { error, changes, .. } => failure("failed", error, changes),
+        Entry::StepInDoubt { error, changes, .. } => failure("in doubt", error, changes),
         Entry::ApprovalAsked { question, .. } => vec![format!("a person is asked: {question}")],
-        Entry::StepAnswered { by, answer, .. } => vec![answered(by, answer)],
+        Entry::StepAnswered { by, answer, .. } => vec![phrase::answered(by, answer)],
         Entry::RunFinished { outcome, .. } => vec![format!("run {}", ended(*outcome))],
     }
 }
@@ -145,22 +145,17 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec!["was done already: an earlier attempt had taken effect".into()],
         ([], false) => vec!["in order".into()],
-        (changes, _) => changes.iter().map(|change| format!("changed {}", phrase::without_long_ids(change))).collect(),
+        (changes, _) => changed(changes).collect(),
     }
 }
 
-fn failure(word: &str, error: &ActionError) -> Vec<String> {
+fn changed(changes: &[String]) -> impl Iterator<Item = String> {
+    changes.iter().map(|change| format!("changed {}", phrase::without_long_ids(change)))
+}
+
+fn failure(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let hint = error.hint.iter().map(|hint| format!("  hint: {hint}"));
-    std::iter::once(format!("{word}: {error}")).chain(hint).collect()
-}
-
-fn answered(by: &str, answer: &Answer) -> String {
-    match answer {
-        Answer::Approved => format!("approved by {by}"),
-        Answer::Refused { error } => format!("refused by {by}: {error}"),
-        Answer::Done { .. } => format!("took effect, says {by}"),
-        Answer::NotDone => format!("did not take effect, says {by}"),
-    }
+    changed(changes).chain([format!("{word}: {error}")]).chain(hint).collect()
 }
 
 fn ended(outcome: Outcome) -> &'static str {

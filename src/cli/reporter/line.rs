@@ -5,6 +5,7 @@ use stargate::{
     event::{Event, News},
     id::RunId,
 };
+use stargate_sdk::ActionError;
 
 use super::log_tail::LogTail;
 use crate::cli::{
@@ -79,15 +80,12 @@ impl LineMaker {
             }
             News::StepSucceeded { step, changes, found } => (step.as_str(), succeeded(changes, *found)),
             News::StepSkipped { step } => (step.as_str(), vec![paint_err(Tone::Quiet, "skipped")]),
-            News::StepFailed { step, error } => {
-                (step.as_str(), vec![paint_err(Tone::Bad, &format!("failed: {error}"))])
-            }
-            News::StepInDoubt { step, error } => {
-                (step.as_str(), vec![paint_err(Tone::Bad, &format!("in doubt: {error}"))])
-            }
+            News::StepFailed { step, error, changes } => (step.as_str(), failed("failed", error, changes)),
+            News::StepInDoubt { step, error, changes } => (step.as_str(), failed("in doubt", error, changes)),
             News::ApprovalAsked { step, question } => {
                 (step.as_str(), vec![paint_err(Tone::Notable, &format!("needs approval: {question}"))])
             }
+            News::StepAnswered { step, by, answer } => (step.as_str(), vec![phrase::answered(by, answer)]),
             News::CancelRequested { by } => {
                 ("", vec![format!("cancelled by {by}: starting nothing more and letting go of what is being done")])
             }
@@ -121,6 +119,11 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     }
 }
 
+fn failed(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
+    let why = paint_err(Tone::Bad, &format!("{word}: {error}"));
+    changes.iter().map(|change| changed(change)).chain([why]).collect()
+}
+
 fn changed(what: &str) -> String {
     format!("{} {}", paint_err(Tone::Notable, "changed"), phrase::without_long_ids(what))
 }
@@ -133,8 +136,6 @@ fn tail(run: &RunId) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use stargate_sdk::ActionError;
-
     use super::*;
 
     fn said(verbose: bool, news: Vec<News>) -> Vec<String> {
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_a_step_captured_is_shown_when_it_fails_or_when_it_is_asked_for() {
-        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no") };
+        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
         assert_eq!(said(false, vec![log("one\ntwo"), failed()]), ["a  | one", "a  | two", "a  failed: no"]);
         assert_eq!(said(true, vec![log("one"), failed()]), ["a  | one", "a  failed: no"]);
         assert_eq!(said(false, vec![log("one")]), [""; 0]);

@@ -77,6 +77,7 @@ impl Live {
             | News::StepExpanded { .. }
             | News::StepLog { .. }
             | News::ApprovalAsked { .. }
+            | News::StepAnswered { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
             | News::CancelRequested { .. }

@@ -36,6 +36,7 @@ impl LogTail {
             | News::StepProgress { .. }
             | News::StepRetrying { .. }
             | News::ApprovalAsked { .. }
+            | News::StepAnswered { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
             | News::CancelRequested { .. }
@@ -60,7 +61,7 @@ mod tests {
         for line in 0..100 {
             assert_eq!(tell(log(line)), None);
         }
-        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no") };
+        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
         let (step, lines) = tell(failed()).expect("lines");
         assert_eq!((step.as_str(), lines.len(), lines[KEPT - 1].as_str()), ("a", KEPT, "line 99"));
         tell(log(1));

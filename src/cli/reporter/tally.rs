@@ -55,14 +55,16 @@ impl Tally {
                 count.done += 1;
                 count.changed += usize::from(!changes.is_empty());
             }
+            News::StepFailed { changes, .. } | News::StepInDoubt { changes, .. } => {
+                count.changed += usize::from(!changes.is_empty());
+            }
             News::StepSkipped { .. } => count.done += 1,
             News::StepStarted { .. }
             | News::StepProgress { .. }
             | News::StepLog { .. }
             | News::StepRetrying { .. }
-            | News::StepFailed { .. }
-            | News::StepInDoubt { .. }
             | News::ApprovalAsked { .. }
+            | News::StepAnswered { .. }
             | News::RunFinished { .. }
             | News::LockAwaited { .. }
             | News::CancelRequested { .. }

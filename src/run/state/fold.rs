@@ -21,12 +21,12 @@ impl RunState {
             Entry::StepAnswered { step, answer, .. } => self.answered(step, answer),
             Entry::StepExpanded { step, keys } => self.expanded(step, keys),
             Entry::StepStarted { step, attempt } => self.started(at, step, *attempt),
-            Entry::AttemptMoved { step, attempt, to } => self.moved(step, *attempt, to),
+            Entry::AttemptMoved { step, attempt, to, changes } => self.moved(step, *attempt, to, changes),
             Entry::Checkpointed { step, value } => self.checkpointed(step, value),
-            Entry::StepSucceeded { step, output, changes, .. } => self.succeeded(step, output, !changes.is_empty()),
+            Entry::StepSucceeded { step, output, changes, .. } => self.succeeded(step, output, changes),
             Entry::StepSkipped { step } => self.skipped(step),
-            Entry::StepFailed { step, error } => self.failed(step, error),
-            Entry::StepInDoubt { step, error } => self.doubted(step, error),
+            Entry::StepFailed { step, error, changes } => self.failed(step, error, changes),
+            Entry::StepInDoubt { step, error, changes } => self.doubted(step, error, changes),
             Entry::RunFinished { outcome, outputs } => self.finished(*outcome, outputs),
         }
     }
@@ -120,7 +120,7 @@ impl RunState {
         Ok(())
     }
 
-    fn moved(&mut self, step: &str, to_attempt: Attempt, to: &Move) -> Result<(), IllegalEntry> {
+    fn moved(&mut self, step: &str, to_attempt: Attempt, to: &Move, changes: &[String]) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "attempt_moved", |s| match s {
             StepState::Running { attempt, .. }
             | StepState::Waiting { attempt, .. }
@@ -136,6 +136,8 @@ impl RunState {
         })?;
         let attempt = to_attempt;
         self.instances[id.index()].attempts = attempt.number;
+        self.instances[id.index()].changes = changes.to_vec();
+        self.changed |= !changes.is_empty();
         let state = match to {
             Move::Running { mode } => StepState::Running { attempt, mode: *mode },
             Move::Waiting { until, mode, error } => {
@@ -158,11 +160,11 @@ impl RunState {
         Ok(())
     }
 
-    fn succeeded(&mut self, step: &str, output: &Value, changed: bool) -> Result<(), IllegalEntry> {
+    fn succeeded(&mut self, step: &str, output: &Value, changes: &[String]) -> Result<(), IllegalEntry> {
         // Unknown, too: the attempt that followed a takeover is not part of the history once the step has ended.
         let legal = |s: &StepState| matches!(s, StepState::Running { .. } | StepState::Unknown { .. });
         let id = self.expect(step, "step_succeeded", legal)?;
-        self.changed |= changed;
+        self.told(id, changes);
         self.done(id, output);
         Ok(())
     }
@@ -174,23 +176,31 @@ impl RunState {
         Ok(())
     }
 
-    fn failed(&mut self, step: &str, error: &ActionError) -> Result<(), IllegalEntry> {
+    fn failed(&mut self, step: &str, error: &ActionError, changes: &[String]) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "step_failed", |s| {
             matches!(
                 s,
                 StepState::Ready | StepState::Running { .. } | StepState::Unknown { .. } | StepState::Waiting { .. }
             )
         })?;
+        self.told(id, changes);
         self.set(id, StepState::Failed { error: error.clone() });
         Ok(())
     }
 
-    fn doubted(&mut self, step: &str, error: &ActionError) -> Result<(), IllegalEntry> {
+    fn doubted(&mut self, step: &str, error: &ActionError, changes: &[String]) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "step_in_doubt", |s| {
             matches!(s, StepState::Running { .. } | StepState::Unknown { .. } | StepState::Waiting { .. })
         })?;
+        self.told(id, changes);
         self.set(id, StepState::InDoubt { error: error.clone() });
         Ok(())
+    }
+
+    /// The history has what the step's attempts have changed.
+    fn told(&mut self, id: StepId, changes: &[String]) {
+        self.instances[id.index()].changes.clear();
+        self.changed |= !changes.is_empty();
     }
 
     fn asked(&mut self, step: &str, question: &str) -> Result<(), IllegalEntry> {
