@@ -13,13 +13,15 @@ use crate::{
     clock::Millis,
     event::News,
     id::{self, RunId},
-    journal::{Eviction, StoredRun},
+    journal::Eviction,
     plan::{EvaluateError, Facts},
     run::{
-        Attempt, Effect, Entry, Failed, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState,
+        Attempt, Effect, Entry, Failed, Mode, Move, Outcome, Progress, Recorded, RunState, StepId, StepState,
         after_failure, next,
     },
 };
+
+mod others;
 
 /// An attempt that is to be made once its start is durable.
 pub(super) struct Starting {
@@ -204,91 +206,6 @@ impl LiveRun {
             }
             Ok(Found::Absent) => self.run_after_all(now, ended.step, current),
             Err(error) => self.failed(now, ended.step, Failed { error, changes: ended.changes }),
-        }
-    }
-
-    /// Takes in an entry that this process has not written: that the run is to end, or what a person says of a step.
-    pub(super) fn written_by_others(&mut self, recorded: &Recorded) -> bool {
-        if self.state.apply(recorded.at, &recorded.entry).is_err() {
-            return false; // It has ended in the meantime, which is not committed yet: the commit will be refused.
-        }
-        self.seq += 1;
-        self.tell_of_others(&recorded.entry);
-        true
-    }
-
-    fn tell_of_others(&mut self, entry: &Entry) {
-        match entry {
-            Entry::CancelRequested { by } => self.let_go(by),
-            Entry::StepAnswered { step, by, answer } => {
-                let (step, by, answer) = (step.clone(), by.clone(), answer.clone());
-                self.news.push(News::StepAnswered { step, by, answer });
-            }
-            _ => {}
-        }
-    }
-
-    fn let_go(&mut self, by: &str) {
-        self.news.push(News::CancelRequested { by: by.to_owned() });
-        self.in_flight.values().for_each(CancellationToken::cancel);
-    }
-
-    /// Goes on from what the journal has: others have written there what this process has not taken in, so that its last
-    /// commit was refused. `false` if that cannot be.
-    pub(super) fn go_back(&mut self, now: Millis, stored: &StoredRun) -> bool {
-        let Ok(state) = RunState::recover(self.prepared.plan(), &stored.history, &stored.latest) else { return false };
-        let refused = std::mem::take(&mut self.committing);
-        let written = refused.iter().filter(|recorded| recorded.entry.place() == Place::History).count() as u64;
-        let theirs = usize::try_from(self.seq - written).unwrap_or(usize::MAX).min(stored.history.len());
-        let theirs = &stored.history[theirs..];
-        let is_theirs = |entry: &Entry| matches!(entry, Entry::CancelRequested { .. } | Entry::StepAnswered { .. });
-        if theirs.is_empty() || !theirs.iter().all(|recorded| is_theirs(&recorded.entry)) {
-            return false;
-        }
-        let is_cancelling = state.is_cancelling();
-        self.state = state;
-        self.seq = stored.row.seq;
-        self.went_back = true;
-        if is_cancelling {
-            self.keep_outcomes(now, refused);
-        } else if !self.keep_decisions(refused) {
-            return false;
-        }
-        for recorded in theirs {
-            self.tell_of_others(&recorded.entry);
-        }
-        true
-    }
-
-    /// The run is to end: of what was refused, only what attempts have come to stands.
-    fn keep_outcomes(&mut self, now: Millis, refused: Vec<Recorded>) {
-        let outcomes = refused.into_iter().filter(|recorded| is_outcome(&recorded.entry));
-        self.records = outcomes.filter(|recorded| self.state.apply(recorded.at, &recorded.entry).is_ok()).collect();
-        self.news.retain(|news| {
-            matches!(news, News::StepSucceeded { .. } | News::StepFailed { .. } | News::StepInDoubt { .. })
-        });
-        self.starting.clear();
-        self.doubt_what_was_lost(now);
-    }
-
-    /// A person has answered: what was refused stands, for it is about other steps, but for the run's end.
-    fn keep_decisions(&mut self, mut refused: Vec<Recorded>) -> bool {
-        refused.retain(|recorded| !matches!(recorded.entry, Entry::RunFinished { .. }));
-        self.news.retain(|news| !matches!(news, News::RunFinished { .. }));
-        self.output_error = None;
-        let stands = refused.iter().all(|recorded| self.state.apply(recorded.at, &recorded.entry).is_ok());
-        self.records = refused;
-        stands
-    }
-
-    /// Attempts that have ended, and whose next ones will not be made.
-    fn doubt_what_was_lost(&mut self, now: Millis) {
-        let lost = |id: &StepId| {
-            matches!(self.state.state(*id), StepState::Running { .. }) && !self.in_flight.contains_key(id)
-        };
-        let lost: Vec<_> = self.state.steps().filter(lost).collect();
-        for step in lost {
-            self.doubt(now, step, ActionError::unknown("the run was cancelled before another attempt was made").into());
         }
     }
 
@@ -494,27 +411,6 @@ impl LiveRun {
         }
         let item = self.state.key(step).and_then(|key| self.items.get(&node)?.get(key));
         self.prepared.compiled.input(node, item, &self.facts())
-    }
-}
-
-/// What an attempt has come to. All else that a turn decides follows from the state, and is decided anew.
-fn is_outcome(entry: &Entry) -> bool {
-    match entry {
-        Entry::StepSucceeded { .. }
-        | Entry::StepFailed { .. }
-        | Entry::StepInDoubt { .. }
-        | Entry::Checkpointed { .. } => true,
-        Entry::RunCreated { .. }
-        | Entry::RunAcquired { .. }
-        | Entry::RunReopened
-        | Entry::CancelRequested { .. }
-        | Entry::ApprovalAsked { .. }
-        | Entry::StepAnswered { .. }
-        | Entry::StepExpanded { .. }
-        | Entry::StepStarted { .. }
-        | Entry::AttemptMoved { .. }
-        | Entry::StepSkipped { .. }
-        | Entry::RunFinished { .. } => false,
     }
 }
 
