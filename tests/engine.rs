@@ -10,13 +10,13 @@ use stargate::{
     clock::Millis,
     engine::{Answered, Ask, Cancel, Ending, EngineError, Finished},
     id::RunId,
-    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, Owner, PlanText, TakeOver},
+    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, Owner, PlanText, RunRow, TakeOver},
     plan::{self, FORMAT, Plan, Template},
     run::{Answer, Entry, Outcome, Recorded},
 };
 use stargate_sdk::ActionError;
 use support::{Act, Bench, Fault, chain, expression, fan, plan, step};
-use tokio::task::JoinHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
 const FAILED: Ending = Ending::Finished(Outcome::Failed);
@@ -94,6 +94,55 @@ async fn what_attempts_that_failed_have_changed_is_told_with_what_becomes_of_the
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [vec!["a", "b"], vec!["c", "d", "made it so"]]);
+}
+
+#[tokio::test]
+async fn what_a_lost_attempt_had_changed_when_it_stored_a_checkpoint_is_told() {
+    let bench = Bench::new().await;
+    let never = Arc::new(Semaphore::new(0));
+    bench.script.will("s0", [Act::ChangeThenStore("a", never)]);
+    let (run, going) = begun(&bench, chain(1), 1).await;
+    loop {
+        let stored = bench.journal.load(run.clone()).await.unwrap();
+        if stored.latest.iter().any(|recorded| matches!(recorded.entry, Entry::Checkpointed { .. })) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    // The process is dead, as another machine sees it when its lease has ended.
+    let seen = bench.only_run().await.row;
+    let take_over = TakeOver { records: vec![acquired(&seen)], ..taking(&seen) };
+    assert!(bench.journal.take_over(take_over).await.unwrap());
+    bench.journal.release(run.clone(), seen.epoch + 1).await.unwrap();
+    let finished = bench.engine().resume(run).await.unwrap();
+    assert_eq!((finished.ending, finished.changed), (SUCCEEDED, true));
+    let succeeded = bench.only_run().await.history.into_iter().find_map(|recorded| match recorded.entry {
+        Entry::StepSucceeded { changes, .. } => Some(changes),
+        _ => None,
+    });
+    assert_eq!(succeeded.unwrap(), ["a", "made it so"]);
+    going.abort();
+}
+
+/// The wish to hold a run that is as `seen`.
+fn taking(seen: &RunRow) -> TakeOver {
+    TakeOver {
+        run: seen.id.clone(),
+        seen_epoch: seen.epoch,
+        seen_lease: seen.lease_until,
+        seq: seen.seq,
+        owner: Owner::this_process().unwrap(),
+        lease_until: Millis(i64::MAX),
+        records: vec![],
+        locks: vec![],
+        evictions: vec![],
+        at: seen.updated_at,
+    }
+}
+
+fn acquired(seen: &RunRow) -> Recorded {
+    let entry = Entry::RunAcquired { epoch: seen.epoch + 1, owner: "another machine".into() };
+    Recorded { at: seen.updated_at, entry }
 }
 
 #[tokio::test]
@@ -651,19 +700,7 @@ async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_
         let bench = Bench::new().await;
         let run = bench.engine().run(asking()).await.unwrap().run;
         let before = bench.only_run().await;
-        let take_over = TakeOver {
-            run: run.clone(),
-            seen_epoch: before.row.epoch,
-            seen_lease: before.row.lease_until,
-            seq: before.row.seq,
-            owner: Owner::this_process().unwrap(),
-            lease_until: Millis(i64::MAX),
-            records: vec![],
-            locks: vec![],
-            evictions: vec![],
-            at: before.row.updated_at,
-        };
-        assert!(bench.journal.take_over(take_over).await.unwrap());
+        assert!(bench.journal.take_over(taking(&before.row)).await.unwrap());
         let row = bench.only_run().await.row;
         let ended = Entry::RunFinished { outcome: Outcome::Waiting, outputs: serde_json::Map::new() };
         assert_eq!(before.history.last().unwrap().entry, ended);

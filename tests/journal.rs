@@ -168,7 +168,8 @@ async fn only_the_latest_attempt_and_checkpoint_of_a_step_are_kept() {
                 changes: vec![],
             })
         };
-        let stored = |n: u32| record(Entry::Checkpointed { step: "a".into(), value: json!(n) });
+        let stored =
+            |n: u32| record(Entry::Checkpointed { step: "a".into(), value: json!(n), attempt: n, changes: vec![] });
         for n in 2..6 {
             journal.commit(appending(vec![append(&run, 1, 2, vec![moved(n), stored(n)])])).await.unwrap();
         }
@@ -476,7 +477,12 @@ async fn a_full_disk_is_told_and_leaves_the_run_as_it_was() {
     let journal = SqliteJournal::open(&path).await.unwrap();
     journal.commit(creating(vec![new_run(&run)])).await.unwrap();
     journal.limit_pages(0).await.unwrap(); // SQLite reports a full disk at its page limit
-    let big = record(Entry::Checkpointed { step: "a".into(), value: json!("x".repeat(1 << 20)) });
+    let big = record(Entry::Checkpointed {
+        step: "a".into(),
+        value: json!("x".repeat(1 << 20)),
+        attempt: 1,
+        changes: vec![],
+    });
     let error = journal.commit(appending(vec![append(&run, 1, 2, vec![big])])).await.unwrap_err();
     assert_eq!(error, JournalError::Full);
     assert!(journal.load(run).await.unwrap().latest.is_empty());

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 use serde_json::json;
 use stargate::{
@@ -83,12 +85,21 @@ struct Play<'a> {
     epoch: u64,
     all: Vec<Recorded>,
     in_flight: Vec<(StepId, u32)>,
+    /// What attempts in flight have changed, as far as they have told.
+    told: BTreeMap<StepId, Vec<String>>,
 }
 
 impl<'a> Play<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let mut new =
-            Self { plan, state: RunState::new(plan), now: Millis(1), epoch: 1, all: vec![], in_flight: vec![] };
+        let mut new = Self {
+            plan,
+            state: RunState::new(plan),
+            now: Millis(1),
+            epoch: 1,
+            all: vec![],
+            in_flight: vec![],
+            told: BTreeMap::new(),
+        };
         new.record(Entry::RunCreated { plan: "digest".into() });
         new.decide();
         new
@@ -151,7 +162,7 @@ impl<'a> Play<'a> {
             Fate::Checkpoint => self.checkpoint(),
             Fate::Succeed => self.end(|play, id| {
                 let step = play.state.name(id).to_owned();
-                let changes = play.state.changes_with(id, vec![]);
+                let changes = play.state.changes_with(id, play.told_by(id));
                 Entry::StepSucceeded { step, output: json!({}), changes, found: false }
             }),
             Fate::Transient => self.end(|play, id| play.failure(id, ActionError::transient("busy"))),
@@ -162,16 +173,23 @@ impl<'a> Play<'a> {
     }
 
     fn checkpoint(&mut self) {
-        if let Some((id, _)) = self.in_flight.last() {
-            let step = self.state.name(*id).to_owned();
-            self.record(Entry::Checkpointed { step, value: json!(self.now) });
+        if let Some(&(id, attempt)) = self.in_flight.last() {
+            let step = self.state.name(id).to_owned();
+            self.told.entry(id).or_default().push(format!("{step} told at {}", self.now.0));
+            let changes = self.told_by(id);
+            self.record(Entry::Checkpointed { step, value: json!(self.now), attempt, changes });
         }
+    }
+
+    fn told_by(&self, id: StepId) -> Vec<String> {
+        self.told.get(&id).cloned().unwrap_or_default()
     }
 
     /// Every other attempt that fails has changed something by then.
     fn failure(&self, id: StepId, error: ActionError) -> Entry {
         let told = format!("{} at {}", self.state.name(id), self.now.0);
-        let changes = if self.now.0 / 10 % 2 == 0 { vec![told] } else { vec![] };
+        let mut changes = self.told_by(id);
+        changes.extend((self.now.0 / 10 % 2 == 0).then_some(told));
         after_failure(self.plan, &self.state, id, Failed { error, changes }, self.now, 1)
     }
 
@@ -181,6 +199,7 @@ impl<'a> Play<'a> {
             assert_eq!(attempt.number, number, "the answer belongs to the attempt that is in flight");
             let entry = entry(self, id);
             self.record(entry);
+            self.told.remove(&id);
         }
     }
 
@@ -214,6 +233,7 @@ impl<'a> Play<'a> {
             return;
         }
         self.in_flight.clear();
+        self.told.clear();
         self.epoch += 1;
         let reopened = matches!(self.state.progress(), Progress::Finished(_));
         self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
@@ -225,7 +245,7 @@ impl<'a> Play<'a> {
 
 /// What the journal keeps of a history: everything in order, but only the latest attempt and checkpoint of each step.
 fn kept(all: &[Recorded]) -> (Vec<Recorded>, Vec<Recorded>) {
-    let mut latest = std::collections::BTreeMap::new();
+    let mut latest = BTreeMap::new();
     let mut history = vec![];
     for recorded in all {
         match recorded.entry.place() {
@@ -238,9 +258,10 @@ fn kept(all: &[Recorded]) -> (Vec<Recorded>, Vec<Recorded>) {
 }
 
 /// What attempts have changed, by the entries.
-fn told<'a>(entries: impl Iterator<Item = &'a Recorded>) -> std::collections::BTreeSet<&'a str> {
+fn told<'a>(entries: impl Iterator<Item = &'a Recorded>) -> BTreeSet<&'a str> {
     let changes = entries.filter_map(|recorded| match &recorded.entry {
-        Entry::AttemptMoved { changes, .. }
+        Entry::Checkpointed { changes, .. }
+        | Entry::AttemptMoved { changes, .. }
         | Entry::StepSucceeded { changes, .. }
         | Entry::StepFailed { changes, .. }
         | Entry::StepInDoubt { changes, .. } => Some(changes),
@@ -249,8 +270,10 @@ fn told<'a>(entries: impl Iterator<Item = &'a Recorded>) -> std::collections::BT
     changes.flatten().map(String::as_str).collect()
 }
 
-fn words(state: &RunState) -> Vec<(String, StepState, serde_json::Value)> {
-    state.steps().map(|id| (state.name(id).to_owned(), state.state(id).clone(), state.checkpoint(id).clone())).collect()
+fn words(state: &RunState) -> Vec<(String, StepState, serde_json::Value, BTreeSet<String>)> {
+    let changes = |id| state.changes_with(id, vec![]).into_iter().collect();
+    let words = |id| (state.name(id).to_owned(), state.state(id).clone(), state.checkpoint(id).clone(), changes(id));
+    state.steps().map(words).collect()
 }
 
 proptest! {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use stargate::{clock::Millis, run::Answer};
+use stargate_sdk::{ActionError, FailureKind};
 
 /// `12:03:04`, local time.
 pub(crate) fn time_of_day(at: Millis) -> String {
@@ -45,6 +46,11 @@ pub(crate) fn without_long_ids(text: &str) -> String {
         _ => word.to_owned(),
     };
     text.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
+/// What to say of the changes of a step that failed with this error.
+pub(crate) fn changed_by_failing(error: &ActionError) -> &'static str {
+    if error.kind == FailureKind::Unknown { "may have changed" } else { "changed" }
 }
 
 /// What a person has said of a step.

@@ -99,9 +99,9 @@ impl Dispatcher {
             }
             Message::Adopt { live } => self.add(*live),
             Message::Ended(ended) => self.ended(ended),
-            Message::Checkpoint { run, step, value, stored } => {
+            Message::Checkpoint { run, saved, stored } => {
                 if let Some(live) = self.runs.get_mut(&run) {
-                    live.checkpoint(now, step, value, stored);
+                    live.checkpoint(now, saved, stored);
                     self.touched.insert(run);
                 }
             }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     keeper::Keeper,
-    message::{Ended, Message},
+    message::{Ended, Message, Saved},
 };
 use crate::{
     clock::Clock,
@@ -162,11 +162,12 @@ impl AttemptSink for Sink {
         self.report(News::StepLog { step: self.name.clone(), line });
     }
 
-    fn save_checkpoint(&self, value: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+    fn save_checkpoint(&self, value: Value, changes: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async move {
             let lost = |_| ActionError::transient("the engine stopped before the checkpoint was stored");
             let (stored, acknowledged) = oneshot::channel();
-            let message = Message::Checkpoint { run: self.run.clone(), step: self.step, value, stored };
+            let saved = Saved { step: self.step, attempt: self.attempt, value, changes };
+            let message = Message::Checkpoint { run: self.run.clone(), saved, stored };
             self.dispatcher.send(message).await.map_err(|_| ActionError::transient("the engine has stopped"))?;
             acknowledged.await.map_err(lost)?
         })

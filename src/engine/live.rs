@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ask, Ending, Finished, Prepared,
-    message::{Ended, Reply},
+    message::{Ended, Reply, Saved},
 };
 use crate::{
     clock::Millis,
@@ -209,16 +209,11 @@ impl LiveRun {
         }
     }
 
-    /// Keeps `value` for the step's next attempt; `stored` is told once it is durable.
-    pub(super) fn checkpoint(
-        &mut self,
-        now: Millis,
-        step: StepId,
-        value: Value,
-        stored: oneshot::Sender<Result<(), ActionError>>,
-    ) {
+    /// Keeps what an attempt has saved for the next one; `stored` is told once it is durable.
+    pub(super) fn checkpoint(&mut self, now: Millis, saved: Saved, stored: oneshot::Sender<Result<(), ActionError>>) {
+        let Saved { step, attempt, value, changes } = saved;
         let step = self.state.name(step).to_owned();
-        self.record(now, Entry::Checkpointed { step, value });
+        self.record(now, Entry::Checkpointed { step, value, attempt, changes });
         self.stored.push(stored);
     }
 

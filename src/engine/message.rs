@@ -22,9 +22,18 @@ pub(super) enum Message {
     /// An attempt has ended.
     Ended(Ended),
     /// An attempt wants something stored; it waits for the acknowledgement.
-    Checkpoint { run: RunId, step: StepId, value: Value, stored: oneshot::Sender<Result<(), ActionError>> },
+    Checkpoint { run: RunId, saved: Saved, stored: oneshot::Sender<Result<(), ActionError>> },
     /// Start nothing more, interrupt what runs, and give the runs up.
     Drain,
+}
+
+/// What an attempt wants stored for the next one.
+pub(super) struct Saved {
+    pub(super) step: StepId,
+    pub(super) attempt: u32,
+    pub(super) value: Value,
+    /// What it has changed so far.
+    pub(super) changes: Vec<String>,
 }
 
 /// How an attempt ended.

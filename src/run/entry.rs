@@ -81,6 +81,12 @@ pub enum Entry {
         step: String,
         /// What it stored; `null` clears.
         value: Value,
+        /// Which attempt; 0 where it is not known.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u32,
+        /// What this attempt has changed in the world so far, for people: it counts if the attempt is lost.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<String>,
     },
     /// A step is done.
     #[serde(rename = "succeeded")]
@@ -142,6 +148,11 @@ fn first() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_first(attempt: &u32) -> bool {
     *attempt == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(attempt: &u32) -> bool {
+    *attempt == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

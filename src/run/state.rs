@@ -170,15 +170,27 @@ struct Instance {
     /// Number of the latest attempt.
     attempts: u32,
     checkpoint: Value,
-    /// What attempts that failed have changed, until the step ends.
+    /// What attempts that are over have changed, until the step ends.
     changes: Vec<String>,
+    /// What the attempt that is being made has changed, as far as it has told.
+    told: Vec<String>,
     /// Whether a person has said that it may begin.
     approved: bool,
 }
 
 impl Instance {
     fn new(name: String, node: usize, of: Option<(StepId, String)>, state: StepState) -> Self {
-        Self { name, node, of, state, attempts: 0, checkpoint: Value::Null, changes: Vec::new(), approved: false }
+        Self {
+            name,
+            node,
+            of,
+            state,
+            attempts: 0,
+            checkpoint: Value::Null,
+            changes: Vec::new(),
+            told: Vec::new(),
+            approved: false,
+        }
     }
 }
 
@@ -263,12 +275,22 @@ impl RunState {
         for recorded in history {
             state.apply(recorded.at, &recorded.entry)?;
         }
-        for recorded in latest {
-            match (&recorded.entry, state.outlived(&recorded.entry)) {
-                (_, Some((id, number))) => state.instances[id.index()].attempts = number.max(state.attempts(id)),
+        // A checkpoint belongs to an attempt, and so comes after it.
+        let (attempts, checkpoints): (Vec<_>, Vec<_>) =
+            latest.iter().partition(|recorded| matches!(recorded.entry, Entry::AttemptMoved { .. }));
+        for recorded in attempts {
+            match state.outlived(&recorded.entry) {
+                Some((id, number)) => state.instances[id.index()].attempts = number.max(state.attempts(id)),
+                None => state.apply(recorded.at, &recorded.entry)?,
+            }
+        }
+        for recorded in checkpoints {
+            match &recorded.entry {
                 // Kept whatever became of the run since.
-                (Entry::Checkpointed { step, value }, None) => state.keep_checkpoint(step, value)?,
-                (_, None) => state.apply(recorded.at, &recorded.entry)?,
+                Entry::Checkpointed { step, value, attempt, changes } => {
+                    state.keep_checkpoint(step, value, *attempt, changes)?;
+                }
+                other => state.apply(recorded.at, other)?,
             }
         }
         if let Some(last) = cancelled {
@@ -354,14 +376,10 @@ impl RunState {
         &self.instances[id.index()].checkpoint
     }
 
-    /// What the step's attempts have changed in the world, with `more`; what was done twice is told once.
+    /// What the step's attempts that are over have changed in the world, with `more`; what was done twice is told once.
     pub fn changes_with(&self, id: StepId, more: Vec<String>) -> Vec<String> {
         let mut changes = self.instances[id.index()].changes.clone();
-        for change in more {
-            if !changes.contains(&change) {
-                changes.push(change);
-            }
-        }
+        add(&mut changes, more);
         changes
     }
 
@@ -422,6 +440,14 @@ impl RunState {
             | StepState::Waiting { .. }
             | StepState::Unknown { .. }
             | StepState::Awaiting { .. } => false,
+        }
+    }
+}
+
+fn add(changes: &mut Vec<String>, more: Vec<String>) {
+    for change in more {
+        if !changes.contains(&change) {
+            changes.push(change);
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Act {
     Fail(ActionError),
     /// Changes this, then fails.
     ChangeThenFail(&'static str, ActionError),
+    /// Changes this, stores a checkpoint, then waits until it is opened, whatever else happens, and succeeds.
+    ChangeThenStore(&'static str, Arc<Semaphore>),
     /// Changes this, then waits until cancelled or past its deadline.
     ChangeThenHang(&'static str),
     /// Takes effect, and the reply is lost.
@@ -142,6 +144,12 @@ impl Script {
                 Ok(Output { value: input.value.clone() })
             }
             Act::Hang => hang(cx).await,
+            Act::ChangeThenStore(what, open) => {
+                cx.changed(what);
+                cx.save_checkpoint(json!("begun")).await?;
+                open.acquire().await.unwrap().forget();
+                Ok(Output { value: input.value.clone() })
+            }
             Act::ChangeThenHang(what) => {
                 cx.changed(what);
                 hang(cx).await

@@ -1,6 +1,8 @@
 //! What somebody else does to the world: to Azure, to the cluster, to the tailnet.
 
-use reqwest::{Certificate, Client, Method};
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
 use stargate_sim::Sim;
 
@@ -30,11 +32,19 @@ pub(crate) async fn read_azure(sim: &Sim, path: &str) -> Value {
         .unwrap()
 }
 
-/// A third party changes something in the subscription.
+/// A third party changes something in the subscription, and waits its turn where another operation is in progress.
 pub(crate) async fn change_azure(sim: &Sim, method: &str, path: &str, body: Value) {
     let drift = json!({ "method": method, "path": path, "body": body });
     let url = format!("{}/_world/drift", sim.http_url());
-    Client::new().post(url).json(&drift).send().await.unwrap().error_for_status().unwrap();
+    let until = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = Client::new().post(&url).json(&drift).send().await.unwrap();
+        if answer.status() != StatusCode::TOO_MANY_REQUESTS || tokio::time::Instant::now() > until {
+            answer.error_for_status().unwrap();
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A third party turns a NIC's IP forwarding off.

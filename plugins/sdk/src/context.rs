@@ -39,8 +39,9 @@ pub trait AttemptSink: Send + Sync {
     fn progress(&self, message: String);
     /// Keeps a line of captured output with the attempt.
     fn log(&self, line: String);
-    /// Stores `value` as the attempt's checkpoint. Once it returns, the checkpoint survives a power loss.
-    fn save_checkpoint(&self, value: Value) -> BoxFuture<'_, Result<(), ActionError>>;
+    /// Stores `value` as the attempt's checkpoint, and what the attempt has changed so far. Once it returns, both survive a
+    /// power loss.
+    fn save_checkpoint(&self, value: Value, changes: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>>;
 }
 
 /// Everything an [`ActionContext`] is made from.
@@ -87,7 +88,7 @@ impl ActionContext {
         impl AttemptSink for Nowhere {
             fn progress(&self, _: String) {}
             fn log(&self, _: String) {}
-            fn save_checkpoint(&self, _: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+            fn save_checkpoint(&self, _: Value, _: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
                 Box::pin(async { Ok(()) })
             }
         }
@@ -193,11 +194,12 @@ impl ActionContext {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|v| !v.is_null())
     }
 
-    /// Stores `value` durably; a later attempt finds it in [`Self::checkpoint`]. `Value::Null` clears it.
+    /// Stores `value` durably; a later attempt finds it in [`Self::checkpoint`]. `Value::Null` clears it. What
+    /// [`Self::changed`] was told is stored with it, so that it is known if this attempt is lost.
     ///
     /// On an error nothing may be assumed stored: do not make the call that the checkpoint was to cover.
     pub async fn save_checkpoint(&self, value: Value) -> Result<(), ActionError> {
-        self.parts.sink.save_checkpoint(value.clone()).await?;
+        self.parts.sink.save_checkpoint(value.clone(), self.changes()).await?;
         *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         Ok(())
     }

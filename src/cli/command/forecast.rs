@@ -256,7 +256,7 @@ impl AttemptSink for Nowhere {
 
     fn log(&self, _: String) {}
 
-    fn save_checkpoint(&self, _: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+    fn save_checkpoint(&self, _: Value, _: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async { Err(ActionError::permanent("there is no run to keep anything for")) })
     }
 }

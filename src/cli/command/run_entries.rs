@@ -145,17 +145,17 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec!["was done already: an earlier attempt had taken effect".into()],
         ([], false) => vec!["in order".into()],
-        (changes, _) => changed(changes).collect(),
+        (changes, _) => changed("changed", changes).collect(),
     }
 }
 
-fn changed(changes: &[String]) -> impl Iterator<Item = String> {
-    changes.iter().map(|change| format!("changed {}", phrase::without_long_ids(change)))
+fn changed(verb: &str, changes: &[String]) -> impl Iterator<Item = String> {
+    changes.iter().map(move |change| format!("{verb} {}", phrase::without_long_ids(change)))
 }
 
 fn failure(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let hint = error.hint.iter().map(|hint| format!("  hint: {hint}"));
-    changed(changes).chain([format!("{word}: {error}")]).chain(hint).collect()
+    changed(phrase::changed_by_failing(error), changes).chain([format!("{word}: {error}")]).chain(hint).collect()
 }
 
 fn ended(outcome: Outcome) -> &'static str {

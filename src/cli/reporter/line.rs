@@ -115,17 +115,18 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec![paint_err(Tone::Good, "was done already: an earlier attempt had taken effect")],
         ([], false) => vec![paint_err(Tone::Good, "in order")],
-        (changes, _) => changes.iter().map(|change| changed(change)).collect(),
+        (changes, _) => changes.iter().map(|change| changed("changed", change)).collect(),
     }
 }
 
 fn failed(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let why = paint_err(Tone::Bad, &format!("{word}: {error}"));
-    changes.iter().map(|change| changed(change)).chain([why]).collect()
+    let verb = phrase::changed_by_failing(error);
+    changes.iter().map(|change| changed(verb, change)).chain([why]).collect()
 }
 
-fn changed(what: &str) -> String {
-    format!("{} {}", paint_err(Tone::Notable, "changed"), phrase::without_long_ids(what))
+fn changed(verb: &str, what: &str) -> String {
+    format!("{} {}", paint_err(Tone::Notable, verb), phrase::without_long_ids(what))
 }
 
 /// The end of a run's id.
@@ -169,6 +170,15 @@ mod tests {
             "longer  was done already: an earlier attempt had taken effect",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn what_a_step_that_failed_has_changed_or_may_have_is_shown_before_why() {
+        let failed = |error| News::StepFailed { step: "a".into(), error, changes: vec!["+ x".into()] };
+        assert_eq!(said(false, vec![failed(ActionError::permanent("no"))]), ["a  changed + x", "a  failed: no"]);
+        let error = ActionError::unknown("no reply");
+        let doubt = News::StepInDoubt { step: "a".into(), error, changes: vec!["+ x".into()] };
+        assert_eq!(said(false, vec![doubt]), ["a  may have changed + x", "a  in doubt: no reply"]);
     }
 
     #[test]

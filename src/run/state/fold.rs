@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use super::{IllegalEntry, Instance, Progress, RunState, StepId, StepState};
+use super::{IllegalEntry, Instance, Progress, RunState, StepId, StepState, add};
 use crate::{
     clock::Millis,
     run::{Answer, Attempt, Entry, Mode, Move, Outcome},
@@ -22,7 +22,7 @@ impl RunState {
             Entry::StepExpanded { step, keys } => self.expanded(step, keys),
             Entry::StepStarted { step, attempt } => self.started(at, step, *attempt),
             Entry::AttemptMoved { step, attempt, to, changes } => self.moved(step, *attempt, to, changes),
-            Entry::Checkpointed { step, value } => self.checkpointed(step, value),
+            Entry::Checkpointed { step, value, attempt, changes } => self.checkpointed(step, value, *attempt, changes),
             Entry::StepSucceeded { step, output, changes, .. } => self.succeeded(step, output, changes),
             Entry::StepSkipped { step } => self.skipped(step),
             Entry::StepFailed { step, error, changes } => self.failed(step, error, changes),
@@ -51,6 +51,8 @@ impl RunState {
                 StepState::Running { attempt, .. } => {
                     let attempt = Attempt { failures: 0, since: at, ..*attempt };
                     self.set(id, StepState::Unknown { attempt });
+                    let told = std::mem::take(&mut self.instances[id.index()].told);
+                    self.lost(id, told);
                 }
                 StepState::Waiting { attempt, .. } | StepState::Unknown { attempt } => {
                     *attempt = Attempt { failures: 0, since: at, ..*attempt };
@@ -137,6 +139,7 @@ impl RunState {
         let attempt = to_attempt;
         self.instances[id.index()].attempts = attempt.number;
         self.instances[id.index()].changes = changes.to_vec();
+        self.instances[id.index()].told.clear();
         self.changed |= !changes.is_empty();
         let state = match to {
             Move::Running { mode } => StepState::Running { attempt, mode: *mode },
@@ -148,16 +151,41 @@ impl RunState {
         Ok(())
     }
 
-    fn checkpointed(&mut self, step: &str, value: &Value) -> Result<(), IllegalEntry> {
+    fn checkpointed(
+        &mut self,
+        step: &str,
+        value: &Value,
+        attempt: u32,
+        changes: &[String],
+    ) -> Result<(), IllegalEntry> {
         self.expect(step, "checkpointed", |_| true)?;
-        self.keep_checkpoint(step, value)
+        self.keep_checkpoint(step, value, attempt, changes)
     }
 
-    pub(super) fn keep_checkpoint(&mut self, step: &str, value: &Value) -> Result<(), IllegalEntry> {
+    pub(super) fn keep_checkpoint(
+        &mut self,
+        step: &str,
+        value: &Value,
+        attempt: u32,
+        changes: &[String],
+    ) -> Result<(), IllegalEntry> {
         let entry = "checkpointed";
         let id = self.find(step).ok_or_else(|| IllegalEntry::NoSuchStep { entry, step: step.into() })?;
         self.instances[id.index()].checkpoint = value.clone();
+        match self.state(id) {
+            StepState::Running { attempt: current, .. } if current.number == attempt => {
+                self.instances[id.index()].told = changes.to_vec();
+            }
+            StepState::Unknown { attempt: lost } if lost.number == attempt => self.lost(id, changes.to_vec()),
+            _ => {} // that attempt is over, and what followed it has its changes
+        }
         Ok(())
+    }
+
+    /// Nobody is there to tell of an attempt any more than this.
+    fn lost(&mut self, id: StepId, changes: Vec<String>) {
+        self.changed |= !changes.is_empty();
+        add(&mut self.instances[id.index()].changes, changes);
     }
 
     fn succeeded(&mut self, step: &str, output: &Value, changes: &[String]) -> Result<(), IllegalEntry> {
@@ -200,6 +228,7 @@ impl RunState {
     /// The history has what the step's attempts have changed.
     fn told(&mut self, id: StepId, changes: &[String]) {
         self.instances[id.index()].changes.clear();
+        self.instances[id.index()].told.clear();
         self.changed |= !changes.is_empty();
     }
 

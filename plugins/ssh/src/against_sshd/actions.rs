@@ -11,7 +11,7 @@ struct Silent;
 impl stargate_sdk::AttemptSink for Silent {
     fn progress(&self, _: String) {}
     fn log(&self, _: String) {}
-    fn save_checkpoint(&self, _: Value) -> futures::future::BoxFuture<'_, Result<(), ActionError>> {
+    fn save_checkpoint(&self, _: Value, _: Vec<String>) -> futures::future::BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async { Ok(()) })
     }
 }

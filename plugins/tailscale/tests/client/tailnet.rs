@@ -31,7 +31,7 @@ impl AttemptSink for Told {
         self.0.lock().expect("lock").push(line);
     }
 
-    fn save_checkpoint(&self, _: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+    fn save_checkpoint(&self, _: Value, _: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async { Ok(()) })
     }
 }

@@ -45,7 +45,7 @@ impl AttemptSink for Sink {
 
     fn log(&self, _: String) {}
 
-    fn save_checkpoint(&self, value: Value) -> BoxFuture<'_, Result<(), ActionError>> {
+    fn save_checkpoint(&self, value: Value, _: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async move {
             if let Some(tell) = self.on_checkpoint.lock().expect("no panics").as_ref() {
                 tell(&value);
