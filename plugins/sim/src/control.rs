@@ -51,6 +51,8 @@ struct Control {
 ///   - `{"kind":"approval","router","prefix",("on")}`: whether the tailnet has approved a prefix of a router's device;
 ///   - `{"kind":"route",("network"),"subnet","prefix",("next_hop")}`: a route of the table that is associated with a subnet;
 ///   - `{"kind":"association",("network"),"subnet",("table")}`: the table of a subnet;
+///   - `{"kind":"permission","operation",("group"),("on")}`: what the caller may do, such as `Microsoft.Network/routeTables/write`,
+///     in the subscription, or in a group of it in spite of that;
 ///   - `{"kind":"pod_cidr","node",("prefix")}`: `spec.ipam.podCIDRs` of a node's `CiliumNode`.
 /// - `POST /_world/quota`, body `{"cores","public_ips","unavailable_sizes","routes_per_table"}`: limits; absent means none, but for
 ///   routes, of which a table has 400 at most.

@@ -65,6 +65,13 @@ pub(crate) enum Drift {
     Route { network: Option<String>, subnet: String, prefix: Ipv4Net, next_hop: Option<Ipv4Addr> },
     /// The route table of a subnet: another one, or none.
     Association { network: Option<String>, subnet: String, table: Option<String> },
+    /// An operation of Azure is granted or withheld, in the subscription or in one of its groups.
+    Permission {
+        operation: String,
+        group: Option<String>,
+        #[serde(default)]
+        on: bool,
+    },
     /// `spec.ipam.podCIDRs` of a node's `CiliumNode`: a prefix, or nothing.
     PodCidr { node: String, prefix: Option<Ipv4Net> },
 }
@@ -88,6 +95,10 @@ pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
                 advertisement(&mut world, router, *prefix, *on).map(|()| None)
             }
             Drift::Approval { router, prefix, on } => approval(&mut world, router, *prefix, *on).map(|()| None),
+            Drift::Permission { operation, group, on } => {
+                world.arm.access.set(operation, group.as_deref(), *on);
+                Ok(None)
+            }
             Drift::PodCidr { node, prefix } => pod_cidr(&mut world, node, *prefix).map(|()| None),
         }
     };

@@ -3,7 +3,9 @@ use crate::arm::error::ArmError;
 use crate::arm::kind::{ALL, Kind};
 use crate::arm::path::{Target, parse, subscription};
 use crate::arm::store::Arm;
-use crate::arm::{aks, compute, deployment, group, network, operation, resource, subscription as account, write};
+use crate::arm::{
+    access, aks, compute, deployment, group, network, operation, resource, subscription as account, write,
+};
 
 /// Answers one request.
 pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
@@ -23,6 +25,7 @@ pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
         ("GET", Target::Providers(Some(namespace))) | ("POST", Target::RegisterProvider(namespace)) => {
             account::provider(arm, &namespace)
         }
+        ("GET", Target::Permissions(group)) => access::permissions(arm, group.as_deref()),
         ("GET", Target::Groups) => Ok(group::list(arm)),
         (method, Target::Group(name)) => group::answer(arm, call, method, &name),
         ("GET", Target::Resources(name)) => resource::list_all(arm, call, name.as_deref()),

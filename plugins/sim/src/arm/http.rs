@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::arm::access;
 use crate::arm::call::{Call, Reply};
 use crate::arm::dispatch::answer;
 use crate::arm::error::ArmError;
@@ -36,6 +37,7 @@ pub(crate) async fn handle(
         .and_then(|call| {
             let mut world = shared.lock();
             login::authenticate(&world.arm, &parts.headers, call.now)?;
+            access::check(&world.arm, &call)?;
             crate::arm::settle(&mut world.arm, call.now);
             let answer = answer(&mut world.arm, &call);
             crate::arm::settle(&mut world.arm, call.now);

@@ -1,5 +1,6 @@
 //! Azure Resource Manager: a store of resources with the behaviour of each type, and both kinds of long-running operation.
 
+mod access;
 mod aks;
 mod announce;
 mod call;

@@ -10,6 +10,8 @@ pub(crate) enum Target {
     /// One provider of the subscription, or all.
     Providers(Option<String>),
     RegisterProvider(String),
+    /// What the caller may do in the subscription, or in one of its groups.
+    Permissions(Option<String>),
     Groups,
     Group(String),
     /// Resources of a group, or of the subscription.
@@ -103,8 +105,12 @@ pub(crate) fn parse(segments: &[String]) -> Target {
         ["subscriptions", _, "providers", _, "locations", _, what, ..] => {
             Target::Location { namespace: segments[3].clone(), location: words[5].to_owned(), what: (*what).to_owned() }
         }
+        ["subscriptions", _, "providers", "microsoft.authorization", "permissions"] => Target::Permissions(None),
         ["subscriptions", _, "providers", namespace, kind] => collection(namespace, &[kind], None, None),
         ["subscriptions", _, "resourcegroups", _] => Target::Group(segments[3].clone()),
+        ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.authorization", "permissions"] => {
+            Target::Permissions(Some(segments[3].clone()))
+        }
         ["subscriptions", _, "resourcegroups", _, "resources"] => Target::Resources(Some(segments[3].clone())),
         ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.resources", "deployments", rest @ ..] => {
             deployment(segments, rest)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::arm::access::Access;
 use crate::arm::announce::Announced;
 use crate::arm::deployment::Deployment;
 use crate::arm::kind::{Family, Kind};
@@ -23,6 +24,8 @@ pub struct Arm {
     pub subscription: String,
     /// The tenant's id.
     pub tenant: String,
+    /// What the caller may do.
+    pub(crate) access: Access,
     /// Limits that a test sets.
     pub(crate) quota: Quota,
     /// Tokens issued before this second are expired.
@@ -75,6 +78,7 @@ impl Default for Arm {
             speed: 1.0,
             subscription: "44654aed-2753-4b88-9142-af7132933b6b".to_owned(),
             tenant: "11111111-1111-1111-1111-111111111111".to_owned(),
+            access: Access::default(),
             quota: Quota::default(),
             tokens_expired_before: 0,
             groups: BTreeMap::new(),
