@@ -5,11 +5,13 @@
 
 mod argument;
 mod error;
+mod inspect;
 mod owner;
 mod sqlite;
 mod store;
 
 pub use error::JournalError;
+pub use inspect::{Inspected, inspect};
 pub use owner::Owner;
 pub use sqlite::SqliteJournal;
 pub use store::{Append, Commit, Eviction, HeldLock, Journal, LogLine, NewRun, PlanText, RunRow, StoredRun, TakeOver};

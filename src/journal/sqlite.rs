@@ -27,7 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 ];
 
 /// How long a statement waits for another process that holds the file.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 const BATCH: &str = "INSERT INTO batch VALUES (?1)";
 // What most commits do not need costs them nothing.
@@ -274,7 +274,7 @@ async fn migrate(path: &Path, options: &SqliteConnectOptions) -> Result<(), Jour
     });
     let result = Migrator::with_migrations(migrations.collect()).run(&pool).await;
     pool.close().await;
-    let known = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+    let known = newest_schema();
     match result {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => Err(JournalError::Newer { path: path.into(), found, known }),
@@ -283,7 +283,12 @@ async fn migrate(path: &Path, options: &SqliteConnectOptions) -> Result<(), Jour
     }
 }
 
-fn at_open(path: &Path, error: sqlx::Error) -> JournalError {
+/// Version of the schema that this program writes.
+pub(super) fn newest_schema() -> i64 {
+    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+}
+
+pub(super) fn at_open(path: &Path, error: sqlx::Error) -> JournalError {
     match JournalError::from(error) {
         JournalError::Database(reason) => JournalError::Open { path: path.into(), reason },
         JournalError::ReadOnly => JournalError::Open { path: path.into(), reason: "it is read-only".into() },
