@@ -11,16 +11,13 @@ use stargate_tailscale::TailscaleSettings;
 
 use crate::cli::{AzureSettings, Failure, Settings};
 
-/// Stands in for the subscription where none is given, so that actions can be listed and workflows checked.
-const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
-
-/// Every action, and the ways to secrets. Makes no request.
+/// Every action and check, and the ways to secrets. Makes no request.
 pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure> {
     let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
+    stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
     stargate_azure::register(&mut registry, azure(&settings.azure)).map_err(|error| unusable("azure", &error))?;
     stargate_tailscale::register(&mut registry, &mut secrets, tailscale(settings))
         .map_err(|error| unusable("tailscale", &error))?;
-    stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
     stargate_kubernetes::register(&mut registry, &mut secrets, kubernetes(settings));
     stargate_cilium::register(&mut registry, cilium(settings));
     stargate_routes::register(&mut registry);
@@ -43,7 +40,7 @@ fn azure(settings: &AzureSettings) -> ArmSettings {
     let public = || stargate_azure::PUBLIC_ENDPOINT.parse().expect("the public endpoint is a URL");
     ArmSettings {
         endpoint: settings.endpoint.clone().unwrap_or_else(public),
-        subscription: settings.subscription.clone().unwrap_or_else(|| NO_SUBSCRIPTION.into()),
+        subscription: settings.subscription.clone().unwrap_or_else(|| stargate_azure::NO_SUBSCRIPTION.into()),
         credential: settings.token.clone().map_or(Credential::Chain, Credential::Token),
         ca: settings.ca.clone(),
     }

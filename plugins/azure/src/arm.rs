@@ -13,6 +13,7 @@ use crate::{
     locks::{Guard, Locks},
     name::{GroupName, Subscription},
     operation::Pauses,
+    settings::NO_SUBSCRIPTION,
     token::Tokens,
 };
 
@@ -32,6 +33,9 @@ const API_VERSIONS: [(&str, &str); 4] = [
     ("microsoft.containerservice/", "2024-05-01"),
     ("microsoft.resources/", "2024-07-01"),
 ];
+
+/// The version that subscriptions are read in.
+const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
 /// Calls Azure Resource Manager. Cheap to clone.
 ///
@@ -134,6 +138,40 @@ impl ArmClient {
     /// Id of a resource group of the subscription.
     pub(crate) fn group(&self, group: &GroupName) -> ResourceId {
         ResourceId::of_group(&self.inner.subscription, group)
+    }
+
+    /// Reads the subscription; any answer is `Ok`.
+    pub(crate) async fn subscription(&self, cx: &ActionContext) -> Result<Raw, ActionError> {
+        self.send(cx, &Call::get(self.url(&self.subscription_path(), SUBSCRIPTIONS_VERSION))).await
+    }
+
+    /// Path of the subscription.
+    pub(crate) fn subscription_path(&self) -> String {
+        format!("/subscriptions/{}", self.inner.subscription)
+    }
+
+    /// Whether a stand-in was given in the place of a subscription.
+    pub(crate) fn has_no_subscription(&self) -> bool {
+        self.inner.subscription.as_str() == NO_SUBSCRIPTION
+    }
+
+    /// Where ARM is.
+    pub(crate) fn endpoint(&self) -> &Url {
+        &self.inner.endpoint
+    }
+
+    /// Obtains a token, and tells where it is from.
+    pub(crate) async fn credential_origin(&self, cx: &ActionContext) -> Result<String, ActionError> {
+        self.inner.tokens.origin(cx).await
+    }
+
+    /// The `Date` of ARM's answer to a request without a token.
+    pub(crate) async fn date(&self) -> Result<Option<String>, ActionError> {
+        let call = Call::get(self.url(&self.subscription_path(), SUBSCRIPTIONS_VERSION));
+        let answer = self.inner.http.get(call.url.clone()).send().await;
+        let answer = answer.map_err(|e| transport(call.effect(), &call, e))?;
+        let date = answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        Ok(date.map(str::to_owned))
     }
 
     /// Waits for the right to write to `ids`.

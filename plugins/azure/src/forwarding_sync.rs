@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -9,6 +9,7 @@ use crate::{
     live::Live,
     name::{GroupName, VmName},
     network_interface::NIC,
+    permission::{NETWORK_OPERATIONS, arm},
 };
 
 const FORWARDS: &str = "/properties/enableIPForwarding";
@@ -99,6 +100,16 @@ impl Resource for ForwardingSync {
     async fn resume(&self, cx: &ActionContext, _: &ForwardingInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for ForwardingSync {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/networkInterfaces/read"),
+        arm("Microsoft.Network/networkInterfaces/write"),
+        arm("Microsoft.Network/virtualNetworks/subnets/join/action"),
+        arm("Microsoft.Network/publicIPAddresses/join/action"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn forwards(nic: &Live) -> bool {

@@ -7,6 +7,7 @@
 mod arm;
 mod body;
 mod checkpoint;
+mod checks;
 mod cloud_config;
 mod failure;
 mod forwarding_sync;
@@ -19,6 +20,7 @@ mod nat_gateway;
 mod network;
 mod network_interface;
 mod operation;
+mod permission;
 mod prefix;
 mod public_ip;
 mod register;
@@ -38,7 +40,7 @@ mod virtual_network;
 
 pub use name::NameError;
 pub use register::register;
-pub use settings::{ArmSettings, Credential, PUBLIC_ENDPOINT, SettingsError};
+pub use settings::{ArmSettings, Credential, NO_SUBSCRIPTION, PUBLIC_ENDPOINT, SettingsError};
 
 use arm::ArmClient;
 use resource_id::ResourceId;

@@ -1,12 +1,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     ArmClient,
     live::Live,
     name::{ClusterName, GroupName},
+    permission::arm,
 };
 
 /// `azure.managed_cluster.read`.
@@ -82,6 +83,10 @@ impl Action for ManagedCluster {
     async fn preview(&self, cx: &ActionContext, input: &ManagedClusterInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for ManagedCluster {
+    const PERMISSIONS: &'static [Permission] = &[arm("Microsoft.ContainerService/managedClusters/read")];
 }
 
 fn output(live: &Live) -> Result<ManagedClusterOutput, ActionError> {

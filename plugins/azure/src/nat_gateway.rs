@@ -1,13 +1,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     arm::Condition,
     live::Live,
     name::{GroupName, Location, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
     public_ip::PUBLIC_ADDRESS,
 };
 
@@ -100,6 +101,15 @@ impl Resource for NatGateway {
     async fn resume(&self, cx: &ActionContext, _: &NatGatewayInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for NatGateway {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/natGateways/read"),
+        arm("Microsoft.Network/natGateways/write"),
+        arm("Microsoft.Network/publicIPAddresses/join/action"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn addresses(live: &Live) -> &[Value] {

@@ -1,13 +1,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     arm::Condition,
     live::Live,
     name::{GroupName, Location, VnetName},
+    permission::{NETWORK_OPERATIONS, arm},
     prefix::Prefix,
     virtual_network::{NETWORK, address_space},
 };
@@ -118,6 +119,14 @@ impl Resource for VirtualNetwork {
     async fn resume(&self, cx: &ActionContext, _: &VirtualNetworkInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for VirtualNetwork {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/virtualNetworks/read"),
+        arm("Microsoft.Network/virtualNetworks/write"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn check_prefixes(prefixes: &[Prefix]) -> Result<(), ActionError> {

@@ -8,7 +8,7 @@ use azure_mgmt_network::package_2024_03::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -16,6 +16,7 @@ use crate::{
     body::body,
     live::Live,
     name::{GroupName, Location, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
 };
 
 pub(crate) const NIC: &str = "Microsoft.Network/networkInterfaces";
@@ -152,6 +153,16 @@ impl Resource for NetworkInterface {
     ) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for NetworkInterface {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/networkInterfaces/read"),
+        arm("Microsoft.Network/networkInterfaces/write"),
+        arm("Microsoft.Network/virtualNetworks/subnets/join/action"),
+        arm("Microsoft.Network/publicIPAddresses/join/action"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn check_ids(wanted: &NetworkInterfaceInput) -> Result<(), ActionError> {

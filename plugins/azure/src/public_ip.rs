@@ -5,7 +5,7 @@ use azure_mgmt_network::package_2024_03::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -13,6 +13,7 @@ use crate::{
     body::body,
     live::Live,
     name::{GroupName, Location, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
 };
 
 pub(crate) const PUBLIC_ADDRESS: &str = "Microsoft.Network/publicIPAddresses";
@@ -97,6 +98,14 @@ impl Resource for PublicIp {
     async fn resume(&self, cx: &ActionContext, _: &PublicIpInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for PublicIp {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/publicIPAddresses/read"),
+        arm("Microsoft.Network/publicIPAddresses/write"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn check_sku(live: &Live) -> Result<(), ActionError> {

@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     live::Live,
     name::{GroupName, Location},
+    permission::arm,
 };
 
 /// `azure.resource_group.ensure`.
@@ -104,4 +105,11 @@ impl Resource for ResourceGroup {
     async fn resume(&self, cx: &ActionContext, _: &ResourceGroupInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for ResourceGroup {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Resources/subscriptions/resourceGroups/read"),
+        arm("Microsoft.Resources/subscriptions/resourceGroups/write"),
+    ];
 }

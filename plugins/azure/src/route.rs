@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models::{Route as RouteModel, RouteNext
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -12,6 +12,7 @@ use crate::{
     body::body,
     live::Live,
     name::{GroupName, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
     prefix::Prefix,
     route_table::ROUTE_TABLE,
 };
@@ -129,6 +130,15 @@ impl Resource for Route {
     async fn resume(&self, cx: &ActionContext, _: &RouteInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for Route {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/routeTables/read"),
+        arm("Microsoft.Network/routeTables/routes/read"),
+        arm("Microsoft.Network/routeTables/routes/write"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 /// The routes in a table's body.

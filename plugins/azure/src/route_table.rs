@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -12,6 +12,7 @@ use crate::{
     body::body,
     live::Live,
     name::{GroupName, Location, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
 };
 
 pub(crate) const ROUTE_TABLE: &str = "Microsoft.Network/routeTables";
@@ -93,6 +94,11 @@ impl Resource for RouteTable {
     async fn resume(&self, cx: &ActionContext, _: &RouteTableInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for RouteTable {
+    const PERMISSIONS: &'static [Permission] =
+        &[arm("Microsoft.Network/routeTables/read"), arm("Microsoft.Network/routeTables/write"), NETWORK_OPERATIONS];
 }
 
 fn new(wanted: &RouteTableInput) -> Value {

@@ -6,13 +6,14 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     arm::Condition,
     live::Live,
     name::{GroupName, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
     prefix::Prefix,
     route::{APPLIANCE, is_hop, name_of, prefix, routes},
     route_table::ROUTE_TABLE,
@@ -198,6 +199,17 @@ impl Resource for RoutesSync {
     async fn resume(&self, cx: &ActionContext, _: &RoutesSyncInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for RoutesSync {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/routeTables/read"),
+        arm("Microsoft.Network/routeTables/write"),
+        arm("Microsoft.Network/routeTables/routes/read"),
+        arm("Microsoft.Network/routeTables/routes/write"),
+        arm("Microsoft.Network/routeTables/routes/delete"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 /// What is to be done, removals last: no prefix is without a route meanwhile.

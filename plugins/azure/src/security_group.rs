@@ -1,13 +1,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     arm::Condition,
     live::Live,
     name::{GroupName, Location, NetworkName},
+    permission::{NETWORK_OPERATIONS, arm},
 };
 
 pub(crate) const SECURITY_GROUP: &str = "Microsoft.Network/networkSecurityGroups";
@@ -169,6 +170,14 @@ impl Resource for SecurityGroup {
     async fn resume(&self, cx: &ActionContext, _: &SecurityGroupInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for SecurityGroup {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/networkSecurityGroups/read"),
+        arm("Microsoft.Network/networkSecurityGroups/write"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn rules(live: &Live) -> &[Value] {

@@ -8,6 +8,9 @@ use crate::name::{NameError, Subscription};
 /// Where Azure Resource Manager is when nothing else is said.
 pub const PUBLIC_ENDPOINT: &str = "https://management.azure.com";
 
+/// Stands in for a subscription where none is given, so that actions can be listed and workflows checked.
+pub const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
+
 /// Where ARM is and how to speak to it.
 #[derive(Debug, Clone)]
 pub struct ArmSettings {

@@ -3,13 +3,14 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     arm::Condition,
     live::Live,
     name::{GroupName, NetworkName, VnetName},
+    permission::{NETWORK_OPERATIONS, arm},
     prefix::Prefix,
     virtual_network::{NETWORK, address_space, prefixes_of, subnets},
 };
@@ -138,6 +139,18 @@ impl Resource for Subnet {
     async fn resume(&self, cx: &ActionContext, _: &SubnetInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for Subnet {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/virtualNetworks/read"),
+        arm("Microsoft.Network/virtualNetworks/subnets/read"),
+        arm("Microsoft.Network/virtualNetworks/subnets/write"),
+        arm("Microsoft.Network/networkSecurityGroups/join/action"),
+        arm("Microsoft.Network/natGateways/join/action"),
+        arm("Microsoft.Network/routeTables/join/action"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn references(wanted: &SubnetInput, subnet: &Live) -> impl Iterator<Item = Difference> {

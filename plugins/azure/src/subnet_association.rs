@@ -1,13 +1,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     ArmClient, ResourceId,
     arm::Condition,
     live::Live,
     name::{GroupName, NetworkName, VnetName},
+    permission::{NETWORK_OPERATIONS, arm},
     route_table::ROUTE_TABLE,
     virtual_network::NETWORK,
 };
@@ -112,6 +113,17 @@ impl Resource for SubnetAssociation {
     ) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for SubnetAssociation {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Network/virtualNetworks/subnets/read"),
+        arm("Microsoft.Network/virtualNetworks/subnets/write"),
+        arm("Microsoft.Network/routeTables/join/action"),
+        arm("Microsoft.Network/networkSecurityGroups/join/action"),
+        arm("Microsoft.Network/natGateways/join/action"),
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn another_table(wanted: &SubnetAssociationInput, other: &str) -> ActionError {

@@ -34,8 +34,15 @@ pub(crate) struct Tokens {
 #[derive(Default)]
 struct State {
     /// What the chain has settled on.
-    source: Option<Arc<dyn TokenCredential>>,
+    source: Option<Link>,
     token: Option<Token>,
+}
+
+/// A link of the chain, with the words for it.
+#[derive(Clone)]
+struct Link {
+    name: &'static str,
+    credential: Arc<dyn TokenCredential>,
 }
 
 #[derive(Clone)]
@@ -61,6 +68,17 @@ impl Tokens {
         Ok(token.value)
     }
 
+    /// Obtains a token like [`Self::token`], and tells where it is from.
+    pub(crate) async fn origin(&self, cx: &ActionContext) -> Result<String, ActionError> {
+        self.token(cx).await?;
+        let state = self.state.lock().await;
+        Ok(match (&self.credential, &state.source) {
+            (Credential::Token(reference), _) => format!("the token of {reference}"),
+            (Credential::Chain, Some(link)) => format!("the token of {}", link.name),
+            (Credential::Chain, None) => "a token".into(),
+        })
+    }
+
     /// Forgets `refused`, unless it has been replaced already.
     pub(crate) async fn forget(&self, refused: &Secret) {
         let mut state = self.state.lock().await;
@@ -84,7 +102,8 @@ impl Tokens {
             Some(source) => source.clone(),
             None => first_available().await?,
         };
-        let token = source.get_token(&[&self.scope], None).await.map_err(|e| from_identity(&e))?;
+        let token = source.credential.get_token(&[&self.scope], None).await;
+        let token = token.map_err(|e| from_identity(&e).context(source.name))?;
         state.source = Some(source);
         Ok(from_azure(&token))
     }
@@ -113,19 +132,26 @@ fn from_identity(error: &azure_core_1::Error) -> ActionError {
     }
 }
 
-async fn first_available() -> Result<Arc<dyn TokenCredential>, ActionError> {
-    let source: Result<Arc<dyn TokenCredential>, _> = if let Some(secret) = variable("AZURE_CLIENT_SECRET") {
-        let tenant = variable("AZURE_TENANT_ID").unwrap_or_default();
-        let client = variable("AZURE_CLIENT_ID").unwrap_or_default();
-        ClientSecretCredential::new(&tenant, client, AzureSecret::new(secret), None).map(|source| source as _)
+async fn first_available() -> Result<Link, ActionError> {
+    let (name, credential): (_, Result<Arc<dyn TokenCredential>, _>) = if variable("AZURE_CLIENT_SECRET").is_some() {
+        ("the client secret in AZURE_CLIENT_SECRET", client_secret())
     } else if variable("AZURE_FEDERATED_TOKEN_FILE").is_some() {
-        WorkloadIdentityCredential::new(None).map(|source| source as _)
+        ("the workload identity in AZURE_FEDERATED_TOKEN_FILE", WorkloadIdentityCredential::new(None).map(|it| it as _))
     } else if variable("IDENTITY_ENDPOINT").is_some() || metadata_service_answers().await {
-        ManagedIdentityCredential::new(Some(managed_identity())).map(|source| source as _)
+        let identity = ManagedIdentityCredential::new(Some(managed_identity()));
+        ("this machine's managed identity", identity.map(|it| it as _))
     } else {
-        AzureCliCredential::new(None).map(|source| source as _)
+        ("the login of the az CLI", AzureCliCredential::new(None).map(|it| it as _))
     };
-    source.map_err(|e| from_identity(&e))
+    let credential = credential.map_err(|e| from_identity(&e).context(name))?;
+    Ok(Link { name, credential })
+}
+
+fn client_secret() -> azure_core_1::Result<Arc<dyn TokenCredential>> {
+    let text = |name| variable(name).unwrap_or_default();
+    let secret = AzureSecret::new(text("AZURE_CLIENT_SECRET"));
+    let credential = ClientSecretCredential::new(&text("AZURE_TENANT_ID"), text("AZURE_CLIENT_ID"), secret, None);
+    credential.map(|it| it as _)
 }
 
 // These names are Azure's, shared by all its tools; azure_identity reads them itself in the same way.

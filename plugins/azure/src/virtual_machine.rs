@@ -9,7 +9,7 @@ use azure_mgmt_compute::package_2024_07_01::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource, Secret, SecretRef};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource, Secret, SecretRef};
 
 use crate::{
     ArmClient, ResourceId,
@@ -21,6 +21,7 @@ use crate::{
     live::Live,
     name::{GroupName, Location, VmName},
     network_interface::NIC,
+    permission::{COMPUTE_OPERATIONS, arm},
 };
 
 pub(crate) const MACHINE: &str = "Microsoft.Compute/virtualMachines";
@@ -164,6 +165,16 @@ impl Resource for VirtualMachine {
     async fn resume(&self, cx: &ActionContext, _: &VirtualMachineInput, checkpoint: Value) -> Result<(), ActionError> {
         self.0.resume(cx, checkpoint).await
     }
+}
+
+impl Needs for VirtualMachine {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Compute/virtualMachines/read"),
+        arm("Microsoft.Compute/virtualMachines/write"),
+        arm("Microsoft.Compute/disks/write"),
+        arm("Microsoft.Network/networkInterfaces/join/action"),
+        COMPUTE_OPERATIONS,
+    ];
 }
 
 fn in_words(error: ActionError, id: &ResourceId) -> ActionError {

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
 
 use crate::{
     ArmClient,
@@ -12,6 +12,7 @@ use crate::{
     live::Live,
     name::{GroupName, NetworkName, VmName},
     network_interface::{NIC, private_address},
+    permission::{COMPUTE_OPERATIONS, NETWORK_OPERATIONS, arm},
     virtual_machine::{HOST_KEY_TAG, MACHINE},
 };
 
@@ -108,6 +109,17 @@ impl Action for VirtualMachineDelete {
         }
         Ok(Preview::Changes { differences })
     }
+}
+
+impl Needs for VirtualMachineDelete {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Compute/virtualMachines/read"),
+        arm("Microsoft.Compute/virtualMachines/delete"),
+        arm("Microsoft.Network/networkInterfaces/read"),
+        arm("Microsoft.Network/networkInterfaces/delete"),
+        COMPUTE_OPERATIONS,
+        NETWORK_OPERATIONS,
+    ];
 }
 
 fn another(live: &Live, why: &str) -> ActionError {

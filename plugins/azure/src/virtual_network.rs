@@ -1,12 +1,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     ArmClient, ResourceId,
     live::Live,
     name::{GroupName, NetworkName, VnetName},
+    permission::arm,
     prefix::Prefix,
 };
 
@@ -88,6 +89,14 @@ impl Action for VirtualNetworkDiscovery {
     async fn preview(&self, cx: &ActionContext, input: &DiscoveryInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for VirtualNetworkDiscovery {
+    const PERMISSIONS: &'static [Permission] = &[
+        arm("Microsoft.Compute/virtualMachineScaleSets/read"),
+        arm("Microsoft.Compute/virtualMachineScaleSets/networkInterfaces/read"),
+        arm("Microsoft.Network/virtualNetworks/read"),
+    ];
 }
 
 impl VirtualNetworkDiscovery {

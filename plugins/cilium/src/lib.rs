@@ -9,6 +9,7 @@ mod failure;
 mod node;
 mod node_ensure;
 mod nodes_ensure;
+mod permission;
 mod prefix;
 mod register;
 mod settings;

@@ -3,11 +3,12 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     api::Api,
     node::{blocks, give},
+    permission::may,
     prefix::Prefix,
 };
 
@@ -81,6 +82,10 @@ impl Resource for NodeEnsure {
         let pod_cidrs = blocks(actual).into_iter().map(str::to_owned).collect();
         Ok(NodeOutput { name: wanted.name.clone(), pod_cidrs })
     }
+}
+
+impl Needs for NodeEnsure {
+    const PERMISSIONS: &'static [Permission] = &[may("get ciliumnodes.cilium.io"), may("patch ciliumnodes.cilium.io")];
 }
 
 fn gave_up(error: ActionError, obstacle: &str) -> ActionError {

@@ -4,11 +4,12 @@ use futures::{TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     api::Api,
     node::{blocks, give},
+    permission::may,
     prefix::Prefix,
 };
 
@@ -95,6 +96,10 @@ impl Resource for NodesEnsure {
             wanted.nodes.iter().map(|node| &node.name).filter(|name| !actual.contains_key(*name)).cloned().collect();
         Ok(NodesOutput { count: wanted.nodes.len() - missing.len(), missing })
     }
+}
+
+impl Needs for NodesEnsure {
+    const PERMISSIONS: &'static [Permission] = &[may("list ciliumnodes.cilium.io"), may("patch ciliumnodes.cilium.io")];
 }
 
 /// The nodes whose `CiliumNode` is there and has other blocks, with those.

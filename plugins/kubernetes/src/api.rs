@@ -1,4 +1,4 @@
-use http::Method;
+use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use stargate_sdk::{ActionContext, ActionError};
@@ -42,6 +42,11 @@ impl Api {
     /// URL of the API server, and the certificates that its own is checked against, as PEM.
     pub(crate) async fn endpoint(&self) -> Result<(String, String), ActionError> {
         self.connection.endpoint().await
+    }
+
+    /// Which cluster the kubeconfig leads to, and where that is said.
+    pub(crate) async fn described(&self) -> Result<String, ActionError> {
+        self.connection.described().await
     }
 
     /// The object; `None` when it is not there.
@@ -175,6 +180,11 @@ impl Api {
 
     /// Makes a call to its end, even when the attempt is to stop: for tidying up.
     pub(crate) async fn answer(&self, call: &Call) -> Result<Value, ApiError> {
+        self.answer_with_headers(call).await.map(|(_, answer)| answer)
+    }
+
+    /// Like [`Self::answer`], with the headers of the answer.
+    pub(crate) async fn answer_with_headers(&self, call: &Call) -> Result<(HeaderMap, Value), ApiError> {
         let (effect, name) = (call.effect, call.name());
         let client = self.client().await?;
         let response = client.send(call.request()?).await.map_err(|e| unanswered(effect, &name, &e))?;
@@ -183,7 +193,7 @@ impl Api {
         if !head.status.is_success() {
             return Err(refused(effect, &name, head.status, &head.headers, &body));
         }
-        parsed(effect, &name, &body)
+        parsed(effect, &name, &body).map(|answer| (head.headers, answer))
     }
 }
 

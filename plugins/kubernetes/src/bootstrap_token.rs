@@ -5,13 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stargate_sdk::{ActionContext, ActionError, Secret, SecretSource};
+use stargate_sdk::{ActionContext, ActionError, Permission, Secret, SecretSource};
 
 use crate::{
     api::Api,
     field::{text, uid},
     kind::{At, SECRETS},
     parameters::{Parameters, digest_text},
+    permission::AUTHORITY,
 };
 
 const NAMESPACE: &str = "kube-system";
@@ -90,6 +91,11 @@ impl BootstrapTokenSource {
 impl SecretSource for BootstrapTokenSource {
     fn scheme(&self) -> &'static str {
         "bootstrap-token"
+    }
+
+    fn permissions(&self, _: &str) -> Vec<Permission> {
+        let verbs = ["get", "create", "delete"];
+        verbs.map(|verb| Permission::of(AUTHORITY, format!("{verb} secrets -n {NAMESPACE}"))).into()
     }
 
     fn resolve<'a>(&'a self, cx: &'a ActionContext, rest: &'a str) -> BoxFuture<'a, Result<Secret, ActionError>> {

@@ -42,6 +42,24 @@ impl Connection {
         Ok((server, pem::encode_many_config(&certificates, EncodeConfig::new().set_line_ending(LineEnding::LF))))
     }
 
+    /// The server's URL, the context that names it and the file that the context is in.
+    pub(crate) async fn described(&self) -> Result<String, ActionError> {
+        let server = self.config().await?.cluster_url.to_string();
+        let server = server.trim_end_matches('/');
+        let read = match &self.settings.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        // Without a file it is the account of the pod that stargate runs in.
+        let Ok(file) = read else { return Ok(format!("{server}, as this pod's own account")) };
+        let context = self.settings.context.clone().or(file.current_context).unwrap_or_default();
+        let place = match &self.settings.kubeconfig {
+            Some(path) => path.display().to_string(),
+            None => usual_place(),
+        };
+        Ok(format!("{server}, by context {context:?} of {place}"))
+    }
+
     async fn connect(&self) -> Result<Client, ActionError> {
         let mut config = self.config().await?;
         config.default_retry = false;
@@ -61,6 +79,11 @@ impl Connection {
             (None, None) => Config::infer().await.map_err(|e| unusable(&e)),
         }
     }
+}
+
+/// Where kube looks when no file is named.
+fn usual_place() -> String {
+    std::env::var("KUBECONFIG").ok().filter(|paths| !paths.is_empty()).unwrap_or_else(|| "~/.kube/config".into())
 }
 
 fn unusable(error: &dyn std::error::Error) -> ActionError {

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
-use crate::{api::Api, call::Call, field::owned, kind::NODES, node_group, version::Version};
+use crate::{api::Api, call::Call, field::owned, kind::NODES, node_group, permission::may, version::Version};
 
 /// `kubernetes.cluster.read`.
 pub(crate) struct ClusterRead(pub(crate) Arc<Api>);
@@ -63,6 +63,10 @@ impl Action for ClusterRead {
     async fn preview(&self, cx: &ActionContext, input: &ClusterInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for ClusterRead {
+    const PERMISSIONS: &'static [Permission] = &[may("list nodes")];
 }
 
 /// Kubernetes' version skew policy: a kubelet is not newer than the API server, and at most three minor versions older.

@@ -2,12 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use serde_json::Value;
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Recovery};
 
 use crate::{
     api::Api,
     field::{condition, owned, text},
     object_ref::ObjectRef,
+    permission::{OF_INPUT, on_object},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -88,5 +90,13 @@ impl Action for ConditionWait {
             cx.sleep(pause).await.map_err(|e| e.context(&obstacle))?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+impl Needs for ConditionWait {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        on_object(&["get"], with, &OF_INPUT)
     }
 }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Recovery};
 
 use crate::{
     api::Api,
@@ -13,6 +13,7 @@ use crate::{
     csr_rules::{NodeIdentity, Purpose, Stage, purpose, stage},
     field::{name, text},
     kind::{At, NODES, REQUESTS},
+    permission::may,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -151,6 +152,17 @@ impl Action for CsrApprove {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+impl Needs for CsrApprove {
+    const PERMISSIONS: &'static [Permission] = &[
+        may("list certificatesigningrequests.certificates.k8s.io"),
+        may("update certificatesigningrequests.certificates.k8s.io --subresource=approval"),
+        may("approve signers.certificates.k8s.io/kubernetes.io/kube-apiserver-client-kubelet"),
+        may("approve signers.certificates.k8s.io/kubernetes.io/kubelet-serving"),
+        may("get nodes"),
+        may("get nodes --subresource=proxy"),
+    ];
 }
 
 /// Remembers approvals beyond a crash, for the output.

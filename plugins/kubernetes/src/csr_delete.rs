@@ -3,13 +3,14 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     csr_rules::{is_of_node, purpose},
     field::{name, uid},
     kind::{At, REQUESTS},
+    permission::may,
 };
 
 /// `kubernetes.csr.delete`.
@@ -66,4 +67,11 @@ impl Action for CsrDelete {
         let gone = |csr: &Value| Difference::new(format!("certificate request {}", name(csr)), "there", Value::Null);
         Ok(Preview::Changes { differences: requests.iter().map(gone).collect() })
     }
+}
+
+impl Needs for CsrDelete {
+    const PERMISSIONS: &'static [Permission] = &[
+        may("list certificatesigningrequests.certificates.k8s.io"),
+        may("delete certificatesigningrequests.certificates.k8s.io"),
+    ];
 }

@@ -3,7 +3,7 @@ use std::{net::IpAddr, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     api::Api,
@@ -11,6 +11,7 @@ use crate::{
     csr_rules::{NodeIdentity, Purpose, Stage, purpose, stage},
     field::name,
     kind::REQUESTS,
+    permission::may,
 };
 
 /// `kubernetes.csr.renew`.
@@ -106,4 +107,12 @@ impl Resource for CsrRenew {
         actual.refused.iter().for_each(|refused| cx.log(format!("warning: {refused}")));
         Ok(RenewOutput { refused: actual.refused.clone() })
     }
+}
+
+impl Needs for CsrRenew {
+    const PERMISSIONS: &'static [Permission] = &[
+        may("list certificatesigningrequests.certificates.k8s.io"),
+        may("update certificatesigningrequests.certificates.k8s.io --subresource=approval"),
+        may("approve signers.certificates.k8s.io/kubernetes.io/kubelet-serving"),
+    ];
 }

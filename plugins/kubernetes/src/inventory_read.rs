@@ -2,12 +2,13 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     host::{Host, way_in},
     inventory::{AzureNames, Fabric, Inventory, Role, Server, Site, SiteType},
+    permission::may,
     prefix::Prefix,
 };
 
@@ -181,6 +182,10 @@ impl Action for InventoryRead {
     async fn preview(&self, cx: &ActionContext, input: &InventoryInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for InventoryRead {
+    const PERMISSIONS: &'static [Permission] = &[may("list sites.stargate.io"), may("list servers.stargate.io")];
 }
 
 fn told(inventory: &Inventory) -> Result<InventoryOutput, ActionError> {

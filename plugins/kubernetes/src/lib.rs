@@ -14,6 +14,7 @@
 mod api;
 mod bootstrap_token;
 mod call;
+mod checks;
 mod client;
 mod cluster_read;
 mod compare;
@@ -49,6 +50,7 @@ mod object_patch;
 mod object_ref;
 mod objects_list;
 mod parameters;
+mod permission;
 mod pod_cidr_allocate;
 mod pod_cidr_registry;
 mod pod_cidr_release;

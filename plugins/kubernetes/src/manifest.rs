@@ -33,7 +33,8 @@ impl Manifest {
     }
 }
 
-fn items(document: Value) -> Vec<Value> {
+/// The objects of a document: those of a `List`, or itself.
+pub(crate) fn items(document: Value) -> Vec<Value> {
     match document.get("items") {
         Some(Value::Array(items)) if document["kind"] == "List" => items.clone(),
         _ => vec![document],

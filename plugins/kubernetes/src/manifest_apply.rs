@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, FailureKind, Found, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, FailureKind, Found, Needs, Permission, Preview, Recovery,
+};
 
 use crate::{
     api::{Api, FIELD_MANAGER},
@@ -11,8 +13,9 @@ use crate::{
     discovery::resolve,
     failure::ApiError,
     field::{condition, list, name, owned, text},
-    manifest::{Manifest, Wanted},
+    manifest::{Manifest, Wanted, items},
     object_ref::{ObjectRef, Place, unknown_kind},
+    permission::{OF_OBJECT, on_object},
 };
 
 /// What defines a kind.
@@ -197,6 +200,21 @@ impl Action for ManifestApply {
         }
         let output = serde_json::to_value(ManifestOutput { objects });
         Ok(Preview::InOrder { output: output.map_err(|e| ActionError::permanent(e.to_string()))? })
+    }
+}
+
+impl Needs for ManifestApply {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    /// An object that is not there is created by its patch, which Kubernetes asks the right to create for as well. Whoever
+    /// applies roles and bindings must hold what they grant, too: that cannot be asked for.
+    fn further(with: &Value) -> Vec<Permission> {
+        let documents = match &with["manifest"] {
+            Value::Array(documents) => documents.clone(),
+            one => vec![one.clone()],
+        };
+        let objects = documents.into_iter().flat_map(items);
+        objects.flat_map(|object| on_object(&["get", "patch", "create"], &object, &OF_OBJECT)).collect()
     }
 }
 

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
 use crate::{
     api::Api,
     kind::{At, NODES},
+    permission::may,
 };
 
 /// `kubernetes.node.cordon`.
@@ -83,6 +84,10 @@ impl Resource for NodeCordon {
         let cordoned = actual.0.as_ref().is_some_and(is_cordoned);
         Ok(CordonOutput { name: wanted.name.clone(), exists: actual.0.is_some(), cordoned })
     }
+}
+
+impl Needs for NodeCordon {
+    const PERMISSIONS: &'static [Permission] = &[may("get nodes"), may("patch nodes")];
 }
 
 /// Whether new pods are kept off the node.

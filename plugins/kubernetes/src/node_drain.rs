@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Recovery};
 use tokio::time::Instant;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     eviction::{FIRST_PAUSE, LONGEST_PAUSE, Refused, evict},
     kind::{At, NODES, PODS},
     node_cordon::{is_cordoned, missing},
+    permission::may,
     timeout,
 };
 
@@ -114,6 +115,11 @@ impl Action for NodeDrain {
         let evicted = self.empty(cx, input, span.map(|span| Instant::now() + span)).await?;
         Ok(DrainOutput { evicted: evicted.into_iter().collect() })
     }
+}
+
+impl Needs for NodeDrain {
+    const PERMISSIONS: &'static [Permission] =
+        &[may("get nodes"), may("list pods"), may("create pods --subresource=eviction")];
 }
 
 fn label(node: &str) -> String {

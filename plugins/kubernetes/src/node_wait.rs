@@ -3,13 +3,14 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     field::uid,
     kind::{At, NODES},
     node_facts::{internal_ip, is_ready, kubelet_version, why_not_ready},
+    permission::may,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -85,6 +86,10 @@ impl Action for NodeWait {
             _ => Ok(Preview::Opaque),
         }
     }
+}
+
+impl Needs for NodeWait {
+    const PERMISSIONS: &'static [Permission] = &[may("get nodes")];
 }
 
 fn gave_up(error: ActionError, obstacle: &str) -> ActionError {

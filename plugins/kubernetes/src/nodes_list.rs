@@ -6,7 +6,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -16,6 +16,7 @@ use crate::{
         block_of_cilium_node, block_of_network_config, block_of_node, internal_ip, is_managed, is_ready,
         kubelet_version, labels,
     },
+    permission::may,
 };
 
 /// `kubernetes.nodes.list`.
@@ -94,6 +95,11 @@ impl Action for NodesList {
     async fn preview(&self, cx: &ActionContext, input: &NodesInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for NodesList {
+    const PERMISSIONS: &'static [Permission] =
+        &[may("list nodes"), may("list nodenetworkconfigs.acn.azure.com"), may("list ciliumnodes.cilium.io")];
 }
 
 fn seen(node: &Value, pod_cidr: Option<String>) -> NodeOutput {

@@ -3,12 +3,13 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Recovery};
 
 use crate::{
     api::Api,
     field::uid,
     object_ref::{ObjectRef, Place, unknown_kind},
+    permission::{OF_INPUT, on_object},
 };
 
 /// Finalizers are done within seconds.
@@ -100,5 +101,13 @@ impl Action for ObjectDelete {
             }
             None => stargate_sdk::Preview::InOrder { output: json!({"deleted": false}) },
         })
+    }
+}
+
+impl Needs for ObjectDelete {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        on_object(&["get", "delete"], with, &OF_INPUT)
     }
 }

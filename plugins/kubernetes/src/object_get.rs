@@ -3,11 +3,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     object_ref::{ObjectRef, unknown_kind},
+    permission::{OF_INPUT, on_object},
 };
 
 /// `kubernetes.object.get`.
@@ -57,6 +58,14 @@ impl Action for ObjectGet {
 
     async fn preview(&self, cx: &ActionContext, input: &GetInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
+    }
+}
+
+impl Needs for ObjectGet {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        on_object(&["get"], with, &OF_INPUT)
     }
 }
 

@@ -3,9 +3,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
 
-use crate::{api::Api, compare::has_merged, field::owned, object_ref::ObjectRef};
+use crate::{
+    api::Api,
+    compare::has_merged,
+    field::{owned, text},
+    object_ref::ObjectRef,
+    permission::{AUTHORITY, OF_INPUT, on_object},
+};
 
 /// `kubernetes.object.patch`.
 pub(crate) struct ObjectPatch(pub(crate) Arc<Api>);
@@ -75,6 +81,18 @@ impl Resource for ObjectPatch {
             uid: owned(actual, "/metadata/uid"),
             resource_version: owned(actual, "/metadata/resourceVersion"),
         })
+    }
+}
+
+impl Needs for ObjectPatch {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        let below = text(with, "/subresource").map(|name| format!(" --subresource={name}")).unwrap_or_default();
+        let mut permissions = on_object(&["get"], with, &OF_INPUT);
+        let patches = on_object(&["patch"], with, &OF_INPUT).into_iter();
+        permissions.extend(patches.map(|patch| Permission::of(AUTHORITY, format!("{patch}{below}"))));
+        permissions
     }
 }
 

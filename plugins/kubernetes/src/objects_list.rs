@@ -3,9 +3,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
-use crate::{api::Api, object_get::shown};
+use crate::{
+    api::Api,
+    object_get::shown,
+    permission::{OF_INPUT, on_object},
+};
 
 /// `kubernetes.objects.list`.
 pub(crate) struct ObjectsList(pub(crate) Arc<Api>);
@@ -58,5 +62,13 @@ impl Action for ObjectsList {
 
     async fn preview(&self, cx: &ActionContext, input: &ListInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
+    }
+}
+
+impl Needs for ObjectsList {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        on_object(&["list"], with, &OF_INPUT)
     }
 }

@@ -3,10 +3,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
+    permission::may,
     pod_cidr_registry::{Registry, Request, allocate, reported},
     pod_cidr_store as store,
     prefix::Prefix,
@@ -105,6 +106,14 @@ impl Action for PodCidrAllocate {
         }
         Ok(Preview::Changes { differences: differences(input, &recorded, &registry) })
     }
+}
+
+impl Needs for PodCidrAllocate {
+    const PERMISSIONS: &'static [Permission] = &[
+        may("get configmaps/stargate-pod-cidrs -n kube-system"),
+        may("update configmaps/stargate-pod-cidrs -n kube-system"),
+        may("create configmaps -n kube-system"),
+    ];
 }
 
 impl AllocateInput {

@@ -3,13 +3,14 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     field::{list, name, text, texts},
     inventory::Inventory,
     kind::{CILIUM_NODES, NODES, PODS},
+    permission::may,
     pod_cidr_registry::{Registry, block_of, release, released_by},
     pod_cidr_store as store,
     prefix::Prefix,
@@ -122,6 +123,19 @@ impl Action for PodCidrRelease {
             None => Preview::in_order(&input.output(&registry)),
         }
     }
+}
+
+impl Needs for PodCidrRelease {
+    const PERMISSIONS: &'static [Permission] = &[
+        may("list sites.stargate.io"),
+        may("list servers.stargate.io"),
+        may("get configmaps/stargate-pod-cidrs -n kube-system"),
+        may("update configmaps/stargate-pod-cidrs -n kube-system"),
+        may("create configmaps -n kube-system"),
+        may("list nodes"),
+        may("list ciliumnodes.cilium.io"),
+        may("list pods"),
+    ];
 }
 
 impl ReleaseInput {

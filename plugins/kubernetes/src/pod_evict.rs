@@ -3,13 +3,14 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     drain_plan::{Pod, read},
     eviction::{FIRST_PAUSE, LONGEST_PAUSE, evict},
     kind::{At, PODS},
+    permission::in_namespace_of,
 };
 
 /// `kubernetes.pod.evict`.
@@ -97,5 +98,13 @@ impl Action for PodEvict {
             },
             None => Preview::InOrder { output: json!({"evicted": false}) },
         })
+    }
+}
+
+impl Needs for PodEvict {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        in_namespace_of(&["get pods", "create pods --subresource=eviction"], with, None)
     }
 }

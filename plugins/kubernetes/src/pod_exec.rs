@@ -3,7 +3,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -11,6 +11,7 @@ use crate::{
     failure::Effect,
     field::{list, text},
     kind::{At, PODS},
+    permission::in_namespace_of,
 };
 
 /// `kubernetes.pod.exec`.
@@ -144,6 +145,15 @@ impl Action for PodExec {
         }
         let difference = Difference::missing(format!("command in {place}"), input.command.join(" "));
         Ok(Preview::Changes { differences: vec![difference] })
+    }
+}
+
+impl Needs for PodExec {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    /// Servers before 1.35 ask for `get`, by which a WebSocket is opened, and later ones for `create`.
+    fn further(with: &Value) -> Vec<Permission> {
+        in_namespace_of(&["get pods", "get pods --subresource=exec", "create pods --subresource=exec"], with, None)
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Recovery};
 
 use crate::{
     api::Api,
@@ -12,11 +12,13 @@ use crate::{
     field::{list, owned, text},
     kind::{At, PODS},
     parameters::digest_text,
+    permission::in_namespace_of,
     prefix::Prefix,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// `kubernetes.pod.probe`.
 pub(crate) struct PodProbe(pub(crate) Arc<Api>);
@@ -43,7 +45,7 @@ fn pause_image() -> String {
 }
 
 fn default_namespace() -> String {
-    "default".into()
+    DEFAULT_NAMESPACE.into()
 }
 
 /// The pod's address.
@@ -113,6 +115,14 @@ impl Action for PodProbe {
         removed?;
         is_inside(&ip, input)?;
         Ok(ProbeOutput { ip })
+    }
+}
+
+impl Needs for PodProbe {
+    const PERMISSIONS: &'static [Permission] = &[];
+
+    fn further(with: &Value) -> Vec<Permission> {
+        in_namespace_of(&["get pods", "create pods", "delete pods"], with, Some(DEFAULT_NAMESPACE))
     }
 }
 

@@ -2,12 +2,13 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     host::{Host, way_in},
     inventory::{Inventory, Role},
+    permission::may,
     prefix::Prefix,
 };
 
@@ -65,4 +66,8 @@ impl Action for ServerRead {
     async fn preview(&self, cx: &ActionContext, input: &ServerInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for ServerRead {
+    const PERMISSIONS: &'static [Permission] = &[may("list sites.stargate.io"), may("list servers.stargate.io")];
 }

@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::json;
-use stargate_sdk::{ActionContext, ActionError, Secret, SecretSource};
+use stargate_sdk::{ActionContext, ActionError, Permission, Secret, SecretSource};
 
 use crate::{
     api::Api,
     field::text,
     kind::{At, SERVICE_ACCOUNTS},
     parameters::Parameters,
+    permission::AUTHORITY,
     timeout,
 };
 
@@ -40,6 +41,13 @@ impl ServiceAccountTokenSource {
 impl SecretSource for ServiceAccountTokenSource {
     fn scheme(&self) -> &'static str {
         "service-account-token"
+    }
+
+    fn permissions(&self, rest: &str) -> Vec<Permission> {
+        let namespace =
+            rest.split('&').find_map(|pair| pair.strip_prefix("namespace=")).filter(|said| !said.is_empty());
+        let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+        vec![Permission::of(AUTHORITY, format!("create serviceaccounts --subresource=token{place}"))]
     }
 
     fn resolve<'a>(&'a self, cx: &'a ActionContext, rest: &'a str) -> BoxFuture<'a, Result<Secret, ActionError>> {

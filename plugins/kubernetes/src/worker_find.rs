@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
@@ -11,6 +11,7 @@ use crate::{
     inventory::{Inventory, Role},
     kind::{At, NODES},
     node_facts::{is_managed, is_ready},
+    permission::may,
     pod_cidr_registry::{Registry, block_of, released_by},
     pod_cidr_store as store,
     prefix::Prefix,
@@ -140,4 +141,13 @@ impl Action for WorkerFind {
     async fn preview(&self, cx: &ActionContext, input: &FindInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for WorkerFind {
+    const PERMISSIONS: &'static [Permission] = &[
+        may("list sites.stargate.io"),
+        may("list servers.stargate.io"),
+        may("get nodes"),
+        may("get configmaps/stargate-pod-cidrs -n kube-system"),
+    ];
 }

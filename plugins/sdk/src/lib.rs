@@ -1,7 +1,8 @@
 //! The contract between the engine and the actions it runs.
 //!
 //! A provider crate implements [`Action`] (one call) or [`Resource`] (a desired state: read, compare, change the
-//! difference, read back) and adds it to a [`Registry`]. The engine sees only the erased [`DynAction`].
+//! difference, read back) and adds it to a [`Registry`]. The engine sees only the erased [`DynAction`]. What the actions of
+//! a provider have to be allowed is told by [`Needs`]; what they need beside that is looked at by a [`Check`].
 //!
 //! Invariants that every action keeps:
 //!
@@ -12,17 +13,23 @@
 //!   [`SecretRef`] and are resolved at use.
 
 mod action;
+mod check;
 mod context;
 mod error;
+mod permission;
 mod redact;
 mod registry;
 mod resource;
 mod secret;
+mod skew;
 
 pub use action::{Action, Found, Preview, Recovery};
+pub use check::{Check, Finding, Status};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
 pub use error::{ActionError, FailureKind};
+pub use permission::{Needs, Permission};
 pub use redact::Redactor;
 pub use registry::{DynAction, Registry};
 pub use resource::{Difference, Ensure, Resource};
 pub use secret::{Secret, SecretRef, SecretRefError, SecretSource, Secrets};
+pub use skew::clock_finding;

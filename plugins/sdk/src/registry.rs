@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::{Action, ActionContext, ActionError, Found, Preview, Recovery};
+use crate::{Action, ActionContext, ActionError, Check, Found, Needs, Permission, Preview, Recovery};
 
 /// An [`Action`] with its types erased: what the engine and the plan see.
 pub trait DynAction: Send + Sync {
@@ -21,6 +21,8 @@ pub trait DynAction: Send + Sync {
     fn input_schema(&self) -> &Value;
     /// JSON Schema of the output.
     fn output_schema(&self) -> &Value;
+    /// What a step has to be allowed whose `with` is this, not evaluated yet; see [`Needs`].
+    fn permissions(&self, with: &Value) -> Vec<Permission>;
     /// Whether `output` is one that the action could give; if not, why.
     fn check_output(&self, output: &Value) -> Result<(), String>;
     /// See [`Action::run`]. An input that does not fit is a `Permanent` error.
@@ -35,15 +37,25 @@ struct Erased<A> {
     action: A,
     input_schema: Value,
     output_schema: Value,
+    permissions: fn(&Value) -> Vec<Permission>,
+}
+
+fn no_permissions(_: &Value) -> Vec<Permission> {
+    Vec::new()
+}
+
+fn permissions_of<A: Needs>(with: &Value) -> Vec<Permission> {
+    A::PERMISSIONS.iter().cloned().chain(A::further(with)).collect()
 }
 
 impl<A: Action> Erased<A> {
-    fn new(action: A) -> Self {
+    fn new(action: A, permissions: fn(&Value) -> Vec<Permission>) -> Self {
         let settings = || SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
         Self {
             action,
             input_schema: settings().into_generator().into_root_schema_for::<A::Input>().to_value(),
             output_schema: settings().for_serialize().into_generator().into_root_schema_for::<A::Output>().to_value(),
+            permissions,
         }
     }
 
@@ -87,6 +99,10 @@ impl<A: Action> DynAction for Erased<A> {
         &self.output_schema
     }
 
+    fn permissions(&self, with: &Value) -> Vec<Permission> {
+        (self.permissions)(with)
+    }
+
     fn check_output(&self, output: &Value) -> Result<(), String> {
         A::Output::deserialize(output).map(drop).map_err(|e| e.to_string())
     }
@@ -120,20 +136,38 @@ impl<A: Action> DynAction for Erased<A> {
     }
 }
 
-/// The actions that workflows can use, by name.
+/// The actions that workflows can use, by name, and what can be looked at before any of them runs.
 #[derive(Default, Clone)]
 pub struct Registry {
     actions: BTreeMap<&'static str, Arc<dyn DynAction>>,
+    checks: Vec<Arc<dyn Check>>,
 }
 
 impl Registry {
-    /// Adds an action.
+    /// Adds an action that nobody has to allow anything.
     ///
     /// # Panics
     /// When two actions have one name: a mistake of the program, not of its user.
     pub fn add<A: Action>(&mut self, action: A) {
-        let previous = self.actions.insert(A::NAME, Arc::new(Erased::new(action)));
+        self.insert::<A>(Erased::new(action, no_permissions));
+    }
+
+    /// Adds an action with what it has to be allowed.
+    ///
+    /// # Panics
+    /// As [`Self::add`].
+    pub fn add_needing<A: Action + Needs>(&mut self, action: A) {
+        self.insert::<A>(Erased::new(action, permissions_of::<A>));
+    }
+
+    fn insert<A: Action>(&mut self, action: Erased<A>) {
+        let previous = self.actions.insert(A::NAME, Arc::new(action));
         assert!(previous.is_none(), "two actions are called {}", A::NAME);
+    }
+
+    /// Adds a check behind those that are there.
+    pub fn add_check(&mut self, check: impl Check + 'static) {
+        self.checks.push(Arc::new(check));
     }
 
     /// The action of that name.
@@ -144,5 +178,10 @@ impl Registry {
     /// Every action, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn DynAction>> {
         self.actions.values()
+    }
+
+    /// Every check, as they were added.
+    pub fn checks(&self) -> &[Arc<dyn Check>] {
+        &self.checks
     }
 }

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionContext, ActionError, Redactor};
+use crate::{ActionContext, ActionError, Permission, Redactor};
 
 /// A secret value. No `Display`, no `Serialize`; `Debug` prints `***`; wiped when dropped.
 #[derive(Clone)]
@@ -102,6 +102,8 @@ impl JsonSchema for SecretRef {
 pub trait SecretSource: Send + Sync {
     /// What stands before the colon of its references.
     fn scheme(&self) -> &'static str;
+    /// What has to be allowed for it; `rest` is what stands behind the colon, up to the first expression in it.
+    fn permissions(&self, rest: &str) -> Vec<Permission>;
     /// Obtains the secret; `rest` is what stands behind the colon.
     fn resolve<'a>(&'a self, cx: &'a ActionContext, rest: &'a str) -> BoxFuture<'a, Result<Secret, ActionError>>;
 }
@@ -122,6 +124,12 @@ impl Secrets {
     /// Hides every secret resolved so far.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
+    }
+
+    /// What has to be allowed before `reference` can be resolved; nothing for what is found on this machine.
+    pub fn permissions(&self, reference: &SecretRef) -> Vec<Permission> {
+        let source = self.sources.get(reference.scheme());
+        source.map(|source| source.permissions(reference.rest())).unwrap_or_default()
     }
 
     /// Obtains the value that `reference` points to.

@@ -10,6 +10,7 @@
 //! * The user's `ssh_config` is honoured; what stargate insists on (keys, batch mode, timeouts) comes before it.
 
 mod actions;
+mod checks;
 mod command;
 mod connect_failure;
 mod connection;

@@ -9,12 +9,16 @@ use crate::{
         HostReachable, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure, TailscaleIdentity,
         TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
+    checks::{Client, Config},
     pool::Pool,
 };
 
-/// Adds the `ssh.*` actions. Connects to nothing and touches no file; fails when a path cannot be used with ssh.
+/// Adds the `ssh.*` actions and checks. Connects to nothing and touches no file; fails when a path cannot be used with ssh.
 pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), SettingsError> {
-    let pool = Arc::new(Pool::new(settings.checked()?));
+    let settings = settings.checked()?;
+    registry.add_check(Client);
+    registry.add_check(Config { file: settings.config.clone() });
+    let pool = Arc::new(Pool::new(settings));
     registry.add(HostReachable::new(Arc::clone(&pool)));
     registry.add(HostPreflight::new(Arc::clone(&pool)));
     registry.add(CertificateRead::new(Arc::clone(&pool)));

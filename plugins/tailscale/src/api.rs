@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
-use stargate_sdk::{ActionContext, ActionError, Secret};
+use stargate_sdk::{ActionContext, ActionError, Secret, SecretRef};
 use url::Url;
 
 use crate::{
@@ -71,6 +71,21 @@ impl Api {
         let url = below(&self.base, path);
         let call = Call { effect: Effect::Change, method: Method::DELETE, url, body: None };
         self.text(cx, &call).await.map(drop)
+    }
+
+    /// Obtains a token; gives the scopes it is good for, `None` where the server does not tell.
+    pub(crate) async fn scopes(&self, cx: &ActionContext) -> Result<Option<Vec<String>>, ActionError> {
+        Ok(self.token.scopes(&self.http, cx).await?)
+    }
+
+    /// Where the OAuth client's id and secret are found.
+    pub(crate) fn client(&self) -> (&SecretRef, &SecretRef) {
+        self.token.client()
+    }
+
+    /// Base of the API.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// Name of the tailnet, for paths.

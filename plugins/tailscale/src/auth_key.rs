@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use stargate_sdk::{ActionContext, ActionError, Secret, SecretSource};
+use stargate_sdk::{ActionContext, ActionError, Permission, Secret, SecretSource};
 
 use crate::{
     api::Api,
     auth_key_request::{AuthKeyRequest, description},
     model::{Capabilities, CreateCapabilities, CreateKey, DeviceCapabilities, Key, KeyList, MintedKey},
+    permission::scope,
 };
 
 /// `tailscale-auth-key:tags=tag:a&expiry=1h`: a one-shot, preauthorised, tagged key, minted at use.
@@ -97,6 +98,10 @@ impl AuthKeySource {
 impl SecretSource for AuthKeySource {
     fn scheme(&self) -> &'static str {
         "tailscale-auth-key"
+    }
+
+    fn permissions(&self, _: &str) -> Vec<Permission> {
+        vec![scope("auth_keys")]
     }
 
     fn resolve<'a>(&'a self, cx: &'a ActionContext, rest: &'a str) -> BoxFuture<'a, Result<Secret, ActionError>> {

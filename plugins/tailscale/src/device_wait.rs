@@ -2,11 +2,12 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     model::{Device, DeviceList},
+    permission::scope,
 };
 
 /// A machine that has just joined is listed within seconds.
@@ -110,6 +111,10 @@ impl Action for DeviceWait {
     async fn preview(&self, cx: &ActionContext, input: &DeviceWaitInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for DeviceWait {
+    const PERMISSIONS: &'static [Permission] = &[scope("devices:core:read")];
 }
 
 fn gave_up(error: ActionError, node_id: &str, waiting_for: &str) -> ActionError {

@@ -3,11 +3,12 @@ use std::{net::Ipv4Addr, sync::Arc};
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
 
 use crate::{
     api::Api,
     model::{Device, DeviceList},
+    permission::scope,
 };
 
 /// Which devices' routes are of no interest.
@@ -92,6 +93,10 @@ impl Action for DevicesList {
     async fn preview(&self, cx: &ActionContext, input: &DevicesListInput) -> Result<Preview, ActionError> {
         Preview::in_order(&self.run(cx, input).await?)
     }
+}
+
+impl Needs for DevicesList {
+    const PERMISSIONS: &'static [Permission] = &[scope("devices:core:read")];
 }
 
 fn served(device: &Device) -> Vec<ServedRoute> {

@@ -7,10 +7,12 @@
 mod api;
 mod auth_key;
 mod auth_key_request;
+mod checks;
 mod device_wait;
 mod devices_list;
 mod failure;
 mod model;
+mod permission;
 mod prefixes;
 mod register;
 mod routes_approve;

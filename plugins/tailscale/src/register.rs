@@ -3,11 +3,16 @@ use std::sync::Arc;
 use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
-    SettingsError, TailscaleSettings, api::Api, auth_key::AuthKeySource, device_wait::DeviceWait,
-    devices_list::DevicesList, routes_approve::RoutesApprove,
+    SettingsError, TailscaleSettings,
+    api::Api,
+    auth_key::AuthKeySource,
+    checks::{Credential, Tailnet},
+    device_wait::DeviceWait,
+    devices_list::DevicesList,
+    routes_approve::RoutesApprove,
 };
 
-/// Adds the `tailscale.*` actions and the secret source `tailscale-auth-key:`.
+/// Adds the `tailscale.*` actions and checks, and the secret source `tailscale-auth-key:`.
 ///
 /// Makes no request. Fails when the endpoint is no HTTP URL or TLS cannot be set up.
 pub fn register(
@@ -17,8 +22,10 @@ pub fn register(
 ) -> Result<(), SettingsError> {
     let api = Arc::new(Api::new(settings)?);
     secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&api))));
-    registry.add(DevicesList::new(Arc::clone(&api)));
-    registry.add(DeviceWait::new(Arc::clone(&api)));
-    registry.add(Ensure(RoutesApprove::new(api)));
+    registry.add_check(Credential(Arc::clone(&api)));
+    registry.add_check(Tailnet(Arc::clone(&api)));
+    registry.add_needing(DevicesList::new(Arc::clone(&api)));
+    registry.add_needing(DeviceWait::new(Arc::clone(&api)));
+    registry.add_needing(Ensure(RoutesApprove::new(api)));
     Ok(())
 }

@@ -4,11 +4,12 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, Needs, Permission, Resource};
 
 use crate::{
     api::Api,
     model::DeviceRoutes,
+    permission::scope,
     prefixes::{check_host_bits, list, missing, surplus, union},
 };
 
@@ -126,6 +127,10 @@ impl Resource for RoutesApprove {
     ) -> Result<ApprovedRoutes, ActionError> {
         Ok(ApprovedRoutes { advertised: actual.advertised_routes.clone(), enabled: actual.enabled_routes.clone() })
     }
+}
+
+impl Needs for RoutesApprove {
+    const PERMISSIONS: &'static [Permission] = &[scope("devices:routes")];
 }
 
 /// Everything that is to be approved: the full set.

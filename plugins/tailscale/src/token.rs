@@ -21,9 +21,12 @@ pub(crate) struct TokenCache {
     cached: Mutex<Option<Token>>,
 }
 
+#[derive(Clone)]
 struct Token {
     value: Secret,
     renew_at: Instant,
+    /// What it is good for, as far as the server tells.
+    scopes: Option<Vec<String>>,
 }
 
 impl TokenCache {
@@ -33,14 +36,31 @@ impl TokenCache {
 
     /// A token that is good for the next call.
     pub(crate) async fn token(&self, http: &reqwest::Client, cx: &ActionContext) -> Result<Secret, ApiError> {
+        self.cached(http, cx).await.map(|token| token.value)
+    }
+
+    /// What the OAuth client may do; `None` where the server does not tell.
+    pub(crate) async fn scopes(
+        &self,
+        http: &reqwest::Client,
+        cx: &ActionContext,
+    ) -> Result<Option<Vec<String>>, ApiError> {
+        self.cached(http, cx).await.map(|token| token.scopes)
+    }
+
+    /// Where the OAuth client is found.
+    pub(crate) fn client(&self) -> (&SecretRef, &SecretRef) {
+        (&self.client_id, &self.client_secret)
+    }
+
+    async fn cached(&self, http: &reqwest::Client, cx: &ActionContext) -> Result<Token, ApiError> {
         let mut cached = self.cached.lock().await;
         if let Some(token) = cached.as_ref().filter(|token| Instant::now() < token.renew_at) {
-            return Ok(token.value.clone());
+            return Ok(token.clone());
         }
         let token = self.fetch(http, cx).await?;
-        let value = token.value.clone();
-        *cached = Some(token);
-        Ok(value)
+        *cached = Some(token.clone());
+        Ok(token)
     }
 
     /// Forgets `refused`, which the API did not take, unless it has been replaced meanwhile.
@@ -83,6 +103,7 @@ async fn refused_token(call: &str, response: reqwest::Response) -> ApiError {
 struct Answer {
     access_token: String,
     expires_in: Option<u64>,
+    scope: Option<String>,
 }
 
 fn parse(cx: &ActionContext, call: &str, text: &str) -> Result<Token, ActionError> {
@@ -90,5 +111,6 @@ fn parse(cx: &ActionContext, call: &str, text: &str) -> Result<Token, ActionErro
     cx.redactor().hide(&answer.access_token);
     let life = answer.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
     let renew_at = Instant::now() + life.saturating_sub(RENEW_BEFORE.min(life / 2));
-    Ok(Token { value: Secret::new(answer.access_token), renew_at })
+    let scopes = answer.scope.map(|scopes| scopes.split_whitespace().map(str::to_owned).collect());
+    Ok(Token { value: Secret::new(answer.access_token), renew_at, scopes })
 }

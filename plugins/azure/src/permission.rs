@@ -1,0 +1,14 @@
+use stargate_sdk::Permission;
+
+/// Who grants what [`arm`] names.
+pub(crate) const AUTHORITY: &str = "azure";
+
+/// To see how a write of a network resource gets on.
+pub(crate) const NETWORK_OPERATIONS: Permission = arm("Microsoft.Network/locations/operations/read");
+/// The same for machines.
+pub(crate) const COMPUTE_OPERATIONS: Permission = arm("Microsoft.Compute/locations/operations/read");
+
+/// An operation of Azure Resource Manager, as roles list it. `join/action` is asked of what a written resource refers to.
+pub(crate) const fn arm(operation: &'static str) -> Permission {
+    Permission::new(AUTHORITY, operation)
+}

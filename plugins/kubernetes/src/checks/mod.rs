@@ -1,0 +1,10 @@
+//! What can be looked at before anything is run: one file a check.
+
+mod api_server;
+mod kubeconfig;
+mod permissions;
+mod question;
+
+pub(crate) use api_server::ApiServer;
+pub(crate) use kubeconfig::Kubeconfig;
+pub(crate) use permissions::Permissions;

@@ -1,0 +1,55 @@
+use std::{collections::BTreeSet, process::Stdio};
+
+use futures::future::BoxFuture;
+use stargate_sdk::{ActionContext, Check, Finding, Permission};
+use tokio::process::Command;
+
+const HINT: &str = "install OpenSSH's client: `sudo apt-get install openssh-client`";
+
+/// `ssh.client`.
+pub(crate) struct Client;
+
+impl Check for Client {
+    fn id(&self) -> &'static str {
+        "ssh.client"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Looks for the system's ssh, and for its version."
+    }
+
+    fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
+        Box::pin(look())
+    }
+}
+
+async fn look() -> Finding {
+    let output = Command::new("ssh").arg("-V").stdin(Stdio::null()).kill_on_drop(true).output().await;
+    match output {
+        Ok(output) if output.status.success() => judge(String::from_utf8_lossy(&output.stderr).trim()),
+        Ok(output) => Finding::failed(format!("`ssh -V` ended with {}", output.status), HINT),
+        Err(error) => Finding::failed(format!("`ssh` cannot be run: {error}"), HINT),
+    }
+}
+
+/// Others take other options and print other words: what hosts are told is written for OpenSSH.
+fn judge(version: &str) -> Finding {
+    if version.starts_with("OpenSSH_") {
+        Finding::ok(version)
+    } else {
+        Finding::failed(format!("`ssh` is not OpenSSH's: {version:?}"), HINT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stargate_sdk::Status;
+
+    use super::*;
+
+    #[test]
+    fn only_openssh_will_do() {
+        assert_eq!(judge("OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025").status, Status::Ok);
+        assert_eq!(judge("Dropbear v2025.88").status, Status::Failed);
+    }
+}
