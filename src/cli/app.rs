@@ -90,6 +90,7 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure
         Command::Prune(args) => command::prune::prune(settings, &args).await,
         Command::Plan(args) => command::plan::plan(settings, &args).await,
         Command::Schedule(args) => command::schedule::schedule(settings, &args).await,
+        Command::Doctor(args) => command::doctor::doctor(settings, &args).await,
         Command::Validate(args) => command::validate::validate(settings, &args),
         Command::Graph(args) => command::graph::graph(settings, &args),
         Command::Actions(args) => command::actions::actions(settings, &args),

@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Remove runs that ended long ago from the journal
     Prune(PruneArgs),
+    /// Show whether what workflows need from their surroundings is there, changing nothing
+    Doctor(DoctorArgs),
     /// Show what a run would change, changing nothing
     Plan(PlanArgs),
     /// Run workflows when they are due, or print what lets cron, systemd or Kubernetes do it
@@ -375,6 +377,14 @@ pub(crate) struct PlanArgs {
     /// Which.
     #[command(flatten)]
     pub(crate) workflow: WorkflowArgs,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Files, or names of workflows, whose actions are meant; without one, all that ship
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) workflows: Vec<String>,
 }
 
 /// `validate`.

@@ -52,6 +52,11 @@ impl Failure {
         self.exit
     }
 
+    /// What comes next.
+    pub(crate) fn hint(&self) -> &str {
+        &self.hint
+    }
+
     /// Prints it for people.
     pub(crate) fn show(&self) {
         if let Some(found) = &self.diagnostics {

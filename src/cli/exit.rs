@@ -10,7 +10,7 @@ pub(crate) enum Exit {
     Internal = 1,
     /// `plan`: there is something to change.
     Changes = 2,
-    /// A step failed; the run can be resumed.
+    /// A step failed, and the run can be resumed; `doctor`: a check failed.
     Failed = 3,
     /// The run was cancelled.
     Cancelled = 4,
@@ -69,7 +69,7 @@ impl Exit {
             Self::Done => "done, or nothing to change",
             Self::Internal => "a mistake of this program, or its output could not be written",
             Self::Changes => "`plan`: there is something to change",
-            Self::Failed => "a step failed; the run can be resumed",
+            Self::Failed => "a step failed, and the run can be resumed; `doctor`: a check failed",
             Self::Cancelled => "the run was cancelled",
             Self::TimedOut => "the run took longer than --timeout; it can be resumed",
             Self::Waiting => "the run waits for a person",

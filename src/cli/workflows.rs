@@ -53,6 +53,11 @@ impl Text {
         Ok(Self { name: path.display().to_string(), yaml, folder: path.parent().map(Path::to_owned) })
     }
 
+    /// Every workflow that ships with the program.
+    pub(crate) fn all_that_ship() -> Vec<Self> {
+        EMBEDDED.iter().filter_map(|(name, _)| embedded(name)).collect()
+    }
+
     /// What people know it as.
     pub(crate) fn name(&self) -> &str {
         &self.name

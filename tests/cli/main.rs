@@ -3,6 +3,8 @@
 
 mod answers;
 mod cancels;
+mod doctor;
+mod fake;
 mod interrupts;
 mod locks;
 mod logs;

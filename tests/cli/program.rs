@@ -44,7 +44,7 @@ impl Program {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::new(&self.command(arguments).output().unwrap())
+        Ran::of(&mut self.command(arguments))
     }
 
     /// Runs it and expects it to end with `code`.
@@ -78,6 +78,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self::new(&command.output().unwrap())
+    }
+
     fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }

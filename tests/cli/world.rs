@@ -60,17 +60,25 @@ impl World {
 
     /// The program, told of this world, with [`MACHINE`] in its folder.
     pub(crate) fn program(&self) -> Program {
-        let text = |name: &str| self.endpoints[name].as_str().unwrap().to_owned();
+        let text = |name: &str| self.text(name);
         let variables = [
             ("STARGATE_AZURE_ENDPOINT", text("http")),
             ("STARGATE_AZURE_SUBSCRIPTION", text("subscription")),
             ("STARGATE_AZURE_TOKEN", "env:SIM_TOKEN".to_owned()),
             ("SIM_TOKEN", text("token")),
             ("STARGATE_KUBECONFIG", text("kubeconfig")),
+            ("STARGATE_TAILSCALE_ENDPOINT", text("http")),
+            ("TAILSCALE_CLIENT_ID", text("tailscale_client_id")),
+            ("TAILSCALE_CLIENT_SECRET", text("tailscale_client_secret")),
         ];
         let program = Program::new().with(variables.map(|(name, value)| (name.to_owned(), value)).into());
         program.write("machine.yaml", MACHINE);
         program
+    }
+
+    /// What `sim` says at its start.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.endpoints[name].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn writes(&self) -> u64 {
@@ -109,7 +117,7 @@ impl World {
     }
 
     /// One request on a connection of its own; `null` for an answer without a body.
-    fn ask(&self, method: &str, what: &str, body: &Value) -> Value {
+    pub(crate) fn ask(&self, method: &str, what: &str, body: &Value) -> Value {
         let address = self.endpoints["http"].as_str().unwrap().strip_prefix("http://").unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut connection = TcpStream::connect(address).unwrap();

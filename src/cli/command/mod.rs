@@ -5,6 +5,7 @@ pub(crate) mod approve;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod logs;

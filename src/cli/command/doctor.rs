@@ -1,0 +1,148 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Shared},
+    stream::FuturesOrdered,
+};
+use serde_json::{Value, json};
+use stargate_sdk::{ActionContext, Check, Finding, Permission, Registry, Secrets, Status};
+
+use crate::{
+    cli::{
+        Failure, Settings,
+        args::{DoctorArgs, Output},
+        exit::Exit,
+        journal_check::JournalOpen,
+        meant::Meant,
+        phrase,
+        ui::{self, Tone},
+        workflows::Text,
+    },
+    wiring,
+};
+
+/// How long one check may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A check's finding, for as many as wait for it.
+type Awaited = Shared<BoxFuture<'static, Finding>>;
+
+/// `doctor`: whether what workflows need from their surroundings is there. Every check is made, and nothing is changed.
+pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exit, Failure> {
+    let (registry, secrets) = wiring::build(settings)?;
+    let meant = meant(args, &registry, &secrets)?;
+    let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(JournalOpen { path: settings.journal.clone() })];
+    checks.extend(registry.checks().iter().cloned());
+    checks.retain(|check| meant.concerns(check.id(), &registry));
+    let width = checks.iter().map(|check| check.id().len()).max().unwrap_or_default();
+    let mut begun = begin(checks, &Arc::new(meant.permissions), &Arc::new(secrets));
+    let mut reports = Vec::new();
+    while let Some((check, finding)) = begun.next().await {
+        if settings.output == Output::Text {
+            show(check.id(), &finding, width);
+        }
+        reports.push((check, finding));
+    }
+    Ok(conclude(settings.output, &reports))
+}
+
+/// What the named workflows need; all that ship if none is named.
+fn meant(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> Result<Meant, Failure> {
+    let named = args.workflows.iter().map(|name| Text::find(name)).collect::<Result<Vec<_>, _>>()?;
+    let texts = if named.is_empty() { Text::all_that_ship() } else { named };
+    let mut meant = Meant::default();
+    for text in texts {
+        meant.add(&text.outline(registry)?, registry, secrets);
+    }
+    Ok(meant)
+}
+
+/// Begins all checks at once; each waits for those without which it cannot be judged. They end in their own order.
+fn begin(
+    checks: Vec<Arc<dyn Check>>,
+    needed: &Arc<BTreeSet<Permission>>,
+    secrets: &Arc<Secrets>,
+) -> FuturesOrdered<BoxFuture<'static, (Arc<dyn Check>, Finding)>> {
+    let mut begun: BTreeMap<&'static str, Awaited> = BTreeMap::new();
+    let mut all = FuturesOrdered::new();
+    for check in checks {
+        let before: Vec<_> = check.after().iter().filter_map(|id| Some((*id, begun.get(id)?.clone()))).collect();
+        let finding = judged(check.clone(), before, Arc::clone(needed), Arc::clone(secrets)).boxed().shared();
+        begun.insert(check.id(), finding.clone());
+        all.push_back(finding.map(|finding| (check, finding)).boxed());
+    }
+    all
+}
+
+async fn judged(
+    check: Arc<dyn Check>,
+    before: Vec<(&'static str, Awaited)>,
+    needed: Arc<BTreeSet<Permission>>,
+    secrets: Arc<Secrets>,
+) -> Finding {
+    for (id, finding) in before {
+        let finding = finding.await;
+        match finding.status {
+            Status::Ok | Status::Warning => {}
+            Status::Failed => return Finding::skipped(format!("not without {id}")),
+            // For the same reason as that one.
+            Status::Skipped => return Finding::skipped(finding.found),
+        }
+    }
+    let cx = ActionContext::detached(check.id(), secrets);
+    let looked = tokio::time::timeout(PATIENCE, check.run(&cx, &needed)).await;
+    let finding = looked.unwrap_or_else(|_| {
+        let found = format!("no answer within {} s", PATIENCE.as_secs());
+        Finding::failed(found, "run the same command with `--log debug` to see what it waits for")
+    });
+    redacted(&cx, finding)
+}
+
+fn redacted(cx: &ActionContext, finding: Finding) -> Finding {
+    let hide = |text: String| cx.redactor().redact(&text);
+    Finding { found: hide(finding.found), hint: finding.hint.map(hide), ..finding }
+}
+
+fn show(id: &str, finding: &Finding, width: usize) {
+    let (tone, word) = match finding.status {
+        Status::Ok => (Tone::Good, "ok"),
+        Status::Warning => (Tone::Notable, "warning"),
+        Status::Failed => (Tone::Bad, "failed"),
+        Status::Skipped => (Tone::Quiet, "skipped"),
+    };
+    // Padded before it is painted: a colour has no width.
+    ui::out(&format!("{id:width$}  {}  {}", ui::paint_out(tone, &format!("{word:7}")), finding.found));
+    if let Some(hint) = &finding.hint {
+        ui::out(&format!("{:width$}  {:7}  hint: {hint}", "", ""));
+    }
+}
+
+fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
+    if output == Output::Json {
+        ui::out_json_pretty(&reports.iter().map(|(check, finding)| to_json(&**check, finding)).collect::<Vec<_>>());
+    }
+    let count = |status| reports.iter().filter(|(_, finding)| finding.status == status).count();
+    let (failed, skipped, warnings) = (count(Status::Failed), count(Status::Skipped), count(Status::Warning));
+    ui::err(&format!(
+        "{}: {failed} failed, {skipped} skipped, {}",
+        phrase::count(reports.len(), "check"),
+        phrase::count(warnings, "warning")
+    ));
+    if failed == 0 {
+        return Exit::Done;
+    }
+    ui::hint("do what the hints of the failed checks say, then run the same command again");
+    Exit::Failed
+}
+
+fn to_json(check: &dyn Check, finding: &Finding) -> Value {
+    json!({
+        "id": check.id(), "summary": check.summary(), "status": finding.status,
+        "found": finding.found, "hint": finding.hint, "needed": finding.needed,
+    })
+}
