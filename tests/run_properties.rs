@@ -277,6 +277,8 @@ fn words(state: &RunState) -> Vec<(String, StepState, serde_json::Value, BTreeSe
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     #[test]
     fn at_every_prefix_the_state_recovered_from_the_journal_goes_on_like_the_living_one(plan in plans(), fates in fates()) {
         let mut play = Play::new(&plan);

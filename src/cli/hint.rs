@@ -15,15 +15,20 @@ pub(crate) fn history(run: &RunId) -> String {
 /// To let a step begin for which a person is asked.
 pub(crate) fn approve(run: &RunId, step: &str) -> String {
     let step = quoted(step);
-    format!("run `stargate approve {run} {step}`, or the same with --refuse, and then `stargate resume {run}`")
+    format!("run `stargate approve {run} {step}`, or the same with --refuse")
 }
 
 /// To say whether a step took effect.
 pub(crate) fn resolve(run: &RunId, step: &str) -> String {
     let step = quoted(step);
     format!(
-        "look whether {step} took effect, run `stargate resolve {run} {step} --done`, or the same with --not-done, and then `stargate resume {run}`"
+        "look whether {step} took effect, and run `stargate resolve {run} {step} --done`, or the same with --not-done"
     )
+}
+
+/// The same, for a run that nobody advances.
+pub(crate) fn and_resume(said: &str, run: &RunId) -> String {
+    format!("{said}, and then `stargate resume {run}`")
 }
 
 /// A step's name as a shell takes it: a key is in brackets.

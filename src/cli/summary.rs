@@ -134,8 +134,8 @@ impl Summary {
     fn ask_hint(&self) -> String {
         let run = &self.finished.run;
         match self.finished.asks.first() {
-            Some((step, Ask::Approval(_))) => hint::approve(run, step),
-            Some((step, Ask::Doubt)) => hint::resolve(run, step),
+            Some((step, Ask::Approval(_))) => hint::and_resume(&hint::approve(run, step), run),
+            Some((step, Ask::Doubt)) => hint::and_resume(&hint::resolve(run, step), run),
             None => hint::history(run),
         }
     }

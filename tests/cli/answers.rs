@@ -43,3 +43,24 @@ fn a_run_waits_until_a_person_lets_a_step_begin() {
     let report = program.expect(64, &["approve", "@latest", "vm", "-o", "json"]).json();
     assert_eq!(report["message"].as_str().unwrap().split(": ").last(), Some("it is succeeded"));
 }
+
+#[test]
+fn a_run_that_goes_on_takes_in_what_a_person_says() {
+    let world = World::open("1000");
+    let program = world.program();
+    let group = "  group:\n    uses: azure.resource_group.ensure\n    approval: Make a group?\n    with: {name: more, location: canadacentral}\n";
+    program.write("asking.yaml", &MACHINE.replace("outputs:\n", &format!("{group}outputs:\n")));
+    world.hold("PUT", "/networkInterfaces/");
+    let mut running = program.spawn(&["run", "workflow", "asking.yaml", "-i", "name=m"]);
+    running.read_until("run `stargate approve 01");
+    world.wait_for_hold();
+    let why = program.expect(0, &["why"]);
+    assert!(why.hint().contains("stargate approve 01") && !why.hint().contains("resume"), "{why:?}");
+    let approved = program.expect(0, &["approve", "@latest"]);
+    assert!(approved.err.contains("may begin (process ") && approved.err.contains("advances the run)"), "{approved:?}");
+    running.read_until("group    approved by process");
+    running.read_until("group    changed + resource group");
+    world.let_go();
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}

@@ -65,7 +65,8 @@ fn a_killed_run_goes_on_where_it_was() {
     let list = program.expect(0, &["history", "-o", "json"]).json();
     assert_eq!(list["runs"][0]["status"], "interrupted");
     let writes = world.writes();
-    program.expect(0, &["resume"]);
+    let resumed = program.expect(0, &["resume"]);
+    assert!(resumed.err.contains("vm       changed + virtual machine"), "what the dead process had begun: {resumed:?}");
     assert_eq!(world.writes(), writes, "the machine that was being created is waited for, not created again");
 }
 

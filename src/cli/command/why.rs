@@ -166,8 +166,8 @@ impl Case {
                 Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is free"))
             }
             ("interrupted" | "failed", None) => Some(hint::resume(run)),
-            ("in doubt" | "waiting", _) => self.ask_hint(),
-            ("running", _) => Some(hint::history(run)),
+            ("in doubt" | "waiting", _) => self.ask_hint().map(|said| hint::and_resume(&said, run)),
+            ("running", _) => self.ask_hint().or_else(|| Some(hint::history(run))),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use stargate_sdk::ActionError;
 
 use super::log_tail::LogTail;
 use crate::cli::{
-    phrase,
+    hint, phrase,
     ui::{Tone, paint_err},
 };
 
@@ -83,7 +83,8 @@ impl LineMaker {
             News::StepFailed { step, error, changes } => (step.as_str(), failed("failed", error, changes)),
             News::StepInDoubt { step, error, changes } => (step.as_str(), failed("in doubt", error, changes)),
             News::ApprovalAsked { step, question } => {
-                (step.as_str(), vec![paint_err(Tone::Notable, &format!("needs approval: {question}"))])
+                let asked = paint_err(Tone::Notable, &format!("needs approval: {question}"));
+                (step.as_str(), vec![asked, paint_err(Tone::Quiet, &hint::approve(&event.run, step))])
             }
             News::StepAnswered { step, by, answer } => (step.as_str(), vec![phrase::answered(by, answer)]),
             News::CancelRequested { by } => {

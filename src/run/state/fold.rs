@@ -261,6 +261,11 @@ impl RunState {
             return Err(IllegalEntry::Run { entry: "run_finished", state: self.progress.word() });
         }
         self.progress = Progress::Finished(outcome);
+        // Of a run that was cancelled, attempts are kept as they were when their process was lost.
+        for id in self.steps() {
+            let told = std::mem::take(&mut self.instances[id.index()].told);
+            self.lost(id, told);
+        }
         self.outputs.clone_from(outputs);
         Ok(())
     }
