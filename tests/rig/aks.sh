@@ -110,7 +110,7 @@ config() {
       ["systemctl", "enable", "--now", "containerd", "kubelet"]]}'
 }
 agent() {
-  wait_for 90 kubectl get node "$1"
+  wait_for 180 kubectl get node "$1"
   kubectl apply --server-side --field-manager cilium-agent -f - >/dev/null <<N
 {"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": "$1"},
   "spec": {"addresses": [{"ip": "$2", "type": "InternalIP"}], "ipam": {}}}
@@ -126,7 +126,7 @@ agents() {
   done
 }
 told() {   # NAME ADDRESS BLOCK: what Azure's own agents say about a node
-  wait_for 90 kubectl get node "$1"
+  wait_for 180 kubectl get node "$1"
   [ "$NETWORKING" = cilium ] || agent "$1" "$2"
   kubectl apply -f - >/dev/null <<N
 {"apiVersion": "acn.azure.com/v1alpha", "kind": "NodeNetworkConfig", "metadata": {"name": "$1", "namespace": "kube-system"},

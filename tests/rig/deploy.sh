@@ -68,7 +68,7 @@ certificates_renewed() {
   wait_for 200 asks_to_serve
   complete certificates sync
   same certificates "$(changed_steps certificates)"
-  wait_for 60 is_renewed server "$server"
+  wait_for 120 is_renewed server "$server"
   wait_for 120 is_renewed client "$client"
   kubectl exec echo-worker-3 -- /echo has /echo
 }
@@ -83,7 +83,7 @@ node_replaced() {
   "$HERE/aks.sh" remove "$network" "$gone"
   "$HERE/aks.sh" node "$network" aks-subnet "${gone%?}7" 10.224.0.9/16 10.244.7.0/24
   nodes_ready
-  wait_for 60 approved_all
+  wait_for 120 approved_all
   begin sync-replaced sync; finished sync-replaced
 }
 approved_all() { "$HERE/aks.sh" approve; kubectl get csr -o json | jq -e 'all(.items[]; .status.certificate)'; }

@@ -51,12 +51,12 @@ mended() {
   local before after
   broken "$1"
   # The agent routes by other means, and the other router clamps for both.
-  [ "$1" = cilium ] || [ "$1" = clamp ] || wait_for 20 some_pair_is_dead
+  [ "$1" = cilium ] || [ "$1" = clamp ] || wait_for 60 some_pair_is_dead
   before=$(writes); stamped
   complete mending sync
   after=$(writes)
   same "$(mending "$1")" "$(changed_steps mending) $(paste -d' ' <(tr ' ' '\n' <<< "$before") <(tr ' ' '\n' <<< "$after") | awk '{ printf "%s%d", (NR > 1 ? " " : ""), $2 - $1 }')"
   # What is mended on a machine is mended in its kernel or its tailscaled: the files that say the same were right all along.
   same '' "$(touched)"
-  wait_for 30 "$HERE/matrix.sh" show
+  wait_for 90 "$HERE/matrix.sh" show
 }

@@ -30,7 +30,7 @@ pods() {
   local node
   [ $# -gt 0 ] || mapfile -t all < <(nodes)
   for node in "$@" "${all[@]}"; do pod "$node"; done | kubectl apply -f - >/dev/null
-  kubectl wait --for=condition=Ready pod -l app=echo --timeout=120s >/dev/null
+  kubectl wait --for=condition=Ready pod -l app=echo --timeout=240s >/dev/null
 }
 
 # running_pods: NAME ADDRESS UID per line

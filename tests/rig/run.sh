@@ -85,7 +85,7 @@ killed_in_creation() {
 killed_in_boot() {
   start second resume @latest -o json
   boots() { jq -e --arg name "$ROUTER" '.machines[$name]' "$RUN/follow.json"; }
-  wait_for 60 boots || { cat "$LOGS/second.log"; return 1; }
+  wait_for 120 boots || { cat "$LOGS/second.log"; return 1; }
   running second
   halt second KILL
 }
@@ -155,7 +155,7 @@ host_key_is_pinned() {
 packets_cross() {
   local network; network=$(jq -er '.networks | keys[0]' "$RUN/follow.json")
   [ -e /run/netns/node-0 ] || "$HERE/fabric.sh" nic "$network" aks-subnet node-0 10.224.0.5/16
-  wait_for 20 ip netns exec node-0 ping -c 1 -W 1 10.50.1.4
+  wait_for 60 ip netns exec node-0 ping -c 1 -W 1 10.50.1.4
   ip netns exec node-0 ping -c 3 -W 1 10.50.1.4
 }
 
@@ -178,7 +178,7 @@ restarted() {
   local before; before=$(boot_id)
   world drift --json "{\"method\":\"POST\",\"path\":\"$(jq -er --arg name "$ROUTER" '.machines[$name].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
   other_boot() { local now; now=$(boot_id) && [ "$now" != "$before" ]; }
-  wait_for 60 other_boot
+  wait_for 120 other_boot
 }
 
 claim
@@ -222,7 +222,7 @@ check "the kernel takes what came another way again" is_not_strict
 check "the kernel clamps again" wait_for 20 clamps
 check "the kernel has the route again" wait_for 20 has_kernel_route
 check "it is systemd-networkd that set it" networkd_set_route
-check "the router serves its routes again" wait_for 20 serves_routes
+check "the router serves its routes again" wait_for 60 serves_routes
 check "packets cross again" packets_cross
 [ -z "$whole" ] || {
   trap - EXIT

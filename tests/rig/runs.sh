@@ -52,7 +52,7 @@ changed_steps() {
 # killed_when NAME CONDITION...: SIGKILL to the run as soon as the condition holds
 killed_when() {
   local name=$1; shift
-  wait_for 120 "$@" || { tail -20 "$LOGS/$name.log"; return 1; }
+  wait_for 240 "$@" || { tail -20 "$LOGS/$name.log"; return 1; }
   running "$name" || { echo "it ended before:"; tail -20 "$LOGS/$name.log"; return 1; }
   halt "$name" KILL
 }

@@ -48,19 +48,20 @@ pool() {
   nodes_ready
   "$HERE/aks.sh" tunnel "$(instances | head -1 | cut -d' ' -f1)"
 }
-nodes_ready() { kubectl wait --for=condition=Ready nodes --all --timeout=90s; }
+nodes_ready() { kubectl wait --for=condition=Ready nodes --all --timeout=240s; }
 serving() {
   approved() { "$HERE/aks.sh" approve; kubectl get csr -o json | jq -e '[.items[] | select(.spec.signerName == "kubernetes.io/kubelet-serving")] | length >= 2 and all(.status.certificate)'; }
-  wait_for 60 approved
+  wait_for 180 approved
 }
-pods_answer() { "$HERE/matrix.sh" pods && wait_for 30 "$HERE/matrix.sh" show && "$HERE/matrix.sh" show; }
+# What is dead at the end is told.
+pods_answer() { "$HERE/matrix.sh" pods && { wait_for 120 "$HERE/matrix.sh" show || true; } && "$HERE/matrix.sh" show; }
 environment_with_kubernetes() { echo "STARGATE_KUBECONFIG=$RUN/kubeconfig" >> "$RUN/environment"; }
 
 # followed: waits until the follower has done whatever the simulator has told so far
 followed() {
   local last; last=$(world events | tail -1 | jq -er .seq)
   caught_up() { jq -e --argjson last "$last" '.seq >= $last' "$RUN/follow.json"; }
-  wait_for 30 caught_up
+  wait_for 60 caught_up
 }
 # run_in MACHINE COMMAND...: as root, without a login
 run_in() { nsenter --target="$(pgrep -P "$(cat "$RUN/machine-$1.pid")" | head -1)" --all -- "${@:2}"; }
@@ -82,7 +83,7 @@ restarted() {
   local before; before=$(started "$1")
   world drift --json "{\"method\":\"POST\",\"path\":\"$(jq -er --arg name "$1" '.machines[$name].id' "$RUN/follow.json")/restart?api-version=2024-07-01\"}"
   other_boot() { local now; now=$(started "$1") && [ -n "$now" ] && [ "$now" != "$before" ]; }
-  wait_for 60 other_boot "$1"
+  wait_for 120 other_boot "$1"
 }
 # restarted_well MACHINE COUNT: and all pairs answer again
 restarted_well() { restarted "$1" && all_pairs "$2"; }

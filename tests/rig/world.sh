@@ -85,7 +85,7 @@ start() { background "$1" "${stargate[@]}" "${@:2}"; }
 # finished NAME: waits for its end and shows its result
 finished() {
   ended() { ! running "$1"; }
-  wait_for 300 ended "$1"
+  wait_for 600 ended "$1"
   rm -f "$RUN/$1.pid"
   grep '"event":"result"' "$LOGS/$1.log" | tail -1 > "$RUN/$1.json" || true
   jq -e '.outcome == "succeeded" and .exit == 0' "$RUN/$1.json" || { tail -40 "$LOGS/$1.log"; return 1; }
