@@ -145,10 +145,11 @@ impl Engine {
         cancel::cancel(&self.options, &self.owner, run).await
     }
 
-    /// Writes what a person says of a step that waits for approval or is in doubt. [`Self::resume`] then goes on.
+    /// Writes what a person says of a step that waits for approval or is in doubt. A living process that advances the run
+    /// takes it in and goes on, within a second or two; else whoever calls [`Self::resume`] does.
     ///
-    /// [`EngineError::Owned`] if a living process advances the run; [`EngineError::NotAsked`] if the step does not wait
-    /// for this; [`EngineError::Output`] if its action could not give such an output.
+    /// [`EngineError::NotAsked`] if the step does not wait for this; [`EngineError::Output`] if its action could not give
+    /// such an output.
     pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<Answered, EngineError> {
         answer::answer(&self.options, &self.owner, run, step, answer).await
     }

@@ -9,7 +9,7 @@ use crate::{
     live::Live,
     name::{GroupName, VmName},
     network_interface::NIC,
-    permission::{NETWORK_OPERATIONS, arm},
+    permission::INTERFACE_WRITES,
 };
 
 const FORWARDS: &str = "/properties/enableIPForwarding";
@@ -103,13 +103,7 @@ impl Resource for ForwardingSync {
 }
 
 impl Needs for ForwardingSync {
-    const PERMISSIONS: &'static [Permission] = &[
-        arm("Microsoft.Network/networkInterfaces/read"),
-        arm("Microsoft.Network/networkInterfaces/write"),
-        arm("Microsoft.Network/virtualNetworks/subnets/join/action"),
-        arm("Microsoft.Network/publicIPAddresses/join/action"),
-        NETWORK_OPERATIONS,
-    ];
+    const PERMISSIONS: &'static [Permission] = INTERFACE_WRITES;
 }
 
 fn forwards(nic: &Live) -> bool {

@@ -16,7 +16,7 @@ use crate::{
     body::body,
     live::Live,
     name::{GroupName, Location, NetworkName},
-    permission::{NETWORK_OPERATIONS, arm},
+    permission::INTERFACE_WRITES,
 };
 
 pub(crate) const NIC: &str = "Microsoft.Network/networkInterfaces";
@@ -156,13 +156,7 @@ impl Resource for NetworkInterface {
 }
 
 impl Needs for NetworkInterface {
-    const PERMISSIONS: &'static [Permission] = &[
-        arm("Microsoft.Network/networkInterfaces/read"),
-        arm("Microsoft.Network/networkInterfaces/write"),
-        arm("Microsoft.Network/virtualNetworks/subnets/join/action"),
-        arm("Microsoft.Network/publicIPAddresses/join/action"),
-        NETWORK_OPERATIONS,
-    ];
+    const PERMISSIONS: &'static [Permission] = INTERFACE_WRITES;
 }
 
 fn check_ids(wanted: &NetworkInterfaceInput) -> Result<(), ActionError> {

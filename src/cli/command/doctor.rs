@@ -116,9 +116,12 @@ fn show(id: &str, finding: &Finding, width: usize) {
         Status::Skipped => (Tone::Quiet, "skipped"),
     };
     // Padded before it is painted: a colour has no width.
-    ui::out(&format!("{id:width$}  {}  {}", ui::paint_out(tone, &format!("{word:7}")), finding.found));
+    // A far side's words can be of several lines.
+    let beside = format!("\n{:width$}  {:7}  ", "", "");
+    let found = finding.found.replace('\n', &beside);
+    ui::out(&format!("{id:width$}  {}  {found}", ui::paint_out(tone, &format!("{word:7}"))));
     if let Some(hint) = &finding.hint {
-        ui::out(&format!("{:width$}  {:7}  hint: {hint}", "", ""));
+        ui::out(&format!("{:width$}  {:7}  hint: {}", "", "", hint.replace('\n', &beside)));
     }
 }
 

@@ -22,7 +22,10 @@ impl RunState {
             Entry::StepExpanded { step, keys } => self.expanded(step, keys),
             Entry::StepStarted { step, attempt } => self.started(at, step, *attempt),
             Entry::AttemptMoved { step, attempt, to, changes } => self.moved(step, *attempt, to, changes),
-            Entry::Checkpointed { step, value, attempt, changes } => self.checkpointed(step, value, *attempt, changes),
+            Entry::Checkpointed { step, value, attempt, changes } => {
+                self.expect(step, "checkpointed", |_| true)?;
+                self.keep_checkpoint(step, value, *attempt, changes)
+            }
             Entry::StepSucceeded { step, output, changes, .. } => self.succeeded(step, output, changes),
             Entry::StepSkipped { step } => self.skipped(step),
             Entry::StepFailed { step, error, changes } => self.failed(step, error, changes),
@@ -149,17 +152,6 @@ impl RunState {
         };
         self.set(id, state);
         Ok(())
-    }
-
-    fn checkpointed(
-        &mut self,
-        step: &str,
-        value: &Value,
-        attempt: u32,
-        changes: &[String],
-    ) -> Result<(), IllegalEntry> {
-        self.expect(step, "checkpointed", |_| true)?;
-        self.keep_checkpoint(step, value, attempt, changes)
     }
 
     pub(super) fn keep_checkpoint(
