@@ -12,9 +12,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// A moment, in milliseconds since the Unix epoch: what the journal stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Millis(pub i64);
+pub struct UnixMillis(pub i64);
 
-impl Millis {
+impl UnixMillis {
     /// The moment `duration` later; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
@@ -27,7 +27,7 @@ impl Millis {
     }
 }
 
-impl fmt::Display for Millis {
+impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Timestamp::from_millisecond(self.0) {
             Ok(timestamp) => write!(f, "{timestamp:.0}"),
@@ -38,7 +38,7 @@ impl fmt::Display for Millis {
 
 /// Tells the time: the system's, or one that a test sets.
 #[derive(Debug, Clone, Default)]
-pub struct Clock(Option<Arc<watch::Sender<Millis>>>);
+pub struct Clock(Option<Arc<watch::Sender<UnixMillis>>>);
 
 impl Clock {
     /// The system's time.
@@ -47,27 +47,27 @@ impl Clock {
     }
 
     /// A time that stands still until [`Clock::set`].
-    pub fn fixed(at: Millis) -> Self {
+    pub fn fixed(at: UnixMillis) -> Self {
         Self(Some(Arc::new(watch::Sender::new(at))))
     }
 
     /// Sets a fixed clock; the system's ignores it.
-    pub fn set(&self, at: Millis) {
+    pub fn set(&self, at: UnixMillis) {
         if let Some(fixed) = &self.0 {
             fixed.send_replace(at);
         }
     }
 
     /// Now.
-    pub fn now(&self) -> Millis {
+    pub fn now(&self) -> UnixMillis {
         match &self.0 {
             Some(fixed) => *fixed.borrow(),
-            None => Millis(Timestamp::now().as_millisecond()),
+            None => UnixMillis(Timestamp::now().as_millisecond()),
         }
     }
 
     /// Waits until it is `at`.
-    pub async fn until(&self, at: Millis) {
+    pub async fn until(&self, at: UnixMillis) {
         match &self.0 {
             Some(fixed) => {
                 // The sender is held here: the wait ends with the time that is waited for.

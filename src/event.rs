@@ -8,27 +8,27 @@ use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
 use crate::{
-    clock::Millis,
+    clock::UnixMillis,
     id::RunId,
     run::{Answer, Outcome},
 };
 
-/// News of a run.
+/// EventKind of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// When.
-    pub at: Millis,
+    pub at: UnixMillis,
     /// The run.
     pub run: RunId,
     /// What.
     #[serde(flatten)]
-    pub news: News,
+    pub kind: EventKind,
 }
 
 /// What is new.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum News {
+pub enum EventKind {
     /// A run was created.
     RunStarted {
         /// Name of the workflow.
@@ -95,7 +95,7 @@ pub enum News {
         /// Why.
         error: ActionError,
         /// When the next one begins.
-        until: Millis,
+        until: UnixMillis,
     },
     /// A step is done.
     StepSucceeded {
@@ -170,8 +170,8 @@ pub trait Reporter: Send + Sync {
 }
 
 /// Takes no notice.
-pub struct Silent;
+pub struct NullReporter;
 
-impl Reporter for Silent {
+impl Reporter for NullReporter {
     fn report(&self, _: Event) {}
 }

@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use stargate::{
-    clock::Millis,
-    engine::{Answered, Ask, Cancel, Ending, EngineError, Finished},
+    clock::UnixMillis,
+    engine::{AnswerResult, Cancel, Ending, EngineError, Finished, Question},
     id::RunId,
-    journal::{Append, Commit, Eviction, Journal, JournalError, NewRun, Owner, PlanText, RunRow, TakeOver},
+    journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
     plan::{self, FORMAT, Plan, Template},
-    run::{Answer, Entry, Outcome, Recorded},
+    run::{Answer, Entry, Outcome, TimedEntry},
 };
 use stargate_sdk::ActionError;
 use support::{Act, Bench, Fault, chain, expression, fan, plan, step};
@@ -111,7 +111,7 @@ async fn what_a_lost_attempt_had_changed_when_it_stored_a_checkpoint_is_told() {
     }
     // The process is dead, as another machine sees it when its lease has ended.
     let seen = bench.only_run().await.row;
-    let take_over = TakeOver { records: vec![acquired(&seen)], ..taking(&seen) };
+    let take_over = TakeOverRequest { records: vec![acquired(&seen)], ..taking(&seen) };
     assert!(bench.journal.take_over(take_over).await.unwrap());
     bench.journal.release(run.clone(), seen.epoch + 1).await.unwrap();
     let finished = bench.engine().resume(run).await.unwrap();
@@ -125,14 +125,14 @@ async fn what_a_lost_attempt_had_changed_when_it_stored_a_checkpoint_is_told() {
 }
 
 /// The wish to hold a run that is as `seen`.
-fn taking(seen: &RunRow) -> TakeOver {
-    TakeOver {
+fn taking(seen: &RunRow) -> TakeOverRequest {
+    TakeOverRequest {
         run: seen.id.clone(),
         seen_epoch: seen.epoch,
         seen_lease: seen.lease_until,
         seq: seen.seq,
-        owner: Owner::this_process().unwrap(),
-        lease_until: Millis(i64::MAX),
+        owner: Owner::current_process().unwrap(),
+        lease_until: UnixMillis(i64::MAX),
         records: vec![],
         locks: vec![],
         evictions: vec![],
@@ -140,9 +140,9 @@ fn taking(seen: &RunRow) -> TakeOver {
     }
 }
 
-fn acquired(seen: &RunRow) -> Recorded {
+fn acquired(seen: &RunRow) -> TimedEntry {
     let entry = Entry::RunAcquired { epoch: seen.epoch + 1, owner: "another machine".into() };
-    Recorded { at: seen.updated_at, entry }
+    TimedEntry { at: seen.updated_at, entry }
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn a_step_that_did_not_take_effect_is_made_when_the_run_is_resumed() {
     bench.script.will("s0", [Act::Fail(ActionError::unknown("lost"))]);
     let run = bench.engine().run(plan(vec![step("s0", "test.ask", &[])])).await.unwrap().run;
     let asks = bench.engine().resume(run.clone()).await.unwrap().asks;
-    assert_eq!(asks, [("s0".to_owned(), Ask::Doubt)]);
+    assert_eq!(asks, [("s0".to_owned(), Question::Doubt)]);
     bench.engine().answer(run.clone(), "s0", &Answer::NotDone).await.unwrap();
     assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
     assert_eq!(bench.script.calls(), ["run s0", "run s0"]);
@@ -247,18 +247,22 @@ async fn a_step_with_an_approval_begins_once_a_person_says_so() {
     plan.format = FORMAT;
     plan.steps[0].approval = Some(Template::Expression(expression("'make ' + string(size(inputs.items)) + '?'")));
     let finished = bench.engine().run(plan).await.unwrap();
-    assert_eq!(finished.ending, Ending::Finished(Outcome::Waiting));
-    assert_eq!(finished.asks, [("fan".to_owned(), Ask::Approval("make 3?".into()))]);
+    assert_eq!(finished.ending, Ending::Finished(Outcome::AwaitingApproval));
+    assert_eq!(finished.asks, [("fan".to_owned(), Question::Approval("make 3?".into()))]);
     assert_eq!(bench.script.calls(), [""; 0], "nothing has begun");
     assert_eq!(bench.only_run().await.row.status, "waiting");
     let (engine, run) = (bench.engine(), finished.run);
     let again = engine.resume(run.clone()).await.unwrap();
-    assert_eq!(again.ending, Ending::Finished(Outcome::Waiting), "resuming is no approval");
+    assert_eq!(again.ending, Ending::Finished(Outcome::AwaitingApproval), "resuming is no approval");
     let refused = Answer::Refused { error: ActionError::permanent("not today") };
     engine.answer(run.clone(), "fan", &refused).await.unwrap();
     let again = engine.resume(run.clone()).await.unwrap();
     assert_eq!(again.failures, [("fan".to_owned(), ActionError::permanent("not today"))]);
-    assert_eq!(engine.resume(run.clone()).await.unwrap().ending, Ending::Finished(Outcome::Waiting), "it asks again");
+    assert_eq!(
+        engine.resume(run.clone()).await.unwrap().ending,
+        Ending::Finished(Outcome::AwaitingApproval),
+        "it asks again"
+    );
     engine.answer(run.clone(), "fan", &Answer::Approved).await.unwrap();
     assert_eq!(engine.resume(run).await.unwrap().ending, SUCCEEDED);
     assert_eq!(bench.script.calls().len(), 4);
@@ -459,7 +463,7 @@ async fn of_many_runs_that_want_one_lock_never_two_go_on_at_once() {
     let bench = Bench::new().await;
     let runs: Vec<_> = (0..12)
         .map(|i| {
-            let engine = bench.engine().waiting_for_locks(Duration::from_mins(1));
+            let engine = bench.engine().with_lock_timeout(Duration::from_mins(1));
             tokio::spawn(async move { engine.run(locked(&format!("s{i}"))).await })
         })
         .collect();
@@ -501,7 +505,7 @@ async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothin
     until(|| !bench.script.calls().is_empty()).await;
     let seen = bench.only_run().await.row;
     // What another machine would do when the lease has ended.
-    let eviction = Eviction { run: seen.id.clone(), seen_epoch: seen.epoch, seen_lease: seen.lease_until };
+    let eviction = LockEviction { run: seen.id.clone(), seen_epoch: seen.epoch, seen_lease: seen.lease_until };
     let next = RunId::generate();
     let create = NewRun {
         id: next.clone(),
@@ -509,7 +513,7 @@ async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothin
         plan: PlanText { digest: "d".into(), body: "{}".into() },
         owner: Arc::new(seen.owner.clone().unwrap()),
         lease_until: seen.lease_until,
-        records: vec![Recorded { at: seen.created_at, entry: Entry::RunCreated { plan: "d".into() } }],
+        records: vec![TimedEntry { at: seen.created_at, entry: Entry::RunCreated { plan: "d".into() } }],
         status: "running",
         locks: vec!["l".into()],
         evictions: vec![eviction],
@@ -583,7 +587,7 @@ async fn an_outcome_that_comes_with_the_cancellation_is_kept_and_nothing_that_fo
         let (run, going) = begun(&bench, chain(3), 2).await;
         let row = bench.only_run().await.row;
         let entry = Entry::CancelRequested { by: "somebody".into() };
-        let records = vec![Recorded { at: row.created_at, entry }];
+        let records = vec![TimedEntry { at: row.created_at, entry }];
         let append = Append { run, epoch: row.epoch, seq: row.seq, records, status: "running" };
         let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
         assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
@@ -591,7 +595,7 @@ async fn an_outcome_that_comes_with_the_cancellation_is_kept_and_nothing_that_fo
         let finished = going.await.unwrap().unwrap();
         assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled), "{kept}");
         assert!(!bench.script.calls().contains(&"run s2".to_owned()), "{kept}");
-        let about_s1 = |record: &&Recorded| match &record.entry {
+        let about_s1 = |record: &&TimedEntry| match &record.entry {
             Entry::StepSucceeded { step, .. } => step == "s1" && kept == "succeeded",
             Entry::StepInDoubt { step, .. } => step == "s1" && kept == "in doubt",
             _ => false,
@@ -614,7 +618,7 @@ async fn what_a_person_says_is_taken_in_by_the_process_that_advances_the_run() {
     let open = bench.script.will_when_opened("goes_on", Act::Succeed);
     let (run, going) = begun(&bench, asking(), 1).await;
     let told = bench.engine().answer(run.clone(), "asks", &Answer::Approved).await.unwrap();
-    let Answered::Told(owner) = told else { panic!("it goes on") };
+    let AnswerResult::Told(owner) = told else { panic!("it goes on") };
     assert_eq!(owner.pid, std::process::id());
     until(|| bench.script.calls().contains(&"run asks".to_owned())).await;
     let late = bench.engine().answer(run, "asks", &Answer::Approved).await.unwrap_err();
@@ -627,7 +631,7 @@ async fn what_a_person_says_is_taken_in_by_the_process_that_advances_the_run() {
 /// The entries of a person, written right before the living process writes its own.
 async fn write_behind(bench: &Bench, entries: Vec<Entry>) {
     let row = bench.only_run().await.row;
-    let records = entries.into_iter().map(|entry| Recorded { at: row.created_at, entry }).collect();
+    let records = entries.into_iter().map(|entry| TimedEntry { at: row.created_at, entry }).collect();
     let append = Append { run: row.id, epoch: row.epoch, seq: row.seq, records, status: "running" };
     let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
     assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
@@ -690,9 +694,9 @@ async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_
                 "cancel" => assert_eq!(engine.cancel(run).await.unwrap(), Cancel::Done),
                 "answer" => {
                     let answered = engine.answer(run, "asks", &Answer::Approved).await.unwrap();
-                    assert_eq!(answered, Answered::Kept);
+                    assert_eq!(answered, AnswerResult::Kept);
                 }
-                _ => assert_eq!(engine.resume(run).await.unwrap().ending, Ending::Finished(Outcome::Waiting)),
+                _ => assert_eq!(engine.resume(run).await.unwrap().ending, Ending::Finished(Outcome::AwaitingApproval)),
             }
         }
     };
@@ -702,9 +706,9 @@ async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_
         let before = bench.only_run().await;
         assert!(bench.journal.take_over(taking(&before.row)).await.unwrap());
         let row = bench.only_run().await.row;
-        let ended = Entry::RunFinished { outcome: Outcome::Waiting, outputs: serde_json::Map::new() };
+        let ended = Entry::RunFinished { outcome: Outcome::AwaitingApproval, outputs: serde_json::Map::new() };
         assert_eq!(before.history.last().unwrap().entry, ended);
-        assert_eq!(row.owner, Some(Owner::this_process().unwrap()), "its process lives");
+        assert_eq!(row.owner, Some(Owner::current_process().unwrap()), "its process lives");
         wish(&bench, run.clone(), what).await;
         bench.journal.load(run).await.unwrap();
     }

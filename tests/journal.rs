@@ -7,12 +7,13 @@ use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use serde_json::json;
 use stargate::{
-    clock::Millis,
+    clock::UnixMillis,
     id::RunId,
     journal::{
-        Append, Commit, Eviction, Journal, JournalError, LogLine, NewRun, Owner, PlanText, SqliteJournal, TakeOver,
+        Append, Commit, Journal, JournalError, LockEviction, LogLine, NewRun, Owner, PlanText, SqliteJournal,
+        TakeOverRequest,
     },
-    run::{Attempt, Entry, Mode, Move, Outcome, Recorded},
+    run::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, TimedEntry},
 };
 use support::{Fault, Faulty};
 
@@ -20,11 +21,11 @@ fn owner(pid: u32) -> Owner {
     Owner { host: "here".into(), boot_id: "boot".into(), pid, started: 1 }
 }
 
-fn record(entry: Entry) -> Recorded {
-    Recorded { at: Millis(7), entry }
+fn record(entry: Entry) -> TimedEntry {
+    TimedEntry { at: UnixMillis(7), entry }
 }
 
-fn started(step: &str) -> Recorded {
+fn started(step: &str) -> TimedEntry {
     record(Entry::StepStarted { step: step.into(), attempt: 1 })
 }
 
@@ -34,7 +35,7 @@ fn new_run(id: &RunId) -> NewRun {
         workflow: "test".into(),
         plan: PlanText { digest: "d1".into(), body: "{\"a\": \"ä\\u0000\"}".into() },
         owner: Arc::new(owner(1)),
-        lease_until: Millis(100),
+        lease_until: UnixMillis(100),
         records: vec![record(Entry::RunCreated { plan: "d1".into() }), started("a")],
         status: "running",
         locks: vec![],
@@ -42,40 +43,40 @@ fn new_run(id: &RunId) -> NewRun {
     }
 }
 
-fn append(run: &RunId, epoch: u64, seq: u64, records: Vec<Recorded>) -> Append {
+fn append(run: &RunId, epoch: u64, seq: u64, records: Vec<TimedEntry>) -> Append {
     Append { run: run.clone(), epoch, seq, records, status: "running" }
 }
 
 fn creating(runs: Vec<NewRun>) -> Commit {
-    Commit { at: Millis(5), creates: runs, appends: vec![] }
+    Commit { at: UnixMillis(5), creates: runs, appends: vec![] }
 }
 
 fn appending(appends: Vec<Append>) -> Commit {
-    Commit { at: Millis(6), creates: vec![], appends }
+    Commit { at: UnixMillis(6), creates: vec![], appends }
 }
 
-fn taking_over(run: &RunId, epoch: u64, lease: i64, seq: u64) -> TakeOver {
-    TakeOver {
+fn taking_over(run: &RunId, epoch: u64, lease: i64, seq: u64) -> TakeOverRequest {
+    TakeOverRequest {
         run: run.clone(),
         seen_epoch: epoch,
-        seen_lease: Millis(lease),
+        seen_lease: UnixMillis(lease),
         seq,
         owner: owner(2),
-        lease_until: Millis(200),
+        lease_until: UnixMillis(200),
         records: vec![record(Entry::RunAcquired { epoch: epoch + 1, owner: "process 2".into() })],
         locks: vec![],
         evictions: vec![],
-        at: Millis(9),
+        at: UnixMillis(9),
     }
 }
 
-fn locking(id: &RunId, locks: &[&str], evictions: &[Eviction]) -> NewRun {
+fn locking(id: &RunId, locks: &[&str], evictions: &[LockEviction]) -> NewRun {
     let locks = locks.iter().map(|lock| (*lock).to_owned()).collect();
     NewRun { locks, evictions: evictions.to_vec(), ..new_run(id) }
 }
 
-fn evicting(run: &RunId, seen_epoch: u64, lease: i64) -> Eviction {
-    Eviction { run: run.clone(), seen_epoch, seen_lease: Millis(lease) }
+fn evicting(run: &RunId, seen_epoch: u64, lease: i64) -> LockEviction {
+    LockEviction { run: run.clone(), seen_epoch, seen_lease: UnixMillis(lease) }
 }
 
 fn ending(run: &RunId, epoch: u64, seq: u64, status: &'static str) -> Append {
@@ -106,7 +107,7 @@ async fn what_was_committed_is_read_back_byte_for_byte() {
         let stored = journal.load(run.clone()).await.unwrap();
         assert_eq!(stored.plan, "{\"a\": \"ä\\u0000\"}");
         assert_eq!(stored.history, [record(Entry::RunCreated { plan: "d1".into() }), started("a")]);
-        assert_eq!((stored.row.seq, stored.row.epoch, stored.row.lease_until), (2, 1, Millis(100)));
+        assert_eq!((stored.row.seq, stored.row.epoch, stored.row.lease_until), (2, 1, UnixMillis(100)));
         assert_eq!(stored.row.owner, Some(owner(1)));
         assert_eq!(journal.runs(9).await.unwrap(), [stored.row]);
     })
@@ -160,11 +161,11 @@ async fn only_the_latest_attempt_and_checkpoint_of_a_step_are_kept() {
         let run = RunId::generate();
         journal.commit(creating(vec![new_run(&run)])).await.unwrap();
         let moved = |number| {
-            let attempt = Attempt { number, failures: 0, since: Millis(1) };
+            let attempt = Attempt { number, failures: 0, since: UnixMillis(1) };
             record(Entry::AttemptMoved {
                 step: "a".into(),
                 attempt,
-                to: Move::Running { mode: Mode::Find },
+                to: AttemptTransition::Running { mode: AttemptMode::Find },
                 changes: vec![],
             })
         };
@@ -200,10 +201,10 @@ async fn a_renewed_lease_cannot_be_taken_over_by_one_who_saw_the_old_one() {
     on_every_journal(|journal| async move {
         let run = RunId::generate();
         journal.commit(creating(vec![new_run(&run)])).await.unwrap();
-        journal.renew(vec![(run.clone(), 1)], Millis(300)).await.unwrap();
+        journal.renew(vec![(run.clone(), 1)], UnixMillis(300)).await.unwrap();
         assert!(!journal.take_over(taking_over(&run, 1, 100, 2)).await.unwrap());
-        journal.renew(vec![(run.clone(), 9)], Millis(400)).await.unwrap();
-        assert_eq!(journal.load(run).await.unwrap().row.lease_until, Millis(300));
+        journal.renew(vec![(run.clone(), 9)], UnixMillis(400)).await.unwrap();
+        assert_eq!(journal.load(run).await.unwrap().row.lease_until, UnixMillis(300));
     })
     .await;
 }
@@ -261,7 +262,7 @@ async fn a_run_that_is_given_up_gives_its_locks_back_and_takes_them_again_or_is_
         journal.release(first.clone(), 1).await.unwrap();
         assert_eq!(holders(&*journal, &["a"]).await, []);
         journal.commit(creating(vec![locking(&second, &["a"], &[])])).await.unwrap();
-        let again = TakeOver { locks: vec!["a".into()], ..taking_over(&first, 1, 0, 2) };
+        let again = TakeOverRequest { locks: vec!["a".into()], ..taking_over(&first, 1, 0, 2) };
         let before = journal.load(first.clone()).await.unwrap();
         assert!(!journal.take_over(again.clone()).await.unwrap());
         assert_eq!(journal.load(first.clone()).await.unwrap(), before);
@@ -277,7 +278,7 @@ async fn a_run_that_is_taken_over_keeps_the_locks_it_had() {
     on_every_journal(|journal| async move {
         let run = RunId::generate();
         journal.commit(creating(vec![locking(&run, &["a"], &[])])).await.unwrap();
-        let again = TakeOver { locks: vec!["a".into()], ..taking_over(&run, 1, 100, 2) };
+        let again = TakeOverRequest { locks: vec!["a".into()], ..taking_over(&run, 1, 100, 2) };
         assert!(journal.take_over(again).await.unwrap());
         assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), run)]);
     })
@@ -296,10 +297,10 @@ async fn whoever_loses_its_locks_is_fenced_and_cannot_give_back_those_of_the_nex
         let late = journal.commit(appending(vec![ending(&dead, 1, 2, "succeeded")])).await.unwrap();
         assert_eq!(late, std::slice::from_ref(&dead));
         journal.release(dead.clone(), 1).await.unwrap();
-        journal.renew(vec![(dead.clone(), 1)], Millis(900)).await.unwrap();
+        journal.renew(vec![(dead.clone(), 1)], UnixMillis(900)).await.unwrap();
         assert_eq!(holders(&*journal, &["a"]).await, [("a".into(), next)]);
         let row = journal.load(dead.clone()).await.unwrap().row;
-        assert_eq!((row.epoch, row.owner, row.lease_until, row.status.as_str()), (2, None, Millis(0), "running"));
+        assert_eq!((row.epoch, row.owner, row.lease_until, row.status.as_str()), (2, None, UnixMillis(0), "running"));
         assert!(journal.take_over(taking_over(&dead, 2, 0, 2)).await.unwrap(), "it can be resumed");
     })
     .await;
@@ -364,7 +365,7 @@ async fn lines_are_kept_in_the_order_in_which_they_came_and_belong_to_their_run(
             run: run.clone(),
             step: step.into(),
             attempt: 2,
-            at: Millis(at),
+            at: UnixMillis(at),
             text: text.into(),
         };
         let first = line(&run, "b", 9, "ä \"quoted\"\nand a second");
@@ -382,33 +383,38 @@ async fn what_ended_long_ago_is_removed_with_all_that_is_known_of_it_and_nothing
     on_every_journal(|journal| async move {
         let runs: Vec<_> = (0..7).map(|_| RunId::generate()).collect();
         journal.commit(creating(runs.iter().map(new_run).collect())).await.unwrap();
-        let line =
-            |run: &RunId| LogLine { run: run.clone(), step: "a".into(), attempt: 1, at: Millis(1), text: "x".into() };
+        let line = |run: &RunId| LogLine {
+            run: run.clone(),
+            step: "a".into(),
+            attempt: 1,
+            at: UnixMillis(1),
+            text: "x".into(),
+        };
         journal.log(runs.iter().map(line).collect()).await.unwrap();
         let waiting = ["running", "in_doubt", "waiting"];
         let ended = ["succeeded", "failed", "cancelled"];
         for (run, status) in runs.iter().zip(waiting.into_iter().chain(ended)) {
-            let moved = Attempt { number: 2, failures: 1, since: Millis(1) };
+            let moved = Attempt { number: 2, failures: 1, since: UnixMillis(1) };
             let moved = record(Entry::AttemptMoved {
                 step: "a".into(),
                 attempt: moved,
-                to: Move::Running { mode: Mode::Run },
+                to: AttemptTransition::Running { mode: AttemptMode::Run },
                 changes: vec![],
             });
             let append = Append { run: run.clone(), epoch: 1, seq: 2, records: vec![started("b"), moved], status };
-            journal.commit(Commit { at: Millis(6), creates: vec![], appends: vec![append] }).await.unwrap();
+            journal.commit(Commit { at: UnixMillis(6), creates: vec![], appends: vec![append] }).await.unwrap();
         }
         let late = Append { run: runs[6].clone(), epoch: 1, seq: 2, records: vec![started("b")], status: "failed" };
-        journal.commit(Commit { at: Millis(8), creates: vec![], appends: vec![late] }).await.unwrap();
-        assert_eq!(journal.prune(Millis(6)).await.unwrap(), 0, "none had ended before");
-        assert_eq!(journal.prune(Millis(7)).await.unwrap(), 3);
+        journal.commit(Commit { at: UnixMillis(8), creates: vec![], appends: vec![late] }).await.unwrap();
+        assert_eq!(journal.prune(UnixMillis(6)).await.unwrap(), 0, "none had ended before");
+        assert_eq!(journal.prune(UnixMillis(7)).await.unwrap(), 3);
         let left: Vec<_> = journal.runs(10).await.unwrap().into_iter().rev().map(|row| row.id).collect();
         assert_eq!(left, [&runs[..3], &runs[6..]].concat());
         assert_eq!(journal.load(runs[3].clone()).await.unwrap_err(), JournalError::NoSuchRun(runs[3].clone()));
         let kept = journal.load(runs[6].clone()).await.unwrap();
         assert_eq!((kept.history.len(), journal.lines(runs[6].clone()).await.unwrap().len()), (3, 1));
         // A run that comes into the place of a removed one inherits nothing.
-        assert_eq!(journal.prune(Millis(9)).await.unwrap(), 1);
+        assert_eq!(journal.prune(UnixMillis(9)).await.unwrap(), 1);
         let next = RunId::generate();
         journal.commit(creating(vec![new_run(&next)])).await.unwrap();
         let next = journal.load(next).await.unwrap();

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::json;
 use stargate::{
-    clock::Millis,
+    clock::UnixMillis,
     plan::{ForEach, Plan, Template},
     run::{
-        Answer, Effect, Entry, Failed, Mode, Move, Outcome, Place, Progress, Recorded, RunState, StepId, StepState,
-        after_failure, next,
+        Answer, AttemptMode, AttemptTransition, Effect, Entry, Failed, Outcome, Progress, RunState, StepId, StepState,
+        StoredIn, TimedEntry, after_failure, next,
     },
 };
 use stargate_sdk::ActionError;
@@ -81,9 +81,9 @@ fn plans() -> impl Strategy<Value = Plan> {
 struct Play<'a> {
     plan: &'a Plan,
     state: RunState,
-    now: Millis,
+    now: UnixMillis,
     epoch: u64,
-    all: Vec<Recorded>,
+    all: Vec<TimedEntry>,
     in_flight: Vec<(StepId, u32)>,
     /// What attempts in flight have changed, as far as they have told.
     told: BTreeMap<StepId, Vec<String>>,
@@ -94,7 +94,7 @@ impl<'a> Play<'a> {
         let mut new = Self {
             plan,
             state: RunState::new(plan),
-            now: Millis(1),
+            now: UnixMillis(1),
             epoch: 1,
             all: vec![],
             in_flight: vec![],
@@ -107,7 +107,7 @@ impl<'a> Play<'a> {
 
     fn record(&mut self, entry: Entry) {
         self.state.apply(self.now, &entry).unwrap();
-        self.all.push(Recorded { at: self.now, entry });
+        self.all.push(TimedEntry { at: self.now, entry });
     }
 
     fn decide(&mut self) {
@@ -140,7 +140,7 @@ impl<'a> Play<'a> {
             Effect::Attempt { step: id, attempt, mode } => {
                 let step = self.state.name(id).to_owned();
                 let changes = self.state.changes_with(id, vec![]);
-                self.record(Entry::AttemptMoved { step, attempt, to: Move::Running { mode }, changes });
+                self.record(Entry::AttemptMoved { step, attempt, to: AttemptTransition::Running { mode }, changes });
                 self.in_flight.push((id, attempt.number));
             }
             Effect::Doubt { step, error } => {
@@ -153,7 +153,7 @@ impl<'a> Play<'a> {
     }
 
     fn suffer(&mut self, fate: Fate) {
-        self.now = Millis(self.now.0 + 10);
+        self.now = UnixMillis(self.now.0 + 10);
         match fate {
             Fate::Crash => self.crash(),
             Fate::Cancel => self.cancel(),
@@ -204,7 +204,7 @@ impl<'a> Play<'a> {
     }
 
     fn cancel(&mut self) {
-        if self.state.progress() == Progress::Going {
+        if self.state.progress() == Progress::Running {
             self.record(Entry::CancelRequested { by: "somebody".into() });
         }
     }
@@ -212,17 +212,18 @@ impl<'a> Play<'a> {
     /// A person answers the first step that asks: behind the back of who advances the run, or by taking it over if it has
     /// stopped for that.
     fn answer(&mut self, approval: Answer, resolution: Answer) {
-        let asks =
-            |id: &StepId| matches!(self.state.state(*id), StepState::Awaiting { .. } | StepState::InDoubt { .. });
+        let asks = |id: &StepId| {
+            matches!(self.state.state(*id), StepState::AwaitingApproval { .. } | StepState::InDoubt { .. })
+        };
         let Some(id) = self.state.steps().find(asks) else { return };
         let is_over = matches!(self.state.progress(), Progress::Finished(outcome) if outcome.is_final());
         if is_over {
             return;
         }
-        if self.state.progress() != Progress::Going {
+        if self.state.progress() != Progress::Running {
             self.crash();
         }
-        let approves = matches!(self.state.state(id), StepState::Awaiting { .. });
+        let approves = matches!(self.state.state(id), StepState::AwaitingApproval { .. });
         let step = self.state.name(id).to_owned();
         let answer = if approves { approval } else { resolution };
         self.record(Entry::StepAnswered { step, by: "somebody".into(), answer });
@@ -244,21 +245,21 @@ impl<'a> Play<'a> {
 }
 
 /// What the journal keeps of a history: everything in order, but only the latest attempt and checkpoint of each step.
-fn kept(all: &[Recorded]) -> (Vec<Recorded>, Vec<Recorded>) {
+fn kept(all: &[TimedEntry]) -> (Vec<TimedEntry>, Vec<TimedEntry>) {
     let mut latest = BTreeMap::new();
     let mut history = vec![];
     for recorded in all {
-        match recorded.entry.place() {
-            Place::History => history.push(recorded.clone()),
-            Place::Attempt(step) => drop(latest.insert((step.to_owned(), 0), recorded.clone())),
-            Place::Checkpoint(step) => drop(latest.insert((step.to_owned(), 1), recorded.clone())),
+        match recorded.entry.stored_in() {
+            StoredIn::History => history.push(recorded.clone()),
+            StoredIn::Attempt(step) => drop(latest.insert((step.to_owned(), 0), recorded.clone())),
+            StoredIn::Checkpoint(step) => drop(latest.insert((step.to_owned(), 1), recorded.clone())),
         }
     }
     (history, latest.into_values().collect())
 }
 
 /// What attempts have changed, by the entries.
-fn told<'a>(entries: impl Iterator<Item = &'a Recorded>) -> BTreeSet<&'a str> {
+fn told<'a>(entries: impl Iterator<Item = &'a TimedEntry>) -> BTreeSet<&'a str> {
     let changes = entries.filter_map(|recorded| match &recorded.entry {
         Entry::Checkpointed { changes, .. }
         | Entry::AttemptMoved { changes, .. }
@@ -293,10 +294,10 @@ proptest! {
             }
             let (history, latest) = kept(prefix);
             let mut recovered = RunState::recover(&plan, &history, &latest).unwrap();
-            if living.progress() == Progress::Going {
+            if living.progress() == Progress::Running {
                 let acquired = Entry::RunAcquired { epoch: 99, owner: "last".into() };
-                living.apply(Millis(9_999), &acquired).unwrap();
-                recovered.apply(Millis(9_999), &acquired).unwrap();
+                living.apply(UnixMillis(9_999), &acquired).unwrap();
+                recovered.apply(UnixMillis(9_999), &acquired).unwrap();
             }
             prop_assert_eq!(living.progress(), recovered.progress());
             prop_assert_eq!(living.changed(), recovered.changed());
@@ -305,7 +306,7 @@ proptest! {
             if living.progress() != Progress::Finished(Outcome::Cancelled) {
                 prop_assert_eq!(words(&living), words(&recovered));
             }
-            prop_assert_eq!(next(&plan, &living, Millis(9_999), 4), next(&plan, &recovered, Millis(9_999), 4));
+            prop_assert_eq!(next(&plan, &living, UnixMillis(9_999), 4), next(&plan, &recovered, UnixMillis(9_999), 4));
         }
     }
 
@@ -314,12 +315,12 @@ proptest! {
         plan in plans(), before in fates(), after in fates(),
     ) {
         let mut play = Play::new(&plan);
-        prop_assume!(play.state.progress() == Progress::Going);
+        prop_assume!(play.state.progress() == Progress::Running);
         for fate in before {
             // The last moment at which the run goes on is as good as any.
             let mut ahead = play.clone();
             ahead.suffer(fate);
-            if ahead.state.progress() != Progress::Going || ahead.state.is_cancelling() {
+            if ahead.state.progress() != Progress::Running || ahead.state.is_cancelling() {
                 break;
             }
             play = ahead;
@@ -336,7 +337,7 @@ proptest! {
         prop_assert!(matches!(ending, Progress::Finished(Outcome::Cancelled | Outcome::Succeeded)), "{:?}", ending);
         let begins = |entry: &Entry| match entry {
             Entry::StepStarted { .. } | Entry::StepExpanded { .. } => true,
-            Entry::AttemptMoved { to, .. } => matches!(to, Move::Running { .. }),
+            Entry::AttemptMoved { to, .. } => matches!(to, AttemptTransition::Running { .. }),
             _ => false,
         };
         prop_assert!(!play.all[cancelled..].iter().any(|recorded| begins(&recorded.entry)));
@@ -346,7 +347,7 @@ proptest! {
     fn when_nothing_fails_every_run_ends_with_every_step_done_after_all_it_needs(plan in plans()) {
         let mut play = Play::new(&plan);
         while play.state.progress() != Progress::Finished(Outcome::Succeeded) {
-            let asked = play.state.progress() == Progress::Finished(Outcome::Waiting);
+            let asked = play.state.progress() == Progress::Finished(Outcome::AwaitingApproval);
             prop_assert!(asked || !play.in_flight.is_empty(), "a run that goes on has something in flight");
             play.suffer(if asked { Fate::Yes } else { Fate::Succeed });
         }
@@ -377,7 +378,7 @@ proptest! {
             for (node, step) in plan.steps.iter().enumerate() {
                 let limit = step.for_each.as_ref().and_then(|each| each.max_parallel).unwrap_or(u32::MAX) as usize;
                 let is_running = |id: &StepId| play.state.node(*id) == node && play.state.key(*id).is_some()
-                    && matches!(play.state.state(*id), StepState::Running { .. } | StepState::Waiting { .. });
+                    && matches!(play.state.state(*id), StepState::Running { .. } | StepState::BackingOff { .. });
                 prop_assert!(play.state.steps().filter(is_running).count() <= limit, "{}", step.name);
             }
         }
@@ -407,7 +408,7 @@ proptest! {
                 match &recorded.entry {
                     Entry::StepAnswered { step, .. } if step == name => unknown = false,
                     Entry::RunAcquired { .. } => unknown |= began_and_did_not_end(&play.all, recorded, name),
-                    Entry::AttemptMoved { step, to: Move::Running { mode: Mode::Run }, .. } if step == name => {
+                    Entry::AttemptMoved { step, to: AttemptTransition::Running { mode: AttemptMode::Run }, .. } if step == name => {
                         prop_assert!(!unknown, "{} was run again", name);
                     }
                     _ => {}
@@ -424,19 +425,21 @@ proptest! {
         }
         let before = words(&play.state);
         let entry = &at.get(&play.all).entry;
-        if play.state.apply(Millis(1), entry).is_err() {
+        if play.state.apply(UnixMillis(1), entry).is_err() {
             prop_assert_eq!(words(&play.state), before);
         }
     }
 }
 
-fn began_and_did_not_end(all: &[Recorded], until: &Recorded, name: &str) -> bool {
+fn began_and_did_not_end(all: &[TimedEntry], until: &TimedEntry, name: &str) -> bool {
     let end = all.iter().position(|r| std::ptr::eq(r, until)).unwrap();
     let mut running = false;
     for recorded in &all[..end] {
         match &recorded.entry {
             Entry::StepStarted { step, .. } if step == name => running = true,
-            Entry::AttemptMoved { step, to, .. } if step == name => running = matches!(to, Move::Running { .. }),
+            Entry::AttemptMoved { step, to, .. } if step == name => {
+                running = matches!(to, AttemptTransition::Running { .. })
+            }
             Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } | Entry::StepInDoubt { step, .. }
                 if step == name =>
             {

@@ -8,7 +8,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Recovery, RequiredPermissions};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 pub(crate) fn monotonic_ns() -> u64 {
@@ -45,6 +45,8 @@ pub(crate) struct Number {
 }
 
 pub(crate) struct Body(pub(crate) Arc<Trace>);
+
+impl RequiredPermissions for Body {}
 
 impl Action for Body {
     type Input = Number;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use stargate::{
     clock::Clock,
     engine::{Engine, Options, Prepared},
-    event::Silent,
+    event::NullReporter,
     journal::{Journal, SqliteJournal},
     plan::{
         DEFAULT_TIMEOUT_MS, Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template, compile, validate,
@@ -78,7 +78,7 @@ impl Stage {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             registry: registry.clone(),
             secrets: Arc::new(Secrets::default()),
-            reporter: Arc::new(Silent),
+            reporter: Arc::new(NullReporter),
             clock: Clock::system(),
             max_parallel: 64,
         })

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use stargate::{
-    clock::Millis,
+    clock::UnixMillis,
     engine::{EngineError, LockHolder},
     id::{RunId, RunIdError},
     journal::{JournalError, Owner},
@@ -139,7 +139,7 @@ fn not_asked(run: &RunId, step: &str, now: &str) -> Failure {
     }
 }
 
-fn owned(run: &RunId, owner: &Owner, until: Millis) -> Failure {
+fn owned(run: &RunId, owner: &Owner, until: UnixMillis) -> Failure {
     let message = format!(
         "run {run} is being advanced by {owner}; its lease ends at {} unless it is renewed",
         phrase::time_of_day(until)

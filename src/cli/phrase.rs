@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
-use stargate::{clock::Millis, run::Answer};
+use stargate::{clock::UnixMillis, run::Answer};
 use stargate_sdk::{ActionError, FailureKind};
 
 /// `12:03:04`, local time.
-pub(crate) fn time_of_day(at: Millis) -> String {
+pub(crate) fn time_of_day(at: UnixMillis) -> String {
     local(at, "%H:%M:%S")
 }
 
 /// `2026-11-24 12:03:04`, local time.
-pub(crate) fn date_and_time(at: Millis) -> String {
+pub(crate) fn date_and_time(at: UnixMillis) -> String {
     local(at, "%Y-%m-%d %H:%M:%S")
 }
 
-fn local(at: Millis, format: &str) -> String {
+fn local(at: UnixMillis, format: &str) -> String {
     match Timestamp::from_millisecond(at.0) {
         Ok(timestamp) => timestamp.to_zoned(TimeZone::system()).strftime(format).to_string(),
         Err(_) => at.to_string(),

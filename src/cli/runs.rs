@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use stargate::{
-    clock::Millis,
+    clock::UnixMillis,
     id::RunId,
     journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
     plan::Plan,
@@ -69,12 +69,12 @@ pub(crate) fn step_named(run: &RunId, state: &RunState, name: &str, command: &st
 }
 
 /// Whether a process that may be living holds the run.
-pub(crate) fn is_held(row: &RunRow, here: &Owner, now: Millis) -> bool {
-    row.living_owner(here, now).is_some()
+pub(crate) fn is_held(row: &RunRow, here: &Owner, now: UnixMillis) -> bool {
+    row.live_owner(here, now).is_some()
 }
 
 /// How a run stands, in a word. One that no process holds is not running, whatever was written last.
-pub(crate) fn status(row: &RunRow, here: &Owner, now: Millis) -> &'static str {
+pub(crate) fn status(row: &RunRow, here: &Owner, now: UnixMillis) -> &'static str {
     match row.status.as_str() {
         "succeeded" => "succeeded",
         "failed" => "failed",

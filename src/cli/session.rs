@@ -3,7 +3,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use stargate::{
     clock::Clock,
     engine::{Engine, EngineError, Finished, Options},
-    event::Silent,
+    event::NullReporter,
     id::RunId,
     journal::{Journal, SqliteJournal},
 };
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// Waits for locks as the command line says.
-    pub(crate) fn waiting_for_locks(self, args: &LockArgs) -> Self {
+    pub(crate) fn with_lock_timeout(self, args: &LockArgs) -> Self {
         Self { patience: args.wait_for_locks.unwrap_or_default(), ..self }
     }
 
@@ -129,7 +129,7 @@ impl Session {
     /// An engine, and what `show` is told of it.
     pub(crate) fn watched(&self, show: Box<dyn Show>) -> Result<(Engine, Arc<Feed>), Failure> {
         let feed = Feed::start(show);
-        Ok((Engine::start(self.options(&feed))?.waiting_for_locks(self.patience), feed))
+        Ok((Engine::start(self.options(&feed))?.with_lock_timeout(self.patience), feed))
     }
 
     fn options(&self, feed: &Arc<Feed>) -> Options {
@@ -156,7 +156,7 @@ pub(crate) fn unwatched(settings: &Settings, journal: Arc<dyn Journal>) -> Resul
         journal,
         registry,
         secrets: Arc::new(secrets),
-        reporter: Arc::new(Silent),
+        reporter: Arc::new(NullReporter),
         clock: Clock::system(),
         max_parallel: 1,
     });

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stargate::{
-    engine::{Ask, Ending, Finished},
+    engine::{Ending, Finished, Question},
     run::Outcome,
 };
 
@@ -37,7 +37,7 @@ impl Summary {
             Ending::Finished(Outcome::Succeeded) => Exit::Done,
             Ending::Finished(Outcome::Failed) => Exit::Failed,
             Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
-            Ending::Finished(Outcome::Waiting) => Exit::Waiting,
+            Ending::Finished(Outcome::AwaitingApproval) => Exit::Waiting,
             Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
             Ending::Interrupted if self.overdue => Exit::TimedOut,
             Ending::Interrupted => Exit::Interrupted,
@@ -72,14 +72,14 @@ impl Summary {
     }
 
     fn word_of(&self, step: &str) -> &'static str {
-        let doubted = self.finished.asks.iter().any(|(name, ask)| name == step && *ask == Ask::Doubt);
+        let doubted = self.finished.asks.iter().any(|(name, ask)| name == step && *ask == Question::Doubt);
         if doubted { "in doubt:" } else { "failed:" }
     }
 
     fn questions(&self) -> impl Iterator<Item = (&str, &str)> {
         self.finished.asks.iter().filter_map(|(step, ask)| match ask {
-            Ask::Approval(question) => Some((step.as_str(), question.as_str())),
-            Ask::Doubt => None,
+            Question::Approval(question) => Some((step.as_str(), question.as_str())),
+            Question::Doubt => None,
         })
     }
 
@@ -110,7 +110,7 @@ impl Summary {
             Ending::Finished(Outcome::Succeeded) => "succeeded",
             Ending::Finished(Outcome::Failed) => "failed",
             Ending::Finished(Outcome::InDoubt) => "in doubt",
-            Ending::Finished(Outcome::Waiting) => "waiting",
+            Ending::Finished(Outcome::AwaitingApproval) => "waiting",
             Ending::Finished(Outcome::Cancelled) => "cancelled",
             Ending::Interrupted if self.overdue => "timed out",
             Ending::Interrupted => "interrupted",
@@ -126,7 +126,7 @@ impl Summary {
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => None,
             Ending::Finished(Outcome::Failed) | Ending::Interrupted => Some(hint::resume(run)),
-            Ending::Finished(Outcome::InDoubt | Outcome::Waiting) => Some(self.ask_hint()),
+            Ending::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(self.ask_hint()),
             Ending::Finished(Outcome::Cancelled) => Some(hint::history(run)),
         }
     }
@@ -134,8 +134,8 @@ impl Summary {
     fn ask_hint(&self) -> String {
         let run = &self.finished.run;
         match self.finished.asks.first() {
-            Some((step, Ask::Approval(_))) => hint::and_resume(&hint::approve(run, step), run),
-            Some((step, Ask::Doubt)) => hint::and_resume(&hint::resolve(run, step), run),
+            Some((step, Question::Approval(_))) => hint::and_resume(&hint::approve(run, step), run),
+            Some((step, Question::Doubt)) => hint::and_resume(&hint::resolve(run, step), run),
             None => hint::history(run),
         }
     }
@@ -162,10 +162,10 @@ impl Summary {
     }
 }
 
-fn ask_json(step: &str, ask: &Ask) -> Value {
+fn ask_json(step: &str, ask: &Question) -> Value {
     match ask {
-        Ask::Approval(question) => json!({ "step": step, "asks": "approval", "question": question }),
-        Ask::Doubt => json!({ "step": step, "asks": "whether_it_took_effect" }),
+        Question::Approval(question) => json!({ "step": step, "asks": "approval", "question": question }),
+        Question::Doubt => json!({ "step": step, "asks": "whether_it_took_effect" }),
     }
 }
 

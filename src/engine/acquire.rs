@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     id::RunId,
-    journal::{Append, Commit, Owner, PlanText, StoredRun, TakeOver},
+    journal::{Append, Commit, Owner, PlanText, StoredRun, TakeOverRequest},
     plan::Plan,
-    run::{Entry, Outcome, Progress, Recorded, RunState},
+    run::{Entry, Outcome, Progress, RunState, TimedEntry},
 };
 
 /// What came of the wish to advance a run.
@@ -53,7 +53,7 @@ pub(super) async fn acquire(
         let seq = stored.row.seq + records.len() as u64;
         if options
             .journal
-            .take_over(TakeOver {
+            .take_over(TakeOverRequest {
                 locks: prepared.plan().locks.clone(),
                 evictions,
                 ..wish(options, owner, &stored, records)
@@ -94,8 +94,8 @@ pub(super) fn holder<'a>(
     stored: &'a StoredRun,
     progress: Progress,
 ) -> Option<&'a Owner> {
-    let goes_on = matches!(progress, Progress::New | Progress::Going);
-    stored.row.living_owner(here, options.clock.now()).filter(|_| goes_on)
+    let goes_on = matches!(progress, Progress::New | Progress::Running);
+    stored.row.live_owner(here, options.clock.now()).filter(|_| goes_on)
 }
 
 fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun, progress: Progress) -> Result<(), EngineError> {
@@ -112,7 +112,7 @@ fn refuse_if_held(options: &Options, here: &Owner, stored: &StoredRun, progress:
 /// `false` if somebody else has written since `stored` was read.
 pub(super) async fn write_behind(options: &Options, stored: &StoredRun, entry: Entry) -> Result<bool, EngineError> {
     let (row, at) = (&stored.row, options.clock.now());
-    let records = vec![Recorded { at, entry }];
+    let records = vec![TimedEntry { at, entry }];
     let append = Append { run: row.id.clone(), epoch: row.epoch, seq: row.seq, records, status: "running" };
     append_alone(options, append).await
 }
@@ -122,16 +122,16 @@ pub(super) async fn append_alone(options: &Options, append: Append) -> Result<bo
     Ok(options.journal.commit(commit).await?.is_empty())
 }
 
-pub(super) fn records(options: &Options, owner: &Owner, stored: &StoredRun, progress: Progress) -> Vec<Recorded> {
+pub(super) fn records(options: &Options, owner: &Owner, stored: &StoredRun, progress: Progress) -> Vec<TimedEntry> {
     let at = options.clock.now();
     let acquired = Entry::RunAcquired { epoch: stored.row.epoch + 1, owner: owner.to_string() };
     let reopened = matches!(progress, Progress::Finished(_)).then_some(Entry::RunReopened);
-    std::iter::once(acquired).chain(reopened).map(|entry| Recorded { at, entry }).collect()
+    std::iter::once(acquired).chain(reopened).map(|entry| TimedEntry { at, entry }).collect()
 }
 
-pub(super) fn wish(options: &Options, owner: &Owner, stored: &StoredRun, records: Vec<Recorded>) -> TakeOver {
+pub(super) fn wish(options: &Options, owner: &Owner, stored: &StoredRun, records: Vec<TimedEntry>) -> TakeOverRequest {
     let at = options.clock.now();
-    TakeOver {
+    TakeOverRequest {
         run: stored.row.id.clone(),
         seen_epoch: stored.row.epoch,
         seen_lease: stored.row.lease_until,

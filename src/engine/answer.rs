@@ -5,13 +5,13 @@ use serde_json::Value;
 use super::{EngineError, Options, Prepared, acquire};
 use crate::{
     id::RunId,
-    journal::{Owner, StoredRun, TakeOver},
-    run::{Answer, Entry, Progress, Recorded, RunState, StepId, StepState},
+    journal::{Owner, StoredRun, TakeOverRequest},
+    run::{Answer, Entry, Progress, RunState, StepId, StepState, TimedEntry},
 };
 
 /// Who goes on with a run once a person has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answered {
+pub enum AnswerResult {
     /// Whoever resumes it.
     Kept,
     /// This living process advances it, and takes the answer in within a second or two.
@@ -28,7 +28,7 @@ pub(super) async fn answer(
     run: RunId,
     step: &str,
     answer: &Answer,
-) -> Result<Answered, EngineError> {
+) -> Result<AnswerResult, EngineError> {
     loop {
         let stored = options.journal.load(run.clone()).await?;
         let prepared = acquire::prepared(&stored, &options.registry)?;
@@ -38,19 +38,19 @@ pub(super) async fn answer(
         let entry = Entry::StepAnswered { step: step.to_owned(), by: owner.to_string(), answer: answer.clone() };
         if let Some(holder) = acquire::holder(options, owner, &stored, state.progress()) {
             if acquire::write_behind(options, &stored, entry).await? {
-                return Ok(Answered::Told(Box::new(holder.clone())));
+                return Ok(AnswerResult::Told(Box::new(holder.clone())));
             }
         } else if options.journal.take_over(wish(options, owner, &stored, &state, entry)).await? {
             options.journal.release(run, stored.row.epoch + 1).await?;
-            return Ok(Answered::Kept);
+            return Ok(AnswerResult::Kept);
         }
         // Somebody wrote in between: look what.
     }
 }
 
-fn wish(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &RunState, entry: Entry) -> TakeOver {
+fn wish(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &RunState, entry: Entry) -> TakeOverRequest {
     let mut records = acquire::records(options, owner, stored, state.progress());
-    records.push(Recorded { at: options.clock.now(), entry });
+    records.push(TimedEntry { at: options.clock.now(), entry });
     acquire::wish(options, owner, stored, records)
 }
 
@@ -60,7 +60,7 @@ fn check(run: &RunId, prepared: &Prepared, state: &RunState, step: &str, answer:
     let is_over = matches!(state.progress(), Progress::Finished(outcome) if outcome.is_final());
     match (state.state(id), answer) {
         (now, _) if is_over => Err(not_asked(now.word())),
-        (StepState::Awaiting { .. }, Answer::Approved | Answer::Refused { .. })
+        (StepState::AwaitingApproval { .. }, Answer::Approved | Answer::Refused { .. })
         | (StepState::InDoubt { .. }, Answer::NotDone) => Ok(()),
         (StepState::InDoubt { .. }, Answer::Done { output }) => check_output(prepared, state, id, output),
         (now, _) => Err(not_asked(now.word())),

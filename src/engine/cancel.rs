@@ -3,8 +3,8 @@ use std::sync::Arc;
 use super::{EngineError, Options, acquire};
 use crate::{
     id::RunId,
-    journal::{Append, Owner, StoredRun, TakeOver},
-    run::{Entry, Outcome, Progress, Recorded, RunState},
+    journal::{Append, Owner, StoredRun, TakeOverRequest},
+    run::{Entry, Outcome, Progress, RunState, TimedEntry},
 };
 
 /// What came of the wish that a run ends.
@@ -53,15 +53,15 @@ async fn end(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &
     let row = &stored.row;
     let mut records = acquire::records(options, owner, stored, state.progress());
     if !state.is_cancelling() {
-        records.push(Recorded { at: options.clock.now(), entry: requested(owner) });
+        records.push(TimedEntry { at: options.clock.now(), entry: requested(owner) });
     }
     let (epoch, seq) = (row.epoch + 1, row.seq + records.len() as u64);
-    let wish = TakeOver { records, ..acquire::wish(options, owner, stored, Vec::new()) };
+    let wish = TakeOverRequest { records, ..acquire::wish(options, owner, stored, Vec::new()) };
     if !options.journal.take_over(wish).await? {
         return Ok(false);
     }
     let finished = Entry::RunFinished { outcome: Outcome::Cancelled, outputs: serde_json::Map::new() };
-    let records = vec![Recorded { at: options.clock.now(), entry: finished }];
+    let records = vec![TimedEntry { at: options.clock.now(), entry: finished }];
     let append = Append { run: row.id.clone(), epoch, seq, records, status: "cancelled" };
     let ended = acquire::append_alone(options, append).await?;
     options.journal.release(row.id.clone(), epoch).await?;

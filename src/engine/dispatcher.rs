@@ -18,11 +18,11 @@ use super::{
     message::{Ended, Message},
 };
 use crate::{
-    clock::Millis,
-    event::{Event, News},
+    clock::UnixMillis,
+    event::{Event, EventKind},
     id::RunId,
     journal::{Append, Commit, JournalError, NewRun, Owner},
-    run::{Outcome, Place, Progress, Recorded},
+    run::{Outcome, Progress, StoredIn, TimedEntry},
 };
 
 /// How long a run stays held by a process that is not heard of.
@@ -76,7 +76,7 @@ impl Dispatcher {
         }
     }
 
-    fn now(&self) -> Millis {
+    fn now(&self) -> UnixMillis {
         self.options.clock.now()
     }
 
@@ -135,7 +135,7 @@ impl Dispatcher {
         }
     }
 
-    fn take_in(&mut self, id: &RunId, recorded: &Recorded) {
+    fn take_in(&mut self, id: &RunId, recorded: &TimedEntry) {
         if let Some(run) = self.runs.get_mut(id)
             && run.written_by_others(recorded)
         {
@@ -180,13 +180,13 @@ impl Dispatcher {
         self.touched = again;
     }
 
-    fn commit_of_turn(&mut self, at: Millis) -> Commit {
+    fn commit_of_turn(&mut self, at: UnixMillis) -> Commit {
         let mut commit = Commit { at, ..Commit::default() };
         for id in &self.touched {
             let Some(run) = self.runs.get_mut(id).filter(|run| !run.records.is_empty()) else { continue };
             let records = std::mem::take(&mut run.records);
             run.committing.clone_from(&records);
-            let written = records.iter().filter(|r| r.entry.place() == Place::History).count() as u64;
+            let written = records.iter().filter(|r| r.entry.stored_in() == StoredIn::History).count() as u64;
             let status = status(run.state.progress());
             if run.created {
                 commit.appends.push(Append { run: id.clone(), epoch: run.epoch, seq: run.seq, records, status });
@@ -243,7 +243,7 @@ impl Dispatcher {
         let Some(mut run) = self.runs.remove(id) else { return };
         let at = self.now();
         for news in run.news.drain(..) {
-            self.options.reporter.report(Event { at, run: id.clone(), news });
+            self.options.reporter.report(Event { at, run: id.clone(), kind: news });
         }
         for stored in run.stored.drain(..) {
             let _ = stored.send(Ok(())); // an attempt that is gone needs no answer
@@ -293,7 +293,7 @@ impl Dispatcher {
     async fn interrupt(&self, run: LiveRun) {
         self.keeper.flush().await;
         self.release(&run).await;
-        self.options.reporter.report(Event { at: self.now(), run: run.id.clone(), news: News::RunInterrupted });
+        self.options.reporter.report(Event { at: self.now(), run: run.id.clone(), kind: EventKind::RunInterrupted });
         let finished = run.report(Ending::Interrupted);
         leave(run, Ok(finished));
     }
@@ -328,11 +328,11 @@ fn ticks(period: Duration) -> Interval {
 
 fn status(progress: Progress) -> &'static str {
     match progress {
-        Progress::New | Progress::Going => "running",
+        Progress::New | Progress::Running => "running",
         Progress::Finished(Outcome::Succeeded) => "succeeded",
         Progress::Finished(Outcome::Failed) => "failed",
         Progress::Finished(Outcome::InDoubt) => "in_doubt",
-        Progress::Finished(Outcome::Waiting) => "waiting",
+        Progress::Finished(Outcome::AwaitingApproval) => "waiting",
         Progress::Finished(Outcome::Cancelled) => "cancelled",
     }
 }

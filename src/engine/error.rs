@@ -1,5 +1,5 @@
 use crate::{
-    clock::Millis,
+    clock::UnixMillis,
     id::RunId,
     journal::{JournalError, Owner},
     plan::PlanError,
@@ -18,7 +18,7 @@ pub struct LockHolder {
     /// Who advances it.
     pub owner: Owner,
     /// When its lease ends, if it is not heard of.
-    pub until: Millis,
+    pub until: UnixMillis,
 }
 
 /// Why the engine could not advance a run.
@@ -35,7 +35,7 @@ pub enum EngineError {
         /// Who.
         owner: Box<Owner>,
         /// When its lease ends, if it is not heard of.
-        until: Millis,
+        until: UnixMillis,
     },
     /// Another run holds a lock. Nothing was created or taken over.
     #[error("take the lock {:?}: the run {} of {} holds it, and {} is advancing it", .0.lock, .0.run, .0.workflow, .0.owner)]

@@ -9,7 +9,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, DynAction, Found, Secrets};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, DynAction, FindResult, Secrets};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    event::{Event, News, Reporter},
+    event::{Event, EventKind, Reporter},
     id::RunId,
     journal::LogLine,
-    run::{Mode, StepId},
+    run::{AttemptMode, StepId},
 };
 
 /// How long an attempt that is past its deadline, or was cancelled, may take to put its things in order.
@@ -39,7 +39,7 @@ pub(super) struct Job {
     pub(super) step: StepId,
     pub(super) name: String,
     pub(super) attempt: u32,
-    pub(super) mode: Mode,
+    pub(super) mode: AttemptMode,
     pub(super) input: Value,
     pub(super) checkpoint: Value,
     pub(super) timeout: Duration,
@@ -64,7 +64,7 @@ pub(super) fn execute(job: Job) {
     });
 }
 
-async fn attempt_of(job: Job) -> (Result<Found<Value>, ActionError>, Vec<String>) {
+async fn attempt_of(job: Job) -> (Result<FindResult<Value>, ActionError>, Vec<String>) {
     let deadline = Instant::now() + job.timeout;
     let sink = Sink {
         run: job.run.clone(),
@@ -99,12 +99,12 @@ async fn attempt_of(job: Job) -> (Result<Found<Value>, ActionError>, Vec<String>
 async fn call(
     action: &dyn DynAction,
     cx: &ActionContext,
-    mode: Mode,
+    mode: AttemptMode,
     input: Value,
-) -> Result<Found<Value>, ActionError> {
+) -> Result<FindResult<Value>, ActionError> {
     match mode {
-        Mode::Run => action.run(cx, input).await.map(Found::Present),
-        Mode::Find => action.find(cx, input).await,
+        AttemptMode::Run => action.run(cx, input).await.map(FindResult::Present),
+        AttemptMode::Find => action.find(cx, input).await,
     }
 }
 
@@ -143,14 +143,14 @@ impl Sink {
         self.keeper.keep(LogLine { run, step, attempt: self.attempt, at: self.clock.now(), text });
     }
 
-    fn report(&self, news: News) {
-        self.reporter.report(Event { at: self.clock.now(), run: self.run.clone(), news });
+    fn report(&self, news: EventKind) {
+        self.reporter.report(Event { at: self.clock.now(), run: self.run.clone(), kind: news });
     }
 }
 
 impl AttemptSink for Sink {
     fn progress(&self, message: String) {
-        self.report(News::StepProgress { step: self.name.clone(), message });
+        self.report(EventKind::StepProgress { step: self.name.clone(), message });
     }
 
     fn log(&self, line: String) {
@@ -159,7 +159,7 @@ impl AttemptSink for Sink {
             MOST_LINES => self.keep(format!("(an attempt's first {MOST_LINES} lines are kept, not what follows)")),
             _ => {}
         }
-        self.report(News::StepLog { step: self.name.clone(), line });
+        self.report(EventKind::StepLog { step: self.name.clone(), line });
     }
 
     fn save_checkpoint(&self, value: Value, changes: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {

@@ -1,23 +1,23 @@
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
-use stargate_sdk::{ActionError, FailureKind, Found};
+use stargate_sdk::{ActionError, FailureKind, FindResult};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ask, Ending, Finished, Prepared,
+    Ending, Finished, Prepared, Question,
     message::{Ended, Reply, Saved},
 };
 use crate::{
-    clock::Millis,
-    event::News,
+    clock::UnixMillis,
+    event::EventKind,
     id::{self, RunId},
-    journal::Eviction,
+    journal::LockEviction,
     plan::{EvaluateError, Facts},
     run::{
-        Attempt, Effect, Entry, Failed, Mode, Move, Outcome, Progress, Recorded, RunState, StepId, StepState,
-        after_failure, next,
+        Attempt, AttemptMode, AttemptTransition, Effect, Entry, Failed, Outcome, Progress, RunState, StepId, StepState,
+        TimedEntry, after_failure, next,
     },
 };
 
@@ -27,7 +27,7 @@ mod others;
 pub(super) struct Starting {
     pub(super) step: StepId,
     pub(super) attempt: u32,
-    pub(super) mode: Mode,
+    pub(super) mode: AttemptMode,
     pub(super) input: Value,
 }
 
@@ -43,17 +43,17 @@ pub(super) struct LiveRun {
     /// Attempts being made.
     pub(super) in_flight: HashMap<StepId, CancellationToken>,
     /// When to look again, if nothing else happens.
-    pub(super) wake: Option<Millis>,
+    pub(super) wake: Option<UnixMillis>,
     /// Whether the journal knows the run yet.
     pub(super) created: bool,
     /// Runs that lose their locks when this one is created.
-    pub(super) evictions: Vec<Eviction>,
-    pub(super) records: Vec<Recorded>,
+    pub(super) evictions: Vec<LockEviction>,
+    pub(super) records: Vec<TimedEntry>,
     /// What is being committed.
-    pub(super) committing: Vec<Recorded>,
+    pub(super) committing: Vec<TimedEntry>,
     /// Whether the last commit was refused and the run goes on from what the journal has.
     pub(super) went_back: bool,
-    pub(super) news: Vec<News>,
+    pub(super) news: Vec<EventKind>,
     pub(super) starting: Vec<Starting>,
     pub(super) stored: Vec<oneshot::Sender<Result<(), ActionError>>>,
     /// Items of expanded steps, by key.
@@ -90,11 +90,11 @@ pub(super) fn failures(state: &RunState) -> Vec<(String, ActionError)> {
 }
 
 /// Steps of which a person has to say something before they go on.
-pub(super) fn asks(state: &RunState) -> Vec<(String, Ask)> {
+pub(super) fn asks(state: &RunState) -> Vec<(String, Question)> {
     let ask = |id| {
         let ask = match state.state(id) {
-            StepState::Awaiting { question } => Ask::Approval(question.clone()),
-            StepState::InDoubt { .. } => Ask::Doubt,
+            StepState::AwaitingApproval { question } => Question::Approval(question.clone()),
+            StepState::InDoubt { .. } => Question::Doubt,
             _ => return None,
         };
         Some((state.name(id).to_owned(), ask))
@@ -107,13 +107,14 @@ impl LiveRun {
     pub(super) fn created(
         id: RunId,
         prepared: Arc<Prepared>,
-        evictions: Vec<Eviction>,
-        now: Millis,
+        evictions: Vec<LockEviction>,
+        now: UnixMillis,
         reply: Reply,
     ) -> Self {
         let state = RunState::new(prepared.plan());
         let mut live = Self { evictions, ..Self::new(id, prepared, state, reply) };
-        live.news.push(News::RunStarted { workflow: live.prepared.workflow.to_string(), steps: live.step_names() });
+        live.news
+            .push(EventKind::RunStarted { workflow: live.prepared.workflow.to_string(), steps: live.step_names() });
         live.record(now, Entry::RunCreated { plan: live.prepared.text.digest.to_string() });
         live
     }
@@ -132,7 +133,7 @@ impl LiveRun {
         let done =
             live.state.counted_steps().into_iter().filter(done).map(|id| live.state.name(id).to_owned()).collect();
         let workflow = live.prepared.workflow.to_string();
-        live.news.push(News::RunResumed { workflow, steps: live.step_names(), done });
+        live.news.push(EventKind::RunResumed { workflow, steps: live.step_names(), done });
         live
     }
 
@@ -164,7 +165,7 @@ impl LiveRun {
     }
 
     /// Decides what follows from the state, until nothing does.
-    pub(super) fn decide(&mut self, now: Millis, max_parallel: usize, draining: bool) {
+    pub(super) fn decide(&mut self, now: UnixMillis, max_parallel: usize, draining: bool) {
         self.went_back = false;
         loop {
             let free = if draining { 0 } else { max_parallel.max(1).saturating_sub(self.state.running()) };
@@ -180,7 +181,7 @@ impl LiveRun {
     }
 
     /// Takes in how an attempt ended. While draining, one that was interrupted stays in flight: the next process looks.
-    pub(super) fn ended(&mut self, now: Millis, ended: Ended, draining: bool) {
+    pub(super) fn ended(&mut self, now: UnixMillis, ended: Ended, draining: bool) {
         self.in_flight.remove(&ended.step);
         let current = match self.state.state(ended.step) {
             StepState::Running { attempt, .. } => *attempt,
@@ -190,27 +191,32 @@ impl LiveRun {
             return;
         }
         match ended.result {
-            Ok(Found::Present(output)) => self.succeeded(now, ended.step, output, ended.changes, ended.mode),
-            Ok(Found::Unclear(why)) => self.doubt(now, ended.step, ActionError::unknown(why).into()),
+            Ok(FindResult::Present(output)) => self.succeeded(now, ended.step, output, ended.changes, ended.mode),
+            Ok(FindResult::Unclear(why)) => self.doubt(now, ended.step, ActionError::unknown(why).into()),
             // Draining comes first: a cancelled run that is let go of is ended by whoever takes it over.
-            Ok(Found::Absent) if draining => {}
+            Ok(FindResult::Absent) if draining => {}
             Err(error) if draining && error.kind != FailureKind::Permanent => {
                 self.interrupted(now, ended.step, current, ended.mode, ended.changes);
             }
-            Ok(Found::Absent) if self.state.is_cancelling() => {
+            Ok(FindResult::Absent) if self.state.is_cancelling() => {
                 self.fail(now, ended.step, ActionError::permanent("not done: the run was cancelled"));
             }
             // It was let go of in the middle, whatever it says.
             Err(error) if self.state.is_cancelling() && error.kind != FailureKind::Permanent => {
                 self.doubt(now, ended.step, Failed { error, changes: ended.changes });
             }
-            Ok(Found::Absent) => self.run_after_all(now, ended.step, current),
+            Ok(FindResult::Absent) => self.run_after_all(now, ended.step, current),
             Err(error) => self.failed(now, ended.step, Failed { error, changes: ended.changes }),
         }
     }
 
     /// Keeps what an attempt has saved for the next one; `stored` is told once it is durable.
-    pub(super) fn checkpoint(&mut self, now: Millis, saved: Saved, stored: oneshot::Sender<Result<(), ActionError>>) {
+    pub(super) fn checkpoint(
+        &mut self,
+        now: UnixMillis,
+        saved: Saved,
+        stored: oneshot::Sender<Result<(), ActionError>>,
+    ) {
         let Saved { step, attempt, value, changes } = saved;
         let step = self.state.name(step).to_owned();
         self.record(now, Entry::Checkpointed { step, value, attempt, changes });
@@ -221,7 +227,7 @@ impl LiveRun {
     pub(super) fn ending(&self) -> Option<Outcome> {
         match self.state.progress() {
             Progress::Finished(outcome) => Some(outcome),
-            Progress::New | Progress::Going => None,
+            Progress::New | Progress::Running => None,
         }
     }
 
@@ -235,12 +241,12 @@ impl LiveRun {
         Finished { run: self.id.clone(), ending, changed, outputs, failures, asks: asks(&self.state) }
     }
 
-    fn record(&mut self, at: Millis, entry: Entry) {
+    fn record(&mut self, at: UnixMillis, entry: Entry) {
         self.state.apply(at, &entry).expect("entries are made from the state that they are applied to");
-        self.records.push(Recorded { at, entry });
+        self.records.push(TimedEntry { at, entry });
     }
 
-    fn perform(&mut self, now: Millis, effect: Effect) {
+    fn perform(&mut self, now: UnixMillis, effect: Effect) {
         match effect {
             Effect::Ask(step) => self.ask(now, step),
             Effect::Expand(step) => self.expand(now, step),
@@ -251,11 +257,11 @@ impl LiveRun {
         }
     }
 
-    fn ask(&mut self, now: Millis, step: StepId) {
+    fn ask(&mut self, now: UnixMillis, step: StepId) {
         let name = self.state.name(step).to_owned();
         match self.condition(step).and_then(|holds| if holds { self.question(step).map(Some) } else { Ok(None) }) {
             Ok(Some(Some(question))) => {
-                self.news.push(News::ApprovalAsked { step: name.clone(), question: question.clone() });
+                self.news.push(EventKind::ApprovalAsked { step: name.clone(), question: question.clone() });
                 self.record(now, Entry::ApprovalAsked { step: name, question });
             }
             Ok(Some(None)) if self.state.is_for_each(self.prepared.plan(), step) => self.expand(now, step),
@@ -265,12 +271,12 @@ impl LiveRun {
         }
     }
 
-    fn expand(&mut self, now: Millis, step: StepId) {
+    fn expand(&mut self, now: UnixMillis, step: StepId) {
         let name = self.state.name(step).to_owned();
         match self.condition(step).and_then(|holds| if holds { self.load_items(step).map(Some) } else { Ok(None) }) {
             Ok(Some(keys)) => {
                 let instances = keys.iter().map(|key| format!("{name}[{key}]")).collect();
-                self.news.push(News::StepExpanded { step: name.clone(), instances });
+                self.news.push(EventKind::StepExpanded { step: name.clone(), instances });
                 self.record(now, Entry::StepExpanded { step: name, keys });
             }
             Ok(None) => self.skip(now, name),
@@ -278,7 +284,7 @@ impl LiveRun {
         }
     }
 
-    fn start(&mut self, now: Millis, step: StepId) {
+    fn start(&mut self, now: UnixMillis, step: StepId) {
         let name = self.state.name(step).to_owned();
         let is_instance = self.state.key(step).is_some(); // its step's condition was asked before it was expanded
         match if is_instance { Ok(true) } else { self.condition(step) } {
@@ -290,82 +296,92 @@ impl LiveRun {
             Ok(input) => {
                 let attempt = self.state.attempts(step) + 1;
                 self.record(now, Entry::StepStarted { step: name, attempt });
-                self.dispatch(step, attempt, Mode::Run, input);
+                self.dispatch(step, attempt, AttemptMode::Run, input);
             }
             Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
         }
     }
 
-    fn begin_again(&mut self, now: Millis, step: StepId, attempt: Attempt, mode: Mode) {
+    fn begin_again(&mut self, now: UnixMillis, step: StepId, attempt: Attempt, mode: AttemptMode) {
         let name = self.state.name(step).to_owned();
         match self.input(step) {
             Ok(input) => {
                 let changes = self.state.changes_with(step, Vec::new());
-                self.record(now, Entry::AttemptMoved { step: name, attempt, to: Move::Running { mode }, changes });
+                self.record(
+                    now,
+                    Entry::AttemptMoved { step: name, attempt, to: AttemptTransition::Running { mode }, changes },
+                );
                 self.dispatch(step, attempt.number, mode, input);
             }
             Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
         }
     }
 
-    fn dispatch(&mut self, step: StepId, attempt: u32, mode: Mode, input: Value) {
+    fn dispatch(&mut self, step: StepId, attempt: u32, mode: AttemptMode, input: Value) {
         let name = self.state.name(step).to_owned();
-        self.news.push(News::StepStarted { step: name, attempt, find: mode == Mode::Find });
+        self.news.push(EventKind::StepStarted { step: name, attempt, find: mode == AttemptMode::Find });
         self.starting.push(Starting { step, attempt, mode, input });
     }
 
-    fn run_after_all(&mut self, now: Millis, step: StepId, current: Attempt) {
+    fn run_after_all(&mut self, now: UnixMillis, step: StepId, current: Attempt) {
         let attempt = Attempt { number: current.number + 1, ..current };
-        self.begin_again(now, step, attempt, Mode::Run);
+        self.begin_again(now, step, attempt, AttemptMode::Run);
     }
 
-    fn succeeded(&mut self, now: Millis, step: StepId, output: Value, changes: Vec<String>, mode: Mode) {
+    fn succeeded(&mut self, now: UnixMillis, step: StepId, output: Value, changes: Vec<String>, mode: AttemptMode) {
         let changes = self.state.changes_with(step, changes);
-        let (step, found) = (self.state.name(step).to_owned(), mode == Mode::Find);
-        self.news.push(News::StepSucceeded { step: step.clone(), changes: changes.clone(), found });
+        let (step, found) = (self.state.name(step).to_owned(), mode == AttemptMode::Find);
+        self.news.push(EventKind::StepSucceeded { step: step.clone(), changes: changes.clone(), found });
         self.record(now, Entry::StepSucceeded { step, output, changes, found });
     }
 
-    fn failed(&mut self, now: Millis, step: StepId, failed: Failed) {
+    fn failed(&mut self, now: UnixMillis, step: StepId, failed: Failed) {
         let entry = after_failure(self.prepared.plan(), &self.state, step, failed, now, id::jitter_seed());
         self.tell_and_record(now, entry);
     }
 
-    fn fail(&mut self, now: Millis, step: StepId, error: ActionError) {
+    fn fail(&mut self, now: UnixMillis, step: StepId, error: ActionError) {
         let changes = self.state.changes_with(step, Vec::new());
         let step = self.state.name(step).to_owned();
         self.tell_and_record(now, Entry::StepFailed { step, error, changes });
     }
 
     /// The attempt stays in flight for the next process, which is told what it has changed by now.
-    fn interrupted(&mut self, now: Millis, step: StepId, attempt: Attempt, mode: Mode, changes: Vec<String>) {
+    fn interrupted(
+        &mut self,
+        now: UnixMillis,
+        step: StepId,
+        attempt: Attempt,
+        mode: AttemptMode,
+        changes: Vec<String>,
+    ) {
         if changes.is_empty() {
             return;
         }
         let (name, changes) = (self.state.name(step).to_owned(), self.state.changes_with(step, changes));
-        self.record(now, Entry::AttemptMoved { step: name, attempt, to: Move::Running { mode }, changes });
+        self.record(now, Entry::AttemptMoved { step: name, attempt, to: AttemptTransition::Running { mode }, changes });
     }
 
-    fn skip(&mut self, now: Millis, step: String) {
-        self.news.push(News::StepSkipped { step: step.clone() });
+    fn skip(&mut self, now: UnixMillis, step: String) {
+        self.news.push(EventKind::StepSkipped { step: step.clone() });
         self.record(now, Entry::StepSkipped { step });
     }
 
-    fn doubt(&mut self, now: Millis, step: StepId, failed: Failed) {
+    fn doubt(&mut self, now: UnixMillis, step: StepId, failed: Failed) {
         let changes = self.state.changes_with(step, failed.changes);
         let step = self.state.name(step).to_owned();
         self.tell_and_record(now, Entry::StepInDoubt { step, error: failed.error, changes });
     }
 
-    fn tell_and_record(&mut self, now: Millis, entry: Entry) {
+    fn tell_and_record(&mut self, now: UnixMillis, entry: Entry) {
         self.news.extend(news_of_failure(&entry));
         self.record(now, entry);
     }
 
-    fn finish(&mut self, now: Millis, outcome: Outcome) {
+    fn finish(&mut self, now: UnixMillis, outcome: Outcome) {
         let outputs = match outcome {
             Outcome::Succeeded => self.prepared.compiled.outputs(&self.facts()),
-            Outcome::Failed | Outcome::InDoubt | Outcome::Waiting | Outcome::Cancelled => Ok(Map::new()),
+            Outcome::Failed | Outcome::InDoubt | Outcome::AwaitingApproval | Outcome::Cancelled => Ok(Map::new()),
         };
         let (outcome, outputs) = match outputs {
             Ok(outputs) => (outcome, outputs),
@@ -375,7 +391,7 @@ impl LiveRun {
             }
         };
         self.record(now, Entry::RunFinished { outcome, outputs: outputs.clone() });
-        self.news.push(News::RunFinished { outcome, changed: self.state.changed(), outputs });
+        self.news.push(EventKind::RunFinished { outcome, changed: self.state.changed(), outputs });
     }
 
     fn facts(&self) -> RunFacts<'_> {
@@ -409,12 +425,12 @@ impl LiveRun {
     }
 }
 
-fn news_of_failure(entry: &Entry) -> Option<News> {
+fn news_of_failure(entry: &Entry) -> Option<EventKind> {
     match entry.clone() {
-        Entry::StepFailed { step, error, changes } => Some(News::StepFailed { step, error, changes }),
-        Entry::StepInDoubt { step, error, changes } => Some(News::StepInDoubt { step, error, changes }),
-        Entry::AttemptMoved { step, attempt, to: Move::Waiting { until, error, .. }, .. } => {
-            Some(News::StepRetrying { step, attempt: attempt.number, error, until })
+        Entry::StepFailed { step, error, changes } => Some(EventKind::StepFailed { step, error, changes }),
+        Entry::StepInDoubt { step, error, changes } => Some(EventKind::StepInDoubt { step, error, changes }),
+        Entry::AttemptMoved { step, attempt, to: AttemptTransition::BackingOff { until, error, .. }, .. } => {
+            Some(EventKind::StepRetrying { step, attempt: attempt.number, error, until })
         }
         _ => None,
     }

@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use super::{EngineError, LockHolder, Options};
 use crate::{
-    event::{Event, News},
+    event::{Event, EventKind},
     id::RunId,
-    journal::{Eviction, HeldLock, Owner},
+    journal::{HeldLock, LockEviction, Owner},
 };
 
 /// The first pause before a held lock is looked at again: as long as a short run takes.
@@ -21,19 +21,19 @@ pub(super) async fn free(
     here: &Owner,
     locks: &[String],
     own: Option<&RunId>,
-) -> Result<Vec<Eviction>, EngineError> {
+) -> Result<Vec<LockEviction>, EngineError> {
     if locks.is_empty() {
         return Ok(Vec::new());
     }
     let held = options.journal.holders(locks.to_vec()).await?;
     let mut evictions = Vec::new();
     for HeldLock { name, holder } in held.into_iter().filter(|held| Some(&held.holder.id) != own) {
-        if let Some(owner) = holder.living_owner(here, options.clock.now()) {
+        if let Some(owner) = holder.live_owner(here, options.clock.now()) {
             let owner = owner.clone();
             let (run, workflow, until) = (holder.id, holder.workflow, holder.lease_until);
             return Err(EngineError::Locked(Box::new(LockHolder { lock: name, run, workflow, owner, until })));
         }
-        evictions.push(Eviction { run: holder.id, seen_epoch: holder.epoch, seen_lease: holder.lease_until });
+        evictions.push(LockEviction { run: holder.id, seen_epoch: holder.epoch, seen_lease: holder.lease_until });
     }
     evictions.sort_by(|a, b| a.run.cmp(&b.run));
     evictions.dedup();
@@ -70,8 +70,8 @@ impl Wait {
             return;
         }
         let LockHolder { lock, run: holder, workflow, owner, .. } = held.clone();
-        let news = News::LockAwaited { lock, holder, workflow, owner: owner.to_string() };
-        options.reporter.report(Event { at: options.clock.now(), run: run.clone(), news });
+        let news = EventKind::LockAwaited { lock, holder, workflow, owner: owner.to_string() };
+        options.reporter.report(Event { at: options.clock.now(), run: run.clone(), kind: news });
         self.told = Some(awaited);
     }
 }

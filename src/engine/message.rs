@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use stargate_sdk::{ActionError, Found};
+use stargate_sdk::{ActionError, FindResult};
 use tokio::sync::oneshot;
 
 use super::{EngineError, Finished, Prepared, live::LiveRun};
 use crate::{
     id::RunId,
-    journal::Eviction,
-    run::{Mode, StepId},
+    journal::LockEviction,
+    run::{AttemptMode, StepId},
 };
 
 pub(super) type Reply = oneshot::Sender<Result<Finished, EngineError>>;
@@ -16,7 +16,7 @@ pub(super) type Reply = oneshot::Sender<Result<Finished, EngineError>>;
 /// What the dispatcher is told. Every sender awaits room in the channel; the dispatcher awaits none of them.
 pub(super) enum Message {
     /// Create a run and advance it.
-    Start { run: RunId, prepared: Arc<Prepared>, evictions: Vec<Eviction>, reply: Reply },
+    Start { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: Reply },
     /// Advance a run that was taken over.
     Adopt { live: Box<LiveRun> },
     /// An attempt has ended.
@@ -41,7 +41,7 @@ pub(super) struct Ended {
     pub(super) run: RunId,
     pub(super) step: StepId,
     pub(super) attempt: u32,
-    pub(super) mode: Mode,
-    pub(super) result: Result<Found<Value>, ActionError>,
+    pub(super) mode: AttemptMode,
+    pub(super) result: Result<FindResult<Value>, ActionError>,
     pub(super) changes: Vec<String>,
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Append, Commit, Eviction, NewRun, TakeOver};
+use super::{Append, Commit, LockEviction, NewRun, TakeOverRequest};
 use crate::{
     id::RunId,
-    run::{Place, Recorded},
+    run::{StoredIn, TimedEntry},
 };
 
 /// The status of a run that has not ended.
@@ -17,16 +17,16 @@ pub(super) fn text_of<T: serde::Serialize>(value: &T) -> String {
 }
 
 /// One run's part of a commit: history rows `[seq, at, body]`, and what replaces an earlier row `[step, kind, at, body]`.
-fn append_json(run: &RunId, epoch: u64, seq: u64, records: &[Recorded], status: &str) -> serde_json::Value {
+fn append_json(run: &RunId, epoch: u64, seq: u64, records: &[TimedEntry], status: &str) -> serde_json::Value {
     let (mut history, mut latest, mut last) = (Vec::new(), Vec::new(), seq);
-    for Recorded { at, entry } in records {
-        match entry.place() {
-            Place::History => {
+    for TimedEntry { at, entry } in records {
+        match entry.stored_in() {
+            StoredIn::History => {
                 last += 1;
                 history.push(json!([last, at, text_of(entry)]));
             }
-            Place::Attempt(step) => latest.push(json!([step, "attempt", at, text_of(entry)])),
-            Place::Checkpoint(step) => latest.push(json!([step, "checkpoint", at, text_of(entry)])),
+            StoredIn::Attempt(step) => latest.push(json!([step, "attempt", at, text_of(entry)])),
+            StoredIn::Checkpoint(step) => latest.push(json!([step, "checkpoint", at, text_of(entry)])),
         }
     }
     json!({ "run": run, "epoch": epoch, "seq": seq, "status": status, "history": history, "latest": latest })
@@ -36,7 +36,7 @@ fn locks_json<'a>(run: &'a RunId, locks: &'a [String]) -> impl Iterator<Item = s
     locks.iter().map(move |name| json!({ "run": run, "name": name }))
 }
 
-fn eviction_json(eviction: &Eviction) -> serde_json::Value {
+fn eviction_json(eviction: &LockEviction) -> serde_json::Value {
     json!({ "run": eviction.run, "epoch": eviction.seen_epoch, "lease_until": eviction.seen_lease })
 }
 
@@ -68,7 +68,7 @@ fn create_json(run: &NewRun) -> serde_json::Value {
 }
 
 /// What taking a run over is to write.
-pub(super) fn of_take_over(wish: &TakeOver) -> String {
+pub(super) fn of_take_over(wish: &TakeOverRequest) -> String {
     let append = append_json(&wish.run, wish.seen_epoch + 1, wish.seq, &wish.records, RUNNING);
     let argument = json!({
         "run": wish.run, "owner": text_of(&wish.owner), "lease_until": wish.lease_until, "at": wish.at,

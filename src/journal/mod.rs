@@ -14,4 +14,6 @@ pub use error::JournalError;
 pub use inspect::{Inspected, inspect};
 pub use owner::Owner;
 pub use sqlite::SqliteJournal;
-pub use store::{Append, Commit, Eviction, HeldLock, Journal, LogLine, NewRun, PlanText, RunRow, StoredRun, TakeOver};
+pub use store::{
+    Append, Commit, HeldLock, Journal, LockEviction, LogLine, NewRun, PlanText, RunRow, StoredRun, TakeOverRequest,
+};

@@ -17,7 +17,7 @@ pub struct Owner {
 
 impl Owner {
     /// This process.
-    pub fn this_process() -> std::io::Result<Self> {
+    pub fn current_process() -> std::io::Result<Self> {
         let pid = std::process::id();
         let started = start_time(pid).ok_or_else(|| std::io::Error::other("/proc does not know this process"))?;
         let read = |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned());
@@ -30,7 +30,7 @@ impl Owner {
     }
 
     /// Whether this owner is certainly gone, as seen from `here`: only a process of the same machine can be judged.
-    pub fn is_gone(&self, here: &Self) -> bool {
+    pub fn has_exited(&self, here: &Self) -> bool {
         self.host == here.host && (self.boot_id != here.boot_id || start_time(self.pid) != Some(self.started))
     }
 }
@@ -56,25 +56,25 @@ mod tests {
 
     #[test]
     fn this_process_lives_and_a_reused_pid_does_not() {
-        let here = Owner::this_process().expect("owner");
-        assert!(!here.is_gone(&here));
-        assert!(Owner { started: here.started + 1, ..here.clone() }.is_gone(&here));
-        assert!(Owner { boot_id: "other".into(), ..here.clone() }.is_gone(&here));
-        assert!(!Owner { host: "other".into(), boot_id: "other".into(), ..here.clone() }.is_gone(&here));
+        let here = Owner::current_process().expect("owner");
+        assert!(!here.has_exited(&here));
+        assert!(Owner { started: here.started + 1, ..here.clone() }.has_exited(&here));
+        assert!(Owner { boot_id: "other".into(), ..here.clone() }.has_exited(&here));
+        assert!(!Owner { host: "other".into(), boot_id: "other".into(), ..here.clone() }.has_exited(&here));
     }
 
     #[test]
     fn a_killed_child_is_gone_even_before_it_is_waited_for() {
-        let here = Owner::this_process().expect("owner");
+        let here = Owner::current_process().expect("owner");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
         let started = start_time(child.id()).expect("running");
         let owner = Owner { pid: child.id(), started, ..here.clone() };
-        assert!(!owner.is_gone(&here));
+        assert!(!owner.has_exited(&here));
         child.kill().expect("kill");
-        while !owner.is_gone(&here) {
+        while !owner.has_exited(&here) {
             std::thread::yield_now();
         }
         child.wait().expect("wait");
-        assert!(owner.is_gone(&here));
+        assert!(owner.has_exited(&here));
     }
 }

@@ -14,10 +14,10 @@ use sqlx::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
-    Commit, HeldLock, Journal, JournalError, LogLine, Owner, RunRow, StoredRun, TakeOver,
+    Commit, HeldLock, Journal, JournalError, LogLine, Owner, RunRow, StoredRun, TakeOverRequest,
     argument::{self, RUNNING},
 };
-use crate::{clock::Millis, id::RunId, run::Recorded};
+use crate::{clock::UnixMillis, id::RunId, run::TimedEntry};
 
 /// Every migration that has ever been shipped, in order.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -319,7 +319,7 @@ fn row(row: &SqliteRow) -> Result<RunRow, JournalError> {
     let owner: Option<String> = row.try_get("owner")?;
     let owner: Option<Owner> = owner.and_then(|text| serde_json::from_str(&text).ok());
     let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
-    let moment = |column: &str| row.try_get(column).map(Millis);
+    let moment = |column: &str| row.try_get(column).map(UnixMillis);
     Ok(RunRow {
         workflow: row.try_get("workflow")?,
         plan: row.try_get("plan")?,
@@ -334,11 +334,11 @@ fn row(row: &SqliteRow) -> Result<RunRow, JournalError> {
     })
 }
 
-fn recorded(run: &RunId, row: &SqliteRow) -> Result<Recorded, JournalError> {
+fn recorded(run: &RunId, row: &SqliteRow) -> Result<TimedEntry, JournalError> {
     let body: String = row.try_get("body")?;
     let entry = serde_json::from_str(&body)
         .map_err(|e| JournalError::Unreadable { run: run.clone(), reason: format!("an entry cannot be read: {e}") })?;
-    Ok(Recorded { at: Millis(row.try_get("at")?), entry })
+    Ok(TimedEntry { at: UnixMillis(row.try_get("at")?), entry })
 }
 
 async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, JournalError> {
@@ -365,7 +365,7 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
 }
 
 /// Removes runs in one transaction.
-async fn prune(writer: &mut SqliteConnection, before: Millis) -> Result<u64, JournalError> {
+async fn prune(writer: &mut SqliteConnection, before: UnixMillis) -> Result<u64, JournalError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(STALE).bind(before.0).execute(&mut *transaction).await?;
     let stale: i64 = sqlx::query_scalar("SELECT count(*) FROM stale").fetch_one(&mut *transaction).await?;
@@ -379,7 +379,7 @@ fn line(run: &RunId, row: &SqliteRow) -> Result<LogLine, JournalError> {
         run: run.clone(),
         step: row.try_get("step")?,
         attempt: row.try_get("attempt")?,
-        at: Millis(row.try_get("at")?),
+        at: UnixMillis(row.try_get("at")?),
         text: row.try_get("line")?,
     })
 }
@@ -396,7 +396,7 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
+    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
         Box::pin(async move {
             match self.write(TAKE_OVER, argument::of_take_over(&wish)).await {
                 Ok(()) => Ok(true),
@@ -406,7 +406,7 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async move {
             let held: Vec<_> = held.iter().map(|(run, epoch)| json!({ "run": run, "epoch": epoch })).collect();
             let argument = json!({ "lease_until": lease_until, "held": held }).to_string();
@@ -422,7 +422,7 @@ impl Journal for SqliteJournal {
         Box::pin(async move { load(&mut *self.reader.lock().await, run).await })
     }
 
-    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, Recorded)>, JournalError>> {
+    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>> {
         Box::pin(async move {
             let mut reader = self.reader.lock().await;
             let rows = sqlx::query(LATER).bind(argument::text_of(&held)).fetch_all(&mut *reader).await?;
@@ -458,7 +458,7 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>> {
+    fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>> {
         Box::pin(async move { prune(&mut *self.writer.lock().await, before).await })
     }
 

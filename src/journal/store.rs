@@ -3,7 +3,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::{JournalError, Owner};
-use crate::{clock::Millis, id::RunId, run::Recorded};
+use crate::{clock::UnixMillis, id::RunId, run::TimedEntry};
 
 /// A plan as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,26 +26,26 @@ pub struct NewRun {
     /// Who holds it.
     pub owner: Arc<Owner>,
     /// Until when, if the owner is not heard of.
-    pub lease_until: Millis,
+    pub lease_until: UnixMillis,
     /// Its first entries.
-    pub records: Vec<Recorded>,
+    pub records: Vec<TimedEntry>,
     /// Its status after them.
     pub status: &'static str,
     /// What it holds from now on, unless another run does.
     pub locks: Vec<String>,
     /// Runs that lose their locks first.
-    pub evictions: Vec<Eviction>,
+    pub evictions: Vec<LockEviction>,
 }
 
 /// A run whose owner is gone: it loses its locks, and whoever may still advance it is fenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Eviction {
+pub struct LockEviction {
     /// The run.
     pub run: RunId,
     /// The epoch that the caller has seen.
     pub seen_epoch: u64,
     /// The lease that the caller has seen.
-    pub seen_lease: Millis,
+    pub seen_lease: UnixMillis,
 }
 
 /// A lock that is held.
@@ -67,7 +67,7 @@ pub struct Append {
     /// Number of the entry after which these follow.
     pub seq: u64,
     /// The entries.
-    pub records: Vec<Recorded>,
+    pub records: Vec<TimedEntry>,
     /// The run's status after them.
     pub status: &'static str,
 }
@@ -76,7 +76,7 @@ pub struct Append {
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
     /// When.
-    pub at: Millis,
+    pub at: UnixMillis,
     /// Runs that are to exist.
     pub creates: Vec<NewRun>,
     /// Entries of runs that exist.
@@ -85,27 +85,27 @@ pub struct Commit {
 
 /// The wish to hold a run from now on.
 #[derive(Debug, Clone)]
-pub struct TakeOver {
+pub struct TakeOverRequest {
     /// The run.
     pub run: RunId,
     /// The epoch that the caller has seen; the new one is one higher.
     pub seen_epoch: u64,
     /// The lease that the caller has seen.
-    pub seen_lease: Millis,
+    pub seen_lease: UnixMillis,
     /// The sequence number that the caller has seen.
     pub seq: u64,
     /// Who wants it.
     pub owner: Owner,
     /// Until when.
-    pub lease_until: Millis,
+    pub lease_until: UnixMillis,
     /// Entries that say so.
-    pub records: Vec<Recorded>,
+    pub records: Vec<TimedEntry>,
     /// What the run holds from now on, unless another run does.
     pub locks: Vec<String>,
     /// Runs that lose their locks first.
-    pub evictions: Vec<Eviction>,
+    pub evictions: Vec<LockEviction>,
     /// When.
-    pub at: Millis,
+    pub at: UnixMillis,
 }
 
 /// What the journal knows of a run without its entries.
@@ -126,19 +126,19 @@ pub struct RunRow {
     /// Who holds it.
     pub owner: Option<Owner>,
     /// Until when.
-    pub lease_until: Millis,
+    pub lease_until: UnixMillis,
     /// When it was created.
-    pub created_at: Millis,
+    pub created_at: UnixMillis,
     /// When it was last written to.
-    pub updated_at: Millis,
+    pub updated_at: UnixMillis,
 }
 
 impl RunRow {
     /// Who advances the run, as seen from the process `here`: an owner that may be living.
     ///
     /// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended.
-    pub fn living_owner(&self, here: &Owner, now: Millis) -> Option<&Owner> {
-        self.owner.as_ref().filter(|owner| !owner.is_gone(here) && self.lease_until > now)
+    pub fn live_owner(&self, here: &Owner, now: UnixMillis) -> Option<&Owner> {
+        self.owner.as_ref().filter(|owner| !owner.has_exited(here) && self.lease_until > now)
     }
 }
 
@@ -150,9 +150,9 @@ pub struct StoredRun {
     /// Its plan, as JSON.
     pub plan: String,
     /// Its history, in order.
-    pub history: Vec<Recorded>,
+    pub history: Vec<TimedEntry>,
     /// The latest attempt and checkpoint of each step that has one.
-    pub latest: Vec<Recorded>,
+    pub latest: Vec<TimedEntry>,
 }
 
 /// A line that an attempt captured.
@@ -165,7 +165,7 @@ pub struct LogLine {
     /// Which attempt.
     pub attempt: u32,
     /// When.
-    pub at: Millis,
+    pub at: UnixMillis,
     /// The line, redacted.
     pub text: String,
 }
@@ -183,10 +183,10 @@ pub trait Journal: Send + Sync {
 
     /// Makes `owner` the holder under the next epoch, if nobody has changed what the caller has seen and no other run
     /// holds one of the locks.
-    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>>;
+    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>>;
 
     /// Extends the lease of runs that are still held under these epochs.
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>>;
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>>;
 
     /// Gives up a run that is still held under this epoch, and its locks.
     fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>>;
@@ -195,7 +195,7 @@ pub trait Journal: Send + Sync {
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>>;
 
     /// Reads what others have written to runs that are held under these epochs, behind these sequence numbers.
-    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, Recorded)>, JournalError>>;
+    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>>;
 
     /// Reads which of these locks are held, and by which runs.
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>>;
@@ -208,7 +208,7 @@ pub trait Journal: Send + Sync {
 
     /// Removes, with everything that is known of them, the runs that ended before `before`: those that succeeded, failed or
     /// were cancelled. Gives their number. A run that somebody can still be waiting for is kept, however old.
-    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>>;
+    fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>>;
 
     /// Reads the latest `limit` runs, the newest first, without their entries.
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>>;

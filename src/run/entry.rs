@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use crate::clock::Millis;
+use crate::clock::UnixMillis;
 
 /// One journaled fact about a run, in the past tense. Steps are named, never numbered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub enum Entry {
         /// Which attempt.
         attempt: Attempt,
         /// What became of it.
-        to: Move,
+        to: AttemptTransition,
         /// What the step's attempts have changed in the world so far, for people.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
@@ -191,7 +191,8 @@ pub enum Outcome {
     /// A step may or may not have happened; a person has to look.
     InDoubt,
     /// A step can begin once a person says so; the run can then be resumed.
-    Waiting,
+    #[serde(rename = "waiting")]
+    AwaitingApproval,
     /// A person wanted it to end; it cannot be resumed.
     Cancelled,
 }
@@ -201,7 +202,7 @@ impl Outcome {
     pub fn is_final(self) -> bool {
         match self {
             Self::Succeeded | Self::Cancelled => true,
-            Self::Failed | Self::InDoubt | Self::Waiting => false,
+            Self::Failed | Self::InDoubt | Self::AwaitingApproval => false,
         }
     }
 }
@@ -214,13 +215,13 @@ pub struct Attempt {
     /// Failures since the step began or the run was taken over.
     pub failures: u32,
     /// Since when the retry budget runs.
-    pub since: Millis,
+    pub since: UnixMillis,
 }
 
 /// What an attempt does: the step itself, or a look whether an earlier attempt took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum AttemptMode {
     /// Do it.
     Run,
     /// Look whether it has been done.
@@ -230,18 +231,19 @@ pub enum Mode {
 /// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Move {
+pub enum AttemptTransition {
     /// It has begun.
     Running {
         /// What it does.
-        mode: Mode,
+        mode: AttemptMode,
     },
     /// It failed, and another one follows.
-    Waiting {
+    #[serde(rename = "waiting")]
+    BackingOff {
         /// When the next one begins.
-        until: Millis,
+        until: UnixMillis,
         /// What the next one does.
-        mode: Mode,
+        mode: AttemptMode,
         /// Why it failed.
         error: ActionError,
     },
@@ -249,7 +251,7 @@ pub enum Move {
 
 /// Where an entry is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum StoredIn<'a> {
     /// Appended to the run's history.
     History,
     /// In place of the step's previous attempt, so that retries do not grow the history.
@@ -260,10 +262,10 @@ pub enum Place<'a> {
 
 impl Entry {
     /// Where the entry is kept.
-    pub fn place(&self) -> Place<'_> {
+    pub fn stored_in(&self) -> StoredIn<'_> {
         match self {
-            Self::AttemptMoved { step, .. } => Place::Attempt(step),
-            Self::Checkpointed { step, .. } => Place::Checkpoint(step),
+            Self::AttemptMoved { step, .. } => StoredIn::Attempt(step),
+            Self::Checkpointed { step, .. } => StoredIn::Checkpoint(step),
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
@@ -276,16 +278,16 @@ impl Entry {
             | Self::StepSkipped { .. }
             | Self::StepFailed { .. }
             | Self::StepInDoubt { .. }
-            | Self::RunFinished { .. } => Place::History,
+            | Self::RunFinished { .. } => StoredIn::History,
         }
     }
 }
 
 /// An entry with the moment it was journaled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recorded {
+pub struct TimedEntry {
     /// When.
-    pub at: Millis,
+    pub at: UnixMillis,
     /// What.
     #[serde(flatten)]
     pub entry: Entry,

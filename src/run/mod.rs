@@ -7,6 +7,6 @@ mod next;
 mod retry;
 mod state;
 
-pub use entry::{Answer, Attempt, Entry, Mode, Move, Outcome, Place, Recorded};
+pub use entry::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, Outcome, StoredIn, TimedEntry};
 pub use next::{Effect, Failed, after_failure, next};
 pub use state::{IllegalEntry, Progress, RunState, StepId, StepState};

@@ -1,8 +1,8 @@
 use stargate_sdk::{ActionError, FailureKind, Recovery};
 
-use super::{Attempt, Entry, Mode, Move, Outcome, RunState, StepId, StepState, retry};
+use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunState, StepId, StepState, retry};
 use crate::{
-    clock::Millis,
+    clock::UnixMillis,
     plan::{Plan, PlannedStep},
 };
 
@@ -22,7 +22,7 @@ pub enum Effect {
         /// The attempt.
         attempt: Attempt,
         /// What it does.
-        mode: Mode,
+        mode: AttemptMode,
     },
     /// Leave the step to a person.
     Doubt {
@@ -38,7 +38,7 @@ pub enum Effect {
 /// What to do now, given at most `free` more attempts at a time, and when to look again.
 ///
 /// A function of its arguments alone. Applying the entries of the effects and asking again ends with no effect.
-pub fn next(plan: &Plan, state: &RunState, now: Millis, free: usize) -> (Vec<Effect>, Option<Millis>) {
+pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec<Effect>, Option<UnixMillis>) {
     let unknown = state.unknown.iter().map(|&id| recover(&plan.steps[state.node(id)], state, id));
     let due = state.waiting.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| again(state, id));
     let ready = state.ready.iter().map(|&id| begin(plan, state, id));
@@ -66,7 +66,7 @@ fn begin(plan: &Plan, state: &RunState, id: StepId) -> Effect {
 
 fn again(state: &RunState, step: StepId) -> Effect {
     match state.state(step) {
-        StepState::Waiting { attempt, mode, .. } => {
+        StepState::BackingOff { attempt, mode, .. } => {
             let attempt = Attempt { number: attempt.number + 1, ..*attempt };
             Effect::Attempt { step, attempt, mode: *mode }
         }
@@ -80,8 +80,8 @@ fn recover(planned: &PlannedStep, state: &RunState, step: StepId) -> Effect {
     };
     let attempt = Attempt { number: attempt.number + 1, ..*attempt };
     match planned.recovery {
-        Recovery::Find => Effect::Attempt { step, attempt, mode: Mode::Find },
-        Recovery::Repeat => Effect::Attempt { step, attempt, mode: Mode::Run },
+        Recovery::Find => Effect::Attempt { step, attempt, mode: AttemptMode::Find },
+        Recovery::Repeat => Effect::Attempt { step, attempt, mode: AttemptMode::Run },
         Recovery::Ask => Effect::Doubt { step, error: lost() },
     }
 }
@@ -110,7 +110,7 @@ impl From<ActionError> for Failed {
 ///
 /// `seed` is for the jitter. A failure that may have taken effect is looked into, repeated or left to a person, as the
 /// action's recovery says; the far side's own figure for patience wins over ours.
-pub fn after_failure(plan: &Plan, state: &RunState, step: StepId, failed: Failed, now: Millis, seed: u64) -> Entry {
+pub fn after_failure(plan: &Plan, state: &RunState, step: StepId, failed: Failed, now: UnixMillis, seed: u64) -> Entry {
     let planned = &plan.steps[state.node(step)];
     let name = state.name(step).to_owned();
     let (error, changes) = (failed.error, state.changes_with(step, failed.changes));
@@ -118,20 +118,31 @@ pub fn after_failure(plan: &Plan, state: &RunState, step: StepId, failed: Failed
         return Entry::StepFailed { step: name, error, changes };
     };
     let unknown = error.kind == FailureKind::Unknown;
-    if unknown && *mode == Mode::Run && planned.recovery == Recovery::Ask {
+    if unknown && *mode == AttemptMode::Run && planned.recovery == Recovery::Ask {
         return Entry::StepInDoubt { step: name, error, changes };
     }
     let attempt = Attempt { failures: attempt.failures + 1, ..*attempt };
     match until(planned, attempt, &error, now, seed) {
         Some(until) => {
-            let mode = if unknown && planned.recovery == Recovery::Find { Mode::Find } else { *mode };
-            Entry::AttemptMoved { step: name, attempt, to: Move::Waiting { until, mode, error }, changes }
+            let mode = if unknown && planned.recovery == Recovery::Find { AttemptMode::Find } else { *mode };
+            Entry::AttemptMoved {
+                step: name,
+                attempt,
+                to: AttemptTransition::BackingOff { until, mode, error },
+                changes,
+            }
         }
         None => Entry::StepFailed { step: name, error, changes },
     }
 }
 
-fn until(planned: &PlannedStep, attempt: Attempt, error: &ActionError, now: Millis, seed: u64) -> Option<Millis> {
+fn until(
+    planned: &PlannedStep,
+    attempt: Attempt,
+    error: &ActionError,
+    now: UnixMillis,
+    seed: u64,
+) -> Option<UnixMillis> {
     let policy = &planned.retry;
     if error.kind == FailureKind::Permanent || attempt.failures >= policy.attempts {
         return None;

@@ -3,8 +3,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use super::{Attempt, Entry, Mode, Outcome, Recorded};
-use crate::{clock::Millis, plan::Plan};
+use super::{Attempt, AttemptMode, Entry, Outcome, TimedEntry};
+use crate::{clock::UnixMillis, plan::Plan};
 
 mod fold;
 
@@ -42,16 +42,16 @@ pub enum StepState {
         /// Which one.
         attempt: Attempt,
         /// What it does.
-        mode: Mode,
+        mode: AttemptMode,
     },
     /// An attempt failed; the next one waits for its time.
-    Waiting {
+    BackingOff {
         /// The failed one.
         attempt: Attempt,
         /// When the next one begins.
-        until: Millis,
+        until: UnixMillis,
         /// What the next one does.
-        mode: Mode,
+        mode: AttemptMode,
         /// Why the last one failed.
         error: ActionError,
     },
@@ -61,7 +61,7 @@ pub enum StepState {
         attempt: Attempt,
     },
     /// It can begin once a person says so.
-    Awaiting {
+    AwaitingApproval {
         /// What the person is asked.
         question: String,
     },
@@ -92,9 +92,9 @@ impl StepState {
             Self::Ready => "ready",
             Self::Expanded { .. } => "expanded",
             Self::Running { .. } => "running",
-            Self::Waiting { .. } => "waiting",
+            Self::BackingOff { .. } => "backing off",
             Self::Unknown { .. } => "unknown",
-            Self::Awaiting { .. } => "waiting for approval",
+            Self::AwaitingApproval { .. } => "waiting for approval",
             Self::InDoubt { .. } => "in doubt",
             Self::Succeeded { .. } => "succeeded",
             Self::Skipped => "skipped",
@@ -140,7 +140,7 @@ pub enum Progress {
     /// Nothing has been journaled yet.
     New,
     /// Something may be left to do.
-    Going,
+    Running,
     /// Ended like this.
     Finished(Outcome),
 }
@@ -149,11 +149,11 @@ impl Progress {
     fn word(self) -> &'static str {
         match self {
             Self::New => "not created",
-            Self::Going => "going on",
+            Self::Running => "running",
             Self::Finished(Outcome::Succeeded) => "succeeded",
             Self::Finished(Outcome::Failed) => "failed",
             Self::Finished(Outcome::InDoubt) => "in doubt",
-            Self::Finished(Outcome::Waiting) => "waiting for approval",
+            Self::Finished(Outcome::AwaitingApproval) => "waiting for approval",
             Self::Finished(Outcome::Cancelled) => "cancelled",
         }
     }
@@ -218,7 +218,7 @@ pub struct RunState {
     names: HashMap<String, StepId>,
     pub(super) ready: BTreeSet<StepId>,
     pub(super) unknown: BTreeSet<StepId>,
-    pub(super) waiting: BTreeSet<(Millis, StepId)>,
+    pub(super) waiting: BTreeSet<(UnixMillis, StepId)>,
     running: usize,
     in_doubt: usize,
     awaiting: usize,
@@ -265,7 +265,7 @@ impl RunState {
     /// Folds what was stored: the history in order, then the latest attempt and checkpoint of each step.
     ///
     /// An attempt kept for a step that has ended or begun anew since is left aside: history knows better.
-    pub fn recover(plan: &Plan, history: &[Recorded], latest: &[Recorded]) -> Result<Self, IllegalEntry> {
+    pub fn recover(plan: &Plan, history: &[TimedEntry], latest: &[TimedEntry]) -> Result<Self, IllegalEntry> {
         let mut state = Self::new(plan);
         // A run that was cancelled ended while attempts had still to follow: they are part of it.
         let (history, cancelled) = match history.split_last() {
@@ -403,15 +403,15 @@ impl RunState {
 
     /// How the run ends if nothing can go on, `None` while something can.
     pub(super) fn ending(&self) -> Option<Outcome> {
-        if self.cancelling && self.progress == Progress::Going && self.running == 0 && self.open > 0 {
+        if self.cancelling && self.progress == Progress::Running && self.running == 0 && self.open > 0 {
             return Some(Outcome::Cancelled);
         }
         let idle = self.ready.is_empty() && self.unknown.is_empty() && self.waiting.is_empty() && self.running == 0;
         match (self.progress, idle) {
-            (Progress::Going, true) if self.open == 0 => Some(Outcome::Succeeded),
-            (Progress::Going, true) if self.failed == 0 && self.in_doubt > 0 => Some(Outcome::InDoubt),
-            (Progress::Going, true) if self.failed == 0 && self.awaiting > 0 => Some(Outcome::Waiting),
-            (Progress::Going, true) => Some(Outcome::Failed),
+            (Progress::Running, true) if self.open == 0 => Some(Outcome::Succeeded),
+            (Progress::Running, true) if self.failed == 0 && self.in_doubt > 0 => Some(Outcome::InDoubt),
+            (Progress::Running, true) if self.failed == 0 && self.awaiting > 0 => Some(Outcome::AwaitingApproval),
+            (Progress::Running, true) => Some(Outcome::Failed),
             _ => None,
         }
     }
@@ -437,9 +437,9 @@ impl RunState {
             | StepState::Ready
             | StepState::Expanded { .. }
             | StepState::Running { .. }
-            | StepState::Waiting { .. }
+            | StepState::BackingOff { .. }
             | StepState::Unknown { .. }
-            | StepState::Awaiting { .. } => false,
+            | StepState::AwaitingApproval { .. } => false,
         }
     }
 }

@@ -3,7 +3,7 @@ use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::{Clock, Millis},
+    clock::{Clock, UnixMillis},
     workflow::Cron,
 };
 
@@ -26,7 +26,7 @@ pub struct Agenda<'a> {
 /// the machine slept is done once.
 pub async fn serve<F: Future<Output = ()>>(agenda: Agenda<'_>, begin: impl Fn(usize) -> F, skipped: impl Fn(usize)) {
     let next = |cron: &Cron| cron.next_after(agenda.clock.now(), agenda.zone);
-    let mut due: Vec<Option<Millis>> = agenda.crons.iter().map(next).collect();
+    let mut due: Vec<Option<UnixMillis>> = agenda.crons.iter().map(next).collect();
     let mut going = vec![false; due.len()];
     let mut runs = FuturesUnordered::new();
     loop {
@@ -35,7 +35,7 @@ pub async fn serve<F: Future<Output = ()>>(agenda: Agenda<'_>, begin: impl Fn(us
             biased;
             () = agenda.stop.cancelled() => break,
             Some(done) = runs.next(), if !runs.is_empty() => going[done] = false,
-            () = agenda.clock.until(earliest.unwrap_or(Millis(i64::MAX))) => {
+            () = agenda.clock.until(earliest.unwrap_or(UnixMillis(i64::MAX))) => {
                 let now = agenda.clock.now();
                 for at in 0..due.len() {
                     if due[at].is_none_or(|due| due > now) {
@@ -87,7 +87,8 @@ mod tests {
     /// Plays `play` beside a schedule of `crons` that begins at 00:00:30.
     async fn on<F: Future<Output = ()>>(crons: &[&str], play: impl FnOnce(Clock, Rc<Seen>, CancellationToken) -> F) {
         let crons: Vec<Cron> = crons.iter().map(|cron| cron.parse().expect("a schedule")).collect();
-        let (clock, seen, stop) = (Clock::fixed(Millis(30_000)), Rc::new(Seen::default()), CancellationToken::new());
+        let (clock, seen, stop) =
+            (Clock::fixed(UnixMillis(30_000)), Rc::new(Seen::default()), CancellationToken::new());
         let begin = |at: usize| {
             let (end, ended) = oneshot::channel();
             seen.said.borrow_mut().push(format!("begin {at}"));
@@ -107,7 +108,7 @@ mod tests {
     }
 
     async fn at(clock: &Clock, minute: i64) {
-        clock.set(Millis(minute * 60_000));
+        clock.set(UnixMillis(minute * 60_000));
         settle().await;
     }
 

@@ -3,7 +3,7 @@ use std::{fmt, ops::Range, str::FromStr};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::nearest::did_you_mean;
-use crate::clock::Millis;
+use crate::clock::UnixMillis;
 
 /// Name, smallest and largest value of each field.
 const FIELDS: [(&str, u8, u8); 5] =
@@ -60,10 +60,10 @@ pub struct CronError {
 
 impl Cron {
     /// When it is due next after `after`, by the clocks in `zone`. `None` only far outside any calendar.
-    pub fn next_after(&self, after: Millis, zone: &TimeZone) -> Option<Millis> {
+    pub fn next_after(&self, after: UnixMillis, zone: &TimeZone) -> Option<UnixMillis> {
         let after = Timestamp::from_millisecond(after.0).ok()?.to_zoned(zone.clone());
         let next: Zoned = self.due.find_next_occurrence(&after, false).ok()?;
-        Some(Millis(next.timestamp().as_millisecond()))
+        Some(UnixMillis(next.timestamp().as_millisecond()))
     }
 
     /// Minute, hour, day of the month, month and day of the week.
@@ -165,7 +165,7 @@ impl FromStr for Cron {
         let mut cron = Self { fields, due: parsed("* * * * *", whole())? };
         cron.due = parsed(&cron.to_string(), whole())?;
         // Any date will do: the calendar repeats within 28 years, but for the leap days that centuries leave out.
-        if cron.next_after(Millis(0), &TimeZone::UTC).is_none() {
+        if cron.next_after(UnixMillis(0), &TimeZone::UTC).is_none() {
             let range = words[DAY_OF_MONTH].start..words[3].end;
             return Err(CronError::new("no month has that day", range, "it would never be due"));
         }
@@ -281,7 +281,7 @@ mod tests {
     fn due(text: &str, after: &str, zone: &str) -> String {
         let zone = TimeZone::get(zone).expect("a time zone");
         let after: Timestamp = after.parse().expect("a time");
-        let next = text.parse::<Cron>().expect("a schedule").next_after(Millis(after.as_millisecond()), &zone);
+        let next = text.parse::<Cron>().expect("a schedule").next_after(UnixMillis(after.as_millisecond()), &zone);
         next.map_or_else(|| "never".into(), |next| next.to_string())
     }
 
@@ -365,7 +365,7 @@ mod tests {
         fn any_text_has_an_answer_and_what_is_shown_means_the_same(text in "[0-9*/, -]{1,16}( [0-9*/,-]{1,6}){0,4}") {
             if let Ok(cron) = text.parse::<Cron>() {
                 let again: Cron = cron.to_string().parse().expect("what is shown is a schedule");
-                let next = |cron: &Cron| cron.next_after(Millis(1_800_000_000_000), &TimeZone::UTC);
+                let next = |cron: &Cron| cron.next_after(UnixMillis(1_800_000_000_000), &TimeZone::UTC);
                 prop_assert_eq!(next(&cron), next(&again));
             }
         }

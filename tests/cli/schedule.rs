@@ -3,7 +3,7 @@ use std::process::Command;
 use jiff::{Timestamp, tz::TimeZone};
 use rustix::process::Signal;
 use serde_json::Value;
-use stargate::{clock::Millis, workflow::Cron};
+use stargate::{clock::UnixMillis, workflow::Cron};
 
 use crate::{
     program::{Program, Ran, wait_for},
@@ -166,7 +166,7 @@ fn systemd_is_due_exactly_when_cron_is() {
         let timer = program.expect(0, &["schedule", "timed.yaml", "-i", "name=m", "--print", "systemd"]).out;
         let calendars: Vec<_> = timer.lines().filter_map(|line| line.strip_prefix("OnCalendar=")).collect();
         let cron: Cron = text.parse().unwrap();
-        let mut at = Millis("2026-02-27T23:57:30Z".parse::<Timestamp>().unwrap().as_millisecond());
+        let mut at = UnixMillis("2026-02-27T23:57:30Z".parse::<Timestamp>().unwrap().as_millisecond());
         let mut expected = Vec::new();
         for _ in 0..COUNT {
             at = cron.next_after(at, &TimeZone::UTC).unwrap();

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::future::BoxFuture;
 use rustix::process::{Signal, getpid, kill_process};
 use stargate::{
-    clock::Millis,
+    clock::UnixMillis,
     id::RunId,
-    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOver},
+    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOverRequest},
 };
 
 /// Passes everything on, and kills the process after the `after`-th commit; 0 for never.
@@ -34,7 +34,7 @@ impl Journal for Killing {
         })
     }
 
-    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
+    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
         Box::pin(async move {
             let result = self.inner.take_over(wish).await;
             self.committed();
@@ -42,7 +42,7 @@ impl Journal for Killing {
         })
     }
 
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
         self.inner.renew(held, lease_until)
     }
 
@@ -57,7 +57,7 @@ impl Journal for Killing {
     fn later(
         &self,
         held: Vec<(RunId, u64, u64)>,
-    ) -> BoxFuture<'_, Result<Vec<(RunId, stargate::run::Recorded)>, JournalError>> {
+    ) -> BoxFuture<'_, Result<Vec<(RunId, stargate::run::TimedEntry)>, JournalError>> {
         self.inner.later(held)
     }
 
@@ -73,7 +73,7 @@ impl Journal for Killing {
         self.inner.lines(run)
     }
 
-    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>> {
+    fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>> {
         self.inner.prune(before)
     }
 

@@ -17,15 +17,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use stargate::{
-    clock::{Clock, Millis},
+    clock::{Clock, UnixMillis},
     engine::{Engine, Options},
     event::{Event, Reporter},
     id::RunId,
-    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOver},
+    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOverRequest},
     plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template},
-    run::Recorded,
+    run::TimedEntry,
 };
-use stargate_sdk::{Action, ActionContext, ActionError, Found, Recovery, Registry, Secrets};
+use stargate_sdk::{Action, ActionContext, ActionError, FindResult, Recovery, Registry, RequiredPermissions, Secrets};
 use tokio::sync::Semaphore;
 
 /// What a scripted attempt does.
@@ -191,6 +191,8 @@ pub(crate) struct Output {
 /// An action that does as its script says; `RECOVERY`: 0 find, 1 repeat, 2 ask.
 pub(crate) struct Scripted<const RECOVERY: u8>(pub(crate) Arc<Script>);
 
+impl<const RECOVERY: u8> RequiredPermissions for Scripted<RECOVERY> {}
+
 impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
     type Input = Input;
     type Output = Output;
@@ -203,13 +205,13 @@ impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
         self.0.counted(cx, input).await
     }
 
-    async fn find(&self, cx: &ActionContext, input: &Input) -> Result<Found<Output>, ActionError> {
+    async fn find(&self, cx: &ActionContext, input: &Input) -> Result<FindResult<Output>, ActionError> {
         self.0.calls.lock().unwrap().push(format!("find {}", cx.step()));
         if self.0.lost.lock().unwrap().contains(cx.step()) {
-            return Ok(Found::Unclear("there is nothing to look at".into()));
+            return Ok(FindResult::Unclear("there is nothing to look at".into()));
         }
         let there = self.0.effects(cx.step()) > 0;
-        Ok(if there { Found::Present(Output { value: input.value.clone() }) } else { Found::Absent })
+        Ok(if there { FindResult::Present(Output { value: input.value.clone() }) } else { FindResult::Absent })
     }
 }
 
@@ -342,11 +344,11 @@ impl Journal for Faulty {
         })
     }
 
-    fn take_over(&self, wish: TakeOver) -> BoxFuture<'_, Result<bool, JournalError>> {
+    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
         self.inner.take_over(wish)
     }
 
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: Millis) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
         self.inner.renew(held, lease_until)
     }
 
@@ -358,7 +360,7 @@ impl Journal for Faulty {
         self.inner.load(run)
     }
 
-    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, Recorded)>, JournalError>> {
+    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>> {
         self.inner.later(held)
     }
 
@@ -374,7 +376,7 @@ impl Journal for Faulty {
         self.inner.lines(run)
     }
 
-    fn prune(&self, before: Millis) -> BoxFuture<'_, Result<u64, JournalError>> {
+    fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>> {
         self.inner.prune(before)
     }
 

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -102,7 +102,7 @@ impl Resource for ForwardingSync {
     }
 }
 
-impl Needs for ForwardingSync {
+impl RequiredPermissions for ForwardingSync {
     const PERMISSIONS: &'static [Permission] = INTERFACE_WRITES;
 }
 

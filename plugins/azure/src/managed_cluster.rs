@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     ArmClient,
@@ -81,11 +81,11 @@ impl Action for ManagedCluster {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ManagedClusterInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for ManagedCluster {
+impl RequiredPermissions for ManagedCluster {
     const PERMISSIONS: &'static [Permission] = &[arm("Microsoft.ContainerService/managedClusters/read")];
 }
 

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -103,7 +103,7 @@ impl Resource for NatGateway {
     }
 }
 
-impl Needs for NatGateway {
+impl RequiredPermissions for NatGateway {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/natGateways/read"),
         arm("Microsoft.Network/natGateways/write"),

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -121,7 +121,7 @@ impl Resource for VirtualNetwork {
     }
 }
 
-impl Needs for VirtualNetwork {
+impl RequiredPermissions for VirtualNetwork {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/virtualNetworks/read"),
         arm("Microsoft.Network/virtualNetworks/write"),

@@ -8,7 +8,7 @@ use azure_mgmt_network::package_2024_03::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -155,7 +155,7 @@ impl Resource for NetworkInterface {
     }
 }
 
-impl Needs for NetworkInterface {
+impl RequiredPermissions for NetworkInterface {
     const PERMISSIONS: &'static [Permission] = INTERFACE_WRITES;
 }
 

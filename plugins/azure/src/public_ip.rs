@@ -5,7 +5,7 @@ use azure_mgmt_network::package_2024_03::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -100,7 +100,7 @@ impl Resource for PublicIp {
     }
 }
 
-impl Needs for PublicIp {
+impl RequiredPermissions for PublicIp {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/publicIPAddresses/read"),
         arm("Microsoft.Network/publicIPAddresses/write"),

@@ -30,21 +30,21 @@ pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), Se
     registry.add_check(Subscription(arm.clone()));
     registry.add_check(Clock(arm.clone()));
     registry.add_check(Permissions(arm.clone()));
-    registry.add_needing(ManagedCluster(arm.clone()));
-    registry.add_needing(VirtualNetworkDiscovery(arm.clone()));
-    registry.add_needing(Ensure(ResourceGroup(arm.clone())));
-    registry.add_needing(Ensure(VirtualNetwork(arm.clone())));
-    registry.add_needing(Ensure(SecurityGroup(arm.clone())));
-    registry.add_needing(Ensure(NatGateway(arm.clone())));
-    registry.add_needing(Ensure(Subnet(arm.clone())));
-    registry.add_needing(Ensure(PublicIp(arm.clone())));
-    registry.add_needing(Ensure(NetworkInterface(arm.clone())));
-    registry.add_needing(Ensure(ForwardingSync(arm.clone())));
-    registry.add_needing(Ensure(VirtualMachine(arm.clone())));
-    registry.add_needing(VirtualMachineDelete(arm.clone()));
-    registry.add_needing(Ensure(RouteTable(arm.clone())));
-    registry.add_needing(Ensure(Route(arm.clone())));
-    registry.add_needing(Ensure(RoutesSync(arm.clone())));
-    registry.add_needing(Ensure(SubnetAssociation(arm)));
+    registry.add(ManagedCluster(arm.clone()));
+    registry.add(VirtualNetworkDiscovery(arm.clone()));
+    registry.add(Ensure(ResourceGroup(arm.clone())));
+    registry.add(Ensure(VirtualNetwork(arm.clone())));
+    registry.add(Ensure(SecurityGroup(arm.clone())));
+    registry.add(Ensure(NatGateway(arm.clone())));
+    registry.add(Ensure(Subnet(arm.clone())));
+    registry.add(Ensure(PublicIp(arm.clone())));
+    registry.add(Ensure(NetworkInterface(arm.clone())));
+    registry.add(Ensure(ForwardingSync(arm.clone())));
+    registry.add(Ensure(VirtualMachine(arm.clone())));
+    registry.add(VirtualMachineDelete(arm.clone()));
+    registry.add(Ensure(RouteTable(arm.clone())));
+    registry.add(Ensure(Route(arm.clone())));
+    registry.add(Ensure(RoutesSync(arm.clone())));
+    registry.add(Ensure(SubnetAssociation(arm)));
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -107,7 +107,7 @@ impl Resource for ResourceGroup {
     }
 }
 
-impl Needs for ResourceGroup {
+impl RequiredPermissions for ResourceGroup {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Resources/subscriptions/resourceGroups/read"),
         arm("Microsoft.Resources/subscriptions/resourceGroups/write"),

@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models::{Route as RouteModel, RouteNext
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -132,7 +132,7 @@ impl Resource for Route {
     }
 }
 
-impl Needs for Route {
+impl RequiredPermissions for Route {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/routeTables/read"),
         arm("Microsoft.Network/routeTables/routes/read"),

@@ -4,7 +4,7 @@ use azure_mgmt_network::package_2024_03::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -96,7 +96,7 @@ impl Resource for RouteTable {
     }
 }
 
-impl Needs for RouteTable {
+impl RequiredPermissions for RouteTable {
     const PERMISSIONS: &'static [Permission] =
         &[arm("Microsoft.Network/routeTables/read"), arm("Microsoft.Network/routeTables/write"), NETWORK_OPERATIONS];
 }

@@ -6,7 +6,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -201,7 +201,7 @@ impl Resource for RoutesSync {
     }
 }
 
-impl Needs for RoutesSync {
+impl RequiredPermissions for RoutesSync {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/routeTables/read"),
         arm("Microsoft.Network/routeTables/write"),

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -172,7 +172,7 @@ impl Resource for SecurityGroup {
     }
 }
 
-impl Needs for SecurityGroup {
+impl RequiredPermissions for SecurityGroup {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/networkSecurityGroups/read"),
         arm("Microsoft.Network/networkSecurityGroups/write"),

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -141,7 +141,7 @@ impl Resource for Subnet {
     }
 }
 
-impl Needs for Subnet {
+impl RequiredPermissions for Subnet {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/virtualNetworks/read"),
         arm("Microsoft.Network/virtualNetworks/subnets/read"),

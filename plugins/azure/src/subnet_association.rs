@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     ArmClient, ResourceId,
@@ -115,7 +115,7 @@ impl Resource for SubnetAssociation {
     }
 }
 
-impl Needs for SubnetAssociation {
+impl RequiredPermissions for SubnetAssociation {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Network/virtualNetworks/subnets/read"),
         arm("Microsoft.Network/virtualNetworks/subnets/write"),

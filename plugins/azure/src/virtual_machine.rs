@@ -9,7 +9,9 @@ use azure_mgmt_compute::package_2024_07_01::models::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource, Secret, SecretRef};
+use stargate_sdk::{
+    ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource, Secret, SecretRef,
+};
 
 use crate::{
     ArmClient, ResourceId,
@@ -167,7 +169,7 @@ impl Resource for VirtualMachine {
     }
 }
 
-impl Needs for VirtualMachine {
+impl RequiredPermissions for VirtualMachine {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Compute/virtualMachines/read"),
         arm("Microsoft.Compute/virtualMachines/write"),

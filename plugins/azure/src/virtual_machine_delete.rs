@@ -3,7 +3,9 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     ArmClient,
@@ -105,13 +107,13 @@ impl Action for VirtualMachineDelete {
         let gone = |live: &Live| Difference::new(live.id.label(), "there", Value::Null);
         let differences: Vec<Difference> = there.iter().flatten().map(gone).collect();
         if differences.is_empty() {
-            return Preview::in_order(&MachineDeleteOutput { deleted: Vec::new() });
+            return Preview::unchanged(&MachineDeleteOutput { deleted: Vec::new() });
         }
         Ok(Preview::Changes { differences })
     }
 }
 
-impl Needs for VirtualMachineDelete {
+impl RequiredPermissions for VirtualMachineDelete {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Compute/virtualMachines/read"),
         arm("Microsoft.Compute/virtualMachines/delete"),

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     ArmClient, ResourceId,
@@ -87,11 +87,11 @@ impl Action for VirtualNetworkDiscovery {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &DiscoveryInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for VirtualNetworkDiscovery {
+impl RequiredPermissions for VirtualNetworkDiscovery {
     const PERMISSIONS: &'static [Permission] = &[
         arm("Microsoft.Compute/virtualMachineScaleSets/read"),
         arm("Microsoft.Compute/virtualMachineScaleSets/networkInterfaces/read"),

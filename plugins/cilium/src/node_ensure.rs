@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     api::Api,
@@ -84,7 +84,7 @@ impl Resource for NodeEnsure {
     }
 }
 
-impl Needs for NodeEnsure {
+impl RequiredPermissions for NodeEnsure {
     const PERMISSIONS: &'static [Permission] = &[may("get ciliumnodes.cilium.io"), may("patch ciliumnodes.cilium.io")];
 }
 

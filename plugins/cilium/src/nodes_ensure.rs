@@ -4,7 +4,7 @@ use futures::{TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     api::Api,
@@ -98,7 +98,7 @@ impl Resource for NodesEnsure {
     }
 }
 
-impl Needs for NodesEnsure {
+impl RequiredPermissions for NodesEnsure {
     const PERMISSIONS: &'static [Permission] = &[may("list ciliumnodes.cilium.io"), may("patch ciliumnodes.cilium.io")];
 }
 

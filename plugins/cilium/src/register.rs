@@ -9,6 +9,6 @@ use crate::{CiliumSettings, api::Api, node_ensure::NodeEnsure, nodes_ensure::Nod
 /// Makes no request and reads no file: both happen when an action first needs the cluster.
 pub fn register(registry: &mut Registry, settings: CiliumSettings) {
     let api = Arc::new(Api::new(settings));
-    registry.add_needing(Ensure(NodeEnsure(Arc::clone(&api))));
-    registry.add_needing(Ensure(NodesEnsure(api)));
+    registry.add(Ensure(NodeEnsure(Arc::clone(&api))));
+    registry.add(Ensure(NodesEnsure(api)));
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{api::Api, call::Call, field::owned, kind::NODES, node_group, permission::may, version::Version};
 
@@ -61,11 +61,11 @@ impl Action for ClusterRead {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ClusterInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for ClusterRead {
+impl RequiredPermissions for ClusterRead {
     const PERMISSIONS: &'static [Permission] = &[may("list nodes")];
 }
 

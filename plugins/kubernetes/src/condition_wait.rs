@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Permission, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -93,10 +93,10 @@ impl Action for ConditionWait {
     }
 }
 
-impl Needs for ConditionWait {
+impl RequiredPermissions for ConditionWait {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         on_object(&["get"], with, &OF_INPUT)
     }
 }

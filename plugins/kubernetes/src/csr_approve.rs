@@ -4,7 +4,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Permission, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -154,7 +154,7 @@ impl Action for CsrApprove {
     }
 }
 
-impl Needs for CsrApprove {
+impl RequiredPermissions for CsrApprove {
     const PERMISSIONS: &'static [Permission] = &[
         may("list certificatesigningrequests.certificates.k8s.io"),
         may("update certificatesigningrequests.certificates.k8s.io --subresource=approval"),

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -62,14 +64,14 @@ impl Action for CsrDelete {
     async fn preview(&self, cx: &ActionContext, input: &DeleteInput) -> Result<Preview, ActionError> {
         let requests = self.requests(cx, &input.node).await?;
         if requests.is_empty() {
-            return Preview::in_order(&DeleteOutput { deleted: Vec::new() });
+            return Preview::unchanged(&DeleteOutput { deleted: Vec::new() });
         }
         let gone = |csr: &Value| Difference::new(format!("certificate request {}", name(csr)), "there", Value::Null);
         Ok(Preview::Changes { differences: requests.iter().map(gone).collect() })
     }
 }
 
-impl Needs for CsrDelete {
+impl RequiredPermissions for CsrDelete {
     const PERMISSIONS: &'static [Permission] = &[
         may("list certificatesigningrequests.certificates.k8s.io"),
         may("delete certificatesigningrequests.certificates.k8s.io"),

@@ -3,7 +3,7 @@ use std::{net::IpAddr, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     api::Api,
@@ -109,7 +109,7 @@ impl Resource for CsrRenew {
     }
 }
 
-impl Needs for CsrRenew {
+impl RequiredPermissions for CsrRenew {
     const PERMISSIONS: &'static [Permission] = &[
         may("list certificatesigningrequests.certificates.k8s.io"),
         may("update certificatesigningrequests.certificates.k8s.io --subresource=approval"),

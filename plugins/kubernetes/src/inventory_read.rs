@@ -2,7 +2,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -180,11 +180,11 @@ impl Action for InventoryRead {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &InventoryInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for InventoryRead {
+impl RequiredPermissions for InventoryRead {
     const PERMISSIONS: &'static [Permission] = &[may("list sites.stargate.io"), may("list servers.stargate.io")];
 }
 

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, FailureKind, Found, Needs, Permission, Preview, Recovery,
+    Action, ActionContext, ActionError, Difference, FailureKind, FindResult, Permission, Preview, Recovery,
+    RequiredPermissions,
 };
 
 use crate::{
@@ -176,15 +177,15 @@ impl Action for ManifestApply {
         Ok(ManifestOutput { objects: objects.into_values().collect() })
     }
 
-    async fn find(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Found<ManifestOutput>, ActionError> {
+    async fn find(&self, cx: &ActionContext, input: &ManifestInput) -> Result<FindResult<ManifestOutput>, ActionError> {
         let mut objects = Vec::new();
         for wanted in input.manifest.objects()? {
             match patiently(cx, &wanted, || self.in_order(cx, &wanted)).await? {
                 Some(object) => objects.push(applied(&object, &wanted)),
-                None => return Ok(Found::Absent),
+                None => return Ok(FindResult::Absent),
             }
         }
-        Ok(Found::Present(ManifestOutput { objects }))
+        Ok(FindResult::Present(ManifestOutput { objects }))
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ManifestInput) -> Result<Preview, ActionError> {
@@ -199,16 +200,16 @@ impl Action for ManifestApply {
             return Ok(Preview::Changes { differences });
         }
         let output = serde_json::to_value(ManifestOutput { objects });
-        Ok(Preview::InOrder { output: output.map_err(|e| ActionError::permanent(e.to_string()))? })
+        Ok(Preview::Unchanged { output: output.map_err(|e| ActionError::permanent(e.to_string()))? })
     }
 }
 
-impl Needs for ManifestApply {
+impl RequiredPermissions for ManifestApply {
     const PERMISSIONS: &'static [Permission] = &[];
 
     /// An object that is not there is created by its patch, which Kubernetes asks the right to create for as well. Whoever
     /// applies roles and bindings must hold what they grant, too: that cannot be asked for.
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         let documents = match &with["manifest"] {
             Value::Array(documents) => documents.clone(),
             one => vec![one.clone()],

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     api::Api,
@@ -86,7 +86,7 @@ impl Resource for NodeCordon {
     }
 }
 
-impl Needs for NodeCordon {
+impl RequiredPermissions for NodeCordon {
     const PERMISSIONS: &'static [Permission] = &[may("get nodes"), may("patch nodes")];
 }
 

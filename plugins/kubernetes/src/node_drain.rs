@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
 use tokio::time::Instant;
 
 use crate::{
@@ -117,7 +117,7 @@ impl Action for NodeDrain {
     }
 }
 
-impl Needs for NodeDrain {
+impl RequiredPermissions for NodeDrain {
     const PERMISSIONS: &'static [Permission] =
         &[may("get nodes"), may("list pods"), may("create pods --subresource=eviction")];
 }

@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, FailureKind, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -81,14 +83,14 @@ impl Action for NodeWait {
 
     async fn preview(&self, cx: &ActionContext, input: &NodeWaitInput) -> Result<Preview, ActionError> {
         match self.0.get(cx, &NODES, At::cluster(&input.name)).await? {
-            Some(node) if obstacle(&node, input).is_none() => Preview::in_order(&output(&node, input)),
+            Some(node) if obstacle(&node, input).is_none() => Preview::unchanged(&output(&node, input)),
             // It may become what it is to be while somebody waits.
             _ => Ok(Preview::Opaque),
         }
     }
 }
 
-impl Needs for NodeWait {
+impl RequiredPermissions for NodeWait {
     const PERMISSIONS: &'static [Permission] = &[may("get nodes")];
 }
 

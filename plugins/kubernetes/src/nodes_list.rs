@@ -6,7 +6,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -93,11 +93,11 @@ impl Action for NodesList {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &NodesInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for NodesList {
+impl RequiredPermissions for NodesList {
     const PERMISSIONS: &'static [Permission] =
         &[may("list nodes"), may("list nodenetworkconfigs.acn.azure.com"), may("list ciliumnodes.cilium.io")];
 }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -99,15 +99,15 @@ impl Action for ObjectDelete {
                 let difference = stargate_sdk::Difference::new(input.object.to_string(), "there", Value::Null);
                 stargate_sdk::Preview::Changes { differences: vec![difference] }
             }
-            None => stargate_sdk::Preview::InOrder { output: json!({"deleted": false}) },
+            None => stargate_sdk::Preview::Unchanged { output: json!({"deleted": false}) },
         })
     }
 }
 
-impl Needs for ObjectDelete {
+impl RequiredPermissions for ObjectDelete {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         on_object(&["get", "delete"], with, &OF_INPUT)
     }
 }

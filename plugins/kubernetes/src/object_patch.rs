@@ -3,7 +3,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::{ActionContext, ActionError, Difference, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
 use crate::{
     api::Api,
@@ -84,10 +84,10 @@ impl Resource for ObjectPatch {
     }
 }
 
-impl Needs for ObjectPatch {
+impl RequiredPermissions for ObjectPatch {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         let below = text(with, "/subresource").map(|name| format!(" --subresource={name}")).unwrap_or_default();
         let mut permissions = on_object(&["get"], with, &OF_INPUT);
         let patches = on_object(&["patch"], with, &OF_INPUT).into_iter();

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -61,14 +61,14 @@ impl Action for ObjectsList {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ListInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for ObjectsList {
+impl RequiredPermissions for ObjectsList {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         on_object(&["list"], with, &OF_INPUT)
     }
 }

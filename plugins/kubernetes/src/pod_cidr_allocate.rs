@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, FindResult, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -92,23 +94,23 @@ impl Action for PodCidrAllocate {
         }
     }
 
-    async fn find(&self, cx: &ActionContext, input: &AllocateInput) -> Result<Found<AllocateOutput>, ActionError> {
+    async fn find(&self, cx: &ActionContext, input: &AllocateInput) -> Result<FindResult<AllocateOutput>, ActionError> {
         let recorded = store::read(&self.0, cx).await?.registry;
         let registry = input.allocate(&recorded)?;
-        Ok(if registry == recorded { Found::Present(input.output(&registry)) } else { Found::Absent })
+        Ok(if registry == recorded { FindResult::Present(input.output(&registry)) } else { FindResult::Absent })
     }
 
     async fn preview(&self, cx: &ActionContext, input: &AllocateInput) -> Result<Preview, ActionError> {
         let recorded = store::read(&self.0, cx).await?.registry;
         let registry = input.allocate(&recorded)?;
         if registry == recorded {
-            return Ok(Preview::InOrder { output: json!({"allocations": input.output(&registry).allocations}) });
+            return Ok(Preview::Unchanged { output: json!({"allocations": input.output(&registry).allocations}) });
         }
         Ok(Preview::Changes { differences: differences(input, &recorded, &registry) })
     }
 }
 
-impl Needs for PodCidrAllocate {
+impl RequiredPermissions for PodCidrAllocate {
     const PERMISSIONS: &'static [Permission] = &[
         may("get configmaps/stargate-pod-cidrs -n kube-system"),
         may("update configmaps/stargate-pod-cidrs -n kube-system"),

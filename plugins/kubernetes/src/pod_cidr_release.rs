@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -120,12 +122,12 @@ impl Action for PodCidrRelease {
         let registry = store::read(&self.0, cx).await?.registry;
         match block_of(&registry, &input.node) {
             Some(block) => Ok(Preview::Changes { differences: vec![input.difference(block)] }),
-            None => Preview::in_order(&input.output(&registry)),
+            None => Preview::unchanged(&input.output(&registry)),
         }
     }
 }
 
-impl Needs for PodCidrRelease {
+impl RequiredPermissions for PodCidrRelease {
     const PERMISSIONS: &'static [Permission] = &[
         may("list sites.stargate.io"),
         may("list servers.stargate.io"),

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -96,15 +98,15 @@ impl Action for PodEvict {
             Some(pod) => Preview::Changes {
                 differences: vec![Difference::new(format!("pod {}", pod.label()), "there", Value::Null)],
             },
-            None => Preview::InOrder { output: json!({"evicted": false}) },
+            None => Preview::Unchanged { output: json!({"evicted": false}) },
         })
     }
 }
 
-impl Needs for PodEvict {
+impl RequiredPermissions for PodEvict {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         in_namespace_of(&["get pods", "create pods --subresource=eviction"], with, None)
     }
 }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Difference, Found, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, Difference, FindResult, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -122,16 +124,16 @@ impl Action for PodExec {
         self.execute(cx, &place, input).await
     }
 
-    async fn find(&self, cx: &ActionContext, input: &ExecInput) -> Result<Found<ExecOutput>, ActionError> {
+    async fn find(&self, cx: &ActionContext, input: &ExecInput) -> Result<FindResult<ExecOutput>, ActionError> {
         let done = match input.unless {
             Some(_) => self.is_done(cx, &self.place(cx, input).await?, input).await?,
             None => None,
         };
         Ok(match done {
-            Some(true) => Found::Present(ExecOutput::nothing_to_do()),
-            Some(false) => Found::Absent,
-            None if input.repeatable => Found::Absent,
-            None => Found::Unclear(unclear(input)),
+            Some(true) => FindResult::Present(ExecOutput::nothing_to_do()),
+            Some(false) => FindResult::Absent,
+            None if input.repeatable => FindResult::Absent,
+            None => FindResult::Unclear(unclear(input)),
         })
     }
 
@@ -141,18 +143,18 @@ impl Action for PodExec {
         }
         let place = self.place(cx, input).await?;
         if self.is_done(cx, &place, input).await? == Some(true) {
-            return Preview::in_order(&ExecOutput::nothing_to_do());
+            return Preview::unchanged(&ExecOutput::nothing_to_do());
         }
         let difference = Difference::missing(format!("command in {place}"), input.command.join(" "));
         Ok(Preview::Changes { differences: vec![difference] })
     }
 }
 
-impl Needs for PodExec {
+impl RequiredPermissions for PodExec {
     const PERMISSIONS: &'static [Permission] = &[];
 
     /// Servers before 1.35 ask for `get`, by which a WebSocket is opened, and later ones for `create`.
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         in_namespace_of(&["get pods", "get pods --subresource=exec", "create pods --subresource=exec"], with, None)
     }
 }

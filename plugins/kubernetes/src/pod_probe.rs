@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -118,10 +118,10 @@ impl Action for PodProbe {
     }
 }
 
-impl Needs for PodProbe {
+impl RequiredPermissions for PodProbe {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         in_namespace_of(&["get pods", "create pods", "delete pods"], with, Some(DEFAULT_NAMESPACE))
     }
 }

@@ -2,7 +2,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -64,10 +64,10 @@ impl Action for ServerRead {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ServerInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for ServerRead {
+impl RequiredPermissions for ServerRead {
     const PERMISSIONS: &'static [Permission] = &[may("list sites.stargate.io"), may("list servers.stargate.io")];
 }

@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -139,11 +139,11 @@ impl Action for WorkerFind {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &FindInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for WorkerFind {
+impl RequiredPermissions for WorkerFind {
     const PERMISSIONS: &'static [Permission] = &[
         may("list sites.stargate.io"),
         may("list servers.stargate.io"),

@@ -1,4 +1,4 @@
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
 
 use crate::compute::compute;
 use crate::conflict::Conflicts;
@@ -7,6 +7,8 @@ use crate::facts::Facts;
 
 /// `routes.desired.compute`.
 pub(crate) struct DesiredCompute;
+
+impl RequiredPermissions for DesiredCompute {}
 
 impl Action for DesiredCompute {
     type Input = Facts;
@@ -26,7 +28,7 @@ impl Action for DesiredCompute {
         let desired = self.run(cx, facts).await?;
         let output =
             serde_json::to_value(desired).map_err(|e| ActionError::permanent(format!("desired entries: {e}")))?;
-        Ok(Preview::InOrder { output })
+        Ok(Preview::Unchanged { output })
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Recovery {
 
 /// What [`Action::find`] saw.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found<T> {
+pub enum FindResult<T> {
     /// The effect is there, complete; this is the output it has.
     Present(T),
     /// The effect is not there, or not complete: run again.
@@ -33,7 +33,7 @@ pub enum Found<T> {
 #[serde(rename_all = "snake_case")]
 pub enum Preview {
     /// Nothing to change; this would be the output.
-    InOrder {
+    Unchanged {
         /// The output the step would have.
         output: serde_json::Value,
     },
@@ -48,10 +48,10 @@ pub enum Preview {
 
 impl Preview {
     /// What an action that only looks says of itself: nothing to change, and this is what it saw.
-    pub fn in_order(output: &impl Serialize) -> Result<Self, ActionError> {
+    pub fn unchanged(output: &impl Serialize) -> Result<Self, ActionError> {
         let output = serde_json::to_value(output);
         output
-            .map(|output| Self::InOrder { output })
+            .map(|output| Self::Unchanged { output })
             .map_err(|e| ActionError::permanent(format!("the output is not JSON: {e}")))
     }
 }
@@ -84,9 +84,9 @@ pub trait Action: Send + Sync + 'static {
         &self,
         cx: &ActionContext,
         input: &Self::Input,
-    ) -> impl Future<Output = Result<Found<Self::Output>, ActionError>> + Send {
+    ) -> impl Future<Output = Result<FindResult<Self::Output>, ActionError>> + Send {
         let _ = (cx, input);
-        async { Ok(Found::Absent) }
+        async { Ok(FindResult::Absent) }
     }
 
     /// Tells what `run` would do. Changes nothing.

@@ -83,7 +83,7 @@ impl Finding {
 
     /// The same, with what has to be allowed.
     #[must_use]
-    pub fn of_needed(mut self, needed: &[&str]) -> Self {
+    pub fn with_permissions(mut self, needed: &[&str]) -> Self {
         self.needed = needed.iter().map(|&operation| operation.to_owned()).collect();
         self
     }

@@ -84,8 +84,8 @@ impl ActionContext {
 
     /// A context outside any run, with a memory-only checkpoint: for tests of actions and for previews.
     pub fn detached(step: &str, secrets: Arc<Secrets>) -> Self {
-        struct Nowhere;
-        impl AttemptSink for Nowhere {
+        struct NullSink;
+        impl AttemptSink for NullSink {
             fn progress(&self, _: String) {}
             fn log(&self, _: String) {}
             fn save_checkpoint(&self, _: Value, _: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
@@ -99,7 +99,7 @@ impl ActionContext {
             deadline: Instant::now() + Duration::from_mins(10),
             cancel: CancellationToken::new(),
             checkpoint: None,
-            sink: Arc::new(Nowhere),
+            sink: Arc::new(NullSink),
             secrets,
         })
     }

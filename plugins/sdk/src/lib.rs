@@ -2,7 +2,7 @@
 //!
 //! A provider crate implements [`Action`] (one call) or [`Resource`] (a desired state: read, compare, change the
 //! difference, read back) and adds it to a [`Registry`]. The engine sees only the erased [`DynAction`]. What the actions of
-//! a provider have to be allowed is told by [`Needs`]; what they need beside that is looked at by a [`Check`].
+//! a provider have to be allowed is told by [`RequiredPermissions`]; what they need beside that is looked at by a [`Check`].
 //!
 //! Invariants that every action keeps:
 //!
@@ -23,11 +23,11 @@ mod resource;
 mod secret;
 mod skew;
 
-pub use action::{Action, Found, Preview, Recovery};
+pub use action::{Action, FindResult, Preview, Recovery};
 pub use check::{Check, Finding, Status};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
 pub use error::{ActionError, FailureKind};
-pub use permission::{Needs, Permission};
+pub use permission::{Permission, RequiredPermissions};
 pub use redact::Redactor;
 pub use registry::{DynAction, Registry};
 pub use resource::{Difference, Ensure, Resource};

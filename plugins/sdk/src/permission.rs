@@ -43,21 +43,21 @@ impl fmt::Display for Permission {
 /// What an action has to be allowed: told beside its code, and asked for before anything runs.
 ///
 /// What it may ask for is told, not only what it asks for every time. A test holds it against the requests of real runs.
-pub trait Needs {
+pub trait RequiredPermissions {
     /// Whatever the input.
-    const PERMISSIONS: &'static [Permission];
+    const PERMISSIONS: &'static [Permission] = &[];
 
     /// What an input adds. `with` is a step's, not evaluated yet: an expression in it stands as `${{ … }}`.
-    fn further(with: &Value) -> Vec<Permission> {
+    fn for_input(with: &Value) -> Vec<Permission> {
         let _ = with;
         Vec::new()
     }
 }
 
-impl<R: Resource + Needs> Needs for Ensure<R> {
+impl<R: Resource + RequiredPermissions> RequiredPermissions for Ensure<R> {
     const PERMISSIONS: &'static [Permission] = R::PERMISSIONS;
 
-    fn further(with: &Value) -> Vec<Permission> {
-        R::further(with)
+    fn for_input(with: &Value) -> Vec<Permission> {
+        R::for_input(with)
     }
 }

@@ -5,7 +5,9 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::{Action, ActionContext, ActionError, Check, Found, Needs, Permission, Preview, Recovery};
+use crate::{
+    Action, ActionContext, ActionError, Check, FindResult, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 /// An [`Action`] with its types erased: what the engine and the plan see.
 pub trait DynAction: Send + Sync {
@@ -21,14 +23,15 @@ pub trait DynAction: Send + Sync {
     fn input_schema(&self) -> &Value;
     /// JSON Schema of the output.
     fn output_schema(&self) -> &Value;
-    /// What a step has to be allowed whose `with` is this, not evaluated yet; see [`Needs`].
+    /// What a step has to be allowed whose `with` is this, not evaluated yet; see [`RequiredPermissions`].
     fn permissions(&self, with: &Value) -> Vec<Permission>;
     /// Whether `output` is one that the action could give; if not, why.
     fn check_output(&self, output: &Value) -> Result<(), String>;
     /// See [`Action::run`]. An input that does not fit is a `Permanent` error.
     fn run<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Value, ActionError>>;
     /// See [`Action::find`].
-    fn find<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Found<Value>, ActionError>>;
+    fn find<'a>(&'a self, cx: &'a ActionContext, input: Value)
+    -> BoxFuture<'a, Result<FindResult<Value>, ActionError>>;
     /// See [`Action::preview`].
     fn preview<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Preview, ActionError>>;
 }
@@ -40,12 +43,8 @@ struct Erased<A> {
     permissions: fn(&Value) -> Vec<Permission>,
 }
 
-fn no_permissions(_: &Value) -> Vec<Permission> {
-    Vec::new()
-}
-
-fn permissions_of<A: Needs>(with: &Value) -> Vec<Permission> {
-    A::PERMISSIONS.iter().cloned().chain(A::further(with)).collect()
+fn permissions_of<A: RequiredPermissions>(with: &Value) -> Vec<Permission> {
+    A::PERMISSIONS.iter().cloned().chain(A::for_input(with)).collect()
 }
 
 impl<A: Action> Erased<A> {
@@ -115,13 +114,19 @@ impl<A: Action> DynAction for Erased<A> {
         })
     }
 
-    fn find<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Found<Value>, ActionError>> {
+    fn find<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+        input: Value,
+    ) -> BoxFuture<'a, Result<FindResult<Value>, ActionError>> {
         Box::pin(async move {
             let find = async {
                 Ok(match self.action.find(cx, &Self::input(input)?).await? {
-                    Found::Present(output) => Found::Present(cx.redactor().redact_json(&Self::output(&output)?)),
-                    Found::Absent => Found::Absent,
-                    Found::Unclear(why) => Found::Unclear(cx.redactor().redact(&why)),
+                    FindResult::Present(output) => {
+                        FindResult::Present(cx.redactor().redact_json(&Self::output(&output)?))
+                    }
+                    FindResult::Absent => FindResult::Absent,
+                    FindResult::Unclear(why) => FindResult::Unclear(cx.redactor().redact(&why)),
                 })
             };
             find.await.map_err(|e| redacted(cx, e))
@@ -144,19 +149,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds an action that nobody has to allow anything.
+    /// Adds an action with the permissions that it requires.
     ///
     /// # Panics
-    /// When two actions have one name: a mistake of the program, not of its user.
-    pub fn add<A: Action>(&mut self, action: A) {
-        self.insert::<A>(Erased::new(action, no_permissions));
-    }
-
-    /// Adds an action with what it has to be allowed.
-    ///
-    /// # Panics
-    /// As [`Self::add`].
-    pub fn add_needing<A: Action + Needs>(&mut self, action: A) {
+    /// If an action of that name exists: an error of the program, not of its user.
+    pub fn add<A: Action + RequiredPermissions>(&mut self, action: A) {
         self.insert::<A>(Erased::new(action, permissions_of::<A>));
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Action, ActionContext, ActionError, FailureKind, Found, Preview, Recovery};
+use crate::{Action, ActionContext, ActionError, FailureKind, FindResult, Preview, Recovery};
 
 /// One way in which the world differs from what is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub trait Resource: Send + Sync + 'static {
     /// One sentence, third person.
     const SUMMARY: &'static str;
     /// How long after `apply` the world may take to show the change.
-    const SETTLE: Duration = Duration::from_mins(1);
+    const CONSISTENCY_TIMEOUT: Duration = Duration::from_mins(1);
 
     /// Reads how it is; `None` when it is not there. Changes nothing.
     fn read(
@@ -163,7 +163,7 @@ impl<R: Resource> Ensure<R> {
             if let Some(output) = self.converged(cx, desired).await? {
                 return Ok(output);
             }
-            if cx.elapsed() > begun + R::SETTLE {
+            if cx.elapsed() > begun + R::CONSISTENCY_TIMEOUT {
                 return Err(self.still_different(cx, desired).await?);
             }
             cx.sleep(pause).await?;
@@ -176,7 +176,7 @@ impl<R: Resource> Ensure<R> {
         let left: Vec<_> = self.0.diff(desired, actual.as_ref())?.iter().map(ToString::to_string).collect();
         Ok(ActionError::transient(format!(
             "the change was accepted but is not seen after {:?}: {}",
-            R::SETTLE,
+            R::CONSISTENCY_TIMEOUT,
             left.join("; ")
         )))
     }
@@ -212,16 +212,16 @@ impl<R: Resource> Action for Ensure<R> {
         }
     }
 
-    async fn find(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Found<R::Output>, ActionError> {
+    async fn find(&self, cx: &ActionContext, desired: &R::Desired) -> Result<FindResult<R::Output>, ActionError> {
         self.go_on(cx, desired).await?;
-        Ok(self.converged(cx, desired).await?.map_or(Found::Absent, Found::Present))
+        Ok(self.converged(cx, desired).await?.map_or(FindResult::Absent, FindResult::Present))
     }
 
     async fn preview(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Preview, ActionError> {
         let actual = self.0.read(cx, desired).await?;
         let differences = self.0.diff(desired, actual.as_ref())?;
         match &actual {
-            Some(actual) if differences.is_empty() => Preview::in_order(&self.0.output(cx, desired, actual)?),
+            Some(actual) if differences.is_empty() => Preview::unchanged(&self.0.output(cx, desired, actual)?),
             _ => Ok(Preview::Changes { differences }),
         }
     }

@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::Finding;
 
 /// From here on logs and leases of two sides are hard to put beside each other.
-const NOTABLE: Duration = Duration::from_secs(30);
+const WARN_CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// From here on tokens are taken for expired, or for not valid yet: Entra's own limit.
-const TOO_MUCH: Duration = Duration::from_mins(5);
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 const HINT: &str = "set this machine's clock: `sudo timedatectl set-ntp true`";
 
 /// Judges this machine's clock by the `Date` of an answer that came between `asked` and `answered`.
@@ -20,8 +20,8 @@ pub fn clock_finding(date: Option<&str>, asked: Timestamp, answered: Timestamp) 
     let side = if ahead > behind { "ahead of" } else { "behind" };
     let found = format!("this machine's clock is {} s {side} the server's", skew.as_secs());
     Some(match skew {
-        skew if skew > TOO_MUCH => Finding::failed(found, HINT),
-        skew if skew > NOTABLE => Finding::warning(found, HINT),
+        skew if skew > MAX_CLOCK_SKEW => Finding::failed(found, HINT),
+        skew if skew > WARN_CLOCK_SKEW => Finding::warning(found, HINT),
         _ => Finding::ok("this machine's clock agrees with the server's"),
     })
 }

@@ -2,7 +2,9 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, FailureKind, Permission, Preview, Recovery, RequiredPermissions,
+};
 
 use crate::{
     api::Api,
@@ -109,11 +111,11 @@ impl Action for DeviceWait {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &DeviceWaitInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for DeviceWait {
+impl RequiredPermissions for DeviceWait {
     const PERMISSIONS: &'static [Permission] = &[scope("devices:core:read")];
 }
 

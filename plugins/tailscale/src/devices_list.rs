@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Needs, Permission, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     api::Api,
@@ -91,11 +91,11 @@ impl Action for DevicesList {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &DevicesListInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-impl Needs for DevicesList {
+impl RequiredPermissions for DevicesList {
     const PERMISSIONS: &'static [Permission] = &[scope("devices:core:read")];
 }
 

@@ -24,8 +24,8 @@ pub fn register(
     secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&api))));
     registry.add_check(Credential(Arc::clone(&api)));
     registry.add_check(Tailnet(Arc::clone(&api)));
-    registry.add_needing(DevicesList::new(Arc::clone(&api)));
-    registry.add_needing(DeviceWait::new(Arc::clone(&api)));
-    registry.add_needing(Ensure(RoutesApprove::new(api)));
+    registry.add(DevicesList::new(Arc::clone(&api)));
+    registry.add(DeviceWait::new(Arc::clone(&api)));
+    registry.add(Ensure(RoutesApprove::new(api)));
     Ok(())
 }

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, Needs, Permission, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, Permission, RequiredPermissions, Resource};
 
 use crate::{
     api::Api,
@@ -129,7 +129,7 @@ impl Resource for RoutesApprove {
     }
 }
 
-impl Needs for RoutesApprove {
+impl RequiredPermissions for RoutesApprove {
     const PERMISSIONS: &'static [Permission] = &[scope("devices:routes")];
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stargate::{
-    engine::Answered,
+    engine::AnswerResult,
     id::RunId,
     journal::{Journal, SqliteJournal},
     run::{Answer, StepState},
@@ -33,8 +33,8 @@ pub(super) async fn give(
     };
     let engine = session::unwatched(settings, journal)?;
     let (message, hint) = match engine.answer(run.clone(), &step, answer).await? {
-        Answered::Kept => (format!("step {step} of run {run} {words}"), hint::resume(&run)),
-        Answered::Told(owner) => {
+        AnswerResult::Kept => (format!("step {step} of run {run} {words}"), hint::resume(&run)),
+        AnswerResult::Told(owner) => {
             (format!("step {step} of run {run} {words} ({owner} advances the run)"), hint::history(&run))
         }
     };
@@ -54,7 +54,7 @@ async fn only_step(journal: &dyn Journal, run: &RunId, answer: &Answer) -> Resul
     let plan = runs::plan_of(&stored)?;
     let state = runs::state_of(&stored, &plan)?;
     let waits = |state: &StepState| match answer {
-        Answer::Approved | Answer::Refused { .. } => matches!(state, StepState::Awaiting { .. }),
+        Answer::Approved | Answer::Refused { .. } => matches!(state, StepState::AwaitingApproval { .. }),
         Answer::Done { .. } | Answer::NotDone => matches!(state, StepState::InDoubt { .. }),
     };
     let waiting: Vec<_> = state.steps().filter(|&id| waits(state.state(id))).collect();

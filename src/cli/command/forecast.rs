@@ -130,7 +130,7 @@ impl Forecaster<'_> {
             Ok(input) => {
                 let prospect = self.look(step, None, input).await;
                 match &prospect {
-                    Prospect::Seen(Preview::InOrder { output }) => self.known.outputs[step] = Some(output.clone()),
+                    Prospect::Seen(Preview::Unchanged { output }) => self.known.outputs[step] = Some(output.clone()),
                     Prospect::Unknown { .. } => self.wait(step),
                     _ => drop(self.known.causes[step].insert(step)),
                 }
@@ -159,7 +159,7 @@ impl Forecaster<'_> {
                 Err(error) => self.unknown(step, &error),
             };
             match (&prospect, &mut outputs) {
-                (Prospect::Seen(Preview::InOrder { output }), Some(outputs)) => {
+                (Prospect::Seen(Preview::Unchanged { output }), Some(outputs)) => {
                     outputs.insert(key.clone(), output.clone());
                 }
                 (Prospect::Unknown { .. }, _) => outputs = None,

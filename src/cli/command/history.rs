@@ -1,7 +1,7 @@
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use stargate::{
-    clock::{Clock, Millis},
+    clock::{Clock, UnixMillis},
     journal::{Journal, Owner, RunRow, StoredRun},
 };
 
@@ -31,19 +31,19 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
 /// From where and when runs are looked at.
 pub(super) struct Surroundings {
     here: Owner,
-    now: Millis,
+    now: UnixMillis,
 }
 
 impl Surroundings {
     pub(super) fn now() -> Result<Self, Failure> {
         let here =
-            Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
+            Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
         Ok(Self { here, now: Clock::system().now() })
     }
 
     /// Who advances a run, if a process that may be living does.
-    pub(super) fn living_owner<'a>(&self, row: &'a RunRow) -> Option<&'a Owner> {
-        row.living_owner(&self.here, self.now)
+    pub(super) fn live_owner<'a>(&self, row: &'a RunRow) -> Option<&'a Owner> {
+        row.live_owner(&self.here, self.now)
     }
 
     /// How a run stands, in a word.

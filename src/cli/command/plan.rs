@@ -46,7 +46,7 @@ fn exit(forecasts: &[Forecast]) -> Exit {
     let any = |is: fn(&Prospect) -> bool| forecasts.iter().any(|forecast| is(&forecast.prospect));
     if any(|prospect| matches!(prospect, Prospect::Failed(_))) {
         Exit::Failed
-    } else if any(|prospect| !matches!(prospect, Prospect::Seen(Preview::InOrder { .. }) | Prospect::Skipped)) {
+    } else if any(|prospect| !matches!(prospect, Prospect::Seen(Preview::Unchanged { .. }) | Prospect::Skipped)) {
         Exit::Changes
     } else {
         Exit::Done
@@ -80,7 +80,7 @@ fn conclude(forecasts: &[Forecast], plan: &Plan, exit: Exit, workflow: &str) {
 
 fn words(prospect: &Prospect) -> (Tone, String) {
     match prospect {
-        Prospect::Seen(Preview::InOrder { .. }) => (Tone::Good, "in order".into()),
+        Prospect::Seen(Preview::Unchanged { .. }) => (Tone::Good, "in order".into()),
         Prospect::Seen(Preview::Changes { differences }) => {
             (Tone::Notable, format!("would change {}", phrase::count(differences.len(), "thing")))
         }
@@ -97,7 +97,7 @@ fn words(prospect: &Prospect) -> (Tone, String) {
 
 fn sentence(forecasts: &[Forecast]) -> String {
     let count = |is: fn(&Prospect) -> bool| forecasts.iter().filter(|forecast| is(&forecast.prospect)).count();
-    let in_order = count(|p| matches!(p, Prospect::Seen(Preview::InOrder { .. }) | Prospect::Skipped));
+    let in_order = count(|p| matches!(p, Prospect::Seen(Preview::Unchanged { .. }) | Prospect::Skipped));
     let change = count(|p| matches!(p, Prospect::Seen(Preview::Changes { .. })));
     let failed = count(|p| matches!(p, Prospect::Failed(_)));
     let unknown = forecasts.len() - in_order - change - failed;
@@ -119,7 +119,7 @@ fn to_json(forecasts: &[Forecast], plan: &Plan, exit: Exit) -> Value {
 
 fn step_json(step: &str, prospect: &Prospect) -> Value {
     match prospect {
-        Prospect::Seen(Preview::InOrder { output }) => json!({ "step": step, "is": "in_order", "output": output }),
+        Prospect::Seen(Preview::Unchanged { output }) => json!({ "step": step, "is": "in_order", "output": output }),
         Prospect::Seen(Preview::Changes { differences }) => {
             json!({ "step": step, "is": "changes", "differences": differences })
         }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use stargate::{
-    clock::{Clock, Millis},
+    clock::{Clock, UnixMillis},
     journal::Journal,
 };
 
@@ -29,7 +29,7 @@ pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit,
 }
 
 /// The moment that long ago.
-pub(super) fn earlier(ago: Duration) -> Millis {
+pub(super) fn earlier(ago: Duration) -> UnixMillis {
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    Millis(Clock::system().now().0.saturating_sub(ago))
+    UnixMillis(Clock::system().now().0.saturating_sub(ago))
 }

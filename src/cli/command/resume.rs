@@ -21,7 +21,7 @@ use crate::{
 /// `resume`: goes on with one run, or with every interrupted run that nobody holds.
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
-    let session = session.waiting_for_locks(&args.locks).within(&args.limit);
+    let session = session.with_lock_timeout(&args.locks).within(&args.limit);
     if args.all {
         return resume_all(settings, &session).await;
     }
@@ -116,7 +116,8 @@ fn is_held_among(result: &Result<Finished, EngineError>, runs: &[RunId]) -> bool
 }
 
 async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
-    let here = Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
+    let here =
+        Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let now = Clock::system().now();
     let rows = journal.runs(u32::MAX).await?.into_iter().rev();
     Ok(rows.filter(|row| runs::status(row, &here, now) == "interrupted").map(|row| row.id).collect())

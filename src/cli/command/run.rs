@@ -12,7 +12,7 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
     let plan = text.compile(&workflow, &actions.0, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
-    let session = session.waiting_for_locks(&args.locks).within(&args.limit);
+    let session = session.with_lock_timeout(&args.locks).within(&args.limit);
     let show = reporter::for_settings(settings, false);
     let driven = session.drive(show, |engine| async move { engine.run(plan).await }).await?;
     driven.conclude(settings.output)

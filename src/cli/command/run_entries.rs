@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stargate::{
     journal::StoredRun,
-    run::{Entry, Mode, Move, Outcome, Place, Recorded},
+    run::{AttemptMode, AttemptTransition, Entry, Outcome, StoredIn, TimedEntry},
 };
 use stargate_sdk::ActionError;
 
@@ -24,7 +24,7 @@ pub(super) fn show(output: Output, stored: &StoredRun, around: &Surroundings) ->
     show_head(stored, status)?;
     let entries = in_order(stored);
     let width = entries.iter().map(|recorded| step(&recorded.entry).chars().count()).max().unwrap_or_default();
-    for Recorded { at, entry } in entries {
+    for TimedEntry { at, entry } in entries {
         let time = ui::paint_out(Tone::Quiet, &phrase::time_of_day(*at));
         for said in words(entry) {
             ui::out(format!("{time}  {:width$}  {said}", step(entry)).trim_end());
@@ -71,9 +71,9 @@ fn to_json(stored: &StoredRun, status: &str, next: Option<&str>) -> Result<Value
 }
 
 /// History and the latest attempts as one sequence.
-fn in_order(stored: &StoredRun) -> Vec<&Recorded> {
+fn in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
     // A checkpoint is for the step's next attempt, not for people: it can be pages long.
-    let shown = |recorded: &&Recorded| !matches!(recorded.entry.place(), Place::Checkpoint(_));
+    let shown = |recorded: &&TimedEntry| !matches!(recorded.entry.stored_in(), StoredIn::Checkpoint(_));
     let mut entries: Vec<_> = stored.history.iter().chain(stored.latest.iter().filter(shown)).collect();
     entries.sort_by_key(|recorded| recorded.at); // stable: equal times keep the order of the history
     entries
@@ -131,11 +131,13 @@ fn words(entry: &Entry) -> Vec<String> {
     }
 }
 
-fn moved(attempt: u32, to: &Move) -> Vec<String> {
+fn moved(attempt: u32, to: &AttemptTransition) -> Vec<String> {
     match to {
-        Move::Running { mode: Mode::Run } => vec![format!("attempt {attempt} began")],
-        Move::Running { mode: Mode::Find } => vec![format!("attempt {attempt}: looked whether it had taken effect")],
-        Move::Waiting { until, error, .. } => {
+        AttemptTransition::Running { mode: AttemptMode::Run } => vec![format!("attempt {attempt} began")],
+        AttemptTransition::Running { mode: AttemptMode::Find } => {
+            vec![format!("attempt {attempt}: looked whether it had taken effect")]
+        }
+        AttemptTransition::BackingOff { until, error, .. } => {
             vec![format!("attempt {attempt} failed, again at {}: {error}", phrase::time_of_day(*until))]
         }
     }
@@ -163,7 +165,7 @@ fn ended(outcome: Outcome) -> &'static str {
         Outcome::Succeeded => "succeeded",
         Outcome::Failed => "failed",
         Outcome::InDoubt => "in doubt",
-        Outcome::Waiting => "waits for a person",
+        Outcome::AwaitingApproval => "waits for a person",
         Outcome::Cancelled => "cancelled",
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use stargate::{
-    clock::{Clock, Millis},
+    clock::{Clock, UnixMillis},
     engine::{Engine, EngineError, Finished},
     id::RunId,
     journal::{Owner, RunRow},
@@ -35,8 +35,9 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
         return print(settings, args, &jobs, format);
     }
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
-    let session = session.waiting_for_locks(&args.locks).within(&args.limit);
-    let here = Owner::this_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
+    let session = session.with_lock_timeout(&args.locks).within(&args.limit);
+    let here =
+        Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let zone = TimeZone::system();
     let many = jobs.len() > 1;
     let foreman = Foreman {
@@ -287,7 +288,7 @@ impl Foreman<'_> {
             Output::Text => ui::err(&format!("{} {said}", job.name())),
             Output::Json => ui::out_json(&json!({
                 "event": "scheduled", "at": self.clock.now(), "workflow": job.name(),
-                "next": next.map(|at: Millis| at.to_string()),
+                "next": next.map(|at: UnixMillis| at.to_string()),
             })),
         }
     }

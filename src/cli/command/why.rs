@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stargate::{
     journal::{HeldLock, Journal, StoredRun},
     plan::Plan,
-    run::{Mode, RunState, StepId, StepState},
+    run::{AttemptMode, RunState, StepId, StepState},
 };
 use stargate_sdk::ActionError;
 
@@ -62,10 +62,9 @@ impl Case {
         let around = Surroundings::now()?;
         let plan = runs::plan_of(&stored)?;
         let state = runs::state_of(&stored, &plan)?;
-        let owner = around.living_owner(&stored.row).map(ToString::to_string);
+        let owner = around.live_owner(&stored.row).map(ToString::to_string);
         let held = if plan.locks.is_empty() { Vec::new() } else { journal.holders(plan.locks.clone()).await? };
-        let elsewhere =
-            |lock: &HeldLock| lock.holder.id != stored.row.id && around.living_owner(&lock.holder).is_some();
+        let elsewhere = |lock: &HeldLock| lock.holder.id != stored.row.id && around.live_owner(&lock.holder).is_some();
         let locks = held.into_iter().filter(elsewhere).collect();
         Ok(Self { status: around.status(&stored.row), owner, locks, plan, state, stored })
     }
@@ -79,9 +78,9 @@ impl Case {
         self.state.steps().filter(|id| match self.state.state(*id) {
             StepState::Ready
             | StepState::Running { .. }
-            | StepState::Waiting { .. }
+            | StepState::BackingOff { .. }
             | StepState::Unknown { .. }
-            | StepState::Awaiting { .. }
+            | StepState::AwaitingApproval { .. }
             | StepState::InDoubt { .. }
             | StepState::Failed { .. } => true,
             StepState::Blocked { .. }
@@ -98,7 +97,7 @@ impl Case {
     fn reason(&self, id: StepId) -> Reason {
         let state = self.state.state(id);
         let error = match state {
-            StepState::Failed { error } | StepState::InDoubt { error } | StepState::Waiting { error, .. } => {
+            StepState::Failed { error } | StepState::InDoubt { error } | StepState::BackingOff { error, .. } => {
                 Some(error.clone())
             }
             _ => None,
@@ -115,18 +114,18 @@ impl Case {
             StepState::Ready if running => "can begin, and waits for a free place".into(),
             StepState::Ready => format!("can begin; the run is {}", self.status),
             StepState::Expanded { open } => format!("{} not done yet", phrase::count(*open, "part")),
-            StepState::Running { mode: Mode::Find, .. } if running => {
+            StepState::Running { mode: AttemptMode::Find, .. } if running => {
                 format!("attempt {attempts} looks whether an earlier one took effect")
             }
             StepState::Running { .. } if running => format!("attempt {attempts} is being made"),
             StepState::Running { .. } | StepState::Unknown { .. } => {
                 format!("attempt {attempts} was being made when its process was lost, and may have taken effect")
             }
-            StepState::Waiting { until, mode, .. } => {
-                let next = if *mode == Mode::Find { "looks whether it took effect" } else { "is made" };
+            StepState::BackingOff { until, mode, .. } => {
+                let next = if *mode == AttemptMode::Find { "looks whether it took effect" } else { "is made" };
                 format!("attempt {attempts} failed; the next one {next} at {}", phrase::time_of_day(*until))
             }
-            StepState::Awaiting { question } => question.clone(),
+            StepState::AwaitingApproval { question } => question.clone(),
             StepState::InDoubt { .. } => {
                 format!("attempt {attempts} may have taken effect, and only a person can tell")
             }
@@ -176,7 +175,7 @@ impl Case {
     fn ask_hint(&self) -> Option<String> {
         let run = &self.stored.row.id;
         self.state.steps().find_map(|id| match self.state.state(id) {
-            StepState::Awaiting { .. } => Some(hint::approve(run, self.state.name(id))),
+            StepState::AwaitingApproval { .. } => Some(hint::approve(run, self.state.name(id))),
             StepState::InDoubt { .. } => Some(hint::resolve(run, self.state.name(id))),
             _ => None,
         })

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use stargate::{
-    clock::Millis,
-    event::{Event, News},
+    clock::UnixMillis,
+    event::{Event, EventKind},
     id::RunId,
 };
 use stargate_sdk::ActionError;
@@ -41,8 +41,8 @@ impl LineMaker {
     /// Lines that a step captured: all of them as they come, or only the last ones before a failure.
     fn captured(&mut self, event: &Event) -> Vec<String> {
         let failed = self.log.follow(event);
-        let (step, lines) = match (&event.news, failed) {
-            (News::StepLog { step, line }, _) if self.verbose => {
+        let (step, lines) = match (&event.kind, failed) {
+            (EventKind::StepLog { step, line }, _) if self.verbose => {
                 (step.clone(), line.lines().map(str::to_owned).collect())
             }
             (_, Some(failed)) if !self.verbose => failed,
@@ -54,49 +54,52 @@ impl LineMaker {
     }
 
     fn lasting(&mut self, event: &Event) -> Vec<String> {
-        let (step, said) = match &event.news {
-            News::RunStarted { workflow, steps } => {
+        let (step, said) = match &event.kind {
+            EventKind::RunStarted { workflow, steps } => {
                 self.line_up(&event.run, steps);
                 ("", vec![format!("run {} of {workflow}: {}", event.run, phrase::count(steps.len(), "step"))])
             }
-            News::RunResumed { workflow, steps, done } => {
+            EventKind::RunResumed { workflow, steps, done } => {
                 self.line_up(&event.run, steps);
                 let (done, all) = (done.len(), steps.len());
                 ("", vec![format!("run {} of {workflow} goes on: {done} of {all} steps done", event.run)])
             }
-            News::LockAwaited { lock, holder, workflow, owner } => {
+            EventKind::LockAwaited { lock, holder, workflow, owner } => {
                 ("", vec![format!("waits for the lock {lock:?}: run {holder} of {workflow} holds it ({owner})")])
             }
-            News::StepExpanded { step, instances } => {
+            EventKind::StepExpanded { step, instances } => {
                 (step.as_str(), vec![format!("has {}", phrase::count(instances.len(), "part"))])
             }
-            News::StepStarted { .. } | News::StepProgress { .. } | News::StepLog { .. } | News::RunFinished { .. } => {
+            EventKind::StepStarted { .. }
+            | EventKind::StepProgress { .. }
+            | EventKind::StepLog { .. }
+            | EventKind::RunFinished { .. } => {
                 return Vec::new();
             }
-            News::StepRetrying { step, attempt, error, until } => {
+            EventKind::StepRetrying { step, attempt, error, until } => {
                 let pause = phrase::duration(until.since(event.at));
                 let said = format!("attempt {attempt} failed, again in {pause}: {error}");
                 (step.as_str(), vec![paint_err(Tone::Notable, &said)])
             }
-            News::StepSucceeded { step, changes, found } => (step.as_str(), succeeded(changes, *found)),
-            News::StepSkipped { step } => (step.as_str(), vec![paint_err(Tone::Quiet, "skipped")]),
-            News::StepFailed { step, error, changes } => (step.as_str(), failed("failed", error, changes)),
-            News::StepInDoubt { step, error, changes } => (step.as_str(), failed("in doubt", error, changes)),
-            News::ApprovalAsked { step, question } => {
+            EventKind::StepSucceeded { step, changes, found } => (step.as_str(), succeeded(changes, *found)),
+            EventKind::StepSkipped { step } => (step.as_str(), vec![paint_err(Tone::Quiet, "skipped")]),
+            EventKind::StepFailed { step, error, changes } => (step.as_str(), failed("failed", error, changes)),
+            EventKind::StepInDoubt { step, error, changes } => (step.as_str(), failed("in doubt", error, changes)),
+            EventKind::ApprovalAsked { step, question } => {
                 let asked = paint_err(Tone::Notable, &format!("needs approval: {question}"));
                 (step.as_str(), vec![asked, paint_err(Tone::Quiet, &hint::approve(&event.run, step))])
             }
-            News::StepAnswered { step, by, answer } => (step.as_str(), vec![phrase::answered(by, answer)]),
-            News::CancelRequested { by } => {
+            EventKind::StepAnswered { step, by, answer } => (step.as_str(), vec![phrase::answered(by, answer)]),
+            EventKind::CancelRequested { by } => {
                 ("", vec![format!("cancelled by {by}: starting nothing more and letting go of what is being done")])
             }
-            News::RunInterrupted => ("", vec!["interrupted".into()]),
+            EventKind::RunInterrupted => ("", vec!["interrupted".into()]),
         };
         said.iter().map(|text| self.line(event.at, &event.run, step, text)).collect()
     }
 
     /// One line: time, step, text.
-    pub(super) fn line(&self, at: Millis, run: &RunId, step: &str, text: &str) -> String {
+    pub(super) fn line(&self, at: UnixMillis, run: &RunId, step: &str, text: &str) -> String {
         let time = paint_err(Tone::Quiet, &phrase::time_of_day(at));
         let of = if self.many { format!("{} ", tail(run)) } else { String::new() };
         if step.is_empty() {
@@ -140,16 +143,16 @@ fn tail(run: &RunId) -> &str {
 mod tests {
     use super::*;
 
-    fn said(verbose: bool, news: Vec<News>) -> Vec<String> {
+    fn said(verbose: bool, news: Vec<EventKind>) -> Vec<String> {
         let run = RunId::generate();
         let mut maker = LineMaker::new(false, verbose);
-        let events = news.into_iter().map(|news| Event { at: Millis(0), run: run.clone(), news });
+        let events = news.into_iter().map(|news| Event { at: UnixMillis(0), run: run.clone(), kind: news });
         let lines = events.flat_map(|event| maker.lines(&event)).collect::<Vec<_>>();
         lines.iter().map(|line| line["00:00:00  ".len()..].replace(run.as_str(), "RUN")).collect()
     }
 
-    fn log(line: &str) -> News {
-        News::StepLog { step: "a".into(), line: line.into() }
+    fn log(line: &str) -> EventKind {
+        EventKind::StepLog { step: "a".into(), line: line.into() }
     }
 
     #[test]
@@ -159,9 +162,9 @@ mod tests {
         let lines = said(
             false,
             vec![
-                News::RunStarted { workflow: "w".into(), steps },
-                News::StepSucceeded { step: "a".into(), changes, found: false },
-                News::StepSucceeded { step: "longer".into(), changes: vec![], found: true },
+                EventKind::RunStarted { workflow: "w".into(), steps },
+                EventKind::StepSucceeded { step: "a".into(), changes, found: false },
+                EventKind::StepSucceeded { step: "longer".into(), changes: vec![], found: true },
             ],
         );
         let expected = [
@@ -175,16 +178,17 @@ mod tests {
 
     #[test]
     fn what_a_step_that_failed_has_changed_or_may_have_is_shown_before_why() {
-        let failed = |error| News::StepFailed { step: "a".into(), error, changes: vec!["+ x".into()] };
+        let failed = |error| EventKind::StepFailed { step: "a".into(), error, changes: vec!["+ x".into()] };
         assert_eq!(said(false, vec![failed(ActionError::permanent("no"))]), ["a  changed + x", "a  failed: no"]);
         let error = ActionError::unknown("no reply");
-        let doubt = News::StepInDoubt { step: "a".into(), error, changes: vec!["+ x".into()] };
+        let doubt = EventKind::StepInDoubt { step: "a".into(), error, changes: vec!["+ x".into()] };
         assert_eq!(said(false, vec![doubt]), ["a  may have changed + x", "a  in doubt: no reply"]);
     }
 
     #[test]
     fn what_a_step_captured_is_shown_when_it_fails_or_when_it_is_asked_for() {
-        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
+        let failed =
+            || EventKind::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
         assert_eq!(said(false, vec![log("one\ntwo"), failed()]), ["a  | one", "a  | two", "a  failed: no"]);
         assert_eq!(said(true, vec![log("one"), failed()]), ["a  | one", "a  failed: no"]);
         assert_eq!(said(false, vec![log("one")]), [""; 0]);

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use stargate::{
-    event::{Event, News},
+    event::{Event, EventKind},
     id::RunId,
 };
 
@@ -21,9 +21,9 @@ impl Lines {
     }
 
     fn passing(&mut self, event: &Event) {
-        let (step, text) = match &event.news {
-            News::StepStarted { step, attempt, find } => (step, started(*attempt, *find)),
-            News::StepProgress { step, message } => (step, message.clone()),
+        let (step, text) = match &event.kind {
+            EventKind::StepStarted { step, attempt, find } => (step, started(*attempt, *find)),
+            EventKind::StepProgress { step, message } => (step, message.clone()),
             _ => return,
         };
         let said = self.said.entry((event.run.clone(), step.clone())).or_default();

@@ -5,7 +5,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stargate::{
-    event::{Event, News},
+    event::{Event, EventKind},
     id::RunId,
 };
 
@@ -61,27 +61,27 @@ impl Live {
 
     fn follow(&mut self, event: &Event) {
         let key = |step: &String| (event.run.clone(), step.clone());
-        match &event.news {
-            News::StepStarted { step, find, .. } => {
+        match &event.kind {
+            EventKind::StepStarted { step, find, .. } => {
                 let message = if *find { "looks whether an earlier attempt took effect" } else { "" };
                 self.started(key(step), message.into());
             }
-            News::StepProgress { step, message } => self.says(&key(step), message),
-            News::StepRetrying { step, .. }
-            | News::StepSucceeded { step, .. }
-            | News::StepSkipped { step }
-            | News::StepFailed { step, .. }
-            | News::StepInDoubt { step, .. } => self.ended(&key(step)),
-            News::RunStarted { .. }
-            | News::RunResumed { .. }
-            | News::StepExpanded { .. }
-            | News::StepLog { .. }
-            | News::ApprovalAsked { .. }
-            | News::StepAnswered { .. }
-            | News::RunFinished { .. }
-            | News::LockAwaited { .. }
-            | News::CancelRequested { .. }
-            | News::RunInterrupted => {}
+            EventKind::StepProgress { step, message } => self.says(&key(step), message),
+            EventKind::StepRetrying { step, .. }
+            | EventKind::StepSucceeded { step, .. }
+            | EventKind::StepSkipped { step }
+            | EventKind::StepFailed { step, .. }
+            | EventKind::StepInDoubt { step, .. } => self.ended(&key(step)),
+            EventKind::RunStarted { .. }
+            | EventKind::RunResumed { .. }
+            | EventKind::StepExpanded { .. }
+            | EventKind::StepLog { .. }
+            | EventKind::ApprovalAsked { .. }
+            | EventKind::StepAnswered { .. }
+            | EventKind::RunFinished { .. }
+            | EventKind::LockAwaited { .. }
+            | EventKind::CancelRequested { .. }
+            | EventKind::RunInterrupted => {}
         }
     }
 

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use stargate::{
-    event::{Event, News},
+    event::{Event, EventKind},
     id::RunId,
 };
 
@@ -16,38 +16,40 @@ impl LogTail {
     /// Takes an event into account. When it is a failure: the step, and the lines that led to it.
     pub(super) fn follow(&mut self, event: &Event) -> Option<(String, VecDeque<String>)> {
         let key = |step: &String| (event.run.clone(), step.clone());
-        match &event.news {
-            News::StepLog { step, line } => {
+        match &event.kind {
+            EventKind::StepLog { step, line } => {
                 let lines = self.0.entry(key(step)).or_default();
                 lines.extend(line.lines().map(str::to_owned));
                 lines.drain(..lines.len().saturating_sub(KEPT));
                 None
             }
-            News::StepFailed { step, .. } | News::StepInDoubt { step, .. } => {
+            EventKind::StepFailed { step, .. } | EventKind::StepInDoubt { step, .. } => {
                 self.0.remove(&key(step)).map(|lines| (step.clone(), lines))
             }
-            News::StepStarted { step, .. } | News::StepSucceeded { step, .. } | News::StepSkipped { step } => {
+            EventKind::StepStarted { step, .. }
+            | EventKind::StepSucceeded { step, .. }
+            | EventKind::StepSkipped { step } => {
                 self.0.remove(&key(step));
                 None
             }
-            News::RunStarted { .. }
-            | News::RunResumed { .. }
-            | News::StepExpanded { .. }
-            | News::StepProgress { .. }
-            | News::StepRetrying { .. }
-            | News::ApprovalAsked { .. }
-            | News::StepAnswered { .. }
-            | News::RunFinished { .. }
-            | News::LockAwaited { .. }
-            | News::CancelRequested { .. }
-            | News::RunInterrupted => None,
+            EventKind::RunStarted { .. }
+            | EventKind::RunResumed { .. }
+            | EventKind::StepExpanded { .. }
+            | EventKind::StepProgress { .. }
+            | EventKind::StepRetrying { .. }
+            | EventKind::ApprovalAsked { .. }
+            | EventKind::StepAnswered { .. }
+            | EventKind::RunFinished { .. }
+            | EventKind::LockAwaited { .. }
+            | EventKind::CancelRequested { .. }
+            | EventKind::RunInterrupted => None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use stargate::clock::Millis;
+    use stargate::clock::UnixMillis;
     use stargate_sdk::ActionError;
 
     use super::*;
@@ -56,16 +58,17 @@ mod tests {
     fn the_last_lines_of_a_step_are_told_when_it_fails_and_forgotten_when_it_succeeds() {
         let run = RunId::generate();
         let mut tail = LogTail::default();
-        let mut tell = |news| tail.follow(&Event { at: Millis(0), run: run.clone(), news });
-        let log = |line: usize| News::StepLog { step: "a".into(), line: format!("line {line}") };
+        let mut tell = |news| tail.follow(&Event { at: UnixMillis(0), run: run.clone(), kind: news });
+        let log = |line: usize| EventKind::StepLog { step: "a".into(), line: format!("line {line}") };
         for line in 0..100 {
             assert_eq!(tell(log(line)), None);
         }
-        let failed = || News::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
+        let failed =
+            || EventKind::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
         let (step, lines) = tell(failed()).expect("lines");
         assert_eq!((step.as_str(), lines.len(), lines[KEPT - 1].as_str()), ("a", KEPT, "line 99"));
         tell(log(1));
-        tell(News::StepSucceeded { step: "a".into(), changes: vec![], found: false });
+        tell(EventKind::StepSucceeded { step: "a".into(), changes: vec![], found: false });
         assert_eq!(tell(failed()), None);
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use stargate::{
-    clock::Millis,
-    event::{Event, News},
+    clock::UnixMillis,
+    event::{Event, EventKind},
     id::RunId,
 };
 
@@ -12,9 +12,9 @@ pub(crate) struct Count {
     /// Name of the workflow.
     pub(crate) workflow: String,
     /// When this process began with it.
-    pub(crate) begun: Millis,
+    pub(crate) begun: UnixMillis,
     /// When it was last heard of.
-    pub(crate) latest: Millis,
+    pub(crate) latest: UnixMillis,
     /// Steps that were done before this process began.
     pub(crate) before: usize,
     /// Steps that succeeded or were left out since.
@@ -42,39 +42,41 @@ impl Tally {
 
     /// Takes an event into account.
     pub(crate) fn count(&mut self, event: &Event) {
-        if matches!(event.news, News::LockAwaited { .. }) {
+        if matches!(event.kind, EventKind::LockAwaited { .. }) {
             return; // a run that waits for its locks has not begun
         }
         let count = self.0.entry(event.run.clone()).or_default();
         count.latest = event.at;
-        match &event.news {
-            News::RunStarted { workflow, steps } => count.begin(event.at, workflow, steps.len(), 0),
-            News::RunResumed { workflow, steps, done } => count.begin(event.at, workflow, steps.len(), done.len()),
-            News::StepExpanded { instances, .. } => count.total = (count.total + instances.len()).saturating_sub(1),
-            News::StepSucceeded { changes, .. } => {
+        match &event.kind {
+            EventKind::RunStarted { workflow, steps } => count.begin(event.at, workflow, steps.len(), 0),
+            EventKind::RunResumed { workflow, steps, done } => count.begin(event.at, workflow, steps.len(), done.len()),
+            EventKind::StepExpanded { instances, .. } => {
+                count.total = (count.total + instances.len()).saturating_sub(1)
+            }
+            EventKind::StepSucceeded { changes, .. } => {
                 count.done += 1;
                 count.changed += usize::from(!changes.is_empty());
             }
-            News::StepFailed { changes, .. } | News::StepInDoubt { changes, .. } => {
+            EventKind::StepFailed { changes, .. } | EventKind::StepInDoubt { changes, .. } => {
                 count.changed += usize::from(!changes.is_empty());
             }
-            News::StepSkipped { .. } => count.done += 1,
-            News::StepStarted { .. }
-            | News::StepProgress { .. }
-            | News::StepLog { .. }
-            | News::StepRetrying { .. }
-            | News::ApprovalAsked { .. }
-            | News::StepAnswered { .. }
-            | News::RunFinished { .. }
-            | News::LockAwaited { .. }
-            | News::CancelRequested { .. }
-            | News::RunInterrupted => {}
+            EventKind::StepSkipped { .. } => count.done += 1,
+            EventKind::StepStarted { .. }
+            | EventKind::StepProgress { .. }
+            | EventKind::StepLog { .. }
+            | EventKind::StepRetrying { .. }
+            | EventKind::ApprovalAsked { .. }
+            | EventKind::StepAnswered { .. }
+            | EventKind::RunFinished { .. }
+            | EventKind::LockAwaited { .. }
+            | EventKind::CancelRequested { .. }
+            | EventKind::RunInterrupted => {}
         }
     }
 }
 
 impl Count {
-    fn begin(&mut self, at: Millis, workflow: &str, total: usize, before: usize) {
+    fn begin(&mut self, at: UnixMillis, workflow: &str, total: usize, before: usize) {
         *self = Self { workflow: workflow.into(), begun: at, latest: at, before, total, ..Self::default() };
     }
 }

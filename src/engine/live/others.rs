@@ -5,15 +5,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::LiveRun;
 use crate::{
-    clock::Millis,
-    event::News,
+    clock::UnixMillis,
+    event::EventKind,
     journal::StoredRun,
-    run::{Entry, Place, Recorded, RunState, StepId, StepState},
+    run::{Entry, RunState, StepId, StepState, StoredIn, TimedEntry},
 };
 
 impl LiveRun {
     /// Takes in an entry that this process has not written: that the run is to end, or what a person says of a step.
-    pub(in crate::engine) fn written_by_others(&mut self, recorded: &Recorded) -> bool {
+    pub(in crate::engine) fn written_by_others(&mut self, recorded: &TimedEntry) -> bool {
         if self.state.apply(recorded.at, &recorded.entry).is_err() {
             return false; // It has ended in the meantime, which is not committed yet: the commit will be refused.
         }
@@ -27,23 +27,23 @@ impl LiveRun {
             Entry::CancelRequested { by } => self.let_go(by),
             Entry::StepAnswered { step, by, answer } => {
                 let (step, by, answer) = (step.clone(), by.clone(), answer.clone());
-                self.news.push(News::StepAnswered { step, by, answer });
+                self.news.push(EventKind::StepAnswered { step, by, answer });
             }
             _ => {}
         }
     }
 
     fn let_go(&mut self, by: &str) {
-        self.news.push(News::CancelRequested { by: by.to_owned() });
+        self.news.push(EventKind::CancelRequested { by: by.to_owned() });
         self.in_flight.values().for_each(CancellationToken::cancel);
     }
 
     /// Goes on from what the journal has: others have written there what this process has not taken in, so that its last
     /// commit was refused. `false` if that cannot be.
-    pub(in crate::engine) fn go_back(&mut self, now: Millis, stored: &StoredRun) -> bool {
+    pub(in crate::engine) fn go_back(&mut self, now: UnixMillis, stored: &StoredRun) -> bool {
         let Ok(state) = RunState::recover(self.prepared.plan(), &stored.history, &stored.latest) else { return false };
         let refused = std::mem::take(&mut self.committing);
-        let written = refused.iter().filter(|recorded| recorded.entry.place() == Place::History).count() as u64;
+        let written = refused.iter().filter(|recorded| recorded.entry.stored_in() == StoredIn::History).count() as u64;
         let theirs = usize::try_from(self.seq - written).unwrap_or(usize::MAX).min(stored.history.len());
         let theirs = &stored.history[theirs..];
         let is_theirs = |entry: &Entry| matches!(entry, Entry::CancelRequested { .. } | Entry::StepAnswered { .. });
@@ -66,20 +66,23 @@ impl LiveRun {
     }
 
     /// The run is to end: of what was refused, only what attempts have come to stands.
-    fn keep_outcomes(&mut self, now: Millis, refused: Vec<Recorded>) {
+    fn keep_outcomes(&mut self, now: UnixMillis, refused: Vec<TimedEntry>) {
         let outcomes = refused.into_iter().filter(|recorded| is_outcome(&recorded.entry));
         self.records = outcomes.filter(|recorded| self.state.apply(recorded.at, &recorded.entry).is_ok()).collect();
         self.news.retain(|news| {
-            matches!(news, News::StepSucceeded { .. } | News::StepFailed { .. } | News::StepInDoubt { .. })
+            matches!(
+                news,
+                EventKind::StepSucceeded { .. } | EventKind::StepFailed { .. } | EventKind::StepInDoubt { .. }
+            )
         });
         self.starting.clear();
         self.doubt_what_was_lost(now);
     }
 
     /// A person has answered: what was refused stands, for it is about other steps, but for the run's end.
-    fn keep_decisions(&mut self, mut refused: Vec<Recorded>) -> bool {
+    fn keep_decisions(&mut self, mut refused: Vec<TimedEntry>) -> bool {
         refused.retain(|recorded| !matches!(recorded.entry, Entry::RunFinished { .. }));
-        self.news.retain(|news| !matches!(news, News::RunFinished { .. }));
+        self.news.retain(|news| !matches!(news, EventKind::RunFinished { .. }));
         self.output_error = None;
         let stands = refused.iter().all(|recorded| self.state.apply(recorded.at, &recorded.entry).is_ok());
         self.records = refused;
@@ -87,7 +90,7 @@ impl LiveRun {
     }
 
     /// Attempts that have ended, and whose next ones will not be made.
-    fn doubt_what_was_lost(&mut self, now: Millis) {
+    fn doubt_what_was_lost(&mut self, now: UnixMillis) {
         let lost = |id: &StepId| {
             matches!(self.state.state(*id), StepState::Running { .. }) && !self.in_flight.contains_key(id)
         };

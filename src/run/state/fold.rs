@@ -5,13 +5,13 @@ use stargate_sdk::ActionError;
 
 use super::{IllegalEntry, Instance, Progress, RunState, StepId, StepState, add};
 use crate::{
-    clock::Millis,
-    run::{Answer, Attempt, Entry, Mode, Move, Outcome},
+    clock::UnixMillis,
+    run::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, Outcome},
 };
 
 impl RunState {
     /// Takes one entry into account. Total: an entry that cannot follow is an error and changes nothing.
-    pub fn apply(&mut self, at: Millis, entry: &Entry) -> Result<(), IllegalEntry> {
+    pub fn apply(&mut self, at: UnixMillis, entry: &Entry) -> Result<(), IllegalEntry> {
         match entry {
             Entry::RunCreated { .. } => self.created(),
             Entry::RunAcquired { .. } => self.acquired(at),
@@ -38,14 +38,14 @@ impl RunState {
         if self.progress != Progress::New {
             return Err(IllegalEntry::Run { entry: "run_created", state: self.progress.word() });
         }
-        self.progress = Progress::Going;
+        self.progress = Progress::Running;
         for index in 0..self.nodes.len() {
             self.unblock_if_free(StepId::of(index));
         }
         Ok(())
     }
 
-    fn acquired(&mut self, at: Millis) -> Result<(), IllegalEntry> {
+    fn acquired(&mut self, at: UnixMillis) -> Result<(), IllegalEntry> {
         if self.progress == Progress::New {
             return Err(IllegalEntry::Run { entry: "run_acquired", state: self.progress.word() });
         }
@@ -57,13 +57,13 @@ impl RunState {
                     let told = std::mem::take(&mut self.instances[id.index()].told);
                     self.lost(id, told);
                 }
-                StepState::Waiting { attempt, .. } | StepState::Unknown { attempt } => {
+                StepState::BackingOff { attempt, .. } | StepState::Unknown { attempt } => {
                     *attempt = Attempt { failures: 0, since: at, ..*attempt };
                 }
                 StepState::Blocked { .. }
                 | StepState::Ready
                 | StepState::Expanded { .. }
-                | StepState::Awaiting { .. }
+                | StepState::AwaitingApproval { .. }
                 | StepState::InDoubt { .. }
                 | StepState::Succeeded { .. }
                 | StepState::Skipped
@@ -74,10 +74,11 @@ impl RunState {
     }
 
     fn reopened(&mut self) -> Result<(), IllegalEntry> {
-        if !matches!(self.progress, Progress::Finished(Outcome::Failed | Outcome::InDoubt | Outcome::Waiting)) {
+        if !matches!(self.progress, Progress::Finished(Outcome::Failed | Outcome::InDoubt | Outcome::AwaitingApproval))
+        {
             return Err(IllegalEntry::Run { entry: "run_reopened", state: self.progress.word() });
         }
-        self.progress = Progress::Going;
+        self.progress = Progress::Running;
         for id in self.steps() {
             if matches!(self.state(id), StepState::Failed { .. }) {
                 self.begin_anew(id);
@@ -87,7 +88,7 @@ impl RunState {
     }
 
     fn cancel_requested(&mut self) -> Result<(), IllegalEntry> {
-        if self.progress != Progress::Going {
+        if self.progress != Progress::Running {
             return Err(IllegalEntry::Run { entry: "cancel_requested", state: self.progress.word() });
         }
         self.cancelling = true;
@@ -114,26 +115,32 @@ impl RunState {
         Ok(())
     }
 
-    fn started(&mut self, at: Millis, step: &str, number: u32) -> Result<(), IllegalEntry> {
+    fn started(&mut self, at: UnixMillis, step: &str, number: u32) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "step_started", |s| matches!(s, StepState::Ready))?;
         if number <= self.attempts(id) {
             return Err(IllegalEntry::Step { entry: "step_started", step: step.into(), state: "past that attempt" });
         }
         let attempt = Attempt { number, failures: 0, since: at };
         self.instances[id.index()].attempts = number;
-        self.set(id, StepState::Running { attempt, mode: Mode::Run });
+        self.set(id, StepState::Running { attempt, mode: AttemptMode::Run });
         Ok(())
     }
 
-    fn moved(&mut self, step: &str, to_attempt: Attempt, to: &Move, changes: &[String]) -> Result<(), IllegalEntry> {
+    fn moved(
+        &mut self,
+        step: &str,
+        to_attempt: Attempt,
+        to: &AttemptTransition,
+        changes: &[String],
+    ) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "attempt_moved", |s| match s {
             StepState::Running { attempt, .. }
-            | StepState::Waiting { attempt, .. }
+            | StepState::BackingOff { attempt, .. }
             | StepState::Unknown { attempt } => attempt.number <= to_attempt.number,
             StepState::Ready
             | StepState::Blocked { .. }
             | StepState::Expanded { .. }
-            | StepState::Awaiting { .. }
+            | StepState::AwaitingApproval { .. }
             | StepState::InDoubt { .. }
             | StepState::Succeeded { .. }
             | StepState::Skipped
@@ -145,9 +152,9 @@ impl RunState {
         self.instances[id.index()].told.clear();
         self.changed |= !changes.is_empty();
         let state = match to {
-            Move::Running { mode } => StepState::Running { attempt, mode: *mode },
-            Move::Waiting { until, mode, error } => {
-                StepState::Waiting { attempt, until: *until, mode: *mode, error: error.clone() }
+            AttemptTransition::Running { mode } => StepState::Running { attempt, mode: *mode },
+            AttemptTransition::BackingOff { until, mode, error } => {
+                StepState::BackingOff { attempt, until: *until, mode: *mode, error: error.clone() }
             }
         };
         self.set(id, state);
@@ -200,7 +207,7 @@ impl RunState {
         let id = self.expect(step, "step_failed", |s| {
             matches!(
                 s,
-                StepState::Ready | StepState::Running { .. } | StepState::Unknown { .. } | StepState::Waiting { .. }
+                StepState::Ready | StepState::Running { .. } | StepState::Unknown { .. } | StepState::BackingOff { .. }
             )
         })?;
         self.told(id, changes);
@@ -210,7 +217,7 @@ impl RunState {
 
     fn doubted(&mut self, step: &str, error: &ActionError, changes: &[String]) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "step_in_doubt", |s| {
-            matches!(s, StepState::Running { .. } | StepState::Unknown { .. } | StepState::Waiting { .. })
+            matches!(s, StepState::Running { .. } | StepState::Unknown { .. } | StepState::BackingOff { .. })
         })?;
         self.told(id, changes);
         self.set(id, StepState::InDoubt { error: error.clone() });
@@ -226,13 +233,13 @@ impl RunState {
 
     fn asked(&mut self, step: &str, question: &str) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "approval_asked", |s| matches!(s, StepState::Ready))?;
-        self.set(id, StepState::Awaiting { question: question.to_owned() });
+        self.set(id, StepState::AwaitingApproval { question: question.to_owned() });
         Ok(())
     }
 
     fn answered(&mut self, step: &str, answer: &Answer) -> Result<(), IllegalEntry> {
         let asks = |state: &StepState| match answer {
-            Answer::Approved | Answer::Refused { .. } => matches!(state, StepState::Awaiting { .. }),
+            Answer::Approved | Answer::Refused { .. } => matches!(state, StepState::AwaitingApproval { .. }),
             Answer::Done { .. } | Answer::NotDone => matches!(state, StepState::InDoubt { .. }),
         };
         let id = self.expect(step, "step_answered", asks)?;
@@ -249,7 +256,7 @@ impl RunState {
     }
 
     fn finished(&mut self, outcome: Outcome, outputs: &Map<String, Value>) -> Result<(), IllegalEntry> {
-        if self.progress != Progress::Going {
+        if self.progress != Progress::Running {
             return Err(IllegalEntry::Run { entry: "run_finished", state: self.progress.word() });
         }
         self.progress = Progress::Finished(outcome);
@@ -269,7 +276,7 @@ impl RunState {
         legal: impl Fn(&StepState) -> bool,
     ) -> Result<StepId, IllegalEntry> {
         let id = self.find(step).ok_or_else(|| IllegalEntry::NoSuchStep { entry, step: step.into() })?;
-        if self.progress != Progress::Going {
+        if self.progress != Progress::Running {
             return Err(IllegalEntry::Run { entry, state: self.progress.word() });
         }
         if !legal(self.state(id)) {
@@ -285,9 +292,9 @@ impl RunState {
         match before {
             StepState::Ready => drop(self.ready.remove(&id)),
             StepState::Unknown { .. } => drop(self.unknown.remove(&id)),
-            StepState::Waiting { until, .. } => drop(self.waiting.remove(&(until, id))),
+            StepState::BackingOff { until, .. } => drop(self.waiting.remove(&(until, id))),
             StepState::Running { .. } => self.running -= 1,
-            StepState::Awaiting { .. } => self.awaiting -= 1,
+            StepState::AwaitingApproval { .. } => self.awaiting -= 1,
             StepState::InDoubt { .. } => self.in_doubt -= 1,
             StepState::Failed { .. } => self.failed -= 1,
             StepState::Blocked { .. }
@@ -298,9 +305,9 @@ impl RunState {
         match &self.instances[id.index()].state {
             StepState::Ready => drop(self.ready.insert(id)),
             StepState::Unknown { .. } => drop(self.unknown.insert(id)),
-            StepState::Waiting { until, .. } => drop(self.waiting.insert((*until, id))),
+            StepState::BackingOff { until, .. } => drop(self.waiting.insert((*until, id))),
             StepState::Running { .. } => self.running += 1,
-            StepState::Awaiting { .. } => self.awaiting += 1,
+            StepState::AwaitingApproval { .. } => self.awaiting += 1,
             StepState::InDoubt { .. } => self.in_doubt += 1,
             StepState::Failed { .. } => self.failed += 1,
             StepState::Blocked { .. }
@@ -400,10 +407,10 @@ impl RunState {
 /// Whether an instance in this state counts against its step's `max_parallel`.
 fn has_place(state: &StepState) -> bool {
     match state {
-        StepState::Ready | StepState::Running { .. } | StepState::Waiting { .. } | StepState::Unknown { .. } => true,
+        StepState::Ready | StepState::Running { .. } | StepState::BackingOff { .. } | StepState::Unknown { .. } => true,
         StepState::Blocked { .. }
         | StepState::Expanded { .. }
-        | StepState::Awaiting { .. }
+        | StepState::AwaitingApproval { .. }
         | StepState::InDoubt { .. }
         | StepState::Succeeded { .. }
         | StepState::Skipped

@@ -32,7 +32,7 @@ impl Check for Permissions {
         Box::pin(async move {
             let hint = "grant the account the role Reader on the subscription";
             let looked = self.look(cx, &needed).await;
-            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).of_needed(&needed)
+            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).with_permissions(&needed)
         })
     }
 }

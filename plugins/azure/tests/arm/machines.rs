@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use stargate_sdk::{FailureKind, Found};
+use stargate_sdk::{FailureKind, FindResult};
 
 use crate::fake::{Answer, Arm, Attempt, Style, id};
 
@@ -134,7 +134,7 @@ async fn a_machine_whose_answer_was_lost_is_waited_for_and_adopted() {
         seen.is("GET", "/router").then(|| Answer::new(200, body))
     });
     let found = Attempt::first(&arm).find(MACHINE, input()).await.expect("looked");
-    let Found::Present(output) = found else { panic!("it is there") };
+    let FindResult::Present(output) = found else { panic!("it is there") };
     assert_eq!(output, json!({"id": machine_id(), "name": "router", "host_key": HOST_KEY}));
     assert!(arm.puts().is_empty());
 }
@@ -156,7 +156,7 @@ async fn an_answer_lost_after_an_accepted_write_is_found_again_by_the_tag() {
     });
     let error = step.run(MACHINE, input()).await.expect_err("lost");
     assert_eq!(error.kind, FailureKind::Unknown);
-    let Found::Present(output) = step.next().find(MACHINE, input()).await.expect("looked") else {
+    let FindResult::Present(output) = step.next().find(MACHINE, input()).await.expect("looked") else {
         panic!("it is there")
     };
     assert_eq!((&output["host_key"], arm.puts().len()), (&user_data(&arm)["ssh_keys"]["ed25519_public"], 1));

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use stargate_sdk::{ActionError, FailureKind, Found};
+use stargate_sdk::{ActionError, FailureKind, FindResult};
 use stargate_sim::{Fault, Rule, Sim, SimOptions, Surface};
 use tempfile::TempDir;
 
@@ -57,7 +57,7 @@ pub(crate) async fn converge(mut step: Attempt, action: &str, input: &Value) -> 
         };
         step = step.next();
         if error.kind == FailureKind::Unknown
-            && let Found::Present(output) = step.find(action, input.clone()).await?
+            && let FindResult::Present(output) = step.find(action, input.clone()).await?
         {
             return Ok(output);
         }

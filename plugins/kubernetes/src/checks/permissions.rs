@@ -44,7 +44,7 @@ impl Check for Permissions {
             let hint =
                 "run `kubectl auth whoami` with the same kubeconfig to see whom the cluster takes this account for";
             let looked = self.look(cx, &needed).await;
-            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).of_needed(&needed)
+            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).with_permissions(&needed)
         })
     }
 }

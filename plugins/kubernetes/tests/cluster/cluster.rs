@@ -2,7 +2,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use stargate_kubernetes::{KubernetesSettings, register};
-use stargate_sdk::{ActionContext, ActionError, FailureKind, Found, Preview, Registry, Secret, Secrets};
+use stargate_sdk::{ActionContext, ActionError, FailureKind, FindResult, Preview, Registry, Secret, Secrets};
 
 use crate::fake::Fake;
 
@@ -36,7 +36,7 @@ impl Actions {
         self.registry.find(action).expect("action").run(cx, input).await
     }
 
-    pub(crate) async fn find(&self, action: &str, input: Value) -> Result<Found<Value>, ActionError> {
+    pub(crate) async fn find(&self, action: &str, input: Value) -> Result<FindResult<Value>, ActionError> {
         self.registry.find(action).expect("action").find(&self.context("find"), input).await
     }
 

@@ -1,6 +1,6 @@
 use axum::http::Method;
 use serde_json::{Value, json};
-use stargate_sdk::{FailureKind, Found};
+use stargate_sdk::{FailureKind, FindResult};
 
 use crate::{cluster::Cluster, fake::Fault};
 
@@ -29,7 +29,7 @@ async fn a_kind_and_its_objects_are_applied_in_one_step_whatever_comes_first() {
     cluster.actions.step(APPLY, manifest.clone()).await.expect("in order");
     assert_eq!(cluster.fake.world().writes.len(), 2, "a second run makes no write");
     let found = cluster.actions.find(APPLY, manifest).await.expect("found");
-    assert!(matches!(found, Found::Present(_)), "{found:?}");
+    assert!(matches!(found, FindResult::Present(_)), "{found:?}");
 }
 
 #[tokio::test]

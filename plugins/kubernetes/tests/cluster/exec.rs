@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use stargate_sdk::{FailureKind, Found, Preview};
+use stargate_sdk::{FailureKind, FindResult, Preview};
 
 use crate::{
     cluster::{Cluster, until},
@@ -61,14 +61,14 @@ async fn what_unless_finds_done_is_not_done_again() {
     let cluster = with_marker().await;
     let preview = cluster.actions.preview(EXEC, marking()).await.expect("preview");
     assert!(matches!(preview, Preview::Changes { .. }), "{preview:?}");
-    assert_eq!(cluster.actions.find(EXEC, marking()).await.expect("found"), Found::Absent);
+    assert_eq!(cluster.actions.find(EXEC, marking()).await.expect("found"), FindResult::Absent);
     let (first, changes) = cluster.actions.step(EXEC, marking()).await.expect("run");
     assert_eq!((first["ran"].as_bool(), first["stdout"].as_str(), changes.len()), (Some(true), Some("made\n"), 1));
     let (second, changes) = cluster.actions.step(EXEC, marking()).await.expect("run again");
     assert_eq!((second["ran"].as_bool(), changes.len()), (Some(false), 0));
     let preview = cluster.actions.preview(EXEC, marking()).await.expect("preview");
-    assert_eq!(preview, Preview::InOrder { output: second.clone() });
-    assert_eq!(cluster.actions.find(EXEC, marking()).await.expect("found"), Found::Present(second));
+    assert_eq!(preview, Preview::Unchanged { output: second.clone() });
+    assert_eq!(cluster.actions.find(EXEC, marking()).await.expect("found"), FindResult::Present(second));
     let touched = cluster.fake.world().commands.iter().filter(|command| *command == "touch mark").count();
     assert_eq!(touched, 1);
 }
@@ -78,10 +78,10 @@ async fn without_a_way_to_look_nobody_claims_to_know() {
     let cluster = cluster(|_, _| Outcome::Breaks).await;
     let mut input = json!({"pod": "web", "command": ["date"]});
     let found = cluster.actions.find(EXEC, input.clone()).await.expect("found");
-    assert!(matches!(&found, Found::Unclear(why) if why.contains("`unless`")), "{found:?}");
+    assert!(matches!(&found, FindResult::Unclear(why) if why.contains("`unless`")), "{found:?}");
     assert_eq!(cluster.actions.preview(EXEC, input.clone()).await.expect("preview"), Preview::Opaque);
     input["repeatable"] = true.into();
-    assert_eq!(cluster.actions.find(EXEC, input).await.expect("found"), Found::Absent);
+    assert_eq!(cluster.actions.find(EXEC, input).await.expect("found"), FindResult::Absent);
     assert!(cluster.fake.world().commands.is_empty(), "looking runs nothing");
 }
 

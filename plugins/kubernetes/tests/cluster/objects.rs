@@ -1,6 +1,6 @@
 use axum::http::Method;
 use serde_json::{Value, json};
-use stargate_sdk::{FailureKind, Found};
+use stargate_sdk::{FailureKind, FindResult};
 
 use crate::{cluster::Cluster, fake::Fault};
 
@@ -45,7 +45,7 @@ async fn a_look_at_a_manifest_that_is_in_order_is_not_begun_anew_for_an_answer_t
     cluster.fake.fault(Method::GET, busy(429, "TooManyRequests"));
     cluster.fake.fault(Method::GET, busy(503, "ServiceUnavailable"));
     let found = cluster.actions.find(APPLY, manifest()).await.expect("found");
-    assert!(matches!(found, Found::Present(_)), "{found:?}");
+    assert!(matches!(found, FindResult::Present(_)), "{found:?}");
     assert_eq!(cluster.fake.world().writes.len(), 1, "nothing was written but at first");
 }
 

@@ -28,7 +28,7 @@ async fn a_real_server_takes_what_is_written_and_shows_it_in_order() {
     let (_, changes) = actions.step("kubernetes.manifest.apply", manifest.clone()).await.expect("in order");
     assert!(changes.is_empty(), "{changes:?}");
     let found = actions.find("kubernetes.manifest.apply", manifest).await.expect("found");
-    assert!(matches!(found, stargate_sdk::Found::Present(_)), "the second run makes no request that writes");
+    assert!(matches!(found, stargate_sdk::FindResult::Present(_)), "the second run makes no request that writes");
 
     actions.secret("s", "service-account-token:namespace=default&name=stargate-test").await.expect("token");
     actions.secret("s", "bootstrap-token:node=w1").await.expect("bootstrap token");

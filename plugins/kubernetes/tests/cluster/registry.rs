@@ -1,6 +1,6 @@
 use axum::http::Method;
 use serde_json::json;
-use stargate_sdk::{FailureKind, Found};
+use stargate_sdk::{FailureKind, FindResult};
 
 use crate::{
     cluster::{Cluster, until},
@@ -19,12 +19,12 @@ fn input(nodes: &[&str]) -> serde_json::Value {
 #[tokio::test]
 async fn blocks_are_recorded_once_and_found_again_after_a_lost_reply() {
     let cluster = Cluster::start().await;
-    assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1"])).await.expect("find"), Found::Absent);
+    assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1"])).await.expect("find"), FindResult::Absent);
     cluster.fake.fault(Method::POST, Fault::LoseReply);
     let (kind, _) = cluster.fails(ALLOCATE, input(&["w1", "w2"])).await;
     assert_eq!(kind, FailureKind::Unknown);
     let blocks = json!({"allocations": {"w1": "10.244.65.0/24", "w2": "10.244.66.0/24"}});
-    assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1", "w2"])).await.expect("find"), Found::Present(blocks));
+    assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1", "w2"])).await.expect("find"), FindResult::Present(blocks));
     let (_, changes) = cluster.actions.step(ALLOCATE, input(&["w2", "w1"])).await.expect("allocated");
     assert!(changes.is_empty(), "{changes:?}");
     assert_eq!(cluster.fake.world().writes.len(), 1);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
     Host,
@@ -58,6 +58,8 @@ impl BinaryEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for BinaryEnsure {}
 
 impl Resource for BinaryEnsure {
     type Desired = DesiredBinary;

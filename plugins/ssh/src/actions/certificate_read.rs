@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
 
 use crate::{Host, command::RemoteCommand, operations::file, outcome::Outcome, pool::Pool, remote::Remote};
 
@@ -43,6 +43,8 @@ impl CertificateRead {
     }
 }
 
+impl RequiredPermissions for CertificateRead {}
+
 impl Action for CertificateRead {
     type Input = CertificateInput;
     type Output = CertificateOutput;
@@ -67,7 +69,7 @@ impl Action for CertificateRead {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &CertificateInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     Host,
@@ -46,6 +46,8 @@ impl CloudInitWait {
     }
 }
 
+impl RequiredPermissions for CloudInitWait {}
+
 impl Action for CloudInitWait {
     type Input = CloudInitInput;
     type Output = CloudInitOutput;
@@ -71,7 +73,7 @@ impl Action for CloudInitWait {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &CloudInitInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 

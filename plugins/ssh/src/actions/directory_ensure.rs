@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
     Host,
@@ -58,6 +58,8 @@ fn attributes(desired: &DesiredDirectory) -> Result<String, ActionError> {
     let owner = Owner::parse(&desired.owner)?;
     Ok(format!("{} {} {} directory", file::normal_mode(&desired.mode)?, owner.user, owner.group))
 }
+
+impl RequiredPermissions for DirectoryEnsure {}
 
 impl Resource for DirectoryEnsure {
     type Desired = DesiredDirectory;

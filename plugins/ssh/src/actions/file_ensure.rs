@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource, SecretRef};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource, SecretRef};
 
 use crate::{
     Host,
@@ -72,6 +72,8 @@ impl FileEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for FileEnsure {}
 
 impl Resource for FileEnsure {
     type Desired = DesiredFile;

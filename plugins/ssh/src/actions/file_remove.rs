@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{Host, operations::file, pool::Pool};
 
@@ -33,6 +33,8 @@ impl FileRemove {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for FileRemove {}
 
 impl Resource for FileRemove {
     type Desired = UnwantedFile;

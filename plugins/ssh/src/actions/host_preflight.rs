@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     Host,
@@ -74,6 +74,8 @@ impl HostPreflight {
     }
 }
 
+impl RequiredPermissions for HostPreflight {}
+
 impl Action for HostPreflight {
     type Input = PreflightInput;
     type Output = PreflightOutput;
@@ -100,7 +102,7 @@ impl Action for HostPreflight {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &PreflightInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     Host, command::RemoteCommand, connect_failure::PERMISSION_DENIED, pause::Pause, pool::Pool, remote::Remote,
@@ -44,6 +44,8 @@ impl HostReachable {
     }
 }
 
+impl RequiredPermissions for HostReachable {}
+
 impl Action for HostReachable {
     type Input = ReachableInput;
     type Output = ReachableOutput;
@@ -77,7 +79,7 @@ impl Action for HostReachable {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ReachableInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{Host, command::RemoteCommand, operations::file, pool::Pool};
 
@@ -35,6 +35,8 @@ impl LinkEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for LinkEnsure {}
 
 impl Resource for LinkEnsure {
     type Desired = DesiredLink;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
     Host,
@@ -49,6 +49,8 @@ impl MssClampEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for MssClampEnsure {}
 
 impl Resource for MssClampEnsure {
     type Desired = DesiredClamp;

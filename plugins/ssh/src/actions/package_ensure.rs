@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, RequiredPermissions, Resource};
 
 use crate::{
     Host,
@@ -58,6 +58,8 @@ impl PackageEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for PackageEnsure {}
 
 impl Resource for PackageEnsure {
     type Desired = DesiredPackages;

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use super::prefixes::check_host_bits;
 use crate::{
@@ -98,6 +98,8 @@ impl RoutesEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for RoutesEnsure {}
 
 impl Resource for RoutesEnsure {
     type Desired = DesiredRoutes;

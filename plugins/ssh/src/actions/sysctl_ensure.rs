@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
     Host,
@@ -46,6 +46,8 @@ impl SysctlEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for SysctlEnsure {}
 
 impl Resource for SysctlEnsure {
     type Desired = DesiredSettings;

@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     Host,
@@ -55,6 +55,8 @@ impl TailscaleIdentity {
     }
 }
 
+impl RequiredPermissions for TailscaleIdentity {}
+
 impl Action for TailscaleIdentity {
     type Input = IdentityInput;
     type Output = IdentityOutput;
@@ -81,7 +83,7 @@ impl Action for TailscaleIdentity {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &IdentityInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 

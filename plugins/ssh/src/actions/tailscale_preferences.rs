@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use super::prefixes::check_host_bits;
 use crate::{
@@ -60,6 +60,8 @@ impl TailscalePreferences {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for TailscalePreferences {}
 
 impl Resource for TailscalePreferences {
     type Desired = DesiredPreferences;

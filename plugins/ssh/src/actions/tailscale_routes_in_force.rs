@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery};
+use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery, RequiredPermissions};
 
 use super::prefixes::{check_host_bits, list};
 use crate::{Host, operations::tailscale_status, pause::Pause, pool::Pool};
@@ -40,6 +40,8 @@ impl TailscaleRoutesInForce {
     }
 }
 
+impl RequiredPermissions for TailscaleRoutesInForce {}
+
 impl Action for TailscaleRoutesInForce {
     type Input = RoutesInForceInput;
     type Output = RoutesInForceOutput;
@@ -71,6 +73,6 @@ impl Action for TailscaleRoutesInForce {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &RoutesInForceInput) -> Result<Preview, ActionError> {
-        Preview::in_order(&self.run(cx, input).await?)
+        Preview::unchanged(&self.run(cx, input).await?)
     }
 }

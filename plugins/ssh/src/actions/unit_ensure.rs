@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{ActionContext, ActionError, Difference, Resource};
+use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
     Host,
@@ -65,6 +65,8 @@ impl UnitEnsure {
         Self { pool }
     }
 }
+
+impl RequiredPermissions for UnitEnsure {}
 
 impl Resource for UnitEnsure {
     type Desired = DesiredUnit;

@@ -31,7 +31,7 @@ impl Check for Tailnet {
         Box::pin(async move {
             let hint = "add `--tailscale-tailnet NAME`, with a name that the admin console shows; `-` is the OAuth client's own";
             let looked = self.look(cx, &needed).await;
-            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).of_needed(&needed)
+            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).with_permissions(&needed)
         })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 use futures::future::BoxFuture;
 use serde_json::Value;
 use stargate_azure::{ArmSettings, Credential, register};
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Found, Registry, Secrets};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, FindResult, Registry, Secrets};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +130,7 @@ impl Attempt {
         action.run(&self.context(), input).await
     }
 
-    pub(crate) async fn find(&self, action: &str, input: Value) -> Result<Found<Value>, ActionError> {
+    pub(crate) async fn find(&self, action: &str, input: Value) -> Result<FindResult<Value>, ActionError> {
         let action = self.registry.find(action).expect("the action is registered");
         action.find(&self.context(), input).await
     }

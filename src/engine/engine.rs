@@ -6,7 +6,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answered, Cancel, EngineError, Prepared, acquire, answer, cancel, dispatcher::Dispatcher, locks, message::Message,
+    AnswerResult, Cancel, EngineError, Prepared, acquire, answer, cancel, dispatcher::Dispatcher, locks,
+    message::Message,
 };
 use crate::{
     clock::Clock,
@@ -60,12 +61,12 @@ pub struct Finished {
     /// Steps that failed or are in doubt, and why.
     pub failures: Vec<(String, ActionError)>,
     /// Steps of which a person has to say something before they go on.
-    pub asks: Vec<(String, Ask)>,
+    pub asks: Vec<(String, Question)>,
 }
 
 /// What a person has to say of a step; see [`Engine::answer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
+pub enum Question {
     /// Whether it may begin, in the workflow's words.
     Approval(String),
     /// Whether it took effect.
@@ -87,7 +88,7 @@ pub struct Engine {
 impl Engine {
     /// Starts the dispatcher on the current runtime. It ends when the last clone is dropped and its runs are left.
     pub fn start(options: Options) -> Result<Self, EngineError> {
-        let owner = Arc::new(Owner::this_process().map_err(EngineError::Identity)?);
+        let owner = Arc::new(Owner::current_process().map_err(EngineError::Identity)?);
         let (dispatcher, messages) = mpsc::channel(CHANNEL);
         tokio::spawn(Dispatcher::new(options.clone(), Arc::clone(&owner), dispatcher.downgrade()).serve(messages));
         Ok(Self { options, owner, dispatcher, patience: Duration::ZERO, draining: CancellationToken::new() })
@@ -95,7 +96,7 @@ impl Engine {
 
     /// Waits up to `patience` for locks that other runs hold, in place of [`EngineError::Locked`] at once.
     #[must_use]
-    pub fn waiting_for_locks(self, patience: Duration) -> Self {
+    pub fn with_lock_timeout(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
@@ -150,7 +151,7 @@ impl Engine {
     ///
     /// [`EngineError::NotAsked`] if the step does not wait for this; [`EngineError::Output`] if its action could not give
     /// such an output.
-    pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<Answered, EngineError> {
+    pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<AnswerResult, EngineError> {
         answer::answer(&self.options, &self.owner, run, step, answer).await
     }
 
