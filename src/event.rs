@@ -13,7 +13,7 @@ use crate::{
     run::{Answer, Outcome},
 };
 
-/// EventKind of a run.
+/// Notification about a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// When.

@@ -438,7 +438,7 @@ fn began_and_did_not_end(all: &[TimedEntry], until: &TimedEntry, name: &str) -> 
         match &recorded.entry {
             Entry::StepStarted { step, .. } if step == name => running = true,
             Entry::AttemptMoved { step, to, .. } if step == name => {
-                running = matches!(to, AttemptTransition::Running { .. })
+                running = matches!(to, AttemptTransition::Running { .. });
             }
             Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } | Entry::StepInDoubt { step, .. }
                 if step == name =>

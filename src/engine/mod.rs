@@ -9,6 +9,7 @@ mod acquire;
 mod answer;
 mod cancel;
 mod dispatcher;
+#[expect(clippy::module_inception, reason = "a file is named for the type that it contains")]
 mod engine;
 mod error;
 mod executor;

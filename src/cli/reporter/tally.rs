@@ -51,7 +51,7 @@ impl Tally {
             EventKind::RunStarted { workflow, steps } => count.begin(event.at, workflow, steps.len(), 0),
             EventKind::RunResumed { workflow, steps, done } => count.begin(event.at, workflow, steps.len(), done.len()),
             EventKind::StepExpanded { instances, .. } => {
-                count.total = (count.total + instances.len()).saturating_sub(1)
+                count.total = (count.total + instances.len()).saturating_sub(1);
             }
             EventKind::StepSucceeded { changes, .. } => {
                 count.done += 1;

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, RequiredPermissions, SecretRef};
+use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
 
 use crate::{
     plan::{CompiledPlan, Facts, Plan, check, compile, validate},
@@ -14,7 +14,7 @@ use crate::{
 macro_rules! action {
     ($action:ident, $name:literal, $input:ty => $output:ty) => {
         struct $action;
-        impl RequiredPermissions for $action {}
+        impl stargate_sdk::RequiredPermissions for $action {}
 
         impl Action for $action {
             type Input = $input;

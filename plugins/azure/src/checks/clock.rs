@@ -6,7 +6,7 @@ use stargate_sdk::{ActionContext, Check, Finding, Permission, clock_finding};
 
 use crate::ArmClient;
 
-/// `azure.clock`. RequiredPermissions no credential: a clock that is wrong may be why there is none.
+/// `azure.clock`. Needs no credential: a clock that is wrong may be why there is none.
 pub(crate) struct Clock(pub(crate) ArmClient);
 
 impl Check for Clock {
