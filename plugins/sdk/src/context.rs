@@ -144,15 +144,17 @@ impl ActionContext {
         &self.parts.cancel
     }
 
-    /// Waits, unless the attempt is to stop or its deadline comes first.
+    /// Waits for `delay`. To poll a condition, use [`crate::poll_until`], which takes its delays from a [`crate::Backoff`].
     ///
-    /// This is for polling a condition of the far side; the error is `Transient`: a begun operation is in the checkpoint.
-    pub async fn sleep(&self, pause: Duration) -> Result<(), ActionError> {
-        if pause > self.remaining() {
-            return Err(ActionError::transient(format!("gave up after {:.0?}, the step's timeout", self.elapsed())));
+    /// # Errors
+    /// `Transient` without waiting if `delay` does not end before the deadline, and as soon as the attempt is cancelled. A
+    /// long-running operation that was started is in the checkpoint.
+    pub async fn sleep(&self, delay: Duration) -> Result<(), ActionError> {
+        if delay > self.remaining() {
+            return Err(ActionError::transient(format!("timed out after {:.0?}, the step's timeout", self.elapsed())));
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
+            () = tokio::time::sleep(delay) => Ok(()),
             () = self.parts.cancel.cancelled() => Err(ActionError::transient("interrupted")),
         }
     }

@@ -13,6 +13,7 @@
 //!   [`SecretRef`] and are resolved at use.
 
 mod action;
+mod backoff;
 mod check;
 mod context;
 mod error;
@@ -22,8 +23,10 @@ mod registry;
 mod resource;
 mod secret;
 mod skew;
+mod wait;
 
 pub use action::{Action, FindResult, Preview, Recovery};
+pub use backoff::{Backoff, Delays};
 pub use check::{Check, Finding, Status};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
 pub use error::{ActionError, FailureKind};
@@ -33,3 +36,4 @@ pub use registry::{DynAction, Registry};
 pub use resource::{Difference, Ensure, Resource};
 pub use secret::{Secret, SecretRef, SecretRefError, SecretSource, Secrets};
 pub use skew::clock_finding;
+pub use wait::{WaitState, Waiter, poll_until};

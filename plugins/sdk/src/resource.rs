@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Action, ActionContext, ActionError, FailureKind, FindResult, Preview, Recovery};
+use crate::{Action, ActionContext, ActionError, Backoff, FailureKind, FindResult, Preview, Recovery};
+
+/// Delays between reads after a change: most servers show it within milliseconds.
+const READ_BACK: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// One way in which the world differs from what is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,18 +159,18 @@ impl<R: Resource> Ensure<R> {
         }
     }
 
+    /// Polls until actual equals desired state, for at most `CONSISTENCY_TIMEOUT`.
     async fn read_back(&self, cx: &ActionContext, desired: &R::Desired) -> Result<R::Output, ActionError> {
-        let begun = cx.elapsed();
-        let mut pause = Duration::from_millis(50);
+        let started = cx.elapsed();
+        let mut delays = READ_BACK.delays();
         loop {
             if let Some(output) = self.converged(cx, desired).await? {
                 return Ok(output);
             }
-            if cx.elapsed() > begun + R::CONSISTENCY_TIMEOUT {
+            if cx.elapsed() > started + R::CONSISTENCY_TIMEOUT {
                 return Err(self.still_different(cx, desired).await?);
             }
-            cx.sleep(pause).await?;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            cx.sleep(delays.next_delay()).await?;
         }
     }
 

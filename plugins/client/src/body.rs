@@ -1,0 +1,87 @@
+use std::error::Error;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use stargate_sdk::{ActionError, FailureKind};
+
+use crate::{CallEffect, transport::error_chain};
+
+const MIB: usize = 1024 * 1024;
+
+/// Largest response body that is read, in bytes after decompression. A page of a list or an object
+/// is far below it.
+pub const MAX_BODY_BYTES: usize = 4 * MIB;
+/// Largest response body of Azure Resource Manager that is read, in bytes after decompression: a
+/// virtual network or a route table contains all its parts.
+pub const MAX_ARM_BODY_BYTES: usize = 16 * MIB;
+
+/// A body that could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The body is larger than the limit.
+    #[error("the response is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The connection failed or the content cannot be decoded.
+    #[error("the response was lost: {0}")]
+    Lost(String),
+}
+
+impl BodyError {
+    /// Error of the call `call` whose response this is.
+    ///
+    /// A response that is too large for a read will be too large again: `Permanent`. All others are
+    /// judged by `effect`.
+    pub fn into_error(self, effect: CallEffect, call: &str) -> ActionError {
+        let kind = match (&self, effect) {
+            (Self::TooLarge { .. }, CallEffect::ReadOnly) => FailureKind::Permanent,
+            _ => effect.unanswered(),
+        };
+        ActionError::new(kind, format!("{call}: {self}"))
+    }
+}
+
+/// Reads a body of at most `limit` bytes, counted after decompression.
+///
+/// `body` is that of any HTTP client: for a `reqwest::Response`, `reqwest::Body::from(response)`.
+///
+/// # Errors
+/// [`BodyError`]; what was read until then is lost.
+pub async fn read_body<B>(body: B, limit: usize) -> Result<Vec<u8>, BodyError>
+where
+    B: BodyExt,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { limit }),
+        Err(error) => Err(BodyError::Lost(error_chain(error.as_ref()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    async fn read(bytes: usize, limit: usize) -> Result<usize, String> {
+        let body = Full::new(vec![0_u8; bytes].into());
+        read_body::<Full<axum::body::Bytes>>(body, limit).await.map(|body| body.len()).map_err(|e| e.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        assert_eq!(read(0, 0).await, Ok(0));
+        assert_eq!(read(1024, 1024).await, Ok(1024));
+        assert_eq!(read(1025, 1024).await, Err("the response is larger than the limit of 1024 bytes".into()));
+    }
+
+    #[test]
+    fn a_response_that_is_too_large_decides_nothing_about_a_write() {
+        let kind = |effect| BodyError::TooLarge { limit: 1 }.into_error(effect, "call").kind;
+        assert_eq!(kind(CallEffect::ReadOnly), FailureKind::Permanent);
+        assert_eq!(kind(CallEffect::MayHaveChanged), FailureKind::Unknown);
+    }
+}
