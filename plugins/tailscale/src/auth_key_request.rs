@@ -2,35 +2,36 @@ use std::fmt::Write as _;
 
 use jiff::SignedDuration;
 use sha2::{Digest, Sha256};
+use stargate_client::ReferenceParameters;
 use stargate_sdk::{ActionError, IdempotencyKey};
-use url::form_urlencoded;
 
-/// Long enough for a machine to boot, short enough to be worthless when found later.
+/// Expiry of a key if the reference names none: enough for a machine to boot.
 const DEFAULT_EXPIRY: SignedDuration = SignedDuration::from_hours(1);
-/// Tailscale's own maximum.
-const LONGEST_EXPIRY: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// Bytes of the digest in a description: 32 hex digits; with the word before them well below Tailscale's 50.
+/// Longest expiry of an auth key (<https://tailscale.com/kb/1085/auth-keys>).
+const MAX_EXPIRY: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Bytes of the digest in a description. As 32 hex digits after one word they are below Tailscale's
+/// limit of 50 characters.
 const DIGEST_BYTES: usize = 16;
 const EXAMPLE: &str = "write tailscale-auth-key:tags=tag:router&expiry=1h";
 
-/// What a `tailscale-auth-key:` reference asks for.
+/// The key that a `tailscale-auth-key:` reference requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AuthKeyRequest {
+    /// Tags of the devices that join with the key, each as `tag:name`; at least one.
     pub(crate) tags: Vec<String>,
+    /// Time until the key expires.
     pub(crate) expiry: SignedDuration,
 }
 
 impl AuthKeyRequest {
-    /// Reads what stands behind the colon: `tags=tag:a,tag:b&expiry=1h`.
+    /// Parses the part of the reference after the colon: `tags=tag:a,tag:b&expiry=1h`.
+    ///
+    /// # Errors
+    /// `Permanent`, if a parameter is unknown or malformed or there is no tag.
     pub(crate) fn parse(rest: &str) -> Result<Self, ActionError> {
-        let mut request = Self { tags: Vec::new(), expiry: DEFAULT_EXPIRY };
-        for (name, value) in form_urlencoded::parse(rest.as_bytes()) {
-            match &*name {
-                "tags" => request.tags = value.split(',').map(parse_tag).collect::<Result<_, _>>()?,
-                "expiry" => request.expiry = parse_expiry(&value)?,
-                other => return Err(refusal(format!("unknown parameter {other:?}"))),
-            }
-        }
+        let parameters = ReferenceParameters::parse(rest, &["tags", "expiry"]).map_err(|e| e.with_hint(EXAMPLE))?;
+        let tags = parameters.get("tags").map_or(Ok(Vec::new()), |tags| tags.split(',').map(parse_tag).collect())?;
+        let request = Self { tags, expiry: parameters.get("expiry").map_or(Ok(DEFAULT_EXPIRY), parse_expiry)? };
         if request.tags.is_empty() {
             return Err(refusal("no tags: a key made by an OAuth client has at least one"));
         }
@@ -38,7 +39,8 @@ impl AuthKeyRequest {
     }
 }
 
-/// The description under which a step's key is found again, should the reply to its creation get lost.
+/// The description of a step's key. It is the same for each attempt, so that a key whose response
+/// was lost can be found.
 pub(crate) fn description(step: &IdempotencyKey, rest: &str) -> String {
     let digest = Sha256::new().chain_update(step.as_str()).chain_update([0]).chain_update(rest).finalize();
     let mut text = String::from("stargate ");
@@ -57,7 +59,7 @@ fn parse_tag(text: &str) -> Result<String, ActionError> {
 
 fn parse_expiry(text: &str) -> Result<SignedDuration, ActionError> {
     let expiry: SignedDuration = text.parse().map_err(|_| refusal(format!("{text:?} is not a duration")))?;
-    if expiry < SignedDuration::from_mins(1) || expiry > LONGEST_EXPIRY {
+    if expiry < SignedDuration::from_mins(1) || expiry > MAX_EXPIRY {
         return Err(refusal(format!("expiry {text} is not between one minute and 90 days")));
     }
     Ok(expiry)
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn malformed_references_are_refused() {
         for rest in ["", "expiry=1h", "tags=", "tags=a", "tags=tag:1", "tags=tag:a&expiry=5s", "tags=tag:a&expiry=x"] {
             AuthKeyRequest::parse(rest).expect_err(rest);
         }
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_is_the_same_for_every_attempt_and_keeps_the_rules() {
+    fn a_description_is_the_same_for_every_attempt_and_fits_the_api() {
         let key = IdempotencyKey::of("01J", "vm");
         let text = description(&key, "tags=tag:a");
         assert_eq!(text, description(&key, "tags=tag:a"));

@@ -1,26 +1,21 @@
-//! Tailscale actions over its API: wait for a device, approve its routes, mint one-shot auth keys.
+//! Tailscale actions over its API: wait for a device, list devices, approve routes, mint one-shot
+//! auth keys.
 //!
-//! The API is reached with an OAuth client; its token is cached, fetched by one task at a time and renewed before it
-//! expires. A device is known by its node id, which the machine itself tells (`tailscale status`): host names are not
-//! unique in a tailnet.
+//! The API is called as an OAuth client, whose token is cached. A device is identified by its node
+//! id, which the machine itself reports (`tailscale status`): host names are not unique in a
+//! tailnet.
+//!
+//! [`register`] is the entry point. `client/` sends requests, `actions/` contains one file per
+//! action, `checks/` those of `stargate doctor`.
 
-mod api;
+mod actions;
 mod auth_key;
 mod auth_key_request;
 mod checks;
-mod device_wait;
-mod devices_list;
-mod failure;
-mod model;
+mod client;
 mod permission;
-mod prefixes;
 mod register;
-mod routes_approve;
 mod settings;
-mod token;
 
-pub use device_wait::{DeviceWaitInput, DeviceWaitOutput};
-pub use devices_list::{DevicesListInput, DevicesListOutput, ListedDevice, ServedRoute};
 pub use register::register;
-pub use routes_approve::{ApprovedRoutes, DesiredRoutes};
 pub use settings::{SettingsError, TailscaleSettings};

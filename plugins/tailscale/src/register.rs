@@ -4,28 +4,28 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     SettingsError, TailscaleSettings,
-    api::Api,
+    actions::{DeviceWait, DevicesList, RoutesApprove},
     auth_key::AuthKeySource,
-    checks::{Credential, Tailnet},
-    device_wait::DeviceWait,
-    devices_list::DevicesList,
-    routes_approve::RoutesApprove,
+    checks::{CredentialCheck, TailnetCheck},
+    client::TailscaleClient,
 };
 
-/// Adds the `tailscale.*` actions and checks, and the secret source `tailscale-auth-key:`.
+/// Adds the `tailscale.*` actions and checks, and the secret source `tailscale-auth-key:`. Makes no
+/// request.
 ///
-/// Makes no request. Fails when the endpoint is no HTTP URL or TLS cannot be set up.
+/// # Errors
+/// If the endpoint is not an HTTP URL or TLS cannot be set up; nothing has been added then.
 pub fn register(
     registry: &mut Registry,
     secrets: &mut Secrets,
     settings: TailscaleSettings,
 ) -> Result<(), SettingsError> {
-    let api = Arc::new(Api::new(settings)?);
-    secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&api))));
-    registry.add_check(Credential(Arc::clone(&api)));
-    registry.add_check(Tailnet(Arc::clone(&api)));
-    registry.add(DevicesList::new(Arc::clone(&api)));
-    registry.add(DeviceWait::new(Arc::clone(&api)));
-    registry.add(Ensure(RoutesApprove::new(api)));
+    let client = Arc::new(TailscaleClient::new(settings)?);
+    secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&client))));
+    registry.add_check(CredentialCheck(Arc::clone(&client)));
+    registry.add_check(TailnetCheck(Arc::clone(&client)));
+    registry.add(DevicesList::new(Arc::clone(&client)));
+    registry.add(DeviceWait::new(Arc::clone(&client)));
+    registry.add(Ensure(RoutesApprove::new(client)));
     Ok(())
 }

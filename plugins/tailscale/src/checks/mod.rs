@@ -1,7 +1,7 @@
-//! What can be looked at before anything is run: one file a check.
+//! The checks of `stargate doctor`, one per file.
 
 mod credential;
 mod tailnet;
 
-pub(crate) use credential::Credential;
-pub(crate) use tailnet::Tailnet;
+pub(crate) use credential::CredentialCheck;
+pub(crate) use tailnet::TailnetCheck;

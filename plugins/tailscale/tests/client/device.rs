@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stargate_sdk::{ActionError, FailureKind};
 
-use crate::tailnet::Tailnet;
+use crate::tailnet::TestTailnet;
 
 fn device(node_id: &str, authorized: bool) -> Value {
     json!({
@@ -12,40 +12,44 @@ fn device(node_id: &str, authorized: bool) -> Value {
     })
 }
 
-async fn wait(tailnet: &Tailnet, hostname: &str, tag: &str) -> Result<Value, ActionError> {
+async fn wait(tailnet: &TestTailnet, hostname: &str, tag: &str) -> Result<Value, ActionError> {
     let input = json!({"node_id": "n1", "hostname": hostname, "tag": tag});
     tailnet.run("tailscale.device.wait", Duration::from_secs(5), input).await
 }
 
 #[tokio::test]
-async fn a_device_is_waited_for_until_it_is_there_and_authorised() {
-    let tailnet = Tailnet::start().await;
-    let late = async {
+async fn the_action_waits_until_the_device_has_joined_and_is_authorised() {
+    let tailnet = TestTailnet::start().await;
+    let join = async {
         for devices in [vec![device("n1", false)], vec![device("n1", true)]] {
-            let asked = tailnet.fake.world().count("GET /device/n1");
-            while tailnet.fake.world().count("GET /device/n1") == asked {
+            let requests = tailnet.fake.state().count("GET /device/n1");
+            while tailnet.fake.state().count("GET /device/n1") == requests {
                 tokio::task::yield_now().await;
             }
-            tailnet.fake.world().devices = devices;
+            tailnet.fake.state().devices = devices;
         }
     };
-    let (output, ()) = tokio::join!(wait(&tailnet, "router", "tag:router"), late);
+    let (output, ()) = tokio::join!(wait(&tailnet, "router", "tag:router"), join);
     assert_eq!(output.expect("device")["ipv4"], "100.64.0.7");
-    assert!(tailnet.told().contains("not authorised yet"), "{}", tailnet.told());
+    assert!(tailnet.messages().contains("not authorised yet"), "{}", tailnet.messages());
 }
 
 #[tokio::test]
-async fn a_stale_device_of_the_same_name_is_mentioned() {
-    let tailnet = Tailnet::start().await;
-    tailnet.fake.world().devices = vec![device("n0", true), device("n1", true)];
+async fn a_stale_device_of_the_same_name_is_logged() {
+    let tailnet = TestTailnet::start().await;
+    tailnet.fake.state().devices = vec![device("n0", true), device("n1", true)];
     wait(&tailnet, "router", "tag:router").await.expect("device");
-    assert!(tailnet.told().contains("(n0), connected now, with the approved routes 10.1.0.0/16"), "{}", tailnet.told());
+    assert!(
+        tailnet.messages().contains("(n0), connected now, with the approved routes 10.1.0.0/16"),
+        "{}",
+        tailnet.messages()
+    );
 }
 
 #[tokio::test]
 async fn another_name_or_tag_is_a_permanent_failure() {
-    let tailnet = Tailnet::start().await;
-    tailnet.fake.world().devices = vec![device("n1", true)];
+    let tailnet = TestTailnet::start().await;
+    tailnet.fake.state().devices = vec![device("n1", true)];
     for (hostname, tag) in [("other", "tag:router"), ("router", "tag:other")] {
         let error = wait(&tailnet, hostname, tag).await.expect_err("differs");
         assert_eq!(error.kind, FailureKind::Permanent);
@@ -54,8 +58,8 @@ async fn another_name_or_tag_is_a_permanent_failure() {
 }
 
 #[tokio::test]
-async fn a_device_that_never_comes_is_named_at_the_end() {
-    let tailnet = Tailnet::start().await;
+async fn a_timeout_names_the_device_that_has_not_joined() {
+    let tailnet = TestTailnet::start().await;
     let input = json!({"node_id": "n1", "hostname": "router", "tag": "tag:router"});
     let error = tailnet.run("tailscale.device.wait", Duration::from_millis(100), input).await.expect_err("never");
     assert!(error.message.contains("device n1: the device is not in the tailnet yet"), "{error}");

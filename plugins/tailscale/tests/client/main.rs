@@ -1,4 +1,4 @@
-//! The actions against a small server that speaks the API's documented subset.
+//! The actions against a small server that implements the API's documented subset.
 
 mod fake;
 mod tailnet;

@@ -9,20 +9,20 @@ use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Regist
 use stargate_tailscale::{TailscaleSettings, register};
 use tokio::time::Instant;
 
-use crate::fake::Fake;
+use crate::fake::FakeTailscaleApi;
 
-/// The actions, wired to a server of their own.
-pub(crate) struct Tailnet {
-    pub(crate) fake: Fake,
+/// The registered actions, connected to a server of their own.
+pub(crate) struct TestTailnet {
+    pub(crate) fake: FakeTailscaleApi,
     pub(crate) secrets: Arc<Secrets>,
     registry: Registry,
-    told: Arc<Told>,
+    messages: Arc<RecordedMessages>,
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct RecordedMessages(Mutex<Vec<String>>);
 
-impl AttemptSink for Told {
+impl AttemptSink for RecordedMessages {
     fn progress(&self, message: String) {
         self.0.lock().expect("lock").push(message);
     }
@@ -36,37 +36,35 @@ impl AttemptSink for Told {
     }
 }
 
-impl Tailnet {
+impl TestTailnet {
     pub(crate) async fn start() -> Self {
-        // The second test to come finds it installed.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let (fake, endpoint) = Fake::start().await;
-        let (registry, secrets) = wired(&endpoint);
-        Self { fake, secrets: Arc::new(secrets), registry, told: Arc::default() }
+        let (fake, endpoint) = FakeTailscaleApi::start().await;
+        let (registry, secrets) = registered(&endpoint);
+        Self { fake, secrets: Arc::new(secrets), registry, messages: Arc::default() }
     }
 
-    /// One call to another endpoint.
-    pub(crate) async fn elsewhere(&self, endpoint: &str) -> Result<Value, ActionError> {
-        let (registry, _) = wired(endpoint);
+    /// Runs `tailscale.routes.approve` against another endpoint.
+    pub(crate) async fn run_at(&self, endpoint: &str) -> Result<Value, ActionError> {
+        let (registry, _) = registered(endpoint);
         let action = registry.find("tailscale.routes.approve").expect("registered");
         action.run(&self.context("step", Duration::from_secs(5)), json!({"node_id": "n1", "routes": []})).await
     }
 
-    pub(crate) fn context(&self, step: &str, patience: Duration) -> ActionContext {
+    pub(crate) fn context(&self, step: &str, timeout: Duration) -> ActionContext {
         ActionContext::new(ContextParts {
             run: "01TEST".into(),
             step: step.into(),
             attempt: 1,
-            deadline: Instant::now() + patience,
+            deadline: Instant::now() + timeout,
             cancel: tokio_util::sync::CancellationToken::new(),
             checkpoint: None,
-            sink: self.told.clone(),
+            sink: self.messages.clone(),
             secrets: Arc::clone(&self.secrets),
         })
     }
 
-    pub(crate) async fn run(&self, action: &str, patience: Duration, input: Value) -> Result<Value, ActionError> {
-        let cx = self.context("step", patience);
+    pub(crate) async fn run(&self, action: &str, timeout: Duration, input: Value) -> Result<Value, ActionError> {
+        let cx = self.context("step", timeout);
         self.registry.find(action).expect("registered").run(&cx, input).await
     }
 
@@ -75,13 +73,13 @@ impl Tailnet {
         self.context(step, Duration::from_secs(20)).secret(&reference).await
     }
 
-    /// Every progress message and log line.
-    pub(crate) fn told(&self) -> String {
-        self.told.0.lock().expect("lock").join("\n")
+    /// Each progress message and log line, in order.
+    pub(crate) fn messages(&self) -> String {
+        self.messages.0.lock().expect("lock").join("\n")
     }
 }
 
-fn wired(endpoint: &str) -> (Registry, Secrets) {
+fn registered(endpoint: &str) -> (Registry, Secrets) {
     let reference = |text: &str| text.parse::<SecretRef>().expect("reference");
     let mut settings =
         TailscaleSettings::new(reference("exec:echo client-of-tests"), reference("exec:echo hunter2-hunter2"));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::tailnet::Tailnet;
+use crate::tailnet::TestTailnet;
 
 const APPROVE: &str = "tailscale.routes.approve";
 
@@ -11,36 +11,36 @@ fn input() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn one_token_serves_all_calls_even_those_that_come_at_once() {
-    let tailnet = Tailnet::start().await;
+async fn concurrent_requests_share_one_token() {
+    let tailnet = TestTailnet::start().await;
     let runs = (0..8).map(|_| tailnet.run(APPROVE, Duration::from_secs(20), input()));
-    futures::future::try_join_all(runs).await.expect("in order");
-    assert_eq!(tailnet.fake.world().tokens, 1);
+    futures::future::try_join_all(runs).await.expect("unchanged");
+    assert_eq!(tailnet.fake.state().tokens, 1);
 }
 
 #[tokio::test]
-async fn a_token_that_ends_is_renewed() {
-    let tailnet = Tailnet::start().await;
-    tailnet.fake.world().token_life = 0;
+async fn an_expired_token_is_replaced() {
+    let tailnet = TestTailnet::start().await;
+    tailnet.fake.state().token_lifetime = 0;
     for _ in 0..2 {
-        tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("in order");
+        tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("unchanged");
     }
-    assert_eq!(tailnet.fake.world().tokens, 2);
+    assert_eq!(tailnet.fake.state().tokens, 2);
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_replaced_once() {
-    let tailnet = Tailnet::start().await;
-    tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("in order");
-    tailnet.fake.world().tokens += 1; // The server no longer knows the one it gave out.
-    tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("in order");
-    assert_eq!(tailnet.fake.world().count("POST /oauth/token"), 2);
+async fn a_refused_token_is_replaced_once() {
+    let tailnet = TestTailnet::start().await;
+    tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("unchanged");
+    tailnet.fake.state().tokens += 1; // The server no longer accepts the token that it issued.
+    tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("unchanged");
+    assert_eq!(tailnet.fake.state().count("POST /oauth/token"), 2);
 }
 
 #[tokio::test]
-async fn neither_token_nor_client_secret_is_ever_shown() {
-    let tailnet = Tailnet::start().await;
-    tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("in order");
+async fn token_and_client_secret_are_redacted() {
+    let tailnet = TestTailnet::start().await;
+    tailnet.run(APPROVE, Duration::from_secs(20), input()).await.expect("unchanged");
     let redactor = tailnet.secrets.redactor();
     assert_eq!(redactor.redact("access-token-1 hunter2-hunter2"), "*** ***");
 }

@@ -2,95 +2,90 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{
-    Action, ActionContext, ActionError, FailureKind, Permission, Preview, Recovery, RequiredPermissions,
-};
+use stargate_client::{Backoff, WaitState, Waiter};
+use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
-    api::Api,
-    model::{Device, DeviceList},
+    client::{Device, DeviceList, TailscaleClient},
     permission::scope,
 };
 
 /// A machine that has just joined is listed within seconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+const NOT_JOINED_HINT: &str = "`tailscale status` on the machine shows its tailnet, and that it has joined";
 
-/// Which device to wait for, and what it has to be.
+/// The device to wait for, and its expected properties.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DeviceWaitInput {
-    /// The node id that the machine itself reports.
+pub(crate) struct DeviceWaitInput {
+    /// Node id that the machine itself reports.
     pub node_id: String,
-    /// The host name that the device must have.
+    /// Host name that the device must have.
     pub hostname: String,
-    /// The tag that the device must have.
+    /// Tag that the device must have.
     pub tag: String,
 }
 
-/// The device.
+/// A device that has joined.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct DeviceWaitOutput {
-    /// Its node id.
+pub(crate) struct DeviceWaitOutput {
+    /// Node id of the device.
     pub node_id: String,
-    /// Its older, numeric id.
+    /// Numeric id of the device, of the older form.
     pub id: String,
-    /// Its name in the tailnet, with the domain.
+    /// Name in the tailnet, with the domain.
     pub name: String,
-    /// The host name it gave itself.
+    /// Host name that the machine reported.
     pub hostname: String,
-    /// Its IPv4 address in the tailnet.
+    /// IPv4 address in the tailnet.
     pub ipv4: String,
-    /// All its addresses in the tailnet.
+    /// All addresses in the tailnet.
     pub addresses: Vec<String>,
-    /// Its tags.
+    /// Tags of the device, each as `tag:name`.
     pub tags: Vec<String>,
 }
 
-/// Waits until a device is in the tailnet and authorised.
+/// Action `tailscale.device.wait`: waits until a device has joined the tailnet and is authorised.
 pub(crate) struct DeviceWait {
-    api: Arc<Api>,
+    client: Arc<TailscaleClient>,
 }
 
 impl DeviceWait {
-    pub(crate) fn new(api: Arc<Api>) -> Self {
-        Self { api }
+    pub(crate) fn new(client: Arc<TailscaleClient>) -> Self {
+        Self { client }
     }
 
-    async fn authorized(&self, cx: &ActionContext, node_id: &str) -> Result<Device, ActionError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let waiting_for = match self.device(cx, node_id).await {
-                Ok(Some(device)) if device.authorized => return Ok(device),
-                Ok(Some(_)) => "the device is not authorised yet".to_owned(),
-                Ok(None) => "the device is not in the tailnet yet".to_owned(),
-                Err(error) if error.kind == FailureKind::Transient => error.message,
-                Err(error) => return Err(error),
-            };
-            cx.progress(format!("device {node_id}: {waiting_for}"));
-            cx.sleep(pause).await.map_err(|e| gave_up(e, node_id, &waiting_for))?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+    /// Polls until the device is authorised.
+    async fn wait_until_authorized(&self, cx: &ActionContext, node_id: &str) -> Result<Device, ActionError> {
+        let read = || async {
+            Ok(match self.device(cx, node_id).await? {
+                Some(device) if device.authorized => WaitState::Ready(device),
+                Some(_) => WaitState::pending(format!("device {node_id}: the device is not authorised yet")),
+                None => WaitState::pending(format!("device {node_id}: the device is not in the tailnet yet")),
+            })
+        };
+        Waiter::new(cx, BACKOFF).with_hint(NOT_JOINED_HINT).poll(read).await
     }
 
     async fn device(&self, cx: &ActionContext, node_id: &str) -> Result<Option<Device>, ActionError> {
-        match self.api.read(cx, &["device", node_id], &[("fields", "all")]).await {
+        match self.client.get(cx, &["device", node_id], &[("fields", "all")]).await {
             Ok(device) => Ok(Some(device)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Mentions devices that go by the same name: what a deleted machine leaves behind keeps its approved routes.
-    async fn mention_namesakes(&self, cx: &ActionContext, device: &Device) {
+    /// Logs other devices of the same host name: a deleted machine's device keeps its approved
+    /// routes.
+    async fn log_namesakes(&self, cx: &ActionContext, device: &Device) {
         let query = [("fields", "all"), ("hostname", device.hostname.as_str())];
-        match self.api.read::<DeviceList>(cx, &["tailnet", self.api.tailnet(), "devices"], &query).await {
+        match self.client.get::<DeviceList>(cx, &["tailnet", self.client.tailnet(), "devices"], &query).await {
             Ok(list) => {
-                for namesake in list.devices.iter().filter(|d| is_namesake(d, device)) {
-                    cx.log(mention(namesake));
+                for namesake in list.devices.iter().filter(|other| is_namesake(other, device)) {
+                    cx.log(describe_namesake(namesake));
                 }
             }
-            Err(error) => cx.log(format!("devices of the same name were not looked for: {}", error.error)),
+            Err(error) => cx.log(format!("cannot list devices of the same host name: {}", error.error)),
         }
     }
 }
@@ -104,9 +99,9 @@ impl Action for DeviceWait {
     const SUMMARY: &'static str = "Waits until a device is in the tailnet, authorised, and what it is expected to be.";
 
     async fn run(&self, cx: &ActionContext, input: &DeviceWaitInput) -> Result<DeviceWaitOutput, ActionError> {
-        let device = self.authorized(cx, &input.node_id).await?;
-        check(&device, input)?;
-        self.mention_namesakes(cx, &device).await;
+        let device = self.wait_until_authorized(cx, &input.node_id).await?;
+        check_properties(&device, input)?;
+        self.log_namesakes(cx, &device).await;
         output(device)
     }
 
@@ -119,16 +114,10 @@ impl RequiredPermissions for DeviceWait {
     const PERMISSIONS: &'static [Permission] = &[scope("devices:core:read")];
 }
 
-fn gave_up(error: ActionError, node_id: &str, waiting_for: &str) -> ActionError {
-    error
-        .context(format_args!("device {node_id}: {waiting_for}"))
-        .with_hint("`tailscale status` on the machine tells whether it has joined, and which tailnet")
-}
-
-fn check(device: &Device, input: &DeviceWaitInput) -> Result<(), ActionError> {
+fn check_properties(device: &Device, input: &DeviceWaitInput) -> Result<(), ActionError> {
     if device.hostname != input.hostname {
         return Err(ActionError::permanent(format!(
-            "device {} calls itself {:?}, not {:?}",
+            "device {} has the host name {:?}, not {:?}",
             input.node_id, device.hostname, input.hostname
         ))
         .with_hint("the machine joined under another name; correct it with `tailscale set --hostname`"));
@@ -147,7 +136,7 @@ fn is_namesake(other: &Device, device: &Device) -> bool {
     other.hostname == device.hostname && other.node_id != device.node_id
 }
 
-fn mention(device: &Device) -> String {
+fn describe_namesake(device: &Device) -> String {
     let seen = device.last_seen.as_deref().map_or("connected now".into(), |at| format!("last seen {at}"));
     let routes = match device.enabled_routes.as_slice() {
         [] => String::new(),

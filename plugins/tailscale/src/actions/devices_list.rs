@@ -6,69 +6,70 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
-    api::Api,
-    model::{Device, DeviceList},
+    client::{Device, DeviceList, TailscaleClient},
     permission::scope,
 };
 
-/// Which devices' routes are of no interest.
+/// Devices whose routes are not listed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DevicesListInput {
-    /// Node ids of devices whose routes are left out.
+pub(crate) struct DevicesListInput {
+    /// Node ids of devices whose routes are not listed.
     #[serde(default)]
     pub except: Vec<String>,
 }
 
-/// The tailnet's devices, and where they lead.
+/// Devices of the tailnet, and the routes that they serve.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct DevicesListOutput {
-    /// Every device, in the order of names.
+pub(crate) struct DevicesListOutput {
+    /// Each device, sorted by name.
     pub devices: Vec<ListedDevice>,
-    /// Every IPv4 prefix that a connected device leads to, without whole internets; in order.
+    /// IPv4 prefixes that connected devices serve, sorted. Default routes are omitted: they are
+    /// exit nodes.
     pub routes: Vec<ServedRoute>,
 }
 
-/// A device.
+/// A device of the tailnet.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ListedDevice {
-    /// Its older, numeric id.
+pub(crate) struct ListedDevice {
+    /// Numeric id of the device, of the older form.
     pub id: String,
-    /// Its node id.
+    /// Node id of the device.
     pub node_id: String,
-    /// Its name in the tailnet, with the domain.
+    /// Name in the tailnet, with the domain.
     pub name: String,
-    /// The host name it gave itself.
+    /// Host name that the machine reported.
     pub hostname: String,
-    /// Its IPv4 address in the tailnet, if it has one.
+    /// IPv4 address in the tailnet, if it has one.
     pub ipv4: Option<String>,
-    /// Its tags.
+    /// Tags of the device, each as `tag:name`.
     pub tags: Vec<String>,
-    /// Whether it has a connection to the coordination server: others serve in the place of one that has none.
+    /// True if the device has a connection to the coordination server; without one, other devices
+    /// serve its routes.
     pub connected: bool,
-    /// What it offers to lead to.
+    /// Routes that the device advertises.
     pub advertised: Vec<String>,
-    /// What is approved of it.
+    /// Routes of the device that are approved.
     pub enabled: Vec<String>,
 }
 
-/// A prefix that a device leads to.
+/// A prefix that a device serves.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct ServedRoute {
-    /// The prefix.
+pub(crate) struct ServedRoute {
+    /// Prefix that packets are routed to.
     pub prefix: String,
-    /// Who leads there, in words.
+    /// Text that names the device that serves it, for conflicts: `device NAME of the tailnet`.
     pub source: String,
 }
 
-/// `tailscale.devices.list`.
+/// Action `tailscale.devices.list`: lists the tailnet's devices, and the prefixes that they serve.
 pub(crate) struct DevicesList {
-    api: Arc<Api>,
+    client: Arc<TailscaleClient>,
 }
 
 impl DevicesList {
-    pub(crate) fn new(api: Arc<Api>) -> Self {
-        Self { api }
+    pub(crate) fn new(client: Arc<TailscaleClient>) -> Self {
+        Self { client }
     }
 }
 
@@ -78,16 +79,16 @@ impl Action for DevicesList {
     const NAME: &'static str = "tailscale.devices.list";
     const VERSION: u32 = 1;
     const RECOVERY: Recovery = Recovery::Repeat;
-    const SUMMARY: &'static str = "Lists the tailnet's devices, and which prefixes they lead to.";
+    const SUMMARY: &'static str = "Lists the tailnet's devices, and the prefixes that they serve.";
 
     async fn run(&self, cx: &ActionContext, input: &DevicesListInput) -> Result<DevicesListOutput, ActionError> {
-        let path = ["tailnet", self.api.tailnet(), "devices"];
-        let mut devices = self.api.read::<DeviceList>(cx, &path, &[("fields", "all")]).await?.devices;
+        let path = ["tailnet", self.client.tailnet(), "devices"];
+        let mut devices = self.client.get::<DeviceList>(cx, &path, &[("fields", "all")]).await?.devices;
         devices.sort_by(|a, b| a.name.cmp(&b.name));
         let mut routes: Vec<_> =
-            devices.iter().filter(|device| !input.except.contains(&device.node_id)).flat_map(served).collect();
+            devices.iter().filter(|device| !input.except.contains(&device.node_id)).flat_map(served_routes).collect();
         routes.sort();
-        Ok(DevicesListOutput { routes, devices: devices.into_iter().map(listed).collect() })
+        Ok(DevicesListOutput { routes, devices: devices.into_iter().map(listed_device).collect() })
     }
 
     async fn preview(&self, cx: &ActionContext, input: &DevicesListInput) -> Result<Preview, ActionError> {
@@ -99,14 +100,15 @@ impl RequiredPermissions for DevicesList {
     const PERMISSIONS: &'static [Permission] = &[scope("devices:core:read")];
 }
 
-fn served(device: &Device) -> Vec<ServedRoute> {
+/// The IPv4 routes of a connected device, without default routes.
+fn served_routes(device: &Device) -> Vec<ServedRoute> {
     let enabled = device.enabled_routes.iter().filter(|_| device.connected_to_control);
-    let narrower = enabled.filter_map(|route| route.parse().ok()).filter(|prefix: &Ipv4Net| prefix.prefix_len() > 0);
+    let prefixes = enabled.filter_map(|route| route.parse().ok()).filter(|prefix: &Ipv4Net| prefix.prefix_len() > 0);
     let source = format!("device {} of the tailnet", device.name);
-    narrower.map(|prefix| ServedRoute { prefix: prefix.to_string(), source: source.clone() }).collect()
+    prefixes.map(|prefix| ServedRoute { prefix: prefix.to_string(), source: source.clone() }).collect()
 }
 
-fn listed(device: Device) -> ListedDevice {
+fn listed_device(device: Device) -> ListedDevice {
     ListedDevice {
         ipv4: device.addresses.iter().find(|address| address.parse::<Ipv4Addr>().is_ok()).cloned(),
         id: device.id,
@@ -125,12 +127,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_connected_device_leads_anywhere() {
+    fn only_a_connected_device_serves_routes() {
         let routes = ["0.0.0.0/0", "::/0", "10.1.0.0/16", "fd00::/64"].map(str::to_owned).to_vec();
         let mut device = Device { name: "n".into(), enabled_routes: routes, ..Device::default() };
-        assert_eq!(served(&device), []);
+        assert_eq!(served_routes(&device), []);
         device.connected_to_control = true;
         let route = ServedRoute { prefix: "10.1.0.0/16".into(), source: "device n of the tailnet".into() };
-        assert_eq!(served(&device), [route]);
+        assert_eq!(served_routes(&device), [route]);
     }
 }

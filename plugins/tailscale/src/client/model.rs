@@ -1,80 +1,94 @@
 use serde::{Deserialize, Serialize};
 
-/// A machine of the tailnet.
+/// A device of the tailnet, as the API returns it with `fields=all`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Device {
+    /// Numeric id, of the older form.
     pub(crate) id: String,
+    /// Stable id, which the machine itself reports too.
     pub(crate) node_id: String,
+    /// Name in the tailnet, with the domain.
     pub(crate) name: String,
     pub(crate) hostname: String,
     pub(crate) addresses: Vec<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) authorized: bool,
+    /// Time at which the device was connected last, as RFC 3339; absent while it is connected.
     pub(crate) last_seen: Option<String>,
+    /// True if the device has a connection to the coordination server.
     pub(crate) connected_to_control: bool,
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_as_empty")]
     pub(crate) advertised_routes: Vec<String>,
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_as_empty")]
     pub(crate) enabled_routes: Vec<String>,
 }
 
+/// Devices of a tailnet, or those that a query selects.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DeviceList {
     #[serde(default)]
     pub(crate) devices: Vec<Device>,
 }
 
-/// What a device offers and what the tailnet lets it serve.
+/// Routes that a device advertises and routes that are approved, as CIDR texts.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct DeviceRoutes {
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_as_empty")]
     pub(crate) advertised_routes: Vec<String>,
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_as_empty")]
     pub(crate) enabled_routes: Vec<String>,
 }
 
-/// An auth key as listed or read; its secret part is only in the answer to its creation.
+/// An auth key as listed or read. Its secret part is only in the response to its creation.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Key {
+pub(crate) struct AuthKey {
     pub(crate) id: String,
+    /// Absent from some listings.
     pub(crate) description: Option<String>,
+    /// Time of revocation, if it was revoked.
     pub(crate) revoked: Option<String>,
+    /// True if the key has been used or has expired.
     pub(crate) invalid: bool,
 }
 
+/// Auth keys of a tailnet.
 #[derive(Debug, Deserialize)]
-pub(crate) struct KeyList {
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) keys: Vec<Key>,
+pub(crate) struct AuthKeyList {
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub(crate) keys: Vec<AuthKey>,
 }
 
-/// The answer to a key's creation. No `Debug`: it holds the key.
+/// Response to the creation of an auth key. It has no `Debug`, because it contains the key.
 #[derive(Deserialize)]
-pub(crate) struct MintedKey {
+pub(crate) struct MintedAuthKey {
     pub(crate) key: String,
 }
 
+/// Request for a new auth key.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct CreateKey<'a> {
+pub(crate) struct CreateAuthKey<'a> {
     pub(crate) description: &'a str,
     pub(crate) expiry_seconds: i64,
-    pub(crate) capabilities: Capabilities<'a>,
+    pub(crate) capabilities: KeyCapabilities<'a>,
 }
 
+/// Capabilities of an auth key, by kind of object.
 #[derive(Debug, Serialize)]
-pub(crate) struct Capabilities<'a> {
+pub(crate) struct KeyCapabilities<'a> {
     pub(crate) devices: DeviceCapabilities<'a>,
 }
 
+/// Capabilities of an auth key for devices, by operation.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeviceCapabilities<'a> {
     pub(crate) create: CreateCapabilities<'a>,
 }
 
+/// Properties of the devices that join with an auth key.
 #[derive(Debug, Serialize)]
 pub(crate) struct CreateCapabilities<'a> {
     pub(crate) reusable: bool,
@@ -83,7 +97,8 @@ pub(crate) struct CreateCapabilities<'a> {
     pub(crate) tags: &'a [String],
 }
 
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// Deserializes a list that some servers return as `null` when it is empty.
+fn null_as_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,

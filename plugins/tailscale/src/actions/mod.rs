@@ -1,0 +1,10 @@
+//! The `tailscale.*` actions, one per file.
+
+mod device_wait;
+mod devices_list;
+mod route_sets;
+mod routes_approve;
+
+pub(crate) use device_wait::DeviceWait;
+pub(crate) use devices_list::DevicesList;
+pub(crate) use routes_approve::RoutesApprove;
