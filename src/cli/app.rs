@@ -95,7 +95,9 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure
         Command::Graph(args) => command::graph::graph(settings, &args),
         Command::Actions(args) => command::actions::actions(settings, &args),
         Command::Schema => command::schema::schema(settings),
+        #[cfg(feature = "sim")]
         Command::Sim(args) => command::sim::sim(settings, &args).await,
+        #[cfg(feature = "sim")]
         Command::Demo(args) => command::demo::demo(settings, &args).await,
         Command::Completions { shell } => command::completions::completions(shell),
     }

@@ -3,6 +3,7 @@
 mod app;
 mod args;
 mod command;
+#[cfg(feature = "sim")]
 mod demo;
 mod diagnostics;
 mod error;
@@ -17,6 +18,7 @@ mod phrase;
 mod reporter;
 mod runs;
 mod schedule;
+#[cfg(feature = "sim")]
 mod scratch;
 mod session;
 mod settings;

@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     /// Whether lines that steps capture are shown.
     pub(crate) verbose: bool,
     /// Where what is only needed for a while goes.
+    #[cfg(feature = "sim")]
     pub(crate) scratch: PathBuf,
 }
 
@@ -108,6 +109,7 @@ impl Settings {
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
             output: flags.output,
             verbose: flags.verbose,
+            #[cfg(feature = "sim")]
             scratch: variables.path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
         })
     }

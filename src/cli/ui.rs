@@ -119,6 +119,7 @@ pub(crate) fn err(text: &str) {
 }
 
 /// Prints a heading for people, apart from what was before.
+#[cfg(feature = "sim")]
 pub(crate) fn say(text: &str) {
     err(&format!("\n{}", paint_err(Tone::Strong, text)));
 }

@@ -12,6 +12,8 @@ mod expression_path;
 mod expression_tree;
 mod input;
 mod large_stack;
+#[cfg(feature = "miette")]
+mod miette_diagnostic;
 pub(crate) mod nearest;
 mod node;
 mod parse;

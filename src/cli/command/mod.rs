@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub(crate) mod approve;
 pub(crate) mod cancel;
 pub(crate) mod completions;
+#[cfg(feature = "sim")]
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod graph;
@@ -16,6 +17,7 @@ pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod schema;
+#[cfg(feature = "sim")]
 pub(crate) mod sim;
 pub(crate) mod validate;
 pub(crate) mod why;

@@ -1,5 +1,3 @@
-use miette::{GraphicalReportHandler, GraphicalTheme};
-
 use super::world::{mistakes, registry, steps};
 use crate::{plan::validate, workflow::Diagnostics};
 
@@ -370,9 +368,10 @@ fn broken() -> Diagnostics {
 }
 
 #[test]
+#[cfg(feature = "miette")]
 fn mistakes_are_drawn_with_the_text_they_are_in() {
     let mut drawn = String::new();
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(90);
+    let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor()).with_width(90);
     handler.render_report(&mut drawn, &broken()).expect("a report");
     for part in
         ["w.yaml: 2 mistakes", "w.yaml:4:11", "there is no action", "did you mean \"test.nop.run\"?", "w.yaml:5:14"]
