@@ -63,7 +63,7 @@ impl Tokens {
             return Ok(token.value.clone());
         }
         let token = self.obtain(cx, &mut state).await.map_err(|e| e.context("token for azure"))?;
-        cx.redactor().hide(token.value.expose());
+        cx.redactor().add(token.value.expose());
         state.token = Some(token.clone());
         Ok(token.value)
     }

@@ -103,10 +103,10 @@ impl VirtualMachine {
     /// after it the machine carries the public key as a tag; once ARM has answered, the operation is in the checkpoint.
     async fn create(&self, cx: &ActionContext, wanted: &VirtualMachineInput) -> Result<(), ActionError> {
         let host_key = HostKey::generate()?;
-        cx.redactor().hide(host_key.private.expose());
+        cx.redactor().add(host_key.private.expose());
         let secrets = resolve(cx, wanted).await?;
         let custom_data = cloud_config::custom_data(&wanted.cloud_config, &secrets, &host_key)?;
-        cx.redactor().hide(custom_data.expose());
+        cx.redactor().add(custom_data.expose());
         Checkpoint::of_host_key(&host_key.public).save(cx).await?;
         let body = new(wanted, &host_key.public, &custom_data);
         self.0.put(cx, &self.id(wanted), body, Some(Condition::Absent)).await

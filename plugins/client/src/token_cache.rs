@@ -59,7 +59,7 @@ impl<D: Clone> TokenCache<D> {
         }
         *cached = None;
         let token = fetch().await?;
-        cx.redactor().hide(token.value.expose());
+        cx.redactor().add(token.value.expose());
         let lifetime = token.lifetime.min(MAX_LIFETIME);
         let refresh_at = Instant::now() + lifetime.saturating_sub(REFRESH_MARGIN.min(lifetime / 2));
         *cached = Some(CachedToken { token: token.clone(), refresh_at });

@@ -66,7 +66,7 @@ impl BootstrapTokenSource {
         let minted_for = digest_text(&step);
         self.delete_left_over(cx, &id, &minted_for).await?;
         let secret = letters(std::iter::repeat_with(|| rand::rng().random()), SECRET_LENGTH);
-        cx.redactor().hide(&secret);
+        cx.redactor().add(&secret);
         let body = token(&request, &id, &secret, &minted_for);
         self.0.create(cx, &SECRETS, Some(NAMESPACE), body).await.map_err(|e| e.error.context("bootstrap token"))?;
         cx.changed(format!("+ bootstrap token {id}"));

@@ -5,49 +5,56 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{ActionContext, ActionError, Difference};
 
-/// How the engine leaves the state "this attempt may or may not have happened".
+/// Handling of an attempt whose outcome is unknown, because its process exited or its response was
+/// lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Recovery {
-    /// Ask [`Action::find`] first: adopt what is there, else run again.
+    /// The engine calls [`Action::find`]: a complete effect is adopted, otherwise the action runs
+    /// again.
     Find,
-    /// Run again under the same idempotency key; doing it twice is the same as once.
+    /// The engine runs the action again under the same idempotency key: twice has the effect of
+    /// once.
     Repeat,
-    /// Stop and ask a person.
+    /// The step is left in doubt until an operator resolves it.
     Ask,
 }
 
-/// What [`Action::find`] saw.
+/// Result of [`Action::find`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum FindResult<T> {
-    /// The effect is there, complete; this is the output it has.
+    /// The effect exists and is complete; this is its output.
     Present(T),
-    /// The effect is not there, or not complete: run again.
+    /// The effect does not exist or is not complete: the action runs again.
     Absent,
-    /// It cannot be told, for this reason: only a person can, and the step is left in doubt.
+    /// The external system does not show it, for this reason: the step is left in doubt, for an
+    /// operator.
     Unclear(String),
 }
 
-/// What running an action would do, asked without doing it.
+/// Result that an action would have, computed without writing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preview {
-    /// Nothing to change; this would be the output.
+    /// Nothing would change.
     Unchanged {
-        /// The output the step would have.
+        /// Output that the step would have.
         output: serde_json::Value,
     },
-    /// These differences would be changed.
+    /// Actual state would change.
     Changes {
-        /// What would be changed.
+        /// The differences that the action would remove.
         differences: Vec<Difference>,
     },
-    /// The action cannot tell without running.
+    /// The action cannot compute its result without running.
     Opaque,
 }
 
 impl Preview {
-    /// What an action that only looks says of itself: nothing to change, and this is what it saw.
+    /// The preview of an action that only reads: nothing would change, and this is the output.
+    ///
+    /// # Errors
+    /// `Permanent` if the output cannot be represented as JSON.
     pub fn unchanged(output: &impl Serialize) -> Result<Self, ActionError> {
         let output = serde_json::to_value(output);
         output
@@ -56,30 +63,40 @@ impl Preview {
     }
 }
 
-/// One typed operation behind a step's `uses:`.
+/// A typed operation that a step names in `uses:`.
+///
+/// The types of input and output are part of each plan: a change that old plans cannot be read with
+/// needs a higher `VERSION`.
 pub trait Action: Send + Sync + 'static {
-    /// What `with:` must be.
+    /// Type of the step's `with:`.
     type Input: DeserializeOwned + JsonSchema + Send + Sync;
-    /// What other steps can refer to.
+    /// Type of the output, which expressions of other steps refer to.
     type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
 
-    /// `provider.noun.verb`.
+    /// Name of the action: `provider.noun.verb`.
     const NAME: &'static str;
-    /// Pinned in every plan; raised when input, output or meaning change.
+    /// Version that plans record; increased when input, output or meaning change.
     const VERSION: u32;
-    /// How an unknown outcome is left.
+    /// Handling of an unknown outcome.
     const RECOVERY: Recovery;
-    /// One sentence, third person.
+    /// Sentence in the third person that describes the action to users.
     const SUMMARY: &'static str;
 
-    /// Does it. Stops soon after `cx` is cancelled or its deadline has passed.
+    /// Runs the action. It must stop soon after `cx` is cancelled or its deadline has passed.
+    ///
+    /// # Errors
+    /// [`ActionError`]; its kind decides between retry, failure and recovery.
     fn run(
         &self,
         cx: &ActionContext,
         input: &Self::Input,
     ) -> impl Future<Output = Result<Self::Output, ActionError>> + Send;
 
-    /// Looks whether an earlier attempt took effect. Changes nothing. Called for [`Recovery::Find`] only.
+    /// Determines whether an earlier attempt took effect. Must not change anything. Called for
+    /// [`Recovery::Find`] only.
+    ///
+    /// # Errors
+    /// [`ActionError`]; the outcome stays unknown.
     fn find(
         &self,
         cx: &ActionContext,
@@ -89,7 +106,10 @@ pub trait Action: Send + Sync + 'static {
         async { Ok(FindResult::Absent) }
     }
 
-    /// Tells what `run` would do. Changes nothing.
+    /// Computes the result that `run` would have. Must not change anything.
+    ///
+    /// # Errors
+    /// [`ActionError`], if actual state cannot be read.
     fn preview(
         &self,
         cx: &ActionContext,

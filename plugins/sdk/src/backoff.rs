@@ -4,8 +4,9 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// Delays between two polls or retries: exponential, with an upper limit and full jitter.
 ///
-/// Full jitter means that each delay is drawn evenly between zero and the exponential bound, so that callers that failed
-/// together do not return together ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+/// Full jitter means that each delay is drawn evenly between zero and the exponential bound, so
+/// that callers that failed together do not return together ("Exponential Backoff And Jitter", AWS
+/// Architecture Blog, 2015).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
     initial: Duration,
@@ -14,7 +15,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays of at most `initial` at first, at most twice as much each time, and never more than `max`.
+    /// Delays of at most `initial` at first, at most twice as much each time, and never more than
+    /// `max`.
     pub const fn new(initial: Duration, max: Duration) -> Self {
         Self { initial, factor: 2.0, max }
     }

@@ -5,86 +5,88 @@ use serde::Serialize;
 
 use crate::{ActionContext, ActionError, Permission};
 
-/// A look at one thing that actions need from their surroundings. It changes nothing, anywhere.
+/// A read-only test of one precondition of the environment, for `stargate doctor`.
 pub trait Check: Send + Sync {
-    /// `provider.noun`. It never changes: others look for it.
+    /// Identifier of the check: `provider.noun`. It is stable, because scripts select checks by it.
     fn id(&self) -> &'static str;
 
-    /// One sentence, third person.
+    /// Sentence in the third person that describes the check to users.
     fn summary(&self) -> &'static str;
 
-    /// The checks without which this one cannot be judged, all of them added before it.
+    /// Identifiers of the checks that must pass before this one runs; all of them are added before
+    /// it.
     fn after(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Looks. `needed` is what all the actions that are meant have to be allowed, by whatever authority.
-    fn run<'a>(&'a self, cx: &'a ActionContext, needed: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding>;
+    /// Runs the check. `required` are the permissions that the selected actions require, of all
+    /// authorities.
+    fn run<'a>(&'a self, cx: &'a ActionContext, required: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding>;
 }
 
-/// How a check ended.
+/// Result of a check in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// It is as it has to be.
+pub enum CheckStatus {
+    /// The precondition holds.
     Ok,
-    /// It may do, and may not.
+    /// The precondition may not hold, or not for long.
     Warning,
-    /// It will not do.
+    /// The precondition does not hold: actions will fail.
     Failed,
-    /// It could not be judged.
+    /// The check could not be made.
     Skipped,
 }
 
-/// What a check found.
+/// Result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How it ended.
-    pub status: Status,
-    /// What is there, or why that will not do. Lower case, no full stop.
-    pub found: String,
-    /// What to type or to grant next.
+    /// Result in one word.
+    pub status: CheckStatus,
+    /// Actual state, or the reason for which it is not sufficient. Lower case, no full stop.
+    pub message: String,
+    /// Command to run or permission to grant next.
     pub hint: Option<String>,
-    /// What has to be allowed, where that is what was looked at.
-    pub needed: Vec<String>,
+    /// Operations that must be allowed, if the check is about permissions.
+    pub required: Vec<String>,
 }
 
 impl Finding {
-    /// It is as it has to be.
-    pub fn ok(found: impl Into<String>) -> Self {
-        Self { status: Status::Ok, found: found.into(), hint: None, needed: Vec::new() }
+    /// The precondition holds.
+    pub fn ok(message: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Ok, message: message.into(), hint: None, required: Vec::new() }
     }
 
-    /// It may do, and may not.
-    pub fn warning(found: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status: Status::Warning, found: found.into(), hint: Some(hint.into()), needed: Vec::new() }
+    /// The precondition may not hold, or not for long.
+    pub fn warning(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Warning, message: message.into(), hint: Some(hint.into()), required: Vec::new() }
     }
 
-    /// It will not do.
-    pub fn failed(found: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status: Status::Failed, found: found.into(), hint: Some(hint.into()), needed: Vec::new() }
+    /// The precondition does not hold.
+    pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Failed, message: message.into(), hint: Some(hint.into()), required: Vec::new() }
     }
 
-    /// It could not be judged, for this reason.
-    pub fn skipped(why: impl Into<String>) -> Self {
-        Self { status: Status::Skipped, found: why.into(), hint: None, needed: Vec::new() }
+    /// The check could not be made, for `reason`.
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Skipped, message: reason.into(), hint: None, required: Vec::new() }
     }
 
-    /// It failed with `error`; the error's own hint comes before `hint`.
+    /// The check failed with `error`, whose own hint is used instead of `hint` if it has one.
     pub fn of_error(error: ActionError, hint: impl Into<String>) -> Self {
-        let found = error.to_string();
+        let message = error.to_string();
         Self {
-            status: Status::Failed,
-            found,
+            status: CheckStatus::Failed,
+            message,
             hint: Some(error.hint.unwrap_or_else(|| hint.into())),
-            needed: Vec::new(),
+            required: Vec::new(),
         }
     }
 
-    /// The same, with what has to be allowed.
+    /// Adds the operations that must be allowed.
     #[must_use]
-    pub fn with_permissions(mut self, needed: &[&str]) -> Self {
-        self.needed = needed.iter().map(|&operation| operation.to_owned()).collect();
+    pub fn with_permissions(mut self, required: &[&str]) -> Self {
+        self.required = required.iter().map(|&operation| operation.to_owned()).collect();
         self
     }
 }

@@ -11,17 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ActionError, Redactor, Secret, SecretRef, Secrets};
 
-/// The same for every attempt of a step of a run, on any process: the key under which a call may be repeated.
+/// Text that is the same for each attempt of a step of a run, in any process: `run/step`.
+///
+/// A server that accepts such a key applies a repeated call once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// The key of `step` in `run`.
+    /// The key of `step` in the run with id `run`.
     pub fn of(run: &str, step: &str) -> Self {
         Self(format!("{run}/{step}"))
     }
 
-    /// The key as text.
+    /// The key as text: `run/step`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,45 +35,46 @@ impl fmt::Display for IdempotencyKey {
     }
 }
 
-/// Where an attempt's news go. The engine implements it; everything it receives is already redacted.
+/// Receiver of an attempt's progress, log lines and checkpoints. The engine implements it. Progress
+/// and log lines are redacted before they arrive.
 pub trait AttemptSink: Send + Sync {
-    /// Shows what the attempt is doing now. Not durable.
+    /// Reports the current activity of the attempt. It is not stored.
     fn progress(&self, message: String);
-    /// Keeps a line of captured output with the attempt.
+    /// Stores a line of captured output with the attempt.
     fn log(&self, line: String);
-    /// Stores `value` as the attempt's checkpoint, and what the attempt has changed so far. Once it returns, both survive a
-    /// power loss.
+    /// Stores `value` as the attempt's checkpoint, and the changes so far. Once it returns `Ok`,
+    /// both survive a power loss.
     fn save_checkpoint(&self, value: Value, changes: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>>;
 }
 
-/// Everything an [`ActionContext`] is made from.
+/// Parts of an [`ActionContext`].
 pub struct ContextParts {
     /// Id of the run.
     pub run: String,
-    /// Name of the step, with its instance: `join[worker-1]`.
+    /// Name of the step, with its instance key: `join[worker-1]`.
     pub step: String,
-    /// 1 for the first try.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// When the attempt must have ended.
+    /// Time at which the step's timeout expires.
     pub deadline: Instant,
-    /// Cancelled when the attempt is to stop.
+    /// Token that is cancelled when the attempt must stop.
     pub cancel: CancellationToken,
-    /// What an earlier attempt of this step stored last.
+    /// Last checkpoint of the earlier attempts of this step.
     pub checkpoint: Option<Value>,
-    /// Where news go.
+    /// Receiver of progress, log lines and checkpoints.
     pub sink: Arc<dyn AttemptSink>,
-    /// How secret references are resolved.
+    /// Resolver of secret references.
     pub secrets: Arc<Secrets>,
 }
 
-/// What an attempt knows of itself, and its way to the engine.
+/// Identity and deadline of one attempt, and its connection to the engine.
 pub struct ActionContext {
     parts: ContextParts,
     key: IdempotencyKey,
-    begun: Instant,
+    started: Instant,
     checkpoint: Mutex<Option<Value>>,
     changes: Mutex<Vec<String>>,
-    shown: Mutex<String>,
+    last_progress: Mutex<String>,
 }
 
 impl ActionContext {
@@ -79,10 +82,18 @@ impl ActionContext {
     pub fn new(parts: ContextParts) -> Self {
         let key = IdempotencyKey::of(&parts.run, &parts.step);
         let checkpoint = Mutex::new(parts.checkpoint.clone());
-        Self { parts, key, begun: Instant::now(), checkpoint, changes: Mutex::default(), shown: Mutex::default() }
+        Self {
+            parts,
+            key,
+            started: Instant::now(),
+            checkpoint,
+            changes: Mutex::default(),
+            last_progress: Mutex::default(),
+        }
     }
 
-    /// A context outside any run, with a memory-only checkpoint: for tests of actions and for previews.
+    /// A context outside any run, with a timeout of ten minutes and a checkpoint in memory only:
+    /// for tests of actions and for previews.
     pub fn detached(step: &str, secrets: Arc<Secrets>) -> Self {
         struct NullSink;
         impl AttemptSink for NullSink {
@@ -109,46 +120,47 @@ impl ActionContext {
         &self.parts.run
     }
 
-    /// Name of the step, with its instance.
+    /// Name of the step, with its instance key.
     pub fn step(&self) -> &str {
         &self.parts.step
     }
 
-    /// 1 for the first try.
+    /// Number of the attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.parts.attempt
     }
 
-    /// The key under which this step's calls may be repeated.
+    /// Key under which this step's calls can be repeated.
     pub fn idempotency_key(&self) -> &IdempotencyKey {
         &self.key
     }
 
-    /// When the attempt must have ended.
+    /// Time at which the step's timeout expires.
     pub fn deadline(&self) -> Instant {
         self.parts.deadline
     }
 
-    /// How long until the deadline.
+    /// Time until the deadline; zero if it has passed.
     pub fn remaining(&self) -> Duration {
         self.parts.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// How long the attempt has been running.
+    /// Time since the attempt started.
     pub fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
+        self.started.elapsed()
     }
 
-    /// Cancelled when the attempt is to stop.
+    /// Token that is cancelled when the attempt must stop.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.parts.cancel
     }
 
-    /// Waits for `delay`. To poll a condition, use [`crate::poll_until`], which takes its delays from a [`crate::Backoff`].
+    /// Waits for `delay`. To poll a condition, use [`crate::poll_until`], which takes its delays
+    /// from a [`crate::Backoff`].
     ///
     /// # Errors
-    /// `Transient` without waiting if `delay` does not end before the deadline, and as soon as the attempt is cancelled. A
-    /// long-running operation that was started is in the checkpoint.
+    /// `Transient` without waiting if `delay` does not end before the deadline, and as soon as the
+    /// attempt is cancelled. A long-running operation that was started is in the checkpoint.
     pub async fn sleep(&self, delay: Duration) -> Result<(), ActionError> {
         if delay > self.remaining() {
             return Err(ActionError::transient(format!("timed out after {:.0?}, the step's timeout", self.elapsed())));
@@ -159,59 +171,68 @@ impl ActionContext {
         }
     }
 
-    /// Shows what the attempt is doing now. Whoever polls may say it every time: the same words in a row are shown once.
+    /// Reports the current activity of the attempt. A message that equals the last one is not
+    /// reported again, so that a poll can report it each time.
     pub fn progress(&self, message: impl AsRef<str>) {
         let message = self.redactor().redact(message.as_ref());
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if *shown != message {
-            shown.clone_from(&message);
+        let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != message {
+            last.clone_from(&message);
             self.parts.sink.progress(message);
         }
     }
 
-    /// Keeps a line of captured output.
+    /// Stores a line of captured output with the attempt.
     pub fn log(&self, line: impl AsRef<str>) {
         self.parts.sink.log(self.redactor().redact(line.as_ref()));
     }
 
-    /// Notes that this attempt changed the world. A run without such notes reports that nothing changed.
+    /// Records a change to an external system, as text for people. A run without changes reports
+    /// that nothing changed.
     pub fn changed(&self, what: impl AsRef<str>) {
         let what = self.redactor().redact(what.as_ref());
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// Takes back what [`Self::changed`] was told: it was refused.
-    pub(crate) fn unchanged(&self, what: &str) {
+    /// Removes a change that was recorded with [`Self::changed`] and then refused.
+    pub(crate) fn retract_change(&self, what: &str) {
         let what = self.redactor().redact(what);
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).retain(|told| *told != what);
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).retain(|change| *change != what);
     }
 
-    /// What [`Self::changed`] was told so far.
+    /// Changes that were recorded with [`Self::changed`] so far.
     pub fn changes(&self) -> Vec<String> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What this or an earlier attempt of the step stored last.
+    /// Last checkpoint of this and the earlier attempts of the step; `None` if there is none or it
+    /// was cleared.
     pub fn checkpoint(&self) -> Option<Value> {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|v| !v.is_null())
     }
 
-    /// Stores `value` durably; a later attempt finds it in [`Self::checkpoint`]. `Value::Null` clears it. What
-    /// [`Self::changed`] was told is stored with it, so that it is known if this attempt is lost.
+    /// Stores `value` as the step's checkpoint; `Value::Null` clears it.
     ///
-    /// On an error nothing may be assumed stored: do not make the call that the checkpoint was to cover.
+    /// Once it returns, the checkpoint and the changes so far survive a power loss, and later
+    /// attempts find them. `value` must not contain a secret.
+    ///
+    /// # Errors
+    /// Nothing was stored: the caller must not make the call that the checkpoint covers.
     pub async fn save_checkpoint(&self, value: Value) -> Result<(), ActionError> {
         self.parts.sink.save_checkpoint(value.clone(), self.changes()).await?;
         *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         Ok(())
     }
 
-    /// Resolves a secret at use and teaches the redactor its value.
+    /// Resolves a secret reference; the value is redacted from then on.
+    ///
+    /// # Errors
+    /// See [`Secrets::resolve`].
     pub async fn secret(&self, reference: &SecretRef) -> Result<Secret, ActionError> {
         self.parts.secrets.resolve(self, reference).await
     }
 
-    /// Hides every secret resolved so far.
+    /// Redactor of all secrets that were resolved so far.
     pub fn redactor(&self) -> &Redactor {
         self.parts.secrets.redactor()
     }

@@ -2,79 +2,80 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What a failure means for the next attempt. Chosen where the call is made, never guessed further up.
+/// Meaning of a failure for the next attempt. It is chosen where the call is made and never
+/// inferred further up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// Nothing happened, and trying again may help.
+    /// The call had no effect; a retry may succeed.
     Transient,
-    /// The far side asked for patience; `retry_after` is its own figure where it gave one.
+    /// The server asked for a lower rate of requests. The call had no effect.
     Throttled {
-        /// How long the far side asked to wait.
+        /// Shortest time until the next request, if the server named one.
         retry_after: Option<Duration>,
     },
-    /// Trying again with the same input cannot help.
+    /// A retry with the same input cannot succeed.
     Permanent,
-    /// The call may have taken effect. The engine looks at the action's `Recovery` before anything else.
+    /// The call may have taken effect. The engine applies the action's `Recovery` before any retry.
     Unknown,
 }
 
-/// Why an attempt failed, in words for a person and data for the engine.
+/// Failure of an attempt: text for people and data for the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionError {
-    /// What the failure means for the next attempt.
+    /// Meaning of the failure for the next attempt.
     pub kind: FailureKind,
-    /// The far side's own code, such as `RouteConflict`, where it has one.
+    /// The server's own error code, such as `RouteConflict`, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Lower case, no full stop, names the object.
+    /// Text that names the object and the cause: lower case, no full stop.
     pub message: String,
-    /// What the reader can do about it.
+    /// Action that the reader can take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl ActionError {
-    /// A failure of the given kind.
+    /// A failure of the given kind, without code and hint.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, code: None, message: message.into(), hint: None }
     }
 
-    /// Nothing happened, and trying again may help.
+    /// A failure without effect; a retry may succeed.
     pub fn transient(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Transient, message)
     }
 
-    /// The far side asked for patience.
+    /// A refusal because of too many requests.
     pub fn throttled(retry_after: Option<Duration>, message: impl Into<String>) -> Self {
         Self::new(FailureKind::Throttled { retry_after }, message)
     }
 
-    /// Trying again with the same input cannot help.
+    /// A failure that a retry with the same input cannot avoid.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Permanent, message)
     }
 
-    /// The call may have taken effect.
+    /// A failure of a call that may have taken effect.
     pub fn unknown(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Unknown, message)
     }
 
-    /// Adds the far side's own code.
+    /// Adds the server's own error code.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
         self
     }
 
-    /// Adds what the reader can do about it.
+    /// Adds the action that the reader can take.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Puts `context` before the message, as in `route table "x": …`.
+    /// Prepends `context` to the message, as in `route table "x": …`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);

@@ -1,16 +1,79 @@
-//! The contract between the engine and the actions it runs.
+//! Contract between the engine and the actions that it runs.
 //!
-//! A provider crate implements [`Action`] (one call) or [`Resource`] (a desired state: read, compare, change the
-//! difference, read back) and adds it to a [`Registry`]. The engine sees only the erased [`DynAction`]. What the actions of
-//! a provider have to be allowed is told by [`RequiredPermissions`]; what they need beside that is looked at by a [`Check`].
+//! A provider crate implements [`Action`] (one operation) or [`Resource`] (a desired state: read,
+//! compare, write the differences, read again) and adds it to a [`Registry`]. The engine sees only
+//! the erased [`DynAction`]. The permissions that an action requires are declared in
+//! [`RequiredPermissions`]; other preconditions of the environment are tested by a [`Check`].
+//! [`poll_until`] waits for a condition.
 //!
-//! Invariants that every action keeps:
+//! Invariants that each action keeps:
 //!
-//! * `run` may be called again under the same [`IdempotencyKey`] after a crash; its [`Recovery`] says how the engine leaves
-//!   the state "it may or may not have happened".
-//! * An error's [`FailureKind`] is chosen where the call is made. When unsure whether a call took effect: `Unknown`.
-//! * No secret value is ever part of an input, an output, a checkpoint, a progress line or an error. Secrets travel as
-//!   [`SecretRef`] and are resolved at use.
+//! * `run` can be called again under the same [`IdempotencyKey`] after a crash; its [`Recovery`] is
+//!   the way in which the engine handles an unknown outcome.
+//! * An error's [`FailureKind`] is chosen where the call is made. If it is unclear whether a call
+//!   took effect, it is `Unknown`.
+//! * An input, output, checkpoint, progress message or error never contains a secret value. Secrets
+//!   travel as [`SecretRef`] and are resolved at use.
+//!
+//! An action, registered and run outside the engine:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//! use serde_json::json;
+//! use stargate_sdk::{
+//!     Action, ActionContext, ActionError, Recovery, Registry, RequiredPermissions, Secrets,
+//! };
+//!
+//! struct GreetingWrite;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct GreetingInput {
+//!     name: String,
+//! }
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! struct GreetingOutput {
+//!     text: String,
+//! }
+//!
+//! impl RequiredPermissions for GreetingWrite {}
+//!
+//! impl Action for GreetingWrite {
+//!     type Input = GreetingInput;
+//!     type Output = GreetingOutput;
+//!     const NAME: &'static str = "example.greeting.write";
+//!     const VERSION: u32 = 1;
+//!     const RECOVERY: Recovery = Recovery::Repeat;
+//!     const SUMMARY: &'static str = "Writes a greeting.";
+//!
+//!     async fn run(
+//!         &self,
+//!         cx: &ActionContext,
+//!         input: &GreetingInput,
+//!     ) -> Result<GreetingOutput, ActionError> {
+//!         if input.name.is_empty() {
+//!             return Err(ActionError::permanent("the name is empty").with_hint("set `name`"));
+//!         }
+//!         cx.progress(format!("writing to {}", input.name));
+//!         Ok(GreetingOutput { text: format!("Hello, {}.", input.name) })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), ActionError> {
+//! let mut registry = Registry::default();
+//! registry.add(GreetingWrite);
+//!
+//! let action = registry.find("example.greeting.write").expect("it was added");
+//! let cx = ActionContext::detached("greet", Arc::new(Secrets::default()));
+//! let output = action.run(&cx, json!({ "name": "Ada" })).await?;
+//! assert_eq!(output, json!({ "text": "Hello, Ada." }));
+//! # Ok(())
+//! # }
+//! ```
 
 mod action;
 mod backoff;
@@ -27,7 +90,7 @@ mod wait;
 
 pub use action::{Action, FindResult, Preview, Recovery};
 pub use backoff::{Backoff, Delays};
-pub use check::{Check, Finding, Status};
+pub use check::{Check, CheckStatus, Finding};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
 pub use error::{ActionError, FailureKind};
 pub use permission::{Permission, RequiredPermissions};

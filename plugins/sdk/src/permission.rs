@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{Ensure, Resource};
 
-/// Something that a far side has to allow before an action's calls succeed.
+/// An operation that an external system must allow before an action can succeed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Permission {
     authority: Cow<'static, str>,
@@ -13,22 +13,23 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// What `authority` grants, such as `azure` or `kubernetes`, in that authority's own words for it.
+    /// A permission that `authority` grants, such as `azure` or `kubernetes`, in the notation of
+    /// that authority.
     pub const fn new(authority: &'static str, operation: &'static str) -> Self {
         Self { authority: Cow::Borrowed(authority), operation: Cow::Borrowed(operation) }
     }
 
-    /// The same, of an operation that is not known until a workflow is read.
+    /// Like [`Self::new`], for an operation that depends on a workflow.
     pub fn of(authority: &'static str, operation: String) -> Self {
         Self { authority: Cow::Borrowed(authority), operation: Cow::Owned(operation) }
     }
 
-    /// Who grants it.
+    /// Name of the external system that grants it.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// What is granted, such as `Microsoft.Network/routeTables/write` or `patch nodes`.
+    /// Name of the operation, such as `Microsoft.Network/routeTables/write` or `patch nodes`.
     pub fn operation(&self) -> &str {
         &self.operation
     }
@@ -40,14 +41,17 @@ impl fmt::Display for Permission {
     }
 }
 
-/// What an action has to be allowed: told beside its code, and asked for before anything runs.
+/// Permissions that an action requires, declared next to its code, so that they can be checked
+/// before a run.
 ///
-/// What it may ask for is told, not only what it asks for every time. A test holds it against the requests of real runs.
+/// All operations that the action can use are declared, not only those that it always uses. A test
+/// compares them with the requests of real runs.
 pub trait RequiredPermissions {
-    /// Whatever the input.
+    /// Permissions that each input requires.
     const PERMISSIONS: &'static [Permission] = &[];
 
-    /// What an input adds. `with` is a step's, not evaluated yet: an expression in it stands as `${{ … }}`.
+    /// Additional permissions that an input requires. `with` is that of a step before evaluation:
+    /// its expressions are texts, `${{ … }}`.
     fn for_input(with: &Value) -> Vec<Permission> {
         let _ = with;
         Vec::new()

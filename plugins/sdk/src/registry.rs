@@ -9,34 +9,47 @@ use crate::{
     Action, ActionContext, ActionError, Check, FindResult, Permission, Preview, Recovery, RequiredPermissions,
 };
 
-/// An [`Action`] with its types erased: what the engine and the plan see.
+/// An [`Action`] with its types erased, as the engine and the plan use it.
 pub trait DynAction: Send + Sync {
-    /// `provider.noun.verb`.
+    /// Name of the action: `provider.noun.verb`.
     fn name(&self) -> &'static str;
-    /// Pinned in every plan.
+    /// Version that plans record.
     fn version(&self) -> u32;
-    /// How an unknown outcome is left.
+    /// Handling of an unknown outcome.
     fn recovery(&self) -> Recovery;
-    /// One sentence.
+    /// Sentence in the third person that describes the action to users.
     fn summary(&self) -> &'static str;
-    /// JSON Schema of the input.
+    /// JSON Schema of the input, draft 2020-12, without references.
     fn input_schema(&self) -> &Value;
-    /// JSON Schema of the output.
+    /// JSON Schema of the output, draft 2020-12, without references.
     fn output_schema(&self) -> &Value;
-    /// What a step has to be allowed whose `with` is this, not evaluated yet; see [`RequiredPermissions`].
+    /// Permissions that a step with this `with`, before evaluation, requires; see
+    /// [`RequiredPermissions`].
     fn permissions(&self, with: &Value) -> Vec<Permission>;
-    /// Whether `output` is one that the action could give; if not, why.
+    /// Checks that `output` has the type of the action's output.
+    ///
+    /// # Errors
+    /// The reason in words.
     fn check_output(&self, output: &Value) -> Result<(), String>;
-    /// See [`Action::run`]. An input that does not fit is a `Permanent` error.
+    /// Runs the action; see [`Action::run`]. The output is redacted.
+    ///
+    /// # Errors
+    /// Those of the action, redacted; `Permanent` if the input does not have the action's type.
     fn run<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Value, ActionError>>;
-    /// See [`Action::find`].
+    /// Determines whether an earlier attempt took effect; see [`Action::find`].
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
     fn find<'a>(&'a self, cx: &'a ActionContext, input: Value)
     -> BoxFuture<'a, Result<FindResult<Value>, ActionError>>;
-    /// See [`Action::preview`].
+    /// Computes the result that `run` would have; see [`Action::preview`].
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
     fn preview<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Preview, ActionError>>;
 }
 
-struct Erased<A> {
+struct ErasedAction<A> {
     action: A,
     input_schema: Value,
     output_schema: Value,
@@ -47,7 +60,7 @@ fn permissions_of<A: RequiredPermissions>(with: &Value) -> Vec<Permission> {
     A::PERMISSIONS.iter().cloned().chain(A::for_input(with)).collect()
 }
 
-impl<A: Action> Erased<A> {
+impl<A: Action> ErasedAction<A> {
     fn new(action: A, permissions: fn(&Value) -> Vec<Permission>) -> Self {
         let settings = || SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
         Self {
@@ -73,7 +86,7 @@ fn redacted(cx: &ActionContext, mut error: ActionError) -> ActionError {
     error
 }
 
-impl<A: Action> DynAction for Erased<A> {
+impl<A: Action> DynAction for ErasedAction<A> {
     fn name(&self) -> &'static str {
         A::NAME
     }
@@ -126,7 +139,7 @@ impl<A: Action> DynAction for Erased<A> {
                         FindResult::Present(cx.redactor().redact_json(&Self::output(&output)?))
                     }
                     FindResult::Absent => FindResult::Absent,
-                    FindResult::Unclear(why) => FindResult::Unclear(cx.redactor().redact(&why)),
+                    FindResult::Unclear(reason) => FindResult::Unclear(cx.redactor().redact(&reason)),
                 })
             };
             find.await.map_err(|e| redacted(cx, e))
@@ -141,7 +154,7 @@ impl<A: Action> DynAction for Erased<A> {
     }
 }
 
-/// The actions that workflows can use, by name, and what can be looked at before any of them runs.
+/// The actions that workflows can use, by name, and the checks of their environment.
 #[derive(Default, Clone)]
 pub struct Registry {
     actions: BTreeMap<&'static str, Arc<dyn DynAction>>,
@@ -149,35 +162,36 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds an action with the permissions that it requires.
+    /// Adds an action with the permissions that it requires. Input and output schemas are generated
+    /// here.
     ///
     /// # Panics
-    /// If an action of that name exists: an error of the program, not of its user.
+    /// If an action of that name has been added: an error of the program, not of its user.
     pub fn add<A: Action + RequiredPermissions>(&mut self, action: A) {
-        self.insert::<A>(Erased::new(action, permissions_of::<A>));
+        self.insert::<A>(ErasedAction::new(action, permissions_of::<A>));
     }
 
-    fn insert<A: Action>(&mut self, action: Erased<A>) {
+    fn insert<A: Action>(&mut self, action: ErasedAction<A>) {
         let previous = self.actions.insert(A::NAME, Arc::new(action));
         assert!(previous.is_none(), "two actions are called {}", A::NAME);
     }
 
-    /// Adds a check behind those that are there.
+    /// Adds a check after those that were added before.
     pub fn add_check(&mut self, check: impl Check + 'static) {
         self.checks.push(Arc::new(check));
     }
 
-    /// The action of that name.
+    /// Returns the action named `name`.
     pub fn find(&self, name: &str) -> Option<&Arc<dyn DynAction>> {
         self.actions.get(name)
     }
 
-    /// Every action, by name.
+    /// All actions, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn DynAction>> {
         self.actions.values()
     }
 
-    /// Every check, as they were added.
+    /// All checks, in the order in which they were added.
     pub fn checks(&self) -> &[Arc<dyn Check>] {
         &self.checks
     }

@@ -9,30 +9,30 @@ use crate::{Action, ActionContext, ActionError, Backoff, FailureKind, FindResult
 /// Delays between reads after a change: most servers show it within milliseconds.
 const READ_BACK: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
-/// One way in which the world differs from what is wanted.
+/// One property in which actual and desired state differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// What differs, such as `ip forwarding` or `route table`.
+    /// Name of the property or object, such as `ip forwarding` or `route table`.
     pub what: String,
-    /// How it is; `null` when it is not there.
+    /// Actual value; `null` if there is none.
     pub before: Value,
-    /// How it is to be; `null` when it is to go.
+    /// Desired value; `null` if the object must be deleted.
     pub after: Value,
 }
 
 impl Difference {
-    /// `what` goes from `before` to `after`.
+    /// The difference between `before`, the actual value of `what`, and `after`, the desired one.
     pub fn new(what: impl Into<String>, before: impl Into<Value>, after: impl Into<Value>) -> Self {
         Self { what: what.into(), before: before.into(), after: after.into() }
     }
 
-    /// A difference in `what` if the two are not equal.
+    /// The difference in `what`, or `None` if the two values are equal.
     pub fn between(what: &str, before: impl Into<Value>, after: impl Into<Value>) -> Option<Self> {
         let (before, after) = (before.into(), after.into());
         (before != after).then(|| Self::new(what, before, after))
     }
 
-    /// `what` is not there and is to be.
+    /// The difference of an object that must be created.
     pub fn missing(what: impl Into<String>, after: impl Into<Value>) -> Self {
         Self::new(what, Value::Null, after)
     }
@@ -55,37 +55,48 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Something that is to be in a desired state. [`Ensure`] makes it an [`Action`].
+/// An object of an external system with a desired state. [`Ensure`] makes an [`Action`] of it.
 ///
-/// Exists is not correct: `diff` compares every property that `Desired` speaks of, and `apply` changes only those.
+/// An object that exists is not necessarily correct: `diff` compares each property that `Desired`
+/// contains, and `apply` changes only those.
 pub trait Resource: Send + Sync + 'static {
-    /// How it is to be: what `with:` must be.
+    /// Type of the desired state, which is the step's `with:`.
     type Desired: DeserializeOwned + JsonSchema + Send + Sync;
-    /// How it is.
+    /// Type of the actual state.
     type Actual: Send + Sync;
-    /// What other steps can refer to.
+    /// Type of the output, which expressions of other steps refer to.
     type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
 
-    /// `provider.noun.ensure`.
+    /// Name of the action: `provider.noun.ensure`.
     const NAME: &'static str;
-    /// Pinned in every plan.
+    /// Version that plans record; increased when input, output or meaning change.
     const VERSION: u32;
-    /// One sentence, third person.
+    /// Sentence in the third person that describes the action to users.
     const SUMMARY: &'static str;
-    /// How long after `apply` the world may take to show the change.
+    /// Maximum time after `apply` until a read shows the change.
     const CONSISTENCY_TIMEOUT: Duration = Duration::from_mins(1);
 
-    /// Reads how it is; `None` when it is not there. Changes nothing.
+    /// Reads actual state; `None` if the object does not exist. Must not change anything.
+    ///
+    /// # Errors
+    /// [`ActionError`], if actual state cannot be determined.
     fn read(
         &self,
         cx: &ActionContext,
         desired: &Self::Desired,
     ) -> impl Future<Output = Result<Option<Self::Actual>, ActionError>> + Send;
 
-    /// Compares. Empty: in order. A difference that must not be mended by us is a `Permanent` error.
+    /// Compares actual and desired state. Returns no differences if they are equal.
+    ///
+    /// # Errors
+    /// `Permanent` for a difference that cannot be changed in place.
     fn diff(&self, desired: &Self::Desired, actual: Option<&Self::Actual>) -> Result<Vec<Difference>, ActionError>;
 
-    /// Changes the difference and waits until the far side has accepted it.
+    /// Writes the differences and waits until the external system has accepted them.
+    ///
+    /// # Errors
+    /// [`ActionError`]; unless its kind is `Unknown`, differences that another `diff` still shows
+    /// were not written.
     fn apply(
         &self,
         cx: &ActionContext,
@@ -94,7 +105,10 @@ pub trait Resource: Send + Sync + 'static {
         differences: &[Difference],
     ) -> impl Future<Output = Result<(), ActionError>> + Send;
 
-    /// What other steps can refer to, once it is in order.
+    /// Computes the output, when actual equals desired state.
+    ///
+    /// # Errors
+    /// [`ActionError`], if actual state lacks a value of the output.
     fn output(
         &self,
         cx: &ActionContext,
@@ -102,7 +116,11 @@ pub trait Resource: Send + Sync + 'static {
         actual: &Self::Actual,
     ) -> Result<Self::Output, ActionError>;
 
-    /// Goes on with what an earlier attempt had begun and recorded in its checkpoint, such as a long-running operation.
+    /// Waits for what an earlier attempt started and recorded in its checkpoint, such as a
+    /// long-running operation.
+    ///
+    /// # Errors
+    /// [`ActionError`], for instance if the operation failed.
     fn resume(
         &self,
         cx: &ActionContext,
@@ -114,19 +132,25 @@ pub trait Resource: Send + Sync + 'static {
     }
 }
 
-/// Makes a [`Resource`] an [`Action`]: go on with a begun operation, read, compare, change the difference, read back.
+/// Makes an [`Action`] of a [`Resource`]: waits for an operation that was started, reads, compares,
+/// writes the differences, and reads until they are gone.
 pub struct Ensure<R>(pub R);
 
 impl<R: Resource> Ensure<R> {
-    /// What an earlier attempt had begun is waited for before anything is compared.
-    async fn go_on(&self, cx: &ActionContext, desired: &R::Desired) -> Result<(), ActionError> {
+    /// Waits for what an earlier attempt started, before anything is compared.
+    async fn resume_checkpoint(&self, cx: &ActionContext, desired: &R::Desired) -> Result<(), ActionError> {
         match cx.checkpoint() {
             Some(checkpoint) => self.0.resume(cx, desired, checkpoint).await,
             None => Ok(()),
         }
     }
 
-    async fn converged(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Option<R::Output>, ActionError> {
+    /// Returns the output if actual equals desired state.
+    async fn output_if_converged(
+        &self,
+        cx: &ActionContext,
+        desired: &R::Desired,
+    ) -> Result<Option<R::Output>, ActionError> {
         let actual = self.0.read(cx, desired).await?;
         match (&actual, self.0.diff(desired, actual.as_ref())?.is_empty()) {
             (Some(actual), true) => self.0.output(cx, desired, actual).map(Some),
@@ -134,8 +158,9 @@ impl<R: Resource> Ensure<R> {
         }
     }
 
-    /// What a change that failed has left as it was. Where it may have taken effect, nothing is said to be so.
-    async fn left(
+    /// The differences that a failed `apply` certainly did not write; none if it may have written
+    /// them.
+    async fn unwritten_differences(
         &self,
         cx: &ActionContext,
         desired: &R::Desired,
@@ -144,16 +169,17 @@ impl<R: Resource> Ensure<R> {
     ) -> Vec<Difference> {
         match error.kind {
             FailureKind::Unknown => Vec::new(),
-            // It was let go of, or what was begun goes on.
+            // The attempt was stopped in the middle, or an operation that was started is still
+            // running.
             _ if cx.cancellation().is_cancelled() || cx.remaining().is_zero() || cx.checkpoint().is_some() => {
                 Vec::new()
             }
-            // Some of it may have been made before the rest was refused.
+            // Some differences may have been written before another one was refused.
             FailureKind::Transient | FailureKind::Permanent if differences.len() > 1 => {
-                let look = async { self.0.diff(desired, self.0.read(cx, desired).await?.as_ref()) };
-                let Ok(seen) = look.await else { return differences };
-                let is_seen = |left: &Difference| seen.iter().any(|difference| difference.what == left.what);
-                differences.into_iter().filter(is_seen).collect()
+                let read = async { self.0.diff(desired, self.0.read(cx, desired).await?.as_ref()) };
+                let Ok(remaining) = read.await else { return differences };
+                let remains = |it: &Difference| remaining.iter().any(|difference| difference.what == it.what);
+                differences.into_iter().filter(remains).collect()
             }
             FailureKind::Transient | FailureKind::Permanent | FailureKind::Throttled { .. } => differences,
         }
@@ -164,23 +190,24 @@ impl<R: Resource> Ensure<R> {
         let started = cx.elapsed();
         let mut delays = READ_BACK.delays();
         loop {
-            if let Some(output) = self.converged(cx, desired).await? {
+            if let Some(output) = self.output_if_converged(cx, desired).await? {
                 return Ok(output);
             }
             if cx.elapsed() > started + R::CONSISTENCY_TIMEOUT {
-                return Err(self.still_different(cx, desired).await?);
+                return Err(self.consistency_error(cx, desired).await?);
             }
             cx.sleep(delays.next_delay()).await?;
         }
     }
 
-    async fn still_different(&self, cx: &ActionContext, desired: &R::Desired) -> Result<ActionError, ActionError> {
+    /// The error of a change that was accepted and is not visible in time.
+    async fn consistency_error(&self, cx: &ActionContext, desired: &R::Desired) -> Result<ActionError, ActionError> {
         let actual = self.0.read(cx, desired).await?;
-        let left: Vec<_> = self.0.diff(desired, actual.as_ref())?.iter().map(ToString::to_string).collect();
+        let remaining: Vec<_> = self.0.diff(desired, actual.as_ref())?.iter().map(ToString::to_string).collect();
         Ok(ActionError::transient(format!(
-            "the change was accepted but is not seen after {:?}: {}",
+            "the change was accepted but is not visible after {:?}: {}",
             R::CONSISTENCY_TIMEOUT,
-            left.join("; ")
+            remaining.join("; ")
         )))
     }
 }
@@ -194,19 +221,20 @@ impl<R: Resource> Action for Ensure<R> {
     const SUMMARY: &'static str = R::SUMMARY;
 
     async fn run(&self, cx: &ActionContext, desired: &R::Desired) -> Result<R::Output, ActionError> {
-        self.go_on(cx, desired).await?;
+        self.resume_checkpoint(cx, desired).await?;
         let actual = self.0.read(cx, desired).await?;
         let differences = self.0.diff(desired, actual.as_ref())?;
         match &actual {
             Some(actual) if differences.is_empty() => self.0.output(cx, desired, actual),
             _ => {
-                // Told before it is made: an attempt that is let go of in the middle may have made it.
+                // Recorded before they are written: an attempt that is cancelled in the middle may
+                // have written them.
                 for difference in &differences {
                     cx.changed(difference.to_string());
                 }
                 if let Err(error) = self.0.apply(cx, desired, actual.as_ref(), &differences).await {
-                    for left in self.left(cx, desired, differences, &error).await {
-                        cx.unchanged(&left.to_string());
+                    for unwritten in self.unwritten_differences(cx, desired, differences, &error).await {
+                        cx.retract_change(&unwritten.to_string());
                     }
                     return Err(error);
                 }
@@ -216,8 +244,8 @@ impl<R: Resource> Action for Ensure<R> {
     }
 
     async fn find(&self, cx: &ActionContext, desired: &R::Desired) -> Result<FindResult<R::Output>, ActionError> {
-        self.go_on(cx, desired).await?;
-        Ok(self.converged(cx, desired).await?.map_or(FindResult::Absent, FindResult::Present))
+        self.resume_checkpoint(cx, desired).await?;
+        Ok(self.output_if_converged(cx, desired).await?.map_or(FindResult::Absent, FindResult::Present))
     }
 
     async fn preview(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Preview, ActionError> {
@@ -237,7 +265,7 @@ mod tests {
     use super::*;
     use crate::Secrets;
 
-    /// Two switches, of which the second one is refused as long as there are refusals.
+    /// Two switches. The second one is refused as long as there are refusals.
     #[derive(Default)]
     struct Switches {
         on: Mutex<[bool; 2]>,
@@ -282,21 +310,25 @@ mod tests {
         }
     }
 
-    async fn told(refusal: Option<ActionError>) -> Vec<String> {
+    async fn recorded_changes(refusal: Option<ActionError>) -> Vec<String> {
         let switches = Ensure(Switches { refusals: Mutex::new(refusal.into_iter().collect()), ..Switches::default() });
         let cx = ActionContext::detached("test", Arc::new(Secrets::default()));
-        let _ = switches.run(&cx, &()).await; // what it has told is what counts
+        let _ = switches.run(&cx, &()).await; // the recorded changes are what the test compares
         cx.changes()
     }
 
     #[tokio::test]
-    async fn an_attempt_tells_what_it_has_changed_before_it_failed_and_not_what_was_refused() {
+    async fn a_failed_attempt_records_the_changes_that_it_made_and_not_those_that_were_refused() {
         let (first, second) = ("~ first: false -> true", "~ second: false -> true");
-        assert_eq!(told(None).await, [first, second]);
-        assert_eq!(told(Some(ActionError::permanent("no"))).await, [first], "the second one was refused");
-        assert_eq!(told(Some(ActionError::transient("busy"))).await, [first]);
-        assert_eq!(told(Some(ActionError::unknown("no reply"))).await, [first, second], "it may have been made");
-        let patience = ActionError::throttled(None, "later");
-        assert_eq!(told(Some(patience)).await, [""; 0], "no other request is made to find out");
+        assert_eq!(recorded_changes(None).await, [first, second]);
+        assert_eq!(recorded_changes(Some(ActionError::permanent("no"))).await, [first], "the second one was refused");
+        assert_eq!(recorded_changes(Some(ActionError::transient("busy"))).await, [first]);
+        assert_eq!(
+            recorded_changes(Some(ActionError::unknown("lost response"))).await,
+            [first, second],
+            "it may have been written"
+        );
+        let throttled = ActionError::throttled(None, "later");
+        assert_eq!(recorded_changes(Some(throttled)).await, [""; 0], "no other request is made");
     }
 }

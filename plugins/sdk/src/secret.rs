@@ -7,17 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActionContext, ActionError, Permission, Redactor};
 
-/// A secret value. No `Display`, no `Serialize`; `Debug` prints `***`; wiped when dropped.
+/// A secret value, without `Display` and `Serialize`. `Debug` prints `***`; the memory is
+/// overwritten when it is dropped.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes a value out of sight.
+    /// Wraps a secret value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(SecretString::from(value.into()))
     }
 
-    /// The value itself. Only for the call that needs it.
+    /// The value itself, only for the call that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -29,9 +30,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is to be found: `env:NAME`, `file:PATH`, `exec:COMMAND`, or the scheme of a [`SecretSource`].
+/// Reference to a secret: `env:NAME`, `file:PATH`, `exec:COMMAND`, or the scheme of a
+/// [`SecretSource`].
 ///
-/// This, never the value, is what plans, journals and logs hold.
+/// Plans, journals and logs contain the reference, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SecretRef {
@@ -40,18 +42,18 @@ pub struct SecretRef {
 }
 
 impl SecretRef {
-    /// `env`, `file`, `exec` or a source's own.
+    /// Scheme of the reference: `env`, `file`, `exec` or that of a source.
     pub fn scheme(&self) -> &str {
         &self.text[..self.colon]
     }
 
-    /// What follows the colon.
+    /// Part of the reference after the colon.
     pub fn rest(&self) -> &str {
         &self.text[self.colon + 1..]
     }
 }
 
-/// The text is no secret reference.
+/// Error of a text that is not a secret reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a secret is given by reference: env:NAME, file:PATH or exec:COMMAND, not by value")]
 pub struct SecretRefError;
@@ -98,17 +100,21 @@ impl JsonSchema for SecretRef {
     }
 }
 
-/// A provider's own way to a secret, such as a one-shot key minted at use.
+/// A provider's source of secrets, such as one-shot keys that are minted at use.
 pub trait SecretSource: Send + Sync {
-    /// What stands before the colon of its references.
+    /// Scheme of its references, the part before the colon.
     fn scheme(&self) -> &'static str;
-    /// What has to be allowed for it; `rest` is what stands behind the colon, up to the first expression in it.
+    /// Permissions that resolving requires; `rest` is the part after the colon, up to the first
+    /// expression in it.
     fn permissions(&self, rest: &str) -> Vec<Permission>;
-    /// Obtains the secret; `rest` is what stands behind the colon.
+    /// Obtains the secret; `rest` is the part after the colon.
+    ///
+    /// # Errors
+    /// [`ActionError`], without a secret value in its text.
     fn resolve<'a>(&'a self, cx: &'a ActionContext, rest: &'a str) -> BoxFuture<'a, Result<Secret, ActionError>>;
 }
 
-/// Resolves secret references at use, and hides what it has resolved.
+/// Resolver of secret references, and redactor of the values that it has resolved.
 #[derive(Default)]
 pub struct Secrets {
     sources: BTreeMap<&'static str, Arc<dyn SecretSource>>,
@@ -116,41 +122,46 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Adds a provider's source. The last one of a scheme counts.
+    /// Adds a provider's source. It replaces an earlier one of the same scheme.
     pub fn add(&mut self, source: Arc<dyn SecretSource>) {
         self.sources.insert(source.scheme(), source);
     }
 
-    /// Hides every secret resolved so far.
+    /// Redactor of all secrets that were resolved so far.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    /// What has to be allowed before `reference` can be resolved; nothing for what is found on this machine.
+    /// Permissions that resolving `reference` requires; none for `env:`, `file:` and `exec:`.
     pub fn permissions(&self, reference: &SecretRef) -> Vec<Permission> {
         let source = self.sources.get(reference.scheme());
         source.map(|source| source.permissions(reference.rest())).unwrap_or_default()
     }
 
-    /// Obtains the value that `reference` points to.
+    /// Obtains the value of `reference`, which is redacted from then on.
     ///
-    /// A reference that leads nowhere is a `Permanent` error that names the reference, never a value.
+    /// # Errors
+    /// `Permanent` for a reference that cannot be resolved on this machine, otherwise the error of
+    /// its source. It names the reference, never a value.
     pub async fn resolve(&self, cx: &ActionContext, reference: &SecretRef) -> Result<Secret, ActionError> {
         let secret = match self.sources.get(reference.scheme()) {
             Some(source) => source.resolve(cx, reference.rest()).await,
             None => resolve_local(reference).await,
         }
         .map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
-        self.redactor.hide(secret.expose());
+        self.redactor.add(secret.expose());
         Ok(secret)
     }
 
     /// Like [`Self::resolve`], for `env:`, `file:` and `exec:` references outside any attempt.
+    ///
+    /// # Errors
+    /// `Permanent`, also for the scheme of a source.
     pub async fn resolve_local(&self, reference: &SecretRef) -> Result<Secret, ActionError> {
         let secret = resolve_local(reference)
             .await
             .map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
-        self.redactor.hide(secret.expose());
+        self.redactor.add(secret.expose());
         Ok(secret)
     }
 }
@@ -198,13 +209,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_in_place_of_a_reference_is_refused_without_repeating_it() {
+    fn a_value_instead_of_a_reference_is_refused_without_repeating_it() {
         let error = "hunter2".parse::<SecretRef>().expect_err("no scheme");
         assert!(!error.to_string().contains("hunter2"));
     }
 
     #[test]
-    fn a_reference_survives_serialisation_and_a_secret_shows_nothing() {
+    fn a_reference_survives_serialisation_and_a_secret_is_masked() {
         let reference: SecretRef = serde_json::from_str("\"env:TS_KEY\"").expect("reference");
         assert_eq!((reference.scheme(), reference.rest()), ("env", "TS_KEY"));
         assert_eq!(serde_json::to_string(&reference).expect("JSON"), "\"env:TS_KEY\"");

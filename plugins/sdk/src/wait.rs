@@ -24,7 +24,8 @@ impl<T> WaitState<T> {
         Self::Pending { reason: reason.into(), retry_after: None }
     }
 
-    /// The condition does not hold yet, for `reason`, and the server asked not to be read again before `retry_after`.
+    /// The condition does not hold yet, for `reason`, and the server asked not to be read again
+    /// before `retry_after`.
     pub fn pending_for(reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
         Self::Pending { reason: reason.into(), retry_after }
     }
@@ -44,8 +45,8 @@ where
 
 /// The delays of one wait, and the last reason for it.
 ///
-/// [`Waiter::poll`] is the whole loop. A loop that changes variables between two reads calls [`Waiter::pending`] and
-/// [`Waiter::failed`] itself.
+/// [`Waiter::poll`] is the whole loop. A loop that changes variables between two reads calls
+/// [`Waiter::pending`] and [`Waiter::failed`] itself.
 pub struct Waiter<'a> {
     cx: &'a ActionContext,
     delays: Delays,
@@ -74,14 +75,16 @@ impl<'a> Waiter<'a> {
         self
     }
 
-    /// Reads the condition until it holds. Each reason is reported as progress; the last one is part of a timeout's error.
+    /// Reads the condition until it holds. Each reason is reported as progress; the last one is
+    /// part of a timeout's error.
     ///
-    /// Failures that are transient or throttled are reported like a pending condition, and the condition is read again,
-    /// not before a `retry_after` has passed.
+    /// Failures that are transient or throttled are reported like a pending condition, and the
+    /// condition is read again, not before a `retry_after` has passed.
     ///
     /// # Errors
-    /// Permanent and unknown failures of `read` are returned unchanged. Once the next delay would pass the deadline, or
-    /// when the attempt is cancelled, the error is `Transient` – or that of the last read, if it asked for a longer delay.
+    /// Permanent and unknown failures of `read` are returned unchanged. Once the next delay would
+    /// pass the deadline, or when the attempt is cancelled, the error is `Transient` – or that of
+    /// the last read, if it asked for a longer delay.
     pub async fn poll<T, F, R>(mut self, mut read: F) -> Result<T, ActionError>
     where
         F: FnMut() -> R,
@@ -99,7 +102,8 @@ impl<'a> Waiter<'a> {
     /// Reports `reason` and waits, at least for `retry_after`.
     ///
     /// # Errors
-    /// `Transient` with the reason, if the delay does not fit before the deadline or the attempt is cancelled.
+    /// `Transient` with the reason, if the delay does not fit before the deadline or the attempt is
+    /// cancelled.
     pub async fn pending(
         &mut self,
         reason: impl Into<String>,
@@ -115,8 +119,8 @@ impl<'a> Waiter<'a> {
     /// Reports `error` and waits, if it is transient or throttled.
     ///
     /// # Errors
-    /// Any other error is returned unchanged. If the delay does not fit before the deadline: the error itself when it asked
-    /// for that delay, else `Transient` with the last reason.
+    /// Any other error is returned unchanged. If the delay does not fit before the deadline: the
+    /// error itself when it asked for that delay, else `Transient` with the last reason.
     pub async fn failed(&mut self, error: ActionError) -> Result<(), ActionError> {
         let retry_after = match error.kind {
             FailureKind::Transient => None,

@@ -94,7 +94,7 @@ impl AuthKeySource {
             capabilities: KeyCapabilities { devices: DeviceCapabilities { create } },
         };
         let minted: MintedAuthKey = self.client.post(cx, &["tailnet", self.client.tailnet(), "keys"], &body).await?;
-        cx.redactor().hide(&minted.key);
+        cx.redactor().add(&minted.key);
         Ok(Secret::new(minted.key))
     }
 }

@@ -10,7 +10,7 @@ use futures::{
     stream::FuturesOrdered,
 };
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, Check, Finding, Permission, Registry, Secrets, Status};
+use stargate_sdk::{ActionContext, Check, CheckStatus, Finding, Permission, Registry, Secrets};
 
 use crate::{
     cli::{
@@ -88,10 +88,10 @@ async fn judged(
     for (id, finding) in before {
         let finding = finding.await;
         match finding.status {
-            Status::Ok | Status::Warning => {}
-            Status::Failed => return Finding::skipped(format!("not without {id}")),
+            CheckStatus::Ok | CheckStatus::Warning => {}
+            CheckStatus::Failed => return Finding::skipped(format!("not without {id}")),
             // For the same reason as that one.
-            Status::Skipped => return Finding::skipped(finding.found),
+            CheckStatus::Skipped => return Finding::skipped(finding.message),
         }
     }
     let cx = ActionContext::detached(check.id(), secrets);
@@ -105,20 +105,20 @@ async fn judged(
 
 fn redacted(cx: &ActionContext, finding: Finding) -> Finding {
     let hide = |text: String| cx.redactor().redact(&text);
-    Finding { found: hide(finding.found), hint: finding.hint.map(hide), ..finding }
+    Finding { message: hide(finding.message), hint: finding.hint.map(hide), ..finding }
 }
 
 fn show(id: &str, finding: &Finding, width: usize) {
     let (tone, word) = match finding.status {
-        Status::Ok => (Tone::Good, "ok"),
-        Status::Warning => (Tone::Notable, "warning"),
-        Status::Failed => (Tone::Bad, "failed"),
-        Status::Skipped => (Tone::Quiet, "skipped"),
+        CheckStatus::Ok => (Tone::Good, "ok"),
+        CheckStatus::Warning => (Tone::Notable, "warning"),
+        CheckStatus::Failed => (Tone::Bad, "failed"),
+        CheckStatus::Skipped => (Tone::Quiet, "skipped"),
     };
     // Padded before it is painted: a colour has no width.
     // A far side's words can be of several lines.
     let beside = format!("\n{:width$}  {:7}  ", "", "");
-    let found = finding.found.replace('\n', &beside);
+    let found = finding.message.replace('\n', &beside);
     ui::out(&format!("{id:width$}  {}  {found}", ui::paint_out(tone, &format!("{word:7}"))));
     if let Some(hint) = &finding.hint {
         ui::out(&format!("{:width$}  {:7}  hint: {}", "", "", hint.replace('\n', &beside)));
@@ -130,7 +130,8 @@ fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
         ui::out_json_pretty(&reports.iter().map(|(check, finding)| to_json(&**check, finding)).collect::<Vec<_>>());
     }
     let count = |status| reports.iter().filter(|(_, finding)| finding.status == status).count();
-    let (failed, skipped, warnings) = (count(Status::Failed), count(Status::Skipped), count(Status::Warning));
+    let (failed, skipped, warnings) =
+        (count(CheckStatus::Failed), count(CheckStatus::Skipped), count(CheckStatus::Warning));
     ui::err(&format!(
         "{}: {failed} failed, {skipped} skipped, {}",
         phrase::count(reports.len(), "check"),
@@ -146,6 +147,6 @@ fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
 fn to_json(check: &dyn Check, finding: &Finding) -> Value {
     json!({
         "id": check.id(), "summary": check.summary(), "status": finding.status,
-        "found": finding.found, "hint": finding.hint, "needed": finding.needed,
+        "found": finding.message, "hint": finding.hint, "needed": finding.required,
     })
 }

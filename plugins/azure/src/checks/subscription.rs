@@ -59,14 +59,14 @@ fn judge(name: &str, id: &str, state: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use stargate_sdk::Status;
+    use stargate_sdk::CheckStatus;
 
     use super::*;
 
     #[test]
     fn only_an_enabled_subscription_is_in_order() {
         let status = |state| judge("n", "s", state).status;
-        assert_eq!((status("Enabled"), status("PastDue")), (Status::Ok, Status::Warning));
-        assert_eq!((status("Disabled"), status("")), (Status::Failed, Status::Failed));
+        assert_eq!((status("Enabled"), status("PastDue")), (CheckStatus::Ok, CheckStatus::Warning));
+        assert_eq!((status("Disabled"), status("")), (CheckStatus::Failed, CheckStatus::Failed));
     }
 }

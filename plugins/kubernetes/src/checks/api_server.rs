@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use stargate_sdk::{ActionContext, ActionError, Check, FailureKind, Finding, Permission, Status, clock_finding};
+use stargate_sdk::{ActionContext, ActionError, Check, CheckStatus, FailureKind, Finding, Permission, clock_finding};
 
 use crate::{api::Api, call::Call, field::owned};
 
@@ -34,8 +34,8 @@ impl ApiServer {
         let version = owned(&version, "/gitVersion");
         let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
         Ok(match clock_finding(date, asked, Timestamp::now()) {
-            Some(clock) if clock.status != Status::Ok => {
-                Finding { found: format!("the API server runs {version}, and {}", clock.found), ..clock }
+            Some(clock) if clock.status != CheckStatus::Ok => {
+                Finding { message: format!("the API server runs {version}, and {}", clock.message), ..clock }
             }
             _ => Finding::ok(format!("the API server runs {version}")),
         })

@@ -43,13 +43,13 @@ fn judge(version: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use stargate_sdk::Status;
+    use stargate_sdk::CheckStatus;
 
     use super::*;
 
     #[test]
     fn only_openssh_will_do() {
-        assert_eq!(judge("OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025").status, Status::Ok);
-        assert_eq!(judge("Dropbear v2025.88").status, Status::Failed);
+        assert_eq!(judge("OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025").status, CheckStatus::Ok);
+        assert_eq!(judge("Dropbear v2025.88").status, CheckStatus::Failed);
     }
 }
