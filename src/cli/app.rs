@@ -4,14 +4,14 @@ use clap::{CommandFactory, FromArgMatches};
 
 use super::{
     Failure, Settings,
-    args::{Command, CommandLine, Output, RunCommand},
+    args::{CliCommand, CommandLine, Output, RunCommand},
     command,
     exit::Exit,
     hint, log, ui,
 };
 
 /// How long background work may go on once the answer is known: long enough to close files.
-const LEAVE: Duration = Duration::from_millis(100);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(100);
 
 /// The program: reads the command line, does what it says, and answers with one of [`Exit`]'s codes.
 pub(crate) fn main() -> ExitCode {
@@ -22,7 +22,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Err(exit) => exit,
     };
-    unless_lost(exit).into()
+    check_output_written(exit).into()
 }
 
 fn show(output: Output, failure: &Failure) -> Exit {
@@ -34,15 +34,15 @@ fn show(output: Output, failure: &Failure) -> Exit {
 }
 
 /// What was asked for is not done when it was not seen. A failure stays what it is.
-fn unless_lost(exit: Exit) -> Exit {
-    let Some(reason) = ui::lost() else { return exit };
+fn check_output_written(exit: Exit) -> Exit {
+    let Some(reason) = ui::write_error() else { return exit };
     let failure = Failure::new(
         Exit::Internal,
         format!("write to standard output: {reason}"),
         "make room where the output goes, then run the same command again",
     );
     failure.show();
-    if matches!(exit, Exit::Done | Exit::Changes) { failure.exit() } else { exit }
+    if matches!(exit, Exit::Success | Exit::Changes) { failure.exit() } else { exit }
 }
 
 fn parse() -> Result<CommandLine, Exit> {
@@ -56,7 +56,7 @@ fn parse() -> Result<CommandLine, Exit> {
             Exit::Usage
         } else {
             ui::out(text.trim_end());
-            Exit::Done
+            Exit::Success
         }
     })
 }
@@ -73,32 +73,32 @@ fn start(line: CommandLine) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::internal(format!("start the runtime: {error}")))?;
     let result = runtime.block_on(dispatch(&settings, line.command));
-    runtime.shutdown_timeout(LEAVE);
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
     result
 }
 
-async fn dispatch(settings: &Settings, command: Command) -> Result<Exit, Failure> {
+async fn dispatch(settings: &Settings, command: CliCommand) -> Result<Exit, Failure> {
     match command {
-        Command::Run { what: RunCommand::Workflow(args) } => command::run::workflow(settings, &args).await,
-        Command::Resume(args) => command::resume::resume(settings, &args).await,
-        Command::Why(args) => command::why::why(settings, &args).await,
-        Command::Cancel(args) => command::cancel::cancel(settings, &args).await,
-        Command::Approve(args) => command::approve::approve(settings, &args).await,
-        Command::Resolve(args) => command::resolve::resolve(settings, &args).await,
-        Command::History(args) => command::history::history(settings, &args).await,
-        Command::Logs(args) => command::logs::logs(settings, &args).await,
-        Command::Prune(args) => command::prune::prune(settings, &args).await,
-        Command::Plan(args) => command::plan::plan(settings, &args).await,
-        Command::Schedule(args) => command::schedule::schedule(settings, &args).await,
-        Command::Doctor(args) => command::doctor::doctor(settings, &args).await,
-        Command::Validate(args) => command::validate::validate(settings, &args),
-        Command::Graph(args) => command::graph::graph(settings, &args),
-        Command::Actions(args) => command::actions::actions(settings, &args),
-        Command::Schema => command::schema::schema(settings),
+        CliCommand::Run { what: RunCommand::Workflow(args) } => command::run::workflow(settings, &args).await,
+        CliCommand::Resume(args) => command::resume::resume(settings, &args).await,
+        CliCommand::Why(args) => command::why::why(settings, &args).await,
+        CliCommand::Cancel(args) => command::cancel::cancel(settings, &args).await,
+        CliCommand::Approve(args) => command::approve::approve(settings, &args).await,
+        CliCommand::Resolve(args) => command::resolve::resolve(settings, &args).await,
+        CliCommand::History(args) => command::history::history(settings, &args).await,
+        CliCommand::Logs(args) => command::logs::logs(settings, &args).await,
+        CliCommand::Prune(args) => command::prune::prune(settings, &args).await,
+        CliCommand::Plan(args) => command::plan::plan(settings, &args).await,
+        CliCommand::Schedule(args) => command::schedule::schedule(settings, &args).await,
+        CliCommand::Doctor(args) => command::doctor::doctor(settings, &args).await,
+        CliCommand::Validate(args) => command::validate::validate(settings, &args),
+        CliCommand::Graph(args) => command::graph::graph(settings, &args),
+        CliCommand::Actions(args) => command::actions::actions(settings, &args),
+        CliCommand::Schema => command::schema::schema(settings),
         #[cfg(feature = "sim")]
-        Command::Sim(args) => command::sim::sim(settings, &args).await,
+        CliCommand::Sim(args) => command::sim::sim(settings, &args).await,
         #[cfg(feature = "sim")]
-        Command::Demo(args) => command::demo::demo(settings, &args).await,
-        Command::Completions { shell } => command::completions::completions(shell),
+        CliCommand::Demo(args) => command::demo::demo(settings, &args).await,
+        CliCommand::Completions { shell } => command::completions::completions(shell),
     }
 }

@@ -11,163 +11,164 @@ use url::Url;
 #[cfg(feature = "sim")]
 pub(crate) use sim::{DemoArgs, ScenarioName, SimArgs};
 
-/// Version, commit and date of this program.
+/// Version, commit and date of this program; `build.rs` sets the last two.
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("STARGATE_COMMIT"), ", ", env!("STARGATE_DATE"), ")");
 
 /// Durable workflows that join datacenter machines to an AKS cluster over Tailscale.
 ///
-/// A run that was killed at any instant goes on from its journal without doing anything twice.
+/// A run that is killed at any point resumes from its journal, and nothing is done twice.
 #[derive(Debug, Parser)]
 #[command(name = "stargate", version = VERSION, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct CommandLine {
-    /// What the surroundings say.
     #[command(flatten)]
-    pub(crate) global: Global,
-    /// What is wanted.
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
-/// How data are shown.
+/// Format of the data that a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Output {
-    /// For people.
+    /// Text and tables for people
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs: one value, or one line per event
     Json,
 }
 
-/// Flags that every command knows.
+/// Flags that each command accepts.
+///
+/// A flag overrides its environment variable, and a variable overrides the default.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
-#[expect(clippy::doc_markdown, reason = "the help shows these texts as they stand")]
-pub(crate) struct Global {
-    /// How data are shown
+#[expect(clippy::doc_markdown, reason = "the help shows these texts literally")]
+pub(crate) struct GlobalArgs {
+    /// Output format
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
-    /// Shows what steps capture on the way, such as the commands run on a host
+    /// Show all lines that steps capture, such as the commands run on a host [default: only the last lines of a step
+    /// that fails]
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// File of the journal [env: STARGATE_JOURNAL] [default: ~/.local/state/stargate/journal.db]
+    /// Journal file [env: STARGATE_JOURNAL] [default: ~/.local/state/stargate/journal.db]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) journal: Option<PathBuf>,
-    /// Base of Azure Resource Manager [env: STARGATE_AZURE_ENDPOINT]
+    /// Base URL of Azure Resource Manager [env: STARGATE_AZURE_ENDPOINT] [default: public Azure]
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     pub(crate) azure_endpoint: Option<Url>,
     /// Id of the Azure subscription [env: STARGATE_AZURE_SUBSCRIPTION, AZURE_SUBSCRIPTION_ID]
     #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
     pub(crate) azure_subscription: Option<String>,
-    /// A ready Azure token, as a reference such as env:NAME or file:PATH [env: STARGATE_AZURE_TOKEN]
+    /// Reference to an Azure token, such as env:NAME or file:PATH [env: STARGATE_AZURE_TOKEN] [default: the
+    /// environment's credential, a managed identity or az]
     #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
     pub(crate) azure_token: Option<SecretRef>,
-    /// A certificate (PEM) to trust for Azure beside the system's [env: STARGATE_AZURE_CA]
+    /// Certificate (PEM) to trust for Azure, in addition to the system's [env: STARGATE_AZURE_CA] [default: none]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) azure_ca: Option<PathBuf>,
-    /// Base of the Tailscale API [env: STARGATE_TAILSCALE_ENDPOINT]
+    /// Base URL of the Tailscale API [env: STARGATE_TAILSCALE_ENDPOINT] [default: Tailscale's own]
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     pub(crate) tailscale_endpoint: Option<Url>,
-    /// The tailnet; `-` is the OAuth client's own [env: STARGATE_TAILSCALE_TAILNET] [default: -]
+    /// Name of the tailnet; `-` is the tailnet of the OAuth client [env: STARGATE_TAILSCALE_TAILNET] [default: -]
     #[arg(long, global = true, value_name = "NAME", allow_hyphen_values = true, hide_short_help = true)]
     pub(crate) tailscale_tailnet: Option<String>,
-    /// Id of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_ID] [default: env:TAILSCALE_CLIENT_ID]
+    /// Reference to the id of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_ID] [default: env:TAILSCALE_CLIENT_ID]
     #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
     pub(crate) tailscale_client_id: Option<SecretRef>,
-    /// Secret of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_SECRET] [default: env:TAILSCALE_CLIENT_SECRET]
+    /// Reference to the secret of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_SECRET] [default:
+    /// env:TAILSCALE_CLIENT_SECRET]
     #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
     pub(crate) tailscale_client_secret: Option<SecretRef>,
-    /// An ssh_config file in place of the user's own [env: STARGATE_SSH_CONFIG]
+    /// Configuration file for ssh [env: STARGATE_SSH_CONFIG] [default: ~/.ssh/config]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) ssh_config: Option<PathBuf>,
-    /// The cluster's kubeconfig in place of KUBECONFIG or ~/.kube/config [env: STARGATE_KUBECONFIG]
+    /// Kubeconfig of the cluster [env: STARGATE_KUBECONFIG] [default: KUBECONFIG, or ~/.kube/config]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context in place of its current one [env: STARGATE_KUBE_CONTEXT]
+    /// Context of the kubeconfig [env: STARGATE_KUBE_CONTEXT] [default: its current context]
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub(crate) kube_context: Option<String>,
-    /// What is traced to stderr, such as `debug` or `stargate=trace` [env: STARGATE_LOG] [default: warn]
+    /// Filter for diagnostics on stderr, such as `debug` or `stargate=trace` [env: STARGATE_LOG] [default: warn]
     #[arg(long, global = true, value_name = "FILTER", hide_short_help = true)]
     pub(crate) log: Option<String>,
 }
 
-/// What is wanted.
+/// Commands of the program.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Start a run
     Run {
-        /// Of what.
         #[command(subcommand)]
         what: RunCommand,
     },
-    /// Go on with a run that was interrupted or failed
+    /// Resume an interrupted or failed run
     Resume(ResumeArgs),
-    /// End a run for good
+    /// End a run permanently
     Cancel(CancelArgs),
-    /// Let a step begin that waits for a person, or refuse it
+    /// Approve or refuse a step that waits for approval
     Approve(ApproveArgs),
-    /// Say whether a step in doubt took effect
+    /// Resolve a step in doubt: confirm that it took effect, or that it did not
     Resolve(ResolveArgs),
-    /// Show the runs there are, or what happened in one
+    /// List the runs in the journal, or show the entries of one run
     History(HistoryArgs),
-    /// Show what the steps of a run captured, such as the commands run on a host
+    /// Show the lines that the steps of a run captured, such as the commands run on a host
     Logs(LogsArgs),
-    /// Remove runs that ended long ago from the journal
+    /// Remove old runs from the journal
     Prune(PruneArgs),
-    /// Show whether what workflows need from their surroundings is there, changing nothing
+    /// Check accounts, permissions, endpoints and tools that workflows need; changes nothing
     Doctor(DoctorArgs),
-    /// Show what a run would change, changing nothing
+    /// Preview the changes that a run would make; changes nothing
     Plan(PlanArgs),
-    /// Run workflows when they are due, or print what lets cron, systemd or Kubernetes do it
+    /// Run workflows by their schedule, or print a configuration for cron, systemd or Kubernetes
     Schedule(ScheduleArgs),
-    /// Tell why a run, or a step of it, failed or waits
+    /// Explain why a run or step failed or is waiting
     Why(WhyArgs),
-    /// Look for mistakes in workflows, all of them at once
+    /// Validate workflows and report all errors
     Validate(ValidateArgs),
-    /// Show the steps of a workflow and what each waits for
+    /// Show the steps of a workflow and their dependencies
     Graph(GraphArgs),
-    /// Show the actions that workflows can use
+    /// List the actions that workflows can use, or describe one
     Actions(ActionsArgs),
     /// Print the JSON Schema of workflow files, for editors
     Schema,
-    #[cfg(feature = "sim")]
     /// Run the simulated world: Azure, a tailnet and hosts on this machine
-    Sim(SimArgs),
     #[cfg(feature = "sim")]
-    /// Show a run being killed and resumed, in the simulated world
+    Sim(SimArgs),
+    /// Demonstrate runs that are killed and resumed, in the simulated world
+    #[cfg(feature = "sim")]
     Demo(DemoArgs),
     /// Print a completion script for a shell
     Completions {
-        /// Which shell.
+        /// Shell that reads the script
         shell: clap_complete::Shell,
     },
 }
 
-/// What can be run.
+/// Kinds of definitions that can be run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
     /// Run a workflow
     Workflow(RunArgs),
 }
 
-/// Which workflow, with which inputs.
+/// Arguments that name a workflow and its inputs.
 #[derive(Debug, Args)]
 pub(crate) struct WorkflowArgs {
-    /// A file, or the name of a workflow in ./workflows or of one that ships with stargate
+    /// Workflow: a file, a name in ./workflows, or a name of one that ships with stargate
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflow: String,
-    /// With what.
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
 }
 
-/// What a workflow is given.
+/// Inputs of a workflow.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// A value for an input; lists and maps as JSON, a list of texts also as a,b,c
+    /// Value of an input; lists and maps as JSON, a list of strings also as a,b,c [default: the input's default]
     #[arg(short = 'i', long = "input", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) single: Vec<(String, String)>,
-    /// A YAML or JSON file with a map of inputs; `--input` comes before it
+    /// YAML or JSON file with a map of inputs; `--input` overrides it [default: none]
     #[arg(long = "inputs", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 }
@@ -179,26 +180,27 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How many attempts go on at once.
+/// Limit of concurrent attempts.
 #[derive(Debug, Args)]
 pub(crate) struct ParallelArgs {
-    /// Attempts of one run at a time
+    /// Maximum number of concurrent attempts of each run
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) max_parallel: u16,
 }
 
-/// What is done about locks that other runs hold.
+/// Behaviour for locks that other runs hold.
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {
-    /// How long locks that other runs hold are waited for, such as 10m; without it they end the command with 20
+    /// Maximum time to wait for locks held by other runs, such as 10m [default: do not wait, exit with 20]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) wait_for_locks: Option<Duration>,
 }
 
-/// How long a run may take.
+/// Limit of the time that a command takes.
 #[derive(Debug, Args)]
 pub(crate) struct TimeoutArgs {
-    /// How long this command may take, such as 30m; what is not done by then is let go of, for `resume`, and it ends with 5
+    /// Maximum duration of this command, such as 30m; then running steps are cancelled, the run can be resumed, and the
+    /// exit code is 5 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -207,44 +209,37 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration_ms(text).map(Duration::from_millis).ok_or_else(|| "expected a duration such as 30s, 10m or 1h30m".into())
 }
 
-/// `run workflow`.
+/// Arguments of `run workflow`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Which.
     #[command(flatten)]
     pub(crate) workflow: WorkflowArgs,
-    /// How wide.
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
-    /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
-    /// For how long.
     #[command(flatten)]
     pub(crate) limit: TimeoutArgs,
 }
 
-/// `resume`.
+/// Arguments of `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// Id of a run, or @latest; without one, the latest run that has not succeeded
+    /// Id of a run, or @latest [default: the latest run that has neither succeeded nor been cancelled]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
-    /// Every interrupted run that no living process holds
+    /// Resume each interrupted run that has no live owner
     #[arg(long, conflicts_with = "run")]
     pub(crate) all: bool,
-    /// How wide.
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
-    /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
-    /// For how long.
     #[command(flatten)]
     pub(crate) limit: TimeoutArgs,
 }
 
-/// What runs a workflow when it is due.
+/// Format of a schedule for another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ScheduleFormat {
     /// A line for `crontab -e`
@@ -255,93 +250,87 @@ pub(crate) enum ScheduleFormat {
     Cronjob,
 }
 
-/// `schedule`.
+/// Arguments of `schedule`.
 #[derive(Debug, Args)]
 pub(crate) struct ScheduleArgs {
-    /// Files, or names of workflows; without one, those in ./workflows that have a schedule
+    /// Workflows: files or names [default: those in ./workflows that have a schedule]
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflows: Vec<String>,
-    /// With what; of several workflows each gets the inputs that it has.
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
-    /// Runs each once, now, and ends: goes on with what was interrupted, else begins anew
+    /// Run each workflow once, now, and exit: resume its interrupted run, or start a new one
     #[arg(long)]
     pub(crate) once: bool,
-    /// How long runs that have ended are kept, such as 30d; without it, for ever
+    /// Time for which ended runs are kept, such as 30d; older ones are removed from the journal [default: forever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
-    /// Prints what runs one workflow by its schedule, in place of running it
+    /// Print a configuration that runs one workflow by its schedule, instead of running it
     #[arg(long, value_name = "FORMAT", conflicts_with = "once")]
     pub(crate) print: Option<ScheduleFormat>,
-    /// How wide.
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
-    /// How patient.
     #[command(flatten)]
     pub(crate) locks: LockArgs,
-    /// For how long.
     #[command(flatten)]
     pub(crate) limit: TimeoutArgs,
 }
 
-/// `why`.
+/// Arguments of `why`.
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
     /// Id of a run, or @latest
     #[arg(value_name = "RUN", default_value = "@latest")]
     pub(crate) run: String,
-    /// Name of a step, with its key if it has parts: join[worker-1]
+    /// Name of a step, with the key of an instance: join[worker-1] [default: all steps that are not done]
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
 }
 
-/// `cancel`.
+/// Arguments of `cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
-    /// Id of a run, or @latest; without one, the only run that has not ended
+    /// Id of a run, or @latest [default: the only run that has not ended]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
 }
 
-/// A step of a run of which a person says something.
+/// Arguments that name a step which needs an answer.
 #[derive(Debug, Args)]
-pub(crate) struct AskedStepArgs {
+pub(crate) struct StepSelector {
     /// Id of a run, or @latest
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
-    /// Name of the step, with its key if it has parts: join[worker-1]; without one, the only step that waits for this
+    /// Name of a step, with the key of an instance: join[worker-1] [default: the only step that needs this answer]
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
 }
 
-/// `approve`.
+/// Arguments of `approve`.
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
-    /// Which.
     #[command(flatten)]
-    pub(crate) asked: AskedStepArgs,
-    /// The step is not to begin: it fails, and is asked about again when the run is resumed
+    pub(crate) selector: StepSelector,
+    /// Refuse the step: it fails, and requires approval again when the run is resumed
     #[arg(long)]
     pub(crate) refuse: bool,
-    /// Why it is refused
+    /// Reason for the refusal, shown with the step's error [default: none]
     #[arg(long, value_name = "TEXT", requires = "refuse")]
     pub(crate) reason: Option<String>,
 }
 
-/// `resolve`.
+/// Arguments of `resolve`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("outcome").required(true).args(["done", "not_done"]))]
 pub(crate) struct ResolveArgs {
-    /// Which.
     #[command(flatten)]
-    pub(crate) asked: AskedStepArgs,
-    /// It took effect: the run goes on behind it
+    pub(crate) selector: StepSelector,
+    /// Record that the step took effect: the run continues with the steps that depend on it
     #[arg(long)]
     pub(crate) done: bool,
-    /// What it gave, as JSON, for the steps that refer to it
+    /// Output of the step as JSON, for the steps that refer to it [default: null]
     #[arg(long, value_name = "JSON", requires = "done", value_parser = json)]
     pub(crate) result: Option<serde_json::Value>,
-    /// It did not take effect: it is made when the run is resumed
+    /// Record that the step did not take effect: it is executed when the run is resumed
     #[arg(long)]
     pub(crate) not_done: bool,
 }
@@ -350,89 +339,88 @@ fn json(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))
 }
 
-/// `history`.
+/// Arguments of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Id of a run, or @latest
+    /// Id of a run, or @latest [default: list all runs]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
-    /// How many runs are listed
+    /// Maximum number of runs to list, newest first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 
-/// `logs`.
+/// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Id of a run, or @latest
     #[arg(value_name = "RUN", default_value = "@latest")]
     pub(crate) run: String,
-    /// Name of a step, with its key; without a key, all of its parts
+    /// Name of a step, with the key of an instance; without a key, all its instances [default: all steps]
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
-    /// Shows only the last lines
+    /// Show only the last N lines [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) tail: Option<usize>,
 }
 
-/// `prune`.
+/// Arguments of `prune`.
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
-    /// How long ago a run has ended, such as 30d; one that waits, is in doubt or was interrupted is kept
+    /// Minimum time since a run ended, such as 30d; runs that are interrupted, in doubt or waiting for approval are kept
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) older_than: Duration,
 }
 
-/// `plan`.
+/// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// Which.
     #[command(flatten)]
     pub(crate) workflow: WorkflowArgs,
 }
 
-/// `doctor`.
+/// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Files, or names of workflows, whose actions are meant; without one, all that ship
+    /// Workflows whose requirements are checked: files or names [default: all that ship with stargate]
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflows: Vec<String>,
 }
 
-/// `validate`.
+/// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Files, or names of workflows
+    /// Workflows: files or names
     #[arg(value_name = "NAME|FILE", required = true)]
     pub(crate) workflows: Vec<String>,
 }
 
-/// How a graph is written.
+/// Format of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphFormat {
-    /// One line a step, for people
+    /// One line per step
     Text,
-    /// For Graphviz
+    /// Input for Graphviz
     Dot,
-    /// For Markdown pages
+    /// Diagram for Markdown pages
     Mermaid,
 }
 
-/// `graph`.
+/// Arguments of `graph`.
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// A file, or the name of a workflow
+    /// Workflow: a file or a name
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflow: String,
-    /// How it is written
+    /// Format of the graph; ignored with `--output json`
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: GraphFormat,
 }
 
-/// `actions`.
+/// Arguments of `actions`.
 #[derive(Debug, Args)]
 pub(crate) struct ActionsArgs {
-    /// Name of one, to see its input and output
+    /// Name of an action whose input and output are shown [default: list all actions]
     #[arg(value_name = "ACTION")]
     pub(crate) action: Option<String>,
 }
@@ -447,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_an_input_may_hold_an_equals_sign() {
+    fn an_input_value_can_contain_an_equals_sign() {
         assert_eq!(assignment("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(assignment("a").is_err() && assignment("=b").is_err());
     }

@@ -10,9 +10,9 @@ use stargate::{
     workflow::Diagnostics,
 };
 
-use super::{diagnostics, exit::Exit, hint, phrase, ui};
+use super::{diagnostics, exit::Exit, format, hint, ui};
 
-/// Why a command did not do what was wanted, what that means for whoever called it, and what to do next.
+/// Why a command did not do what was name, what that means for whoever called it, and what to do next.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
@@ -115,7 +115,7 @@ impl From<EngineError> for Failure {
                 let message = format!("run {run} was cancelled: it does not go on");
                 Self::new(Exit::Cancelled, message, "run `stargate run workflow NAME` to start another")
             }
-            EngineError::NotAsked { run, step, now } => not_asked(&run, &step, now),
+            EngineError::NotAsked { run, step, now } => not_waiting(&run, &step, now),
             EngineError::Output { action, .. } => Self::usage(
                 message,
                 format!("run `stargate actions {action}` to see what it gives, and add it with `--result JSON`"),
@@ -131,7 +131,7 @@ impl From<EngineError> for Failure {
     }
 }
 
-fn not_asked(run: &RunId, step: &str, now: &str) -> Failure {
+fn not_waiting(run: &RunId, step: &str, now: &str) -> Failure {
     let hint = format!("run `stargate why {run}` to see what waits for a person");
     match now {
         "not there" => Failure::usage(format!("run {run} has no step {step:?}"), hint),
@@ -142,7 +142,7 @@ fn not_asked(run: &RunId, step: &str, now: &str) -> Failure {
 fn owned(run: &RunId, owner: &Owner, until: UnixMillis) -> Failure {
     let message = format!(
         "run {run} is being advanced by {owner}; its lease ends at {} unless it is renewed",
-        phrase::time_of_day(until)
+        format::time_of_day(until)
     );
     let hint = format!("wait for it, or stop process {} and run `stargate resume {run}` to continue", owner.pid);
     Failure::new(Exit::Owned, message, hint)
@@ -152,7 +152,7 @@ fn locked(holder: &LockHolder) -> Failure {
     let LockHolder { lock, run, workflow, owner, until } = holder;
     let message = format!(
         "the lock {lock:?} is held by run {run} of {workflow}, which {owner} is advancing; its lease ends at {} unless it is renewed",
-        phrase::time_of_day(*until)
+        format::time_of_day(*until)
     );
     let hint = format!(
         "add `--wait-for-locks 10m` to wait for it, or run `stargate history {run}` to see how far that run is"

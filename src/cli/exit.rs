@@ -4,8 +4,8 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done, or nothing to change.
-    Done = 0,
+    /// Success, or nothing to change.
+    Success = 0,
     /// A mistake of this program, or its output could not be written.
     Internal = 1,
     /// `plan`: there is something to change.
@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     /// The run took longer than `--timeout`; it can be resumed.
     TimedOut = 5,
     /// The run waits for a person.
-    Waiting = 10,
+    WaitingForApproval = 10,
     /// A step may or may not have happened.
     InDoubt = 11,
     /// A step failed, and what was done before was undone.
@@ -41,13 +41,13 @@ pub(crate) enum Exit {
 impl Exit {
     /// Every code, ascending.
     const ALL: [Self; 16] = [
-        Self::Done,
+        Self::Success,
         Self::Internal,
         Self::Changes,
         Self::Failed,
         Self::Cancelled,
         Self::TimedOut,
-        Self::Waiting,
+        Self::WaitingForApproval,
         Self::InDoubt,
         Self::Undone,
         Self::UndoFailed,
@@ -66,13 +66,13 @@ impl Exit {
 
     fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "done, or nothing to change",
+            Self::Success => "done, or nothing to change",
             Self::Internal => "a mistake of this program, or its output could not be written",
             Self::Changes => "`plan`: there is something to change",
             Self::Failed => "a step failed, and the run can be resumed; `doctor`: a check failed",
             Self::Cancelled => "the run was cancelled",
             Self::TimedOut => "the run took longer than --timeout; it can be resumed",
-            Self::Waiting => "the run waits for a person",
+            Self::WaitingForApproval => "the run waits for a person",
             Self::InDoubt => "a step may or may not have happened; a person has to look",
             Self::Undone => "kept for undoing, which is not there yet",
             Self::UndoFailed => "kept for undoing that failed, likewise",

@@ -27,7 +27,7 @@ pub(crate) fn resolve(run: &RunId, step: &str) -> String {
 }
 
 /// The same, for a run that nobody advances.
-pub(crate) fn and_resume(said: &str, run: &RunId) -> String {
+pub(crate) fn then_resume(said: &str, run: &RunId) -> String {
     format!("{said}, and then `stargate resume {run}`")
 }
 

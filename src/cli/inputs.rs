@@ -36,7 +36,7 @@ fn value(input: &Input, text: &str) -> Value {
 }
 
 /// What a person types to mean `value`.
-pub(crate) fn typed(input: &Input, typed: &Value) -> String {
+pub(crate) fn to_argument(input: &Input, typed: &Value) -> String {
     match typed {
         Value::String(text) if value(input, text) == *typed => text.clone(),
         other => other.to_string(),

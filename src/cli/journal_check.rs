@@ -7,12 +7,12 @@ use stargate_sdk::{ActionContext, Check, Finding, Permission};
 use super::Failure;
 
 /// `journal.open`.
-pub(super) struct JournalOpen {
+pub(super) struct JournalCheck {
     /// The file that the settings name.
     pub(super) path: PathBuf,
 }
 
-impl Check for JournalOpen {
+impl Check for JournalCheck {
     fn id(&self) -> &'static str {
         "journal.open"
     }
@@ -26,7 +26,7 @@ impl Check for JournalOpen {
     }
 }
 
-impl JournalOpen {
+impl JournalCheck {
     async fn look(&self) -> Finding {
         let path = self.path.display();
         match inspect(&self.path).await {

@@ -9,14 +9,14 @@ pub(crate) fn start(filter: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Failure::usage(format!("the log filter {filter:?} cannot be used: {error}"), "try `--log debug`")
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ui::colours_err()).with_writer(|| Lines).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ui::colours_err()).with_writer(|| StderrWriter).init();
     Ok(())
 }
 
 /// Prints each formatted record beside the live view.
-struct Lines;
+struct StderrWriter;
 
-impl io::Write for Lines {
+impl io::Write for StderrWriter {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         ui::err(String::from_utf8_lossy(record).trim_end());
         Ok(record.len())

@@ -8,23 +8,23 @@ mod demo;
 mod diagnostics;
 mod error;
 mod exit;
+mod final_report;
+mod format;
 mod hint;
 mod inputs;
-mod interrupt;
 mod journal_check;
 mod log;
-mod meant;
-mod phrase;
 mod reporter;
+mod requirements;
 mod runs;
 mod schedule;
-#[cfg(feature = "sim")]
-mod scratch;
 mod session;
 mod settings;
-mod summary;
+mod signals;
 mod ui;
-mod workflows;
+#[cfg(feature = "sim")]
+mod work_dir;
+mod workflow_text;
 
 pub(crate) use app::main;
 pub(crate) use error::Failure;

@@ -24,20 +24,20 @@ pub(crate) async fn open_existing(path: &Path) -> Result<Option<SqliteJournal>, 
 }
 
 /// The run that `text` names: an id or `@latest`.
-pub(crate) async fn named(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
+pub(crate) async fn find(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
     if text != LATEST {
         return Ok(text.parse::<RunId>()?);
     }
-    journal.runs(1).await?.pop().map(|row| row.id).ok_or_else(none)
+    journal.runs(1).await?.pop().map(|row| row.id).ok_or_else(no_runs)
 }
 
 /// There is no run yet.
-pub(crate) fn none() -> Failure {
+pub(crate) fn no_runs() -> Failure {
     Failure::usage("the journal has no runs yet", "run `stargate run workflow NAME` to start one")
 }
 
 /// There is no run with that id.
-pub(crate) fn no_such(text: &str) -> Failure {
+pub(crate) fn unknown_run(text: &str) -> Failure {
     Failure::usage(format!("the journal has no run {text}"), hint::runs())
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Fail
 }
 
 /// The step of that name; if there is none, `command` is named with the one that may be meant.
-pub(crate) fn step_named(run: &RunId, state: &RunState, name: &str, command: &str) -> Result<StepId, Failure> {
+pub(crate) fn find_step(run: &RunId, state: &RunState, name: &str, command: &str) -> Result<StepId, Failure> {
     state.find(name).ok_or_else(|| {
         let hint = match nearest_name(name, state.steps().map(|id| state.name(id))) {
             Some(near) => format!("run `stargate {command} {run} '{near}'` if that is meant"),
@@ -69,7 +69,7 @@ pub(crate) fn step_named(run: &RunId, state: &RunState, name: &str, command: &st
 }
 
 /// Whether a process that may be living holds the run.
-pub(crate) fn is_held(row: &RunRow, here: &Owner, now: UnixMillis) -> bool {
+pub(crate) fn is_owned(row: &RunRow, here: &Owner, now: UnixMillis) -> bool {
     row.live_owner(here, now).is_some()
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn status(row: &RunRow, here: &Owner, now: UnixMillis) -> &'static st
         "in_doubt" => "in doubt",
         "waiting" => "waiting",
         "cancelled" => "cancelled",
-        _ if is_held(row, here, now) => "running",
+        _ if is_owned(row, here, now) => "running",
         _ => "interrupted",
     }
 }

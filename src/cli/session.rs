@@ -13,11 +13,10 @@ use super::{
     Failure, Settings,
     args::{LockArgs, Output, TimeoutArgs},
     exit::Exit,
-    hint,
-    interrupt::Interrupts,
-    phrase,
-    reporter::{Feed, Show, Tally},
-    summary, ui,
+    final_report, format, hint,
+    reporter::{EventView, ReporterAdapter, Summary},
+    signals::SignalListener,
+    ui,
 };
 use crate::wiring;
 
@@ -29,27 +28,27 @@ pub(crate) struct Session {
     secrets: Arc<Secrets>,
     max_parallel: usize,
     /// How long locks are waited for.
-    patience: Duration,
+    lock_timeout: Duration,
     /// How long a command may take.
-    limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 /// What came of work that an engine was used for.
-pub(crate) struct Driven<T> {
+pub(crate) struct RunResult<T> {
     /// What the work gave.
-    pub(crate) done: T,
+    pub(crate) value: T,
     /// What was counted on the way.
-    pub(crate) tally: Tally,
-    /// Whether the work was let go of because its time was over.
-    pub(crate) overdue: bool,
+    pub(crate) summary: Summary,
+    /// Whether the work was let go of because its time was timeout.
+    pub(crate) timed_out: bool,
 }
 
-impl Driven<Result<Finished, EngineError>> {
+impl RunResult<Result<Finished, EngineError>> {
     /// Says what came of a run, and what the process says at its end.
     pub(crate) fn conclude(self, output: Output) -> Result<Exit, Failure> {
-        match self.done {
-            Ok(finished) => Ok(summary::conclude(output, finished, &self.tally, self.overdue)),
-            Err(error @ EngineError::WaitInterrupted { .. }) if self.overdue => {
+        match self.value {
+            Ok(finished) => Ok(final_report::conclude(output, finished, &self.summary, self.timed_out)),
+            Err(error @ EngineError::WaitInterrupted { .. }) if self.timed_out => {
                 let hint = "nothing was begun: run the same command again, with a longer `--timeout`";
                 Err(Failure::new(Exit::TimedOut, error.to_string(), hint))
             }
@@ -67,48 +66,48 @@ impl Session {
     ) -> Result<Self, Failure> {
         let journal = Arc::new(SqliteJournal::open(&settings.journal).await?);
         let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
-        Ok(Self { journal, registry, secrets, max_parallel, patience: Duration::ZERO, limit: None })
+        Ok(Self { journal, registry, secrets, max_parallel, lock_timeout: Duration::ZERO, timeout: None })
     }
 
     /// Waits for locks as the command line says.
     pub(crate) fn with_lock_timeout(self, args: &LockArgs) -> Self {
-        Self { patience: args.wait_for_locks.unwrap_or_default(), ..self }
+        Self { lock_timeout: args.wait_for_locks.unwrap_or_default(), ..self }
     }
 
     /// Takes no longer than the command line says.
-    pub(crate) fn within(self, args: &TimeoutArgs) -> Self {
-        Self { limit: args.timeout, ..self }
+    pub(crate) fn with_timeout(self, args: &TimeoutArgs) -> Self {
+        Self { timeout: args.timeout, ..self }
     }
 
-    /// Lets `work` use an engine until it is done, while `show` shows what happens.
+    /// Lets `work` use an engine until it is done, while `view` shows what happens.
     ///
     /// A first wish to stop drains the engine and waits, and so does the end of the time that the work may take; a second
     /// wish gives up at once.
-    pub(crate) async fn drive<T, F>(
+    pub(crate) async fn run_to_end<T, F>(
         &self,
-        show: Box<dyn Show>,
+        view: Box<dyn EventView>,
         work: impl FnOnce(Engine) -> F,
-    ) -> Result<Driven<T>, Failure>
+    ) -> Result<RunResult<T>, Failure>
     where
         F: Future<Output = T>,
     {
-        let mut interrupts = Interrupts::listen()?;
-        let (engine, feed) = self.watched(show)?;
+        let mut signals = SignalListener::listen()?;
+        let (engine, adapter) = self.start_engine(view)?;
         let work = work(engine.clone());
         tokio::pin!(work);
-        let over = self.time_is_over();
-        tokio::pin!(over);
-        let (mut draining, mut overdue) = (false, false);
+        let timeout = self.wait_for_timeout();
+        tokio::pin!(timeout);
+        let (mut draining, mut timed_out) = (false, false);
         loop {
             tokio::select! {
-                done = &mut work => return Ok(Driven { done, tally: feed.end(), overdue }),
-                () = &mut over, if !overdue && !draining => {
-                    overdue = true;
+                value = &mut work => return Ok(RunResult { value, summary: adapter.end(), timed_out }),
+                () = &mut timeout, if !timed_out && !draining => {
+                    timed_out = true;
                     drain(&engine);
                 }
-                () = interrupts.next() => {
+                () = signals.next() => {
                     if draining {
-                        return Err(stopped_at_once(&feed.runs()));
+                        return Err(stopped_immediately(&adapter.runs()));
                     }
                     draining = true;
                     ui::err("interrupted: starting nothing more and letting go of what is being done; once more stops at once");
@@ -118,26 +117,26 @@ impl Session {
         }
     }
 
-    /// Waits until the time that the work may take is over, and says so; for ever if it may take as long as it takes.
-    pub(crate) async fn time_is_over(&self) {
-        let Some(limit) = self.limit else { return std::future::pending().await };
+    /// Waits until the time that the work may take is timeout, and says so; for ever if it may take as long as it takes.
+    pub(crate) async fn wait_for_timeout(&self) {
+        let Some(limit) = self.timeout else { return std::future::pending().await };
         tokio::time::sleep(limit).await;
-        let took = phrase::duration(limit);
+        let took = format::duration(limit);
         ui::err(&format!("it has taken {took}: starting nothing more and letting go of what is being done"));
     }
 
-    /// An engine, and what `show` is told of it.
-    pub(crate) fn watched(&self, show: Box<dyn Show>) -> Result<(Engine, Arc<Feed>), Failure> {
-        let feed = Feed::start(show);
-        Ok((Engine::start(self.options(&feed))?.with_lock_timeout(self.patience), feed))
+    /// An engine, and what `view` is told of it.
+    pub(crate) fn start_engine(&self, view: Box<dyn EventView>) -> Result<(Engine, Arc<ReporterAdapter>), Failure> {
+        let adapter = ReporterAdapter::start(view);
+        Ok((Engine::start(self.options(&adapter))?.with_lock_timeout(self.lock_timeout), adapter))
     }
 
-    fn options(&self, feed: &Arc<Feed>) -> Options {
+    fn options(&self, adapter: &Arc<ReporterAdapter>) -> Options {
         Options {
             journal: Arc::clone(&self.journal),
             registry: self.registry.clone(),
             secrets: Arc::clone(&self.secrets),
-            reporter: Arc::clone(feed) as _,
+            reporter: Arc::clone(adapter) as _,
             clock: Clock::system(),
             max_parallel: self.max_parallel,
         }
@@ -150,7 +149,7 @@ fn drain(engine: &Engine) {
 }
 
 /// An engine that advances nothing: it writes what a person wants of a run. Nobody watches.
-pub(crate) fn unwatched(settings: &Settings, journal: Arc<dyn Journal>) -> Result<Engine, Failure> {
+pub(crate) fn start_engine_without_reporter(settings: &Settings, journal: Arc<dyn Journal>) -> Result<Engine, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
     let engine = Engine::start(Options {
         journal,
@@ -163,7 +162,7 @@ pub(crate) fn unwatched(settings: &Settings, journal: Arc<dyn Journal>) -> Resul
     engine.map_err(Failure::from)
 }
 
-fn stopped_at_once(runs: &[RunId]) -> Failure {
+fn stopped_immediately(runs: &[RunId]) -> Failure {
     let hint = match runs {
         [run] => hint::resume(run),
         _ => "run `stargate resume --all` to continue".into(),

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{
     Failure,
-    args::{Global, Output},
+    args::{GlobalArgs, Output},
 };
 
 /// Where the OAuth client is looked for.
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     pub(crate) verbose: bool,
     /// Where what is only needed for a while goes.
     #[cfg(feature = "sim")]
-    pub(crate) scratch: PathBuf,
+    pub(crate) temp_dir: PathBuf,
 }
 
 /// How Azure is reached.
@@ -69,12 +69,12 @@ pub(crate) struct AzureSettings {
 
 impl Settings {
     /// The settings of this process.
-    pub(crate) fn load(flags: Global) -> Result<Self, Failure> {
+    pub(crate) fn load(flags: GlobalArgs) -> Result<Self, Failure> {
         Self::from(flags, &|name| std::env::var(name).ok())
     }
 
-    fn from(flags: Global, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let variables = Variables(variable);
+    fn from(flags: GlobalArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let variables = Environment(variable);
         let state = state_dir(&variables);
         let journal = flags.journal.or_else(|| variables.path("STARGATE_JOURNAL"));
         Ok(Self {
@@ -110,7 +110,7 @@ impl Settings {
             output: flags.output,
             verbose: flags.verbose,
             #[cfg(feature = "sim")]
-            scratch: variables.path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+            temp_dir: variables.path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
         })
     }
 }
@@ -145,9 +145,9 @@ pub(crate) fn full(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
 
-impl Variables<'_> {
+impl Environment<'_> {
     /// An empty variable counts as none.
     fn text(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
@@ -159,7 +159,7 @@ impl Variables<'_> {
 }
 
 /// Where state is kept: <https://specifications.freedesktop.org/basedir-spec/latest/>.
-fn state_dir(variables: &Variables<'_>) -> Option<PathBuf> {
+fn state_dir(variables: &Environment<'_>) -> Option<PathBuf> {
     let base = variables.path("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let base = base.or_else(|| variables.path("HOME").map(|home| home.join(Path::new(".local/state"))));
     base.map(|base| base.join("stargate"))
@@ -174,7 +174,7 @@ fn reference(text: &str) -> SecretRef {
 }
 
 /// A value from a flag or a variable. What cannot be read is named by where it stood; a secret's text is not repeated.
-fn setting<T>(flag: Option<T>, variables: &Variables<'_>, name: &str) -> Result<Option<T>, Failure>
+fn setting<T>(flag: Option<T>, variables: &Environment<'_>, name: &str) -> Result<Option<T>, Failure>
 where
     T: FromStr<Err: fmt::Display>,
 {
@@ -195,7 +195,7 @@ where
 mod tests {
     use super::*;
 
-    fn settings(flags: Global, variables: &[(&str, &str)]) -> Result<Settings, Failure> {
+    fn settings(flags: GlobalArgs, variables: &[(&str, &str)]) -> Result<Settings, Failure> {
         let variables: Vec<(String, String)> = variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         Settings::from(flags, &|name| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
     }
@@ -204,17 +204,20 @@ mod tests {
     fn a_flag_comes_before_a_variable_and_a_variable_before_the_default() {
         let variables = [("HOME", "/home/a"), ("XDG_STATE_HOME", "/state"), ("STARGATE_JOURNAL", "/j.db")];
         let path = |flags, variables: &[_]| settings(flags, variables).expect("settings").journal;
-        let flag = Global { journal: Some("/flag.db".into()), ..Global::default() };
+        let flag = GlobalArgs { journal: Some("/flag.db".into()), ..GlobalArgs::default() };
         assert_eq!(path(flag, &variables), PathBuf::from("/flag.db"));
-        assert_eq!(path(Global::default(), &variables), PathBuf::from("/j.db"));
-        assert_eq!(path(Global::default(), &variables[..2]), PathBuf::from("/state/stargate/journal.db"));
-        assert_eq!(path(Global::default(), &variables[..1]), PathBuf::from("/home/a/.local/state/stargate/journal.db"));
-        assert!(settings(Global::default(), &[]).is_err());
+        assert_eq!(path(GlobalArgs::default(), &variables), PathBuf::from("/j.db"));
+        assert_eq!(path(GlobalArgs::default(), &variables[..2]), PathBuf::from("/state/stargate/journal.db"));
+        assert_eq!(
+            path(GlobalArgs::default(), &variables[..1]),
+            PathBuf::from("/home/a/.local/state/stargate/journal.db")
+        );
+        assert!(settings(GlobalArgs::default(), &[]).is_err());
     }
 
     #[test]
     fn a_secret_given_by_value_is_refused_without_repeating_it() {
-        let failure = settings(Global::default(), &[("HOME", "/h"), ("STARGATE_AZURE_TOKEN", "eyJhbGciOi")])
+        let failure = settings(GlobalArgs::default(), &[("HOME", "/h"), ("STARGATE_AZURE_TOKEN", "eyJhbGciOi")])
             .expect_err("not a reference");
         let text = failure.to_string();
         assert!(text.contains("STARGATE_AZURE_TOKEN") && !text.contains("eyJ"), "{text}");
@@ -222,7 +225,8 @@ mod tests {
 
     #[test]
     fn the_subscription_falls_back_to_the_one_that_azure_tools_use() {
-        let loaded = settings(Global::default(), &[("HOME", "/h"), ("AZURE_SUBSCRIPTION_ID", "s")]).expect("settings");
+        let loaded =
+            settings(GlobalArgs::default(), &[("HOME", "/h"), ("AZURE_SUBSCRIPTION_ID", "s")]).expect("settings");
         assert_eq!(loaded.azure.subscription.as_deref(), Some("s"));
         assert!(loaded.colour);
     }

@@ -15,15 +15,15 @@ use serde::Serialize;
 /// The live view that owns the lower end of the terminal, while there is one.
 static LIVE: Mutex<Option<MultiProgress>> = Mutex::new(None);
 /// Why data could not be written, if they could not.
-static LOST: Mutex<Option<String>> = Mutex::new(None);
+static WRITE_ERROR: Mutex<Option<String>> = Mutex::new(None);
 static COLOUR: AtomicBool = AtomicBool::new(false);
 
 /// Width of text that goes to no terminal: what fits most screens and diffs.
 const PIPE_WIDTH: usize = 100;
 /// Below this, wrapping leaves nothing readable.
-const NARROWEST: usize = 40;
+const MIN_WIDTH: usize = 40;
 
-/// Meaning that is also said in words, shown in colour where that is wanted.
+/// Meaning that is also said in words, shown in colour where that is name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// Went well.
@@ -38,9 +38,9 @@ pub(crate) enum Tone {
     Strong,
 }
 
-/// Says whether colours are wanted on a terminal.
-pub(crate) fn allow_colour(wanted: bool) {
-    COLOUR.store(wanted, Ordering::Relaxed);
+/// Says whether colours are name on a terminal.
+pub(crate) fn allow_colour(name: bool) {
+    COLOUR.store(name, Ordering::Relaxed);
 }
 
 /// Whether somebody watches: what is for people goes to a terminal.
@@ -83,23 +83,23 @@ fn paint(tone: Tone, text: &str, coloured: bool) -> String {
 /// Columns that a line may have on stderr.
 pub(crate) fn width_err() -> usize {
     let terminal = comfy_table::Table::new().use_stderr().width();
-    terminal.map_or(PIPE_WIDTH, |width| usize::from(width).max(NARROWEST))
+    terminal.map_or(PIPE_WIDTH, |width| usize::from(width).max(MIN_WIDTH))
 }
 
 /// Prints data.
 pub(crate) fn out(text: &str) {
-    beside_live(|| {
+    suspend_live(|| {
         if let Err(error) = write_line(io::stdout().lock(), text)
             && error.kind() != io::ErrorKind::BrokenPipe
         {
-            LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
+            WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
         }
     });
 }
 
 /// Why data that were printed are lost, if they are.
-pub(crate) fn lost() -> Option<String> {
-    LOST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+pub(crate) fn write_error() -> Option<String> {
+    WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Prints data as one line of JSON.
@@ -115,12 +115,12 @@ pub(crate) fn out_json_pretty(value: &impl Serialize) {
 /// Prints what is for people.
 pub(crate) fn err(text: &str) {
     // Nobody is left to be told that this could not be written.
-    beside_live(|| drop(write_line(io::stderr().lock(), text)));
+    suspend_live(|| drop(write_line(io::stderr().lock(), text)));
 }
 
 /// Prints a heading for people, apart from what was before.
 #[cfg(feature = "sim")]
-pub(crate) fn say(text: &str) {
+pub(crate) fn heading(text: &str) {
     err(&format!("\n{}", paint_err(Tone::Strong, text)));
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn set_live(view: Option<MultiProgress>) {
     *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = view;
 }
 
-fn beside_live(print: impl FnOnce()) {
+fn suspend_live(print: impl FnOnce()) {
     let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match live {
         Some(view) => view.suspend(print),

@@ -18,7 +18,7 @@ pub(crate) fn actions(settings: &Settings, args: &ActionsArgs) -> Result<Exit, F
         None => list(settings.output, &registry),
         Some(name) => one(settings.output, &**registry.find(name).ok_or_else(|| unknown(name))?),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn unknown(name: &str) -> Failure {

@@ -12,30 +12,30 @@ use stargate::{
 
 use crate::cli::{
     Failure, Settings,
-    args::{AskedStepArgs, Output},
+    args::{Output, StepSelector},
     exit::Exit,
     hint, runs, session, ui,
 };
 
-/// Writes `answer` for the step that is meant, and says so in `words`.
-pub(super) async fn give(
+/// Writes `answer` for the step that is meant, and says so in `effect`.
+pub(super) async fn record(
     settings: &Settings,
-    asked: &AskedStepArgs,
+    selector: &StepSelector,
     answer: &Answer,
-    words: &str,
+    effect: &str,
 ) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::none()) };
+    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let journal: Arc<SqliteJournal> = Arc::new(journal);
-    let run = runs::named(&*journal, &asked.run).await?;
-    let step = match &asked.step {
+    let run = runs::find(&*journal, &selector.run).await?;
+    let step = match &selector.step {
         Some(step) => step.clone(),
         None => only_step(&*journal, &run, answer).await?,
     };
-    let engine = session::unwatched(settings, journal)?;
+    let engine = session::start_engine_without_reporter(settings, journal)?;
     let (message, hint) = match engine.answer(run.clone(), &step, answer).await? {
-        AnswerResult::Kept => (format!("step {step} of run {run} {words}"), hint::resume(&run)),
+        AnswerResult::Kept => (format!("step {step} of run {run} {effect}"), hint::resume(&run)),
         AnswerResult::Told(owner) => {
-            (format!("step {step} of run {run} {words} ({owner} advances the run)"), hint::history(&run))
+            (format!("step {step} of run {run} {effect} ({owner} advances the run)"), hint::history(&run))
         }
     };
     match settings.output {
@@ -45,7 +45,7 @@ pub(super) async fn give(
         }
         Output::Json => ui::out_json(&json!({ "run": run, "step": step, "message": message, "hint": hint })),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// The only step that waits for such an answer.

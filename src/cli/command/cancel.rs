@@ -15,24 +15,24 @@ use crate::cli::{
 };
 
 /// How long the process that advances a run is given to let go: more than its attempts get.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often it is looked whether it has.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// `cancel`: ends a run for good.
 pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::none()) };
+    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let journal: Arc<SqliteJournal> = Arc::new(journal);
-    let run = chosen(&*journal, args.run.as_deref()).await?;
-    let engine = session::unwatched(settings, Arc::clone(&journal) as Arc<dyn Journal>)?;
-    let said = match engine.cancel(run.clone()).await? {
+    let run = select_run(&*journal, args.run.as_deref()).await?;
+    let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal) as Arc<dyn Journal>)?;
+    let message = match engine.cancel(run.clone()).await? {
         Cancel::Done => format!("run {run} is cancelled"),
         Cancel::Ended(Outcome::Cancelled) => format!("run {run} was cancelled before"),
         Cancel::Ended(_) => {
             let message = format!("run {run} has succeeded: there is nothing to cancel");
             return Err(Failure::usage(message, hint::history(&run)));
         }
-        Cancel::Asked(owner) if has_ended(&*journal, &run).await? => {
+        Cancel::Asked(owner) if wait_for_end(&*journal, &run).await? => {
             format!("run {run} is cancelled: {owner} has let go")
         }
         Cancel::Asked(owner) => {
@@ -41,16 +41,16 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exi
         }
     };
     match settings.output {
-        Output::Text => ui::err(&said),
-        Output::Json => ui::out_json(&serde_json::json!({ "run": run, "outcome": "cancelled", "message": said })),
+        Output::Text => ui::err(&message),
+        Output::Json => ui::out_json(&serde_json::json!({ "run": run, "outcome": "cancelled", "message": message })),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// The run that is asked for; without one, the only one that has not ended.
-async fn chosen(journal: &dyn Journal, asked: Option<&str>) -> Result<RunId, Failure> {
-    if let Some(text) = asked {
-        return runs::named(journal, text).await;
+async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<RunId, Failure> {
+    if let Some(text) = argument {
+        return runs::find(journal, text).await;
     }
     let open: Vec<_> = journal.runs(u32::MAX).await?.into_iter().filter(|row| row.status == "running").collect();
     match open.as_slice() {
@@ -63,13 +63,13 @@ async fn chosen(journal: &dyn Journal, asked: Option<&str>) -> Result<RunId, Fai
 }
 
 /// Waits until the process that advances the run has ended it.
-async fn has_ended(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
-    let until = tokio::time::Instant::now() + PATIENCE;
+async fn wait_for_end(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
+    let until = tokio::time::Instant::now() + CANCEL_TIMEOUT;
     while tokio::time::Instant::now() < until {
         if journal.load(run.clone()).await?.row.status != "running" {
             return Ok(true);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(false)
 }

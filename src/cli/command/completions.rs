@@ -8,5 +8,5 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> 
     clap_complete::generate(shell, &mut CommandLine::command(), "stargate", &mut script);
     let script = String::from_utf8(script).map_err(|_| Failure::internal("the script is not UTF-8"))?;
     ui::out(script.trim_end());
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }

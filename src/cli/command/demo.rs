@@ -1,21 +1,21 @@
 use crate::cli::{
     Failure, Settings,
     args::DemoArgs,
-    demo::{Stage, inputs},
+    demo::{DemoEnvironment, inputs},
     exit::Exit,
-    interrupt::Interrupts,
-    scratch::Folder,
+    signals::SignalListener,
     ui,
+    work_dir::WorkDir,
 };
 
 /// `demo`: the whole of a deployment in the simulated world, killed at moments by chance and resumed.
 pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, Failure> {
-    let mut interrupts = Interrupts::listen()?;
-    let folder = Folder::open(args.dir.as_deref(), &settings.scratch, "demo")?;
+    let mut signals = SignalListener::listen()?;
+    let folder = WorkDir::open(args.dir.as_deref(), &settings.temp_dir, "demo")?;
     let seed = args.seed.unwrap_or_else(rand::random);
     tokio::select! {
-        done = play(&folder, seed) => done,
-        () = interrupts.next() => Err(Failure::new(
+        done = run_demo(&folder, seed) => done,
+        () = signals.next() => Err(Failure::new(
             Exit::Interrupted,
             "the demonstration was interrupted",
             "run `stargate demo` to see it from the start",
@@ -23,29 +23,29 @@ pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, F
     }
 }
 
-async fn play(folder: &Folder, seed: u64) -> Result<Exit, Failure> {
-    let mut stage = Stage::open(folder.path(), seed).await?;
-    router(&mut stage).await?;
-    datacenter(&mut stage).await?;
-    nothing_changes(&stage).await?;
-    third_worker(&stage).await?;
-    replaced_node(&stage).await?;
-    third_worker_leaves(&stage).await?;
-    stage.show(&inputs::history()).await?;
-    stage.close().await?;
-    ui::say("Every pod reaches every pod, and nothing was done twice.");
-    Ok(Exit::Done)
+async fn run_demo(folder: &WorkDir, seed: u64) -> Result<Exit, Failure> {
+    let mut demo = DemoEnvironment::open(folder.path(), seed).await?;
+    router(&mut demo).await?;
+    datacenter(&mut demo).await?;
+    second_runs_change_nothing(&demo).await?;
+    third_worker_added(&demo).await?;
+    replaced_node(&demo).await?;
+    third_worker_removed(&demo).await?;
+    demo.run(&inputs::history()).await?;
+    demo.close().await?;
+    ui::heading("Every pod reaches every pod, and nothing was done twice.");
+    Ok(Exit::Success)
 }
 
 /// The cluster's side: killed while Azure creates the machine, which is asked for once all the same.
-async fn router(stage: &mut Stage) -> Result<(), Failure> {
-    ui::say("A run puts a router beside the cluster. It will be killed while Azure creates the machine.");
-    stage.start_and_kill(&inputs::aks_router(stage)?).await?;
-    ui::say("The process is gone, without a word to anybody. This is what the journal knows:");
-    stage.show(&inputs::latest_history()).await?;
-    ui::say("Resumed, the run finds what was begun and goes on from there:");
-    stage.show(&inputs::resume()).await?;
-    match stage.world.machines_asked_for().await? {
+async fn router(demo: &mut DemoEnvironment) -> Result<(), Failure> {
+    ui::heading("A run puts a router beside the cluster. It will be killed while Azure creates the machine.");
+    demo.start_and_kill(&inputs::aks_router(demo)?).await?;
+    ui::heading("The process is gone, without a word to anybody. This is what the journal knows:");
+    demo.run(&inputs::latest_history()).await?;
+    ui::heading("Resumed, the run finds what was begun and goes on from there:");
+    demo.run(&inputs::resume()).await?;
+    match demo.world.machine_creation_requests().await? {
         1 => {
             ui::err("\nAzure was asked for a machine once.");
             Ok(())
@@ -55,30 +55,32 @@ async fn router(stage: &mut Stage) -> Result<(), Failure> {
 }
 
 /// The datacenter and its workers, with kills by chance.
-async fn datacenter(stage: &mut Stage) -> Result<(), Failure> {
-    ui::say(&format!(
+async fn datacenter(demo: &mut DemoEnvironment) -> Result<(), Failure> {
+    ui::heading(&format!(
         "A datacenter: network, router, two workers. From here on runs are killed at moments by chance (--seed {}).",
-        stage.seed
+        demo.seed
     ));
-    stage.killed_by_chance(&inputs::datacenter(stage, 2)?, 3).await?;
+    demo.run_with_kills(&inputs::datacenter(demo, 2)?, 3).await?;
     for worker in 1..=2 {
-        ui::say(&format!("worker-{worker} becomes a node of the cluster, over SSH through the datacenter's router:"));
-        stage.killed_by_chance(&inputs::worker(stage, worker).await?, 2).await?;
+        ui::heading(&format!(
+            "worker-{worker} becomes a node of the cluster, over SSH through the datacenter's router:"
+        ));
+        demo.run_with_kills(&inputs::worker(demo, worker).await?, 2).await?;
     }
-    ui::say("A pod on every node. Who reaches whom, packet by packet through all that was set up:");
-    everybody_reaches_everybody(stage).await
+    ui::heading("A pod on every node. Who reaches whom, packet by packet through all that was set up:");
+    check_all_pods_reachable(demo).await
 }
 
 /// Every workflow once more.
-async fn nothing_changes(stage: &Stage) -> Result<(), Failure> {
-    ui::say("Run once more, every workflow compares everything and finds nothing to change:");
-    let before = stage.world.writes().await?;
-    stage.show(&inputs::aks_router(stage)?).await?;
-    stage.show(&inputs::datacenter(stage, 2)?).await?;
-    stage.show(&inputs::worker(stage, 1).await?).await?;
-    stage.show(&inputs::worker(stage, 2).await?).await?;
-    stage.show(&inputs::sync()).await?;
-    match stage.world.writes().await? - before {
+async fn second_runs_change_nothing(demo: &DemoEnvironment) -> Result<(), Failure> {
+    ui::heading("Run once more, every workflow compares everything and finds nothing to change:");
+    let before = demo.world.writes().await?;
+    demo.run(&inputs::aks_router(demo)?).await?;
+    demo.run(&inputs::datacenter(demo, 2)?).await?;
+    demo.run(&inputs::worker(demo, 1).await?).await?;
+    demo.run(&inputs::worker(demo, 2).await?).await?;
+    demo.run(&inputs::sync()).await?;
+    match demo.world.writes().await? - before {
         0 => {
             ui::err(&format!("\nThe world counted {before} changes before these runs, and none during them."));
             Ok(())
@@ -87,32 +89,32 @@ async fn nothing_changes(stage: &Stage) -> Result<(), Failure> {
     }
 }
 
-async fn third_worker(stage: &Stage) -> Result<(), Failure> {
-    ui::say("A third worker joins:");
-    stage.show(&inputs::datacenter(stage, 3)?).await?;
-    stage.show(&inputs::worker(stage, 3).await?).await?;
-    stage.show(&inputs::sync()).await?;
-    everybody_reaches_everybody(stage).await
+async fn third_worker_added(demo: &DemoEnvironment) -> Result<(), Failure> {
+    ui::heading("A third worker joins:");
+    demo.run(&inputs::datacenter(demo, 3)?).await?;
+    demo.run(&inputs::worker(demo, 3).await?).await?;
+    demo.run(&inputs::sync()).await?;
+    check_all_pods_reachable(demo).await
 }
 
 /// AKS replaces a node: the new one has another name, another address, and another pod block.
-async fn replaced_node(stage: &Stage) -> Result<(), Failure> {
-    let gone = stage.world.replace_node().await?;
-    ui::say(&format!("AKS has replaced its node {} ({}) by another. One sync follows:", gone.name, gone.pod_cidr));
-    stage.show(&inputs::sync()).await?;
-    everybody_reaches_everybody(stage).await?;
-    nobody_mentions(stage, &gone.pod_cidr).await
+async fn replaced_node(demo: &DemoEnvironment) -> Result<(), Failure> {
+    let gone = demo.world.replace_node().await?;
+    ui::heading(&format!("AKS has replaced its node {} ({}) by another. One sync follows:", gone.name, gone.pod_cidr));
+    demo.run(&inputs::sync()).await?;
+    check_all_pods_reachable(demo).await?;
+    check_not_mentioned(demo, &gone.pod_cidr).await
 }
 
-async fn third_worker_leaves(stage: &Stage) -> Result<(), Failure> {
-    ui::say("The third worker leaves:");
-    stage.show(&inputs::removal(3)).await?;
-    everybody_reaches_everybody(stage).await?;
-    nobody_mentions(stage, inputs::THIRD_BLOCK).await
+async fn third_worker_removed(demo: &DemoEnvironment) -> Result<(), Failure> {
+    ui::heading("The third worker leaves:");
+    demo.run(&inputs::removal(3)).await?;
+    check_all_pods_reachable(demo).await?;
+    check_not_mentioned(demo, inputs::THIRD_WORKER_POD_CIDR).await
 }
 
-async fn nobody_mentions(stage: &Stage, prefix: &str) -> Result<(), Failure> {
-    match stage.world.mentions_of(prefix).await?.as_slice() {
+async fn check_not_mentioned(demo: &DemoEnvironment, prefix: &str) -> Result<(), Failure> {
+    match demo.world.mentions_of(prefix).await?.as_slice() {
         [] => {
             ui::err(&format!("\nNo surface mentions {prefix} any more."));
             Ok(())
@@ -122,9 +124,9 @@ async fn nobody_mentions(stage: &Stage, prefix: &str) -> Result<(), Failure> {
 }
 
 /// Puts a pod on each node and shows who reaches whom; all have to.
-async fn everybody_reaches_everybody(stage: &Stage) -> Result<(), Failure> {
-    stage.show_quietly(&inputs::pods(stage)?).await?;
-    let matrix = stage.world.matrix().await?;
+async fn check_all_pods_reachable(demo: &DemoEnvironment) -> Result<(), Failure> {
+    demo.run_quietly(&inputs::pods(demo)?).await?;
+    let matrix = demo.world.matrix().await?;
     ui::out(&matrix.table);
     match matrix.dead {
         0 => Ok(()),

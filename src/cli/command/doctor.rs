@@ -17,32 +17,32 @@ use crate::{
         Failure, Settings,
         args::{DoctorArgs, Output},
         exit::Exit,
-        journal_check::JournalOpen,
-        meant::Meant,
-        phrase,
+        format,
+        journal_check::JournalCheck,
+        requirements::Requirements,
         ui::{self, Tone},
-        workflows::Text,
+        workflow_text::WorkflowText,
     },
     wiring,
 };
 
 /// How long one check may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A check's finding, for as many as wait for it.
-type Awaited = Shared<BoxFuture<'static, Finding>>;
+type SharedFinding = Shared<BoxFuture<'static, Finding>>;
 
 /// `doctor`: whether what workflows need from their surroundings is there. Every check is made, and nothing is changed.
 pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exit, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
-    let meant = meant(args, &registry, &secrets)?;
-    let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(JournalOpen { path: settings.journal.clone() })];
+    let requirements = requirements(args, &registry, &secrets)?;
+    let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(JournalCheck { path: settings.journal.clone() })];
     checks.extend(registry.checks().iter().cloned());
-    checks.retain(|check| meant.concerns(check.id(), &registry));
+    checks.retain(|check| requirements.concerns(check.id(), &registry));
     let width = checks.iter().map(|check| check.id().len()).max().unwrap_or_default();
-    let mut begun = begin(checks, &Arc::new(meant.permissions), &Arc::new(secrets));
+    let mut running = start_checks(checks, &Arc::new(requirements.permissions), &Arc::new(secrets));
     let mut reports = Vec::new();
-    while let Some((check, finding)) = begun.next().await {
+    while let Some((check, finding)) = running.next().await {
         if settings.output == Output::Text {
             show(check.id(), &finding, width);
         }
@@ -52,40 +52,41 @@ pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exi
 }
 
 /// What the named workflows need; all that ship if none is named.
-fn meant(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> Result<Meant, Failure> {
-    let named = args.workflows.iter().map(|name| Text::find(name)).collect::<Result<Vec<_>, _>>()?;
-    let texts = if named.is_empty() { Text::all_that_ship() } else { named };
-    let mut meant = Meant::default();
+fn requirements(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> Result<Requirements, Failure> {
+    let named = args.workflows.iter().map(|name| WorkflowText::find(name)).collect::<Result<Vec<_>, _>>()?;
+    let texts = if named.is_empty() { WorkflowText::all_embedded() } else { named };
+    let mut requirements = Requirements::default();
     for text in texts {
-        meant.add(&text.outline(registry)?, registry, secrets);
+        requirements.add(&text.outline(registry)?, registry, secrets);
     }
-    Ok(meant)
+    Ok(requirements)
 }
 
 /// Begins all checks at once; each waits for those without which it cannot be judged. They end in their own order.
-fn begin(
+fn start_checks(
     checks: Vec<Arc<dyn Check>>,
     needed: &Arc<BTreeSet<Permission>>,
     secrets: &Arc<Secrets>,
 ) -> FuturesOrdered<BoxFuture<'static, (Arc<dyn Check>, Finding)>> {
-    let mut begun: BTreeMap<&'static str, Awaited> = BTreeMap::new();
+    let mut running: BTreeMap<&'static str, SharedFinding> = BTreeMap::new();
     let mut all = FuturesOrdered::new();
     for check in checks {
-        let before: Vec<_> = check.after().iter().filter_map(|id| Some((*id, begun.get(id)?.clone()))).collect();
-        let finding = judged(check.clone(), before, Arc::clone(needed), Arc::clone(secrets)).boxed().shared();
-        begun.insert(check.id(), finding.clone());
+        let prerequisites: Vec<_> =
+            check.after().iter().filter_map(|id| Some((*id, running.get(id)?.clone()))).collect();
+        let finding = run_check(check.clone(), prerequisites, Arc::clone(needed), Arc::clone(secrets)).boxed().shared();
+        running.insert(check.id(), finding.clone());
         all.push_back(finding.map(|finding| (check, finding)).boxed());
     }
     all
 }
 
-async fn judged(
+async fn run_check(
     check: Arc<dyn Check>,
-    before: Vec<(&'static str, Awaited)>,
+    prerequisites: Vec<(&'static str, SharedFinding)>,
     needed: Arc<BTreeSet<Permission>>,
     secrets: Arc<Secrets>,
 ) -> Finding {
-    for (id, finding) in before {
+    for (id, finding) in prerequisites {
         let finding = finding.await;
         match finding.status {
             CheckStatus::Ok | CheckStatus::Warning => {}
@@ -95,17 +96,17 @@ async fn judged(
         }
     }
     let cx = ActionContext::detached(check.id(), secrets);
-    let looked = tokio::time::timeout(PATIENCE, check.run(&cx, &needed)).await;
-    let finding = looked.unwrap_or_else(|_| {
-        let found = format!("no answer within {} s", PATIENCE.as_secs());
+    let outcome = tokio::time::timeout(CHECK_TIMEOUT, check.run(&cx, &needed)).await;
+    let finding = outcome.unwrap_or_else(|_| {
+        let found = format!("no answer within {} s", CHECK_TIMEOUT.as_secs());
         Finding::failed(found, "run the same command with `--log debug` to see what it waits for")
     });
     redacted(&cx, finding)
 }
 
 fn redacted(cx: &ActionContext, finding: Finding) -> Finding {
-    let hide = |text: String| cx.redactor().redact(&text);
-    Finding { message: hide(finding.message), hint: finding.hint.map(hide), ..finding }
+    let redact = |text: String| cx.redactor().redact(&text);
+    Finding { message: redact(finding.message), hint: finding.hint.map(redact), ..finding }
 }
 
 fn show(id: &str, finding: &Finding, width: usize) {
@@ -117,11 +118,11 @@ fn show(id: &str, finding: &Finding, width: usize) {
     };
     // Padded before it is painted: a colour has no width.
     // A far side's words can be of several lines.
-    let beside = format!("\n{:width$}  {:7}  ", "", "");
-    let found = finding.message.replace('\n', &beside);
+    let continuation = format!("\n{:width$}  {:7}  ", "", "");
+    let found = finding.message.replace('\n', &continuation);
     ui::out(&format!("{id:width$}  {}  {found}", ui::paint_out(tone, &format!("{word:7}"))));
     if let Some(hint) = &finding.hint {
-        ui::out(&format!("{:width$}  {:7}  hint: {}", "", "", hint.replace('\n', &beside)));
+        ui::out(&format!("{:width$}  {:7}  hint: {}", "", "", hint.replace('\n', &continuation)));
     }
 }
 
@@ -134,11 +135,11 @@ fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
         (count(CheckStatus::Failed), count(CheckStatus::Skipped), count(CheckStatus::Warning));
     ui::err(&format!(
         "{}: {failed} failed, {skipped} skipped, {}",
-        phrase::count(reports.len(), "check"),
-        phrase::count(warnings, "warning")
+        format::plural(reports.len(), "check"),
+        format::plural(warnings, "warning")
     ));
     if failed == 0 {
-        return Exit::Done;
+        return Exit::Success;
     }
     ui::hint("do what the hints of the failed checks say, then run the same command again");
     Exit::Failed

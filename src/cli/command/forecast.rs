@@ -8,26 +8,26 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long an action may look at one thing: whoever waits for a plan wants to be told of a host that does not answer.
-const LOOK: Duration = Duration::from_secs(20);
+const PREVIEW_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What would become of one step, or of one part of a `for_each` step.
-pub(super) struct Forecast {
+pub(super) struct StepForecast {
     /// Its name, with its key.
     pub(super) step: String,
     /// What would become of it.
-    pub(super) prospect: Prospect,
+    pub(super) forecast: Forecast,
 }
 
 /// What would become of a step.
-pub(super) enum Prospect {
+pub(super) enum Forecast {
     /// The action has looked.
-    Seen(Preview),
+    Previewed(Preview),
     /// Its input needs outputs that only a run can give, or it cannot be looked at before others are applied.
     Unknown {
         /// The steps that would have to be applied before.
-        until: Vec<String>,
-        /// What was said instead when it was looked at now.
-        said: Option<String>,
+        after: Vec<String>,
+        /// What was message instead when it was looked at now.
+        message: Option<String>,
     },
     /// Its condition is false.
     Skipped,
@@ -35,15 +35,15 @@ pub(super) enum Prospect {
     Failed(ActionError),
 }
 
-/// Asks every step of the plan, in order, what it would do, and tells `seen` as it comes. Changes nothing.
+/// Asks every step of the plan, in order, what it would do, and tells `report` as it comes. Changes nothing.
 pub(super) async fn forecast(
     compiled: &CompiledPlan,
     registry: &Registry,
     secrets: &Arc<Secrets>,
-    seen: &dyn Fn(&Forecast),
-) -> Vec<Forecast> {
-    let known = Known::new(compiled.plan());
-    let mut forecaster = Forecaster { compiled, registry, secrets, known, seen, forecasts: Vec::new() };
+    report: &dyn Fn(&StepForecast),
+) -> Vec<StepForecast> {
+    let known = KnownValues::new(compiled.plan());
+    let mut forecaster = Forecaster { compiled, registry, secrets, known, report, forecasts: Vec::new() };
     for step in 0..compiled.plan().steps.len() {
         forecaster.step(step).await;
     }
@@ -51,16 +51,16 @@ pub(super) async fn forecast(
 }
 
 /// What is known without a run.
-struct Known {
+struct KnownValues {
     outputs: Vec<Option<Value>>,
     skipped: Vec<bool>,
     /// For a step whose output is not known: the steps that would have to be applied for it to be.
     causes: Vec<BTreeSet<usize>>,
-    /// The steps that would have to be applied before what comes after a step could be seen as it will be.
+    /// The steps that would have to be applied before what comes after a step could be report as it will be.
     pending: Vec<BTreeSet<usize>>,
 }
 
-impl Known {
+impl KnownValues {
     fn new(plan: &Plan) -> Self {
         let count = plan.steps.len();
         let nothing = vec![BTreeSet::new(); count];
@@ -73,18 +73,18 @@ impl Known {
     }
 
     /// What is to be applied before `step`, as far as it would change anything.
-    fn before(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
+    fn pending_before(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
         plan.steps[step].needs.iter().flat_map(|&need| self.pending[need].iter().copied()).collect()
     }
 
     /// Notes what comes after `step` has to wait for: the step itself if it would change something, or else what it waits for.
-    fn settle(&mut self, plan: &Plan, step: usize) {
+    fn record_pending(&mut self, plan: &Plan, step: usize) {
         let own = &self.causes[step];
-        self.pending[step] = if own.is_empty() { self.before(plan, step) } else { own.clone() };
+        self.pending[step] = if own.is_empty() { self.pending_before(plan, step) } else { own.clone() };
     }
 }
 
-impl Facts for Known {
+impl Facts for KnownValues {
     fn output(&self, step: usize) -> Option<&Value> {
         self.outputs[step].as_ref()
     }
@@ -102,104 +102,110 @@ struct Forecaster<'a> {
     compiled: &'a CompiledPlan,
     registry: &'a Registry,
     secrets: &'a Arc<Secrets>,
-    known: Known,
-    seen: &'a dyn Fn(&Forecast),
-    forecasts: Vec<Forecast>,
+    known: KnownValues,
+    report: &'a dyn Fn(&StepForecast),
+    forecasts: Vec<StepForecast>,
 }
 
 impl Forecaster<'_> {
     async fn step(&mut self, step: usize) {
-        self.look_at(step).await;
-        self.known.settle(self.compiled.plan(), step);
+        self.preview_step(step).await;
+        self.known.record_pending(self.compiled.plan(), step);
     }
 
-    async fn look_at(&mut self, step: usize) {
+    async fn preview_step(&mut self, step: usize) {
         match self.compiled.when(step, &self.known) {
-            Ok(true) if self.compiled.plan().steps[step].for_each.is_some() => self.parts(step).await,
-            Ok(true) => self.single(step).await,
+            Ok(true) if self.compiled.plan().steps[step].for_each.is_some() => self.preview_instances(step).await,
+            Ok(true) => self.preview_single(step).await,
             Ok(false) => {
                 self.known.skipped[step] = true;
-                self.note(step, None, Prospect::Skipped);
+                self.add(step, None, Forecast::Skipped);
             }
-            Err(error) => self.unevaluated(step, &error),
+            Err(error) => self.evaluation_failed(step, &error),
         }
     }
 
-    async fn single(&mut self, step: usize) {
+    async fn preview_single(&mut self, step: usize) {
         match self.compiled.input(step, None, &self.known) {
             Ok(input) => {
-                let prospect = self.look(step, None, input).await;
-                match &prospect {
-                    Prospect::Seen(Preview::Unchanged { output }) => self.known.outputs[step] = Some(output.clone()),
-                    Prospect::Unknown { .. } => self.wait(step),
+                let forecast = self.preview(step, None, input).await;
+                match &forecast {
+                    Forecast::Previewed(Preview::Unchanged { output }) => {
+                        self.known.outputs[step] = Some(output.clone())
+                    }
+                    Forecast::Unknown { .. } => self.inherit_causes(step),
                     _ => drop(self.known.causes[step].insert(step)),
                 }
-                self.note(step, None, prospect);
+                self.add(step, None, forecast);
             }
-            Err(error) => self.unevaluated(step, &error),
+            Err(error) => self.evaluation_failed(step, &error),
         }
     }
 
-    /// Notes that a step cannot be seen before those that come before it are applied.
-    fn wait(&mut self, step: usize) {
+    /// Notes that a step cannot be report before those that come before it are applied.
+    fn inherit_causes(&mut self, step: usize) {
         let plan = self.compiled.plan();
-        let causes = &self.known.causes(plan, step) | &self.known.before(plan, step);
+        let causes = &self.known.causes(plan, step) | &self.known.pending_before(plan, step);
         self.known.causes[step] = if causes.is_empty() { BTreeSet::from([step]) } else { causes };
     }
 
-    async fn parts(&mut self, step: usize) {
+    async fn preview_instances(&mut self, step: usize) {
         let items = match self.compiled.items(step, &self.known) {
             Ok(items) => items,
-            Err(error) => return self.unevaluated(step, &error),
+            Err(error) => return self.evaluation_failed(step, &error),
         };
         let (mut outputs, mut changes) = (Some(Map::new()), false);
         for (key, item) in items {
-            let prospect = match self.compiled.input(step, Some(&item), &self.known) {
-                Ok(input) => self.look(step, Some(&key), input).await,
+            let forecast = match self.compiled.input(step, Some(&item), &self.known) {
+                Ok(input) => self.preview(step, Some(&key), input).await,
                 Err(error) => self.unknown(step, &error),
             };
-            match (&prospect, &mut outputs) {
-                (Prospect::Seen(Preview::Unchanged { output }), Some(outputs)) => {
+            match (&forecast, &mut outputs) {
+                (Forecast::Previewed(Preview::Unchanged { output }), Some(outputs)) => {
                     outputs.insert(key.clone(), output.clone());
                 }
-                (Prospect::Unknown { .. }, _) => outputs = None,
+                (Forecast::Unknown { .. }, _) => outputs = None,
                 _ => (outputs, changes) = (None, true),
             }
-            self.note(step, Some(&key), prospect);
+            self.add(step, Some(&key), forecast);
         }
         self.known.outputs[step] = outputs.map(Value::Object);
         if changes {
             self.known.causes[step].insert(step);
         } else if self.known.outputs[step].is_none() {
-            self.wait(step);
+            self.inherit_causes(step);
         }
     }
 
-    async fn look(&self, step: usize, key: Option<&str>, input: Value) -> Prospect {
+    async fn preview(&self, step: usize, key: Option<&str>, input: Value) -> Forecast {
         let PlannedStep { action, recovery, .. } = &self.compiled.plan().steps[step];
         let Some(action) = self.registry.find(action) else {
-            return Prospect::Failed(ActionError::permanent(format!("there is no action {action}")));
+            return Forecast::Failed(ActionError::permanent(format!("there is no action {action}")));
         };
         // What only looks or waits would see what the steps before it leave behind, which is not there yet.
-        let before = self.known.before(self.compiled.plan(), step);
+        let before = self.known.pending_before(self.compiled.plan(), step);
         if *recovery == Recovery::Repeat && !before.is_empty() {
-            return Prospect::Unknown { until: self.names(&before), said: None };
+            return Forecast::Unknown { after: self.names(&before), message: None };
         }
         let cx = self.context(self.name(step, key));
         match action.preview(&cx, input).await {
-            Ok(preview) => Prospect::Seen(preview),
-            Err(error) => self.not_seen(step, error),
+            Ok(preview) => Forecast::Previewed(preview),
+            Err(error) => self.preview_failed(step, error),
         }
     }
 
     /// What is not there yet, or does not hold yet, may be what the steps before it would bring about.
-    fn not_seen(&self, step: usize, error: ActionError) -> Prospect {
-        let until = self.until(step);
-        if until.is_empty() { Prospect::Failed(error) } else { Prospect::Unknown { until, said: Some(error.message) } }
+    fn preview_failed(&self, step: usize, error: ActionError) -> Forecast {
+        let after = self.after(step);
+        if after.is_empty() {
+            Forecast::Failed(error)
+        } else {
+            Forecast::Unknown { after, message: Some(error.message) }
+        }
     }
 
     /// The steps that would have to be applied before what `step` needs is known.
-    fn until(&self, step: usize) -> Vec<String> {
+    fn after(&self, step: usize) -> Vec<String> {
         self.names(&self.known.causes(self.compiled.plan(), step))
     }
 
@@ -212,33 +218,33 @@ impl Forecaster<'_> {
             run: self.known.run_id().into(),
             step,
             attempt: 1,
-            deadline: Instant::now() + LOOK,
+            deadline: Instant::now() + PREVIEW_TIMEOUT,
             cancel: CancellationToken::new(),
             checkpoint: None,
-            sink: Arc::new(Nowhere),
+            sink: Arc::new(NullSink),
             secrets: Arc::clone(self.secrets),
         })
     }
 
-    fn unevaluated(&mut self, step: usize, error: &EvaluateError) {
-        let prospect = self.unknown(step, error);
-        self.wait(step);
-        self.note(step, None, prospect);
+    fn evaluation_failed(&mut self, step: usize, error: &EvaluateError) {
+        let forecast = self.unknown(step, error);
+        self.inherit_causes(step);
+        self.add(step, None, forecast);
     }
 
     /// An expression without a value: because something is not known yet, or else because it is wrong.
-    fn unknown(&self, step: usize, error: &EvaluateError) -> Prospect {
-        let until = self.until(step);
-        if until.is_empty() {
-            return Prospect::Failed(ActionError::permanent(error.to_string()));
+    fn unknown(&self, step: usize, error: &EvaluateError) -> Forecast {
+        let after = self.after(step);
+        if after.is_empty() {
+            return Forecast::Failed(ActionError::permanent(error.to_string()));
         }
-        Prospect::Unknown { until, said: None }
+        Forecast::Unknown { after, message: None }
     }
 
-    fn note(&mut self, step: usize, key: Option<&str>, prospect: Prospect) {
+    fn add(&mut self, step: usize, key: Option<&str>, forecast: Forecast) {
         let step = self.name(step, key);
-        let forecast = Forecast { step, prospect };
-        (self.seen)(&forecast);
+        let forecast = StepForecast { step, forecast };
+        (self.report)(&forecast);
         self.forecasts.push(forecast);
     }
 
@@ -249,9 +255,9 @@ impl Forecaster<'_> {
 }
 
 /// Nobody listens to an action that only looks.
-struct Nowhere;
+struct NullSink;
 
-impl AttemptSink for Nowhere {
+impl AttemptSink for NullSink {
     fn progress(&self, _: String) {}
 
     fn log(&self, _: String) {}

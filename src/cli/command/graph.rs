@@ -7,7 +7,7 @@ use crate::{
         args::{GraphArgs, GraphFormat, Output},
         exit::Exit,
         ui,
-        workflows::Text,
+        workflow_text::WorkflowText,
     },
     wiring,
 };
@@ -15,14 +15,14 @@ use crate::{
 /// `graph`: the steps in an order in which they can be done, and what each waits for.
 pub(crate) fn graph(settings: &Settings, args: &GraphArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
-    let plan = Text::find(&args.workflow)?.outline(&registry)?;
+    let plan = WorkflowText::find(&args.workflow)?.outline(&registry)?;
     match (settings.output, args.format) {
         (Output::Json, _) => ui::out_json_pretty(&to_json(&plan)),
         (Output::Text, GraphFormat::Text) => text(&plan),
         (Output::Text, GraphFormat::Dot) => dot(&plan),
         (Output::Text, GraphFormat::Mermaid) => mermaid(&plan),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn names<'a>(plan: &'a Plan, step: &PlannedStep) -> Vec<&'a str> {

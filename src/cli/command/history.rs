@@ -1,16 +1,13 @@
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
-use stargate::{
-    clock::{Clock, UnixMillis},
-    journal::{Journal, Owner, RunRow, StoredRun},
-};
+use stargate::journal::{Journal, RunRow, StoredRun};
 
-use super::run_entries;
+use super::{run_entries, view_context::ViewContext};
 use crate::cli::{
     Failure, Settings,
     args::{HistoryArgs, Output},
     exit::Exit,
-    hint, phrase, runs, ui,
+    format, hint, runs, ui,
 };
 
 /// `history`: the runs there are, or what happened in one.
@@ -19,57 +16,33 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
     match (&args.run, journal) {
         (None, None) => show_runs(settings.output, &[]),
         (None, Some(journal)) => show_runs(settings.output, &listed(&journal, args.limit).await?),
-        (Some(text), None) => return Err(if text == "@latest" { runs::none() } else { runs::no_such(text) }),
+        (Some(text), None) => return Err(if text == "@latest" { runs::no_runs() } else { runs::unknown_run(text) }),
         (Some(text), Some(journal)) => {
-            let run = runs::named(&journal, text).await?;
-            run_entries::show(settings.output, &journal.load(run).await?, &Surroundings::now()?)?;
+            let run = runs::find(&journal, text).await?;
+            run_entries::show(settings.output, &journal.load(run).await?, &ViewContext::now()?)?;
         }
     }
-    Ok(Exit::Done)
-}
-
-/// From where and when runs are looked at.
-pub(super) struct Surroundings {
-    here: Owner,
-    now: UnixMillis,
-}
-
-impl Surroundings {
-    pub(super) fn now() -> Result<Self, Failure> {
-        let here =
-            Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
-        Ok(Self { here, now: Clock::system().now() })
-    }
-
-    /// Who advances a run, if a process that may be living does.
-    pub(super) fn live_owner<'a>(&self, row: &'a RunRow) -> Option<&'a Owner> {
-        row.live_owner(&self.here, self.now)
-    }
-
-    /// How a run stands, in a word.
-    pub(super) fn status(&self, row: &RunRow) -> &'static str {
-        runs::status(row, &self.here, self.now)
-    }
+    Ok(Exit::Success)
 }
 
 /// One line of the list.
-struct Listed {
+struct RunSummary {
     row: RunRow,
     status: &'static str,
     done: usize,
     total: usize,
 }
 
-impl Listed {
-    fn new(stored: StoredRun, around: &Surroundings) -> Self {
+impl RunSummary {
+    fn new(stored: StoredRun, context: &ViewContext) -> Self {
         // A run that this version cannot fold is listed all the same.
         let folded =
             runs::plan_of(&stored).and_then(|plan| runs::state_of(&stored, &plan).map(|state| runs::progress(&state)));
         let (done, total) = folded.unwrap_or_default();
-        Self { status: around.status(&stored.row), row: stored.row, done, total }
+        Self { status: context.status(&stored.row), row: stored.row, done, total }
     }
 
-    fn took(&self) -> std::time::Duration {
+    fn duration(&self) -> std::time::Duration {
         self.row.updated_at.since(self.row.created_at)
     }
 
@@ -78,7 +51,7 @@ impl Listed {
             "run": self.row.id, "workflow": self.row.workflow, "status": self.status.replace(' ', "_"),
             "steps_done": self.done, "steps": self.total, "started": self.row.created_at.to_string(),
             "updated": self.row.updated_at.to_string(),
-            "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
+            "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "owner": self.row.owner.as_ref().map(ToString::to_string),
         })
     }
@@ -89,24 +62,24 @@ impl Listed {
             self.row.workflow.clone(),
             self.status.into(),
             format!("{}/{}", self.done, self.total),
-            phrase::date_and_time(self.row.created_at),
-            phrase::duration(self.took()),
+            format::date_and_time(self.row.created_at),
+            format::duration(self.duration()),
         ]
     }
 }
 
-async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<Listed>, Failure> {
-    let around = Surroundings::now()?;
+async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<RunSummary>, Failure> {
+    let context = ViewContext::now()?;
     let mut listed = Vec::new();
     for row in journal.runs(limit).await? {
-        listed.push(Listed::new(journal.load(row.id).await?, &around));
+        listed.push(RunSummary::new(journal.load(row.id).await?, &context));
     }
     Ok(listed)
 }
 
-fn show_runs(output: Output, listed: &[Listed]) {
+fn show_runs(output: Output, listed: &[RunSummary]) {
     if output == Output::Json {
-        let runs: Vec<_> = listed.iter().map(Listed::to_json).collect();
+        let runs: Vec<_> = listed.iter().map(RunSummary::to_json).collect();
         return ui::out_json_pretty(&json!({ "runs": runs }));
     }
     if listed.is_empty() {
@@ -115,7 +88,7 @@ fn show_runs(output: Output, listed: &[Listed]) {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["RUN", "WORKFLOW", "STATUS", "STEPS", "STARTED", "DURATION"]);
-    table.add_rows(listed.iter().map(Listed::cells));
+    table.add_rows(listed.iter().map(RunSummary::cells));
     for line in table.lines() {
         ui::out(line.trim());
     }

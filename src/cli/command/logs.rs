@@ -8,24 +8,24 @@ use crate::cli::{
     Failure, Settings,
     args::{LogsArgs, Output},
     exit::Exit,
-    phrase, runs,
+    format, runs,
     ui::{self, Tone},
 };
 
 /// `logs`: what the steps of a run captured.
 pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::none()) };
-    let run = runs::named(&journal, &args.run).await?;
+    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let run = runs::find(&journal, &args.run).await?;
     let stored = journal.load(run.clone()).await?;
     if let Some(step) = &args.step {
         let state = runs::state_of(&stored, &runs::plan_of(&stored)?)?;
-        runs::step_named(&run, &state, step, "logs")?;
+        runs::find_step(&run, &state, step, "logs")?;
     }
     let mut lines = journal.lines(run.clone()).await?;
     lines.retain(|line| args.step.as_ref().is_none_or(|step| is_of(&line.step, step)));
     let kept = args.tail.unwrap_or(lines.len()).min(lines.len());
     show(settings.output, &run, &lines[lines.len() - kept..]);
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// Whether the step `name` is the one that is asked for, or a part of it.
@@ -43,7 +43,7 @@ fn show(output: Output, run: &RunId, lines: &[LogLine]) {
     }
     let width = lines.iter().map(|line| line.step.chars().count()).max().unwrap_or_default();
     for LogLine { step, attempt, at, text, .. } in lines {
-        let time = ui::paint_out(Tone::Quiet, &phrase::time_of_day(*at));
+        let time = ui::paint_out(Tone::Quiet, &format::time_of_day(*at));
         let attempt = if *attempt == 1 { String::new() } else { format!("({attempt}) ") };
         for text in text.lines() {
             ui::out(format!("{time}  {step:width$}  {attempt}| {text}").trim_end());

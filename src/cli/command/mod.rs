@@ -25,3 +25,4 @@ pub(crate) mod why;
 mod answers;
 mod forecast;
 mod run_entries;
+mod view_context;

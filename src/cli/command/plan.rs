@@ -4,22 +4,22 @@ use serde_json::{Value, json};
 use stargate::plan::{CompiledPlan, Plan};
 use stargate_sdk::Preview;
 
-use super::forecast::{Forecast, Prospect, forecast};
+use super::forecast::{Forecast, StepForecast, forecast};
 use crate::{
     cli::{
         Failure, Settings,
         args::{Output, PlanArgs},
         exit::Exit,
-        inputs, phrase,
+        format, inputs,
         ui::{self, Tone},
-        workflows::Text,
+        workflow_text::WorkflowText,
     },
     wiring,
 };
 
 /// `plan`: what a run would change, found out without changing anything.
 pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, Failure> {
-    let text = Text::find(&args.workflow.workflow)?;
+    let text = WorkflowText::find(&args.workflow.workflow)?;
     let (registry, secrets) = wiring::build(settings)?;
     let workflow = text.validate(&registry)?;
     let inputs = inputs::read(&args.workflow.inputs, &workflow)?;
@@ -27,43 +27,43 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
     let width = compiled.plan().steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
-    let seen = |forecast: &Forecast| {
+    let report = |forecast: &StepForecast| {
         if settings.output == Output::Text {
             show(forecast, width);
         }
     };
-    let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &seen).await;
+    let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &report).await;
     let exit = exit(&forecasts);
     match settings.output {
         Output::Json => ui::out_json_pretty(&to_json(&forecasts, compiled.plan(), exit)),
-        Output::Text => conclude(&forecasts, compiled.plan(), exit, &args.workflow.workflow),
+        Output::Text => show_conclusion(&forecasts, compiled.plan(), exit, &args.workflow.workflow),
     }
     Ok(exit)
 }
 
 /// Nothing to change is a promise: a step that cannot tell breaks it as much as one that has something to change.
-fn exit(forecasts: &[Forecast]) -> Exit {
-    let any = |is: fn(&Prospect) -> bool| forecasts.iter().any(|forecast| is(&forecast.prospect));
-    if any(|prospect| matches!(prospect, Prospect::Failed(_))) {
+fn exit(forecasts: &[StepForecast]) -> Exit {
+    let any = |is: fn(&Forecast) -> bool| forecasts.iter().any(|forecast| is(&forecast.forecast));
+    if any(|forecast| matches!(forecast, Forecast::Failed(_))) {
         Exit::Failed
-    } else if any(|prospect| !matches!(prospect, Prospect::Seen(Preview::Unchanged { .. }) | Prospect::Skipped)) {
+    } else if any(|forecast| !matches!(forecast, Forecast::Previewed(Preview::Unchanged { .. }) | Forecast::Skipped)) {
         Exit::Changes
     } else {
-        Exit::Done
+        Exit::Success
     }
 }
 
-fn show(Forecast { step, prospect }: &Forecast, width: usize) {
-    let (tone, said) = words(prospect);
+fn show(StepForecast { step, forecast }: &StepForecast, width: usize) {
+    let (tone, said) = words(forecast);
     ui::out(&format!("{step:width$}  {}", ui::paint_out(tone, &said)));
-    if let Prospect::Seen(Preview::Changes { differences }) = prospect {
+    if let Forecast::Previewed(Preview::Changes { differences }) = forecast {
         for difference in differences {
             ui::out(&format!("{:width$}    {difference}", ""));
         }
     }
 }
 
-fn conclude(forecasts: &[Forecast], plan: &Plan, exit: Exit, workflow: &str) {
+fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow: &str) {
     for lock in &plan.locks {
         ui::err(&format!("a run would hold the lock {lock}"));
     }
@@ -72,60 +72,64 @@ fn conclude(forecasts: &[Forecast], plan: &Plan, exit: Exit, workflow: &str) {
     }
     ui::err(&sentence(forecasts));
     match exit {
-        Exit::Done => {}
+        Exit::Success => {}
         Exit::Failed => ui::hint("mend what could not be looked at, then run the same command again"),
         _ => ui::hint(&format!("run `stargate run workflow {workflow}` with the same inputs to apply it")),
     }
 }
 
-fn words(prospect: &Prospect) -> (Tone, String) {
-    match prospect {
-        Prospect::Seen(Preview::Unchanged { .. }) => (Tone::Good, "in order".into()),
-        Prospect::Seen(Preview::Changes { differences }) => {
-            (Tone::Notable, format!("would change {}", phrase::count(differences.len(), "thing")))
+fn words(forecast: &Forecast) -> (Tone, String) {
+    match forecast {
+        Forecast::Previewed(Preview::Unchanged { .. }) => (Tone::Good, "in order".into()),
+        Forecast::Previewed(Preview::Changes { differences }) => {
+            (Tone::Notable, format!("would change {}", format::plural(differences.len(), "thing")))
         }
-        Prospect::Seen(Preview::Opaque) => (Tone::Notable, "cannot tell without running".into()),
-        Prospect::Unknown { until, said } => {
-            let verb = if until.len() == 1 { "is" } else { "are" };
-            let now = said.as_ref().map(|said| format!("; now: {said}")).unwrap_or_default();
-            (Tone::Quiet, format!("unknown until {} {verb} applied{now}", until.join(", ")))
+        Forecast::Previewed(Preview::Opaque) => (Tone::Notable, "cannot tell without running".into()),
+        Forecast::Unknown { after, message } => {
+            let verb = if after.len() == 1 { "is" } else { "are" };
+            let now = message.as_ref().map(|message| format!("; now: {message}")).unwrap_or_default();
+            (Tone::Quiet, format!("unknown until {} {verb} applied{now}", after.join(", ")))
         }
-        Prospect::Skipped => (Tone::Quiet, "would be skipped".into()),
-        Prospect::Failed(error) => (Tone::Bad, format!("cannot be looked at: {error}")),
+        Forecast::Skipped => (Tone::Quiet, "would be skipped".into()),
+        Forecast::Failed(error) => (Tone::Bad, format!("cannot be looked at: {error}")),
     }
 }
 
-fn sentence(forecasts: &[Forecast]) -> String {
-    let count = |is: fn(&Prospect) -> bool| forecasts.iter().filter(|forecast| is(&forecast.prospect)).count();
-    let in_order = count(|p| matches!(p, Prospect::Seen(Preview::Unchanged { .. }) | Prospect::Skipped));
-    let change = count(|p| matches!(p, Prospect::Seen(Preview::Changes { .. })));
-    let failed = count(|p| matches!(p, Prospect::Failed(_)));
-    let unknown = forecasts.len() - in_order - change - failed;
-    if in_order == forecasts.len() {
-        return format!("nothing to change: {} in order", phrase::count(in_order, "step"));
+fn sentence(forecasts: &[StepForecast]) -> String {
+    let count = |is: fn(&Forecast) -> bool| forecasts.iter().filter(|forecast| is(&forecast.forecast)).count();
+    let unchanged = count(|p| matches!(p, Forecast::Previewed(Preview::Unchanged { .. }) | Forecast::Skipped));
+    let change = count(|p| matches!(p, Forecast::Previewed(Preview::Changes { .. })));
+    let failed = count(|p| matches!(p, Forecast::Failed(_)));
+    let unknown = forecasts.len() - unchanged - change - failed;
+    if unchanged == forecasts.len() {
+        return format!("nothing to change: {} in order", format::plural(unchanged, "step"));
     }
     let failed = if failed == 0 { String::new() } else { format!(", {failed} cannot be looked at") };
-    format!("{} would change, {unknown} unknown, {in_order} in order{failed}", phrase::count(change, "step"))
+    format!("{} would change, {unknown} unknown, {unchanged} in order{failed}", format::plural(change, "step"))
 }
 
-fn to_json(forecasts: &[Forecast], plan: &Plan, exit: Exit) -> Value {
-    let steps: Vec<_> = forecasts.iter().map(|forecast| step_json(&forecast.step, &forecast.prospect)).collect();
+fn to_json(forecasts: &[StepForecast], plan: &Plan, exit: Exit) -> Value {
+    let steps: Vec<_> = forecasts.iter().map(|forecast| step_json(&forecast.step, &forecast.forecast)).collect();
     let asking = plan.steps.iter().filter(|step| step.approval.is_some()).map(|step| step.name.as_str());
     json!({
-        "changes": exit != Exit::Done, "exit": exit.code(), "locks": plan.locks,
+        "changes": exit != Exit::Success, "exit": exit.code(), "locks": plan.locks,
         "approvals": asking.collect::<Vec<_>>(), "steps": steps,
     })
 }
 
-fn step_json(step: &str, prospect: &Prospect) -> Value {
-    match prospect {
-        Prospect::Seen(Preview::Unchanged { output }) => json!({ "step": step, "is": "in_order", "output": output }),
-        Prospect::Seen(Preview::Changes { differences }) => {
+fn step_json(step: &str, forecast: &Forecast) -> Value {
+    match forecast {
+        Forecast::Previewed(Preview::Unchanged { output }) => {
+            json!({ "step": step, "is": "unchanged", "output": output })
+        }
+        Forecast::Previewed(Preview::Changes { differences }) => {
             json!({ "step": step, "is": "changes", "differences": differences })
         }
-        Prospect::Seen(Preview::Opaque) => json!({ "step": step, "is": "opaque" }),
-        Prospect::Unknown { until, said } => json!({ "step": step, "is": "unknown", "until": until, "said": said }),
-        Prospect::Skipped => json!({ "step": step, "is": "skipped" }),
-        Prospect::Failed(error) => json!({ "step": step, "is": "failed", "error": error }),
+        Forecast::Previewed(Preview::Opaque) => json!({ "step": step, "is": "opaque" }),
+        Forecast::Unknown { after, message } => {
+            json!({ "step": step, "is": "unknown", "until": after, "said": message })
+        }
+        Forecast::Skipped => json!({ "step": step, "is": "skipped" }),
+        Forecast::Failed(error) => json!({ "step": step, "is": "failed", "error": error }),
     }
 }

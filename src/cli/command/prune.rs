@@ -10,7 +10,7 @@ use crate::cli::{
     Failure, Settings,
     args::{Output, PruneArgs},
     exit::Exit,
-    phrase, runs, ui,
+    format, runs, ui,
 };
 
 /// `prune`: removes runs that ended long ago.
@@ -20,12 +20,12 @@ pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit,
         Some(journal) => journal.prune(before).await?,
         None => 0,
     };
-    let runs = phrase::count(usize::try_from(pruned).unwrap_or(usize::MAX), "run");
+    let runs = format::plural(usize::try_from(pruned).unwrap_or(usize::MAX), "run");
     match settings.output {
-        Output::Text => ui::err(&format!("removed {runs} that ended before {}", phrase::date_and_time(before))),
+        Output::Text => ui::err(&format!("removed {runs} that ended before {}", format::date_and_time(before))),
         Output::Json => ui::out_json(&json!({ "removed": pruned, "ended_before": before.to_string() })),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// The moment that long ago.

@@ -7,8 +7,8 @@ use crate::cli::{Failure, Settings, args::ResolveArgs, exit::Exit};
 /// `resolve`: says whether a step in doubt took effect.
 pub(crate) async fn resolve(settings: &Settings, args: &ResolveArgs) -> Result<Exit, Failure> {
     if args.not_done {
-        return answers::give(settings, &args.asked, &Answer::NotDone, "is to be made").await;
+        return answers::record(settings, &args.selector, &Answer::NotDone, "is to be made").await;
     }
     let output = args.result.clone().unwrap_or(Value::Null);
-    answers::give(settings, &args.asked, &Answer::Done { output }, "is done").await
+    answers::record(settings, &args.selector, &Answer::Done { output }, "is done").await
 }

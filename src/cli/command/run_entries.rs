@@ -5,29 +5,29 @@ use stargate::{
 };
 use stargate_sdk::ActionError;
 
-use super::history::Surroundings;
+use super::view_context::ViewContext;
 use crate::cli::{
     Failure,
     args::Output,
-    hint, phrase, runs,
+    format, hint, runs,
     ui::{self, Tone},
 };
 
 /// Shows what happened in a run, in order, and what comes next.
-pub(super) fn show(output: Output, stored: &StoredRun, around: &Surroundings) -> Result<(), Failure> {
-    let status = around.status(&stored.row);
+pub(super) fn show(output: Output, stored: &StoredRun, context: &ViewContext) -> Result<(), Failure> {
+    let status = context.status(&stored.row);
     let next = next(stored, status);
     if output == Output::Json {
         ui::out_json_pretty(&to_json(stored, status, next.as_deref())?);
         return Ok(());
     }
     show_head(stored, status)?;
-    let entries = in_order(stored);
+    let entries = entries_in_order(stored);
     let width = entries.iter().map(|recorded| step(&recorded.entry).chars().count()).max().unwrap_or_default();
     for TimedEntry { at, entry } in entries {
-        let time = ui::paint_out(Tone::Quiet, &phrase::time_of_day(*at));
-        for said in words(entry) {
-            ui::out(format!("{time}  {:width$}  {said}", step(entry)).trim_end());
+        let time = ui::paint_out(Tone::Quiet, &format::time_of_day(*at));
+        for line in entry_lines(entry) {
+            ui::out(format!("{time}  {:width$}  {line}", step(entry)).trim_end());
         }
     }
     if let Some(next) = next {
@@ -51,8 +51,8 @@ fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
         row.id,
         ui::paint_out(Tone::Strong, &row.workflow),
         owner.unwrap_or_default(),
-        phrase::count(total, "step"),
-        phrase::date_and_time(row.created_at),
+        format::plural(total, "step"),
+        format::date_and_time(row.created_at),
     ));
     Ok(())
 }
@@ -66,12 +66,12 @@ fn to_json(stored: &StoredRun, status: &str, next: Option<&str>) -> Result<Value
         "inputs": plan.inputs, "locks": plan.locks, "steps_done": done, "steps": total,
         "started": row.created_at.to_string(), "updated": row.updated_at.to_string(),
         "owner": row.owner.as_ref().map(ToString::to_string),
-        "entries": in_order(stored), "hint": next,
+        "entries": entries_in_order(stored), "hint": next,
     }))
 }
 
 /// History and the latest attempts as one sequence.
-fn in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
+fn entries_in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
     // A checkpoint is for the step's next attempt, not for people: it can be pages long.
     let shown = |recorded: &&TimedEntry| !matches!(recorded.entry.stored_in(), StoredIn::Checkpoint(_));
     let mut entries: Vec<_> = stored.history.iter().chain(stored.latest.iter().filter(shown)).collect();
@@ -110,35 +110,35 @@ fn step(entry: &Entry) -> &str {
 }
 
 /// What an entry says, a line for each thing.
-fn words(entry: &Entry) -> Vec<String> {
+fn entry_lines(entry: &Entry) -> Vec<String> {
     match entry {
         Entry::RunCreated { .. } => vec!["run created".into()],
         Entry::RunAcquired { owner, epoch } => vec![format!("run taken over by {owner} (epoch {epoch})")],
         Entry::CancelRequested { by } => vec![format!("{by} wants the run to end")],
         Entry::RunReopened => vec!["failed steps get another go".into()],
-        Entry::StepExpanded { keys, .. } => vec![format!("has {}", phrase::count(keys.len(), "part"))],
+        Entry::StepExpanded { keys, .. } => vec![format!("has {}", format::plural(keys.len(), "part"))],
         Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],
         Entry::StepStarted { attempt, .. } => vec![format!("started, attempt {attempt}")],
-        Entry::AttemptMoved { attempt, to, .. } => moved(attempt.number, to),
+        Entry::AttemptMoved { attempt, to, .. } => attempt_line(attempt.number, to),
         Entry::Checkpointed { .. } => vec!["stored where it is".into()],
         Entry::StepSucceeded { changes, found, .. } => succeeded(changes, *found),
         Entry::StepSkipped { .. } => vec!["skipped".into()],
         Entry::StepFailed { error, changes, .. } => failure("failed", error, changes),
         Entry::StepInDoubt { error, changes, .. } => failure("in doubt", error, changes),
         Entry::ApprovalAsked { question, .. } => vec![format!("a person is asked: {question}")],
-        Entry::StepAnswered { by, answer, .. } => vec![phrase::answered(by, answer)],
+        Entry::StepAnswered { by, answer, .. } => vec![format::answer_text(by, answer)],
         Entry::RunFinished { outcome, .. } => vec![format!("run {}", ended(*outcome))],
     }
 }
 
-fn moved(attempt: u32, to: &AttemptTransition) -> Vec<String> {
+fn attempt_line(attempt: u32, to: &AttemptTransition) -> Vec<String> {
     match to {
         AttemptTransition::Running { mode: AttemptMode::Run } => vec![format!("attempt {attempt} began")],
         AttemptTransition::Running { mode: AttemptMode::Find } => {
             vec![format!("attempt {attempt}: looked whether it had taken effect")]
         }
         AttemptTransition::BackingOff { until, error, .. } => {
-            vec![format!("attempt {attempt} failed, again at {}: {error}", phrase::time_of_day(*until))]
+            vec![format!("attempt {attempt} failed, again at {}: {error}", format::time_of_day(*until))]
         }
     }
 }
@@ -152,12 +152,12 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
 }
 
 fn changed(verb: &str, changes: &[String]) -> impl Iterator<Item = String> {
-    changes.iter().map(move |change| format!("{verb} {}", phrase::without_long_ids(change)))
+    changes.iter().map(move |change| format!("{verb} {}", format::shorten_resource_ids(change)))
 }
 
 fn failure(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let hint = error.hint.iter().map(|hint| format!("  hint: {hint}"));
-    changed(phrase::changed_by_failing(error), changes).chain([format!("{word}: {error}")]).chain(hint).collect()
+    changed(format::change_verb(error), changes).chain([format!("{word}: {error}")]).chain(hint).collect()
 }
 
 fn ended(outcome: Outcome) -> &'static str {

@@ -17,12 +17,12 @@ use crate::{
         Failure, Settings,
         args::{Output, ScheduleArgs, ScheduleFormat},
         exit::Exit,
-        interrupt::Interrupts,
-        phrase, reporter, runs,
-        schedule::{Job, ScheduledCall, written},
+        final_report, format, reporter, runs,
+        schedule::{JobCommand, ScheduledJob, output_files},
         session::Session,
-        summary, ui,
-        workflows::Text,
+        signals::SignalListener,
+        ui,
+        workflow_text::WorkflowText,
     },
     wiring,
 };
@@ -35,12 +35,12 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
         return print(settings, args, &jobs, format);
     }
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
-    let session = session.with_lock_timeout(&args.locks).within(&args.limit);
+    let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
     let here =
         Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let zone = TimeZone::system();
-    let many = jobs.len() > 1;
-    let foreman = Foreman {
+    let several = jobs.len() > 1;
+    let runner = JobRunner {
         settings,
         keep: args.keep,
         session,
@@ -48,20 +48,28 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
         here,
         clock: Clock::system(),
         zone,
-        many,
+        several,
         stop: CancellationToken::new(),
     };
-    if args.once { foreman.interruptible(foreman.once()).await } else { foreman.interruptible(foreman.serve()).await }
+    if args.once {
+        runner.run_until_interrupted(runner.once()).await
+    } else {
+        runner.run_until_interrupted(runner.serve()).await
+    }
 }
 
-fn jobs(settings: &Settings, args: &ScheduleArgs, registry: &stargate_sdk::Registry) -> Result<Vec<Job>, Failure> {
+fn jobs(
+    settings: &Settings,
+    args: &ScheduleArgs,
+    registry: &stargate_sdk::Registry,
+) -> Result<Vec<ScheduledJob>, Failure> {
     let mut texts = Vec::new();
-    for wanted in &args.workflows {
-        texts.push(Text::find(wanted)?);
+    for name in &args.workflows {
+        texts.push(WorkflowText::find(name)?);
     }
     if args.workflows.is_empty() {
-        for file in Text::here() {
-            let text = Text::find(&file)?;
+        for file in WorkflowText::in_workflows_folder() {
+            let text = WorkflowText::find(&file)?;
             if text.validate(registry)?.schedule.is_some() {
                 texts.push(text);
             }
@@ -71,17 +79,17 @@ fn jobs(settings: &Settings, args: &ScheduleArgs, registry: &stargate_sdk::Regis
         let message = "no workflow in ./workflows has a schedule";
         return Err(Failure::usage(message, "name one, such as `stargate schedule sync-pod-routes`"));
     }
-    let many = texts.len() > 1;
+    let several = texts.len() > 1;
     let jobs: Vec<_> = texts
         .into_iter()
-        .map(|text| Job::prepare(settings, registry, text, &args.inputs, many))
+        .map(|text| ScheduledJob::prepare(settings, registry, text, &args.inputs, several))
         .collect::<Result<_, _>>()?;
-    unknown_input(args, &jobs)?;
+    check_input_names(args, &jobs)?;
     Ok(jobs)
 }
 
 /// An input that none of the workflows has is a mistake.
-fn unknown_input(args: &ScheduleArgs, jobs: &[Job]) -> Result<(), Failure> {
+fn check_input_names(args: &ScheduleArgs, jobs: &[ScheduledJob]) -> Result<(), Failure> {
     let known = |name: &str| jobs.iter().any(|job| job.workflow.inputs.iter().any(|input| input.name.value == name));
     match args.inputs.single.iter().find(|(name, _)| !known(name)) {
         Some((name, _)) => Err(Failure::usage(
@@ -92,7 +100,12 @@ fn unknown_input(args: &ScheduleArgs, jobs: &[Job]) -> Result<(), Failure> {
     }
 }
 
-fn print(settings: &Settings, args: &ScheduleArgs, jobs: &[Job], format: ScheduleFormat) -> Result<Exit, Failure> {
+fn print(
+    settings: &Settings,
+    args: &ScheduleArgs,
+    jobs: &[ScheduledJob],
+    format: ScheduleFormat,
+) -> Result<Exit, Failure> {
     let [job] = jobs else {
         return Err(Failure::usage(
             "--print is for one workflow",
@@ -101,11 +114,11 @@ fn print(settings: &Settings, args: &ScheduleArgs, jobs: &[Job], format: Schedul
     };
     let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find this program: {error}")))?;
     let zone = TimeZone::system().iana_name().map(str::to_owned);
-    let files = written(&ScheduledCall { job, program, settings, args, zone }, format)?;
+    let files = output_files(&JobCommand { job, program, settings, args, zone }, format)?;
     if settings.output == Output::Json {
         let files: Vec<_> = files.iter().map(|file| json!({ "name": file.name, "text": file.text })).collect();
         ui::out_json_pretty(&json!({ "workflow": job.name(), "files": files }));
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
     for (at, file) in files.iter().enumerate() {
         if files.len() > 1 {
@@ -120,42 +133,42 @@ fn print(settings: &Settings, args: &ScheduleArgs, jobs: &[Job], format: Schedul
         }
         ScheduleFormat::Cronjob => "set the image, then give it to `kubectl apply -f -`",
     });
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// Runs jobs, one run of each at a time.
-struct Foreman<'a> {
+struct JobRunner<'a> {
     settings: &'a Settings,
     /// How long runs that have ended are kept.
     keep: Option<Duration>,
     session: Session,
-    jobs: Vec<Job>,
+    jobs: Vec<ScheduledJob>,
     here: Owner,
     clock: Clock,
     zone: TimeZone,
-    many: bool,
+    several: bool,
     stop: CancellationToken,
 }
 
 /// How a job stands before it is run.
-enum Before {
+enum JobState {
     /// Nothing is left over.
-    Nothing,
+    Idle,
     /// A run was interrupted.
     Interrupted(RunId),
     /// A run goes on elsewhere.
-    Going(Box<RunRow>),
+    Running(Box<RunRow>),
 }
 
-impl Foreman<'_> {
+impl JobRunner<'_> {
     /// Does `work` until it ends. A first wish to stop lets go of what is being done, a second one ends at once.
-    async fn interruptible(&self, work: impl Future<Output = Exit>) -> Result<Exit, Failure> {
-        let mut interrupts = Interrupts::listen()?;
+    async fn run_until_interrupted(&self, work: impl Future<Output = Exit>) -> Result<Exit, Failure> {
+        let mut signals = SignalListener::listen()?;
         tokio::pin!(work);
         loop {
             tokio::select! {
                 exit = &mut work => return Ok(exit),
-                () = interrupts.next() => {
+                () = signals.next() => {
                     if self.stop.is_cancelled() {
                         let message = "stopped at once; everything that was journaled is kept";
                         return Err(Failure::new(Exit::Interrupted, message, "run `stargate resume --all` to continue"));
@@ -169,22 +182,22 @@ impl Foreman<'_> {
 
     async fn serve(&self) -> Exit {
         let crons: Vec<_> = self.jobs.iter().map(|job| job.cron.clone()).collect();
-        self.jobs.iter().for_each(|job| self.tell_next(job));
+        self.jobs.iter().for_each(|job| self.report_next(job));
         let agenda = Agenda { crons: &crons, clock: &self.clock, zone: &self.zone, stop: &self.stop };
-        let begin = async |at: usize| {
-            let job: &Job = &self.jobs[at];
+        let start_run = async |at: usize| {
+            let job: &ScheduledJob = &self.jobs[at];
             self.run(job).await;
             if !self.stop.is_cancelled() {
-                self.tell_next(job);
+                self.report_next(job);
             }
         };
-        let skipped = |at: usize| self.tell(&self.jobs[at], "skipped", "is due and still going on: left out", None);
-        serve(agenda, begin, skipped).await;
+        let skipped = |at: usize| self.report(&self.jobs[at], "skipped", "is due and still owned on: left out", None);
+        serve(agenda, start_run, skipped).await;
         Exit::Interrupted
     }
 
     async fn once(&self) -> Exit {
-        let mut worst = Exit::Done;
+        let mut worst = Exit::Success;
         for job in &self.jobs {
             let exit = if self.stop.is_cancelled() { Exit::Interrupted } else { self.run(job).await };
             worst = worst.max(exit);
@@ -193,7 +206,7 @@ impl Foreman<'_> {
     }
 
     /// Runs a job once. Whatever becomes of it is said here.
-    async fn run(&self, job: &Job) -> Exit {
+    async fn run(&self, job: &ScheduledJob) -> Exit {
         let exit = self.advance(job).await.unwrap_or_else(|failure| {
             if self.settings.output == Output::Json {
                 ui::out_json(&failure.to_json());
@@ -205,7 +218,7 @@ impl Foreman<'_> {
         exit
     }
 
-    /// Removes what is older than is wanted. That it cannot be done keeps no job from being done.
+    /// Removes what is older than is name. That it cannot be done keeps no job from being done.
     async fn prune(&self) {
         let Some(keep) = self.keep else { return };
         if let Err(error) = self.session.journal.prune(prune::earlier(keep)).await {
@@ -213,47 +226,51 @@ impl Foreman<'_> {
         }
     }
 
-    async fn advance(&self, job: &Job) -> Result<Exit, Failure> {
-        match self.before(job).await? {
-            Before::Going(row) => {
+    async fn advance(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
+        match self.job_state(job).await? {
+            JobState::Running(row) => {
                 let owner = row.owner.as_ref().map(ToString::to_string).unwrap_or_default();
-                self.tell(job, "skipped", &format!("is going on already: run {}, {owner}", row.id), Some(&row.id));
+                self.report(job, "skipped", &format!("is owned on already: run {}, {owner}", row.id), Some(&row.id));
                 Ok(Exit::Owned)
             }
-            Before::Interrupted(run) => {
-                self.tell(job, "resumed", &format!("goes on with the run {run}, which was interrupted"), Some(&run));
-                match self.watch(|engine| async move { engine.resume(run).await }).await {
+            JobState::Interrupted(run) => {
+                self.report(job, "resumed", &format!("goes on with the run {run}, which was interrupted"), Some(&run));
+                match self.run_engine(|engine| async move { engine.resume(run).await }).await {
                     // What an older program began, this one cannot end; it does not keep the job from being done.
-                    Err(Watched::Engine(error @ (EngineError::UnreadablePlan { .. } | EngineError::Action { .. }))) => {
+                    Err(IncompleteReason::Engine(
+                        error @ (EngineError::UnreadablePlan { .. } | EngineError::Action { .. }),
+                    )) => {
                         Failure::from(error).show();
-                        self.begin(job).await
+                        self.start_run(job).await
                     }
                     other => other.map_err(Failure::from),
                 }
             }
-            Before::Nothing => self.begin(job).await,
+            JobState::Idle => self.start_run(job).await,
         }
     }
 
-    async fn begin(&self, job: &Job) -> Result<Exit, Failure> {
+    async fn start_run(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
         let plan = job.plan.clone();
-        self.watch(|engine| async move { engine.run(plan).await }).await.map_err(Failure::from)
+        self.run_engine(|engine| async move { engine.run(plan).await }).await.map_err(Failure::from)
     }
 
     /// Lets `work` use an engine of its own, until it is done or everything is to stop.
-    async fn watch<F>(&self, work: impl FnOnce(Engine) -> F) -> Result<Exit, Watched>
+    async fn run_engine<F>(&self, work: impl FnOnce(Engine) -> F) -> Result<Exit, IncompleteReason>
     where
         F: Future<Output = Result<Finished, EngineError>>,
     {
-        let (engine, feed) =
-            self.session.watched(reporter::plain(self.settings, self.many)).map_err(Watched::Failure)?;
+        let (engine, adapter) = self
+            .session
+            .start_engine(reporter::plain(self.settings, self.several))
+            .map_err(IncompleteReason::Failure)?;
         let work = work(engine.clone());
         tokio::pin!(work);
-        let mut overdue = false;
+        let mut timed_out = false;
         let finished = tokio::select! {
             finished = &mut work => finished,
-            () = self.session.time_is_over() => {
-                overdue = true;
+            () = self.session.wait_for_timeout() => {
+                timed_out = true;
                 engine.drain().await;
                 work.await
             }
@@ -262,28 +279,33 @@ impl Foreman<'_> {
                 work.await
             }
         };
-        let tally = feed.end();
-        Ok(summary::conclude(self.settings.output, finished.map_err(Watched::Engine)?, &tally, overdue))
+        let summary = adapter.end();
+        Ok(final_report::conclude(
+            self.settings.output,
+            finished.map_err(IncompleteReason::Engine)?,
+            &summary,
+            timed_out,
+        ))
     }
 
     /// Whether a run of the same workflow with the same inputs has not ended.
-    async fn before(&self, job: &Job) -> Result<Before, Failure> {
+    async fn job_state(&self, job: &ScheduledJob) -> Result<JobState, Failure> {
         let journal = &self.session.journal;
         let rows = journal.runs(u32::MAX).await?;
         for row in rows.into_iter().filter(|row| row.workflow == job.name() && row.status == "running") {
             let stored = journal.load(row.id.clone()).await?;
             if runs::plan_of(&stored).is_ok_and(|plan| plan.inputs == job.plan.inputs) {
-                let going = runs::is_held(&row, &self.here, self.clock.now());
-                return Ok(if going { Before::Going(Box::new(row)) } else { Before::Interrupted(row.id) });
+                let owned = runs::is_owned(&row, &self.here, self.clock.now());
+                return Ok(if owned { JobState::Running(Box::new(row)) } else { JobState::Interrupted(row.id) });
             }
         }
-        Ok(Before::Nothing)
+        Ok(JobState::Idle)
     }
 
-    fn tell_next(&self, job: &Job) {
+    fn report_next(&self, job: &ScheduledJob) {
         let next = job.cron.next_after(self.clock.now(), &self.zone);
         let said =
-            next.map_or_else(|| "is not due again".into(), |at| format!("is due at {}", phrase::date_and_time(at)));
+            next.map_or_else(|| "is not due again".into(), |at| format!("is due at {}", format::date_and_time(at)));
         match self.settings.output {
             Output::Text => ui::err(&format!("{} {said}", job.name())),
             Output::Json => ui::out_json(&json!({
@@ -293,7 +315,7 @@ impl Foreman<'_> {
         }
     }
 
-    fn tell(&self, job: &Job, event: &str, text: &str, run: Option<&RunId>) {
+    fn report(&self, job: &ScheduledJob, event: &str, text: &str, run: Option<&RunId>) {
         match self.settings.output {
             Output::Text => ui::err(&format!("{} {text}", job.name())),
             Output::Json => ui::out_json(&json!({
@@ -304,16 +326,16 @@ impl Foreman<'_> {
 }
 
 /// Why a run did not come to an end.
-enum Watched {
+enum IncompleteReason {
     Engine(EngineError),
     Failure(Failure),
 }
 
-impl From<Watched> for Failure {
-    fn from(watched: Watched) -> Self {
+impl From<IncompleteReason> for Failure {
+    fn from(watched: IncompleteReason) -> Self {
         match watched {
-            Watched::Engine(error) => error.into(),
-            Watched::Failure(failure) => failure,
+            IncompleteReason::Engine(error) => error.into(),
+            IncompleteReason::Failure(failure) => failure,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 pub(crate) fn schema(settings: &Settings) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
     ui::out_json_pretty(&workflow(&registry));
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn workflow(registry: &Registry) -> Value {

@@ -7,9 +7,9 @@ use crate::cli::{
     Failure, Settings,
     args::{ScenarioName, SimArgs},
     exit::Exit,
-    interrupt::Interrupts,
-    scratch::Folder,
+    signals::SignalListener,
     ui,
+    work_dir::WorkDir,
 };
 
 /// `sim`: serves the simulated world until it is told to stop. Its endpoints go to stdout as one line of JSON once they
@@ -18,22 +18,22 @@ pub(crate) async fn sim(settings: &Settings, args: &SimArgs) -> Result<Exit, Fai
     if !(args.speed.is_finite() && args.speed > 0.0) {
         return Err(Failure::usage(format!("the speed {} is no factor above 0", args.speed), "try `--speed 20`"));
     }
-    let mut interrupts = Interrupts::listen()?;
-    let folder = Folder::open(args.dir.as_deref(), &settings.scratch, "sim")?;
+    let mut signals = SignalListener::listen()?;
+    let folder = WorkDir::open(args.dir.as_deref(), &settings.temp_dir, "sim")?;
     let sim = stargate_sim::start(options(args, &folder)).await.map_err(|error| failure(&error))?;
     ui::err(&instructions(&sim));
     ui::err(&exports(&sim));
     ui::err("Ctrl-C closes the world");
     ui::out_json(&endpoints(&sim));
     tokio::select! {
-        () = interrupts.next() => {}
+        () = signals.next() => {}
         () = sim.stopped() => {}
     }
     sim.shutdown().await.map_err(|error| failure(&error))?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
-fn options(args: &SimArgs, folder: &Folder) -> SimOptions {
+fn options(args: &SimArgs, folder: &WorkDir) -> SimOptions {
     SimOptions {
         dir: folder.path().to_owned(),
         state_file: args.state.clone(),

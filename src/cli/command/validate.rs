@@ -6,8 +6,8 @@ use crate::{
         args::{Output, ValidateArgs},
         diagnostics,
         exit::Exit,
-        phrase, ui,
-        workflows::Text,
+        format, ui,
+        workflow_text::WorkflowText,
     },
     wiring,
 };
@@ -15,7 +15,7 @@ use crate::{
 /// `validate`: every mistake of every file, each with its place.
 pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
-    let texts: Vec<_> = args.workflows.iter().map(|wanted| Text::find(wanted)).collect::<Result<_, _>>()?;
+    let texts: Vec<_> = args.workflows.iter().map(|name| WorkflowText::find(name)).collect::<Result<_, _>>()?;
     let mut mistakes = 0;
     let mut reports = Vec::new();
     for text in &texts {
@@ -25,7 +25,7 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
             (Output::Json, Ok(_)) => reports.push(report(text, &json!([]))),
             (Output::Json, Err(found)) => reports.push(report(text, &json!(found))),
             (Output::Text, Ok(workflow)) => {
-                ui::out(&format!("{}: no mistakes, {}", text.name(), phrase::count(workflow.steps.len(), "step")));
+                ui::out(&format!("{}: no mistakes, {}", text.name(), format::plural(workflow.steps.len(), "step")));
             }
             (Output::Text, Err(found)) => diagnostics::show(&found),
         }
@@ -34,13 +34,13 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
         ui::out_json_pretty(&reports);
     }
     if mistakes == 0 {
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
-    ui::err(&format!("{} in {}", phrase::count(mistakes, "mistake"), phrase::count(texts.len(), "workflow")));
+    ui::err(&format!("{} in {}", format::plural(mistakes, "mistake"), format::plural(texts.len(), "workflow")));
     ui::hint("correct what is underlined, then run the same command again");
     Ok(Exit::Invalid)
 }
 
-fn report(text: &Text, diagnostics: &Value) -> Value {
+fn report(text: &WorkflowText, diagnostics: &Value) -> Value {
     json!({ "file": text.name(), "valid": diagnostics == &json!([]), "diagnostics": diagnostics })
 }

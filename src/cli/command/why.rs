@@ -8,36 +8,36 @@ use stargate::{
 };
 use stargate_sdk::ActionError;
 
-use super::history::Surroundings;
+use super::view_context::ViewContext;
 use crate::cli::{
     Failure, Settings,
     args::{Output, WhyArgs},
     exit::Exit,
-    hint, phrase, runs,
+    format, hint, runs,
     ui::{self, Tone},
 };
 
 /// `why`: what the journal knows of why a run, or a step of it, failed or waits.
 pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Failure> {
     let Some(journal) = runs::open_existing(&settings.journal).await? else {
-        return Err(if args.run == "@latest" { runs::none() } else { runs::no_such(&args.run) });
+        return Err(if args.run == "@latest" { runs::no_runs() } else { runs::unknown_run(&args.run) });
     };
-    let run = runs::named(&journal, &args.run).await?;
-    let case = Case::load(&journal, journal.load(run).await?).await?;
+    let run = runs::find(&journal, &args.run).await?;
+    let explanation = RunExplanation::load(&journal, journal.load(run).await?).await?;
     let steps = match &args.step {
-        Some(name) => vec![case.find(name)?],
-        None => case.open().collect(),
+        Some(name) => vec![explanation.find(name)?],
+        None => explanation.unfinished().collect(),
     };
-    let reasons: Vec<_> = steps.into_iter().map(|id| case.reason(id)).collect();
+    let reasons: Vec<_> = steps.into_iter().map(|id| explanation.reason(id)).collect();
     match settings.output {
-        Output::Json => ui::out_json_pretty(&case.to_json(&reasons)),
-        Output::Text => case.show(&reasons, args.step.is_some()),
+        Output::Json => ui::out_json_pretty(&explanation.to_json(&reasons)),
+        Output::Text => explanation.show(&reasons, args.step.is_some()),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// A run, and what surrounds it.
-struct Case {
+struct RunExplanation {
     stored: StoredRun,
     plan: Plan,
     state: RunState,
@@ -48,33 +48,33 @@ struct Case {
 }
 
 /// Why a step is what it is.
-struct Reason {
+struct StepExplanation {
     step: String,
     state: &'static str,
     attempts: u32,
-    words: String,
+    text: String,
     error: Option<ActionError>,
     waits_for: Vec<(String, &'static str)>,
 }
 
-impl Case {
+impl RunExplanation {
     async fn load(journal: &dyn Journal, stored: StoredRun) -> Result<Self, Failure> {
-        let around = Surroundings::now()?;
+        let context = ViewContext::now()?;
         let plan = runs::plan_of(&stored)?;
         let state = runs::state_of(&stored, &plan)?;
-        let owner = around.live_owner(&stored.row).map(ToString::to_string);
+        let owner = context.live_owner(&stored.row).map(ToString::to_string);
         let held = if plan.locks.is_empty() { Vec::new() } else { journal.holders(plan.locks.clone()).await? };
-        let elsewhere = |lock: &HeldLock| lock.holder.id != stored.row.id && around.live_owner(&lock.holder).is_some();
+        let elsewhere = |lock: &HeldLock| lock.holder.id != stored.row.id && context.live_owner(&lock.holder).is_some();
         let locks = held.into_iter().filter(elsewhere).collect();
-        Ok(Self { status: around.status(&stored.row), owner, locks, plan, state, stored })
+        Ok(Self { status: context.status(&stored.row), owner, locks, plan, state, stored })
     }
 
     fn find(&self, name: &str) -> Result<StepId, Failure> {
-        runs::step_named(&self.stored.row.id, &self.state, name, "why")
+        runs::find_step(&self.stored.row.id, &self.state, name, "why")
     }
 
     /// Steps that are neither done nor merely behind others.
-    fn open(&self) -> impl Iterator<Item = StepId> {
+    fn unfinished(&self) -> impl Iterator<Item = StepId> {
         self.state.steps().filter(|id| match self.state.state(*id) {
             StepState::Ready
             | StepState::Running { .. }
@@ -94,7 +94,7 @@ impl Case {
         self.state.steps().filter(|id| matches!(self.state.state(*id), StepState::Blocked { .. })).count()
     }
 
-    fn reason(&self, id: StepId) -> Reason {
+    fn reason(&self, id: StepId) -> StepExplanation {
         let state = self.state.state(id);
         let error = match state {
             StepState::Failed { error } | StepState::InDoubt { error } | StepState::BackingOff { error, .. } => {
@@ -103,17 +103,24 @@ impl Case {
             _ => None,
         };
         let (step, attempts) = (self.state.name(id).to_owned(), self.state.attempts(id));
-        Reason { step, state: state.word(), attempts, words: self.words(id), error, waits_for: self.waits_for(id) }
+        StepExplanation {
+            step,
+            state: state.word(),
+            attempts,
+            text: self.text(id),
+            error,
+            waits_for: self.waits_for(id),
+        }
     }
 
-    fn words(&self, id: StepId) -> String {
+    fn text(&self, id: StepId) -> String {
         let attempts = self.state.attempts(id);
         let running = self.owner.is_some();
         match self.state.state(id) {
             StepState::Blocked { .. } => "waits for other steps".into(),
             StepState::Ready if running => "can begin, and waits for a free place".into(),
             StepState::Ready => format!("can begin; the run is {}", self.status),
-            StepState::Expanded { open } => format!("{} not done yet", phrase::count(*open, "part")),
+            StepState::Expanded { open } => format!("{} not done yet", format::plural(*open, "part")),
             StepState::Running { mode: AttemptMode::Find, .. } if running => {
                 format!("attempt {attempts} looks whether an earlier one took effect")
             }
@@ -123,13 +130,13 @@ impl Case {
             }
             StepState::BackingOff { until, mode, .. } => {
                 let next = if *mode == AttemptMode::Find { "looks whether it took effect" } else { "is made" };
-                format!("attempt {attempts} failed; the next one {next} at {}", phrase::time_of_day(*until))
+                format!("attempt {attempts} failed; the next one {next} at {}", format::time_of_day(*until))
             }
             StepState::AwaitingApproval { question } => question.clone(),
             StepState::InDoubt { .. } => {
                 format!("attempt {attempts} may have taken effect, and only a person can tell")
             }
-            StepState::Succeeded { .. } => format!("done after {}", phrase::count(attempts as usize, "attempt")),
+            StepState::Succeeded { .. } => format!("done after {}", format::plural(attempts as usize, "attempt")),
             StepState::Skipped => format!("its condition was false: {}", self.condition(id)),
             StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
             StepState::Failed { .. } => format!("failed for good at attempt {attempts}"),
@@ -165,14 +172,14 @@ impl Case {
                 Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is free"))
             }
             ("interrupted" | "failed", None) => Some(hint::resume(run)),
-            ("in doubt" | "waiting", _) => self.ask_hint().map(|said| hint::and_resume(&said, run)),
-            ("running", _) => self.ask_hint().or_else(|| Some(hint::history(run))),
+            ("in doubt" | "waiting", _) => self.answer_hint().map(|said| hint::then_resume(&said, run)),
+            ("running", _) => self.answer_hint().or_else(|| Some(hint::history(run))),
             _ => None,
         }
     }
 
     /// What a person can say of the first step that waits for one.
-    fn ask_hint(&self) -> Option<String> {
+    fn answer_hint(&self) -> Option<String> {
         let run = &self.stored.row.id;
         self.state.steps().find_map(|id| match self.state.state(id) {
             StepState::AwaitingApproval { .. } => Some(hint::approve(run, self.state.name(id))),
@@ -187,7 +194,7 @@ impl Case {
         format!("{} {} {}{}", row.id, row.workflow, self.status, owner.collect::<String>())
     }
 
-    fn show(&self, reasons: &[Reason], one: bool) {
+    fn show(&self, reasons: &[StepExplanation], one: bool) {
         ui::out(&self.head());
         for lock in &self.locks {
             ui::out(&format!("the lock {:?} is held by run {} of {}", lock.name, lock.holder.id, lock.holder.workflow));
@@ -199,14 +206,14 @@ impl Case {
         match self.blocked() {
             0 => {}
             _ if one => {}
-            behind => ui::out(&format!("{} behind", phrase::count(behind, "step"))),
+            behind => ui::out(&format!("{} behind", format::plural(behind, "step"))),
         }
         // Steps that failed alike have the same hint.
         let hints: BTreeSet<_> = reasons.iter().filter_map(|reason| reason.error.as_ref()?.hint.clone()).collect();
         hints.into_iter().chain(self.next()).for_each(|text| ui::hint(&text));
     }
 
-    fn to_json(&self, reasons: &[Reason]) -> Value {
+    fn to_json(&self, reasons: &[StepExplanation]) -> Value {
         let locks: Vec<_> = self
             .locks
             .iter()
@@ -215,19 +222,19 @@ impl Case {
         json!({
             "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.replace(' ', "_"),
             "owner": self.owner, "locks_held_elsewhere": locks, "steps_behind": self.blocked(),
-            "steps": reasons.iter().map(Reason::to_json).collect::<Vec<_>>(), "hint": self.next(),
+            "steps": reasons.iter().map(StepExplanation::to_json).collect::<Vec<_>>(), "hint": self.next(),
         })
     }
 }
 
-impl Reason {
+impl StepExplanation {
     fn show(&self, width: usize) {
         let tone = match self.state {
             "failed" | "in doubt" => Tone::Bad,
             "succeeded" => Tone::Good,
             _ => Tone::Notable,
         };
-        ui::out(&format!("{:width$}  {}: {}", self.step, ui::paint_out(tone, self.state), self.words));
+        ui::out(&format!("{:width$}  {}: {}", self.step, ui::paint_out(tone, self.state), self.text));
         if let Some(error) = &self.error {
             ui::out(&format!("{:width$}    {error}", ""));
         }
@@ -243,7 +250,7 @@ impl Reason {
             .map(|(step, state)| json!({ "step": step, "state": state.replace(' ', "_") }))
             .collect();
         json!({
-            "step": self.step, "state": self.state.replace(' ', "_"), "attempts": self.attempts, "why": self.words,
+            "step": self.step, "state": self.state.replace(' ', "_"), "attempts": self.attempts, "why": self.text,
             "error": self.error, "waits_for": waits_for,
         })
     }

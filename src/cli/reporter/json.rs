@@ -1,12 +1,12 @@
 use stargate::event::Event;
 
-use super::Show;
+use super::EventView;
 use crate::cli::ui;
 
 /// One line of JSON for every event.
-pub(super) struct Json;
+pub(super) struct JsonView;
 
-impl Show for Json {
+impl EventView for JsonView {
     fn event(&mut self, event: &Event) {
         ui::out_json(event);
     }

@@ -6,7 +6,7 @@ use stargate::{
 };
 
 /// Lines that are kept of a step: what it did last is what it failed at.
-const KEPT: usize = 12;
+const TAIL_LINES: usize = 12;
 
 /// Keeps the last lines that each running step captured, for the case that it fails.
 #[derive(Default)]
@@ -14,13 +14,13 @@ pub(super) struct LogTail(HashMap<(RunId, String), VecDeque<String>>);
 
 impl LogTail {
     /// Takes an event into account. When it is a failure: the step, and the lines that led to it.
-    pub(super) fn follow(&mut self, event: &Event) -> Option<(String, VecDeque<String>)> {
+    pub(super) fn update(&mut self, event: &Event) -> Option<(String, VecDeque<String>)> {
         let key = |step: &String| (event.run.clone(), step.clone());
         match &event.kind {
             EventKind::StepLog { step, line } => {
                 let lines = self.0.entry(key(step)).or_default();
                 lines.extend(line.lines().map(str::to_owned));
-                lines.drain(..lines.len().saturating_sub(KEPT));
+                lines.drain(..lines.len().saturating_sub(TAIL_LINES));
                 None
             }
             EventKind::StepFailed { step, .. } | EventKind::StepInDoubt { step, .. } => {
@@ -58,7 +58,7 @@ mod tests {
     fn the_last_lines_of_a_step_are_told_when_it_fails_and_forgotten_when_it_succeeds() {
         let run = RunId::generate();
         let mut tail = LogTail::default();
-        let mut tell = |news| tail.follow(&Event { at: UnixMillis(0), run: run.clone(), kind: news });
+        let mut tell = |news| tail.update(&Event { at: UnixMillis(0), run: run.clone(), kind: news });
         let log = |line: usize| EventKind::StepLog { step: "a".into(), line: format!("line {line}") };
         for line in 0..100 {
             assert_eq!(tell(log(line)), None);
@@ -66,7 +66,7 @@ mod tests {
         let failed =
             || EventKind::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
         let (step, lines) = tell(failed()).expect("lines");
-        assert_eq!((step.as_str(), lines.len(), lines[KEPT - 1].as_str()), ("a", KEPT, "line 99"));
+        assert_eq!((step.as_str(), lines.len(), lines[TAIL_LINES - 1].as_str()), ("a", TAIL_LINES, "line 99"));
         tell(log(1));
         tell(EventKind::StepSucceeded { step: "a".into(), changes: vec![], found: false });
         assert_eq!(tell(failed()), None);

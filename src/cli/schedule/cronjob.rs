@@ -1,18 +1,18 @@
 use std::{fmt::Write as _, path::Path};
 
-use super::{Call, Written};
+use super::{JobCommand, OutputFile};
 
 /// Where the journal is kept in the container: on the volume.
-const STATE: &str = "/var/lib/stargate";
+const STATE_DIR: &str = "/var/lib/stargate";
 /// Where a workflow that does not ship is found in the container.
-const WORKFLOWS: &str = "/etc/stargate/workflows";
+const WORKFLOWS_DIR: &str = "/etc/stargate/workflows";
 
 /// A `CronJob`, and the claim of the volume that keeps the journal.
-pub(super) fn written(call: &Call<'_>) -> Written {
-    Written { name: format!("{}.yaml", call.name()), text: claim(call) + &job(call) }
+pub(super) fn output_file(command: &JobCommand<'_>) -> OutputFile {
+    OutputFile { name: format!("{}.yaml", command.name()), text: claim(command) + &job(command) }
 }
 
-fn claim(call: &Call<'_>) -> String {
+fn claim(command: &JobCommand<'_>) -> String {
     format!(
         "# The journal is on this volume: without it, a run that was killed could not go on. It must be kept between jobs,
 # and reach every node that a job may run on; on a cluster of one node a hostPath will do in its place.
@@ -27,14 +27,14 @@ metadata:
       storage: 1Gi
 ---
 ",
-        call.name(),
-        namespace(call)
+        command.name(),
+        namespace(command)
     )
 }
 
-fn job(call: &Call<'_>) -> String {
-    let (name, cron) = (call.name(), quoted(&call.job.cron.to_string()));
-    let zone = match &call.zone {
+fn job(command: &JobCommand<'_>) -> String {
+    let (name, cron) = (command.name(), quoted(&command.job.cron.to_string()));
+    let zone = match &command.zone {
         Some(zone) => format!("  timeZone: {}\n", quoted(zone)),
         None => "  # By the clock of the cluster's own controller, which mostly is UTC.\n".into(),
     };
@@ -63,26 +63,26 @@ metadata:
               image: stargate:{}
               command: [stargate]
 {}{}{}",
-        namespace(call),
-        account(call),
+        namespace(command),
+        account(command),
         env!("CARGO_PKG_VERSION"),
-        arguments(call),
-        environment(call, &name),
-        volumes(call, &name),
+        arguments(command),
+        environment(command, &name),
+        volumes(command, &name),
     )
 }
 
-fn needs_account(call: &Call<'_>) -> bool {
-    call.uses(&["kubernetes.", "cilium."]) && call.settings.kubeconfig.is_none()
+fn needs_account(command: &JobCommand<'_>) -> bool {
+    command.uses(&["kubernetes.", "cilium."]) && command.settings.kubeconfig.is_none()
 }
 
 /// Where the account is.
-fn namespace(call: &Call<'_>) -> &'static str {
-    if needs_account(call) { "  namespace: kube-system\n" } else { "" }
+fn namespace(command: &JobCommand<'_>) -> &'static str {
+    if needs_account(command) { "  namespace: kube-system\n" } else { "" }
 }
 
-fn account(call: &Call<'_>) -> &'static str {
-    if !needs_account(call) {
+fn account(command: &JobCommand<'_>) -> &'static str {
+    if !needs_account(command) {
         return "";
     }
     "          # provision-aks-router makes this account; it may do what sync-pod-routes does in the cluster, and no more.
@@ -90,9 +90,9 @@ fn account(call: &Call<'_>) -> &'static str {
 "
 }
 
-fn arguments(call: &Call<'_>) -> String {
-    let mut words = call.words(&workflow(call), &format!("{STATE}/journal.db"));
-    words.extend(call.inputs_one_by_one());
+fn arguments(command: &JobCommand<'_>) -> String {
+    let mut words = command.words(&workflow(command), &format!("{STATE_DIR}/journal.db"));
+    words.extend(command.inputs_as_flags());
     let mut text = String::from("              args:\n");
     for word in words {
         // Writing to a String cannot fail. $(…) would be a variable to Kubernetes.
@@ -101,18 +101,18 @@ fn arguments(call: &Call<'_>) -> String {
     text
 }
 
-fn workflow(call: &Call<'_>) -> String {
-    let name = call.job.text.name();
-    if call.job.text.ships() {
+fn workflow(command: &JobCommand<'_>) -> String {
+    let name = command.job.text.name();
+    if command.job.text.is_embedded() {
         return name.trim_end_matches(".yaml").to_owned();
     }
     let file = Path::new(name).file_name().map(|file| file.to_string_lossy().into_owned());
-    format!("{WORKFLOWS}/{}", file.unwrap_or_default())
+    format!("{WORKFLOWS_DIR}/{}", file.unwrap_or_default())
 }
 
-fn environment(call: &Call<'_>, name: &str) -> String {
+fn environment(command: &JobCommand<'_>, name: &str) -> String {
     let mut text = String::from("              env:\n                - {name: XDG_STATE_HOME, value: /var/lib}\n");
-    let variables = call.variables();
+    let variables = command.variables();
     if !variables.is_empty() {
         let create = format!("kubectl create secret generic {name} --from-literal=NAME=VALUE");
         let _ = writeln!(text, "                # {create} ..."); // writing to a String cannot fail
@@ -125,11 +125,11 @@ fn environment(call: &Call<'_>, name: &str) -> String {
     text
 }
 
-fn volumes(call: &Call<'_>, name: &str) -> String {
-    let ships = call.job.text.ships();
-    let folder = Path::new(call.job.text.name()).parent().filter(|folder| !folder.as_os_str().is_empty());
+fn volumes(command: &JobCommand<'_>, name: &str) -> String {
+    let ships = command.job.text.is_embedded();
+    let folder = Path::new(command.job.text.name()).parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.map_or_else(|| ".".into(), |folder| folder.display().to_string());
-    let mount = format!("                - {{name: workflows, mountPath: {WORKFLOWS}, readOnly: true}}\n");
+    let mount = format!("                - {{name: workflows, mountPath: {WORKFLOWS_DIR}, readOnly: true}}\n");
     let volume = format!(
         "            # kubectl create configmap {name} --from-file={folder}
             - name: workflows
@@ -140,7 +140,7 @@ fn volumes(call: &Call<'_>, name: &str) -> String {
     let (mount, volume) = if ships { (String::new(), String::new()) } else { (mount, volume) };
     format!(
         "              volumeMounts:
-                - {{name: state, mountPath: {STATE}}}
+                - {{name: state, mountPath: {STATE_DIR}}}
 {mount}          volumes:
             - name: state
               persistentVolumeClaim:

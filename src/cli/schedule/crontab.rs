@@ -1,34 +1,38 @@
-use super::{Call, Written};
+use super::{JobCommand, OutputFile};
 use crate::cli::{Failure, exit::Exit, settings::full};
 
 /// Longest line that Debian's cron reads.
-const LONGEST: usize = 998;
+const MAX_LINE_BYTES: usize = 998;
 
 /// A line for `crontab -e`.
-pub(super) fn written(call: &Call<'_>) -> Result<Written, Failure> {
-    let mut words = vec![call.program.display().to_string()];
-    words.extend(call.words(&call.job.text.lasting_name()?, &full(&call.settings.journal)));
-    words.extend(call.inputs_here());
+pub(super) fn output_file(command: &JobCommand<'_>) -> Result<OutputFile, Failure> {
+    let mut words = vec![command.program.display().to_string()];
+    words.extend(command.words(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
+    words.extend(command.inputs_as_given());
     if words.iter().any(|word| word.contains(['\n', '\r'])) {
-        return Err(unfit("a line of a crontab cannot hold an input of several lines"));
+        return Err(unsuitable("a line of a crontab cannot hold an input of several lines"));
     }
-    let command: Vec<_> = words.iter().map(|word| shell_quoted(word)).collect();
+    let quoted: Vec<_> = words.iter().map(|word| shell_quoted(word)).collect();
     // A bare % is a line break to cron, in quotes as well.
-    let line = format!("{} {}", call.job.cron, command.join(" ").replace('%', "\\%"));
-    if line.len() > LONGEST {
-        return Err(unfit(&format!("a line of a crontab has at most {LONGEST} bytes, this has {}", line.len())));
+    let line = format!("{} {}", command.job.cron, quoted.join(" ").replace('%', "\\%"));
+    if line.len() > MAX_LINE_BYTES {
+        return Err(unsuitable(&format!(
+            "a line of a crontab has at most {MAX_LINE_BYTES} bytes, this has {}",
+            line.len()
+        )));
     }
-    let variables = call.variables();
+    let variables = command.variables();
     let needs = if variables.is_empty() {
         String::new()
     } else {
         format!("# Needs these variables above this line, or give the secrets as file:PATH: {}\n", variables.join(", "))
     };
-    let text = format!("# {}: goes on with what was interrupted, else begins anew.\n{needs}{line}\n", call.job.name());
-    Ok(Written { name: "crontab".into(), text })
+    let text =
+        format!("# {}: goes on with what was interrupted, else begins anew.\n{needs}{line}\n", command.job.name());
+    Ok(OutputFile { name: "crontab".into(), text })
 }
 
-fn unfit(message: &str) -> Failure {
+fn unsuitable(message: &str) -> Failure {
     Failure::new(Exit::Usage, message, "put the inputs in a file and give it with `--inputs FILE`")
 }
 

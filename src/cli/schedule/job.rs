@@ -6,14 +6,14 @@ use stargate::{
 use stargate_sdk::Registry;
 
 use crate::{
-    cli::{Failure, Settings, args::InputArgs, exit::Exit, inputs, workflows::Text},
+    cli::{Failure, Settings, args::InputArgs, exit::Exit, inputs, workflow_text::WorkflowText},
     wiring,
 };
 
 /// A workflow that is run by its schedule.
-pub(crate) struct Job {
+pub(crate) struct ScheduledJob {
     /// Its file.
-    pub(crate) text: Text,
+    pub(crate) text: WorkflowText,
     /// What the file says.
     pub(crate) workflow: Workflow,
     /// When it is due.
@@ -24,12 +24,12 @@ pub(crate) struct Job {
     pub(crate) plan: Plan,
 }
 
-impl Job {
+impl ScheduledJob {
     /// Reads and checks all that is needed; `among` several workflows, each gets the inputs that it has.
     pub(crate) fn prepare(
         settings: &Settings,
         registry: &Registry,
-        text: Text,
+        text: WorkflowText,
         args: &InputArgs,
         among: bool,
     ) -> Result<Self, Failure> {
@@ -50,7 +50,7 @@ impl Job {
     }
 }
 
-fn unscheduled(text: &Text) -> Failure {
+fn unscheduled(text: &WorkflowText) -> Failure {
     Failure::new(
         Exit::Invalid,
         format!("the workflow {} has no schedule", text.name()),

@@ -1,19 +1,19 @@
 //! What runs a workflow by its schedule: this process, or cron, systemd and Kubernetes, for whom it is written down.
 
-mod call;
 mod cronjob;
 mod crontab;
 mod job;
+mod job_command;
 mod systemd;
 
-pub(crate) use job::Job;
+pub(crate) use job::ScheduledJob;
+pub(crate) use job_command::JobCommand;
 
 use super::{Failure, args::ScheduleFormat};
-use call::Call;
 
 /// A file that is to be put somewhere.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(crate) struct OutputFile {
     /// Where it is put.
     pub(crate) name: String,
     /// What is in it.
@@ -21,12 +21,10 @@ pub(crate) struct Written {
 }
 
 /// Writes down what runs `job` by its schedule.
-pub(crate) fn written(call: &Call<'_>, format: ScheduleFormat) -> Result<Vec<Written>, Failure> {
+pub(crate) fn output_files(command: &JobCommand<'_>, format: ScheduleFormat) -> Result<Vec<OutputFile>, Failure> {
     match format {
-        ScheduleFormat::Crontab => crontab::written(call).map(|file| vec![file]),
-        ScheduleFormat::Systemd => systemd::written(call),
-        ScheduleFormat::Cronjob => Ok(vec![cronjob::written(call)]),
+        ScheduleFormat::Crontab => crontab::output_file(command).map(|file| vec![file]),
+        ScheduleFormat::Systemd => systemd::output_files(command),
+        ScheduleFormat::Cronjob => Ok(vec![cronjob::output_file(command)]),
     }
 }
-
-pub(crate) use call::Call as ScheduledCall;

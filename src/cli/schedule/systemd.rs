@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use stargate::workflow::{Cron, CronField, CronItem};
 
-use super::{Call, Written};
+use super::{JobCommand, OutputFile};
 use crate::cli::{Failure, settings::full};
 
 /// Smallest and largest value of minute, hour, day and month.
@@ -10,18 +10,18 @@ const BOUNDS: [(u8, u8); 4] = [(0, 59), (0, 23), (1, 31), (1, 12)];
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// A service that runs the workflow once, and a timer that starts it.
-pub(super) fn written(call: &Call<'_>) -> Result<Vec<Written>, Failure> {
-    let name = call.name();
-    let file = |kind: &str, text: String| Written { name: format!("/etc/systemd/system/{name}.{kind}"), text };
-    Ok(vec![file("service", service(call, &name)?), file("timer", timer(call))])
+pub(super) fn output_files(command: &JobCommand<'_>) -> Result<Vec<OutputFile>, Failure> {
+    let name = command.name();
+    let file = |kind: &str, text: String| OutputFile { name: format!("/etc/systemd/system/{name}.{kind}"), text };
+    Ok(vec![file("service", service(command, &name)?), file("timer", timer(command))])
 }
 
-fn service(call: &Call<'_>, name: &str) -> Result<String, Failure> {
-    let mut words = vec![call.program.display().to_string()];
-    words.extend(call.words(&call.job.text.lasting_name()?, &full(&call.settings.journal)));
-    words.extend(call.inputs_here());
-    let command: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-    let variables = call.variables();
+fn service(command: &JobCommand<'_>, name: &str) -> Result<String, Failure> {
+    let mut words = vec![command.program.display().to_string()];
+    words.extend(command.words(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
+    words.extend(command.inputs_as_given());
+    let quoted_words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    let variables = command.variables();
     let secrets = if variables.is_empty() {
         String::new()
     } else {
@@ -30,7 +30,7 @@ fn service(call: &Call<'_>, name: &str) -> Result<String, Failure> {
             variables.join(", ")
         )
     };
-    let state = call.settings.ssh_state.parent().and_then(|state| state.parent()).map(full);
+    let state = command.settings.ssh_state.parent().and_then(|state| state.parent()).map(full);
     let state = state.map(|state| format!("Environment={}\n", quoted(&format!("XDG_STATE_HOME={state}"))));
     Ok(format!(
         "[Unit]
@@ -45,15 +45,18 @@ Type=oneshot
 SuccessExitStatus=20 75
 ",
         state.unwrap_or_default(),
-        command.join(" "),
-        name = call.job.name(),
+        quoted_words.join(" "),
+        name = command.job.name(),
     ))
 }
 
-fn timer(call: &Call<'_>) -> String {
-    let mut text =
-        format!("[Unit]\nDescription=stargate: {} by its schedule, {}\n\n[Timer]\n", call.job.name(), call.job.cron);
-    for calendar in calendars(&call.job.cron) {
+fn timer(command: &JobCommand<'_>) -> String {
+    let mut text = format!(
+        "[Unit]\nDescription=stargate: {} by its schedule, {}\n\n[Timer]\n",
+        command.job.name(),
+        command.job.cron
+    );
+    for calendar in calendars(&command.job.cron) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "OnCalendar={calendar}");
     }

@@ -9,37 +9,37 @@ use stargate::{
 use super::{
     args::Output,
     exit::Exit,
-    hint, phrase,
-    reporter::{Count, Tally},
+    format, hint,
+    reporter::{RunCounts, Summary},
     ui::{self, Tone},
 };
 
 /// What is left to be said when the engine has left a run.
-struct Summary {
+struct FinalReport {
     finished: Finished,
-    count: Count,
+    count: RunCounts,
     /// Whether it was left because its time was over.
-    overdue: bool,
+    timed_out: bool,
 }
 
 /// Says what came of a run, given what was counted on the way and whether its time was over, and what the process says at
 /// its end.
-pub(crate) fn conclude(output: Output, finished: Finished, tally: &Tally, overdue: bool) -> Exit {
-    let count = tally.of(&finished.run);
-    let summary = Summary { finished, count, overdue };
-    summary.show(output);
-    summary.exit()
+pub(crate) fn conclude(output: Output, finished: Finished, summary: &Summary, timed_out: bool) -> Exit {
+    let count = summary.of(&finished.run);
+    let report = FinalReport { finished, count, timed_out };
+    report.show(output);
+    report.exit()
 }
 
-impl Summary {
+impl FinalReport {
     fn exit(&self) -> Exit {
         match self.finished.ending {
-            Ending::Finished(Outcome::Succeeded) => Exit::Done,
+            Ending::Finished(Outcome::Succeeded) => Exit::Success,
             Ending::Finished(Outcome::Failed) => Exit::Failed,
             Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
-            Ending::Finished(Outcome::AwaitingApproval) => Exit::Waiting,
+            Ending::Finished(Outcome::AwaitingApproval) => Exit::WaitingForApproval,
             Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
-            Ending::Interrupted if self.overdue => Exit::TimedOut,
+            Ending::Interrupted if self.timed_out => Exit::TimedOut,
             Ending::Interrupted => Exit::Interrupted,
         }
     }
@@ -54,7 +54,7 @@ impl Summary {
 
     fn show_text(&self) {
         for (step, error) in &self.finished.failures {
-            ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, self.word_of(step))));
+            ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, self.label(step))));
             if let Some(hint) = &error.hint {
                 ui::hint(hint);
             }
@@ -62,7 +62,7 @@ impl Summary {
         for (step, question) in self.questions() {
             ui::err(&format!("{} {step}: {question}", ui::paint_err(Tone::Notable, "approval:")));
         }
-        ui::err(&self.sentence());
+        ui::err(&self.last_line());
         for (name, value) in &self.finished.outputs {
             ui::out(&format!("{name}: {}", plain(value)));
         }
@@ -71,7 +71,7 @@ impl Summary {
         }
     }
 
-    fn word_of(&self, step: &str) -> &'static str {
+    fn label(&self, step: &str) -> &'static str {
         let doubted = self.finished.asks.iter().any(|(name, ask)| name == step && *ask == Question::Doubt);
         if doubted { "in doubt:" } else { "failed:" }
     }
@@ -83,17 +83,17 @@ impl Summary {
         })
     }
 
-    fn sentence(&self) -> String {
-        let Count { workflow, before, done, total, .. } = &self.count;
+    fn last_line(&self) -> String {
+        let RunCounts { workflow, done_before, done, total, .. } = &self.count;
         let word = match self.exit() {
-            Exit::Done => ui::paint_err(Tone::Good, self.word()),
-            Exit::Waiting => ui::paint_err(Tone::Notable, self.word()),
+            Exit::Success => ui::paint_err(Tone::Good, self.word()),
+            Exit::WaitingForApproval => ui::paint_err(Tone::Notable, self.word()),
             _ => ui::paint_err(Tone::Bad, self.word()),
         };
         let name = if workflow.is_empty() { "run" } else { workflow };
-        let steps = format!("{} of {} done", before + done, phrase::count(*total, "step"));
-        let took = phrase::duration(self.took());
-        format!("{name} {word} after {took}: {steps}, {} ({})", self.changes(), self.finished.run)
+        let steps = format!("{} of {} done", done_before + done, format::plural(*total, "step"));
+        let duration = format::duration(self.duration());
+        format!("{name} {word} after {duration}: {steps}, {} ({})", self.changes(), self.finished.run)
     }
 
     /// What changed in the whole run; how much of it here, if it began elsewhere.
@@ -101,7 +101,7 @@ impl Summary {
         match (self.finished.changed, self.count.changed) {
             (false, _) => "nothing changed".into(),
             (true, 0) => "nothing changed since it was resumed".into(),
-            (true, steps) => format!("{} changed something", phrase::count(steps, "step")),
+            (true, steps) => format!("{} changed something", format::plural(steps, "step")),
         }
     }
 
@@ -112,13 +112,13 @@ impl Summary {
             Ending::Finished(Outcome::InDoubt) => "in doubt",
             Ending::Finished(Outcome::AwaitingApproval) => "waiting",
             Ending::Finished(Outcome::Cancelled) => "cancelled",
-            Ending::Interrupted if self.overdue => "timed out",
+            Ending::Interrupted if self.timed_out => "timed out",
             Ending::Interrupted => "interrupted",
         }
     }
 
-    fn took(&self) -> Duration {
-        self.count.latest.since(self.count.begun)
+    fn duration(&self) -> Duration {
+        self.count.latest.since(self.count.started)
     }
 
     fn hint(&self) -> Option<String> {
@@ -126,16 +126,16 @@ impl Summary {
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => None,
             Ending::Finished(Outcome::Failed) | Ending::Interrupted => Some(hint::resume(run)),
-            Ending::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(self.ask_hint()),
+            Ending::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(self.answer_hint()),
             Ending::Finished(Outcome::Cancelled) => Some(hint::history(run)),
         }
     }
 
-    fn ask_hint(&self) -> String {
+    fn answer_hint(&self) -> String {
         let run = &self.finished.run;
         match self.finished.asks.first() {
-            Some((step, Question::Approval(_))) => hint::and_resume(&hint::approve(run, step), run),
-            Some((step, Question::Doubt)) => hint::and_resume(&hint::resolve(run, step), run),
+            Some((step, Question::Approval(_))) => hint::then_resume(&hint::approve(run, step), run),
+            Some((step, Question::Doubt)) => hint::then_resume(&hint::resolve(run, step), run),
             None => hint::history(run),
         }
     }
@@ -150,9 +150,9 @@ impl Summary {
             "workflow": self.count.workflow,
             "outcome": self.word().replace(' ', "_"),
             "changed": self.finished.changed,
-            "steps_done": self.count.before + self.count.done,
+            "steps_done": self.count.done_before + self.count.done,
             "steps": self.count.total,
-            "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
+            "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
             "failures": failures,
             "asks": asks,

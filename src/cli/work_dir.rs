@@ -9,12 +9,12 @@ use stargate::id::RunId;
 use super::Failure;
 
 /// A folder to work in: the user's own, which stays, or a new one that is gone when this is dropped.
-pub(crate) struct Folder {
+pub(crate) struct WorkDir {
     path: PathBuf,
     is_new: bool,
 }
 
-impl Folder {
+impl WorkDir {
     /// `chosen`, or a new folder below `base` that nobody else can read.
     pub(crate) fn open(chosen: Option<&Path>, base: &Path, purpose: &str) -> Result<Self, Failure> {
         let is_new = chosen.is_none();
@@ -38,7 +38,7 @@ fn unique() -> String {
     RunId::generate().as_str()[16..].to_ascii_lowercase()
 }
 
-impl Drop for Folder {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         if self.is_new
             && let Err(error) = std::fs::remove_dir_all(&self.path)

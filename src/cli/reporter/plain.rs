@@ -5,39 +5,39 @@ use stargate::{
     id::RunId,
 };
 
-use super::{Show, line::LineMaker};
+use super::{EventView, event_line::LineFormatter};
 use crate::cli::ui;
 
 /// Plain lines, one after the other: for pipes and files.
-pub(super) struct Lines {
-    maker: LineMaker,
-    /// What each step said last: a step that polls says the same again and again.
-    said: HashMap<(RunId, String), String>,
+pub(super) struct PlainView {
+    formatter: LineFormatter,
+    /// What each step last last: a step that polls says the same again and again.
+    last: HashMap<(RunId, String), String>,
 }
 
-impl Lines {
+impl PlainView {
     pub(super) fn new(many: bool, verbose: bool) -> Self {
-        Self { maker: LineMaker::new(many, verbose), said: HashMap::new() }
+        Self { formatter: LineFormatter::new(many, verbose), last: HashMap::new() }
     }
 
-    fn passing(&mut self, event: &Event) {
+    fn show_progress(&mut self, event: &Event) {
         let (step, text) = match &event.kind {
             EventKind::StepStarted { step, attempt, find } => (step, started(*attempt, *find)),
             EventKind::StepProgress { step, message } => (step, message.clone()),
             _ => return,
         };
-        let said = self.said.entry((event.run.clone(), step.clone())).or_default();
-        if *said != text {
-            said.clone_from(&text);
-            ui::err(&self.maker.line(event.at, &event.run, step, &text));
+        let last = self.last.entry((event.run.clone(), step.clone())).or_default();
+        if *last != text {
+            last.clone_from(&text);
+            ui::err(&self.formatter.line(event.at, &event.run, step, &text));
         }
     }
 }
 
-impl Show for Lines {
+impl EventView for PlainView {
     fn event(&mut self, event: &Event) {
-        self.passing(event);
-        for line in self.maker.lines(event) {
+        self.show_progress(event);
+        for line in self.formatter.lines(event) {
             ui::err(&line);
         }
     }

@@ -3,13 +3,13 @@ use std::{collections::BTreeSet, path::PathBuf};
 use serde_json::Value;
 use stargate_sdk::SecretRef;
 
-use super::Job;
+use super::ScheduledJob;
 use crate::cli::{Settings, args::ScheduleArgs, inputs, settings::full};
 
 /// How a job is run once, from anywhere.
-pub(crate) struct Call<'a> {
+pub(crate) struct JobCommand<'a> {
     /// What is run.
-    pub(crate) job: &'a Job,
+    pub(crate) job: &'a ScheduledJob,
     /// The program.
     pub(crate) program: PathBuf,
     /// The settings of this process.
@@ -20,7 +20,7 @@ pub(crate) struct Call<'a> {
     pub(crate) zone: Option<String>,
 }
 
-impl Call<'_> {
+impl JobCommand<'_> {
     /// The words after the program's name: `workflow` is found there, the journal is kept there.
     pub(super) fn words(&self, workflow: &str, journal: &str) -> Vec<String> {
         let mut words = vec!["schedule".into(), workflow.into(), "--once".into(), format!("--journal={journal}")];
@@ -33,18 +33,18 @@ impl Call<'_> {
     }
 
     /// The inputs as they were given: single ones, and the file that holds the others.
-    pub(super) fn inputs_here(&self) -> Vec<String> {
+    pub(super) fn inputs_as_given(&self) -> Vec<String> {
         let file = self.args.inputs.file.iter().map(|file| format!("--inputs={}", full(file)));
         let single = self.args.inputs.single.iter().map(|(name, text)| format!("--input={name}={text}"));
         file.chain(single).collect()
     }
 
     /// The inputs one by one, for where no file of ours is at hand.
-    pub(super) fn inputs_one_by_one(&self) -> Vec<String> {
+    pub(super) fn inputs_as_flags(&self) -> Vec<String> {
         let known = &self.job.workflow.inputs;
         let given = self.job.inputs.iter().filter_map(|(name, value)| {
             let input = known.iter().find(|input| input.name.value == *name)?;
-            Some(format!("--input={name}={}", inputs::typed(input, value)))
+            Some(format!("--input={name}={}", inputs::to_argument(input, value)))
         });
         given.collect()
     }
@@ -72,9 +72,9 @@ impl Call<'_> {
     /// Name of what is made: fit for a unit, a file and an object of Kubernetes.
     pub(super) fn name(&self) -> String {
         // A CronJob's name has at most 52 characters: eleven are added to it for each of its jobs.
-        const LONGEST: usize = 52;
+        const MAX_NAME_CHARS: usize = 52;
         let name = format!("stargate-{}", self.job.name().replace('_', "-"));
-        name[..name.len().min(LONGEST)].trim_end_matches('-').to_owned()
+        name[..name.len().min(MAX_NAME_CHARS)].trim_end_matches('-').to_owned()
     }
 }
 

@@ -3,12 +3,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Failure;
 
 /// The wishes to stop that reach this process: SIGINT and SIGTERM.
-pub(crate) struct Interrupts {
+pub(crate) struct SignalListener {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Interrupts {
+impl SignalListener {
     /// From now on the signals no longer end the process by themselves.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Failure::internal(format!("listen for signals: {error}")));

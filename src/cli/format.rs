@@ -35,12 +35,12 @@ pub(crate) fn duration(duration: Duration) -> String {
 }
 
 /// `1 step`, `2 steps`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
+pub(crate) fn plural(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// `text` with the ids of Azure's resources cut down to what people call them by: type and name.
-pub(crate) fn without_long_ids(text: &str) -> String {
+pub(crate) fn shorten_resource_ids(text: &str) -> String {
     let short = |word: &str| match word.rsplit('/').take(2).collect::<Vec<_>>().as_slice() {
         [name, kind] if word.starts_with("/subscriptions/") => format!("…/{kind}/{name}"),
         _ => word.to_owned(),
@@ -49,12 +49,12 @@ pub(crate) fn without_long_ids(text: &str) -> String {
 }
 
 /// What to say of the changes of a step that failed with this error.
-pub(crate) fn changed_by_failing(error: &ActionError) -> &'static str {
+pub(crate) fn change_verb(error: &ActionError) -> &'static str {
     if error.kind == FailureKind::Unknown { "may have changed" } else { "changed" }
 }
 
 /// What a person has said of a step.
-pub(crate) fn answered(by: &str, answer: &Answer) -> String {
+pub(crate) fn answer_text(by: &str, answer: &Answer) -> String {
     match answer {
         Answer::Approved => format!("approved by {by}"),
         Answer::Refused { error } => format!("refused by {by}: {error}"),
@@ -70,8 +70,8 @@ mod tests {
     #[test]
     fn a_resource_is_called_by_its_type_and_name() {
         let id = "/subscriptions/4465/resourceGroups/g/providers/Microsoft.Network/routeTables/rt";
-        assert_eq!(without_long_ids(&format!("+ route table: {id}")), "+ route table: …/routeTables/rt");
-        assert_eq!(without_long_ids("a  b/c"), "a  b/c");
+        assert_eq!(shorten_resource_ids(&format!("+ route table: {id}")), "+ route table: …/routeTables/rt");
+        assert_eq!(shorten_resource_ids("a  b/c"), "a  b/c");
     }
 
     #[test]
@@ -84,6 +84,6 @@ mod tests {
 
     #[test]
     fn one_of_a_thing_has_no_plural() {
-        assert_eq!((count(1, "step"), count(0, "step")), ("1 step".into(), "0 steps".into()));
+        assert_eq!((plural(1, "step"), plural(0, "step")), ("1 step".into(), "0 steps".into()));
     }
 }

@@ -8,14 +8,14 @@ use stargate_sdk::{Permission, Registry, SecretRef, Secrets};
 
 /// What the actions of some workflows need.
 #[derive(Debug, Default)]
-pub(super) struct Meant {
+pub(super) struct Requirements {
     /// What they have to be allowed.
     pub(super) permissions: BTreeSet<Permission>,
     /// Whose actions they are, and who has to allow them something.
     providers: BTreeSet<String>,
 }
 
-impl Meant {
+impl Requirements {
     /// Adds what the steps of a plan need.
     pub(super) fn add(&mut self, plan: &Plan, registry: &Registry, secrets: &Secrets) {
         for step in &plan.steps {

@@ -9,41 +9,41 @@ use stargate::{
     id::RunId,
 };
 
-use super::{Show, line::LineMaker};
+use super::{EventView, event_line::LineFormatter};
 use crate::cli::ui;
 
 /// A step that is done sooner is only seen as done: what flashes up cannot be read.
-const PATIENCE: Duration = Duration::from_millis(250);
+const SHOW_AFTER: Duration = Duration::from_millis(250);
 
 /// A line for every running step at the lower end of the terminal; what lasts is printed above.
-pub(super) struct Live {
-    maker: LineMaker,
+pub(super) struct LiveView {
+    formatter: LineFormatter,
     view: MultiProgress,
-    running: HashMap<(RunId, String), Running>,
+    running: HashMap<(RunId, String), StepLine>,
     style: ProgressStyle,
 }
 
-struct Running {
+struct StepLine {
     since: Instant,
     message: String,
     bar: Option<ProgressBar>,
 }
 
-impl Live {
+impl LiveView {
     pub(super) fn new(many: bool, verbose: bool) -> Self {
         let view = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         ui::set_live(Some(view.clone()));
         let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg} {elapsed}")
             .expect("the template is well-formed")
             .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
-        Self { maker: LineMaker::new(many, verbose), view, running: HashMap::new(), style }
+        Self { formatter: LineFormatter::new(many, verbose), view, running: HashMap::new(), style }
     }
 
-    fn started(&mut self, key: (RunId, String), message: String) {
-        self.running.entry(key).or_insert_with(|| Running { since: Instant::now(), message, bar: None });
+    fn add_line(&mut self, key: (RunId, String), message: String) {
+        self.running.entry(key).or_insert_with(|| StepLine { since: Instant::now(), message, bar: None });
     }
 
-    fn says(&mut self, key: &(RunId, String), message: &str) {
+    fn set_message(&mut self, key: &(RunId, String), message: &str) {
         if let Some(running) = self.running.get_mut(key) {
             running.message = message.into();
             if let Some(bar) = &running.bar {
@@ -52,26 +52,26 @@ impl Live {
         }
     }
 
-    fn ended(&mut self, key: &(RunId, String)) {
-        if let Some(Running { bar: Some(bar), .. }) = self.running.remove(key) {
+    fn remove_line(&mut self, key: &(RunId, String)) {
+        if let Some(StepLine { bar: Some(bar), .. }) = self.running.remove(key) {
             bar.finish_and_clear();
             self.view.remove(&bar);
         }
     }
 
-    fn follow(&mut self, event: &Event) {
+    fn update(&mut self, event: &Event) {
         let key = |step: &String| (event.run.clone(), step.clone());
         match &event.kind {
             EventKind::StepStarted { step, find, .. } => {
                 let message = if *find { "looks whether an earlier attempt took effect" } else { "" };
-                self.started(key(step), message.into());
+                self.add_line(key(step), message.into());
             }
-            EventKind::StepProgress { step, message } => self.says(&key(step), message),
+            EventKind::StepProgress { step, message } => self.set_message(&key(step), message),
             EventKind::StepRetrying { step, .. }
             | EventKind::StepSucceeded { step, .. }
             | EventKind::StepSkipped { step }
             | EventKind::StepFailed { step, .. }
-            | EventKind::StepInDoubt { step, .. } => self.ended(&key(step)),
+            | EventKind::StepInDoubt { step, .. } => self.remove_line(&key(step)),
             EventKind::RunStarted { .. }
             | EventKind::RunResumed { .. }
             | EventKind::StepExpanded { .. }
@@ -85,7 +85,7 @@ impl Live {
         }
     }
 
-    fn bar(&self, step: &str, running: &Running) -> ProgressBar {
+    fn bar(&self, step: &str, running: &StepLine) -> ProgressBar {
         let bar = self.view.add(ProgressBar::new_spinner().with_style(self.style.clone()));
         bar.set_prefix(step.to_owned());
         bar.set_message(running.message.clone());
@@ -93,17 +93,17 @@ impl Live {
     }
 }
 
-impl Show for Live {
+impl EventView for LiveView {
     fn event(&mut self, event: &Event) {
-        self.follow(event);
-        for line in self.maker.lines(event) {
+        self.update(event);
+        for line in self.formatter.lines(event) {
             ui::err(&line);
         }
         self.frame();
     }
 
     fn frame(&mut self) {
-        let due = self.running.iter().filter(|(_, r)| r.bar.is_none() && r.since.elapsed() >= PATIENCE);
+        let due = self.running.iter().filter(|(_, r)| r.bar.is_none() && r.since.elapsed() >= SHOW_AFTER);
         let mut due: Vec<_> = due.map(|(key, running)| (running.since, key.clone())).collect();
         due.sort();
         for (_, key) in due {

@@ -23,26 +23,26 @@ const EMBEDDED: &[(&str, &str)] = &[
 const FOLDER: &str = "workflows";
 
 /// What to do about mistakes.
-const CORRECT: &str = "correct what is underlined, then run the same command again";
+const CORRECT_HINT: &str = "correct what is underlined, then run the same command again";
 
 /// A workflow's text, and where it is from.
-pub(crate) struct Text {
+pub(crate) struct WorkflowText {
     name: String,
     yaml: String,
     folder: Option<PathBuf>,
 }
 
-impl Text {
-    /// Reads the file that `wanted` names, or `workflows/NAME.yaml` here, or one that ships with the program.
-    pub(crate) fn find(wanted: &str) -> Result<Self, Failure> {
-        if let Some(path) = as_file(wanted) {
+impl WorkflowText {
+    /// Reads the file that `name` names, or `workflows/NAME.yaml` here, or one that ships with the program.
+    pub(crate) fn find(name: &str) -> Result<Self, Failure> {
+        if let Some(path) = as_file(name) {
             return Self::read(&path);
         }
-        let here = Path::new(FOLDER).join(format!("{wanted}.yaml"));
+        let here = Path::new(FOLDER).join(format!("{name}.yaml"));
         if here.exists() {
             return Self::read(&here);
         }
-        embedded(wanted).ok_or_else(|| unknown(wanted))
+        embedded(name).ok_or_else(|| unknown(name))
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
@@ -54,7 +54,7 @@ impl Text {
     }
 
     /// Every workflow that ships with the program.
-    pub(crate) fn all_that_ship() -> Vec<Self> {
+    pub(crate) fn all_embedded() -> Vec<Self> {
         EMBEDDED.iter().filter_map(|(name, _)| embedded(name)).collect()
     }
 
@@ -64,7 +64,7 @@ impl Text {
     }
 
     /// What finds it again from any folder: its full path, or the name of one that ships.
-    pub(crate) fn lasting_name(&self) -> Result<String, Failure> {
+    pub(crate) fn absolute_name(&self) -> Result<String, Failure> {
         if self.folder.is_none() {
             return Ok(self.name.trim_end_matches(".yaml").to_owned());
         }
@@ -75,12 +75,12 @@ impl Text {
     }
 
     /// Whether it ships with the program.
-    pub(crate) fn ships(&self) -> bool {
+    pub(crate) fn is_embedded(&self) -> bool {
         self.folder.is_none()
     }
 
     /// Names of the workflows in ./workflows.
-    pub(crate) fn here() -> Vec<String> {
+    pub(crate) fn in_workflows_folder() -> Vec<String> {
         let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut files: Vec<_> = entries.filter(|path| is_yaml(path)).map(|path| path.display().to_string()).collect();
         files.sort();
@@ -94,7 +94,7 @@ impl Text {
 
     /// Like [`Self::check`], as a failure.
     pub(crate) fn validate(&self, registry: &Registry) -> Result<Workflow, Failure> {
-        self.check(registry).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
+        self.check(registry).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
     /// Makes the plan of a run with these inputs.
@@ -105,14 +105,14 @@ impl Text {
         inputs: Map<String, Value>,
     ) -> Result<Plan, Failure> {
         plan::compile(workflow, registry, &|file| self.load(file), inputs)
-            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
+            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
     /// The steps of a plan whose inputs are not known: good to look at, not to run.
     pub(crate) fn outline(&self, registry: &Registry) -> Result<Plan, Failure> {
         let workflow = self.validate(registry)?;
         plan::outline(&workflow, registry, &|file| self.load(file))
-            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT))
+            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
     /// A workflow that this one inlines: a file beside its own, with or without `.yaml`, or one that ships.
@@ -139,10 +139,10 @@ fn read_beside(folder: &Path, file: &str) -> Result<(String, String), String> {
     Ok((path.display().to_string(), text))
 }
 
-/// The path, if `wanted` can only be one, or is one.
-fn as_file(wanted: &str) -> Option<PathBuf> {
-    let path = Path::new(wanted);
-    let looks_like_one = wanted.contains('/') || is_yaml(path);
+/// The path, if `name` can only be one, or is one.
+fn as_file(name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    let looks_like_one = name.contains('/') || is_yaml(path);
     (looks_like_one || path.is_file()).then(|| path.to_owned())
 }
 
@@ -150,13 +150,13 @@ fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-fn embedded(name: &str) -> Option<Text> {
+fn embedded(name: &str) -> Option<WorkflowText> {
     let (name, yaml) = EMBEDDED.iter().find(|(known, _)| *known == name)?;
-    Some(Text { name: format!("{name}.yaml"), yaml: (*yaml).into(), folder: None })
+    Some(WorkflowText { name: format!("{name}.yaml"), yaml: (*yaml).into(), folder: None })
 }
 
-fn unknown(wanted: &str) -> Failure {
-    let message = format!("there is no workflow {wanted:?}: no file of that name, none in ./{FOLDER}, none that ships");
+fn unknown(name: &str) -> Failure {
+    let message = format!("there is no workflow {name:?}: no file of that name, none in ./{FOLDER}, none that ships");
     Failure::usage(message, format!("give the path of a YAML file, or one of: {}", shipped()))
 }
 
@@ -183,6 +183,6 @@ mod tests {
     fn a_name_is_no_file() {
         assert_eq!(as_file("provision-aks-router"), None);
         assert!(as_file("./a").is_some() && as_file("a.yml").is_some());
-        assert_eq!(Text::find("no-such").err().map(|failure| failure.exit()), Some(Exit::Usage));
+        assert_eq!(WorkflowText::find("no-such").err().map(|failure| failure.exit()), Some(Exit::Usage));
     }
 }

@@ -8,15 +8,15 @@ use stargate::{
 
 /// What the events of one run come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct RunCounts {
     /// Name of the workflow.
     pub(crate) workflow: String,
     /// When this process began with it.
-    pub(crate) begun: UnixMillis,
+    pub(crate) started: UnixMillis,
     /// When it was last heard of.
     pub(crate) latest: UnixMillis,
-    /// Steps that were done before this process began.
-    pub(crate) before: usize,
+    /// Steps that were done done_before this process began.
+    pub(crate) done_before: usize,
     /// Steps that succeeded or were left out since.
     pub(crate) done: usize,
     /// Steps known of.
@@ -27,29 +27,29 @@ pub(crate) struct Count {
 
 /// What the events come to, run by run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally(BTreeMap<RunId, Count>);
+pub(crate) struct Summary(BTreeMap<RunId, RunCounts>);
 
-impl Tally {
+impl Summary {
     /// The runs that were heard of.
     pub(crate) fn runs(&self) -> Vec<RunId> {
         self.0.keys().cloned().collect()
     }
 
     /// What was counted for a run.
-    pub(crate) fn of(&self, run: &RunId) -> Count {
+    pub(crate) fn of(&self, run: &RunId) -> RunCounts {
         self.0.get(run).cloned().unwrap_or_default()
     }
 
     /// Takes an event into account.
     pub(crate) fn count(&mut self, event: &Event) {
         if matches!(event.kind, EventKind::LockAwaited { .. }) {
-            return; // a run that waits for its locks has not begun
+            return; // a run that waits for its locks has not started
         }
         let count = self.0.entry(event.run.clone()).or_default();
         count.latest = event.at;
         match &event.kind {
-            EventKind::RunStarted { workflow, steps } => count.begin(event.at, workflow, steps.len(), 0),
-            EventKind::RunResumed { workflow, steps, done } => count.begin(event.at, workflow, steps.len(), done.len()),
+            EventKind::RunStarted { workflow, steps } => count.start(event.at, workflow, steps.len(), 0),
+            EventKind::RunResumed { workflow, steps, done } => count.start(event.at, workflow, steps.len(), done.len()),
             EventKind::StepExpanded { instances, .. } => {
                 count.total = (count.total + instances.len()).saturating_sub(1);
             }
@@ -75,8 +75,8 @@ impl Tally {
     }
 }
 
-impl Count {
-    fn begin(&mut self, at: UnixMillis, workflow: &str, total: usize, before: usize) {
-        *self = Self { workflow: workflow.into(), begun: at, latest: at, before, total, ..Self::default() };
+impl RunCounts {
+    fn start(&mut self, at: UnixMillis, workflow: &str, total: usize, done_before: usize) {
+        *self = Self { workflow: workflow.into(), started: at, latest: at, done_before, total, ..Self::default() };
     }
 }

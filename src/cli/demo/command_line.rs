@@ -1,10 +1,10 @@
 /// The arguments of a command, and how a reader would type them.
-pub(in crate::cli) struct Line {
+pub(in crate::cli) struct DemoCommand {
     pub(in crate::cli) arguments: Vec<String>,
     pub(in crate::cli) shown: Vec<String>,
 }
 
-impl Line {
+impl DemoCommand {
     pub(in crate::cli) fn new(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         Self { shown: arguments.clone(), arguments }
