@@ -1,0 +1,40 @@
+//! Sizes of functions.
+
+use crate::sources::{RustFile, all};
+
+/// Maximum number of lines of a function.
+const MAX_FUNCTION_LINES: usize = 120;
+
+fn begins_function(line: &str) -> bool {
+    let head = line.trim_start().split('"').next().unwrap_or_default();
+    let mut words = head.split_whitespace().take_while(|word| !word.contains('('));
+    line.trim_end().ends_with('{') && (head.starts_with("fn ") || words.any(|word| word == "fn"))
+}
+
+/// First line and number of lines of each function, judged by indentation as rustfmt sets it.
+fn functions(file: &RustFile) -> Vec<(usize, usize)> {
+    let (mut functions, mut open) = (vec![], None);
+    for (number, line) in file.code() {
+        let indent = line.len() - line.trim_start().len();
+        match open {
+            Some((start, depth)) if indent == depth && line.trim_start().starts_with('}') => {
+                functions.push((start, number - start));
+                open = None;
+            }
+            None if begins_function(line) => open = Some((number, indent)),
+            _ => {}
+        }
+    }
+    functions
+}
+
+#[test]
+fn no_function_is_longer_than_120_lines() {
+    let mut long = vec![];
+    for file in all() {
+        for (start, lines) in functions(&file).into_iter().filter(|(_, lines)| *lines > MAX_FUNCTION_LINES) {
+            long.push(format!("{}:{start}: {lines} lines", file.path.display()));
+        }
+    }
+    assert!(long.is_empty(), "too long:\n{}", long.join("\n"));
+}
