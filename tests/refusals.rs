@@ -45,7 +45,7 @@ async fn a_site_whose_addresses_collide_is_refused_before_anything_is_made() {
     refused(&mut stage, &overlapping, &["10.237.0.0/24", "dc"]).await;
     let twice = json!({ "workers": [
         { "name": "worker-1", "private_ip": "10.50.1.5" }, { "name": "worker-2", "private_ip": "10.50.1.5" }] });
-    refused(&mut stage, &twice, &["worker worker-1 and worker worker-2 have one address, 10.50.1.5"]).await;
+    refused(&mut stage, &twice, &["worker worker-1 and worker worker-2 have the same address, 10.50.1.5"]).await;
     let elsewhere = json!({ "workers": [{ "name": "worker-1", "private_ip": "10.99.1.5" }] });
     refused(&mut stage, &elsewhere, &["10.99.1.5"]).await;
     let services = json!({ "pod_block": "10.0.0.0/18" });

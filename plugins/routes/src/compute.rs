@@ -2,140 +2,164 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
-use crate::addresses::address_conflicts;
-use crate::conflict::{Conflict, Conflicts};
-use crate::desired::{Advertised, CiliumNode, CloudRoute, Desired, Forwarding, KernelRoute, Segment};
-use crate::facts::{Datacenter, Fabric, Facts, Node, Router, blocks};
-use crate::overlap::prefix_conflicts;
+use crate::{
+    addresses::address_conflicts,
+    conflict::{Conflict, Conflicts},
+    desired::{
+        AdvertisedRoutes, CiliumNode, CloudRoute, DesiredEntries, DesiredKernelRoute, ForwardingHost, SegmentRoutes,
+    },
+    facts::{Datacenter, Facts, NodeFacts, RouterFacts, SiteFabric, pod_cidrs},
+    overlap::prefix_conflicts,
+};
 
-/// Routes that a table holds, by the service's published limits (a later page says 600; the lower one is safe).
-const TABLE_LIMIT: usize = 400;
+/// Maximum number of routes of an Azure route table, by the service's published limits. A later
+/// page says 600; the lower number is safe.
+const MAX_TABLE_ROUTES: usize = 400;
 
-/// Computes the desired entries of every surface.
+/// Computes the desired entries of all surfaces.
 ///
-/// With all of them in force every machine and pod of a site reaches every one of every site, both ways, and without any one of
-/// them some pair does not. Entries of `CiliumNode`s are the exception: delivery does not need them.
+/// If all of them exist, each machine and pod of a site reaches each one of all sites, in both
+/// directions. If one is missing, some pair does not. Entries of `CiliumNode`s are the exception:
+/// delivery does not need them.
 ///
 /// # Errors
-/// All conflicts of the facts at once. Facts without any AKS node are refused: that is a failed listing, not a cluster.
-pub fn compute(facts: &Facts) -> Result<Desired, Conflicts> {
+/// All conflicts of the facts. Facts without an AKS node are refused, because a listing that failed
+/// is the likely cause.
+pub fn compute(facts: &Facts) -> Result<DesiredEntries, Conflicts> {
     check(facts)?;
-    let desired = Desired {
+    let desired = DesiredEntries {
         aks_routes: aks_routes(facts),
-        router_routes: sorted(blocks(&facts.aks.nodes).map(behind)),
+        router_routes: sorted(pod_cidrs(&facts.aks.nodes).map(pod_route)),
         dc_routes: facts.sites.iter().map(|site| (site.name.clone(), dc_routes(facts, site))).collect(),
         forwarding: forwarding(facts),
         kernel: kernel(facts),
         advertise: advertise(facts),
-        cilium: sorted(nodes(facts).filter_map(|node| node.pod_cidr.map(|block| cilium(node, block)))),
+        cilium: sorted(nodes(facts).filter_map(|node| node.pod_cidr.map(|pod_cidr| cilium(node, pod_cidr)))),
         unrouted: sorted(nodes(facts).filter(|node| node.pod_cidr.is_none()).map(|node| node.name.clone())),
         warnings: Vec::new(),
     };
     let warnings = warnings(facts, &desired);
-    Ok(Desired { warnings, ..desired })
+    Ok(DesiredEntries { warnings, ..desired })
 }
 
 fn check(facts: &Facts) -> Result<(), Conflicts> {
-    let mut found = prefix_conflicts(facts);
-    found.extend(address_conflicts(facts));
+    let mut conflicts = prefix_conflicts(facts);
+    conflicts.extend(address_conflicts(facts));
     if facts.aks.nodes.is_empty() {
-        found.push(Conflict::new("the cluster has no nodes of AKS's", "look why they could not be listed"));
+        conflicts.push(Conflict::new(
+            "the cluster has no nodes that AKS manages",
+            "run the step that lists the nodes again: a cluster has at least one",
+        ));
     }
-    if found.is_empty() { Ok(()) } else { Err(Conflicts(found)) }
+    if conflicts.is_empty() { Ok(()) } else { Err(Conflicts(conflicts)) }
 }
 
-/// The datacenters behind the AKS router.
+/// Routes to the datacenters through the AKS router.
 fn aks_routes(facts: &Facts) -> Vec<CloudRoute> {
-    let announced = facts.sites.iter().flat_map(|site| site.announced(facts.strategy));
-    sorted(announced.map(|prefix| through(prefix, &facts.aks.router)))
+    let advertised = facts.sites.iter().flat_map(|site| site.advertised_prefixes(facts.strategy));
+    sorted(advertised.map(|prefix| route_via(prefix, &facts.aks.router)))
 }
 
-/// A datacenter's table; none where nobody would use it.
+/// Routes of a datacenter's table; none without workers, which are the machines that use it.
 fn dc_routes(facts: &Facts, site: &Datacenter) -> Vec<CloudRoute> {
-    if site.fabric != Fabric::Azure || site.workers.is_empty() {
+    if site.fabric != SiteFabric::Azure || site.workers.is_empty() {
         return Vec::new();
     }
-    let far = far(facts, site).into_iter().map(|prefix| through(prefix, &site.router));
-    sorted(far.chain(blocks(&site.workers).map(behind)))
+    let remote = remote_prefixes(facts, site).into_iter().map(|prefix| route_via(prefix, &site.router));
+    sorted(remote.chain(pod_cidrs(&site.workers).map(pod_route)))
 }
 
-/// What every other site announces.
-fn far(facts: &Facts, here: &Datacenter) -> Vec<Ipv4Net> {
-    let others = facts.sites.iter().filter(|site| site.name != here.name);
-    facts.aks.announced().into_iter().chain(others.flat_map(|site| site.announced(facts.strategy))).collect()
+/// Prefixes that all other sites advertise.
+fn remote_prefixes(facts: &Facts, local: &Datacenter) -> Vec<Ipv4Net> {
+    let others = facts.sites.iter().filter(|site| site.name != local.name);
+    let others = others.flat_map(|site| site.advertised_prefixes(facts.strategy));
+    facts.aks.advertised_prefixes().into_iter().chain(others).collect()
 }
 
-/// Routers pass packets between sites, workers between their network and their pods. A router without workers is only an end.
-fn forwarding(facts: &Facts) -> Vec<Forwarding> {
-    let aks = (!facts.sites.is_empty()).then(|| Forwarding { host: facts.aks.router.name.clone(), nic: true });
+/// Routers forward between sites, workers between their network and their pods. A router of a site
+/// without workers forwards nothing.
+fn forwarding(facts: &Facts) -> Vec<ForwardingHost> {
+    let aks = (!facts.sites.is_empty()).then(|| ForwardingHost { host: facts.aks.router.name.clone(), nic: true });
     let sites = facts.sites.iter().filter(|site| !site.workers.is_empty());
     let hosts = sites.flat_map(|site| {
         let names = std::iter::once(&site.router.name).chain(site.workers.iter().map(|worker| &worker.name));
-        names.map(|name| Forwarding { host: name.clone(), nic: site.fabric == Fabric::Azure })
+        names.map(|name| ForwardingHost { host: name.clone(), nic: site.fabric == SiteFabric::Azure })
     });
     sorted(aks.into_iter().chain(hosts))
 }
 
-fn kernel(facts: &Facts) -> BTreeMap<String, Segment> {
-    let segments = facts.sites.iter().filter(|site| site.fabric == Fabric::L2);
-    segments.map(|site| (site.name.clone(), segment(facts, site))).collect()
+fn kernel(facts: &Facts) -> BTreeMap<String, SegmentRoutes> {
+    let segments = facts.sites.iter().filter(|site| site.fabric == SiteFabric::L2);
+    segments.map(|site| (site.name.clone(), segment_routes(facts, site))).collect()
 }
 
-fn segment(facts: &Facts, site: &Datacenter) -> Segment {
-    let via = |prefix, via| KernelRoute { prefix, via };
-    Segment {
-        far: sorted(far(facts, site).into_iter().map(|prefix| via(prefix, site.router.ip))),
-        near: sorted(blocks(&site.workers).map(|(worker, prefix)| via(prefix, worker.internal_ip))),
+fn segment_routes(facts: &Facts, site: &Datacenter) -> SegmentRoutes {
+    let route = |prefix, via| DesiredKernelRoute { prefix, via };
+    SegmentRoutes {
+        remote: sorted(remote_prefixes(facts, site).into_iter().map(|prefix| route(prefix, site.router.ip))),
+        local: sorted(pod_cidrs(&site.workers).map(|(worker, prefix)| route(prefix, worker.internal_ip))),
     }
 }
 
-fn advertise(facts: &Facts) -> Advertised {
-    let of = |site: &Datacenter| (site.name.clone(), sorted(site.announced(facts.strategy)));
-    Advertised { aks: sorted(facts.aks.announced()), dc: facts.sites.iter().map(of).collect() }
+fn advertise(facts: &Facts) -> AdvertisedRoutes {
+    let of = |site: &Datacenter| (site.name.clone(), sorted(site.advertised_prefixes(facts.strategy)));
+    AdvertisedRoutes { aks: sorted(facts.aks.advertised_prefixes()), dc: facts.sites.iter().map(of).collect() }
 }
 
-fn warnings(facts: &Facts, desired: &Desired) -> Vec<String> {
-    let tables = desired.dc_routes.iter().map(|(site, routes)| (format!("the table of site {site}"), routes.len()));
+fn warnings(facts: &Facts, desired: &DesiredEntries) -> Vec<String> {
+    let full = full_tables(desired);
+    full.into_iter().chain(sites_outside_cluster(facts)).chain(adopted_pod_cidrs(facts)).collect()
+}
+
+/// Route tables that use at least four fifths of the limit.
+fn full_tables(desired: &DesiredEntries) -> Vec<String> {
+    let sites = desired.dc_routes.iter().map(|(site, routes)| (format!("the table of site {site}"), routes.len()));
     let aks = [
         ("the table of the AKS node subnet".to_owned(), desired.aks_routes.len()),
         ("the table of the AKS router's subnet".to_owned(), desired.router_routes.len()),
     ];
-    let full = aks.into_iter().chain(tables).filter(|(_, count)| count * 5 >= TABLE_LIMIT * 4);
-    let full =
-        full.map(|(table, count)| format!("{table} needs {count} of the {TABLE_LIMIT} routes that a table holds"));
-    let pods = facts.aks.pod_cidr;
-    let foreign = facts.sites.iter().filter(|site| pods.is_some_and(|pods| !pods.contains(&site.pod_block)));
-    let masked = foreign.map(|site| {
-        let block = site.pod_block;
-        format!(
-            "AKS pods appear under their node's address in site {}: {block} is outside the cluster's pod CIDR",
-            site.name
-        )
-    });
-    let adopted = facts.sites.iter().flat_map(|site| site.adopted().map(move |worker| (site, worker)));
-    let adopted = adopted.map(|(site, (worker, block))| {
-        let name = &worker.name;
-        format!(
-            "{name} of site {} keeps {block}, outside the site's {}: it is announced by itself",
-            site.name, site.pod_block
-        )
-    });
-    full.chain(masked).chain(adopted).collect()
+    let full = aks.into_iter().chain(sites).filter(|(_, count)| count * 5 >= MAX_TABLE_ROUTES * 4);
+    full.map(|(table, count)| format!("{table} needs {count} of the {MAX_TABLE_ROUTES} routes that a table holds"))
+        .collect()
 }
 
-fn nodes(facts: &Facts) -> impl Iterator<Item = &Node> {
+/// Sites whose pod CIDR is outside the cluster's, to which AKS nodes therefore masquerade.
+fn sites_outside_cluster(facts: &Facts) -> impl Iterator<Item = String> {
+    let cluster = facts.aks.pod_cidr;
+    let outside = facts.sites.iter().filter(move |site| cluster.is_some_and(|pods| !pods.contains(&site.pod_block)));
+    outside.map(|site| {
+        format!(
+            "AKS pods appear under their node's address in site {}: {} is outside the cluster's pod CIDR",
+            site.name, site.pod_block
+        )
+    })
+}
+
+/// Workers whose pod CIDR is outside their site's.
+fn adopted_pod_cidrs(facts: &Facts) -> impl Iterator<Item = String> {
+    let adopted = facts.sites.iter().flat_map(|site| site.adopted_pod_cidrs().map(move |worker| (site, worker)));
+    adopted.map(|(site, (worker, pod_cidr))| {
+        format!(
+            "{} of site {} keeps {pod_cidr}, outside the site's {}: it is advertised separately",
+            worker.name, site.name, site.pod_block
+        )
+    })
+}
+
+fn nodes(facts: &Facts) -> impl Iterator<Item = &NodeFacts> {
     facts.aks.nodes.iter().chain(facts.sites.iter().flat_map(|site| &site.workers))
 }
 
-fn cilium(node: &Node, block: Ipv4Net) -> CiliumNode {
-    CiliumNode { name: node.name.clone(), pod_cidrs: vec![block] }
+fn cilium(node: &NodeFacts, pod_cidr: Ipv4Net) -> CiliumNode {
+    CiliumNode { name: node.name.clone(), pod_cidrs: vec![pod_cidr] }
 }
 
-fn through(prefix: Ipv4Net, router: &Router) -> CloudRoute {
+fn route_via(prefix: Ipv4Net, router: &RouterFacts) -> CloudRoute {
     CloudRoute { prefix, next_hop_ip: router.ip }
 }
 
-fn behind((node, prefix): (&Node, Ipv4Net)) -> CloudRoute {
+/// The route to a node's pods through the node.
+fn pod_route((node, prefix): (&NodeFacts, Ipv4Net)) -> CloudRoute {
     CloudRoute { prefix, next_hop_ip: node.internal_ip }
 }
 

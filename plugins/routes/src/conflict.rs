@@ -1,12 +1,18 @@
 use std::fmt;
 
-/// Two facts that cannot both hold.
+/// Two facts that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// What clashes, both sources named.
+    /// Description of the contradiction, with the names of both owners.
     pub message: String,
-    /// What to do.
+    /// Action that the reader can take.
     pub hint: String,
+}
+
+impl Conflict {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
 }
 
 impl fmt::Display for Conflict {
@@ -15,17 +21,11 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// All conflicts of a set of facts; never empty.
+/// All conflicts of a set of facts, at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", list(.0))]
+#[error("{}", join(.0))]
 pub struct Conflicts(pub Vec<Conflict>);
 
-fn list(conflicts: &[Conflict]) -> String {
+fn join(conflicts: &[Conflict]) -> String {
     conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-impl Conflict {
-    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
-    }
 }

@@ -4,89 +4,93 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The desired entries of every surface, from one set of facts. Lists are sorted, so that equal facts give equal entries.
+/// Desired entries of all surfaces, from one set of facts. All lists are sorted, so that equal
+/// facts give equal entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Desired {
-    /// Table of the AKS nodes' subnet: the datacenters behind the AKS router.
+pub struct DesiredEntries {
+    /// Route table of the AKS nodes' subnet: the datacenters, through the AKS router.
     pub aks_routes: Vec<CloudRoute>,
-    /// Table of the AKS router's subnet: each AKS node's pods behind the node.
+    /// Route table of the AKS router's subnet: the pods of each AKS node, through the node.
     pub router_routes: Vec<CloudRoute>,
-    /// Tables of the datacenters' subnets by site: the other sites behind the router, each worker's pods behind the worker. Empty
-    /// where the site has no Azure fabric.
+    /// Route tables of the datacenters' subnets, by site: the other sites through the router, and
+    /// the pods of each worker through the worker. Empty for a site without Azure fabric.
     pub dc_routes: BTreeMap<String, Vec<CloudRoute>>,
-    /// Machines that pass on packets of others.
-    pub forwarding: Vec<Forwarding>,
-    /// Kernel routes of the sites where no cloud routes for the machines, by site. None is covered by a route that the tailnet
-    /// brings, which the kernel would prefer.
-    pub kernel: BTreeMap<String, Segment>,
-    /// What each router advertises to the tailnet, and what is to be approved: the full sets.
-    pub advertise: Advertised,
-    /// Pod CIDRs of every node's `CiliumNode`.
+    /// Machines that must forward packets of other machines.
+    pub forwarding: Vec<ForwardingHost>,
+    /// Kernel routes of the sites whose fabric does not route, by site. None is covered by a route
+    /// that Tailscale installs, which the kernel would prefer.
+    pub kernel: BTreeMap<String, SegmentRoutes>,
+    /// Routes that each router advertises and that must be approved: the full sets.
+    pub advertise: AdvertisedRoutes,
+    /// Pod CIDRs of each node's `CiliumNode`.
     pub cilium: Vec<CiliumNode>,
-    /// Nodes without a known pod block: nothing leads to their pods. While there are any, what looks stale may be theirs: do not prune.
+    /// Names of nodes without a known pod CIDR, to whose pods there is no route. Entries that look
+    /// stale may belong to them: the caller must not prune while there are any.
     pub unrouted: Vec<String>,
-    /// What will be a limit soon, or a surprise.
+    /// Texts for people about limits that are close, and about unexpected addresses.
     pub warnings: Vec<String>,
 }
 
-/// A user-defined route to a virtual appliance.
+/// A user-defined route of an Azure route table to a virtual appliance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct CloudRoute {
-    /// Where it leads.
+    /// Destination of the packets.
     #[schemars(with = "String")]
     pub prefix: Ipv4Net,
-    /// Who takes the packets on.
+    /// Address of the machine that forwards them.
     #[schemars(with = "String")]
     pub next_hop_ip: Ipv4Addr,
 }
 
-/// A machine that passes on packets of others.
+/// A machine that must forward packets of other machines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Forwarding {
-    /// Name of the machine. Its kernel is to forward IPv4.
+pub struct ForwardingHost {
+    /// Name of the machine, whose kernel must forward IPv4.
     pub host: String,
-    /// Whether its NIC needs Azure's flag too.
+    /// True if its NIC also needs Azure's IP forwarding property.
     pub nic: bool,
 }
 
-/// Kernel routes of the machines of one segment. They are told once for all of its workers: by worker they would be the square
-/// of their number.
+/// Kernel routes of the machines of one Ethernet segment. They are listed once for all workers,
+/// because lists by worker would grow with the square of their number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Segment {
-    /// The other sites behind the router: for every worker.
-    pub far: Vec<KernelRoute>,
-    /// Each worker's pods behind the worker: for the router, and for every worker but those by way of itself.
-    pub near: Vec<KernelRoute>,
+pub struct SegmentRoutes {
+    /// Routes to the other sites through the router, for each worker.
+    #[serde(rename = "far")]
+    pub remote: Vec<DesiredKernelRoute>,
+    /// Routes to each worker's pods through the worker, for the router and for all other workers.
+    #[serde(rename = "near")]
+    pub local: Vec<DesiredKernelRoute>,
 }
 
-/// A route of a machine's kernel.
+/// A desired route of a machine's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct KernelRoute {
-    /// Where it leads.
+pub struct DesiredKernelRoute {
+    /// Destination of the packets.
     #[schemars(with = "String")]
     pub prefix: Ipv4Net,
-    /// The neighbour.
+    /// Address of the next hop, in the machine's own subnet.
     #[schemars(with = "String")]
     pub via: Ipv4Addr,
 }
 
-/// What the routers advertise.
+/// Routes that the routers advertise to the tailnet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Advertised {
-    /// The AKS router.
+pub struct AdvertisedRoutes {
+    /// Routes of the AKS router.
     #[schemars(with = "Vec<String>")]
     pub aks: Vec<Ipv4Net>,
-    /// The datacenters' routers, by site.
+    /// Routes of the datacenters' routers, by site.
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub dc: BTreeMap<String, Vec<Ipv4Net>>,
 }
 
-/// Pod CIDRs of a `CiliumNode`.
+/// Pod CIDRs of one `CiliumNode`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct CiliumNode {
     /// Name of the node.
     pub name: String,
-    /// `spec.ipam.podCIDRs`.
+    /// Value of `spec.ipam.podCIDRs`.
     #[schemars(with = "Vec<String>")]
     pub pod_cidrs: Vec<Ipv4Net>,
 }

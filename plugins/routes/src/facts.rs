@@ -4,71 +4,72 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Everything that the routes of a deployment follow from.
+/// Data about hosts, sites and nodes from which the routes of a deployment are computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
-    /// The cluster's side.
+    /// The cluster's site.
     pub aks: AksSite,
-    /// The datacenters.
+    /// The datacenter sites.
     #[serde(default)]
     pub sites: Vec<Datacenter>,
-    /// How the datacenters' pods are announced.
+    /// Granularity in which the datacenters' pod CIDRs are advertised.
     #[serde(default)]
     pub strategy: Strategy,
-    /// Prefixes that somebody else uses and that must not be ours: routes of other devices of the tailnet, peered networks, bridges.
+    /// Prefixes of other networks, which the sites must not use: routes of other devices of the
+    /// tailnet, peered networks, bridges.
     #[serde(default)]
     pub others: Vec<OtherPrefix>,
 }
 
-/// How a datacenter's pods are announced to the other sites.
+/// Granularity in which a datacenter's pod CIDRs are advertised to the other sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// A prefix for each worker.
+    /// One prefix for each worker.
     PerNode,
-    /// One prefix for each site: a new worker changes nothing at the other sites.
+    /// One prefix for each site, so that a new worker changes nothing at the other sites.
     #[default]
     PerSite,
 }
 
-/// The cluster's side.
+/// The cluster's site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AksSite {
-    /// The nodes that AKS manages, with their true pod blocks.
-    pub nodes: Vec<Node>,
+    /// Nodes that AKS manages, with their actual pod CIDRs.
+    pub nodes: Vec<NodeFacts>,
     /// Subnet of the nodes.
     #[schemars(with = "String")]
     pub node_subnet: Ipv4Net,
     /// Subnet of the router.
     #[schemars(with = "String")]
     pub router_subnet: Ipv4Net,
-    /// The router.
-    pub router: Router,
+    /// Router of the site.
+    pub router: RouterFacts,
     /// Address space of the virtual network.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub virtual_network: Vec<Ipv4Net>,
-    /// What the cluster's services have.
+    /// Prefix of the cluster's service addresses.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub service_cidr: Option<Ipv4Net>,
-    /// What AKS carves the nodes' pod blocks from.
+    /// Prefix from which AKS allocates the nodes' pod CIDRs.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub pod_cidr: Option<Ipv4Net>,
 }
 
-/// A datacenter.
+/// A datacenter site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Datacenter {
-    /// Its name.
+    /// Name of the site.
     pub name: String,
-    /// What carries packets inside it.
+    /// Network that connects its machines.
     #[serde(default)]
-    pub fabric: Fabric,
+    pub fabric: SiteFabric,
     /// Subnet of the router and the workers.
     #[schemars(with = "String")]
     pub subnet: Ipv4Net,
@@ -76,93 +77,96 @@ pub struct Datacenter {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub virtual_network: Vec<Ipv4Net>,
-    /// The router.
-    pub router: Router,
-    /// The workers, with their allocated pod blocks.
+    /// Router of the site.
+    pub router: RouterFacts,
+    /// Workers of the site, with their allocated pod CIDRs.
     #[serde(default)]
-    pub workers: Vec<Node>,
-    /// What the workers' pod blocks are allocated from.
+    pub workers: Vec<NodeFacts>,
+    /// Site pod CIDR: the prefix from which the workers' pod CIDRs are allocated.
     #[schemars(with = "String")]
     pub pod_block: Ipv4Net,
 }
 
-/// What carries packets inside a datacenter.
+/// Network that connects the machines of a datacenter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Fabric {
-    /// An Azure virtual network: a route table decides, NICs have a forwarding flag.
+pub enum SiteFabric {
+    /// An Azure virtual network: a route table decides, and NICs have an IP forwarding property.
     #[default]
     Azure,
     /// One Ethernet segment: the machines' own kernel routes decide.
     L2,
 }
 
-/// A tailnet router beside a site.
+/// A router between a site and the tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Router {
+pub struct RouterFacts {
     /// Name of the machine.
     pub name: String,
-    /// Its address in its site's subnet.
+    /// Address in the subnet of its site.
     #[schemars(with = "String")]
     pub ip: Ipv4Addr,
 }
 
-/// A node of the cluster, in the form that the listing of nodes has; what else the listing says is ignored.
+/// A node of the cluster, in the form of the node listing. Other fields of the listing are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Node {
-    /// Its name.
+pub struct NodeFacts {
+    /// Name of the node.
     pub name: String,
-    /// Its address.
+    /// Address in the subnet of its site.
     #[schemars(with = "String")]
     pub internal_ip: Ipv4Addr,
-    /// Where its pods have their addresses; nothing while that is not known.
+    /// Pod CIDR of the node, or `None` while it is unknown.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub pod_cidr: Option<Ipv4Net>,
 }
 
-/// A prefix that somebody else uses.
+/// A prefix of another network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OtherPrefix {
-    /// The prefix.
+    /// The prefix itself.
     #[schemars(with = "String")]
     pub prefix: Ipv4Net,
-    /// Who uses it, in words: `device old-router of the tailnet`.
+    /// Owner for messages: `device old-router of the tailnet`.
     pub source: String,
 }
 
 impl Datacenter {
-    /// What the site's router announces to the other sites: its subnet, and where its pods are. No pods, no prefix for them.
+    /// Prefixes that the site's router advertises to the other sites: its subnet, and its pods if
+    /// there are any.
     ///
-    /// Blocks outside the site's, which workers had before there was one and keep, are announced one by one.
-    pub(crate) fn announced(&self, strategy: Strategy) -> Vec<Ipv4Net> {
-        let blocks = || blocks(&self.workers).map(|(_, block)| block);
+    /// Pod CIDRs outside the site pod CIDR, which workers had before there was one and keep, are
+    /// advertised one by one.
+    pub(crate) fn advertised_prefixes(&self, strategy: Strategy) -> Vec<Ipv4Net> {
+        let pod_cidrs = || pod_cidrs(&self.workers).map(|(_, pod_cidr)| pod_cidr);
         let pods: Vec<Ipv4Net> = match strategy {
-            Strategy::PerNode => blocks().collect(),
+            Strategy::PerNode => pod_cidrs().collect(),
             Strategy::PerSite => {
-                let whole = blocks().find(|block| self.pod_block.contains(block)).map(|_| self.pod_block);
-                whole.into_iter().chain(self.adopted().map(|(_, block)| block)).collect()
+                let whole = pod_cidrs().find(|pod_cidr| self.pod_block.contains(pod_cidr)).map(|_| self.pod_block);
+                whole.into_iter().chain(self.adopted_pod_cidrs().map(|(_, pod_cidr)| pod_cidr)).collect()
             }
         };
         std::iter::once(self.subnet).chain(pods).collect()
     }
 
-    /// The workers with blocks outside the site's.
-    pub(crate) fn adopted(&self) -> impl Iterator<Item = (&Node, Ipv4Net)> {
-        blocks(&self.workers).filter(|(_, block)| !self.pod_block.contains(block))
+    /// Workers whose pod CIDR is outside the site pod CIDR.
+    pub(crate) fn adopted_pod_cidrs(&self) -> impl Iterator<Item = (&NodeFacts, Ipv4Net)> {
+        pod_cidrs(&self.workers).filter(|(_, pod_cidr)| !self.pod_block.contains(pod_cidr))
     }
 }
 
 impl AksSite {
-    /// What the cluster's router announces to the datacenters.
-    pub(crate) fn announced(&self) -> Vec<Ipv4Net> {
-        [self.node_subnet, self.router_subnet].into_iter().chain(blocks(&self.nodes).map(|(_, block)| block)).collect()
+    /// Prefixes that the cluster's router advertises to the datacenters.
+    pub(crate) fn advertised_prefixes(&self) -> Vec<Ipv4Net> {
+        let pods = pod_cidrs(&self.nodes).map(|(_, pod_cidr)| pod_cidr);
+        [self.node_subnet, self.router_subnet].into_iter().chain(pods).collect()
     }
 }
 
-/// The nodes whose pod block is known.
-pub(crate) fn blocks(nodes: &[Node]) -> impl Iterator<Item = (&Node, Ipv4Net)> {
-    nodes.iter().filter_map(|node| node.pod_cidr.map(|block| (node, block)))
+/// Nodes whose pod CIDR is known, with it.
+pub(crate) fn pod_cidrs(nodes: &[NodeFacts]) -> impl Iterator<Item = (&NodeFacts, Ipv4Net)> {
+    nodes.iter().filter_map(|node| node.pod_cidr.map(|pod_cidr| (node, pod_cidr)))
 }

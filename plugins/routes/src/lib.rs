@@ -1,11 +1,36 @@
-//! Who should be able to reach whom, as the desired entries of every surface.
+//! Desired entries of all surfaces, computed from one set of facts.
 //!
-//! Pure: no I/O, no clock. [`compute`] turns [`Facts`] into [`Desired`] once, so that the surfaces cannot disagree, and refuses
-//! facts whose prefixes clash. [`allocate`] hands out pod blocks.
+//! Pure: no I/O, no clock. [`compute`] turns [`Facts`] into [`DesiredEntries`] once, so that the
+//! surfaces cannot disagree, and refuses facts whose prefixes or addresses conflict. Pod CIDRs are
+//! allocated by `stargate-kubernetes`, which keeps their registry.
+//!
+//! ```
+//! use std::net::Ipv4Addr;
+//!
+//! use stargate_routes::{AksSite, Facts, NodeFacts, RouterFacts, Strategy, compute};
+//!
+//! let node = NodeFacts {
+//!     name: "aks-0".into(),
+//!     internal_ip: Ipv4Addr::new(10, 224, 0, 4),
+//!     pod_cidr: Some("10.244.0.0/24".parse()?),
+//! };
+//! let aks = AksSite {
+//!     nodes: vec![node],
+//!     node_subnet: "10.224.0.0/16".parse()?,
+//!     router_subnet: "10.237.0.0/24".parse()?,
+//!     router: RouterFacts { name: "aks-router".into(), ip: Ipv4Addr::new(10, 237, 0, 4) },
+//!     virtual_network: vec!["10.224.0.0/12".parse()?],
+//!     service_cidr: None,
+//!     pod_cidr: None,
+//! };
+//! let facts = Facts { aks, sites: vec![], strategy: Strategy::PerSite, others: vec![] };
+//! let entries = compute(&facts)?;
+//! assert_eq!(entries.router_routes[0].next_hop_ip, Ipv4Addr::new(10, 224, 0, 4));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod action;
 mod addresses;
-mod allocate;
 mod claims;
 mod compute;
 mod conflict;
@@ -14,9 +39,10 @@ mod facts;
 mod overlap;
 mod register;
 
-pub use allocate::{Allocated, AllocationError, Pool, allocate};
 pub use compute::compute;
 pub use conflict::{Conflict, Conflicts};
-pub use desired::{Advertised, CiliumNode, CloudRoute, Desired, Forwarding, KernelRoute, Segment};
-pub use facts::{AksSite, Datacenter, Fabric, Facts, Node, OtherPrefix, Router, Strategy};
+pub use desired::{
+    AdvertisedRoutes, CiliumNode, CloudRoute, DesiredEntries, DesiredKernelRoute, ForwardingHost, SegmentRoutes,
+};
+pub use facts::{AksSite, Datacenter, Facts, NodeFacts, OtherPrefix, RouterFacts, SiteFabric, Strategy};
 pub use register::register;

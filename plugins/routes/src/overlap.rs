@@ -1,68 +1,97 @@
-use crate::claims::{Claim, Role, claims};
-use crate::conflict::Conflict;
-use crate::facts::Facts;
+use crate::{
+    claims::{PrefixClaim, PrefixRole, claims},
+    conflict::Conflict,
+    facts::Facts,
+};
 
-/// Every clash of prefixes in the facts.
+/// Conflicts of prefixes in the facts: those with host bits or, if there are none, overlaps.
 pub(crate) fn prefix_conflicts(facts: &Facts) -> Vec<Conflict> {
     let claims = claims(facts);
-    let host_bits: Vec<Conflict> = claims.iter().filter_map(with_host_bits).collect();
+    let host_bits: Vec<Conflict> = claims.iter().filter_map(host_bits_conflict).collect();
     if host_bits.is_empty() { overlaps(claims) } else { host_bits }
 }
 
-fn with_host_bits(claim: &Claim) -> Option<Conflict> {
-    let meant = claim.prefix.trunc();
-    (meant != claim.prefix).then(|| {
-        Conflict::new(format!("{}, {}, has host bits set", claim.source, claim.prefix), format!("write {meant}"))
+fn host_bits_conflict(claim: &PrefixClaim) -> Option<Conflict> {
+    let prefix = claim.prefix.trunc();
+    (prefix != claim.prefix).then(|| {
+        Conflict::new(format!("{}, {}, has host bits set", claim.source, claim.prefix), format!("write {prefix}"))
     })
 }
 
-/// Prefixes either nest or are apart: sorted, each is compared only with those that it lies in.
-fn overlaps(mut claims: Vec<Claim>) -> Vec<Conflict> {
+fn overlaps(claims: Vec<PrefixClaim>) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    for_each_enclosed(claims, |claim, enclosing| conflicts.extend(conflicts_of(claim, enclosing)));
+    conflicts
+}
+
+/// Calls `visit` with each claim and the claims whose prefix contains its own, the largest first.
+///
+/// Two prefixes are either nested or disjoint. In sorted order, the enclosing ones are therefore a
+/// stack.
+fn for_each_enclosed(mut claims: Vec<PrefixClaim>, mut visit: impl FnMut(&PrefixClaim, &[PrefixClaim])) {
     claims.sort_by_key(|claim| (claim.prefix.network(), claim.prefix.prefix_len(), claim.role));
-    let mut open: Vec<Claim> = Vec::new();
-    let mut found = Vec::new();
+    let mut enclosing: Vec<PrefixClaim> = Vec::new();
     for claim in claims {
-        while open.last().is_some_and(|outer| !outer.prefix.contains(&claim.prefix)) {
-            open.pop();
+        while enclosing.last().is_some_and(|outer| !outer.prefix.contains(&claim.prefix)) {
+            enclosing.pop();
         }
-        found.extend(clashes(&claim, &open));
-        open.push(claim);
+        visit(&claim, &enclosing);
+        enclosing.push(claim);
     }
-    found
 }
 
-/// What a claim clashes with, but for what it clashes with only because the one that it is a part of does.
-fn clashes(claim: &Claim, open: &[Claim]) -> Vec<Conflict> {
-    let told = |at: usize| {
-        let between = open[at + 1..].iter();
-        between.into_iter().any(|whole| claim.may_lie_in(whole) && !whole.may_lie_in(&open[at]))
+/// Conflicts of a claim, except those that a larger prefix of which it is a part has as well.
+fn conflicts_of(claim: &PrefixClaim, enclosing: &[PrefixClaim]) -> Vec<Conflict> {
+    let is_reported = |index: usize| {
+        let between = enclosing[index + 1..].iter();
+        between.into_iter().any(|whole| claim.may_be_part_of(whole) && !whole.may_be_part_of(&enclosing[index]))
     };
-    let outers = open.iter().enumerate().filter(|(at, outer)| !claim.may_lie_in(outer) && !told(*at));
-    outers.map(|(_, outer)| overlap(claim, outer)).collect()
+    let outers =
+        enclosing.iter().enumerate().filter(|(index, outer)| !claim.may_be_part_of(outer) && !is_reported(*index));
+    outers.map(|(_, outer)| overlap_conflict(claim, outer)).collect()
 }
 
-fn overlap(inner: &Claim, outer: &Claim) -> Conflict {
-    let word = if inner.prefix == outer.prefix { "is also" } else { "lies in" };
-    let message = format!("{}, {}, {word} {}, {}", inner.source, inner.prefix, outer.source, outer.prefix);
-    Conflict::new(message, remedy(inner, outer))
+fn overlap_conflict(inner: &PrefixClaim, outer: &PrefixClaim) -> Conflict {
+    let relation = if inner.prefix == outer.prefix { "equals" } else { "is inside" };
+    let message = format!("{}, {}, {relation} {}, {}", inner.source, inner.prefix, outer.source, outer.prefix);
+    Conflict::new(message, hint(inner, outer))
 }
 
-/// What to do about a clash, by who can move.
-fn remedy(inner: &Claim, outer: &Claim) -> String {
+/// The action that resolves the conflict, by the prefix that can be changed.
+fn hint(inner: &PrefixClaim, outer: &PrefixClaim) -> String {
+    use PrefixRole::{NodePods, Other, SitePods, Tailnet, WorkerPods};
     match (inner.role, outer.role) {
-        (Role::NodeBlock, Role::SiteBlock(_)) => {
-            "the site's router would draw the node's packets into the tunnel: cordon and replace the node, or give the site a \
-             block that AKS has not reached"
+        (NodePods, SitePods(_)) => {
+            "the site's router would draw the node's packets into the tunnel: cordon and replace the \
+                                    node, or give the site a pod CIDR that AKS has not reached"
                 .to_owned()
         }
-        (_, Role::Other) => format!("withdraw {} from {}, or move {}", outer.prefix, outer.source, inner.source),
-        (Role::Other, _) => format!("withdraw {} from {}, or move {}", inner.prefix, inner.source, outer.source),
-        (Role::NodeBlock | Role::WorkerBlock(_), Role::NodeBlock | Role::WorkerBlock(_)) => {
-            format!("cordon one of the two and repave it with another block: {} or {}", inner.source, outer.source)
+        (_, Other) => format!("withdraw {} from {}, or move {}", outer.prefix, outer.source, inner.source),
+        (Other, _) => format!("withdraw {} from {}, or move {}", inner.prefix, inner.source, outer.source),
+        (NodePods | WorkerPods(_), NodePods | WorkerPods(_)) => {
+            format!("cordon one of the two and repave it with another pod CIDR: {} or {}", inner.source, outer.source)
         }
-        (Role::Tailnet, _) | (_, Role::Tailnet) => {
-            "100.64.0.0/10 belongs to the tailnet: choose a prefix outside it".to_owned()
-        }
+        (Tailnet, _) | (_, Tailnet) => "100.64.0.0/10 belongs to the tailnet: choose a prefix outside it".to_owned(),
         _ => format!("choose another prefix for {}", inner.source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use ipnet::Ipv4Net;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_is_compared_only_with_those_that_enclose_it() {
+        let net = |address: u32, length| Ipv4Net::new(Ipv4Addr::from_bits(address), length).expect("length");
+        let first = Ipv4Addr::new(11, 0, 0, 0).to_bits();
+        let nodes = (0..1000).map(|node| PrefixClaim::new(net(first + (node << 8), 24), PrefixRole::NodePods, "node"));
+        let cluster = PrefixClaim::new(net(first, 8), PrefixRole::ClusterPods, "cluster");
+        let mut comparisons = 0;
+        for_each_enclosed(nodes.chain([cluster]).collect(), |_, enclosing| comparisons += enclosing.len());
+        assert_eq!(comparisons, 1000, "one per node, not one per pair");
     }
 }

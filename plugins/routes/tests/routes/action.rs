@@ -15,7 +15,7 @@ async fn run(facts: serde_json::Value) -> Result<serde_json::Value, stargate_sdk
 }
 
 #[tokio::test]
-async fn the_action_takes_what_the_listing_of_nodes_has() {
+async fn the_action_accepts_the_nodes_as_they_are_listed() {
     let mut facts = serde_json::to_value(log()).unwrap();
     facts["aks"]["nodes"][0]["ready"] = json!(true);
     let desired = run(facts).await.unwrap();
@@ -24,11 +24,11 @@ async fn the_action_takes_what_the_listing_of_nodes_has() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_permanent_and_says_what_to_do() {
+async fn a_conflict_is_permanent_and_has_a_hint() {
     let mut facts = serde_json::to_value(log()).unwrap();
     facts["sites"][0]["workers"][1]["internal_ip"] = json!("10.50.1.5");
     let error = run(facts).await.expect_err("refused");
     assert_eq!(error.kind, FailureKind::Permanent);
-    assert_eq!(error.message, "worker worker-1 and worker worker-2 have one address, 10.50.1.5");
+    assert_eq!(error.message, "worker worker-1 and worker worker-2 have the same address, 10.50.1.5");
     assert_eq!(error.hint.unwrap(), "one of the two is stale or misconfigured: drop it from the list, or renumber it");
 }

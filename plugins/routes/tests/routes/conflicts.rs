@@ -2,7 +2,7 @@ use stargate_routes::{Conflict, Facts, OtherPrefix, compute};
 
 use crate::facts::{log, net, node};
 
-/// That the facts, changed so, are refused for exactly one reason.
+/// Asserts that the facts, after `change`, are refused with exactly one conflict.
 #[track_caller]
 fn check(change: impl FnOnce(&mut Facts), message: &str, hint: &str) {
     let mut facts = log();
@@ -12,46 +12,46 @@ fn check(change: impl FnOnce(&mut Facts), message: &str, hint: &str) {
 }
 
 #[test]
-fn a_site_block_that_covers_a_node_of_aks() {
+fn a_site_pod_cidr_that_contains_one_of_an_aks_node() {
     check(
         |facts| facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.0/24")),
-        "pod block of AKS node aks-1, 10.244.70.0/24, lies in pod block of site dc, 10.244.64.0/18",
-        "the site's router would draw the node's packets into the tunnel: cordon and replace the node, or give the site a block \
-         that AKS has not reached",
+        "pod CIDR of AKS node aks-1, 10.244.70.0/24, is inside pod CIDR of site dc, 10.244.64.0/18",
+        "the site's router would draw the node's packets into the tunnel: cordon and replace the node, or give the site a pod \
+         CIDR that AKS has not reached",
     );
 }
 
 #[test]
-fn a_pod_block_in_the_clusters_network() {
+fn a_pod_cidr_in_the_clusters_network() {
     check(
         |facts| facts.aks.nodes[0].pod_cidr = Some(net("10.225.0.0/24")),
-        "pod block of AKS node aks-0, 10.225.0.0/24, lies in the AKS virtual network, 10.224.0.0/12",
-        "choose another prefix for pod block of AKS node aks-0",
+        "pod CIDR of AKS node aks-0, 10.225.0.0/24, is inside the AKS virtual network, 10.224.0.0/12",
+        "choose another prefix for pod CIDR of AKS node aks-0",
     );
 }
 
 #[test]
-fn a_pod_block_among_the_services() {
+fn a_pod_cidr_in_the_service_cidr() {
     check(
         |facts| facts.aks.nodes[0].pod_cidr = Some(net("10.0.3.0/24")),
-        "pod block of AKS node aks-0, 10.0.3.0/24, lies in the cluster's service CIDR, 10.0.0.0/16",
-        "choose another prefix for pod block of AKS node aks-0",
+        "pod CIDR of AKS node aks-0, 10.0.3.0/24, is inside the cluster's service CIDR, 10.0.0.0/16",
+        "choose another prefix for pod CIDR of AKS node aks-0",
     );
 }
 
 #[test]
-fn two_nodes_with_one_block() {
+fn two_nodes_with_the_same_pod_cidr() {
     check(
         |facts| facts.sites[0].workers[1].pod_cidr = Some(net("10.244.64.0/24")),
-        "pod block of worker worker-2 in site dc, 10.244.64.0/24, is also pod block of worker worker-1 in site dc, \
+        "pod CIDR of worker worker-2 in site dc, 10.244.64.0/24, equals pod CIDR of worker worker-1 in site dc, \
          10.244.64.0/24",
-        "cordon one of the two and repave it with another block: pod block of worker worker-2 in site dc or pod block of worker \
+        "cordon one of the two and repave it with another pod CIDR: pod CIDR of worker worker-2 in site dc or pod CIDR of worker \
          worker-1 in site dc",
     );
 }
 
 #[test]
-fn a_subnet_among_the_tailnets_addresses() {
+fn a_subnet_in_the_tailnets_addresses() {
     check(
         |facts| {
             facts.sites[0].virtual_network.clear();
@@ -59,7 +59,7 @@ fn a_subnet_among_the_tailnets_addresses() {
             facts.sites[0].router.ip = "100.100.1.4".parse().unwrap();
             facts.sites[0].workers.clear();
         },
-        "subnet of site dc, 100.100.1.0/24, lies in the tailnet's device addresses, 100.64.0.0/10",
+        "subnet of site dc, 100.100.1.0/24, is inside the tailnet's device addresses, 100.64.0.0/10",
         "100.64.0.0/10 belongs to the tailnet: choose a prefix outside it",
     );
 }
@@ -69,34 +69,34 @@ fn a_route_of_another_device() {
     let source = "device old-router of the tailnet";
     check(
         |facts| facts.others.push(OtherPrefix { prefix: net("10.240.0.0/13"), source: source.into() }),
-        "the cluster's pod CIDR, 10.244.0.0/16, lies in device old-router of the tailnet, 10.240.0.0/13",
+        "the cluster's pod CIDR, 10.244.0.0/16, is inside device old-router of the tailnet, 10.240.0.0/13",
         "withdraw 10.240.0.0/13 from device old-router of the tailnet, or move the cluster's pod CIDR",
     );
 }
 
 #[test]
-fn what_others_have_elsewhere_is_fine_and_so_is_an_exit_node() {
+fn disjoint_prefixes_of_others_and_exit_nodes_are_accepted() {
     let mut facts = log();
     for prefix in ["0.0.0.0/0", "172.17.0.0/16", "100.99.0.0/16"] {
-        facts.others.push(OtherPrefix { prefix: net(prefix), source: "somebody".into() });
+        facts.others.push(OtherPrefix { prefix: net(prefix), source: "another network".into() });
     }
     compute(&facts).unwrap();
 }
 
 #[test]
-fn two_workers_with_one_address() {
+fn two_workers_with_the_same_address() {
     check(
         |facts| facts.sites[0].workers[1].internal_ip = "10.50.1.5".parse().unwrap(),
-        "worker worker-1 and worker worker-2 have one address, 10.50.1.5",
+        "worker worker-1 and worker worker-2 have the same address, 10.50.1.5",
         "one of the two is stale or misconfigured: drop it from the list, or renumber it",
     );
 }
 
 #[test]
-fn two_machines_with_one_name() {
+fn two_machines_with_the_same_name() {
     check(
         |facts| facts.sites[0].workers[1].name = "aks-0".into(),
-        "AKS node aks-0 and worker aks-0 have one name, aks-0",
+        "AKS node aks-0 and worker aks-0 have the same name, aks-0",
         "give each machine a name of its own, or drop the stale one from the list",
     );
 }
@@ -121,20 +121,24 @@ fn host_bits() {
 
 #[test]
 fn a_listing_without_nodes() {
-    check(|facts| facts.aks.nodes.clear(), "the cluster has no nodes of AKS's", "look why they could not be listed");
+    check(
+        |facts| facts.aks.nodes.clear(),
+        "the cluster has no nodes that AKS manages",
+        "run the step that lists the nodes again: a cluster has at least one",
+    );
 }
 
 #[test]
-fn every_clash_is_told_at_once() {
+fn all_conflicts_are_reported_together() {
     let mut facts = log();
     facts.sites[0].workers.push(node("worker-3", "10.50.1.5", "10.244.1.0/24"));
     let conflicts = compute(&facts).expect_err("refused");
     assert_eq!(conflicts.0.len(), 2, "{conflicts}");
 }
 
-/// Addresses that the old formula gave one block to.
+/// Two addresses to which the formula of earlier installations gave the same pod CIDR.
 #[test]
-fn the_old_formulas_collisions_are_found() {
+fn collisions_of_the_old_formula_are_found() {
     let formula = |third: u32, fourth: u32| format!("10.244.{}.0/24", (third * 10 + fourth) % 200 + 50);
     let mut facts = log();
     facts.sites[0].subnet = net("10.50.0.0/16");
@@ -145,6 +149,6 @@ fn the_old_formulas_collisions_are_found() {
     let conflicts = compute(&facts).expect_err("refused");
     assert_eq!(
         conflicts.0[0].message,
-        "pod block of worker b in site dc, 10.244.66.0/24, is also pod block of worker a in site dc, 10.244.66.0/24"
+        "pod CIDR of worker b in site dc, 10.244.66.0/24, equals pod CIDR of worker a in site dc, 10.244.66.0/24"
     );
 }

@@ -1,8 +1,7 @@
-//! What the routes of a deployment are, and which facts are refused.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+//! The desired entries of a deployment, and the conflicts that are refused.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod action;
-mod allocation;
 mod computed;
 mod conflicts;
 mod facts;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
-use stargate_routes::{Fabric, Facts, Strategy};
+use stargate_routes::{Facts, SiteFabric as Fabric, Strategy};
 use stargate_sim::kube::{KubeletKeys, KubeletState, NodeFacts, add_aks_node, kubelet_step, remove_node};
 use stargate_sim::{Sim, SimOptions, start};
 use tempfile::TempDir;

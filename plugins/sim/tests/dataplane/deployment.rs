@@ -2,7 +2,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::json;
-use stargate_routes::{AksSite, Datacenter, Fabric, Facts, Node, Router, Strategy, compute};
+use stargate_routes::{
+    AksSite, Datacenter, Facts, NodeFacts as Node, RouterFacts as Router, SiteFabric as Fabric, Strategy, compute,
+};
 use stargate_sim::World;
 use stargate_sim::dataplane::{Endpoint, Plane, Pod};
 use stargate_sim::event::{Machine as Spec, Nic};

@@ -1,7 +1,9 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use stargate_routes::{Datacenter, Desired, Facts, KernelRoute, Segment};
+use stargate_routes::{
+    Datacenter, DesiredEntries as Desired, DesiredKernelRoute as KernelRoute, Facts, SegmentRoutes as Segment,
+};
 
 /// One entry of one surface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +72,9 @@ pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<Entry> {
 fn of_segment(site: &Datacenter, segment: &Segment) -> Vec<Entry> {
     let entry =
         |host: &str, route: &KernelRoute| Entry::Route { host: host.to_owned(), prefix: route.prefix, via: route.via };
-    let router = segment.near.iter().map(|route| entry(&site.router.name, route));
+    let router = segment.local.iter().map(|route| entry(&site.router.name, route));
     let workers = site.workers.iter().flat_map(|worker| {
-        let all = segment.far.iter().chain(segment.near.iter().filter(|route| route.via != worker.internal_ip));
+        let all = segment.remote.iter().chain(segment.local.iter().filter(|route| route.via != worker.internal_ip));
         all.map(|route| entry(&worker.name, route))
     });
     router.chain(workers).collect()

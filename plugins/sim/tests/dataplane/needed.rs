@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use stargate_routes::{Fabric, Facts, Strategy as Announced};
+use stargate_routes::{Facts, SiteFabric as Fabric, Strategy as Announced};
 use stargate_sim::dataplane::Plane;
 
 use crate::deployment::{Deployment, everybody, facts};

@@ -1,6 +1,6 @@
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value, json};
-use stargate_routes::{Fabric, Facts, Node};
+use stargate_routes::{Facts, NodeFacts as Node, SiteFabric as Fabric};
 use stargate_sim::Arm;
 
 use crate::entries::{Entry, NODES, ROUTER, site_subnet};

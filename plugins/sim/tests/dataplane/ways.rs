@@ -1,4 +1,4 @@
-use stargate_routes::{Fabric, Strategy};
+use stargate_routes::{SiteFabric as Fabric, Strategy};
 use stargate_sim::dataplane::{Plane, reach};
 
 use crate::deployment::{Deployment, facts, log};
