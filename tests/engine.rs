@@ -11,8 +11,9 @@ use stargate::{
     engine::{AnswerResult, Cancel, Ending, EngineError, Finished, Question},
     id::RunId,
     journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
-    plan::{self, FORMAT, Plan, Template},
+    plan::{FORMAT, Plan, Template},
     run::{Answer, Entry, Outcome, TimedEntry},
+    workflow::parse,
 };
 use stargate_sdk::ActionError;
 use support::{Act, Bench, Fault, chain, expression, fan, plan, step};
@@ -746,10 +747,9 @@ outputs: {last: '${{ steps.last.outputs.value }}'}
     for (go, last, calls) in [(true, "b!", 5), (false, "none", 2)] {
         let bench = Bench::new().await;
         let registry = support::registry(&bench.script);
-        let workflow = plan::validate("outer.yaml", outer, &registry, &load).unwrap();
+        let checked = parse("outer.yaml", outer).check(&registry, &load).unwrap();
         let inputs = serde_json::Map::from_iter([("go".to_owned(), json!(go))]);
-        let plan = plan::compile(&workflow, &registry, &load, inputs).unwrap();
-        let finished = bench.engine().run(plan).await.unwrap();
+        let finished = bench.engine().run(checked.plan(inputs).unwrap()).await.unwrap();
         assert_eq!(finished.failures, []);
         assert_eq!((finished.ending, &finished.outputs["last"]), (SUCCEEDED, &json!(last)), "{finished:?}");
         assert_eq!(bench.script.calls().len(), calls, "{:?}", bench.script.calls());

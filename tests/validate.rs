@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stargate::plan::validate;
+use stargate::workflow::parse;
 use stargate_azure::{ArmSettings, Credential};
 use stargate_cilium::CiliumSettings;
 use stargate_kubernetes::KubernetesSettings;
@@ -57,7 +57,7 @@ fn every_workflow_that_ships_is_valid() {
         let folder = path.parent().expect("a file is in a folder");
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         let (_, text) = read(folder, name).expect("a text");
-        let checked = validate(name, &text, &registry, &|file| read(folder, file));
+        let checked = parse(name, &text).check(&registry, &|file| read(folder, file));
         let mistakes = checked.err().map(|mistakes| serde_json::to_string_pretty(&mistakes).expect("JSON"));
         assert_eq!(mistakes, None, "{name}");
     }

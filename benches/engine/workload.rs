@@ -9,9 +9,8 @@ use stargate::{
     engine::{Engine, Options, Prepared},
     event::NullReporter,
     journal::{Journal, SqliteJournal},
-    plan::{
-        DEFAULT_TIMEOUT_MS, Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template, compile, validate,
-    },
+    plan::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
+    workflow::parse,
 };
 use stargate_sdk::{Recovery, Registry, Secrets};
 
@@ -176,8 +175,7 @@ async fn cold(folder: &Path) -> Measured {
     let stage = Stage::new(folder).await;
     let begun = Instant::now();
     let alone = |_: &str| Err("nothing is inlined".to_owned());
-    let workflow = validate("cold.yaml", TEXT, &stage.registry, &alone).unwrap();
-    let plan = compile(&workflow, &stage.registry, &alone, Map::new()).unwrap();
+    let plan = parse("cold.yaml", TEXT).check(&stage.registry, &alone).unwrap().plan(Map::new()).unwrap();
     stage.engine.run(plan).await.unwrap();
     stage.measured(begun.elapsed().as_secs_f64(), 1, stage.gaps(), folder)
 }
@@ -244,7 +242,7 @@ fn chain(n: usize) -> Plan {
 }
 
 fn fan(n: usize) -> Plan {
-    let expression = |source: &str| Expression { source: source.into(), scope: 0, and: None };
+    let expression = |source: &str| PlannedExpression::new(source, 0);
     let mut fan = step(0, vec![]);
     fan.with = Template::Map(vec![("i".into(), Template::Expression(expression("item")))]);
     let (items, key) = (expression("inputs.items"), expression("string(item)"));

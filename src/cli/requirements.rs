@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
-use stargate::plan::{Piece, Plan, Template};
+use serde_json::Value;
+use stargate::plan::Outline;
 use stargate_sdk::{Permission, Registry, SecretRef, Secrets};
 
 /// What the actions of some workflows need.
@@ -16,18 +16,18 @@ pub(super) struct Requirements {
 }
 
 impl Requirements {
-    /// Adds what the steps of a plan need.
-    pub(super) fn add(&mut self, plan: &Plan, registry: &Registry, secrets: &Secrets) {
-        for step in &plan.steps {
+    /// Adds what the steps of a workflow need.
+    pub(super) fn add(&mut self, outline: &Outline, registry: &Registry, secrets: &Secrets) {
+        for step in &outline.steps {
             self.providers.insert(provider(&step.action).to_owned());
             if let Some(action) = registry.find(&step.action) {
-                self.permissions.extend(action.permissions(&as_written(&step.with)));
+                self.permissions.extend(action.permissions(&step.with.as_written()));
             }
-            self.add_secrets(&as_written(&step.with), secrets);
+            self.add_secrets(&step.with.as_written(), secrets);
         }
         // An inlined workflow is given secrets by its inputs.
-        for (_, template) in plan.scopes.iter().flat_map(|scope| &scope.inputs) {
-            self.add_secrets(&as_written(template), secrets);
+        for (_, template) in outline.scopes.iter().flat_map(|scope| &scope.inputs) {
+            self.add_secrets(&template.as_written(), secrets);
         }
         self.providers.extend(self.permissions.iter().map(|permission| permission.authority().to_owned()));
     }
@@ -56,29 +56,4 @@ impl Requirements {
 /// What stands before the first point of a name.
 fn provider(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
-}
-
-/// A template as the workflow has it: an expression stands as `${{ … }}`.
-fn as_written(template: &Template) -> Value {
-    match template {
-        Template::Literal(value) => value.clone(),
-        Template::Expression(expression) => expression_text(&expression.source).into(),
-        Template::Text(pieces) => pieces.iter().map(piece_text).collect::<String>().into(),
-        Template::List(items) => items.iter().map(as_written).collect(),
-        Template::Map(fields) => {
-            let fields = fields.iter().map(|(name, field)| (name.clone(), as_written(field)));
-            fields.collect::<Map<_, _>>().into()
-        }
-    }
-}
-
-fn piece_text(piece: &Piece) -> String {
-    match piece {
-        Piece::Literal(text) => text.clone(),
-        Piece::Expression(expression) => expression_text(&expression.source),
-    }
-}
-
-fn expression_text(source: &str) -> String {
-    format!("${{{{ {source} }}}}")
 }

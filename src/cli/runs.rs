@@ -6,7 +6,7 @@ use stargate::{
     journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
     plan::Plan,
     run::{RunState, StepId, StepState},
-    workflow::nearest_name,
+    workflow::suggest_name,
 };
 
 use super::{Failure, exit::Exit, hint};
@@ -60,7 +60,7 @@ pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Fail
 /// The step of that name; if there is none, `command` is named with the one that may be meant.
 pub(crate) fn find_step(run: &RunId, state: &RunState, name: &str, command: &str) -> Result<StepId, Failure> {
     state.find(name).ok_or_else(|| {
-        let hint = match nearest_name(name, state.steps().map(|id| state.name(id))) {
+        let hint = match suggest_name(name, state.steps().map(|id| state.name(id))) {
             Some(near) => format!("run `stargate {command} {run} '{near}'` if that is meant"),
             None => hint::history(run),
         };

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use stargate::{
-    plan::{self, Plan},
-    workflow::{Diagnostics, Workflow},
+    plan::{Checked, Outline, Plan},
+    workflow::{Diagnostics, parse},
 };
 use stargate_sdk::Registry;
 
@@ -88,31 +88,23 @@ impl WorkflowText {
     }
 
     /// Reports every mistake that can be seen without inputs.
-    pub(crate) fn check(&self, registry: &Registry) -> Result<Workflow, Diagnostics> {
-        plan::validate(&self.name, &self.yaml, registry, &|file| self.load(file))
+    pub(crate) fn check(&self, registry: &Registry) -> Result<Checked, Diagnostics> {
+        parse(&self.name, &self.yaml).check(registry, &|file| self.load(file))
     }
 
     /// Like [`Self::check`], as a failure.
-    pub(crate) fn validate(&self, registry: &Registry) -> Result<Workflow, Failure> {
+    pub(crate) fn validate(&self, registry: &Registry) -> Result<Checked, Failure> {
         self.check(registry).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
     /// Makes the plan of a run with these inputs.
-    pub(crate) fn compile(
-        &self,
-        workflow: &Workflow,
-        registry: &Registry,
-        inputs: Map<String, Value>,
-    ) -> Result<Plan, Failure> {
-        plan::compile(workflow, registry, &|file| self.load(file), inputs)
-            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
+    pub(crate) fn plan(checked: &Checked, inputs: Map<String, Value>) -> Result<Plan, Failure> {
+        checked.plan(inputs).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
-    /// The steps of a plan whose inputs are not known: good to look at, not to run.
-    pub(crate) fn outline(&self, registry: &Registry) -> Result<Plan, Failure> {
-        let workflow = self.validate(registry)?;
-        plan::outline(&workflow, registry, &|file| self.load(file))
-            .map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
+    /// Returns the outline of the workflow, which can be displayed without inputs.
+    pub(crate) fn outline(&self, registry: &Registry) -> Result<Outline, Failure> {
+        self.validate(registry).map(|checked| checked.outline())
     }
 
     /// A workflow that this one inlines: a file beside its own, with or without `.yaml`, or one that ships.

@@ -14,7 +14,7 @@ use crate::{
     event::EventKind,
     id::{self, RunId},
     journal::LockEviction,
-    plan::{EvaluateError, Facts},
+    plan::{EvaluateError, EvaluationContext},
     run::{
         Attempt, AttemptMode, AttemptTransition, Effect, Entry, Failed, Outcome, Progress, RunState, StepId, StepState,
         TimedEntry, after_failure, next,
@@ -66,7 +66,7 @@ struct RunFacts<'a> {
     state: &'a RunState,
 }
 
-impl Facts for RunFacts<'_> {
+impl EvaluationContext for RunFacts<'_> {
     fn output(&self, step: usize) -> Option<&Value> {
         self.state.output(step)
     }

@@ -3,98 +3,59 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
-    Plan,
-    compiled_expression::{Compiled, CompiledTemplate, Compiler},
-    evaluate::{Evaluation, Reason},
+    EvaluateError, Plan, PlanError, PlannedStep,
+    compiled_expression::{CompiledExpression, CompiledTemplate, Compiler},
+    error::Failure,
+    evaluate::Evaluation,
+    names::IndexResolver,
+    plan_values::PlanValues,
+    verify::verify,
 };
 
-/// What a run knows when an expression is evaluated.
-pub trait Facts {
-    /// The output of a step that succeeded. For a `for_each` step: an object from instance key to output.
+/// Values of a run that expressions can read.
+pub trait EvaluationContext {
+    /// Returns the output of a step that succeeded. For a `for_each` step: an object from instance key to output.
     fn output(&self, step: usize) -> Option<&Value>;
-    /// Whether the step was skipped.
+    /// Returns true if the step was skipped.
     fn skipped(&self, step: usize) -> bool;
-    /// Id of the run.
+    /// Returns the id of the run.
     fn run_id(&self) -> &str;
 }
 
-/// Why a stored plan cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// Another version of this program wrote it.
-    #[error("the plan has format {found}, this program reads formats up to {expected}")]
-    Format {
-        /// The plan's format.
-        found: u32,
-        /// The newest format this program reads.
-        expected: u32,
-    },
-    /// An index leads nowhere, or not to an earlier step.
-    #[error("the plan is damaged: {what}")]
-    Damaged {
-        /// What does not fit.
-        what: String,
-    },
-    /// An expression cannot be used.
-    #[error("{place}: the expression ${{{{ {expression} }}}} cannot be used: {reason}")]
-    Expression {
-        /// The step or output it belongs to.
-        place: String,
-        /// Its text.
-        expression: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Why an expression has no value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: ${{{{ {expression} }}}}: {reason}")]
-pub struct EvaluateError {
-    /// What it is for, such as `step "vm"` or `output "ip"`.
-    pub place: String,
-    /// The text of the expression.
-    pub expression: String,
-    /// What went wrong.
-    pub reason: Reason,
-}
-
-impl EvaluateError {
-    /// The skipped step whose output the expression wanted, an index into [`Plan::steps`].
-    pub fn skipped_step(&self) -> Option<usize> {
-        match &self.reason {
-            Reason::Skipped { step, .. } => Some(*step),
-            Reason::Failed(_) => None,
-        }
-    }
-}
-
-struct CompiledStep {
-    with: CompiledTemplate,
-    when: Option<Compiled>,
-    approval: Option<CompiledTemplate>,
-    items: Option<Compiled>,
-    key: Option<Compiled>,
-}
-
-/// A plan with every expression compiled once, to be evaluated many times.
+/// A plan with each expression compiled once, to be evaluated any number of times.
 ///
-/// Evaluation happens on the caller's thread: its stack is bounded by the depth that the parser of expressions allows.
+/// Evaluation uses the stack of the calling thread. Its depth is bounded by the nesting that the parser of expressions
+/// accepts.
 pub struct CompiledPlan {
     plan: Arc<Plan>,
     steps: Vec<CompiledStep>,
+    /// Inputs of each inlined workflow, by scope.
     inputs: Vec<Vec<(String, CompiledTemplate)>>,
+    /// Outputs of each inlined workflow, by scope.
     inlined: Vec<Vec<(String, CompiledTemplate)>>,
     outputs: Vec<(String, CompiledTemplate)>,
 }
 
+struct CompiledStep {
+    with: CompiledTemplate,
+    when: Option<CompiledExpression>,
+    approval: Option<CompiledTemplate>,
+    items: Option<CompiledExpression>,
+    key: Option<CompiledExpression>,
+}
+
 impl CompiledPlan {
-    /// Compiles every expression of `plan`.
+    /// Compiles each expression of `plan`.
     ///
-    /// A plan made by [`compile`](super::compile) never fails; one that was damaged or written by another version does.
+    /// Expressions of a plan that [`Checked::plan`](super::Checked::plan) made in this process are parsed already and
+    /// never fail. Those of a stored plan are parsed here, equal ones once.
+    ///
+    /// # Errors
+    /// The plan was written in a newer format, is damaged, or has an expression that this version cannot use.
     pub fn new(plan: Arc<Plan>) -> Result<Self, PlanError> {
-        super::verify::verify(&plan)?;
-        let mut compiler = Compiler::new(&plan);
+        verify(&plan)?;
+        let names = IndexResolver::new(plan.steps.iter().map(|step| step.name.as_str()), &plan.scopes);
+        let mut compiler = Compiler::new(&names);
         let steps = plan.steps.iter().map(|step| compile_step(&mut compiler, step)).collect::<Result<_, _>>()?;
         let mut inputs = Vec::new();
         let mut inlined = Vec::new();
@@ -107,63 +68,83 @@ impl CompiledPlan {
         Ok(Self { plan, steps, inputs, inlined, outputs })
     }
 
-    /// The plan.
+    /// Returns the plan that was compiled.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The action's input for `step`: its `with`, filled in. `item` is the loop variable's value.
+    /// Evaluates `with` of `step`, the input of its action. `item` is the value of the loop variable.
+    ///
+    /// # Errors
+    /// An expression has no value: it needs a skipped step, or its evaluation fails.
     ///
     /// # Panics
-    /// When the plan has no such step.
-    pub fn input(&self, step: usize, item: Option<&Value>, facts: &dyn Facts) -> Result<Value, EvaluateError> {
-        let evaluation = Evaluation::new(self, facts, item);
-        evaluation.template(&self.steps[step].with).map_err(|failure| failure.at(self.place(step)))
+    /// The plan has no such step.
+    pub fn input(
+        &self,
+        step: usize,
+        item: Option<&Value>,
+        context: &dyn EvaluationContext,
+    ) -> Result<Value, EvaluateError> {
+        let values = PlanValues::new(self, context, item);
+        Evaluation::new(&values).template(&self.steps[step].with).map_err(|failure| failure.at(self.place(step)))
     }
 
-    /// Whether `step` is to be run.
+    /// Evaluates the condition of `step`; true if it has none.
+    ///
+    /// # Errors
+    /// The condition has no value, or one that is not a boolean.
     ///
     /// # Panics
-    /// When the plan has no such step.
-    pub fn when(&self, step: usize, facts: &dyn Facts) -> Result<bool, EvaluateError> {
+    /// The plan has no such step.
+    pub fn when(&self, step: usize, context: &dyn EvaluationContext) -> Result<bool, EvaluateError> {
         let Some(when) = &self.steps[step].when else { return Ok(true) };
-        Evaluation::new(self, facts, None).condition(when).map_err(|failure| failure.at(self.place(step)))
+        let values = PlanValues::new(self, context, None);
+        Evaluation::new(&values).condition(when).map_err(|failure| failure.at(self.place(step)))
     }
 
-    /// What a person is asked before `step` begins; `None` when nobody is, which is also what an empty text means.
+    /// Evaluates the question that an operator must approve before `step` starts; `None` if there is none, or if it is
+    /// blank.
+    ///
+    /// # Errors
+    /// An expression of the question has no value.
     ///
     /// # Panics
-    /// When the plan has no such step.
-    pub fn approval(&self, step: usize, facts: &dyn Facts) -> Result<Option<String>, EvaluateError> {
-        let Some(question) = &self.steps[step].approval else { return Ok(None) };
-        let asked = Evaluation::new(self, facts, None).template(question);
-        let question = match asked.map_err(|failure| failure.at(self.place(step)))? {
+    /// The plan has no such step.
+    pub fn approval(&self, step: usize, context: &dyn EvaluationContext) -> Result<Option<String>, EvaluateError> {
+        let Some(approval) = &self.steps[step].approval else { return Ok(None) };
+        let values = PlanValues::new(self, context, None);
+        let question = Evaluation::new(&values).template(approval);
+        let question = match question.map_err(|failure| failure.at(self.place(step)))? {
             Value::String(text) => text,
             other => other.to_string(),
         };
         Ok(Some(question).filter(|text| !text.trim().is_empty()))
     }
 
-    /// The instances of a `for_each` step: key and item of each. Keys are unique. Empty for any other step.
+    /// Evaluates the instances of a `for_each` step: key and item of each, with unique keys. Empty for other steps.
+    ///
+    /// # Errors
+    /// The list or a key has no value or the wrong type, or two items have the same key.
     ///
     /// # Panics
-    /// When the plan has no such step.
-    pub fn items(&self, step: usize, facts: &dyn Facts) -> Result<Vec<(String, Value)>, EvaluateError> {
+    /// The plan has no such step.
+    pub fn items(&self, step: usize, context: &dyn EvaluationContext) -> Result<Vec<(String, Value)>, EvaluateError> {
         let CompiledStep { items: Some(items), key: Some(key), .. } = &self.steps[step] else { return Ok(Vec::new()) };
-        self.instances(items, key, facts).map_err(|failure| failure.at(self.place(step)))
+        self.instances(items, key, context).map_err(|failure| failure.at(self.place(step)))
     }
 
     fn instances(
         &self,
-        items: &Compiled,
-        key: &Compiled,
-        facts: &dyn Facts,
-    ) -> Result<Vec<(String, Value)>, super::evaluate::Failure> {
-        let list = Evaluation::new(self, facts, None).list(items)?;
+        items: &CompiledExpression,
+        key: &CompiledExpression,
+        context: &dyn EvaluationContext,
+    ) -> Result<Vec<(String, Value)>, Failure> {
+        let list = Evaluation::new(&PlanValues::new(self, context, None)).list(items)?;
         let mut seen = HashSet::with_capacity(list.len());
         let mut instances = Vec::with_capacity(list.len());
         for item in list {
-            let name = Evaluation::new(self, facts, Some(&item)).key(key)?;
+            let name = Evaluation::new(&PlanValues::new(self, context, Some(&item))).key(key)?;
             if !seen.insert(name.clone()) {
                 return Err(key.failure(format!("two items have the key {name:?}, every key must be another")));
             }
@@ -172,11 +153,14 @@ impl CompiledPlan {
         Ok(instances)
     }
 
-    /// What the run gives, once all its steps are done or skipped.
+    /// Evaluates the outputs of a run whose steps are all done or skipped. An output that needs a skipped step is
+    /// `null`.
     ///
-    /// An output that needs a skipped step is `null`.
-    pub fn outputs(&self, facts: &dyn Facts) -> Result<Map<String, Value>, EvaluateError> {
-        let evaluation = Evaluation::new(self, facts, None);
+    /// # Errors
+    /// The evaluation of an output fails for another reason than a skipped step.
+    pub fn outputs(&self, context: &dyn EvaluationContext) -> Result<Map<String, Value>, EvaluateError> {
+        let plan_values = PlanValues::new(self, context, None);
+        let evaluation = Evaluation::new(&plan_values);
         let mut values = Map::new();
         for (name, template) in &self.outputs {
             let value = match evaluation.template(template) {
@@ -209,7 +193,7 @@ fn find<'a>(templates: &'a [(String, CompiledTemplate)], name: &str) -> Option<&
     templates.iter().find(|(key, _)| key == name).map(|(_, template)| template)
 }
 
-fn compile_step(compiler: &mut Compiler<'_>, step: &super::PlannedStep) -> Result<CompiledStep, PlanError> {
+fn compile_step(compiler: &mut Compiler<'_>, step: &PlannedStep) -> Result<CompiledStep, PlanError> {
     let place = format!("step {:?}", step.name);
     let variable = step.for_each.as_ref().map(|each| each.variable.as_str());
     Ok(CompiledStep {

@@ -1,66 +1,55 @@
 use std::{collections::HashMap, sync::Arc};
 
 use cel::Program;
-use serde_json::Value;
 
 use super::{
-    Expression, Piece, Plan, PlanError, Template,
-    evaluate::{Failure, Reason},
-    names::{Names, Resolved},
+    PlanError, PlannedExpression, Reason, Template,
+    error::Failure,
+    names::{IndexResolver, Resolved, resolve},
 };
-use crate::workflow;
+use crate::workflow::{Expression, ExpressionError, Reference};
 
 /// A [`Template`] whose expressions are compiled.
-pub(super) enum CompiledTemplate {
-    Literal(Value),
-    Expression(Compiled),
-    Text(Vec<CompiledPiece>),
-    List(Vec<CompiledTemplate>),
-    Map(Vec<(String, CompiledTemplate)>),
-}
+pub(super) type CompiledTemplate = Template<CompiledExpression>;
 
-pub(super) enum CompiledPiece {
-    Literal(String),
-    Expression(Compiled),
-}
-
-/// An [`Expression`] ready to be evaluated.
-pub(super) struct Compiled {
+/// A [`PlannedExpression`] that can be evaluated.
+pub(super) struct CompiledExpression {
+    /// Text of the expression, for messages.
     pub(super) source: String,
     pub(super) kind: CompiledKind,
-    pub(super) and: Option<Box<Compiled>>,
+    /// Condition that must hold as well and is evaluated first.
+    pub(super) and: Option<Box<CompiledExpression>>,
 }
 
+/// Way in which an expression is evaluated.
 pub(super) enum CompiledKind {
-    /// A reference and nothing else: read straight from the JSON.
+    /// A reference and nothing else: read from the JSON without CEL.
     Path(Resolved),
-    /// Anything more: only what `reads` names is handed to CEL.
+    /// Any other expression. CEL receives only the values that `reads` names.
     Program { program: Arc<Program>, reads: Vec<Read> },
 }
 
-/// Something that a program reads, and under which names it looks for it.
+/// A value that a program reads, with the names under which the program looks for it.
 pub(super) struct Read {
     pub(super) names: Vec<String>,
     pub(super) resolved: Resolved,
 }
 
-impl Compiled {
+impl CompiledExpression {
     pub(super) fn failure(&self, message: impl Into<String>) -> Failure {
         Failure { expression: self.source.clone(), reason: Reason::Failed(message.into()) }
     }
 }
 
-/// Compiles the expressions of one plan; equal ones are parsed once.
+/// Compiles the expressions of one plan. Expressions with the same text are parsed once.
 pub(super) struct Compiler<'a> {
-    plan: &'a Plan,
-    names: Names,
-    parsed: HashMap<String, workflow::Expression>,
+    names: &'a IndexResolver,
+    parsed: HashMap<String, Expression>,
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn new(plan: &'a Plan) -> Self {
-        let names = Names::new(plan.steps.iter().map(|step| step.name.as_str()), &plan.scopes);
-        Self { plan, names, parsed: HashMap::new() }
+    pub(super) fn new(names: &'a IndexResolver) -> Self {
+        Self { names, parsed: HashMap::new() }
     }
 
     pub(super) fn templates(
@@ -80,52 +69,32 @@ impl<'a> Compiler<'a> {
         template: &Template,
         variable: Option<&str>,
     ) -> Result<CompiledTemplate, PlanError> {
-        Ok(match template {
-            Template::Literal(value) => CompiledTemplate::Literal(value.clone()),
-            Template::Expression(expression) => {
-                CompiledTemplate::Expression(self.expression(place, expression, variable)?)
-            }
-            Template::Text(pieces) => CompiledTemplate::Text(
-                pieces.iter().map(|piece| self.piece(place, piece, variable)).collect::<Result<_, _>>()?,
-            ),
-            Template::List(items) => CompiledTemplate::List(
-                items.iter().map(|item| self.template(place, item, variable)).collect::<Result<_, _>>()?,
-            ),
-            Template::Map(entries) => CompiledTemplate::Map(
-                entries
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), self.template(place, value, variable)?)))
-                    .collect::<Result<_, _>>()?,
-            ),
-        })
+        template.try_map(&mut |expression| self.expression(place, expression, variable))
     }
 
-    fn piece(&mut self, place: &str, piece: &Piece, variable: Option<&str>) -> Result<CompiledPiece, PlanError> {
-        Ok(match piece {
-            Piece::Literal(text) => CompiledPiece::Literal(text.clone()),
-            Piece::Expression(expression) => CompiledPiece::Expression(self.expression(place, expression, variable)?),
-        })
-    }
-
+    /// Compiles one expression. `place` names the step or output in an error.
+    ///
+    /// # Errors
+    /// [`PlanError::Expression`] if the text cannot be parsed or a reference has no target in the plan.
     pub(super) fn expression(
         &mut self,
         place: &str,
-        expression: &Expression,
+        expression: &PlannedExpression,
         variable: Option<&str>,
-    ) -> Result<Compiled, PlanError> {
+    ) -> Result<CompiledExpression, PlanError> {
         let and = expression.and.as_ref().map(|and| self.expression(place, and, variable).map(Box::new)).transpose()?;
         let failed = |reason: String| PlanError::Expression {
             place: place.to_owned(),
             expression: expression.source.clone(),
             reason,
         };
-        let parsed = self.parse(&expression.source).map_err(|e| failed(e.to_string()))?;
-        let mut resolved = Vec::new();
+        let parsed = self.parse(expression).map_err(|error| failed(error.to_string()))?;
+        let mut resolved = Vec::with_capacity(parsed.references().len());
         for reference in parsed.references() {
-            let prefix = &self.plan.scopes[expression.scope].prefix;
-            let found = self.names.resolve(reference, expression.scope, prefix, variable);
-            let root = reference.root();
-            resolved.push(found.ok_or_else(|| failed(format!("{root:?} does not lead to anything in the plan")))?);
+            let found = resolve(self.names, expression.scope, variable, reference);
+            resolved.push(
+                found.map_err(|_| failed(format!("{:?} does not lead to anything in the plan", reference.root())))?,
+            );
         }
         let kind = match (parsed.program(), resolved.as_slice()) {
             (None, [path]) => CompiledKind::Path(path.clone()),
@@ -134,21 +103,25 @@ impl<'a> Compiler<'a> {
                 CompiledKind::Program { program: Arc::clone(program), reads: reads(parsed.references(), resolved) }
             }
         };
-        Ok(Compiled { source: expression.source.clone(), kind, and })
+        Ok(CompiledExpression { source: expression.source.clone(), kind, and })
     }
 
-    fn parse(&mut self, source: &str) -> Result<workflow::Expression, workflow::ExpressionError> {
-        if let Some(parsed) = self.parsed.get(source) {
+    fn parse(&mut self, expression: &PlannedExpression) -> Result<Expression, ExpressionError> {
+        if expression.is_parsed() {
+            return expression.parse();
+        }
+        if let Some(parsed) = self.parsed.get(&expression.source) {
             return Ok(parsed.clone());
         }
-        let parsed = workflow::Expression::parse(source)?;
-        self.parsed.insert(source.to_owned(), parsed.clone());
+        let parsed = expression.parse()?;
+        self.parsed.insert(expression.source.clone(), parsed.clone());
         Ok(parsed)
     }
 }
 
-// Names up to the first index: from there on the whole value is handed over. What another one contains is left out.
-fn reads(references: &[workflow::Reference], resolved: Vec<Resolved>) -> Vec<Read> {
+/// Returns the values that a program reads, each with its names up to the first index: from an index on, the whole
+/// value is passed to CEL. A value inside another one is omitted.
+fn reads(references: &[Reference], resolved: Vec<Resolved>) -> Vec<Read> {
     let mut all: Vec<Read> = references
         .iter()
         .zip(resolved)

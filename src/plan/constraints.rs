@@ -4,11 +4,11 @@ use serde_json::Value;
 use stargate_sdk::SecretRef;
 
 use super::schema::Schema;
-use crate::workflow::{duration, nearest::did_you_mean};
+use crate::workflow::{Patterns, duration, suggest::did_you_mean};
 
-/// A value of the right kind that is not allowed all the same.
+/// A rule of a schema that a value of the right kind breaks.
 pub(super) struct Violation {
-    /// Goes on after the value's name: `must be …`.
+    /// Text that follows the name of the value: `must be …`.
     pub(super) message: String,
     pub(super) label: String,
     pub(super) hint: Option<String>,
@@ -20,13 +20,13 @@ impl Violation {
     }
 }
 
-/// What a schema's own keywords have against `value`; not what they say of its items and properties.
+/// Returns the rules of the schema's own keywords that `value` breaks. Items and properties are not checked.
 ///
 /// With `hide` no message repeats the value.
-pub(super) fn violations(value: &Value, schema: Schema<'_>, hide: bool) -> Vec<Violation> {
+pub(super) fn violations(value: &Value, schema: Schema<'_>, patterns: &Patterns, hide: bool) -> Vec<Violation> {
     let mut found: Vec<Violation> = allowed(value, schema, hide).into_iter().collect();
     match value {
-        Value::String(text) => found.extend(of_text(text, schema, hide)),
+        Value::String(text) => found.extend(of_text(text, schema, patterns, hide)),
         Value::Number(number) => found.extend(of_number(number.as_f64().unwrap_or(f64::NAN), schema)),
         Value::Array(items) => found.extend(of_size(items.len(), schema, ["minItems", "maxItems"], "items")),
         Value::Null | Value::Bool(_) | Value::Object(_) => {}
@@ -49,13 +49,13 @@ fn allowed(value: &Value, schema: Schema<'_>, hide: bool) -> Option<Violation> {
     Some(Violation { hint, ..Violation::new(format!("must be one of {}", all.join(", ")), "not one of them") })
 }
 
-fn of_text(text: &str, schema: Schema<'_>, hide: bool) -> Vec<Violation> {
+fn of_text(text: &str, schema: Schema<'_>, patterns: &Patterns, hide: bool) -> Vec<Violation> {
     let mut found = of_size(text.chars().count(), schema, ["minLength", "maxLength"], "characters");
     let format = schema.keyword("format").and_then(Value::as_str);
     found.extend(format.and_then(|format| of_format(text, format, hide)));
-    // A secret that is given by value is told so by its format, in better words.
+    // The format of a secret has a better message than its pattern.
     if let Some(pattern) = schema.keyword("pattern").and_then(Value::as_str).filter(|_| found.is_empty())
-        && let Ok(regex) = regex::Regex::new(pattern)
+        && let Ok(regex) = patterns.compile(pattern)
         && !regex.is_match(text)
     {
         let shown = if hide { String::new() } else { format!(", {text:?} does not") };

@@ -3,38 +3,43 @@ use std::{
     rc::Rc,
 };
 
-use super::expand::{Expanded, Meaning, Unit};
-use crate::workflow::{Placed, Reference, Template, TemplateKind};
+use super::{
+    inlined_workflow::{ActionStep, InlinedWorkflow},
+    names::{Binding, StepNames, Target},
+};
+use crate::workflow::{SpannedExpression, SpannedTemplate};
 
-type Units = Rc<BTreeSet<usize>>;
+/// Indexes of steps.
+type StepSet = Rc<BTreeSet<usize>>;
 
-/// For every unit the units it depends on directly.
+/// Returns the direct dependencies of each step, by index.
 ///
-/// No scope may have a circle: expressions between scopes would be followed forever.
-pub(super) fn dependencies(expanded: &Expanded<'_>) -> Vec<BTreeSet<usize>> {
-    let mut finder = Finder { expanded, inputs: HashMap::new(), outputs: HashMap::new(), within: HashMap::new() };
-    expanded.units.iter().map(|unit| finder.unit(unit)).collect()
+/// The workflow must have no mistakes: with a cycle between scopes the search would not end.
+pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<BTreeSet<usize>> {
+    let mut collector =
+        DependencyCollector { inlined, inputs: HashMap::new(), outputs: HashMap::new(), inside: HashMap::new() };
+    inlined.steps.iter().map(|step| collector.step(step)).collect()
 }
 
-struct Finder<'a> {
-    expanded: &'a Expanded<'a>,
-    // What the inputs and outputs of inlined workflows lead to. Each is followed once: they can name each other's.
-    inputs: HashMap<(usize, &'a str), Units>,
-    outputs: HashMap<(usize, &'a str), Units>,
-    within: HashMap<usize, Units>,
+struct DependencyCollector<'a> {
+    inlined: &'a InlinedWorkflow,
+    // Steps that the inputs and outputs of inlined workflows need. Each is collected once: they can refer to each other.
+    inputs: HashMap<(usize, String), StepSet>,
+    outputs: HashMap<(usize, String), StepSet>,
+    inside: HashMap<usize, StepSet>,
 }
 
-impl<'a> Finder<'a> {
-    fn unit(&mut self, unit: &Unit<'_>) -> BTreeSet<usize> {
-        let expanded = self.expanded;
-        let step = expanded.step(unit);
+impl DependencyCollector<'_> {
+    fn step(&mut self, step: &ActionStep) -> BTreeSet<usize> {
+        let inlined = self.inlined;
+        let definition = inlined.definition(step);
         let mut found = BTreeSet::new();
-        for placed in step.expressions() {
-            self.expression(placed, unit.scope, &mut found);
+        for expression in definition.expressions() {
+            self.expression(expression, step.scope, &mut found);
         }
-        step.needs.iter().for_each(|need| self.need(unit.scope, &need.value, &mut found));
-        let mut scope = unit.scope;
-        while let Some((parent, inliner)) = expanded.inliner(scope) {
+        definition.needs.iter().for_each(|need| self.need(step.scope, &need.value, &mut found));
+        let mut scope = step.scope;
+        while let Some((parent, inliner)) = inlined.inliner(scope) {
             inliner.needs.iter().for_each(|need| self.need(parent, &need.value, &mut found));
             inliner.when.iter().for_each(|when| self.expression(when, parent, &mut found));
             scope = parent;
@@ -43,96 +48,79 @@ impl<'a> Finder<'a> {
     }
 
     fn need(&mut self, scope: usize, name: &str, found: &mut BTreeSet<usize>) {
-        let expanded = self.expanded;
-        match expanded.meanings[scope].get(name) {
-            Some(Meaning::Action(unit)) => {
-                found.insert(*unit);
+        match self.inlined.binding(scope, name) {
+            Some(Binding::Action(step)) => {
+                found.insert(step);
             }
-            Some(Meaning::Inlined(inner)) => found.extend(self.within(*inner).iter()),
-            Some(Meaning::Unknown) | None => {}
+            Some(Binding::Inlined(inner)) => found.extend(self.inside(inner).iter()),
+            Some(Binding::Unknown) | None => {}
         }
     }
 
-    // All units of a scope and of what it inlines.
-    fn within(&mut self, scope: usize) -> Units {
-        if let Some(known) = self.within.get(&scope) {
+    /// Returns all steps of a scope and of the workflows that it inlines.
+    fn inside(&mut self, scope: usize) -> StepSet {
+        if let Some(known) = self.inside.get(&scope) {
             return Rc::clone(known);
         }
-        let prefix = self.expanded.places[scope].prefix.as_str();
-        let places = &self.expanded.places;
-        let units = self.expanded.units.iter().enumerate();
-        let inside = units.filter(|(_, unit)| places[unit.scope].prefix.starts_with(prefix)).map(|(index, _)| index);
-        let found: Units = Rc::new(inside.collect());
-        self.within.insert(scope, Rc::clone(&found));
+        let scopes = &self.inlined.scopes;
+        let prefix = scopes[scope].prefix.as_str();
+        let steps = self.inlined.steps.iter().enumerate();
+        let inside = steps.filter(|(_, step)| scopes[step.scope].prefix.starts_with(prefix)).map(|(index, _)| index);
+        let found: StepSet = Rc::new(inside.collect());
+        self.inside.insert(scope, Rc::clone(&found));
         found
     }
 
-    fn expression(&mut self, placed: &'a Placed, scope: usize, found: &mut BTreeSet<usize>) {
-        for reference in placed.expression.references() {
-            match reference.root() {
-                "steps" => self.step(reference, scope, found),
-                "inputs" => {
-                    if let Some(name) = reference.field(1) {
-                        found.extend(self.input(scope, name).iter());
+    fn expression(&mut self, expression: &SpannedExpression, scope: usize, found: &mut BTreeSet<usize>) {
+        let inlined = self.inlined;
+        for resolved in inlined.resolve_all(scope, expression).filter_map(|(_, resolved)| resolved.ok()) {
+            match resolved.target {
+                Target::Input { scope, name } => found.extend(self.input(scope, &name).iter()),
+                Target::Output { step } | Target::Skipped { step } => {
+                    found.insert(step);
+                }
+                Target::Inlined { scope, name: Some(name) } => found.extend(self.output(scope, &name).iter()),
+                Target::Inlined { scope, name: None } => {
+                    for (name, _) in &inlined.scopes[scope].workflow.outputs {
+                        found.extend(self.output(scope, &name.value).iter());
                     }
                 }
-                _ => {}
+                Target::InlinedSkipped { scope } => found.extend(self.inside(scope).iter()),
+                Target::RunId | Target::RunWorkflow | Target::Item => {}
             }
         }
     }
 
-    fn step(&mut self, reference: &'a Reference, scope: usize, found: &mut BTreeSet<usize>) {
-        let expanded = self.expanded;
-        let Some(name) = reference.field(1) else { return };
-        match (expanded.meanings[scope].get(name), reference.field(2), reference.field(3)) {
-            (Some(Meaning::Inlined(inner)), Some("outputs"), Some(output)) => {
-                found.extend(self.output(*inner, output).iter());
-            }
-            (Some(Meaning::Inlined(inner)), Some("outputs"), None) => {
-                for (output, _) in &expanded.places[*inner].workflow.outputs {
-                    found.extend(self.output(*inner, &output.value).iter());
-                }
-            }
-            _ => self.need(scope, name, found),
-        }
-    }
-
-    fn output(&mut self, scope: usize, name: &'a str) -> Units {
-        if let Some(known) = self.outputs.get(&(scope, name)) {
+    fn output(&mut self, scope: usize, name: &str) -> StepSet {
+        let key = (scope, name.to_owned());
+        if let Some(known) = self.outputs.get(&key) {
             return Rc::clone(known);
         }
-        let outputs = &self.expanded.places[scope].workflow.outputs;
+        let outputs = &self.inlined.scopes[scope].workflow.outputs;
         let template = outputs.iter().find(|(output, _)| output.value == name).map(|(_, template)| template);
         let found = self.template(template, scope);
-        self.outputs.insert((scope, name), Rc::clone(&found));
+        self.outputs.insert(key, Rc::clone(&found));
         found
     }
 
-    fn input(&mut self, scope: usize, name: &'a str) -> Units {
-        if let Some(known) = self.inputs.get(&(scope, name)) {
+    fn input(&mut self, scope: usize, name: &str) -> StepSet {
+        let key = (scope, name.to_owned());
+        if let Some(known) = self.inputs.get(&key) {
             return Rc::clone(known);
         }
-        let found = match self.expanded.inliner(scope) {
-            Some((parent, step)) => self.template(entry(&step.with, name), parent),
+        let found = match self.inlined.inliner(scope) {
+            Some((parent, step)) => self.template(step.with.entry(name), parent),
             None => Rc::default(),
         };
-        self.inputs.insert((scope, name), Rc::clone(&found));
+        self.inputs.insert(key, Rc::clone(&found));
         found
     }
 
-    fn template(&mut self, template: Option<&'a Template>, scope: usize) -> Units {
+    fn template(&mut self, template: Option<&SpannedTemplate>, scope: usize) -> StepSet {
         let mut found = BTreeSet::new();
-        for placed in template.into_iter().flat_map(Template::expressions) {
-            self.expression(placed, scope, &mut found);
+        for expression in template.into_iter().flat_map(SpannedTemplate::expressions) {
+            self.expression(expression, scope, &mut found);
         }
         Rc::new(found)
-    }
-}
-
-/// The value under `name` of a map.
-pub(super) fn entry<'a>(template: &'a Template, name: &str) -> Option<&'a Template> {
-    match &template.kind {
-        TemplateKind::Map(entries) => entries.iter().find(|(key, _)| key.value == name).map(|(_, value)| value),
-        _ => None,
     }
 }

@@ -2,22 +2,24 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{constraints, fit::Fit, schema::Schema};
-use crate::workflow::{Diagnostic, Input, Source, Span, Template, Workflow, nearest::did_you_mean};
+use super::{constraints, schema::Schema, schema_check::SchemaCheck};
+use crate::workflow::{
+    Diagnostic, Diagnostics, Input, Patterns, Source, Span, SpannedTemplate, Workflow, suggest::did_you_mean,
+};
 
-/// Checks the values that a run is given, and adds the defaults. The result is in the order of the workflow.
-pub(super) fn resolve(
-    workflow: &Workflow,
-    mut given: Map<String, Value>,
-) -> Result<Map<String, Value>, Vec<Diagnostic>> {
+/// Checks the values of a run's inputs and adds the defaults. The result is in the order of the workflow.
+///
+/// # Errors
+/// Each input that is missing, not known to the workflow, or does not fit its schema.
+pub(super) fn resolve(workflow: &Workflow, mut given: Map<String, Value>) -> Result<Map<String, Value>, Diagnostics> {
     let mut found: Vec<_> = given.keys().filter_map(|name| unknown(workflow, name)).collect();
     let mut values = Map::new();
     for input in &workflow.inputs {
         let name = &input.name.value;
         match (given.shift_remove(name), &input.default) {
             (Some(value), _) => {
-                let template = Template::from_json(&value, input.name.span);
-                found.extend(check(&workflow.source, input, &template));
+                let template = SpannedTemplate::from_json(&value, input.name.span);
+                found.extend(check(&workflow.source, &workflow.patterns, input, &template));
                 values.insert(name.clone(), value);
             }
             (None, Some(default)) => {
@@ -26,24 +28,29 @@ pub(super) fn resolve(
             (None, None) => found.push(missing(workflow, input)),
         }
     }
-    if found.is_empty() { Ok(values) } else { Err(found) }
+    Diagnostics::collect(found).map_or(Ok(values), Err)
 }
 
 /// Checks a value that is known before a run: a default, or one that was given.
-pub(super) fn check(source: &Arc<Source>, input: &Input, template: &Template) -> Vec<Diagnostic> {
+pub(super) fn check(
+    source: &Arc<Source>,
+    patterns: &Patterns,
+    input: &Input,
+    template: &SpannedTemplate,
+) -> Vec<Diagnostic> {
     let path = format!("input {:?}", input.name.value);
     if input.secret {
-        return check_secret(source, &path, template);
+        return check_secret(source, patterns, &path, template);
     }
-    Fit { source, names: None, hide: false }.check(template, Schema::new(&input.schema), &path)
+    SchemaCheck { source, patterns, scope: None, hide: false }.check(template, Schema::new(&input.schema), &path)
 }
 
-// Whatever was given in place of a reference may be the secret itself, so that nothing of it is shown.
-fn check_secret(source: &Arc<Source>, path: &str, template: &Template) -> Vec<Diagnostic> {
+/// Checks the reference to a secret. A value that is not a reference can be the secret itself, so it is not shown.
+fn check_secret(source: &Arc<Source>, patterns: &Patterns, path: &str, template: &SpannedTemplate) -> Vec<Diagnostic> {
     let schema = serde_json::json!({"type": "string", "format": "secret"});
     let value = template.to_json().unwrap_or_default();
     let text = value.as_str().unwrap_or_default();
-    let broken = constraints::violations(&Value::String(text.to_owned()), Schema::new(&schema), true);
+    let broken = constraints::violations(&Value::String(text.to_owned()), Schema::new(&schema), patterns, true);
     let diagnostic = |violation: constraints::Violation| {
         let message = format!("{path} {}", violation.message);
         Diagnostic::new(source, "plan::secret", template.span, message, violation.label).with_hint(violation.hint)

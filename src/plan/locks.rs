@@ -1,170 +1,188 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    CompiledPlan, Facts, Plan,
+    Scope, Template,
     compiled_expression::Compiler,
-    dependencies::entry,
-    evaluate::Evaluation,
-    expand::{Expanded, Place},
+    error::Failure,
+    evaluate::{Evaluation, ValueSource},
+    inlined_workflow::InlinedWorkflow,
     lower,
+    names::{IndexResolver, Resolved, Target},
 };
-use crate::workflow::{Diagnostic, Piece, Placed, Template, TemplateKind, Workflow};
+use crate::workflow::{Diagnostic, Diagnostics, Source, Span, SpannedExpression, SpannedTemplate, Workflow};
 
-/// Longest lock: it is a name that people read.
-const LONGEST: usize = 200;
+/// Maximum length of a lock's name, in bytes: people read it.
+const MAX_LOCK_BYTES: usize = 200;
 
-/// Every lock that cannot be known before a run, or is no name.
-pub(super) fn check(expanded: &Expanded<'_>) -> Vec<Diagnostic> {
+/// A lock of a checked workflow or of one that it inlines.
+#[derive(Debug)]
+pub(super) struct Lock {
+    template: Template,
+    source: Arc<Source>,
+    span: Span,
+}
+
+/// Returns a mistake for each lock that is not a name, or that needs more than inputs.
+pub(super) fn check(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for (scope, lock) in all(expanded) {
-        let workflow = &expanded.places[scope].workflow;
+    for (scope, lock) in all(inlined) {
+        let workflow = &inlined.scopes[scope].workflow;
         if let Some(Value::String(text)) = lock.to_json() {
-            found.extend(no_name(workflow, lock, &text));
+            found.extend(invalid_name(&workflow.source, lock.span, &text));
         }
-        for placed in lock.expressions() {
-            Follow { expanded, lock_of: workflow }.expression(scope, placed, &mut found);
+        for expression in lock.expressions() {
+            LockInputs { inlined, lock_of: workflow }.expression(scope, expression, &mut found);
         }
     }
     found
 }
 
-/// What the locks are, given the inputs of `plan`: each once, those of inlined workflows after those around them.
-pub(super) fn values(expanded: &Expanded<'_>, plan: &Plan) -> (Vec<String>, Vec<Diagnostic>) {
-    let (mut locks, mut found) = (Vec::new(), Vec::new());
-    if all(expanded).next().is_none() {
-        return (locks, found);
-    }
-    let compiled = CompiledPlan::new(Arc::new(plan.clone())).expect("a plan that was just made compiles");
-    let mut expressions = Compiler::new(plan);
-    for (scope, lock) in all(expanded) {
-        let workflow = &expanded.places[scope].workflow;
-        match value(&compiled, &mut expressions, scope, lock) {
+/// Returns the locks of a workflow without mistakes: its own, then those of the workflows that it inlines.
+pub(super) fn lower(inlined: &InlinedWorkflow) -> Vec<Lock> {
+    let lock = |(scope, lock): (usize, &SpannedTemplate)| Lock {
+        template: lower::template(lock, scope),
+        source: Arc::clone(&inlined.scopes[scope].workflow.source),
+        span: lock.span,
+    };
+    all(inlined).map(lock).collect()
+}
+
+/// Evaluates the locks with these inputs. Equal locks are returned once.
+///
+/// # Errors
+/// A lock has no value, or one that is not a name.
+pub(super) fn evaluate(
+    locks: &[Lock],
+    scopes: &[Scope],
+    inputs: &Map<String, Value>,
+) -> Result<Vec<String>, Diagnostics> {
+    let names = IndexResolver::new(std::iter::empty(), scopes);
+    let values = InputValues { names: &names, scopes, inputs };
+    let (mut texts, mut found) = (Vec::with_capacity(locks.len()), Vec::new());
+    for lock in locks {
+        match values.text(&lock.template) {
             Ok(text) => {
-                found.extend(no_name(workflow, lock, &text));
-                locks.push(text);
+                found.extend(invalid_name(&lock.source, lock.span, &text));
+                texts.push(text);
             }
             Err(reason) => {
                 let message = format!("the lock cannot be told: {reason}");
-                found.push(Diagnostic::new(&workflow.source, "plan::lock", lock.span, message, "of these inputs"));
+                found.push(Diagnostic::new(&lock.source, "plan::lock", lock.span, message, "of these inputs"));
             }
         }
     }
-    (once(locks), found)
+    Diagnostics::collect(found).map_or_else(|| Ok(deduplicated(texts)), Err)
 }
 
-/// The locks as they are written.
-pub(super) fn written(expanded: &Expanded<'_>) -> Vec<String> {
-    once(all(expanded).map(|(_, lock)| text_of(lock)).collect())
+/// Returns the locks as they are written, each once.
+pub(super) fn as_written(locks: &[Lock]) -> Vec<String> {
+    let text = |lock: &Lock| match lock.template.as_written() {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    deduplicated(locks.iter().map(text).collect())
 }
 
-fn all<'a>(expanded: &'a Expanded<'_>) -> impl Iterator<Item = (usize, &'a Template)> {
-    let of = |(scope, place): (usize, &'a Place)| place.workflow.locks.iter().map(move |lock| (scope, lock));
-    expanded.places.iter().enumerate().flat_map(of)
+fn all(inlined: &InlinedWorkflow) -> impl Iterator<Item = (usize, &SpannedTemplate)> {
+    let scopes = inlined.scopes.iter().enumerate();
+    scopes.flat_map(|(scope, instance)| instance.workflow.locks.iter().map(move |lock| (scope, lock)))
 }
 
-fn once(mut locks: Vec<String>) -> Vec<String> {
+fn deduplicated(mut locks: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     locks.retain(|lock| seen.insert(lock.clone()));
     locks
 }
 
-struct NothingYet;
-
-impl Facts for NothingYet {
-    fn output(&self, _: usize) -> Option<&Value> {
-        None
-    }
-
-    fn skipped(&self, _: usize) -> bool {
-        false
-    }
-
-    fn run_id(&self) -> &'static str {
-        ""
-    }
-}
-
-fn value(
-    compiled: &CompiledPlan,
-    expressions: &mut Compiler<'_>,
-    scope: usize,
-    lock: &Template,
-) -> Result<String, String> {
-    let template =
-        expressions.template("lock", &lower::template(lock, scope), None).map_err(|error| error.to_string())?;
-    let value = Evaluation::new(compiled, &NothingYet, None).template(&template);
-    match value.map_err(|failure| failure.reason.to_string())? {
-        Value::String(text) => Ok(text),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => Err("its value is no text".into()),
-    }
-}
-
-fn no_name(workflow: &Workflow, lock: &Template, text: &str) -> Option<Diagnostic> {
-    let is_name = !text.trim().is_empty() && text.len() <= LONGEST && !text.contains(char::is_control);
+fn invalid_name(source: &Arc<Source>, span: Span, text: &str) -> Option<Diagnostic> {
+    let is_name = !text.trim().is_empty() && text.len() <= MAX_LOCK_BYTES && !text.contains(char::is_control);
     (!is_name).then(|| {
-        let message = format!("{text:?} cannot be a lock: a lock has 1 to {LONGEST} bytes and no control characters");
+        let message =
+            format!("{text:?} cannot be a lock: a lock has 1 to {MAX_LOCK_BYTES} bytes and no control characters");
         let hint = "name what no two runs may touch at once, such as cluster/${{ inputs.cluster }}".to_owned();
-        Diagnostic::new(&workflow.source, "plan::lock", lock.span, message, "not a name").with_hint(hint)
+        Diagnostic::new(source, "plan::lock", span, message, "not a name").with_hint(hint)
     })
 }
 
-fn text_of(lock: &Template) -> String {
-    let expression = |placed: &Placed| format!("${{{{ {} }}}}", placed.expression.source().trim());
-    match &lock.kind {
-        TemplateKind::Text(text) => text.clone(),
-        TemplateKind::Expression(placed) => expression(placed),
-        TemplateKind::Pieces(pieces) => pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Literal(text) => text.clone(),
-                Piece::Expression(placed) => expression(placed),
-            })
-            .collect(),
-        other => unreachable!("{other:?} was refused when the file was read"),
+/// Inputs of a run and of the workflows that it inlines: all that a lock can read.
+struct InputValues<'a> {
+    names: &'a IndexResolver,
+    scopes: &'a [Scope],
+    inputs: &'a Map<String, Value>,
+}
+
+impl InputValues<'_> {
+    fn text(&self, lock: &Template) -> Result<String, String> {
+        let template = Compiler::new(self.names).template("lock", lock, None).map_err(|error| error.to_string())?;
+        match Evaluation::new(self).template(&template).map_err(|failure| failure.reason.to_string())? {
+            Value::String(text) => Ok(text),
+            Value::Number(number) => Ok(number.to_string()),
+            Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => Err("its value is no text".into()),
+        }
+    }
+
+    /// Evaluates an input of an inlined workflow. The check made sure that it needs nothing but other inputs.
+    fn scope_input(&self, scope: usize, name: &str) -> Result<Option<Value>, Failure> {
+        let inputs = &self.scopes[scope].inputs;
+        let Some((_, template)) = inputs.iter().find(|(input, _)| input == name) else { return Ok(None) };
+        let compiled = Compiler::new(self.names).template("lock", template, None);
+        let compiled = compiled.expect("an input that a lock needs refers to inputs only");
+        Evaluation::new(self).template(&compiled).map(Some)
     }
 }
 
-/// Follows what a lock is made of, through the inputs that inlined workflows are given.
-struct Follow<'a> {
-    expanded: &'a Expanded<'a>,
+impl ValueSource for InputValues<'_> {
+    fn value(&self, target: &Target) -> Result<Option<Cow<'_, Value>>, Failure> {
+        match target {
+            Target::Input { scope: 0, name } => Ok(self.inputs.get(name).map(Cow::Borrowed)),
+            Target::Input { scope, name } => Ok(self.scope_input(*scope, name)?.map(Cow::Owned)),
+            _ => Ok(None),
+        }
+    }
+
+    fn skipped_step(&self, _: &Target) -> Option<(usize, &str)> {
+        None
+    }
+}
+
+/// Checks that a lock needs nothing but inputs, also through the inputs of inlined workflows.
+struct LockInputs<'a> {
+    inlined: &'a InlinedWorkflow,
+    /// Workflow that the lock belongs to.
     lock_of: &'a Workflow,
 }
 
-impl Follow<'_> {
-    fn expression(&self, scope: usize, placed: &Placed, found: &mut Vec<Diagnostic>) {
-        let workflow = &self.expanded.places[scope].workflow;
-        for reference in placed.expression.references() {
-            match (reference.root(), reference.field(1)) {
-                ("inputs", Some(input)) => self.input(scope, input, found),
-                ("steps" | "run", _) => {
-                    let span = placed.place(&workflow.source, &reference.range());
-                    let hint = "locks are taken before the run begins; hand in what they are made of as an input";
-                    let label = "not known before the run";
-                    found.push(
-                        Diagnostic::new(&workflow.source, "plan::lock", span, self.message(workflow), label)
-                            .with_hint(hint.to_owned()),
-                    );
-                }
-                _ => {} // Leads nowhere, which is reported with all such references.
+impl LockInputs<'_> {
+    fn expression(&self, scope: usize, expression: &SpannedExpression, found: &mut Vec<Diagnostic>) {
+        let workflow = &self.inlined.scopes[scope].workflow;
+        for (reference, resolved) in self.inlined.resolve_all(scope, expression) {
+            if let Ok(Resolved { target: Target::Input { scope, name }, .. }) = resolved {
+                self.input(scope, &name, found);
+            } else if matches!(reference.root(), "steps" | "run") {
+                let span = expression.span_of(&workflow.source, &reference.range());
+                found.push(self.not_an_input(workflow, span));
             }
         }
     }
 
     fn input(&self, scope: usize, input: &str, found: &mut Vec<Diagnostic>) {
-        let Some((parent, step)) = self.expanded.inliner(scope) else { return };
-        let given = entry(&step.with, input).map(Template::expressions).unwrap_or_default();
-        for placed in given {
-            self.expression(parent, placed, found);
+        let Some((parent, step)) = self.inlined.inliner(scope) else { return };
+        let given = step.with.entry(input).map(SpannedTemplate::expressions).unwrap_or_default();
+        for expression in given {
+            self.expression(parent, expression, found);
         }
     }
 
-    fn message(&self, workflow: &Workflow) -> String {
-        if std::ptr::eq(workflow, self.lock_of) {
-            return "a lock can use inputs only".into();
-        }
-        format!("a lock of the workflow {:?} is made of this, so it can use inputs only", self.lock_of.name.value)
+    fn not_an_input(&self, workflow: &Workflow, span: Span) -> Diagnostic {
+        let message = if std::ptr::eq(workflow, self.lock_of) {
+            "a lock can use inputs only".into()
+        } else {
+            format!("a lock of the workflow {:?} is made of this, so it can use inputs only", self.lock_of.name.value)
+        };
+        let hint = "locks are taken before the run begins; hand in what they are made of as an input";
+        Diagnostic::new(&workflow.source, "plan::lock", span, message, "not known before the run")
+            .with_hint(hint.to_owned())
     }
 }

@@ -1,108 +1,110 @@
 use super::{
-    DEFAULT_TIMEOUT_MS, Expression, ForEach, Piece, PlannedStep, Retry, Scope, Template,
-    dependencies::entry,
-    expand::{Expanded, Unit},
+    DEFAULT_TIMEOUT_MS, ForEach, PlannedExpression, PlannedStep, Retry, Scope, Template,
+    inlined_workflow::{ActionStep, InlinedWorkflow},
 };
-use crate::workflow::{self, Placed, TemplateKind};
+use crate::workflow::{
+    Expression, ForEachDefinition, RetryDefinition, SpannedExpression, SpannedTemplate, TemplateKind, TextPart,
+    Workflow,
+};
 
-/// The scopes of a plan.
-pub(super) fn scopes(expanded: &Expanded<'_>) -> Vec<Scope> {
-    (0..expanded.places.len()).map(|scope| lower_scope(expanded, scope)).collect()
+/// Returns the scopes of a plan.
+pub(super) fn scopes(inlined: &InlinedWorkflow) -> Vec<Scope> {
+    (0..inlined.scopes.len()).map(|scope| lower_scope(inlined, scope)).collect()
 }
 
-fn lower_scope(expanded: &Expanded<'_>, scope: usize) -> Scope {
-    let place = &expanded.places[scope];
+fn lower_scope(inlined: &InlinedWorkflow, scope: usize) -> Scope {
+    let instance = &inlined.scopes[scope];
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    if let Some((parent, step)) = expanded.inliner(scope) {
-        for input in &place.workflow.inputs {
-            let given = entry(&step.with, &input.name.value).map(|value| template(value, parent));
+    if let Some((parent, step)) = inlined.inliner(scope) {
+        for input in &instance.workflow.inputs {
+            let given = step.with.entry(&input.name.value).map(|value| template(value, parent));
             let value = given.or_else(|| input.default.as_ref().map(|value| template(value, parent)));
             inputs.extend(value.map(|value| (input.name.value.clone(), value)));
         }
-        outputs = lower_outputs(&place.workflow, scope);
+        outputs = self::outputs(&instance.workflow, scope);
     }
     Scope {
-        prefix: place.prefix.clone(),
-        workflow: place.workflow.name.value.clone(),
-        parent: place.parent.map(|(parent, _)| parent),
+        prefix: instance.prefix.clone(),
+        workflow: instance.workflow.name.value.clone(),
+        parent: instance.parent.map(|(parent, _)| parent),
         inputs,
         outputs,
     }
 }
 
-/// The outputs of a workflow that is in `scope`.
-pub(super) fn lower_outputs(workflow: &workflow::Workflow, scope: usize) -> Vec<(String, Template)> {
+/// Returns the outputs of a workflow with this scope.
+pub(super) fn outputs(workflow: &Workflow, scope: usize) -> Vec<(String, Template)> {
     workflow.outputs.iter().map(|(name, value)| (name.value.clone(), template(value, scope))).collect()
 }
 
-/// One step of a plan; `None` when its action is not known.
-pub(super) fn step(expanded: &Expanded<'_>, unit: &Unit<'_>, needs: Vec<usize>) -> Option<PlannedStep> {
-    let action = unit.action?;
-    let (step, body) = (expanded.step(unit), expanded.body(unit));
-    Some(PlannedStep {
-        name: expanded.places[unit.scope].full_name(&step.name.value),
+/// Returns one step of a plan. `needs` are indexes in the plan.
+pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep, needs: Vec<usize>) -> PlannedStep {
+    let action = step.action.as_ref().expect("a checked workflow has known actions only");
+    let (definition, body) = (inlined.definition(step), inlined.body(step));
+    PlannedStep {
+        name: inlined.scopes[step.scope].full_name(&definition.name.value),
         action: action.name().to_owned(),
         version: action.version(),
         recovery: action.recovery(),
-        with: template(&step.with, unit.scope),
+        with: template(&definition.with, step.scope),
         needs,
-        when: condition(expanded, unit),
-        approval: body.approval.as_ref().map(|question| template(question, unit.scope)),
-        for_each: body.for_each.as_ref().map(|each| for_each(each, unit.scope)),
+        when: condition(inlined, step),
+        approval: body.approval.as_ref().map(|question| template(question, step.scope)),
+        for_each: body.for_each.as_ref().map(|each| for_each(each, step.scope)),
         retry: retry(&body.retry),
         timeout_ms: body.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
-        scope: unit.scope,
-    })
+        scope: step.scope,
+    }
 }
 
-// The conditions of the steps around hold for all that they inline; the outermost is looked at first.
-fn condition(expanded: &Expanded<'_>, unit: &Unit<'_>) -> Option<Expression> {
-    let mut conditions: Vec<Expression> = Vec::new();
-    conditions.extend(expanded.step(unit).when.as_ref().map(|when| expression(when, unit.scope)));
-    let mut scope = unit.scope;
-    while let Some((parent, step)) = expanded.inliner(scope) {
-        conditions.extend(step.when.as_ref().map(|when| expression(when, parent)));
+/// Joins the condition of a step with those of the steps that inline its workflow. The outermost is evaluated first.
+fn condition(inlined: &InlinedWorkflow, step: &ActionStep) -> Option<PlannedExpression> {
+    let mut conditions: Vec<PlannedExpression> = Vec::new();
+    let planned = |when: &SpannedExpression, scope| expression(&when.expression, scope);
+    conditions.extend(inlined.definition(step).when.as_ref().map(|when| planned(when, step.scope)));
+    let mut scope = step.scope;
+    while let Some((parent, inliner)) = inlined.inliner(scope) {
+        conditions.extend(inliner.when.as_ref().map(|when| planned(when, parent)));
         scope = parent;
     }
-    let join = |outer: Option<Expression>, inner: Expression| Some(Expression { and: outer.map(Box::new), ..inner });
-    conditions.into_iter().rev().fold(None, join)
+    conditions.into_iter().rev().fold(None, |outer, inner| Some(inner.and_before(outer)))
 }
 
-fn for_each(each: &workflow::ForEach, scope: usize) -> ForEach {
+fn for_each(each: &ForEachDefinition, scope: usize) -> ForEach {
     let variable = each.variable.value.clone();
-    let itself = || Expression { source: variable.clone(), scope, and: None };
+    let key = each.key.as_ref().map(|key| expression(&key.expression, scope));
     ForEach {
-        items: expression(&each.items, scope),
-        key: each.key.as_ref().map_or_else(itself, |key| expression(key, scope)),
+        items: expression(&each.items.expression, scope),
+        key: key.unwrap_or_else(|| PlannedExpression::new(&variable, scope)),
         max_parallel: each.max_parallel,
         variable,
     }
 }
 
-fn retry(written: &workflow::Retry) -> Retry {
+fn retry(definition: &RetryDefinition) -> Retry {
     let default = Retry::default();
-    let initial_ms = written.initial_ms.unwrap_or(default.initial_ms);
+    let initial_ms = definition.initial_ms.unwrap_or(default.initial_ms);
     Retry {
-        attempts: written.attempts.unwrap_or(default.attempts),
+        attempts: definition.attempts.unwrap_or(default.attempts),
         initial_ms,
-        factor: written.factor.unwrap_or(default.factor),
-        max_ms: written.max_ms.unwrap_or(default.max_ms).max(initial_ms),
-        budget_ms: written.budget_ms.unwrap_or(default.budget_ms),
+        factor: definition.factor.unwrap_or(default.factor),
+        max_ms: definition.max_ms.unwrap_or(default.max_ms).max(initial_ms),
+        budget_ms: definition.budget_ms.unwrap_or(default.budget_ms),
     }
 }
 
-fn expression(placed: &Placed, scope: usize) -> Expression {
-    Expression { source: placed.expression.source().trim().to_owned(), scope, and: None }
+fn expression(expression: &Expression, scope: usize) -> PlannedExpression {
+    PlannedExpression::from_parsed(expression, scope)
 }
 
-/// A value of a workflow that is in `scope`.
-pub(super) fn template(written: &workflow::Template, scope: usize) -> Template {
+/// Returns a value of a workflow with this scope. Parts without expressions become literals.
+pub(super) fn template(written: &SpannedTemplate, scope: usize) -> Template {
     if let Some(value) = written.to_json() {
         return Template::Literal(value);
     }
     match &written.kind {
-        TemplateKind::Expression(placed) => Template::Expression(expression(placed, scope)),
-        TemplateKind::Pieces(pieces) => Template::Text(pieces.iter().map(|each| piece(each, scope)).collect()),
+        TemplateKind::Expression(inner) => Template::Expression(expression(&inner.expression, scope)),
+        TemplateKind::Parts(parts) => Template::Text(parts.iter().map(|part| text_part(part, scope)).collect()),
         TemplateKind::List(items) => Template::List(items.iter().map(|item| template(item, scope)).collect()),
         TemplateKind::Map(entries) => {
             Template::Map(entries.iter().map(|(key, value)| (key.value.clone(), template(value, scope))).collect())
@@ -111,9 +113,9 @@ pub(super) fn template(written: &workflow::Template, scope: usize) -> Template {
     }
 }
 
-fn piece(written: &workflow::Piece, scope: usize) -> Piece {
-    match written {
-        workflow::Piece::Literal(text) => Piece::Literal(text.clone()),
-        workflow::Piece::Expression(placed) => Piece::Expression(expression(placed, scope)),
+fn text_part(part: &TextPart<SpannedExpression>, scope: usize) -> TextPart<PlannedExpression> {
+    match part {
+        TextPart::Literal(text) => TextPart::Literal(text.clone()),
+        TextPart::Expression(inner) => TextPart::Expression(expression(&inner.expression, scope)),
     }
 }

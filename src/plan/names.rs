@@ -3,18 +3,35 @@ use std::collections::HashMap;
 use super::Scope;
 use crate::workflow::{Key, Reference};
 
-/// What a reference reads, once the names of its scope are known.
+/// The thing that a step's name refers to within its scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Binding {
+    /// A step with an action, by its index.
+    Action(usize),
+    /// A step that inlines a workflow, by the index of that workflow's scope.
+    Inlined(usize),
+    /// A step that cannot be read, or whose workflow cannot be loaded. The mistake has been reported.
+    Unknown,
+}
+
+/// Steps by name, as the resolver needs them.
+pub(super) trait StepNames {
+    /// Returns the binding of the step `name` of `scope`; `None` if the scope has no such step.
+    fn binding(&self, scope: usize, name: &str) -> Option<Binding>;
+}
+
+/// The value that a reference reads. Scopes and steps are indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// An input of a scope.
     Input { scope: usize, name: String },
     /// The output of a step.
     Output { step: usize },
-    /// Whether a step was skipped.
+    /// True if the step was skipped.
     Skipped { step: usize },
-    /// The outputs of an inlined workflow; all of them without a name.
+    /// One output of an inlined workflow; without a name, all of them as a map.
     Inlined { scope: usize, name: Option<String> },
-    /// Whether every step of an inlined workflow was skipped.
+    /// True if each step of an inlined workflow was skipped.
     InlinedSkipped { scope: usize },
     /// Id of the run.
     RunId,
@@ -24,7 +41,7 @@ pub(super) enum Target {
     Item,
 }
 
-/// A reference with its root resolved: `depth` segments lead to `target`, `rest` goes on inside it.
+/// A resolved reference: its first `depth` segments lead to `target`, and `rest` leads further into that value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resolved {
     pub(super) target: Target,
@@ -32,64 +49,95 @@ pub(super) struct Resolved {
     pub(super) rest: Vec<Key>,
 }
 
-impl Resolved {
-    fn new(target: Target, depth: usize, reference: &Reference) -> Self {
-        Self { target, depth, rest: reference.keys_from(depth) }
+/// Reason for which a reference has no target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// The first name is not known.
+    Root,
+    /// `inputs` is not followed by a name.
+    NoInputName,
+    /// `run` is not followed by one of its fields.
+    NoRunField,
+    /// `steps` is not followed by a name.
+    NoStepName,
+    /// The scope has no step of this name.
+    NoSuchStep,
+    /// The name of a step is not followed by a property.
+    NoProperty,
+    /// The property is neither `outputs` nor `skipped`.
+    NoSuchProperty,
+    /// The step could not be read, which has been reported.
+    UnknownStep,
+}
+
+/// Resolves a reference that is written in `scope`. `variable` is the name of the loop variable, if there is one.
+///
+/// Existence of inputs and of an action's output fields is not checked here: that takes schemas.
+pub(super) fn resolve(
+    names: &impl StepNames,
+    scope: usize,
+    variable: Option<&str>,
+    reference: &Reference,
+) -> Result<Resolved, Unresolved> {
+    let (target, depth) = match reference.root() {
+        root if Some(root) == variable => (Target::Item, 1),
+        "inputs" => {
+            let name = reference.input_name().ok_or(Unresolved::NoInputName)?.to_owned();
+            (Target::Input { scope, name }, 2)
+        }
+        "run" => match reference.field(1) {
+            Some("id") => (Target::RunId, 2),
+            Some("workflow") => (Target::RunWorkflow, 2),
+            _ => return Err(Unresolved::NoRunField),
+        },
+        "steps" => resolve_step(names, scope, reference)?,
+        _ => return Err(Unresolved::Root),
+    };
+    Ok(Resolved { target, depth, rest: reference.keys_from(depth) })
+}
+
+fn resolve_step(names: &impl StepNames, scope: usize, reference: &Reference) -> Result<(Target, usize), Unresolved> {
+    let name = reference.step_name().ok_or(Unresolved::NoStepName)?;
+    let binding = names.binding(scope, name).ok_or(Unresolved::NoSuchStep)?;
+    let property = reference.field(2).ok_or(Unresolved::NoProperty)?;
+    match (binding, property) {
+        (Binding::Action(step), "outputs") => Ok((Target::Output { step }, 3)),
+        (Binding::Action(step), "skipped") => Ok((Target::Skipped { step }, 3)),
+        (Binding::Inlined(scope), "outputs") => match reference.field(3) {
+            Some(output) => Ok((Target::Inlined { scope, name: Some(output.to_owned()) }, 4)),
+            None => Ok((Target::Inlined { scope, name: None }, 3)),
+        },
+        (Binding::Inlined(scope), "skipped") => Ok((Target::InlinedSkipped { scope }, 3)),
+        (Binding::Unknown, "outputs" | "skipped") => Err(Unresolved::UnknownStep),
+        (_, _) => Err(Unresolved::NoSuchProperty),
     }
 }
 
-/// The steps and scopes of a plan by name.
-#[derive(Debug, Default)]
-pub(super) struct Names {
+/// Names of a plan's steps and scopes with their indexes.
+#[derive(Debug)]
+pub(super) struct IndexResolver {
     steps: HashMap<String, usize>,
     scopes: HashMap<String, usize>,
+    prefixes: Vec<String>,
 }
 
-impl Names {
+impl IndexResolver {
+    /// Creates the resolver; `steps` are full names such as `outer/inner`, in the order of the plan.
     pub(super) fn new<'a>(steps: impl Iterator<Item = &'a str>, scopes: &[Scope]) -> Self {
         Self {
             steps: steps.enumerate().map(|(index, name)| (name.to_owned(), index)).collect(),
             scopes: scopes.iter().enumerate().map(|(index, scope)| (scope.prefix.clone(), index)).collect(),
+            prefixes: scopes.iter().map(|scope| scope.prefix.clone()).collect(),
         }
     }
+}
 
-    /// What `reference`, written in `scope`, reads. `None` when there is no such name.
-    pub(super) fn resolve(
-        &self,
-        reference: &Reference,
-        scope: usize,
-        prefix: &str,
-        variable: Option<&str>,
-    ) -> Option<Resolved> {
-        match reference.root() {
-            root if Some(root) == variable => Some(Resolved::new(Target::Item, 1, reference)),
-            "inputs" => {
-                let name = reference.field(1)?.to_owned();
-                Some(Resolved::new(Target::Input { scope, name }, 2, reference))
-            }
-            "run" => match reference.field(1)? {
-                "id" => Some(Resolved::new(Target::RunId, 2, reference)),
-                "workflow" => Some(Resolved::new(Target::RunWorkflow, 2, reference)),
-                _ => None,
-            },
-            "steps" => self.resolve_step(reference, prefix),
-            _ => None,
+impl StepNames for IndexResolver {
+    fn binding(&self, scope: usize, name: &str) -> Option<Binding> {
+        let full_name = format!("{}{name}", self.prefixes.get(scope)?);
+        if let Some(&step) = self.steps.get(&full_name) {
+            return Some(Binding::Action(step));
         }
-    }
-
-    fn resolve_step(&self, reference: &Reference, prefix: &str) -> Option<Resolved> {
-        let name = format!("{prefix}{}", reference.field(1)?);
-        let property = reference.field(2)?;
-        let (target, depth) = match (self.steps.get(&name), self.scopes.get(&format!("{name}/")), property) {
-            (Some(&step), _, "outputs") => (Target::Output { step }, 3),
-            (Some(&step), _, "skipped") => (Target::Skipped { step }, 3),
-            (None, Some(&scope), "outputs") => match reference.field(3) {
-                Some(output) => (Target::Inlined { scope, name: Some(output.to_owned()) }, 4),
-                None => (Target::Inlined { scope, name: None }, 3),
-            },
-            (None, Some(&scope), "skipped") => (Target::InlinedSkipped { scope }, 3),
-            _ => return None,
-        };
-        Some(Resolved::new(target, depth, reference))
+        self.scopes.get(&format!("{full_name}/")).map(|&scope| Binding::Inlined(scope))
     }
 }

@@ -3,79 +3,81 @@ use std::{
     collections::{BTreeSet, BinaryHeap, HashMap},
 };
 
-use super::expand::Expanded;
+use super::inlined_workflow::InlinedWorkflow;
 use crate::workflow::{Diagnostic, Span, Step, Workflow};
 
-/// Every circle of steps that depend on each other, one per group of such steps.
-pub(super) fn circles(expanded: &Expanded<'_>) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = expanded.places.iter().flat_map(|place| circles_of(&place.workflow)).collect();
+/// Returns a mistake for each cycle of steps that depend on each other; one per group of connected cycles.
+pub(super) fn cycles(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
+    let scopes = inlined.scopes.iter();
+    let mut found: Vec<Diagnostic> = scopes.flat_map(|scope| cycles_of(&scope.workflow)).collect();
     found.dedup();
     found
 }
 
-// A step's name, and where another step mentions it.
+/// For each step the steps that it needs, with the spans that name them.
 type Edges = Vec<Vec<(usize, Span)>>;
 
-fn circles_of(workflow: &Workflow) -> Vec<Diagnostic> {
+fn cycles_of(workflow: &Workflow) -> Vec<Diagnostic> {
     let edges = edges(workflow);
-    let mut state = vec![State::New; edges.len()];
+    let mut state = vec![SearchState::New; edges.len()];
     let mut found = Vec::new();
     for start in 0..edges.len() {
-        if state[start] == State::New {
-            found.extend(search(&edges, start, &mut state).map(|circle| describe(workflow, &circle)));
+        if state[start] == SearchState::New {
+            found.extend(search(&edges, start, &mut state).map(|cycle| describe(workflow, &cycle)));
         }
     }
     found
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum SearchState {
     New,
     Open,
     Done,
 }
 
-// The first circle that is reachable from `start` over new steps; without recursion, as chains can be long. All that it
-// has seen is done afterwards: whatever else is wrong there shows when this circle is mended.
-fn search(edges: &Edges, start: usize, state: &mut [State]) -> Option<Vec<(usize, Span)>> {
+/// Returns the first cycle that can be reached from `start` over new steps, without recursion, as chains can be long.
+///
+/// All steps that were reached are done afterwards: a second cycle among them is found when the first one is fixed.
+fn search(edges: &Edges, start: usize, state: &mut [SearchState]) -> Option<Vec<(usize, Span)>> {
     let mut path: Vec<(usize, usize)> = vec![(start, 0)];
-    state[start] = State::Open;
-    let mut circle = None;
+    state[start] = SearchState::Open;
+    let mut cycle = None;
     while let Some((step, next)) = path.last_mut() {
         let Some(&(target, span)) = edges[*step].get(*next) else {
-            state[*step] = State::Done;
+            state[*step] = SearchState::Done;
             path.pop();
             continue;
         };
         *next += 1;
         match state[target] {
-            State::New => {
-                state[target] = State::Open;
+            SearchState::New => {
+                state[target] = SearchState::Open;
                 path.push((target, 0));
             }
-            State::Open if circle.is_none() => {
+            SearchState::Open if cycle.is_none() => {
                 let from = path.iter().position(|(step, _)| *step == target).unwrap_or(0);
                 let mut steps: Vec<_> =
                     path[from..].iter().map(|(step, next)| (*step, edges[*step][next - 1].1)).collect();
                 if let Some(last) = steps.last_mut() {
                     last.1 = span;
                 }
-                circle = Some(steps);
+                cycle = Some(steps);
             }
-            State::Open | State::Done => {}
+            SearchState::Open | SearchState::Done => {}
         }
     }
-    circle
+    cycle
 }
 
-fn describe(workflow: &Workflow, circle: &[(usize, Span)]) -> Diagnostic {
+fn describe(workflow: &Workflow, cycle: &[(usize, Span)]) -> Diagnostic {
     let name = |step: usize| workflow.steps[step].name.value.as_str();
-    let first = name(circle[0].0);
-    let (last, span) = circle[circle.len() - 1];
-    let (message, hint) = if circle.len() == 1 {
+    let first = name(cycle[0].0);
+    let (last, span) = cycle[cycle.len() - 1];
+    let (message, hint) = if cycle.len() == 1 {
         (format!("step {first:?} depends on itself"), "a step cannot use what it gives itself".to_owned())
     } else {
-        let names: Vec<_> = circle.iter().map(|(step, _)| name(*step)).collect();
+        let names: Vec<_> = cycle.iter().map(|(step, _)| name(*step)).collect();
         let message = format!("steps depend on each other in a circle: {} → {first}", names.join(" → "));
         (message, "an arrow means \"needs\"; take one of them away".to_owned())
     };
@@ -91,22 +93,22 @@ fn edges(workflow: &Workflow) -> Edges {
 
 fn mentioned(workflow: &Workflow, step: &Step, index: &HashMap<&str, usize>) -> Vec<(usize, Span)> {
     let mut found = Vec::new();
-    for placed in step.expressions() {
-        for reference in placed.expression.references().iter().filter(|reference| reference.root() == "steps") {
-            if let Some(&target) = reference.field(1).and_then(|name| index.get(name)) {
-                found.push((target, placed.place(&workflow.source, &reference.range())));
+    for expression in step.expressions() {
+        for reference in expression.expression.references() {
+            if let Some(&target) = reference.step_name().and_then(|name| index.get(name)) {
+                found.push((target, expression.span_of(&workflow.source, &reference.range())));
             }
         }
     }
-    // That a step needs itself is told where its needs are checked.
+    // A step that lists itself in `needs` is reported by the check of `needs`.
     let needs = step.needs.iter().filter(|need| need.value != step.name.value);
     found.extend(needs.filter_map(|need| Some((*index.get(need.value.as_str())?, need.span))));
     found
 }
 
-/// An order in which every step comes after those it depends on; else as in the file.
+/// Returns an order in which each step follows those it depends on; otherwise the order of the file.
 ///
-/// The dependencies must have no circles; steps that are in one would be left out.
+/// The dependencies must have no cycles: the steps of a cycle would be omitted.
 pub(super) fn sort(dependencies: &[BTreeSet<usize>]) -> Vec<usize> {
     let mut missing: Vec<usize> = dependencies.iter().map(BTreeSet::len).collect();
     let mut dependents = vec![Vec::new(); dependencies.len()];

@@ -2,7 +2,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Which kinds of JSON values something can be.
+use crate::workflow::{SpannedTemplate, TemplateKind};
+
+/// Maximum length of a chain of references. A longer one is a cycle.
+const MAX_REFERENCES: usize = 32;
+/// Maximum nesting of combinators that is searched, which ends cycles of references. Below it, any value is allowed.
+const MAX_DEPTH: usize = 16;
+
+/// A set of kinds of JSON values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kinds(u8);
 
@@ -31,12 +38,13 @@ impl Kinds {
         }
     }
 
+    /// Returns the kinds of a value: a number without fraction is an integer and a number.
     pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::NULL,
             Value::Bool(_) => Self::BOOLEAN,
             Value::Number(number) if number.is_i64() || number.is_u64() => Self::INTEGER,
-            // 2.0 is a whole number to JSON Schema.
+            // JSON Schema counts 2.0 among the integers.
             Value::Number(number) if number.as_f64().is_some_and(|n| n.fract() == 0.0) => Self::NUMBER,
             Value::Number(_) => Self::FRACTION,
             Value::String(_) => Self::STRING,
@@ -45,7 +53,20 @@ impl Kinds {
         }
     }
 
-    pub(super) fn union(self, other: Self) -> Self {
+    /// Returns the kinds of a value that is written in a workflow. An expression can have any.
+    pub(super) fn of_template(template: &SpannedTemplate) -> Self {
+        match &template.kind {
+            TemplateKind::Null => Self::NULL,
+            TemplateKind::Bool(_) => Self::BOOLEAN,
+            TemplateKind::Number(number) => Self::of(&Value::Number(number.clone())),
+            TemplateKind::Text(_) | TemplateKind::Parts(_) => Self::STRING,
+            TemplateKind::List(_) => Self::ARRAY,
+            TemplateKind::Map(_) => Self::OBJECT,
+            TemplateKind::Expression(_) | TemplateKind::Unknown => Self::ANY,
+        }
+    }
+
+    pub(super) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -53,11 +74,12 @@ impl Kinds {
         Self(self.0 & other.0)
     }
 
+    /// Returns true if a value can be of a kind in both sets.
     pub(super) fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// In words, such as `text or a number`. `null` is left out where there is something else.
+    /// Returns the kinds as text for people, such as `text or a number`. `null` is omitted next to other kinds.
     pub(super) fn describe(self) -> String {
         let words = [
             (Self::STRING, "text"),
@@ -79,19 +101,19 @@ impl Kinds {
     }
 }
 
-/// What is to be found one level down.
-pub(super) enum Below<'a> {
-    /// Something that this schema describes.
+/// Result of the search for a property or for the items of a schema.
+pub(super) enum Lookup<'a> {
+    /// A schema describes it.
     Known(Schema<'a>),
-    /// Anything at all may be there.
+    /// Any value is allowed.
     Any,
-    /// Nothing of that name; these are there.
+    /// The schema has no such property. It has these.
     Missing(BTreeSet<&'a str>),
-    /// It has no levels.
+    /// Values of these kinds have neither properties nor items.
     Scalar(Kinds),
 }
 
-/// A place in a JSON Schema. References into `$defs` are followed.
+/// A position in a JSON Schema. References into `$defs` are followed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema<'a> {
     root: &'a Value,
@@ -108,10 +130,8 @@ impl<'a> Schema<'a> {
     }
 
     fn resolved(self) -> Self {
-        // A chain of references as long as this is a circle.
-        const LONGEST: usize = 32;
         let mut node = self.node;
-        for _ in 0..LONGEST {
+        for _ in 0..MAX_REFERENCES {
             let Some(pointer) = node.get("$ref").and_then(Value::as_str) else { break };
             let Some(found) = pointer.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)) else { break };
             node = found;
@@ -119,12 +139,12 @@ impl<'a> Schema<'a> {
         Self { node, ..self }
     }
 
-    /// The value of a keyword.
+    /// Returns the value of a keyword.
     pub(super) fn keyword(self, name: &str) -> Option<&'a Value> {
         self.node.get(name)
     }
 
-    /// The schemas of a combinator such as `anyOf`.
+    /// Returns the schemas of a combinator such as `anyOf`.
     pub(super) fn branches(self, combinator: &str) -> Vec<Schema<'a>> {
         let list = self.keyword(combinator).and_then(Value::as_array);
         list.into_iter().flatten().map(|node| self.at(node)).collect()
@@ -134,11 +154,11 @@ impl<'a> Schema<'a> {
         ["anyOf", "oneOf"].into_iter().flat_map(|name| self.branches(name)).collect()
     }
 
+    /// Returns the kinds that the schema allows.
     pub(super) fn kinds(self) -> Kinds {
-        self.kinds_within(16)
+        self.kinds_within(MAX_DEPTH)
     }
 
-    // `depth` ends circles of references: whatever is further down is not known.
     fn kinds_within(self, depth: usize) -> Kinds {
         if depth == 0 {
             return Kinds::ANY;
@@ -176,22 +196,22 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// The property `name` of a map.
-    pub(super) fn field(self, name: &str) -> Below<'a> {
-        self.field_within(name, 16)
+    /// Returns the property `name` of a map.
+    pub(super) fn field(self, name: &str) -> Lookup<'a> {
+        self.field_within(name, MAX_DEPTH)
     }
 
-    fn field_within(self, name: &str, depth: usize) -> Below<'a> {
+    fn field_within(self, name: &str, depth: usize) -> Lookup<'a> {
         let kinds = self.kinds();
         if depth == 0 {
-            return Below::Any;
+            return Lookup::Any;
         }
         if !kinds.meets(Kinds::OBJECT) {
-            return Below::Scalar(kinds);
+            return Lookup::Scalar(kinds);
         }
         let properties = self.keyword("properties").and_then(Value::as_object);
         if let Some(found) = properties.and_then(|properties| properties.get(name)) {
-            return Below::Known(self.at(found));
+            return Lookup::Known(self.at(found));
         }
         let mut names: BTreeSet<&str> = properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let mut branches = self.alternatives();
@@ -199,36 +219,36 @@ impl<'a> Schema<'a> {
         let closed = branches.iter().any(|branch| branch.kinds().meets(Kinds::OBJECT)) || !names.is_empty();
         for branch in branches.into_iter().filter(|branch| branch.kinds().meets(Kinds::OBJECT)) {
             match branch.field_within(name, depth - 1) {
-                Below::Missing(others) => names.extend(others),
-                Below::Scalar(_) => {}
+                Lookup::Missing(others) => names.extend(others),
+                Lookup::Scalar(_) => {}
                 found => return found,
             }
         }
         match self.keyword("additionalProperties") {
-            Some(Value::Bool(false)) => Below::Missing(names),
-            Some(open @ Value::Object(_)) => Below::Known(self.at(open)),
-            None if closed => Below::Missing(names),
-            Some(_) | None => Below::Any,
+            Some(Value::Bool(false)) => Lookup::Missing(names),
+            Some(open @ Value::Object(_)) => Lookup::Known(self.at(open)),
+            None if closed => Lookup::Missing(names),
+            Some(_) | None => Lookup::Any,
         }
     }
 
-    /// The items of a list.
-    pub(super) fn item(self) -> Below<'a> {
+    /// Returns the items of a list.
+    pub(super) fn item(self) -> Lookup<'a> {
         let kinds = self.kinds();
         if !kinds.meets(Kinds::ARRAY) {
-            return Below::Scalar(kinds);
+            return Lookup::Scalar(kinds);
         }
         match self.keyword("items") {
-            Some(items @ Value::Object(_)) => Below::Known(self.at(items)),
-            Some(_) => Below::Any,
+            Some(items @ Value::Object(_)) => Lookup::Known(self.at(items)),
+            Some(_) => Lookup::Any,
             None => {
                 let lists = self.alternatives().into_iter().filter(|branch| branch.kinds().meets(Kinds::ARRAY));
-                lists.map(Schema::item).find(|below| matches!(below, Below::Known(_))).unwrap_or(Below::Any)
+                lists.map(Schema::item).find(|below| matches!(below, Lookup::Known(_))).unwrap_or(Lookup::Any)
             }
         }
     }
 
-    /// The names of the properties that must be there.
+    /// Returns the names of the required properties.
     pub(super) fn required(self) -> impl Iterator<Item = &'a str> {
         self.keyword("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
@@ -252,20 +272,20 @@ mod tests {
             "anyOf": [{"$ref": "#/$defs/Subnet"}, {"type": "null"}],
             "$defs": {"Subnet": {"type": "object", "properties": {"prefix": {"type": "string"}}}},
         });
-        assert!(matches!(Schema::new(&schema).field("prefix"), Below::Known(found) if found.kinds() == Kinds::STRING));
-        assert!(matches!(Schema::new(&schema).field("name"), Below::Missing(names) if names.contains("prefix")));
+        assert!(matches!(Schema::new(&schema).field("prefix"), Lookup::Known(found) if found.kinds() == Kinds::STRING));
+        assert!(matches!(Schema::new(&schema).field("name"), Lookup::Missing(names) if names.contains("prefix")));
     }
 
     #[test]
-    fn a_circle_of_references_ends() {
+    fn a_cycle_of_references_ends() {
         let schema = json!({"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}});
         assert_eq!(Schema::new(&schema).kinds(), Kinds::ANY);
-        assert!(matches!(Schema::new(&schema).field("x"), Below::Any));
+        assert!(matches!(Schema::new(&schema).field("x"), Lookup::Any));
     }
 
     #[test]
     fn a_map_without_properties_may_have_any() {
-        assert!(matches!(Schema::new(&json!({"type": "object"})).field("x"), Below::Any));
-        assert!(matches!(Schema::new(&json!(true)).field("x"), Below::Any));
+        assert!(matches!(Schema::new(&json!({"type": "object"})).field("x"), Lookup::Any));
+        assert!(matches!(Schema::new(&json!(true)).field("x"), Lookup::Any));
     }
 }

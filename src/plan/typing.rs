@@ -1,32 +1,33 @@
 use super::{
-    schema::{Below, Kinds, Schema},
-    scope::Names,
+    schema::{Kinds, Lookup, Schema},
+    type_scope::TypeScope,
 };
-use crate::workflow::{Key, Spanned, Template, nearest::did_you_mean};
+use crate::workflow::{Key, Spanned, SpannedTemplate, suggest::did_you_mean};
 
-/// What is known of a value before a run.
+/// Knowledge about a value before a run.
 #[derive(Clone)]
 pub(super) enum Type<'a> {
-    /// Nothing.
+    /// Nothing is known.
     Any,
-    /// Only its kind.
+    /// Only the kind is known.
     Kind(Kinds),
-    /// What a schema says.
+    /// The schema is known.
     Schema(Schema<'a>),
     /// A map from the keys of a `for_each` step's instances to their outputs.
     Instances(Box<Type<'a>>),
-    /// A map that is written in a workflow. Looked into only as far as somebody asks: outputs of inlined workflows can
-    /// name each other's, and all of them together may be very many.
-    Written(Box<Names<'a>>, &'a [(Spanned<String>, Template)]),
+    /// A map that is written in a workflow, with the scope of its expressions. Its entries are typed on demand: outputs
+    /// of inlined workflows can refer to each other, and their number can grow exponentially with the nesting.
+    Written(Box<TypeScope<'a>>, &'a [(Spanned<String>, SpannedTemplate)]),
 }
 
-/// Why there is nothing one level down.
-pub(super) struct Dead {
+/// Error for a field or item that a value does not have.
+pub(super) struct NoSuchField {
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
 
 impl<'a> Type<'a> {
+    /// Returns the kinds of JSON that the value can have.
     pub(super) fn kinds(&self) -> Kinds {
         match self {
             Self::Any => Kinds::ANY,
@@ -36,55 +37,55 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// One level down; `so_far` is how the reader knows this value.
-    pub(super) fn below(&self, key: &Key, so_far: &str) -> Result<Type<'a>, Dead> {
+    /// Returns the type of a field or item. `path` names this value in messages.
+    pub(super) fn below(&self, key: &Key, path: &str) -> Result<Type<'a>, NoSuchField> {
         match (self, key) {
             (Self::Any, _) => Ok(Self::Any),
-            (Self::Kind(kinds), _) => Self::below_kind(*kinds, key, so_far),
-            (Self::Schema(schema), Key::Field(name)) => Self::found(schema.field(name), key, so_far),
-            (Self::Schema(schema), Key::Index(_)) => Self::found(schema.item(), key, so_far),
+            (Self::Kind(kinds), _) => Self::below_kind(*kinds, key, path),
+            (Self::Schema(schema), Key::Field(name)) => Self::from_lookup(schema.field(name), key, path),
+            (Self::Schema(schema), Key::Index(_)) => Self::from_lookup(schema.item(), key, path),
             (Self::Instances(each), Key::Field(_)) => Ok((**each).clone()),
-            (Self::Written(names, entries), Key::Field(name)) => {
+            (Self::Written(scope, entries), Key::Field(name)) => {
                 match entries.iter().find(|(entry, _)| entry.value == *name) {
-                    Some((_, template)) => Ok(names.template_type(template)),
-                    None => Err(missing(name, so_far, entries.iter().map(|(entry, _)| entry.value.as_str()))),
+                    Some((_, template)) => Ok(scope.template_type(template)),
+                    None => Err(missing(name, path, entries.iter().map(|(entry, _)| entry.value.as_str()))),
                 }
             }
-            (Self::Instances(_) | Self::Written(..), Key::Index(_)) => Self::below_kind(Kinds::OBJECT, key, so_far),
+            (Self::Instances(_) | Self::Written(..), Key::Index(_)) => Self::below_kind(Kinds::OBJECT, key, path),
         }
     }
 
-    fn below_kind(kinds: Kinds, key: &Key, so_far: &str) -> Result<Type<'a>, Dead> {
-        let wanted = if matches!(key, Key::Index(_)) { Kinds::ARRAY } else { Kinds::OBJECT };
-        if kinds.meets(wanted) { Ok(Self::Any) } else { Err(scalar(kinds, key, so_far)) }
+    fn below_kind(kinds: Kinds, key: &Key, path: &str) -> Result<Type<'a>, NoSuchField> {
+        let required = if matches!(key, Key::Index(_)) { Kinds::ARRAY } else { Kinds::OBJECT };
+        if kinds.meets(required) { Ok(Self::Any) } else { Err(scalar(kinds, key, path)) }
     }
 
-    fn found(below: Below<'a>, key: &Key, so_far: &str) -> Result<Type<'a>, Dead> {
-        match below {
-            Below::Known(schema) => Ok(Self::Schema(schema)),
-            Below::Any => Ok(Self::Any),
-            Below::Missing(names) => Err(missing(&key.to_string(), so_far, names.into_iter())),
-            Below::Scalar(kinds) => Err(scalar(kinds, key, so_far)),
+    fn from_lookup(lookup: Lookup<'a>, key: &Key, path: &str) -> Result<Type<'a>, NoSuchField> {
+        match lookup {
+            Lookup::Known(schema) => Ok(Self::Schema(schema)),
+            Lookup::Any => Ok(Self::Any),
+            Lookup::Missing(names) => Err(missing(&key.to_string(), path, names.into_iter())),
+            Lookup::Scalar(kinds) => Err(scalar(kinds, key, path)),
         }
     }
 
-    /// What the items of a list are.
+    /// Returns the type of a list's items.
     pub(super) fn item(&self) -> Type<'a> {
         self.below(&Key::Index(0), "").unwrap_or(Self::Any)
     }
 }
 
-fn scalar(kinds: Kinds, key: &Key, so_far: &str) -> Dead {
+fn scalar(kinds: Kinds, key: &Key, path: &str) -> NoSuchField {
     let level = if matches!(key, Key::Index(_)) { "items" } else { "fields" };
-    Dead { message: format!("{so_far} is {} and has no {level}", kinds.describe()), hint: None }
+    NoSuchField { message: format!("{path} is {} and has no {level}", kinds.describe()), hint: None }
 }
 
-fn missing<'n>(name: &str, so_far: &str, names: impl Iterator<Item = &'n str>) -> Dead {
+fn missing<'n>(name: &str, path: &str, names: impl Iterator<Item = &'n str>) -> NoSuchField {
     let all: Vec<_> = names.collect();
     let hint = did_you_mean(name, all.iter().copied()).or_else(|| match all.as_slice() {
         [] => None,
         [one] => Some(format!("it has only {one}")),
         [first @ .., last] => Some(format!("it has {} and {last}", first.join(", "))),
     });
-    Dead { message: format!("{so_far} has no field {name:?}"), hint }
+    NoSuchField { message: format!("{path} has no field {name:?}"), hint }
 }

@@ -1,6 +1,10 @@
-use super::{Expression, FORMAT, Piece, Plan, PlanError, Template};
+use super::{FORMAT, Plan, PlanError, PlannedExpression};
 
-/// Checks that every index of a stored plan leads where it must, so that nothing later has to.
+/// Checks that each index of a stored plan is in range and refers to an earlier step or scope, so that later code can
+/// rely on it.
+///
+/// # Errors
+/// [`PlanError::Format`] for a format that is not known, otherwise [`PlanError::Damaged`].
 pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
     if !(1..=FORMAT).contains(&plan.format) {
         return Err(PlanError::Format { found: plan.format, expected: FORMAT });
@@ -18,8 +22,14 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
             return damaged(format!("step {:?} has no scope", step.name));
         }
     }
-    match expressions(plan).into_iter().find(|expression| expression.scope >= plan.scopes.len()) {
-        Some(expression) => damaged(format!("the expression {:?} has no scope", expression.source)),
+    let mut without_scope = None;
+    visit_expressions(plan, &mut |expression| {
+        if expression.scope >= plan.scopes.len() {
+            without_scope.get_or_insert(&expression.source);
+        }
+    });
+    match without_scope {
+        Some(source) => damaged(format!("the expression {source:?} has no scope")),
         None => Ok(()),
     }
 }
@@ -28,33 +38,18 @@ fn damaged(what: String) -> Result<(), PlanError> {
     Err(PlanError::Damaged { what })
 }
 
-fn expressions(plan: &Plan) -> Vec<&Expression> {
-    let mut found = Vec::new();
+fn visit_expressions<'a>(plan: &'a Plan, visit: &mut impl FnMut(&'a PlannedExpression)) {
+    let mut visit = |expression| with_conditions(expression).for_each(&mut *visit);
     for step in &plan.steps {
-        template(&step.with, &mut found);
-        step.when.iter().for_each(|when| expression(when, &mut found));
-        step.approval.iter().for_each(|question| template(question, &mut found));
-        step.for_each.iter().for_each(|each| found.extend([&each.items, &each.key]));
+        step.with.visit(&mut visit);
+        step.when.iter().for_each(&mut visit);
+        step.approval.iter().for_each(|question| question.visit(&mut visit));
+        step.for_each.iter().flat_map(|each| [&each.items, &each.key]).for_each(&mut visit);
     }
     let scopes = plan.scopes.iter().flat_map(|scope| scope.inputs.iter().chain(&scope.outputs));
-    scopes.chain(&plan.outputs).for_each(|(_, value)| template(value, &mut found));
-    found
+    scopes.chain(&plan.outputs).for_each(|(_, value)| value.visit(&mut visit));
 }
 
-fn expression<'a>(written: &'a Expression, found: &mut Vec<&'a Expression>) {
-    found.push(written);
-    written.and.iter().for_each(|and| expression(and, found));
-}
-
-fn template<'a>(written: &'a Template, found: &mut Vec<&'a Expression>) {
-    match written {
-        Template::Literal(_) => {}
-        Template::Expression(inner) => expression(inner, found),
-        Template::Text(pieces) => pieces.iter().for_each(|piece| match piece {
-            Piece::Literal(_) => {}
-            Piece::Expression(inner) => expression(inner, found),
-        }),
-        Template::List(items) => items.iter().for_each(|item| template(item, found)),
-        Template::Map(entries) => entries.iter().for_each(|(_, value)| template(value, found)),
-    }
+fn with_conditions(expression: &PlannedExpression) -> impl Iterator<Item = &PlannedExpression> {
+    std::iter::successors(Some(expression), |expression| expression.and.as_deref())
 }

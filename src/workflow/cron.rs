@@ -2,7 +2,7 @@ use std::{fmt, ops::Range, str::FromStr};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use super::nearest::did_you_mean;
+use super::suggest::did_you_mean;
 use crate::clock::UnixMillis;
 
 /// Name, smallest and largest value of each field.
@@ -10,7 +10,7 @@ const FIELDS: [(&str, u8, u8); 5] =
     [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-/// Places of the two fields that say on which days.
+/// Positions of the two fields that select days.
 const DAY_OF_MONTH: usize = 2;
 const DAY_OF_WEEK: usize = 4;
 

@@ -2,52 +2,55 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Cron, Placed, Source, Span, Spanned, Template};
+use super::{Cron, Patterns, Source, Span, Spanned, SpannedExpression, SpannedTemplate};
 
-/// What a workflow's file says. Names are not resolved and types are not checked: that is the plan's business.
+/// The content of a workflow's file. Names are not resolved and types are not checked:
+/// [`Workflow::check`] does that.
 #[derive(Debug, Clone)]
 pub struct Workflow {
-    /// The file.
+    /// Text of the file.
     pub source: Arc<Source>,
-    /// Its name.
+    /// Name of the workflow.
     pub name: Spanned<String>,
-    /// What it does, for people.
+    /// Purpose of the workflow, as text for people.
     pub description: Option<String>,
-    /// What it is given, in the order of the file.
+    /// Inputs, in the order of the file.
     pub inputs: Vec<Input>,
-    /// Where `inputs` is written, or else the name.
+    /// Place of the key `inputs`, or else of the name.
     pub inputs_span: Span,
-    /// When it is run by `stargate schedule`, for the file itself and not for what inlines it.
+    /// Schedule for `stargate schedule`. It applies to the file itself, not to workflows that inline it.
     pub schedule: Option<Spanned<Cron>>,
-    /// What its runs hold while they go on, so that no other run with the same lock goes on: texts.
-    pub locks: Vec<Template>,
-    /// What it does, in the order of the file.
+    /// Locks that a run holds while it is running, as texts. At most one running run holds a lock.
+    pub locks: Vec<SpannedTemplate>,
+    /// Steps, in the order of the file.
     pub steps: Vec<Step>,
-    /// What it gives, in the order of the file.
-    pub outputs: Vec<(Spanned<String>, Template)>,
-    /// All of the file could be read.
+    /// Outputs, in the order of the file.
+    pub outputs: Vec<(Spanned<String>, SpannedTemplate)>,
+    /// True if the whole file could be read.
     pub complete: bool,
+    /// Patterns of the inputs' schemas, compiled. The check adds those of the actions.
+    pub(crate) patterns: Arc<Patterns>,
 }
 
-/// One input.
+/// One input of a workflow.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// Its name.
+    /// Name of the input.
     pub name: Spanned<String>,
-    /// What it is for, for people.
+    /// Purpose of the input, as text for people.
     pub description: Option<String>,
-    /// JSON Schema of its value, without `default`, `description` and `secret`.
+    /// JSON Schema of the value, without `default`, `description` and `secret`.
     pub schema: Value,
-    /// Its value when none is given. Without one the input is required.
-    pub default: Option<Template>,
-    /// Its value is a reference to a secret, never the secret itself.
+    /// Value to use if none is given. An input without default is required.
+    pub default: Option<SpannedTemplate>,
+    /// True if the value is a reference to a secret, never the secret itself.
     pub secret: bool,
 }
 
 impl Input {
-    /// The value that a person means who types `text`: the text itself if text is allowed, else JSON.
+    /// Converts typed text to a value: the text itself if the schema allows text, otherwise JSON.
     ///
-    /// What is neither is given back as text, so that whoever checks it can say what it should be.
+    /// Text that is neither is returned as text, so that the check of the value can report the expected type.
     pub fn value_of(&self, text: &str) -> Value {
         let kind = self.schema.get("type");
         let allows_text =
@@ -59,94 +62,94 @@ impl Input {
     }
 }
 
-/// One step.
+/// One step of a workflow.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Its name.
+    /// Name of the step.
     pub name: Spanned<String>,
-    /// What is run.
+    /// Action or workflow of the step.
     pub body: Body,
-    /// What it is given: always a map.
-    pub with: Template,
-    /// Steps that must be done before, beyond those it refers to.
+    /// Input of the action, or inputs of the inlined workflow. Always a map.
+    pub with: SpannedTemplate,
+    /// Dependencies in addition to the steps that its expressions refer to.
     pub needs: Vec<Spanned<String>>,
-    /// Whether it is run at all.
-    pub when: Option<Placed>,
+    /// Condition; if it is false, the step is skipped.
+    pub when: Option<SpannedExpression>,
 }
 
-/// What a step runs.
+/// The thing that a step executes.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// `uses: provider.noun.verb`.
+    /// An action: `uses: provider.noun.verb`.
     Action(Box<ActionBody>),
-    /// `workflow: FILE`, whose steps take this step's place.
+    /// An inlined workflow: `workflow: FILE`. Its steps replace this step.
     Inline {
-        /// The file, as written.
+        /// Path of the file, as written.
         file: Spanned<String>,
     },
-    /// Nothing that could be read, which has been reported.
+    /// Neither could be read, which has been reported.
     Unknown,
 }
 
-/// How a step runs an action.
+/// The part of a step that concerns its action.
 #[derive(Debug, Clone)]
 pub struct ActionBody {
-    /// Name of the action.
+    /// Name of the action, `provider.noun.verb`.
     pub uses: Spanned<String>,
-    /// Whether it is run once for every item of a list.
-    pub for_each: Option<ForEach>,
-    /// What a person is asked before it begins: a text; an empty one asks nobody.
-    pub approval: Option<Template>,
-    /// How failed attempts are repeated.
-    pub retry: Retry,
-    /// How long one attempt may take, in milliseconds.
+    /// Loop, if the step has one instance for each item of a list.
+    pub for_each: Option<ForEachDefinition>,
+    /// Question that an operator must approve before the step starts. An empty text requires no approval.
+    pub approval: Option<SpannedTemplate>,
+    /// Retry policy for failed attempts.
+    pub retry: RetryDefinition,
+    /// Timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
 }
 
-/// A step that is run once for every item of a list.
+/// The loop of a step: `for_each`, `as`, `key` and `max_parallel`.
 #[derive(Debug, Clone)]
-pub struct ForEach {
-    /// Gives the list.
-    pub items: Placed,
-    /// What `with` and `key` call the item.
+pub struct ForEachDefinition {
+    /// Expression of the list.
+    pub items: SpannedExpression,
+    /// Name of the loop variable, which `with` and `key` can use.
     pub variable: Spanned<String>,
-    /// Gives the name of an item's instance; without one it is the item itself.
-    pub key: Option<Placed>,
-    /// How many instances may run at one time.
+    /// Expression of an instance's key; by default the item itself.
+    pub key: Option<SpannedExpression>,
+    /// Maximum number of concurrent instances.
     pub max_parallel: Option<u32>,
 }
 
-/// What a step says about failed attempts; times in milliseconds.
+/// The retry policy of a step, as far as the file sets it. Durations are in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Retry {
-    /// How many attempts there may be in all.
+pub struct RetryDefinition {
+    /// Maximum number of attempts, the first one included.
     pub attempts: Option<u32>,
-    /// Pause before the second attempt.
+    /// Backoff before the second attempt.
     pub initial_ms: Option<u64>,
-    /// How much longer each pause is than the one before.
+    /// Factor by which each backoff is longer than the previous one.
     pub factor: Option<f64>,
-    /// Longest pause.
+    /// Maximum backoff.
     pub max_ms: Option<u64>,
-    /// How long after the first attempt's start another may begin.
+    /// Time after the start of the first attempt within which another one can start.
     pub budget_ms: Option<u64>,
 }
 
 impl Workflow {
-    /// Every expression of the file that could be parsed.
-    pub fn expressions(&self) -> Vec<&Placed> {
-        let locks = self.locks.iter().flat_map(Template::expressions);
+    /// Returns each expression of the file that could be parsed.
+    pub fn expressions(&self) -> Vec<&SpannedExpression> {
+        let locks = self.locks.iter().flat_map(SpannedTemplate::expressions);
         let steps = self.steps.iter().flat_map(Step::expressions);
         locks.chain(steps).chain(self.outputs.iter().flat_map(|(_, output)| output.expressions())).collect()
     }
 }
 
 impl Step {
-    /// Every expression of the step that could be parsed.
-    pub fn expressions(&self) -> Vec<&Placed> {
+    /// Returns each expression of the step that could be parsed.
+    pub fn expressions(&self) -> Vec<&SpannedExpression> {
         let mut found = self.with.expressions();
         found.extend(&self.when);
         if let Body::Action(body) = &self.body {
-            found.extend(body.approval.iter().flat_map(Template::expressions));
+            found.extend(body.approval.iter().flat_map(SpannedTemplate::expressions));
             if let Some(each) = &body.for_each {
                 found.push(&each.items);
                 found.extend(&each.key);

@@ -2,29 +2,31 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use cel::Program;
 
-use super::{expression_parser, expression_path::path, expression_tree};
+use super::{expression_analysis::ExpressionAnalysis, expression_parser, expression_path::path};
 
-/// Longest source of an expression, in bytes. It rules out the chains of thousands of terms that overflow CEL's parser.
-pub const MAX_SOURCE: usize = 1024;
+/// Maximum length of an expression's source, in bytes. It excludes the chains of thousands of terms that overflow the
+/// stack in CEL's parser.
+pub const MAX_SOURCE_BYTES: usize = 1024;
 
-/// Deepest nesting of brackets. CEL's parser takes a second for 500, and what fits here is evaluated on any stack.
+/// Maximum nesting of brackets. CEL's parser takes a second for 500; an expression within this limit can be evaluated on
+/// any stack.
 const MAX_NESTING: usize = 48;
 
 /// One step of a [`Reference`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// The field or the index.
+    /// Field or index of this level.
     pub key: Key,
-    /// Where it is in the expression's source.
+    /// Bytes of the expression's source that contain it.
     pub range: Range<usize>,
 }
 
-/// How a [`Reference`] goes one level down.
+/// The way in which a [`Reference`] leads one level down.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// `.name` or `['name']`.
+    /// A field: `.name` or `['name']`.
     Field(String),
-    /// `[0]`.
+    /// An item of a list: `[0]`.
     Index(usize),
 }
 
@@ -37,20 +39,20 @@ impl fmt::Display for Key {
     }
 }
 
-/// Something outside the expression that it reads, such as `steps.vm.outputs.id`.
+/// A value outside the expression that the expression reads, such as `steps.vm.outputs.id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// From the root down; the first is always a field.
+    /// Levels from the root down. The first one is always a field.
     pub segments: Vec<Segment>,
 }
 
 impl Reference {
-    /// The name of the first segment.
+    /// Returns the name of the first segment.
     pub fn root(&self) -> &str {
         self.field(0).unwrap_or_default()
     }
 
-    /// The name of segment `at`, unless it is an index or not there.
+    /// Returns the name of segment `at`; `None` if it is an index or there is no such segment.
     pub fn field(&self, at: usize) -> Option<&str> {
         match self.segments.get(at).map(|segment| &segment.key) {
             Some(Key::Field(name)) => Some(name),
@@ -58,55 +60,68 @@ impl Reference {
         }
     }
 
-    /// The keys from segment `at` on.
+    /// Returns NAME of a reference `steps.NAME…`.
+    pub fn step_name(&self) -> Option<&str> {
+        self.field(1).filter(|_| self.root() == "steps")
+    }
+
+    /// Returns NAME of a reference `inputs.NAME…`.
+    pub fn input_name(&self) -> Option<&str> {
+        self.field(1).filter(|_| self.root() == "inputs")
+    }
+
+    /// Returns the keys from segment `at` on.
     pub fn keys_from(&self, at: usize) -> Vec<Key> {
         self.segments.iter().skip(at).map(|segment| segment.key.clone()).collect()
     }
 
-    /// Where the whole reference is in the expression's source.
+    /// Returns the bytes of the expression's source that contain the whole reference.
     pub fn range(&self) -> Range<usize> {
         let start = self.segments.first().map_or(0, |segment| segment.range.start);
         start..self.segments.last().map_or(start, |segment| segment.range.end)
     }
 }
 
-/// What an expression's value is known to be without evaluating it.
+/// Type of an expression's value, as far as it is known without evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// What the reference that is the whole expression is.
+pub enum ResultType {
+    /// The type of the value that the only reference leads to: the expression is nothing else.
     Reference,
-    /// `true` or `false`.
+    /// One of `true` and `false`.
     Boolean,
-    /// Text.
+    /// Any text.
     String,
     /// A whole number.
     Integer,
-    /// A list.
+    /// A list of values.
     List,
-    /// A map.
+    /// A map from text to values.
     Object,
-    /// Not known.
+    /// The type is not known.
     Any,
 }
 
-/// A parsed expression: syntax, functions and cost are checked, names are not.
+/// A parsed expression: syntax, functions and cost are checked, names are not. A copy shares the parsed form.
 #[derive(Debug, Clone)]
-pub struct Expression {
+pub struct Expression(Arc<ParsedExpression>);
+
+#[derive(Debug)]
+struct ParsedExpression {
     source: String,
     references: Vec<Reference>,
     program: Option<Arc<Program>>,
-    outcome: Outcome,
+    result_type: ResultType,
 }
 
-/// Why a text is no expression.
+/// Reason for which a text is not an expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpressionError {
-    /// What is wrong.
+    /// Description of the mistake.
     pub message: String,
-    /// Where in the expression's source, if that is known.
+    /// Bytes of the expression's source that are wrong, if that is known.
     pub range: Option<Range<usize>>,
-    /// What to do about it.
+    /// Advice to the reader.
     pub hint: Option<String>,
 }
 
@@ -124,61 +139,62 @@ impl ExpressionError {
 impl Expression {
     /// Parses the text between `${{` and `}}`.
     ///
-    /// Nothing that it accepts needs more than a few dozen stack frames to evaluate, or more time than a pass over the
-    /// lists it mentions.
+    /// The evaluation of an accepted expression needs at most a few dozen stack frames, and time for one pass over the
+    /// lists that it refers to.
+    ///
+    /// # Errors
+    /// The text is empty, too long or too deep, has a syntax error, or uses a function that is not allowed.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        if source.len() > MAX_SOURCE {
+        if source.len() > MAX_SOURCE_BYTES {
             let hint = "compute it in an action, or split it over several inputs".to_owned();
-            let message = format!("the expression is {} bytes long, {MAX_SOURCE} are allowed", source.len());
+            let message = format!("the expression is {} bytes long, {MAX_SOURCE_BYTES} are allowed", source.len());
             return Err(ExpressionError::new(message, None).with_hint(hint));
         }
         if source.trim().is_empty() {
             return Err(ExpressionError::new("the expression is empty", None));
         }
         if let Some(reference) = path(source) {
-            return Ok(Self {
-                source: source.to_owned(),
-                references: vec![reference],
-                program: None,
-                outcome: Outcome::Reference,
-            });
+            return Ok(Self::new(source, vec![reference], None, ResultType::Reference));
         }
         if nesting(source) > MAX_NESTING {
             let hint = "compute it in an action".to_owned();
             return Err(ExpressionError::new(format!("more than {MAX_NESTING} levels deep"), None).with_hint(hint));
         }
-        let expression_parser::Parsed { program, tree } = expression_parser::parse(source)?;
-        let expression_tree::Tree { references, outcome } = tree;
-        Ok(Self { source: source.to_owned(), references, program: Some(program), outcome })
+        let (program, ExpressionAnalysis { references, result_type }) = expression_parser::parse(source)?;
+        Ok(Self::new(source, references, Some(program), result_type))
     }
 
-    /// The text it was parsed from.
+    fn new(source: &str, references: Vec<Reference>, program: Option<Arc<Program>>, result_type: ResultType) -> Self {
+        Self(Arc::new(ParsedExpression { source: source.to_owned(), references, program, result_type }))
+    }
+
+    /// Returns the text that was parsed.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0.source
     }
 
-    /// Everything it reads, as often as it is mentioned.
+    /// Returns each reference, as often as it is written.
     pub fn references(&self) -> &[Reference] {
-        &self.references
+        &self.0.references
     }
 
-    /// The reference, if the expression is nothing else.
+    /// Returns the reference if the expression is nothing else.
     pub fn as_reference(&self) -> Option<&Reference> {
-        if self.program.is_none() { self.references.first() } else { None }
+        if self.0.program.is_none() { self.0.references.first() } else { None }
     }
 
-    /// What is to be evaluated, if it is more than a reference.
+    /// Returns the CEL program, unless the expression is only a reference.
     pub fn program(&self) -> Option<&Arc<Program>> {
-        self.program.as_ref()
+        self.0.program.as_ref()
     }
 
-    /// What its value is known to be.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome
+    /// Returns the type of the value, as far as it is known.
+    pub fn result_type(&self) -> ResultType {
+        self.0.result_type
     }
 }
 
-// Brackets inside texts count too: nobody has that many there.
+/// Returns the maximum nesting of brackets. Those inside texts count too: no usual text has that many.
 fn nesting(source: &str) -> usize {
     let mut open = 0_usize;
     let mut deepest = 0;

@@ -4,34 +4,31 @@ use cel::{ParseErrors, Program};
 
 use super::{
     expression::ExpressionError,
-    expression_tree::{self, Tree},
+    expression_analysis::{ExpressionAnalysis, analyse},
     large_stack,
 };
 
-/// A program and what was found in it.
-pub(super) struct Parsed {
-    pub(super) program: Arc<Program>,
-    pub(super) tree: Tree,
-}
-
-/// Parses and inspects `source`.
-pub(super) fn parse(source: &str) -> Result<Parsed, ExpressionError> {
+/// Parses and analyses `source`, on a thread with a large stack.
+///
+/// # Errors
+/// The text has a syntax error, or is refused by the analysis.
+pub(super) fn parse(source: &str) -> Result<(Arc<Program>, ExpressionAnalysis), ExpressionError> {
     let owned = source.to_owned();
     let parsed = large_stack::run(move || parse_here(&owned));
     parsed.unwrap_or_else(|| Err(ExpressionError::new("the expression cannot be parsed", None)))
 }
 
-fn parse_here(source: &str) -> Result<Parsed, ExpressionError> {
+fn parse_here(source: &str) -> Result<(Arc<Program>, ExpressionAnalysis), ExpressionError> {
     let program = Program::compile(source).map_err(|errors| syntax_error(source, &errors))?;
-    let tree = expression_tree::inspect(source, &program)?;
-    Ok(Parsed { program: Arc::new(program), tree })
+    let analysis = analyse(source, &program)?;
+    Ok((Arc::new(program), analysis))
 }
 
 fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
     let Some(first) = errors.errors.first() else {
         return ExpressionError::new("the expression cannot be parsed", None);
     };
-    // ANTLR lists every token that could have stood there; nobody reads that.
+    // ANTLR appends a list of each token that it would accept, which is too long to read.
     let message = first.msg.split(" expecting ").next().unwrap_or_default().trim();
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let message = if message.contains("<EOF>") { "it ends too early" } else { message };

@@ -2,8 +2,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Input,
-    node::{Entry, Kind, Node},
     reader::{Reader, list},
+    yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
 /// What an input's schema can say: the part of JSON Schema that is checked.
@@ -31,9 +31,9 @@ const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "ob
 const FORMATS: [&str; 3] = ["cidr", "ip", "duration"];
 
 /// Reads one entry of `inputs`.
-pub(super) fn read_input(reader: &mut Reader, entry: &Entry) -> Input {
+pub(super) fn read_input(reader: &mut Reader, entry: &YamlEntry) -> Input {
     let what = format!("input {:?}", entry.key.value);
-    if !matches!(entry.value.kind, Kind::Map(_)) {
+    if !matches!(entry.value.kind, YamlValue::Map(_)) {
         reader.expected(&entry.value, &what, "a map such as {type: string}");
         let schema = Value::Object(Map::new());
         return Input { name: entry.key.clone(), description: None, schema, default: None, secret: false };
@@ -64,9 +64,9 @@ pub(super) fn read_input(reader: &mut Reader, entry: &Entry) -> Input {
 }
 
 // Checks the schema itself; what is wrong in it is left out.
-fn read_schema(reader: &mut Reader, node: &Node, what: &str) -> Map<String, Value> {
+fn read_schema(reader: &mut Reader, node: &YamlNode, what: &str) -> Map<String, Value> {
     let mut schema = Map::new();
-    let Kind::Map(entries) = &node.kind else {
+    let YamlValue::Map(entries) = &node.kind else {
         reader.expected(node, what, "a schema such as {type: string}");
         return schema;
     };
@@ -78,7 +78,7 @@ fn read_schema(reader: &mut Reader, node: &Node, what: &str) -> Map<String, Valu
     schema
 }
 
-fn read_keyword(reader: &mut Reader, keyword: &str, node: &Node) -> Option<Value> {
+fn read_keyword(reader: &mut Reader, keyword: &str, node: &YamlNode) -> Option<Value> {
     let fits = match keyword {
         "type" => return read_type(reader, node),
         "format" => return read_word(reader, node, "format", &FORMATS),
@@ -88,18 +88,18 @@ fn read_keyword(reader: &mut Reader, keyword: &str, node: &Node) -> Option<Value
             return Some(Value::Object(read_schema(reader, node, "items")));
         }
         "properties" => return Some(read_properties(reader, node)),
-        "additionalProperties" if matches!(node.kind, Kind::Bool(_)) => return Some(node.to_json()),
+        "additionalProperties" if matches!(node.kind, YamlValue::Bool(_)) => return Some(node.to_json()),
         "additionalProperties" => {
             nested_keys(reader, node, "additionalProperties");
             return Some(Value::Object(read_schema(reader, node, "additionalProperties")));
         }
-        "minimum" | "maximum" => matches!(node.kind, Kind::Number(_)),
+        "minimum" | "maximum" => matches!(node.kind, YamlValue::Number(_)),
         "minLength" | "maxLength" | "minItems" | "maxItems" => {
-            matches!(&node.kind, Kind::Number(number) if number.is_u64())
+            matches!(&node.kind, YamlValue::Number(number) if number.is_u64())
         }
-        "enum" => matches!(&node.kind, Kind::List(items) if !items.is_empty()),
+        "enum" => matches!(&node.kind, YamlValue::List(items) if !items.is_empty()),
         "required" => {
-            matches!(&node.kind, Kind::List(items) if items.iter().all(|item| matches!(item.kind, Kind::Text(_))))
+            matches!(&node.kind, YamlValue::List(items) if items.iter().all(|item| matches!(item.kind, YamlValue::Text(_))))
         }
         "description" | "title" | "default" | "secret" => true,
         _ => return None,
@@ -117,14 +117,14 @@ fn read_keyword(reader: &mut Reader, keyword: &str, node: &Node) -> Option<Value
     Some(node.to_json())
 }
 
-fn nested_keys(reader: &mut Reader, node: &Node, what: &str) {
-    if matches!(node.kind, Kind::Map(_)) {
+fn nested_keys(reader: &mut Reader, node: &YamlNode, what: &str) {
+    if matches!(node.kind, YamlValue::Map(_)) {
         let known: Vec<&str> = KEYWORDS.into_iter().filter(|key| !matches!(*key, "default" | "secret")).collect();
         reader.fields(node, what, &known);
     }
 }
 
-fn read_properties(reader: &mut Reader, node: &Node) -> Value {
+fn read_properties(reader: &mut Reader, node: &YamlNode) -> Value {
     let entries = reader.entries(node, "properties");
     let mut properties = Map::new();
     for entry in entries {
@@ -135,41 +135,39 @@ fn read_properties(reader: &mut Reader, node: &Node) -> Value {
     Value::Object(properties)
 }
 
-fn read_bool(reader: &mut Reader, node: &Node, what: &str) -> bool {
-    if let Kind::Bool(value) = node.kind {
+fn read_bool(reader: &mut Reader, node: &YamlNode, what: &str) -> bool {
+    if let YamlValue::Bool(value) = node.kind {
         return value;
     }
     reader.expected(node, what, "true or false");
     false
 }
 
-fn read_type(reader: &mut Reader, node: &Node) -> Option<Value> {
+fn read_type(reader: &mut Reader, node: &YamlNode) -> Option<Value> {
     match &node.kind {
-        Kind::List(items) if !items.is_empty() => {
+        YamlValue::List(items) if !items.is_empty() => {
             items.iter().map(|item| read_word(reader, item, "type", &TYPES)).collect::<Option<Value>>()
         }
         _ => read_word(reader, node, "type", &TYPES),
     }
 }
 
-fn read_word(reader: &mut Reader, node: &Node, what: &str, words: &[&str]) -> Option<Value> {
+fn read_word(reader: &mut Reader, node: &YamlNode, what: &str, words: &[&str]) -> Option<Value> {
     let word = reader.text(node, what)?;
     if words.contains(&word.value.as_str()) {
         return Some(Value::String(word.value));
     }
-    let hint = super::nearest::did_you_mean(&word.value, words.iter().copied())
+    let hint = super::suggest::did_you_mean(&word.value, words.iter().copied())
         .unwrap_or_else(|| format!("{what} is one of {}", list(words)));
     reader.report("workflow::schema", word.span, format!("unknown {what} {:?}", word.value), "not known", hint);
     None
 }
 
-fn read_pattern(reader: &mut Reader, node: &Node) -> Option<Value> {
+fn read_pattern(reader: &mut Reader, node: &YamlNode) -> Option<Value> {
     let pattern = reader.text(node, "pattern")?;
-    match regex::Regex::new(&pattern.value) {
+    match reader.patterns.compile(&pattern.value) {
         Ok(_) => Some(Value::String(pattern.value)),
-        Err(error) => {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Err(reason) => {
             let message = format!("{:?} is no regular expression: {reason}", pattern.value);
             reader.report("workflow::schema", pattern.span, message, "cannot be used", None);
             None

@@ -1,34 +1,38 @@
-//! YAML text to [`Workflow`], with a span for every value and all mistakes at once.
+//! Reads workflows: YAML text to [`Workflow`], with a span for each value and all mistakes at the same time.
 //!
-//! This room never touches the file system and never asks which actions there are.
+//! Names are not resolved and types are not checked here: see [`plan`](crate::plan). The functions of this module do not
+//! read files and do not know which actions exist.
 
 mod cron;
 mod definition;
 mod diagnostic;
 pub(crate) mod duration;
 mod expression;
+mod expression_analysis;
 mod expression_parser;
 mod expression_path;
-mod expression_tree;
 mod input;
 mod large_stack;
 #[cfg(feature = "miette")]
 mod miette_diagnostic;
-pub(crate) mod nearest;
-mod node;
 mod parse;
-mod pieces;
+mod patterns;
 mod reader;
 mod source;
 mod step;
+pub(crate) mod suggest;
 mod template;
+mod text_parts;
+mod yaml_node;
 
 pub use cron::{Cron, CronError, CronField, CronItem};
-pub use definition::{ActionBody, Body, ForEach, Input, Retry, Step, Workflow};
+pub use definition::{ActionBody, Body, ForEachDefinition, Input, RetryDefinition, Step, Workflow};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse as duration_ms;
-pub use expression::{Expression, ExpressionError, Key, MAX_SOURCE, Outcome, Reference, Segment};
-pub use nearest::nearest as nearest_name;
+pub use expression::{Expression, ExpressionError, Key, MAX_SOURCE_BYTES, Reference, ResultType, Segment};
+pub(crate) use parse::parse_sharing;
 pub use parse::{Parsed, parse};
+pub(crate) use patterns::Patterns;
 pub use source::{Source, Span, Spanned};
-pub use template::{Piece, Placed, Template, TemplateKind};
+pub use suggest::suggest as suggest_name;
+pub use template::{ExpressionUse, SpannedExpression, SpannedTemplate, TemplateKind, TextPart};

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use super::{
-    Cron, Diagnostic, Diagnostics, Source, Spanned, Template, TemplateKind, Workflow,
+    Cron, Diagnostic, Diagnostics, Patterns, Source, Spanned, SpannedTemplate, TemplateKind, Workflow,
     input::read_input,
-    node::{self, Entry, Node},
     reader::{Fields, Reader},
     step::read_step,
+    yaml_node::{self, YamlEntry, YamlNode, YamlValue},
 };
 
 const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "steps", "outputs"];
@@ -34,9 +34,14 @@ impl Parsed {
 ///
 /// Any text gives an answer within a second: size, depth, aliases and expressions are bounded.
 pub fn parse(file_name: &str, text: &str) -> Parsed {
+    parse_sharing(file_name, text, &Arc::default())
+}
+
+/// Reads a workflow like [`parse`], with the compiled patterns of another one.
+pub(crate) fn parse_sharing(file_name: &str, text: &str, patterns: &Arc<Patterns>) -> Parsed {
     let source = Arc::new(Source::new(file_name, text));
-    let mut reader = Reader::new(Arc::clone(&source));
-    let workflow = match node::read(&source) {
+    let mut reader = Reader::new(Arc::clone(&source), Arc::clone(patterns));
+    let workflow = match yaml_node::read(&source) {
         Ok(root) => read_workflow(&mut reader, &root),
         Err(error) => {
             reader.report("workflow::yaml", error.span, error.message, "here", error.hint);
@@ -46,8 +51,8 @@ pub fn parse(file_name: &str, text: &str) -> Parsed {
     Parsed { workflow, diagnostics: reader.diagnostics }
 }
 
-fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
-    if !matches!(root.kind, node::Kind::Map(_)) {
+fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
+    if !matches!(root.kind, YamlValue::Map(_)) {
         reader.expected(root, "a workflow", "a map with name, inputs, steps and outputs");
         return None;
     }
@@ -77,18 +82,19 @@ fn read_workflow(reader: &mut Reader, root: &Node) -> Option<Workflow> {
         steps,
         outputs,
         complete: reader.diagnostics.is_empty(),
+        patterns: Arc::clone(&reader.patterns),
     })
 }
 
-fn is_empty(node: &Node) -> bool {
+fn is_empty(node: &YamlNode) -> bool {
     match &node.kind {
-        node::Kind::Null => true,
-        node::Kind::Map(entries) => entries.is_empty(),
+        YamlValue::Null => true,
+        YamlValue::Map(entries) => entries.is_empty(),
         _ => false,
     }
 }
 
-fn read_name(reader: &mut Reader, root: &Node, fields: &Fields<'_>) -> Spanned<String> {
+fn read_name(reader: &mut Reader, root: &YamlNode, fields: &Fields<'_>) -> Spanned<String> {
     let Some(node) = fields.value("name") else {
         let hint = "add a first line such as `name: provision-router`".to_owned();
         reader.report("workflow::missing", root.span, "the workflow has no name", "", hint);
@@ -104,7 +110,7 @@ fn read_name(reader: &mut Reader, root: &Node, fields: &Fields<'_>) -> Spanned<S
     name
 }
 
-fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) -> Vec<&'a Entry> {
+fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) -> Vec<&'a YamlEntry> {
     let Some(node) = fields.value(key).filter(|node| !is_empty(node)) else { return Vec::new() };
     let entries = reader.entries(node, key);
     for entry in &entries {
@@ -113,8 +119,8 @@ fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) ->
     entries
 }
 
-fn read_schedule(reader: &mut Reader, node: &Node) -> Option<Spanned<Cron>> {
-    if !matches!(node.kind, node::Kind::Map(_)) {
+fn read_schedule(reader: &mut Reader, node: &YamlNode) -> Option<Spanned<Cron>> {
+    if !matches!(node.kind, YamlValue::Map(_)) {
         reader.expected(node, "schedule", "a map such as {cron: \"*/5 * * * *\"}");
         return None;
     }
@@ -137,16 +143,16 @@ fn read_schedule(reader: &mut Reader, node: &Node) -> Option<Spanned<Cron>> {
     }
 }
 
-fn read_locks(reader: &mut Reader, node: &Node) -> Vec<Template> {
-    let node::Kind::List(items) = &node.kind else {
+fn read_locks(reader: &mut Reader, node: &YamlNode) -> Vec<SpannedTemplate> {
+    let YamlValue::List(items) = &node.kind else {
         reader.expected(node, "locks", "a list of texts such as [\"cluster/${{ inputs.cluster }}\"]");
         return Vec::new();
     };
     items.iter().filter_map(|item| read_lock(reader, item)).collect()
 }
 
-fn read_lock(reader: &mut Reader, node: &Node) -> Option<Template> {
-    if !matches!(node.kind, node::Kind::Text(_)) {
+fn read_lock(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
+    if !matches!(node.kind, YamlValue::Text(_)) {
         reader.expected(node, "a lock", "text");
         return None;
     }
@@ -154,6 +160,6 @@ fn read_lock(reader: &mut Reader, node: &Node) -> Option<Template> {
     (!matches!(lock.kind, TemplateKind::Unknown)).then_some(lock)
 }
 
-fn read_output(reader: &mut Reader, entry: &Entry) -> (Spanned<String>, Template) {
+fn read_output(reader: &mut Reader, entry: &YamlEntry) -> (Spanned<String>, SpannedTemplate) {
     (entry.key.clone(), reader.template(&entry.value))
 }

@@ -1,10 +1,11 @@
 use std::{collections::HashMap, fmt::Write as _, ops::Range, sync::Arc};
 
 use super::{
-    Diagnostic, Expression, ExpressionError, Piece, Placed, Source, Span, Spanned, Template, TemplateKind,
-    nearest::did_you_mean,
-    node::{Entry, Kind, Node},
-    pieces::{RawPiece, cut},
+    Diagnostic, Expression, ExpressionError, Patterns, Source, Span, Spanned, SpannedExpression, SpannedTemplate,
+    TemplateKind, TextPart,
+    suggest::did_you_mean,
+    text_parts::{RawTextPart, split},
+    yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
 /// What the different expressions of one file may cost that CEL has to parse, which plain references are not: their bytes,
@@ -14,19 +15,21 @@ const MAX_PROGRAMS: usize = 96 << 10;
 const PROGRAM_COST: usize = 96;
 
 /// Most literals and expressions of one text: nobody writes that many, and each is looked for in the file.
-const MAX_PIECES: usize = 200;
+const MAX_TEXT_PARTS: usize = 200;
 
 /// Collects the mistakes of one file while its parts are read.
 pub(super) struct Reader {
     pub(super) source: Arc<Source>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Patterns of the inputs' schemas, compiled.
+    pub(super) patterns: Arc<Patterns>,
     parsed: HashMap<String, Result<Expression, ExpressionError>>,
     programs: usize,
 }
 
 impl Reader {
-    pub(super) fn new(source: Arc<Source>) -> Self {
-        Self { source, diagnostics: Vec::new(), parsed: HashMap::new(), programs: 0 }
+    pub(super) fn new(source: Arc<Source>, patterns: Arc<Patterns>) -> Self {
+        Self { source, diagnostics: Vec::new(), patterns, parsed: HashMap::new(), programs: 0 }
     }
 
     /// Notes a mistake; its hint, if any, is added to what is returned.
@@ -43,16 +46,16 @@ impl Reader {
     }
 
     /// The entries of a map with names that people choose. Reports what is no map, and keys that are there twice.
-    pub(super) fn entries<'a>(&mut self, node: &'a Node, what: &str) -> Vec<&'a Entry> {
-        let Kind::Map(entries) = &node.kind else {
+    pub(super) fn entries<'a>(&mut self, node: &'a YamlNode, what: &str) -> Vec<&'a YamlEntry> {
+        let YamlValue::Map(entries) = &node.kind else {
             self.expected(node, what, "a map");
             return Vec::new();
         };
         self.unique(entries, what)
     }
 
-    fn unique<'a>(&mut self, entries: &'a [Entry], what: &str) -> Vec<&'a Entry> {
-        let mut kept: Vec<&Entry> = Vec::with_capacity(entries.len());
+    fn unique<'a>(&mut self, entries: &'a [YamlEntry], what: &str) -> Vec<&'a YamlEntry> {
+        let mut kept: Vec<&YamlEntry> = Vec::with_capacity(entries.len());
         let mut at: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
             let key = &entry.key;
@@ -81,7 +84,7 @@ impl Reader {
     }
 
     /// The entries of a map whose keys are known. Reports all others.
-    pub(super) fn fields<'a>(&mut self, node: &'a Node, what: &str, known: &[&str]) -> Fields<'a> {
+    pub(super) fn fields<'a>(&mut self, node: &'a YamlNode, what: &str, known: &[&str]) -> Fields<'a> {
         let entries = self.entries(node, what);
         for entry in &entries {
             let key = &entry.key;
@@ -95,7 +98,7 @@ impl Reader {
         Fields(entries)
     }
 
-    pub(super) fn expected(&mut self, node: &Node, what: &str, expected: &str) {
+    pub(super) fn expected(&mut self, node: &YamlNode, what: &str, expected: &str) {
         let message = format!("{what} must be {expected}, this is {}", node.describe());
         self.report("workflow::type", node.span, message, format!("expected {expected}"), None);
     }
@@ -114,10 +117,10 @@ impl Reader {
     }
 
     /// Text without expressions.
-    pub(super) fn text(&mut self, node: &Node, what: &str) -> Option<Spanned<String>> {
+    pub(super) fn text(&mut self, node: &YamlNode, what: &str) -> Option<Spanned<String>> {
         match &node.kind {
-            Kind::Text(text) if !text.contains("${{") => Some(Spanned::new(text.clone(), node.span)),
-            Kind::Text(_) => {
+            YamlValue::Text(text) if !text.contains("${{") => Some(Spanned::new(text.clone(), node.span)),
+            YamlValue::Text(_) => {
                 let message = format!("{what} cannot be computed");
                 self.report("workflow::expression", node.span, message, "no expression here", None);
                 None
@@ -130,22 +133,22 @@ impl Reader {
     }
 
     /// A value in which expressions may stand.
-    pub(super) fn template(&mut self, node: &Node) -> Template {
+    pub(super) fn template(&mut self, node: &YamlNode) -> SpannedTemplate {
         let kind = match &node.kind {
-            Kind::Null => TemplateKind::Null,
-            Kind::Bool(value) => TemplateKind::Bool(*value),
-            Kind::Number(number) => TemplateKind::Number(number.clone()),
-            Kind::Text(text) => self.pieces(text, node.span),
-            Kind::List(items) => TemplateKind::List(items.iter().map(|item| self.template(item)).collect()),
-            Kind::Map(entries) => {
+            YamlValue::Null => TemplateKind::Null,
+            YamlValue::Bool(value) => TemplateKind::Bool(*value),
+            YamlValue::Number(number) => TemplateKind::Number(number.clone()),
+            YamlValue::Text(text) => self.text_parts(text, node.span),
+            YamlValue::List(items) => TemplateKind::List(items.iter().map(|item| self.template(item)).collect()),
+            YamlValue::Map(entries) => {
                 let entries = self.unique(entries, "the map");
                 TemplateKind::Map(entries.into_iter().map(|entry| self.template_entry(entry)).collect())
             }
         };
-        Template { kind, span: node.span }
+        SpannedTemplate { kind, span: node.span }
     }
 
-    fn template_entry(&mut self, entry: &Entry) -> (Spanned<String>, Template) {
+    fn template_entry(&mut self, entry: &YamlEntry) -> (Spanned<String>, SpannedTemplate) {
         if entry.key.value.contains("${{") {
             let message = format!("the key {:?} cannot be computed", entry.key.value);
             self.report("workflow::expression", entry.key.span, message, "no expression here", None);
@@ -154,66 +157,66 @@ impl Reader {
     }
 
     /// A value that is exactly one expression. Reports anything else.
-    pub(super) fn expression(&mut self, node: &Node, what: &str) -> Option<Placed> {
-        let Kind::Text(text) = &node.kind else {
+    pub(super) fn expression(&mut self, node: &YamlNode, what: &str) -> Option<SpannedExpression> {
+        let YamlValue::Text(text) = &node.kind else {
             self.not_one_expression(node, what);
             return None;
         };
-        let [RawPiece::Expression(_) | RawPiece::Open(_)] = cut(text.trim()).as_slice() else {
+        let [RawTextPart::Expression(_) | RawTextPart::Open(_)] = split(text.trim()).as_slice() else {
             self.not_one_expression(node, what);
             return None;
         };
-        match self.pieces(text.trim(), node.span) {
+        match self.text_parts(text.trim(), node.span) {
             TemplateKind::Expression(placed) => Some(placed),
             _ => None,
         }
     }
 
-    fn not_one_expression(&mut self, node: &Node, what: &str) {
+    fn not_one_expression(&mut self, node: &YamlNode, what: &str) {
         let message = format!("{what} must be one expression");
         let hint = "write it as ${{ … }}, with nothing before or behind it; + joins texts".to_owned();
         self.report("workflow::expression", node.span, message, "not one expression", hint);
     }
 
     // An expression that cannot be parsed is reported, and left out so that the rest can be checked.
-    fn pieces(&mut self, text: &str, span: Span) -> TemplateKind {
-        let raw = cut(text);
-        if raw.len() > MAX_PIECES {
-            let message = format!("a text with more than {MAX_PIECES} parts");
+    fn text_parts(&mut self, text: &str, span: Span) -> TemplateKind {
+        let raw = split(text);
+        if raw.len() > MAX_TEXT_PARTS {
+            let message = format!("a text with more than {MAX_TEXT_PARTS} parts");
             self.report("workflow::expression", span, message, "too many", "compute it in an action".to_owned());
             return TemplateKind::Unknown;
         }
         let source = Arc::clone(&self.source);
-        let mut search = Places::new(&source, span);
-        let mut pieces = Vec::with_capacity(raw.len());
+        let mut search = ExpressionSpans::new(&source, span);
+        let mut parts = Vec::with_capacity(raw.len());
         for piece in &raw {
             match piece {
-                RawPiece::Literal(literal) => pieces.push(Piece::Literal(literal.clone())),
-                RawPiece::Open(_) => {
+                RawTextPart::Literal(literal) => parts.push(TextPart::Literal(literal.clone())),
+                RawTextPart::Open(_) => {
                     let hint = "close it with }}; a text that is to contain ${{ is written $${{".to_owned();
                     self.report("workflow::expression", span, "an expression is not closed", "no }} follows", hint);
                 }
-                RawPiece::Expression(inner) => {
+                RawTextPart::Expression(inner) => {
                     let (at, exact) = search.next(inner);
-                    pieces.extend(self.parse(inner, at, exact).map(Piece::Expression));
+                    parts.extend(self.parse(inner, at, exact).map(TextPart::Expression));
                 }
             }
         }
-        match (raw.len(), pieces.pop()) {
-            (1, Some(Piece::Expression(placed))) => TemplateKind::Expression(placed),
+        match (raw.len(), parts.pop()) {
+            (1, Some(TextPart::Expression(placed))) => TemplateKind::Expression(placed),
             (0, None) => TemplateKind::Text(String::new()),
             (_, None) => TemplateKind::Unknown,
-            (1, Some(Piece::Literal(text))) => TemplateKind::Text(text),
+            (1, Some(TextPart::Literal(text))) => TemplateKind::Text(text),
             (_, Some(last)) => {
-                pieces.push(last);
-                TemplateKind::Pieces(pieces)
+                parts.push(last);
+                TemplateKind::Parts(parts)
             }
         }
     }
 
-    fn parse(&mut self, inner: &str, span: Span, exact: bool) -> Option<Placed> {
+    fn parse(&mut self, inner: &str, span: Span, exact: bool) -> Option<SpannedExpression> {
         match self.parse_once(inner) {
-            Ok(expression) => Some(Placed { expression, span, exact }),
+            Ok(expression) => Some(SpannedExpression { expression, span, exact }),
             Err(error) => {
                 let ExpressionError { message, range, hint } = error;
                 let blank: Range<usize> = 0..inner.len();
@@ -244,27 +247,27 @@ impl Reader {
 }
 
 /// The entries of a map whose keys are known.
-pub(super) struct Fields<'a>(Vec<&'a Entry>);
+pub(super) struct Fields<'a>(Vec<&'a YamlEntry>);
 
 impl<'a> Fields<'a> {
-    pub(super) fn find(&self, key: &str) -> Option<&'a Entry> {
+    pub(super) fn find(&self, key: &str) -> Option<&'a YamlEntry> {
         self.0.iter().copied().find(|entry| entry.key.value == key)
     }
 
     /// The value under `key`.
-    pub(super) fn value(&self, key: &str) -> Option<&'a Node> {
+    pub(super) fn value(&self, key: &str) -> Option<&'a YamlNode> {
         self.find(key).map(|entry| &entry.value)
     }
 }
 
 /// Finds the expressions of a text in the file, one after the other.
-struct Places<'a> {
+struct ExpressionSpans<'a> {
     source: &'a Source,
     span: Span,
     from: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> ExpressionSpans<'a> {
     fn new(source: &'a Source, span: Span) -> Self {
         Self { source, span, from: 0 }
     }

@@ -1,7 +1,8 @@
 use super::{
-    ActionBody, Body, ForEach, Placed, Retry, Span, Spanned, Step, Template, TemplateKind, duration,
-    node::{Entry, Kind, Node},
+    ActionBody, Body, ForEachDefinition, RetryDefinition, Span, Spanned, SpannedExpression, SpannedTemplate, Step,
+    TemplateKind, duration,
     reader::{Fields, Reader, is_name},
+    yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
 const KEYS: [&str; 12] = [
@@ -23,7 +24,7 @@ const KEYS: [&str; 12] = [
 const LONGEST_MS: u64 = 30 * 86_400_000;
 
 /// Reads one entry of `steps`.
-pub(super) fn read_step(reader: &mut Reader, entry: &Entry) -> Step {
+pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
     let what = format!("step {:?}", entry.key.value);
     let fields = reader.fields(&entry.value, &what, &KEYS);
     let with = read_with(reader, &fields, entry.key.span);
@@ -33,12 +34,12 @@ pub(super) fn read_step(reader: &mut Reader, entry: &Entry) -> Step {
     Step { name: entry.key.clone(), body, with, needs, when }
 }
 
-fn read_with(reader: &mut Reader, fields: &Fields<'_>, otherwise: Span) -> Template {
-    let nothing = |span| Template { kind: TemplateKind::Map(Vec::new()), span };
+fn read_with(reader: &mut Reader, fields: &Fields<'_>, otherwise: Span) -> SpannedTemplate {
+    let nothing = |span| SpannedTemplate { kind: TemplateKind::Map(Vec::new()), span };
     let Some(entry) = fields.find("with") else { return nothing(otherwise) };
     match &entry.value.kind {
-        Kind::Map(_) => Template { span: entry.key.span, ..reader.template(&entry.value) },
-        Kind::Null => nothing(entry.key.span),
+        YamlValue::Map(_) => SpannedTemplate { span: entry.key.span, ..reader.template(&entry.value) },
+        YamlValue::Null => nothing(entry.key.span),
         _ => {
             reader.expected(&entry.value, "with", "a map");
             nothing(entry.key.span)
@@ -46,15 +47,15 @@ fn read_with(reader: &mut Reader, fields: &Fields<'_>, otherwise: Span) -> Templ
     }
 }
 
-fn read_needs(reader: &mut Reader, node: &Node) -> Vec<Spanned<String>> {
-    let Kind::List(items) = &node.kind else {
+fn read_needs(reader: &mut Reader, node: &YamlNode) -> Vec<Spanned<String>> {
+    let YamlValue::List(items) = &node.kind else {
         reader.expected(node, "needs", "a list of steps such as [first, second]");
         return Vec::new();
     };
     items.iter().filter_map(|item| reader.text(item, "an entry of needs")).collect()
 }
 
-fn read_body(reader: &mut Reader, entry: &Entry, fields: &Fields<'_>) -> Option<Body> {
+fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &Fields<'_>) -> Option<Body> {
     let step = &entry.key.value;
     match (fields.find("uses"), fields.find("workflow")) {
         (Some(uses), None) => {
@@ -76,7 +77,7 @@ fn read_body(reader: &mut Reader, entry: &Entry, fields: &Fields<'_>) -> Option<
             None
         }
         (None, None) => {
-            if matches!(entry.value.kind, Kind::Map(_)) {
+            if matches!(entry.value.kind, YamlValue::Map(_)) {
                 let message = format!("step {step:?} does not say what it runs");
                 let hint = "add `uses: provider.noun.verb`, or `workflow: FILE` to inline another workflow".to_owned();
                 reader.report("workflow::missing", entry.key.span, message, "neither uses nor workflow", hint);
@@ -100,7 +101,7 @@ fn refuse_for_inline(reader: &mut Reader, fields: &Fields<'_>) {
     }
 }
 
-fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEach> {
+fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
         for key in ["as", "key", "max_parallel"] {
             if let Some(entry) = fields.find(key) {
@@ -111,14 +112,14 @@ fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEach> {
         return None;
     };
     let variable = read_variable(reader, fields, items.key.span);
-    let key: Option<Placed> = fields.value("key").and_then(|node| reader.expression(node, "key"));
+    let key: Option<SpannedExpression> = fields.value("key").and_then(|node| reader.expression(node, "key"));
     let max_parallel = fields.value("max_parallel").and_then(|node| read_count(reader, node, "max_parallel"));
     let items = reader.expression(&items.value, "for_each")?;
-    Some(ForEach { items, variable: variable?, key, max_parallel })
+    Some(ForEachDefinition { items, variable: variable?, key, max_parallel })
 }
 
-fn read_approval(reader: &mut Reader, node: &Node) -> Option<Template> {
-    if !matches!(node.kind, Kind::Text(_)) {
+fn read_approval(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
+    if !matches!(node.kind, YamlValue::Text(_)) {
         reader.expected(node, "approval", "what a person is asked, such as \"Drain ${{ inputs.worker }}?\"");
         return None;
     }
@@ -142,9 +143,9 @@ fn read_variable(reader: &mut Reader, fields: &Fields<'_>, for_each: Span) -> Op
     is_name(&name.value).then_some(name)
 }
 
-fn read_retry(reader: &mut Reader, node: &Node) -> Retry {
+fn read_retry(reader: &mut Reader, node: &YamlNode) -> RetryDefinition {
     let fields = reader.fields(node, "retry", &["attempts", "initial", "factor", "max", "budget"]);
-    Retry {
+    RetryDefinition {
         attempts: fields.value("attempts").and_then(|node| read_count(reader, node, "attempts")),
         initial_ms: fields.value("initial").and_then(|node| read_duration(reader, node, "initial")),
         factor: fields.value("factor").and_then(|node| read_factor(reader, node)),
@@ -153,11 +154,11 @@ fn read_retry(reader: &mut Reader, node: &Node) -> Retry {
     }
 }
 
-fn read_count(reader: &mut Reader, node: &Node, what: &str) -> Option<u32> {
+fn read_count(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u32> {
     // Nobody means more, and the engine counts in 32 bits.
     const MOST: u64 = 10_000;
     let count = match &node.kind {
-        Kind::Number(number) => number.as_u64().filter(|count| (1..=MOST).contains(count)),
+        YamlValue::Number(number) => number.as_u64().filter(|count| (1..=MOST).contains(count)),
         _ => None,
     };
     if count.is_none() {
@@ -166,9 +167,9 @@ fn read_count(reader: &mut Reader, node: &Node, what: &str) -> Option<u32> {
     count.and_then(|count| u32::try_from(count).ok())
 }
 
-fn read_factor(reader: &mut Reader, node: &Node) -> Option<f64> {
+fn read_factor(reader: &mut Reader, node: &YamlNode) -> Option<f64> {
     let factor = match &node.kind {
-        Kind::Number(number) => number.as_f64().filter(|factor| (1.0..=100.0).contains(factor)),
+        YamlValue::Number(number) => number.as_f64().filter(|factor| (1.0..=100.0).contains(factor)),
         _ => None,
     };
     if factor.is_none() {
@@ -177,9 +178,9 @@ fn read_factor(reader: &mut Reader, node: &Node) -> Option<f64> {
     factor
 }
 
-fn read_duration(reader: &mut Reader, node: &Node, what: &str) -> Option<u64> {
+fn read_duration(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u64> {
     let read = match &node.kind {
-        Kind::Text(text) => duration::parse(text).filter(|ms| (1..=LONGEST_MS).contains(ms)),
+        YamlValue::Text(text) => duration::parse(text).filter(|ms| (1..=LONGEST_MS).contains(ms)),
         _ => None,
     };
     if read.is_none() {

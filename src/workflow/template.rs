@@ -1,77 +1,114 @@
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{Expression, Source, Span, Spanned};
 
-/// A value of a workflow in which expressions may stand.
+/// A value of a workflow's file that can contain expressions, with its place.
 #[derive(Debug, Clone)]
-pub struct Template {
-    /// What it is.
+pub struct SpannedTemplate {
+    /// The value.
     pub kind: TemplateKind,
-    /// Where it is written.
+    /// Place of the value in the file.
     pub span: Span,
 }
 
-/// What a [`Template`] is.
+/// Value of a [`SpannedTemplate`].
 #[derive(Debug, Clone)]
 pub enum TemplateKind {
-    /// `null`.
+    /// The value `null`.
     Null,
-    /// `true` or `false`.
+    /// One of `true` and `false`.
     Bool(bool),
-    /// A number.
+    /// A number, whole or not.
     Number(Number),
     /// Text without expressions.
     Text(String),
     /// One expression and nothing else: its value keeps its type.
-    Expression(Placed),
+    Expression(SpannedExpression),
     /// Text with expressions in it.
-    Pieces(Vec<Piece>),
-    /// A list.
-    List(Vec<Template>),
-    /// A map, in the order of the file.
-    Map(Vec<(Spanned<String>, Template)>),
-    /// What could not be parsed, which has been reported.
+    Parts(Vec<TextPart<SpannedExpression>>),
+    /// A list, with expressions in its items.
+    List(Vec<SpannedTemplate>),
+    /// A map, in the order of the file, with expressions in its values.
+    Map(Vec<(Spanned<String>, SpannedTemplate)>),
+    /// A value that could not be parsed, which has been reported.
     Unknown,
 }
 
-/// A part of a text.
-#[derive(Debug, Clone)]
-pub enum Piece {
-    /// Text as it stands.
+/// A part of a text that contains expressions of type `E`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextPart<E> {
+    /// Text that is used literally.
     Literal(String),
     /// An expression, whose value becomes text.
-    Expression(Placed),
+    Expression(E),
 }
 
-/// An expression and where it is written.
+/// Position of an expression within a [`SpannedTemplate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpressionUse {
+    /// The expression is a whole value, of any type.
+    Value,
+    /// The expression is a part of a text, so that its value must become text.
+    TextPart,
+}
+
+/// An expression and its place in the file.
 #[derive(Debug, Clone)]
-pub struct Placed {
-    /// The expression.
+pub struct SpannedExpression {
+    /// The parsed expression.
     pub expression: Expression,
-    /// Where it is written: what is between `${{` and `}}` if `exact`, else the text that it is a part of.
+    /// Place of the text between `${{` and `}}` if `exact` is true, otherwise of the whole text around it.
     pub span: Span,
-    /// The bytes at `span` are the expression's source. They are not where YAML's escapes stand in it.
+    /// True if the bytes at `span` are the expression's source. They are not if the text contains escapes of YAML.
     pub exact: bool,
 }
 
-impl Placed {
-    /// Where the bytes `range` of the expression's source are written.
-    pub fn place(&self, source: &Source, range: &Range<usize>) -> Span {
-        if self.exact { source.span(self.span.start + range.start, self.span.start + range.end) } else { self.span }
+impl<E> TextPart<E> {
+    /// Returns the expression, unless this is literal text.
+    pub(crate) fn expression(&self) -> Option<&E> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Expression(expression) => Some(expression),
+        }
     }
 
-    /// Where the expression is written, without the blanks around it.
-    pub fn trimmed(&self, source: &Source) -> Span {
-        let text = self.expression.source();
-        let start = text.len() - text.trim_start().len();
-        self.place(source, &(start..text.trim_end().len()))
+    /// Replaces the expression by the result of `map`.
+    pub(crate) fn try_map<F, Error>(&self, map: impl FnOnce(&E) -> Result<F, Error>) -> Result<TextPart<F>, Error> {
+        Ok(match self {
+            Self::Literal(text) => TextPart::Literal(text.clone()),
+            Self::Expression(expression) => TextPart::Expression(map(expression)?),
+        })
+    }
+
+    /// Returns the text of this part; `text` returns that of an expression.
+    pub(crate) fn try_fill<Error>(&self, text: impl FnOnce(&E) -> Result<String, Error>) -> Result<String, Error> {
+        match self {
+            Self::Literal(literal) => Ok(literal.clone()),
+            Self::Expression(expression) => text(expression),
+        }
     }
 }
 
-impl Template {
-    /// A value that was not written in a file, to be treated as if it were written at `span`.
+impl SpannedExpression {
+    /// Returns the place of the bytes `range` of the expression's source.
+    pub fn span_of(&self, source: &Source, range: &Range<usize>) -> Span {
+        if self.exact { source.span(self.span.start + range.start, self.span.start + range.end) } else { self.span }
+    }
+
+    /// Returns the place of the expression, without the blanks at its ends.
+    pub fn trimmed(&self, source: &Source) -> Span {
+        let text = self.expression.source();
+        let start = text.len() - text.trim_start().len();
+        self.span_of(source, &(start..text.trim_end().len()))
+    }
+}
+
+impl SpannedTemplate {
+    /// Creates a value that is not written in a file; mistakes in it are reported at `span`.
     pub fn from_json(value: &Value, span: Span) -> Self {
         let kind = match value {
             Value::Null => TemplateKind::Null,
@@ -88,14 +125,14 @@ impl Template {
         Self { kind, span }
     }
 
-    /// The value, if there is no expression in it.
+    /// Returns the value as JSON; `None` if it contains an expression or could not be parsed.
     pub fn to_json(&self) -> Option<Value> {
         Some(match &self.kind {
             TemplateKind::Null => Value::Null,
             TemplateKind::Bool(value) => Value::Bool(*value),
             TemplateKind::Number(number) => Value::Number(number.clone()),
             TemplateKind::Text(text) => Value::String(text.clone()),
-            TemplateKind::Expression(_) | TemplateKind::Pieces(_) | TemplateKind::Unknown => return None,
+            TemplateKind::Expression(_) | TemplateKind::Parts(_) | TemplateKind::Unknown => return None,
             TemplateKind::List(items) => items.iter().map(Self::to_json).collect::<Option<_>>()?,
             TemplateKind::Map(entries) => {
                 let entries = entries.iter().map(|(key, value)| Some((key.value.clone(), value.to_json()?)));
@@ -104,27 +141,36 @@ impl Template {
         })
     }
 
-    /// Every expression in it, in the order of the text.
-    pub fn expressions(&self) -> Vec<&Placed> {
-        let mut found = Vec::new();
-        self.collect(&mut found);
-        found
+    /// Returns the entry `name` of a map.
+    pub fn entry(&self, name: &str) -> Option<&SpannedTemplate> {
+        match &self.kind {
+            TemplateKind::Map(entries) => entries.iter().find(|(key, _)| key.value == name).map(|(_, value)| value),
+            _ => None,
+        }
     }
 
-    fn collect<'a>(&'a self, found: &mut Vec<&'a Placed>) {
+    /// Calls `visit` for each expression, in the order of the text.
+    pub fn visit<'a>(&'a self, visit: &mut impl FnMut(&'a SpannedExpression, ExpressionUse)) {
         match &self.kind {
             TemplateKind::Null
             | TemplateKind::Bool(_)
             | TemplateKind::Number(_)
             | TemplateKind::Text(_)
             | TemplateKind::Unknown => {}
-            TemplateKind::Expression(placed) => found.push(placed),
-            TemplateKind::Pieces(pieces) => found.extend(pieces.iter().filter_map(|piece| match piece {
-                Piece::Literal(_) => None,
-                Piece::Expression(placed) => Some(placed),
-            })),
-            TemplateKind::List(items) => items.iter().for_each(|item| item.collect(found)),
-            TemplateKind::Map(entries) => entries.iter().for_each(|(_, value)| value.collect(found)),
+            TemplateKind::Expression(expression) => visit(expression, ExpressionUse::Value),
+            TemplateKind::Parts(parts) => parts
+                .iter()
+                .filter_map(TextPart::expression)
+                .for_each(|expression| visit(expression, ExpressionUse::TextPart)),
+            TemplateKind::List(items) => items.iter().for_each(|item| item.visit(visit)),
+            TemplateKind::Map(entries) => entries.iter().for_each(|(_, value)| value.visit(visit)),
         }
+    }
+
+    /// Returns each expression, in the order of the text.
+    pub fn expressions(&self) -> Vec<&SpannedExpression> {
+        let mut found = Vec::new();
+        self.visit(&mut |expression, _| found.push(expression));
+        found
     }
 }

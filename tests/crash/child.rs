@@ -14,8 +14,8 @@ use stargate::{
     engine::{Ending, Engine, EngineError, Finished, Options},
     event::{Event, Reporter},
     journal::{Journal, SqliteJournal},
-    plan,
     run::Outcome,
+    workflow::parse,
 };
 use stargate_azure::{ArmSettings, Credential};
 use stargate_cilium::CiliumSettings;
@@ -61,11 +61,10 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
 }
 
 async fn run(engine: &Engine, registry: &Registry, shipped: Shipped, folder: &Path) -> Result<Finished, EngineError> {
-    let workflow = plan::validate(shipped.name, shipped.text(), registry, &shipped::load).unwrap();
+    let checked = parse(shipped.name, shipped.text()).check(registry, &shipped::load).unwrap();
     let inputs = std::fs::read(folder.join("inputs.json")).unwrap();
     let inputs = serde_json::from_slice(&inputs).unwrap();
-    let plan = plan::compile(&workflow, registry, &shipped::load, inputs).unwrap();
-    engine.run(plan).await
+    engine.run(checked.plan(inputs).unwrap()).await
 }
 
 /// Where the process acts.

@@ -22,7 +22,7 @@ use stargate::{
     event::{Event, Reporter},
     id::RunId,
     journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOverRequest},
-    plan::{Expression, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope, Template},
+    plan::{FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
     run::TimedEntry,
 };
 use stargate_sdk::{Action, ActionContext, ActionError, FindResult, Recovery, Registry, RequiredPermissions, Secrets};
@@ -246,8 +246,8 @@ pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
     }
 }
 
-pub(crate) fn expression(source: &str) -> Expression {
-    Expression { source: source.into(), scope: 0, and: None }
+pub(crate) fn expression(source: &str) -> PlannedExpression {
+    PlannedExpression::new(source, 0)
 }
 
 pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use stargate::plan::{CompiledPlan, EvaluateError, Facts, Plan, PlannedStep};
+use stargate::plan::{CompiledPlan, EvaluateError, EvaluationContext, Plan, PlannedStep};
 use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Preview, Recovery, Registry, Secrets};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,7 @@ impl KnownValues {
     }
 }
 
-impl Facts for KnownValues {
+impl EvaluationContext for KnownValues {
     fn output(&self, step: usize) -> Option<&Value> {
         self.outputs[step].as_ref()
     }

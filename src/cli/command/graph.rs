@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use stargate::plan::{Plan, PlannedStep};
+use stargate::plan::{Outline, PlannedStep};
 
 use crate::{
     cli::{
@@ -15,48 +15,49 @@ use crate::{
 /// `graph`: the steps in an order in which they can be done, and what each waits for.
 pub(crate) fn graph(settings: &Settings, args: &GraphArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
-    let plan = WorkflowText::find(&args.workflow)?.outline(&registry)?;
+    let outline = WorkflowText::find(&args.workflow)?.outline(&registry)?;
     match (settings.output, args.format) {
-        (Output::Json, _) => ui::out_json_pretty(&to_json(&plan)),
-        (Output::Text, GraphFormat::Text) => text(&plan),
-        (Output::Text, GraphFormat::Dot) => dot(&plan),
-        (Output::Text, GraphFormat::Mermaid) => mermaid(&plan),
+        (Output::Json, _) => ui::out_json_pretty(&to_json(&outline)),
+        (Output::Text, GraphFormat::Text) => text(&outline),
+        (Output::Text, GraphFormat::Dot) => dot(&outline),
+        (Output::Text, GraphFormat::Mermaid) => mermaid(&outline),
     }
     Ok(Exit::Success)
 }
 
-fn names<'a>(plan: &'a Plan, step: &PlannedStep) -> Vec<&'a str> {
-    step.needs.iter().map(|&need| plan.steps[need].name.as_str()).collect()
+fn names<'a>(outline: &'a Outline, step: &PlannedStep) -> Vec<&'a str> {
+    step.needs.iter().map(|&need| outline.steps[need].name.as_str()).collect()
 }
 
-fn to_json(plan: &Plan) -> Value {
-    let steps: Vec<_> = plan
+fn to_json(outline: &Outline) -> Value {
+    let steps: Vec<_> = outline
         .steps
         .iter()
         .map(|step| {
             json!({
-                "name": step.name, "action": step.action, "needs": names(plan, step),
+                "name": step.name, "action": step.action, "needs": names(outline, step),
                 "for_each": step.for_each.is_some(), "conditional": step.when.is_some(),
                 "approval": step.approval.is_some(),
             })
         })
         .collect();
-    json!({ "workflow": plan.workflow, "locks": plan.locks, "steps": steps })
+    json!({ "workflow": outline.workflow, "locks": outline.locks, "steps": steps })
 }
 
-fn text(plan: &Plan) {
-    let width =
-        |of: fn(&PlannedStep) -> &str| plan.steps.iter().map(|step| of(step).chars().count()).max().unwrap_or_default();
+fn text(outline: &Outline) {
+    let width = |of: fn(&PlannedStep) -> &str| {
+        outline.steps.iter().map(|step| of(step).chars().count()).max().unwrap_or_default()
+    };
     let (name, action) = (width(|step| &step.name), width(|step| &step.action));
-    for step in &plan.steps {
-        let waits = match names(plan, step).as_slice() {
+    for step in &outline.steps {
+        let waits = match names(outline, step).as_slice() {
             [] => String::new(),
             needs => format!("after {}", needs.join(", ")),
         };
         let line = format!("{:name$}  {:action$}  {}{waits}", step.name, step.action, marks(step));
         ui::out(line.trim_end());
     }
-    for lock in &plan.locks {
+    for lock in &outline.locks {
         ui::err(&format!("a run holds the lock {lock}"));
     }
 }
@@ -68,14 +69,14 @@ fn marks(step: &PlannedStep) -> String {
     format!("{each}{when}{approval}")
 }
 
-fn dot(plan: &Plan) {
-    ui::out(&format!("digraph {} {{", quoted(&plan.workflow)));
+fn dot(outline: &Outline) {
+    ui::out(&format!("digraph {} {{", quoted(&outline.workflow)));
     ui::out("  node [shape=box];");
-    for step in &plan.steps {
+    for step in &outline.steps {
         ui::out(&format!("  {} [label={}];", quoted(&step.name), quoted(&format!("{}\n{}", step.name, step.action))));
     }
-    for step in &plan.steps {
-        for need in names(plan, step) {
+    for step in &outline.steps {
+        for need in names(outline, step) {
             ui::out(&format!("  {} -> {};", quoted(need), quoted(&step.name)));
         }
     }
@@ -87,13 +88,13 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
-fn mermaid(plan: &Plan) {
+fn mermaid(outline: &Outline) {
     ui::out("flowchart TD");
-    for (index, step) in plan.steps.iter().enumerate() {
+    for (index, step) in outline.steps.iter().enumerate() {
         let label = format!("{}<br>{}", step.name, step.action).replace('"', "#quot;");
         ui::out(&format!("  s{index}[\"{label}\"]"));
     }
-    for (index, step) in plan.steps.iter().enumerate() {
+    for (index, step) in outline.steps.iter().enumerate() {
         for need in &step.needs {
             ui::out(&format!("  s{need} --> s{index}"));
         }

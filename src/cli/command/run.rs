@@ -9,9 +9,9 @@ use crate::{
 pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit, Failure> {
     let text = WorkflowText::find(&args.workflow.workflow)?;
     let actions = wiring::build(settings)?;
-    let workflow = text.validate(&actions.0)?;
-    let inputs = inputs::read(&args.workflow.inputs, &workflow)?;
-    let plan = text.compile(&workflow, &actions.0, inputs)?;
+    let checked = text.validate(&actions.0)?;
+    let inputs = inputs::read(&args.workflow.inputs, checked.workflow())?;
+    let plan = WorkflowText::plan(&checked, inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);

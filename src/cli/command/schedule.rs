@@ -70,7 +70,7 @@ fn jobs(
     if args.workflows.is_empty() {
         for file in WorkflowText::in_workflows_folder() {
             let text = WorkflowText::find(&file)?;
-            if text.validate(registry)?.schedule.is_some() {
+            if text.validate(registry)?.workflow().schedule.is_some() {
                 texts.push(text);
             }
         }
@@ -90,7 +90,8 @@ fn jobs(
 
 /// An input that none of the workflows has is a mistake.
 fn check_input_names(args: &ScheduleArgs, jobs: &[ScheduledJob]) -> Result<(), Failure> {
-    let known = |name: &str| jobs.iter().any(|job| job.workflow.inputs.iter().any(|input| input.name.value == name));
+    let known =
+        |name: &str| jobs.iter().any(|job| job.checked.workflow().inputs.iter().any(|input| input.name.value == name));
     match args.inputs.single.iter().find(|(name, _)| !known(name)) {
         Some((name, _)) => Err(Failure::usage(
             format!("none of the workflows has an input {name:?}"),

@@ -24,8 +24,12 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
         match (settings.output, checked) {
             (Output::Json, Ok(_)) => reports.push(report(text, &json!([]))),
             (Output::Json, Err(found)) => reports.push(report(text, &json!(found))),
-            (Output::Text, Ok(workflow)) => {
-                ui::out(&format!("{}: no mistakes, {}", text.name(), format::plural(workflow.steps.len(), "step")));
+            (Output::Text, Ok(checked)) => {
+                ui::out(&format!(
+                    "{}: no mistakes, {}",
+                    text.name(),
+                    format::plural(checked.workflow().steps.len(), "step")
+                ));
             }
             (Output::Text, Err(found)) => diagnostics::show(&found),
         }

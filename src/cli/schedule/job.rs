@@ -1,7 +1,7 @@
 use serde_json::{Map, Value};
 use stargate::{
-    plan::Plan,
-    workflow::{Cron, Workflow},
+    plan::{Checked, Plan},
+    workflow::Cron,
 };
 use stargate_sdk::Registry;
 
@@ -15,7 +15,7 @@ pub(crate) struct ScheduledJob {
     /// Its file.
     pub(crate) text: WorkflowText,
     /// What the file says.
-    pub(crate) workflow: Workflow,
+    pub(crate) checked: Checked,
     /// When it is due.
     pub(crate) cron: Cron,
     /// What it is given.
@@ -33,15 +33,16 @@ impl ScheduledJob {
         args: &InputArgs,
         among: bool,
     ) -> Result<Self, Failure> {
-        let workflow = text.validate(registry)?;
+        let checked = text.validate(registry)?;
+        let workflow = checked.workflow();
         let Some(cron) = workflow.schedule.clone() else { return Err(unscheduled(&text)) };
-        let mut inputs = inputs::read(args, &workflow)?;
+        let mut inputs = inputs::read(args, workflow)?;
         if among {
             inputs.retain(|name, _| workflow.inputs.iter().any(|input| input.name.value == *name));
         }
-        let plan = text.compile(&workflow, registry, inputs.clone())?;
+        let plan = WorkflowText::plan(&checked, inputs.clone())?;
         wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-        Ok(Self { cron: cron.value, text, workflow, inputs, plan })
+        Ok(Self { cron: cron.value, text, checked, inputs, plan })
     }
 
     /// Name of the workflow.

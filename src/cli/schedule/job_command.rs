@@ -41,7 +41,7 @@ impl JobCommand<'_> {
 
     /// The inputs one by one, for where no file of ours is at hand.
     pub(super) fn inputs_as_flags(&self) -> Vec<String> {
-        let known = &self.job.workflow.inputs;
+        let known = &self.job.checked.workflow().inputs;
         let given = self.job.inputs.iter().filter_map(|(name, value)| {
             let input = known.iter().find(|input| input.name.value == *name)?;
             Some(format!("--input={name}={}", inputs::to_argument(input, value)))

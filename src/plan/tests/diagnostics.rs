@@ -1,5 +1,5 @@
 use super::world::{mistakes, registry, steps};
-use crate::{plan::validate, workflow::Diagnostics};
+use crate::workflow::{Diagnostics, parse};
 
 fn check(text: &str, expected: &[&str]) {
     assert_eq!(mistakes(text), expected, "{text}");
@@ -364,7 +364,7 @@ fn what_an_alias_repeats_is_told_once_and_where_it_is_written() {
 
 fn broken() -> Diagnostics {
     let text = "name: w\nsteps:\n  a:\n    uses: test.nop.rn\n    timeout: soon\n";
-    validate("w.yaml", text, &registry(), &|_| Err("no files".into())).expect_err("two mistakes")
+    parse("w.yaml", text).check(&registry(), &|_| Err("no files".into())).expect_err("two mistakes")
 }
 
 #[test]

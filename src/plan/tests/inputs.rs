@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 
-use super::world::{lines, load, map, registry, workflow};
-use crate::plan::compile;
+use super::world::{checked, checked_among, lines, map};
 
 const TEXT: &str = "name: w
 inputs:
@@ -26,15 +25,14 @@ steps:
 ";
 
 fn check(inputs: &Value, expected: &[&str]) {
-    let compiled = compile(&workflow(TEXT), &registry(), &|name| load(&[], name), map(inputs.clone()));
-    let found = compiled.err().map(|e| lines(&e)).unwrap_or_default();
+    let found = checked(TEXT).plan(map(inputs.clone())).err().map(|e| lines(&e)).unwrap_or_default();
     assert_eq!(found, expected, "{inputs}");
 }
 
 #[test]
 fn defaults_are_added_in_the_order_of_the_workflow() {
     let given = map(json!({"size": 3, "name": "x"}));
-    let plan = compile(&workflow(TEXT), &registry(), &|name| load(&[], name), given).expect("a plan");
+    let plan = checked(TEXT).plan(given).expect("a plan");
     let expected = json!({
         "name": "x", "prefix": "10.0.0.0/8", "wait": "1m", "gateway": "10.0.0.1", "size": 3, "tier": "basic",
         "workers": [], "key": "env:KEY",
@@ -87,13 +85,25 @@ fn a_secret_is_never_given_by_value_nor_repeated() {
 
 #[test]
 fn typed_text_becomes_the_value_that_is_meant() {
-    let workflow = workflow(TEXT);
+    let checked = checked(TEXT);
     let value = |name: &str, text: &str| {
-        let input = workflow.inputs.iter().find(|input| input.name.value == name).expect("an input");
+        let input = checked.workflow().inputs.iter().find(|input| input.name.value == name).expect("an input");
         input.value_of(text)
     };
     assert_eq!(value("name", "5"), json!("5"));
     assert_eq!(value("size", "5"), json!(5));
     assert_eq!(value("size", "five"), json!("five"));
     assert_eq!(value("workers", "[{\"ip\": \"1.2.3.4\"}]"), json!([{"ip": "1.2.3.4"}]));
+}
+
+#[test]
+fn a_pattern_is_compiled_once_for_all_values() {
+    let inner = "name: inner
+inputs: {name: {type: string, pattern: '^[a-z]+$'}}
+steps: {a: {uses: test.note.write, with: {value: '${{ inputs.name }}'}}}
+";
+    let step = |n: usize| format!("  s{n}: {{workflow: inner.yaml, with: {{name: {}}}}}\n", "x".repeat(n + 1));
+    let text = format!("name: w\nsteps:\n{}", (0..20).map(step).collect::<String>());
+    let checked = checked_among(&[("inner.yaml", inner)], &text);
+    assert_eq!(checked.workflow().patterns.count(), 1);
 }

@@ -1,7 +1,6 @@
 use serde_json::json;
 
-use super::world::{Files, lines, load, mistakes_among, plan_among, registry, workflow};
-use crate::plan::{compile, outline};
+use super::world::{Files, checked, checked_among, lines, mistakes_among, plan_among};
 
 const STEPS: &str = "steps: {a: {uses: test.note.write, with: {value: '${{ inputs.cluster }}'}}}\n";
 const INNER: &str = "name: inner
@@ -46,9 +45,8 @@ steps:
 #[test]
 fn an_outline_shows_locks_as_they_are_written() {
     let text = "name: outer\nsteps: {in: {workflow: inner.yaml, with: {cluster: c}}}\n";
-    let loader = |name: &str| load(&[("inner.yaml", INNER)], name);
-    let plan = outline(&workflow(text), &registry(), &loader).expect("an outline");
-    assert_eq!(plan.locks, ["cluster/${{ inputs.cluster }}", "zone/${{ inputs.zone }}"]);
+    let outline = checked_among(&[("inner.yaml", INNER)], text).outline();
+    assert_eq!(outline.locks, ["cluster/${{ inputs.cluster }}", "zone/${{ inputs.zone }}"]);
 }
 
 #[test]
@@ -94,7 +92,7 @@ steps: {a: {uses: test.nop.run}}
 ";
     let with = |list: serde_json::Value| {
         let inputs = [("list".to_owned(), list)].into_iter().collect();
-        match compile(&workflow(text), &registry(), &|name| load(&[], name), inputs) {
+        match checked(text).plan(inputs) {
             Ok(plan) => plan.locks,
             Err(diagnostics) => lines(&diagnostics),
         }

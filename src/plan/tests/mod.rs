@@ -8,4 +8,5 @@ mod inputs;
 mod locks;
 mod properties;
 mod shipped;
+mod stored;
 mod world;

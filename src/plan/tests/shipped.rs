@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
 
 use super::world::{World, action, index, lines, map};
-use crate::plan::{CompiledPlan, Plan, compile, validate};
+use crate::{
+    plan::{CompiledPlan, Plan},
+    workflow::parse,
+};
 
 const TEXT: &str = include_str!("../../../workflows/provision-aks-router.yaml");
 const OBJECTS: &str = include_str!("../../../workflows/cluster-objects.yaml");
@@ -134,17 +137,17 @@ fn beside(file: &str) -> Result<(String, String), String> {
 }
 
 fn mistakes(text: &str) -> Vec<String> {
-    let checked = validate("test.yaml", text, &registry(), &beside);
+    let checked = parse("test.yaml", text).check(&registry(), &beside);
     checked.err().map(|e| lines(&e)).unwrap_or_default()
 }
 
 fn plan() -> Plan {
-    let workflow = validate("test.yaml", TEXT, &registry(), &beside).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
+    let checked = parse("test.yaml", TEXT).check(&registry(), &beside).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
     let inputs = json!({
         "cluster": "aks", "resource_group": "rg", "router": "router", "router_subnet": "10.1.9.0/24",
         "ssh_public_key": "ssh-ed25519 AAAA", "ssh_source": "198.51.100.7/32", "datacenter_prefixes": ["10.50.0.0/16"],
     });
-    compile(&workflow, &registry(), &beside, map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+    checked.plan(map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
 
 use crate::{
-    plan::{CompiledPlan, Facts, Plan, check, compile, validate},
-    workflow::{Diagnostics, Workflow, parse},
+    plan::{Checked, CompiledPlan, EvaluationContext, Plan},
+    workflow::{Diagnostics, parse},
 };
 
 /// An action that is only ever asked for its schemas.
@@ -121,7 +121,7 @@ pub(super) fn mistakes(text: &str) -> Vec<String> {
 }
 
 pub(super) fn mistakes_among(files: &Files<'_>, text: &str) -> Vec<String> {
-    match validate("test.yaml", text, &registry(), &|name| load(files, name)) {
+    match check_among(files, text) {
         Ok(_) => Vec::new(),
         Err(diagnostics) => lines(&diagnostics),
     }
@@ -137,8 +137,18 @@ pub(super) fn lines(diagnostics: &Diagnostics) -> Vec<String> {
     diagnostics.iter().map(line).collect()
 }
 
-pub(super) fn workflow(text: &str) -> Workflow {
-    parse("test.yaml", text).into_result().unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+/// Reads and checks a workflow.
+pub(super) fn check_among(files: &Files<'_>, text: &str) -> Result<Checked, Diagnostics> {
+    parse("test.yaml", text).check(&registry(), &|name| load(files, name))
+}
+
+/// A workflow without mistakes that inlines no other one.
+pub(super) fn checked(text: &str) -> Checked {
+    checked_among(&[], text)
+}
+
+pub(super) fn checked_among(files: &Files<'_>, text: &str) -> Checked {
+    check_among(files, text).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
 
 pub(super) fn plan(text: &str, inputs: Value) -> Plan {
@@ -146,11 +156,7 @@ pub(super) fn plan(text: &str, inputs: Value) -> Plan {
 }
 
 pub(super) fn plan_among(files: &Files<'_>, text: &str, inputs: Value) -> Plan {
-    let workflow = workflow(text);
-    let loader = |name: &str| load(files, name);
-    assert_eq!(check(&workflow, &registry(), &loader), []);
-    let Value::Object(inputs) = inputs else { panic!("inputs are a map") };
-    compile(&workflow, &registry(), &loader, inputs).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
+    checked_among(files, text).plan(map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
 
 /// Steps named `a`, `b`, … without anything to do, each with the further lines given.
@@ -182,7 +188,7 @@ pub(super) fn index(plan: &CompiledPlan, step: &str) -> usize {
     plan.plan().steps.iter().position(|planned| planned.name == step).expect("a step of that name")
 }
 
-impl Facts for World {
+impl EvaluationContext for World {
     fn output(&self, step: usize) -> Option<&Value> {
         self.outputs.get(&step)
     }

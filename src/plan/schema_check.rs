@@ -4,63 +4,75 @@ use serde_json::Value;
 
 use super::{
     constraints,
-    schema::{Below, Kinds, Schema},
-    scope::Names,
+    schema::{Kinds, Lookup, Schema},
+    type_scope::TypeScope,
     typing::Type,
 };
-use crate::workflow::{Diagnostic, Placed, Source, Span, Spanned, Template, TemplateKind, nearest::did_you_mean};
+use crate::workflow::{
+    Diagnostic, Patterns, Source, Span, Spanned, SpannedExpression, SpannedTemplate, TemplateKind,
+    suggest::did_you_mean,
+};
 
 /// Checks values that are written in a workflow, or given as inputs, against schemas.
-pub(super) struct Fit<'a> {
+pub(super) struct SchemaCheck<'a> {
     pub(super) source: &'a Arc<Source>,
-    /// What its expressions can use; a given value has none.
-    pub(super) names: Option<&'a Names<'a>>,
-    /// The value may be a secret given by mistake: it is not repeated in a message.
+    /// Patterns of the schemas, compiled.
+    pub(super) patterns: &'a Patterns,
+    /// Scope of the expressions; `None` for a value without expressions.
+    pub(super) scope: Option<&'a TypeScope<'a>>,
+    /// The value can be a secret that was given by mistake: no message repeats it.
     pub(super) hide: bool,
 }
 
-impl<'a> Fit<'a> {
-    /// Every way in which `template` does not fit `schema`. `path` is how the reader knows the value.
-    pub(super) fn check(&self, template: &'a Template, schema: Schema<'a>, path: &str) -> Vec<Diagnostic> {
+impl<'a> SchemaCheck<'a> {
+    /// Returns a mistake for each part of `template` that does not fit `schema`. `path` names the value in messages.
+    pub(super) fn check(&self, template: &'a SpannedTemplate, schema: Schema<'a>, path: &str) -> Vec<Diagnostic> {
         self.check_part(template, schema, path, true)
     }
 
-    // A `whole` schema lists every property; one that is combined with others need not.
-    fn check_part(&self, template: &'a Template, schema: Schema<'a>, path: &str, whole: bool) -> Vec<Diagnostic> {
+    /// Checks against a schema. One that is `whole` lists each property; one that is combined with others need not.
+    fn check_part(
+        &self,
+        template: &'a SpannedTemplate,
+        schema: Schema<'a>,
+        path: &str,
+        whole: bool,
+    ) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         match &template.kind {
             TemplateKind::Unknown => {}
-            TemplateKind::Expression(placed) => found.extend(self.check_expression(placed, schema, path)),
+            TemplateKind::Expression(expression) => found.extend(self.check_expression(expression, schema, path)),
             _ => self.check_written(template, schema, path, whole, &mut found),
         }
         found
     }
 
-    fn check_expression(&self, placed: &Placed, schema: Schema<'_>, path: &str) -> Option<Diagnostic> {
-        let value = self.names?.type_of(placed);
-        let (wanted, kinds) = (schema.kinds(), value.kinds());
-        let span = placed.trimmed(self.source);
-        if !kinds.meets(wanted) {
-            let text = placed.expression.source().trim();
-            let message = format!("{path} must be {}, {text} is {}", wanted.describe(), kinds.describe());
+    fn check_expression(&self, expression: &SpannedExpression, schema: Schema<'_>, path: &str) -> Option<Diagnostic> {
+        let value = self.scope?.type_of(expression);
+        let (allowed, kinds) = (schema.kinds(), value.kinds());
+        let span = expression.trimmed(self.source);
+        if !kinds.meets(allowed) {
+            let text = expression.expression.source().trim();
+            let message = format!("{path} must be {}, {text} is {}", allowed.describe(), kinds.describe());
             return Some(self.diagnostic("plan::type", span, message, format!("this is {}", kinds.describe())));
         }
         let Type::Schema(given) = value else { return None };
-        let lacks = |name: &&str| matches!(given.field(name), Below::Missing(_));
+        let lacks = |name: &&str| matches!(given.field(name), Lookup::Missing(_));
         let lacking = schema.required().find(|name| given.kinds().meets(Kinds::OBJECT) && lacks(name))?;
-        let message = format!("{path} needs {lacking:?}, which {} does not have", placed.expression.source().trim());
+        let message =
+            format!("{path} needs {lacking:?}, which {} does not have", expression.expression.source().trim());
         Some(self.diagnostic("plan::type", span, message, format!("has no {lacking:?}")))
     }
 
     fn check_written(
         &self,
-        template: &'a Template,
+        template: &'a SpannedTemplate,
         schema: Schema<'a>,
         path: &str,
         whole: bool,
         found: &mut Vec<Diagnostic>,
     ) {
-        let kinds = kinds(template);
+        let kinds = Kinds::of_template(template);
         if !kinds.meets(schema.kinds()) {
             found.push(self.mismatch(template, schema, path));
             return;
@@ -72,8 +84,8 @@ impl<'a> Fit<'a> {
             self.check_alternatives(template, schema, combinator, path, found);
         }
         if let Some(value) = template.to_json() {
-            let unfit = constraints::violations(&value, schema, self.hide);
-            found.extend(unfit.into_iter().map(|violation| {
+            let violations = constraints::violations(&value, schema, self.patterns, self.hide);
+            found.extend(violations.into_iter().map(|violation| {
                 let message = format!("{path} {}", violation.message);
                 self.diagnostic("plan::value", template.span, message, violation.label).with_hint(violation.hint)
             }));
@@ -85,24 +97,24 @@ impl<'a> Fit<'a> {
         }
     }
 
-    // One that fits is enough. If none does, the one that comes closest tells what is wrong.
+    /// Checks the alternatives of a combinator. If none fits, the one with the fewest mistakes is reported.
     fn check_alternatives(
         &self,
-        template: &'a Template,
+        template: &'a SpannedTemplate,
         schema: Schema<'a>,
         combinator: &str,
         path: &str,
         found: &mut Vec<Diagnostic>,
     ) {
-        let kinds = kinds(template);
+        let kinds = Kinds::of_template(template);
         let whole = schema.keyword("properties").is_none();
         let suitable = schema.branches(combinator).into_iter().filter(|branch| branch.kinds().meets(kinds));
         let closest = suitable.map(|branch| self.check_part(template, branch, path, whole)).min_by_key(Vec::len);
         found.extend(closest.into_iter().flatten());
     }
 
-    fn check_items(&self, items: &'a [Template], schema: Schema<'a>, path: &str, found: &mut Vec<Diagnostic>) {
-        let Below::Known(each) = own_item(schema) else { return };
+    fn check_items(&self, items: &'a [SpannedTemplate], schema: Schema<'a>, path: &str, found: &mut Vec<Diagnostic>) {
+        let Lookup::Known(each) = own_item(schema) else { return };
         for (at, item) in items.iter().enumerate() {
             found.extend(self.check(item, each, &format!("{path}[{at}]")));
         }
@@ -110,8 +122,8 @@ impl<'a> Fit<'a> {
 
     fn check_map(
         &self,
-        template: &Template,
-        entries: &'a [(Spanned<String>, Template)],
+        template: &SpannedTemplate,
+        entries: &'a [(Spanned<String>, SpannedTemplate)],
         schema: Schema<'a>,
         path: &str,
         whole: bool,
@@ -119,10 +131,10 @@ impl<'a> Fit<'a> {
     ) {
         for (key, value) in entries {
             match schema.field(&key.value) {
-                Below::Known(known) if describes(schema, &key.value) => {
+                Lookup::Known(known) if describes(schema, &key.value) => {
                     found.extend(self.check(value, known, &format!("{path}.{}", key.value)));
                 }
-                Below::Missing(names) if closes(schema, whole) => found.push(self.unknown(key, &names, path)),
+                Lookup::Missing(names) if closes(schema, whole) => found.push(self.unknown(key, &names, path)),
                 _ => {}
             }
         }
@@ -144,22 +156,23 @@ impl<'a> Fit<'a> {
         self.diagnostic("plan::unknown_property", key.span, message, "not known here").with_hint(hint)
     }
 
-    fn mismatch(&self, template: &Template, schema: Schema<'_>, path: &str) -> Diagnostic {
-        let (wanted, given) = (schema.kinds(), kinds(template));
-        let message = format!("{path} must be {}, this is {}", wanted.describe(), given.describe());
+    fn mismatch(&self, template: &SpannedTemplate, schema: Schema<'_>, path: &str) -> Diagnostic {
+        let (allowed, given) = (schema.kinds(), Kinds::of_template(template));
+        let message = format!("{path} must be {}, this is {}", allowed.describe(), given.describe());
         let hint = match &template.kind {
-            TemplateKind::Number(_) | TemplateKind::Bool(_) if wanted.meets(Kinds::STRING) => {
+            TemplateKind::Number(_) | TemplateKind::Bool(_) if allowed.meets(Kinds::STRING) => {
                 Some("put it in quotes".to_owned())
             }
-            TemplateKind::Text(text) if !self.hide && is_json_of(text, wanted) => {
+            TemplateKind::Text(text) if !self.hide && is_json_of(text, allowed) => {
                 Some("write it without quotes".to_owned())
             }
             TemplateKind::Text(text) if ["yes", "no", "on", "off"].contains(&text.as_str()) => {
-                Some("write true or false".to_owned()).filter(|_| wanted.meets(Kinds::BOOLEAN))
+                Some("write true or false".to_owned()).filter(|_| allowed.meets(Kinds::BOOLEAN))
             }
             _ => None,
         };
-        self.diagnostic("plan::type", template.span, message, format!("expected {}", wanted.describe())).with_hint(hint)
+        self.diagnostic("plan::type", template.span, message, format!("expected {}", allowed.describe()))
+            .with_hint(hint)
     }
 
     fn diagnostic(&self, code: &'static str, span: Span, message: String, label: impl Into<String>) -> Diagnostic {
@@ -167,39 +180,29 @@ impl<'a> Fit<'a> {
     }
 }
 
-fn kinds(template: &Template) -> Kinds {
-    match &template.kind {
-        TemplateKind::Null => Kinds::NULL,
-        TemplateKind::Bool(_) => Kinds::BOOLEAN,
-        TemplateKind::Number(number) => Kinds::of(&Value::Number(number.clone())),
-        TemplateKind::Text(_) | TemplateKind::Pieces(_) => Kinds::STRING,
-        TemplateKind::List(_) => Kinds::ARRAY,
-        TemplateKind::Map(_) => Kinds::OBJECT,
-        TemplateKind::Expression(_) | TemplateKind::Unknown => Kinds::ANY,
-    }
+fn is_json_of(text: &str, allowed: Kinds) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|value| Kinds::of(&value).meets(allowed))
 }
 
-fn is_json_of(text: &str, wanted: Kinds) -> bool {
-    serde_json::from_str::<Value>(text).is_ok_and(|value| Kinds::of(&value).meets(wanted))
+/// Returns the items that the schema itself describes. Those of its alternatives are checked one by one.
+fn own_item(schema: Schema<'_>) -> Lookup<'_> {
+    if schema.keyword("items").is_some() { schema.item() } else { Lookup::Any }
 }
 
-// What stands in the schema itself; its alternatives are checked one by one.
-fn own_item(schema: Schema<'_>) -> Below<'_> {
-    if schema.keyword("items").is_some() { schema.item() } else { Below::Any }
-}
-
+/// True if the schema itself has a schema for the property.
 fn describes(schema: Schema<'_>, name: &str) -> bool {
     let own = schema.keyword("properties").is_some_and(|properties| properties.get(name).is_some());
     own || schema.keyword("additionalProperties").is_some_and(Value::is_object)
 }
 
+/// True if the schema itself forbids properties that it does not list.
 fn closes(schema: Schema<'_>, whole: bool) -> bool {
     let own = schema.keyword("properties").and_then(Value::as_object).is_some_and(|properties| !properties.is_empty());
     (whole && own) || schema.keyword("additionalProperties") == Some(&Value::Bool(false))
 }
 
 fn hint_of(schema: Schema<'_>, name: &str) -> Option<String> {
-    let Below::Known(property) = schema.field(name) else { return None };
+    let Lookup::Known(property) = schema.field(name) else { return None };
     let description = property.keyword("description").and_then(Value::as_str)?;
     Some(format!("{name}: {description}"))
 }

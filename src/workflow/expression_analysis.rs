@@ -4,9 +4,9 @@ use cel::{
 };
 
 use super::{
-    expression::{ExpressionError, Key, Outcome, Reference, Segment},
+    expression::{ExpressionError, Key, Reference, ResultType, Segment},
     expression_path::path_at,
-    nearest::did_you_mean,
+    suggest::did_you_mean,
 };
 
 /// Deepest nesting of an expression. It bounds the stack that evaluation needs: 64 levels fit into an eighth of
@@ -17,21 +17,24 @@ const FUNCTIONS: [&str; 10] = ["size", "int", "uint", "double", "string", "bool"
 const METHODS: [&str; 5] = ["contains", "startsWith", "endsWith", "matches", "size"];
 const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "map", "filter"];
 
-/// What an expression reads and gives.
+/// References and result type of a program.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(super) struct ExpressionAnalysis {
     pub(super) references: Vec<Reference>,
-    pub(super) outcome: Outcome,
+    pub(super) result_type: ResultType,
 }
 
-/// Finds the references of a program and refuses what could cost more than a pass over a list.
-pub(super) fn inspect(source: &str, program: &Program) -> Result<Tree, ExpressionError> {
-    let mut walk = Walk { source, program, bound: Vec::new(), references: Vec::new() };
-    walk.visit(program.expression(), 0)?;
-    Ok(Tree { references: walk.references, outcome: outcome(program.expression()) })
+/// Finds the references of a program.
+///
+/// # Errors
+/// The program is too deep, calls an unknown function, or could cost more than one pass over a list.
+pub(super) fn analyse(source: &str, program: &Program) -> Result<ExpressionAnalysis, ExpressionError> {
+    let mut collector = ReferenceCollector { source, program, bound: Vec::new(), references: Vec::new() };
+    collector.visit(program.expression(), 0)?;
+    Ok(ExpressionAnalysis { references: collector.references, result_type: result_type(program.expression()) })
 }
 
-struct Walk<'a> {
+struct ReferenceCollector<'a> {
     source: &'a str,
     program: &'a Program,
     // Variables of the comprehension around, if there is one.
@@ -39,7 +42,7 @@ struct Walk<'a> {
     references: Vec<Reference>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ReferenceCollector<'a> {
     fn visit(&mut self, node: &'a IdedExpr, depth: usize) -> Result<(), ExpressionError> {
         if depth > MAX_DEPTH {
             let hint = "compute it in an action".to_owned();
@@ -177,41 +180,41 @@ fn literal_key(node: &IdedExpr) -> Option<Key> {
     }
 }
 
-fn outcome(node: &IdedExpr) -> Outcome {
+fn result_type(node: &IdedExpr) -> ResultType {
     match &node.expr {
-        Expr::Select(select) if select.test => Outcome::Boolean,
-        Expr::Literal(LiteralValue::Boolean(_)) => Outcome::Boolean,
-        Expr::Literal(LiteralValue::String(_)) => Outcome::String,
-        Expr::Literal(LiteralValue::Int(_)) => Outcome::Integer,
-        Expr::List(_) => Outcome::List,
-        Expr::Map(_) => Outcome::Object,
-        Expr::Call(call) => call_outcome(call),
-        _ => Outcome::Any,
+        Expr::Select(select) if select.test => ResultType::Boolean,
+        Expr::Literal(LiteralValue::Boolean(_)) => ResultType::Boolean,
+        Expr::Literal(LiteralValue::String(_)) => ResultType::String,
+        Expr::Literal(LiteralValue::Int(_)) => ResultType::Integer,
+        Expr::List(_) => ResultType::List,
+        Expr::Map(_) => ResultType::Object,
+        Expr::Call(call) => call_result_type(call),
+        _ => ResultType::Any,
     }
 }
 
-fn call_outcome(call: &CallExpr) -> Outcome {
+fn call_result_type(call: &CallExpr) -> ResultType {
     use operators::{
         EQUALS, GREATER, GREATER_EQUALS, IN, LESS, LESS_EQUALS, LOGICAL_AND, LOGICAL_NOT, LOGICAL_OR, NOT_EQUALS,
     };
     match call.func_name.as_str() {
         EQUALS | NOT_EQUALS | GREATER | GREATER_EQUALS | LESS | LESS_EQUALS | IN | LOGICAL_AND | LOGICAL_OR
-        | LOGICAL_NOT | "contains" | "startsWith" | "endsWith" | "matches" => Outcome::Boolean,
-        "string" => Outcome::String,
-        "size" | "int" => Outcome::Integer,
+        | LOGICAL_NOT | "contains" | "startsWith" | "endsWith" | "matches" => ResultType::Boolean,
+        "string" => ResultType::String,
+        "size" | "int" => ResultType::Integer,
         operators::CONDITIONAL => match call.args.as_slice() {
-            [_, yes, no] if outcome(yes) == outcome(no) => outcome(yes),
-            _ => Outcome::Any,
+            [_, yes, no] if result_type(yes) == result_type(no) => result_type(yes),
+            _ => ResultType::Any,
         },
         operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => {
-            arithmetic_outcome(call)
+            arithmetic_result_type(call)
         }
-        _ => Outcome::Any,
+        _ => ResultType::Any,
     }
 }
 
 // Both sides have one type, and so has the result.
-fn arithmetic_outcome(call: &CallExpr) -> Outcome {
-    let known = call.args.iter().map(outcome).find(|side| matches!(side, Outcome::String | Outcome::Integer));
-    known.unwrap_or(Outcome::Any)
+fn arithmetic_result_type(call: &CallExpr) -> ResultType {
+    let known = call.args.iter().map(result_type).find(|side| matches!(side, ResultType::String | ResultType::Integer));
+    known.unwrap_or(ResultType::Any)
 }

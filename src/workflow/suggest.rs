@@ -1,20 +1,21 @@
-/// "did you mean …" if one of `known` is close enough to `word` to be what was meant.
+/// Maximum length of a word and of a name. Longer ones are not typing mistakes, and the cost of the distance is their product.
+const MAX_CHARS: usize = 64;
+
+/// Returns `did you mean "…"?` with the name that `word` is most likely a typing mistake of, if there is one.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(word, known).map(|name| format!("did you mean \"{name}\"?"))
+    suggest(word, known).map(|name| format!("did you mean \"{name}\"?"))
 }
 
-/// The one of `known` that is fewest edits away from `word`, at most a third of its length.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Longer words are no typing mistakes, and the distance costs their product.
-    const LONGEST: usize = 64;
+/// Returns the name with the fewest edits between it and `word`, if that is at most a third of the word's length.
+pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
-    if length > LONGEST {
+    if length > MAX_CHARS {
         return None;
     }
     let allowed = length / 3;
     known
         .into_iter()
-        .filter(|name| name.chars().count() <= LONGEST)
+        .filter(|name| name.chars().count() <= MAX_CHARS)
         .map(|name| (distance(word, name), name))
         .filter(|(edits, _)| *edits <= allowed)
         .min_by_key(|(edits, _)| *edits)
@@ -49,12 +50,12 @@ mod tests {
         for (word, expected) in
             [("naem", Some("name")), ("nam", Some("name")), ("stpes", Some("steps")), ("x", None), ("na", None)]
         {
-            assert_eq!(nearest(word, ["name", "steps", "outputs"]), expected, "{word}");
+            assert_eq!(suggest(word, ["name", "steps", "outputs"]), expected, "{word}");
         }
     }
 
     #[test]
     fn a_word_far_from_all_finds_nothing() {
-        assert_eq!(nearest("frobnicate", ["name", "steps", "outputs"]), None);
+        assert_eq!(suggest("frobnicate", ["name", "steps", "outputs"]), None);
     }
 }

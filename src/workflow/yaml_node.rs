@@ -18,53 +18,53 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// A value of a file and where it is written. What an alias or a merge key brings in is where the anchor is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
+pub(super) struct YamlNode {
+    pub(super) kind: YamlValue,
     pub(super) span: Span,
 }
 
-/// What a [`Node`] is.
+/// What a [`YamlNode`] is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum YamlValue {
     Null,
     Bool(bool),
     Number(Number),
     Text(String),
-    List(Vec<Node>),
-    Map(Vec<Entry>),
+    List(Vec<YamlNode>),
+    Map(Vec<YamlEntry>),
 }
 
 /// One key of a map and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct YamlEntry {
     pub(super) key: Spanned<String>,
-    pub(super) value: Node,
+    pub(super) value: YamlNode,
     /// It stands here, not behind a merge key.
     pub(super) own: bool,
 }
 
-impl Node {
+impl YamlNode {
     /// What it is, in words.
     pub(super) fn describe(&self) -> &'static str {
         match self.kind {
-            Kind::Null => "nothing",
-            Kind::Bool(_) => "true or false",
-            Kind::Number(_) => "a number",
-            Kind::Text(_) => "text",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map",
+            YamlValue::Null => "nothing",
+            YamlValue::Bool(_) => "true or false",
+            YamlValue::Number(_) => "a number",
+            YamlValue::Text(_) => "text",
+            YamlValue::List(_) => "a list",
+            YamlValue::Map(_) => "a map",
         }
     }
 
     /// The value without its places.
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {
-            Kind::Null => Value::Null,
-            Kind::Bool(value) => Value::Bool(*value),
-            Kind::Number(number) => Value::Number(number.clone()),
-            Kind::Text(text) => Value::String(text.clone()),
-            Kind::List(items) => items.iter().map(Self::to_json).collect(),
-            Kind::Map(entries) => {
+            YamlValue::Null => Value::Null,
+            YamlValue::Bool(value) => Value::Bool(*value),
+            YamlValue::Number(number) => Value::Number(number.clone()),
+            YamlValue::Text(text) => Value::String(text.clone()),
+            YamlValue::List(items) => items.iter().map(Self::to_json).collect(),
+            YamlValue::Map(entries) => {
                 let entries = entries.iter().map(|entry| (entry.key.value.clone(), entry.value.to_json()));
                 Value::Object(entries.collect::<Map<_, _>>())
             }
@@ -80,7 +80,7 @@ pub(super) struct ReadError {
 }
 
 /// Reads the one document of `source`.
-pub(super) fn read(source: &Arc<Source>) -> Result<Node, ReadError> {
+pub(super) fn read(source: &Arc<Source>) -> Result<YamlNode, ReadError> {
     let shared = Arc::clone(source);
     large_stack::run(move || read_here(&shared)).unwrap_or_else(|| {
         let span = source.span(0, 0);
@@ -88,7 +88,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Node, ReadError> {
     })
 }
 
-fn read_here(source: &Source) -> Result<Node, ReadError> {
+fn read_here(source: &Source) -> Result<YamlNode, ReadError> {
     let text = source.text();
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, {MAX_BYTES} are allowed", text.len());
@@ -109,7 +109,7 @@ fn read_here(source: &Source) -> Result<Node, ReadError> {
         underscored_numbers_as_strings: true,
         with_snippet: false,
     };
-    let read = serde_saphyr::from_str_with_options::<Raw>(text, options);
+    let read = serde_saphyr::from_str_with_options::<RawYaml>(text, options);
     read.map(|raw| raw.into_node(source)).map_err(|error| describe(source, &error))
 }
 
@@ -152,47 +152,51 @@ fn span(source: &Source, location: Location) -> Span {
     Span { start, end, line: number(location.line()), column: number(location.column()) }
 }
 
-type RawEntry = (serde_saphyr::Spanned<String>, Raw);
+type RawYamlEntry = (serde_saphyr::Spanned<String>, RawYaml);
 
 // `Spanned` asks for the kind below it, so places are known at every level.
-struct Raw(serde_saphyr::Spanned<RawKind>);
+struct RawYaml(serde_saphyr::Spanned<RawYamlValue>);
 
-enum RawKind {
+enum RawYamlValue {
     Null,
     Bool(bool),
     Number(Number),
     Text(String),
-    List(Vec<Raw>),
-    Map(Vec<RawEntry>),
+    List(Vec<RawYaml>),
+    Map(Vec<RawYamlEntry>),
 }
 
-impl Raw {
-    fn into_node(self, source: &Source) -> Node {
+impl RawYaml {
+    fn into_node(self, source: &Source) -> YamlNode {
         let span = span(source, self.0.defined);
         let kind = match self.0.value {
-            RawKind::Null => Kind::Null,
-            RawKind::Bool(value) => Kind::Bool(value),
-            RawKind::Number(number) => Kind::Number(number),
-            RawKind::Text(text) => Kind::Text(text),
-            RawKind::List(items) => Kind::List(items.into_iter().map(|item| item.into_node(source)).collect()),
-            RawKind::Map(entries) => Kind::Map(entries.into_iter().map(|entry| into_entry(entry, source)).collect()),
+            RawYamlValue::Null => YamlValue::Null,
+            RawYamlValue::Bool(value) => YamlValue::Bool(value),
+            RawYamlValue::Number(number) => YamlValue::Number(number),
+            RawYamlValue::Text(text) => YamlValue::Text(text),
+            RawYamlValue::List(items) => {
+                YamlValue::List(items.into_iter().map(|item| item.into_node(source)).collect())
+            }
+            RawYamlValue::Map(entries) => {
+                YamlValue::Map(entries.into_iter().map(|entry| into_entry(entry, source)).collect())
+            }
         };
-        Node { kind, span }
+        YamlNode { kind, span }
     }
 }
 
-fn into_entry((key, value): RawEntry, source: &Source) -> Entry {
+fn into_entry((key, value): RawYamlEntry, source: &Source) -> YamlEntry {
     let own = key.referenced == key.defined;
-    Entry { key: Spanned::new(key.value, span(source, key.defined)), value: value.into_node(source), own }
+    YamlEntry { key: Spanned::new(key.value, span(source, key.defined)), value: value.into_node(source), own }
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for RawYaml {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         serde_saphyr::Spanned::deserialize(deserializer).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for RawKind {
+impl<'de> Deserialize<'de> for RawYamlValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RawVisitor)
     }
@@ -201,58 +205,58 @@ impl<'de> Deserialize<'de> for RawKind {
 struct RawVisitor;
 
 impl<'de> Visitor<'de> for RawVisitor {
-    type Value = RawKind;
+    type Value = RawYamlValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<RawKind, E> {
-        Ok(RawKind::Null)
+    fn visit_unit<E>(self) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Null)
     }
 
-    fn visit_none<E>(self) -> Result<RawKind, E> {
-        Ok(RawKind::Null)
+    fn visit_none<E>(self) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<RawKind, E> {
-        Ok(RawKind::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<RawKind, E> {
-        Ok(RawKind::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<RawKind, E> {
-        Ok(RawKind::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<RawKind, E> {
-        Number::from_f64(value).map(RawKind::Number).ok_or_else(|| E::custom("not a finite number"))
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<RawYamlValue, E> {
+        Number::from_f64(value).map(RawYamlValue::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<RawKind, E> {
-        Ok(RawKind::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Text(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<RawKind, E> {
-        Ok(RawKind::Text(value))
+    fn visit_string<E>(self, value: String) -> Result<RawYamlValue, E> {
+        Ok(RawYamlValue::Text(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawKind, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawYamlValue, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(RawKind::List(list))
+        Ok(RawYamlValue::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawKind, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawYamlValue, A::Error> {
         let mut map = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             map.push(entry);
         }
-        Ok(RawKind::Map(map))
+        Ok(RawYamlValue::Map(map))
     }
 }
 
@@ -268,10 +272,10 @@ mod tests {
         found
     }
 
-    fn collect(source: &Source, node: &Node, found: &mut Vec<String>) {
+    fn collect(source: &Source, node: &YamlNode, found: &mut Vec<String>) {
         match &node.kind {
-            Kind::List(items) => items.iter().for_each(|item| collect(source, item, found)),
-            Kind::Map(entries) => {
+            YamlValue::List(items) => items.iter().for_each(|item| collect(source, item, found)),
+            YamlValue::Map(entries) => {
                 for entry in entries {
                     let key = &entry.key;
                     found.push(format!("{}:{} {}", key.span.line, key.span.column, source.slice(key.span)));

@@ -1,6 +1,6 @@
 /// A part of a text, before its expressions are parsed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum RawPiece<'a> {
+pub(super) enum RawTextPart<'a> {
     Literal(String),
     /// What is between `${{` and `}}`.
     Expression(&'a str),
@@ -11,8 +11,8 @@ pub(super) enum RawPiece<'a> {
 const OPEN: &str = "${{";
 
 /// Cuts a text at its expressions. `$${{` stands for `${{` itself.
-pub(super) fn cut(text: &str) -> Vec<RawPiece<'_>> {
-    let mut pieces = Vec::new();
+pub(super) fn split(text: &str) -> Vec<RawTextPart<'_>> {
+    let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(OPEN) {
@@ -24,20 +24,20 @@ pub(super) fn cut(text: &str) -> Vec<RawPiece<'_>> {
             continue;
         }
         if !literal.is_empty() {
-            pieces.push(RawPiece::Literal(std::mem::take(&mut literal)));
+            parts.push(RawTextPart::Literal(std::mem::take(&mut literal)));
         }
         let Some(end) = close(inner) else {
-            pieces.push(RawPiece::Open(&rest[at..]));
-            return pieces;
+            parts.push(RawTextPart::Open(&rest[at..]));
+            return parts;
         };
-        pieces.push(RawPiece::Expression(&inner[..end]));
+        parts.push(RawTextPart::Expression(&inner[..end]));
         rest = &inner[end + 2..];
     }
     literal.push_str(rest);
     if !literal.is_empty() {
-        pieces.push(RawPiece::Literal(literal));
+        parts.push(RawTextPart::Literal(literal));
     }
-    pieces
+    parts
 }
 
 // The `}}` that is neither inside a text nor closes a map of the expression.
@@ -64,11 +64,11 @@ fn close(inner: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use RawPiece::{Expression, Literal, Open};
+    use RawTextPart::{Expression, Literal, Open};
 
     #[test]
     fn a_text_is_cut_at_its_expressions() {
-        let cases: [(&str, Vec<RawPiece<'_>>); 7] = [
+        let cases: [(&str, Vec<RawTextPart<'_>>); 7] = [
             ("", vec![]),
             ("plain {{x}} $y", vec![Literal("plain {{x}} $y".into())]),
             ("${{ a }}", vec![Expression(" a ")]),
@@ -78,7 +78,7 @@ mod tests {
             ("x${{ a", vec![Literal("x".into()), Open("${{ a")]),
         ];
         for (text, expected) in cases {
-            assert_eq!(cut(text), expected, "{text}");
+            assert_eq!(split(text), expected, "{text}");
         }
     }
 }

@@ -1,0 +1,59 @@
+use std::{collections::HashMap, sync::Arc};
+
+use cel::objects;
+use serde_json::Value;
+
+/// Converts JSON to a CEL value.
+///
+/// The conversion through serde would make unsigned numbers of JSON's integers, which CEL cannot add to signed ones.
+pub(super) fn to_cel(value: &Value) -> objects::Value {
+    match value {
+        Value::Null => objects::Value::Null,
+        Value::Bool(value) => objects::Value::Bool(*value),
+        Value::Number(number) => number_to_cel(number),
+        Value::String(text) => objects::Value::String(Arc::new(text.clone())),
+        Value::Array(items) => objects::Value::List(Arc::new(items.iter().map(to_cel).collect())),
+        Value::Object(map) => {
+            let entries = map.iter().map(|(key, value)| (key.as_str().into(), to_cel(value)));
+            objects::Value::Map(objects::Map { map: Arc::new(entries.collect::<HashMap<_, _>>()) })
+        }
+    }
+}
+
+fn number_to_cel(number: &serde_json::Number) -> objects::Value {
+    match (number.as_i64(), number.as_u64()) {
+        (Some(signed), _) => objects::Value::Int(signed),
+        (None, Some(unsigned)) => objects::Value::UInt(unsigned),
+        (None, None) => objects::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+    }
+}
+
+/// Converts a CEL value to JSON.
+///
+/// # Errors
+/// The value, or one inside it, has no form in JSON, such as bytes or a number that is not finite.
+pub(super) fn from_cel(value: &objects::Value) -> Result<Value, String> {
+    match value {
+        objects::Value::Null => Ok(Value::Null),
+        objects::Value::Bool(value) => Ok(Value::Bool(*value)),
+        objects::Value::Int(number) => Ok((*number).into()),
+        objects::Value::UInt(number) => Ok((*number).into()),
+        objects::Value::Float(number) => serde_json::Number::from_f64(*number)
+            .map(Value::Number)
+            .ok_or_else(|| format!("{number} is no number that JSON knows")),
+        objects::Value::String(text) => Ok(Value::String(text.to_string())),
+        objects::Value::List(items) => items.iter().map(from_cel).collect(),
+        objects::Value::Map(map) => map_from_cel(map),
+        other => Err(format!("its value is a {}, which JSON has no place for", other.type_of())),
+    }
+}
+
+/// Converts a map, with its keys sorted: CEL's maps have no order, and equal inputs must give equal outputs.
+fn map_from_cel(map: &objects::Map) -> Result<Value, String> {
+    let mut entries = Vec::with_capacity(map.map.len());
+    for (key, value) in map.map.iter() {
+        entries.push((key.to_string(), from_cel(value)?));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Value::Object(entries.into_iter().collect()))
+}

@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use stargate_sdk::Registry;
+
+use super::{
+    FORMAT, Loader, Outline, Plan, PlannedStep, Scope, Template,
+    check::check,
+    dependencies::dependencies,
+    inline::inline,
+    inlined_workflow::InlinedWorkflow,
+    inputs,
+    locks::{self, Lock},
+    lower, order,
+};
+use crate::workflow::{Diagnostics, Parsed, Workflow};
+
+/// A workflow without mistakes: its names are resolved, its types fit, and its steps are in order.
+///
+/// It is the only source of plans and outlines, so that each workflow is checked once.
+#[derive(Debug)]
+pub struct Checked {
+    workflow: Arc<Workflow>,
+    scopes: Vec<Scope>,
+    locks: Vec<Lock>,
+    steps: Vec<PlannedStep>,
+    outputs: Vec<(String, Template)>,
+}
+
+impl Workflow {
+    /// Checks the workflow, and all that it inlines, against the actions of `registry`.
+    ///
+    /// # Errors
+    /// Each mistake that can be found without input values.
+    pub fn check(self, registry: &Registry, loader: &Loader<'_>) -> Result<Checked, Diagnostics> {
+        Parsed { workflow: Some(self), diagnostics: Vec::new() }.check(registry, loader)
+    }
+}
+
+impl Parsed {
+    /// Checks a workflow that was just read, like [`Workflow::check`].
+    ///
+    /// # Errors
+    /// Each mistake in the text, together with those that the check finds in the rest.
+    pub fn check(self, registry: &Registry, loader: &Loader<'_>) -> Result<Checked, Diagnostics> {
+        let mut found = self.diagnostics;
+        let inlined = self.workflow.map(|workflow| {
+            let inlined = inline(workflow, registry, loader, &mut found);
+            found.extend(check(&inlined));
+            found.extend(locks::check(&inlined));
+            found.extend(order::cycles(&inlined));
+            inlined
+        });
+        match (Diagnostics::collect(found), inlined) {
+            (None, Some(inlined)) => Ok(Checked::new(&inlined)),
+            (Some(diagnostics), _) => Err(diagnostics),
+            (None, None) => unreachable!("a file that is not a workflow has a diagnostic"),
+        }
+    }
+}
+
+impl Checked {
+    fn new(inlined: &InlinedWorkflow) -> Self {
+        let workflow = Arc::clone(&inlined.scopes[0].workflow);
+        Self {
+            scopes: lower::scopes(inlined),
+            locks: locks::lower(inlined),
+            steps: steps(inlined),
+            outputs: lower::outputs(&workflow, 0),
+            workflow,
+        }
+    }
+
+    /// Returns the workflow as it is written in the file.
+    pub fn workflow(&self) -> &Workflow {
+        &self.workflow
+    }
+
+    /// Makes the plan of a run with these inputs. The same workflow, actions and inputs give an equal plan.
+    ///
+    /// # Errors
+    /// An input is missing, unknown or does not fit its schema, or a lock has no value. No message contains the value
+    /// of a secret input.
+    pub fn plan(&self, inputs: Map<String, Value>) -> Result<Plan, Diagnostics> {
+        let inputs = inputs::resolve(&self.workflow, inputs)?;
+        Ok(Plan {
+            format: format_of(&self.steps),
+            workflow: self.workflow.name.value.clone(),
+            locks: locks::evaluate(&self.locks, &self.scopes, &inputs)?,
+            inputs,
+            scopes: self.scopes.clone(),
+            steps: self.steps.clone(),
+            outputs: self.outputs.clone(),
+        })
+    }
+
+    /// Returns the steps and locks for display, without input values.
+    pub fn outline(&self) -> Outline {
+        Outline {
+            workflow: self.workflow.name.value.clone(),
+            locks: locks::as_written(&self.locks),
+            scopes: self.scopes.clone(),
+            steps: self.steps.clone(),
+        }
+    }
+}
+
+/// Returns the steps so that each follows all it depends on; otherwise in the order of the files.
+fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
+    let dependencies = dependencies(inlined);
+    let order = order::sort(&dependencies);
+    let mut positions = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(position, &step)| positions[step] = position);
+    let planned = order.iter().map(|&step| {
+        let mut needs: Vec<usize> = dependencies[step].iter().map(|&need| positions[need]).collect();
+        needs.sort_unstable();
+        lower::step(inlined, &inlined.steps[step], needs)
+    });
+    planned.collect()
+}
+
+/// Returns the oldest format that can express these steps, so that older programs can resume most runs.
+fn format_of(steps: &[PlannedStep]) -> u32 {
+    if steps.iter().any(|step| step.approval.is_some()) { FORMAT } else { 1 }
+}

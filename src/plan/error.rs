@@ -1,0 +1,93 @@
+use std::fmt;
+
+/// Reason for which a stored plan cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A newer version of this program wrote the plan.
+    #[error("the plan has format {found}, this program reads formats up to {expected}")]
+    Format {
+        /// Format of the plan.
+        found: u32,
+        /// Newest format that this program reads.
+        expected: u32,
+    },
+    /// An index is out of range, or refers to a later step.
+    #[error("the plan is damaged: {what}")]
+    Damaged {
+        /// Description of the damage, with the name of the step or scope.
+        what: String,
+    },
+    /// An expression cannot be parsed, or refers to a name that the plan does not have.
+    #[error("{place}: the expression ${{{{ {expression} }}}} cannot be used: {reason}")]
+    Expression {
+        /// Step, output or workflow that the expression belongs to, such as `step "vm"`.
+        place: String,
+        /// Text of the expression.
+        expression: String,
+        /// Description of the error.
+        reason: String,
+    },
+}
+
+/// Failure to evaluate an expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: ${{{{ {expression} }}}}: {reason}")]
+pub struct EvaluateError {
+    /// Step or output that the expression belongs to, such as `step "vm"` or `output "ip"`.
+    pub place: String,
+    /// Text of the expression.
+    pub expression: String,
+    /// Reason for the failure.
+    pub reason: Reason,
+}
+
+impl EvaluateError {
+    /// Returns the skipped step whose output the expression needs, an index into [`Plan::steps`](super::Plan::steps).
+    pub fn skipped_step(&self) -> Option<usize> {
+        match &self.reason {
+            Reason::Skipped { step, .. } => Some(*step),
+            Reason::Failed(_) => None,
+        }
+    }
+}
+
+/// Reason for which an expression has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The expression needs the output of a skipped step.
+    Skipped {
+        /// Index of the step in [`Plan::steps`](super::Plan::steps).
+        step: usize,
+        /// Name of the step.
+        name: String,
+    },
+    /// Any other reason, as text for people.
+    Failed(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped { name, .. } => write!(f, "step {name:?} was skipped and has no outputs"),
+            Self::Failed(message) => f.write_str(message),
+        }
+    }
+}
+
+/// An [`EvaluateError`] whose place is not known yet.
+pub(super) struct Failure {
+    /// Text of the expression.
+    pub(super) expression: String,
+    pub(super) reason: Reason,
+}
+
+impl Failure {
+    /// Adds the step or output that the expression belongs to.
+    pub(super) fn at(self, place: String) -> EvaluateError {
+        EvaluateError { place, expression: self.expression, reason: self.reason }
+    }
+
+    pub(super) fn is_skipped(&self) -> bool {
+        matches!(self.reason, Reason::Skipped { .. })
+    }
+}

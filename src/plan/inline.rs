@@ -1,0 +1,188 @@
+use std::{collections::HashMap, sync::Arc};
+
+use stargate_sdk::Registry;
+
+use super::{
+    inlined_workflow::{ActionStep, InlinedWorkflow, ScopeInstance},
+    names::Binding,
+};
+use crate::workflow::{Body, Diagnostic, Spanned, Workflow, parse_sharing, suggest::did_you_mean};
+
+/// Returns name and text of the file that a step's `workflow:` names, or the reason for which it cannot be read.
+///
+/// The path is relative to the folder of the checked workflow: one that an inlined file names has been joined with the
+/// folder of that file.
+pub type Loader<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
+
+/// Maximum nesting of workflows inside each other.
+const MAX_DEPTH: usize = 8;
+/// Maximum number of inlined workflows. A plan with more is too large for people to read.
+const MAX_SCOPES: usize = 256;
+/// Maximum number of steps with an action, those of inlined workflows included.
+const MAX_STEPS: usize = 10_000;
+
+/// Loads the workflows that `workflow` inlines and finds the actions. Mistakes are added to `found`.
+pub(super) fn inline(
+    workflow: Workflow,
+    registry: &Registry,
+    loader: &Loader<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> InlinedWorkflow {
+    let (file, patterns) = (workflow.source.name().to_owned(), Arc::clone(&workflow.patterns));
+    let inlined = InlinedWorkflow { scopes: Vec::new(), steps: Vec::new(), bindings: Vec::new(), patterns };
+    let mut walk = Inliner { registry, loader, loaded: HashMap::new(), inlined, found };
+    let root = ScopeInstance { workflow: Arc::new(workflow), prefix: String::new(), file: String::new(), parent: None };
+    walk.add_scope(root, &mut vec![file]);
+    walk.inlined
+}
+
+struct Inliner<'a> {
+    registry: &'a Registry,
+    loader: &'a Loader<'a>,
+    /// Workflows by path, each loaded once; `None` if that failed.
+    loaded: HashMap<String, Option<Arc<Workflow>>>,
+    inlined: InlinedWorkflow,
+    found: &'a mut Vec<Diagnostic>,
+}
+
+impl Inliner<'_> {
+    /// Adds a workflow and all that it inlines; returns its scope. `files` are the names of the files around it.
+    fn add_scope(&mut self, instance: ScopeInstance, files: &mut Vec<String>) -> usize {
+        let scope = self.inlined.scopes.len();
+        let workflow = Arc::clone(&instance.workflow);
+        let prefix = instance.prefix.clone();
+        self.inlined.scopes.push(instance);
+        self.inlined.bindings.push(HashMap::with_capacity(workflow.steps.len()));
+        for (index, step) in workflow.steps.iter().enumerate() {
+            let binding = match &step.body {
+                Body::Unknown => Binding::Unknown,
+                Body::Action(body) => self.add_step(&workflow, scope, index, &body.uses),
+                Body::Inline { file } => {
+                    let prefix = format!("{prefix}{}/", step.name.value);
+                    self.inline(&workflow, file, prefix, (scope, index), files)
+                }
+            };
+            self.inlined.bindings[scope].insert(step.name.value.clone(), binding);
+        }
+        scope
+    }
+
+    fn add_step(&mut self, workflow: &Workflow, scope: usize, index: usize, uses: &Spanned<String>) -> Binding {
+        if self.inlined.steps.len() >= MAX_STEPS {
+            let message = format!("the workflow has more than {MAX_STEPS} steps");
+            self.report(workflow, uses, message, "one too many", None);
+            return Binding::Unknown;
+        }
+        let action = self.registry.find(&uses.value).cloned();
+        if action.is_none() {
+            let names = self.registry.iter().map(|action| action.name());
+            let hint =
+                did_you_mean(&uses.value, names).unwrap_or_else(|| "`stargate actions` lists all there are".to_owned());
+            let message = format!("there is no action {:?}", uses.value);
+            self.report(workflow, uses, message, "unknown action", Some(hint));
+        }
+        self.inlined.steps.push(ActionStep { scope, index, action });
+        Binding::Action(self.inlined.steps.len() - 1)
+    }
+
+    fn inline(
+        &mut self,
+        workflow: &Workflow,
+        file: &Spanned<String>,
+        prefix: String,
+        parent: (usize, usize),
+        files: &mut Vec<String>,
+    ) -> Binding {
+        if files.len() > MAX_DEPTH || self.inlined.scopes.len() >= MAX_SCOPES {
+            let message =
+                format!("too many workflows: {MAX_SCOPES} in all and {MAX_DEPTH} inside each other are allowed");
+            self.report(workflow, file, message, "not inlined", None);
+            return Binding::Unknown;
+        }
+        let path = relative_path(&self.inlined.scopes[parent.0].file, &file.value);
+        let Some(inner) = self.load(workflow, file, &path) else { return Binding::Unknown };
+        let name = inner.source.name().to_owned();
+        if files.contains(&name) {
+            let cycle = format!("{} → {name}", files.join(" → "));
+            self.report(workflow, file, format!("the workflow inlines itself: {cycle}"), "closes the circle", None);
+            return Binding::Unknown;
+        }
+        files.push(name);
+        let scope = self.add_scope(ScopeInstance { workflow: inner, prefix, file: path, parent: Some(parent) }, files);
+        files.pop();
+        Binding::Inlined(scope)
+    }
+
+    fn load(&mut self, workflow: &Workflow, file: &Spanned<String>, path: &str) -> Option<Arc<Workflow>> {
+        if let Some(known) = self.loaded.get(path) {
+            return known.clone();
+        }
+        let loaded = match (self.loader)(path) {
+            Ok((name, text)) => {
+                let parsed = parse_sharing(&name, &text, &self.inlined.patterns);
+                self.found.extend(parsed.diagnostics);
+                parsed.workflow.map(Arc::new)
+            }
+            Err(reason) => {
+                let message = format!("the workflow {:?} cannot be read: {reason}", file.value);
+                self.report(workflow, file, message, "not found here", None);
+                None
+            }
+        };
+        self.loaded.insert(path.to_owned(), loaded.clone());
+        loaded
+    }
+
+    fn report(
+        &mut self,
+        workflow: &Workflow,
+        at: &Spanned<String>,
+        message: String,
+        label: &str,
+        hint: Option<String>,
+    ) {
+        let code = if hint.is_some() { "plan::unknown_action" } else { "plan::inline" };
+        self.found.push(Diagnostic::new(&workflow.source, code, at.span, message, label).with_hint(hint));
+    }
+}
+
+/// Returns the path of `file`, as the file at `from` names it, without `.` and `..` where that is possible.
+fn relative_path(from: &str, file: &str) -> String {
+    if file.starts_with('/') {
+        return file.to_owned();
+    }
+    let folder = from.rfind('/').map_or("", |end| &from[..=end]);
+    let mut parts: Vec<&str> = Vec::new();
+    let path = format!("{folder}{file}");
+    for (at, part) in path.split('/').enumerate() {
+        match part {
+            "." => {}
+            "" if at > 0 => {}
+            ".." if parts.last().is_some_and(|last| !matches!(*last, "" | "..")) => drop(parts.pop()),
+            other => parts.push(other),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inlined_file_is_relative_to_the_file_that_names_it() {
+        let cases = [
+            ("", "a.yaml", "a.yaml"),
+            ("", "./sub/a.yaml", "sub/a.yaml"),
+            ("sub/a.yaml", "b.yaml", "sub/b.yaml"),
+            ("sub/a.yaml", "../b.yaml", "b.yaml"),
+            ("sub/a.yaml", "../../b.yaml", "../b.yaml"),
+            ("../a.yaml", "../b.yaml", "../../b.yaml"),
+            ("/etc/a.yaml", "x/../b.yaml", "/etc/b.yaml"),
+            ("sub/a.yaml", "/b.yaml", "/b.yaml"),
+        ];
+        for (from, file, expected) in cases {
+            assert_eq!(relative_path(from, file), expected, "{file} in {from:?}");
+        }
+    }
+}

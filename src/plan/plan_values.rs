@@ -1,0 +1,81 @@
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::{
+    CompiledPlan, EvaluationContext, PlannedStep,
+    compiled_expression::CompiledTemplate,
+    error::Failure,
+    evaluate::{Evaluation, ValueSource},
+    names::Target,
+};
+
+/// Values that the expressions of a plan read in one run.
+#[derive(Clone, Copy)]
+pub(super) struct PlanValues<'a> {
+    compiled: &'a CompiledPlan,
+    context: &'a dyn EvaluationContext,
+    /// Value of the loop variable.
+    item: Option<&'a Value>,
+}
+
+impl<'a> PlanValues<'a> {
+    pub(super) fn new(compiled: &'a CompiledPlan, context: &'a dyn EvaluationContext, item: Option<&'a Value>) -> Self {
+        Self { compiled, context, item }
+    }
+
+    /// Evaluates an input or output of an inlined workflow. Those cannot use the loop variable.
+    fn scope_value(&self, template: Option<&'a CompiledTemplate>) -> Result<Option<Cow<'a, Value>>, Failure> {
+        match template {
+            None => Ok(None),
+            Some(CompiledTemplate::Literal(value)) => Ok(Some(Cow::Borrowed(value))),
+            Some(template) => self.evaluate(template).map(|value| Some(Cow::Owned(value))),
+        }
+    }
+
+    fn evaluate(&self, template: &CompiledTemplate) -> Result<Value, Failure> {
+        Evaluation::new(&Self { item: None, ..*self }).template(template)
+    }
+
+    fn all_outputs(&self, scope: usize) -> Result<Value, Failure> {
+        let outputs = self.compiled.scope_outputs(scope).iter();
+        let values = outputs.map(|(name, template)| Ok((name.clone(), self.evaluate(template)?)));
+        values.collect::<Result<Map<_, _>, Failure>>().map(Value::Object)
+    }
+
+    fn all_skipped(&self, scope: usize) -> bool {
+        let plan = self.compiled.plan();
+        let prefix = plan.scopes[scope].prefix.as_str();
+        let inside = |(index, step): (usize, &PlannedStep)| step.name.starts_with(prefix).then_some(index);
+        plan.steps.iter().enumerate().filter_map(inside).all(|step| self.context.skipped(step))
+    }
+}
+
+impl ValueSource for PlanValues<'_> {
+    fn value(&self, target: &Target) -> Result<Option<Cow<'_, Value>>, Failure> {
+        let plan = self.compiled.plan();
+        Ok(match target {
+            Target::Input { scope: 0, name } => plan.inputs.get(name).map(Cow::Borrowed),
+            Target::Input { scope, name } => self.scope_value(self.compiled.scope_input(*scope, name))?,
+            Target::Output { step } => self.context.output(*step).map(Cow::Borrowed),
+            Target::Skipped { step } => Some(Cow::Owned(self.context.skipped(*step).into())),
+            Target::Inlined { scope, name: Some(name) } => {
+                self.scope_value(self.compiled.scope_output(*scope, name))?
+            }
+            Target::Inlined { scope, name: None } => Some(Cow::Owned(self.all_outputs(*scope)?)),
+            Target::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
+            Target::RunId => Some(Cow::Owned(self.context.run_id().into())),
+            Target::RunWorkflow => Some(Cow::Owned(plan.workflow.as_str().into())),
+            Target::Item => self.item.map(Cow::Borrowed),
+        })
+    }
+
+    fn skipped_step(&self, target: &Target) -> Option<(usize, &str)> {
+        match target {
+            Target::Output { step } if self.context.skipped(*step) => {
+                Some((*step, self.compiled.plan().steps[*step].name.as_str()))
+            }
+            _ => None,
+        }
+    }
+}

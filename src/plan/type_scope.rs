@@ -1,0 +1,207 @@
+use std::ops::Range;
+
+use super::{
+    inlined_workflow::InlinedWorkflow,
+    names::{Resolved, Target, Unresolved, resolve},
+    schema::{Kinds, Schema},
+    typing::{NoSuchField, Type},
+};
+use crate::workflow::{
+    Body, Reference, ResultType, SpannedExpression, SpannedTemplate, Step, TemplateKind, suggest::did_you_mean,
+};
+
+/// Types of the names that expressions of one scope can use, with the loop variable if there is one.
+#[derive(Clone)]
+pub(super) struct TypeScope<'a> {
+    inlined: &'a InlinedWorkflow,
+    scope: usize,
+    variable: Option<(&'a str, Type<'a>)>,
+}
+
+/// Error for a reference without a target.
+pub(super) struct DeadReference {
+    /// Bytes of the expression's source that are wrong.
+    pub(super) range: Range<usize>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl<'a> TypeScope<'a> {
+    /// Creates the scope of all expressions that cannot use a loop variable.
+    pub(super) fn of_scope(inlined: &'a InlinedWorkflow, scope: usize) -> Self {
+        Self { inlined, scope, variable: None }
+    }
+
+    /// Creates the scope of a step's `with` and `key`, which can use the loop variable.
+    pub(super) fn of_step(inlined: &'a InlinedWorkflow, scope: usize, step: &'a Step) -> Self {
+        let outside = Self::of_scope(inlined, scope);
+        let Body::Action(body) = &step.body else { return outside };
+        let Some(each) = &body.for_each else { return outside };
+        let item = outside.type_of(&each.items).item();
+        Self { variable: Some((&each.variable.value, item)), ..outside }
+    }
+
+    /// Returns name and type of the loop variable.
+    pub(super) fn variable(&self) -> Option<&(&'a str, Type<'a>)> {
+        self.variable.as_ref()
+    }
+
+    /// Returns the type of an expression's value.
+    pub(super) fn type_of(&self, expression: &SpannedExpression) -> Type<'a> {
+        match expression.expression.result_type() {
+            ResultType::Reference => {
+                let reference = expression.expression.as_reference();
+                reference.and_then(|reference| self.resolve(reference).ok()).unwrap_or(Type::Any)
+            }
+            ResultType::Boolean => Type::Kind(Kinds::BOOLEAN),
+            ResultType::String => Type::Kind(Kinds::STRING),
+            ResultType::Integer => Type::Kind(Kinds::INTEGER),
+            ResultType::List => Type::Kind(Kinds::ARRAY),
+            ResultType::Object => Type::Kind(Kinds::OBJECT),
+            ResultType::Any => Type::Any,
+        }
+    }
+
+    /// Returns the type of a template's value.
+    pub(super) fn template_type(&self, template: &'a SpannedTemplate) -> Type<'a> {
+        match &template.kind {
+            TemplateKind::Expression(expression) => self.type_of(expression),
+            TemplateKind::Map(entries) => Type::Written(Box::new(self.clone()), entries),
+            TemplateKind::Unknown => Type::Any,
+            _ => Type::Kind(Kinds::of_template(template)),
+        }
+    }
+
+    /// Returns the type of the value that a reference leads to.
+    ///
+    /// # Errors
+    /// The reference has no target, or leads to a field that does not exist.
+    pub(super) fn resolve(&self, reference: &Reference) -> Result<Type<'a>, DeadReference> {
+        let variable = self.variable.as_ref().map(|(name, _)| *name);
+        match resolve(self.inlined, self.scope, variable, reference) {
+            Ok(Resolved { target, depth, .. }) => self.type_at(&target, depth, reference),
+            Err(Unresolved::UnknownStep) => Ok(Type::Any),
+            Err(unresolved) => Err(self.unresolved(unresolved, reference)),
+        }
+    }
+
+    fn type_at(&self, target: &Target, depth: usize, reference: &Reference) -> Result<Type<'a>, DeadReference> {
+        let found = match target {
+            Target::Input { name, .. } => self.input(name, reference)?,
+            Target::Output { step } => return self.outputs(self.action_outputs(*step), Some(*step), reference),
+            Target::Inlined { scope, .. } => {
+                let inner = Self::of_scope(self.inlined, *scope);
+                let outputs = &self.inlined.scopes[*scope].workflow.outputs;
+                return self.outputs(Type::Written(Box::new(inner), outputs), None, reference);
+            }
+            Target::Skipped { .. } | Target::InlinedSkipped { .. } => Type::Kind(Kinds::BOOLEAN),
+            Target::RunId | Target::RunWorkflow => Type::Kind(Kinds::STRING),
+            Target::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
+        };
+        descend(found, reference, depth)
+    }
+
+    fn input(&self, name: &str, reference: &Reference) -> Result<Type<'a>, DeadReference> {
+        let inputs = &self.inlined.scopes[self.scope].workflow.inputs;
+        if let Some(input) = inputs.iter().find(|input| input.name.value == name) {
+            return Ok(Type::Schema(Schema::new(&input.schema)));
+        }
+        let names = inputs.iter().map(|input| input.name.value.as_str());
+        let hint = did_you_mean(name, names).unwrap_or_else(|| "add it to `inputs`".into());
+        Err(dead(reference, 1, format!("there is no input {name:?}"), hint))
+    }
+
+    fn action_outputs(&self, step: usize) -> Type<'a> {
+        let step = &self.inlined.steps[step];
+        let each = step.action.as_ref().map_or(Type::Any, |action| Type::Schema(Schema::new(action.output_schema())));
+        let is_loop = self.inlined.body(step).for_each.is_some();
+        if is_loop { Type::Instances(Box::new(each)) } else { each }
+    }
+
+    /// Follows `steps.NAME.outputs…`, whose third segment is in messages an output and not a field.
+    fn outputs(
+        &self,
+        outputs: Type<'a>,
+        step: Option<usize>,
+        reference: &Reference,
+    ) -> Result<Type<'a>, DeadReference> {
+        let Some(segment) = reference.segments.get(3) else { return Ok(outputs) };
+        let name = reference.step_name().unwrap_or_default();
+        let action = step.map(|step| &self.inlined.body(&self.inlined.steps[step]).uses.value);
+        let action = action.map(|action| format!(" ({action})")).unwrap_or_default();
+        match outputs.below(&segment.key, &format!("step {name:?}{action}")) {
+            Ok(below) => descend(below, reference, 4),
+            Err(NoSuchField { message, hint }) => {
+                let message = message.replace("has no field", "has no output");
+                Err(DeadReference { range: segment.range.clone(), message, hint })
+            }
+        }
+    }
+
+    fn unresolved(&self, unresolved: Unresolved, reference: &Reference) -> DeadReference {
+        let name = reference.field(1).unwrap_or_default();
+        match unresolved {
+            Unresolved::Root | Unresolved::UnknownStep => self.unknown_root(reference),
+            Unresolved::NoInputName => {
+                dead(reference, 0, "inputs is not a value of its own".into(), "write inputs.NAME".into())
+            }
+            Unresolved::NoRunField => {
+                let at = 1.min(reference.segments.len() - 1);
+                dead(reference, at, "run has only id and workflow".into(), "write run.id or run.workflow".into())
+            }
+            Unresolved::NoStepName => {
+                let hint = "write steps.NAME.outputs.FIELD".into();
+                dead(reference, 0, "steps is not a value of its own".into(), hint)
+            }
+            Unresolved::NoSuchStep => {
+                let steps = &self.inlined.scopes[self.scope].workflow.steps;
+                let hint = did_you_mean(name, steps.iter().map(|step| step.name.value.as_str()))
+                    .unwrap_or_else(|| "steps are named in `steps`".into());
+                dead(reference, 1, format!("there is no step {name:?}"), hint)
+            }
+            Unresolved::NoProperty => {
+                let hint = format!("write steps.{name}.outputs.FIELD");
+                dead(reference, 1, format!("step {name:?} is not a value of its own"), hint)
+            }
+            Unresolved::NoSuchProperty => {
+                let property = reference.field(2).unwrap_or_default();
+                let hint = if reference.segments.len() == 3 {
+                    format!("did you mean steps.{name}.outputs.{property}?")
+                } else {
+                    "a step has outputs and skipped".to_owned()
+                };
+                dead(reference, 2, format!("step {name:?} has no {property:?}"), hint)
+            }
+        }
+    }
+
+    fn unknown_root(&self, reference: &Reference) -> DeadReference {
+        let root = reference.root();
+        let mut known = vec!["inputs", "steps", "run"];
+        known.extend(self.variable.iter().map(|(name, _)| *name));
+        let hint = did_you_mean(root, known.iter().copied())
+            .unwrap_or_else(|| format!("expressions can use {}", known.join(", ")));
+        dead(reference, 0, format!("unknown name {root:?}"), hint)
+    }
+}
+
+/// Follows the segments of a reference from `from` on.
+fn descend<'a>(start: Type<'a>, reference: &Reference, from: usize) -> Result<Type<'a>, DeadReference> {
+    let mut found = start;
+    for at in from..reference.segments.len() {
+        let path = path_until(reference, at);
+        found = found.below(&reference.segments[at].key, &path).map_err(|NoSuchField { message, hint }| {
+            DeadReference { range: reference.segments[at].range.clone(), message, hint }
+        })?;
+    }
+    Ok(found)
+}
+
+fn path_until(reference: &Reference, until: usize) -> String {
+    let keys: Vec<_> = reference.segments[..until].iter().map(|segment| segment.key.to_string()).collect();
+    keys.join(".").replace(".[", "[")
+}
+
+fn dead(reference: &Reference, at: usize, message: String, hint: String) -> DeadReference {
+    DeadReference { range: reference.segments[at].range.clone(), message, hint: Some(hint) }
+}

@@ -1,0 +1,72 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use cel::objects;
+use serde_json::Value;
+
+use super::cel_value::to_cel;
+
+/// Variables of a CEL program: the values that it reads, under the names it uses, and nothing else.
+#[derive(Default)]
+pub(super) struct Variables(BTreeMap<String, VariableTree>);
+
+enum VariableTree {
+    Map(Variables),
+    Value(objects::Value),
+}
+
+impl Variables {
+    /// Adds the part of `value` that `names[depth..]` leads to, under all of `names`. A missing field is not added, so
+    /// that CEL reports it.
+    pub(super) fn insert(&mut self, names: &[String], depth: usize, value: &Value) {
+        let Some((name, below)) = names.split_first() else { return };
+        if depth == 0 {
+            let Value::Object(map) = value else { return };
+            let Some(field) = map.get(name) else { return };
+            return self.put(name, below, 0, field);
+        }
+        self.put(name, below, depth - 1, value);
+    }
+
+    fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value) {
+        if depth == 0 && (below.is_empty() || !value.is_object()) {
+            self.0.insert(name.to_owned(), VariableTree::Value(to_cel(value)));
+        } else if let Some(inner) = self.inner(name) {
+            inner.insert(below, depth, value);
+        }
+    }
+
+    /// Makes sure that `names` lead to a map, if only an empty one.
+    pub(super) fn reserve(&mut self, names: &[String]) {
+        if let Some((name, below)) = names.split_first()
+            && let Some(inner) = self.inner(name)
+        {
+            inner.reserve(below);
+        }
+    }
+
+    fn inner(&mut self, name: &str) -> Option<&mut Self> {
+        let entry = self.0.entry(name.to_owned()).or_insert_with(|| VariableTree::Map(Self::default()));
+        match entry {
+            VariableTree::Map(variables) => Some(variables),
+            // A value that is not a map has been added completely.
+            VariableTree::Value(_) => None,
+        }
+    }
+
+    /// Returns the variables as CEL values, sorted by name.
+    pub(super) fn into_cel(self) -> impl Iterator<Item = (String, objects::Value)> {
+        self.0.into_iter().map(|(name, tree)| (name, tree.into_cel()))
+    }
+}
+
+impl VariableTree {
+    fn into_cel(self) -> objects::Value {
+        match self {
+            Self::Value(value) => value,
+            Self::Map(variables) => {
+                let entries = variables.into_cel().map(|(name, value)| (name.into(), value));
+                objects::Value::Map(objects::Map { map: Arc::new(entries.collect()) })
+            }
+        }
+    }
+}
