@@ -1,4 +1,4 @@
-//! The only source of time.
+//! Points in time, and their only source.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,22 +6,22 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Longest sleep: a machine that was suspended, or whose clock was set, notices within it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+/// Maximum duration of one sleep: a suspension of the machine or a change of its clock is noticed within it.
+const MAX_SLEEP: Duration = Duration::from_secs(15);
 
-/// A moment, in milliseconds since the Unix epoch: what the journal stores.
+/// Point in time, in milliseconds since the Unix epoch, as the journal stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// The moment `duration` later; saturates.
+    /// Returns the time `duration` later, or the maximum if that is out of range.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long after `earlier` this is; zero if it is before.
+    /// Returns the duration since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -36,29 +36,29 @@ impl fmt::Display for UnixMillis {
     }
 }
 
-/// Tells the time: the system's, or one that a test sets.
+/// Source of time: the system's clock, or one that a test sets.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<watch::Sender<UnixMillis>>>);
 
 impl Clock {
-    /// The system's time.
+    /// Returns the system's clock.
     pub fn system() -> Self {
         Self(None)
     }
 
-    /// A time that stands still until [`Clock::set`].
+    /// Returns a clock that stays at `at` until [`Clock::set`].
     pub fn fixed(at: UnixMillis) -> Self {
         Self(Some(Arc::new(watch::Sender::new(at))))
     }
 
-    /// Sets a fixed clock; the system's ignores it.
+    /// Sets a fixed clock. Has no effect on the system's clock.
     pub fn set(&self, at: UnixMillis) {
         if let Some(fixed) = &self.0 {
             fixed.send_replace(at);
         }
     }
 
-    /// Now.
+    /// Returns the current time.
     pub fn now(&self) -> UnixMillis {
         match &self.0 {
             Some(fixed) => *fixed.borrow(),
@@ -66,16 +66,16 @@ impl Clock {
         }
     }
 
-    /// Waits until it is `at`.
+    /// Waits until the time is `at` or later.
     pub async fn until(&self, at: UnixMillis) {
         match &self.0 {
             Some(fixed) => {
-                // The sender is held here: the wait ends with the time that is waited for.
+                // The sender is alive as long as `self`, so the wait ends only at that time.
                 let _ = fixed.subscribe().wait_for(|now| *now >= at).await;
             }
             None => {
                 while self.now() < at {
-                    tokio::time::sleep(at.since(self.now()).min(LONGEST_SLEEP)).await;
+                    tokio::time::sleep(at.since(self.now()).min(MAX_SLEEP)).await;
                 }
             }
         }

@@ -1,9 +1,9 @@
-//! What reporters may see.
+//! Events of runs, for reporters.
 //!
-//! A reporter is told of an entry only after its commit, so it never shows what a crash could take back. Progress and
-//! log lines are not durable and come as they are made.
+//! The event of an entry is reported after the entry's commit, so a reporter never presents anything that a crash could
+//! revert. Progress and log lines are not durable and are reported immediately.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
@@ -13,19 +13,21 @@ use crate::{
     run::{Answer, Outcome},
 };
 
-/// Notification about a run.
+/// A notification about a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
-    /// When.
+    /// Time of the event.
     pub at: UnixMillis,
-    /// The run.
+    /// Run that the event is about.
     pub run: RunId,
-    /// What.
+    /// Kind of the event, with its data.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What is new.
+/// Kind of an event, with its data.
+///
+/// Steps are named with their key, such as `join[worker-1]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
@@ -33,143 +35,149 @@ pub enum EventKind {
     RunStarted {
         /// Name of the workflow.
         workflow: String,
-        /// Names of the plan's steps, in an order in which each follows all it depends on.
+        /// Names of the plan's steps, each after its dependencies.
         steps: Vec<String>,
     },
-    /// A run was taken over and goes on.
+    /// A run was acquired and is resumed.
     RunResumed {
         /// Name of the workflow.
         workflow: String,
-        /// Names of the steps, the parts of a `for_each` step in its place where they are known.
+        /// Names of the steps; the instances of a `for_each` step replace it once they are known.
         steps: Vec<String>,
-        /// Names of those that are done already.
+        /// Names of the steps that have succeeded or were skipped before.
         done: Vec<String>,
     },
-    /// The run begins or goes on when another run gives a lock back. It may not exist yet.
+    /// A run waits until another run releases a lock. The waiting run may not have been created yet.
     LockAwaited {
-        /// The lock.
+        /// Name of the lock.
         lock: String,
-        /// The run that holds it.
+        /// Run that holds the lock.
         holder: RunId,
-        /// Name of that run's workflow.
+        /// Name of the holder's workflow.
         workflow: String,
-        /// Who advances that run.
+        /// Description of the process that owns the holder.
         owner: String,
     },
-    /// A `for_each` step has these instances.
+    /// A `for_each` step got its instances.
     StepExpanded {
         /// Name of the step.
         step: String,
         /// Names of its instances.
         instances: Vec<String>,
     },
-    /// An attempt of a step has begun.
+    /// An attempt started.
     StepStarted {
-        /// Name of the step, with its key.
+        /// Name of the step.
         step: String,
-        /// 1 for the first.
+        /// Number of the attempt, from 1.
         attempt: u32,
-        /// Whether it only looks if an earlier attempt took effect.
+        /// True if the attempt finds out whether an earlier one took effect.
         find: bool,
     },
-    /// What an attempt is doing now.
+    /// A running attempt reports its progress.
     StepProgress {
-        /// Name of the step, with its key.
+        /// Name of the step.
         step: String,
-        /// In words.
+        /// Description of the current activity.
         message: String,
     },
-    /// A line that an attempt captured.
+    /// A running attempt captured a log line.
     StepLog {
-        /// Name of the step, with its key.
+        /// Name of the step.
         step: String,
-        /// The line, redacted.
+        /// Text of the line, with secrets redacted.
         line: String,
     },
-    /// An attempt failed, and another one follows.
+    /// An attempt failed and another one is scheduled.
     StepRetrying {
-        /// Name of the step, with its key.
+        /// Name of the step.
         step: String,
-        /// The failed one.
+        /// Number of the failed attempt.
         attempt: u32,
-        /// Why.
+        /// Error of the failed attempt.
         error: ActionError,
-        /// When the next one begins.
+        /// Time at which the next attempt starts.
         until: UnixMillis,
     },
-    /// A step is done.
+    /// A step succeeded.
     StepSucceeded {
-        /// Name of the step, with its key.
+        /// Name of the step.
         step: String,
-        /// What was changed in the world. Empty: nothing.
+        /// Changes that its attempts have made; empty if the step is unchanged.
         changes: Vec<String>,
-        /// Whether an earlier attempt's effect was found.
+        /// True if the effect was found after an unknown outcome.
         found: bool,
     },
-    /// A step was left out.
+    /// A step was skipped because its condition was false.
     StepSkipped {
         /// Name of the step.
         step: String,
     },
-    /// A step failed for good.
+    /// A step failed; no attempt follows until the run is resumed.
     StepFailed {
-        /// Name of the step, with its key.
-        step: String,
-        /// Why.
-        error: ActionError,
-        /// What its attempts have changed in the world. Empty: nothing.
-        changes: Vec<String>,
-    },
-    /// A step may or may not have happened.
-    StepInDoubt {
-        /// Name of the step, with its key.
-        step: String,
-        /// What was seen last.
-        error: ActionError,
-        /// What its attempts have changed in the world. Empty: nothing.
-        changes: Vec<String>,
-    },
-    /// A step can begin once a person says so.
-    ApprovalAsked {
         /// Name of the step.
         step: String,
-        /// What the person is asked.
+        /// Error of the last attempt.
+        error: ActionError,
+        /// Changes that its attempts have made.
+        changes: Vec<String>,
+    },
+    /// A step is in doubt: an operator must resolve it.
+    StepInDoubt {
+        /// Name of the step.
+        step: String,
+        /// Error of the last attempt.
+        error: ActionError,
+        /// Changes that its attempts have made.
+        changes: Vec<String>,
+    },
+    /// A step needs an approval.
+    ApprovalRequested {
+        /// Name of the step.
+        step: String,
+        /// Question that the workflow asks.
         question: String,
     },
-    /// A person has said of a step what only a person can.
+    /// An operator answered for a step that waits for approval or is in doubt.
     StepAnswered {
-        /// Name of the step, with its key.
+        /// Name of the step.
         step: String,
-        /// Who, for people.
+        /// Description of the process that wrote the answer.
         by: String,
-        /// What.
+        /// Decision of the operator.
         answer: Answer,
     },
-    /// A run has ended.
+    /// A run finished.
     RunFinished {
-        /// How.
+        /// Result of the run.
+        #[serde(serialize_with = "outcome_name")]
         outcome: Outcome,
-        /// Whether any step changed the world.
+        /// True if a step has changed an external system.
         changed: bool,
-        /// The workflow's outputs.
+        /// Outputs of the workflow; empty unless the run succeeded.
         outputs: Map<String, Value>,
     },
-    /// A person wants the run to end; what runs is let go of.
+    /// An operator requested that the run ends; running attempts are cancelled.
     CancelRequested {
-        /// Who.
+        /// Description of the process that wrote the request.
         by: String,
     },
-    /// The process was asked to stop; the run can be resumed.
+    /// The engine was drained; the run can be resumed.
     RunInterrupted,
 }
 
-/// Is told of events, on the engine's own tasks: it must be quick and must not block.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn outcome_name<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+    outcome.name().serialize(serializer)
+}
+
+/// Component that presents events.
 pub trait Reporter: Send + Sync {
-    /// Takes notice.
+    /// Handles one event. Must not block: the engine calls it on its own tasks.
     fn report(&self, event: Event);
 }
 
-/// Takes no notice.
+/// Reporter that ignores all events.
 pub struct NullReporter;
 
 impl Reporter for NullReporter {

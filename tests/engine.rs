@@ -8,11 +8,11 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use stargate::{
     clock::UnixMillis,
-    engine::{AnswerResult, Cancel, Ending, EngineError, Finished, Question},
-    id::RunId,
+    engine::{AnswerResult, CancelResult, Ending, EngineError, Question, RunReport},
+    id::{PlanDigest, RunId},
     journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
     plan::{FORMAT, Plan, Template},
-    run::{Answer, Entry, Outcome, TimedEntry},
+    run::{Answer, Entry, Outcome, RunStatus, TimedEntry},
     workflow::parse,
 };
 use stargate_sdk::ActionError;
@@ -89,7 +89,7 @@ async fn what_attempts_that_failed_have_changed_is_told_with_what_becomes_of_the
     engine.drain().await;
     assert_eq!(going.await.unwrap().unwrap().ending, Ending::Interrupted);
     assert_eq!(bench.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
-    let told: Vec<_> = bench.only_run().await.history.into_iter().map(|recorded| recorded.entry).collect();
+    let told: Vec<_> = bench.only_run().await.history.into_iter().map(|timed| timed.entry).collect();
     let told = told.into_iter().filter_map(|entry| match entry {
         Entry::StepFailed { changes, .. } | Entry::StepSucceeded { changes, .. } => Some(changes),
         _ => None,
@@ -105,19 +105,19 @@ async fn what_a_lost_attempt_had_changed_when_it_stored_a_checkpoint_is_told() {
     let (run, going) = begun(&bench, chain(1), 1).await;
     loop {
         let stored = bench.journal.load(run.clone()).await.unwrap();
-        if stored.latest.iter().any(|recorded| matches!(recorded.entry, Entry::Checkpointed { .. })) {
+        if stored.latest.iter().any(|timed| matches!(timed.entry, Entry::Checkpointed { .. })) {
             break;
         }
         tokio::task::yield_now().await;
     }
     // The process is dead, as another machine sees it when its lease has ended.
     let seen = bench.only_run().await.row;
-    let take_over = TakeOverRequest { records: vec![acquired(&seen)], ..taking(&seen) };
+    let take_over = TakeOverRequest { entries: vec![acquired(&seen)], ..taking(&seen) };
     assert!(bench.journal.take_over(take_over).await.unwrap());
-    bench.journal.release(run.clone(), seen.epoch + 1).await.unwrap();
+    bench.journal.release(run.clone(), seen.epoch.next()).await.unwrap();
     let finished = bench.engine().resume(run).await.unwrap();
     assert_eq!((finished.ending, finished.changed), (SUCCEEDED, true));
-    let succeeded = bench.only_run().await.history.into_iter().find_map(|recorded| match recorded.entry {
+    let succeeded = bench.only_run().await.history.into_iter().find_map(|timed| match timed.entry {
         Entry::StepSucceeded { changes, .. } => Some(changes),
         _ => None,
     });
@@ -131,10 +131,10 @@ fn taking(seen: &RunRow) -> TakeOverRequest {
         run: seen.id.clone(),
         seen_epoch: seen.epoch,
         seen_lease: seen.lease_until,
-        seq: seen.seq,
+        after: seen.seq,
         owner: Owner::current_process().unwrap(),
         lease_until: UnixMillis(i64::MAX),
-        records: vec![],
+        entries: vec![],
         locks: vec![],
         evictions: vec![],
         at: seen.updated_at,
@@ -142,7 +142,7 @@ fn taking(seen: &RunRow) -> TakeOverRequest {
 }
 
 fn acquired(seen: &RunRow) -> TimedEntry {
-    let entry = Entry::RunAcquired { epoch: seen.epoch + 1, owner: "another machine".into() };
+    let entry = Entry::RunAcquired { epoch: seen.epoch.next(), owner: "another machine".into() };
     TimedEntry { at: seen.updated_at, entry }
 }
 
@@ -213,14 +213,14 @@ async fn a_person_says_whether_a_step_in_doubt_took_effect() {
     let engine = bench.engine();
     let done = |output| Answer::Done { output };
     let wrong = engine.answer(run.clone(), "s0", &done(json!({ "price": 1 }))).await.unwrap_err();
-    assert!(wrong.to_string().contains("test.find gives another: missing field `value`"), "{wrong}");
+    assert!(wrong.to_string().contains("output of test.find: missing field `value`"), "{wrong}");
     let wrong = engine.answer(run.clone(), "s1", &Answer::NotDone).await.unwrap_err();
     assert!(wrong.to_string().contains("it is blocked"), "{wrong}");
     engine.answer(run.clone(), "s0", &done(json!({ "value": 7 }))).await.unwrap();
     let finished = engine.resume(run.clone()).await.unwrap();
-    assert_eq!((finished.ending, finished.asks), (SUCCEEDED, vec![]));
+    assert_eq!((finished.ending, finished.questions), (SUCCEEDED, vec![]));
     assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s1"]);
-    let output = bench.only_run().await.history.into_iter().find_map(|recorded| match recorded.entry {
+    let output = bench.only_run().await.history.into_iter().find_map(|timed| match timed.entry {
         Entry::StepSucceeded { step, output, .. } if step == "s1" => Some(output),
         _ => None,
     });
@@ -234,8 +234,8 @@ async fn a_step_that_did_not_take_effect_is_made_when_the_run_is_resumed() {
     let bench = Bench::new().await;
     bench.script.will("s0", [Act::Fail(ActionError::unknown("lost"))]);
     let run = bench.engine().run(plan(vec![step("s0", "test.ask", &[])])).await.unwrap().run;
-    let asks = bench.engine().resume(run.clone()).await.unwrap().asks;
-    assert_eq!(asks, [("s0".to_owned(), Question::Doubt)]);
+    let asks = bench.engine().resume(run.clone()).await.unwrap().questions;
+    assert_eq!(asks, [("s0".to_owned(), Question::TookEffect)]);
     bench.engine().answer(run.clone(), "s0", &Answer::NotDone).await.unwrap();
     assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
     assert_eq!(bench.script.calls(), ["run s0", "run s0"]);
@@ -249,9 +249,9 @@ async fn a_step_with_an_approval_begins_once_a_person_says_so() {
     plan.steps[0].approval = Some(Template::Expression(expression("'make ' + string(size(inputs.items)) + '?'")));
     let finished = bench.engine().run(plan).await.unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::AwaitingApproval));
-    assert_eq!(finished.asks, [("fan".to_owned(), Question::Approval("make 3?".into()))]);
+    assert_eq!(finished.questions, [("fan".to_owned(), Question::Approval("make 3?".into()))]);
     assert_eq!(bench.script.calls(), [""; 0], "nothing has begun");
-    assert_eq!(bench.only_run().await.row.status, "waiting");
+    assert_eq!(bench.only_run().await.row.status, RunStatus::Finished(Outcome::AwaitingApproval));
     let (engine, run) = (bench.engine(), finished.run);
     let again = engine.resume(run.clone()).await.unwrap();
     assert_eq!(again.ending, Ending::Finished(Outcome::AwaitingApproval), "resuming is no approval");
@@ -286,12 +286,12 @@ async fn captured_lines_are_in_the_journal_when_the_run_has_ended_and_no_attempt
     bench.script.will("s0", [Act::Say(3)]);
     bench.script.will("s1", [Act::Fail(ActionError::transient("busy")), Act::Say(2_500)]);
     let run = bench.engine().run(chain(2)).await.unwrap().run;
-    let lines = bench.journal.lines(run).await.unwrap();
+    let lines = bench.journal.log_lines(run).await.unwrap();
     let of = |step: &str| lines.iter().filter(|line| line.step == step).collect::<Vec<_>>();
     assert_eq!(of("s0").iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["line 1", "line 2", "line 3"]);
     let flood = of("s1");
     assert!(flood.len() == 2_001 && flood.iter().all(|line| line.attempt == 2), "{}", flood.len());
-    assert_eq!(flood[2_000].text, "(an attempt's first 2000 lines are kept, not what follows)");
+    assert_eq!(flood[2_000].text, "(only the first 2000 lines of an attempt are kept)");
     assert!(bench.notes.0.lock().unwrap().len() > 2_500, "whoever watches sees all of them");
 }
 
@@ -334,7 +334,7 @@ async fn the_next_attempt_finds_what_the_last_one_stored() {
 }
 
 /// A run of three steps whose engine is drained in the second.
-async fn drained(bench: &Bench) -> Finished {
+async fn drained(bench: &Bench) -> RunReport {
     bench.script.will("s1", [Act::Hang]);
     let engine = bench.engine();
     let going = tokio::spawn({
@@ -511,11 +511,14 @@ async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothin
     let create = NewRun {
         id: next.clone(),
         workflow: "test".into(),
-        plan: PlanText { digest: "d".into(), body: "{}".into() },
+        plan: PlanText { digest: PlanDigest::from("d"), json: "{}".into() },
         owner: Arc::new(seen.owner.clone().unwrap()),
         lease_until: seen.lease_until,
-        records: vec![TimedEntry { at: seen.created_at, entry: Entry::RunCreated { plan: "d".into() } }],
-        status: "running",
+        entries: vec![TimedEntry {
+            at: seen.created_at,
+            entry: Entry::RunCreated { plan_digest: PlanDigest::from("d") },
+        }],
+        status: RunStatus::Running,
         locks: vec!["l".into()],
         evictions: vec![eviction],
     };
@@ -528,7 +531,7 @@ async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothin
 }
 
 /// Begins `plan` and waits until as many calls were made.
-async fn begun(bench: &Bench, plan: Plan, calls: usize) -> (RunId, JoinHandle<Result<Finished, EngineError>>) {
+async fn begun(bench: &Bench, plan: Plan, calls: usize) -> (RunId, JoinHandle<Result<RunReport, EngineError>>) {
     let engine = bench.engine();
     let going = tokio::spawn(async move { engine.run(plan).await });
     until(|| bench.script.calls().len() == calls).await;
@@ -541,18 +544,20 @@ async fn a_run_that_is_cancelled_elsewhere_lets_go_and_ends_for_good() {
     bench.script.will("s1", [Act::Hang]);
     let plan = Plan { locks: vec!["l".into()], ..chain(3) };
     let (run, going) = begun(&bench, plan, 2).await;
-    let Cancel::Asked(owner) = bench.engine().cancel(run.clone()).await.unwrap() else { panic!("it is going on") };
+    let CancelResult::Requested(owner) = bench.engine().cancel(run.clone()).await.unwrap() else {
+        panic!("it is going on")
+    };
     assert_eq!(owner.pid, std::process::id());
     let finished = going.await.unwrap().unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled));
     assert_eq!(bench.script.calls(), ["run s0", "run s1"], "nothing more is begun");
     let stored = bench.only_run().await;
-    assert_eq!(stored.row.status, "cancelled");
+    assert_eq!(stored.row.status, RunStatus::Finished(Outcome::Cancelled));
     assert!(matches!(stored.history.last().unwrap().entry, Entry::RunFinished { outcome: Outcome::Cancelled, .. }));
     assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap(), []);
     let refused = bench.engine().resume(run.clone()).await.unwrap_err();
     assert!(matches!(&refused, EngineError::Cancelled(id) if *id == run), "{refused}");
-    assert_eq!(bench.engine().cancel(run).await.unwrap(), Cancel::Ended(Outcome::Cancelled));
+    assert_eq!(bench.engine().cancel(run).await.unwrap(), CancelResult::AlreadyFinished(Outcome::Cancelled));
     assert_eq!(bench.only_run().await, stored, "neither wrote anything");
 }
 
@@ -561,12 +566,12 @@ async fn a_run_that_nobody_advances_is_cancelled_at_once_whether_it_was_interrup
     let bench = Bench::new().await;
     bench.script.will("s0", [Act::Fail(ActionError::permanent("no"))]);
     let failed = bench.engine().run(chain(2)).await.unwrap();
-    assert_eq!(bench.engine().cancel(failed.run.clone()).await.unwrap(), Cancel::Done);
+    assert_eq!(bench.engine().cancel(failed.run.clone()).await.unwrap(), CancelResult::Cancelled);
     assert!(matches!(bench.engine().resume(failed.run).await, Err(EngineError::Cancelled(_))));
     let bench = Bench::new().await;
     let run = drained(&bench).await.run;
-    assert_eq!(bench.engine().cancel(run.clone()).await.unwrap(), Cancel::Done);
-    assert_eq!(bench.only_run().await.row.status, "cancelled");
+    assert_eq!(bench.engine().cancel(run.clone()).await.unwrap(), CancelResult::Cancelled);
+    assert_eq!(bench.only_run().await.row.status, RunStatus::Finished(Outcome::Cancelled));
     assert!(matches!(bench.engine().resume(run).await, Err(EngineError::Cancelled(_))));
 }
 
@@ -575,7 +580,7 @@ async fn a_run_that_has_succeeded_cannot_be_cancelled() {
     let bench = Bench::new().await;
     let run = bench.engine().run(chain(1)).await.unwrap().run;
     let before = bench.only_run().await;
-    assert_eq!(bench.engine().cancel(run).await.unwrap(), Cancel::Ended(Outcome::Succeeded));
+    assert_eq!(bench.engine().cancel(run).await.unwrap(), CancelResult::AlreadyFinished(Outcome::Succeeded));
     assert_eq!(bench.only_run().await, before);
 }
 
@@ -588,8 +593,8 @@ async fn an_outcome_that_comes_with_the_cancellation_is_kept_and_nothing_that_fo
         let (run, going) = begun(&bench, chain(3), 2).await;
         let row = bench.only_run().await.row;
         let entry = Entry::CancelRequested { by: "somebody".into() };
-        let records = vec![TimedEntry { at: row.created_at, entry }];
-        let append = Append { run, epoch: row.epoch, seq: row.seq, records, status: "running" };
+        let entries = vec![TimedEntry { at: row.created_at, entry }];
+        let append = Append { run, epoch: row.epoch, after: row.seq, entries, status: RunStatus::Running };
         let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
         assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
         open.add_permits(1);
@@ -619,21 +624,21 @@ async fn what_a_person_says_is_taken_in_by_the_process_that_advances_the_run() {
     let open = bench.script.will_when_opened("goes_on", Act::Succeed);
     let (run, going) = begun(&bench, asking(), 1).await;
     let told = bench.engine().answer(run.clone(), "asks", &Answer::Approved).await.unwrap();
-    let AnswerResult::Told(owner) = told else { panic!("it goes on") };
+    let AnswerResult::SentToOwner(owner) = told else { panic!("it goes on") };
     assert_eq!(owner.pid, std::process::id());
     until(|| bench.script.calls().contains(&"run asks".to_owned())).await;
     let late = bench.engine().answer(run, "asks", &Answer::Approved).await.unwrap_err();
-    assert!(matches!(late, EngineError::NotAsked { .. }), "{late}");
+    assert!(matches!(late, EngineError::UnexpectedAnswer { .. }), "{late}");
     open.add_permits(1);
     let finished = going.await.unwrap().unwrap();
-    assert_eq!((finished.ending, finished.asks), (SUCCEEDED, vec![]));
+    assert_eq!((finished.ending, finished.questions), (SUCCEEDED, vec![]));
 }
 
 /// The entries of a person, written right before the living process writes its own.
 async fn write_behind(bench: &Bench, entries: Vec<Entry>) {
     let row = bench.only_run().await.row;
-    let records = entries.into_iter().map(|entry| TimedEntry { at: row.created_at, entry }).collect();
-    let append = Append { run: row.id, epoch: row.epoch, seq: row.seq, records, status: "running" };
+    let entries = entries.into_iter().map(|entry| TimedEntry { at: row.created_at, entry }).collect();
+    let append = Append { run: row.id, epoch: row.epoch, after: row.seq, entries, status: RunStatus::Running };
     let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
     assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
 }
@@ -667,7 +672,7 @@ async fn whatever_is_decided_while_a_person_answers_stands() {
         assert_eq!(bench.script.effects("goes_on"), effects, "{act:?}, {answer:?}");
         let stored = bench.journal.load(run).await.unwrap();
         assert!(matches!(stored.history.last().unwrap().entry, Entry::RunFinished { .. }), "{stored:?}");
-        let ends = stored.history.iter().filter(|recorded| matches!(recorded.entry, Entry::RunFinished { .. }));
+        let ends = stored.history.iter().filter(|timed| matches!(timed.entry, Entry::RunFinished { .. }));
         assert_eq!(ends.count(), 1, "an end that was not one is not written");
     }
 }
@@ -692,10 +697,10 @@ async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_
         let engine = bench.engine();
         async move {
             match what {
-                "cancel" => assert_eq!(engine.cancel(run).await.unwrap(), Cancel::Done),
+                "cancel" => assert_eq!(engine.cancel(run).await.unwrap(), CancelResult::Cancelled),
                 "answer" => {
                     let answered = engine.answer(run, "asks", &Answer::Approved).await.unwrap();
-                    assert_eq!(answered, AnswerResult::Kept);
+                    assert_eq!(answered, AnswerResult::Stored);
                 }
                 _ => assert_eq!(engine.resume(run).await.unwrap().ending, Ending::Finished(Outcome::AwaitingApproval)),
             }

@@ -9,10 +9,11 @@ use proptest::prelude::*;
 use serde_json::json;
 use stargate::{
     clock::UnixMillis,
+    id::{Epoch, PlanDigest},
     plan::{ForEach, Plan, Template},
     run::{
-        Answer, AttemptMode, AttemptTransition, Effect, Entry, Failed, Outcome, Progress, RunState, StepId, StepState,
-        StoredIn, TimedEntry, after_failure, next,
+        Answer, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, StepId,
+        StepState, StoredIn, TimedEntry, after_failure, next,
     },
 };
 use stargate_sdk::ActionError;
@@ -82,7 +83,7 @@ struct Play<'a> {
     plan: &'a Plan,
     state: RunState,
     now: UnixMillis,
-    epoch: u64,
+    epoch: Epoch,
     all: Vec<TimedEntry>,
     in_flight: Vec<(StepId, u32)>,
     /// What attempts in flight have changed, as far as they have told.
@@ -95,12 +96,12 @@ impl<'a> Play<'a> {
             plan,
             state: RunState::new(plan),
             now: UnixMillis(1),
-            epoch: 1,
+            epoch: Epoch::FIRST,
             all: vec![],
             in_flight: vec![],
             told: BTreeMap::new(),
         };
-        new.record(Entry::RunCreated { plan: "digest".into() });
+        new.record(Entry::RunCreated { plan_digest: PlanDigest::from("digest") });
         new.decide();
         new
     }
@@ -124,9 +125,9 @@ impl<'a> Play<'a> {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Ask(id) => {
+            Effect::RequestApproval(id) => {
                 let step = self.state.name(id).to_owned();
-                self.record(Entry::ApprovalAsked { step, question: "go on?".into() });
+                self.record(Entry::ApprovalRequested { step, question: "go on?".into() });
             }
             Effect::Expand(id) => {
                 let step = self.state.name(id).to_owned();
@@ -140,10 +141,10 @@ impl<'a> Play<'a> {
             Effect::Attempt { step: id, attempt, mode } => {
                 let step = self.state.name(id).to_owned();
                 let changes = self.state.changes_with(id, vec![]);
-                self.record(Entry::AttemptMoved { step, attempt, to: AttemptTransition::Running { mode }, changes });
+                self.record(Entry::AttemptChanged { step, attempt, to: AttemptTransition::Running { mode }, changes });
                 self.in_flight.push((id, attempt.number));
             }
-            Effect::Doubt { step, error } => {
+            Effect::MarkInDoubt { step, error } => {
                 let (id, changes) = (step, self.state.changes_with(step, vec![]));
                 let step = self.state.name(id).to_owned();
                 self.record(Entry::StepInDoubt { step, error, changes });
@@ -190,7 +191,7 @@ impl<'a> Play<'a> {
         let told = format!("{} at {}", self.state.name(id), self.now.0);
         let mut changes = self.told_by(id);
         changes.extend((self.now.0 / 10 % 2 == 0).then_some(told));
-        after_failure(self.plan, &self.state, id, Failed { error, changes }, self.now, 1)
+        after_failure(self.plan, &self.state, id, AttemptFailure { error, changes }, self.now, 1)
     }
 
     fn end(&mut self, entry: impl FnOnce(&Self, StepId) -> Entry) {
@@ -235,7 +236,7 @@ impl<'a> Play<'a> {
         }
         self.in_flight.clear();
         self.told.clear();
-        self.epoch += 1;
+        self.epoch = self.epoch.next();
         let reopened = matches!(self.state.progress(), Progress::Finished(_));
         self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
         if reopened {
@@ -248,11 +249,11 @@ impl<'a> Play<'a> {
 fn kept(all: &[TimedEntry]) -> (Vec<TimedEntry>, Vec<TimedEntry>) {
     let mut latest = BTreeMap::new();
     let mut history = vec![];
-    for recorded in all {
-        match recorded.entry.stored_in() {
-            StoredIn::History => history.push(recorded.clone()),
-            StoredIn::Attempt(step) => drop(latest.insert((step.to_owned(), 0), recorded.clone())),
-            StoredIn::Checkpoint(step) => drop(latest.insert((step.to_owned(), 1), recorded.clone())),
+    for timed in all {
+        match timed.entry.stored_in() {
+            StoredIn::History => history.push(timed.clone()),
+            StoredIn::Attempt(step) => drop(latest.insert((step.to_owned(), 0), timed.clone())),
+            StoredIn::Checkpoint(step) => drop(latest.insert((step.to_owned(), 1), timed.clone())),
         }
     }
     (history, latest.into_values().collect())
@@ -260,9 +261,9 @@ fn kept(all: &[TimedEntry]) -> (Vec<TimedEntry>, Vec<TimedEntry>) {
 
 /// What attempts have changed, by the entries.
 fn told<'a>(entries: impl Iterator<Item = &'a TimedEntry>) -> BTreeSet<&'a str> {
-    let changes = entries.filter_map(|recorded| match &recorded.entry {
+    let changes = entries.filter_map(|timed| match &timed.entry {
         Entry::Checkpointed { changes, .. }
-        | Entry::AttemptMoved { changes, .. }
+        | Entry::AttemptChanged { changes, .. }
         | Entry::StepSucceeded { changes, .. }
         | Entry::StepFailed { changes, .. }
         | Entry::StepInDoubt { changes, .. } => Some(changes),
@@ -289,13 +290,13 @@ proptest! {
         for end in 1..=play.all.len() {
             let prefix = &play.all[..end];
             let mut living = RunState::new(&plan);
-            for recorded in prefix {
-                living.apply(recorded.at, &recorded.entry).unwrap();
+            for timed in prefix {
+                living.apply(timed.at, &timed.entry).unwrap();
             }
             let (history, latest) = kept(prefix);
             let mut recovered = RunState::recover(&plan, &history, &latest).unwrap();
             if living.progress() == Progress::Running {
-                let acquired = Entry::RunAcquired { epoch: 99, owner: "last".into() };
+                let acquired = Entry::RunAcquired { epoch: Epoch(99), owner: "last".into() };
                 living.apply(UnixMillis(9_999), &acquired).unwrap();
                 recovered.apply(UnixMillis(9_999), &acquired).unwrap();
             }
@@ -337,10 +338,10 @@ proptest! {
         prop_assert!(matches!(ending, Progress::Finished(Outcome::Cancelled | Outcome::Succeeded)), "{:?}", ending);
         let begins = |entry: &Entry| match entry {
             Entry::StepStarted { .. } | Entry::StepExpanded { .. } => true,
-            Entry::AttemptMoved { to, .. } => matches!(to, AttemptTransition::Running { .. }),
+            Entry::AttemptChanged { to, .. } => matches!(to, AttemptTransition::Running { .. }),
             _ => false,
         };
-        prop_assert!(!play.all[cancelled..].iter().any(|recorded| begins(&recorded.entry)));
+        prop_assert!(!play.all[cancelled..].iter().any(|timed| begins(&timed.entry)));
     }
 
     #[test]
@@ -357,7 +358,7 @@ proptest! {
             let begun = |e: &Entry| match e {
                 Entry::StepStarted { step: s, .. }
                 | Entry::StepExpanded { step: s, .. }
-                | Entry::ApprovalAsked { step: s, .. } => *s == step.name,
+                | Entry::ApprovalRequested { step: s, .. } => *s == step.name,
                 _ => false,
             };
             let begun = position(&begun).unwrap();
@@ -404,11 +405,11 @@ proptest! {
             let asks = plan.steps[play.state.node(id)].action == "test.ask";
             let name = play.state.name(id);
             let mut unknown = false;
-            for recorded in play.all.iter().filter(|_| asks) {
-                match &recorded.entry {
+            for timed in play.all.iter().filter(|_| asks) {
+                match &timed.entry {
                     Entry::StepAnswered { step, .. } if step == name => unknown = false,
-                    Entry::RunAcquired { .. } => unknown |= began_and_did_not_end(&play.all, recorded, name),
-                    Entry::AttemptMoved { step, to: AttemptTransition::Running { mode: AttemptMode::Run }, .. } if step == name => {
+                    Entry::RunAcquired { .. } => unknown |= began_and_did_not_end(&play.all, timed, name),
+                    Entry::AttemptChanged { step, to: AttemptTransition::Running { mode: AttemptMode::Run }, .. } if step == name => {
                         prop_assert!(!unknown, "{} was run again", name);
                     }
                     _ => {}
@@ -434,10 +435,10 @@ proptest! {
 fn began_and_did_not_end(all: &[TimedEntry], until: &TimedEntry, name: &str) -> bool {
     let end = all.iter().position(|r| std::ptr::eq(r, until)).unwrap();
     let mut running = false;
-    for recorded in &all[..end] {
-        match &recorded.entry {
+    for timed in &all[..end] {
+        match &timed.entry {
             Entry::StepStarted { step, .. } if step == name => running = true,
-            Entry::AttemptMoved { step, to, .. } if step == name => {
+            Entry::AttemptChanged { step, to, .. } if step == name => {
                 running = matches!(to, AttemptTransition::Running { .. });
             }
             Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } | Entry::StepInDoubt { step, .. }

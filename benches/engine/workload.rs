@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use stargate::{
     clock::Clock,
-    engine::{Engine, Options, Prepared},
+    engine::{Engine, EngineOptions, Prepared},
     event::NullReporter,
     journal::{Journal, SqliteJournal},
     plan::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
@@ -73,7 +73,7 @@ impl Stage {
         let trace = Trace::new();
         let mut registry = Registry::default();
         registry.add(Body(Arc::clone(&trace)));
-        let engine = Engine::start(Options {
+        let engine = Engine::start(EngineOptions {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             registry: registry.clone(),
             secrets: Arc::new(Secrets::default()),

@@ -85,7 +85,9 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let hint = match &error {
             JournalError::NoSuchRun(_) => return Self::usage(error.to_string(), hint::runs()),
-            JournalError::Open { .. } => "add `--journal PATH` to use another file".into(),
+            JournalError::Open { .. } | JournalError::Scheme { .. } => {
+                "add `--journal PATH` to use another file".into()
+            }
             JournalError::Newer { .. } => "use the version of stargate that wrote it, or a later one".into(),
             JournalError::Setting { .. } => "add `--journal PATH` with a path on a local disk".into(),
             JournalError::Corrupt(_) => "restore the file from a backup, or add `--journal PATH` to use another".into(),
@@ -115,13 +117,18 @@ impl From<EngineError> for Failure {
                 let message = format!("run {run} was cancelled: it does not go on");
                 Self::new(Exit::Cancelled, message, "run `stargate run workflow NAME` to start another")
             }
-            EngineError::NotAsked { run, step, now } => not_waiting(&run, &step, now),
-            EngineError::Output { action, .. } => Self::usage(
+            EngineError::NoSuchStep { run, step } => {
+                Self::usage(format!("run {run} has no step {step:?}"), why_hint(&run))
+            }
+            EngineError::UnexpectedAnswer { run, step, state } => {
+                Self::usage(format!("step {step:?} of run {run} does not wait for that: it is {state}"), why_hint(&run))
+            }
+            EngineError::InvalidOutput { action, .. } => Self::usage(
                 message,
                 format!("run `stargate actions {action}` to see what it gives, and add it with `--result JSON`"),
             ),
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
-            EngineError::Illegal { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
+            EngineError::IllegalHistory { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
             EngineError::UnreadablePlan { .. } | EngineError::Action { .. } => {
                 Self::new(Exit::Internal, message, "use the version of stargate that started the run")
             }
@@ -131,12 +138,8 @@ impl From<EngineError> for Failure {
     }
 }
 
-fn not_waiting(run: &RunId, step: &str, now: &str) -> Failure {
-    let hint = format!("run `stargate why {run}` to see what waits for a person");
-    match now {
-        "not there" => Failure::usage(format!("run {run} has no step {step:?}"), hint),
-        _ => Failure::usage(format!("step {step:?} of run {run} does not wait for that: it is {now}"), hint),
-    }
+fn why_hint(run: &RunId) -> String {
+    format!("run `stargate why {run}` to see what waits for a person")
 }
 
 fn owned(run: &RunId, owner: &Owner, until: UnixMillis) -> Failure {

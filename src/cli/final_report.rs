@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stargate::{
-    engine::{Ending, Finished, Question},
-    run::Outcome,
+    engine::{Ending, Question, RunReport},
+    run::{ObservedStatus, Outcome, StateName},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 
 /// What is left to be said when the engine has left a run.
 struct FinalReport {
-    finished: Finished,
+    finished: RunReport,
     count: RunCounts,
     /// Whether it was left because its time was over.
     timed_out: bool,
@@ -24,7 +24,7 @@ struct FinalReport {
 
 /// Says what came of a run, given what was counted on the way and whether its time was over, and what the process says at
 /// its end.
-pub(crate) fn conclude(output: Output, finished: Finished, summary: &Summary, timed_out: bool) -> Exit {
+pub(crate) fn conclude(output: Output, finished: RunReport, summary: &Summary, timed_out: bool) -> Exit {
     let count = summary.of(&finished.run);
     let report = FinalReport { finished, count, timed_out };
     report.show(output);
@@ -72,23 +72,23 @@ impl FinalReport {
     }
 
     fn label(&self, step: &str) -> &'static str {
-        let doubted = self.finished.asks.iter().any(|(name, ask)| name == step && *ask == Question::Doubt);
+        let doubted = self.finished.questions.iter().any(|(name, ask)| name == step && *ask == Question::TookEffect);
         if doubted { "in doubt:" } else { "failed:" }
     }
 
     fn questions(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.finished.asks.iter().filter_map(|(step, ask)| match ask {
+        self.finished.questions.iter().filter_map(|(step, ask)| match ask {
             Question::Approval(question) => Some((step.as_str(), question.as_str())),
-            Question::Doubt => None,
+            Question::TookEffect => None,
         })
     }
 
     fn last_line(&self) -> String {
         let RunCounts { workflow, done_before, done, total, .. } = &self.count;
         let word = match self.exit() {
-            Exit::Success => ui::paint_err(Tone::Good, self.word()),
-            Exit::WaitingForApproval => ui::paint_err(Tone::Notable, self.word()),
-            _ => ui::paint_err(Tone::Bad, self.word()),
+            Exit::Success => ui::paint_err(Tone::Good, &self.word()),
+            Exit::WaitingForApproval => ui::paint_err(Tone::Notable, &self.word()),
+            _ => ui::paint_err(Tone::Bad, &self.word()),
         };
         let name = if workflow.is_empty() { "run" } else { workflow };
         let steps = format!("{} of {} done", done_before + done, format::plural(*total, "step"));
@@ -105,16 +105,17 @@ impl FinalReport {
         }
     }
 
-    fn word(&self) -> &'static str {
+    /// Returns the name of the ending; `None` if the command's time limit expired.
+    fn ending_name(&self) -> Option<StateName> {
         match self.finished.ending {
-            Ending::Finished(Outcome::Succeeded) => "succeeded",
-            Ending::Finished(Outcome::Failed) => "failed",
-            Ending::Finished(Outcome::InDoubt) => "in doubt",
-            Ending::Finished(Outcome::AwaitingApproval) => "waiting",
-            Ending::Finished(Outcome::Cancelled) => "cancelled",
-            Ending::Interrupted if self.timed_out => "timed out",
-            Ending::Interrupted => "interrupted",
+            Ending::Finished(outcome) => Some(outcome.name()),
+            Ending::Interrupted if self.timed_out => None,
+            Ending::Interrupted => Some(ObservedStatus::Interrupted.name()),
         }
+    }
+
+    fn word(&self) -> String {
+        self.ending_name().map_or_else(|| "timed out".into(), |name| name.to_string())
     }
 
     fn duration(&self) -> Duration {
@@ -133,22 +134,22 @@ impl FinalReport {
 
     fn answer_hint(&self) -> String {
         let run = &self.finished.run;
-        match self.finished.asks.first() {
+        match self.finished.questions.first() {
             Some((step, Question::Approval(_))) => hint::then_resume(&hint::approve(run, step), run),
-            Some((step, Question::Doubt)) => hint::then_resume(&hint::resolve(run, step), run),
+            Some((step, Question::TookEffect)) => hint::then_resume(&hint::resolve(run, step), run),
             None => hint::history(run),
         }
     }
 
     fn to_json(&self) -> Value {
-        let asks: Vec<_> = self.finished.asks.iter().map(|(step, ask)| ask_json(step, ask)).collect();
+        let asks: Vec<_> = self.finished.questions.iter().map(|(step, ask)| ask_json(step, ask)).collect();
         let failures: Vec<_> =
             self.finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect();
         json!({
             "event": "result",
             "run": self.finished.run,
             "workflow": self.count.workflow,
-            "outcome": self.word().replace(' ', "_"),
+            "outcome": self.ending_name().map_or("timed_out", StateName::as_str),
             "changed": self.finished.changed,
             "steps_done": self.count.done_before + self.count.done,
             "steps": self.count.total,
@@ -165,7 +166,7 @@ impl FinalReport {
 fn ask_json(step: &str, ask: &Question) -> Value {
     match ask {
         Question::Approval(question) => json!({ "step": step, "asks": "approval", "question": question }),
-        Question::Doubt => json!({ "step": step, "asks": "whether_it_took_effect" }),
+        Question::TookEffect => json!({ "step": step, "asks": "whether_it_took_effect" }),
     }
 }
 

@@ -31,10 +31,10 @@ impl JournalCheck {
         let path = self.path.display();
         match inspect(&self.path).await {
             Ok(Inspected::Absent) => Finding::ok(format!("{path} is not there yet; the first run makes it")),
-            Ok(Inspected::Whole { schema, known }) if schema < known => {
+            Ok(Inspected::Intact { schema, known }) if schema < known => {
                 Finding::ok(format!("{path} is whole, of schema {schema}; the next command brings it to {known}"))
             }
-            Ok(Inspected::Whole { schema, .. }) => Finding::ok(format!("{path} is whole, of schema {schema}")),
+            Ok(Inspected::Intact { schema, .. }) => Finding::ok(format!("{path} is whole, of schema {schema}")),
             Err(error) => {
                 let failure = Failure::from(error);
                 Finding::failed(failure.to_string(), failure.hint())

@@ -1,9 +1,7 @@
-use std::path::Path;
-
 use stargate::{
     clock::UnixMillis,
     id::RunId,
-    journal::{Journal, JournalError, Owner, RunRow, SqliteJournal, StoredRun},
+    journal::{Journal, Owner, RunRow, StoredRun},
     plan::Plan,
     run::{RunState, StepId, StepState},
     workflow::suggest_name,
@@ -13,15 +11,6 @@ use super::{Failure, exit::Exit, hint};
 
 /// How the command line names the newest run.
 const LATEST: &str = "@latest";
-
-/// Opens the journal to read it; `None` when there is no file yet: nothing is made only to find it empty.
-pub(crate) async fn open_existing(path: &Path) -> Result<Option<SqliteJournal>, JournalError> {
-    match path.try_exists() {
-        Ok(false) => Ok(None),
-        // What cannot be looked at is told by the open, which names it.
-        Ok(true) | Err(_) => SqliteJournal::open(path).await.map(Some),
-    }
-}
 
 /// The run that `text` names: an id or `@latest`.
 pub(crate) async fn find(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
@@ -43,7 +32,7 @@ pub(crate) fn unknown_run(text: &str) -> Failure {
 
 /// The plan of a stored run.
 pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
-    serde_json::from_str(&stored.plan).map_err(|error| {
+    serde_json::from_str(&stored.plan_json).map_err(|error| {
         let message = format!("the plan of run {} cannot be read: {error}", stored.row.id);
         Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
     })
@@ -71,19 +60,6 @@ pub(crate) fn find_step(run: &RunId, state: &RunState, name: &str, command: &str
 /// Whether a process that may be living holds the run.
 pub(crate) fn is_owned(row: &RunRow, here: &Owner, now: UnixMillis) -> bool {
     row.live_owner(here, now).is_some()
-}
-
-/// How a run stands, in a word. One that no process holds is not running, whatever was written last.
-pub(crate) fn status(row: &RunRow, here: &Owner, now: UnixMillis) -> &'static str {
-    match row.status.as_str() {
-        "succeeded" => "succeeded",
-        "failed" => "failed",
-        "in_doubt" => "in doubt",
-        "waiting" => "waiting",
-        "cancelled" => "cancelled",
-        _ if is_owned(row, here, now) => "running",
-        _ => "interrupted",
-    }
 }
 
 /// Steps that are done, and all that are known of. The parts of a `for_each` step count in its place.

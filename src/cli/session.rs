@@ -2,10 +2,10 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use stargate::{
     clock::Clock,
-    engine::{Engine, EngineError, Finished, Options},
+    engine::{Engine, EngineError, EngineOptions, RunReport},
     event::NullReporter,
     id::RunId,
-    journal::{Journal, SqliteJournal},
+    journal::{self, Journal},
 };
 use stargate_sdk::{Registry, Secrets};
 
@@ -43,7 +43,7 @@ pub(crate) struct RunResult<T> {
     pub(crate) timed_out: bool,
 }
 
-impl RunResult<Result<Finished, EngineError>> {
+impl RunResult<Result<RunReport, EngineError>> {
     /// Says what came of a run, and what the process says at its end.
     pub(crate) fn conclude(self, output: Output) -> Result<Exit, Failure> {
         match self.value {
@@ -64,7 +64,7 @@ impl Session {
         (registry, secrets): (Registry, Secrets),
         max_parallel: u16,
     ) -> Result<Self, Failure> {
-        let journal = Arc::new(SqliteJournal::open(&settings.journal).await?);
+        let journal = journal::open(&settings.journal).await?;
         let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
         Ok(Self { journal, registry, secrets, max_parallel, lock_timeout: Duration::ZERO, timeout: None })
     }
@@ -131,8 +131,8 @@ impl Session {
         Ok((Engine::start(self.options(&adapter))?.with_lock_timeout(self.lock_timeout), adapter))
     }
 
-    fn options(&self, adapter: &Arc<ReporterAdapter>) -> Options {
-        Options {
+    fn options(&self, adapter: &Arc<ReporterAdapter>) -> EngineOptions {
+        EngineOptions {
             journal: Arc::clone(&self.journal),
             registry: self.registry.clone(),
             secrets: Arc::clone(&self.secrets),
@@ -151,7 +151,7 @@ fn drain(engine: &Engine) {
 /// An engine that advances nothing: it writes what a person wants of a run. Nobody watches.
 pub(crate) fn start_engine_without_reporter(settings: &Settings, journal: Arc<dyn Journal>) -> Result<Engine, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
-    let engine = Engine::start(Options {
+    let engine = Engine::start(EngineOptions {
         journal,
         registry,
         secrets: Arc::new(secrets),

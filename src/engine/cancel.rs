@@ -1,69 +1,53 @@
-use std::sync::Arc;
-
-use super::{EngineError, Options, acquire};
+use super::{EngineError, EngineOptions, claim::Claim};
 use crate::{
     id::RunId,
-    journal::{Append, Owner, StoredRun, TakeOverRequest},
-    run::{Entry, Outcome, Progress, RunState, TimedEntry},
+    journal::Owner,
+    run::{Entry, Outcome, Progress, RunStatus},
 };
 
-/// What came of the wish that a run ends.
+/// Result of a request to cancel a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cancel {
-    /// It has ended.
-    Done,
-    /// This living process advances it, and ends it as soon as it has let go of what it is doing.
-    Asked(Box<Owner>),
-    /// It had ended before, like this.
-    Ended(Outcome),
+pub enum CancelResult {
+    /// The run had no live owner and is cancelled.
+    Cancelled,
+    /// This live process owns the run; it cancels its running attempts and then finishes the run.
+    Requested(Box<Owner>),
+    /// The run had already succeeded or was already cancelled.
+    AlreadyFinished(Outcome),
 }
 
-/// Writes that the run is to end, and ends it if nobody advances it.
+/// Requests that the run ends, and finishes it if it has no live owner.
 ///
-/// A run that has failed or is in doubt can still be cancelled: nobody can resume it then.
-pub(super) async fn cancel(options: &Options, owner: &Arc<Owner>, run: RunId) -> Result<Cancel, EngineError> {
+/// A run that failed, is in doubt or waits for approval can be cancelled too: then it cannot be resumed.
+pub(super) async fn cancel(options: &EngineOptions, owner: &Owner, run: RunId) -> Result<CancelResult, EngineError> {
     loop {
-        let stored = options.journal.load(run.clone()).await?;
-        let prepared = acquire::prepared(&stored, &options.registry)?;
-        let state = RunState::recover(prepared.plan(), &stored.history, &stored.latest)
-            .map_err(|source| EngineError::Illegal { run: run.clone(), source })?;
-        if let Progress::Finished(outcome @ (Outcome::Succeeded | Outcome::Cancelled)) = state.progress() {
-            return Ok(Cancel::Ended(outcome));
+        let claim = Claim::read(options, owner, run.clone()).await?;
+        match claim.state.progress() {
+            Progress::Finished(outcome) if outcome.is_final() => return Ok(CancelResult::AlreadyFinished(outcome)),
+            Progress::New | Progress::Running | Progress::Finished(_) => {}
         }
-        let holder = acquire::holder(options, owner, &stored, state.progress());
-        let written = match holder {
-            Some(holder) if state.is_cancelling() => return Ok(Cancel::Asked(Box::new(holder.clone()))),
-            Some(_) => acquire::write_behind(options, &stored, requested(owner)).await?,
-            None => end(options, owner, &stored, &state).await?,
+        let requested = Entry::CancelRequested { by: owner.to_string() };
+        let (is_written, result) = match claim.current_owner().cloned().map(Box::new) {
+            Some(current) if claim.state.is_cancelling() => return Ok(CancelResult::Requested(current)),
+            Some(current) => (claim.append(requested, RunStatus::Running).await?, CancelResult::Requested(current)),
+            None => (finish(claim, requested).await?, CancelResult::Cancelled),
         };
-        match (written, holder) {
-            (true, Some(holder)) => return Ok(Cancel::Asked(Box::new(holder.clone()))),
-            (true, None) => return Ok(Cancel::Done),
-            (false, _) => {} // Somebody wrote in between: look what.
+        if is_written {
+            return Ok(result);
         }
+        // Another process has changed the run: read it again.
     }
 }
 
-fn requested(owner: &Owner) -> Entry {
-    Entry::CancelRequested { by: owner.to_string() }
-}
-
-/// Takes the run over, which fences whoever may still advance it, and ends it.
-async fn end(options: &Options, owner: &Arc<Owner>, stored: &StoredRun, state: &RunState) -> Result<bool, EngineError> {
-    let row = &stored.row;
-    let mut records = acquire::records(options, owner, stored, state.progress());
-    if !state.is_cancelling() {
-        records.push(TimedEntry { at: options.clock.now(), entry: requested(owner) });
-    }
-    let (epoch, seq) = (row.epoch + 1, row.seq + records.len() as u64);
-    let wish = TakeOverRequest { records, ..acquire::wish(options, owner, stored, Vec::new()) };
-    if !options.journal.take_over(wish).await? {
+/// Acquires the run, which fences an owner that may still be live, and finishes it.
+async fn finish(mut claim: Claim<'_>, requested: Entry) -> Result<bool, EngineError> {
+    let requested = Some(requested).filter(|_| !claim.state.is_cancelling());
+    if !claim.take_over(requested, vec![], vec![]).await? {
         return Ok(false);
     }
-    let finished = Entry::RunFinished { outcome: Outcome::Cancelled, outputs: serde_json::Map::new() };
-    let records = vec![TimedEntry { at: options.clock.now(), entry: finished }];
-    let append = Append { run: row.id.clone(), epoch, seq, records, status: "cancelled" };
-    let ended = acquire::append_alone(options, append).await?;
-    options.journal.release(row.id.clone(), epoch).await?;
-    Ok(ended)
+    let outcome = Outcome::Cancelled;
+    let finished = Entry::RunFinished { outcome, outputs: serde_json::Map::new() };
+    let is_finished = claim.append(finished, RunStatus::Finished(outcome)).await?;
+    claim.release().await?;
+    Ok(is_finished)
 }

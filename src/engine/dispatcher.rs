@@ -11,65 +11,65 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, EngineError, Options,
-    executor::{self, Job},
-    keeper::Keeper,
-    live::{LiveRun, Starting},
-    message::{Ended, Message},
+    Ending, EngineError, EngineOptions, RunReport,
+    executor::{self, AttemptJob},
+    live_run::{LiveRun, PendingStart},
+    log_writer::LogWriter,
+    message::{AttemptEnded, DispatcherMessage},
 };
 use crate::{
     clock::UnixMillis,
     event::{Event, EventKind},
     id::RunId,
-    journal::{Append, Commit, JournalError, NewRun, Owner},
-    run::{Outcome, Progress, StoredIn, TimedEntry},
+    journal::{Append, Commit, Cursor, JournalError, NewRun, Owner},
+    run::{Outcome, TimedEntry},
 };
 
-/// How long a run stays held by a process that is not heard of.
+/// Lease duration: time after which another process can acquire a run whose owner has not renewed the lease.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
-/// How often a living process is heard of: three times in a lease, so that one lost renewal costs nothing.
-const RENEWAL: Duration = Duration::from_secs(10);
-/// How often it is looked whether somebody has written to a run.
-const LOOK: Duration = Duration::from_secs(1);
-/// Messages taken into one turn, so that what waits in the channel shares a commit.
-const BATCH: usize = 1024;
+/// Interval between renewals: three in a lease, so that one failed renewal does not end it.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval between polls of the journal for external entries.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of messages handled in one turn; their entries share a commit.
+const MAX_BATCH: usize = 1024;
 
-/// Owns every live run of the process.
+/// Task that owns all live runs of an engine.
 pub(super) struct Dispatcher {
-    options: Options,
-    keeper: Keeper,
+    options: EngineOptions,
+    log_writer: LogWriter,
     owner: Arc<Owner>,
-    /// For the executor's answers. Weak, so that the channel closes when the last engine handle is gone.
-    own: mpsc::WeakSender<Message>,
+    /// Channel for the results of attempts. Weak, so that it closes when the last engine handle is dropped.
+    own: mpsc::WeakSender<DispatcherMessage>,
     runs: HashMap<RunId, LiveRun>,
-    /// Runs that something happened to in this turn.
+    /// Runs to decide on in this turn.
     touched: BTreeSet<RunId>,
     draining: bool,
 }
 
 impl Dispatcher {
-    pub(super) fn new(options: Options, owner: Arc<Owner>, own: mpsc::WeakSender<Message>) -> Self {
-        let keeper = Keeper::start(Arc::clone(&options.journal));
-        Self { options, keeper, owner, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
+    pub(super) fn new(options: EngineOptions, owner: Arc<Owner>, own: mpsc::WeakSender<DispatcherMessage>) -> Self {
+        let log_writer = LogWriter::start(Arc::clone(&options.journal));
+        Self { options, log_writer, owner, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
     }
 
-    /// Serves until every engine handle is gone and no attempt is being made.
-    pub(super) async fn serve(mut self, mut messages: mpsc::Receiver<Message>) {
-        let (mut renewal, mut look) = (ticks(RENEWAL), ticks(LOOK));
+    /// Handles messages until all engine handles are dropped and no attempt is running.
+    pub(super) async fn serve(mut self, mut messages: mpsc::Receiver<DispatcherMessage>) {
+        let (mut renewal, mut poll) = (ticks(RENEWAL_INTERVAL), ticks(POLL_INTERVAL));
         let mut batch = Vec::new();
         loop {
             let wake = self.wake();
             tokio::select! {
-                taken = messages.recv_many(&mut batch, BATCH) => if taken == 0 { return },
-                () = tokio::time::sleep(wake.unwrap_or(RENEWAL)), if wake.is_some() => self.touch_due(),
+                received = messages.recv_many(&mut batch, MAX_BATCH) => if received == 0 { return },
+                () = tokio::time::sleep(wake.unwrap_or(RENEWAL_INTERVAL)), if wake.is_some() => self.touch_due(),
                 _ = renewal.tick() => self.renew().await,
-                _ = look.tick() => self.look().await,
+                _ = poll.tick() => self.poll_journal().await,
             }
             for message in batch.drain(..) {
-                self.take(message);
+                self.handle(message);
             }
             self.turn().await;
-            // A run that went back to what the journal has is decided on anew.
+            // Runs that were rebased are decided on again.
             while !self.touched.is_empty() {
                 self.turn().await;
             }
@@ -80,6 +80,7 @@ impl Dispatcher {
         self.options.clock.now()
     }
 
+    /// Returns the time until the next scheduled attempt.
     fn wake(&self) -> Option<Duration> {
         let earliest = self.runs.values().filter_map(|run| run.wake).min()?;
         Some(earliest.since(self.now()))
@@ -91,21 +92,21 @@ impl Dispatcher {
             .extend(self.runs.values().filter(|run| run.wake.is_some_and(|at| at <= now)).map(|run| run.id.clone()));
     }
 
-    fn take(&mut self, message: Message) {
+    fn handle(&mut self, message: DispatcherMessage) {
         let now = self.now();
         match message {
-            Message::Start { run, prepared, evictions, reply } => {
+            DispatcherMessage::Create { run, prepared, evictions, reply } => {
                 self.add(LiveRun::created(run, prepared, evictions, now, reply));
             }
-            Message::Adopt { live } => self.add(*live),
-            Message::Ended(ended) => self.ended(ended),
-            Message::Checkpoint { run, saved, stored } => {
+            DispatcherMessage::Adopt { run, reply } => self.add(LiveRun::acquired(*run, reply)),
+            DispatcherMessage::AttemptEnded(ended) => self.attempt_ended(ended),
+            DispatcherMessage::Checkpoint { run, request, reply } => {
                 if let Some(live) = self.runs.get_mut(&run) {
-                    live.checkpoint(now, saved, stored);
+                    live.checkpoint(now, request, reply);
                     self.touched.insert(run);
                 }
             }
-            Message::Drain => self.drain(),
+            DispatcherMessage::Drain => self.drain(),
         }
     }
 
@@ -114,30 +115,30 @@ impl Dispatcher {
         self.runs.insert(live.id.clone(), live);
     }
 
-    fn ended(&mut self, ended: Ended) {
+    fn attempt_ended(&mut self, ended: AttemptEnded) {
         let (now, draining) = (self.now(), self.draining);
         if let Some(live) = self.runs.get_mut(&ended.run) {
             self.touched.insert(live.id.clone());
-            live.ended(now, ended, draining);
+            live.attempt_ended(now, ended, draining);
         }
     }
 
-    /// Takes in what others have written to runs of this process: that they are to end, or what a person says of a step.
-    async fn look(&mut self) {
-        let held = |run: &LiveRun| (run.id.clone(), run.epoch, run.seq);
-        let held: Vec<_> = self.runs.values().filter(|run| run.created).map(held).collect();
-        if held.is_empty() {
+    /// Reads and applies external entries of the live runs.
+    async fn poll_journal(&mut self) {
+        let cursor = |run: &LiveRun| Cursor { run: run.id.clone(), epoch: run.epoch, after: run.seq };
+        let cursors: Vec<_> = self.runs.values().filter(|run| run.is_created).map(cursor).collect();
+        if cursors.is_empty() {
             return;
         }
-        match self.options.journal.later(held).await {
-            Ok(later) => later.into_iter().for_each(|(id, recorded)| self.take_in(&id, &recorded)),
-            Err(error) => tracing::warn!(%error, "it could not be looked what others have written"),
+        match self.options.journal.external_entries(cursors).await {
+            Ok(entries) => entries.into_iter().for_each(|(id, timed)| self.apply_external(&id, &timed)),
+            Err(error) => tracing::warn!(%error, "cannot read external entries"),
         }
     }
 
-    fn take_in(&mut self, id: &RunId, recorded: &TimedEntry) {
+    fn apply_external(&mut self, id: &RunId, timed: &TimedEntry) {
         if let Some(run) = self.runs.get_mut(id)
-            && run.written_by_others(recorded)
+            && run.apply_external(timed)
         {
             self.touched.insert(id.clone());
         }
@@ -145,13 +146,11 @@ impl Dispatcher {
 
     fn drain(&mut self) {
         self.draining = true;
-        for run in self.runs.values() {
-            run.in_flight.values().for_each(CancellationToken::cancel);
-        }
+        self.runs.values().for_each(LiveRun::cancel_attempts);
         self.touched.extend(self.runs.keys().cloned());
     }
 
-    /// Decide, commit, tell, dispatch.
+    /// Decides on the touched runs, commits their entries, reports events and starts attempts.
     async fn turn(&mut self) {
         let now = self.now();
         for id in &self.touched {
@@ -165,106 +164,108 @@ impl Dispatcher {
             match self.options.journal.commit(commit).await {
                 Ok(refused) => {
                     for id in refused {
-                        self.refused(&id, created.contains(&id)).await;
+                        self.commit_refused(&id, created.contains(&id)).await;
                     }
                 }
-                Err(error) => return self.abandon(&error),
+                Err(error) => return self.fail_all_runs(&error),
             }
         }
-        let unwritten = |id: &RunId| self.runs.get(id).is_some_and(|run| run.went_back);
-        let (again, written): (BTreeSet<_>, BTreeSet<_>) =
-            std::mem::take(&mut self.touched).into_iter().partition(unwritten);
-        for id in written {
+        let is_rebased = |id: &RunId| self.runs.get(id).is_some_and(|run| run.rebased);
+        let (rebased, committed): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut self.touched).into_iter().partition(is_rebased);
+        for id in committed {
             self.after_commit(&id).await;
         }
-        self.touched = again;
+        self.touched = rebased;
     }
 
+    /// Takes the entries to commit from the touched runs.
     fn commit_of_turn(&mut self, at: UnixMillis) -> Commit {
         let mut commit = Commit { at, ..Commit::default() };
         for id in &self.touched {
-            let Some(run) = self.runs.get_mut(id).filter(|run| !run.records.is_empty()) else { continue };
-            let records = std::mem::take(&mut run.records);
-            run.committing.clone_from(&records);
-            let written = records.iter().filter(|r| r.entry.stored_in() == StoredIn::History).count() as u64;
-            let status = status(run.state.progress());
-            if run.created {
-                commit.appends.push(Append { run: id.clone(), epoch: run.epoch, seq: run.seq, records, status });
+            let Some(run) = self.runs.get_mut(id) else { continue };
+            let Some((after, entries)) = run.begin_commit() else { continue };
+            let status = run.state.progress().status();
+            if run.is_created {
+                commit.appends.push(Append { run: id.clone(), epoch: run.epoch, after, entries, status });
             } else {
-                run.created = true;
+                run.is_created = true;
                 commit.creates.push(NewRun {
                     id: id.clone(),
                     workflow: Arc::clone(&run.prepared.workflow),
                     plan: run.prepared.text.clone(),
                     owner: Arc::clone(&self.owner),
                     lease_until: at.plus(LEASE),
-                    records,
+                    entries,
                     status,
                     locks: run.prepared.plan().locks.clone(),
                     evictions: std::mem::take(&mut run.evictions),
                 });
             }
-            run.seq += written;
         }
         commit
     }
 
-    /// Nothing of this turn was written for the run. Either a person has written to it, which is taken in, or somebody else holds it, or a lock of it, and this process does not advance it.
-    async fn refused(&mut self, id: &RunId, creating: bool) {
+    /// Handles a run of which a commit wrote nothing.
+    ///
+    /// Either the journal has external entries that this process has not applied, and the run is rebased on them, or
+    /// another process owns the run or one of its locks, and this process stops executing the run.
+    async fn commit_refused(&mut self, id: &RunId, is_new: bool) {
         let Some(mut run) = self.runs.remove(id) else { return };
-        let error = if creating {
+        let error = if is_new {
             EngineError::LockLost(id.clone())
         } else {
-            match self.go_back(&mut run).await {
+            match self.rebase(&mut run).await {
                 Ok(true) => return drop(self.runs.insert(id.clone(), run)),
                 Ok(false) => EngineError::Fenced(id.clone()),
                 Err(error) => EngineError::Journal(error),
             }
         };
-        leave(run, Err(error));
+        remove_run(run, Err(error));
     }
 
-    /// Takes up the journal's state if this process still holds the run.
-    async fn go_back(&mut self, run: &mut LiveRun) -> Result<bool, JournalError> {
+    /// Rebases the run on the stored entries if this process still owns it.
+    async fn rebase(&mut self, run: &mut LiveRun) -> Result<bool, JournalError> {
         let stored = self.options.journal.load(run.id.clone()).await?;
-        Ok(stored.row.epoch == run.epoch && run.go_back(self.now(), &stored))
+        Ok(stored.row.epoch == run.epoch && run.rebase_on(self.now(), &stored))
     }
 
-    /// The journal failed: what was decided may or may not be stored, so this process advances nothing any more.
-    fn abandon(&mut self, error: &JournalError) {
+    /// Stops executing all runs after the journal has failed: the entries of the commit may or may not be stored.
+    fn fail_all_runs(&mut self, error: &JournalError) {
         tracing::error!(%error, "the journal failed");
         self.touched.clear();
         for (_, run) in self.runs.drain() {
-            leave(run, Err(EngineError::Journal(error.clone())));
+            remove_run(run, Err(EngineError::Journal(error.clone())));
         }
     }
 
+    /// Reports the events of a committed run, starts its attempts and releases it if nothing is left to do.
     async fn after_commit(&mut self, id: &RunId) {
         let Some(mut run) = self.runs.remove(id) else { return };
         let at = self.now();
-        for news in run.news.drain(..) {
-            self.options.reporter.report(Event { at, run: id.clone(), kind: news });
+        for kind in run.outbox.events.drain(..) {
+            self.options.reporter.report(Event { at, run: id.clone(), kind });
         }
-        for stored in run.stored.drain(..) {
-            let _ = stored.send(Ok(())); // an attempt that is gone needs no answer
+        for reply in run.outbox.checkpoint_replies.drain(..) {
+            let _ = reply.send(Ok(())); // the attempt may have ended
         }
-        for starting in std::mem::take(&mut run.starting) {
-            self.dispatch(&mut run, starting);
+        for start in std::mem::take(&mut run.outbox.starts) {
+            self.start_attempt(&mut run, start);
         }
-        match run.ending() {
+        match run.outcome() {
             Some(outcome) => self.finish(run, outcome).await,
             None if self.draining && run.in_flight.is_empty() => self.interrupt(run).await,
             None => drop(self.runs.insert(id.clone(), run)),
         }
     }
 
-    fn dispatch(&self, run: &mut LiveRun, starting: Starting) {
-        let Starting { step, attempt, mode, input } = starting;
+    fn start_attempt(&self, run: &mut LiveRun, start: PendingStart) {
+        let PendingStart { step, attempt, mode, input } = start;
         let Some(dispatcher) = self.own.upgrade() else { return };
         let cancel = CancellationToken::new();
         run.in_flight.insert(step, cancel.clone());
         let node = run.state.node(step);
-        executor::execute(Job {
+        executor::execute(AttemptJob {
             run: run.id.clone(),
             step,
             name: run.state.name(step).to_owned(),
@@ -277,70 +278,60 @@ impl Dispatcher {
             action: Arc::clone(&run.prepared.actions[node]),
             secrets: Arc::clone(&self.options.secrets),
             reporter: Arc::clone(&self.options.reporter),
-            keeper: self.keeper.clone(),
+            log_writer: self.log_writer.clone(),
             clock: self.options.clock.clone(),
             dispatcher,
         });
     }
 
     async fn finish(&self, run: LiveRun, outcome: Outcome) {
-        self.keeper.flush().await;
+        self.log_writer.flush().await;
         self.release(&run).await;
-        let finished = run.report(Ending::Finished(outcome));
-        leave(run, Ok(finished));
+        let report = run.report(Ending::Finished(outcome));
+        remove_run(run, Ok(report));
     }
 
     async fn interrupt(&self, run: LiveRun) {
-        self.keeper.flush().await;
+        self.log_writer.flush().await;
         self.release(&run).await;
         self.options.reporter.report(Event { at: self.now(), run: run.id.clone(), kind: EventKind::RunInterrupted });
-        let finished = run.report(Ending::Interrupted);
-        leave(run, Ok(finished));
+        let report = run.report(Ending::Interrupted);
+        remove_run(run, Ok(report));
     }
 
-    /// Gives the run up at once. Should that fail, the next process sees a dead owner or waits for the lease.
+    /// Releases the run. If the release fails, another process can acquire the run when this process has exited or the
+    /// lease has expired.
     async fn release(&self, run: &LiveRun) {
-        if matches!(run.state.progress(), Progress::Finished(Outcome::Succeeded)) {
-            return; // nobody will want it: spare the commit
+        if run.outcome() == Some(Outcome::Succeeded) {
+            return; // no process acquires a run that has succeeded, and a commit is saved
         }
         if let Err(error) = self.options.journal.release(run.id.clone(), run.epoch).await {
-            tracing::warn!(%error, run = %run.id, "the run could not be given up");
+            tracing::warn!(%error, run = %run.id, "cannot release the run");
         }
     }
 
     async fn renew(&self) {
-        let held: Vec<_> = self.runs.values().map(|run| (run.id.clone(), run.epoch)).collect();
-        if held.is_empty() {
+        let owned: Vec<_> = self.runs.values().map(|run| (run.id.clone(), run.epoch)).collect();
+        if owned.is_empty() {
             return;
         }
-        if let Err(error) = self.options.journal.renew(held, self.now().plus(LEASE)).await {
-            tracing::warn!(%error, "the leases could not be renewed");
+        if let Err(error) = self.options.journal.renew(owned, self.now().plus(LEASE)).await {
+            tracing::warn!(%error, "cannot renew the leases");
         }
     }
 }
 
-/// Ticks of which those that are missed come late, and not in a row.
+/// Returns a timer whose missed ticks are delayed and do not come in a burst.
 fn ticks(period: Duration) -> Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-fn status(progress: Progress) -> &'static str {
-    match progress {
-        Progress::New | Progress::Running => "running",
-        Progress::Finished(Outcome::Succeeded) => "succeeded",
-        Progress::Finished(Outcome::Failed) => "failed",
-        Progress::Finished(Outcome::InDoubt) => "in_doubt",
-        Progress::Finished(Outcome::AwaitingApproval) => "waiting",
-        Progress::Finished(Outcome::Cancelled) => "cancelled",
-    }
-}
-
-/// Stops the run's attempts and tells whoever waits for it.
-fn leave(mut run: LiveRun, result: Result<super::Finished, EngineError>) {
-    run.in_flight.values().for_each(CancellationToken::cancel);
+/// Cancels the run's attempts and returns its result to the caller.
+fn remove_run(mut run: LiveRun, result: Result<RunReport, EngineError>) {
+    run.cancel_attempts();
     if let Some(reply) = run.reply.take() {
-        let _ = reply.send(result); // whoever asked may have gone
+        let _ = reply.send(result); // the caller may have stopped waiting
     }
 }

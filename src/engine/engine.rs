@@ -1,13 +1,16 @@
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
-use stargate_sdk::{ActionError, Registry, Secrets};
+use stargate_sdk::{Registry, Secrets};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnswerResult, Cancel, EngineError, Prepared, acquire, answer, cancel, dispatcher::Dispatcher, locks,
-    message::Message,
+    AnswerResult, CancelResult, EngineError, Prepared, RunReport,
+    acquire::{Acquired, acquire},
+    answer, cancel,
+    dispatcher::Dispatcher,
+    locks::{self, LockWait},
+    message::DispatcherMessage,
 };
 use crate::{
     clock::Clock,
@@ -15,167 +18,160 @@ use crate::{
     id::RunId,
     journal::{Journal, Owner},
     plan::Plan,
-    run::{Answer, Outcome},
+    run::Answer,
 };
 
-/// Messages that may wait for the dispatcher; senders beyond that wait themselves.
-const CHANNEL: usize = 4096;
+/// Maximum number of messages that wait for the dispatcher. Further senders wait for room.
+const MAX_MESSAGES: usize = 4096;
 
-/// What an engine works with.
+/// Environment of an engine.
 #[derive(Clone)]
-pub struct Options {
-    /// Where everything is stored.
+pub struct EngineOptions {
+    /// Store of runs.
     pub journal: Arc<dyn Journal>,
-    /// The actions that plans may name.
+    /// Actions that plans can use.
     pub registry: Registry,
-    /// How secret references are resolved.
+    /// Resolver of secret references.
     pub secrets: Arc<Secrets>,
-    /// Who is told of events.
+    /// Receiver of events.
     pub reporter: Arc<dyn Reporter>,
-    /// The time.
+    /// Source of time.
     pub clock: Clock,
-    /// Attempts of one run at a time; at least 1.
+    /// Maximum number of concurrent attempts of one run; 0 means 1.
     pub max_parallel: usize,
 }
 
-/// How the engine left a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Nothing is left to do.
-    Finished(Outcome),
-    /// The engine was drained; the run can be resumed.
-    Interrupted,
-}
-
-/// What is to be said of a run that the engine has left.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    /// The run.
-    pub run: RunId,
-    /// How the engine left it.
-    pub ending: Ending,
-    /// Whether any step changed the world.
-    pub changed: bool,
-    /// The workflow's outputs.
-    pub outputs: Map<String, Value>,
-    /// Steps that failed or are in doubt, and why.
-    pub failures: Vec<(String, ActionError)>,
-    /// Steps of which a person has to say something before they go on.
-    pub asks: Vec<(String, Question)>,
-}
-
-/// What a person has to say of a step; see [`Engine::answer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// Whether it may begin, in the workflow's words.
-    Approval(String),
-    /// Whether it took effect.
-    Doubt,
-}
-
-/// Advances runs until each has nothing left to do. Cheap to clone; all clones share one dispatcher.
+/// Executes runs and writes answers and cancel requests. Cheap to clone; all clones share one dispatcher.
 #[derive(Clone)]
 pub struct Engine {
-    options: Options,
+    options: EngineOptions,
     owner: Arc<Owner>,
-    dispatcher: mpsc::Sender<Message>,
-    /// How long a lock is waited for.
-    patience: Duration,
+    dispatcher: mpsc::Sender<DispatcherMessage>,
+    lock_timeout: Duration,
     /// Cancelled when the engine is drained.
     draining: CancellationToken,
 }
 
 impl Engine {
-    /// Starts the dispatcher on the current runtime. It ends when the last clone is dropped and its runs are left.
-    pub fn start(options: Options) -> Result<Self, EngineError> {
-        let owner = Arc::new(Owner::current_process().map_err(EngineError::Identity)?);
-        let (dispatcher, messages) = mpsc::channel(CHANNEL);
-        tokio::spawn(Dispatcher::new(options.clone(), Arc::clone(&owner), dispatcher.downgrade()).serve(messages));
-        Ok(Self { options, owner, dispatcher, patience: Duration::ZERO, draining: CancellationToken::new() })
-    }
-
-    /// Waits up to `patience` for locks that other runs hold, in place of [`EngineError::Locked`] at once.
-    #[must_use]
-    pub fn with_lock_timeout(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
-    /// Creates a run of `plan` and advances it until nothing is left to do or the engine is drained.
+    /// Starts an engine on the current Tokio runtime.
     ///
-    /// [`EngineError::Locked`] if a run that a living process advances holds one of the plan's locks.
-    pub async fn run(&self, plan: Plan) -> Result<Finished, EngineError> {
+    /// Its dispatcher ends when the last clone is dropped and no attempt is running.
+    ///
+    /// # Errors
+    /// [`EngineError::Identity`].
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
+        let owner = Arc::new(Owner::current_process().map_err(EngineError::Identity)?);
+        let (dispatcher, messages) = mpsc::channel(MAX_MESSAGES);
+        tokio::spawn(Dispatcher::new(options.clone(), Arc::clone(&owner), dispatcher.downgrade()).serve(messages));
+        Ok(Self { options, owner, dispatcher, lock_timeout: Duration::ZERO, draining: CancellationToken::new() })
+    }
+
+    /// Returns an engine that waits up to `timeout` for locks that other runs hold, before [`EngineError::Locked`].
+    #[must_use]
+    pub fn with_lock_timeout(self, timeout: Duration) -> Self {
+        Self { lock_timeout: timeout, ..self }
+    }
+
+    /// Creates a run of `plan` and executes it until it finishes or the engine is drained.
+    ///
+    /// A run that fails is not an error: [`RunReport::ending`] has its outcome.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] if another run with a live owner holds one of the plan's locks: nothing was created.
+    /// [`EngineError::Journal`] if the journal failed: the run can be resumed if it was created.
+    /// [`EngineError::Fenced`] if another process acquired the run.
+    pub async fn run(&self, plan: Plan) -> Result<RunReport, EngineError> {
         self.run_prepared(Arc::new(Prepared::new(plan, &self.options.registry)?)).await
     }
 
-    /// Like [`Self::run`], for a plan that was prepared before.
-    pub async fn run_prepared(&self, prepared: Arc<Prepared>) -> Result<Finished, EngineError> {
-        self.wait(RunId::generate(), |run| self.create(run, Arc::clone(&prepared))).await
+    /// Creates and executes a run of a plan that was prepared before.
+    ///
+    /// # Errors
+    /// As for [`Engine::run`].
+    pub async fn run_prepared(&self, prepared: Arc<Prepared>) -> Result<RunReport, EngineError> {
+        self.with_lock_wait(RunId::generate(), |run| self.create(run, Arc::clone(&prepared))).await
     }
 
-    async fn create(&self, run: RunId, prepared: Arc<Prepared>) -> Result<Finished, EngineError> {
+    async fn create(&self, run: RunId, prepared: Arc<Prepared>) -> Result<RunReport, EngineError> {
         loop {
-            let evictions = locks::free(&self.options, &self.owner, &prepared.plan().locks, None).await?;
-            let (reply, finished) = oneshot::channel();
+            let evictions = locks::check_free(&self.options, &self.owner, &prepared.plan().locks, None).await?;
+            let (reply, report) = oneshot::channel();
             let (run, prepared) = (run.clone(), Arc::clone(&prepared));
-            self.tell(Message::Start { run, prepared, evictions, reply }).await?;
-            match finished.await.map_err(|_| EngineError::Stopped)? {
-                Err(EngineError::LockLost(_)) => {} // Look who was quicker.
+            self.send(DispatcherMessage::Create { run, prepared, evictions, reply }).await?;
+            match report.await.map_err(|_| EngineError::Stopped)? {
+                Err(EngineError::LockLost(_)) => {} // Another run was faster: check the locks again.
                 other => return other,
             }
         }
     }
 
-    /// Takes the run over and advances it. A run that has succeeded is left as it is; failed steps get another go.
+    /// Acquires the run and executes it until it finishes or the engine is drained.
     ///
-    /// [`EngineError::Owned`] if a living process advances it; [`EngineError::Locked`] as for [`Self::run`].
-    pub async fn resume(&self, run: RunId) -> Result<Finished, EngineError> {
-        self.wait(run, |run| self.acquire(run)).await
+    /// Failed steps are retried. A run that has succeeded is not changed.
+    ///
+    /// # Errors
+    /// [`EngineError::Owned`] if a live process owns the run, [`EngineError::Cancelled`], or as for [`Engine::run`].
+    pub async fn resume(&self, run: RunId) -> Result<RunReport, EngineError> {
+        self.with_lock_wait(run, |run| self.acquire(run)).await
     }
 
-    async fn acquire(&self, run: RunId) -> Result<Finished, EngineError> {
-        let (reply, finished) = oneshot::channel();
-        match acquire::acquire(&self.options, &self.owner, run, reply).await? {
-            acquire::Acquired::Done(done) => return Ok(*done),
-            acquire::Acquired::Live(live) => self.tell(Message::Adopt { live }).await?,
+    async fn acquire(&self, run: RunId) -> Result<RunReport, EngineError> {
+        let (reply, report) = oneshot::channel();
+        match acquire(&self.options, &self.owner, run).await? {
+            Acquired::AlreadySucceeded(report) => return Ok(report),
+            Acquired::Owned(run) => self.send(DispatcherMessage::Adopt { run: Box::new(run), reply }).await?,
         }
-        finished.await.map_err(|_| EngineError::Stopped)?
+        report.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Ends a run for good. One that a living process advances is ended by that process, within a second or two.
-    pub async fn cancel(&self, run: RunId) -> Result<Cancel, EngineError> {
+    /// Cancels a run permanently.
+    ///
+    /// If a live process owns the run, that process cancels the running attempts and finishes the run, within a second or
+    /// two after this returns [`CancelResult::Requested`].
+    ///
+    /// # Errors
+    /// The journal failed, or the run cannot be read.
+    pub async fn cancel(&self, run: RunId) -> Result<CancelResult, EngineError> {
         cancel::cancel(&self.options, &self.owner, run).await
     }
 
-    /// Writes what a person says of a step that waits for approval or is in doubt. A living process that advances the run
-    /// takes it in and goes on, within a second or two; else whoever calls [`Self::resume`] does.
+    /// Stores an operator's answer for a step that waits for approval or is in doubt.
     ///
-    /// [`EngineError::NotAsked`] if the step does not wait for this; [`EngineError::Output`] if its action could not give
-    /// such an output.
+    /// If a live process owns the run, that process applies the answer within a second or two; otherwise the process that
+    /// resumes the run does.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchStep`], [`EngineError::UnexpectedAnswer`] if the step does not wait for this answer, or
+    /// [`EngineError::InvalidOutput`] if the step's action cannot have this output. Nothing was written.
     pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<AnswerResult, EngineError> {
         answer::answer(&self.options, &self.owner, run, step, answer).await
     }
 
-    /// Starts nothing more, interrupts what runs and gives the runs up; [`Self::run`] and [`Self::resume`] then return
-    /// [`Ending::Interrupted`].
+    /// Starts no further attempts, interrupts the running ones and releases the runs.
+    ///
+    /// [`Engine::run`] and [`Engine::resume`] then return [`Ending::Interrupted`](super::Ending::Interrupted).
     pub async fn drain(&self) {
         self.draining.cancel();
         // An engine that has stopped has nothing to drain.
-        let _ = self.tell(Message::Drain).await;
+        let _ = self.send(DispatcherMessage::Drain).await;
     }
 
-    /// Tries again while a lock is held, as long as patience lasts.
-    async fn wait<F: Future<Output = Result<Finished, EngineError>>>(
+    /// Repeats `execute` while another run holds a lock, until the lock timeout expires or the engine is drained.
+    async fn with_lock_wait<F: Future<Output = Result<RunReport, EngineError>>>(
         &self,
         run: RunId,
-        attempt: impl Fn(RunId) -> F,
-    ) -> Result<Finished, EngineError> {
-        let mut wait = locks::Wait::new(self.patience);
+        execute: impl Fn(RunId) -> F,
+    ) -> Result<RunReport, EngineError> {
+        let mut wait = LockWait::new(self.lock_timeout);
         loop {
-            match attempt(run.clone()).await {
-                Err(EngineError::Locked(held)) if !wait.is_over() => {
-                    let pause = wait.pause();
-                    wait.tell(&self.options, &run, &held);
-                    let woken = self.draining.run_until_cancelled(tokio::time::sleep(pause)).await;
+            match execute(run.clone()).await {
+                Err(EngineError::Locked(held)) if !wait.is_expired() => {
+                    let delay = wait.next_delay();
+                    wait.report(&self.options, &run, &held);
+                    let woken = self.draining.run_until_cancelled(tokio::time::sleep(delay)).await;
                     if woken.is_none() {
                         return Err(EngineError::WaitInterrupted { lock: held.lock });
                     }
@@ -185,7 +181,7 @@ impl Engine {
         }
     }
 
-    async fn tell(&self, message: Message) -> Result<(), EngineError> {
+    async fn send(&self, message: DispatcherMessage) -> Result<(), EngineError> {
         self.dispatcher.send(message).await.map_err(|_| EngineError::Stopped)
     }
 }

@@ -3,111 +3,119 @@ use crate::{
     id::RunId,
     journal::{JournalError, Owner},
     plan::PlanError,
-    run::IllegalEntry,
+    run::{IllegalEntry, StateName},
 };
 
-/// Who holds a lock.
+/// A run that holds a lock, and its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockHolder {
-    /// The lock.
+    /// Name of the lock.
     pub lock: String,
-    /// The run that holds it.
+    /// Run that holds the lock.
     pub run: RunId,
-    /// Name of its workflow.
+    /// Name of the run's workflow.
     pub workflow: String,
-    /// Who advances it.
+    /// Process that owns the run.
     pub owner: Owner,
-    /// When its lease ends, if it is not heard of.
+    /// Time at which the owner's lease expires unless it is renewed.
     pub until: UnixMillis,
 }
 
-/// Why the engine could not advance a run.
+/// Reason for which the engine could not execute a run or write to it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The journal could not do it.
+    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Another process advances the run.
-    #[error("resume the run {run}: {owner} is advancing it")]
+    /// A live process owns the run.
+    #[error("cannot resume run {run}: {owner} owns it")]
     Owned {
-        /// The run.
+        /// Run that was requested.
         run: RunId,
-        /// Who.
+        /// Process that owns the run.
         owner: Box<Owner>,
-        /// When its lease ends, if it is not heard of.
+        /// Time at which the owner's lease expires unless it is renewed.
         until: UnixMillis,
     },
-    /// Another run holds a lock. Nothing was created or taken over.
-    #[error("take the lock {:?}: the run {} of {} holds it, and {} is advancing it", .0.lock, .0.run, .0.workflow, .0.owner)]
+    /// Another run holds a lock. Nothing was created or acquired.
+    #[error("cannot take the lock {:?}: run {} of {} holds it, owned by {}", .0.lock, .0.run, .0.workflow, .0.owner)]
     Locked(Box<LockHolder>),
-    /// Another run took a lock at the same moment. Nothing was created.
-    #[error("create the run {0}: another run has just taken a lock of it")]
+    /// Another run took a lock at the same time. Nothing was created.
+    #[error("cannot create run {0}: another run has just taken one of its locks")]
     LockLost(RunId),
-    /// The engine was drained while a lock was waited for. Nothing was created or taken over.
-    #[error("wait for the lock {lock:?}: interrupted")]
+    /// The engine was drained while it waited for a lock. Nothing was created or acquired.
+    #[error("cannot take the lock {lock:?}: interrupted while waiting for it")]
     WaitInterrupted {
-        /// The lock.
+        /// Name of the lock.
         lock: String,
     },
-    /// The run was cancelled: it does not go on.
-    #[error("resume the run {0}: it was cancelled")]
+    /// The run was cancelled and cannot be resumed.
+    #[error("cannot resume run {0}: it was cancelled")]
     Cancelled(RunId),
-    /// The step does not wait for what a person has said of it. Nothing was written.
-    #[error("answer for the step {step:?} of the run {run}: it is {now}")]
-    NotAsked {
-        /// The run.
+    /// The run has no step with this name. Nothing was written.
+    #[error("cannot answer for step {step:?} of run {run}: the run has no such step")]
+    NoSuchStep {
+        /// Run that was named.
         run: RunId,
-        /// The step.
+        /// Name that was given.
         step: String,
-        /// How it stands, in words.
-        now: &'static str,
     },
-    /// A person has given an output that the step's action could not give. Nothing was written.
-    #[error("the step {step:?} cannot have this output: {action} gives another: {reason}")]
-    Output {
-        /// The step.
+    /// The step does not wait for this answer. Nothing was written.
+    #[error("cannot answer for step {step:?} of run {run}: it is {state}")]
+    UnexpectedAnswer {
+        /// Run of the step.
+        run: RunId,
+        /// Name of the step.
         step: String,
-        /// Name of its action.
+        /// State of the step.
+        state: StateName,
+    },
+    /// An answer has an output that the step's action cannot have. Nothing was written.
+    #[error("step {step:?} cannot have this output of {action}: {reason}")]
+    InvalidOutput {
+        /// Name of the step.
+        step: String,
+        /// Name of the step's action.
         action: &'static str,
-        /// What does not fit.
+        /// Difference from the action's output type.
         reason: String,
     },
-    /// Another process has taken the run over; this one wrote nothing since.
-    #[error("advance the run {0}: another process has taken it over")]
+    /// Another process acquired the run. This process has written nothing to it since.
+    #[error("cannot continue run {0}: another process has acquired it")]
     Fenced(RunId),
-    /// The stored entries do not lead on from each other.
-    #[error("read the run {run}: {source}")]
-    Illegal {
-        /// The run.
+    /// The stored entries contradict each other.
+    #[error("cannot read run {run}: {source}")]
+    IllegalHistory {
+        /// Run that was read.
         run: RunId,
-        /// What does not follow.
+        /// First entry that cannot follow those before it.
         source: IllegalEntry,
     },
     /// The stored plan cannot be read.
-    #[error("read the plan of the run {run}: {reason}")]
+    #[error("cannot read the plan of run {run}: {reason}")]
     UnreadablePlan {
-        /// The run.
+        /// Run that was read.
         run: RunId,
-        /// What is wrong.
+        /// Message of the JSON parser.
         reason: String,
     },
     /// The plan's expressions do not compile.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The plan needs an action that this program does not have in that version.
-    #[error("step {step:?} needs the action {action} version {wanted}, and this program has {found}")]
+    /// The plan uses an action that this program does not have in that version.
+    #[error("step {step:?} needs the action {action} version {expected}, and this program has {found}")]
     Action {
-        /// The step.
+        /// Name of the step.
         step: String,
-        /// The action.
+        /// Name of the action.
         action: String,
-        /// Version pinned in the plan.
-        wanted: u32,
-        /// What this program has, in words.
+        /// Version in the plan.
+        expected: u32,
+        /// Description of what this program has.
         found: String,
     },
-    /// This process cannot tell who it is.
-    #[error("identify this process: {0}")]
+    /// `/proc` cannot be read, so this process has no identity under which it could own a run.
+    #[error("cannot identify this process: {0}")]
     Identity(std::io::Error),
     /// The engine has stopped.
     #[error("the engine has stopped")]

@@ -17,8 +17,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    keeper::Keeper,
-    message::{Ended, Message, Saved},
+    log_writer::LogWriter,
+    message::{AttemptEnded, CheckpointRequest, DispatcherMessage},
 };
 use crate::{
     clock::Clock,
@@ -28,52 +28,54 @@ use crate::{
     run::{AttemptMode, StepId},
 };
 
-/// How long an attempt that is past its deadline, or was cancelled, may take to put its things in order.
-const GRACE: Duration = Duration::from_secs(5);
-/// Most lines that are kept of one attempt: what a person can still read.
-const MOST_LINES: usize = 2_000;
+/// Grace period of an attempt that was cancelled or is past its deadline.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// Maximum number of log lines kept per attempt: as many as an operator can read.
+const MAX_LOG_LINES: usize = 2_000;
 
-/// Everything that one attempt needs.
-pub(super) struct Job {
+/// One attempt to make, with everything that it needs.
+pub(super) struct AttemptJob {
     pub(super) run: RunId,
     pub(super) step: StepId,
+    /// Name of the step, with its key.
     pub(super) name: String,
     pub(super) attempt: u32,
     pub(super) mode: AttemptMode,
     pub(super) input: Value,
+    /// Latest checkpoint of the step; `null` if there is none.
     pub(super) checkpoint: Value,
     pub(super) timeout: Duration,
     pub(super) cancel: CancellationToken,
     pub(super) action: Arc<dyn DynAction>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) reporter: Arc<dyn Reporter>,
-    pub(super) keeper: Keeper,
+    pub(super) log_writer: LogWriter,
     pub(super) clock: Clock,
-    pub(super) dispatcher: mpsc::Sender<Message>,
+    pub(super) dispatcher: mpsc::Sender<DispatcherMessage>,
 }
 
-/// Makes the attempt in a task of its own and answers exactly once, also when the action panics or never ends.
-pub(super) fn execute(job: Job) {
+/// Makes the attempt in its own task and reports its result exactly once, even if the action panics or never returns.
+pub(super) fn execute(job: AttemptJob) {
     tokio::spawn(async move {
         let (run, step, attempt, mode) = (job.run.clone(), job.step, job.attempt, job.mode);
         let dispatcher = job.dispatcher.clone();
-        let (result, changes) = attempt_of(job).await;
-        let ended = Ended { run, step, attempt, mode, result, changes };
-        // A dispatcher that is gone has left the run: the next process finds the attempt in flight.
-        let _ = dispatcher.send(Message::Ended(ended)).await;
+        let (result, changes) = run_attempt(job).await;
+        let ended = AttemptEnded { run, step, attempt, mode, result, changes };
+        // A dispatcher that has ended has released its runs: the next owner finds the attempt running.
+        let _ = dispatcher.send(DispatcherMessage::AttemptEnded(ended)).await;
     });
 }
 
-async fn attempt_of(job: Job) -> (Result<FindResult<Value>, ActionError>, Vec<String>) {
+async fn run_attempt(job: AttemptJob) -> (Result<FindResult<Value>, ActionError>, Vec<String>) {
     let deadline = Instant::now() + job.timeout;
-    let sink = Sink {
+    let sink = JournalingSink {
         run: job.run.clone(),
         step: job.step,
         name: job.name.clone(),
         attempt: job.attempt,
-        lines: AtomicUsize::new(0),
+        line_count: AtomicUsize::new(0),
         reporter: job.reporter,
-        keeper: job.keeper,
+        log_writer: job.log_writer,
         clock: job.clock,
         dispatcher: job.dispatcher,
     };
@@ -91,7 +93,7 @@ async fn attempt_of(job: Job) -> (Result<FindResult<Value>, ActionError>, Vec<St
     let guarded = AssertUnwindSafe(call).catch_unwind();
     let result = tokio::select! {
         result = guarded => result.unwrap_or_else(|_| Err(ActionError::unknown("the action panicked"))),
-        () = too_late(deadline, &job.cancel) => Err(overdue(&job.cancel, job.timeout)),
+        () = wait_for_deadline(deadline, &job.cancel) => Err(timeout_error(&job.cancel, job.timeout)),
     };
     (result, cx.changes())
 }
@@ -108,55 +110,59 @@ async fn call(
     }
 }
 
-async fn too_late(deadline: Instant, cancel: &CancellationToken) {
+/// Waits until the attempt is past its deadline or cancelled, and then for the grace period.
+async fn wait_for_deadline(deadline: Instant, cancel: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep_until(deadline) => {}
         () = cancel.cancelled() => {}
     }
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(CANCEL_GRACE).await;
 }
 
-fn overdue(cancel: &CancellationToken, timeout: Duration) -> ActionError {
+fn timeout_error(cancel: &CancellationToken, timeout: Duration) -> ActionError {
     if cancel.is_cancelled() {
-        ActionError::unknown("interrupted in the middle of a call")
+        ActionError::unknown("interrupted during a call")
     } else {
         ActionError::unknown(format!("no answer within the step's timeout of {timeout:?}"))
     }
 }
 
-struct Sink {
+/// Passes progress, log lines and checkpoints of one attempt to the reporter, the journal and the dispatcher.
+struct JournalingSink {
     run: RunId,
     step: StepId,
     name: String,
     attempt: u32,
-    /// Lines captured so far.
-    lines: AtomicUsize,
+    /// Number of log lines so far.
+    line_count: AtomicUsize,
     reporter: Arc<dyn Reporter>,
-    keeper: Keeper,
+    log_writer: LogWriter,
     clock: Clock,
-    dispatcher: mpsc::Sender<Message>,
+    dispatcher: mpsc::Sender<DispatcherMessage>,
 }
 
-impl Sink {
-    fn keep(&self, text: String) {
+impl JournalingSink {
+    fn write_log(&self, text: String) {
         let (run, step) = (self.run.clone(), self.name.clone());
-        self.keeper.keep(LogLine { run, step, attempt: self.attempt, at: self.clock.now(), text });
+        self.log_writer.write(LogLine { run, step, attempt: self.attempt, at: self.clock.now(), text });
     }
 
-    fn report(&self, news: EventKind) {
-        self.reporter.report(Event { at: self.clock.now(), run: self.run.clone(), kind: news });
+    fn report(&self, kind: EventKind) {
+        self.reporter.report(Event { at: self.clock.now(), run: self.run.clone(), kind });
     }
 }
 
-impl AttemptSink for Sink {
+impl AttemptSink for JournalingSink {
     fn progress(&self, message: String) {
         self.report(EventKind::StepProgress { step: self.name.clone(), message });
     }
 
     fn log(&self, line: String) {
-        match self.lines.fetch_add(1, Ordering::Relaxed) {
-            0..MOST_LINES => self.keep(line.clone()),
-            MOST_LINES => self.keep(format!("(an attempt's first {MOST_LINES} lines are kept, not what follows)")),
+        match self.line_count.fetch_add(1, Ordering::Relaxed) {
+            0..MAX_LOG_LINES => self.write_log(line.clone()),
+            MAX_LOG_LINES => {
+                self.write_log(format!("(only the first {MAX_LOG_LINES} lines of an attempt are kept)"));
+            }
             _ => {}
         }
         self.report(EventKind::StepLog { step: self.name.clone(), line });
@@ -164,12 +170,12 @@ impl AttemptSink for Sink {
 
     fn save_checkpoint(&self, value: Value, changes: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async move {
-            let lost = |_| ActionError::transient("the engine stopped before the checkpoint was stored");
-            let (stored, acknowledged) = oneshot::channel();
-            let saved = Saved { step: self.step, attempt: self.attempt, value, changes };
-            let message = Message::Checkpoint { run: self.run.clone(), saved, stored };
-            self.dispatcher.send(message).await.map_err(|_| ActionError::transient("the engine has stopped"))?;
-            acknowledged.await.map_err(lost)?
+            let stopped = || ActionError::transient("the engine stopped before the checkpoint was stored");
+            let (reply, stored) = oneshot::channel();
+            let request = CheckpointRequest { step: self.step, attempt: self.attempt, value, changes };
+            let message = DispatcherMessage::Checkpoint { run: self.run.clone(), request, reply };
+            self.dispatcher.send(message).await.map_err(|_| stopped())?;
+            stored.await.map_err(|_| stopped())?
         })
     }
 }

@@ -2,22 +2,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{EngineError, LockHolder, Options};
+use super::{EngineError, EngineOptions, LockHolder};
 use crate::{
     event::{Event, EventKind},
     id::RunId,
     journal::{HeldLock, LockEviction, Owner},
 };
 
-/// The first pause before a held lock is looked at again: as long as a short run takes.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest: whoever waits for minutes does not mind seconds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// First delay before a held lock is checked again: the time that a short run takes.
+const MIN_DELAY: Duration = Duration::from_millis(100);
+/// Maximum delay before a held lock is checked again: a caller that waits for minutes does not notice seconds.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// Makes sure that no living process holds one of `locks` for another run than `own`. Gives the runs that hold one and
-/// whose owners are dead.
-pub(super) async fn free(
-    options: &Options,
+/// Checks that no run with a live owner, other than `own`, holds one of `locks`.
+///
+/// Returns the runs that hold one of them and whose owner has exited or lost its lease: they lose their locks.
+pub(super) async fn check_free(
+    options: &EngineOptions,
     here: &Owner,
     locks: &[String],
     own: Option<&RunId>,
@@ -40,38 +41,39 @@ pub(super) async fn free(
     Ok(evictions)
 }
 
-/// A wait for locks that ends at some time.
-pub(super) struct Wait {
-    until: Instant,
-    pause: Duration,
-    told: Option<(String, RunId)>,
+/// Wait for locks, with a deadline.
+pub(super) struct LockWait {
+    deadline: Instant,
+    delay: Duration,
+    /// Lock and holder that were reported last.
+    reported: Option<(String, RunId)>,
 }
 
-impl Wait {
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { until: Instant::now() + patience, pause: FIRST_PAUSE, told: None }
+impl LockWait {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { deadline: Instant::now() + timeout, delay: MIN_DELAY, reported: None }
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+    pub(super) fn is_expired(&self) -> bool {
+        Instant::now() >= self.deadline
     }
 
-    /// How long to wait before the next look: longer each time, and not beyond the end.
-    pub(super) fn pause(&mut self) -> Duration {
-        let pause = self.pause.min(self.until.saturating_duration_since(Instant::now()));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        pause
+    /// Returns the delay before the next check. It doubles each time and does not exceed the deadline.
+    pub(super) fn next_delay(&mut self) -> Duration {
+        let delay = self.delay.min(self.deadline.saturating_duration_since(Instant::now()));
+        self.delay = (self.delay * 2).min(MAX_DELAY);
+        delay
     }
 
-    /// Tells whoever watches what `run` waits for, unless that was told before.
-    pub(super) fn tell(&mut self, options: &Options, run: &RunId, held: &LockHolder) {
+    /// Reports the lock that `run` waits for, unless it was reported before.
+    pub(super) fn report(&mut self, options: &EngineOptions, run: &RunId, held: &LockHolder) {
         let awaited = (held.lock.clone(), held.run.clone());
-        if self.told.as_ref() == Some(&awaited) {
+        if self.reported.as_ref() == Some(&awaited) {
             return;
         }
         let LockHolder { lock, run: holder, workflow, owner, .. } = held.clone();
-        let news = EventKind::LockAwaited { lock, holder, workflow, owner: owner.to_string() };
-        options.reporter.report(Event { at: options.clock.now(), run: run.clone(), kind: news });
-        self.told = Some(awaited);
+        let kind = EventKind::LockAwaited { lock, holder, workflow, owner: owner.to_string() };
+        options.reporter.report(Event { at: options.clock.now(), run: run.clone(), kind });
+        self.reported = Some(awaited);
     }
 }

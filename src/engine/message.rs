@@ -4,44 +4,49 @@ use serde_json::Value;
 use stargate_sdk::{ActionError, FindResult};
 use tokio::sync::oneshot;
 
-use super::{EngineError, Finished, Prepared, live::LiveRun};
+use super::{EngineError, Prepared, RunReport, claim::AcquiredRun};
 use crate::{
     id::RunId,
     journal::LockEviction,
     run::{AttemptMode, StepId},
 };
 
-pub(super) type Reply = oneshot::Sender<Result<Finished, EngineError>>;
+/// Channel through which the dispatcher returns the result of a run.
+pub(super) type Reply = oneshot::Sender<Result<RunReport, EngineError>>;
 
-/// What the dispatcher is told. Every sender awaits room in the channel; the dispatcher awaits none of them.
-pub(super) enum Message {
-    /// Create a run and advance it.
-    Start { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: Reply },
-    /// Advance a run that was taken over.
-    Adopt { live: Box<LiveRun> },
-    /// An attempt has ended.
-    Ended(Ended),
-    /// An attempt wants something stored; it waits for the acknowledgement.
-    Checkpoint { run: RunId, saved: Saved, stored: oneshot::Sender<Result<(), ActionError>> },
-    /// Start nothing more, interrupt what runs, and give the runs up.
+/// Channel through which the dispatcher confirms that a checkpoint is durable.
+pub(super) type CheckpointReply = oneshot::Sender<Result<(), ActionError>>;
+
+/// Message to the dispatcher. Senders wait while its channel is full; the dispatcher waits for none of them.
+pub(super) enum DispatcherMessage {
+    /// Creates a run and executes it.
+    Create { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: Reply },
+    /// Executes a run that this process has acquired.
+    Adopt { run: Box<AcquiredRun>, reply: Reply },
+    /// Applies the result of an attempt.
+    AttemptEnded(AttemptEnded),
+    /// Stores a checkpoint; the attempt waits for the confirmation.
+    Checkpoint { run: RunId, request: CheckpointRequest, reply: CheckpointReply },
+    /// Starts no further attempts, interrupts the running ones and releases the runs.
     Drain,
 }
 
-/// What an attempt wants stored for the next one.
-pub(super) struct Saved {
+/// A checkpoint that an attempt stores for later attempts.
+pub(super) struct CheckpointRequest {
     pub(super) step: StepId,
     pub(super) attempt: u32,
     pub(super) value: Value,
-    /// What it has changed so far.
+    /// Changes that the attempt has made so far.
     pub(super) changes: Vec<String>,
 }
 
-/// How an attempt ended.
-pub(super) struct Ended {
+/// Result of an attempt.
+pub(super) struct AttemptEnded {
     pub(super) run: RunId,
     pub(super) step: StepId,
     pub(super) attempt: u32,
     pub(super) mode: AttemptMode,
     pub(super) result: Result<FindResult<Value>, ActionError>,
+    /// Changes that the attempt has made.
     pub(super) changes: Vec<String>,
 }

@@ -1,26 +1,31 @@
-//! Advances runs: a dispatcher that owns every live state and does turns (fold, decide, commit, tell, dispatch), and an
-//! executor that runs each attempt in its own task and answers exactly once. What attempts capture for people is written by
-//! a keeper beside them, which holds nobody up.
+//! Execution of runs.
 //!
-//! Recovery is not a mode: taking a run over appends `RunAcquired`, whose fold turns every attempt in flight into
-//! unknown, and the ordinary decision function goes on.
+//! A dispatcher owns all live runs and works in turns: it folds new entries, decides, commits, reports events and starts
+//! attempts. An executor makes each attempt in its own task and reports its result exactly once. Captured log lines are
+//! written in the background.
+//!
+//! Recovery is not a separate mode: acquiring a run appends `RunAcquired`, whose fold turns each running attempt into one
+//! with an unknown outcome, and the ordinary decision function handles those.
 
 mod acquire;
 mod answer;
 mod cancel;
+mod claim;
 mod dispatcher;
 #[expect(clippy::module_inception, reason = "a file is named for the type that it contains")]
 mod engine;
 mod error;
 mod executor;
-mod keeper;
-mod live;
+mod live_run;
 mod locks;
+mod log_writer;
 mod message;
 mod prepared;
+mod report;
 
 pub use answer::AnswerResult;
-pub use cancel::Cancel;
-pub use engine::{Ending, Engine, Finished, Options, Question};
+pub use cancel::CancelResult;
+pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, LockHolder};
 pub use prepared::Prepared;
+pub use report::{Ending, Question, RunReport};

@@ -2,64 +2,70 @@ use std::path::PathBuf;
 
 use crate::id::RunId;
 
-/// Why the journal could not do it. Whatever the variant: nothing was written in part.
+/// Failure of the journal. Nothing is ever written in part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    /// The file cannot be opened or made.
-    #[error("open the journal {path}: {reason}")]
+    /// The URL names a kind of store that this program does not have.
+    #[error("cannot open the journal {url:?}: expected sqlite:PATH or a path")]
+    Scheme {
+        /// URL that was given.
+        url: String,
+    },
+    /// The file cannot be opened or created.
+    #[error("cannot open the journal {path}: {reason}")]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Message of the operating system or of the database.
         reason: String,
     },
-    /// A newer stargate has written to it.
-    #[error("open the journal {path}: its schema {found} is newer than this program, which knows up to {known}")]
+    /// A newer program has written to the file.
+    #[error("cannot open the journal {path}: its schema {found} is newer than this program, which knows up to {known}")]
     Newer {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Version of its schema.
+        /// Version of the file's schema.
         found: i64,
         /// Newest version that this program knows.
         known: i64,
     },
-    /// A setting on which durability rests did not take.
-    #[error("open the journal {path}: {pragma} is {found:?}, expected {expected:?}")]
+    /// A setting on which durability depends did not take effect.
+    #[error("cannot open the journal {path}: {pragma} is {found:?}, expected {expected:?}")]
     Setting {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The setting.
+        /// Name of the setting.
         pragma: &'static str,
-        /// What it is.
+        /// Actual value.
         found: String,
-        /// What it must be.
+        /// Required value.
         expected: &'static str,
     },
-    /// The file is damaged or no journal.
-    #[error("the journal is damaged or no journal: {0}")]
+    /// The file is damaged or is not a journal.
+    #[error("cannot read the journal: it is damaged or not a journal: {0}")]
     Corrupt(String),
-    /// No room on the disk.
-    #[error("write the journal: the disk is full")]
+    /// The disk is full.
+    #[error("cannot write the journal: the disk is full")]
     Full,
-    /// The file or its folder cannot be written.
-    #[error("write the journal: it is read-only")]
+    /// The file or its directory cannot be written.
+    #[error("cannot write the journal: it is read-only")]
     ReadOnly,
-    /// Another process held the file for too long.
-    #[error("write the journal: another process holds it")]
+    /// Another process locked the file for longer than the busy timeout.
+    #[error("cannot write the journal: another process holds it")]
     Busy,
-    /// There is no such run.
-    #[error("find the run {0}: the journal has no such run")]
+    /// The run does not exist.
+    #[error("the journal has no run {0}")]
     NoSuchRun(RunId),
-    /// A stored text cannot be read back.
-    #[error("read the run {run}: {reason}")]
+    /// A stored text cannot be read, such as one of a newer program.
+    #[error("cannot read run {run}: {reason}")]
     Unreadable {
-        /// The run.
+        /// Run that the text belongs to.
         run: RunId,
-        /// What is wrong.
+        /// Description of the text and of what is wrong with it.
         reason: String,
     },
-    /// Anything else that the database says.
-    #[error("use the journal: {0}")]
+    /// Any other failure of the database.
+    #[error("cannot use the journal: {0}")]
     Database(String),
 }
 

@@ -1,19 +1,26 @@
-//! The append-only store of entries, and the only room with SQL.
+//! Durable store of runs: entries, plans, leases, locks and log lines. The only module with SQL.
 //!
-//! It knows how to store an entry, never what it means. One [`Commit`] is one transaction, whatever number of runs it is
-//! about; every append is guarded by (run, expected sequence number, epoch).
+//! A journal stores entries and does not interpret them. One [`Commit`] is one transaction over any number of runs. Each
+//! append names its run, epoch and sequence number, and is refused if another process has changed the run since.
+//!
+//! Another store is an implementation of [`Journal`] that passes the contract suite (`testing::contract`, with the
+//! feature `testing`) and an arm in [`open`].
 
-mod argument;
 mod error;
-mod inspect;
+mod inspected;
 mod owner;
 mod sqlite;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod url;
 
 pub use error::JournalError;
-pub use inspect::{Inspected, inspect};
+pub use inspected::Inspected;
 pub use owner::Owner;
 pub use sqlite::SqliteJournal;
 pub use store::{
-    Append, Commit, HeldLock, Journal, LockEviction, LogLine, NewRun, PlanText, RunRow, StoredRun, TakeOverRequest,
+    Append, Commit, Cursor, HeldLock, Journal, LockEviction, LogLine, NewRun, PlanText, RunRow, StoredRun,
+    TakeOverRequest,
 };
+pub use url::{inspect, open, open_existing};

@@ -2,21 +2,24 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The process that may advance a run. Two processes are never equal, not even after a reboot or a reused pid.
+/// Identity of a process that executes runs. No two processes have the same one, even after a reboot or with a reused pid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Name of the machine.
+    /// Host name of the machine.
     pub host: String,
-    /// The kernel's id of this boot.
+    /// Boot id of the kernel, from `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// Process id.
+    /// Process id on the machine.
     pub pid: u32,
-    /// When the process started, in clock ticks since the boot.
+    /// Time at which the process started, in clock ticks since the boot.
     pub started: u64,
 }
 
 impl Owner {
-    /// This process.
+    /// Returns the identity of this process.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
     pub fn current_process() -> std::io::Result<Self> {
         let pid = std::process::id();
         let started = start_time(pid).ok_or_else(|| std::io::Error::other("/proc does not know this process"))?;
@@ -29,7 +32,7 @@ impl Owner {
         })
     }
 
-    /// Whether this owner is certainly gone, as seen from `here`: only a process of the same machine can be judged.
+    /// True if this process has certainly exited. Always `false` for a process of another machine than `here`.
     pub fn has_exited(&self, here: &Self) -> bool {
         self.host == here.host && (self.boot_id != here.boot_id || start_time(self.pid) != Some(self.started))
     }
@@ -41,8 +44,10 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Start time of a process that is not a zombie. Fields 3 and 22 of `/proc/PID/stat`, counted behind the command's
-/// closing parenthesis since the command may hold anything (proc(5)).
+/// Returns the start time of a process, or `None` if it has exited or is a zombie.
+///
+/// The state and the start time are fields 3 and 22 of `/proc/PID/stat`. Fields are counted from the closing parenthesis
+/// of the command, since the command may contain any character (proc(5)).
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
@@ -55,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_lives_and_a_reused_pid_does_not() {
+    fn this_process_has_not_exited_and_a_process_with_another_start_time_has() {
         let here = Owner::current_process().expect("owner");
         assert!(!here.has_exited(&here));
         assert!(Owner { started: here.started + 1, ..here.clone() }.has_exited(&here));
@@ -64,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_child_is_gone_even_before_it_is_waited_for() {
+    fn a_killed_child_has_exited_before_its_parent_waits_for_it() {
         let here = Owner::current_process().expect("owner");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
         let started = start_time(child.id()).expect("running");

@@ -3,213 +3,277 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::{JournalError, Owner};
-use crate::{clock::UnixMillis, id::RunId, run::TimedEntry};
+use crate::{
+    clock::UnixMillis,
+    id::{Epoch, PlanDigest, RunId, Seq},
+    run::{ObservedStatus, RunStatus, TimedEntry},
+};
 
-/// A plan as it is stored.
+/// A plan as the journal stores it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanText {
-    /// SHA-256 of `body`, in hex.
-    pub digest: Arc<str>,
-    /// The plan as JSON.
-    pub body: Arc<str>,
+    /// Digest under which the plan is stored.
+    pub digest: PlanDigest,
+    /// JSON of the plan.
+    pub json: Arc<str>,
 }
 
-/// A run that is to exist, held by `owner` under epoch 1.
+/// A run to create, owned by `owner` under [`Epoch::FIRST`].
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// Its id.
+    /// Id of the new run.
     pub id: RunId,
     /// Name of the workflow.
     pub workflow: Arc<str>,
-    /// What is to be done.
+    /// Plan of the run. It is stored once, however many runs have it.
     pub plan: PlanText,
-    /// Who holds it.
+    /// Process that owns the run from its creation on.
     pub owner: Arc<Owner>,
-    /// Until when, if the owner is not heard of.
+    /// Time at which the lease expires.
     pub lease_until: UnixMillis,
-    /// Its first entries.
-    pub records: Vec<TimedEntry>,
-    /// Its status after them.
-    pub status: &'static str,
-    /// What it holds from now on, unless another run does.
+    /// First entries of the run.
+    pub entries: Vec<TimedEntry>,
+    /// Status after these entries.
+    pub status: RunStatus,
+    /// Locks that the run takes. If another run holds one of them, the run is not created.
     pub locks: Vec<String>,
-    /// Runs that lose their locks first.
+    /// Runs that lose their locks before this one takes its own.
     pub evictions: Vec<LockEviction>,
 }
 
-/// A run whose owner is gone: it loses its locks, and whoever may still advance it is fenced.
+/// A run whose owner has exited or lost its lease: it loses all its locks, and its owner is fenced.
+///
+/// Nothing happens if the run has changed since the caller read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockEviction {
-    /// The run.
+    /// Run that holds the locks.
     pub run: RunId,
-    /// The epoch that the caller has seen.
-    pub seen_epoch: u64,
-    /// The lease that the caller has seen.
+    /// Epoch that the caller read.
+    pub seen_epoch: Epoch,
+    /// Lease that the caller read.
     pub seen_lease: UnixMillis,
 }
 
-/// A lock that is held.
+/// A lock that a run holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeldLock {
-    /// Its name.
+    /// Name of the lock.
     pub name: String,
-    /// The run that holds it.
+    /// Run that holds the lock.
     pub holder: RunRow,
 }
 
-/// Entries for one run.
+/// Entries to append to one run.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// The run.
+    /// Run that the entries belong to.
     pub run: RunId,
-    /// The epoch under which the caller holds it.
-    pub epoch: u64,
-    /// Number of the entry after which these follow.
-    pub seq: u64,
-    /// The entries.
-    pub records: Vec<TimedEntry>,
-    /// The run's status after them.
-    pub status: &'static str,
+    /// Epoch under which the caller owns the run.
+    pub epoch: Epoch,
+    /// Sequence number of the run's latest entry, as the caller knows it.
+    pub after: Seq,
+    /// Entries in their order.
+    pub entries: Vec<TimedEntry>,
+    /// Status after these entries.
+    pub status: RunStatus,
 }
 
-/// What becomes true at once or not at all.
+/// Entries and new runs that are written in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
-    /// When.
+    /// Time of the commit.
     pub at: UnixMillis,
-    /// Runs that are to exist.
+    /// Runs to create.
     pub creates: Vec<NewRun>,
     /// Entries of runs that exist.
     pub appends: Vec<Append>,
 }
 
-/// The wish to hold a run from now on.
+/// Request to become the owner of a run.
 #[derive(Debug, Clone)]
 pub struct TakeOverRequest {
-    /// The run.
+    /// Run to own.
     pub run: RunId,
-    /// The epoch that the caller has seen; the new one is one higher.
-    pub seen_epoch: u64,
-    /// The lease that the caller has seen.
+    /// Epoch that the caller read; the new one is the next.
+    pub seen_epoch: Epoch,
+    /// Lease that the caller read.
     pub seen_lease: UnixMillis,
-    /// The sequence number that the caller has seen.
-    pub seq: u64,
-    /// Who wants it.
+    /// Sequence number of the latest entry that the caller read.
+    pub after: Seq,
+    /// Process that becomes the owner.
     pub owner: Owner,
-    /// Until when.
+    /// Time at which the lease expires.
     pub lease_until: UnixMillis,
-    /// Entries that say so.
-    pub records: Vec<TimedEntry>,
-    /// What the run holds from now on, unless another run does.
+    /// Entries that record the takeover.
+    pub entries: Vec<TimedEntry>,
+    /// Locks that the run takes. If another run holds one of them, the run is not taken over.
     pub locks: Vec<String>,
-    /// Runs that lose their locks first.
+    /// Runs that lose their locks before this one takes its own.
     pub evictions: Vec<LockEviction>,
-    /// When.
+    /// Time of the request.
     pub at: UnixMillis,
 }
 
-/// What the journal knows of a run without its entries.
+/// Position in the history of an owned run, after which entries are requested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Run to read.
+    pub run: RunId,
+    /// Epoch under which the caller owns the run.
+    pub epoch: Epoch,
+    /// Sequence number of the latest entry that the caller knows.
+    pub after: Seq,
+}
+
+/// A run without its entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
-    /// Its id.
+    /// Id of the run.
     pub id: RunId,
     /// Name of the workflow.
     pub workflow: String,
-    /// Digest of its plan.
-    pub plan: String,
-    /// Its status.
-    pub status: String,
-    /// Number of its latest entry.
-    pub seq: u64,
-    /// The number that fences.
-    pub epoch: u64,
-    /// Who holds it.
+    /// Digest of the run's plan.
+    pub plan_digest: PlanDigest,
+    /// Status after the latest append.
+    pub status: RunStatus,
+    /// Sequence number of the latest entry.
+    pub seq: Seq,
+    /// Epoch of the latest acquisition. Appends under a lower one are refused.
+    pub epoch: Epoch,
+    /// Process that owns the run; `None` once it is released.
     pub owner: Option<Owner>,
-    /// Until when.
+    /// Time at which the owner's lease expires.
     pub lease_until: UnixMillis,
-    /// When it was created.
+    /// Time at which the run was created.
     pub created_at: UnixMillis,
-    /// When it was last written to.
+    /// Time at which the status last changed.
     pub updated_at: UnixMillis,
 }
 
 impl RunRow {
-    /// Who advances the run, as seen from the process `here`: an owner that may be living.
+    /// Returns the owner if it may still be live, as seen from the process `here`.
     ///
-    /// A dead owner on this machine is passed over at once, one elsewhere when its lease has ended.
+    /// An owner on this machine is gone as soon as its process has exited; an owner on another machine is gone when its
+    /// lease has expired.
     pub fn live_owner(&self, here: &Owner, now: UnixMillis) -> Option<&Owner> {
         self.owner.as_ref().filter(|owner| !owner.has_exited(here) && self.lease_until > now)
     }
+
+    /// Returns the status as seen from the process `here`: a running run without a live owner is interrupted.
+    pub fn observed_status(&self, here: &Owner, now: UnixMillis) -> ObservedStatus {
+        match self.status {
+            RunStatus::Finished(outcome) => ObservedStatus::Finished(outcome),
+            RunStatus::Running if self.live_owner(here, now).is_some() => ObservedStatus::Running,
+            RunStatus::Running => ObservedStatus::Interrupted,
+        }
+    }
 }
 
-/// Everything the journal knows of a run, as of one moment.
+/// A run with all its entries, as of one point in time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {
-    /// Its row.
+    /// Row of the run.
     pub row: RunRow,
-    /// Its plan, as JSON.
-    pub plan: String,
-    /// Its history, in order.
+    /// JSON of the run's plan.
+    pub plan_json: String,
+    /// History in the order of sequence numbers.
     pub history: Vec<TimedEntry>,
-    /// The latest attempt and checkpoint of each step that has one.
+    /// Latest attempt and latest checkpoint of each step that has one.
     pub latest: Vec<TimedEntry>,
 }
 
-/// A line that an attempt captured.
+/// One log line that an attempt captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// The run.
+    /// Run of the attempt.
     pub run: RunId,
     /// Name of the step, with its key.
     pub step: String,
-    /// Which attempt.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// When.
+    /// Time at which the line was captured.
     pub at: UnixMillis,
-    /// The line, redacted.
+    /// Text of the line, with secrets redacted.
     pub text: String,
 }
 
-/// The store of entries. Every implementation passes the same contract suite.
+/// Durable store of runs. Each implementation passes the same contract suite.
+///
+/// Futures must be polled to completion: a write that is dropped may or may not take effect.
 pub trait Journal: Send + Sync {
-    /// Makes `commit` durable and returns the runs of which *nothing* was written: those with appends that somebody else
-    /// holds or has written to, and those to be created of which another run holds a lock.
+    /// Writes `commit` and returns the runs of which *nothing* was written.
     ///
-    /// A run whose status is no longer `running` has given its locks back.
-    /// Once this returns, everything else of it survives a power loss. On an error nothing was written, or, if the
-    /// connection was lost on the way, all of it: the caller must stop advancing the runs it is about.
-    /// The future must be driven to its end.
+    /// These are runs with appends that another process owns or has written to, and new runs of which another run holds a
+    /// lock. Once this returns, everything else survives a power loss. A run whose status is not [`RunStatus::Running`]
+    /// has released its locks.
+    ///
+    /// # Errors
+    /// Nothing was written, or, if the connection was lost, possibly everything: the caller must stop executing the runs
+    /// of the commit.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>>;
 
-    /// Makes `owner` the holder under the next epoch, if nobody has changed what the caller has seen and no other run
-    /// holds one of the locks.
-    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>>;
+    /// Makes the requesting process the owner under the next epoch.
+    ///
+    /// Returns `false`, and writes nothing, if the run has changed since the caller read it or if another run holds one of
+    /// the locks.
+    ///
+    /// # Errors
+    /// As for [`Journal::commit`].
+    fn take_over(&self, request: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>>;
 
-    /// Extends the lease of runs that are still held under these epochs.
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>>;
+    /// Renews the lease of the runs that are still owned under these epochs; ignores the others.
+    ///
+    /// # Errors
+    /// No lease was renewed.
+    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Gives up a run that is still held under this epoch, and its locks.
-    fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>>;
+    /// Releases a run and its locks if it is still owned under this epoch; otherwise does nothing.
+    ///
+    /// # Errors
+    /// The run was not released.
+    fn release(&self, run: RunId, epoch: Epoch) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Reads a run as of one moment.
+    /// Reads a run as of one point in time.
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchRun`], or [`JournalError::Unreadable`] for an entry of a newer program.
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>>;
 
-    /// Reads what others have written to runs that are held under these epochs, behind these sequence numbers.
-    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>>;
+    /// Reads the entries after each cursor, of runs that are still owned under the cursor's epoch.
+    ///
+    /// # Errors
+    /// The journal could not be read.
+    fn external_entries(&self, after: Vec<Cursor>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>>;
 
     /// Reads which of these locks are held, and by which runs.
+    ///
+    /// # Errors
+    /// The journal could not be read.
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>>;
 
-    /// Keeps lines that attempts captured. Those of a run that is not there are left out.
+    /// Appends captured log lines. Lines of runs that do not exist are ignored.
+    ///
+    /// # Errors
+    /// No line was written.
     fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Reads the lines that were kept of a run, in the order in which they came.
-    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>>;
+    /// Reads the log lines of a run in the order in which they were appended.
+    ///
+    /// # Errors
+    /// The journal could not be read.
+    fn log_lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>>;
 
-    /// Removes, with everything that is known of them, the runs that ended before `before`: those that succeeded, failed or
-    /// were cancelled. Gives their number. A run that somebody can still be waiting for is kept, however old.
+    /// Deletes the runs that succeeded, failed or were cancelled before `before`, with their entries and log lines.
+    ///
+    /// Returns their number. Runs that are running, in doubt or waiting for approval are kept regardless of their age.
+    ///
+    /// # Errors
+    /// No run was deleted.
     fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>>;
 
-    /// Reads the latest `limit` runs, the newest first, without their entries.
+    /// Reads the newest `limit` runs without their entries, newest first.
+    ///
+    /// # Errors
+    /// The journal could not be read.
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>>;
 }

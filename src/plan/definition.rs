@@ -1,11 +1,9 @@
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use stargate_sdk::Recovery;
 
 use super::{PlannedExpression, Template};
+use crate::id::PlanDigest;
 
 /// Newest format of plans that this program reads and writes. It reads all older ones.
 ///
@@ -44,14 +42,9 @@ impl Plan {
     ///
     /// # Panics
     /// Never: a plan contains only what JSON can express.
-    pub fn digest(&self) -> String {
+    pub fn digest(&self) -> PlanDigest {
         let json = serde_json::to_value(self).expect("a plan contains only what JSON can express");
-        let bytes = Sha256::digest(sorted(json).to_string());
-        bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        PlanDigest::of_json(&sorted(json).to_string())
     }
 }
 

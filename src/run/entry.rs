@@ -2,140 +2,148 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use crate::clock::UnixMillis;
+use super::Outcome;
+use crate::{
+    clock::UnixMillis,
+    id::{Epoch, PlanDigest},
+};
 
-/// One journaled fact about a run, in the past tense. Steps are named, never numbered.
+/// One immutable fact about a run, in the past tense.
+///
+/// Entries are stored as JSON and read by later programs: names and fields keep their stored text. Steps are named and
+/// never numbered; an instance of a `for_each` step is named with its key, such as `join[worker-1]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// The run exists; its plan is stored under this digest.
+    /// The run was created. First entry of each run.
     RunCreated {
-        /// SHA-256 of the plan.
-        plan: String,
+        /// Digest of the run's plan, which is stored separately.
+        #[serde(rename = "plan")]
+        plan_digest: PlanDigest,
     },
-    /// A process took the run over; whatever was in flight is now unknown.
+    /// A process acquired the run; attempts that were running have an unknown outcome from here on.
     RunAcquired {
-        /// The number that fences whoever held the run before.
-        epoch: u64,
-        /// Who took it, for people.
+        /// Epoch of the new owner.
+        epoch: Epoch,
+        /// Description of the new owner, for operators.
         owner: String,
     },
-    /// A person asked for another go: failed steps are ready again.
+    /// The finished run was opened again: failed steps are ready to retry.
     RunReopened,
-    /// A person wants the run to end: nothing more is begun. Whoever wants it need not hold the run.
+    /// An operator requested that the run ends: no further attempts start. External entry.
     CancelRequested {
-        /// Who, for people.
+        /// Description of the process that wrote the request, for operators.
         by: String,
     },
-    /// A step can begin once a person says so.
+    /// A step is ready and waits for approval.
     #[serde(rename = "asked")]
-    ApprovalAsked {
+    ApprovalRequested {
         /// Name of the step.
         step: String,
-        /// What the person is asked.
+        /// Question that the workflow asks.
         question: String,
     },
-    /// A person has said of a step what only a person can.
+    /// An operator answered for a step that waits for approval or is in doubt. External entry.
     #[serde(rename = "answered")]
     StepAnswered {
         /// Name of the step, with its key.
         step: String,
-        /// Who, for people.
+        /// Description of the process that wrote the answer, for operators.
         by: String,
-        /// What.
+        /// Decision of the operator.
         answer: Answer,
     },
-    /// A `for_each` step has these instances.
+    /// A `for_each` step got its instances.
     #[serde(rename = "expanded")]
     StepExpanded {
         /// Name of the step.
         step: String,
-        /// Keys of its instances.
+        /// Keys of its instances, in the order of its items.
         keys: Vec<String>,
     },
-    /// A step begins: its first attempt, or the first one after the run was reopened, is about to be made.
+    /// A step started: its first attempt, or the first one after the run was reopened, is about to be made.
     #[serde(rename = "started")]
     StepStarted {
-        /// Name of the step, with its key: `join[worker-1]`.
+        /// Name of the step, with its key.
         step: String,
-        /// Number of the attempt; higher than that of any attempt before.
+        /// Number of the attempt; higher than that of each earlier attempt.
         #[serde(default = "first", skip_serializing_if = "is_first")]
         attempt: u32,
     },
-    /// A later attempt of a step has begun, or waits. Only the latest one of a step is kept.
+    /// A later attempt of a step started, or the step is backing off. Only the latest one of a step is kept.
     #[serde(rename = "moved")]
-    AttemptMoved {
-        /// Name of the step.
+    AttemptChanged {
+        /// Name of the step, with its key.
         step: String,
-        /// Which attempt.
+        /// Attempt that the entry is about.
         attempt: Attempt,
-        /// What became of it.
+        /// New state of the attempt.
         to: AttemptTransition,
-        /// What the step's attempts have changed in the world so far, for people.
+        /// Changes that the step's attempts have made so far.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
     },
-    /// An attempt stored something for the next one. Only the latest one of a step is kept.
+    /// An attempt stored a checkpoint. Only the latest one of a step is kept.
     Checkpointed {
-        /// Name of the step.
+        /// Name of the step, with its key.
         step: String,
-        /// What it stored; `null` clears.
+        /// Value of the checkpoint; `null` removes it.
         value: Value,
-        /// Which attempt; 0 where it is not known.
+        /// Number of the attempt; 0 in entries of programs that did not store it.
         #[serde(default, skip_serializing_if = "is_zero")]
         attempt: u32,
-        /// What this attempt has changed in the world so far, for people: it counts if the attempt is lost.
+        /// Changes that this attempt has made so far: they count if its outcome remains unknown.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
     },
-    /// A step is done.
+    /// A step succeeded.
     #[serde(rename = "succeeded")]
     StepSucceeded {
-        /// Name of the step.
+        /// Name of the step, with its key.
         step: String,
-        /// What other steps can refer to.
+        /// Output of the step, which other steps can refer to.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         output: Value,
-        /// What its attempts have changed in the world, for people. Empty: nothing.
+        /// Changes that the step's attempts have made; empty if the step is unchanged.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
-        /// Whether the effect was found after an unknown outcome instead of being made now.
+        /// True if the effect was found after an unknown outcome.
         #[serde(default, skip_serializing_if = "is_false")]
         found: bool,
     },
-    /// A step was left out because its condition was false.
+    /// A step was skipped because its condition was false.
     #[serde(rename = "skipped")]
     StepSkipped {
         /// Name of the step.
         step: String,
     },
-    /// A step failed for good.
+    /// A step failed; no attempt follows until the run is resumed.
     #[serde(rename = "failed")]
     StepFailed {
-        /// Name of the step.
+        /// Name of the step, with its key.
         step: String,
-        /// Why.
+        /// Error of the last attempt.
         error: ActionError,
-        /// What the step's attempts have changed in the world so far, for people.
+        /// Changes that the step's attempts have made so far.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
     },
-    /// A step may or may not have happened, and only a person can tell.
+    /// A step is in doubt: an operator must resolve it.
     #[serde(rename = "in_doubt")]
     StepInDoubt {
-        /// Name of the step.
+        /// Name of the step, with its key.
         step: String,
-        /// What was seen last.
+        /// Error of the last attempt.
         error: ActionError,
-        /// What the step's attempts have changed in the world so far, for people.
+        /// Changes that the step's attempts have made so far.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
     },
-    /// Nothing is left to do.
+    /// The run finished.
     RunFinished {
-        /// How it ended.
+        /// Result of the run.
         outcome: Outcome,
-        /// The workflow's outputs.
+        /// Outputs of the workflow; empty unless the run succeeded.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         outputs: Map<String, Value>,
     },
@@ -160,117 +168,90 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// What a person says of a step that waits for approval or is in doubt.
+/// Decision of an operator about a step that waits for approval or is in doubt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// It may begin.
+    /// The step is approved.
     Approved,
-    /// It is not to begin.
+    /// The step is refused and fails.
     Refused {
-        /// Why, as the failure of the step.
+        /// Error with which the step fails.
         error: ActionError,
     },
-    /// It did take effect.
+    /// The step took effect and succeeds.
     Done {
-        /// What other steps can refer to.
+        /// Output of the step, which other steps can refer to.
         output: Value,
     },
-    /// It did not take effect: it is to be made.
+    /// The step did not take effect and is ready to retry.
     NotDone,
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Every step is done or skipped.
-    Succeeded,
-    /// A step failed; the run can be resumed.
-    Failed,
-    /// A step may or may not have happened; a person has to look.
-    InDoubt,
-    /// A step can begin once a person says so; the run can then be resumed.
-    #[serde(rename = "waiting")]
-    AwaitingApproval,
-    /// A person wanted it to end; it cannot be resumed.
-    Cancelled,
-}
-
-impl Outcome {
-    /// Whether nobody can go on with the run.
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Succeeded | Self::Cancelled => true,
-            Self::Failed | Self::InDoubt | Self::AwaitingApproval => false,
-        }
-    }
-}
-
-/// Which attempt of a step, and what counts against its retry policy.
+/// One attempt of a step, with the state of its retry policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// 1 for the first.
+    /// Number of the attempt, from 1.
     pub number: u32,
-    /// Failures since the step began or the run was taken over.
+    /// Number of failures since the step started or the run was acquired.
     pub failures: u32,
-    /// Since when the retry budget runs.
+    /// Time at which the retry budget started.
     pub since: UnixMillis,
 }
 
-/// What an attempt does: the step itself, or a look whether an earlier attempt took effect.
+/// Purpose of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptMode {
-    /// Do it.
+    /// Runs the action.
     Run,
-    /// Look whether it has been done.
+    /// Finds out whether an earlier attempt took effect.
     Find,
 }
 
-/// What became of an attempt.
+/// New state of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptTransition {
-    /// It has begun.
+    /// The attempt started.
     Running {
-        /// What it does.
+        /// Purpose of the attempt.
         mode: AttemptMode,
     },
-    /// It failed, and another one follows.
+    /// The attempt failed and another one is scheduled.
     #[serde(rename = "waiting")]
     BackingOff {
-        /// When the next one begins.
+        /// Time at which the next attempt starts.
         until: UnixMillis,
-        /// What the next one does.
+        /// Purpose of the next attempt.
         mode: AttemptMode,
-        /// Why it failed.
+        /// Error of the failed attempt.
         error: ActionError,
     },
 }
 
-/// Where an entry is kept.
+/// Part of the journal that keeps an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredIn<'a> {
     /// Appended to the run's history.
     History,
-    /// In place of the step's previous attempt, so that retries do not grow the history.
+    /// Replaces the latest attempt of the named step, so that retries do not grow the history.
     Attempt(&'a str),
-    /// In place of the step's previous checkpoint.
+    /// Replaces the latest checkpoint of the named step.
     Checkpoint(&'a str),
 }
 
 impl Entry {
-    /// Where the entry is kept.
+    /// Returns the part of the journal that keeps the entry.
     pub fn stored_in(&self) -> StoredIn<'_> {
         match self {
-            Self::AttemptMoved { step, .. } => StoredIn::Attempt(step),
+            Self::AttemptChanged { step, .. } => StoredIn::Attempt(step),
             Self::Checkpointed { step, .. } => StoredIn::Checkpoint(step),
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
             | Self::CancelRequested { .. }
-            | Self::ApprovalAsked { .. }
+            | Self::ApprovalRequested { .. }
             | Self::StepAnswered { .. }
             | Self::StepExpanded { .. }
             | Self::StepStarted { .. }
@@ -281,14 +262,84 @@ impl Entry {
             | Self::RunFinished { .. } => StoredIn::History,
         }
     }
+
+    /// True if the entry can be appended by a process that does not own the run.
+    pub fn is_external(&self) -> bool {
+        match self {
+            Self::CancelRequested { .. } | Self::StepAnswered { .. } => true,
+            Self::RunCreated { .. }
+            | Self::RunAcquired { .. }
+            | Self::RunReopened
+            | Self::ApprovalRequested { .. }
+            | Self::StepExpanded { .. }
+            | Self::StepStarted { .. }
+            | Self::AttemptChanged { .. }
+            | Self::Checkpointed { .. }
+            | Self::StepSucceeded { .. }
+            | Self::StepSkipped { .. }
+            | Self::StepFailed { .. }
+            | Self::StepInDoubt { .. }
+            | Self::RunFinished { .. } => false,
+        }
+    }
 }
 
-/// An entry with the moment it was journaled.
+/// An entry with the time at which it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedEntry {
-    /// When.
+    /// Time at which the entry was written.
     pub at: UnixMillis,
-    /// What.
+    /// The fact itself.
     #[serde(flatten)]
     pub entry: Entry,
+}
+
+impl TimedEntry {
+    /// True if the entry is appended to the run's history, and so has a sequence number.
+    pub fn is_in_history(&self) -> bool {
+        self.entry.stored_in() == StoredIn::History
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries as version 0.1.0 stored them, one of each kind and form.
+    const STORED: &str = r#"
+{"run_created":{"plan":"d1"}}
+{"run_acquired":{"epoch":2,"owner":"process 7 on a"}}
+"run_reopened"
+{"cancel_requested":{"by":"process 7 on a"}}
+{"asked":{"step":"a","question":"go on?"}}
+{"answered":{"step":"a","by":"process 7 on a","answer":"approved"}}
+{"answered":{"step":"a","by":"p","answer":{"refused":{"error":{"kind":"permanent","message":"no"}}}}}
+{"answered":{"step":"a","by":"p","answer":{"done":{"output":{"x":1}}}}}
+{"answered":{"step":"a","by":"p","answer":"not_done"}}
+{"expanded":{"step":"a","keys":["x","y"]}}
+{"started":{"step":"a[x]"}}
+{"started":{"step":"a[x]","attempt":3}}
+{"moved":{"step":"a","attempt":{"number":2,"failures":1,"since":5},"to":{"running":{"mode":"find"}}}}
+{"moved":{"step":"a","attempt":{"number":2,"failures":1,"since":5},"to":{"waiting":{"until":9,"mode":"run","error":{"kind":"transient","message":"busy"}}},"changes":["x"]}}
+{"checkpointed":{"step":"a","value":{"operation":"u"}}}
+{"checkpointed":{"step":"a","value":null,"attempt":2,"changes":["x"]}}
+{"succeeded":{"step":"a"}}
+{"succeeded":{"step":"a","output":{"x":1},"changes":["x"],"found":true}}
+{"skipped":{"step":"a"}}
+{"failed":{"step":"a","error":{"kind":"unknown","message":"lost"}}}
+{"in_doubt":{"step":"a","error":{"kind":"unknown","message":"lost"},"changes":["x"]}}
+{"run_finished":{"outcome":"succeeded","outputs":{"x":1}}}
+{"run_finished":{"outcome":"failed"}}
+{"run_finished":{"outcome":"in_doubt"}}
+{"run_finished":{"outcome":"waiting"}}
+{"run_finished":{"outcome":"cancelled"}}
+"#;
+
+    #[test]
+    fn entries_of_version_0_1_0_are_read_and_written_byte_for_byte() {
+        for stored in STORED.trim().lines() {
+            let entry: Entry = serde_json::from_str(stored).unwrap_or_else(|error| panic!("{stored}: {error}"));
+            assert_eq!(serde_json::to_string(&entry).expect("JSON"), stored);
+        }
+    }
 }

@@ -1,12 +1,14 @@
-//! The heart: a run's state is the fold of its entries, and what to do next is a function of that state and the time.
+//! State of a run: the fold of its entries, and the decision what to do next.
 //!
-//! Pure: no I/O, no clock, no async. The same [`RunState::apply`] serves the living run and recovery.
+//! Everything here is pure: no I/O, no clock, no async. [`RunState::apply`] serves live and recovered runs alike.
 
 mod entry;
 mod next;
 mod retry;
 mod state;
+mod status;
 
-pub use entry::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, Outcome, StoredIn, TimedEntry};
-pub use next::{Effect, Failed, after_failure, next};
+pub use entry::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, StoredIn, TimedEntry};
+pub use next::{AttemptFailure, Effect, after_failure, next};
 pub use state::{IllegalEntry, Progress, RunState, StepId, StepState};
+pub use status::{ObservedStatus, Outcome, RunStatus, StateName, UnknownStatus};

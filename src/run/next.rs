@@ -1,47 +1,52 @@
+use std::time::Duration;
+
 use stargate_sdk::{ActionError, FailureKind, Recovery};
 
-use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunState, StepId, StepState, retry};
+use super::{
+    Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunState, StepId, StepState, retry::backoff_delay,
+};
 use crate::{
     clock::UnixMillis,
     plan::{Plan, PlannedStep},
 };
 
-/// Something to be done, in the present tense.
+/// Something that the engine must do now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Ask a person whether a step may begin, if its condition holds.
-    Ask(StepId),
-    /// Find out the instances of a `for_each` step.
+    /// Request approval of a step, if its condition is true.
+    RequestApproval(StepId),
+    /// Evaluate the items of a `for_each` step, if its condition is true.
     Expand(StepId),
-    /// Begin a step, if its condition holds.
+    /// Start a step, if its condition is true.
     Start(StepId),
-    /// Begin this attempt of a step that was begun before.
+    /// Start a further attempt of a step that was started before.
     Attempt {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Number and retry state of the attempt.
         attempt: Attempt,
-        /// What it does.
+        /// Purpose of the attempt.
         mode: AttemptMode,
     },
-    /// Leave the step to a person.
-    Doubt {
-        /// The step.
+    /// Record that a step is in doubt.
+    MarkInDoubt {
+        /// Step with the unknown outcome.
         step: StepId,
-        /// Why.
+        /// Reason for the doubt.
         error: ActionError,
     },
-    /// Nothing is left to do.
+    /// Finish the run.
     Finish(Outcome),
 }
 
-/// What to do now, given at most `free` more attempts at a time, and when to look again.
+/// Decides what to do at the time `now` with `free` slots for further attempts.
 ///
-/// A function of its arguments alone. Applying the entries of the effects and asking again ends with no effect.
+/// Returns the effects, and the time of the next scheduled attempt if there is one. The result depends on the arguments
+/// alone. Applying the entries of the effects and deciding again leads to no effects after finitely many rounds.
 pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec<Effect>, Option<UnixMillis>) {
     let unknown = state.unknown.iter().map(|&id| recover(&plan.steps[state.node(id)], state, id));
-    let due = state.waiting.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| again(state, id));
-    let ready = state.ready.iter().map(|&id| begin(plan, state, id));
+    let due = state.backing_off.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| retry(state, id));
+    let ready = state.ready.iter().map(|&id| start(plan, state, id));
     let free = if state.is_cancelling() { 0 } else { free };
     let mut effects: Vec<Effect> = unknown.chain(due).chain(ready).take(free).collect();
     if let Some(outcome) = state.ending() {
@@ -50,13 +55,13 @@ pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec
     if state.is_cancelling() {
         return (effects, None);
     }
-    let wake = state.waiting.iter().map(|(until, _)| *until).find(|until| *until > now);
+    let wake = state.backing_off.iter().map(|(until, _)| *until).find(|until| *until > now);
     (effects, wake)
 }
 
-fn begin(plan: &Plan, state: &RunState, id: StepId) -> Effect {
+fn start(plan: &Plan, state: &RunState, id: StepId) -> Effect {
     if state.needs_approval(plan, id) {
-        Effect::Ask(id)
+        Effect::RequestApproval(id)
     } else if state.is_for_each(plan, id) {
         Effect::Expand(id)
     } else {
@@ -64,79 +69,84 @@ fn begin(plan: &Plan, state: &RunState, id: StepId) -> Effect {
     }
 }
 
-fn again(state: &RunState, step: StepId) -> Effect {
+fn retry(state: &RunState, step: StepId) -> Effect {
     match state.state(step) {
         StepState::BackingOff { attempt, mode, .. } => {
             let attempt = Attempt { number: attempt.number + 1, ..*attempt };
             Effect::Attempt { step, attempt, mode: *mode }
         }
-        _ => unreachable!("the index of waiting steps holds waiting steps"),
+        _ => unreachable!("the index contains only steps that are backing off"),
     }
 }
 
 fn recover(planned: &PlannedStep, state: &RunState, step: StepId) -> Effect {
     let StepState::Unknown { attempt } = state.state(step) else {
-        unreachable!("the index of unknown steps holds unknown steps")
+        unreachable!("the index contains only steps with an unknown outcome")
     };
     let attempt = Attempt { number: attempt.number + 1, ..*attempt };
     match planned.recovery {
         Recovery::Find => Effect::Attempt { step, attempt, mode: AttemptMode::Find },
         Recovery::Repeat => Effect::Attempt { step, attempt, mode: AttemptMode::Run },
-        Recovery::Ask => Effect::Doubt { step, error: lost() },
+        Recovery::Ask => Effect::MarkInDoubt { step, error: owner_exited() },
     }
 }
 
-fn lost() -> ActionError {
-    ActionError::unknown("the process was lost while the step was running, so it may or may not have taken effect")
+fn owner_exited() -> ActionError {
+    ActionError::unknown("the process exited while the step was running, so the step may have taken effect")
 }
 
-/// How an attempt failed.
+/// Failure of an attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Failed {
-    /// Why.
+pub struct AttemptFailure {
+    /// Error that the action returned.
     pub error: ActionError,
-    /// What it had changed in the world by then, for people.
+    /// Changes that the attempt had made before it failed.
     pub changes: Vec<String>,
 }
 
-impl From<ActionError> for Failed {
-    /// Nothing was changed.
+impl From<ActionError> for AttemptFailure {
+    /// Returns a failure without changes.
     fn from(error: ActionError) -> Self {
         Self { error, changes: Vec::new() }
     }
 }
 
-/// The entry that follows when an attempt of the running `step` failed.
+/// Returns the entry that follows when an attempt of the running `step` failed.
 ///
-/// `seed` is for the jitter. A failure that may have taken effect is looked into, repeated or left to a person, as the
-/// action's recovery says; the far side's own figure for patience wins over ours.
-pub fn after_failure(plan: &Plan, state: &RunState, step: StepId, failed: Failed, now: UnixMillis, seed: u64) -> Entry {
+/// A retryable failure leads to another attempt while the retry policy permits one. An unknown outcome is handled by the
+/// action's recovery: find, repeat, or in doubt. A longer `retry_after` of the server replaces the computed delay.
+/// `seed` determines the jitter of the delay.
+pub fn after_failure(
+    plan: &Plan,
+    state: &RunState,
+    step: StepId,
+    failure: AttemptFailure,
+    now: UnixMillis,
+    seed: u64,
+) -> Entry {
     let planned = &plan.steps[state.node(step)];
     let name = state.name(step).to_owned();
-    let (error, changes) = (failed.error, state.changes_with(step, failed.changes));
+    let (error, changes) = (failure.error, state.changes_with(step, failure.changes));
     let StepState::Running { attempt, mode } = state.state(step) else {
         return Entry::StepFailed { step: name, error, changes };
     };
-    let unknown = error.kind == FailureKind::Unknown;
-    if unknown && *mode == AttemptMode::Run && planned.recovery == Recovery::Ask {
+    let is_unknown = error.kind == FailureKind::Unknown;
+    if is_unknown && *mode == AttemptMode::Run && planned.recovery == Recovery::Ask {
         return Entry::StepInDoubt { step: name, error, changes };
     }
     let attempt = Attempt { failures: attempt.failures + 1, ..*attempt };
-    match until(planned, attempt, &error, now, seed) {
+    match retry_at(planned, attempt, &error, now, seed) {
         Some(until) => {
-            let mode = if unknown && planned.recovery == Recovery::Find { AttemptMode::Find } else { *mode };
-            Entry::AttemptMoved {
-                step: name,
-                attempt,
-                to: AttemptTransition::BackingOff { until, mode, error },
-                changes,
-            }
+            let mode = if is_unknown && planned.recovery == Recovery::Find { AttemptMode::Find } else { *mode };
+            let to = AttemptTransition::BackingOff { until, mode, error };
+            Entry::AttemptChanged { step: name, attempt, to, changes }
         }
         None => Entry::StepFailed { step: name, error, changes },
     }
 }
 
-fn until(
+/// Returns the time of the next attempt, or `None` if the failure is permanent or the policy permits no more attempts.
+fn retry_at(
     planned: &PlannedStep,
     attempt: Attempt,
     error: &ActionError,
@@ -147,12 +157,11 @@ fn until(
     if error.kind == FailureKind::Permanent || attempt.failures >= policy.attempts {
         return None;
     }
-    let pause = retry::pause(policy, attempt.failures, seed);
-    let asked = match error.kind {
+    let requested = match error.kind {
         FailureKind::Throttled { retry_after } => retry_after.unwrap_or_default(),
-        FailureKind::Transient | FailureKind::Permanent | FailureKind::Unknown => std::time::Duration::ZERO,
+        FailureKind::Transient | FailureKind::Permanent | FailureKind::Unknown => Duration::ZERO,
     };
-    let until = now.plus(pause.max(asked));
-    let spent = until.since(attempt.since);
-    (spent.as_millis() <= u128::from(policy.budget_ms)).then_some(until)
+    let at = now.plus(backoff_delay(policy, attempt.failures, seed).max(requested));
+    let spent = at.since(attempt.since);
+    (spent.as_millis() <= u128::from(policy.budget_ms)).then_some(at)
 }

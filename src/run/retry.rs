@@ -4,8 +4,10 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use crate::plan::Retry;
 
-/// The pause before the next attempt, after `failures` failures: exponential, capped, with full jitter from `seed`.
-pub(super) fn pause(policy: &Retry, failures: u32, seed: u64) -> Duration {
+/// Returns the delay before the next attempt, after `failures` failures.
+///
+/// The delay grows exponentially up to the policy's maximum and has full jitter, computed from `seed`.
+pub(super) fn backoff_delay(policy: &Retry, failures: u32, seed: u64) -> Duration {
     #[expect(clippy::cast_possible_truncation, reason = "a factor is a small number")]
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(policy.initial_ms))

@@ -3,12 +3,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use super::{Attempt, AttemptMode, Entry, Outcome, TimedEntry};
+use super::{Attempt, AttemptMode, Entry, Outcome, RunStatus, StateName, TimedEntry};
 use crate::{clock::UnixMillis, plan::Plan};
 
 mod fold;
 
-/// A step, or an instance of a `for_each` step, inside one [`RunState`]. Never stored.
+/// Index of a step, or of an instance of a `for_each` step, in one [`RunState`]. Valid only there, and never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(u32);
 
@@ -22,163 +22,179 @@ impl StepId {
     }
 }
 
-/// Where a step stands.
+/// State of a step or instance.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepState {
-    /// Waits for this many others.
+    /// Dependencies have not finished, or the instance has no slot yet.
     Blocked {
-        /// How many are not done yet.
+        /// Number of dependencies that have not finished; 1 for an instance without a slot.
         by: usize,
     },
-    /// Can begin.
+    /// The step can start.
     Ready,
-    /// A `for_each` step with this many instances not done yet.
+    /// A `for_each` step whose instances are known.
     Expanded {
-        /// How many are not done yet.
+        /// Number of instances that have not finished.
         open: usize,
     },
-    /// An attempt is being made.
+    /// An attempt is in progress.
     Running {
-        /// Which one.
+        /// Attempt in progress.
         attempt: Attempt,
-        /// What it does.
+        /// Purpose of the attempt.
         mode: AttemptMode,
     },
-    /// An attempt failed; the next one waits for its time.
+    /// The last attempt failed and the next one is scheduled.
     BackingOff {
-        /// The failed one.
+        /// Attempt that failed.
         attempt: Attempt,
-        /// When the next one begins.
+        /// Time at which the next attempt starts.
         until: UnixMillis,
-        /// What the next one does.
+        /// Purpose of the next attempt.
         mode: AttemptMode,
-        /// Why the last one failed.
+        /// Error of the failed attempt.
         error: ActionError,
     },
-    /// The process that made this attempt is gone: it may or may not have happened.
+    /// The owner exited during this attempt and recovery has not run yet.
     Unknown {
-        /// Which one.
+        /// Attempt with the unknown outcome.
         attempt: Attempt,
     },
-    /// It can begin once a person says so.
+    /// The step is ready and needs an approval.
     AwaitingApproval {
-        /// What the person is asked.
+        /// Question that the workflow asks.
         question: String,
     },
-    /// It may or may not have happened, and only a person can tell.
+    /// It is not known whether the step took effect, and the action cannot find out: an operator must resolve it.
     InDoubt {
-        /// What was seen last.
+        /// Error of the last attempt.
         error: ActionError,
     },
-    /// Done.
+    /// The step finished with an output.
     Succeeded {
-        /// What other steps can refer to.
+        /// Output that other steps can refer to.
         output: Value,
     },
-    /// Left out.
+    /// The step was not executed because its condition was false.
     Skipped,
-    /// Failed for good.
+    /// The step finished with an error.
     Failed {
-        /// Why.
+        /// Error of the last attempt.
         error: ActionError,
     },
 }
 
 impl StepState {
-    /// The state in one word, for people.
-    pub fn word(&self) -> &'static str {
-        match self {
+    /// Returns the name that programs and operators see.
+    pub fn name(&self) -> StateName {
+        StateName::new(match self {
             Self::Blocked { .. } => "blocked",
             Self::Ready => "ready",
             Self::Expanded { .. } => "expanded",
             Self::Running { .. } => "running",
-            Self::BackingOff { .. } => "backing off",
+            Self::BackingOff { .. } => "backing_off",
             Self::Unknown { .. } => "unknown",
-            Self::AwaitingApproval { .. } => "waiting for approval",
-            Self::InDoubt { .. } => "in doubt",
+            Self::AwaitingApproval { .. } => "waiting_for_approval",
+            Self::InDoubt { .. } => "in_doubt",
             Self::Succeeded { .. } => "succeeded",
             Self::Skipped => "skipped",
             Self::Failed { .. } => "failed",
-        }
+        })
     }
 }
 
-/// An entry that cannot follow what is already known. Names both: the journal and the program disagree.
+/// Error for an entry that cannot follow the entries before it: the journal and the program disagree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalEntry {
-    /// The entry speaks of a step that the plan does not have.
+    /// The entry names a step that the plan does not have.
     #[error("entry {entry} names the step {step:?}, which the plan does not have")]
     NoSuchStep {
         /// Kind of the entry.
         entry: &'static str,
-        /// The name.
+        /// Name in the entry.
         step: String,
     },
-    /// The step is in a state from which the entry does not lead on.
+    /// The step's state does not permit the entry.
     #[error("entry {entry} cannot follow: the step {step:?} is {state}")]
     Step {
         /// Kind of the entry.
         entry: &'static str,
         /// Name of the step.
         step: String,
-        /// Its state, in a word.
-        state: &'static str,
+        /// State of the step.
+        state: StateName,
     },
-    /// The run is in a state from which the entry does not lead on.
+    /// The entry's attempt is not later than the step's attempts so far.
+    #[error("entry {entry} cannot follow: the step {step:?} is past attempt {attempt}")]
+    Attempt {
+        /// Kind of the entry.
+        entry: &'static str,
+        /// Name of the step.
+        step: String,
+        /// Number of the attempt in the entry.
+        attempt: u32,
+    },
+    /// The run's state does not permit the entry.
     #[error("entry {entry} cannot follow: the run is {state}")]
     Run {
         /// Kind of the entry.
         entry: &'static str,
-        /// The run's state, in a word.
-        state: &'static str,
+        /// State of the run.
+        state: StateName,
     },
 }
 
-/// Whether the run has ended.
+/// Progress of a run, by its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing has been journaled yet.
+    /// No entry was applied yet.
     New,
-    /// Something may be left to do.
+    /// The run has steps left to execute.
     Running,
-    /// Ended like this.
+    /// The run has finished.
     Finished(Outcome),
 }
 
 impl Progress {
-    fn word(self) -> &'static str {
+    /// Returns the status that the journal stores. A run that is new will be running once its first entry is stored.
+    pub fn status(self) -> RunStatus {
         match self {
-            Self::New => "not created",
-            Self::Running => "running",
-            Self::Finished(Outcome::Succeeded) => "succeeded",
-            Self::Finished(Outcome::Failed) => "failed",
-            Self::Finished(Outcome::InDoubt) => "in doubt",
-            Self::Finished(Outcome::AwaitingApproval) => "waiting for approval",
-            Self::Finished(Outcome::Cancelled) => "cancelled",
+            Self::New | Self::Running => RunStatus::Running,
+            Self::Finished(outcome) => RunStatus::Finished(outcome),
+        }
+    }
+
+    fn name(self) -> StateName {
+        match self {
+            Self::New => StateName::new("not_created"),
+            Self::Running => StateName::new("running"),
+            Self::Finished(outcome) => outcome.name(),
         }
     }
 }
 
+/// A step of the plan, or an instance of a `for_each` step.
 #[derive(Debug, Clone)]
-struct Instance {
+struct StepInstance {
     name: String,
-    /// The step of the plan.
+    /// Index of the step in the plan.
     node: usize,
-    /// The key, and the `for_each` step itself.
+    /// The `for_each` step and the key, of an instance.
     of: Option<(StepId, String)>,
     state: StepState,
-    /// Number of the latest attempt.
+    /// Number of the latest attempt; 0 if there was none.
     attempts: u32,
+    /// Latest checkpoint; `null` if there is none.
     checkpoint: Value,
-    /// What attempts that are over have changed, until the step ends.
+    /// Changes of earlier attempts, until the step finishes.
     changes: Vec<String>,
-    /// What the attempt that is being made has changed, as far as it has told.
-    told: Vec<String>,
-    /// Whether a person has said that it may begin.
+    /// Changes of the running attempt, as of its latest checkpoint.
+    unconfirmed_changes: Vec<String>,
+    /// True once an operator has approved the step.
     approved: bool,
 }
 
-impl Instance {
+impl StepInstance {
     fn new(name: String, node: usize, of: Option<(StepId, String)>, state: StepState) -> Self {
         Self {
             name,
@@ -188,58 +204,61 @@ impl Instance {
             attempts: 0,
             checkpoint: Value::Null,
             changes: Vec::new(),
-            told: Vec::new(),
+            unconfirmed_changes: Vec::new(),
             approved: false,
         }
     }
 }
 
+/// Bookkeeping of one step of the plan.
 #[derive(Debug, Clone, Default)]
-struct Node {
+struct StepNode {
+    /// Indexes of the steps that depend on this one.
     dependents: Vec<usize>,
-    /// Instances that wait for a free place under `max_parallel`.
+    /// Instances that wait for a slot under `max_parallel`.
     queue: VecDeque<StepId>,
-    /// Instances that have a place.
-    placed: usize,
-    children: Vec<StepId>,
+    /// Number of instances that have a slot.
+    slots_used: usize,
+    instances: Vec<StepId>,
 }
 
-/// Everything that is known of a run: the fold of its entries.
+/// State of a run: the fold of its entries.
 ///
-/// Applying an entry costs time in proportion to what it unblocks, not to the size of the run.
+/// Applying an entry takes time in proportion to the steps that it unblocks, not to the size of the run.
 #[derive(Debug, Clone)]
 pub struct RunState {
     progress: Progress,
-    /// Whether a person wants it to end.
+    /// True once an operator has requested that the run ends.
     cancelling: bool,
-    nodes: Vec<Node>,
+    nodes: Vec<StepNode>,
     max_parallel: Vec<Option<u32>>,
-    instances: Vec<Instance>,
+    /// The steps of the plan at their indexes, then the instances of `for_each` steps.
+    instances: Vec<StepInstance>,
     names: HashMap<String, StepId>,
     pub(super) ready: BTreeSet<StepId>,
     pub(super) unknown: BTreeSet<StepId>,
-    pub(super) waiting: BTreeSet<(UnixMillis, StepId)>,
+    pub(super) backing_off: BTreeSet<(UnixMillis, StepId)>,
     running: usize,
     in_doubt: usize,
-    awaiting: usize,
+    awaiting_approval: usize,
     failed: usize,
-    /// Steps of the plan that are not done yet.
+    /// Number of steps of the plan that have not finished.
     open: usize,
     changed: bool,
     outputs: Map<String, Value>,
 }
 
 impl RunState {
-    /// The state of a run of `plan` before its first entry.
+    /// Returns the state of a run of `plan` before its first entry.
     pub fn new(plan: &Plan) -> Self {
-        let mut nodes = vec![Node::default(); plan.steps.len()];
+        let mut nodes = vec![StepNode::default(); plan.steps.len()];
         let mut instances = Vec::with_capacity(plan.steps.len());
         for (index, step) in plan.steps.iter().enumerate() {
             for &need in &step.needs {
                 nodes[need].dependents.push(index);
             }
             let state = StepState::Blocked { by: step.needs.len() };
-            instances.push(Instance::new(step.name.clone(), index, None, state));
+            instances.push(StepInstance::new(step.name.clone(), index, None, state));
         }
         let names = instances.iter().enumerate().map(|(i, s)| (s.name.clone(), StepId::of(i))).collect();
         Self {
@@ -252,143 +271,150 @@ impl RunState {
             names,
             ready: BTreeSet::new(),
             unknown: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            backing_off: BTreeSet::new(),
             running: 0,
             in_doubt: 0,
-            awaiting: 0,
+            awaiting_approval: 0,
             failed: 0,
             changed: false,
             outputs: Map::new(),
         }
     }
 
-    /// Folds what was stored: the history in order, then the latest attempt and checkpoint of each step.
+    /// Folds stored entries: the history in order, then the latest attempt and checkpoint of each step.
     ///
-    /// An attempt kept for a step that has ended or begun anew since is left aside: history knows better.
+    /// An attempt that was stored before its step finished or started again is superseded by the history.
+    ///
+    /// # Errors
+    /// [`IllegalEntry`] for the first entry that cannot follow those before it.
     pub fn recover(plan: &Plan, history: &[TimedEntry], latest: &[TimedEntry]) -> Result<Self, IllegalEntry> {
         let mut state = Self::new(plan);
-        // A run that was cancelled ended while attempts had still to follow: they are part of it.
+        // A cancelled run finished while attempts were running; their entries must be applied before its last entry.
         let (history, cancelled) = match history.split_last() {
             Some((last, before)) if is_cancelled(&last.entry) => (before, Some(last)),
             _ => (history, None),
         };
-        for recorded in history {
-            state.apply(recorded.at, &recorded.entry)?;
+        for timed in history {
+            state.apply(timed.at, &timed.entry)?;
         }
-        // A checkpoint belongs to an attempt, and so comes after it.
-        let (attempts, checkpoints): (Vec<_>, Vec<_>) =
-            latest.iter().partition(|recorded| matches!(recorded.entry, Entry::AttemptMoved { .. }));
-        for recorded in attempts {
-            match state.outlived(&recorded.entry) {
-                Some((id, number)) => state.instances[id.index()].attempts = number.max(state.attempts(id)),
-                None => state.apply(recorded.at, &recorded.entry)?,
-            }
-        }
-        for recorded in checkpoints {
-            match &recorded.entry {
-                // Kept whatever became of the run since.
-                Entry::Checkpointed { step, value, attempt, changes } => {
-                    state.keep_checkpoint(step, value, *attempt, changes)?;
-                }
-                other => state.apply(recorded.at, other)?,
-            }
-        }
+        state.apply_latest(latest)?;
         if let Some(last) = cancelled {
             state.apply(last.at, &last.entry)?;
         }
         Ok(state)
     }
 
-    /// The step of a kept attempt that history has gone past, and the number of that attempt.
-    fn outlived(&self, entry: &Entry) -> Option<(StepId, u32)> {
-        let Entry::AttemptMoved { step, attempt, .. } = entry else { return None };
-        let id = self.find(step)?;
-        // Ready or blocked: it failed, and has not begun anew.
-        let is_to_begin = matches!(self.state(id), StepState::Ready | StepState::Blocked { .. });
-        let past = self.has_ended(id) || is_to_begin || attempt.number < self.attempts(id);
-        past.then_some((id, attempt.number))
+    /// Applies the latest attempts, then the latest checkpoints, since a checkpoint belongs to an attempt.
+    fn apply_latest(&mut self, latest: &[TimedEntry]) -> Result<(), IllegalEntry> {
+        let (attempts, checkpoints): (Vec<_>, Vec<_>) =
+            latest.iter().partition(|timed| matches!(timed.entry, Entry::AttemptChanged { .. }));
+        for timed in attempts {
+            match self.superseded_attempt(&timed.entry) {
+                Some((id, number)) => self.instances[id.index()].attempts = number.max(self.attempts(id)),
+                None => self.apply(timed.at, &timed.entry)?,
+            }
+        }
+        for timed in checkpoints {
+            match &timed.entry {
+                // Stored checkpoints are valid for each progress of the run, so they bypass `apply`.
+                Entry::Checkpointed { step, value, attempt, changes } => {
+                    self.set_checkpoint(step, value, *attempt, changes)?;
+                }
+                other => self.apply(timed.at, other)?,
+            }
+        }
+        Ok(())
     }
 
-    /// Whether the run has ended.
+    /// Returns the step and number of a stored attempt that the history has superseded.
+    fn superseded_attempt(&self, entry: &Entry) -> Option<(StepId, u32)> {
+        let Entry::AttemptChanged { step, attempt, .. } = entry else { return None };
+        let id = self.find(step)?;
+        // Ready or blocked: the step failed, and has not started again.
+        let was_reset = matches!(self.state(id), StepState::Ready | StepState::Blocked { .. });
+        let is_superseded = self.has_finished(id) || was_reset || attempt.number < self.attempts(id);
+        is_superseded.then_some((id, attempt.number))
+    }
+
+    /// Returns the progress of the run.
     pub fn progress(&self) -> Progress {
         self.progress
     }
 
-    /// Whether a person wants the run to end: nothing more may begin.
+    /// True if an operator requested that the run ends: no further attempts may start.
     pub fn is_cancelling(&self) -> bool {
         self.cancelling
     }
 
-    /// Whether any attempt changed the world.
+    /// True if an attempt has changed an external system.
     pub fn changed(&self) -> bool {
         self.changed
     }
 
-    /// The workflow's outputs, once it has succeeded.
+    /// Returns the workflow's outputs; empty unless the run has succeeded.
     pub fn outputs(&self) -> &Map<String, Value> {
         &self.outputs
     }
 
-    /// Attempts being made.
+    /// Returns the number of attempts in progress.
     pub fn running(&self) -> usize {
         self.running
     }
 
-    /// Every step and instance known so far.
+    /// Iterates over all steps and the instances known so far.
     pub fn steps(&self) -> impl Iterator<Item = StepId> + use<> {
         (0..self.instances.len()).map(StepId::of)
     }
 
-    /// The steps as people count them: the parts of a `for_each` step in its place, once they are known.
+    /// Returns the steps that are displayed and counted: the instances of a `for_each` step replace it once they are known.
     pub fn counted_steps(&self) -> Vec<StepId> {
-        let mut has_parts = vec![false; self.instances.len()];
-        self.steps().filter(|&id| self.key(id).is_some()).for_each(|id| has_parts[self.node(id)] = true);
-        self.steps().filter(|&id| self.key(id).is_some() || !has_parts[self.node(id)]).collect()
+        let is_counted = |&id: &StepId| self.key(id).is_some() || self.nodes[self.node(id)].instances.is_empty();
+        self.steps().filter(is_counted).collect()
     }
 
-    /// The step of that name, with its key.
+    /// Returns the step or instance with this name, such as `join[worker-1]`.
     pub fn find(&self, name: &str) -> Option<StepId> {
         self.names.get(name).copied()
     }
 
-    /// Name of a step, with its key.
+    /// Returns the name of a step, with its key.
     pub fn name(&self, id: StepId) -> &str {
         &self.instances[id.index()].name
     }
 
-    /// Where a step stands.
+    /// Returns the state of a step.
     pub fn state(&self, id: StepId) -> &StepState {
         &self.instances[id.index()].state
     }
 
-    /// Index of a step in the plan.
+    /// Returns the index of the step in the plan.
     pub fn node(&self, id: StepId) -> usize {
         self.instances[id.index()].node
     }
 
-    /// Key of an instance of a `for_each` step.
+    /// Returns the key of an instance of a `for_each` step; `None` for a step of the plan.
     pub fn key(&self, id: StepId) -> Option<&str> {
         self.instances[id.index()].of.as_ref().map(|(_, key)| key.as_str())
     }
 
-    /// What the step's attempts stored last; `null` if nothing.
+    /// Returns the latest checkpoint of the step; `null` if there is none.
     pub fn checkpoint(&self, id: StepId) -> &Value {
         &self.instances[id.index()].checkpoint
     }
 
-    /// What the step's attempts that are over have changed in the world, with `more`; what was done twice is told once.
+    /// Returns the changes of the step's earlier attempts followed by `more`, without repetitions.
     pub fn changes_with(&self, id: StepId, more: Vec<String>) -> Vec<String> {
         let mut changes = self.instances[id.index()].changes.clone();
-        add(&mut changes, more);
+        add_new(&mut changes, more);
         changes
     }
 
-    /// Number of the latest attempt; 0 if the step has not begun.
+    /// Returns the number of the latest attempt; 0 if the step has not started.
     pub fn attempts(&self, id: StepId) -> u32 {
         self.instances[id.index()].attempts
     }
 
-    /// Output of a step of the plan, once it is done.
+    /// Returns the output of the step with this index in the plan, once it has succeeded.
     pub fn output(&self, node: usize) -> Option<&Value> {
         match &self.instances.get(node)?.state {
             StepState::Succeeded { output } => Some(output),
@@ -396,39 +422,41 @@ impl RunState {
         }
     }
 
-    /// Whether a step of the plan was left out.
+    /// True if the step with this index in the plan was skipped.
     pub fn is_skipped(&self, node: usize) -> bool {
         matches!(self.instances.get(node).map(|i| &i.state), Some(StepState::Skipped))
     }
 
-    /// How the run ends if nothing can go on, `None` while something can.
+    /// Returns the outcome if no step can continue.
     pub(super) fn ending(&self) -> Option<Outcome> {
         if self.cancelling && self.progress == Progress::Running && self.running == 0 && self.open > 0 {
             return Some(Outcome::Cancelled);
         }
-        let idle = self.ready.is_empty() && self.unknown.is_empty() && self.waiting.is_empty() && self.running == 0;
+        let idle = self.ready.is_empty() && self.unknown.is_empty() && self.backing_off.is_empty() && self.running == 0;
         match (self.progress, idle) {
             (Progress::Running, true) if self.open == 0 => Some(Outcome::Succeeded),
             (Progress::Running, true) if self.failed == 0 && self.in_doubt > 0 => Some(Outcome::InDoubt),
-            (Progress::Running, true) if self.failed == 0 && self.awaiting > 0 => Some(Outcome::AwaitingApproval),
+            (Progress::Running, true) if self.failed == 0 && self.awaiting_approval > 0 => {
+                Some(Outcome::AwaitingApproval)
+            }
             (Progress::Running, true) => Some(Outcome::Failed),
             _ => None,
         }
     }
 
-    /// Whether `id` is to begin only once a person says so, and nobody has said so yet.
+    /// True if the step requires an approval that it does not have yet.
     pub(super) fn needs_approval(&self, plan: &Plan, id: StepId) -> bool {
         let instance = &self.instances[id.index()];
         instance.of.is_none() && !instance.approved && plan.steps[instance.node].approval.is_some()
     }
 
-    /// Whether `id` is a step that is run once for every item of a list, and not an instance of it.
+    /// True if `id` is a `for_each` step itself and not an instance of one.
     pub(crate) fn is_for_each(&self, plan: &Plan, id: StepId) -> bool {
         let instance = &self.instances[id.index()];
         instance.of.is_none() && plan.steps[instance.node].for_each.is_some()
     }
 
-    fn has_ended(&self, id: StepId) -> bool {
+    fn has_finished(&self, id: StepId) -> bool {
         match self.state(id) {
             StepState::Succeeded { .. } | StepState::Skipped | StepState::Failed { .. } | StepState::InDoubt { .. } => {
                 true
@@ -444,7 +472,7 @@ impl RunState {
     }
 }
 
-fn add(changes: &mut Vec<String>, more: Vec<String>) {
+fn add_new(changes: &mut Vec<String>, more: Vec<String>) {
     for change in more {
         if !changes.contains(&change) {
             changes.push(change);

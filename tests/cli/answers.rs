@@ -14,7 +14,7 @@ fn a_run_waits_until_a_person_lets_a_step_begin() {
     assert!(ran.err.contains("approval: vm: Make the machine m?"), "{ran:?}");
     assert!(ran.hint().contains("stargate approve 01") && ran.hint().contains("stargate resume 01"), "{ran:?}");
     let run = &program.expect(0, &["history", "-o", "json"]).json()["runs"][0];
-    assert_eq!(run["status"], "waiting");
+    assert_eq!(run["status"], "waiting_for_approval");
     let why = program.expect(0, &["why"]);
     assert!(why.out.contains("vm  waiting for approval: Make the machine m?"), "{why:?}");
     assert!(why.hint().contains("stargate approve 01"), "{why:?}");

@@ -6,6 +6,7 @@ use stargate::journal::SqliteJournal;
 use crate::{
     fake,
     program::{Program, Ran},
+    sqlite,
     world::World,
 };
 
@@ -271,15 +272,15 @@ async fn a_journal_is_looked_at_and_left_as_it_is() {
     let path = program.path("journal.db");
     let journal = SqliteJournal::open(&path).await.unwrap();
     look(0, "journal.db").says("journal.open", "ok", &["is whole, of schema 3"], &[]);
-    journal.back_to_schema_1().await.unwrap();
     journal.close().await.unwrap();
+    sqlite::downgrade_to_schema_1(&path).await;
     let before = std::fs::read(&path).unwrap();
     look(0, "journal.db").says("journal.open", "ok", &["of schema 1", "brings it to 3"], &[]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(!program.path("journal.db-wal").exists() && !program.path("journal.db-shm").exists());
 
     let journal = SqliteJournal::open(&path).await.unwrap();
-    journal.pretend_schema(99).await.unwrap();
+    sqlite::upgrade_to_schema(&path, 99).await;
     look(3, "journal.db").says(
         "journal.open",
         "failed",
@@ -293,7 +294,7 @@ async fn a_journal_is_looked_at_and_left_as_it_is() {
     std::fs::write(program.path("torn.db"), torn).unwrap();
     look(3, "torn.db").says("journal.open", "failed", &["damaged"], &["backup"]);
     program.write("text", &"this is no database, and longer than a header would be: ".repeat(40));
-    look(3, "text").says("journal.open", "failed", &["no journal"], &["--journal PATH"]);
-    look(3, ".").says("journal.open", "failed", &["no file"], &["--journal PATH"]);
+    look(3, "text").says("journal.open", "failed", &["not a journal"], &["--journal PATH"]);
+    look(3, ".").says("journal.open", "failed", &["not a file"], &["--journal PATH"]);
     look(3, "text/journal.db").says("journal.open", "failed", &["journal.db"], &["--journal PATH"]);
 }

@@ -14,5 +14,7 @@ mod pods;
 mod program;
 mod runs;
 mod schedule;
+#[path = "../support/sqlite.rs"]
+mod sqlite;
 mod whys;
 mod world;

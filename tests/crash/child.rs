@@ -11,9 +11,9 @@ use std::{
 
 use stargate::{
     clock::Clock,
-    engine::{Ending, Engine, EngineError, Finished, Options},
+    engine::{Ending, Engine, EngineError, EngineOptions, RunReport},
     event::{Event, Reporter},
-    journal::{Journal, SqliteJournal},
+    journal::{self, Journal},
     run::Outcome,
     workflow::parse,
 };
@@ -40,10 +40,10 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     let mut secrets = Secrets::default();
     let place = Place { folder, world: Path::new(world), endpoint, subscription };
     let registry = place.registry(&mut secrets);
-    let inner = SqliteJournal::open(&folder.join("journal.db")).await.unwrap();
+    let inner = journal::open(folder.join("journal.db")).await.unwrap();
     let killing = Arc::new(Killing { inner, after: after.parse().unwrap(), commits: AtomicU64::new(0) });
     let journal: Arc<dyn Journal> = Arc::<Killing>::clone(&killing);
-    let options = Options {
+    let options = EngineOptions {
         journal: Arc::clone(&journal),
         registry: registry.clone(),
         secrets: Arc::new(secrets),
@@ -60,7 +60,7 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     answer(finished)
 }
 
-async fn run(engine: &Engine, registry: &Registry, shipped: Shipped, folder: &Path) -> Result<Finished, EngineError> {
+async fn run(engine: &Engine, registry: &Registry, shipped: Shipped, folder: &Path) -> Result<RunReport, EngineError> {
     let checked = parse(shipped.name, shipped.text()).check(registry, &shipped::load).unwrap();
     let inputs = std::fs::read(folder.join("inputs.json")).unwrap();
     let inputs = serde_json::from_slice(&inputs).unwrap();
@@ -103,9 +103,9 @@ impl Place<'_> {
 }
 
 /// 0: done, nothing changed; 10: done, something changed; 1: not done.
-fn answer(finished: Result<Finished, EngineError>) -> ExitCode {
+fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     match finished {
-        Ok(Finished { ending: Ending::Finished(Outcome::Succeeded), changed, .. }) => {
+        Ok(RunReport { ending: Ending::Finished(Outcome::Succeeded), changed, .. }) => {
             ExitCode::from(if changed { 10 } else { 0 })
         }
         other => {

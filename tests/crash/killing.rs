@@ -1,18 +1,21 @@
 //! A journal that kills its process right after a commit.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures::future::BoxFuture;
 use rustix::process::{Signal, getpid, kill_process};
 use stargate::{
     clock::UnixMillis,
-    id::RunId,
-    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOverRequest},
+    id::{Epoch, RunId},
+    journal::{Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest},
 };
 
 /// Passes everything on, and kills the process after the `after`-th commit; 0 for never.
 pub(crate) struct Killing {
-    pub(crate) inner: SqliteJournal,
+    pub(crate) inner: Arc<dyn Journal>,
     pub(crate) after: u64,
     pub(crate) commits: AtomicU64,
 }
@@ -34,19 +37,19 @@ impl Journal for Killing {
         })
     }
 
-    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
+    fn take_over(&self, request: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
         Box::pin(async move {
-            let result = self.inner.take_over(wish).await;
+            let result = self.inner.take_over(request).await;
             self.committed();
             result
         })
     }
 
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.inner.renew(held, lease_until)
+    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.renew(owned, lease_until)
     }
 
-    fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn release(&self, run: RunId, epoch: Epoch) -> BoxFuture<'_, Result<(), JournalError>> {
         self.inner.release(run, epoch)
     }
 
@@ -54,11 +57,11 @@ impl Journal for Killing {
         self.inner.load(run)
     }
 
-    fn later(
+    fn external_entries(
         &self,
-        held: Vec<(RunId, u64, u64)>,
+        after: Vec<Cursor>,
     ) -> BoxFuture<'_, Result<Vec<(RunId, stargate::run::TimedEntry)>, JournalError>> {
-        self.inner.later(held)
+        self.inner.external_entries(after)
     }
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
@@ -69,8 +72,8 @@ impl Journal for Killing {
         self.inner.log(lines)
     }
 
-    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
-        self.inner.lines(run)
+    fn log_lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
+        self.inner.log_lines(run)
     }
 
     fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>> {

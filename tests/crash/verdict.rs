@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use stargate::{
-    journal::{Journal, SqliteJournal},
-    run::Entry,
-};
+use stargate::{journal, run::Entry};
 
 use crate::{facts, stage::Stage};
 
@@ -37,7 +34,7 @@ pub(crate) async fn complaints(stage: &Stage, expected: &Value) -> Vec<String> {
 }
 
 async fn steps_done_twice(stage: &Stage) -> Vec<String> {
-    let journal = SqliteJournal::open(&stage.journal()).await.unwrap();
+    let journal = journal::open(stage.journal()).await.unwrap();
     let rows = journal.runs(10).await.unwrap();
     let mut found = vec![];
     for row in rows {

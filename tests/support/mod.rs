@@ -18,15 +18,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use stargate::{
     clock::{Clock, UnixMillis},
-    engine::{Engine, Options},
+    engine::{Engine, EngineOptions},
     event::{Event, Reporter},
-    id::RunId,
-    journal::{Commit, HeldLock, Journal, JournalError, LogLine, RunRow, SqliteJournal, StoredRun, TakeOverRequest},
+    id::{Epoch, RunId},
+    journal::{self, Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest},
     plan::{FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
     run::TimedEntry,
 };
 use stargate_sdk::{Action, ActionContext, ActionError, FindResult, Recovery, Registry, RequiredPermissions, Secrets};
 use tokio::sync::Semaphore;
+
+pub(crate) mod sqlite;
 
 /// What a scripted attempt does.
 #[derive(Debug, Clone)]
@@ -306,14 +308,14 @@ pub(crate) enum Fault {
 
 /// Passes everything on to a real journal, counts commits, and fails on command.
 pub(crate) struct Faulty {
-    pub(crate) inner: SqliteJournal,
-    pub(crate) commits: AtomicU64,
+    inner: Arc<dyn Journal>,
+    commits: AtomicU64,
     fault: Mutex<Option<(u64, Fault, JournalError)>>,
 }
 
 impl Faulty {
-    pub(crate) async fn open(folder: &Path) -> Self {
-        let inner = SqliteJournal::open(&folder.join("journal.db")).await.unwrap();
+    pub(crate) async fn open(path: &Path) -> Self {
+        let inner = journal::open(path).await.unwrap();
         Self { inner, commits: AtomicU64::new(0), fault: Mutex::new(None) }
     }
 
@@ -344,15 +346,15 @@ impl Journal for Faulty {
         })
     }
 
-    fn take_over(&self, wish: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
-        self.inner.take_over(wish)
+    fn take_over(&self, request: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>> {
+        self.inner.take_over(request)
     }
 
-    fn renew(&self, held: Vec<(RunId, u64)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.inner.renew(held, lease_until)
+    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.renew(owned, lease_until)
     }
 
-    fn release(&self, run: RunId, epoch: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn release(&self, run: RunId, epoch: Epoch) -> BoxFuture<'_, Result<(), JournalError>> {
         self.inner.release(run, epoch)
     }
 
@@ -360,8 +362,8 @@ impl Journal for Faulty {
         self.inner.load(run)
     }
 
-    fn later(&self, held: Vec<(RunId, u64, u64)>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>> {
-        self.inner.later(held)
+    fn external_entries(&self, after: Vec<Cursor>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>> {
+        self.inner.external_entries(after)
     }
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
@@ -372,8 +374,8 @@ impl Journal for Faulty {
         self.inner.log(lines)
     }
 
-    fn lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
-        self.inner.lines(run)
+    fn log_lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
+        self.inner.log_lines(run)
     }
 
     fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>> {
@@ -396,7 +398,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Arc::new(Faulty::open(folder.path()).await);
+        let journal = Arc::new(Faulty::open(&folder.path().join("journal.db")).await);
         Self { folder, journal, script: Arc::default(), notes: Arc::default() }
     }
 
@@ -405,7 +407,7 @@ impl Bench {
     }
 
     pub(crate) fn engine_with(&self, max_parallel: usize) -> Engine {
-        Engine::start(Options {
+        Engine::start(EngineOptions {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             registry: registry(&self.script),
             secrets: Arc::new(Secrets::default()),

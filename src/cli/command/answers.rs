@@ -1,12 +1,10 @@
 //! What commands have in common by which a person says something of a step.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use stargate::{
     engine::AnswerResult,
     id::RunId,
-    journal::{Journal, SqliteJournal},
+    journal::{self, Journal},
     run::{Answer, StepState},
 };
 
@@ -24,8 +22,7 @@ pub(super) async fn record(
     answer: &Answer,
     effect: &str,
 ) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
-    let journal: Arc<SqliteJournal> = Arc::new(journal);
+    let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &selector.run).await?;
     let step = match &selector.step {
         Some(step) => step.clone(),
@@ -33,8 +30,8 @@ pub(super) async fn record(
     };
     let engine = session::start_engine_without_reporter(settings, journal)?;
     let (message, hint) = match engine.answer(run.clone(), &step, answer).await? {
-        AnswerResult::Kept => (format!("step {step} of run {run} {effect}"), hint::resume(&run)),
-        AnswerResult::Told(owner) => {
+        AnswerResult::Stored => (format!("step {step} of run {run} {effect}"), hint::resume(&run)),
+        AnswerResult::SentToOwner(owner) => {
             (format!("step {step} of run {run} {effect} ({owner} advances the run)"), hint::history(&run))
         }
     };

@@ -1,9 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
 use stargate::{
-    engine::Cancel,
+    engine::CancelResult,
     id::RunId,
-    journal::{Journal, SqliteJournal},
+    journal::{self, Journal},
     run::Outcome,
 };
 
@@ -21,28 +21,29 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// `cancel`: ends a run for good.
 pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
-    let journal: Arc<SqliteJournal> = Arc::new(journal);
+    let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = select_run(&*journal, args.run.as_deref()).await?;
-    let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal) as Arc<dyn Journal>)?;
+    let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
     let message = match engine.cancel(run.clone()).await? {
-        Cancel::Done => format!("run {run} is cancelled"),
-        Cancel::Ended(Outcome::Cancelled) => format!("run {run} was cancelled before"),
-        Cancel::Ended(_) => {
+        CancelResult::Cancelled => format!("run {run} is cancelled"),
+        CancelResult::AlreadyFinished(Outcome::Cancelled) => format!("run {run} was cancelled before"),
+        CancelResult::AlreadyFinished(_) => {
             let message = format!("run {run} has succeeded: there is nothing to cancel");
             return Err(Failure::usage(message, hint::history(&run)));
         }
-        Cancel::Asked(owner) if wait_for_end(&*journal, &run).await? => {
+        CancelResult::Requested(owner) if wait_for_end(&*journal, &run).await? => {
             format!("run {run} is cancelled: {owner} has let go")
         }
-        Cancel::Asked(owner) => {
+        CancelResult::Requested(owner) => {
             let message = format!("run {run} is to end, and {owner} has not let go of it yet");
             return Err(Failure::new(Exit::Owned, message, hint::history(&run)));
         }
     };
     match settings.output {
         Output::Text => ui::err(&message),
-        Output::Json => ui::out_json(&serde_json::json!({ "run": run, "outcome": "cancelled", "message": message })),
+        Output::Json => {
+            ui::out_json(&serde_json::json!({ "run": run, "outcome": Outcome::Cancelled.name(), "message": message }))
+        }
     }
     Ok(Exit::Success)
 }
@@ -52,7 +53,7 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Run
     if let Some(text) = argument {
         return runs::find(journal, text).await;
     }
-    let open: Vec<_> = journal.runs(u32::MAX).await?.into_iter().filter(|row| row.status == "running").collect();
+    let open: Vec<_> = journal.runs(u32::MAX).await?.into_iter().filter(|row| row.status.is_running()).collect();
     match open.as_slice() {
         [row] => Ok(row.id.clone()),
         [] => Err(Failure::usage("every run in the journal has ended", hint::runs())),
@@ -66,7 +67,7 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Run
 async fn wait_for_end(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
     let until = tokio::time::Instant::now() + CANCEL_TIMEOUT;
     while tokio::time::Instant::now() < until {
-        if journal.load(run.clone()).await?.row.status != "running" {
+        if !journal.load(run.clone()).await?.row.status.is_running() {
             return Ok(true);
         }
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -1,6 +1,9 @@
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
-use stargate::journal::{Journal, RunRow, StoredRun};
+use stargate::{
+    journal::{self, Journal, RunRow, StoredRun},
+    run::{ObservedStatus, Outcome},
+};
 
 use super::{run_entries, view_context::ViewContext};
 use crate::cli::{
@@ -12,13 +15,13 @@ use crate::cli::{
 
 /// `history`: the runs there are, or what happened in one.
 pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let journal = runs::open_existing(&settings.journal).await?;
+    let journal = journal::open_existing(&settings.journal).await?;
     match (&args.run, journal) {
         (None, None) => show_runs(settings.output, &[]),
-        (None, Some(journal)) => show_runs(settings.output, &listed(&journal, args.limit).await?),
+        (None, Some(journal)) => show_runs(settings.output, &listed(&*journal, args.limit).await?),
         (Some(text), None) => return Err(if text == "@latest" { runs::no_runs() } else { runs::unknown_run(text) }),
         (Some(text), Some(journal)) => {
-            let run = runs::find(&journal, text).await?;
+            let run = runs::find(&*journal, text).await?;
             run_entries::show(settings.output, &journal.load(run).await?, &ViewContext::now()?)?;
         }
     }
@@ -28,7 +31,7 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
 /// One line of the list.
 struct RunSummary {
     row: RunRow,
-    status: &'static str,
+    status: ObservedStatus,
     done: usize,
     total: usize,
 }
@@ -48,7 +51,7 @@ impl RunSummary {
 
     fn to_json(&self) -> Value {
         json!({
-            "run": self.row.id, "workflow": self.row.workflow, "status": self.status.replace(' ', "_"),
+            "run": self.row.id, "workflow": self.row.workflow, "status": self.status.name(),
             "steps_done": self.done, "steps": self.total, "started": self.row.created_at.to_string(),
             "updated": self.row.updated_at.to_string(),
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
@@ -60,7 +63,7 @@ impl RunSummary {
         [
             self.row.id.to_string(),
             self.row.workflow.clone(),
-            self.status.into(),
+            self.status.name().to_string(),
             format!("{}/{}", self.done, self.total),
             format::date_and_time(self.row.created_at),
             format::duration(self.duration()),
@@ -92,7 +95,10 @@ fn show_runs(output: Output, listed: &[RunSummary]) {
     for line in table.lines() {
         ui::out(line.trim());
     }
-    if let Some(open) = listed.iter().find(|run| matches!(run.status, "interrupted" | "failed")) {
+    if let Some(open) = listed
+        .iter()
+        .find(|run| matches!(run.status, ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed)))
+    {
         ui::hint(&hint::resume(&open.row.id));
     }
 }

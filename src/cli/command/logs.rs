@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stargate::{
     id::RunId,
-    journal::{Journal, LogLine},
+    journal::{self, LogLine},
 };
 
 use crate::cli::{
@@ -14,14 +14,14 @@ use crate::cli::{
 
 /// `logs`: what the steps of a run captured.
 pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
-    let run = runs::find(&journal, &args.run).await?;
+    let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let run = runs::find(&*journal, &args.run).await?;
     let stored = journal.load(run.clone()).await?;
     if let Some(step) = &args.step {
         let state = runs::state_of(&stored, &runs::plan_of(&stored)?)?;
         runs::find_step(&run, &state, step, "logs")?;
     }
-    let mut lines = journal.lines(run.clone()).await?;
+    let mut lines = journal.log_lines(run.clone()).await?;
     lines.retain(|line| args.step.as_ref().is_none_or(|step| is_of(&line.step, step)));
     let kept = args.tail.unwrap_or(lines.len()).min(lines.len());
     show(settings.output, &run, &lines[lines.len() - kept..]);

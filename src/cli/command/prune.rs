@@ -3,20 +3,20 @@ use std::time::Duration;
 use serde_json::json;
 use stargate::{
     clock::{Clock, UnixMillis},
-    journal::Journal,
+    journal,
 };
 
 use crate::cli::{
     Failure, Settings,
     args::{Output, PruneArgs},
     exit::Exit,
-    format, runs, ui,
+    format, ui,
 };
 
 /// `prune`: removes runs that ended long ago.
 pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit, Failure> {
     let before = earlier(args.older_than);
-    let pruned = match runs::open_existing(&settings.journal).await? {
+    let pruned = match journal::open_existing(&settings.journal).await? {
         Some(journal) => journal.prune(before).await?,
         None => 0,
     };

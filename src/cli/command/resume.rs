@@ -1,9 +1,10 @@
 use futures::future::join_all;
 use stargate::{
     clock::Clock,
-    engine::{Engine, EngineError, Finished},
+    engine::{Engine, EngineError, RunReport},
     id::RunId,
     journal::{Journal, Owner},
+    run::{ObservedStatus, Outcome, RunStatus},
 };
 
 use crate::{
@@ -45,12 +46,15 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Opt
     if rows.is_empty() {
         return Err(runs::no_runs());
     }
-    Ok(rows.into_iter().find(|row| !matches!(row.status.as_str(), "succeeded" | "cancelled")).map(|row| row.id))
+    Ok(rows
+        .into_iter()
+        .find(|row| !matches!(row.status, RunStatus::Finished(outcome) if outcome.is_final()))
+        .map(|row| row.id))
 }
 
 async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Result<Exit, Failure> {
     let stored = session.journal.load(run.clone()).await?;
-    if stored.row.status == "succeeded" {
+    if stored.row.status == RunStatus::Finished(Outcome::Succeeded) {
         report_nothing_to_do(
             settings,
             &format!("run {run} has succeeded already: there is nothing to resume"),
@@ -69,7 +73,7 @@ fn report_nothing_to_do(settings: &Settings, text: &str, run: Option<&RunId>) {
     match settings.output {
         Output::Text => ui::err(text),
         Output::Json => ui::out_json(&serde_json::json!({
-            "event": "result", "run": run, "outcome": "succeeded", "changed": false, "resumed": false,
+            "event": "result", "run": run, "outcome": Outcome::Succeeded.name(), "changed": false, "resumed": false,
             "message": text, "exit": Exit::Success.code(),
         })),
     }
@@ -102,7 +106,7 @@ async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Fail
 }
 
 /// Resumes all of them at once; those that want a lock which one of them holds come after it.
-async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<Finished, EngineError>> {
+async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<RunReport, EngineError>> {
     let mut results = Vec::with_capacity(pending.len());
     loop {
         let resumed = pending.iter().map(|run| {
@@ -119,7 +123,7 @@ async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<Fini
     }
 }
 
-fn is_locked_by(result: &Result<Finished, EngineError>, runs: &[RunId]) -> bool {
+fn is_locked_by(result: &Result<RunReport, EngineError>, runs: &[RunId]) -> bool {
     matches!(result, Err(EngineError::Locked(holder)) if runs.contains(&holder.run))
 }
 
@@ -128,5 +132,5 @@ async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
         Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let now = Clock::system().now();
     let rows = journal.runs(u32::MAX).await?.into_iter().rev();
-    Ok(rows.filter(|row| runs::status(row, &here, now) == "interrupted").map(|row| row.id).collect())
+    Ok(rows.filter(|row| row.observed_status(&here, now) == ObservedStatus::Interrupted).map(|row| row.id).collect())
 }

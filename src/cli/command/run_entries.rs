@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stargate::{
     journal::StoredRun,
-    run::{AttemptMode, AttemptTransition, Entry, Outcome, StoredIn, TimedEntry},
+    run::{AttemptMode, AttemptTransition, Entry, ObservedStatus, Outcome, StoredIn, TimedEntry},
 };
 use stargate_sdk::ActionError;
 
@@ -36,20 +36,22 @@ pub(super) fn show(output: Output, stored: &StoredRun, context: &ViewContext) ->
     Ok(())
 }
 
-fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
+fn show_head(stored: &StoredRun, status: ObservedStatus) -> Result<(), Failure> {
     let plan = runs::plan_of(stored)?;
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
-    let owner = row.owner.as_ref().filter(|_| status == "running").map(|owner| format!(", held by {owner}"));
-    let locks = if status == "running" && !plan.locks.is_empty() {
+    let owner =
+        row.owner.as_ref().filter(|_| status == ObservedStatus::Running).map(|owner| format!(", held by {owner}"));
+    let locks = if status == ObservedStatus::Running && !plan.locks.is_empty() {
         format!(", with the lock {}", plan.locks.join(", "))
     } else {
         String::new()
     };
     ui::out(&format!(
-        "{} {} {status}{}{locks}: {done} of {} done, begun {}",
+        "{} {} {}{}{locks}: {done} of {} done, begun {}",
         row.id,
         ui::paint_out(Tone::Strong, &row.workflow),
+        status.name(),
         owner.unwrap_or_default(),
         format::plural(total, "step"),
         format::date_and_time(row.created_at),
@@ -57,12 +59,12 @@ fn show_head(stored: &StoredRun, status: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn to_json(stored: &StoredRun, status: &str, next: Option<&str>) -> Result<Value, Failure> {
+fn to_json(stored: &StoredRun, status: ObservedStatus, next: Option<&str>) -> Result<Value, Failure> {
     let plan = runs::plan_of(stored)?;
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
     Ok(json!({
-        "run": row.id, "workflow": row.workflow, "status": status.replace(' ', "_"), "plan": row.plan,
+        "run": row.id, "workflow": row.workflow, "status": status.name(), "plan": row.plan_digest,
         "inputs": plan.inputs, "locks": plan.locks, "steps_done": done, "steps": total,
         "started": row.created_at.to_string(), "updated": row.updated_at.to_string(),
         "owner": row.owner.as_ref().map(ToString::to_string),
@@ -79,12 +81,12 @@ fn entries_in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
     entries
 }
 
-fn next(stored: &StoredRun, status: &str) -> Option<String> {
+fn next(stored: &StoredRun, status: ObservedStatus) -> Option<String> {
     let run = &stored.row.id;
     match status {
-        "interrupted" | "failed" => Some(hint::resume(run)),
-        "in doubt" | "waiting" => Some(hint::why(run)),
-        _ => None,
+        ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed) => Some(hint::resume(run)),
+        ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(hint::why(run)),
+        ObservedStatus::Running | ObservedStatus::Finished(Outcome::Succeeded | Outcome::Cancelled) => None,
     }
 }
 
@@ -93,13 +95,13 @@ fn step(entry: &Entry) -> &str {
     match entry {
         Entry::StepExpanded { step, .. }
         | Entry::StepStarted { step, .. }
-        | Entry::AttemptMoved { step, .. }
+        | Entry::AttemptChanged { step, .. }
         | Entry::Checkpointed { step, .. }
         | Entry::StepSucceeded { step, .. }
         | Entry::StepSkipped { step }
         | Entry::StepFailed { step, .. }
         | Entry::StepInDoubt { step, .. }
-        | Entry::ApprovalAsked { step, .. }
+        | Entry::ApprovalRequested { step, .. }
         | Entry::StepAnswered { step, .. } => step,
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
@@ -119,15 +121,15 @@ fn entry_lines(entry: &Entry) -> Vec<String> {
         Entry::StepExpanded { keys, .. } => vec![format!("has {}", format::plural(keys.len(), "part"))],
         Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],
         Entry::StepStarted { attempt, .. } => vec![format!("started, attempt {attempt}")],
-        Entry::AttemptMoved { attempt, to, .. } => attempt_line(attempt.number, to),
+        Entry::AttemptChanged { attempt, to, .. } => attempt_line(attempt.number, to),
         Entry::Checkpointed { .. } => vec!["stored where it is".into()],
         Entry::StepSucceeded { changes, found, .. } => succeeded(changes, *found),
         Entry::StepSkipped { .. } => vec!["skipped".into()],
         Entry::StepFailed { error, changes, .. } => failure("failed", error, changes),
         Entry::StepInDoubt { error, changes, .. } => failure("in doubt", error, changes),
-        Entry::ApprovalAsked { question, .. } => vec![format!("a person is asked: {question}")],
+        Entry::ApprovalRequested { question, .. } => vec![format!("a person is asked: {question}")],
         Entry::StepAnswered { by, answer, .. } => vec![format::answer_text(by, answer)],
-        Entry::RunFinished { outcome, .. } => vec![format!("run {}", ended(*outcome))],
+        Entry::RunFinished { outcome, .. } => vec![format!("run {}", outcome.name())],
     }
 }
 
@@ -158,14 +160,4 @@ fn changed(verb: &str, changes: &[String]) -> impl Iterator<Item = String> {
 fn failure(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let hint = error.hint.iter().map(|hint| format!("  hint: {hint}"));
     changed(format::change_verb(error), changes).chain([format!("{word}: {error}")]).chain(hint).collect()
-}
-
-fn ended(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "succeeded",
-        Outcome::Failed => "failed",
-        Outcome::InDoubt => "in doubt",
-        Outcome::AwaitingApproval => "waits for a person",
-        Outcome::Cancelled => "cancelled",
-    }
 }

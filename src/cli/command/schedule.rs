@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use stargate::{
     clock::{Clock, UnixMillis},
-    engine::{Engine, EngineError, Finished},
+    engine::{Engine, EngineError, RunReport},
     id::RunId,
     journal::{Owner, RunRow},
     schedule::{Agenda, serve},
@@ -259,7 +259,7 @@ impl JobRunner<'_> {
     /// Lets `work` use an engine of its own, until it is done or everything is to stop.
     async fn run_engine<F>(&self, work: impl FnOnce(Engine) -> F) -> Result<Exit, IncompleteReason>
     where
-        F: Future<Output = Result<Finished, EngineError>>,
+        F: Future<Output = Result<RunReport, EngineError>>,
     {
         let (engine, adapter) = self
             .session
@@ -293,7 +293,7 @@ impl JobRunner<'_> {
     async fn job_state(&self, job: &ScheduledJob) -> Result<JobState, Failure> {
         let journal = &self.session.journal;
         let rows = journal.runs(u32::MAX).await?;
-        for row in rows.into_iter().filter(|row| row.workflow == job.name() && row.status == "running") {
+        for row in rows.into_iter().filter(|row| row.workflow == job.name() && row.status.is_running()) {
             let stored = journal.load(row.id.clone()).await?;
             if runs::plan_of(&stored).is_ok_and(|plan| plan.inputs == job.plan.inputs) {
                 let owned = runs::is_owned(&row, &self.here, self.clock.now());

@@ -1,9 +1,10 @@
 use stargate::{
     clock::{Clock, UnixMillis},
     journal::{Owner, RunRow},
+    run::ObservedStatus,
 };
 
-use crate::cli::{Failure, runs};
+use crate::cli::Failure;
 
 /// From where and when runs are looked at.
 pub(super) struct ViewContext {
@@ -23,8 +24,8 @@ impl ViewContext {
         row.live_owner(&self.here, self.now)
     }
 
-    /// How a run stands, in a word.
-    pub(super) fn status(&self, row: &RunRow) -> &'static str {
-        runs::status(row, &self.here, self.now)
+    /// Returns the status of a run.
+    pub(super) fn status(&self, row: &RunRow) -> ObservedStatus {
+        row.observed_status(&self.here, self.now)
     }
 }

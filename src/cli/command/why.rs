@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stargate::{
-    journal::{HeldLock, Journal, StoredRun},
+    journal::{self, HeldLock, Journal, StoredRun},
     plan::Plan,
-    run::{AttemptMode, RunState, StepId, StepState},
+    run::{AttemptMode, ObservedStatus, Outcome, RunState, StateName, StepId, StepState},
 };
 use stargate_sdk::ActionError;
 
@@ -19,11 +19,11 @@ use crate::cli::{
 
 /// `why`: what the journal knows of why a run, or a step of it, failed or waits.
 pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Failure> {
-    let Some(journal) = runs::open_existing(&settings.journal).await? else {
+    let Some(journal) = journal::open_existing(&settings.journal).await? else {
         return Err(if args.run == "@latest" { runs::no_runs() } else { runs::unknown_run(&args.run) });
     };
-    let run = runs::find(&journal, &args.run).await?;
-    let explanation = RunExplanation::load(&journal, journal.load(run).await?).await?;
+    let run = runs::find(&*journal, &args.run).await?;
+    let explanation = RunExplanation::load(&*journal, journal.load(run).await?).await?;
     let steps = match &args.step {
         Some(name) => vec![explanation.find(name)?],
         None => explanation.unfinished().collect(),
@@ -41,7 +41,7 @@ struct RunExplanation {
     stored: StoredRun,
     plan: Plan,
     state: RunState,
-    status: &'static str,
+    status: ObservedStatus,
     owner: Option<String>,
     /// Locks that other runs hold.
     locks: Vec<HeldLock>,
@@ -50,11 +50,12 @@ struct RunExplanation {
 /// Why a step is what it is.
 struct StepExplanation {
     step: String,
-    state: &'static str,
+    state: StateName,
+    tone: Tone,
     attempts: u32,
     text: String,
     error: Option<ActionError>,
-    waits_for: Vec<(String, &'static str)>,
+    waits_for: Vec<(String, StateName)>,
 }
 
 impl RunExplanation {
@@ -105,7 +106,8 @@ impl RunExplanation {
         let (step, attempts) = (self.state.name(id).to_owned(), self.state.attempts(id));
         StepExplanation {
             step,
-            state: state.word(),
+            state: state.name(),
+            tone: tone(state),
             attempts,
             text: self.text(id),
             error,
@@ -119,7 +121,7 @@ impl RunExplanation {
         match self.state.state(id) {
             StepState::Blocked { .. } => "waits for other steps".into(),
             StepState::Ready if running => "can begin, and waits for a free place".into(),
-            StepState::Ready => format!("can begin; the run is {}", self.status),
+            StepState::Ready => format!("can begin; the run is {}", self.status.name()),
             StepState::Expanded { open } => format!("{} not done yet", format::plural(*open, "part")),
             StepState::Running { mode: AttemptMode::Find, .. } if running => {
                 format!("attempt {attempts} looks whether an earlier one took effect")
@@ -155,26 +157,28 @@ impl RunExplanation {
     }
 
     /// The steps before this one that are not done, and how each stands.
-    fn waits_for(&self, id: StepId) -> Vec<(String, &'static str)> {
+    fn waits_for(&self, id: StepId) -> Vec<(String, StateName)> {
         if !matches!(self.state.state(id), StepState::Blocked { .. }) {
             return Vec::new();
         }
         let needs = self.plan.steps[self.state.node(id)].needs.iter().map(|&need| self.plan.steps[need].name.as_str());
         let open = needs.filter_map(|name| Some((name.to_owned(), self.state.state(self.state.find(name)?))));
         let open = open.filter(|(_, state)| !matches!(state, StepState::Succeeded { .. } | StepState::Skipped));
-        open.map(|(name, state)| (name, state.word())).collect()
+        open.map(|(name, state)| (name, state.name())).collect()
     }
 
     fn next(&self) -> Option<String> {
         let run = &self.stored.row.id;
         match (self.status, self.locks.first()) {
-            ("interrupted" | "failed", Some(_)) => {
+            (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), Some(_)) => {
                 Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is free"))
             }
-            ("interrupted" | "failed", None) => Some(hint::resume(run)),
-            ("in doubt" | "waiting", _) => self.answer_hint().map(|said| hint::then_resume(&said, run)),
-            ("running", _) => self.answer_hint().or_else(|| Some(hint::history(run))),
-            _ => None,
+            (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), None) => Some(hint::resume(run)),
+            (ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval), _) => {
+                self.answer_hint().map(|said| hint::then_resume(&said, run))
+            }
+            (ObservedStatus::Running, _) => self.answer_hint().or_else(|| Some(hint::history(run))),
+            (ObservedStatus::Finished(Outcome::Succeeded | Outcome::Cancelled), _) => None,
         }
     }
 
@@ -191,7 +195,7 @@ impl RunExplanation {
     fn head(&self) -> String {
         let row = &self.stored.row;
         let owner = self.owner.iter().map(|owner| format!(", advanced by {owner}"));
-        format!("{} {} {}{}", row.id, row.workflow, self.status, owner.collect::<String>())
+        format!("{} {} {}{}", row.id, row.workflow, self.status.name(), owner.collect::<String>())
     }
 
     fn show(&self, reasons: &[StepExplanation], one: bool) {
@@ -220,7 +224,7 @@ impl RunExplanation {
             .map(|lock| json!({ "lock": lock.name, "run": lock.holder.id, "workflow": lock.holder.workflow }))
             .collect();
         json!({
-            "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.replace(' ', "_"),
+            "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.name(),
             "owner": self.owner, "locks_held_elsewhere": locks, "steps_behind": self.blocked(),
             "steps": reasons.iter().map(StepExplanation::to_json).collect::<Vec<_>>(), "hint": self.next(),
         })
@@ -229,12 +233,7 @@ impl RunExplanation {
 
 impl StepExplanation {
     fn show(&self, width: usize) {
-        let tone = match self.state {
-            "failed" | "in doubt" => Tone::Bad,
-            "succeeded" => Tone::Good,
-            _ => Tone::Notable,
-        };
-        ui::out(&format!("{:width$}  {}: {}", self.step, ui::paint_out(tone, self.state), self.text));
+        ui::out(&format!("{:width$}  {}: {}", self.step, ui::paint_out(self.tone, &self.state.to_string()), self.text));
         if let Some(error) = &self.error {
             ui::out(&format!("{:width$}    {error}", ""));
         }
@@ -244,14 +243,26 @@ impl StepExplanation {
     }
 
     fn to_json(&self) -> Value {
-        let waits_for: Vec<_> = self
-            .waits_for
-            .iter()
-            .map(|(step, state)| json!({ "step": step, "state": state.replace(' ', "_") }))
-            .collect();
+        let waits_for: Vec<_> =
+            self.waits_for.iter().map(|(step, state)| json!({ "step": step, "state": state })).collect();
         json!({
-            "step": self.step, "state": self.state.replace(' ', "_"), "attempts": self.attempts, "why": self.text,
+            "step": self.step, "state": self.state, "attempts": self.attempts, "why": self.text,
             "error": self.error, "waits_for": waits_for,
         })
+    }
+}
+
+fn tone(state: &StepState) -> Tone {
+    match state {
+        StepState::Failed { .. } | StepState::InDoubt { .. } => Tone::Bad,
+        StepState::Succeeded { .. } => Tone::Good,
+        StepState::Blocked { .. }
+        | StepState::Ready
+        | StepState::Expanded { .. }
+        | StepState::Running { .. }
+        | StepState::BackingOff { .. }
+        | StepState::Unknown { .. }
+        | StepState::AwaitingApproval { .. }
+        | StepState::Skipped => Tone::Notable,
     }
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use stargate::journal::Journal;
+use stargate::journal;
 use tokio::process::Command;
 
 use super::{command_line::DemoCommand, sim_process::SimProcess};
-use crate::cli::{Failure, runs, ui};
+use crate::cli::{Failure, ui};
 
 /// How much faster than Azure the world is: a machine takes seconds that can be watched, all of it less than a minute.
 const SPEED: &str = "20";
@@ -124,7 +124,7 @@ impl DemoEnvironment {
 
     /// How many runs the journal has.
     async fn runs(&self) -> Result<usize, Failure> {
-        let Some(journal) = runs::open_existing(&self.journal()).await? else { return Ok(0) };
+        let Some(journal) = journal::open_existing(self.journal()).await? else { return Ok(0) };
         Ok(journal.runs(u32::MAX).await?.len())
     }
 

@@ -85,7 +85,7 @@ impl LineFormatter {
             EventKind::StepSkipped { step } => (step.as_str(), vec![paint_err(Tone::Quiet, "skipped")]),
             EventKind::StepFailed { step, error, changes } => (step.as_str(), failed("failed", error, changes)),
             EventKind::StepInDoubt { step, error, changes } => (step.as_str(), failed("in doubt", error, changes)),
-            EventKind::ApprovalAsked { step, question } => {
+            EventKind::ApprovalRequested { step, question } => {
                 let asked = paint_err(Tone::Notable, &format!("needs approval: {question}"));
                 (step.as_str(), vec![asked, paint_err(Tone::Quiet, &hint::approve(&event.run, step))])
             }

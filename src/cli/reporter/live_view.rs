@@ -76,7 +76,7 @@ impl LiveView {
             | EventKind::RunResumed { .. }
             | EventKind::StepExpanded { .. }
             | EventKind::StepLog { .. }
-            | EventKind::ApprovalAsked { .. }
+            | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
             | EventKind::RunFinished { .. }
             | EventKind::LockAwaited { .. }

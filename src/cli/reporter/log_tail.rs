@@ -37,7 +37,7 @@ impl LogTail {
             | EventKind::StepExpanded { .. }
             | EventKind::StepProgress { .. }
             | EventKind::StepRetrying { .. }
-            | EventKind::ApprovalAsked { .. }
+            | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
             | EventKind::RunFinished { .. }
             | EventKind::LockAwaited { .. }

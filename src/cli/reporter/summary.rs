@@ -65,7 +65,7 @@ impl Summary {
             | EventKind::StepProgress { .. }
             | EventKind::StepLog { .. }
             | EventKind::StepRetrying { .. }
-            | EventKind::ApprovalAsked { .. }
+            | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
             | EventKind::RunFinished { .. }
             | EventKind::LockAwaited { .. }

@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use stargate_sdk::Registry;
+
+use super::{EngineError, EngineOptions, Prepared, dispatcher::LEASE};
+use crate::{
+    id::{Epoch, RunId, Seq},
+    journal::{Append, Commit, LockEviction, Owner, PlanText, StoredRun, TakeOverRequest},
+    plan::Plan,
+    run::{Entry, Progress, RunState, RunStatus, TimedEntry},
+};
+
+/// A run as it was read from the journal, with the means to write to it if it has not changed since.
+pub(super) struct Claim<'a> {
+    options: &'a EngineOptions,
+    owner: &'a Owner,
+    stored: StoredRun,
+    pub(super) prepared: Prepared,
+    pub(super) state: RunState,
+}
+
+/// A run that this process has acquired.
+pub(super) struct AcquiredRun {
+    pub(super) id: RunId,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) state: RunState,
+    pub(super) epoch: Epoch,
+    /// Sequence number of the latest entry.
+    pub(super) seq: Seq,
+}
+
+impl<'a> Claim<'a> {
+    /// Reads a run and folds its entries.
+    pub(super) async fn read(
+        options: &'a EngineOptions,
+        owner: &'a Owner,
+        run: RunId,
+    ) -> Result<Claim<'a>, EngineError> {
+        let stored = options.journal.load(run.clone()).await?;
+        let prepared = prepare(&stored, &options.registry)?;
+        let state = RunState::recover(prepared.plan(), &stored.history, &stored.latest)
+            .map_err(|source| EngineError::IllegalHistory { run, source })?;
+        Ok(Self { options, owner, stored, prepared, state })
+    }
+
+    /// Returns the live owner of the run, or `None` if it has none or the run has finished.
+    ///
+    /// The owner of a finished run may not have released it yet; its remaining appends are refused once the run is
+    /// acquired.
+    pub(super) fn current_owner(&self) -> Option<&Owner> {
+        match self.state.progress() {
+            Progress::New | Progress::Running => self.stored.row.live_owner(self.owner, self.options.clock.now()),
+            Progress::Finished(_) => None,
+        }
+    }
+
+    /// Returns an error that names the live owner, if the run has one.
+    pub(super) fn check_not_owned(&self) -> Result<(), EngineError> {
+        match self.current_owner() {
+            Some(owner) => Err(EngineError::Owned {
+                run: self.stored.row.id.clone(),
+                owner: Box::new(owner.clone()),
+                until: self.stored.row.lease_until,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Acquires the run under the next epoch and appends `extra`. Reopens the run if it has finished.
+    ///
+    /// Returns `false` if the run has changed since it was read, or if another run holds one of `locks`; then nothing was
+    /// written and the claim must be read again.
+    pub(super) async fn take_over(
+        &mut self,
+        extra: Option<Entry>,
+        locks: Vec<String>,
+        evictions: Vec<LockEviction>,
+    ) -> Result<bool, EngineError> {
+        let entries = self.acquisition_entries(extra);
+        for timed in &entries {
+            let illegal = |source| EngineError::IllegalHistory { run: self.stored.row.id.clone(), source };
+            self.state.apply(timed.at, &timed.entry).map_err(illegal)?;
+        }
+        let (at, count) = (self.options.clock.now(), entries.len());
+        let request = TakeOverRequest {
+            run: self.stored.row.id.clone(),
+            seen_epoch: self.stored.row.epoch,
+            seen_lease: self.stored.row.lease_until,
+            after: self.stored.row.seq,
+            owner: self.owner.clone(),
+            lease_until: at.plus(LEASE),
+            entries,
+            locks,
+            evictions,
+            at,
+        };
+        let is_acquired = self.options.journal.take_over(request).await?;
+        if is_acquired {
+            self.stored.row.epoch = self.stored.row.epoch.next();
+            self.stored.row.seq = self.stored.row.seq.plus(count);
+        }
+        Ok(is_acquired)
+    }
+
+    fn acquisition_entries(&self, extra: Option<Entry>) -> Vec<TimedEntry> {
+        let at = self.options.clock.now();
+        let acquired = Entry::RunAcquired { epoch: self.stored.row.epoch.next(), owner: self.owner.to_string() };
+        let reopened = match self.state.progress() {
+            Progress::New | Progress::Running => None,
+            Progress::Finished(_) => Some(Entry::RunReopened),
+        };
+        [Some(acquired), reopened, extra].into_iter().flatten().map(|entry| TimedEntry { at, entry }).collect()
+    }
+
+    /// Appends an entry after those that were read, under the epoch that was read.
+    ///
+    /// If another process owns the run, its next commit is refused until it has applied the entry. Returns `false` if the
+    /// run has changed since it was read; then nothing was written.
+    pub(super) async fn append(&self, entry: Entry, status: RunStatus) -> Result<bool, EngineError> {
+        let (row, at) = (&self.stored.row, self.options.clock.now());
+        let entries = vec![TimedEntry { at, entry }];
+        let append = Append { run: row.id.clone(), epoch: row.epoch, after: row.seq, entries, status };
+        let commit = Commit { at, creates: vec![], appends: vec![append] };
+        Ok(self.options.journal.commit(commit).await?.is_empty())
+    }
+
+    /// Releases the run after it was taken over.
+    pub(super) async fn release(&self) -> Result<(), EngineError> {
+        Ok(self.options.journal.release(self.stored.row.id.clone(), self.stored.row.epoch).await?)
+    }
+
+    /// Returns the run, after it was taken over, for the dispatcher.
+    pub(super) fn into_acquired(self) -> AcquiredRun {
+        let row = self.stored.row;
+        AcquiredRun { id: row.id, prepared: Arc::new(self.prepared), state: self.state, epoch: row.epoch, seq: row.seq }
+    }
+}
+
+fn prepare(stored: &StoredRun, registry: &Registry) -> Result<Prepared, EngineError> {
+    let plan: Plan = serde_json::from_str(&stored.plan_json)
+        .map_err(|e| EngineError::UnreadablePlan { run: stored.row.id.clone(), reason: e.to_string() })?;
+    let text = PlanText { digest: stored.row.plan_digest.clone(), json: stored.plan_json.as_str().into() };
+    Prepared::with_text(plan, text, registry)
+}

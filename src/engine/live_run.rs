@@ -1,0 +1,430 @@
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Map, Value};
+use stargate_sdk::{ActionError, FailureKind, FindResult};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ending, Prepared, RunReport,
+    claim::AcquiredRun,
+    message::{AttemptEnded, CheckpointReply, CheckpointRequest, Reply},
+    report,
+};
+use crate::{
+    clock::UnixMillis,
+    event::EventKind,
+    id::{self, Epoch, RunId, Seq},
+    journal::LockEviction,
+    plan::{EvaluateError, EvaluationContext},
+    run::{
+        Attempt, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, StepId,
+        StepState, TimedEntry, after_failure, next,
+    },
+};
+
+mod external;
+mod outbox;
+
+use outbox::Outbox;
+pub(super) use outbox::PendingStart;
+
+/// A run that this process owns. Its state includes the entries of the outbox, which are not durable yet.
+pub(super) struct LiveRun {
+    pub(super) id: RunId,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) state: RunState,
+    pub(super) epoch: Epoch,
+    /// Sequence number after the latest commit, whether or not it is still in progress.
+    pub(super) seq: Seq,
+    /// Sequence number before the latest commit.
+    durable_seq: Seq,
+    /// True once the run has been part of a commit.
+    pub(super) is_created: bool,
+    /// Runs that lose their locks when this one is created.
+    pub(super) evictions: Vec<LockEviction>,
+    pub(super) outbox: Outbox,
+    /// True if the last commit was refused and the run was rebased on the stored entries.
+    pub(super) rebased: bool,
+    /// Running attempts.
+    pub(super) in_flight: HashMap<StepId, CancellationToken>,
+    /// Time of the next scheduled attempt.
+    pub(super) wake: Option<UnixMillis>,
+    pub(super) reply: Option<Reply>,
+    /// Items of `for_each` steps: by index of the step, then by key.
+    items: HashMap<usize, HashMap<String, Value>>,
+    /// Error of the workflow's outputs, because of which the run failed.
+    output_error: Option<EvaluateError>,
+}
+
+impl LiveRun {
+    /// Returns a new run, which its first commit creates in the journal.
+    pub(super) fn created(
+        id: RunId,
+        prepared: Arc<Prepared>,
+        evictions: Vec<LockEviction>,
+        now: UnixMillis,
+        reply: Reply,
+    ) -> Self {
+        let state = RunState::new(prepared.plan());
+        let acquired = AcquiredRun { id, prepared, state, epoch: Epoch::FIRST, seq: Seq::START };
+        let mut live = Self { evictions, ..Self::new(acquired, reply) };
+        let (workflow, steps) = (live.prepared.workflow.to_string(), live.step_names());
+        live.outbox.events.push(EventKind::RunStarted { workflow, steps });
+        live.record(now, Entry::RunCreated { plan_digest: live.prepared.text.digest.clone() });
+        live
+    }
+
+    /// Returns a run that this process has acquired.
+    pub(super) fn acquired(acquired: AcquiredRun, reply: Reply) -> Self {
+        let mut live = Self { is_created: true, ..Self::new(acquired, reply) };
+        let is_done = |id: &StepId| matches!(live.state.state(*id), StepState::Succeeded { .. } | StepState::Skipped);
+        let done = live.state.counted_steps().into_iter().filter(is_done);
+        let done = done.map(|id| live.state.name(id).to_owned()).collect();
+        let workflow = live.prepared.workflow.to_string();
+        live.outbox.events.push(EventKind::RunResumed { workflow, steps: live.step_names(), done });
+        live
+    }
+
+    fn new(acquired: AcquiredRun, reply: Reply) -> Self {
+        let AcquiredRun { id, prepared, state, epoch, seq } = acquired;
+        Self {
+            id,
+            prepared,
+            state,
+            epoch,
+            seq,
+            durable_seq: seq,
+            is_created: false,
+            evictions: Vec::new(),
+            outbox: Outbox::default(),
+            rebased: false,
+            in_flight: HashMap::new(),
+            wake: None,
+            reply: Some(reply),
+            items: HashMap::new(),
+            output_error: None,
+        }
+    }
+
+    fn step_names(&self) -> Vec<String> {
+        self.state.counted_steps().into_iter().map(|id| self.state.name(id).to_owned()).collect()
+    }
+
+    /// Decides what follows from the state, until nothing does.
+    pub(super) fn decide(&mut self, now: UnixMillis, max_parallel: usize, draining: bool) {
+        self.rebased = false;
+        loop {
+            let free = if draining { 0 } else { max_parallel.max(1).saturating_sub(self.state.running()) };
+            let (effects, wake) = next(self.prepared.plan(), &self.state, now, free);
+            self.wake = wake;
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.perform(now, effect);
+            }
+        }
+    }
+
+    /// Returns the entries to commit and the sequence number that they follow, or `None` if there are none.
+    pub(super) fn begin_commit(&mut self) -> Option<(Seq, Vec<TimedEntry>)> {
+        if self.outbox.is_empty() {
+            return None;
+        }
+        let entries = self.outbox.begin_commit();
+        let after = self.seq;
+        self.durable_seq = after;
+        self.seq = after.plus(entries.iter().filter(|timed| timed.is_in_history()).count());
+        Some((after, entries))
+    }
+
+    /// Applies the result of an attempt. While draining, an interrupted attempt stays running for the next owner.
+    pub(super) fn attempt_ended(&mut self, now: UnixMillis, ended: AttemptEnded, draining: bool) {
+        self.in_flight.remove(&ended.step);
+        let current = match self.state.state(ended.step) {
+            StepState::Running { attempt, .. } => *attempt,
+            _ => return,
+        };
+        if current.number != ended.attempt {
+            return;
+        }
+        match ended.result {
+            Ok(FindResult::Present(output)) => self.succeed(now, ended.step, output, ended.changes, ended.mode),
+            Ok(FindResult::Unclear(reason)) => {
+                self.mark_in_doubt(now, ended.step, ActionError::unknown(reason).into());
+            }
+            // Draining comes first: the next owner finishes a run that is both drained and cancelled.
+            Ok(FindResult::Absent) if draining => {}
+            Err(error) if draining && error.kind != FailureKind::Permanent => {
+                self.keep_running(now, ended.step, current, ended.mode, ended.changes);
+            }
+            Ok(FindResult::Absent) if self.state.is_cancelling() => {
+                self.fail(now, ended.step, ActionError::permanent("not executed: the run was cancelled"));
+            }
+            // The attempt was cancelled during a call: regardless of the error, it may have taken effect.
+            Err(error) if self.state.is_cancelling() && error.kind != FailureKind::Permanent => {
+                self.mark_in_doubt(now, ended.step, AttemptFailure { error, changes: ended.changes });
+            }
+            Ok(FindResult::Absent) => self.run_after_find(now, ended.step, current),
+            Err(error) => self.fail_or_retry(now, ended.step, AttemptFailure { error, changes: ended.changes }),
+        }
+    }
+
+    /// Stores a checkpoint with the next commit, which confirms it through `reply`.
+    pub(super) fn checkpoint(&mut self, now: UnixMillis, request: CheckpointRequest, reply: CheckpointReply) {
+        let CheckpointRequest { step, attempt, value, changes } = request;
+        let step = self.state.name(step).to_owned();
+        self.record(now, Entry::Checkpointed { step, value, attempt, changes });
+        self.outbox.checkpoint_replies.push(reply);
+    }
+
+    /// Returns the outcome of the run, once it has finished.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        match self.state.progress() {
+            Progress::Finished(outcome) => Some(outcome),
+            Progress::New | Progress::Running => None,
+        }
+    }
+
+    /// Returns the report of the run.
+    pub(super) fn report(&self, ending: Ending) -> RunReport {
+        let mut failures = report::failures(&self.state);
+        if let Some(error) = &self.output_error {
+            failures.push(("outputs".into(), ActionError::permanent(error.to_string())));
+        }
+        RunReport {
+            run: self.id.clone(),
+            ending,
+            changed: self.state.changed(),
+            outputs: self.state.outputs().clone(),
+            failures,
+            questions: report::questions(&self.state),
+        }
+    }
+
+    fn record(&mut self, at: UnixMillis, entry: Entry) {
+        self.state.apply(at, &entry).expect("entries are made from the state that they are applied to");
+        self.outbox.push(TimedEntry { at, entry });
+    }
+
+    fn record_with_event(&mut self, now: UnixMillis, entry: Entry) {
+        self.outbox.events.extend(event_of_failure(&entry));
+        self.record(now, entry);
+    }
+
+    fn perform(&mut self, now: UnixMillis, effect: Effect) {
+        match effect {
+            Effect::RequestApproval(step) => self.request_approval(now, step),
+            Effect::Expand(step) => self.expand(now, step),
+            Effect::Start(step) => self.start(now, step),
+            Effect::Attempt { step, attempt, mode } => self.restart_attempt(now, step, attempt, mode),
+            Effect::MarkInDoubt { step, error } => self.mark_in_doubt(now, step, error.into()),
+            Effect::Finish(outcome) => self.finish(now, outcome),
+        }
+    }
+
+    fn request_approval(&mut self, now: UnixMillis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        match self.condition(step).and_then(|holds| if holds { self.question(step).map(Some) } else { Ok(None) }) {
+            Ok(Some(Some(question))) => {
+                self.outbox
+                    .events
+                    .push(EventKind::ApprovalRequested { step: name.clone(), question: question.clone() });
+                self.record(now, Entry::ApprovalRequested { step: name, question });
+            }
+            Ok(Some(None)) if self.state.is_for_each(self.prepared.plan(), step) => self.expand(now, step),
+            Ok(Some(None)) => self.start(now, step),
+            Ok(None) => self.skip(now, name),
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn expand(&mut self, now: UnixMillis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        match self.condition(step).and_then(|holds| if holds { self.load_items(step).map(Some) } else { Ok(None) }) {
+            Ok(Some(keys)) => {
+                let instances = keys.iter().map(|key| format!("{name}[{key}]")).collect();
+                self.outbox.events.push(EventKind::StepExpanded { step: name.clone(), instances });
+                self.record(now, Entry::StepExpanded { step: name, keys });
+            }
+            Ok(None) => self.skip(now, name),
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn start(&mut self, now: UnixMillis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        let is_instance = self.state.key(step).is_some(); // its step's condition was evaluated before the expansion
+        match if is_instance { Ok(true) } else { self.condition(step) } {
+            Ok(true) => {}
+            Ok(false) => return self.skip(now, name),
+            Err(error) => return self.fail(now, step, ActionError::permanent(error.to_string())),
+        }
+        match self.input(step) {
+            Ok(input) => {
+                let attempt = self.state.attempts(step) + 1;
+                self.record(now, Entry::StepStarted { step: name, attempt });
+                self.start_after_commit(step, attempt, AttemptMode::Run, input);
+            }
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn restart_attempt(&mut self, now: UnixMillis, step: StepId, attempt: Attempt, mode: AttemptMode) {
+        match self.input(step) {
+            Ok(input) => {
+                self.record_running(now, step, attempt, mode, Vec::new());
+                self.start_after_commit(step, attempt.number, mode, input);
+            }
+            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn record_running(
+        &mut self,
+        now: UnixMillis,
+        step: StepId,
+        attempt: Attempt,
+        mode: AttemptMode,
+        changes: Vec<String>,
+    ) {
+        let (name, changes) = (self.state.name(step).to_owned(), self.state.changes_with(step, changes));
+        let to = AttemptTransition::Running { mode };
+        self.record(now, Entry::AttemptChanged { step: name, attempt, to, changes });
+    }
+
+    fn start_after_commit(&mut self, step: StepId, attempt: u32, mode: AttemptMode, input: Value) {
+        let name = self.state.name(step).to_owned();
+        self.outbox.events.push(EventKind::StepStarted { step: name, attempt, find: mode == AttemptMode::Find });
+        self.outbox.starts.push(PendingStart { step, attempt, mode, input });
+    }
+
+    /// Runs the action after an attempt has found that earlier ones took no effect.
+    fn run_after_find(&mut self, now: UnixMillis, step: StepId, current: Attempt) {
+        let attempt = Attempt { number: current.number + 1, ..current };
+        self.restart_attempt(now, step, attempt, AttemptMode::Run);
+    }
+
+    fn succeed(&mut self, now: UnixMillis, step: StepId, output: Value, changes: Vec<String>, mode: AttemptMode) {
+        let changes = self.state.changes_with(step, changes);
+        let (step, found) = (self.state.name(step).to_owned(), mode == AttemptMode::Find);
+        self.outbox.events.push(EventKind::StepSucceeded { step: step.clone(), changes: changes.clone(), found });
+        self.record(now, Entry::StepSucceeded { step, output, changes, found });
+    }
+
+    fn fail_or_retry(&mut self, now: UnixMillis, step: StepId, failure: AttemptFailure) {
+        let entry = after_failure(self.prepared.plan(), &self.state, step, failure, now, id::jitter_seed());
+        self.record_with_event(now, entry);
+    }
+
+    fn fail(&mut self, now: UnixMillis, step: StepId, error: ActionError) {
+        let changes = self.state.changes_with(step, Vec::new());
+        let step = self.state.name(step).to_owned();
+        self.record_with_event(now, Entry::StepFailed { step, error, changes });
+    }
+
+    /// Leaves an interrupted attempt running for the next owner, and stores the changes that it has made.
+    fn keep_running(
+        &mut self,
+        now: UnixMillis,
+        step: StepId,
+        attempt: Attempt,
+        mode: AttemptMode,
+        changes: Vec<String>,
+    ) {
+        if !changes.is_empty() {
+            self.record_running(now, step, attempt, mode, changes);
+        }
+    }
+
+    fn skip(&mut self, now: UnixMillis, step: String) {
+        self.outbox.events.push(EventKind::StepSkipped { step: step.clone() });
+        self.record(now, Entry::StepSkipped { step });
+    }
+
+    fn mark_in_doubt(&mut self, now: UnixMillis, step: StepId, failure: AttemptFailure) {
+        let changes = self.state.changes_with(step, failure.changes);
+        let step = self.state.name(step).to_owned();
+        self.record_with_event(now, Entry::StepInDoubt { step, error: failure.error, changes });
+    }
+
+    fn finish(&mut self, now: UnixMillis, outcome: Outcome) {
+        let outputs = match outcome {
+            Outcome::Succeeded => self.prepared.compiled.outputs(&self.evaluation_context()),
+            Outcome::Failed | Outcome::InDoubt | Outcome::AwaitingApproval | Outcome::Cancelled => Ok(Map::new()),
+        };
+        let (outcome, outputs) = match outputs {
+            Ok(outputs) => (outcome, outputs),
+            Err(error) => {
+                self.output_error = Some(error);
+                (Outcome::Failed, Map::new())
+            }
+        };
+        self.record(now, Entry::RunFinished { outcome, outputs: outputs.clone() });
+        self.outbox.events.push(EventKind::RunFinished { outcome, changed: self.state.changed(), outputs });
+    }
+
+    fn evaluation_context(&self) -> RunEvaluationContext<'_> {
+        RunEvaluationContext { id: &self.id, state: &self.state }
+    }
+
+    fn condition(&self, step: StepId) -> Result<bool, EvaluateError> {
+        self.prepared.compiled.when(self.state.node(step), &self.evaluation_context())
+    }
+
+    fn question(&self, step: StepId) -> Result<Option<String>, EvaluateError> {
+        self.prepared.compiled.approval(self.state.node(step), &self.evaluation_context())
+    }
+
+    /// Evaluates the items of a `for_each` step and returns their keys.
+    fn load_items(&mut self, step: StepId) -> Result<Vec<String>, EvaluateError> {
+        let node = self.state.node(step);
+        let items = self.prepared.compiled.items(node, &self.evaluation_context())?;
+        let keys = items.iter().map(|(key, _)| key.clone()).collect();
+        self.items.insert(node, items.into_iter().collect());
+        Ok(keys)
+    }
+
+    /// Evaluates the input of a step. After a resume the items of its `for_each` step are evaluated again; they are the
+    /// same, since outputs do not change.
+    fn input(&mut self, step: StepId) -> Result<Value, EvaluateError> {
+        let node = self.state.node(step);
+        if self.state.key(step).is_some() && !self.items.contains_key(&node) {
+            self.load_items(step)?;
+        }
+        let item = self.state.key(step).and_then(|key| self.items.get(&node)?.get(key));
+        self.prepared.compiled.input(node, item, &self.evaluation_context())
+    }
+}
+
+/// Values that expressions of a run can refer to.
+struct RunEvaluationContext<'a> {
+    id: &'a RunId,
+    state: &'a RunState,
+}
+
+impl EvaluationContext for RunEvaluationContext<'_> {
+    fn output(&self, step: usize) -> Option<&Value> {
+        self.state.output(step)
+    }
+
+    fn skipped(&self, step: usize) -> bool {
+        self.state.is_skipped(step)
+    }
+
+    fn run_id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+/// Returns the event of an entry about a failure, if it is one.
+fn event_of_failure(entry: &Entry) -> Option<EventKind> {
+    match entry.clone() {
+        Entry::StepFailed { step, error, changes } => Some(EventKind::StepFailed { step, error, changes }),
+        Entry::StepInDoubt { step, error, changes } => Some(EventKind::StepInDoubt { step, error, changes }),
+        Entry::AttemptChanged { step, attempt, to: AttemptTransition::BackingOff { until, error, .. }, .. } => {
+            Some(EventKind::StepRetrying { step, attempt: attempt.number, error, until })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,24 @@
+//! Contract suite that each store of runs must pass.
+//!
+//! ```
+//! # #[cfg(feature = "testing")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let folder = tempfile::tempdir().expect("a directory");
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//!
+//! let count = AtomicU32::new(0);
+//! stargate::journal::testing::contract(async || {
+//!     let name = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
+//!     stargate::journal::open(folder.path().join(name)).await.expect("a journal")
+//! })
+//! .await;
+//! # }
+//! # #[cfg(not(feature = "testing"))]
+//! # fn main() {}
+//! ```
+
+mod contract;
+pub mod samples;
+
+pub use contract::contract;

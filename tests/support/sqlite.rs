@@ -1,0 +1,28 @@
+//! Changes of a journal file that no program makes, through a connection of its own.
+
+use std::path::Path;
+
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+
+/// Executes statements on a journal file.
+pub(crate) async fn execute(path: &Path, statements: &'static str) {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    sqlx::query(statements).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Leaves the file as the first version of the program left it.
+pub(crate) async fn downgrade_to_schema_1(path: &Path) {
+    let statements =
+        "DROP TABLE log; DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
+    execute(path, statements).await;
+}
+
+/// Records a migration that this program does not know, as a newer program would.
+pub(crate) async fn upgrade_to_schema(path: &Path, version: i64) {
+    let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (?1, 'later', true, x'00', 0)";
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    sqlx::query(insert).bind(version).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
