@@ -1,4 +1,5 @@
-//! stargate: durable workflows that join datacenter machines to an AKS cluster over Tailscale.
+//! Program `stargate`: durable workflows that join datacenter machines to an AKS cluster over
+//! Tailscale.
 
 mod cli;
 mod wiring;

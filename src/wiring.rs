@@ -1,4 +1,5 @@
-//! Chooses endpoints and credentials: the only file that names the provider crates.
+//! Registration of the providers, with their endpoints and credentials. No other file names the
+//! provider crates.
 
 use std::fmt;
 
@@ -11,7 +12,11 @@ use stargate_tailscale::TailscaleSettings;
 
 use crate::cli::{AzureSettings, Failure, Settings};
 
-/// Every action and check, and the ways to secrets. Makes no request.
+/// Creates all actions, checks and kinds of secret references. Sends no request.
+///
+/// # Errors
+///
+/// A usage failure if the settings of a provider cannot be used.
 pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure> {
     let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
     stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
@@ -24,12 +29,16 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     Ok((registry, secrets))
 }
 
-/// Refuses to run `actions` for which a setting is missing.
+/// Checks that the settings contain what `actions` need.
+///
+/// # Errors
+///
+/// A usage failure if the Azure subscription is missing.
 pub(crate) fn require<'a>(settings: &Settings, actions: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
     let azure = actions.into_iter().find(|action| action.starts_with("azure."));
     match (azure, &settings.azure.subscription) {
         (Some(action), None) => Err(Failure::usage(
-            format!("{action} needs to know the Azure subscription"),
+            format!("{action} requires the id of an Azure subscription"),
             "add `--azure-subscription ID`, or set AZURE_SUBSCRIPTION_ID",
         )),
         _ => Ok(()),
@@ -71,6 +80,6 @@ fn cilium(settings: &Settings) -> CiliumSettings {
 fn unusable(provider: &str, error: &impl fmt::Display) -> Failure {
     Failure::usage(
         format!("the settings of {provider} cannot be used: {error}"),
-        format!("run `stargate --help` to see the settings whose names begin with --{provider}"),
+        format!("run `stargate --help` to see the settings whose names start with --{provider}"),
     )
 }

@@ -29,7 +29,7 @@ async fn doctor(stage: &mut Stage, workflow: &str, code: i32, more: &[&str]) -> 
 /// What a check has compared with what is granted.
 fn needed(findings: &[Value], id: &str) -> BTreeSet<String> {
     let finding = findings.iter().find(|finding| finding["id"] == id);
-    let needed = finding.and_then(|finding| finding["needed"].as_array()).into_iter().flatten();
+    let needed = finding.and_then(|finding| finding["required"].as_array()).into_iter().flatten();
     needed.map(|each| each.as_str().unwrap().to_owned()).collect()
 }
 
@@ -147,7 +147,7 @@ async fn an_account_that_may_do_little_is_told_all_that_it_lacks() {
     let repave = doctor(&mut stage, "repave-worker", 3, &as_them).await;
     let finding = repave.iter().find(|finding| finding["id"] == "kubernetes.permissions").unwrap();
     assert_eq!(finding["status"], "failed");
-    let (said, hint) = (finding["found"].as_str().unwrap(), finding["hint"].as_str().unwrap());
+    let (said, hint) = (finding["message"].as_str().unwrap(), finding["hint"].as_str().unwrap());
     assert!(said.starts_with("system:serviceaccount:kube-system:stargate-sync may not"), "{said}");
     for lacking in
         ["patch nodes", "create pods --subresource=eviction", "create secrets -n kube-system", "get pods -n default"]

@@ -231,7 +231,7 @@ async fn has_changes(stage: &mut Stage, workflow: &str) {
 async fn has_none(stage: &mut Stage, workflow: &str) {
     let before = writes(stage);
     let code = stage.shipped(&["plan"], workflow).await;
-    assert_eq!(code, Some(0), "{workflow} has nothing to do: {:#?}", steps(stage, "in_order", false));
+    assert_eq!(code, Some(0), "{workflow} has nothing to do: {:#?}", steps(stage, "unchanged", false));
     assert_eq!(writes(stage), before, "looking changes nothing");
 }
 
@@ -259,7 +259,7 @@ fn last_said(stage: &Stage) -> String {
 fn steps(stage: &Stage, outcome: &str, is: bool) -> Vec<Value> {
     let plan: Value = serde_json::from_str(&last_said(stage)).unwrap();
     let steps = plan["steps"].as_array().unwrap().iter();
-    steps.filter(|step| step["is"] != "skipped" && (step["is"] == outcome) == is).cloned().collect()
+    steps.filter(|step| step["forecast"] != "skipped" && (step["forecast"] == outcome) == is).cloned().collect()
 }
 
 /// What plan and run do about a drift that they should not; both are asked whatever the other says.

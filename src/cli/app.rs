@@ -10,10 +10,10 @@ use super::{
     hint, log, ui,
 };
 
-/// How long background work may go on once the answer is known: long enough to close files.
+/// Maximum time that background work has after the command has its result: enough to close files.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(100);
 
-/// The program: reads the command line, does what it says, and answers with one of [`Exit`]'s codes.
+/// Runs the command that the command line names and returns one of the codes of [`Exit`].
 pub(crate) fn main() -> ExitCode {
     let exit = match parse() {
         Ok(line) => {
@@ -25,6 +25,7 @@ pub(crate) fn main() -> ExitCode {
     check_output_written(exit).into()
 }
 
+/// Reports a failure: as an event on stdout with `--output json`, and always on stderr.
 fn show(output: Output, failure: &Failure) -> Exit {
     if output == Output::Json {
         ui::out_json(&failure.to_json());
@@ -33,18 +34,20 @@ fn show(output: Output, failure: &Failure) -> Exit {
     failure.exit()
 }
 
-/// What was asked for is not done when it was not seen. A failure stays what it is.
+/// Turns success into a failure if output could not be written: a result that cannot be read does not count. A failure keeps its own code.
 fn check_output_written(exit: Exit) -> Exit {
     let Some(reason) = ui::write_error() else { return exit };
     let failure = Failure::new(
         Exit::Internal,
         format!("write to standard output: {reason}"),
-        "make room where the output goes, then run the same command again",
+        "free space where the output is written, then run the same command again",
     );
     failure.show();
     if matches!(exit, Exit::Success | Exit::Changes) { failure.exit() } else { exit }
 }
 
+/// Parses the command line. Prints help, version or the usage error itself, and returns the exit
+/// code for them as the error.
 fn parse() -> Result<CommandLine, Exit> {
     let command = CommandLine::command().after_long_help(Exit::table());
     let matches = command.try_get_matches().and_then(|matches| CommandLine::from_arg_matches(&matches));
@@ -61,6 +64,7 @@ fn parse() -> Result<CommandLine, Exit> {
     })
 }
 
+/// Starts logging, TLS and the async runtime, and runs the command.
 fn start(line: CommandLine) -> Result<Exit, Failure> {
     let settings = Settings::load(line.global)?;
     ui::allow_colour(settings.colour);
@@ -77,6 +81,7 @@ fn start(line: CommandLine) -> Result<Exit, Failure> {
     result
 }
 
+/// Calls the function of the command.
 async fn dispatch(settings: &Settings, command: CliCommand) -> Result<Exit, Failure> {
     match command {
         CliCommand::Run { what: RunCommand::Workflow(args) } => command::run::workflow(settings, &args).await,

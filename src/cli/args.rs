@@ -44,7 +44,7 @@ pub(crate) enum Output {
 #[command(next_help_heading = "Settings")]
 #[expect(clippy::doc_markdown, reason = "the help shows these texts literally")]
 pub(crate) struct GlobalArgs {
-    /// Output format
+    /// Format of the output
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
     /// Show all lines that steps capture, such as the commands run on a host [default: only the last lines of a step

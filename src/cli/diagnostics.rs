@@ -3,7 +3,7 @@ use stargate::workflow::{Diagnostic, Diagnostics};
 
 use super::ui;
 
-/// Prints every mistake with the text that it is about.
+/// Prints each error of a workflow with the underlined source text, on stderr.
 pub(crate) fn show(diagnostics: &Diagnostics) {
     let theme = if ui::colours_err() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(ui::width_err()).with_context_lines(1);
@@ -12,6 +12,7 @@ pub(crate) fn show(diagnostics: &Diagnostics) {
     }
 }
 
+/// Renders one error. If that fails, it returns file, line and message.
 fn rendered(handler: &GraphicalReportHandler, diagnostic: &Diagnostic) -> String {
     let mut text = String::new();
     match handler.render_report(&mut text, diagnostic) {

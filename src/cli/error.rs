@@ -12,7 +12,10 @@ use stargate::{
 
 use super::{diagnostics, exit::Exit, format, hint, ui};
 
-/// Why a command did not do what was name, what that means for whoever called it, and what to do next.
+/// Reason for which a command failed, with its exit code and the next command or change.
+///
+/// Each error that a command returns is converted to this type here, so that the same cause has the
+/// same code and the same hint in each command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
@@ -22,22 +25,23 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure with the exact command, or the change, that comes next.
+    /// Creates a failure. The hint names the exact command to run or the change to make; it begins
+    /// with an imperative.
     pub(crate) fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hint: hint.into(), diagnostics: None }
     }
 
-    /// The command line or a setting makes no sense.
+    /// Creates a failure for an unusable command line or setting.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message, hint)
     }
 
-    /// Something that cannot be blamed on whoever called.
+    /// Creates a failure for a cause that the user cannot correct.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self::new(Exit::Internal, message, "run the same command with `--log debug` to see more")
+        Self::new(Exit::Internal, message, "run the same command with `--log debug` to see the cause")
     }
 
-    /// A workflow, or what it was given, has mistakes.
+    /// Creates a failure for errors in a workflow or its inputs.
     pub(crate) fn invalid(diagnostics: Diagnostics, hint: impl Into<String>) -> Self {
         Self {
             exit: Exit::Invalid,
@@ -47,17 +51,17 @@ impl Failure {
         }
     }
 
-    /// What the process says at its end.
+    /// Returns the exit code of the process.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// What comes next.
+    /// Returns the command or change that the reader needs next.
     pub(crate) fn hint(&self) -> &str {
         &self.hint
     }
 
-    /// Prints it for people.
+    /// Prints diagnostics, message and hint on stderr.
     pub(crate) fn show(&self) {
         if let Some(found) = &self.diagnostics {
             diagnostics::show(found);
@@ -66,7 +70,7 @@ impl Failure {
         ui::hint(&self.hint);
     }
 
-    /// The same for programs.
+    /// Returns the failure as an event: `{event: "error", exit, message, hint, diagnostics}`.
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "event": "error", "exit": self.exit.code(), "message": self.message, "hint": self.hint,
@@ -91,11 +95,11 @@ impl From<JournalError> for Failure {
             JournalError::Newer { .. } => "use the version of stargate that wrote it, or a later one".into(),
             JournalError::Setting { .. } => "add `--journal PATH` with a path on a local disk".into(),
             JournalError::Corrupt(_) => "restore the file from a backup, or add `--journal PATH` to use another".into(),
-            JournalError::Full => "make room on the disk, then run `stargate resume` to continue".into(),
+            JournalError::Full => "free disk space, then run `stargate resume` to continue".into(),
             JournalError::ReadOnly => {
                 "make the file and its folder writable, then run `stargate resume` to continue".into()
             }
-            JournalError::Busy => "look who holds the file, then run `stargate resume` to continue".into(),
+            JournalError::Busy => "find the process that locks the file, then run `stargate resume` to continue".into(),
             JournalError::Unreadable { run, .. } => hint::history(run),
             JournalError::Database(_) => "run `stargate resume` to continue".into(),
         };
@@ -111,21 +115,22 @@ impl From<EngineError> for Failure {
             EngineError::Owned { run, owner, until } => owned(&run, &owner, until),
             EngineError::Locked(holder) => locked(&holder),
             EngineError::WaitInterrupted { .. } => {
-                Self::new(Exit::Interrupted, message, "nothing was begun: run the same command again")
+                Self::new(Exit::Interrupted, message, "run the same command again: no run was started")
             }
             EngineError::Cancelled(run) => {
-                let message = format!("run {run} was cancelled: it does not go on");
+                let message = format!("run {run} was cancelled and cannot be resumed");
                 Self::new(Exit::Cancelled, message, "run `stargate run workflow NAME` to start another")
             }
             EngineError::NoSuchStep { run, step } => {
                 Self::usage(format!("run {run} has no step {step:?}"), why_hint(&run))
             }
-            EngineError::UnexpectedAnswer { run, step, state } => {
-                Self::usage(format!("step {step:?} of run {run} does not wait for that: it is {state}"), why_hint(&run))
-            }
+            EngineError::UnexpectedAnswer { run, step, state } => Self::usage(
+                format!("step {step:?} of run {run} does not need this answer: it is {state}"),
+                why_hint(&run),
+            ),
             EngineError::InvalidOutput { action, .. } => Self::usage(
                 message,
-                format!("run `stargate actions {action}` to see what it gives, and add it with `--result JSON`"),
+                format!("run `stargate actions {action}` to see its output, and add it with `--result JSON`"),
             ),
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
             EngineError::IllegalHistory { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
@@ -138,27 +143,28 @@ impl From<EngineError> for Failure {
     }
 }
 
+/// Suggests to show the steps that need an answer.
 fn why_hint(run: &RunId) -> String {
-    format!("run `stargate why {run}` to see what waits for a person")
+    format!("run `stargate why {run}` to see which steps need an answer")
 }
 
+/// Creates the failure for a run that another process owns.
 fn owned(run: &RunId, owner: &Owner, until: UnixMillis) -> Failure {
-    let message = format!(
-        "run {run} is being advanced by {owner}; its lease ends at {} unless it is renewed",
-        format::time_of_day(until)
-    );
-    let hint = format!("wait for it, or stop process {} and run `stargate resume {run}` to continue", owner.pid);
+    let message =
+        format!("run {run} is owned by {owner}; its lease expires at {} unless renewed", format::time_of_day(until));
+    let hint = format!("wait until it ends, or stop process {} and run `stargate resume {run}` to continue", owner.pid);
     Failure::new(Exit::Owned, message, hint)
 }
 
+/// Creates the failure for a lock that another run holds.
 fn locked(holder: &LockHolder) -> Failure {
     let LockHolder { lock, run, workflow, owner, until } = holder;
     let message = format!(
-        "the lock {lock:?} is held by run {run} of {workflow}, which {owner} is advancing; its lease ends at {} unless it is renewed",
+        "lock {lock:?} is held by run {run} of {workflow}, owned by {owner}; its lease expires at {} unless renewed",
         format::time_of_day(*until)
     );
     let hint = format!(
-        "add `--wait-for-locks 10m` to wait for it, or run `stargate history {run}` to see how far that run is"
+        "add `--wait-for-locks 10m` to wait for it, or run `stargate history {run}` to see the progress of that run"
     );
     Failure::new(Exit::Locked, message, hint)
 }

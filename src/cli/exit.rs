@@ -1,45 +1,48 @@
 use std::process::ExitCode;
 
-/// What the process says to whoever started it.
+/// Exit code of the process.
+///
+/// The codes are part of the interface: scripts, systemd and Kubernetes depend on them. Numbers
+/// from 64 are those of sysexits.h where one fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Success, or nothing to change.
+    /// Success; for `plan`, no changes.
     Success = 0,
-    /// A mistake of this program, or its output could not be written.
+    /// Internal error, or output could not be written.
     Internal = 1,
-    /// `plan`: there is something to change.
+    /// `plan`: a run would make changes.
     Changes = 2,
-    /// A step failed, and the run can be resumed; `doctor`: a check failed.
+    /// A step failed and the run can be resumed; for `doctor`, a check failed.
     Failed = 3,
     /// The run was cancelled.
     Cancelled = 4,
-    /// The run took longer than `--timeout`; it can be resumed.
+    /// The command exceeded `--timeout`; the run can be resumed.
     TimedOut = 5,
-    /// The run waits for a person.
+    /// The run waits for approval.
     WaitingForApproval = 10,
-    /// A step may or may not have happened.
+    /// A step is in doubt: an operator must resolve it.
     InDoubt = 11,
-    /// A step failed, and what was done before was undone.
+    /// Reserved: a step failed, and the earlier steps were undone.
     Undone = 12,
-    /// A step failed, and undoing failed as well.
+    /// Reserved: a step failed, and undoing the earlier steps failed as well.
     UndoFailed = 13,
     /// Another run holds a lock.
     Locked = 20,
-    /// The command line or a setting makes no sense (`EX_USAGE` of sysexits.h).
+    /// Unusable command line or setting (`EX_USAGE`).
     Usage = 64,
-    /// The workflow or its inputs have mistakes (`EX_DATAERR`).
+    /// Errors in a workflow or its inputs (`EX_DATAERR`).
     Invalid = 65,
     /// The journal cannot be used (`EX_UNAVAILABLE`).
     Journal = 69,
-    /// Another process advances the run (`EX_TEMPFAIL`).
+    /// Another process owns the run (`EX_TEMPFAIL`).
     Owned = 75,
-    /// Interrupted; what happened is kept (128 + SIGINT, as shells say it).
+    /// Interrupted by a signal; the run can be resumed (128 + SIGINT, as shells report it).
     Interrupted = 130,
 }
 
 impl Exit {
-    /// Every code, ascending.
+    /// All codes, in ascending order.
     const ALL: [Self; 16] = [
         Self::Success,
         Self::Internal,
@@ -59,33 +62,34 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// The number.
+    /// Returns the code as a number.
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
+    /// Returns the meaning as a phrase for the help text.
     fn meaning(self) -> &'static str {
         match self {
-            Self::Success => "done, or nothing to change",
-            Self::Internal => "a mistake of this program, or its output could not be written",
-            Self::Changes => "`plan`: there is something to change",
-            Self::Failed => "a step failed, and the run can be resumed; `doctor`: a check failed",
+            Self::Success => "success; for `plan`, no changes",
+            Self::Internal => "internal error, or output could not be written",
+            Self::Changes => "`plan`: a run would make changes",
+            Self::Failed => "a step failed and the run can be resumed; for `doctor`, a check failed",
             Self::Cancelled => "the run was cancelled",
-            Self::TimedOut => "the run took longer than --timeout; it can be resumed",
-            Self::WaitingForApproval => "the run waits for a person",
-            Self::InDoubt => "a step may or may not have happened; a person has to look",
-            Self::Undone => "kept for undoing, which is not there yet",
-            Self::UndoFailed => "kept for undoing that failed, likewise",
+            Self::TimedOut => "the command exceeded --timeout; the run can be resumed",
+            Self::WaitingForApproval => "the run waits for approval",
+            Self::InDoubt => "a step is in doubt; an operator must resolve it",
+            Self::Undone => "reserved: a step failed, and earlier steps were undone",
+            Self::UndoFailed => "reserved: a step failed, and undoing earlier steps failed",
             Self::Locked => "another run holds a lock",
-            Self::Usage => "the command line or a setting makes no sense",
-            Self::Invalid => "the workflow or its inputs have mistakes",
+            Self::Usage => "unusable command line or setting",
+            Self::Invalid => "errors in the workflow or its inputs",
             Self::Journal => "the journal cannot be used",
-            Self::Owned => "another process advances the run",
-            Self::Interrupted => "interrupted; what happened is kept",
+            Self::Owned => "another process owns the run",
+            Self::Interrupted => "interrupted; the run can be resumed",
         }
     }
 
-    /// All codes with their meaning, for the end of the help.
+    /// Returns all codes with their meaning, as the last section of the help text.
     pub(crate) fn table() -> String {
         let lines = Self::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
         format!("Exit codes:\n{}", lines.join("\n"))
@@ -103,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_listed_once_and_in_order() {
+    fn each_code_is_listed_once_in_ascending_order() {
         assert!(Exit::ALL.is_sorted_by(|a, b| a.code() < b.code()));
         assert!(Exit::table().contains("130  interrupted"));
     }

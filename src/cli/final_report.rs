@@ -14,16 +14,18 @@ use super::{
     ui::{self, Tone},
 };
 
-/// What is left to be said when the engine has left a run.
+/// Result of a run, as the last output of a command.
 struct FinalReport {
     finished: RunReport,
     count: RunCounts,
-    /// Whether it was left because its time was over.
+    /// The run was stopped because the command exceeded its timeout.
     timed_out: bool,
 }
 
-/// Says what came of a run, given what was counted on the way and whether its time was over, and what the process says at
-/// its end.
+/// Prints the result of a run and returns the exit code.
+///
+/// `summary` contains the counts of this process, and `timed_out` tells a timeout from an
+/// interrupt.
 pub(crate) fn conclude(output: Output, finished: RunReport, summary: &Summary, timed_out: bool) -> Exit {
     let count = summary.of(&finished.run);
     let report = FinalReport { finished, count, timed_out };
@@ -32,6 +34,7 @@ pub(crate) fn conclude(output: Output, finished: RunReport, summary: &Summary, t
 }
 
 impl FinalReport {
+    /// Returns the exit code for the way in which the run ended.
     fn exit(&self) -> Exit {
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => Exit::Success,
@@ -44,7 +47,8 @@ impl FinalReport {
         }
     }
 
-    /// Prints it: outputs are data, all else is for people.
+    /// Prints the report: workflow outputs on stdout, everything else on stderr; with `--output
+    /// json`, one event on stdout.
     fn show(&self, output: Output) {
         match output {
             Output::Json => ui::out_json(&self.to_json()),
@@ -52,6 +56,7 @@ impl FinalReport {
         }
     }
 
+    /// Prints errors, open questions, the last line, outputs and the hint.
     fn show_text(&self) {
         for (step, error) in &self.finished.failures {
             ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, self.label(step))));
@@ -71,11 +76,13 @@ impl FinalReport {
         }
     }
 
+    /// Returns the word in front of a step's error.
     fn label(&self, step: &str) -> &'static str {
         let doubted = self.finished.questions.iter().any(|(name, ask)| name == step && *ask == Question::TookEffect);
         if doubted { "in doubt:" } else { "failed:" }
     }
 
+    /// Iterates over the steps that wait for approval, with the text of each approval.
     fn questions(&self) -> impl Iterator<Item = (&str, &str)> {
         self.finished.questions.iter().filter_map(|(step, ask)| match ask {
             Question::Approval(question) => Some((step.as_str(), question.as_str())),
@@ -83,6 +90,8 @@ impl FinalReport {
         })
     }
 
+    /// Returns the line that sums the run up, such as `machine succeeded after 2.4s: 3 of 3 steps
+    /// done, …`.
     fn last_line(&self) -> String {
         let RunCounts { workflow, done_before, done, total, .. } = &self.count;
         let word = match self.exit() {
@@ -96,16 +105,17 @@ impl FinalReport {
         format!("{name} {word} after {duration}: {steps}, {} ({})", self.changes(), self.finished.run)
     }
 
-    /// What changed in the whole run; how much of it here, if it began elsewhere.
+    /// Counts the steps that changed something in this process. A resumed run may have changed
+    /// something before.
     fn changes(&self) -> String {
         match (self.finished.changed, self.count.changed) {
-            (false, _) => "nothing changed".into(),
-            (true, 0) => "nothing changed since it was resumed".into(),
-            (true, steps) => format!("{} changed something", format::plural(steps, "step")),
+            (false, _) => "no changes".into(),
+            (true, 0) => "no changes since it was resumed".into(),
+            (true, steps) => format!("{} changed", format::plural(steps, "step")),
         }
     }
 
-    /// Returns the name of the ending; `None` if the command's time limit expired.
+    /// Returns the name of the ending; `None` if the command exceeded its timeout.
     fn ending_name(&self) -> Option<StateName> {
         match self.finished.ending {
             Ending::Finished(outcome) => Some(outcome.name()),
@@ -114,14 +124,17 @@ impl FinalReport {
         }
     }
 
+    /// Returns the outcome in words.
     fn word(&self) -> String {
         self.ending_name().map_or_else(|| "timed out".into(), |name| name.to_string())
     }
 
+    /// Returns the time from the start of the run in this process to its last event.
     fn duration(&self) -> Duration {
         self.count.latest.since(self.count.started)
     }
 
+    /// Returns the next command, or `None` after success.
     fn hint(&self) -> Option<String> {
         let run = &self.finished.run;
         match self.finished.ending {
@@ -132,6 +145,7 @@ impl FinalReport {
         }
     }
 
+    /// Returns the command that answers the first open question.
     fn answer_hint(&self) -> String {
         let run = &self.finished.run;
         match self.finished.questions.first() {
@@ -141,8 +155,10 @@ impl FinalReport {
         }
     }
 
+    /// Returns the report as the event `result`. `steps` and `steps_done` count all processes,
+    /// `duration_ms` this one.
     fn to_json(&self) -> Value {
-        let asks: Vec<_> = self.finished.questions.iter().map(|(step, ask)| ask_json(step, ask)).collect();
+        let questions: Vec<_> = self.finished.questions.iter().map(|(step, ask)| question_json(step, ask)).collect();
         let failures: Vec<_> =
             self.finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect();
         json!({
@@ -156,20 +172,22 @@ impl FinalReport {
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
             "failures": failures,
-            "asks": asks,
+            "questions": questions,
             "exit": self.exit().code(),
             "hint": self.hint(),
         })
     }
 }
 
-fn ask_json(step: &str, ask: &Question) -> Value {
-    match ask {
-        Question::Approval(question) => json!({ "step": step, "asks": "approval", "question": question }),
-        Question::TookEffect => json!({ "step": step, "asks": "whether_it_took_effect" }),
+/// Returns an open question: `kind` is `approval`, with the text of the approval, or `in_doubt`.
+fn question_json(step: &str, question: &Question) -> Value {
+    match question {
+        Question::Approval(text) => json!({ "step": step, "kind": "approval", "question": text }),
+        Question::TookEffect => json!({ "step": step, "kind": "in_doubt" }),
     }
 }
 
+/// Returns a value as text, strings without quotes.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! Times, durations and counts in words.
+//! Text for times, durations, counts and changes, the same in each command.
 
 use std::time::Duration;
 
@@ -6,16 +6,17 @@ use jiff::{Timestamp, tz::TimeZone};
 use stargate::{clock::UnixMillis, run::Answer};
 use stargate_sdk::{ActionError, FailureKind};
 
-/// `12:03:04`, local time.
+/// Formats a point in time as `12:03:04`, in local time.
 pub(crate) fn time_of_day(at: UnixMillis) -> String {
     local(at, "%H:%M:%S")
 }
 
-/// `2026-11-24 12:03:04`, local time.
+/// Formats a point in time as `2026-11-24 12:03:04`, in local time.
 pub(crate) fn date_and_time(at: UnixMillis) -> String {
     local(at, "%Y-%m-%d %H:%M:%S")
 }
 
+/// Formats in the system's time zone; a time out of range as milliseconds.
 fn local(at: UnixMillis, format: &str) -> String {
     match Timestamp::from_millisecond(at.0) {
         Ok(timestamp) => timestamp.to_zoned(TimeZone::system()).strftime(format).to_string(),
@@ -23,7 +24,7 @@ fn local(at: UnixMillis, format: &str) -> String {
     }
 }
 
-/// `850ms`, `2.4s`, `1m 03s` or `2h 05m`.
+/// Formats a duration as `850ms`, `2.4s`, `1m 03s` or `2h 05m`. Fractions are cut off.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -34,12 +35,12 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// `1 step`, `2 steps`.
+/// Formats a count with its noun: `1 step`, `2 steps`. Only for nouns whose plural ends in `s`.
 pub(crate) fn plural(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// `text` with the ids of Azure's resources cut down to what people call them by: type and name.
+/// Shortens the ids of Azure resources in `text` to type and name: `…/routeTables/rt`.
 pub(crate) fn shorten_resource_ids(text: &str) -> String {
     let short = |word: &str| match word.rsplit('/').take(2).collect::<Vec<_>>().as_slice() {
         [name, kind] if word.starts_with("/subscriptions/") => format!("…/{kind}/{name}"),
@@ -48,18 +49,19 @@ pub(crate) fn shorten_resource_ids(text: &str) -> String {
     text.split(' ').map(short).collect::<Vec<_>>().join(" ")
 }
 
-/// What to say of the changes of a step that failed with this error.
+/// Returns the verb for the changes of a step that ended with this error: `changed`, or `may have
+/// changed` if the effect of the failed call is unknown.
 pub(crate) fn change_verb(error: &ActionError) -> &'static str {
     if error.kind == FailureKind::Unknown { "may have changed" } else { "changed" }
 }
 
-/// What a person has said of a step.
+/// Describes an operator's answer, with the process that recorded it.
 pub(crate) fn answer_text(by: &str, answer: &Answer) -> String {
     match answer {
         Answer::Approved => format!("approved by {by}"),
         Answer::Refused { error } => format!("refused by {by}: {error}"),
-        Answer::Done { .. } => format!("took effect, says {by}"),
-        Answer::NotDone => format!("did not take effect, says {by}"),
+        Answer::Done { .. } => format!("resolved by {by}: took effect"),
+        Answer::NotDone => format!("resolved by {by}: did not take effect"),
     }
 }
 
@@ -68,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_resource_is_called_by_its_type_and_name() {
+    fn a_resource_id_is_shortened_to_type_and_name() {
         let id = "/subscriptions/4465/resourceGroups/g/providers/Microsoft.Network/routeTables/rt";
         assert_eq!(shorten_resource_ids(&format!("+ route table: {id}")), "+ route table: …/routeTables/rt");
         assert_eq!(shorten_resource_ids("a  b/c"), "a  b/c");
     }
 
     #[test]
-    fn durations_have_two_figures_that_matter() {
+    fn durations_have_at_most_two_units() {
         let cases = [(0, "0ms"), (850, "850ms"), (2_449, "2.4s"), (63_000, "1m 03s"), (7_500_000, "2h 05m")];
         for (millis, expected) in cases {
             assert_eq!(duration(Duration::from_millis(millis)), expected);
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_thing_has_no_plural() {
+    fn a_count_of_one_has_no_plural() {
         assert_eq!((plural(1, "step"), plural(0, "step")), ("1 step".into(), "0 steps".into()));
     }
 }

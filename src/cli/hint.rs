@@ -1,37 +1,36 @@
-//! The commands that a reader is told to run next.
+//! Commands that are suggested to the reader. Each hint begins with an imperative and contains the
+//! whole command.
 
 use stargate::id::RunId;
 
-/// To go on with a run.
+/// Suggests to resume a run.
 pub(crate) fn resume(run: &RunId) -> String {
     format!("run `stargate resume {run}` to continue")
 }
 
-/// To see what happened in a run.
+/// Suggests to show the entries of a run.
 pub(crate) fn history(run: &RunId) -> String {
-    format!("run `stargate history {run}` to see what happened")
+    format!("run `stargate history {run}` to see its entries")
 }
 
-/// To let a step begin for which a person is asked.
+/// Suggests to approve or refuse a step.
 pub(crate) fn approve(run: &RunId, step: &str) -> String {
     let step = quoted(step);
-    format!("run `stargate approve {run} {step}`, or the same with --refuse")
+    format!("run `stargate approve {run} {step}`, or add `--refuse` to refuse it")
 }
 
-/// To say whether a step took effect.
+/// Suggests to check whether a step took effect, and to record the answer.
 pub(crate) fn resolve(run: &RunId, step: &str) -> String {
     let step = quoted(step);
-    format!(
-        "look whether {step} took effect, and run `stargate resolve {run} {step} --done`, or the same with --not-done"
-    )
+    format!("check whether {step} took effect, then run `stargate resolve {run} {step} --done`, or `--not-done`")
 }
 
-/// The same, for a run that nobody advances.
-pub(crate) fn then_resume(said: &str, run: &RunId) -> String {
-    format!("{said}, and then `stargate resume {run}`")
+/// Adds to `hint` that the run must be resumed afterwards: for a run that no process owns.
+pub(crate) fn then_resume(hint: &str, run: &RunId) -> String {
+    format!("{hint}; then run `stargate resume {run}`")
 }
 
-/// A step's name as a shell takes it: a key is in brackets.
+/// Quotes a step's name for a shell, because keys are in brackets.
 fn quoted(step: &str) -> String {
     if step.contains(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '/' | '.')) {
         format!("'{step}'")
@@ -40,17 +39,17 @@ fn quoted(step: &str) -> String {
     }
 }
 
-/// To see what a run waits for.
+/// Suggests to show what a run waits for.
 pub(crate) fn why(run: &RunId) -> String {
-    format!("run `stargate why {run}` to see what it waits for")
+    format!("run `stargate why {run}` to see what it is waiting for")
 }
 
-/// To see which runs there are.
+/// Suggests to list the runs in the journal.
 pub(crate) fn runs() -> String {
-    "run `stargate history` to see the runs there are".into()
+    "run `stargate history` to list the runs".into()
 }
 
-/// To see which commands there are.
+/// Suggests to list the commands.
 pub(crate) fn help() -> String {
-    "run `stargate --help` to see what can be asked".into()
+    "run `stargate --help` to list the commands".into()
 }

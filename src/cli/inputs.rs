@@ -5,9 +5,9 @@ use stargate::workflow::{Input, Workflow};
 
 use super::{Failure, args::InputArgs, exit::Exit};
 
-/// The inputs that the command line gives: a file's, and over them the single ones.
+/// Reads the inputs of the command line: those of the file, overridden by the single ones.
 ///
-/// Whether they fit the workflow is the plan's business.
+/// Types and missing inputs are checked when the plan is compiled.
 pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<Map<String, Value>, Failure> {
     let mut inputs = args.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
     for (name, text) in &args.single {
@@ -17,16 +17,17 @@ pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<Map<String, 
     Ok(inputs)
 }
 
+/// Reads a YAML or JSON file with a map of inputs.
 fn read_file(path: &Path) -> Result<Map<String, Value>, Failure> {
     let unusable = |reason: String| {
         let message = format!("the inputs in {} cannot be used: {reason}", path.display());
-        Failure::new(Exit::Invalid, message, "give a YAML or JSON file with a map from input to value")
+        Failure::new(Exit::Invalid, message, "add a YAML or JSON file with a map from input to value")
     };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     serde_saphyr::from_str(&text).map_err(|error| unusable(error.to_string()))
 }
 
-/// What a person means who types `text`; a list may also be typed without brackets.
+/// Converts `text` to the type of the input. A list may be given without brackets: `a,b,c`.
 fn value(input: &Input, text: &str) -> Value {
     let is_list = input.schema.get("type").is_some_and(|kind| kind == "array");
     match input.value_of(text) {
@@ -35,7 +36,7 @@ fn value(input: &Input, text: &str) -> Value {
     }
 }
 
-/// What a person types to mean `value`.
+/// Converts a value to the text that [`value`] reads back as the same value.
 pub(crate) fn to_argument(input: &Input, typed: &Value) -> String {
     match typed {
         Value::String(text) if value(input, text) == *typed => text.clone(),
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_read_as_its_input_wants_it() {
+    fn a_value_is_converted_to_the_type_of_its_input() {
         let cases = [
             ("5", "string", json!("5")),
             ("5", "integer", json!(5)),

@@ -6,9 +6,9 @@ use stargate_sdk::{ActionContext, Check, Finding, Permission};
 
 use super::Failure;
 
-/// `journal.open`.
+/// Check `journal.open`: the journal file can be used, or created. It writes nothing.
 pub(super) struct JournalCheck {
-    /// The file that the settings name.
+    /// Path of the journal file.
     pub(super) path: PathBuf,
 }
 
@@ -18,23 +18,23 @@ impl Check for JournalCheck {
     }
 
     fn summary(&self) -> &'static str {
-        "Looks whether the journal can be used and is whole, or can be made."
+        "Checks that the journal file is intact and can be used, or can be created."
     }
 
     fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(self.look())
+        Box::pin(self.inspect())
     }
 }
 
 impl JournalCheck {
-    async fn look(&self) -> Finding {
+    async fn inspect(&self) -> Finding {
         let path = self.path.display();
         match inspect(&self.path).await {
-            Ok(Inspected::Absent) => Finding::ok(format!("{path} is not there yet; the first run makes it")),
+            Ok(Inspected::Absent) => Finding::ok(format!("{path} does not exist yet; the first run creates it")),
             Ok(Inspected::Intact { schema, known }) if schema < known => {
-                Finding::ok(format!("{path} is whole, of schema {schema}; the next command brings it to {known}"))
+                Finding::ok(format!("{path} is intact, schema {schema}; the next command migrates it to {known}"))
             }
-            Ok(Inspected::Intact { schema, .. }) => Finding::ok(format!("{path} is whole, of schema {schema}")),
+            Ok(Inspected::Intact { schema, .. }) => Finding::ok(format!("{path} is intact, schema {schema}")),
             Err(error) => {
                 let failure = Failure::from(error);
                 Finding::failed(failure.to_string(), failure.hint())

@@ -4,7 +4,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Failure, ui};
 
-/// Sends what the program traces to stderr, as far as `filter` lets it through.
+/// Starts to write diagnostics to stderr. `filter` selects them, in the syntax of
+/// `tracing_subscriber::EnvFilter`.
+///
+/// # Errors
+///
+/// A usage failure if `filter` has a syntax error.
 pub(crate) fn start(filter: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Failure::usage(format!("the log filter {filter:?} cannot be used: {error}"), "try `--log debug`")
@@ -13,7 +18,7 @@ pub(crate) fn start(filter: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints each formatted record beside the live view.
+/// Writer that prints each formatted record above the live view.
 struct StderrWriter;
 
 impl io::Write for StderrWriter {

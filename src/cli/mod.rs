@@ -1,4 +1,4 @@
-//! Arguments, settings, one file per command, and what the user sees of them.
+//! Command line interface: arguments, settings, commands, and all output that a user sees.
 
 mod app;
 mod args;

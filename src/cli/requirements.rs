@@ -1,4 +1,4 @@
-//! What workflows ask of their surroundings, found out without running them.
+//! Permissions and secrets that workflows need, read from their text without running them.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,19 @@ use serde_json::Value;
 use stargate::plan::Outline;
 use stargate_sdk::{Permission, Registry, SecretRef, Secrets};
 
-/// What the actions of some workflows need.
+/// Permissions and providers that a set of plans needs.
 #[derive(Debug, Default)]
 pub(super) struct Requirements {
-    /// What they have to be allowed.
+    /// Permissions that their actions and secret references need.
     pub(super) permissions: BTreeSet<Permission>,
-    /// Whose actions they are, and who has to allow them something.
+    /// First parts of the action names, and the authorities of the permissions: `azure`,
+    /// `kubernetes`.
     providers: BTreeSet<String>,
 }
 
 impl Requirements {
-    /// Adds what the steps of a workflow need.
+    /// Adds the requirements of a plan. Inputs may be unknown: their expressions are then part of
+    /// the text.
     pub(super) fn add(&mut self, outline: &Outline, registry: &Registry, secrets: &Secrets) {
         for step in &outline.steps {
             self.providers.insert(provider(&step.action).to_owned());
@@ -25,20 +27,23 @@ impl Requirements {
             }
             self.add_secrets(&step.with.as_written(), secrets);
         }
-        // An inlined workflow is given secrets by its inputs.
+        // Inputs of an inlined workflow may contain secret references.
         for (_, template) in outline.scopes.iter().flat_map(|scope| &scope.inputs) {
             self.add_secrets(&template.as_written(), secrets);
         }
         self.providers.extend(self.permissions.iter().map(|permission| permission.authority().to_owned()));
     }
 
-    /// Whether a check concerns the actions. What belongs to no provider concerns all of them.
+    /// True if the check `check` is about these plans. A check whose prefix is not a provider, such
+    /// as `journal.open`, is about all plans.
     pub(super) fn concerns(&self, check: &str, registry: &Registry) -> bool {
         let own = provider(check);
         let is_provider = registry.iter().any(|action| provider(action.name()) == own);
         !is_provider || self.providers.contains(own)
     }
 
+    /// Adds the permissions that the secret references in `value` need. Of a reference with an
+    /// expression, the text before the expression counts.
     fn add_secrets(&mut self, value: &Value, secrets: &Secrets) {
         match value {
             Value::String(text) => {
@@ -53,7 +58,7 @@ impl Requirements {
     }
 }
 
-/// What stands before the first point of a name.
+/// Returns the part of a name before the first dot.
 fn provider(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }

@@ -9,10 +9,10 @@ use stargate::{
 
 use super::{Failure, exit::Exit, hint};
 
-/// How the command line names the newest run.
+/// Name of the newest run on the command line.
 const LATEST: &str = "@latest";
 
-/// The run that `text` names: an id or `@latest`.
+/// Returns the id that `text` names: a run id or `@latest`.
 pub(crate) async fn find(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
     if text != LATEST {
         return Ok(text.parse::<RunId>()?);
@@ -20,17 +20,17 @@ pub(crate) async fn find(journal: &dyn Journal, text: &str) -> Result<RunId, Fai
     journal.runs(1).await?.pop().map(|row| row.id).ok_or_else(no_runs)
 }
 
-/// There is no run yet.
+/// Creates the failure for a journal without runs.
 pub(crate) fn no_runs() -> Failure {
     Failure::usage("the journal has no runs yet", "run `stargate run workflow NAME` to start one")
 }
 
-/// There is no run with that id.
+/// Creates the failure for an id that is not in the journal.
 pub(crate) fn unknown_run(text: &str) -> Failure {
     Failure::usage(format!("the journal has no run {text}"), hint::runs())
 }
 
-/// The plan of a stored run.
+/// Reads the plan of a stored run.
 pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
     serde_json::from_str(&stored.plan_json).map_err(|error| {
         let message = format!("the plan of run {} cannot be read: {error}", stored.row.id);
@@ -38,7 +38,7 @@ pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
     })
 }
 
-/// Folds a stored run, to be looked at.
+/// Folds the entries of a stored run. The state is a copy; nothing is acquired.
 pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Failure> {
     RunState::recover(plan, &stored.history, &stored.latest).map_err(|error| {
         let message = format!("the history of run {} cannot be read: {error}", stored.row.id);
@@ -46,23 +46,24 @@ pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Fail
     })
 }
 
-/// The step of that name; if there is none, `command` is named with the one that may be meant.
+/// Finds a step by name. If there is none, the hint suggests `command` with the most similar name.
 pub(crate) fn find_step(run: &RunId, state: &RunState, name: &str, command: &str) -> Result<StepId, Failure> {
     state.find(name).ok_or_else(|| {
         let hint = match suggest_name(name, state.steps().map(|id| state.name(id))) {
-            Some(near) => format!("run `stargate {command} {run} '{near}'` if that is meant"),
+            Some(near) => format!("run `stargate {command} {run} '{near}'` for the step with the most similar name"),
             None => hint::history(run),
         };
         Failure::usage(format!("run {run} has no step {name:?}"), hint)
     })
 }
 
-/// Whether a process that may be living holds the run.
+/// True if a live process owns the run.
 pub(crate) fn is_owned(row: &RunRow, here: &Owner, now: UnixMillis) -> bool {
     row.live_owner(here, now).is_some()
 }
 
-/// Steps that are done, and all that are known of. The parts of a `for_each` step count in its place.
+/// Counts the steps that are done, and all steps. Instances of a `for_each` step are counted instead
+/// of the step.
 pub(crate) fn progress(state: &RunState) -> (usize, usize) {
     let steps = state.counted_steps();
     let done = steps.iter().filter(|id| matches!(state.state(**id), StepState::Succeeded { .. } | StepState::Skipped));

@@ -20,26 +20,26 @@ use super::{
 };
 use crate::wiring;
 
-/// An engine at work on the user's journal, with somebody watching.
+/// Journal, actions and limits of one command that executes runs.
 pub(crate) struct Session {
-    /// The journal.
+    /// Journal of the user.
     pub(crate) journal: Arc<dyn Journal>,
     registry: Registry,
     secrets: Arc<Secrets>,
     max_parallel: usize,
-    /// How long locks are waited for.
+    /// Maximum time to wait for locks that other runs hold; zero means not to wait.
     lock_timeout: Duration,
-    /// How long a command may take.
+    /// Maximum duration of the command; `None` means no limit.
     timeout: Option<Duration>,
 }
 
-/// What came of work that an engine was used for.
+/// Result of work that used an engine.
 pub(crate) struct RunResult<T> {
-    /// What the work gave.
+    /// Value that the work returned.
     pub(crate) value: T,
-    /// What was counted on the way.
+    /// Counts of the events that the work caused.
     pub(crate) summary: Summary,
-    /// Whether the work was let go of because its time was timeout.
+    /// The work was stopped because it exceeded the timeout.
     pub(crate) timed_out: bool,
 }
 
@@ -49,7 +49,7 @@ impl RunResult<Result<RunReport, EngineError>> {
         match self.value {
             Ok(finished) => Ok(final_report::conclude(output, finished, &self.summary, self.timed_out)),
             Err(error @ EngineError::WaitInterrupted { .. }) if self.timed_out => {
-                let hint = "nothing was begun: run the same command again, with a longer `--timeout`";
+                let hint = "run the same command again, with a longer `--timeout`: no run was started";
                 Err(Failure::new(Exit::TimedOut, error.to_string(), hint))
             }
             Err(error) => Err(error.into()),
@@ -58,7 +58,11 @@ impl RunResult<Result<RunReport, EngineError>> {
 }
 
 impl Session {
-    /// Opens the journal. Makes no request.
+    /// Opens the journal. Sends no request.
+    ///
+    /// # Errors
+    ///
+    /// A failure with exit code 69 if the journal cannot be opened.
     pub(crate) async fn open(
         settings: &Settings,
         (registry, secrets): (Registry, Secrets),
@@ -69,20 +73,21 @@ impl Session {
         Ok(Self { journal, registry, secrets, max_parallel, lock_timeout: Duration::ZERO, timeout: None })
     }
 
-    /// Waits for locks as the command line says.
+    /// Sets the time to wait for locks, from the command line.
     pub(crate) fn with_lock_timeout(self, args: &LockArgs) -> Self {
         Self { lock_timeout: args.wait_for_locks.unwrap_or_default(), ..self }
     }
 
-    /// Takes no longer than the command line says.
+    /// Sets the maximum duration, from the command line.
     pub(crate) fn with_timeout(self, args: &TimeoutArgs) -> Self {
         Self { timeout: args.timeout, ..self }
     }
 
-    /// Lets `work` use an engine until it is done, while `view` shows what happens.
+    /// Runs `work` with an engine until it is done, while `view` shows the events.
     ///
-    /// A first wish to stop drains the engine and waits, and so does the end of the time that the work may take; a second
-    /// wish gives up at once.
+    /// The first signal and the timeout drain the engine: running attempts are cancelled, and
+    /// `work` returns. The second signal returns immediately with a failure. In both cases the run
+    /// can be resumed.
     pub(crate) async fn run_to_end<T, F>(
         &self,
         view: Box<dyn EventView>,
@@ -110,22 +115,22 @@ impl Session {
                         return Err(stopped_immediately(&adapter.runs()));
                     }
                     draining = true;
-                    ui::err("interrupted: starting nothing more and letting go of what is being done; once more stops at once");
+                    ui::err("interrupted: cancelling running steps; press Ctrl-C again to stop immediately");
                     drain(&engine);
                 }
             }
         }
     }
 
-    /// Waits until the time that the work may take is timeout, and says so; for ever if it may take as long as it takes.
+    /// Waits until the timeout expires and reports it; without a timeout, it never returns.
     pub(crate) async fn wait_for_timeout(&self) {
         let Some(limit) = self.timeout else { return std::future::pending().await };
         tokio::time::sleep(limit).await;
-        let took = format::duration(limit);
-        ui::err(&format!("it has taken {took}: starting nothing more and letting go of what is being done"));
+        let timeout = format::duration(limit);
+        ui::err(&format!("timeout of {timeout} exceeded: cancelling running steps"));
     }
 
-    /// An engine, and what `view` is told of it.
+    /// Starts an engine that reports its events to `view`.
     pub(crate) fn start_engine(&self, view: Box<dyn EventView>) -> Result<(Engine, Arc<ReporterAdapter>), Failure> {
         let adapter = ReporterAdapter::start(view);
         Ok((Engine::start(self.options(&adapter))?.with_lock_timeout(self.lock_timeout), adapter))
@@ -148,7 +153,8 @@ fn drain(engine: &Engine) {
     tokio::spawn(async move { engine.drain().await });
 }
 
-/// An engine that advances nothing: it writes what a person wants of a run. Nobody watches.
+/// Starts an engine without a reporter, to append answers and cancel requests. It executes no
+/// steps.
 pub(crate) fn start_engine_without_reporter(settings: &Settings, journal: Arc<dyn Journal>) -> Result<Engine, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
     let engine = Engine::start(EngineOptions {
@@ -162,10 +168,12 @@ pub(crate) fn start_engine_without_reporter(settings: &Settings, journal: Arc<dy
     engine.map_err(Failure::from)
 }
 
+/// Creates the failure for the second signal. The journal is consistent, because each entry is
+/// committed before it is shown.
 fn stopped_immediately(runs: &[RunId]) -> Failure {
     let hint = match runs {
         [run] => hint::resume(run),
         _ => "run `stargate resume --all` to continue".into(),
     };
-    Failure::new(Exit::Interrupted, "stopped at once; everything that was journaled is kept", hint)
+    Failure::new(Exit::Interrupted, "stopped immediately; the journal contains everything up to the last commit", hint)
 }

@@ -1,4 +1,5 @@
-//! The only reader of the environment. A flag comes before a variable, a variable before what is true of itself.
+//! Settings of the process. This file is the only reader of environment variables: a flag overrides
+//! a variable, and a variable overrides the default.
 
 use std::{
     fmt,
@@ -14,61 +15,66 @@ use super::{
     args::{GlobalArgs, Output},
 };
 
-/// Where the OAuth client is looked for.
+/// Default references to the OAuth client of Tailscale.
 const CLIENT_ID: &str = "env:TAILSCALE_CLIENT_ID";
 const CLIENT_SECRET: &str = "env:TAILSCALE_CLIENT_SECRET";
 
-/// Everything that the surroundings say.
+/// Settings from flags, environment variables and defaults.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The journal's file.
+    /// Path of the journal file.
     pub(crate) journal: PathBuf,
-    /// How Azure is reached.
+    /// Settings for Azure.
     pub(crate) azure: AzureSettings,
-    /// Base of Tailscale's API; `None` for Tailscale's own.
+    /// Base URL of Tailscale's API; `None` for the public one.
     pub(crate) tailscale_endpoint: Option<Url>,
-    /// Which tailnet.
+    /// Name of the tailnet; `-` for the tailnet of the OAuth client.
     pub(crate) tailnet: String,
-    /// Id of the OAuth client.
+    /// Reference to the id of the OAuth client.
     pub(crate) tailscale_client_id: SecretRef,
-    /// Secret of the OAuth client.
+    /// Reference to the secret of the OAuth client.
     pub(crate) tailscale_client_secret: SecretRef,
-    /// An `ssh_config` file in place of the user's own.
+    /// `ssh_config` file; `None` for the user's own.
     pub(crate) ssh_config: Option<PathBuf>,
-    /// The cluster's kubeconfig; `None` for what is usual.
+    /// Kubeconfig of the cluster; `None` for `KUBECONFIG` or `~/.kube/config`.
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context; `None` for its current one.
+    /// Context in the kubeconfig; `None` for its current context.
     pub(crate) kube_context: Option<String>,
-    /// Where host keys and control sockets are kept.
+    /// Folder for known host keys and control sockets of ssh.
     pub(crate) ssh_state: PathBuf,
-    /// What is traced.
+    /// Filter for diagnostics on stderr.
     pub(crate) log: String,
-    /// Whether terminals may show colours.
+    /// Colours are allowed on terminals.
     pub(crate) colour: bool,
-    /// How data are shown.
+    /// Format of the output.
     pub(crate) output: Output,
-    /// Whether lines that steps capture are shown.
+    /// Lines that steps capture are shown.
     pub(crate) verbose: bool,
-    /// Where what is only needed for a while goes.
+    /// Folder for temporary folders.
     #[cfg(feature = "sim")]
     pub(crate) temp_dir: PathBuf,
 }
 
-/// How Azure is reached.
+/// Settings for Azure Resource Manager.
 #[derive(Debug, Clone)]
 pub(crate) struct AzureSettings {
-    /// Base of ARM; `None` for Azure's own.
+    /// Base URL; `None` for public Azure.
     pub(crate) endpoint: Option<Url>,
     /// Id of the subscription.
     pub(crate) subscription: Option<String>,
-    /// A ready token; `None` for the usual chain of credentials.
+    /// Reference to a token; `None` for the chain of credentials.
     pub(crate) token: Option<SecretRef>,
-    /// A certificate to trust.
+    /// Certificate file (PEM) to trust in addition to the system's.
     pub(crate) ca: Option<PathBuf>,
 }
 
 impl Settings {
-    /// The settings of this process.
+    /// Loads the settings of this process.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure if a variable has an unusable value, or if there is no folder for the
+    /// journal.
     pub(crate) fn load(flags: GlobalArgs) -> Result<Self, Failure> {
         Self::from(flags, &|name| std::env::var(name).ok())
     }
@@ -116,7 +122,8 @@ impl Settings {
 }
 
 impl Settings {
-    /// The flags that make another process see the same, but for the journal. Secrets are references here.
+    /// Returns the flags that give another process the same settings, except for the journal.
+    /// Secrets are references, so the flags contain no secret.
     pub(crate) fn flags(&self) -> Vec<String> {
         let text = |flag: &str, value: Option<String>| value.map(|value| format!("--{flag}={value}"));
         let path = |flag: &str, value: &Option<PathBuf>| text(flag, value.as_deref().map(full));
@@ -140,15 +147,16 @@ impl Settings {
     }
 }
 
-/// A path that is the same from any folder.
+/// Returns the absolute path, which is valid in each working directory.
 pub(crate) fn full(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
+/// Environment variables, or a function that replaces them in tests.
 struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Environment<'_> {
-    /// An empty variable counts as none.
+    /// Returns the value of a variable. An empty value counts as unset.
     fn text(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
@@ -158,7 +166,8 @@ impl Environment<'_> {
     }
 }
 
-/// Where state is kept: <https://specifications.freedesktop.org/basedir-spec/latest/>.
+/// Returns the folder for state: `XDG_STATE_HOME/stargate`, or `~/.local/state/stargate`. Source:
+/// <https://specifications.freedesktop.org/basedir-spec/latest/>.
 fn state_dir(variables: &Environment<'_>) -> Option<PathBuf> {
     let base = variables.path("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let base = base.or_else(|| variables.path("HOME").map(|home| home.join(Path::new(".local/state"))));
@@ -166,14 +175,15 @@ fn state_dir(variables: &Environment<'_>) -> Option<PathBuf> {
 }
 
 fn no_home() -> Failure {
-    Failure::usage("there is no place for the journal: neither HOME nor XDG_STATE_HOME is set", "add `--journal PATH`")
+    Failure::usage("there is no folder for the journal: neither HOME nor XDG_STATE_HOME is set", "add `--journal PATH`")
 }
 
 fn reference(text: &str) -> SecretRef {
     text.parse().expect("the default is a reference")
 }
 
-/// A value from a flag or a variable. What cannot be read is named by where it stood; a secret's text is not repeated.
+/// Returns the value of a flag, or else of a variable. The error names the variable and does not
+/// repeat its value, which could be a secret.
 fn setting<T>(flag: Option<T>, variables: &Environment<'_>, name: &str) -> Result<Option<T>, Failure>
 where
     T: FromStr<Err: fmt::Display>,
@@ -185,7 +195,7 @@ where
     let read = text.parse().map_err(|error| {
         Failure::usage(
             format!("the variable {name} cannot be used: {error}"),
-            format!("run `unset {name}`, or set it anew"),
+            format!("run `unset {name}`, or set another value"),
         )
     });
     read.map(Some)
@@ -201,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_comes_before_a_variable_and_a_variable_before_the_default() {
+    fn a_flag_overrides_a_variable_and_a_variable_overrides_the_default() {
         let variables = [("HOME", "/home/a"), ("XDG_STATE_HOME", "/state"), ("STARGATE_JOURNAL", "/j.db")];
         let path = |flags, variables: &[_]| settings(flags, variables).expect("settings").journal;
         let flag = GlobalArgs { journal: Some("/flag.db".into()), ..GlobalArgs::default() };
@@ -216,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_given_by_value_is_refused_without_repeating_it() {
+    fn a_secret_given_by_value_is_rejected_and_not_repeated() {
         let failure = settings(GlobalArgs::default(), &[("HOME", "/h"), ("STARGATE_AZURE_TOKEN", "eyJhbGciOi")])
             .expect_err("not a reference");
         let text = failure.to_string();
@@ -224,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_subscription_falls_back_to_the_one_that_azure_tools_use() {
+    fn the_subscription_defaults_to_the_variable_of_azure_tools() {
         let loaded =
             settings(GlobalArgs::default(), &[("HOME", "/h"), ("AZURE_SUBSCRIPTION_ID", "s")]).expect("settings");
         assert_eq!(loaded.azure.subscription.as_deref(), Some("s"));

@@ -1,5 +1,7 @@
-//! The only place that prints. A reader that has gone (`| head`) is no failure: the rest is dropped, the command goes on.
-//! Data that cannot be written for any other reason are lost, and the command says so at its end.
+//! Output to stdout and stderr; no other file prints.
+//!
+//! A closed pipe (`| head`) is not an error: the remaining output is dropped and the command
+//! continues. Any other write error on stdout is kept, and the command fails at its end.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -12,64 +14,65 @@ use std::{
 use indicatif::MultiProgress;
 use serde::Serialize;
 
-/// The live view that owns the lower end of the terminal, while there is one.
+/// Live view that occupies the last lines of the terminal, if one is active.
 static LIVE: Mutex<Option<MultiProgress>> = Mutex::new(None);
-/// Why data could not be written, if they could not.
+/// First error that occurred when data was written to stdout.
 static WRITE_ERROR: Mutex<Option<String>> = Mutex::new(None);
+/// Colours are allowed by the settings.
 static COLOUR: AtomicBool = AtomicBool::new(false);
 
-/// Width of text that goes to no terminal: what fits most screens and diffs.
+/// Width of text that is not written to a terminal, in columns: fits most screens and diffs.
 const PIPE_WIDTH: usize = 100;
-/// Below this, wrapping leaves nothing readable.
+/// Minimum width for wrapped text, in columns.
 const MIN_WIDTH: usize = 40;
 
-/// Meaning that is also said in words, shown in colour where that is name.
+/// Meaning of a text, shown as a colour. The text itself must express it as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Went well.
+    /// Successful result.
     Good,
-    /// Changed something, or wants attention.
+    /// A change, or something that needs attention.
     Notable,
-    /// Went wrong.
+    /// Failed result or error.
     Bad,
-    /// Of less interest.
+    /// Detail of less importance.
     Quiet,
-    /// A heading.
+    /// Heading or name.
     Strong,
 }
 
-/// Says whether colours are name on a terminal.
-pub(crate) fn allow_colour(name: bool) {
-    COLOUR.store(name, Ordering::Relaxed);
+/// Allows colours on terminals, or forbids them.
+pub(crate) fn allow_colour(allowed: bool) {
+    COLOUR.store(allowed, Ordering::Relaxed);
 }
 
-/// Whether somebody watches: what is for people goes to a terminal.
+/// True if stderr is a terminal, so that a live view can be shown.
 pub(crate) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether text on stderr may be coloured.
+/// True if text on stderr may contain colours.
 pub(crate) fn colours_err() -> bool {
     COLOUR.load(Ordering::Relaxed) && io::stderr().is_terminal()
 }
 
-/// Whether text on stdout may be coloured.
+/// True if text on stdout may contain colours.
 pub(crate) fn colours_out() -> bool {
     COLOUR.load(Ordering::Relaxed) && io::stdout().is_terminal()
 }
 
-/// `text` in a tone, for stderr.
+/// Colours `text` for stderr, if colours are allowed there.
 pub(crate) fn paint_err(tone: Tone, text: &str) -> String {
     paint(tone, text, colours_err())
 }
 
-/// `text` in a tone, for stdout.
+/// Colours `text` for stdout, if colours are allowed there.
 pub(crate) fn paint_out(tone: Tone, text: &str) -> String {
     paint(tone, text, colours_out())
 }
 
 fn paint(tone: Tone, text: &str, coloured: bool) -> String {
-    // SGR parameters of ECMA-48.
+    // SGR parameters of ECMA-48, section 8.3.117.
     let code = match tone {
         Tone::Good => "32",
         Tone::Notable => "33",
@@ -80,13 +83,13 @@ fn paint(tone: Tone, text: &str, coloured: bool) -> String {
     if coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Columns that a line may have on stderr.
+/// Returns the width of stderr in columns.
 pub(crate) fn width_err() -> usize {
     let terminal = comfy_table::Table::new().use_stderr().width();
     terminal.map_or(PIPE_WIDTH, |width| usize::from(width).max(MIN_WIDTH))
 }
 
-/// Prints data.
+/// Prints data, on stdout.
 pub(crate) fn out(text: &str) {
     suspend_live(|| {
         if let Err(error) = write_line(io::stdout().lock(), text)
@@ -97,43 +100,44 @@ pub(crate) fn out(text: &str) {
     });
 }
 
-/// Why data that were printed are lost, if they are.
+/// Returns the error because of which data was lost, if any.
 pub(crate) fn write_error() -> Option<String> {
     WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Prints data as one line of JSON.
 pub(crate) fn out_json(value: &impl Serialize) {
-    out(&serde_json::to_string(value).expect("what commands show has string keys and no failing serialiser"));
+    out(&serde_json::to_string(value).expect("output has string keys and serialisers that cannot fail"));
 }
 
-/// Prints data as JSON over several lines.
+/// Prints data as indented JSON.
 pub(crate) fn out_json_pretty(value: &impl Serialize) {
-    out(&serde_json::to_string_pretty(value).expect("what commands show has string keys and no failing serialiser"));
+    out(&serde_json::to_string_pretty(value).expect("output has string keys and serialisers that cannot fail"));
 }
 
-/// Prints what is for people.
+/// Prints a message, on stderr.
 pub(crate) fn err(text: &str) {
-    // Nobody is left to be told that this could not be written.
+    // An error here cannot be reported anywhere.
     suspend_live(|| drop(write_line(io::stderr().lock(), text)));
 }
 
-/// Prints a heading for people, apart from what was before.
+/// Prints a heading with an empty line before it, on stderr.
 #[cfg(feature = "sim")]
 pub(crate) fn heading(text: &str) {
     err(&format!("\n{}", paint_err(Tone::Strong, text)));
 }
 
-/// Prints what the reader can do next.
+/// Prints a hint: the next command or change.
 pub(crate) fn hint(text: &str) {
     err(&format!("{} {text}", paint_err(Tone::Strong, "hint:")));
 }
 
-/// Lets the live view step aside whenever something else is printed; `None` when it has ended.
+/// Sets the live view that steps aside while something is printed; `None` when it has ended.
 pub(crate) fn set_live(view: Option<MultiProgress>) {
     *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = view;
 }
 
+/// Hides the live view while `print` runs.
 fn suspend_live(print: impl FnOnce()) {
     let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match live {

@@ -9,7 +9,7 @@ use stargate_sdk::Registry;
 
 use super::{Failure, exit::Exit};
 
-/// The workflows that ship with the program.
+/// Workflows that ship with the program, by name.
 const EMBEDDED: &[(&str, &str)] = &[
     ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
@@ -19,13 +19,13 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];
 
-/// Where workflows of one's own are looked for.
+/// Folder in which workflows are found by name.
 const FOLDER: &str = "workflows";
 
-/// What to do about mistakes.
-const CORRECT_HINT: &str = "correct what is underlined, then run the same command again";
+/// Hint for errors in a workflow.
+const CORRECT_HINT: &str = "correct the underlined text, then run the same command again";
 
-/// A workflow's text, and where it is from.
+/// Text of a workflow, with the place it was read from.
 pub(crate) struct WorkflowText {
     name: String,
     yaml: String,
@@ -33,7 +33,8 @@ pub(crate) struct WorkflowText {
 }
 
 impl WorkflowText {
-    /// Reads the file that `name` names, or `workflows/NAME.yaml` here, or one that ships with the program.
+    /// Reads the file `name`, or `workflows/NAME.yaml` in the working directory, or the embedded
+    /// workflow of that name.
     pub(crate) fn find(name: &str) -> Result<Self, Failure> {
         if let Some(path) = as_file(name) {
             return Self::read(&path);
@@ -47,23 +48,25 @@ impl WorkflowText {
 
     fn read(path: &Path) -> Result<Self, Failure> {
         let yaml = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("the workflow {} cannot be read: {error}", path.display());
-            Failure::new(Exit::Invalid, message, "give the path of a YAML file, or one of: ".to_owned() + &shipped())
+            let message = format!("cannot read workflow {}: {error}", path.display());
+            Failure::new(Exit::Invalid, message, "use the path of a YAML file, or one of: ".to_owned() + &shipped())
         })?;
         Ok(Self { name: path.display().to_string(), yaml, folder: path.parent().map(Path::to_owned) })
     }
 
-    /// Every workflow that ships with the program.
+    /// Returns all embedded workflows.
     pub(crate) fn all_embedded() -> Vec<Self> {
         EMBEDDED.iter().filter_map(|(name, _)| embedded(name)).collect()
     }
 
-    /// What people know it as.
+    /// Returns the name that is shown to the user: the path, or the name of an embedded workflow
+    /// with `.yaml`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// What finds it again from any folder: its full path, or the name of one that ships.
+    /// Returns a name that is valid in each working directory: the absolute path, or the name of an
+    /// embedded workflow.
     pub(crate) fn absolute_name(&self) -> Result<String, Failure> {
         if self.folder.is_none() {
             return Ok(self.name.trim_end_matches(".yaml").to_owned());
@@ -74,12 +77,12 @@ impl WorkflowText {
         }
     }
 
-    /// Whether it ships with the program.
+    /// True if the workflow ships with the program.
     pub(crate) fn is_embedded(&self) -> bool {
         self.folder.is_none()
     }
 
-    /// Names of the workflows in ./workflows.
+    /// Returns the paths of the YAML files in ./workflows, sorted.
     pub(crate) fn in_workflows_folder() -> Vec<String> {
         let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut files: Vec<_> = entries.filter(|path| is_yaml(path)).map(|path| path.display().to_string()).collect();
@@ -87,7 +90,7 @@ impl WorkflowText {
         files
     }
 
-    /// Reports every mistake that can be seen without inputs.
+    /// Parses and checks the workflow. Returns all errors that can be found without inputs.
     pub(crate) fn check(&self, registry: &Registry) -> Result<Checked, Diagnostics> {
         parse(&self.name, &self.yaml).check(registry, &|file| self.load(file))
     }
@@ -97,7 +100,7 @@ impl WorkflowText {
         self.check(registry).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
-    /// Makes the plan of a run with these inputs.
+    /// Creates the plan of a run with these inputs, with the errors as a failure.
     pub(crate) fn plan(checked: &Checked, inputs: Map<String, Value>) -> Result<Plan, Failure> {
         checked.plan(inputs).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
@@ -107,16 +110,17 @@ impl WorkflowText {
         self.validate(registry).map(|checked| checked.outline())
     }
 
-    /// A workflow that this one inlines: a file beside its own, with or without `.yaml`, or one that ships.
+    /// Reads a workflow that this one inlines: a file in the same folder, with or without `.yaml`,
+    /// or an embedded workflow.
     fn load(&self, file: &str) -> Result<(String, String), String> {
-        let beside = self.folder.as_ref().map(|folder| read_beside(folder, file));
-        if let Some(Ok(found)) = beside {
+        let neighbour = self.folder.as_ref().map(|folder| read_beside(folder, file));
+        if let Some(Ok(found)) = neighbour {
             return Ok(found);
         }
         let name = file.strip_suffix(".yaml").unwrap_or(file);
         match embedded(name.rsplit('/').next().unwrap_or(name)) {
             Some(found) => Ok((found.name, found.yaml)),
-            None => Err(match beside {
+            None => Err(match neighbour {
                 Some(Err(reason)) => format!("{reason}, and no such workflow ships with stargate"),
                 _ => "no such workflow ships with stargate".into(),
             }),
@@ -131,11 +135,11 @@ fn read_beside(folder: &Path, file: &str) -> Result<(String, String), String> {
     Ok((path.display().to_string(), text))
 }
 
-/// The path, if `name` can only be one, or is one.
+/// Returns `name` as a path if it can only be a path or if the file exists.
 fn as_file(name: &str) -> Option<PathBuf> {
     let path = Path::new(name);
-    let looks_like_one = name.contains('/') || is_yaml(path);
-    (looks_like_one || path.is_file()).then(|| path.to_owned())
+    let is_path = name.contains('/') || is_yaml(path);
+    (is_path || path.is_file()).then(|| path.to_owned())
 }
 
 fn is_yaml(path: &Path) -> bool {
@@ -148,8 +152,9 @@ fn embedded(name: &str) -> Option<WorkflowText> {
 }
 
 fn unknown(name: &str) -> Failure {
-    let message = format!("there is no workflow {name:?}: no file of that name, none in ./{FOLDER}, none that ships");
-    Failure::usage(message, format!("give the path of a YAML file, or one of: {}", shipped()))
+    let message =
+        format!("there is no workflow {name:?}: no such file, not in ./{FOLDER}, and not shipped with stargate");
+    Failure::usage(message, format!("use the path of a YAML file, or one of: {}", shipped()))
 }
 
 fn shipped() -> String {
@@ -162,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_workflow_of_the_folder_ships() {
+    fn each_workflow_in_the_folder_is_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
         let files = std::fs::read_dir(folder).expect("workflows").map(|entry| entry.expect("entry").path());
         for path in files.filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_file() {
+    fn a_name_is_not_a_path() {
         assert_eq!(as_file("provision-aks-router"), None);
         assert!(as_file("./a").is_some() && as_file("a.yml").is_some());
         assert_eq!(WorkflowText::find("no-such").err().map(|failure| failure.exit()), Some(Exit::Usage));

@@ -25,7 +25,7 @@ const ALL: [&str; 12] = [
     "kubernetes.permissions",
 ];
 
-/// A workflow that needs ssh alone.
+/// Workflow that needs only ssh.
 const REACHABLE: &str = "
 name: reachable
 inputs: {host: {type: object}}
@@ -35,7 +35,7 @@ steps:
     with: {host: '${{ inputs.host }}'}
 ";
 
-/// What `doctor` finds, in these surroundings in place of the good ones; an empty value takes one away.
+/// Findings of `doctor`. The environment of the program is changed by `other`; an empty value removes a variable.
 struct Found(Vec<Value>, Ran);
 
 impl Found {
@@ -57,24 +57,24 @@ impl Found {
         self.0.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id}: {:?}", self.1))
     }
 
-    /// The check ended so, and what it found and what it advises name all of this.
-    fn says(&self, id: &str, status: &str, found: &[&str], hint: &[&str]) {
+    /// Asserts the status of a check, and that message and hint contain these words.
+    fn expect(&self, id: &str, status: &str, message: &[&str], hint: &[&str]) {
         let check = self.check(id);
         assert_eq!(check["status"], status, "{check}");
-        for (words, place) in [(found, "found"), (hint, "hint")] {
-            let text = check[place].as_str().unwrap_or_default();
-            assert!(words.iter().all(|word| text.contains(word)), "{place} of {id} names {words:?}: {check}");
+        for (words, field) in [(message, "message"), (hint, "hint")] {
+            let text = check[field].as_str().unwrap_or_default();
+            assert!(words.iter().all(|word| text.contains(word)), "{field} of {id} contains {words:?}: {check}");
         }
     }
 
-    /// The checks could not be judged, for want of this one.
+    /// Asserts that the checks were skipped because of another one.
     fn skipped(&self, ids: &[&str], without: &str) {
         for id in ids {
-            self.says(id, "skipped", &[without], &[]);
+            self.expect(id, "skipped", &[without], &[]);
         }
     }
 
-    /// No other check has suffered.
+    /// Asserts that all other checks are ok.
     fn others_are_ok(&self, except: &[&str]) {
         let bad = |check: &&Value| check["status"] != "ok" && !except.iter().any(|id| check["id"] == *id);
         assert_eq!(self.0.iter().find(bad), None, "{:?}", self.1);
@@ -82,16 +82,16 @@ impl Found {
 }
 
 #[test]
-fn where_all_is_in_order_every_check_says_so_and_nothing_is_written() {
+fn all_checks_pass_in_a_complete_environment_and_nothing_is_written() {
     let world = World::open("200");
     let program = world.program();
     let before = world.writes();
     let found = Found::of(&program, 0, &[], &[]);
     assert_eq!(found.ids(), ALL);
     found.others_are_ok(&[]);
-    assert!(found.check("azure.permissions")["needed"].as_array().unwrap().len() > 20);
-    found.says("azure.credential", "ok", &["env:SIM_TOKEN"], &[]);
-    found.says("kubernetes.api", "ok", &["v1.33.5"], &[]);
+    assert!(found.check("azure.permissions")["required"].as_array().unwrap().len() > 20);
+    found.expect("azure.credential", "ok", &["env:SIM_TOKEN"], &[]);
+    found.expect("kubernetes.api", "ok", &["v1.33.5"], &[]);
     assert_eq!(world.writes(), before);
     assert!(!program.path(".local").exists() && !program.path(".ssh").exists());
 
@@ -102,12 +102,12 @@ fn where_all_is_in_order_every_check_says_so_and_nothing_is_written() {
 }
 
 #[test]
-fn only_what_the_named_workflows_need_is_looked_at() {
+fn only_checks_of_the_named_workflows_run() {
     let world = World::open("200");
     let program = world.program();
     let machine = Found::of(&program, 0, &[("STARGATE_KUBECONFIG", "/none")], &["machine.yaml"]);
     assert_eq!(machine.ids(), ["journal.open", ALL[3], ALL[4], ALL[5], ALL[6]]);
-    let needed = &machine.check("azure.permissions")["needed"];
+    let needed = &machine.check("azure.permissions")["required"];
     assert!(needed.to_string().contains("virtualMachines/write") && !needed.to_string().contains("routeTables"));
     let objects = Found::of(&program, 0, &[("SIM_TOKEN", "")], &["cluster-objects"]);
     assert_eq!(objects.ids(), ["journal.open", ALL[9], ALL[10], ALL[11]]);
@@ -117,42 +117,42 @@ fn only_what_the_named_workflows_need_is_looked_at() {
     );
     let cilium = Found::of(&program, 0, &[], &["cilium.yaml"]);
     assert_eq!(cilium.ids(), ["journal.open", ALL[9], ALL[10], ALL[11]]);
-    assert_eq!(cilium.check(ALL[11])["needed"], json!(["get ciliumnodes.cilium.io", "patch ciliumnodes.cilium.io"]));
+    assert_eq!(cilium.check(ALL[11])["required"], json!(["get ciliumnodes.cilium.io", "patch ciliumnodes.cilium.io"]));
     program.expect(64, &["doctor", "no-such-workflow"]).hint();
 }
 
 #[test]
-fn what_azure_does_not_take_is_told_with_what_to_do() {
+fn azure_errors_have_a_hint() {
     let world = World::open("200");
     let program = world.program();
     let rest = ["azure.subscription", "azure.permissions"];
 
     let refused = Found::of(&program, 3, &[("SIM_TOKEN", "planted-token")], &[]);
-    refused.says("azure.credential", "failed", &["does not take the token of env:SIM_TOKEN"], &["token"]);
+    refused.expect("azure.credential", "failed", &["does not take the token of env:SIM_TOKEN"], &["token"]);
     refused.skipped(&rest, "azure.credential");
     refused.others_are_ok(&["azure.credential", rest[0], rest[1]]);
     assert!(!refused.1.out.contains("planted-token") && !refused.1.err.contains("planted-token"));
-    assert_eq!(refused.1.hint(), "do what the hints of the failed checks say, then run the same command again");
+    assert_eq!(refused.1.hint(), "follow the hints of the failed checks, then run the same command again");
 
     let unset = Found::of(&program, 3, &[("SIM_TOKEN", "")], &["machine.yaml"]);
-    unset.says("azure.credential", "failed", &["env:SIM_TOKEN"], &[]);
+    unset.expect("azure.credential", "failed", &["env:SIM_TOKEN"], &[]);
 
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let dead = format!("http://{free}");
     let dead = Found::of(&program, 3, &[("STARGATE_AZURE_ENDPOINT", &dead)], &["machine.yaml"]);
-    dead.says("azure.credential", "failed", &["cannot connect"], &["curl -sI http://127.0.0.1"]);
-    dead.says("azure.clock", "skipped", &["cannot connect"], &[]);
+    dead.expect("azure.credential", "failed", &["cannot connect"], &["curl -sI http://127.0.0.1"]);
+    dead.expect("azure.clock", "skipped", &["cannot connect"], &[]);
 
     let other = "99999999-9999-4999-8999-999999999999";
     let other = Found::of(&program, 3, &[("STARGATE_AZURE_SUBSCRIPTION", other)], &[]);
-    other.says("azure.subscription", "failed", &["99999999"], &["az account list", "--azure-subscription"]);
+    other.expect("azure.subscription", "failed", &["99999999"], &["az account list", "--azure-subscription"]);
     other.skipped(&rest[1..], "azure.subscription");
     let none = Found::of(&program, 3, &[("STARGATE_AZURE_SUBSCRIPTION", "")], &[]);
-    none.says("azure.subscription", "failed", &["no subscription is given"], &["AZURE_SUBSCRIPTION_ID"]);
+    none.expect("azure.subscription", "failed", &["no subscription is given"], &["AZURE_SUBSCRIPTION_ID"]);
 }
 
 #[test]
-fn an_operation_that_is_not_granted_is_named() {
+fn a_missing_azure_permission_is_named() {
     let world = World::open("200");
     let program = world.program();
     let write = "Microsoft.Network/networkInterfaces/write";
@@ -163,20 +163,25 @@ fn an_operation_that_is_not_granted_is_named() {
     set(write, Value::Null, false);
     set("Microsoft.Network/routeTables/write", Value::Null, false);
     let found = Found::of(&program, 3, &[], &["machine.yaml"]);
-    found.says("azure.permissions", "failed", &["1 of ", write], &["az role assignment create", "/subscriptions/4465"]);
-    assert!(!found.check("azure.permissions")["found"].to_string().contains("routeTables"), "{:?}", found.1);
-    // The world means it.
+    found.expect(
+        "azure.permissions",
+        "failed",
+        &["1 of ", write],
+        &["az role assignment create", "/subscriptions/4465"],
+    );
+    assert!(!found.check("azure.permissions")["message"].to_string().contains("routeTables"), "{:?}", found.1);
+    // The simulator enforces it.
     let ran = program.expect(3, &["run", "workflow", "machine.yaml", "--input", "name=m"]);
     assert!(ran.err.contains("AuthorizationFailed") && ran.err.contains(write), "{ran:?}");
 
     set(write, json!("stargate-aks-e2e-7"), true);
     let found = Found::of(&program, 0, &[], &["machine.yaml"]);
-    found.says("azure.permissions", "warning", &["stargate-aks-e2e-7 only", write], &["reach beyond"]);
+    found.expect("azure.permissions", "warning", &["stargate-aks-e2e-7 only", write], &["reach beyond"]);
     set(write, Value::Null, true);
     Found::of(&program, 0, &[], &["machine.yaml"]).others_are_ok(&[]);
 }
 
-/// Azure, as far as this check asks, with a clock that differs by some seconds.
+/// Serves the requests of the Azure checks, with a clock that differs by `seconds`.
 fn azure_at(seconds: i64) -> String {
     fake::serve(move |_| {
         let then = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
@@ -188,29 +193,29 @@ fn azure_at(seconds: i64) -> String {
 }
 
 #[test]
-fn a_clock_that_goes_wrong_is_told_and_so_is_a_disabled_subscription() {
+fn clock_skew_and_a_disabled_subscription_are_reported() {
     let program = World::open("200").program();
     for (seconds, status, side) in [(-45, "warning", "ahead of"), (400, "failed", "behind"), (5, "ok", "agrees")] {
         let url = azure_at(seconds);
         let found = Found::of(&program, 3, &[("STARGATE_AZURE_ENDPOINT", &url)], &["machine.yaml"]);
         let hint: &[&str] = if status == "ok" { &[] } else { &["timedatectl set-ntp true"] };
-        found.says("azure.clock", status, &[side], hint);
-        found.says("azure.subscription", "failed", &["is Disabled"], &["az account subscription enable --id s"]);
+        found.expect("azure.clock", status, &[side], hint);
+        found.expect("azure.subscription", "failed", &["is Disabled"], &["az account subscription enable --id s"]);
     }
 }
 
 #[test]
-fn what_the_tailnet_does_not_take_is_told_with_what_to_do() {
+fn tailscale_errors_have_a_hint() {
     let world = World::open("200");
     let program = world.program();
     let wrong = Found::of(&program, 3, &[("TAILSCALE_CLIENT_SECRET", "planted-secret")], &[]);
-    wrong.says("tailscale.credential", "failed", &["OAuth"], &["OAuth client"]);
+    wrong.expect("tailscale.credential", "failed", &["OAuth"], &["OAuth client"]);
     wrong.skipped(&["tailscale.tailnet"], "tailscale.credential");
     assert!(!wrong.1.out.contains("planted-secret"), "{:?}", wrong.1);
     let unset = Found::of(&program, 3, &[("TAILSCALE_CLIENT_ID", "")], &[]);
-    unset.says("tailscale.credential", "failed", &["env:TAILSCALE_CLIENT_ID"], &["TAILSCALE_CLIENT_ID"]);
+    unset.expect("tailscale.credential", "failed", &["env:TAILSCALE_CLIENT_ID"], &["TAILSCALE_CLIENT_ID"]);
     let elsewhere = Found::of(&program, 3, &[("STARGATE_TAILSCALE_TAILNET", "nobody.example")], &[]);
-    elsewhere.says("tailscale.tailnet", "failed", &["404"], &["--tailscale-tailnet"]);
+    elsewhere.expect("tailscale.tailnet", "failed", &["404"], &["--tailscale-tailnet"]);
 
     let narrow = fake::serve(|path| {
         let token =
@@ -219,16 +224,16 @@ fn what_the_tailnet_does_not_take_is_told_with_what_to_do() {
         (body.into(), "Tue, 24 Nov 2026 06:00:00 GMT".into())
     });
     let narrow = Found::of(&program, 3, &[("STARGATE_TAILSCALE_ENDPOINT", &narrow)], &["provision-aks-router"]);
-    narrow.says("tailscale.tailnet", "failed", &["auth_keys", "devices:routes"], &["auth_keys, devices:routes"]);
-    assert!(!narrow.check("tailscale.tailnet")["found"].to_string().contains("devices:core"), "{:?}", narrow.1);
+    narrow.expect("tailscale.tailnet", "failed", &["auth_keys", "devices:routes"], &["auth_keys, devices:routes"]);
+    assert!(!narrow.check("tailscale.tailnet")["message"].to_string().contains("devices:core"), "{:?}", narrow.1);
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_told_with_what_to_do() {
+fn kubernetes_errors_have_a_hint() {
     let world = World::open("200");
     let program = world.program();
     let none = Found::of(&program, 3, &[("STARGATE_KUBECONFIG", "/none/kubeconfig")], &["cluster-objects"]);
-    none.says("kubernetes.kubeconfig", "failed", &["/none/kubeconfig"], &["--kubeconfig FILE"]);
+    none.expect("kubernetes.kubeconfig", "failed", &["/none/kubeconfig"], &["--kubeconfig FILE"]);
     none.skipped(&["kubernetes.api", "kubernetes.permissions"], "kubernetes.");
 
     let good = std::fs::read_to_string(world.text("kubeconfig")).unwrap();
@@ -236,52 +241,52 @@ fn a_cluster_that_is_not_there_is_told_with_what_to_do() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     program.write("dead", &good.replace(server, &format!("https://{free}")));
     let dead = Found::of(&program, 3, &[("STARGATE_KUBECONFIG", "dead")], &["cluster-objects"]);
-    dead.says("kubernetes.kubeconfig", "ok", &["dead", &free.to_string()], &[]);
-    dead.says("kubernetes.api", "failed", &["/version", "refused"], &["kubectl cluster-info"]);
+    dead.expect("kubernetes.kubeconfig", "ok", &["dead", &free.to_string()], &[]);
+    dead.expect("kubernetes.api", "failed", &["/version", "refused"], &["kubectl cluster-info"]);
     dead.skipped(&["kubernetes.permissions"], "kubernetes.api");
 
     let token = good.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
     program.write("stranger", &good.replace(token, "planted-token"));
     let stranger = Found::of(&program, 3, &[("STARGATE_KUBECONFIG", "stranger")], &["cluster-objects"]);
-    stranger.says("kubernetes.api", "failed", &["nauthorized"], &["az aks get-credentials"]);
+    stranger.expect("kubernetes.api", "failed", &["nauthorized"], &["az aks get-credentials"]);
     assert!(!stranger.1.out.contains("planted-token"), "{:?}", stranger.1);
 }
 
 #[test]
-fn what_ssh_cannot_read_is_told_with_what_to_do() {
+fn ssh_errors_have_a_hint() {
     let program = World::open("200").program();
     program.write("reachable.yaml", REACHABLE);
     program.write("ssh_config", "Host *\n    Nonsense yes\n");
     let run = |file: &str| Found::of(&program, 3, &[("STARGATE_SSH_CONFIG", file)], &["reachable.yaml"]);
-    run("ssh_config").says("ssh.config", "failed", &["ssh_config", "onsense"], &["ssh -G -F "]);
-    run("none").says("ssh.config", "failed", &["none", "No such file"], &["--ssh-config PATH"]);
-    run(".").says("ssh.config", "failed", &["cannot be read"], &["--ssh-config PATH"]);
+    run("ssh_config").expect("ssh.config", "failed", &["ssh_config", "onsense"], &["ssh -G -F "]);
+    run("none").expect("ssh.config", "failed", &["none", "No such file"], &["--ssh-config PATH"]);
+    run(".").expect("ssh.config", "failed", &["cannot be read"], &["--ssh-config PATH"]);
     let without = Found::of(&program, 3, &[("PATH", "/none")], &["reachable.yaml"]);
-    without.says("ssh.client", "failed", &["cannot be run"], &["apt-get install openssh-client"]);
+    without.expect("ssh.client", "failed", &["cannot be run"], &["apt-get install openssh-client"]);
     without.skipped(&["ssh.config"], "ssh.client");
 }
 
 #[tokio::test]
-async fn a_journal_is_looked_at_and_left_as_it_is() {
+async fn the_journal_is_checked_and_not_changed() {
     let program = Program::new();
     program.write("reachable.yaml", REACHABLE);
-    let look = |code, path: &str| Found::of(&program, code, &[("STARGATE_JOURNAL", path)], &["reachable.yaml"]);
-    look(0, "folder/journal.db").says("journal.open", "ok", &["not there yet"], &[]);
+    let check = |code, path: &str| Found::of(&program, code, &[("STARGATE_JOURNAL", path)], &["reachable.yaml"]);
+    check(0, "folder/journal.db").expect("journal.open", "ok", &["does not exist yet"], &[]);
     assert!(!program.path("folder").exists());
 
     let path = program.path("journal.db");
     let journal = SqliteJournal::open(&path).await.unwrap();
-    look(0, "journal.db").says("journal.open", "ok", &["is whole, of schema 3"], &[]);
+    check(0, "journal.db").expect("journal.open", "ok", &["is intact, schema 3"], &[]);
     journal.close().await.unwrap();
     sqlite::downgrade_to_schema_1(&path).await;
     let before = std::fs::read(&path).unwrap();
-    look(0, "journal.db").says("journal.open", "ok", &["of schema 1", "brings it to 3"], &[]);
+    check(0, "journal.db").expect("journal.open", "ok", &["schema 1", "migrates it to 3"], &[]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(!program.path("journal.db-wal").exists() && !program.path("journal.db-shm").exists());
 
     let journal = SqliteJournal::open(&path).await.unwrap();
     sqlite::upgrade_to_schema(&path, 99).await;
-    look(3, "journal.db").says(
+    check(3, "journal.db").expect(
         "journal.open",
         "failed",
         &["schema 99 is newer"],
@@ -292,9 +297,9 @@ async fn a_journal_is_looked_at_and_left_as_it_is() {
     let mut torn = std::fs::read(&path).unwrap();
     torn.truncate(torn.len() / 2);
     std::fs::write(program.path("torn.db"), torn).unwrap();
-    look(3, "torn.db").says("journal.open", "failed", &["damaged"], &["backup"]);
-    program.write("text", &"this is no database, and longer than a header would be: ".repeat(40));
-    look(3, "text").says("journal.open", "failed", &["not a journal"], &["--journal PATH"]);
-    look(3, ".").says("journal.open", "failed", &["not a file"], &["--journal PATH"]);
-    look(3, "text/journal.db").says("journal.open", "failed", &["journal.db"], &["--journal PATH"]);
+    check(3, "torn.db").expect("journal.open", "failed", &["damaged"], &["backup"]);
+    program.write("text", &"this is not a database, and longer than a header would be: ".repeat(40));
+    check(3, "text").expect("journal.open", "failed", &["not a journal"], &["--journal PATH"]);
+    check(3, ".").expect("journal.open", "failed", &["not a file"], &["--journal PATH"]);
+    check(3, "text/journal.db").expect("journal.open", "failed", &["journal.db"], &["--journal PATH"]);
 }

@@ -5,7 +5,7 @@ use crate::world::World;
 const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
 
 #[test]
-fn the_first_wish_to_stop_lets_go_and_the_run_goes_on_from_there() {
+fn the_first_signal_cancels_steps_and_the_run_can_be_resumed() {
     for signal in [Signal::INT, Signal::TERM] {
         let world = World::open("10");
         let program = world.program();
@@ -18,12 +18,12 @@ fn the_first_wish_to_stop_lets_go_and_the_run_goes_on_from_there() {
         let writes = world.writes();
         let ran = program.expect(0, &["resume", "-o", "json"]);
         assert_eq!(ran.json_lines().pop().unwrap()["outcome"], "succeeded");
-        assert_eq!(world.writes(), writes, "the machine that was being created is waited for, not created again");
+        assert_eq!(world.writes(), writes, "the machine that was being created is polled, not created again");
     }
 }
 
 #[test]
-fn a_command_whose_time_is_over_lets_go_and_the_run_goes_on_from_there() {
+fn the_timeout_cancels_steps_and_the_run_can_be_resumed() {
     let world = World::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
@@ -31,32 +31,32 @@ fn a_command_whose_time_is_over_lets_go_and_the_run_goes_on_from_there() {
     world.wait_for_hold();
     let ran = running.end();
     assert_eq!(ran.code, Some(5), "{ran:?}");
-    assert!(ran.err.contains("it has taken 700ms") && ran.err.contains("machine timed out after"), "{ran:?}");
+    assert!(ran.err.contains("timeout of 700ms exceeded") && ran.err.contains("machine timed out after"), "{ran:?}");
     assert!(ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
-    world.let_go();
+    world.release();
     program.expect(0, &["resume", "--timeout", "10m"]);
     assert!(program.expect(64, &["resume", "--timeout", "soon"]).err.contains("expected a duration such as 30s"));
 }
 
 #[test]
-fn the_second_wish_stops_at_once_and_nothing_is_lost() {
+fn the_second_signal_stops_immediately_and_the_run_can_be_resumed() {
     let world = World::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
     let mut running = program.spawn(&RUN);
     world.wait_for_hold();
     running.signal(Signal::INT);
-    running.read_until("once more stops at once");
+    running.read_until("press Ctrl-C again to stop immediately");
     running.signal(Signal::INT);
     let ran = running.end();
     assert_eq!(ran.code, Some(130), "{ran:?}");
-    assert!(ran.err.contains("stopped at once") && ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
-    world.let_go();
+    assert!(ran.err.contains("stopped immediately") && ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
+    world.release();
     program.expect(0, &["resume"]);
 }
 
 #[test]
-fn a_killed_run_goes_on_where_it_was() {
+fn a_killed_run_continues_its_operations() {
     let world = World::open("10");
     let program = world.program();
     let running = program.spawn(&RUN);
@@ -66,12 +66,15 @@ fn a_killed_run_goes_on_where_it_was() {
     assert_eq!(list["runs"][0]["status"], "interrupted");
     let writes = world.writes();
     let resumed = program.expect(0, &["resume"]);
-    assert!(resumed.err.contains("vm       changed + virtual machine"), "what the dead process had begun: {resumed:?}");
-    assert_eq!(world.writes(), writes, "the machine that was being created is waited for, not created again");
+    assert!(
+        resumed.err.contains("vm       changed + virtual machine"),
+        "the operation of the killed process: {resumed:?}"
+    );
+    assert_eq!(world.writes(), writes, "the machine that was being created is polled, not created again");
 }
 
 #[test]
-fn every_interrupted_run_can_be_resumed_at_once() {
+fn all_interrupted_runs_are_resumed_by_one_command() {
     let world = World::open("10");
     let program = world.program();
     for name in ["a", "b"] {
@@ -81,5 +84,5 @@ fn every_interrupted_run_can_be_resumed_at_once() {
     }
     let ran = program.expect(0, &["resume", "--all"]);
     assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");
-    assert!(program.expect(0, &["resume", "--all"]).err.contains("nothing to resume"));
+    assert!(program.expect(0, &["resume", "--all"]).err.contains("no run to resume"));
 }

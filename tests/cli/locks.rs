@@ -7,7 +7,7 @@ use crate::{
     world::{MACHINE, World},
 };
 
-/// Two runs of this never go on at once, whatever the machines are called.
+/// Workflow of which only one run can be running, if the names have the same length.
 fn locked() -> String {
     MACHINE.replace("steps:\n", "locks: [\"world/${{ size(inputs.name) }}\"]\nsteps:\n")
 }
@@ -33,66 +33,66 @@ fn runs(program: &Program) -> Vec<Value> {
 }
 
 #[test]
-fn of_two_runs_at_once_the_second_is_told_who_holds_the_lock_and_begins_nothing() {
+fn a_run_that_finds_a_lock_held_names_the_holder_and_does_not_start() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     let holder = program.spawn(&with(&machine("m"), &[]));
     world.wait_for_hold();
     let run = runs(&program)[0]["run"].as_str().unwrap().to_owned();
     let ran = program.expect(20, &with(&machine("n"), &[]));
-    for said in ["\"world/1\"", &run, "machine", &format!("process {} on ", holder.id())] {
-        assert!(ran.err.contains(said), "{said}: {ran:?}");
+    for part in ["\"world/1\"", &run, "machine", &format!("process {} on ", holder.id())] {
+        assert!(ran.err.contains(part), "{part}: {ran:?}");
     }
     assert!(ran.hint().contains("--wait-for-locks 10m") && ran.hint().contains(&run), "{ran:?}");
     assert_eq!(program.expect(20, &with(&machine("n"), &["-o", "json"])).json()["exit"], 20);
     let waited = ["--wait-for-locks", "10m", "--timeout", "300ms"];
     let ran = program.expect(5, &with(&machine("n"), &waited));
-    assert!(ran.err.contains("it has taken 300ms") && ran.hint().contains("nothing was begun"), "{ran:?}");
+    assert!(ran.err.contains("timeout of 300ms exceeded") && ran.hint().contains("no run was started"), "{ran:?}");
     assert_eq!(runs(&program).len(), 1, "nothing was created");
     let head = program.expect(0, &["history", &run]).out;
-    assert!(head.lines().next().unwrap().contains("with the lock world/1"), "{head}");
-    // Another lock is free.
-    world.let_go();
+    assert!(head.lines().next().unwrap().contains("holding lock world/1"), "{head}");
+    // A lock of another name is free.
+    world.release();
     assert_eq!(holder.end().code, Some(0));
     program.expect(0, &with(&machine("mm"), &[]));
     program.expect(0, &with(&machine("n"), &[]));
 }
 
 #[test]
-fn whoever_waits_for_a_lock_begins_when_its_holder_has_ended() {
+fn a_waiting_run_starts_when_the_holder_has_ended() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     let holder = program.spawn(&with(&machine("m"), &[]));
     world.wait_for_hold();
     let ran = program.expect(20, &with(&machine("n"), &["--wait-for-locks", "50ms"]));
-    assert!(ran.err.contains("waits for the lock \"world/1\""), "{ran:?}");
+    assert!(ran.err.contains("waiting for lock \"world/1\""), "{ran:?}");
     let mut waiting = program.spawn(&with(&machine("n"), &["--wait-for-locks", "5m"]));
-    waiting.read_until("waits for the lock \"world/1\"");
-    world.let_go();
+    waiting.read_until("waiting for lock \"world/1\"");
+    world.release();
     assert_eq!(holder.end().code, Some(0));
     assert_eq!(waiting.end().code, Some(0));
     assert_eq!(runs(&program).len(), 2);
 }
 
 #[test]
-fn whoever_waits_for_a_lock_can_be_interrupted() {
+fn a_run_that_waits_for_a_lock_can_be_interrupted() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     let holder = program.spawn(&with(&machine("m"), &[]));
     world.wait_for_hold();
     let mut waiting = program.spawn(&with(&machine("n"), &["--wait-for-locks", "5m"]));
-    waiting.read_until("waits for the lock");
+    waiting.read_until("waiting for lock");
     waiting.signal(rustix::process::Signal::INT);
     let ran = waiting.end();
     assert_eq!(ran.code, Some(130), "{ran:?}");
-    assert_eq!(ran.hint(), "nothing was begun: run the same command again");
-    world.let_go();
+    assert_eq!(ran.hint(), "run the same command again: no run was started");
+    world.release();
     assert_eq!(holder.end().code, Some(0));
     assert_eq!(runs(&program).len(), 1);
 }
 
 #[test]
-fn a_killed_holder_holds_nothing_up_and_can_be_resumed_when_the_lock_is_free_again() {
+fn the_lock_of_a_killed_run_is_free_and_the_run_is_resumed_after_the_next_one() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     let holder = program.spawn(&with(&machine("m"), &[]));
@@ -106,13 +106,13 @@ fn a_killed_holder_holds_nothing_up_and_can_be_resumed_when_the_lock_is_free_aga
     let ran = program.expect(20, &["resume", &killed]);
     assert!(ran.err.contains(&format!("process {} on ", next.id())), "{ran:?}");
     assert_eq!(runs(&program)[1]["status"], "interrupted");
-    world.let_go();
+    world.release();
     assert_eq!(next.end().code, Some(0));
     program.expect(0, &["resume", &killed]);
 }
 
 #[test]
-fn runs_that_want_one_lock_are_resumed_one_after_the_other() {
+fn runs_with_the_same_lock_are_resumed_one_after_the_other() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     for (name, runs_then) in [("m", 1), ("n", 2)] {
@@ -120,20 +120,20 @@ fn runs_that_want_one_lock_are_resumed_one_after_the_other() {
         wait_for("a run", || (runs(&program).len() == runs_then).then_some(()));
         holder.kill();
     }
-    world.let_go();
+    world.release();
     let ran = program.expect(0, &["resume", "--all"]);
     assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");
 }
 
 #[test]
-fn interrupted_and_failed_holders_have_given_their_locks_back() {
+fn interrupted_and_failed_runs_have_released_their_locks() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     let holder = program.spawn(&with(&machine("m"), &[]));
     world.wait_for_hold();
     holder.signal(rustix::process::Signal::INT);
     assert_eq!(holder.end().code, Some(130));
-    world.let_go();
+    world.release();
     let failing = "  late:\n    uses: azure.managed_cluster.read\n    needs: [vm]\n    with: {resource_group: none, name: none}\noutputs:";
     program.write("failing.yaml", &locked().replace("outputs:\n", &format!("{failing}\n")));
     program.expect(3, &["run", "workflow", "failing.yaml", "-i", "name=n"]);
@@ -142,7 +142,7 @@ fn interrupted_and_failed_holders_have_given_their_locks_back() {
 }
 
 #[test]
-fn a_run_holds_the_locks_of_what_it_inlines() {
+fn a_run_holds_the_locks_of_inlined_workflows() {
     let (world, program) = world();
     program.write("outer.yaml", "name: outer\nsteps: {in: {workflow: locked.yaml, with: {name: m}}}\n");
     world.hold("PUT", "/networkInterfaces/");
@@ -150,7 +150,7 @@ fn a_run_holds_the_locks_of_what_it_inlines() {
     world.wait_for_hold();
     let ran = program.expect(20, &with(&machine("n"), &[]));
     assert!(ran.err.contains("of outer"), "{ran:?}");
-    world.let_go();
+    world.release();
     assert_eq!(holder.end().code, Some(0));
 }
 
@@ -161,12 +161,12 @@ fn locks_are_shown_before_a_run() {
     assert_eq!(graph["locks"][0], "world/${{ size(inputs.name) }}");
     let plan = program.expect(2, &["plan", "locked.yaml", "-i", "name=abc", "-o", "json"]).json();
     assert_eq!(plan["locks"][0], "world/3");
-    assert!(program.expect(2, &["plan", "locked.yaml", "-i", "name=abc"]).err.contains("the lock world/3"));
+    assert!(program.expect(2, &["plan", "locked.yaml", "-i", "name=abc"]).err.contains("lock world/3"));
     assert_eq!(program.expect(0, &["schema"]).json()["properties"]["locks"]["type"], "array");
 }
 
 #[test]
-fn of_many_that_begin_at_once_one_goes_on_and_the_others_are_refused_or_come_after_it() {
+fn concurrent_runs_with_the_same_lock_are_refused_or_run_in_sequence() {
     let (_world, program) = world();
     let spawn = |name: &str| -> Command { program.command(&with(&machine(name), &["-o", "json"])) };
     let children: Vec<_> = ["a", "b", "c", "d"]
@@ -179,8 +179,8 @@ fn of_many_that_begin_at_once_one_goes_on_and_the_others_are_refused_or_come_aft
     let succeeded = codes.iter().filter(|code| **code == Some(0)).count();
     assert!(codes.iter().all(|code| matches!(code, Some(0 | 20))) && succeeded > 0, "{codes:?}");
     let list = runs(&program);
-    assert_eq!(list.len(), succeeded, "whoever was refused has left nothing behind");
-    // No two of them were going on at the same time.
+    assert_eq!(list.len(), succeeded, "a refused run is not in the journal");
+    // No two of them were running at the same time.
     let mut spans: Vec<_> = list
         .iter()
         .map(|run| {

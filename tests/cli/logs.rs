@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 
-/// A step that only computes, and warns of a table that is nearly full.
+/// Workflow with a step that only computes, and warns of a route table that is almost full.
 const WARNING: &str = r"
 name: warn
 inputs:
@@ -29,11 +29,11 @@ fn warned() -> Program {
 }
 
 #[test]
-fn what_a_step_said_can_be_read_when_the_run_has_ended() {
+fn captured_lines_are_kept_after_the_run_has_ended() {
     let program = warned();
-    let said = program.expect(0, &["logs"]).out;
-    assert!(said.contains("  desired  | ") && said.contains("350 of the 400 routes"), "{said}");
-    assert_eq!(program.expect(0, &["logs", "@latest", "desired"]).out, said);
+    let text = program.expect(0, &["logs"]).out;
+    assert!(text.contains("  desired  | ") && text.contains("350 of the 400 routes"), "{text}");
+    assert_eq!(program.expect(0, &["logs", "@latest", "desired"]).out, text);
     let lines = program.expect(0, &["logs", "-o", "json"]).json();
     assert_eq!((&lines["lines"][0]["step"], &lines["lines"][0]["attempt"]), (&json!("desired"), &json!(1)));
     assert_eq!(program.expect(0, &["logs", "--tail", "0"]).out, "");
@@ -42,7 +42,7 @@ fn what_a_step_said_can_be_read_when_the_run_has_ended() {
 }
 
 #[test]
-fn runs_that_ended_long_ago_are_removed_and_others_are_kept() {
+fn prune_removes_old_ended_runs_only() {
     let program = warned();
     assert!(program.expect(0, &["prune", "--older-than", "1d"]).err.contains("removed 0 runs"));
     assert_eq!(program.expect(0, &["history", "-o", "json"]).json()["runs"].as_array().unwrap().len(), 1);
@@ -54,7 +54,7 @@ fn runs_that_ended_long_ago_are_removed_and_others_are_kept() {
 }
 
 #[test]
-fn a_schedule_keeps_what_it_is_told_to_keep() {
+fn a_schedule_removes_runs_older_than_keep() {
     let program = warned();
     program.write("warn.yaml", &WARNING.replace("steps:", "schedule: {cron: \"0 0 1 1 *\"}\nsteps:"));
     let once = ["schedule", "warn.yaml", "--inputs", "nodes.json", "--once", "--keep"];
@@ -62,5 +62,5 @@ fn a_schedule_keeps_what_it_is_told_to_keep() {
     program.expect(0, &[&once[..], &["1d"]].concat());
     assert_eq!(runs(), 2);
     program.expect(0, &[&once[..], &["1ms"]].concat());
-    assert!(runs() <= 1, "what ended before is gone");
+    assert!(runs() <= 1, "the runs that had ended are removed");
 }

@@ -1,5 +1,5 @@
-//! What a user sees: drives the program itself, beside a simulated world where it needs one.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+//! Tests of the program: its output, exit codes and behaviour in a simulated world.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 mod answers;
 mod cancels;

@@ -2,7 +2,7 @@ use std::{io::Read, process::Stdio};
 
 use crate::program::Program;
 
-const MISTAKES: &str = r#"name: mistakes
+const INVALID: &str = r#"name: invalid
 inputs:
   size: {type: strng}
   unused: {type: string}
@@ -18,26 +18,26 @@ steps:
 "#;
 
 #[test]
-fn validate_shows_every_mistake_with_its_place_and_what_to_do() {
+fn validate_reports_all_errors_with_position_and_hint() {
     let program = Program::new();
-    program.write("mistakes.yaml", MISTAKES);
-    let ran = program.expect(65, &["validate", "mistakes.yaml"]);
+    program.write("invalid.yaml", INVALID);
+    let ran = program.expect(65, &["validate", "invalid.yaml"]);
     assert_eq!(ran.out, "");
     insta::assert_snapshot!(ran.err);
 }
 
 #[test]
-fn validate_tells_programs_the_same() {
+fn validate_reports_the_same_errors_as_json() {
     let program = Program::new();
-    program.write("mistakes.yaml", MISTAKES);
-    let report = program.expect(65, &["validate", "mistakes.yaml", "provision-aks-router", "-o", "json"]).json();
+    program.write("invalid.yaml", INVALID);
+    let report = program.expect(65, &["validate", "invalid.yaml", "provision-aks-router", "-o", "json"]).json();
     assert_eq!((&report[0]["valid"], &report[1]["valid"]), (&false.into(), &true.into()));
     let places: Vec<_> = report[0]["diagnostics"].as_array().unwrap().iter().map(|d| d["line"].as_u64()).collect();
     assert!(places.len() >= 7 && places.is_sorted(), "{places:?}");
 }
 
 #[test]
-fn what_ships_has_no_mistakes_and_a_graph_in_which_nothing_comes_before_its_needs() {
+fn a_graph_lists_each_step_after_its_dependencies() {
     let program = Program::new();
     program.expect(0, &["validate", "provision-aks-router"]);
     let graph = program.expect(0, &["graph", "provision-aks-router", "-o", "json"]).json();
@@ -54,7 +54,7 @@ fn what_ships_has_no_mistakes_and_a_graph_in_which_nothing_comes_before_its_need
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_ends_with_64_and_a_hint() {
+fn an_unusable_command_line_exits_with_64_and_a_hint() {
     let program = Program::new();
     for arguments in [&["nonsense"][..], &["run"], &["resume", "--all", "@latest"], &["sim", "--speed", "0"]] {
         program.expect(64, arguments).hint();
@@ -64,7 +64,7 @@ fn a_command_line_that_makes_no_sense_ends_with_64_and_a_hint() {
 }
 
 #[test]
-fn the_history_of_no_journal_is_empty_and_makes_none() {
+fn history_without_a_journal_is_empty_and_creates_none() {
     let program = Program::new();
     let ran = program.expect(0, &["history"]);
     assert_eq!((ran.out.as_str(), ran.hint()), ("", "run `stargate run workflow NAME` to start one"));
@@ -73,21 +73,21 @@ fn the_history_of_no_journal_is_empty_and_makes_none() {
 }
 
 #[test]
-fn a_run_that_is_not_there_is_named_and_the_hint_leads_to_those_that_are() {
+fn an_unknown_run_is_reported_with_the_command_that_lists_runs() {
     let program = Program::new();
     let run = "01JAAAAAAAAAAAAAAAAAAAAAAA";
     for arguments in [["history", run], ["resume", run], ["history", "nonsense"], ["resume", "nonsense"]] {
         let ran = program.expect(64, &arguments);
         assert!(ran.err.contains(arguments[1]) || arguments[1] == "nonsense", "{ran:?}");
-        assert_eq!(ran.hint(), "run `stargate history` to see the runs there are");
+        assert_eq!(ran.hint(), "run `stargate history` to list the runs");
     }
     assert_eq!(program.expect(64, &["resume"]).hint(), "run `stargate run workflow NAME` to start one");
 }
 
 #[test]
-fn a_journal_that_cannot_be_used_ends_with_69() {
+fn an_unusable_journal_exits_with_69() {
     let program = Program::new();
-    program.write("journal", "this is no database, and longer than a header would be: ".repeat(40).as_str());
+    program.write("journal", "this is not a database, and longer than a header would be: ".repeat(40).as_str());
     let ran = program.expect(69, &["history", "--journal", "journal"]);
     assert!(ran.hint().contains("--journal"), "{ran:?}");
     program.expect(69, &["resume", "--journal", "/proc/none/journal.db"]).hint();
@@ -95,7 +95,7 @@ fn a_journal_that_cannot_be_used_ends_with_69() {
 }
 
 #[test]
-fn what_a_run_lacks_is_said_before_a_journal_is_made() {
+fn missing_inputs_and_settings_are_reported_before_a_journal_is_created() {
     let program = Program::new();
     let ran = program.expect(65, &["run", "workflow", "provision-aks-router"]);
     assert!(ran.err.contains("--input cluster=VALUE"), "{ran:?}");
@@ -109,57 +109,54 @@ fn what_a_run_lacks_is_said_before_a_journal_is_made() {
 }
 
 #[test]
-fn a_secret_on_the_command_line_is_refused_without_being_shown() {
+fn a_secret_on_the_command_line_is_rejected_and_not_shown() {
     let ran = Program::new().expect(64, &["history", "--azure-token", "eyJhbGciOiJSUzI1NiJ9"]);
     assert!(ran.err.contains("--azure-token") && ran.err.contains("env:NAME"), "{ran:?}");
 }
 
 #[test]
-fn actions_are_shown_with_their_schemas() {
+fn actions_shows_the_schemas_of_an_action() {
     let program = Program::new();
     let all = program.expect(0, &["actions", "-o", "json"]).json();
     assert!(all.as_array().unwrap().iter().any(|action| action["name"] == "azure.route.ensure"));
     let one = program.expect(0, &["actions", "azure.route.ensure", "-o", "json"]).json();
     assert_eq!(one["input"]["type"], "object");
     assert!(program.expect(0, &["actions", "azure.route.ensure"]).out.contains("prefix (cidr)"));
-    assert_eq!(
-        program.expect(64, &["actions", "no.such.action"]).hint(),
-        "run `stargate actions` to see all there are"
-    );
+    assert_eq!(program.expect(64, &["actions", "no.such.action"]).hint(), "run `stargate actions` to list all actions");
 }
 
 #[test]
-fn every_shell_gets_a_completion_script() {
+fn each_shell_has_a_completion_script() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(Program::new().expect(0, &["completions", shell]).out.contains("stargate"));
     }
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_failure() {
+fn a_closed_pipe_is_not_an_error() {
     let mut child =
         Program::new().command(&["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!((child.wait().unwrap().code(), text.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn output_that_cannot_be_written_is_a_failure() {
+fn output_that_cannot_be_written_is_an_error() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for arguments in [&["actions"][..], &["history", "-o", "json"], &["--help"], &["completions", "bash"]] {
         let ran = Program::new().command(arguments).stdout(full()).output().unwrap();
-        let said = String::from_utf8(ran.stderr).unwrap();
-        assert_eq!(ran.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.contains("write to standard output: No space left on device"), "{said}");
+        let text = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}: {text}");
+        assert!(text.contains("write to standard output: No space left on device"), "{text}");
     }
     let ran = Program::new().command(&["resume", "-o", "json"]).stdout(full()).output().unwrap();
-    assert_eq!(ran.status.code(), Some(64), "a failure stays what it is");
+    assert_eq!(ran.status.code(), Some(64), "a failure keeps its exit code");
 }
 
 #[test]
-fn editors_get_a_schema_that_knows_every_action() {
+fn the_schema_contains_all_actions() {
     let program = Program::new();
     let schema = program.expect(0, &["schema"]).json();
     let known = schema["properties"]["steps"]["additionalProperties"]["properties"]["uses"]["enum"].clone();
@@ -169,7 +166,7 @@ fn editors_get_a_schema_that_knows_every_action() {
 }
 
 #[test]
-fn a_workflow_can_inline_one_beside_it() {
+fn a_workflow_can_inline_a_file_in_its_folder() {
     let program = Program::new();
     let inner = "name: inner\ninputs: {group: {type: string}}\nsteps:\n  c:\n    uses: azure.managed_cluster.read\n    with: {resource_group: \"${{ inputs.group }}\", name: c}\noutputs: {id: \"${{ steps.c.outputs.id }}\"}\n";
     std::fs::create_dir(program.path("sub")).unwrap();
@@ -183,7 +180,7 @@ fn a_workflow_can_inline_one_beside_it() {
 }
 
 #[test]
-fn what_a_file_inlines_is_beside_that_file_or_ships() {
+fn an_inlined_workflow_is_a_file_in_the_same_folder_or_embedded() {
     let program = Program::new();
     std::fs::create_dir_all(program.path("sub/deep")).unwrap();
     let step = "c: {uses: azure.managed_cluster.read, with: {resource_group: g, name: c}}";
@@ -196,7 +193,7 @@ fn what_a_file_inlines_is_beside_that_file_or_ships() {
     program.write("sub/last.yaml", &format!("name: last\nsteps: {{{step}}}\n"));
     let graph = program.expect(0, &["graph", "outer.yaml"]).out;
     assert!(graph.contains("in/in/in/c  azure.") && graph.contains("other/in/c  azure."), "{graph}");
-    // By name, what ships; a file of that name beside it comes first.
+    // A name is an embedded workflow, unless the folder has a file of that name.
     program.write(
         "sub/last.yaml",
         "name: last\nsteps: {r: {workflow: provision-aks-router, with: {cluster: c, resource_group: g, router: r, router_subnet: 10.0.0.0/24, ssh_public_key: k, ssh_source: 198.51.100.7/32}}}\n",
@@ -212,7 +209,7 @@ fn what_a_file_inlines_is_beside_that_file_or_ships() {
 }
 
 #[test]
-fn inputs_come_from_a_file_and_single_ones_come_before_it() {
+fn single_inputs_override_the_inputs_file() {
     let program = Program::new();
     program.write(
         "inputs.yaml",

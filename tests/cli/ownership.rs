@@ -1,26 +1,26 @@
 use crate::{program::wait_for, world::World};
 
 #[test]
-fn of_two_that_want_one_run_the_second_is_told_who_has_it() {
+fn a_second_resume_names_the_owner_of_the_run() {
     let world = World::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
     let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", "name=m"]);
     world.wait_for_hold();
     running.kill();
-    world.let_go();
+    world.release();
     world.hold("PUT", "/virtualMachines/");
     let holder = program.spawn(&["resume"]);
-    wait_for("a run that is held", || {
+    wait_for("a run with an owner", || {
         let list = program.expect(0, &["history", "-o", "json"]).json();
         (list["runs"][0]["status"] == "running").then_some(())
     });
     let ran = program.expect(75, &["resume"]);
     assert!(ran.err.contains(&format!("process {}", holder.id())), "{ran:?}");
     assert!(ran.hint().contains("stargate resume 01"), "{ran:?}");
-    assert!(program.expect(0, &["resume", "--all"]).err.contains("nothing to resume"));
+    assert!(program.expect(0, &["resume", "--all"]).err.contains("no run to resume"));
     world.wait_for_hold();
-    world.let_go();
+    world.release();
     let ran = holder.end();
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }

@@ -1,6 +1,6 @@
 use crate::world::World;
 
-/// Two pods of a node of AKS's, one of which asks the other.
+/// Workflow with two pods on one node of AKS; the first one sends a request to the second.
 const PODS: &str = r#"
 name: pods
 steps:
@@ -40,7 +40,7 @@ outputs:
   heard: ${{ steps.asks.outputs.stdout }}
 "#;
 
-/// A command that nobody can say of whether it ran.
+/// Workflow with a command whose effect cannot be found out afterwards.
 const BLIND: &str = "
 name: blind
 inputs: {repeatable: {type: boolean, default: false}}
@@ -53,7 +53,7 @@ outputs:
 ";
 
 #[test]
-fn a_pod_asks_another_once() {
+fn a_command_in_a_pod_runs_once() {
     let world = World::open("1000");
     let program = world.program();
     program.write("pods.yaml", PODS);
@@ -61,11 +61,11 @@ fn a_pod_asks_another_once() {
     assert!(ran.out.starts_with("heard: two 10.244."), "{ran:?}");
     let again = program.expect(0, &["run", "workflow", "pods.yaml"]);
     assert_eq!(again.out.trim(), "heard:");
-    assert!(again.err.contains("nothing changed"), "{again:?}");
+    assert!(again.err.contains("no changes"), "{again:?}");
 }
 
 #[test]
-fn a_lost_command_is_left_to_a_person_unless_it_may_run_twice() {
+fn a_command_with_unknown_outcome_is_in_doubt_unless_it_is_repeatable() {
     let world = World::open("1000");
     let program = world.program();
     program.write("pods.yaml", PODS);
@@ -76,9 +76,9 @@ fn a_lost_command_is_left_to_a_person_unless_it_may_run_twice() {
         let running = program.spawn(&["run", "workflow", "blind.yaml", "-i", &format!("repeatable={repeatable}")]);
         world.wait_for_hold();
         running.kill();
-        world.let_go();
+        world.release();
         let ran = program.expect(code, &["resume"]);
-        let told = if code == 0 { &ran.out } else { &ran.err };
-        assert!(told.contains(if code == 0 { "said: one" } else { "repeatable: true" }), "{ran:?}");
+        let output = if code == 0 { &ran.out } else { &ran.err };
+        assert!(output.contains(if code == 0 { "said: one" } else { "repeatable: true" }), "{ran:?}");
     }
 }

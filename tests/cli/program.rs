@@ -8,10 +8,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longest that anything here may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Time after which a wait is reported as a failure: generous, because machines may be slow.
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The program in a folder of its own, with a journal of its own and no surroundings but those that are given.
+/// Program with its own folder and journal, and with no environment variables except the given ones.
 pub(crate) struct Program {
     folder: TempDir,
     variables: Vec<(String, String)>,
@@ -47,7 +47,7 @@ impl Program {
         Ran::of(&mut self.command(arguments))
     }
 
-    /// Runs it and expects it to end with `code`.
+    /// Runs the program and asserts its exit code.
     pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
         assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
@@ -63,13 +63,13 @@ impl Program {
 pub(crate) fn command(folder: &Path, variables: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
     command.args(arguments).current_dir(folder).env_clear().env("HOME", folder).env("TMPDIR", folder);
-    // The system's own PATH: ssh is found there.
+    // ssh is found in the PATH of the system.
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.envs(variables.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
     command
 }
 
-/// A program that has ended.
+/// Output and exit code of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -78,7 +78,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Runs a command to its end.
+    /// Runs a command to its end and collects its output.
     pub(crate) fn of(command: &mut Command) -> Self {
         Self::new(&command.output().unwrap())
     }
@@ -88,25 +88,25 @@ impl Ran {
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// Standard output as one JSON value.
+    /// Parses standard output as one JSON value.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Standard output as JSON lines.
+    /// Parses standard output as JSON lines.
     pub(crate) fn json_lines(&self) -> Vec<Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.out.lines().map(parse).collect()
     }
 
-    /// The last line of standard error: what to do next.
+    /// Returns the hint in the last line of standard error.
     pub(crate) fn hint(&self) -> &str {
         let last = self.err.lines().last().unwrap_or_default();
         last.strip_prefix("hint: ").unwrap_or_else(|| panic!("no hint at the end: {self:?}"))
     }
 }
 
-/// A program that may still run; killed when dropped.
+/// Running program, killed on drop.
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
@@ -119,7 +119,7 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Reads standard error up to and including a line that holds `text`.
+    /// Reads standard error up to and including a line that contains `text`.
     pub(crate) fn read_until(&mut self, text: &str) -> String {
         let stderr = self.0.as_mut().unwrap().stderr.as_mut().unwrap();
         let (mut read, mut byte) = (Vec::new(), [0]);
@@ -129,7 +129,7 @@ impl Running {
                 return String::from_utf8(read).unwrap();
             }
         }
-        panic!("ended before it said {text:?}: {}", String::from_utf8_lossy(&read));
+        panic!("ended before it printed {text:?}: {}", String::from_utf8_lossy(&read));
     }
 
     pub(crate) fn end(mut self) -> Ran {
@@ -146,21 +146,21 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
-            // It may have ended by itself.
+            // The process may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// Asks again until `condition` holds.
+/// Polls until `condition` returns a value.
 pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + WAIT_TIMEOUT;
     loop {
         if let Some(found) = condition() {
             return found;
         }
-        assert!(Instant::now() < until, "waited in vain for {what}");
+        assert!(Instant::now() < until, "timed out waiting for {what}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }

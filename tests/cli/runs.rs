@@ -16,7 +16,7 @@ fn result(ran: &Ran) -> Value {
 }
 
 #[test]
-fn a_run_tells_programs_what_happens_and_ends_with_its_result() {
+fn json_output_has_one_event_per_line_and_ends_with_the_result() {
     let world = World::open("1000");
     let program = world.program();
     let ran = run(&program, 0);
@@ -32,36 +32,36 @@ fn a_run_tells_programs_what_happens_and_ends_with_its_result() {
 }
 
 #[test]
-fn a_second_run_writes_nothing_and_says_so() {
+fn a_second_run_writes_nothing_and_reports_no_changes() {
     let world = World::open("1000");
     let program = world.program();
     assert_eq!(result(&run(&program, 0))["changed"], true);
     let before = world.writes();
     assert_eq!(result(&run(&program, 0))["changed"], false);
     let ran = program.expect(0, &["run", "workflow", "machine.yaml", "-i", "name=m"]);
-    assert!(ran.err.lines().last().unwrap().contains("nothing changed"), "{ran:?}");
+    assert!(ran.err.lines().last().unwrap().contains("no changes"), "{ran:?}");
     assert!(ran.out.starts_with("private_ip: 10."), "{ran:?}");
     assert_eq!(world.writes(), before);
 }
 
 #[test]
-fn a_plan_has_changes_before_a_run_and_none_after_it_and_writes_nothing() {
+fn a_plan_shows_changes_before_a_run_and_none_after_it_and_writes_nothing() {
     let world = World::open("1000");
     let program = world.program();
     let plan = ["plan", "machine.yaml", "-i", "name=m"];
     let ran = program.expect(2, &plan);
-    assert!(ran.out.contains("would change") && ran.out.contains("unknown until nic is applied"), "{ran:?}");
+    assert!(ran.out.contains("would change") && ran.out.contains("unknown before nic has run"), "{ran:?}");
     assert_eq!(world.writes(), 0);
     run(&program, 0);
     let after = world.writes();
     let ran = program.expect(0, &plan);
-    assert!(ran.err.contains("nothing to change: 3 steps in order"), "{ran:?}");
+    assert!(ran.err.contains("no changes: 3 steps unchanged"), "{ran:?}");
     assert_eq!(program.expect(0, &[&plan[..], &["-o", "json"]].concat()).json()["changes"], false);
     assert_eq!(world.writes(), after);
 }
 
 #[test]
-fn history_lists_runs_and_tells_what_happened_in_one() {
+fn history_lists_runs_and_shows_the_entries_of_one() {
     let world = World::open("1000");
     let program = world.program();
     let id = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
@@ -79,19 +79,19 @@ fn history_lists_runs_and_tells_what_happened_in_one() {
 }
 
 #[test]
-fn a_run_that_has_succeeded_is_left_alone() {
+fn a_succeeded_run_is_not_resumed() {
     let world = World::open("1000");
     let program = world.program();
     let id = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
     let before = world.writes();
     let ran = program.expect(0, &["resume", &id]);
-    assert!(ran.err.contains("has succeeded already"), "{ran:?}");
-    assert!(program.expect(0, &["resume"]).err.contains("nothing to resume"));
+    assert!(ran.err.contains("has already succeeded"), "{ran:?}");
+    assert!(program.expect(0, &["resume"]).err.contains("no run to resume"));
     assert_eq!(world.writes(), before);
 }
 
 #[test]
-fn a_failed_run_says_why_and_how_to_go_on() {
+fn a_failed_run_shows_its_error_and_the_command_to_resume_it() {
     let world = World::open("1000");
     let program = world.program();
     program.write(
@@ -107,7 +107,7 @@ fn a_failed_run_says_why_and_how_to_go_on() {
 }
 
 #[test]
-fn a_run_that_failed_after_long_operations_gets_another_go() {
+fn a_failed_run_is_resumed_without_repeating_its_operations() {
     let world = World::open("1000");
     let program = world.program();
     let missing = "  late:\n    uses: azure.managed_cluster.read\n    needs: [vm]\n    with: {resource_group: none, name: none}\noutputs:";
@@ -118,5 +118,5 @@ fn a_run_that_failed_after_long_operations_gets_another_go() {
     let ran = program.expect(3, &["resume"]);
     assert!(ran.err.contains("3 of 4 steps done"), "{ran:?}");
     assert_eq!(world.writes(), before);
-    assert!(program.expect(0, &["history", "@latest"]).out.contains("failed steps get another go"));
+    assert!(program.expect(0, &["history", "@latest"]).out.contains("failed steps are ready to retry"));
 }

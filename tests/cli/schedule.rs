@@ -10,7 +10,7 @@ use crate::{
     world::{MACHINE, World},
 };
 
-/// All but its steps.
+/// Workflow without its steps.
 const ODD: &str = r#"name: odd_job
 inputs:
   group: {type: string}
@@ -20,7 +20,7 @@ inputs:
 schedule: {cron: "*/15 6-22 * * mon-fri"}
 "#;
 
-/// Every 29 February: nothing is due while a test runs.
+/// Adds a schedule for each 29 February, so that nothing is due while a test runs.
 fn scheduled(text: &str) -> String {
     text.replace("steps:\n", "schedule: {cron: \"0 0 29 2 *\"}\nsteps:\n")
 }
@@ -39,7 +39,7 @@ fn runs(program: &Program) -> Vec<Value> {
     list["runs"].as_array().unwrap().clone()
 }
 
-/// What is printed, with the folder and the program of this test replaced.
+/// Returns the printed text, with the folder and the program of this test replaced.
 fn printed(program: &Program, ran: &Ran) -> String {
     let folder = program.path("").display().to_string();
     let text = ran.out.replace(env!("CARGO_BIN_EXE_stargate"), "/usr/bin/stargate");
@@ -59,7 +59,7 @@ fn print(format: &str) -> String {
     printed(&program, &ran)
 }
 
-/// A workflow whose inputs are hard to quote, of an action that is there.
+/// Returns a workflow whose inputs are difficult to quote.
 fn odd() -> String {
     let step = "  c: {uses: azure.managed_cluster.read, with: {resource_group: \"${{ inputs.note }}${{ size(inputs.list) }}${{ inputs.key }}\", name: \"${{ inputs.group }}\"}}\n";
     format!("{ODD}steps:\n{step}")
@@ -81,7 +81,7 @@ fn a_schedule_is_printed_for_kubernetes() {
 }
 
 #[test]
-fn what_is_printed_is_given_to_programs_file_by_file() {
+fn printed_files_are_listed_as_json() {
     let program = Program::new()
         .with(vec![("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into())]);
     program.write("timed.yaml", &scheduled(MACHINE));
@@ -97,7 +97,7 @@ fn what_is_printed_is_given_to_programs_file_by_file() {
 }
 
 #[test]
-fn the_line_for_cron_means_to_sh_what_was_typed() {
+fn sh_reads_the_crontab_line_as_the_original_arguments() {
     let (_world, program) = world("1000");
     program.write(
         "odd.yaml",
@@ -117,28 +117,28 @@ fn the_line_for_cron_means_to_sh_what_was_typed() {
     assert_eq!(run["inputs"]["note"], note);
 }
 
-/// The next moments that systemd itself sees.
+/// Returns the next times at which systemd elapses a calendar event.
 fn elapses(calendar: &str, count: usize) -> Vec<String> {
     let mut command = Command::new("systemd-analyze");
     command.args(["calendar", "--base-time=2026-02-27 23:57:30", &format!("--iterations={count}"), calendar]);
     let output = command.env("TZ", "UTC").env("LC_ALL", "C").output().unwrap();
     assert!(output.status.success(), "{calendar}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let moments = text.lines().filter_map(|line| {
-        let (label, moment) = line.trim().split_once(": ")?;
-        let mut words = moment.split(' ').skip(1);
-        let is_moment = label.starts_with("Next elapse") || label.starts_with("Iter");
-        is_moment.then(|| format!("{}T{}Z", words.next().unwrap(), words.next().unwrap()))
+    let times = text.lines().filter_map(|line| {
+        let (label, time) = line.trim().split_once(": ")?;
+        let mut words = time.split(' ').skip(1);
+        let is_time = label.starts_with("Next elapse") || label.starts_with("Iter");
+        is_time.then(|| format!("{}T{}Z", words.next().unwrap(), words.next().unwrap()))
     });
-    moments.collect()
+    times.collect()
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#[expect(clippy::print_stderr, reason = "a skipped test is reported")]
 fn systemd_is_due_exactly_when_cron_is() {
     const COUNT: usize = 12;
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        eprintln!("skipped: the comparison with systemd, since systemd-analyze is not here");
+        eprintln!("skipped: the comparison with systemd, systemd-analyze is not installed");
         return;
     }
     let program = Program::new()
@@ -181,7 +181,7 @@ fn systemd_is_due_exactly_when_cron_is() {
 }
 
 #[test]
-fn a_workflow_without_a_schedule_or_with_a_bad_one_is_told_so() {
+fn a_missing_or_invalid_schedule_is_reported() {
     let program = Program::new()
         .with(vec![("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into())]);
     program.write("machine.yaml", MACHINE);
@@ -197,22 +197,22 @@ fn a_workflow_without_a_schedule_or_with_a_bad_one_is_told_so() {
 }
 
 #[test]
-fn what_was_interrupted_is_gone_on_with_before_anything_is_begun() {
+fn an_interrupted_run_is_resumed_before_a_new_one_starts() {
     let (world, program) = world("10");
     let running = program.spawn(&ONCE);
     world.wait_until_creating("m");
     running.kill();
     let writes = world.writes();
     let ran = program.expect(0, &ONCE);
-    assert!(ran.err.contains("machine goes on with the run 01"), "{ran:?}");
+    assert!(ran.err.contains("machine resumes interrupted run 01"), "{ran:?}");
     assert_eq!(world.writes(), writes, "nothing is done twice");
     assert_eq!(runs(&program).len(), 1);
     program.expect(0, &ONCE);
-    assert_eq!(runs(&program).len(), 2, "what has ended is begun anew");
+    assert_eq!(runs(&program).len(), 2, "after an ended run, a new one starts");
 }
 
 #[test]
-fn a_run_with_other_inputs_is_another_matter() {
+fn a_run_with_other_inputs_is_not_resumed() {
     let (world, program) = world("10");
     let running = program.spawn(&["run", "workflow", "timed.yaml", "-i", "name=other"]);
     world.wait_until_creating("other");
@@ -223,27 +223,27 @@ fn a_run_with_other_inputs_is_another_matter() {
 }
 
 #[test]
-fn what_goes_on_elsewhere_is_left_alone() {
+fn a_run_of_another_process_is_skipped() {
     let (world, program) = world("1000");
     world.hold("PUT", "/networkInterfaces/");
     let running = program.spawn(&ONCE);
     world.wait_for_hold();
     let ran = program.expect(75, &ONCE);
     assert!(ran.err.contains(&format!("process {}", running.id())), "{ran:?}");
-    world.let_go();
+    world.release();
     assert_eq!(running.end().code, Some(0));
     assert_eq!(runs(&program).len(), 1);
 }
 
 #[test]
-fn a_schedule_says_what_is_due_and_ends_cleanly_when_it_is_interrupted() {
+fn a_schedule_shows_the_next_time_and_ends_on_a_signal() {
     let (world, program) = world("10");
     let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m"]);
     assert!(running.read_until("is due at").contains("machine is due at 20"));
     running.signal(Signal::INT);
     assert_eq!(running.end().code, Some(130));
     assert_eq!(runs(&program).len(), 0);
-    // With something going on.
+    // While a run is running.
     let running = program.spawn(&ONCE);
     world.wait_until_creating("m");
     running.signal(Signal::TERM);
@@ -254,7 +254,7 @@ fn a_schedule_says_what_is_due_and_ends_cleanly_when_it_is_interrupted() {
 }
 
 #[test]
-fn workflows_that_have_a_schedule_are_found_in_their_folder() {
+fn scheduled_workflows_are_found_in_the_workflows_folder() {
     let (_world, program) = world("1000");
     std::fs::create_dir(program.path("workflows")).unwrap();
     program.write("workflows/timed.yaml", &scheduled(MACHINE));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::program::{Program, command, wait_for};
 
-/// A workflow that makes one machine and does nothing on it.
+/// Workflow that creates one machine and does nothing on it.
 pub(crate) const MACHINE: &str = r"
 name: machine
 inputs:
@@ -41,7 +41,7 @@ outputs:
   private_ip: ${{ steps.nic.outputs.private_ip }}
 ";
 
-/// `stargate sim` in a process of its own.
+/// Process of `stargate sim`, killed on drop.
 pub(crate) struct World {
     child: Child,
     endpoints: Value,
@@ -58,7 +58,7 @@ impl World {
         Self { child, endpoints: serde_json::from_str(&line).unwrap(), _folder: folder }
     }
 
-    /// The program, told of this world, with [`MACHINE`] in its folder.
+    /// Returns a program that uses this world, with [`MACHINE`] in its folder.
     pub(crate) fn program(&self) -> Program {
         let text = |name: &str| self.text(name);
         let variables = [
@@ -76,7 +76,7 @@ impl World {
         program
     }
 
-    /// What `sim` says at its start.
+    /// Returns an endpoint that `sim` prints at its start.
     pub(crate) fn text(&self, name: &str) -> String {
         self.endpoints[name].as_str().unwrap().to_owned()
     }
@@ -85,25 +85,25 @@ impl World {
         self.ask("GET", "counters", &Value::Null)["mutating"].as_u64().unwrap()
     }
 
-    /// Lets requests with this method and path wait before they happen.
+    /// Pauses requests with this method and path before they take effect.
     pub(crate) fn hold(&self, method: &str, path: &str) {
         let fault = json!({ "method": method, "path": path, "times": 0, "fault": { "kind": "hang_before" } });
         self.ask("POST", "faults", &fault);
     }
 
     pub(crate) fn wait_for_hold(&self) {
-        wait_for("a request that is held", || {
+        wait_for("a paused request", || {
             let held = self.ask("GET", "holds?wait=1", &Value::Null);
             held.as_array().is_some_and(|held| !held.is_empty()).then_some(())
         });
     }
 
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn release(&self) {
         self.ask("DELETE", "faults", &Value::Null);
         self.ask("POST", "holds/release", &Value::Null);
     }
 
-    /// Waits until Azure has accepted a machine of that name and is asked how far it is.
+    /// Waits until Azure has accepted a machine of that name and its operation is polled.
     pub(crate) fn wait_until_creating(&self, name: &str) {
         let machine = format!("/virtualmachines/{name}");
         wait_for("a machine that is being created", || {
@@ -116,7 +116,7 @@ impl World {
         });
     }
 
-    /// One request on a connection of its own; `null` for an answer without a body.
+    /// Sends a request to the simulator on a new connection. Returns `null` for a response without a body.
     pub(crate) fn ask(&self, method: &str, what: &str, body: &Value) -> Value {
         let address = self.endpoints["http"].as_str().unwrap().strip_prefix("http://").unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -138,7 +138,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -11,7 +11,7 @@ use crate::{
     wiring,
 };
 
-/// `actions`: all of them with a sentence each, or one with its schemas.
+/// Command `actions`: lists all actions with their summaries, or shows one with its schemas.
 pub(crate) fn actions(settings: &Settings, args: &ActionsArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
     match &args.action {
@@ -22,7 +22,7 @@ pub(crate) fn actions(settings: &Settings, args: &ActionsArgs) -> Result<Exit, F
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::usage(format!("there is no action {name:?}"), "run `stargate actions` to see all there are")
+    Failure::usage(format!("there is no action {name:?}"), "run `stargate actions` to list all actions")
 }
 
 fn list(output: Output, registry: &Registry) {
@@ -35,6 +35,7 @@ fn list(output: Output, registry: &Registry) {
     }
 }
 
+/// Shows name, version, summary, and one line per field of input and output.
 fn one(output: Output, action: &dyn DynAction) {
     if output == Output::Json {
         return ui::out_json_pretty(&full(action));
@@ -48,10 +49,12 @@ fn one(output: Output, action: &dyn DynAction) {
     }
 }
 
+/// Returns an action as an entry of the JSON list.
 fn summary(action: &dyn DynAction) -> Value {
     json!({ "name": action.name(), "version": action.version(), "summary": action.summary() })
 }
 
+/// Returns an action with its schemas and its recovery, as JSON.
 fn full(action: &dyn DynAction) -> Value {
     json!({
         "name": action.name(), "version": action.version(), "summary": action.summary(),
@@ -59,19 +62,20 @@ fn full(action: &dyn DynAction) -> Value {
     })
 }
 
-/// One line a field, fields of fields indented.
+/// Prints one line per field of an object schema, nested fields indented.
 fn show_fields(schema: &Value, depth: usize) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let required: Vec<_> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
     for (name, field) in properties {
         let optional = if required.iter().any(|key| *key == name) { "" } else { ", optional" };
-        let said = field.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
-        let line = format!("{:indent$}{name} ({}{optional})  {said}", "", kind(field), indent = depth * 2);
+        let description = field.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        let line = format!("{:indent$}{name} ({}{optional})  {description}", "", kind(field), indent = depth * 2);
         ui::out(line.trim_end());
         show_fields(field.get("items").unwrap_or(field), depth + 1);
     }
 }
 
+/// Names the type of a field for people, such as `list of string` or `cidr`.
 fn kind(schema: &Value) -> String {
     let of = |value: &Value| match value {
         Value::String(kind) => kind.clone(),

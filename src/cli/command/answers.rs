@@ -1,4 +1,4 @@
-//! What commands have in common by which a person says something of a step.
+//! Common part of `approve` and `resolve`: recording an operator's answer for a step.
 
 use serde_json::json;
 use stargate::{
@@ -15,7 +15,10 @@ use crate::cli::{
     hint, runs, session, ui,
 };
 
-/// Writes `answer` for the step that is meant, and says so in `effect`.
+/// Appends `answer` to the run and reports it.
+///
+/// `effect` completes the sentence "step … of run …". A live owner applies the answer itself;
+/// otherwise the hint is to resume the run.
 pub(super) async fn record(
     settings: &Settings,
     selector: &StepSelector,
@@ -32,7 +35,7 @@ pub(super) async fn record(
     let (message, hint) = match engine.answer(run.clone(), &step, answer).await? {
         AnswerResult::Stored => (format!("step {step} of run {run} {effect}"), hint::resume(&run)),
         AnswerResult::SentToOwner(owner) => {
-            (format!("step {step} of run {run} {effect} ({owner} advances the run)"), hint::history(&run))
+            (format!("step {step} of run {run} {effect}; {owner} owns the run and applies it"), hint::history(&run))
         }
     };
     match settings.output {
@@ -45,23 +48,27 @@ pub(super) async fn record(
     Ok(Exit::Success)
 }
 
-/// The only step that waits for such an answer.
+/// Returns the name of the only step that needs such an answer.
+///
+/// # Errors
+///
+/// A usage failure if no step or more than one step needs it.
 async fn only_step(journal: &dyn Journal, run: &RunId, answer: &Answer) -> Result<String, Failure> {
     let stored = journal.load(run.clone()).await?;
     let plan = runs::plan_of(&stored)?;
     let state = runs::state_of(&stored, &plan)?;
-    let waits = |state: &StepState| match answer {
+    let needs_answer = |state: &StepState| match answer {
         Answer::Approved | Answer::Refused { .. } => matches!(state, StepState::AwaitingApproval { .. }),
         Answer::Done { .. } | Answer::NotDone => matches!(state, StepState::InDoubt { .. }),
     };
-    let waiting: Vec<_> = state.steps().filter(|&id| waits(state.state(id))).collect();
+    let waiting: Vec<_> = state.steps().filter(|&id| needs_answer(state.state(id))).collect();
     match waiting.as_slice() {
         [id] => Ok(state.name(*id).to_owned()),
-        [] => Err(Failure::usage(format!("no step of run {run} waits for that"), hint::why(run))),
+        [] => Err(Failure::usage(format!("no step of run {run} needs this answer"), hint::why(run))),
         many => {
             let names: Vec<_> = many.iter().map(|&id| state.name(id)).collect();
-            let message = format!("{} steps of run {run} wait for that: {}", many.len(), names.join(", "));
-            Err(Failure::usage(message, "name the one that is meant"))
+            let message = format!("{} steps of run {run} need this answer: {}", many.len(), names.join(", "));
+            Err(Failure::usage(message, "add the name of the step"))
         }
     }
 }

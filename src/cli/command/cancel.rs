@@ -14,28 +14,31 @@ use crate::cli::{
     hint, runs, session, ui,
 };
 
-/// How long the process that advances a run is given to let go: more than its attempts get.
+/// Maximum time to wait until the owner has cancelled its attempts. It exceeds their grace period.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often it is looked whether it has.
+/// Interval between two reads of the run's status.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// `cancel`: ends a run for good.
+/// Command `cancel`: ends a run permanently.
+///
+/// A run without a live owner is cancelled immediately. A live owner receives the request, and the
+/// command waits until it has ended the run.
 pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
     let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = select_run(&*journal, args.run.as_deref()).await?;
     let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
     let message = match engine.cancel(run.clone()).await? {
         CancelResult::Cancelled => format!("run {run} is cancelled"),
-        CancelResult::AlreadyFinished(Outcome::Cancelled) => format!("run {run} was cancelled before"),
+        CancelResult::AlreadyFinished(Outcome::Cancelled) => format!("run {run} was already cancelled"),
         CancelResult::AlreadyFinished(_) => {
-            let message = format!("run {run} has succeeded: there is nothing to cancel");
+            let message = format!("run {run} has succeeded and cannot be cancelled");
             return Err(Failure::usage(message, hint::history(&run)));
         }
         CancelResult::Requested(owner) if wait_for_end(&*journal, &run).await? => {
-            format!("run {run} is cancelled: {owner} has let go")
+            format!("run {run} is cancelled; {owner} has released it")
         }
         CancelResult::Requested(owner) => {
-            let message = format!("run {run} is to end, and {owner} has not let go of it yet");
+            let message = format!("cancellation of run {run} requested; {owner} is still cancelling its steps");
             return Err(Failure::new(Exit::Owned, message, hint::history(&run)));
         }
     };
@@ -48,7 +51,7 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exi
     Ok(Exit::Success)
 }
 
-/// The run that is asked for; without one, the only one that has not ended.
+/// Returns the run that the argument names; without an argument, the only run that has not ended.
 async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<RunId, Failure> {
     if let Some(text) = argument {
         return runs::find(journal, text).await;
@@ -56,14 +59,12 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Run
     let open: Vec<_> = journal.runs(u32::MAX).await?.into_iter().filter(|row| row.status.is_running()).collect();
     match open.as_slice() {
         [row] => Ok(row.id.clone()),
-        [] => Err(Failure::usage("every run in the journal has ended", hint::runs())),
-        many => {
-            Err(Failure::usage(format!("{} runs have not ended: name the one that is meant", many.len()), hint::runs()))
-        }
+        [] => Err(Failure::usage("all runs in the journal have ended", hint::runs())),
+        many => Err(Failure::usage(format!("{} runs have not ended: add the id of one", many.len()), hint::runs())),
     }
 }
 
-/// Waits until the process that advances the run has ended it.
+/// Waits until the owner has ended the run. Returns false if it has not within [`CANCEL_TIMEOUT`].
 async fn wait_for_end(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
     let until = tokio::time::Instant::now() + CANCEL_TIMEOUT;
     while tokio::time::Instant::now() < until {

@@ -2,7 +2,7 @@ use clap::CommandFactory;
 
 use crate::cli::{Failure, args::CommandLine, exit::Exit, ui};
 
-/// `completions`: a script for the shell, to be sourced.
+/// Command `completions`: prints a completion script for a shell.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut CommandLine::command(), "stargate", &mut script);

@@ -8,7 +8,8 @@ use crate::cli::{
     work_dir::WorkDir,
 };
 
-/// `demo`: the whole of a deployment in the simulated world, killed at moments by chance and resumed.
+/// Command `demo`: a complete deployment in the simulated world, with runs that are killed at
+/// random times and resumed.
 pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, Failure> {
     let mut signals = SignalListener::listen()?;
     let folder = WorkDir::open(args.dir.as_deref(), &settings.temp_dir, "demo")?;
@@ -18,11 +19,12 @@ pub(crate) async fn demo(settings: &Settings, args: &DemoArgs) -> Result<Exit, F
         () = signals.next() => Err(Failure::new(
             Exit::Interrupted,
             "the demonstration was interrupted",
-            "run `stargate demo` to see it from the start",
+            "run `stargate demo` to start it again",
         )),
     }
 }
 
+/// Plays all scenes in order. The first failed command or check ends the demonstration.
 async fn run_demo(folder: &WorkDir, seed: u64) -> Result<Exit, Failure> {
     let mut demo = DemoEnvironment::open(folder.path(), seed).await?;
     router(&mut demo).await?;
@@ -33,47 +35,46 @@ async fn run_demo(folder: &WorkDir, seed: u64) -> Result<Exit, Failure> {
     third_worker_removed(&demo).await?;
     demo.run(&inputs::history()).await?;
     demo.close().await?;
-    ui::heading("Every pod reaches every pod, and nothing was done twice.");
+    ui::heading("All pods reach each other, and nothing was done twice.");
     Ok(Exit::Success)
 }
 
-/// The cluster's side: killed while Azure creates the machine, which is asked for once all the same.
+/// Scene: creates the router of the cluster. Its run is killed while Azure creates the machine, and
+/// Azure must receive one request for it in total.
 async fn router(demo: &mut DemoEnvironment) -> Result<(), Failure> {
-    ui::heading("A run puts a router beside the cluster. It will be killed while Azure creates the machine.");
+    ui::heading("A run creates a router for the cluster. It is killed while Azure creates the machine.");
     demo.start_and_kill(&inputs::aks_router(demo)?).await?;
-    ui::heading("The process is gone, without a word to anybody. This is what the journal knows:");
+    ui::heading("The process was killed without warning. The journal contains:");
     demo.run(&inputs::latest_history()).await?;
-    ui::heading("Resumed, the run finds what was begun and goes on from there:");
+    ui::heading("The resumed run finds the operation that was started, and continues:");
     demo.run(&inputs::resume()).await?;
     match demo.world.machine_creation_requests().await? {
         1 => {
-            ui::err("\nAzure was asked for a machine once.");
+            ui::err("\nAzure received one request for the machine.");
             Ok(())
         }
-        asked => Err(Failure::internal(format!("one machine was to be asked for, and {asked} were"))),
+        requests => Err(Failure::internal(format!("expected one request for the machine, found {requests}"))),
     }
 }
 
-/// The datacenter and its workers, with kills by chance.
+/// Scene: creates the datacenter and its workers, with runs that are killed at random times.
 async fn datacenter(demo: &mut DemoEnvironment) -> Result<(), Failure> {
     ui::heading(&format!(
-        "A datacenter: network, router, two workers. From here on runs are killed at moments by chance (--seed {}).",
+        "A datacenter: network, router, two workers. From now on runs are killed at random times (--seed {}).",
         demo.seed
     ));
     demo.run_with_kills(&inputs::datacenter(demo, 2)?, 3).await?;
     for worker in 1..=2 {
-        ui::heading(&format!(
-            "worker-{worker} becomes a node of the cluster, over SSH through the datacenter's router:"
-        ));
+        ui::heading(&format!("worker-{worker} joins the cluster, over SSH through the datacenter's router:"));
         demo.run_with_kills(&inputs::worker(demo, worker).await?, 2).await?;
     }
-    ui::heading("A pod on every node. Who reaches whom, packet by packet through all that was set up:");
+    ui::heading("A pod on each node. The matrix shows which pods reach each other through the simulated network:");
     check_all_pods_reachable(demo).await
 }
 
-/// Every workflow once more.
+/// Scene: runs each workflow again. The simulated world must count no write request.
 async fn second_runs_change_nothing(demo: &DemoEnvironment) -> Result<(), Failure> {
-    ui::heading("Run once more, every workflow compares everything and finds nothing to change:");
+    ui::heading("Each workflow runs again, compares desired and actual state, and changes nothing:");
     let before = demo.world.writes().await?;
     demo.run(&inputs::aks_router(demo)?).await?;
     demo.run(&inputs::datacenter(demo, 2)?).await?;
@@ -82,13 +83,16 @@ async fn second_runs_change_nothing(demo: &DemoEnvironment) -> Result<(), Failur
     demo.run(&inputs::sync()).await?;
     match demo.world.writes().await? - before {
         0 => {
-            ui::err(&format!("\nThe world counted {before} changes before these runs, and none during them."));
+            ui::err(&format!(
+                "\nThe simulated world counted {before} changes before these runs, and none during them."
+            ));
             Ok(())
         }
-        writes => Err(Failure::internal(format!("the second runs were to write nothing, and made {writes} changes"))),
+        writes => Err(Failure::internal(format!("the second runs made {writes} changes"))),
     }
 }
 
+/// Scene: adds a worker to the datacenter.
 async fn third_worker_added(demo: &DemoEnvironment) -> Result<(), Failure> {
     ui::heading("A third worker joins:");
     demo.run(&inputs::datacenter(demo, 3)?).await?;
@@ -97,33 +101,39 @@ async fn third_worker_added(demo: &DemoEnvironment) -> Result<(), Failure> {
     check_all_pods_reachable(demo).await
 }
 
-/// AKS replaces a node: the new one has another name, another address, and another pod block.
+/// Scene: AKS replaces a node. The new node has another name, another address and another pod CIDR.
 async fn replaced_node(demo: &DemoEnvironment) -> Result<(), Failure> {
-    let gone = demo.world.replace_node().await?;
-    ui::heading(&format!("AKS has replaced its node {} ({}) by another. One sync follows:", gone.name, gone.pod_cidr));
+    let removed = demo.world.replace_node().await?;
+    ui::heading(&format!(
+        "AKS replaced its node {} ({}) with another one. One synchronisation follows:",
+        removed.name, removed.pod_cidr
+    ));
     demo.run(&inputs::sync()).await?;
     check_all_pods_reachable(demo).await?;
-    check_not_mentioned(demo, &gone.pod_cidr).await
+    check_not_mentioned(demo, &removed.pod_cidr).await
 }
 
+/// Scene: removes a worker. Its pod CIDR must disappear from each surface.
 async fn third_worker_removed(demo: &DemoEnvironment) -> Result<(), Failure> {
-    ui::heading("The third worker leaves:");
+    ui::heading("The third worker is removed:");
     demo.run(&inputs::removal(3)).await?;
     check_all_pods_reachable(demo).await?;
     check_not_mentioned(demo, inputs::THIRD_WORKER_POD_CIDR).await
 }
 
+/// Fails if a surface still contains the prefix.
 async fn check_not_mentioned(demo: &DemoEnvironment, prefix: &str) -> Result<(), Failure> {
     match demo.world.mentions_of(prefix).await?.as_slice() {
         [] => {
-            ui::err(&format!("\nNo surface mentions {prefix} any more."));
+            ui::err(&format!("\nNo surface contains {prefix} any more."));
             Ok(())
         }
-        places => Err(Failure::internal(format!("{prefix} was to be gone and is still in {}", places.join(", ")))),
+        places => Err(Failure::internal(format!("{prefix} is still in {}", places.join(", ")))),
     }
 }
 
-/// Puts a pod on each node and shows who reaches whom; all have to.
+/// Creates a pod on each node and prints the matrix of their connections. Fails if one pair has no
+/// connection.
 async fn check_all_pods_reachable(demo: &DemoEnvironment) -> Result<(), Failure> {
     demo.run_quietly(&inputs::pods(demo)?).await?;
     let matrix = demo.world.matrix().await?;

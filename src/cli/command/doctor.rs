@@ -26,13 +26,16 @@ use crate::{
     wiring,
 };
 
-/// How long one check may take.
+/// Maximum duration of one check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A check's finding, for as many as wait for it.
+/// Finding of a check that other checks may wait for.
 type SharedFinding = Shared<BoxFuture<'static, Finding>>;
 
-/// `doctor`: whether what workflows need from their surroundings is there. Every check is made, and nothing is changed.
+/// Command `doctor`: runs the checks that concern the named workflows. Changes nothing.
+///
+/// All checks run, also after a failed one; a check is skipped only if one that it depends on has
+/// failed.
 pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exit, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
     let requirements = requirements(args, &registry, &secrets)?;
@@ -51,7 +54,7 @@ pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exi
     Ok(conclude(settings.output, &reports))
 }
 
-/// What the named workflows need; all that ship if none is named.
+/// Collects the requirements of the named workflows, or of all embedded ones if none is named.
 fn requirements(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> Result<Requirements, Failure> {
     let named = args.workflows.iter().map(|name| WorkflowText::find(name)).collect::<Result<Vec<_>, _>>()?;
     let texts = if named.is_empty() { WorkflowText::all_embedded() } else { named };
@@ -62,7 +65,8 @@ fn requirements(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> Re
     Ok(requirements)
 }
 
-/// Begins all checks at once; each waits for those without which it cannot be judged. They end in their own order.
+/// Starts all checks concurrently. Each one waits for those it depends on; the findings are
+/// returned in the order of `checks`.
 fn start_checks(
     checks: Vec<Arc<dyn Check>>,
     needed: &Arc<BTreeSet<Permission>>,
@@ -80,6 +84,7 @@ fn start_checks(
     all
 }
 
+/// Runs a check after its prerequisites, with a timeout, and redacts secrets in the finding.
 async fn run_check(
     check: Arc<dyn Check>,
     prerequisites: Vec<(&'static str, SharedFinding)>,
@@ -90,16 +95,16 @@ async fn run_check(
         let finding = finding.await;
         match finding.status {
             CheckStatus::Ok | CheckStatus::Warning => {}
-            CheckStatus::Failed => return Finding::skipped(format!("not without {id}")),
-            // For the same reason as that one.
+            CheckStatus::Failed => return Finding::skipped(format!("requires {id}")),
+            // The message names the check that failed, not this one.
             CheckStatus::Skipped => return Finding::skipped(finding.message),
         }
     }
     let cx = ActionContext::detached(check.id(), secrets);
     let outcome = tokio::time::timeout(CHECK_TIMEOUT, check.run(&cx, &needed)).await;
     let finding = outcome.unwrap_or_else(|_| {
-        let found = format!("no answer within {} s", CHECK_TIMEOUT.as_secs());
-        Finding::failed(found, "run the same command with `--log debug` to see what it waits for")
+        let found = format!("no response within {} s", CHECK_TIMEOUT.as_secs());
+        Finding::failed(found, "run the same command with `--log debug` to see what it is waiting for")
     });
     redacted(&cx, finding)
 }
@@ -116,8 +121,8 @@ fn show(id: &str, finding: &Finding, width: usize) {
         CheckStatus::Failed => (Tone::Bad, "failed"),
         CheckStatus::Skipped => (Tone::Quiet, "skipped"),
     };
-    // Padded before it is painted: a colour has no width.
-    // A far side's words can be of several lines.
+    // Text is padded before it is coloured, because escape sequences have no width. Messages of a
+    // server can have several lines.
     let continuation = format!("\n{:width$}  {:7}  ", "", "");
     let found = finding.message.replace('\n', &continuation);
     ui::out(&format!("{id:width$}  {}  {found}", ui::paint_out(tone, &format!("{word:7}"))));
@@ -126,6 +131,7 @@ fn show(id: &str, finding: &Finding, width: usize) {
     }
 }
 
+/// Prints the counts, or all findings as JSON, and returns the exit code.
 fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
     if output == Output::Json {
         ui::out_json_pretty(&reports.iter().map(|(check, finding)| to_json(&**check, finding)).collect::<Vec<_>>());
@@ -141,13 +147,13 @@ fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
     if failed == 0 {
         return Exit::Success;
     }
-    ui::hint("do what the hints of the failed checks say, then run the same command again");
+    ui::hint("follow the hints of the failed checks, then run the same command again");
     Exit::Failed
 }
 
 fn to_json(check: &dyn Check, finding: &Finding) -> Value {
     json!({
         "id": check.id(), "summary": check.summary(), "status": finding.status,
-        "found": finding.message, "hint": finding.hint, "needed": finding.required,
+        "message": finding.message, "hint": finding.hint, "required": finding.required,
     })
 }

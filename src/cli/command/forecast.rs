@@ -7,35 +7,39 @@ use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Previe
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long an action may look at one thing: whoever waits for a plan wants to be told of a host that does not answer.
+/// Maximum duration of one preview. A user who waits for a plan needs an error soon if a host does
+/// not respond.
 const PREVIEW_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What would become of one step, or of one part of a `for_each` step.
+/// Forecast for one step, or for one instance of a `for_each` step.
 pub(super) struct StepForecast {
-    /// Its name, with its key.
+    /// Name of the step, with its key.
     pub(super) step: String,
-    /// What would become of it.
+    /// Result that the step would have.
     pub(super) forecast: Forecast,
 }
 
-/// What would become of a step.
+/// Result that a step would have.
 pub(super) enum Forecast {
-    /// The action has looked.
+    /// The action computed a preview.
     Previewed(Preview),
-    /// Its input needs outputs that only a run can give, or it cannot be looked at before others are applied.
+    /// The step depends on results that do not exist before other steps have run.
     Unknown {
-        /// The steps that would have to be applied before.
+        /// Names of the steps that must run before.
         after: Vec<String>,
-        /// What was message instead when it was looked at now.
+        /// Error of a preview that was tried anyway.
         message: Option<String>,
     },
-    /// Its condition is false.
+    /// The condition of the step is false.
     Skipped,
-    /// It could not be looked at.
+    /// The preview failed.
     Failed(ActionError),
 }
 
-/// Asks every step of the plan, in order, what it would do, and tells `report` as it comes. Changes nothing.
+/// Computes the forecast of each step of the plan, in order, and passes each one to `report` as
+/// soon as it is known.
+///
+/// Only previews are called, so nothing changes.
 pub(super) async fn forecast(
     compiled: &CompiledPlan,
     registry: &Registry,
@@ -50,13 +54,13 @@ pub(super) async fn forecast(
     forecaster.forecasts
 }
 
-/// What is known without a run.
+/// Values that are known without a run, by index of the step.
 struct KnownValues {
     outputs: Vec<Option<Value>>,
     skipped: Vec<bool>,
-    /// For a step whose output is not known: the steps that would have to be applied for it to be.
+    /// Steps that must run before the output of this step is known. Empty if it is known.
     causes: Vec<BTreeSet<usize>>,
-    /// The steps that would have to be applied before what comes after a step could be report as it will be.
+    /// Steps that must run before a dependent of this step can observe its final state.
     pending: Vec<BTreeSet<usize>>,
 }
 
@@ -67,17 +71,18 @@ impl KnownValues {
         Self { outputs: vec![None; count], skipped: vec![false; count], causes: nothing.clone(), pending: nothing }
     }
 
-    /// Why the outputs of what `step` needs are not all known. Empty: they are.
+    /// Returns the steps that must run before all inputs of `step` are known. Empty if they are.
     fn causes(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
         plan.steps[step].needs.iter().flat_map(|&need| self.causes[need].iter().copied()).collect()
     }
 
-    /// What is to be applied before `step`, as far as it would change anything.
+    /// Returns the steps before `step` that would change something.
     fn pending_before(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
         plan.steps[step].needs.iter().flat_map(|&need| self.pending[need].iter().copied()).collect()
     }
 
-    /// Notes what comes after `step` has to wait for: the step itself if it would change something, or else what it waits for.
+    /// Records what the dependents of `step` have to wait for: the step itself if it would change
+    /// something, otherwise the steps that it waits for.
     fn record_pending(&mut self, plan: &Plan, step: usize) {
         let own = &self.causes[step];
         self.pending[step] = if own.is_empty() { self.pending_before(plan, step) } else { own.clone() };
@@ -98,6 +103,7 @@ impl EvaluationContext for KnownValues {
     }
 }
 
+/// State of one forecast over all steps.
 struct Forecaster<'a> {
     compiled: &'a CompiledPlan,
     registry: &'a Registry,
@@ -113,6 +119,7 @@ impl Forecaster<'_> {
         self.known.record_pending(self.compiled.plan(), step);
     }
 
+    /// Adds the forecasts of a step: one, or one per instance.
     async fn preview_step(&mut self, step: usize) {
         match self.compiled.when(step, &self.known) {
             Ok(true) if self.compiled.plan().steps[step].for_each.is_some() => self.preview_instances(step).await,
@@ -142,7 +149,7 @@ impl Forecaster<'_> {
         }
     }
 
-    /// Notes that a step cannot be report before those that come before it are applied.
+    /// Records that the output of a step is unknown until the steps before it have run.
     fn inherit_causes(&mut self, step: usize) {
         let plan = self.compiled.plan();
         let causes = &self.known.causes(plan, step) | &self.known.pending_before(plan, step);
@@ -182,7 +189,7 @@ impl Forecaster<'_> {
         let Some(action) = self.registry.find(action) else {
             return Forecast::Failed(ActionError::permanent(format!("there is no action {action}")));
         };
-        // What only looks or waits would see what the steps before it leave behind, which is not there yet.
+        // An action that only reads would observe the state before the changes of earlier steps.
         let before = self.known.pending_before(self.compiled.plan(), step);
         if *recovery == Recovery::Repeat && !before.is_empty() {
             return Forecast::Unknown { after: self.names(&before), message: None };
@@ -194,7 +201,8 @@ impl Forecaster<'_> {
         }
     }
 
-    /// What is not there yet, or does not hold yet, may be what the steps before it would bring about.
+    /// Classifies a failed preview. If a step before this one would change something, its change
+    /// may be missing.
     fn preview_failed(&self, step: usize, error: ActionError) -> Forecast {
         let after = self.after(step);
         if after.is_empty() {
@@ -204,7 +212,7 @@ impl Forecaster<'_> {
         }
     }
 
-    /// The steps that would have to be applied before what `step` needs is known.
+    /// Returns the names of the steps that must run before the inputs of `step` are known.
     fn after(&self, step: usize) -> Vec<String> {
         self.names(&self.known.causes(self.compiled.plan(), step))
     }
@@ -226,13 +234,14 @@ impl Forecaster<'_> {
         })
     }
 
+    /// Adds the forecast of a step whose condition, items or input cannot be evaluated.
     fn evaluation_failed(&mut self, step: usize, error: &EvaluateError) {
         let forecast = self.unknown(step, error);
         self.inherit_causes(step);
         self.add(step, None, forecast);
     }
 
-    /// An expression without a value: because something is not known yet, or else because it is wrong.
+    /// Classifies an expression without a value: it depends on unknown outputs, or it is wrong.
     fn unknown(&self, step: usize, error: &EvaluateError) -> Forecast {
         let after = self.after(step);
         if after.is_empty() {
@@ -254,7 +263,7 @@ impl Forecaster<'_> {
     }
 }
 
-/// Nobody listens to an action that only looks.
+/// Sink that drops progress and log lines: a preview has no attempt that they could belong to.
 struct NullSink;
 
 impl AttemptSink for NullSink {
@@ -263,6 +272,6 @@ impl AttemptSink for NullSink {
     fn log(&self, _: String) {}
 
     fn save_checkpoint(&self, _: Value, _: Vec<String>) -> BoxFuture<'_, Result<(), ActionError>> {
-        Box::pin(async { Err(ActionError::permanent("there is no run to keep anything for")) })
+        Box::pin(async { Err(ActionError::permanent("a preview cannot save a checkpoint")) })
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     wiring,
 };
 
-/// `graph`: the steps in an order in which they can be done, and what each waits for.
+/// Command `graph`: shows the steps in a topological order, with their dependencies.
 pub(crate) fn graph(settings: &Settings, args: &GraphArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
     let outline = WorkflowText::find(&args.workflow)?.outline(&registry)?;
@@ -25,6 +25,7 @@ pub(crate) fn graph(settings: &Settings, args: &GraphArgs) -> Result<Exit, Failu
     Ok(Exit::Success)
 }
 
+/// Returns the names of a step's dependencies.
 fn names<'a>(outline: &'a Outline, step: &PlannedStep) -> Vec<&'a str> {
     step.needs.iter().map(|&need| outline.steps[need].name.as_str()).collect()
 }
@@ -44,6 +45,7 @@ fn to_json(outline: &Outline) -> Value {
     json!({ "workflow": outline.workflow, "locks": outline.locks, "steps": steps })
 }
 
+/// Prints one line per step: name, action, properties and dependencies.
 fn text(outline: &Outline) {
     let width = |of: fn(&PlannedStep) -> &str| {
         outline.steps.iter().map(|step| of(step).chars().count()).max().unwrap_or_default()
@@ -58,14 +60,15 @@ fn text(outline: &Outline) {
         ui::out(line.trim_end());
     }
     for lock in &outline.locks {
-        ui::err(&format!("a run holds the lock {lock}"));
+        ui::err(&format!("a run holds lock {lock}"));
     }
 }
 
+/// Lists the properties of a step that affect its execution.
 fn marks(step: &PlannedStep) -> String {
     let each = if step.for_each.is_some() { "for each item, " } else { "" };
-    let when = if step.when.is_some() { "on a condition, " } else { "" };
-    let approval = if step.approval.is_some() { "with approval, " } else { "" };
+    let when = if step.when.is_some() { "conditional, " } else { "" };
+    let approval = if step.approval.is_some() { "requires approval, " } else { "" };
     format!("{each}{when}{approval}")
 }
 
@@ -83,7 +86,7 @@ fn dot(outline: &Outline) {
     ui::out("}");
 }
 
-/// A quoted string of DOT; a line break in it is a new line of the label.
+/// Quotes a string for DOT. A line break becomes a new line of the label.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }

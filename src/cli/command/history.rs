@@ -13,7 +13,7 @@ use crate::cli::{
     format, hint, runs, ui,
 };
 
-/// `history`: the runs there are, or what happened in one.
+/// Command `history`: lists the runs, or shows the entries of one run.
 pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<Exit, Failure> {
     let journal = journal::open_existing(&settings.journal).await?;
     match (&args.run, journal) {
@@ -28,7 +28,7 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
     Ok(Exit::Success)
 }
 
-/// One line of the list.
+/// Summary of a run, as one line of the list.
 struct RunSummary {
     row: RunRow,
     status: ObservedStatus,
@@ -38,7 +38,7 @@ struct RunSummary {
 
 impl RunSummary {
     fn new(stored: StoredRun, context: &ViewContext) -> Self {
-        // A run that this version cannot fold is listed all the same.
+        // A run that this version cannot fold is listed as well, with 0 of 0 steps.
         let folded =
             runs::plan_of(&stored).and_then(|plan| runs::state_of(&stored, &plan).map(|state| runs::progress(&state)));
         let (done, total) = folded.unwrap_or_default();
@@ -71,6 +71,7 @@ impl RunSummary {
     }
 }
 
+/// Loads the newest runs, `limit` at most.
 async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<RunSummary>, Failure> {
     let context = ViewContext::now()?;
     let mut listed = Vec::new();
@@ -86,7 +87,7 @@ fn show_runs(output: Output, listed: &[RunSummary]) {
         return ui::out_json_pretty(&json!({ "runs": runs }));
     }
     if listed.is_empty() {
-        ui::err("no runs yet");
+        ui::err("the journal has no runs yet");
         return ui::hint("run `stargate run workflow NAME` to start one");
     }
     let mut table = Table::new();

@@ -12,7 +12,7 @@ use crate::cli::{
     ui::{self, Tone},
 };
 
-/// `logs`: what the steps of a run captured.
+/// Command `logs`: shows the lines that the steps of a run captured.
 pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, Failure> {
     let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &args.run).await?;
@@ -28,7 +28,7 @@ pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, F
     Ok(Exit::Success)
 }
 
-/// Whether the step `name` is the one that is asked for, or a part of it.
+/// True if `name` is the selected step or one of its instances.
 fn is_of(name: &str, asked: &str) -> bool {
     name.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
 }
@@ -39,7 +39,7 @@ fn show(output: Output, run: &RunId, lines: &[LogLine]) {
         return ui::out_json_pretty(&json!({ "run": run, "lines": lines }));
     }
     if lines.is_empty() {
-        ui::err("nothing was captured");
+        ui::err("no lines were captured");
     }
     let width = lines.iter().map(|line| line.step.chars().count()).max().unwrap_or_default();
     for LogLine { step, attempt, at, text, .. } in lines {

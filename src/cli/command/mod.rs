@@ -1,4 +1,4 @@
-//! One file per command.
+//! Commands of the program, one file each.
 
 pub(crate) mod actions;
 pub(crate) mod approve;

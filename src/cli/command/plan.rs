@@ -17,7 +17,7 @@ use crate::{
     wiring,
 };
 
-/// `plan`: what a run would change, found out without changing anything.
+/// Command `plan`: previews the changes of a run. Changes nothing and creates no run.
 pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, Failure> {
     let text = WorkflowText::find(&args.workflow.workflow)?;
     let (registry, secrets) = wiring::build(settings)?;
@@ -41,7 +41,8 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     Ok(exit)
 }
 
-/// Nothing to change is a promise: a step that cannot tell breaks it as much as one that has something to change.
+/// Returns the exit code. Success promises that a run would change nothing, so a step without a
+/// preview counts as a change.
 fn exit(forecasts: &[StepForecast]) -> Exit {
     let any = |is: fn(&Forecast) -> bool| forecasts.iter().any(|forecast| is(&forecast.forecast));
     if any(|forecast| matches!(forecast, Forecast::Failed(_))) {
@@ -54,8 +55,8 @@ fn exit(forecasts: &[StepForecast]) -> Exit {
 }
 
 fn show(StepForecast { step, forecast }: &StepForecast, width: usize) {
-    let (tone, said) = words(forecast);
-    ui::out(&format!("{step:width$}  {}", ui::paint_out(tone, &said)));
+    let (tone, text) = forecast_text(forecast);
+    ui::out(&format!("{step:width$}  {}", ui::paint_out(tone, &text)));
     if let Forecast::Previewed(Preview::Changes { differences }) = forecast {
         for difference in differences {
             ui::out(&format!("{:width$}    {difference}", ""));
@@ -63,73 +64,78 @@ fn show(StepForecast { step, forecast }: &StepForecast, width: usize) {
     }
 }
 
+/// Prints locks, approvals, counts and the next command.
 fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow: &str) {
     for lock in &plan.locks {
-        ui::err(&format!("a run would hold the lock {lock}"));
+        ui::err(&format!("a run would hold lock {lock}"));
     }
     for step in plan.steps.iter().filter(|step| step.approval.is_some()) {
-        ui::err(&format!("a run would wait for a person's approval before {}, unless it is skipped", step.name));
+        ui::err(&format!("a run would wait for approval before {}, unless it is skipped", step.name));
     }
-    ui::err(&sentence(forecasts));
+    ui::err(&counts_text(forecasts));
     match exit {
         Exit::Success => {}
-        Exit::Failed => ui::hint("mend what could not be looked at, then run the same command again"),
-        _ => ui::hint(&format!("run `stargate run workflow {workflow}` with the same inputs to apply it")),
+        Exit::Failed => ui::hint("fix the errors above, then run the same command again"),
+        _ => ui::hint(&format!("run `stargate run workflow {workflow}` with the same inputs to make the changes")),
     }
 }
 
-fn words(forecast: &Forecast) -> (Tone, String) {
+/// Returns the forecast of a step in words.
+fn forecast_text(forecast: &Forecast) -> (Tone, String) {
     match forecast {
-        Forecast::Previewed(Preview::Unchanged { .. }) => (Tone::Good, "in order".into()),
+        Forecast::Previewed(Preview::Unchanged { .. }) => (Tone::Good, "unchanged".into()),
         Forecast::Previewed(Preview::Changes { differences }) => {
-            (Tone::Notable, format!("would change {}", format::plural(differences.len(), "thing")))
+            (Tone::Notable, format!("would change: {}", format::plural(differences.len(), "difference")))
         }
-        Forecast::Previewed(Preview::Opaque) => (Tone::Notable, "cannot tell without running".into()),
+        Forecast::Previewed(Preview::Opaque) => {
+            (Tone::Notable, "no preview: the action shows its changes only when it runs".into())
+        }
         Forecast::Unknown { after, message } => {
-            let verb = if after.len() == 1 { "is" } else { "are" };
+            let verb = if after.len() == 1 { "has" } else { "have" };
             let now = message.as_ref().map(|message| format!("; now: {message}")).unwrap_or_default();
-            (Tone::Quiet, format!("unknown until {} {verb} applied{now}", after.join(", ")))
+            (Tone::Quiet, format!("unknown before {} {verb} run{now}", after.join(", ")))
         }
         Forecast::Skipped => (Tone::Quiet, "would be skipped".into()),
-        Forecast::Failed(error) => (Tone::Bad, format!("cannot be looked at: {error}")),
+        Forecast::Failed(error) => (Tone::Bad, format!("preview failed: {error}")),
     }
 }
 
-fn sentence(forecasts: &[StepForecast]) -> String {
+/// Returns the counts of all forecasts in words.
+fn counts_text(forecasts: &[StepForecast]) -> String {
     let count = |is: fn(&Forecast) -> bool| forecasts.iter().filter(|forecast| is(&forecast.forecast)).count();
     let unchanged = count(|p| matches!(p, Forecast::Previewed(Preview::Unchanged { .. }) | Forecast::Skipped));
     let change = count(|p| matches!(p, Forecast::Previewed(Preview::Changes { .. })));
     let failed = count(|p| matches!(p, Forecast::Failed(_)));
     let unknown = forecasts.len() - unchanged - change - failed;
     if unchanged == forecasts.len() {
-        return format!("nothing to change: {} in order", format::plural(unchanged, "step"));
+        return format!("no changes: {} unchanged", format::plural(unchanged, "step"));
     }
-    let failed = if failed == 0 { String::new() } else { format!(", {failed} cannot be looked at") };
-    format!("{} would change, {unknown} unknown, {unchanged} in order{failed}", format::plural(change, "step"))
+    let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+    format!("{} would change, {unknown} unknown, {unchanged} unchanged{failed}", format::plural(change, "step"))
 }
 
 fn to_json(forecasts: &[StepForecast], plan: &Plan, exit: Exit) -> Value {
     let steps: Vec<_> = forecasts.iter().map(|forecast| step_json(&forecast.step, &forecast.forecast)).collect();
-    let asking = plan.steps.iter().filter(|step| step.approval.is_some()).map(|step| step.name.as_str());
+    let approvals = plan.steps.iter().filter(|step| step.approval.is_some()).map(|step| step.name.as_str());
     json!({
         "changes": exit != Exit::Success, "exit": exit.code(), "locks": plan.locks,
-        "approvals": asking.collect::<Vec<_>>(), "steps": steps,
+        "approvals": approvals.collect::<Vec<_>>(), "steps": steps,
     })
 }
 
 fn step_json(step: &str, forecast: &Forecast) -> Value {
     match forecast {
         Forecast::Previewed(Preview::Unchanged { output }) => {
-            json!({ "step": step, "is": "unchanged", "output": output })
+            json!({ "step": step, "forecast": "unchanged", "output": output })
         }
         Forecast::Previewed(Preview::Changes { differences }) => {
-            json!({ "step": step, "is": "changes", "differences": differences })
+            json!({ "step": step, "forecast": "changes", "differences": differences })
         }
-        Forecast::Previewed(Preview::Opaque) => json!({ "step": step, "is": "opaque" }),
+        Forecast::Previewed(Preview::Opaque) => json!({ "step": step, "forecast": "no_preview" }),
         Forecast::Unknown { after, message } => {
-            json!({ "step": step, "is": "unknown", "until": after, "said": message })
+            json!({ "step": step, "forecast": "unknown", "after": after, "message": message })
         }
-        Forecast::Skipped => json!({ "step": step, "is": "skipped" }),
-        Forecast::Failed(error) => json!({ "step": step, "is": "failed", "error": error }),
+        Forecast::Skipped => json!({ "step": step, "forecast": "skipped" }),
+        Forecast::Failed(error) => json!({ "step": step, "forecast": "failed", "error": error }),
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::{
     format, ui,
 };
 
-/// `prune`: removes runs that ended long ago.
+/// Command `prune`: removes runs that ended before a point in time.
 pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit, Failure> {
     let before = earlier(args.older_than);
     let pruned = match journal::open_existing(&settings.journal).await? {
@@ -28,7 +28,7 @@ pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// The moment that long ago.
+/// Returns the point in time `ago` before now.
 pub(super) fn earlier(ago: Duration) -> UnixMillis {
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
     UnixMillis(Clock::system().now().0.saturating_sub(ago))

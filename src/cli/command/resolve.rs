@@ -4,11 +4,12 @@ use stargate::run::Answer;
 use super::answers;
 use crate::cli::{Failure, Settings, args::ResolveArgs, exit::Exit};
 
-/// `resolve`: says whether a step in doubt took effect.
+/// Command `resolve`: records whether a step in doubt took effect.
 pub(crate) async fn resolve(settings: &Settings, args: &ResolveArgs) -> Result<Exit, Failure> {
     if args.not_done {
-        return answers::record(settings, &args.selector, &Answer::NotDone, "is to be made").await;
+        return answers::record(settings, &args.selector, &Answer::NotDone, "is resolved: it did not take effect")
+            .await;
     }
     let output = args.result.clone().unwrap_or(Value::Null);
-    answers::record(settings, &args.selector, &Answer::Done { output }, "is done").await
+    answers::record(settings, &args.selector, &Answer::Done { output }, "is resolved: it took effect").await
 }

@@ -19,7 +19,7 @@ use crate::{
     wiring,
 };
 
-/// `resume`: goes on with one run, or with every interrupted run that nobody holds.
+/// Command `resume`: continues one run, or each interrupted run without a live owner.
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
@@ -29,15 +29,12 @@ pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exi
     if let Some(run) = select_run(&*session.journal, args.run.as_deref()).await? {
         return resume_one(settings, &session, run).await;
     }
-    report_nothing_to_do(
-        settings,
-        "every run in the journal has succeeded or was cancelled: there is nothing to resume",
-        None,
-    );
+    report_nothing_to_do(settings, "all runs in the journal have succeeded or were cancelled: no run to resume", None);
     Ok(Exit::Success)
 }
 
-/// The run that is asked for; without one, the latest that has not succeeded, if any.
+/// Returns the run that the argument names; without an argument, the latest run that can be
+/// resumed, if any.
 async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Option<RunId>, Failure> {
     if let Some(text) = argument {
         return runs::find(journal, text).await.map(Some);
@@ -55,11 +52,7 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Opt
 async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Result<Exit, Failure> {
     let stored = session.journal.load(run.clone()).await?;
     if stored.row.status == RunStatus::Finished(Outcome::Succeeded) {
-        report_nothing_to_do(
-            settings,
-            &format!("run {run} has succeeded already: there is nothing to resume"),
-            Some(&run),
-        );
+        report_nothing_to_do(settings, &format!("run {run} has already succeeded: no run to resume"), Some(&run));
         return Ok(Exit::Success);
     }
     let plan = runs::plan_of(&stored)?;
@@ -69,6 +62,7 @@ async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Resul
     result.conclude(settings.output)
 }
 
+/// Reports that no run has to be resumed; as the event `result` with `--output json`.
 fn report_nothing_to_do(settings: &Settings, text: &str, run: Option<&RunId>) {
     match settings.output {
         Output::Text => ui::err(text),
@@ -79,10 +73,11 @@ fn report_nothing_to_do(settings: &Settings, text: &str, run: Option<&RunId>) {
     }
 }
 
+/// Resumes all interrupted runs and returns the highest of their exit codes.
 async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Failure> {
     let pending = interrupted(&*session.journal).await?;
     if pending.is_empty() {
-        report_nothing_to_do(settings, "no run is interrupted: there is nothing to resume", None);
+        report_nothing_to_do(settings, "no run is interrupted: no run to resume", None);
         return Ok(Exit::Success);
     }
     for run in &pending {
@@ -105,7 +100,8 @@ async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Fail
     Ok(worst)
 }
 
-/// Resumes all of them at once; those that want a lock which one of them holds come after it.
+/// Resumes the runs concurrently. A run that needs a lock held by another one of them is resumed
+/// again after that one.
 async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<RunReport, EngineError>> {
     let mut results = Vec::with_capacity(pending.len());
     loop {
@@ -123,10 +119,12 @@ async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<RunR
     }
 }
 
+/// True if the run was refused because one of `runs` holds its lock.
 fn is_locked_by(result: &Result<RunReport, EngineError>, runs: &[RunId]) -> bool {
     matches!(result, Err(EngineError::Locked(holder)) if runs.contains(&holder.run))
 }
 
+/// Returns the interrupted runs without a live owner, oldest first.
 async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
     let here =
         Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;

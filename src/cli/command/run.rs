@@ -5,7 +5,8 @@ use crate::{
     wiring,
 };
 
-/// `run workflow`: checks the workflow, creates a run and advances it until nothing is left to do.
+/// Command `run workflow`: checks the workflow, creates a run and executes it until no step is
+/// left.
 pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit, Failure> {
     let text = WorkflowText::find(&args.workflow.workflow)?;
     let actions = wiring::build(settings)?;

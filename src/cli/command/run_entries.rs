@@ -13,7 +13,7 @@ use crate::cli::{
     ui::{self, Tone},
 };
 
-/// Shows what happened in a run, in order, and what comes next.
+/// Shows the entries of a run in chronological order, and the next command.
 pub(super) fn show(output: Output, stored: &StoredRun, context: &ViewContext) -> Result<(), Failure> {
     let status = context.status(&stored.row);
     let next = next(stored, status);
@@ -41,14 +41,14 @@ fn show_head(stored: &StoredRun, status: ObservedStatus) -> Result<(), Failure> 
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
     let owner =
-        row.owner.as_ref().filter(|_| status == ObservedStatus::Running).map(|owner| format!(", held by {owner}"));
+        row.owner.as_ref().filter(|_| status == ObservedStatus::Running).map(|owner| format!(", owned by {owner}"));
     let locks = if status == ObservedStatus::Running && !plan.locks.is_empty() {
-        format!(", with the lock {}", plan.locks.join(", "))
+        format!(", holding lock {}", plan.locks.join(", "))
     } else {
         String::new()
     };
     ui::out(&format!(
-        "{} {} {}{}{locks}: {done} of {} done, begun {}",
+        "{} {} {}{}{locks}: {done} of {} done, started {}",
         row.id,
         ui::paint_out(Tone::Strong, &row.workflow),
         status.name(),
@@ -72,15 +72,16 @@ fn to_json(stored: &StoredRun, status: ObservedStatus, next: Option<&str>) -> Re
     }))
 }
 
-/// History and the latest attempts as one sequence.
+/// Returns the history and the entries of the latest attempts in chronological order.
 fn entries_in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
-    // A checkpoint is for the step's next attempt, not for people: it can be pages long.
+    // A checkpoint is data for the step's next attempt and can be pages long.
     let shown = |recorded: &&TimedEntry| !matches!(recorded.entry.stored_in(), StoredIn::Checkpoint(_));
     let mut entries: Vec<_> = stored.history.iter().chain(stored.latest.iter().filter(shown)).collect();
-    entries.sort_by_key(|recorded| recorded.at); // stable: equal times keep the order of the history
+    entries.sort_by_key(|entry| entry.at); // stable: equal times keep the order of the history
     entries
 }
 
+/// Returns the next command, if the run needs one.
 fn next(stored: &StoredRun, status: ObservedStatus) -> Option<String> {
     let run = &stored.row.id;
     match status {
@@ -90,7 +91,7 @@ fn next(stored: &StoredRun, status: ObservedStatus) -> Option<String> {
     }
 }
 
-/// The step that an entry is about.
+/// Returns the name of the step that an entry belongs to, or an empty text.
 fn step(entry: &Entry) -> &str {
     match entry {
         Entry::StepExpanded { step, .. }
@@ -111,44 +112,45 @@ fn step(entry: &Entry) -> &str {
     }
 }
 
-/// What an entry says, a line for each thing.
+/// Describes an entry, one line per change.
 fn entry_lines(entry: &Entry) -> Vec<String> {
     match entry {
         Entry::RunCreated { .. } => vec!["run created".into()],
-        Entry::RunAcquired { owner, epoch } => vec![format!("run taken over by {owner} (epoch {epoch})")],
-        Entry::CancelRequested { by } => vec![format!("{by} wants the run to end")],
-        Entry::RunReopened => vec!["failed steps get another go".into()],
-        Entry::StepExpanded { keys, .. } => vec![format!("has {}", format::plural(keys.len(), "part"))],
+        Entry::RunAcquired { owner, epoch } => vec![format!("run acquired by {owner} (epoch {epoch})")],
+        Entry::CancelRequested { by } => vec![format!("cancellation requested by {by}")],
+        Entry::RunReopened => vec!["run reopened: failed steps are ready to retry".into()],
+        Entry::StepExpanded { keys, .. } => vec![format!("expanded to {}", format::plural(keys.len(), "instance"))],
         Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],
         Entry::StepStarted { attempt, .. } => vec![format!("started, attempt {attempt}")],
         Entry::AttemptChanged { attempt, to, .. } => attempt_line(attempt.number, to),
-        Entry::Checkpointed { .. } => vec!["stored where it is".into()],
+        Entry::Checkpointed { .. } => vec!["checkpoint saved".into()],
         Entry::StepSucceeded { changes, found, .. } => succeeded(changes, *found),
         Entry::StepSkipped { .. } => vec!["skipped".into()],
         Entry::StepFailed { error, changes, .. } => failure("failed", error, changes),
         Entry::StepInDoubt { error, changes, .. } => failure("in doubt", error, changes),
-        Entry::ApprovalRequested { question, .. } => vec![format!("a person is asked: {question}")],
+        Entry::ApprovalRequested { question, .. } => vec![format!("approval requested: {question}")],
         Entry::StepAnswered { by, answer, .. } => vec![format::answer_text(by, answer)],
         Entry::RunFinished { outcome, .. } => vec![format!("run {}", outcome.name())],
     }
 }
 
+/// Describes the transition of an attempt.
 fn attempt_line(attempt: u32, to: &AttemptTransition) -> Vec<String> {
     match to {
-        AttemptTransition::Running { mode: AttemptMode::Run } => vec![format!("attempt {attempt} began")],
+        AttemptTransition::Running { mode: AttemptMode::Run } => vec![format!("attempt {attempt} started")],
         AttemptTransition::Running { mode: AttemptMode::Find } => {
-            vec![format!("attempt {attempt}: looked whether it had taken effect")]
+            vec![format!("attempt {attempt} started: finding out whether an earlier attempt took effect")]
         }
         AttemptTransition::BackingOff { until, error, .. } => {
-            vec![format!("attempt {attempt} failed, again at {}: {error}", format::time_of_day(*until))]
+            vec![format!("attempt {attempt} failed, next attempt at {}: {error}", format::time_of_day(*until))]
         }
     }
 }
 
 fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
-        ([], true) => vec!["was done already: an earlier attempt had taken effect".into()],
-        ([], false) => vec!["in order".into()],
+        ([], true) => vec!["succeeded: an earlier attempt had taken effect".into()],
+        ([], false) => vec!["unchanged".into()],
         (changes, _) => changed("changed", changes).collect(),
     }
 }

@@ -27,7 +27,8 @@ use crate::{
     wiring,
 };
 
-/// `schedule`: runs workflows when they are due, or writes down what does.
+/// Command `schedule`: runs workflows by their schedules, or prints a configuration for another
+/// scheduler.
 pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result<Exit, Failure> {
     let actions = wiring::build(settings)?;
     let jobs = jobs(settings, args, &actions.0)?;
@@ -58,6 +59,7 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
     }
 }
 
+/// Reads the named workflows, or those in ./workflows that have a schedule.
 fn jobs(
     settings: &Settings,
     args: &ScheduleArgs,
@@ -77,7 +79,10 @@ fn jobs(
     }
     if texts.is_empty() {
         let message = "no workflow in ./workflows has a schedule";
-        return Err(Failure::usage(message, "name one, such as `stargate schedule sync-pod-routes`"));
+        return Err(Failure::usage(
+            message,
+            "run `stargate schedule NAME`, such as `stargate schedule sync-pod-routes`",
+        ));
     }
     let several = texts.len() > 1;
     let jobs: Vec<_> = texts
@@ -88,19 +93,20 @@ fn jobs(
     Ok(jobs)
 }
 
-/// An input that none of the workflows has is a mistake.
+/// Reports an input that none of the workflows has.
 fn check_input_names(args: &ScheduleArgs, jobs: &[ScheduledJob]) -> Result<(), Failure> {
     let known =
         |name: &str| jobs.iter().any(|job| job.checked.workflow().inputs.iter().any(|input| input.name.value == name));
     match args.inputs.single.iter().find(|(name, _)| !known(name)) {
         Some((name, _)) => Err(Failure::usage(
             format!("none of the workflows has an input {name:?}"),
-            "run `stargate validate NAME` to see what a workflow wants, and give what it has",
+            "remove the flag, or correct the name of the input",
         )),
         None => Ok(()),
     }
 }
 
+/// Prints the configuration that runs one job by its schedule.
 fn print(
     settings: &Settings,
     args: &ScheduleArgs,
@@ -108,10 +114,7 @@ fn print(
     format: ScheduleFormat,
 ) -> Result<Exit, Failure> {
     let [job] = jobs else {
-        return Err(Failure::usage(
-            "--print is for one workflow",
-            "name one, such as `stargate schedule NAME --print crontab`",
-        ));
+        return Err(Failure::usage("--print accepts one workflow", "run `stargate schedule NAME --print crontab`"));
     };
     let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find this program: {error}")))?;
     let zone = TimeZone::system().iana_name().map(str::to_owned);
@@ -128,19 +131,19 @@ fn print(
         ui::out(file.text.trim_end());
     }
     ui::hint(match format {
-        ScheduleFormat::Crontab => "put the line where `crontab -e` leads",
+        ScheduleFormat::Crontab => "run `crontab -e` and add the line",
         ScheduleFormat::Systemd => {
-            "put the two files there, then run `systemctl daemon-reload` and `systemctl enable --now` with the timer"
+            "store the two files under these paths, then run `systemctl daemon-reload` and `systemctl enable --now` with the name of the timer"
         }
-        ScheduleFormat::Cronjob => "set the image, then give it to `kubectl apply -f -`",
+        ScheduleFormat::Cronjob => "set the image, then pass the file to `kubectl apply -f -`",
     });
     Ok(Exit::Success)
 }
 
-/// Runs jobs, one run of each at a time.
+/// Runner for scheduled jobs. Each job has at most one run at a time.
 struct JobRunner<'a> {
     settings: &'a Settings,
-    /// How long runs that have ended are kept.
+    /// Time for which ended runs are kept; `None` keeps them forever.
     keep: Option<Duration>,
     session: Session,
     jobs: Vec<ScheduledJob>,
@@ -151,18 +154,19 @@ struct JobRunner<'a> {
     stop: CancellationToken,
 }
 
-/// How a job stands before it is run.
+/// State of a job before it is started.
 enum JobState {
-    /// Nothing is left over.
+    /// No run of the job is unfinished.
     Idle,
     /// A run was interrupted.
     Interrupted(RunId),
-    /// A run goes on elsewhere.
+    /// Another process executes a run of the job.
     Running(Box<RunRow>),
 }
 
 impl JobRunner<'_> {
-    /// Does `work` until it ends. A first wish to stop lets go of what is being done, a second one ends at once.
+    /// Drives `work` until it ends. The first signal cancels running attempts, the second one
+    /// returns immediately.
     async fn run_until_interrupted(&self, work: impl Future<Output = Exit>) -> Result<Exit, Failure> {
         let mut signals = SignalListener::listen()?;
         tokio::pin!(work);
@@ -171,16 +175,17 @@ impl JobRunner<'_> {
                 exit = &mut work => return Ok(exit),
                 () = signals.next() => {
                     if self.stop.is_cancelled() {
-                        let message = "stopped at once; everything that was journaled is kept";
+                        let message = "stopped immediately; the journal contains everything up to the last commit";
                         return Err(Failure::new(Exit::Interrupted, message, "run `stargate resume --all` to continue"));
                     }
-                    ui::err("interrupted: starting nothing more and letting go of what is being done; once more stops at once");
+                    ui::err("interrupted: cancelling running steps; press Ctrl-C again to stop immediately");
                     self.stop.cancel();
                 }
             }
         }
     }
 
+    /// Runs the jobs when they are due, until the process is interrupted.
     async fn serve(&self) -> Exit {
         let crons: Vec<_> = self.jobs.iter().map(|job| job.cron.clone()).collect();
         self.jobs.iter().for_each(|job| self.report_next(job));
@@ -192,11 +197,14 @@ impl JobRunner<'_> {
                 self.report_next(job);
             }
         };
-        let skipped = |at: usize| self.report(&self.jobs[at], "skipped", "is due and still owned on: left out", None);
+        let skipped = |at: usize| {
+            self.report(&self.jobs[at], "skipped", "is due, but its previous run is still running: skipped", None)
+        };
         serve(agenda, start_run, skipped).await;
         Exit::Interrupted
     }
 
+    /// Runs each job once, in order, and returns the highest exit code.
     async fn once(&self) -> Exit {
         let mut worst = Exit::Success;
         for job in &self.jobs {
@@ -206,7 +214,7 @@ impl JobRunner<'_> {
         worst
     }
 
-    /// Runs a job once. Whatever becomes of it is said here.
+    /// Runs a job once and reports its result, including failures.
     async fn run(&self, job: &ScheduledJob) -> Exit {
         let exit = self.advance(job).await.unwrap_or_else(|failure| {
             if self.settings.output == Output::Json {
@@ -219,25 +227,33 @@ impl JobRunner<'_> {
         exit
     }
 
-    /// Removes what is older than is name. That it cannot be done keeps no job from being done.
+    /// Removes ended runs that are older than `keep`. An error is reported and does not stop the
+    /// jobs.
     async fn prune(&self) {
         let Some(keep) = self.keep else { return };
         if let Err(error) = self.session.journal.prune(prune::earlier(keep)).await {
-            ui::err(&format!("old runs were not removed: {error}"));
+            ui::err(&format!("cannot remove old runs: {error}"));
         }
     }
 
+    /// Starts a new run of the job, or resumes its interrupted one.
     async fn advance(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
         match self.job_state(job).await? {
             JobState::Running(row) => {
                 let owner = row.owner.as_ref().map(ToString::to_string).unwrap_or_default();
-                self.report(job, "skipped", &format!("is owned on already: run {}, {owner}", row.id), Some(&row.id));
+                self.report(
+                    job,
+                    "skipped",
+                    &format!("is already running: run {}, owned by {owner}", row.id),
+                    Some(&row.id),
+                );
                 Ok(Exit::Owned)
             }
             JobState::Interrupted(run) => {
-                self.report(job, "resumed", &format!("goes on with the run {run}, which was interrupted"), Some(&run));
+                self.report(job, "resumed", &format!("resumes interrupted run {run}"), Some(&run));
                 match self.run_engine(|engine| async move { engine.resume(run).await }).await {
-                    // What an older program began, this one cannot end; it does not keep the job from being done.
+                    // A run of an earlier version that this version cannot resume must not block
+                    // the job forever.
                     Err(IncompleteReason::Engine(
                         error @ (EngineError::UnreadablePlan { .. } | EngineError::Action { .. }),
                     )) => {
@@ -256,7 +272,7 @@ impl JobRunner<'_> {
         self.run_engine(|engine| async move { engine.run(plan).await }).await.map_err(Failure::from)
     }
 
-    /// Lets `work` use an engine of its own, until it is done or everything is to stop.
+    /// Runs `work` with an engine of its own. A timeout or interrupt drains the engine.
     async fn run_engine<F>(&self, work: impl FnOnce(Engine) -> F) -> Result<Exit, IncompleteReason>
     where
         F: Future<Output = Result<RunReport, EngineError>>,
@@ -289,7 +305,7 @@ impl JobRunner<'_> {
         ))
     }
 
-    /// Whether a run of the same workflow with the same inputs has not ended.
+    /// Finds an unfinished run of the same workflow with the same inputs.
     async fn job_state(&self, job: &ScheduledJob) -> Result<JobState, Failure> {
         let journal = &self.session.journal;
         let rows = journal.runs(u32::MAX).await?;
@@ -303,12 +319,13 @@ impl JobRunner<'_> {
         Ok(JobState::Idle)
     }
 
+    /// Reports the time at which the job is due next.
     fn report_next(&self, job: &ScheduledJob) {
         let next = job.cron.next_after(self.clock.now(), &self.zone);
-        let said =
+        let text =
             next.map_or_else(|| "is not due again".into(), |at| format!("is due at {}", format::date_and_time(at)));
         match self.settings.output {
-            Output::Text => ui::err(&format!("{} {said}", job.name())),
+            Output::Text => ui::err(&format!("{} {text}", job.name())),
             Output::Json => ui::out_json(&json!({
                 "event": "scheduled", "at": self.clock.now(), "workflow": job.name(),
                 "next": next.map(|at: UnixMillis| at.to_string()),
@@ -316,6 +333,7 @@ impl JobRunner<'_> {
         }
     }
 
+    /// Reports an event of a job, as text or as JSON.
     fn report(&self, job: &ScheduledJob, event: &str, text: &str, run: Option<&RunId>) {
         match self.settings.output {
             Output::Text => ui::err(&format!("{} {text}", job.name())),
@@ -326,7 +344,7 @@ impl JobRunner<'_> {
     }
 }
 
-/// Why a run did not come to an end.
+/// Reason for which a run could not be completed.
 enum IncompleteReason {
     Engine(EngineError),
     Failure(Failure),

@@ -6,9 +6,10 @@ use crate::{
     wiring,
 };
 
-/// `schema`: what editors need to complete and check workflow files as they are written.
+/// Command `schema`: prints the JSON Schema of workflow files, for completion and checks in
+/// editors.
 ///
-/// It says less than `validate`: what an expression refers to is beyond JSON Schema.
+/// The schema accepts more than `validate`: references in expressions are beyond JSON Schema.
 pub(crate) fn schema(settings: &Settings) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
     ui::out_json_pretty(&workflow(&registry));
@@ -28,12 +29,12 @@ fn workflow(registry: &Registry) -> Value {
             "inputs": { "type": "object", "additionalProperties": input() },
             "schedule": {
                 "type": "object", "required": ["cron"], "additionalProperties": false,
-                "description": "When `stargate schedule` runs it",
+                "description": "Times at which `stargate schedule` runs the workflow",
                 "properties": { "cron": { "type": "string", "description": "Five fields, such as */5 * * * *" } },
             },
             "locks": {
                 "type": "array", "items": { "type": "string" },
-                "description": "What no other run may hold while a run of this goes on, such as cluster/${{ inputs.cluster }}",
+                "description": "Names that no other run may hold while a run of this workflow is running, such as cluster/${{ inputs.cluster }}",
             },
             "steps": { "type": "object", "minProperties": 1, "additionalProperties": step(registry) },
             "outputs": { "type": "object" },
@@ -47,12 +48,13 @@ fn input() -> Value {
         "description": "JSON Schema of the input's value, with its default",
         "properties": {
             "description": { "type": "string" },
-            "secret": { "type": "boolean", "description": "The value is a reference such as env:NAME" },
-            "default": { "description": "The value when none is given; without one the input is required" },
+            "secret": { "type": "boolean", "description": "The value is a secret reference such as env:NAME" },
+            "default": { "description": "Value used if none is given; without a default the input is required" },
         },
     })
 }
 
+/// Returns the schema of a step. The schema of `with` depends on the action.
 fn step(registry: &Registry) -> Value {
     let names: Vec<_> = registry.iter().map(|action| action.name()).collect();
     let inputs: Vec<_> = registry.iter().map(|action| with_of(&**action)).collect();
@@ -61,17 +63,17 @@ fn step(registry: &Registry) -> Value {
         "oneOf": [{ "required": ["uses"] }, { "required": ["workflow"] }],
         "additionalProperties": false,
         "properties": {
-            "uses": { "enum": names, "description": "The action to run" },
-            "workflow": { "type": "string", "description": "A file whose steps take this step's place" },
-            "with": { "type": "object", "description": "What it is given" },
-            "needs": { "type": "array", "items": { "type": "string" }, "description": "Steps to be done before, beyond those referred to" },
-            "when": { "type": ["string", "boolean"], "description": "Whether it is run at all" },
-            "approval": { "type": "string", "description": "What a person is asked before it begins; see `stargate approve`" },
-            "for_each": { "type": "string", "description": "A list; the step is run for every item" },
-            "as": { "type": "string", "description": "What `with` and `key` call the item" },
-            "key": { "type": "string", "description": "What tells the items apart" },
+            "uses": { "enum": names, "description": "Name of the action" },
+            "workflow": { "type": "string", "description": "Workflow that is inlined instead of this step: a file or a name" },
+            "with": { "type": "object", "description": "Input of the action or the inlined workflow" },
+            "needs": { "type": "array", "items": { "type": "string" }, "description": "Dependencies in addition to the steps that expressions refer to" },
+            "when": { "type": ["string", "boolean"], "description": "Condition; if it is false, the step is skipped" },
+            "approval": { "type": "string", "description": "Question that an operator must approve before the step starts; see `stargate approve`" },
+            "for_each": { "type": "string", "description": "List; the step has an instance for each item" },
+            "as": { "type": "string", "description": "Name of the item in `with` and `key`" },
+            "key": { "type": "string", "description": "Key of an instance, unique within the step" },
             "max_parallel": { "type": "integer", "minimum": 1 },
-            "timeout": { "type": "string", "description": "How long one attempt may take, such as 10m" },
+            "timeout": { "type": "string", "description": "Maximum duration of one attempt, such as 10m" },
             "retry": retry(),
         },
         "allOf": inputs,
@@ -91,7 +93,7 @@ fn retry() -> Value {
     })
 }
 
-/// The input of one action, where a step uses it.
+/// Returns the condition that gives `with` the input schema of one action.
 fn with_of(action: &dyn DynAction) -> Value {
     json!({
         "if": { "properties": { "uses": { "const": action.name() } }, "required": ["uses"] },
@@ -102,7 +104,8 @@ fn with_of(action: &dyn DynAction) -> Value {
     })
 }
 
-/// The schema of values in which expressions may stand. The value as a whole stays what it is.
+/// Returns the schema with expressions allowed as nested values. The outermost value
+/// keeps its type.
 fn open(schema: &Value) -> Value {
     let Value::Object(fields) = schema else { return schema.clone() };
     let opened = fields.iter().filter(|(key, _)| *key != "$schema").map(|(key, value)| {
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_may_be_an_expression_and_its_description_stays_where_editors_look() {
+    fn a_field_may_be_an_expression_and_keeps_its_description() {
         let schema = json!({ "type": "object", "properties": {
             "list": { "type": "array", "description": "All.", "items": { "type": "integer" } } } });
         let opened = open(&schema);

@@ -12,18 +12,18 @@ use crate::cli::{
     work_dir::WorkDir,
 };
 
-/// `sim`: serves the simulated world until it is told to stop. Its endpoints go to stdout as one line of JSON once they
-/// answer.
+/// Command `sim`: serves the simulated world until a signal or a shutdown request. Its endpoints
+/// are printed on stdout as one line of JSON once they are ready.
 pub(crate) async fn sim(settings: &Settings, args: &SimArgs) -> Result<Exit, Failure> {
     if !(args.speed.is_finite() && args.speed > 0.0) {
-        return Err(Failure::usage(format!("the speed {} is no factor above 0", args.speed), "try `--speed 20`"));
+        return Err(Failure::usage(format!("the speed {} is not a number above 0", args.speed), "try `--speed 20`"));
     }
     let mut signals = SignalListener::listen()?;
     let folder = WorkDir::open(args.dir.as_deref(), &settings.temp_dir, "sim")?;
     let sim = stargate_sim::start(options(args, &folder)).await.map_err(|error| failure(&error))?;
     ui::err(&instructions(&sim));
     ui::err(&exports(&sim));
-    ui::err("Ctrl-C closes the world");
+    ui::err("press Ctrl-C to stop the simulated world");
     ui::out_json(&endpoints(&sim));
     tokio::select! {
         () = signals.next() => {}
@@ -53,13 +53,13 @@ fn options(args: &SimArgs, folder: &WorkDir) -> SimOptions {
     }
 }
 
-/// How `stargate` in another shell is told of the world.
+/// Returns the shell commands that point `stargate` to this world.
 fn exports(sim: &Sim) -> String {
     let lines: Vec<_> = variables(&endpoints(sim)).into_iter().map(|(k, v)| format!("export {k}='{v}'")).collect();
     format!("# stargate\n{}", lines.join("\n"))
 }
 
-/// The variables under which `stargate` finds the world of these endpoints.
+/// Returns the environment variables that point `stargate` to the world with these endpoints.
 pub(in crate::cli) fn variables(endpoints: &Value) -> Vec<(&'static str, String)> {
     let text = |key: &str| endpoints.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     vec![
@@ -75,7 +75,7 @@ pub(in crate::cli) fn variables(endpoints: &Value) -> Vec<(&'static str, String)
     ]
 }
 
-/// Everything that opens the world. The secrets in it are made up and open nothing else.
+/// Returns endpoints and credentials of the world. The secrets are generated and valid only here.
 fn endpoints(sim: &Sim) -> Value {
     json!({
         "http": sim.http_url(),
@@ -102,5 +102,5 @@ fn failure(error: &SimError) -> Failure {
             "add `--dir DIR` to use another folder"
         }
     };
-    Failure::usage(format!("open the simulated world: {error}{cause}"), hint)
+    Failure::usage(format!("cannot start the simulated world: {error}{cause}"), hint)
 }

@@ -12,21 +12,21 @@ use crate::{
     wiring,
 };
 
-/// `validate`: every mistake of every file, each with its place.
+/// Command `validate`: reports all errors in the named workflows, with their positions.
 pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
     let texts: Vec<_> = args.workflows.iter().map(|name| WorkflowText::find(name)).collect::<Result<_, _>>()?;
-    let mut mistakes = 0;
+    let mut errors = 0;
     let mut reports = Vec::new();
     for text in &texts {
         let checked = text.check(&registry);
-        mistakes += checked.as_ref().err().map_or(0, |found| found.iter().count());
+        errors += checked.as_ref().err().map_or(0, |found| found.iter().count());
         match (settings.output, checked) {
             (Output::Json, Ok(_)) => reports.push(report(text, &json!([]))),
             (Output::Json, Err(found)) => reports.push(report(text, &json!(found))),
             (Output::Text, Ok(checked)) => {
                 ui::out(&format!(
-                    "{}: no mistakes, {}",
+                    "{}: no errors, {}",
                     text.name(),
                     format::plural(checked.workflow().steps.len(), "step")
                 ));
@@ -37,11 +37,11 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
     if settings.output == Output::Json {
         ui::out_json_pretty(&reports);
     }
-    if mistakes == 0 {
+    if errors == 0 {
         return Ok(Exit::Success);
     }
-    ui::err(&format!("{} in {}", format::plural(mistakes, "mistake"), format::plural(texts.len(), "workflow")));
-    ui::hint("correct what is underlined, then run the same command again");
+    ui::err(&format!("{} in {}", format::plural(errors, "error"), format::plural(texts.len(), "workflow")));
+    ui::hint("correct the underlined text, then run the same command again");
     Ok(Exit::Invalid)
 }
 

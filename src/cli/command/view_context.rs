@@ -6,7 +6,7 @@ use stargate::{
 
 use crate::cli::Failure;
 
-/// From where and when runs are looked at.
+/// Process and time from which the ownership of runs is judged.
 pub(super) struct ViewContext {
     here: Owner,
     now: UnixMillis,
@@ -19,12 +19,13 @@ impl ViewContext {
         Ok(Self { here, now: Clock::system().now() })
     }
 
-    /// Who advances a run, if a process that may be living does.
+    /// Returns the live owner of a run, if any.
     pub(super) fn live_owner<'a>(&self, row: &'a RunRow) -> Option<&'a Owner> {
         row.live_owner(&self.here, self.now)
     }
 
-    /// Returns the status of a run.
+    /// Returns the status of a run as this process observes it: without a live owner, it is
+    /// interrupted.
     pub(super) fn status(&self, row: &RunRow) -> ObservedStatus {
         row.observed_status(&self.here, self.now)
     }

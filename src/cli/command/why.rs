@@ -17,7 +17,7 @@ use crate::cli::{
     ui::{self, Tone},
 };
 
-/// `why`: what the journal knows of why a run, or a step of it, failed or waits.
+/// Command `why`: explains from the journal why a run or a step failed or is waiting.
 pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Failure> {
     let Some(journal) = journal::open_existing(&settings.journal).await? else {
         return Err(if args.run == "@latest" { runs::no_runs() } else { runs::unknown_run(&args.run) });
@@ -36,18 +36,18 @@ pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Fai
     Ok(Exit::Success)
 }
 
-/// A run, and what surrounds it.
+/// Run with the facts that explain its status.
 struct RunExplanation {
     stored: StoredRun,
     plan: Plan,
     state: RunState,
     status: ObservedStatus,
     owner: Option<String>,
-    /// Locks that other runs hold.
+    /// Locks of the run that other runs hold.
     locks: Vec<HeldLock>,
 }
 
-/// Why a step is what it is.
+/// Explanation of a step's state.
 struct StepExplanation {
     step: String,
     state: StateName,
@@ -55,7 +55,7 @@ struct StepExplanation {
     attempts: u32,
     text: String,
     error: Option<ActionError>,
-    waits_for: Vec<(String, StateName)>,
+    blocked_by: Vec<(String, StateName)>,
 }
 
 impl RunExplanation {
@@ -74,7 +74,7 @@ impl RunExplanation {
         runs::find_step(&self.stored.row.id, &self.state, name, "why")
     }
 
-    /// Steps that are neither done nor merely behind others.
+    /// Returns the steps that are not done and not blocked by another step.
     fn unfinished(&self) -> impl Iterator<Item = StepId> {
         self.state.steps().filter(|id| match self.state.state(*id) {
             StepState::Ready
@@ -91,6 +91,7 @@ impl RunExplanation {
         })
     }
 
+    /// Counts the blocked steps.
     fn blocked(&self) -> usize {
         self.state.steps().filter(|id| matches!(self.state.state(*id), StepState::Blocked { .. })).count()
     }
@@ -111,40 +112,43 @@ impl RunExplanation {
             attempts,
             text: self.text(id),
             error,
-            waits_for: self.waits_for(id),
+            blocked_by: self.blocked_by(id),
         }
     }
 
+    /// Explains the state of a step in one sentence.
     fn text(&self, id: StepId) -> String {
         let attempts = self.state.attempts(id);
         let running = self.owner.is_some();
         match self.state.state(id) {
-            StepState::Blocked { .. } => "waits for other steps".into(),
-            StepState::Ready if running => "can begin, and waits for a free place".into(),
-            StepState::Ready => format!("can begin; the run is {}", self.status.name()),
-            StepState::Expanded { open } => format!("{} not done yet", format::plural(*open, "part")),
+            StepState::Blocked { .. } => "waiting for other steps".into(),
+            StepState::Ready if running => "ready to start, waiting for a slot".into(),
+            StepState::Ready => format!("ready to start; the run is {}", self.status.name()),
+            StepState::Expanded { open } => format!("{} not done", format::plural(*open, "instance")),
             StepState::Running { mode: AttemptMode::Find, .. } if running => {
-                format!("attempt {attempts} looks whether an earlier one took effect")
+                format!("attempt {attempts} is finding out whether an earlier one took effect")
             }
-            StepState::Running { .. } if running => format!("attempt {attempts} is being made"),
+            StepState::Running { .. } if running => format!("attempt {attempts} is in progress"),
             StepState::Running { .. } | StepState::Unknown { .. } => {
-                format!("attempt {attempts} was being made when its process was lost, and may have taken effect")
+                format!("the owner exited during attempt {attempts}, which may have taken effect")
             }
             StepState::BackingOff { until, mode, .. } => {
-                let next = if *mode == AttemptMode::Find { "looks whether it took effect" } else { "is made" };
+                let next = if *mode == AttemptMode::Find { "finds out whether it took effect" } else { "starts" };
                 format!("attempt {attempts} failed; the next one {next} at {}", format::time_of_day(*until))
             }
             StepState::AwaitingApproval { question } => question.clone(),
             StepState::InDoubt { .. } => {
-                format!("attempt {attempts} may have taken effect, and only a person can tell")
+                format!("attempt {attempts} may have taken effect; an operator must resolve it")
             }
-            StepState::Succeeded { .. } => format!("done after {}", format::plural(attempts as usize, "attempt")),
+            StepState::Succeeded { .. } => format!("succeeded after {}", format::plural(attempts as usize, "attempt")),
             StepState::Skipped => format!("its condition was false: {}", self.condition(id)),
             StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
-            StepState::Failed { .. } => format!("failed for good at attempt {attempts}"),
+            StepState::Failed { .. } => format!("failed at attempt {attempts}"),
         }
     }
 
+    /// Returns the condition of a step as it is evaluated: its own and those of the steps that
+    /// inline it.
     fn condition(&self, id: StepId) -> String {
         let mut conditions = Vec::new();
         let mut next = self.plan.steps[self.state.node(id)].when.as_ref();
@@ -156,8 +160,8 @@ impl RunExplanation {
         conditions.join(" && ")
     }
 
-    /// The steps before this one that are not done, and how each stands.
-    fn waits_for(&self, id: StepId) -> Vec<(String, StateName)> {
+    /// Returns the unfinished dependencies of a blocked step, with their states.
+    fn blocked_by(&self, id: StepId) -> Vec<(String, StateName)> {
         if !matches!(self.state.state(id), StepState::Blocked { .. }) {
             return Vec::new();
         }
@@ -167,11 +171,12 @@ impl RunExplanation {
         open.map(|(name, state)| (name, state.name())).collect()
     }
 
+    /// Returns the command that continues the run.
     fn next(&self) -> Option<String> {
         let run = &self.stored.row.id;
         match (self.status, self.locks.first()) {
             (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), Some(_)) => {
-                Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is free"))
+                Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is released"))
             }
             (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), None) => Some(hint::resume(run)),
             (ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval), _) => {
@@ -182,7 +187,7 @@ impl RunExplanation {
         }
     }
 
-    /// What a person can say of the first step that waits for one.
+    /// Returns the command that answers the first step which needs an answer.
     fn answer_hint(&self) -> Option<String> {
         let run = &self.stored.row.id;
         self.state.steps().find_map(|id| match self.state.state(id) {
@@ -194,14 +199,14 @@ impl RunExplanation {
 
     fn head(&self) -> String {
         let row = &self.stored.row;
-        let owner = self.owner.iter().map(|owner| format!(", advanced by {owner}"));
+        let owner = self.owner.iter().map(|owner| format!(", owned by {owner}"));
         format!("{} {} {}{}", row.id, row.workflow, self.status.name(), owner.collect::<String>())
     }
 
     fn show(&self, reasons: &[StepExplanation], one: bool) {
         ui::out(&self.head());
         for lock in &self.locks {
-            ui::out(&format!("the lock {:?} is held by run {} of {}", lock.name, lock.holder.id, lock.holder.workflow));
+            ui::out(&format!("lock {:?} is held by run {} of {}", lock.name, lock.holder.id, lock.holder.workflow));
         }
         let width = reasons.iter().map(|reason| reason.step.chars().count()).max().unwrap_or_default();
         for reason in reasons {
@@ -210,9 +215,9 @@ impl RunExplanation {
         match self.blocked() {
             0 => {}
             _ if one => {}
-            behind => ui::out(&format!("{} behind", format::plural(behind, "step"))),
+            blocked => ui::out(&format!("{} blocked", format::plural(blocked, "step"))),
         }
-        // Steps that failed alike have the same hint.
+        // Steps with the same error have the same hint.
         let hints: BTreeSet<_> = reasons.iter().filter_map(|reason| reason.error.as_ref()?.hint.clone()).collect();
         hints.into_iter().chain(self.next()).for_each(|text| ui::hint(&text));
     }
@@ -225,7 +230,7 @@ impl RunExplanation {
             .collect();
         json!({
             "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.name(),
-            "owner": self.owner, "locks_held_elsewhere": locks, "steps_behind": self.blocked(),
+            "owner": self.owner, "locks_held_by_others": locks, "steps_blocked": self.blocked(),
             "steps": reasons.iter().map(StepExplanation::to_json).collect::<Vec<_>>(), "hint": self.next(),
         })
     }
@@ -237,17 +242,17 @@ impl StepExplanation {
         if let Some(error) = &self.error {
             ui::out(&format!("{:width$}    {error}", ""));
         }
-        for (need, state) in &self.waits_for {
+        for (need, state) in &self.blocked_by {
             ui::out(&format!("{:width$}    {need} is {state}", ""));
         }
     }
 
     fn to_json(&self) -> Value {
-        let waits_for: Vec<_> =
-            self.waits_for.iter().map(|(step, state)| json!({ "step": step, "state": state })).collect();
+        let blocked_by: Vec<_> =
+            self.blocked_by.iter().map(|(step, state)| json!({ "step": step, "state": state })).collect();
         json!({
-            "step": self.step, "state": self.state, "attempts": self.attempts, "why": self.text,
-            "error": self.error, "waits_for": waits_for,
+            "step": self.step, "state": self.state, "attempts": self.attempts, "explanation": self.text,
+            "error": self.error, "blocked_by": blocked_by,
         })
     }
 }

@@ -1,4 +1,4 @@
-/// The arguments of a command, and how a reader would type them.
+/// Command of the demonstration: its arguments, and their form in a shell.
 pub(in crate::cli) struct DemoCommand {
     pub(in crate::cli) arguments: Vec<String>,
     pub(in crate::cli) shown: Vec<String>,
@@ -10,7 +10,7 @@ impl DemoCommand {
         Self { shown: arguments.clone(), arguments }
     }
 
-    /// Adds an input each.
+    /// Adds one `--input` flag per entry.
     pub(in crate::cli) fn inputs(&mut self, inputs: &[(&str, &str)]) {
         for (name, value) in inputs {
             self.push("--input");
@@ -24,7 +24,7 @@ impl DemoCommand {
         self.push_as(argument, &shown);
     }
 
-    /// Adds an argument that is shown differently.
+    /// Adds an argument that is shown in another form.
     pub(in crate::cli) fn push_as(&mut self, argument: &str, shown: &str) {
         self.arguments.push(argument.to_owned());
         self.shown.push(shown.to_owned());

@@ -12,15 +12,17 @@ use tokio::process::Command;
 use super::{command_line::DemoCommand, sim_process::SimProcess};
 use crate::cli::{Failure, ui};
 
-/// How much faster than Azure the world is: a machine takes seconds that can be watched, all of it less than a minute.
+/// Speed of the simulated world: creating a machine takes some seconds, and the whole demonstration
+/// less than a minute.
 const SPEED: &str = "20";
-/// How long a run lives that is killed at a moment by random: from its first step to about its end.
+/// Range of times, in milliseconds, after which a run is killed: from its first step to about its
+/// end.
 const KILL_DELAY_MS: Range<u64> = 100..3_000;
-/// How often it is looked whether a run has begun.
+/// Interval between two reads of the journal.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the run may take to get to the machine.
+/// Maximum time until the first run creates its machine.
 const DEMO_TIMEOUT: Duration = Duration::from_mins(1);
-/// Variables that would lead the program away from the world.
+/// Variables of the user that would point the program elsewhere.
 const FOREIGN_VARIABLES: [&str; 4] = [
     "STARGATE_AZURE_CA",
     "STARGATE_TAILSCALE_CLIENT_ID",
@@ -28,23 +30,24 @@ const FOREIGN_VARIABLES: [&str; 4] = [
     "STARGATE_TAILSCALE_TAILNET",
 ];
 
-/// A world, a journal, and the program that is shown with them.
+/// Simulated world, journal and program of the demonstration.
 pub(in crate::cli) struct DemoEnvironment {
     program: PathBuf,
     folder: PathBuf,
-    /// The world.
+    /// Process of the simulated world.
     pub(in crate::cli) world: SimProcess,
-    /// What the moments follow from at which runs are killed.
+    /// Seed of the times at which runs are killed.
     pub(in crate::cli) seed: u64,
     random: StdRng,
 }
 
 impl DemoEnvironment {
-    /// Opens a world below `folder` and shows how it is reached.
+    /// Starts a simulated world below `folder` and prints how to reach it.
     pub(in crate::cli) async fn open(folder: &Path, seed: u64) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find myself: {error}")))?;
+        let program =
+            std::env::current_exe().map_err(|error| Failure::internal(format!("cannot find this program: {error}")))?;
         let dir = folder.join("world");
-        ui::heading("A simulated Azure, a tailnet and hosts, in a process of their own:");
+        ui::heading("A simulated Azure, a tailnet and hosts, in a separate process:");
         ui::err(&format!("$ stargate sim --speed {SPEED} --dir {} &", dir.display()));
         let mut command = Command::new(&program);
         command.args(["sim", "--speed", SPEED, "--dir"]).arg(&dir);
@@ -64,18 +67,18 @@ impl DemoEnvironment {
         variables
     }
 
-    /// Runs the program to its end, on this terminal.
+    /// Runs a command to its end, on this terminal.
     pub(in crate::cli) async fn run(&self, line: &DemoCommand) -> Result<(), Failure> {
         let status = self.command(line).status().await.map_err(|error| not_run(&error))?;
         if status.success() { Ok(()) } else { Err(ended(status)) }
     }
 
-    /// Starts the program and kills it as soon as the world creates a machine for it.
+    /// Starts a command and kills it as soon as Azure is creating a machine for it.
     pub(in crate::cli) async fn start_and_kill(&self, line: &DemoCommand) -> Result<(), Failure> {
         let mut child = self.command(line).spawn().map_err(|error| not_run(&error))?;
         if !self.world.wait_for_machine_creation(&mut child, DEMO_TIMEOUT).await? {
             let status = child.try_wait().map_err(|error| not_run(&error))?;
-            return Err(status.map_or_else(|| Failure::internal("the run does not get to the machine"), ended));
+            return Err(status.map_or_else(|| Failure::internal("the run did not create the machine in time"), ended));
         }
         let id = child.id().unwrap_or_default();
         child.kill().await.map_err(|error| not_run(&error))?;
@@ -83,7 +86,8 @@ impl DemoEnvironment {
         Ok(())
     }
 
-    /// Runs the program up to `kills` times until it is killed, and then to its end.
+    /// Runs a command and kills it up to `kills` times, resuming the run each time; then it runs to
+    /// its end.
     pub(in crate::cli) async fn run_with_kills(&mut self, line: &DemoCommand, kills: u32) -> Result<(), Failure> {
         let resume = DemoCommand::new(&["resume"]);
         let before = self.runs().await?;
@@ -96,8 +100,11 @@ impl DemoEnvironment {
         self.run(&resume).await
     }
 
-    /// Whether the program ended well within `limit` of the moment at which the journal had this many runs; otherwise it was
-    /// killed then. What is killed before its run is in the journal has not begun, and there is nothing to resume.
+    /// Returns true if the command ended within `limit` after the journal contained `runs` runs.
+    /// Otherwise it is killed at that time.
+    ///
+    /// A command that is killed before its run is in the journal leaves nothing to resume;
+    /// therefore the limit starts later.
     async fn ends_within(&self, line: &DemoCommand, runs: usize, limit: Duration) -> Result<bool, Failure> {
         let mut child = self.command(line).spawn().map_err(|error| not_run(&error))?;
         tokio::select! {
@@ -113,7 +120,7 @@ impl DemoEnvironment {
         Ok(false)
     }
 
-    /// Waits until the journal has this many runs, and then for `limit`.
+    /// Waits until the journal contains `runs` runs, and then for `limit`.
     async fn wait_for_kill(&self, runs: usize, limit: Duration) -> Result<(), Failure> {
         while self.runs().await? < runs {
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -122,7 +129,7 @@ impl DemoEnvironment {
         Ok(())
     }
 
-    /// How many runs the journal has.
+    /// Counts the runs in the journal.
     async fn runs(&self) -> Result<usize, Failure> {
         let Some(journal) = journal::open_existing(self.journal()).await? else { return Ok(0) };
         Ok(journal.runs(u32::MAX).await?.len())
@@ -132,19 +139,20 @@ impl DemoEnvironment {
         self.folder.join("journal.db")
     }
 
-    /// Puts a file into the demonstration's folder and gives its path.
+    /// Writes a file into the folder of the demonstration and returns its path.
     pub(in crate::cli) fn write_file(&self, name: &str, text: &str) -> Result<String, Failure> {
         let path = self.folder.join(name);
-        std::fs::write(&path, text).map_err(|error| Failure::internal(format!("write {}: {error}", path.display())))?;
+        std::fs::write(&path, text)
+            .map_err(|error| Failure::internal(format!("cannot write {}: {error}", path.display())))?;
         Ok(path.display().to_string())
     }
 
-    /// Closes the world.
+    /// Stops the simulated world.
     pub(in crate::cli) async fn close(self) -> Result<(), Failure> {
         self.world.close().await
     }
 
-    /// Runs the program to its end; what it says is shown only if it fails.
+    /// Runs a command to its end and prints its output only if it fails.
     pub(in crate::cli) async fn run_quietly(&self, line: &DemoCommand) -> Result<(), Failure> {
         let output = self.command(line).output().await.map_err(|error| not_run(&error))?;
         if output.status.success() {
@@ -157,7 +165,7 @@ impl DemoEnvironment {
     fn command(&self, line: &DemoCommand) -> Command {
         ui::err(&format!("$ stargate {}", line.shown.join(" ")));
         let mut command = Command::new(&self.program);
-        // What is set for the user's own Azure and tailnet has no place here.
+        // The user's own settings for Azure and the tailnet must not apply.
         for name in FOREIGN_VARIABLES {
             command.env_remove(name);
         }
@@ -167,9 +175,9 @@ impl DemoEnvironment {
 }
 
 fn not_run(error: &std::io::Error) -> Failure {
-    Failure::internal(format!("run the program itself: {error}"))
+    Failure::internal(format!("cannot run this program: {error}"))
 }
 
 fn ended(status: ExitStatus) -> Failure {
-    Failure::internal(format!("a command of the demonstration ended with {status}"))
+    Failure::internal(format!("a command of the demonstration failed with {status}"))
 }

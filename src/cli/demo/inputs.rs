@@ -1,15 +1,16 @@
 use super::{command_line::DemoCommand, environment::DemoEnvironment};
 use crate::cli::Failure;
 
-/// Names and prefixes as in the world's scenario.
+/// Names and prefixes of the simulator's scenario.
 const CLUSTER: &str = "stargate-aks-e2e-7";
 const ROUTER_SUBNET: &str = "10.237.0.0/24";
 const DATACENTER: &str = "stargate-aks-e2e-7-dc";
-/// The pods of the third worker: the third block of the datacenter's.
+/// Pod CIDR of the third worker: the third one of the datacenter's site pod CIDR.
 pub(in crate::cli) const THIRD_WORKER_POD_CIDR: &str = "10.244.66.0/24";
-/// The address of this machine in a world that is on loopback: a range for documentation.
+/// Source of SSH connections. The simulated world is on the loopback, so this is a prefix for
+/// documentation (RFC 5737).
 const CLIENT_ADDRESS: &str = "198.51.100.0/24";
-/// A pod on each node of the cluster.
+/// Manifest with a pod for each node.
 const PODS: &str = include_str!("pods.yaml");
 
 pub(in crate::cli) fn latest_history() -> DemoCommand {
@@ -24,7 +25,7 @@ pub(in crate::cli) fn resume() -> DemoCommand {
     DemoCommand::new(&["resume"])
 }
 
-/// Puts the router beside the cluster.
+/// Creates the router of the cluster.
 pub(in crate::cli) fn aks_router(demo: &DemoEnvironment) -> Result<DemoCommand, Failure> {
     let router = format!("{CLUSTER}-router");
     let mut command = workflow("provision-aks-router");
@@ -34,7 +35,7 @@ pub(in crate::cli) fn aks_router(demo: &DemoEnvironment) -> Result<DemoCommand, 
     Ok(command)
 }
 
-/// Builds the datacenter with that many workers.
+/// Creates the datacenter with `workers` workers.
 pub(in crate::cli) fn datacenter(demo: &DemoEnvironment, workers: u8) -> Result<DemoCommand, Failure> {
     let workers: Vec<_> = (1..=workers)
         .map(|worker| format!(r#"{{"name":"worker-{worker}","private_ip":"10.50.1.{}"}}"#, worker + 4))
@@ -48,7 +49,7 @@ pub(in crate::cli) fn datacenter(demo: &DemoEnvironment, workers: u8) -> Result<
     Ok(command)
 }
 
-/// Makes a worker a node of the cluster, with the kubelet that the world's mirror has.
+/// Joins a worker to the cluster, with the kubelet from the simulated mirror.
 pub(in crate::cli) async fn worker(demo: &DemoEnvironment, worker: u8) -> Result<DemoCommand, Failure> {
     let kubelet = demo.world.kubelet().await?;
     let mut command = workflow("repave-worker");
@@ -58,7 +59,7 @@ pub(in crate::cli) async fn worker(demo: &DemoEnvironment, worker: u8) -> Result
     Ok(command)
 }
 
-/// Lets a worker leave; the demonstration's pod on it is nobody's.
+/// Removes a worker. `force` is set because no controller recreates the demonstration's pod.
 pub(in crate::cli) fn removal(worker: u8) -> DemoCommand {
     let mut command = workflow("remove-worker");
     command.inputs(&[("cluster", CLUSTER), ("cluster_resource_group", CLUSTER)]);
@@ -66,14 +67,14 @@ pub(in crate::cli) fn removal(worker: u8) -> DemoCommand {
     command
 }
 
-/// Makes the routes agree.
+/// Synchronises all routes.
 pub(in crate::cli) fn sync() -> DemoCommand {
     let mut command = workflow("sync-pod-routes");
     command.inputs(&[("cluster", CLUSTER), ("cluster_resource_group", CLUSTER)]);
     command
 }
 
-/// Puts a pod on every node.
+/// Creates a pod on each node.
 pub(in crate::cli) fn pods(demo: &DemoEnvironment) -> Result<DemoCommand, Failure> {
     let path = demo.write_file("pods.yaml", PODS)?;
     Ok(DemoCommand::new(&["run", "workflow", &path]))
@@ -83,11 +84,11 @@ fn workflow(name: &str) -> DemoCommand {
     DemoCommand::new(&["run", "workflow", name])
 }
 
-/// The public key that logs in to machines, shown as people would type it.
+/// Adds the public key for logging in to machines, shown as a shell expression.
 fn key(demo: &DemoEnvironment, command: &mut DemoCommand) -> Result<(), Failure> {
     let path = demo.world.endpoint("ssh_public_key");
     let key = std::fs::read_to_string(path)
-        .map_err(|error| Failure::internal(format!("read the public key {path}: {error}")))?;
+        .map_err(|error| Failure::internal(format!("cannot read public key {path}: {error}")))?;
     command.push("--input");
     command.push_as(&format!("ssh_public_key={}", key.trim()), &format!("ssh_public_key=\"$(cat {path})\""));
     Ok(())

@@ -1,4 +1,5 @@
-//! What `stargate demo` plays with: a world in a process of its own, and the program that acts in it.
+//! Environment of `stargate demo`: a simulated world in its own process, and commands of the
+//! program that run in it.
 
 mod command_line;
 mod environment;

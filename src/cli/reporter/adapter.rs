@@ -11,16 +11,16 @@ use stargate::{
 
 use super::Summary;
 
-/// How often a view may move when nothing happens: ten times a second looks alive and costs nothing.
+/// Interval between two frames of a view without events, enough for an animation.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Shows events. Lives on a thread of its own, so that a slow terminal holds nobody up.
+/// View of events, on a thread of its own: a slow terminal does not delay the engine.
 pub(crate) trait EventView: Send {
-    /// Something happened.
+    /// Shows an event.
     fn event(&mut self, event: &Event);
-    /// Time has passed.
+    /// Draws the next frame. Called at intervals of [`FRAME`] without events.
     fn frame(&mut self) {}
-    /// Nothing more will come: leave the screen in order.
+    /// Cleans the screen up. No event follows.
     fn end(&mut self) {}
 }
 
@@ -29,7 +29,7 @@ enum ViewMessage {
     End,
 }
 
-/// Takes events from the engine and hands them to a [`EventView`].
+/// Reporter that counts events and sends them to an [`EventView`].
 pub(crate) struct ReporterAdapter {
     events: mpsc::Sender<ViewMessage>,
     summary: Mutex<Summary>,
@@ -37,23 +37,23 @@ pub(crate) struct ReporterAdapter {
 }
 
 impl ReporterAdapter {
-    /// Starts the thread on which `show` lives.
+    /// Starts the thread of the view.
     pub(crate) fn start(show: Box<dyn EventView>) -> Arc<Self> {
         let (events, incoming) = mpsc::channel();
         let thread = std::thread::spawn(move || serve(show, &incoming));
         Arc::new(Self { events, summary: Mutex::default(), thread: Mutex::new(Some(thread)) })
     }
 
-    /// The runs that were heard of.
+    /// Returns the runs that had events.
     pub(crate) fn runs(&self) -> Vec<RunId> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner).runs()
     }
 
-    /// Waits until everything has been shown; gives what was counted on the way.
+    /// Waits until the view has shown all events, ends it and returns the counts.
     pub(crate) fn end(&self) -> Summary {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // A view that has panicked has said so itself.
+            // A view that panicked has printed the reason.
             let _ = self.events.send(ViewMessage::End);
             let _ = thread.join();
         }
@@ -64,7 +64,7 @@ impl ReporterAdapter {
 impl Reporter for ReporterAdapter {
     fn report(&self, event: Event) {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner).count(&event);
-        // Events that come after the end have nobody to see them.
+        // The view may have ended before the last events.
         let _ = self.events.send(ViewMessage::Event(Box::new(event)));
     }
 }

@@ -13,12 +13,12 @@ use crate::cli::{
     ui::{Tone, paint_err},
 };
 
-/// Longest name that others are lined up with.
+/// Maximum width to which step names are padded, in columns.
 const MAX_STEP_WIDTH: usize = 28;
-/// Digits of a run's id that tell it from others on one screen: the random end of a ULID.
+/// Number of characters that identify a run on one screen: the random end of its ULID.
 const ID_TAIL_CHARS: usize = 4;
 
-/// Makes lines of events: time, step, what happened.
+/// Formatter that turns events into lines: time, step, text.
 pub(super) struct LineFormatter {
     many: bool,
     verbose: bool,
@@ -31,14 +31,15 @@ impl LineFormatter {
         Self { many, verbose, log: LogTail::default(), widths: BTreeMap::new() }
     }
 
-    /// The lines that say what lasts of an event; none for what goes by.
+    /// Returns the lines of an event; none for progress.
     pub(super) fn lines(&mut self, event: &Event) -> Vec<String> {
         let mut lines = self.log_lines(event);
         lines.extend(self.event_lines(event));
         lines
     }
 
-    /// Lines that a step captured: all of them as they come, or only the last ones before a failure.
+    /// Returns the captured lines to show: all of them as they arrive if verbose, otherwise the
+    /// last ones before a failure.
     fn log_lines(&mut self, event: &Event) -> Vec<String> {
         let failed = self.log.update(event);
         let (step, lines) = match (&event.kind, failed) {
@@ -53,6 +54,7 @@ impl LineFormatter {
         lines.iter().map(line).collect()
     }
 
+    /// Returns the lines for the event itself.
     fn event_lines(&mut self, event: &Event) -> Vec<String> {
         let (step, text) = match &event.kind {
             EventKind::RunStarted { workflow, steps } => {
@@ -62,13 +64,13 @@ impl LineFormatter {
             EventKind::RunResumed { workflow, steps, done } => {
                 self.set_width(&event.run, steps);
                 let (done, all) = (done.len(), steps.len());
-                ("", vec![format!("run {} of {workflow} goes on: {done} of {all} steps done", event.run)])
+                ("", vec![format!("run {} of {workflow} resumed: {done} of {all} steps done", event.run)])
             }
             EventKind::LockAwaited { lock, holder, workflow, owner } => {
-                ("", vec![format!("waits for the lock {lock:?}: run {holder} of {workflow} holds it ({owner})")])
+                ("", vec![format!("waiting for lock {lock:?}, held by run {holder} of {workflow} ({owner})")])
             }
             EventKind::StepExpanded { step, instances } => {
-                (step.as_str(), vec![format!("has {}", format::plural(instances.len(), "part"))])
+                (step.as_str(), vec![format!("expanded to {}", format::plural(instances.len(), "instance"))])
             }
             EventKind::StepStarted { .. }
             | EventKind::StepProgress { .. }
@@ -77,8 +79,8 @@ impl LineFormatter {
                 return Vec::new();
             }
             EventKind::StepRetrying { step, attempt, error, until } => {
-                let pause = format::duration(until.since(event.at));
-                let text = format!("attempt {attempt} failed, again in {pause}: {error}");
+                let delay = format::duration(until.since(event.at));
+                let text = format!("attempt {attempt} failed, next attempt in {delay}: {error}");
                 (step.as_str(), vec![paint_err(Tone::Notable, &text)])
             }
             EventKind::StepSucceeded { step, changes, found } => (step.as_str(), succeeded(changes, *found)),
@@ -86,19 +88,19 @@ impl LineFormatter {
             EventKind::StepFailed { step, error, changes } => (step.as_str(), failed("failed", error, changes)),
             EventKind::StepInDoubt { step, error, changes } => (step.as_str(), failed("in doubt", error, changes)),
             EventKind::ApprovalRequested { step, question } => {
-                let asked = paint_err(Tone::Notable, &format!("needs approval: {question}"));
+                let asked = paint_err(Tone::Notable, &format!("waiting for approval: {question}"));
                 (step.as_str(), vec![asked, paint_err(Tone::Quiet, &hint::approve(&event.run, step))])
             }
             EventKind::StepAnswered { step, by, answer } => (step.as_str(), vec![format::answer_text(by, answer)]),
             EventKind::CancelRequested { by } => {
-                ("", vec![format!("cancelled by {by}: starting nothing more and letting go of what is being done")])
+                ("", vec![format!("cancellation requested by {by}: cancelling running steps")])
             }
             EventKind::RunInterrupted => ("", vec!["interrupted".into()]),
         };
         text.iter().map(|text| self.line(event.at, &event.run, step, text)).collect()
     }
 
-    /// One line: time, step, text.
+    /// Formats one line.
     pub(super) fn line(&self, at: UnixMillis, run: &RunId, step: &str, text: &str) -> String {
         let time = paint_err(Tone::Quiet, &format::time_of_day(at));
         let of = if self.many { format!("{} ", tail(run)) } else { String::new() };
@@ -117,8 +119,8 @@ impl LineFormatter {
 
 fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
-        ([], true) => vec![paint_err(Tone::Good, "was done already: an earlier attempt had taken effect")],
-        ([], false) => vec![paint_err(Tone::Good, "in order")],
+        ([], true) => vec![paint_err(Tone::Good, "succeeded: an earlier attempt had taken effect")],
+        ([], false) => vec![paint_err(Tone::Good, "unchanged")],
         (changes, _) => changes.iter().map(|change| changed("changed", change)).collect(),
     }
 }
@@ -133,7 +135,7 @@ fn changed(verb: &str, what: &str) -> String {
     format!("{} {}", paint_err(Tone::Notable, verb), format::shorten_resource_ids(what))
 }
 
-/// The end of a run's id.
+/// Returns the end of a run id.
 fn tail(run: &RunId) -> &str {
     let id = run.as_str();
     &id[id.len().saturating_sub(ID_TAIL_CHARS)..]
@@ -143,10 +145,10 @@ fn tail(run: &RunId) -> &str {
 mod tests {
     use super::*;
 
-    fn text(verbose: bool, news: Vec<EventKind>) -> Vec<String> {
+    fn text(verbose: bool, kinds: Vec<EventKind>) -> Vec<String> {
         let run = RunId::generate();
         let mut formatter = LineFormatter::new(false, verbose);
-        let events = news.into_iter().map(|news| Event { at: UnixMillis(0), run: run.clone(), kind: news });
+        let events = kinds.into_iter().map(|kind| Event { at: UnixMillis(0), run: run.clone(), kind });
         let lines = events.flat_map(|event| formatter.lines(&event)).collect::<Vec<_>>();
         lines.iter().map(|line| line["00:00:00  ".len()..].replace(run.as_str(), "RUN")).collect()
     }
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lined_up_and_every_change_has_a_line() {
+    fn names_are_padded_and_each_change_has_a_line() {
         let steps = vec!["a".into(), "longer".into()];
         let changes = vec!["+ x".into(), "~ y: 1 -> 2".into()];
         let lines = text(
@@ -171,13 +173,13 @@ mod tests {
             "run RUN of w: 2 steps",
             "a       changed + x",
             "a       changed ~ y: 1 -> 2",
-            "longer  was done already: an earlier attempt had taken effect",
+            "longer  succeeded: an earlier attempt had taken effect",
         ];
         assert_eq!(lines, expected);
     }
 
     #[test]
-    fn what_a_step_that_failed_has_changed_or_may_have_is_shown_before_why() {
+    fn changes_of_a_failed_step_are_shown_before_its_error() {
         let failed = |error| EventKind::StepFailed { step: "a".into(), error, changes: vec!["+ x".into()] };
         assert_eq!(text(false, vec![failed(ActionError::permanent("no"))]), ["a  changed + x", "a  failed: no"]);
         let error = ActionError::unknown("no reply");
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_step_captured_is_shown_when_it_fails_or_when_it_is_asked_for() {
+    fn captured_lines_are_shown_on_failure_or_if_verbose() {
         let failed =
             || EventKind::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
         assert_eq!(text(false, vec![log("one\ntwo"), failed()]), ["a  | one", "a  | two", "a  failed: no"]);

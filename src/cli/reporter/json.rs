@@ -3,7 +3,7 @@ use stargate::event::Event;
 use super::EventView;
 use crate::cli::ui;
 
-/// One line of JSON for every event.
+/// View that prints each event as one line of JSON.
 pub(super) struct JsonView;
 
 impl EventView for JsonView {

@@ -12,10 +12,11 @@ use stargate::{
 use super::{EventView, event_line::LineFormatter};
 use crate::cli::ui;
 
-/// A step that is done sooner is only seen as done: what flashes up cannot be read.
+/// Minimum duration of a step that gets a line: a shorter one could not be read.
 const SHOW_AFTER: Duration = Duration::from_millis(250);
 
-/// A line for every running step at the lower end of the terminal; what lasts is printed above.
+/// View with one line per running step at the end of the terminal, below the lines of finished
+/// events.
 pub(super) struct LiveView {
     formatter: LineFormatter,
     view: MultiProgress,
@@ -23,6 +24,7 @@ pub(super) struct LiveView {
     style: ProgressStyle,
 }
 
+/// Running step, with its progress message and its line once it is shown.
 struct StepLine {
     since: Instant,
     message: String,
@@ -63,7 +65,7 @@ impl LiveView {
         let key = |step: &String| (event.run.clone(), step.clone());
         match &event.kind {
             EventKind::StepStarted { step, find, .. } => {
-                let message = if *find { "looks whether an earlier attempt took effect" } else { "" };
+                let message = if *find { "finding out whether an earlier attempt took effect" } else { "" };
                 self.add_line(key(step), message.into());
             }
             EventKind::StepProgress { step, message } => self.set_message(&key(step), message),
@@ -85,6 +87,7 @@ impl LiveView {
         }
     }
 
+    /// Adds a line for a running step to the terminal.
     fn bar(&self, step: &str, running: &StepLine) -> ProgressBar {
         let bar = self.view.add(ProgressBar::new_spinner().with_style(self.style.clone()));
         bar.set_prefix(step.to_owned());
@@ -119,7 +122,7 @@ impl EventView for LiveView {
 
     fn end(&mut self) {
         ui::set_live(None);
-        // A terminal that cannot be cleared any more shows one line too many.
+        // If the terminal cannot be cleared, one line remains.
         let _ = self.view.clear();
     }
 }

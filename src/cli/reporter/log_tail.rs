@@ -5,15 +5,15 @@ use stargate::{
     id::RunId,
 };
 
-/// Lines that are kept of a step: what it did last is what it failed at.
+/// Number of lines kept per step.
 const TAIL_LINES: usize = 12;
 
-/// Keeps the last lines that each running step captured, for the case that it fails.
+/// Last captured lines of each running step, shown if the step fails.
 #[derive(Default)]
 pub(super) struct LogTail(HashMap<(RunId, String), VecDeque<String>>);
 
 impl LogTail {
-    /// Takes an event into account. When it is a failure: the step, and the lines that led to it.
+    /// Records an event. Returns step and lines if the event is a failure of a step with lines.
     pub(super) fn update(&mut self, event: &Event) -> Option<(String, VecDeque<String>)> {
         let key = |step: &String| (event.run.clone(), step.clone());
         match &event.kind {
@@ -55,20 +55,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_of_a_step_are_told_when_it_fails_and_forgotten_when_it_succeeds() {
+    fn the_last_lines_are_returned_on_failure_and_dropped_on_success() {
         let run = RunId::generate();
         let mut tail = LogTail::default();
-        let mut tell = |news| tail.update(&Event { at: UnixMillis(0), run: run.clone(), kind: news });
+        let mut update = |kind| tail.update(&Event { at: UnixMillis(0), run: run.clone(), kind });
         let log = |line: usize| EventKind::StepLog { step: "a".into(), line: format!("line {line}") };
         for line in 0..100 {
-            assert_eq!(tell(log(line)), None);
+            assert_eq!(update(log(line)), None);
         }
         let failed =
             || EventKind::StepFailed { step: "a".into(), error: ActionError::permanent("no"), changes: vec![] };
-        let (step, lines) = tell(failed()).expect("lines");
+        let (step, lines) = update(failed()).expect("lines");
         assert_eq!((step.as_str(), lines.len(), lines[TAIL_LINES - 1].as_str()), ("a", TAIL_LINES, "line 99"));
-        tell(log(1));
-        tell(EventKind::StepSucceeded { step: "a".into(), changes: vec![], found: false });
-        assert_eq!(tell(failed()), None);
+        update(log(1));
+        update(EventKind::StepSucceeded { step: "a".into(), changes: vec![], found: false });
+        assert_eq!(update(failed()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What is seen of a run while it goes on: a live view on a terminal, lines in a pipe, JSON for programs.
+//! Views of running runs: a live view on a terminal, plain lines in a pipe, JSON for programs.
 
 mod adapter;
 mod event_line;
@@ -13,7 +13,7 @@ pub(crate) use summary::{RunCounts, Summary};
 
 use super::{args::Output, settings::Settings, ui};
 
-/// Lines, or JSON for programs: for what stays on the screen for days.
+/// Returns a view for output that is kept, such as that of a service: plain lines or JSON.
 pub(crate) fn plain(settings: &Settings, many: bool) -> Box<dyn EventView> {
     match settings.output {
         Output::Json => Box::new(json::JsonView),
@@ -21,7 +21,7 @@ pub(crate) fn plain(settings: &Settings, many: bool) -> Box<dyn EventView> {
     }
 }
 
-/// The way of showing that fits where the output goes. `many`: several runs share the screen.
+/// Returns the view that fits the output. With `many`, lines name their run.
 pub(crate) fn for_settings(settings: &Settings, many: bool) -> Box<dyn EventView> {
     match settings.output {
         Output::Json => Box::new(json::JsonView),

@@ -8,10 +8,10 @@ use stargate::{
 use super::{EventView, event_line::LineFormatter};
 use crate::cli::ui;
 
-/// Plain lines, one after the other: for pipes and files.
+/// View that prints plain lines, for pipes and files.
 pub(super) struct PlainView {
     formatter: LineFormatter,
-    /// What each step last last: a step that polls says the same again and again.
+    /// Last progress message of each step. A step that polls reports the same message repeatedly.
     last: HashMap<(RunId, String), String>,
 }
 
@@ -45,7 +45,7 @@ impl EventView for PlainView {
 
 fn started(attempt: u32, find: bool) -> String {
     match (attempt, find) {
-        (_, true) => "looks whether an earlier attempt took effect".into(),
+        (_, true) => "finding out whether an earlier attempt took effect".into(),
         (1, false) => "started".into(),
         (attempt, false) => format!("started, attempt {attempt}"),
     }

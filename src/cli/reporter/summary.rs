@@ -6,41 +6,41 @@ use stargate::{
     id::RunId,
 };
 
-/// What the events of one run come to.
+/// Counts of the events of one run in this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RunCounts {
     /// Name of the workflow.
     pub(crate) workflow: String,
-    /// When this process began with it.
+    /// Time at which this process started or resumed the run.
     pub(crate) started: UnixMillis,
-    /// When it was last heard of.
+    /// Time of the last event.
     pub(crate) latest: UnixMillis,
-    /// Steps that were done done_before this process began.
+    /// Number of steps that were done before.
     pub(crate) done_before: usize,
-    /// Steps that succeeded or were left out since.
+    /// Number of steps that succeeded or were skipped since.
     pub(crate) done: usize,
-    /// Steps known of.
+    /// Number of steps, with the known instances.
     pub(crate) total: usize,
-    /// Steps that changed something since.
+    /// Number of steps that changed something since.
     pub(crate) changed: usize,
 }
 
-/// What the events come to, run by run.
+/// Counts of all runs of this process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Summary(BTreeMap<RunId, RunCounts>);
 
 impl Summary {
-    /// The runs that were heard of.
+    /// Returns the runs that had events.
     pub(crate) fn runs(&self) -> Vec<RunId> {
         self.0.keys().cloned().collect()
     }
 
-    /// What was counted for a run.
+    /// Returns the counts of a run; zero if it had no events.
     pub(crate) fn of(&self, run: &RunId) -> RunCounts {
         self.0.get(run).cloned().unwrap_or_default()
     }
 
-    /// Takes an event into account.
+    /// Counts an event.
     pub(crate) fn count(&mut self, event: &Event) {
         if matches!(event.kind, EventKind::LockAwaited { .. }) {
             return; // a run that waits for its locks has not started

@@ -2,20 +2,20 @@ use std::{fmt::Write as _, path::Path};
 
 use super::{JobCommand, OutputFile};
 
-/// Where the journal is kept in the container: on the volume.
+/// Folder of the journal in the container: the mount point of the volume.
 const STATE_DIR: &str = "/var/lib/stargate";
-/// Where a workflow that does not ship is found in the container.
+/// Folder of a workflow that does not ship with the program, in the container.
 const WORKFLOWS_DIR: &str = "/etc/stargate/workflows";
 
-/// A `CronJob`, and the claim of the volume that keeps the journal.
+/// Returns a `CronJob` and the claim for the volume of its journal.
 pub(super) fn output_file(command: &JobCommand<'_>) -> OutputFile {
     OutputFile { name: format!("{}.yaml", command.name()), text: claim(command) + &job(command) }
 }
 
 fn claim(command: &JobCommand<'_>) -> String {
     format!(
-        "# The journal is on this volume: without it, a run that was killed could not go on. It must be kept between jobs,
-# and reach every node that a job may run on; on a cluster of one node a hostPath will do in its place.
+        "# This volume stores the journal: without it, a run that was killed could not be resumed. It must be kept between
+# jobs, and be accessible on each node that runs a job; a cluster of one node can use a hostPath instead.
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -36,7 +36,7 @@ fn job(command: &JobCommand<'_>) -> String {
     let (name, cron) = (command.name(), quoted(&command.job.cron.to_string()));
     let zone = match &command.zone {
         Some(zone) => format!("  timeZone: {}\n", quoted(zone)),
-        None => "  # By the clock of the cluster's own controller, which mostly is UTC.\n".into(),
+        None => "  # In the time zone of the cluster's controller manager, which usually is UTC.\n".into(),
     };
     format!(
         "apiVersion: batch/v1
@@ -59,7 +59,7 @@ metadata:
             fsGroup: 65532
           containers:
             - name: stargate
-              # An image of yours with this program, and ssh if the workflow reaches hosts.
+              # Your image with this program, and with ssh if the workflow connects to hosts.
               image: stargate:{}
               command: [stargate]
 {}{}{}",
@@ -76,7 +76,7 @@ fn needs_account(command: &JobCommand<'_>) -> bool {
     command.uses(&["kubernetes.", "cilium."]) && command.settings.kubeconfig.is_none()
 }
 
-/// Where the account is.
+/// Returns the namespace, which must be that of the service account.
 fn namespace(command: &JobCommand<'_>) -> &'static str {
     if needs_account(command) { "  namespace: kube-system\n" } else { "" }
 }
@@ -85,17 +85,17 @@ fn account(command: &JobCommand<'_>) -> &'static str {
     if !needs_account(command) {
         return "";
     }
-    "          # provision-aks-router makes this account; it may do what sync-pod-routes does in the cluster, and no more.
+    "          # provision-aks-router creates this account; it has only the permissions that sync-pod-routes needs.
           serviceAccountName: stargate-sync
 "
 }
 
 fn arguments(command: &JobCommand<'_>) -> String {
-    let mut words = command.words(&workflow(command), &format!("{STATE_DIR}/journal.db"));
+    let mut words = command.arguments(&workflow(command), &format!("{STATE_DIR}/journal.db"));
     words.extend(command.inputs_as_flags());
     let mut text = String::from("              args:\n");
     for word in words {
-        // Writing to a String cannot fail. $(…) would be a variable to Kubernetes.
+        // Writing to a String cannot fail. Kubernetes would replace $(…) by a variable.
         let _ = writeln!(text, "                - {}", quoted(&word.replace("$(", "$$(")));
     }
     text
@@ -149,7 +149,7 @@ fn volumes(command: &JobCommand<'_>, name: &str) -> String {
     )
 }
 
-/// A text as YAML reads it, quoted: JSON's strings are YAML's.
+/// Quotes a text for YAML: a JSON string is a YAML string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,23 +1,23 @@
 use super::{JobCommand, OutputFile};
 use crate::cli::{Failure, exit::Exit, settings::full};
 
-/// Longest line that Debian's cron reads.
+/// Maximum length of a line that Debian's cron reads, in bytes.
 const MAX_LINE_BYTES: usize = 998;
 
-/// A line for `crontab -e`.
+/// Returns a line for `crontab -e`.
 pub(super) fn output_file(command: &JobCommand<'_>) -> Result<OutputFile, Failure> {
     let mut words = vec![command.program.display().to_string()];
-    words.extend(command.words(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
+    words.extend(command.arguments(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
     words.extend(command.inputs_as_given());
     if words.iter().any(|word| word.contains(['\n', '\r'])) {
-        return Err(unsuitable("a line of a crontab cannot hold an input of several lines"));
+        return Err(unsuitable("a crontab line cannot contain an input of several lines"));
     }
     let quoted: Vec<_> = words.iter().map(|word| shell_quoted(word)).collect();
-    // A bare % is a line break to cron, in quotes as well.
+    // A bare % is a line break for cron, also within quotes.
     let line = format!("{} {}", command.job.cron, quoted.join(" ").replace('%', "\\%"));
     if line.len() > MAX_LINE_BYTES {
         return Err(unsuitable(&format!(
-            "a line of a crontab has at most {MAX_LINE_BYTES} bytes, this has {}",
+            "a crontab line has at most {MAX_LINE_BYTES} bytes, this one has {}",
             line.len()
         )));
     }
@@ -25,18 +25,18 @@ pub(super) fn output_file(command: &JobCommand<'_>) -> Result<OutputFile, Failur
     let needs = if variables.is_empty() {
         String::new()
     } else {
-        format!("# Needs these variables above this line, or give the secrets as file:PATH: {}\n", variables.join(", "))
+        format!("# Set these variables above this line, or use file:PATH for the secrets: {}\n", variables.join(", "))
     };
     let text =
-        format!("# {}: goes on with what was interrupted, else begins anew.\n{needs}{line}\n", command.job.name());
+        format!("# {}: resumes an interrupted run, or else starts a new one.\n{needs}{line}\n", command.job.name());
     Ok(OutputFile { name: "crontab".into(), text })
 }
 
 fn unsuitable(message: &str) -> Failure {
-    Failure::new(Exit::Usage, message, "put the inputs in a file and give it with `--inputs FILE`")
+    Failure::new(Exit::Usage, message, "put the inputs into a file and add `--inputs FILE`")
 }
 
-/// A word that sh reads as it stands.
+/// Quotes a word for sh.
 pub(super) fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -10,22 +10,23 @@ use crate::{
     wiring,
 };
 
-/// A workflow that is run by its schedule.
+/// Workflow with its schedule, inputs and plan.
 pub(crate) struct ScheduledJob {
-    /// Its file.
+    /// Text of the workflow file.
     pub(crate) text: WorkflowText,
-    /// What the file says.
+    /// Checked workflow that the text defines.
     pub(crate) checked: Checked,
-    /// When it is due.
+    /// Times at which the job is due.
     pub(crate) cron: Cron,
-    /// What it is given.
+    /// Values of the inputs.
     pub(crate) inputs: Map<String, Value>,
-    /// What is run.
+    /// Plan of each run.
     pub(crate) plan: Plan,
 }
 
 impl ScheduledJob {
-    /// Reads and checks all that is needed; `among` several workflows, each gets the inputs that it has.
+    /// Reads, checks and compiles a workflow. With `among`, it is one of several: inputs that it
+    /// does not have are ignored.
     pub(crate) fn prepare(
         settings: &Settings,
         registry: &Registry,
@@ -45,7 +46,7 @@ impl ScheduledJob {
         Ok(Self { cron: cron.value, text, checked, inputs, plan })
     }
 
-    /// Name of the workflow.
+    /// Returns the name of the workflow.
     pub(crate) fn name(&self) -> &str {
         &self.plan.workflow
     }
@@ -55,6 +56,6 @@ fn unscheduled(text: &WorkflowText) -> Failure {
     Failure::new(
         Exit::Invalid,
         format!("the workflow {} has no schedule", text.name()),
-        "add a line such as `schedule: {cron: \"*/5 * * * *\"}` to a file of your own",
+        "add a line such as `schedule: {cron: \"*/5 * * * *\"}` to a workflow file of your own",
     )
 }

@@ -6,23 +6,24 @@ use stargate_sdk::SecretRef;
 use super::ScheduledJob;
 use crate::cli::{Settings, args::ScheduleArgs, inputs, settings::full};
 
-/// How a job is run once, from anywhere.
+/// Command that runs a job once, in any working directory.
 pub(crate) struct JobCommand<'a> {
-    /// What is run.
+    /// Job that the command runs.
     pub(crate) job: &'a ScheduledJob,
-    /// The program.
+    /// Path of the program.
     pub(crate) program: PathBuf,
-    /// The settings of this process.
+    /// Settings that the command must have as well.
     pub(crate) settings: &'a Settings,
-    /// The command line of this process.
+    /// Arguments of `schedule` that the command inherits.
     pub(crate) args: &'a ScheduleArgs,
-    /// By which clocks the schedule goes, if they have a name.
+    /// IANA name of the time zone of the schedule, if it has one.
     pub(crate) zone: Option<String>,
 }
 
 impl JobCommand<'_> {
-    /// The words after the program's name: `workflow` is found there, the journal is kept there.
-    pub(super) fn words(&self, workflow: &str, journal: &str) -> Vec<String> {
+    /// Returns the arguments, with the name of the workflow and the path of the journal that are
+    /// valid where the command runs.
+    pub(super) fn arguments(&self, workflow: &str, journal: &str) -> Vec<String> {
         let mut words = vec!["schedule".into(), workflow.into(), "--once".into(), format!("--journal={journal}")];
         words.extend(self.settings.flags());
         words.push(format!("--max-parallel={}", self.args.parallel.max_parallel));
@@ -32,14 +33,15 @@ impl JobCommand<'_> {
         words
     }
 
-    /// The inputs as they were given: single ones, and the file that holds the others.
+    /// Returns the flags for the inputs as they were given, with the absolute path of the inputs
+    /// file.
     pub(super) fn inputs_as_given(&self) -> Vec<String> {
         let file = self.args.inputs.file.iter().map(|file| format!("--inputs={}", full(file)));
         let single = self.args.inputs.single.iter().map(|(name, text)| format!("--input={name}={text}"));
         file.chain(single).collect()
     }
 
-    /// The inputs one by one, for where no file of ours is at hand.
+    /// Returns one flag per input, for a place that has no inputs file.
     pub(super) fn inputs_as_flags(&self) -> Vec<String> {
         let known = &self.job.checked.workflow().inputs;
         let given = self.job.inputs.iter().filter_map(|(name, value)| {
@@ -49,7 +51,7 @@ impl JobCommand<'_> {
         given.collect()
     }
 
-    /// Variables that hold secrets the job refers to.
+    /// Returns the names of environment variables that hold secrets of the job, sorted.
     pub(super) fn variables(&self) -> Vec<String> {
         let mut found = BTreeSet::new();
         collect(&serde_json::to_value(&self.job.plan).unwrap_or_default(), &mut found);
@@ -63,22 +65,22 @@ impl JobCommand<'_> {
         found.into_iter().collect()
     }
 
-    /// Whether any step's action begins with one of `prefixes`.
+    /// True if the name of an action begins with one of `prefixes`.
     pub(super) fn uses(&self, prefixes: &[&str]) -> bool {
         let mut actions = self.job.plan.steps.iter().map(|step| step.action.as_str());
         actions.any(|action| prefixes.iter().any(|prefix| action.starts_with(prefix)))
     }
 
-    /// Name of what is made: fit for a unit, a file and an object of Kubernetes.
+    /// Returns a name that is valid for a systemd unit, a file and a Kubernetes object.
     pub(super) fn name(&self) -> String {
-        // A CronJob's name has at most 52 characters: eleven are added to it for each of its jobs.
+        // Kubernetes limits the name of a CronJob to 52 characters: it adds eleven for each job.
         const MAX_NAME_CHARS: usize = 52;
         let name = format!("stargate-{}", self.job.name().replace('_', "-"));
         name[..name.len().min(MAX_NAME_CHARS)].trim_end_matches('-').to_owned()
     }
 }
 
-/// The variables that texts in `value` refer to.
+/// Adds the names of the environment variables that secret references in `value` name.
 fn collect(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! What runs a workflow by its schedule: this process, or cron, systemd and Kubernetes, for whom it is written down.
+//! Scheduled workflows: preparation of jobs, and configurations for cron, systemd and Kubernetes.
 
 mod cronjob;
 mod crontab;
@@ -11,16 +11,16 @@ pub(crate) use job_command::JobCommand;
 
 use super::{Failure, args::ScheduleFormat};
 
-/// A file that is to be put somewhere.
+/// Configuration file for another scheduler.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
-    /// Where it is put.
+    /// Path or name under which the file must be stored.
     pub(crate) name: String,
-    /// What is in it.
+    /// Content of the file.
     pub(crate) text: String,
 }
 
-/// Writes down what runs `job` by its schedule.
+/// Returns the files that make another scheduler run the job.
 pub(crate) fn output_files(command: &JobCommand<'_>, format: ScheduleFormat) -> Result<Vec<OutputFile>, Failure> {
     match format {
         ScheduleFormat::Crontab => crontab::output_file(command).map(|file| vec![file]),

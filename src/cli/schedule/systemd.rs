@@ -5,11 +5,11 @@ use stargate::workflow::{Cron, CronField, CronItem};
 use super::{JobCommand, OutputFile};
 use crate::cli::{Failure, settings::full};
 
-/// Smallest and largest value of minute, hour, day and month.
+/// Smallest and largest values of minute, hour, day and month.
 const BOUNDS: [(u8, u8); 4] = [(0, 59), (0, 23), (1, 31), (1, 12)];
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
-/// A service that runs the workflow once, and a timer that starts it.
+/// Returns a service that runs the job once, and a timer that starts it.
 pub(super) fn output_files(command: &JobCommand<'_>) -> Result<Vec<OutputFile>, Failure> {
     let name = command.name();
     let file = |kind: &str, text: String| OutputFile { name: format!("/etc/systemd/system/{name}.{kind}"), text };
@@ -18,7 +18,7 @@ pub(super) fn output_files(command: &JobCommand<'_>) -> Result<Vec<OutputFile>, 
 
 fn service(command: &JobCommand<'_>, name: &str) -> Result<String, Failure> {
     let mut words = vec![command.program.display().to_string()];
-    words.extend(command.words(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
+    words.extend(command.arguments(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
     words.extend(command.inputs_as_given());
     let quoted_words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     let variables = command.variables();
@@ -26,7 +26,7 @@ fn service(command: &JobCommand<'_>, name: &str) -> Result<String, Failure> {
         String::new()
     } else {
         format!(
-            "# This file is to hold {}, and to have mode 0600.\nEnvironmentFile=/etc/stargate/{name}.env\n",
+            "# This file must set {} and have mode 0600.\nEnvironmentFile=/etc/stargate/{name}.env\n",
             variables.join(", ")
         )
     };
@@ -41,7 +41,7 @@ After=network-online.target
 [Service]
 Type=oneshot
 {}{secrets}ExecStart={}
-# A lock that another run holds, and a run that goes on elsewhere, are no failures.
+# Exit codes for a lock that another run holds, and for a run that another process owns: not failures.
 SuccessExitStatus=20 75
 ",
         state.unwrap_or_default(),
@@ -63,21 +63,22 @@ fn timer(command: &JobCommand<'_>) -> String {
     text + "AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
 }
 
-/// The calendar events of systemd that are due when `cron` is.
+/// Returns the calendar events of systemd that elapse when `cron` is due.
 pub(super) fn calendars(cron: &Cron) -> Vec<String> {
     let [minute, hour, day, month, weekday] = cron.fields();
     let time = format!("{}:{}:00", numbers(hour, BOUNDS[1]), numbers(minute, BOUNDS[0]));
     let month = numbers(month, BOUNDS[3]);
     let days = weekday.days().iter().map(|&day| DAYS[usize::from(day)]).collect::<Vec<_>>().join(",");
     if cron.is_due_on_either_day() {
-        // systemd asks for both days in one event, so that it takes two.
+        // One event of systemd requires both days; cron accepts either, so there are two events.
         return vec![format!("*-{month}-{} {time}", numbers(day, BOUNDS[2])), format!("{days} *-{month}-* {time}")];
     }
     let days = if weekday.is_any() { String::new() } else { format!("{days} ") };
     vec![format!("{days}*-{month}-{} {time}", numbers(day, BOUNDS[2]))]
 }
 
-/// Steps are written out: of `00/7` systemd leaves out the first minute of every hour but the first (seen in version 252).
+/// Formats a field. Steps are expanded, because systemd 252 drops the first minute of all hours but
+/// the first for `00/7`.
 fn numbers(field: &CronField, (least, most): (u8, u8)) -> String {
     let stepped = |from: u8, to: u8, step: u8| {
         let values: Vec<_> = (from..=to).step_by(step.into()).map(|value| format!("{value:02}")).collect();
@@ -93,7 +94,7 @@ fn numbers(field: &CronField, (least, most): (u8, u8)) -> String {
     field.items().iter().map(item).collect::<Vec<_>>().join(",")
 }
 
-/// A word of `ExecStart=` that systemd hands on as it stands.
+/// Quotes a word for `ExecStart=`.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
