@@ -5,7 +5,8 @@ use serde_json::Value;
 
 /// Converts JSON to a CEL value.
 ///
-/// The conversion through serde would make unsigned numbers of JSON's integers, which CEL cannot add to signed ones.
+/// The conversion through serde would make unsigned numbers of JSON's integers, which CEL cannot
+/// add to signed ones.
 pub(super) fn to_cel(value: &Value) -> objects::Value {
     match value {
         Value::Null => objects::Value::Null,
@@ -40,15 +41,16 @@ pub(super) fn from_cel(value: &objects::Value) -> Result<Value, String> {
         objects::Value::UInt(number) => Ok((*number).into()),
         objects::Value::Float(number) => serde_json::Number::from_f64(*number)
             .map(Value::Number)
-            .ok_or_else(|| format!("{number} is no number that JSON knows")),
+            .ok_or_else(|| format!("the number {number} has no form in JSON")),
         objects::Value::String(text) => Ok(Value::String(text.to_string())),
         objects::Value::List(items) => items.iter().map(from_cel).collect(),
         objects::Value::Map(map) => map_from_cel(map),
-        other => Err(format!("its value is a {}, which JSON has no place for", other.type_of())),
+        other => Err(format!("its value has the type {}, which JSON does not have", other.type_of())),
     }
 }
 
-/// Converts a map, with its keys sorted: CEL's maps have no order, and equal inputs must give equal outputs.
+/// Converts a map, with its keys sorted: CEL's maps have no order, and equal inputs must give equal
+/// outputs.
 fn map_from_cel(map: &objects::Map) -> Result<Value, String> {
     let mut entries = Vec::with_capacity(map.map.len());
     for (key, value) in map.map.iter() {

@@ -9,8 +9,8 @@ use super::{
     type_scope::TypeScope,
 };
 use crate::workflow::{
-    Body, Diagnostic, ExpressionUse, ForEachDefinition, Reference, Source, Spanned, SpannedExpression, SpannedTemplate,
-    Step, TemplateKind, Workflow, suggest::did_you_mean,
+    Diagnostic, ExpressionUse, ForEachDefinition, Reference, SourceFile, Spanned, SpannedExpression, SpannedTemplate,
+    Step, StepBody, TemplateKind, Workflow, suggest::did_you_mean,
 };
 
 /// Returns each mistake that can be found without input values, except cycles and locks.
@@ -67,7 +67,7 @@ impl<'a> ScopeCheck<'a> {
             found.extend(self.must_be(when, &outside, Kinds::BOOLEAN, "when"));
         }
         match &step.body {
-            Body::Action(body) => {
+            StepBody::Action(body) => {
                 if let Some(each) = &body.for_each {
                     self.for_each(each, &outside, &inside, found);
                 }
@@ -75,8 +75,8 @@ impl<'a> ScopeCheck<'a> {
                     self.approval(question, &outside, found);
                 }
             }
-            Body::Inline { .. } => self.inlined_inputs(step, &outside, found),
-            Body::Unknown => {}
+            StepBody::Inline { .. } => self.inlined_inputs(step, &outside, found),
+            StepBody::Unknown => {}
         }
     }
 
@@ -103,8 +103,8 @@ impl<'a> ScopeCheck<'a> {
             && !item.kinds().meets(SCALAR)
         {
             let message = format!("for_each needs `key`: its items are {}", item.kinds().describe());
-            let hint = format!("add a key that tells them apart, such as `key: ${{{{ {name}.name }}}}`");
-            found.push(self.diagnostic("plan::type", &each.variable, message, "no text or number").with_hint(hint));
+            let hint = format!("add a key that is different for each item, such as `key: ${{{{ {name}.name }}}}`");
+            found.push(self.diagnostic("plan::type", &each.variable, message, "not text or a number").with_hint(hint));
         }
     }
 
@@ -176,9 +176,8 @@ impl<'a> ScopeCheck<'a> {
         for reference in expression.expression.references() {
             let Err(dead) = names.resolve(reference) else { continue };
             let span = expression.span_of(source, &dead.range);
-            found.push(
-                Diagnostic::new(source, "plan::reference", span, dead.message, "leads nowhere").with_hint(dead.hint),
-            );
+            found
+                .push(Diagnostic::new(source, "plan::reference", span, dead.message, "not found").with_hint(dead.hint));
         }
     }
 
@@ -214,14 +213,14 @@ fn check_action_input(inlined: &InlinedWorkflow, step: &ActionStep, found: &mut 
     found.extend(check.check(&definition.with, Schema::new(action.input_schema()), "with"));
 }
 
-fn computed_default(source: &Arc<Source>, default: &SpannedTemplate) -> Option<Diagnostic> {
+fn computed_default(source: &Arc<SourceFile>, default: &SpannedTemplate) -> Option<Diagnostic> {
     let first = default.expressions().into_iter().next()?;
-    let message = "a default cannot be computed";
+    let message = "a default cannot contain an expression";
     Some(Diagnostic::new(source, "plan::default", first.trimmed(source), message, "no expression here"))
 }
 
-/// Returns a mistake for each input that no expression uses. The unread part of an incomplete file can be the user of
-/// an input, so nothing is reported there.
+/// Returns a mistake for each input that no expression uses. The unread part of an incomplete file
+/// can be the user of an input, so nothing is reported there.
 fn unused_inputs(workflow: &Workflow) -> Vec<Diagnostic> {
     if !workflow.complete {
         return Vec::new();
@@ -232,8 +231,14 @@ fn unused_inputs(workflow: &Workflow) -> Vec<Diagnostic> {
     unused
         .map(|input| {
             let message = format!("input {:?} is not used", input.name.value);
-            Diagnostic::new(&workflow.source, "plan::unused_input", input.name.span, message, "never referred to")
-                .with_hint("remove it, or refer to it with ${{ inputs.… }}".to_owned())
+            Diagnostic::new(
+                &workflow.source,
+                "plan::unused_input",
+                input.name.span,
+                message,
+                "no expression refers to it",
+            )
+            .with_hint("remove it, or refer to it with ${{ inputs.… }}".to_owned())
         })
         .collect()
 }

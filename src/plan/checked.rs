@@ -13,9 +13,10 @@ use super::{
     locks::{self, Lock},
     lower, order,
 };
-use crate::workflow::{Diagnostics, Parsed, Workflow};
+use crate::workflow::{Diagnostics, ParsedWorkflow, Workflow};
 
-/// A workflow without mistakes: its names are resolved, its types fit, and its steps are in order.
+/// A workflow without mistakes: its names are resolved, its types fit, and its steps are
+/// sorted by dependencies.
 ///
 /// It is the only source of plans and outlines, so that each workflow is checked once.
 #[derive(Debug)]
@@ -33,11 +34,11 @@ impl Workflow {
     /// # Errors
     /// Each mistake that can be found without input values.
     pub fn check(self, registry: &Registry, loader: &Loader<'_>) -> Result<Checked, Diagnostics> {
-        Parsed { workflow: Some(self), diagnostics: Vec::new() }.check(registry, loader)
+        ParsedWorkflow { workflow: Some(self), diagnostics: Vec::new() }.check(registry, loader)
     }
 }
 
-impl Parsed {
+impl ParsedWorkflow {
     /// Checks a workflow that was just read, like [`Workflow::check`].
     ///
     /// # Errors
@@ -76,11 +77,12 @@ impl Checked {
         &self.workflow
     }
 
-    /// Makes the plan of a run with these inputs. The same workflow, actions and inputs give an equal plan.
+    /// Makes the plan of a run with these inputs. The same workflow, actions and inputs give an
+    /// equal plan.
     ///
     /// # Errors
-    /// An input is missing, unknown or does not fit its schema, or a lock has no value. No message contains the value
-    /// of a secret input.
+    /// An input is missing, unknown or does not fit its schema, or a lock has no value. No message
+    /// contains the value of a secret input.
     pub fn plan(&self, inputs: Map<String, Value>) -> Result<Plan, Diagnostics> {
         let inputs = inputs::resolve(&self.workflow, inputs)?;
         Ok(Plan {
@@ -119,7 +121,8 @@ fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
     planned.collect()
 }
 
-/// Returns the oldest format that can express these steps, so that older programs can resume most runs.
+/// Returns the oldest format that can express these steps, so that older programs can resume most
+/// runs.
 fn format_of(steps: &[PlannedStep]) -> u32 {
     if steps.iter().any(|step| step.approval.is_some()) { FORMAT } else { 1 }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     EvaluateError, Plan, PlanError, PlannedStep,
     compiled_expression::{CompiledExpression, CompiledTemplate, Compiler},
-    error::Failure,
+    error::EvaluationFailure,
     evaluate::Evaluation,
     names::IndexResolver,
     plan_values::PlanValues,
@@ -14,7 +14,8 @@ use super::{
 
 /// Values of a run that expressions can read.
 pub trait EvaluationContext {
-    /// Returns the output of a step that succeeded. For a `for_each` step: an object from instance key to output.
+    /// Returns the output of a step that succeeded. For a `for_each` step: an object from instance
+    /// key to output.
     fn output(&self, step: usize) -> Option<&Value>;
     /// Returns true if the step was skipped.
     fn skipped(&self, step: usize) -> bool;
@@ -24,8 +25,8 @@ pub trait EvaluationContext {
 
 /// A plan with each expression compiled once, to be evaluated any number of times.
 ///
-/// Evaluation uses the stack of the calling thread. Its depth is bounded by the nesting that the parser of expressions
-/// accepts.
+/// Evaluation uses the stack of the calling thread. Its depth is bounded by the nesting that the
+/// parser of expressions accepts.
 pub struct CompiledPlan {
     plan: Arc<Plan>,
     steps: Vec<CompiledStep>,
@@ -47,11 +48,12 @@ struct CompiledStep {
 impl CompiledPlan {
     /// Compiles each expression of `plan`.
     ///
-    /// Expressions of a plan that [`Checked::plan`](super::Checked::plan) made in this process are parsed already and
-    /// never fail. Those of a stored plan are parsed here, equal ones once.
+    /// Expressions of a plan that [`Checked::plan`](super::Checked::plan) made in this process are
+    /// parsed already and never fail. Those of a stored plan are parsed here, equal ones once.
     ///
     /// # Errors
-    /// The plan was written in a newer format, is damaged, or has an expression that this version cannot use.
+    /// The plan was written in a newer format, is damaged, or has an expression that this version
+    /// cannot use.
     pub fn new(plan: Arc<Plan>) -> Result<Self, PlanError> {
         verify(&plan)?;
         let names = IndexResolver::new(plan.steps.iter().map(|step| step.name.as_str()), &plan.scopes);
@@ -73,7 +75,8 @@ impl CompiledPlan {
         &self.plan
     }
 
-    /// Evaluates `with` of `step`, the input of its action. `item` is the value of the loop variable.
+    /// Evaluates `with` of `step`, the input of its action. `item` is the value of the loop
+    /// variable.
     ///
     /// # Errors
     /// An expression has no value: it needs a skipped step, or its evaluation fails.
@@ -103,8 +106,8 @@ impl CompiledPlan {
         Evaluation::new(&values).condition(when).map_err(|failure| failure.at(self.place(step)))
     }
 
-    /// Evaluates the question that an operator must approve before `step` starts; `None` if there is none, or if it is
-    /// blank.
+    /// Evaluates the question that an operator must approve before `step` starts; `None` if there
+    /// is none, or if it is blank.
     ///
     /// # Errors
     /// An expression of the question has no value.
@@ -122,7 +125,8 @@ impl CompiledPlan {
         Ok(Some(question).filter(|text| !text.trim().is_empty()))
     }
 
-    /// Evaluates the instances of a `for_each` step: key and item of each, with unique keys. Empty for other steps.
+    /// Evaluates the instances of a `for_each` step: key and item of each, with unique keys. Empty
+    /// for other steps.
     ///
     /// # Errors
     /// The list or a key has no value or the wrong type, or two items have the same key.
@@ -139,22 +143,22 @@ impl CompiledPlan {
         items: &CompiledExpression,
         key: &CompiledExpression,
         context: &dyn EvaluationContext,
-    ) -> Result<Vec<(String, Value)>, Failure> {
+    ) -> Result<Vec<(String, Value)>, EvaluationFailure> {
         let list = Evaluation::new(&PlanValues::new(self, context, None)).list(items)?;
         let mut seen = HashSet::with_capacity(list.len());
         let mut instances = Vec::with_capacity(list.len());
         for item in list {
             let name = Evaluation::new(&PlanValues::new(self, context, Some(&item))).key(key)?;
             if !seen.insert(name.clone()) {
-                return Err(key.failure(format!("two items have the key {name:?}, every key must be another")));
+                return Err(key.failure(format!("two items have the key {name:?}, keys must be unique")));
             }
             instances.push((name, item));
         }
         Ok(instances)
     }
 
-    /// Evaluates the outputs of a run whose steps are all done or skipped. An output that needs a skipped step is
-    /// `null`.
+    /// Evaluates the outputs of a run whose steps are all done or skipped. An output that needs a
+    /// skipped step is `null`.
     ///
     /// # Errors
     /// The evaluation of an output fails for another reason than a skipped step.

@@ -4,7 +4,7 @@ use cel::Program;
 
 use super::{
     PlanError, PlannedExpression, Reason, Template,
-    error::Failure,
+    error::EvaluationFailure,
     names::{IndexResolver, Resolved, resolve},
 };
 use crate::workflow::{Expression, ExpressionError, Reference};
@@ -36,8 +36,8 @@ pub(super) struct Read {
 }
 
 impl CompiledExpression {
-    pub(super) fn failure(&self, message: impl Into<String>) -> Failure {
-        Failure { expression: self.source.clone(), reason: Reason::Failed(message.into()) }
+    pub(super) fn failure(&self, message: impl Into<String>) -> EvaluationFailure {
+        EvaluationFailure { expression: self.source.clone(), reason: Reason::Failed(message.into()) }
     }
 }
 
@@ -75,7 +75,8 @@ impl<'a> Compiler<'a> {
     /// Compiles one expression. `place` names the step or output in an error.
     ///
     /// # Errors
-    /// [`PlanError::Expression`] if the text cannot be parsed or a reference has no target in the plan.
+    /// [`PlanError::Expression`] if the text cannot be parsed or a reference has no target in the
+    /// plan.
     pub(super) fn expression(
         &mut self,
         place: &str,
@@ -92,13 +93,11 @@ impl<'a> Compiler<'a> {
         let mut resolved = Vec::with_capacity(parsed.references().len());
         for reference in parsed.references() {
             let found = resolve(self.names, expression.scope, variable, reference);
-            resolved.push(
-                found.map_err(|_| failed(format!("{:?} does not lead to anything in the plan", reference.root())))?,
-            );
+            resolved.push(found.map_err(|_| failed(format!("the plan has no {reference}")))?);
         }
         let kind = match (parsed.program(), resolved.as_slice()) {
             (None, [path]) => CompiledKind::Path(path.clone()),
-            (None, _) => return Err(failed("it is no single reference".into())),
+            (None, _) => return Err(failed("it is not a single reference".into())),
             (Some(program), _) => {
                 CompiledKind::Program { program: Arc::clone(program), reads: reads(parsed.references(), resolved) }
             }
@@ -119,8 +118,8 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Returns the values that a program reads, each with its names up to the first index: from an index on, the whole
-/// value is passed to CEL. A value inside another one is omitted.
+/// Returns the values that a program reads, each with its names up to the first index: from an
+/// index on, the whole value is passed to CEL. A value inside another one is omitted.
 fn reads(references: &[Reference], resolved: Vec<Resolved>) -> Vec<Read> {
     let mut all: Vec<Read> = references
         .iter()

@@ -20,7 +20,8 @@ impl Violation {
     }
 }
 
-/// Returns the rules of the schema's own keywords that `value` breaks. Items and properties are not checked.
+/// Returns the rules of the schema's own keywords that `value` breaks. Items and properties are not
+/// checked.
 ///
 /// With `hide` no message repeats the value.
 pub(super) fn violations(value: &Value, schema: Schema<'_>, patterns: &Patterns, hide: bool) -> Vec<Violation> {

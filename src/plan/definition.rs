@@ -10,14 +10,14 @@ use crate::id::PlanDigest;
 /// Format 2 added [`PlannedStep::approval`]. A plan has the oldest format that can express it.
 pub const FORMAT: u32 = 2;
 
-/// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the usual operations of
-/// Azure take.
+/// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
+/// usual operations of Azure take.
 pub const DEFAULT_TIMEOUT_MS: u64 = 600_000;
 
 /// The checked, compiled form of a workflow and its inputs: everything that a run needs.
 ///
-/// A plan is immutable and stored with the run under its [digest](Self::digest). A change of the workflow's file never
-/// affects an existing run.
+/// A plan is immutable and stored with the run under its [digest](Self::digest). A change of the
+/// workflow's file never affects an existing run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Oldest format that can express the plan; see [`FORMAT`].
@@ -38,7 +38,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the SHA-256 of the plan's canonical JSON in hexadecimal: the same for equal plans, on any machine.
+    /// Returns the SHA-256 of the plan's canonical JSON in hexadecimal: the same for equal plans,
+    /// on any machine.
     ///
     /// # Panics
     /// Never: a plan contains only what JSON can express.
@@ -64,21 +65,23 @@ fn sorted(value: Value) -> Value {
 /// The names that expressions of one workflow can use: its inputs and its steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scope {
-    /// Text before the names of its steps: empty, or `outer/` for the workflow that step `outer` inlines.
+    /// Text before the names of its steps: empty, or `outer/` for the workflow that step `outer`
+    /// inlines.
     pub prefix: String,
     /// Name of the workflow.
     pub workflow: String,
     /// Scope of the expressions in `inputs`; `None` for the workflow itself.
     pub parent: Option<usize>,
-    /// Inputs of an inlined workflow, with expressions of its parent. Empty for the workflow itself, which has
-    /// [`Plan::inputs`].
+    /// Inputs of an inlined workflow, with expressions of its parent. Empty for the workflow
+    /// itself, which has [`Plan::inputs`].
     pub inputs: Vec<(String, Template)>,
-    /// Outputs of an inlined workflow, with its own expressions. Empty for the workflow itself, which has
-    /// [`Plan::outputs`].
+    /// Outputs of an inlined workflow, with its own expressions. Empty for the workflow itself,
+    /// which has [`Plan::outputs`].
     pub outputs: Vec<(String, Template)>,
 }
 
-/// One step of a plan. Fields with their usual value are not stored: a plan is a large part of a short run's journal.
+/// One step of a plan. Fields with their usual value are not stored: a plan is a large part of a
+/// short run's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// Name in the workflow; `outer/inner` for the step of an inlined workflow.
@@ -161,11 +164,13 @@ pub struct Retry {
     pub factor: f64,
     /// Maximum backoff, in milliseconds.
     pub max_ms: u64,
-    /// Time after the start of the first attempt within which another one can start, in milliseconds.
+    /// Time after the start of the first attempt within which another one can start, in
+    /// milliseconds.
     pub budget_ms: u64,
 }
 
-/// Ten attempts within ten minutes, 500 ms to 30 s apart: enough for an outage of a cloud interface of a few minutes.
+/// Ten attempts within ten minutes, 500 ms to 30 s apart: enough for an outage of a cloud interface
+/// of a few minutes.
 ///
 /// Stored plans omit the default, so that a different default needs a new [`FORMAT`].
 impl Default for Retry {

@@ -5,7 +5,7 @@ use std::{
 
 use super::{
     inlined_workflow::{ActionStep, InlinedWorkflow},
-    names::{Binding, StepNames, Target},
+    names::{Binding, ReferenceTarget, StepNames},
 };
 use crate::workflow::{SpannedExpression, SpannedTemplate};
 
@@ -23,7 +23,8 @@ pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<BTreeSet<usize>> {
 
 struct DependencyCollector<'a> {
     inlined: &'a InlinedWorkflow,
-    // Steps that the inputs and outputs of inlined workflows need. Each is collected once: they can refer to each other.
+    // Steps that the inputs and outputs of inlined workflows need. Each is collected once: they can
+    // refer to each other.
     inputs: HashMap<(usize, String), StepSet>,
     outputs: HashMap<(usize, String), StepSet>,
     inside: HashMap<usize, StepSet>,
@@ -75,18 +76,18 @@ impl DependencyCollector<'_> {
         let inlined = self.inlined;
         for resolved in inlined.resolve_all(scope, expression).filter_map(|(_, resolved)| resolved.ok()) {
             match resolved.target {
-                Target::Input { scope, name } => found.extend(self.input(scope, &name).iter()),
-                Target::Output { step } | Target::Skipped { step } => {
+                ReferenceTarget::Input { scope, name } => found.extend(self.input(scope, &name).iter()),
+                ReferenceTarget::Output { step } | ReferenceTarget::Skipped { step } => {
                     found.insert(step);
                 }
-                Target::Inlined { scope, name: Some(name) } => found.extend(self.output(scope, &name).iter()),
-                Target::Inlined { scope, name: None } => {
+                ReferenceTarget::Inlined { scope, name: Some(name) } => found.extend(self.output(scope, &name).iter()),
+                ReferenceTarget::Inlined { scope, name: None } => {
                     for (name, _) in &inlined.scopes[scope].workflow.outputs {
                         found.extend(self.output(scope, &name.value).iter());
                     }
                 }
-                Target::InlinedSkipped { scope } => found.extend(self.inside(scope).iter()),
-                Target::RunId | Target::RunWorkflow | Target::Item => {}
+                ReferenceTarget::InlinedSkipped { scope } => found.extend(self.inside(scope).iter()),
+                ReferenceTarget::RunId | ReferenceTarget::RunWorkflow | ReferenceTarget::Item => {}
             }
         }
     }

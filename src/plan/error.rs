@@ -42,7 +42,8 @@ pub struct EvaluateError {
 }
 
 impl EvaluateError {
-    /// Returns the skipped step whose output the expression needs, an index into [`Plan::steps`](super::Plan::steps).
+    /// Returns the skipped step whose output the expression needs, an index into
+    /// [`Plan::steps`](super::Plan::steps).
     pub fn skipped_step(&self) -> Option<usize> {
         match &self.reason {
             Reason::Skipped { step, .. } => Some(*step),
@@ -75,13 +76,13 @@ impl fmt::Display for Reason {
 }
 
 /// An [`EvaluateError`] whose place is not known yet.
-pub(super) struct Failure {
+pub(super) struct EvaluationFailure {
     /// Text of the expression.
     pub(super) expression: String,
     pub(super) reason: Reason,
 }
 
-impl Failure {
+impl EvaluationFailure {
     /// Adds the step or output that the expression belongs to.
     pub(super) fn at(self, place: String) -> EvaluateError {
         EvaluateError { place, expression: self.expression, reason: self.reason }

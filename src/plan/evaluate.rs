@@ -10,14 +10,14 @@ use super::{
     Reason,
     cel_value::from_cel,
     compiled_expression::{CompiledExpression, CompiledKind, CompiledTemplate, Read},
-    error::Failure,
-    names::{Resolved, Target},
+    error::EvaluationFailure,
+    names::{ReferenceTarget, Resolved},
     variables::Variables,
 };
-use crate::workflow::Key;
+use crate::workflow::PathKey;
 
-/// Maximum length of an instance's key, in bytes. The key is part of the instance's name, which is shown in brackets
-/// and stored in the journal.
+/// Maximum length of an instance's key, in bytes. The key is part of the instance's name, which is
+/// shown in brackets and stored in the journal.
 const MAX_KEY_BYTES: usize = 200;
 
 /// Values that compiled expressions read.
@@ -26,10 +26,10 @@ pub(super) trait ValueSource {
     ///
     /// # Errors
     /// The target is computed by an expression that has no value.
-    fn value(&self, target: &Target) -> Result<Option<Cow<'_, Value>>, Failure>;
+    fn value(&self, target: &ReferenceTarget) -> Result<Option<Cow<'_, Value>>, EvaluationFailure>;
 
     /// Returns index and name of the step whose output is the target, if that step was skipped.
-    fn skipped_step(&self, target: &Target) -> Option<(usize, &str)>;
+    fn skipped_step(&self, target: &ReferenceTarget) -> Option<(usize, &str)>;
 }
 
 /// Evaluates expressions and templates with the values of one source.
@@ -43,13 +43,13 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Fills in a template.
-    pub(super) fn template(&self, template: &CompiledTemplate) -> Result<Value, Failure> {
+    pub(super) fn template(&self, template: &CompiledTemplate) -> Result<Value, EvaluationFailure> {
         template.try_fill(&|expression| self.value(expression), &|expression| self.text(expression))
     }
 
-    /// Evaluates a condition, after those of the steps that inline its workflow. If one of them is false, the rest is
-    /// not evaluated.
-    pub(super) fn condition(&self, expression: &CompiledExpression) -> Result<bool, Failure> {
+    /// Evaluates a condition, after those of the steps that inline its workflow. If one of them is
+    /// false, the rest is not evaluated.
+    pub(super) fn condition(&self, expression: &CompiledExpression) -> Result<bool, EvaluationFailure> {
         if let Some(and) = &expression.and
             && !self.condition(and)?
         {
@@ -62,7 +62,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Evaluates the list of a `for_each` step.
-    pub(super) fn list(&self, expression: &CompiledExpression) -> Result<Vec<Value>, Failure> {
+    pub(super) fn list(&self, expression: &CompiledExpression) -> Result<Vec<Value>, EvaluationFailure> {
         match self.value(expression)? {
             Value::Array(items) => Ok(items),
             other => Err(expression.failure(format!("for_each needs a list, this is {}", kind(&other)))),
@@ -70,7 +70,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Evaluates the key of an instance.
-    pub(super) fn key(&self, expression: &CompiledExpression) -> Result<String, Failure> {
+    pub(super) fn key(&self, expression: &CompiledExpression) -> Result<String, EvaluationFailure> {
         let value = self.value(expression)?;
         let text = scalar_text(&value)
             .ok_or_else(|| expression.failure(format!("a key must be text or a number, this is {}", kind(&value))))?;
@@ -82,19 +82,19 @@ impl<'a> Evaluation<'a> {
         Ok(text)
     }
 
-    fn text(&self, expression: &CompiledExpression) -> Result<String, Failure> {
+    fn text(&self, expression: &CompiledExpression) -> Result<String, EvaluationFailure> {
         let value = self.value(expression)?;
         scalar_text(&value).ok_or_else(|| expression.failure(format!("{} cannot be part of a text", kind(&value))))
     }
 
-    fn value(&self, expression: &CompiledExpression) -> Result<Value, Failure> {
+    fn value(&self, expression: &CompiledExpression) -> Result<Value, EvaluationFailure> {
         match &expression.kind {
             CompiledKind::Path(path) => self.path(expression, path),
             CompiledKind::Program { program, reads } => self.program(expression, program, reads),
         }
     }
 
-    fn path(&self, expression: &CompiledExpression, path: &Resolved) -> Result<Value, Failure> {
+    fn path(&self, expression: &CompiledExpression, path: &Resolved) -> Result<Value, EvaluationFailure> {
         let Some(value) = self.values.value(&path.target)? else {
             return Err(self.absent(expression, &path.target));
         };
@@ -105,17 +105,22 @@ impl<'a> Evaluation<'a> {
         .map_err(|message| expression.failure(message))
     }
 
-    fn absent(&self, expression: &CompiledExpression, target: &Target) -> Failure {
+    fn absent(&self, expression: &CompiledExpression, target: &ReferenceTarget) -> EvaluationFailure {
         match self.values.skipped_step(target) {
             Some((step, name)) => {
                 let reason = Reason::Skipped { step, name: name.to_owned() };
-                Failure { expression: expression.source.clone(), reason }
+                EvaluationFailure { expression: expression.source.clone(), reason }
             }
-            None => expression.failure("it is not known yet"),
+            None => expression.failure("its value is not known yet"),
         }
     }
 
-    fn program(&self, expression: &CompiledExpression, program: &Program, reads: &[Read]) -> Result<Value, Failure> {
+    fn program(
+        &self,
+        expression: &CompiledExpression,
+        program: &Program,
+        reads: &[Read],
+    ) -> Result<Value, EvaluationFailure> {
         static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let (variables, skipped) = self.variables(reads)?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
@@ -134,9 +139,9 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Collects the variables of a program. The second value is the first failure because of a skipped step inside an
-    /// inlined workflow: it matters only if the program reads that output.
-    fn variables(&self, reads: &[Read]) -> Result<(Variables, Option<Failure>), Failure> {
+    /// Collects the variables of a program. The second value is the first failure because of a
+    /// skipped step inside an inlined workflow: it matters only if the program reads that output.
+    fn variables(&self, reads: &[Read]) -> Result<(Variables, Option<EvaluationFailure>), EvaluationFailure> {
         let mut variables = Variables::default();
         let mut skipped = None;
         for read in reads {
@@ -157,10 +162,12 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-fn descend<'v>(value: &'v Value, keys: &[Key]) -> Result<&'v Value, String> {
+fn descend<'v>(value: &'v Value, keys: &[PathKey]) -> Result<&'v Value, String> {
     keys.iter().try_fold(value, |value, key| match (key, value) {
-        (Key::Field(name), Value::Object(map)) => map.get(name).ok_or_else(|| format!("there is no field {name:?}")),
-        (Key::Index(index), Value::Array(items)) => {
+        (PathKey::Field(name), Value::Object(map)) => {
+            map.get(name).ok_or_else(|| format!("there is no field {name:?}"))
+        }
+        (PathKey::Index(index), Value::Array(items)) => {
             items.get(*index).ok_or_else(|| format!("the list has {} items, there is no {key}", items.len()))
         }
         (_, other) => Err(format!("there is no {key} in {}", kind(other))),

@@ -11,7 +11,8 @@ pub struct PlannedExpression {
     pub source: String,
     /// Index into [`Plan::scopes`](super::Plan::scopes).
     pub scope: usize,
-    /// Condition of the step that inlines the workflow. Both must hold, and this one is evaluated first.
+    /// Condition of the step that inlines the workflow. Both must hold, and this one is evaluated
+    /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub and: Option<Box<PlannedExpression>>,
     #[serde(skip)]
@@ -35,7 +36,8 @@ impl PlannedExpression {
         Self { and: outer.map(Box::new), ..self }
     }
 
-    /// Returns the parsed form, or parses the text of an expression that was read from a stored plan.
+    /// Returns the parsed form, or parses the text of an expression that was read from a stored
+    /// plan.
     ///
     /// # Errors
     /// The text is not an expression: the plan is damaged or was written by another version.
@@ -56,7 +58,8 @@ impl fmt::Display for PlannedExpression {
     }
 }
 
-/// Parsed form of an expression that comes from a file. It is not part of the plan: it is not stored and not compared.
+/// Parsed form of an expression that comes from a file. It is not part of the plan: it is
+/// not stored and not compared.
 #[derive(Clone, Default)]
 struct ParsedForm(Option<Expression>);
 

@@ -6,12 +6,13 @@ use super::{
     inlined_workflow::{ActionStep, InlinedWorkflow, ScopeInstance},
     names::Binding,
 };
-use crate::workflow::{Body, Diagnostic, Spanned, Workflow, parse_sharing, suggest::did_you_mean};
+use crate::workflow::{Diagnostic, Spanned, StepBody, Workflow, parse_sharing, suggest::did_you_mean};
 
-/// Returns name and text of the file that a step's `workflow:` names, or the reason for which it cannot be read.
+/// Returns name and text of the file that a step's `workflow:` names, or the reason for which it
+/// cannot be read.
 ///
-/// The path is relative to the folder of the checked workflow: one that an inlined file names has been joined with the
-/// folder of that file.
+/// The path is relative to the folder of the checked workflow: one that an inlined file names has
+/// been joined with the folder of that file.
 pub type Loader<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
 
 /// Maximum nesting of workflows inside each other.
@@ -21,7 +22,8 @@ const MAX_SCOPES: usize = 256;
 /// Maximum number of steps with an action, those of inlined workflows included.
 const MAX_STEPS: usize = 10_000;
 
-/// Loads the workflows that `workflow` inlines and finds the actions. Mistakes are added to `found`.
+/// Loads the workflows that `workflow` inlines and finds the actions. Mistakes are added to
+/// `found`.
 pub(super) fn inline(
     workflow: Workflow,
     registry: &Registry,
@@ -46,7 +48,8 @@ struct Inliner<'a> {
 }
 
 impl Inliner<'_> {
-    /// Adds a workflow and all that it inlines; returns its scope. `files` are the names of the files around it.
+    /// Adds a workflow and all that it inlines; returns its scope. `files` are the names of the
+    /// files around it.
     fn add_scope(&mut self, instance: ScopeInstance, files: &mut Vec<String>) -> usize {
         let scope = self.inlined.scopes.len();
         let workflow = Arc::clone(&instance.workflow);
@@ -55,9 +58,9 @@ impl Inliner<'_> {
         self.inlined.bindings.push(HashMap::with_capacity(workflow.steps.len()));
         for (index, step) in workflow.steps.iter().enumerate() {
             let binding = match &step.body {
-                Body::Unknown => Binding::Unknown,
-                Body::Action(body) => self.add_step(&workflow, scope, index, &body.uses),
-                Body::Inline { file } => {
+                StepBody::Unknown => Binding::Unknown,
+                StepBody::Action(body) => self.add_step(&workflow, scope, index, &body.uses),
+                StepBody::Inline { file } => {
                     let prefix = format!("{prefix}{}/", step.name.value);
                     self.inline(&workflow, file, prefix, (scope, index), files)
                 }
@@ -70,14 +73,14 @@ impl Inliner<'_> {
     fn add_step(&mut self, workflow: &Workflow, scope: usize, index: usize, uses: &Spanned<String>) -> Binding {
         if self.inlined.steps.len() >= MAX_STEPS {
             let message = format!("the workflow has more than {MAX_STEPS} steps");
-            self.report(workflow, uses, message, "one too many", None);
+            self.report(workflow, uses, message, "exceeds the limit", None);
             return Binding::Unknown;
         }
         let action = self.registry.find(&uses.value).cloned();
         if action.is_none() {
             let names = self.registry.iter().map(|action| action.name());
-            let hint =
-                did_you_mean(&uses.value, names).unwrap_or_else(|| "`stargate actions` lists all there are".to_owned());
+            let hint = did_you_mean(&uses.value, names)
+                .unwrap_or_else(|| "run `stargate actions` to list all actions".to_owned());
             let message = format!("there is no action {:?}", uses.value);
             self.report(workflow, uses, message, "unknown action", Some(hint));
         }
@@ -95,7 +98,7 @@ impl Inliner<'_> {
     ) -> Binding {
         if files.len() > MAX_DEPTH || self.inlined.scopes.len() >= MAX_SCOPES {
             let message =
-                format!("too many workflows: {MAX_SCOPES} in all and {MAX_DEPTH} inside each other are allowed");
+                format!("too many inlined workflows: {MAX_SCOPES} in total and {MAX_DEPTH} levels are allowed");
             self.report(workflow, file, message, "not inlined", None);
             return Binding::Unknown;
         }
@@ -104,7 +107,7 @@ impl Inliner<'_> {
         let name = inner.source.name().to_owned();
         if files.contains(&name) {
             let cycle = format!("{} → {name}", files.join(" → "));
-            self.report(workflow, file, format!("the workflow inlines itself: {cycle}"), "closes the circle", None);
+            self.report(workflow, file, format!("the workflow inlines itself: {cycle}"), "closes the cycle", None);
             return Binding::Unknown;
         }
         files.push(name);
@@ -125,7 +128,7 @@ impl Inliner<'_> {
             }
             Err(reason) => {
                 let message = format!("the workflow {:?} cannot be read: {reason}", file.value);
-                self.report(workflow, file, message, "not found here", None);
+                self.report(workflow, file, message, "named here", None);
                 None
             }
         };
@@ -146,7 +149,8 @@ impl Inliner<'_> {
     }
 }
 
-/// Returns the path of `file`, as the file at `from` names it, without `.` and `..` where that is possible.
+/// Returns the path of `file`, as the file at `from` names it, without `.` and `..` where that is
+/// possible.
 fn relative_path(from: &str, file: &str) -> String {
     if file.starts_with('/') {
         return file.to_owned();

@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc};
 use stargate_sdk::DynAction;
 
 use super::names::{Binding, Resolved, StepNames, Unresolved, resolve};
-use crate::workflow::{ActionBody, Body, Patterns, Reference, SpannedExpression, Step, Workflow};
+use crate::workflow::{ActionBody, Patterns, Reference, SpannedExpression, Step, StepBody, Workflow};
 
 /// A workflow together with everything that it inlines, directly and indirectly.
 pub(super) struct InlinedWorkflow {
@@ -53,8 +53,10 @@ impl InlinedWorkflow {
     /// Returns the part of a step's definition that concerns its action.
     pub(super) fn body(&self, step: &ActionStep) -> &ActionBody {
         match &self.definition(step).body {
-            Body::Action(body) => body,
-            Body::Inline { .. } | Body::Unknown => unreachable!("an ActionStep is made from a step with an action"),
+            StepBody::Action(body) => body,
+            StepBody::Inline { .. } | StepBody::Unknown => {
+                unreachable!("an ActionStep is made from a step with an action")
+            }
         }
     }
 
@@ -64,7 +66,8 @@ impl InlinedWorkflow {
         Some((parent, &self.scopes[parent].workflow.steps[index]))
     }
 
-    /// Resolves each reference of an expression of `scope`. A loop variable is [`Unresolved::Root`].
+    /// Resolves each reference of an expression of `scope`. A loop variable is
+    /// [`Unresolved::Root`].
     pub(super) fn resolve_all<'a>(
         &'a self,
         scope: usize,

@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use super::{constraints, schema::Schema, schema_check::SchemaCheck};
 use crate::workflow::{
-    Diagnostic, Diagnostics, Input, Patterns, Source, Span, SpannedTemplate, Workflow, suggest::did_you_mean,
+    Diagnostic, Diagnostics, Input, Patterns, SourceFile, Span, SpannedTemplate, Workflow, suggest::did_you_mean,
 };
 
-/// Checks the values of a run's inputs and adds the defaults. The result is in the order of the workflow.
+/// Checks the values of a run's inputs and adds the defaults. The result is in the order of the
+/// workflow.
 ///
 /// # Errors
 /// Each input that is missing, not known to the workflow, or does not fit its schema.
@@ -33,7 +34,7 @@ pub(super) fn resolve(workflow: &Workflow, mut given: Map<String, Value>) -> Res
 
 /// Checks a value that is known before a run: a default, or one that was given.
 pub(super) fn check(
-    source: &Arc<Source>,
+    source: &Arc<SourceFile>,
     patterns: &Patterns,
     input: &Input,
     template: &SpannedTemplate,
@@ -45,8 +46,14 @@ pub(super) fn check(
     SchemaCheck { source, patterns, scope: None, hide: false }.check(template, Schema::new(&input.schema), &path)
 }
 
-/// Checks the reference to a secret. A value that is not a reference can be the secret itself, so it is not shown.
-fn check_secret(source: &Arc<Source>, patterns: &Patterns, path: &str, template: &SpannedTemplate) -> Vec<Diagnostic> {
+/// Checks the reference to a secret. A value that is not a reference can be the secret itself, so
+/// it is not shown.
+fn check_secret(
+    source: &Arc<SourceFile>,
+    patterns: &Patterns,
+    path: &str,
+    template: &SpannedTemplate,
+) -> Vec<Diagnostic> {
     let schema = serde_json::json!({"type": "string", "format": "secret"});
     let value = template.to_json().unwrap_or_default();
     let text = value.as_str().unwrap_or_default();
@@ -61,10 +68,10 @@ fn check_secret(source: &Arc<Source>, patterns: &Patterns, path: &str, template:
 fn missing(workflow: &Workflow, input: &Input) -> Diagnostic {
     let name = &input.name.value;
     let message = format!("input {name:?} is not given and has no default");
-    let what = input.description.clone().unwrap_or_else(|| "needed".to_owned());
+    let what = input.description.clone().unwrap_or_else(|| "required".to_owned());
     let value = if input.secret { "env:NAME" } else { "VALUE" };
     Diagnostic::new(&workflow.source, "plan::missing_input", input.name.span, message, what)
-        .with_hint(format!("give it with --input {name}={value}"))
+        .with_hint(format!("pass it with --input {name}={value}"))
 }
 
 fn unknown(workflow: &Workflow, name: &str) -> Option<Diagnostic> {
@@ -78,5 +85,5 @@ fn unknown(workflow: &Workflow, name: &str) -> Option<Diagnostic> {
     });
     let message = format!("the workflow has no input {name:?}");
     let span: Span = workflow.inputs_span;
-    Some(Diagnostic::new(&workflow.source, "plan::unknown_input", span, message, "not among these").with_hint(hint))
+    Some(Diagnostic::new(&workflow.source, "plan::unknown_input", span, message, "not one of these").with_hint(hint))
 }

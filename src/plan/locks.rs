@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 use super::{
     Scope, Template,
     compiled_expression::Compiler,
-    error::Failure,
+    error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
     inlined_workflow::InlinedWorkflow,
     lower,
-    names::{IndexResolver, Resolved, Target},
+    names::{IndexResolver, ReferenceTarget, Resolved},
 };
-use crate::workflow::{Diagnostic, Diagnostics, Source, Span, SpannedExpression, SpannedTemplate, Workflow};
+use crate::workflow::{Diagnostic, Diagnostics, SourceFile, Span, SpannedExpression, SpannedTemplate, Workflow};
 
 /// Maximum length of a lock's name, in bytes: people read it.
 const MAX_LOCK_BYTES: usize = 200;
@@ -20,7 +20,7 @@ const MAX_LOCK_BYTES: usize = 200;
 #[derive(Debug)]
 pub(super) struct Lock {
     template: Template,
-    source: Arc<Source>,
+    source: Arc<SourceFile>,
     span: Span,
 }
 
@@ -39,7 +39,8 @@ pub(super) fn check(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     found
 }
 
-/// Returns the locks of a workflow without mistakes: its own, then those of the workflows that it inlines.
+/// Returns the locks of a workflow without mistakes: its own, then those of the workflows that it
+/// inlines.
 pub(super) fn lower(inlined: &InlinedWorkflow) -> Vec<Lock> {
     let lock = |(scope, lock): (usize, &SpannedTemplate)| Lock {
         template: lower::template(lock, scope),
@@ -68,8 +69,8 @@ pub(super) fn evaluate(
                 texts.push(text);
             }
             Err(reason) => {
-                let message = format!("the lock cannot be told: {reason}");
-                found.push(Diagnostic::new(&lock.source, "plan::lock", lock.span, message, "of these inputs"));
+                let message = format!("the lock has no value: {reason}");
+                found.push(Diagnostic::new(&lock.source, "plan::lock", lock.span, message, "with these inputs"));
             }
         }
     }
@@ -96,12 +97,12 @@ fn deduplicated(mut locks: Vec<String>) -> Vec<String> {
     locks
 }
 
-fn invalid_name(source: &Arc<Source>, span: Span, text: &str) -> Option<Diagnostic> {
+fn invalid_name(source: &Arc<SourceFile>, span: Span, text: &str) -> Option<Diagnostic> {
     let is_name = !text.trim().is_empty() && text.len() <= MAX_LOCK_BYTES && !text.contains(char::is_control);
     (!is_name).then(|| {
         let message =
             format!("{text:?} cannot be a lock: a lock has 1 to {MAX_LOCK_BYTES} bytes and no control characters");
-        let hint = "name what no two runs may touch at once, such as cluster/${{ inputs.cluster }}".to_owned();
+        let hint = "name what only one run may use at a time, such as cluster/${{ inputs.cluster }}".to_owned();
         Diagnostic::new(source, "plan::lock", span, message, "not a name").with_hint(hint)
     })
 }
@@ -119,12 +120,13 @@ impl InputValues<'_> {
         match Evaluation::new(self).template(&template).map_err(|failure| failure.reason.to_string())? {
             Value::String(text) => Ok(text),
             Value::Number(number) => Ok(number.to_string()),
-            Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => Err("its value is no text".into()),
+            Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => Err("its value is not text".into()),
         }
     }
 
-    /// Evaluates an input of an inlined workflow. The check made sure that it needs nothing but other inputs.
-    fn scope_input(&self, scope: usize, name: &str) -> Result<Option<Value>, Failure> {
+    /// Evaluates an input of an inlined workflow. The check made sure that it needs nothing but
+    /// other inputs.
+    fn scope_input(&self, scope: usize, name: &str) -> Result<Option<Value>, EvaluationFailure> {
         let inputs = &self.scopes[scope].inputs;
         let Some((_, template)) = inputs.iter().find(|(input, _)| input == name) else { return Ok(None) };
         let compiled = Compiler::new(self.names).template("lock", template, None);
@@ -134,15 +136,15 @@ impl InputValues<'_> {
 }
 
 impl ValueSource for InputValues<'_> {
-    fn value(&self, target: &Target) -> Result<Option<Cow<'_, Value>>, Failure> {
+    fn value(&self, target: &ReferenceTarget) -> Result<Option<Cow<'_, Value>>, EvaluationFailure> {
         match target {
-            Target::Input { scope: 0, name } => Ok(self.inputs.get(name).map(Cow::Borrowed)),
-            Target::Input { scope, name } => Ok(self.scope_input(*scope, name)?.map(Cow::Owned)),
+            ReferenceTarget::Input { scope: 0, name } => Ok(self.inputs.get(name).map(Cow::Borrowed)),
+            ReferenceTarget::Input { scope, name } => Ok(self.scope_input(*scope, name)?.map(Cow::Owned)),
             _ => Ok(None),
         }
     }
 
-    fn skipped_step(&self, _: &Target) -> Option<(usize, &str)> {
+    fn skipped_step(&self, _: &ReferenceTarget) -> Option<(usize, &str)> {
         None
     }
 }
@@ -158,7 +160,7 @@ impl LockInputs<'_> {
     fn expression(&self, scope: usize, expression: &SpannedExpression, found: &mut Vec<Diagnostic>) {
         let workflow = &self.inlined.scopes[scope].workflow;
         for (reference, resolved) in self.inlined.resolve_all(scope, expression) {
-            if let Ok(Resolved { target: Target::Input { scope, name }, .. }) = resolved {
+            if let Ok(Resolved { target: ReferenceTarget::Input { scope, name }, .. }) = resolved {
                 self.input(scope, &name, found);
             } else if matches!(reference.root(), "steps" | "run") {
                 let span = expression.span_of(&workflow.source, &reference.range());
@@ -179,10 +181,13 @@ impl LockInputs<'_> {
         let message = if std::ptr::eq(workflow, self.lock_of) {
             "a lock can use inputs only".into()
         } else {
-            format!("a lock of the workflow {:?} is made of this, so it can use inputs only", self.lock_of.name.value)
+            format!(
+                "a lock of the workflow {:?} depends on this value, so it can use inputs only",
+                self.lock_of.name.value
+            )
         };
-        let hint = "locks are taken before the run begins; hand in what they are made of as an input";
-        Diagnostic::new(&workflow.source, "plan::lock", span, message, "not known before the run")
+        let hint = "locks are acquired before the run starts; pass the value as an input";
+        Diagnostic::new(&workflow.source, "plan::lock", span, message, "not known before the run starts")
             .with_hint(hint.to_owned())
     }
 }

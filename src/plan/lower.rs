@@ -57,7 +57,8 @@ pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep, needs: Vec<usiz
     }
 }
 
-/// Joins the condition of a step with those of the steps that inline its workflow. The outermost is evaluated first.
+/// Joins the condition of a step with those of the steps that inline its workflow. The outermost is
+/// evaluated first.
 fn condition(inlined: &InlinedWorkflow, step: &ActionStep) -> Option<PlannedExpression> {
     let mut conditions: Vec<PlannedExpression> = Vec::new();
     let planned = |when: &SpannedExpression, scope| expression(&when.expression, scope);

@@ -1,9 +1,9 @@
 //! Checks a workflow against the schemas of its actions and makes the [`Plan`] of a run from it.
 //!
 //! The stages, each with its own type, so that no later one repeats the work of an earlier one:
-//! [`Workflow`](crate::workflow::Workflow) (the file) → [`Checked`] (no mistakes, steps in order) → [`Plan`] (with
-//! inputs, stored with the run) → [`CompiledPlan`] (can be evaluated). An [`Outline`] is the view of a [`Checked`]
-//! workflow without inputs.
+//! [`Workflow`](crate::workflow::Workflow) (the file) → [`Checked`] (no mistakes, steps in order) →
+//! [`Plan`] (with inputs, stored with the run) → [`CompiledPlan`] (can be evaluated). An
+//! [`Outline`] is the view of a [`Checked`] workflow without inputs.
 //!
 //! The functions of this module are pure: they read no file, no clock and no environment.
 

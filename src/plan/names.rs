@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::Scope;
-use crate::workflow::{Key, Reference};
+use crate::workflow::{PathKey, Reference};
 
 /// The thing that a step's name refers to within its scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,8 @@ pub(super) enum Binding {
     Action(usize),
     /// A step that inlines a workflow, by the index of that workflow's scope.
     Inlined(usize),
-    /// A step that cannot be read, or whose workflow cannot be loaded. The mistake has been reported.
+    /// A step that cannot be read, or whose workflow cannot be loaded. The mistake has been
+    /// reported.
     Unknown,
 }
 
@@ -22,7 +23,7 @@ pub(super) trait StepNames {
 
 /// The value that a reference reads. Scopes and steps are indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum ReferenceTarget {
     /// An input of a scope.
     Input { scope: usize, name: String },
     /// The output of a step.
@@ -41,12 +42,13 @@ pub(super) enum Target {
     Item,
 }
 
-/// A resolved reference: its first `depth` segments lead to `target`, and `rest` leads further into that value.
+/// A resolved reference: its first `depth` segments lead to `target`, and `rest` leads further into
+/// that value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resolved {
-    pub(super) target: Target,
+    pub(super) target: ReferenceTarget,
     pub(super) depth: usize,
-    pub(super) rest: Vec<Key>,
+    pub(super) rest: Vec<PathKey>,
 }
 
 /// Reason for which a reference has no target.
@@ -70,7 +72,8 @@ pub(super) enum Unresolved {
     UnknownStep,
 }
 
-/// Resolves a reference that is written in `scope`. `variable` is the name of the loop variable, if there is one.
+/// Resolves a reference that is written in `scope`. `variable` is the name of the loop variable, if
+/// there is one.
 ///
 /// Existence of inputs and of an action's output fields is not checked here: that takes schemas.
 pub(super) fn resolve(
@@ -80,14 +83,14 @@ pub(super) fn resolve(
     reference: &Reference,
 ) -> Result<Resolved, Unresolved> {
     let (target, depth) = match reference.root() {
-        root if Some(root) == variable => (Target::Item, 1),
+        root if Some(root) == variable => (ReferenceTarget::Item, 1),
         "inputs" => {
             let name = reference.input_name().ok_or(Unresolved::NoInputName)?.to_owned();
-            (Target::Input { scope, name }, 2)
+            (ReferenceTarget::Input { scope, name }, 2)
         }
         "run" => match reference.field(1) {
-            Some("id") => (Target::RunId, 2),
-            Some("workflow") => (Target::RunWorkflow, 2),
+            Some("id") => (ReferenceTarget::RunId, 2),
+            Some("workflow") => (ReferenceTarget::RunWorkflow, 2),
             _ => return Err(Unresolved::NoRunField),
         },
         "steps" => resolve_step(names, scope, reference)?,
@@ -96,18 +99,22 @@ pub(super) fn resolve(
     Ok(Resolved { target, depth, rest: reference.keys_from(depth) })
 }
 
-fn resolve_step(names: &impl StepNames, scope: usize, reference: &Reference) -> Result<(Target, usize), Unresolved> {
+fn resolve_step(
+    names: &impl StepNames,
+    scope: usize,
+    reference: &Reference,
+) -> Result<(ReferenceTarget, usize), Unresolved> {
     let name = reference.step_name().ok_or(Unresolved::NoStepName)?;
     let binding = names.binding(scope, name).ok_or(Unresolved::NoSuchStep)?;
     let property = reference.field(2).ok_or(Unresolved::NoProperty)?;
     match (binding, property) {
-        (Binding::Action(step), "outputs") => Ok((Target::Output { step }, 3)),
-        (Binding::Action(step), "skipped") => Ok((Target::Skipped { step }, 3)),
+        (Binding::Action(step), "outputs") => Ok((ReferenceTarget::Output { step }, 3)),
+        (Binding::Action(step), "skipped") => Ok((ReferenceTarget::Skipped { step }, 3)),
         (Binding::Inlined(scope), "outputs") => match reference.field(3) {
-            Some(output) => Ok((Target::Inlined { scope, name: Some(output.to_owned()) }, 4)),
-            None => Ok((Target::Inlined { scope, name: None }, 3)),
+            Some(output) => Ok((ReferenceTarget::Inlined { scope, name: Some(output.to_owned()) }, 4)),
+            None => Ok((ReferenceTarget::Inlined { scope, name: None }, 3)),
         },
-        (Binding::Inlined(scope), "skipped") => Ok((Target::InlinedSkipped { scope }, 3)),
+        (Binding::Inlined(scope), "skipped") => Ok((ReferenceTarget::InlinedSkipped { scope }, 3)),
         (Binding::Unknown, "outputs" | "skipped") => Err(Unresolved::UnknownStep),
         (_, _) => Err(Unresolved::NoSuchProperty),
     }
@@ -122,7 +129,8 @@ pub(super) struct IndexResolver {
 }
 
 impl IndexResolver {
-    /// Creates the resolver; `steps` are full names such as `outer/inner`, in the order of the plan.
+    /// Creates the resolver; `steps` are full names such as `outer/inner`, in the order of the
+    /// plan.
     pub(super) fn new<'a>(steps: impl Iterator<Item = &'a str>, scopes: &[Scope]) -> Self {
         Self {
             steps: steps.enumerate().map(|(index, name)| (name.to_owned(), index)).collect(),

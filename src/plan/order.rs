@@ -6,7 +6,8 @@ use std::{
 use super::inlined_workflow::InlinedWorkflow;
 use crate::workflow::{Diagnostic, Span, Step, Workflow};
 
-/// Returns a mistake for each cycle of steps that depend on each other; one per group of connected cycles.
+/// Returns a mistake for each cycle of steps that depend on each other; one per group of connected
+/// cycles.
 pub(super) fn cycles(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let scopes = inlined.scopes.iter();
     let mut found: Vec<Diagnostic> = scopes.flat_map(|scope| cycles_of(&scope.workflow)).collect();
@@ -36,9 +37,11 @@ enum SearchState {
     Done,
 }
 
-/// Returns the first cycle that can be reached from `start` over new steps, without recursion, as chains can be long.
+/// Returns the first cycle that can be reached from `start` over new steps, without recursion, as
+/// chains can be long.
 ///
-/// All steps that were reached are done afterwards: a second cycle among them is found when the first one is fixed.
+/// All steps that were reached are done afterwards: a second cycle among them is found when the
+/// first one is fixed.
 fn search(edges: &Edges, start: usize, state: &mut [SearchState]) -> Option<Vec<(usize, Span)>> {
     let mut path: Vec<(usize, usize)> = vec![(start, 0)];
     state[start] = SearchState::Open;
@@ -75,11 +78,11 @@ fn describe(workflow: &Workflow, cycle: &[(usize, Span)]) -> Diagnostic {
     let first = name(cycle[0].0);
     let (last, span) = cycle[cycle.len() - 1];
     let (message, hint) = if cycle.len() == 1 {
-        (format!("step {first:?} depends on itself"), "a step cannot use what it gives itself".to_owned())
+        (format!("step {first:?} depends on itself"), "a step cannot use its own outputs".to_owned())
     } else {
         let names: Vec<_> = cycle.iter().map(|(step, _)| name(*step)).collect();
-        let message = format!("steps depend on each other in a circle: {} → {first}", names.join(" → "));
-        (message, "an arrow means \"needs\"; take one of them away".to_owned())
+        let message = format!("steps depend on each other in a cycle: {} → {first}", names.join(" → "));
+        (message, "an arrow means \"needs\"; remove one of them".to_owned())
     };
     let label = format!("{:?} needs {first:?} here", name(last));
     Diagnostic::new(&workflow.source, "plan::cycle", span, message, label).with_hint(hint)
@@ -106,7 +109,8 @@ fn mentioned(workflow: &Workflow, step: &Step, index: &HashMap<&str, usize>) -> 
     found
 }
 
-/// Returns an order in which each step follows those it depends on; otherwise the order of the file.
+/// Returns an order in which each step follows those it depends on; otherwise the order of the
+/// file.
 ///
 /// The dependencies must have no cycles: the steps of a cycle would be omitted.
 pub(super) fn sort(dependencies: &[BTreeSet<usize>]) -> Vec<usize> {

@@ -1,6 +1,7 @@
 use super::{PlannedStep, Scope};
 
-/// Steps of a checked workflow whose inputs are not known. An outline can be displayed, and cannot be run.
+/// Steps of a checked workflow whose inputs are not known. An outline can be displayed, and cannot
+/// be run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outline {
     /// Name of the workflow.

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use super::{
     CompiledPlan, EvaluationContext, PlannedStep,
     compiled_expression::CompiledTemplate,
-    error::Failure,
+    error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
-    names::Target,
+    names::ReferenceTarget,
 };
 
 /// Values that the expressions of a plan read in one run.
@@ -25,7 +25,7 @@ impl<'a> PlanValues<'a> {
     }
 
     /// Evaluates an input or output of an inlined workflow. Those cannot use the loop variable.
-    fn scope_value(&self, template: Option<&'a CompiledTemplate>) -> Result<Option<Cow<'a, Value>>, Failure> {
+    fn scope_value(&self, template: Option<&'a CompiledTemplate>) -> Result<Option<Cow<'a, Value>>, EvaluationFailure> {
         match template {
             None => Ok(None),
             Some(CompiledTemplate::Literal(value)) => Ok(Some(Cow::Borrowed(value))),
@@ -33,14 +33,14 @@ impl<'a> PlanValues<'a> {
         }
     }
 
-    fn evaluate(&self, template: &CompiledTemplate) -> Result<Value, Failure> {
+    fn evaluate(&self, template: &CompiledTemplate) -> Result<Value, EvaluationFailure> {
         Evaluation::new(&Self { item: None, ..*self }).template(template)
     }
 
-    fn all_outputs(&self, scope: usize) -> Result<Value, Failure> {
+    fn all_outputs(&self, scope: usize) -> Result<Value, EvaluationFailure> {
         let outputs = self.compiled.scope_outputs(scope).iter();
         let values = outputs.map(|(name, template)| Ok((name.clone(), self.evaluate(template)?)));
-        values.collect::<Result<Map<_, _>, Failure>>().map(Value::Object)
+        values.collect::<Result<Map<_, _>, EvaluationFailure>>().map(Value::Object)
     }
 
     fn all_skipped(&self, scope: usize) -> bool {
@@ -52,27 +52,27 @@ impl<'a> PlanValues<'a> {
 }
 
 impl ValueSource for PlanValues<'_> {
-    fn value(&self, target: &Target) -> Result<Option<Cow<'_, Value>>, Failure> {
+    fn value(&self, target: &ReferenceTarget) -> Result<Option<Cow<'_, Value>>, EvaluationFailure> {
         let plan = self.compiled.plan();
         Ok(match target {
-            Target::Input { scope: 0, name } => plan.inputs.get(name).map(Cow::Borrowed),
-            Target::Input { scope, name } => self.scope_value(self.compiled.scope_input(*scope, name))?,
-            Target::Output { step } => self.context.output(*step).map(Cow::Borrowed),
-            Target::Skipped { step } => Some(Cow::Owned(self.context.skipped(*step).into())),
-            Target::Inlined { scope, name: Some(name) } => {
+            ReferenceTarget::Input { scope: 0, name } => plan.inputs.get(name).map(Cow::Borrowed),
+            ReferenceTarget::Input { scope, name } => self.scope_value(self.compiled.scope_input(*scope, name))?,
+            ReferenceTarget::Output { step } => self.context.output(*step).map(Cow::Borrowed),
+            ReferenceTarget::Skipped { step } => Some(Cow::Owned(self.context.skipped(*step).into())),
+            ReferenceTarget::Inlined { scope, name: Some(name) } => {
                 self.scope_value(self.compiled.scope_output(*scope, name))?
             }
-            Target::Inlined { scope, name: None } => Some(Cow::Owned(self.all_outputs(*scope)?)),
-            Target::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
-            Target::RunId => Some(Cow::Owned(self.context.run_id().into())),
-            Target::RunWorkflow => Some(Cow::Owned(plan.workflow.as_str().into())),
-            Target::Item => self.item.map(Cow::Borrowed),
+            ReferenceTarget::Inlined { scope, name: None } => Some(Cow::Owned(self.all_outputs(*scope)?)),
+            ReferenceTarget::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
+            ReferenceTarget::RunId => Some(Cow::Owned(self.context.run_id().into())),
+            ReferenceTarget::RunWorkflow => Some(Cow::Owned(plan.workflow.as_str().into())),
+            ReferenceTarget::Item => self.item.map(Cow::Borrowed),
         })
     }
 
-    fn skipped_step(&self, target: &Target) -> Option<(usize, &str)> {
+    fn skipped_step(&self, target: &ReferenceTarget) -> Option<(usize, &str)> {
         match target {
-            Target::Output { step } if self.context.skipped(*step) => {
+            ReferenceTarget::Output { step } if self.context.skipped(*step) => {
                 Some((*step, self.compiled.plan().steps[*step].name.as_str()))
             }
             _ => None,

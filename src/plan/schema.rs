@@ -6,7 +6,8 @@ use crate::workflow::{SpannedTemplate, TemplateKind};
 
 /// Maximum length of a chain of references. A longer one is a cycle.
 const MAX_REFERENCES: usize = 32;
-/// Maximum nesting of combinators that is searched, which ends cycles of references. Below it, any value is allowed.
+/// Maximum nesting of combinators that is searched, which ends cycles of references. Below it, any
+/// value is allowed.
 const MAX_DEPTH: usize = 16;
 
 /// A set of kinds of JSON values.
@@ -79,7 +80,8 @@ impl Kinds {
         self.0 & other.0 != 0
     }
 
-    /// Returns the kinds as text for people, such as `text or a number`. `null` is omitted next to other kinds.
+    /// Returns the kinds as text for people, such as `text or a number`. `null` is omitted next to
+    /// other kinds.
     pub(super) fn describe(self) -> String {
         let words = [
             (Self::STRING, "text"),
@@ -102,7 +104,7 @@ impl Kinds {
 }
 
 /// Result of the search for a property or for the items of a schema.
-pub(super) enum Lookup<'a> {
+pub(super) enum SchemaLookup<'a> {
     /// A schema describes it.
     Known(Schema<'a>),
     /// Any value is allowed.
@@ -197,21 +199,21 @@ impl<'a> Schema<'a> {
     }
 
     /// Returns the property `name` of a map.
-    pub(super) fn field(self, name: &str) -> Lookup<'a> {
+    pub(super) fn field(self, name: &str) -> SchemaLookup<'a> {
         self.field_within(name, MAX_DEPTH)
     }
 
-    fn field_within(self, name: &str, depth: usize) -> Lookup<'a> {
+    fn field_within(self, name: &str, depth: usize) -> SchemaLookup<'a> {
         let kinds = self.kinds();
         if depth == 0 {
-            return Lookup::Any;
+            return SchemaLookup::Any;
         }
         if !kinds.meets(Kinds::OBJECT) {
-            return Lookup::Scalar(kinds);
+            return SchemaLookup::Scalar(kinds);
         }
         let properties = self.keyword("properties").and_then(Value::as_object);
         if let Some(found) = properties.and_then(|properties| properties.get(name)) {
-            return Lookup::Known(self.at(found));
+            return SchemaLookup::Known(self.at(found));
         }
         let mut names: BTreeSet<&str> = properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let mut branches = self.alternatives();
@@ -219,31 +221,34 @@ impl<'a> Schema<'a> {
         let closed = branches.iter().any(|branch| branch.kinds().meets(Kinds::OBJECT)) || !names.is_empty();
         for branch in branches.into_iter().filter(|branch| branch.kinds().meets(Kinds::OBJECT)) {
             match branch.field_within(name, depth - 1) {
-                Lookup::Missing(others) => names.extend(others),
-                Lookup::Scalar(_) => {}
+                SchemaLookup::Missing(others) => names.extend(others),
+                SchemaLookup::Scalar(_) => {}
                 found => return found,
             }
         }
         match self.keyword("additionalProperties") {
-            Some(Value::Bool(false)) => Lookup::Missing(names),
-            Some(open @ Value::Object(_)) => Lookup::Known(self.at(open)),
-            None if closed => Lookup::Missing(names),
-            Some(_) | None => Lookup::Any,
+            Some(Value::Bool(false)) => SchemaLookup::Missing(names),
+            Some(open @ Value::Object(_)) => SchemaLookup::Known(self.at(open)),
+            None if closed => SchemaLookup::Missing(names),
+            Some(_) | None => SchemaLookup::Any,
         }
     }
 
     /// Returns the items of a list.
-    pub(super) fn item(self) -> Lookup<'a> {
+    pub(super) fn item(self) -> SchemaLookup<'a> {
         let kinds = self.kinds();
         if !kinds.meets(Kinds::ARRAY) {
-            return Lookup::Scalar(kinds);
+            return SchemaLookup::Scalar(kinds);
         }
         match self.keyword("items") {
-            Some(items @ Value::Object(_)) => Lookup::Known(self.at(items)),
-            Some(_) => Lookup::Any,
+            Some(items @ Value::Object(_)) => SchemaLookup::Known(self.at(items)),
+            Some(_) => SchemaLookup::Any,
             None => {
                 let lists = self.alternatives().into_iter().filter(|branch| branch.kinds().meets(Kinds::ARRAY));
-                lists.map(Schema::item).find(|below| matches!(below, Lookup::Known(_))).unwrap_or(Lookup::Any)
+                lists
+                    .map(Schema::item)
+                    .find(|below| matches!(below, SchemaLookup::Known(_)))
+                    .unwrap_or(SchemaLookup::Any)
             }
         }
     }
@@ -272,20 +277,22 @@ mod tests {
             "anyOf": [{"$ref": "#/$defs/Subnet"}, {"type": "null"}],
             "$defs": {"Subnet": {"type": "object", "properties": {"prefix": {"type": "string"}}}},
         });
-        assert!(matches!(Schema::new(&schema).field("prefix"), Lookup::Known(found) if found.kinds() == Kinds::STRING));
-        assert!(matches!(Schema::new(&schema).field("name"), Lookup::Missing(names) if names.contains("prefix")));
+        assert!(
+            matches!(Schema::new(&schema).field("prefix"), SchemaLookup::Known(found) if found.kinds() == Kinds::STRING)
+        );
+        assert!(matches!(Schema::new(&schema).field("name"), SchemaLookup::Missing(names) if names.contains("prefix")));
     }
 
     #[test]
     fn a_cycle_of_references_ends() {
         let schema = json!({"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}});
         assert_eq!(Schema::new(&schema).kinds(), Kinds::ANY);
-        assert!(matches!(Schema::new(&schema).field("x"), Lookup::Any));
+        assert!(matches!(Schema::new(&schema).field("x"), SchemaLookup::Any));
     }
 
     #[test]
     fn a_map_without_properties_may_have_any() {
-        assert!(matches!(Schema::new(&json!({"type": "object"})).field("x"), Lookup::Any));
-        assert!(matches!(Schema::new(&json!(true)).field("x"), Lookup::Any));
+        assert!(matches!(Schema::new(&json!({"type": "object"})).field("x"), SchemaLookup::Any));
+        assert!(matches!(Schema::new(&json!(true)).field("x"), SchemaLookup::Any));
     }
 }

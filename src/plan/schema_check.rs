@@ -4,18 +4,18 @@ use serde_json::Value;
 
 use super::{
     constraints,
-    schema::{Kinds, Lookup, Schema},
+    schema::{Kinds, Schema, SchemaLookup},
     type_scope::TypeScope,
     typing::Type,
 };
 use crate::workflow::{
-    Diagnostic, Patterns, Source, Span, Spanned, SpannedExpression, SpannedTemplate, TemplateKind,
+    Diagnostic, Patterns, SourceFile, Span, Spanned, SpannedExpression, SpannedTemplate, TemplateKind,
     suggest::did_you_mean,
 };
 
 /// Checks values that are written in a workflow, or given as inputs, against schemas.
 pub(super) struct SchemaCheck<'a> {
-    pub(super) source: &'a Arc<Source>,
+    pub(super) source: &'a Arc<SourceFile>,
     /// Patterns of the schemas, compiled.
     pub(super) patterns: &'a Patterns,
     /// Scope of the expressions; `None` for a value without expressions.
@@ -25,12 +25,14 @@ pub(super) struct SchemaCheck<'a> {
 }
 
 impl<'a> SchemaCheck<'a> {
-    /// Returns a mistake for each part of `template` that does not fit `schema`. `path` names the value in messages.
+    /// Returns a mistake for each part of `template` that does not fit `schema`. `path` names the
+    /// value in messages.
     pub(super) fn check(&self, template: &'a SpannedTemplate, schema: Schema<'a>, path: &str) -> Vec<Diagnostic> {
         self.check_part(template, schema, path, true)
     }
 
-    /// Checks against a schema. One that is `whole` lists each property; one that is combined with others need not.
+    /// Checks against a schema. One that is `whole` lists each property; one that is combined with
+    /// others need not.
     fn check_part(
         &self,
         template: &'a SpannedTemplate,
@@ -57,7 +59,7 @@ impl<'a> SchemaCheck<'a> {
             return Some(self.diagnostic("plan::type", span, message, format!("this is {}", kinds.describe())));
         }
         let Type::Schema(given) = value else { return None };
-        let lacks = |name: &&str| matches!(given.field(name), Lookup::Missing(_));
+        let lacks = |name: &&str| matches!(given.field(name), SchemaLookup::Missing(_));
         let lacking = schema.required().find(|name| given.kinds().meets(Kinds::OBJECT) && lacks(name))?;
         let message =
             format!("{path} needs {lacking:?}, which {} does not have", expression.expression.source().trim());
@@ -97,7 +99,8 @@ impl<'a> SchemaCheck<'a> {
         }
     }
 
-    /// Checks the alternatives of a combinator. If none fits, the one with the fewest mistakes is reported.
+    /// Checks the alternatives of a combinator. If none fits, the one with the fewest mistakes is
+    /// reported.
     fn check_alternatives(
         &self,
         template: &'a SpannedTemplate,
@@ -114,7 +117,7 @@ impl<'a> SchemaCheck<'a> {
     }
 
     fn check_items(&self, items: &'a [SpannedTemplate], schema: Schema<'a>, path: &str, found: &mut Vec<Diagnostic>) {
-        let Lookup::Known(each) = own_item(schema) else { return };
+        let SchemaLookup::Known(each) = own_item(schema) else { return };
         for (at, item) in items.iter().enumerate() {
             found.extend(self.check(item, each, &format!("{path}[{at}]")));
         }
@@ -131,10 +134,10 @@ impl<'a> SchemaCheck<'a> {
     ) {
         for (key, value) in entries {
             match schema.field(&key.value) {
-                Lookup::Known(known) if describes(schema, &key.value) => {
+                SchemaLookup::Known(known) if describes(schema, &key.value) => {
                     found.extend(self.check(value, known, &format!("{path}.{}", key.value)));
                 }
-                Lookup::Missing(names) if closes(schema, whole) => found.push(self.unknown(key, &names, path)),
+                SchemaLookup::Missing(names) if closes(schema, whole) => found.push(self.unknown(key, &names, path)),
                 _ => {}
             }
         }
@@ -184,9 +187,10 @@ fn is_json_of(text: &str, allowed: Kinds) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|value| Kinds::of(&value).meets(allowed))
 }
 
-/// Returns the items that the schema itself describes. Those of its alternatives are checked one by one.
-fn own_item(schema: Schema<'_>) -> Lookup<'_> {
-    if schema.keyword("items").is_some() { schema.item() } else { Lookup::Any }
+/// Returns the items that the schema itself describes. Those of its alternatives are checked one by
+/// one.
+fn own_item(schema: Schema<'_>) -> SchemaLookup<'_> {
+    if schema.keyword("items").is_some() { schema.item() } else { SchemaLookup::Any }
 }
 
 /// True if the schema itself has a schema for the property.
@@ -202,7 +206,7 @@ fn closes(schema: Schema<'_>, whole: bool) -> bool {
 }
 
 fn hint_of(schema: Schema<'_>, name: &str) -> Option<String> {
-    let Lookup::Known(property) = schema.field(name) else { return None };
+    let SchemaLookup::Known(property) = schema.field(name) else { return None };
     let description = property.keyword("description").and_then(Value::as_str)?;
     Some(format!("{name}: {description}"))
 }

@@ -34,7 +34,8 @@ impl<E> Template<E> {
         }
     }
 
-    /// Replaces each expression by the result of `map`, in the order of the text. Stops at the first error.
+    /// Replaces each expression by the result of `map`, in the order of the text. Stops at the
+    /// first error.
     pub(super) fn try_map<F, Error>(&self, map: &mut impl FnMut(&E) -> Result<F, Error>) -> Result<Template<F>, Error> {
         Ok(match self {
             Self::Literal(value) => Template::Literal(value.clone()),
@@ -50,7 +51,8 @@ impl<E> Template<E> {
         })
     }
 
-    /// Returns the value: a single expression has the result of `value`, one in a text that of `text`.
+    /// Returns the value: a single expression has the result of `value`, one in a text that of
+    /// `text`.
     pub(super) fn try_fill<Error>(
         &self,
         value: &impl Fn(&E) -> Result<Value, Error>,

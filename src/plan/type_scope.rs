@@ -2,15 +2,16 @@ use std::ops::Range;
 
 use super::{
     inlined_workflow::InlinedWorkflow,
-    names::{Resolved, Target, Unresolved, resolve},
+    names::{ReferenceTarget, Resolved, Unresolved, resolve},
     schema::{Kinds, Schema},
     typing::{NoSuchField, Type},
 };
 use crate::workflow::{
-    Body, Reference, ResultType, SpannedExpression, SpannedTemplate, Step, TemplateKind, suggest::did_you_mean,
+    Reference, ResultType, SpannedExpression, SpannedTemplate, Step, StepBody, TemplateKind, suggest::did_you_mean,
 };
 
-/// Types of the names that expressions of one scope can use, with the loop variable if there is one.
+/// Types of the names that expressions of one scope can use, with the loop variable if there is
+/// one.
 #[derive(Clone)]
 pub(super) struct TypeScope<'a> {
     inlined: &'a InlinedWorkflow,
@@ -35,7 +36,7 @@ impl<'a> TypeScope<'a> {
     /// Creates the scope of a step's `with` and `key`, which can use the loop variable.
     pub(super) fn of_step(inlined: &'a InlinedWorkflow, scope: usize, step: &'a Step) -> Self {
         let outside = Self::of_scope(inlined, scope);
-        let Body::Action(body) = &step.body else { return outside };
+        let StepBody::Action(body) = &step.body else { return outside };
         let Some(each) = &body.for_each else { return outside };
         let item = outside.type_of(&each.items).item();
         Self { variable: Some((&each.variable.value, item)), ..outside }
@@ -85,18 +86,25 @@ impl<'a> TypeScope<'a> {
         }
     }
 
-    fn type_at(&self, target: &Target, depth: usize, reference: &Reference) -> Result<Type<'a>, DeadReference> {
+    fn type_at(
+        &self,
+        target: &ReferenceTarget,
+        depth: usize,
+        reference: &Reference,
+    ) -> Result<Type<'a>, DeadReference> {
         let found = match target {
-            Target::Input { name, .. } => self.input(name, reference)?,
-            Target::Output { step } => return self.outputs(self.action_outputs(*step), Some(*step), reference),
-            Target::Inlined { scope, .. } => {
+            ReferenceTarget::Input { name, .. } => self.input(name, reference)?,
+            ReferenceTarget::Output { step } => {
+                return self.outputs(self.action_outputs(*step), Some(*step), reference);
+            }
+            ReferenceTarget::Inlined { scope, .. } => {
                 let inner = Self::of_scope(self.inlined, *scope);
                 let outputs = &self.inlined.scopes[*scope].workflow.outputs;
                 return self.outputs(Type::Written(Box::new(inner), outputs), None, reference);
             }
-            Target::Skipped { .. } | Target::InlinedSkipped { .. } => Type::Kind(Kinds::BOOLEAN),
-            Target::RunId | Target::RunWorkflow => Type::Kind(Kinds::STRING),
-            Target::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
+            ReferenceTarget::Skipped { .. } | ReferenceTarget::InlinedSkipped { .. } => Type::Kind(Kinds::BOOLEAN),
+            ReferenceTarget::RunId | ReferenceTarget::RunWorkflow => Type::Kind(Kinds::STRING),
+            ReferenceTarget::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
         };
         descend(found, reference, depth)
     }
@@ -142,26 +150,24 @@ impl<'a> TypeScope<'a> {
         let name = reference.field(1).unwrap_or_default();
         match unresolved {
             Unresolved::Root | Unresolved::UnknownStep => self.unknown_root(reference),
-            Unresolved::NoInputName => {
-                dead(reference, 0, "inputs is not a value of its own".into(), "write inputs.NAME".into())
-            }
+            Unresolved::NoInputName => dead(reference, 0, "inputs is not a value".into(), "write inputs.NAME".into()),
             Unresolved::NoRunField => {
                 let at = 1.min(reference.segments.len() - 1);
                 dead(reference, at, "run has only id and workflow".into(), "write run.id or run.workflow".into())
             }
             Unresolved::NoStepName => {
                 let hint = "write steps.NAME.outputs.FIELD".into();
-                dead(reference, 0, "steps is not a value of its own".into(), hint)
+                dead(reference, 0, "steps is not a value".into(), hint)
             }
             Unresolved::NoSuchStep => {
                 let steps = &self.inlined.scopes[self.scope].workflow.steps;
                 let hint = did_you_mean(name, steps.iter().map(|step| step.name.value.as_str()))
-                    .unwrap_or_else(|| "steps are named in `steps`".into());
+                    .unwrap_or_else(|| "the names of the steps are the keys of `steps`".into());
                 dead(reference, 1, format!("there is no step {name:?}"), hint)
             }
             Unresolved::NoProperty => {
                 let hint = format!("write steps.{name}.outputs.FIELD");
-                dead(reference, 1, format!("step {name:?} is not a value of its own"), hint)
+                dead(reference, 1, format!("step {name:?} is not a value"), hint)
             }
             Unresolved::NoSuchProperty => {
                 let property = reference.field(2).unwrap_or_default();
@@ -189,17 +195,12 @@ impl<'a> TypeScope<'a> {
 fn descend<'a>(start: Type<'a>, reference: &Reference, from: usize) -> Result<Type<'a>, DeadReference> {
     let mut found = start;
     for at in from..reference.segments.len() {
-        let path = path_until(reference, at);
+        let path = reference.path(at);
         found = found.below(&reference.segments[at].key, &path).map_err(|NoSuchField { message, hint }| {
             DeadReference { range: reference.segments[at].range.clone(), message, hint }
         })?;
     }
     Ok(found)
-}
-
-fn path_until(reference: &Reference, until: usize) -> String {
-    let keys: Vec<_> = reference.segments[..until].iter().map(|segment| segment.key.to_string()).collect();
-    keys.join(".").replace(".[", "[")
 }
 
 fn dead(reference: &Reference, at: usize, message: String, hint: String) -> DeadReference {

@@ -1,8 +1,8 @@
 use super::{
-    schema::{Kinds, Lookup, Schema},
+    schema::{Kinds, Schema, SchemaLookup},
     type_scope::TypeScope,
 };
-use crate::workflow::{Key, Spanned, SpannedTemplate, suggest::did_you_mean};
+use crate::workflow::{PathKey, Spanned, SpannedTemplate, suggest::did_you_mean};
 
 /// Knowledge about a value before a run.
 #[derive(Clone)]
@@ -15,8 +15,9 @@ pub(super) enum Type<'a> {
     Schema(Schema<'a>),
     /// A map from the keys of a `for_each` step's instances to their outputs.
     Instances(Box<Type<'a>>),
-    /// A map that is written in a workflow, with the scope of its expressions. Its entries are typed on demand: outputs
-    /// of inlined workflows can refer to each other, and their number can grow exponentially with the nesting.
+    /// A map that is written in a workflow, with the scope of its expressions. Its entries are
+    /// typed on demand: outputs of inlined workflows can refer to each other, and their number can
+    /// grow exponentially with the nesting.
     Written(Box<TypeScope<'a>>, &'a [(Spanned<String>, SpannedTemplate)]),
 }
 
@@ -38,45 +39,45 @@ impl<'a> Type<'a> {
     }
 
     /// Returns the type of a field or item. `path` names this value in messages.
-    pub(super) fn below(&self, key: &Key, path: &str) -> Result<Type<'a>, NoSuchField> {
+    pub(super) fn below(&self, key: &PathKey, path: &str) -> Result<Type<'a>, NoSuchField> {
         match (self, key) {
             (Self::Any, _) => Ok(Self::Any),
             (Self::Kind(kinds), _) => Self::below_kind(*kinds, key, path),
-            (Self::Schema(schema), Key::Field(name)) => Self::from_lookup(schema.field(name), key, path),
-            (Self::Schema(schema), Key::Index(_)) => Self::from_lookup(schema.item(), key, path),
-            (Self::Instances(each), Key::Field(_)) => Ok((**each).clone()),
-            (Self::Written(scope, entries), Key::Field(name)) => {
+            (Self::Schema(schema), PathKey::Field(name)) => Self::from_lookup(schema.field(name), key, path),
+            (Self::Schema(schema), PathKey::Index(_)) => Self::from_lookup(schema.item(), key, path),
+            (Self::Instances(each), PathKey::Field(_)) => Ok((**each).clone()),
+            (Self::Written(scope, entries), PathKey::Field(name)) => {
                 match entries.iter().find(|(entry, _)| entry.value == *name) {
                     Some((_, template)) => Ok(scope.template_type(template)),
                     None => Err(missing(name, path, entries.iter().map(|(entry, _)| entry.value.as_str()))),
                 }
             }
-            (Self::Instances(_) | Self::Written(..), Key::Index(_)) => Self::below_kind(Kinds::OBJECT, key, path),
+            (Self::Instances(_) | Self::Written(..), PathKey::Index(_)) => Self::below_kind(Kinds::OBJECT, key, path),
         }
     }
 
-    fn below_kind(kinds: Kinds, key: &Key, path: &str) -> Result<Type<'a>, NoSuchField> {
-        let required = if matches!(key, Key::Index(_)) { Kinds::ARRAY } else { Kinds::OBJECT };
+    fn below_kind(kinds: Kinds, key: &PathKey, path: &str) -> Result<Type<'a>, NoSuchField> {
+        let required = if matches!(key, PathKey::Index(_)) { Kinds::ARRAY } else { Kinds::OBJECT };
         if kinds.meets(required) { Ok(Self::Any) } else { Err(scalar(kinds, key, path)) }
     }
 
-    fn from_lookup(lookup: Lookup<'a>, key: &Key, path: &str) -> Result<Type<'a>, NoSuchField> {
+    fn from_lookup(lookup: SchemaLookup<'a>, key: &PathKey, path: &str) -> Result<Type<'a>, NoSuchField> {
         match lookup {
-            Lookup::Known(schema) => Ok(Self::Schema(schema)),
-            Lookup::Any => Ok(Self::Any),
-            Lookup::Missing(names) => Err(missing(&key.to_string(), path, names.into_iter())),
-            Lookup::Scalar(kinds) => Err(scalar(kinds, key, path)),
+            SchemaLookup::Known(schema) => Ok(Self::Schema(schema)),
+            SchemaLookup::Any => Ok(Self::Any),
+            SchemaLookup::Missing(names) => Err(missing(&key.to_string(), path, names.into_iter())),
+            SchemaLookup::Scalar(kinds) => Err(scalar(kinds, key, path)),
         }
     }
 
     /// Returns the type of a list's items.
     pub(super) fn item(&self) -> Type<'a> {
-        self.below(&Key::Index(0), "").unwrap_or(Self::Any)
+        self.below(&PathKey::Index(0), "").unwrap_or(Self::Any)
     }
 }
 
-fn scalar(kinds: Kinds, key: &Key, path: &str) -> NoSuchField {
-    let level = if matches!(key, Key::Index(_)) { "items" } else { "fields" };
+fn scalar(kinds: Kinds, key: &PathKey, path: &str) -> NoSuchField {
+    let level = if matches!(key, PathKey::Index(_)) { "items" } else { "fields" };
     NoSuchField { message: format!("{path} is {} and has no {level}", kinds.describe()), hint: None }
 }
 

@@ -15,8 +15,8 @@ enum VariableTree {
 }
 
 impl Variables {
-    /// Adds the part of `value` that `names[depth..]` leads to, under all of `names`. A missing field is not added, so
-    /// that CEL reports it.
+    /// Adds the part of `value` that `names[depth..]` leads to, under all of `names`. A missing
+    /// field is not added, so that CEL reports it.
     pub(super) fn insert(&mut self, names: &[String], depth: usize, value: &Value) {
         let Some((name, below)) = names.split_first() else { return };
         if depth == 0 {
@@ -68,5 +68,23 @@ impl VariableTree {
                 objects::Value::Map(objects::Map { map: Arc::new(entries.collect()) })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::cel_value::from_cel;
+
+    #[test]
+    fn only_the_named_part_of_a_value_is_converted() {
+        let output = json!({"size": 7, "raw": (0..10_000).collect::<Vec<_>>()});
+        let names = ["steps", "net", "outputs", "size"].map(str::to_owned);
+        let mut variables = Variables::default();
+        variables.insert(&names, 3, &output);
+        let converted: Vec<_> = variables.into_cel().map(|(name, value)| (name, from_cel(&value))).collect();
+        assert_eq!(converted, [("steps".to_owned(), Ok(json!({"net": {"outputs": {"size": 7}}})))]);
     }
 }

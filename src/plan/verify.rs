@@ -1,7 +1,7 @@
 use super::{FORMAT, Plan, PlanError, PlannedExpression};
 
-/// Checks that each index of a stored plan is in range and refers to an earlier step or scope, so that later code can
-/// rely on it.
+/// Checks that each index of a stored plan is in range and refers to an earlier step or scope, so
+/// that later code can rely on it.
 ///
 /// # Errors
 /// [`PlanError::Format`] for a format that is not known, otherwise [`PlanError::Damaged`].

@@ -1,5 +1,5 @@
-//! Does what is due, in the foreground: one thing of a kind at a time.
+//! Runs jobs by their schedules, in the foreground. One run of each job at a time.
 
 mod scheduler;
 
-pub use scheduler::{Agenda, serve};
+pub use scheduler::{JobQueue, serve};

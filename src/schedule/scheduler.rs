@@ -7,48 +7,49 @@ use crate::{
     workflow::Cron,
 };
 
-/// What is to be done, and when.
+/// Schedules of some jobs, with the clock that they follow.
 #[derive(Debug)]
-pub struct Agenda<'a> {
-    /// When each thing is due.
+pub struct JobQueue<'a> {
+    /// Schedule of each job.
     pub crons: &'a [Cron],
-    /// The time.
+    /// Source of the time.
     pub clock: &'a Clock,
-    /// By which clocks.
+    /// Time zone of the schedules.
     pub zone: &'a TimeZone,
-    /// Ends it: nothing more is begun, what goes on is waited for.
+    /// Token that ends [`serve`]: no further job is started, running ones are awaited.
     pub stop: &'a CancellationToken,
 }
 
-/// Calls `begin` with the index of whatever is due, until it is stopped.
+/// Calls `start` with the index of each job that is due, until `stop` is cancelled and the running
+/// jobs have ended.
 ///
-/// What is still going on when it is due again is left alone, and `skipped` is told. What was due several times while
-/// the machine slept is done once.
-pub async fn serve<F: Future<Output = ()>>(agenda: Agenda<'_>, begin: impl Fn(usize) -> F, skipped: impl Fn(usize)) {
-    let next = |cron: &Cron| cron.next_after(agenda.clock.now(), agenda.zone);
-    let mut due: Vec<Option<UnixMillis>> = agenda.crons.iter().map(next).collect();
-    let mut going = vec![false; due.len()];
+/// A job that is due while it is still running is not started again: `skipped` is called with its
+/// index. A job that was due several times while the machine was suspended is started once.
+pub async fn serve<F: Future<Output = ()>>(queue: JobQueue<'_>, start: impl Fn(usize) -> F, skipped: impl Fn(usize)) {
+    let next = |cron: &Cron| cron.next_after(queue.clock.now(), queue.zone);
+    let mut due: Vec<Option<UnixMillis>> = queue.crons.iter().map(next).collect();
+    let mut running = vec![false; due.len()];
     let mut runs = FuturesUnordered::new();
     loop {
         let earliest = due.iter().flatten().min().copied();
         tokio::select! {
             biased;
-            () = agenda.stop.cancelled() => break,
-            Some(done) = runs.next(), if !runs.is_empty() => going[done] = false,
-            () = agenda.clock.until(earliest.unwrap_or(UnixMillis(i64::MAX))) => {
-                let now = agenda.clock.now();
-                for at in 0..due.len() {
-                    if due[at].is_none_or(|due| due > now) {
+            () = queue.stop.cancelled() => break,
+            Some(job) = runs.next(), if !runs.is_empty() => running[job] = false,
+            () = queue.clock.until(earliest.unwrap_or(UnixMillis(i64::MAX))) => {
+                let now = queue.clock.now();
+                for job in 0..due.len() {
+                    if due[job].is_none_or(|due| due > now) {
                         continue;
                     }
-                    due[at] = next(&agenda.crons[at]);
-                    if std::mem::replace(&mut going[at], true) {
-                        skipped(at);
+                    due[job] = next(&queue.crons[job]);
+                    if std::mem::replace(&mut running[job], true) {
+                        skipped(job);
                     } else {
-                        let run = begin(at);
+                        let run = start(job);
                         runs.push(async move {
                             run.await;
-                            at
+                            job
                         });
                     }
                 }
@@ -66,41 +67,44 @@ mod tests {
 
     use super::*;
 
-    /// What a schedule did, and the ends of what it began that is still going on.
+    /// Calls of the scheduler, and senders that end the running jobs.
     #[derive(Default)]
-    struct Seen {
-        said: RefCell<Vec<String>>,
-        going: RefCell<VecDeque<oneshot::Sender<()>>>,
+    struct Recorder {
+        calls: RefCell<Vec<String>>,
+        running: RefCell<VecDeque<oneshot::Sender<()>>>,
     }
 
-    impl Seen {
+    impl Recorder {
         fn take(&self) -> Vec<String> {
-            std::mem::take(&mut self.said.borrow_mut())
+            std::mem::take(&mut self.calls.borrow_mut())
         }
 
         fn end_one(&self) {
-            let end = self.going.borrow_mut().pop_front().expect("something goes on");
-            end.send(()).expect("it waits for its end");
+            let end = self.running.borrow_mut().pop_front().expect("a job is running");
+            end.send(()).expect("the job waits for its end");
         }
     }
 
-    /// Plays `play` beside a schedule of `crons` that begins at 00:00:30.
-    async fn on<F: Future<Output = ()>>(crons: &[&str], play: impl FnOnce(Clock, Rc<Seen>, CancellationToken) -> F) {
+    /// Runs `scenario` together with a scheduler of `crons` that starts at 00:00:30.
+    async fn with_schedule<F: Future<Output = ()>>(
+        crons: &[&str],
+        scenario: impl FnOnce(Clock, Rc<Recorder>, CancellationToken) -> F,
+    ) {
         let crons: Vec<Cron> = crons.iter().map(|cron| cron.parse().expect("a schedule")).collect();
-        let (clock, seen, stop) =
-            (Clock::fixed(UnixMillis(30_000)), Rc::new(Seen::default()), CancellationToken::new());
-        let begin = |at: usize| {
+        let (clock, recorder, stop) =
+            (Clock::fixed(UnixMillis(30_000)), Rc::new(Recorder::default()), CancellationToken::new());
+        let start = |at: usize| {
             let (end, ended) = oneshot::channel();
-            seen.said.borrow_mut().push(format!("begin {at}"));
-            seen.going.borrow_mut().push_back(end);
-            async move { ended.await.expect("the play ends it") }
+            recorder.calls.borrow_mut().push(format!("start {at}"));
+            recorder.running.borrow_mut().push_back(end);
+            async move { ended.await.expect("the scenario ends the job") }
         };
-        let skipped = |at: usize| seen.said.borrow_mut().push(format!("skip {at}"));
-        let agenda = Agenda { crons: &crons, clock: &clock, zone: &TimeZone::UTC, stop: &stop };
-        tokio::join!(serve(agenda, begin, skipped), play(clock.clone(), Rc::clone(&seen), stop.clone()));
+        let skipped = |at: usize| recorder.calls.borrow_mut().push(format!("skip {at}"));
+        let queue = JobQueue { crons: &crons, clock: &clock, zone: &TimeZone::UTC, stop: &stop };
+        tokio::join!(serve(queue, start, skipped), scenario(clock.clone(), Rc::clone(&recorder), stop.clone()));
     }
 
-    /// Lets the schedule do what it can do now.
+    /// Lets the scheduler handle the current time.
     async fn settle() {
         for _ in 0..20 {
             yield_now().await;
@@ -113,53 +117,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_due_is_begun_and_what_still_goes_on_is_skipped() {
-        on(&["*/5 * * * *", "*/2 * * * *"], |clock, seen, stop| async move {
+    async fn a_due_job_is_started_and_a_running_one_is_skipped() {
+        with_schedule(&["*/5 * * * *", "*/2 * * * *"], |clock, recorder, stop| async move {
             at(&clock, 1).await;
-            assert_eq!(seen.take(), [""; 0], "nothing is due yet");
+            assert_eq!(recorder.take(), [""; 0], "nothing is due yet");
             at(&clock, 2).await;
-            assert_eq!(seen.take(), ["begin 1"]);
+            assert_eq!(recorder.take(), ["start 1"]);
             at(&clock, 4).await;
-            assert_eq!(seen.take(), ["skip 1"]);
-            seen.end_one();
+            assert_eq!(recorder.take(), ["skip 1"]);
+            recorder.end_one();
             settle().await;
             at(&clock, 5).await;
-            assert_eq!(seen.take(), ["begin 0"]);
+            assert_eq!(recorder.take(), ["start 0"]);
             at(&clock, 6).await;
-            assert_eq!(seen.take(), ["begin 1"]);
-            seen.end_one();
-            seen.end_one();
+            assert_eq!(recorder.take(), ["start 1"]);
+            recorder.end_one();
+            recorder.end_one();
             stop.cancel();
         })
         .await;
     }
 
     #[tokio::test]
-    async fn what_was_missed_is_done_once() {
-        on(&["*/5 * * * *"], |clock, seen, stop| async move {
+    async fn a_job_that_was_missed_several_times_is_started_once() {
+        with_schedule(&["*/5 * * * *"], |clock, recorder, stop| async move {
             at(&clock, 61).await;
-            assert_eq!(seen.take(), ["begin 0"]);
-            seen.end_one();
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
             settle().await;
             at(&clock, 64).await;
-            assert_eq!(seen.take(), [""; 0]);
+            assert_eq!(recorder.take(), [""; 0]);
             at(&clock, 65).await;
-            assert_eq!(seen.take(), ["begin 0"]);
-            seen.end_one();
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
             stop.cancel();
         })
         .await;
     }
 
     #[tokio::test]
-    async fn a_stop_begins_nothing_more_and_waits_for_what_goes_on() {
-        on(&["*/5 * * * *"], |clock, seen, stop| async move {
+    async fn a_stop_starts_no_further_job_and_waits_for_running_ones() {
+        with_schedule(&["*/5 * * * *"], |clock, recorder, stop| async move {
             at(&clock, 5).await;
             stop.cancel();
             settle().await;
             at(&clock, 10).await;
-            assert_eq!(seen.take(), ["begin 0"]);
-            seen.end_one();
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
         })
         .await;
     }

@@ -5,7 +5,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use super::suggest::did_you_mean;
 use crate::clock::UnixMillis;
 
-/// Name, smallest and largest value of each field.
+/// Name, minimum and maximum of each field.
 const FIELDS: [(&str, u8, u8); 5] =
     [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -14,76 +14,79 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const DAY_OF_MONTH: usize = 2;
 const DAY_OF_WEEK: usize = 4;
 
-/// When something is due: five fields, as cron has them.
+/// A schedule: the five fields of cron.
 ///
-/// Only what every cron means alike: what is accepted here means the same to crontab, systemd and Kubernetes.
+/// Only expressions are accepted that have the same meaning in crontab, systemd and Kubernetes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cron {
     fields: [CronField; 5],
     due: croner::Cron,
 }
 
-/// One field: its items, all of which are due.
+/// One field of a schedule. It matches if one of its items does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronField(Vec<CronItem>);
 
-/// A part of a field.
+/// One item of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CronItem {
-    /// `*`, or `*/n`: the first value and every n-th after it.
+    /// The item `*`, or `*/n`: the minimum and each n-th value after it.
     Every {
-        /// n; 1 for all.
+        /// The number n; 1 for all values.
         step: u8,
     },
-    /// `a`, `a-b` or `a-b/n`.
+    /// The item `a`, `a-b` or `a-b/n`, with inclusive bounds.
     Range {
-        /// a.
+        /// The lower bound a.
         from: u8,
-        /// b, or a.
+        /// The upper bound b; a if there is none.
         to: u8,
-        /// n, or 1.
+        /// The number n; 1 if there is none.
         step: u8,
     },
 }
 
-/// Why a text is no schedule.
+/// Reason for which a text is not a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CronError {
-    /// What is wrong.
+    /// Description of the mistake.
     pub message: String,
-    /// The bytes of the text that are wrong.
+    /// Bytes of the text that are wrong.
     pub range: Range<usize>,
-    /// What to do about it.
+    /// Advice to the reader.
     pub hint: Option<String>,
 }
 
 impl Cron {
-    /// When it is due next after `after`, by the clocks in `zone`. `None` only far outside any calendar.
+    /// Returns the first time after `after` at which the schedule is due, by the clocks in `zone`.
+    ///
+    /// `None` if there is none within the range of the calendar library.
     pub fn next_after(&self, after: UnixMillis, zone: &TimeZone) -> Option<UnixMillis> {
         let after = Timestamp::from_millisecond(after.0).ok()?.to_zoned(zone.clone());
         let next: Zoned = self.due.find_next_occurrence(&after, false).ok()?;
         Some(UnixMillis(next.timestamp().as_millisecond()))
     }
 
-    /// Minute, hour, day of the month, month and day of the week.
+    /// Returns minute, hour, day of the month, month and day of the week.
     pub fn fields(&self) -> &[CronField; 5] {
         &self.fields
     }
 
-    /// Whether both the day of the month and that of the week are restricted: it is due on either.
+    /// Returns true if both the day of the month and the day of the week are restricted: then
+    /// either is enough.
     pub fn is_due_on_either_day(&self) -> bool {
         !self.fields[DAY_OF_MONTH].is_any() && !self.fields[DAY_OF_WEEK].is_any()
     }
 }
 
 impl CronField {
-    /// Whether every value will do.
+    /// Returns true if the field matches each value.
     pub fn is_any(&self) -> bool {
         self.0 == [CronItem::Every { step: 1 }]
     }
 
-    /// The items.
+    /// Returns the items in the order of the text.
     pub fn items(&self) -> &[CronItem] {
         &self.0
     }
@@ -92,7 +95,8 @@ impl CronField {
         self.0.iter().any(|item| matches!(item, CronItem::Every { step } if *step > 1))
     }
 
-    /// The days of the week, from 0 for Sunday to 6; 7 is Sunday as well.
+    /// Returns the days of the week, sorted, from 0 for Sunday to 6. A 7 in the text is a Sunday
+    /// too.
     pub fn days(&self) -> Vec<u8> {
         let item = |item: &CronItem| match *item {
             CronItem::Every { step } => (0..=6).step_by(step.into()),
@@ -109,7 +113,8 @@ impl CronField {
     }
 }
 
-/// As every cron reads it: numbers for names, 0 for Sunday.
+/// Shows the schedule in the form that each cron implementation accepts: numbers for names, 0 for
+/// Sunday.
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [minute, hour, day, month, weekday] = &self.fields;
@@ -150,30 +155,31 @@ impl FromStr for Cron {
     fn from_str(text: &str) -> Result<Self, CronError> {
         let words = words(text);
         if words.len() != FIELDS.len() {
-            let message = format!("{text:?} is no schedule: it has {} fields in place of 5", words.len());
+            let message = format!("{text:?} is not a schedule: it has {} fields instead of 5", words.len());
             return Err(CronError::new(message, 0..text.len(), "write minute, hour, day, month and day of the week"));
         }
         let field = |at: usize| read_field(&text[words[at].clone()], at, words[at].start);
         let fields = [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
         let steps = |one: usize, other: usize| fields[one].has_step_over_all() && !fields[other].is_any();
         if steps(DAY_OF_MONTH, DAY_OF_WEEK) || steps(DAY_OF_WEEK, DAY_OF_MONTH) {
-            let message = "a step over all days beside the other day field means different days to different crons";
+            let message = "a step over all days together with the other day field has different meanings in different cron programs";
             let range = words[DAY_OF_MONTH].start..words[DAY_OF_WEEK].end;
-            return Err(CronError::new(message, range, "write the days out, such as 1-31/2"));
+            return Err(CronError::new(message, range, "write the range, such as 1-31/2"));
         }
         let whole = || words[0].start..words[4].end;
-        let mut cron = Self { fields, due: parsed("* * * * *", whole())? };
-        cron.due = parsed(&cron.to_string(), whole())?;
-        // Any date will do: the calendar repeats within 28 years, but for the leap days that centuries leave out.
+        let mut cron = Self { fields, due: parse_cron("* * * * *", whole())? };
+        cron.due = parse_cron(&cron.to_string(), whole())?;
+        // The start does not matter: the calendar repeats after 28 years, except for leap days that
+        // some centuries omit.
         if cron.next_after(UnixMillis(0), &TimeZone::UTC).is_none() {
             let range = words[DAY_OF_MONTH].start..words[3].end;
-            return Err(CronError::new("no month has that day", range, "it would never be due"));
+            return Err(CronError::new("no month has that day", range, "choose a day that one of the months has"));
         }
         Ok(cron)
     }
 }
 
-fn parsed(text: &str, range: Range<usize>) -> Result<croner::Cron, CronError> {
+fn parse_cron(text: &str, range: Range<usize>) -> Result<croner::Cron, CronError> {
     text.parse().map_err(|error: croner::errors::CronError| CronError { message: error.to_string(), range, hint: None })
 }
 
@@ -183,7 +189,7 @@ impl CronError {
     }
 }
 
-/// Where the words of a text are.
+/// Returns the byte ranges of the words of a text.
 fn words(text: &str) -> Vec<Range<usize>> {
     let mut at = 0;
     let mut found = Vec::new();
@@ -207,19 +213,20 @@ fn read_field(text: &str, field: usize, start: usize) -> Result<CronField, CronE
         at += part.len() + 1;
     }
     if items.len() > 1 && items.contains(&CronItem::Every { step: 1 }) {
-        let message = "* stands for every value and needs no others beside it";
-        return Err(CronError::new(message, start..start + text.len(), "write * alone, or leave it out"));
+        let message = "* already includes each value";
+        return Err(CronError::new(message, start..start + text.len(), "write only *, or remove it"));
     }
     Ok(CronField(items))
 }
 
-type Wrong = (String, Option<String>);
+/// Message and hint.
+type ItemError = (String, Option<String>);
 
-fn read_item(text: &str, field: usize) -> Result<CronItem, Wrong> {
-    let (name, _, most) = FIELDS[field];
+fn read_item(text: &str, field: usize) -> Result<CronItem, ItemError> {
+    let (name, _, max) = FIELDS[field];
     let (values, step) = match text.split_once('/') {
         None => (text, 1),
-        Some((values, step)) => (values, read_step(step, name, most)?),
+        Some((values, step)) => (values, read_step(step, name, max)?),
     };
     if values == "*" {
         return Ok(CronItem::Every { step });
@@ -227,28 +234,28 @@ fn read_item(text: &str, field: usize) -> Result<CronItem, Wrong> {
     if let Some((from, to)) = values.split_once('-') {
         let (from, to) = (read_value(from, field)?, read_value(to, field)?);
         if from > to {
-            let hint = "write the smaller one first, or two ranges such as 22-23,0-5".to_owned();
-            return Err((format!("{values:?} goes backwards"), Some(hint)));
+            let hint = "write the smaller number first, or two ranges such as 22-23,0-5".to_owned();
+            return Err((format!("the range {values:?} is reversed"), Some(hint)));
         }
         return Ok(CronItem::Range { from, to, step });
     }
     if text.contains('/') {
-        let hint = format!("write {values}-{most}/{step}, which every cron reads");
-        return Err((format!("{text:?} has a step and no range"), Some(hint)));
+        let hint = format!("write {values}-{max}/{step}, which each cron program accepts");
+        return Err((format!("{text:?} has a step but no range"), Some(hint)));
     }
     let value = read_value(values, field)?;
     Ok(CronItem::Range { from: value, to: value, step: 1 })
 }
 
-fn read_step(text: &str, name: &str, most: u8) -> Result<u8, Wrong> {
+fn read_step(text: &str, name: &str, max: u8) -> Result<u8, ItemError> {
     match number(text) {
-        Some(step) if (1..=most).contains(&step) => Ok(step),
-        _ => Err((format!("{text:?} cannot be a step of the {name}: steps go from 1 to {most}"), None)),
+        Some(step) if (1..=max).contains(&step) => Ok(step),
+        _ => Err((format!("{text:?} cannot be a step of the {name}: a step is from 1 to {max}"), None)),
     }
 }
 
-fn read_value(text: &str, field: usize) -> Result<u8, Wrong> {
-    let (name, least, most) = FIELDS[field];
+fn read_value(text: &str, field: usize) -> Result<u8, ItemError> {
+    let (name, min, max) = FIELDS[field];
     let names: &[&str] = match field {
         3 => &MONTHS,
         DAY_OF_WEEK => &DAYS,
@@ -256,12 +263,12 @@ fn read_value(text: &str, field: usize) -> Result<u8, Wrong> {
     };
     let lower = text.to_ascii_lowercase();
     if let Some(at) = (0_u8..).zip(names).find(|(_, known)| **known == lower) {
-        return Ok(at.0 + least);
+        return Ok(at.0 + min);
     }
     match number(text) {
-        Some(value) if (least..=most).contains(&value) => Ok(value),
+        Some(value) if (min..=max).contains(&value) => Ok(value),
         _ => {
-            let message = format!("{text:?} cannot be the {name}: it goes from {least} to {most}");
+            let message = format!("{text:?} cannot be the {name}: it is from {min} to {max}");
             Err((message, did_you_mean(&lower, names.iter().copied())))
         }
     }
@@ -286,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_next() {
+    fn the_next_due_time_follows_the_fields() {
         let now = "2026-02-27T23:57:30Z"; // a Friday
         let cases = [
             ("*/5 * * * *", "2026-02-28T00:00:00Z"),
@@ -305,22 +312,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_is_never_the_moment_itself() {
+    fn the_next_due_time_is_later_than_now() {
         assert_eq!(due("*/5 * * * *", "2026-02-28T00:00:00Z", "UTC"), "2026-02-28T00:05:00Z");
     }
 
     #[test]
-    fn an_hour_that_a_day_does_not_have_or_has_twice_comes_once() {
+    fn a_schedule_is_due_once_when_the_clocks_change() {
         // Clocks go from 02:00 to 03:00 on 2026-03-29, and from 03:00 to 02:00 on 2026-10-25.
         let after = due("30 2 * * *", "2026-03-28T12:00:00Z", "Europe/Berlin");
-        assert_eq!(after, "2026-03-29T01:00:00Z", "at once when the clocks are put forward");
+        assert_eq!(after, "2026-03-29T01:00:00Z", "immediately after the clocks are put forward");
         let first = due("30 2 * * *", "2026-10-24T12:00:00Z", "Europe/Berlin");
         assert_eq!(first, "2026-10-25T00:30:00Z");
         assert_eq!(due("30 2 * * *", &first, "Europe/Berlin"), "2026-10-26T01:30:00Z");
     }
 
     #[test]
-    fn a_schedule_is_shown_as_every_cron_reads_it() {
+    fn a_schedule_is_shown_in_the_common_form() {
         let cases = [
             ("*/5 * * * *", "*/5 * * * *"),
             ("0  6 1-15/2 JAN,jul mon-fri", "0 6 1-15/2 1,7 1-5"),
@@ -333,21 +340,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schedule_or_means_different_things_is_told_with_its_place() {
+    fn an_invalid_or_ambiguous_schedule_is_reported_with_its_place() {
         let cases = [
-            ("* * * *", "it has 4 fields in place of 5", "* * * *"),
-            ("0 * * * * *", "it has 6 fields in place of 5", "0 * * * * *"),
-            ("@daily", "1 fields in place of 5", "@daily"),
-            ("60 * * * *", "\"60\" cannot be the minute: it goes from 0 to 59", "60"),
+            ("* * * *", "it has 4 fields instead of 5", "* * * *"),
+            ("0 * * * * *", "it has 6 fields instead of 5", "0 * * * * *"),
+            ("@daily", "1 fields instead of 5", "@daily"),
+            ("60 * * * *", "\"60\" cannot be the minute: it is from 0 to 59", "60"),
             ("0 5,24 * * *", "\"24\" cannot be the hour", "24"),
             ("0 0 0 * *", "\"0\" cannot be the day of the month", "0"),
             ("0 0 * * 8", "\"8\" cannot be the day of the week", "8"),
             ("0 0 L * *", "\"L\" cannot be the day of the month", "L"),
             ("*/0 * * * *", "\"0\" cannot be a step of the minute", "*/0"),
-            ("5/10 * * * *", "has a step and no range", "5/10"),
-            ("30-10 * * * *", "goes backwards", "30-10"),
-            ("*,5 * * * *", "needs no others beside it", "*,5"),
-            ("0 0 */2 * 1", "different days to different crons", "*/2 * 1"),
+            ("5/10 * * * *", "has a step but no range", "5/10"),
+            ("30-10 * * * *", "is reversed", "30-10"),
+            ("*,5 * * * *", "already includes each value", "*,5"),
+            ("0 0 */2 * 1", "different meanings in different cron programs", "*/2 * 1"),
             ("0 0 30 2 *", "no month has that day", "30 2"),
             ("+5 * * * *", "\"+5\" cannot be the minute", "+5"),
         ];
@@ -355,16 +362,15 @@ mod tests {
             let error = text.parse::<Cron>().expect_err(text);
             assert!(error.message.contains(message), "{text}: {error}");
             let found = &text[error.range];
-            // A place in the middle of a field that stands there twice is the first of its kind here.
             assert_eq!(found, place, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_text_has_an_answer_and_what_is_shown_means_the_same(text in "[0-9*/, -]{1,16}( [0-9*/,-]{1,6}){0,4}") {
+        fn any_text_is_read_or_refused_and_the_shown_form_is_equivalent(text in "[0-9*/, -]{1,16}( [0-9*/,-]{1,6}){0,4}") {
             if let Ok(cron) = text.parse::<Cron>() {
-                let again: Cron = cron.to_string().parse().expect("what is shown is a schedule");
+                let again: Cron = cron.to_string().parse().expect("the shown form is a schedule");
                 let next = |cron: &Cron| cron.next_after(UnixMillis(1_800_000_000_000), &TimeZone::UTC);
                 prop_assert_eq!(next(&cron), next(&again));
             }

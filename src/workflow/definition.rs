@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Cron, Patterns, Source, Span, Spanned, SpannedExpression, SpannedTemplate};
+use super::{Cron, Patterns, SourceFile, Span, Spanned, SpannedExpression, SpannedTemplate};
 
 /// The content of a workflow's file. Names are not resolved and types are not checked:
 /// [`Workflow::check`] does that.
 #[derive(Debug, Clone)]
 pub struct Workflow {
     /// Text of the file.
-    pub source: Arc<Source>,
+    pub source: Arc<SourceFile>,
     /// Name of the workflow.
     pub name: Spanned<String>,
     /// Purpose of the workflow, as text for people.
@@ -18,7 +18,8 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     /// Place of the key `inputs`, or else of the name.
     pub inputs_span: Span,
-    /// Schedule for `stargate schedule`. It applies to the file itself, not to workflows that inline it.
+    /// Schedule for `stargate schedule`. It applies to the file itself, not to workflows that
+    /// inline it.
     pub schedule: Option<Spanned<Cron>>,
     /// Locks that a run holds while it is running, as texts. At most one running run holds a lock.
     pub locks: Vec<SpannedTemplate>,
@@ -50,7 +51,8 @@ pub struct Input {
 impl Input {
     /// Converts typed text to a value: the text itself if the schema allows text, otherwise JSON.
     ///
-    /// Text that is neither is returned as text, so that the check of the value can report the expected type.
+    /// Text that is neither is returned as text, so that the check of the value can report the
+    /// expected type.
     pub fn value_of(&self, text: &str) -> Value {
         let kind = self.schema.get("type");
         let allows_text =
@@ -68,7 +70,7 @@ pub struct Step {
     /// Name of the step.
     pub name: Spanned<String>,
     /// Action or workflow of the step.
-    pub body: Body,
+    pub body: StepBody,
     /// Input of the action, or inputs of the inlined workflow. Always a map.
     pub with: SpannedTemplate,
     /// Dependencies in addition to the steps that its expressions refer to.
@@ -79,7 +81,7 @@ pub struct Step {
 
 /// The thing that a step executes.
 #[derive(Debug, Clone)]
-pub enum Body {
+pub enum StepBody {
     /// An action: `uses: provider.noun.verb`.
     Action(Box<ActionBody>),
     /// An inlined workflow: `workflow: FILE`. Its steps replace this step.
@@ -98,7 +100,8 @@ pub struct ActionBody {
     pub uses: Spanned<String>,
     /// Loop, if the step has one instance for each item of a list.
     pub for_each: Option<ForEachDefinition>,
-    /// Question that an operator must approve before the step starts. An empty text requires no approval.
+    /// Question that an operator must approve before the step starts. An empty text requires no
+    /// approval.
     pub approval: Option<SpannedTemplate>,
     /// Retry policy for failed attempts.
     pub retry: RetryDefinition,
@@ -128,7 +131,7 @@ pub struct RetryDefinition {
     pub initial_ms: Option<u64>,
     /// Factor by which each backoff is longer than the previous one.
     pub factor: Option<f64>,
-    /// Maximum backoff.
+    /// Maximum backoff between two attempts.
     pub max_ms: Option<u64>,
     /// Time after the start of the first attempt within which another one can start.
     pub budget_ms: Option<u64>,
@@ -148,7 +151,7 @@ impl Step {
     pub fn expressions(&self) -> Vec<&SpannedExpression> {
         let mut found = self.with.expressions();
         found.extend(&self.when);
-        if let Body::Action(body) = &self.body {
+        if let StepBody::Action(body) = &self.body {
             found.extend(body.approval.iter().flat_map(SpannedTemplate::expressions));
             if let Some(each) = &body.for_each {
                 found.push(&each.items);

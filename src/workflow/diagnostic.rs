@@ -2,29 +2,30 @@ use std::{collections::HashSet, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Source, Span};
+use super::{SourceFile, Span};
 
-/// One mistake in a workflow, and where it is.
+/// One mistake in a workflow, with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
-    /// Which kind of mistake, such as `workflow::unknown_key`.
+    /// Kind of the mistake, such as `workflow::unknown_key`.
     pub code: &'static str,
-    /// What is wrong: lower case, no full stop, names the object. Never a secret's value.
+    /// Description: lower case, no full stop, with the name of the object. Never contains the value
+    /// of a secret.
     pub message: String,
-    /// What is written under the underlined text.
+    /// Text shown below the underlined part.
     pub label: String,
-    /// The text to underline.
+    /// Part of the file to underline.
     pub span: Span,
-    /// What to do about it.
+    /// Advice to the reader.
     pub hint: Option<String>,
-    /// The file that `span` is in.
-    pub source: Arc<Source>,
+    /// File that contains `span`.
+    pub source: Arc<SourceFile>,
 }
 
 impl Diagnostic {
-    /// A mistake at `span` of `source`.
+    /// Creates a diagnostic for a mistake at `span` of `source`.
     pub fn new(
-        source: &Arc<Source>,
+        source: &Arc<SourceFile>,
         code: &'static str,
         span: Span,
         message: impl Into<String>,
@@ -33,7 +34,7 @@ impl Diagnostic {
         Self { code, message: message.into(), label: label.into(), span, hint: None, source: Arc::clone(source) }
     }
 
-    /// Adds what to do about it.
+    /// Adds advice to the reader.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.hint = hint.into();
@@ -49,7 +50,7 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// `{code, file, line, column, message, label, hint}`.
+/// Serialises as an object `{code, file, line, column, message, label, hint}`.
 impl Serialize for Diagnostic {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Diagnostic", 7)?;
@@ -64,13 +65,14 @@ impl Serialize for Diagnostic {
     }
 }
 
-/// Every mistake that was found, in the order of the text. Never empty.
+/// All mistakes of a workflow, sorted by file and place. Never empty.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// `None` when there is no mistake. The same mistake at the same place is kept once.
+    /// Sorts the mistakes; `None` if there are none. Equal mistakes at the same place are kept
+    /// once.
     pub fn collect(mut found: Vec<Diagnostic>) -> Option<Self> {
         found.sort_by(|a, b| {
             (a.source.name(), a.span.start, a.span.end).cmp(&(b.source.name(), b.span.start, b.span.end))
@@ -83,12 +85,12 @@ impl Diagnostics {
         (!found.is_empty()).then_some(Self(found))
     }
 
-    /// The mistakes.
+    /// Returns an iterator over the mistakes.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
     }
 
-    /// The mistakes, to be joined with others.
+    /// Returns the mistakes as a list.
     pub fn into_vec(self) -> Vec<Diagnostic> {
         self.0
     }

@@ -1,7 +1,10 @@
-/// Units of a duration, longest first, with their length in milliseconds.
+/// Units of a duration with their length in milliseconds, longest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// The milliseconds of a duration such as `10m`, `1h30m` or `500ms`. Units go from long to short, each at most once.
+/// Parses a duration such as `10m`, `1h30m` or `500ms` and returns it in milliseconds.
+///
+/// Each unit occurs at most once, longer units first. `None` for any other text, and for more than
+/// `u64::MAX` ms.
 pub fn parse(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut units = UNITS.as_slice();
@@ -32,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_duration() {
+    fn any_other_text_is_refused() {
         for text in ["", "10", "m", "5m1h", "1h1h", "-1m", "1.5h", "10 m", "99999999999999999999d", "1w", "1µs"] {
             assert_eq!(parse(text), None, "{text}");
         }

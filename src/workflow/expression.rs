@@ -4,33 +4,33 @@ use cel::Program;
 
 use super::{expression_analysis::ExpressionAnalysis, expression_parser, expression_path::path};
 
-/// Maximum length of an expression's source, in bytes. It excludes the chains of thousands of terms that overflow the
-/// stack in CEL's parser.
+/// Maximum length of an expression's source, in bytes. It excludes the chains of thousands of terms
+/// that overflow the stack in CEL's parser.
 pub const MAX_SOURCE_BYTES: usize = 1024;
 
-/// Maximum nesting of brackets. CEL's parser takes a second for 500; an expression within this limit can be evaluated on
-/// any stack.
+/// Maximum nesting of brackets. CEL's parser takes a second for 500; an expression within this
+/// limit can be evaluated on any stack.
 const MAX_NESTING: usize = 48;
 
 /// One step of a [`Reference`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Field or index of this level.
-    pub key: Key,
+    pub key: PathKey,
     /// Bytes of the expression's source that contain it.
     pub range: Range<usize>,
 }
 
 /// The way in which a [`Reference`] leads one level down.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
+pub enum PathKey {
     /// A field: `.name` or `['name']`.
     Field(String),
     /// An item of a list: `[0]`.
     Index(usize),
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for PathKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field(name) => f.write_str(name),
@@ -46,7 +46,20 @@ pub struct Reference {
     pub segments: Vec<Segment>,
 }
 
+/// Shows the reference as it is usually written: `steps.net.outputs.subnets[0].name`.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path(self.segments.len()))
+    }
+}
+
 impl Reference {
+    /// Returns the first `count` segments as text, such as `steps.net.outputs`.
+    pub fn path(&self, count: usize) -> String {
+        let keys: Vec<_> = self.segments[..count].iter().map(|segment| segment.key.to_string()).collect();
+        keys.join(".").replace(".[", "[")
+    }
+
     /// Returns the name of the first segment.
     pub fn root(&self) -> &str {
         self.field(0).unwrap_or_default()
@@ -55,7 +68,7 @@ impl Reference {
     /// Returns the name of segment `at`; `None` if it is an index or there is no such segment.
     pub fn field(&self, at: usize) -> Option<&str> {
         match self.segments.get(at).map(|segment| &segment.key) {
-            Some(Key::Field(name)) => Some(name),
+            Some(PathKey::Field(name)) => Some(name),
             _ => None,
         }
     }
@@ -71,7 +84,7 @@ impl Reference {
     }
 
     /// Returns the keys from segment `at` on.
-    pub fn keys_from(&self, at: usize) -> Vec<Key> {
+    pub fn keys_from(&self, at: usize) -> Vec<PathKey> {
         self.segments.iter().skip(at).map(|segment| segment.key.clone()).collect()
     }
 
@@ -89,7 +102,7 @@ pub enum ResultType {
     Reference,
     /// One of `true` and `false`.
     Boolean,
-    /// Any text.
+    /// Text of any content.
     String,
     /// A whole number.
     Integer,
@@ -101,7 +114,8 @@ pub enum ResultType {
     Any,
 }
 
-/// A parsed expression: syntax, functions and cost are checked, names are not. A copy shares the parsed form.
+/// A parsed expression: syntax, functions and cost are checked, names are not. A copy shares the
+/// parsed form.
 #[derive(Debug, Clone)]
 pub struct Expression(Arc<ParsedExpression>);
 
@@ -139,11 +153,12 @@ impl ExpressionError {
 impl Expression {
     /// Parses the text between `${{` and `}}`.
     ///
-    /// The evaluation of an accepted expression needs at most a few dozen stack frames, and time for one pass over the
-    /// lists that it refers to.
+    /// The evaluation of an accepted expression needs at most a few dozen stack frames, and time
+    /// for one pass over the lists that it refers to.
     ///
     /// # Errors
-    /// The text is empty, too long or too deep, has a syntax error, or uses a function that is not allowed.
+    /// The text is empty, too long or too deep, has a syntax error, or uses a function that is not
+    /// allowed.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
         if source.len() > MAX_SOURCE_BYTES {
             let hint = "compute it in an action, or split it over several inputs".to_owned();
@@ -194,7 +209,8 @@ impl Expression {
     }
 }
 
-/// Returns the maximum nesting of brackets. Those inside texts count too: no usual text has that many.
+/// Returns the maximum nesting of brackets. Those inside texts count too: no usual text has that
+/// many.
 fn nesting(source: &str) -> usize {
     let mut open = 0_usize;
     let mut deepest = 0;

@@ -4,13 +4,13 @@ use cel::{
 };
 
 use super::{
-    expression::{ExpressionError, Key, Reference, ResultType, Segment},
+    expression::{ExpressionError, PathKey, Reference, ResultType, Segment},
     expression_path::path_at,
     suggest::did_you_mean,
 };
 
-/// Deepest nesting of an expression. It bounds the stack that evaluation needs: 64 levels fit into an eighth of
-/// a usual thread's 2 MiB even in a debug build.
+/// Maximum nesting of an expression. It bounds the stack that evaluation needs: 64 levels fit into
+/// an eighth of the usual 2 MiB of a thread, in a debug build too.
 pub(super) const MAX_DEPTH: usize = 64;
 
 const FUNCTIONS: [&str; 10] = ["size", "int", "uint", "double", "string", "bool", "bytes", "type", "dyn", "matches"];
@@ -27,7 +27,8 @@ pub(super) struct ExpressionAnalysis {
 /// Finds the references of a program.
 ///
 /// # Errors
-/// The program is too deep, calls an unknown function, or could cost more than one pass over a list.
+/// The program is too deep, calls an unknown function, or could cost more than one pass over a
+/// list.
 pub(super) fn analyse(source: &str, program: &Program) -> Result<ExpressionAnalysis, ExpressionError> {
     let mut collector = ReferenceCollector { source, program, bound: Vec::new(), references: Vec::new() };
     collector.visit(program.expression(), 0)?;
@@ -37,7 +38,7 @@ pub(super) fn analyse(source: &str, program: &Program) -> Result<ExpressionAnaly
 struct ReferenceCollector<'a> {
     source: &'a str,
     program: &'a Program,
-    // Variables of the comprehension around, if there is one.
+    /// Variables of the enclosing comprehension, if there is one.
     bound: Vec<&'a str>,
     references: Vec<Reference>,
 }
@@ -49,7 +50,7 @@ impl<'a> ReferenceCollector<'a> {
             return Err(ExpressionError::new(format!("more than {MAX_DEPTH} levels deep"), None).with_hint(hint));
         }
         if let Some(keys) = keys(node) {
-            return self.note(keys);
+            return self.add_reference(keys);
         }
         let depth = depth + 1;
         match &node.expr {
@@ -69,7 +70,7 @@ impl<'a> ReferenceCollector<'a> {
         }
     }
 
-    fn note(&mut self, keys: Keys<'_>) -> Result<(), ExpressionError> {
+    fn add_reference(&mut self, keys: Keys<'_>) -> Result<(), ExpressionError> {
         if keys.rest.len() > MAX_DEPTH {
             return Err(ExpressionError::new(format!("more than {MAX_DEPTH} levels deep"), self.range(keys.root_id)));
         }
@@ -79,7 +80,7 @@ impl<'a> ReferenceCollector<'a> {
         let start = self.range(keys.root_id).map_or(0, |range| range.start);
         let written = path_at(self.source, start).map(|reference| reference.segments).unwrap_or_default();
         let whole = start..written.last().map_or(self.source.len(), |segment| segment.range.end);
-        let mut all = vec![Key::Field(keys.root.to_owned())];
+        let mut all = vec![PathKey::Field(keys.root.to_owned())];
         all.extend(keys.rest);
         let place = |at: usize| written.get(at).map_or_else(|| whole.clone(), |segment| segment.range.clone());
         let segments = all.into_iter().enumerate().map(|(at, key)| Segment { key, range: place(at) }).collect();
@@ -88,12 +89,12 @@ impl<'a> ReferenceCollector<'a> {
     }
 
     fn call(&mut self, node: &'a IdedExpr, call: &'a CallExpr, depth: usize) -> Result<(), ExpressionError> {
-        self.known_function(node, call)?;
+        self.check_function(node, call)?;
         call.target.iter().try_for_each(|target| self.visit(target, depth))?;
         call.args.iter().try_for_each(|argument| self.visit(argument, depth))
     }
 
-    fn known_function(&self, node: &IdedExpr, call: &CallExpr) -> Result<(), ExpressionError> {
+    fn check_function(&self, node: &IdedExpr, call: &CallExpr) -> Result<(), ExpressionError> {
         let name = call.func_name.as_str();
         let known: &[&str] = if call.target.is_some() { &METHODS } else { &FUNCTIONS };
         let is_operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -124,7 +125,7 @@ impl<'a> ReferenceCollector<'a> {
             return Err(ExpressionError::new(message, self.range(node.id))
                 .with_hint("write it as inputs.NAME.all(x, …) or steps.NAME.outputs.FIELD.map(x, …)".to_owned()));
         };
-        self.note(range)?;
+        self.add_reference(range)?;
         self.bound = vec![&comprehension.iter_var, &comprehension.accu_var];
         self.bound.extend(comprehension.iter_var2.as_deref());
         let parts =
@@ -134,7 +135,7 @@ impl<'a> ReferenceCollector<'a> {
         Ok(())
     }
 
-    // The parser counts characters.
+    /// Returns the bytes of a node. The parser counts characters.
     fn range(&self, id: u64) -> Option<std::ops::Range<usize>> {
         let (start, stop) = self.program.source_info().offset_for(id)?;
         let byte = |at: u32| self.source.char_indices().nth(at as usize).map(|(byte, _)| byte);
@@ -143,13 +144,14 @@ impl<'a> ReferenceCollector<'a> {
     }
 }
 
+/// A reference in the form of CEL's syntax tree.
 struct Keys<'a> {
     root: &'a str,
     root_id: u64,
-    rest: Vec<Key>,
+    rest: Vec<PathKey>,
 }
 
-// A chain of fields and literal indexes that begins with a name.
+/// Reads a chain of fields and literal indexes that starts with a name.
 fn keys(node: &IdedExpr) -> Option<Keys<'_>> {
     let mut rest = Vec::new();
     let mut node = node;
@@ -160,7 +162,7 @@ fn keys(node: &IdedExpr) -> Option<Keys<'_>> {
                 return Some(Keys { root: name, root_id: node.id, rest });
             }
             Expr::Select(select) => {
-                rest.push(Key::Field(select.field.clone()));
+                rest.push(PathKey::Field(select.field.clone()));
                 node = &select.operand;
             }
             Expr::Call(call) if call.func_name == operators::INDEX && call.args.len() == 2 => {
@@ -172,10 +174,10 @@ fn keys(node: &IdedExpr) -> Option<Keys<'_>> {
     }
 }
 
-fn literal_key(node: &IdedExpr) -> Option<Key> {
+fn literal_key(node: &IdedExpr) -> Option<PathKey> {
     match &node.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(Key::Field(text.inner().to_owned())),
-        Expr::Literal(LiteralValue::Int(index)) => usize::try_from(*index.inner()).ok().map(Key::Index),
+        Expr::Literal(LiteralValue::String(text)) => Some(PathKey::Field(text.inner().to_owned())),
+        Expr::Literal(LiteralValue::Int(index)) => usize::try_from(*index.inner()).ok().map(PathKey::Index),
         _ => None,
     }
 }
@@ -213,7 +215,7 @@ fn call_result_type(call: &CallExpr) -> ResultType {
     }
 }
 
-// Both sides have one type, and so has the result.
+/// Returns the type of an arithmetic operation. Both sides have the type of the result.
 fn arithmetic_result_type(call: &CallExpr) -> ResultType {
     let known = call.args.iter().map(result_type).find(|side| matches!(side, ResultType::String | ResultType::Integer));
     known.unwrap_or(ResultType::Any)

@@ -32,13 +32,14 @@ fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
     let message = first.msg.split(" expecting ").next().unwrap_or_default().trim();
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let message = if message.contains("<EOF>") { "it ends too early" } else { message };
-    ExpressionError::new(format!("the expression cannot be parsed: {message}"), place(source, first.pos))
+    ExpressionError::new(format!("the expression cannot be parsed: {message}"), range_at(source, first.pos))
 }
 
-fn place(source: &str, (line, column): (isize, isize)) -> Option<std::ops::Range<usize>> {
+/// Converts the position of the parser, with line and column from 1, to bytes.
+fn range_at(source: &str, (line, column): (isize, isize)) -> Option<std::ops::Range<usize>> {
     let line = usize::try_from(line).ok()?.checked_sub(1)?;
     let column = usize::try_from(column).ok()?.saturating_sub(1);
-    let begin: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
-    let (at, character) = source.get(begin..)?.char_indices().nth(column)?;
-    Some(begin + at..begin + at + character.len_utf8())
+    let line_start: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
+    let (at, character) = source.get(line_start..)?.char_indices().nth(column)?;
+    Some(line_start + at..line_start + at + character.len_utf8())
 }

@@ -1,11 +1,12 @@
 use std::ops::Range;
 
-use super::expression::{Key, Reference, Segment};
+use super::expression::{PathKey, Reference, Segment};
 
-// Words of CEL that look like names.
-const WORDS: [&str; 4] = ["true", "false", "null", "in"];
+/// Keywords of CEL that look like names.
+const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
-/// Reads `source` as one reference and nothing else, which is what most expressions are; CEL need not see those.
+/// Reads `source` as a single reference, which most expressions are; those are not parsed by CEL.
+/// `None` for any other expression.
 pub(super) fn path(source: &str) -> Option<Reference> {
     let start = source.len() - source.trim_start().len();
     let end = source.trim_end().len();
@@ -13,10 +14,10 @@ pub(super) fn path(source: &str) -> Option<Reference> {
     (reference.range().end == end).then_some(reference)
 }
 
-/// Reads the longest reference that begins at byte `start` of `source`.
+/// Reads the longest reference that starts at byte `start` of `source`.
 pub(super) fn path_at(source: &str, start: usize) -> Option<Reference> {
     let root = name(source, start)?;
-    if WORDS.contains(&&source[root.clone()]) {
+    if KEYWORDS.contains(&&source[root.clone()]) {
         return None;
     }
     let mut segments = vec![field(source, root.clone(), root.clone())];
@@ -29,13 +30,13 @@ pub(super) fn path_at(source: &str, start: usize) -> Option<Reference> {
 }
 
 fn field(source: &str, name: Range<usize>, range: Range<usize>) -> Segment {
-    Segment { key: Key::Field(source[name].to_owned()), range }
+    Segment { key: PathKey::Field(source[name].to_owned()), range }
 }
 
 fn dotted(source: &str, at: usize) -> Option<Segment> {
     let rest = source.get(at..)?.strip_prefix('.')?;
     let name = name(source, source.len() - rest.len())?;
-    // A call is no field.
+    // The name of a method is not a field.
     let called = source[name.end..].trim_start().starts_with('(');
     (!called).then(|| field(source, name.clone(), name))
 }
@@ -47,15 +48,15 @@ fn bracketed(source: &str, at: usize) -> Option<Segment> {
     let inside = &inner[..close];
     let key = match inside.as_bytes() {
         [b'\'', text @ .., b'\''] | [b'"', text @ .., b'"'] if text.iter().all(|b| is_plain(*b)) => {
-            Key::Field(inside[1..inside.len() - 1].to_owned())
+            PathKey::Field(inside[1..inside.len() - 1].to_owned())
         }
-        digits if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => Key::Index(inside.parse().ok()?),
+        digits if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => PathKey::Index(inside.parse().ok()?),
         _ => return None,
     };
     Some(Segment { key, range: at..end })
 }
 
-// What needs no unescaping and cannot end the text early.
+/// Returns true for a byte that needs no unescaping and cannot end the text.
 fn is_plain(byte: u8) -> bool {
     !matches!(byte, b'\'' | b'"' | b'\\' | b'[' | b']')
 }
@@ -82,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_left_to_cel() {
+    fn any_other_expression_is_left_to_cel() {
         for source in ["a + b", "f(a)", "a.size()", "'x'", "1", "true", "a[b]", "a ? b : c", "a.", "a['\\'']"] {
             assert_eq!(keys(source), None, "{source}");
         }
     }
 
     #[test]
-    fn every_segment_knows_its_place() {
+    fn each_segment_has_its_byte_range() {
         let source = "steps.vm['x']";
         let texts: Vec<_> = path(source).expect("a reference").segments.into_iter().map(|s| &source[s.range]).collect();
         assert_eq!(texts, ["steps", "vm", "['x']"]);

@@ -6,7 +6,7 @@ use super::{
     yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
-/// What an input's schema can say: the part of JSON Schema that is checked.
+/// Keywords that the schema of an input can contain: the part of JSON Schema that is checked.
 const KEYWORDS: [&str; 18] = [
     "type",
     "description",
@@ -30,7 +30,7 @@ const KEYWORDS: [&str; 18] = [
 const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "object", "null"];
 const FORMATS: [&str; 3] = ["cidr", "ip", "duration"];
 
-/// Reads one entry of `inputs`.
+/// Reads one entry of `inputs`. After a mistake, the part that could be read is returned.
 pub(super) fn read_input(reader: &mut Reader, entry: &YamlEntry) -> Input {
     let what = format!("input {:?}", entry.key.value);
     if !matches!(entry.value.kind, YamlValue::Map(_)) {
@@ -63,7 +63,7 @@ pub(super) fn read_input(reader: &mut Reader, entry: &YamlEntry) -> Input {
     Input { name: entry.key.clone(), description, schema: Value::Object(schema), default, secret }
 }
 
-// Checks the schema itself; what is wrong in it is left out.
+/// Reads and checks a schema. Keywords with mistakes are omitted.
 fn read_schema(reader: &mut Reader, node: &YamlNode, what: &str) -> Map<String, Value> {
     let mut schema = Map::new();
     let YamlValue::Map(entries) = &node.kind else {
@@ -168,7 +168,7 @@ fn read_pattern(reader: &mut Reader, node: &YamlNode) -> Option<Value> {
     match reader.patterns.compile(&pattern.value) {
         Ok(_) => Some(Value::String(pattern.value)),
         Err(reason) => {
-            let message = format!("{:?} is no regular expression: {reason}", pattern.value);
+            let message = format!("{:?} is not a regular expression: {reason}", pattern.value);
             reader.report("workflow::schema", pattern.span, message, "cannot be used", None);
             None
         }

@@ -6,30 +6,32 @@ use std::{
     },
 };
 
-/// The parsers of YAML and CEL recurse deeply: 2 MiB, what threads usually have, overflow within the depths that we
-/// allow in a debug build.
+/// Stack size in bytes. The parsers of YAML and CEL recurse deeply: in a debug build, the permitted
+/// nesting overflows the usual 2 MiB of a thread.
 const STACK: usize = 16 << 20;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Work for the thread.
+type ParseJob = Box<dyn FnOnce() + Send>;
 
-/// Runs `work` on a thread with a large stack that lives as long as the process, and waits for it.
+/// Runs `work` on a thread with a large stack and waits for the result. The thread exists until the
+/// process exits.
 ///
-/// `None` when it panicked, or when there is no such thread because the system gave none.
+/// `None` if the work panicked, or if the system could not start the thread.
 pub(super) fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    static WORKER: OnceLock<Option<Sender<Job>>> = OnceLock::new();
-    let (answer, answers) = channel();
+    static WORKER: OnceLock<Option<Sender<ParseJob>>> = OnceLock::new();
+    let (sender, results) = channel();
     let job = move || {
         if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
-            // Whoever asked may be gone; there is nobody else to tell.
-            let _ = answer.send(done);
+            // The caller can have panicked meanwhile. No other thread needs the result.
+            let _ = sender.send(done);
         }
     };
     WORKER.get_or_init(start).as_ref()?.send(Box::new(job)).ok()?;
-    answers.recv().ok()
+    results.recv().ok()
 }
 
-fn start() -> Option<Sender<Job>> {
-    let (jobs, inbox) = channel::<Job>();
+fn start() -> Option<Sender<ParseJob>> {
+    let (jobs, inbox) = channel::<ParseJob>();
     let work = move || inbox.into_iter().for_each(|job| job());
     std::thread::Builder::new().name("parser".into()).stack_size(STACK).spawn(work).ok()?;
     Some(jobs)
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_survived() {
+    fn the_thread_survives_a_panic() {
         assert_eq!(run(|| -> u8 { panic!("as tested") }), None);
         assert_eq!(run(|| 7), Some(7));
     }

@@ -1,8 +1,9 @@
-//! Implementations of [`miette::Diagnostic`], for programs that show errors with the underlined source.
+//! Implementations of [`miette::Diagnostic`], for programs that show errors with the underlined
+//! source.
 
 use std::fmt;
 
-use super::{Diagnostic, Diagnostics, Source};
+use super::{Diagnostic, Diagnostics, SourceFile};
 
 impl miette::Diagnostic for Diagnostic {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
@@ -24,7 +25,7 @@ impl miette::Diagnostic for Diagnostic {
     }
 }
 
-impl miette::SourceCode for Source {
+impl miette::SourceCode for SourceFile {
     fn read_span<'a>(
         &'a self,
         span: &miette::SourceSpan,

@@ -1,7 +1,8 @@
-//! Reads workflows: YAML text to [`Workflow`], with a span for each value and all mistakes at the same time.
+//! Reads workflows: YAML text to [`Workflow`], with a span for each value and all mistakes at the
+//! same time.
 //!
-//! Names are not resolved and types are not checked here: see [`plan`](crate::plan). The functions of this module do not
-//! read files and do not know which actions exist.
+//! Names are not resolved and types are not checked here: see [`plan`](crate::plan). The functions
+//! of this module do not read files and do not know which actions exist.
 
 mod cron;
 mod definition;
@@ -26,13 +27,13 @@ mod text_parts;
 mod yaml_node;
 
 pub use cron::{Cron, CronError, CronField, CronItem};
-pub use definition::{ActionBody, Body, ForEachDefinition, Input, RetryDefinition, Step, Workflow};
+pub use definition::{ActionBody, ForEachDefinition, Input, RetryDefinition, Step, StepBody, Workflow};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse as duration_ms;
-pub use expression::{Expression, ExpressionError, Key, MAX_SOURCE_BYTES, Reference, ResultType, Segment};
+pub use expression::{Expression, ExpressionError, MAX_SOURCE_BYTES, PathKey, Reference, ResultType, Segment};
 pub(crate) use parse::parse_sharing;
-pub use parse::{Parsed, parse};
+pub use parse::{ParsedWorkflow, parse};
 pub(crate) use patterns::Patterns;
-pub use source::{Source, Span, Spanned};
+pub use source::{SourceFile, Span, Spanned};
 pub use suggest::suggest as suggest_name;
 pub use template::{ExpressionUse, SpannedExpression, SpannedTemplate, TemplateKind, TextPart};

@@ -1,45 +1,48 @@
 use std::sync::Arc;
 
 use super::{
-    Cron, Diagnostic, Diagnostics, Patterns, Source, Spanned, SpannedTemplate, TemplateKind, Workflow,
+    Cron, Diagnostic, Diagnostics, Patterns, SourceFile, Spanned, SpannedTemplate, TemplateKind, Workflow,
     input::read_input,
-    reader::{Fields, Reader},
+    reader::{Reader, YamlFields},
     step::read_step,
     yaml_node::{self, YamlEntry, YamlNode, YamlValue},
 };
 
 const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "steps", "outputs"];
 
-/// What could be read of a file, and every mistake in it.
+/// The content of a file as far as it could be read, with all mistakes.
 #[derive(Debug)]
-pub struct Parsed {
-    /// The workflow, without what could not be read; `None` when the file is no map at all.
+pub struct ParsedWorkflow {
+    /// The readable part of the workflow; `None` if the file is not a map.
     pub workflow: Option<Workflow>,
-    /// The mistakes.
+    /// Mistakes in the order in which they were found.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-impl Parsed {
-    /// The workflow, if there is no mistake in it.
+impl ParsedWorkflow {
+    /// Returns the workflow if it has no mistakes.
+    ///
+    /// # Errors
+    /// All mistakes of the text. Names and types are not checked: see [`check`](Self::check).
     pub fn into_result(self) -> Result<Workflow, Diagnostics> {
         match (Diagnostics::collect(self.diagnostics), self.workflow) {
             (None, Some(workflow)) => Ok(workflow),
             (Some(diagnostics), _) => Err(diagnostics),
-            (None, None) => unreachable!("a file that is no workflow has a diagnostic"),
+            (None, None) => unreachable!("a file that is not a workflow has a diagnostic"),
         }
     }
 }
 
-/// Reads a workflow from `text`; `file_name` is only shown.
+/// Reads a workflow from `text`. `file_name` is used in messages only.
 ///
-/// Any text gives an answer within a second: size, depth, aliases and expressions are bounded.
-pub fn parse(file_name: &str, text: &str) -> Parsed {
+/// The work is bounded for any text: size, nesting, aliases and expressions have limits.
+pub fn parse(file_name: &str, text: &str) -> ParsedWorkflow {
     parse_sharing(file_name, text, &Arc::default())
 }
 
 /// Reads a workflow like [`parse`], with the compiled patterns of another one.
-pub(crate) fn parse_sharing(file_name: &str, text: &str, patterns: &Arc<Patterns>) -> Parsed {
-    let source = Arc::new(Source::new(file_name, text));
+pub(crate) fn parse_sharing(file_name: &str, text: &str, patterns: &Arc<Patterns>) -> ParsedWorkflow {
+    let source = Arc::new(SourceFile::new(file_name, text));
     let mut reader = Reader::new(Arc::clone(&source), Arc::clone(patterns));
     let workflow = match yaml_node::read(&source) {
         Ok(root) => read_workflow(&mut reader, &root),
@@ -48,7 +51,7 @@ pub(crate) fn parse_sharing(file_name: &str, text: &str, patterns: &Arc<Patterns
             None
         }
     };
-    Parsed { workflow, diagnostics: reader.diagnostics }
+    ParsedWorkflow { workflow, diagnostics: reader.diagnostics }
 }
 
 fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
@@ -94,7 +97,7 @@ fn is_empty(node: &YamlNode) -> bool {
     }
 }
 
-fn read_name(reader: &mut Reader, root: &YamlNode, fields: &Fields<'_>) -> Spanned<String> {
+fn read_name(reader: &mut Reader, root: &YamlNode, fields: &YamlFields<'_>) -> Spanned<String> {
     let Some(node) = fields.value("name") else {
         let hint = "add a first line such as `name: provision-router`".to_owned();
         reader.report("workflow::missing", root.span, "the workflow has no name", "", hint);
@@ -110,7 +113,7 @@ fn read_name(reader: &mut Reader, root: &YamlNode, fields: &Fields<'_>) -> Spann
     name
 }
 
-fn named<'a>(reader: &mut Reader, fields: &Fields<'a>, key: &str, what: &str) -> Vec<&'a YamlEntry> {
+fn named<'a>(reader: &mut Reader, fields: &YamlFields<'a>, key: &str, what: &str) -> Vec<&'a YamlEntry> {
     let Some(node) = fields.value(key).filter(|node| !is_empty(node)) else { return Vec::new() };
     let entries = reader.entries(node, key);
     for entry in &entries {
@@ -126,8 +129,8 @@ fn read_schedule(reader: &mut Reader, node: &YamlNode) -> Option<Spanned<Cron>> 
     }
     let fields = reader.fields(node, "schedule", &["cron"]);
     let Some(node) = fields.value("cron") else {
-        let hint = "add `cron: \"*/5 * * * *\"`, which is every five minutes".to_owned();
-        reader.report("workflow::missing", node.span, "the schedule does not say when", "no cron", hint);
+        let hint = "add `cron: \"*/5 * * * *\"` for every five minutes".to_owned();
+        reader.report("workflow::missing", node.span, "the schedule has no cron expression", "no cron", hint);
         return None;
     };
     let text = reader.text(node, "cron")?;

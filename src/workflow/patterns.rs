@@ -7,13 +7,13 @@ use regex::Regex;
 
 /// Regular expressions of the schemas of one workflow, each compiled once.
 ///
-/// A pattern with large classes takes a tenth of a second in a debug build, and an action's pattern applies to a value
-/// of each step that uses the action.
+/// A pattern with large classes takes a tenth of a second in a debug build, and an action's pattern
+/// applies to a value of each step that uses the action.
 #[derive(Debug, Default)]
-pub(crate) struct Patterns(Mutex<Compiled>);
+pub(crate) struct Patterns(Mutex<PatternCache>);
 
 #[derive(Debug, Default)]
-struct Compiled {
+struct PatternCache {
     by_text: HashMap<String, Result<Regex, String>>,
     /// Number of patterns that were compiled.
     #[cfg(test)]
@@ -24,7 +24,8 @@ impl Patterns {
     /// Returns the compiled `pattern`.
     ///
     /// # Errors
-    /// The last line of the compiler's message if the text is not a regular expression, or is too large.
+    /// The last line of the compiler's message if the text is not a regular expression, or is too
+    /// large.
     pub(crate) fn compile(&self, pattern: &str) -> Result<Regex, String> {
         let mut compiled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = compiled.by_text.get(pattern) {

@@ -1,25 +1,30 @@
 use std::{collections::HashMap, fmt::Write as _, ops::Range, sync::Arc};
 
 use super::{
-    Diagnostic, Expression, ExpressionError, Patterns, Source, Span, Spanned, SpannedExpression, SpannedTemplate,
+    Diagnostic, Expression, ExpressionError, Patterns, SourceFile, Span, Spanned, SpannedExpression, SpannedTemplate,
     TemplateKind, TextPart,
     suggest::did_you_mean,
     text_parts::{RawTextPart, split},
     yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
-/// What the different expressions of one file may cost that CEL has to parse, which plain references are not: their bytes,
-/// and [`PROGRAM_COST`] for each. In a debug build CEL parses this in half a second.
-const MAX_PROGRAMS: usize = 96 << 10;
-/// What an expression costs besides its bytes.
+/// Maximum cost of a file's different expressions that CEL parses, which excludes plain references:
+/// the sum of their bytes, plus [`PROGRAM_COST`] for each. CEL parses this much in half a second in
+/// a debug build.
+const MAX_PROGRAM_COST: usize = 96 << 10;
+/// Cost of an expression in addition to its bytes.
 const PROGRAM_COST: usize = 96;
 
-/// Most literals and expressions of one text: nobody writes that many, and each is looked for in the file.
+/// Maximum number of literals and expressions in one text. Usual texts have a few, and the place of
+/// each is searched in the file.
 const MAX_TEXT_PARTS: usize = 200;
 
-/// Collects the mistakes of one file while its parts are read.
+/// Maximum length of a name, in bytes: longer ones make the output hard to read.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Reads the parts of one file and collects the mistakes.
 pub(super) struct Reader {
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<SourceFile>,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Patterns of the inputs' schemas, compiled.
     pub(super) patterns: Arc<Patterns>,
@@ -28,11 +33,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(source: Arc<Source>, patterns: Arc<Patterns>) -> Self {
+    pub(super) fn new(source: Arc<SourceFile>, patterns: Arc<Patterns>) -> Self {
         Self { source, diagnostics: Vec::new(), patterns, parsed: HashMap::new(), programs: 0 }
     }
 
-    /// Notes a mistake; its hint, if any, is added to what is returned.
+    /// Adds a mistake.
     pub(super) fn report(
         &mut self,
         code: &'static str,
@@ -45,7 +50,8 @@ impl Reader {
         self.diagnostics.push(diagnostic);
     }
 
-    /// The entries of a map with names that people choose. Reports what is no map, and keys that are there twice.
+    /// Returns the entries of a map with free names. Reports a value that is not a map, and
+    /// duplicate keys.
     pub(super) fn entries<'a>(&mut self, node: &'a YamlNode, what: &str) -> Vec<&'a YamlEntry> {
         let YamlValue::Map(entries) = &node.kind else {
             self.expected(node, what, "a map");
@@ -72,10 +78,10 @@ impl Reader {
                         key.span,
                         message,
                         "the second",
-                        format!("the first is in line {line}"),
+                        format!("the first is on line {line}"),
                     );
                 }
-                // What stands in the map itself goes before what a merge key brings in.
+                // An entry of the map itself replaces one from a merge key.
                 Some(&first) if entry.own => kept[first] = entry,
                 Some(_) => {}
             }
@@ -83,8 +89,8 @@ impl Reader {
         kept
     }
 
-    /// The entries of a map whose keys are known. Reports all others.
-    pub(super) fn fields<'a>(&mut self, node: &'a YamlNode, what: &str, known: &[&str]) -> Fields<'a> {
+    /// Returns the entries of a map with fixed keys. Reports any other key.
+    pub(super) fn fields<'a>(&mut self, node: &'a YamlNode, what: &str, known: &[&str]) -> YamlFields<'a> {
         let entries = self.entries(node, what);
         for entry in &entries {
             let key = &entry.key;
@@ -95,20 +101,21 @@ impl Reader {
                 self.report("workflow::unknown_key", key.span, message, "not known here", hint);
             }
         }
-        Fields(entries)
+        YamlFields(entries)
     }
 
+    /// Reports a value of the wrong type.
     pub(super) fn expected(&mut self, node: &YamlNode, what: &str, expected: &str) {
         let message = format!("{what} must be {expected}, this is {}", node.describe());
         self.report("workflow::type", node.span, message, format!("expected {expected}"), None);
     }
 
-    /// A name that expressions can use. Reports any other and gives it back all the same.
+    /// Reports a name that expressions cannot use.
     pub(super) fn name(&mut self, key: &Spanned<String>, what: &str) {
         if is_name(&key.value) {
             return;
         }
-        let rule = "names begin with a lower-case letter and go on with lower-case letters, digits and underscores";
+        let rule = "a name is a lower-case letter, followed by lower-case letters, digits and underscores";
         let better: String =
             key.value.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let hint = if is_name(&better) { format!("{rule}, such as {better:?}") } else { rule.to_owned() };
@@ -116,12 +123,12 @@ impl Reader {
         self.report("workflow::name", key.span, message, "not a name", hint);
     }
 
-    /// Text without expressions.
+    /// Reads text without expressions. Reports any other value.
     pub(super) fn text(&mut self, node: &YamlNode, what: &str) -> Option<Spanned<String>> {
         match &node.kind {
             YamlValue::Text(text) if !text.contains("${{") => Some(Spanned::new(text.clone(), node.span)),
             YamlValue::Text(_) => {
-                let message = format!("{what} cannot be computed");
+                let message = format!("{what} cannot contain an expression");
                 self.report("workflow::expression", node.span, message, "no expression here", None);
                 None
             }
@@ -132,7 +139,7 @@ impl Reader {
         }
     }
 
-    /// A value in which expressions may stand.
+    /// Reads a value that can contain expressions.
     pub(super) fn template(&mut self, node: &YamlNode) -> SpannedTemplate {
         let kind = match &node.kind {
             YamlValue::Null => TemplateKind::Null,
@@ -150,13 +157,13 @@ impl Reader {
 
     fn template_entry(&mut self, entry: &YamlEntry) -> (Spanned<String>, SpannedTemplate) {
         if entry.key.value.contains("${{") {
-            let message = format!("the key {:?} cannot be computed", entry.key.value);
+            let message = format!("the key {:?} cannot contain an expression", entry.key.value);
             self.report("workflow::expression", entry.key.span, message, "no expression here", None);
         }
         (entry.key.clone(), self.template(&entry.value))
     }
 
-    /// A value that is exactly one expression. Reports anything else.
+    /// Reads a value that is exactly one expression. Reports any other value.
     pub(super) fn expression(&mut self, node: &YamlNode, what: &str) -> Option<SpannedExpression> {
         let YamlValue::Text(text) = &node.kind else {
             self.not_one_expression(node, what);
@@ -174,30 +181,31 @@ impl Reader {
 
     fn not_one_expression(&mut self, node: &YamlNode, what: &str) {
         let message = format!("{what} must be one expression");
-        let hint = "write it as ${{ … }}, with nothing before or behind it; + joins texts".to_owned();
+        let hint = "write it as ${{ … }}, with nothing before or after it; use + to join texts".to_owned();
         self.report("workflow::expression", node.span, message, "not one expression", hint);
     }
 
-    // An expression that cannot be parsed is reported, and left out so that the rest can be checked.
+    /// Reads a text with expressions. One that cannot be parsed is reported and omitted, so that
+    /// the rest can be checked.
     fn text_parts(&mut self, text: &str, span: Span) -> TemplateKind {
         let raw = split(text);
         if raw.len() > MAX_TEXT_PARTS {
-            let message = format!("a text with more than {MAX_TEXT_PARTS} parts");
+            let message = format!("the text has more than {MAX_TEXT_PARTS} parts");
             self.report("workflow::expression", span, message, "too many", "compute it in an action".to_owned());
             return TemplateKind::Unknown;
         }
         let source = Arc::clone(&self.source);
-        let mut search = ExpressionSpans::new(&source, span);
+        let mut spans = ExpressionSpans::new(&source, span);
         let mut parts = Vec::with_capacity(raw.len());
         for piece in &raw {
             match piece {
                 RawTextPart::Literal(literal) => parts.push(TextPart::Literal(literal.clone())),
                 RawTextPart::Open(_) => {
-                    let hint = "close it with }}; a text that is to contain ${{ is written $${{".to_owned();
+                    let hint = "close it with }}; write $${{ for a literal ${{".to_owned();
                     self.report("workflow::expression", span, "an expression is not closed", "no }} follows", hint);
                 }
                 RawTextPart::Expression(inner) => {
-                    let (at, exact) = search.next(inner);
+                    let (at, exact) = spans.next(inner);
                     parts.extend(self.parse(inner, at, exact).map(TextPart::Expression));
                 }
             }
@@ -219,8 +227,8 @@ impl Reader {
             Ok(expression) => Some(SpannedExpression { expression, span, exact }),
             Err(error) => {
                 let ExpressionError { message, range, hint } = error;
-                let blank: Range<usize> = 0..inner.len();
-                let range = range.filter(|_| exact).unwrap_or(blank);
+                let whole: Range<usize> = 0..inner.len();
+                let range = range.filter(|_| exact).unwrap_or(whole);
                 let span =
                     if exact { self.source.span(span.start + range.start, span.start + range.end) } else { span };
                 self.report("workflow::expression", span, message, "here", hint);
@@ -233,7 +241,7 @@ impl Reader {
         if let Some(known) = self.parsed.get(inner) {
             return known.clone();
         }
-        if self.programs > MAX_PROGRAMS {
+        if self.programs > MAX_PROGRAM_COST {
             let message = "the file has too many expressions that are more than references".to_owned();
             return Err(ExpressionError { message, range: None, hint: Some("compute more in actions".into()) });
         }
@@ -246,29 +254,30 @@ impl Reader {
     }
 }
 
-/// The entries of a map whose keys are known.
-pub(super) struct Fields<'a>(Vec<&'a YamlEntry>);
+/// Entries of a map with fixed keys.
+pub(super) struct YamlFields<'a>(Vec<&'a YamlEntry>);
 
-impl<'a> Fields<'a> {
+impl<'a> YamlFields<'a> {
+    /// Returns the entry of `key`.
     pub(super) fn find(&self, key: &str) -> Option<&'a YamlEntry> {
         self.0.iter().copied().find(|entry| entry.key.value == key)
     }
 
-    /// The value under `key`.
+    /// Returns the value of `key`.
     pub(super) fn value(&self, key: &str) -> Option<&'a YamlNode> {
         self.find(key).map(|entry| &entry.value)
     }
 }
 
-/// Finds the expressions of a text in the file, one after the other.
+/// Finds the places of a text's expressions in the file, in the order of the text.
 struct ExpressionSpans<'a> {
-    source: &'a Source,
+    source: &'a SourceFile,
     span: Span,
     from: usize,
 }
 
 impl<'a> ExpressionSpans<'a> {
-    fn new(source: &'a Source, span: Span) -> Self {
+    fn new(source: &'a SourceFile, span: Span) -> Self {
         Self { source, span, from: 0 }
     }
 
@@ -286,20 +295,18 @@ impl<'a> ExpressionSpans<'a> {
     }
 }
 
-/// Whether `text` can be the name of a step, an input, an output or a loop variable.
+/// Returns true if `text` can be the name of a step, an input, an output or a loop variable.
 pub(super) fn is_name(text: &str) -> bool {
-    // Long names make long lines, and nobody reads them.
-    const LONGEST: usize = 64;
-    text.len() <= LONGEST
+    text.len() <= MAX_NAME_BYTES
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// `a, b and c`.
+/// Joins names as `a, b and c`.
 pub(super) fn list(names: &[&str]) -> String {
     let mut text = String::new();
     for (at, name) in names.iter().enumerate() {
-        let joint = if at == 0 {
+        let separator = if at == 0 {
             ""
         } else if at + 1 == names.len() {
             " and "
@@ -307,7 +314,7 @@ pub(super) fn list(names: &[&str]) -> String {
             ", "
         };
         // Writing to a String cannot fail.
-        let _ = write!(text, "{joint}{name}");
+        let _ = write!(text, "{separator}{name}");
     }
     text
 }

@@ -1,70 +1,73 @@
 use serde::Serialize;
 
-/// Where something is written: a range of bytes, and the line and column (in characters) of its start, both from 1.
+/// Place in a file: a range of bytes, with line and column (in characters) of its start, both from
+/// 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// Offset of the first byte.
     pub start: usize,
     /// Offset after the last byte.
     pub end: usize,
-    /// Line of the first byte, from 1; 0 when it is nowhere in the file.
+    /// Line of the first byte, from 1; 0 if the value is not in the file.
     pub line: usize,
-    /// Column of the first byte in characters, from 1; 0 when it is nowhere in the file.
+    /// Column of the first byte in characters, from 1; 0 if the value is not in the file.
     pub column: usize,
 }
 
-/// Something and where it is written.
+/// A value with its place in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spanned<T> {
-    /// What is written there.
+    /// The value itself.
     pub value: T,
-    /// Where.
+    /// Place of the value.
     pub span: Span,
 }
 
 impl<T> Spanned<T> {
-    /// `value`, written at `span`.
+    /// Creates `value` with the place `span`.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }
 }
 
-/// The text of one file.
+/// Name and text of one file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceFile {
     name: String,
     text: String,
+    /// Offsets of the starts of the lines.
     lines: Vec<usize>,
 }
 
-impl Source {
-    /// `text`, shown to people as `name`.
+impl SourceFile {
+    /// Creates the file `name` with this text. The name is used in messages only.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { name: name.into(), text, lines }
     }
 
-    /// What people know the file as.
+    /// Returns the name that messages show.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// All of it.
+    /// Returns the whole text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The span of the bytes `start..end`, cut down to what the file has.
+    /// Returns the span of the bytes `start..end`, limited to the file and to whole characters.
     pub fn span(&self, start: usize, end: usize) -> Span {
         let start = self.floor(start);
         let end = self.floor(end).max(start);
-        let line = self.lines.partition_point(|&begin| begin <= start);
+        let line = self.lines.partition_point(|&line_start| line_start <= start);
         let column = self.text[self.lines[line - 1]..start].chars().count() + 1;
         Span { start, end, line, column }
     }
 
-    /// The span of the bytes `start..end`, which are inside `outer`: cheap even where lines are very long.
+    /// Returns the span of the bytes `start..end` inside `outer`. The cost does not depend on the
+    /// length of the line.
     pub(super) fn within(&self, outer: Span, start: usize, end: usize) -> Span {
         match self.text.get(outer.start..start) {
             Some(between) if !between.contains('\n') && outer.line > 0 && self.text.get(start..end).is_some() => {
@@ -74,20 +77,22 @@ impl Source {
         }
     }
 
-    /// The span of the one character at `line` and `column`, both from 1; the end of the line if that is shorter.
-    pub(super) fn place(&self, line: u64, column: u64) -> Span {
+    /// Returns the span of the character at `line` and `column`, both from 1; the end of the line
+    /// if it is shorter.
+    pub(super) fn character(&self, line: u64, column: u64) -> Span {
         let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
-        let begin = self.lines[index(line).min(self.lines.len() - 1)];
-        let line = self.text[begin..].lines().next().unwrap_or_default();
+        let line_start = self.lines[index(line).min(self.lines.len() - 1)];
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
         let (at, length) = line.char_indices().nth(index(column)).map_or((line.len(), 0), |(at, c)| (at, c.len_utf8()));
-        self.span(begin + at, begin + at + length)
+        self.span(line_start + at, line_start + at + length)
     }
 
-    /// The text at `span`.
+    /// Returns the text at `span`.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
+    /// Returns the last character boundary at or before `at`.
     fn floor(&self, at: usize) -> usize {
         (0..=at.min(self.text.len())).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or(0)
     }
@@ -98,15 +103,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_knows_its_line_and_its_column_in_characters() {
-        let source = Source::new("f", "eins\nzwölf: x\n");
+    fn a_span_has_line_and_column_in_characters() {
+        let source = SourceFile::new("f", "eins\nzwölf: x\n");
         let span = source.span(13, 14);
         assert_eq!((source.slice(span), span.line, span.column), ("x", 2, 8));
     }
 
     #[test]
-    fn a_range_outside_the_text_is_cut_down() {
-        let source = Source::new("f", "ö");
+    fn a_range_outside_the_text_is_limited() {
+        let source = SourceFile::new("f", "ö");
         assert_eq!(source.span(1, 99), Span { start: 0, end: 2, line: 1, column: 1 });
     }
 }

@@ -1,7 +1,7 @@
 use super::{
-    ActionBody, Body, ForEachDefinition, RetryDefinition, Span, Spanned, SpannedExpression, SpannedTemplate, Step,
+    ActionBody, ForEachDefinition, RetryDefinition, Span, Spanned, SpannedExpression, SpannedTemplate, Step, StepBody,
     TemplateKind, duration,
-    reader::{Fields, Reader, is_name},
+    reader::{Reader, YamlFields, is_name},
     yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
@@ -20,8 +20,13 @@ const KEYS: [&str; 12] = [
     "timeout",
 ];
 
-/// Longest time that a step can ask for: 30 days in milliseconds. Beyond that it is a typing mistake.
-const LONGEST_MS: u64 = 30 * 86_400_000;
+/// Maximum timeout or backoff: 30 days in milliseconds. A longer one is most likely a typing
+/// mistake.
+const MAX_DURATION_MS: u64 = 30 * 86_400_000;
+
+/// Maximum number of attempts or concurrent instances. A larger one is most likely a typing
+/// mistake.
+const MAX_COUNT: u64 = 10_000;
 
 /// Reads one entry of `steps`.
 pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
@@ -30,19 +35,20 @@ pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
     let with = read_with(reader, &fields, entry.key.span);
     let needs = fields.value("needs").map(|node| read_needs(reader, node)).unwrap_or_default();
     let when = fields.value("when").and_then(|node| reader.expression(node, "when"));
-    let body = read_body(reader, entry, &fields).unwrap_or(Body::Unknown);
+    let body = read_body(reader, entry, &fields).unwrap_or(StepBody::Unknown);
     Step { name: entry.key.clone(), body, with, needs, when }
 }
 
-fn read_with(reader: &mut Reader, fields: &Fields<'_>, otherwise: Span) -> SpannedTemplate {
-    let nothing = |span| SpannedTemplate { kind: TemplateKind::Map(Vec::new()), span };
-    let Some(entry) = fields.find("with") else { return nothing(otherwise) };
+/// Reads `with`; an empty map if there is none. `step` is the place of the step's name.
+fn read_with(reader: &mut Reader, fields: &YamlFields<'_>, step: Span) -> SpannedTemplate {
+    let empty = |span| SpannedTemplate { kind: TemplateKind::Map(Vec::new()), span };
+    let Some(entry) = fields.find("with") else { return empty(step) };
     match &entry.value.kind {
         YamlValue::Map(_) => SpannedTemplate { span: entry.key.span, ..reader.template(&entry.value) },
-        YamlValue::Null => nothing(entry.key.span),
+        YamlValue::Null => empty(entry.key.span),
         _ => {
             reader.expected(&entry.value, "with", "a map");
-            nothing(entry.key.span)
+            empty(entry.key.span)
         }
     }
 }
@@ -55,7 +61,7 @@ fn read_needs(reader: &mut Reader, node: &YamlNode) -> Vec<Spanned<String>> {
     items.iter().filter_map(|item| reader.text(item, "an entry of needs")).collect()
 }
 
-fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &Fields<'_>) -> Option<Body> {
+fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) -> Option<StepBody> {
     let step = &entry.key.value;
     match (fields.find("uses"), fields.find("workflow")) {
         (Some(uses), None) => {
@@ -64,21 +70,21 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &Fields<'_>) -> Opt
             let retry = fields.value("retry").map(|node| read_retry(reader, node)).unwrap_or_default();
             let timeout_ms = fields.value("timeout").and_then(|node| read_duration(reader, node, "timeout"));
             let uses = reader.text(&uses.value, "uses")?;
-            Some(Body::Action(Box::new(ActionBody { uses, for_each, approval, retry, timeout_ms })))
+            Some(StepBody::Action(Box::new(ActionBody { uses, for_each, approval, retry, timeout_ms })))
         }
         (None, Some(file)) => {
-            refuse_for_inline(reader, fields);
+            report_action_keys(reader, fields);
             let file = reader.text(&file.value, "workflow")?;
-            Some(Body::Inline { file })
+            Some(StepBody::Inline { file })
         }
         (Some(_), Some(file)) => {
             let message = format!("step {step:?} has both uses and workflow");
-            reader.report("workflow::step", file.key.span, message, "one too many", "keep one of them".to_owned());
+            reader.report("workflow::step", file.key.span, message, "second of two", "remove one of them".to_owned());
             None
         }
         (None, None) => {
             if matches!(entry.value.kind, YamlValue::Map(_)) {
-                let message = format!("step {step:?} does not say what it runs");
+                let message = format!("step {step:?} has neither an action nor a workflow");
                 let hint = "add `uses: provider.noun.verb`, or `workflow: FILE` to inline another workflow".to_owned();
                 reader.report("workflow::missing", entry.key.span, message, "neither uses nor workflow", hint);
             }
@@ -87,25 +93,26 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &Fields<'_>) -> Opt
     }
 }
 
-fn refuse_for_inline(reader: &mut Reader, fields: &Fields<'_>) {
+/// Reports keys that only a step with an action can have.
+fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
     for key in ["approval", "for_each", "as", "key", "max_parallel", "retry", "timeout"] {
         let Some(entry) = fields.find(key) else { continue };
         let message = format!("{key} cannot be used with workflow");
         let hint = if matches!(key, "approval" | "retry" | "timeout") {
-            "set it on the steps of the other workflow".to_owned()
+            "set it on the steps of the inlined workflow".to_owned()
         } else {
-            "an inlined workflow runs once; put for_each on the steps inside it, and hand the list over as an input"
+            "an inlined workflow runs once; put for_each on the steps inside it, and pass the list as an input"
                 .to_owned()
         };
         reader.report("workflow::step", entry.key.span, message, "not for an inlined workflow", hint);
     }
 }
 
-fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEachDefinition> {
+fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
         for key in ["as", "key", "max_parallel"] {
             if let Some(entry) = fields.find(key) {
-                let message = format!("{key} has no meaning without for_each");
+                let message = format!("{key} requires for_each");
                 reader.report("workflow::step", entry.key.span, message, "no for_each", None);
             }
         }
@@ -120,14 +127,14 @@ fn read_for_each(reader: &mut Reader, fields: &Fields<'_>) -> Option<ForEachDefi
 
 fn read_approval(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
     if !matches!(node.kind, YamlValue::Text(_)) {
-        reader.expected(node, "approval", "what a person is asked, such as \"Drain ${{ inputs.worker }}?\"");
+        reader.expected(node, "approval", "a question for the operator, such as \"Drain ${{ inputs.worker }}?\"");
         return None;
     }
     let question = reader.template(node);
     (!matches!(question.kind, TemplateKind::Unknown)).then_some(question)
 }
 
-fn read_variable(reader: &mut Reader, fields: &Fields<'_>, for_each: Span) -> Option<Spanned<String>> {
+fn read_variable(reader: &mut Reader, fields: &YamlFields<'_>, for_each: Span) -> Option<Spanned<String>> {
     let Some(node) = fields.value("as") else {
         let hint = "add `as: item`; `with` and `key` can then use ${{ item }}".to_owned();
         reader.report("workflow::missing", for_each, "for_each needs `as`, the name of its variable", "", hint);
@@ -136,7 +143,7 @@ fn read_variable(reader: &mut Reader, fields: &Fields<'_>, for_each: Span) -> Op
     let name = reader.text(node, "as")?;
     if ["inputs", "steps", "run", "true", "false", "null", "in"].contains(&name.value.as_str()) {
         let message = format!("{:?} cannot be the name of a variable", name.value);
-        reader.report("workflow::name", name.span, message, "means something else", None);
+        reader.report("workflow::name", name.span, message, "reserved", None);
         return None;
     }
     reader.name(&name, "a variable");
@@ -155,14 +162,12 @@ fn read_retry(reader: &mut Reader, node: &YamlNode) -> RetryDefinition {
 }
 
 fn read_count(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u32> {
-    // Nobody means more, and the engine counts in 32 bits.
-    const MOST: u64 = 10_000;
     let count = match &node.kind {
-        YamlValue::Number(number) => number.as_u64().filter(|count| (1..=MOST).contains(count)),
+        YamlValue::Number(number) => number.as_u64().filter(|count| (1..=MAX_COUNT).contains(count)),
         _ => None,
     };
     if count.is_none() {
-        reader.expected(node, what, &format!("a whole number from 1 to {MOST}"));
+        reader.expected(node, what, &format!("a whole number from 1 to {MAX_COUNT}"));
     }
     count.and_then(|count| u32::try_from(count).ok())
 }
@@ -180,7 +185,7 @@ fn read_factor(reader: &mut Reader, node: &YamlNode) -> Option<f64> {
 
 fn read_duration(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u64> {
     let read = match &node.kind {
-        YamlValue::Text(text) => duration::parse(text).filter(|ms| (1..=LONGEST_MS).contains(ms)),
+        YamlValue::Text(text) => duration::parse(text).filter(|ms| (1..=MAX_DURATION_MS).contains(ms)),
         _ => None,
     };
     if read.is_none() {

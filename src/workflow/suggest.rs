@@ -1,12 +1,15 @@
-/// Maximum length of a word and of a name. Longer ones are not typing mistakes, and the cost of the distance is their product.
+/// Maximum length of a word and of a name. Longer ones are not typing mistakes, and the cost of the
+/// distance is their product.
 const MAX_CHARS: usize = 64;
 
-/// Returns `did you mean "…"?` with the name that `word` is most likely a typing mistake of, if there is one.
+/// Returns `did you mean "…"?` with the name that `word` is most likely a typing mistake of, if
+/// there is one.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     suggest(word, known).map(|name| format!("did you mean \"{name}\"?"))
 }
 
-/// Returns the name with the fewest edits between it and `word`, if that is at most a third of the word's length.
+/// Returns the name with the fewest edits between it and `word`, if that is at most a third of the
+/// word's length.
 pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length > MAX_CHARS {
@@ -22,7 +25,7 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
-// Edits are insertion, deletion, replacement and the swap of two neighbours.
+/// Returns the number of edits: insertions, deletions, replacements and swaps of neighbours.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();
@@ -46,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_mistake_finds_what_was_meant() {
+    fn a_typing_mistake_finds_the_similar_name() {
         for (word, expected) in
             [("naem", Some("name")), ("nam", Some("name")), ("stpes", Some("steps")), ("x", None), ("na", None)]
         {
@@ -55,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_far_from_all_finds_nothing() {
+    fn a_word_without_similar_name_finds_none() {
         assert_eq!(suggest("frobnicate", ["name", "steps", "outputs"]), None);
     }
 }

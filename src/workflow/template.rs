@@ -3,12 +3,12 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::{Expression, Source, Span, Spanned};
+use super::{Expression, SourceFile, Span, Spanned};
 
 /// A value of a workflow's file that can contain expressions, with its place.
 #[derive(Debug, Clone)]
 pub struct SpannedTemplate {
-    /// The value.
+    /// Value or expression.
     pub kind: TemplateKind,
     /// Place of the value in the file.
     pub span: Span,
@@ -61,9 +61,11 @@ pub enum ExpressionUse {
 pub struct SpannedExpression {
     /// The parsed expression.
     pub expression: Expression,
-    /// Place of the text between `${{` and `}}` if `exact` is true, otherwise of the whole text around it.
+    /// Place of the text between `${{` and `}}` if `exact` is true, otherwise of the whole text
+    /// around it.
     pub span: Span,
-    /// True if the bytes at `span` are the expression's source. They are not if the text contains escapes of YAML.
+    /// True if the bytes at `span` are the expression's source. They are not if the text contains
+    /// escapes of YAML.
     pub exact: bool,
 }
 
@@ -95,12 +97,12 @@ impl<E> TextPart<E> {
 
 impl SpannedExpression {
     /// Returns the place of the bytes `range` of the expression's source.
-    pub fn span_of(&self, source: &Source, range: &Range<usize>) -> Span {
+    pub fn span_of(&self, source: &SourceFile, range: &Range<usize>) -> Span {
         if self.exact { source.span(self.span.start + range.start, self.span.start + range.end) } else { self.span }
     }
 
     /// Returns the place of the expression, without the blanks at its ends.
-    pub fn trimmed(&self, source: &Source) -> Span {
+    pub fn trimmed(&self, source: &SourceFile) -> Span {
         let text = self.expression.source();
         let start = text.len() - text.trim_start().len();
         self.span_of(source, &(start..text.trim_end().len()))

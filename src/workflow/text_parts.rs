@@ -1,16 +1,18 @@
-/// A part of a text, before its expressions are parsed.
+/// A part of a text whose expressions are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RawTextPart<'a> {
+    /// Text that is used literally.
     Literal(String),
-    /// What is between `${{` and `}}`.
+    /// Text between `${{` and `}}`.
     Expression(&'a str),
-    /// `${{` that nothing closes, with all that follows.
+    /// A `${{` that is not closed, with the rest of the text.
     Open(&'a str),
 }
 
+/// Start of an expression.
 const OPEN: &str = "${{";
 
-/// Cuts a text at its expressions. `$${{` stands for `${{` itself.
+/// Splits a text at its expressions. `$${{` is a literal `${{`.
 pub(super) fn split(text: &str) -> Vec<RawTextPart<'_>> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -40,7 +42,8 @@ pub(super) fn split(text: &str) -> Vec<RawTextPart<'_>> {
     parts
 }
 
-// The `}}` that is neither inside a text nor closes a map of the expression.
+/// Returns the offset of the `}}` that ends the expression: neither inside a text nor the end of a
+/// map.
 fn close(inner: &str) -> Option<usize> {
     let bytes = inner.as_bytes();
     let mut braces = 0_usize;
@@ -67,7 +70,7 @@ mod tests {
     use RawTextPart::{Expression, Literal, Open};
 
     #[test]
-    fn a_text_is_cut_at_its_expressions() {
+    fn a_text_is_split_at_its_expressions() {
         let cases: [(&str, Vec<RawTextPart<'_>>); 7] = [
             ("", vec![]),
             ("plain {{x}} $y", vec![Literal("plain {{x}} $y".into())]),

@@ -7,23 +7,26 @@ use serde::{
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{Location, options::DuplicateKeyPolicy};
 
-use super::{Source, Span, Spanned, large_stack};
+use super::{SourceFile, Span, Spanned, large_stack};
 
-/// Deepest nesting of a file: enough for any workflow, and little enough for a usual thread's stack.
+/// Maximum nesting of a file. The stack of the parser's thread is large enough for it, in a debug
+/// build too.
 const MAX_DEPTH: usize = 64;
-/// Most nodes of a file, those that aliases repeat included: a bomb of aliases is refused in a tenth of a second.
+/// Maximum number of nodes of a file, those that aliases repeat included. An exponential chain of
+/// aliases is refused in a tenth of a second.
 const MAX_NODES: usize = 20_000;
-/// Largest file, in bytes.
+/// Maximum size of a file, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// A value of a file and where it is written. What an alias or a merge key brings in is where the anchor is.
+/// A value of a file with its place. A value from an alias or a merge key has the place of the
+/// anchor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct YamlNode {
     pub(super) kind: YamlValue,
     pub(super) span: Span,
 }
 
-/// What a [`YamlNode`] is.
+/// Value of a [`YamlNode`].
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum YamlValue {
     Null,
@@ -39,12 +42,12 @@ pub(super) enum YamlValue {
 pub(super) struct YamlEntry {
     pub(super) key: Spanned<String>,
     pub(super) value: YamlNode,
-    /// It stands here, not behind a merge key.
+    /// True if the entry is written in the map itself, false if it is from a merge key.
     pub(super) own: bool,
 }
 
 impl YamlNode {
-    /// What it is, in words.
+    /// Returns the type of the value as text for people.
     pub(super) fn describe(&self) -> &'static str {
         match self.kind {
             YamlValue::Null => "nothing",
@@ -56,7 +59,7 @@ impl YamlNode {
         }
     }
 
-    /// The value without its places.
+    /// Returns the value as JSON.
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {
             YamlValue::Null => Value::Null,
@@ -72,15 +75,18 @@ impl YamlNode {
     }
 }
 
-/// Why a file is no YAML that we read.
+/// Reason for which a file could not be read as YAML.
 pub(super) struct ReadError {
     pub(super) message: String,
     pub(super) span: Span,
     pub(super) hint: Option<String>,
 }
 
-/// Reads the one document of `source`.
-pub(super) fn read(source: &Arc<Source>) -> Result<YamlNode, ReadError> {
+/// Reads the only document of `source`.
+///
+/// # Errors
+/// The text is not YAML, has several documents, or exceeds a limit.
+pub(super) fn read(source: &Arc<SourceFile>) -> Result<YamlNode, ReadError> {
     let shared = Arc::clone(source);
     large_stack::run(move || read_here(&shared)).unwrap_or_else(|| {
         let span = source.span(0, 0);
@@ -88,7 +94,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<YamlNode, ReadError> {
     })
 }
 
-fn read_here(source: &Source) -> Result<YamlNode, ReadError> {
+fn read_here(source: &SourceFile) -> Result<YamlNode, ReadError> {
     let text = source.text();
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, {MAX_BYTES} are allowed", text.len());
@@ -100,9 +106,9 @@ fn read_here(source: &Source) -> Result<YamlNode, ReadError> {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
         },
-        // Merge keys that bring in each other double their work at every level.
+        // The work for merge keys that include each other doubles with each level.
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 4 * MAX_NODES },
-        // All of them are reported by us, not only the first.
+        // The reader reports all of them, not only the first.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
@@ -113,24 +119,24 @@ fn read_here(source: &Source) -> Result<YamlNode, ReadError> {
     read.map(|raw| raw.into_node(source)).map_err(|error| describe(source, &error))
 }
 
-fn describe(source: &Source, error: &serde_saphyr::Error) -> ReadError {
+fn describe(source: &SourceFile, error: &serde_saphyr::Error) -> ReadError {
     let place = error.location();
     let span = place.map_or_else(|| source.span(0, 0), |location| span(source, location));
     let words = first_line(&error.without_snippet().to_string());
     let (message, hint) = if let serde_saphyr::Error::MultipleDocuments { .. } = error.without_snippet() {
         ("the file has more than one document".to_owned(), Some("write one workflow per file"))
     } else if words.starts_with("budget breached") || words.contains("alias") && words.contains("limit") {
-        let limits = format!("{MAX_NODES} values and {MAX_DEPTH} levels are allowed, what aliases repeat included");
-        (format!("the file is too large: {limits}"), Some("split it over several workflows"))
+        let limits = format!("{MAX_NODES} values and {MAX_DEPTH} levels are allowed, those of aliases included");
+        (format!("the file is too large: {limits}"), Some("split it into several workflows"))
     } else {
         let quotes = "put a text that contains a colon and a blank in quotes";
         let hint = words.starts_with("mapping values are not allowed").then_some(quotes);
-        (format!("the file is no YAML: {words}"), hint)
+        (format!("the file is not YAML: {words}"), hint)
     };
     ReadError { message, span, hint: hint.map(str::to_owned) }
 }
 
-// The place is shown by the span.
+/// Returns the first line of an error without its place, which the span shows.
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -138,23 +144,25 @@ fn first_line(message: &str) -> String {
     line.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-fn span(source: &Source, location: Location) -> Span {
+fn span(source: &SourceFile, location: Location) -> Span {
     let at = location.span();
     let (Some(start), Some(length)) = (at.byte_offset(), at.byte_len()) else {
-        // Errors of the scanner know only line and column.
-        return source.place(location.line(), location.column());
+        // Errors of the scanner have only line and column.
+        return source.character(location.line(), location.column());
     };
     let (start, length) = (usize::try_from(start).unwrap_or(0), usize::try_from(length).unwrap_or(0));
     let number = |of: u64| usize::try_from(of).unwrap_or(0);
     let written = source.text().get(start..start.saturating_add(length)).unwrap_or_default();
-    // The scanner counts the line break behind a plain or block scalar to it.
+    // The scanner includes the line break after a plain or block scalar.
     let end = start + written.trim_end().len();
     Span { start, end, line: number(location.line()), column: number(location.column()) }
 }
 
+/// A key with its value.
 type RawYamlEntry = (serde_saphyr::Spanned<String>, RawYaml);
 
-// `Spanned` asks for the kind below it, so places are known at every level.
+/// A node as serde reads it. `Spanned` needs a type for the value below it, so each level has its
+/// place.
 struct RawYaml(serde_saphyr::Spanned<RawYamlValue>);
 
 enum RawYamlValue {
@@ -167,7 +175,7 @@ enum RawYamlValue {
 }
 
 impl RawYaml {
-    fn into_node(self, source: &Source) -> YamlNode {
+    fn into_node(self, source: &SourceFile) -> YamlNode {
         let span = span(source, self.0.defined);
         let kind = match self.0.value {
             RawYamlValue::Null => YamlValue::Null,
@@ -185,7 +193,7 @@ impl RawYaml {
     }
 }
 
-fn into_entry((key, value): RawYamlEntry, source: &Source) -> YamlEntry {
+fn into_entry((key, value): RawYamlEntry, source: &SourceFile) -> YamlEntry {
     let own = key.referenced == key.defined;
     YamlEntry { key: Spanned::new(key.value, span(source, key.defined)), value: value.into_node(source), own }
 }
@@ -265,14 +273,14 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> Vec<String> {
-        let source = Arc::new(Source::new("f", text));
+        let source = Arc::new(SourceFile::new("f", text));
         let node = read(&source).unwrap_or_else(|e| panic!("{}", e.message));
         let mut found = Vec::new();
         collect(&source, &node, &mut found);
         found
     }
 
-    fn collect(source: &Source, node: &YamlNode, found: &mut Vec<String>) {
+    fn collect(source: &SourceFile, node: &YamlNode, found: &mut Vec<String>) {
         match &node.kind {
             YamlValue::List(items) => items.iter().for_each(|item| collect(source, item, found)),
             YamlValue::Map(entries) => {
@@ -287,27 +295,27 @@ mod tests {
     }
 
     #[test]
-    fn every_key_and_value_knows_where_it_is_written() {
+    fn each_key_and_value_has_its_place() {
         let text = "a: 1\nb:\n  - \"zw\u{f6}lf\" # why\n  - {c: true}\n";
         assert_eq!(written(text), ["1:1 a", "1:4 1", "2:1 b", "3:5 \"zw\u{f6}lf\"", "4:6 c", "4:9 true"]);
     }
 
     #[test]
-    fn an_alias_is_where_its_anchor_is() {
+    fn an_alias_has_the_place_of_its_anchor() {
         assert_eq!(written("a: &x {k: v}\nb: *x\n"), ["1:1 a", "1:8 k", "1:11 v", "2:1 b", "1:8 k", "1:11 v"]);
     }
 
     #[test]
-    fn a_merge_key_brings_in_what_is_not_there() {
-        let source = Arc::new(Source::new("f", "a: &x {k: 1, l: 2}\nb:\n  <<: *x\n  k: 3\n"));
+    fn a_merge_key_adds_missing_entries() {
+        let source = Arc::new(SourceFile::new("f", "a: &x {k: 1, l: 2}\nb:\n  <<: *x\n  k: 3\n"));
         let node = read(&source).unwrap_or_else(|e| panic!("{}", e.message));
         assert_eq!(node.to_json(), serde_json::json!({"a": {"k": 1, "l": 2}, "b": {"k": 3, "l": 2}}));
     }
 
     #[test]
-    fn types_are_those_of_json_and_nothing_is_guessed() {
+    fn scalars_have_the_types_of_json() {
         let text = "[yes, no, on, 014, 1_000, 0.5, -3, null, ~, '7', 18446744073709551615]";
-        let node = read(&Arc::new(Source::new("f", text))).unwrap_or_else(|e| panic!("{}", e.message));
+        let node = read(&Arc::new(SourceFile::new("f", text))).unwrap_or_else(|e| panic!("{}", e.message));
         let expected = serde_json::json!([
             "yes",
             "no",

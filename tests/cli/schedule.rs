@@ -190,7 +190,7 @@ fn a_missing_or_invalid_schedule_is_reported() {
     program.write("bad.yaml", &scheduled(MACHINE).replace("0 0 29 2 *", "0 24 * * *"));
     let mistake = program.expect(65, &["validate", "bad.yaml", "-o", "json"]).json()[0]["diagnostics"][0].clone();
     assert_eq!((&mistake["line"], &mistake["column"]), (&5.into(), &21.into()), "{mistake}");
-    assert_eq!(mistake["message"], "\"24\" cannot be the hour: it goes from 0 to 23");
+    assert_eq!(mistake["message"], "\"24\" cannot be the hour: it is from 0 to 23");
     program.write("timed.yaml", &scheduled(MACHINE));
     let ran = program.expect(65, &["schedule", "timed.yaml", "-i", "name=m", "-i", "nmae=m"]);
     assert!(ran.err.contains("\"nmae\""), "{ran:?}");

@@ -7,7 +7,7 @@ use stargate::{
     engine::{Engine, EngineError, RunReport},
     id::RunId,
     journal::{Owner, RunRow},
-    schedule::{Agenda, serve},
+    schedule::{JobQueue, serve},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -189,7 +189,7 @@ impl JobRunner<'_> {
     async fn serve(&self) -> Exit {
         let crons: Vec<_> = self.jobs.iter().map(|job| job.cron.clone()).collect();
         self.jobs.iter().for_each(|job| self.report_next(job));
-        let agenda = Agenda { crons: &crons, clock: &self.clock, zone: &self.zone, stop: &self.stop };
+        let queue = JobQueue { crons: &crons, clock: &self.clock, zone: &self.zone, stop: &self.stop };
         let start_run = async |at: usize| {
             let job: &ScheduledJob = &self.jobs[at];
             self.run(job).await;
@@ -200,7 +200,7 @@ impl JobRunner<'_> {
         let skipped = |at: usize| {
             self.report(&self.jobs[at], "skipped", "is due, but its previous run is still running: skipped", None)
         };
-        serve(agenda, start_run, skipped).await;
+        serve(queue, start_run, skipped).await;
         Exit::Interrupted
     }
 

@@ -1,17 +1,17 @@
-use super::world::{mistakes, registry, steps};
+use super::fixtures::{mistakes, registry, steps};
 use crate::workflow::{Diagnostics, parse};
 
 fn check(text: &str, expected: &[&str]) {
     assert_eq!(mistakes(text), expected, "{text}");
 }
 
-// A step that makes a network, with a further line in its `with`.
+/// Checks a step with one more line in the `with` of its network.
 fn network(with: &str, expected: &[&str]) {
     let text = format!("name: w\nsteps:\n  a:\n    uses: net.network.ensure\n    with:\n      name: x\n      {with}\n");
     check(&text, expected);
 }
 
-// An expression in the second of two steps, the first of which makes a network. It begins at 7:14.
+/// Checks an expression of a step that follows one with a network. The value starts at 7:14.
 fn reading(expression: &str, expected: &[&str]) {
     let network = "net: {uses: net.network.ensure, with: {name: x}}";
     let note = format!("b:\n    uses: test.note.write\n    with:\n      value: {expression}");
@@ -19,7 +19,7 @@ fn reading(expression: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_good_workflow_has_no_mistakes() {
+fn a_valid_workflow_has_no_mistakes() {
     for expression in [
         "${{ steps.net.outputs.node_subnet.prefix }}",
         "${{ steps.net.outputs.subnets[0].prefix }}/${{ steps.net.outputs.size }}",
@@ -36,23 +36,23 @@ fn a_good_workflow_has_no_mistakes() {
 }
 
 #[test]
-fn a_file_that_is_no_workflow_is_told_so() {
+fn a_file_that_is_not_a_workflow_is_reported() {
     let what = "a workflow must be a map with name, inputs, steps and outputs, this is";
     check("", &[&format!("1:1 {what} nothing")]);
     check("[]", &[&format!("1:1 {what} a list")]);
     check("name: w", &["1:7 the workflow has no steps"]);
-    check("a: [\n", &["1:4 the file is no YAML: unclosed bracket '['"]);
+    check("a: [\n", &["1:4 the file is not YAML: unclosed bracket '['"]);
     check(
         "a: b: c",
         &[
-            "1:5 the file is no YAML: mapping values are not allowed in this context; put a text that contains a colon and a blank in quotes",
+            "1:5 the file is not YAML: mapping values are not allowed in this context; put a text that contains a colon and a blank in quotes",
         ],
     );
     check("- x\n---\n- y", &["3:1 the file has more than one document; write one workflow per file"]);
 }
 
 #[test]
-fn unknown_keys_are_told_with_what_was_meant() {
+fn unknown_keys_are_reported_with_a_suggestion() {
     check(
         "nme: w\nstep: {}\nname: w\nsteps: {a: {use: test.nop.run, uses: test.nop.run}}",
         &[
@@ -69,17 +69,17 @@ fn unknown_keys_are_told_with_what_was_meant() {
 }
 
 #[test]
-fn every_key_that_is_there_twice_is_told() {
+fn each_duplicate_key_is_reported() {
     check(
         &steps(&[("a", ""), ("a", ""), ("a", "")]),
-        &["4:3 steps has \"a\" twice; the first is in line 3", "5:3 steps has \"a\" twice; the first is in line 3"],
+        &["4:3 steps has \"a\" twice; the first is on line 3", "5:3 steps has \"a\" twice; the first is on line 3"],
     );
-    network("name: y", &["7:7 the map has \"name\" twice; the first is in line 6"]);
+    network("name: y", &["7:7 the map has \"name\" twice; the first is on line 6"]);
 }
 
 #[test]
-fn names_are_words_that_expressions_can_use() {
-    let rule = "names begin with a lower-case letter and go on with lower-case letters, digits and underscores";
+fn names_must_be_usable_in_expressions() {
+    let rule = "a name is a lower-case letter, followed by lower-case letters, digits and underscores";
     check(
         &steps(&[("a-b", ""), ("1", "")]),
         &[
@@ -90,42 +90,42 @@ fn names_are_words_that_expressions_can_use() {
 }
 
 #[test]
-fn a_circle_is_told_with_its_steps() {
-    let hint = "an arrow means \"needs\"; take one of them away";
+fn a_cycle_is_reported_with_its_steps() {
+    let hint = "an arrow means \"needs\"; remove one of them";
     check(
         &steps(&[("a", "needs: [b]"), ("b", "when: '${{ steps.c.skipped }}'"), ("c", "needs: [a]"), ("d", "")]),
-        &[&format!("5:35 steps depend on each other in a circle: a → b → c → a; {hint}")],
+        &[&format!("5:35 steps depend on each other in a cycle: a → b → c → a; {hint}")],
     );
     check(&steps(&[("a", "needs: [a]")]), &["3:35 step \"a\" needs itself"]);
     check(
         &steps(&[("a", "when: '${{ steps.a.skipped }}'")]),
-        &["3:38 step \"a\" depends on itself; a step cannot use what it gives itself"],
+        &["3:38 step \"a\" depends on itself; a step cannot use its own outputs"],
     );
 }
 
 #[test]
-fn two_circles_are_both_told() {
+fn two_cycles_are_both_reported() {
     let found = mistakes(&steps(&[("a", "needs: [b]"), ("b", "needs: [a]"), ("c", "needs: [d]"), ("d", "needs: [c]")]));
     assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]
-fn what_a_step_runs_must_be_clear() {
+fn a_step_has_one_action_or_one_workflow() {
     let missing = "add `uses: provider.noun.verb`, or `workflow: FILE` to inline another workflow";
     check(
         "name: w\nsteps:\n  a: {uses: test.nop.rn}\n  b: {uses: foo}\n  c: {}\n  d: {uses: test.nop.run, workflow: x}\n  e: 1\n",
         &[
             "3:13 there is no action \"test.nop.rn\"; did you mean \"test.nop.run\"?",
-            "4:13 there is no action \"foo\"; `stargate actions` lists all there are",
-            &format!("5:3 step \"c\" does not say what it runs; {missing}"),
-            "6:27 step \"d\" has both uses and workflow; keep one of them",
+            "4:13 there is no action \"foo\"; run `stargate actions` to list all actions",
+            &format!("5:3 step \"c\" has neither an action nor a workflow; {missing}"),
+            "6:27 step \"d\" has both uses and workflow; remove one of them",
             "7:6 step \"e\" must be a map, this is a number",
         ],
     );
 }
 
 #[test]
-fn settings_of_a_step_are_checked() {
+fn options_of_a_step_are_checked() {
     let duration = "must be a duration such as 500ms, 10m or 1h30m, of at most 30d, this is";
     check(
         &steps(&[("a", "timeout: 5"), ("b", "timeout: 1x"), ("c", "retry: {attempts: 0, factor: 0.5}")]),
@@ -148,22 +148,22 @@ fn approvals_are_checked() {
         &steps(&[("a", "approval: yes"), ("b", "approval: '${{ 1 + 1 }}'"), ("c", "approval: [1]")]),
         &[
             "4:42 approval must be text, this is a whole number",
-            "5:37 approval must be what a person is asked, such as \"Drain ${{ inputs.worker }}?\", this is a list",
+            "5:37 approval must be a question for the operator, such as \"Drain ${{ inputs.worker }}?\", this is a list",
         ],
     );
     check(
         "name: w\nsteps:\n  a: {workflow: other.yaml, approval: 'sure?'}\n  b: {uses: test.nop.run, approval: '${{ steps.c.outputs }}'}\n",
         &[
             "3:17 the workflow \"other.yaml\" cannot be read: no such file",
-            "3:29 approval cannot be used with workflow; set it on the steps of the other workflow",
-            "4:48 there is no step \"c\"; steps are named in `steps`",
+            "3:29 approval cannot be used with workflow; set it on the steps of the inlined workflow",
+            "4:48 there is no step \"c\"; the names of the steps are the keys of `steps`",
         ],
     );
 }
 
 #[test]
 fn conditions_and_loops_are_checked() {
-    let one = "write it as ${{ … }}, with nothing before or behind it; + joins texts";
+    let one = "write it as ${{ … }}, with nothing before or after it; use + to join texts";
     check(
         &steps(&[("a", "when: true"), ("b", "when: '${{ 1 + 1 }}'")]),
         &[
@@ -175,7 +175,7 @@ fn conditions_and_loops_are_checked() {
         &steps(&[("a", "for_each: '${{ [1] }}'"), ("b", "as: x"), ("c", "for_each: '${{ 1 == 1 }}', as: item")]),
         &[
             "3:27 for_each needs `as`, the name of its variable; add `as: item`; `with` and `key` can then use ${{ item }}",
-            "4:27 as has no meaning without for_each",
+            "4:27 as requires for_each",
             "5:42 for_each must be a list, this is true or false",
         ],
     );
@@ -186,7 +186,7 @@ fn conditions_and_loops_are_checked() {
     check(
         "name: w\nsteps:\n  net: {uses: net.network.ensure, with: {name: x}}\n  b:\n    uses: test.note.write\n    for_each: ${{ steps.net.outputs.subnets }}\n    as: subnet\n    with: {value: '${{ subnet.nam }}'}\n",
         &[
-            "7:9 for_each needs `key`: its items are a map; add a key that tells them apart, such as `key: ${{ subnet.name }}`",
+            "7:9 for_each needs `key`: its items are a map; add a key that is different for each item, such as `key: ${{ subnet.name }}`",
             "8:31 subnet has no field \"nam\"; did you mean \"name\"?",
         ],
     );
@@ -201,7 +201,7 @@ fn the_loop_variable_is_known_only_inside_the_loop() {
 }
 
 #[test]
-fn a_literal_must_fit_the_actions_input() {
+fn a_literal_must_fit_the_input_schema_of_the_action() {
     network("size: 300", &["7:13 with.size must be at most 255"]);
     network("size: -1", &["7:13 with.size must be at least 0"]);
     network("size: '5'", &["7:13 with.size must be a whole number, this is text; write it without quotes"]);
@@ -229,7 +229,7 @@ fn a_literal_must_fit_the_actions_input() {
 }
 
 #[test]
-fn a_secret_in_place_of_its_reference_is_refused_and_not_repeated() {
+fn a_secret_given_by_value_is_refused_and_not_repeated() {
     let rule = "is a secret and must be given by reference, never by value; write env:NAME, file:PATH or exec:COMMAND";
     network("key: hunter2", &[&format!("7:12 with.key {rule}")]);
     network("keys: {a: hunter2}", &[&format!("7:17 with.keys.a {rule}")]);
@@ -237,7 +237,7 @@ fn a_secret_in_place_of_its_reference_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn an_expression_must_fit_where_it_stands() {
+fn the_type_of_an_expression_must_fit_its_use() {
     network("size: ${{ run.id }}", &["7:17 with.size must be a whole number, run.id is text"]);
     network("private: ${{ 1 == 1 }}", &[]);
     network("prefixes: ${{ 'a' + 'b' }}", &["7:21 with.prefixes must be a list, 'a' + 'b' is text"]);
@@ -249,14 +249,14 @@ fn an_expression_must_fit_where_it_stands() {
 }
 
 #[test]
-fn a_reference_must_lead_somewhere() {
+fn a_reference_must_have_a_target() {
     reading("${{ steps.nte.outputs.id }}", &["7:24 there is no step \"nte\"; did you mean \"net\"?"]);
     reading(
         "${{ steps.net.outputs.idd }}",
         &["7:36 step \"net\" (net.network.ensure) has no output \"idd\"; did you mean \"id\"?"],
     );
     reading("${{ steps.net.id }}", &["7:28 step \"net\" has no \"id\"; did you mean steps.net.outputs.id?"]);
-    reading("${{ steps.net }}", &["7:24 step \"net\" is not a value of its own; write steps.net.outputs.FIELD"]);
+    reading("${{ steps.net }}", &["7:24 step \"net\" is not a value; write steps.net.outputs.FIELD"]);
     reading("${{ steps.net.outputs.subnets.prefix }}", &["7:44 steps.net.outputs.subnets is a list and has no fields"]);
     reading(
         "${{ steps.net.outputs.node_subnet.prfix }}",
@@ -269,14 +269,14 @@ fn a_reference_must_lead_somewhere() {
     reading(
         "${{ steps[inputs.x].outputs }}",
         &[
-            "7:18 steps is not a value of its own; write steps.NAME.outputs.FIELD",
+            "7:18 steps is not a value; write steps.NAME.outputs.FIELD",
             "7:31 there is no input \"x\"; add it to `inputs`",
         ],
     );
 }
 
 #[test]
-fn a_mistake_inside_a_longer_expression_has_its_own_place() {
+fn a_mistake_inside_a_longer_expression_has_its_own_span() {
     let has = "it has id, name, node_subnet, private, raw, size, subnets and tags";
     let output = format!("step \"net\" (net.network.ensure) has no output \"x\"; {has}");
     reading("${{ 'é' + steps.net.outputs.x }}", &[&format!("7:42 {output}")]);
@@ -288,10 +288,10 @@ fn a_mistake_inside_a_longer_expression_has_its_own_place() {
 }
 
 #[test]
-fn an_expression_that_cannot_be_parsed_is_told() {
+fn an_expression_that_cannot_be_parsed_is_reported() {
     reading(
         "${{ steps.net.outputs.size",
-        &["7:14 an expression is not closed; close it with }}; a text that is to contain ${{ is written $${{"],
+        &["7:14 an expression is not closed; close it with }}; write $${{ for a literal ${{"],
     );
     reading("${{ }}", &["7:17 the expression is empty"]);
     reading("${{ 1 + }}", &["7:17 the expression cannot be parsed: it ends too early"]);
@@ -300,7 +300,7 @@ fn an_expression_that_cannot_be_parsed_is_told() {
 }
 
 #[test]
-fn macros_go_over_one_list_that_a_run_knows() {
+fn macros_work_on_one_list_of_inputs_or_outputs() {
     let only = "map, filter, all and exists work on a list of the inputs or of a step's outputs only";
     let hint = "write it as inputs.NAME.all(x, …) or steps.NAME.outputs.FIELD.map(x, …)";
     reading("${{ [1,2].map(x, x) }}", &[&format!("7:27 {only}; {hint}")]);
@@ -312,7 +312,7 @@ fn macros_go_over_one_list_that_a_run_knows() {
 }
 
 #[test]
-fn inputs_are_checked_themselves() {
+fn schemas_of_inputs_are_checked() {
     let text = "name: w
 inputs:
   a: {type: strng}
@@ -334,20 +334,20 @@ steps:
             "3:13 unknown type \"strng\"; did you mean \"string\"?",
             "4:3 input \"b\" has no type; add `type:`, one of string, number, integer, boolean, array, object and null",
             "5:6 input \"c\" must be a map such as {type: string}, this is a number",
-            "6:30 \"(\" is no regular expression: unclosed group",
+            "6:30 \"(\" is not a regular expression: unclosed group",
             "7:31 input \"e\" must be a whole number, this is text",
             "7:43 minimum must be a number, this is text",
             "8:44 input \"f\" is a secret and must be given by reference, never by value; write env:NAME, file:PATH or exec:COMMAND",
             "9:28 unknown key \"typ\" in items; did you mean \"type\"?",
             "10:29 unknown format \"cdr\"; did you mean \"cidr\"?",
-            "11:35 a default cannot be computed",
+            "11:35 a default cannot contain an expression",
             "12:3 input \"k\" is secret, so its type must be string; a secret is given by reference, such as env:NAME, and references are text",
         ],
     );
 }
 
 #[test]
-fn an_unused_input_is_told() {
+fn an_unused_input_is_reported() {
     check(
         "name: w\ninputs:\n  a: {type: string}\nsteps:\n  a: {uses: test.nop.run}\n",
         &["3:3 input \"a\" is not used; remove it, or refer to it with ${{ inputs.… }}"],
@@ -355,7 +355,7 @@ fn an_unused_input_is_told() {
 }
 
 #[test]
-fn what_an_alias_repeats_is_told_once_and_where_it_is_written() {
+fn a_mistake_that_an_alias_repeats_is_reported_once_at_its_anchor() {
     check(
         "name: w\nsteps:\n  a: {uses: test.note.write, with: &with {value: '${{ run.x }}'}}\n  b: {uses: test.note.write, with: *with}\n",
         &["3:59 run has only id and workflow; write run.id or run.workflow"],
@@ -369,7 +369,7 @@ fn broken() -> Diagnostics {
 
 #[test]
 #[cfg(feature = "miette")]
-fn mistakes_are_drawn_with_the_text_they_are_in() {
+fn mistakes_are_drawn_with_the_source_text() {
     let mut drawn = String::new();
     let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor()).with_width(90);
     handler.render_report(&mut drawn, &broken()).expect("a report");
@@ -381,7 +381,7 @@ fn mistakes_are_drawn_with_the_text_they_are_in() {
 }
 
 #[test]
-fn mistakes_are_data_for_programs() {
+fn mistakes_serialise_as_json() {
     let json = serde_json::to_value(broken()).expect("JSON");
     let expected = serde_json::json!({
         "code": "plan::unknown_action",

@@ -1,31 +1,33 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
 
-use super::world::{World, mistakes, mistakes_among, plan};
+use super::fixtures::{StepResults, mistakes, mistakes_among, plan};
 use crate::plan::CompiledPlan;
 
-// A second each, doubled for a machine that does other things meanwhile.
-const LIMIT: Duration = Duration::from_secs(2);
+/// Time after which a test counts as hanging. Each of them takes less than a second on a usual
+/// machine.
+const HANG_TIMEOUT: Duration = Duration::from_secs(300);
 
-// One at a time: the tests share one thread that parses, and their times are measured.
-fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let begun = Instant::now();
-    let done = work();
-    let elapsed = begun.elapsed();
-    assert!(elapsed < LIMIT, "{what} took {elapsed:?}");
-    done
+/// Runs `work` on a thread with the usual stack of 2 MiB, and fails if it hangs.
+fn finishes<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, results) = mpsc::channel();
+    let thread = thread::Builder::new().stack_size(2 << 20).spawn(move || sender.send(work())).expect("a thread");
+    match results.recv_timeout(HANG_TIMEOUT) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => panic!("{what}: {:?}", thread.join().err()),
+    }
 }
 
-// Any answer in time, and no crash; these tests run on threads of 2 MiB.
+/// Checks that a mistake with this text is reported, without a crash.
 fn refused(what: &str, text: &str, expected: &str) {
-    let found = timed(what, || mistakes(text));
+    let text = text.to_owned();
+    let found = finishes(what, move || mistakes(&text));
     assert!(found.iter().any(|mistake| mistake.contains(expected)), "{what}: {:?}", &found[..found.len().min(3)]);
 }
 
@@ -59,7 +61,7 @@ fn bombs_of_aliases_are_refused() {
 fn large_files_are_refused_or_read() {
     refused("2 MiB", &"x".repeat(2 << 20), "1048576 are allowed");
     refused("1 MiB of text", &"x".repeat(1 << 20), "must be a map");
-    assert_eq!(timed("1 MB of text", || mistakes(&valued(&"x".repeat(1_000_000)))), [""; 0]);
+    assert_eq!(finishes("1 MB of text", || mistakes(&valued(&"x".repeat(1_000_000)))), [""; 0]);
     refused("1 MiB of items", &valued(&format!("[{}]", "1,".repeat(500_000))), "too large");
     refused("1 MiB of keys", &"k: 1\n".repeat(200_000), "");
 }
@@ -93,15 +95,14 @@ fn many_expressions_are_read_or_refused() {
     let inline = (0..60_000).map(|n| format!("${{{{ 1+{n} }}}}")).collect::<Vec<_>>().concat();
     refused("60,000 programs in a text", &valued(&inline), "more than 200 parts");
     let line = (0..15_000).map(|_| "${{ run.id }},").collect::<Vec<_>>().concat();
-    timed("15,000 items in a line", || {
-        mistakes(&valued(&format!("[{}x]", line.replace("${{ run.id }}", "'${{ run.id }}'"))))
-    });
+    let line = valued(&format!("[{}x]", line.replace("${{ run.id }}", "'${{ run.id }}'")));
+    assert!(finishes("15,000 items in a line", move || mistakes(&line)).is_empty());
     let hard = (0..60)
         .map(|n| format!("        - ${{{{ {}1 + {n}{} }}}}\n", "[".repeat(45), "]".repeat(45)))
         .collect::<Vec<_>>()
         .concat();
     let hard = format!("{}\n{hard}", valued("").trim_end());
-    assert_eq!(timed("60 deep programs", || mistakes(&hard)), [""; 0]);
+    assert_eq!(finishes("60 deep programs", move || mistakes(&hard)), [""; 0]);
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn many_steps_are_read() {
         .map(|n| format!("  s{n}: {{uses: test.nop.run, needs: [s{}]}}\n", (n + 1) % 2_000))
         .collect::<Vec<_>>()
         .concat();
-    refused("a circle of 2000 steps", &format!("name: w\nsteps:\n{steps}"), "in a circle");
+    refused("a cycle of 2000 steps", &format!("name: w\nsteps:\n{steps}"), "in a cycle");
 }
 
 #[test]
@@ -120,14 +121,17 @@ fn workflows_that_multiply_are_refused() {
         format!("name: w\nsteps:\n{steps}")
     };
     let files: Vec<(String, String)> = (1..10).map(|n| (format!("l{n}.yaml"), level(n + 1))).collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let found = timed("workflows", || mistakes_among(&files, &level(1)));
-    assert!(found.iter().any(|mistake| mistake.contains("too many workflows")), "{found:?}");
+    let found = finishes("workflows", move || {
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        mistakes_among(&files, &level(1))
+    });
+    assert!(found.iter().any(|mistake| mistake.contains("too many inlined workflows")), "{found:?}");
 }
 
 #[test]
 fn evaluation_needs_little_stack() {
-    // The deepest that is accepted, in several shapes; evaluated with an eighth of a usual thread's stack.
+    // The deepest expressions that are accepted, in several shapes, with an eighth of the usual
+    // stack.
     let chain = vec!["inputs.a"; 63].join(" + ");
     let lists = format!("{}inputs.a{}", "[".repeat(40), "]".repeat(40));
     let conditions = format!("{}0", "inputs.a > 9 ? 1 : ".repeat(30));
@@ -137,8 +141,8 @@ fn evaluation_needs_little_stack() {
         let text = format!(
             "name: w\ninputs:\n  a: {{type: integer, default: 1}}\n  b: {{type: array, default: [1, 2]}}\nsteps:\n  s: {{uses: test.note.write, with: {{value: ['${{{{ {inner} }}}}', '${{{{ inputs.a }}}}', '${{{{ inputs.b }}}}']}}}}\n"
         );
-        let plan = CompiledPlan::new(Arc::new(plan(&text, json!({})))).expect("a good plan");
-        let evaluate = move || plan.input(0, None, &World::default()).map(|_| ()).map_err(|e| e.to_string());
+        let plan = CompiledPlan::new(Arc::new(plan(&text, json!({})))).expect("a valid plan");
+        let evaluate = move || plan.input(0, None, &StepResults::default()).map(|_| ()).map_err(|e| e.to_string());
         let evaluated = thread::Builder::new().stack_size(256 << 10).spawn(evaluate).expect("a thread").join();
         assert_eq!(evaluated.expect("no panic"), Ok(()), "{inner}");
     }

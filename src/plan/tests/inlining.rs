@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::world::{World, index, mistakes_among, plan_among};
+use super::fixtures::{StepResults, index, mistakes_among, plan_among};
 use crate::plan::CompiledPlan;
 
 const INNER: &str = "name: inner
@@ -48,18 +48,18 @@ outputs:
 
 fn outer() -> CompiledPlan {
     let plan = plan_among(&[("inner.yaml", INNER)], OUTER, json!({"go": true}));
-    CompiledPlan::new(Arc::new(plan)).expect("a good plan")
+    CompiledPlan::new(Arc::new(plan)).expect("a valid plan")
 }
 
 #[test]
-fn inlined_steps_take_the_place_of_the_step() {
+fn inlined_steps_replace_the_step() {
     let plan = outer();
     let steps: Vec<_> = plan.plan().steps.iter().map(|step| (step.name.as_str(), step.needs.clone())).collect();
     let expected = [
         ("first", vec![]),
         ("sub/make", vec![0]),
         ("sub/note", vec![0, 1]),
-        // They need only what the outputs are made of.
+        // They need only the steps that the outputs depend on.
         ("last", vec![0, 1]),
         ("very_last", vec![1, 2]),
     ];
@@ -67,35 +67,35 @@ fn inlined_steps_take_the_place_of_the_step() {
 }
 
 #[test]
-fn inputs_and_outputs_go_in_and_out() {
+fn inputs_and_outputs_are_passed() {
     let plan = outer();
-    let world =
-        World::default().with(&plan, "first", json!({"value": "x"})).with(&plan, "sub/make", json!({"id": "/n"}));
-    let input = |step: &str| plan.input(index(&plan, step), None, &world).expect("an input");
+    let results =
+        StepResults::default().with(&plan, "first", json!({"value": "x"})).with(&plan, "sub/make", json!({"id": "/n"}));
+    let input = |step: &str| plan.input(index(&plan, step), None, &results).expect("an input");
     assert_eq!(input("sub/make"), json!({"name": "n-x", "size": 4}));
     assert_eq!(input("sub/note"), json!({"value": "outer n-x"}));
     assert_eq!(input("last"), json!({"value": "n-x-4 1"}));
     assert_eq!(input("very_last"), json!({"value": "/n"}));
-    let outputs = plan.outputs(&world).expect("outputs");
+    let outputs = plan.outputs(&results).expect("outputs");
     assert_eq!(serde_json::Value::Object(outputs), json!({"id": "/n", "skipped": false}));
 }
 
 #[test]
-fn a_condition_holds_for_all_that_is_inlined() {
+fn a_condition_applies_to_all_inlined_steps() {
     let files = [("inner.yaml", INNER)];
     for (go, size, make, note) in [(true, 4, true, true), (true, 3, true, false), (false, 4, false, false)] {
         let text = OUTER.replace("with: {name:", &format!("with: {{size: {size}, name:"));
-        let plan = CompiledPlan::new(Arc::new(plan_among(&files, &text, json!({"go": go})))).expect("a good plan");
-        let when = |step: &str| plan.when(index(&plan, step), &World::default()).expect("a condition");
+        let plan = CompiledPlan::new(Arc::new(plan_among(&files, &text, json!({"go": go})))).expect("a valid plan");
+        let when = |step: &str| plan.when(index(&plan, step), &StepResults::default()).expect("a condition");
         assert_eq!((when("sub/make"), when("sub/note")), (make, note), "{go} {size}");
     }
 }
 
 #[test]
-fn an_inlined_workflow_is_skipped_when_all_its_steps_are() {
+fn an_inlined_workflow_is_skipped_if_all_its_steps_are() {
     let plan = outer();
-    let world = World::default().skip(&plan, "sub/make").skip(&plan, "sub/note");
-    let outputs = plan.outputs(&world).expect("outputs");
+    let results = StepResults::default().skip(&plan, "sub/make").skip(&plan, "sub/note");
+    let outputs = plan.outputs(&results).expect("outputs");
     assert_eq!(serde_json::Value::Object(outputs), json!({"id": null, "skipped": true}));
 }
 
@@ -104,7 +104,7 @@ fn check(files: &[(&str, &str)], text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn what_is_handed_over_is_checked() {
+fn inputs_of_an_inlined_workflow_are_checked() {
     let files = [("inner.yaml", INNER)];
     let with = |with: &str| format!("name: o\nsteps:\n  sub:\n    workflow: inner.yaml\n    with: {{{with}}}\n");
     check(&files, &with("name: x"), &[]);
@@ -125,7 +125,7 @@ fn what_is_handed_over_is_checked() {
 }
 
 #[test]
-fn outputs_of_an_inlined_workflow_are_known() {
+fn outputs_of_an_inlined_workflow_are_typed() {
     let text = "name: o
 steps:
   sub: {workflow: inner.yaml, with: {name: x}}
@@ -144,7 +144,7 @@ steps:
 }
 
 #[test]
-fn a_mistake_in_an_inlined_file_is_told_once_and_in_that_file() {
+fn a_mistake_in_an_inlined_file_is_reported_once_with_that_file() {
     let text = "name: o\nsteps:\n  a: {workflow: x.yaml}\n  b: {workflow: x.yaml}\n  c: {workflow: y.yaml}\n";
     check(
         &[("x.yaml", "name: x\nsteps:\n  a: {uses: test.nop.rnu}\n")],
@@ -170,33 +170,27 @@ fn a_workflow_cannot_inline_itself() {
 }
 
 #[test]
-fn a_circle_through_an_inlined_workflow_is_found() {
+fn a_cycle_through_an_inlined_workflow_is_found() {
     let text = "name: o\nsteps:\n  sub: {workflow: inner.yaml, with: {name: '${{ steps.b.outputs.value }}'}}\n  b: {uses: test.note.write, with: {value: '${{ steps.sub.outputs.id }}'}}\n";
     check(
         &[("inner.yaml", INNER)],
         text,
-        &[
-            "4:49 steps depend on each other in a circle: sub → b → sub; an arrow means \"needs\"; take one of them away",
-        ],
+        &["4:49 steps depend on each other in a cycle: sub → b → sub; an arrow means \"needs\"; remove one of them"],
     );
     let text = "name: o\nsteps:\n  sub: {workflow: inner.yaml, with: {name: '${{ steps.sub.outputs.label }}'}}\n";
-    check(
-        &[("inner.yaml", INNER)],
-        text,
-        &["3:49 step \"sub\" depends on itself; a step cannot use what it gives itself"],
-    );
+    check(&[("inner.yaml", INNER)], text, &["3:49 step \"sub\" depends on itself; a step cannot use its own outputs"]);
 }
 
 #[test]
-fn what_makes_no_sense_for_an_inlined_workflow_is_refused_with_the_way_out() {
+fn keys_of_actions_are_refused_for_an_inlined_workflow() {
     let text = "name: o\nsteps:\n  a: {workflow: inner.yaml, with: {name: x}, for_each: '${{ [1] }}', timeout: 1s}\n";
-    let once = "an inlined workflow runs once; put for_each on the steps inside it, and hand the list over as an input";
+    let once = "an inlined workflow runs once; put for_each on the steps inside it, and pass the list as an input";
     check(
         &[("inner.yaml", INNER)],
         text,
         &[
             &format!("3:46 for_each cannot be used with workflow; {once}"),
-            "3:70 timeout cannot be used with workflow; set it on the steps of the other workflow",
+            "3:70 timeout cannot be used with workflow; set it on the steps of the inlined workflow",
         ],
     );
 }

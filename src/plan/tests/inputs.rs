@@ -1,10 +1,10 @@
 use serde_json::{Value, json};
 
-use super::world::{checked, checked_among, lines, map};
+use super::fixtures::{checked, checked_among, lines, map};
 
 const TEXT: &str = "name: w
 inputs:
-  name: {type: string, pattern: '^[a-z]+$', description: What it is called.}
+  name: {type: string, pattern: '^[a-z]+$', description: Name of the thing.}
   prefix: {type: string, format: cidr, default: 10.0.0.0/8}
   wait: {type: string, format: duration, default: 1m}
   gateway: {type: string, format: ip, default: 10.0.0.1}
@@ -30,7 +30,7 @@ fn check(inputs: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn defaults_are_added_in_the_order_of_the_workflow() {
+fn defaults_are_added_in_the_order_of_the_file() {
     let given = map(json!({"size": 3, "name": "x"}));
     let plan = checked(TEXT).plan(given).expect("a plan");
     let expected = json!({
@@ -41,8 +41,8 @@ fn defaults_are_added_in_the_order_of_the_workflow() {
 }
 
 #[test]
-fn a_value_must_be_given_and_known() {
-    check(&json!({}), &["3:3 input \"name\" is not given and has no default; give it with --input name=VALUE"]);
+fn required_inputs_must_be_given_and_unknown_ones_are_refused() {
+    check(&json!({}), &["3:3 input \"name\" is not given and has no default; pass it with --input name=VALUE"]);
     check(&json!({"name": "x", "sise": 1}), &["2:1 the workflow has no input \"sise\"; did you mean \"size\"?"]);
 }
 
@@ -75,7 +75,7 @@ fn a_value_must_fit_its_schema() {
 }
 
 #[test]
-fn a_secret_is_never_given_by_value_nor_repeated() {
+fn a_secret_given_by_value_is_refused_and_not_repeated() {
     let refused = "14:3 input \"key\" is a secret and must be given by reference, never by value; write env:NAME, file:PATH or exec:COMMAND";
     check(&json!({"name": "x", "key": "hunter2"}), &[refused]);
     check(&json!({"name": "x", "key": 12345}), &[refused]);
@@ -84,7 +84,7 @@ fn a_secret_is_never_given_by_value_nor_repeated() {
 }
 
 #[test]
-fn typed_text_becomes_the_value_that_is_meant() {
+fn typed_text_is_converted_by_the_schema() {
     let checked = checked(TEXT);
     let value = |name: &str, text: &str| {
         let input = checked.workflow().inputs.iter().find(|input| input.name.value == name).expect("an input");

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::world::{Files, checked, checked_among, lines, mistakes_among, plan_among};
+use super::fixtures::{InlineFiles, checked, checked_among, lines, mistakes_among, plan_among};
 
 const STEPS: &str = "steps: {a: {uses: test.note.write, with: {value: '${{ inputs.cluster }}'}}}\n";
 const INNER: &str = "name: inner
@@ -9,28 +9,28 @@ locks: ['cluster/${{ inputs.cluster }}', 'zone/${{ inputs.zone }}']
 steps: {a: {uses: test.note.write, with: {value: '${{ inputs.cluster }} ${{ inputs.zone }}'}}}
 ";
 
-fn locks(files: &Files<'_>, text: &str, cluster: &str) -> Vec<String> {
+fn locks(files: &InlineFiles<'_>, text: &str, cluster: &str) -> Vec<String> {
     plan_among(files, text, json!({ "cluster": cluster })).locks
 }
 
 #[test]
-fn locks_are_known_when_the_inputs_are() {
+fn locks_are_evaluated_with_the_inputs() {
     let text = format!(
         "name: w\ninputs: {{cluster: {{type: string}}}}\nlocks: [fixed, 'cluster/${{{{ inputs.cluster }}}}', '${{{{ inputs.cluster }}}}']\n{STEPS}"
     );
     assert_eq!(locks(&[], &text, "c"), ["fixed", "cluster/c", "c"]);
-    assert_eq!(locks(&[], &text, "fixed"), ["fixed", "cluster/fixed"], "the same lock is taken once");
+    assert_eq!(locks(&[], &text, "fixed"), ["fixed", "cluster/fixed"], "equal locks are one lock");
 }
 
 #[test]
-fn a_plan_without_locks_is_stored_as_it_always_was() {
+fn a_plan_without_locks_has_no_locks_in_its_json() {
     let text = format!("name: w\ninputs: {{cluster: {{type: string}}}}\n{STEPS}");
     let plan = plan_among(&[], &text, json!({ "cluster": "c" }));
     assert!(!serde_json::to_string(&plan).expect("JSON").contains("locks"));
 }
 
 #[test]
-fn the_locks_of_inlined_workflows_are_those_of_the_run() {
+fn a_run_holds_the_locks_of_inlined_workflows() {
     let text = "name: outer
 inputs: {cluster: {type: string}}
 locks: ['cluster/${{ inputs.cluster }}']
@@ -50,8 +50,8 @@ fn an_outline_shows_locks_as_they_are_written() {
 }
 
 #[test]
-fn what_is_not_known_before_the_run_cannot_be_part_of_a_lock() {
-    let hint = "locks are taken before the run begins; hand in what they are made of as an input";
+fn a_lock_can_use_inputs_only() {
+    let hint = "locks are acquired before the run starts; pass the value as an input";
     let text = "name: w
 locks: ['a/${{ steps.a.outputs.value }}', 'run/${{ run.id }}']
 steps: {a: {uses: test.note.write, with: {value: x}}}
@@ -65,14 +65,14 @@ steps:
   in: {workflow: inner.yaml, with: {cluster: 'c-${{ steps.a.outputs.value }}'}}
 ";
     let expected =
-        [format!("4:53 a lock of the workflow \"inner\" is made of this, so it can use inputs only; {hint}")];
+        [format!("4:53 a lock of the workflow \"inner\" depends on this value, so it can use inputs only; {hint}")];
     assert_eq!(mistakes_among(&[("inner.yaml", INNER)], text), expected);
 }
 
 #[test]
-fn what_is_no_lock_is_told_with_its_place() {
+fn an_invalid_lock_is_reported_with_its_place() {
     let name = "a lock has 1 to 200 bytes and no control characters";
-    let hint = "name what no two runs may touch at once, such as cluster/${{ inputs.cluster }}";
+    let hint = "name what only one run may use at a time, such as cluster/${{ inputs.cluster }}";
     let rest = "steps: {a: {uses: test.nop.run}}\n";
     let check = |locks: &str, expected: &[&str]| {
         assert_eq!(mistakes_among(&[], &format!("name: w\nlocks: {locks}\n{rest}")), expected, "{locks}");
@@ -84,7 +84,7 @@ fn what_is_no_lock_is_told_with_its_place() {
 }
 
 #[test]
-fn a_value_that_makes_no_lock_is_told_before_a_run() {
+fn a_lock_without_value_is_reported_before_the_run() {
     let text = "name: w
 inputs: {list: {type: array, items: {type: string}}}
 locks: ['${{ inputs.list[0] }}']
@@ -98,6 +98,6 @@ steps: {a: {uses: test.nop.run}}
         }
     };
     assert_eq!(with(json!(["a"])), ["a"]);
-    assert_eq!(with(json!([])), ["3:9 the lock cannot be told: the list has 0 items, there is no [0]"]);
+    assert_eq!(with(json!([])), ["3:9 the lock has no value: the list has 0 items, there is no [0]"]);
     assert!(with(json!(["a\nb"]))[0].contains("cannot be a lock"));
 }

@@ -1,7 +1,8 @@
-//! Tests of checking, compiling and evaluating, against a small world of actions.
+//! Tests of checking, compiling and evaluating, with a few actions of their own.
 
 mod diagnostics;
 mod evaluation;
+mod fixtures;
 mod hostile;
 mod inlining;
 mod inputs;
@@ -9,4 +10,3 @@ mod locks;
 mod properties;
 mod shipped;
 mod stored;
-mod world;

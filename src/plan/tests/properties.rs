@@ -3,10 +3,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::world::{check_among, plan};
+use super::fixtures::{check_among, plan};
 use crate::{plan::CompiledPlan, workflow::parse};
 
-// What each step needs, and how it says so; only earlier ones in `order`, which is not that of the file.
+/// Dependencies of steps: from, to, and true for a reference or false for `needs`. Steps depend
+/// only on earlier ones in `order`, which differs from the order of the file.
 #[derive(Debug, Clone)]
 struct Graph {
     order: Vec<usize>,
@@ -24,8 +25,8 @@ fn graphs() -> impl Strategy<Value = Graph> {
 impl Graph {
     fn needs(&self, step: usize) -> Vec<(usize, bool)> {
         let place = |step: usize| self.order.iter().position(|other| *other == step);
-        let mine = self.edges.iter().filter(|(from, to, _)| *from == step && place(*to) < place(*from));
-        mine.map(|(_, to, refers)| (*to, *refers)).collect()
+        let own = self.edges.iter().filter(|(from, to, _)| *from == step && place(*to) < place(*from));
+        own.map(|(_, to, refers)| (*to, *refers)).collect()
     }
 
     fn text(&self) -> String {
@@ -47,7 +48,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_valid_workflow_compiles_into_an_order_that_respects_its_needs(graph in graphs()) {
+    fn steps_of_a_plan_follow_their_dependencies(graph in graphs()) {
         let plan = plan(&graph.text(), json!({}));
         prop_assert_eq!(plan.steps.len(), graph.order.len());
         for (at, step) in plan.steps.iter().enumerate() {
@@ -64,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_workflow_gives_the_same_plan(graph in graphs()) {
+    fn equal_workflows_give_equal_plans(graph in graphs()) {
         let (one, other) = (plan(&graph.text(), json!({})), plan(&graph.text(), json!({})));
         prop_assert_eq!(one.digest(), other.digest());
         let text = serde_json::to_string(&one).expect("JSON");
@@ -73,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn an_edge_the_other_way_round_is_a_circle(graph in graphs()) {
+    fn a_reversed_edge_is_a_cycle(graph in graphs()) {
         let Some(&(from, to, _)) = graph.edges.iter().find(|(from, to, _)| {
             graph.needs(*from).iter().any(|(need, _)| need == to)
         }) else { return Ok(()) };
@@ -88,8 +89,8 @@ proptest! {
     }
 
     #[test]
-    fn any_text_in_place_of_a_value_is_checked_without_a_panic(value in "[ -~äé\n]{0,60}") {
-        super::world::mistakes(&format!("name: w\nsteps:\n  a:\n    uses: test.note.write\n    with:\n      value: {value}\n"));
-        super::world::mistakes(&format!("name: w\nsteps:\n  a: {{uses: test.nop.run, when: '${{{{ {value} }}}}'}}\n"));
+    fn any_text_as_a_value_is_checked_without_a_panic(value in "[ -~äé\n]{0,60}") {
+        super::fixtures::mistakes(&format!("name: w\nsteps:\n  a:\n    uses: test.note.write\n    with:\n      value: {value}\n"));
+        super::fixtures::mistakes(&format!("name: w\nsteps:\n  a: {{uses: test.nop.run, when: '${{{{ {value} }}}}'}}\n"));
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
 
-use super::world::{World, action, index, lines, map};
+use super::fixtures::{StepResults, action, index, lines, map};
 use crate::{
     plan::{CompiledPlan, Plan},
     workflow::parse,
@@ -14,7 +14,7 @@ use crate::{
 const TEXT: &str = include_str!("../../../workflows/provision-aks-router.yaml");
 const OBJECTS: &str = include_str!("../../../workflows/cluster-objects.yaml");
 
-/// The inputs and outputs of actions, as the workflow takes them to be.
+/// Defines the input or output of an action, with the fields that the workflow uses.
 macro_rules! record {
     ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         #[derive(Serialize, Deserialize, JsonSchema)]
@@ -23,7 +23,7 @@ macro_rules! record {
     };
 }
 
-record!(Named { resource_group: String, name: String });
+record!(NamedInput { resource_group: String, name: String });
 record!(Cluster { node_resource_group: String, pod_cidr: Option<String> });
 record!(Group { resource_group: String });
 record!(Prefixed { name: String, prefix: String });
@@ -45,8 +45,8 @@ record!(SubnetInput {
     prefix: String,
     network_security_group_id: String,
 });
-record!(Subnet { id: String, name: String, gateway: String });
-record!(Located { resource_group: String, name: String, location: String });
+record!(SubnetOutput { id: String, name: String, gateway: String });
+record!(LocatedInput { resource_group: String, name: String, location: String });
 record!(PublicIp { id: String, ip_address: String });
 record!(NicInput {
     resource_group: String, name: String, location: String, subnet_id: String, public_ip_id: Option<String>,
@@ -60,34 +60,34 @@ record!(MachineInput {
     cloud_config_secrets: BTreeMap<String, SecretRef>,
 });
 record!(Machine { id: String, host_key: String });
-record!(Reached { address: String, user: String, host_key: String });
-record!(HostInput { host: Reached });
+record!(HostAddress { address: String, user: String, host_key: String });
+record!(HostInput { host: HostAddress });
 record!(Done {});
-record!(SysctlInput { host: Reached, settings: BTreeMap<String, String> });
+record!(SysctlInput { host: HostAddress, settings: BTreeMap<String, String> });
 record!(Package { name: String });
-record!(PackagesInput { host: Reached, packages: Vec<Package> });
+record!(PackagesInput { host: HostAddress, packages: Vec<Package> });
 record!(KernelRoute { prefix: String, via: String });
-record!(KernelRoutesInput { host: Reached, routes: Vec<KernelRoute> });
+record!(KernelRoutesInput { host: HostAddress, routes: Vec<KernelRoute> });
 record!(NodeId { node_id: String });
 record!(DeviceInput { node_id: String, hostname: String, tag: String });
 record!(Device { node_id: String, ipv4: String });
 record!(PreferencesInput {
-    host: Reached, accept_routes: bool, snat_subnet_routes: bool, stateful_filtering: bool, advertise_routes: Vec<String>,
+    host: HostAddress, accept_routes: bool, snat_subnet_routes: bool, stateful_filtering: bool, advertise_routes: Vec<String>,
 });
 record!(ApprovalInput { node_id: String, routes: Vec<String> });
-record!(InForceInput { host: Reached, routes: Vec<String> });
+record!(InForceInput { host: HostAddress, routes: Vec<String> });
 record!(Table { id: String, name: String });
 record!(AssociationInput { resource_group: String, virtual_network: String, subnet: String, route_table_id: String });
 record!(RouteInput { resource_group: String, route_table: String, prefix: String, next_hop_ip: String });
 
-action!(ReadCluster, "azure.managed_cluster.read", Named => Cluster);
+action!(ReadCluster, "azure.managed_cluster.read", NamedInput => Cluster);
 action!(Discover, "azure.virtual_network.discover", Group => Network);
 action!(EnsureGroup, "azure.network_security_group.ensure", GroupInput => SecurityGroup);
-action!(EnsureSubnet, "azure.subnet.ensure", SubnetInput => Subnet);
-action!(EnsurePublicIp, "azure.public_ip.ensure", Located => PublicIp);
+action!(EnsureSubnet, "azure.subnet.ensure", SubnetInput => SubnetOutput);
+action!(EnsurePublicIp, "azure.public_ip.ensure", LocatedInput => PublicIp);
 action!(EnsureNic, "azure.network_interface.ensure", NicInput => Nic);
 action!(EnsureMachine, "azure.virtual_machine.ensure", MachineInput => Machine);
-action!(EnsureTable, "azure.route_table.ensure", Located => Table);
+action!(EnsureTable, "azure.route_table.ensure", LocatedInput => Table);
 action!(Associate, "azure.subnet.associate", AssociationInput => Done);
 action!(EnsureRoute, "azure.route.ensure", RouteInput => Done);
 action!(Reachable, "ssh.host.reachable", HostInput => Done);
@@ -132,17 +132,17 @@ fn registry() -> Registry {
     registry
 }
 
-fn beside(file: &str) -> Result<(String, String), String> {
+fn load(file: &str) -> Result<(String, String), String> {
     if file == "cluster-objects.yaml" { Ok((file.into(), OBJECTS.into())) } else { Err("no such file".into()) }
 }
 
 fn mistakes(text: &str) -> Vec<String> {
-    let checked = parse("test.yaml", text).check(&registry(), &beside);
+    let checked = parse("test.yaml", text).check(&registry(), &load);
     checked.err().map(|e| lines(&e)).unwrap_or_default()
 }
 
 fn plan() -> Plan {
-    let checked = parse("test.yaml", TEXT).check(&registry(), &beside).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
+    let checked = parse("test.yaml", TEXT).check(&registry(), &load).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
     let inputs = json!({
         "cluster": "aks", "resource_group": "rg", "router": "router", "router_subnet": "10.1.9.0/24",
         "ssh_public_key": "ssh-ed25519 AAAA", "ssh_source": "198.51.100.7/32", "datacenter_prefixes": ["10.50.0.0/16"],
@@ -160,7 +160,7 @@ fn the_shipped_workflow_compiles() {
         step.needs.iter().map(|need| plan.steps[*need].name.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(needs("cluster"), [""; 0]);
-    // Nothing is written before it is known that the kubeconfig leads to this cluster.
+    // No step writes before the check that the kubeconfig is for this cluster.
     assert_eq!(needs("objects/access"), ["api"]);
     assert_eq!(needs("network"), ["cluster", "api"]);
     assert_eq!(needs("nic"), ["network", "subnet", "public_ip"]);
@@ -174,14 +174,14 @@ fn network() -> Value {
 }
 
 #[test]
-fn its_security_group_lets_in_who_may_log_in_and_what_pods_send() {
-    let plan = CompiledPlan::new(Arc::new(plan())).expect("a good plan");
+fn the_security_group_permits_ssh_and_pod_traffic() {
+    let plan = CompiledPlan::new(Arc::new(plan())).expect("a valid plan");
     for (cluster, pods) in [
         (json!({"node_resource_group": "MC", "pod_cidr": "10.244.0.0/16"}), "10.244.0.0/16"),
         (json!({"node_resource_group": "MC"}), "10.1.0.0/16"),
     ] {
-        let world = World::default().with(&plan, "network", network()).with(&plan, "cluster", cluster);
-        let security = plan.input(index(&plan, "security"), None, &world).expect("an input");
+        let results = StepResults::default().with(&plan, "network", network()).with(&plan, "cluster", cluster);
+        let security = plan.input(index(&plan, "security"), None, &results).expect("an input");
         let rule = |name: &str, key: &str| {
             let rules = security["rules"].as_array().expect("rules");
             rules.iter().find(|rule| rule["name"] == name).expect("the rule")[key].clone()
@@ -193,27 +193,27 @@ fn its_security_group_lets_in_who_may_log_in_and_what_pods_send() {
 }
 
 #[test]
-fn its_steps_get_what_they_need() {
-    let plan = CompiledPlan::new(Arc::new(plan())).expect("a good plan");
-    let world = World::default()
+fn inputs_of_steps_are_evaluated() {
+    let plan = CompiledPlan::new(Arc::new(plan())).expect("a valid plan");
+    let results = StepResults::default()
         .with(&plan, "network", network())
         .with(&plan, "nic", json!({"id": "/nic", "private_ip": "10.1.9.4"}))
         .with(&plan, "workers_table", json!({"id": "/t", "name": "table"}));
-    let vm = plan.input(index(&plan, "vm"), None, &world).expect("an input");
+    let vm = plan.input(index(&plan, "vm"), None, &results).expect("an input");
     assert_eq!(vm["cloud_config_secrets"]["auth_key"], "tailscale-auth-key:tags=tag:stargate-router&expiry=1h");
     assert_eq!(vm["cloud_config"]["write_files"][1]["content"], "{{auth_key}}");
     assert_eq!(vm["cloud_config"]["runcmd"][3][4], "--hostname=router");
     let routes = index(&plan, "workers_routes");
-    let items = plan.items(routes, &world).expect("items");
+    let items = plan.items(routes, &results).expect("items");
     assert_eq!(items, [("10.50.0.0/16".to_owned(), json!("10.50.0.0/16"))]);
-    let input = plan.input(routes, Some(&items[0].1), &world).expect("an input");
+    let input = plan.input(routes, Some(&items[0].1), &results).expect("an input");
     let expected =
         json!({"resource_group": "MC", "route_table": "table", "prefix": "10.50.0.0/16", "next_hop_ip": "10.1.9.4"});
     assert_eq!(input, expected);
 }
 
 #[test]
-fn what_is_misspelt_in_it_is_found() {
+fn typing_mistakes_are_found() {
     let cases = [
         (
             "outputs.node_resource_group",

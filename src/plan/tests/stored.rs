@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::world::plan_among;
+use super::fixtures::plan_among;
 use crate::plan::{CompiledPlan, Plan};
 
 /// A workflow with each thing that a plan can contain.

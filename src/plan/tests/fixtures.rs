@@ -10,7 +10,7 @@ use crate::{
     workflow::{Diagnostics, parse},
 };
 
-/// An action that is only ever asked for its schemas.
+/// Defines an action of which only the schemas are used.
 macro_rules! action {
     ($action:ident, $name:literal, $input:ty => $output:ty) => {
         struct $action;
@@ -24,7 +24,7 @@ macro_rules! action {
             const RECOVERY: Recovery = Recovery::Find;
             const SUMMARY: &'static str = "Does nothing.";
             async fn run(&self, _: &ActionContext, _: &Self::Input) -> Result<Self::Output, ActionError> {
-                Err(ActionError::permanent("only its schemas are used"))
+                Err(ActionError::permanent("this action cannot be run"))
             }
         }
     };
@@ -35,7 +35,7 @@ pub(super) use action;
 struct Nothing {}
 
 #[derive(Serialize, Deserialize, JsonSchema)]
-struct Subnet {
+struct SubnetOutput {
     name: String,
     prefix: String,
 }
@@ -46,8 +46,8 @@ struct Network {
     name: String,
     size: u32,
     private: bool,
-    subnets: Vec<Subnet>,
-    node_subnet: Option<Subnet>,
+    subnets: Vec<SubnetOutput>,
+    node_subnet: Option<SubnetOutput>,
     tags: BTreeMap<String, String>,
     raw: Value,
 }
@@ -107,20 +107,20 @@ pub(super) fn registry() -> Registry {
     registry
 }
 
-/// Files that workflows can inline.
-pub(super) type Files<'a> = [(&'a str, &'a str)];
+/// InlineFiles that workflows can inline.
+pub(super) type InlineFiles<'a> = [(&'a str, &'a str)];
 
-pub(super) fn load(files: &Files<'_>, name: &str) -> Result<(String, String), String> {
+pub(super) fn load(files: &InlineFiles<'_>, name: &str) -> Result<(String, String), String> {
     let file = files.iter().find(|(file, _)| *file == name);
     file.map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).ok_or_else(|| "no such file".into())
 }
 
-/// The mistakes of a workflow as `line:column message; hint`.
+/// Returns the mistakes of a workflow as `line:column message; hint`.
 pub(super) fn mistakes(text: &str) -> Vec<String> {
     mistakes_among(&[], text)
 }
 
-pub(super) fn mistakes_among(files: &Files<'_>, text: &str) -> Vec<String> {
+pub(super) fn mistakes_among(files: &InlineFiles<'_>, text: &str) -> Vec<String> {
     match check_among(files, text) {
         Ok(_) => Vec::new(),
         Err(diagnostics) => lines(&diagnostics),
@@ -138,16 +138,16 @@ pub(super) fn lines(diagnostics: &Diagnostics) -> Vec<String> {
 }
 
 /// Reads and checks a workflow.
-pub(super) fn check_among(files: &Files<'_>, text: &str) -> Result<Checked, Diagnostics> {
+pub(super) fn check_among(files: &InlineFiles<'_>, text: &str) -> Result<Checked, Diagnostics> {
     parse("test.yaml", text).check(&registry(), &|name| load(files, name))
 }
 
-/// A workflow without mistakes that inlines no other one.
+/// Checks a workflow without mistakes that inlines no other one.
 pub(super) fn checked(text: &str) -> Checked {
     checked_among(&[], text)
 }
 
-pub(super) fn checked_among(files: &Files<'_>, text: &str) -> Checked {
+pub(super) fn checked_among(files: &InlineFiles<'_>, text: &str) -> Checked {
     check_among(files, text).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
 
@@ -155,24 +155,24 @@ pub(super) fn plan(text: &str, inputs: Value) -> Plan {
     plan_among(&[], text, inputs)
 }
 
-pub(super) fn plan_among(files: &Files<'_>, text: &str, inputs: Value) -> Plan {
+pub(super) fn plan_among(files: &InlineFiles<'_>, text: &str, inputs: Value) -> Plan {
     checked_among(files, text).plan(map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)))
 }
 
-/// Steps named `a`, `b`, … without anything to do, each with the further lines given.
+/// Returns a workflow with steps of the action `test.nop.run`: name and further fields of each.
 pub(super) fn steps(lines: &[(&str, &str)]) -> String {
     let step = |(name, rest): &(&str, &str)| format!("  {name}: {{uses: test.nop.run, {rest}}}\n");
     format!("name: w\nsteps:\n{}", lines.iter().map(step).collect::<String>())
 }
 
-/// What a run knows.
+/// Results of steps, as an evaluation context.
 #[derive(Default)]
-pub(super) struct World {
+pub(super) struct StepResults {
     outputs: HashMap<usize, Value>,
     skipped: HashSet<usize>,
 }
 
-impl World {
+impl StepResults {
     pub(super) fn with(mut self, plan: &CompiledPlan, step: &str, output: Value) -> Self {
         self.outputs.insert(index(plan, step), output);
         self
@@ -188,7 +188,7 @@ pub(super) fn index(plan: &CompiledPlan, step: &str) -> usize {
     plan.plan().steps.iter().position(|planned| planned.name == step).expect("a step of that name")
 }
 
-impl EvaluationContext for World {
+impl EvaluationContext for StepResults {
     fn output(&self, step: usize) -> Option<&Value> {
         self.outputs.get(&step)
     }
@@ -205,6 +205,6 @@ impl EvaluationContext for World {
 pub(super) fn map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
-        other => panic!("{other} is no map"),
+        other => panic!("{other} is not a map"),
     }
 }
