@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use stargate_azure::{ArmSettings, Credential};
+use stargate_azure::{ArmCredential, ArmSettings};
 use stargate_cilium::CiliumSettings;
 use stargate_kubernetes::KubernetesSettings;
 use stargate_sdk::{Registry, Secrets};
@@ -50,7 +50,7 @@ fn azure(settings: &AzureSettings) -> ArmSettings {
     ArmSettings {
         endpoint: settings.endpoint.clone().unwrap_or_else(public),
         subscription: settings.subscription.clone().unwrap_or_else(|| stargate_azure::NO_SUBSCRIPTION.into()),
-        credential: settings.token.clone().map_or(Credential::Chain, Credential::Token),
+        credential: settings.token.clone().map_or(ArmCredential::Chain, ArmCredential::Token),
         ca: settings.ca.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stargate::workflow::parse;
-use stargate_azure::{ArmSettings, Credential};
+use stargate_azure::{ArmCredential, ArmSettings};
 use stargate_cilium::CiliumSettings;
 use stargate_kubernetes::KubernetesSettings;
 use stargate_sdk::{Registry, SecretRef, Secrets};
@@ -20,7 +20,7 @@ fn registry(state_dir: &Path) -> Registry {
     let azure = ArmSettings {
         endpoint: "http://127.0.0.1:1".parse().expect("a URL"),
         subscription: "00000000-0000-0000-0000-000000000000".into(),
-        credential: Credential::Token(secret("env:NONE")),
+        credential: ArmCredential::Token(secret("env:NONE")),
         ca: None,
     };
     stargate_azure::register(&mut registry, azure).expect("azure");

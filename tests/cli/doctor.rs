@@ -128,7 +128,7 @@ fn azure_errors_have_a_hint() {
     let rest = ["azure.subscription", "azure.permissions"];
 
     let refused = Found::of(&program, 3, &[("SIM_TOKEN", "planted-token")], &[]);
-    refused.expect("azure.credential", "failed", &["does not take the token of env:SIM_TOKEN"], &["token"]);
+    refused.expect("azure.credential", "failed", &["does not accept the token of env:SIM_TOKEN"], &["token"]);
     refused.skipped(&rest, "azure.credential");
     refused.others_are_ok(&["azure.credential", rest[0], rest[1]]);
     assert!(!refused.1.out.contains("planted-token") && !refused.1.err.contains("planted-token"));

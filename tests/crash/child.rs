@@ -17,7 +17,7 @@ use stargate::{
     run::Outcome,
     workflow::parse,
 };
-use stargate_azure::{ArmSettings, Credential};
+use stargate_azure::{ArmCredential, ArmSettings};
 use stargate_cilium::CiliumSettings;
 use stargate_kubernetes::KubernetesSettings;
 use stargate_sdk::{Registry, Secrets};
@@ -81,7 +81,7 @@ impl Place<'_> {
         let arm = ArmSettings {
             endpoint: self.endpoint.parse().unwrap(),
             subscription: self.subscription.into(),
-            credential: Credential::Token("env:CRASH_ARM_TOKEN".parse().unwrap()),
+            credential: ArmCredential::Token("env:CRASH_ARM_TOKEN".parse().unwrap()),
             ca: None,
         };
         stargate_azure::register(&mut registry, arm).unwrap();

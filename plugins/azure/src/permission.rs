@@ -1,23 +1,29 @@
 use stargate_sdk::Permission;
 
-/// Who grants what [`arm`] names.
+use crate::client::{RESOURCE_GROUP, ResourceType};
+
+/// Authority that grants the permissions of this crate.
 pub(crate) const AUTHORITY: &str = "azure";
 
-/// To see how a write of a network resource gets on.
-pub(crate) const NETWORK_OPERATIONS: Permission = arm("Microsoft.Network/locations/operations/read");
-/// The same for machines.
-pub(crate) const COMPUTE_OPERATIONS: Permission = arm("Microsoft.Compute/locations/operations/read");
-
-/// To write a network interface back as it was read, but for what is to change.
-pub(crate) const INTERFACE_WRITES: &[Permission] = &[
-    arm("Microsoft.Network/networkInterfaces/read"),
-    arm("Microsoft.Network/networkInterfaces/write"),
-    arm("Microsoft.Network/virtualNetworks/subnets/join/action"),
-    arm("Microsoft.Network/publicIPAddresses/join/action"),
-    NETWORK_OPERATIONS,
-];
-
-/// An operation of Azure Resource Manager, as roles list it. `join/action` is asked of what a written resource refers to.
+/// Returns the permission for one operation of ARM, as roles list it: `Microsoft.Network/routeTables/read`.
+///
+/// A write also requires `join/action` on each resource that the written one refers to.
 pub(crate) const fn arm(operation: &'static str) -> Permission {
     Permission::new(AUTHORITY, operation)
+}
+
+/// Returns the permission for `verb`, such as `read`, on resources of a type.
+pub(crate) fn on(resource_type: ResourceType, verb: &str) -> Permission {
+    Permission::of(AUTHORITY, format!("{}/{verb}", resource_type.kind))
+}
+
+/// Returns the permissions to read and write resources of a type, and to poll the writes.
+pub(crate) fn read_and_write(resource_type: ResourceType) -> Vec<Permission> {
+    let (namespace, _) = resource_type.namespace();
+    let mut permissions = vec![on(resource_type, "read"), on(resource_type, "write")];
+    // A write of a resource group is no long-running operation.
+    if resource_type != RESOURCE_GROUP {
+        permissions.push(Permission::of(AUTHORITY, format!("{namespace}/locations/operations/read")));
+    }
+    permissions
 }

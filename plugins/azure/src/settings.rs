@@ -1,46 +1,47 @@
 use std::path::PathBuf;
 
+use stargate_client::{CertificateError, read_certificates};
 use stargate_sdk::SecretRef;
 use url::Url;
 
-use crate::name::{NameError, Subscription};
+use crate::client::{NameError, SubscriptionId};
 
-/// Where Azure Resource Manager is when nothing else is said.
+/// Endpoint of Azure Resource Manager in the public cloud, the default.
 pub const PUBLIC_ENDPOINT: &str = "https://management.azure.com";
 
-/// Stands in for a subscription where none is given, so that actions can be listed and workflows checked.
+/// Subscription id that means "none given", so that actions can be listed and workflows checked without one.
 pub const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Where ARM is and how to speak to it.
+/// Endpoint of Azure Resource Manager (ARM), with the credential and the subscription for it.
 #[derive(Debug, Clone)]
 pub struct ArmSettings {
-    /// Usually [`PUBLIC_ENDPOINT`]. Plain HTTP is for the loopback only.
+    /// Root URL of ARM, usually [`PUBLIC_ENDPOINT`]. HTTP without TLS is accepted for a loopback address only.
     pub endpoint: Url,
     /// Id of the subscription, a GUID.
     pub subscription: String,
-    /// Where tokens come from.
-    pub credential: Credential,
-    /// A certificate (PEM, one or more) to trust beside the system's, for an ARM of one's own.
+    /// Source of the tokens.
+    pub credential: ArmCredential,
+    /// File with one or more PEM certificates that are trusted in addition to the system's.
     pub ca: Option<PathBuf>,
 }
 
-/// Where tokens come from.
+/// Source of the tokens for ARM.
 #[derive(Debug, Clone)]
-pub enum Credential {
-    /// A ready bearer token, for a self-hosted or simulated ARM.
+pub enum ArmCredential {
+    /// Reference to a bearer token, for a self-hosted or simulated ARM.
     Token(SecretRef),
-    /// The first that is there of: `AZURE_CLIENT_SECRET` with its tenant and client, a workload identity
-    /// (`AZURE_FEDERATED_TOKEN_FILE`), a managed identity, a login of the `az` CLI.
+    /// First available credential of: a client secret (`AZURE_CLIENT_SECRET`, with tenant and client),
+    /// a workload identity (`AZURE_FEDERATED_TOKEN_FILE`), a managed identity, the login of the `az` CLI.
     Chain,
 }
 
-/// Settings that cannot work.
+/// Settings that are not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The subscription is not a GUID.
     #[error(transparent)]
     Subscription(#[from] NameError),
-    /// A token would cross a network unprotected.
+    /// The endpoint would receive tokens without TLS, over a network or meant for Azure.
     #[error(
         "azure endpoint {0} would receive tokens unprotected: use https, or http to the loopback with a token of its own"
     )]
@@ -48,40 +49,40 @@ pub enum SettingsError {
     /// The endpoint is not the root of a server.
     #[error("azure endpoint {0} must be a scheme and a host without path or query")]
     Endpoint(Url),
-    /// The certificate file cannot be read or is not PEM.
-    #[error("certificate {path}: {reason}")]
-    Ca {
-        /// Where it was to be.
-        path: PathBuf,
-        /// Why it is of no use.
-        reason: String,
-    },
+    /// The certificate file cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The HTTP client cannot be built.
     #[error("HTTP client: {0}")]
     Client(#[from] reqwest::Error),
 }
 
 impl ArmSettings {
-    /// Checks what can be checked without a call; gives the subscription back in its type.
-    pub(crate) fn check(&self) -> Result<Subscription, SettingsError> {
+    /// Checks endpoint and subscription without a request; returns the subscription's id.
+    ///
+    /// # Errors
+    /// If a token would cross a network without TLS, or one of the two has another form.
+    pub(crate) fn check(&self) -> Result<SubscriptionId, SettingsError> {
         let endpoint = &self.endpoint;
         if endpoint.host().is_none() || endpoint.path() != "/" || endpoint.query().is_some() {
             return Err(SettingsError::Endpoint(endpoint.clone()));
         }
-        let plain_is_safe = is_loopback(endpoint) && matches!(self.credential, Credential::Token(_));
-        if endpoint.scheme() != "https" && !(endpoint.scheme() == "http" && plain_is_safe) {
+        let is_plain_allowed = is_loopback(endpoint) && matches!(self.credential, ArmCredential::Token(_));
+        if endpoint.scheme() != "https" && !(endpoint.scheme() == "http" && is_plain_allowed) {
             return Err(SettingsError::Unprotected(endpoint.clone()));
         }
-        Ok(Subscription::parse(self.subscription.clone())?)
+        Ok(SubscriptionId::parse(self.subscription.clone())?)
     }
 
-    /// The certificates of [`Self::ca`].
+    /// Reads the certificates of [`Self::ca`].
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not PEM or has no certificate.
     pub(crate) fn certificates(&self) -> Result<Vec<reqwest::Certificate>, SettingsError> {
-        let Some(path) = &self.ca else { return Ok(Vec::new()) };
-        let unusable = |reason: String| SettingsError::Ca { path: path.clone(), reason };
-        let pem = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unusable(e.to_string()))?;
-        if certificates.is_empty() { Err(unusable("no certificate in it".into())) } else { Ok(certificates) }
+        match &self.ca {
+            Some(path) => Ok(read_certificates(path)?),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
@@ -98,7 +99,7 @@ fn is_loopback(endpoint: &Url) -> bool {
 mod tests {
     use super::*;
 
-    fn check(endpoint: &str, credential: Credential) -> Result<Subscription, SettingsError> {
+    fn check(endpoint: &str, credential: ArmCredential) -> Result<SubscriptionId, SettingsError> {
         ArmSettings {
             endpoint: endpoint.parse().expect("URL"),
             subscription: "00000000-0000-0000-0000-000000000000".into(),
@@ -109,18 +110,18 @@ mod tests {
     }
 
     #[test]
-    fn tokens_travel_in_the_clear_only_on_the_loopback_and_only_if_made_for_it() {
-        let token = || Credential::Token("env:ARM_TOKEN".parse().expect("reference"));
+    fn tokens_are_sent_without_tls_to_a_loopback_address_only_and_never_those_of_azure() {
+        let token = || ArmCredential::Token("env:ARM_TOKEN".parse().expect("reference"));
         assert!(check("http://127.0.0.1:8080", token()).is_ok());
         assert!(check("http://[::1]:8080", token()).is_ok());
-        assert!(check(PUBLIC_ENDPOINT, Credential::Chain).is_ok());
-        assert!(matches!(check("http://127.0.0.1:8080", Credential::Chain), Err(SettingsError::Unprotected(_))));
+        assert!(check(PUBLIC_ENDPOINT, ArmCredential::Chain).is_ok());
+        assert!(matches!(check("http://127.0.0.1:8080", ArmCredential::Chain), Err(SettingsError::Unprotected(_))));
         assert!(matches!(check("http://arm.example", token()), Err(SettingsError::Unprotected(_))));
     }
 
     #[test]
     fn an_endpoint_with_a_path_is_refused() {
-        let token = Credential::Token("env:ARM_TOKEN".parse().expect("reference"));
+        let token = ArmCredential::Token("env:ARM_TOKEN".parse().expect("reference"));
         assert!(matches!(check("https://arm.example/base", token), Err(SettingsError::Endpoint(_))));
     }
 }

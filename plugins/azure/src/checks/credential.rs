@@ -2,42 +2,45 @@ use std::collections::BTreeSet;
 
 use futures::future::BoxFuture;
 use reqwest::StatusCode;
+use stargate_client::CallEffect;
 use stargate_sdk::{ActionContext, ActionError, Check, FailureKind, Finding, Permission};
 
-use crate::{ArmClient, failure::Effect};
+use crate::client::ArmClient;
 
-/// `azure.credential`.
-pub(crate) struct Credential(pub(crate) ArmClient);
+/// Check `azure.credential`: obtains a token and sends it to Azure.
+pub(crate) struct CredentialCheck(pub(crate) ArmClient);
 
-impl Check for Credential {
+impl Check for CredentialCheck {
     fn id(&self) -> &'static str {
         "azure.credential"
     }
 
     fn summary(&self) -> &'static str {
-        "Obtains a token for Azure, and has Azure take it."
+        "Obtains a token for Azure and checks that Azure accepts it."
     }
 
     fn run<'a>(&'a self, cx: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(async { self.look(cx).await.unwrap_or_else(|error| self.failed(error)) })
+        Box::pin(async { self.evaluate(cx).await.unwrap_or_else(|error| self.failed(error)) })
     }
 }
 
-impl Credential {
-    async fn look(&self, cx: &ActionContext) -> Result<Finding, ActionError> {
-        let origin = self.0.credential_origin(cx).await?;
-        let raw = self.0.subscription(cx).await?;
-        if raw.status == StatusCode::UNAUTHORIZED {
-            return Err(raw.into_error(Effect::None).context(format_args!("azure does not take {origin}")));
+impl CredentialCheck {
+    async fn evaluate(&self, cx: &ActionContext) -> Result<Finding, ActionError> {
+        let origin = self.0.token_origin(cx).await?;
+        let response = self.0.subscription(cx).await?;
+        if response.status == StatusCode::UNAUTHORIZED {
+            return Err(response
+                .into_error(CallEffect::ReadOnly)
+                .context(format_args!("azure does not accept {origin}")));
         }
         Ok(Finding::ok(origin))
     }
 
     fn failed(&self, error: ActionError) -> Finding {
         let hint = if error.kind == FailureKind::Transient {
-            format!("run `curl -sI {}` to see whether it answers; HTTPS_PROXY names a proxy", self.0.endpoint())
+            format!("run `curl -sI {}` to check that it answers; HTTPS_PROXY names a proxy", self.0.endpoint())
         } else {
-            "run `az login`, or `stargate --help` to see the settings whose names begin with --azure".into()
+            "run `az login`, or `stargate --help` for the settings whose names begin with --azure".into()
         };
         Finding::of_error(error, hint)
     }

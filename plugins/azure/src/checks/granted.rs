@@ -1,33 +1,33 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What an account may do at one scope: the union of what its roles grant.
+/// Operations that an account has permission for at one scope: the union of its roles.
 #[derive(Debug, Default)]
-pub(super) struct Granted(Vec<Entry>);
+pub(super) struct GrantedOperations(Vec<RoleGrant>);
 
-/// What one role grants. What a role takes back, it takes back from itself only.
+/// Operations of one role. `not_actions` excludes from this role only, not from others.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Entry {
+struct RoleGrant {
     actions: Vec<String>,
     not_actions: Vec<String>,
 }
 
-impl Granted {
-    /// Reads the items of `Microsoft.Authorization/permissions`. An item that cannot be read grants nothing.
-    pub(super) fn of(items: Vec<Value>) -> Self {
+impl GrantedOperations {
+    /// Reads the items of `Microsoft.Authorization/permissions`. An unreadable item grants no operation.
+    pub(super) fn read(items: Vec<Value>) -> Self {
         Self(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
     }
 
-    /// Whether `operation` is granted.
+    /// True if a role grants `operation`.
     pub(super) fn allows(&self, operation: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| covers(pattern, operation));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches_pattern(pattern, operation));
         self.0.iter().any(|entry| any(&entry.actions) && !any(&entry.not_actions))
     }
 }
 
-/// Whether a pattern, in which each `*` stands for any text, covers an operation. Azure compares without case.
-fn covers(pattern: &str, operation: &str) -> bool {
+/// True if a pattern matches an operation. Each `*` matches any text; Azure compares without case.
+fn matches_pattern(pattern: &str, operation: &str) -> bool {
     let (pattern, operation) = (pattern.to_ascii_lowercase(), operation.to_ascii_lowercase());
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| operation.strip_prefix(first)) else { return false };
@@ -55,21 +55,21 @@ mod tests {
 
     fn allows(items: Value) -> bool {
         let Value::Array(items) = items else { panic!("a list") };
-        Granted::of(items).allows(WRITE)
+        GrantedOperations::read(items).allows(WRITE)
     }
 
     #[test]
-    fn a_star_stands_for_any_text() {
+    fn a_star_matches_any_text() {
         for pattern in ["*", "*/write", "Microsoft.Network/*", "microsoft.network/routetables/WRITE", "M*/route*/w*"] {
-            assert!(covers(pattern, WRITE), "{pattern}");
+            assert!(matches_pattern(pattern, WRITE), "{pattern}");
         }
         for pattern in ["", "*/read", "Microsoft.Network", "Microsoft.Network/routeTables/*/write", "*/write/*"] {
-            assert!(!covers(pattern, WRITE), "{pattern}");
+            assert!(!matches_pattern(pattern, WRITE), "{pattern}");
         }
     }
 
     #[test]
-    fn a_role_takes_back_from_itself_only() {
+    fn not_actions_exclude_from_their_own_role_only() {
         let network = json!({"actions": ["Microsoft.Network/*"], "notActions": ["*/routeTables/write"]});
         assert!(!allows(json!([network])));
         assert!(allows(json!([network, {"actions": [WRITE], "notActions": []}])));

@@ -1,4 +1,4 @@
-//! What can be looked at before anything is run: one file a check.
+//! Checks of the environment before a run, one file each.
 
 mod clock;
 mod credential;
@@ -6,7 +6,7 @@ mod granted;
 mod permissions;
 mod subscription;
 
-pub(crate) use clock::Clock;
-pub(crate) use credential::Credential;
-pub(crate) use permissions::Permissions;
-pub(crate) use subscription::Subscription;
+pub(crate) use clock::ClockCheck;
+pub(crate) use credential::CredentialCheck;
+pub(crate) use permissions::PermissionsCheck;
+pub(crate) use subscription::SubscriptionCheck;

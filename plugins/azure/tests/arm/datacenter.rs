@@ -2,11 +2,11 @@ use serde_json::{Value, json};
 use stargate_sdk::{ActionError, FailureKind};
 use stargate_sim::{Fault, Rule};
 
-use crate::simulated::{World, converge};
+use crate::simulated::{ArmWorld, converge};
 
 const GROUP: &str = "stargate-dc";
 
-async fn run(world: &World, action: &str, input: Value) -> Result<Value, ActionError> {
+async fn run(world: &ArmWorld, action: &str, input: Value) -> Result<Value, ActionError> {
     converge(world.process(&world.sim.http_url()).of_another_step(), action, &input).await
 }
 
@@ -21,7 +21,7 @@ fn with(mut input: Value, more: Value) -> Value {
 }
 
 /// The network of a datacenter: a way in by SSH, and a way out.
-async fn provision(world: &World) -> Result<Value, ActionError> {
+async fn provision(world: &ArmWorld) -> Result<Value, ActionError> {
     run(world, "azure.resource_group.ensure", json!({"name": GROUP, "location": "westeurope"})).await?;
     let network = with(named("dc-vnet"), json!({"prefixes": ["10.50.0.0/16"]}));
     let network = run(world, "azure.virtual_network.ensure", network).await?;
@@ -39,14 +39,14 @@ async fn provision(world: &World) -> Result<Value, ActionError> {
 }
 
 #[tokio::test]
-async fn a_datacenters_network_is_made_once() {
-    let world = World::open().await;
+async fn a_datacenters_network_is_created_once() {
+    let world = ArmWorld::open().await;
     let first = provision(&world).await.expect("provisioned");
     assert_eq!(first["gateway"], "10.50.1.1");
     let writes = world.writes();
     assert_eq!(writes, 6);
-    assert_eq!(provision(&world).await.expect("in order"), first);
-    assert_eq!(world.writes(), writes, "a second run makes no write");
+    assert_eq!(provision(&world).await.expect("unchanged"), first);
+    assert_eq!(world.writes(), writes, "a second run writes nothing");
     let subnet =
         json!({"resource_group": GROUP, "virtual_network": "dc-vnet", "name": "dc-subnet", "prefix": "10.50.1.0/24"});
     run(&world, "azure.subnet.ensure", subnet).await.expect("what it refers to is left alone");
@@ -54,9 +54,9 @@ async fn a_datacenters_network_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_at_any_write_of_the_network_does_no_harm() {
+async fn a_network_survives_a_lost_response_to_any_write() {
     for nth in 1..=6 {
-        let world = World::open().await;
+        let world = ArmWorld::open().await;
         world.add(Rule { nth, ..Rule::new(Fault::LostReply) });
         provision(&world).await.unwrap_or_else(|error| panic!("write {nth}: {error}"));
         assert_eq!(world.writes(), 6, "write {nth}");
@@ -64,20 +64,20 @@ async fn a_lost_reply_at_any_write_of_the_network_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_changed_rule_is_mended_and_a_rule_of_others_stays() {
-    let world = World::open().await;
+async fn a_changed_rule_is_updated_and_other_rules_are_kept() {
+    let world = ArmWorld::open().await;
     provision(&world).await.expect("provisioned");
     let other = json!({"rules": [{"name": "theirs", "priority": 200, "direction": "outbound", "access": "deny"}]});
     run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), other.clone())).await.expect("added");
     let ssh = json!({"rules": [{"name": "ssh", "priority": 100, "direction": "inbound", "protocol": "tcp", "source": "203.0.113.0/24", "destination_port": "22"}]});
-    run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), ssh)).await.expect("mended");
+    run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), ssh)).await.expect("updated");
     let writes = world.writes();
     run(&world, "azure.network_security_group.ensure", with(named("dc-nsg"), other)).await.expect("still there");
     assert_eq!(world.writes(), writes);
 }
 
-async fn with_table() -> World {
-    let world = World::open().await;
+async fn with_table() -> ArmWorld {
+    let world = ArmWorld::open().await;
     run(&world, "azure.resource_group.ensure", json!({"name": GROUP, "location": "westeurope"})).await.expect("group");
     run(&world, "azure.route_table.ensure", named("rt")).await.expect("table");
     world
@@ -87,20 +87,20 @@ fn pods(range: std::ops::Range<u16>, hop: &str) -> Vec<Value> {
     range.map(|n| json!({"prefix": format!("10.{}.{}.0/24", 100 + n / 256, n % 256), "next_hop_ip": hop})).collect()
 }
 
-async fn sync(world: &World, routes: Vec<Value>, prune: bool) -> Result<Value, ActionError> {
+async fn sync(world: &ArmWorld, routes: Vec<Value>, prune: bool) -> Result<Value, ActionError> {
     let input = json!({"resource_group": GROUP, "route_table": "rt", "routes": routes, "prune": prune});
     run(world, "azure.routes.sync", input).await
 }
 
 #[tokio::test]
-async fn a_thousand_routes_cost_one_write_however_they_change() {
+async fn a_thousand_routes_take_one_write_for_any_change() {
     let world = with_table().await;
     world.allow_routes(2_000).await;
     let before = world.writes();
     sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("written");
     assert_eq!(world.writes() - before, 1);
-    sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("in order");
-    assert_eq!(world.writes() - before, 1, "a second run makes no write");
+    sync(&world, pods(0..1000, "10.50.1.4"), true).await.expect("unchanged");
+    assert_eq!(world.writes() - before, 1, "a second run writes nothing");
     let mut moved = pods(1..1000, "10.50.1.4");
     moved[0]["next_hop_ip"] = json!("10.50.1.9");
     moved.extend(pods(1000..1001, "10.50.1.4"));
@@ -112,46 +112,46 @@ async fn a_thousand_routes_cost_one_write_however_they_change() {
 }
 
 #[tokio::test]
-async fn routes_of_others_stay_and_are_not_turned() {
+async fn unmanaged_routes_are_kept_unchanged() {
     let world = with_table().await;
     let theirs = json!({"resource_group": GROUP, "route_table": "rt", "name": "theirs", "prefix": "10.9.0.0/16", "next_hop_ip": "10.1.1.1"});
-    run(&world, "azure.route.ensure", theirs).await.expect("made");
+    run(&world, "azure.route.ensure", theirs).await.expect("created");
     sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written at once");
     sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("one removed");
-    let output = sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("in order");
+    let output = sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("unchanged");
     assert_eq!(output["count"], 8, "seven of ours and theirs");
     let conflict = vec![json!({"prefix": "10.9.0.0/16", "next_hop_ip": "10.50.1.4"})];
-    let error = sync(&world, conflict, false).await.expect_err("theirs");
+    let error = sync(&world, conflict, false).await.expect_err("not managed");
     assert_eq!(error.kind, FailureKind::Permanent);
-    assert!(error.message.contains("\"theirs\" is not ours"), "{error}");
+    assert!(error.message.contains("\"theirs\" is not managed"), "{error}");
 }
 
 #[tokio::test]
-async fn too_much_is_never_removed_at_once() {
+async fn too_large_a_share_is_never_deleted() {
     let world = with_table().await;
     sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written");
     let writes = world.writes();
     let empty = sync(&world, Vec::new(), true).await.expect_err("an empty list");
-    assert!(empty.message.contains("no route is wanted"), "{empty}");
+    assert!(empty.message.contains("the list of desired routes is empty"), "{empty}");
     let most = sync(&world, pods(0..3, "10.50.1.4"), true).await.expect_err("five of eight");
-    assert!(most.message.contains("5 of its 8 routes"), "{most}");
+    assert!(most.message.contains("5 of its 8 managed routes"), "{most}");
     sync(&world, pods(0..3, "10.50.1.4"), false).await.expect("nothing is removed unasked");
     assert_eq!(world.writes(), writes);
 }
 
 #[tokio::test]
-async fn a_table_is_emptied_when_that_is_meant_and_keeps_its_share_when_it_is_not_empty() {
+async fn an_intended_empty_list_empties_the_table_and_the_share_limits_other_lists() {
     let world = with_table().await;
     sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written");
     let meant = |routes: Vec<Value>| json!({"resource_group": GROUP, "route_table": "rt", "routes": routes, "prune": true, "empty_is_meant": true, "max_prune_share": 0.5});
     let most = run(&world, "azure.routes.sync", meant(pods(0..3, "10.50.1.4"))).await.expect_err("five of eight");
-    assert!(most.message.contains("5 of its 8 routes"), "{most}");
+    assert!(most.message.contains("5 of its 8 managed routes"), "{most}");
     let theirs = json!({"resource_group": GROUP, "route_table": "rt", "name": "theirs", "prefix": "10.9.0.0/16", "next_hop_ip": "10.1.1.1"});
-    run(&world, "azure.route.ensure", theirs).await.expect("made");
+    run(&world, "azure.route.ensure", theirs).await.expect("created");
     let output = run(&world, "azure.routes.sync", meant(Vec::new())).await.expect("emptied");
-    assert_eq!(output["count"], 1, "theirs");
+    assert_eq!(output["count"], 1, "not managed");
     let writes = world.writes();
-    run(&world, "azure.routes.sync", meant(Vec::new())).await.expect("in order");
+    run(&world, "azure.routes.sync", meant(Vec::new())).await.expect("unchanged");
     sync(&world, Vec::new(), true).await.expect("nothing is left to lose");
     assert_eq!(world.writes(), writes);
 }
@@ -160,13 +160,13 @@ const DELETE: &str = "azure.virtual_machine.delete";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
 /// A machine with its network interface; gives its host key.
-async fn with_machine(world: &World) -> String {
+async fn with_machine(world: &ArmWorld) -> String {
     let subnet = provision(world).await.expect("provisioned");
     let nic = json!({"subnet_id": subnet["id"], "private_ip": "10.50.1.5", "ip_forwarding": true});
-    let nic = run(world, "azure.network_interface.ensure", with(named("w-nic"), nic)).await.expect("made");
+    let nic = run(world, "azure.network_interface.ensure", with(named("w-nic"), nic)).await.expect("created");
     let machine = json!({"size": "Standard_D2s_v5", "network_interface_id": nic["id"], "admin_username": "ubuntu",
         "ssh_public_key": KEY, "image": {"publisher": "Canonical", "offer": "o", "sku": "s"}});
-    let machine = run(world, "azure.virtual_machine.ensure", with(named("w"), machine)).await.expect("made");
+    let machine = run(world, "azure.virtual_machine.ensure", with(named("w"), machine)).await.expect("created");
     machine["host_key"].as_str().expect("a key").to_owned()
 }
 
@@ -176,7 +176,7 @@ fn deletion(host_key: &str, private_ip: &str) -> Value {
 
 #[tokio::test]
 async fn only_the_machine_with_the_registered_key_and_address_is_deleted() {
-    let world = World::open().await;
+    let world = ArmWorld::open().await;
     let host_key = with_machine(&world).await;
     let writes = world.writes();
     for (input, said) in [(deletion(KEY, "10.50.1.5"), "host key"), (deletion(&host_key, "10.50.1.9"), "10.50.1.5")] {
@@ -191,9 +191,9 @@ async fn only_the_machine_with_the_registered_key_and_address_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_leaves_neither_machine_nor_interface() {
+async fn after_a_lost_response_machine_and_interface_are_deleted() {
     for nth in 1..=2 {
-        let world = World::open().await;
+        let world = ArmWorld::open().await;
         let host_key = with_machine(&world).await;
         let writes = world.writes();
         world.add(Rule { nth, ..Rule::new(Fault::LostReply) });

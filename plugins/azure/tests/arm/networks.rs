@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stargate_sdk::FailureKind;
 
-use crate::fake::{Arm, Attempt, Style, group_id, id};
+use crate::fake::{FakeArm, OperationStyle, TestAttempt, group_id, id};
 
 fn network_id() -> String {
     id("Network/virtualNetworks/vn")
@@ -17,8 +17,8 @@ fn network(subnets: &[Value]) -> Value {
         "addressSpace": {"addressPrefixes": ["10.224.0.0/12"]}, "subnets": subnets}})
 }
 
-async fn arm_with_network() -> Arm {
-    let arm = Arm::start().await;
+async fn arm_with_network() -> FakeArm {
+    let arm = FakeArm::start().await;
     arm.set(&network_id(), network(&[subnet("aks-subnet", "10.224.0.0/16")]));
     arm
 }
@@ -29,7 +29,7 @@ fn router_subnet(prefix: &str) -> Value {
 
 async fn refused_subnet(prefix: &str) -> String {
     let arm = arm_with_network().await;
-    let error = Attempt::first(&arm).run("azure.subnet.ensure", router_subnet(prefix)).await.expect_err("refused");
+    let error = TestAttempt::first(&arm).run("azure.subnet.ensure", router_subnet(prefix)).await.expect_err("refused");
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(arm.puts().is_empty());
     error.message
@@ -48,39 +48,39 @@ async fn a_subnet_outside_the_network_is_refused() {
 }
 
 #[tokio::test]
-async fn a_subnet_is_made_once_with_its_gateway() {
+async fn a_subnet_is_created_once_with_its_gateway() {
     let arm = arm_with_network().await;
-    arm.style(Style::Status);
-    let step = Attempt::first(&arm);
-    let output = step.run("azure.subnet.ensure", router_subnet("10.237.0.0/24")).await.expect("made");
+    arm.style(OperationStyle::Status);
+    let step = TestAttempt::first(&arm);
+    let output = step.run("azure.subnet.ensure", router_subnet("10.237.0.0/24")).await.expect("created");
     assert_eq!(output["gateway"], "10.237.0.1");
     assert_eq!(output["id"], format!("{}/subnets/routers", network_id()));
-    step.next().run("azure.subnet.ensure", router_subnet("10.237.0.0/24")).await.expect("in order");
+    step.next().run("azure.subnet.ensure", router_subnet("10.237.0.0/24")).await.expect("unchanged");
     assert_eq!(arm.puts().len(), 1);
 }
 
 #[tokio::test]
-async fn a_subnet_with_another_prefix_is_not_touched() {
-    let arm = Arm::start().await;
+async fn a_subnet_with_another_prefix_is_not_changed() {
+    let arm = FakeArm::start().await;
     arm.set(&network_id(), network(&[subnet("routers", "10.238.0.0/24")]));
     let error =
-        Attempt::first(&arm).run("azure.subnet.ensure", router_subnet("10.237.0.0/24")).await.expect_err("refused");
+        TestAttempt::first(&arm).run("azure.subnet.ensure", router_subnet("10.237.0.0/24")).await.expect_err("refused");
     assert_eq!(error.message, "subnet \"routers\": it exists with 10.238.0.0/24, not 10.237.0.0/24");
     assert!(arm.puts().is_empty());
 }
 
 #[tokio::test]
-async fn writes_to_one_network_go_one_after_the_other() {
+async fn writes_to_one_network_are_sequential() {
     let arm = arm_with_network().await;
-    arm.style(Style::Status);
-    let step = Attempt::first(&arm);
+    arm.style(OperationStyle::Status);
+    let step = TestAttempt::first(&arm);
     let input = |name: &str, prefix: &str| json!({"resource_group": "g", "virtual_network": "vn", "name": name, "prefix": prefix});
     let (a, b, c) = tokio::join!(
         step.run("azure.subnet.ensure", input("a", "10.237.1.0/24")),
         step.run("azure.subnet.ensure", input("b", "10.237.2.0/24")),
         step.run("azure.subnet.ensure", input("c", "10.237.3.0/24")),
     );
-    a.and(b).and(c).expect("all made");
+    a.and(b).and(c).expect("all created");
     assert_eq!((arm.puts().len(), arm.overlapping()), (3, false));
 }
 
@@ -93,8 +93,8 @@ fn subnet_id() -> String {
     id("Network/virtualNetworks/vn/subnets/s")
 }
 
-async fn arm_with_subnet(table: Option<&str>) -> Arm {
-    let arm = Arm::start().await;
+async fn arm_with_subnet(table: Option<&str>) -> FakeArm {
+    let arm = FakeArm::start().await;
     let mut body = json!({"properties": {"provisioningState": "Succeeded", "addressPrefix": "10.224.0.0/16",
         "networkSecurityGroup": {"id": id("Network/networkSecurityGroups/n")},
         "somethingFromTheFuture": {"kept": [1, 2]}}});
@@ -109,7 +109,7 @@ async fn arm_with_subnet(table: Option<&str>) -> Arm {
 async fn associating_a_route_table_keeps_every_other_property_of_the_subnet() {
     let arm = arm_with_subnet(None).await;
     let before = arm.resource(&subnet_id());
-    let output = Attempt::first(&arm).run("azure.subnet.associate", association(false)).await.expect("associated");
+    let output = TestAttempt::first(&arm).run("azure.subnet.associate", association(false)).await.expect("associated");
     assert_eq!(output["route_table_id"], id("Network/routeTables/t"));
     let mut after = arm.resource(&subnet_id());
     assert_eq!(after["properties"]["somethingFromTheFuture"], json!({"kept": [1, 2]}));
@@ -119,9 +119,9 @@ async fn associating_a_route_table_keeps_every_other_property_of_the_subnet() {
 }
 
 #[tokio::test]
-async fn the_same_association_in_another_case_is_in_order() {
+async fn the_same_association_in_another_case_is_unchanged() {
     let arm = arm_with_subnet(Some(&id("Network/routeTables/t").to_uppercase())).await;
-    Attempt::first(&arm).run("azure.subnet.associate", association(false)).await.expect("in order");
+    TestAttempt::first(&arm).run("azure.subnet.associate", association(false)).await.expect("unchanged");
     assert!(arm.puts().is_empty());
 }
 
@@ -129,7 +129,7 @@ async fn the_same_association_in_another_case_is_in_order() {
 async fn another_route_table_is_replaced_only_on_demand() {
     let other = id("Network/routeTables/other");
     let arm = arm_with_subnet(Some(&other)).await;
-    let step = Attempt::first(&arm);
+    let step = TestAttempt::first(&arm);
     let error = step.run("azure.subnet.associate", association(false)).await.expect_err("another table");
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(error.message.contains(&other) && error.message.contains(&id("Network/routeTables/t")), "{error}");
@@ -142,8 +142,8 @@ fn route(prefix: &str, hop: &str) -> Value {
     json!({"resource_group": "g", "route_table": "t", "prefix": prefix, "next_hop_ip": hop})
 }
 
-async fn arm_with_route(name: &str, prefix: &str, hop: &str) -> Arm {
-    let arm = Arm::start().await;
+async fn arm_with_route(name: &str, prefix: &str, hop: &str) -> FakeArm {
+    let arm = FakeArm::start().await;
     let table = id("Network/routeTables/t");
     let route = json!({"id": format!("{table}/routes/{name}"), "name": name, "etag": "W/\"100\"", "properties": {"provisioningState": "Succeeded",
         "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": hop, "hasBgpOverride": false}});
@@ -159,17 +159,19 @@ async fn arm_with_route(name: &str, prefix: &str, hop: &str) -> Arm {
 async fn a_new_route_gets_a_name_from_its_prefix() {
     let arm = arm_with_route("other", "10.60.0.0/16", "10.237.0.4").await;
     let output =
-        Attempt::first(&arm).run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4")).await.expect("made");
+        TestAttempt::first(&arm).run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4")).await.expect("created");
     assert_eq!(output, json!({"name": "stargate-10.50.0.0-16", "prefix": "10.50.0.0/16", "next_hop_ip": "10.237.0.4"}));
     assert_eq!(arm.puts().len(), 1);
     assert_eq!(arm.puts()[0].body["properties"]["nextHopType"], "VirtualAppliance");
 }
 
 #[tokio::test]
-async fn a_route_of_the_same_prefix_is_taken_as_it_is_called() {
+async fn a_route_of_the_same_prefix_keeps_its_name() {
     let arm = arm_with_route("to-dc", "10.50.0.0/16", "10.237.0.4").await;
-    let output =
-        Attempt::first(&arm).run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4")).await.expect("in order");
+    let output = TestAttempt::first(&arm)
+        .run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4"))
+        .await
+        .expect("unchanged");
     assert_eq!((output["name"].as_str(), arm.puts().len()), (Some("to-dc"), 0));
 }
 
@@ -177,7 +179,7 @@ async fn a_route_of_the_same_prefix_is_taken_as_it_is_called() {
 async fn another_hop_is_changed_in_place_under_the_old_name() {
     let arm = arm_with_route("to-dc", "10.50.0.0/16", "10.237.0.9").await;
     let output =
-        Attempt::first(&arm).run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4")).await.expect("changed");
+        TestAttempt::first(&arm).run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4")).await.expect("changed");
     assert_eq!(output["name"], "to-dc");
     let puts = arm.puts();
     assert_eq!(puts.len(), 1);
@@ -186,10 +188,12 @@ async fn another_hop_is_changed_in_place_under_the_old_name() {
 }
 
 #[tokio::test]
-async fn a_name_that_belongs_to_another_prefix_is_not_taken_over() {
+async fn a_name_of_another_prefix_is_refused() {
     let arm = arm_with_route("stargate-10.50.0.0-16", "10.60.0.0/16", "10.237.0.4").await;
-    let error =
-        Attempt::first(&arm).run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4")).await.expect_err("taken");
+    let error = TestAttempt::first(&arm)
+        .run("azure.route.ensure", route("10.50.0.0/16", "10.237.0.4"))
+        .await
+        .expect_err("name conflict");
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(arm.puts().is_empty());
 }
@@ -198,7 +202,7 @@ async fn a_name_that_belongs_to_another_prefix_is_not_taken_over() {
 async fn an_existing_route_table_keeps_its_routes() {
     let arm = arm_with_route("to-dc", "10.50.0.0/16", "10.237.0.4").await;
     let input = json!({"resource_group": "g", "name": "t", "location": "West Europe"});
-    Attempt::first(&arm).run("azure.route_table.ensure", input).await.expect("in order");
+    TestAttempt::first(&arm).run("azure.route_table.ensure", input).await.expect("unchanged");
     assert!(arm.puts().is_empty());
 }
 
@@ -209,8 +213,8 @@ fn nic_input() -> Value {
 
 #[tokio::test]
 async fn a_new_network_interface_keeps_the_address_that_azure_chose() {
-    let arm = Arm::start().await;
-    let output = Attempt::first(&arm).run("azure.network_interface.ensure", nic_input()).await.expect("made");
+    let arm = FakeArm::start().await;
+    let output = TestAttempt::first(&arm).run("azure.network_interface.ensure", nic_input()).await.expect("created");
     assert_eq!(output["private_ip"], "10.237.0.4");
     let nic = arm.resource(&id("Network/networkInterfaces/n"));
     assert_eq!(nic["properties"]["enableIPForwarding"], true);
@@ -227,10 +231,10 @@ fn existing_nic(subnet: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_existing_network_interface_is_repaired_and_otherwise_kept() {
-    let arm = Arm::start().await;
+async fn an_existing_network_interface_is_updated_and_otherwise_kept() {
+    let arm = FakeArm::start().await;
     arm.set(&id("Network/networkInterfaces/n"), existing_nic(&subnet_id()));
-    let step = Attempt::first(&arm);
+    let step = TestAttempt::first(&arm);
     let output = step.run("azure.network_interface.ensure", nic_input()).await.expect("repaired");
     assert_eq!(output["private_ip"], "10.237.0.9");
     let puts = arm.puts();
@@ -238,15 +242,18 @@ async fn an_existing_network_interface_is_repaired_and_otherwise_kept() {
     let properties = &puts[0].body["properties"];
     assert_eq!(properties["enableIPForwarding"], true);
     assert_eq!(properties["networkSecurityGroup"]["id"], id("Network/networkSecurityGroups/n"));
-    step.next().run("azure.network_interface.ensure", nic_input()).await.expect("in order");
+    step.next().run("azure.network_interface.ensure", nic_input()).await.expect("unchanged");
     assert_eq!(arm.puts().len(), 1);
 }
 
 #[tokio::test]
 async fn a_network_interface_in_another_subnet_is_refused() {
-    let arm = Arm::start().await;
+    let arm = FakeArm::start().await;
     arm.set(&id("Network/networkInterfaces/n"), existing_nic(&id("Network/virtualNetworks/vn/subnets/other")));
-    let error = Attempt::first(&arm).run("azure.network_interface.ensure", nic_input()).await.expect_err("elsewhere");
+    let error = TestAttempt::first(&arm)
+        .run("azure.network_interface.ensure", nic_input())
+        .await
+        .expect_err("another region or subnet");
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(arm.puts().is_empty());
 }
@@ -259,8 +266,8 @@ fn node_nic(subnet: &str) -> Value {
     json!({"properties": {"ipConfigurations": [{"properties": {"subnet": {"id": format!("{}/subnets/{subnet}", network_id())}}}]}})
 }
 
-async fn arm_with_cluster(scale_sets: &[Value], nics: Vec<Value>) -> Arm {
-    let arm = Arm::start().await;
+async fn arm_with_cluster(scale_sets: &[Value], nics: Vec<Value>) -> FakeArm {
+    let arm = FakeArm::start().await;
     let subnets =
         [subnet("aks-subnet", "10.224.0.0/16"), subnet("nodes", "10.225.0.0/16"), subnet("routers", "10.237.0.0/24")];
     arm.set(&network_id(), network(&subnets));
@@ -271,12 +278,12 @@ async fn arm_with_cluster(scale_sets: &[Value], nics: Vec<Value>) -> Arm {
     arm
 }
 
-async fn discover(arm: &Arm) -> Result<Value, stargate_sdk::ActionError> {
-    Attempt::first(arm).run("azure.virtual_network.discover", json!({"resource_group": "g"})).await
+async fn discover(arm: &FakeArm) -> Result<Value, stargate_sdk::ActionError> {
+    TestAttempt::first(arm).run("azure.virtual_network.discover", json!({"resource_group": "g"})).await
 }
 
 #[tokio::test]
-async fn the_nodes_subnet_is_the_one_their_interfaces_are_in() {
+async fn the_nodes_subnet_is_that_of_their_interfaces() {
     let arm = arm_with_cluster(&[json!({"id": scale_set_id()})], vec![node_nic("nodes"), node_nic("nodes")]).await;
     let output = discover(&arm).await.expect("found");
     assert_eq!(output["node_subnet"]["name"], "nodes");
@@ -288,7 +295,7 @@ async fn the_nodes_subnet_is_the_one_their_interfaces_are_in() {
 }
 
 #[tokio::test]
-async fn without_scale_sets_it_is_the_subnet_that_aks_makes() {
+async fn without_scale_sets_it_is_the_subnet_that_aks_creates() {
     let output = discover(&arm_with_cluster(&[], vec![]).await).await.expect("found");
     assert_eq!(output["node_subnet"]["prefix"], "10.224.0.0/16");
 }
@@ -297,7 +304,10 @@ async fn without_scale_sets_it_is_the_subnet_that_aks_makes() {
 async fn nodes_in_several_subnets_are_an_error_that_names_them() {
     let arm = arm_with_cluster(&[json!({"id": scale_set_id()})], vec![node_nic("nodes"), node_nic("aks-subnet")]).await;
     let error = discover(&arm).await.expect_err("two");
-    assert!(error.message.ends_with("cannot tell which node subnet is the cluster's: aks-subnet, nodes"), "{error}");
+    assert!(
+        error.message.ends_with("cannot determine which node subnet is the cluster's: aks-subnet, nodes"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -310,12 +320,12 @@ async fn several_networks_are_an_error_that_names_them() {
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(error.message.contains(&network_id()) && error.message.contains(&other), "{error}");
     let named = json!({"resource_group": "g", "name": "vn"});
-    Attempt::first(&arm).run("azure.virtual_network.discover", named).await.expect("named");
+    TestAttempt::first(&arm).run("azure.virtual_network.discover", named).await.expect("named");
 }
 
 #[tokio::test]
-async fn machines_that_forward_already_are_left_alone_and_one_without_interface_is_named() {
-    let arm = Arm::start().await;
+async fn machines_that_forward_are_unchanged_and_one_without_interface_is_an_error() {
+    let arm = FakeArm::start().await;
     let nic = |name: &str, machine: &str, on: bool| {
         json!({"id": id(&format!("Network/networkInterfaces/{name}")), "name": name, "tags": {"kept": "yes"},
             "properties": {"provisioningState": "Succeeded", "enableIPForwarding": on,
@@ -326,11 +336,11 @@ async fn machines_that_forward_already_are_left_alone_and_one_without_interface_
         arm.set(nic["id"].as_str().expect("id"), nic.clone());
     }
     arm.list(&format!("{}/providers/Microsoft.Network/networkInterfaces", group_id()), all.to_vec());
-    let step = Attempt::first(&arm);
+    let step = TestAttempt::first(&arm);
     let input = |machines: &[&str]| json!({"resource_group": "g", "machines": machines});
     let error = step.run("azure.forwarding.sync", input(&["gone"])).await.expect_err("no such machine");
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(arm.puts().is_empty());
-    step.next().run("azure.forwarding.sync", input(&["worker-1"])).await.expect("in order");
+    step.next().run("azure.forwarding.sync", input(&["worker-1"])).await.expect("unchanged");
     assert!(arm.puts().is_empty());
 }

@@ -3,20 +3,20 @@ use stargate_sdk::{ActionError, FailureKind, FindResult};
 use stargate_sim::{Fault, Rule, Sim, SimOptions, Surface};
 use tempfile::TempDir;
 
-use crate::fake::Attempt;
+use crate::fake::TestAttempt;
 
 const CLUSTER: &str = "stargate-aks-e2e-7";
 const USER_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti user@example.com";
 /// More attempts than any of these faults can cost.
-const MOST_ATTEMPTS: usize = 12;
+const MAX_ATTEMPTS: usize = 12;
 
-pub(crate) struct World {
+pub(crate) struct ArmWorld {
     pub(crate) sim: Sim,
     dir: TempDir,
 }
 
-impl World {
+impl ArmWorld {
     pub(crate) async fn open() -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let options = SimOptions { hosts: false, tailnet: false, speed: 200.0, ..SimOptions::new(dir.path()) };
@@ -25,9 +25,9 @@ impl World {
         Self { sim, dir }
     }
 
-    pub(crate) fn process(&self, endpoint: &str) -> Attempt {
+    pub(crate) fn process(&self, endpoint: &str) -> TestAttempt {
         let token = format!("file:{}", self.dir.path().join("arm-token").display());
-        Attempt::against(endpoint, &token, &self.sim.subscription(), Some(self.sim.ca_file()))
+        TestAttempt::against(endpoint, &token, &self.sim.subscription(), Some(self.sim.ca_file()))
     }
 
     pub(crate) fn writes(&self) -> u64 {
@@ -47,10 +47,10 @@ impl World {
     }
 }
 
-/// Runs a step as the engine does: after an unknown outcome it looks first, after a passing failure it runs again.
-pub(crate) async fn converge(mut step: Attempt, action: &str, input: &Value) -> Result<Value, ActionError> {
+/// Runs a step as the engine does: after an unknown outcome it reads first, after a passing failure it runs again.
+pub(crate) async fn converge(mut step: TestAttempt, action: &str, input: &Value) -> Result<Value, ActionError> {
     let mut outcome = step.run(action, input.clone()).await;
-    for _ in 0..MOST_ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let error = match outcome {
             Err(error) if error.kind != FailureKind::Permanent => error,
             settled => return settled,
@@ -67,12 +67,12 @@ pub(crate) async fn converge(mut step: Attempt, action: &str, input: &Value) -> 
 }
 
 /// What the workflow for an AKS router asks of Azure, in its order; gives every output by action.
-async fn provision(world: &World, endpoint: &str) -> Result<Value, ActionError> {
+async fn provision(world: &ArmWorld, endpoint: &str) -> Result<Value, ActionError> {
     let process = world.process(endpoint);
     provision_with(|| process.of_another_step()).await
 }
 
-async fn provision_with(first_attempt: impl Fn() -> Attempt) -> Result<Value, ActionError> {
+async fn provision_with(first_attempt: impl Fn() -> TestAttempt) -> Result<Value, ActionError> {
     let run = async |action: &str, input: Value| converge(first_attempt(), action, &input).await;
     let cluster = run("azure.managed_cluster.read", json!({"resource_group": CLUSTER, "name": CLUSTER})).await?;
     let network =
@@ -111,83 +111,83 @@ fn machine(group: &Value, location: &Value, nic: &Value) -> Value {
 
 #[tokio::test]
 async fn a_router_is_provisioned_and_a_second_run_makes_no_write() {
-    let world = World::open().await;
+    let world = ArmWorld::open().await;
     let first = provision(&world, &world.sim.http_url()).await.expect("provisioned");
     let writes = world.writes();
     assert_eq!(first["subnet"]["gateway"], "10.237.0.1");
     assert_eq!(first["nic"]["private_ip"], "10.237.0.4");
     assert_eq!(first["route"]["name"], "stargate-10.50.0.0-16");
     assert!(!first.to_string().contains("tskey"), "{first}");
-    let mut second = provision(&world, &world.sim.https_url()).await.expect("in order");
+    let mut second = provision(&world, &world.sim.https_url()).await.expect("unchanged");
     let mut first = first;
     for outputs in [&mut first, &mut second] {
         outputs["nic"].as_object_mut().expect("outputs").remove("mac"); // it comes with the machine
     }
     assert_eq!(second, first);
-    assert_eq!(world.writes(), writes, "a second run makes no write");
+    assert_eq!(world.writes(), writes, "a second run writes nothing");
 }
 
 #[tokio::test]
 async fn interrupted_at_every_first_checkpoint_nothing_is_written_twice() {
-    let (calm, world) = (World::open().await, World::open().await);
+    let (calm, world) = (ArmWorld::open().await, ArmWorld::open().await);
     let expected = provision(&calm, &calm.sim.http_url()).await.expect("provisioned");
     let process = world.process(&world.sim.http_url());
-    let outputs = provision_with(|| process.of_another_step().interrupted_at_checkpoint()).await.expect("gone on with");
+    let outputs = provision_with(|| process.of_another_step().interrupted_at_checkpoint()).await.expect("continued");
     assert_eq!(outputs["route"], expected["route"]);
     assert_eq!(world.writes(), calm.writes());
 }
 
 /// Provisions while `fault` strikes the `nth` write, and again without it.
 async fn survives_at(fault: Fault, nth: u64) {
-    let world = World::open().await;
+    let world = ArmWorld::open().await;
     world.add(Rule { nth, ..Rule::new(fault.clone()) });
     let outputs = provision(&world, &world.sim.http_url()).await;
     let outputs = outputs.unwrap_or_else(|error| panic!("{fault:?} at write {nth}: {error}"));
     let writes = world.writes();
-    let again = provision(&world, &world.sim.http_url()).await.expect("in order");
+    let again = provision(&world, &world.sim.http_url()).await.expect("unchanged");
     assert_eq!(again["vm"]["host_key"], outputs["vm"]["host_key"], "{fault:?} at write {nth}");
-    assert_eq!(world.writes(), writes, "{fault:?} at write {nth}: a second run makes no write");
+    assert_eq!(world.writes(), writes, "{fault:?} at write {nth}: a second run writes nothing");
 }
 
 /// One world for each write of a calm run, all at once.
 async fn survives(fault: Fault) {
-    let calm = World::open().await;
+    let calm = ArmWorld::open().await;
     provision(&calm, &calm.sim.http_url()).await.expect("provisioned");
     assert!(calm.writes() > 10, "every action writes");
     futures::future::join_all((1..=calm.writes()).map(|nth| survives_at(fault.clone(), nth))).await;
 }
 
 #[tokio::test]
-async fn a_lost_reply_at_any_write_does_no_harm() {
+async fn provisioning_survives_a_lost_response_to_any_write() {
     survives(Fault::LostReply).await;
 }
 
 #[tokio::test]
-async fn a_server_error_after_any_write_does_no_harm() {
+async fn provisioning_survives_a_server_error_after_any_write() {
     survives(Fault::ErrorAfter { status: 500 }).await;
 }
 
 #[tokio::test]
-async fn a_refused_connection_at_any_write_does_no_harm() {
+async fn provisioning_survives_a_refused_connection_at_any_write() {
     survives(Fault::Refuse).await;
 }
 
 #[tokio::test]
-async fn a_throttled_write_is_made_later() {
+async fn a_throttled_write_is_retried() {
     survives(Fault::Throttle { retry_after: 0 }).await;
 }
 
 #[tokio::test]
-async fn a_subnet_whose_operation_failed_is_mended() {
-    let world = World::open().await;
+async fn a_subnet_whose_operation_failed_is_written_again() {
+    let world = ArmWorld::open().await;
     let failed = Fault::OperationFailed { code: "RetryableError".into() };
     world.add(Rule { path: Some("/subnets/".into()), ..Rule::new(failed) });
-    provision(&world, &world.sim.http_url()).await.expect("mended");
+    provision(&world, &world.sim.http_url()).await.expect("updated");
 }
 
 #[tokio::test]
-async fn a_machine_whose_creation_failed_is_left_to_a_person() {
-    let world = World::open().await;
+async fn a_machine_whose_creation_failed_needs_an_operator() {
+    let world = ArmWorld::open().await;
     let failed = Fault::OperationFailed { code: "SkuNotAvailable".into() };
     world.add(Rule { path: Some("/virtualMachines/".into()), ..Rule::new(failed) });
     let error = provision(&world, &world.sim.http_url()).await.expect_err("failed");

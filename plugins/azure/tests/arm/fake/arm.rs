@@ -25,7 +25,7 @@ pub(crate) fn id(rest: &str) -> String {
 
 /// How the fake answers a PUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum OperationStyle {
     Sync,
     Status,
     Location,
@@ -34,7 +34,7 @@ pub(crate) enum Style {
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
@@ -42,7 +42,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -54,13 +54,13 @@ impl Seen {
 
 /// One answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct FakeResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl FakeResponse {
     pub(crate) fn new(status: u16, body: Value) -> Self {
         Self { status, headers: Vec::new(), body }
     }
@@ -75,33 +75,33 @@ impl Answer {
     }
 }
 
-type Hook = Box<dyn FnMut(&Seen) -> Option<Answer> + Send>;
+type ResponseHook = Box<dyn FnMut(&RecordedRequest) -> Option<FakeResponse> + Send>;
 
-struct Inner {
+struct FakeState {
     base: String,
-    style: Style,
+    style: OperationStyle,
     /// How often an operation is still running when looked at.
     polls: usize,
     left: usize,
     pending: Option<String>,
     resources: BTreeMap<String, (u64, Value)>,
     lists: BTreeMap<String, Vec<Value>>,
-    seen: Vec<Seen>,
-    hook: Hook,
+    seen: Vec<RecordedRequest>,
+    hook: ResponseHook,
     overlapping: bool,
 }
 
 /// A small ARM: resources by id, their etags, one style of long-running operation at a time.
 #[derive(Clone)]
-pub(crate) struct Arm(Arc<Mutex<Inner>>);
+pub(crate) struct FakeArm(Arc<Mutex<FakeState>>);
 
-impl Arm {
+impl FakeArm {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let arm = Self(Arc::new(Mutex::new(Inner {
+        let arm = Self(Arc::new(Mutex::new(FakeState {
             base,
-            style: Style::Sync,
+            style: OperationStyle::Sync,
             polls: 2,
             left: 0,
             pending: None,
@@ -116,7 +116,7 @@ impl Arm {
         arm
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, FakeState> {
         self.0.lock().expect("no handler panics")
     }
 
@@ -124,12 +124,12 @@ impl Arm {
         self.inner().base.clone()
     }
 
-    pub(crate) fn style(&self, style: Style) {
+    pub(crate) fn style(&self, style: OperationStyle) {
         self.inner().style = style;
     }
 
     /// Answers for the fake, where it returns something.
-    pub(crate) fn hook(&self, hook: impl FnMut(&Seen) -> Option<Answer> + Send + 'static) {
+    pub(crate) fn hook(&self, hook: impl FnMut(&RecordedRequest) -> Option<FakeResponse> + Send + 'static) {
         self.inner().hook = Box::new(hook);
     }
 
@@ -149,11 +149,11 @@ impl Arm {
         self.inner().resources.get(&id.to_lowercase()).map_or(Value::Null, |(_, body)| body.clone())
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<RecordedRequest> {
         self.inner().seen.clone()
     }
 
-    pub(crate) fn puts(&self) -> Vec<Seen> {
+    pub(crate) fn puts(&self) -> Vec<RecordedRequest> {
         self.seen().into_iter().filter(|seen| seen.method == Method::PUT).collect()
     }
 
@@ -163,8 +163,8 @@ impl Arm {
     }
 }
 
-async fn serve(State(arm): State<Arm>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let seen = Seen {
+async fn serve(State(arm): State<FakeArm>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let seen = RecordedRequest {
         method,
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
@@ -182,13 +182,13 @@ async fn serve(State(arm): State<Arm>, method: Method, uri: Uri, headers: Header
     response.body(body).expect("a response")
 }
 
-impl Inner {
-    fn answer(&mut self, seen: &Seen) -> Answer {
+impl FakeState {
+    fn answer(&mut self, seen: &RecordedRequest) -> FakeResponse {
         match (&seen.method, seen.path.as_str()) {
             (&Method::GET, "/operations/1") => self.operation(),
             (&Method::GET, path) => self.get(&path.to_lowercase()),
             (&Method::PUT, path) => self.put(&path.to_lowercase(), seen),
-            _ => Answer::new(405, Value::Null),
+            _ => FakeResponse::new(405, Value::Null),
         }
     }
 
@@ -204,55 +204,57 @@ impl Inner {
         false
     }
 
-    fn operation(&mut self) -> Answer {
+    fn operation(&mut self) -> FakeResponse {
         let style = self.style;
         match (style, self.is_running()) {
-            (Style::Location, true) => {
-                Answer::new(202, Value::Null).header("location", self.operation_url()).header("retry-after", "0")
+            (OperationStyle::Location, true) => {
+                FakeResponse::new(202, Value::Null).header("location", self.operation_url()).header("retry-after", "0")
             }
-            (Style::Location, false) => Answer::new(200, json!({})),
-            (_, true) => Answer::new(200, json!({"status": "InProgress"})).header("retry-after", "0"),
-            (_, false) => Answer::new(200, json!({"status": "Succeeded"})),
+            (OperationStyle::Location, false) => FakeResponse::new(200, json!({})),
+            (_, true) => FakeResponse::new(200, json!({"status": "InProgress"})).header("retry-after", "0"),
+            (_, false) => FakeResponse::new(200, json!({"status": "Succeeded"})),
         }
     }
 
-    fn get(&mut self, path: &str) -> Answer {
+    fn get(&mut self, path: &str) -> FakeResponse {
         if let Some(items) = self.lists.get(path) {
-            return Answer::new(200, json!({ "value": items }));
+            return FakeResponse::new(200, json!({ "value": items }));
         }
-        if self.style == Style::Resource && self.pending.as_deref() == Some(path) {
+        if self.style == OperationStyle::Resource && self.pending.as_deref() == Some(path) {
             self.is_running();
         }
         match self.resources.get(path) {
-            None => Answer::error(404, "ResourceNotFound", "The Resource was not found."),
+            None => FakeResponse::error(404, "ResourceNotFound", "The Resource was not found."),
             Some((version, body)) => {
                 let mut body = body.clone();
                 body["etag"] = format!("W/\"{version}\"").into();
-                Answer::new(200, body)
+                FakeResponse::new(200, body)
             }
         }
     }
 
-    fn put(&mut self, path: &str, seen: &Seen) -> Answer {
+    fn put(&mut self, path: &str, seen: &RecordedRequest) -> FakeResponse {
         self.overlapping |= self.pending.is_some();
         let before = self.resources.get(path).map(|(version, _)| *version);
         let etag = before.map(|version| format!("W/\"{version}\""));
         let changed = seen.header("if-match").is_some_and(|expected| Some(expected) != etag.as_deref());
         if changed || (seen.header("if-none-match") == Some("*") && before.is_some()) {
-            return Answer::error(412, "PreconditionFailed", "Etag does not match.");
+            return FakeResponse::error(412, "PreconditionFailed", "Etag does not match.");
         }
-        let state = if self.style == Style::Sync { "Succeeded" } else { "Updating" };
+        let state = if self.style == OperationStyle::Sync { "Succeeded" } else { "Updating" };
         let body = Self::stored(seen, state);
         self.resources.insert(path.to_owned(), (before.unwrap_or(0) + 1, body.clone()));
         self.embed(&seen.path, &body);
-        let answer = Answer::new(if before.is_some() { 200 } else { 201 }, body);
-        if self.style == Style::Sync {
+        let answer = FakeResponse::new(if before.is_some() { 200 } else { 201 }, body);
+        if self.style == OperationStyle::Sync {
             return answer;
         }
         (self.left, self.pending) = (self.polls, Some(path.to_owned()));
         match self.style {
-            Style::Status => answer.header("azure-asyncoperation", self.operation_url()).header("retry-after", "0"),
-            Style::Location => answer.header("location", self.operation_url()).header("retry-after", "0"),
+            OperationStyle::Status => {
+                answer.header("azure-asyncoperation", self.operation_url()).header("retry-after", "0")
+            }
+            OperationStyle::Location => answer.header("location", self.operation_url()).header("retry-after", "0"),
             _ => answer,
         }
     }
@@ -261,7 +263,7 @@ impl Inner {
         format!("{}/operations/1?t=1&c=A%2BB&s=x_-~&h=%3D%3d", self.base)
     }
 
-    fn stored(seen: &Seen, state: &str) -> Value {
+    fn stored(seen: &RecordedRequest, state: &str) -> Value {
         let mut body = seen.body.clone();
         body["id"] = seen.path.clone().into();
         body["name"] = seen.path.rsplit('/').next().into();

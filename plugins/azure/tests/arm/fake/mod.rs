@@ -1,5 +1,5 @@
 mod arm;
 mod step;
 
-pub(crate) use arm::{Answer, Arm, Style, group_id, id};
-pub(crate) use step::Attempt;
+pub(crate) use arm::{FakeArm, FakeResponse, OperationStyle, group_id, id};
+pub(crate) use step::TestAttempt;

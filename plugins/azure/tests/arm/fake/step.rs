@@ -6,41 +6,41 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use stargate_azure::{ArmSettings, Credential, register};
+use stargate_azure::{ArmCredential, ArmSettings, register};
 use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, FindResult, Registry, Secrets};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Arm;
+use super::FakeArm;
 
 /// What the engine would keep of a step, and a way to run attempts of it.
 #[derive(Clone)]
-pub(crate) struct Attempt {
+pub(crate) struct TestAttempt {
     registry: Registry,
     secrets: Arc<Secrets>,
-    pub(crate) sink: Arc<Sink>,
+    pub(crate) sink: Arc<RecordingSink>,
     checkpoint: Option<Value>,
 }
 
-type Listener = Box<dyn Fn(&Value) + Send>;
+type CheckpointListener = Box<dyn Fn(&Value) + Send>;
 
 /// Keeps what an attempt stores, in order.
 #[derive(Default)]
-pub(crate) struct Sink {
+pub(crate) struct RecordingSink {
     pub(crate) checkpoints: Mutex<Vec<Value>>,
     /// Called at each checkpoint.
-    on_checkpoint: Mutex<Option<Listener>>,
+    on_checkpoint: Mutex<Option<CheckpointListener>>,
     cancel: CancellationToken,
     refuse: bool,
 }
 
-impl Sink {
+impl RecordingSink {
     pub(crate) fn cancellation(&self) -> CancellationToken {
         self.cancel.clone()
     }
 }
 
-impl AttemptSink for Sink {
+impl AttemptSink for RecordingSink {
     fn progress(&self, _: String) {}
 
     fn log(&self, _: String) {}
@@ -56,9 +56,9 @@ impl AttemptSink for Sink {
     }
 }
 
-impl Attempt {
+impl TestAttempt {
     /// A step's first attempt against `arm`, with a static token.
-    pub(crate) fn first(arm: &Arm) -> Self {
+    pub(crate) fn first(arm: &FakeArm) -> Self {
         Self::with_token(&arm.base(), "exec:echo arm-token-0123456789")
     }
 
@@ -71,7 +71,7 @@ impl Attempt {
         let settings = ArmSettings {
             endpoint: endpoint.parse().expect("URL"),
             subscription: subscription.into(),
-            credential: Credential::Token(token.parse().expect("reference")),
+            credential: ArmCredential::Token(token.parse().expect("reference")),
             ca,
         };
         register(&mut registry, settings).expect("settings");
@@ -108,7 +108,7 @@ impl Attempt {
 
     /// Cannot store anything.
     pub(crate) fn refusing_checkpoints(mut self) -> Self {
-        self.sink = Arc::new(Sink { refuse: true, ..Sink::default() });
+        self.sink = Arc::new(RecordingSink { refuse: true, ..RecordingSink::default() });
         self
     }
 

@@ -1,0 +1,42 @@
+//! Actions of the provider, one file each. A new action needs one line in each of the two lists below.
+
+mod forwarding_sync;
+mod managed_cluster;
+mod nat_gateway;
+mod network_interface;
+mod public_ip;
+mod resource_group;
+mod route;
+mod route_table;
+mod routes_sync;
+mod security_group;
+mod subnet;
+mod subnet_association;
+mod virtual_machine;
+mod virtual_machine_delete;
+mod virtual_network;
+mod virtual_network_discover;
+
+use stargate_sdk::Registry;
+
+use crate::{arm_resource::ensure, client::ArmClient};
+
+/// Adds the actions to `registry`. They share `arm`, and with it the token and the write locks.
+pub(crate) fn add_actions(registry: &mut Registry, arm: &ArmClient) {
+    registry.add(ensure::<forwarding_sync::ForwardingInput>(arm));
+    registry.add(managed_cluster::ManagedCluster(arm.clone()));
+    registry.add(ensure::<nat_gateway::NatGatewayInput>(arm));
+    registry.add(ensure::<network_interface::NetworkInterfaceInput>(arm));
+    registry.add(ensure::<public_ip::PublicIpInput>(arm));
+    registry.add(ensure::<resource_group::ResourceGroupInput>(arm));
+    registry.add(ensure::<route::RouteInput>(arm));
+    registry.add(ensure::<route_table::RouteTableInput>(arm));
+    registry.add(ensure::<routes_sync::RoutesSyncInput>(arm));
+    registry.add(ensure::<security_group::SecurityGroupInput>(arm));
+    registry.add(ensure::<subnet::SubnetInput>(arm));
+    registry.add(ensure::<subnet_association::SubnetAssociationInput>(arm));
+    registry.add(ensure::<virtual_machine::VirtualMachineInput>(arm));
+    registry.add(virtual_machine_delete::VirtualMachineDelete(arm.clone()));
+    registry.add(ensure::<virtual_network::VirtualNetworkInput>(arm));
+    registry.add(virtual_network_discover::VirtualNetworkDiscovery(arm.clone()));
+}

@@ -1,0 +1,96 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
+
+use crate::{
+    actions::network_interface::{NETWORK_INTERFACE, interface_permissions},
+    arm_resource::ArmEnsure,
+    client::{ArmClient, ArmObject, GroupName, Precondition, ResourceId, ResourceType, VmName},
+};
+
+/// Machines whose network interfaces must forward packets for other addresses.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForwardingInput {
+    /// Resource group of the machines' network interfaces.
+    resource_group: GroupName,
+    /// Names of the machines. The interfaces of others are not changed.
+    machines: Vec<VmName>,
+}
+
+/// Machines whose network interfaces forward packets.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ForwardingOutput {
+    /// Names of the machines.
+    pub machines: Vec<String>,
+}
+
+impl ArmEnsure for ForwardingInput {
+    /// Network interfaces of the machines, at least one for each.
+    type Actual = Vec<ArmObject>;
+    type Output = ForwardingOutput;
+    const NAME: &'static str = "azure.forwarding.sync";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Makes sure that machines' network interfaces forward packets for other addresses.";
+    const TYPES: &'static [ResourceType] = &[NETWORK_INTERFACE];
+
+    fn permissions() -> Vec<Permission> {
+        interface_permissions()
+    }
+
+    async fn read(&self, cx: &ActionContext, arm: &ArmClient) -> Result<Option<Vec<ArmObject>>, ActionError> {
+        let group = arm.group(&self.resource_group);
+        let mut nics = arm.list_in(cx, &group, NETWORK_INTERFACE).await?;
+        nics.retain(|nic| self.machines.iter().any(|machine| belongs_to(nic, machine.as_str())));
+        match self.machines.iter().find(|machine| !nics.iter().any(|nic| belongs_to(nic, machine.as_str()))) {
+            Some(machine) => Err(no_interface_error(machine.as_str(), &group)),
+            None => Ok(Some(nics)),
+        }
+    }
+
+    fn diff(&self, _: &ArmClient, actual: Option<&Vec<ArmObject>>) -> Result<Vec<Difference>, ActionError> {
+        let off = actual.into_iter().flatten().filter(|nic| !forwards(nic));
+        Ok(off.map(|nic| Difference::new(format!("ip forwarding of {}", nic.id.label()), false, true)).collect())
+    }
+
+    async fn apply(
+        &self,
+        cx: &ActionContext,
+        arm: &ArmClient,
+        actual: Option<&Vec<ArmObject>>,
+    ) -> Result<(), ActionError> {
+        for nic in actual.into_iter().flatten().filter(|nic| !forwards(nic)) {
+            enable_forwarding(cx, arm, &nic.id).await?;
+        }
+        Ok(())
+    }
+
+    fn output(&self, _: &ActionContext, _: &ArmClient, _: &Vec<ArmObject>) -> Result<ForwardingOutput, ActionError> {
+        Ok(ForwardingOutput { machines: self.machines.iter().map(ToString::to_string).collect() })
+    }
+}
+
+/// Enables IP forwarding of an interface, which is read again: an item of a list lacks properties that a PUT must keep.
+async fn enable_forwarding(cx: &ActionContext, arm: &ArmClient, id: &ResourceId) -> Result<(), ActionError> {
+    let _guard = arm.lock_for_write(cx, &[id]).await?;
+    let Some(nic) = arm.get_settled(cx, id).await?.filter(|nic| !forwards(nic)) else { return Ok(()) };
+    let precondition = Precondition::unchanged(&nic);
+    let mut body = nic.body;
+    body["properties"]["enableIPForwarding"] = true.into();
+    arm.put(cx, &nic.id, body, precondition).await
+}
+
+fn forwards(nic: &ArmObject) -> bool {
+    nic.body.pointer("/properties/enableIPForwarding") == Some(&Value::Bool(true))
+}
+
+/// True if the interface belongs to the machine of this name; Azure compares names without case.
+fn belongs_to(nic: &ArmObject, machine: &str) -> bool {
+    nic.id_at("/properties/virtualMachine/id").is_some_and(|id| id.name().eq_ignore_ascii_case(machine))
+}
+
+fn no_interface_error(machine: &str, group: &ResourceId) -> ActionError {
+    ActionError::permanent(format!("no network interface in {} belongs to a machine {machine:?}", group.label()))
+        .with_hint("create the machine, or delete its Server object if it is gone permanently")
+}

@@ -1,0 +1,86 @@
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stargate_sdk::{ActionError, Difference};
+
+use crate::{
+    arm_resource::ArmResource,
+    client::{ArmClient, ArmObject, GroupName, Location, Precondition, RESOURCE_GROUP, ResourceId},
+};
+
+/// Desired state of a resource group.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResourceGroupInput {
+    /// Name of the resource group.
+    name: GroupName,
+    /// Region of the resource group.
+    location: Location,
+    /// Tags that the group must have; others are kept.
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+/// Resource group in its desired state.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ResourceGroupOutput {
+    /// Id of the resource group.
+    pub id: String,
+    /// Name of the resource group.
+    pub name: String,
+    /// Region of the resource group.
+    pub location: String,
+}
+
+impl ArmResource for ResourceGroupInput {
+    type Output = ResourceGroupOutput;
+    const NAME: &'static str = "azure.resource_group.ensure";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Makes sure that a resource group exists in a region and has some tags.";
+    const KIND: &'static str = RESOURCE_GROUP.kind;
+    const API_VERSION: &'static str = RESOURCE_GROUP.api_version;
+    const NOUN: &'static str = RESOURCE_GROUP.noun;
+
+    fn id(&self, arm: &ArmClient) -> ResourceId {
+        arm.group(&self.name)
+    }
+
+    fn essence(&self) -> String {
+        self.location.to_string()
+    }
+
+    fn diff(&self, actual: &ArmObject) -> Result<Vec<Difference>, ActionError> {
+        actual.check_location(&self.location)?;
+        let tag = |name: &String| actual.body["tags"][name.as_str()].clone();
+        let tags = self.tags.iter();
+        let tags =
+            tags.filter_map(|(name, value)| Difference::between(&format!("tag {name}"), tag(name), value.as_str()));
+        Ok(tags.collect())
+    }
+
+    fn body(&self) -> Value {
+        json!({ "location": self.location, "tags": self.tags })
+    }
+
+    fn update(&self, actual: &mut ArmObject) {
+        // A PUT replaces all tags, so the existing ones are sent again.
+        let mut tags = actual.body["tags"].as_object().cloned().unwrap_or_default();
+        tags.extend(self.tags.iter().map(|(name, value)| (name.clone(), json!(value))));
+        let location = actual.text("/location").unwrap_or(self.location.as_str());
+        actual.body = json!({ "location": location, "tags": tags });
+    }
+
+    fn precondition(_: Option<&ArmObject>) -> Option<Precondition> {
+        None // a group has no ETag
+    }
+
+    fn output(actual: &ArmObject) -> Result<ResourceGroupOutput, ActionError> {
+        Ok(ResourceGroupOutput {
+            id: actual.id(),
+            name: actual.name().into(),
+            location: actual.required("/location")?.into(),
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! Client of Azure Resource Manager (ARM): requests, long-running operations, ids and names.
+
+mod arm;
+mod arm_object;
+mod body;
+mod checkpoint;
+mod failure;
+mod locks;
+mod name;
+mod operation;
+mod request;
+mod resource_id;
+mod resource_type;
+mod token;
+
+pub use name::NameError;
+
+pub(crate) use arm::ArmClient;
+pub(crate) use arm_object::ArmObject;
+pub(crate) use body::body;
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use name::{ClusterName, GroupName, Location, NetworkName, SubscriptionId, VmName, VnetName};
+pub(crate) use request::Precondition;
+pub(crate) use resource_id::ResourceId;
+pub(crate) use resource_type::{RESOURCE_GROUP, ResourceType};
