@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Maximum duration of one sleep: a suspension of the machine or a change of its clock is noticed within it.
+/// Maximum duration of one sleep: a suspension of the machine or a change of its clock is noticed
+/// within it.
 const MAX_SLEEP: Duration = Duration::from_secs(15);
 
 /// Point in time, in milliseconds since the Unix epoch, as the journal stores it.

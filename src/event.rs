@@ -1,7 +1,8 @@
 //! Events of runs, for reporters.
 //!
-//! The event of an entry is reported after the entry's commit, so a reporter never presents anything that a crash could
-//! revert. Progress and log lines are not durable and are reported immediately.
+//! The event of an entry is reported after the entry's commit, so a reporter never presents
+//! anything that a crash could revert. Progress and log lines are not durable and are reported
+//! immediately.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -47,7 +48,8 @@ pub enum EventKind {
         /// Names of the steps that have succeeded or were skipped before.
         done: Vec<String>,
     },
-    /// A run waits until another run releases a lock. The waiting run may not have been created yet.
+    /// A run waits until another run releases a lock. The waiting run may not have been created
+    /// yet.
     LockAwaited {
         /// Name of the lock.
         lock: String,

@@ -109,7 +109,8 @@ impl fmt::Display for PlanDigest {
     }
 }
 
-/// Number of an acquisition of a run. Each append names the epoch of its owner; one under an old epoch is refused.
+/// Number of an acquisition of a run. Each append names the epoch of its owner; one under an old
+/// epoch is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);

@@ -1,18 +1,40 @@
-//! stargate's engine as a library: durable, resumable workflows.
+//! Engine for durable, resumable workflows.
 //!
-//! A workflow's text becomes a [`workflow::Workflow`], checked against the actions and given inputs a [`plan::Plan`]; an
-//! [`engine::Engine`] advances runs of it, and everything that happens to a run is an entry of the [`journal`].
-//! The library prints nothing, reads no environment and names no provider.
+//! The text of a workflow is read by [`workflow::parse`], checked against the actions of a registry
+//! ([`plan::Checked`]) and given inputs ([`plan::Plan`]). An [`engine::Engine`] executes runs of
+//! plans. Each fact about a run is an entry of the [`journal`], from which any later process can
+//! resume the run.
 //!
-//! Invariants:
+//! The library prints nothing, does not read the environment and has no actions of its own. Actions
+//! implement the traits of `stargate_sdk`.
 //!
-//! * A run's state is the fold of its entries ([`run::RunState::apply`]); what to do next is a function of that state and
-//!   the time ([`run::next`]). Live and recovered state come from the same function.
-//! * An attempt's start is durable before its call. An outcome and everything it unblocks are one transaction, so a chain
-//!   of n steps makes n + 1 commits.
-//! * Every append is guarded by run, expected sequence number and epoch: of two processes that advance one run, one is
-//!   told that it no longer does.
-//! * A reporter is told of an entry only after its commit.
+//! # Guarantees
+//!
+//! * The state of a run is the fold of its entries ([`run::RunState::apply`]), and the next steps
+//!   are a function of that state and the time ([`run::next`]). Live and recovered runs use the
+//!   same two functions.
+//! * The start of an attempt is durable before the action is called. The result of an attempt and
+//!   all that it unblocks are one transaction, so a chain of n steps makes n + 1 commits.
+//! * Each append names the run, the epoch of its owner and the expected sequence number. Of two
+//!   processes that execute one run, one is fenced: its appends are refused.
+//! * The event of an entry is reported after the commit of the entry.
+//!
+//! # Features
+//!
+//! | feature | default | content |
+//! |---|---|---|
+//! | `cli` | yes | the program `stargate` with the providers; the library needs none of it |
+//! | `sim` | yes | the commands `stargate sim` and `stargate demo` |
+//! | `miette` | with `cli` | [`workflow::Diagnostic`] implements `miette::Diagnostic` |
+//! | `testing` | no | the contract suite that each [`journal::Journal`] must pass |
+//!
+//! # Example
+//!
+//! `examples/embed.rs`: an action, a workflow, and a run that is interrupted and resumed.
+//!
+//! ```
+#![doc = include_str!("../examples/embed.rs")]
+//! ```
 
 pub mod clock;
 pub mod engine;

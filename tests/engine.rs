@@ -1,5 +1,5 @@
 //! The engine over a real journal, with scripted actions.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod support;
 
@@ -16,7 +16,7 @@ use stargate::{
     workflow::parse,
 };
 use stargate_sdk::ActionError;
-use support::{Act, Bench, Fault, chain, expression, fan, plan, step};
+use support::{Act, CommitFault, Harness, chain, expression, fan, plan, step};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
@@ -24,109 +24,109 @@ const FAILED: Ending = Ending::Finished(Outcome::Failed);
 
 #[tokio::test]
 async fn a_chain_of_n_steps_makes_n_plus_one_commits() {
-    let bench = Bench::new().await;
-    let finished = bench.engine().run(chain(20)).await.unwrap();
+    let harness = Harness::new().await;
+    let finished = harness.engine().run(chain(20)).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
     assert!(finished.changed);
-    assert_eq!(bench.journal.commits(), 21);
+    assert_eq!(harness.journal.commits(), 21);
 }
 
 #[tokio::test]
 async fn instances_run_in_parallel_up_to_the_limit_of_their_step() {
-    let bench = Bench::new().await;
-    let finished = bench.engine_with(64).run(fan(40, Some(5))).await.unwrap();
+    let harness = Harness::new().await;
+    let finished = harness.engine_with(64).run(fan(40, Some(5))).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert!(bench.script.most_at_once() <= 5, "{} at once", bench.script.most_at_once());
-    assert_eq!(bench.script.calls().len(), 41);
-    assert_eq!(bench.script.calls().last().unwrap(), "run after");
+    assert!(harness.script.max_concurrent() <= 5, "{} at once", harness.script.max_concurrent());
+    assert_eq!(harness.script.calls().len(), 41);
+    assert_eq!(harness.script.calls().last().unwrap(), "run after");
 }
 
 #[tokio::test]
 async fn instances_run_in_parallel_up_to_the_limit_of_the_engine() {
-    let bench = Bench::new().await;
-    bench.engine_with(3).run(fan(40, None)).await.unwrap();
-    assert_eq!(bench.script.most_at_once(), 3);
+    let harness = Harness::new().await;
+    harness.engine_with(3).run(fan(40, None)).await.unwrap();
+    assert_eq!(harness.script.max_concurrent(), 3);
 }
 
 #[tokio::test]
-async fn a_transient_failure_is_tried_again_without_growing_the_history() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", vec![Act::Fail(ActionError::transient("busy")); 3]);
-    let finished = bench.engine().run(chain(1)).await.unwrap();
+async fn a_transient_failure_is_retried_without_growing_the_history() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", vec![Act::Fail(ActionError::transient("busy")); 3]);
+    let finished = harness.engine().run(chain(1)).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert_eq!(bench.script.calls(), ["run s0"; 4]);
-    let stored = bench.only_run().await;
+    assert_eq!(harness.script.calls(), ["run s0"; 4]);
+    let stored = harness.only_run().await;
     assert_eq!(stored.history.len(), 4, "created, started, succeeded, finished: {:?}", stored.history);
 }
 
 #[tokio::test]
-async fn failures_end_when_the_attempts_are_used_up_and_a_resume_gives_another_go() {
-    let bench = Bench::new().await;
-    bench.script.will("s1", vec![Act::Fail(ActionError::transient("busy")); 4]);
-    let failed = bench.engine().run(chain(3)).await.unwrap();
+async fn a_step_fails_after_its_last_attempt_and_is_retried_when_the_run_is_resumed() {
+    let harness = Harness::new().await;
+    harness.script.will("s1", vec![Act::Fail(ActionError::transient("busy")); 4]);
+    let failed = harness.engine().run(chain(3)).await.unwrap();
     assert_eq!(failed.ending, FAILED);
     assert_eq!(failed.failures, [("s1".to_owned(), ActionError::transient("busy"))]);
-    let finished = bench.engine().resume(failed.run).await.unwrap();
+    let finished = harness.engine().resume(failed.run).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert_eq!(bench.script.calls(), ["run s0", "run s1", "run s1", "run s1", "run s1", "run s1", "run s2"]);
+    assert_eq!(harness.script.calls(), ["run s0", "run s1", "run s1", "run s1", "run s1", "run s1", "run s2"]);
 }
 
 #[tokio::test]
-async fn what_attempts_that_failed_have_changed_is_told_with_what_becomes_of_the_step() {
-    let bench = Bench::new().await;
+async fn changes_of_failed_attempts_are_part_of_the_entry_that_ends_the_step() {
+    let harness = Harness::new().await;
     let act = |what, error| Act::ChangeThenFail(what, error);
     let busy = || ActionError::transient("busy");
-    bench.script.will("s0", [act("a", busy()), act("b", busy()), act("a", ActionError::permanent("no"))]);
-    let failed = bench.engine().run(chain(1)).await.unwrap();
+    harness.script.will("s0", [act("a", busy()), act("b", busy()), act("a", ActionError::permanent("no"))]);
+    let failed = harness.engine().run(chain(1)).await.unwrap();
     assert_eq!((failed.ending, failed.changed), (FAILED, true));
-    bench.script.will("s0", [act("c", busy()), Act::ChangeThenHang("d")]);
-    let engine = bench.engine();
-    let going = tokio::spawn({
+    harness.script.will("s0", [act("c", busy()), Act::ChangeThenHang("d")]);
+    let engine = harness.engine();
+    let running = tokio::spawn({
         let (engine, run) = (engine.clone(), failed.run.clone());
         async move { engine.resume(run).await }
     });
-    until(|| bench.script.calls().len() == 5).await;
+    until(|| harness.script.calls().len() == 5).await;
     engine.drain().await;
-    assert_eq!(going.await.unwrap().unwrap().ending, Ending::Interrupted);
-    assert_eq!(bench.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
-    let told: Vec<_> = bench.only_run().await.history.into_iter().map(|timed| timed.entry).collect();
-    let told = told.into_iter().filter_map(|entry| match entry {
+    assert_eq!(running.await.unwrap().unwrap().ending, Ending::Interrupted);
+    assert_eq!(harness.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
+    let entries: Vec<_> = harness.only_run().await.history.into_iter().map(|timed| timed.entry).collect();
+    let changes = entries.into_iter().filter_map(|entry| match entry {
         Entry::StepFailed { changes, .. } | Entry::StepSucceeded { changes, .. } => Some(changes),
         _ => None,
     });
-    assert_eq!(told.collect::<Vec<_>>(), [vec!["a", "b"], vec!["c", "d", "made it so"]]);
+    assert_eq!(changes.collect::<Vec<_>>(), [vec!["a", "b"], vec!["c", "d", "made it so"]]);
 }
 
 #[tokio::test]
-async fn what_a_lost_attempt_had_changed_when_it_stored_a_checkpoint_is_told() {
-    let bench = Bench::new().await;
+async fn changes_of_an_attempt_with_an_unknown_outcome_are_kept_from_its_checkpoint() {
+    let harness = Harness::new().await;
     let never = Arc::new(Semaphore::new(0));
-    bench.script.will("s0", [Act::ChangeThenStore("a", never)]);
-    let (run, going) = begun(&bench, chain(1), 1).await;
+    harness.script.will("s0", [Act::ChangeThenStore("a", never)]);
+    let (run, running) = started(&harness, chain(1), 1).await;
     loop {
-        let stored = bench.journal.load(run.clone()).await.unwrap();
+        let stored = harness.journal.load(run.clone()).await.unwrap();
         if stored.latest.iter().any(|timed| matches!(timed.entry, Entry::Checkpointed { .. })) {
             break;
         }
         tokio::task::yield_now().await;
     }
-    // The process is dead, as another machine sees it when its lease has ended.
-    let seen = bench.only_run().await.row;
-    let take_over = TakeOverRequest { entries: vec![acquired(&seen)], ..taking(&seen) };
-    assert!(bench.journal.take_over(take_over).await.unwrap());
-    bench.journal.release(run.clone(), seen.epoch.next()).await.unwrap();
-    let finished = bench.engine().resume(run).await.unwrap();
+    // The process has exited, as another machine sees it when the lease has expired.
+    let seen = harness.only_run().await.row;
+    let take_over = TakeOverRequest { entries: vec![acquired(&seen)], ..take_over_request(&seen) };
+    assert!(harness.journal.take_over(take_over).await.unwrap());
+    harness.journal.release(run.clone(), seen.epoch.next()).await.unwrap();
+    let finished = harness.engine().resume(run).await.unwrap();
     assert_eq!((finished.ending, finished.changed), (SUCCEEDED, true));
-    let succeeded = bench.only_run().await.history.into_iter().find_map(|timed| match timed.entry {
+    let succeeded = harness.only_run().await.history.into_iter().find_map(|timed| match timed.entry {
         Entry::StepSucceeded { changes, .. } => Some(changes),
         _ => None,
     });
     assert_eq!(succeeded.unwrap(), ["a", "made it so"]);
-    going.abort();
+    running.abort();
 }
 
-/// The wish to hold a run that is as `seen`.
-fn taking(seen: &RunRow) -> TakeOverRequest {
+/// Returns a request to acquire a run that was read as `seen`.
+fn take_over_request(seen: &RunRow) -> TakeOverRequest {
     TakeOverRequest {
         run: seen.id.clone(),
         seen_epoch: seen.epoch,
@@ -147,70 +147,70 @@ fn acquired(seen: &RunRow) -> TimedEntry {
 }
 
 #[tokio::test]
-async fn a_permanent_failure_is_not_tried_again_and_leaves_other_branches_running() {
-    let bench = Bench::new().await;
-    bench.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
+async fn a_permanent_failure_is_not_retried_and_other_branches_continue() {
+    let harness = Harness::new().await;
+    harness.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
     let steps = vec![
         step("a", "test.find", &[]),
         step("after_a", "test.find", &[0]),
         step("b", "test.find", &[]),
         step("after_b", "test.find", &[2]),
     ];
-    let finished = bench.engine().run(plan(steps)).await.unwrap();
+    let finished = harness.engine().run(plan(steps)).await.unwrap();
     assert_eq!(finished.ending, FAILED);
-    assert_eq!((bench.script.effects("after_a"), bench.script.effects("after_b")), (0, 1));
+    assert_eq!((harness.script.effects("after_a"), harness.script.effects("after_b")), (0, 1));
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_looked_into_before_anything_is_repeated() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::LoseReply]);
-    let finished = bench.engine().run(chain(1)).await.unwrap();
+async fn after_a_lost_reply_the_effect_is_searched_before_the_action_runs_again() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::LoseReply]);
+    let finished = harness.engine().run(chain(1)).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert_eq!(bench.script.calls(), ["run s0", "find s0"]);
-    assert_eq!(bench.script.effects("s0"), 1);
+    assert_eq!(harness.script.calls(), ["run s0", "find s0"]);
+    assert_eq!(harness.script.effects("s0"), 1);
 }
 
 #[tokio::test]
-async fn a_lost_reply_without_effect_is_found_absent_and_run_again() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Fail(ActionError::unknown("timed out"))]);
-    bench.engine().run(chain(1)).await.unwrap();
-    assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s0"]);
-    assert_eq!(bench.script.effects("s0"), 1);
+async fn after_a_lost_reply_the_action_runs_again_if_it_had_no_effect() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Fail(ActionError::unknown("timed out"))]);
+    harness.engine().run(chain(1)).await.unwrap();
+    assert_eq!(harness.script.calls(), ["run s0", "find s0", "run s0"]);
+    assert_eq!(harness.script.effects("s0"), 1);
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_repeated_or_left_to_a_person_as_the_action_says() {
-    let bench = Bench::new().await;
-    bench.script.will("again", [Act::LoseReply]);
-    bench.script.will("ask", [Act::LoseReply]);
+async fn after_a_lost_reply_the_action_is_repeated_or_in_doubt_by_its_recovery() {
+    let harness = Harness::new().await;
+    harness.script.will("again", [Act::LoseReply]);
+    harness.script.will("ask", [Act::LoseReply]);
     let steps = vec![step("again", "test.repeat", &[]), step("ask", "test.ask", &[])];
-    let finished = bench.engine().run(plan(steps)).await.unwrap();
+    let finished = harness.engine().run(plan(steps)).await.unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::InDoubt));
-    assert_eq!((bench.script.effects("again"), bench.script.effects("ask")), (2, 1));
+    assert_eq!((harness.script.effects("again"), harness.script.effects("ask")), (2, 1));
     assert_eq!(finished.failures[0].0, "ask");
 }
 
 #[tokio::test]
-async fn what_a_look_cannot_tell_is_left_to_a_person() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::LoseTrack]);
-    let finished = bench.engine().run(chain(2)).await.unwrap();
+async fn a_step_is_in_doubt_if_its_effect_cannot_be_determined() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::LoseTrack]);
+    let finished = harness.engine().run(chain(2)).await.unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::InDoubt));
-    assert_eq!(bench.script.calls(), ["run s0", "find s0"]);
+    assert_eq!(harness.script.calls(), ["run s0", "find s0"]);
     assert_eq!(finished.failures, [("s0".into(), ActionError::unknown("there is nothing to look at"))]);
 }
 
 #[tokio::test]
-async fn a_person_says_whether_a_step_in_doubt_took_effect() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::LoseTrack]);
+async fn an_operator_answers_whether_a_step_in_doubt_took_effect() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::LoseTrack]);
     let mut plan = chain(2);
     plan.steps[1].with =
         Template::Map(vec![("value".into(), Template::Expression(expression("steps.s0.outputs.value")))]);
-    let run = bench.engine().run(plan).await.unwrap().run;
-    let engine = bench.engine();
+    let run = harness.engine().run(plan).await.unwrap().run;
+    let engine = harness.engine();
     let done = |output| Answer::Done { output };
     let wrong = engine.answer(run.clone(), "s0", &done(json!({ "price": 1 }))).await.unwrap_err();
     assert!(wrong.to_string().contains("output of test.find: missing field `value`"), "{wrong}");
@@ -219,42 +219,42 @@ async fn a_person_says_whether_a_step_in_doubt_took_effect() {
     engine.answer(run.clone(), "s0", &done(json!({ "value": 7 }))).await.unwrap();
     let finished = engine.resume(run.clone()).await.unwrap();
     assert_eq!((finished.ending, finished.questions), (SUCCEEDED, vec![]));
-    assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s1"]);
-    let output = bench.only_run().await.history.into_iter().find_map(|timed| match timed.entry {
+    assert_eq!(harness.script.calls(), ["run s0", "find s0", "run s1"]);
+    let output = harness.only_run().await.history.into_iter().find_map(|timed| match timed.entry {
         Entry::StepSucceeded { step, output, .. } if step == "s1" => Some(output),
         _ => None,
     });
-    assert_eq!(output, Some(json!({ "value": 7 })), "what the person said is what other steps see");
+    assert_eq!(output, Some(json!({ "value": 7 })), "other steps see the output in the answer");
     let late = engine.answer(run, "s0", &Answer::NotDone).await.unwrap_err();
     assert!(late.to_string().contains("it is succeeded"), "{late}");
 }
 
 #[tokio::test]
-async fn a_step_that_did_not_take_effect_is_made_when_the_run_is_resumed() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Fail(ActionError::unknown("lost"))]);
-    let run = bench.engine().run(plan(vec![step("s0", "test.ask", &[])])).await.unwrap().run;
-    let asks = bench.engine().resume(run.clone()).await.unwrap().questions;
+async fn a_step_that_did_not_take_effect_runs_again_when_the_run_is_resumed() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Fail(ActionError::unknown("lost"))]);
+    let run = harness.engine().run(plan(vec![step("s0", "test.ask", &[])])).await.unwrap().run;
+    let asks = harness.engine().resume(run.clone()).await.unwrap().questions;
     assert_eq!(asks, [("s0".to_owned(), Question::TookEffect)]);
-    bench.engine().answer(run.clone(), "s0", &Answer::NotDone).await.unwrap();
-    assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
-    assert_eq!(bench.script.calls(), ["run s0", "run s0"]);
+    harness.engine().answer(run.clone(), "s0", &Answer::NotDone).await.unwrap();
+    assert_eq!(harness.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.script.calls(), ["run s0", "run s0"]);
 }
 
 #[tokio::test]
-async fn a_step_with_an_approval_begins_once_a_person_says_so() {
-    let bench = Bench::new().await;
+async fn a_step_with_an_approval_starts_once_it_is_approved() {
+    let harness = Harness::new().await;
     let mut plan = fan(3, None);
     plan.format = FORMAT;
     plan.steps[0].approval = Some(Template::Expression(expression("'make ' + string(size(inputs.items)) + '?'")));
-    let finished = bench.engine().run(plan).await.unwrap();
+    let finished = harness.engine().run(plan).await.unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::AwaitingApproval));
     assert_eq!(finished.questions, [("fan".to_owned(), Question::Approval("make 3?".into()))]);
-    assert_eq!(bench.script.calls(), [""; 0], "nothing has begun");
-    assert_eq!(bench.only_run().await.row.status, RunStatus::Finished(Outcome::AwaitingApproval));
-    let (engine, run) = (bench.engine(), finished.run);
+    assert_eq!(harness.script.calls(), [""; 0], "no attempt has started");
+    assert_eq!(harness.only_run().await.row.status, RunStatus::Finished(Outcome::AwaitingApproval));
+    let (engine, run) = (harness.engine(), finished.run);
     let again = engine.resume(run.clone()).await.unwrap();
-    assert_eq!(again.ending, Ending::Finished(Outcome::AwaitingApproval), "resuming is no approval");
+    assert_eq!(again.ending, Ending::Finished(Outcome::AwaitingApproval), "resuming does not approve");
     let refused = Answer::Refused { error: ActionError::permanent("not today") };
     engine.answer(run.clone(), "fan", &refused).await.unwrap();
     let again = engine.resume(run.clone()).await.unwrap();
@@ -262,138 +262,138 @@ async fn a_step_with_an_approval_begins_once_a_person_says_so() {
     assert_eq!(
         engine.resume(run.clone()).await.unwrap().ending,
         Ending::Finished(Outcome::AwaitingApproval),
-        "it asks again"
+        "the approval is requested again"
     );
     engine.answer(run.clone(), "fan", &Answer::Approved).await.unwrap();
     assert_eq!(engine.resume(run).await.unwrap().ending, SUCCEEDED);
-    assert_eq!(bench.script.calls().len(), 4);
+    assert_eq!(harness.script.calls().len(), 4);
 }
 
 #[tokio::test]
-async fn an_approval_without_words_asks_nobody_and_one_of_a_skipped_step_is_not_asked() {
-    let bench = Bench::new().await;
+async fn an_approval_without_text_and_one_of_a_skipped_step_are_not_requested() {
+    let harness = Harness::new().await;
     let mut plan = fan(2, None);
     plan.steps[0].approval = Some(Template::Literal(" ".into()));
     plan.steps[1].approval = Some(Template::Literal("really?".into()));
     plan.steps[1].when = Some(expression("false"));
-    assert_eq!(bench.engine().run(plan).await.unwrap().ending, SUCCEEDED);
-    assert_eq!(bench.script.calls().len(), 2);
+    assert_eq!(harness.engine().run(plan).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.script.calls().len(), 2);
 }
 
 #[tokio::test]
-async fn captured_lines_are_in_the_journal_when_the_run_has_ended_and_no_attempt_floods_it() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Say(3)]);
-    bench.script.will("s1", [Act::Fail(ActionError::transient("busy")), Act::Say(2_500)]);
-    let run = bench.engine().run(chain(2)).await.unwrap().run;
-    let lines = bench.journal.log_lines(run).await.unwrap();
+async fn log_lines_are_in_the_journal_when_the_run_has_finished_up_to_a_maximum_per_attempt() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Log(3)]);
+    harness.script.will("s1", [Act::Fail(ActionError::transient("busy")), Act::Log(2_500)]);
+    let run = harness.engine().run(chain(2)).await.unwrap().run;
+    let lines = harness.journal.log_lines(run).await.unwrap();
     let of = |step: &str| lines.iter().filter(|line| line.step == step).collect::<Vec<_>>();
     assert_eq!(of("s0").iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["line 1", "line 2", "line 3"]);
     let flood = of("s1");
     assert!(flood.len() == 2_001 && flood.iter().all(|line| line.attempt == 2), "{}", flood.len());
     assert_eq!(flood[2_000].text, "(only the first 2000 lines of an attempt are kept)");
-    assert!(bench.notes.0.lock().unwrap().len() > 2_500, "whoever watches sees all of them");
+    assert!(harness.events.0.lock().unwrap().len() > 2_500, "the reporter gets all of them");
 }
 
 #[tokio::test]
-async fn parts_that_get_another_go_keep_to_max_parallel() {
-    let bench = Bench::new().await;
-    (0..6).for_each(|i| bench.script.will(&format!("fan[{i}]"), [Act::Fail(ActionError::permanent("no"))]));
-    let run = bench.engine().run(fan(6, Some(2))).await.unwrap().run;
-    assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
-    assert_eq!(bench.script.most_at_once(), 2);
+async fn retried_instances_respect_max_parallel() {
+    let harness = Harness::new().await;
+    (0..6).for_each(|i| harness.script.will(&format!("fan[{i}]"), [Act::Fail(ActionError::permanent("no"))]));
+    let run = harness.engine().run(fan(6, Some(2))).await.unwrap().run;
+    assert_eq!(harness.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.script.max_concurrent(), 2);
 }
 
 #[tokio::test]
 async fn a_panic_is_an_unknown_outcome() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Panic]);
-    let finished = bench.engine().run(chain(1)).await.unwrap();
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Panic]);
+    let finished = harness.engine().run(chain(1)).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert_eq!(bench.script.calls(), ["run s0", "find s0", "run s0"]);
+    assert_eq!(harness.script.calls(), ["run s0", "find s0", "run s0"]);
 }
 
 #[tokio::test]
-async fn an_attempt_past_its_deadline_is_tried_again() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Hang]);
+async fn an_attempt_past_its_deadline_is_retried() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Hang]);
     let mut plan = chain(1);
     plan.steps[0].timeout_ms = 30;
-    let finished = bench.engine().run(plan).await.unwrap();
+    let finished = harness.engine().run(plan).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert_eq!(bench.script.effects("s0"), 1);
+    assert_eq!(harness.script.effects("s0"), 1);
 }
 
 #[tokio::test]
-async fn the_next_attempt_finds_what_the_last_one_stored() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::CheckpointThenFail(json!({ "operation": "https://example/op" }))]);
-    bench.engine().run(chain(1)).await.unwrap();
-    let checkpoints = bench.script.checkpoints.lock().unwrap().clone();
+async fn the_next_attempt_gets_the_checkpoint_of_the_last_one() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::CheckpointThenFail(json!({ "operation": "https://example/op" }))]);
+    harness.engine().run(chain(1)).await.unwrap();
+    let checkpoints = harness.script.checkpoints.lock().unwrap().clone();
     assert_eq!(checkpoints, [None, Some(json!({ "operation": "https://example/op" }))]);
 }
 
-/// A run of three steps whose engine is drained in the second.
-async fn drained(bench: &Bench) -> RunReport {
-    bench.script.will("s1", [Act::Hang]);
-    let engine = bench.engine();
-    let going = tokio::spawn({
+/// Starts a run of three steps and drains its engine in the second.
+async fn drained(harness: &Harness) -> RunReport {
+    harness.script.will("s1", [Act::Hang]);
+    let engine = harness.engine();
+    let running = tokio::spawn({
         let engine = engine.clone();
         async move { engine.run(chain(3)).await }
     });
-    until(|| bench.script.calls().len() == 2).await;
+    until(|| harness.script.calls().len() == 2).await;
     engine.drain().await;
-    going.await.unwrap().unwrap()
+    running.await.unwrap().unwrap()
 }
 
 #[tokio::test]
-async fn a_drained_engine_leaves_its_run_to_be_resumed() {
-    let bench = Bench::new().await;
-    let finished = drained(&bench).await;
+async fn the_run_of_a_drained_engine_can_be_resumed() {
+    let harness = Harness::new().await;
+    let finished = drained(&harness).await;
     assert_eq!(finished.ending, Ending::Interrupted);
-    assert_eq!(bench.only_run().await.row.owner, None);
-    let finished = bench.engine().resume(finished.run).await.unwrap();
+    assert_eq!(harness.only_run().await.row.owner, None);
+    let finished = harness.engine().resume(finished.run).await.unwrap();
     assert_eq!(finished.ending, SUCCEEDED);
-    assert_eq!(bench.script.calls(), ["run s0", "run s1", "find s1", "run s1", "run s2"]);
+    assert_eq!(harness.script.calls(), ["run s0", "run s1", "find s1", "run s1", "run s2"]);
 }
 
 #[tokio::test]
-async fn a_run_that_a_living_process_advances_is_refused_with_its_owner() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Hang]);
-    let engine = bench.engine();
+async fn a_run_with_a_live_owner_cannot_be_resumed_and_the_error_names_the_owner() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Hang]);
+    let engine = harness.engine();
     tokio::spawn(async move { engine.run(chain(1)).await });
-    until(|| !bench.script.calls().is_empty()).await;
-    let run = bench.only_run().await.row.id;
-    let refused = bench.engine().resume(run).await.unwrap_err();
+    until(|| !harness.script.calls().is_empty()).await;
+    let run = harness.only_run().await.row.id;
+    let refused = harness.engine().resume(run).await.unwrap_err();
     let EngineError::Owned { owner, .. } = refused else { panic!("{refused}") };
     assert_eq!(owner.pid, std::process::id());
 }
 
 #[tokio::test]
-async fn a_run_that_has_succeeded_is_left_as_it_is() {
-    let bench = Bench::new().await;
-    let finished = bench.engine().run(chain(2)).await.unwrap();
-    let before = bench.only_run().await;
-    let again = bench.engine().resume(finished.run).await.unwrap();
+async fn a_run_that_has_succeeded_is_not_changed_by_a_resume() {
+    let harness = Harness::new().await;
+    let finished = harness.engine().run(chain(2)).await.unwrap();
+    let before = harness.only_run().await;
+    let again = harness.engine().resume(finished.run).await.unwrap();
     assert_eq!((again.ending, again.changed), (SUCCEEDED, false));
-    assert_eq!(bench.only_run().await, before);
+    assert_eq!(harness.only_run().await, before);
 }
 
 #[tokio::test]
-async fn whichever_commit_fails_and_whether_it_was_written_or_not_a_resume_takes_each_effect_once() {
-    for fault in [Fault::Before, Fault::After] {
+async fn after_any_failed_commit_written_or_not_a_resumed_run_takes_each_effect_once() {
+    for fault in [CommitFault::Before, CommitFault::After] {
         for nth in 2..=5 {
-            let bench = Bench::new().await;
-            bench.journal.fail(nth, fault, JournalError::Full);
-            let error = bench.engine().run(chain(4)).await.unwrap_err();
+            let harness = Harness::new().await;
+            harness.journal.fail(nth, fault, JournalError::Full);
+            let error = harness.engine().run(chain(4)).await.unwrap_err();
             assert!(matches!(error, EngineError::Journal(JournalError::Full)), "{error}");
-            let stored = bench.only_run().await;
-            bench.journal.release(stored.row.id.clone(), stored.row.epoch).await.unwrap();
-            let finished = bench.engine().resume(stored.row.id).await.unwrap();
+            let stored = harness.only_run().await;
+            harness.journal.release(stored.row.id.clone(), stored.row.epoch).await.unwrap();
+            let finished = harness.engine().resume(stored.row.id).await.unwrap();
             assert_eq!(finished.ending, SUCCEEDED, "commit {nth} {fault:?}");
             for step in ["s0", "s1", "s2", "s3"] {
-                assert_eq!(bench.script.effects(step), 1, "step {step}, commit {nth} {fault:?}");
+                assert_eq!(harness.script.effects(step), 1, "step {step}, commit {nth} {fault:?}");
             }
         }
     }
@@ -401,8 +401,8 @@ async fn whichever_commit_fails_and_whether_it_was_written_or_not_a_resume_takes
 
 #[tokio::test]
 async fn many_runs_share_one_dispatcher() {
-    let bench = Bench::new().await;
-    let engine = bench.engine();
+    let harness = Harness::new().await;
+    let engine = harness.engine();
     let runs: Vec<_> = (0..50)
         .map(|_| {
             let engine = engine.clone();
@@ -412,14 +412,14 @@ async fn many_runs_share_one_dispatcher() {
     for run in runs {
         assert_eq!(run.await.unwrap().unwrap().ending, SUCCEEDED);
     }
-    assert!(bench.journal.commits() < 300, "runs share commits: {}", bench.journal.commits());
+    assert!(harness.journal.commits() < 300, "runs share commits: {}", harness.journal.commits());
 }
 
 #[tokio::test]
-async fn the_journal_tells_what_happened_in_order() {
-    let bench = Bench::new().await;
-    bench.engine().run(chain(1)).await.unwrap();
-    let entries: Vec<Entry> = bench.only_run().await.history.into_iter().map(|r| r.entry).collect();
+async fn the_history_has_the_entries_in_order() {
+    let harness = Harness::new().await;
+    harness.engine().run(chain(1)).await.unwrap();
+    let entries: Vec<Entry> = harness.only_run().await.history.into_iter().map(|r| r.entry).collect();
     assert!(matches!(
         &entries[..],
         [
@@ -431,81 +431,81 @@ async fn the_journal_tells_what_happened_in_order() {
     ));
 }
 
-/// A plan of one step that holds the lock `l`.
+/// Returns a plan of one step with the lock `l`.
 fn locked(step_name: &str) -> Plan {
     Plan { locks: vec!["l".into()], ..plan(vec![step(step_name, "test.find", &[])]) }
 }
 
 #[tokio::test]
-async fn a_run_whose_lock_is_held_is_not_begun_and_names_the_holder() {
-    let bench = Bench::new().await;
-    bench.script.will("a", [Act::Hang]);
-    let engine = bench.engine();
+async fn a_run_whose_lock_is_held_is_not_created_and_the_error_names_the_holder() {
+    let harness = Harness::new().await;
+    harness.script.will("a", [Act::Hang]);
+    let engine = harness.engine();
     let holder = tokio::spawn({
         let engine = engine.clone();
         async move { engine.run(locked("a")).await }
     });
-    until(|| !bench.script.calls().is_empty()).await;
-    let run = bench.only_run().await.row.id;
-    for engine in [engine.clone(), bench.engine()] {
+    until(|| !harness.script.calls().is_empty()).await;
+    let run = harness.only_run().await.row.id;
+    for engine in [engine.clone(), harness.engine()] {
         let refused = engine.run(locked("b")).await.unwrap_err();
         let EngineError::Locked(held) = refused else { panic!("{refused}") };
         assert_eq!((held.lock.as_str(), &held.run, held.owner.pid), ("l", &run, std::process::id()));
     }
-    assert_eq!(engine.run(chain(1)).await.unwrap().ending, SUCCEEDED, "whoever wants no lock is not held up");
+    assert_eq!(engine.run(chain(1)).await.unwrap().ending, SUCCEEDED, "a run without locks does not wait");
     engine.drain().await;
     assert_eq!(holder.await.unwrap().unwrap().ending, Ending::Interrupted);
-    assert_eq!(bench.engine().run(locked("c")).await.unwrap().ending, SUCCEEDED);
-    assert_eq!(bench.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.engine().run(locked("c")).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.engine().resume(run).await.unwrap().ending, SUCCEEDED);
 }
 
 #[tokio::test]
-async fn of_many_runs_that_want_one_lock_never_two_go_on_at_once() {
-    let bench = Bench::new().await;
+async fn of_many_runs_with_one_lock_never_two_run_at_the_same_time() {
+    let harness = Harness::new().await;
     let runs: Vec<_> = (0..12)
         .map(|i| {
-            let engine = bench.engine().with_lock_timeout(Duration::from_mins(1));
+            let engine = harness.engine().with_lock_timeout(Duration::from_mins(1));
             tokio::spawn(async move { engine.run(locked(&format!("s{i}"))).await })
         })
         .collect();
     for run in runs {
         assert_eq!(run.await.unwrap().unwrap().ending, SUCCEEDED);
     }
-    assert_eq!(bench.script.most_at_once(), 1);
-    assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap(), []);
+    assert_eq!(harness.script.max_concurrent(), 1);
+    assert_eq!(harness.journal.holders(vec!["l".into()]).await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_failed_run_has_given_its_lock_back_and_takes_it_again_when_it_is_resumed() {
-    let bench = Bench::new().await;
-    bench.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
-    let failed = bench.engine().run(locked("a")).await.unwrap();
+async fn a_failed_run_has_released_its_lock_and_takes_it_again_when_it_is_resumed() {
+    let harness = Harness::new().await;
+    harness.script.will("a", [Act::Fail(ActionError::permanent("no"))]);
+    let failed = harness.engine().run(locked("a")).await.unwrap();
     assert_eq!(failed.ending, FAILED);
-    bench.script.will("b", [Act::Hang]);
-    let engine = bench.engine();
+    harness.script.will("b", [Act::Hang]);
+    let engine = harness.engine();
     let holder = tokio::spawn({
         let engine = engine.clone();
         async move { engine.run(locked("b")).await }
     });
-    until(|| bench.script.calls().len() == 2).await;
-    let refused = bench.engine().resume(failed.run.clone()).await.unwrap_err();
+    until(|| harness.script.calls().len() == 2).await;
+    let refused = harness.engine().resume(failed.run.clone()).await.unwrap_err();
     assert!(matches!(refused, EngineError::Locked(_)), "{refused}");
     engine.drain().await;
     holder.await.unwrap().unwrap();
-    assert_eq!(bench.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
 }
 
 #[tokio::test]
-async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothing_more() {
-    let bench = Bench::new().await;
-    bench.script.will("a", [Act::Hang]);
-    let engine = bench.engine();
+async fn an_owner_that_lost_its_lock_is_fenced_and_writes_nothing_more() {
+    let harness = Harness::new().await;
+    harness.script.will("a", [Act::Hang]);
+    let engine = harness.engine();
     let mut plan = locked("a");
     plan.steps[0].timeout_ms = 300;
     let slow = tokio::spawn(async move { engine.run(plan).await });
-    until(|| !bench.script.calls().is_empty()).await;
-    let seen = bench.only_run().await.row;
-    // What another machine would do when the lease has ended.
+    until(|| !harness.script.calls().is_empty()).await;
+    let seen = harness.only_run().await.row;
+    // Another machine does this when the lease has expired.
     let eviction = LockEviction { run: seen.id.clone(), seen_epoch: seen.epoch, seen_lease: seen.lease_until };
     let next = RunId::generate();
     let create = NewRun {
@@ -523,135 +523,135 @@ async fn whoever_loses_its_lock_because_it_seemed_dead_is_told_and_writes_nothin
         evictions: vec![eviction],
     };
     let commit = Commit { at: seen.created_at, creates: vec![create], appends: vec![] };
-    assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
-    let told = slow.await.unwrap().unwrap_err();
-    assert!(matches!(&told, EngineError::Fenced(run) if *run == seen.id), "{told}");
-    assert_eq!(bench.journal.load(seen.id).await.unwrap().row.seq, seen.seq);
-    assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap()[0].holder.id, next);
+    assert_eq!(harness.journal.commit(commit).await.unwrap(), []);
+    let result = slow.await.unwrap().unwrap_err();
+    assert!(matches!(&result, EngineError::Fenced(run) if *run == seen.id), "{result}");
+    assert_eq!(harness.journal.load(seen.id).await.unwrap().row.seq, seen.seq);
+    assert_eq!(harness.journal.holders(vec!["l".into()]).await.unwrap()[0].holder.id, next);
 }
 
-/// Begins `plan` and waits until as many calls were made.
-async fn begun(bench: &Bench, plan: Plan, calls: usize) -> (RunId, JoinHandle<Result<RunReport, EngineError>>) {
-    let engine = bench.engine();
-    let going = tokio::spawn(async move { engine.run(plan).await });
-    until(|| bench.script.calls().len() == calls).await;
-    (bench.only_run().await.row.id, going)
+/// Starts a run of `plan` and waits until `calls` calls were made.
+async fn started(harness: &Harness, plan: Plan, calls: usize) -> (RunId, JoinHandle<Result<RunReport, EngineError>>) {
+    let engine = harness.engine();
+    let running = tokio::spawn(async move { engine.run(plan).await });
+    until(|| harness.script.calls().len() == calls).await;
+    (harness.only_run().await.row.id, running)
 }
 
 #[tokio::test]
-async fn a_run_that_is_cancelled_elsewhere_lets_go_and_ends_for_good() {
-    let bench = Bench::new().await;
-    bench.script.will("s1", [Act::Hang]);
+async fn a_run_that_another_process_cancels_interrupts_its_attempts_and_cannot_be_resumed() {
+    let harness = Harness::new().await;
+    harness.script.will("s1", [Act::Hang]);
     let plan = Plan { locks: vec!["l".into()], ..chain(3) };
-    let (run, going) = begun(&bench, plan, 2).await;
-    let CancelResult::Requested(owner) = bench.engine().cancel(run.clone()).await.unwrap() else {
-        panic!("it is going on")
+    let (run, running) = started(&harness, plan, 2).await;
+    let CancelResult::Requested(owner) = harness.engine().cancel(run.clone()).await.unwrap() else {
+        panic!("it is running")
     };
     assert_eq!(owner.pid, std::process::id());
-    let finished = going.await.unwrap().unwrap();
+    let finished = running.await.unwrap().unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled));
-    assert_eq!(bench.script.calls(), ["run s0", "run s1"], "nothing more is begun");
-    let stored = bench.only_run().await;
+    assert_eq!(harness.script.calls(), ["run s0", "run s1"], "no further step starts");
+    let stored = harness.only_run().await;
     assert_eq!(stored.row.status, RunStatus::Finished(Outcome::Cancelled));
     assert!(matches!(stored.history.last().unwrap().entry, Entry::RunFinished { outcome: Outcome::Cancelled, .. }));
-    assert_eq!(bench.journal.holders(vec!["l".into()]).await.unwrap(), []);
-    let refused = bench.engine().resume(run.clone()).await.unwrap_err();
+    assert_eq!(harness.journal.holders(vec!["l".into()]).await.unwrap(), []);
+    let refused = harness.engine().resume(run.clone()).await.unwrap_err();
     assert!(matches!(&refused, EngineError::Cancelled(id) if *id == run), "{refused}");
-    assert_eq!(bench.engine().cancel(run).await.unwrap(), CancelResult::AlreadyFinished(Outcome::Cancelled));
-    assert_eq!(bench.only_run().await, stored, "neither wrote anything");
+    assert_eq!(harness.engine().cancel(run).await.unwrap(), CancelResult::AlreadyFinished(Outcome::Cancelled));
+    assert_eq!(harness.only_run().await, stored, "neither wrote anything");
 }
 
 #[tokio::test]
-async fn a_run_that_nobody_advances_is_cancelled_at_once_whether_it_was_interrupted_or_failed() {
-    let bench = Bench::new().await;
-    bench.script.will("s0", [Act::Fail(ActionError::permanent("no"))]);
-    let failed = bench.engine().run(chain(2)).await.unwrap();
-    assert_eq!(bench.engine().cancel(failed.run.clone()).await.unwrap(), CancelResult::Cancelled);
-    assert!(matches!(bench.engine().resume(failed.run).await, Err(EngineError::Cancelled(_))));
-    let bench = Bench::new().await;
-    let run = drained(&bench).await.run;
-    assert_eq!(bench.engine().cancel(run.clone()).await.unwrap(), CancelResult::Cancelled);
-    assert_eq!(bench.only_run().await.row.status, RunStatus::Finished(Outcome::Cancelled));
-    assert!(matches!(bench.engine().resume(run).await, Err(EngineError::Cancelled(_))));
+async fn a_run_without_a_live_owner_is_cancelled_immediately_if_interrupted_or_failed() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Fail(ActionError::permanent("no"))]);
+    let failed = harness.engine().run(chain(2)).await.unwrap();
+    assert_eq!(harness.engine().cancel(failed.run.clone()).await.unwrap(), CancelResult::Cancelled);
+    assert!(matches!(harness.engine().resume(failed.run).await, Err(EngineError::Cancelled(_))));
+    let harness = Harness::new().await;
+    let run = drained(&harness).await.run;
+    assert_eq!(harness.engine().cancel(run.clone()).await.unwrap(), CancelResult::Cancelled);
+    assert_eq!(harness.only_run().await.row.status, RunStatus::Finished(Outcome::Cancelled));
+    assert!(matches!(harness.engine().resume(run).await, Err(EngineError::Cancelled(_))));
 }
 
 #[tokio::test]
 async fn a_run_that_has_succeeded_cannot_be_cancelled() {
-    let bench = Bench::new().await;
-    let run = bench.engine().run(chain(1)).await.unwrap().run;
-    let before = bench.only_run().await;
-    assert_eq!(bench.engine().cancel(run).await.unwrap(), CancelResult::AlreadyFinished(Outcome::Succeeded));
-    assert_eq!(bench.only_run().await, before);
+    let harness = Harness::new().await;
+    let run = harness.engine().run(chain(1)).await.unwrap().run;
+    let before = harness.only_run().await;
+    assert_eq!(harness.engine().cancel(run).await.unwrap(), CancelResult::AlreadyFinished(Outcome::Succeeded));
+    assert_eq!(harness.only_run().await, before);
 }
 
 #[tokio::test]
-async fn an_outcome_that_comes_with_the_cancellation_is_kept_and_nothing_that_follows_is_begun() {
-    // The wish is written right before the outcome is: whoever advances the run learns of it when its commit is refused.
+async fn a_result_at_the_time_of_the_cancellation_is_kept_and_no_further_step_starts() {
+    // The request is written just before the result, whose commit is therefore refused.
     for (act, kept) in [(Act::Succeed, "succeeded"), (Act::Fail(ActionError::transient("busy")), "in doubt")] {
-        let bench = Bench::new().await;
-        let open = bench.script.will_when_opened("s1", act);
-        let (run, going) = begun(&bench, chain(3), 2).await;
-        let row = bench.only_run().await.row;
-        let entry = Entry::CancelRequested { by: "somebody".into() };
+        let harness = Harness::new().await;
+        let open = harness.script.will_when_opened("s1", act);
+        let (run, running) = started(&harness, chain(3), 2).await;
+        let row = harness.only_run().await.row;
+        let entry = Entry::CancelRequested { by: "another process".into() };
         let entries = vec![TimedEntry { at: row.created_at, entry }];
         let append = Append { run, epoch: row.epoch, after: row.seq, entries, status: RunStatus::Running };
         let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
-        assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
+        assert_eq!(harness.journal.commit(commit).await.unwrap(), []);
         open.add_permits(1);
-        let finished = going.await.unwrap().unwrap();
+        let finished = running.await.unwrap().unwrap();
         assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled), "{kept}");
-        assert!(!bench.script.calls().contains(&"run s2".to_owned()), "{kept}");
-        let about_s1 = |record: &&TimedEntry| match &record.entry {
+        assert!(!harness.script.calls().contains(&"run s2".to_owned()), "{kept}");
+        let about_s1 = |timed: &&TimedEntry| match &timed.entry {
             Entry::StepSucceeded { step, .. } => step == "s1" && kept == "succeeded",
             Entry::StepInDoubt { step, .. } => step == "s1" && kept == "in doubt",
             _ => false,
         };
-        let history = bench.only_run().await.history;
+        let history = harness.only_run().await.history;
         assert_eq!(history.iter().filter(about_s1).count(), 1, "{kept}: {history:?}");
     }
 }
 
-/// A step that asks before it begins, beside one that goes on.
+/// Returns a plan with a step that needs an approval and one that does not.
 fn asking() -> Plan {
-    let mut plan = plan(vec![step("goes_on", "test.find", &[]), step("asks", "test.find", &[])]);
-    plan.steps[1].approval = Some(Template::Literal("go on?".into()));
+    let mut plan = plan(vec![step("continues", "test.find", &[]), step("asks", "test.find", &[])]);
+    plan.steps[1].approval = Some(Template::Literal("continue?".into()));
     plan
 }
 
 #[tokio::test]
-async fn what_a_person_says_is_taken_in_by_the_process_that_advances_the_run() {
-    let bench = Bench::new().await;
-    let open = bench.script.will_when_opened("goes_on", Act::Succeed);
-    let (run, going) = begun(&bench, asking(), 1).await;
-    let told = bench.engine().answer(run.clone(), "asks", &Answer::Approved).await.unwrap();
-    let AnswerResult::SentToOwner(owner) = told else { panic!("it goes on") };
+async fn an_answer_is_applied_by_the_process_that_owns_the_run() {
+    let harness = Harness::new().await;
+    let open = harness.script.will_when_opened("continues", Act::Succeed);
+    let (run, running) = started(&harness, asking(), 1).await;
+    let result = harness.engine().answer(run.clone(), "asks", &Answer::Approved).await.unwrap();
+    let AnswerResult::SentToOwner(owner) = result else { panic!("it is running") };
     assert_eq!(owner.pid, std::process::id());
-    until(|| bench.script.calls().contains(&"run asks".to_owned())).await;
-    let late = bench.engine().answer(run, "asks", &Answer::Approved).await.unwrap_err();
+    until(|| harness.script.calls().contains(&"run asks".to_owned())).await;
+    let late = harness.engine().answer(run, "asks", &Answer::Approved).await.unwrap_err();
     assert!(matches!(late, EngineError::UnexpectedAnswer { .. }), "{late}");
     open.add_permits(1);
-    let finished = going.await.unwrap().unwrap();
+    let finished = running.await.unwrap().unwrap();
     assert_eq!((finished.ending, finished.questions), (SUCCEEDED, vec![]));
 }
 
-/// The entries of a person, written right before the living process writes its own.
-async fn write_behind(bench: &Bench, entries: Vec<Entry>) {
-    let row = bench.only_run().await.row;
+/// Appends external entries just before the live owner commits its own.
+async fn append_external(harness: &Harness, entries: Vec<Entry>) {
+    let row = harness.only_run().await.row;
     let entries = entries.into_iter().map(|entry| TimedEntry { at: row.created_at, entry }).collect();
     let append = Append { run: row.id, epoch: row.epoch, after: row.seq, entries, status: RunStatus::Running };
     let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
-    assert_eq!(bench.journal.commit(commit).await.unwrap(), []);
+    assert_eq!(harness.journal.commit(commit).await.unwrap(), []);
 }
 
 fn answered(answer: Answer) -> Entry {
-    Entry::StepAnswered { step: "asks".into(), by: "somebody".into(), answer }
+    Entry::StepAnswered { step: "asks".into(), by: "another process".into(), answer }
 }
 
 #[tokio::test]
-async fn whatever_is_decided_while_a_person_answers_stands() {
+async fn decisions_at_the_time_of_an_answer_remain_valid() {
     let busy = || Act::ChangeThenFail("half of it", ActionError::transient("busy"));
     let no = || Act::Fail(ActionError::permanent("no"));
-    let lost = Act::LoseReply; // which is looked into
+    let lost = Act::LoseReply; // find follows
     let refused = || Answer::Refused { error: ActionError::permanent("not today") };
     for (act, answer, ending, calls, effects) in [
         (Act::Succeed, Answer::Approved, SUCCEEDED, 2, 1),
@@ -661,40 +661,40 @@ async fn whatever_is_decided_while_a_person_answers_stands() {
         (Act::Succeed, refused(), FAILED, 1, 1),
         (busy(), refused(), FAILED, 2, 1),
     ] {
-        let bench = Bench::new().await;
-        let open = bench.script.will_when_opened("goes_on", act.clone());
-        let (run, going) = begun(&bench, asking(), 1).await;
-        write_behind(&bench, vec![answered(answer.clone())]).await;
+        let harness = Harness::new().await;
+        let open = harness.script.will_when_opened("continues", act.clone());
+        let (run, running) = started(&harness, asking(), 1).await;
+        append_external(&harness, vec![answered(answer.clone())]).await;
         open.add_permits(1);
-        let finished = going.await.unwrap().unwrap();
+        let finished = running.await.unwrap().unwrap();
         assert_eq!(finished.ending, ending, "{act:?}, {answer:?}: {finished:?}");
-        assert_eq!(bench.script.calls().len(), calls, "{act:?}, {answer:?}: {:?}", bench.script.calls());
-        assert_eq!(bench.script.effects("goes_on"), effects, "{act:?}, {answer:?}");
-        let stored = bench.journal.load(run).await.unwrap();
+        assert_eq!(harness.script.calls().len(), calls, "{act:?}, {answer:?}: {:?}", harness.script.calls());
+        assert_eq!(harness.script.effects("continues"), effects, "{act:?}, {answer:?}");
+        let stored = harness.journal.load(run).await.unwrap();
         assert!(matches!(stored.history.last().unwrap().entry, Entry::RunFinished { .. }), "{stored:?}");
         let ends = stored.history.iter().filter(|timed| matches!(timed.entry, Entry::RunFinished { .. }));
-        assert_eq!(ends.count(), 1, "an end that was not one is not written");
+        assert_eq!(ends.count(), 1, "an end that was retracted is not written");
     }
 }
 
 #[tokio::test]
-async fn a_run_that_is_answered_and_cancelled_at_once_ends() {
-    let bench = Bench::new().await;
-    let open = bench.script.will_when_opened("goes_on", Act::Succeed);
-    let (_, going) = begun(&bench, asking(), 1).await;
-    let cancel = Entry::CancelRequested { by: "somebody".into() };
-    write_behind(&bench, vec![answered(Answer::Approved), cancel]).await;
+async fn a_run_that_is_answered_and_cancelled_at_the_same_time_is_cancelled() {
+    let harness = Harness::new().await;
+    let open = harness.script.will_when_opened("continues", Act::Succeed);
+    let (_, running) = started(&harness, asking(), 1).await;
+    let cancel = Entry::CancelRequested { by: "another process".into() };
+    append_external(&harness, vec![answered(Answer::Approved), cancel]).await;
     open.add_permits(1);
-    let finished = going.await.unwrap().unwrap();
+    let finished = running.await.unwrap().unwrap();
     assert_eq!(finished.ending, Ending::Finished(Outcome::Cancelled));
-    assert_eq!(bench.script.calls(), ["run goes_on"]);
+    assert_eq!(harness.script.calls(), ["run continues"]);
 }
 
 #[tokio::test]
-async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_yet() {
-    // What is between the commit that ends a run and the next one, which gives it up.
-    let wish = |bench: &Bench, run: RunId, what: &'static str| {
-        let engine = bench.engine();
+async fn a_finished_run_can_be_acquired_although_its_process_has_not_released_it_yet() {
+    // The state between the commit that finishes a run and the next one, which releases it.
+    let request = |harness: &Harness, run: RunId, what: &'static str| {
+        let engine = harness.engine();
         async move {
             match what {
                 "cancel" => assert_eq!(engine.cancel(run).await.unwrap(), CancelResult::Cancelled),
@@ -707,21 +707,21 @@ async fn a_run_that_has_ended_is_nobodys_though_its_process_has_not_given_it_up_
         }
     };
     for what in ["cancel", "answer", "resume"] {
-        let bench = Bench::new().await;
-        let run = bench.engine().run(asking()).await.unwrap().run;
-        let before = bench.only_run().await;
-        assert!(bench.journal.take_over(taking(&before.row)).await.unwrap());
-        let row = bench.only_run().await.row;
+        let harness = Harness::new().await;
+        let run = harness.engine().run(asking()).await.unwrap().run;
+        let before = harness.only_run().await;
+        assert!(harness.journal.take_over(take_over_request(&before.row)).await.unwrap());
+        let row = harness.only_run().await.row;
         let ended = Entry::RunFinished { outcome: Outcome::AwaitingApproval, outputs: serde_json::Map::new() };
         assert_eq!(before.history.last().unwrap().entry, ended);
-        assert_eq!(row.owner, Some(Owner::current_process().unwrap()), "its process lives");
-        wish(&bench, run.clone(), what).await;
-        bench.journal.load(run).await.unwrap();
+        assert_eq!(row.owner, Some(Owner::current_process().unwrap()), "its process is live");
+        request(&harness, run.clone(), what).await;
+        harness.journal.load(run).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_inlined_workflow_is_run_in_its_place_with_parts_over_what_its_steps_give() {
+async fn an_inlined_workflow_runs_with_instances_over_the_outputs_of_its_steps() {
     let inner = "name: inner
 inputs: {names: {type: array, items: {type: string}}}
 steps:
@@ -750,21 +750,21 @@ outputs: {last: '${{ steps.last.outputs.value }}'}
 "#;
     let load = |name: &str| if name == "inner" { Ok((name.into(), inner.into())) } else { Err("no such file".into()) };
     for (go, last, calls) in [(true, "b!", 5), (false, "none", 2)] {
-        let bench = Bench::new().await;
-        let registry = support::registry(&bench.script);
+        let harness = Harness::new().await;
+        let registry = support::registry(&harness.script);
         let checked = parse("outer.yaml", outer).check(&registry, &load).unwrap();
         let inputs = serde_json::Map::from_iter([("go".to_owned(), json!(go))]);
-        let finished = bench.engine().run(checked.plan(inputs).unwrap()).await.unwrap();
+        let finished = harness.engine().run(checked.plan(inputs).unwrap()).await.unwrap();
         assert_eq!(finished.failures, []);
         assert_eq!((finished.ending, &finished.outputs["last"]), (SUCCEEDED, &json!(last)), "{finished:?}");
-        assert_eq!(bench.script.calls().len(), calls, "{:?}", bench.script.calls());
+        assert_eq!(harness.script.calls().len(), calls, "{:?}", harness.script.calls());
     }
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {
-    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !condition() {
-        assert!(tokio::time::Instant::now() < patience, "the condition never came true");
+        assert!(tokio::time::Instant::now() < deadline, "the condition did not become true in time");
         tokio::task::yield_now().await;
     }
 }

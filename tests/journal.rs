@@ -22,7 +22,7 @@ use stargate::{
         },
     },
 };
-use support::{Fault, Faulty, sqlite};
+use support::{CommitFault, FaultyJournal, sqlite};
 
 /// Returns a new path in `folder` with each call.
 fn numbered(folder: &Path) -> impl Fn() -> std::path::PathBuf {
@@ -42,14 +42,14 @@ async fn sqlite_fulfils_the_contract() {
 async fn a_journal_that_can_fail_fulfils_the_contract_while_it_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = numbered(folder.path());
-    contract(async || Arc::new(Faulty::open(&path()).await) as Arc<dyn Journal>).await;
+    contract(async || Arc::new(FaultyJournal::open(&path()).await) as Arc<dyn Journal>).await;
 }
 
 #[tokio::test]
 async fn an_error_is_returned_whether_a_failed_commit_was_written_or_not() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = Faulty::open(&folder.path().join("journal.db")).await;
-    for (fault, seq) in [(Fault::Before, Seq(2)), (Fault::After, Seq(3))] {
+    let journal = FaultyJournal::open(&folder.path().join("journal.db")).await;
+    for (fault, seq) in [(CommitFault::Before, Seq(2)), (CommitFault::After, Seq(3))] {
         let run = RunId::generate();
         journal.commit(creates(vec![new_run(&run)])).await.unwrap();
         journal.fail(1, fault, JournalError::Busy);

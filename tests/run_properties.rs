@@ -1,5 +1,5 @@
 //! Properties of the fold and the decision function, over generated plans and histories.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod support;
 
@@ -19,38 +19,38 @@ use stargate::{
 use stargate_sdk::ActionError;
 use support::{expression, plan, step};
 
-/// What the world does with an attempt.
+/// Event in the life of a run.
 #[derive(Debug, Clone, Copy)]
-enum Fate {
+enum RunEvent {
     Succeed,
     Transient,
     Permanent,
     Unknown,
-    /// An attempt stores a checkpoint.
+    /// The running attempt stores a checkpoint.
     Checkpoint,
-    /// The process dies, and another one takes the run over.
+    /// The owner exits and another process acquires the run.
     Crash,
-    /// A person wants the run to end.
+    /// An operator requests that the run ends.
     Cancel,
-    /// A person says yes to what a step asks, or that it took effect.
+    /// An operator approves a step, or answers that it took effect.
     Yes,
-    /// A person says no.
+    /// An operator refuses a step, or answers that it did not take effect.
     No,
 }
 
-fn fates() -> impl Strategy<Value = Vec<Fate>> {
-    let fate = prop_oneof![
-        6 => Just(Fate::Succeed),
-        2 => Just(Fate::Transient),
-        1 => Just(Fate::Permanent),
-        2 => Just(Fate::Unknown),
-        1 => Just(Fate::Checkpoint),
-        2 => Just(Fate::Crash),
-        1 => Just(Fate::Cancel),
-        3 => Just(Fate::Yes),
-        1 => Just(Fate::No),
+fn events() -> impl Strategy<Value = Vec<RunEvent>> {
+    let event = prop_oneof![
+        6 => Just(RunEvent::Succeed),
+        2 => Just(RunEvent::Transient),
+        1 => Just(RunEvent::Permanent),
+        2 => Just(RunEvent::Unknown),
+        1 => Just(RunEvent::Checkpoint),
+        2 => Just(RunEvent::Crash),
+        1 => Just(RunEvent::Cancel),
+        3 => Just(RunEvent::Yes),
+        1 => Just(RunEvent::No),
     ];
-    proptest::collection::vec(fate, 1..60)
+    proptest::collection::vec(event, 1..60)
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
@@ -61,7 +61,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             let needs: Vec<usize> = (0..i).filter(|j| bits >> j & 1 == 1).collect();
             let mut step = step(&format!("s{i}"), action, &needs);
             if (bits >> 8).is_multiple_of(8) {
-                step.approval = Some(Template::Literal("go on?".into()));
+                step.approval = Some(Template::Literal("continue?".into()));
             }
             if kind == 0 {
                 step.for_each = Some(ForEach {
@@ -77,7 +77,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     })
 }
 
-/// Plays a run the way the engine does, and keeps everything that it journals.
+/// A run that is executed like the engine does it, with all entries that were ever journaled.
 #[derive(Clone)]
 struct Play<'a> {
     plan: &'a Plan,
@@ -86,8 +86,8 @@ struct Play<'a> {
     epoch: Epoch,
     all: Vec<TimedEntry>,
     in_flight: Vec<(StepId, u32)>,
-    /// What attempts in flight have changed, as far as they have told.
-    told: BTreeMap<StepId, Vec<String>>,
+    /// Changes of the running attempts, as of their checkpoints.
+    unconfirmed: BTreeMap<StepId, Vec<String>>,
 }
 
 impl<'a> Play<'a> {
@@ -99,7 +99,7 @@ impl<'a> Play<'a> {
             epoch: Epoch::FIRST,
             all: vec![],
             in_flight: vec![],
-            told: BTreeMap::new(),
+            unconfirmed: BTreeMap::new(),
         };
         new.record(Entry::RunCreated { plan_digest: PlanDigest::from("digest") });
         new.decide();
@@ -127,7 +127,7 @@ impl<'a> Play<'a> {
         match effect {
             Effect::RequestApproval(id) => {
                 let step = self.state.name(id).to_owned();
-                self.record(Entry::ApprovalRequested { step, question: "go on?".into() });
+                self.record(Entry::ApprovalRequested { step, question: "continue?".into() });
             }
             Effect::Expand(id) => {
                 let step = self.state.name(id).to_owned();
@@ -153,22 +153,22 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn suffer(&mut self, fate: Fate) {
+    fn experience(&mut self, event: RunEvent) {
         self.now = UnixMillis(self.now.0 + 10);
-        match fate {
-            Fate::Crash => self.crash(),
-            Fate::Cancel => self.cancel(),
-            Fate::Yes => self.answer(Answer::Approved, Answer::Done { output: json!({}) }),
-            Fate::No => self.answer(Answer::Refused { error: ActionError::permanent("no") }, Answer::NotDone),
-            Fate::Checkpoint => self.checkpoint(),
-            Fate::Succeed => self.end(|play, id| {
+        match event {
+            RunEvent::Crash => self.crash(),
+            RunEvent::Cancel => self.cancel(),
+            RunEvent::Yes => self.answer(Answer::Approved, Answer::Done { output: json!({}) }),
+            RunEvent::No => self.answer(Answer::Refused { error: ActionError::permanent("no") }, Answer::NotDone),
+            RunEvent::Checkpoint => self.checkpoint(),
+            RunEvent::Succeed => self.end(|play, id| {
                 let step = play.state.name(id).to_owned();
-                let changes = play.state.changes_with(id, play.told_by(id));
+                let changes = play.state.changes_with(id, play.changes_so_far(id));
                 Entry::StepSucceeded { step, output: json!({}), changes, found: false }
             }),
-            Fate::Transient => self.end(|play, id| play.failure(id, ActionError::transient("busy"))),
-            Fate::Permanent => self.end(|play, id| play.failure(id, ActionError::permanent("no"))),
-            Fate::Unknown => self.end(|play, id| play.failure(id, ActionError::unknown("lost"))),
+            RunEvent::Transient => self.end(|play, id| play.failure(id, ActionError::transient("busy"))),
+            RunEvent::Permanent => self.end(|play, id| play.failure(id, ActionError::permanent("no"))),
+            RunEvent::Unknown => self.end(|play, id| play.failure(id, ActionError::unknown("lost"))),
         }
         self.decide();
     }
@@ -176,49 +176,49 @@ impl<'a> Play<'a> {
     fn checkpoint(&mut self) {
         if let Some(&(id, attempt)) = self.in_flight.last() {
             let step = self.state.name(id).to_owned();
-            self.told.entry(id).or_default().push(format!("{step} told at {}", self.now.0));
-            let changes = self.told_by(id);
+            self.unconfirmed.entry(id).or_default().push(format!("{step} changed at {}", self.now.0));
+            let changes = self.changes_so_far(id);
             self.record(Entry::Checkpointed { step, value: json!(self.now), attempt, changes });
         }
     }
 
-    fn told_by(&self, id: StepId) -> Vec<String> {
-        self.told.get(&id).cloned().unwrap_or_default()
+    fn changes_so_far(&self, id: StepId) -> Vec<String> {
+        self.unconfirmed.get(&id).cloned().unwrap_or_default()
     }
 
-    /// Every other attempt that fails has changed something by then.
+    /// Returns the entry after a failed attempt; every second one has made a change.
     fn failure(&self, id: StepId, error: ActionError) -> Entry {
-        let told = format!("{} at {}", self.state.name(id), self.now.0);
-        let mut changes = self.told_by(id);
-        changes.extend((self.now.0 / 10 % 2 == 0).then_some(told));
+        let change = format!("{} at {}", self.state.name(id), self.now.0);
+        let mut changes = self.changes_so_far(id);
+        changes.extend((self.now.0 / 10 % 2 == 0).then_some(change));
         after_failure(self.plan, &self.state, id, AttemptFailure { error, changes }, self.now, 1)
     }
 
     fn end(&mut self, entry: impl FnOnce(&Self, StepId) -> Entry) {
         if let Some((id, number)) = self.in_flight.pop() {
             let StepState::Running { attempt, .. } = self.state.state(id) else { panic!("in flight but not running") };
-            assert_eq!(attempt.number, number, "the answer belongs to the attempt that is in flight");
+            assert_eq!(attempt.number, number, "the result belongs to the running attempt");
             let entry = entry(self, id);
             self.record(entry);
-            self.told.remove(&id);
+            self.unconfirmed.remove(&id);
         }
     }
 
     fn cancel(&mut self) {
         if self.state.progress() == Progress::Running {
-            self.record(Entry::CancelRequested { by: "somebody".into() });
+            self.record(Entry::CancelRequested { by: "another process".into() });
         }
     }
 
-    /// A person answers the first step that asks: behind the back of who advances the run, or by taking it over if it has
-    /// stopped for that.
+    /// Answers for the first step that needs it: as an external entry, or after acquiring a run
+    /// that has finished for that.
     fn answer(&mut self, approval: Answer, resolution: Answer) {
-        let asks = |id: &StepId| {
+        let needs_answer = |id: &StepId| {
             matches!(self.state.state(*id), StepState::AwaitingApproval { .. } | StepState::InDoubt { .. })
         };
-        let Some(id) = self.state.steps().find(asks) else { return };
-        let is_over = matches!(self.state.progress(), Progress::Finished(outcome) if outcome.is_final());
-        if is_over {
+        let Some(id) = self.state.steps().find(needs_answer) else { return };
+        let is_final = matches!(self.state.progress(), Progress::Finished(outcome) if outcome.is_final());
+        if is_final {
             return;
         }
         if self.state.progress() != Progress::Running {
@@ -227,7 +227,7 @@ impl<'a> Play<'a> {
         let approves = matches!(self.state.state(id), StepState::AwaitingApproval { .. });
         let step = self.state.name(id).to_owned();
         let answer = if approves { approval } else { resolution };
-        self.record(Entry::StepAnswered { step, by: "somebody".into(), answer });
+        self.record(Entry::StepAnswered { step, by: "another process".into(), answer });
     }
 
     fn crash(&mut self) {
@@ -235,7 +235,7 @@ impl<'a> Play<'a> {
             return;
         }
         self.in_flight.clear();
-        self.told.clear();
+        self.unconfirmed.clear();
         self.epoch = self.epoch.next();
         let reopened = matches!(self.state.progress(), Progress::Finished(_));
         self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
@@ -245,7 +245,8 @@ impl<'a> Play<'a> {
     }
 }
 
-/// What the journal keeps of a history: everything in order, but only the latest attempt and checkpoint of each step.
+/// Returns the entries that the journal keeps: the history in order, and the latest attempt and
+/// checkpoint of each step.
 fn kept(all: &[TimedEntry]) -> (Vec<TimedEntry>, Vec<TimedEntry>) {
     let mut latest = BTreeMap::new();
     let mut history = vec![];
@@ -259,8 +260,8 @@ fn kept(all: &[TimedEntry]) -> (Vec<TimedEntry>, Vec<TimedEntry>) {
     (history, latest.into_values().collect())
 }
 
-/// What attempts have changed, by the entries.
-fn told<'a>(entries: impl Iterator<Item = &'a TimedEntry>) -> BTreeSet<&'a str> {
+/// Returns the changes in the entries.
+fn changes_in<'a>(entries: impl Iterator<Item = &'a TimedEntry>) -> BTreeSet<&'a str> {
     let changes = entries.filter_map(|timed| match &timed.entry {
         Entry::Checkpointed { changes, .. }
         | Entry::AttemptChanged { changes, .. }
@@ -272,7 +273,7 @@ fn told<'a>(entries: impl Iterator<Item = &'a TimedEntry>) -> BTreeSet<&'a str> 
     changes.flatten().map(String::as_str).collect()
 }
 
-fn words(state: &RunState) -> Vec<(String, StepState, serde_json::Value, BTreeSet<String>)> {
+fn step_states(state: &RunState) -> Vec<(String, StepState, serde_json::Value, BTreeSet<String>)> {
     let changes = |id| state.changes_with(id, vec![]).into_iter().collect();
     let words = |id| (state.name(id).to_owned(), state.state(id).clone(), state.checkpoint(id).clone(), changes(id));
     state.steps().map(words).collect()
@@ -282,100 +283,101 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn at_every_prefix_the_state_recovered_from_the_journal_goes_on_like_the_living_one(plan in plans(), fates in fates()) {
+    fn after_each_entry_the_recovered_state_continues_like_the_live_one(plan in plans(), events in events()) {
         let mut play = Play::new(&plan);
-        for fate in fates {
-            play.suffer(fate);
+        for event in events {
+            play.experience(event);
         }
         for end in 1..=play.all.len() {
             let prefix = &play.all[..end];
-            let mut living = RunState::new(&plan);
+            let mut live = RunState::new(&plan);
             for timed in prefix {
-                living.apply(timed.at, &timed.entry).unwrap();
+                live.apply(timed.at, &timed.entry).unwrap();
             }
             let (history, latest) = kept(prefix);
             let mut recovered = RunState::recover(&plan, &history, &latest).unwrap();
-            if living.progress() == Progress::Running {
+            if live.progress() == Progress::Running {
                 let acquired = Entry::RunAcquired { epoch: Epoch(99), owner: "last".into() };
-                living.apply(UnixMillis(9_999), &acquired).unwrap();
+                live.apply(UnixMillis(9_999), &acquired).unwrap();
                 recovered.apply(UnixMillis(9_999), &acquired).unwrap();
             }
-            prop_assert_eq!(living.progress(), recovered.progress());
-            prop_assert_eq!(living.changed(), recovered.changed());
-            prop_assert_eq!(told(prefix.iter()), told(history.iter().chain(&latest)), "a change is lost");
-            // Nobody goes on with a run that was cancelled: whether an attempt was lost or goes on is of no account.
-            if living.progress() != Progress::Finished(Outcome::Cancelled) {
-                prop_assert_eq!(words(&living), words(&recovered));
+            prop_assert_eq!(live.progress(), recovered.progress());
+            prop_assert_eq!(live.changed(), recovered.changed());
+            prop_assert_eq!(changes_in(prefix.iter()), changes_in(history.iter().chain(&latest)), "a change is lost");
+            // A cancelled run is not resumed, so it does not matter whether its attempts are
+            // running or unknown.
+            if live.progress() != Progress::Finished(Outcome::Cancelled) {
+                prop_assert_eq!(step_states(&live), step_states(&recovered));
             }
-            prop_assert_eq!(next(&plan, &living, UnixMillis(9_999), 4), next(&plan, &recovered, UnixMillis(9_999), 4));
+            prop_assert_eq!(next(&plan, &live, UnixMillis(9_999), 4), next(&plan, &recovered, UnixMillis(9_999), 4));
         }
     }
 
     #[test]
-    fn once_a_run_is_to_end_nothing_is_begun_and_it_ends_when_nothing_is_in_flight(
-        plan in plans(), before in fates(), after in fates(),
+    fn after_a_cancel_request_no_attempt_starts_and_the_run_finishes_with_its_last_attempt(
+        plan in plans(), before in events(), after in events(),
     ) {
         let mut play = Play::new(&plan);
         prop_assume!(play.state.progress() == Progress::Running);
-        for fate in before {
-            // The last moment at which the run goes on is as good as any.
+        for event in before {
+            // The request must come while the run is running.
             let mut ahead = play.clone();
-            ahead.suffer(fate);
+            ahead.experience(event);
             if ahead.state.progress() != Progress::Running || ahead.state.is_cancelling() {
                 break;
             }
             play = ahead;
         }
-        play.suffer(Fate::Cancel);
+        play.experience(RunEvent::Cancel);
         let cancelled = play.all.len();
-        for fate in after.into_iter().filter(|fate| !matches!(fate, Fate::Cancel)) {
-            play.suffer(fate);
+        for event in after.into_iter().filter(|event| !matches!(event, RunEvent::Cancel)) {
+            play.experience(event);
         }
         while !play.in_flight.is_empty() {
-            play.suffer(Fate::Transient);
+            play.experience(RunEvent::Transient);
         }
         let ending = play.state.progress();
         prop_assert!(matches!(ending, Progress::Finished(Outcome::Cancelled | Outcome::Succeeded)), "{:?}", ending);
-        let begins = |entry: &Entry| match entry {
+        let starts = |entry: &Entry| match entry {
             Entry::StepStarted { .. } | Entry::StepExpanded { .. } => true,
             Entry::AttemptChanged { to, .. } => matches!(to, AttemptTransition::Running { .. }),
             _ => false,
         };
-        prop_assert!(!play.all[cancelled..].iter().any(|timed| begins(&timed.entry)));
+        prop_assert!(!play.all[cancelled..].iter().any(|timed| starts(&timed.entry)));
     }
 
     #[test]
-    fn when_nothing_fails_every_run_ends_with_every_step_done_after_all_it_needs(plan in plans()) {
+    fn without_failures_each_run_succeeds_with_each_step_after_its_dependencies(plan in plans()) {
         let mut play = Play::new(&plan);
         while play.state.progress() != Progress::Finished(Outcome::Succeeded) {
             let asked = play.state.progress() == Progress::Finished(Outcome::AwaitingApproval);
-            prop_assert!(asked || !play.in_flight.is_empty(), "a run that goes on has something in flight");
-            play.suffer(if asked { Fate::Yes } else { Fate::Succeed });
+            prop_assert!(asked || !play.in_flight.is_empty(), "a running run has a running attempt");
+            play.experience(if asked { RunEvent::Yes } else { RunEvent::Succeed });
         }
         prop_assert_eq!(play.state.progress(), Progress::Finished(Outcome::Succeeded));
-        let position = |wanted: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| wanted(&r.entry));
+        let position = |matches: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| matches(&r.entry));
         for step in &plan.steps {
-            let begun = |e: &Entry| match e {
+            let started = |e: &Entry| match e {
                 Entry::StepStarted { step: s, .. }
                 | Entry::StepExpanded { step: s, .. }
                 | Entry::ApprovalRequested { step: s, .. } => *s == step.name,
                 _ => false,
             };
-            let begun = position(&begun).unwrap();
+            let started = position(&started).unwrap();
             for &need in &step.needs {
                 let name = &plan.steps[need].name;
                 let last = play.all.iter().rposition(|r| matches!(&r.entry, Entry::StepSucceeded { step: s, .. }
                     if s == name || s.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('['))));
-                prop_assert!(last.unwrap() < begun);
+                prop_assert!(last.unwrap() < started);
             }
         }
     }
 
     #[test]
-    fn no_step_begins_before_a_person_has_said_yes_and_no_more_parts_go_on_than_may(plan in plans(), fates in fates()) {
+    fn no_step_starts_before_its_approval_and_no_more_instances_run_than_max_parallel(plan in plans(), events in events()) {
         let mut play = Play::new(&plan);
-        for fate in fates {
-            play.suffer(fate);
+        for event in events {
+            play.experience(event);
             for (node, step) in plan.steps.iter().enumerate() {
                 let limit = step.for_each.as_ref().and_then(|each| each.max_parallel).unwrap_or(u32::MAX) as usize;
                 let is_running = |id: &StepId| play.state.node(*id) == node && play.state.key(*id).is_some()
@@ -384,22 +386,22 @@ proptest! {
             }
         }
         for step in plan.steps.iter().filter(|step| step.approval.is_some()) {
-            let position = |wanted: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| wanted(&r.entry));
-            let begun = position(&|e| matches!(e,
+            let position = |matches: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| matches(&r.entry));
+            let started = position(&|e| matches!(e,
                 Entry::StepStarted { step: s, .. } | Entry::StepExpanded { step: s, .. } if *s == step.name));
             let approved = position(&|e| matches!(e,
                 Entry::StepAnswered { step: s, answer: Answer::Approved, .. } if *s == step.name));
-            if let Some(begun) = begun {
-                prop_assert!(approved.is_some_and(|approved| approved < begun), "{} began unasked", step.name);
+            if let Some(started) = started {
+                prop_assert!(approved.is_some_and(|approved| approved < started), "{} started without approval", step.name);
             }
         }
     }
 
     #[test]
-    fn an_action_that_must_not_be_repeated_is_never_run_again_after_an_unknown_outcome(plan in plans(), fates in fates()) {
+    fn an_action_that_must_not_be_repeated_never_runs_again_after_an_unknown_outcome(plan in plans(), events in events()) {
         let mut play = Play::new(&plan);
-        for fate in fates {
-            play.suffer(fate);
+        for event in events {
+            play.experience(event);
         }
         for id in play.state.steps() {
             let asks = plan.steps[play.state.node(id)].action == "test.ask";
@@ -408,7 +410,7 @@ proptest! {
             for timed in play.all.iter().filter(|_| asks) {
                 match &timed.entry {
                     Entry::StepAnswered { step, .. } if step == name => unknown = false,
-                    Entry::RunAcquired { .. } => unknown |= began_and_did_not_end(&play.all, timed, name),
+                    Entry::RunAcquired { .. } => unknown |= is_running_at(&play.all, timed, name),
                     Entry::AttemptChanged { step, to: AttemptTransition::Running { mode: AttemptMode::Run }, .. } if step == name => {
                         prop_assert!(!unknown, "{} was run again", name);
                     }
@@ -419,20 +421,20 @@ proptest! {
     }
 
     #[test]
-    fn an_entry_that_cannot_follow_changes_nothing(plan in plans(), fates in fates(), at in any::<proptest::sample::Index>()) {
+    fn an_entry_that_cannot_follow_changes_nothing(plan in plans(), events in events(), at in any::<proptest::sample::Index>()) {
         let mut play = Play::new(&plan);
-        for fate in fates {
-            play.suffer(fate);
+        for event in events {
+            play.experience(event);
         }
-        let before = words(&play.state);
+        let before = step_states(&play.state);
         let entry = &at.get(&play.all).entry;
         if play.state.apply(UnixMillis(1), entry).is_err() {
-            prop_assert_eq!(words(&play.state), before);
+            prop_assert_eq!(step_states(&play.state), before);
         }
     }
 }
 
-fn began_and_did_not_end(all: &[TimedEntry], until: &TimedEntry, name: &str) -> bool {
+fn is_running_at(all: &[TimedEntry], until: &TimedEntry, name: &str) -> bool {
     let end = all.iter().position(|r| std::ptr::eq(r, until)).unwrap();
     let mut running = false;
     for timed in &all[..end] {

@@ -1,4 +1,4 @@
-//! The step that every workload is made of: it does nothing but say that it was there.
+//! Action of all workloads: it records the time at which it ran, and does nothing else.
 
 use std::{
     fs::File,
@@ -10,16 +10,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::{Action, ActionContext, ActionError, Recovery, RequiredPermissions};
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
+/// Returns the time of `CLOCK_MONOTONIC`, in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
 }
 
-/// When each body ran, and the side file if one was asked for.
+/// Times at which the action ran, in nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Default)]
 pub(crate) struct Trace {
     pub(crate) at: Mutex<Vec<u64>>,
+    /// File named by `BENCH_SIDE`, to which each time is appended too.
     side: Option<Mutex<File>>,
 }
 
@@ -30,7 +31,7 @@ impl Trace {
         Arc::new(Self { at: Mutex::default(), side })
     }
 
-    fn was_here(&self, i: u64) {
+    fn record(&self, i: u64) {
         let now = monotonic_ns();
         if let Some(side) = &self.side {
             side.lock().unwrap().write_all(format!("{i} {now}\n").as_bytes()).unwrap();
@@ -39,25 +40,27 @@ impl Trace {
     }
 }
 
+/// Index of a step, as input and output of the action.
 #[derive(Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Number {
+pub(crate) struct StepNumber {
     pub(crate) i: u64,
 }
 
-pub(crate) struct Body(pub(crate) Arc<Trace>);
+/// Action `bench.step.run`.
+pub(crate) struct RecordTime(pub(crate) Arc<Trace>);
 
-impl RequiredPermissions for Body {}
+impl RequiredPermissions for RecordTime {}
 
-impl Action for Body {
-    type Input = Number;
-    type Output = Number;
+impl Action for RecordTime {
+    type Input = StepNumber;
+    type Output = StepNumber;
     const NAME: &'static str = "bench.step.run";
     const VERSION: u32 = 1;
     const RECOVERY: Recovery = Recovery::Repeat;
-    const SUMMARY: &'static str = "Says that it was there.";
+    const SUMMARY: &'static str = "Records the time at which it runs.";
 
-    async fn run(&self, _: &ActionContext, input: &Number) -> Result<Number, ActionError> {
-        self.0.was_here(input.i);
-        Ok(Number { i: input.i })
+    async fn run(&self, _: &ActionContext, input: &StepNumber) -> Result<StepNumber, ActionError> {
+        self.0.record(input.i);
+        Ok(StepNumber { i: input.i })
     }
 }

@@ -1,4 +1,4 @@
-//! What the disk, and a bare database on it, can do: the limits that the ratios refer to.
+//! Rates of the disk and of a bare database on it, to which the ratios refer.
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path, time::Instant};
 
@@ -7,9 +7,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-/// Durable commits a second: a page of 4 KiB overwritten in place and `fdatasync`, one after the other, for `seconds`.
+/// Measures the durable writes per second, during `seconds`: each overwrites a page of 4 KiB and
+/// calls `fdatasync`.
 ///
-/// In place, since a write-ahead log that is not truncated is overwritten too.
+/// Pages are overwritten, since a write-ahead log that is not truncated is overwritten too.
 pub(crate) fn commits_per_second(folder: &Path, seconds: f64) -> f64 {
     let path = folder.join("disk");
     let file = File::create(&path).unwrap();
@@ -18,35 +19,33 @@ pub(crate) fn commits_per_second(folder: &Path, seconds: f64) -> f64 {
         file.write_all_at(&page, i * 4096).unwrap();
     }
     file.sync_all().unwrap();
-    let (begun, mut commits) = (Instant::now(), 0_u32);
-    while begun.elapsed().as_secs_f64() < seconds {
+    let (started, mut commits) = (Instant::now(), 0_u32);
+    while started.elapsed().as_secs_f64() < seconds {
         file.write_all_at(&page, u64::from(commits % 64) * 4096).unwrap();
         file.sync_data().unwrap();
         commits += 1;
     }
-    let rate = f64::from(commits) / begun.elapsed().as_secs_f64();
+    let rate = f64::from(commits) / started.elapsed().as_secs_f64();
     std::fs::remove_file(path).unwrap();
     rate
 }
 
-/// Commits a second of an SQLite database that is as durable as the journal: one small row each, for `seconds`.
-pub(crate) fn database_commits_per_second(folder: &Path, seconds: f64) -> f64 {
+/// Measures the commits per second of an SQLite database that is as durable as the journal:
+/// `commits` inserts of one small row each, into a new file, as a run of that many steps makes
+/// them.
+pub(crate) fn database_commits_per_second(folder: &Path, commits: u32) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir_in(folder).unwrap();
     runtime.block_on(async {
-        let file = folder.join("bare.db");
-        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        let options = SqliteConnectOptions::new().filename(folder.path().join("bare.db")).create_if_missing(true);
         let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
         let mut database = options.connect().await.unwrap();
-        sqlx::query("CREATE TABLE IF NOT EXISTS row (key INTEGER PRIMARY KEY, body TEXT)")
-            .execute(&mut database)
-            .await
-            .unwrap();
-        let (begun, mut commits) = (Instant::now(), 0_u32);
-        while begun.elapsed().as_secs_f64() < seconds {
+        sqlx::query("CREATE TABLE row (key INTEGER PRIMARY KEY, body TEXT)").execute(&mut database).await.unwrap();
+        let started = Instant::now();
+        for _ in 0..commits {
             let insert = sqlx::query("INSERT INTO row (body) VALUES ('one step, about as long as the entries of one')");
             insert.execute(&mut database).await.unwrap();
-            commits += 1;
         }
-        f64::from(commits) / begun.elapsed().as_secs_f64()
+        f64::from(commits) / started.elapsed().as_secs_f64()
     })
 }

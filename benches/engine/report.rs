@@ -1,4 +1,5 @@
-//! Everything at once, each workload in a process of its own, beside the disk's own rate.
+//! Table of all workloads. Each is measured in its own process, between two measurements of the
+//! disk.
 
 use std::{
     path::Path,
@@ -10,30 +11,35 @@ use serde_json::Value;
 
 use crate::disk;
 
-/// How often each workload is measured; the median counts.
+/// Number of measurements of each workload; the table has the median.
 const ROUNDS: usize = 3;
+/// Commits of a measurement of the bare database: as many as the sequential workload makes.
+const DATABASE_COMMITS: u32 = 1_000;
 
-pub(crate) fn everything() {
+/// Measures all workloads and prints the table.
+pub(crate) fn print_all() {
     std::fs::create_dir_all("target").unwrap();
     let folder = tempfile::Builder::new().prefix("stargate-bench").tempdir_in("target").unwrap();
     println!(
         "{:<46} {:>10} {:>10} {:>6} {:>10} {:>6}",
         "steps a second", "measured", "disk", "ratio", "database", "ratio"
     );
-    rate("1,000 sequential steps (aim: 0.95 of the disk)", folder.path(), "w1", 1000.0);
-    rate("1,000 parallel steps (aim: 10,000)", folder.path(), "w2", 1000.0);
-    rate("1,000 runs of 5 steps (aim: 8,000)", folder.path(), "w3", 5000.0);
-    resume(folder.path());
-    cold(folder.path());
+    print_rate("1,000 sequential steps (aim: 0.95 of the disk)", folder.path(), "w1", 1000.0);
+    print_rate("1,000 parallel steps (aim: 10,000)", folder.path(), "w2", 1000.0);
+    print_rate("1,000 runs of 5 steps (aim: 8,000)", folder.path(), "w3", 5000.0);
+    print_resume(folder.path());
+    print_cold_start(folder.path());
 }
 
-/// Measures a workload of `steps` steps between two looks at what the disk and a bare database can do.
-fn rate(title: &str, folder: &Path, workload: &str, steps: f64) {
+/// Measures a workload of `steps` steps and prints its rate.
+fn print_rate(title: &str, folder: &Path, workload: &str, steps: f64) {
     let mut rows: Vec<(f64, f64, f64, Value)> = (0..ROUNDS)
         .map(|round| {
-            let before = (disk::commits_per_second(folder, 0.7), disk::database_commits_per_second(folder, 0.7));
+            let before =
+                (disk::commits_per_second(folder, 0.7), disk::database_commits_per_second(folder, DATABASE_COMMITS));
             let line = run(&[workload, "1000"], &folder.join(format!("{workload}-{round}")));
-            let after = (disk::commits_per_second(folder, 0.7), disk::database_commits_per_second(folder, 0.7));
+            let after =
+                (disk::commits_per_second(folder, 0.7), disk::database_commits_per_second(folder, DATABASE_COMMITS));
             let measured = steps / line["wall_s"].as_f64().unwrap();
             (measured, f64::midpoint(before.0, after.0), f64::midpoint(before.1, after.1), line)
         })
@@ -46,8 +52,8 @@ fn rate(title: &str, folder: &Path, workload: &str, steps: f64) {
     println!("{:<46} {bytes:>10.0}", "  journal bytes a step (aim: at most 250)");
 }
 
-/// Kills a run of 10,000 steps when half of them are done, and resumes it.
-fn resume(folder: &Path) {
+/// Kills a run of 10,000 steps after half of them, and measures how it is resumed.
+fn print_resume(folder: &Path) {
     let own = folder.join("w5");
     let side = folder.join("side");
     let mut child = command(&["w5", "10000"], &own).env("BENCH_SIDE", &side).stdout(Stdio::null()).spawn().unwrap();
@@ -65,7 +71,8 @@ fn resume(folder: &Path) {
     println!("{:<46} {twice:>10}", "  step bodies run twice (in flight at the kill)");
 }
 
-fn cold(folder: &Path) {
+/// Measures the start of a new process that runs a workflow of three steps.
+fn print_cold_start(folder: &Path) {
     let line = run(&["w4", "20"], &folder.join("w4"));
     println!("{:<46} {:>10.1}", "cold start of 3 steps, ms (aim 50)", line["p50_ms"].as_f64().unwrap());
     let mib = line["peak_kib"].as_f64().unwrap() / 1024.0;

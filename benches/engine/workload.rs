@@ -1,4 +1,4 @@
-//! The workloads.
+//! Workloads, each measured in the process that runs it.
 
 use std::{path::Path, process::Command, sync::Arc, time::Instant};
 
@@ -8,41 +8,43 @@ use stargate::{
     clock::Clock,
     engine::{Engine, EngineOptions, Prepared},
     event::NullReporter,
-    journal::{Journal, SqliteJournal},
+    journal::{self, Journal},
     plan::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
     workflow::parse,
 };
 use stargate_sdk::{Recovery, Registry, Secrets};
 
-use crate::body::{Body, Trace, monotonic_ns};
+use crate::body::{RecordTime, Trace, monotonic_ns};
 
-/// One line of result. Latencies: between one step and the next for sequential steps, of a whole run or process for
-/// many, from the start of the run to the step for parallel ones.
+/// Result of one workload, printed as one line of JSON.
+///
+/// Latencies are the time between two steps for sequential steps, the time from the start of the
+/// run to the step for parallel steps, and the duration of a run or process for many of them.
 #[derive(Serialize)]
-pub(crate) struct Measured {
+pub(crate) struct WorkloadResult {
     pub(crate) wall_s: f64,
     pub(crate) steps: usize,
     pub(crate) runs: usize,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
-    /// Step bodies that this process ran.
+    /// Number of steps that this process ran.
     pub(crate) executed: usize,
-    /// From the start of the process to its first step body.
+    /// Time from the start of the process to its first step, in milliseconds.
     pub(crate) first_step_ms: f64,
-    /// Size of the journal.
+    /// Size of the journal, in bytes.
     pub(crate) journal_bytes: u64,
-    /// Most memory that the process held, in KiB.
+    /// Maximum resident memory of the process, in KiB.
     pub(crate) peak_kib: u64,
 }
 
-impl std::fmt::Display for Measured {
+impl std::fmt::Display for WorkloadResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&serde_json::to_string(self).unwrap())
     }
 }
 
 /// Measures one workload in `folder`, which keeps the journal.
-pub(crate) fn measure(name: &str, n: usize, folder: &Path) -> Measured {
+pub(crate) fn measure(name: &str, n: usize, folder: &Path) -> WorkloadResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     std::fs::create_dir_all(folder).unwrap();
     runtime.block_on(async {
@@ -58,23 +60,24 @@ pub(crate) fn measure(name: &str, n: usize, folder: &Path) -> Measured {
     })
 }
 
-struct Stage {
+/// An engine on a journal in a folder.
+struct Setup {
     engine: Engine,
-    journal: Arc<SqliteJournal>,
+    journal: Arc<dyn Journal>,
     trace: Arc<Trace>,
     registry: Registry,
-    began: u64,
+    started_ns: u64,
 }
 
-impl Stage {
+impl Setup {
     async fn new(folder: &Path) -> Self {
-        let began = monotonic_ns();
-        let journal = Arc::new(SqliteJournal::open(&folder.join("journal.db")).await.unwrap());
+        let started_ns = monotonic_ns();
+        let journal = journal::open(folder.join("journal.db")).await.unwrap();
         let trace = Trace::new();
         let mut registry = Registry::default();
-        registry.add(Body(Arc::clone(&trace)));
+        registry.add(RecordTime(Arc::clone(&trace)));
         let engine = Engine::start(EngineOptions {
-            journal: Arc::clone(&journal) as Arc<dyn Journal>,
+            journal: Arc::clone(&journal),
             registry: registry.clone(),
             secrets: Arc::new(Secrets::default()),
             reporter: Arc::new(NullReporter),
@@ -82,20 +85,20 @@ impl Stage {
             max_parallel: 64,
         })
         .unwrap();
-        Self { engine, journal, trace, registry, began }
+        Self { engine, journal, trace, registry, started_ns }
     }
 
-    fn measured(&self, wall: f64, runs: usize, mut latencies: Vec<f64>, folder: &Path) -> Measured {
+    fn measured(&self, wall: f64, runs: usize, mut latencies: Vec<f64>, folder: &Path) -> WorkloadResult {
         latencies.sort_by(f64::total_cmp);
         let at = self.trace.at.lock().unwrap();
-        Measured {
+        WorkloadResult {
             wall_s: wall,
             steps: at.len(),
             runs,
             p50_ms: quantile(&latencies, 0.50),
             p99_ms: quantile(&latencies, 0.99),
             executed: at.len(),
-            first_step_ms: at.first().map_or(0.0, |first| ms(first - self.began)),
+            first_step_ms: at.first().map_or(0.0, |first| ms(first - self.started_ns)),
             journal_bytes: folder.join("journal.db").metadata().map_or(0, |m| m.len()),
             peak_kib: peak_kib(),
         }
@@ -105,8 +108,8 @@ impl Stage {
         self.trace.at.lock().unwrap().windows(2).map(|pair| ms(pair[1] - pair[0])).collect()
     }
 
-    fn since_begin(&self) -> Vec<f64> {
-        self.trace.at.lock().unwrap().iter().map(|at| ms(at - self.began)).collect()
+    fn since_start(&self) -> Vec<f64> {
+        self.trace.at.lock().unwrap().iter().map(|at| ms(at - self.started_ns)).collect()
     }
 }
 
@@ -126,27 +129,27 @@ fn peak_kib() -> u64 {
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-async fn one_run(plan: Plan, n: usize, folder: &Path, sequential: bool) -> Measured {
-    let stage = Stage::new(folder).await;
-    let prepared = Arc::new(Prepared::new(plan, &stage.registry).unwrap());
-    let begun = Instant::now();
-    stage.engine.run_prepared(prepared).await.unwrap();
-    let wall = begun.elapsed().as_secs_f64();
-    assert_eq!(stage.trace.at.lock().unwrap().len(), n);
-    stage.measured(wall, 1, if sequential { stage.gaps() } else { stage.since_begin() }, folder)
+async fn one_run(plan: Plan, n: usize, folder: &Path, sequential: bool) -> WorkloadResult {
+    let setup = Setup::new(folder).await;
+    let prepared = Arc::new(Prepared::new(plan, &setup.registry).unwrap());
+    let started = Instant::now();
+    setup.engine.run_prepared(prepared).await.unwrap();
+    let wall = started.elapsed().as_secs_f64();
+    assert_eq!(setup.trace.at.lock().unwrap().len(), n);
+    setup.measured(wall, 1, if sequential { setup.gaps() } else { setup.since_start() }, folder)
 }
 
-async fn many_runs(n: usize, folder: &Path) -> Measured {
-    let stage = Stage::new(folder).await;
-    let prepared = Arc::new(Prepared::new(chain(5), &stage.registry).unwrap());
-    let begun = Instant::now();
+async fn many_runs(n: usize, folder: &Path) -> WorkloadResult {
+    let setup = Setup::new(folder).await;
+    let prepared = Arc::new(Prepared::new(chain(5), &setup.registry).unwrap());
+    let started = Instant::now();
     let runs: Vec<_> = (0..n)
         .map(|_| {
-            let (engine, prepared) = (stage.engine.clone(), Arc::clone(&prepared));
+            let (engine, prepared) = (setup.engine.clone(), Arc::clone(&prepared));
             tokio::spawn(async move {
-                let begun = Instant::now();
+                let started = Instant::now();
                 engine.run_prepared(prepared).await.unwrap();
-                begun.elapsed().as_secs_f64() * 1e3
+                started.elapsed().as_secs_f64() * 1e3
             })
         })
         .collect();
@@ -154,34 +157,34 @@ async fn many_runs(n: usize, folder: &Path) -> Measured {
     for run in runs {
         latencies.push(run.await.unwrap());
     }
-    let wall = begun.elapsed().as_secs_f64();
-    stage.measured(wall, n, latencies, folder)
+    let wall = started.elapsed().as_secs_f64();
+    setup.measured(wall, n, latencies, folder)
 }
 
-async fn resume(folder: &Path) -> Measured {
-    let begun = Instant::now();
-    let stage = Stage::new(folder).await;
-    let run = stage.journal.runs(1).await.unwrap().remove(0).id;
-    stage.engine.resume(run).await.unwrap();
-    let wall = begun.elapsed().as_secs_f64();
-    stage.measured(wall, 1, stage.gaps(), folder)
+async fn resume(folder: &Path) -> WorkloadResult {
+    let started = Instant::now();
+    let setup = Setup::new(folder).await;
+    let run = setup.journal.runs(1).await.unwrap().remove(0).id;
+    setup.engine.resume(run).await.unwrap();
+    let wall = started.elapsed().as_secs_f64();
+    setup.measured(wall, 1, setup.gaps(), folder)
 }
 
 /// Reads, checks and runs a workflow of three steps in this process.
-async fn cold(folder: &Path) -> Measured {
+async fn cold(folder: &Path) -> WorkloadResult {
     const TEXT: &str = "name: cold\nsteps:\n  a: {uses: bench.step.run, with: {i: 1}}\n  \
         b: {uses: bench.step.run, with: {i: \"${{ steps.a.outputs.i }}\"}}\n  \
         c: {uses: bench.step.run, with: {i: \"${{ steps.b.outputs.i }}\"}}\n";
-    let stage = Stage::new(folder).await;
-    let begun = Instant::now();
-    let alone = |_: &str| Err("nothing is inlined".to_owned());
-    let plan = parse("cold.yaml", TEXT).check(&stage.registry, &alone).unwrap().plan(Map::new()).unwrap();
-    stage.engine.run(plan).await.unwrap();
-    stage.measured(begun.elapsed().as_secs_f64(), 1, stage.gaps(), folder)
+    let setup = Setup::new(folder).await;
+    let started = Instant::now();
+    let alone = |_: &str| Err("no workflow is inlined".to_owned());
+    let plan = parse("cold.yaml", TEXT).check(&setup.registry, &alone).unwrap().plan(Map::new()).unwrap();
+    setup.engine.run(plan).await.unwrap();
+    setup.measured(started.elapsed().as_secs_f64(), 1, setup.gaps(), folder)
 }
 
-fn processes(n: usize, folder: &Path) -> Measured {
-    let begun = Instant::now();
+fn processes(n: usize, folder: &Path) -> WorkloadResult {
+    let started = Instant::now();
     let (mut walls, mut peak) = (Vec::new(), 0);
     for i in 0..n {
         let own = folder.join(format!("cold-{i}"));
@@ -193,8 +196,8 @@ fn processes(n: usize, folder: &Path) -> Measured {
         peak = peak.max(line["peak_kib"].as_u64().unwrap());
     }
     walls.sort_by(f64::total_cmp);
-    Measured {
-        wall_s: begun.elapsed().as_secs_f64(),
+    WorkloadResult {
+        wall_s: started.elapsed().as_secs_f64(),
         steps: 3 * n,
         runs: n,
         p50_ms: quantile(&walls, 0.50),

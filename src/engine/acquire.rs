@@ -14,7 +14,7 @@ pub(super) enum Acquired {
     /// The run had succeeded before: there is nothing to execute.
     AlreadySucceeded(RunReport),
     /// This process owns the run.
-    Owned(AcquiredRun),
+    Owned(Box<AcquiredRun>),
 }
 
 /// Acquires the run under the next epoch, unless a live process owns it.
@@ -34,7 +34,7 @@ pub(super) async fn acquire(options: &EngineOptions, owner: &Owner, run: RunId) 
         let locks = claim.prepared.plan().locks.clone();
         let evictions = locks::check_free(options, owner, &locks, Some(&run)).await?;
         if claim.take_over(None, locks, evictions).await? {
-            return Ok(Acquired::Owned(claim.into_acquired()));
+            return Ok(Acquired::Owned(Box::new(claim.into_acquired())));
         }
         // Another process has changed the run: read it again.
     }

@@ -18,7 +18,8 @@ pub enum CancelResult {
 
 /// Requests that the run ends, and finishes it if it has no live owner.
 ///
-/// A run that failed, is in doubt or waits for approval can be cancelled too: then it cannot be resumed.
+/// A run that failed, is in doubt or waits for approval can be cancelled too: then it cannot be
+/// resumed.
 pub(super) async fn cancel(options: &EngineOptions, owner: &Owner, run: RunId) -> Result<CancelResult, EngineError> {
     loop {
         let claim = Claim::read(options, owner, run.clone()).await?;

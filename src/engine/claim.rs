@@ -10,7 +10,8 @@ use crate::{
     run::{Entry, Progress, RunState, RunStatus, TimedEntry},
 };
 
-/// A run as it was read from the journal, with the means to write to it if it has not changed since.
+/// A run as it was read from the journal, with the means to write to it if it has not changed
+/// since.
 pub(super) struct Claim<'a> {
     options: &'a EngineOptions,
     owner: &'a Owner,
@@ -45,8 +46,8 @@ impl<'a> Claim<'a> {
 
     /// Returns the live owner of the run, or `None` if it has none or the run has finished.
     ///
-    /// The owner of a finished run may not have released it yet; its remaining appends are refused once the run is
-    /// acquired.
+    /// The owner of a finished run may not have released it yet; its remaining appends are refused
+    /// once the run is acquired.
     pub(super) fn current_owner(&self) -> Option<&Owner> {
         match self.state.progress() {
             Progress::New | Progress::Running => self.stored.row.live_owner(self.owner, self.options.clock.now()),
@@ -66,10 +67,11 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Acquires the run under the next epoch and appends `extra`. Reopens the run if it has finished.
+    /// Acquires the run under the next epoch and appends `extra`. Reopens the run if it has
+    /// finished.
     ///
-    /// Returns `false` if the run has changed since it was read, or if another run holds one of `locks`; then nothing was
-    /// written and the claim must be read again.
+    /// Returns `false` if the run has changed since it was read, or if another run holds one of
+    /// `locks`; then nothing was written and the claim must be read again.
     pub(super) async fn take_over(
         &mut self,
         extra: Option<Entry>,
@@ -114,8 +116,8 @@ impl<'a> Claim<'a> {
 
     /// Appends an entry after those that were read, under the epoch that was read.
     ///
-    /// If another process owns the run, its next commit is refused until it has applied the entry. Returns `false` if the
-    /// run has changed since it was read; then nothing was written.
+    /// If another process owns the run, its next commit is refused until it has applied the entry.
+    /// Returns `false` if the run has changed since it was read; then nothing was written.
     pub(super) async fn append(&self, entry: Entry, status: RunStatus) -> Result<bool, EngineError> {
         let (row, at) = (&self.stored.row, self.options.clock.now());
         let entries = vec![TimedEntry { at, entry }];
@@ -124,12 +126,12 @@ impl<'a> Claim<'a> {
         Ok(self.options.journal.commit(commit).await?.is_empty())
     }
 
-    /// Releases the run after it was taken over.
+    /// Releases the run after this process has acquired it.
     pub(super) async fn release(&self) -> Result<(), EngineError> {
         Ok(self.options.journal.release(self.stored.row.id.clone(), self.stored.row.epoch).await?)
     }
 
-    /// Returns the run, after it was taken over, for the dispatcher.
+    /// Returns the acquired run, for the dispatcher.
     pub(super) fn into_acquired(self) -> AcquiredRun {
         let row = self.stored.row;
         AcquiredRun { id: row.id, prepared: Arc::new(self.prepared), state: self.state, epoch: row.epoch, seq: row.seq }

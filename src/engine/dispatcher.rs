@@ -25,7 +25,8 @@ use crate::{
     run::{Outcome, TimedEntry},
 };
 
-/// Lease duration: time after which another process can acquire a run whose owner has not renewed the lease.
+/// Lease duration: time after which another process can acquire a run whose owner has not renewed
+/// the lease.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// Interval between renewals: three in a lease, so that one failed renewal does not end it.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
@@ -39,7 +40,8 @@ pub(super) struct Dispatcher {
     options: EngineOptions,
     log_writer: LogWriter,
     owner: Arc<Owner>,
-    /// Channel for the results of attempts. Weak, so that it closes when the last engine handle is dropped.
+    /// Channel for the results of attempts. Weak, so that it closes when the last engine handle is
+    /// dropped.
     own: mpsc::WeakSender<DispatcherMessage>,
     runs: HashMap<RunId, LiveRun>,
     /// Runs to decide on in this turn.
@@ -208,8 +210,9 @@ impl Dispatcher {
 
     /// Handles a run of which a commit wrote nothing.
     ///
-    /// Either the journal has external entries that this process has not applied, and the run is rebased on them, or
-    /// another process owns the run or one of its locks, and this process stops executing the run.
+    /// Either the journal has external entries that this process has not applied, and the run is
+    /// rebased on them, or another process owns the run or one of its locks, and this process stops
+    /// executing the run.
     async fn commit_refused(&mut self, id: &RunId, is_new: bool) {
         let Some(mut run) = self.runs.remove(id) else { return };
         let error = if is_new {
@@ -230,7 +233,8 @@ impl Dispatcher {
         Ok(stored.row.epoch == run.epoch && run.rebase_on(self.now(), &stored))
     }
 
-    /// Stops executing all runs after the journal has failed: the entries of the commit may or may not be stored.
+    /// Stops executing all runs after the journal has failed: the entries of the commit may or may
+    /// not be stored.
     fn fail_all_runs(&mut self, error: &JournalError) {
         tracing::error!(%error, "the journal failed");
         self.touched.clear();
@@ -239,7 +243,8 @@ impl Dispatcher {
         }
     }
 
-    /// Reports the events of a committed run, starts its attempts and releases it if nothing is left to do.
+    /// Reports the events of a committed run, starts its attempts and releases it if nothing is
+    /// left to do.
     async fn after_commit(&mut self, id: &RunId) {
         let Some(mut run) = self.runs.remove(id) else { return };
         let at = self.now();
@@ -299,8 +304,8 @@ impl Dispatcher {
         remove_run(run, Ok(report));
     }
 
-    /// Releases the run. If the release fails, another process can acquire the run when this process has exited or the
-    /// lease has expired.
+    /// Releases the run. If the release fails, another process can acquire the run when this
+    /// process has exited or the lease has expired.
     async fn release(&self, run: &LiveRun) {
         if run.outcome() == Some(Outcome::Succeeded) {
             return; // no process acquires a run that has succeeded, and a commit is saved

@@ -41,7 +41,8 @@ pub struct EngineOptions {
     pub max_parallel: usize,
 }
 
-/// Executes runs and writes answers and cancel requests. Cheap to clone; all clones share one dispatcher.
+/// Executes runs and writes answers and cancel requests. Cheap to clone; all clones share one
+/// dispatcher.
 #[derive(Clone)]
 pub struct Engine {
     options: EngineOptions,
@@ -69,7 +70,8 @@ impl Engine {
         Ok(Self { options, owner, dispatcher, lock_timeout: Duration::ZERO, draining: CancellationToken::new() })
     }
 
-    /// Returns an engine that waits up to `timeout` for locks that other runs hold, before [`EngineError::Locked`].
+    /// Returns an engine that waits up to `timeout` for locks that other runs hold, before
+    /// [`EngineError::Locked`].
     #[must_use]
     pub fn with_lock_timeout(self, timeout: Duration) -> Self {
         Self { lock_timeout: timeout, ..self }
@@ -80,9 +82,9 @@ impl Engine {
     /// A run that fails is not an error: [`RunReport::ending`] has its outcome.
     ///
     /// # Errors
-    /// [`EngineError::Locked`] if another run with a live owner holds one of the plan's locks: nothing was created.
-    /// [`EngineError::Journal`] if the journal failed: the run can be resumed if it was created.
-    /// [`EngineError::Fenced`] if another process acquired the run.
+    /// [`EngineError::Locked`] if another run with a live owner holds one of the plan's locks:
+    /// nothing was created. [`EngineError::Journal`] if the journal failed: the run can be resumed
+    /// if it was created. [`EngineError::Fenced`] if another process acquired the run.
     pub async fn run(&self, plan: Plan) -> Result<RunReport, EngineError> {
         self.run_prepared(Arc::new(Prepared::new(plan, &self.options.registry)?)).await
     }
@@ -113,7 +115,8 @@ impl Engine {
     /// Failed steps are retried. A run that has succeeded is not changed.
     ///
     /// # Errors
-    /// [`EngineError::Owned`] if a live process owns the run, [`EngineError::Cancelled`], or as for [`Engine::run`].
+    /// [`EngineError::Owned`] if a live process owns the run, [`EngineError::Cancelled`], or as for
+    /// [`Engine::run`].
     pub async fn resume(&self, run: RunId) -> Result<RunReport, EngineError> {
         self.with_lock_wait(run, |run| self.acquire(run)).await
     }
@@ -122,15 +125,15 @@ impl Engine {
         let (reply, report) = oneshot::channel();
         match acquire(&self.options, &self.owner, run).await? {
             Acquired::AlreadySucceeded(report) => return Ok(report),
-            Acquired::Owned(run) => self.send(DispatcherMessage::Adopt { run: Box::new(run), reply }).await?,
+            Acquired::Owned(run) => self.send(DispatcherMessage::Adopt { run, reply }).await?,
         }
         report.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Cancels a run permanently.
     ///
-    /// If a live process owns the run, that process cancels the running attempts and finishes the run, within a second or
-    /// two after this returns [`CancelResult::Requested`].
+    /// If a live process owns the run, that process cancels the running attempts and finishes the
+    /// run, within a second or two after this returns [`CancelResult::Requested`].
     ///
     /// # Errors
     /// The journal failed, or the run cannot be read.
@@ -140,26 +143,29 @@ impl Engine {
 
     /// Stores an operator's answer for a step that waits for approval or is in doubt.
     ///
-    /// If a live process owns the run, that process applies the answer within a second or two; otherwise the process that
-    /// resumes the run does.
+    /// If a live process owns the run, that process applies the answer within a second or two;
+    /// otherwise the process that resumes the run does.
     ///
     /// # Errors
-    /// [`EngineError::NoSuchStep`], [`EngineError::UnexpectedAnswer`] if the step does not wait for this answer, or
-    /// [`EngineError::InvalidOutput`] if the step's action cannot have this output. Nothing was written.
+    /// [`EngineError::NoSuchStep`], [`EngineError::UnexpectedAnswer`] if the step does not wait for
+    /// this answer, or [`EngineError::InvalidOutput`] if the step's action cannot have this output.
+    /// Nothing was written.
     pub async fn answer(&self, run: RunId, step: &str, answer: &Answer) -> Result<AnswerResult, EngineError> {
         answer::answer(&self.options, &self.owner, run, step, answer).await
     }
 
     /// Starts no further attempts, interrupts the running ones and releases the runs.
     ///
-    /// [`Engine::run`] and [`Engine::resume`] then return [`Ending::Interrupted`](super::Ending::Interrupted).
+    /// [`Engine::run`] and [`Engine::resume`] then return
+    /// [`Ending::Interrupted`](super::Ending::Interrupted).
     pub async fn drain(&self) {
         self.draining.cancel();
         // An engine that has stopped has nothing to drain.
         let _ = self.send(DispatcherMessage::Drain).await;
     }
 
-    /// Repeats `execute` while another run holds a lock, until the lock timeout expires or the engine is drained.
+    /// Repeats `execute` while another run holds a lock, until the lock timeout expires or the
+    /// engine is drained.
     async fn with_lock_wait<F: Future<Output = Result<RunReport, EngineError>>>(
         &self,
         run: RunId,

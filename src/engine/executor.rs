@@ -54,14 +54,16 @@ pub(super) struct AttemptJob {
     pub(super) dispatcher: mpsc::Sender<DispatcherMessage>,
 }
 
-/// Makes the attempt in its own task and reports its result exactly once, even if the action panics or never returns.
+/// Makes the attempt in its own task and reports its result exactly once, even if the action panics
+/// or never returns.
 pub(super) fn execute(job: AttemptJob) {
     tokio::spawn(async move {
         let (run, step, attempt, mode) = (job.run.clone(), job.step, job.attempt, job.mode);
         let dispatcher = job.dispatcher.clone();
         let (result, changes) = run_attempt(job).await;
         let ended = AttemptEnded { run, step, attempt, mode, result, changes };
-        // A dispatcher that has ended has released its runs: the next owner finds the attempt running.
+        // A dispatcher that has ended has released its runs: the next owner finds the attempt
+        // running.
         let _ = dispatcher.send(DispatcherMessage::AttemptEnded(ended)).await;
     });
 }
@@ -127,7 +129,8 @@ fn timeout_error(cancel: &CancellationToken, timeout: Duration) -> ActionError {
     }
 }
 
-/// Passes progress, log lines and checkpoints of one attempt to the reporter, the journal and the dispatcher.
+/// Passes progress, log lines and checkpoints of one attempt to the reporter, the journal and the
+/// dispatcher.
 struct JournalingSink {
     run: RunId,
     step: StepId,

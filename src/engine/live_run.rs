@@ -28,9 +28,11 @@ mod outbox;
 use outbox::Outbox;
 pub(super) use outbox::PendingStart;
 
-/// A run that this process owns. Its state includes the entries of the outbox, which are not durable yet.
+/// A run that this process owns. Its state includes the entries of the outbox, which are not
+/// durable yet.
 pub(super) struct LiveRun {
     pub(super) id: RunId,
+    /// Plan of the run with its actions.
     pub(super) prepared: Arc<Prepared>,
     pub(super) state: RunState,
     pub(super) epoch: Epoch,
@@ -45,7 +47,7 @@ pub(super) struct LiveRun {
     pub(super) outbox: Outbox,
     /// True if the last commit was refused and the run was rebased on the stored entries.
     pub(super) rebased: bool,
-    /// Running attempts.
+    /// Attempts in progress, each with the token that cancels it.
     pub(super) in_flight: HashMap<StepId, CancellationToken>,
     /// Time of the next scheduled attempt.
     pub(super) wake: Option<UnixMillis>,
@@ -126,7 +128,8 @@ impl LiveRun {
         }
     }
 
-    /// Returns the entries to commit and the sequence number that they follow, or `None` if there are none.
+    /// Returns the entries to commit and the sequence number that they follow, or `None` if there
+    /// are none.
     pub(super) fn begin_commit(&mut self) -> Option<(Seq, Vec<TimedEntry>)> {
         if self.outbox.is_empty() {
             return None;
@@ -138,7 +141,8 @@ impl LiveRun {
         Some((after, entries))
     }
 
-    /// Applies the result of an attempt. While draining, an interrupted attempt stays running for the next owner.
+    /// Applies the result of an attempt. While draining, an interrupted attempt stays running for
+    /// the next owner.
     pub(super) fn attempt_ended(&mut self, now: UnixMillis, ended: AttemptEnded, draining: bool) {
         self.in_flight.remove(&ended.step);
         let current = match self.state.state(ended.step) {
@@ -153,7 +157,8 @@ impl LiveRun {
             Ok(FindResult::Unclear(reason)) => {
                 self.mark_in_doubt(now, ended.step, ActionError::unknown(reason).into());
             }
-            // Draining comes first: the next owner finishes a run that is both drained and cancelled.
+            // Draining comes first: the next owner finishes a run that is both drained and
+            // cancelled.
             Ok(FindResult::Absent) if draining => {}
             Err(error) if draining && error.kind != FailureKind::Permanent => {
                 self.keep_running(now, ended.step, current, ended.mode, ended.changes);
@@ -161,7 +166,8 @@ impl LiveRun {
             Ok(FindResult::Absent) if self.state.is_cancelling() => {
                 self.fail(now, ended.step, ActionError::permanent("not executed: the run was cancelled"));
             }
-            // The attempt was cancelled during a call: regardless of the error, it may have taken effect.
+            // The attempt was cancelled during a call: regardless of the error, it may have taken
+            // effect.
             Err(error) if self.state.is_cancelling() && error.kind != FailureKind::Permanent => {
                 self.mark_in_doubt(now, ended.step, AttemptFailure { error, changes: ended.changes });
             }
@@ -323,7 +329,8 @@ impl LiveRun {
         self.record_with_event(now, Entry::StepFailed { step, error, changes });
     }
 
-    /// Leaves an interrupted attempt running for the next owner, and stores the changes that it has made.
+    /// Leaves an interrupted attempt running for the next owner, and stores the changes that it has
+    /// made.
     fn keep_running(
         &mut self,
         now: UnixMillis,
@@ -385,8 +392,8 @@ impl LiveRun {
         Ok(keys)
     }
 
-    /// Evaluates the input of a step. After a resume the items of its `for_each` step are evaluated again; they are the
-    /// same, since outputs do not change.
+    /// Evaluates the input of a step. After a resume the items of its `for_each` step are evaluated
+    /// again; they are the same, since outputs do not change.
     fn input(&mut self, step: StepId) -> Result<Value, EvaluateError> {
         let node = self.state.node(step);
         if self.state.key(step).is_some() && !self.items.contains_key(&node) {

@@ -11,12 +11,14 @@ use crate::{
 
 /// First delay before a held lock is checked again: the time that a short run takes.
 const MIN_DELAY: Duration = Duration::from_millis(100);
-/// Maximum delay before a held lock is checked again: a caller that waits for minutes does not notice seconds.
+/// Maximum delay before a held lock is checked again: a caller that waits for minutes does not
+/// notice seconds.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// Checks that no run with a live owner, other than `own`, holds one of `locks`.
 ///
-/// Returns the runs that hold one of them and whose owner has exited or lost its lease: they lose their locks.
+/// Returns the runs that hold one of them and whose owner has exited or lost its lease: they lose
+/// their locks.
 pub(super) async fn check_free(
     options: &EngineOptions,
     here: &Owner,
@@ -58,7 +60,8 @@ impl LockWait {
         Instant::now() >= self.deadline
     }
 
-    /// Returns the delay before the next check. It doubles each time and does not exceed the deadline.
+    /// Returns the delay before the next check. It doubles each time and does not exceed the
+    /// deadline.
     pub(super) fn next_delay(&mut self) -> Duration {
         let delay = self.delay.min(self.deadline.saturating_duration_since(Instant::now()));
         self.delay = (self.delay * 2).min(MAX_DELAY);

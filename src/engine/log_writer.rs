@@ -27,8 +27,8 @@ enum LogMessage {
 
 /// Writes captured log lines to the journal in the background.
 ///
-/// Log lines are not part of the run's state: writing them delays no attempt, too many at a time are dropped, and a crash
-/// loses the lines of the last [`FLUSH_INTERVAL`].
+/// Log lines are not part of the run's state: writing them delays no attempt, too many at a time
+/// are dropped, and a crash loses the lines of the last [`FLUSH_INTERVAL`].
 #[derive(Clone)]
 pub(super) struct LogWriter {
     messages: mpsc::Sender<LogMessage>,
@@ -77,7 +77,7 @@ async fn serve(journal: Arc<dyn Journal>, mut incoming: mpsc::Receiver<LogMessag
     }
 }
 
-/// Collects messages until the batch is full, the interval is over or a flush is requested.
+/// Collects messages until the batch is full, the interval has passed or a flush is requested.
 async fn collect_batch(first: LogMessage, incoming: &mut mpsc::Receiver<LogMessage>) -> Vec<LogMessage> {
     let until = Instant::now() + FLUSH_INTERVAL;
     let mut batch = vec![first];

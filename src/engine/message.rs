@@ -17,7 +17,8 @@ pub(super) type Reply = oneshot::Sender<Result<RunReport, EngineError>>;
 /// Channel through which the dispatcher confirms that a checkpoint is durable.
 pub(super) type CheckpointReply = oneshot::Sender<Result<(), ActionError>>;
 
-/// Message to the dispatcher. Senders wait while its channel is full; the dispatcher waits for none of them.
+/// Message to the dispatcher. Senders wait while its channel is full; the dispatcher waits for none
+/// of them.
 pub(super) enum DispatcherMessage {
     /// Creates a run and executes it.
     Create { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: Reply },

@@ -1,11 +1,12 @@
 //! Execution of runs.
 //!
-//! A dispatcher owns all live runs and works in turns: it folds new entries, decides, commits, reports events and starts
-//! attempts. An executor makes each attempt in its own task and reports its result exactly once. Captured log lines are
-//! written in the background.
+//! A dispatcher owns all live runs and works in turns: it folds new entries, decides, commits,
+//! reports events and starts attempts. An executor makes each attempt in its own task and reports
+//! its result exactly once. Captured log lines are written in the background.
 //!
-//! Recovery is not a separate mode: acquiring a run appends `RunAcquired`, whose fold turns each running attempt into one
-//! with an unknown outcome, and the ordinary decision function handles those.
+//! Recovery is not a separate mode: acquiring a run appends `RunAcquired`, whose fold turns each
+//! running attempt into one with an unknown outcome, and the ordinary decision function handles
+//! those.
 
 mod acquire;
 mod answer;

@@ -8,7 +8,8 @@ use crate::{
     plan::{CompiledPlan, Plan},
 };
 
-/// A plan with its compiled expressions, its actions and its stored form. One prepared plan serves any number of runs.
+/// A plan with its compiled expressions, its actions and its stored form. One prepared plan serves
+/// any number of runs.
 pub struct Prepared {
     pub(super) compiled: CompiledPlan,
     pub(super) text: PlanText,
@@ -21,8 +22,8 @@ impl Prepared {
     /// Prepares `plan` with the actions of `registry`.
     ///
     /// # Errors
-    /// [`EngineError::Action`] if the registry does not have an action in the plan's version, [`EngineError::Plan`] if an
-    /// expression does not compile.
+    /// [`EngineError::Action`] if the registry does not have an action in the plan's version,
+    /// [`EngineError::Plan`] if an expression does not compile.
     pub fn new(plan: Plan, registry: &Registry) -> Result<Self, EngineError> {
         let text = PlanText { digest: plan.digest(), json: to_json(&plan).into() };
         Self::with_text(plan, text, registry)

@@ -32,7 +32,8 @@ pub struct RunReport {
     pub questions: Vec<(String, Question)>,
 }
 
-/// Question that an operator has to answer for a step; see [`Engine::answer`](super::Engine::answer).
+/// Question that an operator has to answer for a step; see
+/// [`Engine::answer`](super::Engine::answer).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// The step needs an approval; the text is the workflow's question.

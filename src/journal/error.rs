@@ -36,9 +36,9 @@ pub enum JournalError {
         path: PathBuf,
         /// Name of the setting.
         pragma: &'static str,
-        /// Actual value.
+        /// Actual value of the setting.
         found: String,
-        /// Required value.
+        /// Required value of the setting.
         expected: &'static str,
     },
     /// The file is damaged or is not a journal.

@@ -1,10 +1,11 @@
 //! Durable store of runs: entries, plans, leases, locks and log lines. The only module with SQL.
 //!
-//! A journal stores entries and does not interpret them. One [`Commit`] is one transaction over any number of runs. Each
-//! append names its run, epoch and sequence number, and is refused if another process has changed the run since.
+//! A journal stores entries and does not interpret them. One [`Commit`] is one transaction over any
+//! number of runs. Each append names its run, epoch and sequence number, and is refused if another
+//! process has changed the run since.
 //!
-//! Another store is an implementation of [`Journal`] that passes the contract suite (`testing::contract`, with the
-//! feature `testing`) and an arm in [`open`].
+//! Another store is an implementation of [`Journal`] that passes the contract suite
+//! (`testing::contract`, with the feature `testing`) and an arm in [`open`].
 
 mod error;
 mod inspected;

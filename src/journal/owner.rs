@@ -2,7 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Identity of a process that executes runs. No two processes have the same one, even after a reboot or with a reused pid.
+/// Identity of a process that executes runs. No two processes have the same one, even after a
+/// reboot or with a reused pid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Host name of the machine.
@@ -32,7 +33,8 @@ impl Owner {
         })
     }
 
-    /// True if this process has certainly exited. Always `false` for a process of another machine than `here`.
+    /// True if this process has certainly exited. Always `false` for a process of another machine
+    /// than `here`.
     pub fn has_exited(&self, here: &Self) -> bool {
         self.host == here.host && (self.boot_id != here.boot_id || start_time(self.pid) != Some(self.started))
     }
@@ -46,8 +48,8 @@ impl fmt::Display for Owner {
 
 /// Returns the start time of a process, or `None` if it has exited or is a zombie.
 ///
-/// The state and the start time are fields 3 and 22 of `/proc/PID/stat`. Fields are counted from the closing parenthesis
-/// of the command, since the command may contain any character (proc(5)).
+/// The state and the start time are fields 3 and 22 of `/proc/PID/stat`. Fields are counted from
+/// the closing parenthesis of the command, since the command may contain any character (proc(5)).
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();

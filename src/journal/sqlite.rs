@@ -17,7 +17,8 @@ mod payload;
 mod rows;
 mod statements;
 
-/// Journal in an `SQLite` file: write-ahead log, `synchronous=FULL`, one connection that writes and one that reads.
+/// Journal in an `SQLite` file: write-ahead log, `synchronous=FULL`, one connection that writes and
+/// one that reads.
 pub struct SqliteJournal {
     writer: Mutex<SqliteConnection>,
     reader: Mutex<SqliteConnection>,
@@ -27,8 +28,8 @@ impl SqliteJournal {
     /// Opens the journal file, after creating it with mode 0600 and migrating it if necessary.
     ///
     /// # Errors
-    /// [`JournalError::Open`], [`JournalError::Newer`] or [`JournalError::Corrupt`]; [`JournalError::Setting`] if a
-    /// setting on which durability depends did not take effect.
+    /// [`JournalError::Open`], [`JournalError::Newer`] or [`JournalError::Corrupt`];
+    /// [`JournalError::Setting`] if a setting on which durability depends did not take effect.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
         let (writer, reader) = open::open(path).await?;
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
@@ -189,7 +190,8 @@ impl From<WriteError> for JournalError {
     }
 }
 
-/// Leaves no transaction open after a failure. A transaction that failed to begin leaves none to roll back.
+/// Leaves no transaction open after a failure. A transaction that failed to begin leaves none to
+/// roll back.
 async fn roll_back(writer: &mut MutexGuard<'_, SqliteConnection>) {
     if let Err(error) = sqlx::query("ROLLBACK").execute(&mut **writer).await {
         tracing::debug!(%error, "no transaction to roll back");

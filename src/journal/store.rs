@@ -106,7 +106,7 @@ pub struct TakeOverRequest {
     pub lease_until: UnixMillis,
     /// Entries that record the takeover.
     pub entries: Vec<TimedEntry>,
-    /// Locks that the run takes. If another run holds one of them, the run is not taken over.
+    /// Locks that the run takes. If another run holds one of them, the request is refused.
     pub locks: Vec<String>,
     /// Runs that lose their locks before this one takes its own.
     pub evictions: Vec<LockEviction>,
@@ -153,13 +153,14 @@ pub struct RunRow {
 impl RunRow {
     /// Returns the owner if it may still be live, as seen from the process `here`.
     ///
-    /// An owner on this machine is gone as soon as its process has exited; an owner on another machine is gone when its
-    /// lease has expired.
+    /// An owner on this machine is gone as soon as its process has exited; an owner on another
+    /// machine is gone when its lease has expired.
     pub fn live_owner(&self, here: &Owner, now: UnixMillis) -> Option<&Owner> {
         self.owner.as_ref().filter(|owner| !owner.has_exited(here) && self.lease_until > now)
     }
 
-    /// Returns the status as seen from the process `here`: a running run without a live owner is interrupted.
+    /// Returns the status as seen from the process `here`: a running run without a live owner is
+    /// interrupted.
     pub fn observed_status(&self, here: &Owner, now: UnixMillis) -> ObservedStatus {
         match self.status {
             RunStatus::Finished(outcome) => ObservedStatus::Finished(outcome),
@@ -203,19 +204,19 @@ pub struct LogLine {
 pub trait Journal: Send + Sync {
     /// Writes `commit` and returns the runs of which *nothing* was written.
     ///
-    /// These are runs with appends that another process owns or has written to, and new runs of which another run holds a
-    /// lock. Once this returns, everything else survives a power loss. A run whose status is not [`RunStatus::Running`]
-    /// has released its locks.
+    /// These are runs with appends that another process owns or has written to, and new runs of
+    /// which another run holds a lock. Once this returns, everything else survives a power loss. A
+    /// run whose status is not [`RunStatus::Running`] has released its locks.
     ///
     /// # Errors
-    /// Nothing was written, or, if the connection was lost, possibly everything: the caller must stop executing the runs
-    /// of the commit.
+    /// Nothing was written, or, if the connection was lost, possibly everything: the caller must
+    /// stop executing the runs of the commit.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>>;
 
     /// Makes the requesting process the owner under the next epoch.
     ///
-    /// Returns `false`, and writes nothing, if the run has changed since the caller read it or if another run holds one of
-    /// the locks.
+    /// Returns `false`, and writes nothing, if the run has changed since the caller read it or if
+    /// another run holds one of the locks.
     ///
     /// # Errors
     /// As for [`Journal::commit`].
@@ -236,7 +237,8 @@ pub trait Journal: Send + Sync {
     /// Reads a run as of one point in time.
     ///
     /// # Errors
-    /// [`JournalError::NoSuchRun`], or [`JournalError::Unreadable`] for an entry of a newer program.
+    /// [`JournalError::NoSuchRun`], or [`JournalError::Unreadable`] for an entry of a newer
+    /// program.
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>>;
 
     /// Reads the entries after each cursor, of runs that are still owned under the cursor's epoch.
@@ -263,9 +265,11 @@ pub trait Journal: Send + Sync {
     /// The journal could not be read.
     fn log_lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>>;
 
-    /// Deletes the runs that succeeded, failed or were cancelled before `before`, with their entries and log lines.
+    /// Deletes the runs that succeeded, failed or were cancelled before `before`, with their
+    /// entries and log lines.
     ///
-    /// Returns their number. Runs that are running, in doubt or waiting for approval are kept regardless of their age.
+    /// Returns their number. Runs that are running, in doubt or waiting for approval are kept
+    /// regardless of their age.
     ///
     /// # Errors
     /// No run was deleted.

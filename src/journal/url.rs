@@ -10,8 +10,8 @@ use super::{
 /// `sqlite:PATH`, or a path without a scheme, is a file on a local disk.
 ///
 /// # Errors
-/// [`JournalError::Scheme`] for any other scheme; otherwise the error names the reason for which the journal cannot be
-/// opened.
+/// [`JournalError::Scheme`] for any other scheme; otherwise the error names the reason for which
+/// the journal cannot be opened.
 ///
 /// # Example
 /// ```
@@ -42,7 +42,8 @@ pub async fn open_existing(url: impl AsRef<OsStr>) -> Result<Option<Arc<dyn Jour
     }
 }
 
-/// Checks whether the journal at `url` is intact and can be used, or can be created. Writes nothing.
+/// Checks whether the journal at `url` is intact and can be used, or can be created. Writes
+/// nothing.
 ///
 /// # Errors
 /// As for [`open`], and [`JournalError::Corrupt`] if the journal is damaged.

@@ -10,8 +10,9 @@ use crate::{
 
 /// One immutable fact about a run, in the past tense.
 ///
-/// Entries are stored as JSON and read by later programs: names and fields keep their stored text. Steps are named and
-/// never numbered; an instance of a `for_each` step is named with its key, such as `join[worker-1]`.
+/// Entries are stored as JSON and read by later programs: names and fields keep their stored text.
+/// Steps are named and never numbered; an instance of a `for_each` step is named with its key, such
+/// as `join[worker-1]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
@@ -61,7 +62,8 @@ pub enum Entry {
         /// Keys of its instances, in the order of its items.
         keys: Vec<String>,
     },
-    /// A step started: its first attempt, or the first one after the run was reopened, is about to be made.
+    /// A step started: its first attempt, or the first one after the run was reopened, is about to
+    /// be made.
     #[serde(rename = "started")]
     StepStarted {
         /// Name of the step, with its key.
@@ -70,7 +72,8 @@ pub enum Entry {
         #[serde(default = "first", skip_serializing_if = "is_first")]
         attempt: u32,
     },
-    /// A later attempt of a step started, or the step is backing off. Only the latest one of a step is kept.
+    /// A later attempt of a step started, or the step is backing off. Only the latest one of a step
+    /// is kept.
     #[serde(rename = "moved")]
     AttemptChanged {
         /// Name of the step, with its key.

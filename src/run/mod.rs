@@ -1,6 +1,7 @@
 //! State of a run: the fold of its entries, and the decision what to do next.
 //!
-//! Everything here is pure: no I/O, no clock, no async. [`RunState::apply`] serves live and recovered runs alike.
+//! Everything here is pure: no I/O, no clock, no async. [`RunState::apply`] serves live and
+//! recovered runs alike.
 
 mod entry;
 mod next;

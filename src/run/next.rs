@@ -41,8 +41,9 @@ pub enum Effect {
 
 /// Decides what to do at the time `now` with `free` slots for further attempts.
 ///
-/// Returns the effects, and the time of the next scheduled attempt if there is one. The result depends on the arguments
-/// alone. Applying the entries of the effects and deciding again leads to no effects after finitely many rounds.
+/// Returns the effects, and the time of the next scheduled attempt if there is one. The result
+/// depends on the arguments alone. Applying the entries of the effects and deciding again leads to
+/// no effects after finitely many rounds.
 pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec<Effect>, Option<UnixMillis>) {
     let unknown = state.unknown.iter().map(|&id| recover(&plan.steps[state.node(id)], state, id));
     let due = state.backing_off.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| retry(state, id));
@@ -113,9 +114,9 @@ impl From<ActionError> for AttemptFailure {
 
 /// Returns the entry that follows when an attempt of the running `step` failed.
 ///
-/// A retryable failure leads to another attempt while the retry policy permits one. An unknown outcome is handled by the
-/// action's recovery: find, repeat, or in doubt. A longer `retry_after` of the server replaces the computed delay.
-/// `seed` determines the jitter of the delay.
+/// A retryable failure leads to another attempt while the retry policy permits one. An unknown
+/// outcome is handled by the action's recovery: find, repeat, or in doubt. A longer `retry_after`
+/// of the server replaces the computed delay. `seed` determines the jitter of the delay.
 pub fn after_failure(
     plan: &Plan,
     state: &RunState,
@@ -145,7 +146,8 @@ pub fn after_failure(
     }
 }
 
-/// Returns the time of the next attempt, or `None` if the failure is permanent or the policy permits no more attempts.
+/// Returns the time of the next attempt, or `None` if the failure is permanent or the policy
+/// permits no more attempts.
 fn retry_at(
     planned: &PlannedStep,
     attempt: Attempt,

@@ -6,7 +6,8 @@ use crate::plan::Retry;
 
 /// Returns the delay before the next attempt, after `failures` failures.
 ///
-/// The delay grows exponentially up to the policy's maximum and has full jitter, computed from `seed`.
+/// The delay grows exponentially up to the policy's maximum and has full jitter, computed from
+/// `seed`.
 pub(super) fn backoff_delay(policy: &Retry, failures: u32, seed: u64) -> Duration {
     #[expect(clippy::cast_possible_truncation, reason = "a factor is a small number")]
     ExponentialBuilder::new()

@@ -8,7 +8,8 @@ use crate::{clock::UnixMillis, plan::Plan};
 
 mod fold;
 
-/// Index of a step, or of an instance of a `for_each` step, in one [`RunState`]. Valid only there, and never stored.
+/// Index of a step, or of an instance of a `for_each` step, in one [`RunState`]. Valid only there,
+/// and never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(u32);
 
@@ -65,7 +66,8 @@ pub enum StepState {
         /// Question that the workflow asks.
         question: String,
     },
-    /// It is not known whether the step took effect, and the action cannot find out: an operator must resolve it.
+    /// It is not known whether the step took effect, and the action cannot find out: an operator
+    /// must resolve it.
     InDoubt {
         /// Error of the last attempt.
         error: ActionError,
@@ -103,7 +105,8 @@ impl StepState {
     }
 }
 
-/// Error for an entry that cannot follow the entries before it: the journal and the program disagree.
+/// Error for an entry that cannot follow the entries before it: the journal and the program
+/// disagree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalEntry {
     /// The entry names a step that the plan does not have.
@@ -156,7 +159,8 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Returns the status that the journal stores. A run that is new will be running once its first entry is stored.
+    /// Returns the status that the journal stores. A run that is new will be running once its first
+    /// entry is stored.
     pub fn status(self) -> RunStatus {
         match self {
             Self::New | Self::Running => RunStatus::Running,
@@ -224,7 +228,8 @@ struct StepNode {
 
 /// State of a run: the fold of its entries.
 ///
-/// Applying an entry takes time in proportion to the steps that it unblocks, not to the size of the run.
+/// Applying an entry takes time in proportion to the steps that it unblocks, not to the size of the
+/// run.
 #[derive(Debug, Clone)]
 pub struct RunState {
     progress: Progress,
@@ -281,15 +286,18 @@ impl RunState {
         }
     }
 
-    /// Folds stored entries: the history in order, then the latest attempt and checkpoint of each step.
+    /// Folds stored entries: the history in order, then the latest attempt and checkpoint of each
+    /// step.
     ///
-    /// An attempt that was stored before its step finished or started again is superseded by the history.
+    /// An attempt that was stored before its step finished or started again is superseded by the
+    /// history.
     ///
     /// # Errors
     /// [`IllegalEntry`] for the first entry that cannot follow those before it.
     pub fn recover(plan: &Plan, history: &[TimedEntry], latest: &[TimedEntry]) -> Result<Self, IllegalEntry> {
         let mut state = Self::new(plan);
-        // A cancelled run finished while attempts were running; their entries must be applied before its last entry.
+        // A cancelled run finished while attempts were running; their entries must be applied
+        // before its last entry.
         let (history, cancelled) = match history.split_last() {
             Some((last, before)) if is_cancelled(&last.entry) => (before, Some(last)),
             _ => (history, None),
@@ -304,7 +312,8 @@ impl RunState {
         Ok(state)
     }
 
-    /// Applies the latest attempts, then the latest checkpoints, since a checkpoint belongs to an attempt.
+    /// Applies the latest attempts, then the latest checkpoints, since a checkpoint belongs to an
+    /// attempt.
     fn apply_latest(&mut self, latest: &[TimedEntry]) -> Result<(), IllegalEntry> {
         let (attempts, checkpoints): (Vec<_>, Vec<_>) =
             latest.iter().partition(|timed| matches!(timed.entry, Entry::AttemptChanged { .. }));
@@ -316,7 +325,8 @@ impl RunState {
         }
         for timed in checkpoints {
             match &timed.entry {
-                // Stored checkpoints are valid for each progress of the run, so they bypass `apply`.
+                // Stored checkpoints are valid for each progress of the run, so they bypass
+                // `apply`.
                 Entry::Checkpointed { step, value, attempt, changes } => {
                     self.set_checkpoint(step, value, *attempt, changes)?;
                 }
@@ -366,7 +376,8 @@ impl RunState {
         (0..self.instances.len()).map(StepId::of)
     }
 
-    /// Returns the steps that are displayed and counted: the instances of a `for_each` step replace it once they are known.
+    /// Returns the steps that are displayed and counted: the instances of a `for_each` step replace
+    /// it once they are known.
     pub fn counted_steps(&self) -> Vec<StepId> {
         let is_counted = |&id: &StepId| self.key(id).is_some() || self.nodes[self.node(id)].instances.is_empty();
         self.steps().filter(is_counted).collect()

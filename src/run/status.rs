@@ -9,7 +9,8 @@ use serde::{
 
 /// Result of a run that has finished.
 ///
-/// Its `serde` form is stored in entries and does not change; programs and operators see [`Outcome::name`].
+/// Its `serde` form is stored in entries and does not change; programs and operators see
+/// [`Outcome::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -19,7 +20,8 @@ pub enum Outcome {
     Failed,
     /// A step is in doubt: an operator must resolve it.
     InDoubt,
-    /// A step needs an approval and nothing else can be done; the run can be resumed once it is approved.
+    /// A step needs an approval and nothing else can be done; the run can be resumed once it is
+    /// approved.
     #[serde(rename = "waiting")]
     AwaitingApproval,
     /// An operator cancelled the run; it cannot be resumed.
@@ -49,8 +51,8 @@ impl Outcome {
 
 /// Status of a run as the journal stores it with each append.
 ///
-/// A new status needs a migration as well: a program that does not know it then refuses the journal as a whole
-/// instead of a single run.
+/// A new status needs a migration as well: a program that does not know it then refuses the journal
+/// as a whole instead of a single run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
     /// The run has steps left to execute.
@@ -95,7 +97,8 @@ impl FromStr for RunStatus {
     }
 }
 
-/// Status of a run as another process sees it: a run that is stored as running is interrupted if it has no live owner.
+/// Status of a run as another process sees it: a run that is stored as running is interrupted if it
+/// has no live owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObservedStatus {
     /// A live owner executes the run.
@@ -119,8 +122,8 @@ impl ObservedStatus {
 
 /// Name of a state of a run or a step.
 ///
-/// `Display` shows it to operators, with spaces (`in doubt`); [`StateName::as_str`] and JSON have underscores
-/// (`in_doubt`).
+/// `Display` shows it to operators, with spaces (`in doubt`); [`StateName::as_str`] and JSON have
+/// underscores (`in_doubt`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateName(&'static str);
 

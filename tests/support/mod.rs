@@ -1,6 +1,7 @@
-//! What the tests of the library share: scripted actions, plans made by hand, journals that fail on command.
+//! Shared parts of the library's tests: scripted actions, plans made in code, and a journal that
+//! fails on command.
 #![expect(dead_code, reason = "every test binary uses a part of it")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -30,58 +31,59 @@ use tokio::sync::Semaphore;
 
 pub(crate) mod sqlite;
 
-/// What a scripted attempt does.
+/// Behaviour of one scripted attempt.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
-    /// Takes effect and succeeds.
+    /// Takes effect and then succeeds.
     Succeed,
     /// Fails without effect.
     Fail(ActionError),
-    /// Changes this, then fails.
+    /// Reports a change, then fails.
     ChangeThenFail(&'static str, ActionError),
-    /// Changes this, stores a checkpoint, then waits until it is opened, whatever else happens, and succeeds.
+    /// Reports a change, stores a checkpoint, waits for the semaphore even if it is cancelled, and
+    /// succeeds.
     ChangeThenStore(&'static str, Arc<Semaphore>),
-    /// Changes this, then waits until cancelled or past its deadline.
+    /// Reports a change, then waits until it is cancelled or past its deadline.
     ChangeThenHang(&'static str),
-    /// Takes effect, and the reply is lost.
+    /// Takes effect, and its outcome is unknown.
     LoseReply,
-    /// Takes effect, the reply is lost, and whoever looks cannot tell.
+    /// Takes effect, its outcome is unknown, and find cannot determine it.
     LoseTrack,
     /// Stores a checkpoint, then fails without effect.
     CheckpointThenFail(Value),
-    /// Captures this many lines, takes effect and succeeds.
-    Say(usize),
-    /// Waits until cancelled or past its deadline.
+    /// Captures this number of log lines, takes effect and succeeds.
+    Log(usize),
+    /// Waits until it is cancelled or past its deadline.
     Hang,
-    /// Panics.
+    /// Panics during the call.
     Panic,
-    /// Waits until it is opened, whatever else happens, then does this.
+    /// Waits for the semaphore even if it is cancelled, then behaves like this.
     When(Arc<Semaphore>, Box<Act>),
 }
 
-/// What scripted actions do, and what they did.
+/// Script of the test actions, and a record of their calls.
 #[derive(Default)]
 pub(crate) struct Script {
     acts: Mutex<HashMap<String, VecDeque<Act>>>,
-    /// Every call, in order: `run a`, `find a`.
+    /// Calls in order, such as `run a` and `find a`.
     pub(crate) calls: Mutex<Vec<String>>,
-    /// How often each step took effect.
+    /// Number of times that each step took effect.
     pub(crate) effects: Mutex<BTreeMap<String, u32>>,
-    /// The checkpoint that each call found.
+    /// Checkpoint that each call got.
     pub(crate) checkpoints: Mutex<Vec<Option<Value>>>,
-    /// Steps of which nobody can tell whether they took effect.
-    lost: Mutex<HashSet<String>>,
-    /// Attempts being made now, and the most there ever were.
+    /// Steps whose effect find cannot determine.
+    undeterminable: Mutex<HashSet<String>>,
+    /// Number of attempts that are running, and its maximum so far.
     running: Mutex<(usize, usize)>,
 }
 
 impl Script {
-    /// The next attempts of `step` do this; later ones succeed.
+    /// Sets the behaviour of the next attempts of `step`. Later ones succeed.
     pub(crate) fn will(&self, step: &str, acts: impl IntoIterator<Item = Act>) {
         self.acts.lock().unwrap().entry(step.into()).or_default().extend(acts);
     }
 
-    /// The next attempt of `step` does this once the semaphore that is returned has a permit.
+    /// Lets the next attempt of `step` wait for a permit of the returned semaphore.
     pub(crate) fn will_when_opened(&self, step: &str, act: Act) -> Arc<Semaphore> {
         let open = Arc::new(Semaphore::new(0));
         self.will(step, [Act::When(Arc::clone(&open), Box::new(act))]);
@@ -96,7 +98,7 @@ impl Script {
         self.effects.lock().unwrap().get(step).copied().unwrap_or_default()
     }
 
-    pub(crate) fn most_at_once(&self) -> usize {
+    pub(crate) fn max_concurrent(&self) -> usize {
         self.running.lock().unwrap().1
     }
 
@@ -133,14 +135,14 @@ impl Script {
             }
             Act::LoseTrack => {
                 self.take_effect(cx.step());
-                self.lost.lock().unwrap().insert(cx.step().into());
+                self.undeterminable.lock().unwrap().insert(cx.step().into());
                 Err(ActionError::unknown("the reply was lost"))
             }
             Act::CheckpointThenFail(value) => {
                 cx.save_checkpoint(value).await?;
                 Err(ActionError::transient("not yet"))
             }
-            Act::Say(lines) => {
+            Act::Log(lines) => {
                 (1..=lines).for_each(|line| cx.log(format!("line {line}")));
                 self.take_effect(cx.step());
                 Ok(Output { value: input.value.clone() })
@@ -190,7 +192,7 @@ pub(crate) struct Output {
     pub(crate) value: Value,
 }
 
-/// An action that does as its script says; `RECOVERY`: 0 find, 1 repeat, 2 ask.
+/// Action that behaves like its script. `RECOVERY` is 0 for find, 1 for repeat, 2 for ask.
 pub(crate) struct Scripted<const RECOVERY: u8>(pub(crate) Arc<Script>);
 
 impl<const RECOVERY: u8> RequiredPermissions for Scripted<RECOVERY> {}
@@ -209,7 +211,7 @@ impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
 
     async fn find(&self, cx: &ActionContext, input: &Input) -> Result<FindResult<Output>, ActionError> {
         self.0.calls.lock().unwrap().push(format!("find {}", cx.step()));
-        if self.0.lost.lock().unwrap().contains(cx.step()) {
+        if self.0.undeterminable.lock().unwrap().contains(cx.step()) {
             return Ok(FindResult::Unclear("there is nothing to look at".into()));
         }
         let there = self.0.effects(cx.step()) > 0;
@@ -225,7 +227,7 @@ pub(crate) fn registry(script: &Arc<Script>) -> Registry {
     registry
 }
 
-/// A step without input that needs the steps with these indexes.
+/// Returns a step without input that depends on the steps with these indexes.
 pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
     let recovery = match action {
         "test.find" => Recovery::Find,
@@ -265,13 +267,13 @@ pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
     }
 }
 
-/// `n` steps, each after the one before.
+/// Returns a plan of `n` sequential steps.
 pub(crate) fn chain(n: usize) -> Plan {
     let needs = |i: usize| if i == 0 { vec![] } else { vec![i - 1] };
     plan((0..n).map(|i| step(&format!("s{i}"), "test.find", &needs(i))).collect())
 }
 
-/// One `for_each` step over a literal list of numbers.
+/// Returns a plan of one `for_each` step over a list of numbers and one step after it.
 pub(crate) fn fan(items: usize, max_parallel: Option<u32>) -> Plan {
     let list: Vec<String> = (0..items).map(|i| i.to_string()).collect();
     let mut fan = step("fan", "test.find", &[]);
@@ -287,40 +289,40 @@ pub(crate) fn fan(items: usize, max_parallel: Option<u32>) -> Plan {
     plan
 }
 
-/// Keeps every event.
+/// Reporter that keeps all events.
 #[derive(Default)]
-pub(crate) struct Notes(pub(crate) Mutex<Vec<Event>>);
+pub(crate) struct EventLog(pub(crate) Mutex<Vec<Event>>);
 
-impl Reporter for Notes {
+impl Reporter for EventLog {
     fn report(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 }
 
-/// Which commit fails, and how.
+/// Effect of a commit that fails on command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing is written, and the caller is told so.
+pub(crate) enum CommitFault {
+    /// The commit writes nothing and returns an error.
     Before,
-    /// Everything is written, and the caller is told that it failed.
+    /// The commit writes everything and returns an error.
     After,
 }
 
-/// Passes everything on to a real journal, counts commits, and fails on command.
-pub(crate) struct Faulty {
+/// Journal that counts the commits of a real one and fails on command.
+pub(crate) struct FaultyJournal {
     inner: Arc<dyn Journal>,
     commits: AtomicU64,
-    fault: Mutex<Option<(u64, Fault, JournalError)>>,
+    fault: Mutex<Option<(u64, CommitFault, JournalError)>>,
 }
 
-impl Faulty {
+impl FaultyJournal {
     pub(crate) async fn open(path: &Path) -> Self {
         let inner = journal::open(path).await.unwrap();
         Self { inner, commits: AtomicU64::new(0), fault: Mutex::new(None) }
     }
 
-    /// The `nth` commit from now, counted from 1, fails.
-    pub(crate) fn fail(&self, nth: u64, fault: Fault, error: JournalError) {
+    /// Lets the `nth` commit from now, counted from 1, fail.
+    pub(crate) fn fail(&self, nth: u64, fault: CommitFault, error: JournalError) {
         *self.fault.lock().unwrap() = Some((self.commits.load(Ordering::SeqCst) + nth, fault, error));
     }
 
@@ -328,19 +330,19 @@ impl Faulty {
         self.commits.load(Ordering::SeqCst)
     }
 
-    fn fault_of(&self, commit: u64) -> Option<(Fault, JournalError)> {
+    fn fault_of(&self, commit: u64) -> Option<(CommitFault, JournalError)> {
         let fault = self.fault.lock().unwrap();
         fault.as_ref().filter(|(nth, ..)| *nth == commit).map(|(_, fault, error)| (*fault, error.clone()))
     }
 }
 
-impl Journal for Faulty {
+impl Journal for FaultyJournal {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
             let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
             match self.fault_of(number) {
-                Some((Fault::Before, error)) => Err(error),
-                Some((Fault::After, error)) => self.inner.commit(commit).await.and(Err(error)),
+                Some((CommitFault::Before, error)) => Err(error),
+                Some((CommitFault::After, error)) => self.inner.commit(commit).await.and(Err(error)),
                 None => self.inner.commit(commit).await,
             }
         })
@@ -387,19 +389,19 @@ impl Journal for Faulty {
     }
 }
 
-/// A journal in a folder of its own, a script, and engines over both.
-pub(crate) struct Bench {
+/// A journal in its own directory and a script, for engines that share both.
+pub(crate) struct Harness {
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) journal: Arc<Faulty>,
+    pub(crate) journal: Arc<FaultyJournal>,
     pub(crate) script: Arc<Script>,
-    pub(crate) notes: Arc<Notes>,
+    pub(crate) events: Arc<EventLog>,
 }
 
-impl Bench {
+impl Harness {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Arc::new(Faulty::open(&folder.path().join("journal.db")).await);
-        Self { folder, journal, script: Arc::default(), notes: Arc::default() }
+        let journal = Arc::new(FaultyJournal::open(&folder.path().join("journal.db")).await);
+        Self { folder, journal, script: Arc::default(), events: Arc::default() }
     }
 
     pub(crate) fn engine(&self) -> Engine {
@@ -411,7 +413,7 @@ impl Bench {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             registry: registry(&self.script),
             secrets: Arc::new(Secrets::default()),
-            reporter: Arc::clone(&self.notes) as Arc<dyn Reporter>,
+            reporter: Arc::clone(&self.events) as Arc<dyn Reporter>,
             clock: Clock::system(),
             max_parallel,
         })

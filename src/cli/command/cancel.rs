@@ -45,7 +45,7 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exi
     match settings.output {
         Output::Text => ui::err(&message),
         Output::Json => {
-            ui::out_json(&serde_json::json!({ "run": run, "outcome": Outcome::Cancelled.name(), "message": message }))
+            ui::out_json(&serde_json::json!({ "run": run, "outcome": Outcome::Cancelled.name(), "message": message }));
         }
     }
     Ok(Exit::Success)

@@ -14,7 +14,8 @@ use crate::{
 impl LiveRun {
     /// Applies an external entry. Returns `false` if the state does not permit it.
     ///
-    /// That happens if the run has just finished: its commit will be refused, and the run is rebased then.
+    /// That happens if the run has just finished: its commit will be refused, and the run is
+    /// rebased then.
     pub(in crate::engine) fn apply_external(&mut self, timed: &TimedEntry) -> bool {
         if self.state.apply(timed.at, &timed.entry).is_err() {
             return false;
@@ -43,9 +44,11 @@ impl LiveRun {
         self.in_flight.values().for_each(CancellationToken::cancel);
     }
 
-    /// Rebases the run on the stored entries after a commit was refused because of external entries.
+    /// Rebases the run on the stored entries after a commit was refused because of external
+    /// entries.
     ///
-    /// Returns `false` if the stored entries contain anything else: then another process owns the run.
+    /// Returns `false` if the stored entries contain anything else: then another process owns the
+    /// run.
     pub(in crate::engine) fn rebase_on(&mut self, now: UnixMillis, stored: &StoredRun) -> bool {
         let Ok(state) = RunState::recover(self.prepared.plan(), &stored.history, &stored.latest) else { return false };
         let refused = self.outbox.take_refused();
@@ -69,7 +72,8 @@ impl LiveRun {
         true
     }
 
-    /// Applies the results of attempts again. All else that was refused is void, since the run is being cancelled.
+    /// Applies the results of attempts again. All else that was refused is void, since the run is
+    /// being cancelled.
     fn reapply_results(&mut self, now: UnixMillis, refused: Vec<TimedEntry>) {
         for timed in refused.into_iter().filter(|timed| is_result(&timed.entry)) {
             if self.state.apply(timed.at, &timed.entry).is_ok() {
@@ -80,7 +84,8 @@ impl LiveRun {
         self.mark_lost_in_doubt(now);
     }
 
-    /// Applies the refused entries again, except the end of the run: an answer concerns other steps than they do.
+    /// Applies the refused entries again, except the end of the run: an answer concerns other steps
+    /// than they do.
     fn reapply_decisions(&mut self, refused: Vec<TimedEntry>) -> bool {
         self.outbox.retract_finish();
         self.output_error = None;

@@ -14,7 +14,8 @@ pub(in crate::engine) struct PendingStart {
     pub(in crate::engine) input: Value,
 }
 
-/// Consequences of decisions that are not durable yet: entries to commit, and what follows the commit.
+/// Consequences of decisions that are not durable yet: entries to commit, and what follows the
+/// commit.
 #[derive(Default)]
 pub(in crate::engine) struct Outbox {
     /// Entries of the next commit.
@@ -35,7 +36,8 @@ impl Outbox {
         self.entries.push(timed);
     }
 
-    /// Returns the entries of the next commit, and keeps a copy of them in case the commit is refused.
+    /// Returns the entries of the next commit, and keeps a copy of them in case the commit is
+    /// refused.
     pub(super) fn begin_commit(&mut self) -> Vec<TimedEntry> {
         self.committing = std::mem::take(&mut self.entries);
         self.committing.clone()
@@ -68,7 +70,8 @@ impl Outbox {
     }
 }
 
-/// True for the result of an attempt. All other entries follow from the state and are decided again.
+/// True for the result of an attempt. All other entries follow from the state and are decided
+/// again.
 pub(super) fn is_result(entry: &Entry) -> bool {
     match entry {
         Entry::StepSucceeded { .. }

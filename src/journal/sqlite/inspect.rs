@@ -31,7 +31,8 @@ pub(in crate::journal) async fn inspect(path: &Path) -> Result<Inspected, Journa
     inspected
 }
 
-/// Returns options for reading. Without a write-ahead log no process has the file open, and it can be read without locks.
+/// Returns options for reading. Without a write-ahead log no process has the file open, and it can
+/// be read without locks.
 fn options(path: &Path) -> SqliteConnectOptions {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -64,7 +65,8 @@ async fn inspect_file(path: &Path, reader: &mut SqliteConnection) -> Result<Insp
     }
 }
 
-/// Checks that the nearest existing ancestor is a writable directory: missing directories below it are created.
+/// Checks that the nearest existing ancestor is a writable directory: missing directories below it
+/// are created.
 fn check_creatable(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let existing =

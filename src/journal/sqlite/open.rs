@@ -26,7 +26,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// Maximum time that a statement waits for another process that has locked the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens the file, after creating and migrating it if necessary, and returns a connection to write and one to read.
+/// Opens the file, after creating and migrating it if necessary, and returns a connection to write
+/// and one to read.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqliteConnection), JournalError> {
     create_private(path).map_err(|e| JournalError::Open { path: path.into(), reason: e.to_string() })?;
     let options = options(path);
@@ -50,11 +51,12 @@ fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Excludes other processes that open a journal in the same directory: two processes that migrate one file at the same
-/// time would both create its tables.
+/// Excludes other processes that open a journal in the same directory: two processes that migrate
+/// one file at the same time would both create its tables.
 ///
-/// The directory is locked, since closing any handle of the file would release `SQLite`'s own locks on it. Where
-/// directories cannot be locked, the second of two such processes gets an error, and nothing is lost.
+/// The directory is locked, since closing any handle of the file would release `SQLite`'s own locks
+/// on it. Where directories cannot be locked, the second of two such processes gets an error, and
+/// nothing is lost.
 async fn lock_directory(path: &Path) -> Option<File> {
     let parent = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let directory = parent.unwrap_or(Path::new(".")).to_owned();
@@ -118,7 +120,8 @@ pub(super) fn open_error(path: &Path, error: sqlx::Error) -> JournalError {
     }
 }
 
-/// Reads back the settings on which durability depends, since `SQLite` ignores a setting that it cannot apply.
+/// Reads back the settings on which durability depends, since `SQLite` ignores a setting that it
+/// cannot apply.
 async fn check_settings(path: &Path, writer: &mut SqliteConnection) -> Result<(), JournalError> {
     for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
         let text = sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));

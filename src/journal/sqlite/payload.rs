@@ -1,4 +1,5 @@
-//! JSON arguments of the journal's statements: each write has one, regardless of how many runs it is about.
+//! JSON arguments of the journal's statements: each write has one, regardless of how many runs it
+//! is about.
 
 use serde_json::{Value, json};
 
@@ -14,8 +15,8 @@ pub(super) fn to_text<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("entries and owners have string keys and no failing serialiser")
 }
 
-/// Returns the JSON of one append: history rows `[seq, at, body]`, and rows `[step, kind, at, body]` that replace earlier
-/// ones.
+/// Returns the JSON of one append: history rows `[seq, at, body]`, and rows `[step, kind, at,
+/// body]` that replace earlier ones.
 fn append_json(run: &RunId, epoch: Epoch, after: Seq, entries: &[TimedEntry], status: RunStatus) -> Value {
     let (mut history, mut latest, mut seq) = (Vec::new(), Vec::new(), after);
     for TimedEntry { at, entry } in entries {
@@ -69,7 +70,7 @@ fn create_json(run: &NewRun) -> Value {
     })
 }
 
-/// Returns the argument that takes over a run.
+/// Returns the argument that makes a process the owner of a run.
 pub(super) fn take_over(request: &TakeOverRequest) -> String {
     let epoch = request.seen_epoch.next();
     let append = append_json(&request.run, epoch, request.after, &request.entries, RunStatus::Running);

@@ -19,7 +19,8 @@ pub(super) fn run(row: &SqliteRow) -> Result<RunRow, JournalError> {
     let status: String = row.try_get("status")?;
     let status: RunStatus =
         status.parse().map_err(|e| JournalError::Unreadable { run: id.clone(), reason: format!("{e}") })?;
-    // An owner that an older or newer program described otherwise counts as exited once its lease has expired.
+    // An owner that an older or newer program described otherwise counts as exited once its lease
+    // has expired.
     let owner: Option<String> = row.try_get("owner")?;
     let owner: Option<Owner> = owner.and_then(|text| serde_json::from_str(&text).ok());
     let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs);

@@ -2,7 +2,8 @@
 
 use crate::{journal::Commit, run::RunStatus};
 
-/// Returns the statements that write a commit. Commits that neither take nor release locks skip the second insert.
+/// Returns the statements that write a commit. Commits that neither take nor release locks skip the
+/// second insert.
 pub(super) fn of_commit(commit: &Commit) -> &'static str {
     let takes_locks = commit.creates.iter().any(|run| !run.locks.is_empty() || !run.evictions.is_empty());
     let releases_locks = commit.appends.iter().any(|append| match append.status {
@@ -49,7 +50,7 @@ pub(super) const LIST: &str = "
         WHERE entry.key BETWEEN run.key << 32 AND (run.key + 1 << 32) - 1) & 0xffffffff, 0) AS seq
     FROM run ORDER BY key DESC LIMIT ?1";
 
-/// Renews leases.
+/// Extends the leases of the runs that are still owned under these epochs.
 pub(super) const RENEW: &str = "
     UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
         WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch'";

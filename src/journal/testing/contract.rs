@@ -158,7 +158,8 @@ async fn external_entries_are_those_after_the_cursor_under_its_epoch(journal: &d
 async fn a_run_is_not_created_if_another_run_holds_one_of_its_locks(journal: &dyn Journal) {
     let (first, second, other) = (RunId::generate(), RunId::generate(), RunId::generate());
     assert!(journal.commit(creates(vec![locking_run(&first, &["a", "b"], &[])])).await.unwrap().is_empty());
-    // The second run requests a free lock as well and gets neither; the third one of the commit is created.
+    // The second run requests a free lock as well and gets neither; the third one of the commit is
+    // created.
     let both = vec![locking_run(&second, &["c", "b"], &[]), locking_run(&other, &["d"], &[])];
     assert_eq!(journal.commit(creates(both)).await.unwrap(), slice::from_ref(&second));
     assert!(matches!(journal.load(second).await, Err(JournalError::NoSuchRun(_))));

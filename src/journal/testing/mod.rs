@@ -1,7 +1,6 @@
 //! Contract suite that each store of runs must pass.
 //!
 //! ```
-//! # #[cfg(feature = "testing")]
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! # let folder = tempfile::tempdir().expect("a directory");
@@ -14,8 +13,6 @@
 //! })
 //! .await;
 //! # }
-//! # #[cfg(not(feature = "testing"))]
-//! # fn main() {}
 //! ```
 
 mod contract;

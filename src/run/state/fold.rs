@@ -13,7 +13,8 @@ impl RunState {
     /// Applies one entry.
     ///
     /// # Errors
-    /// [`IllegalEntry`] if the entry cannot follow the entries before it; then the state is unchanged.
+    /// [`IllegalEntry`] if the entry cannot follow the entries before it; then the state is
+    /// unchanged.
     pub fn apply(&mut self, at: UnixMillis, entry: &Entry) -> Result<(), IllegalEntry> {
         match entry {
             Entry::RunCreated { .. } => self.run_created(),
@@ -178,14 +179,15 @@ impl RunState {
                 self.instances[id.index()].unconfirmed_changes = changes.to_vec();
             }
             StepState::Unknown { attempt: unknown } if unknown.number == attempt => {
-                self.add_changes(id, changes.to_vec())
+                self.add_changes(id, changes.to_vec());
             }
             _ => {} // a later entry of the step has the changes of that attempt
         }
         Ok(())
     }
 
-    /// Counts the changes that an attempt with an unknown outcome had stored: no more will become known of it.
+    /// Counts the changes that an attempt with an unknown outcome had stored: no more will become
+    /// known of it.
     fn count_unconfirmed_changes(&mut self, id: StepId) {
         let changes = std::mem::take(&mut self.instances[id.index()].unconfirmed_changes);
         self.add_changes(id, changes);
@@ -197,7 +199,8 @@ impl RunState {
     }
 
     fn step_succeeded(&mut self, step: &str, output: &Value, changes: &[String]) -> Result<(), IllegalEntry> {
-        // Unknown as well: the attempt that followed a takeover is not in the history once the step has finished.
+        // Unknown as well: the attempt that followed a takeover is not in the history once the step
+        // has finished.
         let legal = |s: &StepState| matches!(s, StepState::Running { .. } | StepState::Unknown { .. });
         let id = self.expect(step, "step_succeeded", legal)?;
         self.clear_changes(id, changes);
@@ -233,7 +236,8 @@ impl RunState {
         Ok(())
     }
 
-    /// Forgets the changes of the step's attempts: the entry in the history has all of them as `changes`.
+    /// Forgets the changes of the step's attempts: the entry in the history has all of them as
+    /// `changes`.
     fn clear_changes(&mut self, id: StepId, changes: &[String]) {
         self.instances[id.index()].changes.clear();
         self.instances[id.index()].unconfirmed_changes.clear();
@@ -326,7 +330,8 @@ impl RunState {
         self.count_slot(id, had_slot);
     }
 
-    /// Counts the slots of a `for_each` step's instances after a change of one, and assigns a slot that became free.
+    /// Counts the slots of a `for_each` step's instances after a change of one, and assigns a slot
+    /// that became free.
     fn count_slot(&mut self, id: StepId, had_slot: bool) {
         if self.instances[id.index()].of.is_none() {
             return;
