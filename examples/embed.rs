@@ -61,7 +61,7 @@ steps:
 outputs: {greeting: '${{ steps.wait.outputs.text }}'}
 ";
 
-// Each process that executes runs has an engine. This one is another process as far as the journal can tell.
+// A program has one engine per journal. This one starts two, to show that they share nothing else.
 async fn engine(path: PathBuf, registry: &Registry) -> Result<Engine, Box<dyn Error>> {
     Ok(Engine::start(EngineOptions {
         journal: journal::open(path).await?,

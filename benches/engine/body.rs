@@ -46,7 +46,7 @@ pub(crate) struct StepNumber {
     pub(crate) i: u64,
 }
 
-/// Action `bench.step.run`.
+/// Action `bench.step.run`: records the time at which it runs.
 pub(crate) struct RecordTime(pub(crate) Arc<Trace>);
 
 impl RequiredPermissions for RecordTime {}

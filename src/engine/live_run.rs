@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ending, Prepared, RunReport,
     claim::AcquiredRun,
-    message::{AttemptEnded, CheckpointReply, CheckpointRequest, Reply},
+    message::{AttemptEnded, CheckpointReply, CheckpointRequest, RunReply},
     report,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) struct LiveRun {
     pub(super) in_flight: HashMap<StepId, CancellationToken>,
     /// Time of the next scheduled attempt.
     pub(super) wake: Option<UnixMillis>,
-    pub(super) reply: Option<Reply>,
+    pub(super) reply: Option<RunReply>,
     /// Items of `for_each` steps: by index of the step, then by key.
     items: HashMap<usize, HashMap<String, Value>>,
     /// Error of the workflow's outputs, because of which the run failed.
@@ -65,7 +65,7 @@ impl LiveRun {
         prepared: Arc<Prepared>,
         evictions: Vec<LockEviction>,
         now: UnixMillis,
-        reply: Reply,
+        reply: RunReply,
     ) -> Self {
         let state = RunState::new(prepared.plan());
         let acquired = AcquiredRun { id, prepared, state, epoch: Epoch::FIRST, seq: Seq::START };
@@ -77,7 +77,7 @@ impl LiveRun {
     }
 
     /// Returns a run that this process has acquired.
-    pub(super) fn acquired(acquired: AcquiredRun, reply: Reply) -> Self {
+    pub(super) fn acquired(acquired: AcquiredRun, reply: RunReply) -> Self {
         let mut live = Self { is_created: true, ..Self::new(acquired, reply) };
         let is_done = |id: &StepId| matches!(live.state.state(*id), StepState::Succeeded { .. } | StepState::Skipped);
         let done = live.state.counted_steps().into_iter().filter(is_done);
@@ -87,7 +87,7 @@ impl LiveRun {
         live
     }
 
-    fn new(acquired: AcquiredRun, reply: Reply) -> Self {
+    fn new(acquired: AcquiredRun, reply: RunReply) -> Self {
         let AcquiredRun { id, prepared, state, epoch, seq } = acquired;
         Self {
             id,

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Channel through which the dispatcher returns the result of a run.
-pub(super) type Reply = oneshot::Sender<Result<RunReport, EngineError>>;
+pub(super) type RunReply = oneshot::Sender<Result<RunReport, EngineError>>;
 
 /// Channel through which the dispatcher confirms that a checkpoint is durable.
 pub(super) type CheckpointReply = oneshot::Sender<Result<(), ActionError>>;
@@ -21,9 +21,9 @@ pub(super) type CheckpointReply = oneshot::Sender<Result<(), ActionError>>;
 /// of them.
 pub(super) enum DispatcherMessage {
     /// Creates a run and executes it.
-    Create { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: Reply },
+    Create { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: RunReply },
     /// Executes a run that this process has acquired.
-    Adopt { run: Box<AcquiredRun>, reply: Reply },
+    Adopt { run: Box<AcquiredRun>, reply: RunReply },
     /// Applies the result of an attempt.
     AttemptEnded(AttemptEnded),
     /// Stores a checkpoint; the attempt waits for the confirmation.

@@ -61,9 +61,9 @@ pub(crate) enum Act {
     When(Arc<Semaphore>, Box<Act>),
 }
 
-/// Script of the test actions, and a record of their calls.
+/// Behaviour of the test actions, and a record of their calls.
 #[derive(Default)]
-pub(crate) struct Script {
+pub(crate) struct ActionScript {
     acts: Mutex<HashMap<String, VecDeque<Act>>>,
     /// Calls in order, such as `run a` and `find a`.
     pub(crate) calls: Mutex<Vec<String>>,
@@ -77,7 +77,7 @@ pub(crate) struct Script {
     running: Mutex<(usize, usize)>,
 }
 
-impl Script {
+impl ActionScript {
     /// Sets the behaviour of the next attempts of `step`. Later ones succeed.
     pub(crate) fn will(&self, step: &str, acts: impl IntoIterator<Item = Act>) {
         self.acts.lock().unwrap().entry(step.into()).or_default().extend(acts);
@@ -193,7 +193,7 @@ pub(crate) struct Output {
 }
 
 /// Action that behaves like its script. `RECOVERY` is 0 for find, 1 for repeat, 2 for ask.
-pub(crate) struct Scripted<const RECOVERY: u8>(pub(crate) Arc<Script>);
+pub(crate) struct Scripted<const RECOVERY: u8>(pub(crate) Arc<ActionScript>);
 
 impl<const RECOVERY: u8> RequiredPermissions for Scripted<RECOVERY> {}
 
@@ -219,7 +219,7 @@ impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
     }
 }
 
-pub(crate) fn registry(script: &Arc<Script>) -> Registry {
+pub(crate) fn registry(script: &Arc<ActionScript>) -> Registry {
     let mut registry = Registry::default();
     registry.add(Scripted::<0>(Arc::clone(script)));
     registry.add(Scripted::<1>(Arc::clone(script)));
@@ -393,7 +393,7 @@ impl Journal for FaultyJournal {
 pub(crate) struct Harness {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) journal: Arc<FaultyJournal>,
-    pub(crate) script: Arc<Script>,
+    pub(crate) script: Arc<ActionScript>,
     pub(crate) events: Arc<EventLog>,
 }
 
