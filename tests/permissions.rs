@@ -1,5 +1,5 @@
-//! What actions are said to need is what their runs ask for: every request of every workflow that ships, in the simulated
-//! world, is one that `stargate doctor` has named before.
+//! Each request of each workflow that ships has a permission that `stargate doctor` has listed
+//! before.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "world/inputs.rs"]
@@ -18,32 +18,32 @@ use world::Stage;
 const WORKFLOWS: [&str; 5] =
     ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes", "remove-worker"];
 
-/// What `doctor` finds of a workflow, as whoever these arguments say.
+/// Runs `doctor` for a workflow, with further arguments, and returns its findings.
 async fn doctor(stage: &mut Stage, workflow: &str, code: i32, more: &[&str]) -> Vec<Value> {
     let ended = stage.run(&[&["doctor", workflow, "-o", "json"], more].concat()).await;
     assert_eq!(ended, Some(code), "{workflow}: {}", stage.last_words());
-    let (_, said) = &stage.said[stage.said.len() - 2];
-    serde_json::from_slice(said).unwrap()
+    let (_, output) = &stage.said[stage.said.len() - 2];
+    serde_json::from_slice(output).unwrap()
 }
 
-/// What a check has compared with what is granted.
+/// Returns the permissions that a check has compared with the granted ones.
 fn needed(findings: &[Value], id: &str) -> BTreeSet<String> {
     let finding = findings.iter().find(|finding| finding["id"] == id);
     let needed = finding.and_then(|finding| finding["required"].as_array()).into_iter().flatten();
     needed.map(|each| each.as_str().unwrap().to_owned()).collect()
 }
 
-/// Requests of the program since `seq`.
-fn asked(stage: &Stage, seq: u64) -> Vec<LoggedRequest> {
+/// Returns the requests of the program after the request `seq`.
+fn requests_since(stage: &Stage, seq: u64) -> Vec<LoggedRequest> {
     let world = stage.sim.shared().peek();
-    let ours = |it: &&LoggedRequest| it.agent.as_deref().is_some_and(|agent| agent.starts_with("stargate/"));
-    world.traffic.log.iter().filter(|it| it.seq > seq).filter(ours).cloned().collect()
+    let is_program = |it: &&LoggedRequest| it.agent.as_deref().is_some_and(|agent| agent.starts_with("stargate/"));
+    world.traffic.log.iter().filter(|it| it.seq > seq).filter(is_program).cloned().collect()
 }
 
-/// An operation as roles list it.
+/// Returns the operation of a request to Azure, as role definitions list it.
 fn operation(request: &LoggedRequest) -> String {
     let segments: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let done = match request.method.as_str() {
+    let verb = match request.method.as_str() {
         "GET" => "read",
         "DELETE" => "delete",
         _ => "write",
@@ -56,8 +56,9 @@ fn operation(request: &LoggedRequest) -> String {
     format!("{}/{}/{done}", segments[at + 1], types.join("/"))
 }
 
-/// A request to the cluster as `kubectl auth can-i` names it, with and without where it went.
-fn questions(request: &LoggedRequest) -> Vec<String> {
+/// Returns the permissions that cover a request to the cluster, in the form of
+/// `kubectl auth can-i`: with and without name and namespace.
+fn covering_permissions(request: &LoggedRequest) -> Vec<String> {
     let segments: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (group, rest) = match segments.as_slice() {
         ["api", _, rest @ ..] => ("", rest),
@@ -68,7 +69,7 @@ fn questions(request: &LoggedRequest) -> Vec<String> {
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
         _ => (None, rest),
     };
-    // What a server has to offer, everybody may see who is let in.
+    // Each authenticated user can discover the API.
     let Some(resource) = rest.first() else { return vec![] };
     let name = rest.get(1).copied();
     let verb = match (request.method.as_str(), name) {
@@ -81,37 +82,37 @@ fn questions(request: &LoggedRequest) -> Vec<String> {
     };
     let point = if group.is_empty() { "" } else { "." };
     let below = rest.get(2).map(|below| format!(" --subresource={below}")).unwrap_or_default();
-    let mut questions = vec![];
+    let mut permissions = vec![];
     for name in [None, name] {
         for namespace in [None, namespace] {
             let name = name.map(|name| format!("/{name}")).unwrap_or_default();
             let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-            questions.push(format!("{verb} {resource}{point}{group}{name}{below}{place}"));
+            permissions.push(format!("{verb} {resource}{point}{group}{name}{below}{place}"));
         }
     }
-    questions
+    permissions
 }
 
-/// Requests that nobody was told of.
-fn untold(requests: &[LoggedRequest], azure: &BTreeSet<String>, kubernetes: &BTreeSet<String>) -> BTreeSet<String> {
-    let is_in = |set: &BTreeSet<String>, it: &str| set.iter().any(|told| told.eq_ignore_ascii_case(it));
-    let mut untold = BTreeSet::new();
+/// Returns the requests without a listed permission.
+fn unlisted(requests: &[LoggedRequest], azure: &BTreeSet<String>, kubernetes: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_in = |set: &BTreeSet<String>, it: &str| set.iter().any(|listed| listed.eq_ignore_ascii_case(it));
+    let mut unlisted = BTreeSet::new();
     for request in requests {
         let names = match request.surface {
             Surface::Arm => vec![operation(request)],
-            Surface::Kubernetes => questions(request),
+            Surface::Kubernetes => covering_permissions(request),
             _ => continue,
         };
-        let told = if request.surface == Surface::Arm { azure } else { kubernetes };
-        if !names.is_empty() && !names.iter().any(|name| is_in(told, name)) {
-            untold.insert(format!("{} ({} {})", names[0], request.method, request.path));
+        let listed = if request.surface == Surface::Arm { azure } else { kubernetes };
+        if !names.is_empty() && !names.iter().any(|name| is_in(listed, name)) {
+            unlisted.insert(format!("{} ({} {})", names[0], request.method, request.path));
         }
     }
-    untold
+    unlisted
 }
 
 #[tokio::test]
-async fn every_request_of_what_ships_is_one_that_was_told_before() {
+async fn each_request_of_a_shipped_workflow_has_a_listed_permission() {
     let mut stage = Stage::new(&[]).await;
     stage.log = "warn";
     let mut found = vec![];
@@ -121,16 +122,16 @@ async fn every_request_of_what_ships_is_one_that_was_told_before() {
         assert!(!azure.is_empty() && !kubernetes.is_empty(), "{workflow}: {findings:?}");
         let before = stage.sim.shared().peek().traffic.latest;
         stage.done(workflow).await;
-        let requests = asked(&stage, before);
+        let requests = requests_since(&stage, before);
         let none = BTreeSet::new();
-        assert!(untold(&requests, &none, &none).len() > 8, "{workflow}: what is not told would be found");
-        found.extend(untold(&requests, &azure, &kubernetes).into_iter().map(|what| format!("{workflow}: {what}")));
+        assert!(unlisted(&requests, &none, &none).len() > 8, "{workflow}: a missing permission would be found");
+        found.extend(unlisted(&requests, &azure, &kubernetes).into_iter().map(|what| format!("{workflow}: {what}")));
     }
-    assert!(found.is_empty(), "asked for, and not told:\n{}", found.join("\n"));
+    assert!(found.is_empty(), "used and not listed:\n{}", found.join("\n"));
 }
 
 #[tokio::test]
-async fn an_account_that_may_do_little_is_told_all_that_it_lacks() {
+async fn doctor_reports_all_missing_permissions_of_an_account() {
     let mut stage = Stage::new(&[]).await;
     stage.log = "warn";
     stage.done("provision-aks-router").await;
@@ -139,21 +140,21 @@ async fn an_account_that_may_do_little_is_told_all_that_it_lacks() {
     let own = std::fs::read_to_string(stage.sim.kubeconfig()).unwrap();
     let kubeconfig = stage.path("sync.kubeconfig");
     std::fs::write(&kubeconfig, own.replace(&outside::admin_token(&stage.sim), token.as_str().unwrap())).unwrap();
-    let as_them = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    let as_account = ["--kubeconfig", kubeconfig.to_str().unwrap()];
 
-    let sync = doctor(&mut stage, "sync-pod-routes", 0, &as_them).await;
-    assert!(sync.iter().all(|finding| finding["status"] == "ok"), "the role is enough for what it is for: {sync:?}");
+    let sync = doctor(&mut stage, "sync-pod-routes", 0, &as_account).await;
+    assert!(sync.iter().all(|finding| finding["status"] == "ok"), "the role is enough for its workflow: {sync:?}");
 
-    let repave = doctor(&mut stage, "repave-worker", 3, &as_them).await;
+    let repave = doctor(&mut stage, "repave-worker", 3, &as_account).await;
     let finding = repave.iter().find(|finding| finding["id"] == "kubernetes.permissions").unwrap();
     assert_eq!(finding["status"], "failed");
-    let (said, hint) = (finding["message"].as_str().unwrap(), finding["hint"].as_str().unwrap());
-    assert!(said.starts_with("system:serviceaccount:kube-system:stargate-sync may not"), "{said}");
-    for lacking in
+    let (message, hint) = (finding["message"].as_str().unwrap(), finding["hint"].as_str().unwrap());
+    assert!(message.starts_with("system:serviceaccount:kube-system:stargate-sync may not"), "{message}");
+    for missing in
         ["patch nodes", "create pods --subresource=eviction", "create secrets -n kube-system", "get pods -n default"]
     {
-        assert!(said.contains(lacking), "{lacking}: {said}");
+        assert!(message.contains(missing), "{missing}: {message}");
     }
-    assert!(!said.contains("patch ciliumnodes.cilium.io") && !said.contains("list sites"), "{said}");
+    assert!(!message.contains("patch ciliumnodes.cilium.io") && !message.contains("list sites"), "{message}");
     assert!(hint.contains("kubectl create clusterrole ") && hint.contains("clusterrolebinding"), "{hint}");
 }

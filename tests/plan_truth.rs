@@ -1,5 +1,5 @@
-//! `stargate plan` tells the truth about every workflow that ships: what a run would change, nothing when nothing would,
-//! and after somebody else has changed one thing just that; and it changes nothing itself.
+//! `stargate plan` predicts the changes of a run, for each workflow that ships: before the first
+//! run, after it (none), and after a drift (only that). The command itself changes nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "world/inputs.rs"]
@@ -19,52 +19,53 @@ use world::Stage;
 
 const WORKFLOWS: [&str; 4] = ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes"];
 
-/// A node that AKS manages.
+/// Name of a node that AKS manages.
 const AKS_NODE: &str = "aks-nodepool1-41954725-vmss000000";
 
-/// Something that somebody else does.
-struct Drift {
-    /// For people.
+/// A change that was not made by a run, and the expected reaction to it.
+struct DriftCase {
+    /// Description for messages.
     what: &'static str,
-    happen: fn(&Sim) -> BoxFuture<'_, ()>,
-    /// Every step that is to see it.
+    /// Makes the change.
+    apply: fn(&Sim) -> BoxFuture<'_, ()>,
+    /// Steps that must report it, in the order of the plan.
     steps: &'static [&'static str],
-    /// What plan is to name.
+    /// Text that the differences must contain.
     named: &'static str,
-    /// How many writes mend it.
+    /// Number of writes that correct it.
     writes: u64,
 }
 
 #[tokio::test]
-async fn plan_says_what_a_run_would_change_before_it_after_it_and_after_drift() {
+async fn plan_predicts_a_run_before_it_after_it_and_after_drift() {
     let mut stage = Stage::new(&[]).await;
     for workflow in WORKFLOWS {
         if workflow != "sync-pod-routes" {
-            // Those before it have left it nothing to do.
+            // The workflows before it have made its changes.
             has_changes(&mut stage, workflow).await;
         }
         stage.done(workflow).await;
         has_none(&mut stage, workflow).await;
     }
     for workflow in WORKFLOWS {
-        // Later ones have changed the world since.
+        // Later workflows have written since.
         let before = writes(&stage);
         stage.done(workflow).await;
-        assert_eq!(writes(&stage), before, "{workflow} writes nothing when it is run again");
+        assert_eq!(writes(&stage), before, "{workflow} writes nothing in a second run");
     }
     let mut found = vec![];
     for (workflow, drifts) in WORKFLOWS.into_iter().zip([aks_router(), datacenter(), worker(), routes()]) {
-        // An approval that was withdrawn is given by whoever needs it, each its own routes.
+        // Each workflow approves its own routes again after an approval was withdrawn.
         stage.done(workflow).await;
         for drift in drifts {
-            found.extend(complaints(&mut stage, workflow, &drift).await);
+            found.extend(deviations(&mut stage, workflow, &drift).await);
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[tokio::test]
-async fn workers_leave_to_the_last_one_and_come_back_and_every_table_agrees() {
+async fn all_workers_can_be_removed_and_added_again() {
     let mut stage = Stage::new(&[]).await;
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
         stage.done(workflow).await;
@@ -82,7 +83,7 @@ async fn workers_leave_to_the_last_one_and_come_back_and_every_table_agrees() {
     stage.done("sync-pod-routes").await;
     assert_eq!(writes(&stage), before, "{:#?}", last_writes(&stage, 10));
 
-    // The last one of its site: nothing is left to route to, and its table is emptied.
+    // The last worker of its site: no destination remains, so its table is emptied.
     assert!(!table(&stage.sim).await.is_empty());
     let mut last = removal(&stage, "worker-2", false).await;
     last.insert("delete_machine".into(), true.into());
@@ -93,8 +94,8 @@ async fn workers_leave_to_the_last_one_and_come_back_and_every_table_agrees() {
         stage.last_words()
     );
     assert_eq!(mentions(&stage.sim, "worker-2", "10.244.65.0/24").await, [""; 0]);
-    assert_eq!(resources(&stage.sim, "worker-2"), [""; 0], "machine, interface and disk are gone");
-    assert!(resources(&stage.sim, "worker-1").len() > 1, "that of the other one stays");
+    assert_eq!(resources(&stage.sim, "worker-2"), [""; 0], "machine, interface and disk are deleted");
+    assert!(resources(&stage.sim, "worker-1").len() > 1, "the machine of the other worker is kept");
     assert_eq!(table(&stage.sim).await, [""; 0]);
     let before = writes(&stage);
     stage.done("sync-pod-routes").await;
@@ -107,7 +108,7 @@ async fn workers_leave_to_the_last_one_and_come_back_and_every_table_agrees() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_machine_is_gone_leaves_when_the_cluster_has_missed_it() {
+async fn a_worker_without_machine_is_removed_when_its_node_is_not_ready() {
     let mut stage = Stage::new(&[]).await;
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
         stage.done(workflow).await;
@@ -116,13 +117,13 @@ async fn a_worker_whose_machine_is_gone_leaves_when_the_cluster_has_missed_it() 
     assert_eq!(stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
     assert!(stage.last_words().contains("is ready, so its machine is not gone"), "{}", stage.last_words());
     stage.sim.shared().lock().hosts.machines.remove("worker-1");
-    // Whoever looks at the cluster next lets its controllers act.
+    // The next request lets the cluster's controllers act.
     outside::list(&stage.sim, "/api/v1/nodes").await;
     remove(&mut stage, "worker-1", true).await;
     assert_eq!(mentions(&stage.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
 }
 
-/// Why it is refused to remove a worker of this name, in the words of a few; nothing is written.
+/// Checks that the removal of a worker of this name is refused without a write; returns the reason.
 async fn refused(stage: &mut Stage, name: &str) -> &'static str {
     let before = writes(stage);
     let inputs = removal(stage, name, false).await;
@@ -146,7 +147,8 @@ async fn remove(stage: &mut Stage, worker: &str, host_is_gone: bool) {
     assert_eq!(code, Some(0), "{worker}: {}", stage.last_words());
 }
 
-/// Where a worker, or its block, still is: in the cluster, in Azure's tables, in the tailnet, in kernels.
+/// Returns the places that still mention a worker or its pod CIDR: kinds of objects in the cluster,
+/// Azure, the tailnet.
 async fn mentions(sim: &Sim, worker: &str, block: &str) -> Vec<String> {
     let mut found = vec![];
     for kind in ["api/v1/nodes", "apis/cilium.io/v2/ciliumnodes", "apis/stargate.io/v1alpha1/servers"] {
@@ -165,14 +167,14 @@ async fn mentions(sim: &Sim, worker: &str, block: &str) -> Vec<String> {
     found
 }
 
-/// What Azure has of a machine.
+/// Returns the ids of Azure's resources that belong to a machine.
 fn resources(sim: &Sim, machine: &str) -> Vec<String> {
     let arm = serde_json::to_value(&sim.shared().peek().arm).unwrap();
     let ids = arm["resources"].as_object().unwrap().keys();
     ids.filter(|id| id.rsplit('/').next().unwrap().starts_with(machine)).cloned().collect()
 }
 
-/// The prefixes of ours in the table of the datacenter.
+/// Returns the prefixes in the route table of the datacenter.
 async fn table(sim: &Sim) -> Vec<String> {
     let path = outside::network(sim, DC_GROUP, &format!("routeTables/{DC_ROUTER}-rt"));
     let table = outside::read_azure(sim, &path).await;
@@ -181,7 +183,7 @@ async fn table(sim: &Sim) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_leads_to_another_cluster_is_refused_before_anything_is_written() {
+async fn a_kubeconfig_of_another_cluster_is_refused_before_the_first_write() {
     let mut stage = Stage::new(&[]).await;
     for node in outside::list(&stage.sim, "/api/v1/nodes").await {
         let other = json!({ "metadata": { "labels": { "kubernetes.azure.com/cluster": "MC_another" } } });
@@ -199,7 +201,7 @@ async fn a_kubeconfig_that_leads_to_another_cluster_is_refused_before_anything_i
 }
 
 #[tokio::test]
-async fn a_sync_needs_no_more_of_the_cluster_than_the_account_that_is_made_for_it_may() {
+async fn sync_pod_routes_runs_with_the_permissions_of_its_service_account() {
     let mut stage = Stage::new(&[]).await;
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
         stage.done(workflow).await;
@@ -207,96 +209,98 @@ async fn a_sync_needs_no_more_of_the_cluster_than_the_account_that_is_made_for_i
     let account = "/api/v1/namespaces/kube-system/serviceaccounts/stargate-sync/token";
     let token = outside::create(&stage.sim, account, &json!({ "spec": {} })).await["status"]["token"].clone();
     let own = std::fs::read_to_string(stage.sim.kubeconfig()).unwrap();
-    let theirs = own.replace(&outside::admin_token(&stage.sim), token.as_str().unwrap());
-    assert_ne!(theirs, own);
+    let restricted = own.replace(&outside::admin_token(&stage.sim), token.as_str().unwrap());
+    assert_ne!(restricted, own);
     let kubeconfig = stage.path("sync.kubeconfig");
-    std::fs::write(&kubeconfig, theirs).unwrap();
-    // All that a sync may have to write there.
+    std::fs::write(&kubeconfig, restricted).unwrap();
+    // All that the workflow can have to write in the cluster.
     outside::blank_cilium_node(&stage.sim, "worker-1").await;
     lose_serving_certificate(&stage.sim, "worker-1").await;
-    let as_them = ["run", "workflow", "--kubeconfig", kubeconfig.to_str().unwrap()];
-    assert_eq!(stage.shipped(&as_them, "sync-pod-routes").await, Some(0), "{}", stage.last_words());
+    let as_account = ["run", "workflow", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    assert_eq!(stage.shipped(&as_account, "sync-pod-routes").await, Some(0), "{}", stage.last_words());
     has_none(&mut stage, "sync-pod-routes").await;
-    let code = stage.shipped(&as_them, "provision-dc").await;
-    assert_eq!(code, Some(3), "it may not even look at anything else: {}", stage.last_words());
+    let code = stage.shipped(&as_account, "provision-dc").await;
+    assert_eq!(code, Some(3), "it has no other permissions: {}", stage.last_words());
 }
 
 async fn has_changes(stage: &mut Stage, workflow: &str) {
     let before = writes(stage);
     let code = stage.shipped(&["plan"], workflow).await;
-    assert_eq!(code, Some(2), "{workflow} has something to do: {:#?}", steps(stage, "failed", true));
-    assert_eq!(writes(stage), before, "looking changes nothing");
+    assert_eq!(code, Some(2), "{workflow} has changes: {:#?}", steps(stage, "failed", true));
+    assert_eq!(writes(stage), before, "plan changes nothing");
 }
 
 async fn has_none(stage: &mut Stage, workflow: &str) {
     let before = writes(stage);
     let code = stage.shipped(&["plan"], workflow).await;
-    assert_eq!(code, Some(0), "{workflow} has nothing to do: {:#?}", steps(stage, "unchanged", false));
-    assert_eq!(writes(stage), before, "looking changes nothing");
+    assert_eq!(code, Some(0), "{workflow} has no changes: {:#?}", steps(stage, "unchanged", false));
+    assert_eq!(writes(stage), before, "plan changes nothing");
 }
 
-/// Requests and host changes so far that changed something.
+/// Returns the number of requests and host changes so far that changed something.
 fn writes(stage: &Stage) -> u64 {
     stage.sim.shared().peek().traffic.mutating()
 }
 
-/// The last of them, for people.
+/// Returns the last writes, for messages.
 fn last_writes(stage: &Stage, count: u64) -> Vec<String> {
     let world = stage.sim.shared().peek();
     let writes = world.traffic.log.iter().rev().filter(|request| request.mutating);
-    let said = writes
+    let lines = writes
         .map(|request| format!("{:?} {} {}: {:?}", request.surface, request.method, request.path, request.status));
-    said.take(usize::try_from(count).unwrap()).collect()
+    lines.take(usize::try_from(count).unwrap()).collect()
 }
 
-/// What the program has written to its standard output last.
-fn last_said(stage: &Stage) -> String {
+/// Returns the standard output of the last command.
+fn last_output(stage: &Stage) -> String {
     let mut standard_outputs = stage.said.iter().filter(|(name, _)| name.starts_with("standard output"));
     String::from_utf8(standard_outputs.next_back().unwrap().1.clone()).unwrap()
 }
 
 /// The steps of the last plan whose outcome is, or is not, `outcome`; skipped ones never are.
 fn steps(stage: &Stage, outcome: &str, is: bool) -> Vec<Value> {
-    let plan: Value = serde_json::from_str(&last_said(stage)).unwrap();
+    let plan: Value = serde_json::from_str(&last_output(stage)).unwrap();
     let steps = plan["steps"].as_array().unwrap().iter();
     steps.filter(|step| step["forecast"] != "skipped" && (step["forecast"] == outcome) == is).cloned().collect()
 }
 
-/// What plan and run do about a drift that they should not; both are asked whatever the other says.
-async fn complaints(stage: &mut Stage, workflow: &str, drift: &Drift) -> Vec<String> {
-    (drift.happen)(&stage.sim).await;
+/// Returns the deviations of plan and run from the expected reaction. Both are checked, also if one
+/// deviates.
+async fn deviations(stage: &mut Stage, workflow: &str, drift: &DriftCase) -> Vec<String> {
+    (drift.apply)(&stage.sim).await;
     has_changes(stage, workflow).await;
     let changed = steps(stage, "changes", true);
     let names: Vec<&str> = changed.iter().map(|step| step["step"].as_str().unwrap()).collect();
-    let told = changed.iter().map(|step| step["differences"].to_string()).collect::<String>();
+    let reported = changed.iter().map(|step| step["differences"].to_string()).collect::<String>();
     let before = writes(stage);
     stage.done(workflow).await;
     let written = writes(stage) - before;
     let wrote = last_writes(stage, written);
     has_none(stage, workflow).await;
-    let complaints = [
-        (names != drift.steps).then(|| format!("{:?} were to change something, and {names:?} would", drift.steps)),
-        (!told.contains(drift.named)).then(|| format!("{} is not named: {told}", drift.named)),
-        (written != drift.writes).then(|| format!("{} writes were to mend it, and {wrote:#?} did", drift.writes)),
+    let deviations = [
+        (names != drift.steps).then(|| format!("{:?} should have changes, and {names:?} have", drift.steps)),
+        (!reported.contains(drift.named)).then(|| format!("{} is not reported: {reported}", drift.named)),
+        (written != drift.writes)
+            .then(|| format!("{} writes should correct it, and these were made: {wrote:#?}", drift.writes)),
     ];
-    complaints.into_iter().flatten().map(|complaint| format!("{workflow}, {}: {complaint}", drift.what)).collect()
+    deviations.into_iter().flatten().map(|deviation| format!("{workflow}, {}: {deviation}", drift.what)).collect()
 }
 
-/// A subject of the role that lets kubelets ask for certificates is gone.
+/// Removes the subjects of the role that permits kubelets to request certificates.
 async fn empty_role_binding(sim: &Sim) {
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/stargate-node-bootstrapper";
     outside::patch(sim, path, &json!({ "subjects": null })).await;
 }
 
-/// Pods' packets are dropped by Azure's own rules then.
+/// Deletes a rule, so that Azure's default rules drop the pods' packets.
 async fn delete_rule(sim: &Sim) {
     let rule = format!("networkSecurityGroups/{DC_ROUTER}-nsg/securityRules/stargate-aks-pods");
     outside::change_azure(sim, "DELETE", &outside::network(sim, DC_GROUP, &rule), Value::Null).await;
 }
 
-/// Something happens on a machine, until its next boot if it is of its kernel.
-fn on_machine(sim: &Sim, machine: &str, happens: impl FnOnce(&mut Machine)) {
-    happens(sim.shared().lock().hosts.machines.get_mut(machine).unwrap());
+/// Changes a machine. A change of its kernel lasts until the next boot.
+fn on_machine(sim: &Sim, machine: &str, change: impl FnOnce(&mut Machine)) {
+    change(sim.shared().lock().hosts.machines.get_mut(machine).unwrap());
 }
 
 fn flush_ruleset(sim: &Sim, machine: &str) {
@@ -311,41 +315,41 @@ fn filter_statefully(sim: &Sim, machine: &str) {
     on_machine(sim, machine, |machine| machine.tailscaled.prefs.no_stateful_filtering = false);
 }
 
-fn aks_router() -> Vec<Drift> {
+fn aks_router() -> Vec<DriftCase> {
     vec![
-        Drift {
+        DriftCase {
             what: "a NIC does not forward",
-            happen: |sim| {
+            apply: |sim| {
                 Box::pin(async { outside::turn_forwarding_off(sim, NODE_GROUP, &format!("{AKS_ROUTER}-nic")).await })
             },
             steps: &["nic"],
             named: "forwarding",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "a kernel does not forward",
-            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, AKS_ROUTER) }),
+            apply: |sim| Box::pin(async { outside::stop_forwarding(sim, AKS_ROUTER) }),
             steps: &["forwarding"],
             named: "net.ipv4.ip_forward",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "an approval is withdrawn",
-            happen: |sim| Box::pin(async { outside::withdraw_approval(sim, AKS_ROUTER) }),
+            apply: |sim| Box::pin(async { outside::withdraw_approval(sim, AKS_ROUTER) }),
             steps: &["approval"],
             named: "10.224.0.0/16",
             writes: 1,
         },
-        Drift {
-            what: "nothing clamps segments",
-            happen: |sim| Box::pin(async { flush_ruleset(sim, AKS_ROUTER) }),
+        DriftCase {
+            what: "the MSS clamp is removed",
+            apply: |sim| Box::pin(async { flush_ruleset(sim, AKS_ROUTER) }),
             steps: &["clamp"],
             named: "MSS clamp",
             writes: 2, // the unit is stopped and started
         },
-        Drift {
-            what: "a kernel drops what came another way",
-            happen: |sim| Box::pin(async { filter_strictly(sim, AKS_ROUTER) }),
+        DriftCase {
+            what: "a kernel filters reverse paths strictly",
+            apply: |sim| Box::pin(async { filter_strictly(sim, AKS_ROUTER) }),
             steps: &["forwarding"],
             named: "rp_filter",
             writes: 1,
@@ -354,42 +358,42 @@ fn aks_router() -> Vec<Drift> {
     ]
 }
 
-/// What both workflows that set a site up look at.
-const ROLE_BINDING: Drift = Drift {
+/// Drift that both provisioning workflows report.
+const ROLE_BINDING: DriftCase = DriftCase {
     what: "a role binding is emptied",
-    happen: |sim| Box::pin(empty_role_binding(sim)),
+    apply: |sim| Box::pin(empty_role_binding(sim)),
     steps: &["objects/access"],
     named: "stargate-node-bootstrapper",
     writes: 1,
 };
 
-fn datacenter() -> Vec<Drift> {
+fn datacenter() -> Vec<DriftCase> {
     vec![
-        Drift {
+        DriftCase {
             what: "a worker's NIC does not forward",
-            happen: |sim| Box::pin(outside::turn_forwarding_off(sim, DC_GROUP, "worker-1-nic")),
+            apply: |sim| Box::pin(outside::turn_forwarding_off(sim, DC_GROUP, "worker-1-nic")),
             steps: &["worker_nic[worker-1]"],
             named: "forwarding",
             writes: 1,
         },
-        Drift {
-            what: "a rule for packets is gone",
-            happen: |sim| Box::pin(delete_rule(sim)),
+        DriftCase {
+            what: "a security rule is deleted",
+            apply: |sim| Box::pin(delete_rule(sim)),
             steps: &["security"],
             named: "stargate-aks-pods",
             writes: 1,
         },
         ROLE_BINDING,
-        Drift {
+        DriftCase {
             what: "a kernel does not forward",
-            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, DC_ROUTER) }),
+            apply: |sim| Box::pin(async { outside::stop_forwarding(sim, DC_ROUTER) }),
             steps: &["forwarding"],
             named: "net.ipv4.ip_forward",
             writes: 1,
         },
-        Drift {
-            what: "a kernel drops what came another way",
-            happen: |sim| Box::pin(async { filter_strictly(sim, DC_ROUTER) }),
+        DriftCase {
+            what: "a kernel filters reverse paths strictly",
+            apply: |sim| Box::pin(async { filter_strictly(sim, DC_ROUTER) }),
             steps: &["forwarding"],
             named: "rp_filter",
             writes: 1,
@@ -397,25 +401,25 @@ fn datacenter() -> Vec<Drift> {
     ]
 }
 
-fn worker() -> Vec<Drift> {
+fn worker() -> Vec<DriftCase> {
     vec![
-        Drift {
-            what: "the agent's idea of a node's pods is gone",
-            happen: |sim| Box::pin(outside::blank_cilium_node(sim, "worker-1")),
+        DriftCase {
+            what: "the pod CIDR of a CiliumNode is removed",
+            apply: |sim| Box::pin(outside::blank_cilium_node(sim, "worker-1")),
             steps: &["cilium"],
             named: "10.244.64.0/24",
-            writes: 2, // refused first, since somebody else has set the blocks, and then taken over
+            writes: 2, // refused first, because another field manager has set the CIDRs, then forced
         },
-        Drift {
+        DriftCase {
             what: "a kernel does not forward",
-            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, "worker-1") }),
+            apply: |sim| Box::pin(async { outside::stop_forwarding(sim, "worker-1") }),
             steps: &["forwarding"],
             named: "net.ipv4.ip_forward",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "a file has another mode",
-            happen: |sim| {
+            apply: |sim| {
                 Box::pin(async {
                     let mut world = sim.shared().lock();
                     let machine = world.hosts.machines.get_mut("worker-1").unwrap();
@@ -424,39 +428,44 @@ fn worker() -> Vec<Drift> {
             },
             steps: &["authority"],
             named: "/etc/kubernetes/pki/ca.crt",
-            writes: 3, // made beside it, filled, and moved to its place
+            writes: 3, // a new file is created, written and renamed
         },
     ]
 }
 
-/// A kubelet's serving certificate is gone, as it is when it has ended; returns when the kubelet has asked for the next one.
+/// Deletes a kubelet's serving certificate, as if it had expired, and waits until the kubelet has
+/// requested the next one.
 async fn lose_serving_certificate(sim: &Sim, machine: &str) {
     let path = "/var/lib/kubelet/pki/kubelet-server-current.pem";
     let removed = sim.shared().lock().hosts.machines.get_mut(machine).unwrap().files.nodes.remove(path);
     assert!(removed.is_some(), "{machine} had a serving certificate");
-    let asked = |request: &Value| {
+    let is_pending = |request: &Value| {
         request["spec"]["username"] == format!("system:node:{machine}") && request["status"].get("conditions").is_none()
     };
     let waited = async {
-        while !outside::list(sim, "/apis/certificates.k8s.io/v1/certificatesigningrequests").await.iter().any(asked) {
+        while !outside::list(sim, "/apis/certificates.k8s.io/v1/certificatesigningrequests")
+            .await
+            .iter()
+            .any(is_pending)
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the kubelet asks for another one");
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the kubelet requests another one");
 }
 
-fn routes() -> Vec<Drift> {
+fn routes() -> Vec<DriftCase> {
     vec![
-        Drift {
-            what: "a kubelet asks for its next serving certificate",
-            happen: |sim| Box::pin(lose_serving_certificate(sim, "worker-1")),
+        DriftCase {
+            what: "a kubelet requests its next serving certificate",
+            apply: |sim| Box::pin(lose_serving_certificate(sim, "worker-1")),
             steps: &["certificates"],
             named: "approval of certificate request csr-",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "a route is deleted",
-            happen: |sim| {
+            apply: |sim| {
                 Box::pin(async {
                     outside::delete_route(sim, NODE_GROUP, "stargate-workers-rt").await;
                 })
@@ -465,61 +474,61 @@ fn routes() -> Vec<Drift> {
             named: "10.",
             writes: 1,
         },
-        Drift {
-            what: "a route is left over",
-            happen: |sim| Box::pin(outside::leave_stale_route(sim, "10.99.0.0/16")),
+        DriftCase {
+            what: "a stale route exists",
+            apply: |sim| Box::pin(outside::leave_stale_route(sim, "10.99.0.0/16")),
             steps: &["stale_workers_routes"],
             named: "10.99.0.0/16",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "a NIC does not forward",
-            happen: |sim| Box::pin(outside::turn_forwarding_off(sim, DC_GROUP, "worker-2-nic")),
+            apply: |sim| Box::pin(outside::turn_forwarding_off(sim, DC_GROUP, "worker-2-nic")),
             steps: &["machines_forward[dc]"],
             named: "worker-2",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "a worker's kernel does not forward",
-            happen: |sim| Box::pin(async { outside::stop_forwarding(sim, "worker-2") }),
+            apply: |sim| Box::pin(async { outside::stop_forwarding(sim, "worker-2") }),
             steps: &["worker_kernel[worker-2]"],
             named: "net.ipv4.ip_forward",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "an approval is withdrawn",
-            happen: |sim| Box::pin(async { outside::withdraw_approval(sim, DC_ROUTER) }),
+            apply: |sim| Box::pin(async { outside::withdraw_approval(sim, DC_ROUTER) }),
             steps: &["approved[stargate-aks-e2e-7-dc-router]"],
             named: "10.50.1.0/24",
             writes: 1,
         },
-        Drift {
-            what: "nothing clamps segments",
-            happen: |sim| Box::pin(async { flush_ruleset(sim, DC_ROUTER) }),
+        DriftCase {
+            what: "the MSS clamp is removed",
+            apply: |sim| Box::pin(async { flush_ruleset(sim, DC_ROUTER) }),
             steps: &["router_clamp[stargate-aks-e2e-7-dc-router]"],
             named: "MSS clamp",
             writes: 2, // the unit is stopped and started
         },
-        Drift {
-            what: "a kernel drops what came another way",
-            happen: |sim| Box::pin(async { filter_strictly(sim, AKS_ROUTER) }),
+        DriftCase {
+            what: "a kernel filters reverse paths strictly",
+            apply: |sim| Box::pin(async { filter_strictly(sim, AKS_ROUTER) }),
             steps: &["router_kernel[stargate-aks-e2e-7-router]"],
             named: "rp_filter",
             writes: 1,
         },
-        Drift {
+        DriftCase {
             what: "a router filters statefully",
-            happen: |sim| Box::pin(async { filter_statefully(sim, DC_ROUTER) }),
+            apply: |sim| Box::pin(async { filter_statefully(sim, DC_ROUTER) }),
             steps: &["advertised[stargate-aks-e2e-7-dc-router]"],
             named: "stateful filtering",
             writes: 1,
         },
-        Drift {
-            what: "the agent's idea of a node's pods is gone",
-            happen: |sim| Box::pin(outside::blank_cilium_node(sim, "worker-1")),
+        DriftCase {
+            what: "the pod CIDR of a CiliumNode is removed",
+            apply: |sim| Box::pin(outside::blank_cilium_node(sim, "worker-1")),
             steps: &["cilium"],
             named: "worker-1",
-            writes: 2, // likewise
+            writes: 2, // as above
         },
     ]
 }

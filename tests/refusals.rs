@@ -1,4 +1,4 @@
-//! What must not be is refused before anything is made.
+//! Invalid deployments are refused before any resource is created.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "world/inputs.rs"]
@@ -13,31 +13,32 @@ use serde_json::{Value, json};
 use stargate_sim::Surface;
 use world::Stage;
 
-/// The table of an egress firewall.
+/// Route table of an egress firewall.
 const FIREWALL_TABLE: &str = "routeTables/firewall-rt";
 
-/// Requests so far that changed something in Azure.
+/// Returns the number of requests so far that changed something in Azure.
 fn azure_writes(stage: &Stage) -> usize {
     let world = stage.sim.shared().peek();
     world.traffic.log.iter().filter(|request| request.mutating && request.surface == Surface::Arm).count()
 }
 
-/// Runs provision-dc with other inputs than the good ones; it is to fail, and to say all of this.
-async fn refused(stage: &mut Stage, other: &Value, said: &[&str]) {
+/// Runs provision-dc with some inputs replaced by `other`. It must fail with these texts and
+/// without a write.
+async fn refused(stage: &mut Stage, other: &Value, expected: &[&str]) {
     let mut inputs = inputs::of("provision-dc", &Surroundings::of(&stage.sim).await);
     inputs.extend(other.as_object().unwrap().clone());
     let before = azure_writes(stage);
     let code = stage.with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
     assert_eq!(code, Some(3), "{other}: {}", stage.last_words());
     let words = stage.last_words();
-    for word in said {
-        assert!(words.contains(word), "{word:?} is said of {other}: {words}");
+    for text in expected {
+        assert!(words.contains(text), "{text:?} is missing for {other}: {words}");
     }
-    assert_eq!(azure_writes(stage), before, "{other}: nothing was made in Azure");
+    assert_eq!(azure_writes(stage), before, "{other}: nothing was created in Azure");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_site_whose_addresses_collide_is_refused_before_anything_is_made() {
+async fn a_site_with_colliding_addresses_is_refused_before_any_write() {
     let mut stage = Stage::new(&[]).await;
     stage.log = "warn";
     stage.done("provision-aks-router").await;
@@ -53,7 +54,8 @@ async fn a_site_whose_addresses_collide_is_refused_before_anything_is_made() {
     stage.done("provision-dc").await;
 }
 
-/// The nodes' subnet follows an egress firewall's table, as somebody else has set it up.
+/// Associates the nodes' subnet with the route table of an egress firewall, which stargate does not
+/// manage.
 async fn egress_firewall(stage: &Stage) {
     let sim = &stage.sim;
     let everywhere =
@@ -66,7 +68,7 @@ async fn egress_firewall(stage: &Stage) {
     let followed = json!({ "kind": "association", "subnet": "aks-subnet", "table": "firewall-rt" });
     let client = reqwest::Client::new();
     let put = async || client.post(format!("{}/_world/drift", sim.http_url())).json(&followed).send().await.unwrap();
-    // While the table is being made, Azure says when to ask again.
+    // Azure throttles the request while it creates the table.
     let mut answer = put().await;
     while answer.status() == 429 {
         answer = put().await;
@@ -74,15 +76,15 @@ async fn egress_firewall(stage: &Stage) {
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }
 
-/// Names of the routes of the firewall's table.
-async fn routes_beside_the_firewalls(stage: &Stage) -> Vec<String> {
+/// Returns the names of the routes in the firewall's table.
+async fn routes_of_firewall_table(stage: &Stage) -> Vec<String> {
     let table = outside::read_azure(&stage.sim, &outside::network(&stage.sim, NODE_GROUP, FIREWALL_TABLE)).await;
     let routes = table["properties"]["routes"].as_array().unwrap();
     routes.iter().map(|route| route["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_table_of_somebody_else_is_refused_until_it_is_named_and_is_then_shared() {
+async fn an_unmanaged_route_table_is_refused_unless_an_input_names_it() {
     let mut stage = Stage::new(&[]).await;
     stage.log = "warn";
     egress_firewall(&stage).await;
@@ -97,7 +99,7 @@ async fn a_route_table_of_somebody_else_is_refused_until_it_is_named_and_is_then
         let code = stage.with_inputs(&["run", "workflow"], workflow, &inputs).await;
         assert_eq!(code, Some(0), "{workflow}: {}", stage.last_words());
     }
-    let routes = routes_beside_the_firewalls(&stage).await;
+    let routes = routes_of_firewall_table(&stage).await;
     assert!(routes.contains(&"to-firewall".to_owned()), "{routes:?}");
     assert!(routes.iter().any(|name| name.starts_with("stargate-")), "{routes:?}");
 }

@@ -1,4 +1,4 @@
-//! The workflows that ship fit the actions that ship.
+//! The shipped workflows are valid for the shipped actions.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,8 @@ fn secret(reference: &str) -> SecretRef {
     reference.parse().expect("a reference")
 }
 
-// Registering makes no request, so that nothing of this need exist.
+/// Returns the registry of all providers. Registration makes no request, so the endpoints need not
+/// exist.
 fn registry(state_dir: &Path) -> Registry {
     let mut registry = Registry::default();
     let azure = ArmSettings {
@@ -48,7 +49,7 @@ fn read(folder: &Path, name: &str) -> Result<(String, String), String> {
 }
 
 #[test]
-fn every_workflow_that_ships_is_valid() {
+fn each_shipped_workflow_is_valid() {
     let state = tempfile::tempdir().expect("a directory");
     let registry = registry(state.path());
     let files = shipped();
@@ -58,7 +59,7 @@ fn every_workflow_that_ships_is_valid() {
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         let (_, text) = read(folder, name).expect("a text");
         let checked = parse(name, &text).check(&registry, &|file| read(folder, file));
-        let mistakes = checked.err().map(|mistakes| serde_json::to_string_pretty(&mistakes).expect("JSON"));
-        assert_eq!(mistakes, None, "{name}");
+        let diagnostics = checked.err().map(|found| serde_json::to_string_pretty(&found).expect("JSON"));
+        assert_eq!(diagnostics, None, "{name}");
     }
 }

@@ -30,12 +30,15 @@ const SCALAR: Kinds = Kinds::STRING.union(Kinds::NUMBER).union(Kinds::BOOLEAN);
 
 /// Check of one workflow of an [`InlinedWorkflow`].
 struct ScopeCheck<'a> {
+    /// The checked workflow with all that it inlines.
     inlined: &'a InlinedWorkflow,
+    /// Index of the scope that is checked.
     scope: usize,
     instance: &'a ScopeInstance,
 }
 
 impl<'a> ScopeCheck<'a> {
+    /// Checks inputs, steps, locks and outputs of the workflow.
     fn workflow(&self, found: &mut Vec<Diagnostic>) {
         let workflow = &self.instance.workflow;
         for input in &workflow.inputs {
@@ -57,6 +60,7 @@ impl<'a> ScopeCheck<'a> {
         found.extend(unused_inputs(workflow));
     }
 
+    /// Checks one step. `with` and `key` can use the loop variable, all other expressions cannot.
     fn step(&self, step: &'a Step, found: &mut Vec<Diagnostic>) {
         let outside = TypeScope::of_scope(self.inlined, self.scope);
         let inside = TypeScope::of_step(self.inlined, self.scope, step);
@@ -80,6 +84,7 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
+    /// Checks the question of an approval, which must be text.
     fn approval(&self, question: &'a SpannedTemplate, outside: &TypeScope<'a>, found: &mut Vec<Diagnostic>) {
         self.expressions(question, outside, found);
         if let TemplateKind::Expression(expression) = &question.kind {
@@ -87,6 +92,7 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
+    /// Checks list and key of a loop. Items that are not scalar need an explicit key.
     fn for_each(
         &self,
         each: &ForEachDefinition,
@@ -124,6 +130,8 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
+    /// Checks one input of an inlined workflow. A literal for a secret input must be a reference to
+    /// a secret.
     fn inlined_input(
         &self,
         inner: &'a Workflow,
@@ -148,6 +156,7 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
+    /// Checks one entry of `needs`: another step of the same workflow.
     fn need(&self, step: &Step, need: &Spanned<String>) -> Option<Diagnostic> {
         if need.value == step.name.value {
             let message = format!("step {:?} needs itself", step.name.value);
@@ -162,6 +171,7 @@ impl<'a> ScopeCheck<'a> {
         Some(self.diagnostic("plan::unknown_step", need, message, "unknown step").with_hint(hint))
     }
 
+    /// Checks each expression of a template. One inside a text must have a scalar value.
     fn expressions(&self, template: &'a SpannedTemplate, names: &TypeScope<'a>, found: &mut Vec<Diagnostic>) {
         template.visit(&mut |expression, used_as| {
             self.expression(expression, names, found);
@@ -171,6 +181,7 @@ impl<'a> ScopeCheck<'a> {
         });
     }
 
+    /// Checks that each reference of an expression has a target.
     fn expression(&self, expression: &SpannedExpression, names: &TypeScope<'a>, found: &mut Vec<Diagnostic>) {
         let source = &self.instance.workflow.source;
         for reference in expression.expression.references() {
@@ -181,6 +192,7 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
+    /// Checks the kind of an expression's value. `what` names the use in the message.
     fn must_be(
         &self,
         expression: &SpannedExpression,
@@ -213,6 +225,7 @@ fn check_action_input(inlined: &InlinedWorkflow, step: &ActionStep, found: &mut 
     found.extend(check.check(&definition.with, Schema::new(action.input_schema()), "with"));
 }
 
+/// Reports the first expression in a default: defaults are used before any value is known.
 fn computed_default(source: &Arc<SourceFile>, default: &SpannedTemplate) -> Option<Diagnostic> {
     let first = default.expressions().into_iter().next()?;
     let message = "a default cannot contain an expression";

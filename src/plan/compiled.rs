@@ -37,11 +37,17 @@ pub struct CompiledPlan {
     outputs: Vec<(String, CompiledTemplate)>,
 }
 
+/// Compiled expressions of one [`PlannedStep`].
 struct CompiledStep {
+    /// Template of the action's input.
     with: CompiledTemplate,
+    /// Condition of the step.
     when: Option<CompiledExpression>,
+    /// Question for the operator.
     approval: Option<CompiledTemplate>,
+    /// List of a `for_each` step.
     items: Option<CompiledExpression>,
+    /// Key of a `for_each` step's instances.
     key: Option<CompiledExpression>,
 }
 
@@ -138,6 +144,7 @@ impl CompiledPlan {
         self.instances(items, key, context).map_err(|failure| failure.at(self.place(step)))
     }
 
+    /// Evaluates list and keys of a `for_each` step, and refuses duplicate keys.
     fn instances(
         &self,
         items: &CompiledExpression,
@@ -176,18 +183,22 @@ impl CompiledPlan {
         Ok(values)
     }
 
+    /// Returns the name of a step as errors show it.
     fn place(&self, step: usize) -> String {
         format!("step {:?}", self.plan.steps[step].name)
     }
 
+    /// Returns an input of an inlined workflow; `None` if it has no value.
     pub(super) fn scope_input(&self, scope: usize, name: &str) -> Option<&CompiledTemplate> {
         find(self.inputs.get(scope)?, name)
     }
 
+    /// Returns an output of an inlined workflow.
     pub(super) fn scope_output(&self, scope: usize, name: &str) -> Option<&CompiledTemplate> {
         find(self.inlined.get(scope)?, name)
     }
 
+    /// Returns all outputs of an inlined workflow.
     pub(super) fn scope_outputs(&self, scope: usize) -> &[(String, CompiledTemplate)] {
         self.inlined.get(scope).map_or(&[], Vec::as_slice)
     }

@@ -31,11 +31,14 @@ pub(super) enum CompiledKind {
 
 /// A value that a program reads, with the names under which the program looks for it.
 pub(super) struct Read {
+    /// Names of the reference up to the first index, such as `steps`, `net`, `outputs`.
     pub(super) names: Vec<String>,
+    /// Target of the reference, with the fields below it up to the first index.
     pub(super) resolved: Resolved,
 }
 
 impl CompiledExpression {
+    /// Creates the error of this expression with a message for people.
     pub(super) fn failure(&self, message: impl Into<String>) -> EvaluationFailure {
         EvaluationFailure { expression: self.source.clone(), reason: Reason::Failed(message.into()) }
     }
@@ -52,6 +55,7 @@ impl<'a> Compiler<'a> {
         Self { names, parsed: HashMap::new() }
     }
 
+    /// Compiles named templates, which cannot use a loop variable.
     pub(super) fn templates(
         &mut self,
         place: &str,
@@ -63,6 +67,7 @@ impl<'a> Compiler<'a> {
             .collect()
     }
 
+    /// Compiles a template. `variable` is the name of the loop variable, if there is one.
     pub(super) fn template(
         &mut self,
         place: &str,
@@ -105,6 +110,7 @@ impl<'a> Compiler<'a> {
         Ok(CompiledExpression { source: expression.source.clone(), kind, and })
     }
 
+    /// Parses an expression, unless it is parsed already or was parsed with the same text before.
     fn parse(&mut self, expression: &PlannedExpression) -> Result<Expression, ExpressionError> {
         if expression.is_parsed() {
             return expression.parse();

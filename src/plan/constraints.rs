@@ -10,7 +10,9 @@ use crate::workflow::{Patterns, duration, suggest::did_you_mean};
 pub(super) struct Violation {
     /// Text that follows the name of the value: `must be …`.
     pub(super) message: String,
+    /// Text below the underlined value.
     pub(super) label: String,
+    /// Advice to the reader.
     pub(super) hint: Option<String>,
 }
 
@@ -35,6 +37,7 @@ pub(super) fn violations(value: &Value, schema: Schema<'_>, patterns: &Patterns,
     found
 }
 
+/// Checks `const` and `enum`.
 fn allowed(value: &Value, schema: Schema<'_>, hide: bool) -> Option<Violation> {
     let one = schema.keyword("const").map(std::slice::from_ref);
     let many = schema.keyword("enum").and_then(Value::as_array).map(Vec::as_slice);
@@ -50,6 +53,7 @@ fn allowed(value: &Value, schema: Schema<'_>, hide: bool) -> Option<Violation> {
     Some(Violation { hint, ..Violation::new(format!("must be one of {}", all.join(", ")), "not one of them") })
 }
 
+/// Checks `minLength`, `maxLength`, `format` and `pattern`. Lengths count characters.
 fn of_text(text: &str, schema: Schema<'_>, patterns: &Patterns, hide: bool) -> Vec<Violation> {
     let mut found = of_size(text.chars().count(), schema, ["minLength", "maxLength"], "characters");
     let format = schema.keyword("format").and_then(Value::as_str);
@@ -65,6 +69,7 @@ fn of_text(text: &str, schema: Schema<'_>, patterns: &Patterns, hide: bool) -> V
     found
 }
 
+/// Checks `format`. Formats that are not known here accept any text.
 fn of_format(text: &str, format: &str, hide: bool) -> Option<Violation> {
     let (fits, expected) = match format {
         "secret" => return secret(text),
@@ -79,6 +84,7 @@ fn of_format(text: &str, format: &str, hide: bool) -> Option<Violation> {
     (!fits).then(|| Violation::new(format!("must be {expected}{shown}"), "does not fit"))
 }
 
+/// Checks that a text is a reference to a secret. The message never contains the text.
 fn secret(text: &str) -> Option<Violation> {
     text.parse::<SecretRef>().err().map(|_| Violation {
         message: "is a secret and must be given by reference, never by value".into(),
@@ -87,6 +93,7 @@ fn secret(text: &str) -> Option<Violation> {
     })
 }
 
+/// Checks the inclusive and exclusive bounds of a number.
 fn of_number(number: f64, schema: Schema<'_>) -> Vec<Violation> {
     let limit = |name: &str| schema.keyword(name).and_then(Value::as_f64);
     let rules = [
@@ -101,6 +108,7 @@ fn of_number(number: f64, schema: Schema<'_>) -> Vec<Violation> {
         .collect()
 }
 
+/// Checks the minimum and maximum size of a text or list. `what` names the counted things.
 fn of_size(size: usize, schema: Schema<'_>, [least, most]: [&str; 2], what: &str) -> Vec<Violation> {
     let limit = |name: &str| schema.keyword(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     let rules = [

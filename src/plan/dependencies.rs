@@ -21,6 +21,7 @@ pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<BTreeSet<usize>> {
     inlined.steps.iter().map(|step| collector.step(step)).collect()
 }
 
+/// State of the search for dependencies.
 struct DependencyCollector<'a> {
     inlined: &'a InlinedWorkflow,
     // Steps that the inputs and outputs of inlined workflows need. Each is collected once: they can
@@ -31,6 +32,8 @@ struct DependencyCollector<'a> {
 }
 
 impl DependencyCollector<'_> {
+    /// Returns the dependencies of one step: its own, and those of the steps that inline its
+    /// workflow.
     fn step(&mut self, step: &ActionStep) -> BTreeSet<usize> {
         let inlined = self.inlined;
         let definition = inlined.definition(step);
@@ -48,6 +51,7 @@ impl DependencyCollector<'_> {
         found
     }
 
+    /// Adds the step `name`, or all steps of the workflow that it inlines.
     fn need(&mut self, scope: usize, name: &str, found: &mut BTreeSet<usize>) {
         match self.inlined.binding(scope, name) {
             Some(Binding::Action(step)) => {
@@ -72,6 +76,8 @@ impl DependencyCollector<'_> {
         found
     }
 
+    /// Adds the steps that an expression refers to, also through inputs and outputs of inlined
+    /// workflows.
     fn expression(&mut self, expression: &SpannedExpression, scope: usize, found: &mut BTreeSet<usize>) {
         let inlined = self.inlined;
         for resolved in inlined.resolve_all(scope, expression).filter_map(|(_, resolved)| resolved.ok()) {
@@ -92,6 +98,7 @@ impl DependencyCollector<'_> {
         }
     }
 
+    /// Returns the steps that an output of an inlined workflow needs.
     fn output(&mut self, scope: usize, name: &str) -> StepSet {
         let key = (scope, name.to_owned());
         if let Some(known) = self.outputs.get(&key) {
@@ -104,6 +111,8 @@ impl DependencyCollector<'_> {
         found
     }
 
+    /// Returns the steps that an input of an inlined workflow needs; none for inputs of the
+    /// workflow itself.
     fn input(&mut self, scope: usize, name: &str) -> StepSet {
         let key = (scope, name.to_owned());
         if let Some(known) = self.inputs.get(&key) {
@@ -117,6 +126,7 @@ impl DependencyCollector<'_> {
         found
     }
 
+    /// Returns the steps that a value needs.
     fn template(&mut self, template: Option<&SpannedTemplate>, scope: usize) -> StepSet {
         let mut found = BTreeSet::new();
         for expression in template.into_iter().flat_map(SpannedTemplate::expressions) {

@@ -82,11 +82,13 @@ impl<'a> Evaluation<'a> {
         Ok(text)
     }
 
+    /// Evaluates an expression inside a text. Only scalar values have a text form.
     fn text(&self, expression: &CompiledExpression) -> Result<String, EvaluationFailure> {
         let value = self.value(expression)?;
         scalar_text(&value).ok_or_else(|| expression.failure(format!("{} cannot be part of a text", kind(&value))))
     }
 
+    /// Evaluates an expression of any type.
     fn value(&self, expression: &CompiledExpression) -> Result<Value, EvaluationFailure> {
         match &expression.kind {
             CompiledKind::Path(path) => self.path(expression, path),
@@ -94,6 +96,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Reads the value of a reference without a copy of the values around it.
     fn path(&self, expression: &CompiledExpression, path: &Resolved) -> Result<Value, EvaluationFailure> {
         let Some(value) = self.values.value(&path.target)? else {
             return Err(self.absent(expression, &path.target));
@@ -105,6 +108,8 @@ impl<'a> Evaluation<'a> {
         .map_err(|message| expression.failure(message))
     }
 
+    /// Returns the error for a target without value: a skipped step, or a value that is not known
+    /// yet.
     fn absent(&self, expression: &CompiledExpression, target: &ReferenceTarget) -> EvaluationFailure {
         match self.values.skipped_step(target) {
             Some((step, name)) => {
@@ -115,6 +120,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Executes a CEL program. If it fails and one of its values is from a skipped step, that is
+    /// the reported reason: the message of CEL would only name a missing field.
     fn program(
         &self,
         expression: &CompiledExpression,
@@ -162,6 +169,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// Follows fields and indexes inside a value.
 fn descend<'v>(value: &'v Value, keys: &[PathKey]) -> Result<&'v Value, String> {
     keys.iter().try_fold(value, |value, key| match (key, value) {
         (PathKey::Field(name), Value::Object(map)) => {
@@ -174,6 +182,7 @@ fn descend<'v>(value: &'v Value, keys: &[PathKey]) -> Result<&'v Value, String> 
     })
 }
 
+/// Returns the text form of a scalar value; `None` for null, lists and maps.
 fn scalar_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -183,6 +192,7 @@ fn scalar_text(value: &Value) -> Option<String> {
     }
 }
 
+/// Returns the kind of a value as text for people.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

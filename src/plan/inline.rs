@@ -38,6 +38,7 @@ pub(super) fn inline(
     walk.inlined
 }
 
+/// State while the workflows are loaded.
 struct Inliner<'a> {
     registry: &'a Registry,
     loader: &'a Loader<'a>,
@@ -70,6 +71,7 @@ impl Inliner<'_> {
         scope
     }
 
+    /// Adds a step with an action, which may be unknown. Returns the binding of its name.
     fn add_step(&mut self, workflow: &Workflow, scope: usize, index: usize, uses: &Spanned<String>) -> Binding {
         if self.inlined.steps.len() >= MAX_STEPS {
             let message = format!("the workflow has more than {MAX_STEPS} steps");
@@ -116,6 +118,8 @@ impl Inliner<'_> {
         Binding::Inlined(scope)
     }
 
+    /// Loads and parses a workflow, once for each path. A workflow with mistakes is returned as far
+    /// as it could be read, so that more of them can be found.
     fn load(&mut self, workflow: &Workflow, file: &Spanned<String>, path: &str) -> Option<Arc<Workflow>> {
         if let Some(known) = self.loaded.get(path) {
             return known.clone();
@@ -136,6 +140,7 @@ impl Inliner<'_> {
         loaded
     }
 
+    /// Reports a mistake. The code depends on the hint: only unknown actions have one.
     fn report(
         &mut self,
         workflow: &Workflow,

@@ -65,6 +65,7 @@ fn check_secret(
     broken.into_iter().map(diagnostic).collect()
 }
 
+/// Reports a required input without value.
 fn missing(workflow: &Workflow, input: &Input) -> Diagnostic {
     let name = &input.name.value;
     let message = format!("input {name:?} is not given and has no default");
@@ -74,6 +75,7 @@ fn missing(workflow: &Workflow, input: &Input) -> Diagnostic {
         .with_hint(format!("pass it with --input {name}={value}"))
 }
 
+/// Reports a value for an input that the workflow does not have.
 fn unknown(workflow: &Workflow, name: &str) -> Option<Diagnostic> {
     let names = || workflow.inputs.iter().map(|input| input.name.value.as_str());
     if names().any(|known| known == name) {

@@ -19,8 +19,11 @@ const MAX_LOCK_BYTES: usize = 200;
 /// A lock of a checked workflow or of one that it inlines.
 #[derive(Debug)]
 pub(super) struct Lock {
+    /// Name of the lock, with expressions.
     template: Template,
+    /// File that contains the lock.
     source: Arc<SourceFile>,
+    /// Place of the lock in the file.
     span: Span,
 }
 
@@ -86,17 +89,20 @@ pub(super) fn as_written(locks: &[Lock]) -> Vec<String> {
     deduplicated(locks.iter().map(text).collect())
 }
 
+/// Returns all locks with their scopes: those of the workflow itself first.
 fn all(inlined: &InlinedWorkflow) -> impl Iterator<Item = (usize, &SpannedTemplate)> {
     let scopes = inlined.scopes.iter().enumerate();
     scopes.flat_map(|(scope, instance)| instance.workflow.locks.iter().map(move |lock| (scope, lock)))
 }
 
+/// Removes equal locks and keeps the order.
 fn deduplicated(mut locks: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     locks.retain(|lock| seen.insert(lock.clone()));
     locks
 }
 
+/// Reports a text that cannot be the name of a lock.
 fn invalid_name(source: &Arc<SourceFile>, span: Span, text: &str) -> Option<Diagnostic> {
     let is_name = !text.trim().is_empty() && text.len() <= MAX_LOCK_BYTES && !text.contains(char::is_control);
     (!is_name).then(|| {
@@ -115,6 +121,7 @@ struct InputValues<'a> {
 }
 
 impl InputValues<'_> {
+    /// Evaluates one lock. A number is converted to text.
     fn text(&self, lock: &Template) -> Result<String, String> {
         let template = Compiler::new(self.names).template("lock", lock, None).map_err(|error| error.to_string())?;
         match Evaluation::new(self).template(&template).map_err(|failure| failure.reason.to_string())? {
@@ -157,6 +164,7 @@ struct LockInputs<'a> {
 }
 
 impl LockInputs<'_> {
+    /// Reports each reference that is not an input, in the workflow that contains it.
     fn expression(&self, scope: usize, expression: &SpannedExpression, found: &mut Vec<Diagnostic>) {
         let workflow = &self.inlined.scopes[scope].workflow;
         for (reference, resolved) in self.inlined.resolve_all(scope, expression) {
@@ -169,6 +177,7 @@ impl LockInputs<'_> {
         }
     }
 
+    /// Checks the value that the inlining step gives to an input. Defaults contain no expressions.
     fn input(&self, scope: usize, input: &str, found: &mut Vec<Diagnostic>) {
         let Some((parent, step)) = self.inlined.inliner(scope) else { return };
         let given = step.with.entry(input).map(SpannedTemplate::expressions).unwrap_or_default();
@@ -177,6 +186,7 @@ impl LockInputs<'_> {
         }
     }
 
+    /// Creates the mistake for a reference that is not an input.
     fn not_an_input(&self, workflow: &Workflow, span: Span) -> Diagnostic {
         let message = if std::ptr::eq(workflow, self.lock_of) {
             "a lock can use inputs only".into()

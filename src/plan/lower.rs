@@ -12,6 +12,7 @@ pub(super) fn scopes(inlined: &InlinedWorkflow) -> Vec<Scope> {
     (0..inlined.scopes.len()).map(|scope| lower_scope(inlined, scope)).collect()
 }
 
+/// Returns one scope. Inputs have the value that the inlining step gives, or else their default.
 fn lower_scope(inlined: &InlinedWorkflow, scope: usize) -> Scope {
     let instance = &inlined.scopes[scope];
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
@@ -71,6 +72,7 @@ fn condition(inlined: &InlinedWorkflow, step: &ActionStep) -> Option<PlannedExpr
     conditions.into_iter().rev().fold(None, |outer, inner| Some(inner.and_before(outer)))
 }
 
+/// Returns the loop of a step. Without a key, the item itself is the key.
 fn for_each(each: &ForEachDefinition, scope: usize) -> ForEach {
     let variable = each.variable.value.clone();
     let key = each.key.as_ref().map(|key| expression(&key.expression, scope));
@@ -82,6 +84,7 @@ fn for_each(each: &ForEachDefinition, scope: usize) -> ForEach {
     }
 }
 
+/// Returns the retry policy. The maximum backoff is never shorter than the first one.
 fn retry(definition: &RetryDefinition) -> Retry {
     let default = Retry::default();
     let initial_ms = definition.initial_ms.unwrap_or(default.initial_ms);

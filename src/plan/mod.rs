@@ -6,6 +6,17 @@
 //! [`Outline`] is the view of a [`Checked`] workflow without inputs.
 //!
 //! The functions of this module are pure: they read no file, no clock and no environment.
+//!
+//! ```
+//! use stargate::workflow::parse;
+//! use stargate_sdk::Registry;
+//!
+//! let text = "name: w\nsteps:\n  table: {uses: azure.route_table.ensure}\n";
+//! let no_files = |_: &str| Err("no such file".to_owned());
+//! let diagnostics = parse("w.yaml", text).check(&Registry::default(), &no_files).unwrap_err();
+//! let first = diagnostics.iter().next().expect("diagnostics are never empty");
+//! assert_eq!(first.message, "there is no action \"azure.route_table.ensure\"");
+//! ```
 
 mod cel_value;
 mod check;

@@ -99,6 +99,8 @@ pub(super) fn resolve(
     Ok(Resolved { target, depth, rest: reference.keys_from(depth) })
 }
 
+/// Resolves `steps.NAME.outputs…` or `steps.NAME.skipped`; returns the target and the number of
+/// segments to it.
 fn resolve_step(
     names: &impl StepNames,
     scope: usize,
@@ -123,8 +125,11 @@ fn resolve_step(
 /// Names of a plan's steps and scopes with their indexes.
 #[derive(Debug)]
 pub(super) struct IndexResolver {
+    /// Indexes of steps by full name, such as `outer/inner`.
     steps: HashMap<String, usize>,
+    /// Indexes of scopes by prefix, such as `outer/`.
     scopes: HashMap<String, usize>,
+    /// Prefix of each scope.
     prefixes: Vec<String>,
 }
 

@@ -30,10 +30,14 @@ fn cycles_of(workflow: &Workflow) -> Vec<Diagnostic> {
     found
 }
 
+/// State of a step in the search for cycles.
 #[derive(Clone, Copy, PartialEq)]
 enum SearchState {
+    /// The step was not reached yet.
     New,
+    /// The step is on the current path.
     Open,
+    /// All steps that it leads to were searched.
     Done,
 }
 
@@ -73,6 +77,7 @@ fn search(edges: &Edges, start: usize, state: &mut [SearchState]) -> Option<Vec<
     cycle
 }
 
+/// Creates the mistake for a cycle, at the reference that closes it.
 fn describe(workflow: &Workflow, cycle: &[(usize, Span)]) -> Diagnostic {
     let name = |step: usize| workflow.steps[step].name.value.as_str();
     let first = name(cycle[0].0);
@@ -88,12 +93,14 @@ fn describe(workflow: &Workflow, cycle: &[(usize, Span)]) -> Diagnostic {
     Diagnostic::new(&workflow.source, "plan::cycle", span, message, label).with_hint(hint)
 }
 
+/// Returns the dependencies between the steps of one file. Inlined workflows are single nodes here.
 fn edges(workflow: &Workflow) -> Edges {
     let index: HashMap<&str, usize> =
         workflow.steps.iter().enumerate().map(|(at, step)| (step.name.value.as_str(), at)).collect();
     workflow.steps.iter().map(|step| mentioned(workflow, step, &index)).collect()
 }
 
+/// Returns the steps that one step refers to or lists in `needs`.
 fn mentioned(workflow: &Workflow, step: &Step, index: &HashMap<&str, usize>) -> Vec<(usize, Span)> {
     let mut found = Vec::new();
     for expression in step.expressions() {

@@ -13,7 +13,9 @@ use super::{
 /// Values that the expressions of a plan read in one run.
 #[derive(Clone, Copy)]
 pub(super) struct PlanValues<'a> {
+    /// Plan that the expressions belong to.
     compiled: &'a CompiledPlan,
+    /// Results of the run's steps.
     context: &'a dyn EvaluationContext,
     /// Value of the loop variable.
     item: Option<&'a Value>,
@@ -33,16 +35,19 @@ impl<'a> PlanValues<'a> {
         }
     }
 
+    /// Evaluates a template without loop variable.
     fn evaluate(&self, template: &CompiledTemplate) -> Result<Value, EvaluationFailure> {
         Evaluation::new(&Self { item: None, ..*self }).template(template)
     }
 
+    /// Evaluates all outputs of an inlined workflow as a map.
     fn all_outputs(&self, scope: usize) -> Result<Value, EvaluationFailure> {
         let outputs = self.compiled.scope_outputs(scope).iter();
         let values = outputs.map(|(name, template)| Ok((name.clone(), self.evaluate(template)?)));
         values.collect::<Result<Map<_, _>, EvaluationFailure>>().map(Value::Object)
     }
 
+    /// Returns true if each step of an inlined workflow was skipped.
     fn all_skipped(&self, scope: usize) -> bool {
         let plan = self.compiled.plan();
         let prefix = plan.scopes[scope].prefix.as_str();

@@ -15,17 +15,21 @@ const MAX_DEPTH: usize = 16;
 pub(super) struct Kinds(u8);
 
 impl Kinds {
+    /// No kind: no value is allowed.
     pub(super) const NOTHING: Self = Self(0);
     pub(super) const NULL: Self = Self(1);
     pub(super) const BOOLEAN: Self = Self(2);
     pub(super) const INTEGER: Self = Self(4);
+    /// Numbers that are not whole.
     pub(super) const FRACTION: Self = Self(8);
+    /// Numbers, whole or not.
     pub(super) const NUMBER: Self = Self(4 | 8);
     pub(super) const STRING: Self = Self(16);
     pub(super) const ARRAY: Self = Self(32);
     pub(super) const OBJECT: Self = Self(64);
     pub(super) const ANY: Self = Self(127);
 
+    /// Returns the kinds of a `type` keyword. Unknown types allow any kind.
     fn named(name: &str) -> Self {
         match name {
             "null" => Self::NULL,
@@ -71,6 +75,7 @@ impl Kinds {
         Self(self.0 | other.0)
     }
 
+    /// Returns the kinds in both sets.
     pub(super) fn both(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
@@ -131,6 +136,7 @@ impl<'a> Schema<'a> {
         Self { node, ..self }.resolved()
     }
 
+    /// Follows `$ref` from this position. References to other documents are not followed.
     fn resolved(self) -> Self {
         let mut node = self.node;
         for _ in 0..MAX_REFERENCES {
@@ -152,6 +158,7 @@ impl<'a> Schema<'a> {
         list.into_iter().flatten().map(|node| self.at(node)).collect()
     }
 
+    /// Returns the schemas of `anyOf` and `oneOf`.
     fn alternatives(self) -> Vec<Schema<'a>> {
         ["anyOf", "oneOf"].into_iter().flat_map(|name| self.branches(name)).collect()
     }
@@ -161,6 +168,7 @@ impl<'a> Schema<'a> {
         self.kinds_within(MAX_DEPTH)
     }
 
+    /// Returns the allowed kinds, with at most `depth` levels of combinators.
     fn kinds_within(self, depth: usize) -> Kinds {
         if depth == 0 {
             return Kinds::ANY;
@@ -179,6 +187,7 @@ impl<'a> Schema<'a> {
         kinds
     }
 
+    /// Returns the kinds that `type`, `const` or `enum` of the schema itself allow.
     fn own_kinds(self) -> Kinds {
         if self.node == &Value::Bool(false) {
             return Kinds::NOTHING;
@@ -203,6 +212,10 @@ impl<'a> Schema<'a> {
         self.field_within(name, MAX_DEPTH)
     }
 
+    /// Searches a property in the schema itself, then in its alternatives.
+    ///
+    /// A schema that lists properties is treated as closed unless `additionalProperties` allows others:
+    /// a property that is not listed is most likely a typing mistake.
     fn field_within(self, name: &str, depth: usize) -> SchemaLookup<'a> {
         let kinds = self.kinds();
         if depth == 0 {

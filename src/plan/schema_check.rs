@@ -49,6 +49,7 @@ impl<'a> SchemaCheck<'a> {
         found
     }
 
+    /// Checks the type of an expression: its kinds, and that it has the required properties.
     fn check_expression(&self, expression: &SpannedExpression, schema: Schema<'_>, path: &str) -> Option<Diagnostic> {
         let value = self.scope?.type_of(expression);
         let (allowed, kinds) = (schema.kinds(), value.kinds());
@@ -66,6 +67,8 @@ impl<'a> SchemaCheck<'a> {
         Some(self.diagnostic("plan::type", span, message, format!("has no {lacking:?}")))
     }
 
+    /// Checks a value that is written in the file: its kind, the combinators, the keywords, then
+    /// items and properties.
     fn check_written(
         &self,
         template: &'a SpannedTemplate,
@@ -116,6 +119,7 @@ impl<'a> SchemaCheck<'a> {
         found.extend(closest.into_iter().flatten());
     }
 
+    /// Checks each item of a list.
     fn check_items(&self, items: &'a [SpannedTemplate], schema: Schema<'a>, path: &str, found: &mut Vec<Diagnostic>) {
         let SchemaLookup::Known(each) = own_item(schema) else { return };
         for (at, item) in items.iter().enumerate() {
@@ -123,6 +127,7 @@ impl<'a> SchemaCheck<'a> {
         }
     }
 
+    /// Checks the entries of a map, and that the required properties exist.
     fn check_map(
         &self,
         template: &SpannedTemplate,
@@ -150,6 +155,7 @@ impl<'a> SchemaCheck<'a> {
         }
     }
 
+    /// Reports a property that the schema does not have.
     fn unknown(&self, key: &Spanned<String>, names: &BTreeSet<&str>, path: &str) -> Diagnostic {
         let hint = did_you_mean(&key.value, names.iter().copied()).or_else(|| {
             let names: Vec<_> = names.iter().copied().collect();
@@ -159,6 +165,8 @@ impl<'a> SchemaCheck<'a> {
         self.diagnostic("plan::unknown_property", key.span, message, "not known here").with_hint(hint)
     }
 
+    /// Reports a value of the wrong kind. The hint covers the usual mistakes with quotes and YAML
+    /// booleans.
     fn mismatch(&self, template: &SpannedTemplate, schema: Schema<'_>, path: &str) -> Diagnostic {
         let (allowed, given) = (schema.kinds(), Kinds::of_template(template));
         let message = format!("{path} must be {}, this is {}", allowed.describe(), given.describe());
@@ -183,6 +191,7 @@ impl<'a> SchemaCheck<'a> {
     }
 }
 
+/// Returns true if the text, without its quotes, would be a value of an allowed kind.
 fn is_json_of(text: &str, allowed: Kinds) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|value| Kinds::of(&value).meets(allowed))
 }
@@ -205,6 +214,7 @@ fn closes(schema: Schema<'_>, whole: bool) -> bool {
     (whole && own) || schema.keyword("additionalProperties") == Some(&Value::Bool(false))
 }
 
+/// Returns the description of a property, as a hint for a missing one.
 fn hint_of(schema: Schema<'_>, name: &str) -> Option<String> {
     let SchemaLookup::Known(property) = schema.field(name) else { return None };
     let description = property.keyword("description").and_then(Value::as_str)?;

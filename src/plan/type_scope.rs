@@ -86,6 +86,7 @@ impl<'a> TypeScope<'a> {
         }
     }
 
+    /// Returns the type of a resolved reference; `depth` segments lead to the target.
     fn type_at(
         &self,
         target: &ReferenceTarget,
@@ -109,6 +110,7 @@ impl<'a> TypeScope<'a> {
         descend(found, reference, depth)
     }
 
+    /// Returns the type of an input, which must exist.
     fn input(&self, name: &str, reference: &Reference) -> Result<Type<'a>, DeadReference> {
         let inputs = &self.inlined.scopes[self.scope].workflow.inputs;
         if let Some(input) = inputs.iter().find(|input| input.name.value == name) {
@@ -119,6 +121,7 @@ impl<'a> TypeScope<'a> {
         Err(dead(reference, 1, format!("there is no input {name:?}"), hint))
     }
 
+    /// Returns the type of a step's outputs: for a loop, a map of them by key.
     fn action_outputs(&self, step: usize) -> Type<'a> {
         let step = &self.inlined.steps[step];
         let each = step.action.as_ref().map_or(Type::Any, |action| Type::Schema(Schema::new(action.output_schema())));
@@ -146,6 +149,7 @@ impl<'a> TypeScope<'a> {
         }
     }
 
+    /// Creates the message and hint for a reference without target.
     fn unresolved(&self, unresolved: Unresolved, reference: &Reference) -> DeadReference {
         let name = reference.field(1).unwrap_or_default();
         match unresolved {
@@ -181,6 +185,7 @@ impl<'a> TypeScope<'a> {
         }
     }
 
+    /// Creates the error for an unknown first name.
     fn unknown_root(&self, reference: &Reference) -> DeadReference {
         let root = reference.root();
         let mut known = vec!["inputs", "steps", "run"];
@@ -203,6 +208,7 @@ fn descend<'a>(start: Type<'a>, reference: &Reference, from: usize) -> Result<Ty
     Ok(found)
 }
 
+/// Creates the error for the segment `at` of a reference.
 fn dead(reference: &Reference, at: usize, message: String, hint: String) -> DeadReference {
     DeadReference { range: reference.segments[at].range.clone(), message, hint: Some(hint) }
 }

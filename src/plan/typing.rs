@@ -56,6 +56,7 @@ impl<'a> Type<'a> {
         }
     }
 
+    /// Returns the type below a value of which only the kind is known.
     fn below_kind(kinds: Kinds, key: &PathKey, path: &str) -> Result<Type<'a>, NoSuchField> {
         let required = if matches!(key, PathKey::Index(_)) { Kinds::ARRAY } else { Kinds::OBJECT };
         if kinds.meets(required) { Ok(Self::Any) } else { Err(scalar(kinds, key, path)) }
@@ -76,11 +77,13 @@ impl<'a> Type<'a> {
     }
 }
 
+/// Creates the error for a field or item of a value that has neither.
 fn scalar(kinds: Kinds, key: &PathKey, path: &str) -> NoSuchField {
     let level = if matches!(key, PathKey::Index(_)) { "items" } else { "fields" };
     NoSuchField { message: format!("{path} is {} and has no {level}", kinds.describe()), hint: None }
 }
 
+/// Creates the error for a field that does not exist, with the similar name or all names as a hint.
 fn missing<'n>(name: &str, path: &str, names: impl Iterator<Item = &'n str>) -> NoSuchField {
     let all: Vec<_> = names.collect();
     let hint = did_you_mean(name, all.iter().copied()).or_else(|| match all.as_slice() {

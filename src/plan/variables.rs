@@ -27,6 +27,7 @@ impl Variables {
         self.put(name, below, depth - 1, value);
     }
 
+    /// Adds `value` under `name`, `depth` levels above the names that lead inside it.
     fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value) {
         if depth == 0 && (below.is_empty() || !value.is_object()) {
             self.0.insert(name.to_owned(), VariableTree::Value(to_cel(value)));
@@ -44,6 +45,7 @@ impl Variables {
         }
     }
 
+    /// Returns the map under `name`, created if missing; `None` if a complete value is there.
     fn inner(&mut self, name: &str) -> Option<&mut Self> {
         let entry = self.0.entry(name.to_owned()).or_insert_with(|| VariableTree::Map(Self::default()));
         match entry {

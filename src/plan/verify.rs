@@ -38,6 +38,7 @@ fn damaged(what: String) -> Result<(), PlanError> {
     Err(PlanError::Damaged { what })
 }
 
+/// Calls `visit` for each expression of a plan, the conditions of inlining steps included.
 fn visit_expressions<'a>(plan: &'a Plan, visit: &mut impl FnMut(&'a PlannedExpression)) {
     let mut visit = |expression| with_conditions(expression).for_each(&mut *visit);
     for step in &plan.steps {
@@ -50,6 +51,7 @@ fn visit_expressions<'a>(plan: &'a Plan, visit: &mut impl FnMut(&'a PlannedExpre
     scopes.chain(&plan.outputs).for_each(|(_, value)| value.visit(&mut visit));
 }
 
+/// Returns an expression and the conditions that must hold with it.
 fn with_conditions(expression: &PlannedExpression) -> impl Iterator<Item = &PlannedExpression> {
     std::iter::successors(Some(expression), |expression| expression.and.as_deref())
 }

@@ -25,14 +25,19 @@ pub struct JobQueue<'a> {
 ///
 /// A job that is due while it is still running is not started again: `skipped` is called with its
 /// index. A job that was due several times while the machine was suspended is started once.
+///
+/// A job that is due at the same time as `stop` is cancelled is not started. The jobs run inside
+/// the returned future: if it is dropped, they are dropped too.
 pub async fn serve<F: Future<Output = ()>>(queue: JobQueue<'_>, start: impl Fn(usize) -> F, skipped: impl Fn(usize)) {
     let next = |cron: &Cron| cron.next_after(queue.clock.now(), queue.zone);
+    // Next time of each job; `None` if its schedule has no further one.
     let mut due: Vec<Option<UnixMillis>> = queue.crons.iter().map(next).collect();
     let mut running = vec![false; due.len()];
     let mut runs = FuturesUnordered::new();
     loop {
         let earliest = due.iter().flatten().min().copied();
         tokio::select! {
+            // In this order a stop wins over a due job, and a job that has ended can start again.
             biased;
             () = queue.stop.cancelled() => break,
             Some(job) = runs.next(), if !runs.is_empty() => running[job] = false,
@@ -56,6 +61,7 @@ pub async fn serve<F: Future<Output = ()>>(queue: JobQueue<'_>, start: impl Fn(u
             }
         }
     }
+    // After a stop, the jobs that are still running finish.
     while runs.next().await.is_some() {}
 }
 
@@ -75,10 +81,12 @@ mod tests {
     }
 
     impl Recorder {
+        /// Returns the calls since the last time.
         fn take(&self) -> Vec<String> {
             std::mem::take(&mut self.calls.borrow_mut())
         }
 
+        /// Ends the job that has been running longest.
         fn end_one(&self) {
             let end = self.running.borrow_mut().pop_front().expect("a job is running");
             end.send(()).expect("the job waits for its end");
@@ -111,6 +119,7 @@ mod tests {
         }
     }
 
+    /// Sets the clock to a minute after midnight.
     async fn at(clock: &Clock, minute: i64) {
         clock.set(UnixMillis(minute * 60_000));
         settle().await;

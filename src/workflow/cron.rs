@@ -17,9 +17,18 @@ const DAY_OF_WEEK: usize = 4;
 /// A schedule: the five fields of cron.
 ///
 /// Only expressions are accepted that have the same meaning in crontab, systemd and Kubernetes.
+///
+/// ```
+/// use stargate::workflow::Cron;
+///
+/// let cron: Cron = "0 6 * * mon-fri".parse().unwrap();
+/// assert_eq!(cron.to_string(), "0 6 * * 1-5");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cron {
+    /// Minute, hour, day of the month, month and day of the week.
     fields: [CronField; 5],
+    /// The same schedule in the calendar library.
     due: croner::Cron,
 }
 
@@ -91,6 +100,7 @@ impl CronField {
         &self.0
     }
 
+    /// Returns true if the field has an item `*/n` with n above 1.
     fn has_step_over_all(&self) -> bool {
         self.0.iter().any(|item| matches!(item, CronItem::Every { step } if *step > 1))
     }
@@ -108,6 +118,7 @@ impl CronField {
         days
     }
 
+    /// Returns true if a range ends with 7, which some cron programs refuse.
     fn names_sunday_by_seven(&self) -> bool {
         self.0.iter().any(|item| matches!(item, CronItem::Range { to: 7, .. }))
     }
@@ -179,6 +190,7 @@ impl FromStr for Cron {
     }
 }
 
+/// Parses a schedule with the calendar library, after this module has accepted its fields.
 fn parse_cron(text: &str, range: Range<usize>) -> Result<croner::Cron, CronError> {
     text.parse().map_err(|error: croner::errors::CronError| CronError { message: error.to_string(), range, hint: None })
 }
@@ -202,6 +214,7 @@ fn words(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Reads the comma-separated items of a field. `start` is its offset in the text.
 fn read_field(text: &str, field: usize, start: usize) -> Result<CronField, CronError> {
     let mut at = start;
     let mut items = Vec::new();
@@ -222,6 +235,7 @@ fn read_field(text: &str, field: usize, start: usize) -> Result<CronField, CronE
 /// Message and hint.
 type ItemError = (String, Option<String>);
 
+/// Reads one item: `*`, a value or a range, with or without a step.
 fn read_item(text: &str, field: usize) -> Result<CronItem, ItemError> {
     let (name, _, max) = FIELDS[field];
     let (values, step) = match text.split_once('/') {
@@ -247,6 +261,7 @@ fn read_item(text: &str, field: usize) -> Result<CronItem, ItemError> {
     Ok(CronItem::Range { from: value, to: value, step: 1 })
 }
 
+/// Reads the number after `/`.
 fn read_step(text: &str, name: &str, max: u8) -> Result<u8, ItemError> {
     match number(text) {
         Some(step) if (1..=max).contains(&step) => Ok(step),
@@ -254,6 +269,7 @@ fn read_step(text: &str, name: &str, max: u8) -> Result<u8, ItemError> {
     }
 }
 
+/// Reads a number, or the name of a month or day.
 fn read_value(text: &str, field: usize) -> Result<u8, ItemError> {
     let (name, min, max) = FIELDS[field];
     let names: &[&str] = match field {
@@ -274,6 +290,7 @@ fn read_value(text: &str, field: usize) -> Result<u8, ItemError> {
     }
 }
 
+/// Reads a number that consists of digits only, so `+5` is refused.
 fn number(text: &str) -> Option<u8> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()

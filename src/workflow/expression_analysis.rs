@@ -13,8 +13,11 @@ use super::{
 /// an eighth of the usual 2 MiB of a thread, in a debug build too.
 pub(super) const MAX_DEPTH: usize = 64;
 
+/// Functions that expressions can call.
 const FUNCTIONS: [&str; 10] = ["size", "int", "uint", "double", "string", "bool", "bytes", "type", "dyn", "matches"];
+/// Methods that expressions can call on a value.
 const METHODS: [&str; 5] = ["contains", "startsWith", "endsWith", "matches", "size"];
+/// Macros of CEL, which have a form of their own.
 const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "map", "filter"];
 
 /// References and result type of a program.
@@ -35,6 +38,7 @@ pub(super) fn analyse(source: &str, program: &Program) -> Result<ExpressionAnaly
     Ok(ExpressionAnalysis { references: collector.references, result_type: result_type(program.expression()) })
 }
 
+/// State of the walk over a program's syntax tree.
 struct ReferenceCollector<'a> {
     source: &'a str,
     program: &'a Program,
@@ -44,6 +48,7 @@ struct ReferenceCollector<'a> {
 }
 
 impl<'a> ReferenceCollector<'a> {
+    /// Visits a node and all nodes below it. A chain of fields is one reference.
     fn visit(&mut self, node: &'a IdedExpr, depth: usize) -> Result<(), ExpressionError> {
         if depth > MAX_DEPTH {
             let hint = "compute it in an action".to_owned();
@@ -70,6 +75,8 @@ impl<'a> ReferenceCollector<'a> {
         }
     }
 
+    /// Adds a reference, unless its root is a variable of the enclosing comprehension. The places
+    /// of its segments are read from the source again, because the syntax tree has none for fields.
     fn add_reference(&mut self, keys: Keys<'_>) -> Result<(), ExpressionError> {
         if keys.rest.len() > MAX_DEPTH {
             return Err(ExpressionError::new(format!("more than {MAX_DEPTH} levels deep"), self.range(keys.root_id)));
@@ -88,12 +95,14 @@ impl<'a> ReferenceCollector<'a> {
         Ok(())
     }
 
+    /// Visits target and arguments of a call, after the check of its function.
     fn call(&mut self, node: &'a IdedExpr, call: &'a CallExpr, depth: usize) -> Result<(), ExpressionError> {
         self.check_function(node, call)?;
         call.target.iter().try_for_each(|target| self.visit(target, depth))?;
         call.args.iter().try_for_each(|argument| self.visit(argument, depth))
     }
 
+    /// Checks that a function is one of those with bounded cost. Operators are always permitted.
     fn check_function(&self, node: &IdedExpr, call: &CallExpr) -> Result<(), ExpressionError> {
         let name = call.func_name.as_str();
         let known: &[&str] = if call.target.is_some() { &METHODS } else { &FUNCTIONS };
@@ -110,6 +119,8 @@ impl<'a> ReferenceCollector<'a> {
         Err(ExpressionError::new(format!("unknown function \"{name}\""), self.range(node.id)).with_hint(hint))
     }
 
+    /// Visits a macro such as `map`. Its list must be a reference and macros must not be nested, so
+    /// that the cost is one pass over the list.
     fn comprehension(
         &mut self,
         node: &'a IdedExpr,
@@ -146,8 +157,11 @@ impl<'a> ReferenceCollector<'a> {
 
 /// A reference in the form of CEL's syntax tree.
 struct Keys<'a> {
+    /// Name of the first segment.
     root: &'a str,
+    /// Id of the node with that name, which has a place in the source.
     root_id: u64,
+    /// Fields and indexes after the first segment.
     rest: Vec<PathKey>,
 }
 
@@ -174,6 +188,7 @@ fn keys(node: &IdedExpr) -> Option<Keys<'_>> {
     }
 }
 
+/// Returns a literal text or index inside brackets as a key.
 fn literal_key(node: &IdedExpr) -> Option<PathKey> {
     match &node.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(PathKey::Field(text.inner().to_owned())),
@@ -182,6 +197,7 @@ fn literal_key(node: &IdedExpr) -> Option<PathKey> {
     }
 }
 
+/// Returns the type of a node's value, as far as its syntax shows it.
 fn result_type(node: &IdedExpr) -> ResultType {
     match &node.expr {
         Expr::Select(select) if select.test => ResultType::Boolean,
@@ -195,6 +211,7 @@ fn result_type(node: &IdedExpr) -> ResultType {
     }
 }
 
+/// Returns the result type of a function or operator.
 fn call_result_type(call: &CallExpr) -> ResultType {
     use operators::{
         EQUALS, GREATER, GREATER_EQUALS, IN, LESS, LESS_EQUALS, LOGICAL_AND, LOGICAL_NOT, LOGICAL_OR, NOT_EQUALS,

@@ -18,12 +18,14 @@ pub(super) fn parse(source: &str) -> Result<(Arc<Program>, ExpressionAnalysis), 
     parsed.unwrap_or_else(|| Err(ExpressionError::new("the expression cannot be parsed", None)))
 }
 
+/// Parses and analyses on the current thread.
 fn parse_here(source: &str) -> Result<(Arc<Program>, ExpressionAnalysis), ExpressionError> {
     let program = Program::compile(source).map_err(|errors| syntax_error(source, &errors))?;
     let analysis = analyse(source, &program)?;
     Ok((Arc::new(program), analysis))
 }
 
+/// Converts the first syntax error to a message without the names of grammar tokens.
 fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
     let Some(first) = errors.errors.first() else {
         return ExpressionError::new("the expression cannot be parsed", None);

@@ -29,10 +29,12 @@ pub(super) fn path_at(source: &str, start: usize) -> Option<Reference> {
     Some(Reference { segments })
 }
 
+/// Creates a segment for the field `name`; `range` includes brackets and quotes.
 fn field(source: &str, name: Range<usize>, range: Range<usize>) -> Segment {
     Segment { key: PathKey::Field(source[name].to_owned()), range }
 }
 
+/// Reads `.name` at byte `at`.
 fn dotted(source: &str, at: usize) -> Option<Segment> {
     let rest = source.get(at..)?.strip_prefix('.')?;
     let name = name(source, source.len() - rest.len())?;
@@ -41,6 +43,7 @@ fn dotted(source: &str, at: usize) -> Option<Segment> {
     (!called).then(|| field(source, name.clone(), name))
 }
 
+/// Reads `['name']`, `["name"]` or `[0]` at byte `at`.
 fn bracketed(source: &str, at: usize) -> Option<Segment> {
     let inner = source.get(at..)?.strip_prefix('[')?;
     let close = inner.find(']')?;
@@ -61,6 +64,7 @@ fn is_plain(byte: u8) -> bool {
     !matches!(byte, b'\'' | b'"' | b'\\' | b'[' | b']')
 }
 
+/// Reads a name at byte `start`: letters, digits and underscores.
 fn name(source: &str, start: usize) -> Option<Range<usize>> {
     let rest = source.get(start..)?;
     let first = rest.bytes().next()?;

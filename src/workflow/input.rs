@@ -27,7 +27,9 @@ const KEYWORDS: [&str; 18] = [
     "secret",
     "title",
 ];
+/// Types that a schema can name.
 const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "object", "null"];
+/// Formats that the schema of an input can name.
 const FORMATS: [&str; 3] = ["cidr", "ip", "duration"];
 
 /// Reads one entry of `inputs`. After a mistake, the part that could be read is returned.
@@ -78,6 +80,7 @@ fn read_schema(reader: &mut Reader, node: &YamlNode, what: &str) -> Map<String, 
     schema
 }
 
+/// Reads the value of one keyword of a schema; `None` if it has a mistake.
 fn read_keyword(reader: &mut Reader, keyword: &str, node: &YamlNode) -> Option<Value> {
     let fits = match keyword {
         "type" => return read_type(reader, node),
@@ -117,6 +120,7 @@ fn read_keyword(reader: &mut Reader, keyword: &str, node: &YamlNode) -> Option<V
     Some(node.to_json())
 }
 
+/// Reports unknown keywords of a nested schema, which has neither default nor secret.
 fn nested_keys(reader: &mut Reader, node: &YamlNode, what: &str) {
     if matches!(node.kind, YamlValue::Map(_)) {
         let known: Vec<&str> = KEYWORDS.into_iter().filter(|key| !matches!(*key, "default" | "secret")).collect();
@@ -124,6 +128,7 @@ fn nested_keys(reader: &mut Reader, node: &YamlNode, what: &str) {
     }
 }
 
+/// Reads `properties`: a schema for each name.
 fn read_properties(reader: &mut Reader, node: &YamlNode) -> Value {
     let entries = reader.entries(node, "properties");
     let mut properties = Map::new();
@@ -135,6 +140,7 @@ fn read_properties(reader: &mut Reader, node: &YamlNode) -> Value {
     Value::Object(properties)
 }
 
+/// Reads true or false; false after a mistake.
 fn read_bool(reader: &mut Reader, node: &YamlNode, what: &str) -> bool {
     if let YamlValue::Bool(value) = node.kind {
         return value;
@@ -143,6 +149,7 @@ fn read_bool(reader: &mut Reader, node: &YamlNode, what: &str) -> bool {
     false
 }
 
+/// Reads `type`: one type or a list of them.
 fn read_type(reader: &mut Reader, node: &YamlNode) -> Option<Value> {
     match &node.kind {
         YamlValue::List(items) if !items.is_empty() => {
@@ -152,6 +159,7 @@ fn read_type(reader: &mut Reader, node: &YamlNode) -> Option<Value> {
     }
 }
 
+/// Reads one of a fixed set of words.
 fn read_word(reader: &mut Reader, node: &YamlNode, what: &str, words: &[&str]) -> Option<Value> {
     let word = reader.text(node, what)?;
     if words.contains(&word.value.as_str()) {
@@ -163,6 +171,7 @@ fn read_word(reader: &mut Reader, node: &YamlNode, what: &str, words: &[&str]) -
     None
 }
 
+/// Reads a regular expression, which is compiled for the check.
 fn read_pattern(reader: &mut Reader, node: &YamlNode) -> Option<Value> {
     let pattern = reader.text(node, "pattern")?;
     match reader.patterns.compile(&pattern.value) {

@@ -30,6 +30,7 @@ pub(super) fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     results.recv().ok()
 }
 
+/// Starts the thread; `None` if the system refuses it.
 fn start() -> Option<Sender<ParseJob>> {
     let (jobs, inbox) = channel::<ParseJob>();
     let work = move || inbox.into_iter().for_each(|job| job());

@@ -8,6 +8,7 @@ use super::{
     yaml_node::{self, YamlEntry, YamlNode, YamlValue},
 };
 
+/// Keys of a workflow's file.
 const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "steps", "outputs"];
 
 /// The content of a file as far as it could be read, with all mistakes.
@@ -54,6 +55,8 @@ pub(crate) fn parse_sharing(file_name: &str, text: &str, patterns: &Arc<Patterns
     ParsedWorkflow { workflow, diagnostics: reader.diagnostics }
 }
 
+/// Reads the whole file. Parts with mistakes are omitted or replaced, so that the rest can be
+/// checked.
 fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
     if !matches!(root.kind, YamlValue::Map(_)) {
         reader.expected(root, "a workflow", "a map with name, inputs, steps and outputs");
@@ -89,6 +92,7 @@ fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
     })
 }
 
+/// Returns true for a key without value and for an empty map.
 fn is_empty(node: &YamlNode) -> bool {
     match &node.kind {
         YamlValue::Null => true,
@@ -97,6 +101,7 @@ fn is_empty(node: &YamlNode) -> bool {
     }
 }
 
+/// Reads the name of the workflow; empty after a mistake.
 fn read_name(reader: &mut Reader, root: &YamlNode, fields: &YamlFields<'_>) -> Spanned<String> {
     let Some(node) = fields.value("name") else {
         let hint = "add a first line such as `name: provision-router`".to_owned();
@@ -113,6 +118,7 @@ fn read_name(reader: &mut Reader, root: &YamlNode, fields: &YamlFields<'_>) -> S
     name
 }
 
+/// Returns the entries of a map with names that expressions can use.
 fn named<'a>(reader: &mut Reader, fields: &YamlFields<'a>, key: &str, what: &str) -> Vec<&'a YamlEntry> {
     let Some(node) = fields.value(key).filter(|node| !is_empty(node)) else { return Vec::new() };
     let entries = reader.entries(node, key);
@@ -122,6 +128,7 @@ fn named<'a>(reader: &mut Reader, fields: &YamlFields<'a>, key: &str, what: &str
     entries
 }
 
+/// Reads the schedule. A mistake has the place of the wrong field inside the text.
 fn read_schedule(reader: &mut Reader, node: &YamlNode) -> Option<Spanned<Cron>> {
     if !matches!(node.kind, YamlValue::Map(_)) {
         reader.expected(node, "schedule", "a map such as {cron: \"*/5 * * * *\"}");
@@ -146,6 +153,7 @@ fn read_schedule(reader: &mut Reader, node: &YamlNode) -> Option<Spanned<Cron>> 
     }
 }
 
+/// Reads the list of locks.
 fn read_locks(reader: &mut Reader, node: &YamlNode) -> Vec<SpannedTemplate> {
     let YamlValue::List(items) = &node.kind else {
         reader.expected(node, "locks", "a list of texts such as [\"cluster/${{ inputs.cluster }}\"]");
@@ -154,6 +162,7 @@ fn read_locks(reader: &mut Reader, node: &YamlNode) -> Vec<SpannedTemplate> {
     items.iter().filter_map(|item| read_lock(reader, item)).collect()
 }
 
+/// Reads one lock, which must be a text.
 fn read_lock(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
     if !matches!(node.kind, YamlValue::Text(_)) {
         reader.expected(node, "a lock", "text");
@@ -163,6 +172,7 @@ fn read_lock(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
     (!matches!(lock.kind, TemplateKind::Unknown)).then_some(lock)
 }
 
+/// Reads one output: any value with expressions.
 fn read_output(reader: &mut Reader, entry: &YamlEntry) -> (Spanned<String>, SpannedTemplate) {
     (entry.key.clone(), reader.template(&entry.value))
 }

@@ -24,11 +24,15 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// Reads the parts of one file and collects the mistakes.
 pub(super) struct Reader {
+    /// File that is read.
     pub(super) source: Arc<SourceFile>,
+    /// Mistakes that were found.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Patterns of the inputs' schemas, compiled.
     pub(super) patterns: Arc<Patterns>,
+    /// Results of the parser by text.
     parsed: HashMap<String, Result<Expression, ExpressionError>>,
+    /// Cost of the programs that were parsed.
     programs: usize,
 }
 
@@ -60,6 +64,7 @@ impl Reader {
         self.unique(entries, what)
     }
 
+    /// Reports duplicate keys and returns the entries without them.
     fn unique<'a>(&mut self, entries: &'a [YamlEntry], what: &str) -> Vec<&'a YamlEntry> {
         let mut kept: Vec<&YamlEntry> = Vec::with_capacity(entries.len());
         let mut at: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
@@ -155,6 +160,7 @@ impl Reader {
         SpannedTemplate { kind, span: node.span }
     }
 
+    /// Reads one entry of a map. Keys cannot contain expressions.
     fn template_entry(&mut self, entry: &YamlEntry) -> (Spanned<String>, SpannedTemplate) {
         if entry.key.value.contains("${{") {
             let message = format!("the key {:?} cannot contain an expression", entry.key.value);
@@ -179,6 +185,7 @@ impl Reader {
         }
     }
 
+    /// Reports a value that is not exactly one expression.
     fn not_one_expression(&mut self, node: &YamlNode, what: &str) {
         let message = format!("{what} must be one expression");
         let hint = "write it as ${{ … }}, with nothing before or after it; use + to join texts".to_owned();
@@ -222,6 +229,7 @@ impl Reader {
         }
     }
 
+    /// Parses the text between `${{` and `}}`, and reports a mistake at its place.
     fn parse(&mut self, inner: &str, span: Span, exact: bool) -> Option<SpannedExpression> {
         match self.parse_once(inner) {
             Ok(expression) => Some(SpannedExpression { expression, span, exact }),
@@ -237,6 +245,8 @@ impl Reader {
         }
     }
 
+    /// Parses an expression, or returns the result for the same text. The total cost of a file is
+    /// limited.
     fn parse_once(&mut self, inner: &str) -> Result<Expression, ExpressionError> {
         if let Some(known) = self.parsed.get(inner) {
             return known.clone();
@@ -273,6 +283,7 @@ impl<'a> YamlFields<'a> {
 struct ExpressionSpans<'a> {
     source: &'a SourceFile,
     span: Span,
+    /// Offset within the text from which the next expression is searched.
     from: usize,
 }
 
@@ -281,6 +292,7 @@ impl<'a> ExpressionSpans<'a> {
         Self { source, span, from: 0 }
     }
 
+    /// Returns the place of the next expression, and true if its text is written literally there.
     fn next(&mut self, inner: &str) -> (Span, bool) {
         let written = &self.source.slice(self.span)[self.from..];
         let opening = format!("${{{{{inner}}}}}");

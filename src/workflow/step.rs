@@ -5,6 +5,7 @@ use super::{
     yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
+/// Keys of a step.
 const KEYS: [&str; 12] = [
     "uses",
     "workflow",
@@ -53,6 +54,7 @@ fn read_with(reader: &mut Reader, fields: &YamlFields<'_>, step: Span) -> Spanne
     }
 }
 
+/// Reads the list of step names in `needs`.
 fn read_needs(reader: &mut Reader, node: &YamlNode) -> Vec<Spanned<String>> {
     let YamlValue::List(items) = &node.kind else {
         reader.expected(node, "needs", "a list of steps such as [first, second]");
@@ -61,6 +63,7 @@ fn read_needs(reader: &mut Reader, node: &YamlNode) -> Vec<Spanned<String>> {
     items.iter().filter_map(|item| reader.text(item, "an entry of needs")).collect()
 }
 
+/// Reads the action or the inlined workflow; `None` after a mistake.
 fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) -> Option<StepBody> {
     let step = &entry.key.value;
     match (fields.find("uses"), fields.find("workflow")) {
@@ -108,6 +111,7 @@ fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
     }
 }
 
+/// Reads `for_each` and the keys that belong to it.
 fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
         for key in ["as", "key", "max_parallel"] {
@@ -125,6 +129,7 @@ fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEach
     Some(ForEachDefinition { items, variable: variable?, key, max_parallel })
 }
 
+/// Reads the question of an approval, which must be a text.
 fn read_approval(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
     if !matches!(node.kind, YamlValue::Text(_)) {
         reader.expected(node, "approval", "a question for the operator, such as \"Drain ${{ inputs.worker }}?\"");
@@ -134,6 +139,7 @@ fn read_approval(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate
     (!matches!(question.kind, TemplateKind::Unknown)).then_some(question)
 }
 
+/// Reads the name of the loop variable. Names with a meaning in expressions are reserved.
 fn read_variable(reader: &mut Reader, fields: &YamlFields<'_>, for_each: Span) -> Option<Spanned<String>> {
     let Some(node) = fields.value("as") else {
         let hint = "add `as: item`; `with` and `key` can then use ${{ item }}".to_owned();
@@ -150,6 +156,7 @@ fn read_variable(reader: &mut Reader, fields: &YamlFields<'_>, for_each: Span) -
     is_name(&name.value).then_some(name)
 }
 
+/// Reads the retry policy; missing keys have the default of the plan.
 fn read_retry(reader: &mut Reader, node: &YamlNode) -> RetryDefinition {
     let fields = reader.fields(node, "retry", &["attempts", "initial", "factor", "max", "budget"]);
     RetryDefinition {
@@ -161,6 +168,7 @@ fn read_retry(reader: &mut Reader, node: &YamlNode) -> RetryDefinition {
     }
 }
 
+/// Reads a whole number from 1 to [`MAX_COUNT`].
 fn read_count(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u32> {
     let count = match &node.kind {
         YamlValue::Number(number) => number.as_u64().filter(|count| (1..=MAX_COUNT).contains(count)),
@@ -172,6 +180,7 @@ fn read_count(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u32> {
     count.and_then(|count| u32::try_from(count).ok())
 }
 
+/// Reads the factor of the backoff, from 1 to 100.
 fn read_factor(reader: &mut Reader, node: &YamlNode) -> Option<f64> {
     let factor = match &node.kind {
         YamlValue::Number(number) => number.as_f64().filter(|factor| (1.0..=100.0).contains(factor)),
@@ -183,6 +192,7 @@ fn read_factor(reader: &mut Reader, node: &YamlNode) -> Option<f64> {
     factor
 }
 
+/// Reads a duration, from 1 ms to [`MAX_DURATION_MS`], in milliseconds.
 fn read_duration(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u64> {
     let read = match &node.kind {
         YamlValue::Text(text) => duration::parse(text).filter(|ms| (1..=MAX_DURATION_MS).contains(ms)),

@@ -77,8 +77,10 @@ impl YamlNode {
 
 /// Reason for which a file could not be read as YAML.
 pub(super) struct ReadError {
+    /// Description of the mistake.
     pub(super) message: String,
     pub(super) span: Span,
+    /// Advice to the reader.
     pub(super) hint: Option<String>,
 }
 
@@ -94,6 +96,7 @@ pub(super) fn read(source: &Arc<SourceFile>) -> Result<YamlNode, ReadError> {
     })
 }
 
+/// Reads the document on the current thread.
 fn read_here(source: &SourceFile) -> Result<YamlNode, ReadError> {
     let text = source.text();
     if text.len() > MAX_BYTES {
@@ -119,6 +122,7 @@ fn read_here(source: &SourceFile) -> Result<YamlNode, ReadError> {
     read.map(|raw| raw.into_node(source)).map_err(|error| describe(source, &error))
 }
 
+/// Converts an error of the YAML parser to a message with a place and a hint.
 fn describe(source: &SourceFile, error: &serde_saphyr::Error) -> ReadError {
     let place = error.location();
     let span = place.map_or_else(|| source.span(0, 0), |location| span(source, location));
@@ -144,6 +148,7 @@ fn first_line(message: &str) -> String {
     line.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
+/// Converts a location of the YAML parser to a span.
 fn span(source: &SourceFile, location: Location) -> Span {
     let at = location.span();
     let (Some(start), Some(length)) = (at.byte_offset(), at.byte_len()) else {
@@ -165,6 +170,7 @@ type RawYamlEntry = (serde_saphyr::Spanned<String>, RawYaml);
 /// place.
 struct RawYaml(serde_saphyr::Spanned<RawYamlValue>);
 
+/// Value of a [`RawYaml`].
 enum RawYamlValue {
     Null,
     Bool(bool),
@@ -175,6 +181,7 @@ enum RawYamlValue {
 }
 
 impl RawYaml {
+    /// Converts to a node with spans of `source`.
     fn into_node(self, source: &SourceFile) -> YamlNode {
         let span = span(source, self.0.defined);
         let kind = match self.0.value {
@@ -193,6 +200,7 @@ impl RawYaml {
     }
 }
 
+/// Converts an entry. An entry from a merge key has a different place of reference and definition.
 fn into_entry((key, value): RawYamlEntry, source: &SourceFile) -> YamlEntry {
     let own = key.referenced == key.defined;
     YamlEntry { key: Spanned::new(key.value, span(source, key.defined)), value: value.into_node(source), own }
@@ -210,6 +218,7 @@ impl<'de> Deserialize<'de> for RawYamlValue {
     }
 }
 
+/// Visitor that accepts any YAML value.
 struct RawVisitor;
 
 impl<'de> Visitor<'de> for RawVisitor {
