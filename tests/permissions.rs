@@ -13,16 +13,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stargate_sim::{LoggedRequest, Surface};
-use world::Stage;
+use world::Harness;
 
 const WORKFLOWS: [&str; 5] =
     ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes", "remove-worker"];
 
 /// Runs `doctor` for a workflow, with further arguments, and returns its findings.
-async fn doctor(stage: &mut Stage, workflow: &str, code: i32, more: &[&str]) -> Vec<Value> {
-    let ended = stage.run(&[&["doctor", workflow, "-o", "json"], more].concat()).await;
-    assert_eq!(ended, Some(code), "{workflow}: {}", stage.last_words());
-    let (_, output) = &stage.said[stage.said.len() - 2];
+async fn doctor(harness: &mut Harness, workflow: &str, code: i32, more: &[&str]) -> Vec<Value> {
+    let ended = harness.run(&[&["doctor", workflow, "-o", "json"], more].concat()).await;
+    assert_eq!(ended, Some(code), "{workflow}: {}", harness.last_output());
+    let (_, output) = &harness.outputs[harness.outputs.len() - 2];
     serde_json::from_slice(output).unwrap()
 }
 
@@ -34,8 +34,8 @@ fn needed(findings: &[Value], id: &str) -> BTreeSet<String> {
 }
 
 /// Returns the requests of the program after the request `seq`.
-fn requests_since(stage: &Stage, seq: u64) -> Vec<LoggedRequest> {
-    let world = stage.sim.shared().peek();
+fn requests_since(harness: &Harness, seq: u64) -> Vec<LoggedRequest> {
+    let world = harness.sim.shared().peek();
     let is_program = |it: &&LoggedRequest| it.agent.as_deref().is_some_and(|agent| agent.starts_with("stargate/"));
     world.traffic.log.iter().filter(|it| it.seq > seq).filter(is_program).cloned().collect()
 }
@@ -113,16 +113,16 @@ fn unlisted(requests: &[LoggedRequest], azure: &BTreeSet<String>, kubernetes: &B
 
 #[tokio::test]
 async fn each_request_of_a_shipped_workflow_has_a_listed_permission() {
-    let mut stage = Stage::new(&[]).await;
-    stage.log = "warn";
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
     let mut found = vec![];
     for workflow in WORKFLOWS {
-        let findings = doctor(&mut stage, workflow, 0, &[]).await;
+        let findings = doctor(&mut harness, workflow, 0, &[]).await;
         let (azure, kubernetes) = (needed(&findings, "azure.permissions"), needed(&findings, "kubernetes.permissions"));
         assert!(!azure.is_empty() && !kubernetes.is_empty(), "{workflow}: {findings:?}");
-        let before = stage.sim.shared().peek().traffic.latest;
-        stage.done(workflow).await;
-        let requests = requests_since(&stage, before);
+        let before = harness.sim.shared().peek().traffic.latest;
+        harness.run_to_success(workflow).await;
+        let requests = requests_since(&harness, before);
         let none = BTreeSet::new();
         assert!(unlisted(&requests, &none, &none).len() > 8, "{workflow}: a missing permission would be found");
         found.extend(unlisted(&requests, &azure, &kubernetes).into_iter().map(|what| format!("{workflow}: {what}")));
@@ -132,20 +132,20 @@ async fn each_request_of_a_shipped_workflow_has_a_listed_permission() {
 
 #[tokio::test]
 async fn doctor_reports_all_missing_permissions_of_an_account() {
-    let mut stage = Stage::new(&[]).await;
-    stage.log = "warn";
-    stage.done("provision-aks-router").await;
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
     let account = "/api/v1/namespaces/kube-system/serviceaccounts/stargate-sync/token";
-    let token = outside::create(&stage.sim, account, &json!({ "spec": {} })).await["status"]["token"].clone();
-    let own = std::fs::read_to_string(stage.sim.kubeconfig()).unwrap();
-    let kubeconfig = stage.path("sync.kubeconfig");
-    std::fs::write(&kubeconfig, own.replace(&outside::admin_token(&stage.sim), token.as_str().unwrap())).unwrap();
+    let token = outside::create(&harness.sim, account, &json!({ "spec": {} })).await["status"]["token"].clone();
+    let own = std::fs::read_to_string(harness.sim.kubeconfig()).unwrap();
+    let kubeconfig = harness.path("sync.kubeconfig");
+    std::fs::write(&kubeconfig, own.replace(&outside::admin_token(&harness.sim), token.as_str().unwrap())).unwrap();
     let as_account = ["--kubeconfig", kubeconfig.to_str().unwrap()];
 
-    let sync = doctor(&mut stage, "sync-pod-routes", 0, &as_account).await;
+    let sync = doctor(&mut harness, "sync-pod-routes", 0, &as_account).await;
     assert!(sync.iter().all(|finding| finding["status"] == "ok"), "the role is enough for its workflow: {sync:?}");
 
-    let repave = doctor(&mut stage, "repave-worker", 3, &as_account).await;
+    let repave = doctor(&mut harness, "repave-worker", 3, &as_account).await;
     let finding = repave.iter().find(|finding| finding["id"] == "kubernetes.permissions").unwrap();
     assert_eq!(finding["status"], "failed");
     let (message, hint) = (finding["message"].as_str().unwrap(), finding["hint"].as_str().unwrap());

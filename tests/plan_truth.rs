@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP, Surroundings};
 use serde_json::{Map, Value, json};
 use stargate_sim::{Sim, host::Machine};
-use world::Stage;
+use world::Harness;
 
 const WORKFLOWS: [&str; 4] = ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes"];
 
@@ -38,27 +38,27 @@ struct DriftCase {
 
 #[tokio::test]
 async fn plan_predicts_a_run_before_it_after_it_and_after_drift() {
-    let mut stage = Stage::new(&[]).await;
+    let mut harness = Harness::new(&[]).await;
     for workflow in WORKFLOWS {
         if workflow != "sync-pod-routes" {
             // The workflows before it have made its changes.
-            has_changes(&mut stage, workflow).await;
+            has_changes(&mut harness, workflow).await;
         }
-        stage.done(workflow).await;
-        has_none(&mut stage, workflow).await;
+        harness.run_to_success(workflow).await;
+        has_none(&mut harness, workflow).await;
     }
     for workflow in WORKFLOWS {
         // Later workflows have written since.
-        let before = writes(&stage);
-        stage.done(workflow).await;
-        assert_eq!(writes(&stage), before, "{workflow} writes nothing in a second run");
+        let before = writes(&harness);
+        harness.run_to_success(workflow).await;
+        assert_eq!(writes(&harness), before, "{workflow} writes nothing in a second run");
     }
     let mut found = vec![];
     for (workflow, drifts) in WORKFLOWS.into_iter().zip([aks_router(), datacenter(), worker(), routes()]) {
         // Each workflow approves its own routes again after an approval was withdrawn.
-        stage.done(workflow).await;
+        harness.run_to_success(workflow).await;
         for drift in drifts {
-            found.extend(deviations(&mut stage, workflow, &drift).await);
+            found.extend(deviations(&mut harness, workflow, &drift).await);
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -66,85 +66,85 @@ async fn plan_predicts_a_run_before_it_after_it_and_after_drift() {
 
 #[tokio::test]
 async fn all_workers_can_be_removed_and_added_again() {
-    let mut stage = Stage::new(&[]).await;
+    let mut harness = Harness::new(&[]).await;
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
-        stage.done(workflow).await;
+        harness.run_to_success(workflow).await;
     }
-    assert_eq!(refused(&mut stage, DC_ROUTER).await, "is a router");
-    assert_eq!(refused(&mut stage, AKS_NODE).await, "is AKS's own");
-    assert_eq!(refused(&mut stage, "worker-9").await, "none has left under this name");
+    assert_eq!(refused(&mut harness, DC_ROUTER).await, "is a router");
+    assert_eq!(refused(&mut harness, AKS_NODE).await, "is AKS's own");
+    assert_eq!(refused(&mut harness, "worker-9").await, "none has left under this name");
 
-    has_changes(&mut stage, "remove-worker").await;
-    stage.done("remove-worker").await;
-    assert_eq!(mentions(&stage.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
-    has_none(&mut stage, "remove-worker").await;
-    let before = writes(&stage);
-    stage.done("remove-worker").await;
-    stage.done("sync-pod-routes").await;
-    assert_eq!(writes(&stage), before, "{:#?}", last_writes(&stage, 10));
+    has_changes(&mut harness, "remove-worker").await;
+    harness.run_to_success("remove-worker").await;
+    assert_eq!(mentions(&harness.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
+    has_none(&mut harness, "remove-worker").await;
+    let before = writes(&harness);
+    harness.run_to_success("remove-worker").await;
+    harness.run_to_success("sync-pod-routes").await;
+    assert_eq!(writes(&harness), before, "{:#?}", last_writes(&harness, 10));
 
     // The last worker of its site: no destination remains, so its table is emptied.
-    assert!(!table(&stage.sim).await.is_empty());
-    let mut last = removal(&stage, "worker-2", false).await;
+    assert!(!table(&harness.sim).await.is_empty());
+    let mut last = removal(&harness, "worker-2", false).await;
     last.insert("delete_machine".into(), true.into());
     assert_eq!(
-        stage.with_inputs(&["run", "workflow"], "remove-worker", &last).await,
+        harness.with_inputs(&["run", "workflow"], "remove-worker", &last).await,
         Some(0),
         "{}",
-        stage.last_words()
+        harness.last_output()
     );
-    assert_eq!(mentions(&stage.sim, "worker-2", "10.244.65.0/24").await, [""; 0]);
-    assert_eq!(resources(&stage.sim, "worker-2"), [""; 0], "machine, interface and disk are deleted");
-    assert!(resources(&stage.sim, "worker-1").len() > 1, "the machine of the other worker is kept");
-    assert_eq!(table(&stage.sim).await, [""; 0]);
-    let before = writes(&stage);
-    stage.done("sync-pod-routes").await;
-    assert_eq!(writes(&stage), before, "{:#?}", last_writes(&stage, 10));
+    assert_eq!(mentions(&harness.sim, "worker-2", "10.244.65.0/24").await, [""; 0]);
+    assert_eq!(resources(&harness.sim, "worker-2"), [""; 0], "machine, interface and disk are deleted");
+    assert!(resources(&harness.sim, "worker-1").len() > 1, "the machine of the other worker is kept");
+    assert_eq!(table(&harness.sim).await, [""; 0]);
+    let before = writes(&harness);
+    harness.run_to_success("sync-pod-routes").await;
+    assert_eq!(writes(&harness), before, "{:#?}", last_writes(&harness, 10));
 
-    stage.done("provision-dc").await;
-    stage.done("repave-worker").await;
-    let table = table(&stage.sim).await;
+    harness.run_to_success("provision-dc").await;
+    harness.run_to_success("repave-worker").await;
+    let table = table(&harness.sim).await;
     assert!(["10.244.64.0/24", "10.244.65.0/24"].iter().all(|block| table.iter().any(|it| it == block)), "{table:?}");
 }
 
 #[tokio::test]
 async fn a_worker_without_machine_is_removed_when_its_node_is_not_ready() {
-    let mut stage = Stage::new(&[]).await;
+    let mut harness = Harness::new(&[]).await;
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
-        stage.done(workflow).await;
+        harness.run_to_success(workflow).await;
     }
-    let inputs = removal(&stage, "worker-1", true).await;
-    assert_eq!(stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
-    assert!(stage.last_words().contains("is ready, so its machine is not gone"), "{}", stage.last_words());
-    stage.sim.shared().lock().hosts.machines.remove("worker-1");
+    let inputs = removal(&harness, "worker-1", true).await;
+    assert_eq!(harness.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
+    assert!(harness.last_output().contains("is ready, so its machine is not gone"), "{}", harness.last_output());
+    harness.sim.shared().lock().hosts.machines.remove("worker-1");
     // The next request lets the cluster's controllers act.
-    outside::list(&stage.sim, "/api/v1/nodes").await;
-    remove(&mut stage, "worker-1", true).await;
-    assert_eq!(mentions(&stage.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
+    outside::list(&harness.sim, "/api/v1/nodes").await;
+    remove(&mut harness, "worker-1", true).await;
+    assert_eq!(mentions(&harness.sim, "worker-1", "10.244.64.0/24").await, [""; 0]);
 }
 
 /// Checks that the removal of a worker of this name is refused without a write; returns the reason.
-async fn refused(stage: &mut Stage, name: &str) -> &'static str {
-    let before = writes(stage);
-    let inputs = removal(stage, name, false).await;
-    assert_eq!(stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
-    assert_eq!(writes(stage), before, "{:#?}", last_writes(stage, 10));
-    let said = stage.last_words();
+async fn refused(harness: &mut Harness, name: &str) -> &'static str {
+    let before = writes(harness);
+    let inputs = removal(harness, name, false).await;
+    assert_eq!(harness.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
+    assert_eq!(writes(harness), before, "{:#?}", last_writes(harness, 10));
+    let said = harness.last_output();
     let reasons = ["is a router", "is AKS's own", "none has left under this name"];
     reasons.into_iter().find(|reason| said.contains(reason)).unwrap_or_else(|| panic!("{said}"))
 }
 
-async fn removal(stage: &Stage, worker: &str, host_is_gone: bool) -> Map<String, Value> {
-    let mut inputs = inputs::of("remove-worker", &Surroundings::of(&stage.sim).await);
+async fn removal(harness: &Harness, worker: &str, host_is_gone: bool) -> Map<String, Value> {
+    let mut inputs = inputs::of("remove-worker", &Surroundings::of(&harness.sim).await);
     inputs.insert("worker".into(), worker.into());
     inputs.insert("host_is_gone".into(), host_is_gone.into());
     inputs
 }
 
-async fn remove(stage: &mut Stage, worker: &str, host_is_gone: bool) {
-    let inputs = removal(stage, worker, host_is_gone).await;
-    let code = stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
-    assert_eq!(code, Some(0), "{worker}: {}", stage.last_words());
+async fn remove(harness: &mut Harness, worker: &str, host_is_gone: bool) {
+    let inputs = removal(harness, worker, host_is_gone).await;
+    let code = harness.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
+    assert_eq!(code, Some(0), "{worker}: {}", harness.last_output());
 }
 
 /// Returns the places that still mention a worker or its pod CIDR: kinds of objects in the cluster,
@@ -184,67 +184,67 @@ async fn table(sim: &Sim) -> Vec<String> {
 
 #[tokio::test]
 async fn a_kubeconfig_of_another_cluster_is_refused_before_the_first_write() {
-    let mut stage = Stage::new(&[]).await;
-    for node in outside::list(&stage.sim, "/api/v1/nodes").await {
+    let mut harness = Harness::new(&[]).await;
+    for node in outside::list(&harness.sim, "/api/v1/nodes").await {
         let other = json!({ "metadata": { "labels": { "kubernetes.azure.com/cluster": "MC_another" } } });
         let name = node["metadata"]["name"].as_str().unwrap();
-        outside::patch(&stage.sim, &format!("/api/v1/nodes/{name}"), &other).await;
+        outside::patch(&harness.sim, &format!("/api/v1/nodes/{name}"), &other).await;
     }
-    let before = writes(&stage);
+    let before = writes(&harness);
     for workflow in WORKFLOWS.into_iter().chain(["remove-worker"]) {
-        let code = stage.shipped(&["run", "workflow"], workflow).await;
-        let said = stage.last_words();
+        let code = harness.shipped(&["run", "workflow"], workflow).await;
+        let said = harness.last_output();
         assert_eq!(code, Some(3), "{workflow}: {said}");
         assert!(said.contains("leads to another cluster") && said.contains("MC_another"), "{workflow}: {said}");
-        assert_eq!(writes(&stage), before, "{workflow} writes nothing: {:#?}", last_writes(&stage, 10));
+        assert_eq!(writes(&harness), before, "{workflow} writes nothing: {:#?}", last_writes(&harness, 10));
     }
 }
 
 #[tokio::test]
 async fn sync_pod_routes_runs_with_the_permissions_of_its_service_account() {
-    let mut stage = Stage::new(&[]).await;
+    let mut harness = Harness::new(&[]).await;
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker"] {
-        stage.done(workflow).await;
+        harness.run_to_success(workflow).await;
     }
     let account = "/api/v1/namespaces/kube-system/serviceaccounts/stargate-sync/token";
-    let token = outside::create(&stage.sim, account, &json!({ "spec": {} })).await["status"]["token"].clone();
-    let own = std::fs::read_to_string(stage.sim.kubeconfig()).unwrap();
-    let restricted = own.replace(&outside::admin_token(&stage.sim), token.as_str().unwrap());
+    let token = outside::create(&harness.sim, account, &json!({ "spec": {} })).await["status"]["token"].clone();
+    let own = std::fs::read_to_string(harness.sim.kubeconfig()).unwrap();
+    let restricted = own.replace(&outside::admin_token(&harness.sim), token.as_str().unwrap());
     assert_ne!(restricted, own);
-    let kubeconfig = stage.path("sync.kubeconfig");
+    let kubeconfig = harness.path("sync.kubeconfig");
     std::fs::write(&kubeconfig, restricted).unwrap();
     // All that the workflow can have to write in the cluster.
-    outside::blank_cilium_node(&stage.sim, "worker-1").await;
-    lose_serving_certificate(&stage.sim, "worker-1").await;
+    outside::blank_cilium_node(&harness.sim, "worker-1").await;
+    lose_serving_certificate(&harness.sim, "worker-1").await;
     let as_account = ["run", "workflow", "--kubeconfig", kubeconfig.to_str().unwrap()];
-    assert_eq!(stage.shipped(&as_account, "sync-pod-routes").await, Some(0), "{}", stage.last_words());
-    has_none(&mut stage, "sync-pod-routes").await;
-    let code = stage.shipped(&as_account, "provision-dc").await;
-    assert_eq!(code, Some(3), "it has no other permissions: {}", stage.last_words());
+    assert_eq!(harness.shipped(&as_account, "sync-pod-routes").await, Some(0), "{}", harness.last_output());
+    has_none(&mut harness, "sync-pod-routes").await;
+    let code = harness.shipped(&as_account, "provision-dc").await;
+    assert_eq!(code, Some(3), "it has no other permissions: {}", harness.last_output());
 }
 
-async fn has_changes(stage: &mut Stage, workflow: &str) {
-    let before = writes(stage);
-    let code = stage.shipped(&["plan"], workflow).await;
-    assert_eq!(code, Some(2), "{workflow} has changes: {:#?}", steps(stage, "failed", true));
-    assert_eq!(writes(stage), before, "plan changes nothing");
+async fn has_changes(harness: &mut Harness, workflow: &str) {
+    let before = writes(harness);
+    let code = harness.shipped(&["plan"], workflow).await;
+    assert_eq!(code, Some(2), "{workflow} has changes: {:#?}", steps(harness, "failed", true));
+    assert_eq!(writes(harness), before, "plan changes nothing");
 }
 
-async fn has_none(stage: &mut Stage, workflow: &str) {
-    let before = writes(stage);
-    let code = stage.shipped(&["plan"], workflow).await;
-    assert_eq!(code, Some(0), "{workflow} has no changes: {:#?}", steps(stage, "unchanged", false));
-    assert_eq!(writes(stage), before, "plan changes nothing");
+async fn has_none(harness: &mut Harness, workflow: &str) {
+    let before = writes(harness);
+    let code = harness.shipped(&["plan"], workflow).await;
+    assert_eq!(code, Some(0), "{workflow} has no changes: {:#?}", steps(harness, "unchanged", false));
+    assert_eq!(writes(harness), before, "plan changes nothing");
 }
 
 /// Returns the number of requests and host changes so far that changed something.
-fn writes(stage: &Stage) -> u64 {
-    stage.sim.shared().peek().traffic.mutating()
+fn writes(harness: &Harness) -> u64 {
+    harness.sim.shared().peek().traffic.mutating()
 }
 
 /// Returns the last writes, for messages.
-fn last_writes(stage: &Stage, count: u64) -> Vec<String> {
-    let world = stage.sim.shared().peek();
+fn last_writes(harness: &Harness, count: u64) -> Vec<String> {
+    let world = harness.sim.shared().peek();
     let writes = world.traffic.log.iter().rev().filter(|request| request.mutating);
     let lines = writes
         .map(|request| format!("{:?} {} {}: {:?}", request.surface, request.method, request.path, request.status));
@@ -252,31 +252,31 @@ fn last_writes(stage: &Stage, count: u64) -> Vec<String> {
 }
 
 /// Returns the standard output of the last command.
-fn last_output(stage: &Stage) -> String {
-    let mut standard_outputs = stage.said.iter().filter(|(name, _)| name.starts_with("standard output"));
+fn last_output(harness: &Harness) -> String {
+    let mut standard_outputs = harness.outputs.iter().filter(|(name, _)| name.starts_with("standard output"));
     String::from_utf8(standard_outputs.next_back().unwrap().1.clone()).unwrap()
 }
 
 /// The steps of the last plan whose outcome is, or is not, `outcome`; skipped ones never are.
-fn steps(stage: &Stage, outcome: &str, is: bool) -> Vec<Value> {
-    let plan: Value = serde_json::from_str(&last_output(stage)).unwrap();
+fn steps(harness: &Harness, outcome: &str, is: bool) -> Vec<Value> {
+    let plan: Value = serde_json::from_str(&last_output(harness)).unwrap();
     let steps = plan["steps"].as_array().unwrap().iter();
     steps.filter(|step| step["forecast"] != "skipped" && (step["forecast"] == outcome) == is).cloned().collect()
 }
 
 /// Returns the deviations of plan and run from the expected reaction. Both are checked, also if one
 /// deviates.
-async fn deviations(stage: &mut Stage, workflow: &str, drift: &DriftCase) -> Vec<String> {
-    (drift.apply)(&stage.sim).await;
-    has_changes(stage, workflow).await;
-    let changed = steps(stage, "changes", true);
+async fn deviations(harness: &mut Harness, workflow: &str, drift: &DriftCase) -> Vec<String> {
+    (drift.apply)(&harness.sim).await;
+    has_changes(harness, workflow).await;
+    let changed = steps(harness, "changes", true);
     let names: Vec<&str> = changed.iter().map(|step| step["step"].as_str().unwrap()).collect();
     let reported = changed.iter().map(|step| step["differences"].to_string()).collect::<String>();
-    let before = writes(stage);
-    stage.done(workflow).await;
-    let written = writes(stage) - before;
-    let wrote = last_writes(stage, written);
-    has_none(stage, workflow).await;
+    let before = writes(harness);
+    harness.run_to_success(workflow).await;
+    let written = writes(harness) - before;
+    let wrote = last_writes(harness, written);
+    has_none(harness, workflow).await;
     let deviations = [
         (names != drift.steps).then(|| format!("{:?} should have changes, and {names:?} have", drift.steps)),
         (!reported.contains(drift.named)).then(|| format!("{} is not reported: {reported}", drift.named)),

@@ -1,6 +1,6 @@
-//! Secrets planted everywhere are found nowhere but where the wire needs them: not in the journal, not in what the
-//! program says, in no log level and no format, and not in the simulated world's request log.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+//! Planted secrets occur only in the requests that need them: not in the journal, not in the output of the program in
+//! any format or log level, and not in the request log of the simulated world.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 #[path = "world/inputs.rs"]
 mod inputs;
@@ -11,9 +11,9 @@ use std::path::Path;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use inputs::NODE_GROUP;
 use serde_json::{Value, json};
-use world::Stage;
+use world::Harness;
 
-/// Values that are hard to hide: quotes, backslashes, spaces, lines, other alphabets, what looks like base64 or a URL.
+/// Values that are difficult to redact: quotes, backslashes, spaces, lines, other alphabets, text that resembles base64 or a URL.
 const PLANTED: &[&str] = &[
     "planted-01-plain-value",
     "planted-02 with spaces & ampersand",
@@ -34,15 +34,15 @@ const PLANTED: &[&str] = &[
 ];
 
 trait Witnesses {
-    /// Everything that must hold no secret, by name.
+    /// Returns all data that must contain no secret, with names.
     async fn witnesses(&self) -> Vec<(String, Vec<u8>)>;
-    /// Secrets that were made on the way: minted keys, tokens, host keys, and the login key.
-    fn made(&self) -> Vec<(String, String)>;
+    /// Returns the secrets that were created meanwhile: auth keys, tokens, host keys and the login key.
+    fn created(&self) -> Vec<(String, String)>;
 }
 
-impl Witnesses for Stage {
+impl Witnesses for Harness {
     async fn witnesses(&self) -> Vec<(String, Vec<u8>)> {
-        let mut found = self.said.clone();
+        let mut found = self.outputs.clone();
         for name in ["journal.db", "journal.db-wal"] {
             if let Ok(bytes) = std::fs::read(self.path(name)) {
                 found.push((name.into(), bytes));
@@ -53,53 +53,53 @@ impl Witnesses for Stage {
         found
     }
 
-    fn made(&self) -> Vec<(String, String)> {
+    fn created(&self) -> Vec<(String, String)> {
         let world = self.sim.shared().lock();
         let whole = serde_json::to_value(&*world).unwrap();
-        let mut made = vec![
+        let mut created = vec![
             ("the token for ARM".to_owned(), self.sim.token().to_owned()),
             ("the client secret".to_owned(), stargate_sim::tailnet::CLIENT_SECRET.to_owned()),
         ];
-        made.extend(of_the_cluster(&whole));
-        made.extend(world.tailnet.keys.values().map(|key| (format!("auth key {}", key.id), key.value.clone())));
-        made.extend(world.tailnet.tokens.keys().map(|token| ("an access token".to_owned(), token.clone())));
+        created.extend(cluster_secrets(&whole));
+        created.extend(world.tailnet.keys.values().map(|key| (format!("auth key {}", key.id), key.value.clone())));
+        created.extend(world.tailnet.tokens.keys().map(|token| ("an access token".to_owned(), token.clone())));
         for event in whole["events"].as_array().unwrap() {
             let Some(user_data) = event["user_data"].as_str() else { continue };
             let config: Value = serde_json::from_str(user_data.trim_start_matches("#cloud-config\n")).unwrap();
             let key = config["ssh_keys"]["ed25519_private"].as_str().unwrap();
-            made.extend(middle_lines(key).map(|line| ("a line of a host key".to_owned(), line)));
+            created.extend(middle_lines(key).map(|line| ("a line of a host key".to_owned(), line)));
         }
         let login = std::fs::read_to_string(self.path("sim/id_ed25519")).unwrap();
-        made.extend(middle_lines(&login).map(|line| ("a line of the login key".to_owned(), line)));
-        made
+        created.extend(middle_lines(&login).map(|line| ("a line of the login key".to_owned(), line)));
+        created
     }
 }
 
-/// What only the cluster and its kubelets know: tokens, and the keys of certificates.
-fn of_the_cluster(whole: &Value) -> Vec<(String, String)> {
+/// Returns the secrets of the cluster and its kubelets: tokens, and keys of certificates.
+fn cluster_secrets(whole: &Value) -> Vec<(String, String)> {
     let kube = &whole["kube"];
-    let mut made = vec![("the administrator's token".to_owned(), kube["admin_token"].as_str().unwrap().to_owned())];
+    let mut created = vec![("the administrator's token".to_owned(), kube["admin_token"].as_str().unwrap().to_owned())];
     for secret in kube["objects"]["secrets"].as_object().into_iter().flat_map(serde_json::Map::values) {
         let name = secret["metadata"]["name"].as_str().unwrap_or_default();
         let value = secret["data"]["token-secret"].as_str().and_then(|text| STANDARD.decode(text).ok());
-        made.extend(value.map(|value| (format!("the token of {name}"), String::from_utf8(value).unwrap())));
+        created.extend(value.map(|value| (format!("the token of {name}"), String::from_utf8(value).unwrap())));
     }
     for (name, machine) in whole["hosts"]["machines"].as_object().unwrap() {
         let keys = &machine["kubelet"]["keys"];
         for pem in ["client", "server"].iter().filter_map(|kind| keys[*kind].as_str()) {
             let key = pem.rfind("-----BEGIN").map(|at| &pem[at..]).unwrap();
-            made.extend(key_lines(key).map(|line| (format!("a line of a kubelet's key of {name}"), line)));
+            created.extend(key_lines(key).map(|line| (format!("a line of a kubelet's key of {name}"), line)));
         }
     }
-    made
+    created
 }
 
-/// The lines of a PEM file that only its owner knows. The first ones hold the public key as well.
+/// Returns the secret lines of a PEM file. The first ones contain the public key as well.
 fn middle_lines(pem: &str) -> impl Iterator<Item = String> {
     lines(pem).skip(2)
 }
 
-/// The lines of a kubelet's key that only its owner knows. The last one holds the public key alone.
+/// Returns the secret lines of a kubelet's key. The last one contains only the public key.
 fn key_lines(pem: &str) -> impl Iterator<Item = String> {
     lines(pem).take(2)
 }
@@ -108,7 +108,7 @@ fn lines(pem: &str) -> impl Iterator<Item = String> {
     pem.lines().filter(|line| !line.starts_with("-----") && !line.is_empty()).map(str::to_owned)
 }
 
-/// The forms in which a secret could have slipped through.
+/// Returns the encodings in which a secret could occur.
 fn forms(secret: &str) -> Vec<String> {
     let json = Value::from(secret).to_string();
     let twice = Value::from(json.trim_matches('"')).to_string();
@@ -127,7 +127,7 @@ fn forms(secret: &str) -> Vec<String> {
 }
 
 fn leaks(secrets: &[(String, String)], witnesses: &[(String, Vec<u8>)]) -> Vec<String> {
-    // What is no text, as in the journal's file, does not hide the text beside it.
+    // Bytes that are not UTF-8, as in the journal file, do not hide the text next to them.
     let texts: Vec<_> = witnesses.iter().map(|(name, bytes)| (name, String::from_utf8_lossy(bytes))).collect();
     let mut found = vec![];
     for (name, secret) in secrets {
@@ -139,7 +139,7 @@ fn leaks(secrets: &[(String, String)], witnesses: &[(String, Vec<u8>)]) -> Vec<S
     found
 }
 
-/// The environment in which some of them are.
+/// Returns the environment variables that contain the planted secrets.
 fn variables() -> Vec<(String, String)> {
     PLANTED.iter().enumerate().map(|(i, secret)| (format!("PLANTED_{i}"), (*secret).to_owned())).collect()
 }
@@ -148,7 +148,7 @@ fn planted() -> Vec<(String, String)> {
     PLANTED.iter().map(|secret| ((*secret).to_owned(), (*secret).to_owned())).collect()
 }
 
-/// A workflow that puts every planted secret into a machine's first boot, each by another way.
+/// Returns a workflow that passes each planted secret to the first boot of a machine, by all kinds of references.
 fn machine(folder: &Path) -> String {
     let (mut references, mut files) = (json!({}), vec![]);
     for (i, secret) in PLANTED.iter().enumerate() {
@@ -186,58 +186,58 @@ fn machine(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_a_machine_is_given_at_its_first_boot_is_found_nowhere_else() {
-    let mut stage = Stage::new(&variables()).await;
-    std::fs::write(stage.path("planted.yaml"), machine(stage.folder.path())).unwrap();
-    let file = stage.path("planted.yaml");
+async fn secrets_for_a_first_boot_occur_nowhere_else() {
+    let mut harness = Harness::new(&variables()).await;
+    std::fs::write(harness.path("planted.yaml"), machine(harness.folder.path())).unwrap();
+    let file = harness.path("planted.yaml");
     let file = file.to_str().unwrap();
-    // Once the far side refuses, so that errors are looked at too.
+    // One request fails, so that errors are searched as well.
     let fault = json!({ "path": "virtualMachines", "fault": { "kind": "error", "status": 400 } });
-    let faults = format!("{}/_world/faults", stage.sim.http_url());
+    let faults = format!("{}/_world/faults", harness.sim.http_url());
     reqwest::Client::new().post(faults).json(&fault).send().await.unwrap().error_for_status().unwrap();
     let run = ["run", "workflow", file, "--input", "password=env:PLANTED_0", "-o", "json"];
-    assert_eq!(stage.run(&run).await, Some(3));
-    assert_eq!(stage.run(&["resume", "--verbose"]).await, Some(0));
-    assert_eq!(stage.run(&["history", "@latest", "-o", "json"]).await, Some(0));
-    assert_eq!(stage.run(&["plan", file, "--input", "password=env:PLANTED_0", "-o", "json"]).await, Some(0));
-    let user_data = serde_json::to_string(&stage.sim.shared().lock().events).unwrap();
+    assert_eq!(harness.run(&run).await, Some(3));
+    assert_eq!(harness.run(&["resume", "--verbose"]).await, Some(0));
+    assert_eq!(harness.run(&["history", "@latest", "-o", "json"]).await, Some(0));
+    assert_eq!(harness.run(&["plan", file, "--input", "password=env:PLANTED_0", "-o", "json"]).await, Some(0));
+    let user_data = serde_json::to_string(&harness.sim.shared().lock().events).unwrap();
     let given = leaks(&planted(), &[("the event".into(), user_data.into_bytes())]);
-    assert!(given.len() >= PLANTED.len(), "the machine was given the secrets, and looking finds them: {given:?}");
+    assert!(given.len() >= PLANTED.len(), "the machine received the secrets, and the search finds them: {given:?}");
     let mut secrets = planted();
-    secrets.extend(stage.made());
+    secrets.extend(harness.created());
     assert!(secrets.len() > 20, "{} secrets", secrets.len());
-    let found = leaks(&secrets, &stage.witnesses().await);
+    let found = leaks(&secrets, &harness.witnesses().await);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[tokio::test]
-async fn the_keys_and_tokens_of_a_whole_deployment_are_found_nowhere() {
-    let mut stage = Stage::new(&variables()).await;
+async fn keys_and_tokens_of_a_complete_deployment_occur_nowhere() {
+    let mut harness = Harness::new(&variables()).await;
     let mut secrets = vec![];
     for workflow in ["provision-aks-router", "provision-dc", "repave-worker", "sync-pod-routes", "remove-worker"] {
-        assert_eq!(stage.shipped(&["plan"], workflow).await.map(|code| code < 3), Some(true));
-        stage.done(workflow).await;
-        assert_eq!(stage.run(&["history", "@latest"]).await, Some(0));
-        // A worker that leaves takes its keys along.
-        secrets.extend(stage.made());
+        assert_eq!(harness.run_shipped(&["plan"], workflow).await.map(|code| code < 3), Some(true));
+        harness.run_to_success(workflow).await;
+        assert_eq!(harness.run(&["history", "@latest"]).await, Some(0));
+        // The keys of a removed worker cannot be read afterwards.
+        secrets.extend(harness.created());
     }
-    for made in
+    for created in
         ["auth key", "the token of bootstrap-token-", "a line of a kubelet's key of worker-1", "the administrator's"]
     {
-        assert!(secrets.iter().any(|(name, _)| name.starts_with(made)), "{made} was made");
+        assert!(secrets.iter().any(|(name, _)| name.starts_with(created)), "{created} was created");
     }
-    let found = leaks(&secrets, &stage.witnesses().await);
+    let found = leaks(&secrets, &harness.witnesses().await);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[tokio::test]
-async fn a_secret_given_by_value_is_refused_without_being_repeated() {
-    let mut stage = Stage::new(&variables()).await;
-    std::fs::write(stage.path("planted.yaml"), machine(stage.folder.path())).unwrap();
-    let file = stage.path("planted.yaml");
+async fn a_secret_given_by_value_is_rejected_and_not_repeated() {
+    let mut harness = Harness::new(&variables()).await;
+    std::fs::write(harness.path("planted.yaml"), machine(harness.folder.path())).unwrap();
+    let file = harness.path("planted.yaml");
     let input = format!("password={}", PLANTED[0]);
     let arguments = ["run", "workflow", file.to_str().unwrap(), "--input", &input];
-    assert_eq!(stage.run(&arguments).await, Some(65));
-    let said: Vec<_> = stage.said.iter().map(|(_, text)| ("what it said".to_owned(), text.clone())).collect();
-    assert_eq!(leaks(&planted()[..1], &said), Vec::<String>::new());
+    assert_eq!(harness.run(&arguments).await, Some(65));
+    let output: Vec<_> = harness.outputs.iter().map(|(_, text)| ("the output".to_owned(), text.clone())).collect();
+    assert_eq!(leaks(&planted()[..1], &output), Vec::<String>::new());
 }

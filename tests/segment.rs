@@ -1,20 +1,20 @@
-//! A datacenter whose machines share one Ethernet segment: no cloud routes for them, so their kernels have to.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+//! Datacenter whose machines share one Ethernet segment: their kernels route, because no cloud does.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 #[path = "world/inputs.rs"]
 mod inputs;
 #[path = "world/outside.rs"]
-#[expect(dead_code, reason = "the tests use a part of it each")]
+#[expect(dead_code, reason = "each test uses a part of the module")]
 mod outside;
 mod world;
 
-use inputs::{DC_GROUP, DC_ROUTER, Surroundings};
+use inputs::{DC_GROUP, DC_ROUTER, WorldFacts};
 use serde_json::{Value, json};
 use stargate_sim::{
     Sim, World,
     dataplane::{Plane, Pod},
 };
-use world::Stage;
+use world::Harness;
 
 const SITE: &str = "/apis/stargate.io/v1alpha1/sites/dc";
 const PODS: [(&str, &str, &str); 4] = [
@@ -25,38 +25,38 @@ const PODS: [(&str, &str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn kernels_on_a_segment_get_their_routes_and_lose_those_of_a_worker_that_is_gone() {
-    let mut stage = Stage::new(&[]).await;
-    stage.done("provision-aks-router").await;
-    stage.done("provision-dc").await;
-    move_to_a_segment(&stage.sim).await;
-    assert!(dead(&stage.sim) > 0, "nothing has told the kernels yet");
+async fn machines_on_a_segment_get_kernel_routes_and_lose_those_of_a_removed_worker() {
+    let mut harness = Harness::new(&[]).await;
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    move_to_a_segment(&harness.sim).await;
+    assert!(dead(&harness.sim) > 0, "no kernel has routes yet");
 
-    stage.done("sync-pod-routes").await;
-    assert_eq!(dead(&stage.sim), 0, "{}", stage.last_words());
-    let before = stage.sim.shared().peek().traffic.mutating();
-    stage.done("sync-pod-routes").await;
-    assert_eq!(stage.sim.shared().peek().traffic.mutating(), before, "a second run writes nothing");
-    assert_eq!(mentions(&stage.sim, "10.244.65.0/24"), [DC_ROUTER, "worker-1"]);
+    harness.run_to_success("sync-pod-routes").await;
+    assert_eq!(dead(&harness.sim), 0, "{}", harness.last_output());
+    let before = harness.sim.shared().peek().traffic.mutating();
+    harness.run_to_success("sync-pod-routes").await;
+    assert_eq!(harness.sim.shared().peek().traffic.mutating(), before, "a second run writes nothing");
+    assert_eq!(mentions(&harness.sim, "10.244.65.0/24"), [DC_ROUTER, "worker-1"]);
 
-    remove(&mut stage, "worker-2").await;
-    assert_eq!(mentions(&stage.sim, "10.244.65.0/24"), [""; 0], "neither in force nor at boot");
-    assert_eq!(mentions(&stage.sim, "10.244.64.0/24"), [DC_ROUTER], "the machine that has left routes nothing");
-    assert_eq!(dead(&stage.sim), 0);
+    remove(&mut harness, "worker-2").await;
+    assert_eq!(mentions(&harness.sim, "10.244.65.0/24"), [""; 0], "neither in the kernel nor in a file");
+    assert_eq!(mentions(&harness.sim, "10.244.64.0/24"), [DC_ROUTER], "the removed machine has no routes");
+    assert_eq!(dead(&harness.sim), 0);
 
-    remove(&mut stage, "worker-1").await;
-    assert_eq!(mentions(&stage.sim, "10.244.64.0/24"), [""; 0], "the router keeps no route to the last one either");
+    remove(&mut harness, "worker-1").await;
+    assert_eq!(mentions(&harness.sim, "10.244.64.0/24"), [""; 0], "the router has no route to the last worker");
 }
 
-async fn remove(stage: &mut Stage, worker: &str) {
-    let mut inputs = inputs::of("remove-worker", &Surroundings::of(&stage.sim).await);
+async fn remove(harness: &mut Harness, worker: &str) {
+    let mut inputs = inputs::of("remove-worker", &WorldFacts::of(&harness.sim).await);
     inputs.insert("worker".into(), worker.into());
-    let code = stage.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
-    assert_eq!(code, Some(0), "{worker}: {}", stage.last_words());
-    stage.sim.shared().lock().pods.retain(|pod| pod.node != worker);
+    let code = harness.run_with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
+    assert_eq!(code, Some(0), "{worker}: {}", harness.last_output());
+    harness.sim.shared().lock().pods.retain(|pod| pod.node != worker);
 }
 
-/// The machines stay as they are, and the network between them is none of Azure's any more; the cluster is told so.
+/// Removes the Azure network between the machines, and records the change in the cluster.
 async fn move_to_a_segment(sim: &Sim) {
     outside::patch(sim, SITE, &json!({ "spec": { "fabric": "l2", "azure": null } })).await;
     let mut world = sim.shared().lock();
@@ -72,13 +72,13 @@ async fn move_to_a_segment(sim: &Sim) {
     world.pods = PODS.into_iter().map(pod).collect();
 }
 
-/// Pairs of pods that do not reach each other.
+/// Counts the pairs of pods without a connection.
 fn dead(sim: &Sim) -> usize {
     let plane = Plane::of(&sim.shared().peek());
     plane.matrix(plane.pods()).dead
 }
 
-/// The machines whose kernel or files have a prefix.
+/// Returns the machines whose kernel or files contain a prefix.
 fn mentions(sim: &Sim, prefix: &str) -> Vec<String> {
     let world: &World = &sim.shared().peek();
     let whole = serde_json::to_value(&world.hosts.machines).unwrap();

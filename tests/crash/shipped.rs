@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::inputs::{self, Surroundings};
+use crate::inputs::{self, WorldFacts};
 
 /// The texts of all, by the names under which one inlines another.
 const TEXTS: &[(&str, &str)] = &[
@@ -40,7 +40,7 @@ impl Shipped {
     }
 
     /// What it is run with while it is killed.
-    pub(crate) fn inputs(self, around: &Surroundings) -> Map<String, Value> {
+    pub(crate) fn inputs(self, around: &WorldFacts) -> Map<String, Value> {
         let mut inputs = inputs::of(self.name, around);
         if self.name == "provision-aks-router" {
             inputs.insert("datacenter_prefixes".into(), json!(["10.50.0.0/16", "10.60.0.0/16"]));

@@ -11,7 +11,7 @@ use stargate_sim::Sim;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::{inputs::Surroundings, shipped::Shipped, template::Template};
+use crate::{inputs::WorldFacts, shipped::Shipped, template::Template};
 
 /// How long one process may take in a world that is this much faster than the real one.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -21,7 +21,7 @@ pub(crate) struct Stage {
     workflow: Shipped,
     folder: TempDir,
     http: reqwest::Client,
-    around: Surroundings,
+    around: WorldFacts,
 }
 
 impl Stage {
@@ -38,7 +38,7 @@ impl Stage {
     async fn open(workflow: Shipped, template: &Template, keep: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sim = template.open(folder.path(), keep).await;
-        let around = Surroundings::of(&sim).await;
+        let around = WorldFacts::of(&sim).await;
         Self { sim, workflow, folder, http: reqwest::Client::new(), around }
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use stargate_sim::{Sim, SimOptions};
 use tempfile::TempDir;
 
-use crate::{drift, inputs, inputs::Surroundings, shipped, shipped::Shipped, stage::Stage};
+use crate::{drift, inputs, inputs::WorldFacts, shipped, shipped::Shipped, stage::Stage};
 
 /// How much faster than the real one a world is.
 const SPEED: f64 = 200.0;
@@ -48,7 +48,7 @@ impl Template {
     /// The same world after `workflow` has run in it.
     async fn after(self, workflow: Shipped) -> Result<Self, String> {
         let stage = Stage::kept(workflow, &self).await;
-        let inputs = inputs::of(workflow.name, &Surroundings::of(&stage.sim).await);
+        let inputs = inputs::of(workflow.name, &WorldFacts::of(&stage.sim).await);
         let status = stage.run_with("run", 0, &inputs).await;
         // Those before may have left it nothing to do.
         if !matches!(status.code(), Some(0 | 10)) {

@@ -1,29 +1,29 @@
-//! What the workflows that ship are run with in the simulated world.
+//! Inputs of the embedded workflows in the simulated world.
 
 use serde_json::{Map, Value, json};
 
 pub(crate) const CLUSTER: &str = "stargate-aks-e2e-7";
-/// Where the datacenter's resources are.
+/// Resource group of the datacenter.
 pub(crate) const DC_GROUP: &str = "stargate-aks-e2e-7-dc";
-/// Where the cluster's own resources are, and its router's.
+/// Resource group of the cluster's nodes and of its router.
 pub(crate) const NODE_GROUP: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
 pub(crate) const AKS_ROUTER: &str = "stargate-aks-e2e-7-router";
 pub(crate) const DC_ROUTER: &str = "stargate-aks-e2e-7-dc-router";
 
-/// The version of the cluster, and of the kubelets that join it.
+/// Version of the cluster and of the kubelets that join it.
 const KUBELET: &str = "v1.33.5";
 
-/// What inputs need to know of a world.
-pub(crate) struct Surroundings {
-    /// The key that logs in to machines, in OpenSSH form.
+/// Facts about a simulated world that inputs contain.
+pub(crate) struct WorldFacts {
+    /// Public key for logging in to machines, in OpenSSH format.
     pub(crate) ssh_public_key: String,
-    /// Where the world serves HTTP.
+    /// Base URL of the world for HTTP.
     pub(crate) http: String,
-    /// Checksum of the kubelet that its mirror has.
+    /// SHA-256 of the kubelet in its mirror.
     kubelet_sha256: String,
 }
 
-impl Surroundings {
+impl WorldFacts {
     pub(crate) async fn of(sim: &stargate_sim::Sim) -> Self {
         let key = std::fs::read_to_string(sim.dir().join("id_ed25519.pub")).unwrap();
         let http = sim.http_url();
@@ -33,12 +33,12 @@ impl Surroundings {
     }
 }
 
-/// The inputs of a workflow that ships.
-pub(crate) fn of(workflow: &str, around: &Surroundings) -> Map<String, Value> {
+/// Returns the inputs of an embedded workflow.
+pub(crate) fn of(workflow: &str, facts: &WorldFacts) -> Map<String, Value> {
     let inputs = match workflow {
-        "provision-aks-router" => aks_router(around),
-        "provision-dc" => datacenter(around),
-        "repave-worker" => worker(around),
+        "provision-aks-router" => aks_router(facts),
+        "provision-dc" => datacenter(facts),
+        "repave-worker" => worker(facts),
         "sync-pod-routes" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER }),
         "remove-worker" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "worker": "worker-1" }),
         other => panic!("no inputs are known for {other}"),
@@ -47,18 +47,18 @@ pub(crate) fn of(workflow: &str, around: &Surroundings) -> Map<String, Value> {
     inputs
 }
 
-fn aks_router(around: &Surroundings) -> Value {
+fn aks_router(facts: &WorldFacts) -> Value {
     json!({
         "cluster": CLUSTER,
         "resource_group": CLUSTER,
         "router": AKS_ROUTER,
         "router_subnet": "10.237.0.0/24",
-        "ssh_public_key": around.ssh_public_key,
+        "ssh_public_key": facts.ssh_public_key,
         "ssh_source": "198.51.100.0/24",
     })
 }
 
-fn datacenter(around: &Surroundings) -> Value {
+fn datacenter(facts: &WorldFacts) -> Value {
     json!({
         "cluster": CLUSTER,
         "cluster_resource_group": CLUSTER,
@@ -70,18 +70,18 @@ fn datacenter(around: &Surroundings) -> Value {
             { "name": "worker-1", "private_ip": "10.50.1.5" },
             { "name": "worker-2", "private_ip": "10.50.1.6" },
         ],
-        "ssh_public_key": around.ssh_public_key,
+        "ssh_public_key": facts.ssh_public_key,
         "ssh_source": "198.51.100.0/24",
     })
 }
 
-fn worker(around: &Surroundings) -> Value {
+fn worker(facts: &WorldFacts) -> Value {
     json!({
         "cluster": CLUSTER,
         "cluster_resource_group": CLUSTER,
         "worker": "worker-1",
         "kubelet_version": KUBELET,
-        "kubelet_sha256": around.kubelet_sha256,
-        "kubernetes_mirror": format!("{}/_mirror/kubernetes", around.http),
+        "kubelet_sha256": facts.kubelet_sha256,
+        "kubernetes_mirror": format!("{}/_mirror/kubernetes", facts.http),
     })
 }

@@ -1,4 +1,4 @@
-//! What somebody else does to the world: to Azure, to the cluster, to the tailnet.
+//! Changes that other parties make in Azure, in the cluster and in the tailnet.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use stargate_sim::Sim;
 
 use crate::inputs::NODE_GROUP;
 
-/// The path of a network resource, with the version that it is asked in.
+/// Returns the path of a network resource, with the API version.
 pub(crate) fn network(sim: &Sim, group: &str, resource: &str) -> String {
     let subscription = sim.subscription();
     format!(
@@ -16,7 +16,7 @@ pub(crate) fn network(sim: &Sim, group: &str, resource: &str) -> String {
     )
 }
 
-/// What Azure says of a resource.
+/// Reads a resource from Azure.
 pub(crate) async fn read_azure(sim: &Sim, path: &str) -> Value {
     let url = format!("{}{path}", sim.http_url());
     Client::new()
@@ -32,7 +32,7 @@ pub(crate) async fn read_azure(sim: &Sim, path: &str) -> Value {
         .unwrap()
 }
 
-/// A third party changes something in the subscription, and waits its turn where another operation is in progress.
+/// Changes a resource in the subscription, after an operation in progress has finished.
 pub(crate) async fn change_azure(sim: &Sim, method: &str, path: &str, body: Value) {
     let drift = json!({ "method": method, "path": path, "body": body });
     let url = format!("{}/_world/drift", sim.http_url());
@@ -47,7 +47,7 @@ pub(crate) async fn change_azure(sim: &Sim, method: &str, path: &str, body: Valu
     }
 }
 
-/// A third party turns a NIC's IP forwarding off.
+/// Turns the IP forwarding of a NIC off.
 pub(crate) async fn turn_forwarding_off(sim: &Sim, group: &str, nic: &str) {
     let path = network(sim, group, &format!("networkInterfaces/{nic}"));
     let mut body = read_azure(sim, &path).await;
@@ -55,7 +55,7 @@ pub(crate) async fn turn_forwarding_off(sim: &Sim, group: &str, nic: &str) {
     change_azure(sim, "PUT", &path, body).await;
 }
 
-/// A third party deletes the first route of ours of a table; gives its prefix.
+/// Deletes the first route of a table and returns its prefix.
 pub(crate) async fn delete_route(sim: &Sim, group: &str, table: &str) -> String {
     let whole = read_azure(sim, &network(sim, group, &format!("routeTables/{table}"))).await;
     let route = &whole["properties"]["routes"][0];
@@ -65,7 +65,7 @@ pub(crate) async fn delete_route(sim: &Sim, group: &str, table: &str) -> String 
     route["properties"]["addressPrefix"].as_str().unwrap().to_owned()
 }
 
-/// A route of ours that an earlier deployment has left in the table of the cluster's nodes.
+/// Adds a managed route of an earlier deployment to the route table of the cluster's nodes.
 pub(crate) async fn leave_stale_route(sim: &Sim, prefix: &str) {
     let name = format!("stargate-{}", prefix.replace(['.', '/'], "-"));
     let path = network(sim, NODE_GROUP, &format!("routeTables/stargate-workers-rt/routes/{name}"));
@@ -74,11 +74,11 @@ pub(crate) async fn leave_stale_route(sim: &Sim, prefix: &str) {
     change_azure(sim, "PUT", &path, json!({ "properties": properties })).await;
 }
 
-/// AKS takes the last of its nodes away and brings another one; gives the prefix that is gone.
+/// Replaces the last node of AKS by another one and returns the pod CIDR of the removed node.
 pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
     let configs = list(sim, "/apis/acn.azure.com/v1alpha/nodenetworkconfigs").await;
-    let gone = configs.last().unwrap();
-    let name = gone["metadata"]["name"].as_str().unwrap();
+    let removed = configs.last().unwrap();
+    let name = removed["metadata"]["name"].as_str().unwrap();
     let url = format!("{}/_world/aks-nodes", sim.http_url());
     let client = Client::new();
     client.delete(format!("{url}/{name}")).send().await.unwrap().error_for_status().unwrap();
@@ -86,55 +86,55 @@ pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
         "name": "aks-nodepool1-41954725-vmss000007", "address": "10.224.0.9", "pod_cidr": "10.244.7.0/24",
     });
     add_aks_nodes(sim, &node).await;
-    gone["status"]["networkContainers"][0]["primaryIP"].as_str().unwrap().to_owned()
+    removed["status"]["networkContainers"][0]["primaryIP"].as_str().unwrap().to_owned()
 }
 
-/// AKS grows by nodes, each with `name`, `address` and `pod_cidr`.
+/// Adds nodes to AKS, each with `name`, `address` and `pod_cidr`.
 pub(crate) async fn add_aks_nodes(sim: &Sim, nodes: &Value) {
     let url = format!("{}/_world/aks-nodes", sim.http_url());
     Client::new().post(url).json(nodes).send().await.unwrap().error_for_status().unwrap();
 }
 
-/// The objects below a path of the Kubernetes API.
+/// Lists the objects below a path of the Kubernetes API.
 pub(crate) async fn list(sim: &Sim, path: &str) -> Vec<Value> {
-    let answer = ask_cluster(sim, Method::GET, path, "application/json", &Value::Null).await;
+    let answer = admin_request(sim, Method::GET, path, "application/json", &Value::Null).await;
     answer["items"].as_array().unwrap().clone()
 }
 
-/// The administrator posts an object; gives what came of it.
+/// Creates an object in the cluster and returns the response.
 pub(crate) async fn create(sim: &Sim, path: &str, object: &Value) -> Value {
-    ask_cluster(sim, Method::POST, path, "application/json", object).await
+    admin_request(sim, Method::POST, path, "application/json", object).await
 }
 
-/// Somebody merges `changes` into an object of the cluster.
+/// Merges `changes` into an object of the cluster.
 pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
-    ask_cluster(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
+    admin_request(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
 }
 
-/// The agent's own idea of a node's pod addresses is gone.
+/// Removes the pod CIDRs from a node's CiliumNode.
 pub(crate) async fn blank_cilium_node(sim: &Sim, node: &str) {
     let blank = json!({ "spec": { "ipam": { "podCIDRs": [] } } });
     patch(sim, &format!("/apis/cilium.io/v2/ciliumnodes/{node}"), &blank).await;
 }
 
-/// Somebody withdraws the approval of a router's routes.
+/// Withdraws the approval of a router's routes in the tailnet.
 pub(crate) fn withdraw_approval(sim: &Sim, hostname: &str) {
     let mut world = sim.shared().lock();
-    // The router's is the device that joined last under its name.
+    // The router is the device that joined last under this name.
     let device = world.tailnet.devices.values_mut().rfind(|device| device.hostname == hostname);
     device.unwrap().enabled.clear();
 }
 
-/// Somebody turns a machine's forwarding off, until its next boot.
+/// Turns the forwarding of a machine off until its next boot.
 pub(crate) fn stop_forwarding(sim: &Sim, machine: &str) {
     let mut world = sim.shared().lock();
     let machine = world.hosts.machines.get_mut(machine).unwrap();
     machine.sysctls.insert("net.ipv4.ip_forward".into(), "0".into());
 }
 
-/// Asks as the cluster's administrator.
-async fn ask_cluster(sim: &Sim, method: Method, path: &str, kind: &str, body: &Value) -> Value {
-    ask(sim, &client(sim), method, path, kind, body).await
+/// Sends a request as the administrator of the cluster.
+async fn admin_request(sim: &Sim, method: Method, path: &str, kind: &str, body: &Value) -> Value {
+    kube_request(sim, &client(sim), method, path, kind, body).await
 }
 
 fn client(sim: &Sim) -> Client {
@@ -142,7 +142,7 @@ fn client(sim: &Sim) -> Client {
     Client::builder().tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap()
 }
 
-async fn ask(sim: &Sim, client: &Client, method: Method, path: &str, kind: &str, body: &Value) -> Value {
+async fn kube_request(sim: &Sim, client: &Client, method: Method, path: &str, kind: &str, body: &Value) -> Value {
     let url = format!("{}{path}", sim.kube_url().unwrap());
     let mut request = client.request(method, url).bearer_auth(admin_token(sim)).header("content-type", kind);
     if !body.is_null() {
@@ -154,7 +154,7 @@ async fn ask(sim: &Sim, client: &Client, method: Method, path: &str, kind: &str,
     serde_json::from_str(&text).unwrap()
 }
 
-/// The token in the administrator's kubeconfig.
+/// Returns the token in the administrator's kubeconfig.
 pub(crate) fn admin_token(sim: &Sim) -> String {
     let config = std::fs::read_to_string(sim.kubeconfig()).unwrap();
     let line = config.lines().find_map(|line| line.trim().strip_prefix("token:"));
