@@ -27,15 +27,16 @@ fn git(arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// True if `top` is the folder of this package. The sources may also lie in a folder of another repository, whose
-/// commits say nothing about them.
+/// True if `top` is the folder of this package. The sources may also lie in a folder of another
+/// repository, whose commits say nothing about them.
 fn is_package(top: &str) -> bool {
     let package = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     Path::new(top).canonicalize().is_ok_and(|top| Path::new(&package).canonicalize().is_ok_and(|own| own == top))
 }
 
-/// Runs this script again when HEAD names another commit. Git appends to `logs/HEAD` whenever that happens. A repository
-/// without that file has the commit in the file of its branch, or in `packed-refs`.
+/// Runs this script again when HEAD names another commit. Git appends to `logs/HEAD` whenever that
+/// happens. A repository without that file has the commit in the file of its branch, or in
+/// `packed-refs`.
 fn watch_head() {
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     let path = |name: &str| git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists());

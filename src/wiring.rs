@@ -45,6 +45,8 @@ pub(crate) fn require<'a>(settings: &Settings, actions: impl IntoIterator<Item =
     }
 }
 
+/// Returns the settings of Azure Resource Manager. Without a subscription, actions of Azure cannot
+/// run.
 fn azure(settings: &AzureSettings) -> ArmSettings {
     let public = || stargate_azure::PUBLIC_ENDPOINT.parse().expect("the public endpoint is a URL");
     ArmSettings {
@@ -55,6 +57,7 @@ fn azure(settings: &AzureSettings) -> ArmSettings {
     }
 }
 
+/// Returns the settings of Tailscale, with the public endpoint as the default.
 fn tailscale(settings: &Settings) -> TailscaleSettings {
     let client = (settings.tailscale_client_id.clone(), settings.tailscale_client_secret.clone());
     let own = TailscaleSettings::new(client.0, client.1);
@@ -77,6 +80,7 @@ fn cilium(settings: &Settings) -> CiliumSettings {
     CiliumSettings { kubeconfig: settings.kubeconfig.clone(), context: settings.kube_context.clone() }
 }
 
+/// Creates the failure for unusable settings of a provider.
 fn unusable(provider: &str, error: &impl fmt::Display) -> Failure {
     Failure::usage(
         format!("the settings of {provider} cannot be used: {error}"),

@@ -1,8 +1,10 @@
-//! A cluster of a thousand nodes: 390 of AKS, as many as a route table has space for, and 600 workers in three sites.
+//! A cluster of a thousand nodes: 390 of AKS, as many as a route table has space for, and 600
+//! workers in three sites.
 //!
-//! Requests are counted, not seconds: a synchronisation lists in pages and writes each surface at most once, so their
-//! number must not grow with the nodes. Steps that log in to each worker are removed, because the workers have no machines
-//! here; the routers of the sites are machines, and everything else is the embedded workflow.
+//! Requests are counted, not seconds: a synchronisation lists in pages and writes each surface at
+//! most once, so their number must not grow with the nodes. Steps that log in to each worker are
+//! removed, because the workers have no machines here; the routers of the sites are machines, and
+//! everything else is the embedded workflow.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 #[path = "world/inputs.rs"]
@@ -21,11 +23,12 @@ use world::Harness;
 const AKS_NODES: u16 = 390;
 const SITES: u16 = 3;
 const WORKERS: u16 = 200;
-/// Workers of each site whose CiliumNode has no pod CIDR. Few, because each write makes the simulated controllers read all
-/// nodes.
+/// Workers of each site whose CiliumNode has no pod CIDR. Few, because each write makes the
+/// simulated controllers read all nodes.
 const DRIFTED: u16 = 1;
-/// Maximum number of requests of one synchronisation that read, without polls of operations. It needs about 40, some of them
-/// polls of resources; one request per node or per worker would be several hundred.
+/// Maximum number of requests of one synchronisation that read, without polls of operations. It
+/// needs about 40, some of them polls of resources; one request per node or per worker would be
+/// several hundred.
 const MAX_READS: usize = 100;
 /// Embedded workflow, from which the steps on workers are removed.
 const SYNC: &str = include_str!("../workflows/sync-pod-routes.yaml");
@@ -81,8 +84,8 @@ async fn synchronise(harness: &mut Harness, name: &str) -> Writes {
     writes(&harness.sim, latest)
 }
 
-/// Returns the requests to Azure and the cluster that read after the one with this number, without polls of operations,
-/// whose number depends on the speed of the machine.
+/// Returns the requests to Azure and the cluster that read after the one with this number, without
+/// polls of operations, whose number depends on the speed of the machine.
 fn reads(sim: &Sim, after: u64) -> Vec<String> {
     let world = sim.shared().peek();
     let is_api = |surface| matches!(surface, Surface::Arm | Surface::Kubernetes);
@@ -114,7 +117,8 @@ async fn routes(sim: &Sim, table: &str) -> usize {
     table["properties"]["routes"].as_array().unwrap().len()
 }
 
-/// Deploys the routers of the cluster and of three sites, whose machines then share an Ethernet segment each.
+/// Deploys the routers of the cluster and of three sites, whose machines then share an Ethernet
+/// segment each.
 async fn deployment() -> Harness {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";
@@ -156,8 +160,8 @@ fn datacenter(site: u16, facts: &WorldFacts) -> Map<String, Value> {
     inputs
 }
 
-/// Returns the objects of an AKS node with their kinds. The node has no virtual machine and no pods, which the workflow does
-/// not read.
+/// Returns the objects of an AKS node with their kinds. The node has no virtual machine and no
+/// pods, which the workflow does not read.
 fn aks_node(number: u16) -> [(&'static str, Value); 2] {
     let ([high, low], [_, block]) = ((number + 4).to_be_bytes(), number.to_be_bytes());
     let name = format!("aks-nodepool1-41954725-vmss{number:06}");
@@ -173,8 +177,8 @@ fn aks_node(number: u16) -> [(&'static str, Value); 2] {
     [("nodes", node), ("nodenetworkconfigs.acn.azure.com", config)]
 }
 
-/// Returns the objects of a registered worker that has joined, with their kinds. With `known`, its CiliumNode has the pod
-/// CIDR.
+/// Returns the objects of a registered worker that has joined, with their kinds. With `known`, its
+/// CiliumNode has the pod CIDR.
 fn worker(site: u16, number: u16, known: bool) -> [(&'static str, Value); 3] {
     let name = format!("dc-{site}-worker-{number}");
     let ip = format!("10.{}.1.{}", 50 + site, 10 + number);
@@ -196,7 +200,8 @@ fn worker(site: u16, number: u16, known: bool) -> [(&'static str, Value); 3] {
     [("servers.stargate.io", server), ("nodes", node), ("ciliumnodes.cilium.io", agents)]
 }
 
-/// Adds objects to the cluster without its controllers, which would read all nodes for each of them.
+/// Adds objects to the cluster without its controllers, which would read all nodes for each of
+/// them.
 fn put(sim: &Sim, objects: impl IntoIterator<Item = (&'static str, Value)>) {
     let mut world = sim.shared().lock();
     let mut kube = serde_json::to_value(&world.kube).unwrap();

@@ -1,5 +1,5 @@
-//! Planted secrets occur only in the requests that need them: not in the journal, not in the output of the program in
-//! any format or log level, and not in the request log of the simulated world.
+//! Planted secrets occur only in the requests that need them: not in the journal, not in the output
+//! of the program in any format or log level, and not in the request log of the simulated world.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 #[path = "world/inputs.rs"]
@@ -13,7 +13,8 @@ use inputs::NODE_GROUP;
 use serde_json::{Value, json};
 use world::Harness;
 
-/// Values that are difficult to redact: quotes, backslashes, spaces, lines, other alphabets, text that resembles base64 or a URL.
+/// Values that are difficult to redact: quotes, backslashes, spaces, lines, other alphabets, text
+/// that resembles base64 or a URL.
 const PLANTED: &[&str] = &[
     "planted-01-plain-value",
     "planted-02 with spaces & ampersand",
@@ -36,7 +37,8 @@ const PLANTED: &[&str] = &[
 trait Witnesses {
     /// Returns all data that must contain no secret, with names.
     async fn witnesses(&self) -> Vec<(String, Vec<u8>)>;
-    /// Returns the secrets that were created meanwhile: auth keys, tokens, host keys and the login key.
+    /// Returns the secrets that were created meanwhile: auth keys, tokens, host keys and the login
+    /// key.
     fn created(&self) -> Vec<(String, String)>;
 }
 
@@ -148,7 +150,8 @@ fn planted() -> Vec<(String, String)> {
     PLANTED.iter().map(|secret| ((*secret).to_owned(), (*secret).to_owned())).collect()
 }
 
-/// Returns a workflow that passes each planted secret to the first boot of a machine, by all kinds of references.
+/// Returns a workflow that passes each planted secret to the first boot of a machine, by all kinds
+/// of references.
 fn machine(folder: &Path) -> String {
     let (mut references, mut files) = (json!({}), vec![]);
     for (i, secret) in PLANTED.iter().enumerate() {

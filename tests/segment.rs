@@ -1,4 +1,5 @@
-//! Datacenter whose machines share one Ethernet segment: their kernels route, because no cloud does.
+//! Datacenter whose machines share one Ethernet segment: their kernels route, because no cloud
+//! does.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 #[path = "world/inputs.rs"]

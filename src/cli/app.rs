@@ -1,3 +1,8 @@
+//! Entry point of the program: parses the command line, prepares the process and calls the command.
+//!
+//! The steps have an order that matters: settings first, because they decide about colours and
+//! logging; then the TLS provider, of which a process can install only one; then the async runtime.
+
 use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches};
@@ -34,7 +39,8 @@ fn show(output: Output, failure: &Failure) -> Exit {
     failure.exit()
 }
 
-/// Turns success into a failure if output could not be written: a result that cannot be read does not count. A failure keeps its own code.
+/// Turns success into a failure if output could not be written: a result that cannot be read does
+/// not count. A failure keeps its own code.
 fn check_output_written(exit: Exit) -> Exit {
     let Some(reason) = ui::write_error() else { return exit };
     let failure = Failure::new(

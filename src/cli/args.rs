@@ -1,3 +1,9 @@
+//! Definition of the command line. Doc comments of fields and variants are the help texts: they
+//! name the effect and the default.
+//!
+//! Values are parsed as far as their syntax allows; whether a workflow or a run exists is checked
+//! by the commands.
+
 #[cfg(feature = "sim")]
 mod sim;
 
@@ -47,8 +53,8 @@ pub(crate) struct GlobalArgs {
     /// Format of the output
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
-    /// Show all lines that steps capture, such as the commands run on a host [default: only the last lines of a step
-    /// that fails]
+    /// Show all lines that steps capture, such as the commands run on a host [default: only the
+    /// last lines of a step that fails]
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
     /// Journal file [env: STARGATE_JOURNAL] [default: ~/.local/state/stargate/journal.db]
@@ -60,36 +66,41 @@ pub(crate) struct GlobalArgs {
     /// Id of the Azure subscription [env: STARGATE_AZURE_SUBSCRIPTION, AZURE_SUBSCRIPTION_ID]
     #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
     pub(crate) azure_subscription: Option<String>,
-    /// Reference to an Azure token, such as env:NAME or file:PATH [env: STARGATE_AZURE_TOKEN] [default: the
-    /// environment's credential, a managed identity or az]
+    /// Reference to an Azure token, such as env:NAME or file:PATH [env: STARGATE_AZURE_TOKEN]
+    /// [default: the environment's credential, a managed identity or az]
     #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
     pub(crate) azure_token: Option<SecretRef>,
-    /// Certificate (PEM) to trust for Azure, in addition to the system's [env: STARGATE_AZURE_CA] [default: none]
+    /// Certificate (PEM) to trust for Azure, in addition to the system's [env: STARGATE_AZURE_CA]
+    /// [default: none]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) azure_ca: Option<PathBuf>,
     /// Base URL of the Tailscale API [env: STARGATE_TAILSCALE_ENDPOINT] [default: Tailscale's own]
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     pub(crate) tailscale_endpoint: Option<Url>,
-    /// Name of the tailnet; `-` is the tailnet of the OAuth client [env: STARGATE_TAILSCALE_TAILNET] [default: -]
+    /// Name of the tailnet; `-` is the tailnet of the OAuth client [env:
+    /// STARGATE_TAILSCALE_TAILNET] [default: -]
     #[arg(long, global = true, value_name = "NAME", allow_hyphen_values = true, hide_short_help = true)]
     pub(crate) tailscale_tailnet: Option<String>,
-    /// Reference to the id of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_ID] [default: env:TAILSCALE_CLIENT_ID]
+    /// Reference to the id of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_ID] [default:
+    /// env:TAILSCALE_CLIENT_ID]
     #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
     pub(crate) tailscale_client_id: Option<SecretRef>,
-    /// Reference to the secret of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_SECRET] [default:
-    /// env:TAILSCALE_CLIENT_SECRET]
+    /// Reference to the secret of the OAuth client [env: STARGATE_TAILSCALE_CLIENT_SECRET]
+    /// [default: env:TAILSCALE_CLIENT_SECRET]
     #[arg(long, global = true, value_name = "REFERENCE", hide_short_help = true)]
     pub(crate) tailscale_client_secret: Option<SecretRef>,
     /// Configuration file for ssh [env: STARGATE_SSH_CONFIG] [default: ~/.ssh/config]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) ssh_config: Option<PathBuf>,
-    /// Kubeconfig of the cluster [env: STARGATE_KUBECONFIG] [default: KUBECONFIG, or ~/.kube/config]
+    /// Kubeconfig of the cluster [env: STARGATE_KUBECONFIG] [default: KUBECONFIG, or
+    /// ~/.kube/config]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [env: STARGATE_KUBE_CONTEXT] [default: its current context]
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub(crate) kube_context: Option<String>,
-    /// Filter for diagnostics on stderr, such as `debug` or `stargate=trace` [env: STARGATE_LOG] [default: warn]
+    /// Filter for diagnostics on stderr, such as `debug` or `stargate=trace` [env: STARGATE_LOG]
+    /// [default: warn]
     #[arg(long, global = true, value_name = "FILTER", hide_short_help = true)]
     pub(crate) log: Option<String>,
 }
@@ -165,7 +176,8 @@ pub(crate) struct WorkflowArgs {
 /// Inputs of a workflow.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// Value of an input; lists and maps as JSON, a list of strings also as a,b,c [default: the input's default]
+    /// Value of an input; lists and maps as JSON, a list of strings also as a,b,c [default: the
+    /// input's default]
     #[arg(short = 'i', long = "input", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) single: Vec<(String, String)>,
     /// YAML or JSON file with a map of inputs; `--input` overrides it [default: none]
@@ -173,6 +185,7 @@ pub(crate) struct InputArgs {
     pub(crate) file: Option<PathBuf>,
 }
 
+/// Parses `NAME=VALUE`. The value may contain further equals signs.
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
@@ -191,7 +204,8 @@ pub(crate) struct ParallelArgs {
 /// Behaviour for locks that other runs hold.
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {
-    /// Maximum time to wait for locks held by other runs, such as 10m [default: do not wait, exit with 20]
+    /// Maximum time to wait for locks held by other runs, such as 10m [default: do not wait, exit
+    /// with 20]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) wait_for_locks: Option<Duration>,
 }
@@ -199,12 +213,13 @@ pub(crate) struct LockArgs {
 /// Limit of the time that a command takes.
 #[derive(Debug, Args)]
 pub(crate) struct TimeoutArgs {
-    /// Maximum duration of this command, such as 30m; then running steps are cancelled, the run can be resumed, and the
-    /// exit code is 5 [default: no limit]
+    /// Maximum duration of this command, such as 30m; then running steps are cancelled, the run can
+    /// be resumed, and the exit code is 5 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
+/// Parses a duration in the syntax of workflows.
 fn duration(text: &str) -> Result<Duration, String> {
     duration_ms(text).map(Duration::from_millis).ok_or_else(|| "expected a duration such as 30s, 10m or 1h30m".into())
 }
@@ -225,7 +240,8 @@ pub(crate) struct RunArgs {
 /// Arguments of `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// Id of a run, or @latest [default: the latest run that has neither succeeded nor been cancelled]
+    /// Id of a run, or @latest [default: the latest run that has neither succeeded nor been
+    /// cancelled]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
     /// Resume each interrupted run that has no live owner
@@ -261,7 +277,8 @@ pub(crate) struct ScheduleArgs {
     /// Run each workflow once, now, and exit: resume its interrupted run, or start a new one
     #[arg(long)]
     pub(crate) once: bool,
-    /// Time for which ended runs are kept, such as 30d; older ones are removed from the journal [default: forever]
+    /// Time for which ended runs are kept, such as 30d; older ones are removed from the journal
+    /// [default: forever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
     /// Print a configuration that runs one workflow by its schedule, instead of running it
@@ -281,7 +298,8 @@ pub(crate) struct WhyArgs {
     /// Id of a run, or @latest
     #[arg(value_name = "RUN", default_value = "@latest")]
     pub(crate) run: String,
-    /// Name of a step, with the key of an instance: join[worker-1] [default: all steps that are not done]
+    /// Name of a step, with the key of an instance: join[worker-1] [default: the steps that are
+    /// neither done nor blocked]
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
 }
@@ -300,7 +318,8 @@ pub(crate) struct StepSelector {
     /// Id of a run, or @latest
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
-    /// Name of a step, with the key of an instance: join[worker-1] [default: the only step that needs this answer]
+    /// Name of a step, with the key of an instance: join[worker-1] [default: the only step that
+    /// needs this answer]
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
 }
@@ -335,6 +354,7 @@ pub(crate) struct ResolveArgs {
     pub(crate) not_done: bool,
 }
 
+/// Parses any JSON value.
 fn json(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))
 }
@@ -356,7 +376,8 @@ pub(crate) struct LogsArgs {
     /// Id of a run, or @latest
     #[arg(value_name = "RUN", default_value = "@latest")]
     pub(crate) run: String,
-    /// Name of a step, with the key of an instance; without a key, all its instances [default: all steps]
+    /// Name of a step, with the key of an instance; without a key, all its instances [default: all
+    /// steps]
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
     /// Show only the last N lines [default: all]
@@ -367,7 +388,8 @@ pub(crate) struct LogsArgs {
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
-    /// Minimum time since a run ended, such as 30d; runs that are interrupted, in doubt or waiting for approval are kept
+    /// Minimum time since a run ended, such as 30d; runs that are interrupted, in doubt or waiting
+    /// for approval are kept
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) older_than: Duration,
 }
@@ -382,7 +404,8 @@ pub(crate) struct PlanArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Workflows whose requirements are checked: files or names [default: all that ship with stargate]
+    /// Workflows whose requirements are checked: files or names [default: all that ship with
+    /// stargate]
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflows: Vec<String>,
 }

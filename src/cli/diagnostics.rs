@@ -1,3 +1,5 @@
+//! Display of errors in workflows, with the underlined source text.
+
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use stargate::workflow::{Diagnostic, Diagnostics};
 

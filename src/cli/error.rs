@@ -1,3 +1,8 @@
+//! Failures of commands: the mapping from each error of the library to message, exit code and hint.
+//!
+//! An error of the library names its cause as data. Only here it becomes text for the user, so all
+//! commands report it alike.
+
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -19,8 +24,10 @@ use super::{diagnostics, exit::Exit, format, hint, ui};
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
+    /// Message: lower case, no full stop, names the object and the cause.
     message: String,
     hint: String,
+    /// Errors of a workflow, shown with the source text.
     diagnostics: Option<Diagnostics>,
 }
 

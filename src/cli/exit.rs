@@ -1,3 +1,5 @@
+//! Exit codes of the process and their meanings.
+
 use std::process::ExitCode;
 
 /// Exit code of the process.

@@ -1,3 +1,9 @@
+//! Report of a run at the end of a command.
+//!
+//! On a terminal it ends with one line that sums the run up, and the next command. JSON: `{event:
+//! "result", run, workflow, outcome, changed, steps_done, steps, duration_ms, outputs, failures,
+//! questions, exit, hint}`.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -78,8 +84,8 @@ impl FinalReport {
 
     /// Returns the word in front of a step's error.
     fn label(&self, step: &str) -> &'static str {
-        let doubted = self.finished.questions.iter().any(|(name, ask)| name == step && *ask == Question::TookEffect);
-        if doubted { "in doubt:" } else { "failed:" }
+        let in_doubt = self.finished.questions.iter().any(|(name, ask)| name == step && *ask == Question::TookEffect);
+        if in_doubt { "in doubt:" } else { "failed:" }
     }
 
     /// Iterates over the steps that wait for approval, with the text of each approval.

@@ -1,3 +1,5 @@
+//! Inputs of a workflow from the command line and from a file.
+
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -44,6 +46,7 @@ pub(crate) fn to_argument(input: &Input, typed: &Value) -> String {
     }
 }
 
+/// Splits a list at commas. Spaces around the items and empty items are dropped.
 fn list(text: &str) -> Value {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
 }

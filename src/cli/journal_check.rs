@@ -1,3 +1,5 @@
+//! Check of the journal file for `stargate doctor`.
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use futures::future::BoxFuture;
@@ -27,6 +29,7 @@ impl Check for JournalCheck {
 }
 
 impl JournalCheck {
+    /// Opens the file read-only and reports schema and integrity.
     async fn inspect(&self) -> Finding {
         let path = self.path.display();
         match inspect(&self.path).await {

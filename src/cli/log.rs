@@ -1,3 +1,5 @@
+//! Diagnostics of the program (`--log`), for people who look for the cause of an error.
+
 use std::io;
 
 use tracing_subscriber::EnvFilter;

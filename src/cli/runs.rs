@@ -1,3 +1,6 @@
+//! Access to stored runs by name, and the state that is folded from their entries. Nothing here
+//! acquires a run.
+
 use stargate::{
     clock::UnixMillis,
     id::RunId,
@@ -62,8 +65,8 @@ pub(crate) fn is_owned(row: &RunRow, here: &Owner, now: UnixMillis) -> bool {
     row.live_owner(here, now).is_some()
 }
 
-/// Counts the steps that are done, and all steps. Instances of a `for_each` step are counted instead
-/// of the step.
+/// Counts the steps that are done, and all steps. Instances of a `for_each` step are counted
+/// instead of the step.
 pub(crate) fn progress(state: &RunState) -> (usize, usize) {
     let steps = state.counted_steps();
     let done = steps.iter().filter(|id| matches!(state.state(**id), StepState::Succeeded { .. } | StepState::Skipped));

@@ -1,3 +1,5 @@
+//! Session: an engine on the user's journal, with signals, timeout and a view of the events.
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use stargate::{
@@ -26,6 +28,7 @@ pub(crate) struct Session {
     pub(crate) journal: Arc<dyn Journal>,
     registry: Registry,
     secrets: Arc<Secrets>,
+    /// Maximum number of concurrent attempts of each run.
     max_parallel: usize,
     /// Maximum time to wait for locks that other runs hold; zero means not to wait.
     lock_timeout: Duration,
@@ -44,7 +47,7 @@ pub(crate) struct RunResult<T> {
 }
 
 impl RunResult<Result<RunReport, EngineError>> {
-    /// Says what came of a run, and what the process says at its end.
+    /// Prints the result of the run and returns the exit code.
     pub(crate) fn conclude(self, output: Output) -> Result<Exit, Failure> {
         match self.value {
             Ok(finished) => Ok(final_report::conclude(output, finished, &self.summary, self.timed_out)),
@@ -136,6 +139,7 @@ impl Session {
         Ok((Engine::start(self.options(&adapter))?.with_lock_timeout(self.lock_timeout), adapter))
     }
 
+    /// Returns the options of an engine that reports to the adapter.
     fn options(&self, adapter: &Arc<ReporterAdapter>) -> EngineOptions {
         EngineOptions {
             journal: Arc::clone(&self.journal),
@@ -148,6 +152,7 @@ impl Session {
     }
 }
 
+/// Drains the engine in the background, so that a second signal is still handled.
 fn drain(engine: &Engine) {
     let engine = engine.clone();
     tokio::spawn(async move { engine.drain().await });

@@ -1,3 +1,5 @@
+//! Signals that ask the process to stop.
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;

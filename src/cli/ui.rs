@@ -71,6 +71,7 @@ pub(crate) fn paint_out(tone: Tone, text: &str) -> String {
     paint(tone, text, colours_out())
 }
 
+/// Adds the escape sequences of a tone.
 fn paint(tone: Tone, text: &str, coloured: bool) -> String {
     // SGR parameters of ECMA-48, section 8.3.117.
     let code = match tone {
@@ -146,6 +147,7 @@ fn suspend_live(print: impl FnOnce()) {
     }
 }
 
+/// Writes a line and flushes it, so that a reader sees it immediately.
 fn write_line(mut to: impl Write, text: &str) -> io::Result<()> {
     to.write_all(text.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush())
 }

@@ -1,3 +1,5 @@
+//! Working directories of `sim` and `demo`.
+
 use std::{
     fs::DirBuilder,
     os::unix::fs::DirBuilderExt,
@@ -11,6 +13,7 @@ use super::Failure;
 /// Working directory: one that the user chose, or a new one that is removed on drop.
 pub(crate) struct WorkDir {
     path: PathBuf,
+    /// The folder was created here and is removed on drop.
     is_new: bool,
 }
 

@@ -1,3 +1,5 @@
+//! Lookup of workflows: by path, by name in ./workflows, and embedded in the program.
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -29,6 +31,7 @@ const CORRECT_HINT: &str = "correct the underlined text, then run the same comma
 pub(crate) struct WorkflowText {
     name: String,
     yaml: String,
+    /// Folder of the file; `None` for an embedded workflow.
     folder: Option<PathBuf>,
 }
 
@@ -113,7 +116,7 @@ impl WorkflowText {
     /// Reads a workflow that this one inlines: a file in the same folder, with or without `.yaml`,
     /// or an embedded workflow.
     fn load(&self, file: &str) -> Result<(String, String), String> {
-        let neighbour = self.folder.as_ref().map(|folder| read_beside(folder, file));
+        let neighbour = self.folder.as_ref().map(|folder| read_from_folder(folder, file));
         if let Some(Ok(found)) = neighbour {
             return Ok(found);
         }
@@ -128,7 +131,8 @@ impl WorkflowText {
     }
 }
 
-fn read_beside(folder: &Path, file: &str) -> Result<(String, String), String> {
+/// Reads a file relative to `folder`, with or without its extension.
+fn read_from_folder(folder: &Path, file: &str) -> Result<(String, String), String> {
     let path = folder.join(file);
     let path = if is_yaml(&path) { path } else { folder.join(format!("{file}.yaml")) };
     let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;

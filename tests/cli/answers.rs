@@ -1,8 +1,8 @@
-use crate::world::{MACHINE, World};
+use crate::world::{MACHINE, SimWorld};
 
 #[test]
 fn a_step_starts_only_after_its_approval() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let approval = MACHINE.replace("  vm:\n", "  vm:\n    approval: Make the machine ${{ inputs.name }}?\n");
     program.write("approval.yaml", &approval);
@@ -51,7 +51,7 @@ fn a_step_starts_only_after_its_approval() {
 
 #[test]
 fn a_running_run_applies_an_approval() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let group = "  group:\n    uses: azure.resource_group.ensure\n    approval: Make a group?\n    with: {name: more, location: canadacentral}\n";
     program.write("approval.yaml", &MACHINE.replace("outputs:\n", &format!("{group}outputs:\n")));

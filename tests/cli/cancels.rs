@@ -1,12 +1,12 @@
 use rustix::process::Signal;
 
-use crate::world::World;
+use crate::world::SimWorld;
 
 const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
 
 #[test]
 fn a_running_run_is_cancelled_by_its_owner() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
     let running = program.spawn(&RUN);
@@ -28,7 +28,7 @@ fn a_running_run_is_cancelled_by_its_owner() {
 
 #[test]
 fn a_run_without_an_owner_is_cancelled_immediately() {
-    let world = World::open("10");
+    let world = SimWorld::open("10");
     let program = world.program();
     let running = program.spawn(&RUN);
     world.wait_until_creating("m");
@@ -41,7 +41,7 @@ fn a_run_without_an_owner_is_cancelled_immediately() {
 
 #[test]
 fn cancel_reports_runs_that_cannot_be_cancelled() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     assert!(program.expect(64, &["cancel"]).hint().contains("stargate run workflow"));
     program.expect(0, &RUN);

@@ -5,9 +5,9 @@ use stargate::journal::SqliteJournal;
 
 use crate::{
     fake,
-    program::{Program, Ran},
+    program::{Program, ProgramOutput},
     sqlite,
-    world::World,
+    world::SimWorld,
 };
 
 const ALL: [&str; 12] = [
@@ -35,16 +35,17 @@ steps:
     with: {host: '${{ inputs.host }}'}
 ";
 
-/// Findings of `doctor`. The environment of the program is changed by `other`; an empty value removes a variable.
-struct Found(Vec<Value>, Ran);
+/// Findings of `doctor`. The environment of the program is changed by `other`; an empty value
+/// removes a variable.
+struct DoctorReport(Vec<Value>, ProgramOutput);
 
-impl Found {
+impl DoctorReport {
     fn of(program: &Program, code: i32, other: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = program.command(&[&["doctor", "-o", "json"], arguments].concat());
         for (name, value) in other {
             command.env(name, value);
         }
-        let ran = Ran::of(&mut command);
+        let ran = ProgramOutput::of(&mut command);
         assert_eq!(ran.code, Some(code), "{ran:?}");
         Self(ran.json().as_array().unwrap().clone(), ran)
     }
@@ -83,10 +84,10 @@ impl Found {
 
 #[test]
 fn all_checks_pass_in_a_complete_environment_and_nothing_is_written() {
-    let world = World::open("200");
+    let world = SimWorld::open("200");
     let program = world.program();
     let before = world.writes();
-    let found = Found::of(&program, 0, &[], &[]);
+    let found = DoctorReport::of(&program, 0, &[], &[]);
     assert_eq!(found.ids(), ALL);
     found.others_are_ok(&[]);
     assert!(found.check("azure.permissions")["required"].as_array().unwrap().len() > 20);
@@ -103,19 +104,19 @@ fn all_checks_pass_in_a_complete_environment_and_nothing_is_written() {
 
 #[test]
 fn only_checks_of_the_named_workflows_run() {
-    let world = World::open("200");
+    let world = SimWorld::open("200");
     let program = world.program();
-    let machine = Found::of(&program, 0, &[("STARGATE_KUBECONFIG", "/none")], &["machine.yaml"]);
+    let machine = DoctorReport::of(&program, 0, &[("STARGATE_KUBECONFIG", "/none")], &["machine.yaml"]);
     assert_eq!(machine.ids(), ["journal.open", ALL[3], ALL[4], ALL[5], ALL[6]]);
     let needed = &machine.check("azure.permissions")["required"];
     assert!(needed.to_string().contains("virtualMachines/write") && !needed.to_string().contains("routeTables"));
-    let objects = Found::of(&program, 0, &[("SIM_TOKEN", "")], &["cluster-objects"]);
+    let objects = DoctorReport::of(&program, 0, &[("SIM_TOKEN", "")], &["cluster-objects"]);
     assert_eq!(objects.ids(), ["journal.open", ALL[9], ALL[10], ALL[11]]);
     program.write(
         "cilium.yaml",
         "name: c\nsteps: {n: {uses: cilium.node.ensure, with: {name: n, pod_cidrs: [10.244.64.0/24]}}}\n",
     );
-    let cilium = Found::of(&program, 0, &[], &["cilium.yaml"]);
+    let cilium = DoctorReport::of(&program, 0, &[], &["cilium.yaml"]);
     assert_eq!(cilium.ids(), ["journal.open", ALL[9], ALL[10], ALL[11]]);
     assert_eq!(cilium.check(ALL[11])["required"], json!(["get ciliumnodes.cilium.io", "patch ciliumnodes.cilium.io"]));
     program.expect(64, &["doctor", "no-such-workflow"]).hint();
@@ -123,37 +124,37 @@ fn only_checks_of_the_named_workflows_run() {
 
 #[test]
 fn azure_errors_have_a_hint() {
-    let world = World::open("200");
+    let world = SimWorld::open("200");
     let program = world.program();
     let rest = ["azure.subscription", "azure.permissions"];
 
-    let refused = Found::of(&program, 3, &[("SIM_TOKEN", "planted-token")], &[]);
+    let refused = DoctorReport::of(&program, 3, &[("SIM_TOKEN", "planted-token")], &[]);
     refused.expect("azure.credential", "failed", &["does not accept the token of env:SIM_TOKEN"], &["token"]);
     refused.skipped(&rest, "azure.credential");
     refused.others_are_ok(&["azure.credential", rest[0], rest[1]]);
     assert!(!refused.1.out.contains("planted-token") && !refused.1.err.contains("planted-token"));
     assert_eq!(refused.1.hint(), "follow the hints of the failed checks, then run the same command again");
 
-    let unset = Found::of(&program, 3, &[("SIM_TOKEN", "")], &["machine.yaml"]);
+    let unset = DoctorReport::of(&program, 3, &[("SIM_TOKEN", "")], &["machine.yaml"]);
     unset.expect("azure.credential", "failed", &["env:SIM_TOKEN"], &[]);
 
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let dead = format!("http://{free}");
-    let dead = Found::of(&program, 3, &[("STARGATE_AZURE_ENDPOINT", &dead)], &["machine.yaml"]);
+    let dead = DoctorReport::of(&program, 3, &[("STARGATE_AZURE_ENDPOINT", &dead)], &["machine.yaml"]);
     dead.expect("azure.credential", "failed", &["cannot connect"], &["curl -sI http://127.0.0.1"]);
     dead.expect("azure.clock", "skipped", &["cannot connect"], &[]);
 
     let other = "99999999-9999-4999-8999-999999999999";
-    let other = Found::of(&program, 3, &[("STARGATE_AZURE_SUBSCRIPTION", other)], &[]);
+    let other = DoctorReport::of(&program, 3, &[("STARGATE_AZURE_SUBSCRIPTION", other)], &[]);
     other.expect("azure.subscription", "failed", &["99999999"], &["az account list", "--azure-subscription"]);
     other.skipped(&rest[1..], "azure.subscription");
-    let none = Found::of(&program, 3, &[("STARGATE_AZURE_SUBSCRIPTION", "")], &[]);
+    let none = DoctorReport::of(&program, 3, &[("STARGATE_AZURE_SUBSCRIPTION", "")], &[]);
     none.expect("azure.subscription", "failed", &["no subscription is given"], &["AZURE_SUBSCRIPTION_ID"]);
 }
 
 #[test]
 fn a_missing_azure_permission_is_named() {
-    let world = World::open("200");
+    let world = SimWorld::open("200");
     let program = world.program();
     let write = "Microsoft.Network/networkInterfaces/write";
     let set = |operation: &str, group: Value, on: bool| {
@@ -162,7 +163,7 @@ fn a_missing_azure_permission_is_named() {
     };
     set(write, Value::Null, false);
     set("Microsoft.Network/routeTables/write", Value::Null, false);
-    let found = Found::of(&program, 3, &[], &["machine.yaml"]);
+    let found = DoctorReport::of(&program, 3, &[], &["machine.yaml"]);
     found.expect(
         "azure.permissions",
         "failed",
@@ -175,10 +176,10 @@ fn a_missing_azure_permission_is_named() {
     assert!(ran.err.contains("AuthorizationFailed") && ran.err.contains(write), "{ran:?}");
 
     set(write, json!("stargate-aks-e2e-7"), true);
-    let found = Found::of(&program, 0, &[], &["machine.yaml"]);
+    let found = DoctorReport::of(&program, 0, &[], &["machine.yaml"]);
     found.expect("azure.permissions", "warning", &["stargate-aks-e2e-7 only", write], &["reach beyond"]);
     set(write, Value::Null, true);
-    Found::of(&program, 0, &[], &["machine.yaml"]).others_are_ok(&[]);
+    DoctorReport::of(&program, 0, &[], &["machine.yaml"]).others_are_ok(&[]);
 }
 
 /// Serves the requests of the Azure checks, with a clock that differs by `seconds`.
@@ -194,10 +195,10 @@ fn azure_at(seconds: i64) -> String {
 
 #[test]
 fn clock_skew_and_a_disabled_subscription_are_reported() {
-    let program = World::open("200").program();
+    let program = SimWorld::open("200").program();
     for (seconds, status, side) in [(-45, "warning", "ahead of"), (400, "failed", "behind"), (5, "ok", "agrees")] {
         let url = azure_at(seconds);
-        let found = Found::of(&program, 3, &[("STARGATE_AZURE_ENDPOINT", &url)], &["machine.yaml"]);
+        let found = DoctorReport::of(&program, 3, &[("STARGATE_AZURE_ENDPOINT", &url)], &["machine.yaml"]);
         let hint: &[&str] = if status == "ok" { &[] } else { &["timedatectl set-ntp true"] };
         found.expect("azure.clock", status, &[side], hint);
         found.expect("azure.subscription", "failed", &["is Disabled"], &["az account subscription enable --id s"]);
@@ -206,15 +207,15 @@ fn clock_skew_and_a_disabled_subscription_are_reported() {
 
 #[test]
 fn tailscale_errors_have_a_hint() {
-    let world = World::open("200");
+    let world = SimWorld::open("200");
     let program = world.program();
-    let wrong = Found::of(&program, 3, &[("TAILSCALE_CLIENT_SECRET", "planted-secret")], &[]);
+    let wrong = DoctorReport::of(&program, 3, &[("TAILSCALE_CLIENT_SECRET", "planted-secret")], &[]);
     wrong.expect("tailscale.credential", "failed", &["OAuth"], &["OAuth client"]);
     wrong.skipped(&["tailscale.tailnet"], "tailscale.credential");
     assert!(!wrong.1.out.contains("planted-secret"), "{:?}", wrong.1);
-    let unset = Found::of(&program, 3, &[("TAILSCALE_CLIENT_ID", "")], &[]);
+    let unset = DoctorReport::of(&program, 3, &[("TAILSCALE_CLIENT_ID", "")], &[]);
     unset.expect("tailscale.credential", "failed", &["env:TAILSCALE_CLIENT_ID"], &["TAILSCALE_CLIENT_ID"]);
-    let elsewhere = Found::of(&program, 3, &[("STARGATE_TAILSCALE_TAILNET", "nobody.example")], &[]);
+    let elsewhere = DoctorReport::of(&program, 3, &[("STARGATE_TAILSCALE_TAILNET", "nobody.example")], &[]);
     elsewhere.expect("tailscale.tailnet", "failed", &["404"], &["--tailscale-tailnet"]);
 
     let narrow = fake::serve(|path| {
@@ -223,16 +224,16 @@ fn tailscale_errors_have_a_hint() {
         let body = if path.ends_with("/token") { token } else { r#"{"devices":[]}"# };
         (body.into(), "Tue, 24 Nov 2026 06:00:00 GMT".into())
     });
-    let narrow = Found::of(&program, 3, &[("STARGATE_TAILSCALE_ENDPOINT", &narrow)], &["provision-aks-router"]);
+    let narrow = DoctorReport::of(&program, 3, &[("STARGATE_TAILSCALE_ENDPOINT", &narrow)], &["provision-aks-router"]);
     narrow.expect("tailscale.tailnet", "failed", &["auth_keys", "devices:routes"], &["auth_keys, devices:routes"]);
     assert!(!narrow.check("tailscale.tailnet")["message"].to_string().contains("devices:core"), "{:?}", narrow.1);
 }
 
 #[test]
 fn kubernetes_errors_have_a_hint() {
-    let world = World::open("200");
+    let world = SimWorld::open("200");
     let program = world.program();
-    let none = Found::of(&program, 3, &[("STARGATE_KUBECONFIG", "/none/kubeconfig")], &["cluster-objects"]);
+    let none = DoctorReport::of(&program, 3, &[("STARGATE_KUBECONFIG", "/none/kubeconfig")], &["cluster-objects"]);
     none.expect("kubernetes.kubeconfig", "failed", &["/none/kubeconfig"], &["--kubeconfig FILE"]);
     none.skipped(&["kubernetes.api", "kubernetes.permissions"], "kubernetes.");
 
@@ -240,28 +241,28 @@ fn kubernetes_errors_have_a_hint() {
     let server = good.lines().find_map(|line| line.trim().strip_prefix("server: ")).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     program.write("dead", &good.replace(server, &format!("https://{free}")));
-    let dead = Found::of(&program, 3, &[("STARGATE_KUBECONFIG", "dead")], &["cluster-objects"]);
+    let dead = DoctorReport::of(&program, 3, &[("STARGATE_KUBECONFIG", "dead")], &["cluster-objects"]);
     dead.expect("kubernetes.kubeconfig", "ok", &["dead", &free.to_string()], &[]);
     dead.expect("kubernetes.api", "failed", &["/version", "refused"], &["kubectl cluster-info"]);
     dead.skipped(&["kubernetes.permissions"], "kubernetes.api");
 
     let token = good.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
     program.write("stranger", &good.replace(token, "planted-token"));
-    let stranger = Found::of(&program, 3, &[("STARGATE_KUBECONFIG", "stranger")], &["cluster-objects"]);
+    let stranger = DoctorReport::of(&program, 3, &[("STARGATE_KUBECONFIG", "stranger")], &["cluster-objects"]);
     stranger.expect("kubernetes.api", "failed", &["nauthorized"], &["az aks get-credentials"]);
     assert!(!stranger.1.out.contains("planted-token"), "{:?}", stranger.1);
 }
 
 #[test]
 fn ssh_errors_have_a_hint() {
-    let program = World::open("200").program();
+    let program = SimWorld::open("200").program();
     program.write("reachable.yaml", REACHABLE);
     program.write("ssh_config", "Host *\n    Nonsense yes\n");
-    let run = |file: &str| Found::of(&program, 3, &[("STARGATE_SSH_CONFIG", file)], &["reachable.yaml"]);
+    let run = |file: &str| DoctorReport::of(&program, 3, &[("STARGATE_SSH_CONFIG", file)], &["reachable.yaml"]);
     run("ssh_config").expect("ssh.config", "failed", &["ssh_config", "onsense"], &["ssh -G -F "]);
     run("none").expect("ssh.config", "failed", &["none", "No such file"], &["--ssh-config PATH"]);
     run(".").expect("ssh.config", "failed", &["cannot be read"], &["--ssh-config PATH"]);
-    let without = Found::of(&program, 3, &[("PATH", "/none")], &["reachable.yaml"]);
+    let without = DoctorReport::of(&program, 3, &[("PATH", "/none")], &["reachable.yaml"]);
     without.expect("ssh.client", "failed", &["cannot be run"], &["apt-get install openssh-client"]);
     without.skipped(&["ssh.config"], "ssh.client");
 }
@@ -270,7 +271,7 @@ fn ssh_errors_have_a_hint() {
 async fn the_journal_is_checked_and_not_changed() {
     let program = Program::new();
     program.write("reachable.yaml", REACHABLE);
-    let check = |code, path: &str| Found::of(&program, code, &[("STARGATE_JOURNAL", path)], &["reachable.yaml"]);
+    let check = |code, path: &str| DoctorReport::of(&program, code, &[("STARGATE_JOURNAL", path)], &["reachable.yaml"]);
     check(0, "folder/journal.db").expect("journal.open", "ok", &["does not exist yet"], &[]);
     assert!(!program.path("folder").exists());
 

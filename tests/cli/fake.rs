@@ -3,8 +3,8 @@ use std::{
     net::TcpListener,
 };
 
-/// Serves HTTP on the loopback until the test ends, and returns the URL. `answer` maps a path to body and date of the
-/// response.
+/// Serves HTTP on the loopback until the test ends, and returns the URL. `answer` maps a path to
+/// body and date of the response.
 pub(crate) fn serve(answer: impl Fn(&str) -> (String, String) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

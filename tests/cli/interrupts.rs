@@ -1,13 +1,13 @@
 use rustix::process::Signal;
 
-use crate::world::World;
+use crate::world::SimWorld;
 
 const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
 
 #[test]
 fn the_first_signal_cancels_steps_and_the_run_can_be_resumed() {
     for signal in [Signal::INT, Signal::TERM] {
-        let world = World::open("10");
+        let world = SimWorld::open("10");
         let program = world.program();
         let running = program.spawn(&RUN);
         world.wait_until_creating("m");
@@ -24,7 +24,7 @@ fn the_first_signal_cancels_steps_and_the_run_can_be_resumed() {
 
 #[test]
 fn the_timeout_cancels_steps_and_the_run_can_be_resumed() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
     let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", "name=m", "--timeout", "700ms"]);
@@ -40,7 +40,7 @@ fn the_timeout_cancels_steps_and_the_run_can_be_resumed() {
 
 #[test]
 fn the_second_signal_stops_immediately_and_the_run_can_be_resumed() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
     let mut running = program.spawn(&RUN);
@@ -57,7 +57,7 @@ fn the_second_signal_stops_immediately_and_the_run_can_be_resumed() {
 
 #[test]
 fn a_killed_run_continues_its_operations() {
-    let world = World::open("10");
+    let world = SimWorld::open("10");
     let program = world.program();
     let running = program.spawn(&RUN);
     world.wait_until_creating("m");
@@ -75,7 +75,7 @@ fn a_killed_run_continues_its_operations() {
 
 #[test]
 fn all_interrupted_runs_are_resumed_by_one_command() {
-    let world = World::open("10");
+    let world = SimWorld::open("10");
     let program = world.program();
     for name in ["a", "b"] {
         let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", &format!("name={name}")]);

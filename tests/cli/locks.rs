@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     program::{Program, wait_for},
-    world::{MACHINE, World},
+    world::{MACHINE, SimWorld},
 };
 
 /// Workflow of which only one run can be running, if the names have the same length.
@@ -20,8 +20,8 @@ fn with<'a>(run: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
     run.iter().map(String::as_str).chain(more.iter().copied()).collect()
 }
 
-fn world() -> (World, Program) {
-    let world = World::open("1000");
+fn world() -> (SimWorld, Program) {
+    let world = SimWorld::open("1000");
     let program = world.program();
     program.write("locked.yaml", &locked());
     (world, program)

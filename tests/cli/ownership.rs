@@ -1,8 +1,8 @@
-use crate::{program::wait_for, world::World};
+use crate::{program::wait_for, world::SimWorld};
 
 #[test]
 fn a_second_resume_names_the_owner_of_the_run() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     world.hold("PUT", "/networkInterfaces/");
     let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", "name=m"]);

@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::world::SimWorld;
 
 /// Workflow with two pods on one node of AKS; the first one sends a request to the second.
 const PODS: &str = r#"
@@ -54,7 +54,7 @@ outputs:
 
 #[test]
 fn a_command_in_a_pod_runs_once() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     program.write("pods.yaml", PODS);
     let ran = program.expect(0, &["run", "workflow", "pods.yaml"]);
@@ -66,7 +66,7 @@ fn a_command_in_a_pod_runs_once() {
 
 #[test]
 fn a_command_with_unknown_outcome_is_in_doubt_unless_it_is_repeatable() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     program.write("pods.yaml", PODS);
     program.write("blind.yaml", BLIND);

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 /// Time after which a wait is reported as a failure: generous, because machines may be slow.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Program with its own folder and journal, and with no environment variables except the given ones.
+/// Program with its own folder and journal, and with no environment variables except the given
+/// ones.
 pub(crate) struct Program {
     folder: TempDir,
     variables: Vec<(String, String)>,
@@ -43,20 +44,20 @@ impl Program {
         command(self.folder.path(), &self.variables, arguments)
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(&mut self.command(arguments))
+    pub(crate) fn run(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput::of(&mut self.command(arguments))
     }
 
     /// Runs the program and asserts its exit code.
-    pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> Ran {
+    pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> ProgramOutput {
         let ran = self.run(arguments);
         assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
         ran
     }
 
-    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> RunningProgram {
         let mut command = self.command(arguments);
-        Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+        RunningProgram(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 }
 
@@ -71,13 +72,13 @@ pub(crate) fn command(folder: &Path, variables: &[(String, String)], arguments: 
 
 /// Output and exit code of a program that has ended.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct ProgramOutput {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Ran {
+impl ProgramOutput {
     /// Runs a command to its end and collects its output.
     pub(crate) fn of(command: &mut Command) -> Self {
         Self::new(&command.output().unwrap())
@@ -106,10 +107,10 @@ impl Ran {
     }
 }
 
-/// Running program, killed on drop.
-pub(crate) struct Running(Option<Child>);
+/// RunningProgram program, killed on drop.
+pub(crate) struct RunningProgram(Option<Child>);
 
-impl Running {
+impl RunningProgram {
     pub(crate) fn id(&self) -> u32 {
         self.0.as_ref().unwrap().id()
     }
@@ -132,8 +133,8 @@ impl Running {
         panic!("ended before it printed {text:?}: {}", String::from_utf8_lossy(&read));
     }
 
-    pub(crate) fn end(mut self) -> Ran {
-        Ran::new(&self.0.take().unwrap().wait_with_output().unwrap())
+    pub(crate) fn end(mut self) -> ProgramOutput {
+        ProgramOutput::new(&self.0.take().unwrap().wait_with_output().unwrap())
     }
 
     pub(crate) fn kill(mut self) {
@@ -143,7 +144,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
             // The process may have ended already.

@@ -1,15 +1,15 @@
 use serde_json::Value;
 
 use crate::{
-    program::{Program, Ran},
-    world::{MACHINE, World},
+    program::{Program, ProgramOutput},
+    world::{MACHINE, SimWorld},
 };
 
-fn run(program: &Program, code: i32) -> Ran {
+fn run(program: &Program, code: i32) -> ProgramOutput {
     program.expect(code, &["run", "workflow", "machine.yaml", "-i", "name=m", "-o", "json"])
 }
 
-fn result(ran: &Ran) -> Value {
+fn result(ran: &ProgramOutput) -> Value {
     let last = ran.json_lines().pop().unwrap();
     assert_eq!(last["event"], "result", "{ran:?}");
     last
@@ -17,7 +17,7 @@ fn result(ran: &Ran) -> Value {
 
 #[test]
 fn json_output_has_one_event_per_line_and_ends_with_the_result() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let ran = run(&program, 0);
     let events = ran.json_lines();
@@ -33,7 +33,7 @@ fn json_output_has_one_event_per_line_and_ends_with_the_result() {
 
 #[test]
 fn a_second_run_writes_nothing_and_reports_no_changes() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     assert_eq!(result(&run(&program, 0))["changed"], true);
     let before = world.writes();
@@ -46,7 +46,7 @@ fn a_second_run_writes_nothing_and_reports_no_changes() {
 
 #[test]
 fn a_plan_shows_changes_before_a_run_and_none_after_it_and_writes_nothing() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let plan = ["plan", "machine.yaml", "-i", "name=m"];
     let ran = program.expect(2, &plan);
@@ -62,7 +62,7 @@ fn a_plan_shows_changes_before_a_run_and_none_after_it_and_writes_nothing() {
 
 #[test]
 fn history_lists_runs_and_shows_the_entries_of_one() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let id = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
     let list = program.expect(0, &["history", "-o", "json"]).json();
@@ -80,7 +80,7 @@ fn history_lists_runs_and_shows_the_entries_of_one() {
 
 #[test]
 fn a_succeeded_run_is_not_resumed() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let id = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
     let before = world.writes();
@@ -92,7 +92,7 @@ fn a_succeeded_run_is_not_resumed() {
 
 #[test]
 fn a_failed_run_shows_its_error_and_the_command_to_resume_it() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     program.write(
         "bad.yaml",
@@ -108,7 +108,7 @@ fn a_failed_run_shows_its_error_and_the_command_to_resume_it() {
 
 #[test]
 fn a_failed_run_is_resumed_without_repeating_its_operations() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     let missing = "  late:\n    uses: azure.managed_cluster.read\n    needs: [vm]\n    with: {resource_group: none, name: none}\noutputs:";
     program.write("late.yaml", &MACHINE.replace("outputs:\n", &format!("{missing}\n")));

@@ -6,8 +6,8 @@ use serde_json::Value;
 use stargate::{clock::UnixMillis, workflow::Cron};
 
 use crate::{
-    program::{Program, Ran, wait_for},
-    world::{MACHINE, World},
+    program::{Program, ProgramOutput, wait_for},
+    world::{MACHINE, SimWorld},
 };
 
 /// Workflow without its steps.
@@ -25,8 +25,8 @@ fn scheduled(text: &str) -> String {
     text.replace("steps:\n", "schedule: {cron: \"0 0 29 2 *\"}\nsteps:\n")
 }
 
-fn world(speed: &str) -> (World, Program) {
-    let world = World::open(speed);
+fn world(speed: &str) -> (SimWorld, Program) {
+    let world = SimWorld::open(speed);
     let program = world.program();
     program.write("timed.yaml", &scheduled(MACHINE));
     (world, program)
@@ -40,7 +40,7 @@ fn runs(program: &Program) -> Vec<Value> {
 }
 
 /// Returns the printed text, with the folder and the program of this test replaced.
-fn printed(program: &Program, ran: &Ran) -> String {
+fn printed(program: &Program, ran: &ProgramOutput) -> String {
     let folder = program.path("").display().to_string();
     let text = ran.out.replace(env!("CARGO_BIN_EXE_stargate"), "/usr/bin/stargate");
     text.replace(folder.trim_end_matches('/'), "/home/user").replace(env!("CARGO_PKG_VERSION"), "VERSION")

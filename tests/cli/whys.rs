@@ -1,10 +1,10 @@
-use crate::world::{MACHINE, World};
+use crate::world::{MACHINE, SimWorld};
 
 const FAILING: &str = "  late:\n    uses: azure.managed_cluster.read\n    needs: [vm]\n    with: {resource_group: none, name: none}\n  last:\n    uses: azure.managed_cluster.read\n    needs: [late]\n    with: {resource_group: none, name: none}\noutputs:";
 
 #[test]
 fn why_shows_the_failed_step_and_counts_blocked_ones() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     program.write("late.yaml", &MACHINE.replace("outputs:\n", &format!("{FAILING}\n")));
     program.expect(3, &["run", "workflow", "late.yaml", "-i", "name=m"]);
@@ -22,7 +22,7 @@ fn why_shows_the_failed_step_and_counts_blocked_ones() {
 
 #[test]
 fn why_shows_running_steps_and_held_locks() {
-    let world = World::open("1000");
+    let world = SimWorld::open("1000");
     let program = world.program();
     program.write("locked.yaml", &MACHINE.replace("steps:\n", "locks: [one]\nsteps:\n"));
     world.hold("PUT", "/networkInterfaces/");

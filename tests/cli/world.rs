@@ -42,13 +42,13 @@ outputs:
 ";
 
 /// Process of `stargate sim`, killed on drop.
-pub(crate) struct World {
+pub(crate) struct SimWorld {
     child: Child,
     endpoints: Value,
     _folder: TempDir,
 }
 
-impl World {
+impl SimWorld {
     pub(crate) fn open(speed: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = command(folder.path(), &[], &["sim", "--speed", speed, "--no-hosts", "--dir", "world"]);
@@ -116,7 +116,8 @@ impl World {
         });
     }
 
-    /// Sends a request to the simulator on a new connection. Returns `null` for a response without a body.
+    /// Sends a request to the simulator on a new connection. Returns `null` for a response without
+    /// a body.
     pub(crate) fn ask(&self, method: &str, what: &str, body: &Value) -> Value {
         let address = self.endpoints["http"].as_str().unwrap().strip_prefix("http://").unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -136,7 +137,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for SimWorld {
     fn drop(&mut self) {
         // The process may have ended already.
         let _ = self.child.kill();

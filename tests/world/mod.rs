@@ -55,7 +55,8 @@ impl Harness {
         output.status.code()
     }
 
-    /// Runs `verb` of an embedded workflow with its inputs in the simulated world, and returns the exit code.
+    /// Runs `verb` of an embedded workflow with its inputs in the simulated world, and returns the
+    /// exit code.
     pub(crate) async fn run_shipped(&mut self, verb: &[&str], workflow: &str) -> Option<i32> {
         let inputs = inputs::of(workflow, &WorldFacts::of(&self.sim).await);
         self.run_with_inputs(verb, workflow, &inputs).await

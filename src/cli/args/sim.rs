@@ -1,3 +1,5 @@
+//! Arguments of the commands that need the simulator. They exist only with the feature `sim`.
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};

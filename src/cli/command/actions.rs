@@ -1,3 +1,8 @@
+//! Implementation of the command `actions`.
+//!
+//! JSON: a list of `{name, version, summary}`; for one action also `recovery`, `input` and
+//! `output`, the last two as JSON Schema.
+
 use serde_json::{Value, json};
 use stargate_sdk::{DynAction, Registry};
 
@@ -25,6 +30,7 @@ fn unknown(name: &str) -> Failure {
     Failure::usage(format!("there is no action {name:?}"), "run `stargate actions` to list all actions")
 }
 
+/// Lists all actions, with aligned summaries.
 fn list(output: Output, registry: &Registry) {
     if output == Output::Json {
         return ui::out_json_pretty(&registry.iter().map(|action| summary(&**action)).collect::<Vec<_>>());

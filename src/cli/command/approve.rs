@@ -1,3 +1,6 @@
+//! Implementation of the command `approve`. A refused step fails; it requires approval again when
+//! the run is resumed.
+
 use stargate::run::Answer;
 use stargate_sdk::ActionError;
 

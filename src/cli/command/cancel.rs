@@ -1,3 +1,8 @@
+//! Implementation of the command `cancel`.
+//!
+//! Exit codes: 0 if the run is cancelled, also if it was before; 64 if it has succeeded; 75 if its
+//! owner is still cancelling steps after the timeout. JSON: `{run, outcome, message}`.
+
 use std::{sync::Arc, time::Duration};
 
 use stargate::{

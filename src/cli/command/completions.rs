@@ -1,3 +1,5 @@
+//! Implementation of the command `completions`.
+
 use clap::CommandFactory;
 
 use crate::cli::{Failure, args::CommandLine, exit::Exit, ui};

@@ -1,3 +1,8 @@
+//! Implementation of the command `demo`.
+//!
+//! The demonstration runs this program in child processes, as a user would, and checks after each
+//! scene what the simulated world has counted. It fails if a check fails.
+
 use crate::cli::{
     Failure, Settings,
     args::DemoArgs,

@@ -1,3 +1,9 @@
+//! Implementation of the command `doctor`.
+//!
+//! Exit code 0 if no check failed, with or without warnings, otherwise 3. JSON: a list of `{id,
+//! summary, status, message, hint, required}`, where `required` lists the permissions that the
+//! workflows need.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -109,11 +115,13 @@ async fn run_check(
     redacted(&cx, finding)
 }
 
+/// Replaces secret values in message and hint by `***`. Responses of servers may repeat a request.
 fn redacted(cx: &ActionContext, finding: Finding) -> Finding {
     let redact = |text: String| cx.redactor().redact(&text);
     Finding { message: redact(finding.message), hint: finding.hint.map(redact), ..finding }
 }
 
+/// Prints a finding, with its hint on a line of its own.
 fn show(id: &str, finding: &Finding, width: usize) {
     let (tone, word) = match finding.status {
         CheckStatus::Ok => (Tone::Good, "ok"),

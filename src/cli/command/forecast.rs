@@ -1,3 +1,8 @@
+//! Forecast of a run: the preview of each step, computed in the order of the plan.
+//!
+//! The output of an unchanged step is known and is passed on to later steps. A step that would
+//! change something makes the outputs of its dependents unknown.
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
@@ -56,7 +61,9 @@ pub(super) async fn forecast(
 
 /// Values that are known without a run, by index of the step.
 struct KnownValues {
+    /// Outputs of the steps that are unchanged.
     outputs: Vec<Option<Value>>,
+    /// Steps whose condition is false.
     skipped: Vec<bool>,
     /// Steps that must run before the output of this step is known. Empty if it is known.
     causes: Vec<BTreeSet<usize>>,
@@ -114,6 +121,7 @@ struct Forecaster<'a> {
 }
 
 impl Forecaster<'_> {
+    /// Adds the forecasts of a step and records what its dependents have to wait for.
     async fn step(&mut self, step: usize) {
         self.preview_step(step).await;
         self.known.record_pending(self.compiled.plan(), step);
@@ -132,6 +140,7 @@ impl Forecaster<'_> {
         }
     }
 
+    /// Previews a step without `for_each`. Its output is known only if the step is unchanged.
     async fn preview_single(&mut self, step: usize) {
         match self.compiled.input(step, None, &self.known) {
             Ok(input) => {
@@ -156,6 +165,8 @@ impl Forecaster<'_> {
         self.known.causes[step] = if causes.is_empty() { BTreeSet::from([step]) } else { causes };
     }
 
+    /// Previews each instance of a `for_each` step. The output is known only if all instances are
+    /// unchanged.
     async fn preview_instances(&mut self, step: usize) {
         let items = match self.compiled.items(step, &self.known) {
             Ok(items) => items,
@@ -184,6 +195,8 @@ impl Forecaster<'_> {
         }
     }
 
+    /// Calls the preview of an action. An action that only reads is not called if an earlier step
+    /// would change what it reads.
     async fn preview(&self, step: usize, key: Option<&str>, input: Value) -> Forecast {
         let PlannedStep { action, recovery, .. } = &self.compiled.plan().steps[step];
         let Some(action) = self.registry.find(action) else {
@@ -221,6 +234,7 @@ impl Forecaster<'_> {
         steps.iter().map(|&step| self.compiled.plan().steps[step].name.clone()).collect()
     }
 
+    /// Returns the context of a preview, which has a deadline but no run.
     fn context(&self, step: String) -> ActionContext {
         ActionContext::new(ContextParts {
             run: self.known.run_id().into(),
@@ -229,7 +243,7 @@ impl Forecaster<'_> {
             deadline: Instant::now() + PREVIEW_TIMEOUT,
             cancel: CancellationToken::new(),
             checkpoint: None,
-            sink: Arc::new(NullSink),
+            sink: Arc::new(PreviewSink),
             secrets: Arc::clone(self.secrets),
         })
     }
@@ -250,6 +264,7 @@ impl Forecaster<'_> {
         Forecast::Unknown { after, message: None }
     }
 
+    /// Reports a forecast and adds it to the result.
     fn add(&mut self, step: usize, key: Option<&str>, forecast: Forecast) {
         let step = self.name(step, key);
         let forecast = StepForecast { step, forecast };
@@ -264,9 +279,9 @@ impl Forecaster<'_> {
 }
 
 /// Sink that drops progress and log lines: a preview has no attempt that they could belong to.
-struct NullSink;
+struct PreviewSink;
 
-impl AttemptSink for NullSink {
+impl AttemptSink for PreviewSink {
     fn progress(&self, _: String) {}
 
     fn log(&self, _: String) {}

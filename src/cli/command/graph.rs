@@ -1,3 +1,7 @@
+//! Implementation of the command `graph`.
+//!
+//! JSON: `{workflow, locks, steps: [{name, action, needs, for_each, conditional, approval}]}`.
+
 use serde_json::{Value, json};
 use stargate::plan::{Outline, PlannedStep};
 
@@ -52,11 +56,11 @@ fn text(outline: &Outline) {
     };
     let (name, action) = (width(|step| &step.name), width(|step| &step.action));
     for step in &outline.steps {
-        let waits = match names(outline, step).as_slice() {
+        let dependencies = match names(outline, step).as_slice() {
             [] => String::new(),
             needs => format!("after {}", needs.join(", ")),
         };
-        let line = format!("{:name$}  {:action$}  {}{waits}", step.name, step.action, marks(step));
+        let line = format!("{:name$}  {:action$}  {}{dependencies}", step.name, step.action, marks(step));
         ui::out(line.trim_end());
     }
     for lock in &outline.locks {
@@ -72,6 +76,7 @@ fn marks(step: &PlannedStep) -> String {
     format!("{each}{when}{approval}")
 }
 
+/// Prints the graph for Graphviz; an edge leads from a dependency to its dependent.
 fn dot(outline: &Outline) {
     ui::out(&format!("digraph {} {{", quoted(&outline.workflow)));
     ui::out("  node [shape=box];");
@@ -91,6 +96,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
+/// Prints the graph for Mermaid. Steps are numbered, because their names can contain brackets.
 fn mermaid(outline: &Outline) {
     ui::out("flowchart TD");
     for (index, step) in outline.steps.iter().enumerate() {

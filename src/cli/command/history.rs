@@ -1,3 +1,8 @@
+//! Implementation of the command `history`.
+//!
+//! JSON: `{runs: [{run, workflow, status, steps_done, steps, started, updated, duration_ms,
+//! owner}]}`, newest run first. Without a journal the list is empty, and no journal is created.
+
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use stargate::{
@@ -32,7 +37,9 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
 struct RunSummary {
     row: RunRow,
     status: ObservedStatus,
+    /// Number of steps that are done.
     done: usize,
+    /// Number of all steps, with instances.
     total: usize,
 }
 
@@ -45,6 +52,7 @@ impl RunSummary {
         Self { status: context.status(&stored.row), row: stored.row, done, total }
     }
 
+    /// Returns the time from the creation of the run to its last entry.
     fn duration(&self) -> std::time::Duration {
         self.row.updated_at.since(self.row.created_at)
     }
@@ -59,6 +67,7 @@ impl RunSummary {
         })
     }
 
+    /// Returns the cells of the table.
     fn cells(&self) -> [String; 6] {
         [
             self.row.id.to_string(),

@@ -1,3 +1,8 @@
+//! Implementation of the command `logs`.
+//!
+//! JSON: `{run, lines: [{at, step, attempt, line}]}`. Lines are stored without secrets; the
+//! executor redacts them.
+
 use serde_json::{Value, json};
 use stargate::{
     id::RunId,

@@ -1,3 +1,9 @@
+//! Implementation of the command `plan`.
+//!
+//! Exit codes: 0 without changes, 2 with changes or unknown results, 3 if a preview failed. JSON:
+//! `{changes, exit, locks, approvals, steps}`; each step has `forecast`: `unchanged`, `changes`,
+//! `no_preview`, `unknown`, `skipped` or `failed`.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -54,6 +60,7 @@ fn exit(forecasts: &[StepForecast]) -> Exit {
     }
 }
 
+/// Prints the forecast of a step, with one line per difference.
 fn show(StepForecast { step, forecast }: &StepForecast, width: usize) {
     let (tone, text) = forecast_text(forecast);
     ui::out(&format!("{step:width$}  {}", ui::paint_out(tone, &text)));

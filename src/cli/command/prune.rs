@@ -1,3 +1,8 @@
+//! Implementation of the command `prune`.
+//!
+//! Only runs that have ended are removed: a run that is interrupted, in doubt or waiting for
+//! approval is kept regardless of its age. JSON: `{removed, ended_before}`.
+
 use std::time::Duration;
 
 use serde_json::json;

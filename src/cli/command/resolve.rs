@@ -1,3 +1,6 @@
+//! Implementation of the command `resolve`. Only an operator can find out whether a step in doubt
+//! took effect; the run uses the recorded answer as if the action had returned it.
+
 use serde_json::Value;
 use stargate::run::Answer;
 

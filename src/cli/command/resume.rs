@@ -1,3 +1,8 @@
+//! Implementation of the command `resume`.
+//!
+//! A failed run is reopened: its failed steps are retried. Succeeded steps are never executed
+//! again. Operations that an earlier owner started are polled, not started again.
+
 use futures::future::join_all;
 use stargate::{
     clock::Clock,
@@ -49,6 +54,7 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Opt
         .map(|row| row.id))
 }
 
+/// Resumes one run. A succeeded run is reported and left unchanged.
 async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Result<Exit, Failure> {
     let stored = session.journal.load(run.clone()).await?;
     if stored.row.status == RunStatus::Finished(Outcome::Succeeded) {

@@ -1,3 +1,8 @@
+//! Implementation of the command `run workflow`.
+//!
+//! Errors in the workflow, its inputs or the settings are reported before the journal is opened, so
+//! they leave no run behind.
+
 use crate::{
     cli::{
         Failure, Settings, args::RunArgs, exit::Exit, inputs, reporter, session::Session, workflow_text::WorkflowText,

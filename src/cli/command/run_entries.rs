@@ -1,3 +1,8 @@
+//! Entries of one run, for `stargate history RUN`.
+//!
+//! JSON: `{run, workflow, status, plan, inputs, locks, steps_done, steps, started, updated, owner,
+//! entries, hint}`, with the entries as they are stored.
+
 use serde_json::{Value, json};
 use stargate::{
     journal::StoredRun,
@@ -23,7 +28,7 @@ pub(super) fn show(output: Output, stored: &StoredRun, context: &ViewContext) ->
     }
     show_head(stored, status)?;
     let entries = entries_in_order(stored);
-    let width = entries.iter().map(|recorded| step(&recorded.entry).chars().count()).max().unwrap_or_default();
+    let width = entries.iter().map(|timed| step(&timed.entry).chars().count()).max().unwrap_or_default();
     for TimedEntry { at, entry } in entries {
         let time = ui::paint_out(Tone::Quiet, &format::time_of_day(*at));
         for line in entry_lines(entry) {
@@ -36,6 +41,7 @@ pub(super) fn show(output: Output, stored: &StoredRun, context: &ViewContext) ->
     Ok(())
 }
 
+/// Prints the line above the entries: status, owner, locks and progress.
 fn show_head(stored: &StoredRun, status: ObservedStatus) -> Result<(), Failure> {
     let plan = runs::plan_of(stored)?;
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
@@ -75,7 +81,7 @@ fn to_json(stored: &StoredRun, status: ObservedStatus, next: Option<&str>) -> Re
 /// Returns the history and the entries of the latest attempts in chronological order.
 fn entries_in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
     // A checkpoint is data for the step's next attempt and can be pages long.
-    let shown = |recorded: &&TimedEntry| !matches!(recorded.entry.stored_in(), StoredIn::Checkpoint(_));
+    let shown = |timed: &&TimedEntry| !matches!(timed.entry.stored_in(), StoredIn::Checkpoint(_));
     let mut entries: Vec<_> = stored.history.iter().chain(stored.latest.iter().filter(shown)).collect();
     entries.sort_by_key(|entry| entry.at); // stable: equal times keep the order of the history
     entries
@@ -147,6 +153,7 @@ fn attempt_line(attempt: u32, to: &AttemptTransition) -> Vec<String> {
     }
 }
 
+/// Describes a success: its changes, or why there are none.
 fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec!["succeeded: an earlier attempt had taken effect".into()],
@@ -159,6 +166,7 @@ fn changed(verb: &str, changes: &[String]) -> impl Iterator<Item = String> {
     changes.iter().map(move |change| format!("{verb} {}", format::shorten_resource_ids(change)))
 }
 
+/// Describes a failure: first the changes of its attempts, then the error and its hint.
 fn failure(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let hint = error.hint.iter().map(|hint| format!("  hint: {hint}"));
     changed(format::change_verb(error), changes).chain([format!("{word}: {error}")]).chain(hint).collect()

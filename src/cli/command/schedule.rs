@@ -1,3 +1,9 @@
+//! Implementation of the command `schedule`.
+//!
+//! This process, cron, systemd or Kubernetes can start a job; each of them uses `--once`, which
+//! resumes an interrupted run of the job before it starts a new one. A job whose run is still
+//! running is skipped.
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -147,10 +153,13 @@ struct JobRunner<'a> {
     keep: Option<Duration>,
     session: Session,
     jobs: Vec<ScheduledJob>,
+    /// Identity of this process, to distinguish its runs from those of others.
     here: Owner,
     clock: Clock,
     zone: TimeZone,
+    /// The output names the run of each line.
     several: bool,
+    /// Cancelled by the first signal.
     stop: CancellationToken,
 }
 
@@ -267,6 +276,7 @@ impl JobRunner<'_> {
         }
     }
 
+    /// Starts a new run of the job.
     async fn start_run(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
         let plan = job.plan.clone();
         self.run_engine(|engine| async move { engine.run(plan).await }).await.map_err(Failure::from)

@@ -1,3 +1,6 @@
+//! Command `schema`: the JSON Schema of workflow files, built from the schemas of the registered
+//! actions.
+
 use serde_json::{Map, Value, json};
 use stargate_sdk::{DynAction, Registry};
 
@@ -121,6 +124,8 @@ fn open(schema: &Value) -> Value {
     Value::Object(opened.collect::<Map<_, _>>())
 }
 
+/// Returns a schema that accepts an expression instead of the value. The description stays at the
+/// top, where editors read it.
 fn or_expression(schema: &Value) -> Value {
     let expression = json!({ "type": "string", "pattern": r"\$\{\{" });
     let mut either = json!({ "anyOf": [open(schema), expression] });

@@ -1,3 +1,8 @@
+//! Implementation of the command `sim`.
+//!
+//! Stdout has one line of JSON with the endpoints, for programs; stderr has instructions for
+//! people.
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};

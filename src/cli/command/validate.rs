@@ -1,3 +1,7 @@
+//! Implementation of the command `validate`.
+//!
+//! Exit code 65 if a workflow has errors. JSON: a list of `{file, valid, diagnostics}`.
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -45,6 +49,7 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
     Ok(Exit::Invalid)
 }
 
+/// Returns the report on one file.
 fn report(text: &WorkflowText, diagnostics: &Value) -> Value {
     json!({ "file": text.name(), "valid": diagnostics == &json!([]), "diagnostics": diagnostics })
 }

@@ -1,3 +1,5 @@
+//! Context in which the status of stored runs is judged.
+
 use stargate::{
     clock::{Clock, UnixMillis},
     journal::{Owner, RunRow},
@@ -13,6 +15,11 @@ pub(super) struct ViewContext {
 }
 
 impl ViewContext {
+    /// Returns the context of this process, now.
+    ///
+    /// # Errors
+    ///
+    /// An internal failure if the process cannot be identified.
     pub(super) fn now() -> Result<Self, Failure> {
         let here =
             Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;

@@ -1,3 +1,8 @@
+//! Implementation of the command `why`.
+//!
+//! JSON: `{run, workflow, status, owner, locks_held_by_others, steps_blocked, steps, hint}`; each
+//! step has `step`, `state`, `attempts`, `explanation`, `error` and `blocked_by`.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -42,6 +47,7 @@ struct RunExplanation {
     plan: Plan,
     state: RunState,
     status: ObservedStatus,
+    /// Process that owns the run, if it is live.
     owner: Option<String>,
     /// Locks of the run that other runs hold.
     locks: Vec<HeldLock>,
@@ -50,23 +56,28 @@ struct RunExplanation {
 /// Explanation of a step's state.
 struct StepExplanation {
     step: String,
+    /// State of the step.
     state: StateName,
     tone: Tone,
+    /// Number of attempts so far.
     attempts: u32,
+    /// Explanation in one sentence.
     text: String,
     error: Option<ActionError>,
+    /// Unfinished dependencies, with their states.
     blocked_by: Vec<(String, StateName)>,
 }
 
 impl RunExplanation {
+    /// Folds a stored run and reads the holders of its locks.
     async fn load(journal: &dyn Journal, stored: StoredRun) -> Result<Self, Failure> {
         let context = ViewContext::now()?;
         let plan = runs::plan_of(&stored)?;
         let state = runs::state_of(&stored, &plan)?;
         let owner = context.live_owner(&stored.row).map(ToString::to_string);
         let held = if plan.locks.is_empty() { Vec::new() } else { journal.holders(plan.locks.clone()).await? };
-        let elsewhere = |lock: &HeldLock| lock.holder.id != stored.row.id && context.live_owner(&lock.holder).is_some();
-        let locks = held.into_iter().filter(elsewhere).collect();
+        let by_others = |lock: &HeldLock| lock.holder.id != stored.row.id && context.live_owner(&lock.holder).is_some();
+        let locks = held.into_iter().filter(by_others).collect();
         Ok(Self { status: context.status(&stored.row), owner, locks, plan, state, stored })
     }
 
@@ -96,6 +107,7 @@ impl RunExplanation {
         self.state.steps().filter(|id| matches!(self.state.state(*id), StepState::Blocked { .. })).count()
     }
 
+    /// Explains one step.
     fn reason(&self, id: StepId) -> StepExplanation {
         let state = self.state.state(id);
         let error = match state {
@@ -180,7 +192,7 @@ impl RunExplanation {
             }
             (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), None) => Some(hint::resume(run)),
             (ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval), _) => {
-                self.answer_hint().map(|said| hint::then_resume(&said, run))
+                self.answer_hint().map(|hint| hint::then_resume(&hint, run))
             }
             (ObservedStatus::Running, _) => self.answer_hint().or_else(|| Some(hint::history(run))),
             (ObservedStatus::Finished(Outcome::Succeeded | Outcome::Cancelled), _) => None,
@@ -197,6 +209,7 @@ impl RunExplanation {
         })
     }
 
+    /// Returns the line above the steps: status and owner.
     fn head(&self) -> String {
         let row = &self.stored.row;
         let owner = self.owner.iter().map(|owner| format!(", owned by {owner}"));

@@ -1,3 +1,5 @@
+//! Command lines of the demonstration.
+
 /// Command of the demonstration: its arguments, and their form in a shell.
 pub(in crate::cli) struct DemoCommand {
     pub(in crate::cli) arguments: Vec<String>,
@@ -18,6 +20,7 @@ impl DemoCommand {
         }
     }
 
+    /// Adds an argument, quoted for display if a shell would need it.
     pub(in crate::cli) fn push(&mut self, argument: &str) {
         let is_plain = argument.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_=./:,@".contains(&b));
         let shown = if is_plain { argument.to_owned() } else { format!("'{argument}'") };

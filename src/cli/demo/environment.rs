@@ -1,3 +1,8 @@
+//! Environment of the demonstration: runs the program in child processes and kills some of them
+//! with SIGKILL.
+//!
+//! The times of the kills follow from a seed, so a demonstration can be repeated.
+
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -59,6 +64,7 @@ impl DemoEnvironment {
         Ok(demo)
     }
 
+    /// Returns the environment variables of each command.
     fn variables(&self) -> Vec<(&'static str, String)> {
         let state = self.folder.display();
         let mut variables =
@@ -162,6 +168,7 @@ impl DemoEnvironment {
         Err(ended(output.status))
     }
 
+    /// Prints a command as a user would type it, and prepares the process.
     fn command(&self, line: &DemoCommand) -> Command {
         ui::err(&format!("$ stargate {}", line.shown.join(" ")));
         let mut command = Command::new(&self.program);

@@ -1,3 +1,5 @@
+//! Commands of the demonstration, with the inputs that fit the simulator's scenario.
+
 use super::{command_line::DemoCommand, environment::DemoEnvironment};
 use crate::cli::Failure;
 

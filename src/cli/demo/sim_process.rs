@@ -1,3 +1,5 @@
+//! Process of the simulated world, and questions to its control interface below `/_world`.
+
 use std::{
     process::Stdio,
     time::{Duration, Instant},
@@ -144,11 +146,13 @@ impl SimProcess {
         Ok(())
     }
 
+    /// Sends a request to the control interface and checks its status.
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<(), Failure> {
         let answer = async { request.send().await?.error_for_status() };
         answer.await.map(drop).map_err(|error| sim_error(&error.to_string()))
     }
 
+    /// Reads a page of the control interface.
     async fn query(&self, what: &str) -> Result<Value, Failure> {
         self.fetch(&format!("_world/{what}")).await
     }
@@ -225,6 +229,7 @@ fn path(request: &Value) -> String {
     request["path"].as_str().unwrap_or_default().to_ascii_lowercase()
 }
 
+/// Creates the failure for an unexpected answer of the simulator.
 fn sim_error(reason: &str) -> Failure {
     Failure::internal(format!("simulated world: {reason}"))
 }

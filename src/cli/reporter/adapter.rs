@@ -1,3 +1,5 @@
+//! Connection between the engine's reporter, which must not block, and a view that may.
+
 use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
@@ -24,6 +26,7 @@ pub(crate) trait EventView: Send {
     fn end(&mut self) {}
 }
 
+/// Message to the thread of the view.
 enum ViewMessage {
     Event(Box<Event>),
     End,
@@ -69,6 +72,7 @@ impl Reporter for ReporterAdapter {
     }
 }
 
+/// Runs the view: an event is shown immediately, and frames are drawn while there is none.
 fn serve(mut show: Box<dyn EventView>, incoming: &mpsc::Receiver<ViewMessage>) {
     loop {
         match incoming.recv_timeout(FRAME) {

@@ -1,3 +1,5 @@
+//! Text of events: the same lines in the live view and in plain output.
+
 use std::collections::BTreeMap;
 
 use stargate::{
@@ -20,9 +22,12 @@ const ID_TAIL_CHARS: usize = 4;
 
 /// Formatter that turns events into lines: time, step, text.
 pub(super) struct LineFormatter {
+    /// Lines name their run, because several runs share the output.
     many: bool,
+    /// Captured lines are shown as they arrive.
     verbose: bool,
     log: LogTail,
+    /// Width of the step column for each run.
     widths: BTreeMap<RunId, usize>,
 }
 
@@ -111,12 +116,14 @@ impl LineFormatter {
         format!("{time}  {of}{step:width$}  {text}")
     }
 
+    /// Sets the width of the step column to the longest name, up to [`MAX_STEP_WIDTH`].
     fn set_width(&mut self, run: &RunId, steps: &[String]) {
         let longest = steps.iter().map(|step| step.chars().count()).max().unwrap_or_default();
         self.widths.insert(run.clone(), longest.min(MAX_STEP_WIDTH));
     }
 }
 
+/// Describes a success: its changes, or why there are none.
 fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     match (changes, found) {
         ([], true) => vec![paint_err(Tone::Good, "succeeded: an earlier attempt had taken effect")],
@@ -125,6 +132,7 @@ fn succeeded(changes: &[String], found: bool) -> Vec<String> {
     }
 }
 
+/// Describes a failure: first the changes of its attempts, then the error.
 fn failed(word: &str, error: &ActionError, changes: &[String]) -> Vec<String> {
     let why = paint_err(Tone::Bad, &format!("{word}: {error}"));
     let verb = format::change_verb(error);

@@ -1,3 +1,5 @@
+//! Events as JSON lines.
+
 use stargate::event::Event;
 
 use super::EventView;

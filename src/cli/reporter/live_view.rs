@@ -1,3 +1,8 @@
+//! Live view of running steps on a terminal.
+//!
+//! Lines of finished events are printed above it and stay; the lines of running steps are redrawn
+//! in place.
+
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -26,8 +31,10 @@ pub(super) struct LiveView {
 
 /// Running step, with its progress message and its line once it is shown.
 struct StepLine {
+    /// Start of the attempt, for the elapsed time.
     since: Instant,
     message: String,
+    /// Line on the terminal, once the step has run for [`SHOW_AFTER`].
     bar: Option<ProgressBar>,
 }
 
@@ -41,6 +48,7 @@ impl LiveView {
         Self { formatter: LineFormatter::new(many, verbose), view, running: HashMap::new(), style }
     }
 
+    /// Records a running step. Its line is added later by [`EventView::frame`].
     fn add_line(&mut self, key: (RunId, String), message: String) {
         self.running.entry(key).or_insert_with(|| StepLine { since: Instant::now(), message, bar: None });
     }
@@ -61,6 +69,7 @@ impl LiveView {
         }
     }
 
+    /// Updates the running steps for an event.
     fn update(&mut self, event: &Event) {
         let key = |step: &String| (event.run.clone(), step.clone());
         match &event.kind {

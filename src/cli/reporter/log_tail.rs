@@ -1,3 +1,5 @@
+//! Last captured lines of steps: the context of a failure.
+
 use std::collections::{HashMap, VecDeque};
 
 use stargate::{

@@ -1,3 +1,5 @@
+//! Plain output without control sequences.
+
 use std::collections::HashMap;
 
 use stargate::{
@@ -20,6 +22,7 @@ impl PlainView {
         Self { formatter: LineFormatter::new(many, verbose), last: HashMap::new() }
     }
 
+    /// Prints starts and progress, but not the same message twice in a row.
     fn show_progress(&mut self, event: &Event) {
         let (step, text) = match &event.kind {
             EventKind::StepStarted { step, attempt, find } => (step, started(*attempt, *find)),

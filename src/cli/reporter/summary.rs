@@ -1,3 +1,5 @@
+//! Counts of events, for the report at the end of a run.
+
 use std::collections::BTreeMap;
 
 use stargate::{
@@ -76,6 +78,7 @@ impl Summary {
 }
 
 impl RunCounts {
+    /// Resets the counts, because a run is started or resumed.
     fn start(&mut self, at: UnixMillis, workflow: &str, total: usize, done_before: usize) {
         *self = Self { workflow: workflow.into(), started: at, latest: at, done_before, total, ..Self::default() };
     }

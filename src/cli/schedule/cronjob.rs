@@ -1,3 +1,5 @@
+//! Configuration for Kubernetes: a `CronJob` with a persistent journal.
+
 use std::{fmt::Write as _, path::Path};
 
 use super::{JobCommand, OutputFile};
@@ -12,6 +14,7 @@ pub(super) fn output_file(command: &JobCommand<'_>) -> OutputFile {
     OutputFile { name: format!("{}.yaml", command.name()), text: claim(command) + &job(command) }
 }
 
+/// Returns the claim for the volume of the journal.
 fn claim(command: &JobCommand<'_>) -> String {
     format!(
         "# This volume stores the journal: without it, a run that was killed could not be resumed. It must be kept between
@@ -32,6 +35,8 @@ metadata:
     )
 }
 
+/// Returns the `CronJob`. It runs at most one job at a time and never retries: the next job resumes
+/// the run.
 fn job(command: &JobCommand<'_>) -> String {
     let (name, cron) = (command.name(), quoted(&command.job.cron.to_string()));
     let zone = match &command.zone {
@@ -72,6 +77,7 @@ metadata:
     )
 }
 
+/// True if the job accesses the cluster with the service account of its pod.
 fn needs_account(command: &JobCommand<'_>) -> bool {
     command.uses(&["kubernetes.", "cilium."]) && command.settings.kubeconfig.is_none()
 }
@@ -81,6 +87,7 @@ fn namespace(command: &JobCommand<'_>) -> &'static str {
     if needs_account(command) { "  namespace: kube-system\n" } else { "" }
 }
 
+/// Returns the line that sets the service account, or an empty text.
 fn account(command: &JobCommand<'_>) -> &'static str {
     if !needs_account(command) {
         return "";
@@ -90,6 +97,7 @@ fn account(command: &JobCommand<'_>) -> &'static str {
 "
 }
 
+/// Returns the arguments of the container, one per line.
 fn arguments(command: &JobCommand<'_>) -> String {
     let mut words = command.arguments(&workflow(command), &format!("{STATE_DIR}/journal.db"));
     words.extend(command.inputs_as_flags());
@@ -101,6 +109,7 @@ fn arguments(command: &JobCommand<'_>) -> String {
     text
 }
 
+/// Returns the name of the workflow in the container.
 fn workflow(command: &JobCommand<'_>) -> String {
     let name = command.job.text.name();
     if command.job.text.is_embedded() {
@@ -110,6 +119,7 @@ fn workflow(command: &JobCommand<'_>) -> String {
     format!("{WORKFLOWS_DIR}/{}", file.unwrap_or_default())
 }
 
+/// Returns the environment variables of the container. Secrets are read from a Kubernetes secret.
 fn environment(command: &JobCommand<'_>, name: &str) -> String {
     let mut text = String::from("              env:\n                - {name: XDG_STATE_HOME, value: /var/lib}\n");
     let variables = command.variables();
@@ -125,6 +135,7 @@ fn environment(command: &JobCommand<'_>, name: &str) -> String {
     text
 }
 
+/// Returns the volumes: the journal, and a config map with the workflow if it does not ship.
 fn volumes(command: &JobCommand<'_>, name: &str) -> String {
     let ships = command.job.text.is_embedded();
     let folder = Path::new(command.job.text.name()).parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -1,3 +1,5 @@
+//! Configuration for cron: one line of a crontab.
+
 use super::{JobCommand, OutputFile};
 use crate::cli::{Failure, exit::Exit, settings::full};
 

@@ -1,3 +1,5 @@
+//! Job: a workflow that runs by its schedule, checked and compiled once.
+
 use serde_json::{Map, Value};
 use stargate::{
     plan::{Checked, Plan},

@@ -1,3 +1,6 @@
+//! Command line by which another scheduler runs a job. It contains secret references, never
+//! secrets.
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use serde_json::Value;

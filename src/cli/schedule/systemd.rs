@@ -1,3 +1,5 @@
+//! Configuration for systemd: a service and a timer.
+
 use std::fmt::Write as _;
 
 use stargate::workflow::{Cron, CronField, CronItem};
@@ -16,6 +18,7 @@ pub(super) fn output_files(command: &JobCommand<'_>) -> Result<Vec<OutputFile>, 
     Ok(vec![file("service", service(command, &name)?), file("timer", timer(command))])
 }
 
+/// Returns the service. Secrets are read from an environment file, which needs mode 0600.
 fn service(command: &JobCommand<'_>, name: &str) -> Result<String, Failure> {
     let mut words = vec![command.program.display().to_string()];
     words.extend(command.arguments(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
@@ -50,6 +53,7 @@ SuccessExitStatus=20 75
     ))
 }
 
+/// Returns the timer.
 fn timer(command: &JobCommand<'_>) -> String {
     let mut text = format!(
         "[Unit]\nDescription=stargate: {} by its schedule, {}\n\n[Timer]\n",
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_reaches_the_program_as_it_stands() {
+    fn a_quoted_word_reaches_the_program_unchanged() {
         let cases = [
             ("--input=a=b", "--input=a=b"),
             ("", "\"\""),
