@@ -5,49 +5,53 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stargate_sdk::ActionError;
 
-/// A machine to log in to.
+/// A machine to log in to, with its pinned host key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Host {
-    /// IP address or name.
+pub struct SshHost {
+    /// IP address or name of the machine.
     pub address: String,
-    /// Account that the user's key opens; root itself, or one that may use sudo without a password.
+    /// Account that accepts the user's key: root, or one that may use sudo without a password.
     pub user: String,
-    /// The machine's public host key, as in `ssh-ed25519 AAAA…`. No other key is accepted.
+    /// Public host key, such as `ssh-ed25519 AAAA…`. No other key is accepted.
     pub host_key: String,
-    /// Port of the SSH server, where neither 22 nor the `ssh_config` file's.
+    /// Port of the SSH server. If absent, that of the `ssh_config` file, or 22.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The machine through which this one is reached, which then resolves `address` and connects to it.
+    /// Jump host, which resolves `address` and connects to it. If absent, the connection is direct.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub via: Option<Via>,
+    pub via: Option<JumpHost>,
 }
 
-/// A machine on the way to another one.
+/// The host through which SSH reaches another one, with its pinned host key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Via {
-    /// IP address or name.
+pub struct JumpHost {
+    /// IP address or name of the jump host.
     pub address: String,
-    /// Account that the user's key opens.
+    /// Account that accepts the user's key.
     pub user: String,
-    /// Its public host key, as in `ssh-ed25519 AAAA…`. No other key is accepted.
+    /// Public host key, such as `ssh-ed25519 AAAA…`. No other key is accepted.
     pub host_key: String,
-    /// Port of its SSH server, where neither 22 nor the `ssh_config` file's.
+    /// Port of its SSH server. If absent, that of the `ssh_config` file, or 22.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 
-impl Via {
-    /// The machine as a host of its own.
-    pub(crate) fn host(&self) -> Host {
+impl JumpHost {
+    /// The jump host as a host that is connected to directly.
+    pub(crate) fn host(&self) -> SshHost {
         let Self { address, user, host_key, port } = self.clone();
-        Host { address, user, host_key, port, via: None }
+        SshHost { address, user, host_key, port, via: None }
     }
 }
 
-impl Host {
-    /// Refuses what ssh would read as something else: an option, a pattern, a second line.
+impl SshHost {
+    /// Checks that ssh cannot interpret a field as something else: an option, a pattern, a second
+    /// line.
+    ///
+    /// # Errors
+    /// `Permanent` for the first malformed field.
     pub(crate) fn check(&self) -> Result<(), ActionError> {
         let address_fits = self.address.starts_with(|c: char| c.is_ascii_alphanumeric() || c == ':')
             && self.address.bytes().all(|b| b.is_ascii_alphanumeric() || b".:_-%".contains(&b));
@@ -71,7 +75,10 @@ impl Host {
         self.pinned_key().map(drop)
     }
 
-    /// Type and base64 of the pinned key, without a comment.
+    /// Returns type and base64 of the pinned key, without its comment.
+    ///
+    /// # Errors
+    /// `Permanent` if it is not a public key.
     pub(crate) fn pinned_key(&self) -> Result<String, ActionError> {
         let mut words = self.host_key.split_ascii_whitespace();
         let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -85,24 +92,24 @@ impl Host {
             .with_hint("give it as in /etc/ssh/ssh_host_ed25519_key.pub: ssh-ed25519 AAAA…"))
     }
 
-    /// Names this host with this key, whatever port or proxy leads to it.
+    /// Name for the host with this key and path, for ssh's files.
     pub(crate) fn alias(&self) -> String {
         let port = self.port.unwrap_or_default();
-        let way = self.via.as_ref().map_or_else(String::new, |via| format!(" {}", via.host().alias()));
-        format!("stargate-{}", short_hash(format!("{} {port} {}{way}", self.address, self.host_key).as_bytes()))
+        let path = self.via.as_ref().map_or_else(String::new, |via| format!(" {}", via.host().alias()));
+        format!("stargate-{}", short_hash(format!("{} {port} {}{path}", self.address, self.host_key).as_bytes()))
     }
 }
 
-/// 16 hex digits that stand for `bytes` in a file's name.
+/// Short digest of `bytes` for file names: 16 hexadecimal digits.
 pub(crate) fn short_hash(bytes: &[u8]) -> String {
     let mut hex = String::new();
     for byte in Sha256::digest(bytes).iter().take(8) {
-        write!(hex, "{byte:02x}").expect("a string takes every write");
+        write!(hex, "{byte:02x}").expect("writing to a string does not fail");
     }
     hex
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for SshHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.user, self.address)
     }
@@ -112,12 +119,12 @@ impl fmt::Display for Host {
 mod tests {
     use super::*;
 
-    fn host(address: &str, user: &str, host_key: &str) -> Host {
-        Host { address: address.into(), user: user.into(), host_key: host_key.into(), port: None, via: None }
+    fn host(address: &str, user: &str, host_key: &str) -> SshHost {
+        SshHost { address: address.into(), user: user.into(), host_key: host_key.into(), port: None, via: None }
     }
 
     #[test]
-    fn what_ssh_would_misread_is_refused() {
+    fn fields_that_ssh_would_misinterpret_are_refused() {
         let key = "ssh-ed25519 AAAAC3Nz me@here";
         host("203.0.113.7", "ubuntu", key).check().expect("fine");
         host("fd00::7", "ubuntu", key).check().expect("fine");

@@ -1,44 +1,30 @@
 //! Host actions over the system `ssh`.
 //!
-//! A host is reached through one master connection, whose host key is pinned by the input. What is done to it is one of a
-//! few typed operations, each a handful of programs run with arguments: read, compare, change the difference, read back.
-//! There are no scripts; content travels on standard input.
+//! A host is reached through one master connection, whose host key is pinned by the input. An
+//! action consists of a few typed operations, and each of these of a few programs that are run with
+//! arguments: read, compare, write the difference, read again. There are no scripts; content
+//! travels on standard input.
 //!
-//! * Arguments are quoted in one place (`quote.rs`).
-//! * Every command reports its exit code on a last line of its own (`marker.rs`): without that line the connection was
-//!   lost, and a command that changes something may or may not have.
-//! * The user's `ssh_config` is honoured; what stargate insists on (keys, batch mode, timeouts) comes before it.
+//! * Arguments are quoted in one place (`client/quote.rs`).
+//! * Each command prints its exit code on a last line of its own (`client/marker.rs`). Without that
+//!   line the connection was lost, and the outcome of a command that changes something is unknown.
+//! * The user's `ssh_config` is honoured. The fixed settings of this crate (keys, batch mode,
+//!   timeouts) precede it.
+//!
+//! [`register`] is the entry point. `client/` connects and runs commands, `operations/` contains
+//! typed operations, `actions/` one file per action, `checks/` those of `stargate doctor`.
 
 mod actions;
 mod checks;
-mod command;
-mod connect_failure;
-mod connection;
+mod client;
 mod host;
-mod marker;
 mod operations;
-mod outcome;
-mod pause;
-mod pool;
-mod quote;
 mod register;
-mod remote;
 mod settings;
-mod ssh_config;
-mod state_dir;
-mod template;
 
-pub use actions::{
-    BinaryOutput, CertificateInput, CertificateOutput, ClampOutput, CloudInitInput, CloudInitOutput, DesiredBinary,
-    DesiredClamp, DesiredDirectory, DesiredFile, DesiredLink, DesiredPackages, DesiredPreferences, DesiredRoutes,
-    DesiredSettings, DesiredUnit, DirectoryOutput, FileOutput, IdentityInput, IdentityOutput, KernelSettings,
-    LinkOutput, PackageSpec, PackagesOutput, PlacedRoute, Preferences, PreflightInput, PreflightOutput, ReachableInput,
-    ReachableOutput, RemovedFile, RouteSpec, RoutesInForceInput, RoutesInForceOutput, RoutesOutput, UnitOutput,
-    UnwantedFile,
-};
-pub use host::{Host, Via};
+pub use host::{JumpHost, SshHost};
 pub use register::register;
-pub use settings::{SettingsError, SshSettings};
+pub use settings::{SshSettings, SshSettingsError};
 
 #[cfg(test)]
 mod against_sshd;

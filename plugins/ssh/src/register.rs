@@ -3,22 +3,25 @@ use std::sync::Arc;
 use stargate_sdk::{Ensure, Registry};
 
 use crate::{
-    SettingsError, SshSettings,
+    SshSettings, SshSettingsError,
     actions::{
         BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostPreflight,
         HostReachable, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure, TailscaleIdentity,
         TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
-    checks::{Client, Config},
-    pool::Pool,
+    checks::{SshClientCheck, SshConfigCheck},
+    client::ConnectionPool,
 };
 
-/// Adds the `ssh.*` actions and checks. Connects to nothing and touches no file; fails when a path cannot be used with ssh.
-pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), SettingsError> {
+/// Adds the `ssh.*` actions and checks. Neither connects to a host nor accesses a file.
+///
+/// # Errors
+/// If a path of the settings cannot be used with ssh; nothing has been added then.
+pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), SshSettingsError> {
     let settings = settings.checked()?;
-    registry.add_check(Client);
-    registry.add_check(Config { file: settings.config.clone() });
-    let pool = Arc::new(Pool::new(settings));
+    registry.add_check(SshClientCheck);
+    registry.add_check(SshConfigCheck { file: settings.config.clone() });
+    let pool = Arc::new(ConnectionPool::new(settings));
     registry.add(HostReachable::new(Arc::clone(&pool)));
     registry.add(HostPreflight::new(Arc::clone(&pool)));
     registry.add(CertificateRead::new(Arc::clone(&pool)));

@@ -18,4 +18,4 @@ mod register;
 mod settings;
 
 pub use register::register;
-pub use settings::{SettingsError, TailscaleSettings};
+pub use settings::{TailscaleSettings, TailscaleSettingsError};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
-    SettingsError, TailscaleSettings,
+    TailscaleSettings, TailscaleSettingsError,
     actions::{DeviceWait, DevicesList, RoutesApprove},
     auth_key::AuthKeySource,
     checks::{CredentialCheck, TailnetCheck},
@@ -19,7 +19,7 @@ pub fn register(
     registry: &mut Registry,
     secrets: &mut Secrets,
     settings: TailscaleSettings,
-) -> Result<(), SettingsError> {
+) -> Result<(), TailscaleSettingsError> {
     let client = Arc::new(TailscaleClient::new(settings)?);
     secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&client))));
     registry.add_check(CredentialCheck(Arc::clone(&client)));

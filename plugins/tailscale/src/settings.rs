@@ -28,7 +28,7 @@ impl TailscaleSettings {
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum TailscaleSettingsError {
     /// The endpoint is not an `http` or `https` URL.
     #[error("tailscale endpoint {0:?} is not an http or https URL")]
     Endpoint(String),

@@ -5,37 +5,35 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
-    Host,
-    command::RemoteCommand,
-    operations::file::{self, Owner},
-    pool::Pool,
-    remote::Remote,
+    SshHost,
+    client::{ConnectionPool, Remote, RemoteCommand},
+    operations::file::{self, FileOwner},
 };
 
-/// How a program is to be.
+/// Desired state of a program on a host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredBinary {
-    /// The host.
-    pub host: Host,
-    /// Where the host fetches it: `https`, or `http` from a mirror of one's own.
+pub(crate) struct BinaryEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// URL from which the host downloads the program: `https`, or `http` for a private mirror.
     pub url: String,
-    /// SHA-256 of the file, in hexadecimal. Nothing else is ever put in place.
+    /// SHA-256 of the file, in hexadecimal. A file with another one is never installed.
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     pub sha256: String,
-    /// Absolute path.
+    /// Absolute path of the program.
     pub path: String,
-    /// Permission bits, in octal.
+    /// Permission bits, in octal; `0755` by default.
     #[serde(default = "executable")]
     pub mode: String,
 }
 
-/// A program that is in place.
+/// Program that is installed on a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct BinaryOutput {
-    /// Its path.
+pub(crate) struct BinaryEnsureOutput {
+    /// Absolute path of the program.
     pub path: String,
-    /// Its SHA-256: another one whenever the program is another.
+    /// SHA-256 of the program, in hexadecimal.
     pub digest: String,
 }
 
@@ -43,9 +41,9 @@ fn executable() -> String {
     "0755".into()
 }
 
-/// `ssh.binary.ensure`.
+/// Action `ssh.binary.ensure`: makes a program on a host equal the file with a pinned checksum.
 pub(crate) struct BinaryEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 pub(crate) struct ActualBinary {
@@ -54,7 +52,7 @@ pub(crate) struct ActualBinary {
 }
 
 impl BinaryEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -62,14 +60,14 @@ impl BinaryEnsure {
 impl RequiredPermissions for BinaryEnsure {}
 
 impl Resource for BinaryEnsure {
-    type Desired = DesiredBinary;
+    type Desired = BinaryEnsureInput;
     type Actual = ActualBinary;
-    type Output = BinaryOutput;
+    type Output = BinaryEnsureOutput;
     const NAME: &'static str = "ssh.binary.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a host has a program from a mirror, with the pinned checksum.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredBinary) -> Result<Option<ActualBinary>, ActionError> {
+    async fn read(&self, cx: &ActionContext, desired: &BinaryEnsureInput) -> Result<Option<ActualBinary>, ActionError> {
         check(desired)?;
         let remote = self.pool.remote(cx, &desired.host)?;
         let Some(sha256) = checksum(&remote, &desired.path).await? else { return Ok(None) };
@@ -77,13 +75,13 @@ impl Resource for BinaryEnsure {
         Ok(attributes.map(|attributes| ActualBinary { sha256, attributes }))
     }
 
-    fn diff(&self, desired: &DesiredBinary, actual: Option<&ActualBinary>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, desired: &BinaryEnsureInput, actual: Option<&ActualBinary>) -> Result<Vec<Difference>, ActionError> {
         let what = |property: &str| format!("{property} of {}", desired.path);
         let sha256 = actual.map(|actual| actual.sha256.as_str());
         let attributes = actual.map(|actual| actual.attributes.as_str());
         Ok([
-            Difference::between(&what("checksum"), sha256, wanted(desired)),
-            Difference::between(&what("mode and owner"), attributes, attributes_of(desired)?),
+            Difference::between(&what("checksum"), sha256, desired_checksum(desired)),
+            Difference::between(&what("mode and owner"), attributes, desired_attributes(desired)?),
         ]
         .into_iter()
         .flatten()
@@ -93,34 +91,34 @@ impl Resource for BinaryEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredBinary,
+        desired: &BinaryEnsureInput,
         _: Option<&ActualBinary>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
-        let beside = format!("{}.stargate-new", desired.path);
-        let make = ["-D", "-o", "root", "-g", "root", "-m", &desired.mode, "/dev/null", &beside];
+        let temporary = format!("{}.stargate-new", desired.path);
+        let make = ["-D", "-o", "root", "-g", "root", "-m", &desired.mode, "/dev/null", &temporary];
         remote.succeed(&RemoteCommand::change("install").args(make)).await?;
-        fetch(&remote, desired, &beside).await?;
-        let fetched = checksum(&remote, &beside).await?;
-        if fetched.as_deref() != Some(wanted(desired).as_str()) {
-            file::remove(&remote, &beside).await?;
+        fetch(&remote, desired, &temporary).await?;
+        let fetched = checksum(&remote, &temporary).await?;
+        if fetched.as_deref() != Some(desired_checksum(desired).as_str()) {
+            file::remove(&remote, &temporary).await?;
             return Err(remote.context(mismatch(desired, &fetched.unwrap_or_default())));
         }
-        remote.succeed(&RemoteCommand::change("mv").args(["-T", &beside, &desired.path])).await.map(drop)
+        remote.succeed(&RemoteCommand::change("mv").args(["-T", &temporary, &desired.path])).await.map(drop)
     }
 
     fn output(
         &self,
         _: &ActionContext,
-        desired: &DesiredBinary,
+        desired: &BinaryEnsureInput,
         actual: &ActualBinary,
-    ) -> Result<BinaryOutput, ActionError> {
-        Ok(BinaryOutput { path: desired.path.clone(), digest: actual.sha256.clone() })
+    ) -> Result<BinaryEnsureOutput, ActionError> {
+        Ok(BinaryEnsureOutput { path: desired.path.clone(), digest: actual.sha256.clone() })
     }
 }
 
-fn check(desired: &DesiredBinary) -> Result<(), ActionError> {
+fn check(desired: &BinaryEnsureInput) -> Result<(), ActionError> {
     file::check_path(&desired.path)?;
     let hexadecimal = desired.sha256.len() == 64 && desired.sha256.bytes().all(|b| b.is_ascii_hexdigit());
     if !hexadecimal {
@@ -132,39 +130,42 @@ fn check(desired: &DesiredBinary) -> Result<(), ActionError> {
     Ok(())
 }
 
-fn wanted(desired: &DesiredBinary) -> String {
+fn desired_checksum(desired: &BinaryEnsureInput) -> String {
     desired.sha256.to_ascii_lowercase()
 }
 
-fn attributes_of(desired: &DesiredBinary) -> Result<String, ActionError> {
-    let root = Owner::parse("root")?;
-    Ok(format!("{} {} {}", file::normal_mode(&desired.mode)?, root.user, root.group))
+fn desired_attributes(desired: &BinaryEnsureInput) -> Result<String, ActionError> {
+    let root = FileOwner::parse("root")?;
+    Ok(format!("{} {} {}", file::normalize_mode(&desired.mode)?, root.user, root.group))
 }
 
+/// Computes the SHA-256 of a file on the host; `None` if it does not exist.
 async fn checksum(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
-    let sum = RemoteCommand::read("sha256sum").args([path]).with_root().patient();
+    let sum = RemoteCommand::read("sha256sum").args([path]).with_root().with_step_timeout();
     let text = file::read_with(remote, sum).await?;
     Ok(text.and_then(|text| Some(text.split_ascii_whitespace().next()?.trim_start_matches('\\').to_owned())))
 }
 
-/// The mirror not answering is a matter of time; that it does not have the file is not.
-async fn fetch(remote: &Remote<'_>, desired: &DesiredBinary, beside: &str) -> Result<(), ActionError> {
-    let arguments = ["-fsSL", "--connect-timeout", "20", "--retry", "3", "-o", beside, &desired.url];
-    let curl = RemoteCommand::change("curl").args(arguments).patient();
-    let outcome = remote.run(&curl).await?;
-    if outcome.is_success() {
+/// Downloads the file to `path`. An unreachable mirror is a `Transient` error, a missing file a
+/// `Permanent` one.
+async fn fetch(remote: &Remote<'_>, desired: &BinaryEnsureInput, path: &str) -> Result<(), ActionError> {
+    let arguments = ["-fsSL", "--connect-timeout", "20", "--retry", "3", "-o", path, &desired.url];
+    let curl = RemoteCommand::change("curl").args(arguments).with_step_timeout();
+    let output = remote.run(&curl).await?;
+    if output.is_success() {
         return Ok(());
     }
-    // 22: the server answered with an error such as 404; everything else is the way to it.
-    let passes = ![2, 3, 22, 23, 127].contains(&outcome.code);
-    let mut error = outcome.failure(&curl);
-    if passes && error.code.is_none() {
+    // curl's exit codes of errors that a retry cannot avoid: 2 and 3 usage, 22 an HTTP error such
+    // as 404, 23 a write error; 127 is a missing curl.
+    let is_transient = ![2, 3, 22, 23, 127].contains(&output.code);
+    let mut error = output.to_error(&curl);
+    if is_transient && error.code.is_none() {
         error.kind = stargate_sdk::FailureKind::Transient;
     }
     Err(remote.context(error))
 }
 
-fn mismatch(desired: &DesiredBinary, fetched: &str) -> ActionError {
+fn mismatch(desired: &BinaryEnsureInput, fetched: &str) -> ActionError {
     ActionError::permanent(format!("{} has the SHA-256 {fetched}, not {}", desired.url, desired.sha256))
         .with_hint("the mirror has another file under this name; compare its checksum with the publisher's")
 }

@@ -2,46 +2,48 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery, RequiredPermissions};
+use stargate_client::{Backoff, WaitState, Waiter};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
 
 use crate::{
-    Host,
-    operations::cloud_init::{CloudInitStatus, Stage, status},
-    outcome::{NOT_INSTALLED, SUDO_DENIED},
-    pause::Pause,
-    pool::Pool,
+    SshHost,
+    client::{ConnectionPool, NOT_INSTALLED, SUDO_DENIED},
+    operations::cloud_init::{CloudInitStage, CloudInitStatus, status},
 };
 
-/// The account may be there before it may use sudo: cloud-init writes both, one after the other.
-const SUDO_PATIENCE: Duration = Duration::from_mins(2);
+/// Time during which a refusal of sudo is tolerated: cloud-init creates the account before it
+/// permits sudo.
+const SUDO_TIMEOUT: Duration = Duration::from_mins(2);
+/// cloud-init runs for one or more minutes.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 const LOG_HINT: &str = "see /var/log/cloud-init-output.log on the host";
 
-/// Which host.
+/// The host to wait for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CloudInitInput {
-    /// The host.
-    pub host: Host,
+pub(crate) struct CloudInitWaitInput {
+    /// Host to connect to.
+    pub host: SshHost,
 }
 
-/// How cloud-init ended.
+/// Final status of cloud-init.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct CloudInitOutput {
-    /// `done`, or `disabled` on a host that does not use it.
+pub(crate) struct CloudInitWaitOutput {
+    /// Status: `done`, or `disabled` on a host that does not use cloud-init.
     pub status: String,
-    /// The status with its shade: `degraded done` when something went wrong on the way.
+    /// Status with a qualification: `degraded done` if there were recoverable errors.
     pub extended_status: String,
-    /// What went wrong on the way and did not stop it.
+    /// Recoverable errors, each as `LEVEL: message`.
     pub warnings: Vec<String>,
 }
 
-/// Waits until cloud-init has done all it was told.
+/// Action `ssh.cloud_init.wait`: waits until cloud-init has finished on a host.
 pub(crate) struct CloudInitWait {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl CloudInitWait {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -49,59 +51,59 @@ impl CloudInitWait {
 impl RequiredPermissions for CloudInitWait {}
 
 impl Action for CloudInitWait {
-    type Input = CloudInitInput;
-    type Output = CloudInitOutput;
+    type Input = CloudInitWaitInput;
+    type Output = CloudInitWaitOutput;
     const NAME: &'static str = "ssh.cloud_init.wait";
     const VERSION: u32 = 1;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until cloud-init is done, and fails with its errors.";
 
-    async fn run(&self, cx: &ActionContext, input: &CloudInitInput) -> Result<CloudInitOutput, ActionError> {
+    async fn run(&self, cx: &ActionContext, input: &CloudInitWaitInput) -> Result<CloudInitWaitOutput, ActionError> {
         let remote = self.pool.remote(cx, &input.host)?;
-        let mut pause = Pause::new(Duration::from_millis(500), Duration::from_secs(5));
-        loop {
-            let waited = match status(&remote).await {
-                Ok(status) if status.stage() == Stage::Running => {
-                    pause.after_seeing(cx, format!("cloud-init is {}", progress(&status))).await
+        let read = || async {
+            match status(&remote).await {
+                Ok(status) if status.stage() == CloudInitStage::Running => {
+                    Ok(WaitState::pending(format!("cloud-init is {}", describe(&status))))
                 }
-                Ok(status) => return ended(cx, status).map_err(|e| remote.context(e)),
-                Err(error) if may_pass(cx, &error) => pause.after_failure(cx, error).await,
-                Err(error) => return Err(explained(error)),
-            };
-            waited.map_err(|e| e.with_hint(LOG_HINT))?;
-        }
+                Ok(status) => result(cx, status).map(WaitState::Ready).map_err(|e| remote.context(e)),
+                Err(error) if is_early_sudo_refusal(cx, &error) => Ok(WaitState::pending(error.message)),
+                Err(error) => Err(with_image_hint(error)),
+            }
+        };
+        Waiter::new(cx, BACKOFF).with_hint(LOG_HINT).poll(read).await
     }
 
-    async fn preview(&self, cx: &ActionContext, input: &CloudInitInput) -> Result<Preview, ActionError> {
+    async fn preview(&self, cx: &ActionContext, input: &CloudInitWaitInput) -> Result<Preview, ActionError> {
         Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-/// A host that reboots drops the connection; one that is young does not let the user be root yet.
-fn may_pass(cx: &ActionContext, error: &ActionError) -> bool {
-    error.kind == FailureKind::Transient || (error.code.as_deref() == Some(SUDO_DENIED) && cx.elapsed() < SUDO_PATIENCE)
+/// True if sudo refused the user and cloud-init may still be about to permit it.
+fn is_early_sudo_refusal(cx: &ActionContext, error: &ActionError) -> bool {
+    error.code.as_deref() == Some(SUDO_DENIED) && cx.elapsed() < SUDO_TIMEOUT
 }
 
-fn explained(error: ActionError) -> ActionError {
+fn with_image_hint(error: ActionError) -> ActionError {
     if error.code.as_deref() == Some(NOT_INSTALLED) {
-        return error.with_hint("the machine's image has no cloud-init; nothing of what it was to do has been done");
+        return error.with_hint("the machine's image has no cloud-init, so that none of its configuration was applied");
     }
     error
 }
 
-fn progress(status: &CloudInitStatus) -> String {
+fn describe(status: &CloudInitStatus) -> String {
     if status.detail.is_empty() { status.status.clone() } else { format!("{} ({})", status.status, status.detail) }
 }
 
-fn ended(cx: &ActionContext, status: CloudInitStatus) -> Result<CloudInitOutput, ActionError> {
+/// Output of a status that is final, or the error of a failed one. Logs the warnings.
+fn result(cx: &ActionContext, status: CloudInitStatus) -> Result<CloudInitWaitOutput, ActionError> {
     let warnings = status.warnings();
     for warning in &warnings {
         cx.log(format!("cloud-init: {warning}"));
     }
-    if status.stage() == Stage::Failed {
+    if status.stage() == CloudInitStage::Failed {
         let errors = [status.errors(), warnings].concat().join("; ");
         return Err(ActionError::permanent(format!("cloud-init failed: {errors}")).with_hint(LOG_HINT));
     }
     let extended_status = status.extended_status.unwrap_or_else(|| status.status.clone());
-    Ok(CloudInitOutput { status: status.status, extended_status, warnings })
+    Ok(CloudInitWaitOutput { status: status.status, extended_status, warnings })
 }

@@ -5,32 +5,31 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
-    Host,
-    command::RemoteCommand,
-    operations::file::{self, Owner},
-    pool::Pool,
+    SshHost,
+    client::{ConnectionPool, RemoteCommand},
+    operations::file::{self, FileOwner},
 };
 
-/// How a directory is to be. What is in it is not spoken of.
+/// Desired state of a directory on a host. Its content is not part of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredDirectory {
-    /// The host.
-    pub host: Host,
-    /// Absolute path. Missing directories on the way to it are made as well.
+pub(crate) struct DirectoryEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Absolute path. Missing parent directories are created.
     pub path: String,
-    /// Its user, and its group after a colon.
+    /// User, optionally with a group, as `user:group`; `root` by default.
     #[serde(default = "root")]
     pub owner: String,
-    /// Permission bits, in octal.
-    #[serde(default = "for_all_to_read")]
+    /// Permission bits, in octal; `0755` by default.
+    #[serde(default = "world_readable")]
     pub mode: String,
 }
 
-/// A directory that is there.
+/// Directory that exists on a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct DirectoryOutput {
-    /// Its path.
+pub(crate) struct DirectoryEnsureOutput {
+    /// Absolute path of the directory.
     pub path: String,
 }
 
@@ -38,62 +37,62 @@ fn root() -> String {
     "root".into()
 }
 
-fn for_all_to_read() -> String {
+fn world_readable() -> String {
     "0755".into()
 }
 
-/// `ssh.directory.ensure`.
+/// Action `ssh.directory.ensure`: makes a directory exist with its owner and mode.
 pub(crate) struct DirectoryEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl DirectoryEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
 
-/// Mode, user, group and kind, as `stat` prints them.
-fn attributes(desired: &DesiredDirectory) -> Result<String, ActionError> {
-    let owner = Owner::parse(&desired.owner)?;
-    Ok(format!("{} {} {} directory", file::normal_mode(&desired.mode)?, owner.user, owner.group))
+/// Desired mode, user, group and file type, as `stat` prints them.
+fn desired_attributes(desired: &DirectoryEnsureInput) -> Result<String, ActionError> {
+    let owner = FileOwner::parse(&desired.owner)?;
+    Ok(format!("{} {} {} directory", file::normalize_mode(&desired.mode)?, owner.user, owner.group))
 }
 
 impl RequiredPermissions for DirectoryEnsure {}
 
 impl Resource for DirectoryEnsure {
-    type Desired = DesiredDirectory;
+    type Desired = DirectoryEnsureInput;
     type Actual = String;
-    type Output = DirectoryOutput;
+    type Output = DirectoryEnsureOutput;
     const NAME: &'static str = "ssh.directory.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a host has a directory with its owner and mode.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredDirectory) -> Result<Option<String>, ActionError> {
+    async fn read(&self, cx: &ActionContext, desired: &DirectoryEnsureInput) -> Result<Option<String>, ActionError> {
         file::check_path(&desired.path)?;
         let remote = self.pool.remote(cx, &desired.host)?;
         let stat = RemoteCommand::read("stat").args(["-c", "%a %U %G %F", &desired.path]).with_root();
         Ok(file::read_with(&remote, stat).await?.map(|text| text.trim().to_owned()))
     }
 
-    fn diff(&self, desired: &DesiredDirectory, actual: Option<&String>) -> Result<Vec<Difference>, ActionError> {
-        let wanted = attributes(desired)?;
+    fn diff(&self, desired: &DirectoryEnsureInput, actual: Option<&String>) -> Result<Vec<Difference>, ActionError> {
+        let attributes = desired_attributes(desired)?;
         if let Some(other) = actual.filter(|actual| !actual.ends_with(" directory")) {
-            return Err(ActionError::permanent(format!("{} is no directory: {other}", desired.path)));
+            return Err(ActionError::permanent(format!("{} is not a directory: {other}", desired.path)));
         }
         let what = format!("directory {}", desired.path);
-        Ok(Difference::between(&what, actual.cloned(), wanted).into_iter().collect())
+        Ok(Difference::between(&what, actual.cloned(), attributes).into_iter().collect())
     }
 
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredDirectory,
+        desired: &DirectoryEnsureInput,
         _: Option<&String>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
-        let owner = Owner::parse(&desired.owner)?;
+        let owner = FileOwner::parse(&desired.owner)?;
         let arguments = ["-d", "-o", &owner.user, "-g", &owner.group, "-m", &desired.mode, &desired.path];
         remote.succeed(&RemoteCommand::change("install").args(arguments)).await.map(drop)
     }
@@ -101,9 +100,9 @@ impl Resource for DirectoryEnsure {
     fn output(
         &self,
         _: &ActionContext,
-        desired: &DesiredDirectory,
+        desired: &DirectoryEnsureInput,
         _: &String,
-    ) -> Result<DirectoryOutput, ActionError> {
-        Ok(DirectoryOutput { path: desired.path.clone() })
+    ) -> Result<DirectoryEnsureOutput, ActionError> {
+        Ok(DirectoryEnsureOutput { path: desired.path.clone() })
     }
 }

@@ -4,46 +4,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource, SecretRef};
 
+use super::secret_text::SecretText;
 use crate::{
-    Host,
-    command::RemoteCommand,
+    SshHost,
+    client::{ConnectionPool, Remote, RemoteCommand},
     host::short_hash,
-    operations::file::{self, File, Owner},
-    pool::Pool,
-    remote::Remote,
-    template::Template,
+    operations::file::{self, FileOwner, HostFile},
 };
 
-/// How a file is to be.
+/// Desired state of a file on a host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredFile {
-    /// The host.
-    pub host: Host,
-    /// Absolute path. Missing directories on the way to it are made.
+pub(crate) struct FileEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Absolute path. Missing parent directories are created.
     pub path: String,
-    /// The whole text; `{{name}}` stands for the secret of that name.
+    /// The whole text; `{{name}}` is replaced by the secret of that name.
     pub content: String,
-    /// Its user, and its group after a colon.
+    /// User, optionally with a group, as `user:group`; `root` by default.
     #[serde(default = "root")]
     pub owner: String,
-    /// Permission bits, in octal.
-    #[serde(default = "for_all_to_read")]
+    /// Permission bits, in octal; `0644` by default.
+    #[serde(default = "world_readable")]
     pub mode: String,
-    /// Secrets by the name of their place in the text. A file that differs in their values only is in order.
+    /// Secrets by placeholder name. A file that differs only in their values is unchanged.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretRef>,
-    /// After how many seconds a file with secrets is written anew, because they expire.
+    /// Age in seconds after which a file with secrets is rewritten, because they expire; never if
+    /// absent.
     #[serde(default)]
     pub max_age_seconds: Option<u64>,
 }
 
-/// A file that is there.
+/// File that exists on a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct FileOutput {
-    /// Its path.
+pub(crate) struct FileEnsureOutput {
+    /// Absolute path of the file.
     pub path: String,
-    /// Another one whenever its text, without the values of secrets, is another.
+    /// Digest of the text, with placeholders instead of the secrets' values.
     pub digest: String,
 }
 
@@ -51,24 +50,25 @@ fn root() -> String {
     "root".into()
 }
 
-fn for_all_to_read() -> String {
+fn world_readable() -> String {
     "0644".into()
 }
 
-/// `ssh.file.ensure`.
+/// Action `ssh.file.ensure`: makes a file exist with its content, owner and mode.
 pub(crate) struct FileEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
-/// What was seen of a file. The content itself is not kept: it may hold a secret.
+/// Actual state of a file, without its content, which may contain a secret.
 pub(crate) struct ActualFile {
-    fits: bool,
+    has_desired_content: bool,
+    /// Mode, user and group, as `stat` prints them.
     attributes: String,
     expired: bool,
 }
 
 impl FileEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -76,19 +76,19 @@ impl FileEnsure {
 impl RequiredPermissions for FileEnsure {}
 
 impl Resource for FileEnsure {
-    type Desired = DesiredFile;
+    type Desired = FileEnsureInput;
     type Actual = ActualFile;
-    type Output = FileOutput;
+    type Output = FileEnsureOutput;
     const NAME: &'static str = "ssh.file.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a host has a file with its content, owner and mode.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredFile) -> Result<Option<ActualFile>, ActionError> {
+    async fn read(&self, cx: &ActionContext, desired: &FileEnsureInput) -> Result<Option<ActualFile>, ActionError> {
         file::check_path(&desired.path)?;
-        let template = Template::new(&desired.content, &desired.secrets)?;
+        let text = SecretText::parse(&desired.content, &desired.secrets)?;
         let remote = self.pool.remote(cx, &desired.host)?;
-        let content = if template.is_secret() {
-            file::read_confidentially(&remote, &desired.path).await?
+        let content = if text.has_secrets() {
+            file::read_confidential(&remote, &desired.path).await?
         } else {
             file::read(&remote, &desired.path).await?
         };
@@ -99,16 +99,17 @@ impl Resource for FileEnsure {
             Some(limit) => age(&remote, &desired.path).await? > limit,
             None => false,
         };
-        Ok(Some(ActualFile { fits: template.fits(&content), attributes, expired }))
+        Ok(Some(ActualFile { has_desired_content: text.matches(&content), attributes, expired }))
     }
 
-    fn diff(&self, desired: &DesiredFile, actual: Option<&ActualFile>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, desired: &FileEnsureInput, actual: Option<&ActualFile>) -> Result<Vec<Difference>, ActionError> {
         let file = file(desired, String::new())?;
         let Some(actual) = actual else {
             return Ok(vec![Difference::missing(format!("file {}", desired.path), file.attributes())]);
         };
         let what = |property: &str| format!("{property} of {}", desired.path);
-        let content = (!actual.fits).then(|| Difference::new(what("content"), "another", digest(desired)));
+        let content =
+            (!actual.has_desired_content).then(|| Difference::new(what("content"), "another", digest(desired)));
         let expired = actual.expired.then(|| Difference::new(what("age"), "expired", "fresh"));
         let attributes = Difference::between(&what("mode and owner"), actual.attributes.as_str(), file.attributes());
         Ok([content, expired, attributes].into_iter().flatten().collect())
@@ -117,34 +118,39 @@ impl Resource for FileEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredFile,
+        desired: &FileEnsureInput,
         _: Option<&ActualFile>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
-        let content = Template::new(&desired.content, &desired.secrets)?.filled(cx).await?;
-        file::put(&remote, &file(desired, content)?).await
+        let content = SecretText::parse(&desired.content, &desired.secrets)?.fill(cx).await?;
+        file::replace(&remote, &file(desired, content)?).await
     }
 
-    fn output(&self, _: &ActionContext, desired: &DesiredFile, _: &ActualFile) -> Result<FileOutput, ActionError> {
-        Ok(FileOutput { path: desired.path.clone(), digest: digest(desired) })
+    fn output(
+        &self,
+        _: &ActionContext,
+        desired: &FileEnsureInput,
+        _: &ActualFile,
+    ) -> Result<FileEnsureOutput, ActionError> {
+        Ok(FileEnsureOutput { path: desired.path.clone(), digest: digest(desired) })
     }
 }
 
-fn digest(desired: &DesiredFile) -> String {
+fn digest(desired: &FileEnsureInput) -> String {
     short_hash(desired.content.as_bytes())
 }
 
-fn file(desired: &DesiredFile, content: String) -> Result<File, ActionError> {
-    Ok(File {
+fn file(desired: &FileEnsureInput, content: String) -> Result<HostFile, ActionError> {
+    Ok(HostFile {
         path: desired.path.clone(),
         content,
-        owner: Owner::parse(&desired.owner)?,
-        mode: file::normal_mode(&desired.mode)?,
+        owner: FileOwner::parse(&desired.owner)?,
+        mode: file::normalize_mode(&desired.mode)?,
     })
 }
 
-/// Seconds since the file was written, by the host's own clock.
+/// Reads the age of the file in seconds, by the host's own clock.
 async fn age(remote: &Remote<'_>, path: &str) -> Result<u64, ActionError> {
     let number = |text: &str| text.trim().parse::<u64>().unwrap_or_default();
     let now = remote.succeed(&RemoteCommand::read("date").args(["+%s"])).await?.stdout;

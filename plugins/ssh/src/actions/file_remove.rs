@@ -4,32 +4,32 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
-use crate::{Host, operations::file, pool::Pool};
+use crate::{SshHost, client::ConnectionPool, operations::file};
 
-/// Which file is not to be.
+/// The file that must not exist.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UnwantedFile {
-    /// The host.
-    pub host: Host,
-    /// Absolute path.
+pub(crate) struct FileRemoveInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Absolute path of the file.
     pub path: String,
 }
 
-/// A file that is not there.
+/// File that does not exist.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RemovedFile {
-    /// Its path.
+pub(crate) struct FileRemoveOutput {
+    /// Absolute path of the file.
     pub path: String,
 }
 
-/// `ssh.file.remove`.
+/// Action `ssh.file.remove`: removes a file from a host.
 pub(crate) struct FileRemove {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl FileRemove {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -37,37 +37,37 @@ impl FileRemove {
 impl RequiredPermissions for FileRemove {}
 
 impl Resource for FileRemove {
-    type Desired = UnwantedFile;
-    /// Whether it is there.
+    type Desired = FileRemoveInput;
+    /// True if the file exists.
     type Actual = bool;
-    type Output = RemovedFile;
+    type Output = FileRemoveOutput;
     const NAME: &'static str = "ssh.file.remove";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a host does not have a file.";
 
-    async fn read(&self, cx: &ActionContext, desired: &UnwantedFile) -> Result<Option<bool>, ActionError> {
+    async fn read(&self, cx: &ActionContext, desired: &FileRemoveInput) -> Result<Option<bool>, ActionError> {
         file::check_path(&desired.path)?;
         let remote = self.pool.remote(cx, &desired.host)?;
         Ok(Some(file::attributes(&remote, &desired.path).await?.is_some()))
     }
 
-    fn diff(&self, desired: &UnwantedFile, actual: Option<&bool>) -> Result<Vec<Difference>, ActionError> {
-        let there = actual == Some(&true);
-        let gone = Difference::new(format!("file {}", desired.path), "there", serde_json::Value::Null);
-        Ok(there.then_some(gone).into_iter().collect())
+    fn diff(&self, desired: &FileRemoveInput, actual: Option<&bool>) -> Result<Vec<Difference>, ActionError> {
+        let exists = actual == Some(&true);
+        let removal = Difference::new(format!("file {}", desired.path), "there", serde_json::Value::Null);
+        Ok(exists.then_some(removal).into_iter().collect())
     }
 
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &UnwantedFile,
+        desired: &FileRemoveInput,
         _: Option<&bool>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         file::remove(&self.pool.remote(cx, &desired.host)?, &desired.path).await
     }
 
-    fn output(&self, _: &ActionContext, desired: &UnwantedFile, _: &bool) -> Result<RemovedFile, ActionError> {
-        Ok(RemovedFile { path: desired.path.clone() })
+    fn output(&self, _: &ActionContext, desired: &FileRemoveInput, _: &bool) -> Result<FileRemoveOutput, ActionError> {
+        Ok(FileRemoveOutput { path: desired.path.clone() })
     }
 }

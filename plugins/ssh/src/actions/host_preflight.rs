@@ -5,29 +5,31 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
 
 use crate::{
-    Host,
-    operations::host_facts::{Answer, HostFacts},
-    pool::Pool,
+    SshHost,
+    client::ConnectionPool,
+    operations::host_facts::{HostFacts, ProbeResult},
 };
 
 const MIB: u64 = 1024 * 1024;
 
-/// What a host has to be.
+/// Requirements for a host that will become a node.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PreflightInput {
-    /// The host.
-    pub host: Host,
-    /// The name that it has to call itself.
+pub(crate) struct HostPreflightInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Host name that the host must have; any if absent.
     #[serde(default)]
     pub hostname: Option<String>,
-    /// Memory that it has to have, in MiB. kubeadm asks for 1,700 of a control plane; a worker does with less.
+    /// Minimum memory, in MiB; 1024 by default. kubeadm requires 1,700 for a control plane, a
+    /// worker needs less.
     #[serde(default = "memory")]
     pub minimum_memory_mib: u64,
-    /// Room that /var has to have, in MiB: a runtime, a kubelet and a few images.
+    /// Minimum free space of /var, in MiB; 2048 by default, for a runtime, a kubelet and a few
+    /// images.
     #[serde(default = "disk")]
     pub minimum_disk_mib: u64,
-    /// URLs that have to answer from the host, with whatever status.
+    /// URLs that must respond to the host, with any status.
     #[serde(default)]
     pub reach: Vec<String>,
 }
@@ -40,36 +42,36 @@ fn disk() -> u64 {
     2048
 }
 
-/// What the host is.
+/// Properties of a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct PreflightOutput {
-    /// Name of its distribution, such as `ubuntu`.
+pub(crate) struct HostPreflightOutput {
+    /// Name of the distribution, such as `ubuntu`.
     pub os: String,
-    /// Version of that, such as `22.04`.
+    /// Version of the distribution, such as `22.04`.
     pub os_version: String,
-    /// Such as `x86_64`.
+    /// Hardware architecture, such as `x86_64`.
     pub architecture: String,
-    /// Release of its kernel.
+    /// Release of the kernel.
     pub kernel: String,
-    /// Of /etc/machine-id.
+    /// Content of /etc/machine-id.
     pub machine_id: String,
-    /// Its memory, in MiB.
+    /// Total memory, in MiB.
     pub memory_mib: u64,
-    /// Room that /var has, in MiB.
+    /// Free space of /var, in MiB.
     pub disk_free_mib: u64,
-    /// `v1` or `v2`.
+    /// Version of control groups: `v1` or `v2`.
     pub cgroup: String,
-    /// What should be seen to and keeps nobody from going on.
+    /// Problems that do not prevent the host from becoming a node.
     pub warnings: Vec<String>,
 }
 
-/// `ssh.host.preflight`.
+/// Action `ssh.host.preflight`: checks that a host can become a node.
 pub(crate) struct HostPreflight {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl HostPreflight {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -77,22 +79,22 @@ impl HostPreflight {
 impl RequiredPermissions for HostPreflight {}
 
 impl Action for HostPreflight {
-    type Input = PreflightInput;
-    type Output = PreflightOutput;
+    type Input = HostPreflightInput;
+    type Output = HostPreflightOutput;
     const NAME: &'static str = "ssh.host.preflight";
     const VERSION: u32 = 1;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str =
-        "Looks whether a host can become a node, changes nothing, and tells all that is wrong.";
+        "Checks that a host can become a node, without changing it, and reports all problems.";
 
-    async fn run(&self, cx: &ActionContext, input: &PreflightInput) -> Result<PreflightOutput, ActionError> {
+    async fn run(&self, cx: &ActionContext, input: &HostPreflightInput) -> Result<HostPreflightOutput, ActionError> {
         input.reach.iter().try_for_each(|url| check_url(url))?;
         let remote = self.pool.remote(cx, &input.host)?;
         let facts = HostFacts::read(&remote, &input.reach).await?;
-        let findings = findings(input, &facts);
-        if !findings.is_empty() {
-            let error = ActionError::permanent(findings.join("; "));
-            return Err(remote.context(error.with_hint("mend these on the host, then resume")));
+        let problems = problems(input, &facts);
+        if !problems.is_empty() {
+            let error = ActionError::permanent(problems.join("; "));
+            return Err(remote.context(error.with_hint("fix these on the host, then resume")));
         }
         let warnings = warnings(&facts);
         for warning in &warnings {
@@ -101,7 +103,7 @@ impl Action for HostPreflight {
         Ok(output(facts, warnings))
     }
 
-    async fn preview(&self, cx: &ActionContext, input: &PreflightInput) -> Result<Preview, ActionError> {
+    async fn preview(&self, cx: &ActionContext, input: &HostPreflightInput) -> Result<Preview, ActionError> {
         Preview::unchanged(&self.run(cx, input).await?)
     }
 }
@@ -113,8 +115,8 @@ fn check_url(url: &str) -> Result<(), ActionError> {
     Err(ActionError::permanent(format!("{url:?} is neither an https nor an http URL")))
 }
 
-fn output(facts: HostFacts, warnings: Vec<String>) -> PreflightOutput {
-    PreflightOutput {
+fn output(facts: HostFacts, warnings: Vec<String>) -> HostPreflightOutput {
+    HostPreflightOutput {
         memory_mib: facts.memory / MIB,
         disk_free_mib: facts.disk_free / MIB,
         warnings,
@@ -127,18 +129,19 @@ fn output(facts: HostFacts, warnings: Vec<String>) -> PreflightOutput {
     }
 }
 
-fn findings(input: &PreflightInput, facts: &HostFacts) -> Vec<String> {
+/// The requirements that the host does not meet.
+fn problems(input: &HostPreflightInput, facts: &HostFacts) -> Vec<String> {
     let (memory, disk) = (facts.memory / MIB, facts.disk_free / MIB);
     let name = input.hostname.as_ref().filter(|name| **name != facts.hostname);
-    let unreached = facts.reached.iter().filter_map(|reached| match &reached.answer {
-        Answer::None(trouble) => Some(format!("{} does not answer from the host: {trouble}", reached.url)),
-        Answer::Some | Answer::NotAsked => None,
+    let unreachable = facts.probes.iter().filter_map(|probe| match &probe.result {
+        ProbeResult::NoResponse(reason) => Some(format!("{} does not respond to the host: {reason}", probe.url)),
+        ProbeResult::Responded | ProbeResult::NotSent => None,
     });
     let user = &input.host.user;
     let sudo = facts.sudo_refusal.as_ref();
     [
-        sudo.map(|words| format!("the user {user:?} may not use sudo without a password: {words}")),
-        name.map(|name| format!("the host calls itself {:?}, not {name:?}", facts.hostname)),
+        sudo.map(|reason| format!("the user {user:?} may not use sudo without a password: {reason}")),
+        name.map(|name| format!("the host name is {:?}, not {name:?}", facts.hostname)),
         (!["x86_64", "aarch64"].contains(&facts.architecture.as_str()))
             .then(|| format!("there are no kubelets for the architecture {}", facts.architecture)),
         (memory < input.minimum_memory_mib)
@@ -147,33 +150,34 @@ fn findings(input: &PreflightInput, facts: &HostFacts) -> Vec<String> {
             .then(|| format!("/var has {disk} MiB free, and needs {}", input.minimum_disk_mib)),
         facts.swap.then(|| "swap is on, with which a kubelet does not start: `swapoff -a` and /etc/fstab".to_owned()),
         (!["running", "degraded"].contains(&facts.system.as_str()))
-            .then(|| format!("systemd says that the system is {}", facts.system)),
+            .then(|| format!("systemd reports the system as {}", facts.system)),
     ]
     .into_iter()
     .flatten()
-    .chain(unreached)
+    .chain(unreachable)
     .collect()
 }
 
+/// Problems that do not prevent the host from becoming a node.
 fn warnings(facts: &HostFacts) -> Vec<String> {
     let clock = match facts.synchronised {
         Some(true) => None,
-        Some(false) => Some("its clock is not synchronised, and certificates are about time"),
-        None => Some("whether its clock is synchronised is not known"),
+        Some(false) => Some("its clock is not synchronised, which certificates require"),
+        None => Some("it is not known whether its clock is synchronised"),
     };
-    let cgroup = (facts.cgroup == "v1").then_some("its control groups are of version 1, which Kubernetes gives up");
-    let system = (facts.system == "degraded").then_some("some unit of it has failed: `systemctl --failed`");
-    let unasked = facts.reached.iter().filter(|reached| matches!(reached.answer, Answer::NotAsked));
-    let unasked = unasked.map(|reached| format!("without curl, whether {} answers is not known", reached.url));
-    [clock, cgroup, system].into_iter().flatten().map(str::to_owned).chain(unasked).collect()
+    let cgroup = (facts.cgroup == "v1").then_some("its control groups are of version 1, whose support Kubernetes ends");
+    let system = (facts.system == "degraded").then_some("a unit has failed: `systemctl --failed` shows it");
+    let unprobed = facts.probes.iter().filter(|probe| matches!(probe.result, ProbeResult::NotSent));
+    let unprobed = unprobed.map(|probe| format!("{} was not requested, because the host has no curl", probe.url));
+    [clock, cgroup, system].into_iter().flatten().map(str::to_owned).chain(unprobed).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::host_facts::Reached;
+    use crate::operations::host_facts::UrlProbe;
 
-    fn input() -> PreflightInput {
+    fn input() -> HostPreflightInput {
         serde_json::from_value(serde_json::json!({
             "host": {"address": "10.0.0.1", "user": "u", "host_key": "ssh-ed25519 AAAA"}, "hostname": "worker-1",
         }))
@@ -195,15 +199,15 @@ mod tests {
             sudo_refusal: None,
             cgroup: "v2".into(),
             system: "degraded".into(),
-            reached: vec![],
+            probes: vec![],
         }
     }
 
     #[test]
-    fn a_host_in_order_has_no_findings_and_another_has_all_of_them_told() {
-        assert_eq!(findings(&input(), &facts()), Vec::<String>::new());
+    fn a_suitable_host_has_no_problems_and_another_has_all_of_them() {
+        assert_eq!(problems(&input(), &facts()), Vec::<String>::new());
         assert_eq!(warnings(&facts()).len(), 1, "degraded");
-        let answer = Answer::None("Connection refused".into());
+        let result = ProbeResult::NoResponse("Connection refused".into());
         let bad = HostFacts {
             hostname: "other".into(),
             architecture: "riscv64".into(),
@@ -214,10 +218,10 @@ mod tests {
             synchronised: Some(false),
             cgroup: "v1".into(),
             system: "starting".into(),
-            reached: vec![Reached { url: "https://api".into(), answer }],
+            probes: vec![UrlProbe { url: "https://api".into(), result }],
             ..facts()
         };
-        assert_eq!(findings(&input(), &bad).len(), 8);
+        assert_eq!(problems(&input(), &bad).len(), 8);
         assert_eq!(warnings(&bad).len(), 2);
     }
 }

@@ -4,34 +4,39 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
-use crate::{Host, command::RemoteCommand, operations::file, pool::Pool};
+use crate::{
+    SshHost,
+    client::{ConnectionPool, RemoteCommand},
+    operations::file,
+};
 
-/// Where a symbolic link is to lead.
+/// Desired state of a symbolic link on a host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredLink {
-    /// The host.
-    pub host: Host,
-    /// Absolute path of the link. Missing directories on the way to it are made; whatever has its place gives way.
+pub(crate) struct LinkEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Absolute path of the link. Missing parent directories are created; an existing file is
+    /// replaced.
     pub path: String,
-    /// Absolute path of what it leads to, which has to be there.
+    /// Absolute path of the link's target, which must exist.
     pub target: String,
 }
 
-/// A link that is there.
+/// Link that exists on a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct LinkOutput {
-    /// Its path.
+pub(crate) struct LinkEnsureOutput {
+    /// Absolute path of the link.
     pub path: String,
 }
 
-/// `ssh.link.ensure`.
+/// Action `ssh.link.ensure`: makes a symbolic link point to a target.
 pub(crate) struct LinkEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl LinkEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -39,25 +44,25 @@ impl LinkEnsure {
 impl RequiredPermissions for LinkEnsure {}
 
 impl Resource for LinkEnsure {
-    type Desired = DesiredLink;
-    /// What it leads to.
+    type Desired = LinkEnsureInput;
+    /// Target of the link.
     type Actual = String;
-    type Output = LinkOutput;
+    type Output = LinkEnsureOutput;
     const NAME: &'static str = "ssh.link.ensure";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "Makes sure that a symbolic link leads to a file.";
+    const SUMMARY: &'static str = "Makes sure that a symbolic link points to a file.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredLink) -> Result<Option<String>, ActionError> {
+    async fn read(&self, cx: &ActionContext, desired: &LinkEnsureInput) -> Result<Option<String>, ActionError> {
         file::check_path(&desired.path)?;
         file::check_path(&desired.target)?;
         let remote = self.pool.remote(cx, &desired.host)?;
-        // It says nothing and fails for whatever is no link.
+        // For anything but a link, readlink fails without output.
         let read = RemoteCommand::read("readlink").args([&desired.path]).with_root();
-        let outcome = remote.run(&read).await?;
-        Ok(Some(outcome.stdout.trim_end().to_owned()).filter(|target| !target.is_empty()))
+        let output = remote.run(&read).await?;
+        Ok(Some(output.stdout.trim_end().to_owned()).filter(|target| !target.is_empty()))
     }
 
-    fn diff(&self, desired: &DesiredLink, actual: Option<&String>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, desired: &LinkEnsureInput, actual: Option<&String>) -> Result<Vec<Difference>, ActionError> {
         let what = format!("link {}", desired.path);
         Ok(Difference::between(&what, actual.cloned(), desired.target.clone()).into_iter().collect())
     }
@@ -65,23 +70,28 @@ impl Resource for LinkEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredLink,
+        desired: &LinkEnsureInput,
         _: Option<&String>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
         if file::attributes(&remote, &desired.target).await?.is_none() {
-            return Err(remote.context(ActionError::permanent(format!("{} is not there", desired.target))));
+            return Err(remote.context(ActionError::permanent(format!("{} does not exist", desired.target))));
         }
         let (folder, _) = desired.path.rsplit_once('/').expect("the path was checked to be absolute");
         remote.succeed(&RemoteCommand::change("install").args(["-d", folder])).await?;
-        // Made beside it and renamed: at no moment is there neither.
-        let beside = format!("{}.stargate-new", desired.path);
-        remote.succeed(&RemoteCommand::change("ln").args(["-sfnT", &desired.target, &beside])).await?;
-        remote.succeed(&RemoteCommand::change("mv").args(["-T", &beside, &desired.path])).await.map(drop)
+        // Created under another name and renamed, so that the path always exists.
+        let temporary = format!("{}.stargate-new", desired.path);
+        remote.succeed(&RemoteCommand::change("ln").args(["-sfnT", &desired.target, &temporary])).await?;
+        remote.succeed(&RemoteCommand::change("mv").args(["-T", &temporary, &desired.path])).await.map(drop)
     }
 
-    fn output(&self, _: &ActionContext, desired: &DesiredLink, _: &String) -> Result<LinkOutput, ActionError> {
-        Ok(LinkOutput { path: desired.path.clone() })
+    fn output(
+        &self,
+        _: &ActionContext,
+        desired: &LinkEnsureInput,
+        _: &String,
+    ) -> Result<LinkEnsureOutput, ActionError> {
+        Ok(LinkEnsureOutput { path: desired.path.clone() })
     }
 }

@@ -1,4 +1,4 @@
-//! The actions, one file each.
+//! The `ssh.*` actions, one per file.
 
 mod binary_ensure;
 mod certificate_read;
@@ -11,31 +11,13 @@ mod host_reachable;
 mod link_ensure;
 mod mss_clamp_ensure;
 mod package_ensure;
-mod prefixes;
 mod routes_ensure;
+mod secret_text;
 mod sysctl_ensure;
 mod tailscale_identity;
 mod tailscale_preferences;
 mod tailscale_routes_in_force;
 mod unit_ensure;
-
-pub use binary_ensure::{BinaryOutput, DesiredBinary};
-pub use certificate_read::{CertificateInput, CertificateOutput};
-pub use cloud_init_wait::{CloudInitInput, CloudInitOutput};
-pub use directory_ensure::{DesiredDirectory, DirectoryOutput};
-pub use file_ensure::{DesiredFile, FileOutput};
-pub use file_remove::{RemovedFile, UnwantedFile};
-pub use host_preflight::{PreflightInput, PreflightOutput};
-pub use host_reachable::{ReachableInput, ReachableOutput};
-pub use link_ensure::{DesiredLink, LinkOutput};
-pub use mss_clamp_ensure::{ClampOutput, DesiredClamp};
-pub use package_ensure::{DesiredPackages, PackageSpec, PackagesOutput};
-pub use routes_ensure::{DesiredRoutes, PlacedRoute, RouteSpec, RoutesOutput};
-pub use sysctl_ensure::{DesiredSettings, KernelSettings};
-pub use tailscale_identity::{IdentityInput, IdentityOutput};
-pub use tailscale_preferences::{DesiredPreferences, Preferences};
-pub use tailscale_routes_in_force::{RoutesInForceInput, RoutesInForceOutput};
-pub use unit_ensure::{DesiredUnit, UnitOutput};
 
 pub(crate) use binary_ensure::BinaryEnsure;
 pub(crate) use certificate_read::CertificateRead;

@@ -5,47 +5,48 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
-    Host,
+    SshHost,
+    client::ConnectionPool,
     operations::{
-        file::{self, File},
+        file::{self, HostFile},
         mss_clamp::{self, Clamped, RULES_PATH, UNIT, UNIT_PATH},
-        unit::{self, UnitState},
+        unit::{self, SystemdUnitState},
     },
-    pool::Pool,
 };
 
-/// A router whose tunnel TCP's segments are to fit into.
+/// The router on which TCP segments are clamped.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredClamp {
-    /// The host.
-    pub host: Host,
+pub(crate) struct MssClampEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
 }
 
-/// The clamp in force, now and after a reboot.
+/// MSS clamp that is in force.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ClampOutput {
-    /// The unit that puts it in force at boot.
+pub(crate) struct MssClampEnsureOutput {
+    /// Name of the unit that loads the rules at boot.
     pub unit: String,
 }
 
-/// The clamp of TCP's segment size on a router: without it large answers hang where small ones pass.
+/// Action `ssh.mss_clamp.ensure`: limits TCP's segment size on a router to what the tunnel carries.
+/// Without the limit, large responses are lost while small ones pass.
 ///
-/// Its rules do not depend on whether the tunnel is there, so nothing that happens to tailscaled or to the network's links takes
-/// them away.
+/// The rules do not refer to an existing device, so that they survive restarts of tailscaled and of
+/// the network.
 pub(crate) struct MssClampEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 pub(crate) struct ActualClamp {
     clamped: Clamped,
     rules: Option<String>,
     unit: Option<String>,
-    state: UnitState,
+    state: SystemdUnitState,
 }
 
 impl MssClampEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -53,15 +54,19 @@ impl MssClampEnsure {
 impl RequiredPermissions for MssClampEnsure {}
 
 impl Resource for MssClampEnsure {
-    type Desired = DesiredClamp;
+    type Desired = MssClampEnsureInput;
     type Actual = ActualClamp;
-    type Output = ClampOutput;
+    type Output = MssClampEnsureOutput;
     const NAME: &'static str = "ssh.mss_clamp.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str =
-        "Clamps TCP's segment size to what Tailscale's tunnel carries, both ways, now and after a reboot.";
+        "Clamps TCP's segment size to what Tailscale's tunnel carries, in both directions, now and after a reboot.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredClamp) -> Result<Option<ActualClamp>, ActionError> {
+    async fn read(
+        &self,
+        cx: &ActionContext,
+        desired: &MssClampEnsureInput,
+    ) -> Result<Option<ActualClamp>, ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
         Ok(Some(ActualClamp {
             clamped: mss_clamp::read(&remote).await?,
@@ -71,9 +76,9 @@ impl Resource for MssClampEnsure {
         }))
     }
 
-    fn diff(&self, _: &DesiredClamp, actual: Option<&ActualClamp>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, _: &MssClampEnsureInput, actual: Option<&ActualClamp>) -> Result<Vec<Difference>, ActionError> {
         let Some(actual) = actual else { return Ok(Vec::new()) };
-        let now = Difference::between("MSS clamp", actual.clamped.words(), Clamped::BothWays.words());
+        let now = Difference::between("MSS clamp", actual.clamped.as_str(), Clamped::BothDirections.as_str());
         let rules = file_difference(RULES_PATH, actual.rules.as_deref(), &mss_clamp::rules());
         let unit = file_difference(UNIT_PATH, actual.unit.as_deref(), &mss_clamp::unit());
         let at_boot = Difference::between("MSS clamp at boot", at_boot(actual), "enabled");
@@ -83,7 +88,7 @@ impl Resource for MssClampEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredClamp,
+        desired: &MssClampEnsureInput,
         actual: Option<&ActualClamp>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
@@ -91,43 +96,49 @@ impl Resource for MssClampEnsure {
         let remote = self.pool.remote(cx, &desired.host)?;
         let (rules, text) = (mss_clamp::rules(), mss_clamp::unit());
         if actual.rules.as_ref() != Some(&rules) {
-            file::ensure(&remote, &File::readable(RULES_PATH, rules)).await?;
+            file::ensure(&remote, &HostFile::readable(RULES_PATH, rules)).await?;
         }
         let is_other = actual.unit.as_ref() != Some(&text);
         if is_other {
-            file::ensure(&remote, &File::readable(UNIT_PATH, text)).await?;
+            file::ensure(&remote, &HostFile::readable(UNIT_PATH, text)).await?;
         }
         if is_other || actual.state.stale {
             unit::reload(&remote).await?;
         }
         if at_boot(actual) != "enabled" {
-            unit::tell(&remote, "enable", UNIT).await?;
+            unit::control(&remote, "enable", UNIT).await?;
         }
-        if actual.clamped != Clamped::BothWays {
+        if actual.clamped != Clamped::BothDirections {
             if actual.state.active == "failed" {
-                // One that has failed too often in a row is not started before this is forgotten.
-                unit::tell(&remote, "reset-failed", UNIT).await?;
+                // systemd does not start a unit that has failed too often, until its failures are
+                // reset.
+                unit::control(&remote, "reset-failed", UNIT).await?;
             }
-            // Not started: one that has run counts as active, whatever has become of what it loaded.
-            unit::tell(&remote, "restart", UNIT).await?;
-            unit::until_active(cx, &remote, UNIT).await?;
+            // Restarted, because a unit that has run counts as active even if its rules are gone.
+            unit::control(&remote, "restart", UNIT).await?;
+            unit::wait_until_active(cx, &remote, UNIT).await?;
         }
         Ok(())
     }
 
-    fn output(&self, _: &ActionContext, _: &DesiredClamp, _: &ActualClamp) -> Result<ClampOutput, ActionError> {
-        Ok(ClampOutput { unit: UNIT.to_owned() })
+    fn output(
+        &self,
+        _: &ActionContext,
+        _: &MssClampEnsureInput,
+        _: &ActualClamp,
+    ) -> Result<MssClampEnsureOutput, ActionError> {
+        Ok(MssClampEnsureOutput { unit: UNIT.to_owned() })
     }
 }
 
-/// Whether the unit starts at boot; a unit without a file does not.
+/// State of the unit at boot; `disabled` for a unit without a file.
 fn at_boot(actual: &ActualClamp) -> &str {
     if actual.state.file_state.is_empty() { "disabled" } else { &actual.state.file_state }
 }
 
-fn file_difference(path: &str, present: Option<&str>, wanted: &str) -> Option<Difference> {
+fn file_difference(path: &str, present: Option<&str>, desired: &str) -> Option<Difference> {
     match present {
         None => Some(Difference::missing(path, "the clamp's")),
-        Some(present) => (present != wanted).then(|| Difference::new(path, "another", "the clamp's")),
+        Some(present) => (present != desired).then(|| Difference::new(path, "another", "the clamp's")),
     }
 }

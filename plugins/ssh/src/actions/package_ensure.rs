@@ -5,27 +5,27 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, FailureKind, RequiredPermissions, Resource};
 
 use crate::{
-    Host,
-    command::RemoteCommand,
-    operations::file::{self, File},
-    pool::Pool,
-    remote::Remote,
+    SshHost,
+    client::{ConnectionPool, Remote, RemoteCommand},
+    operations::file::{self, HostFile},
 };
 
-/// Where the mirror's line goes.
+/// File for the mirror's line.
 const SOURCES: &str = "/etc/apt/sources.list.d/stargate.list";
-/// Seconds to wait for another apt: unattended upgrades run right after the first boot, and take this long.
+/// Option to wait for another apt, in seconds: unattended upgrades run after the first boot and
+/// take up to ten minutes.
 const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=600";
 
-/// Which packages a host is to have.
+/// Desired packages of a host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredPackages {
-    /// The host.
-    pub host: Host,
-    /// The packages.
+pub(crate) struct PackageEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Packages to install.
     pub packages: Vec<PackageSpec>,
-    /// A line for apt's list of sources, as in `deb [signed-by=…] https://mirror.example/debian trixie main`.
+    /// Line for apt's list of sources, such as `deb [signed-by=…] https://mirror.example/debian
+    /// trixie main`.
     #[serde(default)]
     pub mirror: Option<String>,
 }
@@ -33,28 +33,28 @@ pub struct DesiredPackages {
 /// A Debian package.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PackageSpec {
-    /// Its name.
+pub(crate) struct PackageSpec {
+    /// Name of the package.
     pub name: String,
-    /// Its version, exactly; any where it is not said.
+    /// Exact version; any if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
-/// Packages that are installed.
+/// Packages that are installed on a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct PackagesOutput {
-    /// Versions by name.
+pub(crate) struct PackageEnsureOutput {
+    /// Installed versions by package name.
     pub versions: BTreeMap<String, String>,
 }
 
-/// `ssh.package.ensure`.
+/// Action `ssh.package.ensure`: installs Debian packages at their versions.
 pub(crate) struct PackageEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl PackageEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -62,10 +62,10 @@ impl PackageEnsure {
 impl RequiredPermissions for PackageEnsure {}
 
 impl Resource for PackageEnsure {
-    type Desired = DesiredPackages;
-    /// Versions of what is installed completely, by name.
+    type Desired = PackageEnsureInput;
+    /// Versions of completely installed packages, by name.
     type Actual = BTreeMap<String, String>;
-    type Output = PackagesOutput;
+    type Output = PackageEnsureOutput;
     const NAME: &'static str = "ssh.package.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a host has Debian packages, each at its version.";
@@ -73,7 +73,7 @@ impl Resource for PackageEnsure {
     async fn read(
         &self,
         cx: &ActionContext,
-        desired: &DesiredPackages,
+        desired: &PackageEnsureInput,
     ) -> Result<Option<BTreeMap<String, String>>, ActionError> {
         desired.packages.iter().try_for_each(check)?;
         let remote = self.pool.remote(cx, &desired.host)?;
@@ -82,13 +82,13 @@ impl Resource for PackageEnsure {
 
     fn diff(
         &self,
-        desired: &DesiredPackages,
+        desired: &PackageEnsureInput,
         actual: Option<&BTreeMap<String, String>>,
     ) -> Result<Vec<Difference>, ActionError> {
         let difference = |package: &PackageSpec| {
             let before = actual.and_then(|actual| actual.get(&package.name)).cloned();
-            let wanted = package.version.clone().or_else(|| before.clone()).unwrap_or_else(|| "any version".into());
-            Difference::between(&format!("package {}", package.name), before, wanted)
+            let desired = package.version.clone().or_else(|| before.clone()).unwrap_or_else(|| "any version".into());
+            Difference::between(&format!("package {}", package.name), before, desired)
         };
         Ok(desired.packages.iter().filter_map(difference).collect())
     }
@@ -96,18 +96,18 @@ impl Resource for PackageEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredPackages,
+        desired: &PackageEnsureInput,
         actual: Option<&BTreeMap<String, String>>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
         if let Some(mirror) = &desired.mirror {
-            file::ensure(&remote, &File::readable(SOURCES, format!("{mirror}\n"))).await?;
+            file::ensure(&remote, &HostFile::readable(SOURCES, format!("{mirror}\n"))).await?;
         }
         apt(&remote, &["update"]).await?;
         let present = |package: &&PackageSpec| {
             let version = actual.and_then(|actual| actual.get(&package.name));
-            version.is_none_or(|version| package.version.as_ref().is_some_and(|wanted| wanted != version))
+            version.is_none_or(|version| package.version.as_ref().is_some_and(|desired| desired != version))
         };
         let missing: Vec<String> = desired.packages.iter().filter(present).map(argument).collect();
         let mut install = vec!["install", "--yes", "--no-install-recommends", "--allow-downgrades"];
@@ -118,13 +118,14 @@ impl Resource for PackageEnsure {
     fn output(
         &self,
         _: &ActionContext,
-        _: &DesiredPackages,
+        _: &PackageEnsureInput,
         actual: &BTreeMap<String, String>,
-    ) -> Result<PackagesOutput, ActionError> {
-        Ok(PackagesOutput { versions: actual.clone() })
+    ) -> Result<PackageEnsureOutput, ActionError> {
+        Ok(PackageEnsureOutput { versions: actual.clone() })
     }
 }
 
+/// Checks name and version of a package.
 fn check(package: &PackageSpec) -> Result<(), ActionError> {
     let fits = |text: &str, more: &[u8]| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -136,6 +137,7 @@ fn check(package: &PackageSpec) -> Result<(), ActionError> {
     Err(ActionError::permanent(format!("{:?} is not a package and its version", argument(package))))
 }
 
+/// The package as apt's argument: `name` or `name=version`.
 fn argument(package: &PackageSpec) -> String {
     match &package.version {
         Some(version) => format!("{}={version}", package.name),
@@ -143,19 +145,19 @@ fn argument(package: &PackageSpec) -> String {
     }
 }
 
-async fn installed(remote: &Remote<'_>, desired: &DesiredPackages) -> Result<BTreeMap<String, String>, ActionError> {
+async fn installed(remote: &Remote<'_>, desired: &PackageEnsureInput) -> Result<BTreeMap<String, String>, ActionError> {
     if desired.packages.is_empty() {
         return Ok(BTreeMap::new());
     }
     let format = "-f=${Package}\\t${Version}\\t${db:Status-Status}\\n";
     let names = desired.packages.iter().map(|package| package.name.clone());
     let query = RemoteCommand::read("dpkg-query").args(["-W", format]).args(names);
-    let outcome = remote.run(&query).await?;
-    // 1 says that it knows nothing of one of them; it lists the others.
-    if outcome.code > 1 {
-        return Err(remote.context(outcome.failure(&query)));
+    let output = remote.run(&query).await?;
+    // The exit code is 1 if a package is unknown; the others are listed.
+    if output.code > 1 {
+        return Err(remote.context(output.to_error(&query)));
     }
-    let versions = outcome.stdout.lines().filter_map(|line| {
+    let versions = output.stdout.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split('\t').collect();
         let [name, version, "installed"] = fields.as_slice() else { return None };
         Some(((*name).to_owned(), (*version).to_owned()))
@@ -163,34 +165,35 @@ async fn installed(remote: &Remote<'_>, desired: &DesiredPackages) -> Result<BTr
     Ok(versions.collect())
 }
 
+/// Runs apt-get, after completing an installation that was interrupted.
 async fn apt(remote: &Remote<'_>, arguments: &[&str]) -> Result<(), ActionError> {
     let command = |program: &[&str]| {
         let words = ["DEBIAN_FRONTEND=noninteractive"].iter().chain(program).copied();
-        RemoteCommand::change("env").args(words).patient()
+        RemoteCommand::change("env").args(words).with_step_timeout()
     };
     let words: Vec<&str> = ["apt-get", "-q", "-o", LOCK_TIMEOUT].iter().chain(arguments).copied().collect();
     let apt = command(&words);
-    let outcome = remote.run(&apt).await?;
-    if outcome.is_success() {
+    let output = remote.run(&apt).await?;
+    if output.is_success() {
         return Ok(());
     }
-    if outcome.stderr.contains("dpkg --configure -a") {
-        // An earlier attempt was cut off in the middle of an installation.
+    if output.stderr.contains("dpkg --configure -a") {
+        // An earlier attempt was interrupted in the middle of an installation.
         remote.succeed(&command(&["dpkg", "--configure", "-a"])).await?;
         return remote.succeed(&apt).await.map(drop);
     }
-    let mut error = outcome.failure(&apt);
-    if passes(&outcome.stderr) {
+    let mut error = output.to_error(&apt);
+    if is_transient(&output.stderr) {
         error.kind = FailureKind::Transient;
     }
     Err(remote.context(error))
 }
 
-/// Whether apt may do better in a while: a mirror that does not answer, or another apt that does not end.
-fn passes(stderr: &str) -> bool {
-    let says = |words: &str| stderr.contains(words);
-    let lacks = says("404  Not Found") || says("403  Forbidden");
-    says("Could not get lock") || ((says("Failed to fetch") || says("Unable to fetch")) && !lacks)
+/// True if a retry of apt may succeed: the mirror does not respond, or another apt is running.
+fn is_transient(stderr: &str) -> bool {
+    let has = |text: &str| stderr.contains(text);
+    let lacks = has("404  Not Found") || has("403  Forbidden");
+    has("Could not get lock") || ((has("Failed to fetch") || has("Unable to fetch")) && !lacks)
 }
 
 #[cfg(test)]
@@ -198,12 +201,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mirror_that_does_not_answer_is_asked_again_and_one_that_lacks_a_file_is_not() {
-        assert!(passes(
+    fn an_unreachable_mirror_is_transient_and_a_missing_file_is_not() {
+        assert!(is_transient(
             "E: Failed to fetch http://m/x.deb  Temporary failure resolving 'm'\nE: Unable to fetch some archives"
         ));
-        assert!(passes("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt-get)"));
-        assert!(!passes("E: Failed to fetch http://m/x.deb  404  Not Found [IP: 10.0.0.1 80]"));
-        assert!(!passes("E: Version '9' for 'containerd' was not found"));
+        assert!(is_transient("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt-get)"));
+        assert!(!is_transient("E: Failed to fetch http://m/x.deb  404  Not Found [IP: 10.0.0.1 80]"));
+        assert!(!is_transient("E: Version '9' for 'containerd' was not found"));
     }
 }

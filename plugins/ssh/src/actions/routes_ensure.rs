@@ -8,34 +8,34 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use stargate_client::check_prefixes;
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
-use super::prefixes::check_host_bits;
 use crate::{
-    Host,
+    SshHost,
+    client::ConnectionPool,
+    client::Remote,
     operations::{
-        kernel_route::{self, KernelRoute, Route},
-        route_keeper::{self, Keeper},
+        kernel_route::{self, KernelRoute, ManagedRoute},
+        route_file::{self, RouteFile},
         route_service,
     },
-    pool::Pool,
-    remote::Remote,
 };
 
-/// The kernel routes that a host is to have, beside those it has.
+/// Desired kernel routes of a host, in addition to those that it has.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredRoutes {
-    /// The host.
-    pub host: Host,
-    /// The routes.
+pub(crate) struct RoutesEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Routes to install.
     pub routes: Vec<RouteSpec>,
-    /// An address of the host itself: routes by way of it are for its neighbours, and left out.
+    /// Address of the host itself. Routes through it are for its neighbours and are not installed.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub except_via: Option<Ipv4Addr>,
-    /// Whether other routes that this action has put in force go. Which ones those are its own files tell: a route that
-    /// is in none of them is somebody else's and stays.
+    /// Remove other managed routes. A route is managed if it is in one of the files of this action;
+    /// all others stay.
     #[serde(default)]
     pub exact: bool,
 }
@@ -43,58 +43,59 @@ pub struct DesiredRoutes {
 /// A route through a neighbour.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RouteSpec {
-    /// Where it leads, without host bits.
+pub(crate) struct RouteSpec {
+    /// Destination of the packets, without host bits.
     #[schemars(with = "String")]
     pub prefix: Ipv4Net,
-    /// The neighbour.
+    /// Address of the gateway.
     #[schemars(with = "String")]
     pub via: Ipv4Addr,
-    /// The device that the neighbour is behind; left out, the kernel is asked.
+    /// Network device of the gateway. If absent, it is looked up in the kernel.
     #[serde(default)]
     pub device: Option<String>,
 }
 
-/// A route in force, now and after a reboot.
+/// Route that is in force, now and after a reboot.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct PlacedRoute {
-    /// Where it leads.
+pub(crate) struct InstalledRoute {
+    /// Destination of the packets.
     pub prefix: String,
-    /// The neighbour.
+    /// Address of the gateway.
     pub via: String,
-    /// The device.
+    /// Network device of the gateway.
     pub device: String,
-    /// The file that sets it at boot.
+    /// Path of the file that sets it at boot.
     pub file: String,
 }
 
-/// The routes in force.
+/// Routes that are in force.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RoutesOutput {
-    /// In the order they were asked for.
-    pub routes: Vec<PlacedRoute>,
+pub(crate) struct RoutesEnsureOutput {
+    /// Requested routes, in their order.
+    pub routes: Vec<InstalledRoute>,
 }
 
-/// Kernel routes: in force now, and in a file that sets them at boot.
+/// Action `ssh.routes.ensure`: installs kernel routes now, and writes them to a file that sets them
+/// at boot.
 pub(crate) struct RoutesEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 pub(crate) struct ActualRoutes {
     table: Vec<KernelRoute>,
-    wanted: Vec<Wanted>,
-    /// Every file that was read, once.
-    keepers: Vec<Keeper>,
+    desired: Vec<ResolvedRoute>,
+    /// Files that were read, without duplicates.
+    files: Vec<RouteFile>,
 }
 
-/// A wanted route whose device and file are known.
-struct Wanted {
-    route: Route,
-    keeper: Keeper,
+/// A desired route with its device and its file.
+struct ResolvedRoute {
+    route: ManagedRoute,
+    file: RouteFile,
 }
 
 impl RoutesEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -102,147 +103,160 @@ impl RoutesEnsure {
 impl RequiredPermissions for RoutesEnsure {}
 
 impl Resource for RoutesEnsure {
-    type Desired = DesiredRoutes;
+    type Desired = RoutesEnsureInput;
     type Actual = ActualRoutes;
-    type Output = RoutesOutput;
+    type Output = RoutesEnsureOutput;
     const NAME: &'static str = "ssh.routes.ensure";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "Puts kernel routes in force, now and after a reboot.";
+    const SUMMARY: &'static str = "Installs kernel routes, now and after a reboot.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredRoutes) -> Result<Option<ActualRoutes>, ActionError> {
-        check_host_bits(desired.routes.iter().map(|spec| spec.prefix.into()))?;
+    async fn read(&self, cx: &ActionContext, desired: &RoutesEnsureInput) -> Result<Option<ActualRoutes>, ActionError> {
+        check_prefixes("route", desired.routes.iter().map(|spec| spec.prefix.into()))?;
         let remote = self.pool.remote(cx, &desired.host)?;
         let table = kernel_route::main_table(&remote).await?;
         let specs = desired.routes.iter().filter(|spec| Some(spec.via) != desired.except_via);
         let routes = resolve(&remote, specs).await?;
         let mut devices: BTreeSet<&str> = routes.iter().map(|route| route.device.as_str()).collect();
         if desired.exact {
-            devices.extend(table.iter().filter_map(KernelRoute::device_of_neighbours));
+            devices.extend(table.iter().filter_map(KernelRoute::gateway_device));
         }
-        let mut keepers: Vec<(&str, Keeper)> = Vec::new();
+        let mut files: Vec<(&str, RouteFile)> = Vec::new();
         for device in devices {
-            keepers.push((device, route_keeper::of_device(&remote, device).await?));
+            files.push((device, route_file::of_device(&remote, device).await?));
         }
-        let keeper =
-            |route: &Route| keepers.iter().find(|(device, _)| *device == route.device).map(|(_, it)| it.clone());
-        let wanted = routes.iter().filter_map(|route| Some(Wanted { route: route.clone(), keeper: keeper(route)? }));
-        let wanted = wanted.collect();
-        let mut keepers: Vec<Keeper> = keepers.into_iter().map(|(_, keeper)| keeper).collect();
-        // Devices that networkd leaves alone share a file.
-        keepers.sort_by(|one, other| one.path.cmp(&other.path));
-        keepers.dedup();
-        Ok(Some(ActualRoutes { table, wanted, keepers }))
+        let file =
+            |route: &ManagedRoute| files.iter().find(|(device, _)| *device == route.device).map(|(_, it)| it.clone());
+        let resolved =
+            routes.iter().filter_map(|route| Some(ResolvedRoute { route: route.clone(), file: file(route)? }));
+        let resolved = resolved.collect();
+        let mut files: Vec<RouteFile> = files.into_iter().map(|(_, file)| file).collect();
+        // Devices that networkd does not manage share a file.
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        files.dedup();
+        Ok(Some(ActualRoutes { table, desired: resolved, files }))
     }
 
-    fn diff(&self, desired: &DesiredRoutes, actual: Option<&ActualRoutes>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, desired: &RoutesEnsureInput, actual: Option<&ActualRoutes>) -> Result<Vec<Difference>, ActionError> {
         let mut differences = Vec::new();
         let Some(actual) = actual else { return Ok(differences) };
-        for wanted in &actual.wanted {
-            differences.extend(kernel_difference(&actual.table, &wanted.route)?);
-            differences.extend(boot_difference(wanted));
+        for resolved in &actual.desired {
+            differences.extend(kernel_difference(&actual.table, &resolved.route)?);
+            differences.extend(boot_difference(resolved));
         }
         for (_, route) in actual.stale().filter(|_| desired.exact) {
-            let gone = |what: String| Difference::new(what, route.way(), Value::Null);
-            differences.extend(actual.is_in_force(route).then(|| gone(format!("route {}", route.prefix))));
-            differences.push(gone(format!("route {} at boot", route.prefix)));
+            let removal = |what: String| Difference::new(what, route.next_hop(), Value::Null);
+            differences.extend(actual.is_in_force(route).then(|| removal(format!("route {}", route.prefix))));
+            differences.push(removal(format!("route {} at boot", route.prefix)));
         }
         Ok(differences)
     }
 
-    // A route is in a file before it is in force, and leaves that file last: whatever happens in between, it is known as ours.
+    // A route is written to its file before it is installed, and removed from it last. If the
+    // attempt is interrupted in between, the route is still known as managed.
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredRoutes,
+        desired: &RoutesEnsureInput,
         actual: Option<&ActualRoutes>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let Some(actual) = actual else { return Ok(()) };
         let remote = self.pool.remote(cx, &desired.host)?;
-        for keeper in actual.keepers.iter().filter(|keeper| actual.lacks_some(keeper)) {
-            route_keeper::write(&remote, keeper, &actual.with_the_wanted(keeper)).await?;
+        for file in actual.files.iter().filter(|file| actual.differs_from_desired(file)) {
+            route_file::write(&remote, file, &actual.merged_routes(file)).await?;
         }
-        for Wanted { route, .. } in &actual.wanted {
+        for ResolvedRoute { route, .. } in &actual.desired {
             if kernel_difference(&actual.table, route)?.is_some() {
                 kernel_route::replace(&remote, route).await?;
             }
         }
-        if desired.exact { remove(&remote, actual).await } else { Ok(()) }
+        if desired.exact { remove_stale(&remote, actual).await } else { Ok(()) }
     }
 
-    fn output(&self, _: &ActionContext, _: &DesiredRoutes, actual: &ActualRoutes) -> Result<RoutesOutput, ActionError> {
-        let placed = |Wanted { route, keeper }: &Wanted| PlacedRoute {
+    fn output(
+        &self,
+        _: &ActionContext,
+        _: &RoutesEnsureInput,
+        actual: &ActualRoutes,
+    ) -> Result<RoutesEnsureOutput, ActionError> {
+        let installed = |ResolvedRoute { route, file }: &ResolvedRoute| InstalledRoute {
             prefix: route.prefix.to_string(),
             via: route.via.to_string(),
             device: route.device.clone(),
-            file: keeper.path.clone(),
+            file: file.path.clone(),
         };
-        Ok(RoutesOutput { routes: actual.wanted.iter().map(placed).collect() })
+        Ok(RoutesEnsureOutput { routes: actual.desired.iter().map(installed).collect() })
     }
 }
 
 impl ActualRoutes {
-    /// What a file holds that is not wanted there.
-    fn stale(&self) -> impl Iterator<Item = (&Keeper, &Route)> {
-        let kept = self.keepers.iter().flat_map(|keeper| keeper.routes.iter().map(move |route| (keeper, route)));
-        kept.filter(|(keeper, route)| self.of(keeper).all(|wanted| wanted.prefix != route.prefix))
+    /// Routes of files that are not desired.
+    fn stale(&self) -> impl Iterator<Item = (&RouteFile, &ManagedRoute)> {
+        let present = self.files.iter().flat_map(|file| file.routes.iter().map(move |route| (file, route)));
+        present.filter(|(file, route)| self.desired_in(file).all(|desired| desired.prefix != route.prefix))
     }
 
-    /// The wanted routes whose file this is.
-    fn of(&self, keeper: &Keeper) -> impl Iterator<Item = &Route> {
-        self.wanted.iter().filter(|wanted| wanted.keeper.path == keeper.path).map(|wanted| &wanted.route)
+    /// Desired routes of a file.
+    fn desired_in(&self, file: &RouteFile) -> impl Iterator<Item = &ManagedRoute> {
+        self.desired.iter().filter(|resolved| resolved.file.path == file.path).map(|resolved| &resolved.route)
     }
 
-    fn lacks_some(&self, keeper: &Keeper) -> bool {
-        self.wanted.iter().any(|wanted| wanted.keeper.path == keeper.path && boot_difference(wanted).is_some())
+    /// True if a desired route of the file is missing from it or differs.
+    fn differs_from_desired(&self, file: &RouteFile) -> bool {
+        self.desired.iter().any(|resolved| resolved.file.path == file.path && boot_difference(resolved).is_some())
     }
 
-    /// What a file has of other prefixes, and all that is wanted in it.
-    fn with_the_wanted(&self, keeper: &Keeper) -> Vec<Route> {
-        let others = keeper.routes.iter().filter(|route| self.of(keeper).all(|wanted| wanted.prefix != route.prefix));
-        others.chain(self.of(keeper)).cloned().collect()
+    /// Routes of the file to other prefixes, followed by its desired routes.
+    fn merged_routes(&self, file: &RouteFile) -> Vec<ManagedRoute> {
+        let others =
+            file.routes.iter().filter(|route| self.desired_in(file).all(|desired| desired.prefix != route.prefix));
+        others.chain(self.desired_in(file)).cloned().collect()
     }
 
-    /// Whether the kernel has this route and nobody wants another one in its place.
-    fn is_in_force(&self, route: &Route) -> bool {
-        let is_wanted = self.wanted.iter().any(|wanted| wanted.route.prefix == route.prefix);
-        !is_wanted && KernelRoute::of(&self.table, route.prefix).is_some_and(|present| present.is(route))
+    /// True if the kernel has this route, and no other one to its prefix is desired.
+    fn is_in_force(&self, route: &ManagedRoute) -> bool {
+        let is_desired = self.desired.iter().any(|resolved| resolved.route.prefix == route.prefix);
+        !is_desired
+            && KernelRoute::find(&self.table, route.prefix).is_some_and(|present| present.has_next_hop_of(route))
     }
 }
 
-/// Takes out of force what is not wanted, and then out of the files.
-async fn remove(remote: &Remote<'_>, actual: &ActualRoutes) -> Result<(), ActionError> {
+/// Removes routes that are not desired, first from the kernel and then from the files.
+async fn remove_stale(remote: &Remote<'_>, actual: &ActualRoutes) -> Result<(), ActionError> {
     for (_, route) in actual.stale().filter(|(_, route)| actual.is_in_force(route)) {
         kernel_route::delete(remote, route).await?;
     }
-    let mut changed: Vec<&Keeper> = actual.stale().map(|(keeper, _)| keeper).collect();
+    let mut changed: Vec<&RouteFile> = actual.stale().map(|(file, _)| file).collect();
     changed.dedup();
-    for keeper in changed {
-        let left: Vec<Route> = actual.of(keeper).cloned().collect();
-        route_keeper::write(remote, keeper, &left).await?;
+    for file in changed {
+        let remaining: Vec<ManagedRoute> = actual.desired_in(file).cloned().collect();
+        route_file::write(remote, file, &remaining).await?;
     }
     Ok(())
 }
 
-/// Finds out the devices, each neighbour's once.
-async fn resolve(remote: &Remote<'_>, specs: impl Iterator<Item = &RouteSpec>) -> Result<Vec<Route>, ActionError> {
+/// Looks up the devices, once for each gateway.
+async fn resolve(
+    remote: &Remote<'_>,
+    specs: impl Iterator<Item = &RouteSpec>,
+) -> Result<Vec<ManagedRoute>, ActionError> {
     let mut devices: BTreeMap<Ipv4Addr, String> = BTreeMap::new();
     let mut routes = Vec::new();
     for spec in specs {
         let device = match (&spec.device, devices.get(&spec.via)) {
             (Some(device), _) => check_device(device)?,
             (None, Some(device)) => device.clone(),
-            (None, None) => kernel_route::device_towards(remote, spec.via).await?,
+            (None, None) => kernel_route::device_of_gateway(remote, spec.via).await?,
         };
         if spec.device.is_none() {
             devices.insert(spec.via, device.clone());
         }
-        routes.push(Route { prefix: spec.prefix, via: spec.via, device });
+        routes.push(ManagedRoute { prefix: spec.prefix, via: spec.via, device });
     }
     Ok(routes)
 }
 
-// It becomes part of a unit file, where it must not be two words.
+/// Checks the name of a network device, which becomes a part of a unit file.
 fn check_device(device: &str) -> Result<String, ActionError> {
     let fits = device.starts_with(|c: char| c.is_ascii_alphanumeric())
         && device.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
@@ -253,29 +267,31 @@ fn check_device(device: &str) -> Result<String, ActionError> {
     }
 }
 
-fn kernel_difference(table: &[KernelRoute], route: &Route) -> Result<Option<Difference>, ActionError> {
+/// Difference of a desired route to the kernel's table.
+fn kernel_difference(table: &[KernelRoute], route: &ManagedRoute) -> Result<Option<Difference>, ActionError> {
     let what = format!("route {}", route.prefix);
-    match KernelRoute::of(table, route.prefix) {
-        Some(present) if present.is(route) => Ok(None),
+    match KernelRoute::find(table, route.prefix) {
+        Some(present) if present.has_next_hop_of(route) => Ok(None),
         Some(present) if present.is_connected_network() => Err(ActionError::permanent(format!(
-            "{what}: it is the network that the host itself is in ({})",
-            present.way()
+            "{what}: the host itself is connected to this network ({})",
+            present.next_hop()
         ))),
-        Some(present) => Ok(Some(Difference::new(what, present.way(), route.way()))),
-        None => Ok(Some(Difference::missing(what, route.way()))),
+        Some(present) => Ok(Some(Difference::new(what, present.next_hop(), route.next_hop()))),
+        None => Ok(Some(Difference::missing(what, route.next_hop()))),
     }
 }
 
-fn boot_difference(wanted: &Wanted) -> Option<Difference> {
-    let Wanted { route, keeper } = wanted;
+/// Difference of a desired route to the file that sets it at boot.
+fn boot_difference(resolved: &ResolvedRoute) -> Option<Difference> {
+    let ResolvedRoute { route, file } = resolved;
     let what = format!("route {} at boot", route.prefix);
-    let present = keeper.routes.iter().find(|present| present.prefix == route.prefix);
+    let present = file.routes.iter().find(|present| present.prefix == route.prefix);
     match present {
-        Some(present) if present == route && !keeper.is_enabled() => {
+        Some(present) if present == route && !file.is_enabled() => {
             Some(Difference::new(what, "not enabled", route_service::NAME))
         }
         Some(present) if present == route => None,
-        Some(present) => Some(Difference::new(what, present.way(), route.way())),
-        None => Some(Difference::missing(what, route.way())),
+        Some(present) => Some(Difference::new(what, present.next_hop(), route.next_hop())),
+        None => Some(Difference::missing(what, route.next_hop())),
     }
 }

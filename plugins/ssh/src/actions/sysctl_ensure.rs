@@ -5,34 +5,35 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
-    Host,
+    SshHost,
+    client::ConnectionPool,
     operations::{
-        file::{self, File},
+        file::{self, HostFile},
         sysctl, sysctl_file,
     },
-    pool::Pool,
 };
 
-/// The kernel settings that a host is to have.
+/// Desired kernel settings of a host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredSettings {
-    /// The host.
-    pub host: Host,
-    /// Values by name, as in `net.ipv4.ip_forward: "1"`.
+pub(crate) struct SysctlEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Values by name, such as `net.ipv4.ip_forward: "1"`. Other settings are not changed.
     pub settings: BTreeMap<String, String>,
 }
 
-/// The kernel settings in force, now and after a reboot.
+/// Kernel settings that are in force.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct KernelSettings {
-    /// Values by name.
+pub(crate) struct SysctlEnsureOutput {
+    /// Values of the settings, by name.
     pub settings: BTreeMap<String, String>,
 }
 
-/// Kernel settings: in force now, and in a file that puts them in force at boot.
+/// Action `ssh.sysctl.ensure`: applies kernel settings now, and writes them to a file that is
+/// applied at boot.
 pub(crate) struct SysctlEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 pub(crate) struct ActualSettings {
@@ -42,7 +43,7 @@ pub(crate) struct ActualSettings {
 }
 
 impl SysctlEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -50,14 +51,18 @@ impl SysctlEnsure {
 impl RequiredPermissions for SysctlEnsure {}
 
 impl Resource for SysctlEnsure {
-    type Desired = DesiredSettings;
+    type Desired = SysctlEnsureInput;
     type Actual = ActualSettings;
-    type Output = KernelSettings;
+    type Output = SysctlEnsureOutput;
     const NAME: &'static str = "ssh.sysctl.ensure";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "Puts kernel settings in force, now and after a reboot.";
+    const SUMMARY: &'static str = "Applies kernel settings, now and after a reboot.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredSettings) -> Result<Option<ActualSettings>, ActionError> {
+    async fn read(
+        &self,
+        cx: &ActionContext,
+        desired: &SysctlEnsureInput,
+    ) -> Result<Option<ActualSettings>, ActionError> {
         sysctl::check(&desired.settings)?;
         let remote = self.pool.remote(cx, &desired.host)?;
         let in_force = sysctl::read(&remote, desired.settings.keys()).await?;
@@ -66,10 +71,14 @@ impl Resource for SysctlEnsure {
         Ok(Some(ActualSettings { in_force, at_boot, file }))
     }
 
-    fn diff(&self, desired: &DesiredSettings, actual: Option<&ActualSettings>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(
+        &self,
+        desired: &SysctlEnsureInput,
+        actual: Option<&ActualSettings>,
+    ) -> Result<Vec<Difference>, ActionError> {
         let mut differences = Vec::new();
         for (key, value) in &desired.settings {
-            let value = sysctl::normal(value);
+            let value = sysctl::normalize(value);
             let now = actual.and_then(|actual| actual.in_force.get(key)).cloned();
             let at_boot = actual.and_then(|actual| actual.at_boot.get(key)).cloned();
             differences.extend(Difference::between(key, now, value.clone()));
@@ -81,22 +90,22 @@ impl Resource for SysctlEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredSettings,
+        desired: &SysctlEnsureInput,
         actual: Option<&ActualSettings>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let remote = self.pool.remote(cx, &desired.host)?;
         let differs = |values: Option<&BTreeMap<String, String>>, key: &str, value: &str| {
-            values.and_then(|values| values.get(key)) != Some(&sysctl::normal(value))
+            values.and_then(|values| values.get(key)) != Some(&sysctl::normalize(value))
         };
         if desired.settings.iter().any(|(key, value)| differs(actual.map(|a| &a.at_boot), key, value)) {
             let present = actual.and_then(|actual| actual.file.as_deref());
             let text = sysctl_file::merged(present, &desired.settings);
-            file::ensure(&remote, &File::readable(sysctl_file::PATH, text)).await?;
+            file::ensure(&remote, &HostFile::readable(sysctl_file::PATH, text)).await?;
         }
         for (key, value) in &desired.settings {
             if differs(actual.map(|a| &a.in_force), key, value) {
-                sysctl::write(&remote, key, &sysctl::normal(value)).await?;
+                sysctl::write(&remote, key, &sysctl::normalize(value)).await?;
             }
         }
         Ok(())
@@ -105,9 +114,9 @@ impl Resource for SysctlEnsure {
     fn output(
         &self,
         _: &ActionContext,
-        desired: &DesiredSettings,
+        desired: &SysctlEnsureInput,
         _: &ActualSettings,
-    ) -> Result<KernelSettings, ActionError> {
-        Ok(KernelSettings { settings: desired.settings.clone() })
+    ) -> Result<SysctlEnsureOutput, ActionError> {
+        Ok(SysctlEnsureOutput { settings: desired.settings.clone() })
     }
 }

@@ -2,41 +2,43 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, FailureKind, Preview, Recovery, RequiredPermissions};
+use stargate_client::{Backoff, WaitState, Waiter};
+use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
 
 use crate::{
-    Host,
-    operations::tailscale_status::{self, Node, TailscaleStatus},
-    outcome::NOT_INSTALLED,
-    pause::Pause,
-    pool::Pool,
+    SshHost,
+    client::{ConnectionPool, NOT_INSTALLED},
+    operations::tailscale_status::{self, TailscaleSelf, TailscaleStatus},
 };
 
-/// A machine that was given a key logs in within seconds; one that still waits for a login by then was not.
-const LOGIN_PATIENCE: Duration = Duration::from_mins(1);
+/// Time after which a host that is not logged in is an error: with a valid auth key it logs in
+/// within seconds.
+const LOGIN_TIMEOUT: Duration = Duration::from_mins(1);
+/// A host with a valid auth key joins within seconds.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 const LOG_HINT: &str =
-    "what `tailscale up` said is in /var/log/cloud-init-output.log on the host; its auth key may be used up or expired";
+    "/var/log/cloud-init-output.log on the host has the output of `tailscale up`; its auth key may be used or expired";
 
-/// Which host.
+/// The host to wait for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IdentityInput {
-    /// The host.
-    pub host: Host,
+pub(crate) struct TailscaleIdentityInput {
+    /// Host to connect to.
+    pub host: SshHost,
 }
 
-/// Who the host is in its tailnet.
+/// Identity of a host in its tailnet.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct IdentityOutput {
-    /// Its stable node id.
+pub(crate) struct TailscaleIdentityOutput {
+    /// Stable node id of the host.
     pub node_id: String,
-    /// The name it gives itself.
+    /// Host name that the host reports.
     pub hostname: String,
-    /// Its IPv4 address in the tailnet.
+    /// IPv4 address in the tailnet.
     pub ipv4: String,
-    /// Its IPv6 address in the tailnet, where it has one.
+    /// IPv6 address in the tailnet, if it has one.
     pub ipv6: Option<String>,
-    /// All its addresses in the tailnet.
+    /// All addresses in the tailnet.
     pub addresses: Vec<String>,
     /// Version of tailscaled.
     pub version: String,
@@ -44,13 +46,14 @@ pub struct IdentityOutput {
     pub backend_state: String,
 }
 
-/// Waits until a host is in its tailnet.
+/// Action `ssh.tailscale.identity`: waits until a host has joined its tailnet, and reads its
+/// identity.
 pub(crate) struct TailscaleIdentity {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl TailscaleIdentity {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -58,52 +61,55 @@ impl TailscaleIdentity {
 impl RequiredPermissions for TailscaleIdentity {}
 
 impl Action for TailscaleIdentity {
-    type Input = IdentityInput;
-    type Output = IdentityOutput;
+    type Input = TailscaleIdentityInput;
+    type Output = TailscaleIdentityOutput;
     const NAME: &'static str = "ssh.tailscale.identity";
     const VERSION: u32 = 1;
     const RECOVERY: Recovery = Recovery::Repeat;
-    const SUMMARY: &'static str = "Waits until a host is in its tailnet, and tells who it is there.";
+    const SUMMARY: &'static str = "Waits until a host has joined its tailnet, and reads its identity there.";
 
-    async fn run(&self, cx: &ActionContext, input: &IdentityInput) -> Result<IdentityOutput, ActionError> {
+    async fn run(
+        &self,
+        cx: &ActionContext,
+        input: &TailscaleIdentityInput,
+    ) -> Result<TailscaleIdentityOutput, ActionError> {
         let remote = self.pool.remote(cx, &input.host)?;
-        let mut pause = Pause::new(Duration::from_millis(500), Duration::from_secs(5));
-        loop {
-            let waited = match tailscale_status::read(&remote).await {
-                Ok(status) => match identity(&status) {
-                    Some(identity) => return Ok(identity),
-                    None => pause.after_seeing(cx, state(cx, &status).map_err(|e| remote.context(e))?).await,
-                },
-                Err(error) if error.kind == FailureKind::Transient => pause.after_failure(cx, error).await,
-                Err(error) if error.code.as_deref() == Some(NOT_INSTALLED) => return Err(error.with_hint(LOG_HINT)),
-                Err(error) => return Err(error),
-            };
-            waited.map_err(|e| e.with_hint(LOG_HINT))?;
-        }
+        let read = || async {
+            let status = tailscale_status::read(&remote).await.map_err(with_install_hint)?;
+            Ok(match identity(&status) {
+                Some(identity) => WaitState::Ready(identity),
+                None => WaitState::pending(pending_reason(cx, &status).map_err(|e| remote.context(e))?),
+            })
+        };
+        Waiter::new(cx, BACKOFF).with_hint(LOG_HINT).poll(read).await
     }
 
-    async fn preview(&self, cx: &ActionContext, input: &IdentityInput) -> Result<Preview, ActionError> {
+    async fn preview(&self, cx: &ActionContext, input: &TailscaleIdentityInput) -> Result<Preview, ActionError> {
         Preview::unchanged(&self.run(cx, input).await?)
     }
 }
 
-/// What the host waits for, or the failure that waiting cannot mend.
-fn state(cx: &ActionContext, status: &TailscaleStatus) -> Result<String, ActionError> {
+fn with_install_hint(error: ActionError) -> ActionError {
+    if error.code.as_deref() == Some(NOT_INSTALLED) { error.with_hint(LOG_HINT) } else { error }
+}
+
+/// Reason for which the host has not joined, or the error if waiting cannot help.
+fn pending_reason(cx: &ActionContext, status: &TailscaleStatus) -> Result<String, ActionError> {
     let health = status.health.join("; ");
-    let said = if health.is_empty() { String::new() } else { format!(": {health}") };
+    let detail = if health.is_empty() { String::new() } else { format!(": {health}") };
     match status.backend_state.as_str() {
-        "NeedsLogin" | "Stopped" if cx.elapsed() > LOGIN_PATIENCE => {
-            Err(ActionError::permanent(format!("tailscale is not logged in ({}){said}", status.backend_state))
+        "NeedsLogin" | "Stopped" if cx.elapsed() > LOGIN_TIMEOUT => {
+            Err(ActionError::permanent(format!("tailscale is not logged in ({}){detail}", status.backend_state))
                 .with_hint(LOG_HINT))
         }
-        "NeedsMachineAuth" => Ok("tailscale waits until the machine is authorised in the tailnet".into()),
-        other => Ok(format!("tailscale is {other}{said}")),
+        "NeedsMachineAuth" => Ok("tailscale is waiting until the machine is authorised in the tailnet".into()),
+        other => Ok(format!("tailscale is {other}{detail}")),
     }
 }
 
-fn identity(status: &TailscaleStatus) -> Option<IdentityOutput> {
+fn identity(status: &TailscaleStatus) -> Option<TailscaleIdentityOutput> {
     let node = status.node.as_ref().filter(|node| status.backend_state == "Running" && !node.id.is_empty())?;
-    Some(IdentityOutput {
+    Some(TailscaleIdentityOutput {
         node_id: node.id.clone(),
         hostname: node.hostname.clone(),
         ipv4: address(node, IpAddr::is_ipv4)?,
@@ -114,6 +120,6 @@ fn identity(status: &TailscaleStatus) -> Option<IdentityOutput> {
     })
 }
 
-fn address(node: &Node, is_of_family: fn(&IpAddr) -> bool) -> Option<String> {
+fn address(node: &TailscaleSelf, is_of_family: fn(&IpAddr) -> bool) -> Option<String> {
     node.addresses.iter().find(|text| text.parse().is_ok_and(|address| is_of_family(&address))).cloned()
 }

@@ -3,60 +3,62 @@ use std::{collections::HashSet, sync::Arc};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stargate_client::check_prefixes;
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
-use super::prefixes::check_host_bits;
 use crate::{
-    Host,
+    SshHost,
+    client::ConnectionPool,
     operations::tailscale_preferences::{self, PreferenceChange, RoutingPreferences},
-    pool::Pool,
 };
 
-/// The preferences of tailscaled that a host is to have. What is left out is left alone.
+/// Desired preferences of tailscaled on a host. Absent ones are not changed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredPreferences {
-    /// The host.
-    pub host: Host,
-    /// Whether it uses the routes of others; off by default on Linux.
+pub(crate) struct TailscalePreferencesInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Install routes that other devices advertise; Tailscale's default on Linux is off.
     #[serde(default)]
     pub accept_routes: Option<bool>,
-    /// Whether it hides the senders of what it forwards behind its own address; on by default.
+    /// Replace the source address of forwarded packets by the host's own; Tailscale's default is
+    /// on.
     #[serde(default)]
     pub snat_subnet_routes: Option<bool>,
-    /// Whether what it forwards into the tailnet has to answer something that came from there; nobody behind it can begin a
-    /// connection then.
+    /// Forward only replies into the tailnet, so that machines behind the host cannot open
+    /// connections.
     #[serde(default)]
     pub stateful_filtering: Option<bool>,
-    /// Prefixes that it is to offer, beside those it offers, without host bits.
+    /// Prefixes to advertise in addition to those that are advertised, without host bits.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub advertise_routes: Vec<IpNet>,
-    /// Offer these prefixes and no others.
+    /// Advertise these prefixes and no others.
     #[serde(default)]
     pub exact: bool,
 }
 
-/// The preferences as they are.
+/// Actual preferences of tailscaled on a host.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Preferences {
-    /// Whether it uses the routes of others.
+pub(crate) struct TailscalePreferencesOutput {
+    /// True if routes of other devices are installed.
     pub accept_routes: bool,
-    /// Whether it hides the senders of what it forwards.
+    /// True if the source address of forwarded packets is replaced.
     pub snat_subnet_routes: bool,
-    /// Whether what it forwards into the tailnet has to answer something.
+    /// True if only replies are forwarded into the tailnet.
     pub stateful_filtering: bool,
-    /// Prefixes that it offers.
+    /// Prefixes that the host advertises.
     pub advertise_routes: Vec<String>,
 }
 
-/// Preferences of tailscaled. `tailscale set` replaces a whole list, so the whole list is what is set.
+/// Action `ssh.tailscale.preferences`: sets preferences of tailscaled. `tailscale set` replaces the
+/// whole list of routes, so the whole list is set.
 pub(crate) struct TailscalePreferences {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 impl TailscalePreferences {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -64,9 +66,9 @@ impl TailscalePreferences {
 impl RequiredPermissions for TailscalePreferences {}
 
 impl Resource for TailscalePreferences {
-    type Desired = DesiredPreferences;
+    type Desired = TailscalePreferencesInput;
     type Actual = RoutingPreferences;
-    type Output = Preferences;
+    type Output = TailscalePreferencesOutput;
     const NAME: &'static str = "ssh.tailscale.preferences";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Sets a host's Tailscale preferences, and keeps the routes it advertises already.";
@@ -74,15 +76,15 @@ impl Resource for TailscalePreferences {
     async fn read(
         &self,
         cx: &ActionContext,
-        desired: &DesiredPreferences,
+        desired: &TailscalePreferencesInput,
     ) -> Result<Option<RoutingPreferences>, ActionError> {
-        check_host_bits(desired.advertise_routes.iter().copied())?;
+        check_prefixes("route", desired.advertise_routes.iter().copied())?;
         tailscale_preferences::read(&self.pool.remote(cx, &desired.host)?).await.map(Some)
     }
 
     fn diff(
         &self,
-        desired: &DesiredPreferences,
+        desired: &TailscalePreferencesInput,
         actual: Option<&RoutingPreferences>,
     ) -> Result<Vec<Difference>, ActionError> {
         let Some(actual) = actual else { return Ok(Vec::new()) };
@@ -102,7 +104,7 @@ impl Resource for TailscalePreferences {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredPreferences,
+        desired: &TailscalePreferencesInput,
         actual: Option<&RoutingPreferences>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
@@ -119,10 +121,10 @@ impl Resource for TailscalePreferences {
     fn output(
         &self,
         _: &ActionContext,
-        _: &DesiredPreferences,
+        _: &TailscalePreferencesInput,
         actual: &RoutingPreferences,
-    ) -> Result<Preferences, ActionError> {
-        Ok(Preferences {
+    ) -> Result<TailscalePreferencesOutput, ActionError> {
+        Ok(TailscalePreferencesOutput {
             accept_routes: actual.accept,
             snat_subnet_routes: actual.snat,
             stateful_filtering: actual.filter,
@@ -131,8 +133,8 @@ impl Resource for TailscalePreferences {
     }
 }
 
-/// What has to be set, and nothing else.
-fn change(desired: &DesiredPreferences, actual: &RoutingPreferences) -> PreferenceChange {
+/// The preferences that differ.
+fn change(desired: &TailscalePreferencesInput, actual: &RoutingPreferences) -> PreferenceChange {
     PreferenceChange {
         accept: desired.accept_routes.filter(|on| *on != actual.accept),
         snat: desired.snat_subnet_routes.filter(|on| *on != actual.snat),
@@ -141,18 +143,18 @@ fn change(desired: &DesiredPreferences, actual: &RoutingPreferences) -> Preferen
     }
 }
 
-/// What is advertised and will not be.
+/// Routes that are advertised and will not be.
 fn withdrawn(actual: &RoutingPreferences, change: &PreferenceChange) -> Vec<String> {
     let Some(list) = &change.advertise else { return Vec::new() };
     let list: HashSet<&String> = list.iter().collect();
     actual.advertise.iter().filter(|route| !list.contains(route)).cloned().collect()
 }
 
-/// The whole list, in the order it has; `None` when it is right.
-fn advertise_routes(desired: &DesiredPreferences, present: &[String]) -> Option<Vec<String>> {
-    let wanted: HashSet<&IpNet> = desired.advertise_routes.iter().collect();
-    let is_wanted = |text: &&String| text.parse().is_ok_and(|prefix: IpNet| wanted.contains(&prefix));
-    let kept = present.iter().filter(|text| !desired.exact || is_wanted(text));
+/// The whole list of routes to advertise, in the present order; `None` if it does not change.
+fn advertise_routes(desired: &TailscalePreferencesInput, present: &[String]) -> Option<Vec<String>> {
+    let desired_routes: HashSet<&IpNet> = desired.advertise_routes.iter().collect();
+    let is_desired = |text: &&String| text.parse().is_ok_and(|prefix: IpNet| desired_routes.contains(&prefix));
+    let kept = present.iter().filter(|text| !desired.exact || is_desired(text));
     let mut list: Vec<String> = kept.cloned().collect();
     let mut known: HashSet<IpNet> = list.iter().filter_map(|text| text.parse().ok()).collect();
     let added = desired.advertise_routes.iter().filter(|prefix| known.insert(**prefix));
@@ -164,9 +166,9 @@ fn advertise_routes(desired: &DesiredPreferences, present: &[String]) -> Option<
 mod tests {
     use super::*;
 
-    fn check(present: &[&str], wanted: &[&str], exact: bool, expected: Option<&[&str]>) {
-        let desired: DesiredPreferences = serde_json::from_value(serde_json::json!({
-            "host": {"address": "h", "user": "u", "host_key": "k"}, "advertise_routes": wanted, "exact": exact,
+    fn check(present: &[&str], advertise: &[&str], exact: bool, expected: Option<&[&str]>) {
+        let desired: TailscalePreferencesInput = serde_json::from_value(serde_json::json!({
+            "host": {"address": "h", "user": "u", "host_key": "k"}, "advertise_routes": advertise, "exact": exact,
         }))
         .expect("input");
         let owned = |routes: &[&str]| routes.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_advertised_already_stays_in_its_order() {
+    fn advertised_routes_stay_in_their_order() {
         check(
             &["10.9.0.0/16", "10.1.0.0/16"],
             &["10.1.0.0/16", "10.2.0.0/16"],
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_takes_the_others_away() {
+    fn exact_withdraws_the_other_routes() {
         check(&["10.9.0.0/16", "10.1.0.0/16"], &["10.1.0.0/16"], true, Some(&["10.1.0.0/16"]));
         check(&["10.9.0.0/16"], &[], true, Some(&[]));
         check(&["10.2.0.0/16", "10.1.0.0/16"], &["10.1.0.0/16", "10.2.0.0/16"], true, None);

@@ -5,42 +5,43 @@ use serde::{Deserialize, Serialize};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
-    Host,
+    SshHost,
+    client::ConnectionPool,
+    client::Remote,
     host::short_hash,
     operations::{
-        file::{self, File},
-        unit::{self, UnitState},
+        file::{self, HostFile},
+        unit::{self, SystemdUnitState},
     },
-    pool::Pool,
-    remote::Remote,
 };
 
-/// How a unit is to be.
+/// Desired state of a systemd unit on a host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DesiredUnit {
-    /// The host.
-    pub host: Host,
-    /// Name with its suffix, as in `kubelet.service`.
+pub(crate) struct UnitEnsureInput {
+    /// Host to connect to.
+    pub host: SshHost,
+    /// Name with its suffix, such as `kubelet.service`.
     pub name: String,
-    /// The whole text of its file in /etc/systemd/system; without this, whatever file it has.
+    /// The whole text of its file in /etc/systemd/system. If absent, the file is not managed.
     #[serde(default)]
     pub content: Option<String>,
-    /// Whether it starts at boot.
+    /// Start the unit at boot; true by default.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Whether it runs.
+    /// Run the unit now; true by default.
     #[serde(default = "yes")]
     pub active: bool,
-    /// Digests of what it reads when it starts: it is restarted when one has changed since it was started by this action.
+    /// Digests of files that the unit reads when it starts. It is restarted if one has changed
+    /// since this action started it.
     #[serde(default)]
     pub restart_on: Vec<String>,
 }
 
-/// A unit in its state.
+/// Unit in its desired state.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct UnitOutput {
-    /// Its name.
+pub(crate) struct UnitEnsureOutput {
+    /// Name of the unit.
     pub name: String,
 }
 
@@ -48,20 +49,20 @@ fn yes() -> bool {
     true
 }
 
-/// `ssh.unit.ensure`.
+/// Action `ssh.unit.ensure`: makes a systemd unit have its file, run, and start at boot.
 pub(crate) struct UnitEnsure {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 pub(crate) struct ActualUnit {
-    state: UnitState,
+    state: SystemdUnitState,
     content: Option<String>,
-    /// What it was started with.
+    /// Digest of the configuration with which this action started the unit last.
     stamp: Option<String>,
 }
 
 impl UnitEnsure {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<ConnectionPool>) -> Self {
         Self { pool }
     }
 }
@@ -69,14 +70,14 @@ impl UnitEnsure {
 impl RequiredPermissions for UnitEnsure {}
 
 impl Resource for UnitEnsure {
-    type Desired = DesiredUnit;
+    type Desired = UnitEnsureInput;
     type Actual = ActualUnit;
-    type Output = UnitOutput;
+    type Output = UnitEnsureOutput;
     const NAME: &'static str = "ssh.unit.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a systemd unit has its file, runs, and starts at boot.";
 
-    async fn read(&self, cx: &ActionContext, desired: &DesiredUnit) -> Result<Option<ActualUnit>, ActionError> {
+    async fn read(&self, cx: &ActionContext, desired: &UnitEnsureInput) -> Result<Option<ActualUnit>, ActionError> {
         unit::check_name(&desired.name)?;
         let remote = self.pool.remote(cx, &desired.host)?;
         let content = match &desired.content {
@@ -87,22 +88,23 @@ impl Resource for UnitEnsure {
         Ok(Some(ActualUnit { state: unit::read(&remote, &desired.name).await?, content, stamp }))
     }
 
-    fn diff(&self, desired: &DesiredUnit, actual: Option<&ActualUnit>) -> Result<Vec<Difference>, ActionError> {
+    fn diff(&self, desired: &UnitEnsureInput, actual: Option<&ActualUnit>) -> Result<Vec<Difference>, ActionError> {
         let Some(actual) = actual else { return Ok(vec![Difference::missing(&desired.name, "a unit")]) };
         let what = |property: &str| format!("{} {property}", desired.name);
         let enabled = if desired.enabled { "enabled" } else { "disabled" };
-        // What has no file of its own, or none that says so, does not start at boot by itself.
-        let same = match actual.state.file_state.as_str() {
+        // Units without an install section, and units without a file, are neither enabled nor
+        // disabled.
+        let is_same = match actual.state.file_state.as_str() {
             "static" | "indirect" | "generated" => true,
             "" | "transient" | "masked" => !desired.enabled,
             _ => false,
         };
         let file_state = Difference::between(&what("at boot"), actual.state.file_state.as_str(), enabled);
-        let active = Difference::new(what("now"), actual.state.active.as_str(), wanted_state(desired));
+        let active = Difference::new(what("now"), actual.state.active.as_str(), desired_state(desired));
         let restart = Difference::new(what("configuration in force"), actual.stamp.clone(), stamp(desired));
         Ok([
-            is_other_file(desired, actual).then(|| Difference::new(what("file"), "another", stamp(desired))),
-            file_state.filter(|_| !same),
+            file_differs(desired, actual).then(|| Difference::new(what("file"), "another", stamp(desired))),
+            file_state.filter(|_| !is_same),
             (!is_in_state(desired, actual)).then_some(active),
             needs_restart(desired, actual).then_some(restart),
         ]
@@ -114,60 +116,68 @@ impl Resource for UnitEnsure {
     async fn apply(
         &self,
         cx: &ActionContext,
-        desired: &DesiredUnit,
+        desired: &UnitEnsureInput,
         actual: Option<&ActualUnit>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
         let Some(actual) = actual else { return Ok(()) };
         let remote = self.pool.remote(cx, &desired.host)?;
-        let is_other = desired.active && is_other_file(desired, actual);
-        let restart = is_other || needs_restart(desired, actual);
-        if is_other {
-            // What it runs with is not known from here on, should this be interrupted.
+        let file_changes = desired.active && file_differs(desired, actual);
+        let restart = file_changes || needs_restart(desired, actual);
+        if file_changes {
+            // Removed first: if this attempt is interrupted, the next one restarts the unit.
             file::remove(&remote, &stamp_path(desired)).await?;
         }
-        put_file(&remote, desired, actual).await?;
+        write_file(&remote, desired, actual).await?;
         let enabled = actual.state.file_state == "enabled";
         if enabled != desired.enabled {
-            unit::tell(&remote, if desired.enabled { "enable" } else { "disable" }, &desired.name).await?;
+            unit::control(&remote, if desired.enabled { "enable" } else { "disable" }, &desired.name).await?;
         }
         if desired.active && actual.state.active == "failed" {
-            // One that has failed too often in a row is not started before this is forgotten.
-            unit::tell(&remote, "reset-failed", &desired.name).await?;
+            // systemd does not start a unit that has failed too often, until its failures are
+            // reset.
+            unit::control(&remote, "reset-failed", &desired.name).await?;
         }
         match (desired.active, restart) {
-            (false, _) => unit::tell(&remote, "stop", &desired.name).await,
+            (false, _) => unit::control(&remote, "stop", &desired.name).await,
             (true, false) => {
-                unit::tell(&remote, "start", &desired.name).await?;
-                unit::until_active(cx, &remote, &desired.name).await
+                unit::control(&remote, "start", &desired.name).await?;
+                unit::wait_until_active(cx, &remote, &desired.name).await
             }
             (true, true) => {
-                unit::tell(&remote, "restart", &desired.name).await?;
-                unit::until_active(cx, &remote, &desired.name).await?;
-                // After the restart: whoever is interrupted in between restarts it once more.
-                file::ensure(&remote, &File::readable(stamp_path(desired), format!("{}\n", stamp(desired)))).await
+                unit::control(&remote, "restart", &desired.name).await?;
+                unit::wait_until_active(cx, &remote, &desired.name).await?;
+                // Written after the restart: an attempt that is interrupted in between restarts the
+                // unit again.
+                file::ensure(&remote, &HostFile::readable(stamp_path(desired), format!("{}\n", stamp(desired)))).await
             }
         }
     }
 
-    fn output(&self, _: &ActionContext, desired: &DesiredUnit, _: &ActualUnit) -> Result<UnitOutput, ActionError> {
-        Ok(UnitOutput { name: desired.name.clone() })
+    fn output(
+        &self,
+        _: &ActionContext,
+        desired: &UnitEnsureInput,
+        _: &ActualUnit,
+    ) -> Result<UnitEnsureOutput, ActionError> {
+        Ok(UnitEnsureOutput { name: desired.name.clone() })
     }
 }
 
-async fn put_file(remote: &Remote<'_>, desired: &DesiredUnit, actual: &ActualUnit) -> Result<(), ActionError> {
-    let other = is_other_file(desired, actual);
-    if let Some(content) = desired.content.as_ref().filter(|_| other) {
-        file::ensure(remote, &File::readable(unit_path(desired), content.as_str())).await?;
+/// Writes the unit's file if it differs, and makes systemd read it.
+async fn write_file(remote: &Remote<'_>, desired: &UnitEnsureInput, actual: &ActualUnit) -> Result<(), ActionError> {
+    let differs = file_differs(desired, actual);
+    if let Some(content) = desired.content.as_ref().filter(|_| differs) {
+        file::ensure(remote, &HostFile::readable(unit_path(desired), content.as_str())).await?;
     }
-    if other || actual.state.stale { unit::reload(remote).await } else { Ok(()) }
+    if differs || actual.state.stale { unit::reload(remote).await } else { Ok(()) }
 }
 
-fn is_other_file(desired: &DesiredUnit, actual: &ActualUnit) -> bool {
+fn file_differs(desired: &UnitEnsureInput, actual: &ActualUnit) -> bool {
     desired.content.is_some() && desired.content != actual.content
 }
 
-fn is_in_state(desired: &DesiredUnit, actual: &ActualUnit) -> bool {
+fn is_in_state(desired: &UnitEnsureInput, actual: &ActualUnit) -> bool {
     if desired.active {
         actual.state.active == "active"
     } else {
@@ -175,26 +185,28 @@ fn is_in_state(desired: &DesiredUnit, actual: &ActualUnit) -> bool {
     }
 }
 
-fn wanted_state(desired: &DesiredUnit) -> &'static str {
+fn desired_state(desired: &UnitEnsureInput) -> &'static str {
     if desired.active { "active" } else { "inactive" }
 }
 
-/// Whether it runs with another configuration than the wanted one, as far as this action knows.
-fn needs_restart(desired: &DesiredUnit, actual: &ActualUnit) -> bool {
-    let speaks = desired.content.is_some() || !desired.restart_on.is_empty();
-    desired.active && speaks && actual.stamp.as_deref() != Some(stamp(desired).as_str())
+/// True if the unit was not started with the desired configuration by this action.
+fn needs_restart(desired: &UnitEnsureInput, actual: &ActualUnit) -> bool {
+    let is_configured = desired.content.is_some() || !desired.restart_on.is_empty();
+    desired.active && is_configured && actual.stamp.as_deref() != Some(stamp(desired).as_str())
 }
 
-fn stamp(desired: &DesiredUnit) -> String {
+/// Digest of the desired configuration.
+fn stamp(desired: &UnitEnsureInput) -> String {
     let content = desired.content.as_deref().unwrap_or_default();
     short_hash(format!("{content}\0{}", desired.restart_on.join("\0")).as_bytes())
 }
 
-fn unit_path(desired: &DesiredUnit) -> String {
+fn unit_path(desired: &UnitEnsureInput) -> String {
     format!("/etc/systemd/system/{}", desired.name)
 }
 
-// On the disk and not in /run: after a reboot the unit has started with what is there.
-fn stamp_path(desired: &DesiredUnit) -> String {
+// On disk and not in /run, because after a reboot the unit has started with the configuration on
+// disk.
+fn stamp_path(desired: &UnitEnsureInput) -> String {
     format!("/etc/stargate/units/{}", desired.name)
 }

@@ -1,9 +1,10 @@
-//! The actions against a real sshd on loopback, with programs of the test's own on the PATH of its sessions.
+//! The actions against a real sshd on loopback, whose sessions have the test's own programs on
+//! their PATH.
 
 mod programs;
 mod server;
 
 mod actions;
 mod connection;
-mod looking;
-mod typed;
+mod convergence;
+mod reads;

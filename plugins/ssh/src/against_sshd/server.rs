@@ -12,32 +12,32 @@ use stargate_sdk::{ActionContext, Secrets};
 use tempfile::TempDir;
 
 use super::programs::write_programs;
-use crate::{Host, SshSettings, pool::Pool};
+use crate::{SshHost, SshSettings, client::ConnectionPool};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
-/// An sshd of the test's own; it ends with the test.
-pub(crate) struct Server {
+/// An sshd on loopback that is stopped when the test ends.
+pub(crate) struct TestSshd {
     dir: TempDir,
     port: u16,
     sshd: Child,
 }
 
-impl Drop for Server {
+impl Drop for TestSshd {
     fn drop(&mut self) {
         self.sshd.kill().ok();
         self.sshd.wait().ok();
     }
 }
 
-impl Server {
-    /// Starts one; `None`, and a word about it, on a machine without sshd.
+impl TestSshd {
+    /// Starts an sshd. On a machine without sshd, prints a message and returns `None`.
     pub(crate) fn start() -> Option<Self> {
         if !Path::new(SSHD).exists() {
             writeln!(std::io::stderr(), "SKIPPED: {SSHD} is not installed").expect("written");
             return None;
         }
-        fs::create_dir_all("/run/sshd").ok(); // An sshd that runs as root insists on it.
+        fs::create_dir_all("/run/sshd").ok(); // An sshd that runs as root requires it.
         let dir = tempfile::tempdir_in("/tmp").expect("directory");
         for name in ["host", "other-host", "user", "other-user"] {
             make_key(&dir.path().join(name));
@@ -58,19 +58,19 @@ impl Server {
         Some(server)
     }
 
-    /// The test's own directory, below which the programs keep their state.
+    /// Path below the test's directory, in which the programs keep their state.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Changes a file of the programs' state in one go.
+    /// Replaces a file of the programs' state atomically.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        let beside = self.path("beside");
-        fs::write(&beside, text).expect("written");
-        fs::rename(&beside, self.path(name)).expect("renamed");
+        let temporary = self.path("temporary");
+        fs::write(&temporary, text).expect("written");
+        fs::rename(&temporary, self.path(name)).expect("renamed");
     }
 
-    /// What the sessions' programs were called with, those that only read left out.
+    /// Command lines of the sessions' programs that change something, in order.
     pub(crate) fn writes(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
         let is_write = |call: &&str| {
@@ -91,19 +91,19 @@ impl Server {
         calls.lines().filter(is_write).map(str::to_owned).collect()
     }
 
-    /// How often somebody logged in.
+    /// Number of logins so far.
     pub(crate) fn logins(&self) -> usize {
         fs::read_to_string(self.path("sshd.log")).unwrap_or_default().matches("Accepted publickey").count()
     }
 
-    /// The server as a host, with its own key pinned.
-    pub(crate) fn host(&self) -> Host {
+    /// The sshd as a host, with its own key pinned.
+    pub(crate) fn host(&self) -> SshHost {
         self.host_with_key("host")
     }
 
-    /// The server as a host, with the pinned key of that name.
-    pub(crate) fn host_with_key(&self, name: &str) -> Host {
-        Host {
+    /// The sshd as a host, with the key `name` pinned.
+    pub(crate) fn host_with_key(&self, name: &str) -> SshHost {
+        SshHost {
             address: "127.0.0.1".into(),
             user: whoami(),
             host_key: fs::read_to_string(self.path(&format!("{name}.pub"))).expect("key").trim().to_owned(),
@@ -112,17 +112,17 @@ impl Server {
         }
     }
 
-    /// Connections of a client that has the key of that name.
-    pub(crate) fn pool_with_key(&self, name: &str) -> Arc<Pool> {
-        Arc::new(Pool::new(self.settings(name).checked().expect("settings")))
+    /// Connections of a client with the user key `name`.
+    pub(crate) fn pool_with_key(&self, name: &str) -> Arc<ConnectionPool> {
+        Arc::new(ConnectionPool::new(self.settings(name).checked().expect("settings")))
     }
 
-    /// Connections of a client that may log in.
-    pub(crate) fn pool(&self) -> Arc<Pool> {
+    /// Connections of a client whose key the sshd accepts.
+    pub(crate) fn pool(&self) -> Arc<ConnectionPool> {
         self.pool_with_key("user")
     }
 
-    /// Settings of a client that has the key of that name.
+    /// Settings of a client with the user key `name`.
     pub(crate) fn settings(&self, name: &str) -> SshSettings {
         let config = self.path(&format!("{name}.config"));
         let text = format!("IdentitiesOnly yes\nIdentityAgent none\nIdentityFile {}\n", self.path(name).display());
@@ -143,20 +143,20 @@ impl Server {
     }
 }
 
-/// Waits until the file of that path holds `text`.
-pub(crate) async fn until_file_holds(path: &Path, text: &str) {
+/// Waits until the file at `path` contains `text`.
+pub(crate) async fn wait_until_file_contains(path: &Path, text: &str) {
     let mut interval = tokio::time::interval(Duration::from_millis(5));
     while !fs::read_to_string(path).expect("file").contains(text) {
         interval.tick().await;
     }
 }
 
-/// An attempt with no one to tell.
+/// Context of an attempt whose events are dropped.
 pub(crate) fn context() -> ActionContext {
     ActionContext::detached("step", Arc::new(Secrets::default()))
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.local_addr().expect("address").port()

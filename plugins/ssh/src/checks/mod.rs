@@ -1,7 +1,7 @@
-//! What can be looked at before anything is run: one file a check.
+//! The checks of `stargate doctor`, one per file.
 
-mod client;
-mod config;
+mod ssh_client;
+mod ssh_config;
 
-pub(crate) use client::Client;
-pub(crate) use config::Config;
+pub(crate) use ssh_client::SshClientCheck;
+pub(crate) use ssh_config::SshConfigCheck;

@@ -4,12 +4,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// How far cloud-init has come.
+/// Answer of `cloud-init status --format=json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct CloudInitStatus {
+    /// `not started`, `running`, `done`, `disabled`, `error`, …
     pub(crate) status: String,
+    /// The status with a qualification, such as `degraded done`. Absent from old versions.
     #[serde(default)]
     pub(crate) extended_status: Option<String>,
     #[serde(default)]
@@ -20,30 +22,30 @@ pub(crate) struct CloudInitStatus {
     recoverable_errors: BTreeMap<String, Value>,
 }
 
-/// What a status means for whoever waits.
+/// Meaning of a status for an action that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum CloudInitStage {
     Running,
     Done,
     Failed,
 }
 
 impl CloudInitStatus {
-    /// What it means for whoever waits.
-    pub(crate) fn stage(&self) -> Stage {
+    /// Meaning of the status for an action that waits.
+    pub(crate) fn stage(&self) -> CloudInitStage {
         match self.status.as_str() {
-            "done" | "disabled" => Stage::Done,
-            "error" => Stage::Failed,
-            _ => Stage::Running, // "running", "not started", "not run"
+            "done" | "disabled" => CloudInitStage::Done,
+            "error" => CloudInitStage::Failed,
+            _ => CloudInitStage::Running, // "running", "not started", "not run"
         }
     }
 
-    /// What went wrong and stopped it.
+    /// Errors that ended cloud-init.
     pub(crate) fn errors(&self) -> Vec<String> {
         self.errors.iter().map(text).collect()
     }
 
-    /// What went wrong and did not stop it.
+    /// Errors after which cloud-init continued, each as `LEVEL: message`.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let of_level = |(level, messages): (&String, &Value)| match messages {
             Value::Array(messages) => messages.iter().map(|message| format!("{level}: {}", text(message))).collect(),
@@ -53,14 +55,17 @@ impl CloudInitStatus {
     }
 }
 
-/// Asks cloud-init how far it has come.
+/// Reads the status of cloud-init.
+///
+/// # Errors
+/// If the command fails without a status, for instance because cloud-init is not installed.
 pub(crate) async fn status(remote: &Remote<'_>) -> Result<CloudInitStatus, ActionError> {
     let command = RemoteCommand::read("cloud-init").args(["status", "--format=json"]).with_root();
-    let outcome = remote.run(&command).await?;
-    // 1 stands for an error and 2 for a recoverable one: the answer says more.
-    match outcome.json(&command) {
+    let output = remote.run(&command).await?;
+    // The exit code is 1 for an error and 2 for a recoverable one; the output has the details.
+    match output.json(&command) {
         Ok(status) => Ok(status),
-        Err(unreadable) => Err(remote.context(outcome.success(&command).err().unwrap_or(unreadable))),
+        Err(unreadable) => Err(remote.context(output.into_success(&command).err().unwrap_or(unreadable))),
     }
 }
 
@@ -77,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn every_status_is_a_stage() {
+    fn each_status_has_a_stage() {
         let stage = |word: &str| parse(&format!(r#"{{"status":"{word}"}}"#)).stage();
-        assert_eq!(stage("done"), Stage::Done);
-        assert_eq!(stage("disabled"), Stage::Done);
-        assert_eq!(stage("error"), Stage::Failed);
+        assert_eq!(stage("done"), CloudInitStage::Done);
+        assert_eq!(stage("disabled"), CloudInitStage::Done);
+        assert_eq!(stage("error"), CloudInitStage::Failed);
         for word in ["running", "not started", "not run"] {
-            assert_eq!(stage(word), Stage::Running);
+            assert_eq!(stage(word), CloudInitStage::Running);
         }
     }
 

@@ -1,27 +1,31 @@
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// A file, as it is to be.
+/// Desired state of a file on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct File {
+pub(crate) struct HostFile {
+    /// Absolute path of the file.
     pub(crate) path: String,
     pub(crate) content: String,
-    /// User and group.
-    pub(crate) owner: Owner,
-    /// Octal, as `stat` prints it: `644`.
+    /// User and group of the file.
+    pub(crate) owner: FileOwner,
+    /// Permission bits in octal, as `stat` prints them: `644`.
     pub(crate) mode: String,
 }
 
 /// User and group of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub(crate) struct FileOwner {
     pub(crate) user: String,
     pub(crate) group: String,
 }
 
-impl Owner {
-    /// `user`, or `user:group`; the group is named like the user where it is not said.
+impl FileOwner {
+    /// Parses `user` or `user:group`; without a group, it has the name of the user.
+    ///
+    /// # Errors
+    /// `Permanent` if a name is malformed.
     pub(crate) fn parse(text: &str) -> Result<Self, ActionError> {
         let (user, group) = text.split_once(':').unwrap_or((text, text));
         let fits = |name: &str| {
@@ -35,23 +39,26 @@ impl Owner {
     }
 }
 
-impl File {
-    /// A file of root's that everyone may read.
+impl HostFile {
+    /// A file that root owns and each user can read.
     pub(crate) fn readable(path: impl Into<String>, content: impl Into<String>) -> Self {
-        let owner = Owner { user: "root".into(), group: "root".into() };
+        let owner = FileOwner { user: "root".into(), group: "root".into() };
         Self { path: path.into(), content: content.into(), owner, mode: "644".into() }
     }
 
-    /// Owner and mode, as `stat` prints them with [`STAT`].
+    /// Mode, user and group, as `stat` prints them with [`STAT`].
     pub(crate) fn attributes(&self) -> String {
         format!("{} {} {}", self.mode, self.owner.user, self.owner.group)
     }
 }
 
-/// Mode, user and group, for `stat -c`.
+/// Format of mode, user and group, for `stat -c`.
 const STAT: &str = "%a %U %G";
 
-/// Refuses what is no absolute path, or leads elsewhere than it looks.
+/// Checks that `path` is absolute and has no empty, `.` or `..` segments.
+///
+/// # Errors
+/// `Permanent` if it is not.
 pub(crate) fn check_path(path: &str) -> Result<(), ActionError> {
     let normal = path.starts_with('/')
         && path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..")
@@ -59,68 +66,75 @@ pub(crate) fn check_path(path: &str) -> Result<(), ActionError> {
     if normal { Ok(()) } else { Err(ActionError::permanent(format!("{path:?} is not an absolute path"))) }
 }
 
-/// A mode as `stat` prints it: without zeros in front.
-pub(crate) fn normal_mode(mode: &str) -> Result<String, ActionError> {
+/// Returns a mode as `stat` prints it, without leading zeros.
+///
+/// # Errors
+/// `Permanent` if it is not octal.
+pub(crate) fn normalize_mode(mode: &str) -> Result<String, ActionError> {
     let octal = u32::from_str_radix(mode, 8).ok().filter(|bits| *bits <= 0o7777);
     octal.map(|bits| format!("{bits:o}")).ok_or_else(|| {
         ActionError::permanent(format!("{mode:?} is not a file mode")).with_hint("write it in octal, as in \"0644\"")
     })
 }
 
-/// What the file holds; `None` when it is not there.
+/// Reads a file; `None` if it does not exist.
 pub(crate) async fn read(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
     read_with(remote, RemoteCommand::read("cat").args([path]).with_root()).await
 }
 
-/// Like [`read`], and its content is kept out of the log.
-pub(crate) async fn read_confidentially(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
+/// Like [`read`], without logging the content.
+pub(crate) async fn read_confidential(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
     read_with(remote, RemoteCommand::read("cat").args([path]).with_root().confidential()).await
 }
 
-/// Mode, user and group of what is at the path; `None` when nothing is.
+/// Reads mode, user and group of a file or directory; `None` if it does not exist.
 pub(crate) async fn attributes(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
     let stat = RemoteCommand::read("stat").args(["-c", STAT, path]).with_root();
     Ok(read_with(remote, stat).await?.map(|text| text.trim().to_owned()))
 }
 
-/// Runs a program that reads something; `None` when there is nothing of that name.
+/// Runs a command that reads an object; `None` if it reports that the object does not exist.
 pub(crate) async fn read_with(remote: &Remote<'_>, command: RemoteCommand) -> Result<Option<String>, ActionError> {
-    let outcome = remote.run(&command).await?;
-    if outcome.code == 1 && outcome.stderr.contains("No such file or directory") {
+    let output = remote.run(&command).await?;
+    if output.code == 1 && output.stderr.contains("No such file or directory") {
         return Ok(None);
     }
-    outcome.success(&command).map(|outcome| Some(outcome.stdout)).map_err(|e| remote.context(e))
+    output.into_success(&command).map(|output| Some(output.stdout)).map_err(|e| remote.context(e))
 }
 
-/// Makes the file be there with this content, owner and mode. Writes nothing when it already is.
-pub(crate) async fn ensure(remote: &Remote<'_>, file: &File) -> Result<(), ActionError> {
-    if is_in_order(remote, file).await? {
+/// Makes the file equal `file`, and writes nothing if it already does.
+///
+/// # Errors
+/// `Transient` if the file reads differently after it was written.
+pub(crate) async fn ensure(remote: &Remote<'_>, file: &HostFile) -> Result<(), ActionError> {
+    if is_as_desired(remote, file).await? {
         return Ok(());
     }
-    put(remote, file).await?;
-    if is_in_order(remote, file).await? {
+    replace(remote, file).await?;
+    if is_as_desired(remote, file).await? {
         return Ok(());
     }
     Err(remote.context(ActionError::transient(format!("{} was written but reads differently", file.path))))
 }
 
-/// Writes the file beside and renames it, so that nobody ever reads half of it.
-pub(crate) async fn put(remote: &Remote<'_>, file: &File) -> Result<(), ActionError> {
-    let beside = format!("{}.stargate-new", file.path);
-    // Made empty, with its directories, owner and mode, before anything is in it.
-    let make = ["-D", "-o", &file.owner.user, "-g", &file.owner.group, "-m", &file.mode, "/dev/null", &beside];
+/// Writes the file under another name and renames it, so that no process reads a part of it.
+/// Creates missing directories.
+pub(crate) async fn replace(remote: &Remote<'_>, file: &HostFile) -> Result<(), ActionError> {
+    let temporary = format!("{}.stargate-new", file.path);
+    // Created empty with owner and mode, so that the content is never readable by others.
+    let make = ["-D", "-o", &file.owner.user, "-g", &file.owner.group, "-m", &file.mode, "/dev/null", &temporary];
     remote.succeed(&RemoteCommand::change("install").args(make)).await?;
-    let from_stdin = [&format!("of={beside}"), "conv=fsync", "status=none"];
+    let from_stdin = [&format!("of={temporary}"), "conv=fsync", "status=none"];
     remote.succeed(&RemoteCommand::change("dd").args(from_stdin).stdin(file.content.clone())).await?;
-    remote.succeed(&RemoteCommand::change("mv").args(["-T", &beside, &file.path])).await.map(drop)
+    remote.succeed(&RemoteCommand::change("mv").args(["-T", &temporary, &file.path])).await.map(drop)
 }
 
-/// Removes the file; nothing there is as good.
+/// Removes the file, if it exists.
 pub(crate) async fn remove(remote: &Remote<'_>, path: &str) -> Result<(), ActionError> {
     remote.succeed(&RemoteCommand::change("rm").args(["-f", path])).await.map(drop)
 }
 
-async fn is_in_order(remote: &Remote<'_>, file: &File) -> Result<bool, ActionError> {
+async fn is_as_desired(remote: &Remote<'_>, file: &HostFile) -> Result<bool, ActionError> {
     if read(remote, &file.path).await?.as_ref() != Some(&file.content) {
         return Ok(false);
     }
@@ -137,14 +151,14 @@ mod tests {
         for path in ["", "etc", "/", "/a//b", "/a/../b", "/a/", "-rf"] {
             check_path(path).expect_err(path);
         }
-        assert_eq!(normal_mode("0644").expect("fine"), "644");
+        assert_eq!(normalize_mode("0644").expect("fine"), "644");
         for mode in ["", "rw", "999", "77777"] {
-            normal_mode(mode).expect_err(mode);
+            normalize_mode(mode).expect_err(mode);
         }
-        let owner = Owner::parse("root:adm").expect("fine");
+        let owner = FileOwner::parse("root:adm").expect("fine");
         assert_eq!((owner.user.as_str(), owner.group.as_str()), ("root", "adm"));
         for owner in ["", ":", "-x", "a b", "a:b:c"] {
-            Owner::parse(owner).expect_err(owner);
+            FileOwner::parse(owner).expect_err(owner);
         }
     }
 }

@@ -1,82 +1,86 @@
 use stargate_sdk::ActionError;
 
-use crate::{
-    command::RemoteCommand,
-    outcome::{NOT_INSTALLED, SUDO_DENIED},
-    remote::Remote,
-};
+use crate::client::{NOT_INSTALLED, Remote, RemoteCommand, SUDO_DENIED};
 
-/// How long a URL may take to answer, in seconds, as curl is told.
-const ANSWER_SECONDS: &str = "10";
+/// Timeout of a URL probe, in seconds, for curl.
+const PROBE_TIMEOUT_SECONDS: &str = "10";
 
-/// What a host says of itself.
+/// Properties of a host, as its own programs report them.
 #[derive(Debug, Clone)]
 pub(crate) struct HostFacts {
     pub(crate) hostname: String,
+    /// Distribution, such as `ubuntu`.
     pub(crate) os: String,
     pub(crate) os_version: String,
+    /// Machine hardware name, such as `x86_64`.
     pub(crate) architecture: String,
+    /// Release of the kernel.
     pub(crate) kernel: String,
     pub(crate) machine_id: String,
-    /// In bytes.
+    /// Total memory, in bytes.
     pub(crate) memory: u64,
-    /// In bytes, below /var.
+    /// Free space of the file system of /var, in bytes.
     pub(crate) disk_free: u64,
+    /// True if a swap area is in use.
     pub(crate) swap: bool,
-    /// Whether its clock is synchronised; `None` where nobody knows.
+    /// True if the clock is synchronised; `None` if the host does not report it.
     pub(crate) synchronised: Option<bool>,
-    /// What sudo said instead of letting the user be root.
+    /// Message with which sudo refused the user; `None` if it did not.
     pub(crate) sudo_refusal: Option<String>,
-    /// `v1` or `v2`.
+    /// Version of control groups: `v1` or `v2`.
     pub(crate) cgroup: String,
-    /// As `systemctl is-system-running` says.
+    /// State of the system, as `systemctl is-system-running` prints it.
     pub(crate) system: String,
-    pub(crate) reached: Vec<Reached>,
+    /// Probes of the requested URLs, in their order.
+    pub(crate) probes: Vec<UrlProbe>,
 }
 
-/// Whether a URL answered.
+/// Request of a URL from the host.
 #[derive(Debug, Clone)]
-pub(crate) struct Reached {
+pub(crate) struct UrlProbe {
     pub(crate) url: String,
-    pub(crate) answer: Answer,
+    pub(crate) result: ProbeResult,
 }
 
-/// What came of asking a URL.
+/// Result of a URL probe.
 #[derive(Debug, Clone)]
-pub(crate) enum Answer {
-    /// Some HTTP status.
-    Some,
-    /// None, and what curl said.
-    None(String),
-    /// Nobody asked: the host has no curl.
-    NotAsked,
+pub(crate) enum ProbeResult {
+    /// The server responded, with any HTTP status.
+    Responded,
+    /// There was no response, for the reason that curl printed.
+    NoResponse(String),
+    /// The request was not sent, because the host has no curl.
+    NotSent,
 }
 
 impl HostFacts {
-    /// Asks the host for all of it.
-    pub(crate) async fn read(remote: &Remote<'_>, reach: &[String]) -> Result<Self, ActionError> {
+    /// Reads all properties and requests each of `urls`.
+    ///
+    /// # Errors
+    /// If the host cannot be reached or prints something unexpected.
+    pub(crate) async fn read(remote: &Remote<'_>, urls: &[String]) -> Result<Self, ActionError> {
         let release = file(remote, "/etc/os-release").await?;
         let (machine_id, sudo_refusal) = machine_id(remote).await?;
-        let mut reached = Vec::new();
-        for url in reach {
-            reached.push(self::reach(remote, url).await?);
+        let mut probes = Vec::new();
+        for url in urls {
+            probes.push(probe(remote, url).await?);
         }
         Ok(Self {
             hostname: line(remote, "hostname", &[]).await?,
-            os: entry(&release, "ID"),
-            os_version: entry(&release, "VERSION_ID"),
+            os: variable(&release, "ID"),
+            os_version: variable(&release, "VERSION_ID"),
             architecture: line(remote, "uname", &["-m"]).await?,
             kernel: line(remote, "uname", &["-r"]).await?,
             machine_id,
             sudo_refusal,
-            memory: memory(&file(remote, "/proc/meminfo").await?)?,
-            disk_free: free(&line(remote, "df", &["-B1", "--output=avail", "/var"]).await?)?,
-            // A heading, and a line for each.
+            memory: parse_memory(&file(remote, "/proc/meminfo").await?)?,
+            disk_free: parse_free(&line(remote, "df", &["-B1", "--output=avail", "/var"]).await?)?,
+            // The first line is a heading.
             swap: file(remote, "/proc/swaps").await?.lines().count() > 1,
             synchronised: synchronised(remote).await?,
-            cgroup: cgroup(&line(remote, "stat", &["-fc", "%T", "/sys/fs/cgroup"]).await?).into(),
-            system: system(remote).await?,
-            reached,
+            cgroup: cgroup_version(&line(remote, "stat", &["-fc", "%T", "/sys/fs/cgroup"]).await?).into(),
+            system: system_state(remote).await?,
+            probes,
         })
     }
 }
@@ -90,17 +94,18 @@ async fn file(remote: &Remote<'_>, path: &str) -> Result<String, ActionError> {
     Ok(remote.succeed(&RemoteCommand::read("cat").args([path])).await?.stdout)
 }
 
-/// Everyone may read it; as root, it shows at the same time whether the user may be root.
+/// Reads the machine id as root. Every user may read it, so that a failure shows that sudo refuses
+/// the user.
 async fn machine_id(remote: &Remote<'_>) -> Result<(String, Option<String>), ActionError> {
     let command = RemoteCommand::read("cat").args(["/etc/machine-id"]).with_root();
-    let outcome = remote.run(&command).await?;
-    if outcome.is_success() {
-        return Ok((outcome.stdout.trim().to_owned(), None));
+    let output = remote.run(&command).await?;
+    if output.is_success() {
+        return Ok((output.stdout.trim().to_owned(), None));
     }
-    let error = outcome.failure(&command);
-    // 127 is the shell's word for a machine that has no sudo at all.
-    if error.code.as_deref() == Some(SUDO_DENIED) || outcome.code == 127 {
-        return Ok((String::new(), Some(outcome.words())));
+    let error = output.to_error(&command);
+    // The exit code is 127 if the machine has no sudo.
+    if error.code.as_deref() == Some(SUDO_DENIED) || output.code == 127 {
+        return Ok((String::new(), Some(output.text())));
     }
     Err(remote.context(error))
 }
@@ -114,52 +119,54 @@ async fn synchronised(remote: &Remote<'_>) -> Result<Option<bool>, ActionError> 
     })
 }
 
-/// It says the state and ends with 1 when that is not `running`.
-async fn system(remote: &Remote<'_>) -> Result<String, ActionError> {
-    let outcome = remote.run(&RemoteCommand::read("systemctl").args(["is-system-running"])).await?;
-    let state = outcome.stdout.trim();
-    Ok(if state.is_empty() { outcome.words() } else { state.to_owned() })
+/// Reads the state of the system. The exit code is 1 for any state but `running`.
+async fn system_state(remote: &Remote<'_>) -> Result<String, ActionError> {
+    let output = remote.run(&RemoteCommand::read("systemctl").args(["is-system-running"])).await?;
+    let state = output.stdout.trim();
+    Ok(if state.is_empty() { output.text() } else { state.to_owned() })
 }
 
-/// Any status is an answer; no certificate is checked, because whose it is says the one who uses the URL.
-async fn reach(remote: &Remote<'_>, url: &str) -> Result<Reached, ActionError> {
-    let arguments = ["-k", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", ANSWER_SECONDS, url];
+/// Requests `url`. Any status is a response, and the certificate is not checked: the program that
+/// uses the URL does that.
+async fn probe(remote: &Remote<'_>, url: &str) -> Result<UrlProbe, ActionError> {
+    let arguments = ["-k", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", PROBE_TIMEOUT_SECONDS, url];
     let curl = RemoteCommand::read("curl").args(arguments);
-    let outcome = remote.run(&curl).await?;
-    let answer = if outcome.is_success() {
-        Answer::Some
-    } else if outcome.failure(&curl).code.as_deref() == Some(NOT_INSTALLED) {
-        Answer::NotAsked
+    let output = remote.run(&curl).await?;
+    let result = if output.is_success() {
+        ProbeResult::Responded
+    } else if output.to_error(&curl).code.as_deref() == Some(NOT_INSTALLED) {
+        ProbeResult::NotSent
     } else {
-        // Its standard output is but the status: 000.
-        Answer::None(outcome.stderr.trim().to_owned())
+        // Standard output contains only the status `000`.
+        ProbeResult::NoResponse(output.stderr.trim().to_owned())
     };
-    Ok(Reached { url: url.to_owned(), answer })
+    Ok(UrlProbe { url: url.to_owned(), result })
 }
 
-/// The value of a variable in a file of shell assignments.
-fn entry(text: &str, name: &str) -> String {
+/// The value of a variable in a file of shell assignments; empty if it is not assigned.
+fn variable(text: &str, name: &str) -> String {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     value.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
 }
 
-fn memory(meminfo: &str) -> Result<u64, ActionError> {
+/// Total memory in bytes, from `/proc/meminfo`.
+fn parse_memory(meminfo: &str) -> Result<u64, ActionError> {
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|total| total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| unreadable("/proc/meminfo"))
+    kib.map(|kib| kib * 1024).ok_or_else(|| unexpected_output("/proc/meminfo"))
 }
 
-/// A heading, and the number.
-fn free(df: &str) -> Result<u64, ActionError> {
-    df.lines().last().and_then(|bytes| bytes.trim().parse().ok()).ok_or_else(|| unreadable("df"))
+/// Free bytes, from the output of `df`: a heading and the number.
+fn parse_free(df: &str) -> Result<u64, ActionError> {
+    df.lines().last().and_then(|bytes| bytes.trim().parse().ok()).ok_or_else(|| unexpected_output("df"))
 }
 
-fn cgroup(file_system: &str) -> &'static str {
+fn cgroup_version(file_system: &str) -> &'static str {
     if file_system == "cgroup2fs" { "v2" } else { "v1" }
 }
 
-fn unreadable(what: &str) -> ActionError {
-    ActionError::permanent(format!("{what} of the host says nothing that can be read"))
+fn unexpected_output(source: &str) -> ActionError {
+    ActionError::permanent(format!("{source} of the host has an unexpected form"))
 }
 
 #[cfg(test)]
@@ -167,12 +174,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_hosts_print_is_read() {
-        assert_eq!(entry("NAME=\"Ubuntu\"\nVERSION_ID=\"22.04\"\nID=ubuntu\n", "VERSION_ID"), "22.04");
-        assert_eq!(entry("ID_LIKE=debian\nID=ubuntu\n", "ID"), "ubuntu");
-        assert_eq!(memory("MemTotal:        4010420 kB\nMemFree: 1 kB\n").expect("memory"), 4_010_420 * 1024);
-        assert_eq!(free("       Avail\n40105832448").expect("bytes"), 40_105_832_448);
-        free("Avail").expect_err("no number");
-        assert_eq!((cgroup("cgroup2fs"), cgroup("tmpfs")), ("v2", "v1"));
+    fn the_output_of_hosts_is_parsed() {
+        assert_eq!(variable("NAME=\"Ubuntu\"\nVERSION_ID=\"22.04\"\nID=ubuntu\n", "VERSION_ID"), "22.04");
+        assert_eq!(variable("ID_LIKE=debian\nID=ubuntu\n", "ID"), "ubuntu");
+        assert_eq!(parse_memory("MemTotal:        4010420 kB\nMemFree: 1 kB\n").expect("memory"), 4_010_420 * 1024);
+        assert_eq!(parse_free("       Avail\n40105832448").expect("bytes"), 40_105_832_448);
+        parse_free("Avail").expect_err("no number");
+        assert_eq!((cgroup_version("cgroup2fs"), cgroup_version("tmpfs")), ("v2", "v1"));
     }
 }

@@ -1,4 +1,4 @@
-//! The typed operations: one file each, each a few programs run with arguments.
+//! Typed operations on hosts, one per file; each consists of a few commands.
 
 pub(crate) mod cloud_init;
 pub(crate) mod file;
@@ -7,7 +7,7 @@ pub(crate) mod kernel_route;
 pub(crate) mod mss_clamp;
 pub(crate) mod network_unit;
 pub(crate) mod route_drop_in;
-pub(crate) mod route_keeper;
+pub(crate) mod route_file;
 pub(crate) mod route_service;
 pub(crate) mod sysctl;
 pub(crate) mod sysctl_file;

@@ -2,62 +2,67 @@ use serde::Deserialize;
 use serde_json::Value;
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, outcome::NOT_INSTALLED, remote::Remote};
+use crate::client::{NOT_INSTALLED, Remote, RemoteCommand};
 
 use super::file;
 
-/// tailscaled's interface.
+/// Network device of tailscaled.
 const DEVICE: &str = "tailscale0";
-/// The table that is ours alone: tailscaled, kubelet and iptables have tables of their own, and none of them empties another's.
+/// The managed nftables table. tailscaled, kubelet and iptables have tables of their own and do not
+/// flush others.
 const TABLE: [&str; 2] = ["inet", "stargate_mss_clamp"];
-/// Only root may use it, and root's PATH leads to it.
+/// The nftables program, which is on root's PATH.
 const NFT: &str = "nft";
-/// What loads the rules, at boot too.
+/// Systemd unit that loads the rules, also at boot.
 pub(crate) const UNIT: &str = "stargate-mss-clamp.service";
-/// Its file.
+/// Path of the unit's file.
 pub(crate) const UNIT_PATH: &str = "/etc/systemd/system/stargate-mss-clamp.service";
-/// The rules that it loads.
+/// Path of the rules that the unit loads.
 pub(crate) const RULES_PATH: &str = "/etc/stargate/mss-clamp.nft";
 
-/// Where TCP's segment size is clamped now.
+/// Actual state of the MSS clamp in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clamped {
-    /// Both ways through the tunnel, by just the rules that are ours.
-    BothWays,
-    /// Our table is there, with other rules than ours.
-    Otherwise,
-    /// Our table is not there.
-    No,
+    /// Exactly the managed rules are loaded, which clamp in both directions.
+    BothDirections,
+    /// The managed table exists with other rules.
+    OtherRules,
+    /// The managed table does not exist.
+    Absent,
 }
 
 impl Clamped {
-    /// In words.
-    pub(crate) fn words(self) -> &'static str {
+    /// Text for differences.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::BothWays => "both ways",
-            Self::Otherwise => "by other rules",
-            Self::No => "not clamped",
+            Self::BothDirections => "both directions",
+            Self::OtherRules => "other rules",
+            Self::Absent => "not clamped",
         }
     }
 }
 
-/// Asks the kernel.
+/// Reads the managed table from the kernel.
+///
+/// # Errors
+/// If nftables is not installed or prints something unexpected.
 pub(crate) async fn read(remote: &Remote<'_>) -> Result<Clamped, ActionError> {
     let list = RemoteCommand::read(NFT).args(["-j", "list", "table"]).args(TABLE).with_root();
     let listed = file::read_with(remote, list).await.map_err(|error| match error.code.as_deref() {
         Some(NOT_INSTALLED) => error.with_hint("install the package nftables on the host"),
         _ => error,
     })?;
-    let Some(listed) = listed else { return Ok(Clamped::No) };
-    let listing: Listing = serde_json::from_str(&listed)
+    let Some(listed) = listed else { return Ok(Clamped::Absent) };
+    let listing: NftListing = serde_json::from_str(&listed)
         .map_err(|e| remote.context(ActionError::permanent(format!("nft: the output is not as expected: {e}"))))?;
-    Ok(if listing.is_ours() { Clamped::BothWays } else { Clamped::Otherwise })
+    Ok(if listing.is_managed() { Clamped::BothDirections } else { Clamped::OtherRules })
 }
 
-/// The rules' text: in one transaction, whatever was in our table before.
+/// Text of the rules, which replaces the managed table in one transaction.
 ///
-/// A segment must fit the way to either end: the kernel takes the smaller of both routes' MTUs when it sets `rt mtu`, so that
-/// what comes out of the tunnel is clamped to the tunnel's MTU as well as what goes into it. It only ever lowers a size.
+/// A segment must fit into the path in both directions. For `rt mtu` the kernel uses the smaller
+/// MTU of both routes, so that packets from the tunnel are clamped to its MTU as well as packets
+/// into it. The size is only ever lowered.
 pub(crate) fn rules() -> String {
     let table = TABLE.join(" ");
     let clamp = format!("\"{DEVICE}\" tcp flags syn tcp option maxseg size set rt mtu");
@@ -76,7 +81,8 @@ table {table} {{
     )
 }
 
-/// The unit's text; systemd wants a full path, and Debian, Ubuntu and Red Hat all have nft there. Whoever restarts nftables' own unit empties every table, and has this one restarted.
+/// Text of the unit. systemd requires a full path, which is the same on Debian, Ubuntu and Red Hat.
+/// A restart of nftables' own unit flushes all tables; `PartOf` restarts this unit with it.
 pub(crate) fn unit() -> String {
     format!(
         "# Kept by stargate: TCP's segments fit into the tunnel after a reboot, too.
@@ -96,44 +102,46 @@ WantedBy=multi-user.target
     )
 }
 
-/// The answer of `nft -j list table`, as far as it matters.
+/// The part of the output of `nft -j list table` that is compared.
 #[derive(Deserialize)]
-struct Listing {
-    nftables: Vec<Item>,
+struct NftListing {
+    nftables: Vec<NftItem>,
 }
 
 #[derive(Deserialize)]
-struct Item {
-    chain: Option<Chain>,
-    rule: Option<Rule>,
+struct NftItem {
+    chain: Option<NftChain>,
+    rule: Option<NftRule>,
 }
 
 #[derive(Deserialize)]
-struct Chain {
+struct NftChain {
     hook: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Rule {
+struct NftRule {
     expr: Vec<Value>,
 }
 
-impl Listing {
-    fn is_ours(&self) -> bool {
-        let chains: Vec<&Chain> = self.nftables.iter().filter_map(|item| item.chain.as_ref()).collect();
-        let rules: Vec<&Rule> = self.nftables.iter().filter_map(|item| item.rule.as_ref()).collect();
+impl NftListing {
+    /// True if the table contains exactly the managed rules.
+    fn is_managed(&self) -> bool {
+        let chains: Vec<&NftChain> = self.nftables.iter().filter_map(|item| item.chain.as_ref()).collect();
+        let rules: Vec<&NftRule> = self.nftables.iter().filter_map(|item| item.rule.as_ref()).collect();
         let [chain] = chains.as_slice() else { return false };
         let [first, second] = rules.as_slice() else { return false };
         chain.hook.as_deref() == Some("forward") && first.clamps("iifname") && second.clamps("oifname")
     }
 }
 
-impl Rule {
-    /// Three expressions and no more: any other would narrow it.
-    fn clamps(&self, way: &str) -> bool {
+impl NftRule {
+    /// True if the rule has exactly the three expressions of the clamp: a further one would
+    /// restrict it.
+    fn clamps(&self, direction: &str) -> bool {
         let [device, flags, size] = self.expr.as_slice() else { return false };
-        let is = |value: &Value, pointer: &str, wanted: &str| value.pointer(pointer).is_some_and(|v| v == wanted);
-        is(device, "/match/left/meta/key", way)
+        let is = |value: &Value, pointer: &str, expected: &str| value.pointer(pointer).is_some_and(|v| v == expected);
+        is(device, "/match/left/meta/key", direction)
             && is(device, "/match/right", DEVICE)
             && is(flags, "/match/left/payload/field", "flags")
             && is(flags, "/match/right", "syn")
@@ -146,20 +154,20 @@ impl Rule {
 mod tests {
     use super::*;
 
-    /// What nft 1.0.6 and 1.1.3 both print, but for their versions.
+    /// Output of nft 1.1.3; that of 1.0.6 differs in the version only.
     const LISTED: &str = r#"{"nftables": [{"metainfo": {"version": "1.1.3", "release_name": "Commodore Bullmoose #4", "json_schema_version": 1}},
         {"table": {"family": "inet", "name": "stargate_mss_clamp", "handle": 2}},
         {"chain": {"family": "inet", "table": "stargate_mss_clamp", "name": "forward", "handle": 1, "type": "filter", "hook": "forward", "prio": -150, "policy": "accept"}},
         {"rule": {"family": "inet", "table": "stargate_mss_clamp", "chain": "forward", "handle": 2, "expr": [{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "tailscale0"}}, {"match": {"op": "in", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": "syn"}}, {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": {"rt": {"key": "mtu"}}}}]}},
         {"rule": {"family": "inet", "table": "stargate_mss_clamp", "chain": "forward", "handle": 3, "expr": [{"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "tailscale0"}}, {"match": {"op": "in", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": "syn"}}, {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": {"rt": {"key": "mtu"}}}}]}}]}"#;
 
-    fn check(from: &str, to: &str, is_ours: bool) {
-        let listing: Listing = serde_json::from_str(&LISTED.replacen(from, to, 1)).expect("JSON");
-        assert_eq!(listing.is_ours(), is_ours, "{from} -> {to}");
+    fn check(from: &str, to: &str, expected: bool) {
+        let listing: NftListing = serde_json::from_str(&LISTED.replacen(from, to, 1)).expect("JSON");
+        assert_eq!(listing.is_managed(), expected, "{from} -> {to}");
     }
 
     #[test]
-    fn only_just_our_rules_are_ours() {
+    fn only_exactly_the_managed_rules_are_accepted() {
         check("", "", true);
         check("oifname", "iifname", false);
         check("tailscale0", "eth0", false);

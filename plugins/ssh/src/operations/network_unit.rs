@@ -1,11 +1,12 @@
 use serde::Deserialize;
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// Name of the systemd-networkd unit that configures `device`, as in `10-netplan-eth0.network`.
+/// Reads the name of the systemd-networkd unit that configures `device`, such as
+/// `10-netplan-eth0.network`.
 ///
-/// `None` on a host where networkd is not there or leaves the device alone.
+/// `None` on a host without networkd, or if networkd does not manage the device.
 pub(crate) async fn of_device(remote: &Remote<'_>, device: &str) -> Result<Option<String>, ActionError> {
     let json = remote.run(&RemoteCommand::read("networkctl").args(["--json=short", "status", device])).await?;
     if json.is_success()
@@ -13,11 +14,12 @@ pub(crate) async fn of_device(remote: &Remote<'_>, device: &str) -> Result<Optio
     {
         return Ok(status.network_file.as_deref().and_then(file_name));
     }
-    // systemd below 250, as in Ubuntu 22.04, has no JSON here.
+    // systemd before 250, as in Ubuntu 22.04, does not print JSON here.
     let text = remote.run(&RemoteCommand::read("networkctl").args(["status", device])).await?;
     Ok(if text.is_success() { from_text(&text.stdout) } else { None })
 }
 
+/// Answer of `networkctl --json=short status DEVICE`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct LinkStatus {
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_is_found_in_both_forms_of_the_answer() {
+    fn the_unit_is_found_in_both_output_formats() {
         let json = r#"{"Index":2,"Name":"eth0","NetworkFile":"/run/systemd/network/10-netplan-eth0.network"}"#;
         let status: LinkStatus = serde_json::from_str(json).expect("JSON");
         assert_eq!(status.network_file.as_deref().and_then(file_name).as_deref(), Some("10-netplan-eth0.network"));

@@ -1,23 +1,24 @@
 use stargate_sdk::ActionError;
 
-use super::kernel_route::Route;
-use crate::{command::RemoteCommand, remote::Remote};
+use super::kernel_route::ManagedRoute;
+use crate::client::{Remote, RemoteCommand};
 
-/// The unit that sets the routes at boot where networkd does not.
+/// Name of the unit that sets the routes at boot on hosts without networkd.
 pub(crate) const NAME: &str = "stargate-routes.service";
-/// Its file.
+/// Path of the unit's file.
 pub(crate) const PATH: &str = "/etc/systemd/system/stargate-routes.service";
-/// systemd wants a full path; Debian, Ubuntu and Red Hat all have it here.
+/// Start of a line with a route. systemd requires a full path, which is the same on Debian, Ubuntu
+/// and Red Hat.
 const REPLACE: &str = "ExecStart=/sbin/ip route replace ";
 
-/// The routes in the unit's text.
-pub(crate) fn parse(text: &str) -> Vec<Route> {
+/// Parses the routes of the unit's text.
+pub(crate) fn parse(text: &str) -> Vec<ManagedRoute> {
     text.lines().filter_map(|line| parse_words(line.trim().strip_prefix(REPLACE)?)).collect()
 }
 
-/// The unit's text.
-pub(crate) fn render(routes: &[Route]) -> String {
-    let line = |route: &Route| format!("{REPLACE}{} {}\n", route.prefix, route.way());
+/// Renders the unit's text.
+pub(crate) fn render(routes: &[ManagedRoute]) -> String {
+    let line = |route: &ManagedRoute| format!("{REPLACE}{} {}\n", route.prefix, route.next_hop());
     format!(
         "# Kept by stargate: routes that outlive a reboot.
 [Unit]
@@ -36,27 +37,27 @@ WantedBy=multi-user.target
     )
 }
 
-/// Whether the unit will be started at boot.
+/// Reads whether the unit is started at boot.
 pub(crate) async fn is_enabled(remote: &Remote<'_>) -> Result<bool, ActionError> {
-    // The exit code says less than the word: `static` and `indirect` end with 0 as well.
-    let outcome = remote.run(&RemoteCommand::read("systemctl").args(["is-enabled", NAME])).await?;
-    Ok(outcome.stdout.trim() == "enabled")
+    // The text is compared, because the exit code is 0 for `static` and `indirect` too.
+    let output = remote.run(&RemoteCommand::read("systemctl").args(["is-enabled", NAME])).await?;
+    Ok(output.stdout.trim() == "enabled")
 }
 
-/// Has the unit started at boot; reads changed unit files as well.
+/// Enables the unit at boot. systemd also reloads changed unit files.
 pub(crate) async fn enable(remote: &Remote<'_>) -> Result<(), ActionError> {
     remote.succeed(&RemoteCommand::change("systemctl").args(["enable", NAME])).await.map(drop)
 }
 
-/// Has the unit started at boot no more.
+/// Disables the unit at boot.
 pub(crate) async fn disable(remote: &Remote<'_>) -> Result<(), ActionError> {
     remote.succeed(&RemoteCommand::change("systemctl").args(["disable", NAME])).await.map(drop)
 }
 
-fn parse_words(words: &str) -> Option<Route> {
+fn parse_words(words: &str) -> Option<ManagedRoute> {
     let words: Vec<&str> = words.split_ascii_whitespace().collect();
     let [prefix, "via", via, "dev", device] = words.as_slice() else { return None };
-    Some(Route { prefix: prefix.parse().ok()?, via: via.parse().ok()?, device: (*device).to_owned() })
+    Some(ManagedRoute { prefix: prefix.parse().ok()?, via: via.parse().ok()?, device: (*device).to_owned() })
 }
 
 #[cfg(test)]
@@ -64,8 +65,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
-        let routes = vec![Route {
+    fn rendered_routes_are_parsed_again() {
+        let routes = vec![ManagedRoute {
             prefix: "10.1.0.0/16".parse().expect("prefix"),
             via: "10.0.0.1".parse().expect("address"),
             device: "eth0".into(),

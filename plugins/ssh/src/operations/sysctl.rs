@@ -2,12 +2,15 @@ use std::collections::BTreeMap;
 
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// Not on every user's PATH, so by its full name.
+/// Full path of the program, which is not on every user's PATH.
 const SYSCTL: &str = "/usr/sbin/sysctl";
 
-/// Refuses what is no kernel setting.
+/// Checks names and values of kernel settings.
+///
+/// # Errors
+/// `Permanent` for the first malformed one.
 pub(crate) fn check(settings: &BTreeMap<String, String>) -> Result<(), ActionError> {
     for (key, value) in settings {
         let key_fits = key.contains('.')
@@ -24,7 +27,7 @@ pub(crate) fn check(settings: &BTreeMap<String, String>) -> Result<(), ActionErr
     Ok(())
 }
 
-/// The values in force now.
+/// Reads the values of the running kernel.
 pub(crate) async fn read<'k>(
     remote: &Remote<'_>,
     keys: impl IntoIterator<Item = &'k String>,
@@ -33,22 +36,23 @@ pub(crate) async fn read<'k>(
     Ok(parse(&remote.succeed(&command).await?.stdout))
 }
 
-/// Puts one value in force now.
+/// Sets a value of the running kernel.
 pub(crate) async fn write(remote: &Remote<'_>, key: &str, value: &str) -> Result<(), ActionError> {
     remote.succeed(&RemoteCommand::change(SYSCTL).args(["-w".to_owned(), format!("{key}={value}")])).await.map(drop)
 }
 
-/// Values of several numbers come separated by tabs and are written with spaces.
-pub(crate) fn normal(value: &str) -> String {
+/// Replaces each run of white space by one space: values of several numbers are printed with tabs
+/// and written with spaces.
+pub(crate) fn normalize(value: &str) -> String {
     value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads `key = value` lines, as the program prints them and as its files hold them; the last of a key counts.
+/// Parses `key = value` lines of the program's output or of a file; the last one of a key counts.
 pub(crate) fn parse(text: &str) -> BTreeMap<String, String> {
-    text.lines().filter_map(parse_line).map(|(key, value)| (key.to_owned(), normal(value))).collect()
+    text.lines().filter_map(parse_line).map(|(key, value)| (key.to_owned(), normalize(value))).collect()
 }
 
-/// One such line; `None` for a comment or an empty one.
+/// Parses a `key = value` line; `None` for a comment or an empty line.
 pub(crate) fn parse_line(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     if line.starts_with(['#', ';']) {
@@ -63,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_as_printed() {
+    fn printed_values_are_parsed() {
         let text = "net.ipv4.ip_forward = 0\nnet.ipv4.tcp_rmem = 4096\t131072\t6291456\nnot a setting\n";
         let values = parse(text);
         assert_eq!(values["net.ipv4.ip_forward"], "0");
@@ -72,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_refused() {
+    fn malformed_settings_are_refused() {
         let settings = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
         check(&settings("net.ipv4.ip_forward", "1")).expect("fine");
         for (key, value) in [("-w", "1"), ("net", "1"), ("net.a b", "1"), ("net.a", ""), ("net.a", "1\nkernel.x = 2")] {

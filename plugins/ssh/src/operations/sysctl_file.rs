@@ -1,26 +1,27 @@
 use std::collections::BTreeMap;
 
-use super::sysctl::{normal, parse_line};
+use super::sysctl::{normalize, parse_line};
 
-/// What puts our settings in force after a reboot.
+/// File with the settings that are applied at boot.
 pub(crate) const PATH: &str = "/etc/sysctl.d/90-stargate.conf";
 const HEADER: &str = "# Kept by stargate: put in force at every boot.\n";
 
-/// The file's text with `settings` in it; what else it holds stays.
+/// Returns the file's text with `settings` added or replaced; other lines stay.
 pub(crate) fn merged(present: Option<&str>, settings: &BTreeMap<String, String>) -> String {
     let mut text = match present {
-        Some(present) => kept(present, settings),
+        Some(present) => other_lines(present, settings),
         None => HEADER.to_owned(),
     };
     for (key, value) in settings {
-        text.push_str(&[key, " = ", &normal(value), "\n"].concat());
+        text.push_str(&[key, " = ", &normalize(value), "\n"].concat());
     }
     text
 }
 
-fn kept(present: &str, settings: &BTreeMap<String, String>) -> String {
-    let is_ours = |line: &&str| parse_line(line).is_some_and(|(key, _)| settings.contains_key(key));
-    present.lines().filter(|line| !is_ours(line)).flat_map(|line| [line, "\n"]).collect()
+/// The lines of `present` that are not about one of `settings`.
+fn other_lines(present: &str, settings: &BTreeMap<String, String>) -> String {
+    let is_replaced = |line: &&str| parse_line(line).is_some_and(|(key, _)| settings.contains_key(key));
+    present.lines().filter(|line| !is_replaced(line)).flat_map(|line| [line, "\n"]).collect()
 }
 
 #[cfg(test)]

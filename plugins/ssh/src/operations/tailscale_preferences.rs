@@ -1,42 +1,45 @@
 use serde::Deserialize;
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// The preferences of tailscaled that routing depends on.
+/// Preferences of tailscaled that affect routing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RoutingPreferences {
+    /// True if routes of other devices are installed.
     pub(crate) accept: bool,
+    /// True if forwarded packets get the device's own source address.
     pub(crate) snat: bool,
-    /// Whether only what answers passes from behind it into the tunnel; never with a tailscaled that knows no such thing.
+    /// True if only replies pass into the tunnel (stateful filtering); false for a tailscaled
+    /// without this preference.
     pub(crate) filter: bool,
-    /// Without the routes of an exit node, which are a preference of their own.
+    /// Advertised routes, without those of an exit node, which are another preference.
     pub(crate) advertise: Vec<String>,
 }
 
-/// What `tailscale set` is to be told.
+/// Preferences to change with `tailscale set`; `None` leaves one unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PreferenceChange {
     pub(crate) accept: Option<bool>,
     pub(crate) snat: Option<bool>,
     pub(crate) filter: Option<bool>,
-    /// The whole list: it replaces the one before.
+    /// The whole list, which replaces the previous one.
     pub(crate) advertise: Option<Vec<String>>,
 }
 
-/// Reads the preferences.
+/// Reads the preferences that affect routing.
 pub(crate) async fn read(remote: &Remote<'_>) -> Result<RoutingPreferences, ActionError> {
     let get = RemoteCommand::read("tailscale").args(["get", "--json"]);
-    let outcome = remote.run(&get).await?;
-    if outcome.is_success() {
-        return outcome.json::<Gotten>(&get).map(Into::into).map_err(|e| remote.context(e));
+    let output = remote.run(&get).await?;
+    if output.is_success() {
+        return output.json::<PreferencesJson>(&get).map(Into::into).map_err(|e| remote.context(e));
     }
-    // `tailscale get` is younger than `set`.
+    // Old versions have `tailscale set` and no `tailscale get`.
     let debug = RemoteCommand::read("tailscale").args(["debug", "prefs"]).with_root().confidential();
-    remote.json::<Prefs>(&debug).await.map(Into::into)
+    remote.json::<DebugPreferences>(&debug).await.map(Into::into)
 }
 
-/// Changes what `change` names and nothing else.
+/// Changes the preferences of `change`; runs no command if there are none.
 pub(crate) async fn set(remote: &Remote<'_>, change: &PreferenceChange) -> Result<(), ActionError> {
     let flags = change.flags();
     if flags.is_empty() {
@@ -55,9 +58,9 @@ impl PreferenceChange {
     }
 }
 
-/// The answer of `tailscale get --json`.
+/// Answer of `tailscale get --json`.
 #[derive(Deserialize)]
-struct Gotten {
+struct PreferencesJson {
     #[serde(rename = "accept-routes")]
     accept: bool,
     #[serde(rename = "snat-subnet-routes")]
@@ -68,22 +71,22 @@ struct Gotten {
     advertise: String,
 }
 
-impl From<Gotten> for RoutingPreferences {
-    fn from(gotten: Gotten) -> Self {
-        let routes = gotten.advertise.split(',').map(str::trim).filter(|route| !route.is_empty());
+impl From<PreferencesJson> for RoutingPreferences {
+    fn from(json: PreferencesJson) -> Self {
+        let routes = json.advertise.split(',').map(str::trim).filter(|route| !route.is_empty());
         Self {
-            accept: gotten.accept,
-            snat: gotten.snat,
-            filter: gotten.filter,
+            accept: json.accept,
+            snat: json.snat,
+            filter: json.filter,
             advertise: without_exit_node(routes.map(str::to_owned)),
         }
     }
 }
 
-/// The answer of `tailscale debug prefs`. What else it holds, keys among them, is not read.
+/// Answer of `tailscale debug prefs`. Other fields, private keys among them, are not read.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Prefs {
+struct DebugPreferences {
     route_all: bool,
     #[serde(rename = "NoSNAT")]
     no_snat: bool,
@@ -91,8 +94,8 @@ struct Prefs {
     advertise_routes: Option<Vec<String>>,
 }
 
-impl From<Prefs> for RoutingPreferences {
-    fn from(prefs: Prefs) -> Self {
+impl From<DebugPreferences> for RoutingPreferences {
+    fn from(prefs: DebugPreferences) -> Self {
         Self {
             accept: prefs.route_all,
             snat: !prefs.no_snat,
@@ -111,34 +114,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_answers_say_the_same() {
-        let gotten: Gotten = serde_json::from_str(
+    fn both_commands_give_the_same_preferences() {
+        let json: PreferencesJson = serde_json::from_str(
             r#"{"accept-dns":false,"accept-routes":true,"advertise-exit-node":true,"advertise-routes":"10.1.0.0/16,10.2.0.0/16",
                 "hostname":"router","snat-subnet-routes":false,"stateful-filtering":false}"#,
         )
         .expect("get");
-        let prefs: Prefs = serde_json::from_str(
+        let prefs: DebugPreferences = serde_json::from_str(
             r#"{"ControlURL":"https://example.net","RouteAll":true,"CorpDNS":false,"Hostname":"router",
                 "AdvertiseRoutes":["10.1.0.0/16","0.0.0.0/0","::/0","10.2.0.0/16"],"NoSNAT":true,"NoStatefulFiltering":true,"NetfilterMode":2}"#,
         )
         .expect("prefs");
-        assert_eq!(RoutingPreferences::from(gotten), RoutingPreferences::from(prefs));
+        assert_eq!(RoutingPreferences::from(json), RoutingPreferences::from(prefs));
     }
 
     #[test]
-    fn nothing_advertised_is_an_empty_list() {
-        let gotten: Gotten =
+    fn no_advertised_routes_are_an_empty_list() {
+        let json: PreferencesJson =
             serde_json::from_str(r#"{"accept-routes":false,"advertise-routes":"","snat-subnet-routes":true}"#)
                 .expect("get");
-        let prefs: Prefs =
+        let prefs: DebugPreferences =
             serde_json::from_str(r#"{"RouteAll":false,"AdvertiseRoutes":null,"NoSNAT":false}"#).expect("prefs");
-        let (gotten, prefs) = (RoutingPreferences::from(gotten), RoutingPreferences::from(prefs));
-        assert!(gotten.advertise.is_empty() && prefs.snat);
-        assert!(!gotten.filter && !prefs.filter, "an older tailscaled filters nothing");
+        let (json, prefs) = (RoutingPreferences::from(json), RoutingPreferences::from(prefs));
+        assert!(json.advertise.is_empty() && prefs.snat);
+        assert!(!json.filter && !prefs.filter, "an older tailscaled filters nothing");
     }
 
     #[test]
-    fn only_what_changes_is_told() {
+    fn only_changed_preferences_become_flags() {
         let change = PreferenceChange { advertise: Some(vec![]), ..PreferenceChange::default() };
         assert_eq!(change.flags(), ["--advertise-routes="]);
         assert!(PreferenceChange::default().flags().is_empty());

@@ -2,55 +2,63 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use stargate_sdk::ActionError;
 
-use crate::{command::RemoteCommand, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// What tailscaled says of itself.
+/// Answer of `tailscale status --json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TailscaleStatus {
+    /// State of tailscaled: `Running`, `NeedsLogin`, `NeedsMachineAuth`, …
     pub(crate) backend_state: String,
     #[serde(default)]
     pub(crate) version: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_as_empty")]
+    /// Problems that tailscaled reports, as text.
     pub(crate) health: Vec<String>,
     #[serde(rename = "Self")]
-    pub(crate) node: Option<Node>,
+    pub(crate) node: Option<TailscaleSelf>,
 }
 
-/// The machine itself, as the tailnet knows it.
+/// The host's own device in the tailnet.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Node {
+pub(crate) struct TailscaleSelf {
+    /// Stable node id; empty before the host has joined.
     #[serde(rename = "ID", default)]
     pub(crate) id: String,
     #[serde(rename = "HostName", default)]
     pub(crate) hostname: String,
-    #[serde(rename = "TailscaleIPs", default, deserialize_with = "null_is_empty")]
+    #[serde(rename = "TailscaleIPs", default, deserialize_with = "null_as_empty")]
     pub(crate) addresses: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_as_empty")]
+    /// Routes that the device serves: advertised, approved and elected.
     pub(crate) primary_routes: Vec<String>,
 }
 
 impl TailscaleStatus {
-    /// Which of `routes` this machine does not serve now: advertised, approved and elected is what counts.
-    pub(crate) fn not_in_force(&self, routes: &[IpNet]) -> Vec<IpNet> {
+    /// Returns the prefixes of `routes` that the host does not serve.
+    pub(crate) fn unserved_routes(&self, routes: &[IpNet]) -> Vec<IpNet> {
         let served: Vec<IpNet> = self.primary_routes().iter().filter_map(|text| text.parse().ok()).collect();
         routes.iter().filter(|route| !served.contains(route)).copied().collect()
     }
 
-    /// The routes that this machine serves now.
+    /// Routes that the host serves.
     pub(crate) fn primary_routes(&self) -> &[String] {
         self.node.as_ref().map_or(&[], |node| &node.primary_routes)
     }
 }
 
-/// Asks tailscaled. Ends well in every state of it, as long as it runs.
+/// Reads the status of tailscaled, in any of its states.
+///
+/// # Errors
+/// `Transient` if tailscaled is not running.
 pub(crate) async fn read(remote: &Remote<'_>) -> Result<TailscaleStatus, ActionError> {
-    // Every peer of the tailnet is in it, with times that differ at each look: nothing for a log.
+    // Not logged: it lists all peers of the tailnet, with times that differ in each answer.
     remote.json(&RemoteCommand::read("tailscale").args(["status", "--json"]).confidential()).await
 }
 
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// Deserializes a list that is `null` when it is empty.
+fn null_as_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -63,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_served_is_read_from_the_machine_itself() {
+    fn served_routes_are_those_of_the_host_itself() {
         let status: TailscaleStatus = serde_json::from_str(
             r#"{"Version":"1.100.0","TUN":true,"BackendState":"Running","HaveNodeKey":true,"AuthURL":"",
                 "Self":{"ID":"nExample1CNTRL","NodeID":1,"HostName":"router","DNSName":"router.example.ts.net.",
@@ -75,11 +83,11 @@ mod tests {
         let node = status.node.as_ref().expect("self");
         assert_eq!((node.id.as_str(), node.hostname.as_str()), ("nExample1CNTRL", "router"));
         let routes = ["10.1.0.0/16", "10.2.0.0/16"].map(|text| text.parse::<IpNet>().expect("prefix"));
-        assert_eq!(status.not_in_force(&routes), routes[1..]);
+        assert_eq!(status.unserved_routes(&routes), routes[1..]);
     }
 
     #[test]
-    fn a_machine_that_has_not_joined_serves_nothing() {
+    fn a_host_that_has_not_joined_serves_no_routes() {
         let status: TailscaleStatus = serde_json::from_str(
             r#"{"Version":"1.100.0","BackendState":"NeedsLogin","Self":{"ID":"","TailscaleIPs":null}}"#,
         )

@@ -1,24 +1,30 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use stargate_client::{Backoff, Waiter};
 use stargate_sdk::{ActionContext, ActionError};
 
-use crate::{command::RemoteCommand, pause::Pause, remote::Remote};
+use crate::client::{Remote, RemoteCommand};
 
-/// How long a unit may be on its way up: as long as systemd's own `DefaultTimeoutStartSec`.
-const START_PATIENCE: Duration = Duration::from_secs(90);
+/// Maximum time that a unit may be starting: systemd's own `DefaultTimeoutStartSec`.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+/// A unit is active within a second in most cases.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
-/// A unit, as systemd has it.
+/// State of a systemd unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct UnitState {
-    /// `active`, `activating`, `failed`, …
+pub(crate) struct SystemdUnitState {
+    /// `ActiveState`: `active`, `activating`, `failed`, …
     pub(crate) active: String,
-    /// `enabled`, `disabled`, `static`, …; empty for a unit that does not exist.
+    /// `UnitFileState`: `enabled`, `disabled`, `static`, …; empty for a unit that does not exist.
     pub(crate) file_state: String,
-    /// Whether its file has changed since systemd has read it.
+    /// True if the unit's file has changed since systemd read it.
     pub(crate) stale: bool,
 }
 
-/// Refuses what is no name of a unit.
+/// Checks the name of a unit.
+///
+/// # Errors
+/// `Permanent` if it is malformed.
 pub(crate) fn check_name(name: &str) -> Result<(), ActionError> {
     let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.contains('.')
@@ -29,54 +35,58 @@ pub(crate) fn check_name(name: &str) -> Result<(), ActionError> {
     Err(ActionError::permanent(format!("{name:?} is not the name of a unit")).with_hint("write it as kubelet.service"))
 }
 
-/// How the unit is now.
-pub(crate) async fn read(remote: &Remote<'_>, name: &str) -> Result<UnitState, ActionError> {
+/// Reads the state of the unit.
+pub(crate) async fn read(remote: &Remote<'_>, name: &str) -> Result<SystemdUnitState, ActionError> {
     let show = ["show", "--property=ActiveState,UnitFileState,NeedDaemonReload", name];
     let shown = remote.succeed(&RemoteCommand::read("systemctl").args(show)).await?;
     let properties: BTreeMap<&str, &str> = shown.stdout.lines().filter_map(|line| line.split_once('=')).collect();
     let text = |name: &str| properties.get(name).copied().unwrap_or_default().to_owned();
-    Ok(UnitState {
+    Ok(SystemdUnitState {
         active: text("ActiveState"),
         file_state: text("UnitFileState"),
         stale: properties.get("NeedDaemonReload") == Some(&"yes"),
     })
 }
 
-/// Has systemd read changed files of units.
+/// Makes systemd read changed unit files.
 pub(crate) async fn reload(remote: &Remote<'_>) -> Result<(), ActionError> {
     systemctl(remote, &["daemon-reload"]).await
 }
 
-/// `enable`, `disable`, `start`, `stop` or `restart`.
-pub(crate) async fn tell(remote: &Remote<'_>, verb: &str, name: &str) -> Result<(), ActionError> {
+/// Runs `systemctl` with `verb`: `enable`, `disable`, `start`, `stop`, `restart` or `reset-failed`.
+pub(crate) async fn control(remote: &Remote<'_>, verb: &str, name: &str) -> Result<(), ActionError> {
     systemctl(remote, &[verb, name]).await
 }
 
-/// Waits while the unit is on its way up, which one that ends again and again always is.
-pub(crate) async fn until_active(cx: &ActionContext, remote: &Remote<'_>, name: &str) -> Result<(), ActionError> {
+/// Polls while the unit is starting, which includes a unit that exits and is started again.
+///
+/// # Errors
+/// `Transient` with the end of the unit's journal if it fails, or is still starting after 90
+/// seconds.
+pub(crate) async fn wait_until_active(cx: &ActionContext, remote: &Remote<'_>, name: &str) -> Result<(), ActionError> {
     let since = cx.elapsed();
-    let mut pause = Pause::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut waiter = Waiter::new(cx, BACKOFF);
     loop {
         let state = read(remote, name).await?.active;
-        let on_its_way = ["activating", "reloading"].contains(&state.as_str());
+        let is_starting = ["activating", "reloading"].contains(&state.as_str());
         if state == "active" {
             return Ok(());
         }
-        if !on_its_way || cx.elapsed() > since + START_PATIENCE {
-            let words = last_words(remote, name).await?;
+        if !is_starting || cx.elapsed() > since + START_TIMEOUT {
+            let journal = journal_tail(remote, name).await?;
             let error =
-                ActionError::transient(format!("{name} is {state}, not active: {}", cx.redactor().redact(&words)));
+                ActionError::transient(format!("{name} is {state}, not active: {}", cx.redactor().redact(&journal)));
             return Err(remote.context(error.with_hint(format!("see `journalctl -u {name}` on the host"))));
         }
-        pause.after_seeing(cx, format!("{name} is {state}")).await?;
+        waiter.pending(format!("{name} is {state}"), None).await?;
     }
 }
 
-/// The end of its journal; a host without one has nothing to say.
-async fn last_words(remote: &Remote<'_>, name: &str) -> Result<String, ActionError> {
+/// Reads the last lines of the unit's journal.
+async fn journal_tail(remote: &Remote<'_>, name: &str) -> Result<String, ActionError> {
     let arguments = ["-u", name, "-n", "5", "-o", "cat", "--no-pager"];
-    let outcome = remote.run(&RemoteCommand::read("journalctl").args(arguments).with_root().confidential()).await?;
-    Ok(if outcome.is_success() { outcome.words() } else { "its journal cannot be read".into() })
+    let output = remote.run(&RemoteCommand::read("journalctl").args(arguments).with_root().confidential()).await?;
+    Ok(if output.is_success() { output.text() } else { "its journal cannot be read".into() })
 }
 
 async fn systemctl(remote: &Remote<'_>, arguments: &[&str]) -> Result<(), ActionError> {

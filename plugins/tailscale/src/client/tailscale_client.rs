@@ -5,7 +5,7 @@ use stargate_sdk::{ActionContext, ActionError, Secret, SecretRef};
 use url::Url;
 
 use super::{error::TailscaleError, oauth::OauthClient};
-use crate::{SettingsError, TailscaleSettings};
+use crate::{TailscaleSettings, TailscaleSettingsError};
 
 /// Tailscale's API v2, called as one OAuth client.
 ///
@@ -31,9 +31,9 @@ impl TailscaleClient {
     ///
     /// # Errors
     /// If the endpoint is not an HTTP URL or TLS cannot be set up.
-    pub(crate) fn new(settings: TailscaleSettings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: TailscaleSettings) -> Result<Self, TailscaleSettingsError> {
         if !matches!(settings.endpoint.scheme(), "http" | "https") {
-            return Err(SettingsError::Endpoint(settings.endpoint.to_string()));
+            return Err(TailscaleSettingsError::Endpoint(settings.endpoint.to_string()));
         }
         let http = http_client(Vec::new())?;
         let base = append_path(&settings.endpoint, &["api", "v2"]);

@@ -5,30 +5,30 @@ use stargate_sdk::FailureKind;
 
 use super::{
     actions::run,
-    server::{Server, context},
+    server::{TestSshd, context},
 };
-use crate::{Via, command::RemoteCommand};
+use crate::{JumpHost, client::RemoteCommand};
 
-/// More than an sshd lets log in at once by default.
+/// Number of hosts: more than the concurrent logins that sshd permits by default.
 const MANY: usize = 40;
 
 #[tokio::test]
-async fn all_that_is_wrong_with_a_host_is_told_at_once() {
-    let Some(server) = Server::start() else { return };
+async fn all_problems_of_a_host_are_reported_together() {
+    let Some(server) = TestSshd::start() else { return };
     server.write("df", "Avail\n1048576\n");
     let input =
         json!({"hostname": "other", "reach": ["https://mirror.example/kubelet", "https://api.example/nothing"]});
     let error = run(&server, "ssh.host.preflight", input).await.expect_err("not fit");
     assert_eq!(error.kind, FailureKind::Permanent);
-    for words in ["\"worker-1\", not \"other\"", "/var has 1 MiB", "https://api.example/nothing does not answer"] {
+    for words in ["\"worker-1\", not \"other\"", "/var has 1 MiB", "https://api.example/nothing does not respond"] {
         assert!(error.message.contains(words), "{words} in {error}");
     }
-    assert!(server.writes().iter().all(|call| call.starts_with("curl ")), "it only looks: {:?}", server.writes());
+    assert!(server.writes().iter().all(|call| call.starts_with("curl ")), "it only reads: {:?}", server.writes());
 }
 
 #[tokio::test]
-async fn a_host_in_order_is_described() {
-    let Some(server) = Server::start() else { return };
+async fn a_suitable_host_is_described() {
+    let Some(server) = TestSshd::start() else { return };
     let swaps = std::fs::read_to_string("/proc/swaps").expect("swaps");
     if swaps.lines().count() > 1 {
         use std::io::Write as _;
@@ -40,7 +40,7 @@ async fn a_host_in_order_is_described() {
     let output = run(&server, "ssh.host.preflight", input).await.expect("fit");
     assert_eq!((&output["os"], &output["os_version"]), (&json!("ubuntu"), &json!("24.04")));
     assert_eq!(output["disk_free_mib"], 4096);
-    assert_eq!(output["warnings"], json!(["its clock is not synchronised, and certificates are about time"]));
+    assert_eq!(output["warnings"], json!(["its clock is not synchronised, which certificates require"]));
 }
 
 fn openssl(directory: &Path, arguments: &str) {
@@ -49,8 +49,8 @@ fn openssl(directory: &Path, arguments: &str) {
 }
 
 #[tokio::test]
-async fn a_certificate_is_valid_when_it_is_of_the_authority() {
-    let Some(server) = Server::start() else { return };
+async fn a_certificate_is_valid_if_the_authority_issued_it() {
+    let Some(server) = TestSshd::start() else { return };
     let pki = server.path("etc");
     for name in ["ca", "other"] {
         openssl(
@@ -64,8 +64,8 @@ async fn a_certificate_is_valid_when_it_is_of_the_authority() {
     let read = async |path: &str, ca: Option<&str>| {
         let input = json!({"path": pki.join(path), "ca_path": ca.map(|ca| pki.join(ca))});
         let output = run(&server, "ssh.certificate.read", input).await.expect("read");
-        let truth = |name: &str| output[name].as_bool().expect("a truth");
-        ((truth("exists"), truth("valid")), output["subject"].as_str().expect("text").replace(' ', ""))
+        let boolean = |name: &str| output[name].as_bool().expect("boolean");
+        ((boolean("exists"), boolean("valid")), output["subject"].as_str().expect("text").replace(' ', ""))
     };
     assert_eq!(read("node.crt", Some("ca.crt")).await, ((true, true), "O=system:nodes,CN=system:node:w".into()));
     assert_eq!(read("node.crt", None).await.0, (true, true));
@@ -76,12 +76,12 @@ async fn a_certificate_is_valid_when_it_is_of_the_authority() {
 }
 
 #[tokio::test]
-async fn many_hosts_behind_one_are_reached_at_the_same_time() {
-    let Some(server) = Server::start() else { return };
-    let crate::Host { address, user, host_key, port, .. } = server.host();
-    let via = Via { address, user, host_key, port };
+async fn many_hosts_behind_a_jump_host_are_reached_concurrently() {
+    let Some(server) = TestSshd::start() else { return };
+    let crate::SshHost { address, user, host_key, port, .. } = server.host();
+    let via = JumpHost { address, user, host_key, port };
     let pool = server.pool();
-    let looks = (0..MANY).map(|number| {
+    let reads = (0..MANY).map(|number| {
         let mut host = server.host();
         host.address = format!("127.0.1.{}", number + 1);
         host.via = Some(via.clone());
@@ -91,6 +91,6 @@ async fn many_hosts_behind_one_are_reached_at_the_same_time() {
             pool.remote(&cx, &host)?.succeed(&RemoteCommand::read("uname").args(["-n"])).await
         }
     });
-    let failed = futures::future::join_all(looks).await.into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    let failed = futures::future::join_all(reads).await.into_iter().filter_map(Result::err).collect::<Vec<_>>();
     assert!(failed.is_empty(), "{} of {MANY}: {}", failed.len(), failed[0]);
 }

@@ -1,10 +1,11 @@
+use stargate_client::error_chain;
 use stargate_sdk::ActionError;
 
-use crate::host::Host;
+use crate::host::SshHost;
 
-/// Code of the error of a host that does not take the user's key.
+/// Error code: the host does not accept the user's key.
 pub(crate) const PERMISSION_DENIED: &str = "permission_denied";
-/// Code of the error of a host that shows another key than the pinned one.
+/// Error code: the host presents another key than the pinned one.
 pub(crate) const HOST_KEY: &str = "host_key_mismatch";
 
 const KEY_WORDS: [&str; 4] = [
@@ -22,24 +23,16 @@ const CONFIG_WORDS: [&str; 5] = [
     "missing argument",
 ];
 
-/// Maps what ssh says when it gets no connection. Nothing was sent to the host in any of these cases.
-pub(crate) fn connect_failure(host: &Host, error: &openssh::Error) -> ActionError {
+/// Error of a connection that was not opened; no command was sent.
+///
+/// Wrong keys and wrong configuration are `Permanent`, everything else is `Transient`: a host that
+/// boots, an address that is not routed yet.
+pub(crate) fn connect_failure(host: &SshHost, error: &openssh::Error) -> ActionError {
     match error {
         openssh::Error::Connect(cause) if cause.kind() == std::io::ErrorKind::NotFound => missing_ssh(cause),
-        openssh::Error::Connect(cause) => said_by_ssh(host, &cause.to_string()),
-        other => ActionError::transient(format!("host {host}: {}", with_causes(other))),
+        openssh::Error::Connect(cause) => error_of_text(host, &cause.to_string()),
+        other => ActionError::transient(format!("host {host}: {}", error_chain(other))),
     }
-}
-
-/// An error and what caused it, on one line.
-pub(crate) fn with_causes(error: &openssh::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn missing_ssh(cause: &std::io::Error) -> ActionError {
@@ -47,11 +40,12 @@ fn missing_ssh(cause: &std::io::Error) -> ActionError {
         .with_hint("install the OpenSSH client on this machine")
 }
 
-fn said_by_ssh(host: &Host, text: &str) -> ActionError {
+/// The error for the text that ssh printed.
+fn error_of_text(host: &SshHost, text: &str) -> ActionError {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let message = format!("host {host}: {}", essence(text));
+    let message = format!("host {host}: {}", last_line(text));
     if has(&KEY_WORDS) {
-        return ActionError::permanent(format!("host {host} does not show the pinned host key"))
+        return ActionError::permanent(format!("host {host} does not present the pinned host key"))
             .with_code(HOST_KEY)
             .with_hint(
                 "the machine was replaced, or another one answers at its address; make sure which, and give the key that \
@@ -60,7 +54,7 @@ fn said_by_ssh(host: &Host, text: &str) -> ActionError {
     }
     if has(&DENIED_WORDS) {
         return ActionError::permanent(message).with_code(PERMISSION_DENIED).with_hint(format!(
-            "the host does not take this key for the user {:?}; `ssh-add -l` shows the keys offered",
+            "the host does not accept this key for the user {:?}; `ssh-add -l` shows the keys offered",
             host.user
         ));
     }
@@ -71,9 +65,9 @@ fn said_by_ssh(host: &Host, text: &str) -> ActionError {
     ActionError::transient(message)
 }
 
-/// The last line that says something: those before it are banners and warnings.
-fn essence(text: &str) -> &str {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh ended without a word")
+/// The last line that is not empty: those before it are banners and warnings.
+fn last_line(text: &str) -> &str {
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh ended without a message")
 }
 
 #[cfg(test)]
@@ -83,19 +77,19 @@ mod tests {
     use super::*;
 
     fn kind(text: &str) -> (FailureKind, Option<String>) {
-        let host = Host {
+        let host = SshHost {
             address: "203.0.113.7".into(),
             user: "ubuntu".into(),
             host_key: "ssh-ed25519 AAAA".into(),
             port: None,
             via: None,
         };
-        let error = said_by_ssh(&host, text);
+        let error = error_of_text(&host, text);
         (error.kind, error.code)
     }
 
     #[test]
-    fn what_ssh_says_decides_whether_trying_again_helps() {
+    fn the_text_of_ssh_decides_between_transient_and_permanent() {
         let transient = (FailureKind::Transient, None);
         for text in [
             "ssh: connect to host 203.0.113.7 port 22: Connection refused",

@@ -5,178 +5,178 @@ use stargate_sdk::FailureKind;
 
 use super::{
     actions::{registry, run},
-    server::{Server, context},
+    server::{TestSshd, context},
 };
-use crate::Via;
+use crate::JumpHost;
 
-/// Runs an action twice: the second time must write nothing.
-async fn converges(server: &Server, action: &str, input: serde_json::Value) -> serde_json::Value {
+/// Runs an action twice and asserts that the second run writes nothing.
+async fn run_twice(server: &TestSshd, action: &str, input: serde_json::Value) -> serde_json::Value {
     let output = run(server, action, input.clone()).await.expect("ensured");
     let writes = server.writes();
-    assert_eq!(run(server, action, input).await.expect("in order"), output);
+    assert_eq!(run(server, action, input).await.expect("unchanged"), output);
     assert_eq!(server.writes(), writes, "the second run of {action} writes nothing");
     output
 }
 
 #[tokio::test]
-async fn a_file_gets_its_content_once_and_again_when_that_changes() {
-    let Some(server) = Server::start() else { return };
+async fn a_file_is_written_once_for_each_content() {
+    let Some(server) = TestSshd::start() else { return };
     let input = |text: &str| json!({"path": "/etc/app/a.conf", "content": text, "mode": "0640"});
-    let first = converges(&server, "ssh.file.ensure", input("a = 1\n")).await;
-    let second = converges(&server, "ssh.file.ensure", input("it's $HOME\n")).await;
+    let first = run_twice(&server, "ssh.file.ensure", input("a = 1\n")).await;
+    let second = run_twice(&server, "ssh.file.ensure", input("it's $HOME\n")).await;
     assert_ne!(first["digest"], second["digest"]);
     assert_eq!(fs::read_to_string(server.path("etc/app/a.conf")).expect("file"), "it's $HOME\n");
-    converges(&server, "ssh.file.remove", json!({"path": "/etc/app/a.conf"})).await;
+    run_twice(&server, "ssh.file.remove", json!({"path": "/etc/app/a.conf"})).await;
     assert!(!server.path("etc/app/a.conf").exists());
 }
 
 #[tokio::test]
-async fn a_secret_in_a_file_is_minted_once_and_is_nowhere_else() {
-    let Some(server) = Server::start() else { return };
+async fn a_secret_in_a_file_is_minted_once_and_is_not_in_the_output() {
+    let Some(server) = TestSshd::start() else { return };
     let counter = server.path("minted");
     let mint = format!("exec:echo x >>{0}; echo secret-$(wc -l <{0})-0123456789", counter.display());
     let input =
         json!({"path": "/etc/token", "content": "token: {{token}}\n", "mode": "0600", "secrets": {"token": mint}});
-    let output = converges(&server, "ssh.file.ensure", input.clone()).await;
+    let output = run_twice(&server, "ssh.file.ensure", input.clone()).await;
     assert!(!output.to_string().contains("secret-"), "{output}");
     assert_eq!(fs::read_to_string(server.path("etc/token")).expect("file"), "token: secret-1-0123456789\n");
     let mut expired = input;
     expired["max_age_seconds"] = json!(60);
     let file = fs::File::options().write(true).open(server.path("etc/token")).expect("file");
     file.set_modified(std::time::UNIX_EPOCH).expect("set");
-    converges(&server, "ssh.file.ensure", expired).await;
+    run_twice(&server, "ssh.file.ensure", expired).await;
     assert_eq!(fs::read_to_string(server.path("etc/token")).expect("file"), "token: secret-2-0123456789\n");
 }
 
 #[tokio::test]
-async fn a_directory_gets_its_mode() {
-    let Some(server) = Server::start() else { return };
-    converges(&server, "ssh.directory.ensure", json!({"path": "/etc/a/b", "mode": "0700"})).await;
-    converges(&server, "ssh.directory.ensure", json!({"path": "/etc/a/b", "mode": "0750"})).await;
+async fn a_directory_has_the_desired_mode() {
+    let Some(server) = TestSshd::start() else { return };
+    run_twice(&server, "ssh.directory.ensure", json!({"path": "/etc/a/b", "mode": "0700"})).await;
+    run_twice(&server, "ssh.directory.ensure", json!({"path": "/etc/a/b", "mode": "0750"})).await;
     fs::write(server.path("etc/file"), "").expect("written");
     let error = run(&server, "ssh.directory.ensure", json!({"path": "/etc/file"})).await.expect_err("a file");
     assert_eq!(error.kind, FailureKind::Permanent);
 }
 
 #[tokio::test]
-async fn a_link_leads_to_what_is_there() {
-    let Some(server) = Server::start() else { return };
+async fn a_link_points_to_an_existing_target() {
+    let Some(server) = TestSshd::start() else { return };
     let input = |name: &str| json!({"path": "/etc/plugins/bridge", "target": server.path(name)});
-    let error = run(&server, "ssh.link.ensure", input("nothing")).await.expect_err("nothing to lead to");
+    let error = run(&server, "ssh.link.ensure", input("nothing")).await.expect_err("no target");
     assert_eq!(error.kind, FailureKind::Permanent);
     for name in ["one", "other"] {
         fs::write(server.path(name), name).expect("written");
-        converges(&server, "ssh.link.ensure", input(name)).await;
+        run_twice(&server, "ssh.link.ensure", input(name)).await;
         assert_eq!(fs::read_to_string(server.path("etc/plugins/bridge")).expect("a link"), name);
     }
 }
 
 #[tokio::test]
-async fn a_unit_is_restarted_when_what_it_reads_has_changed() {
-    let Some(server) = Server::start() else { return };
+async fn a_unit_is_restarted_when_a_file_that_it_reads_has_changed() {
+    let Some(server) = TestSshd::start() else { return };
     let input = |digest: &str| json!({"name": "app.service", "content": "[Service]\nExecStart=/bin/true\n", "restart_on": [digest]});
     let restarts = || server.writes().iter().filter(|call| call.starts_with("systemctl restart")).count();
-    converges(&server, "ssh.unit.ensure", input("a")).await;
+    run_twice(&server, "ssh.unit.ensure", input("a")).await;
     assert_eq!(restarts(), 1);
     assert!(server.writes().contains(&"systemctl enable app.service".to_owned()));
-    converges(&server, "ssh.unit.ensure", input("b")).await;
+    run_twice(&server, "ssh.unit.ensure", input("b")).await;
     assert_eq!(restarts(), 2);
     fs::remove_file(server.path("active")).expect("it ran");
-    converges(&server, "ssh.unit.ensure", input("b")).await;
-    assert_eq!(restarts(), 2, "what has only stopped is started");
-    converges(&server, "ssh.unit.ensure", json!({"name": "app.service", "enabled": false, "active": false})).await;
+    run_twice(&server, "ssh.unit.ensure", input("b")).await;
+    assert_eq!(restarts(), 2, "a stopped unit is started, not restarted");
+    run_twice(&server, "ssh.unit.ensure", json!({"name": "app.service", "enabled": false, "active": false})).await;
     assert!(!server.path("active").exists() && !server.path("enabled").exists());
 }
 
 #[tokio::test]
-async fn a_unit_that_does_not_stay_up_is_an_error_with_its_last_words_until_it_does() {
-    let Some(server) = Server::start() else { return };
+async fn a_unit_that_fails_is_an_error_with_the_end_of_its_journal() {
+    let Some(server) = TestSshd::start() else { return };
     server.write("broken", "");
     let input = json!({"name": "app.service", "restart_on": ["a"]});
     let error = run(&server, "ssh.unit.ensure", input.clone()).await.expect_err("it failed");
     assert_eq!(error.kind, FailureKind::Transient);
     assert!(error.message.contains("app.service is failed, not active: no such flag: --cni"), "{error}");
-    fs::remove_file(server.path("broken")).expect("mended");
-    converges(&server, "ssh.unit.ensure", input).await;
+    fs::remove_file(server.path("broken")).expect("repaired");
+    run_twice(&server, "ssh.unit.ensure", input).await;
     let writes = server.writes();
     let last = |verb: &str| writes.iter().rposition(|call| *call == format!("systemctl {verb} app.service"));
-    assert!(last("reset-failed").expect("forgotten") < last("restart").expect("restarted"), "{writes:?}");
+    assert!(last("reset-failed").expect("failures reset") < last("restart").expect("restarted"), "{writes:?}");
 }
 
 #[tokio::test]
-async fn a_unit_whose_file_was_changed_by_hand_is_restarted_with_the_right_one() {
-    let Some(server) = Server::start() else { return };
+async fn a_unit_whose_file_was_changed_by_hand_is_restarted_with_the_desired_one() {
+    let Some(server) = TestSshd::start() else { return };
     let input = json!({"name": "app.service", "content": "[Service]\nExecStart=/bin/true\n"});
-    converges(&server, "ssh.unit.ensure", input.clone()).await;
+    run_twice(&server, "ssh.unit.ensure", input.clone()).await;
     fs::write(server.path("etc/systemd/system/app.service"), "[Service]\n").expect("written");
-    converges(&server, "ssh.unit.ensure", input).await;
+    run_twice(&server, "ssh.unit.ensure", input).await;
     assert_eq!(server.writes().iter().filter(|call| call.starts_with("systemctl restart")).count(), 2);
 }
 
 #[tokio::test]
-async fn a_clamp_is_in_force_now_and_at_boot_and_put_back_when_any_of_it_is_gone() {
-    let Some(server) = Server::start() else { return };
-    let mends = async |expected: &[&str]| {
+async fn an_mss_clamp_is_restored_when_a_part_of_it_is_missing() {
+    let Some(server) = TestSshd::start() else { return };
+    let restores = async |expected: &[&str]| {
         let before = server.writes().len();
-        converges(&server, "ssh.mss_clamp.ensure", json!({})).await;
+        run_twice(&server, "ssh.mss_clamp.ensure", json!({})).await;
         assert_eq!(server.writes()[before..], *expected);
     };
-    converges(&server, "ssh.mss_clamp.ensure", json!({})).await;
+    run_twice(&server, "ssh.mss_clamp.ensure", json!({})).await;
     let rules = fs::read_to_string(server.path("etc/stargate/mss-clamp.nft")).expect("rules");
     assert_eq!(fs::read_to_string(server.path("ruleset")).expect("in force"), rules);
     assert!(server.path("enabled").exists());
 
     let restarted = ["systemctl restart stargate-mss-clamp.service"];
     fs::remove_file(server.path("ruleset")).expect("removed by hand");
-    mends(&restarted).await;
-    fs::write(server.path("ruleset"), rules.replace("\t\tiifname", "\t\t# iifname x")).expect("one way only");
-    mends(&restarted).await;
+    restores(&restarted).await;
+    fs::write(server.path("ruleset"), rules.replace("\t\tiifname", "\t\t# iifname x")).expect("one direction only");
+    restores(&restarted).await;
     fs::remove_file(server.path("enabled")).expect("disabled by hand");
-    mends(&["systemctl enable stargate-mss-clamp.service"]).await;
+    restores(&["systemctl enable stargate-mss-clamp.service"]).await;
     fs::write(server.path("etc/stargate/mss-clamp.nft"), "flush ruleset\n").expect("written");
-    converges(&server, "ssh.mss_clamp.ensure", json!({})).await;
+    run_twice(&server, "ssh.mss_clamp.ensure", json!({})).await;
     assert_eq!(fs::read_to_string(server.path("etc/stargate/mss-clamp.nft")).expect("rules"), rules);
 }
 
 #[tokio::test]
-async fn packages_are_installed_at_their_versions_even_after_an_interruption() {
-    let Some(server) = Server::start() else { return };
+async fn packages_are_installed_at_their_versions_after_an_interruption_too() {
+    let Some(server) = TestSshd::start() else { return };
     server.write("interrupted", "");
     let input = |version: &str| json!({"packages": [{"name": "containerd", "version": version}, {"name": "socat"}]});
-    let output = converges(&server, "ssh.package.ensure", input("1.7.24~ds1-6")).await;
+    let output = run_twice(&server, "ssh.package.ensure", input("1.7.24~ds1-6")).await;
     assert_eq!(output["versions"], json!({"containerd": "1.7.24~ds1-6", "socat": "1.0-1"}));
-    let output = converges(&server, "ssh.package.ensure", input("2.0")).await;
+    let output = run_twice(&server, "ssh.package.ensure", input("2.0")).await;
     assert_eq!(output["versions"]["containerd"], "2.0");
     let error = run(&server, "ssh.package.ensure", json!({"packages": [{"name": "-o"}]})).await.expect_err("an option");
     assert_eq!(error.kind, FailureKind::Permanent);
 }
 
 #[tokio::test]
-async fn only_a_program_with_the_pinned_checksum_is_put_in_place() {
-    let Some(server) = Server::start() else { return };
+async fn only_a_program_with_the_pinned_checksum_is_installed() {
+    let Some(server) = TestSshd::start() else { return };
     fs::write(server.path("mirror/kubelet"), "kubelet 1\n").expect("written");
     let input = |sha256: &str| json!({"url": "https://mirror.example/v1/kubelet", "path": "/etc/bin/kubelet", "sha256": sha256});
     let sum = "6eca08b8b1f8c4ee5d8d8b7ac9ea0e9a3a4c0bb6b6c9a19cdd7b9ed8f5a6a7a1";
     let error = run(&server, "ssh.binary.ensure", input(sum)).await.expect_err("another checksum");
     assert_eq!(error.kind, FailureKind::Permanent);
     assert!(!server.path("etc/bin/kubelet").exists());
-    assert_eq!(fs::read_dir(server.path("etc/bin")).expect("directory").count(), 0, "nothing is left beside it");
+    assert_eq!(fs::read_dir(server.path("etc/bin")).expect("directory").count(), 0, "no temporary file remains");
     let sum = std::process::Command::new("sha256sum").arg(server.path("mirror/kubelet")).output().expect("sha256sum");
     let sum = String::from_utf8(sum.stdout).expect("text")[..64].to_owned();
-    converges(&server, "ssh.binary.ensure", input(&sum)).await;
+    run_twice(&server, "ssh.binary.ensure", input(&sum)).await;
     let missing = json!({"url": "https://mirror.example/v1/nothing", "path": "/etc/bin/nothing", "sha256": sum});
     let error = run(&server, "ssh.binary.ensure", missing).await.expect_err("404");
     assert_eq!(error.kind, FailureKind::Permanent);
 }
 
 #[tokio::test]
-async fn a_host_behind_another_is_reached_through_it_with_both_keys_pinned() {
-    let Some(server) = Server::start() else { return };
-    let way = server.host();
+async fn a_host_is_reached_through_a_jump_host_with_both_keys_pinned() {
+    let Some(server) = TestSshd::start() else { return };
+    let jump_host = server.host();
     let behind = |key: &str| {
         let mut host = server.host_with_key("host");
         host.address = "localhost".into(); // another name of the same machine
-        let via = Via { host_key: server.host_with_key(key).host_key, ..via(&way) };
+        let via = JumpHost { host_key: server.host_with_key(key).host_key, ..via(&jump_host) };
         host.via = Some(via);
         json!({ "host": host })
     };
@@ -186,7 +186,7 @@ async fn a_host_behind_another_is_reached_through_it_with_both_keys_pinned() {
     assert_eq!(server.logins(), 2, "one for each machine");
 }
 
-fn via(host: &crate::Host) -> Via {
-    let crate::Host { address, user, host_key, port, .. } = host.clone();
-    Via { address, user, host_key, port }
+fn via(host: &crate::SshHost) -> JumpHost {
+    let crate::SshHost { address, user, host_key, port, .. } = host.clone();
+    JumpHost { address, user, host_key, port }
 }

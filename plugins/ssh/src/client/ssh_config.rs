@@ -1,36 +1,39 @@
 use std::path::Path;
 
-use crate::host::{Host, Via};
+use crate::host::{JumpHost, SshHost};
 
-/// Seconds for TCP and the banner; a machine that is up answers within one.
-pub(crate) const CONNECT_TIMEOUT_SECONDS: u64 = 10;
+/// Timeout of TCP connect and banner, in seconds; a running machine responds within one.
+const CONNECT_TIMEOUT_SECONDS: u64 = 10;
 const SSH_PORT: u16 = 22;
 
-/// The `ssh_config` for one host: what stargate insists on, then the user's own. ssh takes the first value it meets.
+/// The `ssh_config` for one host: fixed settings, then the user's own. ssh uses the first value of
+/// each setting.
 ///
-/// What is insisted on is for this host and the one it is reached through, and not for others on the way.
-pub(crate) fn ssh_config(
-    host: &Host,
+/// The fixed settings apply to this host and its jump host, not to further hosts on the path.
+pub(super) fn ssh_config(
+    host: &SshHost,
     known_hosts: &Path,
-    via_known_hosts: Option<&Path>,
+    jump_known_hosts: Option<&Path>,
     user_config: Option<&Path>,
 ) -> String {
     let included = match user_config {
         Some(path) => format!("Include \"{}\"", path.display()),
-        // What ssh reads by itself as long as no file is named.
+        // The files that ssh reads if no file is named.
         None => "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config".to_owned(),
     };
-    let via = host.via.as_ref().zip(via_known_hosts);
-    let way = via.map_or_else(String::new, |(via, _)| way(host, via));
+    let via = host.via.as_ref().zip(jump_known_hosts);
+    let proxy = via.map_or_else(String::new, |(via, _)| proxy_settings(host, via));
     let jump = via.map_or_else(String::new, |(via, path)| {
-        block(&via.host(), path, "    ControlMaster no\n    ControlPath none\n")
+        fixed_settings(&via.host(), path, "    ControlMaster no\n    ControlPath none\n")
     });
-    let own = block(host, known_hosts, &format!("    ClearAllForwardings yes\n    ControlMaster yes\n{way}"));
+    let own =
+        fixed_settings(host, known_hosts, &format!("    ClearAllForwardings yes\n    ControlMaster yes\n{proxy}"));
     format!("{own}{jump}Match all\n{included}\n")
 }
 
-/// Host and port are those that the machine on the way is to connect to, whatever the user's file says of a direct way.
-fn way(host: &Host, via: &Via) -> String {
+/// Settings for a jump host. Host name and port are those that the jump host connects to; they
+/// override the user's file, which may describe a direct path.
+fn proxy_settings(host: &SshHost, via: &JumpHost) -> String {
     let address = if via.address.contains(':') { format!("[{}]", via.address) } else { via.address.clone() };
     let port = via.port.map_or_else(String::new, |port| format!(":{port}"));
     format!(
@@ -41,7 +44,7 @@ fn way(host: &Host, via: &Via) -> String {
     )
 }
 
-fn block(host: &Host, known_hosts: &Path, more: &str) -> String {
+fn fixed_settings(host: &SshHost, known_hosts: &Path, more: &str) -> String {
     let known_hosts = known_hosts.display().to_string().replace('%', "%%"); // ssh expands % in this value
     format!(
         "Match originalhost \"{address}\"
@@ -77,6 +80,7 @@ mod tests {
 
     use super::*;
 
+    /// The settings that ssh itself computes for `address`.
     fn effective(config: &str, address: &str) -> String {
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("config");
@@ -87,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn a_real_ssh_takes_ours_first_and_the_users_for_the_rest() {
+    fn ssh_uses_the_fixed_settings_first_and_the_users_for_the_rest() {
         let dir = tempfile::tempdir().expect("directory");
         let user_config = dir.path().join("user's config");
         std::fs::write(&user_config, "StrictHostKeyChecking no\nHost 203.0.113.*\n  ProxyCommand nc %h %p\n")
             .expect("written");
-        let host = Host {
+        let host = SshHost {
             address: "203.0.113.7".into(),
             user: "ubuntu".into(),
             host_key: "ssh-ed25519 AAAA".into(),
@@ -101,7 +105,7 @@ mod tests {
         };
         let config = ssh_config(&host, Path::new("/state/known 100%"), None, Some(&user_config));
 
-        let ours = effective(&config, "203.0.113.7");
+        let fixed = effective(&config, "203.0.113.7");
         for line in [
             "stricthostkeychecking true",
             "userknownhostsfile /state/known 100%",
@@ -109,25 +113,26 @@ mod tests {
             "batchmode yes",
             &format!("hostkeyalias {}", host.alias()),
         ] {
-            assert!(ours.lines().any(|l| l == line), "{line} in\n{ours}");
+            assert!(fixed.lines().any(|l| l == line), "{line} in\n{fixed}");
         }
         let jump_host = effective(&config, "198.51.100.1");
         assert!(jump_host.contains("stricthostkeychecking false"), "{jump_host}");
         assert!(!jump_host.contains("hostkeyalias"), "{jump_host}");
     }
+
     #[test]
-    fn a_host_behind_another_is_asked_for_there_and_both_keys_are_pinned() {
+    fn a_host_behind_a_jump_host_is_resolved_there_and_both_keys_are_pinned() {
         let dir = tempfile::tempdir().expect("directory");
         let user_config = dir.path().join("config");
         std::fs::write(&user_config, "Host 10.50.1.5\n  HostName 127.0.0.1\n  Port 4022\n  ProxyCommand nc %h %p\n")
             .expect("written");
-        let via = Via {
+        let via = JumpHost {
             address: "203.0.113.7".into(),
             user: "jump".into(),
             host_key: "ssh-ed25519 AAAB".into(),
             port: Some(2022),
         };
-        let host = Host {
+        let host = SshHost {
             address: "10.50.1.5".into(),
             user: "ubuntu".into(),
             host_key: "ssh-ed25519 AAAA".into(),

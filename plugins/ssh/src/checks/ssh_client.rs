@@ -6,34 +6,34 @@ use tokio::process::Command;
 
 const HINT: &str = "install OpenSSH's client: `sudo apt-get install openssh-client`";
 
-/// `ssh.client`.
-pub(crate) struct Client;
+/// Check `ssh.client`: the system has OpenSSH's client.
+pub(crate) struct SshClientCheck;
 
-impl Check for Client {
+impl Check for SshClientCheck {
     fn id(&self) -> &'static str {
         "ssh.client"
     }
 
     fn summary(&self) -> &'static str {
-        "Looks for the system's ssh, and for its version."
+        "Checks that the system's ssh is OpenSSH's, and shows its version."
     }
 
     fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(look())
+        Box::pin(check_version())
     }
 }
 
-async fn look() -> Finding {
+async fn check_version() -> Finding {
     let output = Command::new("ssh").arg("-V").stdin(Stdio::null()).kill_on_drop(true).output().await;
     match output {
-        Ok(output) if output.status.success() => judge(String::from_utf8_lossy(&output.stderr).trim()),
+        Ok(output) if output.status.success() => finding(String::from_utf8_lossy(&output.stderr).trim()),
         Ok(output) => Finding::failed(format!("`ssh -V` ended with {}", output.status), HINT),
         Err(error) => Finding::failed(format!("`ssh` cannot be run: {error}"), HINT),
     }
 }
 
-/// Others take other options and print other words: what hosts are told is written for OpenSSH.
-fn judge(version: &str) -> Finding {
+/// The finding for the output of `ssh -V`. Other clients have other options and messages.
+fn finding(version: &str) -> Finding {
     if version.starts_with("OpenSSH_") {
         Finding::ok(version)
     } else {
@@ -48,8 +48,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_openssh_will_do() {
-        assert_eq!(judge("OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025").status, CheckStatus::Ok);
-        assert_eq!(judge("Dropbear v2025.88").status, CheckStatus::Failed);
+    fn only_openssh_is_accepted() {
+        assert_eq!(finding("OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025").status, CheckStatus::Ok);
+        assert_eq!(finding("Dropbear v2025.88").status, CheckStatus::Failed);
     }
 }

@@ -1,102 +1,109 @@
-use crate::quote::quote;
+use stargate_client::CallEffect;
 
-/// A program to be run on a host, with its arguments.
+use super::quote::quote;
+
+/// A program with its arguments, to run on a host.
 #[derive(Debug, Clone)]
 pub(crate) struct RemoteCommand {
-    // Static: a name of our own choosing is never a reserved word or an assignment to the shell.
+    // Static, so that it is never a reserved word of the shell or an assignment.
     program: &'static str,
     args: Vec<String>,
     as_root: bool,
-    changes: bool,
+    effect: CallEffect,
     confidential: bool,
-    limit: Limit,
+    timeout: CommandTimeout,
     stdin: Option<Vec<u8>>,
 }
 
-/// How long a program may take.
+/// Maximum duration of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Limit {
-    /// What every program takes on a machine that is well.
+enum CommandTimeout {
+    /// Two minutes, enough for a command that neither fetches nor installs anything.
     Short,
-    /// As long as the step.
+    /// Time until the step's deadline.
     Step,
 }
 
 impl RemoteCommand {
-    /// Changes nothing: may be repeated when its answer is lost.
+    /// A command that changes nothing, run as the user.
     pub(crate) fn read(program: &'static str) -> Self {
         Self {
             program,
             args: Vec::new(),
             as_root: false,
-            changes: false,
+            effect: CallEffect::ReadOnly,
             confidential: false,
-            limit: Limit::Short,
+            timeout: CommandTimeout::Short,
             stdin: None,
         }
     }
 
-    /// Changes the host, as root.
+    /// A command that changes the host, run as root.
     pub(crate) fn change(program: &'static str) -> Self {
-        Self { as_root: true, changes: true, ..Self::read(program) }
+        Self { as_root: true, effect: CallEffect::MayHaveChanged, ..Self::read(program) }
     }
 
-    /// Adds arguments.
+    /// Adds arguments, which are quoted for the shell.
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// Runs it with sudo unless the user is root.
+    /// Runs the command as root: with sudo, unless the user is root.
     pub(crate) fn with_root(mut self) -> Self {
         self.as_root = true;
         self
     }
 
-    /// Keeps its output out of the log: it may hold keys.
+    /// Omits the output from the log, because it may contain secrets.
     pub(crate) fn confidential(mut self) -> Self {
         self.confidential = true;
         self
     }
 
-    /// Lets it take as long as the step may: it fetches or installs something.
-    pub(crate) fn patient(mut self) -> Self {
-        self.limit = Limit::Step;
+    /// Replaces the short timeout by the step's, for a command that fetches or installs something.
+    pub(crate) fn with_step_timeout(mut self) -> Self {
+        self.timeout = CommandTimeout::Step;
         self
     }
 
-    /// Whether it may take as long as the step.
-    pub(crate) fn is_patient(&self) -> bool {
-        self.limit == Limit::Step
+    /// True if the step's timeout applies.
+    pub(crate) fn has_step_timeout(&self) -> bool {
+        self.timeout == CommandTimeout::Step
     }
 
-    /// Gives it `content` on standard input, which is never logged.
+    /// Passes `content` on standard input, which is never logged.
     pub(crate) fn stdin(mut self, content: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(content.into());
         self
     }
 
-    /// Whether a lost answer leaves the host in doubt.
-    pub(crate) fn changes(&self) -> bool {
-        self.changes
+    /// Effect that the command can have had if its end was not seen.
+    pub(super) fn effect(&self) -> CallEffect {
+        self.effect
     }
 
-    /// Whether its output is to be kept out of the log.
+    /// True if the command changes the host.
+    pub(super) fn changes(&self) -> bool {
+        self.effect == CallEffect::MayHaveChanged
+    }
+
+    /// True if the output must not be logged.
     pub(crate) fn is_confidential(&self) -> bool {
         self.confidential
     }
 
-    /// What it reads.
+    /// Content of standard input, if there is any.
     pub(crate) fn input(&self) -> Option<&[u8]> {
         self.stdin.as_deref()
     }
 
-    /// The program's name, for messages.
+    /// Name of the program, for messages.
     pub(crate) fn program(&self) -> &'static str {
         self.program
     }
 
-    /// The line that the shell of `user` is to run.
+    /// Command line for the shell of `user`.
     pub(crate) fn line(&self, user: &str) -> String {
         let sudo: &[&str] = if self.as_root && user != "root" { &["sudo", "-n"] } else { &[] };
         let words = sudo.iter().copied().chain([self.program]).map(Into::into);
@@ -109,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_needs_no_sudo() {
+    fn sudo_is_used_unless_the_user_is_root() {
         let command = RemoteCommand::change("/usr/sbin/sysctl").args(["-w", "net.ipv4.tcp_rmem=1 2 3"]);
         assert_eq!(command.line("root"), "/usr/sbin/sysctl -w 'net.ipv4.tcp_rmem=1 2 3'");
         assert_eq!(command.line("ubuntu"), "sudo -n /usr/sbin/sysctl -w 'net.ipv4.tcp_rmem=1 2 3'");

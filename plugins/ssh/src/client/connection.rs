@@ -1,0 +1,165 @@
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
+use stargate_client::error_chain;
+use stargate_sdk::ActionError;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Mutex, Semaphore},
+};
+
+use super::{
+    command_output::CommandOutput,
+    connect_failure::connect_failure,
+    marker::{split_exit_code, with_exit_code},
+    state_dir::StateDir,
+};
+use crate::host::SshHost;
+
+/// Maximum number of concurrent commands of one connection. sshd's `MaxSessions` is 10; the rest is
+/// left for other clients.
+const MAX_CONCURRENT_COMMANDS: usize = 8;
+/// Idle time after which the master connection of a process that was killed ends, in seconds.
+const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::new(60).expect("not zero");
+/// Maximum duration of TCP connect, key exchange and login together. ssh's own `ConnectTimeout`
+/// does not include the login.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest output of a command that is read from each of its two streams, in bytes: `tailscale
+/// status` of a large tailnet has some MiB.
+pub(super) const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Master connection to one host, opened at first use and again when it has been lost.
+pub(super) struct SshConnection {
+    host: SshHost,
+    // Held while a connection is opened: callers that come meanwhile wait for that one.
+    session: Mutex<Option<Arc<Session>>>,
+    permits: Semaphore,
+    logins: Arc<Semaphore>,
+}
+
+/// Failure of a command that was sent.
+pub(super) enum ExecuteError {
+    /// The command's end was not seen, for this reason.
+    ConnectionLost(String),
+    /// The command printed more than [`MAX_OUTPUT_BYTES`].
+    OutputTooLarge,
+}
+
+impl SshConnection {
+    /// A connection that is not opened yet. `logins` bounds the concurrent logins of all
+    /// connections that share it.
+    pub(super) fn new(host: SshHost, logins: Arc<Semaphore>) -> Self {
+        Self { host, session: Mutex::default(), permits: Semaphore::new(MAX_CONCURRENT_COMMANDS), logins }
+    }
+
+    /// Host that the connection leads to.
+    pub(super) fn host(&self) -> &SshHost {
+        &self.host
+    }
+
+    /// Returns a live session, opening one if necessary.
+    ///
+    /// # Errors
+    /// If the host cannot be reached or refuses the login; no command was sent.
+    pub(super) async fn session(&self, state: &StateDir) -> Result<Arc<Session>, ActionError> {
+        let mut slot = self.session.lock().await;
+        if let Some(session) = slot.as_ref()
+            && session.check().await.is_ok()
+        {
+            return Ok(Arc::clone(session));
+        }
+        *slot = None;
+        let session = Arc::new(self.open(state).await?);
+        *slot = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Runs the shell command `line` with `input` on its standard input, and waits for its end.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]; the command may have run.
+    pub(super) async fn execute(
+        &self,
+        session: &Arc<Session>,
+        line: &str,
+        input: Option<&[u8]>,
+    ) -> Result<CommandOutput, ExecuteError> {
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        run_command(session, line, input).await
+    }
+
+    /// Drops `session`, so that the next command opens a new one.
+    pub(super) async fn forget(&self, session: &Arc<Session>) {
+        let mut slot = self.session.lock().await;
+        if slot.as_ref().is_some_and(|present| Arc::ptr_eq(present, session)) {
+            *slot = None;
+        }
+    }
+
+    async fn open(&self, state: &StateDir) -> Result<Session, ActionError> {
+        let mut builder = SessionBuilder::default();
+        builder
+            .user(self.host.user.clone())
+            .known_hosts_check(KnownHosts::Strict)
+            .control_directory(state.control_dir())
+            .control_persist(ControlPersist::IdleFor(IDLE_SECONDS))
+            .config_file(state.write_config(&self.host)?);
+        if let Some(port) = self.host.port {
+            builder.port(port);
+        }
+        // The wait for the permit is not part of the login timeout.
+        let _permit = self.logins.acquire().await.expect("the semaphore is never closed");
+        match tokio::time::timeout(LOGIN_TIMEOUT, builder.connect_mux(&self.host.address)).await {
+            Ok(session) => session.map_err(|e| connect_failure(&self.host, &e)),
+            Err(_) => Err(ActionError::transient(format!("host {}: no login within {LOGIN_TIMEOUT:?}", self.host))),
+        }
+    }
+}
+
+async fn run_command(session: &Arc<Session>, line: &str, input: Option<&[u8]>) -> Result<CommandOutput, ExecuteError> {
+    let lost = |e: openssh::Error| ExecuteError::ConnectionLost(error_chain(&e));
+    let mut child = session
+        .raw_command(with_exit_code(line))
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .await
+        .map_err(lost)?;
+    let stdin = child.stdin().take();
+    let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+    let ((), stdout, stderr) = tokio::join!(write(stdin, input), read(stdout), read(stderr));
+    if stdout.len().max(stderr.len()) as u64 > MAX_OUTPUT_BYTES {
+        return Err(ExecuteError::OutputTooLarge);
+    }
+    // The marker alone shows the exit code of the command; ssh's own status only explains a missing
+    // marker.
+    let status = child.wait().await;
+    match split_exit_code(stdout) {
+        Some((stdout, code)) => Ok(CommandOutput { code, stdout: text(&stdout), stderr: text(&stderr) }),
+        None => Err(status
+            .map_or_else(lost, |status| ExecuteError::ConnectionLost(format!("the command ended early, {status}")))),
+    }
+}
+
+// A program can end before it has read all its input: its exit code decides.
+async fn write(stdin: Option<openssh::ChildStdin>, input: Option<&[u8]>) {
+    if let (Some(mut stdin), Some(input)) = (stdin, input) {
+        stdin.write_all(input).await.ok();
+        stdin.shutdown().await.ok();
+    }
+}
+
+// Output that arrived before the connection was lost is kept. One byte above the limit shows that
+// it was exceeded.
+async fn read(stream: Option<impl AsyncReadExt + Unpin>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).await.ok();
+    }
+    bytes
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,20 @@
+//! Connections to hosts: one master connection each, commands, their quoting and their output.
+
+mod command;
+mod command_output;
+mod connect_failure;
+mod connection;
+mod marker;
+mod pool;
+mod quote;
+mod remote;
+mod ssh_config;
+mod state_dir;
+
+pub(crate) use command::RemoteCommand;
+pub(crate) use command_output::{CommandOutput, NOT_INSTALLED, SUDO_DENIED};
+#[cfg(test)]
+pub(crate) use connect_failure::HOST_KEY;
+pub(crate) use connect_failure::PERMISSION_DENIED;
+pub(crate) use pool::ConnectionPool;
+pub(crate) use remote::Remote;

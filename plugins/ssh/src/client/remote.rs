@@ -1,0 +1,133 @@
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use openssh::Session;
+use serde::de::DeserializeOwned;
+use stargate_client::{StopReason, Stopped, within};
+use stargate_sdk::{ActionContext, ActionError};
+
+use super::{
+    command::RemoteCommand,
+    command_output::{CommandOutput, excerpt},
+    connection::{ExecuteError, MAX_OUTPUT_BYTES, SshConnection},
+    state_dir::StateDir,
+};
+
+/// Maximum duration of a command that neither fetches nor installs anything: on a healthy machine
+/// it takes seconds.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// A host, as used by one attempt of a step.
+pub(crate) struct Remote<'a> {
+    cx: &'a ActionContext,
+    connection: Arc<SshConnection>,
+    state: Arc<StateDir>,
+    // Each text is logged once, so that a poll does not repeat itself in the log.
+    logged: Mutex<HashSet<String>>,
+}
+
+impl<'a> Remote<'a> {
+    pub(super) fn new(cx: &'a ActionContext, connection: Arc<SshConnection>, state: Arc<StateDir>) -> Self {
+        Self { cx, connection, state, logged: Mutex::default() }
+    }
+
+    /// Runs `command` and returns its output, for any exit code.
+    ///
+    /// # Errors
+    /// If the host cannot be reached. If the end of the command was not seen: `Unknown` for a
+    /// command that changes something, else `Transient`.
+    pub(crate) async fn run(&self, command: &RemoteCommand) -> Result<CommandOutput, ActionError> {
+        let session = self.session().await?;
+        let line = command.line(&self.connection.host().user);
+        match self.execute(&session, &line, command).await {
+            Ok(output) => {
+                self.log(&line, command, &output);
+                Ok(output)
+            }
+            Err(error) => {
+                self.connection.forget(&session).await;
+                Err(self.execute_error(command, error))
+            }
+        }
+    }
+
+    /// Runs `command` and returns its output if it succeeds.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`], and an exit code other than 0. The error names host and program.
+    pub(crate) async fn succeed(&self, command: &RemoteCommand) -> Result<CommandOutput, ActionError> {
+        self.run(command).await?.into_success(command).map_err(|e| self.context(e))
+    }
+
+    /// Runs `command` and parses its output as JSON.
+    ///
+    /// # Errors
+    /// Those of [`Self::succeed`], and `Permanent` for output of another form.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, command: &RemoteCommand) -> Result<T, ActionError> {
+        self.succeed(command).await?.json(command).map_err(|e| self.context(e))
+    }
+
+    /// Adds the host's name to an error.
+    pub(crate) fn context(&self, error: ActionError) -> ActionError {
+        error.context(format_args!("host {}", self.connection.host()))
+    }
+
+    async fn session(&self) -> Result<Arc<Session>, ActionError> {
+        within(self.cx, self.connection.session(&self.state)).await.map_err(|stopped| match stopped.reason {
+            StopReason::Deadline => self.context(ActionError::transient("no connection within the step's timeout")),
+            StopReason::Cancelled => ActionError::transient("interrupted"),
+        })?
+    }
+
+    async fn execute(
+        &self,
+        session: &Arc<Session>,
+        line: &str,
+        command: &RemoteCommand,
+    ) -> Result<CommandOutput, ExecuteError> {
+        let limit = if command.has_step_timeout() { self.cx.remaining() } else { COMMAND_TIMEOUT };
+        let limit = limit.min(self.cx.remaining());
+        let execute = tokio::time::timeout(limit, self.connection.execute(session, line, command.input()));
+        match within(self.cx, execute).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(Stopped { reason: StopReason::Deadline, .. }) => {
+                Err(ExecuteError::ConnectionLost(format!("no end within {limit:.0?}")))
+            }
+            Err(Stopped { reason: StopReason::Cancelled, .. }) => {
+                Err(ExecuteError::ConnectionLost("interrupted".into()))
+            }
+        }
+    }
+
+    fn execute_error(&self, command: &RemoteCommand, error: ExecuteError) -> ActionError {
+        let effect = command.effect();
+        let error = match error {
+            ExecuteError::ConnectionLost(reason) => effect.unanswered_error(reason),
+            ExecuteError::OutputTooLarge => {
+                let message = format!("the output is larger than the limit of {MAX_OUTPUT_BYTES} bytes");
+                if command.changes() { ActionError::unknown(message) } else { ActionError::permanent(message) }
+            }
+        };
+        self.context(error.context(command.program()))
+    }
+
+    /// Logs the command with its output, unless that is confidential.
+    fn log(&self, line: &str, command: &RemoteCommand, output: &CommandOutput) {
+        let mut text = format!("{}$ {line}", self.connection.host());
+        for stream in [&output.stdout, &output.stderr] {
+            if !stream.trim().is_empty() && !command.is_confidential() {
+                write!(text, "\n{}", excerpt(stream)).expect("writing to a string does not fail");
+            }
+        }
+        if output.code != 0 {
+            write!(text, "\nexit {}", output.code).expect("writing to a string does not fail");
+        }
+        if self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+            text.lines().for_each(|line| self.cx.log(line));
+        }
+    }
+}
