@@ -1,11 +1,10 @@
 //! Registration of the providers, with their endpoints and credentials. No other file names the
 //! provider crates.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use stargate_azure::{ArmCredential, ArmSettings};
-use stargate_cilium::CiliumSettings;
-use stargate_kubernetes::KubernetesSettings;
+use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::{Registry, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
@@ -23,8 +22,9 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     stargate_azure::register(&mut registry, azure(&settings.azure)).map_err(|error| unusable("azure", &error))?;
     stargate_tailscale::register(&mut registry, &mut secrets, tailscale(settings))
         .map_err(|error| unusable("tailscale", &error))?;
-    stargate_kubernetes::register(&mut registry, &mut secrets, kubernetes(settings));
-    stargate_cilium::register(&mut registry, cilium(settings));
+    let cluster = Arc::new(KubeClient::new(kubeconfig(settings)));
+    stargate_kubernetes::register(&mut registry, &mut secrets, &cluster);
+    stargate_cilium::register(&mut registry, cluster);
     stargate_routes::register(&mut registry);
     Ok((registry, secrets))
 }
@@ -72,12 +72,8 @@ fn ssh(settings: &Settings) -> SshSettings {
     SshSettings { config: settings.ssh_config.clone(), state_dir: settings.ssh_state.clone() }
 }
 
-fn kubernetes(settings: &Settings) -> KubernetesSettings {
-    KubernetesSettings { kubeconfig: settings.kubeconfig.clone(), context: settings.kube_context.clone() }
-}
-
-fn cilium(settings: &Settings) -> CiliumSettings {
-    CiliumSettings { kubeconfig: settings.kubeconfig.clone(), context: settings.kube_context.clone() }
+fn kubeconfig(settings: &Settings) -> KubeconfigSettings {
+    KubeconfigSettings { kubeconfig: settings.kubeconfig.clone(), context: settings.kube_context.clone() }
 }
 
 /// Creates the failure for unusable settings of a provider.

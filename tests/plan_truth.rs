@@ -12,7 +12,7 @@ mod world;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP, Surroundings};
+use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP, WorldFacts};
 use serde_json::{Map, Value, json};
 use stargate_sim::{Sim, host::Machine};
 use world::Harness;
@@ -88,7 +88,7 @@ async fn all_workers_can_be_removed_and_added_again() {
     let mut last = removal(&harness, "worker-2", false).await;
     last.insert("delete_machine".into(), true.into());
     assert_eq!(
-        harness.with_inputs(&["run", "workflow"], "remove-worker", &last).await,
+        harness.run_with_inputs(&["run", "workflow"], "remove-worker", &last).await,
         Some(0),
         "{}",
         harness.last_output()
@@ -114,7 +114,7 @@ async fn a_worker_without_machine_is_removed_when_its_node_is_not_ready() {
         harness.run_to_success(workflow).await;
     }
     let inputs = removal(&harness, "worker-1", true).await;
-    assert_eq!(harness.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
+    assert_eq!(harness.run_with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
     assert!(harness.last_output().contains("is ready, so its machine is not gone"), "{}", harness.last_output());
     harness.sim.shared().lock().hosts.machines.remove("worker-1");
     // The next request lets the cluster's controllers act.
@@ -127,7 +127,7 @@ async fn a_worker_without_machine_is_removed_when_its_node_is_not_ready() {
 async fn refused(harness: &mut Harness, name: &str) -> &'static str {
     let before = writes(harness);
     let inputs = removal(harness, name, false).await;
-    assert_eq!(harness.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
+    assert_eq!(harness.run_with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
     assert_eq!(writes(harness), before, "{:#?}", last_writes(harness, 10));
     let said = harness.last_output();
     let reasons = ["is a router", "is AKS's own", "none has left under this name"];
@@ -135,7 +135,7 @@ async fn refused(harness: &mut Harness, name: &str) -> &'static str {
 }
 
 async fn removal(harness: &Harness, worker: &str, host_is_gone: bool) -> Map<String, Value> {
-    let mut inputs = inputs::of("remove-worker", &Surroundings::of(&harness.sim).await);
+    let mut inputs = inputs::of("remove-worker", &WorldFacts::of(&harness.sim).await);
     inputs.insert("worker".into(), worker.into());
     inputs.insert("host_is_gone".into(), host_is_gone.into());
     inputs
@@ -143,7 +143,7 @@ async fn removal(harness: &Harness, worker: &str, host_is_gone: bool) -> Map<Str
 
 async fn remove(harness: &mut Harness, worker: &str, host_is_gone: bool) {
     let inputs = removal(harness, worker, host_is_gone).await;
-    let code = harness.with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
+    let code = harness.run_with_inputs(&["run", "workflow"], "remove-worker", &inputs).await;
     assert_eq!(code, Some(0), "{worker}: {}", harness.last_output());
 }
 
@@ -192,7 +192,7 @@ async fn a_kubeconfig_of_another_cluster_is_refused_before_the_first_write() {
     }
     let before = writes(&harness);
     for workflow in WORKFLOWS.into_iter().chain(["remove-worker"]) {
-        let code = harness.shipped(&["run", "workflow"], workflow).await;
+        let code = harness.run_shipped(&["run", "workflow"], workflow).await;
         let said = harness.last_output();
         assert_eq!(code, Some(3), "{workflow}: {said}");
         assert!(said.contains("leads to another cluster") && said.contains("MC_another"), "{workflow}: {said}");
@@ -217,22 +217,22 @@ async fn sync_pod_routes_runs_with_the_permissions_of_its_service_account() {
     outside::blank_cilium_node(&harness.sim, "worker-1").await;
     lose_serving_certificate(&harness.sim, "worker-1").await;
     let as_account = ["run", "workflow", "--kubeconfig", kubeconfig.to_str().unwrap()];
-    assert_eq!(harness.shipped(&as_account, "sync-pod-routes").await, Some(0), "{}", harness.last_output());
+    assert_eq!(harness.run_shipped(&as_account, "sync-pod-routes").await, Some(0), "{}", harness.last_output());
     has_none(&mut harness, "sync-pod-routes").await;
-    let code = harness.shipped(&as_account, "provision-dc").await;
+    let code = harness.run_shipped(&as_account, "provision-dc").await;
     assert_eq!(code, Some(3), "it has no other permissions: {}", harness.last_output());
 }
 
 async fn has_changes(harness: &mut Harness, workflow: &str) {
     let before = writes(harness);
-    let code = harness.shipped(&["plan"], workflow).await;
+    let code = harness.run_shipped(&["plan"], workflow).await;
     assert_eq!(code, Some(2), "{workflow} has changes: {:#?}", steps(harness, "failed", true));
     assert_eq!(writes(harness), before, "plan changes nothing");
 }
 
 async fn has_none(harness: &mut Harness, workflow: &str) {
     let before = writes(harness);
-    let code = harness.shipped(&["plan"], workflow).await;
+    let code = harness.run_shipped(&["plan"], workflow).await;
     assert_eq!(code, Some(0), "{workflow} has no changes: {:#?}", steps(harness, "unchanged", false));
     assert_eq!(writes(harness), before, "plan changes nothing");
 }

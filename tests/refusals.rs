@@ -8,7 +8,7 @@ mod inputs;
 mod outside;
 mod world;
 
-use inputs::{NODE_GROUP, Surroundings};
+use inputs::{NODE_GROUP, WorldFacts};
 use serde_json::{Value, json};
 use stargate_sim::Surface;
 use world::Harness;
@@ -25,10 +25,10 @@ fn azure_writes(harness: &Harness) -> usize {
 /// Runs provision-dc with some inputs replaced by `other`. It must fail with these texts and
 /// without a write.
 async fn refused(harness: &mut Harness, other: &Value, expected: &[&str]) {
-    let mut inputs = inputs::of("provision-dc", &Surroundings::of(&harness.sim).await);
+    let mut inputs = inputs::of("provision-dc", &WorldFacts::of(&harness.sim).await);
     inputs.extend(other.as_object().unwrap().clone());
     let before = azure_writes(harness);
-    let code = harness.with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
+    let code = harness.run_with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
     assert_eq!(code, Some(3), "{other}: {}", harness.last_output());
     let words = harness.last_output();
     for text in expected {
@@ -88,15 +88,15 @@ async fn an_unmanaged_route_table_is_refused_unless_an_input_names_it() {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";
     egress_firewall(&harness).await;
-    let code = harness.shipped(&["run", "workflow"], "provision-aks-router").await;
+    let code = harness.run_shipped(&["run", "workflow"], "provision-aks-router").await;
     assert_eq!(code, Some(3), "{}", harness.last_output());
     let words = harness.last_output();
     assert!(words.contains("routeTables/firewall-rt") && words.contains("workers_route_table"), "{words}");
-    let around = Surroundings::of(&harness.sim).await;
+    let around = WorldFacts::of(&harness.sim).await;
     for workflow in ["provision-aks-router", "provision-dc", "sync-pod-routes"] {
         let mut inputs = inputs::of(workflow, &around);
         inputs.insert("workers_route_table".into(), json!("firewall-rt"));
-        let code = harness.with_inputs(&["run", "workflow"], workflow, &inputs).await;
+        let code = harness.run_with_inputs(&["run", "workflow"], workflow, &inputs).await;
         assert_eq!(code, Some(0), "{workflow}: {}", harness.last_output());
     }
     let routes = routes_of_firewall_table(&harness).await;

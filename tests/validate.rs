@@ -1,11 +1,13 @@
 //! The shipped workflows are valid for the shipped actions.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use stargate::workflow::parse;
 use stargate_azure::{ArmCredential, ArmSettings};
-use stargate_cilium::CiliumSettings;
-use stargate_kubernetes::KubernetesSettings;
+use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::{Registry, SecretRef, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
@@ -28,8 +30,9 @@ fn registry(state_dir: &Path) -> Registry {
     let tailscale = TailscaleSettings::new(secret("env:NONE"), secret("env:NONE"));
     let mut secrets = Secrets::default();
     stargate_tailscale::register(&mut registry, &mut secrets, tailscale).expect("tailscale");
-    stargate_kubernetes::register(&mut registry, &mut secrets, KubernetesSettings::default());
-    stargate_cilium::register(&mut registry, CiliumSettings { kubeconfig: None, context: None });
+    let cluster = Arc::new(KubeClient::new(KubeconfigSettings::default()));
+    stargate_kubernetes::register(&mut registry, &mut secrets, &cluster);
+    stargate_cilium::register(&mut registry, cluster);
     stargate_routes::register(&mut registry);
     let ssh = SshSettings { config: None, state_dir: state_dir.to_owned() };
     stargate_ssh::register(&mut registry, ssh).expect("ssh");

@@ -18,8 +18,7 @@ use stargate::{
     workflow::parse,
 };
 use stargate_azure::{ArmCredential, ArmSettings};
-use stargate_cilium::CiliumSettings;
-use stargate_kubernetes::KubernetesSettings;
+use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::{Registry, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
@@ -94,9 +93,9 @@ impl Place<'_> {
         let config = Some(self.world.join("ssh_config"));
         stargate_ssh::register(&mut registry, SshSettings { config, state_dir: self.folder.join("ssh") }).unwrap();
         let kubeconfig = Some(self.world.join("kubeconfig"));
-        let kubernetes = KubernetesSettings { kubeconfig: kubeconfig.clone(), context: None };
-        stargate_kubernetes::register(&mut registry, secrets, kubernetes);
-        stargate_cilium::register(&mut registry, CiliumSettings { kubeconfig, context: None });
+        let cluster = Arc::new(KubeClient::new(KubeconfigSettings { kubeconfig, context: None }));
+        stargate_kubernetes::register(&mut registry, secrets, &cluster);
+        stargate_cilium::register(&mut registry, cluster);
         stargate_routes::register(&mut registry);
         registry
     }

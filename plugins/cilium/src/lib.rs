@@ -1,18 +1,14 @@
-//! Cilium actions: the pod blocks of `CiliumNode` objects.
+//! Cilium actions: the pod CIDRs of `CiliumNode` objects.
 //!
-//! With delegated address management, as AKS runs it, Cilium's agent leaves `spec.ipam.podCIDRs` to others. What we put
-//! there by server-side apply under our own field manager survives the agent; a `CiliumNode` that was deleted comes back
-//! without it. A provider never uses another provider, so the few lines that speak to the API server are here again.
+//! With delegated address management, as AKS runs it, Cilium's agent does not write
+//! `spec.ipam.podCIDRs`. The agent keeps what is applied there server-side under a field manager of
+//! our own, but a `CiliumNode` that was deleted is created again without it.
+//!
+//! The actions call the cluster through [`stargate_kubernetes_client`], as the `kubernetes.*`
+//! actions do. They use no action of another provider.
 
-mod api;
-mod failure;
-mod node;
-mod node_ensure;
-mod nodes_ensure;
-mod permission;
-mod prefix;
+mod actions;
+mod cilium_node;
 mod register;
-mod settings;
 
 pub use register::register;
-pub use settings::CiliumSettings;

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
+use stargate_kubernetes_client::KubeClient;
 use stargate_sdk::{Ensure, Registry};
 
-use crate::{CiliumSettings, api::Api, node_ensure::NodeEnsure, nodes_ensure::NodesEnsure};
+use crate::actions::{NodeEnsure, NodesEnsure};
 
-/// Adds the `cilium.*` actions.
+/// Adds the `cilium.*` actions, which call the cluster of `client`.
 ///
-/// Makes no request and reads no file: both happen when an action first needs the cluster.
-pub fn register(registry: &mut Registry, settings: CiliumSettings) {
-    let api = Arc::new(Api::new(settings));
-    registry.add(Ensure(NodeEnsure(Arc::clone(&api))));
-    registry.add(Ensure(NodesEnsure(api)));
+/// Makes no request and reads no file.
+pub fn register(registry: &mut Registry, client: Arc<KubeClient>) {
+    registry.add(Ensure(NodeEnsure(Arc::clone(&client))));
+    registry.add(Ensure(NodesEnsure(client)));
 }

@@ -1,8 +1,9 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use axum::Router;
 use serde_json::json;
-use stargate_cilium::{CiliumSettings, register};
+use stargate_cilium::register;
+use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::Registry;
 
 /// Serves `router` as an API server, and gives the actions that speak to it; the directory holds their kubeconfig.
@@ -23,6 +24,7 @@ pub(crate) async fn serve(router: Router) -> (Registry, tempfile::TempDir) {
 pub(crate) fn actions(kubeconfig: &Path) -> Registry {
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut registry = Registry::default();
-    register(&mut registry, CiliumSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None });
+    let settings = KubeconfigSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None };
+    register(&mut registry, Arc::new(KubeClient::new(settings)));
     registry
 }

@@ -2,12 +2,16 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use stargate_kubernetes_client::{KubeClient, KubeRequest, json::text_or_empty};
 use stargate_sdk::{ActionContext, ActionError, Check, CheckStatus, FailureKind, Finding, Permission, clock_finding};
 
-use crate::{api::Api, call::Call, field::owned};
+const UNREACHABLE_HINT: &str =
+    "run `kubectl cluster-info` with the same kubeconfig: a private cluster is reached from its own network only";
+const REFUSED_HINT: &str =
+    "run `az aks get-credentials --resource-group GROUP --name CLUSTER` to get a kubeconfig that the cluster accepts";
 
-/// `kubernetes.api`.
-pub(crate) struct ApiServer(pub(crate) Arc<Api>);
+/// Check `kubernetes.api`: the API server answers, and its clock agrees with that of this machine.
+pub(crate) struct ApiServer(pub(crate) Arc<KubeClient>);
 
 impl Check for ApiServer {
     fn id(&self) -> &'static str {
@@ -15,7 +19,7 @@ impl Check for ApiServer {
     }
 
     fn summary(&self) -> &'static str {
-        "Asks the API server for its version, and compares this machine's clock with its own."
+        "Reads the version of the API server, and compares its clock with that of this machine."
     }
 
     fn after(&self) -> &'static [&'static str] {
@@ -23,17 +27,18 @@ impl Check for ApiServer {
     }
 
     fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(async { self.look().await.unwrap_or_else(failed) })
+        Box::pin(async { self.read_version().await.unwrap_or_else(failed) })
     }
 }
 
 impl ApiServer {
-    async fn look(&self) -> Result<Finding, ActionError> {
-        let asked = Timestamp::now();
-        let (headers, version) = self.0.answer_with_headers(&Call::read("/version".into())).await?;
-        let version = owned(&version, "/gitVersion");
-        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
-        Ok(match clock_finding(date, asked, Timestamp::now()) {
+    async fn read_version(&self) -> Result<Finding, ActionError> {
+        let sent_at = Timestamp::now();
+        let response = self.0.send_to_end(&KubeRequest::read("/version".into())).await?;
+        let received_at = Timestamp::now();
+        let version = text_or_empty(&response.json()?, "/gitVersion");
+        let date = response.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        Ok(match clock_finding(date, sent_at, received_at) {
             Some(clock) if clock.status != CheckStatus::Ok => {
                 Finding { message: format!("the API server runs {version}, and {}", clock.message), ..clock }
             }
@@ -44,12 +49,8 @@ impl ApiServer {
 
 fn failed(mut error: ActionError) -> Finding {
     if error.kind == FailureKind::Transient {
-        let hint = "run `kubectl cluster-info` with the same kubeconfig: a private cluster is reached from its own network only";
-        return Finding::of_error(error, hint);
+        return Finding::of_error(error, UNREACHABLE_HINT);
     }
-    // The server is there and does not want us.
-    error.hint = None;
-    let hint =
-        "run `az aks get-credentials --resource-group GROUP --name CLUSTER` to get a kubeconfig that the cluster takes";
-    Finding::of_error(error, hint)
+    error.hint = None; // The server was reached: its own hint about the kubeconfig says less.
+    Finding::of_error(error, REFUSED_HINT)
 }

@@ -1,4 +1,4 @@
-//! What can be looked at before anything is run: one file a check.
+//! Checks of `stargate doctor`, one file each.
 
 mod api_server;
 mod kubeconfig;

@@ -3,26 +3,21 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use http::Method;
 use serde_json::{Value, json};
+use stargate_client::CallEffect;
+use stargate_kubernetes_client::{AUTHORITY, BodyFormat, KubeClient, KubeRequest, json::text_or_empty};
 use stargate_sdk::{ActionContext, ActionError, Check, Finding, Permission};
 
-use super::question::Question;
-use crate::{
-    api::Api,
-    call::{Call, Form},
-    failure::Effect,
-    field::owned,
-    permission::AUTHORITY,
-};
+use super::question::AccessQuestion;
 
-const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-const WHO_AM_I: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-/// Questions that are open at a time.
-const AT_ONCE: usize = 16;
-/// Commands that a reader still reads.
-const MOST_COMMANDS: usize = 3;
+const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const SUBJECT_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+/// Maximum number of concurrent requests.
+const MAX_CONCURRENT: usize = 16;
+/// Maximum number of commands in the hint.
+const MAX_COMMANDS: usize = 3;
 
-/// `kubernetes.permissions`.
-pub(crate) struct Permissions(pub(crate) Arc<Api>);
+/// Check `kubernetes.permissions`: the account has the permissions that the actions require.
+pub(crate) struct Permissions(pub(crate) Arc<KubeClient>);
 
 impl Check for Permissions {
     fn id(&self) -> &'static str {
@@ -30,67 +25,73 @@ impl Check for Permissions {
     }
 
     fn summary(&self) -> &'static str {
-        "Asks the cluster whether the account may do what the actions do."
+        "Asks the cluster whether the account has the permissions that the actions require."
     }
 
     fn after(&self) -> &'static [&'static str] {
         &["kubernetes.api"]
     }
 
-    fn run<'a>(&'a self, cx: &'a ActionContext, needed: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        let needed: Vec<&str> =
-            needed.iter().filter(|it| it.authority() == AUTHORITY).map(Permission::operation).collect();
+    fn run<'a>(&'a self, cx: &'a ActionContext, required: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
+        let required: Vec<&str> =
+            required.iter().filter(|it| it.authority() == AUTHORITY).map(Permission::operation).collect();
         Box::pin(async move {
-            let hint =
-                "run `kubectl auth whoami` with the same kubeconfig to see whom the cluster takes this account for";
-            let looked = self.look(cx, &needed).await;
-            looked.unwrap_or_else(|error| Finding::of_error(error, hint)).with_permissions(&needed)
+            let hint = "run `kubectl auth whoami` with the same kubeconfig to see the account";
+            let finding = self.ask(cx, &required).await;
+            finding.unwrap_or_else(|error| Finding::of_error(error, hint)).with_permissions(&required)
         })
     }
 }
 
 impl Permissions {
-    async fn look(&self, cx: &ActionContext, needed: &[&str]) -> Result<Finding, ActionError> {
-        let mut asked = Vec::new();
-        for question in needed {
-            asked.push(self.may(cx, question));
+    async fn ask(&self, cx: &ActionContext, required: &[&str]) -> Result<Finding, ActionError> {
+        let mut requests = Vec::new();
+        for question in required {
+            requests.push(self.is_allowed(cx, question));
         }
-        let answers: Vec<bool> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-        let missing: Vec<&str> = needed.iter().zip(answers).filter_map(|(it, may)| (!may).then_some(*it)).collect();
+        let allowed: Vec<bool> = stream::iter(requests).buffered(MAX_CONCURRENT).try_collect().await?;
+        let missing: Vec<&str> =
+            required.iter().zip(allowed).filter_map(|(it, allowed)| (!allowed).then_some(*it)).collect();
         let account = self.account(cx).await;
         if missing.is_empty() {
-            return Ok(Finding::ok(format!("{account} may do all {} things that the actions do", needed.len())));
+            return Ok(Finding::ok(format!(
+                "{account} has all {} permissions that the actions require",
+                required.len()
+            )));
         }
-        let found = format!("{account} may not, of {} things: {}", needed.len(), missing.join(", "));
-        Ok(Finding::failed(found, advice(&account, &missing)))
+        let message = format!("{account} lacks, of {} permissions: {}", required.len(), missing.join(", "));
+        Ok(Finding::failed(message, advice(&account, &missing)))
     }
 
-    async fn may(&self, cx: &ActionContext, question: &str) -> Result<bool, ActionError> {
-        let parsed = Question::parse(question)
-            .ok_or_else(|| ActionError::permanent(format!("{question:?} is nothing that can be asked")))?;
-        let answer = self.0.call(cx, review(REVIEWS, parsed.review())).await?;
-        Ok(answer["status"]["allowed"] == true)
+    async fn is_allowed(&self, cx: &ActionContext, question: &str) -> Result<bool, ActionError> {
+        let parsed = AccessQuestion::parse(question)
+            .ok_or_else(|| ActionError::permanent(format!("{question:?} is not a permission of Kubernetes")))?;
+        let response = self.0.call(cx, review(ACCESS_REVIEWS, parsed.review())).await?;
+        Ok(response["status"]["allowed"] == true)
     }
 
-    /// Whom the cluster takes this account for; servers before 1.28 do not tell.
+    /// Name of the account in the cluster; servers before 1.28 do not report it.
     async fn account(&self, cx: &ActionContext) -> String {
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        match self.0.call(cx, review(WHO_AM_I, body)).await {
-            Ok(answer) => owned(&answer, "/status/userInfo/username"),
+        match self.0.call(cx, review(SUBJECT_REVIEWS, body)).await {
+            Ok(response) => text_or_empty(&response, "/status/userInfo/username"),
             Err(_) => "this account".into(),
         }
     }
 }
 
-/// A question in the form of an object, which nobody keeps.
-fn review(path: &str, body: Value) -> Call {
-    Call { effect: Effect::None, ..Call::write(Method::POST, path.into(), Form::Json, body) }
+/// A request that creates a review, which the server answers and does not store.
+fn review(path: &str, body: Value) -> KubeRequest {
+    KubeRequest {
+        effect: CallEffect::ReadOnly,
+        ..KubeRequest::write(Method::POST, path.into(), BodyFormat::Json, body)
+    }
 }
 
-/// The commands for an administrator, as many as can be read; roles only add to each other.
+/// The hint: commands for an administrator, at most [`MAX_COMMANDS`]. Roles add to each other.
 fn advice(account: &str, missing: &[&str]) -> String {
-    let commands: Vec<_> = missing.iter().take(MOST_COMMANDS).zip(1..).filter_map(role_command).collect();
-    let more = missing.len().saturating_sub(MOST_COMMANDS);
+    let commands: Vec<_> = missing.iter().take(MAX_COMMANDS).zip(1..).filter_map(role_command).collect();
+    let more = missing.len().saturating_sub(MAX_COMMANDS);
     let more = if more == 0 { String::new() } else { format!(", {more} more like it") };
     format!(
         "as the cluster's administrator, for each of them: {}{more}, and `kubectl create clusterrolebinding NAME --clusterrole=NAME --user={account}`",
@@ -99,9 +100,9 @@ fn advice(account: &str, missing: &[&str]) -> String {
 }
 
 fn role_command((question, number): (&&str, usize)) -> Option<String> {
-    let Question { verb, resource, group, subresource, .. } = Question::parse(question)?;
-    let point = if group.is_empty() { "" } else { "." };
+    let AccessQuestion { verb, resource, group, subresource, .. } = AccessQuestion::parse(question)?;
+    let dot = if group.is_empty() { "" } else { "." };
     let slash = if subresource.is_empty() { "" } else { "/" };
-    let what = format!("{resource}{point}{group}{slash}{subresource}");
-    Some(format!("`kubectl create clusterrole stargate-{number} --verb={verb} --resource={what}`"))
+    let resource = format!("{resource}{dot}{group}{slash}{subresource}");
+    Some(format!("`kubectl create clusterrole stargate-{number} --verb={verb} --resource={resource}`"))
 }

@@ -1,18 +1,23 @@
 use serde_json::{Value, json};
 
-/// A question as `kubectl auth can-i` takes it: `VERB RESOURCE[.GROUP][/NAME] [--subresource=S] [-n NAMESPACE]`.
+/// A permission in the words of `kubectl auth can-i`: `VERB RESOURCE[.GROUP][/NAME]
+/// [--subresource=S] [-n NAMESPACE]`. An absent part is empty.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Question<'a> {
+pub(super) struct AccessQuestion<'a> {
+    /// Verb, such as `get`.
     pub(super) verb: &'a str,
+    /// Plural of the kind, such as `pods`.
     pub(super) resource: &'a str,
+    /// API group; empty for the core group.
     pub(super) group: &'a str,
     name: &'a str,
+    /// Subresource, such as `status`.
     pub(super) subresource: &'a str,
     namespace: &'a str,
 }
 
-impl<'a> Question<'a> {
-    /// Takes it apart; `None` if it is none.
+impl<'a> AccessQuestion<'a> {
+    /// Parses a permission; `None` for another form.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let mut words = text.split(' ');
         let (verb, object) = (words.next()?, words.next()?);
@@ -29,7 +34,7 @@ impl<'a> Question<'a> {
         Some(question)
     }
 
-    /// The question as the API server takes it.
+    /// The `SelfSubjectAccessReview` that asks the API server.
     pub(super) fn review(&self) -> Value {
         let Self { verb, resource, group, name, subresource, namespace } = self;
         let attributes = json!({
@@ -49,21 +54,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_finds_its_place() {
+    fn each_part_is_parsed() {
         let signers = "approve signers.certificates.k8s.io/kubernetes.io/kubelet-serving";
-        let question = Question::parse(signers).expect("a question");
+        let question = AccessQuestion::parse(signers).expect("a question");
         assert_eq!(
             (question.resource, question.group, question.name),
             ("signers", "certificates.k8s.io", "kubernetes.io/kubelet-serving")
         );
-        let question = Question::parse("create pods --subresource=eviction -n web").expect("a question");
+        let question = AccessQuestion::parse("create pods --subresource=eviction -n web").expect("a question");
         assert_eq!((question.subresource, question.namespace, question.group), ("eviction", "web", ""));
     }
 
     #[test]
-    fn what_is_no_question_is_none() {
+    fn other_texts_are_refused() {
         for text in ["", "get", "get pods -n", "get pods --as=me"] {
-            assert_eq!(Question::parse(text), None, "{text}");
+            assert_eq!(AccessQuestion::parse(text), None, "{text}");
         }
     }
 }

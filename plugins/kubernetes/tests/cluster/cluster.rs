@@ -1,7 +1,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use stargate_kubernetes::{KubernetesSettings, register};
+use stargate_kubernetes::register;
+use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::{ActionContext, ActionError, FailureKind, FindResult, Preview, Registry, Secret, Secrets};
 
 use crate::fake::Fake;
@@ -23,8 +24,8 @@ impl Actions {
     pub(crate) fn new(kubeconfig: &Path) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
-        let settings = KubernetesSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None };
-        register(&mut registry, &mut secrets, settings);
+        let settings = KubeconfigSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None };
+        register(&mut registry, &mut secrets, &Arc::new(KubeClient::new(settings)));
         Self { registry, secrets: Arc::new(secrets) }
     }
 

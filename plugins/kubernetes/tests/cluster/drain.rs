@@ -105,7 +105,7 @@ async fn a_pod_whose_processes_have_ended_is_waited_for_until_it_is_gone() {
     cluster.fake.world().put(POD, ending);
     let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "timeout": "1s"})).await;
     assert_eq!(kind, FailureKind::Transient);
-    assert!(error.contains("default/web is still ending"), "{error}");
+    assert!(error.contains("default/web is still terminating"), "{error}");
     cluster.fake.world().objects.remove(POD);
     let (output, _) = cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
     assert_eq!(output["evicted"], json!([]));

@@ -111,10 +111,7 @@ async fn another_exit_code_is_a_failure_with_the_end_of_what_was_said() {
     let cluster = cluster(|_, _| Outcome::fails(7, "first line\nno such table\n")).await;
     let (kind, error) = cluster.fails(EXEC, json!({"pod": "web", "command": ["psql", "-c", "x"]})).await;
     assert_eq!(kind, FailureKind::Permanent);
-    assert!(
-        error.ends_with("\"psql\" in pod default/web ended with exit code 7: first line\nno such table"),
-        "{error}"
-    );
+    assert!(error.ends_with("\"psql\" in pod default/web exited with code 7: first line\nno such table"), "{error}");
 }
 
 #[tokio::test]
@@ -167,7 +164,7 @@ async fn a_container_that_does_not_run_is_told_before_anything_is_sent() {
     let mut over = running("c");
     over["status"] = json!({"phase": "Succeeded"});
     check(None, input.clone(), Permanent, "pod default/web: not found").await;
-    check(Some(waiting), input.clone(), Transient, "container \"c\" does not run: ImagePullBackOff").await;
+    check(Some(waiting), input.clone(), Transient, "container \"c\" is not running: ImagePullBackOff").await;
     check(Some(over), input.clone(), Permanent, "phase is Succeeded").await;
     check(Some(two), input, Permanent, "several containers").await;
     let wrong = json!({"pod": "web", "container": "x", "command": ["date"]});

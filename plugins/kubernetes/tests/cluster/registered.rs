@@ -126,7 +126,7 @@ async fn a_worker_that_is_to_leave_is_found_and_what_is_none_is_refused() {
     assert_eq!(output["is_node"], json!(true));
     let refusals = [
         (json!({"name": "dc-router"}), "is a router"),
-        (json!({"name": "aks-1"}), "is AKS's own"),
+        (json!({"name": "aks-1"}), "is managed by AKS"),
         (json!({"name": "w1", "host_is_gone": true}), "is ready"),
         (json!({"name": "w9"}), "registered are: w1, w2"),
     ];

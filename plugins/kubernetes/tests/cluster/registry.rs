@@ -64,7 +64,7 @@ async fn a_record_that_cannot_be_read_is_never_overwritten() {
     let cluster = Cluster::start().await;
     cluster.fake.world().put(CONFIG_MAP, json!({"data": {"dc": "?"}}));
     let (kind, error) = cluster.fails(ALLOCATE, input(&["w1"])).await;
-    assert_eq!((kind, error.contains("cannot be read")), (FailureKind::Permanent, true), "{error}");
+    assert_eq!((kind, error.contains("cannot parse")), (FailureKind::Permanent, true), "{error}");
     assert!(cluster.fake.world().writes.is_empty());
 }
 
@@ -102,12 +102,12 @@ async fn a_block_whose_node_is_there_is_not_released() {
     let writes = cluster.fake.world().writes.len();
     cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
     let (kind, error) = cluster.fails(RELEASE, json!({"node": "w1"})).await;
-    assert_eq!((kind, error.contains("node \"w1\" is there")), (FailureKind::Permanent, true), "{error}");
+    assert_eq!((kind, error.contains("node \"w1\" exists")), (FailureKind::Permanent, true), "{error}");
     cluster.fake.world().objects.remove("/api/v1/nodes/w1");
     // Another node has come by the block meanwhile.
     cluster.fake.world().put("/api/v1/nodes/x", json!({"spec": {"podCIDR": "10.244.65.0/25"}}));
     let (kind, error) = cluster.fails(RELEASE, json!({"node": "w1"})).await;
-    assert_eq!((kind, error.contains("node \"x\" is there")), (FailureKind::Permanent, true), "{error}");
+    assert_eq!((kind, error.contains("node \"x\" exists")), (FailureKind::Permanent, true), "{error}");
     assert_eq!(cluster.fake.world().writes.len(), writes);
 }
 

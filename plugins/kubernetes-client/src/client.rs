@@ -1,0 +1,293 @@
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+use stargate_client::{CallEffect, parse_json, read_body, within};
+use stargate_sdk::{ActionContext, ActionError};
+
+use crate::{
+    KubeconfigSettings,
+    connection::ClusterConnection,
+    discovery::KindCache,
+    error::{KubeError, refused_error, unanswered_error},
+    json::text,
+    kind::{ObjectKind, ObjectName},
+    request::{BodyFormat, KubeRequest},
+};
+
+/// Field manager that owns the fields which this program writes.
+pub const FIELD_MANAGER: &str = "stargate";
+/// Number of objects in one page of a list; the default of kubectl.
+const PAGE_SIZE: &str = "500";
+/// Maximum number of pages of a list: half a million objects, more than a cluster can hold.
+const MAX_PAGES: usize = 1000;
+/// Largest response body, in bytes. The default limit of etcd for one object is 1.5 MiB, and pages
+/// of 500 pods with their managed fields measure some 10 MiB.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
+
+/// Client of the API server of one cluster.
+pub struct KubeClient {
+    connection: ClusterConnection,
+    pub(crate) kinds: KindCache,
+}
+
+/// A successful response with its whole body.
+#[derive(Debug)]
+pub struct KubeResponse {
+    effect: CallEffect,
+    name: String,
+    /// Headers of the response.
+    pub headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl KubeResponse {
+    /// Parses the body.
+    ///
+    /// # Errors
+    /// If the body is not JSON, judged by the effect of the request.
+    pub fn json(&self) -> Result<Value, ActionError> {
+        parse_json(self.effect, &self.name, &self.body)
+    }
+}
+
+impl KubeClient {
+    /// Creates a client. The kubeconfig is read and the connection made by the first call.
+    pub fn new(settings: KubeconfigSettings) -> Self {
+        Self { connection: ClusterConnection::new(settings), kinds: KindCache::default() }
+    }
+
+    pub(crate) async fn connected(&self) -> Result<&kube::Client, ActionError> {
+        self.connection.client().await
+    }
+
+    /// The namespace of the kubeconfig's context, `default` if it names none.
+    ///
+    /// # Errors
+    /// `Permanent` if the kubeconfig cannot be used.
+    pub async fn default_namespace(&self) -> Result<String, ActionError> {
+        Ok(self.connected().await?.default_namespace().to_owned())
+    }
+
+    /// URL of the API server without a trailing slash, and the certificates that it is verified
+    /// with, as PEM.
+    ///
+    /// # Errors
+    /// `Permanent` if the kubeconfig cannot be used.
+    pub async fn endpoint(&self) -> Result<(String, String), ActionError> {
+        self.connection.endpoint().await
+    }
+
+    /// Text for users: the URL of the API server, with the context and the file that name it.
+    ///
+    /// # Errors
+    /// `Permanent` if the kubeconfig cannot be used.
+    pub async fn describe(&self) -> Result<String, ActionError> {
+        self.connection.describe().await
+    }
+
+    /// Reads an object; `None` if the object or its kind does not exist.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`], except 404.
+    pub async fn get(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        object: ObjectName<'_>,
+    ) -> Result<Option<Value>, ActionError> {
+        if_found(self.call(cx, KubeRequest::read(kind.object_path(object, None))).await)
+    }
+
+    /// Reads all objects of a kind, of all namespaces if `namespace` is `None`; `None` if the server
+    /// does not serve the kind.
+    ///
+    /// `filter` is a query parameter, `labelSelector` or `fieldSelector`, with its value. The list
+    /// is read in pages of one snapshot.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`], except 404. A snapshot that expired meanwhile is `Transient`.
+    pub async fn list(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        namespace: Option<&str>,
+        filter: Option<(&'static str, &str)>,
+    ) -> Result<Option<Vec<Value>>, ActionError> {
+        let path = kind.collection_path(namespace);
+        let (mut items, mut next_page) = (Vec::new(), None::<String>);
+        for _ in 0..MAX_PAGES {
+            let mut request = KubeRequest::read(path.clone()).with("limit", PAGE_SIZE);
+            if let Some((name, value)) = filter {
+                request = request.with(name, value);
+            }
+            if let Some(token) = next_page.take() {
+                request = request.with("continue", token);
+            }
+            let Some(mut page) = if_found(self.call(cx, request).await)? else { return Ok(None) };
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match text(&page, "/metadata/continue") {
+                Some(token) if !token.is_empty() => next_page = Some(token.to_owned()),
+                _ => return Ok(Some(items)),
+            }
+        }
+        Err(ActionError::permanent(format!("kubernetes GET {path}: the list has more than {MAX_PAGES} pages")))
+    }
+
+    /// Creates the object `body`.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`]; see [`KubeError::already_exists`].
+    pub async fn create(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        namespace: Option<&str>,
+        body: Value,
+    ) -> Result<Value, KubeError> {
+        let request = KubeRequest::write(Method::POST, kind.collection_path(namespace), BodyFormat::Json, body);
+        self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
+    }
+
+    /// Posts `body` to a subresource of an object, such as `eviction`.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`].
+    pub async fn post(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        object: ObjectName<'_>,
+        subresource: &str,
+        body: Value,
+    ) -> Result<Value, KubeError> {
+        let path = kind.object_path(object, Some(subresource));
+        self.call(cx, KubeRequest::write(Method::POST, path, BodyFormat::Json, body)).await
+    }
+
+    /// Replaces an object, or a subresource of it, by `body`.
+    ///
+    /// The `resourceVersion` in `body` guards the replacement: nothing is written if the object has
+    /// changed since it was read.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`]; see [`KubeError::is_stale`].
+    pub async fn replace(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        object: ObjectName<'_>,
+        subresource: Option<&str>,
+        body: Value,
+    ) -> Result<Value, KubeError> {
+        let path = kind.object_path(object, subresource);
+        let request = KubeRequest::write(Method::PUT, path, BodyFormat::Json, body);
+        self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
+    }
+
+    /// Merges the JSON merge patch `patch` into an object, or a subresource of it.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`].
+    pub async fn merge(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        object: ObjectName<'_>,
+        subresource: Option<&str>,
+        patch: Value,
+    ) -> Result<Value, KubeError> {
+        let target = kind.object_path(object, subresource);
+        let request = KubeRequest::write(Method::PATCH, target, BodyFormat::MergePatch, patch);
+        self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
+    }
+
+    /// Applies `body` server-side. With `force`, fields that other managers own are taken from them.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`]. Without `force`, [`KubeError::conflicts`] has the fields of others.
+    pub async fn apply(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        object: ObjectName<'_>,
+        body: Value,
+        force: bool,
+    ) -> Result<Value, KubeError> {
+        let path = kind.object_path(object, None);
+        let request = KubeRequest::write(Method::PATCH, path, BodyFormat::Apply, body);
+        self.call(cx, request.with("fieldManager", FIELD_MANAGER).with("force", force.to_string())).await
+    }
+
+    /// Deletes the object that has this `uid`. Returns false if it is gone already, or if another
+    /// object has its name.
+    ///
+    /// `options` are further fields of the `DeleteOptions`, as an object.
+    ///
+    /// # Errors
+    /// Those of [`Self::call`], except the two cases above.
+    pub async fn delete(
+        &self,
+        cx: &ActionContext,
+        kind: &ObjectKind,
+        object: ObjectName<'_>,
+        uid: &str,
+        options: Value,
+    ) -> Result<bool, ActionError> {
+        let mut body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+        if let (Some(body), Value::Object(options)) = (body.as_object_mut(), options) {
+            body.extend(options);
+        }
+        let path = kind.object_path(object, None);
+        match self.call(cx, KubeRequest::write(Method::DELETE, path, BodyFormat::Json, body)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() || error.is_stale() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends a request and parses the response. The attempt's deadline and its cancellation end the
+    /// wait for the response.
+    ///
+    /// # Errors
+    /// Those of [`Self::send_to_end`] and [`KubeResponse::json`].
+    pub async fn call(&self, cx: &ActionContext, request: KubeRequest) -> Result<Value, KubeError> {
+        Ok(self.send(cx, request).await?.json()?)
+    }
+
+    /// Like [`Self::call`], for a response that need not be JSON.
+    ///
+    /// # Errors
+    /// Those of [`Self::send_to_end`].
+    pub async fn send(&self, cx: &ActionContext, request: KubeRequest) -> Result<KubeResponse, KubeError> {
+        let stopped = within(cx, self.send_to_end(&request)).await;
+        stopped.map_err(|stopped| stopped.into_error(request.effect, &request.name()))?
+    }
+
+    /// Sends a request and waits for the response even after a cancellation: for clean-up.
+    ///
+    /// # Errors
+    /// A response without success is classified by its status and its `Status` object; a request
+    /// without response by its effect, and as `Transient` if no connection was made.
+    pub async fn send_to_end(&self, request: &KubeRequest) -> Result<KubeResponse, KubeError> {
+        let (effect, name) = (request.effect, request.name());
+        let client = self.connected().await?;
+        let response = client.send(request.to_http()?).await.map_err(|e| unanswered_error(effect, &name, &e))?;
+        let (head, body) = response.into_parts();
+        let body = read_body(body, MAX_RESPONSE_BYTES).await;
+        if !head.status.is_success() {
+            // The status decides; a body that cannot be read would only explain it.
+            return Err(refused_error(effect, &name, head.status, &head.headers, &body.unwrap_or_default()));
+        }
+        let body = body.map_err(|e| e.into_error(effect, &name))?;
+        Ok(KubeResponse { effect, name, headers: head.headers, body })
+    }
+}
+
+fn if_found(response: Result<Value, KubeError>) -> Result<Option<Value>, ActionError> {
+    match response {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

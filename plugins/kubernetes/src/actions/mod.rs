@@ -1,0 +1,47 @@
+//! The actions of this provider, one file each.
+
+mod cluster_read;
+mod condition_wait;
+mod csr_approve;
+mod csr_delete;
+mod csr_renew;
+mod inventory_read;
+mod manifest_apply;
+mod node_cordon;
+mod node_drain;
+mod node_wait;
+mod nodes_list;
+mod object_delete;
+mod object_get;
+mod object_patch;
+mod objects_list;
+mod pod_cidr_allocate;
+mod pod_cidr_release;
+mod pod_evict;
+mod pod_exec;
+mod pod_probe;
+mod server_read;
+mod worker_find;
+
+pub(crate) use cluster_read::ClusterRead;
+pub(crate) use condition_wait::ConditionWait;
+pub(crate) use csr_approve::CsrApprove;
+pub(crate) use csr_delete::CsrDelete;
+pub(crate) use csr_renew::CsrRenew;
+pub(crate) use inventory_read::InventoryRead;
+pub(crate) use manifest_apply::ManifestApply;
+pub(crate) use node_cordon::NodeCordon;
+pub(crate) use node_drain::NodeDrain;
+pub(crate) use node_wait::NodeWait;
+pub(crate) use nodes_list::NodesList;
+pub(crate) use object_delete::ObjectDelete;
+pub(crate) use object_get::ObjectGet;
+pub(crate) use object_patch::ObjectPatch;
+pub(crate) use objects_list::ObjectsList;
+pub(crate) use pod_cidr_allocate::PodCidrAllocate;
+pub(crate) use pod_cidr_release::PodCidrRelease;
+pub(crate) use pod_evict::PodEvict;
+pub(crate) use pod_exec::PodExec;
+pub(crate) use pod_probe::PodProbe;
+pub(crate) use server_read::ServerRead;
+pub(crate) use worker_find::WorkerFind;

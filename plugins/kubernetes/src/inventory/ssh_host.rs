@@ -1,0 +1,48 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Inventory, MachineRole, ServerSpec, registered::SshLogin};
+
+/// SSH access to a machine, in the form of the input of the `ssh.*` actions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SshHost {
+    /// Address or name of the machine.
+    pub address: String,
+    /// Name of the account.
+    pub user: String,
+    /// Public key of the machine: type and base64, as in `known_hosts`.
+    pub host_key: String,
+    /// TCP port; absent for 22.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Jump host; absent for a machine that is reached directly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<JumpHost>,
+}
+
+/// A host through which another one is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct JumpHost {
+    /// Address or name of the machine.
+    pub address: String,
+    /// Name of the account.
+    pub user: String,
+    /// Public key of the machine: type and base64, as in `known_hosts`.
+    pub host_key: String,
+    /// TCP port; absent for 22.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// SSH access to a machine: to a worker through the router of its site.
+pub(crate) fn ssh_host(inventory: &Inventory, server: &ServerSpec) -> SshHost {
+    let SshLogin { address, user, host_key, port } = server.ssh.clone();
+    let via = (server.role == MachineRole::Worker).then(|| jump_host(inventory, server));
+    SshHost { address, user, host_key, port, via }
+}
+
+fn jump_host(inventory: &Inventory, worker: &ServerSpec) -> JumpHost {
+    let site = inventory.sites.get(&worker.site).expect("a machine of an unknown site was refused");
+    let SshLogin { address, user, host_key, port } = inventory.router(site).1.ssh.clone();
+    JumpHost { address, user, host_key, port }
+}

@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use stargate_kubernetes_client::json::{condition, list, text, text_or_empty, texts};
+use stargate_sdk::ActionError;
+
+/// Label with the value `false` on nodes that AKS must not manage.
+const MANAGED: &str = "/metadata/labels/kubernetes.azure.com~1managed";
+/// Label with the value `true` on nodes that have joined from a datacenter.
+const STARGATE: &str = "/metadata/labels/kubernetes.azure.com~1stargate";
+
+/// True if the node reports that it is ready.
+pub(crate) fn is_ready(node: &Value) -> bool {
+    condition(node, "Ready").is_some_and(|ready| ready["status"] == "True")
+}
+
+/// True if no new pods are scheduled on the node.
+pub(crate) fn is_cordoned(node: &Value) -> bool {
+    node["spec"]["unschedulable"] == true
+}
+
+/// `Permanent` error about a node that does not exist.
+pub(crate) fn missing_node_error(name: &str) -> ActionError {
+    ActionError::permanent(format!("node {name:?}: not found"))
+        .with_hint("set `if_exists: true` if the node may be missing")
+}
+
+/// Reason for which a node is not ready, as its kubelet reports it.
+pub(crate) fn not_ready_reason(node: &Value) -> String {
+    condition(node, "Ready").map_or("it has not reported yet".into(), |ready| text_or_empty(ready, "/message"))
+}
+
+/// Internal address of the node; empty if it has none.
+pub(crate) fn internal_ip(node: &Value) -> String {
+    let mut internal = list(node, "/status/addresses").filter(|address| address["type"] == "InternalIP");
+    internal.next().map(|address| text_or_empty(address, "/address")).unwrap_or_default()
+}
+
+/// Version of the node's kubelet, such as `v1.33.5`; empty if it has not reported yet.
+pub(crate) fn kubelet_version(node: &Value) -> String {
+    text_or_empty(node, "/status/nodeInfo/kubeletVersion")
+}
+
+/// True if AKS manages the node; false if it has joined from a datacenter.
+pub(crate) fn is_managed(node: &Value) -> bool {
+    text(node, MANAGED) != Some("false") && text(node, STARGATE) != Some("true")
+}
+
+/// Labels of the node.
+pub(crate) fn labels(node: &Value) -> BTreeMap<String, String> {
+    let labels = node.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Pod CIDR that Azure's address management assigned to the node.
+///
+/// In overlay mode `primaryIP` is the pod CIDR. In other modes it is a single address: `None`.
+pub(crate) fn pod_cidr_of_network_config(config: &Value) -> Option<String> {
+    let mut addresses = list(config, "/status/networkContainers").filter_map(|container| text(container, "/primaryIP"));
+    let prefix = addresses.find_map(|address| address.parse::<ipnet::IpNet>().ok())?;
+    (prefix.prefix_len() < prefix.max_prefix_len()).then(|| prefix.trunc().to_string())
+}
+
+/// Pod CIDR in the spec of the node.
+pub(crate) fn pod_cidr_of_node(node: &Value) -> Option<String> {
+    text(node, "/spec/podCIDR").filter(|prefix| !prefix.is_empty()).map(str::to_owned)
+}
+
+/// First pod CIDR of a `CiliumNode`.
+pub(crate) fn pod_cidr_of_cilium_node(node: &Value) -> Option<String> {
+    texts(node, "/spec/ipam/podCIDRs").next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_cidr_is_distinguished_from_a_single_address() {
+        let config = |address: &str| json!({"status": {"networkContainers": [{"primaryIP": address}]}});
+        assert_eq!(pod_cidr_of_network_config(&config("10.244.1.0/24")).as_deref(), Some("10.244.1.0/24"));
+        assert_eq!(pod_cidr_of_network_config(&config("10.224.0.9")), None);
+        assert_eq!(pod_cidr_of_network_config(&config("10.224.0.9/32")), None);
+        assert_eq!(pod_cidr_of_network_config(&json!({})), None);
+    }
+}
