@@ -1,4 +1,5 @@
-//! Actions of the provider, one file each. A new action needs one line in each of the two lists below.
+//! Actions of the provider, one file each. A new action needs one line in each of the two lists
+//! below.
 
 mod forwarding_sync;
 mod managed_cluster;

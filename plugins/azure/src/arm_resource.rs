@@ -1,4 +1,5 @@
-//! Frame of the ensure actions: a desired state that implements [`ArmResource`] or [`ArmEnsure`] is an action.
+//! Frame of the ensure actions: a desired state that implements [`ArmResource`] or [`ArmEnsure`] is
+//! an action.
 
 use std::marker::PhantomData;
 
@@ -60,7 +61,8 @@ pub(crate) trait ArmResource: DeserializeOwned + JsonSchema + Send + Sync + 'sta
     /// Essence of the resource to create, for the difference that its absence is.
     fn essence(&self) -> String;
 
-    /// Compares the existing resource with the desired state. The frame adds a failed provisioning state.
+    /// Compares the existing resource with the desired state. The frame adds a failed provisioning
+    /// state.
     ///
     /// # Errors
     /// `Permanent` for a difference that cannot be changed in place.

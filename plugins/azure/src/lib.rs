@@ -5,10 +5,10 @@
 //! * `actions`: one file each.
 //! * `checks`: read-only tests of the environment, one file each.
 //!
-//! The client is not a generated one: those poll long-running operations wrongly, cannot resume one,
-//! send no `If-Match` and do not escape names. Their models build the bodies of new resources. An
-//! existing resource is edited as the JSON that ARM returned, so that no property is lost that the
-//! models do not know.
+//! The client is not a generated one: those poll long-running operations wrongly, cannot resume
+//! one, send no `If-Match` and do not escape names. Their models build the bodies of new resources.
+//! An existing resource is edited as the JSON that ARM returned, so that no property is lost that
+//! the models do not know.
 
 mod actions;
 mod arm_resource;
@@ -21,4 +21,4 @@ mod settings;
 
 pub use client::NameError;
 pub use register::register;
-pub use settings::{ArmCredential, ArmSettings, NO_SUBSCRIPTION, PUBLIC_ENDPOINT, SettingsError};
+pub use settings::{ArmCredential, ArmSettings, ArmSettingsError, NO_SUBSCRIPTION, PUBLIC_ENDPOINT};

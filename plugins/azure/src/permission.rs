@@ -5,7 +5,8 @@ use crate::client::{RESOURCE_GROUP, ResourceType};
 /// Authority that grants the permissions of this crate.
 pub(crate) const AUTHORITY: &str = "azure";
 
-/// Returns the permission for one operation of ARM, as roles list it: `Microsoft.Network/routeTables/read`.
+/// Returns the permission for one operation of ARM, as roles list it:
+/// `Microsoft.Network/routeTables/read`.
 ///
 /// A write also requires `join/action` on each resource that the written one refers to.
 pub(crate) const fn arm(operation: &'static str) -> Permission {
@@ -21,7 +22,7 @@ pub(crate) fn on(resource_type: ResourceType, verb: &str) -> Permission {
 pub(crate) fn read_and_write(resource_type: ResourceType) -> Vec<Permission> {
     let (namespace, _) = resource_type.namespace();
     let mut permissions = vec![on(resource_type, "read"), on(resource_type, "write")];
-    // A write of a resource group is no long-running operation.
+    // Azure answers a write of a resource group with its result.
     if resource_type != RESOURCE_GROUP {
         permissions.push(Permission::of(AUTHORITY, format!("{namespace}/locations/operations/read")));
     }

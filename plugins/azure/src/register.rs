@@ -1,9 +1,9 @@
 use stargate_sdk::Registry;
 
 use crate::{
-    ArmSettings, SettingsError,
+    ArmSettings, ArmSettingsError,
     actions::add_actions,
-    checks::{ClockCheck, CredentialCheck, PermissionsCheck, SubscriptionCheck},
+    checks::{ArmCredentialCheck, ClockCheck, PermissionsCheck, SubscriptionCheck},
     client::ArmClient,
 };
 
@@ -13,9 +13,9 @@ use crate::{
 ///
 /// # Errors
 /// If the settings are not valid, or the certificate file cannot be read; then nothing is added.
-pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), SettingsError> {
+pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), ArmSettingsError> {
     let arm = ArmClient::new(settings)?;
-    registry.add_check(CredentialCheck(arm.clone()));
+    registry.add_check(ArmCredentialCheck(arm.clone()));
     registry.add_check(SubscriptionCheck(arm.clone()));
     registry.add_check(ClockCheck(arm.clone()));
     registry.add_check(PermissionsCheck(arm.clone()));

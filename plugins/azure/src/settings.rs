@@ -9,13 +9,15 @@ use crate::client::{NameError, SubscriptionId};
 /// Endpoint of Azure Resource Manager in the public cloud, the default.
 pub const PUBLIC_ENDPOINT: &str = "https://management.azure.com";
 
-/// Subscription id that means "none given", so that actions can be listed and workflows checked without one.
+/// Subscription id that means "none given", so that actions can be listed and workflows checked
+/// without one.
 pub const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Endpoint of Azure Resource Manager (ARM), with the credential and the subscription for it.
 #[derive(Debug, Clone)]
 pub struct ArmSettings {
-    /// Root URL of ARM, usually [`PUBLIC_ENDPOINT`]. HTTP without TLS is accepted for a loopback address only.
+    /// Root URL of ARM, usually [`PUBLIC_ENDPOINT`]. HTTP without TLS is accepted for a loopback
+    /// address only.
     pub endpoint: Url,
     /// Id of the subscription, a GUID.
     pub subscription: String,
@@ -30,14 +32,15 @@ pub struct ArmSettings {
 pub enum ArmCredential {
     /// Reference to a bearer token, for a self-hosted or simulated ARM.
     Token(SecretRef),
-    /// First available credential of: a client secret (`AZURE_CLIENT_SECRET`, with tenant and client),
-    /// a workload identity (`AZURE_FEDERATED_TOKEN_FILE`), a managed identity, the login of the `az` CLI.
+    /// First available credential of: a client secret (`AZURE_CLIENT_SECRET`, with tenant and
+    /// client), a workload identity (`AZURE_FEDERATED_TOKEN_FILE`), a managed identity, the login
+    /// of the `az` CLI.
     Chain,
 }
 
 /// Settings that are not valid.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ArmSettingsError {
     /// The subscription is not a GUID.
     #[error(transparent)]
     Subscription(#[from] NameError),
@@ -62,14 +65,14 @@ impl ArmSettings {
     ///
     /// # Errors
     /// If a token would cross a network without TLS, or one of the two has another form.
-    pub(crate) fn check(&self) -> Result<SubscriptionId, SettingsError> {
+    pub(crate) fn check(&self) -> Result<SubscriptionId, ArmSettingsError> {
         let endpoint = &self.endpoint;
         if endpoint.host().is_none() || endpoint.path() != "/" || endpoint.query().is_some() {
-            return Err(SettingsError::Endpoint(endpoint.clone()));
+            return Err(ArmSettingsError::Endpoint(endpoint.clone()));
         }
         let is_plain_allowed = is_loopback(endpoint) && matches!(self.credential, ArmCredential::Token(_));
         if endpoint.scheme() != "https" && !(endpoint.scheme() == "http" && is_plain_allowed) {
-            return Err(SettingsError::Unprotected(endpoint.clone()));
+            return Err(ArmSettingsError::Unprotected(endpoint.clone()));
         }
         Ok(SubscriptionId::parse(self.subscription.clone())?)
     }
@@ -78,7 +81,7 @@ impl ArmSettings {
     ///
     /// # Errors
     /// If the file cannot be read, is not PEM or has no certificate.
-    pub(crate) fn certificates(&self) -> Result<Vec<reqwest::Certificate>, SettingsError> {
+    pub(crate) fn certificates(&self) -> Result<Vec<reqwest::Certificate>, ArmSettingsError> {
         match &self.ca {
             Some(path) => Ok(read_certificates(path)?),
             None => Ok(Vec::new()),
@@ -86,6 +89,7 @@ impl ArmSettings {
     }
 }
 
+/// True if requests to the endpoint do not leave this machine.
 fn is_loopback(endpoint: &Url) -> bool {
     match endpoint.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -99,7 +103,7 @@ fn is_loopback(endpoint: &Url) -> bool {
 mod tests {
     use super::*;
 
-    fn check(endpoint: &str, credential: ArmCredential) -> Result<SubscriptionId, SettingsError> {
+    fn check(endpoint: &str, credential: ArmCredential) -> Result<SubscriptionId, ArmSettingsError> {
         ArmSettings {
             endpoint: endpoint.parse().expect("URL"),
             subscription: "00000000-0000-0000-0000-000000000000".into(),
@@ -115,13 +119,13 @@ mod tests {
         assert!(check("http://127.0.0.1:8080", token()).is_ok());
         assert!(check("http://[::1]:8080", token()).is_ok());
         assert!(check(PUBLIC_ENDPOINT, ArmCredential::Chain).is_ok());
-        assert!(matches!(check("http://127.0.0.1:8080", ArmCredential::Chain), Err(SettingsError::Unprotected(_))));
-        assert!(matches!(check("http://arm.example", token()), Err(SettingsError::Unprotected(_))));
+        assert!(matches!(check("http://127.0.0.1:8080", ArmCredential::Chain), Err(ArmSettingsError::Unprotected(_))));
+        assert!(matches!(check("http://arm.example", token()), Err(ArmSettingsError::Unprotected(_))));
     }
 
     #[test]
     fn an_endpoint_with_a_path_is_refused() {
         let token = ArmCredential::Token("env:ARM_TOKEN".parse().expect("reference"));
-        assert!(matches!(check("https://arm.example/base", token), Err(SettingsError::Endpoint(_))));
+        assert!(matches!(check("https://arm.example/base", token), Err(ArmSettingsError::Endpoint(_))));
     }
 }

@@ -71,7 +71,8 @@ impl ArmEnsure for ForwardingInput {
     }
 }
 
-/// Enables IP forwarding of an interface, which is read again: an item of a list lacks properties that a PUT must keep.
+/// Enables IP forwarding of an interface, which is read again: an item of a list lacks properties
+/// that a PUT must keep.
 async fn enable_forwarding(cx: &ActionContext, arm: &ArmClient, id: &ResourceId) -> Result<(), ActionError> {
     let _guard = arm.lock_for_write(cx, &[id]).await?;
     let Some(nic) = arm.get_settled(cx, id).await?.filter(|nic| !forwards(nic)) else { return Ok(()) };
@@ -81,6 +82,7 @@ async fn enable_forwarding(cx: &ActionContext, arm: &ArmClient, id: &ResourceId)
     arm.put(cx, &nic.id, body, precondition).await
 }
 
+/// True if IP forwarding is enabled. An absent property means that it is not.
 fn forwards(nic: &ArmObject) -> bool {
     nic.body.pointer("/properties/enableIPForwarding") == Some(&Value::Bool(true))
 }
@@ -90,6 +92,7 @@ fn belongs_to(nic: &ArmObject, machine: &str) -> bool {
     nic.id_at("/properties/virtualMachine/id").is_some_and(|id| id.name().eq_ignore_ascii_case(machine))
 }
 
+/// Error of a machine that does not exist, or is in another resource group.
 fn no_interface_error(machine: &str, group: &ResourceId) -> ActionError {
     ActionError::permanent(format!("no network interface in {} belongs to a machine {machine:?}", group.label()))
         .with_hint("create the machine, or delete its Server object if it is gone permanently")

@@ -89,6 +89,11 @@ impl RequiredPermissions for ManagedCluster {
     const PERMISSIONS: &'static [Permission] = &[arm("Microsoft.ContainerService/managedClusters/read")];
 }
 
+/// Output from the cluster as ARM returned it. Where a singular property such as `podCidr` is
+/// absent, the first item of its list is used.
+///
+/// # Errors
+/// `Transient`, if a required property is absent.
 fn output(cluster: &ArmObject) -> Result<ManagedClusterOutput, ActionError> {
     let network = |name: &str| cluster.text(&format!("/properties/networkProfile/{name}")).map(str::to_owned);
     let version = cluster.text("/properties/currentKubernetesVersion");

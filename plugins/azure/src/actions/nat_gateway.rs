@@ -94,10 +94,12 @@ impl ArmResource for NatGatewayInput {
     }
 }
 
+/// Public addresses of a gateway, each as `{"id": …}`.
 fn addresses(gateway: &ArmObject) -> &[Value] {
     gateway.items("/properties/publicIpAddresses")
 }
 
+/// True if the gateway has the public address, in any spelling of its id.
 fn has_address(gateway: &ArmObject, address: &ResourceId) -> bool {
     addresses(gateway).iter().any(|it| it["id"].as_str().and_then(|id| id.parse().ok()).as_ref() == Some(address))
 }

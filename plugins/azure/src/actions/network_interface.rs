@@ -54,7 +54,8 @@ pub(crate) struct NetworkInterfaceOutput {
     pub name: String,
     /// Private address of the primary configuration.
     pub private_ip: IpAddr,
-    /// Hardware address in Azure's form, such as `00-0D-3A-1B-2C-3D`; absent until the interface belongs to a machine.
+    /// Hardware address in Azure's form, such as `00-0D-3A-1B-2C-3D`; absent until the interface
+    /// belongs to a machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
 }
@@ -111,7 +112,8 @@ impl ArmEnsure for NetworkInterfaceInput {
         Ok(differences(self, actual))
     }
 
-    /// Creates the interface with an address of Azure's choice if none is desired, and then makes it static.
+    /// Creates the interface with an address of Azure's choice if none is desired, and then makes
+    /// it static.
     async fn apply(&self, cx: &ActionContext, arm: &ArmClient, actual: Option<&ArmObject>) -> Result<(), ActionError> {
         let _guard = arm.lock_for_write(cx, &[&self.subnet_id.parent()]).await?;
         if actual.is_none() {
@@ -155,12 +157,20 @@ pub(crate) fn private_address(interface: &ArmObject) -> Option<String> {
     primary(interface).text("/properties/privateIPAddress").map(str::to_owned)
 }
 
+/// Checks that the ids of the input are those of a subnet and a public address.
+///
+/// # Errors
+/// `Permanent`, with the id.
 fn check_ids(desired: &NetworkInterfaceInput) -> Result<(), ActionError> {
     desired.subnet_id.check_type("subnet_id", SUBNET)?;
     let public_ip_id = desired.public_ip_id.as_ref();
     public_ip_id.map_or(Ok(()), |id| id.check_type("public_ip_id", PublicIpInput::TYPE))
 }
 
+/// Checks that the interface is in the desired subnet.
+///
+/// # Errors
+/// `Permanent` for another one: an interface cannot be moved.
 fn check_subnet(desired: &NetworkInterfaceInput, actual: &ArmObject) -> Result<(), ActionError> {
     let subnet = primary(actual).id_at("/properties/subnet/id");
     if subnet.as_ref() == Some(&desired.subnet_id) {
@@ -172,6 +182,7 @@ fn check_subnet(desired: &NetworkInterfaceInput, actual: &ArmObject) -> Result<(
         .with_hint("delete it, or choose another name"))
 }
 
+/// Compares the properties that the input names, and that the private address is static.
 fn differences(desired: &NetworkInterfaceInput, actual: &ArmObject) -> Vec<Difference> {
     let configuration = primary(actual);
     let forwarding = actual.body.pointer("/properties/enableIPForwarding").and_then(Value::as_bool).unwrap_or(false);
@@ -202,6 +213,7 @@ fn primary(interface: &ArmObject) -> ArmObject {
     interface.section(interface.items("/properties/ipConfigurations").get(primary_index(interface)))
 }
 
+/// Body of the PUT that creates the interface, with one address configuration.
 fn new_body(desired: &NetworkInterfaceInput) -> Value {
     let reference = |id: &ResourceId| SubResource { id: Some(id.to_string()) };
     let is_static = desired.private_ip.is_some();

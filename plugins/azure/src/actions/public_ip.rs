@@ -86,6 +86,10 @@ impl ArmResource for PublicIpInput {
     }
 }
 
+/// Checks the SKU, which cannot be changed. ARM's default is Basic.
+///
+/// # Errors
+/// `Permanent` for another one than Standard.
 fn check_sku(actual: &ArmObject) -> Result<(), ActionError> {
     match actual.text("/sku/name").unwrap_or("Basic") {
         sku if sku.eq_ignore_ascii_case("Standard") => Ok(()),

@@ -54,6 +54,10 @@ impl RouteInput {
         arm.group(&self.resource_group).resource(RouteTableInput::TYPE, &self.route_table)
     }
 
+    /// Name for a new route.
+    ///
+    /// # Errors
+    /// `Permanent`, if Azure would refuse the default name.
     fn name(&self) -> Result<NetworkName, ActionError> {
         self.name.clone().map_or_else(|| default_name(self.prefix), Ok)
     }
@@ -71,7 +75,7 @@ impl ArmEnsure for RouteInput {
         [on(RouteTableInput::TYPE, "read")].into_iter().chain(read_and_write(ROUTE)).collect()
     }
 
-    /// Reads the route by prefix before name: ARM refuses two routes of one prefix, whatever their names.
+    /// Reads the route by prefix before name: ARM refuses two routes of one prefix.
     async fn read(&self, cx: &ActionContext, arm: &ArmClient) -> Result<Option<ArmObject>, ActionError> {
         let table = read_table(cx, arm, &self.table(arm)).await?;
         let routes = routes(&table);
@@ -171,6 +175,7 @@ pub(crate) fn with_next_hop(route: &ArmObject, hop: IpAddr) -> Value {
     body
 }
 
+/// Error of a name that another prefix has. That route is not changed.
 fn name_conflict_error(desired: &RouteInput, other: &ArmObject) -> ActionError {
     let prefix = other.text("/properties/addressPrefix").unwrap_or("another prefix");
     ActionError::permanent(format!("it is for {prefix}, so {} needs another name", desired.prefix))

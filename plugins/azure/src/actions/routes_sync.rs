@@ -23,7 +23,8 @@ use crate::{
 /// Prefix of the names of managed routes, which this action may change and delete.
 const MANAGED_PREFIX: &str = "stargate-";
 
-/// Desired managed routes of a route table. Routes whose names do not begin with `stargate-` are kept.
+/// Desired managed routes of a route table. Routes whose names do not begin with `stargate-` are
+/// kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RoutesSyncInput {
@@ -42,7 +43,8 @@ pub(crate) struct RoutesSyncInput {
     max_prune_share: f64,
     /// True if an empty list of routes is intended and not the result of a failed listing.
     ///
-    /// All managed routes are deleted then, regardless of `max_prune_share`. Ignored if the list is not empty.
+    /// All managed routes are deleted then, regardless of `max_prune_share`. Ignored if the list is
+    /// not empty.
     #[serde(default)]
     empty_is_meant: bool,
 }
@@ -81,6 +83,7 @@ struct RouteIndex {
 }
 
 impl RouteIndex {
+    /// Indexes the routes of a table. Of two routes with one key, the first one counts.
     fn of(table: &ArmObject) -> Self {
         let routes = routes(table);
         let (mut by_prefix, mut by_name) = (HashMap::new(), HashMap::new());
@@ -213,6 +216,10 @@ fn changes(desired: &RoutesSyncInput, table: &ArmObject) -> Result<Vec<RouteChan
     Ok(changes)
 }
 
+/// Desired routes, each once.
+///
+/// # Errors
+/// `Permanent` for a prefix with two next hops.
 fn without_duplicates(routes: &[DesiredRoute]) -> Result<Vec<DesiredRoute>, ActionError> {
     let mut unique: Vec<DesiredRoute> = Vec::with_capacity(routes.len());
     let mut hops: HashMap<Prefix, IpAddr> = HashMap::with_capacity(routes.len());
@@ -229,6 +236,10 @@ fn without_duplicates(routes: &[DesiredRoute]) -> Result<Vec<DesiredRoute>, Acti
     Ok(unique)
 }
 
+/// Computes the change for one desired route; `None` if it exists as desired.
+///
+/// # Errors
+/// `Permanent`, if an unmanaged route has the prefix or the name.
 fn change(desired: &DesiredRoute, actual: &RouteIndex) -> Result<Option<RouteChange>, ActionError> {
     let Some(route) = actual.with_prefix(desired.prefix) else {
         return match actual.with_name(&default_name(desired.prefix)?) {
@@ -243,6 +254,11 @@ fn change(desired: &DesiredRoute, actual: &RouteIndex) -> Result<Option<RouteCha
     }
 }
 
+/// Computes the deletions of managed routes that are no longer desired.
+///
+/// # Errors
+/// `Permanent`, if the list is empty without `empty_is_meant`, or if the share is too large: a
+/// listing that failed must not remove the routes of running nodes.
 fn deletions(
     desired: &RoutesSyncInput,
     desired_routes: &[DesiredRoute],
@@ -262,11 +278,13 @@ fn deletions(
     Ok(stale.into_iter().cloned().map(RouteChange::Delete).collect())
 }
 
+/// Share of `part` in `whole`, from 0 to 1; 0 if `whole` is 0.
 fn share(part: usize, whole: usize) -> f64 {
     let count = |n: usize| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
     if whole == 0 { 0.0 } else { count(part) / count(whole) }
 }
 
+/// True if the name of a route begins with [`MANAGED_PREFIX`], in any case.
 fn is_managed(route: &ArmObject) -> bool {
     route.name().get(..MANAGED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(MANAGED_PREFIX))
 }
@@ -300,6 +318,7 @@ fn not_managed_error(desired: &DesiredRoute, route: &ArmObject) -> ActionError {
     .with_hint("change or remove that route by hand")
 }
 
+/// Difference that a change removes, for preview and progress.
 fn difference(change: &RouteChange) -> Difference {
     let hop = |route: &ArmObject| route.text("/properties/nextHopIpAddress").map(str::to_owned);
     let what = |route: &ArmObject| format!("route {}", route.text("/properties/addressPrefix").unwrap_or("?"));
@@ -312,6 +331,10 @@ fn difference(change: &RouteChange) -> Difference {
     }
 }
 
+/// Body of a new route, alone or in the body of its table, where the name identifies it.
+///
+/// # Errors
+/// Those of [`default_name`].
 fn new_body(route: &DesiredRoute) -> Result<Value, ActionError> {
     let name = default_name(route.prefix)?.to_string();
     let properties = Some(model(route.prefix, route.next_hop_ip));

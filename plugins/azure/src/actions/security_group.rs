@@ -23,7 +23,8 @@ const COMPARED: [&str; 8] = [
     "destinationAddressPrefix",
     "destinationPortRange",
 ];
-/// Plural forms of compared properties: with one of them, the singular form would not be the whole rule.
+/// Plural forms of compared properties: with one of them, the singular form would not be the whole
+/// rule.
 const PLURAL_FORMS: [&str; 4] =
     ["sourceAddressPrefixes", "sourcePortRanges", "destinationAddressPrefixes", "destinationPortRanges"];
 
@@ -83,10 +84,10 @@ enum RuleDirection {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum RuleAccess {
-    /// Packets pass.
+    /// Matching packets pass.
     #[default]
     Allow,
-    /// Packets are dropped.
+    /// Matching packets are dropped.
     Deny,
 }
 
@@ -170,6 +171,7 @@ impl ArmResource for SecurityGroupInput {
 }
 
 impl SecurityRuleInput {
+    /// True if `other`, a rule as ARM returned it, has the name of this rule.
     fn is_named_like(&self, other: &Value) -> bool {
         other["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(self.name.as_str()))
     }
@@ -186,6 +188,7 @@ impl SecurityRuleInput {
         (!is_equal).then(|| Difference::new(what, actual, desired))
     }
 
+    /// Model of the rule's properties. Source ports are not restricted.
     fn model(&self) -> SecurityRulePropertiesFormat {
         let (protocol, access) = (self.protocol.into(), self.access.into());
         SecurityRulePropertiesFormat {
@@ -236,10 +239,12 @@ impl From<RuleProtocol> for security_rule_properties_format::Protocol {
     }
 }
 
+/// Rules of a group that were added to it; Azure's default rules are in another list.
 fn rules(group: &ArmObject) -> &[Value] {
     group.items("/properties/securityRules")
 }
 
+/// Compared properties of a rule; `null` for an absent one.
 fn compared(properties: &Value) -> Map<String, Value> {
     COMPARED.iter().map(|name| ((*name).to_owned(), properties[*name].clone())).collect()
 }
@@ -252,6 +257,7 @@ fn same_value(desired: &Value, actual: &Value) -> bool {
     }
 }
 
+/// Sets the desired properties of an existing rule. Others, such as its description, are kept.
 fn merge(actual: &mut Value, desired: Value) {
     if let (Some(actual), Value::Object(desired)) = (actual.as_object_mut(), desired) {
         for plural in PLURAL_FORMS {

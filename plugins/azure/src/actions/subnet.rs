@@ -35,14 +35,15 @@ pub(crate) struct SubnetInput {
     /// Id of the security group of its machines; without it, the actual one is kept.
     #[serde(default)]
     network_security_group_id: Option<ResourceId>,
-    /// Id of the NAT gateway for machines without a public address; without it, the actual one is kept.
+    /// Id of the NAT gateway for machines without a public address; without it, the actual one is
+    /// kept.
     #[serde(default)]
     nat_gateway_id: Option<ResourceId>,
 }
 
 /// Subnet in its desired state.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct SubnetOutput {
+pub(crate) struct SubnetEnsureOutput {
     /// Id of the subnet.
     pub id: String,
     /// Name of the subnet.
@@ -54,6 +55,7 @@ pub(crate) struct SubnetOutput {
 }
 
 impl SubnetInput {
+    /// Id of the virtual network, which is read and locked as a whole.
     fn network(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(VirtualNetworkInput::TYPE, &self.virtual_network)
     }
@@ -70,6 +72,7 @@ impl SubnetInput {
         group.chain(gateway)
     }
 
+    /// Difference of a subnet that does not exist.
     fn missing(&self, id: &ResourceId) -> Difference {
         Difference::missing(id.label(), self.prefix.to_string())
     }
@@ -78,7 +81,7 @@ impl SubnetInput {
 impl ArmEnsure for SubnetInput {
     /// The whole virtual network: all its prefixes and subnets decide whether the prefix fits.
     type Actual = ArmObject;
-    type Output = SubnetOutput;
+    type Output = SubnetEnsureOutput;
     const NAME: &'static str = "azure.subnet.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a virtual network has a subnet with a prefix.";
@@ -125,12 +128,17 @@ impl ArmEnsure for SubnetInput {
         }
     }
 
-    fn output(&self, _: &ActionContext, arm: &ArmClient, network: &ArmObject) -> Result<SubnetOutput, ActionError> {
+    fn output(
+        &self,
+        _: &ActionContext,
+        arm: &ArmClient,
+        network: &ArmObject,
+    ) -> Result<SubnetEnsureOutput, ActionError> {
         let id = self.id(arm);
         let subnet = subnets(network).into_iter().find(|subnet| subnet.id == id);
         let subnet = subnet.ok_or_else(|| ActionError::transient("not found").context(id.label()))?;
         let gateway = self.prefix.first_host();
-        Ok(SubnetOutput {
+        Ok(SubnetEnsureOutput {
             id: subnet.id(),
             name: subnet.name().into(),
             prefix: self.prefix.to_string(),
@@ -139,7 +147,8 @@ impl ArmEnsure for SubnetInput {
     }
 }
 
-/// Permissions to write a subnet back, which refers to a security group, a NAT gateway and a route table.
+/// Permissions to write a subnet back, which refers to a security group, a NAT gateway and a route
+/// table.
 pub(crate) fn subnet_permissions() -> Vec<Permission> {
     let mut permissions = read_and_write(SUBNET);
     permissions.push(arm("Microsoft.Network/networkSecurityGroups/join/action"));
@@ -163,6 +172,7 @@ pub(crate) fn prefixes_of(subnet: &ArmObject) -> Vec<Prefix> {
     prefixes.filter_map(|prefix| prefix.as_str()?.parse().ok()).collect()
 }
 
+/// Compares the desired references. References that the input does not name are kept.
 fn reference_differences(desired: &SubnetInput, subnet: &ArmObject) -> impl Iterator<Item = Difference> {
     desired.references().filter_map(|(property, noun, id)| {
         let actual = subnet.id_at(&format!("/properties/{property}/id"));
@@ -171,6 +181,7 @@ fn reference_differences(desired: &SubnetInput, subnet: &ArmObject) -> impl Iter
     })
 }
 
+/// Body of an existing subnet with the desired references.
 fn with_references(desired: &SubnetInput, mut body: Value) -> Value {
     for (property, _, id) in desired.references() {
         body["properties"][property] = json!({ "id": id });
@@ -194,6 +205,10 @@ fn new_body(desired: &SubnetInput) -> Value {
     })
 }
 
+/// Checks that the prefix of a new subnet is inside the network.
+///
+/// # Errors
+/// `Permanent`, with the network's address space.
 fn check_contained(desired: &SubnetInput, network: &ArmObject) -> Result<(), ActionError> {
     let (prefix, space) = (desired.prefix, address_space(network));
     if space.iter().any(|outer| outer.contains(prefix)) {
@@ -204,6 +219,10 @@ fn check_contained(desired: &SubnetInput, network: &ArmObject) -> Result<(), Act
         .with_hint("choose a prefix inside the network's address space"))
 }
 
+/// Checks that the prefix of a new subnet overlaps no other subnet.
+///
+/// # Errors
+/// `Permanent`, with the other subnet and its prefix.
 fn check_apart(desired: &SubnetInput, others: &[ArmObject]) -> Result<(), ActionError> {
     let taken = others.iter().flat_map(|subnet| prefixes_of(subnet).into_iter().map(move |prefix| (subnet, prefix)));
     match taken.into_iter().find(|(_, prefix)| prefix.overlaps(desired.prefix)) {
@@ -215,6 +234,10 @@ fn check_apart(desired: &SubnetInput, others: &[ArmObject]) -> Result<(), Action
     }
 }
 
+/// Checks that an existing subnet has the desired prefix and no other one.
+///
+/// # Errors
+/// `Permanent`: the prefix of a subnet in use cannot be changed.
 fn check_prefix(desired: &SubnetInput, subnet: &ArmObject) -> Result<(), ActionError> {
     let actual = prefixes_of(subnet);
     if actual == [desired.prefix] {

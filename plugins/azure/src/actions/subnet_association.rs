@@ -13,6 +13,7 @@ use crate::{
     client::{ArmClient, ArmObject, GroupName, NetworkName, Precondition, ResourceId, ResourceType, VnetName},
 };
 
+/// JSON pointer to the id of a subnet's route table; absent if it has none.
 const TABLE_ID: &str = "/properties/routeTable/id";
 
 /// Desired route table of a subnet.
@@ -42,6 +43,7 @@ pub(crate) struct SubnetAssociationOutput {
 }
 
 impl SubnetAssociationInput {
+    /// Id of the virtual network, whose write lock a write of its subnet requires.
     fn network(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(VirtualNetworkInput::TYPE, &self.virtual_network)
     }
@@ -77,6 +79,8 @@ impl ArmEnsure for SubnetAssociationInput {
         }
     }
 
+    // Two locks: the write of the subnet refers to the route table, which ARM refuses to change
+    // meanwhile.
     async fn apply(&self, cx: &ActionContext, arm: &ArmClient, _: Option<&ArmObject>) -> Result<(), ActionError> {
         let _guard = arm.lock_for_write(cx, &[&self.network(arm), &self.route_table_id]).await?;
         let Some(subnet) = self.read(cx, arm).await? else { return Ok(()) };
@@ -99,11 +103,15 @@ impl ArmEnsure for SubnetAssociationInput {
     }
 }
 
+/// Error of a subnet with another route table, which is replaced on demand only.
+///
+/// Replacing it would take its routes, such as that to an egress firewall, from the subnet's
+/// machines.
 fn other_table_error(desired: &SubnetAssociationInput, other: &str) -> ActionError {
     ActionError::permanent(format!("its route table is {other}, not {}", desired.route_table_id))
         .context(format_args!("subnet \"{}\"", desired.subnet))
         .with_hint(
-            "name that table instead: routes are added to it beside its own (the input `workers_route_table` of the workflows \
+            "name that table instead: stargate adds its routes to the existing ones (the input `workers_route_table` of the workflows \
              that ship); or set the action's `replace: true` to exchange it",
         )
 }

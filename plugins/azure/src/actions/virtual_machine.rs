@@ -20,10 +20,11 @@ use crate::{
     permission::{arm, read_and_write},
 };
 
-/// Virtual machines.
+/// Virtual machines and their OS disks.
 pub(crate) const VIRTUAL_MACHINE: ResourceType =
     ResourceType { kind: "Microsoft.Compute/virtualMachines", api_version: "2024-07-01", noun: "virtual machine" };
-/// Tag that holds the public half of the host key. Azure never returns `customData`, which has it as well.
+/// Tag that holds the public half of the host key. Azure never returns `customData`, which has it
+/// as well.
 pub(crate) const HOST_KEY_TAG: &str = "stargate-host-key";
 
 /// Desired state of a virtual machine.
@@ -49,7 +50,8 @@ pub(crate) struct VirtualMachineInput {
     ssh_public_key: String,
     /// Image that the machine is created from.
     image: ImageInput,
-    /// User data of cloud-init. `{{name}}` in a string is replaced by a secret. The host key is added.
+    /// User data of cloud-init. `{{name}}` in a string is replaced by a secret. The host key is
+    /// added.
     #[serde(default)]
     cloud_config: Map<String, Value>,
     /// Secrets for the user data, resolved only when the machine is created.
@@ -162,6 +164,7 @@ pub(crate) fn host_key_tag(machine: &ArmObject) -> Option<String> {
     machine.body["tags"][HOST_KEY_TAG].as_str().and_then(without_comment)
 }
 
+/// Error of a machine whose host key is unknown: a connection to it could not be verified.
 fn no_host_key_error(machine: &ArmObject) -> ActionError {
     ActionError::permanent(format!(
         "it has no tag {HOST_KEY_TAG} with its host key, so it cannot be distinguished from another machine"
@@ -172,10 +175,15 @@ fn no_host_key_error(machine: &ArmObject) -> ActionError {
     ))
 }
 
+/// Adds the machine's label, unless the message of a request to ARM has it already.
 fn with_label(error: ActionError, id: &ResourceId) -> ActionError {
     if error.message.contains(&id.label()) { error } else { error.context(id.label()) }
 }
 
+/// Resolves the secrets of the user data.
+///
+/// # Errors
+/// Those of the first secret that cannot be resolved.
 async fn resolve(cx: &ActionContext, desired: &VirtualMachineInput) -> Result<BTreeMap<String, Secret>, ActionError> {
     let mut secrets = BTreeMap::new();
     for (name, reference) in &desired.cloud_config_secrets {
@@ -184,6 +192,10 @@ async fn resolve(cx: &ActionContext, desired: &VirtualMachineInput) -> Result<BT
     Ok(secrets)
 }
 
+/// Checks the input beyond its schema, before any request.
+///
+/// # Errors
+/// `Permanent`, with the name of the input.
 fn check_input(desired: &VirtualMachineInput) -> Result<(), ActionError> {
     desired.network_interface_id.check_type("network_interface_id", NETWORK_INTERFACE)?;
     if !is_user_name(&desired.admin_username) {
@@ -198,12 +210,17 @@ fn check_input(desired: &VirtualMachineInput) -> Result<(), ActionError> {
     cloud_config::check(&desired.cloud_config, desired.cloud_config_secrets.keys())
 }
 
+/// True if the text has the form of a Linux user name, of at most 32 characters.
 fn is_user_name(name: &str) -> bool {
     name.len() <= 32
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c))
 }
 
+/// Checks that the machine was created successfully. A failed one is kept for diagnosis.
+///
+/// # Errors
+/// `Permanent`, with the provisioning state.
 fn check_provisioned(actual: &ArmObject) -> Result<(), ActionError> {
     match actual.state().filter(|_| actual.has_failed()) {
         None => Ok(()),
@@ -213,6 +230,7 @@ fn check_provisioned(actual: &ArmObject) -> Result<(), ActionError> {
     }
 }
 
+/// Error of an existing machine that differs, with each difference.
 fn unchangeable_error(actual: &ArmObject, differences: &[Difference]) -> ActionError {
     let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     ActionError::permanent(format!(
@@ -223,6 +241,7 @@ fn unchangeable_error(actual: &ArmObject, differences: &[Difference]) -> ActionE
     .with_hint("delete it, choose another name, or change the input to its actual state")
 }
 
+/// Compares the properties that the input names. ARM returns texts in its own case.
 fn differences(desired: &VirtualMachineInput, actual: &ArmObject) -> Vec<Difference> {
     let image = &desired.image;
     let text = |what: &str, pointer: &str, desired: &str| {
@@ -246,7 +265,8 @@ fn differences(desired: &VirtualMachineInput, actual: &ArmObject) -> Vec<Differe
     .collect()
 }
 
-/// Compares the image version. `exactVersion` is the version that `latest` was when the machine was created.
+/// Compares the image version. `exactVersion` is the version that `latest` was when the machine was
+/// created.
 fn image_version(actual: &ArmObject, desired: &str) -> Option<Difference> {
     let reference = "/properties/storageProfile/imageReference";
     let exact = actual.text(&format!("{reference}/exactVersion"));
@@ -254,6 +274,7 @@ fn image_version(actual: &ArmObject, desired: &str) -> Option<Difference> {
     Difference::between("image version", actual, desired)
 }
 
+/// Compares type and data of the public key with each key of the machine.
 fn public_key(desired: &VirtualMachineInput, actual: &ArmObject) -> Option<Difference> {
     let keys = actual.body.pointer("/properties/osProfile/linuxConfiguration/ssh/publicKeys");
     let keys: Vec<_> =
@@ -262,6 +283,7 @@ fn public_key(desired: &VirtualMachineInput, actual: &ArmObject) -> Option<Diffe
     (!keys.contains(&desired)).then(|| Difference::new("ssh public key", keys.join(", "), desired))
 }
 
+/// Compares the network interface. The machine may have others in addition.
 fn network_interface(desired: &VirtualMachineInput, actual: &ArmObject) -> Option<Difference> {
     let nics = actual.body.pointer("/properties/networkProfile/networkInterfaces").and_then(Value::as_array);
     let ids: Vec<&str> = nics.into_iter().flatten().filter_map(|nic| nic["id"].as_str()).collect();
@@ -270,6 +292,7 @@ fn network_interface(desired: &VirtualMachineInput, actual: &ArmObject) -> Optio
     (!is_attached).then(|| Difference::new("network interface", ids.join(", "), desired.to_string()))
 }
 
+/// Body of the PUT that creates the machine. It contains secrets, in `custom_data`.
 fn new_body(desired: &VirtualMachineInput, host_key: &str, custom_data: &Secret) -> Value {
     let tags = json!({ HOST_KEY_TAG: host_key });
     let properties = VirtualMachineProperties {

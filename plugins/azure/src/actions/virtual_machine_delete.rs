@@ -19,8 +19,8 @@ use crate::{
 
 /// Action `azure.virtual_machine.delete`: deletes a machine and then its network interface.
 ///
-/// Azure refuses to delete an interface in use. Each is deleted only if it is unchanged since it was
-/// read, so that an attempt after a crash finds either the same object or none.
+/// Azure refuses to delete an interface in use. Each is deleted only if it is unchanged since it
+/// was read, so that an attempt after a crash finds either the same object or none.
 pub(crate) struct VirtualMachineDelete(pub(crate) ArmClient);
 
 /// Machine to delete, with what identifies it.
@@ -31,7 +31,8 @@ pub(crate) struct MachineDeleteInput {
     resource_group: GroupName,
     /// Name of the machine.
     name: VmName,
-    /// SSH host key of the machine, in OpenSSH's one-line form. A machine with another one, or none, is kept.
+    /// SSH host key of the machine, in OpenSSH's one-line form. A machine with another one, or
+    /// none, is kept.
     host_key: String,
     /// Name of its network interface.
     network_interface: NetworkName,
@@ -47,6 +48,10 @@ pub(crate) struct MachineDeleteOutput {
 }
 
 impl VirtualMachineDelete {
+    /// Reads the machine; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `Permanent`, if its host key is not the one of the input.
     async fn machine(&self, cx: &ActionContext, input: &MachineDeleteInput) -> Result<Option<ArmObject>, ActionError> {
         let id = self.0.group(&input.resource_group).resource(VIRTUAL_MACHINE, &input.name);
         let Some(machine) = self.0.get_settled(cx, &id).await? else { return Ok(None) };
@@ -57,6 +62,10 @@ impl VirtualMachineDelete {
         Err(mismatch_error(&id, &format!("its tag {HOST_KEY_TAG} is not the host key that is registered")))
     }
 
+    /// Reads the network interface; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `Permanent`, if its private address is not the one of the input.
     async fn interface(
         &self,
         cx: &ActionContext,
@@ -71,6 +80,7 @@ impl VirtualMachineDelete {
         Err(mismatch_error(&id, &format!("its address is {address}, not {}", input.private_ip)))
     }
 
+    /// Deletes an object as it was read, and reports the change. Returns its id.
     async fn delete(&self, cx: &ActionContext, object: &ArmObject) -> Result<String, ActionError> {
         self.0.delete(cx, &object.id, Precondition::unchanged(object)).await?;
         cx.changed(format!("- {}", object.id.label()));
@@ -128,6 +138,7 @@ impl RequiredPermissions for VirtualMachineDelete {
     ];
 }
 
+/// Error of an object with the right name that is not the registered one. It is kept.
 fn mismatch_error(id: &ResourceId, reason: &str) -> ActionError {
     ActionError::permanent(format!("it is not the registered one: {reason}"))
         .context(id.label())

@@ -12,6 +12,7 @@ use crate::{
     client::{ArmClient, ArmObject, GroupName, Location, ResourceId, VnetName, body},
 };
 
+/// JSON pointer to the prefixes of a virtual network.
 const ADDRESS_PREFIXES: &str = "/properties/addressSpace/addressPrefixes";
 
 /// Desired state of a virtual network. Its subnets are resources of their own and are kept.
@@ -44,6 +45,7 @@ pub(crate) struct VirtualNetworkOutput {
 }
 
 impl VirtualNetworkInput {
+    /// Desired prefixes that the address space does not contain, compared for equality.
     fn missing_prefixes(&self, actual: &[Prefix]) -> Vec<Prefix> {
         self.prefixes.iter().filter(|prefix| !actual.contains(prefix)).copied().collect()
     }
@@ -119,6 +121,10 @@ pub(crate) fn address_space(network: &ArmObject) -> Vec<Prefix> {
     network.items(ADDRESS_PREFIXES).iter().filter_map(|prefix| prefix.as_str()?.parse().ok()).collect()
 }
 
+/// Checks that there is a prefix and that no two overlap, which ARM would refuse.
+///
+/// # Errors
+/// `Permanent`, with the two prefixes.
 fn check_prefixes(prefixes: &[Prefix]) -> Result<(), ActionError> {
     if prefixes.is_empty() {
         return Err(ActionError::permanent("no prefix is given"));
@@ -133,6 +139,7 @@ fn check_prefixes(prefixes: &[Prefix]) -> Result<(), ActionError> {
     Ok(())
 }
 
+/// First new prefix that overlaps an old one, with that one.
 fn first_overlap(new: &[Prefix], old: &[Prefix]) -> Option<(Prefix, Prefix)> {
     new.iter().find_map(|new| Some((*new, *old.iter().find(|old| old.overlaps(*new))?)))
 }

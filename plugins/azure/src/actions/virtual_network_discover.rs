@@ -46,7 +46,8 @@ pub(crate) struct DiscoveryOutput {
     pub id: String,
     /// Name of the virtual network.
     pub name: String,
-    /// Resource group of the virtual network; not that of the nodes if the network was created before the cluster.
+    /// Resource group of the virtual network; not that of the nodes if the network was created
+    /// before the cluster.
     pub resource_group: String,
     /// Region of the virtual network.
     pub location: String,
@@ -154,6 +155,7 @@ impl VirtualNetworkDiscovery {
     }
 }
 
+/// Subnets of the address configurations of a network interface, or of its model in a scale set.
 fn subnets_of_nic(nic: &Value) -> Vec<ResourceId> {
     let configurations = nic.pointer("/properties/ipConfigurations").and_then(Value::as_array);
     let subnet = |it: &Value| it.pointer("/properties/subnet/id")?.as_str()?.parse().ok();
@@ -161,11 +163,16 @@ fn subnets_of_nic(nic: &Value) -> Vec<ResourceId> {
     ids.filter(|id: &ResourceId| id.is(SUBNET.kind)).collect()
 }
 
+/// Subnets in the model from which a scale set creates its instances.
 fn subnets_of_model(scale_set: &ArmObject) -> Vec<ResourceId> {
     let nics = scale_set.items("/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations");
     nics.iter().flat_map(subnets_of_nic).collect()
 }
 
+/// Output for the chosen network.
+///
+/// # Errors
+/// If the nodes' subnet cannot be determined, or a subnet has no prefix.
 fn output(network: &ArmObject, input: &DiscoveryInput, used: &[ResourceId]) -> Result<DiscoveryOutput, ActionError> {
     let subnets = subnets(network).iter().map(view).collect::<Result<Vec<_>, _>>()?;
     let node_subnet = node_subnet(&subnets, input, used).map_err(|e| e.context(network.id.label()))?;
@@ -198,6 +205,7 @@ fn node_subnet(all: &[SubnetView], input: &DiscoveryInput, used: &[ResourceId]) 
     Err(ambiguous("node subnet", "node_subnet", &names))
 }
 
+/// Error of a choice among no or several candidates, with the input that decides.
 fn ambiguous(what: &str, input: &str, candidates: &[String]) -> ActionError {
     if candidates.is_empty() {
         return ActionError::permanent(format!("no {what} found"));

@@ -8,9 +8,9 @@ use stargate_sdk::{ActionContext, ActionError, Check, FailureKind, Finding, Perm
 use crate::client::ArmClient;
 
 /// Check `azure.credential`: obtains a token and sends it to Azure.
-pub(crate) struct CredentialCheck(pub(crate) ArmClient);
+pub(crate) struct ArmCredentialCheck(pub(crate) ArmClient);
 
-impl Check for CredentialCheck {
+impl Check for ArmCredentialCheck {
     fn id(&self) -> &'static str {
         "azure.credential"
     }
@@ -24,7 +24,9 @@ impl Check for CredentialCheck {
     }
 }
 
-impl CredentialCheck {
+impl ArmCredentialCheck {
+    /// Obtains a token and reads the subscription with it. Only a refusal of the token is a
+    /// failure.
     async fn evaluate(&self, cx: &ActionContext) -> Result<Finding, ActionError> {
         let origin = self.0.token_origin(cx).await?;
         let response = self.0.subscription(cx).await?;
@@ -36,6 +38,7 @@ impl CredentialCheck {
         Ok(Finding::ok(origin))
     }
 
+    /// Finding for an error, with the hint for its kind.
     fn failed(&self, error: ActionError) -> Finding {
         let hint = if error.kind == FailureKind::Transient {
             format!("run `curl -sI {}` to check that it answers; HTTPS_PROXY names a proxy", self.0.endpoint())

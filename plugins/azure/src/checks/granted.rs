@@ -14,7 +14,8 @@ struct RoleGrant {
 }
 
 impl GrantedOperations {
-    /// Reads the items of `Microsoft.Authorization/permissions`. An unreadable item grants no operation.
+    /// Reads the items of `Microsoft.Authorization/permissions`. An unreadable item grants no
+    /// operation.
     pub(super) fn read(items: Vec<Value>) -> Self {
         Self(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
     }

@@ -7,6 +7,6 @@ mod permissions;
 mod subscription;
 
 pub(crate) use clock::ClockCheck;
-pub(crate) use credential::CredentialCheck;
+pub(crate) use credential::ArmCredentialCheck;
 pub(crate) use permissions::PermissionsCheck;
 pub(crate) use subscription::SubscriptionCheck;

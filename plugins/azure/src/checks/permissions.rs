@@ -13,9 +13,11 @@ use crate::{
 const MAX_CONCURRENT: usize = 8;
 /// API version in which permissions are read.
 const PERMISSIONS_VERSION: &str = "2022-04-01";
+/// Reason for a check that fails right after a role was assigned.
 const ROLE_DELAY: &str = "a new role takes some minutes to work";
 
-/// Check `azure.permissions`: compares the account's permissions with those that the actions require.
+/// Check `azure.permissions`: compares the account's permissions with those that the actions
+/// require.
 pub(crate) struct PermissionsCheck(pub(crate) ArmClient);
 
 impl Check for PermissionsCheck {
@@ -43,6 +45,11 @@ impl Check for PermissionsCheck {
 }
 
 impl PermissionsCheck {
+    /// Compares the required operations with the subscription's, and missing ones with each
+    /// group's.
+    ///
+    /// # Errors
+    /// If the permissions in the subscription cannot be read.
     async fn evaluate(&self, cx: &ActionContext, required: &[&str]) -> Result<Finding, ActionError> {
         let granted = self.read_granted(cx, None).await?;
         let missing: Vec<&str> = required.iter().copied().filter(|operation| !granted.allows(operation)).collect();
@@ -60,6 +67,7 @@ impl PermissionsCheck {
         Ok(self.granted_in_groups(&in_groups, &groups.collect::<Vec<_>>()))
     }
 
+    /// Finding for operations that no readable scope grants.
     fn not_granted(&self, operations: &[&str], of: usize) -> Finding {
         let assign = self.assign_command();
         Finding::failed(
@@ -80,6 +88,7 @@ impl PermissionsCheck {
         )
     }
 
+    /// Command that assigns a role in the whole subscription.
     fn assign_command(&self) -> String {
         let scope = self.0.subscription_path();
         format!("`az role assignment create --assignee ACCOUNT --role ROLE --scope {scope}`")

@@ -7,6 +7,7 @@ use stargate_sdk::{ActionContext, ActionError, Check, Finding, Permission};
 
 use crate::client::ArmClient;
 
+/// Hint for a missing or unreadable subscription.
 const SUBSCRIPTION_HINT: &str =
     "run `az account list -o table` for their ids, and add `--azure-subscription ID`, or set AZURE_SUBSCRIPTION_ID";
 
@@ -32,6 +33,10 @@ impl Check for SubscriptionCheck {
 }
 
 impl SubscriptionCheck {
+    /// Reads the subscription.
+    ///
+    /// # Errors
+    /// If none is given, or it cannot be read.
     async fn evaluate(&self, cx: &ActionContext) -> Result<Finding, ActionError> {
         if self.0.has_no_subscription() {
             return Err(ActionError::permanent("no subscription is given").with_hint(SUBSCRIPTION_HINT));
@@ -47,7 +52,8 @@ impl SubscriptionCheck {
     }
 }
 
-/// Maps the state of a subscription to a finding: <https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states>.
+/// Maps the state of a subscription to a finding:
+/// <https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states>.
 fn finding(name: &str, id: &str, state: &str) -> Finding {
     let message = format!("{name:?} ({id}) is {state}");
     match state {

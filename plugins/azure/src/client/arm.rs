@@ -11,7 +11,7 @@ use stargate_sdk::{ActionContext, ActionError, FailureKind, Secret};
 use url::Url;
 
 use crate::{
-    ArmSettings, SettingsError,
+    ArmSettings, ArmSettingsError,
     client::{
         ArmObject, GroupName, ResourceId, ResourceType, SubscriptionId,
         locks::{WriteGuard, WriteLocks},
@@ -21,7 +21,8 @@ use crate::{
     settings::NO_SUBSCRIPTION,
 };
 
-/// Time for which a cancelled step waits for the response to a write in progress, so that the outcome is known.
+/// Time for which a cancelled step waits for the response to a write in progress, so that the
+/// outcome is known.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
 /// Maximum number of pages of a list. A longer list has a `nextLink` that leads back to itself.
 const MAX_PAGES: usize = 1000;
@@ -37,6 +38,7 @@ pub(crate) struct ArmClient {
     inner: Arc<SharedClient>,
 }
 
+/// Parts that all clones of a client share.
 struct SharedClient {
     http: reqwest::Client,
     endpoint: Url,
@@ -50,7 +52,7 @@ impl ArmClient {
     ///
     /// # Errors
     /// If the settings are not valid, or the certificate file cannot be read.
-    pub(crate) fn new(settings: ArmSettings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: ArmSettings) -> Result<Self, ArmSettingsError> {
         let subscription = settings.check()?;
         let http = http_client(settings.certificates()?)?;
         let ArmSettings { endpoint, credential, .. } = settings;
@@ -87,7 +89,8 @@ impl ArmClient {
         &self.inner.endpoint
     }
 
-    /// Obtains a token and returns a text that names its source, such as `the token of env:ARM_TOKEN`.
+    /// Obtains a token and returns a text that names its source, such as `the token of
+    /// env:ARM_TOKEN`.
     ///
     /// # Errors
     /// If no token can be obtained.
@@ -195,12 +198,13 @@ impl ArmClient {
     /// Sends one request. Any response is `Ok`.
     ///
     /// # Errors
-    /// If there is no token or no response; the kind says whether a write may have taken effect.
+    /// If there is no token or no response. The kind is `Unknown` if a write may have taken effect.
     pub(crate) async fn send(&self, cx: &ActionContext, request: &ArmRequest) -> Result<ArmResponse, ActionError> {
         let response = self.inner.tokens.with_token(cx, |token| self.send_with(cx, request, token)).await?;
         Ok(ArmResponse::new(response))
     }
 
+    /// Sends a request with this token, until the deadline or a cancellation.
     async fn send_with(
         &self,
         cx: &ActionContext,
@@ -213,6 +217,7 @@ impl ArmClient {
         within_grace(cx, grace, exchange).await.map_err(|stopped| stopped.into_error(effect, "azure"))?
     }
 
+    /// Builds the HTTP request, with an id of its own by which Azure's support finds it.
     fn http_request(&self, request: &ArmRequest, token: &Secret) -> reqwest::RequestBuilder {
         let http = self.inner.http.request(request.method.clone(), request.url.clone());
         let http = http
@@ -241,6 +246,7 @@ impl ArmClient {
         }
     }
 
+    /// URL below the endpoint; `path` is percent-encoded already.
     fn url(&self, path: &str, version: &str) -> Url {
         let mut url = self.inner.endpoint.clone();
         url.set_path(path);
@@ -289,7 +295,8 @@ async fn exchange(request: &ArmRequest, http: reqwest::RequestBuilder) -> Result
     Ok(HttpResponse { status, headers, body })
 }
 
-/// Error of a request without a response. It names the host, not the URL: URLs of operations are signed.
+/// Error of a request without a response. It names the host, not the URL: URLs of operations are
+/// signed.
 fn transport_error(request: &ArmRequest, error: reqwest::Error) -> ActionError {
     let host = request.url.host_str().unwrap_or("azure");
     let kind = transport_failure_kind(request.effect(), &error);

@@ -6,7 +6,8 @@ use crate::client::{Location, ResourceId, ResourceType};
 
 /// Resource as ARM returned it.
 ///
-/// An update edits the JSON and writes it back, so that properties that this crate does not know survive.
+/// An update edits the JSON and writes it back, so that properties that this crate does not know
+/// survive.
 #[derive(Debug, Clone)]
 pub(crate) struct ArmObject {
     pub(crate) id: ResourceId,
@@ -30,7 +31,8 @@ impl ArmObject {
         Some(Self::new(id.with_type(resource_type), &HeaderMap::new(), body.clone()))
     }
 
-    /// Wraps a part of this resource's body that has no id of its own, such as an address configuration.
+    /// Wraps a part of this resource's body that has no id of its own, such as an address
+    /// configuration.
     pub(crate) fn section(&self, body: Option<&Value>) -> Self {
         Self { id: self.id.clone(), body: body.cloned().unwrap_or_default(), etag: None }
     }

@@ -4,10 +4,12 @@ use stargate_sdk::{ActionContext, ActionError};
 
 use crate::client::operation::ArmOperation;
 
-/// Version of the JSON of [`Checkpoint`]. Another one is ignored: ARM is then asked for the resources.
+/// Version of the JSON of [`Checkpoint`]. Another one is ignored: ARM is then asked for the
+/// resources.
 const VERSION: u32 = 1;
 
-/// Writes that an attempt has started, stored for the attempts after it. It never contains a secret.
+/// Writes that an attempt has started, stored for the attempts after it. It never contains a
+/// secret.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     #[serde(default)]

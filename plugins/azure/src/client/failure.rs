@@ -35,10 +35,12 @@ impl ArmErrorBody {
         serde_json::from_value(value.clone()).unwrap_or_default()
     }
 
+    /// True if the resource provider refused the request for the moment.
     fn is_retryable(&self) -> bool {
         self.has_code(&RETRYABLE_CODES)
     }
 
+    /// True if the request exceeded a rate limit.
     fn is_throttled(&self) -> bool {
         self.has_code(&THROTTLING_CODES)
     }
@@ -62,11 +64,13 @@ impl ArmErrorBody {
         text
     }
 
+    /// Hint for the code, or for the first known one in the details.
     fn hint(&self) -> Option<&'static str> {
         let in_details = || self.details.iter().flatten().find_map(Self::hint);
         hint(&self.code, &self.message).or_else(in_details)
     }
 
+    /// Builds the error, with a hint for known codes.
     fn into_error(self, kind: FailureKind, code: String, message: String) -> ActionError {
         let error = ActionError::new(kind, message).with_code(code);
         match self.hint() {
@@ -76,11 +80,13 @@ impl ArmErrorBody {
     }
 }
 
+/// Message on one line, without the full stop at its end.
 fn one_line(message: &str) -> String {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     line.trim_end_matches('.').to_owned()
 }
 
+/// Hint for the reader of an error with this code; `None` for unknown codes.
 fn hint(code: &str, message: &str) -> Option<&'static str> {
     let is_quota = message.to_ascii_lowercase().contains("quota");
     Some(match code {
@@ -104,7 +110,8 @@ fn hint(code: &str, message: &str) -> Option<&'static str> {
     })
 }
 
-/// Error of a response without success, with ARM's code, message, target, details and correlation id.
+/// Error of a response without success, with ARM's code, message, target, details and correlation
+/// id.
 pub(crate) fn response_error(effect: CallEffect, status: StatusCode, headers: &HeaderMap, body: &Value) -> ActionError {
     let error = ArmErrorBody::read(body.get("error").unwrap_or(body));
     let code = if error.code.is_empty() { status.as_u16().to_string() } else { error.code.clone() };
@@ -134,6 +141,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     stargate_client::retry_after(headers, Timestamp::now())
 }
 
+/// Id by which Azure's support finds the request.
 fn correlation_id(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-ms-correlation-request-id")?.to_str().ok()
 }

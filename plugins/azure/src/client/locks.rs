@@ -11,8 +11,8 @@ use crate::client::ResourceId;
 
 /// Locks that let one step at a time write to a virtual network or route table.
 ///
-/// ARM refuses a second write with `AnotherOperationInProgress`. The locks hold inside this process;
-/// between processes, that refusal and the engine's retries have the same effect.
+/// ARM refuses a second write with `AnotherOperationInProgress`. The locks hold inside this
+/// process; between processes, that refusal and the engine's retries have the same effect.
 #[derive(Default)]
 pub(crate) struct WriteLocks {
     by_resource: Mutex<BTreeMap<String, Arc<AsyncMutex<()>>>>,
@@ -44,6 +44,8 @@ impl WriteLocks {
         Ok(WriteGuard { _held: held })
     }
 
+    /// Lock of a resource. Locks that are not in use are removed first, so that the map stays
+    /// small.
     fn lock(&self, key: String) -> Arc<AsyncMutex<()>> {
         let mut locks = self.by_resource.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1); // the others are neither held nor awaited
@@ -51,6 +53,10 @@ impl WriteLocks {
     }
 }
 
+/// Waits for one lock.
+///
+/// # Errors
+/// `Transient`, if the attempt is cancelled or its deadline passes before.
 async fn wait(cx: &ActionContext, lock: Arc<AsyncMutex<()>>) -> Result<OwnedMutexGuard<()>, ActionError> {
     within(cx, lock.lock_owned()).await.map_err(|stopped| match stopped.reason {
         StopReason::Cancelled => ActionError::transient("interrupted"),

@@ -12,8 +12,9 @@ pub struct NameError {
     rule: &'static str,
 }
 
-// One name type per rule of https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules:
-// a parsed name is one segment of a path.
+// One name type per rule of
+// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules: a parsed
+// name is one segment of a path.
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $pattern:literal, $valid:expr) => {
         $(#[$doc])*
@@ -119,13 +120,15 @@ name_type!(
 );
 
 impl Location {
-    /// True if `other` is the same region in any spelling: ARM returns `westeurope` for `West Europe`.
+    /// True if `other` is the same region in any spelling: ARM returns `westeurope` for `West
+    /// Europe`.
     pub(crate) fn is(&self, other: &str) -> bool {
         let plain = |text: &str| text.replace(' ', "").to_ascii_lowercase();
         plain(&self.0) == plain(other)
     }
 }
 
+/// True if the text is not empty and has allowed characters only.
 fn all(name: &str, allowed: impl Fn(char) -> bool) -> bool {
     !name.is_empty() && name.chars().all(allowed)
 }
@@ -138,11 +141,13 @@ fn starts_and_ends(name: &str, start: impl Fn(char) -> bool, end: impl Fn(char) 
     name.starts_with(start) && name.ends_with(end)
 }
 
+/// True if the text has the characters that names of network resources can have.
 fn is_network_name(name: &str) -> bool {
     starts_and_ends(name, alphanumeric, |c| alphanumeric(c) || c == '_')
         && all(name, |c| alphanumeric(c) || "_.-".contains(c))
 }
 
+/// True if the text has the form 8-4-4-4-12 in hexadecimal digits, in any case.
 fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])

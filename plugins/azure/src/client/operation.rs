@@ -25,12 +25,14 @@ const MAX_STATUS_RETRIES: usize = 3;
 pub(crate) struct ArmOperation {
     #[serde(rename = "kind")]
     protocol: PollProtocol,
-    /// URL to poll, byte by byte as ARM returned it: it is signed. Empty for [`PollProtocol::Resource`].
+    /// URL to poll, byte by byte as ARM returned it: it is signed. Empty for
+    /// [`PollProtocol::Resource`].
     pub(crate) url: String,
     pub(crate) resource: ResourceId,
 }
 
-/// Source of an operation's status: <https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations>.
+/// Source of an operation's status:
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PollProtocol {
@@ -74,7 +76,8 @@ impl ArmClient {
         self.write(cx, id, ArmRequest::put(self.url_of(id)?, body, precondition)).await
     }
 
-    /// Deletes a resource and waits until ARM has finished. Succeeds if the resource does not exist.
+    /// Deletes a resource and waits until ARM has finished. Succeeds if the resource does not
+    /// exist.
     ///
     /// # Errors
     /// Those of [`Self::put`].
@@ -87,6 +90,7 @@ impl ArmClient {
         self.write(cx, id, ArmRequest::delete(self.url_of(id)?, precondition)).await
     }
 
+    /// Sends a write and follows its operation, if ARM starts one.
     async fn write(&self, cx: &ActionContext, id: &ResourceId, request: ArmRequest) -> Result<(), ActionError> {
         let response = self.send(cx, &request).await.map_err(|e| e.context(id.label()))?;
         if request.is_deletion() && response.status == StatusCode::NOT_FOUND {
@@ -124,7 +128,8 @@ impl ArmClient {
         self.follow(cx, checkpoint, Some(Duration::ZERO)).await
     }
 
-    /// Polls the operation in the checkpoint until it has finished; the first time after `first_delay`.
+    /// Polls the operation in the checkpoint until it has finished; the first time after
+    /// `first_delay`.
     async fn follow(
         &self,
         cx: &ActionContext,
@@ -153,6 +158,7 @@ impl ArmClient {
         Ok(())
     }
 
+    /// Reads the status of an operation once.
     async fn poll(&self, cx: &ActionContext, operation: &ArmOperation) -> Result<PollResult, ActionError> {
         let url = match operation.protocol {
             PollProtocol::Resource => self.url_of(&operation.resource)?,
@@ -169,7 +175,8 @@ impl ArmClient {
         }
     }
 
-    /// Reads a status, and again after a short delay if it is unreadable: that says nothing about the operation.
+    /// Reads a status, and again after a short delay if it is unreadable: that says nothing about
+    /// the operation.
     async fn read_status(&self, cx: &ActionContext, request: &ArmRequest) -> Result<ArmResponse, ActionError> {
         let mut delays = STATUS_RETRY.delays().take(MAX_STATUS_RETRIES);
         loop {
@@ -186,6 +193,7 @@ impl ArmClient {
     }
 }
 
+/// True if a response with this status is the answer of the API, which reports the operation.
 fn is_readable(status: StatusCode) -> bool {
     !status.is_server_error() && status != StatusCode::REQUEST_TIMEOUT
 }
@@ -219,16 +227,19 @@ fn check_state(body: &Value) -> Result<(), ActionError> {
     }
 }
 
+/// Result of a poll of an operation in progress. ARM may return another URL with 202.
 fn running(response: &ArmResponse) -> PollResult {
     let is_accepted = response.status == StatusCode::ACCEPTED;
     let next_url = response.header("location").filter(|_| is_accepted).map(str::to_owned);
     PollResult::Running { retry_after: retry_after(&response.headers), next_url }
 }
 
+/// True if ARM does not know the operation any more.
 fn is_forgotten(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
+/// Reads the `status` in the body. A body without one is treated like a forgotten operation.
 fn by_status(response: ArmResponse) -> Result<PollResult, ActionError> {
     if is_forgotten(response.status) {
         return Ok(PollResult::Forgotten);
@@ -245,6 +256,7 @@ fn by_status(response: ArmResponse) -> Result<PollResult, ActionError> {
     })
 }
 
+/// Reads the HTTP status: 202 while the operation is in progress.
 fn by_location(response: ArmResponse) -> Result<PollResult, ActionError> {
     match response.status {
         StatusCode::ACCEPTED => Ok(running(&response)),
@@ -258,6 +270,7 @@ fn by_location(response: ArmResponse) -> Result<PollResult, ActionError> {
     }
 }
 
+/// Reads the `provisioningState` of the resource. One that is gone was deleted.
 fn by_resource(response: ArmResponse) -> Result<PollResult, ActionError> {
     if is_forgotten(response.status) {
         return Ok(PollResult::Done); // the caller reads the resource and decides
@@ -273,7 +286,8 @@ fn by_resource(response: ArmResponse) -> Result<PollResult, ActionError> {
     })
 }
 
-/// Error of a status that cannot be read. Never `Permanent`: a later attempt polls the operation again.
+/// Error of a status that cannot be read. Never `Permanent`: a later attempt polls the operation
+/// again.
 fn unreadable_status(response: ArmResponse) -> ActionError {
     let mut error = response.into_error(CallEffect::ReadOnly).context("the operation's status cannot be read");
     if error.kind == FailureKind::Permanent {
@@ -282,12 +296,15 @@ fn unreadable_status(response: ArmResponse) -> ActionError {
     error
 }
 
+/// Error of a write whose operation is not in the checkpoint: a later attempt would not continue
+/// it.
 fn not_stored_error(id: &ResourceId, error: &ActionError) -> ActionError {
     ActionError::unknown(format!("azure accepted the write, but its operation could not be stored: {error}"))
         .context(id.label())
 }
 
-/// Removes a failed operation from the checkpoint, so that the next attempt writes again; returns `error`.
+/// Removes a failed operation from the checkpoint, so that the next attempt writes again; returns
+/// `error`.
 async fn forget_operation(cx: &ActionContext, mut checkpoint: Checkpoint, error: ActionError) -> ActionError {
     checkpoint.operation = None;
     if let Err(store_error) = checkpoint.save(cx).await {

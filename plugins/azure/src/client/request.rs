@@ -6,7 +6,8 @@ use url::Url;
 
 use crate::client::{ArmObject, failure};
 
-/// Condition under which ARM performs a write. If it does not hold, ARM answers 412 and writes nothing.
+/// Condition under which ARM performs a write. If it does not hold, ARM answers 412 and writes
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Precondition {
     /// The resource still has this `ETag` (`If-Match`).
@@ -32,18 +33,22 @@ pub(crate) struct ArmRequest {
 }
 
 impl ArmRequest {
+    /// Creates a read of `url`.
     pub(crate) fn get(url: Url) -> Self {
         Self { method: Method::GET, url, body: None, precondition: None }
     }
 
+    /// Creates a write that creates or replaces the resource at `url`.
     pub(crate) fn put(url: Url, body: Value, precondition: Option<Precondition>) -> Self {
         Self { method: Method::PUT, url, body: Some(body), precondition }
     }
 
+    /// Creates a deletion of the resource at `url`.
     pub(crate) fn delete(url: Url, precondition: Option<Precondition>) -> Self {
         Self { method: Method::DELETE, url, body: None, precondition }
     }
 
+    /// True for a deletion, which succeeds if the resource does not exist.
     pub(crate) fn is_deletion(&self) -> bool {
         self.method == Method::DELETE
     }
@@ -64,6 +69,7 @@ pub(crate) struct ArmResponse {
 }
 
 impl ArmResponse {
+    /// Parses the body of an HTTP response.
     pub(crate) fn new(response: HttpResponse) -> Self {
         let json = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
         Self { status: response.status, headers: response.headers, json }

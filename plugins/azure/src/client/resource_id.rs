@@ -7,8 +7,8 @@ use stargate_sdk::ActionError;
 
 use crate::client::{GroupName, NetworkName, RESOURCE_GROUP, ResourceType, SubscriptionId};
 
-/// Characters that are percent-encoded: all but the unreserved ones of RFC 3986, section 2.3, and the
-/// parentheses that names of resource groups can contain.
+/// Characters that are percent-encoded: all but the unreserved ones of RFC 3986, section 2.3, and
+/// the parentheses that names of resource groups can contain.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'(').remove(b')');
 
@@ -62,7 +62,8 @@ impl ResourceId {
         child
     }
 
-    /// Returns the id of the parent, which has no type; of a resource without parent, the id itself.
+    /// Returns the id of the parent, which has no type; of a resource without parent, the id
+    /// itself.
     pub(crate) fn parent(&self) -> Self {
         let mut parent = self.clone();
         if let Some((_, segments)) = parent.resource.as_mut().filter(|(_, segments)| segments.len() > 1) {
@@ -99,7 +100,8 @@ impl ResourceId {
         }
     }
 
-    /// Namespace and types, such as `Microsoft.Network/virtualNetworks/subnets`, in the id's spelling.
+    /// Namespace and types, such as `Microsoft.Network/virtualNetworks/subnets`, in the id's
+    /// spelling.
     pub(crate) fn kind(&self) -> String {
         match &self.resource {
             Some((namespace, segments)) => {
@@ -125,7 +127,8 @@ impl ResourceId {
         Err(ActionError::permanent(format!("{input} is {self}, which is not a {}", resource_type.noun)))
     }
 
-    /// Noun and name for messages, such as `route table "x"`; the kind instead of the noun if the id has no type.
+    /// Noun and name for messages, such as `route table "x"`; the kind instead of the noun if the
+    /// id has no type.
     pub(crate) fn label(&self) -> String {
         match self.resource_type {
             Some(resource_type) => format!("{} {:?}", resource_type.noun, self.name()),
@@ -195,6 +198,7 @@ impl JsonSchema for ResourceId {
     }
 }
 
+/// Parses an id; `None` if a part is not valid.
 fn parse(text: &str) -> Option<ResourceId> {
     let mut parts = text.strip_prefix('/')?.split('/');
     let subscription = SubscriptionId::parse(keyword(&mut parts, "subscriptions")?).ok()?;
@@ -209,11 +213,13 @@ fn parse(text: &str) -> Option<ResourceId> {
     Some(ResourceId { subscription, group, resource, resource_type })
 }
 
+/// Value that follows the keyword, which ARM writes in any case.
 fn keyword<'a>(parts: &mut impl Iterator<Item = &'a str>, word: &str) -> Option<&'a str> {
     parts.next().filter(|part| part.eq_ignore_ascii_case(word))?;
     parts.next()
 }
 
+/// Parses namespace, types and names. A name that follows the rule is one segment of a path.
 fn parse_resource(parts: &[&str]) -> Option<(String, Vec<(String, String)>)> {
     let (namespace, rest) = parts.split_first()?;
     let word = |text: &str| {

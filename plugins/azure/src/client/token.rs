@@ -18,11 +18,13 @@ use url::Url;
 
 use crate::settings::{ArmCredential, PUBLIC_ENDPOINT};
 
-/// Time for which a static token is used before its reference is resolved again: it has no expiry of its own.
+/// Time for which a static token is used before its reference is resolved again: it has no expiry
+/// of its own.
 const STATIC_TOKEN_REUSE: Duration = Duration::from_mins(10);
 /// Address of Azure's instance metadata service, which machines in Azure reach.
 const METADATA_SERVICE: &str = "169.254.169.254:80";
-/// Time to wait for the metadata service. In Azure it takes a millisecond; elsewhere the address never answers.
+/// Time to wait for the metadata service. In Azure it takes a millisecond; elsewhere the address
+/// never answers.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Source of bearer tokens for ARM, with a cache.
@@ -49,7 +51,8 @@ impl TokenSource {
         Self { credential, scope: scope(endpoint), chosen: Mutex::default(), cache: TokenCache::new() }
     }
 
-    /// Sends a request with the cached token, and once more with a new one if it is refused with 401.
+    /// Sends a request with the cached token, and once more with a new one if it is refused with
+    /// 401.
     ///
     /// # Errors
     /// Those of `send`; if no token can be obtained, the identity provider's.
@@ -72,6 +75,10 @@ impl TokenSource {
         Ok(self.cache.token(cx, || self.fetch(cx)).await?.details)
     }
 
+    /// Obtains a token from the configured credential.
+    ///
+    /// # Errors
+    /// The credential's, with the name of the credential.
     async fn fetch(&self, cx: &ActionContext) -> Result<AccessToken<String>, ActionError> {
         let token = match &self.credential {
             ArmCredential::Token(reference) => cx.secret(reference).await.map(|value| AccessToken {
@@ -84,6 +91,8 @@ impl TokenSource {
         token.map_err(|e| e.context("token for azure"))
     }
 
+    /// Obtains a token from the credential that issued the last one, or from the first available
+    /// one.
     async fn fetch_from_chain(&self) -> Result<AccessToken<String>, ActionError> {
         let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let link = match chosen {
@@ -108,12 +117,14 @@ fn scope(endpoint: &Url) -> String {
     format!("{audience}/.default")
 }
 
+/// Converts a token of `azure_identity`. An expired one has no lifetime left.
 fn access_token(token: &AzureToken, name: &str) -> AccessToken<String> {
     let expires_at = Timestamp::from_second(token.expires_on.unix_timestamp()).unwrap_or(Timestamp::MAX);
     let lifetime = Duration::try_from(expires_at.duration_since(Timestamp::now())).unwrap_or_default();
     AccessToken { value: Secret::new(token.token.secret()), lifetime, details: format!("the token of {name}") }
 }
 
+/// Error of a credential: `Transient` if the identity provider could not be reached.
 fn identity_error(error: &azure_core_1::Error) -> ActionError {
     match error.kind() {
         ErrorKind::Connection | ErrorKind::Io => ActionError::transient(error.to_string()),
@@ -138,6 +149,7 @@ async fn first_available() -> Result<ChainLink, ActionError> {
     Ok(ChainLink { name, credential })
 }
 
+/// Credential of an application, from the environment variables that all Azure tools use.
 fn client_secret() -> azure_core_1::Result<Arc<dyn TokenCredential>> {
     let text = |name| variable(name).unwrap_or_default();
     let secret = AzureSecret::new(text("AZURE_CLIENT_SECRET"));
@@ -145,11 +157,13 @@ fn client_secret() -> azure_core_1::Result<Arc<dyn TokenCredential>> {
     credential.map(|it| it as _)
 }
 
-// These names are Azure's, shared by all its tools; azure_identity reads them itself in the same way.
+// These names are Azure's, shared by all its tools; azure_identity reads them itself in the same
+// way.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Options for the managed identity; `AZURE_CLIENT_ID` selects one of several.
 fn managed_identity() -> ManagedIdentityCredentialOptions {
     ManagedIdentityCredentialOptions {
         user_assigned_id: variable("AZURE_CLIENT_ID").map(UserAssignedId::ClientId),
@@ -157,6 +171,7 @@ fn managed_identity() -> ManagedIdentityCredentialOptions {
     }
 }
 
+/// True if the program runs on a machine in Azure, whose metadata service issues tokens.
 async fn metadata_service_answers() -> bool {
     let connection = tokio::net::TcpStream::connect(METADATA_SERVICE);
     matches!(tokio::time::timeout(METADATA_TIMEOUT, connection).await, Ok(Ok(_)))

@@ -73,6 +73,7 @@ fn fill(value: &Value, secrets: &BTreeMap<String, Secret>) -> Value {
     }
 }
 
+/// Fills the placeholders of known secrets in one text. Other double braces are kept.
 fn fill_text(text: &str, secrets: &BTreeMap<String, Secret>) -> String {
     PlaceholderText::parse(text, |name| secrets.contains_key(name)).fill(|name| secrets[name].expose())
 }

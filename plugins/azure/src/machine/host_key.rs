@@ -1,7 +1,8 @@
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey, rand_core::OsRng};
 use stargate_sdk::{ActionError, Secret};
 
-/// SSH host key that is generated before its machine exists, so that the first connection can be verified.
+/// SSH host key that is generated before its machine exists, so that the first connection can be
+/// verified.
 pub(crate) struct HostKey {
     /// Public half, in OpenSSH's one-line form without comment.
     pub(crate) public: String,

@@ -143,7 +143,7 @@ async fn a_refused_connection_is_transient() {
     assert!(error.message.contains("cannot connect to 127.0.0.1"), "{error}");
 }
 
-/// Answers a GET with 404 and hangs up on everything else once it has read the request.
+/// Answers a GET with 404 and closes the connection after reading any other request.
 async fn hang_up_on_writes(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let mut request = vec![0; 64 * 1024];

@@ -20,7 +20,7 @@ fn with(mut input: Value, more: Value) -> Value {
     input
 }
 
-/// The network of a datacenter: a way in by SSH, and a way out.
+/// Creates the network of a datacenter: reachable by SSH, with a NAT gateway.
 async fn provision(world: &ArmWorld) -> Result<Value, ActionError> {
     run(world, "azure.resource_group.ensure", json!({"name": GROUP, "location": "westeurope"})).await?;
     let network = with(named("dc-vnet"), json!({"prefixes": ["10.50.0.0/16"]}));
@@ -119,7 +119,7 @@ async fn unmanaged_routes_are_kept_unchanged() {
     sync(&world, pods(0..8, "10.50.1.4"), true).await.expect("written at once");
     sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("one removed");
     let output = sync(&world, pods(0..7, "10.50.1.4"), true).await.expect("unchanged");
-    assert_eq!(output["count"], 8, "seven of ours and theirs");
+    assert_eq!(output["count"], 8, "seven managed ones and the other");
     let conflict = vec![json!({"prefix": "10.9.0.0/16", "next_hop_ip": "10.50.1.4"})];
     let error = sync(&world, conflict, false).await.expect_err("not managed");
     assert_eq!(error.kind, FailureKind::Permanent);
@@ -159,7 +159,7 @@ async fn an_intended_empty_list_empties_the_table_and_the_share_limits_other_lis
 const DELETE: &str = "azure.virtual_machine.delete";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
-/// A machine with its network interface; gives its host key.
+/// Creates a machine with its network interface; returns its host key.
 async fn with_machine(world: &ArmWorld) -> String {
     let subnet = provision(world).await.expect("provisioned");
     let nic = json!({"subnet_id": subnet["id"], "private_ip": "10.50.1.5", "ip_forwarding": true});

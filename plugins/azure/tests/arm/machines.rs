@@ -36,7 +36,7 @@ async fn arm_with(machine: Value) -> FakeArm {
     arm
 }
 
-/// `customData` of the machine's PUT, decoded.
+/// Returns the decoded `customData` of the machine's PUT.
 fn user_data(arm: &FakeArm) -> Value {
     let puts = arm.puts();
     let data = puts[0].body.pointer("/properties/osProfile/customData").and_then(Value::as_str).expect("customData");

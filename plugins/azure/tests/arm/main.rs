@@ -1,4 +1,5 @@
-//! The actions against small fakes of ARM on the loopback, and against the simulated world.
+//! Tests of the actions against a small fake of ARM on the loopback, and against the simulated
+//! world.
 
 mod fake;
 

@@ -8,7 +8,7 @@ use crate::fake::TestAttempt;
 const CLUSTER: &str = "stargate-aks-e2e-7";
 const USER_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti user@example.com";
-/// More attempts than any of these faults can cost.
+/// Maximum number of attempts; more than any of these faults takes.
 const MAX_ATTEMPTS: usize = 12;
 
 pub(crate) struct ArmWorld {
@@ -34,7 +34,7 @@ impl ArmWorld {
         self.sim.shared().peek().traffic.mutating()
     }
 
-    /// Lets tables hold more routes than Azure lets them.
+    /// Raises the quota of routes in a table above Azure's.
     pub(crate) async fn allow_routes(&self, count: usize) {
         let url = format!("{}/_world/quota", self.sim.http_url());
         let quota = json!({ "routes_per_table": count });
@@ -47,7 +47,8 @@ impl ArmWorld {
     }
 }
 
-/// Runs a step as the engine does: after an unknown outcome it reads first, after a passing failure it runs again.
+/// Runs a step as the engine does: `find` after an unknown outcome, another attempt after a
+/// transient failure.
 pub(crate) async fn converge(mut step: TestAttempt, action: &str, input: &Value) -> Result<Value, ActionError> {
     let mut outcome = step.run(action, input.clone()).await;
     for _ in 0..MAX_ATTEMPTS {
@@ -66,7 +67,7 @@ pub(crate) async fn converge(mut step: TestAttempt, action: &str, input: &Value)
     outcome
 }
 
-/// What the workflow for an AKS router asks of Azure, in its order; gives every output by action.
+/// Runs the actions of the workflow for an AKS router, in its order; returns each output by action.
 async fn provision(world: &ArmWorld, endpoint: &str) -> Result<Value, ActionError> {
     let process = world.process(endpoint);
     provision_with(|| process.of_another_step()).await
@@ -137,7 +138,7 @@ async fn interrupted_at_every_first_checkpoint_nothing_is_written_twice() {
     assert_eq!(world.writes(), calm.writes());
 }
 
-/// Provisions while `fault` strikes the `nth` write, and again without it.
+/// Provisions with `fault` at the `nth` write, and again without it.
 async fn survives_at(fault: Fault, nth: u64) {
     let world = ArmWorld::open().await;
     world.add(Rule { nth, ..Rule::new(fault.clone()) });
@@ -149,7 +150,7 @@ async fn survives_at(fault: Fault, nth: u64) {
     assert_eq!(world.writes(), writes, "{fault:?} at write {nth}: a second run writes nothing");
 }
 
-/// One world for each write of a calm run, all at once.
+/// Injects the fault at each write of a run, each in a world of its own, concurrently.
 async fn survives(fault: Fault) {
     let calm = ArmWorld::open().await;
     provision(&calm, &calm.sim.http_url()).await.expect("provisioned");

@@ -23,7 +23,7 @@ pub(crate) fn id(rest: &str) -> String {
     format!("{}/providers/Microsoft.{rest}", group_id())
 }
 
-/// How the fake answers a PUT.
+/// Protocol with which the fake answers a PUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OperationStyle {
     Sync,
@@ -32,7 +32,7 @@ pub(crate) enum OperationStyle {
     Resource,
 }
 
-/// One request as it arrived.
+/// Request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordedRequest {
     pub(crate) method: Method,
@@ -52,7 +52,7 @@ impl RecordedRequest {
     }
 }
 
-/// One answer.
+/// One response of the fake.
 #[derive(Debug, Clone)]
 pub(crate) struct FakeResponse {
     pub(crate) status: u16,
@@ -80,7 +80,7 @@ type ResponseHook = Box<dyn FnMut(&RecordedRequest) -> Option<FakeResponse> + Se
 struct FakeState {
     base: String,
     style: OperationStyle,
-    /// How often an operation is still running when looked at.
+    /// Number of polls for which an operation is in progress.
     polls: usize,
     left: usize,
     pending: Option<String>,
@@ -91,7 +91,7 @@ struct FakeState {
     overlapping: bool,
 }
 
-/// A small ARM: resources by id, their etags, one style of long-running operation at a time.
+/// Small ARM: resources by id, each with its `ETag`, and one style of long-running operation at a time.
 #[derive(Clone)]
 pub(crate) struct FakeArm(Arc<Mutex<FakeState>>);
 
@@ -128,12 +128,12 @@ impl FakeArm {
         self.inner().style = style;
     }
 
-    /// Answers for the fake, where it returns something.
+    /// Sets a function that answers instead of the fake where it returns a response.
     pub(crate) fn hook(&self, hook: impl FnMut(&RecordedRequest) -> Option<FakeResponse> + Send + 'static) {
         self.inner().hook = Box::new(hook);
     }
 
-    /// Puts a resource there as it is.
+    /// Stores a resource as it is, without a request.
     pub(crate) fn set(&self, id: &str, mut body: Value) {
         body["id"] = id.into();
         body["name"] = id.rsplit('/').next().expect("a name").into();
@@ -157,7 +157,7 @@ impl FakeArm {
         self.seen().into_iter().filter(|seen| seen.method == Method::PUT).collect()
     }
 
-    /// Whether a write came while another one's operation was in progress.
+    /// True if a write arrived while another one's operation was in progress.
     pub(crate) fn overlapping(&self) -> bool {
         self.inner().overlapping
     }
@@ -269,7 +269,7 @@ impl FakeState {
         body["name"] = seen.path.rsplit('/').next().into();
         body["properties"]["provisioningState"] = state.into();
         if let Some(os) = body.pointer_mut("/properties/osProfile").and_then(Value::as_object_mut) {
-            os.remove("customData"); // never given back
+            os.remove("customData"); // never returned
         }
         if seen.path.contains("/publicIPAddresses/") {
             body["properties"]["ipAddress"] = "203.0.113.7".into();
@@ -283,7 +283,7 @@ impl FakeState {
         body
     }
 
-    /// A child shows in its parent as well.
+    /// Adds a child to the body of its parent, as ARM shows it.
     fn embed(&mut self, path: &str, body: &Value) {
         let mut parts = path.rsplitn(3, '/');
         let (_, kind, parent) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::FakeArm;
 
-/// What the engine would keep of a step, and a way to run attempts of it.
+/// Attempt of a step, with the state that the engine keeps between attempts.
 #[derive(Clone)]
 pub(crate) struct TestAttempt {
     registry: Registry,
@@ -24,11 +24,11 @@ pub(crate) struct TestAttempt {
 
 type CheckpointListener = Box<dyn Fn(&Value) + Send>;
 
-/// Keeps what an attempt stores, in order.
+/// Keeps the checkpoints of an attempt, in order.
 #[derive(Default)]
 pub(crate) struct RecordingSink {
     pub(crate) checkpoints: Mutex<Vec<Value>>,
-    /// Called at each checkpoint.
+    /// Function that is called with each checkpoint.
     on_checkpoint: Mutex<Option<CheckpointListener>>,
     cancel: CancellationToken,
     refuse: bool,
@@ -57,7 +57,7 @@ impl AttemptSink for RecordingSink {
 }
 
 impl TestAttempt {
-    /// A step's first attempt against `arm`, with a static token.
+    /// Creates a step's first attempt against `arm`, with a static token.
     pub(crate) fn first(arm: &FakeArm) -> Self {
         Self::with_token(&arm.base(), "exec:echo arm-token-0123456789")
     }
@@ -78,13 +78,13 @@ impl TestAttempt {
         Self { registry, secrets: Arc::default(), sink: Arc::default(), checkpoint: None }
     }
 
-    /// The attempt after this one, in a new process: it knows what was stored last.
+    /// Returns the attempt after this one, in a new process, with the last checkpoint.
     pub(crate) fn next(&self) -> Self {
         let last = self.sink.checkpoints.lock().expect("no panics").last().cloned();
         Self { sink: Arc::default(), checkpoint: last.or(self.checkpoint.clone()), ..self.clone() }
     }
 
-    /// The first attempt of another step, in the same process.
+    /// Returns the first attempt of another step, in the same process.
     pub(crate) fn of_another_step(&self) -> Self {
         Self { sink: Arc::default(), checkpoint: None, ..self.clone() }
     }
@@ -94,7 +94,7 @@ impl TestAttempt {
         self
     }
 
-    /// Is interrupted as soon as something is stored.
+    /// Cancels the attempt as soon as it stores a checkpoint.
     pub(crate) fn interrupted_at_checkpoint(self) -> Self {
         let cancel = self.sink.cancel.clone();
         *self.sink.on_checkpoint.lock().expect("no panics") = Some(Box::new(move |_| cancel.cancel()));
@@ -106,7 +106,7 @@ impl TestAttempt {
         self
     }
 
-    /// Cannot store anything.
+    /// Makes each store of a checkpoint fail.
     pub(crate) fn refusing_checkpoints(mut self) -> Self {
         self.sink = Arc::new(RecordingSink { refuse: true, ..RecordingSink::default() });
         self
@@ -139,12 +139,12 @@ impl TestAttempt {
         &self.registry
     }
 
-    /// Everything that was stored, as text.
+    /// Returns all stored checkpoints as one text.
     pub(crate) fn stored(&self) -> String {
         Value::Array(self.sink.checkpoints.lock().expect("no panics").clone()).to_string()
     }
 
-    /// What was stored last.
+    /// Returns the checkpoint that was stored last.
     pub(crate) fn last_checkpoint(&self) -> Option<Value> {
         self.sink.checkpoints.lock().expect("no panics").last().cloned()
     }
