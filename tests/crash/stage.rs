@@ -127,7 +127,7 @@ impl Stage {
 
     /// Waits until a request is held, or the process has ended without one.
     pub(crate) async fn held(&self, child: &mut Child) -> bool {
-        let holds = || !self.sim.shared().holds().list().is_empty();
+        let holds = || !self.sim.shared().paused_requests().list().is_empty();
         self.until(child, holds).await
     }
 

@@ -18,7 +18,8 @@ use crate::dataplane::{Endpoint, Plane, Pod, Protocol, Service, called};
 use crate::drift::{self, Drift};
 use crate::faults::{Faults, Rule, Schedule};
 use crate::kube::running_pods;
-use crate::traffic::{LoggedRequest, Surface, Traffic};
+use crate::surface::Surface;
+use crate::traffic::{LoggedRequest, Traffic};
 use crate::world::{Shared, World};
 
 /// How long a request for holds waits for one at most.
@@ -199,11 +200,11 @@ struct HoldQuery {
 async fn holds(State(control): State<Control>, Query(query): Query<HoldQuery>) -> Response {
     if let Some(seconds) = query.wait {
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_LIMIT).min(WAIT_LIMIT);
-        let mut count = control.shared.holds().watch();
+        let mut count = control.shared.paused_requests().watch();
         // Running out of time is an answer too: the list is empty then.
         let _waited = tokio::time::timeout(limit, count.wait_for(|count| *count > 0)).await.is_ok();
     }
-    Json(control.shared.holds().list()).into_response()
+    Json(control.shared.paused_requests().list()).into_response()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,7 +215,7 @@ struct Release {
 async fn release(State(control): State<Control>, body: Bytes) -> Response {
     let release = if body.is_empty() { Ok(Release::default()) } else { serde_json::from_slice(&body) };
     match release {
-        Ok(Release { id }) => Json(json!({ "released": control.shared.holds().release(id) })).into_response(),
+        Ok(Release { id }) => Json(json!({ "released": control.shared.paused_requests().release(id) })).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }

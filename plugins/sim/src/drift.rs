@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::arm::{self, Wanted};
+use crate::arm::{self, DriftRequest};
 use crate::tailnet::NodeId;
 use crate::world::{Shared, World};
 
@@ -103,7 +103,7 @@ pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
         }
     };
     match wanted {
-        Ok(Some(Wanted { method, path, body })) => ask_azure(shared, method, &path, body),
+        Ok(Some(DriftRequest { method, path, body })) => ask_azure(shared, method, &path, body),
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
         Err(why) => (StatusCode::NOT_FOUND, why).into_response(),
     }

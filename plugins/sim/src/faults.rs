@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::traffic::Surface;
+use crate::surface::Surface;
 
 /// The faults that wait to happen: explicit rules first, then a seeded schedule.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ pub struct Schedule {
 
 /// A request, as rules see it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival<'a> {
+pub(crate) struct RequestInfo<'a> {
     pub(crate) surface: Surface,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -150,16 +150,16 @@ impl Faults {
     }
 
     /// Counts the request and gives the fault that happens to it, if any.
-    pub(crate) fn strike(&mut self, arrival: Arrival<'_>) -> Option<Fault> {
+    pub(crate) fn inject(&mut self, request: RequestInfo<'_>) -> Option<Fault> {
         let mut struck = None;
         for rule in &mut self.rules {
             // Every rule counts every request that it matches, also when another one strikes.
-            if rule.matches(arrival) && rule.is_due() && struck.is_none() {
+            if rule.matches(request) && rule.is_due() && struck.is_none() {
                 rule.fired += 1;
                 struck = Some(rule.fault.clone());
             }
         }
-        let by_chance = self.schedule.as_mut().and_then(|schedule| schedule.draw(arrival, struck.is_some()));
+        let by_chance = self.schedule.as_mut().and_then(|schedule| schedule.draw(request, struck.is_some()));
         struck.or(by_chance)
     }
 }
@@ -181,19 +181,19 @@ impl Rule {
         }
     }
 
-    fn matches(&self, arrival: Arrival<'_>) -> bool {
+    fn matches(&self, request: RequestInfo<'_>) -> bool {
         let reads = self
             .method
             .as_deref()
             .is_some_and(|method| method.eq_ignore_ascii_case("GET") || method.eq_ignore_ascii_case("HEAD"));
         let only_mutating = self.mutating.unwrap_or(!reads);
-        (arrival.mutating || !only_mutating)
-            && self.surface.is_none_or(|surface| surface == arrival.surface)
-            && self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(arrival.method))
+        (request.mutating || !only_mutating)
+            && self.surface.is_none_or(|surface| surface == request.surface)
+            && self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(request.method))
             && self
                 .path
                 .as_ref()
-                .is_none_or(|part| arrival.path.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
+                .is_none_or(|part| request.path.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
     }
 
     fn is_due(&mut self) -> bool {
@@ -203,8 +203,8 @@ impl Rule {
 }
 
 impl Schedule {
-    fn draw(&mut self, arrival: Arrival<'_>, taken: bool) -> Option<Fault> {
-        let matches = (arrival.mutating || self.reads) && self.surface.is_none_or(|surface| surface == arrival.surface);
+    fn draw(&mut self, request: RequestInfo<'_>, taken: bool) -> Option<Fault> {
+        let matches = (request.mutating || self.reads) && self.surface.is_none_or(|surface| surface == request.surface);
         if !matches || self.faults.is_empty() {
             return None;
         }
@@ -227,18 +227,18 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn put(path: &str) -> Arrival<'_> {
-        Arrival { surface: Surface::Arm, method: "PUT", path, mutating: true }
+    fn put(path: &str) -> RequestInfo<'_> {
+        RequestInfo { surface: Surface::Arm, method: "PUT", path, mutating: true }
     }
 
     #[test]
     fn the_nth_mutating_request_is_struck_and_reads_do_not_count() {
         let mut faults = Faults::default();
         faults.add(Rule { nth: 2, ..Rule::new(Fault::Refuse) });
-        let read = Arrival { method: "GET", mutating: false, ..put("/a") };
+        let read = RequestInfo { method: "GET", mutating: false, ..put("/a") };
         let struck: Vec<bool> = [put("/a"), read, put("/b"), put("/c")]
             .into_iter()
-            .map(|arrival| faults.strike(arrival).is_some())
+            .map(|request| faults.inject(request).is_some())
             .collect();
         assert_eq!(struck, [false, false, true, false]);
     }
@@ -257,7 +257,7 @@ mod tests {
                 fired: 0,
             };
             let mut faults = Faults { schedule: Some(schedule), ..Faults::default() };
-            (0..200).map(|_| faults.strike(put("/x"))).collect::<Vec<_>>()
+            (0..200).map(|_| faults.inject(put("/x"))).collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));

@@ -1,4 +1,4 @@
-use crate::arm::VISITOR;
+use crate::arm::CLIENT_ADDRESS;
 use crate::login::{CLIENT_ID, CLIENT_SECRET};
 use crate::server::Sim;
 use crate::tailnet;
@@ -28,7 +28,7 @@ az network vnet list --output table
 # the Tailscale API
 curl -s -u '{api_key}:' '{http}/api/v2/tailnet/-/devices'
 
-# ssh, to the machines that there are; Azure sees it come from {VISITOR}, which security groups have to let in
+# ssh, to the machines that there are; Azure sees it come from {CLIENT_ADDRESS}, which security groups have to let in
 ssh -F '{ssh_config}' ubuntu@203.0.113.10
 
 # what happened, and what goes wrong next

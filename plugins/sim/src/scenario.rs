@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use crate::arm::{ClusterNames, build_cluster, place_cluster};
+use crate::arm::{ClusterNames, build_cluster};
 use crate::tailnet::LOG_ROUTER;
 use crate::world::World;
 
@@ -27,9 +27,8 @@ impl Scenario {
             Self::Empty => {}
             Self::Log => {
                 let now = Timestamp::now();
-                let id = place_cluster(&mut world.arm, Self::CLUSTER, Self::CLUSTER, LOCATION, now);
                 let names = ClusterNames { network: "11486953".to_owned(), pools: "41954725".to_owned() };
-                build_cluster(&mut world.arm, &id, &names, now);
+                build_cluster(&mut world.arm, [Self::CLUSTER, Self::CLUSTER, LOCATION], &names, now);
                 crate::kube::aks(&mut world.kube, now);
                 // An earlier router of the same name, deleted since, whose device still attracts traffic.
                 let routes = ["10.224.0.0/16".parse().expect("it is a prefix")];

@@ -15,7 +15,7 @@ use crate::scenario::Scenario;
 use crate::state::{self, StateError};
 use crate::tls::{self, TlsError};
 use crate::world::{Shared, World};
-use crate::{arm, control, kube, listen, login, mirror, tailnet, traffic};
+use crate::{arm, control, intercept, kube, listen, login, mirror, tailnet};
 
 /// How to open a simulated world.
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Ro
     }
     watched
         .fallback_service(axum::routing::any(arm::handle).with_state(shared.clone()))
-        .layer(middleware::from_fn_with_state(shared.clone(), traffic::watch))
+        .layer(middleware::from_fn_with_state(shared.clone(), intercept::watch))
         .merge(mirror::router())
         .merge(control::router(shared.clone(), stop.clone()))
         .merge(kube::control(shared.clone()))

@@ -9,9 +9,9 @@ use crate::arm::Arm;
 use crate::dataplane::Pod;
 use crate::event::{Event, Recorded};
 use crate::faults::Faults;
-use crate::holds::Holds;
 use crate::host::Hosts;
 use crate::kube::Kube;
+use crate::paused_requests::PausedRequests;
 use crate::tailnet::Tailnet;
 use crate::traffic::Traffic;
 
@@ -47,7 +47,7 @@ pub struct Shared {
     latest: watch::Sender<u64>,
     dirty: Arc<AtomicBool>,
     rescheduled: Arc<Notify>,
-    holds: Arc<Holds>,
+    paused_requests: Arc<PausedRequests>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -65,7 +65,7 @@ impl Shared {
             latest,
             dirty: Arc::new(AtomicBool::new(true)),
             rescheduled: Arc::new(Notify::new()),
-            holds: Arc::new(Holds::default()),
+            paused_requests: Arc::new(PausedRequests::default()),
         }
     }
 
@@ -107,8 +107,8 @@ impl Shared {
     }
 
     /// Requests that a fault keeps waiting.
-    pub fn holds(&self) -> &Holds {
-        &self.holds
+    pub fn paused_requests(&self) -> &PausedRequests {
+        &self.paused_requests
     }
 
     /// Completes what is due in the world's operations and tells the stream of events what became true.
@@ -120,7 +120,7 @@ impl Shared {
 
     /// Tells the stream of events what the resources say that it was not told yet.
     pub(crate) fn announce(&self, world: &mut World) {
-        for event in crate::arm::announcements(&mut world.arm) {
+        for event in crate::arm::unpublished_events(&mut world.arm) {
             self.emit(world, event);
         }
         self.rescheduled.notify_one();

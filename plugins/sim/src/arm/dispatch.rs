@@ -1,84 +1,88 @@
-use crate::arm::call::{Answer, Call, Reply};
 use crate::arm::error::ArmError;
-use crate::arm::kind::{ALL, Kind};
-use crate::arm::path::{Target, parse, subscription};
-use crate::arm::store::Arm;
+use crate::arm::path::{ArmTarget, parse, subscription};
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
+use crate::arm::store::{ALL_TYPES, Arm, ResourceType};
 use crate::arm::{
-    access, aks, compute, deployment, group, network, operation, resource, subscription as account, write,
+    access, aks, compute, delete, deployment, group, machine_action, network, operation_poll, read,
+    subscription as account, write,
 };
 
 /// Answers one request.
-pub(crate) fn answer(arm: &mut Arm, call: &Call) -> Answer {
+pub(crate) fn answer(arm: &mut Arm, call: &ArmCall) -> ArmResult {
     let target = parse(&call.segments);
-    if target == Target::Nothing && subscription(&call.segments).is_none() {
+    if target == ArmTarget::Nothing && subscription(&call.segments).is_none() {
         let message = "The request did not have a subscription or a valid tenant level resource provider.";
         return Err(ArmError::gateway(404, "MissingSubscription", message));
     }
     check_subscription(arm, call)?;
     check_api_version(call, &target)?;
     match (call.method.as_str(), target) {
-        ("GET", Target::Subscriptions) => Ok(account::list(arm)),
-        ("GET", Target::Tenants) => Ok(account::tenants(arm)),
-        ("GET", Target::Subscription) => Ok(account::show(arm)),
-        ("GET", Target::Locations) => Ok(account::locations(arm)),
-        ("GET", Target::Providers(None)) => Ok(account::providers(arm)),
-        ("GET", Target::Providers(Some(namespace))) | ("POST", Target::RegisterProvider(namespace)) => {
+        ("GET", ArmTarget::Subscriptions) => Ok(account::list(arm)),
+        ("GET", ArmTarget::Tenants) => Ok(account::tenants(arm)),
+        ("GET", ArmTarget::Subscription) => Ok(account::show(arm)),
+        ("GET", ArmTarget::Locations) => Ok(account::locations(arm)),
+        ("GET", ArmTarget::Providers(None)) => Ok(account::providers(arm)),
+        ("GET", ArmTarget::Providers(Some(namespace))) | ("POST", ArmTarget::RegisterProvider(namespace)) => {
             account::provider(arm, &namespace)
         }
-        ("GET", Target::Permissions(group)) => access::permissions(arm, group.as_deref()),
-        ("GET", Target::Groups) => Ok(group::list(arm)),
-        (method, Target::Group(name)) => group::answer(arm, call, method, &name),
-        ("GET", Target::Resources(name)) => resource::list_all(arm, call, name.as_deref()),
-        ("GET", Target::GroupOperation(id)) => group::poll(arm, call, &id),
-        ("GET", Target::Deployments(group)) => deployment::list(arm, &group),
-        ("GET", Target::DeploymentOperation { group, name, id }) => deployment::poll(arm, call, &group, &name, &id),
-        (method, Target::Deployment { group, name }) => deployment::answer(arm, call, method, &group, &name),
-        ("GET", Target::Image { version }) => compute::image(arm, call, version.as_deref()),
-        ("GET", Target::Operation { id }) => operation::poll(arm, call, &id),
-        ("GET", Target::Location { namespace, location, what }) => {
+        ("GET", ArmTarget::Permissions(group)) => access::permissions(arm, group.as_deref()),
+        ("GET", ArmTarget::Groups) => Ok(group::list(arm)),
+        (method, ArmTarget::Group(name)) => group::answer(arm, call, method, &name),
+        ("GET", ArmTarget::Resources(name)) => read::list_all(arm, call, name.as_deref()),
+        ("GET", ArmTarget::GroupOperation(id)) => group::poll(arm, call, &id),
+        ("GET", ArmTarget::Deployments(group)) => deployment::list(arm, &group),
+        ("GET", ArmTarget::DeploymentOperation { group, name, id }) => deployment::poll(arm, call, &group, &name, &id),
+        (method, ArmTarget::Deployment { group, name }) => deployment::answer(arm, call, method, &group, &name),
+        ("GET", ArmTarget::Image { version }) => compute::image(arm, call, version.as_deref()),
+        ("GET", ArmTarget::Operation { id }) => operation_poll::poll(arm, call, &id),
+        ("GET", ArmTarget::Location { namespace, location, what }) => {
             account::of_location(arm, &namespace, &location, &what)
         }
-        ("GET", Target::Collection { kind, group, parent }) => {
-            resource::list(arm, call, kind, group.as_deref(), parent.as_deref())
+        ("GET", ArmTarget::Collection { kind, group, parent }) => {
+            read::list(arm, call, kind, group.as_deref(), parent.as_deref())
         }
-        (method, Target::Item { kind, group, id }) => item(arm, call, method, kind, &group, &id),
-        (method, Target::Action { kind, group, id, verb }) => {
-            resource::require(arm, kind, &group, &id)?;
+        (method, ArmTarget::Item { kind, group, id }) => item(arm, call, method, kind, &group, &id),
+        (method, ArmTarget::Action { kind, group, id, verb }) => {
+            read::require(arm, kind, &group, &id)?;
             action(arm, call, method, kind, &id, &verb)
         }
-        (_, Target::UnknownType { namespace, types }) => Err(unknown_type(call, &namespace, &types)),
-        (method, Target::Nothing) => {
+        (_, ArmTarget::UnknownType { namespace, types }) => Err(unknown_type(call, &namespace, &types)),
+        (method, ArmTarget::Nothing) => {
             Err(ArmError::gateway(404, "InvalidRequest", format!("Nothing answers {method} on this path.")))
         }
         (method, _) => Err(ArmError::method_not_allowed(method)),
     }
 }
 
-fn item(arm: &mut Arm, call: &Call, method: &str, kind: Kind, group: &str, id: &str) -> Answer {
+fn item(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     match method {
-        "GET" => resource::get(arm, call, kind, group, id),
-        "HEAD" => Ok(Reply::empty(if arm.find_kind(id, kind).is_some() { 204 } else { 404 })),
+        "GET" => read::get(arm, call, kind, group, id),
+        "HEAD" => Ok(ArmReply::empty(if arm.find_kind(id, kind).is_some() { 204 } else { 404 })),
         "PUT" => write::put(arm, call, kind, group, id),
         "PATCH" => write::patch(arm, call, kind, group, id),
-        "DELETE" => resource::delete(arm, call, kind, group, id),
+        "DELETE" => delete::delete(arm, call, kind, group, id),
         other => Err(ArmError::method_not_allowed(other)),
     }
 }
 
-fn action(arm: &mut Arm, call: &Call, method: &str, kind: Kind, id: &str, verb: &str) -> Answer {
+fn action(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, id: &str, verb: &str) -> ArmResult {
     match (method, kind) {
-        (_, Kind::VirtualMachine) => compute::machine_action(arm, call, method, id, verb),
-        ("GET", Kind::ScaleSetVm) if verb == "instanceview" => Ok(compute::scale_set_instance_view(arm, id)),
-        (_, Kind::ManagedCluster) => aks::action(arm, method, id, verb),
-        ("POST", Kind::NetworkInterface) if verb == "effectiveroutetable" => network::effective_routes(arm, id),
-        ("GET", Kind::SecurityGroup) if verb == "defaultsecurityrules" => Ok(network::list_default_rules(arm, id)),
-        ("GET", Kind::VirtualNetwork) if verb == "checkipaddressavailability" => network::check_address(arm, call, id),
-        ("GET", Kind::VirtualNetwork) if verb == "usages" => Ok(network::usages(arm, id)),
+        (_, ResourceType::VirtualMachine) => machine_action::machine_action(arm, call, method, id, verb),
+        ("GET", ResourceType::ScaleSetVm) if verb == "instanceview" => Ok(compute::scale_set_instance_view(arm, id)),
+        (_, ResourceType::ManagedCluster) => aks::action(arm, method, id, verb),
+        ("POST", ResourceType::NetworkInterface) if verb == "effectiveroutetable" => network::effective_routes(arm, id),
+        ("GET", ResourceType::SecurityGroup) if verb == "defaultsecurityrules" => {
+            Ok(network::list_default_rules(arm, id))
+        }
+        ("GET", ResourceType::VirtualNetwork) if verb == "checkipaddressavailability" => {
+            network::check_address(arm, call, id)
+        }
+        ("GET", ResourceType::VirtualNetwork) if verb == "usages" => Ok(network::usages(arm, id)),
         _ => Err(unknown_type(call, kind.namespace(), &format!("{}/{verb}", kind.types().join("/")))),
     }
 }
 
-fn check_subscription(arm: &Arm, call: &Call) -> Result<(), ArmError> {
+fn check_subscription(arm: &Arm, call: &ArmCall) -> Result<(), ArmError> {
     let Some(id) = subscription(&call.segments) else { return Ok(()) };
     if id.eq_ignore_ascii_case(&arm.subscription) {
         return Ok(());
@@ -95,7 +99,7 @@ fn check_subscription(arm: &Arm, call: &Call) -> Result<(), ArmError> {
 /// The first year that ARM has api-versions of, and the last that this world takes for real.
 const YEARS: std::ops::RangeInclusive<u16> = 2014..=2027;
 
-fn check_api_version(call: &Call, target: &Target) -> Result<(), ArmError> {
+fn check_api_version(call: &ArmCall, target: &ArmTarget) -> Result<(), ArmError> {
     let version = call.api_version();
     if version.is_empty() {
         let message = "The api-version query parameter (?api-version=) is required for all requests.";
@@ -105,7 +109,7 @@ fn check_api_version(call: &Call, target: &Target) -> Result<(), ArmError> {
         return Ok(());
     }
     let types = match target {
-        Target::Collection { kind, .. } | Target::Item { kind, .. } | Target::Action { kind, .. } => {
+        ArmTarget::Collection { kind, .. } | ArmTarget::Item { kind, .. } | ArmTarget::Action { kind, .. } => {
             kind.types().join("/")
         }
         _ => return Err(invalid_version(version)),
@@ -130,8 +134,8 @@ fn is_date(version: &str) -> bool {
         && date.len() == 10
 }
 
-fn unknown_type(call: &Call, namespace: &str, types: &str) -> ArmError {
-    if !ALL.iter().any(|kind| kind.namespace().eq_ignore_ascii_case(namespace)) {
+fn unknown_type(call: &ArmCall, namespace: &str, types: &str) -> ArmError {
+    if !ALL_TYPES.iter().any(|kind| kind.namespace().eq_ignore_ascii_case(namespace)) {
         let message = format!("The resource namespace '{namespace}' is invalid.");
         return ArmError::gateway(404, "InvalidResourceNamespace", message);
     }

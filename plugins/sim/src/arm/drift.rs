@@ -4,30 +4,29 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use crate::arm::json::{field, reference};
-use crate::arm::kind::Kind;
 use crate::arm::network::nics_of;
-use crate::arm::resource;
-use crate::arm::store::{Arm, Resource, name_of, parent_id};
+use crate::arm::read;
+use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
 
 /// The version that somebody with the portal asks in.
 const VERSION: &str = "api-version=2024-01-01";
 
 /// A request that somebody makes.
-pub(crate) struct Wanted {
+pub(crate) struct DriftRequest {
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
 }
 
 /// Sets the forwarding flag of a machine's primary NIC.
-pub(crate) fn nic_forwarding(arm: &Arm, machine: &str, on: bool) -> Result<Wanted, String> {
-    let owner = arm.of_kind(Kind::VirtualMachine).find(|found| found.name.eq_ignore_ascii_case(machine));
+pub(crate) fn nic_forwarding(arm: &Arm, machine: &str, on: bool) -> Result<DriftRequest, String> {
+    let owner = arm.of_kind(ResourceType::VirtualMachine).find(|found| found.name.eq_ignore_ascii_case(machine));
     let by_machine = owner.and_then(|owner| nics_of(owner).into_iter().next());
     // A NIC without its machine is found by the name that machines' NICs have.
-    let named = || arm.of_kind(Kind::NetworkInterface).find(|nic| nic.name == format!("{machine}-nic"));
+    let named = || arm.of_kind(ResourceType::NetworkInterface).find(|nic| nic.name == format!("{machine}-nic"));
     let id = by_machine.or_else(|| named().map(|nic| nic.id.clone()));
     let nic = id.and_then(|id| arm.find(&id)).ok_or_else(|| format!("no machine {machine} has a NIC"))?;
-    let mut body = resource::body(arm, &nic.id);
+    let mut body = read::body(arm, &nic.id);
     body["properties"]["enableIPForwarding"] = json!(on);
     Ok(put(&nic.id, body))
 }
@@ -38,15 +37,15 @@ pub(crate) fn route(
     (network, subnet): (Option<&str>, &str),
     prefix: Ipv4Net,
     hop: Option<Ipv4Addr>,
-) -> Result<Wanted, String> {
+) -> Result<DriftRequest, String> {
     let subnet = find_subnet(arm, network, subnet)?;
     let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));
     let table = table.ok_or_else(|| format!("subnet {} has no route table", subnet.name))?;
-    let is_for = |route: &&Resource| field(&route.properties, "addressPrefix") == Some(&prefix.to_string());
-    let held = arm.below(&table.id, Kind::Route).into_iter().find(is_for).map(|route| route.id.clone());
+    let is_for = |route: &&StoredResource| field(&route.properties, "addressPrefix") == Some(&prefix.to_string());
+    let held = arm.below(&table.id, ResourceType::Route).into_iter().find(is_for).map(|route| route.id.clone());
     let Some(hop) = hop else {
         let id = held.ok_or_else(|| format!("route table {} has no route for {prefix}", table.name))?;
-        return Ok(Wanted { method: "DELETE", path: format!("{id}?{VERSION}"), body: None });
+        return Ok(DriftRequest { method: "DELETE", path: format!("{id}?{VERSION}"), body: None });
     };
     let id =
         held.unwrap_or_else(|| format!("{}/routes/by-hand-{}", table.id, prefix.to_string().replace(['.', '/'], "-")));
@@ -59,14 +58,14 @@ pub(crate) fn association(
     arm: &Arm,
     (network, subnet): (Option<&str>, &str),
     table: Option<&str>,
-) -> Result<Wanted, String> {
+) -> Result<DriftRequest, String> {
     let subnet = find_subnet(arm, network, subnet)?;
-    let mut body = resource::body(arm, &subnet.id);
+    let mut body = read::body(arm, &subnet.id);
     match table {
         None => drop(body["properties"].as_object_mut().map(|properties| properties.remove("routeTable"))),
         Some(name) => {
-            let is_named = |table: &&Resource| table.name == name || table.id.eq_ignore_ascii_case(name);
-            let found = arm.of_kind(Kind::RouteTable).find(is_named);
+            let is_named = |table: &&StoredResource| table.name == name || table.id.eq_ignore_ascii_case(name);
+            let found = arm.of_kind(ResourceType::RouteTable).find(is_named);
             let found = found.ok_or_else(|| format!("there is no route table {name}"))?;
             body["properties"]["routeTable"] = json!({ "id": found.id });
         }
@@ -74,13 +73,13 @@ pub(crate) fn association(
     Ok(put(&subnet.id, body))
 }
 
-fn put(id: &str, body: Value) -> Wanted {
-    Wanted { method: "PUT", path: format!("{id}?{VERSION}"), body: Some(body) }
+fn put(id: &str, body: Value) -> DriftRequest {
+    DriftRequest { method: "PUT", path: format!("{id}?{VERSION}"), body: Some(body) }
 }
 
-fn find_subnet<'a>(arm: &'a Arm, network: Option<&str>, name: &str) -> Result<&'a Resource, String> {
-    let is_in = |subnet: &&Resource| network.is_none_or(|network| name_of(parent_id(&subnet.id)) == network);
-    let mut found = arm.of_kind(Kind::Subnet).filter(|subnet| subnet.name == name).filter(is_in);
+fn find_subnet<'a>(arm: &'a Arm, network: Option<&str>, name: &str) -> Result<&'a StoredResource, String> {
+    let is_in = |subnet: &&StoredResource| network.is_none_or(|network| name_of(parent_id(&subnet.id)) == network);
+    let mut found = arm.of_kind(ResourceType::Subnet).filter(|subnet| subnet.name == name).filter(is_in);
     match (found.next(), found.next()) {
         (Some(subnet), None) => Ok(subnet),
         (None, _) => Err(format!("there is no subnet {name}")),

@@ -5,10 +5,9 @@ use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
 use crate::arm::json::{field, objects, reference, text};
-use crate::arm::kind::Kind;
 use crate::arm::network::{prefixes_of, subnet_nets};
 use crate::arm::security_group::{Direction, Flow, SecurityGroup};
-use crate::arm::store::{Arm, Resource, group_of, name_of, parent_id};
+use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of, parent_id};
 
 /// The virtual networks as a packet meets them: only what is in force.
 #[derive(Debug, Clone, Default)]
@@ -79,25 +78,28 @@ pub(crate) struct FabricRoute {
 
 /// What is in force in every virtual network.
 pub(crate) fn fabric(arm: &Arm) -> Fabric {
-    let nics = || arm.of_kind(Kind::NetworkInterface).chain(arm.of_kind(Kind::ScaleSetNic));
+    let nics = || arm.of_kind(ResourceType::NetworkInterface).chain(arm.of_kind(ResourceType::ScaleSetNic));
     Fabric {
         nics: nics().filter_map(|nic| fabric_nic(arm, nic)).collect(),
-        groups: groups_of(arm, nics().chain(arm.of_kind(Kind::Subnet))),
-        subnets: arm.of_kind(Kind::Subnet).map(|subnet| (subnet.key(), fabric_subnet(arm, subnet))).collect(),
+        groups: groups_of(arm, nics().chain(arm.of_kind(ResourceType::Subnet))),
+        subnets: arm.of_kind(ResourceType::Subnet).map(|subnet| (subnet.key(), fabric_subnet(arm, subnet))).collect(),
     }
 }
 
 /// The security groups that NICs and subnets name, by lower-case id.
-pub(crate) fn groups_of<'a>(arm: &Arm, owners: impl Iterator<Item = &'a Resource>) -> BTreeMap<String, SecurityGroup> {
+pub(crate) fn groups_of<'a>(
+    arm: &Arm,
+    owners: impl Iterator<Item = &'a StoredResource>,
+) -> BTreeMap<String, SecurityGroup> {
     let keys: BTreeSet<String> = owners.filter_map(group_key).collect();
     let group = |key: String| {
-        let group = arm.find_kind(&key, Kind::SecurityGroup)?;
+        let group = arm.find_kind(&key, ResourceType::SecurityGroup)?;
         Some((key, SecurityGroup::of(arm, group)))
     };
     keys.into_iter().filter_map(group).collect()
 }
 
-fn group_key(owner: &Resource) -> Option<String> {
+fn group_key(owner: &StoredResource) -> Option<String> {
     reference(&owner.properties, "networkSecurityGroup").map(str::to_ascii_lowercase)
 }
 
@@ -136,7 +138,7 @@ pub(crate) fn has_power(arm: &Arm, machine: &str) -> bool {
     !matches!(power, Some("stopped" | "deallocated"))
 }
 
-pub(crate) fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
+pub(crate) fn fabric_nic(arm: &Arm, nic: &StoredResource) -> Option<FabricNic> {
     let configurations = objects(&nic.properties, "ipConfigurations");
     let inner = configurations.iter().filter_map(|configuration| configuration.get("properties")?.as_object());
     let addresses = inner.clone().filter_map(|inner| field(inner, "privateIPAddress")?.parse().ok()).collect();
@@ -147,16 +149,16 @@ pub(crate) fn fabric_nic(arm: &Arm, nic: &Resource) -> Option<FabricNic> {
         addresses,
         forwards: nic.properties.get("enableIPForwarding") == Some(&Value::Bool(true)),
         group: group_key(nic),
-        node: (nic.kind == Kind::ScaleSetNic).then(|| cluster_node(arm, nic)).flatten(),
+        node: (nic.kind == ResourceType::ScaleSetNic).then(|| cluster_node(arm, nic)).flatten(),
     })
 }
 
 /// A node's name in the cluster is its host name in small letters.
-fn cluster_node(arm: &Arm, nic: &Resource) -> Option<ClusterNode> {
-    let machine = arm.find_kind(parent_id(&nic.id), Kind::ScaleSetVm)?;
+fn cluster_node(arm: &Arm, nic: &StoredResource) -> Option<ClusterNode> {
+    let machine = arm.find_kind(parent_id(&nic.id), ResourceType::ScaleSetVm)?;
     let name = text(machine.properties.get("osProfile")?, &["computerName"])?.to_ascii_lowercase();
     let group = group_of(&nic.id);
-    let cluster = arm.of_kind(Kind::ManagedCluster).find(|cluster| {
+    let cluster = arm.of_kind(ResourceType::ManagedCluster).find(|cluster| {
         field(&cluster.properties, "nodeResourceGroup").is_some_and(|nodes| nodes.eq_ignore_ascii_case(group))
     });
     let profile = cluster.and_then(|cluster| cluster.properties.get("networkProfile"));
@@ -164,11 +166,11 @@ fn cluster_node(arm: &Arm, nic: &Resource) -> Option<ClusterNode> {
     Some(ClusterNode { name, pod_cidr })
 }
 
-pub(crate) fn fabric_subnet(arm: &Arm, subnet: &Resource) -> FabricSubnet {
+pub(crate) fn fabric_subnet(arm: &Arm, subnet: &StoredResource) -> FabricSubnet {
     let network = parent_id(&subnet.id);
     let space = arm.find(network).map(prefixes_of).unwrap_or_default();
     let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));
-    let routes = table.map(|table| arm.below(&table.id, Kind::Route)).unwrap_or_default();
+    let routes = table.map(|table| arm.below(&table.id, ResourceType::Route)).unwrap_or_default();
     let own = subnet_nets(subnet).into_iter().filter_map(|net| if let IpNet::V4(net) = net { Some(net) } else { None });
     FabricSubnet {
         name: subnet.name.clone(),
@@ -180,7 +182,7 @@ pub(crate) fn fabric_subnet(arm: &Arm, subnet: &Resource) -> FabricSubnet {
     }
 }
 
-fn fabric_route(route: &Resource) -> Option<FabricRoute> {
+fn fabric_route(route: &StoredResource) -> Option<FabricRoute> {
     let text = |key: &str| field(&route.properties, key);
     Some(FabricRoute {
         prefix: text("addressPrefix")?.parse().ok()?,

@@ -2,12 +2,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
 use crate::arm::error::ArmError;
 use crate::arm::json::Object;
-use crate::arm::kind::Family;
-use crate::arm::operation::{self, Operation, Status, Work};
-use crate::arm::store::{Arm, Group};
+use crate::arm::operation::{self};
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
+use crate::arm::retry_after::retry_after;
+use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork, StoredGroup};
 use crate::arm::subscription::normal_location;
 
 /// Seconds that deleting an empty group takes.
@@ -16,10 +16,10 @@ const DELETE_SECONDS: f64 = 15.0;
 /// Longest name of a group.
 const NAME_LIMIT: usize = 90;
 
-pub(crate) fn answer(arm: &mut Arm, call: &Call, method: &str, name: &str) -> Answer {
+pub(crate) fn answer(arm: &mut Arm, call: &ArmCall, method: &str, name: &str) -> ArmResult {
     match method {
-        "HEAD" => Ok(Reply::empty(if find(arm, name).is_ok() { 204 } else { 404 })),
-        "GET" => find(arm, name).map(|group| Reply::json(200, body(arm, group))),
+        "HEAD" => Ok(ArmReply::empty(if find(arm, name).is_ok() { 204 } else { 404 })),
+        "GET" => find(arm, name).map(|group| ArmReply::json(200, body(arm, group))),
         "PUT" => put(arm, call, name),
         "PATCH" => patch(arm, call, name),
         "DELETE" => delete(arm, call, name),
@@ -27,12 +27,12 @@ pub(crate) fn answer(arm: &mut Arm, call: &Call, method: &str, name: &str) -> An
     }
 }
 
-pub(crate) fn find<'a>(arm: &'a Arm, name: &str) -> Result<&'a Group, ArmError> {
+pub(crate) fn find<'a>(arm: &'a Arm, name: &str) -> Result<&'a StoredGroup, ArmError> {
     arm.groups.get(&name.to_ascii_lowercase()).ok_or_else(|| ArmError::group_not_found(name))
 }
 
 /// The group, if things may be written into it.
-pub(crate) fn writable(arm: &Arm, name: &str) -> Result<Group, ArmError> {
+pub(crate) fn writable(arm: &Arm, name: &str) -> Result<StoredGroup, ArmError> {
     let group = find(arm, name)?;
     if group.state == "Deleting" {
         let message =
@@ -42,12 +42,12 @@ pub(crate) fn writable(arm: &Arm, name: &str) -> Result<Group, ArmError> {
     Ok(group.clone())
 }
 
-pub(crate) fn list(arm: &Arm) -> Reply {
+pub(crate) fn list(arm: &Arm) -> ArmReply {
     let value: Vec<Value> = arm.groups.values().map(|group| body(arm, group)).collect();
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }
 
-fn body(arm: &Arm, group: &Group) -> Value {
+fn body(arm: &Arm, group: &StoredGroup) -> Value {
     let mut body = json!({
         "id": format!("/subscriptions/{}/resourceGroups/{}", arm.subscription, group.name),
         "name": group.name,
@@ -64,7 +64,7 @@ fn body(arm: &Arm, group: &Group) -> Value {
     body
 }
 
-fn put(arm: &mut Arm, call: &Call, name: &str) -> Answer {
+fn put(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     let object = call.object()?;
     let location = location(&object)?;
     let valid = name.chars().all(|character| character.is_alphanumeric() || "-_.()".contains(character));
@@ -85,8 +85,8 @@ fn put(arm: &mut Arm, call: &Call, name: &str) -> Answer {
         }
     }
     let managed_by = object.get("managedBy").and_then(Value::as_str).map(str::to_owned);
-    create(arm, name, &location, tags, managed_by);
-    find(arm, name).map(|group| Reply::json(status, body(arm, group)))
+    arm.put_group(name, &location, tags, managed_by);
+    find(arm, name).map(|group| ArmReply::json(status, body(arm, group)))
 }
 
 fn location(object: &Object) -> Result<String, ArmError> {
@@ -100,42 +100,32 @@ fn location(object: &Object) -> Result<String, ArmError> {
     })
 }
 
-/// Makes the group or changes its tags, keeping the name that it has.
-pub(crate) fn create(arm: &mut Arm, name: &str, location: &str, tags: Option<Value>, managed_by: Option<String>) {
-    let group = arm.groups.entry(name.to_ascii_lowercase()).or_insert_with(|| Group {
-        name: name.to_owned(),
-        location: location.to_owned(),
-        tags: None,
-        managed_by,
-        state: "Succeeded".to_owned(),
-    });
-    group.tags = tags;
-}
-
-fn patch(arm: &mut Arm, call: &Call, name: &str) -> Answer {
+fn patch(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     let tags = call.object()?.get("tags").cloned();
     writable(arm, name)?;
     if let (Some(group), Some(tags)) = (arm.groups.get_mut(&name.to_ascii_lowercase()), tags) {
         group.tags = Some(tags);
     }
-    find(arm, name).map(|group| Reply::json(200, body(arm, group)))
+    find(arm, name).map(|group| ArmReply::json(200, body(arm, group)))
 }
 
 /// Deletes with `Location` alone; the location is the job of ARM itself, not of a provider.
-fn delete(arm: &mut Arm, call: &Call, name: &str) -> Answer {
+fn delete(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     let group = find(arm, name)?.clone();
     let running = arm.operations.values().find(|operation| {
-        operation.work == Work::DeleteGroup && operation.status == Status::InProgress && operation.target == group.name
+        operation.work == OperationWork::DeleteGroup
+            && operation.status == OperationStatus::InProgress
+            && operation.target == group.name
     });
     let id = match running {
         Some(operation) => operation.id.clone(),
         None => begin(arm, call, &group),
     };
-    let reply = Reply::empty(202).with_header("Location", url(arm, call, &id));
-    Ok(reply.with_header("Retry-After", retry_after(arm)))
+    let reply = ArmReply::empty(202).with_header("Location", url(arm, call, &id));
+    Ok(reply.with_header("Retry-After", deletion_retry_after(arm)))
 }
 
-fn begin(arm: &mut Arm, call: &Call, group: &Group) -> String {
+fn begin(arm: &mut Arm, call: &ArmCall, group: &StoredGroup) -> String {
     let escaped = group.name.to_ascii_uppercase().replace('-', ":2D").replace('_', ":5F");
     let region = group.location.to_ascii_uppercase();
     let unique = arm.guid();
@@ -147,7 +137,7 @@ fn begin(arm: &mut Arm, call: &Call, group: &Group) -> String {
     if let Some(stored) = arm.groups.get_mut(&group.name.to_ascii_lowercase()) {
         "Deleting".clone_into(&mut stored.state);
     }
-    let operation = Operation {
+    let operation = ArmOperation {
         id: id.clone(),
         family: Family::Network,
         namespace: String::new(),
@@ -155,10 +145,10 @@ fn begin(arm: &mut Arm, call: &Call, group: &Group) -> String {
         api_version: call.api_version().to_owned(),
         target: group.name.clone(),
         root: format!("group/{}", group.name.to_ascii_lowercase()),
-        work: Work::DeleteGroup,
+        work: OperationWork::DeleteGroup,
         started: call.now,
         due: operation::due(call, arm.speed, DELETE_SECONDS),
-        status: Status::InProgress,
+        status: OperationStatus::InProgress,
         output: None,
         fails: call.fault.fails.clone(),
         expired: false,
@@ -167,56 +157,31 @@ fn begin(arm: &mut Arm, call: &Call, group: &Group) -> String {
     id
 }
 
-fn url(arm: &Arm, call: &Call, id: &str) -> String {
+fn url(arm: &Arm, call: &ArmCall, id: &str) -> String {
     let signature = operation::signature(arm.seed, id);
     let version = arm.operations.get(id).map_or("", |operation| operation.api_version.as_str());
     format!("{}/subscriptions/{}/operationresults/{id}?api-version={version}&{signature}", call.base, arm.subscription)
 }
 
-fn retry_after(arm: &Arm) -> String {
+fn deletion_retry_after(arm: &Arm) -> String {
     // The real one says 15.
-    operation::retry_after(15.0, arm.speed)
+    retry_after(15.0, arm.speed)
 }
 
 /// Answers a poll of a deletion: 202 until it is done, then 200 without a body.
-pub(crate) fn poll(arm: &Arm, call: &Call, id: &str) -> Answer {
+pub(crate) fn poll(arm: &Arm, call: &ArmCall, id: &str) -> ArmResult {
     let operation =
-        arm.operations.get(id).filter(|operation| !operation.expired && operation.work == Work::DeleteGroup);
+        arm.operations.get(id).filter(|operation| !operation.expired && operation.work == OperationWork::DeleteGroup);
     let operation = operation.filter(|operation| operation::is_verbatim(arm.seed, id, &operation.api_version, call));
     match operation.map(|operation| operation.status) {
-        Some(Status::InProgress) => Ok(Reply::empty(202)
+        Some(OperationStatus::InProgress) => Ok(ArmReply::empty(202)
             .with_header("Location", url(arm, call, id))
-            .with_header("Retry-After", retry_after(arm))),
-        Some(Status::Succeeded) => Ok(Reply::empty(200)),
-        Some(Status::Failed) => {
+            .with_header("Retry-After", deletion_retry_after(arm))),
+        Some(OperationStatus::Succeeded) => Ok(ArmReply::empty(200)),
+        Some(OperationStatus::Failed) => {
             let message = "Deletion of resource group failed as resources could not be deleted. Please see details.";
             Err(ArmError::gateway(409, "ResourceGroupDeletionBlocked", message))
         }
         None => Err(ArmError::gateway(404, "NotFound", "The operation result could not be found.")),
-    }
-}
-
-/// Takes the group and everything in it out of the world.
-pub(crate) fn remove(arm: &mut Arm, name: &str) {
-    let prefix = format!("/subscriptions/{}/resourcegroups/{}/", arm.subscription, name).to_ascii_lowercase();
-    let mut ids: Vec<(u64, String)> = arm
-        .resources
-        .values()
-        .filter(|resource| !resource.kind.is_child() && resource.key().starts_with(&prefix))
-        .map(|resource| (resource.order, resource.id.clone()))
-        .collect();
-    // The youngest first: machines before their NICs before their networks.
-    ids.sort_by(|left, right| right.cmp(left));
-    for (_, id) in ids {
-        operation::remove(arm, &id);
-    }
-    arm.deployments.retain(|key, _| !key.starts_with(&prefix));
-    arm.groups.remove(&name.to_ascii_lowercase());
-}
-
-/// The group after its deletion failed.
-pub(crate) fn restore(arm: &mut Arm, name: &str) {
-    if let Some(group) = arm.groups.get_mut(&name.to_ascii_lowercase()) {
-        "Succeeded".clone_into(&mut group.state);
     }
 }

@@ -9,10 +9,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::arm::access;
-use crate::arm::call::{Call, Reply};
 use crate::arm::dispatch::answer;
 use crate::arm::error::ArmError;
-use crate::arm::operation::OperationFault;
+use crate::arm::request::{ArmCall, ArmReply, OperationFault};
+use crate::arm::settle::settle;
 use crate::arm::version::as_asked;
 use crate::listen::Scheme;
 use crate::login;
@@ -33,18 +33,18 @@ pub(crate) async fn handle(
         return respond(&parts.method, &parts.headers, too_large().into());
     };
     let reply = read(&parts.method, &parts.uri, &parts.headers, scheme, &bytes)
-        .map(|call| Call { fault, ..call })
+        .map(|call| ArmCall { fault, ..call })
         .and_then(|call| {
             let mut world = shared.lock();
             login::authenticate(&world.arm, &parts.headers, call.now)?;
             access::check(&world.arm, &call)?;
-            crate::arm::settle(&mut world.arm, call.now);
+            settle(&mut world.arm, call.now);
             let answer = answer(&mut world.arm, &call);
-            crate::arm::settle(&mut world.arm, call.now);
+            settle(&mut world.arm, call.now);
             shared.announce(&mut world);
             answer.map(|reply| as_asked(&call, reply))
         });
-    respond(&parts.method, &parts.headers, reply.unwrap_or_else(Reply::from))
+    respond(&parts.method, &parts.headers, reply.unwrap_or_else(ArmReply::from))
 }
 
 /// Does what somebody else does to the subscription, past faults, counters and authentication.
@@ -54,20 +54,20 @@ pub(crate) fn third_party(shared: &Shared, method: &str, target: &str, body: Opt
     let uri: Uri = target.parse().unwrap_or_default();
     let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
     let reply = read(&method, &uri, &HeaderMap::new(), Scheme::Http, &[]).and_then(|call| {
-        let call = Call { body, ..call };
+        let call = ArmCall { body, ..call };
         let mut world = shared.lock();
         let answer = answer(&mut world.arm, &call);
-        crate::arm::settle(&mut world.arm, call.now);
+        settle(&mut world.arm, call.now);
         shared.announce(&mut world);
         answer
     });
-    let reply = reply.unwrap_or_else(Reply::from);
+    let reply = reply.unwrap_or_else(ArmReply::from);
     (reply.status, reply.body)
 }
 
-impl From<ArmError> for Reply {
+impl From<ArmError> for ArmReply {
     fn from(error: ArmError) -> Self {
-        let mut reply = Reply::json(error.status, error.body());
+        let mut reply = ArmReply::json(error.status, error.body());
         if error.gateway {
             reply = reply.with_header("x-ms-failure-cause", "gateway");
         }
@@ -80,7 +80,7 @@ fn too_large() -> ArmError {
     ArmError::gateway(413, "RequestContentTooLarge", "The request content size exceeds the maximum size of 4 MB.")
 }
 
-fn read(method: &Method, uri: &Uri, headers: &HeaderMap, scheme: Scheme, bytes: &[u8]) -> Result<Call, ArmError> {
+fn read(method: &Method, uri: &Uri, headers: &HeaderMap, scheme: Scheme, bytes: &[u8]) -> Result<ArmCall, ArmError> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = if bytes.iter().all(u8::is_ascii_whitespace) {
         None
@@ -91,7 +91,7 @@ fn read(method: &Method, uri: &Uri, headers: &HeaderMap, scheme: Scheme, bytes: 
         })?)
     };
     let base = format!("{scheme}://{}", text(header::HOST).unwrap_or_else(|| "localhost".to_owned()));
-    Ok(Call {
+    Ok(ArmCall {
         method: method.as_str().to_owned(),
         segments: segments(uri.path()),
         query: query(uri.query().unwrap_or_default()),
@@ -119,7 +119,7 @@ fn query(text: &str) -> BTreeMap<String, String> {
 }
 
 /// Adds the headers that every answer of ARM has.
-fn respond(method: &Method, request: &HeaderMap, reply: Reply) -> Response {
+fn respond(method: &Method, request: &HeaderMap, reply: ArmReply) -> Response {
     let body = reply.body.as_ref().map(Value::to_string).unwrap_or_default();
     let has_body = !body.is_empty();
     let mut response =

@@ -1,8 +1,8 @@
-use crate::arm::kind::Kind;
+use crate::arm::store::ResourceType;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Target {
+pub(crate) enum ArmTarget {
     Subscriptions,
     Tenants,
     Subscription,
@@ -45,17 +45,17 @@ pub(crate) enum Target {
     },
     /// Resources of one kind: in the subscription, in a group or below a resource.
     Collection {
-        kind: Kind,
+        kind: ResourceType,
         group: Option<String>,
         parent: Option<String>,
     },
     Item {
-        kind: Kind,
+        kind: ResourceType,
         group: String,
         id: String,
     },
     Action {
-        kind: Kind,
+        kind: ResourceType,
         group: String,
         id: String,
         verb: String,
@@ -77,20 +77,20 @@ pub(crate) fn subscription(segments: &[String]) -> Option<&str> {
 }
 
 /// Finds what the segments of a path name. Fixed words compare without case.
-pub(crate) fn parse(segments: &[String]) -> Target {
+pub(crate) fn parse(segments: &[String]) -> ArmTarget {
     let words: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["subscriptions"] => Target::Subscriptions,
-        ["tenants"] => Target::Tenants,
-        ["providers"] | ["subscriptions", _, "providers"] => Target::Providers(None),
-        ["subscriptions", _] => Target::Subscription,
-        ["subscriptions", _, "locations"] => Target::Locations,
-        ["subscriptions", _, "resources"] => Target::Resources(None),
-        ["subscriptions", _, "resourcegroups"] => Target::Groups,
-        ["subscriptions", _, "operationresults", _] => Target::GroupOperation(segments[3].clone()),
-        ["subscriptions", _, "providers", _] => Target::Providers(Some(segments[3].clone())),
-        ["subscriptions", _, "providers", _, "register"] => Target::RegisterProvider(segments[3].clone()),
+        ["subscriptions"] => ArmTarget::Subscriptions,
+        ["tenants"] => ArmTarget::Tenants,
+        ["providers"] | ["subscriptions", _, "providers"] => ArmTarget::Providers(None),
+        ["subscriptions", _] => ArmTarget::Subscription,
+        ["subscriptions", _, "locations"] => ArmTarget::Locations,
+        ["subscriptions", _, "resources"] => ArmTarget::Resources(None),
+        ["subscriptions", _, "resourcegroups"] => ArmTarget::Groups,
+        ["subscriptions", _, "operationresults", _] => ArmTarget::GroupOperation(segments[3].clone()),
+        ["subscriptions", _, "providers", _] => ArmTarget::Providers(Some(segments[3].clone())),
+        ["subscriptions", _, "providers", _, "register"] => ArmTarget::RegisterProvider(segments[3].clone()),
         [
             "subscriptions",
             _,
@@ -100,91 +100,95 @@ pub(crate) fn parse(segments: &[String]) -> Target {
             _,
             "operations" | "operationresults" | "diskoperations",
             _,
-        ] => Target::Operation { id: words[7].to_owned() },
+        ] => ArmTarget::Operation { id: words[7].to_owned() },
         ["subscriptions", _, "providers", "microsoft.compute", "locations", _, "publishers", rest @ ..] => image(rest),
-        ["subscriptions", _, "providers", _, "locations", _, what, ..] => {
-            Target::Location { namespace: segments[3].clone(), location: words[5].to_owned(), what: (*what).to_owned() }
-        }
-        ["subscriptions", _, "providers", "microsoft.authorization", "permissions"] => Target::Permissions(None),
+        ["subscriptions", _, "providers", _, "locations", _, what, ..] => ArmTarget::Location {
+            namespace: segments[3].clone(),
+            location: words[5].to_owned(),
+            what: (*what).to_owned(),
+        },
+        ["subscriptions", _, "providers", "microsoft.authorization", "permissions"] => ArmTarget::Permissions(None),
         ["subscriptions", _, "providers", namespace, kind] => collection(namespace, &[kind], None, None),
-        ["subscriptions", _, "resourcegroups", _] => Target::Group(segments[3].clone()),
+        ["subscriptions", _, "resourcegroups", _] => ArmTarget::Group(segments[3].clone()),
         ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.authorization", "permissions"] => {
-            Target::Permissions(Some(segments[3].clone()))
+            ArmTarget::Permissions(Some(segments[3].clone()))
         }
-        ["subscriptions", _, "resourcegroups", _, "resources"] => Target::Resources(Some(segments[3].clone())),
+        ["subscriptions", _, "resourcegroups", _, "resources"] => ArmTarget::Resources(Some(segments[3].clone())),
         ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.resources", "deployments", rest @ ..] => {
             deployment(segments, rest)
         }
         ["subscriptions", _, "resourcegroups", _, "providers", _, _, ..] => in_group(segments),
-        _ => Target::Nothing,
+        _ => ArmTarget::Nothing,
     }
 }
 
 /// `{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions[/{version}]`.
-fn image(rest: &[&str]) -> Target {
+fn image(rest: &[&str]) -> ArmTarget {
     match rest {
-        [_, "artifacttypes", "vmimage", "offers", _, "skus", _, "versions"] => Target::Image { version: None },
+        [_, "artifacttypes", "vmimage", "offers", _, "skus", _, "versions"] => ArmTarget::Image { version: None },
         [_, "artifacttypes", "vmimage", "offers", _, "skus", _, "versions", version] => {
-            Target::Image { version: Some((*version).to_owned()) }
+            ArmTarget::Image { version: Some((*version).to_owned()) }
         }
-        _ => Target::Nothing,
+        _ => ArmTarget::Nothing,
     }
 }
 
-fn deployment(segments: &[String], rest: &[&str]) -> Target {
+fn deployment(segments: &[String], rest: &[&str]) -> ArmTarget {
     let group = segments[3].clone();
     match rest {
-        [] => Target::Deployments(group),
-        [_] => Target::Deployment { group, name: segments[7].clone() },
+        [] => ArmTarget::Deployments(group),
+        [_] => ArmTarget::Deployment { group, name: segments[7].clone() },
         [_, "operationstatuses", id] => {
-            Target::DeploymentOperation { group, name: segments[7].clone(), id: (*id).to_owned() }
+            ArmTarget::DeploymentOperation { group, name: segments[7].clone(), id: (*id).to_owned() }
         }
-        _ => Target::Nothing,
+        _ => ArmTarget::Nothing,
     }
 }
 
-fn in_group(segments: &[String]) -> Target {
+fn in_group(segments: &[String]) -> ArmTarget {
     let (group, namespace, rest) = (&segments[3], &segments[5], &segments[6..]);
     let types: Vec<&str> = rest.iter().step_by(2).map(String::as_str).collect();
     if rest.len().is_multiple_of(2) {
-        return match Kind::find(namespace, &types) {
-            Some(kind) => Target::Item { kind, group: group.clone(), id: id_of(segments) },
+        return match ResourceType::find(namespace, &types) {
+            Some(kind) => ArmTarget::Item { kind, group: group.clone(), id: id_of(segments) },
             None => unknown(namespace, &types),
         };
     }
     let parent = (rest.len() > 1).then(|| id_of(&segments[..segments.len() - 1]));
     match collection(namespace, &types, Some(group), parent.as_deref()) {
-        Target::UnknownType { .. } if rest.len() > 1 => action(group, namespace, &types, parent.as_deref()),
+        ArmTarget::UnknownType { .. } if rest.len() > 1 => action(group, namespace, &types, parent.as_deref()),
         found => found,
     }
 }
 
-fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Option<&str>) -> Target {
-    let kind = Kind::find(namespace, types).or_else(|| all_nics_of_scale_set(namespace, types));
+fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Option<&str>) -> ArmTarget {
+    let kind = ResourceType::find(namespace, types).or_else(|| all_nics_of_scale_set(namespace, types));
     match kind {
-        Some(kind) => Target::Collection { kind, group: group.map(str::to_owned), parent: parent.map(str::to_owned) },
+        Some(kind) => {
+            ArmTarget::Collection { kind, group: group.map(str::to_owned), parent: parent.map(str::to_owned) }
+        }
         None => unknown(namespace, types),
     }
 }
 
 /// The one collection that skips a level: the NICs of every instance of a scale set.
-fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<Kind> {
+fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<ResourceType> {
     let nics = matches!(types, [set, nics] if set.eq_ignore_ascii_case("virtualMachineScaleSets") && nics.eq_ignore_ascii_case("networkInterfaces"));
-    (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(Kind::ScaleSetNic)
+    (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(ResourceType::ScaleSetNic)
 }
 
-fn action(group: &str, namespace: &str, types: &[&str], parent: Option<&str>) -> Target {
+fn action(group: &str, namespace: &str, types: &[&str], parent: Option<&str>) -> ArmTarget {
     let (verb, types) = types.split_last().map_or(("", types), |(verb, types)| (*verb, types));
-    match (Kind::find(namespace, types), parent) {
+    match (ResourceType::find(namespace, types), parent) {
         (Some(kind), Some(id)) => {
-            Target::Action { kind, group: group.to_owned(), id: id.to_owned(), verb: verb.to_ascii_lowercase() }
+            ArmTarget::Action { kind, group: group.to_owned(), id: id.to_owned(), verb: verb.to_ascii_lowercase() }
         }
         _ => unknown(namespace, types),
     }
 }
 
-fn unknown(namespace: &str, types: &[&str]) -> Target {
-    Target::UnknownType { namespace: namespace.to_owned(), types: types.join("/") }
+fn unknown(namespace: &str, types: &[&str]) -> ArmTarget {
+    ArmTarget::UnknownType { namespace: namespace.to_owned(), types: types.join("/") }
 }
 
 fn id_of(segments: &[String]) -> String {

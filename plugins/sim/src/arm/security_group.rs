@@ -5,9 +5,8 @@ use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use crate::arm::json::{Object, field, texts};
-use crate::arm::kind::Kind;
 use crate::arm::network::default_rules;
-use crate::arm::store::{Arm, Resource};
+use crate::arm::store::{Arm, ResourceType, StoredResource};
 
 /// A port that a client may send from: rules of others' source ports are for servers.
 const CLIENT_PORT: u16 = 49152;
@@ -83,15 +82,15 @@ struct SecurityRule {
     priority: u64,
     allows: bool,
     protocol: Option<Protocol>,
-    sources: Vec<Place>,
+    sources: Vec<RulePosition>,
     source_ports: Vec<RangeInclusive<u16>>,
-    destinations: Vec<Place>,
+    destinations: Vec<RulePosition>,
     ports: Vec<RangeInclusive<u16>>,
 }
 
 /// Addresses that a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum RulePosition {
     Anywhere,
     Prefix(Ipv4Net),
     VirtualNetwork,
@@ -100,8 +99,8 @@ enum Place {
 }
 
 impl SecurityGroup {
-    pub(crate) fn of(arm: &Arm, group: &Resource) -> Self {
-        let own = arm.below(&group.id, Kind::SecurityRule);
+    pub(crate) fn of(arm: &Arm, group: &StoredResource) -> Self {
+        let own = arm.below(&group.id, ResourceType::SecurityRule);
         let own = own.into_iter().filter(|rule| rule.state == "Succeeded");
         let own = own.filter_map(|rule| SecurityRule::of(&rule.name, &rule.properties));
         let defaults = default_rules(group);
@@ -148,7 +147,7 @@ impl SecurityRule {
     }
 
     fn matches(&self, flow: &Flow, network: &[Ipv4Net]) -> bool {
-        let has = |places: &[Place], address| places.iter().any(|place| place.has(address, network));
+        let has = |places: &[RulePosition], address| places.iter().any(|place| place.has(address, network));
         let Service { protocol, port } = flow.service;
         let is_for_ports = protocol == Protocol::Icmp
             || self.ports.iter().any(|range| range.contains(&port))
@@ -160,7 +159,7 @@ impl SecurityRule {
     }
 }
 
-impl Place {
+impl RulePosition {
     /// Nothing for what no packet of ours can have: another version of IP, or the tag of a service that is not simulated.
     fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
@@ -184,8 +183,8 @@ impl Place {
     }
 }
 
-fn places(properties: &Object, one: &str, many: &str) -> Vec<Place> {
-    both(properties, one, many).iter().filter_map(|text| Place::parse(text)).collect()
+fn places(properties: &Object, one: &str, many: &str) -> Vec<RulePosition> {
+    both(properties, one, many).iter().filter_map(|text| RulePosition::parse(text)).collect()
 }
 
 fn ports(properties: &Object, one: &str, many: &str) -> Vec<RangeInclusive<u16>> {

@@ -1,10 +1,9 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Reply};
 use crate::arm::compute;
 use crate::arm::error::ArmError;
-use crate::arm::kind::{ALL, Kind};
-use crate::arm::store::Arm;
+use crate::arm::request::{ArmReply, ArmResult};
+use crate::arm::store::{ALL_TYPES, Arm, ResourceType};
 
 /// Regions that resources can be in, with the name that people see.
 pub(crate) const LOCATIONS: [(&str, &str); 12] = [
@@ -28,13 +27,13 @@ pub(crate) fn normal_location(text: &str) -> Option<&'static str> {
     LOCATIONS.into_iter().map(|(name, _)| name).find(|name| *name == bare)
 }
 
-pub(crate) fn list(arm: &Arm) -> Reply {
+pub(crate) fn list(arm: &Arm) -> ArmReply {
     // The one list whose specification requires the link; an empty one ends it for every SDK.
-    Reply::json(200, json!({ "value": [body(arm)], "nextLink": "" }))
+    ArmReply::json(200, json!({ "value": [body(arm)], "nextLink": "" }))
 }
 
-pub(crate) fn show(arm: &Arm) -> Reply {
-    Reply::json(200, body(arm))
+pub(crate) fn show(arm: &Arm) -> ArmReply {
+    ArmReply::json(200, body(arm))
 }
 
 fn body(arm: &Arm) -> Value {
@@ -50,7 +49,7 @@ fn body(arm: &Arm) -> Value {
     })
 }
 
-pub(crate) fn tenants(arm: &Arm) -> Reply {
+pub(crate) fn tenants(arm: &Arm) -> ArmReply {
     let tenant = json!({
         "id": format!("/tenants/{}", arm.tenant),
         "tenantId": arm.tenant,
@@ -59,10 +58,10 @@ pub(crate) fn tenants(arm: &Arm) -> Reply {
         "domains": [],
         "tenantCategory": "Home",
     });
-    Reply::json(200, json!({ "value": [tenant] }))
+    ArmReply::json(200, json!({ "value": [tenant] }))
 }
 
-pub(crate) fn locations(arm: &Arm) -> Reply {
+pub(crate) fn locations(arm: &Arm) -> ArmReply {
     let value: Vec<Value> = LOCATIONS
         .iter()
         .map(|(name, display)| {
@@ -76,28 +75,32 @@ pub(crate) fn locations(arm: &Arm) -> Reply {
             })
         })
         .collect();
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }
 
-pub(crate) fn providers(arm: &Arm) -> Reply {
+pub(crate) fn providers(arm: &Arm) -> ArmReply {
     let value: Vec<Value> = namespaces().into_iter().map(|namespace| provider_body(arm, namespace)).collect();
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }
 
-pub(crate) fn provider(arm: &Arm, namespace: &str) -> Answer {
+pub(crate) fn provider(arm: &Arm, namespace: &str) -> ArmResult {
     let known = namespaces().into_iter().find(|known| known.eq_ignore_ascii_case(namespace));
-    known.map(|namespace| Reply::json(200, provider_body(arm, namespace))).ok_or_else(|| {
+    known.map(|namespace| ArmReply::json(200, provider_body(arm, namespace))).ok_or_else(|| {
         ArmError::gateway(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid."))
     })
 }
 
 fn namespaces() -> [&'static str; 3] {
-    [Kind::VirtualNetwork.namespace(), Kind::VirtualMachine.namespace(), Kind::ManagedCluster.namespace()]
+    [
+        ResourceType::VirtualNetwork.namespace(),
+        ResourceType::VirtualMachine.namespace(),
+        ResourceType::ManagedCluster.namespace(),
+    ]
 }
 
 fn provider_body(arm: &Arm, namespace: &str) -> Value {
     let locations: Vec<&str> = LOCATIONS.iter().map(|(_, display)| *display).collect();
-    let types: Vec<Value> = ALL
+    let types: Vec<Value> = ALL_TYPES
         .iter()
         .filter(|kind| kind.namespace() == namespace)
         .map(|kind| {
@@ -118,14 +121,14 @@ fn provider_body(arm: &Arm, namespace: &str) -> Value {
 }
 
 /// What a provider says about a location: usage, sizes, versions.
-pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str) -> Answer {
+pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str) -> ArmResult {
     let compute = namespace.eq_ignore_ascii_case("Microsoft.Compute");
     let containers = namespace.eq_ignore_ascii_case("Microsoft.ContainerService");
     match what {
         "usages" if namespace.eq_ignore_ascii_case("Microsoft.Network") => Ok(network_usages(arm, location)),
         "usages" if compute => Ok(compute::usages(arm, location)),
         "vmsizes" if compute => Ok(compute::sizes()),
-        "runcommands" if compute => Ok(Reply::json(200, json!({ "value": [] }))),
+        "runcommands" if compute => Ok(ArmReply::json(200, json!({ "value": [] }))),
         "kubernetesversions" if containers => Ok(crate::arm::aks::versions()),
         _ => {
             let message =
@@ -135,8 +138,8 @@ pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str
     }
 }
 
-fn network_usages(arm: &Arm, location: &str) -> Reply {
-    let usage = |kind: Kind, name: &str, display: &str, limit: u64| {
+fn network_usages(arm: &Arm, location: &str) -> ArmReply {
+    let usage = |kind: ResourceType, name: &str, display: &str, limit: u64| {
         let used = arm.of_kind(kind).filter(|resource| resource.location() == location).count();
         json!({
             "id": format!("/subscriptions/{}/providers/Microsoft.Network/locations/{location}/usages/{name}", arm.subscription),
@@ -147,11 +150,11 @@ fn network_usages(arm: &Arm, location: &str) -> Reply {
         })
     };
     let value = [
-        usage(Kind::VirtualNetwork, "VirtualNetworks", "Virtual Networks", 1000),
-        usage(Kind::PublicIp, "PublicIPAddresses", "Public IP Addresses", arm.quota.public_ips.unwrap_or(1000)),
-        usage(Kind::NetworkInterface, "NetworkInterfaces", "Network Interfaces", 65_536),
-        usage(Kind::RouteTable, "RouteTables", "Route Tables", 200),
-        usage(Kind::SecurityGroup, "NetworkSecurityGroups", "Network Security Groups", 5000),
+        usage(ResourceType::VirtualNetwork, "VirtualNetworks", "Virtual Networks", 1000),
+        usage(ResourceType::PublicIp, "PublicIPAddresses", "Public IP Addresses", arm.quota.public_ips.unwrap_or(1000)),
+        usage(ResourceType::NetworkInterface, "NetworkInterfaces", "Network Interfaces", 65_536),
+        usage(ResourceType::RouteTable, "RouteTables", "Route Tables", 200),
+        usage(ResourceType::SecurityGroup, "NetworkSecurityGroups", "Network Security Groups", 5000),
     ];
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }

@@ -1,47 +1,25 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
+use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
+use crate::arm::compute;
+use crate::arm::conditions::{check_conditions, check_idle};
+use crate::arm::consequences::remove;
 use crate::arm::error::ArmError;
+use crate::arm::group;
 use crate::arm::json::{Object, drop_keys, merge};
-use crate::arm::kind::{Family, Kind};
-use crate::arm::operation::{self, Announce, Status, Work};
-use crate::arm::store::{Arm, Group, Resource, name_of, parent_id, root_id};
+use crate::arm::operation::{self, PollHeaders};
+use crate::arm::read;
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
+use crate::arm::resource_types::behaviour;
+use crate::arm::store::{
+    Arm, Family, OperationStatus, OperationWork, ResourceType, StoredGroup, StoredResource, group_of, name_of,
+    parent_id, root_id,
+};
 use crate::arm::subscription::normal_location;
-use crate::arm::{aks, compute, group, network, resource};
-
-/// Where a write goes.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) kind: Kind,
-    pub(crate) id: String,
-    pub(crate) location: String,
-    pub(crate) existing: Option<Resource>,
-}
-
-/// What a resource is to become, checked.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Draft {
-    pub(crate) top: Object,
-    pub(crate) properties: Object,
-    /// What is kept but never shown; empty leaves what is there.
-    pub(crate) hidden: Object,
-    /// Parts that came inside the body: they replace all that were there.
-    pub(crate) children: Vec<Child>,
-}
-
-/// A part of a [`Draft`].
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Child {
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
-    pub(crate) properties: Object,
-}
 
 /// Creates the resource or replaces all of it.
-pub(crate) fn put(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &str) -> Answer {
-    if !kind.is_writable() {
-        return Err(ArmError::method_not_allowed("PUT"));
-    }
+pub(crate) fn put(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+    let prepare = behaviour(kind).prepare.ok_or_else(|| ArmError::method_not_allowed("PUT"))?;
     let group = group::writable(arm, group)?;
     let id = canonical_id(arm, kind, &group, id)?;
     let existing = arm.find_kind(&id, kind).cloned();
@@ -49,17 +27,17 @@ pub(crate) fn put(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &str)
     let body = call.object()?;
     let top = top_level(kind, &id, &body, existing.as_ref())?;
     let location = location(arm, &id, &top);
-    let place = Place { kind, id, location, existing };
-    check_idle(arm, call, kind, &place.id)?;
-    let draft = prepare(arm, &place, top, properties(&body)?)?;
-    Ok(store(arm, call, &place, draft))
+    let target = WriteTarget { kind, id, location, existing };
+    check_idle(arm, call, kind, &target.id)?;
+    let draft = prepare(arm, &target, top, properties(&body)?)?;
+    Ok(store(arm, call, &target, draft))
 }
 
 /// Changes tags; machines, disks and clusters also take properties.
-pub(crate) fn patch(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &str) -> Answer {
-    let existing = resource::require(arm, kind, group, id)?.clone();
+pub(crate) fn patch(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+    let existing = read::require(arm, kind, group, id)?.clone();
     group::writable(arm, group)?;
-    if kind.is_child() || !kind.is_writable() {
+    if kind.is_child() || behaviour(kind).prepare.is_none() {
         return Err(ArmError::method_not_allowed("PATCH"));
     }
     check_conditions(call, Some(&existing), &existing.id)?;
@@ -76,42 +54,32 @@ pub(crate) fn patch(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &st
     if let (Some(Value::Object(changes)), Family::Compute | Family::Disk) = (patch.get("properties"), kind.family()) {
         merge(&mut properties, changes);
     }
-    let place = Place {
+    let target = WriteTarget {
         kind,
         id: existing.id.clone(),
         location: existing.location().to_owned(),
         existing: Some(existing.clone()),
     };
     if kind.family() == Family::Network {
-        return Ok(patch_tags(arm, &place, top));
+        return Ok(patch_tags(arm, &target, top));
     }
-    let draft = if kind == Kind::ManagedCluster {
-        Draft { top, properties, ..Draft::default() }
-    } else {
-        prepare(arm, &place, top, properties)?
+    let draft = match behaviour(kind).prepare.filter(|_| kind != ResourceType::ManagedCluster) {
+        Some(prepare) => prepare(arm, &target, top, properties)?,
+        None => Draft { top, properties, ..Draft::default() },
     };
-    Ok(store(arm, call, &place, draft))
+    Ok(store(arm, call, &target, draft))
 }
 
-fn patch_tags(arm: &mut Arm, place: &Place, top: Object) -> Reply {
-    if let Some(resource) = arm.find_mut(&place.id) {
+fn patch_tags(arm: &mut Arm, target: &WriteTarget, top: Object) -> ArmReply {
+    if let Some(resource) = arm.find_mut(&target.id) {
         resource.top = top;
     }
-    arm.touch(&place.id);
-    Reply::json(200, resource::body(arm, &place.id))
-}
-
-fn prepare(arm: &mut Arm, place: &Place, top: Object, properties: Object) -> Result<Draft, ArmError> {
-    match place.kind.family() {
-        Family::Network => network::prepare(arm, place, top, properties),
-        Family::Compute => compute::prepare_machine(arm, place, top, properties),
-        Family::Disk => compute::prepare_disk(place, top, properties),
-        Family::Aks => aks::prepare(arm, place, top, properties),
-    }
+    arm.touch(&target.id);
+    ArmReply::json(200, read::body(arm, &target.id))
 }
 
 /// The id that the resource has or will have: names as they were first written.
-fn canonical_id(arm: &Arm, kind: Kind, group: &Group, id: &str) -> Result<String, ArmError> {
+fn canonical_id(arm: &Arm, kind: ResourceType, group: &StoredGroup, id: &str) -> Result<String, ArmError> {
     if let Some(existing) = arm.find_kind(id, kind) {
         return Ok(existing.id.clone());
     }
@@ -145,7 +113,7 @@ fn check_name(name: &str) -> Result<(), ArmError> {
     Err(ArmError::network("InvalidResourceName", message))
 }
 
-fn parent_missing(kind: Kind, parent: &str) -> ArmError {
+fn parent_missing(kind: ResourceType, parent: &str) -> ArmError {
     let message = format!(
         "Failed to perform 'write' on resource(s) of type '{}', because the parent resource '{parent}' could not be found.",
         kind.types().join("/")
@@ -160,7 +128,12 @@ const TOP: [&str; 7] = ["location", "tags", "sku", "zones", "identity", "plan", 
 const ECHOED: [&str; 10] =
     ["kind", "id", "name", "type", "etag", "properties", "managedBy", "managedByExtended", "resources", "systemData"];
 
-fn top_level(kind: Kind, id: &str, body: &Object, existing: Option<&Resource>) -> Result<Object, ArmError> {
+fn top_level(
+    kind: ResourceType,
+    id: &str,
+    body: &Object,
+    existing: Option<&StoredResource>,
+) -> Result<Object, ArmError> {
     let mut top = Object::new();
     for (key, value) in body {
         if TOP.contains(&key.as_str()) {
@@ -186,7 +159,7 @@ fn top_level(kind: Kind, id: &str, body: &Object, existing: Option<&Resource>) -
     Ok(top)
 }
 
-fn check_location(id: &str, top: &mut Object, existing: Option<&Resource>) -> Result<(), ArmError> {
+fn check_location(id: &str, top: &mut Object, existing: Option<&StoredResource>) -> Result<(), ArmError> {
     let Some(text) = top.get("location").and_then(Value::as_str) else {
         return Err(ArmError::gateway(
             400,
@@ -206,7 +179,7 @@ fn check_location(id: &str, top: &mut Object, existing: Option<&Resource>) -> Re
              cannot be created in location '{location}'. Please select a new resource name.",
             name_of(id),
             existing.location(),
-            crate::arm::store::group_of(id)
+            group_of(id)
         );
         return Err(ArmError::gateway(409, "InvalidResourceLocation", message));
     }
@@ -231,103 +204,33 @@ fn properties(body: &Object) -> Result<Object, ArmError> {
 
 fn location(arm: &Arm, id: &str, top: &Object) -> String {
     let own = top.get("location").and_then(Value::as_str);
-    let root = arm.find(root_id(id)).map(Resource::location);
+    let root = arm.find(root_id(id)).map(StoredResource::location);
     own.or(root).unwrap_or_default().to_owned()
 }
 
 /// The location of the resource or of the top-level resource that it is a part of.
-pub(crate) fn location_of(arm: &Arm, resource: &Resource) -> String {
+pub(crate) fn location_of(arm: &Arm, resource: &StoredResource) -> String {
     location(arm, &resource.id, &resource.top)
 }
 
-/// Checks `If-Match`, `If-None-Match` and the etag in the body.
-pub(crate) fn check_conditions(call: &Call, existing: Option<&Resource>, id: &str) -> Result<(), ArmError> {
-    if call.if_none_match.as_deref() == Some("*") && existing.is_some() {
-        let message = format!("The resource {id} already exists.");
-        return Err(ArmError::new(412, "PreconditionFailed", message));
+/// Puts the draft in target and starts what it takes.
+fn store(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, draft: Draft) -> ArmReply {
+    for (id, address) in &draft.assigned_addresses {
+        if let Some(public) = arm.find_mut(id) {
+            public.hidden.insert("address".to_owned(), json!(address));
+        }
     }
-    let in_body = call.body.as_ref().and_then(|body| body.get("etag")).and_then(Value::as_str);
-    let Some(wanted) = call.if_match.as_deref().or(in_body).filter(|wanted| !wanted.is_empty()) else { return Ok(()) };
-    let Some(existing) = existing else {
-        // Only the header says that something must exist; an etag in the body of a first PUT is ignored.
-        return if call.if_match.is_some() { Err(mismatch(wanted, None, id)) } else { Ok(()) };
-    };
-    let Some(actual) = existing.shown_etag() else { return Ok(()) };
-    if wanted == "*" || bare(wanted) == bare(&actual) {
-        Ok(())
-    } else {
-        Err(mismatch(wanted, Some((existing, &actual)), id))
+    match &target.existing {
+        Some(existing) if is_same(arm, existing, &draft) => unchanged(arm, call, target),
+        _ => write(arm, call, target, draft),
     }
 }
 
-fn bare(etag: &str) -> &str {
-    etag.trim().trim_start_matches("W/").trim_matches('"')
-}
-
-fn mismatch(wanted: &str, existing: Option<(&Resource, &str)>, id: &str) -> ArmError {
-    let wanted = bare(wanted);
-    match existing {
-        Some((existing, actual)) if existing.kind.family() == Family::Compute => {
-            let message =
-                format!("Etag provided in if-match header \"{wanted}\" does not match etag {actual} of resource.");
-            ArmError::new(412, "PreconditionFailed", message)
-        }
-        Some((_, actual)) => {
-            let message = format!(
-                "Etag provided in if-match header W/\"{wanted}\" does not match etag {actual} of resource {id} in NRP data store."
-            );
-            ArmError::new(412, "PreconditionFailed", "Precondition failed.")
-                .with_detail("PreconditionFailedEtagMismatch", message)
-        }
-        None => ArmError::new(412, "PreconditionFailed", format!("The resource {id} does not exist.")),
-    }
-}
-
-/// Refuses a write while another one is in progress on the same top-level resource.
-pub(crate) fn check_idle(arm: &Arm, call: &Call, kind: Kind, id: &str) -> Result<(), ArmError> {
-    let root = root_id(id).to_ascii_lowercase();
-    let Some(running) = operation::running_on(arm, &root) else { return Ok(()) };
-    let uri = format!(
-        "{}/subscriptions/{}/providers/{}/locations/{}/operations/{}?api-version={}",
-        call.base, arm.subscription, running.namespace, running.location, running.id, running.api_version
-    );
-    Err(match kind.family() {
-        Family::Network => ArmError {
-            details: Some(Vec::new()),
-            ..ArmError::new(
-                429,
-                "AnotherOperationInProgress",
-                format!("Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: {uri}."),
-            )
-        }
-        .with_header("Retry-After", operation::retry_after(10.0, arm.speed)),
-        Family::Compute | Family::Disk => {
-            ArmError::new(409, "Conflict", "The request failed due to conflict with a concurrent request. To resolve it, please refer to https://aka.ms/activitylog to get more details on the conflicting requests.")
-        }
-        Family::Aks => {
-            let message = format!(
-                "Operation is not allowed because there's an in progress operation {} on the managed cluster {}.",
-                running.id,
-                name_of(root_id(id))
-            );
-            ArmError::new(409, "OperationNotAllowed", message)
-        }
-    })
-}
-
-/// Puts the draft in place and starts what it takes.
-fn store(arm: &mut Arm, call: &Call, place: &Place, draft: Draft) -> Reply {
-    match &place.existing {
-        Some(existing) if is_same(arm, existing, &draft) => unchanged(arm, call, place),
-        _ => write(arm, call, place, draft),
-    }
-}
-
-fn is_same(arm: &Arm, existing: &Resource, draft: &Draft) -> bool {
+fn is_same(arm: &Arm, existing: &StoredResource, draft: &Draft) -> bool {
     let mut parts = Vec::new();
     for (kind, _) in existing.kind.embedded() {
         for part in arm.below(&existing.id, *kind) {
-            parts.push(Child { kind: *kind, name: part.name.clone(), properties: part.properties.clone() });
+            parts.push(DraftChild { kind: *kind, name: part.name.clone(), properties: part.properties.clone() });
         }
     }
     existing.state == "Succeeded"
@@ -337,51 +240,85 @@ fn is_same(arm: &Arm, existing: &Resource, draft: &Draft) -> bool {
 }
 
 /// Answers a PUT that changes nothing.
-fn unchanged(arm: &mut Arm, call: &Call, place: &Place) -> Reply {
-    match place.kind.family() {
-        Family::Network if place.kind == Kind::NetworkInterface => Reply::json(200, resource::body(arm, &place.id)),
+fn unchanged(arm: &mut Arm, call: &ArmCall, target: &WriteTarget) -> ArmReply {
+    match target.kind.family() {
+        Family::Network if behaviour(target.kind).is_synchronous => ArmReply::json(200, read::body(arm, &target.id)),
         Family::Network => {
-            let reply = Reply::json(200, resource::body(arm, &place.id));
-            let id =
-                operation::begin(arm, call, place.kind, &place.id, &place.location, Work::Write { created: false });
+            let reply = ArmReply::json(200, read::body(arm, &target.id));
+            let id = operation::begin(
+                arm,
+                call,
+                target.kind,
+                &target.id,
+                &target.location,
+                OperationWork::Write { created: false },
+            );
             if let Some(operation) = arm.operations.get_mut(&id) {
-                operation.status = Status::Succeeded;
+                operation.status = OperationStatus::Succeeded;
                 operation.due = call.now;
             }
-            operation::announce(arm, call, reply, &id, Announce::Async)
+            operation::with_poll_headers(arm, call, reply, &id, PollHeaders::Async)
         }
-        Family::Compute => compute::rewrite(arm, call, place),
-        Family::Disk | Family::Aks => accept(arm, call, place, false),
+        Family::Compute => rewrite(arm, call, target),
+        Family::Disk | Family::Aks => accept(arm, call, target, false),
     }
 }
 
-fn write(arm: &mut Arm, call: &Call, place: &Place, draft: Draft) -> Reply {
-    let created = place.existing.is_none();
-    let mut resource = place.existing.clone().unwrap_or_else(|| arm.fresh(place.id.clone(), place.kind, call.now));
-    let before = place.existing.as_ref().map(|existing| network::related(arm, existing)).unwrap_or_default();
+/// Answers a PUT that changes nothing of a machine: 200 without the headers of an operation, although the machine is
+/// `Updating` until one finishes.
+fn rewrite(arm: &mut Arm, call: &ArmCall, target: &WriteTarget) -> ArmReply {
+    count_version(arm, &target.id);
+    if let Some(machine) = arm.find_mut(&target.id) {
+        "Updating".clone_into(&mut machine.state);
+    }
+    operation::begin(arm, call, target.kind, &target.id, &target.location, OperationWork::Write { created: false });
+    let etag = arm.find(&target.id).and_then(StoredResource::shown_etag).unwrap_or_default();
+    compute::with_limits(ArmReply::json(200, read::body(arm, &target.id)).with_header("ETag", etag))
+}
+
+/// Increments the counting etag of a compute resource.
+fn count_version(arm: &mut Arm, id: &str) {
+    if let Some(resource) = arm.find_mut(id) {
+        resource.version += 1;
+    }
+}
+
+fn references(arm: &Arm, resource: &StoredResource) -> Vec<String> {
+    (behaviour(resource.kind).references)(arm, resource)
+}
+
+fn write(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, draft: Draft) -> ArmReply {
+    let created = target.existing.is_none();
+    let mut resource = target.existing.clone().unwrap_or_else(|| arm.fresh(target.id.clone(), target.kind, call.now));
+    let before = target.existing.as_ref().map(|existing| references(arm, existing)).unwrap_or_default();
     resource.top = draft.top;
     resource.properties = draft.properties;
     resource.hidden.extend(draft.hidden);
     arm.insert(resource);
-    if !place.kind.embedded().is_empty() {
-        replace_children(arm, call, place, draft.children);
+    if !target.kind.embedded().is_empty() {
+        replace_children(arm, call, target, draft.children);
     }
-    arm.touch(&place.id);
-    let after = arm.find(&place.id).map(|resource| network::related(arm, resource)).unwrap_or_default();
+    arm.touch(&target.id);
+    let after = arm.find(&target.id).map(|resource| references(arm, resource)).unwrap_or_default();
     for id in before.into_iter().chain(after) {
         arm.touch(&id);
     }
-    if place.kind == Kind::NetworkInterface {
-        return Reply::json(if created { 201 } else { 200 }, resource::body(arm, &place.id));
+    if behaviour(target.kind).is_synchronous {
+        return ArmReply::json(if created { 201 } else { 200 }, read::body(arm, &target.id));
     }
-    accept(arm, call, place, created)
+    accept(arm, call, target, created)
 }
 
-fn replace_children(arm: &mut Arm, call: &Call, place: &Place, children: Vec<Child>) {
-    let mut gone: Vec<String> =
-        place.kind.embedded().iter().flat_map(|(kind, _)| arm.below(&place.id, *kind)).map(Resource::key).collect();
+fn replace_children(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, children: Vec<DraftChild>) {
+    let mut gone: Vec<String> = target
+        .kind
+        .embedded()
+        .iter()
+        .flat_map(|(kind, _)| arm.below(&target.id, *kind))
+        .map(StoredResource::key)
+        .collect();
     for child in children {
-        let id = format!("{}/{}/{}", place.id, child.kind.types().last().copied().unwrap_or_default(), child.name);
+        let id = format!("{}/{}/{}", target.id, child.kind.types().last().copied().unwrap_or_default(), child.name);
         gone.retain(|key| *key != id.to_ascii_lowercase());
         let mut part = match arm.find(&id) {
             Some(part) if part.properties == child.properties => continue,
@@ -393,33 +330,34 @@ fn replace_children(arm: &mut Arm, call: &Call, place: &Place, children: Vec<Chi
         arm.insert(part);
     }
     for key in gone {
-        operation::remove(arm, &key);
+        remove(arm, &key);
     }
 }
 
 /// Answers with the resource on its way and the operation that brings it there.
-fn accept(arm: &mut Arm, call: &Call, place: &Place, created: bool) -> Reply {
-    let word = match place.kind.family() {
+fn accept(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, created: bool) -> ArmReply {
+    let word = match target.kind.family() {
         Family::Compute | Family::Aks if created => "Creating",
         _ => "Updating",
     };
-    if let Some(resource) = arm.find_mut(&place.id) {
+    if let Some(resource) = arm.find_mut(&target.id) {
         word.clone_into(&mut resource.state);
     }
-    if place.kind.family() == Family::Compute && !created {
-        compute::count(arm, &place.id);
+    if target.kind.family() == Family::Compute && !created {
+        count_version(arm, &target.id);
     }
-    let operation = operation::begin(arm, call, place.kind, &place.id, &place.location, Work::Write { created });
-    let (status, style) = match (place.kind.family(), created) {
-        (Family::Disk, _) => (202, Announce::Both),
-        (_, true) => (201, Announce::Async),
-        (_, false) => (200, Announce::Async),
+    let operation =
+        operation::begin(arm, call, target.kind, &target.id, &target.location, OperationWork::Write { created });
+    let (status, style) = match (target.kind.family(), created) {
+        (Family::Disk, _) => (202, PollHeaders::Both),
+        (_, true) => (201, PollHeaders::Async),
+        (_, false) => (200, PollHeaders::Async),
     };
-    let mut reply = Reply::json(status, resource::body(arm, &place.id));
+    let mut reply = ArmReply::json(status, read::body(arm, &target.id));
     if let Some(etag) =
-        arm.find(&place.id).and_then(Resource::shown_etag).filter(|_| place.kind.family() == Family::Compute)
+        arm.find(&target.id).and_then(StoredResource::shown_etag).filter(|_| target.kind.family() == Family::Compute)
     {
         reply = compute::with_limits(reply.with_header("ETag", etag));
     }
-    operation::announce(arm, call, reply, &operation, style)
+    operation::with_poll_headers(arm, call, reply, &operation, style)
 }

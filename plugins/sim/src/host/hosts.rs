@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kubelet::Looked;
 use super::machine::Machine;
-use crate::{World, host_write};
+use crate::World;
 
 /// Every simulated machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Hosts {
     pub fn count_write(world: &mut World, host: &str, what: &str) {
         let counters = world.hosts.writes.entry(host.to_owned()).or_default();
         *counters.entry(what.to_owned()).or_default() += 1;
-        host_write(world, host, what);
+        world.traffic.record_host_write(host, what);
     }
 
     /// How many changes there were in all.

@@ -20,8 +20,8 @@ use super::state::Kube;
 use super::status::Refusal;
 use super::watch::Watch;
 use super::{access, discovery, dispatch, exec, table};
+use crate::intercept;
 use crate::listen::Peer;
-use crate::traffic;
 use crate::world::Shared;
 
 /// Most bytes of a request's body.
@@ -43,7 +43,7 @@ struct Server {
 pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
     Router::new()
         .fallback_service(axum::routing::any(handle).with_state(Server { shared: shared.clone(), stop }))
-        .layer(middleware::from_fn_with_state(shared, traffic::watch_kubernetes))
+        .layer(middleware::from_fn_with_state(shared, intercept::watch_kubernetes))
 }
 
 async fn handle(State(server): State<Server>, request: Request) -> Response {

@@ -72,7 +72,7 @@ async fn a_client_that_goes_away_ends_its_hold() {
     set(&bench, json!({ "fault": { "kind": "hang_after" } })).await;
     let request = bench.request(reqwest::Method::PUT, &network("routeTables/t")).json(&table());
     let client = tokio::spawn(request.send());
-    let mut count = bench.sim.shared().holds().watch();
+    let mut count = bench.sim.shared().paused_requests().watch();
     tokio::time::timeout(Duration::from_secs(20), count.wait_for(|count| *count == 1)).await.unwrap().unwrap();
     client.abort();
     tokio::time::timeout(Duration::from_secs(20), count.wait_for(|count| *count == 0)).await.unwrap().unwrap();

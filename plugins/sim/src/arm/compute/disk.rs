@@ -1,13 +1,12 @@
 use serde_json::{Value, json};
 
+use crate::arm::behaviour::{Draft, WriteTarget};
 use crate::arm::compute::machine::os_disk_id;
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, text};
-use crate::arm::kind::Kind;
-use crate::arm::store::{Arm, Resource};
-use crate::arm::write::{Draft, Place};
+use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-pub(crate) fn prepare_disk(place: &Place, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+pub(crate) fn prepare_disk(target: &WriteTarget, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let creation = properties.get("creationData").ok_or_else(|| ArmError::missing("disk.creationData"))?;
     let option =
         text(creation, &["createOption"]).ok_or_else(|| ArmError::missing("disk.creationData.createOption"))?;
@@ -15,7 +14,7 @@ pub(crate) fn prepare_disk(place: &Place, mut top: Object, mut properties: Objec
     if option == "Empty" && size.is_none() {
         return Err(ArmError::missing("disk.diskSizeGB"));
     }
-    let held = place.existing.as_ref().and_then(|disk| disk.properties.get("diskSizeGB")).and_then(Value::as_u64);
+    let held = target.existing.as_ref().and_then(|disk| disk.properties.get("diskSizeGB")).and_then(Value::as_u64);
     if let (Some(size), Some(held)) = (size, held)
         && size < held
     {
@@ -39,20 +38,17 @@ pub(crate) fn prepare_disk(place: &Place, mut top: Object, mut properties: Objec
 }
 
 /// The machine whose OS disk this is.
-pub(crate) fn user_of<'a>(arm: &'a Arm, disk: &Resource) -> Option<&'a Resource> {
-    arm.of_kind(Kind::VirtualMachine)
+pub(crate) fn user_of<'a>(arm: &'a Arm, disk: &StoredResource) -> Option<&'a StoredResource> {
+    arm.of_kind(ResourceType::VirtualMachine)
         .find(|machine| os_disk_id(arm, machine).is_some_and(|id| id.eq_ignore_ascii_case(&disk.id)))
 }
 
 /// Refuses to delete a disk that a machine has.
-pub(crate) fn check_unused(arm: &Arm, resource: &Resource) -> Result<(), ArmError> {
-    if resource.kind != Kind::Disk {
-        return Ok(());
-    }
-    match user_of(arm, resource) {
+pub(crate) fn check_unused(arm: &Arm, disk: &StoredResource) -> Result<(), ArmError> {
+    match user_of(arm, disk) {
         None => Ok(()),
         Some(machine) => {
-            let message = format!("Disk {} is attached to VM {}.", resource.name, machine.id);
+            let message = format!("Disk {} is attached to VM {}.", disk.name, machine.id);
             Err(ArmError::new(409, "OperationNotAllowed", message))
         }
     }

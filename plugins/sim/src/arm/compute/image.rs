@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
 use crate::arm::error::ArmError;
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::Arm;
 
 /// What `latest` of every image stands for.
@@ -16,7 +16,7 @@ const LISTED: [(&str, &str, &str, &str); 4] = [
 ];
 
 /// Lists the versions of the image that the path names, or shows one.
-pub(crate) fn image(arm: &Arm, call: &Call, version: Option<&str>) -> Answer {
+pub(crate) fn image(arm: &Arm, call: &ArmCall, version: Option<&str>) -> ArmResult {
     let segment = |index: usize| call.segments.get(index).map_or("", String::as_str);
     let (location, publisher, offer, sku) = (segment(5), segment(7), segment(11), segment(13));
     let listed = LISTED.into_iter().find(|(its_publisher, its_offer, its_sku, _)| {
@@ -34,8 +34,8 @@ pub(crate) fn image(arm: &Arm, call: &Call, version: Option<&str>) -> Answer {
         ),
     });
     match version {
-        None => Ok(Reply::json(200, json!([short]))),
-        Some(VERSION | "latest") => Ok(Reply::json(200, shown(short, generation))),
+        None => Ok(ArmReply::json(200, json!([short]))),
+        Some(VERSION | "latest") => Ok(ArmReply::json(200, shown(short, generation))),
         Some(_) => Err(not_found()),
     }
 }

@@ -1,13 +1,13 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::arm::call::Reply;
 use crate::arm::compute::machine::os_disk_id;
 use crate::arm::json::text;
-use crate::arm::store::{Arm, Resource, name_of};
+use crate::arm::request::ArmReply;
+use crate::arm::store::{Arm, StoredResource, name_of};
 
 /// What a machine's agent and its host say about it.
-pub(crate) fn instance_view(arm: &Arm, machine: &Resource, now: Timestamp) -> Value {
+pub(crate) fn instance_view(arm: &Arm, machine: &StoredResource, now: Timestamp) -> Value {
     let power = machine.hidden.get("power").and_then(Value::as_str).unwrap_or("starting");
     let computer = machine.properties.get("osProfile").and_then(|profile| text(profile, &["computerName"]));
     let mut view = json!({
@@ -24,7 +24,7 @@ pub(crate) fn instance_view(arm: &Arm, machine: &Resource, now: Timestamp) -> Va
     view
 }
 
-fn statuses(machine: &Resource, power: &str, now: Timestamp) -> Value {
+fn statuses(machine: &StoredResource, power: &str, now: Timestamp) -> Value {
     let (code, display) = match machine.state.as_str() {
         "Succeeded" => ("succeeded".to_owned(), "Provisioning succeeded".to_owned()),
         "Failed" => ("failed".to_owned(), "Provisioning failed".to_owned()),
@@ -50,7 +50,7 @@ fn agent(now: Timestamp) -> Value {
     })
 }
 
-fn disks(arm: &Arm, machine: &Resource) -> Value {
+fn disks(arm: &Arm, machine: &StoredResource) -> Value {
     match os_disk_id(arm, machine).and_then(|id| arm.find(&id)) {
         None => json!([]),
         Some(disk) => json!([{
@@ -66,7 +66,7 @@ fn disks(arm: &Arm, machine: &Resource) -> Value {
 }
 
 /// The view of a scale set's instance: those always run.
-pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> Reply {
+pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> ArmReply {
     let instance = arm.find(id);
     let computer = instance.and_then(|instance| text(instance.properties.get("osProfile")?, &["computerName"]));
     let now = instance.map_or(Timestamp::UNIX_EPOCH, |instance| instance.created);
@@ -83,5 +83,5 @@ pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> Reply {
             { "code": "PowerState/running", "level": "Info", "displayStatus": "VM running" },
         ],
     });
-    Reply::json(200, body)
+    ArmReply::json(200, body)
 }

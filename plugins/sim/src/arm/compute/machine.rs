@@ -2,16 +2,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::arm::call::{Call, Reply};
+use crate::arm::behaviour::{Consequences, Draft, NewResource, PowerChange, WriteTarget};
 use crate::arm::compute::size::check_size;
 use crate::arm::error::ArmError;
-use crate::arm::json::{Object, default, drop_keys, field, objects, text};
-use crate::arm::kind::Kind;
+use crate::arm::json::{Object, default, drop_keys, field, object, objects, text};
 use crate::arm::network::nics_of;
-use crate::arm::operation::{self, Work};
-use crate::arm::resource;
-use crate::arm::store::{Arm, Resource, group_of, name_of};
-use crate::arm::write::{Draft, Place};
+use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of};
 use crate::event::Event;
 
 /// Most bytes of decoded `customData`.
@@ -22,23 +18,20 @@ const FORBIDDEN_USERS: [&str; 8] = ["administrator", "admin", "root", "guest", "
 
 pub(crate) fn prepare_machine(
     arm: &mut Arm,
-    place: &Place,
+    target: &WriteTarget,
     top: Object,
     mut properties: Object,
 ) -> Result<Draft, ArmError> {
-    if place.kind != Kind::VirtualMachine {
-        return Err(ArmError::method_not_allowed("PUT"));
-    }
     let size = properties
         .get("hardwareProfile")
         .and_then(|profile| text(profile, &["vmSize"]))
         .unwrap_or("Standard_A0")
         .to_owned();
     let hardware = json!({ "vmSize": size });
-    check_network(arm, place, &properties)?;
-    let storage = storage(arm, place, &properties)?;
-    let (os, custom_data) = os_profile(place, &properties)?;
-    check_size(arm, &size, &place.location, place.existing.as_ref())?;
+    check_network(arm, target, &properties)?;
+    let storage = storage(arm, target, &properties)?;
+    let (os, custom_data) = os_profile(target, &properties)?;
+    check_size(arm, &size, &target.location, target.existing.as_ref())?;
     drop_keys(&mut properties, &["vmId", "timeCreated", "instanceView", "provisioningState"]);
     properties.insert("hardwareProfile".to_owned(), hardware);
     properties.insert("storageProfile".to_owned(), storage);
@@ -47,10 +40,10 @@ pub(crate) fn prepare_machine(
     if let Some(custom_data) = custom_data {
         hidden.insert("customData".to_owned(), json!(custom_data));
     }
-    Ok(Draft { top, properties, hidden, children: Vec::new() })
+    Ok(Draft { top, properties, hidden, ..Draft::default() })
 }
 
-fn check_network(arm: &Arm, place: &Place, properties: &Object) -> Result<(), ArmError> {
+fn check_network(arm: &Arm, target: &WriteTarget, properties: &Object) -> Result<(), ArmError> {
     let profile = properties
         .get("networkProfile")
         .and_then(Value::as_object)
@@ -69,16 +62,16 @@ fn check_network(arm: &Arm, place: &Place, properties: &Object) -> Result<(), Ar
     }
     for nic in nics {
         let id = field(nic, "id").ok_or_else(|| ArmError::missing("networkInterface.id"))?;
-        check_nic(arm, place, id)?;
+        check_nic(arm, target, id)?;
     }
     Ok(())
 }
 
-fn check_nic(arm: &Arm, place: &Place, id: &str) -> Result<(), ArmError> {
-    let nic = arm.find_kind(id, Kind::NetworkInterface).filter(|nic| nic.location() == place.location);
-    let Some(nic) = nic else { return Err(ArmError::bad_reference(id, &place.id)) };
-    let user = arm.of_kind(Kind::VirtualMachine).find(|machine| {
-        !machine.id.eq_ignore_ascii_case(&place.id)
+fn check_nic(arm: &Arm, target: &WriteTarget, id: &str) -> Result<(), ArmError> {
+    let nic = arm.find_kind(id, ResourceType::NetworkInterface).filter(|nic| nic.location() == target.location);
+    let Some(nic) = nic else { return Err(ArmError::bad_reference(id, &target.id)) };
+    let user = arm.of_kind(ResourceType::VirtualMachine).find(|machine| {
+        !machine.id.eq_ignore_ascii_case(&target.id)
             && nics_of(machine).iter().any(|used| used.eq_ignore_ascii_case(&nic.id))
     });
     match user {
@@ -90,7 +83,7 @@ fn check_nic(arm: &Arm, place: &Place, id: &str) -> Result<(), ArmError> {
     }
 }
 
-fn storage(arm: &mut Arm, place: &Place, properties: &Object) -> Result<Value, ArmError> {
+fn storage(arm: &mut Arm, target: &WriteTarget, properties: &Object) -> Result<Value, ArmError> {
     let mut profile = properties
         .get("storageProfile")
         .and_then(Value::as_object)
@@ -99,7 +92,7 @@ fn storage(arm: &mut Arm, place: &Place, properties: &Object) -> Result<Value, A
     let mut disk =
         profile.get("osDisk").and_then(Value::as_object).cloned().ok_or_else(|| ArmError::missing("osDisk"))?;
     let option = field(&disk, "createOption").ok_or_else(|| ArmError::missing("osDisk.createOption"))?.to_owned();
-    let before = place.existing.as_ref().and_then(|machine| machine.properties.get("storageProfile"));
+    let before = target.existing.as_ref().and_then(|machine| machine.properties.get("storageProfile"));
     if option == "FromImage" {
         check_image(&mut profile, before)?;
     }
@@ -110,7 +103,7 @@ fn storage(arm: &mut Arm, place: &Place, properties: &Object) -> Result<Value, A
         }
         (_, Some(held)) => held,
         (Some(asked), None) => asked.to_owned(),
-        (None, None) => format!("{}_OsDisk_1_{}", name_of(&place.id), arm.guid().replace('-', "")),
+        (None, None) => format!("{}_OsDisk_1_{}", name_of(&target.id), arm.guid().replace('-', "")),
     };
     disk.insert("name".to_owned(), json!(name));
     let kind =
@@ -153,8 +146,8 @@ fn check_image(profile: &mut Object, before: Option<&Value>) -> Result<(), ArmEr
 }
 
 /// The profile as it is shown, and the custom data that never is.
-fn os_profile(place: &Place, properties: &Object) -> Result<(Value, Option<String>), ArmError> {
-    let held = place.existing.as_ref().and_then(|machine| machine.properties.get("osProfile"));
+fn os_profile(target: &WriteTarget, properties: &Object) -> Result<(Value, Option<String>), ArmError> {
+    let held = target.existing.as_ref().and_then(|machine| machine.properties.get("osProfile"));
     let profile = properties.get("osProfile").and_then(Value::as_object);
     let mut profile = match (profile, held) {
         (Some(profile), _) => profile.clone(),
@@ -163,7 +156,7 @@ fn os_profile(place: &Place, properties: &Object) -> Result<(Value, Option<Strin
     };
     let custom_data = field(&profile, "customData").filter(|data| !data.is_empty()).map(str::to_owned);
     if let Some(data) = &custom_data {
-        check_custom_data(place, data)?;
+        check_custom_data(target, data)?;
     }
     let user = field(&profile, "adminUsername").ok_or_else(|| ArmError::missing("adminUsername"))?.to_owned();
     if FORBIDDEN_USERS.contains(&user.to_ascii_lowercase().as_str()) {
@@ -172,7 +165,7 @@ fn os_profile(place: &Place, properties: &Object) -> Result<(Value, Option<Strin
     }
     let has_password = field(&profile, "adminPassword").is_some();
     drop_keys(&mut profile, &["customData", "adminPassword"]);
-    default(&mut profile, "computerName", json!(name_of(&place.id)));
+    default(&mut profile, "computerName", json!(name_of(&target.id)));
     if profile.get("windowsConfiguration").is_none() {
         linux(&mut profile, has_password || held.is_some())?;
     }
@@ -185,14 +178,14 @@ fn os_profile(place: &Place, properties: &Object) -> Result<(Value, Option<Strin
     Ok((Value::Object(profile), custom_data))
 }
 
-fn check_custom_data(place: &Place, data: &str) -> Result<(), ArmError> {
+fn check_custom_data(target: &WriteTarget, data: &str) -> Result<(), ArmError> {
     let decoded = STANDARD.decode(data).ok().filter(|decoded| decoded.len() <= CUSTOM_DATA_LIMIT);
     if decoded.is_none() {
         let message =
             "Custom data in OSProfile must be in Base64 encoding and with a maximum length of 87380 characters.";
         return Err(ArmError::invalid("customData", message));
     }
-    let held = place.existing.as_ref().map(|machine| machine.hidden.get("customData").and_then(Value::as_str));
+    let held = target.existing.as_ref().map(|machine| machine.hidden.get("customData").and_then(Value::as_str));
     match held {
         Some(held) if held != Some(data) => Err(change_not_allowed("customData")),
         _ => Ok(()),
@@ -241,43 +234,30 @@ fn change_not_allowed(property: &str) -> ArmError {
     ArmError { target: Some(property.into()), ..error }
 }
 
-/// Counts the etag of a machine up.
-pub(crate) fn count(arm: &mut Arm, id: &str) {
-    if let Some(machine) = arm.find_mut(id) {
-        machine.version += 1;
-    }
-}
-
-/// A PUT that changes nothing: 200 without operation, and yet the machine is `Updating` for a moment.
-pub(crate) fn rewrite(arm: &mut Arm, call: &Call, place: &Place) -> Reply {
-    count(arm, &place.id);
-    if let Some(machine) = arm.find_mut(&place.id) {
-        "Updating".clone_into(&mut machine.state);
-    }
-    operation::begin(arm, call, place.kind, &place.id, &place.location, Work::Write { created: false });
-    let etag = arm.find(&place.id).and_then(Resource::shown_etag).unwrap_or_default();
-    super::with_limits(Reply::json(200, resource::body(arm, &place.id)).with_header("ETag", etag))
-}
-
-/// What is true once a machine was written: it runs and has its disk.
-pub(crate) fn finish_machine(arm: &mut Arm, id: &str, created: bool) {
+/// Returns the consequences of a machine's creation: it runs and has its disk. A change of a machine has none.
+pub(crate) fn finish_machine(arm: &Arm, machine: &StoredResource, created: bool) -> Consequences {
     if !created {
-        return;
+        return Consequences::default();
     }
-    count(arm, id);
-    let Some(machine) = arm.find_mut(id) else { return };
-    machine.hidden.insert("power".to_owned(), json!("running"));
-    let machine = machine.clone();
-    create_disk(arm, &machine);
-    arm.announced.machine_created(&machine);
+    Consequences {
+        power: Some(PowerChange { machine: machine.id.clone(), state: "running" }),
+        new: new_disk(arm, machine).into_iter().collect(),
+        created_machine: Some(machine.id.clone()),
+        ..Consequences::default()
+    }
 }
 
-fn os_disk(machine: &Resource) -> Option<&Value> {
+/// Returns the ids of the NICs that a machine has, which show it in themselves.
+pub(crate) fn references(_: &Arm, machine: &StoredResource) -> Vec<String> {
+    nics_of(machine)
+}
+
+fn os_disk(machine: &StoredResource) -> Option<&Value> {
     machine.properties.get("storageProfile")?.get("osDisk")
 }
 
 /// Id of a machine's OS disk.
-pub(crate) fn os_disk_id(arm: &Arm, machine: &Resource) -> Option<String> {
+pub(crate) fn os_disk_id(arm: &Arm, machine: &StoredResource) -> Option<String> {
     let name = text(os_disk(machine)?, &["name"])?;
     Some(format!(
         "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Compute/disks/{name}",
@@ -286,33 +266,39 @@ pub(crate) fn os_disk_id(arm: &Arm, machine: &Resource) -> Option<String> {
     ))
 }
 
-fn create_disk(arm: &mut Arm, machine: &Resource) {
-    let (Some(id), Some(os_disk)) = (os_disk_id(arm, machine), os_disk(machine).cloned()) else { return };
-    if arm.find(&id).is_some() {
-        return;
-    }
-    let mut disk = arm.fresh(id, Kind::Disk, machine.created);
-    disk.top.insert("location".to_owned(), json!(machine.location()));
-    let sku = text(&os_disk, &["managedDisk", "storageAccountType"]).unwrap_or("Standard_LRS");
-    disk.top.insert("sku".to_owned(), json!({ "name": sku }));
-    disk.properties.insert("osType".to_owned(), json!("Linux"));
-    disk.properties.insert("creationData".to_owned(), json!({ "createOption": "FromImage" }));
-    disk.properties.insert("diskSizeGB".to_owned(), os_disk.get("diskSizeGB").cloned().unwrap_or(json!(30)));
-    arm.insert(disk);
+/// Returns the OS disk of a machine, unless it exists.
+fn new_disk(arm: &Arm, machine: &StoredResource) -> Option<NewResource> {
+    let id = os_disk_id(arm, machine).filter(|id| arm.find(id).is_none())?;
+    let os_disk = os_disk(machine)?;
+    let sku = text(os_disk, &["managedDisk", "storageAccountType"]).unwrap_or("Standard_LRS");
+    let top = json!({ "location": machine.location(), "sku": { "name": sku } });
+    let properties = json!({
+        "osType": "Linux",
+        "creationData": { "createOption": "FromImage" },
+        "diskSizeGB": os_disk.get("diskSizeGB").cloned().unwrap_or(json!(30)),
+    });
+    Some(NewResource {
+        id,
+        kind: ResourceType::Disk,
+        name: None,
+        top: object(top),
+        properties: object(properties),
+        created: machine.created,
+    })
 }
 
-/// What goes with a machine: only what says `deleteOption: Delete`.
-pub(crate) fn after_delete(arm: &mut Arm, machine: &Resource) {
-    arm.announced.pending.push(Event::MachineDeleted { name: machine.name.clone() });
-    let takes_disk = os_disk(machine).and_then(|disk| text(disk, &["deleteOption"])) == Some("Delete");
-    if let Some(id) = os_disk_id(arm, machine).filter(|_| takes_disk) {
-        operation::remove(arm, &id);
-    }
+/// Returns the consequences of a machine's deletion: its disk and NICs go if they have `deleteOption: Delete`.
+pub(crate) fn after_delete(arm: &Arm, machine: &StoredResource) -> Consequences {
+    let removes_disk = os_disk(machine).and_then(|disk| text(disk, &["deleteOption"])) == Some("Delete");
+    let disk = os_disk_id(arm, machine).filter(|_| removes_disk);
     let profile = machine.properties.get("networkProfile").and_then(Value::as_object).cloned().unwrap_or_default();
-    for nic in objects(&profile, "networkInterfaces") {
-        let takes_nic = nic.get("properties").and_then(|inner| text(inner, &["deleteOption"])) == Some("Delete");
-        if let Some(id) = field(nic, "id").filter(|_| takes_nic) {
-            operation::remove(arm, id);
-        }
+    let nics = objects(&profile, "networkInterfaces").into_iter().filter_map(|nic| {
+        let option = nic.get("properties").and_then(|inner| text(inner, &["deleteOption"]));
+        field(nic, "id").filter(|_| option == Some("Delete")).map(str::to_owned)
+    });
+    Consequences {
+        gone: disk.into_iter().chain(nics).collect(),
+        events: vec![Event::MachineDeleted { name: machine.name.clone() }],
+        ..Consequences::default()
     }
 }

@@ -7,11 +7,11 @@ mod machine;
 mod power;
 mod show;
 mod size;
+mod types;
 
-pub(crate) use disk::{check_unused, prepare_disk};
 pub(crate) use image::image;
 pub(crate) use instance_view::{instance_view, scale_set_instance_view};
-pub(crate) use machine::{after_delete, count, finish_machine, prepare_machine, rewrite};
-pub(crate) use power::{finish_power, machine_action};
-pub(crate) use show::{computed, describe_identity, with_limits};
+pub(crate) use power::finish_power;
+pub(crate) use show::with_limits;
 pub(crate) use size::{sizes, usages};
+pub(crate) use types::{DISK, SCALE_SET, SCALE_SET_NIC, SCALE_SET_VM, VIRTUAL_MACHINE};

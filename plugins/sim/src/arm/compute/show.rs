@@ -1,33 +1,32 @@
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::arm::call::Reply;
 use crate::arm::compute::disk::user_of;
 use crate::arm::compute::image::VERSION;
 use crate::arm::compute::machine::os_disk_id;
 use crate::arm::json::{Object, default};
-use crate::arm::kind::Kind;
-use crate::arm::store::{Arm, Resource, uuid};
+use crate::arm::network::add_part_ids;
+use crate::arm::request::ArmReply;
+use crate::arm::store::{Arm, StoredResource};
 
-/// Adds what the provider computes.
-pub(crate) fn computed(arm: &Arm, resource: &Resource, shown: &mut Object) {
-    match resource.kind {
-        Kind::VirtualMachine => machine(arm, resource, shown),
-        Kind::Disk => disk(arm, resource, shown),
-        Kind::ScaleSetVm => {
-            shown.insert("vmId".to_owned(), json!(resource.guid));
-            shown.insert("timeCreated".to_owned(), json!(resource.created.to_string()));
-        }
-        Kind::ScaleSet => {
-            shown.insert("uniqueId".to_owned(), json!(resource.guid));
-            shown.insert("timeCreated".to_owned(), json!(resource.created.to_string()));
-        }
-        Kind::ScaleSetNic => crate::arm::network::computed(arm, resource, shown),
-        _ => {}
-    }
+/// Adds the identifier and the time of creation of a scale set.
+pub(crate) fn scale_set(_: &Arm, set: &StoredResource, shown: &mut Object) {
+    shown.insert("uniqueId".to_owned(), json!(set.guid));
+    shown.insert("timeCreated".to_owned(), json!(set.created.to_string()));
 }
 
-fn machine(arm: &Arm, machine: &Resource, shown: &mut Object) {
+/// Adds the identifier and the time of creation of a scale set's instance.
+pub(crate) fn scale_set_vm(_: &Arm, machine: &StoredResource, shown: &mut Object) {
+    shown.insert("vmId".to_owned(), json!(machine.guid));
+    shown.insert("timeCreated".to_owned(), json!(machine.created.to_string()));
+}
+
+/// Adds the ids of the IP configurations of an instance's NIC.
+pub(crate) fn scale_set_nic(_: &Arm, nic: &StoredResource, shown: &mut Object) {
+    add_part_ids(nic, shown);
+}
+
+/// Adds the identifiers of a machine, the exact version of its image and the id of its disk.
+pub(crate) fn machine(arm: &Arm, machine: &StoredResource, shown: &mut Object) {
     shown.insert("vmId".to_owned(), json!(machine.guid));
     shown.insert("timeCreated".to_owned(), json!(machine.created.to_string()));
     if let Some(storage) = shown.get_mut("storageProfile") {
@@ -43,7 +42,8 @@ fn machine(arm: &Arm, machine: &Resource, shown: &mut Object) {
     }
 }
 
-fn disk(arm: &Arm, disk: &Resource, shown: &mut Object) {
+/// Adds the state and the limits of a finished disk.
+pub(crate) fn disk(arm: &Arm, disk: &StoredResource, shown: &mut Object) {
     if disk.state != "Succeeded" {
         return;
     }
@@ -61,18 +61,8 @@ fn disk(arm: &Arm, disk: &Resource, shown: &mut Object) {
     }
 }
 
-/// A system-assigned identity has a principal.
-pub(crate) fn describe_identity(body: &mut Value) {
-    let id = body.get("id").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-    let system =
-        body.pointer("/identity/type").and_then(Value::as_str).is_some_and(|kind| kind.contains("SystemAssigned"));
-    if let (true, Some(identity)) = (system, body.get_mut("identity").and_then(Value::as_object_mut)) {
-        identity.insert("principalId".to_owned(), json!(uuid(&Sha256::digest(id))));
-    }
-}
-
 /// The compute provider's own rate limits.
-pub(crate) fn with_limits(reply: Reply) -> Reply {
+pub(crate) fn with_limits(reply: ArmReply) -> ArmReply {
     let remaining = "Microsoft.Compute/GetOperation3Min;14976,Microsoft.Compute/GetOperation30Min;29759";
     reply.with_header("x-ms-ratelimit-remaining-resource", remaining).with_header("x-ms-request-charge", "1")
 }

@@ -1,10 +1,9 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::Reply;
 use crate::arm::error::ArmError;
 use crate::arm::json::text;
-use crate::arm::kind::Kind;
-use crate::arm::store::{Arm, Resource};
+use crate::arm::request::ArmReply;
+use crate::arm::store::{Arm, ResourceType, StoredResource};
 
 /// Sizes that are listed; others of the same form are taken too.
 const LISTED: [&str; 9] = [
@@ -28,7 +27,12 @@ pub(crate) fn cores(size: &str) -> Option<u64> {
 }
 
 /// Refuses a size that does not exist, that the region has none of, or that the quota does not leave room for.
-pub(crate) fn check_size(arm: &Arm, size: &str, location: &str, existing: Option<&Resource>) -> Result<(), ArmError> {
+pub(crate) fn check_size(
+    arm: &Arm,
+    size: &str,
+    location: &str,
+    existing: Option<&StoredResource>,
+) -> Result<(), ArmError> {
     let Some(wanted) = cores(size) else {
         return Err(ArmError::invalid("vmSize", format!("The value {size} provided for the VM size is not valid.")));
     };
@@ -59,17 +63,17 @@ fn over_quota(location: &str, limit: u64, used: u64, required: u64) -> ArmError 
     ArmError::new(409, "OperationNotAllowed", message)
 }
 
-fn machine_cores(machine: &Resource) -> Option<u64> {
+fn machine_cores(machine: &StoredResource) -> Option<u64> {
     let profile = machine.properties.get("hardwareProfile")?;
     text(profile, &["vmSize"]).and_then(cores)
 }
 
 fn used_cores(arm: &Arm, location: &str) -> u64 {
-    let machines = arm.of_kind(Kind::VirtualMachine).chain(arm.of_kind(Kind::ScaleSetVm));
+    let machines = arm.of_kind(ResourceType::VirtualMachine).chain(arm.of_kind(ResourceType::ScaleSetVm));
     machines.filter(|machine| machine.location() == location).filter_map(machine_cores).sum()
 }
 
-pub(crate) fn usages(arm: &Arm, location: &str) -> Reply {
+pub(crate) fn usages(arm: &Arm, location: &str) -> ArmReply {
     // What a fresh pay-as-you-go subscription has.
     let limit = arm.quota.cores.unwrap_or(100);
     let value = json!([
@@ -81,15 +85,15 @@ pub(crate) fn usages(arm: &Arm, location: &str) -> Reply {
         },
         {
             "unit": "Count",
-            "currentValue": arm.of_kind(Kind::VirtualMachine).filter(|machine| machine.location() == location).count(),
+            "currentValue": arm.of_kind(ResourceType::VirtualMachine).filter(|machine| machine.location() == location).count(),
             "limit": 25000,
             "name": { "value": "virtualMachines", "localizedValue": "Virtual Machines" },
         },
     ]);
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }
 
-pub(crate) fn sizes() -> Reply {
+pub(crate) fn sizes() -> ArmReply {
     let value: Vec<Value> = LISTED
         .iter()
         .map(|size| {
@@ -104,5 +108,5 @@ pub(crate) fn sizes() -> Reply {
             })
         })
         .collect();
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }

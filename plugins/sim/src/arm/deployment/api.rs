@@ -1,31 +1,31 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::arm::call::{Answer, Call, Reply};
-use crate::arm::deployment::state::{Deployment, State};
 use crate::arm::deployment::template::compile;
 use crate::arm::error::ArmError;
 use crate::arm::group;
-use crate::arm::operation::{is_verbatim, retry_after, signature};
-use crate::arm::store::Arm;
+use crate::arm::operation::{is_verbatim, signature};
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
+use crate::arm::retry_after::retry_after;
+use crate::arm::store::{Arm, DeploymentState, StoredDeployment};
 
 /// Answers a request for one deployment of a group.
-pub(crate) fn answer(arm: &mut Arm, call: &Call, method: &str, group: &str, name: &str) -> Answer {
+pub(crate) fn answer(arm: &mut Arm, call: &ArmCall, method: &str, group: &str, name: &str) -> ArmResult {
     match method {
         "PUT" => put(arm, call, group, name),
-        "GET" => find(arm, group, name).map(|deployment| Reply::json(200, body(deployment))),
-        "HEAD" => Ok(Reply::empty(if find(arm, group, name).is_ok() { 204 } else { 404 })),
+        "GET" => find(arm, group, name).map(|deployment| ArmReply::json(200, body(deployment))),
+        "HEAD" => Ok(ArmReply::empty(if find(arm, group, name).is_ok() { 204 } else { 404 })),
         "DELETE" => delete(arm, group, name),
         other => Err(ArmError::method_not_allowed(other)),
     }
 }
 
 /// Lists the deployments of a group.
-pub(crate) fn list(arm: &Arm, group: &str) -> Answer {
+pub(crate) fn list(arm: &Arm, group: &str) -> ArmResult {
     let prefix = key(arm, &group::find(arm, group)?.name, "");
     let found = arm.deployments.iter().filter(|(key, _)| key.starts_with(&prefix));
     let value: Vec<Value> = found.map(|(_, deployment)| body(deployment)).collect();
-    Ok(Reply::json(200, json!({ "value": value })))
+    Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
 fn key(arm: &Arm, group: &str, name: &str) -> String {
@@ -39,26 +39,26 @@ fn id(arm: &Arm, group: &str, name: &str) -> String {
     )
 }
 
-fn find<'a>(arm: &'a Arm, group: &str, name: &str) -> Result<&'a Deployment, ArmError> {
+fn find<'a>(arm: &'a Arm, group: &str, name: &str) -> Result<&'a StoredDeployment, ArmError> {
     group::find(arm, group)?;
     arm.deployments
         .get(&key(arm, group, name))
         .ok_or_else(|| ArmError::gateway(404, "DeploymentNotFound", format!("Deployment '{name}' could not be found.")))
 }
 
-fn put(arm: &mut Arm, call: &Call, group: &str, name: &str) -> Answer {
+fn put(arm: &mut Arm, call: &ArmCall, group: &str, name: &str) -> ArmResult {
     let group = group::writable(arm, group)?.name;
     let body_sent = call.object()?;
     let properties = body_sent.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     check_mode(properties.get("mode"))?;
     let known = arm.deployments.get(&key(arm, &group, name));
-    if known.is_some_and(|known| known.state == State::Running) {
+    if known.is_some_and(|known| known.state == DeploymentState::Running) {
         let message = format!("Unable to edit or replace deployment '{name}': previous deployment is still active.");
         return Err(ArmError::gateway(409, "DeploymentActive", message));
     }
     let (status, compiled) =
         (if known.is_some() { 200 } else { 201 }, compile(&arm.subscription, &group, &properties)?);
-    let deployment = Deployment {
+    let deployment = StoredDeployment {
         id: id(arm, &group, name),
         name: name.to_owned(),
         operation: arm.guid(),
@@ -68,7 +68,7 @@ fn put(arm: &mut Arm, call: &Call, group: &str, name: &str) -> Answer {
         parameters: compiled.parameters,
         outputs: compiled.outputs,
         resources: compiled.resources,
-        state: State::Running,
+        state: DeploymentState::Running,
         error: None,
         started: call.now,
         changed: call.now,
@@ -76,7 +76,7 @@ fn put(arm: &mut Arm, call: &Call, group: &str, name: &str) -> Answer {
     };
     let mut shown = body(&deployment);
     shown["properties"]["provisioningState"] = json!("Accepted");
-    let reply = Reply::json(status, shown)
+    let reply = ArmReply::json(status, shown)
         .with_header("Azure-AsyncOperation", operation_url(arm, call, &deployment))
         .with_header("Retry-After", retry_after(10.0, arm.speed));
     arm.deployments.insert(deployment.id.to_ascii_lowercase(), deployment);
@@ -98,7 +98,7 @@ fn hash(template: Option<&Value>) -> String {
     u64::from_be_bytes(digest[..8].try_into().unwrap_or_default()).to_string()
 }
 
-fn operation_url(arm: &Arm, call: &Call, deployment: &Deployment) -> String {
+fn operation_url(arm: &Arm, call: &ArmCall, deployment: &StoredDeployment) -> String {
     let (id, operation) = (&deployment.id, &deployment.operation);
     format!(
         "{}{id}/operationStatuses/{operation}?api-version={}&{}",
@@ -109,7 +109,7 @@ fn operation_url(arm: &Arm, call: &Call, deployment: &Deployment) -> String {
 }
 
 /// Answers a poll of the operation that a PUT began.
-pub(crate) fn poll(arm: &Arm, call: &Call, group: &str, name: &str, operation: &str) -> Answer {
+pub(crate) fn poll(arm: &Arm, call: &ArmCall, group: &str, name: &str, operation: &str) -> ArmResult {
     let deployment = find(arm, group, name)?;
     if deployment.operation != operation || !is_verbatim(arm.seed, operation, call.api_version(), call) {
         return Err(ArmError::gateway(404, "NotFound", "The operation status could not be found."));
@@ -118,19 +118,19 @@ pub(crate) fn poll(arm: &Arm, call: &Call, group: &str, name: &str, operation: &
     if let Some(error) = &deployment.error {
         body["error"] = error.clone();
     }
-    let reply = Reply::json(200, body);
-    let running = deployment.state == State::Running;
+    let reply = ArmReply::json(200, body);
+    let running = deployment.state == DeploymentState::Running;
     Ok(if running { reply.with_header("Retry-After", retry_after(10.0, arm.speed)) } else { reply })
 }
 
 /// Forgets a deployment; what it made stays.
-fn delete(arm: &mut Arm, group: &str, name: &str) -> Answer {
+fn delete(arm: &mut Arm, group: &str, name: &str) -> ArmResult {
     group::find(arm, group)?;
     arm.deployments.remove(&key(arm, group, name));
-    Ok(Reply::empty(204))
+    Ok(ArmReply::empty(204))
 }
 
-fn body(deployment: &Deployment) -> Value {
+fn body(deployment: &StoredDeployment) -> Value {
     let mut properties = json!({
         "templateHash": deployment.template_hash,
         "parameters": deployment.parameters,
@@ -142,7 +142,7 @@ fn body(deployment: &Deployment) -> Value {
         "providers": providers(deployment),
         "dependencies": [],
     });
-    if deployment.state == State::Succeeded {
+    if deployment.state == DeploymentState::Succeeded {
         properties["outputs"] = json!(deployment.outputs);
         let made = deployment.resources.iter().map(|resource| json!({ "id": resource.id }));
         properties["outputResources"] = made.collect();
@@ -158,13 +158,13 @@ fn body(deployment: &Deployment) -> Value {
     })
 }
 
-fn duration(deployment: &Deployment) -> String {
+fn duration(deployment: &StoredDeployment) -> String {
     let seconds = deployment.changed.duration_since(deployment.started).as_secs_f64();
     format!("PT{seconds:.3}S")
 }
 
 /// The types of the template, by provider.
-fn providers(deployment: &Deployment) -> Value {
+fn providers(deployment: &StoredDeployment) -> Value {
     let mut shown: Vec<Value> = Vec::new();
     for resource in &deployment.resources {
         let mut segments = resource.id.split('/').skip(6);

@@ -5,7 +5,7 @@ use crate::arm::json::Object;
 
 /// What expressions of a template may refer to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scope {
+pub(crate) struct TemplateScope {
     pub(crate) subscription: String,
     pub(crate) group: String,
     pub(crate) parameters: Object,
@@ -13,11 +13,11 @@ pub(crate) struct Scope {
 }
 
 /// Replaces every expression in `value` by what it stands for. A string is an expression if it is in single brackets.
-pub(crate) fn evaluate(scope: &Scope, value: &Value) -> Result<Value, ArmError> {
+pub(crate) fn evaluate(scope: &TemplateScope, value: &Value) -> Result<Value, ArmError> {
     match value {
         Value::String(text) => match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(rest) if rest.starts_with('[') => Ok(json!(text[1..])),
-            Some(inner) => Parser { scope, rest: inner }.whole(),
+            Some(inner) => ExpressionParser { scope, rest: inner }.whole(),
             None => Ok(value.clone()),
         },
         Value::Array(items) => items.iter().map(|item| evaluate(scope, item)).collect(),
@@ -35,12 +35,12 @@ pub(crate) fn invalid(message: impl std::fmt::Display) -> ArmError {
     ArmError::gateway(400, "InvalidTemplate", message)
 }
 
-struct Parser<'a> {
-    scope: &'a Scope,
+struct ExpressionParser<'a> {
+    scope: &'a TemplateScope,
     rest: &'a str,
 }
 
-impl Parser<'_> {
+impl ExpressionParser<'_> {
     fn whole(mut self) -> Result<Value, ArmError> {
         let value = self.value()?;
         if self.rest.trim().is_empty() { Ok(value) } else { Err(self.unexpected()) }
@@ -107,7 +107,7 @@ impl Parser<'_> {
 }
 
 /// The functions that this world has. Others are refused, as unknown ones are.
-fn call(scope: &Scope, name: &str, arguments: &[Value]) -> Result<Value, ArmError> {
+fn call(scope: &TemplateScope, name: &str, arguments: &[Value]) -> Result<Value, ArmError> {
     match (name.to_ascii_lowercase().as_str(), arguments) {
         ("parameters", [Value::String(key)]) => scope
             .parameters
@@ -130,7 +130,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// `resourceId([subscription], [group], type, name...)`.
-fn resource_id(scope: &Scope, arguments: &[String]) -> Result<Value, ArmError> {
+fn resource_id(scope: &TemplateScope, arguments: &[String]) -> Result<Value, ArmError> {
     let at = arguments.iter().position(|argument| argument.contains('/'));
     let at = at.filter(|at| *at <= 2).ok_or_else(|| invalid("resourceId needs a type and names"))?;
     let (before, rest) = arguments.split_at(at);
@@ -156,9 +156,9 @@ pub(crate) fn path_of(kind: &str, names: &[String]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn scope() -> Scope {
+    fn scope() -> TemplateScope {
         let object = |value: Value| value.as_object().cloned().unwrap_or_default();
-        Scope {
+        TemplateScope {
             subscription: "s".to_owned(),
             group: "g".to_owned(),
             parameters: object(json!({ "name": "vm", "count": 2 })),

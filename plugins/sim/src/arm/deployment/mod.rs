@@ -2,10 +2,8 @@
 
 mod api;
 mod expression;
-mod state;
 mod step;
 mod template;
 
 pub(crate) use api::{answer, list, poll};
-pub(crate) use state::Deployment;
 pub(crate) use step::advance;

@@ -3,89 +3,88 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::arm::call::Call;
-use crate::arm::deployment::state::{Deployment, Planned, Progress, State};
 use crate::arm::error::ArmError;
-use crate::arm::operation::OperationFault;
-use crate::arm::path::{Target, parse};
-use crate::arm::store::Arm;
+use crate::arm::path::{ArmTarget, parse};
+use crate::arm::request::{ArmCall, OperationFault};
+use crate::arm::store::{Arm, DeploymentState, PlannedResource, PlannedState, StoredDeployment};
 use crate::arm::write;
 
 /// What a resource of a running deployment has come to.
-enum Step {
+enum PlannedStep {
     Stays,
-    Moves(Progress),
+    Moves(PlannedState),
     Fails(Value),
 }
 
 /// Goes on with every running deployment as far as it goes without waiting.
 pub(crate) fn advance(arm: &mut Arm, now: Timestamp) {
-    let running = arm.deployments.iter().filter(|(_, deployment)| deployment.state == State::Running);
+    let running = arm.deployments.iter().filter(|(_, deployment)| deployment.state == DeploymentState::Running);
     let running: Vec<String> = running.map(|(key, _)| key.clone()).collect();
     for key in running {
         // It is out of the store while it writes there.
         let Some(mut deployment) = arm.deployments.remove(&key) else { continue };
-        while deployment.state == State::Running && moves(arm, &mut deployment, now) {}
+        while deployment.state == DeploymentState::Running && moves(arm, &mut deployment, now) {}
         arm.deployments.insert(key, deployment);
     }
 }
 
 /// Takes one step; `false` if there is none to take.
-fn moves(arm: &mut Arm, deployment: &mut Deployment, now: Timestamp) -> bool {
+fn moves(arm: &mut Arm, deployment: &mut StoredDeployment, now: Timestamp) -> bool {
     for index in 0..deployment.resources.len() {
         match step(arm, deployment, &deployment.resources[index], now) {
-            Step::Stays => {}
-            Step::Moves(progress) => {
+            PlannedStep::Stays => {}
+            PlannedStep::Moves(progress) => {
                 deployment.resources[index].progress = progress;
                 return true;
             }
-            Step::Fails(error) => {
-                end(deployment, State::Failed, now);
+            PlannedStep::Fails(error) => {
+                end(deployment, DeploymentState::Failed, now);
                 deployment.error = Some(failure(&error));
                 return true;
             }
         }
     }
-    if deployment.resources.iter().all(|resource| resource.progress == Progress::Done) {
-        end(deployment, State::Succeeded, now);
+    if deployment.resources.iter().all(|resource| resource.progress == PlannedState::Done) {
+        end(deployment, DeploymentState::Succeeded, now);
     }
     false
 }
 
-fn end(deployment: &mut Deployment, state: State, now: Timestamp) {
+fn end(deployment: &mut StoredDeployment, state: DeploymentState, now: Timestamp) {
     deployment.state = state;
     deployment.changed = now;
 }
 
-fn step(arm: &mut Arm, deployment: &Deployment, resource: &Planned, now: Timestamp) -> Step {
+fn step(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> PlannedStep {
     match resource.progress {
-        Progress::Waiting if is_ready(deployment, resource) => begin(arm, deployment, resource, now),
-        Progress::Done | Progress::Waiting => Step::Stays,
-        Progress::Writing => match arm.find(&resource.id).map(|found| found.state.as_str()) {
-            Some("Succeeded") => Step::Moves(Progress::Done),
+        PlannedState::Waiting if is_ready(deployment, resource) => begin(arm, deployment, resource, now),
+        PlannedState::Done | PlannedState::Waiting => PlannedStep::Stays,
+        PlannedState::Writing => match arm.find(&resource.id).map(|found| found.state.as_str()) {
+            Some("Succeeded") => PlannedStep::Moves(PlannedState::Done),
             Some("Failed") | None => {
                 let message = format!("The resource {} reached a terminal state other than Succeeded.", resource.id);
-                Step::Fails(json!({ "code": "ResourceDeploymentFailure", "message": message }))
+                PlannedStep::Fails(json!({ "code": "ResourceDeploymentFailure", "message": message }))
             }
-            Some(_) => Step::Stays,
+            Some(_) => PlannedStep::Stays,
         },
     }
 }
 
 /// Whether what the resource needs and the template has is there.
-fn is_ready(deployment: &Deployment, resource: &Planned) -> bool {
-    let needed =
-        |other: &&Planned| resource.needs.iter().any(|need| other.id.to_ascii_lowercase().ends_with(need.as_str()));
-    deployment.resources.iter().filter(needed).all(|other| other.progress == Progress::Done)
+fn is_ready(deployment: &StoredDeployment, resource: &PlannedResource) -> bool {
+    let needed = |other: &&PlannedResource| {
+        resource.needs.iter().any(|need| other.id.to_ascii_lowercase().ends_with(need.as_str()))
+    };
+    deployment.resources.iter().filter(needed).all(|other| other.progress == PlannedState::Done)
 }
 
-fn begin(arm: &mut Arm, deployment: &Deployment, resource: &Planned, now: Timestamp) -> Step {
+fn begin(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> PlannedStep {
     let call = call(deployment, resource, now);
-    let Target::Item { kind, group, id } = parse(&call.segments) else { return Step::Stays };
+    let ArmTarget::Item { kind, group, id } = parse(&call.segments) else { return PlannedStep::Stays };
     match write::put(arm, &call, kind, &group, &id) {
-        Ok(_) => Step::Moves(Progress::Writing),
-        Err(error) if is_busy(&error) => Step::Stays,
-        Err(error) => Step::Fails(error.body()["error"].clone()),
+        Ok(_) => PlannedStep::Moves(PlannedState::Writing),
+        Err(error) if is_busy(&error) => PlannedStep::Stays,
+        Err(error) => PlannedStep::Fails(error.body()["error"].clone()),
     }
 }
 
@@ -94,8 +93,8 @@ fn is_busy(error: &ArmError) -> bool {
     matches!(&*error.code, "AnotherOperationInProgress" | "Conflict")
 }
 
-fn call(deployment: &Deployment, resource: &Planned, now: Timestamp) -> Call {
-    Call {
+fn call(deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> ArmCall {
+    ArmCall {
         method: "PUT".to_owned(),
         segments: resource.id.split('/').skip(1).map(str::to_owned).collect(),
         query: BTreeMap::from([("api-version".to_owned(), resource.api_version.clone())]),

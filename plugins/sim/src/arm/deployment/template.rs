@@ -1,15 +1,15 @@
 use serde_json::{Value, json};
 
-use crate::arm::deployment::expression::{Scope, evaluate, invalid, path_of};
-use crate::arm::deployment::state::{Planned, Progress};
+use crate::arm::deployment::expression::{TemplateScope, evaluate, invalid, path_of};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, drop_keys, field, objects};
-use crate::arm::path::{Target, parse};
+use crate::arm::path::{ArmTarget, parse};
+use crate::arm::store::{PlannedResource, PlannedState};
 
 /// A template with everything that it says worked out.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Compiled {
-    pub(crate) resources: Vec<Planned>,
+pub(crate) struct CompiledTemplate {
+    pub(crate) resources: Vec<PlannedResource>,
     pub(crate) outputs: Object,
     /// `{name: {type, value}}`, without the values of secure ones.
     pub(crate) parameters: Value,
@@ -19,11 +19,11 @@ pub(crate) struct Compiled {
 const OF_TEMPLATE: [&str; 6] = ["type", "name", "apiVersion", "dependsOn", "comments", "condition"];
 
 /// Works out the template of a deployment's properties for a group.
-pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> Result<Compiled, ArmError> {
+pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> Result<CompiledTemplate, ArmError> {
     let template = properties.get("template").and_then(Value::as_object);
     let template = template.ok_or_else(|| invalid("the template is not in the request"))?;
     let (values, parameters) = parameters(template, properties)?;
-    let scope = Scope {
+    let scope = TemplateScope {
         subscription: subscription.to_owned(),
         group: group.to_owned(),
         parameters: values,
@@ -35,7 +35,7 @@ pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> R
     for (name, output) in inner(template, "outputs") {
         outputs.insert(name, evaluate(&scope, &output)?);
     }
-    Ok(Compiled { resources, outputs, parameters: Value::Object(parameters) })
+    Ok(CompiledTemplate { resources, outputs, parameters: Value::Object(parameters) })
 }
 
 fn inner(object: &Object, key: &str) -> Object {
@@ -65,7 +65,7 @@ fn parameters(template: &Object, properties: &Object) -> Result<(Object, Object)
     Ok((values, shown))
 }
 
-fn planned(scope: &Scope, resource: &Object) -> Result<Planned, ArmError> {
+fn planned(scope: &TemplateScope, resource: &Object) -> Result<PlannedResource, ArmError> {
     let resource = evaluate(scope, &Value::Object(resource.clone()))?;
     let mut body = resource.as_object().cloned().unwrap_or_default();
     if body.contains_key("copy") || body.contains_key("resources") {
@@ -80,7 +80,7 @@ fn planned(scope: &Scope, resource: &Object) -> Result<Planned, ArmError> {
         path.ok_or_else(|| invalid(format!("the resource '{name}' has incorrect segment lengths for '{kind}'")))?;
     let id = format!("/subscriptions/{}/resourceGroups/{}/{path}", scope.subscription, scope.group);
     let segments: Vec<String> = id.split('/').skip(1).map(str::to_owned).collect();
-    if !matches!(parse(&segments), Target::Item { .. }) {
+    if !matches!(parse(&segments), ArmTarget::Item { .. }) {
         return Err(invalid(format!("the resource type '{kind}' could not be found")));
     }
     let needs = body.get("dependsOn").and_then(Value::as_array).into_iter().flatten();
@@ -88,14 +88,14 @@ fn planned(scope: &Scope, resource: &Object) -> Result<Planned, ArmError> {
         needs.filter_map(Value::as_str).map(|need| format!("/{}", need.trim_start_matches('/')).to_ascii_lowercase());
     let needs = needs.collect();
     drop_keys(&mut body, &OF_TEMPLATE);
-    Ok(Planned { id, api_version, body, needs, progress: Progress::Waiting })
+    Ok(PlannedResource { id, api_version, body, needs, progress: PlannedState::Waiting })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn compiled(template: &Value, parameters: &Value) -> Result<Compiled, String> {
+    fn compiled(template: &Value, parameters: &Value) -> Result<CompiledTemplate, String> {
         let properties = json!({ "template": template, "parameters": parameters });
         compile("s", "g", properties.as_object().unwrap_or(&Object::new())).map_err(|error| error.message.to_string())
     }

@@ -3,19 +3,18 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
 use crate::arm::error::ArmError;
 use crate::arm::json::{field, objects, reference};
-use crate::arm::kind::Kind;
 use crate::arm::network::vnet::{ipv4_of, subnet_nets};
-use crate::arm::store::Arm;
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
+use crate::arm::store::{Arm, ResourceType};
 
 /// Azure keeps the network's address, the gateway's and two for DNS.
 const RESERVED: usize = 4;
 
 /// Who has an address in the subnet: the id of the IP configuration and the address.
 pub(crate) fn used_in(arm: &Arm, subnet: &str) -> Vec<(String, Ipv4Addr)> {
-    let nics = arm.of_kind(Kind::NetworkInterface).chain(arm.of_kind(Kind::ScaleSetNic));
+    let nics = arm.of_kind(ResourceType::NetworkInterface).chain(arm.of_kind(ResourceType::ScaleSetNic));
     let mut used: Vec<(u64, String, Ipv4Addr)> = Vec::new();
     for nic in nics {
         for configuration in objects(&nic.properties, "ipConfigurations") {
@@ -96,13 +95,13 @@ fn check_asked(text: &str, net: Ipv4Net, taken: &[Ipv4Addr], subnet: &str) -> Re
     Ok(address)
 }
 
-pub(crate) fn check_address(arm: &Arm, call: &Call, network: &str) -> Answer {
+pub(crate) fn check_address(arm: &Arm, call: &ArmCall, network: &str) -> ArmResult {
     let text = call.query.get("ipaddress").ok_or_else(|| ArmError::missing("ipAddress"))?;
     let address: Ipv4Addr = text
         .parse()
         .map_err(|_| ArmError::invalid("ipAddress", format!("IP address {text} is not formatted correctly.")))?;
     let subnet = arm
-        .below(network, Kind::Subnet)
+        .below(network, ResourceType::Subnet)
         .into_iter()
         .find(|subnet| subnet_nets(subnet).iter().any(|net| net.contains(&std::net::IpAddr::V4(address))));
     let Some(subnet) = subnet else {
@@ -114,11 +113,11 @@ pub(crate) fn check_address(arm: &Arm, call: &Call, network: &str) -> Answer {
     let taken: Vec<Ipv4Addr> = used_in(arm, &subnet.id).into_iter().map(|(_, address)| address).collect();
     let free = ipv4_of(subnet).is_some_and(|net| check_asked(text, net, &taken, &subnet.id).is_ok());
     let others: Vec<String> = if free { Vec::new() } else { five_free(subnet, taken) };
-    Ok(Reply::json(200, json!({ "available": free, "availableIPAddresses": others, "isPlatformReserved": false })))
+    Ok(ArmReply::json(200, json!({ "available": free, "availableIPAddresses": others, "isPlatformReserved": false })))
 }
 
 /// Azure suggests five.
-fn five_free(subnet: &crate::arm::store::Resource, mut taken: Vec<Ipv4Addr>) -> Vec<String> {
+fn five_free(subnet: &crate::arm::store::StoredResource, mut taken: Vec<Ipv4Addr>) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(address) = ipv4_of(subnet).and_then(|net| first_free(net, &taken)).filter(|_| found.len() < 5) {
         taken.push(address);
@@ -127,9 +126,9 @@ fn five_free(subnet: &crate::arm::store::Resource, mut taken: Vec<Ipv4Addr>) -> 
     found
 }
 
-pub(crate) fn usages(arm: &Arm, network: &str) -> Reply {
+pub(crate) fn usages(arm: &Arm, network: &str) -> ArmReply {
     let value: Vec<Value> = arm
-        .below(network, Kind::Subnet)
+        .below(network, ResourceType::Subnet)
         .into_iter()
         .map(|subnet| {
             let limit = subnet_nets(subnet).iter().map(room).sum::<u64>();
@@ -142,7 +141,7 @@ pub(crate) fn usages(arm: &Arm, network: &str) -> Reply {
             })
         })
         .collect();
-    Reply::json(200, json!({ "value": value }))
+    ArmReply::json(200, json!({ "value": value }))
 }
 
 fn room(net: &IpNet) -> u64 {

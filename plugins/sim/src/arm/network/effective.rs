@@ -1,12 +1,11 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Reply};
 use crate::arm::error::ArmError;
 use crate::arm::json::{field, objects, reference};
-use crate::arm::kind::Kind;
 use crate::arm::network::nic::machine_of;
 use crate::arm::network::vnet::prefixes_of;
-use crate::arm::store::{Arm, Resource, parent_id};
+use crate::arm::request::{ArmReply, ArmResult};
+use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 
 /// Prefixes that Azure drops unless something routes them.
 const DROPPED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
@@ -14,14 +13,14 @@ const DROPPED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "10
 /// The routes in force on a NIC: those of its network, of Azure and of its subnet's table.
 ///
 /// Answered at once, which the API allows, but only while the machine runs.
-pub(crate) fn effective_routes(arm: &Arm, nic: &str) -> Answer {
+pub(crate) fn effective_routes(arm: &Arm, nic: &str) -> ArmResult {
     let running = machine_of(arm, nic).is_some_and(|machine| machine.hidden.get("power") == Some(&json!("running")));
     if !running {
         let message = format!("Network interface {nic} must be attached to a running virtual machine.");
         return Err(ArmError::network("NicMustBeAttachedToRunningVm", message));
     }
     let subnet = arm.find(nic).and_then(subnet_of).and_then(|id| arm.find(id));
-    let Some(subnet) = subnet else { return Ok(Reply::json(200, json!({ "value": [] }))) };
+    let Some(subnet) = subnet else { return Ok(ArmReply::json(200, json!({ "value": [] }))) };
     let user = user_routes(arm, subnet);
     let mut value: Vec<Value> = Vec::new();
     if let Some(network) = arm.find(parent_id(&subnet.id)) {
@@ -32,10 +31,10 @@ pub(crate) fn effective_routes(arm: &Arm, nic: &str) -> Answer {
     value.extend(
         user.iter().map(|(prefix, kind, hop)| route("User", std::slice::from_ref(prefix), kind, hop.as_deref(), &[])),
     );
-    Ok(Reply::json(200, json!({ "value": value })))
+    Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
-fn subnet_of(nic: &Resource) -> Option<&str> {
+fn subnet_of(nic: &StoredResource) -> Option<&str> {
     objects(&nic.properties, "ipConfigurations")
         .into_iter()
         .find_map(|configuration| reference(configuration.get("properties")?.as_object()?, "subnet"))
@@ -43,9 +42,9 @@ fn subnet_of(nic: &Resource) -> Option<&str> {
 
 type UserRoute = (String, String, Option<String>);
 
-fn user_routes(arm: &Arm, subnet: &Resource) -> Vec<UserRoute> {
+fn user_routes(arm: &Arm, subnet: &StoredResource) -> Vec<UserRoute> {
     let Some(table) = reference(&subnet.properties, "routeTable") else { return Vec::new() };
-    let routes = arm.below(table, Kind::Route).into_iter().filter(|route| route.is_settled());
+    let routes = arm.below(table, ResourceType::Route).into_iter().filter(|route| route.is_settled());
     routes
         .map(|route| {
             let text = |key: &str| field(&route.properties, key).map(str::to_owned);

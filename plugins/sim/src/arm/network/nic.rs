@@ -2,35 +2,39 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use crate::arm::behaviour::{Draft, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, keep_only_id, objects, reference, text};
-use crate::arm::kind::Kind;
 use crate::arm::network::address::assign;
 use crate::arm::network::public_ip::allocate;
 use crate::arm::network::references::{require_reference, require_settled};
-use crate::arm::store::{Arm, Resource, parent_id};
-use crate::arm::write::{Draft, Place};
+use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 
-pub(crate) fn prepare(arm: &mut Arm, place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+pub(crate) fn prepare(
+    arm: &mut Arm,
+    target: &WriteTarget,
+    top: Object,
+    mut properties: Object,
+) -> Result<Draft, ArmError> {
     let configurations = objects(&properties, "ipConfigurations").into_iter().cloned().collect::<Vec<_>>();
     if configurations.is_empty() {
-        let message = format!("Network interface {} must have one or more IP configurations.", place.id);
+        let message = format!("Network interface {} must have one or more IP configurations.", target.id);
         return Err(ArmError::network("NetworkInterfaceMustHaveIpConfigurations", message));
     }
     let only = configurations.len() == 1;
     let mut prepared: Vec<Value> = Vec::new();
     let mut taken: Vec<Ipv4Addr> = Vec::new();
     for (index, configuration) in configurations.into_iter().enumerate() {
-        let (value, address) = configuration_of(arm, place, &configuration, only || index == 0, &taken)?;
+        let (value, address) = configuration_of(arm, target, &configuration, only || index == 0, &taken)?;
         taken.push(address);
         prepared.push(value);
     }
     keep_only_id(&mut properties, "networkSecurityGroup");
     if let Some(group) = reference(&properties, "networkSecurityGroup") {
-        require_reference(arm, group, Kind::SecurityGroup, &place.id)?;
-        require_settled(arm, group, &place.id)?;
+        require_reference(arm, group, ResourceType::SecurityGroup, &target.id)?;
+        require_settled(arm, group, &target.id)?;
     }
-    give_public_addresses(arm, &prepared)?;
+    let assigned_addresses = assign_public_addresses(arm, &prepared)?;
     properties.insert("ipConfigurations".to_owned(), json!(prepared));
     drop_keys(&mut properties, &READ_ONLY);
     let dns = properties.get("dnsSettings").and_then(|dns| dns.get("dnsServers")).cloned().unwrap_or_else(|| json!([]));
@@ -47,25 +51,23 @@ pub(crate) fn prepare(arm: &mut Arm, place: &Place, top: Object, mut properties:
         default(&mut properties, key, json!(value));
     }
     let mut hidden = Object::new();
-    if place.existing.is_none() {
+    if target.existing.is_none() {
         hidden.insert("mac".to_owned(), json!(mac(arm)));
     }
-    Ok(Draft { top, properties, hidden, children: Vec::new() })
+    Ok(Draft { top, properties, hidden, assigned_addresses, ..Draft::default() })
 }
 
-/// A dynamic public address exists from when a NIC has it.
-fn give_public_addresses(arm: &mut Arm, configurations: &[Value]) -> Result<(), ArmError> {
-    for id in
-        configurations.iter().filter_map(|configuration| text(configuration, &["properties", "publicIPAddress", "id"]))
-    {
-        if arm.find(id).is_some_and(|public| !public.hidden.contains_key("address")) {
-            let address = allocate(arm)?;
-            if let Some(public) = arm.find_mut(id) {
-                public.hidden.insert("address".to_owned(), json!(address));
-            }
+/// Assigns an address to each referenced public address without one: a dynamic one gets it with its NIC.
+fn assign_public_addresses(arm: &Arm, configurations: &[Value]) -> Result<Vec<(String, String)>, ArmError> {
+    let mut assigned: Vec<(String, String)> = Vec::new();
+    for configuration in configurations {
+        let id = text(configuration, &["properties", "publicIPAddress", "id"]);
+        let unassigned = |id: &&str| arm.find(id).is_some_and(|public| !public.hidden.contains_key("address"));
+        if let Some(id) = id.filter(unassigned) {
+            assigned.push((id.to_owned(), allocate(arm, &assigned)?));
         }
     }
-    Ok(())
+    Ok(assigned)
 }
 
 const READ_ONLY: [&str; 9] = [
@@ -98,7 +100,7 @@ fn mac(arm: &mut Arm) -> String {
 
 fn configuration_of(
     arm: &Arm,
-    place: &Place,
+    target: &WriteTarget,
     configuration: &Object,
     first: bool,
     taken: &[Ipv4Addr],
@@ -108,18 +110,18 @@ fn configuration_of(
     keep_only_id(&mut inner, "subnet");
     keep_only_id(&mut inner, "publicIPAddress");
     let Some(subnet) = reference(&inner, "subnet").map(str::to_owned) else {
-        let message = format!("IP configuration {}/ipConfigurations/{name} does not have a subnet.", place.id);
+        let message = format!("IP configuration {}/ipConfigurations/{name} does not have a subnet.", target.id);
         return Err(ArmError::network("SubnetMissingInIpConfiguration", message));
     };
-    require_reference(arm, &subnet, Kind::Subnet, &place.id)?;
-    require_settled(arm, &subnet, &place.id)?;
-    require_settled(arm, parent_id(&subnet), &place.id)?;
+    require_reference(arm, &subnet, ResourceType::Subnet, &target.id)?;
+    require_settled(arm, &subnet, &target.id)?;
+    require_settled(arm, parent_id(&subnet), &target.id)?;
     if let Some(public) = reference(&inner, "publicIPAddress") {
-        require_reference(arm, public, Kind::PublicIp, &place.id)?;
-        require_settled(arm, public, &place.id)?;
-        check_public_free(arm, public, &place.id)?;
+        require_reference(arm, public, ResourceType::PublicIp, &target.id)?;
+        require_settled(arm, public, &target.id)?;
+        check_public_free(arm, public, &target.id)?;
     }
-    let address = private_address(arm, place, &name, &inner, &subnet, taken)?;
+    let address = private_address(arm, target, &name, &inner, &subnet, taken)?;
     drop_keys(&mut inner, &["provisioningState", "privateIPAddress"]);
     let mut shown = Object::new();
     shown.insert("privateIPAddress".to_owned(), json!(address.to_string()));
@@ -133,7 +135,7 @@ fn configuration_of(
 /// Static addresses are as asked; dynamic ones stay as long as the NIC stays in its subnet.
 fn private_address(
     arm: &Arm,
-    place: &Place,
+    target: &WriteTarget,
     name: &str,
     inner: &Object,
     subnet: &str,
@@ -146,11 +148,11 @@ fn private_address(
         let message = format!("Static allocation of IP configuration {name} needs a private IP address.");
         return Err(ArmError::network("PrivateIPAddressMissing", message));
     }
-    let held = place.existing.as_ref().and_then(|nic| held_address(nic, name, subnet));
-    assign(arm, subnet, asked.or(held.as_deref()), &place.id, taken)
+    let held = target.existing.as_ref().and_then(|nic| held_address(nic, name, subnet));
+    assign(arm, subnet, asked.or(held.as_deref()), &target.id, taken)
 }
 
-fn held_address(nic: &Resource, name: &str, subnet: &str) -> Option<String> {
+fn held_address(nic: &StoredResource, name: &str, subnet: &str) -> Option<String> {
     let configuration =
         objects(&nic.properties, "ipConfigurations").into_iter().find(|each| field(each, "name") == Some(name))?;
     let inner = configuration.get("properties")?.as_object()?;
@@ -159,7 +161,7 @@ fn held_address(nic: &Resource, name: &str, subnet: &str) -> Option<String> {
 }
 
 fn check_public_free(arm: &Arm, public: &str, nic: &str) -> Result<(), ArmError> {
-    let user = arm.of_kind(Kind::NetworkInterface).find(|other| {
+    let user = arm.of_kind(ResourceType::NetworkInterface).find(|other| {
         !other.id.eq_ignore_ascii_case(nic) && configurations_with(other, "publicIPAddress", public).next().is_some()
     });
     match user {
@@ -176,7 +178,7 @@ fn check_public_free(arm: &Arm, public: &str, nic: &str) -> Result<(), ArmError>
 
 /// Ids of the IP configurations whose reference `key` is `id`.
 pub(crate) fn configurations_with<'a>(
-    nic: &'a Resource,
+    nic: &'a StoredResource,
     key: &'a str,
     id: &'a str,
 ) -> impl Iterator<Item = String> + 'a {
@@ -188,12 +190,13 @@ pub(crate) fn configurations_with<'a>(
 }
 
 /// The machine that has the NIC.
-pub(crate) fn machine_of<'a>(arm: &'a Arm, nic: &str) -> Option<&'a Resource> {
-    arm.of_kind(Kind::VirtualMachine).find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(nic)))
+pub(crate) fn machine_of<'a>(arm: &'a Arm, nic: &str) -> Option<&'a StoredResource> {
+    arm.of_kind(ResourceType::VirtualMachine)
+        .find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(nic)))
 }
 
 /// Ids of a machine's NICs, the primary first.
-pub(crate) fn nics_of(machine: &Resource) -> Vec<String> {
+pub(crate) fn nics_of(machine: &StoredResource) -> Vec<String> {
     let profile = machine.properties.get("networkProfile").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut nics = objects(&profile, "networkInterfaces");
     nics.sort_by_key(|nic| {
@@ -203,7 +206,7 @@ pub(crate) fn nics_of(machine: &Resource) -> Vec<String> {
 }
 
 /// The public address of the NIC's first configuration that has one.
-pub(crate) fn public_address(arm: &Arm, nic: &Resource) -> Option<String> {
+pub(crate) fn public_address(arm: &Arm, nic: &StoredResource) -> Option<String> {
     objects(&nic.properties, "ipConfigurations").into_iter().find_map(|configuration| {
         let inner = configuration.get("properties")?.as_object()?;
         let public = arm.find(reference(inner, "publicIPAddress")?)?;

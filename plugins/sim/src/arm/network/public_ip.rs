@@ -3,17 +3,21 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
+use crate::arm::behaviour::{Draft, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field};
-use crate::arm::kind::Kind;
 use crate::arm::network::references::require_reference;
-use crate::arm::store::{Arm, Resource};
-use crate::arm::write::{Draft, Place};
+use crate::arm::store::{Arm, ResourceType, StoredResource};
 
 /// TEST-NET-3 of RFC 5737: addresses that nobody has.
 const POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(203, 0, 113, 0), 24);
 
-pub(crate) fn prepare(arm: &Arm, place: &Place, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+pub(crate) fn prepare(
+    arm: &Arm,
+    target: &WriteTarget,
+    mut top: Object,
+    mut properties: Object,
+) -> Result<Draft, ArmError> {
     let sku = top.get("sku").and_then(|sku| sku.get("name")).and_then(Value::as_str).unwrap_or("Basic").to_owned();
     if !matches!(sku.as_str(), "Basic" | "Standard" | "StandardV2") {
         return Err(ArmError::invalid(
@@ -29,21 +33,21 @@ pub(crate) fn prepare(arm: &Arm, place: &Place, mut top: Object, mut properties:
     default(&mut properties, "ipTags", json!([]));
     let is_static = field(&properties, "publicIPAllocationMethod") == Some("Static");
     if sku != "Basic" && !is_static {
-        let message = format!("Standard sku publicIp {} must have AllocationMethod set to Static.", place.id);
+        let message = format!("Standard sku publicIp {} must have AllocationMethod set to Static.", target.id);
         return Err(ArmError::network("StandardSkuPublicIPAddressMustBeStatic", message));
     }
-    check_quota(arm, place)?;
+    check_quota(arm, target)?;
     let mut hidden = Object::new();
-    let has_address = place.existing.as_ref().is_some_and(|existing| existing.hidden.contains_key("address"));
+    let has_address = target.existing.as_ref().is_some_and(|existing| existing.hidden.contains_key("address"));
     if is_static && !has_address {
-        hidden.insert("address".to_owned(), json!(allocate(arm)?));
+        hidden.insert("address".to_owned(), json!(allocate(arm, &[])?));
     }
-    Ok(Draft { top, properties, hidden, children: Vec::new() })
+    Ok(Draft { top, properties, hidden, ..Draft::default() })
 }
 
-fn check_quota(arm: &Arm, place: &Place) -> Result<(), ArmError> {
-    let Some(limit) = arm.quota.public_ips.filter(|_| place.existing.is_none()) else { return Ok(()) };
-    let used = arm.of_kind(Kind::PublicIp).filter(|other| other.location() == place.location).count() as u64;
+fn check_quota(arm: &Arm, target: &WriteTarget) -> Result<(), ArmError> {
+    let Some(limit) = arm.quota.public_ips.filter(|_| target.existing.is_none()) else { return Ok(()) };
+    let used = arm.of_kind(ResourceType::PublicIp).filter(|other| other.location() == target.location).count() as u64;
     if used < limit {
         return Ok(());
     }
@@ -51,23 +55,24 @@ fn check_quota(arm: &Arm, place: &Place) -> Result<(), ArmError> {
     Err(ArmError::network("PublicIPCountLimitReached", message))
 }
 
-/// The next public address that no resource has.
-pub(crate) fn allocate(arm: &Arm) -> Result<String, ArmError> {
+/// Returns the next public address that no resource has, and that is not in `assigned`, pairs of id and address.
+pub(crate) fn allocate(arm: &Arm, assigned: &[(String, String)]) -> Result<String, ArmError> {
     let net = Ipv4Net::new_assert(POOL.0, POOL.1);
-    let taken: Vec<&str> = arm.of_kind(Kind::PublicIp).filter_map(address).collect();
+    let stored = arm.of_kind(ResourceType::PublicIp).filter_map(address);
+    let taken: Vec<&str> = stored.chain(assigned.iter().map(|(_, address)| address.as_str())).collect();
     // The first hosts are for the servers of the simulated world itself.
     let free =
         net.hosts().skip(9).map(|address| address.to_string()).find(|address| !taken.contains(&address.as_str()));
     free.ok_or_else(|| ArmError::network("PublicIPAddressesExhausted", "There are no more public IP addresses."))
 }
 
-fn address(public: &Resource) -> Option<&str> {
+fn address(public: &StoredResource) -> Option<&str> {
     public.hidden.get("address").and_then(Value::as_str)
 }
 
 pub(crate) fn prepare_nat_gateway(
     arm: &Arm,
-    place: &Place,
+    target: &WriteTarget,
     mut top: Object,
     mut properties: Object,
 ) -> Result<Draft, ArmError> {
@@ -76,7 +81,7 @@ pub(crate) fn prepare_nat_gateway(
     default(&mut properties, "idleTimeoutInMinutes", json!(4));
     for public in crate::arm::json::objects(&properties, "publicIpAddresses") {
         let id = field(public, "id").ok_or_else(|| ArmError::missing("publicIpAddresses.id"))?;
-        require_reference(arm, id, Kind::PublicIp, &place.id)?;
+        require_reference(arm, id, ResourceType::PublicIp, &target.id)?;
     }
     Ok(Draft { top, properties, ..Draft::default() })
 }

@@ -1,40 +1,40 @@
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, objects};
-use crate::arm::kind::Kind;
 use crate::arm::network::vnet::net;
-use crate::arm::store::{Arm, parent_id};
-use crate::arm::write::{Child, Draft, Place};
+use crate::arm::store::{Arm, ResourceType, parent_id};
 
 /// Routes that a table can have unless the subscription's limit is raised, as documented for Azure.
 const LIMIT: usize = 400;
 
 const NEXT_HOPS: [&str; 5] = ["VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None"];
 
-pub(crate) fn prepare(arm: &Arm, place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
-    let mut children: Vec<Child> = Vec::new();
+pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+    let mut children: Vec<DraftChild> = Vec::new();
     for route in objects(&properties, "routes") {
         let name = field(route, "name").ok_or_else(|| ArmError::missing("route.name"))?.to_owned();
         let inner = route.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-        let id = format!("{}/routes/{name}", place.id);
+        let id = format!("{}/routes/{name}", target.id);
         let inner = route_properties(&id, inner)?;
         check_conflict(&name, &inner, children.iter().map(|child| (child.name.as_str(), &child.properties)))?;
-        children.push(Child { kind: Kind::Route, name, properties: inner });
+        children.push(DraftChild { kind: ResourceType::Route, name, properties: inner });
     }
-    check_limit(arm, &place.id, children.len())?;
+    check_limit(arm, &target.id, children.len())?;
     drop_keys(&mut properties, &["routes", "subnets"]);
     default(&mut properties, "disableBgpRoutePropagation", json!(false));
-    Ok(Draft { top, properties, hidden: Object::new(), children })
+    Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
-pub(crate) fn prepare_route(arm: &Arm, place: &Place, properties: Object) -> Result<Draft, ArmError> {
-    let properties = route_properties(&place.id, properties)?;
-    let table = parent_id(&place.id);
-    let others = || arm.below(table, Kind::Route).into_iter().filter(|route| !route.id.eq_ignore_ascii_case(&place.id));
+pub(crate) fn prepare_route(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
+    let properties = route_properties(&target.id, properties)?;
+    let table = parent_id(&target.id);
+    let others =
+        || arm.below(table, ResourceType::Route).into_iter().filter(|route| !route.id.eq_ignore_ascii_case(&target.id));
     check_limit(arm, table, others().count() + 1)?;
-    let name = crate::arm::store::name_of(&place.id);
+    let name = crate::arm::store::name_of(&target.id);
     check_conflict(name, &properties, others().map(|route| (route.name.as_str(), &route.properties)))?;
     Ok(Draft { properties, ..Draft::default() })
 }

@@ -1,32 +1,31 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::Reply;
+use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, objects};
-use crate::arm::kind::Kind;
-use crate::arm::store::{Arm, Resource, name_of, parent_id};
-use crate::arm::write::{Child, Draft, Place};
+use crate::arm::request::ArmReply;
+use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
 
-pub(crate) fn prepare(place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
-    let mut children: Vec<Child> = Vec::new();
+pub(crate) fn prepare(target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+    let mut children: Vec<DraftChild> = Vec::new();
     for rule in objects(&properties, "securityRules") {
         let name = field(rule, "name").ok_or_else(|| ArmError::missing("securityRule.name"))?.to_owned();
         let inner = rule.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-        let inner = rule_properties(&format!("{}/securityRules/{name}", place.id), inner)?;
+        let inner = rule_properties(&format!("{}/securityRules/{name}", target.id), inner)?;
         check_priority(&name, &inner, children.iter().map(|child| (child.name.as_str(), &child.properties)))?;
-        children.push(Child { kind: Kind::SecurityRule, name, properties: inner });
+        children.push(DraftChild { kind: ResourceType::SecurityRule, name, properties: inner });
     }
     drop_keys(&mut properties, &["securityRules", "defaultSecurityRules", "networkInterfaces", "subnets", "flowLogs"]);
-    Ok(Draft { top, properties, hidden: Object::new(), children })
+    Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
-pub(crate) fn prepare_rule(arm: &Arm, place: &Place, properties: Object) -> Result<Draft, ArmError> {
-    let properties = rule_properties(&place.id, properties)?;
+pub(crate) fn prepare_rule(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
+    let properties = rule_properties(&target.id, properties)?;
     let others = arm
-        .below(parent_id(&place.id), Kind::SecurityRule)
+        .below(parent_id(&target.id), ResourceType::SecurityRule)
         .into_iter()
-        .filter(|rule| !rule.id.eq_ignore_ascii_case(&place.id));
-    check_priority(name_of(&place.id), &properties, others.map(|rule| (rule.name.as_str(), &rule.properties)))?;
+        .filter(|rule| !rule.id.eq_ignore_ascii_case(&target.id));
+    check_priority(name_of(&target.id), &properties, others.map(|rule| (rule.name.as_str(), &rule.properties)))?;
     Ok(Draft { properties, ..Draft::default() })
 }
 
@@ -124,7 +123,7 @@ const DEFAULT_RULES: [DefaultRule; 6] = [
 ];
 
 /// The six rules that every group ends with.
-pub(crate) fn default_rules(group: &Resource) -> Vec<Value> {
+pub(crate) fn default_rules(group: &StoredResource) -> Vec<Value> {
     let rule = |(name, description, source, destination, access, priority, direction): DefaultRule| {
         json!({
             "name": name,
@@ -152,7 +151,7 @@ pub(crate) fn default_rules(group: &Resource) -> Vec<Value> {
     DEFAULT_RULES.into_iter().map(rule).collect()
 }
 
-pub(crate) fn list_default_rules(arm: &Arm, id: &str) -> Reply {
+pub(crate) fn list_default_rules(arm: &Arm, id: &str) -> ArmReply {
     let rules = arm.find(id).map(default_rules).unwrap_or_default();
-    Reply::json(200, json!({ "value": rules }))
+    ArmReply::json(200, json!({ "value": rules }))
 }

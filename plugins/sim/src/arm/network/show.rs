@@ -1,31 +1,27 @@
 use serde_json::{Value, json};
 
 use crate::arm::json::Object;
-use crate::arm::kind::Kind;
 use crate::arm::network::address::used_in;
 use crate::arm::network::nic::{configurations_with, machine_of, nics_of};
 use crate::arm::network::references::{references, subnets_with};
 use crate::arm::network::security::default_rules;
-use crate::arm::store::{Arm, Resource};
+use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 
-/// Adds what the provider computes: back-references, addresses, default rules.
-pub(crate) fn computed(arm: &Arm, resource: &Resource, shown: &mut Object) {
-    match resource.kind {
-        Kind::Subnet => list(shown, "ipConfigurations", used_in(arm, &resource.id).into_iter().map(|(id, _)| id)),
-        Kind::RouteTable => list(shown, "subnets", subnets_with(arm, "routeTable", &resource.id).into_iter()),
-        Kind::NatGateway => list(shown, "subnets", subnets_with(arm, "natGateway", &resource.id).into_iter()),
-        Kind::SecurityGroup => security_group(arm, resource, shown),
-        Kind::PublicIp => public_ip(arm, resource, shown),
-        Kind::NetworkInterface => interface(arm, resource, shown),
-        Kind::ScaleSetNic => {
-            add_part_ids(resource, shown);
-        }
-        Kind::Peering => peering(arm, resource, shown),
-        _ => {}
-    }
+/// Adds the ids of the IP configurations in a subnet.
+pub(crate) fn subnet(arm: &Arm, subnet: &StoredResource, shown: &mut Object) {
+    list(shown, "ipConfigurations", used_in(arm, &subnet.id).into_iter().map(|(id, _)| id));
 }
 
-/// References as the provider writes them; left out if there are none.
+/// Adds the ids of the subnets that are associated with a route table.
+pub(crate) fn route_table(arm: &Arm, table: &StoredResource, shown: &mut Object) {
+    list(shown, "subnets", subnets_with(arm, "routeTable", &table.id).into_iter());
+}
+
+/// Adds the ids of the subnets that use a NAT gateway.
+pub(crate) fn nat_gateway(arm: &Arm, gateway: &StoredResource, shown: &mut Object) {
+    list(shown, "subnets", subnets_with(arm, "natGateway", &gateway.id).into_iter());
+}
+
 fn list(shown: &mut Object, key: &str, ids: impl Iterator<Item = String>) {
     let ids: Vec<Value> = ids.map(|id| json!({ "id": id })).collect();
     if !ids.is_empty() {
@@ -33,16 +29,17 @@ fn list(shown: &mut Object, key: &str, ids: impl Iterator<Item = String>) {
     }
 }
 
-fn security_group(arm: &Arm, group: &Resource, shown: &mut Object) {
+pub(crate) fn security_group(arm: &Arm, group: &StoredResource, shown: &mut Object) {
     shown.insert("defaultSecurityRules".to_owned(), json!(default_rules(group)));
     list(shown, "subnets", subnets_with(arm, "networkSecurityGroup", &group.id).into_iter());
-    let nics = arm.of_kind(Kind::NetworkInterface).filter(|nic| references(nic, "networkSecurityGroup", &group.id));
+    let nics =
+        arm.of_kind(ResourceType::NetworkInterface).filter(|nic| references(nic, "networkSecurityGroup", &group.id));
     list(shown, "networkInterfaces", nics.map(|nic| nic.id.clone()));
 }
 
-fn public_ip(arm: &Arm, public: &Resource, shown: &mut Object) {
+pub(crate) fn public_ip(arm: &Arm, public: &StoredResource, shown: &mut Object) {
     let user = arm
-        .of_kind(Kind::NetworkInterface)
+        .of_kind(ResourceType::NetworkInterface)
         .find_map(|nic| configurations_with(nic, "publicIPAddress", &public.id).next());
     let settled = public.is_settled();
     if let Some(address) = public.hidden.get("address").filter(|_| settled) {
@@ -53,7 +50,7 @@ fn public_ip(arm: &Arm, public: &Resource, shown: &mut Object) {
     }
 }
 
-fn interface(arm: &Arm, nic: &Resource, shown: &mut Object) {
+pub(crate) fn interface(arm: &Arm, nic: &StoredResource, shown: &mut Object) {
     add_part_ids(nic, shown);
     if let Some(dns) = shown.get_mut("dnsSettings").and_then(Value::as_object_mut) {
         dns.insert("appliedDnsServers".to_owned(), json!([]));
@@ -77,7 +74,7 @@ fn interface(arm: &Arm, nic: &Resource, shown: &mut Object) {
 }
 
 /// IP configurations are not resources of their own but have ids, etags and states.
-fn add_part_ids(nic: &Resource, shown: &mut Object) {
+pub(crate) fn add_part_ids(nic: &StoredResource, shown: &mut Object) {
     let Some(Value::Array(configurations)) = shown.get_mut("ipConfigurations") else { return };
     for configuration in configurations {
         let name = configuration.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -98,11 +95,13 @@ fn add_part_ids(nic: &Resource, shown: &mut Object) {
     }
 }
 
-fn peering(arm: &Arm, peering: &Resource, shown: &mut Object) {
-    let network = crate::arm::store::parent_id(&peering.id);
+pub(crate) fn peering(arm: &Arm, peering: &StoredResource, shown: &mut Object) {
+    let network = parent_id(&peering.id);
     let remote = crate::arm::json::reference(&peering.properties, "remoteVirtualNetwork").unwrap_or_default();
-    let back =
-        arm.below(remote, Kind::Peering).into_iter().any(|other| references(other, "remoteVirtualNetwork", network));
+    let back = arm
+        .below(remote, ResourceType::Peering)
+        .into_iter()
+        .any(|other| references(other, "remoteVirtualNetwork", network));
     let (state, level) = if back { ("Connected", "FullyInSync") } else { ("Initiated", "FullyInSync") };
     shown.insert("peeringState".to_owned(), json!(state));
     shown.insert("peeringSyncLevel".to_owned(), json!(level));

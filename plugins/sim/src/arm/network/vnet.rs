@@ -1,49 +1,48 @@
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Value, json};
 
+use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, keep_only_id, objects, reference, texts};
-use crate::arm::kind::Kind;
 use crate::arm::network::address::used_in;
 use crate::arm::network::references::{require_reference, require_settled};
-use crate::arm::store::{Arm, Resource, name_of, parent_id};
-use crate::arm::write::{Child, Draft, Place};
+use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
 
 /// The smallest subnet that has an address left beside the five that Azure keeps.
 const LONGEST_PREFIX: u8 = 29;
 
-pub(crate) fn prepare(arm: &Arm, place: &Place, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
+pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let space = properties.get("addressSpace").and_then(Value::as_object).cloned().unwrap_or_default();
     let prefixes = texts(&space, "addressPrefixes");
     if prefixes.is_empty() {
-        let message = format!("Virtual network {} must have at least one address prefix.", place.id);
+        let message = format!("Virtual network {} must have at least one address prefix.", target.id);
         return Err(ArmError::network("InvalidAddressPrefixes", message));
     }
-    let nets = prefixes.iter().map(|prefix| net(prefix, &place.id)).collect::<Result<Vec<_>, _>>()?;
-    check_apart(&nets, &place.id)?;
+    let nets = prefixes.iter().map(|prefix| net(prefix, &target.id)).collect::<Result<Vec<_>, _>>()?;
+    check_apart(&nets, &target.id)?;
     let subnets = objects(&properties, "subnets").into_iter().cloned().collect::<Vec<_>>();
     let mut children = Vec::new();
     let mut siblings: Vec<(String, Vec<IpNet>)> = Vec::new();
     for subnet in subnets {
         let name = field(&subnet, "name").ok_or_else(|| ArmError::missing("subnet.name"))?.to_owned();
         let inner = subnet.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-        let id = format!("{}/subnets/{name}", place.id);
+        let id = format!("{}/subnets/{name}", target.id);
         let inner = subnet_properties(arm, &id, inner, &nets, &siblings)?;
         siblings.push((name.clone(), nets_of(&inner, &id)?));
-        children.push(Child { kind: Kind::Subnet, name, properties: inner });
+        children.push(DraftChild { kind: ResourceType::Subnet, name, properties: inner });
     }
-    check_removed(arm, place, &children)?;
+    check_removed(arm, target, &children)?;
     children.extend(peerings(&properties)?);
     drop_keys(&mut properties, &["subnets", "virtualNetworkPeerings", "enableVmProtection"]);
     properties.insert("addressSpace".to_owned(), json!({ "addressPrefixes": prefixes }));
     default(&mut properties, "privateEndpointVNetPolicies", json!("Disabled"));
     default(&mut properties, "enableDdosProtection", json!(false));
-    Ok(Draft { top, properties, hidden: Object::new(), children })
+    Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
 /// A PUT without a subnet that something uses does not take it away.
-fn check_removed(arm: &Arm, place: &Place, kept: &[Child]) -> Result<(), ArmError> {
-    for subnet in arm.below(&place.id, Kind::Subnet) {
+fn check_removed(arm: &Arm, target: &WriteTarget, kept: &[DraftChild]) -> Result<(), ArmError> {
+    for subnet in arm.below(&target.id, ResourceType::Subnet) {
         let stays = kept.iter().any(|child| child.name.eq_ignore_ascii_case(&subnet.name));
         if !stays {
             check_subnet_unused(arm, subnet)?;
@@ -52,8 +51,14 @@ fn check_removed(arm: &Arm, place: &Place, kept: &[Child]) -> Result<(), ArmErro
     Ok(())
 }
 
+/// Refuses to delete a network if a NIC has an address in one of its subnets.
+pub(crate) fn check_network_unused(arm: &Arm, network: &StoredResource) -> Result<(), ArmError> {
+    let subnets = arm.below(&network.id, ResourceType::Subnet);
+    subnets.into_iter().try_for_each(|subnet| check_subnet_unused(arm, subnet))
+}
+
 /// Refuses if a NIC has an address in the subnet.
-pub(crate) fn check_subnet_unused(arm: &Arm, subnet: &Resource) -> Result<(), ArmError> {
+pub(crate) fn check_subnet_unused(arm: &Arm, subnet: &StoredResource) -> Result<(), ArmError> {
     let users = used_in(arm, &subnet.id);
     let Some((first, _)) = users.first() else { return Ok(()) };
     let message = format!(
@@ -64,7 +69,7 @@ pub(crate) fn check_subnet_unused(arm: &Arm, subnet: &Resource) -> Result<(), Ar
     Err(ArmError::network("InUseSubnetCannotBeDeleted", message))
 }
 
-fn peerings(properties: &Object) -> Result<Vec<Child>, ArmError> {
+fn peerings(properties: &Object) -> Result<Vec<DraftChild>, ArmError> {
     objects(properties, "virtualNetworkPeerings")
         .into_iter()
         .map(|peering| {
@@ -72,28 +77,28 @@ fn peerings(properties: &Object) -> Result<Vec<Child>, ArmError> {
                 field(peering, "name").ok_or_else(|| ArmError::missing("virtualNetworkPeering.name"))?.to_owned();
             let mut inner = peering.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
             peering_properties(&mut inner);
-            Ok(Child { kind: Kind::Peering, name, properties: inner })
+            Ok(DraftChild { kind: ResourceType::Peering, name, properties: inner })
         })
         .collect()
 }
 
-pub(crate) fn prepare_subnet(arm: &Arm, place: &Place, properties: Object) -> Result<Draft, ArmError> {
-    let network = arm.find(parent_id(&place.id)).ok_or_else(|| ArmError::child_not_found(&place.id))?;
+pub(crate) fn prepare_subnet(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
+    let network = arm.find(parent_id(&target.id)).ok_or_else(|| ArmError::child_not_found(&target.id))?;
     let space = prefixes_of(network).iter().map(|prefix| net(prefix, &network.id)).collect::<Result<Vec<_>, _>>()?;
     let siblings: Vec<(String, Vec<IpNet>)> = arm
-        .below(&network.id, Kind::Subnet)
+        .below(&network.id, ResourceType::Subnet)
         .into_iter()
-        .filter(|subnet| !subnet.id.eq_ignore_ascii_case(&place.id))
+        .filter(|subnet| !subnet.id.eq_ignore_ascii_case(&target.id))
         .map(|subnet| (subnet.name.clone(), subnet_nets(subnet)))
         .collect();
-    let properties = subnet_properties(arm, &place.id, properties, &space, &siblings)?;
-    if let Some(existing) = &place.existing {
-        check_prefix_kept(arm, existing, &nets_of(&properties, &place.id)?)?;
+    let properties = subnet_properties(arm, &target.id, properties, &space, &siblings)?;
+    if let Some(existing) = &target.existing {
+        check_prefix_kept(arm, existing, &nets_of(&properties, &target.id)?)?;
     }
     Ok(Draft { properties, ..Draft::default() })
 }
 
-fn check_prefix_kept(arm: &Arm, existing: &Resource, nets: &[IpNet]) -> Result<(), ArmError> {
+fn check_prefix_kept(arm: &Arm, existing: &StoredResource, nets: &[IpNet]) -> Result<(), ArmError> {
     let outside = used_in(arm, &existing.id)
         .into_iter()
         .find(|(_, address)| !nets.iter().any(|net| net.contains(&std::net::IpAddr::V4(*address))));
@@ -130,9 +135,9 @@ fn subnet_properties(
         }
     }
     for (key, kind) in [
-        ("routeTable", Kind::RouteTable),
-        ("networkSecurityGroup", Kind::SecurityGroup),
-        ("natGateway", Kind::NatGateway),
+        ("routeTable", ResourceType::RouteTable),
+        ("networkSecurityGroup", ResourceType::SecurityGroup),
+        ("natGateway", ResourceType::NatGateway),
     ] {
         keep_only_id(&mut properties, key);
         if let Some(referenced) = reference(&properties, key) {
@@ -170,12 +175,12 @@ fn nets_of(properties: &Object, id: &str) -> Result<Vec<IpNet>, ArmError> {
 }
 
 /// The prefixes of a stored subnet.
-pub(crate) fn subnet_nets(subnet: &Resource) -> Vec<IpNet> {
+pub(crate) fn subnet_nets(subnet: &StoredResource) -> Vec<IpNet> {
     nets_of(&subnet.properties, &subnet.id).unwrap_or_default()
 }
 
 /// The address space of a stored network.
-pub(crate) fn prefixes_of(network: &Resource) -> Vec<String> {
+pub(crate) fn prefixes_of(network: &StoredResource) -> Vec<String> {
     network
         .properties
         .get("addressSpace")
@@ -213,11 +218,11 @@ fn check_apart(nets: &[IpNet], id: &str) -> Result<(), ArmError> {
     Ok(())
 }
 
-pub(crate) fn prepare_peering(arm: &Arm, place: &Place, mut properties: Object) -> Result<Draft, ArmError> {
+pub(crate) fn prepare_peering(arm: &Arm, target: &WriteTarget, mut properties: Object) -> Result<Draft, ArmError> {
     peering_properties(&mut properties);
     let remote =
         reference(&properties, "remoteVirtualNetwork").ok_or_else(|| ArmError::missing("remoteVirtualNetwork"))?;
-    require_reference(arm, remote, Kind::VirtualNetwork, &place.id)?;
+    require_reference(arm, remote, ResourceType::VirtualNetwork, &target.id)?;
     Ok(Draft { properties, ..Draft::default() })
 }
 
@@ -244,7 +249,7 @@ fn peering_properties(properties: &mut Object) {
 }
 
 /// The first IPv4 prefix of a subnet: where its machines get addresses.
-pub(crate) fn ipv4_of(subnet: &Resource) -> Option<Ipv4Net> {
+pub(crate) fn ipv4_of(subnet: &StoredResource) -> Option<Ipv4Net> {
     subnet_nets(subnet).into_iter().find_map(|net| match net {
         IpNet::V4(net) => Some(net),
         IpNet::V6(_) => None,

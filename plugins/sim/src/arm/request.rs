@@ -5,11 +5,10 @@ use serde_json::Value;
 
 use crate::arm::error::ArmError;
 use crate::arm::json::Object;
-use crate::arm::operation::OperationFault;
 
 /// A request, with what every type's behaviour may need of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub(crate) struct ArmCall {
     pub(crate) method: String,
     /// Decoded segments of the path.
     pub(crate) segments: Vec<String>,
@@ -28,7 +27,7 @@ pub(crate) struct Call {
     pub(crate) now: Timestamp,
 }
 
-impl Call {
+impl ArmCall {
     pub(crate) fn api_version(&self) -> &str {
         self.query.get("api-version").map_or("", String::as_str)
     }
@@ -50,15 +49,24 @@ impl Call {
     }
 }
 
+/// What a fault does to the operation that a request starts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct OperationFault {
+    /// Times longer.
+    pub(crate) slow: Option<f64>,
+    /// Fails with this code.
+    pub(crate) fails: Option<String>,
+}
+
 /// An answer, before the headers that all answers have.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reply {
+pub(crate) struct ArmReply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
 }
 
-impl Reply {
+impl ArmReply {
     pub(crate) fn empty(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
@@ -74,4 +82,4 @@ impl Reply {
 }
 
 /// What a behaviour gives: an answer or a refusal.
-pub(crate) type Answer = Result<Reply, ArmError>;
+pub(crate) type ArmResult = Result<ArmReply, ArmError>;

@@ -1,18 +1,21 @@
 use serde_json::{Value, json};
 
-use crate::arm::call::{Answer, Call, Reply};
 use crate::arm::error::ArmError;
-use crate::arm::kind::{Family, Kind};
-use crate::arm::operation::{self, Announce, Status, Work};
 use crate::arm::render::{render, render_expanded};
-use crate::arm::store::{Arm, Resource, group_of, name_of, parent_id};
-use crate::arm::{compute, group, network, write};
+use crate::arm::request::{ArmCall, ArmReply, ArmResult};
+use crate::arm::store::{Arm, Family, ResourceType, StoredResource, group_of, name_of, parent_id, root_id};
+use crate::arm::{compute, group};
 
 /// Resources that a page of an AKS list has.
 const PAGE: usize = 2;
 
 /// Whether the resource exists, with the 404 of whoever notices first.
-pub(crate) fn require<'a>(arm: &'a Arm, kind: Kind, group: &str, id: &str) -> Result<&'a Resource, ArmError> {
+pub(crate) fn require<'a>(
+    arm: &'a Arm,
+    kind: ResourceType,
+    group: &str,
+    id: &str,
+) -> Result<&'a StoredResource, ArmError> {
     if !arm.groups.contains_key(&group.to_ascii_lowercase()) {
         return Err(ArmError::group_not_found(group));
     }
@@ -22,8 +25,8 @@ pub(crate) fn require<'a>(arm: &'a Arm, kind: Kind, group: &str, id: &str) -> Re
     Err(absent(arm, kind, group, id))
 }
 
-fn absent(arm: &Arm, kind: Kind, group: &str, id: &str) -> ArmError {
-    if kind == Kind::ScaleSetVm && name_of(id).parse::<u32>().is_err() {
+fn absent(arm: &Arm, kind: ResourceType, group: &str, id: &str) -> ArmError {
+    if kind == ResourceType::ScaleSetVm && name_of(id).parse::<u32>().is_err() {
         return ArmError::invalid("instanceId", "Virtual Machine Scale Set VM instanceId must be a number.");
     }
     if kind.is_child() && arm.find(parent_id(id)).is_some() {
@@ -45,9 +48,9 @@ fn absent(arm: &Arm, kind: Kind, group: &str, id: &str) -> ArmError {
     )
 }
 
-pub(crate) fn get(arm: &Arm, call: &Call, kind: Kind, group: &str, id: &str) -> Answer {
+pub(crate) fn get(arm: &Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     let resource = require(arm, kind, group, id)?;
-    let mut reply = Reply::json(200, render_expanded(arm, resource, call.expands("instanceView"), call.now));
+    let mut reply = ArmReply::json(200, render_expanded(arm, resource, call.expands("instanceView"), call.now));
     if let Some(etag) = resource.shown_etag() {
         reply = reply.with_header("ETag", etag);
     }
@@ -55,7 +58,13 @@ pub(crate) fn get(arm: &Arm, call: &Call, kind: Kind, group: &str, id: &str) -> 
 }
 
 /// Lists resources of one kind: of the subscription, of a group or below a parent.
-pub(crate) fn list(arm: &Arm, call: &Call, kind: Kind, group: Option<&str>, parent: Option<&str>) -> Answer {
+pub(crate) fn list(
+    arm: &Arm,
+    call: &ArmCall,
+    kind: ResourceType,
+    group: Option<&str>,
+    parent: Option<&str>,
+) -> ArmResult {
     if let Some(group) = group {
         group::find(arm, group)?;
     }
@@ -70,22 +79,26 @@ pub(crate) fn list(arm: &Arm, call: &Call, kind: Kind, group: Option<&str>, pare
     let found = arm.below(&below, kind);
     let value: Vec<Value> =
         found.iter().map(|resource| render_expanded(arm, resource, call.expands("instanceView"), call.now)).collect();
-    Ok(if kind == Kind::ManagedCluster { page(call, &value) } else { Reply::json(200, json!({ "value": value })) })
+    Ok(if kind == ResourceType::ManagedCluster {
+        page(call, &value)
+    } else {
+        ArmReply::json(200, json!({ "value": value }))
+    })
 }
 
-fn parent_exists(arm: &Arm, kind: Kind, group: &str, parent: &str) -> Result<(), ArmError> {
+fn parent_exists(arm: &Arm, kind: ResourceType, group: &str, parent: &str) -> Result<(), ArmError> {
     if arm.find(parent).is_some() {
         return Ok(());
     }
     let types = &kind.types()[..1];
     Err(ArmError::resource_not_found(
-        &format!("{}/{}/{}", kind.namespace(), types.join("/"), name_of(crate::arm::store::root_id(parent))),
+        &format!("{}/{}/{}", kind.namespace(), types.join("/"), name_of(root_id(parent))),
         group,
     ))
 }
 
 /// AKS pages its lists with `$skiptoken`.
-fn page(call: &Call, value: &[Value]) -> Reply {
+fn page(call: &ArmCall, value: &[Value]) -> ArmReply {
     let start = call.query.get("$skiptoken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
     let end = (start + PAGE).min(value.len());
     let mut body = json!({ "value": value.get(start..end).unwrap_or_default() });
@@ -93,18 +106,18 @@ fn page(call: &Call, value: &[Value]) -> Reply {
         let path = call.segments.join("/");
         body["nextLink"] = json!(format!("{}/{path}?api-version={}&%24skiptoken={end}", call.base, call.api_version()));
     }
-    Reply::json(200, body)
+    ArmReply::json(200, body)
 }
 
 /// Every top-level resource, in short, as `az resource list` wants it.
-pub(crate) fn list_all(arm: &Arm, call: &Call, name: Option<&str>) -> Answer {
+pub(crate) fn list_all(arm: &Arm, call: &ArmCall, name: Option<&str>) -> ArmResult {
     let filter = call.query.get("$filter").map(String::as_str).unwrap_or_default();
     let prefix = match name {
         Some(name) => format!("/subscriptions/{}/resourcegroups/{}/", arm.subscription, group::find(arm, name)?.name),
         None => format!("/subscriptions/{}/", arm.subscription),
     };
     let prefix = prefix.to_ascii_lowercase();
-    let mut found: Vec<&Resource> = arm
+    let mut found: Vec<&StoredResource> = arm
         .resources
         .iter()
         .filter(|(key, resource)| key.starts_with(&prefix) && !resource.kind.is_child() && passes(resource, filter))
@@ -121,11 +134,11 @@ pub(crate) fn list_all(arm: &Arm, call: &Call, name: Option<&str>) -> Answer {
             body
         })
         .collect();
-    Ok(Reply::json(200, json!({ "value": value })))
+    Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
 /// Whether the resource passes the conditions of `$filter`: equalities joined with `and`. Others let everything pass.
-fn passes(resource: &Resource, filter: &str) -> bool {
+fn passes(resource: &StoredResource, filter: &str) -> bool {
     filter.split(" and ").all(|condition| {
         let Some((name, value)) = condition.split_once(" eq ") else { return true };
         let value = value.trim().trim_matches('\'');
@@ -137,38 +150,6 @@ fn passes(resource: &Resource, filter: &str) -> bool {
             _ => true,
         }
     })
-}
-
-/// Deletes; an absent resource is 204.
-pub(crate) fn delete(arm: &mut Arm, call: &Call, kind: Kind, group: &str, id: &str) -> Answer {
-    if !kind.is_writable() {
-        return Err(ArmError::method_not_allowed("DELETE"));
-    }
-    group::find(arm, group)?;
-    let Some(resource) = arm.find_kind(id, kind).cloned() else { return Ok(Reply::empty(204)) };
-    if let Some(running) = deletion(arm, &resource) {
-        return Ok(operation::announce(arm, call, Reply::empty(202), &running, Announce::Both));
-    }
-    write::check_conditions(call, Some(&resource), &resource.id)?;
-    write::check_idle(arm, call, kind, &resource.id)?;
-    network::check_unused(arm, &resource)?;
-    compute::check_unused(arm, &resource)?;
-    let location = write::location_of(arm, &resource);
-    if let Some(stored) = arm.find_mut(id) {
-        "Deleting".clone_into(&mut stored.state);
-    }
-    let operation = operation::begin(arm, call, kind, &resource.id, &location, Work::Delete);
-    let reply = operation::announce(arm, call, Reply::empty(202), &operation, Announce::Both);
-    Ok(if kind.family() == Family::Compute { compute::with_limits(reply) } else { reply })
-}
-
-fn deletion(arm: &Arm, resource: &Resource) -> Option<String> {
-    let running = arm.operations.values().find(|operation| {
-        operation.status == Status::InProgress
-            && operation.work == Work::Delete
-            && operation.target.eq_ignore_ascii_case(&resource.id)
-    });
-    running.map(|operation| operation.id.clone())
 }
 
 /// The body of a resource that a write answers with.

@@ -6,7 +6,7 @@ use crate::arm::json::Object;
 
 /// A template that is being put into a group, or was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Deployment {
+pub(crate) struct StoredDeployment {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) group: String,
@@ -19,8 +19,8 @@ pub(crate) struct Deployment {
     /// Parameters without the values of those that are secure.
     pub(crate) parameters: Value,
     pub(crate) outputs: Object,
-    pub(crate) resources: Vec<Planned>,
-    pub(crate) state: State,
+    pub(crate) resources: Vec<PlannedResource>,
+    pub(crate) state: DeploymentState,
     pub(crate) error: Option<Value>,
     pub(crate) started: Timestamp,
     /// When it last changed.
@@ -29,18 +29,18 @@ pub(crate) struct Deployment {
 
 /// A resource of a template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedResource {
     pub(crate) id: String,
     pub(crate) api_version: String,
     pub(crate) body: Object,
     /// What must be there before: ends of ids, lower-case.
     pub(crate) needs: Vec<String>,
-    pub(crate) progress: Progress,
+    pub(crate) progress: PlannedState,
 }
 
 /// How far a planned resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Progress {
+pub(crate) enum PlannedState {
     Waiting,
     Writing,
     Done,
@@ -48,13 +48,13 @@ pub(crate) enum Progress {
 
 /// `provisioningState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum State {
+pub(crate) enum DeploymentState {
     Running,
     Succeeded,
     Failed,
 }
 
-impl State {
+impl DeploymentState {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Running => "Running",

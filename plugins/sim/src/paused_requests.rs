@@ -7,20 +7,20 @@ use tokio::sync::{oneshot, watch};
 
 /// Requests that a fault keeps waiting, until they are released or their client goes away.
 #[derive(Debug)]
-pub struct Holds {
-    held: Mutex<Held>,
+pub struct PausedRequests {
+    queue: Mutex<PausedQueue>,
     count: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct PausedQueue {
     next: u64,
-    waiting: BTreeMap<u64, (Hold, oneshot::Sender<()>)>,
+    waiting: BTreeMap<u64, (PausedRequest, oneshot::Sender<()>)>,
 }
 
 /// A request that waits.
 #[derive(Debug, Clone, Serialize)]
-pub struct Hold {
+pub struct PausedRequest {
     /// Names it in a release.
     pub id: u64,
     /// Number of the request in the log.
@@ -35,21 +35,21 @@ pub struct Hold {
     pub since: Timestamp,
 }
 
-impl Default for Holds {
+impl Default for PausedRequests {
     fn default() -> Self {
-        Self { held: Mutex::default(), count: watch::Sender::new(0) }
+        Self { queue: Mutex::default(), count: watch::Sender::new(0) }
     }
 }
 
-impl Holds {
+impl PausedRequests {
     /// Waits until the request is released. Dropping the future, as the server does when the client goes away, ends the hold.
-    pub(crate) async fn hold(&self, request: u64, method: &str, path: &str, after_effect: bool) {
+    pub(crate) async fn pause(&self, request: u64, method: &str, path: &str, after_effect: bool) {
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut waiting = self.lock();
             waiting.next += 1;
             let id = waiting.next;
-            let hold = Hold {
+            let paused = PausedRequest {
                 id,
                 request,
                 method: method.to_owned(),
@@ -57,27 +57,27 @@ impl Holds {
                 after_effect,
                 since: Timestamp::now(),
             };
-            waiting.waiting.insert(id, (hold, sender));
+            waiting.waiting.insert(id, (paused, sender));
             self.count.send_replace(waiting.waiting.len());
             id
         };
-        let _guard = Guard { holds: self, id };
+        let _guard = PauseGuard { requests: self, id };
         // An error is a release too: the sender was dropped.
         let _released = receiver.await;
     }
 
     /// The requests that wait now.
-    pub fn list(&self) -> Vec<Hold> {
-        self.lock().waiting.values().map(|(hold, _)| hold.clone()).collect()
+    pub fn list(&self) -> Vec<PausedRequest> {
+        self.lock().waiting.values().map(|(paused, _)| paused.clone()).collect()
     }
 
     /// Lets one request go on, or all, and gives how many.
     pub fn release(&self, id: Option<u64>) -> usize {
-        let mut held = self.lock();
-        let ids: Vec<u64> = held.waiting.keys().copied().filter(|each| id.is_none_or(|id| id == *each)).collect();
-        let released = ids.iter().filter_map(|id| held.waiting.remove(id)).filter(|(_, sender)| !sender.is_closed());
+        let mut queue = self.lock();
+        let ids: Vec<u64> = queue.waiting.keys().copied().filter(|each| id.is_none_or(|id| id == *each)).collect();
+        let released = ids.iter().filter_map(|id| queue.waiting.remove(id)).filter(|(_, sender)| !sender.is_closed());
         let count = released.filter_map(|(_, sender)| sender.send(()).ok()).count();
-        self.count.send_replace(held.waiting.len());
+        self.count.send_replace(queue.waiting.len());
         count
     }
 
@@ -86,20 +86,20 @@ impl Holds {
         self.count.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PausedQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Guard<'a> {
-    holds: &'a Holds,
+struct PauseGuard<'a> {
+    requests: &'a PausedRequests,
     id: u64,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for PauseGuard<'_> {
     fn drop(&mut self) {
-        let mut held = self.holds.lock();
-        held.waiting.remove(&self.id);
-        self.holds.count.send_replace(held.waiting.len());
+        let mut queue = self.requests.lock();
+        queue.waiting.remove(&self.id);
+        self.requests.count.send_replace(queue.waiting.len());
     }
 }

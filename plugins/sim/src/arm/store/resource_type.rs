@@ -1,0 +1,184 @@
+use serde::{Deserialize, Serialize};
+
+/// A type of resource that this world knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum ResourceType {
+    /// `Microsoft.Network/virtualNetworks`
+    VirtualNetwork,
+    /// `…/subnets`
+    Subnet,
+    /// `…/virtualNetworkPeerings`
+    Peering,
+    /// `Microsoft.Network/networkSecurityGroups`
+    SecurityGroup,
+    /// `…/securityRules`
+    SecurityRule,
+    /// `Microsoft.Network/publicIPAddresses`
+    PublicIp,
+    /// `Microsoft.Network/networkInterfaces`
+    NetworkInterface,
+    /// `Microsoft.Network/routeTables`
+    RouteTable,
+    /// `…/routes`
+    Route,
+    /// `Microsoft.Network/natGateways`
+    NatGateway,
+    /// `Microsoft.Compute/virtualMachines`
+    VirtualMachine,
+    /// `Microsoft.Compute/disks`
+    Disk,
+    /// `Microsoft.Compute/virtualMachineScaleSets`
+    ScaleSet,
+    /// `…/virtualMachines`
+    ScaleSetVm,
+    /// `…/networkInterfaces`
+    ScaleSetNic,
+    /// `Microsoft.ContainerService/managedClusters`
+    ManagedCluster,
+    /// `…/agentPools`
+    AgentPool,
+}
+
+/// Which provider's manners a resource has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Family {
+    /// `W/"guid"` etags; a PUT answers with `Azure-AsyncOperation` alone.
+    Network,
+    /// Counting etags; the location of a result is the operation's URL with `monitor=true`.
+    Compute,
+    /// Always 202; the operation carries the disk.
+    Disk,
+    /// Operation URLs have an api-version of their own.
+    Aks,
+}
+
+/// Every resource type, parents before their children.
+pub(crate) const ALL_TYPES: [ResourceType; 17] = [
+    ResourceType::VirtualNetwork,
+    ResourceType::Subnet,
+    ResourceType::Peering,
+    ResourceType::SecurityGroup,
+    ResourceType::SecurityRule,
+    ResourceType::PublicIp,
+    ResourceType::NetworkInterface,
+    ResourceType::RouteTable,
+    ResourceType::Route,
+    ResourceType::NatGateway,
+    ResourceType::VirtualMachine,
+    ResourceType::Disk,
+    ResourceType::ScaleSet,
+    ResourceType::ScaleSetVm,
+    ResourceType::ScaleSetNic,
+    ResourceType::ManagedCluster,
+    ResourceType::AgentPool,
+];
+
+const NETWORK: &str = "Microsoft.Network";
+const COMPUTE: &str = "Microsoft.Compute";
+const CONTAINERS: &str = "Microsoft.ContainerService";
+
+/// Fixed properties of a resource type.
+struct TypeFacts {
+    /// Segments after the namespace, as the provider writes them.
+    segments: &'static [&'static str],
+    family: Family,
+    /// Types that the parent shows inside itself, with the property that holds them.
+    embedded: &'static [(ResourceType, &'static str)],
+    /// Name of the operation that writes it, as the network provider's errors call it.
+    put_operation: &'static str,
+}
+
+const fn facts(segments: &'static [&'static str], family: Family) -> TypeFacts {
+    TypeFacts { segments, family, embedded: &[], put_operation: "PutNetworkSecurityGroupOperation" }
+}
+
+impl ResourceType {
+    const fn facts(self) -> TypeFacts {
+        use Family::{Aks, Compute, Disk, Network};
+        match self {
+            Self::VirtualNetwork => TypeFacts {
+                embedded: &[(Self::Subnet, "subnets"), (Self::Peering, "virtualNetworkPeerings")],
+                put_operation: "PutVirtualNetworkOperation",
+                ..facts(&["virtualNetworks"], Network)
+            },
+            Self::Subnet => {
+                TypeFacts { put_operation: "PutSubnetOperation", ..facts(&["virtualNetworks", "subnets"], Network) }
+            }
+            Self::Peering => facts(&["virtualNetworks", "virtualNetworkPeerings"], Network),
+            Self::SecurityGroup => TypeFacts {
+                embedded: &[(Self::SecurityRule, "securityRules")],
+                ..facts(&["networkSecurityGroups"], Network)
+            },
+            Self::SecurityRule => facts(&["networkSecurityGroups", "securityRules"], Network),
+            Self::PublicIp => {
+                TypeFacts { put_operation: "PutPublicIpAddressOperation", ..facts(&["publicIPAddresses"], Network) }
+            }
+            Self::NetworkInterface => facts(&["networkInterfaces"], Network),
+            Self::RouteTable => TypeFacts {
+                embedded: &[(Self::Route, "routes")],
+                put_operation: "PutRouteTableOperation",
+                ..facts(&["routeTables"], Network)
+            },
+            Self::Route => facts(&["routeTables", "routes"], Network),
+            Self::NatGateway => facts(&["natGateways"], Network),
+            Self::VirtualMachine => facts(&["virtualMachines"], Compute),
+            Self::Disk => facts(&["disks"], Disk),
+            Self::ScaleSet => facts(&["virtualMachineScaleSets"], Compute),
+            Self::ScaleSetVm => facts(&["virtualMachineScaleSets", "virtualMachines"], Compute),
+            Self::ScaleSetNic => facts(&["virtualMachineScaleSets", "virtualMachines", "networkInterfaces"], Compute),
+            Self::ManagedCluster => {
+                TypeFacts { embedded: &[(Self::AgentPool, "agentPoolProfiles")], ..facts(&["managedClusters"], Aks) }
+            }
+            Self::AgentPool => facts(&["managedClusters", "agentPools"], Aks),
+        }
+    }
+
+    /// Returns the provider's namespace, such as `Microsoft.Network`.
+    pub(crate) fn namespace(self) -> &'static str {
+        match self.family() {
+            Family::Network => NETWORK,
+            Family::Compute | Family::Disk => COMPUTE,
+            Family::Aks => CONTAINERS,
+        }
+    }
+
+    /// Returns the type's segments after the namespace, as the provider writes them.
+    pub(crate) fn types(self) -> &'static [&'static str] {
+        self.facts().segments
+    }
+
+    pub(crate) fn family(self) -> Family {
+        self.facts().family
+    }
+
+    /// Returns the `type` member as recorded: AKS writes its own with a capital.
+    pub(crate) fn type_name(self) -> String {
+        match self {
+            Self::ManagedCluster => format!("{CONTAINERS}/ManagedClusters"),
+            _ => format!("{}/{}", self.namespace(), self.types().join("/")),
+        }
+    }
+
+    pub(crate) fn is_child(self) -> bool {
+        self.types().len() > 1
+    }
+
+    /// Returns the types that the parent shows inside itself, with the property that holds them.
+    pub(crate) fn embedded(self) -> &'static [(Self, &'static str)] {
+        self.facts().embedded
+    }
+
+    /// Returns the name of the operation that writes the type, as the network provider's errors call it.
+    pub(crate) fn put_operation(self) -> &'static str {
+        self.facts().put_operation
+    }
+
+    /// Returns the type with these segments, compared without case as ARM does.
+    pub(crate) fn find(namespace: &str, types: &[&str]) -> Option<Self> {
+        ALL_TYPES.into_iter().find(|kind| {
+            kind.namespace().eq_ignore_ascii_case(namespace)
+                && kind.types().len() == types.len()
+                && kind.types().iter().zip(types).all(|(own, other)| own.eq_ignore_ascii_case(other))
+        })
+    }
+}
