@@ -13,7 +13,7 @@ use inputs::{DC_GROUP, DC_ROUTER, WorldFacts};
 use serde_json::{Value, json};
 use stargate_sim::{
     Sim, World,
-    dataplane::{Plane, Pod},
+    dataplane::{Plane, UnmanagedPod},
 };
 use world::Harness;
 
@@ -68,8 +68,11 @@ async fn move_to_a_segment(sim: &Sim) {
         places.retain(|id, _| !id.to_lowercase().contains(&group));
     }
     world.arm = serde_json::from_value(arm).unwrap();
-    let pod =
-        |(name, node, ip): (&str, &str, &str)| Pod { name: name.into(), node: node.into(), ip: ip.parse().unwrap() };
+    let pod = |(name, node, ip): (&str, &str, &str)| UnmanagedPod {
+        name: name.into(),
+        node: node.into(),
+        ip: ip.parse().unwrap(),
+    };
     world.pods = PODS.into_iter().map(pod).collect();
 }
 

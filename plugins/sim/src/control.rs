@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::arm::{self, Quota};
-use crate::dataplane::{Endpoint, Plane, Pod, Protocol, Service, called};
+use crate::dataplane::{Endpoint, Plane, Protocol, Service, UnmanagedPod, pod_name};
 use crate::drift::{self, Drift};
 use crate::faults::{Faults, Rule, Schedule};
 use crate::kube::running_pods;
@@ -253,11 +253,11 @@ async fn expire_tokens(State(control): State<Control>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn pods(State(control): State<Control>) -> Json<Vec<Pod>> {
+async fn pods(State(control): State<Control>) -> Json<Vec<UnmanagedPod>> {
     Json(control.shared.peek().pods.clone())
 }
 
-async fn set_pods(State(control): State<Control>, Json(pods): Json<Vec<Pod>>) -> StatusCode {
+async fn set_pods(State(control): State<Control>, Json(pods): Json<Vec<UnmanagedPod>>) -> StatusCode {
     control.shared.lock().pods = pods;
     StatusCode::NO_CONTENT
 }
@@ -299,7 +299,7 @@ impl MatrixQuery {
             return Ok(None);
         }
         let pods = running_pods(&world.kube, self.namespace.as_deref(), self.selector.as_deref().unwrap_or_default())?;
-        Ok(Some(pods.iter().map(called).collect()))
+        Ok(Some(pods.iter().map(pod_name).collect()))
     }
 }
 

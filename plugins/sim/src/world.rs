@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use crate::arm::Arm;
-use crate::dataplane::Pod;
+use crate::dataplane::UnmanagedPod;
 use crate::event::{Event, Recorded};
 use crate::faults::Faults;
 use crate::host::Hosts;
@@ -37,7 +37,7 @@ pub struct World {
     pub kube: Kube,
     /// Pods that packets can come from and go to besides those of the cluster, as somebody said that they run: for a world without
     /// one.
-    pub pods: Vec<Pod>,
+    pub pods: Vec<UnmanagedPod>,
 }
 
 /// A shared way to the [`World`].

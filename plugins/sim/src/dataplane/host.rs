@@ -17,7 +17,7 @@ pub(super) const AKS: &str = "AKS";
 
 /// A machine as a packet meets it.
 #[derive(Debug, Clone)]
-pub(super) struct Host {
+pub(super) struct PathHost {
     pub(super) name: String,
     /// What a node that it is may be called.
     pub(super) names: BTreeSet<String>,
@@ -26,8 +26,8 @@ pub(super) struct Host {
     /// Why it carries nothing, if it does not.
     pub(super) off: Option<&'static str>,
     /// What each of its interfaces is plugged into: the first is `eth0`.
-    pub(super) links: Vec<Link>,
-    pub(super) kernel: Kernel,
+    pub(super) links: Vec<HostLink>,
+    pub(super) kernel: HostKernel,
     pub(super) pods: BTreeSet<Ipv4Addr>,
     /// What it gives its pods addresses of, if it is a node with pods.
     pub(super) range: Option<Ipv4Net>,
@@ -35,7 +35,7 @@ pub(super) struct Host {
 
 /// What an interface is plugged into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum HostLink {
     /// A NIC of the fabric, by its place there.
     Azure(usize),
     /// An Ethernet segment.
@@ -44,7 +44,7 @@ pub(super) enum Link {
 
 /// What decides about packets inside a machine.
 #[derive(Debug, Clone)]
-pub(super) enum Kernel {
+pub(super) enum HostKernel {
     /// A node of AKS's, which looks after it.
     Node {
         addresses: Vec<Ipv4Addr>,
@@ -67,17 +67,17 @@ pub(super) enum Kernel {
     },
 }
 
-impl Host {
+impl PathHost {
     pub(super) fn machine(machine: &Machine, world: &World, fabric: &Fabric) -> Self {
         let tailnet = &world.tailnet;
         let plug = |nic: &crate::event::Nic| {
             let id = nic.id.to_ascii_lowercase();
             let at = fabric.nics.iter().position(|known| known.id == id);
-            at.map_or_else(|| Link::Segment(format!("{}/{}", nic.network, nic.subnet)), Link::Azure)
+            at.map_or_else(|| HostLink::Segment(format!("{}/{}", nic.network, nic.subnet)), HostLink::Azure)
         };
         let interfaces = machine.interfaces(tailnet);
         let ethernet = interfaces.iter().filter(|interface| interface.name.starts_with("eth"));
-        let kernel = Kernel::Machine {
+        let kernel = HostKernel::Machine {
             addresses: ethernet.flat_map(addresses).collect(),
             interfaces: interfaces.iter().map(|interface| (interface.name.clone(), addresses(interface))).collect(),
             routes: machine.routes(tailnet).into_iter().filter(|route| TABLES.contains(&route.table)).collect(),
@@ -102,13 +102,13 @@ impl Host {
 
     pub(super) fn node(at: usize, nic: &FabricNic) -> Option<Self> {
         let node = nic.node.as_ref()?;
-        let kernel = Kernel::Node { addresses: nic.addresses.clone(), pod_cidr: node.pod_cidr };
+        let kernel = HostKernel::Node { addresses: nic.addresses.clone(), pod_cidr: node.pod_cidr };
         Some(Self {
             name: node.name.clone(),
             names: [node.name.clone()].into(),
             site: AKS.to_owned(),
             off: None,
-            links: vec![Link::Azure(at)],
+            links: vec![HostLink::Azure(at)],
             kernel,
             pods: BTreeSet::new(),
             range: None,
@@ -118,15 +118,15 @@ impl Host {
     /// Whether an address is one of its own, the tailnet's included.
     pub(super) fn owns(&self, address: Ipv4Addr) -> bool {
         match &self.kernel {
-            Kernel::Node { addresses, .. } => addresses.contains(&address),
-            Kernel::Machine { interfaces, .. } => interfaces.values().flatten().any(|own| *own == address),
+            HostKernel::Node { addresses, .. } => addresses.contains(&address),
+            HostKernel::Machine { interfaces, .. } => interfaces.values().flatten().any(|own| *own == address),
         }
     }
 
     pub(super) fn tunnel(&self) -> Option<&Tunnel> {
         match &self.kernel {
-            Kernel::Node { .. } => None,
-            Kernel::Machine { tunnel, .. } => tunnel.as_ref(),
+            HostKernel::Node { .. } => None,
+            HostKernel::Machine { tunnel, .. } => tunnel.as_ref(),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Host {
 const TABLES: [u32; 2] = [TAILSCALE_TABLE, MAIN_TABLE];
 
 /// Where a kernel sends a packet that is not for the machine itself.
-pub(super) enum Sent<'a> {
+pub(super) enum RouteLookup<'a> {
     /// To a pod on the machine, which the main table has a route to.
     Pod,
     /// By this route.
@@ -145,17 +145,17 @@ pub(super) enum Sent<'a> {
 }
 
 /// The rules in their order, in each table the longest prefix, of those the lowest metric.
-pub(super) fn look_up<'a>(routes: &'a [KernelRoute], pods: &BTreeSet<Ipv4Addr>, to: Ipv4Addr) -> Sent<'a> {
+pub(super) fn look_up<'a>(routes: &'a [KernelRoute], pods: &BTreeSet<Ipv4Addr>, to: Ipv4Addr) -> RouteLookup<'a> {
     for table in TABLES {
         if table == MAIN_TABLE && pods.contains(&to) {
-            return Sent::Pod;
+            return RouteLookup::Pod;
         }
         let matching = routes.iter().filter(|route| route.table == table && route.prefix.contains(&to));
         if let Some(best) = matching.max_by_key(|route| (route.prefix.prefix_len(), Reverse(route.metric))) {
-            return Sent::By(best);
+            return RouteLookup::By(best);
         }
     }
-    Sent::Nowhere
+    RouteLookup::Nowhere
 }
 
 fn why_off(machine: &Machine, world: &World) -> Option<&'static str> {

@@ -9,25 +9,28 @@
 //! tailnet's policy is not looked at, nor how the tunnel's own packets pass security groups: where nothing else passes, they leave
 //! by HTTPS.
 
-mod azure;
-mod group;
+mod azure_fabric;
+mod conntrack;
 mod host;
-mod link;
 mod matrix;
+mod matrix_text;
 mod path;
-mod place;
+mod path_mtu;
 mod plane;
-mod pod;
-mod range;
-mod room;
-mod table;
+mod pod_range;
+mod pods;
+mod segment;
+mod trace;
+mod tracer;
 mod tunnel;
-mod walk;
+mod tunnel_path;
+mod unmanaged_pod;
 
-pub use matrix::{Cell, Matrix};
-pub use path::{Cause, Death, Endpoint, Hop, Path, Trip, UnknownEndpoint};
-pub(crate) use place::called;
-pub use plane::{Plane, reach};
-pub use pod::Pod;
+pub use matrix::{MatrixCell, ReachabilityMatrix};
+pub use path::{DropCause, Endpoint, PacketDrop, PathTrace, RequestPath, TraceHop, UnknownEndpoint};
+pub use plane::Plane;
+pub(crate) use pods::pod_name;
+pub use trace::reach;
+pub use unmanaged_pod::UnmanagedPod;
 
 pub use crate::arm::{Protocol, Service};

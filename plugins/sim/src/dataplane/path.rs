@@ -17,7 +17,7 @@ pub struct Endpoint {
 
 /// What became of a request and of the reply to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Path {
+pub struct RequestPath {
     /// Who asks.
     pub from: Endpoint,
     /// Who answers.
@@ -27,23 +27,23 @@ pub struct Path {
     /// Whether who answers saw the address of who asks.
     pub source_kept: bool,
     /// The request's way.
-    pub request: Trip,
+    pub request: PathTrace,
     /// The reply's way, if the request arrived.
-    pub reply: Option<Trip>,
+    pub reply: Option<PathTrace>,
 }
 
 /// One packet's way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Trip {
+pub struct PathTrace {
     /// Every step of it.
-    pub hops: Vec<Hop>,
+    pub hops: Vec<TraceHop>,
     /// Where it ended, if not at its destination.
-    pub died: Option<Death>,
+    pub died: Option<PacketDrop>,
 }
 
 /// A step of a packet's way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Hop {
+pub struct TraceHop {
     /// The machine, the subnet or the tailnet.
     pub at: String,
     /// What happened there.
@@ -52,11 +52,11 @@ pub struct Hop {
 
 /// The end of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Death {
+pub struct PacketDrop {
     /// The machine, the subnet or the tailnet.
     pub at: String,
     /// Which surface to look at.
-    pub cause: Cause,
+    pub cause: DropCause,
     /// What happened, in words.
     pub why: String,
 }
@@ -64,7 +64,7 @@ pub struct Death {
 /// Which surface ended a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum DropCause {
     /// The kernel has no route, or one that drops.
     KernelRoute,
     /// The kernel does not forward.
@@ -112,15 +112,15 @@ pub enum Cause {
 #[error("no pod or machine is called or has the address {0:?}")]
 pub struct UnknownEndpoint(pub String);
 
-impl Path {
+impl RequestPath {
     /// The packet's end, the request's or the reply's.
-    pub fn died(&self) -> Option<&Death> {
+    pub fn died(&self) -> Option<&PacketDrop> {
         self.request.died.as_ref().or_else(|| self.reply.as_ref()?.died.as_ref())
     }
 }
 
-impl Death {
-    pub(super) fn new(at: &str, cause: Cause, why: impl Into<String>) -> Self {
+impl PacketDrop {
+    pub(super) fn new(at: &str, cause: DropCause, why: impl Into<String>) -> Self {
         Self { at: at.to_owned(), cause, why: why.into() }
     }
 }

@@ -1,61 +1,35 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::host::{Host, Kernel, Link};
-use super::path::{Endpoint, Path, UnknownEndpoint};
-use super::place::place_pods;
-use super::walk::Walk;
+use super::host::{HostKernel, HostLink, PathHost};
+use super::path::{Endpoint, UnknownEndpoint};
+use super::pods::place_pods;
 use crate::World;
-use crate::arm::{Fabric, FabricNic, FabricSubnet, Service, fabric};
+use crate::arm::{Fabric, FabricNic, FabricSubnet, fabric};
 use crate::tailnet::{Device, NodeId};
 
 /// What is in force on every surface at one moment.
 #[derive(Debug, Clone)]
 pub struct Plane {
     pub(super) fabric: Fabric,
-    pub(super) hosts: Vec<Host>,
+    pub(super) hosts: Vec<PathHost>,
     pub(super) devices: BTreeMap<NodeId, Device>,
     /// The machine's and the interface's place, by the NIC's place in the fabric.
     attached: BTreeMap<usize, (usize, usize)>,
     pods: Vec<Endpoint>,
 }
 
-/// What becomes of a request by HTTP from `from` to `to` and of its reply: pods or machines, by name or address.
-///
-/// # Errors
-/// One of them does not exist.
-pub fn reach(world: &World, from: &str, to: &str) -> Result<Path, UnknownEndpoint> {
-    Plane::of(world).path(from, to, Service::HTTP)
-}
-
 impl Plane {
     /// Takes what is in force in the world now.
     pub fn of(world: &World) -> Self {
         let fabric = fabric(&world.arm);
-        let machines = world.hosts.machines.values().map(|machine| Host::machine(machine, world, &fabric));
-        let nodes = fabric.nics.iter().enumerate().filter_map(|(at, nic)| Host::node(at, nic));
-        let mut hosts: Vec<Host> = machines.chain(nodes).collect();
+        let machines = world.hosts.machines.values().map(|machine| PathHost::machine(machine, world, &fabric));
+        let nodes = fabric.nics.iter().enumerate().filter_map(|(at, nic)| PathHost::node(at, nic));
+        let mut hosts: Vec<PathHost> = machines.chain(nodes).collect();
         let devices = world.tailnet.devices.values().map(|device| (device.node_id.clone(), device.clone())).collect();
         let attached = attachments(&hosts);
         let pods = place_pods(world, &mut hosts);
         Self { fabric, hosts, devices, attached, pods }
-    }
-
-    /// What becomes of a request and of its reply.
-    ///
-    /// # Errors
-    /// One of the two does not exist.
-    pub fn path(&self, from: &str, to: &str, service: Service) -> Result<Path, UnknownEndpoint> {
-        Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, service, true))
-    }
-
-    /// Whom the one that is asked sees, if the request arrives and its reply comes back.
-    ///
-    /// # Errors
-    /// One of the two does not exist.
-    pub(crate) fn request(&self, from: &str, to: &str, service: Service) -> Result<Option<Ipv4Addr>, UnknownEndpoint> {
-        let (path, seen) = self.trip(&self.endpoint(from)?, &self.endpoint(to)?, service, false);
-        Ok(path.ok.then_some(seen))
     }
 
     /// The pods.
@@ -65,33 +39,11 @@ impl Plane {
 
     /// The machines and nodes that have an address.
     pub fn machines(&self) -> Vec<Endpoint> {
-        let endpoint = |host: &Host| {
+        let endpoint = |host: &PathHost| {
             let (ip, name) = (*host.addresses().first()?, host.name.clone());
             Some(Endpoint { host: name.clone(), name, ip, site: host.site.clone() })
         };
         self.hosts.iter().filter_map(endpoint).collect()
-    }
-
-    pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, service: Service, told: bool) -> Path {
-        self.trip(from, to, service, told).0
-    }
-
-    /// The way there and back, and the source that the request arrived with.
-    fn trip(&self, from: &Endpoint, to: &Endpoint, service: Service, told: bool) -> (Path, Ipv4Addr) {
-        let mut walk = Walk::new(self, service, told);
-        let (mut request, seen, way) = walk.trip(from, from.ip, to.ip, false);
-        let mut reply = None;
-        if request.died.is_none() {
-            let (mut answer, _, back) = walk.trip(to, to.ip, seen, true);
-            if answer.died.is_none() {
-                way.fill(&back, &mut request);
-                back.fill(&way, &mut answer);
-            }
-            reply = Some(answer).filter(|_| request.died.is_none());
-        }
-        let ok = reply.as_ref().is_some_and(|reply| reply.died.is_none());
-        let path = Path { from: from.clone(), to: to.clone(), ok, source_kept: seen == from.ip, request, reply };
-        (path, seen)
     }
 
     pub(super) fn host_index(&self, name: &str) -> Option<usize> {
@@ -114,9 +66,10 @@ impl Plane {
         self.attached.get(&nic).copied()
     }
 
-    fn endpoint(&self, wanted: &str) -> Result<Endpoint, UnknownEndpoint> {
-        let address: Option<Ipv4Addr> = wanted.parse().ok();
-        let is = |endpoint: &Endpoint| endpoint.name == wanted || Some(endpoint.ip) == address;
+    /// Returns the pod or machine with this name or address.
+    pub(super) fn endpoint(&self, name_or_address: &str) -> Result<Endpoint, UnknownEndpoint> {
+        let address: Option<Ipv4Addr> = name_or_address.parse().ok();
+        let is = |endpoint: &Endpoint| endpoint.name == name_or_address || Some(endpoint.ip) == address;
         let by_pod = self.pods.iter().find(|pod| is(pod)).cloned();
         let by_machine = || self.machines().into_iter().find(is);
         let by_address = || {
@@ -124,25 +77,25 @@ impl Plane {
             Some(Endpoint { name: host.name.clone(), host: host.name.clone(), ip: address?, site: host.site.clone() })
         };
         let found = by_pod.or_else(by_machine).or_else(by_address);
-        found.ok_or_else(|| UnknownEndpoint(wanted.to_owned()))
+        found.ok_or_else(|| UnknownEndpoint(name_or_address.to_owned()))
     }
 }
 
-fn attachments(hosts: &[Host]) -> BTreeMap<usize, (usize, usize)> {
+fn attachments(hosts: &[PathHost]) -> BTreeMap<usize, (usize, usize)> {
     let links =
         hosts.iter().enumerate().flat_map(|(host, known)| known.links.iter().enumerate().map(move |link| (host, link)));
     let azure = links.filter_map(|(host, (interface, link))| match link {
-        Link::Azure(nic) => Some((*nic, (host, interface))),
-        Link::Segment(_) => None,
+        HostLink::Azure(nic) => Some((*nic, (host, interface))),
+        HostLink::Segment(_) => None,
     });
     azure.collect()
 }
 
-impl Host {
+impl PathHost {
     /// The addresses of its NICs.
     pub(super) fn addresses(&self) -> &[Ipv4Addr] {
         match &self.kernel {
-            Kernel::Node { addresses, .. } | Kernel::Machine { addresses, .. } => addresses,
+            HostKernel::Node { addresses, .. } | HostKernel::Machine { addresses, .. } => addresses,
         }
     }
 }

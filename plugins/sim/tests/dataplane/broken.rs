@@ -1,6 +1,6 @@
 use ipnet::IpNet;
 use stargate_sim::World;
-use stargate_sim::dataplane::{Cause, reach};
+use stargate_sim::dataplane::{DropCause, reach};
 use stargate_sim::host::{KernelRoute, Machine, Way};
 
 use crate::deployment::{Deployment, log, net};
@@ -11,7 +11,7 @@ const DC: &str = "pod-worker-1-0";
 
 /// That a packet of `from` for `to`, or the reply to it, ends there and so.
 #[track_caller]
-fn check(world: &World, from: &str, to: &str, at: &str, cause: Cause, why: &str) {
+fn check(world: &World, from: &str, to: &str, at: &str, cause: DropCause, why: &str) {
     let path = reach(world, from, to).unwrap();
     let died = path.died().unwrap_or_else(|| panic!("it arrived: {path:#?}"));
     assert_eq!((died.at.as_str(), died.cause, died.why.as_str()), (at, cause, why), "{path:#?}");
@@ -36,25 +36,25 @@ fn cloud(of: &str, wanted: &str) -> impl Fn(&Entry) -> bool {
 fn nic_forwarding_is_off() {
     let world = log().without(|entry| *entry == Entry::Nic("dc-router-1".into())).world();
     let why = "IP forwarding of NIC dc-router-1-nic is off, so it sends nothing from 10.244.0.5";
-    check(&world, AKS, DC, "dc-router-1-nic", Cause::NicForwarding, why);
+    check(&world, AKS, DC, "dc-router-1-nic", DropCause::NicForwarding, why);
     let world = log().without(|entry| *entry == Entry::Nic("worker-1-0".into())).world();
     let why = "IP forwarding of NIC worker-1-0-nic is off, so it gets nothing for 10.244.64.5";
-    check(&world, AKS, DC, "worker-1-0-nic", Cause::NicForwarding, why);
+    check(&world, AKS, DC, "worker-1-0-nic", DropCause::NicForwarding, why);
 }
 
 #[test]
 fn kernel_forwarding_is_off() {
     let world = log().without(|entry| *entry == Entry::Kernel("dc-router-1".into())).world();
     let why = "the kernel does not forward packet for 10.244.64.5 (net.ipv4.ip_forward)";
-    check(&world, AKS, DC, "dc-router-1", Cause::KernelForwarding, why);
+    check(&world, AKS, DC, "dc-router-1", DropCause::KernelForwarding, why);
 }
 
 #[test]
 fn a_route_is_not_advertised() {
     let world = log().without(advertised("10.244.64.0/24")).world();
     let why = "route 10.244.64.0/24 of device dc-router-1 is approved but not advertised";
-    check(&world, AKS, DC, "aks-router", Cause::NotAdvertised, why);
-    check(&world, DC, AKS, "aks-router", Cause::NotAdvertised, why);
+    check(&world, AKS, DC, "aks-router", DropCause::NotAdvertised, why);
+    check(&world, DC, AKS, "aks-router", DropCause::NotAdvertised, why);
 }
 
 #[test]
@@ -62,14 +62,14 @@ fn a_route_is_not_approved() {
     let wanted = net("10.244.64.0/24");
     let world = log().without(|entry| matches!(entry, Entry::Approved { prefix, .. } if *prefix == wanted)).world();
     let why = "route 10.244.64.0/24 of device dc-router-1 is advertised but not approved";
-    check(&world, AKS, DC, "aks-router", Cause::NotApproved, why);
+    check(&world, AKS, DC, "aks-router", DropCause::NotApproved, why);
 }
 
 #[test]
 fn a_cloud_route_is_missing() {
     let world = log().without(cloud(NODES, "10.244.64.0/24")).world();
     let why = "packet for 10.244.64.5 is dropped: route table aks-subnet-rt has no route for it";
-    check(&world, AKS, DC, NODES, Cause::CloudRoute, why);
+    check(&world, AKS, DC, NODES, DropCause::CloudRoute, why);
 }
 
 /// The log's fifth issue: requests arrive, replies are lost.
@@ -79,14 +79,14 @@ fn the_way_back_into_the_cluster_is_missing() {
     let path = reach(&world, AKS, DC).unwrap();
     assert_eq!(path.request.died, None);
     let why = "packet for 10.244.0.5 is dropped: route table router-subnet-rt has no route for it";
-    check(&world, AKS, DC, ROUTER, Cause::CloudRoute, why);
+    check(&world, AKS, DC, ROUTER, DropCause::CloudRoute, why);
 }
 
 #[test]
 fn an_association_is_missing() {
     let world = log().without(|entry| *entry == Entry::Association(NODES.into())).world();
     let why = "packet for 10.244.64.5 is dropped: no route table is associated with the subnet";
-    check(&world, AKS, DC, NODES, Cause::Association, why);
+    check(&world, AKS, DC, NODES, DropCause::Association, why);
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn routes_are_not_accepted() {
     let mut world = log().world();
     router(&mut world, "dc-router-1", |machine| machine.tailscaled.prefs.route_all = false);
     let why = |address: &str| format!("it does not accept routes, so {address} has no way to aks-router");
-    check(&world, AKS, DC, "dc-router-1", Cause::NotAccepted, &why("10.244.0.5"));
-    check(&world, DC, AKS, "dc-router-1", Cause::NotAccepted, &why("10.244.0.5"));
+    check(&world, AKS, DC, "dc-router-1", DropCause::NotAccepted, &why("10.244.0.5"));
+    check(&world, DC, AKS, "dc-router-1", DropCause::NotAccepted, &why("10.244.0.5"));
 }
 
 /// A route of the tailnet is ahead of the main table, however much narrower the routes there are.
@@ -108,8 +108,8 @@ fn a_broad_route_captures_local_pods() {
     let (router, prefix) = broad();
     deployment.entries.push(Entry::Approved { router, prefix });
     let why = "route 10.244.0.0/16 of the tailnet takes packet for 10.244.64.5, which is on this side";
-    check(&deployment.world(), AKS, DC, "dc-router-1", Cause::Captured, why);
-    check(&deployment.world(), "dc-router-1", DC, "dc-router-1", Cause::Captured, why);
+    check(&deployment.world(), AKS, DC, "dc-router-1", DropCause::Captured, why);
+    check(&deployment.world(), "dc-router-1", DC, "dc-router-1", DropCause::Captured, why);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_deleted_routers_device_attracts_traffic() {
     let stale: [IpNet; 1] = ["10.224.0.0/16".parse().unwrap()];
     world.tailnet.seed_stale_device("aks-router", &stale);
     let why = "the tailnet sends 10.224.0.4 to device aks-router-1, which is offline";
-    check(&world, DC, "aks-0", "dc-router-1", Cause::DeviceOffline, why);
+    check(&world, DC, "aks-0", "dc-router-1", DropCause::DeviceOffline, why);
 }
 
 /// A live router has the same prefix: the tailnet prefers it.
@@ -136,7 +136,7 @@ fn a_stale_device_with_a_narrower_route_wins() {
     let stale: [IpNet; 1] = ["10.244.64.0/25".parse().unwrap()];
     world.tailnet.seed_stale_device("dc-router-1", &stale);
     let why = "the tailnet sends 10.244.64.5 to device dc-router-1-1, which is offline";
-    check(&world, AKS, DC, "aks-router", Cause::DeviceOffline, why);
+    check(&world, AKS, DC, "aks-router", DropCause::DeviceOffline, why);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_strict_reverse_path_filter_drops_what_came_another_way() {
         machine.kernel_routes.retain(|route| route.prefix.prefix_len() > 0);
     });
     let why = "rp_filter of eth0 drops source 10.244.0.5, whose way back is another";
-    check(&world, AKS, DC, "worker-1-0", Cause::ReversePath, why);
+    check(&world, AKS, DC, "worker-1-0", DropCause::ReversePath, why);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_route_into_the_tunnel_that_no_peer_has_goes_nowhere() {
         "aks-router",
         "10.244.64.5",
         "aks-router",
-        Cause::NotAccepted,
+        DropCause::NotAccepted,
         "it does not accept routes, so 10.244.64.5 has no way to dc-router-1",
     );
 }
@@ -177,8 +177,8 @@ fn a_route_into_the_tunnel_that_no_peer_has_goes_nowhere() {
 fn a_full_packet_does_not_fit_into_the_tunnel() {
     let world = log().without(|entry| *entry == Entry::Clamp).world();
     let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
-    check(&world, AKS, DC, "aks-router", Cause::PacketSize, why);
-    check(&world, DC, AKS, "dc-router-1", Cause::PacketSize, why);
+    check(&world, AKS, DC, "aks-router", DropCause::PacketSize, why);
+    check(&world, DC, AKS, "dc-router-1", DropCause::PacketSize, why);
     let hops = reach(&world, AKS, DC).unwrap().request.hops;
     assert_eq!(hops.len(), 1, "it is told as far as it came: {hops:#?}");
     // Machines that are in the tunnel themselves know its size, and tell their peers by their handshake.
@@ -196,7 +196,7 @@ fn a_clamp_on_one_router_is_enough_and_one_of_a_single_direction_is_not() {
     });
     // What goes into the tunnel has told the other end; nobody has told this one.
     let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
-    check(&world, AKS, DC, "aks-router", Cause::PacketSize, why);
+    check(&world, AKS, DC, "aks-router", DropCause::PacketSize, why);
     let path = reach(&world, DC, AKS).unwrap();
     assert_eq!((path.request.died, path.reply.unwrap().died.map(|died| died.at)), (None, Some("aks-router".into())));
 }
@@ -206,6 +206,6 @@ fn a_router_that_filters_statefully_lets_nobody_behind_it_begin() {
     let mut world = log().world();
     router(&mut world, "aks-router", |machine| machine.tailscaled.prefs.no_stateful_filtering = false);
     let why = "tailscaled filters statefully and lets nobody behind it begin a connection to 10.244.64.5";
-    check(&world, AKS, DC, "aks-router", Cause::StatefulFiltering, why);
+    check(&world, AKS, DC, "aks-router", DropCause::StatefulFiltering, why);
     assert!(reach(&world, DC, AKS).unwrap().ok, "replies pass");
 }

@@ -6,7 +6,7 @@ use stargate_routes::{
     AksSite, Datacenter, Facts, NodeFacts as Node, RouterFacts as Router, SiteFabric as Fabric, Strategy, compute,
 };
 use stargate_sim::World;
-use stargate_sim::dataplane::{Endpoint, Plane, Pod};
+use stargate_sim::dataplane::{Endpoint, Plane, UnmanagedPod};
 use stargate_sim::event::{Machine as Spec, Nic};
 use stargate_sim::host::{KernelRoute, Machine, Phase};
 
@@ -198,9 +198,9 @@ impl Deployment {
     }
 }
 
-fn pod(node: &Node) -> Pod {
+fn pod(node: &Node) -> UnmanagedPod {
     let ip = node.pod_cidr.unwrap().hosts().nth(4).unwrap();
-    Pod { name: format!("pod-{}", node.name), node: node.name.clone(), ip }
+    UnmanagedPod { name: format!("pod-{}", node.name), node: node.name.clone(), ip }
 }
 
 /// Pods and machines.

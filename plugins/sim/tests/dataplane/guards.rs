@@ -1,6 +1,6 @@
 use serde_json::json;
 use stargate_sim::World;
-use stargate_sim::dataplane::{Cause, Plane, Protocol, Service, reach};
+use stargate_sim::dataplane::{DropCause, Plane, Protocol, Service, reach};
 
 use crate::deployment::{everybody, log};
 use crate::entries::{NODES, ROUTER};
@@ -15,7 +15,7 @@ const DC_SUBNET: &str = "dc-1-subnet";
 fn check(world: &World, from: &str, to: &str, at: &str, why: &str) {
     let path = reach(world, from, to).unwrap();
     let died = path.died().unwrap_or_else(|| panic!("it arrived: {path:#?}"));
-    assert_eq!((died.at.as_str(), died.cause, died.why.as_str()), (at, Cause::SecurityGroup, why), "{path:#?}");
+    assert_eq!((died.at.as_str(), died.cause, died.why.as_str()), (at, DropCause::SecurityGroup, why), "{path:#?}");
 }
 
 /// Neither pods of either side nor the datacenter's machines are in the network of the AKS router, nor has its subnet routes for

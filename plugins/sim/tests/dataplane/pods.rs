@@ -1,12 +1,12 @@
 use serde_json::{Value, json};
 use stargate_sim::World;
-use stargate_sim::dataplane::{Cause, Plane, reach};
+use stargate_sim::dataplane::{DropCause, Plane, reach};
 use stargate_sim::host::Phase;
 
 use crate::bench::{Bench, open};
 
 #[track_caller]
-fn check(world: &World, (from, to): (&str, &str), at: &str, cause: Cause, why: &str) {
+fn check(world: &World, (from, to): (&str, &str), at: &str, cause: DropCause, why: &str) {
     let path = reach(world, from, to).unwrap();
     let died = path.died().unwrap_or_else(|| panic!("it arrived: {path:#?}"));
     assert_eq!((died.at.as_str(), died.cause, died.why.as_str()), (at, cause, why), "{path:#?}");
@@ -54,7 +54,7 @@ async fn a_range_that_nothing_routes_is_the_cause() {
     bench.join("worker-1", "10.50.1.5", "10.244.80.0/24");
     bench.pod("answers", Some("worker-1")).await;
     let why = "its pods have addresses of 10.244.80.0/24, and what is routed to it is 10.244.64.0/24";
-    check(&bench.sim.shared().peek(), ("asks", "answers"), "worker-1", Cause::PodRange, why);
+    check(&bench.sim.shared().peek(), ("asks", "answers"), "worker-1", DropCause::PodRange, why);
 }
 
 /// The cluster still has a pod that the machine, installed anew, does not.
@@ -65,8 +65,8 @@ async fn a_pod_of_another_range_is_not_there() {
     bench.join("worker-1", "10.50.1.5", "10.244.80.0/24");
     let why = "its pods have addresses of 10.244.80.0/24, so none has 10.244.64.2";
     let world = bench.sim.shared().peek();
-    check(&world, ("echo-aks-1", "echo-worker-1"), "worker-1", Cause::PodRange, why);
-    check(&world, ("echo-worker-1", "echo-aks-1"), "worker-1", Cause::PodRange, why);
+    check(&world, ("echo-aks-1", "echo-worker-1"), "worker-1", DropCause::PodRange, why);
+    check(&world, ("echo-worker-1", "echo-aks-1"), "worker-1", DropCause::PodRange, why);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,8 +76,8 @@ async fn a_machine_that_has_not_booted_has_no_pods() {
     let mut world = bench.sim.shared().lock();
     world.hosts.machines.get_mut("worker-2").unwrap().phase = Phase::Booting;
     let why = "the machine has not booted yet";
-    check(&world, ("echo-aks-1", "echo-worker-2"), "worker-2", Cause::MachineOff, why);
-    check(&world, ("echo-worker-2", "echo-aks-1"), "worker-2", Cause::MachineOff, why);
+    check(&world, ("echo-aks-1", "echo-worker-2"), "worker-2", DropCause::MachineOff, why);
+    check(&world, ("echo-worker-2", "echo-aks-1"), "worker-2", DropCause::MachineOff, why);
     assert!(reach(&world, "echo-aks-1", "echo-worker-1").unwrap().ok);
 }
 
@@ -87,7 +87,7 @@ async fn a_node_without_a_machine_reaches_nobody() {
     bench.pods().await;
     bench.sim.shared().lock().hosts.machines.remove("worker-1");
     let world = bench.sim.shared().peek();
-    check(&world, ("echo-worker-1", "echo-aks-1"), "worker-1", Cause::Nobody, "the machine is gone");
+    check(&world, ("echo-worker-1", "echo-aks-1"), "worker-1", DropCause::Nobody, "the machine is gone");
     assert!(!reach(&world, "echo-aks-1", "echo-worker-1").unwrap().ok);
 }
 

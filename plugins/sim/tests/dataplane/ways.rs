@@ -6,7 +6,7 @@ use crate::deployment::{Deployment, facts, log};
 fn steps(deployment: &Deployment, from: &str, to: &str) -> (Vec<String>, Vec<String>) {
     let path = reach(&deployment.world(), from, to).unwrap();
     assert!(path.ok, "{path:#?}");
-    let words = |trip: stargate_sim::dataplane::Trip| {
+    let words = |trip: stargate_sim::dataplane::PathTrace| {
         trip.hops.iter().map(|hop| format!("{}: {}", hop.at, hop.what)).collect::<Vec<_>>()
     };
     (words(path.request), words(path.reply.unwrap()))

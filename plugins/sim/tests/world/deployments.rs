@@ -69,12 +69,15 @@ async fn a_deployment_fails_with_what_the_provider_said() {
 async fn a_deployment_waits_for_another_write_and_is_not_replaced_meanwhile() {
     let bench = empty().await;
     let table = json!({ "location": "canadacentral" });
+    // Slow until the deployment has been refused, so that the first write is still in progress on a loaded machine.
+    let speed = std::mem::replace(&mut bench.sim.shared().lock().arm.speed, 1.0);
     let first = bench.put(&network("routeTables/t"), table.clone()).await.expect(201);
     let mut changed = table;
     changed["tags"] = json!({ "a": "b" });
     let body = deployment(&json!([resource("Microsoft.Network/routeTables", "t", changed, &[])]));
     let put = bench.put(PATH, body.clone()).await.expect(201);
     bench.put(PATH, body).await.refused(409, "DeploymentActive");
+    bench.sim.shared().lock().arm.speed = speed;
     bench.finish(&first).await;
     assert_eq!(ended(&bench, &put).await["status"], "Succeeded");
     assert_eq!(bench.get(&network("routeTables/t")).await.body["tags"], json!({ "a": "b" }));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::arm::error::ArmError;
 use crate::arm::json::{field, objects, reference};
-use crate::arm::network::vnet::{ipv4_of, subnet_nets};
+use crate::arm::network::prefixes::{ipv4_of, subnet_nets};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::{Arm, ResourceType};
 

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use crate::arm::error::ArmError;
 use crate::arm::json::{field, objects, reference};
-use crate::arm::network::nic::machine_of;
-use crate::arm::network::vnet::prefixes_of;
+use crate::arm::network::attachments::machine_of;
+use crate::arm::network::prefixes::prefixes_of;
 use crate::arm::request::{ArmReply, ArmResult};
 use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::arm::error::ArmError;
 use crate::arm::json::{objects, reference};
-use crate::arm::network::nic::{configurations_with, machine_of};
+use crate::arm::network::attachments::{configurations_with, machine_of};
 use crate::arm::retry_after::retry_after;
 use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 

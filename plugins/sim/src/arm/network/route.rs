@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, objects};
-use crate::arm::network::vnet::net;
+use crate::arm::network::prefixes::net;
 use crate::arm::store::{Arm, ResourceType, parent_id};
 
 /// Routes that a table can have unless the subscription's limit is raised, as documented for Azure.

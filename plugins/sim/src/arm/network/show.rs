@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::arm::json::Object;
 use crate::arm::network::address::used_in;
-use crate::arm::network::nic::{configurations_with, machine_of, nics_of};
+use crate::arm::network::attachments::{configurations_with, machine_of, nics_of};
 use crate::arm::network::references::{references, subnets_with};
 use crate::arm::network::security::default_rules;
 use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::path::{Cause, Death};
+use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 use crate::arm::FabricSubnet;
 
@@ -16,7 +16,7 @@ const DROPPED: [Ipv4Net; 4] = [
 
 /// What the fabric does with a packet of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Effective {
+struct EffectiveRoute {
     prefix: Ipv4Net,
     kind: String,
     hop: Option<Ipv4Addr>,
@@ -25,54 +25,60 @@ struct Effective {
 
 impl Plane {
     /// What the fabric does with a packet that leaves a NIC: the NIC that gets it, and what happened in words.
-    pub(super) fn through_fabric(&self, nic: usize, source: Ipv4Addr, to: Ipv4Addr) -> Result<(usize, String), Death> {
+    pub(super) fn route_in_fabric(
+        &self,
+        nic: usize,
+        source: Ipv4Addr,
+        to: Ipv4Addr,
+    ) -> Result<(usize, String), PacketDrop> {
         let sender = &self.fabric.nics[nic];
         if !sender.forwards && !sender.addresses.contains(&source) {
             let why = format!("IP forwarding of NIC {} is off, so it sends nothing from {source}", sender.name);
-            return Err(Death::new(&sender.name, Cause::NicForwarding, why));
+            return Err(PacketDrop::new(&sender.name, DropCause::NicForwarding, why));
         }
         let Some(subnet) = self.subnet(sender) else {
-            return Err(Death::new(&sender.name, Cause::Nobody, "its subnet is gone"));
+            return Err(PacketDrop::new(&sender.name, DropCause::Nobody, "its subnet is gone"));
         };
         let route = effective(subnet, to);
-        let wanted = wanted(subnet, &route, to)?;
-        let Some(receiver) = self.nic_with(&subnet.network, wanted) else {
-            let why = format!("no NIC of the network has {wanted}");
-            return Err(Death::new(&subnet.name, Cause::Nobody, why));
+        let target = target(subnet, &route, to)?;
+        let Some(receiver) = self.nic_with(&subnet.network, target) else {
+            let why = format!("no NIC of the network has {target}");
+            return Err(PacketDrop::new(&subnet.name, DropCause::Nobody, why));
         };
         let known = &self.fabric.nics[receiver];
         if !known.forwards && !known.addresses.contains(&to) {
             let why = format!("IP forwarding of NIC {} is off, so it gets nothing for {to}", known.name);
-            return Err(Death::new(&known.name, Cause::NicForwarding, why));
+            return Err(PacketDrop::new(&known.name, DropCause::NicForwarding, why));
         }
-        Ok((receiver, format!("{} sends {to} to {wanted}", words(subnet, &route))))
+        Ok((receiver, format!("{} sends {to} to {target}", words(subnet, &route))))
     }
 }
 
 /// Whose NIC the fabric looks for.
-fn wanted(subnet: &FabricSubnet, route: &Effective, to: Ipv4Addr) -> Result<Ipv4Addr, Death> {
+fn target(subnet: &FabricSubnet, route: &EffectiveRoute, to: Ipv4Addr) -> Result<Ipv4Addr, PacketDrop> {
     match (route.kind.as_str(), route.hop) {
         ("VirtualAppliance", Some(hop)) => Ok(hop),
         ("VnetLocal", _) => Ok(to),
         (kind, _) => {
-            let cause = if subnet.table.is_none() { Cause::Association } else { Cause::CloudRoute };
+            let cause = if subnet.table.is_none() { DropCause::Association } else { DropCause::CloudRoute };
             let end = if kind == "Internet" { "leaves for the internet" } else { "is dropped" };
             let table = match (&subnet.table, route.is_user) {
                 (None, _) => "no route table is associated with the subnet".to_owned(),
                 (Some(table), true) => format!("route table {table} says so"),
                 (Some(table), false) => format!("route table {table} has no route for it"),
             };
-            Err(Death::new(&subnet.name, cause, format!("packet for {to} {end}: {table}")))
+            Err(PacketDrop::new(&subnet.name, cause, format!("packet for {to} {end}: {table}")))
         }
     }
 }
 
 /// The longest prefix; a user's route before one of the system.
-fn effective(subnet: &FabricSubnet, to: Ipv4Addr) -> Effective {
-    let system = |prefix: Ipv4Net, kind: &str| Effective { prefix, kind: kind.to_owned(), hop: None, is_user: false };
+fn effective(subnet: &FabricSubnet, to: Ipv4Addr) -> EffectiveRoute {
+    let system =
+        |prefix: Ipv4Net, kind: &str| EffectiveRoute { prefix, kind: kind.to_owned(), hop: None, is_user: false };
     let space = subnet.space.iter().map(|prefix| system(*prefix, "VnetLocal"));
     let dropped = DROPPED.iter().map(|prefix| system(*prefix, "None"));
-    let user = subnet.routes.iter().map(|route| Effective {
+    let user = subnet.routes.iter().map(|route| EffectiveRoute {
         prefix: route.prefix,
         kind: route.kind.clone(),
         hop: route.hop,
@@ -84,7 +90,7 @@ fn effective(subnet: &FabricSubnet, to: Ipv4Addr) -> Effective {
     best.unwrap_or_else(|| system(Ipv4Net::default(), "Internet"))
 }
 
-fn words(subnet: &FabricSubnet, route: &Effective) -> String {
+fn words(subnet: &FabricSubnet, route: &EffectiveRoute) -> String {
     match (&subnet.table, route.is_user) {
         (Some(table), true) => format!("route {} of table {table}", route.prefix),
         _ => format!("the network's own route {}", route.prefix),

@@ -3,13 +3,13 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::host::{Host, Kernel};
-use super::path::{Cause, Death};
+use super::host::{HostKernel, PathHost};
+use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 
 impl Plane {
     /// Why a pod cannot be reached by its address, if its node does not have that address or the routes to its node are for others.
-    pub(super) fn range_gap(&self, to: Ipv4Addr) -> Option<Death> {
+    pub(super) fn range_gap(&self, to: Ipv4Addr) -> Option<PacketDrop> {
         let pod = self.pods().iter().find(|pod| pod.ip == to)?;
         let host = &self.hosts[self.host_index(&pod.host)?];
         let range = host.range.filter(|_| !host.owns(to))?;
@@ -22,16 +22,16 @@ impl Plane {
         }
         let prefixes: Vec<String> = routed.iter().map(ToString::to_string).collect();
         let why = format!("its pods have addresses of {range}, and what is routed to it is {}", prefixes.join(", "));
-        Some(Death::new(&host.name, Cause::PodRange, why))
+        Some(PacketDrop::new(&host.name, DropCause::PodRange, why))
     }
 
     /// The prefixes that subnets' tables and other machines' kernels send to a machine.
-    fn routed_to(&self, host: &Host) -> BTreeSet<Ipv4Net> {
+    fn routed_to(&self, host: &PathHost) -> BTreeSet<Ipv4Net> {
         let is_own = |hop: Option<Ipv4Addr>| hop.is_some_and(|hop| host.addresses().contains(&hop));
         let tables = self.fabric.subnets.values().flat_map(|subnet| &subnet.routes);
         let kernels = self.hosts.iter().flat_map(|other| match &other.kernel {
-            Kernel::Machine { routes, .. } => routes.as_slice(),
-            Kernel::Node { .. } => &[],
+            HostKernel::Machine { routes, .. } => routes.as_slice(),
+            HostKernel::Node { .. } => &[],
         });
         let by_cloud = tables.filter(|route| is_own(route.hop)).map(|route| route.prefix);
         let by_kernel = kernels.filter(|route| is_own(route.gateway)).map(|route| route.prefix);
@@ -39,24 +39,24 @@ impl Plane {
     }
 }
 
-impl Host {
+impl PathHost {
     /// Whether a machine can send from an address: it runs, and the address is its own or one of its pods'.
-    pub(super) fn sends(&self, source: Ipv4Addr) -> Result<(), Death> {
+    pub(super) fn sends(&self, source: Ipv4Addr) -> Result<(), PacketDrop> {
         self.runs()?;
         if self.owns(source) { Ok(()) } else { self.has_pod(source) }
     }
 
     /// Whether it is on and has booted.
-    pub(super) fn runs(&self) -> Result<(), Death> {
-        let why = self.off.filter(|_| matches!(self.kernel, Kernel::Machine { .. }));
-        why.map_or(Ok(()), |why| Err(Death::new(&self.name, Cause::MachineOff, why)))
+    pub(super) fn runs(&self) -> Result<(), PacketDrop> {
+        let why = self.off.filter(|_| matches!(self.kernel, HostKernel::Machine { .. }));
+        why.map_or(Ok(()), |why| Err(PacketDrop::new(&self.name, DropCause::MachineOff, why)))
     }
 
-    fn has_pod(&self, address: Ipv4Addr) -> Result<(), Death> {
+    fn has_pod(&self, address: Ipv4Addr) -> Result<(), PacketDrop> {
         match self.range {
             Some(range) if !self.pods.contains(&address) => {
                 let why = format!("its pods have addresses of {range}, so none has {address}");
-                Err(Death::new(&self.name, Cause::PodRange, why))
+                Err(PacketDrop::new(&self.name, DropCause::PodRange, why))
             }
             _ => Ok(()),
         }

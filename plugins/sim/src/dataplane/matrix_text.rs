@@ -2,17 +2,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::host::AKS;
-use super::matrix::{Cell, Matrix};
+use super::matrix::{MatrixCell, ReachabilityMatrix};
 use super::path::Endpoint;
 
 /// Pods of one site, each with its number in the table.
 type Group<'a> = (String, Vec<(usize, &'a Endpoint)>);
 
-impl Matrix {
+impl ReachabilityMatrix {
     /// The matrix for people: a table with a mark for each pair, rows ask and columns answer, by site; below it a line for each
     /// pair that is dead, with where and why.
     pub fn text(&self) -> String {
-        let cells: BTreeMap<(&str, &str), &Cell> =
+        let cells: BTreeMap<(&str, &str), &MatrixCell> =
             self.cells.iter().map(|cell| ((cell.from.as_str(), cell.to.as_str()), cell)).collect();
         let groups = self.groups();
         let mut text = self.summary();
@@ -104,7 +104,7 @@ fn width_of((site, pods): &Group<'_>) -> usize {
     (4 * pods.len()).max(site.chars().count() + 3)
 }
 
-fn marks(group: &Group<'_>, from: &Endpoint, cells: &BTreeMap<(&str, &str), &Cell>) -> String {
+fn marks(group: &Group<'_>, from: &Endpoint, cells: &BTreeMap<(&str, &str), &MatrixCell>) -> String {
     let mark = |to: &Endpoint| match cells.get(&(from.name.as_str(), to.name.as_str())) {
         None => '.',
         Some(cell) if !cell.ok => 'x',

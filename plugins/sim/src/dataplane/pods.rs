@@ -1,8 +1,8 @@
 use std::net::Ipv4Addr;
 
-use super::host::{Host, Kernel};
+use super::host::{HostKernel, PathHost};
 use super::path::Endpoint;
-use super::pod::Pod;
+use super::unmanaged_pod::UnmanagedPod;
 use crate::World;
 use crate::kube::{RunningPod, running_pods};
 
@@ -10,7 +10,7 @@ use crate::kube::{RunningPod, running_pods};
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// What a pod of the cluster is called: `namespace/name`, or its name alone in the namespace `default`.
-pub(crate) fn called(pod: &RunningPod) -> String {
+pub(crate) fn pod_name(pod: &RunningPod) -> String {
     match pod.namespace.as_str() {
         DEFAULT_NAMESPACE => pod.name.clone(),
         namespace => format!("{namespace}/{}", pod.name),
@@ -18,13 +18,13 @@ pub(crate) fn called(pod: &RunningPod) -> String {
 }
 
 /// Puts every pod that runs on its machine: those of the cluster, and those that somebody said are there.
-pub(super) fn place_pods(world: &World, hosts: &mut [Host]) -> Vec<Endpoint> {
+pub(super) fn place_pods(world: &World, hosts: &mut [PathHost]) -> Vec<Endpoint> {
     let cluster = running_pods(&world.kube, None, "").unwrap_or_default();
     let running = cluster.iter().map(|pod| place(hosts, pod)).collect::<Vec<_>>();
     running.into_iter().chain(world.pods.iter().map(|pod| put(hosts, pod))).collect()
 }
 
-fn place(hosts: &mut [Host], pod: &RunningPod) -> Endpoint {
+fn place(hosts: &mut [PathHost], pod: &RunningPod) -> Endpoint {
     let at = host_of(hosts, pod);
     if let Some(host) = at.map(|at| &mut hosts[at]).filter(|_| !pod.on_host) {
         host.range = pod.range;
@@ -33,10 +33,10 @@ fn place(hosts: &mut [Host], pod: &RunningPod) -> Endpoint {
             host.pods.insert(pod.ip);
         }
     }
-    endpoint(at.map(|at| &hosts[at]), &pod.node, called(pod), pod.ip)
+    endpoint(at.map(|at| &hosts[at]), &pod.node, pod_name(pod), pod.ip)
 }
 
-fn put(hosts: &mut [Host], pod: &Pod) -> Endpoint {
+fn put(hosts: &mut [PathHost], pod: &UnmanagedPod) -> Endpoint {
     let at = hosts.iter().position(|host| host.name == pod.node);
     if let Some(at) = at {
         hosts[at].pods.insert(pod.ip);
@@ -45,16 +45,16 @@ fn put(hosts: &mut [Host], pod: &Pod) -> Endpoint {
 }
 
 /// A pod whose node has no machine is an end that nothing reaches.
-fn endpoint(host: Option<&Host>, node: &str, name: String, ip: Ipv4Addr) -> Endpoint {
+fn endpoint(host: Option<&PathHost>, node: &str, name: String, ip: Ipv4Addr) -> Endpoint {
     let (host, site) =
         host.map_or_else(|| (node.to_owned(), String::new()), |host| (host.name.clone(), host.site.clone()));
     Endpoint { name, host, ip, site }
 }
 
 /// The machine with the node's host name, or whoever has the node's address, AKS's own first.
-fn host_of(hosts: &[Host], pod: &RunningPod) -> Option<usize> {
-    let is_machine = |host: &Host| matches!(host.kernel, Kernel::Machine { .. });
-    let has_address = |host: &Host| pod.node_address.is_some_and(|address| host.addresses().contains(&address));
+fn host_of(hosts: &[PathHost], pod: &RunningPod) -> Option<usize> {
+    let is_machine = |host: &PathHost| matches!(host.kernel, HostKernel::Machine { .. });
+    let has_address = |host: &PathHost| pod.node_address.is_some_and(|address| host.addresses().contains(&address));
     let named = hosts.iter().position(|host| is_machine(host) && host.names.contains(&pod.node));
     let of_aks = || hosts.iter().position(|host| !is_machine(host) && has_address(host));
     named.or_else(of_aks).or_else(|| hosts.iter().position(has_address))

@@ -1,12 +1,12 @@
 use std::net::Ipv4Addr;
 
-use super::path::{Cause, Death};
+use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 use crate::arm::{Direction, Flow, Refusal, Service};
 
 /// A connection that the security groups of a NIC have let pass: what belongs to it passes there in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Admitted {
+struct TrackedFlow {
     nic: usize,
     source: Ipv4Addr,
     to: Ipv4Addr,
@@ -14,12 +14,12 @@ struct Admitted {
 
 /// What the security groups know of a request and of the reply to it.
 #[derive(Debug)]
-pub(super) struct Guards {
+pub(super) struct Conntrack {
     service: Service,
-    admitted: Vec<Admitted>,
+    admitted: Vec<TrackedFlow>,
 }
 
-impl Guards {
+impl Conntrack {
     pub(super) fn new(service: Service) -> Self {
         Self { service, admitted: Vec::new() }
     }
@@ -30,7 +30,7 @@ impl Guards {
         plane: &Plane,
         [sender, receiver]: [usize; 2],
         (source, to): (Ipv4Addr, Ipv4Addr),
-    ) -> Result<(), Death> {
+    ) -> Result<(), PacketDrop> {
         self.at(plane, sender, Direction::Outbound, (source, to))?;
         self.at(plane, receiver, Direction::Inbound, (source, to))
     }
@@ -41,21 +41,21 @@ impl Guards {
         nic: usize,
         direction: Direction,
         (source, to): (Ipv4Addr, Ipv4Addr),
-    ) -> Result<(), Death> {
-        if self.admitted.contains(&Admitted { nic, source: to, to: source }) {
+    ) -> Result<(), PacketDrop> {
+        if self.admitted.contains(&TrackedFlow { nic, source: to, to: source }) {
             return Ok(());
         }
         let flow = Flow { source, to, service: self.service };
         if let Some(refusal) = plane.fabric.refusal(&plane.fabric.nics[nic], direction, &flow) {
             return Err(dropped(&refusal, &flow));
         }
-        self.admitted.push(Admitted { nic, source, to });
+        self.admitted.push(TrackedFlow { nic, source, to });
         Ok(())
     }
 }
 
-fn dropped(refusal: &Refusal<'_>, flow: &Flow) -> Death {
+fn dropped(refusal: &Refusal<'_>, flow: &Flow) -> PacketDrop {
     let Refusal { at, group, rule } = refusal;
     let why = format!("rule {rule} of security group {group} drops packet of {} for {}", flow.source, flow.to);
-    Death::new(at, Cause::SecurityGroup, why)
+    PacketDrop::new(at, DropCause::SecurityGroup, why)
 }

@@ -1,0 +1,56 @@
+use std::net::Ipv4Addr;
+
+use super::path::{Endpoint, RequestPath, UnknownEndpoint};
+use super::plane::Plane;
+use super::tracer::Tracer;
+use crate::World;
+use crate::arm::Service;
+
+/// What becomes of a request by HTTP from `from` to `to` and of its reply: pods or machines, by name or address.
+///
+/// # Errors
+/// One of them does not exist.
+pub fn reach(world: &World, from: &str, to: &str) -> Result<RequestPath, UnknownEndpoint> {
+    Plane::of(world).path(from, to, Service::HTTP)
+}
+
+impl Plane {
+    /// What becomes of a request and of its reply.
+    ///
+    /// # Errors
+    /// One of the two does not exist.
+    pub fn path(&self, from: &str, to: &str, service: Service) -> Result<RequestPath, UnknownEndpoint> {
+        Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, service, true))
+    }
+
+    /// Whom the one that is asked sees, if the request arrives and its reply comes back.
+    ///
+    /// # Errors
+    /// One of the two does not exist.
+    pub(crate) fn request(&self, from: &str, to: &str, service: Service) -> Result<Option<Ipv4Addr>, UnknownEndpoint> {
+        let (path, seen) = self.trace(&self.endpoint(from)?, &self.endpoint(to)?, service, false);
+        Ok(path.ok.then_some(seen))
+    }
+
+    pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, service: Service, records_hops: bool) -> RequestPath {
+        self.trace(from, to, service, records_hops).0
+    }
+
+    /// The way there and back, and the source that the request arrived with.
+    fn trace(&self, from: &Endpoint, to: &Endpoint, service: Service, records_hops: bool) -> (RequestPath, Ipv4Addr) {
+        let mut walk = Tracer::new(self, service, records_hops);
+        let (mut request, seen, way) = walk.trace(from, from.ip, to.ip, false);
+        let mut reply = None;
+        if request.died.is_none() {
+            let (mut answer, _, back) = walk.trace(to, to.ip, seen, true);
+            if answer.died.is_none() {
+                way.fill(&back, &mut request);
+                back.fill(&way, &mut answer);
+            }
+            reply = Some(answer).filter(|_| request.died.is_none());
+        }
+        let ok = reply.as_ref().is_some_and(|reply| reply.died.is_none());
+        let path = RequestPath { from: from.clone(), to: to.clone(), ok, source_kept: seen == from.ip, request, reply };
+        (path, seen)
+    }
+}
