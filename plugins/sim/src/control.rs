@@ -22,7 +22,7 @@ use crate::surface::Surface;
 use crate::traffic::{LoggedRequest, Traffic};
 use crate::world::{Shared, World};
 
-/// How long a request for holds waits for one at most.
+/// Maximum time that `GET /_world/holds?wait=` waits.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
@@ -31,41 +31,10 @@ struct Control {
     stop: CancellationToken,
 }
 
-/// The control API: what tests and people do to the world from outside. It is neither logged nor counted, needs no token
-/// and is never struck by a fault.
+/// Returns the routes of the control API, by which tests and operators change the world from
+/// outside. It is neither logged nor counted, needs no token, and meets no fault.
 ///
-/// - `GET /_world/health`: `{"status":"ok"}`.
-/// - `GET /_world/state`: the whole world as JSON, without the request log.
-/// - `GET /_world/events?after=N&follow=1`: JSON lines of what happened after event N; with `follow` it stays open.
-/// - `GET /_world/counters`: requests by surface, and `mutating` over all.
-/// - `POST /_world/reset-counters`: counts from 0 again and empties the request log.
-/// - `GET /_world/requests?after=N&surface=arm&mutating=true`: the request log.
-/// - `GET`, `POST`, `DELETE /_world/faults`, `DELETE /_world/faults/{id}`: rules ([`Rule`]) and `{"schedule": …}` ([`Schedule`]).
-/// - `GET /_world/holds?wait=SECONDS`: requests that wait; with `wait` it answers when there is one.
-/// - `POST /_world/holds/release`, body `{"id": N}` or nothing: lets one or all go on.
-/// - `POST /_world/drift`: what somebody else does, on any surface; it takes effect as if done by hand and is not counted. The
-///   body is one of these ([`Drift`]); what is in parentheses may be left out, which takes away:
-///   - `{"method","path","body"}`: a request to Azure Resource Manager;
-///   - `{"kind":"nic_forwarding","machine",("on")}`: the flag of a machine's NIC;
-///   - `{"kind":"kernel_forwarding","host",("on")}`: `sysctl -w net.ipv4.ip_forward`; the host's files stay as they are;
-///   - `{"kind":"advertisement","router","prefix",("on")}`: `tailscale set --advertise-routes`, with or without a prefix;
-///   - `{"kind":"approval","router","prefix",("on")}`: whether the tailnet has approved a prefix of a router's device;
-///   - `{"kind":"route",("network"),"subnet","prefix",("next_hop")}`: a route of the table that is associated with a subnet;
-///   - `{"kind":"association",("network"),"subnet",("table")}`: the table of a subnet;
-///   - `{"kind":"permission","operation",("group"),("on")}`: what the caller may do, such as `Microsoft.Network/routeTables/write`,
-///     in the subscription, or in a group of it in spite of that;
-///   - `{"kind":"pod_cidr","node",("prefix")}`: `spec.ipam.podCIDRs` of a node's `CiliumNode`.
-/// - `POST /_world/quota`, body `{"cores","public_ips","unavailable_sizes","routes_per_table"}`: limits; absent means none, but for
-///   routes, of which a table has 400 at most.
-/// - `POST /_world/operations/expire`: finished operations answer 404.
-/// - `POST /_world/tokens/expire`: tokens issued so far are expired, but for the one printed at start.
-/// - `GET`, `PUT /_world/pods`: pods that run besides those of the cluster, `[{"name","node","ip"}]`: for a world without one.
-/// - `GET /_world/path?from=A&to=B&protocol=tcp&port=80`: a request and its reply between pods or machines, hop by hop; of the
-///   protocol `tcp`, `udp` or `icmp`, to a port, which matters to security groups. By HTTP if neither is named.
-/// - `GET /_world/matrix?namespace=N&selector=S&machines=1&format=text`: who reaches whom among the pods that run, those of a
-///   namespace and those that a label selector chooses if asked for, and with `machines` among machines too; as JSON, or as a
-///   table with a line for each pair that is dead.
-/// - `POST /_world/shutdown`: closes the world.
+/// The README of the crate documents every route with its parameters and its answer.
 pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
     Router::new()
         .route("/_world/health", get(|| async { Json(json!({ "status": "ok" })) }))
@@ -201,7 +170,7 @@ async fn holds(State(control): State<Control>, Query(query): Query<HoldQuery>) -
     if let Some(seconds) = query.wait {
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_LIMIT).min(WAIT_LIMIT);
         let mut count = control.shared.paused_requests().watch();
-        // Running out of time is an answer too: the list is empty then.
+        // An expired wait is an answer too: the list is empty then.
         let _waited = tokio::time::timeout(limit, count.wait_for(|count| *count > 0)).await.is_ok();
     }
     Json(control.shared.paused_requests().list()).into_response()
@@ -220,7 +189,7 @@ async fn release(State(control): State<Control>, body: Bytes) -> Response {
     }
 }
 
-/// A request to Azure Resource Manager that somebody else makes.
+/// Request of another party to Azure Resource Manager.
 #[derive(Debug, Deserialize)]
 struct Asked {
     method: String,
@@ -293,7 +262,7 @@ struct MatrixQuery {
 }
 
 impl MatrixQuery {
-    /// The names of the pods that are asked for; none if all are.
+    /// Returns the names of the selected pods, or `None` if all are.
     fn chosen(&self, world: &World) -> Result<Option<BTreeSet<String>>, String> {
         if self.namespace.is_none() && self.selector.is_none() {
             return Ok(None);

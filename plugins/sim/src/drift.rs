@@ -12,14 +12,14 @@ use crate::arm::{self, DriftRequest};
 use crate::tailnet::NodeId;
 use crate::world::{Shared, World};
 
-/// What somebody else calls themselves in managed fields.
+/// Field manager of changes by another party.
 const SOMEBODY: &str = "kubectl-edit";
-/// tailscaled's interface.
+/// Name of tailscaled's interface.
 const TUNNEL: &str = "tailscale0";
 
-/// What somebody else does to one of the surfaces: neither counted nor struck by a fault, and in force as if done by hand.
+/// Change of one surface by another party: not counted, without faults, in force immediately.
 ///
-/// `on` and the optional fields say what is to be true; left out, they take away.
+/// `on` and the optional fields give the new state; if absent, the entry is removed.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Drift {
@@ -29,13 +29,13 @@ pub(crate) enum Drift {
         #[serde(default)]
         on: bool,
     },
-    /// A host's kernel forwards or not, now; its files stay as they are.
+    /// IP forwarding of a host's kernel, now; the files of the host stay.
     KernelForwarding {
         host: String,
         #[serde(default)]
         on: bool,
     },
-    /// Whether a host clamps TCP's segment size for what goes through the tunnel, now; its files stay as they are.
+    /// Clamp of the TCP segment size into the tunnel, now; the files of the host stay.
     MssClamp {
         host: String,
         #[serde(default)]
@@ -54,29 +54,30 @@ pub(crate) enum Drift {
         #[serde(default)]
         on: bool,
     },
-    /// A prefix of a router is approved in the tailnet or not.
+    /// Approval of a prefix of a router's device in the tailnet.
     Approval {
         router: String,
         prefix: IpNet,
         #[serde(default)]
         on: bool,
     },
-    /// The route for a prefix in the table of a subnet: to a next hop, or deleted.
+    /// Route for a prefix in the table of a subnet: to a next hop, or none.
     Route { network: Option<String>, subnet: String, prefix: Ipv4Net, next_hop: Option<Ipv4Addr> },
-    /// The route table of a subnet: another one, or none.
+    /// Route table of a subnet: another one, or none.
     Association { network: Option<String>, subnet: String, table: Option<String> },
-    /// An operation of Azure is granted or withheld, in the subscription or in one of its groups.
+    /// Operation of Azure that is granted or withheld, in the subscription or in one of its groups.
     Permission {
         operation: String,
         group: Option<String>,
         #[serde(default)]
         on: bool,
     },
-    /// `spec.ipam.podCIDRs` of a node's `CiliumNode`: a prefix, or nothing.
+    /// Value of `spec.ipam.podCIDRs` of a node's `CiliumNode`: a prefix, or nothing.
     PodCidr { node: String, prefix: Option<Ipv4Net> },
 }
 
-/// Lets it happen. 404 with a text if there is nothing of that name; Azure's own answer for what is Azure's.
+/// Applies a drift. Answers 204, Azure's own answer for a change of Azure, or 404 with a text for
+/// an unknown name.
 pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
     let wanted = {
         let mut world = shared.lock();
@@ -109,7 +110,7 @@ pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
     }
 }
 
-/// What somebody else asks Azure for.
+/// Sends a request of another party to Azure and returns the answer.
 pub(crate) fn ask_azure(shared: &Shared, method: &str, path: &str, body: Option<Value>) -> Response {
     let (status, body) = arm::third_party(shared, method, path, body);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -163,7 +164,7 @@ fn approval(world: &mut World, router: &str, prefix: IpNet, on: bool) -> Result<
     Ok(())
 }
 
-/// The device that a router is logged in as, or else the one of that name.
+/// Returns the device that a router is logged in as, or else the one with its name.
 fn device_of(world: &World, router: &str) -> Option<NodeId> {
     let by_host = world.hosts.machines.get(router).and_then(|machine| machine.tailscaled.node.clone());
     let named = || world.tailnet.devices.values().find(|device| device.label == router);

@@ -1,25 +1,25 @@
-//! The stream of events: what became true in the world, for whoever makes it real.
+//! The stream of events: changes of the world, for the processes that realize them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Something that became true in the world, for whoever makes it real: the simulated hosts, or real machines that follow
-/// the stream under `/_world/events`.
+/// Change of the world that a follower must realize: the simulated hosts, or real machines that
+/// follow the stream under `/_world/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A virtual network exists, or its prefixes changed.
     NetworkChanged {
-        /// Resource id.
+        /// Resource id of the network.
         id: String,
         /// Name of the network.
         name: String,
-        /// Address space.
+        /// Address space of the network.
         prefixes: Vec<String>,
     },
-    /// A virtual machine's creation has finished: it is to boot.
+    /// The creation of a virtual machine has finished: it must boot.
     MachineCreated(Machine),
-    /// A virtual machine is gone.
+    /// A virtual machine was deleted.
     MachineDeleted {
         /// Name of the machine.
         name: String,
@@ -31,9 +31,9 @@ pub enum Event {
     },
     /// A NIC's address, public address, forwarding flag or machine changed.
     NicChanged(Nic),
-    /// A NIC is gone.
+    /// A NIC was deleted.
     NicDeleted {
-        /// Resource id.
+        /// Resource id of the NIC.
         id: String,
     },
     /// The routes in force in a subnet: those of the route table associated with it, none if there is none.
@@ -47,19 +47,19 @@ pub enum Event {
         /// Every user-defined route in force.
         routes: Vec<Route>,
     },
-    /// AKS has brought a node: its scale set has grown. Nodes that were there when the world was opened are not told.
+    /// AKS has created a node: its scale set has grown. Nodes of the opened world have no event.
     AksNodeCreated(AksNode),
-    /// AKS has taken a node away: its scale set has shrunk.
+    /// AKS has removed a node: its scale set has shrunk.
     AksNodeDeleted {
         /// Name of the node.
         name: String,
     },
 }
 
-/// A node that AKS looks after.
+/// Node that AKS manages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AksNode {
-    /// Its name in the cluster.
+    /// Name in the cluster.
     pub name: String,
     /// Resource id of the scale set's instance; empty without a scale set.
     pub id: String,
@@ -69,9 +69,9 @@ pub struct AksNode {
     pub subnet: String,
     /// Prefix of the subnet.
     pub subnet_prefix: String,
-    /// Its private address.
+    /// Private address of the node.
     pub private_ip: String,
-    /// What its pods have their addresses of.
+    /// Prefix from which its pods get addresses.
     pub pod_cidr: String,
 }
 
@@ -80,13 +80,13 @@ pub struct AksNode {
 pub struct Machine {
     /// Name of the machine, and its host name.
     pub name: String,
-    /// Resource id.
+    /// Resource id of the machine.
     pub id: String,
-    /// `osProfile.customData`, decoded.
+    /// Value of `osProfile.customData`, decoded.
     pub user_data: String,
-    /// `osProfile.adminUsername`.
+    /// Value of `osProfile.adminUsername`.
     pub admin_user: String,
-    /// `osProfile.linuxConfiguration.ssh.publicKeys[].keyData`.
+    /// Values of `osProfile.linuxConfiguration.ssh.publicKeys[].keyData`.
     pub admin_keys: Vec<String>,
     /// Its NICs, the primary first.
     pub nics: Vec<Nic>,
@@ -95,7 +95,7 @@ pub struct Machine {
 /// A NIC as the network sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Nic {
-    /// Resource id.
+    /// Resource id of the NIC.
     pub id: String,
     /// Name of the machine that has it, if any.
     pub machine: Option<String>,
@@ -109,34 +109,35 @@ pub struct Nic {
     pub private_ip: String,
     /// Its public address, if any.
     pub public_ip: Option<String>,
-    /// Whether logins from this machine to the public address are dropped: no security group lets them in.
+    /// True if logins from this machine to the public address are dropped: no security group admits
+    /// them.
     #[serde(default)]
     pub ssh_closed: bool,
-    /// `enableIPForwarding`.
+    /// Value of `enableIPForwarding`.
     pub ip_forwarding: bool,
-    /// `macAddress`, in Azure's form.
+    /// Value of `macAddress`, in Azure's form.
     pub mac: String,
 }
 
 /// A user-defined route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Route {
-    /// Destination.
+    /// Prefix of the destination.
     pub prefix: String,
-    /// `VirtualAppliance`, `Internet`, `None`, …
+    /// Type of the next hop: `VirtualAppliance`, `Internet`, `None`, …
     pub next_hop_type: String,
     /// Address of the next hop, for `VirtualAppliance`.
     pub next_hop: Option<String>,
 }
 
-/// An [`Event`] with its place in the stream.
+/// Event with its number in the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
     /// 1 for the first event; no gaps.
     pub seq: u64,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What.
+    /// Event itself.
     #[serde(flatten)]
     pub event: Event,
 }

@@ -3,22 +3,22 @@ use sha2::{Digest, Sha256};
 
 use crate::surface::Surface;
 
-/// The faults that wait to happen: explicit rules first, then a seeded schedule.
+/// Rules and the schedule by which faults are injected: rules first, then the schedule.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Faults {
-    /// In order; the first that is due for a request happens.
+    /// Rules in order. The first one that is due for a request applies.
     pub rules: Vec<Rule>,
     /// Faults by chance, the same for the same seed and sequence of requests.
     pub schedule: Option<Schedule>,
     next_id: u64,
 }
 
-/// When a fault happens, and which.
+/// Condition for a fault, and the fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Names the rule; given by the world.
+    /// Id of the rule; assigned when the rule is added.
     #[serde(default)]
     pub id: u64,
     /// Only requests to this surface.
@@ -33,18 +33,18 @@ pub struct Rule {
     /// Only requests that change something, the default unless `method` is `GET`; `false` takes all.
     #[serde(default)]
     pub mutating: Option<bool>,
-    /// From the n-th matching request on; 1 if absent.
+    /// First matching request that the fault is injected into, from 1; 1 if absent.
     #[serde(default = "one")]
     pub nth: u64,
-    /// So many times; 1 if absent, 0 for ever.
+    /// Number of injections; 1 if absent, 0 for no limit.
     #[serde(default = "one")]
     pub times: u64,
-    /// What happens.
+    /// Fault to inject.
     pub fault: Fault,
-    /// Matching requests so far.
+    /// Number of matching requests so far.
     #[serde(default)]
     pub seen: u64,
-    /// Times that it happened.
+    /// Number of injections so far.
     #[serde(default)]
     pub fired: u64,
 }
@@ -53,78 +53,78 @@ fn one() -> u64 {
     1
 }
 
-/// What can go wrong with a request.
+/// Fault that a request can meet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
-    /// 429, and nothing happens.
+    /// Answers 429; the request has no effect.
     Throttle {
-        /// `Retry-After`, in seconds.
+        /// Value of `Retry-After`, in seconds.
         retry_after: u64,
     },
-    /// An answer with this status, and nothing happens.
+    /// Answers with this status; the request has no effect.
     Error {
-        /// The status.
+        /// Status of the answer.
         status: u16,
     },
-    /// It happens, and yet the answer has this status.
+    /// Answers with this status although the request takes effect.
     ErrorAfter {
-        /// The status.
+        /// Status of the answer.
         status: u16,
     },
-    /// It happens, and the connection closes without an answer.
+    /// The request takes effect, and the connection closes without an answer.
     LostReply,
-    /// The connection closes before anything happens.
+    /// The connection closes; the request has no effect.
     Refuse,
-    /// The request waits before it happens, until released.
+    /// The request is paused before it takes effect, until it is released.
     HangBefore,
-    /// It happens, and the answer waits until released.
+    /// The request takes effect, and the answer is paused until it is released.
     HangAfter,
     /// The request takes longer.
     Slow {
-        /// Milliseconds before it happens.
+        /// Delay before the request takes effect, in milliseconds.
         ms: u64,
     },
     /// The operation that the request starts takes longer.
     OperationSlow {
-        /// Times.
+        /// Factor by which it takes longer.
         factor: f64,
     },
     /// The operation that the request starts fails.
     OperationFailed {
-        /// Error code.
+        /// Error code of the operation.
         code: String,
     },
 }
 
-/// Faults by chance.
+/// Schedule of faults by chance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// Decides which requests are hit, and by what.
+    /// Seed that decides which requests are hit, and by which fault.
     pub seed: u64,
-    /// Share of the matching requests that are hit, 0 to 1.
+    /// Share of the matching requests that are hit, from 0 to 1.
     pub rate: f64,
-    /// One of these, each as likely.
+    /// Faults to choose from, each with the same probability.
     pub faults: Vec<Fault>,
     /// Only requests to this surface.
     #[serde(default)]
     pub surface: Option<Surface>,
-    /// Also requests that change nothing.
+    /// True if requests that change nothing are included.
     #[serde(default)]
     pub reads: bool,
-    /// At most so many; 0 for ever.
+    /// Maximum number of injections; 0 for no limit.
     #[serde(default)]
     pub limit: u64,
-    /// Matching requests so far.
+    /// Number of matching requests so far.
     #[serde(default)]
     pub seen: u64,
-    /// Times that a fault happened.
+    /// Number of injections so far.
     #[serde(default)]
     pub fired: u64,
 }
 
-/// A request, as rules see it.
+/// Properties of a request that rules match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestInfo<'a> {
     pub(crate) surface: Surface,
@@ -134,14 +134,14 @@ pub(crate) struct RequestInfo<'a> {
 }
 
 impl Faults {
-    /// Adds a rule and gives its id.
+    /// Adds a rule and returns its id.
     pub fn add(&mut self, rule: Rule) -> u64 {
         self.next_id += 1;
         self.rules.push(Rule { id: self.next_id, ..rule });
         self.next_id
     }
 
-    /// Removes one rule, or all and the schedule.
+    /// Removes one rule, or all rules and the schedule.
     pub fn clear(&mut self, id: Option<u64>) {
         self.rules.retain(|rule| id.is_some_and(|id| rule.id != id));
         if id.is_none() {
@@ -149,11 +149,11 @@ impl Faults {
         }
     }
 
-    /// Counts the request and gives the fault that happens to it, if any.
+    /// Counts the request and returns the fault to inject, if any.
     pub(crate) fn inject(&mut self, request: RequestInfo<'_>) -> Option<Fault> {
         let mut struck = None;
         for rule in &mut self.rules {
-            // Every rule counts every request that it matches, also when another one strikes.
+            // Every rule counts every request that it matches, also when another rule applies.
             if rule.matches(request) && rule.is_due() && struck.is_none() {
                 rule.fired += 1;
                 struck = Some(rule.fault.clone());
@@ -165,7 +165,7 @@ impl Faults {
 }
 
 impl Rule {
-    /// A rule for the first mutating request that meets no other condition.
+    /// Returns a rule for the first request that changes something, without further conditions.
     pub fn new(fault: Fault) -> Self {
         Self {
             id: 0,
@@ -181,6 +181,7 @@ impl Rule {
         }
     }
 
+    /// True if the request meets all conditions of the rule.
     fn matches(&self, request: RequestInfo<'_>) -> bool {
         let reads = self
             .method
@@ -196,6 +197,7 @@ impl Rule {
                 .is_none_or(|part| request.path.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
     }
 
+    /// Counts a matching request; returns `true` if the fault applies to it.
     fn is_due(&mut self) -> bool {
         self.seen += 1;
         self.seen >= self.nth && (self.times == 0 || self.fired < self.times)
@@ -203,6 +205,8 @@ impl Rule {
 }
 
 impl Schedule {
+    /// Counts a matching request and draws a fault for it. The draw depends on the seed and the
+    /// count only.
     fn draw(&mut self, request: RequestInfo<'_>, taken: bool) -> Option<Fault> {
         let matches = (request.mutating || self.reads) && self.surface.is_none_or(|surface| surface == request.surface);
         if !matches || self.faults.is_empty() {

@@ -3,7 +3,8 @@ use crate::login::{CLIENT_ID, CLIENT_SECRET};
 use crate::server::Sim;
 use crate::tailnet;
 
-/// How to use the world from a shell: `curl`, `az` and `ssh`. Ready to be printed and pasted.
+/// Returns instructions to use the world from a shell with `curl`, `az` and `ssh`, ready to be
+/// printed and pasted.
 pub fn instructions(sim: &Sim) -> String {
     let (http, https) = (sim.http_url(), sim.https_url());
     let (ca, dir) = (sim.ca_file().display().to_string(), sim.dir().display().to_string());

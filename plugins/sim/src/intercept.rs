@@ -18,17 +18,18 @@ use crate::traffic::LoggedRequest;
 use crate::world::Shared;
 use crate::{kube, login};
 
-/// Most bytes of a request that are read.
+/// Maximum size of a request body, in bytes.
 const BODY_LIMIT: usize = 16 << 20;
 
-/// Logs and counts a request, and lets happen to it what the faults say.
+/// Logs and counts a request, and injects the fault that applies to it.
 pub(crate) async fn watch(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let surface = surface_of(request.uri().path());
     let mutating = is_mutating(request.method(), request.uri().path(), surface);
     observe(shared, (surface, mutating), request, next).await
 }
 
-/// The same for the Kubernetes API, where it matters who asks.
+/// Does the same for the Kubernetes API, where requests of kubelets and controllers do not count as
+/// changes.
 pub(crate) async fn watch_kubernetes(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let is_background = kube::user(&shared.peek().kube, &parts).is_ok_and(|user| user.is_background());
@@ -37,6 +38,7 @@ pub(crate) async fn watch_kubernetes(State(shared): State<Shared>, request: Requ
     observe(shared, (Surface::Kubernetes, mutating), Request::from_parts(parts, body), next).await
 }
 
+/// Runs a request with its fault.
 async fn observe(shared: Shared, (surface, mutating): (Surface, bool), request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, BODY_LIMIT).await else {
@@ -71,6 +73,7 @@ async fn observe(shared: Shared, (surface, mutating): (Surface, bool), request: 
     }
 }
 
+/// Counts and logs a request before it runs, and draws its fault.
 fn arrive(
     shared: &Shared,
     parts: &axum::http::request::Parts,
@@ -99,11 +102,13 @@ fn arrive(
     (seq, fault)
 }
 
+/// Records the status of the answer.
 fn finish(shared: &Shared, seq: u64, response: Response) -> Response {
     shared.lock().traffic.answered(seq, response.status().as_u16());
     response
 }
 
+/// Returns the surface of a path on the main addresses.
 fn surface_of(path: &str) -> Surface {
     if path.starts_with("/api/v2") {
         Surface::Tailscale
@@ -114,9 +119,10 @@ fn surface_of(path: &str) -> Surface {
     }
 }
 
-/// POSTs that only read, in spite of their method.
+/// Last segments of POSTs that only read.
 const READING_POSTS: [&str; 3] = ["effectiveroutetable", "exporttemplate", "validate"];
 
+/// True if a request counts as changing something.
 fn is_mutating(method: &Method, path: &str, surface: Surface) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     match *method {
@@ -131,6 +137,7 @@ fn is_mutating(method: &Method, path: &str, surface: Surface) -> bool {
     }
 }
 
+/// Returns a 429 in the words of the surface.
 fn throttled(surface: Surface, retry_after: u64) -> Response {
     let body = match surface {
         Surface::Tailscale => json!({ "message": "rate limit exceeded" }),
@@ -143,6 +150,7 @@ fn throttled(surface: Surface, retry_after: u64) -> Response {
     (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, retry_after.to_string())], Json(body)).into_response()
 }
 
+/// Returns an error with this status in the words of the surface.
 fn failed(surface: Surface, status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let code = match status.as_u16() {
@@ -162,7 +170,7 @@ fn failed(surface: Surface, status: u16) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// What a Kubernetes API server says.
+/// Returns the body of an error of a Kubernetes API server.
 fn status_body(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status",

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// How a client reaches the world.
+/// Scheme by which a client reaches the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
@@ -32,11 +32,11 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// The certificate of the client of a connection, if it showed one.
+/// Certificate of the client of a connection, if it presented one.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer(pub(crate) Option<Arc<[u8]>>);
 
-/// Instead of an answer: the connection closes.
+/// Response that closes the connection without an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sever;
 
@@ -52,7 +52,7 @@ impl IntoResponse for Sever {
 #[error("the simulated world closes the connection without an answer")]
 struct Severed;
 
-/// Serves `router` on `listener` until `stop`; connections that are open then are closed.
+/// Serves `router` on `listener` until `stop`; then open connections are closed.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,

@@ -14,19 +14,19 @@ use crate::arm::{Arm, ArmError};
 use crate::listen::Scheme;
 use crate::world::Shared;
 
-/// The secret of every service principal of the simulated tenant.
+/// Client secret of every service principal of the simulated tenant.
 pub(crate) const CLIENT_SECRET: &str = "stargate-sim-secret";
 
-/// The service principal that instructions name; any other id works too.
+/// Service principal that the instructions name; any other id works too.
 pub(crate) const CLIENT_ID: &str = "22222222-2222-2222-2222-222222222222";
 
-/// Seconds that a token is good for, as Entra says.
+/// Lifetime of a token in seconds, as Entra answers it.
 const LIFETIME: i64 = 3599;
 
-/// Seconds that the token printed at start is good for: as long as any world lives.
+/// Lifetime of the token that is printed at start, in seconds: longer than any world lives.
 const STATIC_LIFETIME: i64 = 10 * 365 * 24 * 3600;
 
-/// Entra ID, the instance metadata service and the cloud's own description.
+/// Returns the routes of Entra ID, the instance metadata service and the description of the cloud.
 pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/metadata/endpoints", get(endpoints))
@@ -39,7 +39,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-/// Whether a path is one of this router's: not a request to ARM.
+/// True if a path belongs to this router, and not to ARM.
 pub(crate) fn owns(path: &str) -> bool {
     path.starts_with("/metadata/")
         || path == "/common/discovery/instance"
@@ -62,7 +62,7 @@ struct Version {
     api_version: String,
 }
 
-/// Describes the cloud: one object since 2020, an array before.
+/// Answers with the description of the cloud: one object since 2020, an array before.
 async fn endpoints(
     Extension(scheme): Extension<Scheme>,
     headers: HeaderMap,
@@ -181,7 +181,7 @@ fn refused(status: u16, error: &str, code: u32, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// The instance metadata service: numbers are strings here, and the header is required.
+/// Answers as the instance metadata service does: numbers are texts, and the header is required.
 async fn managed_identity(State(shared): State<Shared>, headers: HeaderMap, request: Request) -> Response {
     let is_marked = headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if !is_marked {
@@ -213,7 +213,7 @@ async fn managed_identity(State(shared): State<Shared>, headers: HeaderMap, requ
     Json(body).into_response()
 }
 
-/// Makes a token of the form of a JWT. Its signature is this world's own.
+/// Returns a token in the form of a JWT, with a signature of this world.
 fn issue(arm: &Arm, tenant: &str, client: &str, audience: &str, now: Timestamp, lifetime: i64) -> String {
     let header = json!({ "typ": "JWT", "alg": "RS256", "kid": "stargate-sim" });
     let claims = json!({
@@ -239,12 +239,15 @@ fn signature(seed: u64, signed: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest)
 }
 
-/// A token that stays good, for `curl` and for tests.
+/// Returns a token that stays valid, for `curl` and tests.
 pub(crate) fn static_token(arm: &Arm) -> String {
     issue(arm, &arm.tenant, "static", "https://management.azure.com", Timestamp::now(), STATIC_LIFETIME)
 }
 
-/// Refuses a request without a token of this world that is still good.
+/// Refuses a request without a valid token of this world.
+///
+/// # Errors
+/// 401 for a missing, invalid, expired or revoked token, or one for another audience.
 pub(crate) fn authenticate(arm: &Arm, headers: &HeaderMap, now: Timestamp) -> Result<(), ArmError> {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(header) = header else {

@@ -1,13 +1,13 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-/// Most bytes of a body that the log keeps.
+/// Maximum size of a body that the log keeps, in bytes.
 const LOGGED_BODY: usize = 16 << 10;
 
-/// What a masked value looks like.
+/// Text that replaces a masked value.
 const MASK: &str = "***";
 
-/// Names of fields whose values are secret, in lower case.
+/// Names of fields with secret values, in lower case.
 const SECRET: [&str; 19] = [
     "customdata",
     "userdata",
@@ -34,6 +34,7 @@ fn is_secret(name: &str) -> bool {
     SECRET.contains(&name.to_ascii_lowercase().as_str())
 }
 
+/// Returns a body as the log keeps it: JSON with secrets masked, or its size.
 pub(crate) fn logged_body(bytes: &Bytes, is_form: bool) -> Option<Value> {
     if bytes.is_empty() {
         return None;
@@ -54,6 +55,7 @@ pub(crate) fn logged_body(bytes: &Bytes, is_form: bool) -> Option<Value> {
     }
 }
 
+/// Masks secret values at any depth.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -69,7 +71,7 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// Operation URLs are signed: who has one may read what it says.
+/// Masks the signature of an operation's URL: its holder may read the operation.
 pub(crate) fn masked_query(query: &str) -> String {
     let pairs: Vec<String> = query
         .split('&')

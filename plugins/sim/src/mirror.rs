@@ -1,4 +1,5 @@
-//! A mirror of what machines install from: kubelets of a few versions, by the paths of <https://dl.k8s.io/release>.
+//! Mirror of software that machines install: kubelets of a few versions, by the paths of
+//! <https://dl.k8s.io/release>.
 
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -8,13 +9,16 @@ use axum::{Json, Router};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// What there is: the version of the scenario's cluster, older ones, and one that is too new for it.
+/// Versions of the mirror: the one of the scenario's cluster, older ones, and one that is too new
+/// for it.
 const VERSIONS: [&str; 5] = ["v1.29.9", "v1.32.9", "v1.33.4", "v1.33.5", "v1.34.1"];
-/// Where it is served.
+/// Path under which the mirror is served.
 const ROOT: &str = "/_mirror/";
-/// Where the real one is.
+/// URL of the original.
 const ORIGIN: &str = "https://dl.k8s.io/release/";
 
+/// Returns the routes of the mirror:
+///
 /// - `GET /_mirror/index.json`: checksums by path.
 /// - `GET /_mirror/kubernetes/VERSION/bin/linux/amd64/kubelet`, and the same with `.sha256`.
 pub(crate) fn router() -> Router {
@@ -28,7 +32,8 @@ async fn serve(Path(path): Path<String>) -> Response {
     file(&path).map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
 }
 
-/// What a machine gets from a URL of the mirror, or of the place that it mirrors.
+/// Returns the content of a URL of the mirror or of its original: text, or the status 404. `None`
+/// for other URLs.
 pub(crate) fn fetch(url: &str) -> Option<Result<String, u16>> {
     if let Some(path) = url.strip_prefix(ORIGIN) {
         return Some(file(&format!("kubernetes/{path}")).ok_or(404));
@@ -51,7 +56,7 @@ fn file(path: &str) -> Option<String> {
     }
 }
 
-/// A program that says its version, and that the simulated machines take for a kubelet.
+/// Returns a script that prints its version and that simulated machines run as a kubelet.
 fn kubelet(version: &str) -> String {
     format!(
         "#!/bin/sh\n# kubelet of the simulated world, {version}\n\

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
-/// Requests that a fault keeps waiting, until they are released or their client goes away.
+/// Requests that a fault has paused, until they are released or their clients disconnect.
 #[derive(Debug)]
 pub struct PausedRequests {
     queue: Mutex<PausedQueue>,
@@ -18,20 +18,20 @@ struct PausedQueue {
     waiting: BTreeMap<u64, (PausedRequest, oneshot::Sender<()>)>,
 }
 
-/// A request that waits.
+/// Paused request.
 #[derive(Debug, Clone, Serialize)]
 pub struct PausedRequest {
-    /// Names it in a release.
+    /// Id for its release.
     pub id: u64,
     /// Number of the request in the log.
     pub request: u64,
-    /// Its method.
+    /// HTTP method of the request.
     pub method: String,
-    /// Its path, without query.
+    /// Path of the request, without query.
     pub path: String,
-    /// Whether its effect has happened.
+    /// True if it has taken effect already.
     pub after_effect: bool,
-    /// Since when.
+    /// Time at which it was paused.
     pub since: Timestamp,
 }
 
@@ -42,7 +42,8 @@ impl Default for PausedRequests {
 }
 
 impl PausedRequests {
-    /// Waits until the request is released. Dropping the future, as the server does when the client goes away, ends the hold.
+    /// Waits until the request is released. If the client disconnects, the server drops the future
+    /// and the request is no longer paused.
     pub(crate) async fn pause(&self, request: u64, method: &str, path: &str, after_effect: bool) {
         let (sender, receiver) = oneshot::channel();
         let id = {
@@ -66,12 +67,12 @@ impl PausedRequests {
         let _released = receiver.await;
     }
 
-    /// The requests that wait now.
+    /// Returns the paused requests in order of arrival.
     pub fn list(&self) -> Vec<PausedRequest> {
         self.lock().waiting.values().map(|(paused, _)| paused.clone()).collect()
     }
 
-    /// Lets one request go on, or all, and gives how many.
+    /// Releases one request, or all, and returns their number.
     pub fn release(&self, id: Option<u64>) -> usize {
         let mut queue = self.lock();
         let ids: Vec<u64> = queue.waiting.keys().copied().filter(|each| id.is_none_or(|id| id == *each)).collect();
@@ -81,7 +82,7 @@ impl PausedRequests {
         count
     }
 
-    /// Number of requests that wait; changes whenever it does.
+    /// Returns the number of paused requests; it changes with every pause and release.
     pub fn watch(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }

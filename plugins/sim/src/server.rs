@@ -17,38 +17,39 @@ use crate::tls::{self, TlsError};
 use crate::world::{Shared, World};
 use crate::{arm, control, intercept, kube, listen, login, mirror, tailnet};
 
-/// How to open a simulated world.
+/// Options of a simulated world.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each switches one part of the world on or off")]
 pub struct SimOptions {
-    /// Directory of its own, for certificates and an `ssh_config`. Made if it does not exist.
+    /// Folder for certificates and an `ssh_config`. Created if it does not exist.
     pub dir: PathBuf,
-    /// Where the world is kept; read if it exists. In memory alone if `None`.
+    /// State file of the world, read if it exists. `None` keeps the world in memory only.
     pub state_file: Option<PathBuf>,
-    /// Whether what changes is written to the state file; otherwise the file is only what the world begins with.
+    /// True if changes are written to the state file; otherwise the file is only read.
     pub keep: bool,
-    /// Where HTTP is served; port 0 for any.
+    /// Address for HTTP; port 0 for any.
     pub http: SocketAddr,
-    /// Where HTTPS is served; port 0 for any.
+    /// Address for HTTPS; port 0 for any.
     pub https: SocketAddr,
-    /// Decides identifiers and signatures of a new world.
+    /// Seed of identifiers and signatures of a new world.
     pub seed: u64,
-    /// How many times faster than the real service: 1.0 takes the seconds that Azure takes.
+    /// Factor by which operations are faster than in the real service; 1.0 for its durations.
     pub speed: f64,
-    /// Whether machines boot and answer SSH.
+    /// True if machines boot and answer SSH.
     pub hosts: bool,
-    /// Whether the Tailscale API is served.
+    /// True if the Tailscale API is served.
     pub tailnet: bool,
-    /// Whether the Kubernetes API is served, on a free port of loopback.
+    /// True if the Kubernetes API is served.
     pub kube: bool,
-    /// Where the Kubernetes API is served; port 0 for any.
+    /// Address of the Kubernetes API; port 0 for any.
     pub kubernetes: SocketAddr,
-    /// What a new world has in it.
+    /// Content of a new world.
     pub scenario: Scenario,
 }
 
 impl SimOptions {
-    /// A world in `dir` on free ports of loopback, in memory, 50 times as fast as the real one, with all there is.
+    /// Returns the options of a world in `dir` on free ports of loopback, in memory, 50 times as
+    /// fast as the real one, with all parts.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
@@ -68,23 +69,23 @@ impl SimOptions {
     }
 }
 
-/// Why a world could not be opened or closed.
+/// Error at opening or closing a world.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
-    /// The directory could not be made.
+    /// The folder could not be created.
     #[error("directory {path} of the simulated world")]
     Directory {
-        /// The directory.
+        /// Path of the folder.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         source: io::Error,
     },
     /// An address could not be listened on.
     #[error("address {address} of the simulated world")]
     Listen {
-        /// The address.
+        /// Requested address.
         address: SocketAddr,
-        /// Why.
+        /// Cause of the error.
         source: io::Error,
     },
     /// The certificates could not be made or read.
@@ -98,7 +99,8 @@ pub enum SimError {
     Hosts(#[from] HostError),
 }
 
-/// An open world. Dropping it closes it, without the last write of its state file; [`Sim::shutdown`] does that too.
+/// Open world. Dropping it closes it without the last write of its state file; [`Sim::shutdown`]
+/// writes it.
 #[derive(Debug)]
 pub struct Sim {
     shared: Shared,
@@ -112,9 +114,11 @@ pub struct Sim {
     hosts: Option<HostServer>,
 }
 
-/// Opens a world and serves it.
+/// Opens a world and serves it. It answers on all addresses once this returns.
 ///
-/// It answers on both addresses once this returns.
+/// # Errors
+/// The folder, an address, a certificate, the state file or the hosts failed; nothing is served
+/// then.
 pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     std::fs::create_dir_all(&options.dir)
         .map_err(|source| SimError::Directory { path: options.dir.clone(), source })?;
@@ -175,7 +179,7 @@ fn serve_hosts(shared: &Shared, options: &SimOptions) -> Result<HostServer, Host
     host::serve(shared.clone(), how)
 }
 
-/// The world of the state file, or a new one.
+/// Returns the world of the state file, or a new one.
 fn open(options: &SimOptions) -> Result<World, SimError> {
     let stored = options.state_file.as_deref().map(state::load).transpose()?.flatten();
     let mut world = stored.unwrap_or_else(|| {
@@ -209,7 +213,7 @@ fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Ro
         .merge(kube::control(shared.clone()))
 }
 
-/// Lets the machines' kubelets act, which look around as often as this.
+/// Interval between rounds of the machines' kubelets.
 const KUBELETS: Duration = Duration::from_millis(50);
 
 async fn run_kubelets(shared: Shared, stop: CancellationToken) {
@@ -227,7 +231,7 @@ async fn run_kubelets(shared: Shared, stop: CancellationToken) {
     }
 }
 
-/// Completes operations when they are due, whether or not anybody asks.
+/// Finishes operations when they are due, independently of requests.
 async fn settle(shared: Shared, stop: CancellationToken) {
     loop {
         let due = arm::next_due(&shared.peek().arm);
@@ -247,62 +251,62 @@ async fn settle(shared: Shared, stop: CancellationToken) {
 }
 
 impl Sim {
-    /// Where HTTP is served, without a slash at the end.
+    /// Returns the URL for HTTP, without a slash at the end.
     pub fn http_url(&self) -> String {
         format!("http://{}", self.http)
     }
 
-    /// Where HTTPS is served, without a slash at the end; the name is in the certificate.
+    /// Returns the URL for HTTPS, without a slash at the end; its host name is in the certificate.
     pub fn https_url(&self) -> String {
         format!("https://localhost:{}", self.https.port())
     }
 
-    /// The certificate of the authority that HTTPS clients trust.
+    /// Returns the file with the certificate of the authority that HTTPS clients must trust.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
-    /// Where the Kubernetes API is served, if it is; the name is in the certificate.
+    /// Returns the URL of the Kubernetes API, if it is served; its host name is in the certificate.
     pub fn kube_url(&self) -> Option<String> {
         Some(self.shared.peek().kube.url.clone()).filter(|url| !url.is_empty())
     }
 
-    /// The kubeconfig of the cluster's administrator.
+    /// Returns the kubeconfig of the cluster's administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
     }
 
-    /// An `ssh_config` that names every simulated host.
+    /// Returns an `ssh_config` with every simulated host.
     pub fn ssh_config(&self) -> PathBuf {
         self.dir.join("ssh_config")
     }
 
-    /// The simulated hosts, if they run.
+    /// Returns the simulated hosts, if they run.
     pub fn hosts(&self) -> Option<&HostServer> {
         self.hosts.as_ref()
     }
 
-    /// A token for ARM that does not expire.
+    /// Returns a token for ARM that does not expire.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// The subscription's id.
+    /// Returns the id of the subscription.
     pub fn subscription(&self) -> String {
         self.shared.peek().arm.subscription.clone()
     }
 
-    /// The tenant's id.
+    /// Returns the id of the tenant.
     pub fn tenant(&self) -> String {
         self.shared.peek().arm.tenant.clone()
     }
 
-    /// The world.
+    /// Returns the handle of the world.
     pub fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// The directory that was given.
+    /// Returns the folder of the world.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -313,6 +317,9 @@ impl Sim {
     }
 
     /// Closes the world. Its state file holds all of it once this returns.
+    ///
+    /// # Errors
+    /// The state file could not be written.
     pub async fn shutdown(mut self) -> Result<(), SimError> {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

@@ -8,31 +8,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{Shared, World};
 
-/// How long changes gather before they are written.
+/// Interval at which changes are written.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// Why a state file could not be read or written.
+/// Error of a state file.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The file could not be read or written.
     #[error("state file {path}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         source: io::Error,
     },
-    /// The file is not a world.
+    /// The file does not contain a world.
     #[error("state file {path} does not hold a world")]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         source: serde_json::Error,
     },
 }
 
-/// The world in the file, if there is one.
+/// Returns the world in the file, or `None` if there is no file.
 pub(crate) fn load(path: &Path) -> Result<Option<World>, StateError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -42,14 +42,15 @@ pub(crate) fn load(path: &Path) -> Result<Option<World>, StateError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Format { path: path.to_owned(), source })
 }
 
-/// Writes the world whole or not at all. It survives a power loss once this returns.
+/// Writes the world completely or not at all. It survives a power loss once this returns.
 pub(crate) fn save(path: &Path, shared: &Shared) -> Result<(), StateError> {
     let bytes =
         serde_json::to_vec(&*shared.peek()).map_err(|source| StateError::Format { path: path.to_owned(), source })?;
     write_private(path, &bytes).map_err(|source| StateError::File { path: path.to_owned(), source })
 }
 
-/// Writes a file that only its owner reads, beside it first and then in its place.
+/// Writes a file that only its owner can read: into a new file first, which then replaces the old
+/// one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -62,7 +63,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Keeps the file as the world is, until `stop`; the last state is written then.
+/// Writes the file after changes, until `stop`; the last state is written then.
 pub(crate) async fn keep(path: PathBuf, shared: Shared, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(DEBOUNCE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

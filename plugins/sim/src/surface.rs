@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Where a request goes.
+/// Part of the world that a request goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Surface {
@@ -12,6 +12,6 @@ pub enum Surface {
     Tailscale,
     /// A simulated host.
     Host,
-    /// The Kubernetes API. What kubelets and controllers write does not count as changing something.
+    /// The Kubernetes API. Writes of kubelets and controllers do not count as changing something.
     Kubernetes,
 }

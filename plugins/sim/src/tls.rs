@@ -12,15 +12,15 @@ use rustls::server::danger::ClientCertVerifier;
 use crate::kube::Authority;
 use crate::state::write_private;
 
-/// Why there is no certificate.
+/// Error of the certificates of the world.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file could not be read or written.
     #[error("certificate file {path}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         source: io::Error,
     },
     /// A certificate could not be made.
@@ -32,14 +32,14 @@ pub enum TlsError {
     /// A file holds no certificate or key.
     #[error("certificate file in {dir}: {reason}")]
     Read {
-        /// The directory.
+        /// Folder with the files.
         dir: PathBuf,
-        /// Why.
+        /// Cause of the error, as text.
         reason: String,
     },
 }
 
-/// The files of the authority and of the server, made if they are not there.
+/// Returns the files of the authority and of the server, and creates them if one is missing.
 fn files(dir: &Path) -> Result<[PathBuf; 4], TlsError> {
     let files = ["ca.pem", "server.pem", "server.key", "ca.key"].map(|name| dir.join(name));
     if !files.iter().all(|file| file.exists()) {
@@ -51,7 +51,7 @@ fn files(dir: &Path) -> Result<[PathBuf; 4], TlsError> {
     Ok(files)
 }
 
-/// The authority, to sign with.
+/// Returns the authority for signing.
 pub(crate) fn authority(dir: &Path) -> Result<Authority, TlsError> {
     let [certificate, _, _, key] = files(dir)?;
     let read = |path: PathBuf| std::fs::read_to_string(&path).map_err(|source| TlsError::File { path, source });
@@ -59,7 +59,8 @@ pub(crate) fn authority(dir: &Path) -> Result<Authority, TlsError> {
     Ok(Authority::new(read(certificate)?, Issuer::new(authority_parameters()?, key)))
 }
 
-/// The configuration of a server that asks its clients for a certificate of the authority, and does without.
+/// Returns the configuration of a server that requests client certificates of the authority and
+/// accepts clients without.
 pub(crate) fn with_client_certificates(dir: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let [authority, ..] = files(dir)?;
     let unread =
@@ -74,9 +75,10 @@ pub(crate) fn with_client_certificates(dir: &Path) -> Result<Arc<rustls::ServerC
     configure(dir, Some(verifier))
 }
 
-/// The configuration of the HTTPS side, with a certificate for loopback.
+/// Returns the configuration of the HTTPS server, with a certificate for loopback.
 ///
-/// The authority's certificate is in `dir/ca.pem` afterwards. It is made once: clients that trust it still do after a restart.
+/// The authority's certificate is in `dir/ca.pem` afterwards. It is created once, so clients that
+/// trust it still do after a restart.
 pub(crate) fn configuration(dir: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     configure(dir, None)
 }
@@ -98,7 +100,8 @@ fn configure(dir: &Path, clients: Option<Arc<dyn ClientCertVerifier>>) -> Result
     Ok(Arc::new(configuration))
 }
 
-/// What the authority says of itself: the same every time, so that its key is all that must be kept.
+/// Returns the parameters of the authority's certificate. They are always the same, so only its key
+/// must be kept.
 fn authority_parameters() -> Result<CertificateParams, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -108,7 +111,8 @@ fn authority_parameters() -> Result<CertificateParams, rcgen::Error> {
     Ok(authority)
 }
 
-/// The authority's certificate, the server's, the server's key and the authority's.
+/// Creates the authority's certificate, the server's certificate, the server's key and the
+/// authority's key.
 fn make() -> Result<[String; 4], rcgen::Error> {
     let authority = authority_parameters()?;
     let authority_key = KeyPair::generate()?;

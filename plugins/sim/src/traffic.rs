@@ -7,58 +7,58 @@ use serde_json::Value;
 use crate::faults::Fault;
 use crate::surface::Surface;
 
-/// Requests that the log keeps: a thousand runs of a workflow.
+/// Maximum number of requests in the log: a thousand runs of a workflow.
 const LOG_LIMIT: usize = 50_000;
 
-/// What was asked of the world.
+/// Requests to the world: counters and the log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Traffic {
-    /// By surface.
+    /// Counters by surface.
     pub counters: BTreeMap<Surface, Counters>,
     /// Number of the latest request.
     pub latest: u64,
-    /// The latest requests. Not kept when the world is closed.
+    /// Latest requests. Not part of the state file.
     #[serde(skip)]
     pub log: VecDeque<LoggedRequest>,
 }
 
-/// Requests to one surface.
+/// Counters of one surface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
-    /// All.
+    /// Number of all requests.
     pub total: u64,
-    /// Those that change something, whether or not they succeed.
+    /// Number of requests that change something, successful or not.
     pub mutating: u64,
-    /// By method.
+    /// Number of requests by method.
     pub methods: BTreeMap<String, u64>,
 }
 
-/// A request, with secrets masked.
+/// Logged request, with secrets masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoggedRequest {
-    /// 1 for the first.
+    /// Number of the request, from 1.
     pub seq: u64,
-    /// When it came.
+    /// Time of its arrival.
     pub at: Timestamp,
-    /// Where it went.
+    /// Surface that it went to.
     pub surface: Surface,
-    /// Its method; `WRITE` for a change of a host.
+    /// HTTP method; `WRITE` for a change of a host.
     pub method: String,
-    /// Its path; what was changed, for a host.
+    /// Path; the name of the change for a host.
     pub path: String,
-    /// Its query, signatures masked.
+    /// Query, with signatures masked.
     pub query: Option<String>,
-    /// Status of the answer; none while there is none, and if the connection closed without one.
+    /// Status of the answer; `None` while there is none, and if the connection closed without one.
     pub status: Option<u16>,
-    /// Whether it counts as changing something.
+    /// True if it counts as changing something.
     pub mutating: bool,
-    /// The fault that happened to it.
+    /// Fault that was injected.
     pub fault: Option<Fault>,
-    /// `User-Agent`.
+    /// Value of `User-Agent`.
     pub agent: Option<String>,
-    /// Its body as JSON, or its size.
+    /// Body as JSON, or its size as text.
     pub body: Option<Value>,
 }
 
@@ -101,7 +101,7 @@ impl Traffic {
         }
     }
 
-    /// Requests to every surface that change something.
+    /// Returns the number of requests to all surfaces that change something.
     pub fn mutating(&self) -> u64 {
         self.counters.values().map(|counters| counters.mutating).sum()
     }

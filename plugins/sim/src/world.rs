@@ -15,32 +15,32 @@ use crate::paused_requests::PausedRequests;
 use crate::tailnet::Tailnet;
 use crate::traffic::Traffic;
 
-/// Everything that is true in the simulated world. One lock guards all of it; nothing awaits while holding it.
+/// State of the simulated world. One lock guards all of it; nothing awaits while it is held.
 ///
-/// Each part keeps its state in a field of its own and in a type of its own module.
+/// Each part keeps its state in a field of its own, in a type of its own module.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct World {
-    /// What happened, in order: the stream under `/_world/events`.
+    /// Events in order: the stream under `/_world/events`.
     pub events: Vec<Recorded>,
     /// Azure Resource Manager: groups, resources and operations.
     pub arm: Arm,
-    /// What was asked of the world: counters and the request log.
+    /// Requests to the world: counters and the log.
     pub traffic: Traffic,
-    /// The faults that wait to happen.
+    /// Rules and schedule of faults.
     pub faults: Faults,
-    /// The tailnet.
+    /// State of the tailnet.
     pub tailnet: Tailnet,
     /// The simulated machines.
     pub hosts: Hosts,
     /// The Kubernetes cluster.
     pub kube: Kube,
-    /// Pods that packets can come from and go to besides those of the cluster, as somebody said that they run: for a world without
-    /// one.
+    /// Pods outside the cluster that packets can come from and go to: for a world without a
+    /// cluster.
     pub pods: Vec<UnmanagedPod>,
 }
 
-/// A shared way to the [`World`].
+/// Shared handle of the [`World`].
 #[derive(Clone)]
 pub struct Shared {
     world: Arc<Mutex<World>>,
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Shares `world`.
+    /// Returns a handle of `world`.
     pub fn new(world: World) -> Self {
         let latest = watch::Sender::new(world.events.len() as u64);
         Self {
@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Locks the world. Keep it short; never across an await.
+    /// Locks the world for a change. Keep the lock briefly, never across an await.
     ///
     /// The world counts as changed afterwards and is written to its state file soon.
     pub fn lock(&self) -> MutexGuard<'_, World> {
@@ -87,7 +87,8 @@ impl Shared {
         self.dirty.store(true, Ordering::Release);
     }
 
-    /// Adds to the stream of events, under a lock that the caller holds, and wakes whoever follows it.
+    /// Appends to the stream of events, under a lock that the caller holds, and wakes its
+    /// followers.
     pub fn emit(&self, world: &mut World, event: Event) {
         let seq = world.events.len() as u64 + 1;
         world.events.push(Recorded { seq, at: Timestamp::now(), event });
@@ -95,30 +96,30 @@ impl Shared {
         self.latest.send_replace(seq);
     }
 
-    /// Number of the latest event; changes whenever one is added.
+    /// Returns the number of the latest event; it changes with every event.
     pub fn latest(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
     }
 
-    /// The events after `seq`.
+    /// Returns the events after `seq`.
     pub fn events_after(&self, seq: u64) -> Vec<Recorded> {
         let world = self.peek();
         world.events.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX)).cloned().collect()
     }
 
-    /// Requests that a fault keeps waiting.
+    /// Returns the requests that a fault has paused.
     pub fn paused_requests(&self) -> &PausedRequests {
         &self.paused_requests
     }
 
-    /// Completes what is due in the world's operations and tells the stream of events what became true.
+    /// Finishes the operations that are due and publishes what changed.
     pub(crate) fn settle(&self) {
         let mut world = self.lock();
         crate::arm::settle(&mut world.arm, Timestamp::now());
         self.announce(&mut world);
     }
 
-    /// Tells the stream of events what the resources say that it was not told yet.
+    /// Publishes the changes of resources that the stream of events does not have yet.
     pub(crate) fn announce(&self, world: &mut World) {
         for event in crate::arm::unpublished_events(&mut world.arm) {
             self.emit(world, event);
@@ -131,7 +132,7 @@ impl Shared {
         self.rescheduled.notified().await;
     }
 
-    /// Whether the world changed since the last call.
+    /// Returns `true` if the world changed since the last call.
     pub(crate) fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::AcqRel)
     }

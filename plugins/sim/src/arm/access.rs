@@ -6,7 +6,11 @@ use crate::arm::path::{ArmTarget, parse};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::Arm;
 
-/// Refuses what the caller may not do. What a written resource refers to is not asked about.
+/// Refuses a request whose operation is withheld.
+///
+/// # Errors
+/// 403 `AuthorizationFailed` with the operation and its scope. Permissions on resources that the
+/// body refers to are not checked.
 pub(crate) fn check(arm: &Arm, call: &ArmCall) -> Result<(), ArmError> {
     let target = parse(&call.segments);
     let Some(operation) = operation(&call.method, &target) else { return Ok(()) };
@@ -22,7 +26,7 @@ pub(crate) fn check(arm: &Arm, call: &ArmCall) -> Result<(), ArmError> {
     Err(ArmError::gateway(403, "AuthorizationFailed", message))
 }
 
-/// `Microsoft.Authorization/permissions` of the subscription or of one of its groups.
+/// Answers `Microsoft.Authorization/permissions` of the subscription or of a group.
 pub(crate) fn permissions(arm: &Arm, group: Option<&str>) -> ArmResult {
     if let Some(name) = group {
         group::find(arm, name)?;
@@ -33,7 +37,7 @@ pub(crate) fn permissions(arm: &Arm, group: Option<&str>) -> ArmResult {
     Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
-/// What roles call it; none for what everybody may do who is let in.
+/// Returns the operation as roles name it, or `None` for requests that need no permission.
 fn operation(method: &str, target: &ArmTarget) -> Option<String> {
     let of = match target {
         ArmTarget::Subscription => "Microsoft.Resources/subscriptions".to_owned(),
@@ -55,6 +59,7 @@ fn operation(method: &str, target: &ArmTarget) -> Option<String> {
     Some(format!("{of}/{done}"))
 }
 
+/// Returns the name of the group that a path names.
 fn group_of(target: &ArmTarget) -> Option<&str> {
     match target {
         ArmTarget::Group(group) | ArmTarget::Item { group, .. } | ArmTarget::Action { group, .. } => Some(group),

@@ -7,6 +7,9 @@ use crate::arm::retry_after::retry_after;
 use crate::arm::store::{Arm, Family, ResourceType, StoredResource, name_of, root_id};
 
 /// Checks `If-Match`, `If-None-Match` and the etag in the body.
+///
+/// # Errors
+/// 412 in the words of the resource's provider.
 pub(crate) fn check_conditions(call: &ArmCall, existing: Option<&StoredResource>, id: &str) -> Result<(), ArmError> {
     if call.if_none_match.as_deref() == Some("*") && existing.is_some() {
         let message = format!("The resource {id} already exists.");
@@ -26,10 +29,12 @@ pub(crate) fn check_conditions(call: &ArmCall, existing: Option<&StoredResource>
     }
 }
 
+/// Returns an etag without weakness mark and quotes.
 fn bare(etag: &str) -> &str {
     etag.trim().trim_start_matches("W/").trim_matches('"')
 }
 
+/// Returns the 412 for an etag that differs.
 fn mismatch(wanted: &str, existing: Option<(&StoredResource, &str)>, id: &str) -> ArmError {
     let wanted = bare(wanted);
     match existing {
@@ -50,6 +55,9 @@ fn mismatch(wanted: &str, existing: Option<(&StoredResource, &str)>, id: &str) -
 }
 
 /// Refuses a write while another one is in progress on the same top-level resource.
+///
+/// # Errors
+/// 429 of network resources, 409 of the others.
 pub(crate) fn check_idle(arm: &Arm, call: &ArmCall, kind: ResourceType, id: &str) -> Result<(), ArmError> {
     let root = root_id(id).to_ascii_lowercase();
     let Some(running) = running_on(arm, &root) else { return Ok(()) };

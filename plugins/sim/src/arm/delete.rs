@@ -7,7 +7,8 @@ use crate::arm::store::{Arm, Family, OperationStatus, OperationWork, ResourceTyp
 use crate::arm::write::location_of;
 use crate::arm::{compute, group};
 
-/// Deletes; an absent resource is 204.
+/// Starts the deletion of a resource. An absent one answers 204, one that is being deleted the same
+/// operation again.
 pub(crate) fn delete(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     if behaviour(kind).prepare.is_none() {
         return Err(ArmError::method_not_allowed("DELETE"));
@@ -29,6 +30,7 @@ pub(crate) fn delete(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &
     Ok(if kind.family() == Family::Compute { compute::with_limits(reply) } else { reply })
 }
 
+/// Returns the id of the deletion in progress.
 fn deletion(arm: &Arm, resource: &StoredResource) -> Option<String> {
     let running = arm.operations.values().find(|operation| {
         operation.status == OperationStatus::InProgress

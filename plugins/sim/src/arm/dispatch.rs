@@ -7,7 +7,7 @@ use crate::arm::{
     subscription as account, write,
 };
 
-/// Answers one request.
+/// Answers one request by its method and path.
 pub(crate) fn answer(arm: &mut Arm, call: &ArmCall) -> ArmResult {
     let target = parse(&call.segments);
     if target == ArmTarget::Nothing && subscription(&call.segments).is_none() {
@@ -54,6 +54,7 @@ pub(crate) fn answer(arm: &mut Arm, call: &ArmCall) -> ArmResult {
     }
 }
 
+/// Answers a request for one resource.
 fn item(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     match method {
         "GET" => read::get(arm, call, kind, group, id),
@@ -65,6 +66,7 @@ fn item(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, group: 
     }
 }
 
+/// Answers a request for an action of a resource.
 fn action(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, id: &str, verb: &str) -> ArmResult {
     match (method, kind) {
         (_, ResourceType::VirtualMachine) => machine_action::machine_action(arm, call, method, id, verb),
@@ -82,6 +84,7 @@ fn action(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, id: &
     }
 }
 
+/// Refuses other subscriptions than that of the world.
 fn check_subscription(arm: &Arm, call: &ArmCall) -> Result<(), ArmError> {
     let Some(id) = subscription(&call.segments) else { return Ok(()) };
     if id.eq_ignore_ascii_case(&arm.subscription) {
@@ -96,9 +99,10 @@ fn check_subscription(arm: &Arm, call: &ArmCall) -> Result<(), ArmError> {
     })
 }
 
-/// The first year that ARM has api-versions of, and the last that this world takes for real.
+/// Years of API versions that are accepted: from the first year of ARM to one after the recordings.
 const YEARS: std::ops::RangeInclusive<u16> = 2014..=2027;
 
+/// Refuses a missing or malformed API version.
 fn check_api_version(call: &ArmCall, target: &ArmTarget) -> Result<(), ArmError> {
     let version = call.api_version();
     if version.is_empty() {
@@ -128,12 +132,14 @@ fn invalid_version(version: &str) -> ArmError {
     ArmError::gateway(400, "InvalidApiVersionParameter", message)
 }
 
+/// True if the text is a date of the accepted years, with or without `-preview`.
 fn is_date(version: &str) -> bool {
     let date = version.strip_suffix("-preview").unwrap_or(version);
     date.parse::<jiff::civil::Date>().is_ok_and(|day| u16::try_from(day.year()).is_ok_and(|year| YEARS.contains(&year)))
         && date.len() == 10
 }
 
+/// Returns the 404 for a type or namespace that is not simulated.
 fn unknown_type(call: &ArmCall, namespace: &str, types: &str) -> ArmError {
     if !ALL_TYPES.iter().any(|kind| kind.namespace().eq_ignore_ascii_case(namespace)) {
         let message = format!("The resource namespace '{namespace}' is invalid.");

@@ -8,17 +8,20 @@ use crate::arm::network::nics_of;
 use crate::arm::read;
 use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
 
-/// The version that somebody with the portal asks in.
+/// API version of requests that another party makes in the portal.
 const VERSION: &str = "api-version=2024-01-01";
 
-/// A request that somebody makes.
+/// Request of another party to Azure Resource Manager.
 pub(crate) struct DriftRequest {
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
 }
 
-/// Sets the forwarding flag of a machine's primary NIC.
+/// Returns the request that sets IP forwarding of a machine's primary NIC.
+///
+/// # Errors
+/// The text names the machine that has no NIC.
 pub(crate) fn nic_forwarding(arm: &Arm, machine: &str, on: bool) -> Result<DriftRequest, String> {
     let owner = arm.of_kind(ResourceType::VirtualMachine).find(|found| found.name.eq_ignore_ascii_case(machine));
     let by_machine = owner.and_then(|owner| nics_of(owner).into_iter().next());
@@ -31,7 +34,11 @@ pub(crate) fn nic_forwarding(arm: &Arm, machine: &str, on: bool) -> Result<Drift
     Ok(put(&nic.id, body))
 }
 
-/// Sends a prefix of the table of a subnet to a next hop, or deletes its route.
+/// Returns the request that routes a prefix to a next hop in the table of a subnet, or that deletes
+/// its route.
+///
+/// # Errors
+/// The text names the missing subnet, table or route.
 pub(crate) fn route(
     arm: &Arm,
     (network, subnet): (Option<&str>, &str),
@@ -53,7 +60,10 @@ pub(crate) fn route(
     Ok(put(&id, json!({ "properties": properties })))
 }
 
-/// Associates a subnet with a table, named by its name or id, or with none.
+/// Returns the request that associates a subnet with a table, given its name or id, or with none.
+///
+/// # Errors
+/// The text names the missing subnet or table.
 pub(crate) fn association(
     arm: &Arm,
     (network, subnet): (Option<&str>, &str),
@@ -77,6 +87,7 @@ fn put(id: &str, body: Value) -> DriftRequest {
     DriftRequest { method: "PUT", path: format!("{id}?{VERSION}"), body: Some(body) }
 }
 
+/// Returns the subnet with this name, in this network if one is named.
 fn find_subnet<'a>(arm: &'a Arm, network: Option<&str>, name: &str) -> Result<&'a StoredResource, String> {
     let is_in = |subnet: &&StoredResource| network.is_none_or(|network| name_of(parent_id(&subnet.id)) == network);
     let mut found = arm.of_kind(ResourceType::Subnet).filter(|subnet| subnet.name == name).filter(is_in);

@@ -7,14 +7,17 @@ use crate::arm::json::{objects, reference};
 use crate::arm::security_group::{Direction, Flow, Service};
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-/// Where Azure sees this machine come from, whoever uses it: the world is on loopback, and this is a range for documentation.
+/// Source address of logins from the machine that the world runs on, as Azure sees them. The world
+/// is on loopback; the address is from TEST-NET-2 of RFC 5737.
 pub(crate) const CLIENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
-/// The public addresses that are open until a security group closes them; the others are closed until one opens them.
+/// SKU of public addresses that are open until a security group closes them. Addresses of other
+/// SKUs are closed until a group opens them.
 const OPEN_SKU: &str = "Basic";
 
-/// Whether logins from this machine do not get to the NIC by its public address: no security group lets them in, or there is none
-/// at all and the address is of a kind that needs one. Nothing while a group is being written: what was the case still is.
+/// Returns `true` if logins to the public address of the NIC are dropped: no security group admits
+/// them, or there is no group and the address is of a SKU that needs one. Returns `None` while a
+/// group is being written: the previous answer still applies.
 pub(crate) fn is_closed_to_ssh(arm: &Arm, nic: &StoredResource) -> Option<bool> {
     let Some((public, known)) = public_ip(arm, nic).zip(fabric_nic(arm, nic)) else { return Some(false) };
     let subnet = arm.find(&known.subnet);
@@ -33,7 +36,7 @@ pub(crate) fn is_closed_to_ssh(arm: &Arm, nic: &StoredResource) -> Option<bool> 
     Some(fabric.refusal(&known, Direction::Inbound, &flow).is_some())
 }
 
-/// Whether a login from one NIC to another of its network is dropped by a security group.
+/// Returns `true` if a security group drops a login from one NIC to another of its network.
 pub(crate) fn drops_ssh(arm: &Arm, [from, to]: [&str; 2]) -> bool {
     let fabric = fabric(arm);
     let known = |id: &str| fabric.nics.iter().find(|nic| nic.id.eq_ignore_ascii_case(id));
@@ -44,10 +47,12 @@ pub(crate) fn drops_ssh(arm: &Arm, [from, to]: [&str; 2]) -> bool {
         || fabric.refusal(receiver, Direction::Inbound, &flow).is_some()
 }
 
+/// True if a group and all its rules have been written.
 fn is_written(arm: &Arm, group: &StoredResource) -> bool {
     group.is_settled() && arm.below(&group.id, ResourceType::SecurityRule).into_iter().all(StoredResource::is_settled)
 }
 
+/// Returns the public address of the NIC's first configuration that has one.
 fn public_ip<'a>(arm: &'a Arm, nic: &StoredResource) -> Option<&'a StoredResource> {
     objects(&nic.properties, "ipConfigurations").into_iter().find_map(|configuration| {
         arm.find(reference(configuration.get("properties")?.as_object()?, "publicIPAddress")?)

@@ -9,7 +9,7 @@ use crate::arm::network::{prefixes_of, subnet_nets};
 use crate::arm::security_group::{Direction, Flow, SecurityGroup};
 use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of, parent_id};
 
-/// The virtual networks as a packet meets them: only what is in force.
+/// The virtual networks as a packet meets them. Resources that are being written are left out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fabric {
     pub(crate) nics: Vec<FabricNic>,
@@ -22,13 +22,14 @@ pub(crate) struct Fabric {
 /// A NIC with an address.
 #[derive(Debug, Clone)]
 pub(crate) struct FabricNic {
-    /// Lower-case id.
+    /// Lower-case id of the NIC.
     pub(crate) id: String,
     pub(crate) name: String,
     /// Lower-case id of its subnet.
     pub(crate) subnet: String,
+    /// Private addresses, in the order of the IP configurations.
     pub(crate) addresses: Vec<Ipv4Addr>,
-    /// `enableIPForwarding`.
+    /// Value of `enableIPForwarding`: the NIC may carry packets of others.
     pub(crate) forwards: bool,
     /// Lower-case id of its security group.
     pub(crate) group: Option<String>,
@@ -40,7 +41,7 @@ pub(crate) struct FabricNic {
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterNode {
     pub(crate) name: String,
-    /// What its cluster's pods have their addresses from.
+    /// Prefix from which the cluster's pods get addresses.
     pub(crate) pod_cidr: Option<Ipv4Net>,
 }
 
@@ -59,10 +60,10 @@ pub(crate) struct FabricSubnet {
     pub(crate) group: Option<String>,
 }
 
-/// Which rule of which security group drops a packet.
+/// Rule of a security group that drops a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal<'a> {
-    /// The NIC or the subnet that has the group.
+    /// Name of the NIC or subnet that has the group.
     pub(crate) at: &'a str,
     pub(crate) group: &'a str,
     pub(crate) rule: &'a str,
@@ -72,11 +73,13 @@ pub(crate) struct Refusal<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct FabricRoute {
     pub(crate) prefix: Ipv4Net,
+    /// Type of the next hop, such as `VirtualAppliance`.
     pub(crate) kind: String,
+    /// Address of the next hop; `None` unless the type has one.
     pub(crate) hop: Option<Ipv4Addr>,
 }
 
-/// What is in force in every virtual network.
+/// Returns the configuration in force in all virtual networks.
 pub(crate) fn fabric(arm: &Arm) -> Fabric {
     let nics = || arm.of_kind(ResourceType::NetworkInterface).chain(arm.of_kind(ResourceType::ScaleSetNic));
     Fabric {
@@ -99,13 +102,14 @@ pub(crate) fn groups_of<'a>(
     keys.into_iter().filter_map(group).collect()
 }
 
+/// Returns the lower-case id of the security group of a NIC or subnet.
 fn group_key(owner: &StoredResource) -> Option<String> {
     reference(&owner.properties, "networkSecurityGroup").map(str::to_ascii_lowercase)
 }
 
 impl Fabric {
-    /// Which rule drops the first packet of a connection at a NIC, if one does: what comes in passes the subnet's group first, what
-    /// goes out the NIC's.
+    /// Returns the rule that drops the first packet of a connection at a NIC, or `None`. An inbound
+    /// packet passes the group of the subnet first, an outbound one the group of the NIC.
     pub(crate) fn refusal<'a>(&'a self, nic: &'a FabricNic, direction: Direction, flow: &Flow) -> Option<Refusal<'a>> {
         let subnet = self.subnets.get(&nic.subnet);
         let of_subnet = subnet.and_then(|subnet| Some((subnet.name.as_str(), subnet.group.as_ref()?)));
@@ -124,20 +128,23 @@ impl Fabric {
 }
 
 impl FabricNic {
-    /// What the tag `VirtualNetwork` stands for in rules about this NIC: the network, whatever the subnet has routes of its own for,
-    /// and the pods of the cluster that it is a node of, which Azure carries between nodes without a rule for them.
+    /// Returns the prefixes of the tag `VirtualNetwork` in rules about this NIC: the network, the
+    /// destinations of the subnet's own routes, and the pod CIDR of the cluster that it is a node
+    /// of, which Azure carries between nodes without a rule.
     fn virtual_network(&self, subnet: &FabricSubnet) -> Vec<Ipv4Net> {
         let pods = self.node.as_ref().and_then(|node| node.pod_cidr);
         subnet.space.iter().copied().chain(subnet.routes.iter().map(|route| route.prefix)).chain(pods).collect()
     }
 }
 
-/// Whether a machine has power; one that Azure does not know has.
+/// Returns `false` if a machine is stopped or deallocated. A machine that Azure does not know has
+/// power.
 pub(crate) fn has_power(arm: &Arm, machine: &str) -> bool {
     let power = arm.find(machine).and_then(|machine| machine.hidden.get("power")?.as_str());
     !matches!(power, Some("stopped" | "deallocated"))
 }
 
+/// Returns a NIC as a packet meets it, or `None` if no configuration has a subnet.
 pub(crate) fn fabric_nic(arm: &Arm, nic: &StoredResource) -> Option<FabricNic> {
     let configurations = objects(&nic.properties, "ipConfigurations");
     let inner = configurations.iter().filter_map(|configuration| configuration.get("properties")?.as_object());
@@ -153,7 +160,8 @@ pub(crate) fn fabric_nic(arm: &Arm, nic: &StoredResource) -> Option<FabricNic> {
     })
 }
 
-/// A node's name in the cluster is its host name in small letters.
+/// Returns the cluster node of a scale set's NIC. Its name in the cluster is its host name in lower
+/// case.
 fn cluster_node(arm: &Arm, nic: &StoredResource) -> Option<ClusterNode> {
     let machine = arm.find_kind(parent_id(&nic.id), ResourceType::ScaleSetVm)?;
     let name = text(machine.properties.get("osProfile")?, &["computerName"])?.to_ascii_lowercase();
@@ -166,6 +174,7 @@ fn cluster_node(arm: &Arm, nic: &StoredResource) -> Option<ClusterNode> {
     Some(ClusterNode { name, pod_cidr })
 }
 
+/// Returns a subnet with its routes in force: those of its table that were written successfully.
 pub(crate) fn fabric_subnet(arm: &Arm, subnet: &StoredResource) -> FabricSubnet {
     let network = parent_id(&subnet.id);
     let space = arm.find(network).map(prefixes_of).unwrap_or_default();
@@ -182,6 +191,7 @@ pub(crate) fn fabric_subnet(arm: &Arm, subnet: &StoredResource) -> FabricSubnet 
     }
 }
 
+/// Returns a route, or `None` if its destination is a service tag, which is not simulated.
 fn fabric_route(route: &StoredResource) -> Option<FabricRoute> {
     let text = |key: &str| field(&route.properties, key);
     Some(FabricRoute {

@@ -10,12 +10,13 @@ use crate::arm::retry_after::retry_after;
 use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork, StoredGroup};
 use crate::arm::subscription::normal_location;
 
-/// Seconds that deleting an empty group takes.
+/// Duration of a deletion in the real service, in seconds.
 const DELETE_SECONDS: f64 = 15.0;
 
-/// Longest name of a group.
+/// Maximum length of a group's name.
 const NAME_LIMIT: usize = 90;
 
+/// Answers a request for one group.
 pub(crate) fn answer(arm: &mut Arm, call: &ArmCall, method: &str, name: &str) -> ArmResult {
     match method {
         "HEAD" => Ok(ArmReply::empty(if find(arm, name).is_ok() { 204 } else { 404 })),
@@ -27,11 +28,18 @@ pub(crate) fn answer(arm: &mut Arm, call: &ArmCall, method: &str, name: &str) ->
     }
 }
 
+/// Returns a group.
+///
+/// # Errors
+/// 404 if it does not exist.
 pub(crate) fn find<'a>(arm: &'a Arm, name: &str) -> Result<&'a StoredGroup, ArmError> {
     arm.groups.get(&name.to_ascii_lowercase()).ok_or_else(|| ArmError::group_not_found(name))
 }
 
-/// The group, if things may be written into it.
+/// Returns the group, for a write into it.
+///
+/// # Errors
+/// 404 if it does not exist, 409 while it is being deleted.
 pub(crate) fn writable(arm: &Arm, name: &str) -> Result<StoredGroup, ArmError> {
     let group = find(arm, name)?;
     if group.state == "Deleting" {
@@ -42,11 +50,13 @@ pub(crate) fn writable(arm: &Arm, name: &str) -> Result<StoredGroup, ArmError> {
     Ok(group.clone())
 }
 
+/// Lists the groups by name.
 pub(crate) fn list(arm: &Arm) -> ArmReply {
     let value: Vec<Value> = arm.groups.values().map(|group| body(arm, group)).collect();
     ArmReply::json(200, json!({ "value": value }))
 }
 
+/// Returns the JSON of a group.
 fn body(arm: &Arm, group: &StoredGroup) -> Value {
     let mut body = json!({
         "id": format!("/subscriptions/{}/resourceGroups/{}", arm.subscription, group.name),
@@ -64,6 +74,7 @@ fn body(arm: &Arm, group: &StoredGroup) -> Value {
     body
 }
 
+/// Creates a group or changes its tags.
 fn put(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     let object = call.object()?;
     let location = location(&object)?;
@@ -109,7 +120,7 @@ fn patch(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     find(arm, name).map(|group| ArmReply::json(200, body(arm, group)))
 }
 
-/// Deletes with `Location` alone; the location is the job of ARM itself, not of a provider.
+/// Starts the deletion of a group. Its operation is a job of ARM itself, with `Location` alone.
 fn delete(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     let group = find(arm, name)?.clone();
     let running = arm.operations.values().find(|operation| {
@@ -125,6 +136,7 @@ fn delete(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     Ok(reply.with_header("Retry-After", deletion_retry_after(arm)))
 }
 
+/// Starts the operation of a deletion and returns its id: an encoded job, as ARM has it.
 fn begin(arm: &mut Arm, call: &ArmCall, group: &StoredGroup) -> String {
     let escaped = group.name.to_ascii_uppercase().replace('-', ":2D").replace('_', ":5F");
     let region = group.location.to_ascii_uppercase();
@@ -157,6 +169,7 @@ fn begin(arm: &mut Arm, call: &ArmCall, group: &StoredGroup) -> String {
     id
 }
 
+/// Returns the signed URL of a deletion.
 fn url(arm: &Arm, call: &ArmCall, id: &str) -> String {
     let signature = operation::signature(arm.seed, id);
     let version = arm.operations.get(id).map_or("", |operation| operation.api_version.as_str());
@@ -168,7 +181,7 @@ fn deletion_retry_after(arm: &Arm) -> String {
     retry_after(15.0, arm.speed)
 }
 
-/// Answers a poll of a deletion: 202 until it is done, then 200 without a body.
+/// Answers a poll of a deletion: 202 until it has finished, then 200 without a body.
 pub(crate) fn poll(arm: &Arm, call: &ArmCall, id: &str) -> ArmResult {
     let operation =
         arm.operations.get(id).filter(|operation| !operation.expired && operation.work == OperationWork::DeleteGroup);

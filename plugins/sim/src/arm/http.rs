@@ -18,10 +18,10 @@ use crate::listen::Scheme;
 use crate::login;
 use crate::world::Shared;
 
-/// Most bytes of a request: ARM refuses bodies over 4 MB.
+/// Maximum size of a request, in bytes: ARM refuses bodies over 4 MB.
 const BODY_LIMIT: usize = 4 << 20;
 
-/// Answers every request that no other router of the world takes, as ARM.
+/// Answers every request that no other router of the world takes.
 pub(crate) async fn handle(
     State(shared): State<Shared>,
     Extension(scheme): Extension<Scheme>,
@@ -47,9 +47,9 @@ pub(crate) async fn handle(
     respond(&parts.method, &parts.headers, reply.unwrap_or_else(ArmReply::from))
 }
 
-/// Does what somebody else does to the subscription, past faults, counters and authentication.
+/// Performs a request of another party, without faults, counters and authentication.
 ///
-/// Gives the status and the body of ARM's answer.
+/// Returns the status and the body of the answer.
 pub(crate) fn third_party(shared: &Shared, method: &str, target: &str, body: Option<Value>) -> (u16, Option<Value>) {
     let uri: Uri = target.parse().unwrap_or_default();
     let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
@@ -80,6 +80,7 @@ fn too_large() -> ArmError {
     ArmError::gateway(413, "RequestContentTooLarge", "The request content size exceeds the maximum size of 4 MB.")
 }
 
+/// Decodes a request.
 fn read(method: &Method, uri: &Uri, headers: &HeaderMap, scheme: Scheme, bytes: &[u8]) -> Result<ArmCall, ArmError> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -118,7 +119,7 @@ fn query(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Adds the headers that every answer of ARM has.
+/// Builds the response with the headers that every answer of ARM has.
 fn respond(method: &Method, request: &HeaderMap, reply: ArmReply) -> Response {
     let body = reply.body.as_ref().map(Value::to_string).unwrap_or_default();
     let has_body = !body.is_empty();
@@ -147,6 +148,7 @@ fn respond(method: &Method, request: &HeaderMap, reply: ArmReply) -> Response {
     response
 }
 
+/// Headers with the same value in every answer, as recorded.
 const FIXED_HEADERS: [(&str, &str); 5] = [
     ("cache-control", "no-cache"),
     ("pragma", "no-cache"),
@@ -155,6 +157,7 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
 ];
 
+/// Adds the ids of the request, and the client's own if it asks for it.
 fn identify(headers: &mut HeaderMap, request: &HeaderMap) {
     let id = crate::arm::store::uuid(&rand::random::<[u8; 16]>());
     let routing = format!("CANADACENTRAL:{}:{id}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));

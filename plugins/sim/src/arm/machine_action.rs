@@ -8,7 +8,7 @@ use crate::arm::operation::{self, PollHeaders};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::{Arm, OperationWork, PowerAction, ResourceType, group_of};
 
-/// Answers what can be asked of a machine beside reading and writing it.
+/// Answers a request for a view, a list or a change of power of a machine.
 pub(crate) fn machine_action(arm: &mut Arm, call: &ArmCall, method: &str, id: &str, verb: &str) -> ArmResult {
     let power = match (method, verb) {
         ("GET", "instanceview") => return Ok(view(arm, call, id)),
@@ -33,11 +33,13 @@ pub(crate) fn machine_action(arm: &mut Arm, call: &ArmCall, method: &str, id: &s
     Ok(with_limits(operation::with_poll_headers(arm, call, ArmReply::empty(202), &operation, PollHeaders::Both)))
 }
 
+/// Answers with the instance view of a machine.
 fn view(arm: &Arm, call: &ArmCall, id: &str) -> ArmReply {
     with_limits(ArmReply::json(200, arm.find(id).map_or(json!({}), |machine| instance_view(arm, machine, call.now))))
 }
 
-/// A simulated machine takes commands over SSH only: an answer that pretends to have run one would be a lie.
+/// Returns the refusal of a run command. Simulated machines accept commands over SSH only; a
+/// pretended run would be wrong.
 fn no_agent(id: &str) -> ArmError {
     let message = format!(
         "Cannot run the command on {id}: the guest agent of a machine in the simulated world does not take run commands. Use SSH."
@@ -45,6 +47,7 @@ fn no_agent(id: &str) -> ArmError {
     ArmError::new(409, "OperationNotAllowed", message)
 }
 
+/// Returns the power state of a machine while the operation runs.
 fn passing(power: PowerAction) -> &'static str {
     match power {
         PowerAction::Start | PowerAction::Restart | PowerAction::Redeploy => "starting",

@@ -8,19 +8,19 @@ use crate::arm::resource_types::behaviour;
 use crate::arm::retry_after::retry_after;
 use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork, ResourceType, root_id, uuid};
 
-/// The headers that tell a client where to look.
+/// Headers with the URLs that a client polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PollHeaders {
-    /// `Azure-AsyncOperation` alone.
+    /// The header `Azure-AsyncOperation` alone.
     Async,
-    /// `Azure-AsyncOperation` and `Location`.
+    /// Both headers, `Azure-AsyncOperation` and `Location`.
     Both,
 }
 
 /// Duration of a change of a machine's power in the real service, in seconds.
 const POWER_SECONDS: f64 = 10.0;
 
-/// Starts an operation on the resource `id` and gives its id.
+/// Starts an operation on the resource `id` and returns its id.
 pub(crate) fn begin(
     arm: &mut Arm,
     call: &ArmCall,
@@ -58,14 +58,14 @@ pub(crate) fn begin(
     operation_id
 }
 
-/// When something that takes `seconds` in the real service is done here.
+/// Returns the time at which work of `seconds` in the real service finishes here.
 pub(crate) fn due(call: &ArmCall, speed: f64, seconds: f64) -> Timestamp {
     let seconds = seconds * call.fault.slow.unwrap_or(1.0) / speed.max(f64::MIN_POSITIVE);
     let duration = SignedDuration::try_from_secs_f64(seconds).unwrap_or(SignedDuration::from_hours(24));
     call.now.checked_add(duration).unwrap_or(call.now)
 }
 
-/// Whether a write to the top-level resource `root` is in progress, and where to ask for it.
+/// Returns the operation in progress on the top-level resource `root`.
 pub(crate) fn running_on<'a>(arm: &'a Arm, root: &str) -> Option<&'a ArmOperation> {
     arm.operations.values().find(|operation| operation.status == OperationStatus::InProgress && operation.root == root)
 }
@@ -89,6 +89,7 @@ pub(crate) fn with_poll_headers(
     }
 }
 
+/// Adds `Retry-After` with the interval that the family recommends.
 pub(crate) fn with_retry_after(arm: &Arm, reply: ArmReply, family: Family) -> ArmReply {
     let seconds = match family {
         Family::Network | Family::Disk => 2.0,
@@ -97,6 +98,7 @@ pub(crate) fn with_retry_after(arm: &Arm, reply: ArmReply, family: Family) -> Ar
     reply.with_header("Retry-After", retry_after(seconds, arm.speed))
 }
 
+/// Returns the URL of an operation's status, or of its result.
 fn operation_url(arm: &Arm, base: &str, operation: &ArmOperation, result: bool) -> String {
     let segment = match (operation.family, result) {
         (Family::Disk, _) => "DiskOperations",
@@ -122,7 +124,8 @@ fn operation_url(arm: &Arm, base: &str, operation: &ArmOperation, result: bool) 
     )
 }
 
-/// The `t`, `c`, `s` and `h` of an operation's URL: as long as in reality, and only right if sent back verbatim.
+/// Returns the signature in an operation's URL, as long as a real one: `t`, `c`, `s` and `h`. It is
+/// valid only if it comes back verbatim.
 pub(crate) fn signature(seed: u64, operation: &str) -> String {
     let bytes = |label: &str, length: usize| {
         let blocks = (0_u32..).flat_map(|block| {
@@ -135,7 +138,7 @@ pub(crate) fn signature(seed: u64, operation: &str) -> String {
     format!("t=639000{ticks:012}&c=MII{}&s={}&h={}", bytes("c", 2175), bytes("s", 256), bytes("h", 32))
 }
 
-/// Whether the query is the one that was given out with the operation.
+/// True if the query equals the signed query of the operation's URL.
 pub(crate) fn is_verbatim(seed: u64, operation: &str, api_version: &str, call: &ArmCall) -> bool {
     let expected = signature(seed, operation);
     let signed = expected.split('&').all(|pair| {

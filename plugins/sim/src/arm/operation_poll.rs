@@ -7,7 +7,7 @@ use crate::arm::render::render;
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork};
 
-/// Seconds after which the status of a finished operation is no longer kept.
+/// Time after which a finished operation is forgotten, in seconds.
 const KEPT_SECONDS: i64 = 24 * 3600;
 
 /// Answers a poll of an operation's status or of its result.
@@ -24,6 +24,7 @@ pub(crate) fn poll(arm: &Arm, call: &ArmCall, id: &str) -> ArmResult {
     }
 }
 
+/// Returns the 404 for an unknown or expired operation.
 fn not_found(id: &str) -> ArmError {
     ArmError::new(
         404,
@@ -36,6 +37,7 @@ fn is_stale(operation: &ArmOperation, now: Timestamp) -> bool {
     operation.status != OperationStatus::InProgress && now.duration_since(operation.due).as_secs() > KEPT_SECONDS
 }
 
+/// Answers a poll of `Azure-AsyncOperation`.
 fn status(arm: &Arm, operation: &ArmOperation) -> ArmReply {
     let word = match operation.status {
         OperationStatus::InProgress => "InProgress",
@@ -60,11 +62,13 @@ fn status(arm: &Arm, operation: &ArmOperation) -> ArmReply {
     if operation.status == OperationStatus::InProgress { with_retry_after(arm, reply, operation.family) } else { reply }
 }
 
+/// Returns the error of a failed operation.
 fn failure(operation: &ArmOperation) -> Value {
     let code = operation.fails.as_deref().unwrap_or("InternalServerError");
     json!({ "code": code, "message": format!("The operation on {} failed: {code}.", operation.target), "details": [] })
 }
 
+/// Answers a poll of `Location`.
 fn result(arm: &Arm, call: &ArmCall, operation: &ArmOperation) -> ArmReply {
     match (operation.status, operation.work) {
         (OperationStatus::InProgress, _) => {

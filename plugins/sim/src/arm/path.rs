@@ -1,16 +1,16 @@
 use crate::arm::store::ResourceType;
 
-/// What a path names.
+/// Resource, list or action that a path names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ArmTarget {
     Subscriptions,
     Tenants,
     Subscription,
     Locations,
-    /// One provider of the subscription, or all.
+    /// One provider of the subscription, or all of them.
     Providers(Option<String>),
     RegisterProvider(String),
-    /// What the caller may do in the subscription, or in one of its groups.
+    /// Permissions of the caller in the subscription, or in one of its groups.
     Permissions(Option<String>),
     Groups,
     Group(String),
@@ -37,23 +37,25 @@ pub(crate) enum ArmTarget {
     Operation {
         id: String,
     },
-    /// Something a provider says about a location.
+    /// Facts of a provider about a location.
     Location {
         namespace: String,
         location: String,
         what: String,
     },
-    /// Resources of one kind: in the subscription, in a group or below a resource.
+    /// Resources of one type: in the subscription, in a group or below a resource.
     Collection {
         kind: ResourceType,
         group: Option<String>,
         parent: Option<String>,
     },
+    /// One resource, which may not exist.
     Item {
         kind: ResourceType,
         group: String,
         id: String,
     },
+    /// An action of one resource.
     Action {
         kind: ResourceType,
         group: String,
@@ -65,10 +67,11 @@ pub(crate) enum ArmTarget {
         namespace: String,
         types: String,
     },
+    /// A path that nothing answers.
     Nothing,
 }
 
-/// The subscription that a path names.
+/// Returns the subscription that a path names.
 pub(crate) fn subscription(segments: &[String]) -> Option<&str> {
     match segments {
         [first, id, ..] if first.eq_ignore_ascii_case("subscriptions") => Some(id),
@@ -76,7 +79,7 @@ pub(crate) fn subscription(segments: &[String]) -> Option<&str> {
     }
 }
 
-/// Finds what the segments of a path name. Fixed words compare without case.
+/// Parses the segments of a path. Fixed words are compared without case.
 pub(crate) fn parse(segments: &[String]) -> ArmTarget {
     let words: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -122,6 +125,7 @@ pub(crate) fn parse(segments: &[String]) -> ArmTarget {
     }
 }
 
+/// Parses the rest of a path,
 /// `{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions[/{version}]`.
 fn image(rest: &[&str]) -> ArmTarget {
     match rest {
@@ -145,6 +149,7 @@ fn deployment(segments: &[String], rest: &[&str]) -> ArmTarget {
     }
 }
 
+/// Parses a path below `resourceGroups/{group}/providers`.
 fn in_group(segments: &[String]) -> ArmTarget {
     let (group, namespace, rest) = (&segments[3], &segments[5], &segments[6..]);
     let types: Vec<&str> = rest.iter().step_by(2).map(String::as_str).collect();
@@ -171,7 +176,8 @@ fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Opti
     }
 }
 
-/// The one collection that skips a level: the NICs of every instance of a scale set.
+/// Returns the type of the one collection that skips a level: the NICs of every instance of a scale
+/// set.
 fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<ResourceType> {
     let nics = matches!(types, [set, nics] if set.eq_ignore_ascii_case("virtualMachineScaleSets") && nics.eq_ignore_ascii_case("networkInterfaces"));
     (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(ResourceType::ScaleSetNic)
@@ -191,6 +197,7 @@ fn unknown(namespace: &str, types: &[&str]) -> ArmTarget {
     ArmTarget::UnknownType { namespace: namespace.to_owned(), types: types.join("/") }
 }
 
+/// Returns the resource id of a path.
 fn id_of(segments: &[String]) -> String {
     segments.iter().fold(String::new(), |id, segment| id + "/" + segment)
 }

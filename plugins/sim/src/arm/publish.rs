@@ -8,7 +8,8 @@ use crate::arm::network::{nics_of, prefixes_of, public_address, subnet_nets};
 use crate::arm::store::{Arm, ResourceType, RoutesInForce, StoredResource, name_of, parent_id};
 use crate::event::{Event, Machine, Nic, Route};
 
-/// The events that the resources call for and that were not told yet: networks, NICs, machines, routes, in this order.
+/// Returns the events for everything that has changed since the last call: networks, NICs,
+/// machines, routes, in this order.
 pub(crate) fn unpublished_events(arm: &mut Arm) -> Vec<Event> {
     let mut events = networks(arm);
     let gone = nics(arm, &mut events);
@@ -21,6 +22,7 @@ pub(crate) fn unpublished_events(arm: &mut Arm) -> Vec<Event> {
     events
 }
 
+/// Returns the events of changed networks.
 fn networks(arm: &mut Arm) -> Vec<Event> {
     let now: Vec<(String, String, Vec<String>)> = arm
         .of_kind(ResourceType::VirtualNetwork)
@@ -39,7 +41,7 @@ fn networks(arm: &mut Arm) -> Vec<Event> {
     events
 }
 
-/// Tells changed NICs and gives the ids of those that are gone.
+/// Adds the events of changed NICs, and returns the ids of those that are gone.
 fn nics(arm: &mut Arm, events: &mut Vec<Event>) -> Vec<String> {
     let now: Vec<Nic> = arm.of_kind(ResourceType::NetworkInterface).filter_map(|nic| published_nic(arm, nic)).collect();
     for nic in now {
@@ -53,6 +55,7 @@ fn nics(arm: &mut Arm, events: &mut Vec<Event>) -> Vec<String> {
     gone
 }
 
+/// Returns a NIC as events have it, or `None` while it is incomplete.
 fn published_nic(arm: &Arm, nic: &StoredResource) -> Option<Nic> {
     let configurations = objects(&nic.properties, "ipConfigurations");
     let inner = configurations.first()?.get("properties")?.as_object()?;
@@ -79,6 +82,7 @@ fn subnet_prefix(subnet: &StoredResource) -> String {
     subnet_nets(subnet).first().map(ToString::to_string).unwrap_or_default()
 }
 
+/// Returns a machine as its first boot needs it.
 fn published_machine(arm: &Arm, machine: &StoredResource) -> Machine {
     let empty = Value::Object(Object::new());
     let profile = machine.properties.get("osProfile").unwrap_or(&empty);
@@ -94,7 +98,8 @@ fn published_machine(arm: &Arm, machine: &StoredResource) -> Machine {
     }
 }
 
-/// Tells every subnet whose routes are others than before. While something about them is being written, the old ones hold.
+/// Adds an event for every subnet whose routes changed. While one of them is being written, the
+/// previous routes apply.
 fn routes(arm: &mut Arm, events: &mut Vec<Event>) {
     let now: Vec<(String, Option<RoutesInForce>)> =
         arm.of_kind(ResourceType::Subnet).map(|subnet| (subnet.key(), in_force(arm, subnet))).collect();
@@ -116,6 +121,7 @@ fn routes(arm: &mut Arm, events: &mut Vec<Event>) {
     }
 }
 
+/// Returns the event of a subnet's routes.
 fn changed(state: &RoutesInForce) -> Event {
     Event::RoutesChanged {
         network: state.network.clone(),
@@ -125,7 +131,8 @@ fn changed(state: &RoutesInForce) -> Event {
     }
 }
 
-/// `None` while the subnet, its table or one of the routes is being written.
+/// Returns the routes in force in a subnet, or `None` while it, its table or one of the routes is
+/// being written.
 fn in_force(arm: &Arm, subnet: &StoredResource) -> Option<RoutesInForce> {
     let settled = |resource: &StoredResource| resource.is_settled();
     let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));

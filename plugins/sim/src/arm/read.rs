@@ -6,10 +6,14 @@ use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::{Arm, Family, ResourceType, StoredResource, group_of, name_of, parent_id, root_id};
 use crate::arm::{compute, group};
 
-/// Resources that a page of an AKS list has.
+/// Number of resources in a page of an AKS list.
 const PAGE: usize = 2;
 
-/// Whether the resource exists, with the 404 of whoever notices first.
+/// Returns the resource.
+///
+/// # Errors
+/// The 404 of the layer that notices first: ARM's front door for a group or a top-level resource,
+/// the provider for a child.
 pub(crate) fn require<'a>(
     arm: &'a Arm,
     kind: ResourceType,
@@ -25,6 +29,7 @@ pub(crate) fn require<'a>(
     Err(absent(arm, kind, group, id))
 }
 
+/// Returns the 404 of a resource whose group exists.
 fn absent(arm: &Arm, kind: ResourceType, group: &str, id: &str) -> ArmError {
     if kind == ResourceType::ScaleSetVm && name_of(id).parse::<u32>().is_err() {
         return ArmError::invalid("instanceId", "Virtual Machine Scale Set VM instanceId must be a number.");
@@ -48,6 +53,7 @@ fn absent(arm: &Arm, kind: ResourceType, group: &str, id: &str) -> ArmError {
     )
 }
 
+/// Answers a GET, with the instance view if `$expand` asks for it.
 pub(crate) fn get(arm: &Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     let resource = require(arm, kind, group, id)?;
     let mut reply = ArmReply::json(200, render_expanded(arm, resource, call.expands("instanceView"), call.now));
@@ -57,7 +63,7 @@ pub(crate) fn get(arm: &Arm, call: &ArmCall, kind: ResourceType, group: &str, id
     Ok(if kind.family() == Family::Compute { compute::with_limits(reply) } else { reply })
 }
 
-/// Lists resources of one kind: of the subscription, of a group or below a parent.
+/// Lists the resources of one type: of the subscription, of a group or below a parent.
 pub(crate) fn list(
     arm: &Arm,
     call: &ArmCall,
@@ -86,6 +92,7 @@ pub(crate) fn list(
     })
 }
 
+/// Refuses a list below a parent that does not exist.
 fn parent_exists(arm: &Arm, kind: ResourceType, group: &str, parent: &str) -> Result<(), ArmError> {
     if arm.find(parent).is_some() {
         return Ok(());
@@ -97,7 +104,7 @@ fn parent_exists(arm: &Arm, kind: ResourceType, group: &str, parent: &str) -> Re
     ))
 }
 
-/// AKS pages its lists with `$skiptoken`.
+/// Returns one page: AKS pages its lists with `$skiptoken`.
 fn page(call: &ArmCall, value: &[Value]) -> ArmReply {
     let start = call.query.get("$skiptoken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
     let end = (start + PAGE).min(value.len());
@@ -109,7 +116,7 @@ fn page(call: &ArmCall, value: &[Value]) -> ArmReply {
     ArmReply::json(200, body)
 }
 
-/// Every top-level resource, in short, as `az resource list` wants it.
+/// Lists every top-level resource without properties, as `az resource list` expects it.
 pub(crate) fn list_all(arm: &Arm, call: &ArmCall, name: Option<&str>) -> ArmResult {
     let filter = call.query.get("$filter").map(String::as_str).unwrap_or_default();
     let prefix = match name {
@@ -137,7 +144,8 @@ pub(crate) fn list_all(arm: &Arm, call: &ArmCall, name: Option<&str>) -> ArmResu
     Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
-/// Whether the resource passes the conditions of `$filter`: equalities joined with `and`. Others let everything pass.
+/// True if the resource meets the conditions of `$filter`: equalities joined with `and`. Other
+/// conditions are ignored.
 fn passes(resource: &StoredResource, filter: &str) -> bool {
     filter.split(" and ").all(|condition| {
         let Some((name, value)) = condition.split_once(" eq ") else { return true };
@@ -152,7 +160,7 @@ fn passes(resource: &StoredResource, filter: &str) -> bool {
     })
 }
 
-/// The body of a resource that a write answers with.
+/// Returns the JSON of a resource, or `null` if it does not exist.
 pub(crate) fn body(arm: &Arm, id: &str) -> Value {
     arm.find(id).map_or(Value::Null, |resource| render(arm, resource))
 }

@@ -6,33 +6,39 @@ use serde_json::Value;
 use crate::arm::error::ArmError;
 use crate::arm::json::Object;
 
-/// A request, with what every type's behaviour may need of it.
+/// Request to Azure Resource Manager, decoded.
 #[derive(Debug, Clone)]
 pub(crate) struct ArmCall {
     pub(crate) method: String,
-    /// Decoded segments of the path.
+    /// Percent-decoded segments of the path.
     pub(crate) segments: Vec<String>,
-    /// Query by lower-case name.
+    /// Query parameters by lower-case name.
     pub(crate) query: BTreeMap<String, String>,
-    /// `If-Match`.
+    /// Value of the header `If-Match`.
     pub(crate) if_match: Option<String>,
-    /// `If-None-Match`.
+    /// Value of the header `If-None-Match`.
     pub(crate) if_none_match: Option<String>,
     pub(crate) body: Option<Value>,
-    /// Scheme and authority that the client used: what operation URLs begin with.
+    /// Scheme and authority that the client used: URLs of operations begin with them.
     pub(crate) base: String,
-    /// The whole URL, as it was sent.
+    /// Whole URL as it was sent.
     pub(crate) url: String,
+    /// Faults for the operation that the request starts.
     pub(crate) fault: OperationFault,
+    /// Time at which the request arrived.
     pub(crate) now: Timestamp,
 }
 
 impl ArmCall {
+    /// Returns `api-version`, or the empty text.
     pub(crate) fn api_version(&self) -> &str {
         self.query.get("api-version").map_or("", String::as_str)
     }
 
-    /// The body as an object; anything else is refused as ARM does.
+    /// Returns the body.
+    ///
+    /// # Errors
+    /// 400 `InvalidRequestContent` if it is not a JSON object.
     pub(crate) fn object(&self) -> Result<Object, ArmError> {
         match &self.body {
             Some(Value::Object(object)) => Ok(object.clone()),
@@ -44,21 +50,22 @@ impl ArmCall {
         }
     }
 
+    /// True if `$expand` asks for this member.
     pub(crate) fn expands(&self, what: &str) -> bool {
         self.query.get("$expand").is_some_and(|value| value.eq_ignore_ascii_case(what))
     }
 }
 
-/// What a fault does to the operation that a request starts.
+/// Effect of an injected fault on the operation that a request starts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct OperationFault {
-    /// Times longer.
+    /// Factor by which the operation takes longer.
     pub(crate) slow: Option<f64>,
-    /// Fails with this code.
+    /// Error code with which the operation fails.
     pub(crate) fails: Option<String>,
 }
 
-/// An answer, before the headers that all answers have.
+/// Answer without the headers that every answer has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ArmReply {
     pub(crate) status: u16,
@@ -81,5 +88,5 @@ impl ArmReply {
     }
 }
 
-/// What a behaviour gives: an answer or a refusal.
+/// Answer to a request, or a refusal.
 pub(crate) type ArmResult = Result<ArmReply, ArmError>;

@@ -24,11 +24,12 @@ pub(crate) fn build_cluster(arm: &mut Arm, [group, name, location]: [&str; 3], n
     }
 }
 
-/// Adds a node with this name and address to a scale set, and returns it as the stream of events has it, without the
-/// prefix of its pods. Returns `None` without a scale set.
+/// Adds a node with this name and address to a scale set. Returns the node as events have it,
+/// without the prefix of its pods, or `None` without a scale set.
 ///
 /// # Errors
-/// The text says why there cannot be such a node: its address is invalid or taken, or the name exists.
+/// The text says why there cannot be such a node: its address is invalid or taken, or the name
+/// exists.
 pub(crate) fn add_instance(arm: &mut Arm, node: &str, address: &str) -> Result<Option<AksNode>, String> {
     let ip: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
     let Some(set) = scale_set_of(arm, node) else { return Ok(None) };

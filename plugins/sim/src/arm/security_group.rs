@@ -8,13 +8,13 @@ use crate::arm::json::{Object, field, texts};
 use crate::arm::network::default_rules;
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-/// A port that a client may send from: rules of others' source ports are for servers.
+/// Source port of simulated clients. Rules about source ports below it concern servers.
 const CLIENT_PORT: u16 = 49152;
 
-/// Where Azure's load balancers and probes send from.
+/// Source address of Azure's load balancers and probes.
 const LOAD_BALANCER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
-/// What the tag `Internet` leaves out: private, shared, link-local and loopback addresses.
+/// Prefixes that the tag `Internet` excludes: private, shared, link-local and loopback addresses.
 const NOT_INTERNET: [Ipv4Net; 6] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
@@ -24,7 +24,7 @@ const NOT_INTERNET: [Ipv4Net; 6] = [
     Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
 ];
 
-/// The first packet of a connection, as a security group sees it.
+/// First packet of a connection, as a security group sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) source: Ipv4Addr,
@@ -32,35 +32,35 @@ pub(crate) struct Flow {
     pub(crate) service: Service,
 }
 
-/// What a connection is for.
+/// Protocol and port of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
-    /// Its protocol.
+    /// Protocol of the connection.
     pub protocol: Protocol,
-    /// The port that it goes to; of no account for ICMP.
+    /// Destination port; ignored for ICMP.
     pub port: u16,
 }
 
-/// A protocol that rules tell apart.
+/// Protocol that rules distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// TCP.
+    /// The protocol TCP.
     Tcp,
-    /// UDP.
+    /// The protocol UDP.
     Udp,
-    /// ICMP.
+    /// The protocol ICMP.
     Icmp,
 }
 
 impl Service {
-    /// A request by HTTP.
+    /// A request by HTTP: TCP, port 80.
     pub const HTTP: Self = Self { protocol: Protocol::Tcp, port: 80 };
-    /// A login.
+    /// A login: TCP, port 22.
     pub const SSH: Self = Self { protocol: Protocol::Tcp, port: 22 };
 }
 
-/// Which way a packet passes a NIC, as the machine behind it sees it.
+/// Direction in which a packet passes a NIC, as the machine behind it sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Inbound,
@@ -71,7 +71,7 @@ pub(crate) enum Direction {
 #[derive(Debug, Clone)]
 pub(crate) struct SecurityGroup {
     pub(crate) name: String,
-    /// The first that matches decides.
+    /// Rules by priority: the first match decides.
     rules: Vec<SecurityRule>,
 }
 
@@ -88,7 +88,7 @@ struct SecurityRule {
     ports: Vec<RangeInclusive<u16>>,
 }
 
-/// Addresses that a rule is for.
+/// Position of a packet's source or destination, as a rule names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RulePosition {
     Anywhere,
@@ -99,6 +99,7 @@ enum RulePosition {
 }
 
 impl SecurityGroup {
+    /// Reads a group with its default rules. Rules that are being written are not in force.
     pub(crate) fn of(arm: &Arm, group: &StoredResource) -> Self {
         let own = arm.below(&group.id, ResourceType::SecurityRule);
         let own = own.into_iter().filter(|rule| rule.state == "Succeeded");
@@ -112,7 +113,8 @@ impl SecurityGroup {
         Self { name: group.name.clone(), rules }
     }
 
-    /// Name of the rule that drops a connection's first packet, if one does. `network` says what the tag `VirtualNetwork` is.
+    /// Returns the name of the rule that drops the first packet of a connection, or `None`.
+    /// `network` is the value of the tag `VirtualNetwork`.
     pub(crate) fn refusal(&self, direction: Direction, flow: &Flow, network: &[Ipv4Net]) -> Option<&str> {
         let mut matching = self.rules.iter().filter(|rule| rule.direction == direction && rule.matches(flow, network));
         matching.next().filter(|rule| !rule.allows).map(|rule| rule.name.as_str())
@@ -120,7 +122,7 @@ impl SecurityGroup {
 }
 
 impl SecurityRule {
-    /// Nothing for what is not simulated: a protocol of tunnels, or a rule of another version of IP.
+    /// Reads a rule. Returns `None` for protocols of tunnels, which are not simulated.
     fn of(name: &str, properties: &Object) -> Option<Self> {
         let protocol = match field(properties, "protocol")? {
             "*" => None,
@@ -146,6 +148,7 @@ impl SecurityRule {
         })
     }
 
+    /// True if the rule is for this packet.
     fn matches(&self, flow: &Flow, network: &[Ipv4Net]) -> bool {
         let has = |places: &[RulePosition], address| places.iter().any(|place| place.has(address, network));
         let Service { protocol, port } = flow.service;
@@ -160,7 +163,8 @@ impl SecurityRule {
 }
 
 impl RulePosition {
-    /// Nothing for what no packet of ours can have: another version of IP, or the tag of a service that is not simulated.
+    /// Reads a position. Returns `None` for addresses that no simulated packet has: IPv6, and tags
+    /// of services that are not simulated.
     fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "*" | "any" => Some(Self::Anywhere),
@@ -171,6 +175,7 @@ impl RulePosition {
         }
     }
 
+    /// True if the address is at this position.
     fn has(self, address: Ipv4Addr, network: &[Ipv4Net]) -> bool {
         let in_network = || network.iter().any(|prefix| prefix.contains(&address));
         match self {
@@ -191,12 +196,13 @@ fn ports(properties: &Object, one: &str, many: &str) -> Vec<RangeInclusive<u16>>
     both(properties, one, many).iter().filter_map(|text| port_range(text)).collect()
 }
 
-/// A rule has one value or a list.
+/// Returns the single value and the list of a rule, together.
 fn both(properties: &Object, one: &str, many: &str) -> Vec<String> {
     let one = field(properties, one).filter(|text| !text.is_empty()).map(str::to_owned);
     one.into_iter().chain(texts(properties, many)).collect()
 }
 
+/// Reads a port, a range such as `20-22`, or `*`.
 fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     if text == "*" {
         return Some(0..=u16::MAX);
@@ -212,7 +218,8 @@ mod tests {
     use super::*;
     use crate::arm::json::object;
 
-    /// Whether a rule with these properties, and any other address and port, is for a login from one address to another.
+    /// True if a rule with these properties, and any other address and port, matches a login from
+    /// one address to another.
     fn matches(more: Value, [source, to]: [&str; 2]) -> bool {
         let mut properties =
             object(json!({ "protocol": "*", "direction": "Inbound", "access": "Deny", "priority": 100 }));

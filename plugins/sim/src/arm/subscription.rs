@@ -5,7 +5,7 @@ use crate::arm::error::ArmError;
 use crate::arm::request::{ArmReply, ArmResult};
 use crate::arm::store::{ALL_TYPES, Arm, ResourceType};
 
-/// Regions that resources can be in, with the name that people see.
+/// Regions that resources can be in, with their display names.
 pub(crate) const LOCATIONS: [(&str, &str); 12] = [
     ("canadacentral", "Canada Central"),
     ("canadaeast", "Canada East"),
@@ -21,7 +21,7 @@ pub(crate) const LOCATIONS: [(&str, &str); 12] = [
     ("uksouth", "UK South"),
 ];
 
-/// The region's name as ARM stores it, for either of the ways to write it.
+/// Returns the name of a region as ARM stores it, given its name or its display name.
 pub(crate) fn normal_location(text: &str) -> Option<&'static str> {
     let bare: String = text.chars().filter(|character| *character != ' ').collect::<String>().to_ascii_lowercase();
     LOCATIONS.into_iter().map(|(name, _)| name).find(|name| *name == bare)
@@ -90,6 +90,7 @@ pub(crate) fn provider(arm: &Arm, namespace: &str) -> ArmResult {
     })
 }
 
+/// Returns the namespaces of the simulated providers.
 fn namespaces() -> [&'static str; 3] {
     [
         ResourceType::VirtualNetwork.namespace(),
@@ -98,6 +99,7 @@ fn namespaces() -> [&'static str; 3] {
     ]
 }
 
+/// Returns a provider with its resource types, as registered.
 fn provider_body(arm: &Arm, namespace: &str) -> Value {
     let locations: Vec<&str> = LOCATIONS.iter().map(|(_, display)| *display).collect();
     let types: Vec<Value> = ALL_TYPES
@@ -120,7 +122,7 @@ fn provider_body(arm: &Arm, namespace: &str) -> Value {
     })
 }
 
-/// What a provider says about a location: usage, sizes, versions.
+/// Answers with the usage, sizes or versions of a provider in a location.
 pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str) -> ArmResult {
     let compute = namespace.eq_ignore_ascii_case("Microsoft.Compute");
     let containers = namespace.eq_ignore_ascii_case("Microsoft.ContainerService");
@@ -138,6 +140,7 @@ pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str
     }
 }
 
+/// Answers with the numbers of network resources in a location.
 fn network_usages(arm: &Arm, location: &str) -> ArmReply {
     let usage = |kind: ResourceType, name: &str, display: &str, limit: u64| {
         let used = arm.of_kind(kind).filter(|resource| resource.location() == location).count();

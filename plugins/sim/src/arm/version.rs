@@ -2,14 +2,15 @@ use serde_json::Value;
 
 use crate::arm::request::{ArmCall, ArmReply};
 
-/// Network members that 2024-01-01 does not have and 2025-05-01 has. Where between the two they came is not known here.
+/// Members of network resources that 2025-05-01 has and 2024-01-01 does not. The version that added
+/// each is not known here.
 const LATER: [&str; 4] =
     ["privateEndpointVNetPolicies", "allowPort25Out", "defaultOutboundConnectivityEnabled", "kind"];
 
-/// The last api-version that is known not to have them.
+/// Latest API version that is known not to have them.
 const BEFORE: &str = "2024-01-01";
 
-/// An answer as the asked api-version has it: without what came later.
+/// Returns the answer as the requested API version has it: without later members.
 pub(crate) fn as_asked(call: &ArmCall, mut reply: ArmReply) -> ArmReply {
     let network = call.segments.iter().any(|segment| segment.eq_ignore_ascii_case("Microsoft.Network"));
     let nics = call.segments.last().is_some_and(|segment| segment.eq_ignore_ascii_case("networkInterfaces"));

@@ -17,7 +17,7 @@ use crate::arm::store::{
 };
 use crate::arm::subscription::normal_location;
 
-/// Creates the resource or replaces all of it.
+/// Creates the resource, or replaces all of it.
 pub(crate) fn put(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     let prepare = behaviour(kind).prepare.ok_or_else(|| ArmError::method_not_allowed("PUT"))?;
     let group = group::writable(arm, group)?;
@@ -33,7 +33,7 @@ pub(crate) fn put(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str
     Ok(store(arm, call, &target, draft))
 }
 
-/// Changes tags; machines, disks and clusters also take properties.
+/// Changes the tags; of machines, disks and clusters also properties.
 pub(crate) fn patch(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
     let existing = read::require(arm, kind, group, id)?.clone();
     group::writable(arm, group)?;
@@ -70,6 +70,7 @@ pub(crate) fn patch(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &s
     Ok(store(arm, call, &target, draft))
 }
 
+/// Stores the tags of a network resource; the change is immediate.
 fn patch_tags(arm: &mut Arm, target: &WriteTarget, top: Object) -> ArmReply {
     if let Some(resource) = arm.find_mut(&target.id) {
         resource.top = top;
@@ -78,7 +79,7 @@ fn patch_tags(arm: &mut Arm, target: &WriteTarget, top: Object) -> ArmReply {
     ArmReply::json(200, read::body(arm, &target.id))
 }
 
-/// The id that the resource has or will have: names as they were first written.
+/// Returns the id that the resource has or will have: names as they were first written.
 fn canonical_id(arm: &Arm, kind: ResourceType, group: &StoredGroup, id: &str) -> Result<String, ArmError> {
     if let Some(existing) = arm.find_kind(id, kind) {
         return Ok(existing.id.clone());
@@ -99,6 +100,7 @@ fn canonical_id(arm: &Arm, kind: ResourceType, group: &StoredGroup, id: &str) ->
     ))
 }
 
+/// Checks the characters and the length of a name.
 fn check_name(name: &str) -> Result<(), ArmError> {
     let inside = name.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
     let ends = name.starts_with(|first: char| first.is_ascii_alphanumeric()) && !name.ends_with(['-', '.']);
@@ -113,6 +115,7 @@ fn check_name(name: &str) -> Result<(), ArmError> {
     Err(ArmError::network("InvalidResourceName", message))
 }
 
+/// Returns the 404 for a child whose parent does not exist.
 fn parent_missing(kind: ResourceType, parent: &str) -> ArmError {
     let message = format!(
         "Failed to perform 'write' on resource(s) of type '{}', because the parent resource '{parent}' could not be found.",
@@ -121,13 +124,14 @@ fn parent_missing(kind: ResourceType, parent: &str) -> ArmError {
     ArmError::gateway(404, "ParentResourceNotFound", message)
 }
 
-/// Members of a resource beside its properties.
+/// Top-level members of a resource besides `properties`.
 const TOP: [&str; 7] = ["location", "tags", "sku", "zones", "identity", "plan", "extendedLocation"];
 
-/// Members that clients send back and that mean nothing in a request.
+/// Members that clients send back and that have no meaning in a request.
 const ECHOED: [&str; 10] =
     ["kind", "id", "name", "type", "etag", "properties", "managedBy", "managedByExtended", "resources", "systemData"];
 
+/// Returns the top-level members of a body without those that are ignored.
 fn top_level(
     kind: ResourceType,
     id: &str,
@@ -159,6 +163,7 @@ fn top_level(
     Ok(top)
 }
 
+/// Checks the location, which is required and cannot change.
 fn check_location(id: &str, top: &mut Object, existing: Option<&StoredResource>) -> Result<(), ArmError> {
     let Some(text) = top.get("location").and_then(Value::as_str) else {
         return Err(ArmError::gateway(
@@ -187,6 +192,7 @@ fn check_location(id: &str, top: &mut Object, existing: Option<&StoredResource>)
     Ok(())
 }
 
+/// Returns `properties` of a body without the read-only ones.
 fn properties(body: &Object) -> Result<Object, ArmError> {
     match body.get("properties") {
         None | Some(Value::Null) => Ok(Object::new()),
@@ -208,12 +214,12 @@ fn location(arm: &Arm, id: &str, top: &Object) -> String {
     own.or(root).unwrap_or_default().to_owned()
 }
 
-/// The location of the resource or of the top-level resource that it is a part of.
+/// Returns the location of the resource or of its top-level resource.
 pub(crate) fn location_of(arm: &Arm, resource: &StoredResource) -> String {
     location(arm, &resource.id, &resource.top)
 }
 
-/// Puts the draft in target and starts what it takes.
+/// Stores the draft and starts its operation, if it changes anything.
 fn store(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, draft: Draft) -> ArmReply {
     for (id, address) in &draft.assigned_addresses {
         if let Some(public) = arm.find_mut(id) {
@@ -226,6 +232,7 @@ fn store(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, draft: Draft) -> A
     }
 }
 
+/// True if the draft equals the stored resource and its children.
 fn is_same(arm: &Arm, existing: &StoredResource, draft: &Draft) -> bool {
     let mut parts = Vec::new();
     for (kind, _) in existing.kind.embedded() {
@@ -264,8 +271,8 @@ fn unchanged(arm: &mut Arm, call: &ArmCall, target: &WriteTarget) -> ArmReply {
     }
 }
 
-/// Answers a PUT that changes nothing of a machine: 200 without the headers of an operation, although the machine is
-/// `Updating` until one finishes.
+/// Answers a PUT that changes nothing of a machine with 200 and no operation headers. The machine
+/// is `Updating` until an operation finishes.
 fn rewrite(arm: &mut Arm, call: &ArmCall, target: &WriteTarget) -> ArmReply {
     count_version(arm, &target.id);
     if let Some(machine) = arm.find_mut(&target.id) {
@@ -283,6 +290,7 @@ fn count_version(arm: &mut Arm, id: &str) {
     }
 }
 
+/// Returns the ids of resources that show this one in themselves.
 fn references(arm: &Arm, resource: &StoredResource) -> Vec<String> {
     (behaviour(resource.kind).references)(arm, resource)
 }
@@ -309,6 +317,7 @@ fn write(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, draft: Draft) -> A
     accept(arm, call, target, created)
 }
 
+/// Replaces the children of a resource by those of a draft.
 fn replace_children(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, children: Vec<DraftChild>) {
     let mut gone: Vec<String> = target
         .kind
@@ -334,7 +343,7 @@ fn replace_children(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, childre
     }
 }
 
-/// Answers with the resource on its way and the operation that brings it there.
+/// Answers with the resource and starts the operation that finishes its write.
 fn accept(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, created: bool) -> ArmReply {
     let word = match target.kind.family() {
         Family::Compute | Family::Aks if created => "Creating",

@@ -6,7 +6,7 @@ use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 use crate::arm::FabricSubnet;
 
-/// Prefixes that Azure drops unless something routes them.
+/// Prefixes that Azure drops unless a route covers them.
 const DROPPED: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
@@ -14,7 +14,7 @@ const DROPPED: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
 
-/// What the fabric does with a packet of a subnet.
+/// Effective route of a subnet for one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct EffectiveRoute {
     prefix: Ipv4Net,
@@ -24,7 +24,7 @@ struct EffectiveRoute {
 }
 
 impl Plane {
-    /// What the fabric does with a packet that leaves a NIC: the NIC that gets it, and what happened in words.
+    /// Routes a packet that leaves a NIC. Returns the NIC that receives it, and the event in words.
     pub(super) fn route_in_fabric(
         &self,
         nic: usize,
@@ -54,7 +54,7 @@ impl Plane {
     }
 }
 
-/// Whose NIC the fabric looks for.
+/// Returns the address whose NIC receives the packet.
 fn target(subnet: &FabricSubnet, route: &EffectiveRoute, to: Ipv4Addr) -> Result<Ipv4Addr, PacketDrop> {
     match (route.kind.as_str(), route.hop) {
         ("VirtualAppliance", Some(hop)) => Ok(hop),
@@ -72,7 +72,7 @@ fn target(subnet: &FabricSubnet, route: &EffectiveRoute, to: Ipv4Addr) -> Result
     }
 }
 
-/// The longest prefix; a user's route before one of the system.
+/// Returns the effective route: the longest prefix, and a user route before one of the system.
 fn effective(subnet: &FabricSubnet, to: Ipv4Addr) -> EffectiveRoute {
     let system =
         |prefix: Ipv4Net, kind: &str| EffectiveRoute { prefix, kind: kind.to_owned(), hop: None, is_user: false };
@@ -84,12 +84,14 @@ fn effective(subnet: &FabricSubnet, to: Ipv4Addr) -> EffectiveRoute {
         hop: route.hop,
         is_user: true,
     });
-    // A network's own prefix is before the one of the same length that would drop it: `max_by_key` takes the last of equals.
+    // `max_by_key` returns the last of equal ones: a network's own prefix precedes the one of the
+    // same length that would drop the packet.
     let all = dropped.chain(space).chain(user).filter(|route| route.prefix.contains(&to));
     let best = all.max_by_key(|route| (route.prefix.prefix_len(), route.is_user));
     best.unwrap_or_else(|| system(Ipv4Net::default(), "Internet"))
 }
 
+/// Names a route and the table that it is from.
 fn words(subnet: &FabricSubnet, route: &EffectiveRoute) -> String {
     match (&subnet.table, route.is_user) {
         (Some(table), true) => format!("route {} of table {table}", route.prefix),

@@ -4,7 +4,7 @@ use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 use crate::arm::{Direction, Flow, Refusal, Service};
 
-/// A connection that the security groups of a NIC have let pass: what belongs to it passes there in both directions.
+/// Connection that the groups of a NIC have admitted: its packets pass there in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TrackedFlow {
     nic: usize,
@@ -12,7 +12,7 @@ struct TrackedFlow {
     to: Ipv4Addr,
 }
 
-/// What the security groups know of a request and of the reply to it.
+/// Connection tracking of the security groups for a request and its reply.
 #[derive(Debug)]
 pub(super) struct Conntrack {
     service: Service,
@@ -24,7 +24,8 @@ impl Conntrack {
         Self { service, admitted: Vec::new() }
     }
 
-    /// Lets a packet pass the groups of the NIC that it leaves and of the one that it comes to, each with its subnet's, or not.
+    /// Checks a packet against the groups of the NIC that it leaves and of the NIC that it reaches,
+    /// each with its subnet's.
     pub(super) fn pass(
         &mut self,
         plane: &Plane,

@@ -9,46 +9,46 @@ use crate::World;
 use crate::arm::{Fabric, FabricNic, has_power};
 use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, TAILSCALE_TABLE, Way};
 
-/// tailscaled's interface.
+/// Name of tailscaled's interface.
 pub(super) const TUNNEL: &str = "tailscale0";
 
-/// The site of AKS's nodes, and of what is in their network.
+/// Name of the site of AKS's nodes, and of machines in their network.
 pub(super) const AKS: &str = "AKS";
 
-/// A machine as a packet meets it.
+/// Machine as a packet meets it.
 #[derive(Debug, Clone)]
 pub(super) struct PathHost {
     pub(super) name: String,
-    /// What a node that it is may be called.
+    /// Names that its node in the cluster may have.
     pub(super) names: BTreeSet<String>,
     /// `AKS`, or `DC` and its network.
     pub(super) site: String,
-    /// Why it carries nothing, if it does not.
+    /// Reason why it carries no packets; `None` if it does.
     pub(super) off: Option<&'static str>,
-    /// What each of its interfaces is plugged into: the first is `eth0`.
+    /// Links of its interfaces, in order: the first is `eth0`.
     pub(super) links: Vec<HostLink>,
     pub(super) kernel: HostKernel,
     pub(super) pods: BTreeSet<Ipv4Addr>,
-    /// What it gives its pods addresses of, if it is a node with pods.
+    /// Pod CIDR of the node, if it is one with pods.
     pub(super) range: Option<Ipv4Net>,
 }
 
-/// What an interface is plugged into.
+/// Network that an interface is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HostLink {
-    /// A NIC of the fabric, by its place there.
+    /// NIC of the fabric, by its index there.
     Azure(usize),
     /// An Ethernet segment.
     Segment(String),
 }
 
-/// What decides about packets inside a machine.
+/// Kernel state that decides about packets in a machine.
 #[derive(Debug, Clone)]
 pub(super) enum HostKernel {
-    /// A node of AKS's, which looks after it.
+    /// A node that AKS manages.
     Node {
         addresses: Vec<Ipv4Addr>,
-        /// What its cluster's pods have: packets of pods to elsewhere get the node's address.
+        /// Pod CIDR of its cluster: packets of pods to other destinations get the node's address.
         pod_cidr: Option<Ipv4Net>,
     },
     /// A simulated machine.
@@ -57,17 +57,18 @@ pub(super) enum HostKernel {
         interfaces: BTreeMap<String, Vec<Ipv4Addr>>,
         routes: Vec<KernelRoute>,
         forwards: bool,
-        /// The largest packet that each interface takes.
+        /// MTU of each interface, in bytes.
         mtus: BTreeMap<String, u32>,
-        /// Where TCP's segment size is clamped, by interface.
+        /// Directions and interfaces at which the TCP segment size is clamped.
         clamps: BTreeSet<(Way, String)>,
-        /// Interfaces that are checked for the way back.
+        /// Interfaces with a strict reverse path filter.
         strict: BTreeSet<String>,
         tunnel: Option<Tunnel>,
     },
 }
 
 impl PathHost {
+    /// Reads a simulated machine.
     pub(super) fn machine(machine: &Machine, world: &World, fabric: &Fabric) -> Self {
         let tailnet = &world.tailnet;
         let plug = |nic: &crate::event::Nic| {
@@ -100,6 +101,7 @@ impl PathHost {
         }
     }
 
+    /// Reads a cluster node, given the index of its NIC; `None` for other NICs.
     pub(super) fn node(at: usize, nic: &FabricNic) -> Option<Self> {
         let node = nic.node.as_ref()?;
         let kernel = HostKernel::Node { addresses: nic.addresses.clone(), pod_cidr: node.pod_cidr };
@@ -115,7 +117,7 @@ impl PathHost {
         })
     }
 
-    /// Whether an address is one of its own, the tailnet's included.
+    /// Returns `true` if the address belongs to the machine, including its address in the tailnet.
     pub(super) fn owns(&self, address: Ipv4Addr) -> bool {
         match &self.kernel {
             HostKernel::Node { addresses, .. } => addresses.contains(&address),
@@ -123,6 +125,7 @@ impl PathHost {
         }
     }
 
+    /// Returns the machine's connection to the tailnet, if it is up.
     pub(super) fn tunnel(&self) -> Option<&Tunnel> {
         match &self.kernel {
             HostKernel::Node { .. } => None,
@@ -131,20 +134,20 @@ impl PathHost {
     }
 }
 
-/// In the order of the rules: what tailscaled brings is ahead of everything else.
+/// Routing tables in the order of the rules: tailscaled's precedes the main one.
 const TABLES: [u32; 2] = [TAILSCALE_TABLE, MAIN_TABLE];
 
-/// Where a kernel sends a packet that is not for the machine itself.
+/// Result of a route lookup for a packet that is not for the machine itself.
 pub(super) enum RouteLookup<'a> {
     /// To a pod on the machine, which the main table has a route to.
     Pod,
     /// By this route.
     By(&'a KernelRoute),
-    /// Nowhere.
+    /// No route has a matching prefix.
     Nowhere,
 }
 
-/// The rules in their order, in each table the longest prefix, of those the lowest metric.
+/// Looks a route up: the tables in order, in each the longest prefix, of those the lowest metric.
 pub(super) fn look_up<'a>(routes: &'a [KernelRoute], pods: &BTreeSet<Ipv4Addr>, to: Ipv4Addr) -> RouteLookup<'a> {
     for table in TABLES {
         if table == MAIN_TABLE && pods.contains(&to) {
@@ -158,6 +161,7 @@ pub(super) fn look_up<'a>(routes: &'a [KernelRoute], pods: &BTreeSet<Ipv4Addr>, 
     RouteLookup::Nowhere
 }
 
+/// Returns the reason why a machine carries no packets.
 fn why_off(machine: &Machine, world: &World) -> Option<&'static str> {
     if !has_power(&world.arm, &machine.spec.id) {
         return Some("the machine is stopped");
@@ -165,7 +169,7 @@ fn why_off(machine: &Machine, world: &World) -> Option<&'static str> {
     (machine.phase == Phase::Booting).then_some("the machine has not booted yet")
 }
 
-/// Machines in the network of AKS's nodes are of that site.
+/// Returns the site of a machine. Machines in the network of AKS's nodes belong to that site.
 fn site(machine: &Machine, fabric: &Fabric) -> String {
     let network = machine.spec.nics.first().map(|nic| nic.network.as_str()).unwrap_or_default();
     let of_nodes = fabric.nics.iter().filter(|nic| nic.node.is_some());
@@ -178,7 +182,8 @@ fn addresses(interface: &Interface) -> Vec<Ipv4Addr> {
     interface.addresses.iter().map(Ipv4Net::addr).collect()
 }
 
-/// The stronger of the interface's setting and the one for all counts; 1 is strict, 2 is loose.
+/// Returns `true` for a strict reverse path filter. The stronger of the interface's setting and the
+/// one for all applies; 1 is strict, 2 is loose.
 fn is_strict(machine: &Machine, interface: &str) -> bool {
     let setting = |name: &str| machine.sysctls.get(&format!("net.ipv4.conf.{name}.rp_filter")).map(String::as_str);
     setting("all").max(setting(interface)) == Some("1")

@@ -4,50 +4,52 @@ use super::path::{Endpoint, PacketDrop};
 use super::plane::Plane;
 use crate::arm::Service;
 
-/// Who reaches whom.
+/// Reachability of every pair of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReachabilityMatrix {
-    /// Between whom.
+    /// Endpoints, in the order of the request.
     pub pods: Vec<Endpoint>,
-    /// Every pair in both orders, without those of one with itself.
+    /// Every pair in both orders, except of an endpoint with itself.
     pub cells: Vec<MatrixCell>,
-    /// How many of them are dead.
+    /// Number of pairs without an answer.
     pub dead: usize,
 }
 
-/// A pair.
+/// Result for one pair of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MatrixCell {
-    /// Who asks.
+    /// Name of the endpoint that sends the request.
     pub from: String,
-    /// Who answers.
+    /// Name of the endpoint that answers.
     pub to: String,
-    /// Whether the reply came back.
+    /// True if the reply came back.
     pub ok: bool,
-    /// Whether who answers saw the address of who asks.
+    /// True if the answering end saw the sender's own address.
     pub source_kept: bool,
-    /// Where the request or the reply ended.
+    /// Place and reason at which the request or the reply was dropped.
     pub died: Option<PacketDrop>,
 }
 
 impl Plane {
-    /// Who reaches whom among `endpoints`.
+    /// Traces a request between every pair of `endpoints`, in both directions.
     pub fn matrix(&self, endpoints: &[Endpoint]) -> ReachabilityMatrix {
         let cells: Vec<MatrixCell> = self.cells(endpoints).collect();
         let dead = cells.iter().filter(|cell| !cell.ok).count();
         ReachabilityMatrix { pods: endpoints.to_vec(), cells, dead }
     }
 
-    /// The first pair that is dead.
+    /// Returns the first pair without an answer; later pairs are not traced.
     pub fn first_dead(&self, endpoints: &[Endpoint]) -> Option<MatrixCell> {
         self.cells(endpoints).find(|cell| !cell.ok)
     }
 
+    /// Traces all pairs, one at a time.
     fn cells(&self, endpoints: &[Endpoint]) -> impl Iterator<Item = MatrixCell> {
         let pairs = endpoints.iter().flat_map(move |from| endpoints.iter().map(move |to| (from, to)));
         pairs.filter(|(from, to)| from != to).map(move |(from, to)| self.cell(from, to))
     }
 
+    /// Traces one pair by HTTP, without recording hops.
     fn cell(&self, from: &Endpoint, to: &Endpoint) -> MatrixCell {
         let path = self.walk(from, to, Service::HTTP, false);
         MatrixCell {

@@ -9,8 +9,8 @@ use super::path::Endpoint;
 type Group<'a> = (String, Vec<(usize, &'a Endpoint)>);
 
 impl ReachabilityMatrix {
-    /// The matrix for people: a table with a mark for each pair, rows ask and columns answer, by site; below it a line for each
-    /// pair that is dead, with where and why.
+    /// Returns the matrix as text: a table with a mark for each pair, senders in rows and answering
+    /// ends in columns, by site; below it a line for each dead pair, with place and reason.
     pub fn text(&self) -> String {
         let cells: BTreeMap<(&str, &str), &MatrixCell> =
             self.cells.iter().map(|cell| ((cell.from.as_str(), cell.to.as_str()), cell)).collect();
@@ -32,6 +32,7 @@ impl ReachabilityMatrix {
         text + &self.deaths()
     }
 
+    /// Formats the first line with the number of answers.
     fn summary(&self) -> String {
         let hidden = self.cells.iter().filter(|cell| cell.ok && !cell.source_kept).count();
         let kept = match hidden {
@@ -42,7 +43,7 @@ impl ReachabilityMatrix {
         format!("{} of {total} pairs answer, {kept}\n\n", total - self.dead)
     }
 
-    /// AKS first, then the other sites by name.
+    /// Returns the pods by site: AKS first, then the other sites by name.
     fn groups(&self) -> Vec<Group<'_>> {
         let mut pods: Vec<&Endpoint> = self.pods.iter().collect();
         pods.sort_by_key(|pod| (pod.site != AKS, &pod.site));
@@ -61,6 +62,7 @@ impl ReachabilityMatrix {
         self.pods.iter().map(|pod| pod.name.chars().count()).max().unwrap_or_default()
     }
 
+    /// Formats a line for each dead pair.
     fn deaths(&self) -> String {
         let dead = self.cells.iter().filter_map(|cell| Some((cell, cell.died.as_ref()?)));
         let lines = dead.map(|(cell, died)| {
@@ -81,12 +83,12 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text:<width$}")
 }
 
-/// A number or a mark in its column.
+/// Formats a number or a mark in its column.
 fn pad_left(what: &dyn std::fmt::Display) -> String {
     format!("{what:>4}")
 }
 
-/// The sites, and below them the numbers of their pods.
+/// Formats the heading: the sites, and below them the numbers of their pods.
 fn header(groups: &[Group<'_>], names: usize) -> String {
     let left = " ".repeat(site_width(groups) + 5 + names);
     let mut text = String::new();
@@ -104,6 +106,7 @@ fn width_of((site, pods): &Group<'_>) -> usize {
     (4 * pods.len()).max(site.chars().count() + 3)
 }
 
+/// Formats the marks of one row below one site.
 fn marks(group: &Group<'_>, from: &Endpoint, cells: &BTreeMap<(&str, &str), &MatrixCell>) -> String {
     let mark = |to: &Endpoint| match cells.get(&(from.name.as_str(), to.name.as_str())) {
         None => '.',

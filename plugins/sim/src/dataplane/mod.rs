@@ -1,13 +1,16 @@
-//! What becomes of a packet, given the state of every surface.
+//! Paths of packets, given the state of every surface.
 //!
-//! Its ends are the pods that run in the simulated cluster, on the machines that their nodes are. Pods of a world without a
-//! cluster are named in [`World::pods`](crate::World::pods).
+//! Endpoints are the pods that run in the simulated cluster, on the machines of their nodes. Pods
+//! of a world without a cluster are listed in [`World::pods`](crate::World::pods).
 //!
-//! [`Plane::of`] takes what is in force in a [`World`](crate::World): subnets' effective routes, NIC flags and security groups,
-//! hosts' kernel routes and settings, the tailnet's routes. [`Plane::path`] walks a request and its reply through it, hop by hop,
-//! and says where a packet dies and why. They are packets of a TCP connection whose ends send as much at once as they may. The
-//! tailnet's policy is not looked at, nor how the tunnel's own packets pass security groups: where nothing else passes, they leave
-//! by HTTPS.
+//! [`Plane::of`] collects what is in force in a [`World`](crate::World): effective routes of
+//! subnets, NIC flags, security groups, kernel routes and settings of hosts, routes of the tailnet.
+//! [`Plane::path`] traces a request and its reply through it, hop by hop, and reports where a
+//! packet is dropped and why. The packets belong to a TCP connection whose ends send as much at a
+//! time as they may.
+//!
+//! The policy of the tailnet is not evaluated, nor do security groups affect the packets of the
+//! tunnel itself: where nothing else passes, they leave by HTTPS.
 
 mod azure_fabric;
 mod conntrack;

@@ -2,80 +2,81 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-/// Where a packet can come from and go to.
+/// End of a path: a pod or a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     /// Name of the pod or the machine. A pod outside the namespace `default` is called `namespace/name`.
     pub name: String,
     /// Name of the machine.
     pub host: String,
-    /// Its address.
+    /// Address of the endpoint.
     pub ip: Ipv4Addr,
     /// `AKS`, or `DC` and the name of the virtual network; empty for a pod whose node has no machine.
     pub site: String,
 }
 
-/// What became of a request and of the reply to it.
+/// Trace of a request and of the reply to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestPath {
-    /// Who asks.
+    /// Endpoint that sends the request.
     pub from: Endpoint,
-    /// Who answers.
+    /// Endpoint that answers.
     pub to: Endpoint,
-    /// Whether the reply came back.
+    /// True if the reply came back.
     pub ok: bool,
-    /// Whether who answers saw the address of who asks.
+    /// True if the answering end saw the sender's own address.
     pub source_kept: bool,
-    /// The request's way.
+    /// Trace of the request.
     pub request: PathTrace,
-    /// The reply's way, if the request arrived.
+    /// Trace of the reply; `None` if the request was dropped.
     pub reply: Option<PathTrace>,
 }
 
-/// One packet's way.
+/// Hops of one packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PathTrace {
-    /// Every step of it.
+    /// Hops in order; empty if none are recorded.
     pub hops: Vec<TraceHop>,
-    /// Where it ended, if not at its destination.
+    /// Place and reason of the drop; `None` if the packet arrived.
     pub died: Option<PacketDrop>,
 }
 
-/// A step of a packet's way.
+/// One hop of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TraceHop {
     /// The machine, the subnet or the tailnet.
     pub at: String,
-    /// What happened there.
+    /// Event at the hop, in words.
     pub what: String,
 }
 
-/// The end of a packet.
+/// Drop of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PacketDrop {
     /// The machine, the subnet or the tailnet.
     pub at: String,
-    /// Which surface to look at.
+    /// Surface whose entry is missing or wrong.
     pub cause: DropCause,
-    /// What happened, in words.
+    /// Reason for the drop, in words.
     pub why: String,
 }
 
-/// Which surface ended a packet.
+/// Surface that dropped a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropCause {
-    /// The kernel has no route, or one that drops.
+    /// The kernel has no route for it, or one that drops it.
     KernelRoute,
     /// The kernel does not forward.
     KernelForwarding,
-    /// The kernel's reverse path filter is strict and the way back is another.
+    /// The reverse path filter of the kernel is strict and the route back uses another interface.
     ReversePath,
-    /// A full packet does not fit into an interface on its way, and nothing has told TCP so.
+    /// A full packet does not fit into an interface on the path, and no clamp has limited the
+    /// segment size.
     PacketSize,
-    /// The router's tailscaled lets nobody behind it begin a connection.
+    /// The stateful filter of the router's tailscaled admits no new connections from behind it.
     StatefulFiltering,
-    /// The NIC is not allowed to carry packets of others.
+    /// The NIC may not carry packets of others.
     NicForwarding,
     /// The subnet's route table has no route for it, or one that drops.
     CloudRoute,
@@ -83,7 +84,7 @@ pub enum DropCause {
     Association,
     /// A rule of a security group, of the NIC or of the subnet, drops it.
     SecurityGroup,
-    /// Nobody has the address, or nobody behind it runs.
+    /// No machine has the address, or the machine behind it does not run.
     Nobody,
     /// A route of the tailnet is approved but its router does not advertise it.
     NotAdvertised,
@@ -97,23 +98,23 @@ pub enum DropCause {
     NoPeer,
     /// The tunnel drops a source that is not among the sending peer's routes.
     ForeignSource,
-    /// A broader route of the tailnet takes what is to be delivered here.
+    /// A broader route of the tailnet captures a packet for this side.
     Captured,
-    /// The node gives its pods other addresses than those that are looked for there.
+    /// The node has another pod CIDR than its pods' addresses or the routes to it assume.
     PodRange,
     /// The machine is off, or has not booted yet.
     MachineOff,
-    /// It went round until its time to live was over.
+    /// The packet was in a loop until its time to live expired.
     Loop,
 }
 
-/// There is no pod, machine or address of that name.
+/// No pod or machine has this name or address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no pod or machine is called or has the address {0:?}")]
 pub struct UnknownEndpoint(pub String);
 
 impl RequestPath {
-    /// The packet's end, the request's or the reply's.
+    /// Returns the drop of the request or of the reply.
     pub fn died(&self) -> Option<&PacketDrop> {
         self.request.died.as_ref().or_else(|| self.reply.as_ref()?.died.as_ref())
     }

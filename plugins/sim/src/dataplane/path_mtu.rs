@@ -1,20 +1,22 @@
 use super::path::{DropCause, PacketDrop, PathTrace};
 use crate::host::ETHERNET_MTU;
 
-/// What a trip has room for, and what its handshake has said about the way back.
+/// Sizes of packets along one path, and the segment size that its handshake announced.
 ///
-/// Ends send packets as large as they may, as for anything that is more than a word: a TLS handshake, a file. A packet
-/// that is larger than an interface's MTU dies there. The machine says so to the sender ("fragmentation needed"), and that
-/// the sender hears of it is not relied upon: filters and translations on the way lose it, so that connections are made and
-/// then hang (tailscale/tailscale issues 3836, 8672, 9720; Tailscale's page on site-to-site networks asks for the clamp for
-/// this reason).
+/// Ends send packets as large as they may, as for anything longer than a word: a TLS handshake, a
+/// file. A packet that is larger than the MTU of an interface is dropped there. The machine reports
+/// it to the sender ("fragmentation needed"); the simulator does not rely on that report, because
+/// filters and translations on the path lose it, so that connections are made and then hang
+/// (tailscale/tailscale issues 3836, 8672, 9720; Tailscale's page on site-to-site networks requires
+/// the clamp for this reason).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PathMtu<'a> {
-    /// The largest packet that the sender's own interface takes.
+    /// Largest packet that the sender's own interface takes, in bytes.
     own: u32,
-    /// The largest packet that the other end may answer with: the segment size that the handshake has announced to it.
+    /// Largest packet that the other end may answer with, in bytes: the segment size that the
+    /// handshake announced to it.
     announced: u32,
-    /// The narrowest interface on the way.
+    /// Interface with the smallest MTU on the path.
     narrowest: Option<NarrowestLink<'a>>,
 }
 
@@ -23,7 +25,7 @@ struct NarrowestLink<'a> {
     mtu: u32,
     host: &'a str,
     device: &'a str,
-    /// How much of the way had been told before it.
+    /// Number of hops recorded before it.
     hops: usize,
 }
 
@@ -34,26 +36,26 @@ impl Default for PathMtu<'_> {
 }
 
 impl<'a> PathMtu<'a> {
-    /// The sender is a machine itself, whose TCP knows the interface that it sends by.
+    /// Records that the sender is a machine, whose TCP knows the MTU of its interface.
     pub(super) fn sent_by(&mut self, mtu: u32) {
         self.own = self.own.min(mtu);
         self.announced = self.announced.min(mtu);
     }
 
-    /// A machine lowers the segment size that the handshake announces.
+    /// Lowers the segment size that the handshake announces.
     pub(super) fn clamp(&mut self, mtu: u32) {
         self.announced = self.announced.min(mtu);
     }
 
-    /// The packet leaves by an interface.
+    /// Records that the packet leaves by an interface.
     pub(super) fn pass(&mut self, host: &'a str, device: &'a str, mtu: u32, hops: usize) {
         if self.narrowest.as_ref().is_none_or(|narrow| mtu < narrow.mtu) {
             self.narrowest = Some(NarrowestLink { mtu, host, device, hops });
         }
     }
 
-    /// Lets full packets follow on a trip that has gone well, as large as the sender and what the other end has announced on
-    /// the trip `back` allow.
+    /// Sends full packets after a successful trace, as large as the sender and the announcement of
+    /// the trace `back` allow. Drops them at an interface that is too narrow.
     pub(super) fn fill(&self, back: &Self, trip: &mut PathTrace) {
         let size = self.own.min(back.announced);
         let Some(NarrowestLink { mtu, host, device, hops }) = self.narrowest.filter(|narrow| size > narrow.mtu) else {

@@ -8,19 +8,19 @@ use crate::World;
 use crate::arm::{Fabric, FabricNic, FabricSubnet, fabric};
 use crate::tailnet::{Device, NodeId};
 
-/// What is in force on every surface at one moment.
+/// Configuration in force on every surface at one point in time.
 #[derive(Debug, Clone)]
 pub struct Plane {
     pub(super) fabric: Fabric,
     pub(super) hosts: Vec<PathHost>,
     pub(super) devices: BTreeMap<NodeId, Device>,
-    /// The machine's and the interface's place, by the NIC's place in the fabric.
+    /// Index of the machine and of its interface, by the index of the NIC in the fabric.
     attached: BTreeMap<usize, (usize, usize)>,
     pods: Vec<Endpoint>,
 }
 
 impl Plane {
-    /// Takes what is in force in the world now.
+    /// Reads what is in force in the world now.
     pub fn of(world: &World) -> Self {
         let fabric = fabric(&world.arm);
         let machines = world.hosts.machines.values().map(|machine| PathHost::machine(machine, world, &fabric));
@@ -32,12 +32,12 @@ impl Plane {
         Self { fabric, hosts, devices, attached, pods }
     }
 
-    /// The pods.
+    /// Returns the pods that run.
     pub fn pods(&self) -> &[Endpoint] {
         &self.pods
     }
 
-    /// The machines and nodes that have an address.
+    /// Returns the machines and nodes that have an address.
     pub fn machines(&self) -> Vec<Endpoint> {
         let endpoint = |host: &PathHost| {
             let (ip, name) = (*host.addresses().first()?, host.name.clone());
@@ -46,22 +46,24 @@ impl Plane {
         self.hosts.iter().filter_map(endpoint).collect()
     }
 
+    /// Returns the index of the machine with this name.
     pub(super) fn host_index(&self, name: &str) -> Option<usize> {
         self.hosts.iter().position(|host| host.name == name)
     }
 
+    /// Returns the subnet of a NIC.
     pub(super) fn subnet(&self, nic: &FabricNic) -> Option<&FabricSubnet> {
         self.fabric.subnets.get(&nic.subnet)
     }
 
-    /// The NIC of a virtual network that has an address.
+    /// Returns the index of the NIC with an address in a virtual network.
     pub(super) fn nic_with(&self, network: &str, address: Ipv4Addr) -> Option<usize> {
         self.fabric.nics.iter().position(|nic| {
             nic.addresses.contains(&address) && self.subnet(nic).is_some_and(|subnet| subnet.network == network)
         })
     }
 
-    /// The machine and the interface behind a NIC.
+    /// Returns the machine and the interface behind a NIC.
     pub(super) fn behind(&self, nic: usize) -> Option<(usize, usize)> {
         self.attached.get(&nic).copied()
     }
@@ -81,6 +83,7 @@ impl Plane {
     }
 }
 
+/// Returns the machine and interface of each NIC.
 fn attachments(hosts: &[PathHost]) -> BTreeMap<usize, (usize, usize)> {
     let links =
         hosts.iter().enumerate().flat_map(|(host, known)| known.links.iter().enumerate().map(move |link| (host, link)));
@@ -92,7 +95,7 @@ fn attachments(hosts: &[PathHost]) -> BTreeMap<usize, (usize, usize)> {
 }
 
 impl PathHost {
-    /// The addresses of its NICs.
+    /// Returns the addresses of its NICs.
     pub(super) fn addresses(&self) -> &[Ipv4Addr] {
         match &self.kernel {
             HostKernel::Node { addresses, .. } | HostKernel::Machine { addresses, .. } => addresses,

@@ -8,7 +8,8 @@ use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 
 impl Plane {
-    /// Why a pod cannot be reached by its address, if its node does not have that address or the routes to its node are for others.
+    /// Returns the reason why a pod is unreachable by its address: its node does not have the
+    /// address, or the routes to the node are for other addresses.
     pub(super) fn range_gap(&self, to: Ipv4Addr) -> Option<PacketDrop> {
         let pod = self.pods().iter().find(|pod| pod.ip == to)?;
         let host = &self.hosts[self.host_index(&pod.host)?];
@@ -25,7 +26,7 @@ impl Plane {
         Some(PacketDrop::new(&host.name, DropCause::PodRange, why))
     }
 
-    /// The prefixes that subnets' tables and other machines' kernels send to a machine.
+    /// Returns the prefixes that route tables and kernels of other machines send to a machine.
     fn routed_to(&self, host: &PathHost) -> BTreeSet<Ipv4Net> {
         let is_own = |hop: Option<Ipv4Addr>| hop.is_some_and(|hop| host.addresses().contains(&hop));
         let tables = self.fabric.subnets.values().flat_map(|subnet| &subnet.routes);
@@ -40,18 +41,20 @@ impl Plane {
 }
 
 impl PathHost {
-    /// Whether a machine can send from an address: it runs, and the address is its own or one of its pods'.
+    /// Checks that a machine can send from an address: it runs, and the address is its own or one
+    /// of its pods'.
     pub(super) fn sends(&self, source: Ipv4Addr) -> Result<(), PacketDrop> {
         self.runs()?;
         if self.owns(source) { Ok(()) } else { self.has_pod(source) }
     }
 
-    /// Whether it is on and has booted.
+    /// Checks that the machine is on and has booted.
     pub(super) fn runs(&self) -> Result<(), PacketDrop> {
         let why = self.off.filter(|_| matches!(self.kernel, HostKernel::Machine { .. }));
         why.map_or(Ok(()), |why| Err(PacketDrop::new(&self.name, DropCause::MachineOff, why)))
     }
 
+    /// Checks that a node with a known pod CIDR has a pod with this address.
     fn has_pod(&self, address: Ipv4Addr) -> Result<(), PacketDrop> {
         match self.range {
             Some(range) if !self.pods.contains(&address) => {

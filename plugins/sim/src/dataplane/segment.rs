@@ -5,7 +5,7 @@ use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
 
 impl Plane {
-    /// The machine and the interface on a segment that answer for an address.
+    /// Returns the machine and the interface on a segment that answer for an address.
     pub(super) fn on_segment(
         &self,
         from: &PathHost,
@@ -23,6 +23,7 @@ impl Plane {
     }
 }
 
+/// True if the interface with this index has the address.
 fn has(host: &PathHost, index: usize, address: Ipv4Addr) -> bool {
     match &host.kernel {
         HostKernel::Node { .. } => false,

@@ -6,7 +6,8 @@ use super::tracer::Tracer;
 use crate::World;
 use crate::arm::Service;
 
-/// What becomes of a request by HTTP from `from` to `to` and of its reply: pods or machines, by name or address.
+/// Traces a request by HTTP from `from` to `to` and its reply: pods or machines, by name or
+/// address.
 ///
 /// # Errors
 /// One of them does not exist.
@@ -15,7 +16,7 @@ pub fn reach(world: &World, from: &str, to: &str) -> Result<RequestPath, Unknown
 }
 
 impl Plane {
-    /// What becomes of a request and of its reply.
+    /// Traces a request and its reply, with their hops.
     ///
     /// # Errors
     /// One of the two does not exist.
@@ -23,7 +24,8 @@ impl Plane {
         Ok(self.walk(&self.endpoint(from)?, &self.endpoint(to)?, service, true))
     }
 
-    /// Whom the one that is asked sees, if the request arrives and its reply comes back.
+    /// Returns the source address that the answering end sees, or `None` if the request or its
+    /// reply is dropped.
     ///
     /// # Errors
     /// One of the two does not exist.
@@ -32,11 +34,12 @@ impl Plane {
         Ok(path.ok.then_some(seen))
     }
 
+    /// Traces a request and its reply, with their hops if `records_hops` is set.
     pub(super) fn walk(&self, from: &Endpoint, to: &Endpoint, service: Service, records_hops: bool) -> RequestPath {
         self.trace(from, to, service, records_hops).0
     }
 
-    /// The way there and back, and the source that the request arrived with.
+    /// Returns the traces in both directions, and the source address of the request on arrival.
     fn trace(&self, from: &Endpoint, to: &Endpoint, service: Service, records_hops: bool) -> (RequestPath, Ipv4Addr) {
         let mut walk = Tracer::new(self, service, records_hops);
         let (mut request, seen, way) = walk.trace(from, from.ip, to.ip, false);

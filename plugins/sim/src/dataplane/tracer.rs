@@ -9,21 +9,22 @@ use super::tunnel::Tunnel;
 use crate::arm::Service;
 use crate::host::{KernelRoute, TAILSCALE_TABLE, Way};
 
-/// Machines that a packet passes before its time to live is over: Linux starts with 64.
+/// Maximum number of machines on a path: the time to live that Linux starts with.
 const TIME_TO_LIVE: u32 = 64;
 
-/// Where a packet came into a machine.
+/// Way by which a packet entered a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ingress {
     /// A program or a pod of the machine sent it.
     Here,
-    /// By this interface.
+    /// By the interface with this index.
     Interface(usize),
-    /// Out of the tunnel.
+    /// It came out of the tunnel.
     Tunnel,
 }
 
 impl Ingress {
+    /// Returns the name of the interface, or `None` for packets of the machine itself.
     fn device(self) -> Option<String> {
         match self {
             Self::Here => None,
@@ -33,7 +34,7 @@ impl Ingress {
     }
 }
 
-/// A source address that a machine has changed, so that replies find back.
+/// Source address that a machine has changed, so that replies find the way back.
 #[derive(Debug, Clone, Copy)]
 struct Translation {
     host: usize,
@@ -42,7 +43,7 @@ struct Translation {
     original: Ipv4Addr,
 }
 
-/// A packet under way.
+/// Packet on its path.
 #[derive(Debug, Clone, Copy)]
 struct TracedPacket {
     source: Ipv4Addr,
@@ -50,15 +51,15 @@ struct TracedPacket {
     is_reply: bool,
 }
 
-/// What a machine did with a packet.
+/// Decision of a machine about a packet.
 enum HostDecision {
     Arrived,
     Moved(usize, Ingress),
-    /// It goes on here with another destination.
+    /// It continues here with another destination.
     Again,
 }
 
-/// Whether nothing about the destination can be the reason.
+/// True if the cause lies at the machine itself.
 fn is_final(cause: DropCause) -> bool {
     matches!(
         cause,
@@ -66,26 +67,27 @@ fn is_final(cause: DropCause) -> bool {
     )
 }
 
-/// A request and its reply under way: what machines remember of the one is true for the other.
+/// Tracer of a request and its reply: what machines record about the one applies to the other.
 pub(super) struct Tracer<'a> {
     plane: &'a Plane,
     records_hops: bool,
     hops: Vec<TraceHop>,
     translations: Vec<Translation>,
     conntrack: Conntrack,
-    /// Why the tailnet did not take the packet at the machine that it was last at.
+    /// Reason why the tailnet did not take the packet at the last machine.
     suspect: Option<PacketDrop>,
     mtu: PathMtu<'a>,
 }
 
 impl<'a> Tracer<'a> {
-    /// A walk that keeps its hops if it is to be told.
+    /// Returns a tracer that records hops if `records_hops` is set.
     pub(super) fn new(plane: &'a Plane, service: Service, records_hops: bool) -> Self {
         let (conntrack, mtu) = (Conntrack::new(service), PathMtu::default());
         Self { plane, records_hops, hops: Vec::new(), translations: Vec::new(), conntrack, suspect: None, mtu }
     }
 
-    /// One packet's way, the source address that it arrived with, and what room there was for a larger one.
+    /// Traces one packet. Returns its hops, its source address on arrival, and the sizes that the
+    /// path takes.
     pub(super) fn trace(
         &mut self,
         from: &Endpoint,
@@ -96,13 +98,15 @@ impl<'a> Tracer<'a> {
         let mut packet = TracedPacket { source, to, is_reply };
         self.suspect = None;
         self.mtu = PathMtu::default();
-        // Whatever ended a packet for a pod: that its address is not its node's, or not what is routed there, is the cause.
+        // An address that its node does not have, or that is not routed there, is the cause of any
+        // drop of a packet for a pod.
         let died = self.carry(&from.host, &mut packet).err();
         let died =
             died.map(|death| if is_final(death.cause) { death } else { self.plane.range_gap(to).unwrap_or(death) });
         (PathTrace { hops: std::mem::take(&mut self.hops), died }, packet.source, self.mtu)
     }
 
+    /// Moves a packet from machine to machine until it arrives or is dropped.
     fn carry(&mut self, host: &str, packet: &mut TracedPacket) -> Result<(), PacketDrop> {
         let start = self.plane.host_index(host);
         let mut at = start.ok_or_else(|| PacketDrop::new(host, DropCause::Nobody, "the machine is gone"))?;
@@ -125,6 +129,7 @@ impl<'a> Tracer<'a> {
         Err(self.suspect.take().unwrap_or_else(death))
     }
 
+    /// Handles a packet at a machine.
     fn at_host(&mut self, at: usize, entered: Ingress, packet: &mut TracedPacket) -> Result<HostDecision, PacketDrop> {
         let host = &self.plane.hosts[at];
         host.runs()?;
@@ -156,7 +161,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A packet for the machine itself: a reply to what it has passed on under its own address goes on.
+    /// Handles a packet for the machine itself. The reply to a translated packet gets its original
+    /// destination and continues.
     fn delivered(&mut self, at: usize, packet: &mut TracedPacket) -> HostDecision {
         let is = |known: &&Translation| known.host == at && known.given == packet.to && known.far == packet.source;
         let known = self.translations.iter().find(is).filter(|_| packet.is_reply).map(|known| known.original);
@@ -169,12 +175,14 @@ impl<'a> Tracer<'a> {
         HostDecision::Arrived
     }
 
+    /// Delivers a packet to a pod of the machine.
     fn hand_to_pod(&mut self, host: &PathHost, packet: &TracedPacket) -> HostDecision {
         self.record_at(&host.name, || format!("hands {} to its pod", packet.to));
         HostDecision::Arrived
     }
 
-    /// AKS's own nodes: pods among each other are carried by Azure, everything else leaves by the NIC.
+    /// Handles a packet at a node of AKS: Azure carries pods' packets between nodes, everything
+    /// else leaves by the NIC.
     fn at_node(
         &mut self,
         at: usize,
@@ -212,7 +220,7 @@ impl<'a> Tracer<'a> {
         self.leave_by_nic(at, 0, packet)
     }
 
-    /// What the kernel does before it looks for a route.
+    /// Applies forwarding and the reverse path filter, before the route lookup.
     fn enters(host: &PathHost, entered: Ingress, forwards: bool, packet: &TracedPacket) -> Result<(), PacketDrop> {
         let HostKernel::Machine { routes, strict, .. } = &host.kernel else { return Ok(()) };
         let device = entered.device();
@@ -235,7 +243,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A route of the tailnet takes a packet before the main table is asked, even one that is to be delivered on this side.
+    /// Drops a packet for this side that a route of the tailnet takes before the main table is
+    /// asked.
     fn captured(
         host: &PathHost,
         entered: Ingress,
@@ -253,7 +262,7 @@ impl<'a> Tracer<'a> {
         Err(PacketDrop::new(&host.name, DropCause::Captured, why))
     }
 
-    /// tailscaled that filters statefully passes into the tunnel only what answers.
+    /// Drops a packet into the tunnel that answers nothing, if tailscaled filters statefully.
     fn filtered(
         host: &PathHost,
         entered: Ingress,
@@ -270,7 +279,7 @@ impl<'a> Tracer<'a> {
         Err(PacketDrop::new(&host.name, DropCause::StatefulFiltering, why))
     }
 
-    /// Notes the size that an interface takes, and what is clamped to it.
+    /// Records the MTU of an interface, and the clamp to it.
     fn fits(&mut self, host: &'a PathHost, entered: Ingress, route: &'a KernelRoute, packet: &TracedPacket) {
         let HostKernel::Machine { mtus, clamps, .. } = &host.kernel else { return };
         let Some((device, mtu)) = route.device.as_deref().and_then(|device| Some((device, *mtus.get(device)?))) else {
@@ -289,7 +298,8 @@ impl<'a> Tracer<'a> {
         self.mtu.pass(&host.name, device, mtu, self.hops.len());
     }
 
-    /// tailscaled gives what it passes on its own address, unless records_hops not to.
+    /// Replaces the source address of forwarded packets by the machine's own, unless tailscaled is
+    /// configured not to.
     fn masquerade(
         &mut self,
         at: usize,
@@ -308,6 +318,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    /// Replaces the source address and records the translation.
     fn translate(&mut self, at: usize, given: Ipv4Addr, packet: &mut TracedPacket) {
         let original = packet.source;
         self.record(at, || format!("changes source {original} to {given}"));
@@ -341,7 +352,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// Azure ignores which neighbour the kernel meant: the subnet's routes decide.
+    /// Sends a packet by a NIC. The routes of the subnet decide, not the neighbour that the kernel
+    /// chose.
     fn leave_by_nic(&mut self, at: usize, index: usize, packet: &TracedPacket) -> Result<HostDecision, PacketDrop> {
         let host = &self.plane.hosts[at];
         let Some(HostLink::Azure(nic)) = host.links.get(index) else {
@@ -358,11 +370,13 @@ impl<'a> Tracer<'a> {
         Ok(HostDecision::Moved(next, Ingress::Interface(by)))
     }
 
+    /// Records a hop at a machine.
     fn record(&mut self, at: usize, what: impl FnOnce() -> String) {
         let plane = self.plane;
         self.record_at(&plane.hosts[at].name, what);
     }
 
+    /// Records a hop, if hops are recorded.
     fn record_at(&mut self, at: &str, what: impl FnOnce() -> String) {
         if self.records_hops {
             self.hops.push(TraceHop { at: at.to_owned(), what: what() });

@@ -5,24 +5,29 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::host::Machine;
 use crate::tailnet::{NodeId, Tailnet};
 
-/// A machine's side of the tailnet.
+/// Connection of a machine to the tailnet.
 #[expect(clippy::struct_excessive_bools, reason = "they are tailscaled's own switches")]
 #[derive(Debug, Clone)]
 pub(super) struct Tunnel {
     pub(super) node: NodeId,
-    /// Which peer has which addresses (`AllowedIPs`): where packets go, and from whom they are taken.
+    /// Prefixes of each peer (`AllowedIPs`): where packets go, and from which peer they are
+    /// accepted.
     allowed: Vec<(Ipv4Net, NodeId)>,
+    /// True if it accepts routes of other devices.
     pub(super) accepts: bool,
-    /// What it offers to carry packets to.
+    /// Prefixes that it advertises.
     serves: Vec<IpNet>,
-    /// Whether packets that it passes on get its own address.
+    /// True if forwarded packets get its own address.
     pub(super) masquerades: bool,
-    /// Whether what it passes on into the tunnel has to belong to a connection that came out of it.
+    /// True if packets that it forwards into the tunnel must belong to a connection that came out
+    /// of it.
     pub(super) filters: bool,
+    /// True if it admits no connections from the tailnet.
     pub(super) shielded: bool,
 }
 
 impl Tunnel {
+    /// Reads the connection of a machine, or `None` if tailscaled is not running.
     pub(super) fn of(machine: &Machine, tailnet: &Tailnet) -> Option<Self> {
         let node = machine.tailscaled.node.clone().filter(|_| machine.tailscale_running(tailnet))?;
         let prefs = &machine.tailscaled.prefs;
@@ -43,13 +48,13 @@ impl Tunnel {
         })
     }
 
-    /// Whether it offers to carry packets to an address by a prefix that is narrower than another.
+    /// Returns `true` if it advertises a prefix for an address that is longer than `than`.
     pub(super) fn serves(&self, address: Ipv4Addr, than: Ipv4Net) -> bool {
         let is_narrower = |prefix: &&IpNet| prefix.prefix_len() > than.prefix_len();
         self.serves.iter().filter(is_narrower).any(|prefix| prefix.contains(&IpAddr::V4(address)))
     }
 
-    /// The peer that has an address.
+    /// Returns the peer that has an address.
     pub(super) fn peer(&self, address: Ipv4Addr) -> Option<&NodeId> {
         let matching = self.allowed.iter().filter(|(prefix, _)| prefix.contains(&address));
         matching.max_by_key(|(prefix, _)| prefix.prefix_len()).map(|(_, node)| node)

@@ -9,7 +9,7 @@ use super::tunnel::Tunnel;
 use crate::tailnet::Device;
 
 impl Plane {
-    /// The machine at the other end for a packet that goes into the tunnel.
+    /// Returns the machine at the other end for a packet that enters the tunnel.
     pub(super) fn route_in_tunnel(&self, from: &PathHost, source: Ipv4Addr, to: Ipv4Addr) -> Result<usize, PacketDrop> {
         let died = |cause, why: String| PacketDrop::new(&from.name, cause, why);
         let tunnel = from.tunnel().ok_or_else(|| died(DropCause::NoPeer, "tailscaled is not connected".to_owned()))?;
@@ -28,7 +28,7 @@ impl Plane {
         self.accept(from, &self.hosts[at], source).map(|()| at)
     }
 
-    /// What the receiving end does with a source: it is taken only from the peer that has it.
+    /// Checks the source at the receiving end: it is accepted only from the peer that has it.
     fn accept(&self, from: &PathHost, at: &PathHost, source: Ipv4Addr) -> Result<(), PacketDrop> {
         let (Some(sender), Some(receiver)) = (from.tunnel(), at.tunnel()) else { return Ok(()) };
         if receiver.shielded {
@@ -42,11 +42,13 @@ impl Plane {
         Err(missing.unwrap_or_else(|| PacketDrop::new(&at.name, DropCause::ForeignSource, why)))
     }
 
-    /// Why a machine that is in the tailnet has no route of the tailnet to an address, if some device nearly serves it.
+    /// Returns the reason why a machine has no route of the tailnet to an address, if a device
+    /// advertises or has approved one.
     pub(super) fn tailnet_gap(&self, host: &PathHost, address: Ipv4Addr) -> Option<PacketDrop> {
         self.gap(host, address, |_| true)
     }
 
+    /// Returns the missing entry of a device that would route the address.
     fn gap(&self, host: &PathHost, address: Ipv4Addr, of: impl Fn(&Device) -> bool) -> Option<PacketDrop> {
         let tunnel = host.tunnel()?;
         let mut others = self.devices.values().filter(|device| device.node_id != tunnel.node && of(device));
@@ -54,6 +56,7 @@ impl Plane {
     }
 }
 
+/// Returns the missing entry of one device: acceptance, approval or advertisement.
 fn gap_of(tunnel: &Tunnel, host: &str, device: &Device, address: Ipv4Addr) -> Option<PacketDrop> {
     let (advertised, enabled) = (covering(&device.advertised, address), covering(&device.enabled, address));
     let both = device.advertised.intersection(&device.enabled).any(|prefix| prefix.contains(&IpAddr::V4(address)));
@@ -77,6 +80,7 @@ fn gap_of(tunnel: &Tunnel, host: &str, device: &Device, address: Ipv4Addr) -> Op
     }
 }
 
+/// Returns a prefix that contains the address, other than a default route.
 fn covering<'a>(prefixes: impl IntoIterator<Item = &'a IpNet>, address: Ipv4Addr) -> Option<IpNet> {
     let narrow = |prefix: &&IpNet| prefix.prefix_len() > 0 && prefix.contains(&IpAddr::V4(address));
     prefixes.into_iter().find(narrow).copied()

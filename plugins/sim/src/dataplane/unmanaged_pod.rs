@@ -2,13 +2,13 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-/// A pod with an address of its own, in a world without a cluster. A cluster's pods are taken from the cluster.
+/// Pod with an address of its own, in a world without a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanagedPod {
-    /// Its name.
+    /// Name of the pod.
     pub name: String,
-    /// The node that it runs on: a machine, or an instance of a cluster's scale set by its host name.
+    /// Node that it runs on: a machine, or an instance of a cluster's scale set by its host name.
     pub node: String,
-    /// Its address.
+    /// Address of the pod.
     pub ip: Ipv4Addr,
 }

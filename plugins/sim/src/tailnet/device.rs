@@ -18,60 +18,61 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// A machine of the tailnet.
+/// Device of the tailnet.
 #[expect(clippy::struct_excessive_bools, reason = "they are the API's own fields")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Device {
-    /// The legacy id.
+    /// Numeric id, called the legacy id by the API.
     pub id: u64,
     /// The stable id.
     pub node_id: NodeId,
-    /// The host name it reports; not unique.
+    /// Host name that it reports; not unique.
     pub hostname: String,
-    /// The first label of its DNS name; unique.
+    /// First label of its DNS name; unique.
     pub label: String,
-    /// Its address in the tailnet.
+    /// IPv4 address in the tailnet.
     pub ipv4: Ipv4Addr,
-    /// Its other address in the tailnet.
+    /// IPv6 address in the tailnet.
     pub ipv6: Ipv6Addr,
-    /// The tags that own it.
+    /// Tags that own it.
     pub tags: BTreeSet<String>,
-    /// The routes it offers.
+    /// Routes that it advertises.
     pub advertised: BTreeSet<IpNet>,
-    /// The routes that are approved, whether or not it offers them.
+    /// Approved routes, advertised or not.
     pub enabled: BTreeSet<IpNet>,
-    /// Whether it has a connection to the coordination server.
+    /// True if it is connected to the coordination server.
     pub online: bool,
-    /// When it last had one.
+    /// Time at which it was last connected.
     pub last_seen: Timestamp,
-    /// When it joined.
+    /// Time at which it joined.
     pub created: Timestamp,
-    /// When its node key expires, unless `key_expiry_disabled`.
+    /// Time at which its node key expires, unless `key_expiry_disabled`.
     pub expires: Timestamp,
-    /// Whether its node key never expires.
+    /// True if its node key never expires.
     pub key_expiry_disabled: bool,
-    /// Whether it may take part.
+    /// True if it may exchange packets with other devices.
     pub authorized: bool,
-    /// Whether it is shared in from another tailnet.
+    /// True if it is shared in from another tailnet.
     pub external: bool,
-    /// Whether it goes when it has been offline.
+    /// True if the service removes it after it has been offline.
     pub ephemeral: bool,
-    /// Its node key.
+    /// Public node key.
     pub node_key: String,
-    /// Its machine key.
+    /// Public machine key.
     pub machine_key: String,
 }
 
-/// Why a machine may not join. The text is what the coordination server answers and `tailscale up` shows.
+/// Reason why a machine may not join: the text that the coordination server answers and `tailscale
+/// up` shows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// It does not look like a key.
+    /// The text does not have the form of a key.
     #[error("invalid key: unable to validate API key")]
     Malformed,
-    /// No such key.
+    /// No key has this value.
     #[error("invalid key: API key does not exist")]
     Unknown,
-    /// It was used, revoked, or has expired.
+    /// The key was used, revoked, or has expired.
     #[error("invalid key: API key {0} not valid")]
     Spent(String),
     /// The key does not give these tags.
@@ -79,11 +80,11 @@ pub enum JoinError {
     Tags(String),
 }
 
-/// Node keys expire after 180 days unless tagged, Tailscale's default.
-const NODE_KEY_LIFE: SignedDuration = SignedDuration::from_hours(180 * 24);
+/// Lifetime of node keys of devices without tags: Tailscale's default.
+const NODE_KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(180 * 24);
 
 impl Tailnet {
-    /// Adds a device, spending `auth_key` if it is good for one.
+    /// Adds a device and uses `auth_key` up if it is for one device.
     ///
     /// # Errors
     /// The key is not valid now or does not give the tags; nothing has changed.
@@ -105,7 +106,7 @@ impl Tailnet {
         device.node_id.clone()
     }
 
-    /// Notes whether a device has a connection to the coordination server.
+    /// Records whether a device is connected to the coordination server.
     pub fn set_online(&mut self, node: &NodeId, online: bool) {
         if let Some(device) = self.device_mut(node)
             && device.online != online
@@ -115,7 +116,7 @@ impl Tailnet {
         }
     }
 
-    /// Renames a device, giving it a DNS name of its own.
+    /// Renames a device and gives it a new DNS name.
     pub fn rename(&mut self, node: &NodeId, hostname: &str) {
         let Some(id) = self.device(node).filter(|device| device.hostname != hostname).map(|device| device.id) else {
             return;
@@ -127,6 +128,7 @@ impl Tailnet {
         }
     }
 
+    /// Adds a device with new ids, addresses and keys.
     fn add(&mut self, hostname: &str, tags: BTreeSet<String>) -> &mut Device {
         self.joined += 1;
         let number = self.joined;
@@ -144,7 +146,7 @@ impl Tailnet {
             online: true,
             last_seen: Timestamp::now(),
             created: Timestamp::now(),
-            expires: Timestamp::now() + NODE_KEY_LIFE,
+            expires: Timestamp::now() + NODE_KEY_LIFETIME,
             authorized: true,
             external: false,
             ephemeral: false,
@@ -154,30 +156,32 @@ impl Tailnet {
         self.devices.entry(device.id).or_insert(device)
     }
 
-    /// A second machine of one name is `name-1`, a third `name-2`.
+    /// Returns a free label: `name`, then `name-1`, `name-2`, …
     fn free_label(&self, hostname: &str) -> String {
-        let wanted: String =
+        let name: String =
             hostname.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let taken = |label: &str| self.devices.values().any(|device| device.label == label);
-        let numbered = (1_u64..).map(|number| format!("{wanted}-{number}"));
-        std::iter::once(wanted.clone())
+        let numbered = (1_u64..).map(|number| format!("{name}-{number}"));
+        std::iter::once(name.clone())
             .chain(numbered)
             .find(|label| !taken(label))
             .expect("there is always a next number")
     }
 }
 
-/// Sixteen digits that grow with every device, as the service's are: later devices have higher ids.
+/// Returns a numeric id: sixteen digits that grow with every device, as the service's do.
 fn numeric_id(number: u64) -> u64 {
     2_400_000_000_000_000 + number * 4_111_327
 }
 
-/// Spread over 100.64.0.0/10. The factor is odd, so no address comes twice in the four million it has.
+/// Returns an address in 100.64.0.0/10. The factor is odd, so each of its four million addresses
+/// occurs once.
 fn ipv4(number: u64) -> Ipv4Addr {
     let offset = u32::try_from(number * 2_423_731 % (1 << 22)).expect("it is below 2^22");
     Ipv4Addr::from_bits(Ipv4Addr::new(100, 64, 0, 0).to_bits() + offset)
 }
 
+/// Returns the IPv6 address that belongs to the IPv4 address.
 fn ipv6(number: u64) -> Ipv6Addr {
     let [first, second, third, fourth] = ipv4(number).octets();
     let low = |high: u8, low: u8| u16::from_be_bytes([high, low]);

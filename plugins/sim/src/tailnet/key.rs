@@ -6,78 +6,78 @@ use serde::{Deserialize, Serialize};
 use super::device::JoinError;
 use super::state::{Tailnet, token};
 
-/// An auth key: what lets machines join.
+/// Auth key: permits machines to join.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Key {
-    /// Its id.
+    /// Id of the key.
     pub id: String,
-    /// The secret; answered once.
+    /// Secret of the key, answered once.
     pub value: String,
-    /// What its maker calls it.
+    /// Description that its creator gave.
     pub description: String,
-    /// When it was made.
+    /// Time of its creation.
     pub created: Timestamp,
-    /// When it ceases to be valid.
+    /// Time at which it expires.
     pub expires: Timestamp,
-    /// Whether more than one machine may join with it.
+    /// True if several machines may join with it.
     pub reusable: bool,
-    /// Whether its machines are ephemeral.
+    /// True if its machines are ephemeral.
     pub ephemeral: bool,
-    /// Whether its machines need no approval.
+    /// True if its machines need no approval.
     pub preauthorized: bool,
-    /// The tags of its machines.
+    /// Tags that its machines get.
     pub tags: BTreeSet<String>,
-    /// When a machine last joined with it.
+    /// Time at which a machine last joined with it.
     pub used: Option<Timestamp>,
-    /// When it was deleted.
+    /// Time of its deletion; it stays in the list as invalid.
     pub revoked: Option<Timestamp>,
 }
 
 impl Key {
-    /// Whether a machine may join with it now.
+    /// Returns `true` if a machine may join with it now.
     pub fn valid(&self) -> bool {
         let spent = self.used.is_some() && !self.reusable;
         self.revoked.is_none() && !spent && Timestamp::now() < self.expires
     }
 }
 
-/// An OAuth client.
+/// OAuth client of the tailnet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OAuthClient {
-    /// Its id.
+    /// Id of the client.
     pub id: String,
-    /// Its secret.
+    /// Secret of the client.
     pub secret: String,
-    /// What its tokens may do.
+    /// Scopes that its tokens can have.
     pub scopes: BTreeSet<String>,
-    /// The tags it may give.
+    /// Tags that it may assign.
     pub tags: BTreeSet<String>,
 }
 
-/// An access token.
+/// Access token of the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Token {
-    /// The OAuth client that it was given to; none for a user's.
+    /// Id of the OAuth client that it was issued to; `None` for a user's token.
     pub client: Option<String>,
-    /// What it may do.
+    /// Scopes of the token.
     pub scopes: BTreeSet<String>,
-    /// The tags it may give.
+    /// Tags that it may assign.
     pub tags: BTreeSet<String>,
-    /// When it ceases to be valid; `None` for never.
+    /// Time at which it expires; `None` if it does not.
     pub expires: Option<Timestamp>,
 }
 
-/// What a key gives to a machine that joins with it.
+/// Properties that a key gives to a machine that joins with it.
 pub(super) struct Grant {
     pub(super) tags: BTreeSet<String>,
     pub(super) ephemeral: bool,
 }
 
-/// Access tokens last an hour.
-pub(super) const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// Lifetime of access tokens, as the API documents it.
+pub(super) const TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
 impl Tailnet {
-    /// Stores a key of these properties under an id and a secret of its own.
+    /// Stores a key with these properties under a new id and secret.
     pub fn mint_key(&mut self, properties: Key) -> &Key {
         self.minted += 1;
         let id = format!("k{}CNTRL", token("key", self.minted, 10));
@@ -85,16 +85,21 @@ impl Tailnet {
         self.keys.entry(id.clone()).or_insert(Key { id, value, ..properties })
     }
 
+    /// Issues an access token to an OAuth client and returns it.
     pub(super) fn mint_token(&mut self, client: &str, scopes: BTreeSet<String>, tags: BTreeSet<String>) -> String {
         self.minted += 1;
         let secret = token("token secret", self.minted, 32);
         let value = format!("tskey-api-k{}CNTRL-{secret}", token("token", self.minted, 10));
-        let expires = Some(Timestamp::now() + TOKEN_LIFE);
+        let expires = Some(Timestamp::now() + TOKEN_LIFETIME);
         self.tokens.insert(value.clone(), Token { client: Some(client.to_owned()), scopes, tags, expires });
         value
     }
 
-    /// Uses `auth_key` for one machine: an auth key, or the secret of an OAuth client with its parameters.
+    /// Redeems `auth_key` for one machine: an auth key, or the secret of an OAuth client with its
+    /// parameters.
+    ///
+    /// # Errors
+    /// The key is malformed, unknown or spent, or does not give the tags; nothing has changed.
     pub(super) fn redeem(&mut self, auth_key: &str, tags: &[String]) -> Result<Grant, JoinError> {
         if auth_key.starts_with("tskey-client-") {
             return self.redeem_client(auth_key, tags);
@@ -113,6 +118,7 @@ impl Tailnet {
         Ok(Grant { tags: key.tags.clone(), ephemeral: key.ephemeral })
     }
 
+    /// Redeems the secret of an OAuth client, which can be used any number of times.
     fn redeem_client(&self, auth_key: &str, tags: &[String]) -> Result<Grant, JoinError> {
         let (secret, parameters) = auth_key.split_once('?').unwrap_or((auth_key, ""));
         let client = self.clients.values().find(|client| client.secret == secret).ok_or(JoinError::Unknown)?;

@@ -1,7 +1,8 @@
-//! The simulated tailnet: Tailscale's API and what the machines see of it.
+//! The simulated tailnet: Tailscale's API, and the tailnet as its machines see it.
 //!
-//! [`Tailnet`] is what the coordination server knows: devices, keys, OAuth clients and the policy. Machines join it with an
-//! auth key and advertise routes; [`router`] is the API under which those routes are approved.
+//! [`Tailnet`] is the state of the coordination server: devices, keys, OAuth clients and the
+//! policy. Machines join with an auth key and advertise routes; [`router`] serves the API by which
+//! those routes are approved.
 
 mod api;
 mod device;

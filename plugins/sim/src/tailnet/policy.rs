@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// The tailnet's policy file.
+/// Policy file of the tailnet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Its text as it was set: JSON with comments and trailing commas.
+    /// Text as it was set: JSON with comments and trailing commas.
     pub text: String,
-    /// Whether anybody ever set it.
+    /// True if the policy was ever replaced.
     pub touched: bool,
 }
 
@@ -20,6 +20,7 @@ impl Default for Policy {
     }
 }
 
+/// Policy of a new tailnet: every device reaches every other one.
 const DEFAULT: &str = r#"// The policy of a new tailnet: everybody reaches everything.
 {
 	"tagOwners": {
@@ -33,7 +34,7 @@ const DEFAULT: &str = r#"// The policy of a new tailnet: everybody reaches every
 "#;
 
 impl Policy {
-    /// The policy without comments.
+    /// Returns the policy as JSON.
     ///
     /// # Errors
     /// The text is not JSON apart from comments and trailing commas.
@@ -41,7 +42,7 @@ impl Policy {
         serde_json::from_str(&standard(&self.text))
     }
 
-    /// Its `ETag`, quotes included.
+    /// Returns its `ETag`, quotes included.
     pub fn etag(&self) -> String {
         use std::fmt::Write as _;
         let hash = Sha256::digest(&self.text);
@@ -52,20 +53,21 @@ impl Policy {
         format!("\"{digits}\"")
     }
 
-    /// Whether an owner of the tags `held` may give all of `tags`: each is held or owned by one that is held.
+    /// Returns `true` if the holder of the tags `held` may assign all of `tags`: each is held, or
+    /// owned by one that is held.
     pub fn may_give(&self, held: &BTreeSet<String>, tags: &[String]) -> bool {
         let policy = self.json().unwrap_or_default();
         let owners = |tag: &str| strings(policy.pointer("/tagOwners").and_then(|owners| owners.get(tag)));
         tags.iter().all(|tag| held.contains(tag) || owners(tag).iter().any(|owner| held.contains(owner)))
     }
 
-    /// Whether `tag` has an owner: only such tags exist.
+    /// Returns `true` if `tag` has an owner: only such tags exist.
     pub fn defines(&self, tag: &str) -> bool {
         let policy = self.json().unwrap_or_default();
         policy.get("tagOwners").is_some_and(|owners| owners.get(tag).is_some())
     }
 
-    /// Whether a device with `tags` that advertises `prefix` gets it enabled without anybody's doing.
+    /// Returns `true` if the policy approves `prefix` automatically for a device with `tags`.
     pub fn approves(&self, prefix: &IpNet, tags: &BTreeSet<String>) -> bool {
         let policy = self.json().unwrap_or_default();
         let Some(routes) = policy.pointer("/autoApprovers/routes").and_then(Value::as_object) else { return false };
@@ -76,16 +78,18 @@ impl Policy {
     }
 }
 
+/// Returns the texts of an array.
 fn strings(value: Option<&Value>) -> Vec<String> {
     let items = value.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Takes comments and trailing commas away.
+/// Removes comments and trailing commas.
 fn standard(text: &str) -> String {
     without_trailing_commas(&without_comments(text))
 }
 
+/// Removes comments outside of string literals.
 fn without_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -103,6 +107,7 @@ fn without_comments(text: &str) -> String {
     kept
 }
 
+/// Removes commas before a closing bracket.
 fn without_trailing_commas(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -117,7 +122,7 @@ fn without_trailing_commas(text: &str) -> String {
     kept
 }
 
-/// Length of the string literal that `text` begins with.
+/// Returns the length of the string literal that `text` begins with, in bytes.
 fn string_length(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {

@@ -7,9 +7,10 @@ use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, object, objects};
 use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of, parent_id};
 
-/// The version that a cluster gets which does not ask for one.
+/// Kubernetes version of a cluster that requests none.
 pub(crate) const DEFAULT_VERSION: &str = "1.33.5";
 
+/// Adds the defaults of a pool, with the version of its cluster.
 pub(crate) fn prepare_pool(arm: &Arm, target: &WriteTarget, mut properties: Object) -> Draft {
     let version = arm
         .find(parent_id(&target.id))
@@ -19,6 +20,7 @@ pub(crate) fn prepare_pool(arm: &Arm, target: &WriteTarget, mut properties: Obje
     Draft { properties, ..Draft::default() }
 }
 
+/// Checks a cluster, with the pools in its body, and adds the defaults.
 pub(crate) fn prepare_cluster(
     arm: &mut Arm,
     target: &WriteTarget,
@@ -69,6 +71,7 @@ pub(crate) fn prepare_cluster(
     Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
+/// Adds the defaults of the network profile: Azure CNI overlay.
 fn network_profile(properties: &mut Object) {
     let mut profile = properties.get("networkProfile").and_then(Value::as_object).cloned().unwrap_or_default();
     for (key, value) in [
@@ -92,6 +95,7 @@ fn network_profile(properties: &mut Object) {
     properties.insert("networkProfile".to_owned(), Value::Object(profile));
 }
 
+/// Adds the defaults of a pool.
 fn pool_defaults(pool: &mut Object, version: &str) {
     drop_keys(pool, &["provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion"]);
     for (key, value) in [
@@ -134,6 +138,7 @@ pub(crate) fn assemble(arm: &Arm, cluster: &StoredResource, mut properties: Obje
     body
 }
 
+/// Adds the states and versions that AKS computes.
 fn add_pool_state(pool: &StoredResource, properties: &mut Object) {
     properties.insert("provisioningState".to_owned(), json!(pool.state));
     properties.insert("powerState".to_owned(), json!({ "code": "Running" }));
@@ -142,6 +147,7 @@ fn add_pool_state(pool: &StoredResource, properties: &mut Object) {
     properties.insert("nodeImageVersion".to_owned(), json!("AKSUbuntu-2204gen2containerd-202511.07.0"));
 }
 
+/// Returns a pool as its cluster shows it: the properties follow the name.
 fn flat_pool(pool: &StoredResource) -> Value {
     let mut flat = object(json!({ "name": pool.name }));
     flat.extend(pool.properties.clone());

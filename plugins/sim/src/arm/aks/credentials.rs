@@ -8,6 +8,7 @@ use crate::arm::json::field;
 use crate::arm::request::{ArmReply, ArmResult};
 use crate::arm::store::{Arm, ClusterAccess, StoredResource, group_of};
 
+/// Answers an action of a cluster: credentials or versions.
 pub(crate) fn action(arm: &mut Arm, method: &str, id: &str, verb: &str) -> ArmResult {
     let cluster = arm.find(id).cloned().ok_or_else(|| ArmError::child_not_found(id))?;
     match (method, verb) {
@@ -25,6 +26,7 @@ pub(crate) fn action(arm: &mut Arm, method: &str, id: &str, verb: &str) -> ArmRe
     }
 }
 
+/// Answers with a kubeconfig for a role.
 fn credentials(arm: &mut Arm, cluster: &StoredResource, role: &str) -> ArmReply {
     let name = &cluster.name;
     let user = format!("{role}_{}_{name}", group_of(&cluster.id));
@@ -38,6 +40,7 @@ fn credentials(arm: &mut Arm, cluster: &StoredResource, role: &str) -> ArmReply 
     ArmReply::json(200, json!({ "kubeconfigs": [{ "name": role, "value": STANDARD.encode(config) }] }))
 }
 
+/// Answers with the Kubernetes versions of a location.
 pub(crate) fn versions() -> ArmReply {
     let version = |text: &str, default: bool| {
         let patch = format!("{text}.5");

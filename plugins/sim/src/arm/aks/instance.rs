@@ -92,7 +92,7 @@ pub(crate) fn new_instance(
     [vm, NewResource::new(&nic, ResourceType::ScaleSetNic, location, object(interface), created)]
 }
 
-/// Scale sets count their instances' host names in six digits of base 36.
+/// Formats a number as scale sets count the host names of their instances: six digits of base 36.
 fn base36(mut number: u64) -> String {
     let mut digits = Vec::new();
     for _ in 0..DIGITS {

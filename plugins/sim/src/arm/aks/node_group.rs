@@ -6,12 +6,12 @@ use crate::arm::behaviour::{Consequences, NewGroup, NewResource};
 use crate::arm::json::{Object, field, object};
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-/// Numbers that AKS puts into the names of what it makes.
+/// Numbers in the names of resources that AKS creates.
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterNames {
-    /// In the names of the network and of its security group.
+    /// Digits in the names of the network and its security group.
     pub(crate) network: String,
-    /// In the names of scale sets.
+    /// Digits in the names of scale sets.
     pub(crate) pools: String,
 }
 

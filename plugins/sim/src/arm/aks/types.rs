@@ -1,6 +1,7 @@
 use crate::arm::aks::{cluster, node_group};
 use crate::arm::behaviour::{Behaviour, always_unused, no_references, none_of_delete, none_of_write, shows_nothing};
 
+/// Behaviour of managed clusters.
 pub(crate) const MANAGED_CLUSTER: Behaviour = Behaviour {
     prepare: Some(cluster::prepare_cluster),
     show: shows_nothing,
@@ -15,6 +16,7 @@ pub(crate) const MANAGED_CLUSTER: Behaviour = Behaviour {
     delete_seconds: 180.0,
 };
 
+/// Behaviour of agent pools.
 pub(crate) const AGENT_POOL: Behaviour = Behaviour {
     prepare: Some(|arm, target, _, properties| Ok(cluster::prepare_pool(arm, target, properties))),
     assemble: cluster::assemble_pool,

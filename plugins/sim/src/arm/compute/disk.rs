@@ -6,6 +6,7 @@ use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, text};
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
+/// Checks a disk and adds the provider's defaults. A disk cannot become smaller.
 pub(crate) fn prepare_disk(target: &WriteTarget, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let creation = properties.get("creationData").ok_or_else(|| ArmError::missing("disk.creationData"))?;
     let option =
@@ -37,7 +38,7 @@ pub(crate) fn prepare_disk(target: &WriteTarget, mut top: Object, mut properties
     Ok(Draft { top, properties, ..Draft::default() })
 }
 
-/// The machine whose OS disk this is.
+/// Returns the machine that has this OS disk.
 pub(crate) fn user_of<'a>(arm: &'a Arm, disk: &StoredResource) -> Option<&'a StoredResource> {
     arm.of_kind(ResourceType::VirtualMachine)
         .find(|machine| os_disk_id(arm, machine).is_some_and(|id| id.eq_ignore_ascii_case(&disk.id)))

@@ -4,7 +4,7 @@ use crate::arm::error::ArmError;
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::Arm;
 
-/// What `latest` of every image stands for.
+/// Version that `latest` means for every image.
 pub(crate) const VERSION: &str = "22.04.202511010";
 
 /// Publisher, offer and sku of the images that are listed, with the generation of machines that they are for.

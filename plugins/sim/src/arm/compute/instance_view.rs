@@ -6,7 +6,8 @@ use crate::arm::json::text;
 use crate::arm::request::ArmReply;
 use crate::arm::store::{Arm, StoredResource, name_of};
 
-/// What a machine's agent and its host say about it.
+/// Returns the instance view of a machine: its states, its disk, and the report of its agent while
+/// it runs.
 pub(crate) fn instance_view(arm: &Arm, machine: &StoredResource, now: Timestamp) -> Value {
     let power = machine.hidden.get("power").and_then(Value::as_str).unwrap_or("starting");
     let computer = machine.properties.get("osProfile").and_then(|profile| text(profile, &["computerName"]));
@@ -65,7 +66,7 @@ fn disks(arm: &Arm, machine: &StoredResource) -> Value {
     }
 }
 
-/// The view of a scale set's instance: those always run.
+/// Answers with the instance view of a scale set's instance, which always runs.
 pub(crate) fn scale_set_instance_view(arm: &Arm, id: &str) -> ArmReply {
     let instance = arm.find(id);
     let computer = instance.and_then(|instance| text(instance.properties.get("osProfile")?, &["computerName"]));

@@ -10,12 +10,14 @@ use crate::arm::network::nics_of;
 use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of};
 use crate::event::Event;
 
-/// Most bytes of decoded `customData`.
+/// Maximum size of decoded `customData`, in bytes.
 const CUSTOM_DATA_LIMIT: usize = 65_535;
 
-/// Account names that Azure does not allow.
+/// Account names that Azure refuses.
 const FORBIDDEN_USERS: [&str; 8] = ["administrator", "admin", "root", "guest", "user", "test", "sys", "a"];
 
+/// Checks a machine in the order in which the provider does: NICs, disk and image, OS profile, size
+/// and quota.
 pub(crate) fn prepare_machine(
     arm: &mut Arm,
     target: &WriteTarget,
@@ -43,6 +45,7 @@ pub(crate) fn prepare_machine(
     Ok(Draft { top, properties, hidden, ..Draft::default() })
 }
 
+/// Checks that there is a NIC, and one primary NIC if there are several.
 fn check_network(arm: &Arm, target: &WriteTarget, properties: &Object) -> Result<(), ArmError> {
     let profile = properties
         .get("networkProfile")
@@ -67,6 +70,7 @@ fn check_network(arm: &Arm, target: &WriteTarget, properties: &Object) -> Result
     Ok(())
 }
 
+/// Checks that a NIC exists in the machine's location and that no other machine has it.
 fn check_nic(arm: &Arm, target: &WriteTarget, id: &str) -> Result<(), ArmError> {
     let nic = arm.find_kind(id, ResourceType::NetworkInterface).filter(|nic| nic.location() == target.location);
     let Some(nic) = nic else { return Err(ArmError::bad_reference(id, &target.id)) };
@@ -83,6 +87,7 @@ fn check_nic(arm: &Arm, target: &WriteTarget, id: &str) -> Result<(), ArmError> 
     }
 }
 
+/// Returns the storage profile with its defaults. The name of the disk cannot change.
 fn storage(arm: &mut Arm, target: &WriteTarget, properties: &Object) -> Result<Value, ArmError> {
     let mut profile = properties
         .get("storageProfile")
@@ -122,6 +127,7 @@ fn storage(arm: &mut Arm, target: &WriteTarget, properties: &Object) -> Result<V
     Ok(Value::Object(profile))
 }
 
+/// Checks an image reference, which cannot change.
 fn check_image(profile: &mut Object, before: Option<&Value>) -> Result<(), ArmError> {
     let mut image = profile
         .get("imageReference")
@@ -145,7 +151,7 @@ fn check_image(profile: &mut Object, before: Option<&Value>) -> Result<(), ArmEr
     Ok(())
 }
 
-/// The profile as it is shown, and the custom data that never is.
+/// Returns the profile as it is shown, and the custom data, which never is.
 fn os_profile(target: &WriteTarget, properties: &Object) -> Result<(Value, Option<String>), ArmError> {
     let held = target.existing.as_ref().and_then(|machine| machine.properties.get("osProfile"));
     let profile = properties.get("osProfile").and_then(Value::as_object);
@@ -178,6 +184,7 @@ fn os_profile(target: &WriteTarget, properties: &Object) -> Result<(Value, Optio
     Ok((Value::Object(profile), custom_data))
 }
 
+/// Checks the encoding and size of the custom data, which cannot change.
 fn check_custom_data(target: &WriteTarget, data: &str) -> Result<(), ArmError> {
     let decoded = STANDARD.decode(data).ok().filter(|decoded| decoded.len() <= CUSTOM_DATA_LIMIT);
     if decoded.is_none() {
@@ -192,6 +199,7 @@ fn check_custom_data(target: &WriteTarget, data: &str) -> Result<(), ArmError> {
     }
 }
 
+/// Adds the defaults of the Linux configuration. Refuses a machine without SSH key and password.
 fn linux(profile: &mut Object, has_password: bool) -> Result<(), ArmError> {
     let mut configuration = profile.get("linuxConfiguration").and_then(Value::as_object).cloned().unwrap_or_default();
     let keys = configuration
@@ -215,6 +223,7 @@ fn linux(profile: &mut Object, has_password: bool) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// Refuses a change of the properties that a machine keeps for its lifetime.
 fn check_kept(held: &Value, profile: &Object) -> Result<(), ArmError> {
     for key in ["computerName", "adminUsername"] {
         if held.get(key) != profile.get(key) {
@@ -228,6 +237,7 @@ fn check_kept(held: &Value, profile: &Object) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// Returns the error for a property that cannot change.
 fn change_not_allowed(property: &str) -> ArmError {
     let error =
         ArmError::new(409, "PropertyChangeNotAllowed", format!("Changing property '{property}' is not allowed."));
@@ -252,11 +262,12 @@ pub(crate) fn references(_: &Arm, machine: &StoredResource) -> Vec<String> {
     nics_of(machine)
 }
 
+/// Returns the description of the OS disk in the storage profile.
 fn os_disk(machine: &StoredResource) -> Option<&Value> {
     machine.properties.get("storageProfile")?.get("osDisk")
 }
 
-/// Id of a machine's OS disk.
+/// Returns the id that the OS disk of a machine has or will have.
 pub(crate) fn os_disk_id(arm: &Arm, machine: &StoredResource) -> Option<String> {
     let name = text(os_disk(machine)?, &["name"])?;
     Some(format!(

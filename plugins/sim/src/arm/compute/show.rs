@@ -61,7 +61,7 @@ pub(crate) fn disk(arm: &Arm, disk: &StoredResource, shown: &mut Object) {
     }
 }
 
-/// The compute provider's own rate limits.
+/// Adds the headers of the compute provider's own rate limits.
 pub(crate) fn with_limits(reply: ArmReply) -> ArmReply {
     let remaining = "Microsoft.Compute/GetOperation3Min;14976,Microsoft.Compute/GetOperation30Min;29759";
     reply.with_header("x-ms-ratelimit-remaining-resource", remaining).with_header("x-ms-request-charge", "1")

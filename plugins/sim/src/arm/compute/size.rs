@@ -5,7 +5,7 @@ use crate::arm::json::text;
 use crate::arm::request::ArmReply;
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-/// Sizes that are listed; others of the same form are taken too.
+/// Sizes that are listed. Other sizes with a name of the same form are accepted too.
 const LISTED: [&str; 9] = [
     "Standard_B2s",
     "Standard_B2ms",
@@ -18,7 +18,8 @@ const LISTED: [&str; 9] = [
     "Standard_E4s_v5",
 ];
 
-/// The number of virtual processors in a size's name; `None` if it is not a name of a size.
+/// Returns the number of virtual processors in the name of a size, or `None` if it is not a name of
+/// a size.
 pub(crate) fn cores(size: &str) -> Option<u64> {
     let rest = size.strip_prefix("Standard_").or_else(|| size.strip_prefix("Basic_"))?;
     let family = rest.chars().take_while(char::is_ascii_uppercase).count();
@@ -26,7 +27,7 @@ pub(crate) fn cores(size: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| family > 0)
 }
 
-/// Refuses a size that does not exist, that the region has none of, or that the quota does not leave room for.
+/// Refuses a size that does not exist, has no capacity in the region, or exceeds the quota.
 pub(crate) fn check_size(
     arm: &Arm,
     size: &str,
@@ -53,6 +54,7 @@ pub(crate) fn check_size(
     }
 }
 
+/// Returns the error for a write that exceeds the quota of cores.
 fn over_quota(location: &str, limit: u64, used: u64, required: u64) -> ArmError {
     let message = format!(
         "Operation could not be completed as it results in exceeding approved Total Regional Cores quota. Additional details \
@@ -63,16 +65,19 @@ fn over_quota(location: &str, limit: u64, used: u64, required: u64) -> ArmError 
     ArmError::new(409, "OperationNotAllowed", message)
 }
 
+/// Returns the number of cores of a machine.
 fn machine_cores(machine: &StoredResource) -> Option<u64> {
     let profile = machine.properties.get("hardwareProfile")?;
     text(profile, &["vmSize"]).and_then(cores)
 }
 
+/// Returns the number of cores of all machines in a location.
 fn used_cores(arm: &Arm, location: &str) -> u64 {
     let machines = arm.of_kind(ResourceType::VirtualMachine).chain(arm.of_kind(ResourceType::ScaleSetVm));
     machines.filter(|machine| machine.location() == location).filter_map(machine_cores).sum()
 }
 
+/// Answers with the usage of cores and machines in a location.
 pub(crate) fn usages(arm: &Arm, location: &str) -> ArmReply {
     // What a fresh pay-as-you-go subscription has.
     let limit = arm.quota.cores.unwrap_or(100);
@@ -93,6 +98,7 @@ pub(crate) fn usages(arm: &Arm, location: &str) -> ArmReply {
     ArmReply::json(200, json!({ "value": value }))
 }
 
+/// Answers with the listed sizes.
 pub(crate) fn sizes() -> ArmReply {
     let value: Vec<Value> = LISTED
         .iter()

@@ -17,6 +17,7 @@ const PLAIN: Behaviour = Behaviour {
     delete_seconds: 3.0,
 };
 
+/// Behaviour of virtual machines.
 pub(crate) const VIRTUAL_MACHINE: Behaviour = Behaviour {
     prepare: Some(machine::prepare_machine),
     show: show::machine,
@@ -29,6 +30,7 @@ pub(crate) const VIRTUAL_MACHINE: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of managed disks.
 pub(crate) const DISK: Behaviour = Behaviour {
     prepare: Some(|_, target, top, properties| disk::prepare_disk(target, top, properties)),
     show: show::disk,
@@ -38,8 +40,11 @@ pub(crate) const DISK: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of scale sets, which only AKS creates.
 pub(crate) const SCALE_SET: Behaviour = Behaviour { show: show::scale_set, ..PLAIN };
 
+/// Behaviour of instances of scale sets.
 pub(crate) const SCALE_SET_VM: Behaviour = Behaviour { show: show::scale_set_vm, ..PLAIN };
 
+/// Behaviour of NICs of scale set instances.
 pub(crate) const SCALE_SET_NIC: Behaviour = Behaviour { show: show::scale_set_nic, ..PLAIN };

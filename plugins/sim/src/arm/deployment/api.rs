@@ -28,6 +28,7 @@ pub(crate) fn list(arm: &Arm, group: &str) -> ArmResult {
     Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
+/// Returns the key of a deployment in the store.
 fn key(arm: &Arm, group: &str, name: &str) -> String {
     id(arm, group, name).to_ascii_lowercase()
 }
@@ -46,6 +47,7 @@ fn find<'a>(arm: &'a Arm, group: &str, name: &str) -> Result<&'a StoredDeploymen
         .ok_or_else(|| ArmError::gateway(404, "DeploymentNotFound", format!("Deployment '{name}' could not be found.")))
 }
 
+/// Starts a deployment. One that is running cannot be replaced.
 fn put(arm: &mut Arm, call: &ArmCall, group: &str, name: &str) -> ArmResult {
     let group = group::writable(arm, group)?.name;
     let body_sent = call.object()?;
@@ -83,6 +85,7 @@ fn put(arm: &mut Arm, call: &ArmCall, group: &str, name: &str) -> ArmResult {
     Ok(reply)
 }
 
+/// Refuses modes other than `Incremental`: nothing is deleted here.
 fn check_mode(mode: Option<&Value>) -> Result<(), ArmError> {
     let mode = mode.and_then(Value::as_str).unwrap_or_default();
     if mode.eq_ignore_ascii_case("incremental") {
@@ -92,12 +95,13 @@ fn check_mode(mode: Option<&Value>) -> Result<(), ArmError> {
     Err(ArmError::gateway(400, "InvalidRequestContent", message))
 }
 
-/// A number of 20 digits or less, as ARM shows it.
+/// Returns the hash of a template: a number of at most 20 digits, as ARM shows it.
 fn hash(template: Option<&Value>) -> String {
     let digest = Sha256::digest(template.map(Value::to_string).unwrap_or_default());
     u64::from_be_bytes(digest[..8].try_into().unwrap_or_default()).to_string()
 }
 
+/// Returns the signed URL of the operation.
 fn operation_url(arm: &Arm, call: &ArmCall, deployment: &StoredDeployment) -> String {
     let (id, operation) = (&deployment.id, &deployment.operation);
     format!(
@@ -108,7 +112,7 @@ fn operation_url(arm: &Arm, call: &ArmCall, deployment: &StoredDeployment) -> St
     )
 }
 
-/// Answers a poll of the operation that a PUT began.
+/// Answers a poll of the operation that a PUT started.
 pub(crate) fn poll(arm: &Arm, call: &ArmCall, group: &str, name: &str, operation: &str) -> ArmResult {
     let deployment = find(arm, group, name)?;
     if deployment.operation != operation || !is_verbatim(arm.seed, operation, call.api_version(), call) {
@@ -123,13 +127,14 @@ pub(crate) fn poll(arm: &Arm, call: &ArmCall, group: &str, name: &str, operation
     Ok(if running { reply.with_header("Retry-After", retry_after(10.0, arm.speed)) } else { reply })
 }
 
-/// Forgets a deployment; what it made stays.
+/// Deletes the record of a deployment; its resources stay.
 fn delete(arm: &mut Arm, group: &str, name: &str) -> ArmResult {
     group::find(arm, group)?;
     arm.deployments.remove(&key(arm, group, name));
     Ok(ArmReply::empty(204))
 }
 
+/// Returns the JSON of a deployment; outputs are shown after success.
 fn body(deployment: &StoredDeployment) -> Value {
     let mut properties = json!({
         "templateHash": deployment.template_hash,
@@ -158,12 +163,13 @@ fn body(deployment: &StoredDeployment) -> Value {
     })
 }
 
+/// Returns the running time in ISO 8601, such as `PT1.500S`.
 fn duration(deployment: &StoredDeployment) -> String {
     let seconds = deployment.changed.duration_since(deployment.started).as_secs_f64();
     format!("PT{seconds:.3}S")
 }
 
-/// The types of the template, by provider.
+/// Returns the resource types of the template by provider.
 fn providers(deployment: &StoredDeployment) -> Value {
     let mut shown: Vec<Value> = Vec::new();
     for resource in &deployment.resources {

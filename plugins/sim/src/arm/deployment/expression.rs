@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::arm::error::ArmError;
 use crate::arm::json::Object;
 
-/// What expressions of a template may refer to.
+/// Values that expressions of a template can refer to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TemplateScope {
     pub(crate) subscription: String,
@@ -12,7 +12,8 @@ pub(crate) struct TemplateScope {
     pub(crate) variables: Object,
 }
 
-/// Replaces every expression in `value` by what it stands for. A string is an expression if it is in single brackets.
+/// Replaces every expression in `value` by its value. A text is an expression if it is in single
+/// brackets.
 pub(crate) fn evaluate(scope: &TemplateScope, value: &Value) -> Result<Value, ArmError> {
     match value {
         Value::String(text) => match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -30,17 +31,20 @@ pub(crate) fn evaluate(scope: &TemplateScope, value: &Value) -> Result<Value, Ar
     }
 }
 
+/// Returns the error for a template that cannot be evaluated.
 pub(crate) fn invalid(message: impl std::fmt::Display) -> ArmError {
     let message = format!("Deployment template validation failed: '{message}'.");
     ArmError::gateway(400, "InvalidTemplate", message)
 }
 
+/// Parser of one expression that evaluates while it reads.
 struct ExpressionParser<'a> {
     scope: &'a TemplateScope,
     rest: &'a str,
 }
 
 impl ExpressionParser<'_> {
+    /// Evaluates the whole expression; trailing text is an error.
     fn whole(mut self) -> Result<Value, ArmError> {
         let value = self.value()?;
         if self.rest.trim().is_empty() { Ok(value) } else { Err(self.unexpected()) }
@@ -50,6 +54,7 @@ impl ExpressionParser<'_> {
         invalid(format!("the expression cannot be read at '{}'", self.rest))
     }
 
+    /// Skips `text` after white space; returns `false` if something else follows.
     fn skips(&mut self, text: &str) -> bool {
         match self.rest.trim_start().strip_prefix(text) {
             Some(rest) => {
@@ -60,7 +65,7 @@ impl ExpressionParser<'_> {
         }
     }
 
-    /// A string, a whole number or a call.
+    /// Reads a string, a whole number or a call.
     fn value(&mut self) -> Result<Value, ArmError> {
         if self.skips("'") {
             return self.string();
@@ -79,7 +84,7 @@ impl ExpressionParser<'_> {
         call(self.scope, word, &arguments)
     }
 
-    /// The rest of a string; two quotes stand for one.
+    /// Reads the rest of a string literal, in which two quotes mean one.
     fn string(&mut self) -> Result<Value, ArmError> {
         let mut text = String::new();
         loop {
@@ -94,6 +99,7 @@ impl ExpressionParser<'_> {
         }
     }
 
+    /// Reads the arguments of a call and the closing bracket.
     fn arguments(&mut self) -> Result<Vec<Value>, ArmError> {
         let mut arguments = Vec::new();
         while !self.skips(")") {
@@ -106,7 +112,7 @@ impl ExpressionParser<'_> {
     }
 }
 
-/// The functions that this world has. Others are refused, as unknown ones are.
+/// Calls one of the supported functions. Others are refused as unknown ones.
 fn call(scope: &TemplateScope, name: &str, arguments: &[Value]) -> Result<Value, ArmError> {
     match (name.to_ascii_lowercase().as_str(), arguments) {
         ("parameters", [Value::String(key)]) => scope
@@ -125,11 +131,12 @@ fn call(scope: &TemplateScope, name: &str, arguments: &[Value]) -> Result<Value,
     }
 }
 
+/// Returns the text of a value without quotes.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// `resourceId([subscription], [group], type, name...)`.
+/// Evaluates a call `resourceId([subscription], [group], type, name...)`.
 fn resource_id(scope: &TemplateScope, arguments: &[String]) -> Result<Value, ArmError> {
     let at = arguments.iter().position(|argument| argument.contains('/'));
     let at = at.filter(|at| *at <= 2).ok_or_else(|| invalid("resourceId needs a type and names"))?;
@@ -144,7 +151,8 @@ fn resource_id(scope: &TemplateScope, arguments: &[String]) -> Result<Value, Arm
     Ok(json!(format!("/subscriptions/{subscription}/resourceGroups/{group}/{id}")))
 }
 
-/// `providers/…` of a type such as `Microsoft.Network/routeTables/routes` and a name for each segment of it.
+/// Returns the path `providers/…` of a type such as `Microsoft.Network/routeTables/routes` with a
+/// name for each of its segments, or `None` if the numbers differ.
 pub(crate) fn path_of(kind: &str, names: &[String]) -> Option<String> {
     let (namespace, types) = kind.split_once('/')?;
     let types: Vec<&str> = types.split('/').collect();

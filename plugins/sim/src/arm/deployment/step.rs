@@ -9,26 +9,26 @@ use crate::arm::request::{ArmCall, OperationFault};
 use crate::arm::store::{Arm, DeploymentState, PlannedResource, PlannedState, StoredDeployment};
 use crate::arm::write;
 
-/// What a resource of a running deployment has come to.
+/// Result of one step of a planned resource.
 enum PlannedStep {
     Stays,
     Moves(PlannedState),
     Fails(Value),
 }
 
-/// Goes on with every running deployment as far as it goes without waiting.
+/// Advances every running deployment as far as possible without waiting.
 pub(crate) fn advance(arm: &mut Arm, now: Timestamp) {
     let running = arm.deployments.iter().filter(|(_, deployment)| deployment.state == DeploymentState::Running);
     let running: Vec<String> = running.map(|(key, _)| key.clone()).collect();
     for key in running {
-        // It is out of the store while it writes there.
+        // The deployment is out of the store while its resources are written there.
         let Some(mut deployment) = arm.deployments.remove(&key) else { continue };
         while deployment.state == DeploymentState::Running && moves(arm, &mut deployment, now) {}
         arm.deployments.insert(key, deployment);
     }
 }
 
-/// Takes one step; `false` if there is none to take.
+/// Takes one step of a deployment; returns `false` if none is possible now.
 fn moves(arm: &mut Arm, deployment: &mut StoredDeployment, now: Timestamp) -> bool {
     for index in 0..deployment.resources.len() {
         match step(arm, deployment, &deployment.resources[index], now) {
@@ -50,6 +50,7 @@ fn moves(arm: &mut Arm, deployment: &mut StoredDeployment, now: Timestamp) -> bo
     false
 }
 
+/// Ends a deployment with this state.
 fn end(deployment: &mut StoredDeployment, state: DeploymentState, now: Timestamp) {
     deployment.state = state;
     deployment.changed = now;
@@ -70,7 +71,7 @@ fn step(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource
     }
 }
 
-/// Whether what the resource needs and the template has is there.
+/// True if all dependencies of the resource within the template have finished.
 fn is_ready(deployment: &StoredDeployment, resource: &PlannedResource) -> bool {
     let needed = |other: &&PlannedResource| {
         resource.needs.iter().any(|need| other.id.to_ascii_lowercase().ends_with(need.as_str()))
@@ -78,6 +79,7 @@ fn is_ready(deployment: &StoredDeployment, resource: &PlannedResource) -> bool {
     deployment.resources.iter().filter(needed).all(|other| other.progress == PlannedState::Done)
 }
 
+/// Sends the PUT of a planned resource.
 fn begin(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> PlannedStep {
     let call = call(deployment, resource, now);
     let ArmTarget::Item { kind, group, id } = parse(&call.segments) else { return PlannedStep::Stays };
@@ -88,11 +90,13 @@ fn begin(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResourc
     }
 }
 
-/// Whether somebody else's write is in the way, which a deployment waits for.
+/// True if another write is in progress on the resource. The deployment waits for it and tries
+/// again.
 fn is_busy(error: &ArmError) -> bool {
     matches!(&*error.code, "AnotherOperationInProgress" | "Conflict")
 }
 
+/// Returns the PUT of a planned resource as the deployment sends it.
 fn call(deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> ArmCall {
     ArmCall {
         method: "PUT".to_owned(),
@@ -108,6 +112,7 @@ fn call(deployment: &StoredDeployment, resource: &PlannedResource, now: Timestam
     }
 }
 
+/// Returns the error of a deployment with the error of its resource as the only detail.
 fn failure(cause: &Value) -> Value {
     json!({
         "code": "DeploymentFailed",

@@ -6,19 +6,23 @@ use crate::arm::json::{Object, drop_keys, field, objects};
 use crate::arm::path::{ArmTarget, parse};
 use crate::arm::store::{PlannedResource, PlannedState};
 
-/// A template with everything that it says worked out.
+/// Template with all expressions evaluated.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CompiledTemplate {
     pub(crate) resources: Vec<PlannedResource>,
     pub(crate) outputs: Object,
-    /// `{name: {type, value}}`, without the values of secure ones.
+    /// Parameters as `{name: {type, value}}`, without the values of secure ones.
     pub(crate) parameters: Value,
 }
 
-/// Members of a template's resource that are not of the resource itself.
+/// Members of a resource in a template that do not belong to the resource itself.
 const OF_TEMPLATE: [&str; 6] = ["type", "name", "apiVersion", "dependsOn", "comments", "condition"];
 
-/// Works out the template of a deployment's properties for a group.
+/// Evaluates the template in the properties of a deployment.
+///
+/// # Errors
+/// 400 `InvalidTemplate` for a missing template, an unknown parameter, type or function, and
+/// unsupported loops.
 pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> Result<CompiledTemplate, ArmError> {
     let template = properties.get("template").and_then(Value::as_object);
     let template = template.ok_or_else(|| invalid("the template is not in the request"))?;
@@ -42,7 +46,7 @@ fn inner(object: &Object, key: &str) -> Object {
     object.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// The parameters' values, and what a deployment shows of them.
+/// Returns the values of the parameters, and the parameters as the deployment shows them.
 fn parameters(template: &Object, properties: &Object) -> Result<(Object, Object), ArmError> {
     let given = inner(properties, "parameters");
     let declared = inner(template, "parameters");
@@ -65,6 +69,7 @@ fn parameters(template: &Object, properties: &Object) -> Result<(Object, Object)
     Ok((values, shown))
 }
 
+/// Evaluates a resource of the template.
 fn planned(scope: &TemplateScope, resource: &Object) -> Result<PlannedResource, ArmError> {
     let resource = evaluate(scope, &Value::Object(resource.clone()))?;
     let mut body = resource.as_object().cloned().unwrap_or_default();

@@ -9,10 +9,12 @@ use crate::arm::network::prefixes::{ipv4_of, subnet_nets};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::store::{Arm, ResourceType};
 
-/// Azure keeps the network's address, the gateway's and two for DNS.
+/// Number of addresses that Azure reserves at the start of a subnet: network, gateway and two for
+/// DNS.
 const RESERVED: usize = 4;
 
-/// Who has an address in the subnet: the id of the IP configuration and the address.
+/// Returns the addresses in use in a subnet, each with the id of its IP configuration, in order of
+/// creation.
 pub(crate) fn used_in(arm: &Arm, subnet: &str) -> Vec<(String, Ipv4Addr)> {
     let nics = arm.of_kind(ResourceType::NetworkInterface).chain(arm.of_kind(ResourceType::ScaleSetNic));
     let mut used: Vec<(u64, String, Ipv4Addr)> = Vec::new();
@@ -31,13 +33,16 @@ pub(crate) fn used_in(arm: &Arm, subnet: &str) -> Vec<(String, Ipv4Addr)> {
     used.into_iter().map(|(_, id, address)| (id, address)).collect()
 }
 
-/// The first address of the subnet that nobody has and Azure does not keep.
+/// Returns the first address of the subnet that is neither in use nor reserved by Azure.
 pub(crate) fn first_free(net: Ipv4Net, taken: &[Ipv4Addr]) -> Option<Ipv4Addr> {
     // `hosts` leaves out the network's and the last address already.
     net.hosts().skip(RESERVED - 1).find(|address| !taken.contains(address))
 }
 
-/// Gives the address that was asked for, the one held before, or the first free one.
+/// Returns the requested address, or else the first free one.
+///
+/// # Errors
+/// 400 if the subnet is unknown or full, or if the address is outside of it, reserved or in use.
 pub(crate) fn assign(
     arm: &Arm,
     subnet: &str,
@@ -69,6 +74,7 @@ pub(crate) fn assign(
     }
 }
 
+/// Checks a requested address against the subnet.
 fn check_asked(text: &str, net: Ipv4Net, taken: &[Ipv4Addr], subnet: &str) -> Result<Ipv4Addr, ArmError> {
     let address: Ipv4Addr = text.parse().map_err(|_| {
         ArmError::network("InvalidIPAddressFormat", format!("IP address {text} is not formatted correctly."))
@@ -95,6 +101,7 @@ fn check_asked(text: &str, net: Ipv4Net, taken: &[Ipv4Addr], subnet: &str) -> Re
     Ok(address)
 }
 
+/// Answers whether an address of a network is free.
 pub(crate) fn check_address(arm: &Arm, call: &ArmCall, network: &str) -> ArmResult {
     let text = call.query.get("ipaddress").ok_or_else(|| ArmError::missing("ipAddress"))?;
     let address: Ipv4Addr = text
@@ -116,7 +123,7 @@ pub(crate) fn check_address(arm: &Arm, call: &ArmCall, network: &str) -> ArmResu
     Ok(ArmReply::json(200, json!({ "available": free, "availableIPAddresses": others, "isPlatformReserved": false })))
 }
 
-/// Azure suggests five.
+/// Returns up to five free addresses, as many as Azure suggests.
 fn five_free(subnet: &crate::arm::store::StoredResource, mut taken: Vec<Ipv4Addr>) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(address) = ipv4_of(subnet).and_then(|net| first_free(net, &taken)).filter(|_| found.len() < 5) {
@@ -126,6 +133,7 @@ fn five_free(subnet: &crate::arm::store::StoredResource, mut taken: Vec<Ipv4Addr
     found
 }
 
+/// Answers with the number of used addresses in each subnet.
 pub(crate) fn usages(arm: &Arm, network: &str) -> ArmReply {
     let value: Vec<Value> = arm
         .below(network, ResourceType::Subnet)
@@ -144,6 +152,7 @@ pub(crate) fn usages(arm: &Arm, network: &str) -> ArmReply {
     ArmReply::json(200, json!({ "value": value }))
 }
 
+/// Returns the number of addresses in a prefix that machines can have.
 fn room(net: &IpNet) -> u64 {
     let bits = u32::from(net.max_prefix_len() - net.prefix_len()).min(62);
     (1_u64 << bits).saturating_sub(RESERVED as u64 + 1)

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::arm::json::{field, objects, reference};
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-/// Ids of the IP configurations whose reference `key` is `id`.
+/// Returns the ids of the IP configurations whose reference `key` is `id`.
 pub(crate) fn configurations_with<'a>(
     nic: &'a StoredResource,
     key: &'a str,
@@ -16,13 +16,13 @@ pub(crate) fn configurations_with<'a>(
     })
 }
 
-/// The machine that has the NIC.
+/// Returns the machine that has the NIC.
 pub(crate) fn machine_of<'a>(arm: &'a Arm, nic: &str) -> Option<&'a StoredResource> {
     arm.of_kind(ResourceType::VirtualMachine)
         .find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(nic)))
 }
 
-/// Ids of a machine's NICs, the primary first.
+/// Returns the ids of a machine's NICs, the primary first.
 pub(crate) fn nics_of(machine: &StoredResource) -> Vec<String> {
     let profile = machine.properties.get("networkProfile").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut nics = objects(&profile, "networkInterfaces");
@@ -32,7 +32,7 @@ pub(crate) fn nics_of(machine: &StoredResource) -> Vec<String> {
     nics.into_iter().filter_map(|nic| field(nic, "id")).map(str::to_owned).collect()
 }
 
-/// The public address of the NIC's first configuration that has one.
+/// Returns the public address of the NIC's first configuration that has one.
 pub(crate) fn public_address(arm: &Arm, nic: &StoredResource) -> Option<String> {
     objects(&nic.properties, "ipConfigurations").into_iter().find_map(|configuration| {
         let inner = configuration.get("properties")?.as_object()?;

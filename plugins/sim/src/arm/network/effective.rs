@@ -7,12 +7,13 @@ use crate::arm::network::prefixes::prefixes_of;
 use crate::arm::request::{ArmReply, ArmResult};
 use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 
-/// Prefixes that Azure drops unless something routes them.
+/// Prefixes that Azure drops unless a route covers them.
 const DROPPED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
 
-/// The routes in force on a NIC: those of its network, of Azure and of its subnet's table.
+/// Answers with the routes in force on a NIC: those of its network, of Azure, and of its subnet's
+/// table.
 ///
-/// Answered at once, which the API allows, but only while the machine runs.
+/// The answer is immediate, which the API allows, and only for a machine that runs.
 pub(crate) fn effective_routes(arm: &Arm, nic: &str) -> ArmResult {
     let running = machine_of(arm, nic).is_some_and(|machine| machine.hidden.get("power") == Some(&json!("running")));
     if !running {
@@ -34,12 +35,14 @@ pub(crate) fn effective_routes(arm: &Arm, nic: &str) -> ArmResult {
     Ok(ArmReply::json(200, json!({ "value": value })))
 }
 
+/// Returns the id of the subnet of a NIC.
 fn subnet_of(nic: &StoredResource) -> Option<&str> {
     objects(&nic.properties, "ipConfigurations")
         .into_iter()
         .find_map(|configuration| reference(configuration.get("properties")?.as_object()?, "subnet"))
 }
 
+/// Prefix, type of next hop and address of next hop of a user-defined route.
 type UserRoute = (String, String, Option<String>);
 
 fn user_routes(arm: &Arm, subnet: &StoredResource) -> Vec<UserRoute> {
@@ -57,7 +60,7 @@ fn user_routes(arm: &Arm, subnet: &StoredResource) -> Vec<UserRoute> {
         .collect()
 }
 
-/// A default route is invalid where a user's route has the same prefix.
+/// Returns an effective route. A default route is invalid if a user route has the same prefix.
 fn route(source: &str, prefixes: &[String], kind: &str, hop: Option<&str>, user: &[UserRoute]) -> Value {
     let replaced = prefixes.iter().any(|prefix| user.iter().any(|(other, _, _)| other == prefix));
     json!({

@@ -11,6 +11,7 @@ use crate::arm::network::public_ip::allocate;
 use crate::arm::network::references::{require_reference, require_settled};
 use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 
+/// Checks a NIC, assigns its addresses and adds the defaults.
 pub(crate) fn prepare(
     arm: &mut Arm,
     target: &WriteTarget,
@@ -71,6 +72,7 @@ fn assign_public_addresses(arm: &Arm, configurations: &[Value]) -> Result<Vec<(S
     Ok(assigned)
 }
 
+/// Properties that clients send back and that the provider computes.
 const READ_ONLY: [&str; 9] = [
     "virtualMachine",
     "macAddress",
@@ -83,6 +85,7 @@ const READ_ONLY: [&str; 9] = [
     "privateEndpoint",
 ];
 
+/// Refuses flags that are not boolean.
 fn check_flags(properties: &Object) -> Result<(), ArmError> {
     for key in ["enableIPForwarding", "enableAcceleratedNetworking"] {
         if !properties.get(key).is_some_and(Value::is_boolean) {
@@ -93,12 +96,13 @@ fn check_flags(properties: &Object) -> Result<(), ArmError> {
     Ok(())
 }
 
-/// An address as Azure's virtual NICs have them: 00-0D-3A is Microsoft's.
+/// Returns a MAC address as Azure's virtual NICs have it: 00-0D-3A is a prefix of Microsoft.
 fn mac(arm: &mut Arm) -> String {
     let guid = arm.guid().to_ascii_uppercase();
     format!("00-0D-3A-{}-{}-{}", &guid[..2], &guid[2..4], &guid[4..6])
 }
 
+/// Checks one IP configuration; returns it as it is stored, and its address.
 fn configuration_of(
     arm: &Arm,
     target: &WriteTarget,
@@ -133,7 +137,8 @@ fn configuration_of(
     Ok((json!({ "name": name, "properties": shown }), address))
 }
 
-/// Static addresses are as asked; dynamic ones stay as long as the NIC stays in its subnet.
+/// Returns the private address of a configuration: a static one as requested, a dynamic one as
+/// before while the NIC stays in its subnet.
 fn private_address(
     arm: &Arm,
     target: &WriteTarget,
@@ -153,6 +158,7 @@ fn private_address(
     assign(arm, subnet, asked.or(held.as_deref()), &target.id, taken)
 }
 
+/// Returns the address that the configuration had before in this subnet.
 fn held_address(nic: &StoredResource, name: &str, subnet: &str) -> Option<String> {
     let configuration =
         objects(&nic.properties, "ipConfigurations").into_iter().find(|each| field(each, "name") == Some(name))?;
@@ -161,6 +167,7 @@ fn held_address(nic: &StoredResource, name: &str, subnet: &str) -> Option<String
     field(inner, "privateIPAddress").filter(|_| same).map(str::to_owned)
 }
 
+/// Refuses a public address that another NIC has.
 fn check_public_free(arm: &Arm, public: &str, nic: &str) -> Result<(), ArmError> {
     let user = arm.of_kind(ResourceType::NetworkInterface).find(|other| {
         !other.id.eq_ignore_ascii_case(nic) && configurations_with(other, "publicIPAddress", public).next().is_some()

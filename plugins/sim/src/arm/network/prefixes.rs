@@ -18,12 +18,12 @@ pub(crate) fn nets_of(properties: &Object, id: &str) -> Result<Vec<IpNet>, ArmEr
     prefixes.iter().map(|prefix| net(prefix, id)).collect()
 }
 
-/// The prefixes of a stored subnet.
+/// Returns the prefixes of a stored subnet; none if they cannot be read.
 pub(crate) fn subnet_nets(subnet: &StoredResource) -> Vec<IpNet> {
     nets_of(&subnet.properties, &subnet.id).unwrap_or_default()
 }
 
-/// The address space of a stored network.
+/// Returns the address space of a stored network.
 pub(crate) fn prefixes_of(network: &StoredResource) -> Vec<String> {
     network
         .properties
@@ -33,7 +33,10 @@ pub(crate) fn prefixes_of(network: &StoredResource) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Reads a prefix; host bits must be zero.
+/// Reads a prefix.
+///
+/// # Errors
+/// 400 if it is not in CIDR notation or has host bits set.
 pub(crate) fn net(prefix: &str, id: &str) -> Result<IpNet, ArmError> {
     let parsed: IpNet = prefix.parse().map_err(|_| {
         ArmError::network("InvalidAddressPrefixFormat", format!("Address prefix {prefix} of resource {id} is not formatted correctly. It should follow CIDR notation, for example 10.0.0.0/24."))
@@ -48,7 +51,7 @@ pub(crate) fn net(prefix: &str, id: &str) -> Result<IpNet, ArmError> {
     Err(ArmError::network("InvalidCIDRNotation", message))
 }
 
-/// The first IPv4 prefix of a subnet: where its machines get addresses.
+/// Returns the first IPv4 prefix of a subnet, from which its machines get addresses.
 pub(crate) fn ipv4_of(subnet: &StoredResource) -> Option<Ipv4Net> {
     subnet_nets(subnet).into_iter().find_map(|net| match net {
         IpNet::V4(net) => Some(net),

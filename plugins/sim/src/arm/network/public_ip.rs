@@ -9,9 +9,10 @@ use crate::arm::json::{Object, default, drop_keys, field};
 use crate::arm::network::references::require_reference;
 use crate::arm::store::{Arm, ResourceType, StoredResource};
 
-/// TEST-NET-3 of RFC 5737: addresses that nobody has.
+/// Pool of public addresses: TEST-NET-3 of RFC 5737, which is assigned to no network.
 const POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(203, 0, 113, 0), 24);
 
+/// Checks a public address. A static one gets its address now, a dynamic one with its NIC.
 pub(crate) fn prepare(
     arm: &Arm,
     target: &WriteTarget,
@@ -45,6 +46,7 @@ pub(crate) fn prepare(
     Ok(Draft { top, properties, hidden, ..Draft::default() })
 }
 
+/// Refuses a new address beyond the quota of the region.
 fn check_quota(arm: &Arm, target: &WriteTarget) -> Result<(), ArmError> {
     let Some(limit) = arm.quota.public_ips.filter(|_| target.existing.is_none()) else { return Ok(()) };
     let used = arm.of_kind(ResourceType::PublicIp).filter(|other| other.location() == target.location).count() as u64;
@@ -66,10 +68,12 @@ pub(crate) fn allocate(arm: &Arm, assigned: &[(String, String)]) -> Result<Strin
     free.ok_or_else(|| ArmError::network("PublicIPAddressesExhausted", "There are no more public IP addresses."))
 }
 
+/// Returns the address that a public IP resource has.
 fn address(public: &StoredResource) -> Option<&str> {
     public.hidden.get("address").and_then(Value::as_str)
 }
 
+/// Checks a NAT gateway and its public addresses.
 pub(crate) fn prepare_nat_gateway(
     arm: &Arm,
     target: &WriteTarget,

@@ -6,7 +6,7 @@ use crate::arm::network::attachments::{configurations_with, machine_of};
 use crate::arm::retry_after::retry_after;
 use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
 
-/// Refuses a reference to something that does not exist or is something else.
+/// Refuses a reference to a missing resource or to one of another type.
 pub(crate) fn require_reference(arm: &Arm, id: &str, kind: ResourceType, by: &str) -> Result<(), ArmError> {
     match arm.find_kind(id, kind) {
         Some(_) => Ok(()),
@@ -14,7 +14,7 @@ pub(crate) fn require_reference(arm: &Arm, id: &str, kind: ResourceType, by: &st
     }
 }
 
-/// Refuses, to be tried again, while what is referenced is being written.
+/// Refuses with a retryable 429 while the referenced resource is being written.
 pub(crate) fn require_settled(arm: &Arm, id: &str, by: &str) -> Result<(), ArmError> {
     let Some(resource) = arm.find(id).filter(|resource| !resource.is_settled()) else { return Ok(()) };
     let operation = resource.kind.put_operation();
@@ -101,12 +101,12 @@ pub(crate) fn check_public_ip(arm: &Arm, public: &StoredResource) -> Result<(), 
     }
 }
 
-/// Whether the resource's reference `key` is `id`.
+/// True if the reference `key` of the resource is `id`.
 pub(crate) fn references(resource: &StoredResource, key: &str, id: &str) -> bool {
     reference(&resource.properties, key).is_some_and(|referenced| referenced.eq_ignore_ascii_case(id))
 }
 
-/// Ids of the subnets whose reference `key` is `id`.
+/// Returns the ids of the subnets whose reference `key` is `id`, in order of creation.
 pub(crate) fn subnets_with(arm: &Arm, key: &str, id: &str) -> Vec<String> {
     let mut found: Vec<&StoredResource> =
         arm.of_kind(ResourceType::Subnet).filter(|subnet| references(subnet, key, id)).collect();

@@ -7,11 +7,14 @@ use crate::arm::json::{Object, default, drop_keys, field, objects};
 use crate::arm::network::prefixes::net;
 use crate::arm::store::{Arm, ResourceType, parent_id};
 
-/// Routes that a table can have unless the subscription's limit is raised, as documented for Azure.
+/// Maximum number of routes in a table unless the subscription has a higher limit, as Azure
+/// documents it.
 const LIMIT: usize = 400;
 
+/// Types of next hops that the provider accepts.
 const NEXT_HOPS: [&str; 5] = ["VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None"];
 
+/// Checks a route table with the routes in its body.
 pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let mut children: Vec<DraftChild> = Vec::new();
     for route in objects(&properties, "routes") {
@@ -28,6 +31,7 @@ pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properti
     Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
+/// Checks one route against the other routes of its table.
 pub(crate) fn prepare_route(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
     let properties = route_properties(&target.id, properties)?;
     let table = parent_id(&target.id);
@@ -39,7 +43,8 @@ pub(crate) fn prepare_route(arm: &Arm, target: &WriteTarget, properties: Object)
     Ok(Draft { properties, ..Draft::default() })
 }
 
-/// The code follows those of the provider's other limits; no recording of it was at hand.
+/// Refuses more routes than the limit. The error code follows those of the provider's other limits;
+/// there is no recording of it.
 fn check_limit(arm: &Arm, table: &str, routes: usize) -> Result<(), ArmError> {
     let limit = arm.quota.routes_per_table.unwrap_or(LIMIT);
     if routes <= limit {
@@ -49,6 +54,7 @@ fn check_limit(arm: &Arm, table: &str, routes: usize) -> Result<(), ArmError> {
     Err(ArmError::network("RouteCountLimitReached", message))
 }
 
+/// Checks the prefix and the next hop of a route.
 fn route_properties(id: &str, mut properties: Object) -> Result<Object, ArmError> {
     let kind = field(&properties, "nextHopType").ok_or_else(|| ArmError::missing("nextHopType"))?;
     let Some(kind) = NEXT_HOPS.into_iter().find(|known| known.eq_ignore_ascii_case(kind)) else {
@@ -84,6 +90,7 @@ fn route_properties(id: &str, mut properties: Object) -> Result<Object, ArmError
     Ok(properties)
 }
 
+/// Refuses two routes of a table with the same prefix.
 fn check_conflict<'a>(
     name: &str,
     route: &Object,

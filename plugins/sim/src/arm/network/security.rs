@@ -6,6 +6,7 @@ use crate::arm::json::{Object, default, drop_keys, field, objects};
 use crate::arm::request::ArmReply;
 use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
 
+/// Checks a security group with the rules in its body.
 pub(crate) fn prepare(target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let mut children: Vec<DraftChild> = Vec::new();
     for rule in objects(&properties, "securityRules") {
@@ -19,6 +20,7 @@ pub(crate) fn prepare(target: &WriteTarget, top: Object, mut properties: Object)
     Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
+/// Checks one rule against the other rules of its group.
 pub(crate) fn prepare_rule(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
     let properties = rule_properties(&target.id, properties)?;
     let others = arm
@@ -29,6 +31,7 @@ pub(crate) fn prepare_rule(arm: &Arm, target: &WriteTarget, properties: Object) 
     Ok(Draft { properties, ..Draft::default() })
 }
 
+/// Checks the members of a rule and adds the defaults.
 fn rule_properties(id: &str, mut properties: Object) -> Result<Object, ArmError> {
     for (key, allowed) in [
         ("protocol", &["Tcp", "Udp", "Icmp", "Esp", "*", "Ah"][..]),
@@ -58,6 +61,7 @@ fn rule_properties(id: &str, mut properties: Object) -> Result<Object, ArmError>
     Ok(properties)
 }
 
+/// Refuses two rules of a direction with the same priority.
 fn check_priority<'a>(
     name: &str,
     rule: &Object,
@@ -78,9 +82,10 @@ fn check_priority<'a>(
     }
 }
 
-/// Name, description, source, destination, access, priority, direction.
+/// Name, description, source, destination, access, priority and direction of a default rule.
 type DefaultRule = (&'static str, &'static str, &'static str, &'static str, &'static str, u32, &'static str);
 
+/// Default rules of every group, as Azure documents them.
 const DEFAULT_RULES: [DefaultRule; 6] = [
     (
         "AllowVnetInBound",
@@ -122,7 +127,7 @@ const DEFAULT_RULES: [DefaultRule; 6] = [
     ("DenyAllOutBound", "Deny all outbound traffic", "*", "*", "Deny", 65500, "Outbound"),
 ];
 
-/// The six rules that every group ends with.
+/// Returns the six rules that every group ends with.
 pub(crate) fn default_rules(group: &StoredResource) -> Vec<Value> {
     let rule = |(name, description, source, destination, access, priority, direction): DefaultRule| {
         json!({
@@ -151,6 +156,7 @@ pub(crate) fn default_rules(group: &StoredResource) -> Vec<Value> {
     DEFAULT_RULES.into_iter().map(rule).collect()
 }
 
+/// Answers with the default rules of a group.
 pub(crate) fn list_default_rules(arm: &Arm, id: &str) -> ArmReply {
     let rules = arm.find(id).map(default_rules).unwrap_or_default();
     ArmReply::json(200, json!({ "value": rules }))

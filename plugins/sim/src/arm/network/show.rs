@@ -22,6 +22,7 @@ pub(crate) fn nat_gateway(arm: &Arm, gateway: &StoredResource, shown: &mut Objec
     list(shown, "subnets", subnets_with(arm, "natGateway", &gateway.id).into_iter());
 }
 
+/// Adds the ids as references under `key`; nothing if there are none.
 fn list(shown: &mut Object, key: &str, ids: impl Iterator<Item = String>) {
     let ids: Vec<Value> = ids.map(|id| json!({ "id": id })).collect();
     if !ids.is_empty() {
@@ -29,6 +30,7 @@ fn list(shown: &mut Object, key: &str, ids: impl Iterator<Item = String>) {
     }
 }
 
+/// Adds the default rules and the ids of subnets and NICs that have the group.
 pub(crate) fn security_group(arm: &Arm, group: &StoredResource, shown: &mut Object) {
     shown.insert("defaultSecurityRules".to_owned(), json!(default_rules(group)));
     list(shown, "subnets", subnets_with(arm, "networkSecurityGroup", &group.id).into_iter());
@@ -37,6 +39,7 @@ pub(crate) fn security_group(arm: &Arm, group: &StoredResource, shown: &mut Obje
     list(shown, "networkInterfaces", nics.map(|nic| nic.id.clone()));
 }
 
+/// Adds the address, once it is written, and the configuration that has it.
 pub(crate) fn public_ip(arm: &Arm, public: &StoredResource, shown: &mut Object) {
     let user = arm
         .of_kind(ResourceType::NetworkInterface)
@@ -50,6 +53,7 @@ pub(crate) fn public_ip(arm: &Arm, public: &StoredResource, shown: &mut Object) 
     }
 }
 
+/// Adds the parts of a NIC that the provider computes, and its machine.
 pub(crate) fn interface(arm: &Arm, nic: &StoredResource, shown: &mut Object) {
     add_part_ids(nic, shown);
     if let Some(dns) = shown.get_mut("dnsSettings").and_then(Value::as_object_mut) {
@@ -73,7 +77,7 @@ pub(crate) fn interface(arm: &Arm, nic: &StoredResource, shown: &mut Object) {
     }
 }
 
-/// IP configurations are not resources of their own but have ids, etags and states.
+/// Adds ids, etags and states to IP configurations, which are not resources of their own.
 pub(crate) fn add_part_ids(nic: &StoredResource, shown: &mut Object) {
     let Some(Value::Array(configurations)) = shown.get_mut("ipConfigurations") else { return };
     for configuration in configurations {
@@ -95,6 +99,7 @@ pub(crate) fn add_part_ids(nic: &StoredResource, shown: &mut Object) {
     }
 }
 
+/// Adds the state of a peering: connected if the remote network has one back.
 pub(crate) fn peering(arm: &Arm, peering: &StoredResource, shown: &mut Object) {
     let network = parent_id(&peering.id);
     let remote = crate::arm::json::reference(&peering.properties, "remoteVirtualNetwork").unwrap_or_default();

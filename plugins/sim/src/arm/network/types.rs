@@ -17,6 +17,7 @@ const PLAIN: Behaviour = Behaviour {
     delete_seconds: 3.0,
 };
 
+/// Behaviour of virtual networks.
 pub(crate) const VIRTUAL_NETWORK: Behaviour = Behaviour {
     prepare: Some(|arm, target, top, properties| vnet::prepare(arm, target, top, properties)),
     references: references::of_network,
@@ -24,6 +25,7 @@ pub(crate) const VIRTUAL_NETWORK: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of subnets.
 pub(crate) const SUBNET: Behaviour = Behaviour {
     prepare: Some(|arm, target, _, properties| vnet::prepare_subnet(arm, target, properties)),
     show: show::subnet,
@@ -32,6 +34,7 @@ pub(crate) const SUBNET: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of peerings of virtual networks.
 pub(crate) const PEERING: Behaviour = Behaviour {
     prepare: Some(|arm, target, _, properties| vnet::prepare_peering(arm, target, properties)),
     show: show::peering,
@@ -39,6 +42,7 @@ pub(crate) const PEERING: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of security groups.
 pub(crate) const SECURITY_GROUP: Behaviour = Behaviour {
     prepare: Some(|_, target, top, properties| security::prepare(target, top, properties)),
     show: show::security_group,
@@ -46,12 +50,14 @@ pub(crate) const SECURITY_GROUP: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of security rules.
 pub(crate) const SECURITY_RULE: Behaviour = Behaviour {
     prepare: Some(|arm, target, _, properties| security::prepare_rule(arm, target, properties)),
     references: references::of_child,
     ..PLAIN
 };
 
+/// Behaviour of public addresses.
 pub(crate) const PUBLIC_IP: Behaviour = Behaviour {
     prepare: Some(|arm, target, top, properties| public_ip::prepare(arm, target, top, properties)),
     show: show::public_ip,
@@ -59,6 +65,7 @@ pub(crate) const PUBLIC_IP: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of NICs, whose writes finish immediately.
 pub(crate) const NETWORK_INTERFACE: Behaviour = Behaviour {
     prepare: Some(nic::prepare),
     show: show::interface,
@@ -70,6 +77,7 @@ pub(crate) const NETWORK_INTERFACE: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of route tables.
 pub(crate) const ROUTE_TABLE: Behaviour = Behaviour {
     prepare: Some(|arm, target, top, properties| route::prepare(arm, target, top, properties)),
     show: show::route_table,
@@ -77,12 +85,14 @@ pub(crate) const ROUTE_TABLE: Behaviour = Behaviour {
     ..PLAIN
 };
 
+/// Behaviour of routes.
 pub(crate) const ROUTE: Behaviour = Behaviour {
     prepare: Some(|arm, target, _, properties| route::prepare_route(arm, target, properties)),
     references: references::of_child,
     ..PLAIN
 };
 
+/// Behaviour of NAT gateways.
 pub(crate) const NAT_GATEWAY: Behaviour = Behaviour {
     prepare: Some(|arm, target, top, properties| public_ip::prepare_nat_gateway(arm, target, top, properties)),
     show: show::nat_gateway,

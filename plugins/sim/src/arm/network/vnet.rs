@@ -9,9 +9,11 @@ use crate::arm::network::prefixes::{net, nets_of, prefixes_of, subnet_nets};
 use crate::arm::network::references::{require_reference, require_settled};
 use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
 
-/// The smallest subnet that has an address left beside the five that Azure keeps.
+/// Longest prefix of a subnet: a longer one would have no address besides the five that Azure
+/// reserves.
 const LONGEST_PREFIX: u8 = 29;
 
+/// Checks a network with the subnets and peerings in its body.
 pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
     let space = properties.get("addressSpace").and_then(Value::as_object).cloned().unwrap_or_default();
     let prefixes = texts(&space, "addressPrefixes");
@@ -41,7 +43,7 @@ pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properti
     Ok(Draft { top, properties, children, ..Draft::default() })
 }
 
-/// A PUT without a subnet that something uses does not take it away.
+/// Refuses a PUT that would remove a subnet in use.
 fn check_removed(arm: &Arm, target: &WriteTarget, kept: &[DraftChild]) -> Result<(), ArmError> {
     for subnet in arm.below(&target.id, ResourceType::Subnet) {
         let stays = kept.iter().any(|child| child.name.eq_ignore_ascii_case(&subnet.name));
@@ -70,6 +72,7 @@ pub(crate) fn check_subnet_unused(arm: &Arm, subnet: &StoredResource) -> Result<
     Err(ArmError::network("InUseSubnetCannotBeDeleted", message))
 }
 
+/// Reads the peerings in the body of a network.
 fn peerings(properties: &Object) -> Result<Vec<DraftChild>, ArmError> {
     objects(properties, "virtualNetworkPeerings")
         .into_iter()
@@ -83,6 +86,7 @@ fn peerings(properties: &Object) -> Result<Vec<DraftChild>, ArmError> {
         .collect()
 }
 
+/// Checks a subnet against its network and the other subnets.
 pub(crate) fn prepare_subnet(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
     let network = arm.find(parent_id(&target.id)).ok_or_else(|| ArmError::child_not_found(&target.id))?;
     let space = prefixes_of(network).iter().map(|prefix| net(prefix, &network.id)).collect::<Result<Vec<_>, _>>()?;
@@ -99,6 +103,7 @@ pub(crate) fn prepare_subnet(arm: &Arm, target: &WriteTarget, properties: Object
     Ok(Draft { properties, ..Draft::default() })
 }
 
+/// Refuses a new prefix that leaves out an address in use.
 fn check_prefix_kept(arm: &Arm, existing: &StoredResource, nets: &[IpNet]) -> Result<(), ArmError> {
     let outside = used_in(arm, &existing.id)
         .into_iter()
@@ -108,6 +113,7 @@ fn check_prefix_kept(arm: &Arm, existing: &StoredResource, nets: &[IpNet]) -> Re
     Err(ArmError::network("InUseSubnetCannotBeUpdated", message))
 }
 
+/// Checks the prefixes and references of a subnet and adds the defaults.
 fn subnet_properties(
     arm: &Arm,
     id: &str,
@@ -163,6 +169,7 @@ fn subnet_properties(
     Ok(properties)
 }
 
+/// Refuses prefixes of a network that overlap.
 fn check_apart(nets: &[IpNet], id: &str) -> Result<(), ArmError> {
     let overlap = nets
         .iter()
@@ -177,6 +184,7 @@ fn check_apart(nets: &[IpNet], id: &str) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// Checks a peering, whose remote network must exist.
 pub(crate) fn prepare_peering(arm: &Arm, target: &WriteTarget, mut properties: Object) -> Result<Draft, ArmError> {
     peering_properties(&mut properties);
     let remote =

@@ -16,39 +16,40 @@ use crate::arm::store::resource::{StoredResource, name_of};
 use crate::arm::store::resource_type::ResourceType;
 use crate::arm::store::uuid::uuid;
 
-/// What Azure Resource Manager knows.
+/// State of the simulated Azure Resource Manager.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Arm {
-    /// Seeds identifiers and signatures, so that a run can be repeated.
+    /// Seed of identifiers and signatures, so that a run can be repeated.
     pub seed: u64,
-    /// How many times faster than the real service operations finish.
+    /// Factor by which operations are faster than in the real service.
     #[serde(skip)]
     pub speed: f64,
-    /// The subscription's id.
+    /// Id of the subscription.
     pub subscription: String,
-    /// The tenant's id.
+    /// Id of the tenant.
     pub tenant: String,
-    /// What the caller may do.
+    /// Operations that the caller may perform.
     pub(crate) access: GrantedAccess,
-    /// Limits that a test sets.
+    /// Limits that a test has set.
     pub(crate) quota: Quota,
-    /// Tokens issued before this second are expired.
+    /// Tokens issued before this time are expired, in seconds since the Unix epoch.
     pub(crate) tokens_expired_before: i64,
-    /// By lower-case name.
+    /// Groups by lower-case name.
     pub(crate) groups: BTreeMap<String, StoredGroup>,
-    /// By lower-case id.
+    /// Resources by lower-case id.
     pub(crate) resources: BTreeMap<String, StoredResource>,
-    /// By operation id.
+    /// Operations by id.
     pub(crate) operations: BTreeMap<String, ArmOperation>,
-    /// By lower-case id.
+    /// Deployments by lower-case id.
     pub(crate) deployments: BTreeMap<String, StoredDeployment>,
     /// State of the resources that the stream of events has published.
     #[serde(rename = "announced")]
     pub(crate) published: PublishedState,
-    /// How the cluster is reached, once it is served.
+    /// Access to the cluster's Kubernetes API; `None` if it is not served.
     #[serde(skip)]
     pub(crate) cluster: Option<ClusterAccess>,
+    /// Number of identifiers drawn so far.
     serial: u64,
 }
 
@@ -74,7 +75,7 @@ impl Default for Arm {
 }
 
 impl Arm {
-    /// A new UUID, the same in every world with this seed and history.
+    /// Returns a new UUID, the same in every world with this seed and history.
     pub(crate) fn guid(&mut self) -> String {
         self.serial += 1;
         let digest =
@@ -82,30 +83,33 @@ impl Arm {
         uuid(&digest)
     }
 
-    /// The next place in the order of creation.
+    /// Returns the next number in the order of creation.
     pub(crate) fn next_order(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 
+    /// Returns the resource with this id, compared without case.
     pub(crate) fn find(&self, id: &str) -> Option<&StoredResource> {
         self.resources.get(&id.to_ascii_lowercase())
     }
 
+    /// Returns the resource with this id for a change.
     pub(crate) fn find_mut(&mut self, id: &str) -> Option<&mut StoredResource> {
         self.resources.get_mut(&id.to_ascii_lowercase())
     }
 
-    /// The resource with this id, if it is of this kind.
+    /// Returns the resource with this id if it is of this type.
     pub(crate) fn find_kind(&self, id: &str, kind: ResourceType) -> Option<&StoredResource> {
         self.find(id).filter(|resource| resource.kind == kind)
     }
 
+    /// Returns all resources of a type, ordered by lower-case id.
     pub(crate) fn of_kind(&self, kind: ResourceType) -> impl Iterator<Item = &StoredResource> {
         self.resources.values().filter(move |resource| resource.kind == kind)
     }
 
-    /// Resources of `kind` below the id `parent`, in order of creation.
+    /// Returns the resources of a type below the id `parent`, in order of creation.
     pub(crate) fn below(&self, parent: &str, kind: ResourceType) -> Vec<&StoredResource> {
         let prefix = format!("{}/", parent.to_ascii_lowercase());
         let range = self.resources.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
@@ -115,7 +119,7 @@ impl Arm {
         found
     }
 
-    /// Gives the resource and whatever contains it a new etag.
+    /// Gives a new etag to the resource and to each resource that contains it.
     pub(crate) fn touch(&mut self, id: &str) {
         let mut next = Some(id.to_ascii_lowercase());
         while let Some(key) = next {
@@ -127,7 +131,7 @@ impl Arm {
         }
     }
 
-    /// Puts a resource in place of whatever had its id.
+    /// Stores a resource and replaces one with the same id.
     pub(crate) fn insert(&mut self, resource: StoredResource) {
         self.resources.insert(resource.key(), resource);
     }
@@ -144,7 +148,7 @@ impl Arm {
         group.tags = tags;
     }
 
-    /// Makes a resource that is not stored yet.
+    /// Returns a new resource, not stored yet, with identifiers of its own.
     pub(crate) fn fresh(&mut self, id: String, kind: ResourceType, now: Timestamp) -> StoredResource {
         StoredResource {
             name: name_of(&id).to_owned(),

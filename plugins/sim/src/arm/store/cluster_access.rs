@@ -8,7 +8,7 @@ pub(crate) struct ClusterAccess {
 }
 
 impl ClusterAccess {
-    /// A kubeconfig with one context, named as AKS names it.
+    /// Returns a kubeconfig with one context, named as AKS names it.
     pub(crate) fn kubeconfig(&self, cluster: &str, user: &str) -> String {
         let Self { server, authority, token } = self;
         let authority = match authority.as_str() {

@@ -4,49 +4,55 @@ use serde_json::Value;
 
 use crate::arm::json::Object;
 
-/// A template that is being put into a group, or was.
+/// Deployment of a template into a group, running or finished.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StoredDeployment {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) group: String,
-    /// Id of the operation that its PUT began.
+    /// Id of the operation that the PUT started.
     pub(crate) operation: String,
-    /// Scheme and authority that the client used.
+    /// Scheme and authority that the client used: URLs of answers begin with them.
     pub(crate) base: String,
     pub(crate) correlation: String,
+    /// Hash of the template, as decimal text.
     pub(crate) template_hash: String,
-    /// Parameters without the values of those that are secure.
+    /// Parameters, without the values of secure ones.
     pub(crate) parameters: Value,
     pub(crate) outputs: Object,
     pub(crate) resources: Vec<PlannedResource>,
     pub(crate) state: DeploymentState,
+    /// Error of a failed deployment.
     pub(crate) error: Option<Value>,
     pub(crate) started: Timestamp,
-    /// When it last changed.
+    /// Time of the last change of state.
     pub(crate) changed: Timestamp,
 }
 
-/// A resource of a template.
+/// Resource of a template, with its expressions evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PlannedResource {
     pub(crate) id: String,
     pub(crate) api_version: String,
+    /// Body of the PUT that writes the resource.
     pub(crate) body: Object,
-    /// What must be there before: ends of ids, lower-case.
+    /// Dependencies: lower-case ends of the ids of resources that must be written before.
     pub(crate) needs: Vec<String>,
     pub(crate) progress: PlannedState,
 }
 
-/// How far a planned resource is.
+/// Progress of a planned resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PlannedState {
+    /// Dependencies have not finished, or another write is in progress.
     Waiting,
+    /// The PUT was accepted and its operation runs.
     Writing,
+    /// The resource has been written.
     Done,
 }
 
-/// `provisioningState`.
+/// Value of `provisioningState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DeploymentState {
     Running,
@@ -55,6 +61,7 @@ pub(crate) enum DeploymentState {
 }
 
 impl DeploymentState {
+    /// Returns the text of `provisioningState`.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Running => "Running",

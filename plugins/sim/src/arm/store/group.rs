@@ -1,13 +1,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A resource group.
+/// Stored resource group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StoredGroup {
     pub(crate) name: String,
     pub(crate) location: String,
     pub(crate) tags: Option<Value>,
+    /// Id of the resource that manages the group; `None` for a group of the user.
     pub(crate) managed_by: Option<String>,
-    /// `Succeeded` or `Deleting`.
+    /// Provisioning state: `Succeeded` or `Deleting`.
     pub(crate) state: String,
 }

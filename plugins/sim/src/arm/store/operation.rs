@@ -4,45 +4,48 @@ use serde_json::Value;
 
 use crate::arm::store::resource_type::Family;
 
-/// Something that takes time.
+/// Long-running operation, in progress or finished.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ArmOperation {
     pub(crate) id: String,
+    /// Family whose protocol the operation follows.
     pub(crate) family: Family,
+    /// Namespace in the URL of the operation; empty for the deletion of a group.
     pub(crate) namespace: String,
     pub(crate) location: String,
-    /// What its URL says; AKS has one of its own.
+    /// API version in the URL of the operation; AKS has one of its own.
     pub(crate) api_version: String,
-    /// Id of the resource or name of the group.
+    /// Id of the resource, or name of the group.
     pub(crate) target: String,
-    /// Lower-case id of the top-level resource that it occupies.
+    /// Lower-case id of the top-level resource that admits no other write meanwhile.
     pub(crate) root: String,
     pub(crate) work: OperationWork,
     pub(crate) started: Timestamp,
+    /// Time at which the operation finishes.
     pub(crate) due: Timestamp,
     pub(crate) status: OperationStatus,
-    /// `properties.output` of a finished disk operation.
+    /// Value of `properties.output` of a finished disk operation.
     pub(crate) output: Option<Value>,
-    /// Set by a fault: it fails when it is due.
+    /// Error code set by a fault: the operation fails with it when it is due.
     pub(crate) fails: Option<String>,
-    /// Set by the control API: its URL is 404.
+    /// True if the control API expired the operation: its URL answers 404.
     pub(crate) expired: bool,
 }
 
-/// What an operation does when it is due.
+/// Effect of an operation when it is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OperationWork {
     /// The resource becomes `Succeeded`.
     Write { created: bool },
-    /// The resource goes.
+    /// The resource is removed.
     Delete,
     /// The machine's power changes.
     Power(PowerAction),
-    /// The group goes, with all in it.
+    /// The group is removed with everything in it.
     DeleteGroup,
 }
 
-/// What is done to a machine's power.
+/// Change of a machine's power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PowerAction {
     Start,
@@ -52,7 +55,7 @@ pub(crate) enum PowerAction {
     Redeploy,
 }
 
-/// Where an operation is.
+/// Status of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OperationStatus {
     InProgress,

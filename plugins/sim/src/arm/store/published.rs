@@ -4,24 +4,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Nic, Route};
 
-/// What the stream of events was told, so that only differences are told again.
+/// State of the resources that the stream of events has published. Only differences from it are
+/// published.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct PublishedState {
+    /// Address space of each virtual network, by resource id.
     pub(crate) networks: BTreeMap<String, Vec<String>>,
+    /// NICs by resource id.
     pub(crate) nics: BTreeMap<String, Nic>,
+    /// Routes of each subnet, by lower-case resource id.
     pub(crate) routes: BTreeMap<String, RoutesInForce>,
-    /// Machines whose creation finished, by id, since the last telling.
+    /// Ids of machines whose creation has finished since the last publication.
     pub(crate) created: Vec<String>,
-    /// Other things that happened to machines since the last telling.
+    /// Other events of machines since the last publication.
     pub(crate) pending: Vec<Event>,
 }
 
-/// The routes in force in a subnet.
+/// Routes in force in one subnet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RoutesInForce {
     pub(crate) network: String,
     pub(crate) subnet: String,
+    /// Prefix of the subnet.
     pub(crate) prefix: String,
     pub(crate) routes: Vec<Route>,
 }

@@ -1,45 +1,45 @@
 use serde::{Deserialize, Serialize};
 
-/// A type of resource that this world knows.
+/// Resource type that the simulator knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum ResourceType {
-    /// `Microsoft.Network/virtualNetworks`
+    /// Top-level type `Microsoft.Network/virtualNetworks`.
     VirtualNetwork,
-    /// `…/subnets`
+    /// Child type `virtualNetworks/subnets`.
     Subnet,
-    /// `…/virtualNetworkPeerings`
+    /// Child type `virtualNetworks/virtualNetworkPeerings`.
     Peering,
-    /// `Microsoft.Network/networkSecurityGroups`
+    /// Top-level type `Microsoft.Network/networkSecurityGroups`.
     SecurityGroup,
-    /// `…/securityRules`
+    /// Child type `networkSecurityGroups/securityRules`.
     SecurityRule,
-    /// `Microsoft.Network/publicIPAddresses`
+    /// Top-level type `Microsoft.Network/publicIPAddresses`.
     PublicIp,
-    /// `Microsoft.Network/networkInterfaces`
+    /// Top-level type `Microsoft.Network/networkInterfaces`.
     NetworkInterface,
-    /// `Microsoft.Network/routeTables`
+    /// Top-level type `Microsoft.Network/routeTables`.
     RouteTable,
-    /// `…/routes`
+    /// Child type `routeTables/routes`.
     Route,
-    /// `Microsoft.Network/natGateways`
+    /// Top-level type `Microsoft.Network/natGateways`.
     NatGateway,
-    /// `Microsoft.Compute/virtualMachines`
+    /// Top-level type `Microsoft.Compute/virtualMachines`.
     VirtualMachine,
-    /// `Microsoft.Compute/disks`
+    /// Top-level type `Microsoft.Compute/disks`.
     Disk,
-    /// `Microsoft.Compute/virtualMachineScaleSets`
+    /// Top-level type `Microsoft.Compute/virtualMachineScaleSets`.
     ScaleSet,
-    /// `…/virtualMachines`
+    /// Child type `virtualMachineScaleSets/virtualMachines`: an instance.
     ScaleSetVm,
-    /// `…/networkInterfaces`
+    /// Child type `networkInterfaces` of an instance.
     ScaleSetNic,
-    /// `Microsoft.ContainerService/managedClusters`
+    /// Top-level type `Microsoft.ContainerService/managedClusters`.
     ManagedCluster,
-    /// `…/agentPools`
+    /// Child type `managedClusters/agentPools`.
     AgentPool,
 }
 
-/// Which provider's manners a resource has.
+/// Family of resource types with one protocol for etags and operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Family {
     /// `W/"guid"` etags; a PUT answers with `Azure-AsyncOperation` alone.
@@ -147,6 +147,7 @@ impl ResourceType {
         self.facts().segments
     }
 
+    /// Returns the family whose protocol the type follows.
     pub(crate) fn family(self) -> Family {
         self.facts().family
     }
@@ -159,6 +160,7 @@ impl ResourceType {
         }
     }
 
+    /// True if the type is part of another one, by its number of segments.
     pub(crate) fn is_child(self) -> bool {
         self.types().len() > 1
     }

@@ -9,9 +9,11 @@ use super::error::ApiError;
 use crate::Shared;
 use crate::tailnet::Policy;
 
+/// Media type of JSON with comments and trailing commas.
 const HUJSON: &str = "application/hujson";
 
-/// `GET /tailnet/{tailnet}/acl`: JSON, or the text as it was set to whoever accepts that.
+/// Answers `GET /tailnet/{tailnet}/acl`: JSON, or the text as it was set if the client accepts
+/// HuJSON.
 pub(super) async fn read(
     State(shared): State<Shared>,
     Path(name): Path<String>,
@@ -22,7 +24,7 @@ pub(super) async fn read(
     answer(&tailnet.policy, &headers)
 }
 
-/// `POST /tailnet/{tailnet}/acl`, under `If-Match` if it is there.
+/// Answers `POST /tailnet/{tailnet}/acl`, under the condition of `If-Match` if it is present.
 pub(super) async fn write(
     State(shared): State<Shared>,
     Path(name): Path<String>,
@@ -44,6 +46,7 @@ pub(super) async fn write(
     answer(&tailnet.policy, &headers)
 }
 
+/// True if the condition of `If-Match` holds.
 fn matches(policy: &Policy, headers: &HeaderMap) -> bool {
     let Some(wanted) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else { return true };
     match wanted.trim_matches('"') {

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use super::error::ApiError;
 use crate::tailnet::{Tailnet, Token};
 
-/// Who asks, if their token lets them do what `scope` stands for.
+/// Returns the token of a request.
+///
+/// # Errors
+/// 401 for an unknown or expired token, 403 if its scopes do not cover `scope`.
 pub(super) fn authorize<'a>(tailnet: &'a Tailnet, headers: &HeaderMap, scope: &str) -> Result<&'a Token, ApiError> {
     let invalid = || ApiError::new(StatusCode::UNAUTHORIZED, "API token invalid");
     let value = presented(headers).ok_or_else(invalid)?;
@@ -21,7 +24,10 @@ pub(super) fn authorize<'a>(tailnet: &'a Tailnet, headers: &HeaderMap, scope: &s
     Ok(token)
 }
 
-/// As [`authorize`], for paths that name a tailnet.
+/// Does the same as [`authorize`] for paths that name a tailnet.
+///
+/// # Errors
+/// Those of [`authorize`], and 404 for another tailnet.
 pub(super) fn authorize_in<'a>(
     tailnet: &'a Tailnet,
     name: &str,
@@ -35,7 +41,7 @@ pub(super) fn authorize_in<'a>(
     Ok(token)
 }
 
-/// The user name and password of basic authentication.
+/// Returns the user name and the password of basic authentication.
 pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     let encoded = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
     let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
@@ -43,13 +49,14 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// A token is taken as bearer, or as the user name of basic authentication.
+/// Returns the token: a bearer token, or the user name of basic authentication.
 fn presented(headers: &HeaderMap) -> Option<String> {
     let bearer = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ");
     bearer.map(|token| token.trim().to_owned()).or_else(|| basic(headers).map(|(user, _)| user))
 }
 
-/// `all` holds everything, `all:read` every read; `devices` holds `devices:core:read`; writing holds reading.
+/// True if a scope covers another one: `all` covers everything, `all:read` every read, `devices`
+/// covers `devices:core:read`, and writing covers reading.
 fn covers(held: &str, needed: &str) -> bool {
     let reads = needed.ends_with(":read");
     let prefix = held.strip_suffix(":read").unwrap_or(held);

@@ -16,7 +16,7 @@ use crate::tailnet::{Device, Tailnet};
 
 type Parameters = Query<Vec<(String, String)>>;
 
-/// `GET /tailnet/{tailnet}/devices`: every other parameter than `fields` is a filter.
+/// Answers `GET /tailnet/{tailnet}/devices`. Every parameter other than `fields` is a filter.
 pub(super) async fn list(
     State(shared): State<Shared>,
     Path(name): Path<String>,
@@ -30,7 +30,7 @@ pub(super) async fn list(
     Ok(Json(json!({"devices": devices})))
 }
 
-/// `GET /device/{id}`.
+/// Answers `GET /device/{id}` with the device.
 pub(super) async fn read(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -42,7 +42,7 @@ pub(super) async fn read(
     Ok(Json(shown(tailnet, found(tailnet, &id)?, all(&parameters))))
 }
 
-/// `DELETE /device/{id}`.
+/// Answers `DELETE /device/{id}`; a device of another tailnet cannot be deleted.
 pub(super) async fn delete(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -59,7 +59,7 @@ pub(super) async fn delete(
     Ok(StatusCode::OK)
 }
 
-/// `GET /device/{id}/routes`.
+/// Answers `GET /device/{id}/routes` with advertised and enabled routes.
 pub(super) async fn routes(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -75,7 +75,7 @@ struct Routes {
     routes: Vec<String>,
 }
 
-/// `POST /device/{id}/routes`: replaces the whole list of enabled routes.
+/// Answers `POST /device/{id}/routes`: replaces the whole list of enabled routes.
 pub(super) async fn set_routes(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -97,7 +97,7 @@ struct Authorized {
     authorized: bool,
 }
 
-/// `POST /device/{id}/authorized`.
+/// Answers `POST /device/{id}/authorized`: sets the flag.
 pub(super) async fn set_authorized(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -115,7 +115,7 @@ struct Tags {
     tags: Vec<String>,
 }
 
-/// `POST /device/{id}/tags`: replaces them.
+/// Answers `POST /device/{id}/tags`: replaces the tags.
 pub(super) async fn set_tags(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -142,7 +142,7 @@ struct KeyExpiry {
     key_expiry_disabled: bool,
 }
 
-/// `POST /device/{id}/key`.
+/// Answers `POST /device/{id}/key`: sets whether the node key expires.
 pub(super) async fn set_key(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -155,6 +155,10 @@ pub(super) async fn set_key(
     Ok(StatusCode::OK)
 }
 
+/// Returns the device with this id.
+///
+/// # Errors
+/// 404 if there is none.
 fn found<'a>(tailnet: &'a Tailnet, id: &str) -> Result<&'a Device, ApiError> {
     tailnet.find(id).ok_or_else(|| ApiError::not_found("device"))
 }
@@ -163,6 +167,10 @@ fn found_mut<'a>(tailnet: &'a mut Tailnet, id: &str) -> Result<&'a mut Device, A
     tailnet.find_mut(id).ok_or_else(|| ApiError::not_found("device"))
 }
 
+/// Reads a prefix.
+///
+/// # Errors
+/// 400 if it is not a prefix or has host bits set.
 fn prefix(text: &str) -> Result<IpNet, ApiError> {
     let prefix: IpNet =
         text.parse().map_err(|_| ApiError::bad_request(format!("invalid route {text:?}: not a CIDR prefix")))?;
@@ -173,10 +181,12 @@ fn prefix(text: &str) -> Result<IpNet, ApiError> {
     Ok(prefix)
 }
 
+/// True if the request asks for all fields.
 fn all(parameters: &[(String, String)]) -> bool {
     parameters.iter().any(|(name, value)| name == "fields" && value == "all")
 }
 
+/// True if the device meets all filters of the request.
 fn passes(device: &Value, parameters: &[(String, String)]) -> bool {
     parameters.iter().filter(|(name, _)| name != "fields").all(|(name, wanted)| match device.get(name) {
         Some(Value::Array(items)) => items.iter().any(|item| item.as_str() == Some(wanted)),
@@ -186,6 +196,7 @@ fn passes(device: &Value, parameters: &[(String, String)]) -> bool {
     })
 }
 
+/// Returns the JSON of a device.
 fn shown(tailnet: &Tailnet, device: &Device, all: bool) -> Value {
     let mut shown = json!({
         "addresses": [device.ipv4.to_string(), device.ipv6.to_string()],
@@ -231,7 +242,7 @@ fn shown_routes(device: &Device) -> Value {
     json!({"advertisedRoutes": device.advertised, "enabledRoutes": device.enabled})
 }
 
-/// The service gives whole seconds.
+/// Formats a time as the service does: in whole seconds.
 pub(super) fn time(at: Timestamp) -> String {
     at.round(Unit::Second).unwrap_or(at).to_string()
 }

@@ -3,7 +3,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// An answer that says why not.
+/// Error answer of the API: `{"message"}` with a status.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -31,6 +31,9 @@ impl IntoResponse for ApiError {
 }
 
 /// Reads a JSON body.
+///
+/// # Errors
+/// 400 if it does not have the expected form.
 pub(super) fn body<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(format!("invalid request body: {error}")))
 }

@@ -14,10 +14,10 @@ use super::error::{ApiError, body};
 use crate::Shared;
 use crate::tailnet::{Key, Tailnet, Token};
 
-/// Ninety days, the most and the default.
-const LONGEST: i64 = 7_776_000;
+/// Maximum and default lifetime of a key, in seconds: 90 days.
+const MAX_EXPIRY_SECONDS: i64 = 7_776_000;
 
-/// `GET /tailnet/{tailnet}/keys`: ids only.
+/// Answers `GET /tailnet/{tailnet}/keys` with ids only.
 pub(super) async fn list(
     State(shared): State<Shared>,
     Path(name): Path<String>,
@@ -59,7 +59,7 @@ struct Create {
     tags: Option<Vec<String>>,
 }
 
-/// `POST /tailnet/{tailnet}/keys`: the only answer that carries the key.
+/// Answers `POST /tailnet/{tailnet}/keys`: the only answer that carries the key.
 pub(super) async fn create(
     State(shared): State<Shared>,
     Path(name): Path<String>,
@@ -68,14 +68,15 @@ pub(super) async fn create(
 ) -> Result<Json<Value>, ApiError> {
     let tailnet = &mut shared.lock().tailnet;
     let token = authorize_in(tailnet, &name, &headers, "auth_keys")?.clone();
-    let key = wanted(tailnet, &token, body(&bytes)?)?;
+    let key = requested_key(tailnet, &token, body(&bytes)?)?;
     let key = tailnet.mint_key(key);
     let mut answer = shown(key);
     answer["key"] = key.value.clone().into();
     Ok(Json(answer))
 }
 
-fn wanted(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, ApiError> {
+/// Returns the requested key without id and secret.
+fn requested_key(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, ApiError> {
     if request.key_type.as_deref().is_some_and(|kind| kind != "auth") {
         return Err(ApiError::bad_request("only keys of type auth can be created"));
     }
@@ -84,9 +85,9 @@ fn wanted(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, A
     let tags = create.tags.unwrap_or_default();
     check_tags(tailnet, token, &tags)?;
     check_description(&request.description)?;
-    let expiry = request.expiry_seconds.filter(|seconds| *seconds != 0).unwrap_or(LONGEST);
-    if !(1..=LONGEST).contains(&expiry) {
-        return Err(ApiError::bad_request(format!("expirySeconds must be between 1 and {LONGEST}")));
+    let expiry = request.expiry_seconds.filter(|seconds| *seconds != 0).unwrap_or(MAX_EXPIRY_SECONDS);
+    if !(1..=MAX_EXPIRY_SECONDS).contains(&expiry) {
+        return Err(ApiError::bad_request(format!("expirySeconds must be between 1 and {MAX_EXPIRY_SECONDS}")));
     }
     let created = Timestamp::now();
     Ok(Key {
@@ -104,7 +105,8 @@ fn wanted(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, A
     })
 }
 
-/// A client's keys belong to the tailnet, so only tags can own their machines.
+/// Checks the tags of a key. Keys of an OAuth client belong to the tailnet, so only tags can own
+/// their machines.
 fn check_tags(tailnet: &Tailnet, token: &Token, tags: &[String]) -> Result<(), ApiError> {
     if token.client.is_some() && tags.is_empty() {
         return Err(ApiError::bad_request("tailnet-owned auth key must have tags set"));
@@ -117,6 +119,7 @@ fn check_tags(tailnet: &Tailnet, token: &Token, tags: &[String]) -> Result<(), A
     Ok(())
 }
 
+/// Checks the length and the characters of a description.
 fn check_description(description: &str) -> Result<(), ApiError> {
     if description.chars().count() > 50 {
         return Err(ApiError::bad_request("description must be at most 50 characters"));
@@ -127,7 +130,7 @@ fn check_description(description: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `GET /tailnet/{tailnet}/keys/{id}`.
+/// Answers `GET /tailnet/{tailnet}/keys/{id}`, without the secret.
 pub(super) async fn read(
     State(shared): State<Shared>,
     Path((name, id)): Path<(String, String)>,
@@ -138,7 +141,7 @@ pub(super) async fn read(
     Ok(Json(shown(tailnet.keys.get(&id).ok_or_else(|| ApiError::not_found("key"))?)))
 }
 
-/// `DELETE /tailnet/{tailnet}/keys/{id}`.
+/// Answers `DELETE /tailnet/{tailnet}/keys/{id}`: the key becomes invalid.
 pub(super) async fn delete(
     State(shared): State<Shared>,
     Path((name, id)): Path<(String, String)>,
@@ -151,6 +154,7 @@ pub(super) async fn delete(
     Ok(StatusCode::OK)
 }
 
+/// Returns the JSON of a key without its secret.
 fn shown(key: &Key) -> Value {
     let mut shown = json!({
         "id": key.id,

@@ -16,7 +16,7 @@ use axum::routing::{any, get, post};
 use self::error::ApiError;
 use crate::Shared;
 
-/// The routes of the API, each with its full path.
+/// Returns the routes of the API, each with its full path.
 pub fn router(shared: Shared) -> Router {
     Router::new()
         .route("/api/v2/oauth/token", post(oauth::token))

@@ -12,8 +12,8 @@ use super::authorization::basic;
 use crate::Shared;
 use crate::tailnet::{OAuthClient, Tailnet};
 
-/// What an OAuth client asks for.
-struct Request {
+/// Token request of an OAuth client.
+struct OAuthTokenRequest {
     id: String,
     secret: String,
     grant: Option<String>,
@@ -21,7 +21,7 @@ struct Request {
     tags: BTreeSet<String>,
 }
 
-/// `POST /oauth/token`: client credentials, as basic authentication or in the form.
+/// Answers `POST /oauth/token` for client credentials, as basic authentication or in the form.
 pub(super) async fn token(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let request = read(&headers, &body);
     match grant(&mut shared.lock().tailnet, request) {
@@ -33,18 +33,21 @@ pub(super) async fn token(State(shared): State<Shared>, headers: HeaderMap, body
     }
 }
 
-fn read(headers: &HeaderMap, body: &[u8]) -> Request {
+/// Reads a token request.
+fn read(headers: &HeaderMap, body: &[u8]) -> OAuthTokenRequest {
     let form: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let words = |name: &str| field(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let (id, secret) = basic(headers)
         .unwrap_or_else(|| (field("client_id").unwrap_or_default(), field("client_secret").unwrap_or_default()));
-    Request { id, secret, grant: field("grant_type"), scopes: words("scope"), tags: words("tags") }
+    OAuthTokenRequest { id, secret, grant: field("grant_type"), scopes: words("scope"), tags: words("tags") }
 }
 
-type Refusal = (StatusCode, &'static str, &'static str);
+/// Status, error code and description of a refusal.
+type TokenRefusal = (StatusCode, &'static str, &'static str);
 
-fn grant(tailnet: &mut Tailnet, request: Request) -> Result<serde_json::Value, Refusal> {
+/// Issues a token.
+fn grant(tailnet: &mut Tailnet, request: OAuthTokenRequest) -> Result<serde_json::Value, TokenRefusal> {
     if request.grant.is_some_and(|grant| grant != "client_credentials") {
         return Err((StatusCode::BAD_REQUEST, "unsupported_grant_type", "grant type not supported"));
     }
@@ -60,7 +63,8 @@ fn grant(tailnet: &mut Tailnet, request: Request) -> Result<serde_json::Value, R
     Ok(json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": scope}))
 }
 
-fn narrowed(asked: BTreeSet<String>, client: &OAuthClient) -> Result<BTreeSet<String>, Refusal> {
+/// Returns the requested scopes, or all scopes of the client.
+fn narrowed(asked: BTreeSet<String>, client: &OAuthClient) -> Result<BTreeSet<String>, TokenRefusal> {
     if asked.is_empty() {
         return Ok(client.scopes.clone());
     }
