@@ -1,7 +1,11 @@
 use std::path::Path;
 
 use futures::future::BoxFuture;
-use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{
+    Connection, Row, Sqlite, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest};
@@ -11,6 +15,7 @@ use crate::{
     run::{Outcome, RunStatus, TimedEntry},
 };
 
+mod append;
 pub(super) mod inspect;
 mod open;
 mod payload;
@@ -47,14 +52,26 @@ impl SqliteJournal {
 
     /// Runs `statements`, which are one transaction, with one argument.
     async fn write(&self, statements: &'static str, argument: String) -> Result<(), WriteError> {
+        self.execute(sqlx::query(statements).bind(argument)).await
+    }
+
+    /// Runs a query that is one transaction.
+    async fn execute(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), WriteError> {
         let mut writer = self.writer.lock().await;
-        let result = sqlx::query(statements).bind(argument).execute(&mut *writer).await;
-        match result {
+        match query.execute(&mut *writer).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 roll_back(&mut writer).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Writes a commit in one transaction.
+    async fn write_commit(&self, commit: &Commit) -> Result<(), WriteError> {
+        match append::of_commit(commit) {
+            Some(append) => self.execute(append).await,
+            None => self.write(statements::of_commit(commit), payload::commit(commit)).await,
         }
     }
 
@@ -72,7 +89,7 @@ impl SqliteJournal {
             .into_iter()
             .map(|create| (create.id.clone(), Commit { at, creates: vec![create], appends: vec![] }));
         for (run, one) in appends.chain(creates) {
-            match self.write(statements::of_commit(&one), payload::commit(&one)).await {
+            match self.write_commit(&one).await {
                 Ok(()) => {}
                 Err(WriteError::Fenced | WriteError::Locked) => refused.push(run),
                 Err(WriteError::Journal(error)) => return Err(error),
@@ -85,7 +102,7 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
-            match self.write(statements::of_commit(&commit), payload::commit(&commit)).await {
+            match self.write_commit(&commit).await {
                 Ok(()) => Ok(vec![]),
                 Err(WriteError::Fenced | WriteError::Locked) => self.commit_each(commit).await,
                 Err(WriteError::Journal(error)) => Err(error),

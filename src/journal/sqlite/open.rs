@@ -9,9 +9,9 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, SqliteConnection,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use crate::journal::JournalError;
@@ -21,30 +21,79 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "journal", include_str!("../../../migrations/0001_journal.sql")),
     (2, "locks", include_str!("../../../migrations/0002_locks.sql")),
     (3, "log", include_str!("../../../migrations/0003_log.sql")),
+    (4, "append", include_str!("../../../migrations/0004_append.sql")),
 ];
 
 /// Maximum time that a statement waits for another process that has locked the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens the file, after creating and migrating it if necessary, and returns a connection to write
-/// and one to read.
+/// Pages in the write-ahead log after which they are copied to the file and the log is overwritten from its start.
+///
+/// To flush a log that grows took two to four times as long as to flush one that is overwritten, so the log stays
+/// small. A copy costs three flushes, in every 128th commit or less often.
+const LOG_PAGES: &str = "128";
+
+/// Opens the file, after creating and migrating it if necessary, and returns a connection to write and one to read.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqliteConnection), JournalError> {
-    create_private(path).map_err(|e| JournalError::Open { path: path.into(), reason: e.to_string() })?;
-    let options = options(path);
+    let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
+    std::fs::create_dir_all(directory(path)).map_err(io_error)?;
     let directory_lock = lock_directory(path).await;
-    migrate(path, &options).await?;
+    if !path.exists() && !create_complete(path).await? {
+        create_private(path).map_err(io_error)?;
+    }
+    let mut writer = connect(path, &options(path)).await?;
+    migrate(path, &mut writer).await?;
     drop(directory_lock);
-    let connect = || async { options.connect().await.map_err(|e| open_error(path, e)) };
-    let (mut writer, reader) = (connect().await?, connect().await?);
+    let reader = connect(path, &options(path)).await?;
     check_settings(path, &mut writer).await?;
     Ok((writer, reader))
 }
 
-/// Creates the file with mode 0600, and its directory, unless they exist.
-fn create_private(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory)?;
+/// Directory of a file.
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteConnection, JournalError> {
+    options.connect().await.map_err(|e| open_error(path, e))
+}
+
+/// Creates a migrated journal under another name and then gives it its own: three flushes in place of one and more for
+/// each migration, and no other process or crash sees a part of it. Returns false where the file system has no hard
+/// links.
+async fn create_complete(path: &Path) -> Result<bool, JournalError> {
+    let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
+    let draft = path.with_added_extension(format!("new-{}", std::process::id()));
+    let created = write_draft(path, &draft).await;
+    let linked = created.and_then(|()| match std::fs::hard_link(&draft, path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+        Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => Ok(false),
+        other => other.map(|()| true).map_err(io_error),
+    });
+    // The draft may not exist, if it could not be created.
+    let _ = std::fs::remove_file(&draft);
+    if linked? {
+        File::open(directory(path)).and_then(|directory| directory.sync_all()).map_err(io_error)?;
+        return Ok(true);
     }
+    Ok(false)
+}
+
+/// Writes a migrated journal to `draft` and flushes it.
+async fn write_draft(path: &Path, draft: &Path) -> Result<(), JournalError> {
+    let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
+    create_private(draft).map_err(io_error)?;
+    // Nothing of a draft has to survive a crash before it is complete.
+    let options = options(draft).synchronous(SqliteSynchronous::Off);
+    let mut connection = connect(path, &options).await?;
+    migrate(path, &mut connection).await?;
+    connection.close().await.map_err(|e| open_error(path, e))?;
+    File::open(draft).and_then(|file| file.sync_all()).map_err(io_error)
+}
+
+/// Creates the file with mode 0600, unless it exists.
+fn create_private(path: &Path) -> io::Result<()> {
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other.map(drop),
@@ -58,8 +107,7 @@ fn create_private(path: &Path) -> io::Result<()> {
 /// on it. Where directories cannot be locked, the second of two such processes gets an error, and
 /// nothing is lost.
 async fn lock_directory(path: &Path) -> Option<File> {
-    let parent = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let directory = parent.unwrap_or(Path::new(".")).to_owned();
+    let directory = directory(path).to_owned();
     let locked = tokio::task::spawn_blocking(move || {
         let directory = File::open(directory)?;
         directory.lock()?;
@@ -82,21 +130,15 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", LOG_PAGES)
         .disable_statement_logging()
 }
 
-async fn migrate(path: &Path, options: &SqliteConnectOptions) -> Result<(), JournalError> {
-    // `Migrator::run` acquires its connection from a pool.
-    let pool: SqlitePool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .connect_with(options.clone())
-        .await
-        .map_err(|e| open_error(path, e))?;
+async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), JournalError> {
     let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
     });
-    let result = Migrator::with_migrations(migrations.collect()).run(&pool).await;
-    pool.close().await;
+    let result = Migrator::with_migrations(migrations.collect()).run_direct(None, connection, false).await;
     let known = newest_schema();
     match result {
         Ok(()) => Ok(()),
