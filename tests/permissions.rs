@@ -50,10 +50,10 @@ fn operation(request: &LoggedRequest) -> String {
     };
     let Some(at) = segments.iter().rposition(|segment| *segment == "providers") else {
         let of = ["Microsoft.Resources/subscriptions", "Microsoft.Resources/subscriptions/resourceGroups"];
-        return format!("{}/{done}", of[usize::from(segments.len() > 2)]);
+        return format!("{}/{verb}", of[usize::from(segments.len() > 2)]);
     };
     let types: Vec<&str> = segments[at + 2..].iter().step_by(2).copied().collect();
-    format!("{}/{}/{done}", segments[at + 1], types.join("/"))
+    format!("{}/{}/{verb}", segments[at + 1], types.join("/"))
 }
 
 /// Returns the permissions that cover a request to the cluster, in the form of
