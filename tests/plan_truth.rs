@@ -71,8 +71,8 @@ async fn all_workers_can_be_removed_and_added_again() {
         harness.run_to_success(workflow).await;
     }
     assert_eq!(refused(&mut harness, DC_ROUTER).await, "is a router");
-    assert_eq!(refused(&mut harness, AKS_NODE).await, "is AKS's own");
-    assert_eq!(refused(&mut harness, "worker-9").await, "none has left under this name");
+    assert_eq!(refused(&mut harness, AKS_NODE).await, "is managed by AKS");
+    assert_eq!(refused(&mut harness, "worker-9").await, "none was removed under this name");
 
     has_changes(&mut harness, "remove-worker").await;
     harness.run_to_success("remove-worker").await;
@@ -130,7 +130,7 @@ async fn refused(harness: &mut Harness, name: &str) -> &'static str {
     assert_eq!(harness.run_with_inputs(&["run", "workflow"], "remove-worker", &inputs).await, Some(3));
     assert_eq!(writes(harness), before, "{:#?}", last_writes(harness, 10));
     let said = harness.last_output();
-    let reasons = ["is a router", "is AKS's own", "none has left under this name"];
+    let reasons = ["is a router", "is managed by AKS", "none was removed under this name"];
     reasons.into_iter().find(|reason| said.contains(reason)).unwrap_or_else(|| panic!("{said}"))
 }
 
@@ -195,7 +195,7 @@ async fn a_kubeconfig_of_another_cluster_is_refused_before_the_first_write() {
         let code = harness.run_shipped(&["run", "workflow"], workflow).await;
         let said = harness.last_output();
         assert_eq!(code, Some(3), "{workflow}: {said}");
-        assert!(said.contains("leads to another cluster") && said.contains("MC_another"), "{workflow}: {said}");
+        assert!(said.contains("is that of another cluster") && said.contains("MC_another"), "{workflow}: {said}");
         assert_eq!(writes(&harness), before, "{workflow} writes nothing: {:#?}", last_writes(&harness, 10));
     }
 }
