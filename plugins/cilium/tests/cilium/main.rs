@@ -1,5 +1,5 @@
-//! The actions against small servers, where the hard cases are made to happen; and against a real API server with Cilium's
-//! definitions where `STARGATE_TEST_KUBECONFIG` names its kubeconfig.
+//! The actions against small servers that inject faults, and against a real API server with Cilium's
+//! definitions if `STARGATE_TEST_KUBECONFIG` names its kubeconfig (`tests/rig/kube-tests.sh` sets it).
 
 mod node;
 mod nodes;

@@ -20,46 +20,46 @@ use crate::server;
 const ENSURE: &str = "cilium.node.ensure";
 
 #[derive(Default)]
-struct World {
+struct NodeState {
     node: Option<Value>,
-    /// How often the node is looked for in vain before the agent makes it.
+    /// Number of reads before the agent creates the object; 0 if it does not.
     appears_after: usize,
-    /// Who owns the blocks.
+    /// Field manager that owns the pod CIDRs.
     owner: Option<&'static str>,
     writes: Vec<String>,
 }
 
-type Fake = Arc<Mutex<World>>;
+type SharedNode = Arc<Mutex<NodeState>>;
 
-async fn serve(State(fake): State<Fake>, method: Method, uri: Uri, body: Bytes) -> Response {
-    let mut world = fake.lock().expect("no test panics while it holds the world");
+async fn serve(State(fake): State<SharedNode>, method: Method, uri: Uri, body: Bytes) -> Response {
+    let mut state = fake.lock().expect("no test panics while it holds the state");
     if method == Method::GET {
-        if world.node.is_none() && world.appears_after > 0 {
-            world.appears_after -= 1;
-            if world.appears_after == 0 {
-                world.node = Some(json!({"spec": {"ipam": {"pools": {}}}}));
+        if state.node.is_none() && state.appears_after > 0 {
+            state.appears_after -= 1;
+            if state.appears_after == 0 {
+                state.node = Some(json!({"spec": {"ipam": {"pools": {}}}}));
             }
         }
-        return match &world.node {
+        return match &state.node {
             Some(node) => axum::Json(node.clone()).into_response(),
             None => (StatusCode::NOT_FOUND, axum::Json(json!({"reason": "NotFound"}))).into_response(),
         };
     }
     let query = uri.query().unwrap_or_default().to_owned();
-    world.writes.push(query.clone());
-    if let Some(owner) = world.owner.filter(|_| query.contains("force=false")) {
+    state.writes.push(query.clone());
+    if let Some(owner) = state.owner.filter(|_| query.contains("force=false")) {
         let cause = json!({"reason": "FieldManagerConflict", "field": ".spec.ipam.podCIDRs",
             "message": format!("conflict with \"{owner}\" using cilium.io/v2")});
         let status = json!({"reason": "Conflict", "message": "Apply failed", "details": {"causes": [cause]}});
         return (StatusCode::CONFLICT, axum::Json(status)).into_response();
     }
     let body: Value = serde_json::from_slice(&body).expect("JSON");
-    let node = world.node.get_or_insert_with(|| json!({}));
+    let node = state.node.get_or_insert_with(|| json!({}));
     node["spec"]["ipam"]["podCIDRs"] = body["spec"]["ipam"]["podCIDRs"].clone();
     axum::Json(node.clone()).into_response()
 }
 
-async fn start(world: World) -> (Fake, Registry, tempfile::TempDir) {
+async fn start(world: NodeState) -> (SharedNode, Registry, tempfile::TempDir) {
     let fake = Arc::new(Mutex::new(world));
     let (actions, dir) = server::serve(Router::new().fallback(serve).with_state(Arc::clone(&fake))).await;
     (fake, actions, dir)
@@ -73,44 +73,44 @@ async fn ensure(actions: &Registry) -> Result<(Value, Vec<String>), ActionError>
 }
 
 #[tokio::test]
-async fn a_node_is_waited_for_and_written_once() {
-    let (fake, actions, _dir) = start(World { appears_after: 3, ..World::default() }).await;
+async fn an_object_is_awaited_and_written_once() {
+    let (fake, actions, _dir) = start(NodeState { appears_after: 3, ..NodeState::default() }).await;
     let (output, _) = ensure(&actions).await.expect("ensured");
     assert_eq!(output["pod_cidrs"], json!(["10.244.65.0/24"]));
-    let (_, changes) = ensure(&actions).await.expect("in order");
+    let (_, changes) = ensure(&actions).await.expect("unchanged");
     assert!(changes.is_empty(), "{changes:?}");
-    assert_eq!(fake.lock().expect("world").writes, ["fieldManager=stargate&force=false"]);
+    assert_eq!(fake.lock().expect("state").writes, ["fieldManager=stargate&force=false"]);
 }
 
 #[tokio::test]
-async fn blocks_that_a_person_blanked_are_taken_back() {
+async fn pod_cidrs_of_another_manager_are_taken_over() {
     let node = Some(json!({"spec": {"ipam": {"podCIDRs": []}}}));
-    let (fake, actions, _dir) = start(World { node, owner: Some("kubectl-patch"), ..World::default() }).await;
-    ensure(&actions).await.expect("mended");
-    assert_eq!(fake.lock().expect("world").writes.len(), 2, "politely first, then by force");
+    let (fake, actions, _dir) = start(NodeState { node, owner: Some("kubectl-patch"), ..NodeState::default() }).await;
+    ensure(&actions).await.expect("ensured");
+    assert_eq!(fake.lock().expect("state").writes.len(), 2, "without force first");
 }
 
 #[tokio::test]
-async fn blocks_that_cilium_manages_itself_are_left_to_it() {
+async fn pod_cidrs_that_cilium_owns_are_not_changed() {
     let node = Some(json!({"spec": {"ipam": {"podCIDRs": ["10.0.0.0/24"]}}}));
-    let (fake, actions, _dir) = start(World { node, owner: Some("cilium-operator"), ..World::default() }).await;
-    let error = ensure(&actions).await.expect_err("Cilium's own");
+    let (fake, actions, _dir) = start(NodeState { node, owner: Some("cilium-operator"), ..NodeState::default() }).await;
+    let error = ensure(&actions).await.expect_err("owned by Cilium");
     assert_eq!((error.kind, error.hint.is_some()), (FailureKind::Permanent, true));
-    let world = fake.lock().expect("world");
-    assert_eq!(world.writes.len(), 1);
-    assert_eq!(world.node.as_ref().expect("node")["spec"]["ipam"]["podCIDRs"], json!(["10.0.0.0/24"]));
+    let state = fake.lock().expect("state");
+    assert_eq!(state.writes.len(), 1);
+    assert_eq!(state.node.as_ref().expect("node")["spec"]["ipam"]["podCIDRs"], json!(["10.0.0.0/24"]));
 }
 
 #[tokio::test]
-async fn a_real_server_keeps_the_blocks() {
+async fn a_real_server_keeps_the_pod_cidrs() {
     let Some(path) = std::env::var_os("STARGATE_TEST_KUBECONFIG") else {
-        // Not by `eprintln`, which the test runner keeps to itself as long as tests pass.
-        let why = "skipped: a_real_server_keeps_the_blocks: STARGATE_TEST_KUBECONFIG names no kubeconfig";
+        // `eprintln` would be captured by the test runner as long as tests pass.
+        let why = "skipped: a_real_server_keeps_the_pod_cidrs: STARGATE_TEST_KUBECONFIG names no kubeconfig";
         writeln!(std::io::stderr(), "{why}").expect("stderr");
         return;
     };
     let actions = server::actions(path.as_ref());
     ensure(&actions).await.expect("the test's CiliumNode w1 is there");
-    let (output, changes) = ensure(&actions).await.expect("in order");
+    let (output, changes) = ensure(&actions).await.expect("unchanged");
     assert_eq!((output["pod_cidrs"].clone(), changes), (json!(["10.244.65.0/24"]), Vec::new()));
 }

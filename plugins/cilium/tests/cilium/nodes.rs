@@ -1,4 +1,4 @@
-//! `cilium.nodes.ensure` against a server that holds a cluster's `CiliumNode`s and gives them out page by page.
+//! `cilium.nodes.ensure` against a server that holds a cluster's `CiliumNode`s and lists them in pages.
 
 use std::{
     collections::BTreeMap,
@@ -18,42 +18,43 @@ use stargate_sdk::{ActionContext, Registry, Secrets};
 use crate::server;
 
 #[derive(Default)]
-struct World {
+struct NodesState {
+    /// Pod CIDRs by the name of the node.
     blocks: BTreeMap<String, Vec<String>>,
     reads: usize,
     writes: Vec<String>,
 }
 
-type Fake = Arc<Mutex<World>>;
+type SharedNodes = Arc<Mutex<NodesState>>;
 
 fn object(name: &str, blocks: &[String]) -> Value {
     json!({"metadata": {"name": name}, "spec": {"ipam": {"podCIDRs": blocks}}})
 }
 
-async fn serve(State(fake): State<Fake>, method: Method, uri: Uri, body: Bytes) -> Response {
-    let mut world = fake.lock().expect("no test panics while it holds the world");
+async fn serve(State(fake): State<SharedNodes>, method: Method, uri: Uri, body: Bytes) -> Response {
+    let mut state = fake.lock().expect("no test panics while it holds the state");
     if method == Method::GET {
-        world.reads += 1;
-        return page(&world, uri.query().unwrap_or_default()).into_response();
+        state.reads += 1;
+        return page(&state, uri.query().unwrap_or_default()).into_response();
     }
     let name = uri.path().rsplit('/').next().expect("a path").replace("%2D", "-");
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     let blocks: Vec<String> = serde_json::from_value(body["spec"]["ipam"]["podCIDRs"].clone()).expect("blocks");
-    world.writes.push(name.clone());
+    state.writes.push(name.clone());
     let answer = object(&name, &blocks);
-    world.blocks.insert(name, blocks);
+    state.blocks.insert(name, blocks);
     axum::Json(answer).into_response()
 }
 
-fn page(world: &World, query: &str) -> axum::Json<Value> {
+fn page(state: &NodesState, query: &str) -> axum::Json<Value> {
     let number = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.parse::<usize>().ok());
     let (from, limit) = (number("continue=").unwrap_or(0), number("limit=").expect("a limit"));
-    let items: Vec<_> = world.blocks.iter().skip(from).take(limit).map(|(name, b)| object(name, b)).collect();
-    let next = if from + limit < world.blocks.len() { (from + limit).to_string() } else { String::new() };
+    let items: Vec<_> = state.blocks.iter().skip(from).take(limit).map(|(name, b)| object(name, b)).collect();
+    let next = if from + limit < state.blocks.len() { (from + limit).to_string() } else { String::new() };
     axum::Json(json!({"metadata": {"continue": next}, "items": items}))
 }
 
-async fn start(world: World) -> (Fake, Registry, tempfile::TempDir) {
+async fn start(world: NodesState) -> (SharedNodes, Registry, tempfile::TempDir) {
     let fake = Arc::new(Mutex::new(world));
     let (actions, dir) = server::serve(Router::new().fallback(serve).with_state(Arc::clone(&fake))).await;
     (fake, actions, dir)
@@ -71,20 +72,20 @@ fn block(node: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_thousand_nodes_are_looked_at_in_pages_and_only_the_wrong_ones_written() {
+async fn a_thousand_nodes_are_read_in_pages_and_only_the_differing_ones_written() {
     let mut blocks: BTreeMap<_, _> = (0..1000).map(|node| (format!("w{node:04}"), vec![block(node)])).collect();
     blocks.insert("w0007".into(), Vec::new());
     blocks.insert("w0999".into(), vec!["10.9.9.0/24".into()]);
-    let (fake, actions, _dir) = start(World { blocks, ..World::default() }).await;
-    let wanted: Value =
+    let (fake, actions, _dir) = start(NodesState { blocks, ..NodesState::default() }).await;
+    let desired: Value =
         (0..1001).map(|node| json!({"name": format!("w{node:04}"), "pod_cidrs": [block(node)]})).collect();
-    let (output, changes) = ensure(&actions, &wanted).await;
+    let (output, changes) = ensure(&actions, &desired).await;
     assert_eq!((output, changes), (json!({"missing": ["w1000"], "count": 1000}), 2));
-    let mut written = std::mem::take(&mut fake.lock().expect("world").writes);
+    let mut written = std::mem::take(&mut fake.lock().expect("state").writes);
     written.sort();
     assert_eq!(written, ["w0007", "w0999"]);
-    fake.lock().expect("world").reads = 0;
-    ensure(&actions, &wanted).await;
-    let world = fake.lock().expect("world");
-    assert_eq!((world.reads, world.writes.len()), (2, 0), "two pages, and no write");
+    fake.lock().expect("state").reads = 0;
+    ensure(&actions, &desired).await;
+    let state = fake.lock().expect("state");
+    assert_eq!((state.reads, state.writes.len()), (2, 0), "two pages, and no write");
 }

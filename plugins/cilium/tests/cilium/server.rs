@@ -6,7 +6,8 @@ use stargate_cilium::register;
 use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::Registry;
 
-/// Serves `router` as an API server, and gives the actions that speak to it; the directory holds their kubeconfig.
+/// Serves `router` as an API server, and returns the actions that call it. The directory contains
+/// their kubeconfig.
 pub(crate) async fn serve(router: Router) -> (Registry, tempfile::TempDir) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let endpoint = format!("http://{}", listener.local_addr().expect("address"));
@@ -20,7 +21,7 @@ pub(crate) async fn serve(router: Router) -> (Registry, tempfile::TempDir) {
     (actions(&path), dir)
 }
 
-/// The actions that speak to the server of a kubeconfig.
+/// The actions that call the server of a kubeconfig.
 pub(crate) fn actions(kubeconfig: &Path) -> Registry {
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut registry = Registry::default();

@@ -7,7 +7,7 @@ use stargate_kubernetes_client::{KubeClient, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::inventory::{
-    AzureSiteNames, Inventory, MachineRole, ServerSpec, SiteFabric, SiteSpec, SiteType, SshHost, ssh_host,
+    AzureSiteNames, FabricType, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType, SshHost, ssh_host,
 };
 
 /// Action `kubernetes.inventory.read`: reads all registered sites, routers and workers.
@@ -22,7 +22,7 @@ pub(crate) struct InventoryReadInput {}
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct InventoryReadOutput {
     /// Site of the cluster.
-    pub aks: AksSite,
+    pub aks: RegisteredAksSite,
     /// The datacenters, in the form of the input of `routes.desired.compute`.
     pub sites: Vec<DatacenterSite>,
     /// Resources of the datacenters that are in Azure.
@@ -38,7 +38,7 @@ pub(crate) struct InventoryReadOutput {
 
 /// Site of the cluster.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct AksSite {
+pub(crate) struct RegisteredAksSite {
     /// Name of the site.
     pub name: String,
     /// Subnet of its router.
@@ -59,13 +59,13 @@ pub(crate) struct MachineAddress {
     pub ip: Ipv4Addr,
 }
 
-/// A datacenter.
+/// A datacenter with its router and workers.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DatacenterSite {
     /// Name of the site.
     pub name: String,
     /// Network between the machines of the site.
-    pub fabric: SiteFabric,
+    pub fabric: FabricType,
     /// Subnet of its router and workers.
     pub subnet: Prefix,
     /// Address space of its virtual network.
@@ -112,7 +112,7 @@ pub(crate) struct AzureSite {
     pub addresses: Vec<Ipv4Addr>,
 }
 
-/// A router.
+/// A router with its addresses and SSH access.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RegisteredRouter {
     /// Name of the router.
@@ -134,7 +134,7 @@ pub(crate) struct RegisteredRouter {
     pub host: SshHost,
 }
 
-/// A worker.
+/// A worker with its address, pod CIDR and SSH access.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RegisteredWorker {
     /// Name of the worker.
@@ -190,7 +190,7 @@ impl RequiredPermissions for InventoryRead {
 
 fn output(inventory: &Inventory) -> Result<InventoryReadOutput, ActionError> {
     let (name, aks) = inventory.aks()?;
-    let aks = AksSite {
+    let aks = RegisteredAksSite {
         name: name.clone(),
         router_subnet: aks.subnet,
         virtual_network: aks.virtual_network.clone(),
@@ -206,7 +206,7 @@ fn output(inventory: &Inventory) -> Result<InventoryReadOutput, ActionError> {
         routers: inventory.sites.iter().map(|(name, site)| router(inventory, name, site)).collect(),
         workers: datacenters().flat_map(|(name, _)| workers(inventory, name)).collect(),
         segment_machines: datacenters()
-            .filter(|(_, site)| site.fabric == SiteFabric::L2)
+            .filter(|(_, site)| site.fabric == FabricType::L2)
             .flat_map(|(name, site)| segment_machines(inventory, name, site))
             .collect(),
     })

@@ -28,7 +28,7 @@ pub(crate) struct NodesListInput {
     selector: Option<String>,
 }
 
-/// The nodes.
+/// Nodes that match the selector.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NodesListOutput {
     /// The nodes, sorted by name.

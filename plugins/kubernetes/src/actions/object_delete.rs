@@ -20,7 +20,7 @@ pub(crate) struct ObjectDelete(pub(crate) Arc<KubeClient>);
 /// The object to delete.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ObjectDeleteInput {
-    /// The object.
+    /// Kind and name of the object.
     #[serde(flatten)]
     object: ObjectRef,
     /// True if a missing object is not an error.

@@ -14,7 +14,7 @@ pub(crate) struct ObjectGet(pub(crate) Arc<KubeClient>);
 /// The object to read.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ObjectGetInput {
-    /// The object.
+    /// Kind and name of the object.
     #[serde(flatten)]
     object: ObjectRef,
     /// True if a missing object is a result and not an error.

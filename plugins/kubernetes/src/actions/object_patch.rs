@@ -20,7 +20,7 @@ pub(crate) struct ObjectPatch(pub(crate) Arc<KubeClient>);
 /// Desired state of fields of an object.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ObjectPatchInput {
-    /// The object, which must exist.
+    /// Kind and name of the object, which must exist.
     #[serde(flatten)]
     object: ObjectRef,
     /// JSON merge patch: `null` removes a field, a list replaces the whole list.

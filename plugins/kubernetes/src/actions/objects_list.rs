@@ -28,7 +28,7 @@ pub(crate) struct ObjectsListInput {
     selector: Option<String>,
 }
 
-/// The objects.
+/// Objects that match the input.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ObjectsListOutput {
     /// The objects in the order of the server, without `metadata.managedFields`. Secrets have no

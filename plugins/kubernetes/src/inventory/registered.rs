@@ -31,7 +31,7 @@ pub(crate) enum SiteType {
 /// Network between the machines of a datacenter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum SiteFabric {
+pub(crate) enum FabricType {
     /// An Azure virtual network.
     #[default]
     Azure,
@@ -56,7 +56,7 @@ pub(crate) struct SiteSpec {
     pub(crate) pod_block: Option<Prefix>,
     /// Network between the machines.
     #[serde(default)]
-    pub(crate) fabric: SiteFabric,
+    pub(crate) fabric: FabricType,
     /// Name of the router's `Server` object.
     pub(crate) router: String,
     /// Resources in Azure; each datacenter in Azure has them.
@@ -175,7 +175,7 @@ impl Inventory {
             if is_datacenter && site.pod_block.is_none() {
                 return Err(object_error("Site", name, "spec.podBlock is missing"));
             }
-            if is_datacenter && site.fabric == SiteFabric::Azure && site.azure.is_none() {
+            if is_datacenter && site.fabric == FabricType::Azure && site.azure.is_none() {
                 return Err(object_error("Site", name, "spec.azure is missing, and its fabric is azure"));
             }
         }
@@ -216,7 +216,7 @@ impl Inventory {
         self.servers.get_key_value(&site.router).expect("a site without its router was refused")
     }
 
-    /// One machine.
+    /// The machine of a name.
     ///
     /// # Errors
     /// `Permanent` if it is not registered.

@@ -26,7 +26,7 @@ pub(crate) async fn read(client: &KubeClient, cx: &ActionContext) -> Result<Stor
     Ok(StoredRegistry { config_map, registry })
 }
 
-/// Writes `registry` in place of `stored`. Returns false if the stored one has changed since it was
+/// Replaces `stored` by `registry`. Returns false if the stored one has changed since it was
 /// read: then nothing was written.
 pub(crate) async fn write(
     client: &KubeClient,

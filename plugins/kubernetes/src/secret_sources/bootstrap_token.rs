@@ -36,13 +36,13 @@ const SECRET_LENGTH: usize = 16;
 pub(crate) struct BootstrapTokenSource(pub(crate) Arc<KubeClient>);
 
 /// Parameters of a reference.
-struct TokenRequest {
+struct BootstrapTokenRequest {
     group: String,
     lifetime: SignedDuration,
     description: String,
 }
 
-impl TokenRequest {
+impl BootstrapTokenRequest {
     fn parse(rest: &str) -> Result<Self, ActionError> {
         let parameters = ReferenceParameters::parse(rest, &["node", "group", "expiry"])?;
         let node = parameters.required("node")?;
@@ -60,7 +60,7 @@ impl TokenRequest {
 
 impl BootstrapTokenSource {
     async fn create(&self, cx: &ActionContext, rest: &str) -> Result<Secret, ActionError> {
-        let request = TokenRequest::parse(rest)?;
+        let request = BootstrapTokenRequest::parse(rest)?;
         let step =
             Sha256::new().chain_update(cx.idempotency_key().as_str()).chain_update([0]).chain_update(rest).finalize();
         let id = characters(step.iter().copied(), ID_LENGTH);
@@ -113,7 +113,7 @@ fn characters(bytes: impl Iterator<Item = u8>, length: usize) -> String {
     usable.take(length).map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
 }
 
-fn token(request: &TokenRequest, id: &str, secret: &str, created_for: &str) -> Value {
+fn token(request: &BootstrapTokenRequest, id: &str, secret: &str, created_for: &str) -> Value {
     let expires = Timestamp::now() + request.lifetime;
     json!({
         "apiVersion": "v1",
@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn a_reference_has_the_node_and_known_parameters() {
-        let request = TokenRequest::parse("node=worker-1").expect("request");
+        let request = BootstrapTokenRequest::parse("node=worker-1").expect("request");
         assert_eq!((request.group.as_str(), request.lifetime), (DEFAULT_GROUP, SignedDuration::from_hours(1)));
         for rest in
             ["", "expiry=1h", "node=a&expiry=1s", "node=a&expiry=48h", "node=a&group=system:masters", "node=a&x=1"]
         {
-            assert!(TokenRequest::parse(rest).is_err(), "{rest}");
+            assert!(BootstrapTokenRequest::parse(rest).is_err(), "{rest}");
         }
     }
 

@@ -23,14 +23,14 @@ fn request(names: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_serving_request_is_approved_and_its_certificate_waited_for() {
+async fn a_serving_request_is_approved_and_its_certificate_is_awaited() {
     let cluster = Cluster::start().await;
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
-    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.state().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
     let fake = cluster.fake.clone();
     let signer = tokio::spawn(async move {
-        until(|| fake.world().count("PUT") == 1).await;
-        let mut world = fake.world();
+        until(|| fake.state().count("PUT") == 1).await;
+        let mut world = fake.state();
         let mut csr = world.objects[&format!("{REQUESTS}csr-1")].clone();
         assert_eq!(csr["status"]["conditions"][0]["type"], "Approved");
         csr["status"]["certificate"] = json!("x");
@@ -39,37 +39,37 @@ async fn a_serving_request_is_approved_and_its_certificate_waited_for() {
     let (output, _) = cluster.actions.step(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await.expect("approved");
     signer.await.expect("the signer saw the approval");
     assert_eq!(output["approved"], json!(["csr-1"]));
-    assert_eq!(cluster.fake.world().count("PUT"), 1);
+    assert_eq!(cluster.fake.state().count("PUT"), 1);
 }
 
 #[tokio::test]
-async fn a_forged_request_is_left_alone_and_named() {
+async fn a_forged_request_is_named_and_nothing_is_approved() {
     let cluster = Cluster::start().await;
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
-    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
-    cluster.fake.world().put(&format!("{REQUESTS}csr-2"), request(&["w1", "kubernetes.default"]));
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.state().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.state().put(&format!("{REQUESTS}csr-2"), request(&["w1", "kubernetes.default"]));
     let (kind, error) = cluster.fails(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await;
     assert_eq!(kind, FailureKind::Permanent);
     assert!(error.contains("csr-2") && error.contains("kubernetes.default"), "{error}");
-    assert!(cluster.fake.world().writes.is_empty(), "nothing is approved beside a forgery");
+    assert!(cluster.fake.state().writes.is_empty(), "a forgery prevents all approvals");
 }
 
 #[tokio::test]
-async fn a_renewal_is_approved_at_once_and_a_forgery_beside_it_is_named_and_left_alone() {
+async fn a_renewal_is_approved_and_a_forgery_is_only_named() {
     let cluster = Cluster::start().await;
-    let wanted = || json!({"nodes": [{"name": "w0", "ip": "10.50.1.4"}, {"name": "w1", "ip": "10.50.1.5"}]});
-    let (output, changes) = cluster.actions.step(RENEW, wanted()).await.expect("nothing waits");
+    let desired = || json!({"nodes": [{"name": "w0", "ip": "10.50.1.4"}, {"name": "w1", "ip": "10.50.1.5"}]});
+    let (output, changes) = cluster.actions.step(RENEW, desired()).await.expect("nothing is pending");
     assert_eq!((output["refused"].clone(), changes), (json!([]), vec![]));
-    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
-    cluster.fake.world().put(&format!("{REQUESTS}csr-2"), request(&["w1", "kubernetes.default"]));
+    cluster.fake.state().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.state().put(&format!("{REQUESTS}csr-2"), request(&["w1", "kubernetes.default"]));
     let mut elsewhere = request(&["other"]);
     elsewhere["spec"]["signerName"] = json!("kubernetes.io/kube-apiserver-client");
-    cluster.fake.world().put(&format!("{REQUESTS}csr-3"), elsewhere);
-    let (output, changes) = cluster.actions.step(RENEW, wanted()).await.expect("approved");
+    cluster.fake.state().put(&format!("{REQUESTS}csr-3"), elsewhere);
+    let (output, changes) = cluster.actions.step(RENEW, desired()).await.expect("approved");
     assert_eq!(changes, ["+ approval of certificate request csr-1: Approved"]);
     let refused = output["refused"][0].as_str().expect("a text");
     assert!(refused.contains("csr-2") && refused.contains("kubernetes.default"), "{refused}");
-    let world = cluster.fake.world();
+    let world = cluster.fake.state();
     assert_eq!(world.writes.len(), 1, "{:?}", world.writes);
     assert_eq!(world.objects[&format!("{REQUESTS}csr-1")]["status"]["conditions"][0]["type"], "Approved");
 }
@@ -77,26 +77,26 @@ async fn a_renewal_is_approved_at_once_and_a_forgery_beside_it_is_named_and_left
 #[tokio::test]
 async fn a_kubelet_that_serves_needs_no_request() {
     let cluster = Cluster::start().await;
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
-    cluster.fake.world().objects.insert("/api/v1/nodes/w1/proxy/healthz".into(), json!("ok"));
-    let (output, _) = cluster.actions.step(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await.expect("in order");
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.state().objects.insert("/api/v1/nodes/w1/proxy/healthz".into(), json!("ok"));
+    let (output, _) = cluster.actions.step(APPROVE, json!({"node": "w1", "ip": "10.50.1.5"})).await.expect("unchanged");
     assert_eq!(output["approved"], json!([]));
 }
 
 #[tokio::test]
-async fn the_requests_of_a_node_that_leaves_are_deleted_and_no_others() {
+async fn only_the_requests_of_the_removed_node_are_deleted() {
     let cluster = Cluster::start().await;
     let (mut others, mut first) = (request(&["w2"]), request(&["w1"]));
     others["spec"]["username"] = json!("system:node:w2");
     others["spec"]["request"] = json!("");
     first["spec"]["username"] = json!("system:bootstrap:abcdef");
-    cluster.fake.world().put(&format!("{REQUESTS}csr-0"), first);
-    cluster.fake.world().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
-    cluster.fake.world().put(&format!("{REQUESTS}csr-2"), others);
+    cluster.fake.state().put(&format!("{REQUESTS}csr-0"), first);
+    cluster.fake.state().put(&format!("{REQUESTS}csr-1"), request(&["w1"]));
+    cluster.fake.state().put(&format!("{REQUESTS}csr-2"), others);
     let delete = "kubernetes.csr.delete";
     let (output, changes) = cluster.actions.step(delete, json!({"node": "w1"})).await.expect("deleted");
     assert_eq!((output["deleted"].clone(), changes.len()), (json!(["csr-0", "csr-1"]), 2));
-    let (output, _) = cluster.actions.step(delete, json!({"node": "w1"})).await.expect("in order");
+    let (output, _) = cluster.actions.step(delete, json!({"node": "w1"})).await.expect("unchanged");
     assert_eq!(output["deleted"], json!([]));
-    assert!(cluster.fake.world().objects.contains_key(&format!("{REQUESTS}csr-2")));
+    assert!(cluster.fake.state().objects.contains_key(&format!("{REQUESTS}csr-2")));
 }

@@ -5,11 +5,11 @@ use stargate_kubernetes::register;
 use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
 use stargate_sdk::{ActionContext, ActionError, FailureKind, FindResult, Preview, Registry, Secret, Secrets};
 
-use crate::fake::Fake;
+use crate::fake::FakeApiServer;
 
-/// The actions, and the server that they speak to.
+/// The actions, and the server that they call.
 pub(crate) struct Cluster {
-    pub(crate) fake: Fake,
+    pub(crate) fake: FakeApiServer,
     pub(crate) actions: Actions,
     _dir: tempfile::TempDir,
 }
@@ -45,7 +45,7 @@ impl Actions {
         self.registry.find(action).expect("action").preview(&self.context("preview"), input).await
     }
 
-    /// Runs an action as a step of its own; gives its output and the changes it told.
+    /// Runs an action as a step of its own; returns its output and the changes that it reported.
     pub(crate) async fn step(&self, action: &str, input: Value) -> Result<(Value, Vec<String>), ActionError> {
         let cx = self.context(action);
         let output = self.run(&cx, action, input).await?;
@@ -59,7 +59,7 @@ impl Actions {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        let (fake, endpoint) = Fake::start().await;
+        let (fake, endpoint) = FakeApiServer::start().await;
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&endpoint).to_string()).expect("kubeconfig");
@@ -82,13 +82,14 @@ pub(crate) fn kubeconfig(endpoint: &str) -> Value {
     })
 }
 
-/// Waits for what a task does, however slow the machine is.
+/// Waits until a condition holds that another task brings about. The timeout only ends a test that
+/// hangs.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
-    let seen = async {
+    let wait = async {
         while !condition() {
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("the condition came about");
+    tokio::time::timeout(Duration::from_mins(5), wait).await.expect("the condition holds");
 }

@@ -1,25 +1,25 @@
 use axum::extract::ws::{Message, WebSocket};
 use serde_json::{Value, json};
 
-use crate::fake::Fake;
+use crate::fake::FakeApiServer;
 
-/// Decides what becomes of a command.
-pub(crate) type Container = Box<dyn FnMut(&str, &str) -> Outcome + Send>;
+/// Handler of commands: words and input in, result out.
+pub(crate) type ExecHandler = Box<dyn FnMut(&str, &str) -> ExecResult + Send>;
 
-/// What becomes of a command.
-pub(crate) enum Outcome {
-    /// It says this and ends.
+/// Result of a command.
+pub(crate) enum ExecResult {
+    /// The command writes this and exits.
     Ends { stdout: Vec<u8>, stderr: &'static str, code: i32 },
-    /// The server says this of it.
-    Told(Value),
-    /// The connection breaks while it runs.
+    /// The server reports this `Status`.
+    Reports(Value),
+    /// The connection is lost while the command runs.
     Breaks,
-    /// It does not end.
+    /// The command does not exit.
     Hangs,
 }
 
-impl Outcome {
-    pub(crate) fn says(stdout: &str) -> Self {
+impl ExecResult {
+    pub(crate) fn prints(stdout: &str) -> Self {
         Self::Ends { stdout: stdout.into(), stderr: "", code: 0 }
     }
 
@@ -28,33 +28,33 @@ impl Outcome {
     }
 }
 
-/// Runs a command as the API server has a kubelet do.
-pub(crate) async fn serve(mut socket: WebSocket, query: &str, fake: &Fake) {
+/// Handles a command as API server and kubelet do.
+pub(crate) async fn serve(mut socket: WebSocket, query: &str, fake: &FakeApiServer) {
     let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let is =
         |name: &'static str| parameters.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
     let command = is("command").collect::<Vec<_>>().join(" ");
     let input = if is("stdin").next() == Some("true") { input(&mut socket).await } else { String::new() };
     let outcome = {
-        let mut world = fake.world();
+        let mut world = fake.state();
         world.commands.push(command.clone());
         world.container.as_mut().expect("a test with commands has a container")(&command, &input)
     };
     match outcome {
-        Outcome::Ends { stdout, stderr, code } => {
+        ExecResult::Ends { stdout, stderr, code } => {
             for part in stdout.chunks(1000) {
-                say(&mut socket, 1, part).await;
+                send(&mut socket, 1, part).await;
             }
-            say(&mut socket, 2, stderr.as_bytes()).await;
-            say(&mut socket, 3, ending(code).to_string().as_bytes()).await;
+            send(&mut socket, 2, stderr.as_bytes()).await;
+            send(&mut socket, 3, ending(code).to_string().as_bytes()).await;
         }
-        Outcome::Told(status) => say(&mut socket, 3, status.to_string().as_bytes()).await,
-        Outcome::Breaks => {}
-        Outcome::Hangs => drop(socket.recv().await),
+        ExecResult::Reports(status) => send(&mut socket, 3, status.to_string().as_bytes()).await,
+        ExecResult::Breaks => {}
+        ExecResult::Hangs => drop(socket.recv().await),
     }
 }
 
-/// Everything up to the message that says that there is no more.
+/// Reads the input up to the message that ends it.
 async fn input(socket: &mut WebSocket) -> String {
     let mut text = Vec::new();
     while let Some(Ok(message)) = socket.recv().await {
@@ -67,8 +67,8 @@ async fn input(socket: &mut WebSocket) -> String {
     String::from_utf8(text).expect("text")
 }
 
-/// A client that has gone hears nothing.
-async fn say(socket: &mut WebSocket, stream: u8, what: &[u8]) {
+/// Sends a part of a stream. A client that has disconnected is ignored.
+async fn send(socket: &mut WebSocket, stream: u8, what: &[u8]) {
     drop(socket.send(Message::Binary([&[stream], what].concat().into())).await);
 }
 

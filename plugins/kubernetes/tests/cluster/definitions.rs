@@ -2,7 +2,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use stargate_sdk::{FailureKind, FindResult};
 
-use crate::{cluster::Cluster, fake::Fault};
+use crate::{cluster::Cluster, fake::ApiFault};
 
 const APPLY: &str = "kubernetes.manifest.apply";
 
@@ -18,16 +18,16 @@ fn definition() -> Value {
 }
 
 #[tokio::test]
-async fn a_kind_and_its_objects_are_applied_in_one_step_whatever_comes_first() {
+async fn a_kind_and_its_objects_are_applied_in_one_step_in_any_order() {
     let cluster = Cluster::start().await;
-    cluster.fake.world().unserved = 2;
+    cluster.fake.state().unserved = 2;
     let manifest = json!({"manifest": [widget(), definition()]});
     let (output, changes) = cluster.actions.step(APPLY, manifest.clone()).await.expect("applied");
     let kinds = [&output["objects"][0]["kind"], &output["objects"][1]["kind"]];
     assert_eq!(kinds, ["Widget", "CustomResourceDefinition"], "in the manifest's order");
     assert_eq!(changes, ["+ CustomResourceDefinition widgets.example.com", "+ Widget a"]);
-    cluster.actions.step(APPLY, manifest.clone()).await.expect("in order");
-    assert_eq!(cluster.fake.world().writes.len(), 2, "a second run makes no write");
+    cluster.actions.step(APPLY, manifest.clone()).await.expect("unchanged");
+    assert_eq!(cluster.fake.state().writes.len(), 2, "a second run makes no write");
     let found = cluster.actions.find(APPLY, manifest).await.expect("found");
     assert!(matches!(found, FindResult::Present(_)), "{found:?}");
 }
@@ -36,7 +36,7 @@ async fn a_kind_and_its_objects_are_applied_in_one_step_whatever_comes_first() {
 async fn an_api_server_that_lags_behind_another_is_waited_for() {
     let cluster = Cluster::start().await;
     cluster.actions.step(APPLY, json!({"manifest": definition()})).await.expect("defined");
-    cluster.fake.fault(Method::PATCH, Fault::Answer(404, json!("404 page not found")));
+    cluster.fake.fault(Method::PATCH, ApiFault::Answer(404, json!("404 page not found")));
     let manifest = json!({"manifest": [definition(), widget()]});
     let (_, changes) = cluster.actions.step(APPLY, manifest).await.expect("applied");
     assert_eq!(changes, ["+ Widget a"]);
@@ -52,12 +52,12 @@ async fn a_kind_that_the_manifest_does_not_define_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_of_a_kind_that_is_yet_to_come_would_be_made() {
+async fn a_preview_includes_objects_of_kinds_that_the_manifest_defines() {
     let cluster = Cluster::start().await;
     let preview = cluster.actions.preview(APPLY, json!({"manifest": [definition(), widget()]})).await.expect("preview");
     let text = format!("{preview:?}");
     assert!(text.contains("CustomResourceDefinition widgets.example.com") && text.contains("Widget a"), "{text}");
-    assert!(cluster.fake.world().writes.is_empty());
+    assert!(cluster.fake.state().writes.is_empty());
 }
 
 #[tokio::test]
@@ -65,8 +65,8 @@ async fn a_definition_whose_names_are_taken_is_not_waited_for() {
     let cluster = Cluster::start().await;
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
     let refused = json!({"type": "NamesAccepted", "status": "False", "message": "\"widgets\" is already in use"});
-    cluster.fake.world().put(path, json!({"status": {"conditions": [refused]}}));
-    cluster.fake.world().unserved = usize::MAX;
+    cluster.fake.state().put(path, json!({"status": {"conditions": [refused]}}));
+    cluster.fake.state().unserved = usize::MAX;
     let (kind, error) = cluster.fails(APPLY, json!({"manifest": definition()})).await;
     assert_eq!((kind, error.contains("already in use")), (FailureKind::Permanent, true), "{error}");
 }

@@ -2,7 +2,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use stargate_sdk::FailureKind;
 
-use crate::{cluster::Cluster, fake::Fault};
+use crate::{cluster::Cluster, fake::ApiFault};
 
 const POD: &str = "/api/v1/namespaces/default/pods/web";
 
@@ -12,13 +12,13 @@ fn pod() -> Value {
 
 async fn cordoned() -> Cluster {
     let cluster = Cluster::start().await;
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({"spec": {"unschedulable": true}}));
-    cluster.fake.world().put(POD, pod());
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({"spec": {"unschedulable": true}}));
+    cluster.fake.state().put(POD, pod());
     cluster
 }
 
-fn budget_is_used_up() -> Fault {
-    Fault::Answer(
+fn budget_is_used_up() -> ApiFault {
+    ApiFault::Answer(
         429,
         json!({"kind": "Status", "reason": "TooManyRequests", "message": "Cannot evict pod as it would violate the pod's disruption budget.",
             "details": {"causes": [{"reason": "DisruptionBudget", "message": "The disruption budget pdb needs 1 healthy pods and has 1 currently"}]}}),
@@ -32,38 +32,38 @@ async fn a_used_up_budget_is_waited_for() {
     cluster.fake.fault(Method::POST, budget_is_used_up());
     let (output, _) = cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
     assert_eq!(output["evicted"], json!(["default/web"]));
-    assert_eq!(cluster.fake.world().count("POST"), 3);
+    assert_eq!(cluster.fake.state().count("POST"), 3);
 }
 
 #[tokio::test]
-async fn one_pod_leaves_as_its_budget_allows_and_its_successor_is_left_alone() {
+async fn one_pod_is_evicted_as_its_budget_permits_and_its_successor_is_not() {
     let cluster = cordoned().await;
     let input = || json!({"namespace": "default", "pod": "web"});
     cluster.fake.fault(Method::POST, budget_is_used_up());
-    cluster.fake.fault(Method::POST, Fault::LoseReply);
+    cluster.fake.fault(Method::POST, ApiFault::LoseReply);
     let cx = cluster.actions.context("evict");
     let error = cluster.actions.run(&cx, "kubernetes.pod.evict", input()).await.expect_err("no reply");
     assert_eq!(error.kind, FailureKind::Unknown);
-    // The controller has made another one of that name.
-    cluster.fake.world().put(POD, pod());
-    let output = cluster.actions.run(&cx, "kubernetes.pod.evict", input()).await.expect("it has left");
+    // The controller has created another pod with the name.
+    cluster.fake.state().put(POD, pod());
+    let output = cluster.actions.run(&cx, "kubernetes.pod.evict", input()).await.expect("the pod is gone");
     assert_eq!(output["evicted"], json!(true));
-    assert_eq!(cluster.fake.world().count("POST"), 2, "refused once, evicted once");
-    assert!(cluster.fake.world().objects.contains_key(POD), "the successor is there");
+    assert_eq!(cluster.fake.state().count("POST"), 2, "refused once, evicted once");
+    assert!(cluster.fake.state().objects.contains_key(POD), "the successor exists");
 }
 
 #[tokio::test]
-async fn a_pod_that_is_not_there_is_named_unless_that_is_fine() {
+async fn a_missing_pod_is_an_error_unless_if_exists_is_set() {
     let cluster = Cluster::start().await;
     let (kind, error) = cluster.fails("kubernetes.pod.evict", json!({"pod": "gone"})).await;
     assert_eq!((kind, error.contains("\"gone\"")), (FailureKind::Permanent, true), "{error}");
     let input = json!({"pod": "gone", "if_exists": true});
-    let (output, changes) = cluster.actions.step("kubernetes.pod.evict", input).await.expect("fine");
+    let (output, changes) = cluster.actions.step("kubernetes.pod.evict", input).await.expect("if_exists");
     assert_eq!((output["evicted"].clone(), changes), (json!(false), vec![]));
 }
 
 #[tokio::test]
-async fn a_budget_that_never_has_room_is_named_when_time_is_up() {
+async fn a_timeout_names_the_pod_and_its_budget() {
     let cluster = cordoned().await;
     (0..20).for_each(|_| cluster.fake.fault(Method::POST, budget_is_used_up()));
     let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "timeout": "1s"})).await;
@@ -72,41 +72,42 @@ async fn a_budget_that_never_has_room_is_named_when_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_drain_goes_on_after_a_lost_reply_and_tells_all_that_left() {
+async fn a_drain_is_resumed_after_a_lost_response_and_reports_all_pods() {
     let cluster = cordoned().await;
     let cx = cluster.actions.context("drain");
-    cluster.fake.fault(Method::POST, Fault::LoseReply);
+    cluster.fake.fault(Method::POST, ApiFault::LoseReply);
     let error = cluster.actions.run(&cx, "kubernetes.node.drain", json!({"name": "w1"})).await.expect_err("no reply");
     assert_eq!(error.kind, FailureKind::Unknown);
     let output = cluster.actions.run(&cx, "kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
     assert_eq!(output["evicted"], json!(["default/web"]));
-    assert_eq!(cluster.fake.world().count("POST"), 1, "evicted once");
+    assert_eq!(cluster.fake.state().count("POST"), 1, "evicted once");
 }
 
 #[tokio::test]
 async fn a_node_that_is_not_cordoned_or_a_bare_pod_is_refused_before_anything_is_evicted() {
     let cluster = cordoned().await;
-    cluster.fake.world().put("/api/v1/namespaces/default/pods/bare", json!({"spec": {"nodeName": "w1"}}));
+    cluster.fake.state().put("/api/v1/namespaces/default/pods/bare", json!({"spec": {"nodeName": "w1"}}));
     let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1"})).await;
     assert_eq!((kind, error.contains("default/bare")), (FailureKind::Permanent, true), "{error}");
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({}));
     let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "force": true})).await;
     assert_eq!((kind, error.contains("not cordoned")), (FailureKind::Permanent, true), "{error}");
-    assert!(cluster.fake.world().writes.is_empty());
+    assert!(cluster.fake.state().writes.is_empty());
 }
 
-/// A kubelet tells that a pod's processes have ended before it lets go of the pod: one that is stopped in between leaves the pod behind.
+/// A kubelet reports the end of a pod's processes before it removes the pod: a kubelet that is stopped
+/// in between leaves the pod.
 #[tokio::test]
-async fn a_pod_whose_processes_have_ended_is_waited_for_until_it_is_gone() {
+async fn a_terminating_pod_whose_processes_have_ended_is_waited_for() {
     let cluster = cordoned().await;
     let mut ending = pod();
     ending["metadata"]["deletionTimestamp"] = json!("2026-11-24T12:00:00Z");
     ending["status"] = json!({"phase": "Succeeded"});
-    cluster.fake.world().put(POD, ending);
+    cluster.fake.state().put(POD, ending);
     let (kind, error) = cluster.fails("kubernetes.node.drain", json!({"name": "w1", "timeout": "1s"})).await;
     assert_eq!(kind, FailureKind::Transient);
     assert!(error.contains("default/web is still terminating"), "{error}");
-    cluster.fake.world().objects.remove(POD);
+    cluster.fake.state().objects.remove(POD);
     let (output, _) = cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
     assert_eq!(output["evicted"], json!([]));
 }

@@ -4,11 +4,11 @@ use stargate_sdk::FailureKind;
 
 use crate::{
     cluster::{Actions, Cluster, kubeconfig},
-    fake::Fault,
+    fake::ApiFault,
 };
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_transient_even_for_a_write() {
+async fn an_unreachable_server_is_transient_even_for_a_write() {
     let dir = tempfile::tempdir().expect("directory");
     let path = dir.path().join("kubeconfig");
     std::fs::write(&path, kubeconfig("http://127.0.0.1:1").to_string()).expect("kubeconfig");
@@ -18,7 +18,7 @@ async fn a_server_that_is_not_there_is_transient_even_for_a_write() {
 }
 
 #[tokio::test]
-async fn a_missing_kubeconfig_says_what_to_give() {
+async fn a_missing_kubeconfig_has_a_hint() {
     let actions = Actions::new("/nonexistent/kubeconfig".as_ref());
     let error = actions.step("kubernetes.nodes.list", json!({})).await.expect_err("no kubeconfig");
     assert_eq!(error.kind, FailureKind::Permanent);
@@ -26,15 +26,15 @@ async fn a_missing_kubeconfig_says_what_to_give() {
 }
 
 #[tokio::test]
-async fn every_failure_of_a_write_gets_the_kind_that_fits() {
+async fn each_failure_of_a_write_has_its_kind() {
     let cluster = Cluster::start().await;
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({}));
     let cordon = json!({"name": "w1"});
     for (code, kind) in [(409, FailureKind::Transient), (503, FailureKind::Unknown), (403, FailureKind::Permanent)] {
-        cluster.fake.fault(Method::PATCH, Fault::Answer(code, json!({"reason": "Conflict", "message": "no"})));
+        cluster.fake.fault(Method::PATCH, ApiFault::Answer(code, json!({"reason": "Conflict", "message": "no"})));
         assert_eq!(cluster.fails("kubernetes.node.cordon", cordon.clone()).await.0, kind, "{code}");
     }
-    cluster.fake.fault(Method::PATCH, Fault::LoseReply);
+    cluster.fake.fault(Method::PATCH, ApiFault::LoseReply);
     assert_eq!(cluster.fails("kubernetes.node.cordon", cordon.clone()).await.0, FailureKind::Unknown);
     let (output, changes) = cluster.actions.step("kubernetes.node.cordon", cordon).await.expect("cordoned");
     assert_eq!((output["cordoned"].as_bool(), changes.len()), (Some(true), 0), "the lost write is found");

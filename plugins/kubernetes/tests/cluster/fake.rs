@@ -12,38 +12,38 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::container::{self, Container};
+use crate::container::{self, ExecHandler};
 
-/// What the server does with one request, once.
-pub(crate) enum Fault {
-    /// Answers like this, without doing anything.
+/// Reaction of the server to the next request of a method, once.
+pub(crate) enum ApiFault {
+    /// Answers with this status and body, and changes nothing.
     Answer(u16, Value),
-    /// Does it, then breaks the connection off.
+    /// Handles the request, then closes the connection without a response.
     LoseReply,
-    /// Does this to the stored objects first: somebody else was faster.
-    Meanwhile(Box<dyn FnOnce(&mut World) + Send>),
+    /// Changes the stored objects first, as another client would, and then handles the request.
+    Meanwhile(Box<dyn FnOnce(&mut ApiState) + Send>),
 }
 
-/// What is stored, by path, and what was asked.
+/// Stored objects by path, and the requests so far.
 #[derive(Default)]
-pub(crate) struct World {
+pub(crate) struct ApiState {
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) writes: Vec<(String, Value)>,
     pub(crate) reads: Vec<String>,
-    pub(crate) faults: VecDeque<(Method, Fault)>,
-    /// What becomes of a command, given its words and its input.
-    pub(crate) container: Option<Container>,
-    /// Every command that a container was given, as one line.
+    pub(crate) faults: VecDeque<(Method, ApiFault)>,
+    /// Handler of commands, called with the words and the input.
+    pub(crate) container: Option<ExecHandler>,
+    /// All commands so far, each as one line.
     pub(crate) commands: Vec<String>,
-    /// How the next commands are refused before anything is run.
+    /// Responses that refuse the next commands before they run.
     pub(crate) refusals: VecDeque<(u16, Value)>,
-    /// How often a defined kind is still not told of.
+    /// Number of discoveries that still leave out a defined kind.
     pub(crate) unserved: usize,
     version: u64,
 }
 
-impl World {
-    /// Stores an object.
+impl ApiState {
+    /// Stores an object under its path, with a new version.
     pub(crate) fn put(&mut self, path: &str, mut object: Value) {
         self.version += 1;
         let name = path.rsplit('/').next().expect("a path has segments");
@@ -58,17 +58,17 @@ impl World {
         self.objects.insert(path.to_owned(), object);
     }
 
-    /// How many requests of this beginning there were.
-    pub(crate) fn count(&self, beginning: &str) -> usize {
-        self.writes.iter().filter(|(request, _)| request.starts_with(beginning)).count()
+    /// Number of writes that start with this text.
+    pub(crate) fn count(&self, start: &str) -> usize {
+        self.writes.iter().filter(|(request, _)| request.starts_with(start)).count()
     }
 }
 
-/// A server on loopback.
+/// A server on loopback, with its shared state.
 #[derive(Clone)]
-pub(crate) struct Fake(Arc<Mutex<World>>);
+pub(crate) struct FakeApiServer(Arc<Mutex<ApiState>>);
 
-impl Fake {
+impl FakeApiServer {
     pub(crate) async fn start() -> (Self, String) {
         let fake = Self(Arc::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
@@ -78,16 +78,16 @@ impl Fake {
         (fake, endpoint)
     }
 
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().expect("no test panics while it holds the world")
+    pub(crate) fn state(&self) -> MutexGuard<'_, ApiState> {
+        self.0.lock().expect("no test panics while it holds the state")
     }
 
-    pub(crate) fn fault(&self, method: Method, fault: Fault) {
-        self.world().faults.push_back((method, fault));
+    pub(crate) fn fault(&self, method: Method, fault: ApiFault) {
+        self.state().faults.push_back((method, fault));
     }
 }
 
-async fn serve(State(fake): State<Fake>, request: Request) -> Response {
+async fn serve(State(fake): State<FakeApiServer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if parts.uri.path().ends_with("/exec") {
         if parts.headers.get("accept").is_some_and(|kinds| kinds != "*/*") {
@@ -95,7 +95,7 @@ async fn serve(State(fake): State<Fake>, request: Request) -> Response {
         }
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.expect("an upgrade");
         let query = parts.uri.query().unwrap_or_default().to_owned();
-        let refusal = fake.world().refusals.pop_front();
+        let refusal = fake.state().refusals.pop_front();
         return match refusal {
             Some((code, answer)) => reply(code, answer),
             None => upgrade
@@ -107,7 +107,7 @@ async fn serve(State(fake): State<Fake>, request: Request) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (method, path) = (parts.method, parts.uri.path().to_owned());
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let mut world = fake.world();
+    let mut world = fake.state();
     if method == Method::GET {
         world.reads.push(path.clone());
     } else {
@@ -118,13 +118,13 @@ async fn serve(State(fake): State<Fake>, request: Request) -> Response {
         _ => None,
     };
     match fault.map(|(_, fault)| fault) {
-        Some(Fault::Answer(code, answer)) => reply(code, answer),
-        Some(Fault::LoseReply) => {
+        Some(ApiFault::Answer(code, answer)) => reply(code, answer),
+        Some(ApiFault::LoseReply) => {
             drop(answer(&mut world, &method, &path, &query, body));
             let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("connection lost")) });
             Response::new(Body::from_stream(broken))
         }
-        Some(Fault::Meanwhile(change)) => {
+        Some(ApiFault::Meanwhile(change)) => {
             change(&mut world);
             answer(&mut world, &method, &path, &query, body)
         }
@@ -132,7 +132,7 @@ async fn serve(State(fake): State<Fake>, request: Request) -> Response {
     }
 }
 
-fn answer(world: &mut World, method: &Method, path: &str, query: &str, body: Value) -> Response {
+fn answer(world: &mut ApiState, method: &Method, path: &str, query: &str, body: Value) -> Response {
     match method.as_str() {
         "GET" => read(world, path),
         "POST" if path.ends_with("/eviction") => {
@@ -156,8 +156,8 @@ fn answer(world: &mut World, method: &Method, path: &str, query: &str, body: Val
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/";
 
-/// What the server says it has of a group's version.
-fn discover(world: &mut World, group: &str, version: &str) -> Response {
+/// The kinds of a group's version, as the server lists them.
+fn discover(world: &mut ApiState, group: &str, version: &str) -> Response {
     if group == "apiextensions.k8s.io" {
         let definitions =
             json!({"name": "customresourcedefinitions", "kind": "CustomResourceDefinition", "namespaced": false});
@@ -175,11 +175,11 @@ fn discover(world: &mut World, group: &str, version: &str) -> Response {
     reply(200, json!({"resources": resources}))
 }
 
-fn is_defined(world: &World, plural: &str) -> bool {
+fn is_defined(world: &ApiState, plural: &str) -> bool {
     world.objects.iter().any(|(at, o)| at.starts_with(DEFINITIONS) && o["spec"]["names"]["plural"] == plural)
 }
 
-fn read(world: &mut World, path: &str) -> Response {
+fn read(world: &mut ApiState, path: &str) -> Response {
     if path == "/version" {
         return reply(200, json!({"gitVersion": "v1.33.5"}));
     }
@@ -205,7 +205,7 @@ fn read(world: &mut World, path: &str) -> Response {
     reply(200, json!({"metadata": {}, "items": items}))
 }
 
-fn replace(world: &mut World, path: &str, body: Value) -> Response {
+fn replace(world: &mut ApiState, path: &str, body: Value) -> Response {
     match world.objects.get(path) {
         None => failure(404, "NotFound"),
         Some(old) if old["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] => {
@@ -218,7 +218,7 @@ fn replace(world: &mut World, path: &str, body: Value) -> Response {
     }
 }
 
-fn patch(world: &mut World, path: &str, query: &str, body: &Value) -> Response {
+fn patch(world: &mut ApiState, path: &str, query: &str, body: &Value) -> Response {
     let is_apply = query.contains("force=");
     let Some(mut object) = world.objects.get(path).cloned().or_else(|| is_apply.then(|| json!({}))) else {
         return failure(404, "NotFound");
@@ -252,7 +252,7 @@ fn merge(object: &mut Value, patch: &Value) {
     }
 }
 
-fn delete(world: &mut World, path: &str, body: &Value) -> Response {
+fn delete(world: &mut ApiState, path: &str, body: &Value) -> Response {
     match world.objects.get(path) {
         None => failure(404, "NotFound"),
         Some(object) if body["preconditions"]["uid"].as_str().is_some_and(|uid| object["metadata"]["uid"] != uid) => {

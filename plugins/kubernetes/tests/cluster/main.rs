@@ -1,5 +1,5 @@
-//! The actions against a small API server with plain storage, where the hard cases are made to happen; and against a
-//! real one where `STARGATE_TEST_KUBECONFIG` names its kubeconfig.
+//! The actions against a small API server that stores objects and injects faults, and against a real
+//! one if `STARGATE_TEST_KUBECONFIG` names its kubeconfig (`tests/rig/kube-tests.sh` sets it).
 
 mod cluster;
 mod container;

@@ -3,7 +3,7 @@ use stargate_sdk::FailureKind;
 
 use crate::{
     cluster::{Cluster, until},
-    fake::Fake,
+    fake::FakeApiServer,
 };
 
 const PROBE: &str = "kubernetes.pod.probe";
@@ -12,25 +12,25 @@ fn input() -> Value {
     json!({"node": "w1", "pod_cidr": "10.244.65.0/24"})
 }
 
-/// The pod that is there.
-fn pod(fake: &Fake) -> Option<(String, Value)> {
-    let world = fake.world();
+/// The path and the object of the stored pod.
+fn pod(fake: &FakeApiServer) -> Option<(String, Value)> {
+    let world = fake.state();
     world.objects.iter().find(|(at, _)| at.contains("/pods/")).map(|(at, pod)| (at.clone(), pod.clone()))
 }
 
-/// A kubelet: gives the next pod this status.
-async fn give(fake: Fake, status: Value) -> Value {
+/// Sets the status of the next pod, as its kubelet would.
+async fn set_status(fake: FakeApiServer, status: Value) -> Value {
     until(|| pod(&fake).is_some_and(|(_, pod)| pod["status"].is_null())).await;
-    let (at, mut pod) = pod(&fake).expect("seen just now");
+    let (at, mut pod) = pod(&fake).expect("read just now");
     pod["status"] = status;
-    fake.world().put(&at, pod.clone());
+    fake.state().put(&at, pod.clone());
     pod
 }
 
 #[tokio::test]
-async fn a_pod_gets_an_address_without_a_scheduler_and_nothing_stays() {
+async fn a_pod_gets_an_address_without_a_scheduler_and_is_removed() {
     let cluster = Cluster::start().await;
-    let kubelet = tokio::spawn(give(cluster.fake.clone(), json!({"phase": "Pending", "podIP": "10.244.65.7"})));
+    let kubelet = tokio::spawn(set_status(cluster.fake.clone(), json!({"phase": "Pending", "podIP": "10.244.65.7"})));
     let (output, _) = cluster.actions.step(PROBE, input()).await.expect("probed");
     assert_eq!(output["ip"], "10.244.65.7");
     assert_eq!(kubelet.await.expect("kubelet")["spec"]["nodeName"], "w1");
@@ -38,17 +38,17 @@ async fn a_pod_gets_an_address_without_a_scheduler_and_nothing_stays() {
 }
 
 #[tokio::test]
-async fn what_a_killed_attempt_left_is_found_by_the_next_and_removed() {
+async fn the_pod_of_a_killed_attempt_is_found_and_removed() {
     let cluster = Cluster::start().await;
     let cx = cluster.actions.context(PROBE);
     tokio::select! {
-        result = cluster.actions.run(&cx, PROBE, input()) => panic!("no kubelet is there: {result:?}"),
+        result = cluster.actions.run(&cx, PROBE, input()) => panic!("there is no kubelet: {result:?}"),
         () = until(|| pod(&cluster.fake).is_some()) => {}
     }
-    let kubelet = tokio::spawn(give(cluster.fake.clone(), json!({"podIP": "10.244.65.7"})));
+    let kubelet = tokio::spawn(set_status(cluster.fake.clone(), json!({"podIP": "10.244.65.7"})));
     cluster.actions.run(&cx, PROBE, input()).await.expect("probed");
     kubelet.await.expect("kubelet");
-    assert_eq!((pod(&cluster.fake), cluster.fake.world().count("POST")), (None, 1), "the same pod");
+    assert_eq!((pod(&cluster.fake), cluster.fake.state().count("POST")), (None, 1), "the same pod");
 }
 
 #[tokio::test]
@@ -56,8 +56,8 @@ async fn a_pod_that_the_kubelet_refused_is_replaced() {
     let cluster = Cluster::start().await;
     let fake = cluster.fake.clone();
     let kubelet = tokio::spawn(async move {
-        give(fake.clone(), json!({"phase": "Failed", "reason": "OutOfpods"})).await;
-        give(fake, json!({"podIP": "10.244.65.8"})).await;
+        set_status(fake.clone(), json!({"phase": "Failed", "reason": "OutOfpods"})).await;
+        set_status(fake, json!({"podIP": "10.244.65.8"})).await;
     });
     let (output, _) = cluster.actions.step(PROBE, input()).await.expect("probed");
     kubelet.await.expect("kubelet");
@@ -65,9 +65,9 @@ async fn a_pod_that_the_kubelet_refused_is_replaced() {
 }
 
 #[tokio::test]
-async fn an_address_from_elsewhere_fails_and_nothing_stays() {
+async fn an_address_outside_the_pod_cidr_fails_and_the_pod_is_removed() {
     let cluster = Cluster::start().await;
-    let kubelet = tokio::spawn(give(cluster.fake.clone(), json!({"podIP": "172.17.0.2"})));
+    let kubelet = tokio::spawn(set_status(cluster.fake.clone(), json!({"podIP": "172.17.0.2"})));
     let (kind, error) = cluster.fails(PROBE, input()).await;
     kubelet.await.expect("kubelet");
     assert_eq!((kind, error.contains("172.17.0.2")), (FailureKind::Permanent, true), "{error}");

@@ -11,19 +11,19 @@ fn define(cluster: &Cluster) {
     for (plural, kind) in [("sites", "Site"), ("servers", "Server")] {
         let spec = json!({"group": "stargate.io", "names": {"plural": plural, "kind": kind}, "versions": [{"name": "v1alpha1"}]});
         let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.stargate.io");
-        cluster.fake.world().put(&path, json!({"spec": spec}));
+        cluster.fake.state().put(&path, json!({"spec": spec}));
     }
 }
 
 fn put(cluster: &Cluster, path: &str, spec: &Value) {
-    cluster.fake.world().put(path, json!({ "spec": spec }));
+    cluster.fake.state().put(path, json!({ "spec": spec }));
 }
 
 fn ssh(address: &str) -> Value {
     json!({"address": address, "user": "azureuser", "hostKey": "ssh-ed25519 AAAA"})
 }
 
-/// The cluster's own side and a datacenter of two workers.
+/// A cluster with its own site and a datacenter of two workers.
 async fn registered() -> Cluster {
     let cluster = Cluster::start().await;
     define(&cluster);
@@ -81,11 +81,11 @@ async fn all_that_is_registered_is_told_in_the_shape_of_those_who_take_it() {
     assert_eq!(output["routers"][1]["node_id"], "n-dc");
     assert_eq!(output["workers"][0]["host"]["via"]["address"], "20.0.0.1");
     let preview = cluster.actions.preview(INVENTORY, json!({})).await.expect("preview");
-    assert!(format!("{preview:?}").contains("Unchanged"), "a plan goes on with it: {preview:?}");
+    assert!(format!("{preview:?}").contains("Unchanged"), "a plan can use the output: {preview:?}");
 }
 
 #[tokio::test]
-async fn one_worker_is_told_with_the_way_to_it() {
+async fn a_worker_is_read_with_its_ssh_access() {
     let cluster = registered().await;
     let (output, _) = cluster.actions.step("kubernetes.server.read", json!({"name": "w1"})).await.expect("read");
     assert_eq!(
@@ -98,7 +98,7 @@ async fn one_worker_is_told_with_the_way_to_it() {
 }
 
 #[tokio::test]
-async fn machines_on_a_segment_are_told_apart_from_those_in_a_cloud() {
+async fn machines_on_a_segment_are_listed_apart() {
     let cluster = registered().await;
     let (output, _) = cluster.actions.step(INVENTORY, json!({})).await.expect("read");
     assert_eq!(output["segment_machines"], json!([]));
@@ -112,7 +112,7 @@ async fn machines_on_a_segment_are_told_apart_from_those_in_a_cloud() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_to_leave_is_found_and_what_is_none_is_refused() {
+async fn a_worker_is_found_and_other_machines_are_refused() {
     let cluster = registered().await;
     let find = "kubernetes.worker.find";
     let (output, _) = cluster.actions.step(find, json!({"name": "w1"})).await.expect("found");
@@ -120,8 +120,8 @@ async fn a_worker_that_is_to_leave_is_found_and_what_is_none_is_refused() {
     assert_eq!(output["hosts"][0]["via"]["address"], "20.0.0.1");
     let node = json!({"metadata": {"labels": {"kubernetes.azure.com/managed": "false"}},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-    cluster.fake.world().put("/api/v1/nodes/w1", node);
-    cluster.fake.world().put("/api/v1/nodes/aks-1", json!({}));
+    cluster.fake.state().put("/api/v1/nodes/w1", node);
+    cluster.fake.state().put("/api/v1/nodes/aks-1", json!({}));
     let (output, _) = cluster.actions.step(find, json!({"name": "w1"})).await.expect("found");
     assert_eq!(output["is_node"], json!(true));
     let refusals = [
@@ -135,18 +135,18 @@ async fn a_worker_that_is_to_leave_is_found_and_what_is_none_is_refused() {
         let told = format!("{error} {:?}", error.hint);
         assert_eq!((error.kind, told.contains(said)), (FailureKind::Permanent, true), "{told}");
     }
-    cluster.fake.world().objects.remove("/api/v1/nodes/w1");
+    cluster.fake.state().objects.remove("/api/v1/nodes/w1");
     let gone = json!({"name": "w1", "host_is_gone": true});
     let (output, _) = cluster.actions.step(find, gone).await.expect("found");
-    assert_eq!(output["hosts"], json!([]), "nobody logs in to what is gone");
+    assert_eq!(output["hosts"], json!([]), "a machine that is gone has no SSH access");
 }
 
 #[tokio::test]
-async fn what_does_not_fit_together_is_named() {
+async fn an_inconsistent_object_is_named() {
     let cluster = Cluster::start().await;
-    let check = async |said: &str| {
+    let check = async |text: &str| {
         let (kind, error) = cluster.fails(INVENTORY, json!({})).await;
-        assert_eq!((kind, error.contains(said)), (FailureKind::Permanent, true), "{said}: {error}");
+        assert_eq!((kind, error.contains(text)), (FailureKind::Permanent, true), "{text}: {error}");
     };
     check("no site of type aks is registered").await;
     define(&cluster);
@@ -166,8 +166,8 @@ async fn what_does_not_fit_together_is_named() {
         &json!({"site": "aks", "role": "worker", "ip": "10.0.0.5", "ssh": ssh("a")}),
     );
     check("spec.podCIDR is missing").await;
-    cluster.fake.world().objects.remove(&format!("{SERVERS}/w"));
-    cluster.actions.step(INVENTORY, json!({})).await.expect("all fits");
+    cluster.fake.state().objects.remove(&format!("{SERVERS}/w"));
+    cluster.actions.step(INVENTORY, json!({})).await.expect("consistent");
     put(&cluster, &format!("{SITES}/b"), &json!({"type": "aks", "subnet": "10.0.1.0/24", "router": "r2"}));
     put(&cluster, &format!("{SERVERS}/r2"), &router("b"));
     check("there is another site of type aks").await;
@@ -185,7 +185,7 @@ async fn objects_of_a_kind_are_listed_whole() {
 }
 
 #[tokio::test]
-async fn a_kubelet_that_does_not_fit_is_refused_with_both_versions() {
+async fn a_kubelet_version_that_does_not_fit_is_refused_with_both_versions() {
     let cluster = Cluster::start().await;
     let (kind, error) = cluster.fails("kubernetes.cluster.read", json!({"kubelet_version": "v1.34.0"})).await;
     assert_eq!(kind, FailureKind::Permanent);

@@ -4,7 +4,7 @@ use stargate_sdk::{FailureKind, FindResult};
 
 use crate::{
     cluster::{Cluster, until},
-    fake::Fault,
+    fake::ApiFault,
 };
 
 const ALLOCATE: &str = "kubernetes.pod_cidr.allocate";
@@ -17,26 +17,26 @@ fn input(nodes: &[&str]) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn blocks_are_recorded_once_and_found_again_after_a_lost_reply() {
+async fn pod_cidrs_are_recorded_once_and_found_after_a_lost_response() {
     let cluster = Cluster::start().await;
     assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1"])).await.expect("find"), FindResult::Absent);
-    cluster.fake.fault(Method::POST, Fault::LoseReply);
+    cluster.fake.fault(Method::POST, ApiFault::LoseReply);
     let (kind, _) = cluster.fails(ALLOCATE, input(&["w1", "w2"])).await;
     assert_eq!(kind, FailureKind::Unknown);
     let blocks = json!({"allocations": {"w1": "10.244.65.0/24", "w2": "10.244.66.0/24"}});
     assert_eq!(cluster.actions.find(ALLOCATE, input(&["w1", "w2"])).await.expect("find"), FindResult::Present(blocks));
     let (_, changes) = cluster.actions.step(ALLOCATE, input(&["w2", "w1"])).await.expect("allocated");
     assert!(changes.is_empty(), "{changes:?}");
-    assert_eq!(cluster.fake.world().writes.len(), 1);
+    assert_eq!(cluster.fake.state().writes.len(), 1);
 }
 
 #[tokio::test]
-async fn two_at_once_never_give_one_block_twice() {
+async fn two_processes_never_allocate_the_same_pod_cidr() {
     let cluster = Cluster::start().await;
     cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
     cluster.fake.fault(
         Method::PUT,
-        Fault::Meanwhile(Box::new(|world| {
+        ApiFault::Meanwhile(Box::new(|world| {
             let mut other = world.objects[CONFIG_MAP].clone();
             other["data"]["dc"] =
                 r#"{"block":"10.244.64.0/18","allocations":{"w1":"10.244.65.0/24","x":"10.244.66.0/24"}}"#.into();
@@ -45,11 +45,11 @@ async fn two_at_once_never_give_one_block_twice() {
     );
     let (output, _) = cluster.actions.step(ALLOCATE, input(&["w2"])).await.expect("allocated");
     assert_eq!(output["allocations"], json!({"w2": "10.244.67.0/24"}));
-    assert_eq!(cluster.fake.world().count("PUT"), 2);
+    assert_eq!(cluster.fake.state().count("PUT"), 2);
 }
 
 #[tokio::test]
-async fn a_block_that_aks_handed_out_too_is_refused_with_both_owners() {
+async fn a_pod_cidr_that_a_node_of_aks_has_is_refused_with_both_owners() {
     let cluster = Cluster::start().await;
     cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
     let mut collides = input(&["w1"]);
@@ -60,29 +60,29 @@ async fn a_block_that_aks_handed_out_too_is_refused_with_both_owners() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_never_overwritten() {
+async fn a_registry_that_cannot_be_parsed_is_never_overwritten() {
     let cluster = Cluster::start().await;
-    cluster.fake.world().put(CONFIG_MAP, json!({"data": {"dc": "?"}}));
+    cluster.fake.state().put(CONFIG_MAP, json!({"data": {"dc": "?"}}));
     let (kind, error) = cluster.fails(ALLOCATE, input(&["w1"])).await;
     assert_eq!((kind, error.contains("cannot parse")), (FailureKind::Permanent, true), "{error}");
-    assert!(cluster.fake.world().writes.is_empty());
+    assert!(cluster.fake.state().writes.is_empty());
 }
 
 #[tokio::test]
-async fn a_block_is_released_when_its_last_pod_is_gone_and_only_once() {
+async fn a_pod_cidr_is_released_when_its_last_pod_is_gone_and_only_once() {
     let cluster = Cluster::start().await;
     cluster.actions.step(ALLOCATE, input(&["w1", "w2"])).await.expect("allocated");
     let pod = "/api/v1/namespaces/default/pods/p";
     let status = |ip: &str| json!({"status": {"phase": "Running", "podIPs": [{"ip": ip}]}});
-    cluster.fake.world().put(pod, status("10.244.65.7"));
-    cluster.fake.world().put("/api/v1/namespaces/default/pods/q", status("10.244.66.7"));
+    cluster.fake.state().put(pod, status("10.244.65.7"));
+    cluster.fake.state().put("/api/v1/namespaces/default/pods/q", status("10.244.66.7"));
     let fake = cluster.fake.clone();
     let release = cluster.actions.step(RELEASE, json!({"node": "w1"}));
     let pods = async {
-        // The release has looked when it has read the registry: the pod is still there then.
-        until(|| fake.world().reads.iter().any(|path| path == "/api/v1/pods")).await;
-        assert_eq!(fake.world().count("PUT"), 0, "it waits for the pod");
-        fake.world().objects.remove(pod);
+        // The release has read the registry and found the pod.
+        until(|| fake.state().reads.iter().any(|path| path == "/api/v1/pods")).await;
+        assert_eq!(fake.state().count("PUT"), 0, "it waits for the pod");
+        fake.state().objects.remove(pod);
     };
     let (released, ()) = tokio::join!(release, pods);
     let (output, changes) = released.expect("released");
@@ -90,34 +90,34 @@ async fn a_block_is_released_when_its_last_pod_is_gone_and_only_once() {
     let (output, changes) = cluster.actions.step(RELEASE, json!({"node": "w1"})).await.expect("released before");
     assert_eq!((output, changes.len()), (json!({"pod_cidr": "10.244.65.0/24"}), 0));
     let (output, _) = cluster.actions.step(ALLOCATE, input(&["w3"])).await.expect("allocated");
-    assert_eq!(output["allocations"], json!({"w3": "10.244.67.0/24"}), "one that nobody has had");
+    assert_eq!(output["allocations"], json!({"w3": "10.244.67.0/24"}), "no node has had this one");
     let (output, _) = cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
-    assert_eq!(output["allocations"], json!({"w1": "10.244.65.0/24"}), "it has come back");
+    assert_eq!(output["allocations"], json!({"w1": "10.244.65.0/24"}), "the node has returned");
 }
 
 #[tokio::test]
-async fn a_block_whose_node_is_there_is_not_released() {
+async fn a_pod_cidr_whose_node_exists_is_not_released() {
     let cluster = Cluster::start().await;
     cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
-    let writes = cluster.fake.world().writes.len();
-    cluster.fake.world().put("/api/v1/nodes/w1", json!({}));
+    let writes = cluster.fake.state().writes.len();
+    cluster.fake.state().put("/api/v1/nodes/w1", json!({}));
     let (kind, error) = cluster.fails(RELEASE, json!({"node": "w1"})).await;
     assert_eq!((kind, error.contains("node \"w1\" exists")), (FailureKind::Permanent, true), "{error}");
-    cluster.fake.world().objects.remove("/api/v1/nodes/w1");
-    // Another node has come by the block meanwhile.
-    cluster.fake.world().put("/api/v1/nodes/x", json!({"spec": {"podCIDR": "10.244.65.0/25"}}));
+    cluster.fake.state().objects.remove("/api/v1/nodes/w1");
+    // Another node has got the pod CIDR meanwhile.
+    cluster.fake.state().put("/api/v1/nodes/x", json!({"spec": {"podCIDR": "10.244.65.0/25"}}));
     let (kind, error) = cluster.fails(RELEASE, json!({"node": "w1"})).await;
     assert_eq!((kind, error.contains("node \"x\" exists")), (FailureKind::Permanent, true), "{error}");
-    assert_eq!(cluster.fake.world().writes.len(), writes);
+    assert_eq!(cluster.fake.state().writes.len(), writes);
 }
 
 #[tokio::test]
-async fn a_release_keeps_what_somebody_else_records_at_the_same_time() {
+async fn a_release_keeps_what_another_process_records_at_the_same_time() {
     let cluster = Cluster::start().await;
     cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
     cluster.fake.fault(
         Method::PUT,
-        Fault::Meanwhile(Box::new(|world| {
+        ApiFault::Meanwhile(Box::new(|world| {
             let mut other = world.objects[CONFIG_MAP].clone();
             other["data"]["dc"] =
                 r#"{"block":"10.244.64.0/18","allocations":{"w1":"10.244.65.0/24","x":"10.244.66.0/24"}}"#.into();
@@ -125,7 +125,7 @@ async fn a_release_keeps_what_somebody_else_records_at_the_same_time() {
         })),
     );
     cluster.actions.step(RELEASE, json!({"node": "w1"})).await.expect("released");
-    let data = cluster.fake.world().objects[CONFIG_MAP]["data"]["dc"].clone();
+    let data = cluster.fake.state().objects[CONFIG_MAP]["data"]["dc"].clone();
     let expected =
         r#"{"block":"10.244.64.0/18","allocations":{"x":"10.244.66.0/24"},"released":{"w1":"10.244.65.0/24"}}"#;
     assert_eq!(data, expected);
