@@ -137,7 +137,7 @@ pub struct Recorded {
     pub seq: u64,
     /// Time of the event.
     pub at: Timestamp,
-    /// Event itself.
+    /// Change of the world that it reports.
     #[serde(flatten)]
     pub event: Event,
 }

@@ -1,7 +1,4 @@
-//! The simulated world: ARM, the Tailscale API and SSH hosts over one [`World`].
-//!
-//! It is the judge of the product, so it shares no code with it: it behaves as the specifications and recordings of the
-//! real services say. [`start`] opens it on loopback; `az`, the Azure SDKs, `curl` and `ssh` work against it.
+#![doc = include_str!("../README.md")]
 
 mod arm;
 mod control;

@@ -18,7 +18,7 @@ struct PausedQueue {
     waiting: BTreeMap<u64, (PausedRequest, oneshot::Sender<()>)>,
 }
 
-/// Paused request.
+/// Request that a fault has paused.
 #[derive(Debug, Clone, Serialize)]
 pub struct PausedRequest {
     /// Id for its release.

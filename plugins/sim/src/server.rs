@@ -83,7 +83,7 @@ pub enum SimError {
     /// An address could not be listened on.
     #[error("address {address} of the simulated world")]
     Listen {
-        /// Requested address.
+        /// Address that was requested.
         address: SocketAddr,
         /// Cause of the error.
         source: io::Error,

@@ -35,6 +35,7 @@ pub(crate) fn etag_last(_: &Arm, resource: &StoredResource, properties: Object) 
     body
 }
 
+/// Adds the type, the top-level members and the properties.
 fn complete(resource: &StoredResource, mut body: Value, properties: Object) -> Value {
     add_type_and_top(resource, &mut body);
     body["properties"] = Value::Object(properties);

@@ -75,15 +75,19 @@ pub(crate) fn always_unused(_: &Arm, _: &StoredResource) -> Result<(), ArmError>
 #[derive(Debug, Clone)]
 pub(crate) struct WriteTarget {
     pub(crate) kind: ResourceType,
+    /// Id with names as they were first written.
     pub(crate) id: String,
     pub(crate) location: String,
+    /// Stored resource that the write replaces.
     pub(crate) existing: Option<StoredResource>,
 }
 
 /// Desired state of a resource, checked and completed with defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Draft {
+    /// Top-level members: `location`, `tags`, `sku`, …
     pub(crate) top: Object,
+    /// Properties with their defaults, without those that are computed.
     pub(crate) properties: Object,
     /// Values that are stored and never shown; absent keys keep their stored value.
     pub(crate) hidden: Object,
@@ -138,6 +142,7 @@ pub(crate) struct NewResource {
     pub(crate) name: Option<String>,
     pub(crate) top: Object,
     pub(crate) properties: Object,
+    /// Time of the creation that the resource shows.
     pub(crate) created: Timestamp,
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn perform(arm: &mut Arm, consequences: Consequences) {
     }
 }
 
+/// Stores the power state of a machine and increments its counting etag.
 fn set_power(arm: &mut Arm, change: &PowerChange) {
     if let Some(machine) = arm.find_mut(&change.machine) {
         machine.hidden.insert("power".to_owned(), change.state.into());
@@ -31,6 +32,7 @@ fn set_power(arm: &mut Arm, change: &PowerChange) {
     }
 }
 
+/// Stores a new resource with identifiers of its own.
 fn create(arm: &mut Arm, new: NewResource) {
     let mut resource = arm.fresh(new.id, new.kind, new.created);
     resource.top = new.top;

@@ -125,6 +125,7 @@ fn check_api_version(call: &ArmCall, target: &ArmTarget) -> Result<(), ArmError>
     Err(ArmError::gateway(400, "NoRegisteredProviderFound", message))
 }
 
+/// Returns the 400 for a malformed API version of ARM itself.
 fn invalid_version(version: &str) -> ArmError {
     let message = format!(
         "The api-version '{version}' is invalid. The supported versions are '2021-04-01,2022-12-01,2024-07-01,2024-11-01'."

@@ -14,6 +14,7 @@ const VERSION: &str = "api-version=2024-01-01";
 /// Request of another party to Azure Resource Manager.
 pub(crate) struct DriftRequest {
     pub(crate) method: &'static str,
+    /// Path with the API version.
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
 }
@@ -83,6 +84,7 @@ pub(crate) fn association(
     Ok(put(&subnet.id, body))
 }
 
+/// Returns a PUT of the whole resource.
 fn put(id: &str, body: Value) -> DriftRequest {
     DriftRequest { method: "PUT", path: format!("{id}?{VERSION}"), body: Some(body) }
 }

@@ -3,18 +3,23 @@ use serde_json::{Value, json};
 /// Error as ARM and its providers word it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ArmError {
+    /// HTTP status of the answer.
     pub(crate) status: u16,
+    /// Error code, such as `ResourceNotFound`.
     pub(crate) code: Box<str>,
     pub(crate) message: Box<str>,
+    /// Property that the error is about, where the provider names it.
     pub(crate) target: Option<Box<str>>,
     /// Pairs of code and message; `None` if the provider sends no details.
     pub(crate) details: Option<Vec<(String, String)>>,
     /// True if ARM's front door answers, and not a provider.
     pub(crate) gateway: bool,
+    /// Further headers of the answer, such as `Retry-After`.
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl ArmError {
+    /// Returns an error of a provider, without target and details.
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,

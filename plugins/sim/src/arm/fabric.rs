@@ -12,6 +12,7 @@ use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of, pa
 /// The virtual networks as a packet meets them. Resources that are being written are left out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fabric {
+    /// NICs with an address, of machines and of scale set instances.
     pub(crate) nics: Vec<FabricNic>,
     /// By lower-case id.
     pub(crate) subnets: BTreeMap<String, FabricSubnet>,
@@ -66,12 +67,14 @@ pub(crate) struct Refusal<'a> {
     /// Name of the NIC or subnet that has the group.
     pub(crate) at: &'a str,
     pub(crate) group: &'a str,
+    /// Name of the rule.
     pub(crate) rule: &'a str,
 }
 
 /// A user-defined route.
 #[derive(Debug, Clone)]
 pub(crate) struct FabricRoute {
+    /// Destination of the route.
     pub(crate) prefix: Ipv4Net,
     /// Type of the next hop, such as `VirtualAppliance`.
     pub(crate) kind: String,

@@ -100,6 +100,7 @@ fn put(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     find(arm, name).map(|group| ArmReply::json(status, body(arm, group)))
 }
 
+/// Returns the location in a body, which is required.
 fn location(object: &Object) -> Result<String, ArmError> {
     let text = object.get("location").and_then(Value::as_str);
     let text = text.ok_or_else(|| {
@@ -111,6 +112,7 @@ fn location(object: &Object) -> Result<String, ArmError> {
     })
 }
 
+/// Changes the tags of a group.
 fn patch(arm: &mut Arm, call: &ArmCall, name: &str) -> ArmResult {
     let tags = call.object()?.get("tags").cloned();
     writable(arm, name)?;

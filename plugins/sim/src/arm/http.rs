@@ -76,6 +76,7 @@ impl From<ArmError> for ArmReply {
     }
 }
 
+/// Returns the 413 for a body over the limit.
 fn too_large() -> ArmError {
     ArmError::gateway(413, "RequestContentTooLarge", "The request content size exceeds the maximum size of 4 MB.")
 }
@@ -106,6 +107,7 @@ fn read(method: &Method, uri: &Uri, headers: &HeaderMap, scheme: Scheme, bytes: 
     })
 }
 
+/// Splits a path into its percent-decoded segments.
 fn segments(path: &str) -> Vec<String> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
@@ -113,6 +115,7 @@ fn segments(path: &str) -> Vec<String> {
         .collect()
 }
 
+/// Returns the query parameters by lower-case name; the last of equal names applies.
 fn query(text: &str) -> BTreeMap<String, String> {
     url::form_urlencoded::parse(text.as_bytes())
         .map(|(key, value)| (key.to_ascii_lowercase(), value.into_owned()))

@@ -33,6 +33,7 @@ fn not_found(id: &str) -> ArmError {
     )
 }
 
+/// True if a finished operation is too old to be kept.
 fn is_stale(operation: &ArmOperation, now: Timestamp) -> bool {
     operation.status != OperationStatus::InProgress && now.duration_since(operation.due).as_secs() > KEPT_SECONDS
 }

@@ -137,6 +137,7 @@ fn image(rest: &[&str]) -> ArmTarget {
     }
 }
 
+/// Parses the rest of a path to deployments of a group.
 fn deployment(segments: &[String], rest: &[&str]) -> ArmTarget {
     let group = segments[3].clone();
     match rest {
@@ -166,6 +167,7 @@ fn in_group(segments: &[String]) -> ArmTarget {
     }
 }
 
+/// Returns the list of a type, or an unknown type.
 fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Option<&str>) -> ArmTarget {
     let kind = ResourceType::find(namespace, types).or_else(|| all_nics_of_scale_set(namespace, types));
     match kind {
@@ -183,6 +185,7 @@ fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<ResourceType
     (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(ResourceType::ScaleSetNic)
 }
 
+/// Returns the action whose verb follows the id of a resource.
 fn action(group: &str, namespace: &str, types: &[&str], parent: Option<&str>) -> ArmTarget {
     let (verb, types) = types.split_last().map_or(("", types), |(verb, types)| (*verb, types));
     match (ResourceType::find(namespace, types), parent) {

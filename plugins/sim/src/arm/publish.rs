@@ -78,6 +78,7 @@ fn published_nic(arm: &Arm, nic: &StoredResource) -> Option<Nic> {
     })
 }
 
+/// Returns the first prefix of a subnet, or the empty text.
 fn subnet_prefix(subnet: &StoredResource) -> String {
     subnet_nets(subnet).first().map(ToString::to_string).unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use crate::arm::json::Object;
 /// Request to Azure Resource Manager, decoded.
 #[derive(Debug, Clone)]
 pub(crate) struct ArmCall {
+    /// HTTP method in capitals.
     pub(crate) method: String,
     /// Percent-decoded segments of the path.
     pub(crate) segments: Vec<String>,
@@ -74,14 +75,17 @@ pub(crate) struct ArmReply {
 }
 
 impl ArmReply {
+    /// Returns an answer without a body.
     pub(crate) fn empty(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
 
+    /// Returns an answer with a JSON body.
     pub(crate) fn json(status: u16, body: Value) -> Self {
         Self { status, headers: Vec::new(), body: Some(body) }
     }
 
+    /// Adds a header to the answer.
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

@@ -27,7 +27,9 @@ const NOT_INTERNET: [Ipv4Net; 6] = [
 /// First packet of a connection, as a security group sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flow {
+    /// Source address.
     pub(crate) source: Ipv4Addr,
+    /// Destination address.
     pub(crate) to: Ipv4Addr,
     pub(crate) service: Service,
 }
@@ -188,10 +190,12 @@ impl RulePosition {
     }
 }
 
+/// Reads the positions of a rule; those that are not simulated are left out.
 fn places(properties: &Object, one: &str, many: &str) -> Vec<RulePosition> {
     both(properties, one, many).iter().filter_map(|text| RulePosition::parse(text)).collect()
 }
 
+/// Reads the port ranges of a rule; malformed ones are left out.
 fn ports(properties: &Object, one: &str, many: &str) -> Vec<RangeInclusive<u16>> {
     both(properties, one, many).iter().filter_map(|text| port_range(text)).collect()
 }

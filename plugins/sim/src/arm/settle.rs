@@ -38,6 +38,7 @@ pub(crate) fn expire_operations(arm: &mut Arm) {
     }
 }
 
+/// Finishes one operation: its effect, then its status and output.
 fn finish(arm: &mut Arm, id: &str) {
     let Some(operation) = arm.operations.get(id).cloned() else { return };
     let failed = operation.fails.is_some();
@@ -58,6 +59,7 @@ fn finish(arm: &mut Arm, id: &str) {
     }
 }
 
+/// Sets the provisioning state of a resource and gives it a new etag.
 fn set_state(arm: &mut Arm, id: &str, state: &str) {
     if let Some(resource) = arm.find_mut(id) {
         state.clone_into(&mut resource.state);
@@ -65,6 +67,7 @@ fn set_state(arm: &mut Arm, id: &str, state: &str) {
     arm.touch(id);
 }
 
+/// Finishes a write of a resource and of those children that it changed.
 fn finish_write(arm: &mut Arm, id: &str, created: bool, failed: bool) {
     let state = if failed { "Failed" } else { "Succeeded" };
     let prefix = format!("{}/", id.to_ascii_lowercase());
@@ -85,6 +88,7 @@ fn finish_write(arm: &mut Arm, id: &str, created: bool, failed: bool) {
     }
 }
 
+/// Finishes a change of a machine's power.
 fn finish_power(arm: &mut Arm, id: &str, power: PowerAction) {
     let Some(machine) = arm.find_mut(id) else { return };
     "Succeeded".clone_into(&mut machine.state);

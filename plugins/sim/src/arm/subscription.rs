@@ -27,11 +27,13 @@ pub(crate) fn normal_location(text: &str) -> Option<&'static str> {
     LOCATIONS.into_iter().map(|(name, _)| name).find(|name| *name == bare)
 }
 
+/// Lists the subscriptions: the one of the world.
 pub(crate) fn list(arm: &Arm) -> ArmReply {
     // The one list whose specification requires the link; an empty one ends it for every SDK.
     ArmReply::json(200, json!({ "value": [body(arm)], "nextLink": "" }))
 }
 
+/// Answers with the subscription.
 pub(crate) fn show(arm: &Arm) -> ArmReply {
     ArmReply::json(200, body(arm))
 }
@@ -49,6 +51,7 @@ fn body(arm: &Arm) -> Value {
     })
 }
 
+/// Lists the tenants: the one of the world.
 pub(crate) fn tenants(arm: &Arm) -> ArmReply {
     let tenant = json!({
         "id": format!("/tenants/{}", arm.tenant),
@@ -61,6 +64,7 @@ pub(crate) fn tenants(arm: &Arm) -> ArmReply {
     ArmReply::json(200, json!({ "value": [tenant] }))
 }
 
+/// Lists the regions.
 pub(crate) fn locations(arm: &Arm) -> ArmReply {
     let value: Vec<Value> = LOCATIONS
         .iter()
@@ -78,11 +82,16 @@ pub(crate) fn locations(arm: &Arm) -> ArmReply {
     ArmReply::json(200, json!({ "value": value }))
 }
 
+/// Lists the providers.
 pub(crate) fn providers(arm: &Arm) -> ArmReply {
     let value: Vec<Value> = namespaces().into_iter().map(|namespace| provider_body(arm, namespace)).collect();
     ArmReply::json(200, json!({ "value": value }))
 }
 
+/// Answers with one provider.
+///
+/// # Errors
+/// 404 for a namespace that is not simulated.
 pub(crate) fn provider(arm: &Arm, namespace: &str) -> ArmResult {
     let known = namespaces().into_iter().find(|known| known.eq_ignore_ascii_case(namespace));
     known.map(|namespace| ArmReply::json(200, provider_body(arm, namespace))).ok_or_else(|| {

@@ -20,6 +20,7 @@ pub(crate) fn as_asked(call: &ArmCall, mut reply: ArmReply) -> ArmReply {
     reply
 }
 
+/// Removes later members at any depth.
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {

@@ -208,6 +208,7 @@ fn properties(body: &Object) -> Result<Object, ArmError> {
     }
 }
 
+/// Returns the location in a body, or that of the top-level resource.
 fn location(arm: &Arm, id: &str, top: &Object) -> String {
     let own = top.get("location").and_then(Value::as_str);
     let root = arm.find(root_id(id)).map(StoredResource::location);
@@ -295,6 +296,7 @@ fn references(arm: &Arm, resource: &StoredResource) -> Vec<String> {
     (behaviour(resource.kind).references)(arm, resource)
 }
 
+/// Stores a changed resource with its children, gives new etags, and starts its operation.
 fn write(arm: &mut Arm, call: &ArmCall, target: &WriteTarget, draft: Draft) -> ArmReply {
     let created = target.existing.is_none();
     let mut resource = target.existing.clone().unwrap_or_else(|| arm.fresh(target.id.clone(), target.kind, call.now));

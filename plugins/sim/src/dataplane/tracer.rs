@@ -275,7 +275,7 @@ impl<'a> Tracer<'a> {
             return Ok(());
         }
         let why =
-            format!("tailscaled filters statefully and lets nobody behind it begin a connection to {}", packet.to);
+            format!("tailscaled filters statefully and admits no new connection from behind it to {}", packet.to);
         Err(PacketDrop::new(&host.name, DropCause::StatefulFiltering, why))
     }
 

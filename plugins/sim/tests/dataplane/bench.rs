@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::deployment::{Deployment, facts};
 
-/// How long a state may take to come true: writes to Azure take a moment.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of a state: writes to Azure finish after a moment.
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// The token that workers join with, id and secret.
 const TOKEN: (&str, &str) = ("d4y594", "w3rja73p8bcjqxav");
 
@@ -54,7 +54,8 @@ pub(crate) async fn open() -> Bench {
 }
 
 impl Bench {
-    /// Puts a deployment in place of the world's beginning, but for the cluster, whose nodes become the deployment's.
+    /// Replaces the content of the world by a deployment, except for the cluster, whose nodes
+    /// become the deployment's.
     async fn deploy(&self, facts: &Facts) {
         {
             let mut world = self.sim.shared().lock();
@@ -77,7 +78,7 @@ impl Bench {
         }
     }
 
-    /// Lets workers join.
+    /// Permits workers to join.
     async fn allow(&self) {
         let (id, secret) = TOKEN;
         let data = json!({ "token-id": id, "token-secret": secret, "usage-bootstrap-authentication": "true",
@@ -94,7 +95,7 @@ impl Bench {
         }
     }
 
-    /// Lets a worker's kubelet register with a range for its pods.
+    /// Registers a worker's kubelet with a pod CIDR.
     pub(crate) fn join(&self, name: &str, address: &str, range: &str) {
         let facts = NodeFacts {
             name: name.to_owned(),
@@ -119,7 +120,7 @@ impl Bench {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Makes a pod, on a node if one is named.
+    /// Creates a pod, on a node if one is named.
     pub(crate) async fn pod(&self, name: &str, node: Option<&str>) -> Value {
         let mut spec = json!({ "containers": [{ "name": "c", "image": "x:1" }] });
         if let Some(node) = node {
@@ -139,7 +140,7 @@ impl Bench {
         }
     }
 
-    /// Lets somebody else do something, as soon as Azure has done what was asked of it before.
+    /// Makes a change of another party, as soon as Azure has finished the writes before it.
     pub(crate) async fn drift(&self, drift: &Value) {
         let url = format!("{}/_world/drift", self.sim.http_url());
         let started = Instant::now();
@@ -150,7 +151,7 @@ impl Bench {
                 assert!(status.is_success(), "{drift}: {status} {text}");
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "{drift}: {text}");
+            assert!(started.elapsed() < TIMEOUT, "{drift}: {text}");
         }
     }
 
@@ -159,12 +160,12 @@ impl Bench {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
-    /// The matrix of the pods that `pods` has made.
+    /// Returns the matrix of the pods that `pods` has created.
     pub(crate) async fn matrix(&self) -> Value {
         serde_json::from_str(&self.fetch("matrix?namespace=default&selector=app%3Decho").await).unwrap()
     }
 
-    /// The dead pairs, by node.
+    /// Returns the dead pairs by node.
     pub(crate) async fn dead(&self) -> BTreeSet<(String, String)> {
         let matrix = self.matrix().await;
         let cells = matrix["cells"].as_array().unwrap().iter().filter(|cell| cell["ok"] == false);
@@ -172,7 +173,7 @@ impl Bench {
         cells.map(|cell| (node(cell, "from"), node(cell, "to"))).collect()
     }
 
-    /// Waits until exactly these pairs are dead.
+    /// Waits until exactly these pairs are dead; the timeout only ends a hanging test.
     pub(crate) async fn until_dead(&self, wanted: &BTreeSet<(String, String)>, name: &str) {
         let started = Instant::now();
         loop {
@@ -181,7 +182,7 @@ impl Bench {
                 return;
             }
             assert!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < TIMEOUT,
                 "{name}: {}",
                 self.fetch("matrix?selector=app%3Decho&format=text").await
             );

@@ -194,7 +194,7 @@ fn a_clamp_on_one_router_is_enough_and_one_of_a_single_direction_is_not() {
         let chains = machine.ruleset.tables.values_mut().flat_map(|table| table.values_mut());
         chains.for_each(|chain| chain.rules.retain(|rule| rule.way == Way::Out));
     });
-    // What goes into the tunnel has told the other end; nobody has told this one.
+    // The machine at the sending end knows the tunnel's MTU; the other end does not.
     let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
     check(&world, AKS, DC, "aks-router", DropCause::PacketSize, why);
     let path = reach(&world, DC, AKS).unwrap();
@@ -205,7 +205,7 @@ fn a_clamp_on_one_router_is_enough_and_one_of_a_single_direction_is_not() {
 fn a_router_that_filters_statefully_lets_nobody_behind_it_begin() {
     let mut world = log().world();
     router(&mut world, "aks-router", |machine| machine.tailscaled.prefs.no_stateful_filtering = false);
-    let why = "tailscaled filters statefully and lets nobody behind it begin a connection to 10.244.64.5";
+    let why = "tailscaled filters statefully and admits no new connection from behind it to 10.244.64.5";
     check(&world, AKS, DC, "aks-router", DropCause::StatefulFiltering, why);
     assert!(reach(&world, DC, AKS).unwrap().ok, "replies pass");
 }

@@ -39,7 +39,7 @@ fn with_the_workflows_rules_everybody_reaches_everybody() {
     assert_eq!(matrix.dead, 0, "{}", matrix.text());
 }
 
-/// What the subnet has routes for counts as its network: on the datacenter's side, that is everything.
+/// Destinations of the subnet's routes count as its network: at the datacenter, that is everything.
 #[test]
 fn what_a_subnet_has_routes_for_is_in_its_network() {
     let plane = Plane::of(&log().guarded(Guard::of(DC_SUBNET)).world());

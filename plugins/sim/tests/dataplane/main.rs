@@ -1,4 +1,5 @@
-//! What becomes of packets in the simulated world, and that the desired routes are exactly those that are needed.
+//! Paths of packets in the simulated world; and a proof that the desired routes are exactly those
+//! that are needed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod bench;

@@ -37,7 +37,8 @@ fn check(facts: Facts) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// With every desired entry everybody reaches everybody, both ways; without any one of them somebody does not.
+    /// With every desired entry, every endpoint reaches every other one in both directions. Without
+    /// any one of them, one pair is dead.
     #[test]
     fn the_desired_entries_are_exactly_those_that_are_needed(facts in topologies()) {
         check(facts)?;

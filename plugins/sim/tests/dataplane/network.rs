@@ -8,7 +8,7 @@ use crate::entries::{Entry, NODES, ROUTER, site_subnet};
 const LOCATION: &str = "canadacentral";
 const GROUP: &str = "/subscriptions/s/resourceGroups/MC_g/providers";
 
-/// A security group of a subnet or of a machine's NIC, with rules beside Azure's own.
+/// Security group of a subnet or of a machine's NIC, with rules besides Azure's own.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
     /// The subnet or the machine.
@@ -23,7 +23,7 @@ impl Guard {
         Self { of: owner.to_owned(), rules: Vec::new() }
     }
 
-    /// With one more rule, for what the properties do not say otherwise: whoever sends whatever to whomever.
+    /// Adds a rule: for any source, destination and port that the properties do not restrict.
     pub(crate) fn rule(mut self, name: &str, direction: &str, priority: u16, access: &str, more: &Value) -> Self {
         let mut rule = json!({
             "direction": direction, "priority": priority, "access": access, "protocol": "*",

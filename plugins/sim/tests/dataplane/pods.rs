@@ -57,7 +57,7 @@ async fn a_range_that_nothing_routes_is_the_cause() {
     check(&bench.sim.shared().peek(), ("asks", "answers"), "worker-1", DropCause::PodRange, why);
 }
 
-/// The cluster still has a pod that the machine, installed anew, does not.
+/// The cluster still has a pod that the newly installed machine does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_of_another_range_is_not_there() {
     let bench = open().await;

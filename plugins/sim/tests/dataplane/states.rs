@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::bench::open;
 
-/// A broken state: what somebody did, what undoes it, and which pairs of nodes' pods do not reach each other meanwhile.
+/// Broken state: the change that causes it, the change that repairs it, and the pairs of nodes
+/// whose pods do not reach each other meanwhile.
 #[derive(Debug, Deserialize)]
 struct State {
     name: String,
@@ -15,7 +16,7 @@ struct State {
     dead: BTreeSet<(String, String)>,
 }
 
-/// What this deployment calls the subnets and tables of the states.
+/// Names of the states' subnets and tables in this deployment.
 fn here(drift: &Value) -> Value {
     let mut drift = drift.clone();
     for (key, names) in [

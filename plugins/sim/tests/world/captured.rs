@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::harness::{Bench, NODES, got, open_in};
 use stargate_sim::Scenario;
 
-/// What az 2.91 and the Azure SDKs for Python sent for the commands of a deployment, one request a line; captured with a stub.
+/// Requests that az 2.91 and the Azure SDKs for Python sent for the commands of a deployment, one
+/// per line; captured with a stub.
 const FILE: &str = "tests/captured/azure-clients.jsonl";
 
-/// The captured stub had this scale set without anybody making it. The log's stands in for it.
+/// Scale set that the captured stub had from the start. The one of the scenario replaces it.
 const SCALE_SET: &str = "virtualMachineScaleSets/vmss1";
 
 /// Every captured request is understood: no path without an answer, no method that is not allowed, nothing unimplemented.
@@ -122,7 +123,7 @@ async fn send(bench: &Bench, client: &Client, request: &Value, url: &str) -> cra
     got(call.send().await.unwrap()).await
 }
 
-/// What the captured stub had without anybody making it: a NIC in the group `x`.
+/// Creates the NIC in the group `x` that the captured stub had from the start.
 async fn prepare(bench: &Bench) {
     let network = |rest: &str| format!("/resourceGroups/x/providers/Microsoft.Network/{rest}");
     bench.put("/resourcegroups/x", json!({ "location": "canadacentral" })).await.expect(201);

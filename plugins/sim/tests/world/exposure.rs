@@ -4,7 +4,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use stargate_sim::Scenario;
 
-use crate::harness::{Bench, PATIENCE, compute, empty, machine, network, nic, open_in, with_network};
+use crate::harness::{Bench, TIMEOUT, compute, empty, machine, network, nic, open_in, with_network};
 
 const SUBNET: &str = "virtualNetworks/v/subnets/s";
 
@@ -44,12 +44,12 @@ async fn put_rule(bench: &Bench, group: &str, name: &str, priority: u16, more: V
     bench.made(&network(&format!("{group}/securityRules/{name}")), json!({ "properties": rule })).await;
 }
 
-/// A group with Azure's own rules.
+/// Creates a group with Azure's own rules.
 async fn put_group(bench: &Bench, group: &str) {
     bench.made(&network(group), json!({ "location": "canadacentral" })).await;
 }
 
-/// What was told last of the NIC.
+/// Returns the latest published state of the NIC.
 fn is_closed(bench: &Bench) -> bool {
     let events = bench.events(0);
     let last = events.iter().rfind(|event| event["type"] == "nic_changed" && event["public_ip"].is_string());
@@ -92,7 +92,7 @@ async fn a_basic_address_is_open_until_a_group_closes_it() {
     assert!(is_closed(&bench));
 }
 
-/// `ssh` to the machine's public address, for as long as it takes it to give up.
+/// Runs `ssh` to the machine's public address until it answers or times out.
 fn ssh(bench: &Bench, address: &str) -> Output {
     let mut command = Command::new("ssh");
     command.arg("-F").arg(bench.sim.ssh_config());
@@ -131,7 +131,7 @@ async fn a_client_of_a_closed_address_waits_in_vain() {
 async fn until(bench: &Bench, what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !tokio::task::block_in_place(&holds) {
-        assert!(started.elapsed() < PATIENCE, "{what}: {:?}", bench.events(0));
+        assert!(started.elapsed() < TIMEOUT, "{what}: {:?}", bench.events(0));
         tokio::task::yield_now().await;
     }
 }

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use stargate_sim::{Scenario, Sim, SimOptions, start};
 use tempfile::TempDir;
 
-/// The node group of the log's cluster.
+/// Node group of the scenario's cluster.
 pub(crate) const NODES: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
 pub(crate) const NETWORK: &str = "aks-vnet-11486953";
 
-/// How long a condition may take to come true.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of a condition.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A world and a client of it.
 pub(crate) struct Bench {
@@ -132,7 +132,7 @@ impl Bench {
             if status != "InProgress" {
                 return status;
             }
-            assert!(started.elapsed() < PATIENCE, "operation did not end");
+            assert!(started.elapsed() < TIMEOUT, "operation did not end");
             tokio::task::yield_now().await;
         }
     }
@@ -145,7 +145,7 @@ impl Bench {
             if poll.status != 202 {
                 return poll;
             }
-            assert!(started.elapsed() < PATIENCE, "operation did not end");
+            assert!(started.elapsed() < TIMEOUT, "operation did not end");
             tokio::task::yield_now().await;
         }
     }

@@ -15,7 +15,7 @@ async fn paths_and_the_matrix_are_told_to_whoever_asks() {
     let path = bench.world("/path?from=pod-0&to=10.244.1.5").await;
     assert_eq!((&path["ok"], &path["to"]["host"]), (&json!(true), &json!(format!("{NODE}1"))));
     assert_eq!(path["request"]["hops"][0]["what"], format!("Azure carries 10.244.1.5 to node {NODE}1"));
-    // Those that were put there are beside the cluster's own.
+    // Pods of `PUT /_world/pods` exist besides those of the cluster.
     let among = |matrix: &Value, names: [&str; 2]| {
         let is = |end: &Value| names.iter().any(|name| end.as_str().unwrap().starts_with(name));
         matrix["cells"].as_array().unwrap().iter().filter(|cell| is(&cell["from"]) && is(&cell["to"])).count()

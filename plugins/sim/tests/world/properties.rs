@@ -43,7 +43,8 @@ fn sorted(mut routes: Vec<Value>) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// What was put is what is read, and the etag changes exactly when it is something else.
+    /// A GET returns the resource as it was put, and the etag changes exactly when the resource
+    /// does.
     #[test]
     fn put_then_get(tables in proptest::collection::vec((tables(), any::<bool>()), 1..4)) {
         let runtime = tokio::runtime::Runtime::new().unwrap();

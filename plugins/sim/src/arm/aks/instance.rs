@@ -18,9 +18,11 @@ pub(crate) struct NewInstance<'a> {
     pub(crate) set: &'a str,
     /// Name of the scale set.
     pub(crate) name: &'a str,
+    /// Number of the instance within its scale set.
     pub(crate) index: u64,
     /// Id of the subnet.
     pub(crate) subnet: &'a str,
+    /// Size of the machine, such as `Standard_D2ads_v5`.
     pub(crate) size: &'a str,
     pub(crate) location: &'a str,
 }

@@ -40,10 +40,12 @@ pub(crate) fn image(arm: &Arm, call: &ArmCall, version: Option<&str>) -> ArmResu
     }
 }
 
+/// Returns the 404 for an image or version that is not listed.
 fn not_found() -> ArmError {
     ArmError::new(404, "NotFound", "Artifact: VMImage was not found.")
 }
 
+/// Adds the properties of one image to its short form.
 fn shown(mut image: Value, generation: &str) -> Value {
     image["properties"] = json!({
         "hyperVGeneration": generation,

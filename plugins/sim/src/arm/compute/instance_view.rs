@@ -25,6 +25,7 @@ pub(crate) fn instance_view(arm: &Arm, machine: &StoredResource, now: Timestamp)
     view
 }
 
+/// Returns the provisioning state and the power state of a machine.
 fn statuses(machine: &StoredResource, power: &str, now: Timestamp) -> Value {
     let (code, display) = match machine.state.as_str() {
         "Succeeded" => ("succeeded".to_owned(), "Provisioning succeeded".to_owned()),
@@ -37,6 +38,7 @@ fn statuses(machine: &StoredResource, power: &str, now: Timestamp) -> Value {
     ])
 }
 
+/// Returns the report of a guest agent that runs.
 fn agent(now: Timestamp) -> Value {
     json!({
         "vmAgentVersion": "2.15.0.1",
@@ -51,6 +53,7 @@ fn agent(now: Timestamp) -> Value {
     })
 }
 
+/// Returns the state of the OS disk; nothing before it exists.
 fn disks(arm: &Arm, machine: &StoredResource) -> Value {
     match os_disk_id(arm, machine).and_then(|id| arm.find(&id)) {
         None => json!([]),

@@ -33,6 +33,7 @@ fn key(arm: &Arm, group: &str, name: &str) -> String {
     id(arm, group, name).to_ascii_lowercase()
 }
 
+/// Returns the id of a deployment.
 fn id(arm: &Arm, group: &str, name: &str) -> String {
     format!(
         "/subscriptions/{}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name}",
@@ -40,6 +41,10 @@ fn id(arm: &Arm, group: &str, name: &str) -> String {
     )
 }
 
+/// Returns a deployment of a group.
+///
+/// # Errors
+/// 404 if the group or the deployment does not exist.
 fn find<'a>(arm: &'a Arm, group: &str, name: &str) -> Result<&'a StoredDeployment, ArmError> {
     group::find(arm, group)?;
     arm.deployments

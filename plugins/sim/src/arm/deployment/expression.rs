@@ -7,8 +7,11 @@ use crate::arm::json::Object;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TemplateScope {
     pub(crate) subscription: String,
+    /// Name of the group that the template is deployed into.
     pub(crate) group: String,
+    /// Values of the parameters by name.
     pub(crate) parameters: Object,
+    /// Variables by name, not evaluated yet.
     pub(crate) variables: Object,
 }
 
@@ -50,6 +53,7 @@ impl ExpressionParser<'_> {
         if self.rest.trim().is_empty() { Ok(value) } else { Err(self.unexpected()) }
     }
 
+    /// Returns the error for text that is not an expression.
     fn unexpected(&self) -> ArmError {
         invalid(format!("the expression cannot be read at '{}'", self.rest))
     }

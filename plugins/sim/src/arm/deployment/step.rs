@@ -56,6 +56,7 @@ fn end(deployment: &mut StoredDeployment, state: DeploymentState, now: Timestamp
     deployment.changed = now;
 }
 
+/// Takes the next step of one planned resource, if its dependencies permit it.
 fn step(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> PlannedStep {
     match resource.progress {
         PlannedState::Waiting if is_ready(deployment, resource) => begin(arm, deployment, resource, now),

@@ -10,6 +10,7 @@ use crate::arm::store::{PlannedResource, PlannedState};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CompiledTemplate {
     pub(crate) resources: Vec<PlannedResource>,
+    /// Outputs by name, as `{type, value}`.
     pub(crate) outputs: Object,
     /// Parameters as `{name: {type, value}}`, without the values of secure ones.
     pub(crate) parameters: Value,
@@ -42,6 +43,7 @@ pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> R
     Ok(CompiledTemplate { resources, outputs, parameters: Value::Object(parameters) })
 }
 
+/// Returns the object under `key`, or an empty one.
 fn inner(object: &Object, key: &str) -> Object {
     object.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
 }

@@ -45,6 +45,7 @@ fn subnet_of(nic: &StoredResource) -> Option<&str> {
 /// Prefix, type of next hop and address of next hop of a user-defined route.
 type UserRoute = (String, String, Option<String>);
 
+/// Returns the routes of a subnet's table that are not being written.
 fn user_routes(arm: &Arm, subnet: &StoredResource) -> Vec<UserRoute> {
     let Some(table) = reference(&subnet.properties, "routeTable") else { return Vec::new() };
     let routes = arm.below(table, ResourceType::Route).into_iter().filter(|route| route.is_settled());

@@ -56,6 +56,7 @@ pub(crate) fn check_interface(arm: &Arm, nic: &StoredResource) -> Result<(), Arm
     Err(ArmError::network("NicInUse", message))
 }
 
+/// Refuses to delete a resource that the reference `key` of a subnet names.
 fn check_no_subnet(arm: &Arm, resource: &StoredResource, key: &str, code: &str, word: &str) -> Result<(), ArmError> {
     match subnets_with(arm, key, &resource.id).first() {
         None => Ok(()),
@@ -69,6 +70,7 @@ fn check_no_subnet(arm: &Arm, resource: &StoredResource, key: &str, code: &str, 
     }
 }
 
+/// Refuses to delete a security group that a NIC has.
 fn check_no_nic(arm: &Arm, group: &StoredResource, code: &str) -> Result<(), ArmError> {
     let user =
         arm.of_kind(ResourceType::NetworkInterface).find(|nic| references(nic, "networkSecurityGroup", &group.id));

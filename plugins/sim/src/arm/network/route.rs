@@ -110,6 +110,7 @@ fn check_conflict<'a>(
     }
 }
 
+/// True if two destinations are equal: prefixes by value, service tags without case.
 fn same_prefix(left: &str, right: &str) -> bool {
     match (left.parse::<IpNet>(), right.parse::<IpNet>()) {
         (Ok(left), Ok(right)) => left == right,

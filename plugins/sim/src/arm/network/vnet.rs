@@ -193,6 +193,7 @@ pub(crate) fn prepare_peering(arm: &Arm, target: &WriteTarget, mut properties: O
     Ok(Draft { properties, ..Draft::default() })
 }
 
+/// Adds the defaults of a peering and drops what the provider computes.
 fn peering_properties(properties: &mut Object) {
     keep_only_id(properties, "remoteVirtualNetwork");
     drop_keys(

@@ -1,9 +1,11 @@
 /// Address and credentials of a Kubernetes API.
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterAccess {
+    /// URL of the API server.
     pub(crate) server: String,
     /// The authority's certificate in PEM, base64.
     pub(crate) authority: String,
+    /// Bearer token of the administrator.
     pub(crate) token: String,
 }
 

@@ -9,17 +9,21 @@ use crate::arm::json::Object;
 pub(crate) struct StoredDeployment {
     pub(crate) id: String,
     pub(crate) name: String,
+    /// Name of the group that it deploys into.
     pub(crate) group: String,
     /// Id of the operation that the PUT started.
     pub(crate) operation: String,
     /// Scheme and authority that the client used: URLs of answers begin with them.
     pub(crate) base: String,
+    /// Correlation id, a UUID.
     pub(crate) correlation: String,
     /// Hash of the template, as decimal text.
     pub(crate) template_hash: String,
     /// Parameters, without the values of secure ones.
     pub(crate) parameters: Value,
+    /// Outputs of the template, shown after success.
     pub(crate) outputs: Object,
+    /// Resources of the template, in its order.
     pub(crate) resources: Vec<PlannedResource>,
     pub(crate) state: DeploymentState,
     /// Error of a failed deployment.
@@ -33,6 +37,7 @@ pub(crate) struct StoredDeployment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PlannedResource {
     pub(crate) id: String,
+    /// API version of the PUT that writes the resource.
     pub(crate) api_version: String,
     /// Body of the PUT that writes the resource.
     pub(crate) body: Object,

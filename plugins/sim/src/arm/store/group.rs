@@ -4,6 +4,7 @@ use serde_json::Value;
 /// Stored resource group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StoredGroup {
+    /// Name as it was first written.
     pub(crate) name: String,
     pub(crate) location: String,
     pub(crate) tags: Option<Value>,

@@ -12,6 +12,7 @@ pub(crate) struct ArmOperation {
     pub(crate) family: Family,
     /// Namespace in the URL of the operation; empty for the deletion of a group.
     pub(crate) namespace: String,
+    /// Location in the URL of the operation.
     pub(crate) location: String,
     /// API version in the URL of the operation; AKS has one of its own.
     pub(crate) api_version: String,
@@ -20,6 +21,7 @@ pub(crate) struct ArmOperation {
     /// Lower-case id of the top-level resource that admits no other write meanwhile.
     pub(crate) root: String,
     pub(crate) work: OperationWork,
+    /// Time of the request that started it.
     pub(crate) started: Timestamp,
     /// Time at which the operation finishes.
     pub(crate) due: Timestamp,

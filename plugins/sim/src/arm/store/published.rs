@@ -24,7 +24,9 @@ pub(crate) struct PublishedState {
 /// Routes in force in one subnet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RoutesInForce {
+    /// Name of the virtual network.
     pub(crate) network: String,
+    /// Name of the subnet.
     pub(crate) subnet: String,
     /// Prefix of the subnet.
     pub(crate) prefix: String,

@@ -7,7 +7,9 @@ use crate::arm::store::resource_type::{Family, ResourceType};
 /// Stored resource, top-level or child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredResource {
+    /// Id with names as they were first written.
     pub(crate) id: String,
+    /// Name, the last segment of the id except for scale set instances.
     pub(crate) name: String,
     pub(crate) kind: ResourceType,
     /// Top-level members: `location`, `tags`, `sku`, `zones`, `identity`, …
@@ -16,6 +18,7 @@ pub(crate) struct StoredResource {
     pub(crate) properties: Map<String, Value>,
     /// Value of `provisioningState`.
     pub(crate) state: String,
+    /// UUID that changes with every write of the resource or of a part of it.
     pub(crate) etag: String,
     /// Counting etag of compute resources, from 1.
     pub(crate) version: u64,

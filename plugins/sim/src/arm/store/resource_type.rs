@@ -88,11 +88,13 @@ struct TypeFacts {
     put_operation: &'static str,
 }
 
+/// Returns the facts of a type without embedded children.
 const fn facts(segments: &'static [&'static str], family: Family) -> TypeFacts {
     TypeFacts { segments, family, embedded: &[], put_operation: "PutNetworkSecurityGroupOperation" }
 }
 
 impl ResourceType {
+    /// Returns the row of this type: the only `match` over all types in the store.
     const fn facts(self) -> TypeFacts {
         use Family::{Aks, Compute, Disk, Network};
         match self {
