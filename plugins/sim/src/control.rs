@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::arm::{self, Quota};
-use crate::dataplane::{Endpoint, Plane, Protocol, Service, UnmanagedPod, pod_name};
-use crate::drift::{self, Drift};
+use crate::dataplane::{Endpoint, IpProtocol, Plane, Service, UnmanagedPod, pod_name};
+use crate::drift::{self, WorldDrift};
 use crate::faults::{Faults, Rule, Schedule};
 use crate::kube::running_pods;
 use crate::surface::Surface;
@@ -191,7 +191,7 @@ async fn release(State(control): State<Control>, body: Bytes) -> Response {
 
 /// Request of another party to Azure Resource Manager.
 #[derive(Debug, Deserialize)]
-struct Asked {
+struct ArmDrift {
     method: String,
     path: String,
     body: Option<Value>,
@@ -199,10 +199,10 @@ struct Asked {
 
 async fn drift(State(control): State<Control>, Json(body): Json<Value>) -> Response {
     let outcome = if body.get("kind").is_some() {
-        serde_json::from_value(body).map(|drift: Drift| drift::happen(&control.shared, &drift))
+        serde_json::from_value(body).map(|drift: WorldDrift| drift::happen(&control.shared, &drift))
     } else {
         let asked = serde_json::from_value(body);
-        asked.map(|asked: Asked| drift::ask_azure(&control.shared, &asked.method, &asked.path, asked.body))
+        asked.map(|asked: ArmDrift| drift::ask_azure(&control.shared, &asked.method, &asked.path, asked.body))
     };
     outcome.unwrap_or_else(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
 }
@@ -235,7 +235,7 @@ async fn set_pods(State(control): State<Control>, Json(pods): Json<Vec<Unmanaged
 struct PathQuery {
     from: String,
     to: String,
-    protocol: Option<Protocol>,
+    protocol: Option<IpProtocol>,
     port: Option<u16>,
 }
 

@@ -22,7 +22,7 @@ const TUNNEL: &str = "tailscale0";
 /// `on` and the optional fields give the new state; if absent, the entry is removed.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Drift {
+pub(crate) enum WorldDrift {
     /// IP forwarding of a machine's NIC, in Azure.
     NicForwarding {
         machine: String,
@@ -78,29 +78,29 @@ pub(crate) enum Drift {
 
 /// Applies a drift. Answers 204, Azure's own answer for a change of Azure, or 404 with a text for
 /// an unknown name.
-pub(crate) fn happen(shared: &Shared, drift: &Drift) -> Response {
+pub(crate) fn happen(shared: &Shared, drift: &WorldDrift) -> Response {
     let wanted = {
         let mut world = shared.lock();
         match drift {
-            Drift::NicForwarding { machine, on } => arm::nic_forwarding(&world.arm, machine, *on).map(Some),
-            Drift::Route { network, subnet, prefix, next_hop } => {
+            WorldDrift::NicForwarding { machine, on } => arm::nic_forwarding(&world.arm, machine, *on).map(Some),
+            WorldDrift::Route { network, subnet, prefix, next_hop } => {
                 arm::route(&world.arm, (network.as_deref(), subnet), *prefix, *next_hop).map(Some)
             }
-            Drift::Association { network, subnet, table } => {
+            WorldDrift::Association { network, subnet, table } => {
                 arm::association(&world.arm, (network.as_deref(), subnet), table.as_deref()).map(Some)
             }
-            Drift::KernelForwarding { host, on } => kernel_forwarding(&mut world, host, *on).map(|()| None),
-            Drift::MssClamp { host, on } => mss_clamp(&mut world, host, *on).map(|()| None),
-            Drift::StatefulFiltering { router, on } => stateful_filtering(&mut world, router, *on).map(|()| None),
-            Drift::Advertisement { router, prefix, on } => {
+            WorldDrift::KernelForwarding { host, on } => kernel_forwarding(&mut world, host, *on).map(|()| None),
+            WorldDrift::MssClamp { host, on } => mss_clamp(&mut world, host, *on).map(|()| None),
+            WorldDrift::StatefulFiltering { router, on } => stateful_filtering(&mut world, router, *on).map(|()| None),
+            WorldDrift::Advertisement { router, prefix, on } => {
                 advertisement(&mut world, router, *prefix, *on).map(|()| None)
             }
-            Drift::Approval { router, prefix, on } => approval(&mut world, router, *prefix, *on).map(|()| None),
-            Drift::Permission { operation, group, on } => {
+            WorldDrift::Approval { router, prefix, on } => approval(&mut world, router, *prefix, *on).map(|()| None),
+            WorldDrift::Permission { operation, group, on } => {
                 world.arm.access.set(operation, group.as_deref(), *on);
                 Ok(None)
             }
-            Drift::PodCidr { node, prefix } => pod_cidr(&mut world, node, *prefix).map(|()| None),
+            WorldDrift::PodCidr { node, prefix } => pod_cidr(&mut world, node, *prefix).map(|()| None),
         }
     };
     match wanted {

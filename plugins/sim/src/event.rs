@@ -132,7 +132,7 @@ pub struct Route {
 
 /// Event with its number in the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recorded {
+pub struct NumberedEvent {
     /// 1 for the first event; no gaps.
     pub seq: u64,
     /// Time of the event.

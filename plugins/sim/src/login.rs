@@ -57,7 +57,7 @@ fn base(headers: &HeaderMap, scheme: Scheme) -> String {
 }
 
 #[derive(Debug, Deserialize)]
-struct Version {
+struct ApiVersionQuery {
     #[serde(rename = "api-version", default)]
     api_version: String,
 }
@@ -66,7 +66,7 @@ struct Version {
 async fn endpoints(
     Extension(scheme): Extension<Scheme>,
     headers: HeaderMap,
-    Query(version): Query<Version>,
+    Query(version): Query<ApiVersionQuery>,
 ) -> Json<Value> {
     let base = base(&headers, scheme);
     let authentication = json!({

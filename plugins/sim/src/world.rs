@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::arm::Arm;
 use crate::dataplane::UnmanagedPod;
-use crate::event::{Event, Recorded};
+use crate::event::{Event, NumberedEvent};
 use crate::faults::Faults;
 use crate::host::Hosts;
 use crate::kube::Kube;
@@ -22,7 +22,7 @@ use crate::traffic::Traffic;
 #[serde(default)]
 pub struct World {
     /// Events in order: the stream under `/_world/events`.
-    pub events: Vec<Recorded>,
+    pub events: Vec<NumberedEvent>,
     /// Azure Resource Manager: groups, resources and operations.
     pub arm: Arm,
     /// Requests to the world: counters and the log.
@@ -91,7 +91,7 @@ impl Shared {
     /// followers.
     pub fn emit(&self, world: &mut World, event: Event) {
         let seq = world.events.len() as u64 + 1;
-        world.events.push(Recorded { seq, at: Timestamp::now(), event });
+        world.events.push(NumberedEvent { seq, at: Timestamp::now(), event });
         self.dirty.store(true, Ordering::Release);
         self.latest.send_replace(seq);
     }
@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Returns the events after `seq`.
-    pub fn events_after(&self, seq: u64) -> Vec<Recorded> {
+    pub fn events_after(&self, seq: u64) -> Vec<NumberedEvent> {
         let world = self.peek();
         world.events.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX)).cloned().collect()
     }

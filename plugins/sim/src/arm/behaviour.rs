@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::arm::error::ArmError;
 use crate::arm::json::Object;
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 use crate::event::Event;
 
 /// Behaviour of one resource type: a row of the table in `resource_types.rs`.
@@ -74,7 +74,7 @@ pub(crate) fn always_unused(_: &Arm, _: &StoredResource) -> Result<(), ArmError>
 /// Resource that a write creates or replaces.
 #[derive(Debug, Clone)]
 pub(crate) struct WriteTarget {
-    pub(crate) kind: ResourceType,
+    pub(crate) kind: ArmResourceType,
     /// Id with names as they were first written.
     pub(crate) id: String,
     pub(crate) location: String,
@@ -100,7 +100,7 @@ pub(crate) struct Draft {
 /// Child of a [`Draft`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DraftChild {
-    pub(crate) kind: ResourceType,
+    pub(crate) kind: ArmResourceType,
     pub(crate) name: String,
     pub(crate) properties: Object,
 }
@@ -137,7 +137,7 @@ pub(crate) struct NewGroup {
 #[derive(Debug, Clone)]
 pub(crate) struct NewResource {
     pub(crate) id: String,
-    pub(crate) kind: ResourceType,
+    pub(crate) kind: ArmResourceType,
     /// Name, if it differs from the last segment of the id.
     pub(crate) name: Option<String>,
     pub(crate) top: Object,
@@ -148,7 +148,7 @@ pub(crate) struct NewResource {
 
 impl NewResource {
     /// Returns a resource with these properties; an empty `location` is left out.
-    pub(crate) fn new(id: &str, kind: ResourceType, location: &str, properties: Object, created: Timestamp) -> Self {
+    pub(crate) fn new(id: &str, kind: ArmResourceType, location: &str, properties: Object, created: Timestamp) -> Self {
         let mut top = Object::new();
         if !location.is_empty() {
             top.insert("location".to_owned(), location.into());

@@ -4,7 +4,7 @@ use crate::arm::error::ArmError;
 use crate::arm::operation::running_on;
 use crate::arm::request::ArmCall;
 use crate::arm::retry_after::retry_after;
-use crate::arm::store::{Arm, Family, ResourceType, StoredResource, name_of, root_id};
+use crate::arm::store::{Arm, ArmResourceType, Family, StoredResource, name_of, root_id};
 
 /// Checks `If-Match`, `If-None-Match` and the etag in the body.
 ///
@@ -58,7 +58,7 @@ fn mismatch(wanted: &str, existing: Option<(&StoredResource, &str)>, id: &str) -
 ///
 /// # Errors
 /// 429 of network resources, 409 of the others.
-pub(crate) fn check_idle(arm: &Arm, call: &ArmCall, kind: ResourceType, id: &str) -> Result<(), ArmError> {
+pub(crate) fn check_idle(arm: &Arm, call: &ArmCall, kind: ArmResourceType, id: &str) -> Result<(), ArmError> {
     let root = root_id(id).to_ascii_lowercase();
     let Some(running) = running_on(arm, &root) else { return Ok(()) };
     let uri = format!(

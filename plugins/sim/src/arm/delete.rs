@@ -3,13 +3,13 @@ use crate::arm::error::ArmError;
 use crate::arm::operation::{self, PollHeaders};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::resource_types::behaviour;
-use crate::arm::store::{Arm, Family, OperationStatus, OperationWork, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, Family, OperationStatus, OperationWork, StoredResource};
 use crate::arm::write::location_of;
 use crate::arm::{compute, group};
 
 /// Starts the deletion of a resource. An absent one answers 204, one that is being deleted the same
 /// operation again.
-pub(crate) fn delete(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+pub(crate) fn delete(arm: &mut Arm, call: &ArmCall, kind: ArmResourceType, group: &str, id: &str) -> ArmResult {
     if behaviour(kind).prepare.is_none() {
         return Err(ArmError::method_not_allowed("DELETE"));
     }

@@ -1,7 +1,7 @@
 use crate::arm::error::ArmError;
 use crate::arm::path::{ArmTarget, parse, subscription};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
-use crate::arm::store::{ALL_TYPES, Arm, ResourceType};
+use crate::arm::store::{ALL_TYPES, Arm, ArmResourceType};
 use crate::arm::{
     access, aks, compute, delete, deployment, group, machine_action, network, operation_poll, read,
     subscription as account, write,
@@ -55,7 +55,7 @@ pub(crate) fn answer(arm: &mut Arm, call: &ArmCall) -> ArmResult {
 }
 
 /// Answers a request for one resource.
-fn item(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+fn item(arm: &mut Arm, call: &ArmCall, method: &str, kind: ArmResourceType, group: &str, id: &str) -> ArmResult {
     match method {
         "GET" => read::get(arm, call, kind, group, id),
         "HEAD" => Ok(ArmReply::empty(if arm.find_kind(id, kind).is_some() { 204 } else { 404 })),
@@ -67,19 +67,21 @@ fn item(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, group: 
 }
 
 /// Answers a request for an action of a resource.
-fn action(arm: &mut Arm, call: &ArmCall, method: &str, kind: ResourceType, id: &str, verb: &str) -> ArmResult {
+fn action(arm: &mut Arm, call: &ArmCall, method: &str, kind: ArmResourceType, id: &str, verb: &str) -> ArmResult {
     match (method, kind) {
-        (_, ResourceType::VirtualMachine) => machine_action::machine_action(arm, call, method, id, verb),
-        ("GET", ResourceType::ScaleSetVm) if verb == "instanceview" => Ok(compute::scale_set_instance_view(arm, id)),
-        (_, ResourceType::ManagedCluster) => aks::action(arm, method, id, verb),
-        ("POST", ResourceType::NetworkInterface) if verb == "effectiveroutetable" => network::effective_routes(arm, id),
-        ("GET", ResourceType::SecurityGroup) if verb == "defaultsecurityrules" => {
+        (_, ArmResourceType::VirtualMachine) => machine_action::machine_action(arm, call, method, id, verb),
+        ("GET", ArmResourceType::ScaleSetVm) if verb == "instanceview" => Ok(compute::scale_set_instance_view(arm, id)),
+        (_, ArmResourceType::ManagedCluster) => aks::action(arm, method, id, verb),
+        ("POST", ArmResourceType::NetworkInterface) if verb == "effectiveroutetable" => {
+            network::effective_routes(arm, id)
+        }
+        ("GET", ArmResourceType::SecurityGroup) if verb == "defaultsecurityrules" => {
             Ok(network::list_default_rules(arm, id))
         }
-        ("GET", ResourceType::VirtualNetwork) if verb == "checkipaddressavailability" => {
+        ("GET", ArmResourceType::VirtualNetwork) if verb == "checkipaddressavailability" => {
             network::check_address(arm, call, id)
         }
-        ("GET", ResourceType::VirtualNetwork) if verb == "usages" => Ok(network::usages(arm, id)),
+        ("GET", ArmResourceType::VirtualNetwork) if verb == "usages" => Ok(network::usages(arm, id)),
         _ => Err(unknown_type(call, kind.namespace(), &format!("{}/{verb}", kind.types().join("/")))),
     }
 }

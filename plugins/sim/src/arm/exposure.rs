@@ -2,10 +2,10 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use crate::arm::fabric::{Fabric, fabric, fabric_nic, fabric_subnet, groups_of};
+use crate::arm::fabric::{NetworkFabric, fabric, fabric_nic, fabric_subnet, groups_of};
 use crate::arm::json::{objects, reference};
-use crate::arm::security_group::{Direction, Flow, Service};
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::security_group::{Direction, PacketFlow, Service};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Source address of logins from the machine that the world runs on, as Azure sees them. The world
 /// is on loopback; the address is from TEST-NET-2 of RFC 5737.
@@ -30,9 +30,9 @@ pub(crate) fn is_closed_to_ssh(arm: &Arm, nic: &StoredResource) -> Option<bool> 
         return None;
     }
     let subnets = subnet.map(|subnet| (subnet.key(), fabric_subnet(arm, subnet))).into_iter().collect();
-    let fabric = Fabric { nics: Vec::new(), subnets, groups };
+    let fabric = NetworkFabric { nics: Vec::new(), subnets, groups };
     let own = *known.addresses.first()?;
-    let flow = Flow { source: CLIENT_ADDRESS, to: own, service: Service::SSH };
+    let flow = PacketFlow { source: CLIENT_ADDRESS, to: own, service: Service::SSH };
     Some(fabric.refusal(&known, Direction::Inbound, &flow).is_some())
 }
 
@@ -42,14 +42,15 @@ pub(crate) fn drops_ssh(arm: &Arm, [from, to]: [&str; 2]) -> bool {
     let known = |id: &str| fabric.nics.iter().find(|nic| nic.id.eq_ignore_ascii_case(id));
     let Some((sender, receiver)) = known(from).zip(known(to)) else { return false };
     let Some((source, to)) = sender.addresses.first().zip(receiver.addresses.first()) else { return false };
-    let flow = Flow { source: *source, to: *to, service: Service::SSH };
+    let flow = PacketFlow { source: *source, to: *to, service: Service::SSH };
     fabric.refusal(sender, Direction::Outbound, &flow).is_some()
         || fabric.refusal(receiver, Direction::Inbound, &flow).is_some()
 }
 
 /// True if a group and all its rules have been written.
 fn is_written(arm: &Arm, group: &StoredResource) -> bool {
-    group.is_settled() && arm.below(&group.id, ResourceType::SecurityRule).into_iter().all(StoredResource::is_settled)
+    group.is_settled()
+        && arm.below(&group.id, ArmResourceType::SecurityRule).into_iter().all(StoredResource::is_settled)
 }
 
 /// Returns the public address of the NIC's first configuration that has one.

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::arm::json::{field, objects, reference, text};
 use crate::arm::network::{prefixes_of, subnet_nets};
-use crate::arm::security_group::{Direction, Flow, SecurityGroup};
-use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of, parent_id};
+use crate::arm::security_group::{Direction, PacketFlow, SecurityGroup};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, group_of, name_of, parent_id};
 
 /// The virtual networks as a packet meets them. Resources that are being written are left out.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fabric {
+pub(crate) struct NetworkFabric {
     /// NICs with an address, of machines and of scale set instances.
     pub(crate) nics: Vec<FabricNic>,
     /// By lower-case id.
@@ -63,7 +63,7 @@ pub(crate) struct FabricSubnet {
 
 /// Rule of a security group that drops a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal<'a> {
+pub(crate) struct GroupRefusal<'a> {
     /// Name of the NIC or subnet that has the group.
     pub(crate) at: &'a str,
     pub(crate) group: &'a str,
@@ -83,12 +83,15 @@ pub(crate) struct FabricRoute {
 }
 
 /// Returns the configuration in force in all virtual networks.
-pub(crate) fn fabric(arm: &Arm) -> Fabric {
-    let nics = || arm.of_kind(ResourceType::NetworkInterface).chain(arm.of_kind(ResourceType::ScaleSetNic));
-    Fabric {
+pub(crate) fn fabric(arm: &Arm) -> NetworkFabric {
+    let nics = || arm.of_kind(ArmResourceType::NetworkInterface).chain(arm.of_kind(ArmResourceType::ScaleSetNic));
+    NetworkFabric {
         nics: nics().filter_map(|nic| fabric_nic(arm, nic)).collect(),
-        groups: groups_of(arm, nics().chain(arm.of_kind(ResourceType::Subnet))),
-        subnets: arm.of_kind(ResourceType::Subnet).map(|subnet| (subnet.key(), fabric_subnet(arm, subnet))).collect(),
+        groups: groups_of(arm, nics().chain(arm.of_kind(ArmResourceType::Subnet))),
+        subnets: arm
+            .of_kind(ArmResourceType::Subnet)
+            .map(|subnet| (subnet.key(), fabric_subnet(arm, subnet)))
+            .collect(),
     }
 }
 
@@ -99,7 +102,7 @@ pub(crate) fn groups_of<'a>(
 ) -> BTreeMap<String, SecurityGroup> {
     let keys: BTreeSet<String> = owners.filter_map(group_key).collect();
     let group = |key: String| {
-        let group = arm.find_kind(&key, ResourceType::SecurityGroup)?;
+        let group = arm.find_kind(&key, ArmResourceType::SecurityGroup)?;
         Some((key, SecurityGroup::of(arm, group)))
     };
     keys.into_iter().filter_map(group).collect()
@@ -110,10 +113,15 @@ fn group_key(owner: &StoredResource) -> Option<String> {
     reference(&owner.properties, "networkSecurityGroup").map(str::to_ascii_lowercase)
 }
 
-impl Fabric {
+impl NetworkFabric {
     /// Returns the rule that drops the first packet of a connection at a NIC, or `None`. An inbound
     /// packet passes the group of the subnet first, an outbound one the group of the NIC.
-    pub(crate) fn refusal<'a>(&'a self, nic: &'a FabricNic, direction: Direction, flow: &Flow) -> Option<Refusal<'a>> {
+    pub(crate) fn refusal<'a>(
+        &'a self,
+        nic: &'a FabricNic,
+        direction: Direction,
+        flow: &PacketFlow,
+    ) -> Option<GroupRefusal<'a>> {
         let subnet = self.subnets.get(&nic.subnet);
         let of_subnet = subnet.and_then(|subnet| Some((subnet.name.as_str(), subnet.group.as_ref()?)));
         let of_nic = nic.group.as_ref().map(|group| (nic.name.as_str(), group));
@@ -125,7 +133,7 @@ impl Fabric {
         order.into_iter().flatten().find_map(|(at, key)| {
             let group = self.groups.get(key)?;
             let rule = group.refusal(direction, flow, &network)?;
-            Some(Refusal { at, group: &group.name, rule })
+            Some(GroupRefusal { at, group: &group.name, rule })
         })
     }
 }
@@ -159,17 +167,17 @@ pub(crate) fn fabric_nic(arm: &Arm, nic: &StoredResource) -> Option<FabricNic> {
         addresses,
         forwards: nic.properties.get("enableIPForwarding") == Some(&Value::Bool(true)),
         group: group_key(nic),
-        node: (nic.kind == ResourceType::ScaleSetNic).then(|| cluster_node(arm, nic)).flatten(),
+        node: (nic.kind == ArmResourceType::ScaleSetNic).then(|| cluster_node(arm, nic)).flatten(),
     })
 }
 
 /// Returns the cluster node of a scale set's NIC. Its name in the cluster is its host name in lower
 /// case.
 fn cluster_node(arm: &Arm, nic: &StoredResource) -> Option<ClusterNode> {
-    let machine = arm.find_kind(parent_id(&nic.id), ResourceType::ScaleSetVm)?;
+    let machine = arm.find_kind(parent_id(&nic.id), ArmResourceType::ScaleSetVm)?;
     let name = text(machine.properties.get("osProfile")?, &["computerName"])?.to_ascii_lowercase();
     let group = group_of(&nic.id);
-    let cluster = arm.of_kind(ResourceType::ManagedCluster).find(|cluster| {
+    let cluster = arm.of_kind(ArmResourceType::ManagedCluster).find(|cluster| {
         field(&cluster.properties, "nodeResourceGroup").is_some_and(|nodes| nodes.eq_ignore_ascii_case(group))
     });
     let profile = cluster.and_then(|cluster| cluster.properties.get("networkProfile"));
@@ -182,7 +190,7 @@ pub(crate) fn fabric_subnet(arm: &Arm, subnet: &StoredResource) -> FabricSubnet 
     let network = parent_id(&subnet.id);
     let space = arm.find(network).map(prefixes_of).unwrap_or_default();
     let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));
-    let routes = table.map(|table| arm.below(&table.id, ResourceType::Route)).unwrap_or_default();
+    let routes = table.map(|table| arm.below(&table.id, ArmResourceType::Route)).unwrap_or_default();
     let own = subnet_nets(subnet).into_iter().filter_map(|net| if let IpNet::V4(net) = net { Some(net) } else { None });
     FabricSubnet {
         name: subnet.name.clone(),

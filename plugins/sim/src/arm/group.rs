@@ -7,7 +7,7 @@ use crate::arm::json::Object;
 use crate::arm::operation::{self};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::retry_after::retry_after;
-use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork, StoredGroup};
+use crate::arm::store::{Arm, Family, OperationStatus, OperationWork, StoredGroup, StoredOperation};
 use crate::arm::subscription::normal_location;
 
 /// Duration of a deletion in the real service, in seconds.
@@ -151,7 +151,7 @@ fn begin(arm: &mut Arm, call: &ArmCall, group: &StoredGroup) -> String {
     if let Some(stored) = arm.groups.get_mut(&group.name.to_ascii_lowercase()) {
         "Deleting".clone_into(&mut stored.state);
     }
-    let operation = ArmOperation {
+    let operation = StoredOperation {
         id: id.clone(),
         family: Family::Network,
         namespace: String::new(),

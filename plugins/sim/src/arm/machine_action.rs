@@ -6,7 +6,7 @@ use crate::arm::error::ArmError;
 use crate::arm::group;
 use crate::arm::operation::{self, PollHeaders};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
-use crate::arm::store::{Arm, OperationWork, PowerAction, ResourceType, group_of};
+use crate::arm::store::{Arm, ArmResourceType, OperationWork, PowerAction, group_of};
 
 /// Answers a request for a view, a list or a change of power of a machine.
 pub(crate) fn machine_action(arm: &mut Arm, call: &ArmCall, method: &str, id: &str, verb: &str) -> ArmResult {
@@ -23,13 +23,13 @@ pub(crate) fn machine_action(arm: &mut Arm, call: &ArmCall, method: &str, id: &s
         (method, _) => return Err(ArmError::method_not_allowed(method)),
     };
     group::writable(arm, group_of(id))?;
-    check_idle(arm, call, ResourceType::VirtualMachine, id)?;
+    check_idle(arm, call, ArmResourceType::VirtualMachine, id)?;
     let Some(machine) = arm.find_mut(id) else { return Ok(ArmReply::empty(204)) };
     machine.hidden.insert("power".to_owned(), json!(passing(power)));
     "Updating".clone_into(&mut machine.state);
     let (id, location) = (machine.id.clone(), machine.location().to_owned());
     let operation =
-        operation::begin(arm, call, ResourceType::VirtualMachine, &id, &location, OperationWork::Power(power));
+        operation::begin(arm, call, ArmResourceType::VirtualMachine, &id, &location, OperationWork::Power(power));
     Ok(with_limits(operation::with_poll_headers(arm, call, ArmReply::empty(202), &operation, PollHeaders::Both)))
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::arm::request::{ArmCall, ArmReply};
 use crate::arm::resource_types::behaviour;
 use crate::arm::retry_after::retry_after;
-use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork, ResourceType, root_id, uuid};
+use crate::arm::store::{Arm, ArmResourceType, Family, OperationStatus, OperationWork, StoredOperation, root_id, uuid};
 
 /// Headers with the URLs that a client polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ const POWER_SECONDS: f64 = 10.0;
 pub(crate) fn begin(
     arm: &mut Arm,
     call: &ArmCall,
-    kind: ResourceType,
+    kind: ArmResourceType,
     id: &str,
     location: &str,
     work: OperationWork,
@@ -37,7 +37,7 @@ pub(crate) fn begin(
         OperationWork::Write { created: false } => behaviour.update_seconds(),
     };
     let api_version = if kind.family() == Family::Aks { "2017-08-31" } else { call.api_version() };
-    let operation = ArmOperation {
+    let operation = StoredOperation {
         id: arm.guid(),
         family: kind.family(),
         namespace: kind.namespace().to_owned(),
@@ -66,7 +66,7 @@ pub(crate) fn due(call: &ArmCall, speed: f64, seconds: f64) -> Timestamp {
 }
 
 /// Returns the operation in progress on the top-level resource `root`.
-pub(crate) fn running_on<'a>(arm: &'a Arm, root: &str) -> Option<&'a ArmOperation> {
+pub(crate) fn running_on<'a>(arm: &'a Arm, root: &str) -> Option<&'a StoredOperation> {
     arm.operations.values().find(|operation| operation.status == OperationStatus::InProgress && operation.root == root)
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn with_retry_after(arm: &Arm, reply: ArmReply, family: Family) -> Ar
 }
 
 /// Returns the URL of an operation's status, or of its result.
-fn operation_url(arm: &Arm, base: &str, operation: &ArmOperation, result: bool) -> String {
+fn operation_url(arm: &Arm, base: &str, operation: &StoredOperation, result: bool) -> String {
     let segment = match (operation.family, result) {
         (Family::Disk, _) => "DiskOperations",
         (Family::Network, true) => "operationResults",

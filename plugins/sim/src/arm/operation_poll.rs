@@ -5,7 +5,7 @@ use crate::arm::error::ArmError;
 use crate::arm::operation::{is_verbatim, with_retry_after};
 use crate::arm::render::render;
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
-use crate::arm::store::{Arm, ArmOperation, Family, OperationStatus, OperationWork};
+use crate::arm::store::{Arm, Family, OperationStatus, OperationWork, StoredOperation};
 
 /// Time after which a finished operation is forgotten, in seconds.
 const KEPT_SECONDS: i64 = 24 * 3600;
@@ -34,12 +34,12 @@ fn not_found(id: &str) -> ArmError {
 }
 
 /// True if a finished operation is too old to be kept.
-fn is_stale(operation: &ArmOperation, now: Timestamp) -> bool {
+fn is_stale(operation: &StoredOperation, now: Timestamp) -> bool {
     operation.status != OperationStatus::InProgress && now.duration_since(operation.due).as_secs() > KEPT_SECONDS
 }
 
 /// Answers a poll of `Azure-AsyncOperation`.
-fn status(arm: &Arm, operation: &ArmOperation) -> ArmReply {
+fn status(arm: &Arm, operation: &StoredOperation) -> ArmReply {
     let word = match operation.status {
         OperationStatus::InProgress => "InProgress",
         OperationStatus::Succeeded => "Succeeded",
@@ -64,13 +64,13 @@ fn status(arm: &Arm, operation: &ArmOperation) -> ArmReply {
 }
 
 /// Returns the error of a failed operation.
-fn failure(operation: &ArmOperation) -> Value {
+fn failure(operation: &StoredOperation) -> Value {
     let code = operation.fails.as_deref().unwrap_or("InternalServerError");
     json!({ "code": code, "message": format!("The operation on {} failed: {code}.", operation.target), "details": [] })
 }
 
 /// Answers a poll of `Location`.
-fn result(arm: &Arm, call: &ArmCall, operation: &ArmOperation) -> ArmReply {
+fn result(arm: &Arm, call: &ArmCall, operation: &StoredOperation) -> ArmReply {
     match (operation.status, operation.work) {
         (OperationStatus::InProgress, _) => {
             with_retry_after(arm, ArmReply::empty(202), operation.family).with_header("Location", call.url.clone())

@@ -1,4 +1,4 @@
-use crate::arm::store::ResourceType;
+use crate::arm::store::ArmResourceType;
 
 /// Resource, list or action that a path names.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,19 +45,19 @@ pub(crate) enum ArmTarget {
     },
     /// Resources of one type: in the subscription, in a group or below a resource.
     Collection {
-        kind: ResourceType,
+        kind: ArmResourceType,
         group: Option<String>,
         parent: Option<String>,
     },
     /// One resource, which may not exist.
     Item {
-        kind: ResourceType,
+        kind: ArmResourceType,
         group: String,
         id: String,
     },
     /// An action of one resource.
     Action {
-        kind: ResourceType,
+        kind: ArmResourceType,
         group: String,
         id: String,
         verb: String,
@@ -155,7 +155,7 @@ fn in_group(segments: &[String]) -> ArmTarget {
     let (group, namespace, rest) = (&segments[3], &segments[5], &segments[6..]);
     let types: Vec<&str> = rest.iter().step_by(2).map(String::as_str).collect();
     if rest.len().is_multiple_of(2) {
-        return match ResourceType::find(namespace, &types) {
+        return match ArmResourceType::find(namespace, &types) {
             Some(kind) => ArmTarget::Item { kind, group: group.clone(), id: id_of(segments) },
             None => unknown(namespace, &types),
         };
@@ -169,7 +169,7 @@ fn in_group(segments: &[String]) -> ArmTarget {
 
 /// Returns the list of a type, or an unknown type.
 fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Option<&str>) -> ArmTarget {
-    let kind = ResourceType::find(namespace, types).or_else(|| all_nics_of_scale_set(namespace, types));
+    let kind = ArmResourceType::find(namespace, types).or_else(|| all_nics_of_scale_set(namespace, types));
     match kind {
         Some(kind) => {
             ArmTarget::Collection { kind, group: group.map(str::to_owned), parent: parent.map(str::to_owned) }
@@ -180,15 +180,15 @@ fn collection(namespace: &str, types: &[&str], group: Option<&str>, parent: Opti
 
 /// Returns the type of the one collection that skips a level: the NICs of every instance of a scale
 /// set.
-fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<ResourceType> {
+fn all_nics_of_scale_set(namespace: &str, types: &[&str]) -> Option<ArmResourceType> {
     let nics = matches!(types, [set, nics] if set.eq_ignore_ascii_case("virtualMachineScaleSets") && nics.eq_ignore_ascii_case("networkInterfaces"));
-    (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(ResourceType::ScaleSetNic)
+    (nics && namespace.eq_ignore_ascii_case("Microsoft.Compute")).then_some(ArmResourceType::ScaleSetNic)
 }
 
 /// Returns the action whose verb follows the id of a resource.
 fn action(group: &str, namespace: &str, types: &[&str], parent: Option<&str>) -> ArmTarget {
     let (verb, types) = types.split_last().map_or(("", types), |(verb, types)| (*verb, types));
-    match (ResourceType::find(namespace, types), parent) {
+    match (ArmResourceType::find(namespace, types), parent) {
         (Some(kind), Some(id)) => {
             ArmTarget::Action { kind, group: group.to_owned(), id: id.to_owned(), verb: verb.to_ascii_lowercase() }
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::arm::exposure::is_closed_to_ssh;
 use crate::arm::json::{Object, field, objects, reference, text};
 use crate::arm::network::{nics_of, prefixes_of, public_address, subnet_nets};
-use crate::arm::store::{Arm, ResourceType, RoutesInForce, StoredResource, name_of, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, RoutesInForce, StoredResource, name_of, parent_id};
 use crate::event::{Event, Machine, Nic, Route};
 
 /// Returns the events for everything that has changed since the last call: networks, NICs,
@@ -25,7 +25,7 @@ pub(crate) fn unpublished_events(arm: &mut Arm) -> Vec<Event> {
 /// Returns the events of changed networks.
 fn networks(arm: &mut Arm) -> Vec<Event> {
     let now: Vec<(String, String, Vec<String>)> = arm
-        .of_kind(ResourceType::VirtualNetwork)
+        .of_kind(ArmResourceType::VirtualNetwork)
         .filter(|network| network.is_settled())
         .map(|network| (network.id.clone(), network.name.clone(), prefixes_of(network)))
         .collect();
@@ -43,7 +43,8 @@ fn networks(arm: &mut Arm) -> Vec<Event> {
 
 /// Adds the events of changed NICs, and returns the ids of those that are gone.
 fn nics(arm: &mut Arm, events: &mut Vec<Event>) -> Vec<String> {
-    let now: Vec<Nic> = arm.of_kind(ResourceType::NetworkInterface).filter_map(|nic| published_nic(arm, nic)).collect();
+    let now: Vec<Nic> =
+        arm.of_kind(ArmResourceType::NetworkInterface).filter_map(|nic| published_nic(arm, nic)).collect();
     for nic in now {
         if arm.published.nics.get(&nic.id) != Some(&nic) {
             events.push(Event::NicChanged(nic.clone()));
@@ -61,7 +62,7 @@ fn published_nic(arm: &Arm, nic: &StoredResource) -> Option<Nic> {
     let inner = configurations.first()?.get("properties")?.as_object()?;
     let subnet = arm.find(reference(inner, "subnet")?)?;
     let machine = arm
-        .of_kind(ResourceType::VirtualMachine)
+        .of_kind(ArmResourceType::VirtualMachine)
         .find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(&nic.id)));
     let was_closed = || arm.published.nics.get(&nic.id).is_some_and(|known| known.ssh_closed);
     Some(Nic {
@@ -103,7 +104,7 @@ fn published_machine(arm: &Arm, machine: &StoredResource) -> Machine {
 /// previous routes apply.
 fn routes(arm: &mut Arm, events: &mut Vec<Event>) {
     let now: Vec<(String, Option<RoutesInForce>)> =
-        arm.of_kind(ResourceType::Subnet).map(|subnet| (subnet.key(), in_force(arm, subnet))).collect();
+        arm.of_kind(ArmResourceType::Subnet).map(|subnet| (subnet.key(), in_force(arm, subnet))).collect();
     for (key, state) in now {
         let Some(state) = state else { continue };
         let known = arm.published.routes.get(&key);
@@ -137,7 +138,7 @@ fn changed(state: &RoutesInForce) -> Event {
 fn in_force(arm: &Arm, subnet: &StoredResource) -> Option<RoutesInForce> {
     let settled = |resource: &StoredResource| resource.is_settled();
     let table = reference(&subnet.properties, "routeTable").and_then(|id| arm.find(id));
-    let routes = table.map(|table| arm.below(&table.id, ResourceType::Route)).unwrap_or_default();
+    let routes = table.map(|table| arm.below(&table.id, ArmResourceType::Route)).unwrap_or_default();
     if !settled(subnet) || !table.is_none_or(settled) || !routes.iter().all(|route| settled(route)) {
         return None;
     }

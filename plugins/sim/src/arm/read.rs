@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::arm::error::ArmError;
 use crate::arm::render::{render, render_expanded};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
-use crate::arm::store::{Arm, Family, ResourceType, StoredResource, group_of, name_of, parent_id, root_id};
+use crate::arm::store::{Arm, ArmResourceType, Family, StoredResource, group_of, name_of, parent_id, root_id};
 use crate::arm::{compute, group};
 
 /// Number of resources in a page of an AKS list.
@@ -16,7 +16,7 @@ const PAGE: usize = 2;
 /// the provider for a child.
 pub(crate) fn require<'a>(
     arm: &'a Arm,
-    kind: ResourceType,
+    kind: ArmResourceType,
     group: &str,
     id: &str,
 ) -> Result<&'a StoredResource, ArmError> {
@@ -30,8 +30,8 @@ pub(crate) fn require<'a>(
 }
 
 /// Returns the 404 of a resource whose group exists.
-fn absent(arm: &Arm, kind: ResourceType, group: &str, id: &str) -> ArmError {
-    if kind == ResourceType::ScaleSetVm && name_of(id).parse::<u32>().is_err() {
+fn absent(arm: &Arm, kind: ArmResourceType, group: &str, id: &str) -> ArmError {
+    if kind == ArmResourceType::ScaleSetVm && name_of(id).parse::<u32>().is_err() {
         return ArmError::invalid("instanceId", "Virtual Machine Scale Set VM instanceId must be a number.");
     }
     if kind.is_child() && arm.find(parent_id(id)).is_some() {
@@ -54,7 +54,7 @@ fn absent(arm: &Arm, kind: ResourceType, group: &str, id: &str) -> ArmError {
 }
 
 /// Answers a GET, with the instance view if `$expand` asks for it.
-pub(crate) fn get(arm: &Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+pub(crate) fn get(arm: &Arm, call: &ArmCall, kind: ArmResourceType, group: &str, id: &str) -> ArmResult {
     let resource = require(arm, kind, group, id)?;
     let mut reply = ArmReply::json(200, render_expanded(arm, resource, call.expands("instanceView"), call.now));
     if let Some(etag) = resource.shown_etag() {
@@ -67,7 +67,7 @@ pub(crate) fn get(arm: &Arm, call: &ArmCall, kind: ResourceType, group: &str, id
 pub(crate) fn list(
     arm: &Arm,
     call: &ArmCall,
-    kind: ResourceType,
+    kind: ArmResourceType,
     group: Option<&str>,
     parent: Option<&str>,
 ) -> ArmResult {
@@ -85,7 +85,7 @@ pub(crate) fn list(
     let found = arm.below(&below, kind);
     let value: Vec<Value> =
         found.iter().map(|resource| render_expanded(arm, resource, call.expands("instanceView"), call.now)).collect();
-    Ok(if kind == ResourceType::ManagedCluster {
+    Ok(if kind == ArmResourceType::ManagedCluster {
         page(call, &value)
     } else {
         ArmReply::json(200, json!({ "value": value }))
@@ -93,7 +93,7 @@ pub(crate) fn list(
 }
 
 /// Refuses a list below a parent that does not exist.
-fn parent_exists(arm: &Arm, kind: ResourceType, group: &str, parent: &str) -> Result<(), ArmError> {
+fn parent_exists(arm: &Arm, kind: ArmResourceType, group: &str, parent: &str) -> Result<(), ArmError> {
     if arm.find(parent).is_some() {
         return Ok(());
     }

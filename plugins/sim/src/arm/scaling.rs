@@ -11,7 +11,7 @@ use crate::arm::behaviour::Consequences;
 use crate::arm::consequences::{perform, remove};
 use crate::arm::json::text;
 use crate::arm::network::{subnet_nets, used_in};
-use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, name_of, parent_id};
 use crate::event::AksNode;
 
 /// Creates a cluster with two nodes and its node group, as if it had been there before the world was opened.
@@ -76,7 +76,7 @@ fn update_count(arm: &mut Arm, set: &StoredResource) {
     if let Some(sku) = arm.find_mut(&set.id).and_then(|set| set.top.get_mut("sku")).and_then(Value::as_object_mut) {
         sku.insert("capacity".to_owned(), json!(instances));
     }
-    let pools = arm.resources.values_mut().filter(|resource| resource.kind == ResourceType::AgentPool);
+    let pools = arm.resources.values_mut().filter(|resource| resource.kind == ArmResourceType::AgentPool);
     for pool in pools.filter(|resource| Some(&resource.name) == pool.as_ref()) {
         pool.properties.insert("count".to_owned(), json!(instances));
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::arm::json::{Object, field, texts};
 use crate::arm::network::default_rules;
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Source port of simulated clients. Rules about source ports below it concern servers.
 const CLIENT_PORT: u16 = 49152;
@@ -26,7 +26,7 @@ const NOT_INTERNET: [Ipv4Net; 6] = [
 
 /// First packet of a connection, as a security group sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flow {
+pub(crate) struct PacketFlow {
     /// Source address.
     pub(crate) source: Ipv4Addr,
     /// Destination address.
@@ -38,7 +38,7 @@ pub(crate) struct Flow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
     /// Protocol of the connection.
-    pub protocol: Protocol,
+    pub protocol: IpProtocol,
     /// Destination port; ignored for ICMP.
     pub port: u16,
 }
@@ -46,7 +46,7 @@ pub struct Service {
 /// Protocol that rules distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Protocol {
+pub enum IpProtocol {
     /// The protocol TCP.
     Tcp,
     /// The protocol UDP.
@@ -57,9 +57,9 @@ pub enum Protocol {
 
 impl Service {
     /// A request by HTTP: TCP, port 80.
-    pub const HTTP: Self = Self { protocol: Protocol::Tcp, port: 80 };
+    pub const HTTP: Self = Self { protocol: IpProtocol::Tcp, port: 80 };
     /// A login: TCP, port 22.
-    pub const SSH: Self = Self { protocol: Protocol::Tcp, port: 22 };
+    pub const SSH: Self = Self { protocol: IpProtocol::Tcp, port: 22 };
 }
 
 /// Direction in which a packet passes a NIC, as the machine behind it sees it.
@@ -83,7 +83,7 @@ struct SecurityRule {
     direction: Direction,
     priority: u64,
     allows: bool,
-    protocol: Option<Protocol>,
+    protocol: Option<IpProtocol>,
     sources: Vec<RulePosition>,
     source_ports: Vec<RangeInclusive<u16>>,
     destinations: Vec<RulePosition>,
@@ -103,7 +103,7 @@ enum RulePosition {
 impl SecurityGroup {
     /// Reads a group with its default rules. Rules that are being written are not in force.
     pub(crate) fn of(arm: &Arm, group: &StoredResource) -> Self {
-        let own = arm.below(&group.id, ResourceType::SecurityRule);
+        let own = arm.below(&group.id, ArmResourceType::SecurityRule);
         let own = own.into_iter().filter(|rule| rule.state == "Succeeded");
         let own = own.filter_map(|rule| SecurityRule::of(&rule.name, &rule.properties));
         let defaults = default_rules(group);
@@ -117,7 +117,7 @@ impl SecurityGroup {
 
     /// Returns the name of the rule that drops the first packet of a connection, or `None`.
     /// `network` is the value of the tag `VirtualNetwork`.
-    pub(crate) fn refusal(&self, direction: Direction, flow: &Flow, network: &[Ipv4Net]) -> Option<&str> {
+    pub(crate) fn refusal(&self, direction: Direction, flow: &PacketFlow, network: &[Ipv4Net]) -> Option<&str> {
         let mut matching = self.rules.iter().filter(|rule| rule.direction == direction && rule.matches(flow, network));
         matching.next().filter(|rule| !rule.allows).map(|rule| rule.name.as_str())
     }
@@ -128,9 +128,9 @@ impl SecurityRule {
     fn of(name: &str, properties: &Object) -> Option<Self> {
         let protocol = match field(properties, "protocol")? {
             "*" => None,
-            "Tcp" => Some(Protocol::Tcp),
-            "Udp" => Some(Protocol::Udp),
-            "Icmp" => Some(Protocol::Icmp),
+            "Tcp" => Some(IpProtocol::Tcp),
+            "Udp" => Some(IpProtocol::Udp),
+            "Icmp" => Some(IpProtocol::Icmp),
             _ => return None,
         };
         Some(Self {
@@ -151,10 +151,10 @@ impl SecurityRule {
     }
 
     /// True if the rule is for this packet.
-    fn matches(&self, flow: &Flow, network: &[Ipv4Net]) -> bool {
+    fn matches(&self, flow: &PacketFlow, network: &[Ipv4Net]) -> bool {
         let has = |places: &[RulePosition], address| places.iter().any(|place| place.has(address, network));
         let Service { protocol, port } = flow.service;
-        let is_for_ports = protocol == Protocol::Icmp
+        let is_for_ports = protocol == IpProtocol::Icmp
             || self.ports.iter().any(|range| range.contains(&port))
                 && self.source_ports.iter().any(|range| range.contains(&CLIENT_PORT));
         self.protocol.is_none_or(|own| own == protocol)
@@ -233,7 +233,7 @@ mod tests {
         properties.extend(object(more));
         let network = ["10.0.0.0/8".parse().expect("a prefix")];
         let address = |text: &str| text.parse().expect("an address");
-        let flow = Flow { source: address(source), to: address(to), service: Service::SSH };
+        let flow = PacketFlow { source: address(source), to: address(to), service: Service::SSH };
         SecurityRule::of("rule", &properties).is_some_and(|rule| rule.matches(&flow, &network))
     }
 

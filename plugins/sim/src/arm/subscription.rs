@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::arm::compute;
 use crate::arm::error::ArmError;
 use crate::arm::request::{ArmReply, ArmResult};
-use crate::arm::store::{ALL_TYPES, Arm, ResourceType};
+use crate::arm::store::{ALL_TYPES, Arm, ArmResourceType};
 
 /// Regions that resources can be in, with their display names.
 pub(crate) const LOCATIONS: [(&str, &str); 12] = [
@@ -102,9 +102,9 @@ pub(crate) fn provider(arm: &Arm, namespace: &str) -> ArmResult {
 /// Returns the namespaces of the simulated providers.
 fn namespaces() -> [&'static str; 3] {
     [
-        ResourceType::VirtualNetwork.namespace(),
-        ResourceType::VirtualMachine.namespace(),
-        ResourceType::ManagedCluster.namespace(),
+        ArmResourceType::VirtualNetwork.namespace(),
+        ArmResourceType::VirtualMachine.namespace(),
+        ArmResourceType::ManagedCluster.namespace(),
     ]
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn of_location(arm: &Arm, namespace: &str, location: &str, what: &str
 
 /// Answers with the numbers of network resources in a location.
 fn network_usages(arm: &Arm, location: &str) -> ArmReply {
-    let usage = |kind: ResourceType, name: &str, display: &str, limit: u64| {
+    let usage = |kind: ArmResourceType, name: &str, display: &str, limit: u64| {
         let used = arm.of_kind(kind).filter(|resource| resource.location() == location).count();
         json!({
             "id": format!("/subscriptions/{}/providers/Microsoft.Network/locations/{location}/usages/{name}", arm.subscription),
@@ -162,11 +162,16 @@ fn network_usages(arm: &Arm, location: &str) -> ArmReply {
         })
     };
     let value = [
-        usage(ResourceType::VirtualNetwork, "VirtualNetworks", "Virtual Networks", 1000),
-        usage(ResourceType::PublicIp, "PublicIPAddresses", "Public IP Addresses", arm.quota.public_ips.unwrap_or(1000)),
-        usage(ResourceType::NetworkInterface, "NetworkInterfaces", "Network Interfaces", 65_536),
-        usage(ResourceType::RouteTable, "RouteTables", "Route Tables", 200),
-        usage(ResourceType::SecurityGroup, "NetworkSecurityGroups", "Network Security Groups", 5000),
+        usage(ArmResourceType::VirtualNetwork, "VirtualNetworks", "Virtual Networks", 1000),
+        usage(
+            ArmResourceType::PublicIp,
+            "PublicIPAddresses",
+            "Public IP Addresses",
+            arm.quota.public_ips.unwrap_or(1000),
+        ),
+        usage(ArmResourceType::NetworkInterface, "NetworkInterfaces", "Network Interfaces", 65_536),
+        usage(ArmResourceType::RouteTable, "RouteTables", "Route Tables", 200),
+        usage(ArmResourceType::SecurityGroup, "NetworkSecurityGroups", "Network Security Groups", 5000),
     ];
     ArmReply::json(200, json!({ "value": value }))
 }

@@ -12,13 +12,13 @@ use crate::arm::read;
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
 use crate::arm::resource_types::behaviour;
 use crate::arm::store::{
-    Arm, Family, OperationStatus, OperationWork, ResourceType, StoredGroup, StoredResource, group_of, name_of,
+    Arm, ArmResourceType, Family, OperationStatus, OperationWork, StoredGroup, StoredResource, group_of, name_of,
     parent_id, root_id,
 };
 use crate::arm::subscription::normal_location;
 
 /// Creates the resource, or replaces all of it.
-pub(crate) fn put(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+pub(crate) fn put(arm: &mut Arm, call: &ArmCall, kind: ArmResourceType, group: &str, id: &str) -> ArmResult {
     let prepare = behaviour(kind).prepare.ok_or_else(|| ArmError::method_not_allowed("PUT"))?;
     let group = group::writable(arm, group)?;
     let id = canonical_id(arm, kind, &group, id)?;
@@ -34,7 +34,7 @@ pub(crate) fn put(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str
 }
 
 /// Changes the tags; of machines, disks and clusters also properties.
-pub(crate) fn patch(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &str, id: &str) -> ArmResult {
+pub(crate) fn patch(arm: &mut Arm, call: &ArmCall, kind: ArmResourceType, group: &str, id: &str) -> ArmResult {
     let existing = read::require(arm, kind, group, id)?.clone();
     group::writable(arm, group)?;
     if kind.is_child() || behaviour(kind).prepare.is_none() {
@@ -63,7 +63,7 @@ pub(crate) fn patch(arm: &mut Arm, call: &ArmCall, kind: ResourceType, group: &s
     if kind.family() == Family::Network {
         return Ok(patch_tags(arm, &target, top));
     }
-    let draft = match behaviour(kind).prepare.filter(|_| kind != ResourceType::ManagedCluster) {
+    let draft = match behaviour(kind).prepare.filter(|_| kind != ArmResourceType::ManagedCluster) {
         Some(prepare) => prepare(arm, &target, top, properties)?,
         None => Draft { top, properties, ..Draft::default() },
     };
@@ -80,7 +80,7 @@ fn patch_tags(arm: &mut Arm, target: &WriteTarget, top: Object) -> ArmReply {
 }
 
 /// Returns the id that the resource has or will have: names as they were first written.
-fn canonical_id(arm: &Arm, kind: ResourceType, group: &StoredGroup, id: &str) -> Result<String, ArmError> {
+fn canonical_id(arm: &Arm, kind: ArmResourceType, group: &StoredGroup, id: &str) -> Result<String, ArmError> {
     if let Some(existing) = arm.find_kind(id, kind) {
         return Ok(existing.id.clone());
     }
@@ -116,7 +116,7 @@ fn check_name(name: &str) -> Result<(), ArmError> {
 }
 
 /// Returns the 404 for a child whose parent does not exist.
-fn parent_missing(kind: ResourceType, parent: &str) -> ArmError {
+fn parent_missing(kind: ArmResourceType, parent: &str) -> ArmError {
     let message = format!(
         "Failed to perform 'write' on resource(s) of type '{}', because the parent resource '{parent}' could not be found.",
         kind.types().join("/")
@@ -133,7 +133,7 @@ const ECHOED: [&str; 10] =
 
 /// Returns the top-level members of a body without those that are ignored.
 fn top_level(
-    kind: ResourceType,
+    kind: ArmResourceType,
     id: &str,
     body: &Object,
     existing: Option<&StoredResource>,

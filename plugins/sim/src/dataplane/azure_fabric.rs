@@ -64,7 +64,7 @@ fn target(subnet: &FabricSubnet, route: &EffectiveRoute, to: Ipv4Addr) -> Result
             let end = if kind == "Internet" { "leaves for the internet" } else { "is dropped" };
             let table = match (&subnet.table, route.is_user) {
                 (None, _) => "no route table is associated with the subnet".to_owned(),
-                (Some(table), true) => format!("by its route table {table}"),
+                (Some(table), true) => format!("by a route of table {table}"),
                 (Some(table), false) => format!("route table {table} has no route for it"),
             };
             Err(PacketDrop::new(&subnet.name, cause, format!("packet for {to} {end}: {table}")))

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
-use crate::arm::{Direction, Flow, Refusal, Service};
+use crate::arm::{Direction, GroupRefusal, PacketFlow, Service};
 
 /// Connection that the groups of a NIC have admitted: its packets pass there in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Conntrack {
         if self.admitted.contains(&TrackedFlow { nic, source: to, to: source }) {
             return Ok(());
         }
-        let flow = Flow { source, to, service: self.service };
+        let flow = PacketFlow { source, to, service: self.service };
         if let Some(refusal) = plane.fabric.refusal(&plane.fabric.nics[nic], direction, &flow) {
             return Err(dropped(&refusal, &flow));
         }
@@ -55,8 +55,8 @@ impl Conntrack {
     }
 }
 
-fn dropped(refusal: &Refusal<'_>, flow: &Flow) -> PacketDrop {
-    let Refusal { at, group, rule } = refusal;
+fn dropped(refusal: &GroupRefusal<'_>, flow: &PacketFlow) -> PacketDrop {
+    let GroupRefusal { at, group, rule } = refusal;
     let why = format!("rule {rule} of security group {group} drops packet of {} for {}", flow.source, flow.to);
     PacketDrop::new(at, DropCause::SecurityGroup, why)
 }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::tunnel::Tunnel;
 use crate::World;
-use crate::arm::{Fabric, FabricNic, has_power};
+use crate::arm::{FabricNic, NetworkFabric, has_power};
 use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, TAILSCALE_TABLE, Way};
 
 /// Name of tailscaled's interface.
@@ -69,7 +69,7 @@ pub(super) enum HostKernel {
 
 impl PathHost {
     /// Reads a simulated machine.
-    pub(super) fn machine(machine: &Machine, world: &World, fabric: &Fabric) -> Self {
+    pub(super) fn machine(machine: &Machine, world: &World, fabric: &NetworkFabric) -> Self {
         let tailnet = &world.tailnet;
         let plug = |nic: &crate::event::Nic| {
             let id = nic.id.to_ascii_lowercase();
@@ -170,7 +170,7 @@ fn why_off(machine: &Machine, world: &World) -> Option<&'static str> {
 }
 
 /// Returns the site of a machine. Machines in the network of AKS's nodes belong to that site.
-fn site(machine: &Machine, fabric: &Fabric) -> String {
+fn site(machine: &Machine, fabric: &NetworkFabric) -> String {
     let network = machine.spec.nics.first().map(|nic| nic.network.as_str()).unwrap_or_default();
     let of_nodes = fabric.nics.iter().filter(|nic| nic.node.is_some());
     let mut networks = of_nodes.filter_map(|nic| fabric.subnets.get(&nic.subnet)?.network.rsplit('/').next());

@@ -6,7 +6,7 @@ use crate::arm::Service;
 
 /// Reachability of every pair of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ReachabilityMatrix {
+pub struct PathMatrix {
     /// Endpoints, in the order of the request.
     pub pods: Vec<Endpoint>,
     /// Every pair in both orders, except of an endpoint with itself.
@@ -32,10 +32,10 @@ pub struct MatrixCell {
 
 impl Plane {
     /// Traces a request between every pair of `endpoints`, in both directions.
-    pub fn matrix(&self, endpoints: &[Endpoint]) -> ReachabilityMatrix {
+    pub fn matrix(&self, endpoints: &[Endpoint]) -> PathMatrix {
         let cells: Vec<MatrixCell> = self.cells(endpoints).collect();
         let dead = cells.iter().filter(|cell| !cell.ok).count();
-        ReachabilityMatrix { pods: endpoints.to_vec(), cells, dead }
+        PathMatrix { pods: endpoints.to_vec(), cells, dead }
     }
 
     /// Returns the first pair without an answer; later pairs are not traced.

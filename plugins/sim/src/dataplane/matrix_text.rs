@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::host::AKS;
-use super::matrix::{MatrixCell, ReachabilityMatrix};
+use super::matrix::{MatrixCell, PathMatrix};
 use super::path::Endpoint;
 
 /// Pods of one site, each with its number in the table.
 type Group<'a> = (String, Vec<(usize, &'a Endpoint)>);
 
-impl ReachabilityMatrix {
+impl PathMatrix {
     /// Returns the matrix as text: a table with a mark for each pair, senders in rows and answering
     /// ends in columns, by site; below it a line for each dead pair, with place and reason.
     pub fn text(&self) -> String {

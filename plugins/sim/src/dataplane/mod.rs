@@ -29,11 +29,11 @@ mod tunnel;
 mod tunnel_path;
 mod unmanaged_pod;
 
-pub use matrix::{MatrixCell, ReachabilityMatrix};
+pub use matrix::{MatrixCell, PathMatrix};
 pub use path::{DropCause, Endpoint, PacketDrop, PathTrace, RequestPath, TraceHop, UnknownEndpoint};
 pub use plane::Plane;
 pub(crate) use pods::pod_name;
 pub use trace::reach;
 pub use unmanaged_pod::UnmanagedPod;
 
-pub use crate::arm::{Protocol, Service};
+pub use crate::arm::{IpProtocol, Service};

@@ -5,13 +5,13 @@ use super::host::{HostKernel, HostLink, PathHost};
 use super::path::{Endpoint, UnknownEndpoint};
 use super::pods::place_pods;
 use crate::World;
-use crate::arm::{Fabric, FabricNic, FabricSubnet, fabric};
+use crate::arm::{FabricNic, FabricSubnet, NetworkFabric, fabric};
 use crate::tailnet::{Device, NodeId};
 
 /// Configuration in force on every surface at one point in time.
 #[derive(Debug, Clone)]
 pub struct Plane {
-    pub(super) fabric: Fabric,
+    pub(super) fabric: NetworkFabric,
     pub(super) hosts: Vec<PathHost>,
     pub(super) devices: BTreeMap<NodeId, Device>,
     /// Index of the machine and of its interface, by the index of the NIC in the fabric.

@@ -18,7 +18,11 @@ impl Plane {
         let mut plugged = links.filter(|(_, _, _, link)| matches!(link, HostLink::Segment(other) if other == segment));
         let found = plugged.find(|(_, host, index, _)| has(host, *index, address));
         found.map(|(at, _, index, _)| (at, index)).ok_or_else(|| {
-            PacketDrop::new(&from.name, DropCause::Nobody, format!("no machine on segment {segment} answers for {address}"))
+            PacketDrop::new(
+                &from.name,
+                DropCause::Nobody,
+                format!("no machine on segment {segment} answers for {address}"),
+            )
         })
     }
 }

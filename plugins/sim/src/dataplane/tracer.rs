@@ -274,8 +274,7 @@ impl<'a> Tracer<'a> {
         if !filters || route.device.as_deref() != Some(TUNNEL) {
             return Ok(());
         }
-        let why =
-            format!("tailscaled filters statefully and admits no new connection from behind it to {}", packet.to);
+        let why = format!("tailscaled filters statefully and admits no new connection from behind it to {}", packet.to);
         Err(PacketDrop::new(&host.name, DropCause::StatefulFiltering, why))
     }
 

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const TOKEN: (&str, &str) = ("d4y594", "w3rja73p8bcjqxav");
 
 /// A world with the log's deployment, its nodes in the cluster, whose administrator is at hand.
-pub(crate) struct Bench {
+pub(crate) struct DataplaneBench {
     pub(crate) sim: Sim,
     client: Client,
     token: String,
@@ -39,7 +39,7 @@ pub(crate) fn named() -> Facts {
     facts
 }
 
-pub(crate) async fn open() -> Bench {
+pub(crate) async fn open() -> DataplaneBench {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
     let dir = tempfile::tempdir().unwrap();
@@ -48,12 +48,12 @@ pub(crate) async fn open() -> Bench {
     let client = Client::builder().tls_certs_merge([authority]).build().unwrap();
     let config = std::fs::read_to_string(sim.kubeconfig()).unwrap();
     let token = config.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap().to_owned();
-    let bench = Bench { sim, client, token, _dir: dir };
+    let bench = DataplaneBench { sim, client, token, _dir: dir };
     bench.deploy(&named()).await;
     bench
 }
 
-impl Bench {
+impl DataplaneBench {
     /// Replaces the content of the world by a deployment, except for the cluster, whose nodes
     /// become the deployment's.
     async fn deploy(&self, facts: &Facts) {

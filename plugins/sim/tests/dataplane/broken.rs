@@ -4,7 +4,7 @@ use stargate_sim::dataplane::{DropCause, reach};
 use stargate_sim::host::{KernelRoute, Machine, Way};
 
 use crate::deployment::{Deployment, log, net};
-use crate::entries::{Entry, NODES, ROUTER};
+use crate::entries::{NODES, ROUTER, SurfaceEntry};
 
 const AKS: &str = "pod-aks-0";
 const DC: &str = "pod-worker-1-0";
@@ -21,30 +21,30 @@ fn router(world: &mut World, name: &str, change: impl FnOnce(&mut Machine)) {
     change(world.hosts.machines.get_mut(name).unwrap());
 }
 
-fn advertised(prefix: &str) -> impl Fn(&Entry) -> bool {
+fn advertised(prefix: &str) -> impl Fn(&SurfaceEntry) -> bool {
     let wanted = net(prefix);
-    move |entry| matches!(entry, Entry::Advertised { prefix, .. } if *prefix == wanted)
+    move |entry| matches!(entry, SurfaceEntry::Advertised { prefix, .. } if *prefix == wanted)
 }
 
 /// A cloud route of a subnet's table.
-fn cloud(of: &str, wanted: &str) -> impl Fn(&Entry) -> bool {
+fn cloud(of: &str, wanted: &str) -> impl Fn(&SurfaceEntry) -> bool {
     let (of, wanted) = (of.to_owned(), net(wanted));
-    move |entry| matches!(entry, Entry::Cloud { subnet, prefix, .. } if *subnet == of && *prefix == wanted)
+    move |entry| matches!(entry, SurfaceEntry::Cloud { subnet, prefix, .. } if *subnet == of && *prefix == wanted)
 }
 
 #[test]
 fn nic_forwarding_is_off() {
-    let world = log().without(|entry| *entry == Entry::Nic("dc-router-1".into())).world();
+    let world = log().without(|entry| *entry == SurfaceEntry::Nic("dc-router-1".into())).world();
     let why = "IP forwarding of NIC dc-router-1-nic is off, so it sends nothing from 10.244.0.5";
     check(&world, AKS, DC, "dc-router-1-nic", DropCause::NicForwarding, why);
-    let world = log().without(|entry| *entry == Entry::Nic("worker-1-0".into())).world();
+    let world = log().without(|entry| *entry == SurfaceEntry::Nic("worker-1-0".into())).world();
     let why = "IP forwarding of NIC worker-1-0-nic is off, so it gets nothing for 10.244.64.5";
     check(&world, AKS, DC, "worker-1-0-nic", DropCause::NicForwarding, why);
 }
 
 #[test]
 fn kernel_forwarding_is_off() {
-    let world = log().without(|entry| *entry == Entry::Kernel("dc-router-1".into())).world();
+    let world = log().without(|entry| *entry == SurfaceEntry::Kernel("dc-router-1".into())).world();
     let why = "the kernel does not forward packet for 10.244.64.5 (net.ipv4.ip_forward)";
     check(&world, AKS, DC, "dc-router-1", DropCause::KernelForwarding, why);
 }
@@ -60,7 +60,8 @@ fn a_route_is_not_advertised() {
 #[test]
 fn a_route_is_not_approved() {
     let wanted = net("10.244.64.0/24");
-    let world = log().without(|entry| matches!(entry, Entry::Approved { prefix, .. } if *prefix == wanted)).world();
+    let world =
+        log().without(|entry| matches!(entry, SurfaceEntry::Approved { prefix, .. } if *prefix == wanted)).world();
     let why = "route 10.244.64.0/24 of device dc-router-1 is advertised but not approved";
     check(&world, AKS, DC, "aks-router", DropCause::NotApproved, why);
 }
@@ -84,7 +85,7 @@ fn the_way_back_into_the_cluster_is_missing() {
 
 #[test]
 fn an_association_is_missing() {
-    let world = log().without(|entry| *entry == Entry::Association(NODES.into())).world();
+    let world = log().without(|entry| *entry == SurfaceEntry::Association(NODES.into())).world();
     let why = "packet for 10.244.64.5 is dropped: no route table is associated with the subnet";
     check(&world, AKS, DC, NODES, DropCause::Association, why);
 }
@@ -104,9 +105,9 @@ fn a_broad_route_captures_local_pods() {
     let mut deployment: Deployment = log();
     let broad = || ("aks-router".to_owned(), net("10.244.0.0/16"));
     let (router, prefix) = broad();
-    deployment.entries.push(Entry::Advertised { router, prefix });
+    deployment.entries.push(SurfaceEntry::Advertised { router, prefix });
     let (router, prefix) = broad();
-    deployment.entries.push(Entry::Approved { router, prefix });
+    deployment.entries.push(SurfaceEntry::Approved { router, prefix });
     let why = "route 10.244.0.0/16 of the tailnet takes packet for 10.244.64.5, which is on this side";
     check(&deployment.world(), AKS, DC, "dc-router-1", DropCause::Captured, why);
     check(&deployment.world(), "dc-router-1", DC, "dc-router-1", DropCause::Captured, why);
@@ -175,7 +176,7 @@ fn a_route_into_the_tunnel_that_no_peer_has_goes_nowhere() {
 /// Connections are made, and hang with the first packet that is full.
 #[test]
 fn a_full_packet_does_not_fit_into_the_tunnel() {
-    let world = log().without(|entry| *entry == Entry::Clamp).world();
+    let world = log().without(|entry| *entry == SurfaceEntry::Clamp).world();
     let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
     check(&world, AKS, DC, "aks-router", DropCause::PacketSize, why);
     check(&world, DC, AKS, "dc-router-1", DropCause::PacketSize, why);

@@ -10,14 +10,14 @@ use stargate_sim::dataplane::{Endpoint, Plane, UnmanagedPod};
 use stargate_sim::event::{Machine as Spec, Nic};
 use stargate_sim::host::{KernelRoute, Machine, Phase};
 
-use crate::entries::{Entry, ROUTER, entries, site_subnet};
+use crate::entries::{ROUTER, SurfaceEntry, entries, site_subnet};
 use crate::network::{Guard, arm, network, nic_id};
 
 /// A deployment: what is true of it and what is set on every surface.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     pub(crate) facts: Facts,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<SurfaceEntry>,
     pub(crate) guards: Vec<Guard>,
 }
 
@@ -75,7 +75,7 @@ impl Deployment {
     }
 
     /// Without some of its entries; there must be some.
-    pub(crate) fn without(mut self, which: impl Fn(&Entry) -> bool) -> Self {
+    pub(crate) fn without(mut self, which: impl Fn(&SurfaceEntry) -> bool) -> Self {
         let before = self.entries.len();
         self.entries.retain(|entry| !which(entry));
         assert!(self.entries.len() < before, "there is no such entry");
@@ -158,11 +158,11 @@ impl Deployment {
         machine.phase = Phase::Up;
         machine.write_network_files();
         machine.apply_network(true);
-        if self.entries.contains(&Entry::Kernel(name.to_owned())) {
+        if self.entries.contains(&SurfaceEntry::Kernel(name.to_owned())) {
             assert!(machine.set_sysctl("net.ipv4.ip_forward", "1"));
         }
         machine.kernel_routes.extend(self.entries.iter().filter_map(|entry| match entry {
-            Entry::Route { host, prefix, via } if host == name => {
+            SurfaceEntry::Route { host, prefix, via } if host == name => {
                 Some(KernelRoute { gateway: Some(*via), device: Some("eth0".to_owned()), ..KernelRoute::to(*prefix) })
             }
             _ => None,
@@ -173,11 +173,11 @@ impl Deployment {
     /// Connects a router to the tailnet as the workflows do.
     fn join(&self, world: &mut World, name: &str) {
         let advertised = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Advertised { router, prefix } if router == name => Some(IpNet::V4(*prefix)),
+            SurfaceEntry::Advertised { router, prefix } if router == name => Some(IpNet::V4(*prefix)),
             _ => None,
         });
         let approved = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Approved { router, prefix } if router == name => Some(IpNet::V4(*prefix)),
+            SurfaceEntry::Approved { router, prefix } if router == name => Some(IpNet::V4(*prefix)),
             _ => None,
         });
         let node = world.tailnet.seed_stale_device(name, &[]);
@@ -186,7 +186,7 @@ impl Deployment {
         device.advertised = advertised.collect();
         device.enabled = approved.collect();
         let machine = world.hosts.machines.get_mut(name).unwrap();
-        if self.entries.contains(&Entry::Clamp) {
+        if self.entries.contains(&SurfaceEntry::Clamp) {
             machine.clamp_by_hand("tailscale0");
         }
         machine.set_unit("tailscaled", "active", "running", 0);

@@ -1,6 +1,6 @@
 use serde_json::json;
 use stargate_sim::World;
-use stargate_sim::dataplane::{DropCause, Plane, Protocol, Service, reach};
+use stargate_sim::dataplane::{DropCause, IpProtocol, Plane, Service, reach};
 
 use crate::deployment::{everybody, log};
 use crate::entries::{NODES, ROUTER};
@@ -86,7 +86,7 @@ fn a_rule_is_for_a_protocol_and_ports() {
     let world = log().guarded(Guard::of(NODES).rule("theirs", "Inbound", 100, "Deny", &deny)).world();
     let plane = Plane::of(&world);
     let passes = |protocol, port| plane.path(DC, AKS, Service { protocol, port }).unwrap().ok;
-    let tcp = [7999, 8000, 8080, 8081].map(|port| passes(Protocol::Tcp, port));
+    let tcp = [7999, 8000, 8080, 8081].map(|port| passes(IpProtocol::Tcp, port));
     assert_eq!(tcp, [true, false, false, true]);
-    assert!(passes(Protocol::Udp, 8000) && passes(Protocol::Icmp, 8000));
+    assert!(passes(IpProtocol::Udp, 8000) && passes(IpProtocol::Icmp, 8000));
 }

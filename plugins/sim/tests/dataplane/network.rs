@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use stargate_routes::{Facts, NodeFacts as Node, SiteFabric as Fabric};
 use stargate_sim::Arm;
 
-use crate::entries::{Entry, NODES, ROUTER, site_subnet};
+use crate::entries::{NODES, ROUTER, SurfaceEntry, site_subnet};
 
 const LOCATION: &str = "canadacentral";
 const GROUP: &str = "/subscriptions/s/resourceGroups/MC_g/providers";
@@ -37,7 +37,7 @@ impl Guard {
 
 /// Builds the state of Azure's API as its state file has it.
 pub(crate) struct Azure<'a> {
-    entries: &'a [Entry],
+    entries: &'a [SurfaceEntry],
     guards: &'a [Guard],
     resources: Map<String, Value>,
 }
@@ -55,7 +55,7 @@ fn group_id(owner: &str) -> String {
 }
 
 /// The networks of a deployment, with what the entries say.
-pub(crate) fn arm(facts: &Facts, entries: &[Entry], guards: &[Guard]) -> Arm {
+pub(crate) fn arm(facts: &Facts, entries: &[SurfaceEntry], guards: &[Guard]) -> Arm {
     let mut azure = Azure { entries, guards, resources: Map::new() };
     for guard in guards {
         azure.group(guard);
@@ -102,7 +102,7 @@ impl Azure<'_> {
         for (subnet, prefix) in subnets {
             let table = self.table(subnet);
             let mut properties = json!({ "addressPrefix": prefix });
-            if self.entries.contains(&Entry::Association((*subnet).to_owned())) {
+            if self.entries.contains(&SurfaceEntry::Association((*subnet).to_owned())) {
                 properties["routeTable"] = json!({ "id": table });
             }
             self.guarded(subnet, &mut properties);
@@ -129,7 +129,7 @@ impl Azure<'_> {
         let id = format!("{GROUP}/Microsoft.Network/routeTables/{of}-rt");
         self.put(&id, "RouteTable", &json!({}));
         for (number, entry) in self.entries.iter().enumerate() {
-            if let Entry::Cloud { subnet, prefix, hop } = entry
+            if let SurfaceEntry::Cloud { subnet, prefix, hop } = entry
                 && subnet == of
             {
                 let route =
@@ -141,7 +141,7 @@ impl Azure<'_> {
     }
 
     fn nic(&mut self, machine: &str, address: &str, network: &str, subnet: &str) {
-        let forwards = self.entries.contains(&Entry::Nic(machine.to_owned()));
+        let forwards = self.entries.contains(&SurfaceEntry::Nic(machine.to_owned()));
         let mut properties = interface(address, network, subnet, forwards);
         self.guarded(machine, &mut properties);
         self.put(&nic_id(machine), "NetworkInterface", &properties);

@@ -3,7 +3,7 @@ use stargate_sim::World;
 use stargate_sim::dataplane::{DropCause, Plane, reach};
 use stargate_sim::host::Phase;
 
-use crate::bench::{Bench, open};
+use crate::bench::{DataplaneBench, open};
 
 #[track_caller]
 fn check(world: &World, (from, to): (&str, &str), at: &str, cause: DropCause, why: &str) {
@@ -99,7 +99,7 @@ fn cells(matrix: &Value) -> usize {
 async fn the_matrix_is_of_the_pods_that_are_chosen() {
     let bench = open().await;
     bench.pods().await;
-    let ask = async |bench: &Bench, query: &str| -> Value {
+    let ask = async |bench: &DataplaneBench, query: &str| -> Value {
         serde_json::from_str(&bench.fetch(&format!("matrix{query}")).await).unwrap()
     };
     let matrix = bench.matrix().await;

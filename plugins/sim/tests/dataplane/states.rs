@@ -95,7 +95,7 @@ async fn drift_of_what_is_not_there_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cilium_node_is_blanked_and_a_kernels_setting_leaves_its_file_alone() {
     let bench = open().await;
-    let cidrs = |bench: &crate::bench::Bench| {
+    let cidrs = |bench: &crate::bench::DataplaneBench| {
         let state = serde_json::to_value(&*bench.sim.shared().peek()).unwrap();
         state["kube"]["objects"]["ciliumnodes.cilium.io"]["worker-1"]["spec"]["ipam"]["podCIDRs"].clone()
     };
@@ -103,7 +103,8 @@ async fn a_cilium_node_is_blanked_and_a_kernels_setting_leaves_its_file_alone() 
     assert_eq!(cidrs(&bench), json!(["10.244.64.0/24"]));
     bench.drift(&json!({ "kind": "pod_cidr", "node": "worker-1" })).await;
     assert_eq!(cidrs(&bench), json!([]));
-    let files = |bench: &crate::bench::Bench| bench.sim.shared().peek().hosts.machines["dc-router"].files.clone();
+    let files =
+        |bench: &crate::bench::DataplaneBench| bench.sim.shared().peek().hosts.machines["dc-router"].files.clone();
     let before = files(&bench);
     bench.drift(&json!({ "kind": "kernel_forwarding", "host": "dc-router" })).await;
     assert!(!bench.sim.shared().peek().hosts.machines["dc-router"].forwards());

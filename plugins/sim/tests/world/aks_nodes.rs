@@ -1,27 +1,27 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, NODES, open};
+use crate::harness::{NODES, WorldBench, open};
 
 const GONE: &str = "aks-nodepool1-41954725-vmss000001";
 const NEW: &str = "aks-nodepool1-41954725-vmss000007";
 
 /// The names of a resource's objects in the cluster.
-fn names(bench: &Bench, resource: &str) -> Vec<String> {
+fn names(bench: &WorldBench, resource: &str) -> Vec<String> {
     let state = serde_json::to_value(&bench.sim.shared().peek().kube).unwrap();
     let objects = state["objects"][resource].as_object().cloned().unwrap_or_default();
     objects.values().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
-fn pods(bench: &Bench) -> Vec<Value> {
+fn pods(bench: &WorldBench) -> Vec<Value> {
     let state = serde_json::to_value(&bench.sim.shared().peek().kube).unwrap();
     state["objects"]["pods"].as_object().unwrap().values().cloned().collect()
 }
 
-async fn delete(bench: &Bench, name: &str) -> u16 {
+async fn delete(bench: &WorldBench, name: &str) -> u16 {
     bench.client.delete(bench.world_url(&format!("/aks-nodes/{name}"))).send().await.unwrap().status().as_u16()
 }
 
-async fn instances(bench: &Bench) -> Vec<(String, String)> {
+async fn instances(bench: &WorldBench) -> Vec<(String, String)> {
     let set = format!(
         "/resourceGroups/{NODES}/providers/Microsoft.Compute/virtualMachineScaleSets/aks-nodepool1-41954725-vmss"
     );
@@ -41,7 +41,7 @@ async fn instances(bench: &Bench) -> Vec<(String, String)> {
 async fn everything_follows_when_aks_replaces_a_node() {
     let bench = open().await;
     let before = bench.latest();
-    let deployed = |bench: &Bench| {
+    let deployed = |bench: &WorldBench| {
         let of_dns = |pod: &&Value| pod["metadata"]["name"].as_str().unwrap().starts_with("coredns-");
         pods(bench).iter().filter(of_dns).filter(|pod| pod["status"]["phase"] == "Running").count()
     };
@@ -75,7 +75,7 @@ async fn everything_follows_when_aks_replaces_a_node() {
 #[tokio::test]
 async fn scale_set_and_pool_count_their_nodes() {
     let bench = open().await;
-    let count = async |bench: &Bench| {
+    let count = async |bench: &WorldBench| {
         let set = format!(
             "/resourceGroups/{NODES}/providers/Microsoft.Compute/virtualMachineScaleSets/aks-nodepool1-41954725-vmss"
         );

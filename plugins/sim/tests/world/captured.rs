@@ -4,7 +4,7 @@ use std::path::Path;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, NODES, got, open_in};
+use crate::harness::{NODES, WorldBench, got, open_in};
 use stargate_sim::Scenario;
 
 /// Requests that az 2.91 and the Azure SDKs for Python sent for the commands of a deployment, one
@@ -82,7 +82,7 @@ fn operation_of(url: &str) -> Option<&str> {
     rest.split('?').next()
 }
 
-async fn settle(bench: &Bench, started: &crate::harness::Got) {
+async fn settle(bench: &WorldBench, started: &crate::harness::Got) {
     match started.header("azure-asyncoperation") {
         Some(_) => {
             bench.finish(started).await;
@@ -95,7 +95,7 @@ async fn settle(bench: &Bench, started: &crate::harness::Got) {
     }
 }
 
-async fn send(bench: &Bench, client: &Client, request: &Value, url: &str) -> crate::harness::Got {
+async fn send(bench: &WorldBench, client: &Client, request: &Value, url: &str) -> crate::harness::Got {
     let method: Method = request["method"].as_str().unwrap().parse().unwrap();
     let mut call = client.request(method, url);
     for (name, value) in request["headers"].as_object().unwrap() {
@@ -124,7 +124,7 @@ async fn send(bench: &Bench, client: &Client, request: &Value, url: &str) -> cra
 }
 
 /// Creates the NIC in the group `x` that the captured stub had from the start.
-async fn prepare(bench: &Bench) {
+async fn prepare(bench: &WorldBench) {
     let network = |rest: &str| format!("/resourceGroups/x/providers/Microsoft.Network/{rest}");
     bench.put("/resourcegroups/x", json!({ "location": "canadacentral" })).await.expect(201);
     let subnets = json!([{ "name": "s", "properties": { "addressPrefix": "10.1.0.0/24" } }]);

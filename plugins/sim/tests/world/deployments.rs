@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Got, compute, empty, machine, network, nic, with_network};
+use crate::harness::{Got, WorldBench, compute, empty, machine, network, nic, with_network};
 
 const PATH: &str = "/resourcegroups/g/providers/Microsoft.Resources/deployments/d";
 
@@ -20,7 +20,7 @@ fn resource(kind: &str, name: &str, mut body: Value, needs: &[&str]) -> Value {
 }
 
 /// Follows the deployment's operation to its end.
-async fn ended(bench: &Bench, put: &Got) -> Value {
+async fn ended(bench: &WorldBench, put: &Got) -> Value {
     let started = Instant::now();
     loop {
         let poll = bench.poll(put.header("azure-asyncoperation").unwrap()).await.expect(200).body;

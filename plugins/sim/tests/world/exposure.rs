@@ -4,19 +4,19 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use stargate_sim::Scenario;
 
-use crate::harness::{Bench, TIMEOUT, compute, empty, machine, network, nic, open_in, with_network};
+use crate::harness::{TIMEOUT, WorldBench, compute, empty, machine, network, nic, open_in, with_network};
 
 const SUBNET: &str = "virtualNetworks/v/subnets/s";
 
 /// A NIC `n` in the subnet `s` with a public address `p` of a kind.
-async fn with_public_address(bench: &Bench, sku: &str) {
+async fn with_public_address(bench: &WorldBench, sku: &str) {
     with_network(bench).await;
     let public = json!({ "location": "canadacentral", "sku": { "name": sku }, "properties": { "publicIPAllocationMethod": "Static" } });
     bench.made(&network("publicIPAddresses/p"), public).await;
     put_nic(bench, None).await;
 }
 
-async fn put_nic(bench: &Bench, group: Option<&str>) {
+async fn put_nic(bench: &WorldBench, group: Option<&str>) {
     let mut body = nic(bench);
     let inner = &mut body["properties"]["ipConfigurations"][0]["properties"];
     inner["publicIPAddress"] = json!({ "id": bench.network_id("publicIPAddresses/p") });
@@ -27,7 +27,7 @@ async fn put_nic(bench: &Bench, group: Option<&str>) {
 }
 
 /// Gives the subnet a group, or takes it away.
-async fn put_subnet(bench: &Bench, group: Option<&str>) {
+async fn put_subnet(bench: &WorldBench, group: Option<&str>) {
     let mut body = json!({ "properties": { "addressPrefix": "10.1.0.0/24" } });
     if let Some(group) = group {
         body["properties"]["networkSecurityGroup"] = json!({ "id": bench.network_id(group) });
@@ -35,7 +35,7 @@ async fn put_subnet(bench: &Bench, group: Option<&str>) {
     bench.made(&network(SUBNET), body).await;
 }
 
-async fn put_rule(bench: &Bench, group: &str, name: &str, priority: u16, more: Value) {
+async fn put_rule(bench: &WorldBench, group: &str, name: &str, priority: u16, more: Value) {
     let mut rule = json!({
         "priority": priority, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "*",
         "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "22",
@@ -45,12 +45,12 @@ async fn put_rule(bench: &Bench, group: &str, name: &str, priority: u16, more: V
 }
 
 /// Creates a group with Azure's own rules.
-async fn put_group(bench: &Bench, group: &str) {
+async fn put_group(bench: &WorldBench, group: &str) {
     bench.made(&network(group), json!({ "location": "canadacentral" })).await;
 }
 
 /// Returns the latest published state of the NIC.
-fn is_closed(bench: &Bench) -> bool {
+fn is_closed(bench: &WorldBench) -> bool {
     let events = bench.events(0);
     let last = events.iter().rfind(|event| event["type"] == "nic_changed" && event["public_ip"].is_string());
     last.unwrap()["ssh_closed"].as_bool().unwrap()
@@ -93,7 +93,7 @@ async fn a_basic_address_is_open_until_a_group_closes_it() {
 }
 
 /// Runs `ssh` to the machine's public address until it answers or times out.
-fn ssh(bench: &Bench, address: &str) -> Output {
+fn ssh(bench: &WorldBench, address: &str) -> Output {
     let mut command = Command::new("ssh");
     command.arg("-F").arg(bench.sim.ssh_config());
     for option in ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=1"] {
@@ -128,7 +128,7 @@ async fn a_client_of_a_closed_address_waits_in_vain() {
     until(&bench, "open", || ssh(&bench, address).status.success()).await;
 }
 
-async fn until(bench: &Bench, what: &str, holds: impl Fn() -> bool) {
+async fn until(bench: &WorldBench, what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !tokio::task::block_in_place(&holds) {
         assert!(started.elapsed() < TIMEOUT, "{what}: {:?}", bench.events(0));

@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, empty, network};
+use crate::harness::{WorldBench, empty, network};
 
-async fn set(bench: &Bench, rule: Value) {
+async fn set(bench: &WorldBench, rule: Value) {
     bench.tell("/faults", rule).await.expect(200);
 }
 
@@ -12,7 +12,7 @@ fn table() -> Value {
     json!({ "location": "canadacentral" })
 }
 
-async fn exists(bench: &Bench) -> bool {
+async fn exists(bench: &WorldBench) -> bool {
     bench.get(&network("routeTables/t")).await.status == 200
 }
 

@@ -14,7 +14,7 @@ pub(crate) const NETWORK: &str = "aks-vnet-11486953";
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A world and a client of it.
-pub(crate) struct Bench {
+pub(crate) struct WorldBench {
     pub(crate) sim: Sim,
     pub(crate) client: Client,
     pub(crate) dir: TempDir,
@@ -59,27 +59,27 @@ pub(crate) fn use_ring() {
     ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
 }
 
-pub(crate) async fn open_in(dir: TempDir, change: impl FnOnce(&mut SimOptions)) -> Bench {
+pub(crate) async fn open_in(dir: TempDir, change: impl FnOnce(&mut SimOptions)) -> WorldBench {
     use_ring();
     let mut options = SimOptions { hosts: false, speed: 200.0, ..SimOptions::new(dir.path()) };
     change(&mut options);
     let sim = start(options).await.unwrap();
-    Bench { sim, client: Client::new(), dir }
+    WorldBench { sim, client: Client::new(), dir }
 }
 
 /// A world with the log's cluster.
-pub(crate) async fn open() -> Bench {
+pub(crate) async fn open() -> WorldBench {
     open_in(tempfile::tempdir().unwrap(), |_| {}).await
 }
 
 /// A world with nothing but the group `g`.
-pub(crate) async fn empty() -> Bench {
+pub(crate) async fn empty() -> WorldBench {
     let bench = open_in(tempfile::tempdir().unwrap(), |options| options.scenario = Scenario::Empty).await;
     bench.put("/resourcegroups/g", json!({ "location": "canadacentral" })).await.expect(201);
     bench
 }
 
-impl Bench {
+impl WorldBench {
     pub(crate) fn subscription(&self) -> String {
         format!("/subscriptions/{}", self.sim.subscription())
     }
@@ -195,14 +195,14 @@ pub(crate) fn compute(rest: &str) -> String {
 }
 
 /// A network `v` with the subnet `s`, 10.1.0.0/24.
-pub(crate) async fn with_network(bench: &Bench) {
+pub(crate) async fn with_network(bench: &WorldBench) {
     let subnets = json!([{ "name": "s", "properties": { "addressPrefix": "10.1.0.0/24" } }]);
     let body = json!({ "location": "canadacentral", "properties": { "addressSpace": { "addressPrefixes": ["10.1.0.0/16"] }, "subnets": subnets } });
     bench.made(&network("virtualNetworks/v"), body).await;
 }
 
 /// The body of a NIC in the subnet `s`.
-pub(crate) fn nic(bench: &Bench) -> Value {
+pub(crate) fn nic(bench: &WorldBench) -> Value {
     let subnet = bench.network_id("virtualNetworks/v/subnets/s");
     json!({
         "location": "canadacentral",
@@ -211,7 +211,7 @@ pub(crate) fn nic(bench: &Bench) -> Value {
 }
 
 /// The body of a machine with the NIC `n`.
-pub(crate) fn machine(bench: &Bench) -> Value {
+pub(crate) fn machine(bench: &WorldBench) -> Value {
     json!({
         "location": "canadacentral",
         "properties": {

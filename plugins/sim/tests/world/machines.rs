@@ -1,8 +1,8 @@
 use serde_json::json;
 
-use crate::harness::{Bench, compute, empty, machine, network, nic, with_network};
+use crate::harness::{WorldBench, compute, empty, machine, network, nic, with_network};
 
-async fn with_machine(bench: &Bench) {
+async fn with_machine(bench: &WorldBench) {
     with_network(bench).await;
     bench.put(&network("networkInterfaces/n"), nic(bench)).await.expect(201);
     bench.made(&compute("virtualMachines/m"), machine(bench)).await;

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, compute, empty, machine, network, nic, with_network};
+use crate::harness::{WorldBench, compute, empty, machine, network, nic, with_network};
 
 #[track_caller]
 fn subnet(prefix: &str) -> Value {
@@ -11,7 +11,7 @@ fn route(prefix: &str) -> Value {
     json!({ "properties": { "addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.1.0.4" } })
 }
 
-async fn with_table(bench: &Bench) {
+async fn with_table(bench: &WorldBench) {
     bench.made(&network("routeTables/t"), json!({ "location": "canadacentral" })).await;
 }
 

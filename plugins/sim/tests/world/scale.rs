@@ -1,12 +1,12 @@
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, open};
+use crate::harness::{WorldBench, open};
 
 /// Number of nodes that the cluster gets besides its first two.
 const NODES: u16 = 998;
 
-async fn grown() -> Bench {
+async fn grown() -> WorldBench {
     let bench = open().await;
     let node = |number: u16| {
         let [high, low] = (number + 4).to_be_bytes();
@@ -22,7 +22,7 @@ async fn grown() -> Bench {
     bench
 }
 
-fn administrator(bench: &Bench) -> (Client, String) {
+fn administrator(bench: &WorldBench) -> (Client, String) {
     let authority = Certificate::from_pem(&std::fs::read(bench.sim.ca_file()).unwrap()).unwrap();
     let client = Client::builder().tls_certs_only([authority]).build().unwrap();
     let config = std::fs::read_to_string(bench.sim.kubeconfig()).unwrap();
@@ -31,7 +31,7 @@ fn administrator(bench: &Bench) -> (Client, String) {
 }
 
 /// Reads all pages of a list.
-async fn pages(bench: &Bench, path: &str, limit: usize) -> Vec<Value> {
+async fn pages(bench: &WorldBench, path: &str, limit: usize) -> Vec<Value> {
     let (client, token) = administrator(bench);
     let base = format!("{}{path}?limit={limit}", bench.sim.kube_url().unwrap());
     let (mut pages, mut next) = (Vec::new(), String::new());

@@ -5,7 +5,7 @@ use crate::arm::assemble::add_type_and_top;
 use crate::arm::behaviour::{Consequences, Draft, DraftChild, NewGroup, NewResource, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, object, objects};
-use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, group_of, name_of, parent_id};
 
 /// Kubernetes version of a cluster that requests none.
 pub(crate) const DEFAULT_VERSION: &str = "1.33.5";
@@ -40,7 +40,7 @@ pub(crate) fn prepare_cluster(
         let name = field(&pool, "name").ok_or_else(|| ArmError::missing("agentPoolProfile.name"))?.to_owned();
         drop_keys(&mut pool, &["name", "id", "type", "eTag"]);
         pool_defaults(&mut pool, &version);
-        children.push(DraftChild { kind: ResourceType::AgentPool, name, properties: pool });
+        children.push(DraftChild { kind: ArmResourceType::AgentPool, name, properties: pool });
     }
     drop_keys(
         &mut properties,
@@ -129,7 +129,7 @@ pub(crate) fn assemble_pool(_: &Arm, pool: &StoredResource, mut properties: Obje
 /// Builds the JSON of a cluster as AKS shows it, with its pools flattened.
 pub(crate) fn assemble(arm: &Arm, cluster: &StoredResource, mut properties: Object) -> Value {
     properties.insert("powerState".to_owned(), json!({ "code": "Running" }));
-    let pools: Vec<Value> = arm.below(&cluster.id, ResourceType::AgentPool).into_iter().map(flat_pool).collect();
+    let pools: Vec<Value> = arm.below(&cluster.id, ArmResourceType::AgentPool).into_iter().map(flat_pool).collect();
     properties.insert("agentPoolProfiles".to_owned(), json!(pools));
     properties.insert("resourceUID".to_owned(), json!(cluster.guid.replace('-', "")[..24]));
     let mut body = json!({ "id": cluster.id, "name": cluster.name });
@@ -166,7 +166,7 @@ pub(crate) fn new_cluster(
     let id = format!(
         "/subscriptions/{}/resourcegroups/{group}/providers/{}/managedClusters/{name}",
         arm.subscription,
-        ResourceType::ManagedCluster.namespace()
+        ArmResourceType::ManagedCluster.namespace()
     );
     let mut properties = object(json!({
         "kubernetesVersion": DEFAULT_VERSION,
@@ -189,11 +189,11 @@ pub(crate) fn new_cluster(
             "sku": { "name": "Base", "tier": "Free" },
             "identity": { "type": "SystemAssigned" },
         })),
-        ..NewResource::new(&id, ResourceType::ManagedCluster, "", properties, now)
+        ..NewResource::new(&id, ArmResourceType::ManagedCluster, "", properties, now)
     };
     let mut properties = object(json!({ "count": 2, "vmSize": "Standard_D2ads_v5" }));
     pool_defaults(&mut properties, DEFAULT_VERSION);
-    let pool = NewResource::new(&format!("{id}/agentPools/nodepool1"), ResourceType::AgentPool, "", properties, now);
+    let pool = NewResource::new(&format!("{id}/agentPools/nodepool1"), ArmResourceType::AgentPool, "", properties, now);
     let new_group = NewGroup { name: group.to_owned(), location: location.to_owned(), managed_by: None };
     let consequences =
         Consequences { new_groups: vec![new_group], new: vec![cluster, pool], ..Consequences::default() };

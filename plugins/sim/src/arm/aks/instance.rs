@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::arm::behaviour::NewResource;
 use crate::arm::json::{object, text};
 use crate::arm::network::{first_free, used_in};
-use crate::arm::store::{Arm, ResourceType, StoredResource, name_of};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, name_of};
 
 /// Digits of an instance's number in its host name.
 const DIGITS: usize = 6;
@@ -87,11 +87,11 @@ pub(crate) fn new_instance(
             },
         }],
     });
-    let mut vm = NewResource::new(&id, ResourceType::ScaleSetVm, location, object(machine), created);
+    let mut vm = NewResource::new(&id, ArmResourceType::ScaleSetVm, location, object(machine), created);
     vm.name = Some(format!("{name}_{index}"));
     vm.top.insert("instanceId".to_owned(), json!(index.to_string()));
     vm.top.insert("sku".to_owned(), json!({ "name": size, "tier": "Standard" }));
-    [vm, NewResource::new(&nic, ResourceType::ScaleSetNic, location, object(interface), created)]
+    [vm, NewResource::new(&nic, ArmResourceType::ScaleSetNic, location, object(interface), created)]
 }
 
 /// Formats a number as scale sets count the host names of their instances: six digits of base 36.
@@ -108,8 +108,8 @@ fn base36(mut number: u64) -> String {
 
 /// Returns the scale set whose name the node's name begins with, or else the first one.
 pub(crate) fn scale_set_of(arm: &Arm, node: &str) -> Option<StoredResource> {
-    let mut sets = arm.of_kind(ResourceType::ScaleSet);
-    let by_name = arm.of_kind(ResourceType::ScaleSet).find(|set| node.starts_with(&set.name));
+    let mut sets = arm.of_kind(ArmResourceType::ScaleSet);
+    let by_name = arm.of_kind(ArmResourceType::ScaleSet).find(|set| node.starts_with(&set.name));
     by_name.or_else(|| sets.next()).cloned()
 }
 
@@ -127,13 +127,13 @@ pub(crate) fn instance_named(arm: &Arm, node: &str) -> Option<StoredResource> {
         let name = machine.properties.get("osProfile").and_then(|profile| text(profile, &["computerName"]));
         name.is_some_and(|name| name.eq_ignore_ascii_case(node))
     };
-    arm.of_kind(ResourceType::ScaleSetVm).find(is_called).cloned()
+    arm.of_kind(ArmResourceType::ScaleSetVm).find(is_called).cloned()
 }
 
 /// Returns the number of a new instance: the one in its host name, or else the number after the highest in use.
 pub(crate) fn index_of(arm: &Arm, set: &StoredResource, node: &str) -> u64 {
     let number = |machine: &StoredResource| name_of(&machine.id).parse::<u64>().ok();
-    let taken: Vec<u64> = arm.below(&set.id, ResourceType::ScaleSetVm).into_iter().filter_map(number).collect();
+    let taken: Vec<u64> = arm.below(&set.id, ArmResourceType::ScaleSetVm).into_iter().filter_map(number).collect();
     let digits = node.strip_prefix(set.name.as_str()).filter(|digits| digits.len() == DIGITS);
     let named = digits.and_then(|digits| u64::from_str_radix(digits, 36).ok()).filter(|index| !taken.contains(index));
     named.unwrap_or_else(|| taken.iter().max().map_or(0, |highest| highest + 1))
@@ -141,5 +141,5 @@ pub(crate) fn index_of(arm: &Arm, set: &StoredResource, node: &str) -> u64 {
 
 /// Returns the number of instances of a scale set.
 pub(crate) fn instance_count(arm: &Arm, set: &StoredResource) -> usize {
-    arm.below(&set.id, ResourceType::ScaleSetVm).len()
+    arm.below(&set.id, ArmResourceType::ScaleSetVm).len()
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::arm::aks::instance::{FreeAddresses, NewInstance, new_instance};
 use crate::arm::behaviour::{Consequences, NewGroup, NewResource};
 use crate::arm::json::{Object, field, object};
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Numbers in the names of resources that AKS creates.
 #[derive(Debug, Clone)]
@@ -49,12 +49,12 @@ pub(crate) fn node_group(
         "privateLinkServiceNetworkPolicies": "Enabled",
     });
     let mut new = vec![
-        NewResource::new(&security, ResourceType::SecurityGroup, location, Object::new(), created),
-        NewResource::new(&network, ResourceType::VirtualNetwork, location, object(space), created),
-        NewResource::new(&subnet, ResourceType::Subnet, "", object(inner), created),
+        NewResource::new(&security, ArmResourceType::SecurityGroup, location, Object::new(), created),
+        NewResource::new(&network, ArmResourceType::VirtualNetwork, location, object(space), created),
+        NewResource::new(&subnet, ArmResourceType::Subnet, "", object(inner), created),
     ];
     let mut addresses = FreeAddresses::of(arm, &subnet);
-    for pool in arm.below(&cluster.id, ResourceType::AgentPool) {
+    for pool in arm.below(&cluster.id, ArmResourceType::AgentPool) {
         let name = format!("aks-{}-{}-vmss", pool.name, names.pools);
         let set = format!("{base}/Microsoft.Compute/virtualMachineScaleSets/{name}");
         new.extend(pool_resources(
@@ -102,7 +102,7 @@ fn pool_resources(
             }] },
         },
     });
-    let mut scale_set = NewResource::new(set, ResourceType::ScaleSet, location, object(profile), created);
+    let mut scale_set = NewResource::new(set, ArmResourceType::ScaleSet, location, object(profile), created);
     scale_set.top.insert("sku".to_owned(), json!({ "name": size, "tier": "Standard", "capacity": count }));
     scale_set.top.insert("tags".to_owned(), json!({ "aks-managed-poolName": pool.name }));
     let instances = (0..count).filter_map(|index| {

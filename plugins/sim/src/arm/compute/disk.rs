@@ -4,7 +4,7 @@ use crate::arm::behaviour::{Draft, WriteTarget};
 use crate::arm::compute::machine::os_disk_id;
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, text};
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Checks a disk and adds the provider's defaults. A disk cannot become smaller.
 pub(crate) fn prepare_disk(target: &WriteTarget, mut top: Object, mut properties: Object) -> Result<Draft, ArmError> {
@@ -40,7 +40,7 @@ pub(crate) fn prepare_disk(target: &WriteTarget, mut top: Object, mut properties
 
 /// Returns the machine that has this OS disk.
 pub(crate) fn user_of<'a>(arm: &'a Arm, disk: &StoredResource) -> Option<&'a StoredResource> {
-    arm.of_kind(ResourceType::VirtualMachine)
+    arm.of_kind(ArmResourceType::VirtualMachine)
         .find(|machine| os_disk_id(arm, machine).is_some_and(|id| id.eq_ignore_ascii_case(&disk.id)))
 }
 

@@ -7,7 +7,7 @@ use crate::arm::compute::size::check_size;
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, object, objects, text};
 use crate::arm::network::nics_of;
-use crate::arm::store::{Arm, ResourceType, StoredResource, group_of, name_of};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, group_of, name_of};
 use crate::event::Event;
 
 /// Maximum size of decoded `customData`, in bytes.
@@ -72,9 +72,9 @@ fn check_network(arm: &Arm, target: &WriteTarget, properties: &Object) -> Result
 
 /// Checks that a NIC exists in the machine's location and that no other machine has it.
 fn check_nic(arm: &Arm, target: &WriteTarget, id: &str) -> Result<(), ArmError> {
-    let nic = arm.find_kind(id, ResourceType::NetworkInterface).filter(|nic| nic.location() == target.location);
+    let nic = arm.find_kind(id, ArmResourceType::NetworkInterface).filter(|nic| nic.location() == target.location);
     let Some(nic) = nic else { return Err(ArmError::bad_reference(id, &target.id)) };
-    let user = arm.of_kind(ResourceType::VirtualMachine).find(|machine| {
+    let user = arm.of_kind(ArmResourceType::VirtualMachine).find(|machine| {
         !machine.id.eq_ignore_ascii_case(&target.id)
             && nics_of(machine).iter().any(|used| used.eq_ignore_ascii_case(&nic.id))
     });
@@ -290,7 +290,7 @@ fn new_disk(arm: &Arm, machine: &StoredResource) -> Option<NewResource> {
     });
     Some(NewResource {
         id,
-        kind: ResourceType::Disk,
+        kind: ArmResourceType::Disk,
         name: None,
         top: object(top),
         properties: object(properties),

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::arm::error::ArmError;
 use crate::arm::json::text;
 use crate::arm::request::ArmReply;
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Sizes that are listed. Other sizes with a name of the same form are accepted too.
 const LISTED: [&str; 9] = [
@@ -73,7 +73,7 @@ fn machine_cores(machine: &StoredResource) -> Option<u64> {
 
 /// Returns the number of cores of all machines in a location.
 fn used_cores(arm: &Arm, location: &str) -> u64 {
-    let machines = arm.of_kind(ResourceType::VirtualMachine).chain(arm.of_kind(ResourceType::ScaleSetVm));
+    let machines = arm.of_kind(ArmResourceType::VirtualMachine).chain(arm.of_kind(ArmResourceType::ScaleSetVm));
     machines.filter(|machine| machine.location() == location).filter_map(machine_cores).sum()
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn usages(arm: &Arm, location: &str) -> ArmReply {
         },
         {
             "unit": "Count",
-            "currentValue": arm.of_kind(ResourceType::VirtualMachine).filter(|machine| machine.location() == location).count(),
+            "currentValue": arm.of_kind(ArmResourceType::VirtualMachine).filter(|machine| machine.location() == location).count(),
             "limit": 25000,
             "name": { "value": "virtualMachines", "localizedValue": "Virtual Machines" },
         },

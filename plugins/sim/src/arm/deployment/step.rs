@@ -10,7 +10,7 @@ use crate::arm::store::{Arm, DeploymentState, PlannedResource, PlannedState, Sto
 use crate::arm::write;
 
 /// Result of one step of a planned resource.
-enum PlannedStep {
+enum StepResult {
     Stays,
     Moves(PlannedState),
     Fails(Value),
@@ -32,12 +32,12 @@ pub(crate) fn advance(arm: &mut Arm, now: Timestamp) {
 fn moves(arm: &mut Arm, deployment: &mut StoredDeployment, now: Timestamp) -> bool {
     for index in 0..deployment.resources.len() {
         match step(arm, deployment, &deployment.resources[index], now) {
-            PlannedStep::Stays => {}
-            PlannedStep::Moves(progress) => {
+            StepResult::Stays => {}
+            StepResult::Moves(progress) => {
                 deployment.resources[index].progress = progress;
                 return true;
             }
-            PlannedStep::Fails(error) => {
+            StepResult::Fails(error) => {
                 end(deployment, DeploymentState::Failed, now);
                 deployment.error = Some(failure(&error));
                 return true;
@@ -57,17 +57,17 @@ fn end(deployment: &mut StoredDeployment, state: DeploymentState, now: Timestamp
 }
 
 /// Takes the next step of one planned resource, if its dependencies permit it.
-fn step(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> PlannedStep {
+fn step(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> StepResult {
     match resource.progress {
         PlannedState::Waiting if is_ready(deployment, resource) => begin(arm, deployment, resource, now),
-        PlannedState::Done | PlannedState::Waiting => PlannedStep::Stays,
+        PlannedState::Done | PlannedState::Waiting => StepResult::Stays,
         PlannedState::Writing => match arm.find(&resource.id).map(|found| found.state.as_str()) {
-            Some("Succeeded") => PlannedStep::Moves(PlannedState::Done),
+            Some("Succeeded") => StepResult::Moves(PlannedState::Done),
             Some("Failed") | None => {
                 let message = format!("The resource {} reached a terminal state other than Succeeded.", resource.id);
-                PlannedStep::Fails(json!({ "code": "ResourceDeploymentFailure", "message": message }))
+                StepResult::Fails(json!({ "code": "ResourceDeploymentFailure", "message": message }))
             }
-            Some(_) => PlannedStep::Stays,
+            Some(_) => StepResult::Stays,
         },
     }
 }
@@ -81,13 +81,13 @@ fn is_ready(deployment: &StoredDeployment, resource: &PlannedResource) -> bool {
 }
 
 /// Sends the PUT of a planned resource.
-fn begin(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> PlannedStep {
+fn begin(arm: &mut Arm, deployment: &StoredDeployment, resource: &PlannedResource, now: Timestamp) -> StepResult {
     let call = call(deployment, resource, now);
-    let ArmTarget::Item { kind, group, id } = parse(&call.segments) else { return PlannedStep::Stays };
+    let ArmTarget::Item { kind, group, id } = parse(&call.segments) else { return StepResult::Stays };
     match write::put(arm, &call, kind, &group, &id) {
-        Ok(_) => PlannedStep::Moves(PlannedState::Writing),
-        Err(error) if is_busy(&error) => PlannedStep::Stays,
-        Err(error) => PlannedStep::Fails(error.body()["error"].clone()),
+        Ok(_) => StepResult::Moves(PlannedState::Writing),
+        Err(error) if is_busy(&error) => StepResult::Stays,
+        Err(error) => StepResult::Fails(error.body()["error"].clone()),
     }
 }
 

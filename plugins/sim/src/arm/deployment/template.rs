@@ -8,7 +8,7 @@ use crate::arm::store::{PlannedResource, PlannedState};
 
 /// Template with all expressions evaluated.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CompiledTemplate {
+pub(crate) struct EvaluatedTemplate {
     pub(crate) resources: Vec<PlannedResource>,
     /// Outputs by name, as `{type, value}`.
     pub(crate) outputs: Object,
@@ -24,7 +24,7 @@ const OF_TEMPLATE: [&str; 6] = ["type", "name", "apiVersion", "dependsOn", "comm
 /// # Errors
 /// 400 `InvalidTemplate` for a missing template, an unknown parameter, type or function, and
 /// unsupported loops.
-pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> Result<CompiledTemplate, ArmError> {
+pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> Result<EvaluatedTemplate, ArmError> {
     let template = properties.get("template").and_then(Value::as_object);
     let template = template.ok_or_else(|| invalid("the template is not in the request"))?;
     let (values, parameters) = parameters(template, properties)?;
@@ -40,7 +40,7 @@ pub(crate) fn compile(subscription: &str, group: &str, properties: &Object) -> R
     for (name, output) in inner(template, "outputs") {
         outputs.insert(name, evaluate(&scope, &output)?);
     }
-    Ok(CompiledTemplate { resources, outputs, parameters: Value::Object(parameters) })
+    Ok(EvaluatedTemplate { resources, outputs, parameters: Value::Object(parameters) })
 }
 
 /// Returns the object under `key`, or an empty one.
@@ -102,7 +102,7 @@ fn planned(scope: &TemplateScope, resource: &Object) -> Result<PlannedResource, 
 mod tests {
     use super::*;
 
-    fn compiled(template: &Value, parameters: &Value) -> Result<CompiledTemplate, String> {
+    fn compiled(template: &Value, parameters: &Value) -> Result<EvaluatedTemplate, String> {
         let properties = json!({ "template": template, "parameters": parameters });
         compile("s", "g", properties.as_object().unwrap_or(&Object::new())).map_err(|error| error.message.to_string())
     }

@@ -7,7 +7,7 @@ use crate::arm::error::ArmError;
 use crate::arm::json::{field, objects, reference};
 use crate::arm::network::prefixes::{ipv4_of, subnet_nets};
 use crate::arm::request::{ArmCall, ArmReply, ArmResult};
-use crate::arm::store::{Arm, ResourceType};
+use crate::arm::store::{Arm, ArmResourceType};
 
 /// Number of addresses that Azure reserves at the start of a subnet: network, gateway and two for
 /// DNS.
@@ -16,7 +16,7 @@ const RESERVED: usize = 4;
 /// Returns the addresses in use in a subnet, each with the id of its IP configuration, in order of
 /// creation.
 pub(crate) fn used_in(arm: &Arm, subnet: &str) -> Vec<(String, Ipv4Addr)> {
-    let nics = arm.of_kind(ResourceType::NetworkInterface).chain(arm.of_kind(ResourceType::ScaleSetNic));
+    let nics = arm.of_kind(ArmResourceType::NetworkInterface).chain(arm.of_kind(ArmResourceType::ScaleSetNic));
     let mut used: Vec<(u64, String, Ipv4Addr)> = Vec::new();
     for nic in nics {
         for configuration in objects(&nic.properties, "ipConfigurations") {
@@ -108,7 +108,7 @@ pub(crate) fn check_address(arm: &Arm, call: &ArmCall, network: &str) -> ArmResu
         .parse()
         .map_err(|_| ArmError::invalid("ipAddress", format!("IP address {text} is not formatted correctly.")))?;
     let subnet = arm
-        .below(network, ResourceType::Subnet)
+        .below(network, ArmResourceType::Subnet)
         .into_iter()
         .find(|subnet| subnet_nets(subnet).iter().any(|net| net.contains(&std::net::IpAddr::V4(address))));
     let Some(subnet) = subnet else {
@@ -136,7 +136,7 @@ fn five_free(subnet: &crate::arm::store::StoredResource, mut taken: Vec<Ipv4Addr
 /// Answers with the number of used addresses in each subnet.
 pub(crate) fn usages(arm: &Arm, network: &str) -> ArmReply {
     let value: Vec<Value> = arm
-        .below(network, ResourceType::Subnet)
+        .below(network, ArmResourceType::Subnet)
         .into_iter()
         .map(|subnet| {
             let limit = subnet_nets(subnet).iter().map(room).sum::<u64>();

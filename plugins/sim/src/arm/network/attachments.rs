@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::arm::json::{field, objects, reference};
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Returns the ids of the IP configurations whose reference `key` is `id`.
 pub(crate) fn configurations_with<'a>(
@@ -18,7 +18,7 @@ pub(crate) fn configurations_with<'a>(
 
 /// Returns the machine that has the NIC.
 pub(crate) fn machine_of<'a>(arm: &'a Arm, nic: &str) -> Option<&'a StoredResource> {
-    arm.of_kind(ResourceType::VirtualMachine)
+    arm.of_kind(ArmResourceType::VirtualMachine)
         .find(|machine| nics_of(machine).iter().any(|id| id.eq_ignore_ascii_case(nic)))
 }
 

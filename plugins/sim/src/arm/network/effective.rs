@@ -5,7 +5,7 @@ use crate::arm::json::{field, objects, reference};
 use crate::arm::network::attachments::machine_of;
 use crate::arm::network::prefixes::prefixes_of;
 use crate::arm::request::{ArmReply, ArmResult};
-use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, parent_id};
 
 /// Prefixes that Azure drops unless a route covers them.
 const DROPPED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
@@ -48,7 +48,7 @@ type UserRoute = (String, String, Option<String>);
 /// Returns the routes of a subnet's table that are not being written.
 fn user_routes(arm: &Arm, subnet: &StoredResource) -> Vec<UserRoute> {
     let Some(table) = reference(&subnet.properties, "routeTable") else { return Vec::new() };
-    let routes = arm.below(table, ResourceType::Route).into_iter().filter(|route| route.is_settled());
+    let routes = arm.below(table, ArmResourceType::Route).into_iter().filter(|route| route.is_settled());
     routes
         .map(|route| {
             let text = |key: &str| field(&route.properties, key).map(str::to_owned);

@@ -9,7 +9,7 @@ use crate::arm::network::address::assign;
 use crate::arm::network::attachments::configurations_with;
 use crate::arm::network::public_ip::allocate;
 use crate::arm::network::references::{require_reference, require_settled};
-use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, parent_id};
 
 /// Checks a NIC, assigns its addresses and adds the defaults.
 pub(crate) fn prepare(
@@ -33,7 +33,7 @@ pub(crate) fn prepare(
     }
     keep_only_id(&mut properties, "networkSecurityGroup");
     if let Some(group) = reference(&properties, "networkSecurityGroup") {
-        require_reference(arm, group, ResourceType::SecurityGroup, &target.id)?;
+        require_reference(arm, group, ArmResourceType::SecurityGroup, &target.id)?;
         require_settled(arm, group, &target.id)?;
     }
     let assigned_addresses = assign_public_addresses(arm, &prepared)?;
@@ -118,11 +118,11 @@ fn configuration_of(
         let message = format!("IP configuration {}/ipConfigurations/{name} does not have a subnet.", target.id);
         return Err(ArmError::network("SubnetMissingInIpConfiguration", message));
     };
-    require_reference(arm, &subnet, ResourceType::Subnet, &target.id)?;
+    require_reference(arm, &subnet, ArmResourceType::Subnet, &target.id)?;
     require_settled(arm, &subnet, &target.id)?;
     require_settled(arm, parent_id(&subnet), &target.id)?;
     if let Some(public) = reference(&inner, "publicIPAddress") {
-        require_reference(arm, public, ResourceType::PublicIp, &target.id)?;
+        require_reference(arm, public, ArmResourceType::PublicIp, &target.id)?;
         require_settled(arm, public, &target.id)?;
         check_public_free(arm, public, &target.id)?;
     }
@@ -169,7 +169,7 @@ fn held_address(nic: &StoredResource, name: &str, subnet: &str) -> Option<String
 
 /// Refuses a public address that another NIC has.
 fn check_public_free(arm: &Arm, public: &str, nic: &str) -> Result<(), ArmError> {
-    let user = arm.of_kind(ResourceType::NetworkInterface).find(|other| {
+    let user = arm.of_kind(ArmResourceType::NetworkInterface).find(|other| {
         !other.id.eq_ignore_ascii_case(nic) && configurations_with(other, "publicIPAddress", public).next().is_some()
     });
     match user {

@@ -7,7 +7,7 @@ use crate::arm::behaviour::{Draft, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field};
 use crate::arm::network::references::require_reference;
-use crate::arm::store::{Arm, ResourceType, StoredResource};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource};
 
 /// Pool of public addresses: TEST-NET-3 of RFC 5737, which is assigned to no network.
 const POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(203, 0, 113, 0), 24);
@@ -49,7 +49,8 @@ pub(crate) fn prepare(
 /// Refuses a new address beyond the quota of the region.
 fn check_quota(arm: &Arm, target: &WriteTarget) -> Result<(), ArmError> {
     let Some(limit) = arm.quota.public_ips.filter(|_| target.existing.is_none()) else { return Ok(()) };
-    let used = arm.of_kind(ResourceType::PublicIp).filter(|other| other.location() == target.location).count() as u64;
+    let used =
+        arm.of_kind(ArmResourceType::PublicIp).filter(|other| other.location() == target.location).count() as u64;
     if used < limit {
         return Ok(());
     }
@@ -60,7 +61,7 @@ fn check_quota(arm: &Arm, target: &WriteTarget) -> Result<(), ArmError> {
 /// Returns the next public address that no resource has, and that is not in `assigned`, pairs of id and address.
 pub(crate) fn allocate(arm: &Arm, assigned: &[(String, String)]) -> Result<String, ArmError> {
     let net = Ipv4Net::new_assert(POOL.0, POOL.1);
-    let stored = arm.of_kind(ResourceType::PublicIp).filter_map(address);
+    let stored = arm.of_kind(ArmResourceType::PublicIp).filter_map(address);
     let taken: Vec<&str> = stored.chain(assigned.iter().map(|(_, address)| address.as_str())).collect();
     // The first hosts are for the servers of the simulated world itself.
     let free =
@@ -85,7 +86,7 @@ pub(crate) fn prepare_nat_gateway(
     default(&mut properties, "idleTimeoutInMinutes", json!(4));
     for public in crate::arm::json::objects(&properties, "publicIpAddresses") {
         let id = field(public, "id").ok_or_else(|| ArmError::missing("publicIpAddresses.id"))?;
-        require_reference(arm, id, ResourceType::PublicIp, &target.id)?;
+        require_reference(arm, id, ArmResourceType::PublicIp, &target.id)?;
     }
     Ok(Draft { top, properties, ..Draft::default() })
 }

@@ -4,10 +4,10 @@ use crate::arm::error::ArmError;
 use crate::arm::json::{objects, reference};
 use crate::arm::network::attachments::{configurations_with, machine_of};
 use crate::arm::retry_after::retry_after;
-use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, parent_id};
 
 /// Refuses a reference to a missing resource or to one of another type.
-pub(crate) fn require_reference(arm: &Arm, id: &str, kind: ResourceType, by: &str) -> Result<(), ArmError> {
+pub(crate) fn require_reference(arm: &Arm, id: &str, kind: ArmResourceType, by: &str) -> Result<(), ArmError> {
     match arm.find_kind(id, kind) {
         Some(_) => Ok(()),
         None => Err(ArmError::bad_reference(id, by)),
@@ -73,7 +73,7 @@ fn check_no_subnet(arm: &Arm, resource: &StoredResource, key: &str, code: &str, 
 /// Refuses to delete a security group that a NIC has.
 fn check_no_nic(arm: &Arm, group: &StoredResource, code: &str) -> Result<(), ArmError> {
     let user =
-        arm.of_kind(ResourceType::NetworkInterface).find(|nic| references(nic, "networkSecurityGroup", &group.id));
+        arm.of_kind(ArmResourceType::NetworkInterface).find(|nic| references(nic, "networkSecurityGroup", &group.id));
     match user {
         None => Ok(()),
         Some(nic) => Err(ArmError::network(
@@ -89,7 +89,7 @@ fn check_no_nic(arm: &Arm, group: &StoredResource, code: &str) -> Result<(), Arm
 /// Refuses to delete a public address that a NIC has.
 pub(crate) fn check_public_ip(arm: &Arm, public: &StoredResource) -> Result<(), ArmError> {
     let user = arm
-        .of_kind(ResourceType::NetworkInterface)
+        .of_kind(ArmResourceType::NetworkInterface)
         .find_map(|nic| configurations_with(nic, "publicIPAddress", &public.id).next());
     match user {
         None => Ok(()),
@@ -111,14 +111,14 @@ pub(crate) fn references(resource: &StoredResource, key: &str, id: &str) -> bool
 /// Returns the ids of the subnets whose reference `key` is `id`, in order of creation.
 pub(crate) fn subnets_with(arm: &Arm, key: &str, id: &str) -> Vec<String> {
     let mut found: Vec<&StoredResource> =
-        arm.of_kind(ResourceType::Subnet).filter(|subnet| references(subnet, key, id)).collect();
+        arm.of_kind(ArmResourceType::Subnet).filter(|subnet| references(subnet, key, id)).collect();
     found.sort_by_key(|subnet| subnet.order);
     found.into_iter().map(|subnet| subnet.id.clone()).collect()
 }
 
 /// Returns the ids of the tables, groups and gateways of every subnet of a network.
 pub(crate) fn of_network(arm: &Arm, network: &StoredResource) -> Vec<String> {
-    arm.below(&network.id, ResourceType::Subnet).into_iter().flat_map(|subnet| of_subnet(arm, subnet)).collect()
+    arm.below(&network.id, ArmResourceType::Subnet).into_iter().flat_map(|subnet| of_subnet(arm, subnet)).collect()
 }
 
 /// Returns the ids of a subnet's route table, security group and NAT gateway.

@@ -5,7 +5,7 @@ use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, objects};
 use crate::arm::network::prefixes::net;
-use crate::arm::store::{Arm, ResourceType, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, parent_id};
 
 /// Maximum number of routes in a table unless the subscription has a higher limit, as Azure
 /// documents it.
@@ -23,7 +23,7 @@ pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properti
         let id = format!("{}/routes/{name}", target.id);
         let inner = route_properties(&id, inner)?;
         check_conflict(&name, &inner, children.iter().map(|child| (child.name.as_str(), &child.properties)))?;
-        children.push(DraftChild { kind: ResourceType::Route, name, properties: inner });
+        children.push(DraftChild { kind: ArmResourceType::Route, name, properties: inner });
     }
     check_limit(arm, &target.id, children.len())?;
     drop_keys(&mut properties, &["routes", "subnets"]);
@@ -35,8 +35,9 @@ pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properti
 pub(crate) fn prepare_route(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
     let properties = route_properties(&target.id, properties)?;
     let table = parent_id(&target.id);
-    let others =
-        || arm.below(table, ResourceType::Route).into_iter().filter(|route| !route.id.eq_ignore_ascii_case(&target.id));
+    let others = || {
+        arm.below(table, ArmResourceType::Route).into_iter().filter(|route| !route.id.eq_ignore_ascii_case(&target.id))
+    };
     check_limit(arm, table, others().count() + 1)?;
     let name = crate::arm::store::name_of(&target.id);
     check_conflict(name, &properties, others().map(|route| (route.name.as_str(), &route.properties)))?;

@@ -4,7 +4,7 @@ use crate::arm::behaviour::{Draft, DraftChild, WriteTarget};
 use crate::arm::error::ArmError;
 use crate::arm::json::{Object, default, drop_keys, field, objects};
 use crate::arm::request::ArmReply;
-use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, name_of, parent_id};
 
 /// Checks a security group with the rules in its body.
 pub(crate) fn prepare(target: &WriteTarget, top: Object, mut properties: Object) -> Result<Draft, ArmError> {
@@ -14,7 +14,7 @@ pub(crate) fn prepare(target: &WriteTarget, top: Object, mut properties: Object)
         let inner = rule.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
         let inner = rule_properties(&format!("{}/securityRules/{name}", target.id), inner)?;
         check_priority(&name, &inner, children.iter().map(|child| (child.name.as_str(), &child.properties)))?;
-        children.push(DraftChild { kind: ResourceType::SecurityRule, name, properties: inner });
+        children.push(DraftChild { kind: ArmResourceType::SecurityRule, name, properties: inner });
     }
     drop_keys(&mut properties, &["securityRules", "defaultSecurityRules", "networkInterfaces", "subnets", "flowLogs"]);
     Ok(Draft { top, properties, children, ..Draft::default() })
@@ -24,7 +24,7 @@ pub(crate) fn prepare(target: &WriteTarget, top: Object, mut properties: Object)
 pub(crate) fn prepare_rule(arm: &Arm, target: &WriteTarget, properties: Object) -> Result<Draft, ArmError> {
     let properties = rule_properties(&target.id, properties)?;
     let others = arm
-        .below(parent_id(&target.id), ResourceType::SecurityRule)
+        .below(parent_id(&target.id), ArmResourceType::SecurityRule)
         .into_iter()
         .filter(|rule| !rule.id.eq_ignore_ascii_case(&target.id));
     check_priority(name_of(&target.id), &properties, others.map(|rule| (rule.name.as_str(), &rule.properties)))?;

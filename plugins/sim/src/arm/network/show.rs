@@ -5,7 +5,7 @@ use crate::arm::network::address::used_in;
 use crate::arm::network::attachments::{configurations_with, machine_of, nics_of};
 use crate::arm::network::references::{references, subnets_with};
 use crate::arm::network::security::default_rules;
-use crate::arm::store::{Arm, ResourceType, StoredResource, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, parent_id};
 
 /// Adds the ids of the IP configurations in a subnet.
 pub(crate) fn subnet(arm: &Arm, subnet: &StoredResource, shown: &mut Object) {
@@ -35,14 +35,14 @@ pub(crate) fn security_group(arm: &Arm, group: &StoredResource, shown: &mut Obje
     shown.insert("defaultSecurityRules".to_owned(), json!(default_rules(group)));
     list(shown, "subnets", subnets_with(arm, "networkSecurityGroup", &group.id).into_iter());
     let nics =
-        arm.of_kind(ResourceType::NetworkInterface).filter(|nic| references(nic, "networkSecurityGroup", &group.id));
+        arm.of_kind(ArmResourceType::NetworkInterface).filter(|nic| references(nic, "networkSecurityGroup", &group.id));
     list(shown, "networkInterfaces", nics.map(|nic| nic.id.clone()));
 }
 
 /// Adds the address, once it is written, and the configuration that has it.
 pub(crate) fn public_ip(arm: &Arm, public: &StoredResource, shown: &mut Object) {
     let user = arm
-        .of_kind(ResourceType::NetworkInterface)
+        .of_kind(ArmResourceType::NetworkInterface)
         .find_map(|nic| configurations_with(nic, "publicIPAddress", &public.id).next());
     let settled = public.is_settled();
     if let Some(address) = public.hidden.get("address").filter(|_| settled) {
@@ -104,7 +104,7 @@ pub(crate) fn peering(arm: &Arm, peering: &StoredResource, shown: &mut Object) {
     let network = parent_id(&peering.id);
     let remote = crate::arm::json::reference(&peering.properties, "remoteVirtualNetwork").unwrap_or_default();
     let back = arm
-        .below(remote, ResourceType::Peering)
+        .below(remote, ArmResourceType::Peering)
         .into_iter()
         .any(|other| references(other, "remoteVirtualNetwork", network));
     let (state, level) = if back { ("Connected", "FullyInSync") } else { ("Initiated", "FullyInSync") };

@@ -7,7 +7,7 @@ use crate::arm::json::{Object, default, drop_keys, field, keep_only_id, objects,
 use crate::arm::network::address::used_in;
 use crate::arm::network::prefixes::{net, nets_of, prefixes_of, subnet_nets};
 use crate::arm::network::references::{require_reference, require_settled};
-use crate::arm::store::{Arm, ResourceType, StoredResource, name_of, parent_id};
+use crate::arm::store::{Arm, ArmResourceType, StoredResource, name_of, parent_id};
 
 /// Longest prefix of a subnet: a longer one would have no address besides the five that Azure
 /// reserves.
@@ -32,7 +32,7 @@ pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properti
         let id = format!("{}/subnets/{name}", target.id);
         let inner = subnet_properties(arm, &id, inner, &nets, &siblings)?;
         siblings.push((name.clone(), nets_of(&inner, &id)?));
-        children.push(DraftChild { kind: ResourceType::Subnet, name, properties: inner });
+        children.push(DraftChild { kind: ArmResourceType::Subnet, name, properties: inner });
     }
     check_removed(arm, target, &children)?;
     children.extend(peerings(&properties)?);
@@ -45,7 +45,7 @@ pub(crate) fn prepare(arm: &Arm, target: &WriteTarget, top: Object, mut properti
 
 /// Refuses a PUT that would remove a subnet in use.
 fn check_removed(arm: &Arm, target: &WriteTarget, kept: &[DraftChild]) -> Result<(), ArmError> {
-    for subnet in arm.below(&target.id, ResourceType::Subnet) {
+    for subnet in arm.below(&target.id, ArmResourceType::Subnet) {
         let stays = kept.iter().any(|child| child.name.eq_ignore_ascii_case(&subnet.name));
         if !stays {
             check_subnet_unused(arm, subnet)?;
@@ -56,7 +56,7 @@ fn check_removed(arm: &Arm, target: &WriteTarget, kept: &[DraftChild]) -> Result
 
 /// Refuses to delete a network if a NIC has an address in one of its subnets.
 pub(crate) fn check_network_unused(arm: &Arm, network: &StoredResource) -> Result<(), ArmError> {
-    let subnets = arm.below(&network.id, ResourceType::Subnet);
+    let subnets = arm.below(&network.id, ArmResourceType::Subnet);
     subnets.into_iter().try_for_each(|subnet| check_subnet_unused(arm, subnet))
 }
 
@@ -81,7 +81,7 @@ fn peerings(properties: &Object) -> Result<Vec<DraftChild>, ArmError> {
                 field(peering, "name").ok_or_else(|| ArmError::missing("virtualNetworkPeering.name"))?.to_owned();
             let mut inner = peering.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
             peering_properties(&mut inner);
-            Ok(DraftChild { kind: ResourceType::Peering, name, properties: inner })
+            Ok(DraftChild { kind: ArmResourceType::Peering, name, properties: inner })
         })
         .collect()
 }
@@ -91,7 +91,7 @@ pub(crate) fn prepare_subnet(arm: &Arm, target: &WriteTarget, properties: Object
     let network = arm.find(parent_id(&target.id)).ok_or_else(|| ArmError::child_not_found(&target.id))?;
     let space = prefixes_of(network).iter().map(|prefix| net(prefix, &network.id)).collect::<Result<Vec<_>, _>>()?;
     let siblings: Vec<(String, Vec<IpNet>)> = arm
-        .below(&network.id, ResourceType::Subnet)
+        .below(&network.id, ArmResourceType::Subnet)
         .into_iter()
         .filter(|subnet| !subnet.id.eq_ignore_ascii_case(&target.id))
         .map(|subnet| (subnet.name.clone(), subnet_nets(subnet)))
@@ -142,9 +142,9 @@ fn subnet_properties(
         }
     }
     for (key, kind) in [
-        ("routeTable", ResourceType::RouteTable),
-        ("networkSecurityGroup", ResourceType::SecurityGroup),
-        ("natGateway", ResourceType::NatGateway),
+        ("routeTable", ArmResourceType::RouteTable),
+        ("networkSecurityGroup", ArmResourceType::SecurityGroup),
+        ("natGateway", ArmResourceType::NatGateway),
     ] {
         keep_only_id(&mut properties, key);
         if let Some(referenced) = reference(&properties, key) {
@@ -189,7 +189,7 @@ pub(crate) fn prepare_peering(arm: &Arm, target: &WriteTarget, mut properties: O
     peering_properties(&mut properties);
     let remote =
         reference(&properties, "remoteVirtualNetwork").ok_or_else(|| ArmError::missing("remoteVirtualNetwork"))?;
-    require_reference(arm, remote, ResourceType::VirtualNetwork, &target.id)?;
+    require_reference(arm, remote, ArmResourceType::VirtualNetwork, &target.id)?;
     Ok(Draft { properties, ..Draft::default() })
 }
 

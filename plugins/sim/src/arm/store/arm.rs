@@ -9,11 +9,11 @@ use crate::arm::store::access::GrantedAccess;
 use crate::arm::store::cluster_access::ClusterAccess;
 use crate::arm::store::deployment::StoredDeployment;
 use crate::arm::store::group::StoredGroup;
-use crate::arm::store::operation::ArmOperation;
+use crate::arm::store::operation::StoredOperation;
 use crate::arm::store::published::PublishedState;
 use crate::arm::store::quota::Quota;
 use crate::arm::store::resource::{StoredResource, name_of};
-use crate::arm::store::resource_type::ResourceType;
+use crate::arm::store::resource_type::ArmResourceType;
 use crate::arm::store::uuid::uuid;
 
 /// State of the simulated Azure Resource Manager.
@@ -40,7 +40,7 @@ pub struct Arm {
     /// Resources by lower-case id.
     pub(crate) resources: BTreeMap<String, StoredResource>,
     /// Operations by id.
-    pub(crate) operations: BTreeMap<String, ArmOperation>,
+    pub(crate) operations: BTreeMap<String, StoredOperation>,
     /// Deployments by lower-case id.
     pub(crate) deployments: BTreeMap<String, StoredDeployment>,
     /// State of the resources that the stream of events has published.
@@ -100,17 +100,17 @@ impl Arm {
     }
 
     /// Returns the resource with this id if it is of this type.
-    pub(crate) fn find_kind(&self, id: &str, kind: ResourceType) -> Option<&StoredResource> {
+    pub(crate) fn find_kind(&self, id: &str, kind: ArmResourceType) -> Option<&StoredResource> {
         self.find(id).filter(|resource| resource.kind == kind)
     }
 
     /// Returns all resources of a type, ordered by lower-case id.
-    pub(crate) fn of_kind(&self, kind: ResourceType) -> impl Iterator<Item = &StoredResource> {
+    pub(crate) fn of_kind(&self, kind: ArmResourceType) -> impl Iterator<Item = &StoredResource> {
         self.resources.values().filter(move |resource| resource.kind == kind)
     }
 
     /// Returns the resources of a type below the id `parent`, in order of creation.
-    pub(crate) fn below(&self, parent: &str, kind: ResourceType) -> Vec<&StoredResource> {
+    pub(crate) fn below(&self, parent: &str, kind: ArmResourceType) -> Vec<&StoredResource> {
         let prefix = format!("{}/", parent.to_ascii_lowercase());
         let range = self.resources.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
         let mut found: Vec<&StoredResource> =
@@ -149,7 +149,7 @@ impl Arm {
     }
 
     /// Returns a new resource, not stored yet, with identifiers of its own.
-    pub(crate) fn fresh(&mut self, id: String, kind: ResourceType, now: Timestamp) -> StoredResource {
+    pub(crate) fn fresh(&mut self, id: String, kind: ArmResourceType, now: Timestamp) -> StoredResource {
         StoredResource {
             name: name_of(&id).to_owned(),
             id,

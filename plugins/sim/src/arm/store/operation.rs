@@ -6,7 +6,7 @@ use crate::arm::store::resource_type::Family;
 
 /// Long-running operation, in progress or finished.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct ArmOperation {
+pub(crate) struct StoredOperation {
     pub(crate) id: String,
     /// Family whose protocol the operation follows.
     pub(crate) family: Family,

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::arm::store::resource_type::{Family, ResourceType};
+use crate::arm::store::resource_type::{ArmResourceType, Family};
 
 /// Stored resource, top-level or child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,7 +11,7 @@ pub(crate) struct StoredResource {
     pub(crate) id: String,
     /// Name, the last segment of the id except for scale set instances.
     pub(crate) name: String,
-    pub(crate) kind: ResourceType,
+    pub(crate) kind: ArmResourceType,
     /// Top-level members: `location`, `tags`, `sku`, `zones`, `identity`, …
     pub(crate) top: Map<String, Value>,
     /// Settable properties with their defaults. Computed ones are added when the resource is shown.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// Resource type that the simulator knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum ResourceType {
+pub(crate) enum ArmResourceType {
     /// Top-level type `Microsoft.Network/virtualNetworks`.
     VirtualNetwork,
     /// Child type `virtualNetworks/subnets`.
@@ -53,24 +53,24 @@ pub(crate) enum Family {
 }
 
 /// Every resource type, parents before their children.
-pub(crate) const ALL_TYPES: [ResourceType; 17] = [
-    ResourceType::VirtualNetwork,
-    ResourceType::Subnet,
-    ResourceType::Peering,
-    ResourceType::SecurityGroup,
-    ResourceType::SecurityRule,
-    ResourceType::PublicIp,
-    ResourceType::NetworkInterface,
-    ResourceType::RouteTable,
-    ResourceType::Route,
-    ResourceType::NatGateway,
-    ResourceType::VirtualMachine,
-    ResourceType::Disk,
-    ResourceType::ScaleSet,
-    ResourceType::ScaleSetVm,
-    ResourceType::ScaleSetNic,
-    ResourceType::ManagedCluster,
-    ResourceType::AgentPool,
+pub(crate) const ALL_TYPES: [ArmResourceType; 17] = [
+    ArmResourceType::VirtualNetwork,
+    ArmResourceType::Subnet,
+    ArmResourceType::Peering,
+    ArmResourceType::SecurityGroup,
+    ArmResourceType::SecurityRule,
+    ArmResourceType::PublicIp,
+    ArmResourceType::NetworkInterface,
+    ArmResourceType::RouteTable,
+    ArmResourceType::Route,
+    ArmResourceType::NatGateway,
+    ArmResourceType::VirtualMachine,
+    ArmResourceType::Disk,
+    ArmResourceType::ScaleSet,
+    ArmResourceType::ScaleSetVm,
+    ArmResourceType::ScaleSetNic,
+    ArmResourceType::ManagedCluster,
+    ArmResourceType::AgentPool,
 ];
 
 const NETWORK: &str = "Microsoft.Network";
@@ -83,7 +83,7 @@ struct TypeFacts {
     segments: &'static [&'static str],
     family: Family,
     /// Types that the parent shows inside itself, with the property that holds them.
-    embedded: &'static [(ResourceType, &'static str)],
+    embedded: &'static [(ArmResourceType, &'static str)],
     /// Name of the operation that writes it, as the network provider's errors call it.
     put_operation: &'static str,
 }
@@ -93,7 +93,7 @@ const fn facts(segments: &'static [&'static str], family: Family) -> TypeFacts {
     TypeFacts { segments, family, embedded: &[], put_operation: "PutNetworkSecurityGroupOperation" }
 }
 
-impl ResourceType {
+impl ArmResourceType {
     /// Returns the row of this type: the only `match` over all types in the store.
     const fn facts(self) -> TypeFacts {
         use Family::{Aks, Compute, Disk, Network};

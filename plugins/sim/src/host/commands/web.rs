@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use url::{Host, Url};
 
 use crate::World;
-use crate::dataplane::{Plane, Protocol, Service};
+use crate::dataplane::{IpProtocol, Plane, Service};
 use crate::host::process::Process;
 use crate::kube::web_server;
 
@@ -47,7 +47,7 @@ fn reached(world: &World, from: &str, to: Ipv4Addr, port: u16) -> Answer {
         to
     } else {
         let from = own.map_or_else(|| from.to_owned(), |own| own.to_string());
-        let service = Service { protocol: Protocol::Tcp, port };
+        let service = Service { protocol: IpProtocol::Tcp, port };
         match Plane::of(world).request(&from, &to.to_string(), service) {
             Ok(Some(seen)) => seen,
             Ok(None) | Err(_) => return Answer::TimedOut,

@@ -11,7 +11,7 @@ use super::machine_task;
 use super::runtime::Runtime;
 use super::session::{Output, captured};
 use super::silent_port::SilentPort;
-use crate::event::{Event, Nic, Recorded};
+use crate::event::{Event, Nic, NumberedEvent};
 use crate::host::hosts::Hosts;
 use crate::host::machine::{Machine, Phase};
 use crate::tailnet::Tailnet;
@@ -175,7 +175,7 @@ fn write_client_config(runtime: &Runtime, written: &mut String) -> bool {
     false
 }
 
-fn make_real(runtime: &Runtime, running: &mut Running, recorded: &Recorded) {
+fn make_real(runtime: &Runtime, running: &mut Running, recorded: &NumberedEvent) {
     let mut world = runtime.shared.lock();
     apply(&mut world, recorded);
     drop(world);
@@ -194,7 +194,7 @@ fn make_real(runtime: &Runtime, running: &mut Running, recorded: &Recorded) {
 }
 
 /// Changes the machines as the event says.
-fn apply(world: &mut World, recorded: &Recorded) {
+fn apply(world: &mut World, recorded: &NumberedEvent) {
     let World { hosts, tailnet, .. } = world;
     match &recorded.event {
         Event::MachineCreated(spec) => {

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::authorization::authorize_in;
-use super::error::ApiError;
+use super::error::TailnetApiError;
 use crate::Shared;
 use crate::tailnet::Policy;
 
@@ -18,7 +18,7 @@ pub(super) async fn read(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<Response, TailnetApiError> {
     let tailnet = &shared.lock().tailnet;
     authorize_in(tailnet, &name, &headers, "policy_file:read")?;
     answer(&tailnet.policy, &headers)
@@ -30,17 +30,17 @@ pub(super) async fn write(
     Path(name): Path<String>,
     headers: HeaderMap,
     bytes: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Response, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     authorize_in(tailnet, &name, &headers, "policy_file")?;
     if !matches(&tailnet.policy, &headers) {
-        return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "precondition failed, invalid old hash"));
+        return Err(TailnetApiError::new(StatusCode::PRECONDITION_FAILED, "precondition failed, invalid old hash"));
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let policy = Policy { text, touched: true };
-    let parsed = policy.json().map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let parsed = policy.json().map_err(|error| TailnetApiError::bad_request(error.to_string()))?;
     if !parsed.is_object() {
-        return Err(ApiError::bad_request("policy must be an object"));
+        return Err(TailnetApiError::bad_request("policy must be an object"));
     }
     tailnet.policy = policy;
     answer(&tailnet.policy, &headers)
@@ -55,12 +55,13 @@ fn matches(policy: &Policy, headers: &HeaderMap) -> bool {
     }
 }
 
-fn answer(policy: &Policy, headers: &HeaderMap) -> Result<Response, ApiError> {
+fn answer(policy: &Policy, headers: &HeaderMap) -> Result<Response, TailnetApiError> {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let etag = [(header::ETAG, policy.etag())];
     if accepts.contains(HUJSON) {
         return Ok((etag, [(header::CONTENT_TYPE, HUJSON)], policy.text.clone()).into_response());
     }
-    let json = policy.json().map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let json =
+        policy.json().map_err(|error| TailnetApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok((etag, Json(json)).into_response())
 }

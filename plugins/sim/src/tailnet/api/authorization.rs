@@ -3,15 +3,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::error::ApiError;
+use super::error::TailnetApiError;
 use crate::tailnet::{Tailnet, Token};
 
 /// Returns the token of a request.
 ///
 /// # Errors
 /// 401 for an unknown or expired token, 403 if its scopes do not cover `scope`.
-pub(super) fn authorize<'a>(tailnet: &'a Tailnet, headers: &HeaderMap, scope: &str) -> Result<&'a Token, ApiError> {
-    let invalid = || ApiError::new(StatusCode::UNAUTHORIZED, "API token invalid");
+pub(super) fn authorize<'a>(
+    tailnet: &'a Tailnet,
+    headers: &HeaderMap,
+    scope: &str,
+) -> Result<&'a Token, TailnetApiError> {
+    let invalid = || TailnetApiError::new(StatusCode::UNAUTHORIZED, "API token invalid");
     let value = presented(headers).ok_or_else(invalid)?;
     let token = tailnet.tokens.get(&value).ok_or_else(invalid)?;
     if token.expires.is_some_and(|expires| expires <= Timestamp::now()) {
@@ -19,7 +23,7 @@ pub(super) fn authorize<'a>(tailnet: &'a Tailnet, headers: &HeaderMap, scope: &s
     }
     if !token.scopes.iter().any(|held| covers(held, scope)) {
         let message = "calling actor does not have enough permissions to perform this function";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+        return Err(TailnetApiError::new(StatusCode::FORBIDDEN, message));
     }
     Ok(token)
 }
@@ -33,10 +37,10 @@ pub(super) fn authorize_in<'a>(
     name: &str,
     headers: &HeaderMap,
     scope: &str,
-) -> Result<&'a Token, ApiError> {
+) -> Result<&'a Token, TailnetApiError> {
     let token = authorize(tailnet, headers, scope)?;
     if name != "-" && name != tailnet.name {
-        return Err(ApiError::not_found("tailnet"));
+        return Err(TailnetApiError::not_found("tailnet"));
     }
     Ok(token)
 }

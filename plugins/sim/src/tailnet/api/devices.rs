@@ -10,19 +10,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authorization::{authorize, authorize_in};
-use super::error::{ApiError, body};
+use super::error::{TailnetApiError, body};
 use crate::Shared;
 use crate::tailnet::{Device, Tailnet};
 
-type Parameters = Query<Vec<(String, String)>>;
+type QueryParameters = Query<Vec<(String, String)>>;
 
 /// Answers `GET /tailnet/{tailnet}/devices`. Every parameter other than `fields` is a filter.
 pub(super) async fn list(
     State(shared): State<Shared>,
     Path(name): Path<String>,
-    Query(parameters): Parameters,
+    Query(parameters): QueryParameters,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &shared.lock().tailnet;
     authorize_in(tailnet, &name, &headers, "devices:core:read")?;
     let shown = tailnet.devices.values().map(|device| shown(tailnet, device, all(&parameters)));
@@ -34,9 +34,9 @@ pub(super) async fn list(
 pub(super) async fn read(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-    Query(parameters): Parameters,
+    Query(parameters): QueryParameters,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &shared.lock().tailnet;
     authorize(tailnet, &headers, "devices:core:read")?;
     Ok(Json(shown(tailnet, found(tailnet, &id)?, all(&parameters))))
@@ -47,12 +47,12 @@ pub(super) async fn delete(
     State(shared): State<Shared>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     authorize(tailnet, &headers, "devices:core")?;
     let device = found(tailnet, &id)?;
     if device.external {
-        return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "cannot delete devices outside of your tailnet"));
+        return Err(TailnetApiError::new(StatusCode::NOT_IMPLEMENTED, "cannot delete devices outside of your tailnet"));
     }
     let id = device.id;
     tailnet.devices.remove(&id);
@@ -64,7 +64,7 @@ pub(super) async fn routes(
     State(shared): State<Shared>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &shared.lock().tailnet;
     authorize(tailnet, &headers, "devices:routes:read")?;
     Ok(Json(shown_routes(found(tailnet, &id)?)))
@@ -81,12 +81,12 @@ pub(super) async fn set_routes(
     Path(id): Path<String>,
     headers: HeaderMap,
     bytes: Bytes,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     authorize(tailnet, &headers, "devices:routes")?;
     found(tailnet, &id)?;
     let routes = body::<Routes>(&bytes)?.routes;
-    let routes = routes.iter().map(|route| prefix(route)).collect::<Result<BTreeSet<IpNet>, ApiError>>()?;
+    let routes = routes.iter().map(|route| prefix(route)).collect::<Result<BTreeSet<IpNet>, TailnetApiError>>()?;
     let device = found_mut(tailnet, &id)?;
     device.enabled = routes;
     Ok(Json(shown_routes(device)))
@@ -103,7 +103,7 @@ pub(super) async fn set_authorized(
     Path(id): Path<String>,
     headers: HeaderMap,
     bytes: Bytes,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     authorize(tailnet, &headers, "devices:core")?;
     found_mut(tailnet, &id)?.authorized = body::<Authorized>(&bytes)?.authorized;
@@ -121,7 +121,7 @@ pub(super) async fn set_tags(
     Path(id): Path<String>,
     headers: HeaderMap,
     bytes: Bytes,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     let held = authorize(tailnet, &headers, "devices:core")?.clone();
     found(tailnet, &id)?;
@@ -129,7 +129,7 @@ pub(super) async fn set_tags(
     let owned = held.client.is_none() || tailnet.policy.may_give(&held.tags, &tags);
     if !owned || !tags.iter().all(|tag| tailnet.policy.defines(tag)) {
         let message = format!("requested tags [{}] are invalid or not permitted", tags.join(" "));
-        return Err(ApiError::bad_request(message));
+        return Err(TailnetApiError::bad_request(message));
     }
     let device = found_mut(tailnet, &id)?;
     device.tags = tags.into_iter().collect();
@@ -148,7 +148,7 @@ pub(super) async fn set_key(
     Path(id): Path<String>,
     headers: HeaderMap,
     bytes: Bytes,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     authorize(tailnet, &headers, "devices:core")?;
     found_mut(tailnet, &id)?.key_expiry_disabled = body::<KeyExpiry>(&bytes)?.key_expiry_disabled;
@@ -159,24 +159,24 @@ pub(super) async fn set_key(
 ///
 /// # Errors
 /// 404 if there is none.
-fn found<'a>(tailnet: &'a Tailnet, id: &str) -> Result<&'a Device, ApiError> {
-    tailnet.find(id).ok_or_else(|| ApiError::not_found("device"))
+fn found<'a>(tailnet: &'a Tailnet, id: &str) -> Result<&'a Device, TailnetApiError> {
+    tailnet.find(id).ok_or_else(|| TailnetApiError::not_found("device"))
 }
 
-fn found_mut<'a>(tailnet: &'a mut Tailnet, id: &str) -> Result<&'a mut Device, ApiError> {
-    tailnet.find_mut(id).ok_or_else(|| ApiError::not_found("device"))
+fn found_mut<'a>(tailnet: &'a mut Tailnet, id: &str) -> Result<&'a mut Device, TailnetApiError> {
+    tailnet.find_mut(id).ok_or_else(|| TailnetApiError::not_found("device"))
 }
 
 /// Reads a prefix.
 ///
 /// # Errors
 /// 400 if it is not a prefix or has host bits set.
-fn prefix(text: &str) -> Result<IpNet, ApiError> {
+fn prefix(text: &str) -> Result<IpNet, TailnetApiError> {
     let prefix: IpNet =
-        text.parse().map_err(|_| ApiError::bad_request(format!("invalid route {text:?}: not a CIDR prefix")))?;
+        text.parse().map_err(|_| TailnetApiError::bad_request(format!("invalid route {text:?}: not a CIDR prefix")))?;
     if prefix.trunc() != prefix {
         let message = format!("invalid route {text:?}: has non-address bits set; expected {}", prefix.trunc());
-        return Err(ApiError::bad_request(message));
+        return Err(TailnetApiError::bad_request(message));
     }
     Ok(prefix)
 }

@@ -5,12 +5,12 @@ use serde_json::json;
 
 /// Error answer of the API: `{"message"}` with a status.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(super) struct TailnetApiError {
     status: StatusCode,
     message: String,
 }
 
-impl ApiError {
+impl TailnetApiError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
@@ -24,7 +24,7 @@ impl ApiError {
     }
 }
 
-impl IntoResponse for ApiError {
+impl IntoResponse for TailnetApiError {
     fn into_response(self) -> Response {
         (self.status, Json(json!({"message": self.message}))).into_response()
     }
@@ -34,6 +34,7 @@ impl IntoResponse for ApiError {
 ///
 /// # Errors
 /// 400 if it does not have the expected form.
-pub(super) fn body<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(format!("invalid request body: {error}")))
+pub(super) fn body<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, TailnetApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| TailnetApiError::bad_request(format!("invalid request body: {error}")))
 }

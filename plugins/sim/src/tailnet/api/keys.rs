@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::authorization::authorize_in;
 use super::devices::time;
-use super::error::{ApiError, body};
+use super::error::{TailnetApiError, body};
 use crate::Shared;
 use crate::tailnet::{Key, Tailnet, Token};
 
@@ -22,7 +22,7 @@ pub(super) async fn list(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &shared.lock().tailnet;
     authorize_in(tailnet, &name, &headers, "auth_keys:read")?;
     let keys = tailnet.keys.values().filter(|key| key.valid()).map(|key| json!({"id": key.id}));
@@ -65,7 +65,7 @@ pub(super) async fn create(
     Path(name): Path<String>,
     headers: HeaderMap,
     bytes: Bytes,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     let token = authorize_in(tailnet, &name, &headers, "auth_keys")?.clone();
     let key = requested_key(tailnet, &token, body(&bytes)?)?;
@@ -76,18 +76,18 @@ pub(super) async fn create(
 }
 
 /// Returns the requested key without id and secret.
-fn requested_key(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, ApiError> {
+fn requested_key(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result<Key, TailnetApiError> {
     if request.key_type.as_deref().is_some_and(|kind| kind != "auth") {
-        return Err(ApiError::bad_request("only keys of type auth can be created"));
+        return Err(TailnetApiError::bad_request("only keys of type auth can be created"));
     }
     let devices = request.capabilities.and_then(|capabilities| capabilities.devices);
-    let create = devices.ok_or_else(|| ApiError::bad_request("capabilities.devices is required"))?.create;
+    let create = devices.ok_or_else(|| TailnetApiError::bad_request("capabilities.devices is required"))?.create;
     let tags = create.tags.unwrap_or_default();
     check_tags(tailnet, token, &tags)?;
     check_description(&request.description)?;
     let expiry = request.expiry_seconds.filter(|seconds| *seconds != 0).unwrap_or(MAX_EXPIRY_SECONDS);
     if !(1..=MAX_EXPIRY_SECONDS).contains(&expiry) {
-        return Err(ApiError::bad_request(format!("expirySeconds must be between 1 and {MAX_EXPIRY_SECONDS}")));
+        return Err(TailnetApiError::bad_request(format!("expirySeconds must be between 1 and {MAX_EXPIRY_SECONDS}")));
     }
     let created = Timestamp::now();
     Ok(Key {
@@ -107,25 +107,25 @@ fn requested_key(tailnet: &Tailnet, token: &Token, request: CreateKey) -> Result
 
 /// Checks the tags of a key. Keys of an OAuth client belong to the tailnet, so only tags can own
 /// their machines.
-fn check_tags(tailnet: &Tailnet, token: &Token, tags: &[String]) -> Result<(), ApiError> {
+fn check_tags(tailnet: &Tailnet, token: &Token, tags: &[String]) -> Result<(), TailnetApiError> {
     if token.client.is_some() && tags.is_empty() {
-        return Err(ApiError::bad_request("tailnet-owned auth key must have tags set"));
+        return Err(TailnetApiError::bad_request("tailnet-owned auth key must have tags set"));
     }
     let permitted = token.client.is_none() || tailnet.policy.may_give(&token.tags, tags);
     if !permitted || !tags.iter().all(|tag| tailnet.policy.defines(tag)) {
         let message = format!("requested tags [{}] are invalid or not permitted", tags.join(" "));
-        return Err(ApiError::bad_request(message));
+        return Err(TailnetApiError::bad_request(message));
     }
     Ok(())
 }
 
 /// Checks the length and the characters of a description.
-fn check_description(description: &str) -> Result<(), ApiError> {
+fn check_description(description: &str) -> Result<(), TailnetApiError> {
     if description.chars().count() > 50 {
-        return Err(ApiError::bad_request("description must be at most 50 characters"));
+        return Err(TailnetApiError::bad_request("description must be at most 50 characters"));
     }
     if !description.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == ' ') {
-        return Err(ApiError::bad_request("description may only contain letters, digits, hyphens and spaces"));
+        return Err(TailnetApiError::bad_request("description may only contain letters, digits, hyphens and spaces"));
     }
     Ok(())
 }
@@ -135,10 +135,10 @@ pub(super) async fn read(
     State(shared): State<Shared>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Value>, TailnetApiError> {
     let tailnet = &shared.lock().tailnet;
     authorize_in(tailnet, &name, &headers, "auth_keys:read")?;
-    Ok(Json(shown(tailnet.keys.get(&id).ok_or_else(|| ApiError::not_found("key"))?)))
+    Ok(Json(shown(tailnet.keys.get(&id).ok_or_else(|| TailnetApiError::not_found("key"))?)))
 }
 
 /// Answers `DELETE /tailnet/{tailnet}/keys/{id}`: the key becomes invalid.
@@ -146,11 +146,11 @@ pub(super) async fn delete(
     State(shared): State<Shared>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, TailnetApiError> {
     let tailnet = &mut shared.lock().tailnet;
     authorize_in(tailnet, &name, &headers, "auth_keys")?;
     let key = tailnet.keys.get_mut(&id).filter(|key| key.revoked.is_none());
-    key.ok_or_else(|| ApiError::not_found("key"))?.revoked = Some(Timestamp::now());
+    key.ok_or_else(|| TailnetApiError::not_found("key"))?.revoked = Some(Timestamp::now());
     Ok(StatusCode::OK)
 }
 

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{any, get, post};
 
-use self::error::ApiError;
+use self::error::TailnetApiError;
 use crate::Shared;
 
 /// Returns the routes of the API, each with its full path.
@@ -33,6 +33,6 @@ pub fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-async fn unknown() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "404 page not found")
+async fn unknown() -> TailnetApiError {
+    TailnetApiError::new(StatusCode::NOT_FOUND, "404 page not found")
 }
