@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arm::{self, DriftRequest};
+use crate::kube::{FieldEdit, edit_object};
 use crate::tailnet::NodeId;
 use crate::world::{Shared, World};
 
@@ -176,8 +177,7 @@ fn pod_cidr(world: &mut World, node: &str, prefix: Option<Ipv4Net>) -> Result<()
     let nodes = world.kube.resource("cilium.io", "v2", "ciliumnodes").ok_or_else(missing)?;
     world.kube.object(&nodes, node).ok_or_else(missing)?;
     let prefixes: Vec<Ipv4Net> = prefix.into_iter().collect();
-    world.kube.edit(&nodes, node, (SOMEBODY, Timestamp::now()), |held| {
-        held["spec"]["ipam"]["podCIDRs"] = json!(prefixes);
-    });
+    let field = FieldEdit::set(&["spec", "ipam", "podCIDRs"], json!(prefixes));
+    edit_object(&mut world.kube, &nodes, node, (SOMEBODY, Timestamp::now()), vec![field]);
     Ok(())
 }

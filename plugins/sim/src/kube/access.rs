@@ -1,11 +1,10 @@
 use serde_json::Value;
 
 use super::call::{Call, Target};
-use super::identity::User;
 use super::json::{list_at, str_at};
 use super::rbac::{self, Wish};
 use super::resource::Resource;
-use super::state::Kube;
+use super::state::{Kube, User};
 use super::status::Refusal;
 
 /// Refuses a request that its user may not make.

@@ -2,9 +2,9 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::defaults;
-use super::identity::User;
 use super::json::{list_at, name_of, namespace_of, object_mut, str_at};
 use super::resource::Resource;
+use super::state::User;
 use super::status::Refusal;
 
 /// What is done to an object, or refused, before it is stored for the first time.

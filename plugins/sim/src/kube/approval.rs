@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::access;
 use super::call::{Call, Reply, Target};
+use super::effect::Decision;
 use super::json::{at, set, str_at};
 use super::rbac::Wish;
 use super::resource::{CERTIFICATES, Resource};
@@ -10,7 +11,12 @@ use super::status::Refusal;
 use super::{managed, patch_call, update};
 
 /// Writes a request's conditions through `approval`, for who may approve for its signer.
-pub(crate) fn write(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn write(
+    kube: &Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<Reply>, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let held = kube.object(resource, name).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
     let body = call.json()?;
@@ -28,7 +34,7 @@ pub(crate) fn write(kube: &mut Kube, call: &Call, resource: &Resource, target: &
     set(&mut approved, &["status", "conditions"], conditions);
     super::defaults::complete(resource, &mut approved, call.now);
     managed::updated(resource, &held, &mut approved, call.manager("approval"));
-    update::finish(kube, call, resource, &held, approved).map(Reply::ok)
+    update::finish(kube, call, resource, &held, approved).map(|decision| decision.map(Reply::ok))
 }
 
 /// Approving takes the verb `approve` on the signer too.

@@ -2,29 +2,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    CertificateParams, CertificateSigningRequestParams, DnType, DnValue, ExtendedKeyUsagePurpose, Issuer, KeyPair,
+    CertificateParams, CertificateSigningRequestParams, DnType, DnValue, ExtendedKeyUsagePurpose, KeyPair,
     KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::identity::User;
+use super::state::{Authority, User};
 
 /// How long a certificate is good, in seconds, unless less is asked for: a year.
 const LIFETIME: i64 = 31_536_000;
-
-/// What signs the cluster's certificates.
-pub(crate) struct Authority {
-    /// The authority's certificate.
-    pub(crate) certificate: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl std::fmt::Debug for Authority {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Authority").finish_non_exhaustive()
-    }
-}
 
 /// A certificate signing request, read.
 #[derive(Debug)]
@@ -78,31 +65,27 @@ fn text(value: &DnValue) -> String {
     }
 }
 
-impl Authority {
-    pub(crate) fn new(certificate: String, issuer: Issuer<'static, KeyPair>) -> Self {
-        Self { certificate, issuer }
-    }
-
-    /// Signs a request for the usages that it was approved with. None if it cannot be signed.
-    pub(crate) fn sign(
-        &self,
-        mut request: Request,
-        usages: &[String],
-        seconds: Option<i64>,
-        now: Timestamp,
-    ) -> Option<String> {
-        let params = &mut request.params.params;
-        // Clocks of hosts differ; the real signer dates back too.
-        let begin = now.checked_sub(SignedDuration::from_mins(5)).ok()?;
-        let end = now.checked_add(SignedDuration::from_secs(seconds.unwrap_or(LIFETIME).min(LIFETIME))).ok()?;
-        params.not_before = std::time::SystemTime::from(begin).into();
-        params.not_after = std::time::SystemTime::from(end).into();
-        params.key_usages = key_usages(usages);
-        params.extended_key_usages = extended_usages(usages);
-        params.use_authority_key_identifier_extension = true;
-        params.is_ca = rcgen::IsCa::ExplicitNoCa;
-        request.params.signed_by(&self.issuer).ok().map(|certificate| certificate.pem())
-    }
+/// Signs a request for the usages that it was approved with. Returns `None` if it cannot be signed.
+///
+/// The certificate is valid for `seconds`, at most [`LIFETIME`], which is also the default.
+pub(crate) fn sign(
+    authority: &Authority,
+    mut request: Request,
+    usages: &[String],
+    seconds: Option<i64>,
+    now: Timestamp,
+) -> Option<String> {
+    let params = &mut request.params.params;
+    // The clocks of hosts differ, so the real signer sets the start back too.
+    let begin = now.checked_sub(SignedDuration::from_mins(5)).ok()?;
+    let end = now.checked_add(SignedDuration::from_secs(seconds.unwrap_or(LIFETIME).min(LIFETIME))).ok()?;
+    params.not_before = std::time::SystemTime::from(begin).into();
+    params.not_after = std::time::SystemTime::from(end).into();
+    params.key_usages = key_usages(usages);
+    params.extended_key_usages = extended_usages(usages);
+    params.use_authority_key_identifier_extension = true;
+    params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    request.params.signed_by(&authority.issuer).ok().map(|certificate| certificate.pem())
 }
 
 fn key_usages(usages: &[String]) -> Vec<KeyUsagePurpose> {

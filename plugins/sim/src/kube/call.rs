@@ -2,8 +2,8 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::identity::User;
 use super::managed::Manager;
+use super::state::User;
 use super::status::Refusal;
 
 /// What a path names.

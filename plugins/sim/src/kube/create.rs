@@ -1,31 +1,34 @@
-use jiff::Timestamp;
-use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply, Target};
-use super::json::{at, is_going, moment, name_of, namespace_of, remove, set, str_at};
+use super::effect::{Decision, Effect, EffectList, FieldEdit};
+use super::json::{at, is_going, name_of, namespace_of, remove, set, str_at};
 use super::resource::{Resource, core};
 use super::state::Kube;
 use super::status::Refusal;
-use super::{admission, defaults, managed, schema, validate};
+use super::{admission, defaults, managed, new_object, schema, validate};
 
 /// `POST` to a collection.
-pub(crate) fn create(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn create(
+    kube: &Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<Reply>, Refusal> {
     let mut object = call.json()?;
     check_kind(resource, &object)?;
     name_it(&mut object, resource, target)?;
-    let object = insert(kube, call, resource, object, None)?;
-    Ok(Reply::created(object))
+    insert(kube, call, resource, object, None).map(|decision| decision.map(Reply::created))
 }
 
-/// Puts a new object in. `managed` is the object with its owners already written down, as an apply has it.
+/// Decides on a new object. With `applied`, the object has its field owners already, as after an apply.
 pub(crate) fn insert(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     mut object: Value,
     applied: Option<()>,
-) -> Result<Value, Refusal> {
+) -> Result<Decision<Value>, Refusal> {
     let name = name_of(&object).to_owned();
     check_namespace(kube, resource, namespace_of(&object))?;
     if kube.object(resource, &resource.place(namespace_of(&object), &name)).is_some() {
@@ -43,29 +46,17 @@ pub(crate) fn insert(
     } else if let Some(owners) = owners {
         set(&mut object, &["metadata", "managedFields"], owners);
     }
-    born(resource, &mut object, call.now);
+    new_object::complete(resource, &mut object, call.now);
     admission::sign(call, resource, &mut object);
     validate::object(resource, &object)?;
     validate::unique(kube, resource, &object)?;
     if call.is_dry_run() {
         remove(&mut object, &["metadata", "resourceVersion"]);
-        return Ok(object);
+        return Ok(Decision::unchanged(object));
     }
-    Ok(kube.put(resource, object))
-}
-
-/// Gives a new object what the server gives to every new object, and its defaults.
-pub(crate) fn born(resource: &Resource, object: &mut Value, now: Timestamp) {
-    set(object, &["apiVersion"], json!(resource.api_version()));
-    set(object, &["kind"], json!(resource.kind));
-    remove(object, &["metadata", "resourceVersion"]);
-    remove(object, &["metadata", "deletionTimestamp"]);
-    set(object, &["metadata", "uid"], json!(crate::arm::uuid(&rand::random::<[u8; 16]>())));
-    set(object, &["metadata", "creationTimestamp"], moment(now));
-    if resource.has_generation {
-        set(object, &["metadata", "generation"], json!(1));
-    }
-    defaults::complete(resource, object, now);
+    let mut effects = EffectList::new(kube);
+    let stored = effects.put(resource, object);
+    Ok(Decision::new(stored, effects))
 }
 
 /// A node's kubelet reports with its first request.
@@ -90,15 +81,6 @@ pub(crate) fn check_kind(resource: &Resource, object: &Value) -> Result<(), Refu
     Err(Refusal::bad_request(&message))
 }
 
-/// Letters of generated names: without vowels and what looks alike.
-const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-
-/// Five letters for the end of a generated name.
-pub(crate) fn suffix() -> String {
-    let mut random = rand::rng();
-    (0..5).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
-}
-
 fn name_it(object: &mut Value, resource: &Resource, target: &Target) -> Result<(), Refusal> {
     let prefix = str_at(object, &["metadata", "generateName"]).to_owned();
     if name_of(object).is_empty() {
@@ -106,7 +88,7 @@ fn name_it(object: &mut Value, resource: &Resource, target: &Target) -> Result<(
             let cause = super::status::Cause::required("metadata.name", "name or generateName is required");
             return Err(Refusal::invalid(&resource.group, &resource.kind, "", &[cause]));
         }
-        set(object, &["metadata", "name"], json!(format!("{prefix}{}", suffix())));
+        set(object, &["metadata", "name"], json!(format!("{prefix}{}", new_object::suffix())));
     }
     place_it(object, resource, target.namespace.as_deref())
 }
@@ -143,7 +125,7 @@ fn check_namespace(kube: &Kube, resource: &Resource, namespace: &str) -> Result<
 }
 
 /// `POST` to a pod's `binding`: what a scheduler does.
-pub(crate) fn bind(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn bind(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Decision<Reply>, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
     let place = resource.place(namespace, name);
@@ -155,8 +137,14 @@ pub(crate) fn bind(kube: &mut Kube, call: &Call, resource: &Resource, target: &T
     }
     let node = call.json()?;
     let node = at(&node, &["target", "name"]).cloned().unwrap_or_default();
-    kube.edit(resource, &place, (call.manager("").name, call.now), |pod| set(pod, &["spec", "nodeName"], node));
-    Ok(Reply::created(
+    let effect = Effect::Edit {
+        resource: resource.clone(),
+        key: place,
+        manager: call.manager("").name.to_owned(),
+        fields: vec![FieldEdit::set(&["spec", "nodeName"], node)],
+    };
+    let reply = Reply::created(
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
-    ))
+    );
+    Ok(Decision { value: reply, effects: vec![effect] })
 }

@@ -1,6 +1,8 @@
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply, Target};
+use super::effect::{Decision, EffectList};
 use super::json::{at, is_going, list_at, moment, name_of, namespace_of, object_mut, set, str_at, uid_of};
 use super::resource::Resource;
 use super::state::Kube;
@@ -8,7 +10,12 @@ use super::status::{self, Refusal};
 use super::{admission, selector};
 
 /// `DELETE` of an object.
-pub(crate) fn delete(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn delete(
+    kube: &Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<Reply>, Refusal> {
     let options = options(call)?;
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
@@ -16,29 +23,36 @@ pub(crate) fn delete(kube: &mut Kube, call: &Call, resource: &Resource, target: 
     check_preconditions(resource, &held, &options)?;
     admission::delete(call, resource, &held)?;
     if call.is_dry_run() {
-        return Ok(Reply::ok(status::deleted(resource, name, uid_of(&held))));
+        return Ok(Decision::unchanged(Reply::ok(status::deleted(resource, name, uid_of(&held)))));
     }
-    match begin(kube, call, resource, &held, &options) {
-        Some(going) => Ok(Reply::ok(going)),
-        None if resource.kind == "Pod" => Ok(Reply::ok(held)),
-        None => Ok(Reply::ok(status::deleted(resource, name, uid_of(&held)))),
-    }
+    let mut effects = EffectList::new(kube);
+    let body = match begin(kube, call.now, resource, &held, &options, &mut effects) {
+        Some(going) => going,
+        None if resource.kind == "Pod" => held,
+        None => status::deleted(resource, name, uid_of(&held)),
+    };
+    Ok(Decision::new(Reply::ok(body), effects))
 }
 
 /// `DELETE` of a collection.
-pub(crate) fn delete_all(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn delete_all(
+    kube: &Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<Reply>, Refusal> {
     let options = options(call)?;
     let chosen: Vec<Value> =
         selector::select(kube, call, resource, target.namespace.as_deref())?.into_iter().cloned().collect();
+    let mut effects = EffectList::new(kube);
     if !call.is_dry_run() {
         for object in &chosen {
-            begin(kube, call, resource, object, &options);
+            begin(kube, call.now, resource, object, &options, &mut effects);
         }
     }
-    let metadata = json!({ "resourceVersion": kube.revision.to_string() });
-    Ok(Reply::ok(
-        json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": chosen }),
-    ))
+    let metadata = json!({ "resourceVersion": effects.revision().to_string() });
+    let list = json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": chosen });
+    Ok(Decision::new(Reply::ok(list), effects))
 }
 
 fn options(call: &Call) -> Result<Value, Refusal> {
@@ -65,17 +79,24 @@ fn check_preconditions(resource: &Resource, held: &Value, options: &Value) -> Re
     Ok(())
 }
 
-/// Begins a deletion. Gives the object if it stays for now: for its finalizers, or until its kubelet has stopped it.
-pub(crate) fn begin(kube: &mut Kube, call: &Call, resource: &Resource, held: &Value, options: &Value) -> Option<Value> {
-    let policy = str_at(options, &["propagationPolicy"]);
-    if policy == "Orphan" {
-        orphan(kube, held);
+/// Starts the deletion of an object. Returns the object if it stays until its finalizers are removed or its kubelet has
+/// stopped it, and `None` if it is removed.
+pub(crate) fn begin(
+    kube: &Kube,
+    now: Timestamp,
+    resource: &Resource,
+    held: &Value,
+    options: &Value,
+    effects: &mut EffectList,
+) -> Option<Value> {
+    if str_at(options, &["propagationPolicy"]) == "Orphan" {
+        orphan(kube, held, effects);
     }
     let grace = grace(resource, held, options);
     let waits = !list_at(held, &["metadata", "finalizers"]).is_empty() || resource.kind == "Namespace" || grace > 0;
     let place = resource.place(namespace_of(held), name_of(held));
     if !waits {
-        kube.take(resource, &place);
+        effects.remove(resource, place);
         return None;
     }
     let mut going = held.clone();
@@ -86,13 +107,13 @@ pub(crate) fn begin(kube: &mut Kube, call: &Call, resource: &Resource, held: &Va
     if is_going(held) && !shorter {
         return Some(going);
     }
-    let due = call.now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(call.now);
+    let due = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
     set(&mut going, &["metadata", "deletionTimestamp"], moment(due));
     set(&mut going, &["metadata", "deletionGracePeriodSeconds"], json!(grace));
     if resource.kind == "Namespace" {
         set(&mut going, &["status", "phase"], json!("Terminating"));
     }
-    Some(kube.put(resource, going))
+    Some(effects.put(resource, going))
 }
 
 /// Seconds that a pod on a node has to end; 0 for everything else.
@@ -107,8 +128,8 @@ fn grace(resource: &Resource, held: &Value, options: &Value) -> i64 {
     asked.unwrap_or_else(|| held.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30))
 }
 
-/// Frees what names `owner` as its owner.
-fn orphan(kube: &mut Kube, owner: &Value) {
+/// Removes the references to `owner` from the objects that it owns.
+fn orphan(kube: &Kube, owner: &Value, effects: &mut EffectList) {
     let uid = uid_of(owner).to_owned();
     for resource in kube.resources() {
         for mut object in kube.owned_by(&resource.qualified(), &uid) {
@@ -118,7 +139,7 @@ fn orphan(kube: &mut Kube, owner: &Value) {
                 .cloned()
                 .collect();
             object_mut(&mut object, &["metadata"]).insert("ownerReferences".to_owned(), Value::Array(left));
-            kube.put(&resource, object);
+            effects.put(&resource, object);
         }
     }
 }

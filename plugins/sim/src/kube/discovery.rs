@@ -8,20 +8,9 @@ use super::rbac;
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
-
-/// The version that the server says it is: the one of the cluster in the log.
-pub(crate) const VERSION: &str = "v1.33.5";
+use super::versions::{REVIEWS, VERSION, by_version};
 
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
-/// Reviews: they are asked, not kept.
-const REVIEWS: [(&str, &str, &str); 5] = [
-    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
-    ("authentication.k8s.io", "tokenreviews", "TokenReview"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
-    ("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview"),
-];
 
 /// Answers what says which resources there are, and whether the server is well. None for any other path.
 pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>> {
@@ -89,18 +78,6 @@ fn version() -> Value {
         "compiler": "gc",
         "platform": "linux/amd64",
     })
-}
-
-/// Group and version, with what it serves.
-pub(crate) fn by_version(kube: &Kube) -> BTreeMap<(String, String), Vec<Resource>> {
-    let mut versions: BTreeMap<(String, String), Vec<Resource>> = BTreeMap::new();
-    for resource in kube.resources() {
-        versions.entry((resource.group.clone(), resource.version.clone())).or_default().push(resource);
-    }
-    for (group, _, _) in REVIEWS {
-        versions.entry((group.to_owned(), "v1".to_owned())).or_default();
-    }
-    versions
 }
 
 fn group_json(group: &str, versions: &[&String]) -> Value {

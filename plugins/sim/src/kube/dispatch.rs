@@ -1,4 +1,5 @@
 use super::call::{Call, Reply, Target};
+use super::effect::Decision;
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
@@ -6,22 +7,18 @@ use super::{
     access, approval, create, delete, discovery, eviction, log, patch_call, rbac, read, review, scale, token, update,
 };
 
-/// Answers a request, and lets the controllers do what follows from it.
-pub(crate) fn handle(kube: &mut Kube, call: &Call) -> Result<Reply, Refusal> {
+/// Decides on a request: the reply, and the changes that it makes.
+pub(crate) fn handle(kube: &Kube, call: &Call) -> Result<Decision<Reply>, Refusal> {
     if let Some(reply) = discovery::answer(kube, call) {
-        return reply;
+        return reply.map(Decision::unchanged);
     }
     let target = Target::of_path(&call.path).ok_or_else(|| unknown_path(kube, call))?;
     if let Some(reply) = review::answer(kube, call, &target) {
-        return reply;
+        return reply.map(Decision::unchanged);
     }
     let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
     access::check(kube, call, &resource, &target)?;
-    let reply = act(kube, call, &resource, &target);
-    if reply.is_ok() && call.method != "GET" && !call.is_dry_run() {
-        super::controllers::settle(kube, call.now);
-    }
-    reply
+    act(kube, call, &resource, &target)
 }
 
 /// What a path that names nothing gets: who may not even ask is told that instead.
@@ -34,13 +31,13 @@ fn unknown_path(kube: &Kube, call: &Call) -> Refusal {
     Refusal::new(403, "Forbidden", &message, Some(serde_json::json!({})))
 }
 
-fn act(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+fn act(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Decision<Reply>, Refusal> {
     if let Some(subresource) = target.subresource.as_deref() {
         return below(kube, call, resource, target, subresource);
     }
     match (call.method.as_str(), target.name.as_deref()) {
-        ("GET", None) => read::list(kube, call, resource, target),
-        ("GET", Some(_)) => read::get(kube, resource, target),
+        ("GET", None) => read::list(kube, call, resource, target).map(Decision::unchanged),
+        ("GET", Some(_)) => read::get(kube, resource, target).map(Decision::unchanged),
         ("POST", None) => create::create(kube, call, resource, target),
         ("PUT", Some(_)) => update::replace(kube, call, resource, target, ""),
         ("PATCH", Some(_)) => patch_call::patch(kube, call, resource, target, ""),
@@ -51,24 +48,24 @@ fn act(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Re
 }
 
 fn below(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Reply, Refusal> {
+) -> Result<Decision<Reply>, Refusal> {
     if !resource.subresources().contains(&subresource) {
         return Err(Refusal::no_such_path());
     }
     match (subresource, call.method.as_str()) {
         ("eviction", "POST") => eviction::evict(kube, call, resource, target),
         ("binding", "POST") => create::bind(kube, call, resource, target),
-        ("token", "POST") => token::request(kube, call, resource, target),
+        ("token", "POST") => token::request(kube, call, resource, target).map(Decision::unchanged),
         ("scale", _) => scale::answer(kube, call, resource, target),
         ("approval", "PUT" | "PATCH") => approval::write(kube, call, resource, target),
-        ("log", "GET") => log::read(kube, call, resource, target),
+        ("log", "GET") => log::read(kube, call, resource, target).map(Decision::unchanged),
         ("exec", "GET" | "POST") => Err(Refusal::bad_request("Upgrade request required")),
-        ("status" | "approval" | "finalize", "GET") => read::get(kube, resource, target),
+        ("status" | "approval" | "finalize", "GET") => read::get(kube, resource, target).map(Decision::unchanged),
         ("status" | "finalize", "PUT") => update::replace(kube, call, resource, target, subresource),
         ("status", "PATCH") => patch_call::patch(kube, call, resource, target, subresource),
         _ => Err(Refusal::method_not_allowed()),

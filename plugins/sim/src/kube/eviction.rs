@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply, Target};
+use super::effect::{Decision, EffectList};
 use super::json::{at, holds, namespace_of, str_at};
 use super::resource::Resource;
 use super::state::Kube;
@@ -8,7 +9,12 @@ use super::status::Refusal;
 use super::{delete, selector};
 
 /// `POST` to a pod's `eviction`: deletes the pod if its disruption budget lets it go.
-pub(crate) fn evict(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn evict(
+    kube: &Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<Reply>, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
     let pod = kube
@@ -21,12 +27,14 @@ pub(crate) fn evict(kube: &mut Kube, call: &Call, resource: &Resource, target: &
     if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") {
         check_budget(kube, &pod)?;
     }
+    let mut effects = EffectList::new(kube);
     if !call.is_dry_run() {
-        delete::begin(kube, call, resource, &pod, &options);
+        delete::begin(kube, call.now, resource, &pod, &options, &mut effects);
     }
-    Ok(Reply::created(
+    let reply = Reply::created(
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
-    ))
+    );
+    Ok(Decision::new(reply, effects))
 }
 
 fn check_budget(kube: &Kube, pod: &Value) -> Result<(), Refusal> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::access;
 use super::call::{Call, Target};
+use super::exec_request::ExecRequest;
 use super::exec_socket::{Protocol, converse, refuse};
 use super::json::{list_at, name_of, namespace_of, str_at, uid_of};
 use super::log::{KUBELET_PORT, address, container, failed, pod, unreachable};
@@ -17,17 +18,6 @@ use super::state::Kube;
 use super::status::Refusal;
 use crate::host::{Container, keep_containers};
 use crate::world::Shared;
-
-/// What is to be run, and how.
-#[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the request")]
-pub(super) struct Wanted {
-    pub(super) words: Vec<String>,
-    pub(super) stdin: bool,
-    pub(super) stdout: bool,
-    pub(super) stderr: bool,
-    pub(super) tty: bool,
-}
 
 /// Why a kubelet runs nothing.
 #[derive(Debug, Clone)]
@@ -66,8 +56,8 @@ pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Re
         Some(obstacle) if protocol == Protocol::V4 => obstacle.answer(),
         Some(obstacle) => Ok(upgrade.on_upgrade(async move |socket| refuse(socket, &obstacle.told()).await)),
         None => {
-            let (shared, wanted) = (shared.clone(), Wanted::of(call));
-            Ok(upgrade.on_upgrade(async move |socket| converse(socket, protocol, &shared, &container, wanted).await))
+            let (shared, request) = (shared.clone(), ExecRequest::of(call));
+            Ok(upgrade.on_upgrade(async move |socket| converse(socket, protocol, &shared, &container, request).await))
         }
     }
 }
@@ -96,8 +86,8 @@ fn obstacle(kube: &Kube, pod: &Value, container: &str, call: &Call) -> Option<Ob
         let path = format!("exec/{}/{}/{container}?{}", namespace_of(pod), name_of(pod), query.join("&"));
         return Some(Obstacle::Away { why, url: format!("https://{}:{KUBELET_PORT}/{path}", address(kube, pod)) });
     }
-    let wanted = Wanted::of(call);
-    if !(wanted.stdin || wanted.stdout || wanted.stderr) {
+    let request = ExecRequest::of(call);
+    if !(request.stdin || request.stdout || request.stderr) {
         return Some(Obstacle::Refused(400, "you must specify at least 1 of stdin, stdout, stderr".to_owned()));
     }
     let mut statuses = list_at(pod, &["status", "containerStatuses"]).iter();
@@ -133,21 +123,6 @@ impl Obstacle {
         match self {
             Self::Away { why, url } => format!("error sending request: Post \"{url}\": {why}"),
             Self::Refused(_, why) => format!("unable to upgrade connection: {why}"),
-        }
-    }
-}
-
-impl Wanted {
-    fn of(call: &Call) -> Self {
-        let words = call.query.iter().filter(|(key, _)| key == "command").map(|(_, value)| value.clone());
-        let tty = call.is_set("tty");
-        Self {
-            words: words.collect(),
-            stdin: call.is_set("stdin"),
-            stdout: call.is_set("stdout"),
-            // A terminal has one output.
-            stderr: call.is_set("stderr") && !tty,
-            tty,
         }
     }
 }

@@ -2,7 +2,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::exec::Wanted;
+use super::exec_request::ExecRequest;
 use super::status::Refusal;
 use crate::host::{Container, Ended, Running, Stream};
 use crate::world::Shared;
@@ -102,48 +102,48 @@ pub(super) async fn converse(
     protocol: Protocol,
     shared: &Shared,
     container: &Container,
-    wanted: Wanted,
+    request: ExecRequest,
 ) {
-    let mut running = container.start(shared, wanted.words.clone(), wanted.tty);
-    if !wanted.stdin {
+    let mut running = container.start(shared, request.words.clone(), request.tty);
+    if !request.stdin {
         running.end_input();
     }
     loop {
         tokio::select! {
             message = socket.recv() => match message {
-                Some(Ok(message)) => hear(&mut socket, &mut running, &wanted, &message).await,
+                Some(Ok(message)) => hear(&mut socket, &mut running, &request, &message).await,
                 // The command goes on without anybody, as the real one does.
                 Some(Err(_)) | None => return,
             },
             said = running.said() => match said {
-                Some((stream, bytes)) => say(&mut socket, &wanted, stream, &bytes).await,
+                Some((stream, bytes)) => say(&mut socket, &request, stream, &bytes).await,
                 None => break,
             },
         }
     }
     let ended = running.ended().await;
-    finish(&mut socket, &protocol.status(&wanted.words, &ended)).await;
+    finish(&mut socket, &protocol.status(&request.words, &ended)).await;
 }
 
-async fn hear(socket: &mut WebSocket, running: &mut Running, wanted: &Wanted, message: &Message) {
+async fn hear(socket: &mut WebSocket, running: &mut Running, request: &ExecRequest, message: &Message) {
     let Message::Binary(bytes) = message else { return };
     match bytes.as_ref() {
         [CLOSE, STDIN, ..] => running.end_input(),
-        [STDIN, typed @ ..] if wanted.stdin => {
+        [STDIN, typed @ ..] if request.stdin => {
             let echo = running.give(typed);
-            say(socket, wanted, Stream::Output, &echo).await;
+            say(socket, request, Stream::Output, &echo).await;
         }
         // The size of the window matters to no program here.
         _ => {}
     }
 }
 
-async fn say(socket: &mut WebSocket, wanted: &Wanted, stream: Stream, bytes: &[u8]) {
-    let (channel, is_wanted) = match stream {
-        Stream::Output => (STDOUT, wanted.stdout),
-        Stream::Error => (STDERR, wanted.stderr),
+async fn say(socket: &mut WebSocket, request: &ExecRequest, stream: Stream, bytes: &[u8]) {
+    let (channel, is_attached) = match stream {
+        Stream::Output => (STDOUT, request.stdout),
+        Stream::Error => (STDERR, request.stderr),
     };
-    for part in bytes.chunks(LARGEST).filter(|_| is_wanted) {
+    for part in bytes.chunks(LARGEST).filter(|_| is_attached) {
         send(socket, channel, part).await;
     }
 }

@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{Call, Reply, Target};
-use super::identity::{self, User};
-use super::state::Kube;
+use super::identity;
+use super::state::{Kube, User};
 use super::status::Refusal;
 use super::watch::Watch;
-use super::{access, discovery, dispatch, exec, table};
+use super::{access, control_plane, discovery, dispatch, exec, table};
 use crate::intercept;
 use crate::listen::Peer;
 use crate::world::Shared;
@@ -72,9 +72,9 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
     }
     let is_read = call.method == "GET";
     let answer = if is_read {
-        dispatch::handle(&mut server.shared.peek().kube, &call)
+        dispatch::handle(&server.shared.peek().kube, &call).map(|decision| decision.value)
     } else {
-        dispatch::handle(&mut server.shared.lock().kube, &call)
+        control_plane::handle(&mut server.shared.lock().kube, &call)
     };
     match answer {
         Ok(reply) => answered(&server.shared.peek().kube, &call, reply),

@@ -3,54 +3,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::json::{at, str_at};
-use super::state::Kube;
+use super::state::{Kube, User};
 use super::status::Refusal;
 use super::{authority, token};
-
-/// Who makes a request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct User {
-    pub(crate) name: String,
-    pub(crate) groups: Vec<String>,
-    pub(crate) uid: String,
-}
-
-const AUTHENTICATED: &str = "system:authenticated";
-
-impl User {
-    pub(crate) fn new(name: &str, groups: &[&str]) -> Self {
-        let groups = groups.iter().chain([&AUTHENTICATED]).map(|group| (*group).to_owned()).collect();
-        Self { name: name.to_owned(), groups, uid: String::new() }
-    }
-
-    fn anonymous() -> Self {
-        Self {
-            name: "system:anonymous".to_owned(),
-            groups: vec!["system:unauthenticated".to_owned()],
-            uid: String::new(),
-        }
-    }
-
-    /// The administrator that AKS gives out.
-    pub(crate) fn admin() -> Self {
-        Self::new("masterclient", &["system:masters"])
-    }
-
-    pub(crate) fn is_in(&self, group: &str) -> bool {
-        self.groups.iter().any(|each| each == group)
-    }
-
-    /// The node that this is the kubelet of.
-    pub(crate) fn node(&self) -> Option<&str> {
-        self.name.strip_prefix("system:node:").filter(|_| self.is_in("system:nodes"))
-    }
-
-    /// Whether this is part of the cluster itself, and not somebody who uses it.
-    pub(crate) fn is_background(&self) -> bool {
-        let is_agent = self.is_in("system:serviceaccounts:kube-system") && self.name.ends_with(":cilium");
-        self.node().is_some() || self.is_in("system:bootstrappers") || self.name.starts_with("system:kube-") || is_agent
-    }
-}
 
 /// Finds out who makes a request: by client certificate, then by bearer token.
 pub(crate) fn authenticate(

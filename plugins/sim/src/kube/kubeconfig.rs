@@ -2,10 +2,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::authority::Authority;
-use super::controllers;
+use super::control_plane::settle;
 use super::seed;
-use super::state::Kube;
+use super::state::{Authority, Kube};
 use crate::arm::ClusterAccess;
 
 /// Makes the cluster ready to be served at `url`: what every cluster has is there afterwards.
@@ -18,7 +17,7 @@ pub(crate) fn open(kube: &mut Kube, url: &str, authority: Authority) {
         kube.signing_key = random(32);
     }
     seed::cluster(kube, now);
-    controllers::settle(kube, now);
+    settle(kube, now);
 }
 
 fn random(bytes: usize) -> String {

@@ -5,185 +5,306 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::authority;
 use super::call::{Call, Reply};
-use super::controllers;
-use super::dispatch;
-use super::identity::{User, by_token};
-use super::json::{at, list_at, moment, set, str_at};
+use super::effect::Effect;
+use super::identity::by_token;
+use super::json::{at, holds, list_at, moment, name_of, remove, set, str_at, uid_of};
 use super::resource::core;
-use super::state::Kube;
+use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts, PendingCertificate, User};
 use super::status::Refusal;
 use super::token::decoded;
 
-/// What a kubelet calls itself.
+/// User agent of a kubelet, which owns the fields that it writes.
 const AGENT: &str = "kubelet";
 
-/// How often a kubelet renews its lease.
+/// Interval at which a kubelet renews its lease.
 const LEASE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// What the cluster's side of the world knows of a kubelet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Kubelet {
-    /// Whether it runs: a node whose kubelet does not run starts and ends no pods.
-    pub running: bool,
-    /// The range that pods get addresses from: that of the CNI configuration on the machine.
-    pub pod_cidr: Option<String>,
-    /// The address that was given out last.
-    pub(crate) last_address: Option<std::net::Ipv4Addr>,
-    /// Whether the Cilium agent has started since the kubelet has.
-    pub(crate) agent: bool,
+/// Path of the certificate signing requests.
+const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/// One pass of a kubelet over its work: it sends each kind of request at most once.
+#[derive(Debug)]
+pub(crate) struct KubeletPass<'a> {
+    bootstrap_token: Option<&'a str>,
+    facts: &'a NodeFacts,
+    now: Timestamp,
+    sent: Vec<RequestKind>,
 }
 
-/// What a kubelet reports of its machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NodeFacts {
-    /// Name to register under: `--hostname-override`, or the host name.
-    pub name: String,
-    /// The machine's address: `--node-ip`, or that of the default interface.
-    pub address: String,
-    /// `--node-labels`.
-    pub labels: BTreeMap<String, String>,
-    /// `--register-with-taints`, each `key=value:effect` or `key:effect`.
-    pub taints: Vec<String>,
-    /// `--provider-id`, if given.
-    pub provider_id: Option<String>,
-    /// Version of the kubelet, as `v1.33.5`.
-    pub version: String,
-    /// As `containerd://1.7.24`; none while no runtime answers.
-    pub runtime: Option<String>,
-    /// The host-local range of the CNI configuration; none while there is no configuration.
-    pub pod_cidr: Option<String>,
-    /// As `6.8.0-1052-azure`.
-    pub kernel: String,
-    /// As `Ubuntu 24.04.1 LTS`.
-    pub os_image: String,
-    /// Of `/etc/machine-id`.
-    pub machine_id: String,
-    /// Changes with every boot.
-    pub boot_id: String,
+/// Request that a kubelet sends to the API server.
+#[derive(Debug)]
+pub(crate) struct KubeletRequest {
+    pub(crate) call: Call,
+    pub(crate) purpose: Purpose,
 }
 
-/// What a kubelet keeps under `/var/lib/kubelet/pki`, and of the requests that it waits for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KubeletKeys {
-    /// `kubelet-client-current.pem`: certificate, then key.
-    pub client: Option<String>,
-    /// `kubelet-server-current.pem`: certificate, then key.
-    pub server: Option<String>,
-    client_request: Option<Waiting>,
-    server_request: Option<Waiting>,
-}
-
-/// A certificate signing request, and the key that it is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Waiting {
-    name: String,
+/// Purpose of a request of a kubelet, with what the kubelet keeps until the reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Purpose {
+    kind: RequestKind,
+    /// Private key that a certificate is requested for; empty for other requests.
     key: String,
 }
 
-/// How far a kubelet has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KubeletState {
-    /// The API server refuses it; the text is what its journal would say.
-    Refused(String),
-    /// Its request for a client certificate, of this name, is not issued yet.
-    WaitsForCertificate(String),
-    /// It has registered.
-    Registered {
-        /// Whether its node is ready.
-        ready: bool,
-        /// Whether its serving certificate is issued.
-        serving: bool,
-    },
+/// Kind of a kubelet's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RequestKind {
+    ClientCertificate,
+    Register,
+    Report,
+    Lease,
+    ServingCertificate,
 }
 
-/// Does the next thing that a running kubelet does: asks for its certificate with the bootstrap token, registers, asks for a
-/// serving certificate (`serverTLSBootstrap`), reports. Safe to call as often as one likes; nothing is written that is so already.
-///
-/// `bootstrap_token` is that of `--bootstrap-kubeconfig`, needed only while there is no client certificate.
-pub fn kubelet_step(
-    kube: &mut Kube,
-    keys: &mut KubeletKeys,
-    bootstrap_token: Option<&str>,
-    facts: &NodeFacts,
-) -> KubeletState {
-    let now = Timestamp::now();
-    match advance(kube, keys, bootstrap_token, facts, now) {
-        Ok(state) => state,
-        Err(refusal) => KubeletState::Refused(refusal.message().to_owned()),
+impl<'a> KubeletPass<'a> {
+    /// Creates a pass that has sent nothing.
+    pub(crate) fn new(bootstrap_token: Option<&'a str>, facts: &'a NodeFacts, now: Timestamp) -> Self {
+        Self { bootstrap_token, facts, now, sent: Vec::new() }
+    }
+
+    /// Returns the next request to send; `None` at the end of the pass. Issued certificates are stored in `keys`.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that the API server gives to the credentials of the kubelet.
+    pub(crate) fn next_request(
+        &mut self,
+        kube: &Kube,
+        keys: &mut KubeletKeys,
+    ) -> Result<Option<KubeletRequest>, Refusal> {
+        let request = self.find_request(kube, keys)?.filter(|request| !self.sent.contains(&request.purpose.kind));
+        self.sent.extend(request.iter().map(|request| request.purpose.kind));
+        Ok(request)
+    }
+
+    fn find_request(&self, kube: &Kube, keys: &mut KubeletKeys) -> Result<Option<KubeletRequest>, Refusal> {
+        let Some(user) = self.client(kube, keys)? else { return self.request_client_certificate(kube, keys) };
+        let due = self.registration(kube, &user).or_else(|| self.report(kube, &user));
+        if let Some(request) = due.or_else(|| self.lease(kube, &user)) {
+            return Ok(Some(request));
+        }
+        self.request_serving_certificate(kube, keys, &user)
+    }
+
+    /// Records the reply to a request. Returns what changes besides.
+    pub(crate) fn answered(&self, keys: &mut KubeletKeys, purpose: Purpose, reply: &Reply) -> Vec<Effect> {
+        let pending = PendingCertificate { name: name_of(&reply.body).to_owned(), key: purpose.key };
+        match purpose.kind {
+            RequestKind::ClientCertificate => keys.client_request = Some(pending),
+            RequestKind::ServingCertificate => keys.server_request = Some(pending),
+            // The agent of a new node has to start.
+            RequestKind::Register => return vec![Effect::SetKubelet { node: self.facts.name.clone(), kubelet: None }],
+            RequestKind::Report | RequestKind::Lease => {}
+        }
+        Vec::new()
+    }
+
+    /// Returns what the cluster has to know of the kubelet; empty if it knows that already, or if the node is not
+    /// registered.
+    pub(crate) fn record(&self, kube: &Kube) -> Vec<Effect> {
+        if !self.is_registered(kube) {
+            return Vec::new();
+        }
+        let held = kube.kubelets.get(&self.facts.name);
+        let kubelet = Kubelet {
+            running: self.facts.runtime.is_some(),
+            pod_cidr: self.facts.pod_cidr.clone(),
+            ..held.cloned().unwrap_or_default()
+        };
+        if held == Some(&kubelet) {
+            return Vec::new();
+        }
+        vec![Effect::SetKubelet { node: self.facts.name.clone(), kubelet: Some(kubelet) }]
+    }
+
+    /// Returns the progress of the kubelet after the pass.
+    pub(crate) fn state(&self, kube: &Kube, keys: &KubeletKeys) -> KubeletState {
+        if keys.client.is_none() {
+            let name = keys.client_request.as_ref().map(|pending| pending.name.clone()).unwrap_or_default();
+            return KubeletState::WaitsForCertificate(name);
+        }
+        let ready = kube.object(&core("nodes"), &self.facts.name).is_some_and(|node| holds(node, "Ready"));
+        KubeletState::Registered { ready, serving: keys.server.is_some() }
+    }
+
+    fn is_registered(&self, kube: &Kube) -> bool {
+        kube.object(&core("nodes"), &self.facts.name).is_some()
+    }
+
+    /// Returns the user of the client certificate; `None` if there is no valid certificate.
+    fn client(&self, kube: &Kube, keys: &mut KubeletKeys) -> Result<Option<User>, Refusal> {
+        take_issued(kube, &mut keys.client_request, &mut keys.client, self.now);
+        let held = keys.client.as_deref().and_then(|pem| Some((authority::subject_of_pem(pem, self.now)?, pem)));
+        match held {
+            Some((user, pem)) if is_of_cluster(kube, pem) => Ok(Some(user)),
+            // A kubelet does not discard a certificate of another authority, whatever the server answers.
+            Some(_) => Err(Refusal::unauthorized()),
+            None => Ok(None),
+        }
+    }
+
+    fn request_client_certificate(
+        &self,
+        kube: &Kube,
+        keys: &mut KubeletKeys,
+    ) -> Result<Option<KubeletRequest>, Refusal> {
+        keys.client = None;
+        let bootstrap = self.bootstrap_token.and_then(|token| by_token(kube, token, self.now));
+        let bootstrap = bootstrap.ok_or_else(Refusal::unauthorized)?;
+        if is_pending(kube, keys.client_request.as_ref()) {
+            return Ok(None);
+        }
+        let content = CertificateContent {
+            signer: "kubernetes.io/kube-apiserver-client-kubelet",
+            subject: &format!("system:node:{}", self.facts.name),
+            usages: &["digital signature", "client auth"],
+            dns_names: &[],
+            addresses: &[],
+            prefix: "node-csr-",
+        };
+        self.certificate_request(&bootstrap, RequestKind::ClientCertificate, &content).map(Some)
+    }
+
+    fn request_serving_certificate(
+        &self,
+        kube: &Kube,
+        keys: &mut KubeletKeys,
+        user: &User,
+    ) -> Result<Option<KubeletRequest>, Refusal> {
+        take_issued(kube, &mut keys.server_request, &mut keys.server, self.now);
+        if keys.server.as_deref().is_some_and(|pem| authority::subject_of_pem(pem, self.now).is_some()) {
+            return Ok(None);
+        }
+        keys.server = None;
+        if is_pending(kube, keys.server_request.as_ref()) {
+            return Ok(None);
+        }
+        let content = CertificateContent {
+            signer: "kubernetes.io/kubelet-serving",
+            subject: &user.name,
+            usages: &["digital signature", "server auth"],
+            dns_names: &[&self.facts.name],
+            addresses: &[&self.facts.address],
+            prefix: "csr-",
+        };
+        self.certificate_request(user, RequestKind::ServingCertificate, &content).map(Some)
+    }
+
+    fn certificate_request(
+        &self,
+        user: &User,
+        kind: RequestKind,
+        content: &CertificateContent<'_>,
+    ) -> Result<KubeletRequest, Refusal> {
+        let (key, request) =
+            authority::new_request(content.subject, "system:nodes", content.dns_names, content.addresses)
+                .map_err(|error| Refusal::new(500, "InternalError", &error.to_string(), None))?;
+        let body = json!({
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            "metadata": { "generateName": content.prefix },
+            "spec": { "request": STANDARD.encode(request), "signerName": content.signer, "usages": content.usages },
+        });
+        let request = self.request(user, kind, "POST", REQUESTS, &body);
+        Ok(KubeletRequest { purpose: Purpose { kind, key }, ..request })
+    }
+
+    fn request(&self, user: &User, kind: RequestKind, method: &str, path: &str, body: &Value) -> KubeletRequest {
+        let call = Call::inside(method, path, body, user.clone(), AGENT, self.now);
+        KubeletRequest { call, purpose: Purpose { kind, key: String::new() } }
+    }
+
+    /// Returns the request that creates the node; `None` if the node exists.
+    fn registration(&self, kube: &Kube, user: &User) -> Option<KubeletRequest> {
+        if self.is_registered(kube) {
+            return None;
+        }
+        let node = new_node(self.facts, self.now);
+        Some(self.request(user, RequestKind::Register, "POST", "/api/v1/nodes", &node))
+    }
+
+    /// Returns the request that reports the state of the node; `None` if the server has the same state.
+    fn report(&self, kube: &Kube, user: &User) -> Option<KubeletRequest> {
+        if self.sent.contains(&RequestKind::Report) {
+            return None;
+        }
+        let mut desired = status(self.facts, self.now);
+        let node = kube.object(&core("nodes"), &self.facts.name).cloned().unwrap_or_default();
+        let mut held = json!({});
+        for key in ["addresses", "allocatable", "capacity", "conditions", "daemonEndpoints", "nodeInfo"] {
+            set(&mut held, &[key], at(&node, &["status", key]).cloned().unwrap_or_default());
+        }
+        keep_transitions(&mut desired, &held);
+        if without_heartbeats(&held) == without_heartbeats(&desired) {
+            return None;
+        }
+        let path = format!("/api/v1/nodes/{}/status", self.facts.name);
+        Some(self.request(user, RequestKind::Report, "PATCH", &path, &json!({ "status": desired })))
+    }
+
+    /// Returns the request that renews the lease; `None` if it was renewed within [`LEASE_INTERVAL`].
+    fn lease(&self, kube: &Kube, user: &User) -> Option<KubeletRequest> {
+        let name = &self.facts.name;
+        let held = kube.named("leases.coordination.k8s.io", &format!("kube-node-lease/{name}"));
+        let renewed = held.and_then(|lease| str_at(lease, &["spec", "renewTime"]).parse::<Timestamp>().ok());
+        if renewed.is_some_and(|renewed| self.now.duration_since(renewed) < LEASE_INTERVAL) {
+            return None;
+        }
+        let uid = kube.object(&core("nodes"), name).map(|node| uid_of(node).to_owned()).unwrap_or_default();
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": name,
+                "namespace": "kube-node-lease",
+                "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": uid }],
+            },
+            "spec": { "holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": self.now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string() },
+        });
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
+        Some(self.request(user, RequestKind::Lease, "PUT", &path, &lease))
     }
 }
 
-/// The kubelet of a node has stopped: its node is no longer ready, and its pods are left as they are.
-pub fn kubelet_stopped(kube: &mut Kube, node: &str) {
-    let now = Timestamp::now();
-    let Some(kubelet) = kube.kubelets.get_mut(node).filter(|kubelet| kubelet.running) else { return };
-    kubelet.running = false;
-    kubelet.agent = false;
-    controllers::lost(kube, node, now);
-    controllers::settle(kube, now);
+/// Content of a certificate signing request of a kubelet.
+struct CertificateContent<'a> {
+    signer: &'a str,
+    subject: &'a str,
+    usages: &'a [&'a str],
+    dns_names: &'a [&'a str],
+    addresses: &'a [&'a str],
+    /// Start of the name that the server generates.
+    prefix: &'a str,
 }
 
-fn advance(
-    kube: &mut Kube,
-    keys: &mut KubeletKeys,
-    token: Option<&str>,
-    facts: &NodeFacts,
+/// Stores an issued certificate with its key, if the pending request was signed.
+fn take_issued(
+    kube: &Kube,
+    pending: &mut Option<PendingCertificate>,
+    certificate: &mut Option<String>,
     now: Timestamp,
-) -> Result<KubeletState, Refusal> {
-    let Some(user) = client(kube, keys, token, facts, now)? else {
-        let name = keys.client_request.as_ref().map(|waiting| waiting.name.clone()).unwrap_or_default();
-        return Ok(KubeletState::WaitsForCertificate(name));
-    };
-    register(kube, &user, facts, now)?;
-    let ready = report(kube, &user, facts, now)?;
-    renew_lease(kube, &user, facts, now)?;
-    let serving = serve(kube, keys, &user, facts, now)?;
-    let kubelet = kube.kubelets.entry(facts.name.clone()).or_default();
-    let before = kubelet.clone();
-    kubelet.running = facts.runtime.is_some();
-    kubelet.pod_cidr.clone_from(&facts.pod_cidr);
-    if *kubelet != before {
-        controllers::settle(kube, now);
+) {
+    let is_held = certificate.as_deref().is_some_and(|pem| authority::subject_of_pem(pem, now).is_some());
+    let Some(held) = pending.as_ref().filter(|_| !is_held) else { return };
+    let request = kube.named("certificatesigningrequests.certificates.k8s.io", &held.name);
+    let issued = request.and_then(|request| decoded(str_at(request, &["status", "certificate"])));
+    if let Some(pem) = issued.filter(|pem| !pem.is_empty()) {
+        *certificate = Some(format!("{pem}{}", held.key));
+        *pending = None;
     }
-    Ok(KubeletState::Registered { ready, serving })
 }
 
-/// The identity of the client certificate; asks for one if there is none that is good.
-fn client(
-    kube: &mut Kube,
-    keys: &mut KubeletKeys,
-    token: Option<&str>,
-    facts: &NodeFacts,
-    now: Timestamp,
-) -> Result<Option<User>, Refusal> {
-    let held = keys.client.as_deref().and_then(|pem| Some((authority::subject_of_pem(pem, now)?, pem)));
-    if let Some((user, pem)) = held {
-        // A certificate of somebody else is one that the kubelet goes on using, whatever the server says.
-        return if is_of_cluster(kube, pem) { Ok(Some(user)) } else { Err(Refusal::unauthorized()) };
-    }
-    let bootstrap = token.and_then(|token| by_token(kube, token, now)).ok_or_else(Refusal::unauthorized)?;
-    let subject = format!("system:node:{}", facts.name);
-    let usages = json!(["digital signature", "client auth"]);
-    let names: (&[&str], &[&str]) = (&[], &[]);
-    let request = Wanted {
-        signer: "kubernetes.io/kube-apiserver-client-kubelet",
-        subject: &subject,
-        usages,
-        names,
-        prefix: "node-csr-",
-    };
-    keys.client = obtain(kube, &mut keys.client_request, &bootstrap, &request, now)?;
-    Ok(keys.client.as_deref().and_then(|pem| authority::subject_of_pem(pem, now)))
+/// True if a request exists that can still be signed.
+fn is_pending(kube: &Kube, pending: Option<&PendingCertificate>) -> bool {
+    let request = pending.and_then(|held| kube.named("certificatesigningrequests.certificates.k8s.io", &held.name));
+    request.is_some_and(|request| !holds(request, "Denied") && !holds(request, "Failed"))
 }
 
-/// Whether the cluster's authority has signed a certificate.
+/// True if the authority of the cluster has signed a certificate.
 fn is_of_cluster(kube: &Kube, pem: &str) -> bool {
     let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
     let authority = kube.authority.as_ref().and_then(|authority| der(&authority.certificate));
@@ -193,91 +314,8 @@ fn is_of_cluster(kube: &Kube, pem: &str) -> bool {
     own.verify_signature(Some(authority.public_key())).is_ok()
 }
 
-/// Asks for a serving certificate and takes it when it is issued.
-fn serve(
-    kube: &mut Kube,
-    keys: &mut KubeletKeys,
-    user: &User,
-    facts: &NodeFacts,
-    now: Timestamp,
-) -> Result<bool, Refusal> {
-    if keys.server.as_deref().is_some_and(|pem| authority::subject_of_pem(pem, now).is_some()) {
-        return Ok(true);
-    }
-    let names: (&[&str], &[&str]) = (&[&facts.name], &[&facts.address]);
-    let usages = json!(["digital signature", "server auth"]);
-    let request =
-        Wanted { signer: "kubernetes.io/kubelet-serving", subject: &user.name, usages, names, prefix: "csr-" };
-    keys.server = obtain(kube, &mut keys.server_request, user, &request, now)?;
-    Ok(keys.server.is_some())
-}
-
-/// A certificate that is wanted.
-struct Wanted<'a> {
-    signer: &'a str,
-    subject: &'a str,
-    usages: Value,
-    names: (&'a [&'a str], &'a [&'a str]),
-    prefix: &'a str,
-}
-
-const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-
-/// Gives the certificate and its key if the request was signed; makes a request if there is none that can still be.
-fn obtain(
-    kube: &mut Kube,
-    waiting: &mut Option<Waiting>,
-    user: &User,
-    wanted: &Wanted<'_>,
-    now: Timestamp,
-) -> Result<Option<String>, Refusal> {
-    if let Some(held) = waiting.clone() {
-        let found = kube.named("certificatesigningrequests.certificates.k8s.io", &held.name);
-        let is_over = |request: &Value| super::json::holds(request, "Denied") || super::json::holds(request, "Failed");
-        match found {
-            Some(request) if !is_over(request) => {
-                let certificate = decoded(str_at(request, &["status", "certificate"])).filter(|pem| !pem.is_empty());
-                if certificate.is_some() {
-                    *waiting = None;
-                }
-                return Ok(certificate.map(|pem| format!("{pem}{}", held.key)));
-            }
-            _ => *waiting = None,
-        }
-    }
-    let (key, request) = authority::new_request(wanted.subject, "system:nodes", wanted.names.0, wanted.names.1)
-        .map_err(|error| Refusal::new(500, "InternalError", &error.to_string(), None))?;
-    let body = json!({
-        "apiVersion": "certificates.k8s.io/v1",
-        "kind": "CertificateSigningRequest",
-        "metadata": { "generateName": wanted.prefix },
-        "spec": { "request": STANDARD.encode(request), "signerName": wanted.signer, "usages": wanted.usages },
-    });
-    let made = ask(kube, user, "POST", REQUESTS, &body, now)?;
-    let name = super::json::name_of(&made.body).to_owned();
-    *waiting = Some(Waiting { name, key });
-    // It may have been approved and signed at once.
-    let certificate = waiting.as_ref().and_then(|held| {
-        let request = kube.named("certificatesigningrequests.certificates.k8s.io", &held.name)?;
-        decoded(str_at(request, &["status", "certificate"]))
-            .filter(|pem| !pem.is_empty())
-            .map(|pem| format!("{pem}{}", held.key))
-    });
-    if certificate.is_some() {
-        *waiting = None;
-    }
-    Ok(certificate)
-}
-
-fn ask(kube: &mut Kube, user: &User, method: &str, path: &str, body: &Value, now: Timestamp) -> Result<Reply, Refusal> {
-    dispatch::handle(kube, &Call::inside(method, path, body, user.clone(), AGENT, now))
-}
-
-/// Makes the node unless it is there.
-fn register(kube: &mut Kube, user: &User, facts: &NodeFacts, now: Timestamp) -> Result<(), Refusal> {
-    if kube.object(&core("nodes"), &facts.name).is_some() {
-        return Ok(());
-    }
+/// Returns the node that a kubelet registers.
+fn new_node(facts: &NodeFacts, now: Timestamp) -> Value {
     let mut labels: BTreeMap<String, String> = facts.labels.clone();
     for (key, value) in [
         ("beta.kubernetes.io/arch", "amd64"),
@@ -295,7 +333,7 @@ fn register(kube: &mut Kube, user: &User, facts: &NodeFacts, now: Timestamp) -> 
     if !facts.taints.is_empty() {
         spec["taints"] = facts.taints.iter().filter_map(|taint| read_taint(taint)).collect();
     }
-    let node = json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
@@ -305,11 +343,7 @@ fn register(kube: &mut Kube, user: &User, facts: &NodeFacts, now: Timestamp) -> 
         },
         "spec": spec,
         "status": status(facts, now),
-    });
-    ask(kube, user, "POST", "/api/v1/nodes", &node, now).map(drop)?;
-    // Its agent starts anew.
-    kube.kubelets.remove(&facts.name);
-    Ok(())
+    })
 }
 
 fn read_taint(taint: &str) -> Option<Value> {
@@ -345,7 +379,7 @@ fn ready_condition(facts: &NodeFacts, now: Timestamp) -> Value {
     }
 }
 
-/// What a kubelet says of its node.
+/// Returns the status that a kubelet reports for its node.
 pub(super) fn status(facts: &NodeFacts, now: Timestamp) -> Value {
     let amounts = json!({ "cpu": "2", "ephemeral-storage": "30298176Ki", "hugepages-1Gi": "0", "hugepages-2Mi": "0", "memory": "8129616Ki", "pods": "110" });
     json!({
@@ -374,25 +408,9 @@ pub(super) fn status(facts: &NodeFacts, now: Timestamp) -> Value {
     })
 }
 
-/// Reports the node's state where it differs from what the server has, and whether the node is ready.
-fn report(kube: &mut Kube, user: &User, facts: &NodeFacts, now: Timestamp) -> Result<bool, Refusal> {
-    let mut wanted = status(facts, now);
-    let node = kube.object(&core("nodes"), &facts.name).cloned().unwrap_or_default();
-    let mut held = json!({});
-    for key in ["addresses", "allocatable", "capacity", "conditions", "daemonEndpoints", "nodeInfo"] {
-        set(&mut held, &[key], at(&node, &["status", key]).cloned().unwrap_or_default());
-    }
-    keep_transitions(&mut wanted, &held);
-    if without_heartbeats(&held) != without_heartbeats(&wanted) {
-        let path = format!("/api/v1/nodes/{}/status", facts.name);
-        ask(kube, user, "PATCH", &path, &json!({ "status": wanted }), now)?;
-    }
-    Ok(kube.object(&core("nodes"), &facts.name).is_some_and(|node| super::json::holds(node, "Ready")))
-}
-
-/// A condition that stays as it is keeps the time of its last change.
-fn keep_transitions(wanted: &mut Value, held: &Value) {
-    for condition in wanted.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+/// Keeps the transition time of conditions whose status has not changed.
+fn keep_transitions(desired: &mut Value, held: &Value) {
+    for condition in desired.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         let same = |each: &&Value| {
             str_at(each, &["type"]) == str_at(condition, &["type"])
                 && str_at(each, &["status"]) == str_at(condition, &["status"])
@@ -407,30 +425,7 @@ fn keep_transitions(wanted: &mut Value, held: &Value) {
 fn without_heartbeats(status: &Value) -> Value {
     let mut status = status.clone();
     for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-        super::json::remove(condition, &["lastHeartbeatTime"]);
+        remove(condition, &["lastHeartbeatTime"]);
     }
     status
-}
-
-fn renew_lease(kube: &mut Kube, user: &User, facts: &NodeFacts, now: Timestamp) -> Result<(), Refusal> {
-    let held = kube.named("leases.coordination.k8s.io", &format!("kube-node-lease/{}", facts.name)).cloned();
-    let renewed = held.as_ref().and_then(|lease| str_at(lease, &["spec", "renewTime"]).parse::<Timestamp>().ok());
-    if renewed.is_some_and(|renewed| now.duration_since(renewed) < LEASE_INTERVAL) {
-        return Ok(());
-    }
-    let uid =
-        kube.object(&core("nodes"), &facts.name).map(|node| super::json::uid_of(node).to_owned()).unwrap_or_default();
-    let lease = json!({
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {
-            "name": facts.name,
-            "namespace": "kube-node-lease",
-            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": facts.name, "uid": uid }],
-        },
-        "spec": { "holderIdentity": facts.name, "leaseDurationSeconds": 40, "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string() },
-    });
-    let path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-    let path = format!("{path}/{}", facts.name);
-    ask(kube, user, "PUT", &path, &lease, now).map(drop)
 }

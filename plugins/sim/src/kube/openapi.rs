@@ -1,8 +1,8 @@
 use serde_json::{Map, Value, json};
 
-use super::discovery::{VERSION, by_version};
 use super::resource::Resource;
 use super::state::Kube;
+use super::versions::{VERSION, by_version};
 
 /// `GET /openapi/v3`: where the documents are.
 pub(crate) fn index(kube: &Kube) -> Value {

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply, Target};
+use super::effect::Decision;
 use super::json::{at, name_of, remove, str_at};
 use super::managed;
 use super::resource::Resource;
@@ -15,12 +16,12 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// `PATCH` of an object or of its status.
 pub(crate) fn patch(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Reply, Refusal> {
+) -> Result<Decision<Reply>, Refusal> {
     let kind = call.content_type.split(';').next().unwrap_or_default().trim();
     if kind == APPLY {
         return server_side(kube, call, resource, target, subresource);
@@ -38,7 +39,7 @@ pub(crate) fn patch(
         let cause = Cause::invalid("metadata.name", &json!(name_of(&new)), "field is immutable");
         return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
     }
-    update::store(kube, call, resource, &held, new, subresource).map(Reply::ok)
+    update::store(kube, call, resource, &held, new, subresource).map(|decision| decision.map(Reply::ok))
 }
 
 /// What a patch makes of an object.
@@ -53,12 +54,12 @@ pub(crate) fn patched(resource: &Resource, held: &Value, kind: &str, body: &Valu
 }
 
 fn server_side(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Reply, Refusal> {
+) -> Result<Decision<Reply>, Refusal> {
     check_manager(call)?;
     let mut applied = call.json()?;
     let name = target.name.as_deref().unwrap_or_default();
@@ -74,7 +75,7 @@ fn server_side(
             return Err(Refusal::not_found(resource, name));
         }
         let new = apply::apply(resource, &Value::Null, &applied, by, false)?;
-        return create::insert(kube, call, resource, new, Some(())).map(Reply::created);
+        return create::insert(kube, call, resource, new, Some(())).map(|decision| decision.map(Reply::created));
     };
     let version = str_at(&applied, &["metadata", "resourceVersion"]);
     if !version.is_empty() && version != str_at(&held, &["metadata", "resourceVersion"]) {
@@ -89,7 +90,7 @@ fn server_side(
     schema::admit(resource, &mut new, call)?;
     defaults::complete(resource, &mut new, call.now);
     managed::store(&mut new, owners);
-    update::finish(kube, call, resource, &held, new).map(Reply::ok)
+    update::finish(kube, call, resource, &held, new).map(|decision| decision.map(Reply::ok))
 }
 
 /// Leaves out what an apply to this subresource, or to the object itself, does not write.

@@ -1,8 +1,7 @@
 use serde_json::Value;
 
-use super::identity::User;
 use super::json::{list_at, str_at, strings_at};
-use super::state::Kube;
+use super::state::{Kube, User};
 
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,10 @@ use serde_json::{Value, json};
 
 use super::access;
 use super::call::{Call, Reply, Target};
-use super::identity::{User, by_token, shown};
+use super::identity::{by_token, shown};
 use super::json::{set, str_at, strings_at};
 use super::rbac::{self, Wish};
-use super::state::Kube;
+use super::state::{Kube, User};
 use super::status::Refusal;
 
 /// Answers a review: a question in the form of an object that is not kept. None if the target is no review.

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply, Target};
+use super::effect::Decision;
 use super::json::{at, name_of, namespace_of, set, str_at, uid_of};
 use super::resource::Resource;
 use super::state::Kube;
@@ -8,12 +9,17 @@ use super::status::Refusal;
 use super::{patch_call, update};
 
 /// `GET`, `PUT` and `PATCH` of a workload's `scale`.
-pub(crate) fn answer(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn answer(
+    kube: &Kube,
+    call: &Call,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<Reply>, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
     let scaled = match call.method.as_str() {
-        "GET" => return Ok(Reply::ok(scale(&held))),
+        "GET" => return Ok(Decision::unchanged(Reply::ok(scale(&held)))),
         "PUT" => call.json()?,
         "PATCH" => patch_call::patched(resource, &scale(&held), &call.content_type, &call.json()?)?,
         _ => return Err(Refusal::method_not_allowed()),
@@ -21,7 +27,7 @@ pub(crate) fn answer(kube: &mut Kube, call: &Call, resource: &Resource, target: 
     let mut new = held.clone();
     set(&mut new, &["spec", "replicas"], at(&scaled, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(0)));
     set(&mut new, &["metadata", "resourceVersion"], json!(str_at(&scaled, &["metadata", "resourceVersion"])));
-    update::store(kube, call, resource, &held, new, "").map(|stored| Reply::ok(scale(&stored)))
+    update::store(kube, call, resource, &held, new, "").map(|decision| decision.map(|stored| Reply::ok(scale(&stored))))
 }
 
 fn scale(object: &Value) -> Value {

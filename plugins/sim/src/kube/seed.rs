@@ -1,10 +1,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::controllers;
-use super::kubelet::Kubelet;
+use super::commit::add;
+use super::control_plane::settle;
 use super::resource::{RBAC, core};
-use super::state::Kube;
+use super::state::{Kube, Kubelet, NodeFacts};
 
 const SERVER: &str = "kube-apiserver";
 const ADDONS: &str = "addon-manager";
@@ -12,17 +12,18 @@ const ADDONS: &str = "addon-manager";
 /// Puts in what every cluster has from the beginning. What is there already stays as it is.
 pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
     for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
-        kube.add(&core("namespaces"), json!({ "metadata": { "name": namespace } }), (SERVER, now));
+        add(kube, &core("namespaces"), json!({ "metadata": { "name": namespace } }), (SERVER, now));
     }
     for (name, rules) in roles() {
         let metadata = json!({ "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" } });
-        kube.add(&core("clusterroles"), json!({ "metadata": metadata, "rules": rules }), (SERVER, now));
+        add(kube, &core("clusterroles"), json!({ "metadata": metadata, "rules": rules }), (SERVER, now));
     }
     for (name, role, group) in bindings() {
         let metadata = json!({ "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" } });
         let subject = json!({ "apiGroup": RBAC, "kind": "Group", "name": group });
         let role = json!({ "apiGroup": RBAC, "kind": "ClusterRole", "name": role });
-        kube.add(
+        add(
+            kube,
             &core("clusterrolebindings"),
             json!({ "metadata": metadata, "roleRef": role, "subjects": [subject] }),
             (SERVER, now),
@@ -30,7 +31,7 @@ pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
     }
     let ports = json!([{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": 443 }]);
     let service = json!({ "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "clusterIP": "10.0.0.1", "ports": ports } });
-    kube.add(&core("services"), service, (SERVER, now));
+    add(kube, &core("services"), service, (SERVER, now));
 }
 
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
@@ -120,21 +121,22 @@ fn bindings() -> [(&'static str, &'static str, &'static str); 6] {
 pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
     cluster(kube, now);
     for definition in [cilium_node(), cilium_endpoint(), node_network_config()] {
-        kube.add(&core("customresourcedefinitions"), definition, (ADDONS, now));
+        add(kube, &core("customresourcedefinitions"), definition, (ADDONS, now));
     }
     for (name, replicas) in [("coredns", 2), ("konnectivity-agent", 2), ("metrics-server", 2)] {
-        kube.add(&core("deployments"), deployment(name, replicas), (ADDONS, now));
+        add(kube, &core("deployments"), deployment(name, replicas), (ADDONS, now));
     }
     for name in ["cilium", "azure-cns", "cloud-node-manager"] {
-        kube.add(
+        add(
+            kube,
             &core("serviceaccounts"),
             json!({ "metadata": { "name": name, "namespace": "kube-system" } }),
             (ADDONS, now),
         );
-        kube.add(&core("daemonsets"), daemon(name), (ADDONS, now));
+        add(kube, &core("daemonsets"), daemon(name), (ADDONS, now));
     }
     let budget = json!({ "metadata": { "name": "coredns-pdb", "namespace": "kube-system" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "k8s-app": "coredns" } } } });
-    kube.add(&core("poddisruptionbudgets"), budget, (ADDONS, now));
+    add(kube, &core("poddisruptionbudgets"), budget, (ADDONS, now));
     for index in 0_u8..2 {
         let name = format!("aks-nodepool1-41954725-vmss00000{index}");
         add_aks_node(kube, &name, &format!("10.224.0.{}", 4 + index), &format!("10.244.{index}.0/24"));
@@ -198,7 +200,7 @@ pub fn add_aks_nodes(kube: &mut Kube, nodes: &[AksNode]) {
     for node in nodes {
         put_aks_node(kube, node, now);
     }
-    controllers::settle(kube, now);
+    settle(kube, now);
 }
 
 fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
@@ -233,7 +235,7 @@ fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
         "azure:///subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/{}/providers/Microsoft.Compute/virtualMachineScaleSets/{pool}-vmss",
         nodes.to_lowercase()
     );
-    let facts = super::kubelet::NodeFacts {
+    let facts = NodeFacts {
         name: name.clone(),
         address: address.clone(),
         version: "v1.33.5".to_owned(),
@@ -243,10 +245,10 @@ fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
         os_image: "Ubuntu 22.04.5 LTS".to_owned(),
         machine_id: crate::arm::uuid(&rand::random::<[u8; 16]>()).replace('-', ""),
         boot_id: crate::arm::uuid(&rand::random::<[u8; 16]>()),
-        ..super::kubelet::NodeFacts::default()
+        ..NodeFacts::default()
     };
     let node = json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": scale_set }, "status": super::kubelet::status(&facts, now) });
-    kube.add(&core("nodes"), node, ("kubelet", now));
+    add(kube, &core("nodes"), node, ("kubelet", now));
     kube.kubelets
         .insert(name.clone(), Kubelet { running: true, pod_cidr: Some(pod_cidr.clone()), ..Kubelet::default() });
     network_config(kube, name, address, pod_cidr, now);
@@ -261,7 +263,7 @@ fn lease(kube: &mut Kube, name: &str, now: Timestamp) {
         "metadata": { "name": name, "namespace": "kube-node-lease", "ownerReferences": owner },
         "spec": { "holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed },
     });
-    kube.add(&core("leases"), lease, ("kubelet", now));
+    add(kube, &core("leases"), lease, ("kubelet", now));
 }
 
 fn network_config(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str, now: Timestamp) {
@@ -289,13 +291,13 @@ fn network_config(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str, no
         "spec": { "requestedIPCount": 256 },
         "status": { "assignedIPCount": 256, "networkContainers": [container], "scaler": { "batchSize": 16, "maxIPCount": 250, "releaseThresholdPercent": 150, "requestThresholdPercent": 50 }, "status": "Updated" },
     });
-    kube.add(&resource, config, ("dnc-rc", now));
+    add(kube, &resource, config, ("dnc-rc", now));
 }
 
 /// Removes a node, as a scale set does that scales in: its agents' objects and its pods go too.
 pub fn remove_node(kube: &mut Kube, name: &str) -> bool {
     let is_gone = kube.take(&core("nodes"), name).is_some();
-    controllers::settle(kube, Timestamp::now());
+    settle(kube, Timestamp::now());
     is_gone
 }
 

@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::call::{Call, Reply, Target};
-use super::identity::User;
 use super::json::{at, default, list_at, moment, set, str_at, strings_at, uid_of};
 use super::resource::Resource;
-use super::state::Kube;
+use super::state::{Kube, User};
 use super::status::{Cause, Refusal};
 
 /// Who issues the tokens of service accounts, and their audience unless another is asked for.
@@ -21,7 +20,7 @@ const SHORTEST: i64 = 600;
 const LONGEST: i64 = 86_400;
 
 /// `POST` to a service account's `token`.
-pub(crate) fn request(kube: &mut Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn request(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
     let mut request = call.json()?;

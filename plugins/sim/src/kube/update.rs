@@ -1,6 +1,7 @@
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Reply, Target};
+use super::effect::{Decision, EffectList};
 use super::json::{is_going, list_at, name_of, remove, set, str_at, uid_of};
 use super::resource::Resource;
 use super::state::Kube;
@@ -9,12 +10,12 @@ use super::{admission, create, defaults, managed, schema, validate};
 
 /// `PUT` of an object or of its status.
 pub(crate) fn replace(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Reply, Refusal> {
+) -> Result<Decision<Reply>, Refusal> {
     let mut object = call.json()?;
     create::check_kind(resource, &object)?;
     create::place_it(&mut object, resource, target.namespace.as_deref())?;
@@ -27,7 +28,7 @@ pub(crate) fn replace(
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let Some(held) = kube.object(resource, &place).cloned() else {
         if subresource.is_empty() && resource.kind == "Lease" {
-            return create::insert(kube, call, resource, object, None).map(Reply::created);
+            return create::insert(kube, call, resource, object, None).map(|decision| decision.map(Reply::created));
         }
         return Err(Refusal::not_found(resource, name));
     };
@@ -35,18 +36,18 @@ pub(crate) fn replace(
         let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
         return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
     }
-    store(kube, call, resource, &held, object, subresource).map(Reply::ok)
+    store(kube, call, resource, &held, object, subresource).map(|decision| decision.map(Reply::ok))
 }
 
 /// Makes `new` of `held`, with all that the server sees to, and gives the object as it is then.
 pub(crate) fn store(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     held: &Value,
     mut new: Value,
     subresource: &str,
-) -> Result<Value, Refusal> {
+) -> Result<Decision<Value>, Refusal> {
     check_version(resource, held, &new)?;
     admission::update(call, resource, held, &new)?;
     defaults::merge_string_data(resource, &mut new);
@@ -59,33 +60,34 @@ pub(crate) fn store(
 
 /// Checks, counts and stores an object whose owners are written down.
 pub(crate) fn finish(
-    kube: &mut Kube,
+    kube: &Kube,
     call: &Call,
     resource: &Resource,
     held: &Value,
     mut new: Value,
-) -> Result<Value, Refusal> {
+) -> Result<Decision<Value>, Refusal> {
     validate::object(resource, &new)?;
     validate::update(resource, held, &new)?;
     if managed::same(held, &new) {
-        return Ok(held.clone());
+        return Ok(Decision::unchanged(held.clone()));
     }
     if resource.has_generation && specification(held) != specification(&new) {
         let generation = held.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or_default() + 1;
         set(&mut new, &["metadata", "generation"], json!(generation));
     }
     if call.is_dry_run() {
-        return Ok(new);
+        return Ok(Decision::unchanged(new));
     }
-    let new = kube.put(resource, new);
+    let mut effects = EffectList::new(kube);
+    let new = effects.put(resource, new);
     let is_released = is_going(&new)
         && list_at(&new, &["metadata", "finalizers"]).is_empty()
         && list_at(&new, &["spec", "finalizers"]).is_empty()
         && new.pointer("/metadata/deletionGracePeriodSeconds").is_none_or(|seconds| seconds == &json!(0));
     if is_released {
-        kube.take(resource, &resource.place(super::json::namespace_of(&new), name_of(&new)));
+        effects.remove(resource, resource.place(super::json::namespace_of(&new), name_of(&new)));
     }
-    Ok(new)
+    Ok(Decision::new(new, effects))
 }
 
 fn check_version(resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use super::call::{Call, Target};
 use super::read::versioned;
 use super::resource::Resource;
 use super::selector::Selector;
-use super::state::{Change, Kube};
+use super::state::{Kube, ObjectChange};
 use super::status::Refusal;
 
 /// A watch that has begun: what it is about, and how far it has come.
@@ -76,7 +76,7 @@ impl Watch {
     }
 
     /// What the watcher sees of a change: an object that comes into the selection is added, one that leaves it is deleted.
-    fn told(&self, change: &Change) -> Option<Value> {
+    fn told(&self, change: &ObjectChange) -> Option<Value> {
         let seen = |state: &Option<std::sync::Arc<Value>>| state.clone().filter(|object| self.selector.accepts(object));
         let (kind, object) = match (seen(&change.before), seen(&change.after)) {
             (None, Some(after)) => ("ADDED", after),

@@ -4,31 +4,35 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kube::access;
-use crate::kube::authority::{Request, read_request};
-use crate::kube::identity::User;
-use crate::kube::json::{at, holds, list_at, moment, name_of, set, str_at, strings_at};
+use crate::kube::authority::{self, Request, read_request};
+use crate::kube::effect::{Effect, FieldEdit};
+use crate::kube::json::{at, holds, list_at, moment, name_of, str_at, strings_at};
 use crate::kube::rbac::Wish;
 use crate::kube::resource::{CERTIFICATES, core};
-use crate::kube::state::Kube;
+use crate::kube::state::{Kube, User};
 
 const CONTROLLER: &str = "kube-controller-manager";
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 const SERVING: &str = "kubernetes.io/kubelet-serving";
 
-/// Approves kubelets' client certificates where a role says so, and signs what is approved. Serving certificates are approved
-/// by nobody here: that is for whoever knows the node.
-pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    let open = |request: &&Value| {
+/// Returns the requests that are neither answered nor refused.
+pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    let is_open = |request: &&Value| {
         str_at(request, &["status", "certificate"]).is_empty() && !holds(request, "Denied") && !holds(request, "Failed")
     };
-    let requests: Vec<Value> =
-        kube.all("certificatesigningrequests.certificates.k8s.io").filter(open).cloned().collect();
-    for request in requests {
-        if holds(&request, "Approved") {
-            sign(kube, &request, now);
-        } else if str_at(&request, &["spec", "signerName"]) == CLIENT {
-            approve(kube, &request, now);
-        }
+    kube.all("certificatesigningrequests.certificates.k8s.io").filter(is_open).cloned().collect()
+}
+
+/// Approves the client certificate of a kubelet where a role permits it, and signs an approved request.
+///
+/// No controller approves serving certificates: an operator or the workflow has to, because it knows the machine.
+pub(super) fn reconcile(kube: &Kube, request: &Value, now: Timestamp) -> Vec<Effect> {
+    if holds(request, "Approved") {
+        sign(kube, request, now).into_iter().collect()
+    } else if str_at(request, &["spec", "signerName"]) == CLIENT {
+        approve(kube, request, now).into_iter().collect()
+    } else {
+        Vec::new()
     }
 }
 
@@ -43,19 +47,26 @@ fn condition(kind: &str, reason: &str, message: &str, now: Timestamp) -> Value {
     })
 }
 
-fn add_condition(kube: &mut Kube, request: &Value, condition: Value, now: Timestamp) {
-    kube.edit(&core("certificatesigningrequests"), name_of(request), (CONTROLLER, now), |request| {
-        let mut conditions = list_at(request, &["status", "conditions"]).to_vec();
-        conditions.push(condition);
-        set(request, &["status", "conditions"], Value::Array(conditions));
-    });
+fn edit(request: &Value, field: FieldEdit) -> Effect {
+    Effect::Edit {
+        resource: core("certificatesigningrequests"),
+        key: name_of(request).to_owned(),
+        manager: CONTROLLER.to_owned(),
+        fields: vec![field],
+    }
 }
 
-/// What `csrapproving` does: a kubelet's own request, by somebody who may have such certificates.
-fn approve(kube: &mut Kube, request: &Value, now: Timestamp) {
-    let Some(read) = read_request(str_at(request, &["spec", "request"])) else { return };
+fn add_condition(request: &Value, condition: Value) -> Effect {
+    let mut conditions = list_at(request, &["status", "conditions"]).to_vec();
+    conditions.push(condition);
+    edit(request, FieldEdit::set(&["status", "conditions"], Value::Array(conditions)))
+}
+
+/// Approves a kubelet's own request, as the controller `csrapproving` does, if its user may have such certificates.
+fn approve(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
+    let read = read_request(str_at(request, &["spec", "request"]))?;
     if problem(CLIENT, &read, &strings_at(request, &["spec", "usages"])).is_some() {
-        return;
+        return None;
     }
     let name = str_at(request, &["spec", "username"]).to_owned();
     let is_own = name == read.common_name;
@@ -64,34 +75,29 @@ fn approve(kube: &mut Kube, request: &Value, now: Timestamp) {
         if is_own { "certificatesigningrequests/selfnodeclient" } else { "certificatesigningrequests/nodeclient" };
     if !access::may(kube, &user, Wish { verb: "create", group: CERTIFICATES, resource: below, namespace: "", name: "" })
     {
-        return;
+        return None;
     }
     let message = if is_own {
         "Auto approving self kubelet client certificate after SubjectAccessReview."
     } else {
         "Auto approving kubelet client certificate after SubjectAccessReview."
     };
-    add_condition(kube, request, condition("Approved", "AutoApproved", message, now), now);
+    Some(add_condition(request, condition("Approved", "AutoApproved", message, now)))
 }
 
-fn sign(kube: &mut Kube, request: &Value, now: Timestamp) {
+fn sign(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     let signer = str_at(request, &["spec", "signerName"]);
     if !matches!(signer, CLIENT | SERVING | "kubernetes.io/kube-apiserver-client") {
-        return;
+        return None;
     }
     let usages = strings_at(request, &["spec", "usages"]);
-    let Some(read) = read_request(str_at(request, &["spec", "request"])) else { return };
+    let read = read_request(str_at(request, &["spec", "request"]))?;
     if let Some(problem) = problem(signer, &read, &usages) {
-        add_condition(kube, request, condition("Failed", "SignerValidationFailure", problem, now), now);
-        return;
+        return Some(add_condition(request, condition("Failed", "SignerValidationFailure", problem, now)));
     }
     let seconds = at(request, &["spec", "expirationSeconds"]).and_then(Value::as_i64);
-    let Some(authority) = &kube.authority else { return };
-    let Some(certificate) = authority.sign(read, &usages, seconds, now) else { return };
-    let certificate = json!(STANDARD.encode(certificate));
-    kube.edit(&core("certificatesigningrequests"), name_of(request), (CONTROLLER, now), |request| {
-        set(request, &["status", "certificate"], certificate);
-    });
+    let certificate = authority::sign(kube.authority.as_ref()?, read, &usages, seconds, now)?;
+    Some(edit(request, FieldEdit::set(&["status", "certificate"], json!(STANDARD.encode(certificate)))))
 }
 
 /// Why a signer refuses a request.

@@ -1,30 +1,38 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::kube::effect::Effect;
 use crate::kube::json::{list_at, name_of, namespace_of, str_at};
 use crate::kube::resource::Resource;
 use crate::kube::state::Kube;
 
-/// Deletes what names owners that are all gone, and nodes' pods once the node is.
-pub(super) fn act(kube: &mut Kube) {
+/// Returns one item: the whole cluster is collected at once.
+pub(super) fn due(_: &Kube, _: Timestamp) -> Vec<Value> {
+    vec![Value::Null]
+}
+
+/// Removes objects whose owners are all gone, pods whose node is gone, and objects whose definition is gone.
+pub(super) fn collect(kube: &Kube, _: &Value, _: Timestamp) -> Vec<Effect> {
     let resources = kube.resources();
-    let objects = kube.objects.values().flat_map(std::collections::BTreeMap::values);
+    let objects = kube.objects.values().flat_map(BTreeMap::values);
     let alive: BTreeSet<&str> = objects.map(|object| str_at(object, &["metadata", "uid"])).collect();
-    let mut lost: Vec<(&Resource, String)> = Vec::new();
+    let mut effects = Vec::new();
     for resource in &resources {
         let is_pods = resource.qualified() == "pods";
-        let gone = kube
+        let lost = kube
             .all(&resource.qualified())
             .filter(|object| is_lost(object, &alive) || (is_pods && is_homeless(kube, object)));
-        lost.extend(gone.map(|object| (resource, resource.place(namespace_of(object), name_of(object)))));
+        effects.extend(lost.map(|object| Effect::Remove {
+            resource: resource.clone(),
+            key: resource.place(namespace_of(object), name_of(object)),
+        }));
     }
-    for (resource, place) in lost {
-        kube.take(resource, &place);
-    }
-    let defined: BTreeSet<String> = resources.iter().map(Resource::qualified).collect();
-    // A definition that is deleted takes its objects with it.
-    kube.objects.retain(|resource, _| defined.contains(resource));
+    let served: BTreeSet<String> = resources.iter().map(Resource::qualified).collect();
+    let undefined = kube.objects.keys().filter(|resource| !served.contains(*resource));
+    effects.extend(undefined.map(|resource| Effect::RemoveAll { resource: resource.clone() }));
+    effects
 }
 
 fn is_lost(object: &Value, alive: &BTreeSet<&str>) -> bool {
@@ -32,7 +40,7 @@ fn is_lost(object: &Value, alive: &BTreeSet<&str>) -> bool {
     !owners.is_empty() && owners.iter().all(|owner| !alive.contains(str_at(owner, &["uid"])))
 }
 
-/// Pods of a node that was deleted: the pod garbage collector's part.
+/// True if the node of a pod was deleted, as the pod garbage collector checks.
 fn is_homeless(kube: &Kube, pod: &Value) -> bool {
     let node = str_at(pod, &["spec", "nodeName"]);
     !node.is_empty() && kube.named("nodes", node).is_none()

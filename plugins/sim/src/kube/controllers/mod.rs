@@ -1,4 +1,4 @@
-//! What the control plane and the nodes' agents do of their own accord, until nothing is left to do.
+//! Controllers of the control plane, and the agents of the nodes. Each returns what it would change.
 
 mod agents;
 mod certificates;
@@ -8,29 +8,35 @@ mod nodes;
 mod pods;
 mod workloads;
 
-pub(crate) use nodes::lost;
+pub(crate) use nodes::node_lost;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
+use super::effect::Effect;
 use super::state::Kube;
 
-/// Rounds after which something is wrong: each round moves every object on by a step, and no chain is longer than a few.
-const ROUNDS: usize = 100;
-
-/// Lets every controller act until none changes anything.
-pub(crate) fn settle(kube: &mut Kube, now: Timestamp) {
-    for _ in 0..ROUNDS {
-        let before = kube.revision;
-        namespaces::act(kube, now);
-        certificates::act(kube, now);
-        nodes::act(kube, now);
-        workloads::act(kube, now);
-        pods::act(kube, now);
-        agents::act(kube, now);
-        garbage::act(kube);
-        if kube.revision == before {
-            return;
-        }
-    }
-    tracing::warn!("the controllers of the simulated cluster do not come to rest");
+/// Component of a cluster that changes objects without a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Controller {
+    /// Returns the objects that the controller has to look after now.
+    pub(crate) due: fn(&Kube, Timestamp) -> Vec<Value>,
+    /// Returns the changes that bring one of these objects closer to its desired state; none if it is there.
+    pub(crate) reconcile: fn(&Kube, &Value, Timestamp) -> Vec<Effect>,
 }
+
+/// All controllers, in the order in which they act.
+pub(crate) const CONTROLLERS: [Controller; 12] = [
+    Controller { due: namespaces::due, reconcile: namespaces::reconcile },
+    Controller { due: certificates::due, reconcile: certificates::reconcile },
+    Controller { due: nodes::due, reconcile: nodes::reconcile },
+    Controller { due: nodes::lost_kubelets, reconcile: nodes::forget_kubelet },
+    Controller { due: workloads::deployments, reconcile: workloads::roll_out },
+    Controller { due: workloads::replica_sets, reconcile: workloads::replicate },
+    Controller { due: workloads::daemon_sets, reconcile: workloads::spread },
+    Controller { due: workloads::budgets, reconcile: workloads::count_budget },
+    Controller { due: pods::due, reconcile: pods::reconcile },
+    Controller { due: agents::nodes_without_agent, reconcile: agents::start },
+    Controller { due: agents::pods_without_endpoint, reconcile: agents::describe_pod },
+    Controller { due: garbage::due, reconcile: garbage::collect },
+];

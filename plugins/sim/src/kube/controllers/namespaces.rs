@@ -1,51 +1,58 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::kube::json::{is_going, name_of, namespace_of, set};
+use crate::kube::effect::Effect;
+use crate::kube::json::{is_going, list_at, moment, name_of, namespace_of, set};
 use crate::kube::resource::core;
 use crate::kube::state::Kube;
 
 const CONTROLLER: &str = "kube-controller-manager";
 
-/// Gives each namespace its service account and the authority's certificate, and empties those that go.
-pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    let namespaces: Vec<Value> = kube.all("namespaces").cloned().collect();
-    for namespace in namespaces {
-        if is_going(&namespace) { empty(kube, name_of(&namespace)) } else { furnish(kube, name_of(&namespace), now) }
-    }
+/// Returns all namespaces.
+pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    kube.all("namespaces").cloned().collect()
 }
 
-fn furnish(kube: &mut Kube, namespace: &str, now: Timestamp) {
+/// Adds the service account and the certificate of the authority to a namespace, or empties one that is being deleted.
+pub(super) fn reconcile(kube: &Kube, namespace: &Value, now: Timestamp) -> Vec<Effect> {
+    if is_going(namespace) { empty(kube, name_of(namespace), now) } else { furnish(kube, name_of(namespace)) }
+}
+
+fn furnish(kube: &Kube, namespace: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
     if kube.named("serviceaccounts", &format!("{namespace}/default")).is_none() {
-        let account = json!({ "metadata": { "name": "default", "namespace": namespace } });
-        kube.add(&core("serviceaccounts"), account, (CONTROLLER, now));
+        let object = json!({ "metadata": { "name": "default", "namespace": namespace } });
+        effects.push(Effect::Add { resource: core("serviceaccounts"), object, manager: CONTROLLER });
     }
-    let Some(certificate) = kube.authority.as_ref().map(|authority| authority.certificate.clone()) else { return };
+    let Some(certificate) = kube.authority.as_ref().map(|authority| &authority.certificate) else { return effects };
     if kube.named("configmaps", &format!("{namespace}/kube-root-ca.crt")).is_none() {
-        let map = json!({ "metadata": { "name": "kube-root-ca.crt", "namespace": namespace }, "data": { "ca.crt": certificate } });
-        kube.add(&core("configmaps"), map, (CONTROLLER, now));
+        let metadata = json!({ "name": "kube-root-ca.crt", "namespace": namespace });
+        let object = json!({ "metadata": metadata, "data": { "ca.crt": certificate } });
+        effects.push(Effect::Add { resource: core("configmaps"), object, manager: CONTROLLER });
     }
+    effects
 }
 
-fn empty(kube: &mut Kube, namespace: &str) {
-    let mut left = 0;
+/// Removes the content of a namespace. The namespace itself is removed when no object with finalizers is left.
+fn empty(kube: &Kube, namespace: &str, now: Timestamp) -> Vec<Effect> {
+    let (mut effects, mut left) = (Vec::new(), 0);
     for resource in kube.resources().into_iter().filter(|resource| resource.namespaced) {
-        let inside: Vec<Value> =
-            kube.all(&resource.qualified()).filter(|object| namespace_of(object) == namespace).cloned().collect();
-        for mut object in inside {
-            let waits = !crate::kube::json::list_at(&object, &["metadata", "finalizers"]).is_empty();
-            if !waits {
-                kube.take(&resource, &resource.place(namespace, name_of(&object)));
+        for object in kube.all(&resource.qualified()).filter(|object| namespace_of(object) == namespace) {
+            if list_at(object, &["metadata", "finalizers"]).is_empty() {
+                let key = resource.place(namespace, name_of(object));
+                effects.push(Effect::Remove { resource: resource.clone(), key });
                 continue;
             }
             left += 1;
-            if !is_going(&object) {
-                set(&mut object, &["metadata", "deletionTimestamp"], crate::kube::json::moment(Timestamp::now()));
-                kube.put(&resource, object);
+            if !is_going(object) {
+                let mut object = object.clone();
+                set(&mut object, &["metadata", "deletionTimestamp"], moment(now));
+                effects.push(Effect::Put { resource: resource.clone(), object });
             }
         }
     }
     if left == 0 {
-        kube.take(&core("namespaces"), namespace);
+        effects.push(Effect::Remove { resource: core("namespaces"), key: namespace.to_owned() });
     }
+    effects
 }

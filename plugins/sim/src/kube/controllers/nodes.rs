@@ -1,33 +1,46 @@
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::kube::json::{at, condition, list_at, moment, name_of, remove, set, str_at};
+use crate::kube::effect::{Effect, FieldEdit};
+use crate::kube::json::{at, condition, list_at, moment, name_of, namespace_of, set, str_at};
 use crate::kube::resource::core;
 use crate::kube::state::Kube;
 
 const CONTROLLER: &str = "kube-controller-manager";
 
-/// Taints nodes by their condition, as the node lifecycle controller does, and forgets kubelets whose node is gone.
-pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    let nodes: Vec<Value> = kube.all("nodes").filter(|node| is_to_change(node, now)).cloned().collect();
-    for node in &nodes {
-        let wanted = taints(node, now);
-        kube.edit(&core("nodes"), name_of(node), (CONTROLLER, now), |node| {
-            crate::kube::json::default(node, &TTL, json!("0"));
-            if wanted.is_empty() {
-                remove(node, &["spec", "taints"]);
-            } else {
-                set(node, &["spec", "taints"], Value::Array(wanted));
-            }
-        });
-    }
-    let names: BTreeSet<String> = kube.all("nodes").map(|node| name_of(node).to_owned()).collect();
-    kube.kubelets.retain(|name, _| names.contains(name));
+/// Returns the nodes whose taints differ from those that their state requires.
+pub(super) fn due(kube: &Kube, now: Timestamp) -> Vec<Value> {
+    kube.all("nodes").filter(|node| is_to_change(node, now)).cloned().collect()
 }
 
-/// What the controller notes on every node.
+/// Taints a node by its conditions, as the node lifecycle controller does.
+pub(super) fn reconcile(_: &Kube, node: &Value, now: Timestamp) -> Vec<Effect> {
+    let desired = taints(node, now);
+    let ttl = at(node, &TTL).filter(|ttl| !ttl.is_null()).cloned().unwrap_or_else(|| json!("0"));
+    let taints = if desired.is_empty() {
+        FieldEdit::remove(&["spec", "taints"])
+    } else {
+        FieldEdit::set(&["spec", "taints"], Value::Array(desired))
+    };
+    vec![Effect::Edit {
+        resource: core("nodes"),
+        key: name_of(node).to_owned(),
+        manager: CONTROLLER.to_owned(),
+        fields: vec![FieldEdit::set(&TTL, ttl), taints],
+    }]
+}
+
+/// Returns the names of nodes that no longer exist but whose kubelet is known.
+pub(super) fn lost_kubelets(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    kube.kubelets.keys().filter(|name| kube.named("nodes", name).is_none()).map(|name| json!(name)).collect()
+}
+
+/// Forgets the kubelet of a node that no longer exists.
+pub(super) fn forget_kubelet(_: &Kube, node: &Value, _: Timestamp) -> Vec<Effect> {
+    node.as_str().map(|node| Effect::SetKubelet { node: node.to_owned(), kubelet: None }).into_iter().collect()
+}
+
+/// Annotation that the controller sets on every node.
 const TTL: [&str; 3] = ["metadata", "annotations", "node.alpha.kubernetes.io/ttl"];
 
 fn is_to_change(node: &Value, now: Timestamp) -> bool {
@@ -38,7 +51,7 @@ fn is_to_change(node: &Value, now: Timestamp) -> bool {
         || (wanted.is_empty() && held.is_some())
 }
 
-/// The taints that a node should have: its own, and those that its state calls for.
+/// Returns the taints that a node must have: its own, and those that its state requires.
 fn taints(node: &Value, now: Timestamp) -> Vec<Value> {
     let ready = condition(node, "Ready").map_or("False", |ready| str_at(ready, &["status"]));
     let cordoned = at(node, &["spec", "unschedulable"]) == Some(&json!(true));
@@ -60,30 +73,44 @@ fn taints(node: &Value, now: Timestamp) -> Vec<Value> {
     taints
 }
 
-/// A node's kubelet reports no more.
-pub(crate) fn lost(kube: &mut Kube, node: &str, now: Timestamp) {
-    kube.edit(&core("nodes"), node, (CONTROLLER, now), |node| {
-        for condition in node.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-            if str_at(condition, &["status"]) == "Unknown" {
-                continue;
-            }
-            set(condition, &["status"], json!("Unknown"));
-            set(condition, &["reason"], json!("NodeStatusUnknown"));
-            set(condition, &["message"], json!("Kubelet stopped posting node status."));
-            set(condition, &["lastTransitionTime"], moment(now));
-        }
-    });
+/// Marks a node as unreachable and its pods as not ready, after its kubelet has stopped reporting.
+pub(crate) fn node_lost(kube: &Kube, node: &str, now: Timestamp) -> Vec<Effect> {
     let on_node = |pod: &&Value| str_at(pod, &["spec", "nodeName"]) == node;
-    let pods: Vec<Value> = kube.all("pods").filter(on_node).cloned().collect();
-    for pod in pods {
-        let place = core("pods").place(crate::kube::json::namespace_of(&pod), name_of(&pod));
-        kube.edit(&core("pods"), &place, (CONTROLLER, now), |pod| {
-            for condition in pod.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-                if str_at(condition, &["type"]) == "Ready" && str_at(condition, &["status"]) == "True" {
-                    set(condition, &["status"], json!("False"));
-                    set(condition, &["lastTransitionTime"], moment(now));
-                }
-            }
-        });
+    let lost = kube.named("nodes", node).map(|held| (core("nodes"), node.to_owned(), unknown(held, now)));
+    let pods = kube
+        .all("pods")
+        .filter(on_node)
+        .map(|pod| (core("pods"), core("pods").place(namespace_of(pod), name_of(pod)), not_ready(pod, now)));
+    let edits = lost.into_iter().chain(pods).filter(|(_, _, conditions)| !conditions.is_empty());
+    let effects = edits.map(|(resource, key, conditions)| Effect::Edit {
+        resource,
+        key,
+        manager: CONTROLLER.to_owned(),
+        fields: vec![FieldEdit::set(&["status", "conditions"], Value::Array(conditions))],
+    });
+    effects.collect()
+}
+
+/// Conditions of a node after its kubelet has stopped reporting.
+fn unknown(node: &Value, now: Timestamp) -> Vec<Value> {
+    let mut conditions = list_at(node, &["status", "conditions"]).to_vec();
+    for condition in conditions.iter_mut().filter(|condition| str_at(condition, &["status"]) != "Unknown") {
+        set(condition, &["status"], json!("Unknown"));
+        set(condition, &["reason"], json!("NodeStatusUnknown"));
+        set(condition, &["message"], json!("Kubelet stopped posting node status."));
+        set(condition, &["lastTransitionTime"], moment(now));
     }
+    conditions
+}
+
+/// Conditions of a pod on a lost node.
+fn not_ready(pod: &Value, now: Timestamp) -> Vec<Value> {
+    let mut conditions = list_at(pod, &["status", "conditions"]).to_vec();
+    let is_ready =
+        |condition: &&mut Value| str_at(condition, &["type"]) == "Ready" && str_at(condition, &["status"]) == "True";
+    for condition in conditions.iter_mut().filter(is_ready) {
+        set(condition, &["status"], json!("False"));
+        set(condition, &["lastTransitionTime"], moment(now));
+    }
+    conditions
 }

@@ -5,40 +5,49 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::kube::json::{at, holds, is_going, list_at, moment, name_of, namespace_of, set, str_at, uid_of};
+use crate::kube::effect::{Effect, FieldEdit};
+use crate::kube::json::{at, holds, is_going, list_at, moment, name_of, namespace_of, str_at, uid_of};
 use crate::kube::resource::core;
-use crate::kube::state::Kube;
+use crate::kube::state::{Kube, Kubelet};
 
 const SCHEDULER: &str = "kube-scheduler";
 const KUBELET: &str = "kubelet";
 
-/// Gives pods their nodes, and lets the nodes' kubelets start and end them.
-pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    let pods: Vec<Value> = kube.all("pods").filter(|pod| is_open(kube, pod)).cloned().collect();
-    for pod in pods {
-        let place = core("pods").place(namespace_of(&pod), name_of(&pod));
-        let node = str_at(&pod, &["spec", "nodeName"]).to_owned();
-        if node.is_empty() {
-            if !is_going(&pod) && str_at(&pod, &["spec", "schedulerName"]) == "default-scheduler" {
-                schedule(kube, &pod, &place, now);
-            }
-            continue;
-        }
-        if !kube.kubelets.get(&node).is_some_and(|kubelet| kubelet.running) {
-            continue;
-        }
-        if is_going(&pod) {
-            // Its processes have ended; the kubelet deletes it without grace.
-            if list_at(&pod, &["metadata", "finalizers"]).is_empty() {
-                kube.take(&core("pods"), &place);
-            }
-        } else if !is_settled(&pod) {
-            run(kube, &pod, &place, &node, now);
-        }
+/// Returns the pods that need a node, or have work for the kubelet of theirs.
+pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    kube.all("pods").filter(|pod| is_open(kube, pod)).cloned().collect()
+}
+
+/// Assigns a pod to a node, or starts or ends it there.
+pub(super) fn reconcile(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
+    let node = str_at(pod, &["spec", "nodeName"]);
+    if node.is_empty() {
+        let is_scheduled_here = !is_going(pod) && str_at(pod, &["spec", "schedulerName"]) == "default-scheduler";
+        return if is_scheduled_here { vec![schedule(kube, pod, now)] } else { Vec::new() };
+    }
+    if !kube.kubelets.get(node).is_some_and(|kubelet| kubelet.running) {
+        return Vec::new();
+    }
+    if !is_going(pod) {
+        return if is_settled(pod) { Vec::new() } else { run(kube, pod, node, now) };
+    }
+    // The processes of the pod have ended, so the kubelet deletes it without grace period.
+    if list_at(pod, &["metadata", "finalizers"]).is_empty() {
+        vec![Effect::Remove { resource: core("pods"), key: key(pod) }]
+    } else {
+        Vec::new()
     }
 }
 
-/// Whether somebody has something to do for a pod: all others are left alone, so that a large cluster comes to rest fast.
+fn key(pod: &Value) -> String {
+    core("pods").place(namespace_of(pod), name_of(pod))
+}
+
+fn edit(pod: &Value, manager: &str, fields: Vec<FieldEdit>) -> Effect {
+    Effect::Edit { resource: core("pods"), key: key(pod), manager: manager.to_owned(), fields }
+}
+
+/// True if the scheduler or a kubelet has work with a pod. Other pods are skipped, so that a large cluster settles fast.
 fn is_open(kube: &Kube, pod: &Value) -> bool {
     match str_at(pod, &["spec", "nodeName"]) {
         "" => true,
@@ -46,7 +55,7 @@ fn is_open(kube: &Kube, pod: &Value) -> bool {
     }
 }
 
-/// Whether its kubelet has nothing to do for a pod.
+/// True if the kubelet has no work with a pod.
 fn is_settled(pod: &Value) -> bool {
     let phase = str_at(pod, &["status", "phase"]);
     matches!(phase, "Succeeded" | "Failed") || (phase == "Running" && holds(pod, "Ready"))
@@ -73,7 +82,7 @@ pub(super) fn tolerates(pod: &Value, taint: &Value) -> bool {
     })
 }
 
-fn schedule(kube: &mut Kube, pod: &Value, place: &str, now: Timestamp) {
+fn schedule(kube: &Kube, pod: &Value, now: Timestamp) -> Effect {
     let accepts = |node: &&Value| {
         let hard = |taint: &&Value| str_at(taint, &["effect"]) != "PreferNoSchedule";
         at(node, &["spec", "unschedulable"]) != Some(&json!(true))
@@ -96,31 +105,33 @@ fn schedule(kube: &mut Kube, pod: &Value, place: &str, now: Timestamp) {
             "message": format!("0/{} nodes are available.", kube.all("nodes").count()),
         }),
     };
-    kube.edit(&core("pods"), place, (SCHEDULER, now), |pod| {
-        set(pod, &["status", "conditions"], json!([condition]));
-        if let Some(node) = chosen {
-            set(pod, &["spec", "nodeName"], json!(node));
-        }
-    });
+    let mut fields = vec![FieldEdit::set(&["status", "conditions"], json!([condition]))];
+    fields.extend(chosen.map(|node| FieldEdit::set(&["spec", "nodeName"], json!(node))));
+    edit(pod, SCHEDULER, fields)
 }
 
-/// Starts a pod, if it can have an address.
-fn run(kube: &mut Kube, pod: &Value, place: &str, node: &str, now: Timestamp) {
+/// Starts a pod. Without a free address the pod stays pending.
+fn run(kube: &Kube, pod: &Value, node: &str, now: Timestamp) -> Vec<Effect> {
     let on_host = at(pod, &["spec", "hostNetwork"]) == Some(&json!(true));
     let host = host_address(kube, node);
     let held = str_at(pod, &["status", "podIP"]).to_owned();
+    let mut effects = Vec::new();
     let address = if !held.is_empty() {
         Some(held)
     } else if on_host {
         Some(host.clone()).filter(|address| !address.is_empty())
     } else {
-        allocate(kube, node).map(|address| address.to_string())
+        let kubelet = allocate(kube, node);
+        let address = kubelet.as_ref().and_then(|kubelet| kubelet.last_address);
+        effects.extend(kubelet.map(|kubelet| Effect::SetKubelet { node: node.to_owned(), kubelet: Some(kubelet) }));
+        address.map(|address| address.to_string())
     };
     let status = match address {
         Some(address) => running(pod, &address, &host, now),
         None => waiting(pod, &host, now),
     };
-    kube.edit(&core("pods"), place, (KUBELET, now), |pod| set(pod, &["status"], status));
+    effects.push(edit(pod, KUBELET, vec![FieldEdit::set(&["status"], status)]));
+    effects
 }
 
 fn host_address(kube: &Kube, node: &str) -> String {
@@ -129,17 +140,18 @@ fn host_address(kube: &Kube, node: &str) -> String {
     internal.map(|address| str_at(address, &["address"]).to_owned()).unwrap_or_default()
 }
 
-/// The next free address of the node's range, as host-local gives them: in turn, the first being the gateway's.
-fn allocate(kube: &mut Kube, node: &str) -> Option<Ipv4Addr> {
-    let range: Ipv4Net = kube.kubelets.get(node)?.pod_cidr.as_deref()?.parse().ok()?;
+/// Returns the kubelet after it has allocated the next free address of its prefix; `None` if no address is free.
+///
+/// Addresses are allocated in turn, as host-local does. The first one belongs to the gateway.
+fn allocate(kube: &Kube, node: &str) -> Option<Kubelet> {
+    let kubelet = kube.kubelets.get(node)?;
+    let range: Ipv4Net = kubelet.pod_cidr.as_deref()?.parse().ok()?;
     let pods = kube.all("pods").filter(|pod| str_at(pod, &["spec", "nodeName"]) == node);
     let taken: BTreeSet<Ipv4Addr> = pods.filter_map(|pod| str_at(pod, &["status", "podIP"]).parse().ok()).collect();
-    let kubelet = kube.kubelets.get_mut(node)?;
     let last = kubelet.last_address.filter(|last| range.contains(last)).unwrap_or_else(|| range.network());
     let usable = || range.hosts().skip(1).filter(|address| !taken.contains(address));
     let next = usable().find(|address| *address > last).or_else(|| usable().next())?;
-    kubelet.last_address = Some(next);
-    Some(next)
+    Some(Kubelet { last_address: Some(next), ..kubelet.clone() })
 }
 
 fn condition(pod: &Value, kind: &str, status: bool, now: Timestamp) -> Value {

@@ -5,30 +5,36 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::pods::{fits, tolerates};
-use crate::kube::create::suffix;
-use crate::kube::eviction;
-use crate::kube::json::{at, holds, is_going, list_at, name_of, namespace_of, object_mut, set, str_at, uid_of};
+use crate::kube::effect::{Effect, EffectList, FieldEdit};
+use crate::kube::json::{at, holds, is_going, list_at, name_of, namespace_of, set, str_at, uid_of};
+use crate::kube::new_object::suffix;
 use crate::kube::resource::{Resource, core};
 use crate::kube::state::Kube;
+use crate::kube::{delete, eviction};
 
 const CONTROLLER: &str = "kube-controller-manager";
 
-/// Keeps the pods of deployments, replica sets and daemon sets as they should be, and counts them.
-pub(super) fn act(kube: &mut Kube, now: Timestamp) {
-    for deployment in living(kube, "deployments.apps") {
-        roll_out(kube, &deployment, now);
-    }
-    for set in living(kube, "replicasets.apps") {
-        replicate(kube, &set, now);
-    }
-    for set in living(kube, "daemonsets.apps") {
-        spread(kube, &set, now);
-    }
-    for budget in living(kube, "poddisruptionbudgets.policy") {
-        count_budget(kube, &budget, now);
-    }
+/// Returns the deployments.
+pub(super) fn deployments(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    living(kube, "deployments.apps")
 }
 
+/// Returns the replica sets.
+pub(super) fn replica_sets(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    living(kube, "replicasets.apps")
+}
+
+/// Returns the daemon sets.
+pub(super) fn daemon_sets(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    living(kube, "daemonsets.apps")
+}
+
+/// Returns the disruption budgets.
+pub(super) fn budgets(kube: &Kube, _: Timestamp) -> Vec<Value> {
+    living(kube, "poddisruptionbudgets.policy")
+}
+
+/// Objects of a resource that are not being deleted.
 fn living(kube: &Kube, qualified: &str) -> Vec<Value> {
     kube.all(qualified).filter(|object| !is_going(object)).cloned().collect()
 }
@@ -45,34 +51,34 @@ fn owner(object: &Value) -> Value {
     }])
 }
 
-/// One replica set for each template; the latest has all replicas.
-fn roll_out(kube: &mut Kube, deployment: &Value, now: Timestamp) {
-    let template = at(deployment, &["spec", "template"]).cloned().unwrap_or_default();
+/// Makes one replica set for each template; the latest one has all replicas.
+pub(super) fn roll_out(kube: &Kube, deployment: &Value, _: Timestamp) -> Vec<Effect> {
+    let mut template = at(deployment, &["spec", "template"]).cloned().unwrap_or_default();
     let digest = Sha256::digest(template.to_string().as_bytes());
     let hash = digest.iter().take(5).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let name = format!("{}-{hash}", name_of(deployment));
     let replicas = at(deployment, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(1));
     let sets = core("replicasets");
+    let mut effects = Vec::new();
     if kube.object(&sets, &sets.place(namespace_of(deployment), &name)).is_none() {
-        let mut template = template;
         set(&mut template, &["metadata", "labels", "pod-template-hash"], json!(hash));
         let mut selector = at(deployment, &["spec", "selector"]).cloned().unwrap_or_default();
         set(&mut selector, &["matchLabels", "pod-template-hash"], json!(hash));
         let labels = at(&template, &["metadata", "labels"]).cloned();
         let metadata = json!({ "name": name, "namespace": namespace_of(deployment), "labels": labels, "ownerReferences": owner(deployment) });
         let spec = json!({ "replicas": replicas, "selector": selector, "template": template });
-        kube.add(&sets, json!({ "metadata": metadata, "spec": spec }), (CONTROLLER, now));
+        let object = json!({ "metadata": metadata, "spec": spec });
+        effects.push(Effect::Add { resource: sets.clone(), object, manager: CONTROLLER });
     }
     for held in kube.owned_by("replicasets.apps", uid_of(deployment)) {
-        let wanted = if name_of(&held) == name { replicas.clone() } else { json!(0) };
-        kube.edit(&sets, &sets.place(namespace_of(&held), name_of(&held)), (CONTROLLER, now), |held| {
-            set(held, &["spec", "replicas"], wanted);
-        });
+        let desired = if name_of(&held) == name { replicas.clone() } else { json!(0) };
+        effects.push(edit(&sets, &held, FieldEdit::set(&["spec", "replicas"], desired)));
     }
-    count_deployment(kube, deployment, &name, now);
+    effects.push(write_status(&core("deployments"), deployment, deployment_status(kube, deployment, &name)));
+    effects
 }
 
-fn count_deployment(kube: &mut Kube, deployment: &Value, current: &str, now: Timestamp) {
+fn deployment_status(kube: &Kube, deployment: &Value, current: &str) -> Value {
     let sets = kube.owned_by("replicasets.apps", uid_of(deployment));
     let sum = |key: &str| sets.iter().filter_map(|set| at(set, &["status", key])?.as_i64()).sum::<i64>();
     let (all, ready) = (sum("replicas"), sum("readyReplicas"));
@@ -104,18 +110,20 @@ fn count_deployment(kube: &mut Kube, deployment: &Value, current: &str, now: Tim
             status[key] = json!(number);
         }
     }
-    write_status(kube, &core("deployments"), deployment, status, now);
+    status
 }
 
 fn verdict(kind: &str, holds: bool, reason: &str) -> Value {
     json!({ "type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": "" })
 }
 
-fn write_status(kube: &mut Kube, resource: &Resource, object: &Value, status: Value, now: Timestamp) {
-    let place = resource.place(namespace_of(object), name_of(object));
-    kube.edit(resource, &place, (CONTROLLER, now), |object| {
-        object_mut(object, &[]).insert("status".to_owned(), status);
-    });
+fn edit(resource: &Resource, object: &Value, field: FieldEdit) -> Effect {
+    let key = resource.place(namespace_of(object), name_of(object));
+    Effect::Edit { resource: resource.clone(), key, manager: CONTROLLER.to_owned(), fields: vec![field] }
+}
+
+fn write_status(resource: &Resource, object: &Value, status: Value) -> Effect {
+    edit(resource, object, FieldEdit::set(&["status"], status))
 }
 
 /// The pods of an owner that are not ended or going.
@@ -128,35 +136,30 @@ fn pods_of<'a>(kube: &'a Kube, owner: &Value) -> Vec<&'a Value> {
     kube.all("pods").filter(is_its).filter(lives).collect()
 }
 
-fn replicate(kube: &mut Kube, set: &Value, now: Timestamp) {
-    let wanted = at(set, &["spec", "replicas"])
+/// Starts missing pods of a replica set and stops surplus ones: pods that are not ready first.
+pub(super) fn replicate(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
+    let desired = at(set, &["spec", "replicas"])
         .and_then(Value::as_u64)
         .and_then(|replicas| usize::try_from(replicas).ok())
         .unwrap_or_default();
-    let held: Vec<Value> = pods_of(kube, set).into_iter().cloned().collect();
-    for _ in held.len()..wanted {
-        start(kube, set, None, now);
-    }
-    let mut surplus = held;
-    // What is not ready goes first.
-    surplus.sort_by_key(|pod| !holds(pod, "Ready"));
-    for pod in surplus.iter().skip(wanted) {
-        stop(kube, pod, now);
-    }
-    let pods = pods_of(kube, set);
-    let ready = pods.iter().filter(|pod| holds(pod, "Ready")).count();
+    let mut held = pods_of(kube, set);
+    held.sort_by_key(|pod| !holds(pod, "Ready"));
+    let (kept, surplus) = held.split_at(desired.min(held.len()));
+    let mut effects: Vec<Effect> = (kept.len()..desired).map(|_| start(set, None)).collect();
+    effects.extend(surplus.iter().flat_map(|pod| stop(kube, pod, now)));
+    let ready = kept.iter().filter(|pod| holds(pod, "Ready")).count();
     let generation = at(set, &["metadata", "generation"]).cloned().unwrap_or_default();
-    let mut status =
-        json!({ "replicas": pods.len(), "fullyLabeledReplicas": pods.len(), "observedGeneration": generation });
+    let mut status = json!({ "replicas": desired, "fullyLabeledReplicas": desired, "observedGeneration": generation });
     if ready > 0 {
         status["readyReplicas"] = json!(ready);
         status["availableReplicas"] = json!(ready);
     }
-    write_status(kube, &core("replicasets"), set, status, now);
+    effects.push(write_status(&core("replicasets"), set, status));
+    effects
 }
 
-/// Makes a pod from an owner's template, for a node if one is given.
-fn start(kube: &mut Kube, owned_by: &Value, node: Option<&str>, now: Timestamp) {
+/// Makes a pod from the template of an owner, on `node` if one is given.
+fn start(owned_by: &Value, node: Option<&str>) -> Effect {
     let mut pod = at(owned_by, &["spec", "template"]).cloned().unwrap_or_default();
     let name = format!("{}-{}", name_of(owned_by), suffix());
     set(&mut pod, &["metadata", "name"], json!(name));
@@ -167,51 +170,40 @@ fn start(kube: &mut Kube, owned_by: &Value, node: Option<&str>, now: Timestamp) 
         set(&mut pod, &["spec", "nodeName"], json!(node));
     }
     crate::kube::defaults::admitted_pod(&mut pod);
-    kube.add(&core("pods"), pod, (CONTROLLER, now));
+    Effect::Add { resource: core("pods"), object: pod, manager: CONTROLLER }
 }
 
-/// Begins the end of a pod.
-fn stop(kube: &mut Kube, pod: &Value, now: Timestamp) {
-    let pods = core("pods");
-    let call = crate::kube::call::Call::inside(
-        "DELETE",
-        "",
-        &Value::Null,
-        crate::kube::identity::User::admin(),
-        CONTROLLER,
-        now,
-    );
-    crate::kube::delete::begin(kube, &call, &pods, pod, &json!({}));
+/// Starts the deletion of a pod.
+fn stop(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
+    let mut effects = EffectList::new(kube);
+    delete::begin(kube, now, &core("pods"), pod, &json!({}), &mut effects);
+    effects.into_effects()
 }
 
-/// One pod on every node that the template fits.
-fn spread(kube: &mut Kube, set: &Value, now: Timestamp) {
+/// Runs one pod of a daemon set on every node that the template fits.
+pub(super) fn spread(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
     let template = at(set, &["spec", "template"]).cloned().unwrap_or_default();
     let nodes = kube.all("nodes").filter(|node| is_for(&template, node));
-    let nodes: BTreeSet<String> = nodes.map(|node| name_of(node).to_owned()).collect();
-    let pods = pods_of(kube, set);
-    let on = |pod: &Value| str_at(pod, &["spec", "nodeName"]).to_owned();
-    let served: BTreeSet<String> = pods.iter().map(|pod| on(pod)).collect();
-    let misplaced: Vec<Value> = pods.into_iter().filter(|pod| !nodes.contains(&on(pod))).cloned().collect();
-    for node in nodes.difference(&served) {
-        start(kube, set, Some(node), now);
-    }
-    for pod in &misplaced {
-        stop(kube, pod, now);
-    }
-    let pods = pods_of(kube, set);
-    let ready = pods.iter().filter(|pod| holds(pod, "Ready")).count();
+    let nodes: BTreeSet<&str> = nodes.map(|node| name_of(node)).collect();
+    let on = |pod: &Value| nodes.contains(str_at(pod, &["spec", "nodeName"]));
+    let (placed, misplaced): (Vec<&Value>, Vec<&Value>) = pods_of(kube, set).into_iter().partition(|pod| on(pod));
+    let served: BTreeSet<&str> = placed.iter().map(|pod| str_at(pod, &["spec", "nodeName"])).collect();
+    let mut effects: Vec<Effect> = nodes.difference(&served).map(|node| start(set, Some(node))).collect();
+    let scheduled = placed.len() + effects.len();
+    effects.extend(misplaced.iter().flat_map(|pod| stop(kube, pod, now)));
+    let ready = placed.iter().filter(|pod| holds(pod, "Ready")).count();
     let status = json!({
-        "currentNumberScheduled": pods.len(),
+        "currentNumberScheduled": scheduled,
         "numberMisscheduled": 0,
         "desiredNumberScheduled": nodes.len(),
         "numberReady": ready,
         "numberAvailable": ready,
         "numberUnavailable": nodes.len().saturating_sub(ready),
-        "updatedNumberScheduled": pods.len(),
+        "updatedNumberScheduled": scheduled,
         "observedGeneration": at(set, &["metadata", "generation"]),
     });
-    write_status(kube, &core("daemonsets"), set, status, now);
+    effects.push(write_status(&core("daemonsets"), set, status));
+    effects
 }
 
 /// Daemons also run where nothing else is put: on nodes that are cordoned or not ready.
@@ -224,7 +216,8 @@ fn is_for(template: &Value, node: &Value) -> bool {
             .all(|taint| tolerates(template, taint))
 }
 
-fn count_budget(kube: &mut Kube, budget: &Value, now: Timestamp) {
+/// Counts the pods of a disruption budget.
+pub(super) fn count_budget(kube: &Kube, budget: &Value, _: Timestamp) -> Vec<Effect> {
     let state = eviction::state(kube, budget);
     let generation = at(budget, &["metadata", "generation"]).cloned().unwrap_or_default();
     let reason = if state.allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
@@ -236,5 +229,5 @@ fn count_budget(kube: &mut Kube, budget: &Value, now: Timestamp) {
         "expectedPods": state.expected,
         "conditions": [verdict("DisruptionAllowed", state.allowed > 0, reason)],
     });
-    write_status(kube, &core("poddisruptionbudgets"), budget, status, now);
+    vec![write_status(&core("poddisruptionbudgets"), budget, status)]
 }

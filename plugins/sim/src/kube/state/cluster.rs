@@ -1,15 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::authority::Authority;
-use super::json::{name_of, namespace_of, remove, set, str_at};
 use super::kubelet::Kubelet;
-use super::resource::{self, Resource};
+use crate::kube::json::{list_at, name_of, namespace_of, set, str_at};
+use crate::kube::resource::{self, Resource};
 
 /// Changes that a watch can still be given: more than that ago is `410 Gone`.
 const HISTORY: usize = 10_000;
@@ -36,14 +35,14 @@ pub struct Kube {
     #[serde(skip)]
     pub(crate) authority: Option<Authority>,
     #[serde(skip)]
-    pub(crate) history: VecDeque<Change>,
+    pub(crate) history: VecDeque<ObjectChange>,
     #[serde(skip)]
     bell: watch::Sender<u64>,
 }
 
 /// A change of one object.
 #[derive(Debug, Clone)]
-pub(crate) struct Change {
+pub(crate) struct ObjectChange {
     pub(crate) revision: u64,
     pub(crate) resource: String,
     pub(crate) place: String,
@@ -102,7 +101,7 @@ impl Kube {
         let (qualified, place) = (resource.qualified(), resource.place(namespace_of(&object), name_of(&object)));
         let before = self.objects.entry(qualified.clone()).or_default().insert(place.clone(), object.clone());
         let after = Some(Arc::new(object.clone()));
-        self.record(Change {
+        self.record(ObjectChange {
             revision: self.revision,
             resource: qualified,
             place,
@@ -118,7 +117,7 @@ impl Kube {
         let object = self.objects.get_mut(&qualified)?.remove(place)?;
         self.revision += 1;
         let before = Some(Arc::new(object.clone()));
-        self.record(Change {
+        self.record(ObjectChange {
             revision: self.revision,
             resource: qualified,
             place: place.to_owned(),
@@ -128,7 +127,7 @@ impl Kube {
         Some(object)
     }
 
-    fn record(&mut self, change: Change) {
+    fn record(&mut self, change: ObjectChange) {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
@@ -161,47 +160,10 @@ impl Kube {
         self.history.clear();
     }
 
-    /// Changes an object of the control plane's own accord, as the named controller. Nothing happens if `edit` changes nothing.
-    pub(crate) fn edit(
-        &mut self,
-        resource: &Resource,
-        place: &str,
-        controller: (&str, Timestamp),
-        edit: impl FnOnce(&mut Value),
-    ) -> bool {
-        let Some(before) = self.object(resource, place).cloned() else { return false };
-        let mut after = before.clone();
-        edit(&mut after);
-        if after == before {
-            return false;
-        }
-        let (manager, now) = controller;
-        let by = super::managed::Manager { name: manager, subresource: "", now };
-        super::managed::updated(resource, &before, &mut after, by);
-        self.put(resource, after);
-        true
-    }
-
-    /// Puts a new object in, as the named controller, with all that the server gives to a new object.
-    pub(crate) fn add(&mut self, resource: &Resource, mut object: Value, controller: (&str, Timestamp)) -> Value {
-        let (manager, now) = controller;
-        let place = resource.place(namespace_of(&object), name_of(&object));
-        if let Some(held) = self.object(resource, &place) {
-            return held.clone();
-        }
-        remove(&mut object, &["metadata", "managedFields"]);
-        super::create::born(resource, &mut object, now);
-        let by = super::managed::Manager { name: manager, subresource: "", now };
-        super::managed::updated(resource, &Value::Null, &mut object, by);
-        self.put(resource, object)
-    }
-
     /// The objects that name `uid` as an owner.
     pub(crate) fn owned_by(&self, qualified: &str, uid: &str) -> Vec<Value> {
         let owned = |object: &&Value| {
-            super::json::list_at(object, &["metadata", "ownerReferences"])
-                .iter()
-                .any(|owner| str_at(owner, &["uid"]) == uid)
+            list_at(object, &["metadata", "ownerReferences"]).iter().any(|owner| str_at(owner, &["uid"]) == uid)
         };
         self.all(qualified).filter(owned).cloned().collect()
     }

@@ -1,0 +1,87 @@
+use jiff::Timestamp;
+
+use super::call::{Call, Reply};
+use super::commit::apply;
+use super::controllers::{self, CONTROLLERS};
+use super::dispatch;
+use super::effect::Effect;
+use super::kubelet::KubeletPass;
+use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts};
+use super::status::Refusal;
+
+/// Maximum number of rounds until the controllers settle. Each round advances every object by one step, and no chain of
+/// steps is longer than a few, so more rounds mean that two controllers undo each other's changes.
+const MAX_ROUNDS: usize = 100;
+
+/// Answers a request, makes its changes, and runs the controllers after it.
+pub(crate) fn handle(kube: &mut Kube, request: &Call) -> Result<Reply, Refusal> {
+    let decision = dispatch::handle(kube, request)?;
+    apply(kube, decision.effects, request.now);
+    if request.method != "GET" && !request.is_dry_run() {
+        settle(kube, request.now);
+    }
+    Ok(decision.value)
+}
+
+/// Runs the controllers until none of them changes an object.
+pub(crate) fn settle(kube: &mut Kube, now: Timestamp) {
+    for _ in 0..MAX_ROUNDS {
+        let before = kube.revision();
+        for controller in CONTROLLERS {
+            for object in (controller.due)(kube, now) {
+                let effects = (controller.reconcile)(kube, &object, now);
+                apply(kube, effects, now);
+            }
+        }
+        if kube.revision() == before {
+            return;
+        }
+    }
+    tracing::warn!("the controllers of the simulated cluster do not settle");
+}
+
+/// Runs the next steps of a running kubelet: it requests its client certificate with the bootstrap token, registers,
+/// requests a serving certificate (`serverTLSBootstrap`) and reports. Can be called at any time; unchanged state is not
+/// written again.
+///
+/// `bootstrap_token` is that of `--bootstrap-kubeconfig`, which is needed only without a client certificate.
+pub fn kubelet_step(
+    kube: &mut Kube,
+    keys: &mut KubeletKeys,
+    bootstrap_token: Option<&str>,
+    facts: &NodeFacts,
+) -> KubeletState {
+    let now = Timestamp::now();
+    let mut pass = KubeletPass::new(bootstrap_token, facts, now);
+    run_pass(kube, keys, &mut pass, now).unwrap_or_else(|refusal| KubeletState::Refused(refusal.message().to_owned()))
+}
+
+fn run_pass(
+    kube: &mut Kube,
+    keys: &mut KubeletKeys,
+    pass: &mut KubeletPass<'_>,
+    now: Timestamp,
+) -> Result<KubeletState, Refusal> {
+    while let Some(request) = pass.next_request(kube, keys)? {
+        let reply = handle(kube, &request.call)?;
+        let effects = pass.answered(keys, request.purpose, &reply);
+        apply(kube, effects, now);
+    }
+    let effects = pass.record(kube);
+    if !effects.is_empty() {
+        apply(kube, effects, now);
+        settle(kube, now);
+    }
+    Ok(pass.state(kube, keys))
+}
+
+/// Records that the kubelet of a node has stopped: the node is not ready, and its pods stay as they are.
+pub fn kubelet_stopped(kube: &mut Kube, node: &str) {
+    let now = Timestamp::now();
+    let Some(kubelet) = kube.kubelets.get(node).filter(|kubelet| kubelet.running) else { return };
+    let stopped = Kubelet { running: false, agent: false, ..kubelet.clone() };
+    let mut effects = vec![Effect::SetKubelet { node: node.to_owned(), kubelet: Some(stopped) }];
+    effects.extend(controllers::node_lost(kube, node, now));
+    apply(kube, effects, now);
+    settle(kube, now);
+}

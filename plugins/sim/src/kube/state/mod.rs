@@ -1,0 +1,13 @@
+//! Data of a simulated cluster. Imports no behaviour: behaviours read it and return [effects](super::effect).
+
+mod authority;
+mod cluster;
+mod kubelet;
+mod user;
+
+pub(crate) use authority::Authority;
+pub use cluster::Kube;
+pub(crate) use cluster::ObjectChange;
+pub(crate) use kubelet::PendingCertificate;
+pub use kubelet::{Kubelet, KubeletKeys, KubeletState, NodeFacts};
+pub use user::User;
