@@ -29,7 +29,7 @@ if [ -n "$missing" ]; then
 fi
 
 command -v cargo >/dev/null 2>&1 || {
-  echo 'missing: cargo, a Rust toolchain of 1.94 or later' >&2
+  echo 'missing: cargo, a Rust toolchain of 1.95 or later' >&2
   echo 'hint: install it as https://rustup.rs says, and start again' >&2
   exit 69
 }
