@@ -184,7 +184,7 @@ fn stop(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
 pub(super) fn spread(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
     let template = at(set, &["spec", "template"]).cloned().unwrap_or_default();
     let nodes = kube.all("nodes").filter(|node| is_for(&template, node));
-    let nodes: BTreeSet<&str> = nodes.map(|node| name_of(node)).collect();
+    let nodes: BTreeSet<&str> = nodes.map(name_of).collect();
     let on = |pod: &Value| nodes.contains(str_at(pod, &["spec", "nodeName"]));
     let (placed, misplaced): (Vec<&Value>, Vec<&Value>) = pods_of(kube, set).into_iter().partition(|pod| on(pod));
     let served: BTreeSet<&str> = placed.iter().map(|pod| str_at(pod, &["spec", "nodeName"])).collect();

@@ -13,7 +13,7 @@ use crate::tailnet::Policy;
 const HUJSON: &str = "application/hujson";
 
 /// Answers `GET /tailnet/{tailnet}/acl`: JSON, or the text as it was set if the client accepts
-/// HuJSON.
+/// `HuJSON`.
 pub(super) async fn read(
     State(shared): State<Shared>,
     Path(name): Path<String>,
