@@ -23,7 +23,7 @@ use world::Harness;
 const AKS_NODES: u16 = 390;
 const SITES: u16 = 3;
 const WORKERS: u16 = 200;
-/// Workers of each site whose CiliumNode has no pod CIDR. Few, because each write makes the
+/// Workers of each site whose `CiliumNode` has no pod CIDR. Few, because each write makes the
 /// simulated controllers read all nodes.
 const DRIFTED: u16 = 1;
 /// Maximum number of requests of one synchronisation that read, without polls of operations. It
@@ -178,7 +178,7 @@ fn aks_node(number: u16) -> [(&'static str, Value); 2] {
 }
 
 /// Returns the objects of a registered worker that has joined, with their kinds. With `known`, its
-/// CiliumNode has the pod CIDR.
+/// `CiliumNode` has the pod CIDR.
 fn worker(site: u16, number: u16, known: bool) -> [(&'static str, Value); 3] {
     let name = format!("dc-{site}-worker-{number}");
     let ip = format!("10.{}.1.{}", 50 + site, 10 + number);

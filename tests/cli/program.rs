@@ -107,7 +107,7 @@ impl ProgramOutput {
     }
 }
 
-/// RunningProgram program, killed on drop.
+/// Running program, killed on drop.
 pub(crate) struct RunningProgram(Option<Child>);
 
 impl RunningProgram {

@@ -111,7 +111,7 @@ pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
     admin_request(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
 }
 
-/// Removes the pod CIDRs from a node's CiliumNode.
+/// Removes the pod CIDRs from a node's `CiliumNode`.
 pub(crate) async fn blank_cilium_node(sim: &Sim, node: &str) {
     let blank = json!({ "spec": { "ipam": { "podCIDRs": [] } } });
     patch(sim, &format!("/apis/cilium.io/v2/ciliumnodes/{node}"), &blank).await;

@@ -147,7 +147,7 @@ impl Forecaster<'_> {
                 let forecast = self.preview(step, None, input).await;
                 match &forecast {
                     Forecast::Previewed(Preview::Unchanged { output }) => {
-                        self.known.outputs[step] = Some(output.clone())
+                        self.known.outputs[step] = Some(output.clone());
                     }
                     Forecast::Unknown { .. } => self.inherit_causes(step),
                     _ => drop(self.known.causes[step].insert(step)),

@@ -207,7 +207,7 @@ impl JobRunner<'_> {
             }
         };
         let skipped = |at: usize| {
-            self.report(&self.jobs[at], "skipped", "is due, but its previous run is still running: skipped", None)
+            self.report(&self.jobs[at], "skipped", "is due, but its previous run is still running: skipped", None);
         };
         serve(queue, start_run, skipped).await;
         Exit::Interrupted

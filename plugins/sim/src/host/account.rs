@@ -3,30 +3,32 @@ use std::collections::BTreeMap;
 use super::files::{Actor, Kind, Node};
 use super::machine::Machine;
 
-/// An account of a machine, from `/etc/passwd` and `/etc/group`.
+/// Account of a simulated machine, read from `/etc/passwd` and `/etc/group`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Name of the user.
     pub name: String,
-    /// Its number.
+    /// Numeric user id.
     pub uid: u32,
-    /// The number of its own group.
+    /// Numeric id of the primary group.
     pub gid: u32,
-    /// Its home directory.
+    /// Absolute path of the home directory.
     pub home: String,
-    /// Its login shell.
+    /// Absolute path of the login shell.
     pub shell: String,
-    /// Names of its groups, its own first.
+    /// Names of the groups, the primary group first.
     pub groups: Vec<String>,
 }
 
 impl Account {
-    /// Who its programs act as.
+    /// Returns the identity under which the account's programs access files.
     pub fn actor(&self) -> Actor {
         Actor { user: self.name.clone(), groups: self.groups.clone() }
     }
 
-    /// The environment that its programs begin with.
+    /// Returns the environment variables with which the account's programs start.
+    ///
+    /// `path` becomes `PATH`; the other variables describe the account, as after a login.
     pub fn environment(&self, path: &str) -> BTreeMap<String, String> {
         let pairs = [
             ("HOME", self.home.as_str()),
@@ -41,7 +43,7 @@ impl Account {
 }
 
 impl Machine {
-    /// The account of this name.
+    /// Returns the account called `name`, or `None` if `/etc/passwd` does not list it.
     pub fn account(&self, name: &str) -> Option<Account> {
         let passwd = self.files.text("/etc/passwd")?;
         let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
@@ -52,7 +54,10 @@ impl Machine {
         Some(Account { name: name.to_owned(), uid, gid, home, shell, groups: self.groups_of(name, gid) })
     }
 
-    /// Whether sudoers lets the account do anything without a password.
+    /// Returns true if a file in `/etc/sudoers.d` lets the account run commands without a password.
+    ///
+    /// Always true for root. Only the word `NOPASSWD:` counts; the simulation does not evaluate the
+    /// list of commands.
     pub fn may_sudo(&self, name: &str) -> bool {
         let rules = self.files.children("/etc/sudoers.d").filter_map(|(_, node)| match &node.kind {
             Kind::File(content) => Some(String::from_utf8_lossy(&content.0).into_owned()),
@@ -62,14 +67,16 @@ impl Machine {
         name == "root" || rules.into_iter().any(|text| text.lines().any(grants))
     }
 
-    /// The keys that open the account.
+    /// Returns the public keys that permit a login, one per line of `authorized_keys`.
     pub fn authorized_keys(&self, name: &str) -> Vec<String> {
         let file =
             self.account(name).and_then(|account| self.files.text(&format!("{}/.ssh/authorized_keys", account.home)));
         file.unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
-    /// Makes an account with a home directory; what exists already stays.
+    /// Creates an account with a home directory and a group of its own.
+    ///
+    /// An existing account stays unchanged. User and group ids count from 1000.
     pub fn add_account(&mut self, name: &str, groups: &[String], shell: &str) {
         if self.account(name).is_some() {
             return;
@@ -92,14 +99,16 @@ impl Machine {
         self.give(&home, name, 0o755);
     }
 
-    /// Lets the account do anything without a password.
+    /// Appends `rule` for the account to the sudoers file that cloud-init writes.
     pub fn grant_sudo(&mut self, name: &str, rule: &str) {
         let path = "/etc/sudoers.d/90-cloud-init-users";
         let text = self.files.text(path).unwrap_or_default();
         self.files.put(path, 0o440, format!("{text}{name} {rule}\n"));
     }
 
-    /// Adds keys that open the account.
+    /// Adds public keys that permit a login to the account.
+    ///
+    /// Does nothing without keys or without the account. Equal neighbouring lines are stored once.
     pub fn authorize_keys(&mut self, name: &str, keys: &[String]) {
         let Some(account) = self.account(name).filter(|_| !keys.is_empty()) else { return };
         let directory = format!("{}/.ssh", account.home);
@@ -112,6 +121,7 @@ impl Machine {
         self.give(&path, name, 0o600);
     }
 
+    /// Returns the names of the groups that the user is in, the primary group first.
     fn groups_of(&self, name: &str, gid: u32) -> Vec<String> {
         let text = self.files.text("/etc/group").unwrap_or_default();
         let mut groups = Vec::new();
@@ -127,6 +137,7 @@ impl Machine {
         groups
     }
 
+    /// Adds the user to an existing group. A group that does not exist is ignored.
     fn join_group(&mut self, group: &str, name: &str) {
         let text = self.files.text("/etc/group").unwrap_or_default();
         let joined = text.lines().map(|line| {
@@ -138,11 +149,13 @@ impl Machine {
         self.files.put("/etc/group", 0o644, joined);
     }
 
+    /// Appends one line to a system file such as `/etc/passwd`.
     fn append(&mut self, path: &str, line: &str) {
         let text = self.files.text(path).unwrap_or_default();
         self.files.put(path, 0o644, format!("{text}{line}"));
     }
 
+    /// Makes the user the owner of `path` and sets its permission bits.
     fn give(&mut self, path: &str, name: &str, mode: u32) {
         let group = self.account(name).and_then(|account| account.groups.first().cloned()).unwrap_or_default();
         if let Some(node) = self.files.nodes.get_mut(path) {

@@ -13,28 +13,31 @@ use super::server::{Terminal, converse};
 use crate::event::{self, Nic};
 use crate::{Shared, World};
 
-/// A container of a pod, as its programs find it.
+/// Container of a pod, with everything that its programs can observe.
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
-    /// Changes with the pod: another pod of the name begins with a fresh disk.
+    /// Key of the container's disk.
+    ///
+    /// It changes with the pod: another pod of the same name starts with a new disk.
     pub(crate) key: String,
     pub(crate) hostname: String,
     pub(crate) address: String,
-    /// What its image and its pod set, on top of `PATH`, `HOME` and `HOSTNAME`.
+    /// Environment variables that the image and the pod set, in addition to `PATH`, `HOME` and
+    /// `HOSTNAME`.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) directory: String,
 }
 
-/// How a command ended.
+/// Result of a command in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// With this exit code.
+    /// The command exited with this status.
     Exited(i32),
-    /// It was never begun; the runtime's reason.
+    /// The command did not start, for this reason of the container runtime.
     NotStarted(String),
 }
 
-/// A command that runs in a container.
+/// Command that runs in a container.
 pub(crate) struct Running {
     input: Option<mpsc::UnboundedSender<Vec<u8>>>,
     terminal: Option<Terminal>,
@@ -43,7 +46,9 @@ pub(crate) struct Running {
 }
 
 impl Container {
-    /// Starts a program with its arguments. With a terminal, what is typed is shown, and both outputs are one.
+    /// Starts a program with its arguments.
+    ///
+    /// With a terminal, typed characters are echoed, and both outputs arrive on one stream.
     pub(crate) fn start(&self, shared: &Shared, words: Vec<String>, terminal: bool) -> Running {
         self.unpack(&mut shared.lock());
         let (input, incoming) = mpsc::unbounded_channel();
@@ -58,14 +63,15 @@ impl Container {
         Running { input: Some(input), terminal: terminal.then(Terminal::default), output, ended }
     }
 
-    /// Puts the image's disk there, unless the container has one.
+    /// Creates the container's disk from the image, unless it exists already.
     fn unpack(&self, world: &mut World) {
         if !world.hosts.containers.contains_key(&self.key) {
             world.hosts.containers.insert(self.key.clone(), self.disk());
         }
     }
 
-    /// What a machine has that a container has too: a disk, a name and an address.
+    /// Returns the container's disk as a machine without a kernel of its own: files, a host name
+    /// and an address.
     fn disk(&self) -> Machine {
         let nic = Nic {
             id: self.key.clone(),
@@ -92,6 +98,7 @@ impl Container {
         machine
     }
 
+    /// Returns the process environment in which the container's programs run.
     fn process(&self, shared: &Shared) -> Process {
         let own = [("PATH", ROOT_PATH), ("HOME", "/root"), ("HOSTNAME", &self.hostname)];
         let mut environment: BTreeMap<_, _> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -111,10 +118,10 @@ impl Container {
 }
 
 impl Running {
-    /// Gives the command input; what a terminal shows of it comes back.
+    /// Sends input to the command. Returns the bytes that a terminal echoes.
     pub(crate) fn give(&mut self, bytes: &[u8]) -> Vec<u8> {
         let Some(terminal) = &mut self.terminal else {
-            // Whoever has ended reads nothing any more, as at a closed pipe.
+            // A command that has exited reads nothing any more, as at a closed pipe.
             self.input.as_ref().map(|input| input.send(bytes.to_vec()));
             return Vec::new();
         };
@@ -128,27 +135,30 @@ impl Running {
         typed.echo
     }
 
-    /// Ends the command's input.
+    /// Closes the command's input.
     pub(crate) fn end_input(&mut self) {
         self.input = None;
     }
 
-    /// What it says next; `None` when it has ended.
+    /// Returns the next output of the command, or `None` after its exit.
     pub(crate) async fn said(&mut self) -> Option<(Stream, Vec<u8>)> {
         let (stream, bytes) = self.output.recv().await?;
         Some((stream, if self.terminal.is_some() { Terminal::shown(&bytes) } else { bytes }))
     }
 
-    /// How it ended.
+    /// Waits for the command and returns its result.
     pub(crate) async fn ended(self) -> Ended {
-        // A program of the simulation that panicked is one that the kernel killed.
+        // A simulated program that panicked counts as one that the kernel killed.
         self.ended.await.unwrap_or(Ended::Exited(KILLED))
     }
 }
 
-/// What a shell makes of SIGKILL: a pod that is deleted takes its programs with it.
+/// Exit status that a shell reports for SIGKILL (128 + 9).
+///
+/// The programs of a deleted pod end with it.
 const KILLED: i32 = 137;
 
+/// Runs the program to its end, with a shell's behaviour on a terminal.
 fn execute(mut process: Process, io: &Io, words: &[String], terminal: bool) -> Ended {
     let is_shell = matches!(words, [only] if only.rsplit('/').next() == Some("sh"));
     if terminal && is_shell {
@@ -162,10 +172,12 @@ fn execute(mut process: Process, io: &Io, words: &[String], terminal: bool) -> E
     }
 }
 
+/// Maps the exit of a simulated program to the result of a command.
 fn exited(exit: Exit) -> Ended {
     Ended::Exited(exit.unwrap_or(KILLED))
 }
 
+/// Returns the runtime's message for a program that the image does not contain.
 fn missing(program: &str) -> String {
     if program.contains('/') {
         unstarted(program, &format!("stat {program}: no such file or directory"))
@@ -174,14 +186,14 @@ fn missing(program: &str) -> String {
     }
 }
 
-/// In the words of runc.
+/// Returns the message with which runc reports a program that it could not start.
 fn unstarted(program: &str, why: &str) -> String {
     format!(
         "OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": {why}: unknown"
     )
 }
 
-/// Forgets the disks of containers that are not among these.
+/// Deletes the disks of containers for which `is_there` is false.
 pub(crate) fn keep_containers(world: &mut World, is_there: impl Fn(&str) -> bool) {
     world.hosts.containers.retain(|key, _| is_there(key));
 }

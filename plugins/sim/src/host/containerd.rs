@@ -1,16 +1,21 @@
 use super::machine::Machine;
 
-/// Its unit.
+/// Name of containerd's unit.
 pub(super) const UNIT: &str = "containerd.service";
-/// Where it looks for its configuration.
+/// Path of the configuration file that containerd reads at its start.
 pub(super) const CONFIGURATION: &str = "/etc/containerd/config.toml";
 
-/// Whether containerd ends at once because its configuration is obviously no TOML; it runs without one.
+/// Returns true if containerd exits at once because its configuration is clearly not TOML.
+///
+/// A missing configuration file is valid: real containerd then uses its defaults.
 pub(super) fn is_broken(machine: &Machine) -> bool {
     machine.files.text(CONFIGURATION).is_some_and(|text| !may_be_toml(&text))
 }
 
-/// Every line begins a table, sets a key, says nothing, or belongs to an array that goes on over several lines.
+/// Returns true if the text may be TOML.
+///
+/// Each line must start a table, set a key, be empty or a comment, or belong to an array of several
+/// lines. The check accepts some invalid TOML.
 fn may_be_toml(text: &str) -> bool {
     let mut open = 0;
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).all(|line| {
@@ -21,18 +26,20 @@ fn may_be_toml(text: &str) -> bool {
     }) && open == 0
 }
 
+/// Returns true if the line is the header of a table.
 fn is_table(line: &str) -> bool {
     let line = line.rsplit_once('#').map_or(line, |(before, _)| before.trim_end());
     line.starts_with('[') && line.ends_with(']')
 }
 
-/// A key has no spaces but inside of quotes and around dots.
+/// Returns true if the text is a key: no spaces except inside quotes and around dots.
 fn is_key(key: &str) -> bool {
     let key = key.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.\"'".contains(c);
     !key.is_empty() && (key.contains(['"', '\'']) || key.chars().all(plain))
 }
 
+/// Returns the number of opening brackets minus the number of closing ones.
 fn brackets(value: &str) -> i32 {
     value.chars().map(|c| i32::from(c == '[') - i32::from(c == ']')).sum()
 }

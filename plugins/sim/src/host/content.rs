@@ -2,7 +2,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a file holds. Stored as text where it is text, so that a state file can be read.
+/// Content of a file.
+///
+/// Valid UTF-8 is stored as text, so that a state file can be read by people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
 
@@ -18,6 +20,7 @@ impl From<String> for Content {
     }
 }
 
+/// Stored form of a file's content: text, or base64 for other bytes.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stored {

@@ -5,94 +5,99 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 
-/// A machine's file system.
+/// File system of a simulated machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Files {
-    /// By absolute path, without a slash at the end; the root is `/`.
+    /// Files, directories and links by absolute path.
+    ///
+    /// No path has a slash at its end, except the root, which is `/`.
     pub nodes: BTreeMap<String, Node>,
 }
 
-/// A file, directory or link.
+/// File, directory or link, with its permissions and owner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// What it is, with what it holds.
+    /// Type of the node, with its content or target.
     pub kind: Kind,
-    /// Permission bits.
+    /// Permission bits, such as `0o644`.
     pub mode: u32,
-    /// Name of its user.
+    /// Name of the owning user.
     pub owner: String,
-    /// Name of its group.
+    /// Name of the owning group.
     pub group: String,
-    /// When its content was last written.
+    /// Time of the last write to the content.
     pub modified: Timestamp,
 }
 
-/// What a path leads to.
+/// Type of a node of the file system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A directory.
+    /// Directory; its entries are the nodes whose path it is a parent of.
     Directory,
-    /// A file.
+    /// Regular file with its content.
     File(Content),
-    /// A symbolic link.
+    /// Symbolic link with its target, absolute or relative.
     Link(String),
-    /// An executable that the simulation brings along, by the name under which it does.
+    /// Executable that the simulation implements, with the name of its implementation.
     Program(String),
 }
 
-/// Why the kernel refuses; the text is that of `strerror`.
+/// Error of a file operation.
+///
+/// Displayed with the text of `strerror`, as the simulated commands print it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Errno {
-    /// `EACCES`
+    /// `EACCES`: the permission bits do not allow the access.
     #[error("Permission denied")]
     Access,
-    /// `EEXIST`
+    /// `EEXIST`: the path exists already.
     #[error("File exists")]
     Exists,
-    /// `EINVAL`
+    /// `EINVAL`: the argument is not valid for this operation.
     #[error("Invalid argument")]
     Invalid,
-    /// `EISDIR`
+    /// `EISDIR`: the operation needs a file, and the path is a directory.
     #[error("Is a directory")]
     IsDirectory,
-    /// `ELOOP`
+    /// `ELOOP`: the path leads through too many symbolic links.
     #[error("Too many levels of symbolic links")]
     Loop,
-    /// `ENOENT`
+    /// `ENOENT`: no file or directory has this path.
     #[error("No such file or directory")]
     Missing,
-    /// `ENOTDIR`
+    /// `ENOTDIR`: a parent of the path is not a directory.
     #[error("Not a directory")]
     NotDirectory,
-    /// `ENOTEMPTY`
+    /// `ENOTEMPTY`: the directory to remove has entries.
     #[error("Directory not empty")]
     NotEmpty,
-    /// `EPERM`
+    /// `EPERM`: the operation is reserved for the owner or the superuser.
     #[error("Operation not permitted")]
     NotPermitted,
 }
 
-/// Who acts on files.
+/// Identity under which a program accesses files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// Name of the user.
     pub user: String,
-    /// Names of its groups, its own first.
+    /// Names of the user's groups, the primary group first.
     pub groups: Vec<String>,
 }
 
 impl Actor {
-    /// The superuser.
+    /// Returns the superuser's identity.
     pub fn root() -> Self {
         Self { user: "root".to_owned(), groups: vec!["root".to_owned()] }
     }
 
-    /// Whether it is the superuser.
+    /// Returns true for the superuser, who bypasses read and write permissions.
     pub fn is_root(&self) -> bool {
         self.user == "root"
     }
 
+    /// Returns true if the permission bits of `node` allow `bit` to this identity.
     fn may(&self, node: &Node, bit: u32) -> bool {
         let shift = if node.owner == self.user {
             6
@@ -105,22 +110,27 @@ impl Actor {
     }
 }
 
+/// Permission bit for reading.
 const READ: u32 = 4;
+/// Permission bit for writing.
 const WRITE: u32 = 2;
+/// Permission bit for executing a file or entering a directory.
 const SEARCH: u32 = 1;
 
 impl Node {
-    /// A node that belongs to root.
+    /// Returns a node that belongs to root.
     pub fn of_root(kind: Kind, mode: u32) -> Self {
         Self { kind, mode, owner: "root".to_owned(), group: "root".to_owned(), modified: Timestamp::now() }
     }
 
-    /// Whether it is a directory.
+    /// Returns true if the node is a directory.
     pub fn is_directory(&self) -> bool {
         self.kind == Kind::Directory
     }
 
-    /// Its size as `stat` has it.
+    /// Returns the size in bytes that `stat` reports.
+    ///
+    /// A directory has 4,096 bytes as on ext4, a simulated program 1 MiB.
     pub fn size(&self) -> usize {
         match &self.kind {
             Kind::Directory => 4096,
@@ -132,7 +142,9 @@ impl Node {
 }
 
 impl Files {
-    /// Makes `path` absolute and plain, without following links.
+    /// Makes `path` absolute and removes `.` and `..`, without following links.
+    ///
+    /// A relative path starts at `directory`.
     pub fn absolute(directory: &str, path: &str) -> String {
         let joined = if path.starts_with('/') { path.to_owned() } else { format!("{directory}/{path}") };
         let mut parts: Vec<&str> = Vec::new();
@@ -146,10 +158,12 @@ impl Files {
         format!("/{}", parts.join("/"))
     }
 
-    /// Follows every link in `path`, and the last one too if `last`.
+    /// Resolves `path` to a path without symbolic links.
+    ///
+    /// The last component is followed only if `last` is true. It may be missing.
     pub fn resolve(&self, path: &str, last: bool) -> Result<String, Errno> {
         let mut resolved = path.to_owned();
-        // Linux gives up after forty links.
+        // Linux follows at most 40 symbolic links in one path (`MAXSYMLINKS`).
         for _ in 0..40 {
             let Some(next) = self.follow_once(&resolved, last) else { return Ok(resolved) };
             resolved = next;
@@ -157,6 +171,7 @@ impl Files {
         Err(Errno::Loop)
     }
 
+    /// Replaces the first symbolic link in `path` by its target; `None` if there is none.
     fn follow_once(&self, path: &str, last: bool) -> Option<String> {
         let ends = path.match_indices('/').skip(1).map(|(at, _)| at).chain(last.then_some(path.len()));
         ends.into_iter().find_map(|end| {
@@ -165,12 +180,14 @@ impl Files {
         })
     }
 
-    /// The node at `path`, through links.
+    /// Returns the node at `path`, through links, without a permission check.
     pub fn get(&self, path: &str) -> Option<&Node> {
         self.nodes.get(&self.resolve(path, true).ok()?)
     }
 
-    /// The text of the file at `path`, through links, whoever may read it.
+    /// Returns the text of the file at `path`, through links, without a permission check.
+    ///
+    /// Bytes that are not UTF-8 are replaced. `None` if no regular file is there.
     pub fn text(&self, path: &str) -> Option<String> {
         match &self.get(path)?.kind {
             Kind::File(content) => Some(String::from_utf8_lossy(&content.0).into_owned()),
@@ -178,20 +195,20 @@ impl Files {
         }
     }
 
-    /// Puts a file there as root, and the directories above it.
+    /// Writes a file as root, and creates its parent directories.
     pub fn put(&mut self, path: &str, mode: u32, content: impl Into<Content>) {
         self.make_directories(parent(path));
         self.nodes.insert(path.to_owned(), Node::of_root(Kind::File(content.into()), mode));
     }
 
-    /// Puts an executable there that the simulation brings along.
+    /// Installs an executable that the simulation implements.
     pub fn put_program(&mut self, path: &str) {
         self.make_directories(parent(path));
         let program = Kind::Program(name(path).to_owned());
         self.nodes.insert(path.to_owned(), Node::of_root(program, 0o755));
     }
 
-    /// Makes a directory and those above it, as root.
+    /// Creates a directory and its parents, owned by root.
     pub fn make_directories(&mut self, path: &str) {
         let ends = path.match_indices('/').map(|(at, _)| at.max(1)).chain([path.len()]);
         for end in ends {
@@ -203,7 +220,9 @@ impl Files {
         }
     }
 
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, if `actor` has read permission.
+    ///
+    /// A simulated program reads as an ELF magic number and its name.
     pub fn read(&self, actor: &Actor, path: &str) -> Result<Vec<u8>, Errno> {
         let path = self.reach(actor, path, true)?;
         let node = self.nodes.get(&path).ok_or(Errno::Missing)?;
@@ -218,7 +237,10 @@ impl Files {
         }
     }
 
-    /// Writes the file at `path`, creating it with `mode`.
+    /// Writes the file at `path`.
+    ///
+    /// A missing file is created with `mode`; an existing one keeps its mode. With `append` the
+    /// bytes are added at the end.
     pub fn write(&mut self, actor: &Actor, path: &str, bytes: &[u8], append: bool, mode: u32) -> Result<(), Errno> {
         let path = self.reach(actor, path, true)?;
         if let Some(node) = self.nodes.get_mut(&path) {
@@ -230,7 +252,7 @@ impl Files {
         Ok(())
     }
 
-    /// Makes one directory.
+    /// Creates one directory. The parent must exist.
     pub fn make_directory(&mut self, actor: &Actor, path: &str, mode: u32) -> Result<(), Errno> {
         let path = self.reach(actor, path, false)?;
         if self.nodes.contains_key(&path) {
@@ -241,7 +263,7 @@ impl Files {
         Ok(())
     }
 
-    /// Makes a symbolic link.
+    /// Creates a symbolic link at `path`. The target need not exist.
     pub fn link(&mut self, actor: &Actor, target: &str, path: &str) -> Result<(), Errno> {
         let path = self.reach(actor, path, false)?;
         if self.nodes.contains_key(&path) {
@@ -252,7 +274,7 @@ impl Files {
         Ok(())
     }
 
-    /// Removes a file, link or empty directory.
+    /// Removes a file, a link or an empty directory.
     pub fn remove(&mut self, actor: &Actor, path: &str) -> Result<(), Errno> {
         let path = self.reach(actor, path, false)?;
         if !self.nodes.contains_key(&path) {
@@ -266,7 +288,9 @@ impl Files {
         Ok(())
     }
 
-    /// Moves what is at `from`, with everything in it, over what is at `to`.
+    /// Moves `from`, with everything below it, to `to`.
+    ///
+    /// An existing file or empty directory at `to` is replaced; a directory with entries is not.
     pub fn rename(&mut self, actor: &Actor, from: &str, to: &str) -> Result<(), Errno> {
         let (from, to) = (self.reach(actor, from, false)?, self.reach(actor, to, false)?);
         if !self.nodes.contains_key(&from) {
@@ -288,7 +312,9 @@ impl Files {
         Ok(())
     }
 
-    /// Changes the permission bits of what is at `path`.
+    /// Changes the permission bits of the node at `path`.
+    ///
+    /// Only root and the owner may do it; others get `EPERM`.
     pub fn change_mode(&mut self, actor: &Actor, path: &str, mode: u32) -> Result<(), Errno> {
         let path = self.reach(actor, path, true)?;
         let node = self.nodes.get_mut(&path).ok_or(Errno::Missing)?;
@@ -299,7 +325,9 @@ impl Files {
         Ok(())
     }
 
-    /// Changes the owner and group, where given, of what is at `path`.
+    /// Changes the owner and the group of the node at `path`. `None` keeps the current one.
+    ///
+    /// Only root, or the owner who keeps the file, may do it; others get `EPERM`.
     pub fn change_owner(
         &mut self,
         actor: &Actor,
@@ -319,7 +347,7 @@ impl Files {
         Ok(())
     }
 
-    /// What is directly in a directory: name and node, by name.
+    /// Returns the direct entries of a directory with their names, sorted by name.
     pub fn children(&self, directory: &str) -> impl Iterator<Item = (&str, &Node)> {
         let prefix = if directory == "/" { "/".to_owned() } else { format!("{directory}/") };
         let length = prefix.len();
@@ -330,7 +358,7 @@ impl Files {
         })
     }
 
-    /// Whether `actor` may go through the directories above `path`, and where it leads.
+    /// Resolves `path` for `actor`, who needs search permission for each parent directory.
     pub fn reach(&self, actor: &Actor, path: &str, last: bool) -> Result<String, Errno> {
         let path = self.resolve(path, last)?;
         for (end, _) in path.match_indices('/').skip(1) {
@@ -344,11 +372,11 @@ impl Files {
         Ok(path)
     }
 
-    /// Whether `actor` may write (`2`), read (`4`) or execute (`1`) what is at `path`.
+    /// Returns true if `actor` may read (`4`), write (`2`) or execute (`1`) the node at `path`.
     pub fn permits(&self, actor: &Actor, path: &str, bit: u32) -> bool {
         let Ok(path) = self.reach(actor, path, true) else { return false };
         let Some(node) = self.nodes.get(&path) else { return false };
-        // Root executes only what somebody may execute.
+        // Root can execute a file only if one of its three execute bits is set.
         if bit == SEARCH && actor.is_root() {
             node.mode & 0o111 != 0 || node.is_directory()
         } else {
@@ -356,6 +384,7 @@ impl Files {
         }
     }
 
+    /// Checks that `actor` may create or remove entries in the parent of `path`.
     fn check_parent(&self, actor: &Actor, path: &str) -> Result<(), Errno> {
         let directory = self.nodes.get(parent(path)).ok_or(Errno::Missing)?;
         if !directory.is_directory() {
@@ -367,6 +396,7 @@ impl Files {
         Ok(())
     }
 
+    /// Inserts a node owned by `actor`.
     fn create(&mut self, actor: &Actor, path: String, kind: Kind, mode: u32) {
         let group = actor.groups.first().cloned().unwrap_or_default();
         let node = Node { kind, mode, owner: actor.user.clone(), group, modified: Timestamp::now() };
@@ -374,6 +404,9 @@ impl Files {
     }
 }
 
+/// Replaces or extends the content of a file, if `actor` has write permission.
+///
+/// Overwriting a simulated program turns it into a regular file.
 fn overwrite(actor: &Actor, node: &mut Node, bytes: &[u8], append: bool) -> Result<(), Errno> {
     if node.is_directory() {
         return Err(Errno::IsDirectory);
@@ -391,7 +424,7 @@ fn overwrite(actor: &Actor, node: &mut Node, bytes: &[u8], append: bool) -> Resu
     Ok(())
 }
 
-/// The directory that `path` is in.
+/// Returns the parent directory of `path`.
 pub(super) fn parent(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
@@ -399,7 +432,7 @@ pub(super) fn parent(path: &str) -> &str {
     }
 }
 
-/// The last part of `path`.
+/// Returns the last component of `path`.
 pub(super) fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

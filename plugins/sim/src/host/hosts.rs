@@ -7,30 +7,35 @@ use super::kubelet::Looked;
 use super::machine::Machine;
 use crate::World;
 
-/// Every simulated machine.
+/// State of all simulated machines.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hosts {
-    /// By the name of the virtual machine.
+    /// Machines by the name of their virtual machine.
     pub machines: BTreeMap<String, Machine>,
-    /// Disks of the containers that programs were run in, by pod and container.
+    /// Disks of the containers in which programs were executed, by pod and container.
     pub(super) containers: BTreeMap<String, Machine>,
-    /// The latest event that has been made real.
+    /// Sequence number of the latest event of the world that was applied to the machines.
     pub seen: u64,
-    /// The nodes that kubelets of the machines have registered.
+    /// Names of the nodes that the machines' kubelets have registered.
     pub nodes: BTreeSet<String>,
-    /// How often a command has changed what, by machine: `file`, `sysctl`, `route`, `package`, `unit`, `tailscale`, …
+    /// Number of changes by commands, by machine and then by object: `file`, `sysctl`, `route`,
+    /// `package`, `unit`, `tailscale`, …
+    ///
+    /// Tests use it to check that an unchanged resource is not written again.
     pub writes: BTreeMap<String, BTreeMap<String, u64>>,
-    /// How often a program has had its hands on a machine, by machine.
+    /// Number of times that a program accessed a machine, by machine.
     #[serde(skip)]
     pub(super) touched: BTreeMap<String, u64>,
-    /// What the kubelets have seen when they last looked around, by machine.
+    /// Result of each kubelet's last check of its machine, by machine.
     #[serde(skip)]
     pub(super) looked: BTreeMap<String, Looked>,
 }
 
 impl Hosts {
-    /// The machine or the container of this key, for a program that has its hands on it.
+    /// Returns the machine or container with this key, for a program that may change it.
+    ///
+    /// Counts the access to a machine, so that its kubelet checks the machine again.
     pub(super) fn reach(&mut self, key: &str) -> Option<&mut Machine> {
         if self.containers.contains_key(key) {
             return self.containers.get_mut(key);
@@ -39,19 +44,19 @@ impl Hosts {
         self.machines.get_mut(key)
     }
 
-    /// The address of a container; `None` for a machine.
+    /// Returns the address of a container, or `None` for a machine.
     pub(super) fn address_of(&self, key: &str) -> Option<Ipv4Addr> {
         self.containers.get(key)?.spec.nics.first()?.private_ip.parse().ok()
     }
 
-    /// Counts a change of a machine by a command, here and among the world's traffic.
+    /// Counts a change of a machine by a command, here and in the world's traffic.
     pub fn count_write(world: &mut World, host: &str, what: &str) {
         let counters = world.hosts.writes.entry(host.to_owned()).or_default();
         *counters.entry(what.to_owned()).or_default() += 1;
         world.traffic.record_host_write(host, what);
     }
 
-    /// How many changes there were in all.
+    /// Returns the total number of changes by commands.
     pub fn written(&self) -> u64 {
         self.writes.values().flat_map(BTreeMap::values).sum()
     }

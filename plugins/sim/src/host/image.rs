@@ -3,23 +3,26 @@ use std::collections::BTreeMap;
 use super::files::{Files, Kind, Node};
 use super::units::{unit_name, wants};
 
-/// A package that can be had: name, version, programs, units.
+/// Package that the simulated repositories offer: name, version, programs and units.
 pub(super) struct Package {
-    /// Its name.
+    /// Name of the Debian package.
     pub(super) name: &'static str,
-    /// Its version.
+    /// Version in Debian's format.
     pub(super) version: &'static str,
     programs: &'static [&'static str],
     units: &'static [&'static str],
-    /// Whether every image has it.
+    /// True if the package is part of every image.
     base: bool,
-    /// A file that must exist, or apt does not know it: the list of its own repository.
+    /// Path of the file that makes the package known to apt.
+    ///
+    /// It is the list of the package's own repository; `None` for packages of Debian.
     pub(super) source: Option<&'static str>,
 }
 
-/// Where the list of Tailscale's repository goes.
+/// Path of the apt source list for Tailscale's repository.
 pub(super) const TAILSCALE_LIST: &str = "/etc/apt/sources.list.d/tailscale.list";
 
+/// Defines a package that is part of every image.
 const fn base(
     name: &'static str,
     version: &'static str,
@@ -29,6 +32,7 @@ const fn base(
     Package { name, version, programs, units, base: true, source: None }
 }
 
+/// Defines a package that must be installed.
 const fn extra(
     name: &'static str,
     version: &'static str,
@@ -38,7 +42,7 @@ const fn extra(
     Package { name, version, programs, units, base: false, source: None }
 }
 
-/// What Debian 13 and the repositories beside it have, as far as the simulation goes.
+/// Packages of Debian 13 and of the additional repositories, as far as the simulation needs them.
 pub(super) const PACKAGES: &[Package] = &[
     base("apt", "3.0.3", &["/usr/bin/apt-get", "/usr/bin/apt"], &[]),
     base("ca-certificates", "20250419", &[], &[]),
@@ -167,6 +171,7 @@ pub(super) const PACKAGES: &[Package] = &[
     },
 ];
 
+/// Directories that the image contains.
 const DIRECTORIES: &[&str] = &[
     "/",
     "/boot",
@@ -194,6 +199,7 @@ const DIRECTORIES: &[&str] = &[
     "/var/log",
 ];
 
+/// Content of `/etc/os-release`.
 const OS_RELEASE: &str = r#"PRETTY_NAME="Debian GNU/Linux 13 (trixie)"
 NAME="Debian GNU/Linux"
 VERSION_ID="13"
@@ -206,10 +212,11 @@ SUPPORT_URL="https://www.debian.org/support"
 BUG_REPORT_URL="https://bugs.debian.org/"
 "#;
 
+/// Content of `/etc/group` before the first account is created.
 const GROUPS: &str =
     "root:x:0:\nadm:x:4:\ntty:x:5:\nsudo:x:27:\ndip:x:30:\nvideo:x:44:\nplugdev:x:46:\nnogroup:x:65534:\n";
 
-/// The image's disk, and the packages on it.
+/// Returns the disk of the image and the versions of its packages by name.
 pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     let mut files = Files::default();
     for directory in DIRECTORIES {
@@ -217,7 +224,7 @@ pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     }
     files.nodes.insert("/root".to_owned(), Node::of_root(Kind::Directory, 0o700));
     set_mode(&mut files, "/tmp", 0o1777);
-    // Debian's merged /usr.
+    // Debian merges `/bin`, `/lib` and `/sbin` into `/usr`.
     for (link, target) in [("/bin", "usr/bin"), ("/lib", "usr/lib"), ("/sbin", "usr/sbin")] {
         files.nodes.insert(link.to_owned(), Node::of_root(Kind::Link(target.to_owned()), 0o777));
     }
@@ -241,12 +248,12 @@ pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     (files, packages)
 }
 
-/// Programs of the image that every simulated container has, whatever its pod names: busybox and curl.
+/// Programs that each simulated container has, independent of its image name: busybox and curl.
 const CONTAINER_PROGRAMS: &str = "[ base64 basename cat chmod chown cp cut date dirname echo env false grep head hostname id ln ls \
     mkdir mktemp mv nproc printf pwd readlink rm rmdir sh sha256sum sleep sort stat sync tail tee test timeout touch tr true uname \
     wc wget whoami";
 
-/// The disk of a container.
+/// Returns the disk of a container with busybox.
 pub(super) fn busybox(hostname: &str, address: &str) -> Files {
     let mut files = Files::default();
     for directory in ["/", "/bin", "/dev", "/etc", "/root", "/tmp", "/usr/bin", "/var/run"] {
@@ -265,7 +272,7 @@ pub(super) fn busybox(hostname: &str, address: &str) -> Files {
     files
 }
 
-/// Puts a package's files there.
+/// Installs the files of a package and records its version.
 pub(super) fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>, package: &Package) {
     for program in package.programs {
         files.put_program(program);
@@ -279,18 +286,19 @@ pub(super) fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>,
     packages.insert(package.name.to_owned(), package.version.to_owned());
 }
 
-/// Names of the units that come with a package.
+/// Returns the names of the units that a package contains.
 pub(super) fn units(package: &Package) -> &'static [&'static str] {
     package.units
 }
 
-/// Makes a unit start at boot.
+/// Enables a unit, so that it starts at boot.
 pub(super) fn enable(files: &mut Files, unit: &str) {
     let target = format!("/usr/lib/systemd/system/{}", unit_name(unit));
     files.make_directories(super::files::parent(&wants(unit)));
     files.nodes.insert(wants(unit), Node::of_root(Kind::Link(target), 0o777));
 }
 
+/// Sets the permission bits of an existing path.
 fn set_mode(files: &mut Files, path: &str, mode: u32) {
     if let Some(node) = files.nodes.get_mut(path) {
         node.mode = mode;

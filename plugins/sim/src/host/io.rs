@@ -3,32 +3,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-/// One of a program's two outputs.
+/// Output stream of a program: standard output or standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Output,
     Error,
 }
 
-/// Where a program's output goes.
+/// Destination of a program's output.
 #[derive(Debug, Clone)]
 pub(super) enum Sink {
-    /// To whoever runs the session.
+    /// Channel to the client of the session.
     Session(mpsc::UnboundedSender<(Stream, Vec<u8>)>, Stream),
-    /// Into memory.
+    /// Buffer in memory, as for a command substitution or a pipe.
     Buffer(Arc<Mutex<Vec<u8>>>),
-    /// To the end of a file.
+    /// End of the file with this path.
     File(String),
-    /// Nowhere.
+    /// No destination: the output is discarded.
     Null,
 }
 
 impl Sink {
+    /// Returns an empty buffer in memory.
     pub(super) fn buffer() -> Self {
         Self::Buffer(Arc::default())
     }
 
-    /// What a buffer has taken up.
+    /// Removes and returns the bytes that a buffer has received; empty for any other destination.
     pub(super) fn taken(&self) -> Vec<u8> {
         match self {
             Self::Buffer(buffer) => std::mem::take(&mut buffer.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -37,12 +38,12 @@ impl Sink {
     }
 }
 
-/// Where a program's input comes from.
+/// Origin of a program's input.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// From what is left of these bytes.
+    /// Bytes that are not consumed yet.
     Bytes(Arc<Mutex<VecDeque<u8>>>),
-    /// From whoever runs the session.
+    /// Channel from the client of the session.
     Session(Arc<Mutex<Incoming>>),
 }
 
@@ -54,19 +55,22 @@ pub(super) struct Incoming {
 }
 
 impl Source {
+    /// Returns an input without any bytes.
     pub(super) fn empty() -> Self {
         Self::bytes(Vec::new())
     }
 
+    /// Returns an input that consists of `bytes`.
     pub(super) fn bytes(bytes: Vec<u8>) -> Self {
         Self::Bytes(Arc::new(Mutex::new(bytes.into())))
     }
 
+    /// Returns an input that a client sends over a channel.
     pub(super) fn session(receiver: mpsc::UnboundedReceiver<Vec<u8>>) -> Self {
         Self::Session(Arc::new(Mutex::new(Incoming { receiver, pending: VecDeque::new() })))
     }
 
-    /// Everything up to the end; waits for it.
+    /// Reads up to the end of the input. Blocks until the client closes it.
     pub(super) fn read(&self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner)).into(),
@@ -78,7 +82,9 @@ impl Source {
         }
     }
 
-    /// One line with its end, or what is left; nothing at the end.
+    /// Reads one line with its line end, or the remaining bytes.
+    ///
+    /// Returns nothing at the end of the input.
     pub(super) fn read_line(&self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => line(&mut bytes.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -92,6 +98,7 @@ impl Source {
 }
 
 impl Incoming {
+    /// Waits for more input. Returns false at its end.
     fn more(&mut self) -> bool {
         let arrived = self.receiver.blocking_recv();
         let there = arrived.is_some();
@@ -100,12 +107,13 @@ impl Incoming {
     }
 }
 
+/// Removes the first line, with its line end, from the buffer.
 fn line(bytes: &mut VecDeque<u8>) -> Vec<u8> {
     let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
     bytes.drain(..end).collect()
 }
 
-/// A program's input and outputs.
+/// Input, output and error output of a program.
 #[derive(Debug, Clone)]
 pub(super) struct Io {
     pub(super) input: Source,

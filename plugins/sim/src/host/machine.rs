@@ -15,66 +15,69 @@ use super::units::UnitState;
 use super::{image, sysctl};
 use crate::event;
 
-/// How far a machine's boot is.
+/// Progress of a machine's boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The kernel and the first units start: nothing answers.
+    /// The kernel and the first units start; no port answers.
     Booting,
-    /// sshd answers.
+    /// The port of sshd answers.
     Listening,
-    /// Everything that starts at boot has started.
+    /// Every unit that starts at boot has started.
     Up,
 }
 
-/// A simulated machine.
+/// Simulated virtual machine with Debian 13.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// What it was created from, its NICs as they are now.
+    /// Properties from the machine's creation, with its NICs in their current state.
     pub spec: event::Machine,
-    /// Port on loopback where its sshd answers; 0 before it first did.
+    /// Port on loopback on which its sshd answers; 0 before the first boot.
     pub port: u16,
-    /// How often it has booted. Programs of an earlier boot are gone.
+    /// Number of boots. A program stops as soon as its boot is not the current one.
     pub boots: u64,
-    /// How far this boot is.
+    /// Progress of the current boot.
     pub phase: Phase,
-    /// When this boot began.
+    /// Start of the current boot.
     pub booted: Timestamp,
-    /// The kernel's host name.
+    /// Current host name of the kernel.
     pub hostname: String,
-    /// The disk, with `/run` and `/tmp`, which do not survive a reboot.
+    /// Files on the disk, including `/run` and `/tmp`, which are cleared by a reboot.
     pub files: Files,
-    /// The kernel's settings, in force now.
+    /// Kernel settings (`sysctl`) in force, by their name with dots.
     pub sysctls: BTreeMap<String, String>,
-    /// nftables' tables in force.
+    /// Ruleset of nftables in force.
     #[serde(default)]
     pub ruleset: Ruleset,
-    /// The routes that were made, without those that follow from addresses and from tailscaled.
+    /// Routes that programs have added.
+    ///
+    /// Local routes and the routes of tailscaled are computed and not stored here.
     pub kernel_routes: Vec<KernelRoute>,
-    /// Addresses in force, by interface.
+    /// IPv4 addresses in force, by interface.
     pub addresses: BTreeMap<String, Vec<Ipv4Net>>,
-    /// networkd's configuration in force, by interface, to tell whether it has changed.
+    /// Configuration of networkd in force, by interface, which shows if the files have changed
+    /// since.
     pub applied: BTreeMap<String, String>,
-    /// Units that have run in this boot.
+    /// State of the units that have run in this boot.
     pub units: BTreeMap<String, UnitState>,
-    /// Digest of the text that systemd has read, by unit that it has loaded.
+    /// SHA-256 digest of the text that systemd has read, by loaded unit.
     #[serde(default)]
     pub loaded: BTreeMap<String, String>,
-    /// Installed packages and their versions.
+    /// Versions of the installed packages by name.
     pub packages: BTreeMap<String, String>,
-    /// tailscaled's state, on the disk.
+    /// State of tailscaled that survives a reboot.
     pub tailscaled: Tailscaled,
-    /// What cloud-init has done.
+    /// State of cloud-init on this machine.
     pub cloud_init: CloudInit,
-    /// The latest process id.
+    /// Process id that was assigned last.
     pub last_pid: u32,
-    /// The kubelet, if it has ever run.
+    /// State of the kubelet; the default if it has never run.
     #[serde(default)]
     pub kubelet: KubeletProcess,
 }
 
 impl Machine {
-    /// A machine that has not booted yet, its disk as the image has it.
+    /// Returns a machine before its first boot, with the disk of the image.
     pub fn new(spec: event::Machine) -> Self {
         let (files, packages) = image::disk(&spec.name);
         Self {
@@ -100,7 +103,9 @@ impl Machine {
         }
     }
 
-    /// Loses everything that does not survive a reboot, and begins another boot.
+    /// Discards all state that a reboot discards, and starts another boot.
+    ///
+    /// Programs of the earlier boot end with `Halted`.
     pub fn reset(&mut self) {
         self.kubelet.said.clear();
         self.boots += 1;
@@ -117,20 +122,25 @@ impl Machine {
         self.last_pid = 400;
     }
 
-    /// What is in /etc/machine-id: made when the machine first booted.
+    /// Returns the content of `/etc/machine-id`: 32 hexadecimal digits, derived from the machine's
+    /// id.
     pub fn machine_id(&self) -> String {
         let hash = Sha256::digest(&self.spec.id);
         hash.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(hexadecimal).collect()
     }
 
-    /// The kernel's id of this boot.
+    /// Returns the kernel's identifier of the current boot, in the form of a random UUID.
+    ///
+    /// It is derived from the machine, the number of the boot and its start.
     pub fn boot_id(&self) -> String {
         let hash = Sha256::digest(format!("{} {} {}", self.spec.id, self.boots, self.booted));
         let hex: String = hash.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(hexadecimal).collect();
         format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
     }
 
-    /// Reads a file, or what the kernel shows as one.
+    /// Reads a file, including the supported ones in `/proc` and `/sys`.
+    ///
+    /// Permissions are checked for files on the disk only.
     pub fn read_file(&self, actor: &Actor, path: &str) -> Result<Vec<u8>, Errno> {
         if let Some(key) = path.strip_prefix("/proc/sys/") {
             return self.read_setting(key);
@@ -156,7 +166,11 @@ impl Machine {
         Ok(text.into_bytes())
     }
 
-    /// Writes a file, or through what the kernel shows as one.
+    /// Writes a file.
+    ///
+    /// Root changes a kernel setting through its file in `/proc/sys`.
+    ///
+    /// Fails with `ENOENT` for an unknown setting and with `EACCES` for other users.
     pub fn write_file(
         &mut self,
         actor: &Actor,
@@ -176,16 +190,17 @@ impl Machine {
         }
         let key = key.replace('/', ".");
         let value = String::from_utf8_lossy(bytes).trim().to_owned();
-        // An empty write is the opening of the file.
+        // Opening a file for writing arrives here as an empty write.
         let known = if value.is_empty() { self.sysctls.contains_key(&key) } else { self.set_sysctl(&key, &value) };
         if known { Ok(()) } else { Err(Errno::Missing) }
     }
 
-    /// Seconds since the machine began to boot.
+    /// Returns the time since the start of the boot, in seconds.
     pub fn uptime(&self) -> f64 {
         Timestamp::now().duration_since(self.booted).as_secs_f64()
     }
 
+    /// Reads a kernel setting as the content of its file.
     fn read_setting(&self, key: &str) -> Result<Vec<u8>, Errno> {
         let value = match key {
             "kernel/random/boot_id" => self.boot_id(),
@@ -195,12 +210,14 @@ impl Machine {
         Ok(format!("{value}\n").into_bytes())
     }
 
+    /// Returns the hardware address of an interface, as Linux writes it.
     fn mac(&self, interface: &str) -> Option<String> {
         let index: usize = interface.strip_prefix("eth")?.parse().ok()?;
         self.spec.nics.get(index).map(super::network::linux_mac)
     }
 }
 
+/// Returns the hexadecimal character of a digit from 0 to 15.
 fn hexadecimal(digit: u8) -> char {
     char::from_digit(u32::from(digit), 16).expect("it is below 16")
 }

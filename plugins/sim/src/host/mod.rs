@@ -1,8 +1,9 @@
-//! Simulated Debian machines that stock `ssh` works against.
+//! Simulated Debian machines that the unmodified `ssh` client can log in to.
 //!
-//! A [`Machine`] is a disk, a kernel's settings and routes, units and a tailscaled. [`serve`] follows the world's events, boots the
-//! machines and answers SSH for them on loopback. Commands run in a small shell; what is not simulated answers as a shell
-//! does: 127, command not found.
+//! A [`Machine`] consists of a disk, kernel settings and routes, units and the state of tailscaled.
+//! [`serve`] follows the events of the world, boots the machines and answers SSH on loopback.
+//! Commands run in a small shell. A program that is not simulated exits with 127, `command not
+//! found`, as in a real shell.
 
 mod account;
 mod cloud_init;

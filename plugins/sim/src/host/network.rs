@@ -8,44 +8,46 @@ use super::machine::Machine;
 use crate::event::Nic;
 use crate::tailnet::Tailnet;
 
-/// The table that tailscaled fills, ahead of the main one.
+/// Routing table of tailscaled, which has priority over the main one.
 pub const TAILSCALE_TABLE: u32 = 52;
-/// The main table.
+/// Main routing table of the kernel.
 pub const MAIN_TABLE: u32 = 254;
-/// The table of the machine's own addresses.
+/// Routing table with the machine's own addresses.
 pub(super) const LOCAL_TABLE: u32 = 255;
-/// The largest packet of Ethernet, of Azure's NICs and of pods.
+/// Maximum packet size in bytes of Ethernet, of Azure's NICs and of pods.
 pub(crate) const ETHERNET_MTU: u32 = 1500;
-/// The largest packet of tailscaled's interface, which every path of the internet carries inside another one.
+/// Maximum packet size in bytes of the tunnel interface.
+///
+/// A packet of this size fits into the encapsulation on every path of the internet.
 const TAILSCALE_MTU: u32 = 1280;
-/// Where tailscaled answers DNS on every machine.
+/// Address on which tailscaled answers DNS on every machine.
 const MAGIC_DNS: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 100);
 
-/// A route of the kernel.
+/// Route in a routing table of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelRoute {
-    /// Destination.
+    /// Destination of the route.
     pub prefix: Ipv4Net,
-    /// `unicast` unless `blackhole`, `unreachable`, `prohibit`, `local` or `broadcast`.
+    /// Type: `unicast`, `blackhole`, `unreachable`, `prohibit`, `local` or `broadcast`.
     pub kind: String,
-    /// Next hop, unless the destination is on the link.
+    /// Next hop; `None` if the destination is on the link.
     pub gateway: Option<Ipv4Addr>,
-    /// Interface; none for a blackhole.
+    /// Interface; `None` for a blackhole and similar types.
     pub device: Option<String>,
-    /// Who made it; `boot` for `ip route add`.
+    /// Origin of the route; `boot` for `ip route add`.
     pub protocol: String,
-    /// `global`, `link` or `host`.
+    /// Scope: `global`, `link` or `host`.
     pub scope: String,
-    /// Source address for packets of the machine's own.
+    /// Source address of packets that the machine itself sends.
     pub source: Option<Ipv4Addr>,
-    /// The lower one wins among routes of one prefix.
+    /// Metric: among routes for the same prefix the lowest one is used.
     pub metric: u32,
-    /// Table that it is in.
+    /// Number of the routing table.
     pub table: u32,
 }
 
 impl KernelRoute {
-    /// A route as `ip route add PREFIX` makes it, before its other words.
+    /// Returns the route that `ip route add PREFIX` makes without further words.
     pub fn to(prefix: Ipv4Net) -> Self {
         Self {
             prefix,
@@ -60,12 +62,12 @@ impl KernelRoute {
         }
     }
 
-    /// Whether the kernel takes it for the same place in the table as `other`.
+    /// Returns true if the kernel does not accept both routes: same table, prefix and metric.
     pub fn collides(&self, other: &Self) -> bool {
         (self.table, self.prefix, self.metric) == (other.table, other.prefix, other.metric)
     }
 
-    /// As `ip -json route show` has it.
+    /// Returns the object that `ip -json route show` prints.
     pub fn json(&self) -> Value {
         let mut shown = Map::new();
         if self.kind != "unicast" {
@@ -83,7 +85,7 @@ impl KernelRoute {
         Value::Object(shown)
     }
 
-    /// As `ip route show` has it.
+    /// Returns the line that `ip route show` prints.
     pub fn text(&self) -> String {
         let mut words: Vec<String> = Vec::new();
         if self.kind != "unicast" {
@@ -101,6 +103,7 @@ impl KernelRoute {
     }
 }
 
+/// Returns a prefix as iproute2 shows it: `default`, an address, or address and length.
 fn shown_prefix(prefix: Ipv4Net) -> String {
     match prefix.prefix_len() {
         0 => "default".to_owned(),
@@ -109,34 +112,36 @@ fn shown_prefix(prefix: Ipv4Net) -> String {
     }
 }
 
-/// An interface with its addresses.
+/// Network interface with its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its number.
+    /// Index of the interface, from 1.
     pub index: u32,
-    /// Its name.
+    /// Name, such as `eth0`.
     pub name: String,
-    /// The largest packet that it takes.
+    /// Maximum packet size in bytes.
     pub mtu: u32,
-    /// Its hardware address, as Linux writes it; empty for a tunnel.
+    /// Hardware address, as Linux writes it; empty for loopback and a tunnel.
     pub mac: String,
-    /// Its IPv4 addresses.
+    /// IPv4 addresses with their prefix lengths.
     pub addresses: Vec<Ipv4Net>,
 }
 
-/// An answer to "where would a packet go".
+/// Result of a route lookup in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// To the machine itself.
+    /// The destination is an address of the machine.
     Local(Ipv4Addr),
-    /// Out by this route, with this source address.
+    /// The packet leaves by this route, with this source address.
     Route(KernelRoute, Option<Ipv4Addr>),
-    /// Nowhere.
+    /// No route matches, or the best one rejects the packet.
     Unreachable,
 }
 
 impl Machine {
-    /// The interfaces that exist now, with the addresses that are in force.
+    /// Returns the existing interfaces with the addresses in force.
+    ///
+    /// Loopback is the first one. `tailscale0` exists while tailscaled's unit is active.
     pub fn interfaces(&self, tailnet: &Tailnet) -> Vec<Interface> {
         let lo = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
         let mut interfaces =
@@ -156,7 +161,7 @@ impl Machine {
         interfaces
     }
 
-    /// The machine's address in the tailnet while it is connected.
+    /// Returns the machine's address in the tailnet, or `None` while it is not connected.
     pub fn tailscale_address(&self, tailnet: &Tailnet) -> Option<Ipv4Addr> {
         if !self.tailscale_running(tailnet) {
             return None;
@@ -164,7 +169,7 @@ impl Machine {
         self.tailscaled.node.as_ref().and_then(|node| tailnet.device(node)).map(|device| device.ipv4)
     }
 
-    /// Every route in force, of all tables.
+    /// Returns the routes in force of all tables, sorted by table and prefix.
     pub fn routes(&self, tailnet: &Tailnet) -> Vec<KernelRoute> {
         let mut routes = self.kernel_routes.clone();
         routes.extend(self.tailscale_routes(tailnet));
@@ -173,7 +178,9 @@ impl Machine {
         routes
     }
 
-    /// Where a packet of the machine's own for `destination` would go: the rules in their order, in each table the longest prefix.
+    /// Looks up the route of a packet that the machine itself sends.
+    ///
+    /// tailscaled's table comes before the main one. In each table the longest prefix is used.
     pub fn look_up(&self, tailnet: &Tailnet, destination: Ipv4Addr) -> Lookup {
         let interfaces = self.interfaces(tailnet);
         let loopback = destination.is_loopback();
@@ -193,7 +200,9 @@ impl Machine {
         }
     }
 
-    /// What tailscaled puts into table 52: a route to every peer, and the routes of others if it accepts them.
+    /// Returns the routes that tailscaled installs in table 52.
+    ///
+    /// They lead to each peer and, with `--accept-routes`, to the approved routes of peers.
     fn tailscale_routes(&self, tailnet: &Tailnet) -> Vec<KernelRoute> {
         let Some(node) = self.tailscaled.node.as_ref().filter(|_| self.tailscale_running(tailnet)) else {
             return Vec::new();
@@ -216,6 +225,7 @@ impl Machine {
     }
 }
 
+/// Returns the local routes that the kernel derives from the addresses of an interface.
 fn own_routes(interface: &Interface) -> impl Iterator<Item = KernelRoute> {
     interface.addresses.iter().map(|address| KernelRoute {
         kind: "local".to_owned(),
@@ -228,17 +238,19 @@ fn own_routes(interface: &Interface) -> impl Iterator<Item = KernelRoute> {
     })
 }
 
+/// Returns the route with the longest prefix and then the lowest metric.
 fn best(routes: &[KernelRoute], table: u32, destination: Ipv4Addr) -> Option<&KernelRoute> {
     let matching = routes.iter().filter(|route| route.table == table && route.prefix.contains(&destination));
     matching.max_by_key(|route| (route.prefix.prefix_len(), std::cmp::Reverse(route.metric)))
 }
 
+/// Returns the first address of the route's interface.
 fn source_address(route: &KernelRoute, interfaces: &[Interface]) -> Option<Ipv4Addr> {
     let interface = interfaces.iter().find(|interface| Some(&interface.name) == route.device.as_ref())?;
     interface.addresses.first().map(Ipv4Net::addr)
 }
 
-/// `7C-1E-52-00-00-01` is `7c:1e:52:00:00:01` to Linux.
+/// Converts a hardware address from Azure's form, `7C-1E-52-00-00-01`, to `7c:1e:52:00:00:01`.
 pub(super) fn linux_mac(nic: &Nic) -> String {
     nic.mac.replace('-', ":").to_lowercase()
 }

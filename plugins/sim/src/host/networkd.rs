@@ -8,29 +8,29 @@ use super::machine::Machine;
 use super::network::KernelRoute;
 use crate::event::Nic;
 
-/// Directories of systemd's configuration, the strongest first.
+/// Configuration directories of systemd-networkd, in descending priority.
 const DIRECTORIES: [&str; 3] = ["/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network"];
 
-/// What networkd's files say about one interface.
+/// Configuration of one interface, as networkd's files describe it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LinkConfiguration {
-    /// The `.network` file that matches, if any.
+    /// Path of the `.network` file that matches, if any.
     pub(super) file: Option<String>,
-    /// Its drop-ins, in the order in which they count.
+    /// Paths of its drop-in files, in the order in which they are applied.
     pub(super) drop_ins: Vec<String>,
-    /// `Address=`.
+    /// Addresses of `Address=` settings.
     pub(super) addresses: Vec<Ipv4Net>,
-    /// `Gateway=` and the `[Route]` sections.
+    /// Routes of `Gateway=` settings and of `[Route]` sections.
     pub(super) routes: Vec<KernelRoute>,
 }
 
-/// A section of a file: its name and its settings in order.
+/// Section of a configuration file: its name, and its settings in their order.
 pub(super) type Section = (String, Vec<(String, String)>);
 
-/// Reads systemd's configuration syntax.
+/// Parses systemd's configuration syntax.
 pub(super) fn sections(text: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    // A line that ends with a backslash goes on in the next one.
+    // A backslash at the end of a line continues it on the next line.
     let text = text.replace("\\\n", " ");
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     for line in lines {
@@ -43,7 +43,9 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
     sections
 }
 
-/// The files in `directories` with names that end in `suffix`: by name, each from the strongest directory that has it.
+/// Returns the files in `directories` whose names end with `suffix`, sorted by name.
+///
+/// Of files with the same name only the one in the directory with the highest priority is used.
 pub(super) fn configuration_files(files: &Files, directories: &[&str], suffix: &str) -> Vec<String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     for directory in directories {
@@ -57,7 +59,7 @@ pub(super) fn configuration_files(files: &Files, directories: &[&str], suffix: &
 }
 
 impl Machine {
-    /// What networkd's files say now about an interface.
+    /// Reads the current configuration files for an interface.
     pub(super) fn link_configuration(&self, interface: &str) -> LinkConfiguration {
         let files = configuration_files(&self.files, &DIRECTORIES, ".network");
         let Some(file) = files.into_iter().find(|file| self.matches(file, interface)) else {
@@ -75,9 +77,11 @@ impl Machine {
         LinkConfiguration { file: Some(file), drop_ins, addresses, routes }
     }
 
-    /// Makes networkd's files true for the interfaces whose configuration is another than the one in force, or for all.
+    /// Applies networkd's files to the interfaces whose configuration has changed, or to all of
+    /// them.
     ///
-    /// Routes that networkd did not make go, as with `ManageForeignRoutes=yes`, its default.
+    /// Routes of other programs on such an interface are removed, as with
+    /// `ManageForeignRoutes=yes`, the default.
     pub fn apply_network(&mut self, all: bool) {
         for interface in self.links() {
             let configuration = self.link_configuration(&interface);
@@ -89,19 +93,21 @@ impl Machine {
         }
     }
 
-    /// Makes networkd's files true for one interface, changed or not.
+    /// Applies networkd's files to one interface, changed or not.
     pub fn reconfigure(&mut self, interface: &str) {
         let configuration = self.link_configuration(interface);
         self.configure(interface, &configuration);
         self.applied.insert(interface.to_owned(), format!("{configuration:?}"));
     }
 
-    /// Names of the interfaces that networkd looks after.
+    /// Returns the names of the interfaces that networkd manages.
     pub fn links(&self) -> Vec<String> {
         (0..self.spec.nics.len()).map(|index| format!("eth{index}")).collect()
     }
 
-    /// Writes the image's file for each NIC: its address, and the gateway for the first.
+    /// Writes the image's configuration file of each NIC.
+    ///
+    /// It sets the address and, for the first NIC, the gateway.
     pub fn write_network_files(&mut self) {
         for (index, nic) in self.spec.nics.clone().iter().enumerate() {
             let text = network_file(&format!("eth{index}"), nic, index == 0);
@@ -109,6 +115,9 @@ impl Machine {
         }
     }
 
+    /// Replaces the addresses and routes of an interface.
+    ///
+    /// The first of several routes with the same table, prefix and metric is used.
     fn configure(&mut self, interface: &str, configuration: &LinkConfiguration) {
         self.kernel_routes.retain(|route| route.device.as_deref() != Some(interface));
         for address in &configuration.addresses {
@@ -123,6 +132,8 @@ impl Machine {
         }
     }
 
+    /// Returns true if the `[Match]` section of the file matches the interface. A file without
+    /// conditions matches none.
     fn matches(&self, file: &str, interface: &str) -> bool {
         let sections = sections(&self.files.text(file).unwrap_or_default());
         let settings = sections.iter().filter(|(name, _)| name == "Match").flat_map(|(_, settings)| settings);
@@ -147,6 +158,7 @@ impl Machine {
     }
 }
 
+/// Returns the text of the image's configuration file for one NIC.
 fn network_file(interface: &str, nic: &Nic, primary: bool) -> String {
     let length = subnet(nic).map_or(24, |subnet| subnet.prefix_len());
     let mut text = format!("[Match]\nName={interface}\n\n[Network]\nAddress={}/{length}\n", nic.private_ip);
@@ -157,10 +169,12 @@ fn network_file(interface: &str, nic: &Nic, primary: bool) -> String {
     text
 }
 
+/// Returns the prefix of the NIC's subnet; `None` if it is not a valid prefix.
 fn subnet(nic: &Nic) -> Option<Ipv4Net> {
     nic.subnet_prefix.parse().ok()
 }
 
+/// Returns the connected route that the kernel adds for an address.
 fn connected(interface: &str, address: Ipv4Net) -> KernelRoute {
     KernelRoute {
         device: Some(interface.to_owned()),
@@ -171,12 +185,14 @@ fn connected(interface: &str, address: Ipv4Net) -> KernelRoute {
     }
 }
 
+/// Returns the addresses of the `[Network]` and `[Address]` sections.
 fn addresses(sections: &[Section]) -> Vec<Ipv4Net> {
     let settings = sections.iter().filter(|(name, _)| name == "Network" || name == "Address");
     let values = settings.flat_map(|(_, settings)| settings).filter(|(key, _)| key == "Address");
     values.filter_map(|(_, value)| value.parse().ok()).collect()
 }
 
+/// Returns the routes of `Gateway=` settings and of the `[Route]` sections.
 fn routes(sections: &[Section], interface: &str) -> Vec<KernelRoute> {
     let network = sections.iter().filter(|(name, _)| name == "Network").flat_map(|(_, settings)| settings);
     let gateways = network.filter(|(key, _)| key == "Gateway").filter_map(|(_, value)| value.parse::<Ipv4Addr>().ok());
@@ -186,11 +202,13 @@ fn routes(sections: &[Section], interface: &str) -> Vec<KernelRoute> {
     default.chain(named.filter_map(|(_, settings)| route(settings, interface))).collect()
 }
 
+/// Returns a route as networkd makes it, with protocol `static`.
 fn networkd_route(interface: &str, prefix: Ipv4Net) -> KernelRoute {
     let device = Some(interface.to_owned());
     KernelRoute { device, protocol: "static".to_owned(), ..KernelRoute::to(prefix) }
 }
 
+/// Reads one `[Route]` section; `None` if a value is not valid.
 fn route(settings: &[(String, String)], interface: &str) -> Option<KernelRoute> {
     let value = |name: &str| settings.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let destination = value("Destination").map_or(Some(Ipv4Net::default()), |text| {

@@ -6,48 +6,48 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use crate::tailnet::{NodeId, Tailnet};
 
-/// What tailscaled keeps over a reboot.
+/// State of tailscaled that survives a reboot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tailscaled {
-    /// The device that it logged in as.
+    /// Device as which it has logged in.
     pub node: Option<NodeId>,
-    /// Its preferences.
+    /// Preferences that `tailscale up` and `tailscale set` change.
     pub prefs: Prefs,
 }
 
-/// tailscaled's preferences.
+/// Preferences of tailscaled, named as in Go's `ipn.Prefs`.
 #[expect(clippy::struct_excessive_bools, reason = "they are tailscaled's own switches")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefs {
-    /// The coordination server; empty before the first login.
+    /// URL of the coordination server; empty before the first login.
     pub control_url: String,
-    /// `--accept-routes`
+    /// Value of `--accept-routes`, which installs the routes of peers.
     pub route_all: bool,
-    /// `--accept-dns`
+    /// Value of `--accept-dns`, the DNS settings of the tailnet.
     pub corp_dns: bool,
-    /// `--ssh`
+    /// Value of `--ssh`, Tailscale's own SSH server.
     pub run_ssh: bool,
-    /// Whether it is to be connected.
+    /// True if the machine should be connected.
     pub want_running: bool,
-    /// Whether it has logged out.
+    /// True if it has logged out since the last login.
     pub logged_out: bool,
-    /// `--shields-up`
+    /// Value of `--shields-up`, which blocks incoming connections.
     pub shields_up: bool,
-    /// `--advertise-tags`
+    /// Tags of `--advertise-tags`, each as `tag:NAME`.
     pub advertise_tags: Vec<String>,
-    /// `--hostname`
+    /// Value of `--hostname`; empty for the host name of the machine.
     pub hostname: String,
-    /// `--advertise-routes`
+    /// Routes of `--advertise-routes`, including those of an exit node.
     pub advertise_routes: BTreeSet<IpNet>,
-    /// The opposite of `--snat-subnet-routes`
+    /// Opposite of the value of `--snat-subnet-routes`.
     pub no_snat: bool,
-    /// The opposite of `--stateful-filtering`
+    /// Opposite of the value of `--stateful-filtering`.
     pub no_stateful_filtering: bool,
-    /// `--netfilter-mode`: 0 off, 1 nodivert, 2 on
+    /// Value of `--netfilter-mode`: 0 is `off`, 1 is `nodivert`, 2 is `on`.
     pub netfilter_mode: u8,
-    /// `--operator`
+    /// User of `--operator` who may change preferences; empty for root only.
     pub operator: String,
-    /// `--auto-update`
+    /// Value of `--auto-update`, which has no effect in the simulation.
     pub auto_update: bool,
 }
 
@@ -74,12 +74,12 @@ impl Default for Prefs {
 }
 
 impl Machine {
-    /// Whether tailscaled is logged in and connected.
+    /// Returns true if tailscaled runs, is logged in and is connected.
     pub fn tailscale_running(&self, tailnet: &Tailnet) -> bool {
         self.backend_state(tailnet) == "Running"
     }
 
-    /// `BackendState` as `tailscale status` shows it.
+    /// Returns the `BackendState` that `tailscale status` shows.
     pub fn backend_state(&self, tailnet: &Tailnet) -> &'static str {
         let prefs = &self.tailscaled.prefs;
         let device = self.tailscaled.node.as_ref().and_then(|node| tailnet.device(node));
@@ -93,7 +93,7 @@ impl Machine {
         }
     }
 
-    /// Tells the coordination server what tailscaled would: whether it is there, and what it offers.
+    /// Reports the machine to the coordination server: its online state, routes and host name.
     pub fn report(&self, tailnet: &mut Tailnet) {
         let Some(node) = &self.tailscaled.node else { return };
         let prefs = &self.tailscaled.prefs;
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// The host name that it reports: the preference, or the machine's own.
+    /// Returns the host name that tailscaled reports: the preference, or the machine's own name.
     pub fn tailscale_hostname(&self) -> &str {
         let preferred = &self.tailscaled.prefs.hostname;
         if preferred.is_empty() { &self.hostname } else { preferred }

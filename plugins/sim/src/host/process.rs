@@ -10,43 +10,49 @@ use super::machine::Machine;
 use crate::Shared;
 use crate::tailnet::Tailnet;
 
-/// Why a program cannot go on: its machine has gone down under it.
+/// Error of a program whose machine went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Halted;
 
-/// Exit status of a program.
+/// Exit status of a program, unless its machine went down.
 pub(super) type Exit = Result<i32, Halted>;
 
-/// A program's surroundings on a machine.
+/// Execution environment of a program on a machine.
+///
+/// It belongs to one boot. After the machine's next reset each access returns [`Halted`].
 #[derive(Clone)]
 pub(super) struct Process {
     pub(super) shared: Shared,
-    /// Changes whenever a machine's boot gets on.
+    /// Counter that increases when the boot of a machine advances.
     pub(super) progress: watch::Sender<u64>,
     pub(super) host: String,
-    /// Which of the machine's boots it belongs to.
+    /// Boot of the machine to which the program belongs.
     pub(super) boot: u64,
     pub(super) actor: Actor,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) directory: String,
     pub(super) umask: u32,
-    /// Whether changes count as someone's from outside: not those of the boot itself.
+    /// True if changes are counted as writes.
+    ///
+    /// Changes by the boot itself are not counted.
     pub(super) counted: bool,
 }
 
-/// What a program may touch while it has the world's lock.
+/// Parts of the world that a program can access while it holds the world's lock.
 pub(super) struct Place<'a> {
     pub(super) machine: &'a mut Machine,
     pub(super) tailnet: &'a mut Tailnet,
 }
 
-/// Where root's programs are looked for; `sudo` too.
+/// Search path for programs of root, which `sudo` uses, too.
 pub(super) const ROOT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where Debian's sshd lets a plain user's programs be looked for.
+/// Search path for programs of other users, as Debian's sshd sets it.
 pub(super) const USER_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
 
 impl Process {
-    /// Looks at the machine or changes what nobody counts.
+    /// Accesses the machine. A change by `use_it` is not counted as a write.
+    ///
+    /// Fails with [`Halted`] if the machine is not in the program's boot any more.
     pub(super) fn with<R>(&self, use_it: impl FnOnce(&mut Place<'_>) -> R) -> Result<R, Halted> {
         let mut world = self.shared.lock();
         let world = &mut *world;
@@ -55,7 +61,7 @@ impl Process {
         Ok(use_it(&mut Place { machine, tailnet: &mut world.tailnet }))
     }
 
-    /// Changes the machine; a change that succeeds is counted as `what`.
+    /// Changes the machine. A successful change is counted as a write of `what`.
     pub(super) fn change<R, E>(
         &self,
         what: &str,
@@ -68,19 +74,21 @@ impl Process {
         Ok(result)
     }
 
-    /// Counts a change.
+    /// Counts a write of `what`, unless the process belongs to the boot.
     pub(super) fn count(&self, what: &str) {
         if self.counted {
             Hosts::count_write(&mut self.shared.lock(), &self.host, what);
         }
     }
 
-    /// A path as this program means it.
+    /// Returns the absolute path that `path` denotes in the program's directory.
     pub(super) fn path(&self, path: &str) -> String {
         Files::absolute(&self.directory, path)
     }
 
-    /// The same surroundings for another user, as `sudo` gives them.
+    /// Returns the environment of another user, as `sudo` creates it.
+    ///
+    /// The directory and the umask are kept. `None` if there is no such user.
     pub(super) fn for_user(&self, user: &str) -> Result<Option<Self>, Halted> {
         let account = self.with(|place| place.machine.account(user))?;
         Ok(account.map(|account| Self {
@@ -90,14 +98,15 @@ impl Process {
         }))
     }
 
+    /// Writes bytes to a destination.
     pub(super) fn write(&self, sink: &Sink, bytes: &[u8]) -> Result<(), Halted> {
         match sink {
             Sink::Null => {}
             Sink::Buffer(buffer) => buffer.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes),
-            // Nobody reads any more when the connection is gone; the program goes on as after a SIGPIPE ignored.
+            // A closed connection does not stop the program, as if it ignored SIGPIPE.
             Sink::Session(sender, stream) => drop(sender.send((*stream, bytes.to_vec()))),
             Sink::File(path) => {
-                // Opened already, so permission is not asked again.
+                // Permission was checked when the file was opened.
                 self.with(|place| {
                     place.machine.write_file(&Actor::root(), path, bytes, true, 0o644).unwrap_or_default();
                 })?;
@@ -106,17 +115,20 @@ impl Process {
         Ok(())
     }
 
+    /// Writes text to the program's standard output.
     pub(super) fn print(&self, io: &Io, text: impl AsRef<[u8]>) -> Result<(), Halted> {
         self.write(&io.output, text.as_ref())
     }
 
-    /// Prints a complaint, and returns `status`.
+    /// Writes an error message with a line end, and returns `status`.
     pub(super) fn fail(&self, io: &Io, status: i32, message: impl AsRef<str>) -> Exit {
         self.write(&io.error, format!("{}\n", message.as_ref()).as_bytes())?;
         Ok(status)
     }
 
-    /// Path of the program that `name` calls, if there is one.
+    /// Returns the path and the type of the program called `name`.
+    ///
+    /// A name with a slash is a path; others are searched in `PATH`.
     pub(super) fn program(&self, name: &str) -> Result<Option<(String, Kind)>, Halted> {
         let path = self.environment.get("PATH").map_or(ROOT_PATH, String::as_str);
         let candidates: Vec<String> = if name.contains('/') {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::machine::Machine;
 use super::networkd::configuration_files;
 
-/// What the kernel starts with.
+/// Kernel settings after a boot, with their default values.
 const DEFAULTS: &[(&str, &str)] = &[
     ("fs.inotify.max_user_instances", "128"),
     ("fs.inotify.max_user_watches", "29541"),
@@ -43,25 +43,25 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("vm.swappiness", "60"),
 ];
 
-/// Settings that are one switch to the kernel.
+/// Names of the settings that share one switch in the kernel.
 const FORWARDING: [&str; 2] = ["net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"];
 
-/// Directories of `sysctl.d(5)`, the strongest first.
+/// Directories of `sysctl.d(5)`, in descending priority.
 const DIRECTORIES: [&str; 4] = ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"];
 
-/// What the kernel starts with.
+/// Returns the kernel settings after a boot.
 pub(super) fn defaults() -> BTreeMap<String, String> {
     DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The settings in a file of `sysctl.d(5)`.
+/// Returns the settings in a file of `sysctl.d(5)`, in their order.
 pub(super) fn settings(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     let pairs = lines.filter_map(|line| line.split_once('='));
     pairs.map(|(key, value)| (dotted(key.trim()), value.trim().to_owned())).collect()
 }
 
-/// A key with dots, however it was written. `net/ipv4/ip_forward` means `net.ipv4.ip_forward`.
+/// Returns a key with dots: `net/ipv4/ip_forward` becomes `net.ipv4.ip_forward`.
 pub(super) fn dotted(key: &str) -> String {
     let key = key.strip_prefix('-').unwrap_or(key);
     match key.find(['.', '/']) {
@@ -71,7 +71,7 @@ pub(super) fn dotted(key: &str) -> String {
 }
 
 impl Machine {
-    /// The files that `sysctl --system` reads, in its order.
+    /// Returns the files that `sysctl --system` reads, in its order.
     pub fn sysctl_files(&self) -> Vec<String> {
         let mut files = configuration_files(&self.files, &DIRECTORIES, ".conf");
         if self.files.text("/etc/sysctl.conf").is_some() {
@@ -80,7 +80,7 @@ impl Machine {
         files
     }
 
-    /// Sets a kernel setting; `false` if there is none of this name.
+    /// Sets a kernel setting. Returns false if no setting has this name.
     pub fn set_sysctl(&mut self, key: &str, value: &str) -> bool {
         if !self.sysctls.contains_key(key) {
             return false;
@@ -95,7 +95,7 @@ impl Machine {
         true
     }
 
-    /// Does what systemd-sysctl does at boot.
+    /// Applies the files of `sysctl.d(5)`, as systemd-sysctl does at boot.
     pub fn apply_sysctl_files(&mut self) {
         for file in self.sysctl_files() {
             for (key, value) in settings(&self.files.text(&file).unwrap_or_default()) {
@@ -104,12 +104,12 @@ impl Machine {
         }
     }
 
-    /// Whether the kernel forwards IPv4 packets.
+    /// Returns true if the kernel forwards IPv4 packets.
     pub fn forwards(&self) -> bool {
         self.sysctls.get("net.ipv4.ip_forward").is_some_and(|value| value == "1")
     }
 
-    /// The switch for all sets the one of every interface.
+    /// Copies the global forwarding setting to each interface, as the kernel does.
     fn forward_all_interfaces(&mut self, value: &str) {
         let interfaces = self.sysctls.iter_mut();
         let each = interfaces.filter(|(key, _)| key.starts_with("net.ipv4.conf.") && key.ends_with(".forwarding"));

@@ -6,25 +6,27 @@ use sha2::{Digest as _, Sha256};
 use super::machine::Machine;
 use super::networkd::{Section, sections};
 
-/// A unit since the machine has booted.
+/// State of a systemd unit in the current boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitState {
-    /// `active`, `inactive` or `failed`.
+    /// Active state: `active`, `activating`, `inactive` or `failed`.
     pub active: String,
-    /// `running`, `exited`, `dead` or `failed`.
+    /// Sub-state: `running`, `exited`, `dead`, `failed` or `auto-restart`.
     pub sub: String,
-    /// Its process, 0 for none.
+    /// Process id of the unit; 0 if it has none.
     pub pid: u32,
-    /// Exit status of its last process.
+    /// Exit status of the unit's last process.
     pub status: i32,
-    /// How often systemd has restarted it.
+    /// Number of restarts by systemd.
     pub restarts: u32,
 }
 
+/// Directories of unit files, in descending priority.
 const DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"];
+/// Directory with the links of enabled units.
 const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 
-/// `tailscaled` means `tailscaled.service`.
+/// Returns the full name of a unit: `tailscaled` becomes `tailscaled.service`.
 pub(super) fn unit_name(name: &str) -> String {
     let suffixes = [".service", ".target", ".socket", ".timer", ".mount"];
     let complete = suffixes.iter().any(|suffix| name.ends_with(suffix));
@@ -32,18 +34,19 @@ pub(super) fn unit_name(name: &str) -> String {
 }
 
 impl Machine {
-    /// The file that defines a unit, if it exists.
+    /// Returns the path of the file that defines a unit, if it exists.
     pub fn unit_file(&self, name: &str) -> Option<String> {
         let name = unit_name(name);
         let paths = DIRECTORIES.iter().map(|directory| format!("{directory}/{name}"));
         paths.into_iter().find(|path| self.files.get(path).is_some())
     }
 
-    /// The settings of a unit: those of its file, then those of its drop-ins.
+    /// Returns the settings of a unit: those of its file, followed by those of its drop-ins.
     pub(super) fn unit_sections(&self, name: &str) -> Vec<Section> {
         self.unit_texts(name).iter().flat_map(|text| sections(text)).collect()
     }
 
+    /// Returns the texts of the unit's file and of its drop-ins.
     fn unit_texts(&self, name: &str) -> Vec<String> {
         let Some(file) = self.unit_file(name) else { return Vec::new() };
         let directories: Vec<String> =
@@ -54,29 +57,33 @@ impl Machine {
         paths.filter_map(|path| self.files.text(&path)).collect()
     }
 
-    /// Whether the files of a unit are others than those that systemd has read. It reads them when it loads the unit, and
-    /// again at every [`reload_units`](Self::reload_units).
+    /// Returns true if the files of a unit differ from the text that systemd has read.
+    ///
+    /// systemd reads them when it loads the unit and at each [`reload_units`](Self::reload_units).
     pub fn needs_reload(&self, name: &str) -> bool {
         self.loaded.get(&unit_name(name)).is_some_and(|read| *read != self.unit_digest(name))
     }
 
-    /// `daemon-reload`: the files as they are now count, and units without one are forgotten.
+    /// Reads all unit files again, as `daemon-reload` does.
+    ///
+    /// Units without a file are unloaded.
     pub fn reload_units(&mut self) {
         let names = std::mem::take(&mut self.loaded).into_keys();
         let kept: Vec<String> = names.filter(|name| self.unit_file(name).is_some()).collect();
         self.loaded = kept.into_iter().map(|name| (name.clone(), self.unit_digest(&name))).collect();
     }
 
+    /// Returns the digest of the unit's current files.
     fn unit_digest(&self, name: &str) -> String {
         STANDARD.encode(Sha256::digest(self.unit_texts(name).join("\n")))
     }
 
-    /// Whether a unit is active now.
+    /// Returns true if a unit is active.
     pub fn unit_active(&self, name: &str) -> bool {
         self.units.get(&unit_name(name)).is_some_and(|unit| unit.active == "active")
     }
 
-    /// `enabled`, `disabled`, `static` or `masked`; none if there is no such unit.
+    /// Returns `enabled`, `disabled` or `static`; `None` if the unit does not exist.
     pub fn unit_file_state(&self, name: &str) -> Option<&'static str> {
         self.unit_file(name)?;
         let installable = self.unit_sections(name).iter().any(|(section, _)| section == "Install");
@@ -88,12 +95,12 @@ impl Machine {
         })
     }
 
-    /// Units that start at boot.
+    /// Returns the names of the units that start at boot.
     pub fn enabled_units(&self) -> Vec<String> {
         self.files.children(WANTS).map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Notes what became of a unit.
+    /// Records the state of a unit and loads it. The number of restarts becomes 0.
     pub fn set_unit(&mut self, name: &str, active: &str, sub: &str, status: i32) {
         let running = sub == "running";
         let pid = if running { self.next_pid() } else { 0 };
@@ -104,7 +111,9 @@ impl Machine {
         }
     }
 
-    /// `reset-failed`: a unit that has failed is inactive, and nothing counts as a restart. Whether anything was to be done.
+    /// Resets a unit, as `reset-failed` does. Returns true if something has changed.
+    ///
+    /// A failed unit becomes inactive, and the number of restarts becomes 0.
     pub fn reset_failed(&mut self, name: &str) -> bool {
         let Some(unit) = self.units.get_mut(&unit_name(name)) else { return false };
         let before = unit.clone();
@@ -116,13 +125,14 @@ impl Machine {
         *unit != before
     }
 
+    /// Returns the next process id.
     fn next_pid(&mut self) -> u32 {
         self.last_pid += 17;
         self.last_pid
     }
 }
 
-/// The link that makes a unit start at boot.
+/// Returns the path of the link that starts a unit at boot.
 pub(super) fn wants(name: &str) -> String {
     format!("{WANTS}/{}", unit_name(name))
 }

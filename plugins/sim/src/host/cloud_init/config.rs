@@ -2,18 +2,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-/// User data, read as cloud-init reads it.
+/// User data of a machine, read as cloud-init reads it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct UserData {
-    /// The keys of a `#cloud-config`.
+    /// Top-level keys of a `#cloud-config` document.
     pub(super) config: Map<String, Value>,
-    /// A script instead.
+    /// Shell script that the user data consists of instead of a `#cloud-config`.
     pub(super) script: Option<String>,
-    /// What cloud-init complains of.
+    /// Warnings that cloud-init reports about the user data.
     pub(super) warnings: Vec<String>,
 }
 
-/// Keys of cloud-init's own schema; it complains of others.
+/// Top-level keys of cloud-init's own schema.
+///
+/// Any other key leads to a warning, as with the real program.
 const KNOWN: [&str; 55] = [
     "allow_public_ssh_keys",
     "ansible",
@@ -73,7 +75,9 @@ const KNOWN: [&str; 55] = [
 ];
 
 impl UserData {
-    /// Reads user data; what cannot be read leaves nothing but a complaint.
+    /// Parses user data.
+    ///
+    /// Never fails: text that cannot be read yields an empty configuration and a warning.
     pub(super) fn parse(text: &str) -> Self {
         if text.trim().is_empty() {
             return Self::default();
@@ -95,6 +99,7 @@ impl UserData {
         }
     }
 
+    /// Builds the user data from a parsed configuration and warns of each unknown key.
     fn of(config: Map<String, Value>) -> Self {
         let known = |key: &&String| {
             !KNOWN.contains(&key.as_str()) && !matches!(key.as_str(), "ssh_pwauth" | "snap" | "system_info")
@@ -113,23 +118,23 @@ impl UserData {
         Self { config, script: None, warnings }
     }
 
-    /// The text of a key.
+    /// Returns the text of a key, or `None` if the value is not a text.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.config.get(key)?.as_str()
     }
 
-    /// The items of a key.
+    /// Returns the items of a key, or an empty list if the value is not a list.
     pub(super) fn items(&self, key: &str) -> &[Value] {
         self.config.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a key is set to true.
+    /// Returns true if the value of a key is `true`.
     pub(super) fn on(&self, key: &str) -> bool {
         self.config.get(key).and_then(Value::as_bool).unwrap_or_default()
     }
 }
 
-/// The texts in a list, or the one text.
+/// Returns the texts in a list, or the single text as a list of one.
 pub(super) fn texts(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::String(text)) => vec![text.clone()],
@@ -138,7 +143,7 @@ pub(super) fn texts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// A file of `write_files`.
+/// File that an item of `write_files` describes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WrittenFile {
     pub(super) path: String,
@@ -151,7 +156,11 @@ pub(super) struct WrittenFile {
 }
 
 impl WrittenFile {
-    /// Reads one item; the complaint that cloud-init has if it cannot be written.
+    /// Parses one item of `write_files`.
+    ///
+    /// # Errors
+    ///
+    /// The warning that cloud-init logs for an item that it cannot write.
     pub(super) fn parse(item: &Value) -> Result<Self, String> {
         let text = |name: &str| item.get(name).and_then(Value::as_str);
         let path = text("path").ok_or("No path provided to write for entry 1 in module write_files")?;
@@ -178,7 +187,10 @@ impl WrittenFile {
     }
 }
 
-/// Octal in a text. A bare number was read as decimal by YAML, as people find out.
+/// Parses file permissions, which are octal digits in a text.
+///
+/// YAML has already read a bare number as decimal. Real cloud-init then sets the same unexpected
+/// mode.
 fn mode(value: Option<&Value>) -> u32 {
     match value {
         Some(Value::String(text)) => u32::from_str_radix(text.trim_start_matches("0o"), 8).unwrap_or(0o644),
@@ -187,7 +199,10 @@ fn mode(value: Option<&Value>) -> u32 {
     }
 }
 
-/// The script that cloud-init makes of `runcmd`: an item that is a list is one command, each word of it quoted.
+/// Returns the shell script that cloud-init makes of `runcmd`.
+///
+/// An item that is a list becomes one command, each of its words quoted. An item that is a text
+/// becomes a line of the script.
 pub(super) fn shellify(items: &[Value]) -> String {
     let mut script = "#!/bin/sh\n".to_owned();
     for item in items {
@@ -202,6 +217,7 @@ pub(super) fn shellify(items: &[Value]) -> String {
     script
 }
 
+/// Returns one word in the shell's single quotes.
 fn quoted(word: &Value) -> String {
     let text = word.as_str().map_or_else(|| word.to_string(), str::to_owned);
     format!("'{}'", text.replace('\'', "'\\''"))

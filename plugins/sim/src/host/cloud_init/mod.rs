@@ -1,4 +1,4 @@
-//! cloud-init: what a machine's user data makes of it on its first boot.
+//! Simulated cloud-init: applies a machine's user data on its first boot.
 
 mod config;
 mod stages;

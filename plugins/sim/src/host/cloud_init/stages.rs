@@ -9,29 +9,32 @@ use crate::host::io::{Io, Sink, Source};
 use crate::host::machine::Machine;
 use crate::host::process::{Halted, Process};
 
-/// Where sshd finds its key.
+/// File in which sshd keeps its private host key.
 pub(crate) const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+/// Directory to which cloud-init writes the scripts that it runs.
 const SCRIPTS: &str = "/var/lib/cloud/instance/scripts";
 
-/// cloud-init at work on one machine's first boot.
+/// One run of cloud-init on the first boot of a machine.
 pub(crate) struct Instance {
     data: UserData,
 }
 
 impl Instance {
-    /// Reads the machine's user data.
+    /// Reads the user data of the machine.
     pub(crate) fn of(machine: &Machine) -> Self {
         Self { data: UserData::parse(&machine.spec.user_data) }
     }
 
-    /// What comes before sshd: complaints about the user data, the host name, the host key.
+    /// Runs the part of cloud-init that precedes sshd.
+    ///
+    /// Records the warnings about the user data, sets the host name and installs the host key.
     pub(crate) fn begin(&self, machine: &mut Machine, generated: &PrivateKey) {
         machine.cloud_init.warnings.extend(self.data.warnings.iter().cloned());
         self.set_hostname(machine);
         self.set_host_keys(machine, generated);
     }
 
-    /// The `init` stage: files, then accounts.
+    /// Runs the `init` stage: writes files, then creates accounts.
     pub(crate) fn initialise(&self, machine: &mut Machine) {
         self.write_files(machine, false);
         self.add_users(machine);
@@ -39,7 +42,9 @@ impl Instance {
         machine.files.put("/var/lib/cloud/instance/user-data.txt", 0o600, text);
     }
 
-    /// The `modules-final` stage: packages, deferred files, scripts. Blocks while they run.
+    /// Runs the `modules-final` stage: packages, deferred files, scripts.
+    ///
+    /// Blocks the calling thread while the scripts run.
     pub(crate) fn finish(&self, process: &mut Process) -> Result<(), Halted> {
         let log = Sink::File("/var/log/cloud-init-output.log".to_owned());
         process.with(|place| place.machine.files.put("/var/log/cloud-init-output.log", 0o640, ""))?;
@@ -61,6 +66,9 @@ impl Instance {
         })
     }
 
+    /// Sets the host name from `hostname`, `fqdn` or the name of the machine.
+    ///
+    /// `preserve_hostname` keeps the name that the image has.
     fn set_hostname(&self, machine: &mut Machine) {
         let given = self.data.text("hostname").or_else(|| self.data.text("fqdn"));
         let name = given.unwrap_or(&machine.spec.name).split('.').next().unwrap_or_default().to_owned();
@@ -71,7 +79,7 @@ impl Instance {
         machine.hostname = name;
     }
 
-    /// The keys of the user data, or else the generated one.
+    /// Installs the host keys of the user data, or the generated key if it has none.
     fn set_host_keys(&self, machine: &mut Machine, generated: &PrivateKey) {
         let keys = self.data.config.get("ssh_keys").and_then(Value::as_object);
         let private = keys.and_then(|keys| keys.get("ed25519_private")).and_then(Value::as_str);
@@ -89,6 +97,7 @@ impl Instance {
         machine.files.put(&format!("{HOST_KEY}.pub"), 0o644, format!("{public}\n"));
     }
 
+    /// Writes the files of `write_files` whose `defer` equals `deferred`.
     fn write_files(&self, machine: &mut Machine, deferred: bool) {
         for item in self.data.items("write_files") {
             match WrittenFile::parse(item) {
@@ -100,7 +109,10 @@ impl Instance {
         }
     }
 
-    /// The accounts of `users`; without it, the image's own, which here is the administrator's.
+    /// Creates the accounts of `users`.
+    ///
+    /// Without that key it creates the image's default account, which in the simulation is the one
+    /// of the administrator.
     fn add_users(&self, machine: &mut Machine) {
         let default = [Value::String("default".to_owned())];
         let users = if self.data.config.contains_key("users") { self.data.items("users") } else { &default };
@@ -114,6 +126,7 @@ impl Instance {
         }
     }
 
+    /// Installs the packages of the user data through the simulated `apt-get`.
     fn install_packages(&self, process: &mut Process, io: &Io) -> Result<(), Halted> {
         let packages = texts(self.data.config.get("packages"));
         if self.data.on("package_update") || !packages.is_empty() {
@@ -132,7 +145,9 @@ impl Instance {
     }
 }
 
-/// Only the status of the script's last command counts, as with the real one.
+/// Runs one script and records an error if it fails.
+///
+/// The exit status is that of the script's last command, as with real cloud-init.
 fn run_script(process: &mut Process, io: &Io, name: &str, script: &str) -> Result<(), Halted> {
     let path = format!("{SCRIPTS}/{name}");
     process.with(|place| place.machine.files.put(&path, 0o700, script.to_owned()))?;
@@ -144,6 +159,7 @@ fn run_script(process: &mut Process, io: &Io, name: &str, script: &str) -> Resul
     Ok(())
 }
 
+/// Runs a program as root and returns its exit status.
 fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<i32, Halted> {
     Ok(match commands::run(process, io, words)? {
         commands::Ran::Exited(status) => status,
@@ -152,6 +168,7 @@ fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<i32, Halted> 
     })
 }
 
+/// Writes one file of `write_files` with its owner and permissions.
 fn write_file(machine: &mut Machine, file: &WrittenFile) {
     machine.files.make_directories(parent(&file.path));
     let root = Actor::root();
@@ -164,8 +181,10 @@ fn write_file(machine: &mut Machine, file: &WrittenFile) {
     }
 }
 
+/// Sudoers rule that permits every command without a password.
 const ALL: &str = "ALL=(ALL) NOPASSWD:ALL";
 
+/// Creates the administrator's account with the given keys.
 fn add_administrator(machine: &mut Machine, shared: &[String]) {
     let name = machine.spec.admin_user.clone();
     let keys: Vec<String> = machine.spec.admin_keys.iter().chain(shared).cloned().collect();
@@ -174,6 +193,7 @@ fn add_administrator(machine: &mut Machine, shared: &[String]) {
     machine.authorize_keys(&name, &keys);
 }
 
+/// Creates one account of `users`, with its groups, keys and sudo rule.
 fn add_user(machine: &mut Machine, user: &Value) {
     let Some(name) = user.get("name").and_then(Value::as_str) else { return };
     let groups: Vec<String> = match user.get("groups") {

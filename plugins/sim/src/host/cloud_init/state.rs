@@ -1,41 +1,42 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// The parts of a boot in which cloud-init works, in their order.
+/// Parts of a boot in which cloud-init works, in their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// It has not begun in this boot.
+    /// Cloud-init has not started in this boot.
     #[default]
     None,
-    /// `init-local`
+    /// Stage `init-local`, before the network.
     Local,
-    /// `init`
+    /// Stage `init`, with the network up.
     Init,
-    /// `modules-config`
+    /// Stage `modules-config`, before logins.
     Config,
-    /// `modules-final`
+    /// Stage `modules-final`, the last one, with packages and scripts.
     Final,
-    /// It has come to its end.
+    /// Cloud-init has finished in this boot.
     Done,
 }
 
-/// What cloud-init knows about itself.
+/// State that cloud-init keeps about itself and reports in `cloud-init status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CloudInit {
-    /// Whether everything that is done once for a machine has been done.
+    /// True if everything that runs once per machine has been done.
     pub instance_done: bool,
-    /// Where it is in this boot.
+    /// Current stage of this boot.
     pub stage: Stage,
-    /// What failed.
+    /// Errors of this boot, as texts for people.
     pub errors: Vec<String>,
-    /// What it complained of and went on from.
+    /// Warnings of this boot, after which cloud-init continued.
     pub warnings: Vec<String>,
-    /// When each stage began, in seconds after the start of the boot.
+    /// Start of each stage, in seconds after the start of the boot.
     pub began: Vec<(Stage, f64)>,
 }
 
+/// Stages that `cloud-init status` lists, with the names that it uses.
 const STAGES: [(Stage, &str); 4] = [
     (Stage::Init, "init"),
     (Stage::Local, "init-local"),
@@ -44,18 +45,18 @@ const STAGES: [(Stage, &str); 4] = [
 ];
 
 impl CloudInit {
-    /// Whether it has come to its end in this boot.
+    /// Returns true if cloud-init has finished in this boot.
     pub fn ended(&self) -> bool {
         self.stage == Stage::Done
     }
 
-    /// Goes on to a stage, `uptime` seconds after the start of the boot.
+    /// Enters a stage, `uptime` seconds after the start of the boot.
     pub fn enter(&mut self, stage: Stage, uptime: f64) {
         self.stage = stage;
         self.began.push((stage, (uptime * 100.0).round() / 100.0));
     }
 
-    /// Begins another boot. What went wrong in an earlier one is not told of any more.
+    /// Starts another boot. Errors and warnings of the earlier boot are dropped.
     pub fn restart(&mut self) {
         self.stage = Stage::None;
         self.began.clear();
@@ -63,7 +64,7 @@ impl CloudInit {
         self.warnings.clear();
     }
 
-    /// `not started`, `running`, `done` or `error`.
+    /// Returns the status word: `not started`, `running`, `done` or `error`.
     pub fn status(&self) -> &'static str {
         match (self.stage, self.errors.is_empty()) {
             (Stage::None, _) => "not started",
@@ -73,7 +74,8 @@ impl CloudInit {
         }
     }
 
-    /// 1 after an error, 2 after complaints only.
+    /// Returns the exit status of `cloud-init status`: 1 after an error, 2 after warnings only, 0
+    /// otherwise.
     pub fn exit_status(&self) -> i32 {
         match (self.ended(), self.errors.is_empty(), self.warnings.is_empty()) {
             (true, false, _) => 1,
@@ -82,6 +84,7 @@ impl CloudInit {
         }
     }
 
+    /// Returns the extended status word, which also names a degraded result.
     fn extended(&self) -> String {
         match (self.status(), self.warnings.is_empty()) {
             ("error", _) => "error - done".to_owned(),
@@ -91,7 +94,7 @@ impl CloudInit {
         }
     }
 
-    /// `cloud-init status --format=json`
+    /// Returns the output of `cloud-init status --format=json`.
     pub fn json(&self) -> String {
         let recoverable = if self.warnings.is_empty() { json!({}) } else { json!({"WARNING": self.warnings}) };
         let mut shown = Map::new();
@@ -113,7 +116,7 @@ impl CloudInit {
         format!("{:#}\n", Value::Object(shown))
     }
 
-    /// `cloud-init status --long`
+    /// Returns the output of `cloud-init status --long`.
     pub fn long(&self) -> String {
         let errors = if self.errors.is_empty() {
             " []".to_owned()
@@ -127,6 +130,7 @@ impl CloudInit {
         )
     }
 
+    /// Returns the part of the JSON status that describes one stage.
     fn shown(&self, stage: Stage) -> Value {
         let at = self.began.iter().position(|(began, _)| *began == stage);
         let start = at.map(|at| self.began[at].1);

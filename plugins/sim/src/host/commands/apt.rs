@@ -5,7 +5,11 @@ use crate::host::io::Io;
 use crate::host::machine::Machine;
 use crate::host::process::{Exit, Process};
 
-/// `apt-get [-y] [-q] update|install|remove PACKAGE[=VERSION]…`
+/// Runs the command `apt-get [-y] [-q] update|install|remove PACKAGE[=VERSION]…`.
+///
+/// Requires root; otherwise it exits with 100, as the real command does. `upgrade`, `autoremove`
+/// and `clean` succeed without a change, because each package has one version. Dependencies are not
+/// resolved.
 pub(super) fn apt(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "ot", &["option"]);
     let Some((verb, names)) = options.rest.split_first() else {
@@ -34,11 +38,16 @@ pub(super) fn apt(process: &mut Process, io: &Io, arguments: &[String]) -> Exit 
     }
 }
 
+/// Returns the package called `name`, if its repository is configured on the machine.
 fn available(machine: &Machine, name: &str) -> Option<&'static Package> {
     let package = PACKAGES.iter().find(|package| package.name == name)?;
     package.source.is_none_or(|list| machine.files.get(list).is_some()).then_some(package)
 }
 
+/// Installs packages, enables and starts their units.
+///
+/// Every name is checked before the first package is installed. An installed package stays
+/// unchanged and is not counted as a write.
 fn install(process: &mut Process, io: &Io, names: &[String]) -> Exit {
     let mut wanted = Vec::new();
     for word in names {
@@ -71,7 +80,7 @@ fn install(process: &mut Process, io: &Io, names: &[String]) -> Exit {
             })?
             .unwrap_or_default();
         process.print(io, format!("Setting up {} ({}) ...\n", package.name, package.version))?;
-        // A package's daemon starts when it is installed, as Debian has it.
+        // Debian starts a package's daemon when the package is installed.
         for unit in image::units(package) {
             start_unit(process, unit)?;
         }
@@ -80,6 +89,7 @@ fn install(process: &mut Process, io: &Io, names: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Removes packages, with their units but not with their other files.
 fn remove(process: &mut Process, io: &Io, names: &[String]) -> Exit {
     for name in names {
         let Some(package) = PACKAGES.iter().find(|package| package.name == name) else {
@@ -103,7 +113,9 @@ fn remove(process: &mut Process, io: &Io, names: &[String]) -> Exit {
     Ok(0)
 }
 
-/// `dpkg-query -W [-f FORMAT] PACKAGE…`
+/// Runs the command `dpkg-query -W [-f FORMAT] PACKAGE…`.
+///
+/// Under the name `dpkg` it also answers `--print-architecture`, always with `amd64`.
 pub(super) fn dpkg_query(process: &mut Process, io: &Io, program: &str, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "f", &["showformat"]);
     if program == "dpkg" && options.has("", "print-architecture") {
@@ -125,6 +137,7 @@ pub(super) fn dpkg_query(process: &mut Process, io: &Io, program: &str, argument
     Ok(status)
 }
 
+/// Replaces the fields and escapes of a `--showformat` text.
 fn described(format: &str, name: &str, version: &str) -> String {
     let fields = [
         ("${Package}", name),

@@ -3,7 +3,7 @@ use crate::host::cloud_init::CloudInit;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 
-/// `cloud-init status [--wait] [--long] [--format=json]`
+/// Runs the command `cloud-init status [--wait] [--long] [--format=json]`.
 pub(super) fn cloud_init(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &["format"]);
     if options.has("v", "version") {
@@ -30,7 +30,9 @@ pub(super) fn cloud_init(process: &mut Process, io: &Io, arguments: &[String]) -
     Ok(state.exit_status())
 }
 
-/// Waits until cloud-init has come to its end in this boot.
+/// Waits until cloud-init has finished in this boot.
+///
+/// Prints a dot after each check, unless the output is JSON. A reboot ends the wait with `Halted`.
 fn wait(process: &Process, io: &Io, json: bool) -> Result<(), Halted> {
     let mut progress = process.progress.subscribe();
     let runtime = tokio::runtime::Handle::current();

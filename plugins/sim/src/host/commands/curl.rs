@@ -4,7 +4,9 @@ use crate::host::image::TAILSCALE_LIST;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 
-/// What `https://tailscale.com/install.sh` comes to on Debian.
+/// Equivalent of `https://tailscale.com/install.sh` on Debian.
+///
+/// `LIST` is replaced by the path of the source list.
 const INSTALL: &str = r#"#!/bin/sh
 set -eu
 curl -fsSL https://pkgs.tailscale.com/stable/debian/trixie.noarmor.gpg | tee /usr/share/keyrings/tailscale-archive-keyring.gpg >/dev/null
@@ -16,10 +18,15 @@ echo
 echo "tailscale up"
 "#;
 
+/// URL of the key that signs Tailscale's repository.
 const KEYRING: &str = "https://pkgs.tailscale.com/stable/debian/trixie.noarmor.gpg";
+/// URL of the apt source list for Tailscale's repository.
 const LIST: &str = "https://pkgs.tailscale.com/stable/debian/trixie.tailscale-keyring.list";
 
-/// `curl [-fsSL] [-o FILE] URL`: the few pages that an installation needs; anything else has no name in the simulated DNS.
+/// Runs the command `curl [-fsSL] [-o FILE] URL`.
+///
+/// Knows the few pages that an installation needs, the mirror of the simulated world, the API
+/// server and the pods. Any other host does not resolve, which is exit status 6.
 pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(
         arguments,
@@ -58,6 +65,7 @@ pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
     Ok(0)
 }
 
+/// Writes a page to a file. Returns false if the file system refuses.
 fn written(process: &Process, file: &str, page: &str) -> Result<bool, Halted> {
     let (path, mode) = (process.path(file), 0o666 & !process.umask);
     let actor = process.actor.clone();
@@ -66,7 +74,9 @@ fn written(process: &Process, file: &str, page: &str) -> Result<bool, Halted> {
     Ok(written.is_ok())
 }
 
-/// What answers at a URL: a page, or a status that is none; nothing where nobody answers.
+/// Returns the response of a simulated server: a page, or an HTTP status without one.
+///
+/// `None` means that no server has this URL; a pod may still answer.
 fn fetched(process: &Process, url: &str) -> Option<Result<String, u16>> {
     if let Some(page) = page(url) {
         return Some(Ok(page));
@@ -76,10 +86,11 @@ fn fetched(process: &Process, url: &str) -> Option<Result<String, u16>> {
     }
     let path = url.find("://").and_then(|scheme| Some(scheme + 3 + url[scheme + 3..].find('/')?));
     let is_cluster = process.shared.peek().kube.is_at(&url[..path.unwrap_or(url.len())]);
-    // Nobody has said who asks: only whether it is up is told to everyone.
+    // Requests here are anonymous: the API server shows only its health endpoints to everyone.
     is_cluster.then(|| if url.ends_with('z') { Ok("ok".to_owned()) } else { Err(401) })
 }
 
+/// Returns a page of Tailscale's site.
 fn page(url: &str) -> Option<String> {
     match url {
         "https://tailscale.com/install.sh" => Some(INSTALL.replace("LIST", TAILSCALE_LIST)),
@@ -92,6 +103,9 @@ fn page(url: &str) -> Option<String> {
     }
 }
 
+/// Prints curl's message for a failed connection and returns its exit status: 6, 7 or 28.
+///
+/// `-s` without `-S` suppresses the message.
 fn unreached(process: &Process, io: &Io, url: &str, options: &Options, failure: &Answer) -> Exit {
     let (host, port) = web::place(url);
     let (status, why) = match failure {
@@ -107,7 +121,9 @@ fn unreached(process: &Process, io: &Io, url: &str, options: &Options, failure: 
     process.fail(io, status, format!("curl: ({status}) {why}"))
 }
 
-/// Milliseconds that it waits; without an option, as long as the kernel tries.
+/// Returns the connection timeout in milliseconds.
+///
+/// The default is 134 seconds, the time for which Linux repeats a SYN.
 fn patience(options: &Options) -> u64 {
     let seconds = options.value('m', "max-time").or_else(|| options.value('m', "connect-timeout"));
     seconds.and_then(|seconds| seconds.parse::<u64>().ok()).unwrap_or(134) * 1000

@@ -5,7 +5,7 @@ use crate::host::files::{Actor, Errno, Files, Kind, Node, name as base_name, par
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Place, Process};
 
-/// Programs that handle files.
+/// Runs one of the programs that handle files, by its name.
 pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Exit {
     match name {
         "cat" => cat(process, io, arguments),
@@ -29,9 +29,10 @@ pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[Strin
     }
 }
 
+/// Result of a file operation by a program: the outer error means that the machine went down.
 type Done<T> = Result<Result<T, Errno>, Halted>;
 
-/// Reads a file; `-` is the input.
+/// Reads a file with the program's permissions; `-` is standard input.
 pub(super) fn contents(process: &Process, io: &Io, file: &str) -> Done<Vec<u8>> {
     if file == "-" || file == "/dev/stdin" {
         return Ok(Ok(io.input.read()));
@@ -40,11 +41,14 @@ pub(super) fn contents(process: &Process, io: &Io, file: &str) -> Done<Vec<u8>> 
     process.with(|place| place.machine.read_file(&process.actor, &path))
 }
 
-/// Changes files as the process's user, and counts it.
+/// Changes files as the process's user, and counts a successful change as `file`.
 fn change<R>(process: &Process, change: impl FnOnce(&mut Place<'_>, &Actor) -> Result<R, Errno>) -> Done<R> {
     process.change("file", |place| change(place, &process.actor))
 }
 
+/// Returns the resolved path and the node of a file.
+///
+/// A symbolic link at the end is followed only if `follow` is true.
 fn node(process: &Process, file: &str, follow: bool) -> Done<(String, Node)> {
     let path = process.path(file);
     process.with(|place| {
@@ -55,10 +59,12 @@ fn node(process: &Process, file: &str, follow: bool) -> Done<(String, Node)> {
     })
 }
 
+/// Returns true if `file` is a directory that the user can reach.
 fn is_directory(process: &Process, file: &str) -> Result<bool, Halted> {
     Ok(node(process, file, true)?.is_ok_and(|(_, node)| node.is_directory()))
 }
 
+/// Runs the verb `cat [FILE]…`; without a file it copies its input.
 fn cat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let files = if options.rest.is_empty() { vec!["-".to_owned()] } else { options.rest };
@@ -72,6 +78,9 @@ fn cat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Runs the command `chmod MODE FILE…`, with an octal or a symbolic mode.
+///
+/// Options such as `-R` are not simulated.
 fn chmod(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let Some((mode, files)) = arguments.split_first().filter(|(_, files)| !files.is_empty()) else {
         return process.fail(io, 1, "chmod: missing operand");
@@ -93,7 +102,10 @@ fn chmod(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
-/// An octal mode, or a change like `u+x,go-w`.
+/// Computes a mode from octal digits or from changes such as `u+x,go-w`.
+///
+/// Returns `None` if the text is not a mode. The special bits (set-user-id, sticky) exist in octal
+/// only.
 fn mode_of(text: &str, current: u32) -> Option<u32> {
     if let Ok(mode) = u32::from_str_radix(text, 8) {
         return Some(mode);
@@ -128,6 +140,7 @@ fn mode_of(text: &str, current: u32) -> Option<u32> {
     })
 }
 
+/// Runs the command `chown [-R] USER[:GROUP] FILE…` and `chgrp [-R] GROUP FILE…`.
 fn chown(process: &Process, io: &Io, program: &str, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let Some((owner, files)) = options.rest.split_first().filter(|(_, files)| !files.is_empty()) else {
@@ -166,12 +179,18 @@ fn chown(process: &Process, io: &Io, program: &str, arguments: &[String]) -> Exi
     Ok(status)
 }
 
-/// Where something called `source` goes if it is put to `target`.
+/// Returns the path of a copy of `source` at `target`.
+///
+/// It is inside `target` if that is a directory.
 fn into(process: &Process, source: &str, target: &str) -> Result<String, Halted> {
     let directory = is_directory(process, target)?;
     Ok(if directory { format!("{target}/{}", base_name(source)) } else { target.to_owned() })
 }
 
+/// Runs the command `cp SOURCE… TARGET` for regular files; directories need `-r`, which is not
+/// simulated.
+///
+/// The copy gets the permission bits of its source.
 fn cp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let Some((target, sources)) = options.rest.split_last().filter(|(_, sources)| !sources.is_empty()) else {
@@ -196,7 +215,9 @@ fn cp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
-/// `dd [if=FILE] [of=FILE] [conv=…] [status=none]`
+/// Runs the command `dd [if=FILE] [of=FILE] [conv=…] [status=none]`.
+///
+/// Copies the whole input; block sizes and counts are not simulated.
 fn dd(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let operand = |name: &str| arguments.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let source = operand("if").unwrap_or("-");
@@ -221,7 +242,7 @@ fn dd(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
-/// `install [-d] [-D] [-m MODE] [-o OWNER] [-g GROUP] SOURCE… TARGET`
+/// Runs the command `install [-d] [-D] [-m MODE] [-o OWNER] [-g GROUP] SOURCE… TARGET`.
 fn install(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "mogt", &["mode", "owner", "group", "target-directory"]);
     let mode = options.value('m', "mode").and_then(|mode| mode_of(mode, 0)).unwrap_or(0o755);
@@ -262,12 +283,16 @@ fn install(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Sets the owner and the group of a new file; an error is ignored.
 fn own(process: &Process, file: &str, owner: Option<&str>, group: Option<&str>) -> Result<(), Halted> {
     let path = process.path(file);
     let give = |place: &mut Place<'_>| place.machine.files.change_owner(&process.actor, &path, owner, group);
     process.with(give).map(drop)
 }
 
+/// Runs the command `ln -s [-f] [-n] TARGET LINK`.
+///
+/// Every link is symbolic, with or without `-s`.
 fn ln(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let [target, file] = options.rest.as_slice() else { return process.fail(io, 1, "ln: missing file operand") };
@@ -288,6 +313,7 @@ fn ln(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
+/// Runs the command `ls [-a] [-A] [-d] [-l] [FILE]…`, which prints one entry per line.
 fn ls(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let files = if options.rest.is_empty() { vec![".".to_owned()] } else { options.rest.clone() };
@@ -315,6 +341,7 @@ fn ls(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Returns the listing of one file or directory.
 fn listed(process: &Process, path: &str, options: &Options) -> Result<String, Halted> {
     let long = options.has("l", "");
     process.with(|place| {
@@ -336,6 +363,7 @@ fn listed(process: &Process, path: &str, options: &Options) -> Result<String, Ha
     })
 }
 
+/// Returns the line of one entry, with its permissions and size if `long`.
 fn entry(name: &str, node: &Node, long: bool) -> String {
     if !long {
         return format!("{name}\n");
@@ -349,6 +377,7 @@ fn entry(name: &str, node: &Node, long: bool) -> String {
     format!("{} {links} {} {} {} {when} {name}{arrow}\n", permissions(node), node.owner, node.group, node.size())
 }
 
+/// Returns the ten characters with which `ls -l` shows type and permissions.
 fn permissions(node: &Node) -> String {
     let kind = match node.kind {
         Kind::Directory => 'd',
@@ -359,6 +388,7 @@ fn permissions(node: &Node) -> String {
     std::iter::once(kind).chain(bits).collect()
 }
 
+/// Runs the command `mkdir [-p] [-m MODE] DIRECTORY…`.
 fn mkdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "m", &["mode"]);
     let mode = options.value('m', "mode").and_then(|mode| mode_of(mode, 0));
@@ -378,7 +408,9 @@ fn mkdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
-/// Makes a directory and those above it; counts only if one was missing.
+/// Creates a directory and its parents.
+///
+/// It is counted as a write only if a directory was missing.
 fn make_all(process: &Process, directory: &str, mode: Option<u32>) -> Done<()> {
     let path = process.path(directory);
     let ends = path.match_indices('/').skip(1).map(|(at, _)| at).chain([path.len()]);
@@ -398,6 +430,7 @@ fn make_all(process: &Process, directory: &str, mode: Option<u32>) -> Done<()> {
     Ok(Ok(()))
 }
 
+/// Runs the command `mktemp [-d] [TEMPLATE]` and prints the path of the new file.
 fn mktemp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "p", &["tmpdir"]);
     let directory = options.value('p', "tmpdir").unwrap_or("/tmp");
@@ -430,6 +463,7 @@ fn mktemp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
+/// Runs the command `mv [-T] SOURCE… TARGET`.
 fn mv(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let Some((target, sources)) = options.rest.split_last().filter(|(_, sources)| !sources.is_empty()) else {
@@ -449,6 +483,9 @@ fn mv(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Runs the command `readlink [-f] FILE…`.
+///
+/// Without `-f` it exits with 1 for a file that is not a link.
 fn readlink(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     for file in &options.rest {
@@ -469,6 +506,7 @@ fn readlink(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Runs the command `rm [-r] [-f] FILE…`.
 fn rm(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let (force, recursive) = (options.has("f", "force"), options.has("rR", "recursive"));
@@ -490,6 +528,7 @@ fn rm(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Removes a node and everything below it, the deepest first.
 fn remove_all(files: &mut Files, actor: &Actor, path: &str) -> Result<(), Errno> {
     let inside = format!("{path}/");
     let below: Vec<String> = files.nodes.keys().filter(|path| path.starts_with(&inside)).cloned().collect();
@@ -497,6 +536,7 @@ fn remove_all(files: &mut Files, actor: &Actor, path: &str) -> Result<(), Errno>
     files.remove(actor, path)
 }
 
+/// Runs the command `rmdir DIRECTORY…`, which removes only empty directories.
 fn rmdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let mut status = 0;
     for directory in arguments {
@@ -508,6 +548,9 @@ fn rmdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Runs the command `stat [-L] [-c FORMAT] FILE…`.
+///
+/// `stat -f` prints the type of the file system only, to detect cgroup v2.
 fn stat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "c", &["format", "printf"]);
     if options.has("f", "file-system") {
@@ -542,6 +585,7 @@ fn stat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Replaces the fields of a `stat` format by the properties of a node.
 fn described(format: &str, file: &str, node: &Node, (uid, gid): (u32, u32)) -> String {
     let mut text = String::new();
     let mut characters = format.chars();
@@ -574,6 +618,7 @@ fn described(format: &str, file: &str, node: &Node, (uid, gid): (u32, u32)) -> S
     text
 }
 
+/// Runs the command `tee [-a] FILE…`, which copies its input to its output and to each file.
 fn tee(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let bytes = io.input.read();
@@ -590,6 +635,7 @@ fn tee(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Runs the command `touch FILE…`, which creates missing files.
 fn touch(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let mut status = 0;

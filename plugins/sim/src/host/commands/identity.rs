@@ -6,7 +6,7 @@ use super::options::Options;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 
-/// Programs that say who, where and when.
+/// Runs one of the programs that report the user, the host or the time.
 pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Exit {
     match name {
         "hostname" => hostname(process, io, arguments),
@@ -21,11 +21,15 @@ pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[Strin
     }
 }
 
+/// Prints one line and returns exit status 0.
 fn line(process: &Process, io: &Io, text: &str) -> Exit {
     process.print(io, format!("{text}\n"))?;
     Ok(0)
 }
 
+/// Runs the command `hostname [-I] [NAME]`.
+///
+/// With a name it sets the kernel's host name until the next boot, which requires root.
 fn hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     if let Some(name) = options.rest.first() {
@@ -49,7 +53,10 @@ fn hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     line(process, io, if options.has("I", "all-ip-addresses") { &addresses } else { &name })
 }
 
-/// `hostnamectl set-hostname NAME`
+/// Runs the command `hostnamectl set-hostname NAME`.
+///
+/// Sets the kernel's host name and `/etc/hostname`, which requires root. Without a verb it prints
+/// the host name only.
 fn set_hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let [verb, name] = arguments else {
         let name = process.with(|place| place.machine.hostname.clone())?;
@@ -71,6 +78,7 @@ fn set_hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Runs the command `id [-u] [-g] [-G] [-n] [USER]`.
 fn id(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let name = options.rest.first().unwrap_or(&process.actor.user).clone();
@@ -99,6 +107,7 @@ fn id(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     line(process, io, &text)
 }
 
+/// Runs the command `uname [-a] [-snrvmo]` with the kernel version of Debian 13's cloud image.
 fn uname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let name = process.with(|place| place.machine.hostname.clone())?;
@@ -123,6 +132,9 @@ fn uname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     line(process, io, &words.join(" "))
 }
 
+/// Runs the command `date [+FORMAT]` in UTC.
+///
+/// The clock is the one of the computer that runs the simulation.
 fn date(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let now = Timestamp::now();
     let format = arguments.iter().find_map(|argument| argument.strip_prefix('+'));
@@ -134,7 +146,9 @@ fn date(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     line(process, io, &text)
 }
 
-/// Waits as long as the caller asks, a minute at most, but no longer than the machine stays up.
+/// Runs the command `sleep SECONDS`, for at most one minute of real time.
+///
+/// A reboot or deletion of the machine ends it early with `Halted`.
 fn sleep(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let Some(seconds) = arguments.first().and_then(|word| word.trim_end_matches('s').parse::<f64>().ok()) else {
         return process.fail(io, 1, "sleep: missing operand");

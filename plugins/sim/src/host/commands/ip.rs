@@ -9,7 +9,10 @@ use crate::host::network::{Interface, KernelRoute, LOCAL_TABLE, Lookup, MAIN_TAB
 use crate::host::process::{Exit, Halted, Process};
 use crate::tailnet::Tailnet;
 
-/// `ip [-json] [-details] [-4|-6] OBJECT COMMAND …`
+/// Runs the command `ip [-json] [-details] [-4|-6] OBJECT COMMAND …`.
+///
+/// Objects are `address`, `link`, `route` and `rule`, which may be abbreviated. The simulated
+/// kernel has IPv4 only: with `-6` every list of routes is empty.
 pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let count = arguments.iter().take_while(|word| word.starts_with('-')).count();
     let (options, words) = arguments.split_at(count);
@@ -37,22 +40,27 @@ pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
+/// Options of `ip` that apply to each object.
 #[derive(Clone, Copy)]
 struct Output {
     json: bool,
     six: bool,
 }
 
+/// Prints one JSON array on one line, as `ip -json` does.
 fn print_json(process: &Process, io: &Io, values: &[Value]) -> Exit {
     process.print(io, format!("{}\n", Value::from(values.to_vec())))?;
     Ok(0)
 }
 
+/// Reads the machine and the tailnet; the access is not counted as a write.
 fn looking<R>(process: &Process, look: impl FnOnce(&Machine, &Tailnet) -> R) -> Result<R, Halted> {
     process.with(|place| look(place.machine, place.tailnet))
 }
 
-/// `ip addr` and `ip link`, `show [dev] NAME`.
+/// Runs the command `ip addr` and `ip link`, with `show [dev] NAME`.
+///
+/// Commands that change an address or a link are not simulated and exit with 255.
 fn addresses(process: &Process, io: &Io, output: Output, words: &[&str], addresses: bool) -> Exit {
     let words: Vec<&str> =
         words.iter().copied().filter(|word| !matches!(*word, "show" | "list" | "ls" | "dev")).collect();
@@ -78,6 +86,7 @@ fn addresses(process: &Process, io: &Io, output: Output, words: &[&str], address
     Ok(0)
 }
 
+/// Properties of an interface that follow from its type.
 struct Kind {
     flags: &'static [&'static str],
     discipline: &'static str,
@@ -86,6 +95,7 @@ struct Kind {
     link: &'static str,
 }
 
+/// Returns the properties for the type of the interface: loopback, tunnel or Ethernet.
 fn kind(interface: &Interface) -> Kind {
     match interface.name.as_str() {
         "lo" => Kind {
@@ -112,6 +122,7 @@ fn kind(interface: &Interface) -> Kind {
     }
 }
 
+/// Returns an interface as `ip -json addr` or, without `addresses`, `ip -json link` shows it.
 fn interface_json(interface: &Interface, addresses: bool) -> Value {
     let kind = kind(interface);
     let mut shown = json!({
@@ -141,6 +152,7 @@ fn interface_json(interface: &Interface, addresses: bool) -> Value {
     shown
 }
 
+/// Returns an element of `addr_info`. Each address is valid forever.
 fn address_json(interface: &Interface, address: Ipv4Net) -> Value {
     let mut shown = json!({"family": "inet", "local": address.addr(), "prefixlen": address.prefix_len()});
     if kind(interface).link == "ether" {
@@ -153,6 +165,7 @@ fn address_json(interface: &Interface, address: Ipv4Net) -> Value {
     shown
 }
 
+/// Returns an interface as `ip addr` or, without `addresses`, `ip link` shows it.
 fn interface_text(interface: &Interface, addresses: bool) -> String {
     let kind = kind(interface);
     let address = match kind.link {
@@ -182,6 +195,10 @@ fn interface_text(interface: &Interface, addresses: bool) -> String {
     text
 }
 
+/// Runs the command `ip rule show`.
+///
+/// The rules of tailscaled (priorities 5210 to 5270) are listed while its unit is active. A change
+/// of the rules is not simulated.
 fn rules(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     if words.first().is_some_and(|verb| !matches!(*verb, "show" | "list" | "ls" | "lst")) {
         return process.fail(io, 255, format!("Command \"{}\" is unknown, try \"ip rule help\".", words[0]));
@@ -211,6 +228,7 @@ fn rules(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     Ok(0)
 }
 
+/// Runs the command `ip route COMMAND …`; the default command is `show`.
 fn route(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     let (verb, rest) = words.split_first().map_or(("show", words), |(verb, rest)| (*verb, rest));
     match verb {
@@ -221,7 +239,7 @@ fn route(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     }
 }
 
-/// What a listing is limited to.
+/// Filter of a route listing; `None` matches every route.
 #[derive(Default)]
 struct Selection {
     table: Option<String>,
@@ -232,6 +250,10 @@ struct Selection {
     within: Option<Ipv4Net>,
 }
 
+/// Runs the command `ip route show [SELECTOR]`.
+///
+/// Exits with 2 for a table that has no route, as the real command does for a table that does not
+/// exist.
 fn show(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     let selection = match selection(words) {
         Ok(selection) => selection,
@@ -279,6 +301,7 @@ fn show(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
 }
 
 impl Selection {
+    /// Returns true if the route matches each given condition. The table is checked by the caller.
     fn takes(&self, route: &KernelRoute) -> bool {
         let gateway = route.gateway.map(|gateway| gateway.to_string());
         self.device.as_ref().is_none_or(|device| route.device.as_ref() == Some(device))
@@ -289,7 +312,10 @@ impl Selection {
     }
 }
 
-/// What is asked for is not shown again, and the table only where it is not clear.
+/// Returns a route as `ip -json route show` lists it.
+///
+/// A device or protocol that the command line selects is not repeated. The table is named only in a
+/// listing of all tables, and only if it is not the main one.
 fn listed(route: &KernelRoute, table: Option<u32>, selection: &Selection) -> Value {
     let mut shown = route.json();
     if let Some(fields) = shown.as_object_mut() {
@@ -306,6 +332,7 @@ fn listed(route: &KernelRoute, table: Option<u32>, selection: &Selection) -> Val
     shown
 }
 
+/// Returns the name of a table as iproute2 shows it, or its number.
 fn table_name(table: u32) -> String {
     match table {
         MAIN_TABLE => "main".to_owned(),
@@ -314,6 +341,11 @@ fn table_name(table: u32) -> String {
     }
 }
 
+/// Parses the words of a route listing.
+///
+/// # Errors
+///
+/// The message of `ip`, if a prefix is not valid.
 fn selection(words: &[&str]) -> Result<Selection, String> {
     let mut selection = Selection::default();
     let mut words = words.iter().copied();
@@ -334,6 +366,7 @@ fn selection(words: &[&str]) -> Result<Selection, String> {
     Ok(selection)
 }
 
+/// Parses a prefix or an address; `default`, `all` and `any` are `0.0.0.0/0`.
 fn prefix(text: &str) -> Result<Ipv4Net, String> {
     if matches!(text, "default" | "all" | "any") {
         return Ok(Ipv4Net::default());
@@ -342,10 +375,14 @@ fn prefix(text: &str) -> Result<Ipv4Net, String> {
     parsed.ok_or_else(|| format!("Error: any valid prefix is expected rather than \"{text}\"."))
 }
 
+/// Returns true if the machine has an interface with this name.
 fn known(machine: &Machine, tailnet: &Tailnet, device: &str) -> bool {
     machine.interfaces(tailnet).iter().any(|interface| interface.name == device)
 }
 
+/// Runs the command `ip route get ADDRESS`.
+///
+/// Shows the route that a packet of the machine itself would use. Exits with 2 if there is none.
 fn get(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     let Some(destination) = words.iter().find(|word| **word != "to") else {
         return process.fail(io, 1, "need at least a destination address");
@@ -371,6 +408,7 @@ fn get(process: &Process, io: &Io, output: Output, words: &[&str]) -> Exit {
     Ok(0)
 }
 
+/// Returns the result of `ip -json route get` for a destination outside the machine.
 fn got(destination: Ipv4Addr, route: &KernelRoute, source: Option<Ipv4Addr>, uid: u32) -> Value {
     let mut shown = json!({"dst": destination});
     if let Some(gateway) = route.gateway {
@@ -389,6 +427,7 @@ fn got(destination: Ipv4Addr, route: &KernelRoute, source: Option<Ipv4Addr>, uid
     shown
 }
 
+/// Returns the text of `ip route get` for a JSON result.
 fn got_text(shown: &Value) -> String {
     let text = |field: &str| shown.get(field).and_then(Value::as_str).unwrap_or_default();
     let mut words: Vec<String> = Vec::new();
@@ -404,7 +443,10 @@ fn got_text(shown: &Value) -> String {
     format!("{} \n    cache {local}\n", words.join(" "))
 }
 
-/// `ip route add|replace|change|append|del`
+/// Runs the command `ip route add|replace|change|append|del`.
+///
+/// Requires root; the kernel's refusal is exit status 2. A successful command is counted as a
+/// change of `route`.
 fn change(process: &Process, io: &Io, verb: &str, words: &[&str]) -> Exit {
     let request = match request(words) {
         Ok(request) => request,
@@ -431,7 +473,7 @@ fn change(process: &Process, io: &Io, verb: &str, words: &[&str]) -> Exit {
     }
 }
 
-/// A route as asked for, and what of it was said.
+/// Route of a command line, with flags for the properties that it names.
 #[expect(clippy::struct_excessive_bools, reason = "each says whether one word was there")]
 struct Request {
     route: KernelRoute,
@@ -441,6 +483,11 @@ struct Request {
     onlink: bool,
 }
 
+/// Parses the words of `ip route add` and its relatives.
+///
+/// # Errors
+///
+/// The message of `ip`, if a word is unknown or a value is missing or not valid.
 fn request(words: &[&str]) -> Result<Request, String> {
     let mut words = words.iter().copied().peekable();
     let kind = words.next_if(|word| matches!(*word, "unicast" | "blackhole" | "unreachable" | "prohibit"));
@@ -467,6 +514,7 @@ fn request(words: &[&str]) -> Result<Request, String> {
     Ok(request)
 }
 
+/// Sets the property that `word` names. `mtu` and `advmss` are accepted and ignored.
 fn set(request: &mut Request, word: &str, value: &str) -> Result<(), String> {
     let address = || value.parse().map_err(|_| format!("Error: inet address is expected rather than \"{value}\"."));
     let number = |what: &str| {
@@ -501,7 +549,12 @@ fn set(request: &mut Request, word: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What the kernel finds out and checks: the device of the gateway, the scope, host bits.
+/// Returns the route as the kernel completes it: with the gateway's device and the scope.
+///
+/// # Errors
+///
+/// The kernel's message, if host bits are set, the gateway is not on a link or the device is
+/// missing.
 fn completed(machine: &Machine, tailnet: &Tailnet, request: &Request) -> Result<KernelRoute, String> {
     let mut route = request.route.clone();
     if route.prefix.trunc() != route.prefix {
@@ -529,6 +582,9 @@ fn completed(machine: &Machine, tailnet: &Tailnet, request: &Request) -> Result<
     Ok(route)
 }
 
+/// Adds or replaces a route in the way of the verb.
+///
+/// `add` fails with `File exists` and `change` with `No such file or directory`.
 fn add(machine: &mut Machine, verb: &str, route: KernelRoute) -> Result<(), String> {
     let routes = &mut machine.kernel_routes;
     let existing = routes.iter().position(|other| other.collides(&route));
@@ -541,6 +597,7 @@ fn add(machine: &mut Machine, verb: &str, route: KernelRoute) -> Result<(), Stri
     Ok(())
 }
 
+/// Deletes the first route that has each property of the command line.
 fn delete(machine: &mut Machine, request: &Request) -> Result<(), String> {
     let wanted = &request.route;
     let fits = |route: &KernelRoute| {

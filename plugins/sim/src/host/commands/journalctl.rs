@@ -3,10 +3,12 @@ use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 use crate::host::units::unit_name;
 
-/// How many lines `-n` means without a number.
+/// Number of lines that `-n` without a number prints.
 const LINES: usize = 10;
 
-/// `journalctl [-u UNIT] [-n LINES] [-o cat]`: of a kubelet the last thing that it said, of others nothing.
+/// Runs the command `journalctl [-u UNIT] [-n LINES] [-o cat]`.
+///
+/// Prints the last message of a kubelet. The simulation keeps no log of other units.
 pub(super) fn journalctl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "uno", &["unit", "lines", "output"]);
     let said = process.with(|place| place.machine.kubelet.said.clone())?;

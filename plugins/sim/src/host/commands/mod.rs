@@ -1,4 +1,11 @@
-//! The programs of the simulated machines. Each prints what the real one prints, with its exit status.
+//! Programs of the simulated machines.
+//!
+//! Each prints the same text as the real program and exits with the same status. Only the options
+//! that the product and the tests use are simulated; others are ignored or refused, as the
+//! documentation of each program says.
+//!
+//! A program that changes the machine counts the change, so that tests can tell a read from a
+//! write.
 
 mod apt;
 mod cloud_init;

@@ -9,7 +9,7 @@ use crate::host::network::{Interface, KernelRoute, LOCAL_TABLE, MAIN_TABLE};
 use crate::host::process::{Exit, Process};
 use crate::tailnet::Tailnet;
 
-/// `networkctl [--json=short] status|list|reload|reconfigure [DEVICE…]`
+/// Runs the command `networkctl [--json=short] status|list|reload|reconfigure [DEVICE…]`.
 pub(super) fn networkctl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let json = options.value('\0', "json").is_some_and(|style| style != "off");
@@ -22,6 +22,7 @@ pub(super) fn networkctl(process: &mut Process, io: &Io, arguments: &[String]) -
     }
 }
 
+/// Runs the command `networkctl status` and `networkctl list`, as text or as JSON.
 fn status(process: &Process, io: &Io, verb: &str, json: bool, devices: &[String]) -> Exit {
     let interfaces = process.with(|place| place.machine.interfaces(place.tailnet))?;
     if let Some(missing) = devices.iter().find(|name| !interfaces.iter().any(|interface| interface.name == **name)) {
@@ -41,11 +42,14 @@ fn status(process: &Process, io: &Io, verb: &str, json: bool, devices: &[String]
     Ok(0)
 }
 
-/// networkd looks after Ethernet links and leaves the others alone.
+/// Returns true for an Ethernet link.
+///
+/// systemd-networkd leaves loopback and the tunnel unmanaged.
 fn managed(interface: &Interface) -> bool {
     interface.name.starts_with("eth")
 }
 
+/// Returns an interface as `networkctl --json` describes it, with its addresses and routes.
 fn described(machine: &Machine, tailnet: &Tailnet, interface: &Interface) -> Value {
     let configuration = machine.link_configuration(&interface.name);
     let setup = if managed(interface) && configuration.file.is_some() { "configured" } else { "unmanaged" };
@@ -89,6 +93,9 @@ fn described(machine: &Machine, tailnet: &Tailnet, interface: &Interface) -> Val
     shown
 }
 
+/// Returns a route as `networkctl --json` describes it.
+///
+/// Routes of protocol `static` come from networkd's files; all others are `foreign`.
 fn route(route: &KernelRoute) -> Value {
     let octets = |address: Ipv4Addr| json!(address.octets());
     let (table, name) = match route.table {
@@ -116,6 +123,7 @@ fn route(route: &KernelRoute) -> Value {
     shown
 }
 
+/// Returns the table of links that `networkctl list` prints.
 fn list(all: &[Value]) -> String {
     let mut text = format!("{:>3} {:<10} {:<8} {:<11} {}\n\n", "IDX", "LINK", "TYPE", "OPERATIONAL", "SETUP");
     for shown in all {
@@ -132,6 +140,7 @@ fn list(all: &[Value]) -> String {
     text + &format!("\n{} links listed.\n", all.len())
 }
 
+/// Returns the paragraph that `networkctl status DEVICE` prints.
 fn paragraph(shown: &Value) -> String {
     let field = |name: &str| shown[name].as_str().unwrap_or("n/a").to_owned();
     let drop_ins = shown["NetworkFileDropins"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -148,6 +157,8 @@ fn paragraph(shown: &Value) -> String {
     )
 }
 
+/// Runs the command `networkctl reload`: applies configuration files that have changed. Requires
+/// root.
 fn reload(process: &Process, io: &Io) -> Exit {
     if !process.actor.is_root() {
         return process.fail(io, 1, "Failed to reload network settings: Interactive authentication required.");
@@ -161,6 +172,8 @@ fn reload(process: &Process, io: &Io) -> Exit {
     Ok(0)
 }
 
+/// Runs the command `networkctl reconfigure DEVICE…`: applies the configuration, changed or not.
+/// Requires root.
 fn reconfigure(process: &Process, io: &Io, devices: &[String]) -> Exit {
     if !process.actor.is_root() {
         return process.fail(io, 1, "Failed to reconfigure network interface: Interactive authentication required.");

@@ -8,7 +8,8 @@ use crate::host::io::Io;
 use crate::host::nft::{Chain, Clamp, Ruleset};
 use crate::host::process::{Exit, Process};
 
-/// `nft [-j] -f FILE`, `nft [-j] list ruleset`, `nft [-j] list table FAMILY NAME`, or one command of a file.
+/// Runs the command `nft [-j] -f FILE`, `nft [-j] list ruleset`, `nft [-j] list table FAMILY NAME`,
+/// or one command of a script.
 pub(super) fn nft(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     if !process.actor.is_root() {
         return process.fail(io, 1, "Operation not permitted (you must be root)");
@@ -29,6 +30,7 @@ pub(super) fn nft(process: &mut Process, io: &Io, arguments: &[String]) -> Exit 
     }
 }
 
+/// Runs the command `nft -f FILE`.
 fn load(process: &Process, io: &Io, file: &str) -> Exit {
     let path = process.path(file);
     let text = process.with(|place| place.machine.read_file(&process.actor, &path))?;
@@ -38,7 +40,7 @@ fn load(process: &Process, io: &Io, file: &str) -> Exit {
     }
 }
 
-/// Does all that a text says, or nothing of it.
+/// Applies a script in one transaction: after an error the ruleset is unchanged.
 fn take(process: &Process, io: &Io, file: &str, text: &str) -> Exit {
     let done: Result<(), Mistake> = process.change("nft", |place| {
         let mut ruleset = place.machine.ruleset.clone();
@@ -52,6 +54,7 @@ fn take(process: &Process, io: &Io, file: &str, text: &str) -> Exit {
     }
 }
 
+/// Runs the command `nft list table FAMILY NAME`. `name` is `FAMILY NAME`.
 fn list_table(process: &Process, io: &Io, name: &str, json: bool) -> Exit {
     let found = process.with(|place| place.machine.ruleset.tables.get(name).cloned())?;
     let Some(chains) = found else {
@@ -63,11 +66,13 @@ fn list_table(process: &Process, io: &Io, name: &str, json: bool) -> Exit {
     show(process, io, &Ruleset { tables: [(name.to_owned(), chains)].into() }, json)
 }
 
+/// Prints a ruleset as text or as JSON.
 fn show(process: &Process, io: &Io, ruleset: &Ruleset, json: bool) -> Exit {
     process.print(io, if json { format!("{}\n", shown(ruleset)) } else { text(ruleset) })?;
     Ok(0)
 }
 
+/// Returns a ruleset in nft's own syntax, with tabs as nft indents it.
 fn text(ruleset: &Ruleset) -> String {
     let mut text = String::new();
     for (name, chains) in &ruleset.tables {
@@ -78,6 +83,7 @@ fn text(ruleset: &Ruleset) -> String {
     text
 }
 
+/// Returns one chain in nft's own syntax. Priority -150 is shown as `mangle`.
 fn chain_text(name: &str, chain: &Chain) -> String {
     let hook = chain.priority.map(|priority| {
         let priority = if priority == -150 { "mangle".to_owned() } else { priority.to_string() };
@@ -90,6 +96,9 @@ fn chain_text(name: &str, chain: &Chain) -> String {
     format!("\tchain {name} {{\n{}{rules}\t}}\n", hook.unwrap_or_default())
 }
 
+/// Returns a ruleset as `nft -j list ruleset` prints it.
+///
+/// Handles are numbered from 1 in each table. The version is that of Debian 13's nftables.
 fn shown(ruleset: &Ruleset) -> Value {
     let release = json!({"version": "1.1.3", "release_name": "Commodore Bullmoose #4", "json_schema_version": 1});
     let mut items = vec![json!({ "metainfo": release })];
@@ -112,6 +121,7 @@ fn shown(ruleset: &Ruleset) -> Value {
     json!({ "nftables": items })
 }
 
+/// Returns the `chain` object of the JSON listing.
 fn chain_shown(family: &str, table: &str, name: &str, handle: u32, chain: &Chain) -> Value {
     let mut shown = json!({"family": family, "table": table, "name": name, "handle": handle});
     if let Some(priority) = chain.priority {
@@ -123,6 +133,7 @@ fn chain_shown(family: &str, table: &str, name: &str, handle: u32, chain: &Chain
     shown
 }
 
+/// Returns the expressions of the only simulated rule, the MSS clamp.
 fn expressions(rule: &Clamp) -> Value {
     json!([
         {"match": {"op": "==", "left": {"meta": {"key": rule.way.keyword()}}, "right": rule.device}},

@@ -1,17 +1,17 @@
 use crate::host::nft::{Chain, Clamp, Ruleset, Way};
 
-/// What is wrong with a script, and where.
+/// Error in an nft script, with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mistake {
     line: usize,
-    /// Columns of the word, from 1.
+    /// First column of the word, counted from 1; `to` is the last one.
     from: usize,
     to: usize,
     what: String,
 }
 
 impl Mistake {
-    /// As nft prints it.
+    /// Returns the message as nft prints it: position, text, line and a row of carets.
     pub(super) fn told(&self, file: &str, text: &str) -> String {
         let Self { line, from, to, what } = self;
         let place = if file.is_empty() { String::new() } else { format!("{file}:{line}:{from}-{to}: ") };
@@ -20,7 +20,12 @@ impl Mistake {
     }
 }
 
-/// Does what a script says to a ruleset. What is not simulated is a syntax error.
+/// Applies the statements of a script to a ruleset.
+///
+/// # Errors
+///
+/// The first syntax error. Statements that are not simulated count as one. The ruleset may be
+/// partly changed: the caller works on a copy.
 pub(super) fn read(text: &str, ruleset: &mut Ruleset) -> Result<(), Mistake> {
     let mut script = Script { words: words(text), at: 0 };
     while script.skip_separators() {
@@ -30,6 +35,7 @@ pub(super) fn read(text: &str, ruleset: &mut Ruleset) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// Word of a script with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Word {
     text: String,
@@ -37,7 +43,9 @@ struct Word {
     from: usize,
 }
 
-/// Words, braces and separators; the end of a line separates as `;` does.
+/// Splits a script into words, braces and separators.
+///
+/// The end of a line separates statements, as `;` does.
 fn words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     for (line, content) in (1..).zip(text.lines()) {
@@ -56,27 +64,31 @@ fn words(text: &str) -> Vec<Word> {
     words
 }
 
+/// Words of a script and the position of the parser among them.
 struct Script {
     words: Vec<Word>,
     at: usize,
 }
 
 impl Script {
+    /// Returns the current word without consuming it; empty at the end.
     fn peek(&self) -> &str {
         self.words.get(self.at).map_or("", |word| &word.text)
     }
 
+    /// Consumes the current word and returns it.
     fn next(&mut self) -> String {
         let word = self.peek().to_owned();
         self.at += 1;
         word
     }
 
+    /// Returns true if the current word separates statements.
     fn separates(&self) -> bool {
         matches!(self.peek(), ";" | "\n")
     }
 
-    /// Whether there is more behind what separates.
+    /// Skips separators. Returns true if more words follow.
     fn skip_separators(&mut self) -> bool {
         while self.separates() {
             self.at += 1;
@@ -84,7 +96,7 @@ impl Script {
         self.at < self.words.len()
     }
 
-    /// Where the word before is, or the last one.
+    /// Returns an error at the word that was consumed last.
     fn mistake(&self, what: &str) -> Mistake {
         let at = self.at.saturating_sub(1).min(self.words.len().saturating_sub(1));
         let word = self.words.get(at).cloned().unwrap_or(Word { text: String::new(), line: 1, from: 1 });
@@ -92,6 +104,7 @@ impl Script {
         Mistake { line: word.line, from: word.from, to: word.from + length - 1, what: what.to_owned() }
     }
 
+    /// Returns nft's syntax error for the word that was consumed last.
     fn unexpected(&self) -> Mistake {
         let kind = match self.words.get(self.at.saturating_sub(1)).map_or("", |word| &word.text) {
             "" => "end of file",
@@ -101,11 +114,12 @@ impl Script {
         self.mistake(&format!("syntax error, unexpected {kind}"))
     }
 
+    /// Consumes the given words in their order.
     fn expect(&mut self, words: &[&str]) -> Result<(), Mistake> {
         words.iter().try_for_each(|word| if self.next() == *word { Ok(()) } else { Err(self.unexpected()) })
     }
 
-    /// A name: of a table, a chain, or a device with or without its quotes.
+    /// Consumes a name: of a table, a chain, or a device with or without quotes.
     fn name(&mut self) -> Result<String, Mistake> {
         let word = self.next();
         let name = word.trim_matches('"');
@@ -113,6 +127,9 @@ impl Script {
         if fits { Ok(name.to_owned()) } else { Err(self.unexpected()) }
     }
 
+    /// Consumes the family and the name of a table.
+    ///
+    /// The result is `FAMILY NAME`; the family is `ip`, `ip6` or `inet`.
     fn table_name(&mut self) -> Result<String, Mistake> {
         let family = self.next();
         if !["ip", "ip6", "inet"].contains(&family.as_str()) {
@@ -121,6 +138,7 @@ impl Script {
         Ok(format!("{family} {}", self.name()?))
     }
 
+    /// Requires that the current statement ends here.
     fn end_of_statement(&mut self) -> Result<(), Mistake> {
         if self.separates() || self.at >= self.words.len() {
             return Ok(());
@@ -129,6 +147,7 @@ impl Script {
         Err(self.unexpected())
     }
 
+    /// Parses and applies one statement.
     fn statement(&mut self, ruleset: &mut Ruleset) -> Result<(), Mistake> {
         match self.next().as_str() {
             "table" => self.table(ruleset),
@@ -147,6 +166,7 @@ impl Script {
         }
     }
 
+    /// Parses the body of a table and adds its chains.
     fn table(&mut self, ruleset: &mut Ruleset) -> Result<(), Mistake> {
         let name = self.table_name()?;
         let table = ruleset.tables.entry(name).or_default();
@@ -162,6 +182,7 @@ impl Script {
         self.expect(&["}"])
     }
 
+    /// Parses the body of a chain and adds its hook and its rules.
     fn chain(&mut self, chain: &mut Chain) -> Result<(), Mistake> {
         self.expect(&["{"])?;
         while self.skip_separators() && self.peek() != "}" {
@@ -177,6 +198,7 @@ impl Script {
         self.expect(&["}"])
     }
 
+    /// Parses the hook of a chain and returns its priority.
     fn hook(&mut self) -> Result<i32, Mistake> {
         self.expect(&["filter", "hook", "forward", "priority"])?;
         match self.next().as_str() {
@@ -186,6 +208,7 @@ impl Script {
         }
     }
 
+    /// Parses the MSS clamp, which is the only simulated rule.
     fn clamp(&mut self, way: Way) -> Result<Clamp, Mistake> {
         let device = self.name()?;
         self.expect(&["tcp", "flags", "syn", "tcp", "option", "maxseg", "size", "set", "rt", "mtu"])?;

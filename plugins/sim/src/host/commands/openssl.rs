@@ -7,9 +7,12 @@ use super::options::Options;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 
-/// `openssl x509 -in FILE -noout [-subject] [-enddate] [-checkend SECONDS]` and `openssl verify -CAfile FILE FILE`.
+/// Runs the command `openssl x509 -in FILE -noout [-subject] [-enddate] [-checkend SECONDS]` and
+/// `openssl verify -CAfile FILE FILE`.
+///
+/// No other subcommand is simulated.
 pub(super) fn openssl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    // Its options are words behind one dash.
+    // Options of openssl are words after one dash.
     let arguments: Vec<String> =
         arguments.iter().map(|word| if word.starts_with('-') { format!("-{word}") } else { word.clone() }).collect();
     let options = Options::parse(&arguments, "", &["in", "checkend", "CAfile"]);
@@ -22,6 +25,7 @@ pub(super) fn openssl(process: &Process, io: &Io, arguments: &[String]) -> Exit 
     }
 }
 
+/// Runs the command `openssl x509`, which prints properties of a certificate.
 fn show(process: &Process, io: &Io, options: &Options) -> Exit {
     let path = options.value('\0', "in").unwrap_or_default();
     let Some(der) = certificate(process, path)? else {
@@ -46,7 +50,7 @@ fn show(process: &Process, io: &Io, options: &Options) -> Exit {
     Ok(i32::from(expires))
 }
 
-/// As openssl 3 writes it: `O=system:nodes, CN=system:node:worker-1`.
+/// Returns the subject as openssl 3 prints it: `O=system:nodes, CN=system:node:worker-1`.
 fn subject(certificate: &X509Certificate<'_>) -> String {
     let parts =
         |name: &str, values: Vec<&str>| values.iter().map(|value| format!("{name}={value}")).collect::<Vec<_>>();
@@ -56,6 +60,7 @@ fn subject(certificate: &X509Certificate<'_>) -> String {
     [parts("O", organizations), parts("CN", names)].concat().join(", ")
 }
 
+/// Runs the command `openssl verify`, which checks issuer and validity.
 fn verify(process: &Process, io: &Io, options: &Options) -> Exit {
     let authority = options.value('\0', "CAfile").unwrap_or_default();
     let Some(path) = options.rest.get(1) else { return process.fail(io, 1, "verify: no certificate is named") };
@@ -72,7 +77,9 @@ fn verify(process: &Process, io: &Io, options: &Options) -> Exit {
     process.fail(io, 2, format!("{subject}\n{complaint}\nerror {path}: verification failed"))
 }
 
-/// The subject, and what openssl finds first: it looks for the issuer before it looks at the time.
+/// Returns the subject and the first error that openssl finds, if any.
+///
+/// As in openssl, the issuer and the signature are checked before the validity period.
 fn complaint(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> Option<(String, &'static str)> {
     let parsed = x509_parser::parse_x509_certificate(certificate);
     let (Ok((_, certificate)), Ok((_, authority))) = (parsed, x509_parser::parse_x509_certificate(authority)) else {
@@ -97,6 +104,7 @@ fn complaint(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>) -
     Some((subject(&certificate), complaint))
 }
 
+/// Reads the first certificate of a PEM file; `None` if there is none or the file cannot be read.
 fn certificate(process: &Process, path: &str) -> Result<Option<CertificateDer<'static>>, Halted> {
     let path = process.path(path);
     let text = process.with(|place| place.machine.files.read(&process.actor, &path))?;

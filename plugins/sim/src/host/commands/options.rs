@@ -1,16 +1,19 @@
 use std::collections::BTreeMap;
 
-/// A program's arguments, taken apart as `getopt` does.
+/// Arguments of a program, parsed in the manner of `getopt`.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     short: BTreeMap<char, Vec<String>>,
     long: BTreeMap<String, Vec<String>>,
-    /// What is no option.
+    /// Arguments that are not options, in their order.
     pub(super) rest: Vec<String>,
 }
 
 impl Options {
-    /// Takes `arguments` apart. `valued` are the letters and `long_valued` the words that a value follows.
+    /// Parses `arguments`.
+    ///
+    /// `valued` lists the letters and `long_valued` the words that are followed by a value. An
+    /// option that is not listed has no value, unless it is `--word=value`.
     pub(super) fn parse(arguments: &[String], valued: &str, long_valued: &[&str]) -> Self {
         let mut options = Self::default();
         let mut arguments = arguments.iter();
@@ -33,6 +36,7 @@ impl Options {
         options
     }
 
+    /// Parses the letters of one argument such as `-fsSL` or `-oFILE`.
     fn letters<'a>(&mut self, letters: &str, valued: &str, more: &mut impl Iterator<Item = &'a String>) {
         for (at, letter) in letters.char_indices() {
             let after = &letters[at + letter.len_utf8()..];
@@ -45,18 +49,18 @@ impl Options {
         }
     }
 
-    /// Whether one of the letters or the word is there.
+    /// Returns true if one of the letters or the word is present.
     pub(super) fn has(&self, letters: &str, word: &str) -> bool {
         letters.chars().any(|letter| self.short.contains_key(&letter)) || self.long.contains_key(word)
     }
 
-    /// The last value of the letter or the word.
+    /// Returns the last value of the letter or the word.
     pub(super) fn value(&self, letter: char, word: &str) -> Option<&str> {
         let values = self.short.get(&letter).or_else(|| self.long.get(word))?;
         values.last().map(String::as_str)
     }
 
-    /// Every value of the letter or the word.
+    /// Returns every value of the letter or the word, in their order.
     pub(super) fn values(&self, letter: char, word: &str) -> Vec<&str> {
         let all = self.short.get(&letter).into_iter().chain(self.long.get(word)).flatten();
         all.map(String::as_str).collect()

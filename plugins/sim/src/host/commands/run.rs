@@ -7,18 +7,21 @@ use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 use crate::host::shell::{Dialect, Shell};
 
-/// What became of a command.
+/// Result of the attempt to run a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ran {
-    /// It ran to its end.
+    /// The program exited with this status.
     Exited(i32),
-    /// There is no such program.
+    /// No program has this name.
     NotFound,
-    /// It may not be executed.
+    /// The user must not execute the file.
     Refused,
 }
 
 /// Runs a program with its arguments.
+///
+/// `words` starts with the program's name, which is searched in `PATH`. Fails only if the machine
+/// goes down.
 pub(crate) fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<Ran, Halted> {
     let Some((path, kind)) = process.program(&words[0])? else { return Ok(Ran::NotFound) };
     let actor = process.actor.clone();
@@ -32,6 +35,9 @@ pub(crate) fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<Ra
     Ok(Ran::Exited(status))
 }
 
+/// Runs a file as a shell script.
+///
+/// Its first line selects bash, if it names it, and dash otherwise.
 fn script(process: &mut Process, io: &Io, path: &str, words: &[String]) -> Exit {
     let actor = process.actor.clone();
     let text = process.with(|place| place.machine.files.read(&actor, path))?;
@@ -42,6 +48,7 @@ fn script(process: &mut Process, io: &Io, path: &str, words: &[String]) -> Exit 
     Shell::new(&mut process.clone(), dialect, &words[0], &words[1..], io).run(&text)
 }
 
+/// Calls the implementation of the simulated program `name`.
 fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit {
     let arguments = &words[1..];
     match name {
@@ -63,7 +70,7 @@ fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit
         "wget" => wget::wget(process, io, arguments),
         "openssl" => openssl::openssl(process, io, arguments),
         "journalctl" => journalctl::journalctl(process, io, arguments),
-        // Of `timedatectl show -p NTPSynchronized --value`.
+        // The answer to `timedatectl show -p NTPSynchronized --value`.
         "timedatectl" => {
             process.print(io, "yes\n")?;
             Ok(0)
@@ -87,7 +94,7 @@ fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit
     }
 }
 
-/// `sh [-eux] [-s] [-c SCRIPT] [NAME] [ARGUMENT…]`
+/// Runs the command `sh [-eux] [-s] [-c SCRIPT] [NAME] [ARGUMENT…]`.
 fn shell(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Exit {
     let dialect = if name == "bash" { Dialect::Bash } else { Dialect::Dash };
     let is_option = |word: &&String| word.len() > 1 && word.starts_with('-') && *word != "--";
@@ -119,7 +126,9 @@ fn shell(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Ex
     shell.run(&script)
 }
 
-/// `sudo [-n] [-E] [-H] [-u USER] [NAME=VALUE…] COMMAND…`
+/// Runs the command `sudo [-n] [-E] [-H] [-u USER] [NAME=VALUE…] COMMAND…`.
+///
+/// Never asks for a password: without a rule in sudoers it fails.
 fn sudo(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let mut user = "root".to_owned();
     let mut rest = arguments;
@@ -157,7 +166,8 @@ fn sudo(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
-/// `env [-i] [NAME=VALUE…] [COMMAND…]`
+/// Runs the command `env [-i] [NAME=VALUE…] [COMMAND…]`; without a command it prints the
+/// environment.
 fn environment(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let mut inner = process.clone();
     let mut rest = arguments;
@@ -179,7 +189,9 @@ fn environment(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     found("env", &mut inner, io, rest)
 }
 
-/// `timeout DURATION COMMAND…`: nothing here takes long.
+/// Runs the command `timeout DURATION COMMAND…`.
+///
+/// The duration is not enforced, because simulated programs end quickly.
 fn within(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let rest: Vec<String> = arguments.iter().skip_while(|word| word.starts_with('-')).skip(1).cloned().collect();
     if rest.is_empty() {
@@ -188,6 +200,9 @@ fn within(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     found("timeout", process, io, &rest)
 }
 
+/// Runs the command that another program, such as `env`, was given.
+///
+/// Prints the caller's message if it does not exist or cannot be executed (exit status 127 or 126).
 fn found(caller: &str, process: &mut Process, io: &Io, words: &[String]) -> Exit {
     match run(process, io, words)? {
         Ran::Exited(status) => Ok(status),

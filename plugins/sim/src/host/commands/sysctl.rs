@@ -3,7 +3,8 @@ use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 use crate::host::sysctl::{dotted, settings};
 
-/// `sysctl [-n] [-e] [-q] [-w] KEY[=VALUE]…`, `sysctl --system`, `sysctl -p [FILE]…`, `sysctl -a`
+/// Runs the command `sysctl [-n] [-e] [-q] [-w] KEY[=VALUE]…`, `sysctl --system`, `sysctl -p
+/// [FILE]…` and `sysctl -a`.
 pub(super) fn sysctl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "", &[]);
     let output = Output {
@@ -35,6 +36,7 @@ pub(super) fn sysctl(process: &mut Process, io: &Io, arguments: &[String]) -> Ex
     Ok(status)
 }
 
+/// Options of `sysctl` that affect its output.
 #[derive(Clone, Copy)]
 struct Output {
     names: bool,
@@ -42,10 +44,12 @@ struct Output {
     quiet: bool,
 }
 
+/// Prints `KEY = VALUE`, or the value alone with `-n`.
 fn print(process: &Process, io: &Io, output: Output, key: &str, value: &str) -> Result<(), Halted> {
     process.print(io, if output.names { format!("{key} = {value}\n") } else { format!("{value}\n") })
 }
 
+/// Prints the value of one key.
 fn show(process: &Process, io: &Io, output: Output, key: &str) -> Exit {
     let path = format!("/proc/sys/{}", key.replace('.', "/"));
     match process.with(|place| place.machine.read_file(&process.actor, &path))? {
@@ -57,6 +61,7 @@ fn show(process: &Process, io: &Io, output: Output, key: &str) -> Exit {
     }
 }
 
+/// Reports an unknown key with exit status 1; with `-e` it is ignored.
 fn missing(process: &Process, io: &Io, output: Output, key: &str) -> Exit {
     if output.ignore {
         return Ok(0);
@@ -64,6 +69,7 @@ fn missing(process: &Process, io: &Io, output: Output, key: &str) -> Exit {
     process.fail(io, 1, format!("sysctl: cannot stat /proc/sys/{}: No such file or directory", key.replace('.', "/")))
 }
 
+/// Sets one key, which requires root, and prints it unless `-q` is given.
 fn set(process: &Process, io: &Io, output: Output, key: &str, value: &str) -> Exit {
     if !process.with(|place| place.machine.sysctls.contains_key(key))? {
         return missing(process, io, output, key);
@@ -81,6 +87,10 @@ fn set(process: &Process, io: &Io, output: Output, key: &str, value: &str) -> Ex
     Ok(0)
 }
 
+/// Applies the settings of files in their order.
+///
+/// `announced` prints each file name first, as `sysctl --system` does. A missing file is reported
+/// and the next one is read.
 fn load(process: &Process, io: &Io, output: Output, files: &[String], announced: bool) -> Exit {
     let mut status = 0;
     for file in files {

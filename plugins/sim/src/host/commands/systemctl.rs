@@ -7,7 +7,9 @@ use crate::host::networkd::Section;
 use crate::host::process::{Exit, Halted, Place, Process};
 use crate::host::units::{unit_name, wants};
 
-/// `systemctl [--now] [-p PROPERTIES] VERB [UNIT…]`
+/// Runs the command `systemctl [--now] [-p PROPERTIES] VERB [UNIT…]`.
+///
+/// Verbs that change something require root. `mask` and `unmask` succeed without an effect.
 pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "pnt", &["property", "type", "state"]);
     let Some((verb, units)) = options.rest.split_first() else {
@@ -38,7 +40,10 @@ pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) ->
     }
 }
 
-/// `reboot`: the connection breaks under the caller.
+/// Runs the command `reboot`: resets the machine, which breaks the caller's connection.
+///
+/// Always ends with `Halted` if the user is root, since the program runs on the machine that goes
+/// down.
 pub(super) fn reboot(process: &mut Process, io: &Io) -> Exit {
     if !process.actor.is_root() {
         return process.fail(io, 1, "Call to Reboot failed: Interactive authentication required.");
@@ -54,14 +59,16 @@ pub(super) fn reboot(process: &mut Process, io: &Io) -> Exit {
     Err(Halted)
 }
 
-/// Starts a unit as the boot does; complaints go nowhere.
+/// Starts a unit as the boot does; its messages are discarded.
 pub(crate) fn start_unit(process: &mut Process, unit: &str) -> Result<(), Halted> {
     let io = Io { input: Source::empty(), output: Sink::Null, error: Sink::Null };
     start(process, &io, unit).map(drop)
 }
 
+/// Function that carries out a verb of `systemctl` for one unit.
 type Verb = fn(&mut Process, &Io, &str) -> Exit;
 
+/// Carries out a verb for each unit. Returns the last exit status other than 0.
 fn each(process: &mut Process, io: &Io, units: &[String], verb: Verb) -> Exit {
     let mut status = 0;
     for unit in units {
@@ -71,6 +78,9 @@ fn each(process: &mut Process, io: &Io, units: &[String], verb: Verb) -> Exit {
     Ok(status)
 }
 
+/// Runs the verb `is-active`, `is-failed` and `is-enabled`.
+///
+/// Exits with 0 if one of the units has the state, as the real command does.
 fn asked(process: &Process, io: &Io, verb: &str, units: &[String], quiet: bool) -> Exit {
     let mut good = false;
     let mut missing = false;
@@ -101,7 +111,9 @@ fn asked(process: &Process, io: &Io, verb: &str, units: &[String], quiet: bool) 
     Ok(if good { 0 } else { failure })
 }
 
-/// Properties in systemd's own order, whatever the order in which they were asked for.
+/// Runs the verb `show`, which prints properties as `NAME=VALUE`.
+///
+/// The order is systemd's own, independent of the order of the options.
 fn show(process: &Process, io: &Io, units: &[String], options: &Options) -> Exit {
     let asked: Vec<String> =
         options.values('p', "property").iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
@@ -120,6 +132,9 @@ fn show(process: &Process, io: &Io, units: &[String], options: &Options) -> Exit
     Ok(0)
 }
 
+/// Returns the simulated properties of a unit, in systemd's order.
+///
+/// A unit without a file has `LoadState=not-found` and no properties of a service.
 fn properties(process: &Process, unit: &str) -> Result<Vec<(&'static str, String)>, Halted> {
     process.with(|place| {
         let machine = &place.machine;
@@ -151,6 +166,9 @@ fn properties(process: &Process, unit: &str) -> Result<Vec<(&'static str, String
     })
 }
 
+/// Runs the verb `status`.
+///
+/// Exits with 3 if a unit is not active, and with 4 if it does not exist.
 fn status(process: &Process, io: &Io, units: &[String]) -> Exit {
     let mut status = 0;
     for unit in units {
@@ -171,6 +189,7 @@ fn status(process: &Process, io: &Io, units: &[String]) -> Exit {
     Ok(status)
 }
 
+/// Runs the verb `cat`, which prints the file of each unit, without its drop-ins.
 fn cat(process: &Process, io: &Io, units: &[String]) -> Exit {
     for unit in units {
         let text = process.with(|place| {
@@ -185,12 +204,13 @@ fn cat(process: &Process, io: &Io, units: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Runs the verb `daemon-reload`, which is not counted as a write.
 fn reload(process: &Process) -> Exit {
     process.with(|place| place.machine.reload_units())?;
     Ok(0)
 }
 
-/// Without a name it is done to all.
+/// Runs the verb `reset-failed`. Without a unit it applies to all of them.
 fn reset_failed(process: &Process, io: &Io, units: &[String]) -> Exit {
     let known: Vec<String> = process.with(|place| place.machine.units.keys().cloned().collect())?;
     let units: Vec<String> = units.iter().map(|unit| unit_name(unit)).collect();
@@ -201,12 +221,13 @@ fn reset_failed(process: &Process, io: &Io, units: &[String]) -> Exit {
     }
     for unit in if units.is_empty() { &known } else { &units } {
         let reset = |place: &mut Place<'_>| if place.machine.reset_failed(unit) { Ok(()) } else { Err(()) };
-        // That there was nothing to reset is no failure, and no change either.
+        // A unit that had nothing to reset is neither an error nor a change.
         process.change("unit", reset)?.unwrap_or_default();
     }
     Ok(status)
 }
 
+/// Runs the verb `enable [--now]`: links the units into `multi-user.target`.
 fn enable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit {
     for unit in units {
         let name = unit_name(unit);
@@ -218,7 +239,7 @@ fn enable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit {
         process
             .change("unit", |place| {
                 image::enable(&mut place.machine.files, unit);
-                // As without --no-reload.
+                // Real `systemctl enable` reloads the units, too, unless it has `--no-reload`.
                 place.machine.reload_units();
                 Ok::<_, ()>(())
             })?
@@ -230,6 +251,7 @@ fn enable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit {
     if now { each(process, io, units, start) } else { Ok(0) }
 }
 
+/// Runs the verb `disable [--now]`: removes the links of the units.
 fn disable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit {
     for unit in units {
         let name = unit_name(unit);
@@ -248,6 +270,9 @@ fn disable(process: &mut Process, io: &Io, units: &[String], now: bool) -> Exit 
     if now { each(process, io, units, stop) } else { Ok(0) }
 }
 
+/// Starts one unit. An active unit stays unchanged.
+///
+/// Exits with 5 if the unit does not exist, and with 1 if it failed to start.
 fn start(process: &mut Process, io: &Io, unit: &str) -> Exit {
     let name = unit_name(unit);
     let (file, active, sections, broken) = process.with(|place| {
@@ -282,7 +307,10 @@ fn start(process: &mut Process, io: &Io, unit: &str) -> Exit {
     Ok(0)
 }
 
-/// Runs what a unit says: a one-shot's commands to their end, another's program if it exists.
+/// Runs the commands of a unit and returns its active state, its sub-state and its exit status.
+///
+/// The commands of a one-shot unit run to their end. Another unit is running if its program exists,
+/// and failed with 203 otherwise.
 fn started(process: &mut Process, sections: &[Section]) -> Result<(&'static str, &'static str, i32), Halted> {
     let oneshot = value(sections, "Service", "Type") == Some("oneshot");
     let stays = matches!(value(sections, "Service", "RemainAfterExit"), Some("yes" | "true" | "1"));
@@ -302,12 +330,15 @@ fn started(process: &mut Process, sections: &[Section]) -> Result<(&'static str,
     }
     let program = value(sections, "Service", "ExecStart").and_then(|line| line.split_whitespace().next());
     let program = program.unwrap_or_default().trim_start_matches(['-', '+', '!', '@', ':']);
-    // The image's own units stand for programs of other names; only a unit that somebody wrote can name a missing one.
+    // Programs in `/usr/sbin` belong to units of the image and need no file. Only a unit that was
+    // written later can name a missing program.
     let known = program.starts_with("/usr/sbin/") || process.program(program)?.is_some();
     Ok(if known { ("active", "running", 0) } else { ("failed", "failed", 203) })
 }
 
-/// systemd's quoting is close enough to the shell's to take the line apart with it.
+/// Runs one command line of a unit as root, without output.
+///
+/// The shell parses the line, because systemd's quoting rules are close to the shell's.
 fn executed(process: &mut Process, line: &str) -> Exit {
     let mut root = process.for_user("root")?.ok_or(Halted)?;
     "/".clone_into(&mut root.directory);
@@ -321,11 +352,13 @@ fn executed(process: &mut Process, line: &str) -> Exit {
     }
 }
 
+/// Returns the last value of `key` in the sections called `section`.
 fn value<'a>(sections: &'a [Section], section: &str, key: &str) -> Option<&'a str> {
     let settings = sections.iter().filter(|(name, _)| name == section).flat_map(|(_, settings)| settings);
     settings.rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }
 
+/// Stops one unit. Exits with 5 if it does not exist.
 fn stop(process: &mut Process, io: &Io, unit: &str) -> Exit {
     let name = unit_name(unit);
     if process.with(|place| place.machine.unit_file(unit))?.is_none() {
@@ -341,6 +374,9 @@ fn stop(process: &mut Process, io: &Io, unit: &str) -> Exit {
     Ok(0)
 }
 
+/// Restarts one unit.
+///
+/// networkd and systemd-sysctl apply their configuration files again.
 fn restart(process: &mut Process, io: &Io, unit: &str) -> Exit {
     let name = unit_name(unit);
     if process.with(|place| place.machine.unit_file(unit))?.is_none() {

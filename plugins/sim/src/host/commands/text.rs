@@ -10,7 +10,7 @@ use crate::host::files::{Kind, name as base_name, parent};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 
-/// Programs that print, test and filter.
+/// Runs one of the programs that print, test or filter text.
 pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Exit {
     match name {
         "true" => Ok(0),
@@ -26,6 +26,7 @@ pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[Strin
     }
 }
 
+/// Runs the command `echo [-n] WORD…`. Escapes are not interpreted.
 fn echo(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let silent = arguments.first().is_some_and(|word| word == "-n");
     let words = &arguments[usize::from(silent)..];
@@ -33,12 +34,16 @@ fn echo(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
+/// Runs the command `basename` or `dirname`; `part` selects the component of the path.
+///
+/// A suffix argument is not simulated.
 fn named(process: &Process, io: &Io, arguments: &[String], part: fn(&str) -> &str) -> Exit {
     let path = arguments.first().map(String::as_str).unwrap_or_default();
     process.print(io, format!("{}\n", part(path.trim_end_matches('/'))))?;
     Ok(0)
 }
 
+/// Runs the command `printf FORMAT [ARGUMENT…]`.
 fn printf(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let arguments = arguments.strip_prefix(&["--".to_owned()]).unwrap_or(arguments);
     let Some((format, mut values)) = arguments.split_first() else {
@@ -48,7 +53,7 @@ fn printf(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     loop {
         let before = values.len();
         let ended = formatted(format, &mut values, &mut text);
-        // The format is used again while it takes arguments and some are left.
+        // The format is repeated as long as it consumes arguments and some remain.
         if ended || values.is_empty() || values.len() == before {
             break;
         }
@@ -57,7 +62,7 @@ fn printf(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
-/// Goes through the format once; `true` if it says to stop.
+/// Formats the arguments once. Returns true if `\c` in the format ends the output.
 fn formatted(format: &str, values: &mut &[String], text: &mut String) -> bool {
     let mut characters = format.chars().peekable();
     while let Some(c) = characters.next() {
@@ -89,6 +94,8 @@ fn formatted(format: &str, values: &mut &[String], text: &mut String) -> bool {
     false
 }
 
+/// Returns the text of the escape sequence that starts with `escape`; octal digits follow in
+/// `more`.
 fn escaped(escape: char, more: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
     let c = match escape {
         'n' => '\n',
@@ -113,6 +120,9 @@ fn escaped(escape: char, more: &mut std::iter::Peekable<std::str::Chars<'_>>) ->
     c.to_string()
 }
 
+/// Returns a value in the conversion `kind`, with its flags, width and precision.
+///
+/// A value that is not a number counts as 0.
 fn converted(kind: char, flags: &str, value: &str) -> String {
     let left = flags.starts_with('-');
     let (width, precision) = flags.trim_start_matches(['-', '0', '+', ' ', '#']).split_once('.').map_or_else(
@@ -138,6 +148,7 @@ fn converted(kind: char, flags: &str, value: &str) -> String {
     }
 }
 
+/// Interprets the escape sequences of a `%b` value.
 fn unescaped(value: &str) -> String {
     let mut text = String::new();
     let mut characters = value.chars().peekable();
@@ -153,6 +164,7 @@ fn unescaped(value: &str) -> String {
     text
 }
 
+/// Runs the command `[ … ]`, which requires the closing bracket.
 fn bracket(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     match arguments.split_last() {
         Some((last, inner)) if last == "]" => test(process, io, inner),
@@ -160,6 +172,8 @@ fn bracket(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
+/// Runs the command `test EXPRESSION`: exits with 0 if it is true, 1 if it is false and 2 after a
+/// syntax error.
 fn test(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match alternatives(process, &words)? {
@@ -168,9 +182,10 @@ fn test(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
+/// Value of a condition; `None` after a syntax error.
 type Verdict = Result<Option<bool>, Halted>;
 
-/// Joined by `-o`, each joined by `-a`.
+/// Evaluates conditions joined by `-o`, each of them joined by `-a`.
 fn alternatives(process: &Process, words: &[&str]) -> Verdict {
     if words.len() > 4 || words.len() == 4 && words[0] == "!" {
         for (connector, stop) in [("-o", true), ("-a", false)] {
@@ -183,19 +198,21 @@ fn alternatives(process: &Process, words: &[&str]) -> Verdict {
     condition(process, words)
 }
 
+/// Evaluates one condition of `test`.
 fn condition(process: &Process, words: &[&str]) -> Verdict {
     Ok(match words {
         [left, operator, right] if compared(left, operator, right).is_some() => compared(left, operator, right),
         ["!", rest @ ..] => condition(process, rest)?.map(|holds| !holds),
         [word] | ["-n", word] => Some(!word.is_empty()),
         ["-z", word] => Some(word.is_empty()),
-        // Nothing here is a terminal.
+        // No standard stream of a simulated program is a terminal.
         [] | ["-t", _] => Some(false),
         [operator, file] => return file_condition(process, operator, file),
         _ => None,
     })
 }
 
+/// Compares two texts or, with `-eq` and its relatives, two integers.
 fn compared(left: &str, operator: &str, right: &str) -> Option<bool> {
     let numbers = || Some((left.trim().parse::<i64>().ok()?, right.trim().parse::<i64>().ok()?));
     match operator {
@@ -211,6 +228,9 @@ fn compared(left: &str, operator: &str, right: &str) -> Option<bool> {
     }
 }
 
+/// Evaluates a file test such as `-e` or `-x`.
+///
+/// Files of `/proc` and `/sys` that the simulated kernel provides exist and are readable.
 fn file_condition(process: &Process, operator: &str, file: &str) -> Verdict {
     let path = process.path(file);
     process.with(|place| {
@@ -236,6 +256,9 @@ fn file_condition(process: &Process, operator: &str, file: &str) -> Verdict {
     })
 }
 
+/// Runs the command `grep [-F] [-x] [-i] [-v] [-c] [-q] [-s] [-e PATTERN] [FILE]…`.
+///
+/// Exits with 1 if no line matches, and with 2 if a file cannot be read.
 fn grep(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "e", &["regexp"]);
     let mut rest = options.rest.clone();
@@ -276,7 +299,10 @@ fn grep(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(status.unwrap_or(i32::from(matched == 0)))
 }
 
-/// Fixed text, or text with `^`, `$`, `.` and `.*`.
+/// Returns true if the line matches a fixed text or a simple pattern.
+///
+/// Patterns consist of characters, `^`, `$`, `.`, `*` and a backslash. Classes, groups and
+/// alternatives are not simulated.
 fn line_matches(pattern: &str, line: &str, fixed: bool, options: &Options) -> bool {
     let (pattern, line) = if options.has("i", "ignore-case") {
         (pattern.to_lowercase(), line.to_lowercase())
@@ -296,9 +322,10 @@ fn line_matches(pattern: &str, line: &str, fixed: bool, options: &Options) -> bo
     starts.into_iter().any(|at| piece_matches(&pieces, &characters[at..], end))
 }
 
-/// A character, or any; and whether it repeats.
+/// Element of a pattern: a character, or `None` for any; true if it repeats.
 type Piece = (Option<char>, bool);
 
+/// Parses a pattern without its anchors.
 fn pieces(pattern: &str) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut characters = pattern.chars();
@@ -317,6 +344,7 @@ fn pieces(pattern: &str) -> Vec<Piece> {
     pieces
 }
 
+/// Matches elements at the start of the text. With `end` they must cover all of it.
 fn piece_matches(pieces: &[Piece], text: &[char], end: bool) -> bool {
     let fits = |wanted: Option<char>, c: char| wanted.is_none_or(|wanted| wanted == c);
     match pieces {
@@ -331,6 +359,7 @@ fn piece_matches(pieces: &[Piece], text: &[char], end: bool) -> bool {
     }
 }
 
+/// Runs a filter such as `head`, `sort`, `cut` or `wc` on its files or its input.
 fn filter(process: &Process, io: &Io, name: &str, arguments: &[String]) -> Exit {
     let valued = match name {
         "head" | "tail" => "nc",
@@ -361,6 +390,11 @@ fn filter(process: &Process, io: &Io, name: &str, arguments: &[String]) -> Exit 
     Ok(status)
 }
 
+/// Returns the output of a filter for one file.
+///
+/// # Errors
+///
+/// The message after the program's name, if an operand is missing or the input is not valid.
 fn filtered(name: &str, options: &Options, file: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let text = || String::from_utf8_lossy(bytes).into_owned();
     let lines = |text: &[&str]| text.iter().fold(String::new(), |all, line| all + line + "\n").into_bytes();
@@ -411,6 +445,9 @@ fn filtered(name: &str, options: &Options, file: &str, bytes: &[u8]) -> Result<V
     })
 }
 
+/// Returns the first or last lines, or bytes with `-c`.
+///
+/// `tail -n +N` starts at line N.
 fn ends(head: bool, options: &Options, bytes: &[u8]) -> Vec<u8> {
     if let Some(count) = options.value('c', "bytes").and_then(|count| count.parse::<usize>().ok()) {
         let count = count.min(bytes.len());
@@ -427,6 +464,9 @@ fn ends(head: bool, options: &Options, bytes: &[u8]) -> Vec<u8> {
     lines[range].concat()
 }
 
+/// Runs the command `tr`, which replaces or deletes characters.
+///
+/// Ranges such as `a-z` are not simulated.
 fn translated(options: &Options, text: &str) -> Result<String, String> {
     let unescape = |set: &String| set.replace("\\n", "\n").replace("\\t", "\t");
     let from: Vec<char> = options.rest.first().map(unescape).ok_or("missing operand")?.chars().collect();
@@ -441,6 +481,7 @@ fn translated(options: &Options, text: &str) -> Result<String, String> {
     Ok(replaced.collect())
 }
 
+/// Returns the line of `wc`: number of lines, words and bytes.
 fn counted(options: &Options, file: &str, text: &str) -> String {
     let lines = text.matches('\n').count();
     let name = if file == "-" { String::new() } else { format!(" {file}") };

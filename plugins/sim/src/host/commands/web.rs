@@ -7,20 +7,23 @@ use crate::dataplane::{IpProtocol, Plane, Service};
 use crate::host::process::Process;
 use crate::kube::web_server;
 
-/// What becomes of a request over HTTP.
+/// Result of an HTTP request to a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It is answered.
+    /// A server answered with this text.
     Page(String),
-    /// Nobody listens.
+    /// No process listens at the port.
     Refused,
-    /// It or its reply dies on the way.
+    /// The request or its reply was dropped on its path.
     TimedOut,
-    /// There is no such name.
+    /// The host name does not resolve.
     Unresolved,
 }
 
-/// Asks a pod, by its address: the data plane decides, and a container answers at the ports that its pod declares.
+/// Requests a URL from a pod, by the pod's address.
+///
+/// The simulated data plane decides whether the packets arrive. A container answers at the ports
+/// that its pod declares.
 pub(super) fn ask(process: &Process, url: &str) -> Answer {
     let parsed = Url::parse(url).ok().filter(|url| url.scheme() == "http");
     let Some(url) = parsed else { return Answer::Unresolved };
@@ -32,14 +35,16 @@ pub(super) fn ask(process: &Process, url: &str) -> Answer {
     reached(&process.shared.peek(), &process.host, address, url.port_or_known_default().unwrap_or(80))
 }
 
-/// Host and port of a URL.
+/// Returns the host and the port of a URL.
 pub(super) fn place(url: &str) -> (String, u16) {
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(Url::host_str).unwrap_or(url).to_owned();
     (host, parsed.as_ref().and_then(Url::port_or_known_default).unwrap_or(80))
 }
 
-/// A pod that answers says its name and whom it saw, as `tests/rig/echo` does.
+/// Returns the page of the server at an address.
+///
+/// A pod answers with its name and the source address that it saw, as `tests/rig/echo` does.
 fn reached(world: &World, from: &str, to: Ipv4Addr, port: u16) -> Answer {
     let own = world.hosts.address_of(from);
     let to = if to.is_loopback() { own.unwrap_or(to) } else { to };

@@ -3,7 +3,7 @@ use super::web::{self, Answer};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 
-/// `wget [-q] [-T SECONDS] [-O FILE] URL`, as busybox has it.
+/// Runs busybox's command `wget [-q] [-T SECONDS] [-O FILE] URL`.
 pub(super) fn wget(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = Options::parse(arguments, "OTPYU", &["output-document", "timeout", "header", "post-data"]);
     let Some(url) = options.rest.first() else {
@@ -28,6 +28,9 @@ pub(super) fn wget(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
     }
 }
 
+/// Writes a page to the file of `-O`, or to the name at the end of the URL.
+///
+/// The file is not counted as a write.
 fn save(process: &Process, io: &Io, options: &Options, url: &str, page: &str) -> Exit {
     if options.has("", "spider") {
         return Ok(0);

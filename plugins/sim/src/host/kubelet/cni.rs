@@ -3,11 +3,15 @@ use serde_json::Value;
 use crate::host::Machine;
 use crate::host::containerd::CONFIGURATION;
 
+/// Directory with the network configurations of the container runtime.
 const CONFIGURATIONS: &str = "/etc/cni/net.d";
-/// Where containerd looks for plugins unless its configuration says otherwise.
+/// Directory in which containerd looks for plugins by default.
 const PLUGINS: &str = "/opt/cni/bin";
 
-/// The range that pods get addresses from: that of the first configuration by name, if its plugins are there.
+/// Returns the prefix from which pods get addresses.
+///
+/// The runtime uses the first configuration by name. `None` if there is none, or if one of its
+/// plugins is missing.
 pub(super) fn range(machine: &Machine) -> Option<String> {
     let mut files: Vec<String> = machine
         .files
@@ -25,13 +29,14 @@ pub(super) fn range(machine: &Machine) -> Option<String> {
     subnet.as_str().filter(|_| complete).map(str::to_owned)
 }
 
-/// Where the runtime looks for plugins.
+/// Returns the directory in which containerd looks for plugins, from its configuration.
 pub(super) fn plugins(machine: &Machine) -> String {
     let text = machine.files.text(CONFIGURATION).unwrap_or_default();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("bin_dir")?.trim_start().strip_prefix('='));
     line.map_or(PLUGINS, |value| value.trim().trim_matches('"')).to_owned()
 }
 
+/// Returns true if the plugin directory has a file called `name`.
 fn has_plugin(machine: &Machine, name: &str) -> bool {
     machine.files.get(&format!("{}/{name}", plugins(machine))).is_some_and(|node| !node.is_directory())
 }

@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 
 use crate::host::Machine;
 
-/// What the second line of the program begins with; the version follows.
+/// Start of the program's second line; the version follows.
 const MARK: &str = "# kubelet of the simulated world, ";
 
-/// Flags that the simulation understands; of others it says what a real kubelet says of flags that it does not have.
+/// Flags that the simulation supports.
+///
+/// For any other flag it reports the error that a real kubelet reports for an unknown flag.
 const KNOWN: [&str; 9] = [
     "config",
     "kubeconfig",
@@ -18,21 +20,27 @@ const KNOWN: [&str; 9] = [
     "v",
 ];
 
-/// How a kubelet is called.
+/// Command line with which systemd starts the kubelet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CommandLine {
-    /// As `v1.33.5`.
+    /// Version of the program, such as `v1.33.5`.
     pub(super) version: String,
     flags: BTreeMap<String, String>,
 }
 
-/// The version that a program says it is, if it is a kubelet of the world's mirror.
+/// Returns the version that a program names, if it is a kubelet from the mirror of the simulated
+/// world.
 pub(crate) fn version_of(program: &str) -> Option<&str> {
     program.lines().nth(1)?.strip_prefix(MARK)
 }
 
 impl CommandLine {
-    /// What the machine's unit calls; the error is what a kubelet, or systemd, would say.
+    /// Reads the command line of the machine's unit.
+    ///
+    /// # Errors
+    ///
+    /// The message of systemd or the kubelet, if the unit, its environment file, the program or a
+    /// flag is missing or not valid.
     pub(super) fn of(machine: &Machine) -> Result<Self, String> {
         let setting = |key: &str| {
             let sections = machine.unit_sections(super::UNIT);
@@ -49,30 +57,32 @@ impl CommandLine {
         Ok(Self { version, flags: flags(arguments)? })
     }
 
-    /// The value of a flag.
+    /// Returns the value of a flag, or `None` if it was not given.
     pub(super) fn flag(&self, name: &str) -> Option<&str> {
         self.flags.get(name).map(String::as_str)
     }
 
-    /// `--cert-dir`, or where certificates are kept without it.
+    /// Returns the directory of the certificates: `--cert-dir` or its default.
     pub(super) fn certificates(&self) -> &str {
         self.flag("cert-dir").unwrap_or("/var/lib/kubelet/pki")
     }
 
-    /// `--node-labels`.
+    /// Returns the labels of `--node-labels`.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let pairs = self.flag("node-labels").unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
-    /// `--register-with-taints`.
+    /// Returns the taints of `--register-with-taints`, each as `KEY=VALUE:EFFECT`.
     pub(super) fn taints(&self) -> Vec<String> {
         let taints = self.flag("register-with-taints").unwrap_or_default().split(',').filter(|taint| !taint.is_empty());
         taints.map(str::to_owned).collect()
     }
 }
 
-/// A file of `NAME=value`; one that may be missing has a dash before its path.
+/// Reads an environment file with lines `NAME=value`.
+///
+/// As in systemd, a path that starts with a dash may be missing.
 fn environment(machine: &Machine, path: &str) -> Result<BTreeMap<String, String>, String> {
     let (path, may_be_missing) = path.strip_prefix('-').map_or((path, false), |path| (path, true));
     let Some(text) = machine.files.text(path) else {
@@ -84,7 +94,9 @@ fn environment(machine: &Machine, path: &str) -> Result<BTreeMap<String, String>
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['"', '\'']).to_owned())).collect())
 }
 
-/// systemd splits a variable that is a word of its own, and takes one that does not exist for nothing.
+/// Splits a command line as systemd does.
+///
+/// The value of a variable that is a whole word is split at spaces. An unset variable has no words.
 fn words(line: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
     let value = |name: &str| environment.get(name).cloned().unwrap_or_default();
     let expanded = line.split_whitespace().flat_map(|word| match word.strip_prefix('$') {
@@ -94,6 +106,7 @@ fn words(line: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
     expanded.collect()
 }
 
+/// Parses the flags, written as `--name=value` or `--name value`.
 fn flags(arguments: &[String]) -> Result<BTreeMap<String, String>, String> {
     let mut flags = BTreeMap::new();
     let mut arguments = arguments.iter();

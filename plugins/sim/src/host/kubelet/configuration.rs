@@ -2,18 +2,25 @@ use serde_json::Value;
 
 use crate::host::Machine;
 
+/// Version of the API that the configuration must have.
 const VERSION: &str = "kubelet.config.k8s.io/v1beta1";
+/// Endpoint of the only container runtime that the simulation has.
 const CONTAINERD: &str = "unix:///run/containerd/containerd.sock";
 
-/// The part of a `KubeletConfiguration` that the simulation goes by.
+/// Settings of a `KubeletConfiguration` that affect the simulation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Configuration {
-    /// Whether it asks the cluster for its serving certificate.
+    /// True if the kubelet requests its serving certificate from the cluster
+    /// (`serverTLSBootstrap`).
     pub(super) asks_for_serving: bool,
 }
 
 impl Configuration {
-    /// Reads it; the error is what a kubelet says before it ends.
+    /// Reads the configuration file; without one the defaults apply.
+    ///
+    /// # Errors
+    ///
+    /// The message that a kubelet prints before it exits.
     pub(super) fn read(machine: &Machine, path: Option<&str>) -> Result<Self, String> {
         let Some(path) = path else { return Ok(Self { asks_for_serving: false }) };
         let failed = |why: &str| format!("failed to load kubelet config file, path: {path}, error: {why}");
@@ -31,6 +38,7 @@ impl Configuration {
     }
 }
 
+/// Checks that the file of the client certificate authority contains a certificate.
 fn check_authority(machine: &Machine, value: &Value) -> Result<(), String> {
     let Some(path) = value.pointer("/authentication/x509/clientCAFile").and_then(Value::as_str) else { return Ok(()) };
     match machine.files.text(path) {
@@ -40,6 +48,7 @@ fn check_authority(machine: &Machine, value: &Value) -> Result<(), String> {
     }
 }
 
+/// Checks that the runtime endpoint is the one of containerd.
 fn check_runtime(value: &Value) -> Result<(), String> {
     let endpoint = value["containerRuntimeEndpoint"].as_str().unwrap_or(CONTAINERD);
     if endpoint == CONTAINERD {

@@ -6,18 +6,21 @@ use super::command_line::CommandLine;
 use crate::host::Machine;
 use crate::kube::{Kube, KubeletKeys};
 
-/// The files of the two certificates.
+/// File name of the client certificate with its key.
 const CLIENT: &str = "kubelet-client-current.pem";
+/// File name of the serving certificate with its key.
 const SERVER: &str = "kubelet-server-current.pem";
 
-/// Reads the certificates that the machine has: somebody may have removed or exchanged them.
+/// Reads the certificates from the machine's disk.
+///
+/// A command may have removed or replaced them since the last check.
 pub(super) fn read_keys(machine: &Machine, line: &CommandLine, keys: &mut KubeletKeys) {
     let file = |name: &str| machine.files.text(&format!("{}/{name}", line.certificates()));
     keys.client = file(CLIENT);
     keys.server = file(SERVER);
 }
 
-/// Writes the certificates where they are other ones than before, and the kubeconfig that goes with the first.
+/// Writes certificates that differ from the files, and a missing kubeconfig.
 pub(super) fn write_keys(machine: &mut Machine, line: &CommandLine, keys: &KubeletKeys, kube: &Kube) {
     let directory = line.certificates().to_owned();
     for (name, pem) in [(CLIENT, &keys.client), (SERVER, &keys.server)] {
@@ -35,6 +38,7 @@ pub(super) fn write_keys(machine: &mut Machine, line: &CommandLine, keys: &Kubel
     }
 }
 
+/// Returns the kubeconfig that a kubelet writes after it received its client certificate.
 fn kubeconfig(kube: &Kube, certificate: &str) -> Value {
     let authority = kube.authority.as_ref().map(|authority| STANDARD.encode(&authority.certificate));
     json!({
@@ -50,7 +54,11 @@ fn kubeconfig(kube: &Kube, certificate: &str) -> Value {
     })
 }
 
-/// The token of the bootstrap kubeconfig. The error is what a kubelet says before it ends.
+/// Reads the token of the bootstrap kubeconfig.
+///
+/// # Errors
+///
+/// The message that a kubelet prints before it exits.
 pub(super) fn bootstrap_token(machine: &Machine, line: &CommandLine, kube: &Kube) -> Result<String, String> {
     let failed = |why: &str| format!("failed to run Kubelet: unable to load bootstrap kubeconfig: {why}");
     let path =
@@ -62,14 +70,18 @@ pub(super) fn bootstrap_token(machine: &Machine, line: &CommandLine, kube: &Kube
     token.map(str::to_owned).ok_or_else(|| failed("it has no token"))
 }
 
-/// Whether the kubeconfig that the kubelet has made leads to the cluster.
+/// Checks that an existing kubeconfig of the kubelet refers to the cluster.
 pub(super) fn check_kubeconfig(machine: &Machine, line: &CommandLine, kube: &Kube) -> Result<(), String> {
     let Some(text) = line.flag("kubeconfig").and_then(|path| machine.files.text(path)) else { return Ok(()) };
     let config: Value = serde_saphyr::from_str(&text).map_err(|error| format!("invalid kubeconfig: {error}"))?;
     reaches(&config, kube)
 }
 
-/// An address at which nobody answers, or an authority that the cluster's certificate is not of.
+/// Checks that a kubeconfig has the address and the certificate authority of the cluster.
+///
+/// # Errors
+///
+/// `connection refused` for another address, `unknown authority` for another certificate.
 fn reaches(config: &Value, kube: &Kube) -> Result<(), String> {
     let cluster = &config["clusters"][0]["cluster"];
     let server = cluster["server"].as_str().unwrap_or_default().trim_end_matches('/');
@@ -85,7 +97,7 @@ fn reaches(config: &Value, kube: &Kube) -> Result<(), String> {
     Err("tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned())
 }
 
-/// PEM without its line ends, which say nothing.
+/// Returns PEM text without whitespace, so that line ends do not affect a comparison.
 fn squeezed(pem: &str) -> String {
     pem.split_whitespace().collect()
 }

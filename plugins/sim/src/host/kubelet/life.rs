@@ -10,9 +10,9 @@ use crate::host::machine::Phase;
 use crate::kube::{Kube, KubeletKeys, KubeletState, NodeFacts, kubelet_step, kubelet_stopped};
 use crate::tailnet::Tailnet;
 
-/// Lets every kubelet of the machines do the next thing, and the nodes of those that do not run any more be lost.
+/// Advances each kubelet by one step, and marks the nodes of stopped kubelets as lost.
 ///
-/// Whether anything has changed; safe to call as often as one likes.
+/// Returns true if something has changed. The call can be repeated at any time.
 pub(crate) fn advance(world: &mut World) -> bool {
     let before = world.kube.revision();
     let mut alive = BTreeSet::new();
@@ -40,22 +40,26 @@ pub(crate) fn advance(world: &mut World) -> bool {
     changed || world.kube.revision() != before
 }
 
+/// Returns true if the cluster has a node with this name.
 fn has_node(kube: &Kube, name: &str) -> bool {
     kube.named("nodes", name).is_some()
 }
 
+/// Returns true if systemd is about to start the kubelet again.
 fn is_restarting(machine: &Machine) -> bool {
     machine.units.get(UNIT).is_some_and(|unit| unit.sub == "auto-restart")
 }
 
-/// It was started again and has ended again: the unit's state is the same, the count is not.
+/// Counts a restart after which the kubelet exited again.
+///
+/// The unit's state is the same as before, so only this count shows the restart.
 fn count_restart(machine: &mut Machine, again: bool) {
     if let Some(unit) = machine.units.get_mut(UNIT).filter(|unit| again && unit.sub == "auto-restart") {
         unit.restarts += 1;
     }
 }
 
-/// Whether something of the machine has changed.
+/// Advances the kubelet of one machine. Returns true if its state has changed.
 fn turn(machine: &mut Machine, kube: &mut Kube, tailnet: &Tailnet) -> bool {
     let runs = machine.phase >= Phase::Listening
         && machine.units.get(UNIT).is_some_and(|unit| unit.active == "active" || unit.sub == "auto-restart");
@@ -78,7 +82,11 @@ fn turn(machine: &mut Machine, kube: &mut Kube, tailnet: &Tailnet) -> bool {
     machine.kubelet != before
 }
 
-/// What a kubelet does that runs; the error is what it says when it ends.
+/// Executes one step of a running kubelet and returns its message.
+///
+/// # Errors
+///
+/// The message with which the kubelet exits.
 fn live(machine: &mut Machine, kube: &mut Kube, tailnet: &Tailnet) -> Result<String, String> {
     let line = CommandLine::of(machine)?;
     let configuration = Configuration::read(machine, line.flag("config"))?;
@@ -90,6 +98,11 @@ fn live(machine: &mut Machine, kube: &mut Kube, tailnet: &Tailnet) -> Result<Str
     outcome
 }
 
+/// Exchanges state with the cluster: certificate requests, registration and node status.
+///
+/// # Errors
+///
+/// The message with which the kubelet exits.
 fn speak(
     machine: &mut Machine,
     line: &CommandLine,
@@ -98,17 +111,17 @@ fn speak(
     (kube, tailnet): (&mut Kube, &Tailnet),
 ) -> Result<String, String> {
     let token = match keys.client {
-        // The token is for a certificate that has expired.
+        // The token is needed if the certificate has expired.
         Some(_) => credentials::check_kubeconfig(machine, line, kube)
             .map(|()| credentials::bootstrap_token(machine, line, kube).ok())?,
         None => Some(credentials::bootstrap_token(machine, line, kube)?),
     };
     let name = line.flag("hostname-override").unwrap_or(&machine.hostname).to_owned();
-    // Before the look at the network, which is not whole without it.
+    // The plugin must exist before the facts are read, since the network is incomplete without it.
     install_agent_plugin(machine, kube, &name);
     let facts = facts(machine, line, tailnet, name);
     if !configuration.asks_for_serving {
-        // It signs one itself, which is nobody's business.
+        // The kubelet signs its own serving certificate, which no other component checks.
         keys.server.get_or_insert_with(String::new);
     }
     match kubelet_step(kube, keys, token.as_deref(), &facts) {
@@ -124,7 +137,7 @@ fn speak(
     }
 }
 
-/// The agent's pod puts its plugin beside the others as soon as it runs on the node.
+/// Installs the CNI plugin of the Cilium agent, as its pod does when it starts on the node.
 fn install_agent_plugin(machine: &mut Machine, kube: &Kube, node: &str) {
     let path = format!("{}/cilium-cni", cni::plugins(machine));
     if kube.has_agent(node) && machine.files.get(&path).is_none() {
@@ -133,6 +146,7 @@ fn install_agent_plugin(machine: &mut Machine, kube: &Kube, node: &str) {
     }
 }
 
+/// Returns the properties that the kubelet reports about its machine.
 fn facts(machine: &Machine, line: &CommandLine, tailnet: &Tailnet, name: String) -> NodeFacts {
     let own = machine.interfaces(tailnet).into_iter().skip(1).flat_map(|interface| interface.addresses).next();
     let address = own.map(|address| address.addr().to_string()).unwrap_or_default();
@@ -154,7 +168,9 @@ fn facts(machine: &Machine, line: &CommandLine, tailnet: &Tailnet, name: String)
     }
 }
 
-/// It ended with 1: systemd starts it again, or lets it be, as its unit says.
+/// Records an exit with status 1.
+///
+/// systemd starts the kubelet again if its unit has `Restart=always` or `on-failure`.
 fn end(machine: &mut Machine) {
     let sections = machine.unit_sections(UNIT);
     let settings = sections.iter().filter(|(name, _)| name == "Service").flat_map(|(_, settings)| settings);
@@ -165,6 +181,9 @@ fn end(machine: &mut Machine) {
     }
 }
 
+/// Sets the state of the kubelet's unit, if it differs.
+///
+/// The number of restarts is kept, and increases with `auto-restart`.
 fn set(machine: &mut Machine, active: &str, sub: &str, status: i32) {
     let is_so = machine.units.get(UNIT).is_some_and(|unit| unit.active == active && unit.sub == sub);
     if !is_so {

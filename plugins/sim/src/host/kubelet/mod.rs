@@ -1,9 +1,10 @@
-//! The kubelet of a simulated machine: a unit whose program is one from the world's mirror.
+//! Kubelet of a simulated machine: a unit whose program comes from the mirror of the world.
 //!
-//! It reads what a real one reads (its command line, its configuration, its kubeconfigs, the runtime's and the network's
-//! configuration), keeps what a real one keeps (certificates and a kubeconfig), and says to the simulated cluster what a
-//! real one says. Where something is missing or wrong it behaves as a real one does: it ends and is started again, or
-//! runs and is not ready.
+//! It reads the same files as a real kubelet (command line, configuration, kubeconfigs,
+//! configuration of the runtime and the network), keeps the same files (certificates and a
+//! kubeconfig), and sends the same requests to the simulated cluster. If something is missing or
+//! not valid it also behaves like a real one: it exits and is started again, or it runs and its
+//! node is not ready.
 
 mod cni;
 mod command_line;
@@ -20,5 +21,5 @@ pub(crate) use command_line::version_of;
 pub(crate) use life::advance;
 pub(super) use looked::Looked;
 
-/// The unit.
+/// Name of the kubelet's unit.
 pub(super) const UNIT: &str = "kubelet.service";

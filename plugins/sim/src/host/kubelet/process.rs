@@ -2,14 +2,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::kube::KubeletKeys;
 
-/// What is known of a machine's kubelet beside its files.
+/// State of a machine's kubelet that is not stored in its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KubeletProcess {
-    /// Its certificates, and the requests that it waits for.
+    /// Certificates of the kubelet, and its open certificate requests.
     pub(super) keys: KubeletKeys,
-    /// The node that it has registered.
+    /// Name of the node that the kubelet has registered.
     pub(super) node: Option<String>,
-    /// The last thing that it said.
+    /// Last message of the kubelet, which `journalctl` prints.
     pub said: String,
 }

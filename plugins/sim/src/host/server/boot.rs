@@ -6,22 +6,25 @@ use crate::host::commands::start_unit;
 use crate::host::machine::{Machine, Phase};
 use crate::host::process::Halted;
 
-/// From power to sshd, as an Azure virtual machine of a small size takes it.
+/// Seconds from power-on to sshd, as a small Azure virtual machine needs.
 const TO_SSHD: f64 = 8.0;
-/// From sshd to the account, where image and cloud-init race.
+/// Seconds from sshd to the account, during which a login is refused.
 const TO_ACCOUNT: f64 = 2.0;
-/// From the account to cloud-init's last stage.
+/// Seconds from the account to the last stage of cloud-init.
 const TO_FINAL: f64 = 3.0;
-/// What the last stage takes beside the commands themselves.
+/// Seconds that the last stage takes in addition to its commands.
 const FINAL: f64 = 4.0;
 
-/// Boots a machine; returns early if it goes down meanwhile.
+/// Boots a machine. Returns early if it goes down meanwhile.
 pub(super) async fn boot(runtime: &Runtime, name: &str, boot: u64) {
     if boot_to_the_end(runtime, name, boot).await.is_none() {
         tracing::debug!(machine = name, "went down while it booted");
     }
 }
 
+/// Carries out the boot: network, sshd, accounts, units, then the last stage of cloud-init.
+///
+/// Returns `None` if the machine goes down meanwhile.
 async fn boot_to_the_end(runtime: &Runtime, name: &str, boot: u64) -> Option<()> {
     let (phase, instance) = runtime.with(name, boot, |machine, _| {
         (machine.phase, (!machine.cloud_init.instance_done).then(|| Instance::of(machine)))
@@ -58,12 +61,13 @@ async fn boot_to_the_end(runtime: &Runtime, name: &str, boot: u64) -> Option<()>
     Some(())
 }
 
+/// Records the start of a cloud-init stage at the machine's uptime.
 fn enter(machine: &mut Machine, stage: Stage) {
     let uptime = machine.uptime();
     machine.cloud_init.enter(stage, uptime);
 }
 
-/// The kernel's settings, the network, and sshd.
+/// Applies kernel settings and the network, and starts sshd.
 fn bring_up(machine: &mut Machine, instance: Option<&Instance>, generated: &PrivateKey) {
     machine.cloud_init.restart();
     enter(machine, Stage::Local);
@@ -81,6 +85,7 @@ fn bring_up(machine: &mut Machine, instance: Option<&Instance>, generated: &Priv
     machine.phase = Phase::Listening;
 }
 
+/// Starts the enabled units on a thread that may block.
 async fn start_units(runtime: &Runtime, name: &str, boot: u64) -> Option<()> {
     let mut process = runtime.root(name, boot, false)?;
     let units = runtime.with(name, boot, |machine, _| machine.enabled_units())?;
@@ -88,12 +93,14 @@ async fn start_units(runtime: &Runtime, name: &str, boot: u64) -> Option<()> {
     ended(started.await)
 }
 
+/// Runs the last stage of cloud-init on a thread that may block.
 async fn finish(runtime: &Runtime, name: &str, boot: u64, instance: Instance) -> Option<()> {
     let mut process = runtime.root(name, boot, false)?;
     let finished = tokio::task::spawn_blocking(move || instance.finish(&mut process));
     ended(finished.await)
 }
 
+/// Returns `None` if the machine went down or the simulation panicked, which is logged.
 fn ended(outcome: Result<Result<(), Halted>, tokio::task::JoinError>) -> Option<()> {
     match outcome {
         Ok(outcome) => outcome.ok(),

@@ -12,17 +12,17 @@ use crate::World;
 use crate::host::machine::Machine;
 use crate::tailnet::Tailnet;
 
-/// Where `ssh -F` finds the machines.
+/// Returns the path of the client configuration for `ssh -F`.
 pub(super) fn config_path(directory: &Path) -> PathBuf {
     directory.join("ssh_config")
 }
 
-/// The key that the client configuration names.
+/// Returns the path of the private key that the client configuration names.
 pub(super) fn identity_path(directory: &Path) -> PathBuf {
     directory.join("id_ed25519")
 }
 
-/// Makes the client's key pair unless it is there.
+/// Creates the client's key pair, unless it exists.
 pub(super) fn ensure_identity(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let path = identity_path(directory);
@@ -36,7 +36,13 @@ pub(super) fn ensure_identity(directory: &Path) -> io::Result<()> {
     replace(&path, text.as_bytes(), 0o600)
 }
 
-/// Writes the client configuration for the machines as they are, unless `last` is the same. Returns its text.
+/// Writes the client configuration for the current machines, unless it equals `last`.
+///
+/// Returns the new text, or `None` if nothing was written.
+///
+/// # Errors
+///
+/// The error of the file system; the old file is then unchanged.
 pub(super) fn write(directory: &Path, world: &World, silent: u16, last: &str) -> io::Result<Option<String>> {
     let text = render(directory, world, silent);
     if text == last {
@@ -46,8 +52,10 @@ pub(super) fn write(directory: &Path, world: &World, silent: u16, last: &str) ->
     Ok(Some(text))
 }
 
-/// A block for each address, so that the caller's known hosts are asked for the address and not for the port on loopback. A public
-/// address that security groups close leads to the `silent` port.
+/// Returns the client configuration, with one block for each address.
+///
+/// The caller's known hosts are therefore searched for the address and not for the port on
+/// loopback. A public address that security groups close leads to the `silent` port.
 fn render(directory: &Path, world: &World, silent: u16) -> String {
     let identity = identity_path(directory);
     let mut text = "# Written by the simulated world; changes are lost.\n".to_owned();
@@ -66,10 +74,12 @@ fn render(directory: &Path, world: &World, silent: u16) -> String {
     text
 }
 
+/// Returns true if a security group closes the machine's address for SSH.
 fn is_closed(machine: &Machine, address: &str) -> bool {
     machine.spec.nics.iter().any(|nic| nic.ssh_closed && nic.public_ip.as_deref() == Some(address))
 }
 
+/// Returns the names and addresses under which the client reaches a machine.
 fn aliases(name: &str, machine: &Machine, tailnet: &Tailnet) -> Vec<String> {
     let mut aliases = vec![name.to_owned()];
     for nic in &machine.spec.nics {
@@ -80,7 +90,7 @@ fn aliases(name: &str, machine: &Machine, tailnet: &Tailnet) -> Vec<String> {
     aliases
 }
 
-/// Nobody ever sees half of the file.
+/// Replaces a file atomically, so that no reader sees a part of it.
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = path.with_extension("new");
     fs::write(&beside, bytes)?;

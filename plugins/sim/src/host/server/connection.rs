@@ -14,10 +14,10 @@ use super::terminal::Terminal;
 use crate::host::io::{Io, Sink, Source, Stream};
 use crate::host::process::{Exit, Process};
 
-/// The one port that a machine answers on.
+/// Only port on which a simulated machine accepts connections.
 const SSH_PORT: u32 = 22;
 
-/// One client's SSH connection to a machine.
+/// SSH connection of one client to a machine.
 pub(super) struct Connection {
     runtime: Runtime,
     host: String,
@@ -26,7 +26,7 @@ pub(super) struct Connection {
     channels: HashMap<ChannelId, SessionChannel>,
 }
 
-/// A session on the connection.
+/// Session channel on the connection.
 #[derive(Default)]
 struct SessionChannel {
     environment: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ struct SessionChannel {
     input: Option<mpsc::UnboundedSender<Vec<u8>>>,
 }
 
-/// A program about to start: its surroundings, its input and outputs, and what comes out of them.
+/// Program that is about to start, with its environment, its streams and its output channel.
 struct Started {
     process: Process,
     io: Io,
@@ -42,20 +42,24 @@ struct Started {
 }
 
 impl Connection {
+    /// Returns the state of a new connection to the machine in its current boot.
     pub(super) fn new(runtime: Runtime, host: String, boot: u64) -> Self {
         Self { runtime, host, boot, user: String::new(), channels: HashMap::new() }
     }
 
+    /// Returns true if the key permits a login as the user.
     fn opens(&self, user: &str, key: &PublicKey) -> bool {
         let keys = self.runtime.with(&self.host, self.boot, |machine, _| machine.authorized_keys(user));
         let mut parsed = keys.unwrap_or_default().into_iter().filter_map(|line| PublicKey::from_openssh(&line).ok());
         parsed.any(|authorized| authorized.key_data() == key.key_data())
     }
 
+    /// Returns the reply to an authentication request.
     fn decide(&self, user: &str, key: &PublicKey) -> Auth {
         if self.opens(user, key) { Auth::Accept } else { Auth::reject() }
     }
 
+    /// Prepares the program of a session; `None` if the machine went down.
     fn start(&mut self, channel: ChannelId) -> Option<Started> {
         let session = self.channels.get_mut(&channel)?;
         let process = login(&self.runtime, &self.host, self.boot, &self.user, &session.environment)?;
@@ -70,10 +74,12 @@ impl Connection {
         Some(Started { process, io, output })
     }
 
+    /// Returns the terminal of a channel, if the client requested one.
     fn terminal(&mut self, channel: ChannelId) -> Option<&mut Terminal> {
         self.channels.get_mut(&channel)?.terminal.as_mut()
     }
 
+    /// Returns the prompt of an interactive shell.
     fn prompt(&self) -> String {
         let sign = if self.user == "root" { '#' } else { '$' };
         format!("{}@{}:~{sign} ", self.user, self.host)
@@ -192,7 +198,7 @@ impl Handler for Connection {
         let Some(open) = self.channels.get_mut(&channel) else { return Ok(()) };
         let Some(terminal) = &mut open.terminal else {
             if let Some(input) = &open.input {
-                // The program has ended; what is sent to it then is lost, as in a closed pipe.
+                // Input for a program that has ended is discarded, as in a closed pipe.
                 drop(input.send(data.to_vec()));
             }
             return Ok(());
@@ -221,7 +227,9 @@ impl Handler for Connection {
     }
 }
 
-/// Opens what the channel is to be connected with. The session goes on meanwhile: a connection that is dropped takes minutes.
+/// Connects a channel to the destination of a port forwarding.
+///
+/// The session continues meanwhile, because a connection that is dropped takes minutes to fail.
 async fn join(channel: Channel<Msg>, port: u16, reply: ChannelOpenHandle) {
     match connect(port).await {
         Ok(stream) => {
@@ -232,21 +240,21 @@ async fn join(channel: Channel<Msg>, port: u16, reply: ChannelOpenHandle) {
     }
 }
 
-/// Connects as sshd does for whoever it forwards: what they send is passed on at once.
+/// Connects to a port on loopback, without a delay for small packets, as sshd does.
 async fn connect(port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Passes on what either side sends until both have ended or one is gone.
+/// Copies data in both directions until both sides have ended or one has failed.
 async fn forward(channel: Channel<Msg>, mut stream: TcpStream) {
     if let Err(error) = copy_bidirectional(&mut channel.into_stream(), &mut stream).await {
         tracing::debug!(%error, "a forwarded connection broke");
     }
 }
 
-/// Runs a program to its end, passes on what it prints, and closes the channel with its exit status.
+/// Runs a program to its end, sends its output, and closes the channel with its exit status.
 async fn attend(
     handle: Handle,
     channel: ChannelId,
@@ -260,7 +268,7 @@ async fn attend(
         let bytes = if terminal { Terminal::shown(&bytes) } else { bytes };
         let sent = match stream {
             Stream::Output => handle.data(channel, bytes).await.is_ok(),
-            // 1 is standard error.
+            // Extended data of type 1 is standard error (RFC 4254, section 5.2).
             Stream::Error => handle.extended_data(channel, 1, bytes).await.is_ok(),
         };
         if !sent {
@@ -272,13 +280,14 @@ async fn attend(
     }
 }
 
+/// Closes the channel of a program that has ended, or the connection if the machine went down.
 async fn close(handle: &Handle, channel: ChannelId, ended: Result<Exit, tokio::task::JoinError>) -> Result<(), ()> {
     if let Ok(Ok(status)) = ended {
         handle.exit_status_request(channel, status.cast_unsigned()).await?;
         handle.eof(channel).await?;
         return handle.close(channel).await;
     }
-    // The machine has gone down: its sshd does not say good-bye to a single session.
+    // A machine that goes down closes the connection without an exit status.
     let language = String::new();
     handle
         .disconnect(russh::Disconnect::ByApplication, "Connection closed by remote host".to_owned(), language)

@@ -17,35 +17,35 @@ use crate::host::machine::{Machine, Phase};
 use crate::tailnet::Tailnet;
 use crate::{Shared, World};
 
-/// How the machines run.
+/// Options for the simulated machines.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Where the client's configuration and key are put: `ssh_config`, `id_ed25519`, `id_ed25519.pub`.
+    /// Directory for the client's files: `ssh_config`, `id_ed25519` and `id_ed25519.pub`.
     pub dir: PathBuf,
-    /// How many times faster than real machines they boot.
+    /// Factor by which the machines boot faster than real ones.
     pub speed: f64,
-    /// What decides by how much one boot is slower than another.
+    /// Seed of the differences in boot time between machines.
     pub seed: u64,
 }
 
-/// Why the machines cannot run.
+/// Error at the start of the simulated machines.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// The client's files cannot be written.
+    /// Failure to write the client's files.
     #[error("cannot write the client's files to {}", dir.display())]
     ClientFiles {
-        /// Where they go.
+        /// Directory of the files.
         dir: PathBuf,
-        /// Why not.
+        /// Cause of the failure.
         #[source]
         source: io::Error,
     },
-    /// There is no port for what security groups drop.
+    /// Failure to open the port that represents dropped connections.
     #[error("cannot open a port on loopback for what security groups drop")]
     SilentPort(#[source] io::Error),
 }
 
-/// The machines, running until this is dropped.
+/// Handle of the running machines; they stop when it is dropped.
 #[derive(Debug)]
 pub struct HostServer {
     pub(super) runtime: Runtime,
@@ -59,26 +59,29 @@ impl Drop for HostServer {
 }
 
 impl HostServer {
-    /// The file for `ssh -F`.
+    /// Returns the path of the client configuration for `ssh -F`.
     pub fn ssh_config(&self) -> PathBuf {
         client_config::config_path(&self.runtime.directory)
     }
 
-    /// The private key that the configuration names; its public one is beside it.
+    /// Returns the path of the private key; the public key is next to it.
     pub fn identity(&self) -> PathBuf {
         client_config::identity_path(&self.runtime.directory)
     }
 
-    /// Runs a script as root, as somebody else who has a say on the machine: it is not counted as a write.
+    /// Runs a script as root without counting its changes as writes.
     ///
-    /// Nothing if there is no such machine. It blocks: call it outside asynchronous code or with `spawn_blocking`.
+    /// It simulates a change by another administrator. Returns `None` if the machine does not
+    /// exist. Blocks the thread: call it outside asynchronous code or with `spawn_blocking`.
     pub fn run(&self, host: &str, script: &str) -> Option<Output> {
         let boot = self.runtime.shared.lock().hosts.machines.get(host)?.boots;
         let process = self.runtime.root(host, boot, false)?;
         Some(captured(process, script))
     }
 
-    /// Returns when the machine's boot has come to its end, cloud-init's work included, or the machine is gone.
+    /// Waits until the boot of the machine, including cloud-init, has finished.
+    ///
+    /// Also returns if the machine does not exist after all events have been applied.
     pub async fn booted(&self, host: &str) {
         let up = || {
             let world = self.runtime.shared.lock();
@@ -89,12 +92,15 @@ impl HostServer {
     }
 }
 
-/// Makes the world's machines run: those that are there, and those that its events bring.
+/// Runs the existing machines of the world, and those that later events create.
 ///
 /// # Errors
-/// [`HostError::ClientFiles`] if the directory cannot be written to, [`HostError::SilentPort`] if no port is left.
+///
+/// [`HostError::ClientFiles`] if the directory cannot be written, [`HostError::SilentPort`] if no
+/// port is free.
 ///
 /// # Panics
+///
 /// Outside a Tokio runtime.
 pub fn serve(shared: Shared, options: HostOptions) -> Result<HostServer, HostError> {
     let failed = |source| HostError::ClientFiles { dir: options.dir.clone(), source };
@@ -113,7 +119,7 @@ pub fn serve(shared: Shared, options: HostOptions) -> Result<HostServer, HostErr
     Ok(HostServer { runtime, follower })
 }
 
-/// Tasks of the machines by name, ended when they are dropped.
+/// Tasks of the machines by name, aborted on drop.
 struct Running(BTreeMap<String, JoinHandle<()>>);
 
 impl Drop for Running {
@@ -123,6 +129,7 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// Starts the task of a machine, and aborts an older task of this name.
     fn start(&mut self, runtime: &Runtime, name: &str) {
         let task = tokio::spawn(machine_task::run(runtime.clone(), name.to_owned()));
         if let Some(old) = self.0.insert(name.to_owned(), task) {
@@ -130,6 +137,7 @@ impl Running {
         }
     }
 
+    /// Aborts the task of a machine; its connections break.
     fn stop(&mut self, name: &str) {
         if let Some(task) = self.0.remove(name) {
             task.abort();
@@ -137,6 +145,7 @@ impl Running {
     }
 }
 
+/// Applies the events of the world to the machines and keeps the client configuration current.
 async fn follow(runtime: Runtime, mut written: String) {
     let mut latest = runtime.shared.latest();
     let mut progress = runtime.progress.subscribe();
@@ -162,7 +171,9 @@ async fn follow(runtime: Runtime, mut written: String) {
     }
 }
 
-/// Writes it if it is to change; whether it has changed.
+/// Writes the client configuration if it differs. Returns true if it was written.
+///
+/// An error is logged and the next change tries again.
 fn write_client_config(runtime: &Runtime, written: &mut String) -> bool {
     match client_config::write(&runtime.directory, &runtime.shared.lock(), runtime.silent.number(), written) {
         Ok(Some(text)) => {
@@ -175,6 +186,7 @@ fn write_client_config(runtime: &Runtime, written: &mut String) -> bool {
     false
 }
 
+/// Applies one event, and starts or stops the task of its machine.
 fn make_real(runtime: &Runtime, running: &mut Running, recorded: &NumberedEvent) {
     let mut world = runtime.shared.lock();
     apply(&mut world, recorded);
@@ -193,19 +205,20 @@ fn make_real(runtime: &Runtime, running: &mut Running, recorded: &NumberedEvent)
     runtime.told();
 }
 
-/// Changes the machines as the event says.
+/// Changes the state of the machines according to an event.
 fn apply(world: &mut World, recorded: &NumberedEvent) {
     let World { hosts, tailnet, .. } = world;
     match &recorded.event {
         Event::MachineCreated(spec) => {
             let mut machine = Machine::new(spec.clone());
-            // A machine of the same name before it had other numbers, so that nothing of its boots is taken for one of these.
+            // Boot numbers start at a distance from those of an earlier machine of this name, so
+            // that its programs do not access the new one.
             machine.boots = recorded.seq * 1_000_000;
             machine.reset();
             hosts.machines.insert(spec.name.clone(), machine);
         }
         Event::MachineDeleted { name } => {
-            // The device stays in the tailnet, as nobody tells the coordination server.
+            // The device stays in the tailnet, since the machine does not log out.
             if let Some(node) = hosts.machines.remove(name).and_then(|machine| machine.tailscaled.node) {
                 tailnet.set_online(&node, false);
             }
@@ -223,6 +236,7 @@ fn apply(world: &mut World, recorded: &NumberedEvent) {
     hosts.seen = recorded.seq;
 }
 
+/// Restarts a machine, which goes offline in the tailnet.
 fn restart(hosts: &mut Hosts, tailnet: &mut Tailnet, name: &str) {
     if let Some(machine) = hosts.machines.get_mut(name) {
         machine.reset();
@@ -230,6 +244,7 @@ fn restart(hosts: &mut Hosts, tailnet: &mut Tailnet, name: &str) {
     }
 }
 
+/// Adds, changes or removes a NIC, and applies the network files if an address changed.
 fn change_nic(hosts: &mut Hosts, nic: &Nic) {
     for (name, machine) in &mut hosts.machines {
         let nics = &mut machine.spec.nics;

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::runtime::Runtime;
 use crate::host::machine::Phase;
 
-/// Runs a machine, boot after boot, until it is deleted.
+/// Runs a machine through all its boots until it is deleted.
 pub(super) async fn run(runtime: Runtime, name: String) {
     loop {
         let current = runtime.shared.lock().hosts.machines.get(&name).map(|machine| (machine.boots, machine.port));
@@ -35,7 +35,9 @@ pub(super) async fn run(runtime: Runtime, name: String) {
     }
 }
 
-/// Takes a port without listening on it: whoever connects is refused, as by a machine without an sshd.
+/// Reserves a port without listening on it.
+///
+/// A client is refused, as by a machine without sshd. If the port is in use, another one is taken.
 fn reserve(port: u16) -> std::io::Result<TcpSocket> {
     let bind = |port: u16| {
         let socket = TcpSocket::new_v4()?;
@@ -46,7 +48,7 @@ fn reserve(port: u16) -> std::io::Result<TcpSocket> {
     bind(port).or_else(|_: std::io::Error| bind(0))
 }
 
-/// Answers SSH from when sshd is up. Ends only when listening fails.
+/// Answers SSH as soon as sshd is up. If listening fails, it logs the error and never returns.
 async fn answer(runtime: &Runtime, name: &str, boots: u64, socket: TcpSocket) {
     let listening =
         |machine: &mut crate::host::Machine, _: &mut crate::tailnet::Tailnet| machine.phase >= Phase::Listening;
@@ -61,7 +63,9 @@ async fn answer(runtime: &Runtime, name: &str, boots: u64, socket: TcpSocket) {
     accept(runtime, name, boots, &listener).await;
 }
 
-/// The connections end with the machine's boot: they are dropped with this future.
+/// Accepts connections until the machine's boot ends.
+///
+/// They are dropped together with this future.
 async fn accept(runtime: &Runtime, name: &str, boots: u64, listener: &TcpListener) {
     let mut connections = JoinSet::new();
     loop {
@@ -75,14 +79,15 @@ async fn accept(runtime: &Runtime, name: &str, boots: u64, listener: &TcpListene
     }
 }
 
+/// Serves one SSH connection with the machine's host key.
 async fn converse(runtime: Runtime, name: String, boots: u64, stream: TcpStream) {
     let key = runtime.with(&name, boots, |machine, _| machine.files.text(crate::host::cloud_init::HOST_KEY)).flatten();
     let Some(Ok(key)) = key.map(PrivateKey::from_openssh) else {
         tracing::warn!(machine = name, "sshd: no hostkeys available");
         return;
     };
-    // As sshd does for commands. russh heeds its own setting only on sockets that it accepts itself, and without it every
-    // command waits for the delayed acknowledgements of both sides, 40 ms each.
+    // sshd disables Nagle's algorithm for commands. russh applies its own setting only to sockets
+    // that it accepts itself. Without it each command waits 40 ms for delayed acknowledgements.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(machine = name, %error, "a connection will be slow");
     }
@@ -97,6 +102,7 @@ async fn converse(runtime: Runtime, name: String, boots: u64, stream: TcpStream)
     }
 }
 
+/// Returns the server configuration: public keys only, no inactivity timeout.
 fn config(key: PrivateKey) -> russh::server::Config {
     russh::server::Config {
         server_id: russh::SshId::Standard("SSH-2.0-OpenSSH_10.0p2 Debian-7".into()),

@@ -1,4 +1,4 @@
-//! What makes the machines run: it follows the world's events, boots them, and answers SSH for them.
+//! Operation of the machines: follows the events of the world, boots machines and answers SSH.
 
 mod boot;
 mod client_config;

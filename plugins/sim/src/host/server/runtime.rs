@@ -14,21 +14,21 @@ use crate::host::machine::Machine;
 use crate::host::process::{Process, ROOT_PATH};
 use crate::tailnet::Tailnet;
 
-/// What every task of the hosts shares.
+/// State that all tasks of the machines share.
 #[derive(Debug, Clone)]
 pub(super) struct Runtime {
     pub(super) shared: Shared,
-    /// Changes whenever a boot gets on, a machine restarts or goes.
+    /// Counter that increases when a boot advances, or a machine restarts or is deleted.
     pub(super) progress: watch::Sender<u64>,
     pub(super) directory: Arc<PathBuf>,
-    /// Where connections go that a security group drops.
+    /// Port for connections that a security group drops.
     pub(super) silent: Arc<SilentPort>,
     pub(super) speed: f64,
     pub(super) seed: u64,
 }
 
 impl Runtime {
-    /// Uses a machine in one of its boots; nothing if it is not in that boot any more.
+    /// Accesses a machine in one boot; `None` if that boot is not the current one.
     pub(super) fn with<R>(
         &self,
         name: &str,
@@ -41,8 +41,10 @@ impl Runtime {
         Some(use_it(machine, &mut world.tailnet))
     }
 
-    /// Port on loopback of the machine that has `address` in one of the virtual networks that `name` is in; a silent one if a security
-    /// group drops the connection.
+    /// Returns the loopback port of the machine with `address` in a virtual network of `name`.
+    ///
+    /// It is the silent port if a security group drops the connection, and `None` if no machine
+    /// with this address has a port.
     pub(super) fn neighbour(&self, name: &str, address: &str) -> Option<u16> {
         let world = self.shared.lock();
         let machines = &world.hosts.machines;
@@ -56,11 +58,12 @@ impl Runtime {
         Some(if drops_ssh(&world.arm, [&from.id, &nic.id]) { self.silent.number() } else { port })
     }
 
+    /// Notifies the tasks that wait in [`until`](Self::until).
     pub(super) fn told(&self) {
         self.progress.send_modify(|generation| *generation += 1);
     }
 
-    /// Waits until `holds`, which is asked again whenever something has got on.
+    /// Waits until `holds` is true. It is evaluated again after each notification.
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         let mut progress = self.progress.subscribe();
         loop {
@@ -71,7 +74,9 @@ impl Runtime {
         }
     }
 
-    /// Lets simulated time pass: `seconds`, a fifth more or less by the seed, divided by the speed.
+    /// Waits for a simulated duration in seconds.
+    ///
+    /// The seed changes it by up to 20 %, and the speed divides it.
     pub(super) async fn pass(&self, name: &str, seconds: f64) {
         let hash = Sha256::digest(format!("{} {name} {seconds}", self.seed));
         let share = 0.8 + 0.4 * f64::from(hash[0]) / 255.0;
@@ -79,7 +84,7 @@ impl Runtime {
         tokio::time::sleep(scaled).await;
     }
 
-    /// Surroundings of root's programs on a machine.
+    /// Returns the environment of root's programs on a machine.
     pub(super) fn root(&self, name: &str, boot: u64, counted: bool) -> Option<Process> {
         let environment = self.with(name, boot, |machine, _| machine.account("root"))??.environment(ROOT_PATH);
         Some(Process {

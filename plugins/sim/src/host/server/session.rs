@@ -5,18 +5,20 @@ use crate::host::io::{Io, Sink, Source};
 use crate::host::process::{Exit, Process, ROOT_PATH, USER_PATH};
 use crate::host::shell::{Dialect, Shell, parse};
 
-/// What a command printed, and how it ended.
+/// Output and exit status of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Exit status; 255 if the machine went down under it.
+    /// Exit status; 255 if the machine went down meanwhile.
     pub status: i32,
-    /// Standard output.
+    /// Text of the standard output.
     pub stdout: String,
-    /// Standard error.
+    /// Text of the standard error.
     pub stderr: String,
 }
 
-/// Surroundings of a user's programs after a login.
+/// Returns the environment of a user's programs after a login.
+///
+/// `None` if the account does not exist or the machine went down.
 pub(super) fn login(
     runtime: &Runtime,
     host: &str,
@@ -29,7 +31,7 @@ pub(super) fn login(
     let mut process = runtime.root(host, boot, true)?;
     process.actor = account.actor();
     process.environment = account.environment(path);
-    // sshd takes over only what its `AcceptEnv` names.
+    // Debian's sshd accepts only the variables that `AcceptEnv` names.
     let accepted = sent.iter().filter(|(name, _)| *name == "LANG" || name.starts_with("LC_"));
     process.environment.extend(accepted.map(|(name, value)| (name.clone(), value.clone())));
     process.directory = account.home;
@@ -41,7 +43,7 @@ pub(super) fn execute(mut process: Process, io: &Io, command: &str) -> Exit {
     Shell::new(&mut process, Dialect::Bash, "bash", &[], io).run(command)
 }
 
-/// Runs what is typed or sent, line by line; `prompt` is shown before each.
+/// Runs the lines of the input as they arrive, with `prompt` before each of them.
 pub(in crate::host) fn converse(mut process: Process, io: &Io, prompt: Option<&str>) -> Exit {
     let output = process.clone();
     let mut shell = Shell::new(&mut process, Dialect::Bash, "-bash", &[], io);

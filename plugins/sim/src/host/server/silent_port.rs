@@ -3,10 +3,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// A port on loopback that does not answer, so that whoever connects waits until it gives up: what is behind a closed security group
-/// looks like this.
+/// Port on loopback that never answers, as behind a security group that drops packets.
 ///
-/// Its queue has room for one connection, which nobody takes from it; the kernel drops what comes after.
+/// A client waits until its own timeout. The port's queue has room for one connection, which is
+/// never accepted; the kernel drops further requests.
 #[derive(Debug)]
 pub(super) struct SilentPort {
     number: u16,
@@ -15,7 +15,7 @@ pub(super) struct SilentPort {
 }
 
 impl SilentPort {
-    /// Opens one; it is silent from now on.
+    /// Opens a port and fills its queue.
     pub(super) fn open() -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -24,6 +24,7 @@ impl SilentPort {
         Ok(Self { number: address.port(), _in_queue: TcpStream::connect(address)?, _queue: queue })
     }
 
+    /// Returns the number of the port.
     pub(super) fn number(&self) -> u16 {
         self.number
     }

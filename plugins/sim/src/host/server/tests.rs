@@ -50,7 +50,7 @@ fn machine(user_data: String, admin_key: String) -> Event {
 }
 
 impl Rig {
-    /// Hosts that run, `speed` times faster than real ones, without a machine.
+    /// Starts machines that boot `speed` times faster than real ones; the world has none yet.
     fn open(speed: f64) -> Self {
         let dir = TempDir::new().expect("directory");
         let shared = Shared::new(World::default());
@@ -64,7 +64,7 @@ impl Rig {
         self.shared.emit(&mut self.shared.lock(), machine(user_data.to_owned(), key));
     }
 
-    /// One machine, booted to the end.
+    /// Creates one machine and waits for the end of its boot.
     async fn booted(user_data: &str) -> Self {
         let rig = Self::open(1000.0);
         rig.create(user_data);
@@ -72,7 +72,7 @@ impl Rig {
         rig
     }
 
-    /// A router that has joined the tailnet as the workflow has it join.
+    /// Creates a router that has joined the tailnet in the way of the workflow.
     async fn joined() -> Self {
         let rig = Self::open(1000.0);
         let key = rig.key();
@@ -81,7 +81,7 @@ impl Rig {
         rig
     }
 
-    /// A key for one machine.
+    /// Creates an auth key for one machine.
     fn key(&self) -> String {
         let now = jiff::Timestamp::now();
         let properties = Key {
@@ -104,7 +104,7 @@ impl Rig {
         self.server.runtime.clone()
     }
 
-    /// Runs a command line as a user would after logging in.
+    /// Runs a command line as a user would after a login.
     async fn run_as(&self, user: &str, line: &str) -> Output {
         let boot = self.shared.lock().hosts.machines[ROUTER].boots;
         let process = login(&self.runtime(), ROUTER, boot, user, &[].into()).expect("account");
@@ -128,7 +128,7 @@ impl Rig {
         self.shared.lock().hosts.written()
     }
 
-    /// OpenSSH's own client, with a directory for its known hosts and master socket.
+    /// Returns a command of OpenSSH's own client, with its own known hosts and master socket.
     fn ssh(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ssh");
         command.arg("-F").arg(self.server.ssh_config());
@@ -138,7 +138,7 @@ impl Rig {
     }
 }
 
-/// The cloud-config of the shipped workflow, filled in.
+/// Returns the cloud-config of the shipped workflow with its values filled in.
 fn workflow_user_data(key: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows/provision-aks-router.yaml");
     let workflow: Value = serde_saphyr::from_str(&fs::read_to_string(path).expect("workflow")).expect("YAML");
@@ -201,7 +201,7 @@ async fn a_spent_key_joins_no_second_machine() {
     rig.shared.lock().tailnet.join(&key, "other", &[]).expect("the first use");
     rig.create(&workflow_user_data(&key));
     rig.server.booted(ROUTER).await;
-    // `rm -f` comes last in the script, so cloud-init has nothing to report: as with the real one.
+    // The last command of the script is `rm -f`, so cloud-init reports no error, as the real one.
     assert_eq!(rig.json("sudo cloud-init status --format=json").await["status"], "done");
     assert_eq!(rig.json("tailscale status --json").await["BackendState"], "NeedsLogin");
     let id = rig.shared.lock().tailnet.keys.keys().next().expect("key").clone();
@@ -488,7 +488,7 @@ async fn openssh_runs_commands() {
     assert!(refused.stderr.contains("Permission denied (publickey)"), "{}", refused.stderr);
 }
 
-/// What the client says when it meets a host for the first time.
+/// Returns the message of the client at its first connection to a host.
 fn waited_warning(_rig: &Rig) -> String {
     "Warning: Permanently added '203.0.113.4' (ED25519) to the list of known hosts.\r\n".into()
 }

@@ -1,23 +1,27 @@
-/// A calculation of `$((…))`: whole numbers, variables, parentheses and the operators of C that scripts use.
+/// Evaluator of `$((…))`: integers, variables, parentheses and the usual operators of C.
 pub(super) struct Arithmetic<'a, V> {
     rest: &'a str,
     variable: V,
 }
 
-/// Operators by rank, the weakest first; a longer one before the one that it begins with.
+/// Operators by rank, the weakest first.
+///
+/// An operator comes before any other one that is its prefix.
 const RANKS: [&[&str]; 6] = [&["||"], &["&&"], &["==", "!="], &["<=", ">=", "<", ">"], &["+", "-"], &["*", "/", "%"]];
 
 impl<'a, V: Fn(&str) -> i64> Arithmetic<'a, V> {
+    /// Returns an evaluator of `text`; `variable` returns the value of a name.
     pub(super) fn new(text: &'a str, variable: V) -> Self {
         Self { rest: text.trim(), variable }
     }
 
-    /// The value, unless the text is no expression or divides by zero.
+    /// Returns the value; `None` if the text is not an expression or divides by zero.
     pub(super) fn value(&mut self) -> Option<i64> {
         let value = self.ranked(0)?;
         self.rest.trim().is_empty().then_some(value)
     }
 
+    /// Evaluates a chain of operators of at least the given rank, from left to right.
     fn ranked(&mut self, rank: usize) -> Option<i64> {
         let Some(operators) = RANKS.get(rank) else { return self.primary() };
         let mut left = self.ranked(rank + 1)?;
@@ -32,6 +36,7 @@ impl<'a, V: Fn(&str) -> i64> Arithmetic<'a, V> {
         }
     }
 
+    /// Evaluates a number, a variable, a parenthesis or an operator with one operand.
     fn primary(&mut self) -> Option<i64> {
         self.rest = self.rest.trim_start();
         if let Some(rest) = self.rest.strip_prefix('(') {
@@ -54,6 +59,7 @@ impl<'a, V: Fn(&str) -> i64> Arithmetic<'a, V> {
     }
 }
 
+/// Applies an operator; `None` on overflow or division by zero. Comparisons yield 1 or 0.
 fn apply(left: i64, operator: &str, right: i64) -> Option<i64> {
     match operator {
         "+" => left.checked_add(right),

@@ -3,18 +3,19 @@ use super::interpreter::{Dialect, Flow, Shell};
 use super::pattern::matches;
 use crate::host::files::Files;
 
-/// A field while it is made: characters, and whether each was quoted.
+/// Field under construction: its characters, and a flag for each quoted one.
 #[derive(Default)]
 struct Field {
     characters: Vec<(char, bool)>,
 }
 
 impl Field {
+    /// Returns the characters of the field as text.
     fn text(&self) -> String {
         self.characters.iter().map(|(c, _)| c).collect()
     }
 
-    /// The field as a pattern, in which only unquoted characters are special.
+    /// Returns the field as a pattern in which only unquoted characters are special.
     fn pattern(&self) -> String {
         let mut pattern = String::new();
         for (c, quoted) in &self.characters {
@@ -26,13 +27,14 @@ impl Field {
         pattern
     }
 
+    /// Returns true if an unquoted character makes the field a pattern.
     fn is_pattern(&self) -> bool {
         self.characters.iter().any(|(c, quoted)| !quoted && "*?[".contains(*c))
     }
 }
 
 impl Shell<'_> {
-    /// The arguments that `words` stand for.
+    /// Expands words to the arguments of a command.
     pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Flow> {
         let mut all = Vec::new();
         for word in words {
@@ -43,23 +45,24 @@ impl Shell<'_> {
         Ok(all)
     }
 
-    /// The one text that `word` stands for where there is no splitting.
+    /// Expands a word to one text, without splitting, as in an assignment.
     pub(super) fn single(&mut self, word: &Word) -> Result<String, Flow> {
         let fields = self.split(word, false)?;
         Ok(fields.iter().map(Field::text).collect::<Vec<_>>().join(" "))
     }
 
-    /// The pattern that `word` stands for.
+    /// Expands a word to a pattern, as in `case`.
     pub(super) fn as_pattern(&mut self, word: &Word) -> Result<String, Flow> {
         let fields = self.split(word, false)?;
         Ok(fields.iter().map(Field::pattern).collect())
     }
 
+    /// Expands a word to fields, split at blanks if `splitting` is true.
     fn split(&mut self, word: &Word, splitting: bool) -> Result<Vec<Field>, Flow> {
         let mut fields = Fields { done: Vec::new(), current: None, splitting };
         for (index, part) in word.0.iter().enumerate() {
             match part {
-                // `"$@"` without arguments is nothing, not an empty argument.
+                // Without arguments, `"$@"` expands to no field instead of an empty one.
                 Part::Text { text, quoted: true } if text.is_empty() && is_all_arguments(word.0.get(index + 1)) => {}
                 Part::Text { text, quoted } => {
                     let text = if index == 0 && !quoted { self.home(text) } else { text.clone() };
@@ -87,6 +90,7 @@ impl Shell<'_> {
         Ok(fields.done)
     }
 
+    /// Expands `$@` or `$*`.
     fn positional(&mut self, fields: &mut Fields, each: bool, quoted: bool) {
         let values = self.arguments.clone();
         if quoted && !each {
@@ -101,6 +105,7 @@ impl Shell<'_> {
         }
     }
 
+    /// Replaces a tilde at the start of the text by the home directory.
     fn home(&self, text: &str) -> String {
         let rest = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
         match (rest, self.process.environment.get("HOME")) {
@@ -109,6 +114,7 @@ impl Shell<'_> {
         }
     }
 
+    /// Returns the value of a variable or a special parameter.
     fn value(&self, name: &str) -> Option<String> {
         match name {
             "?" => Some(self.status.to_string()),
@@ -125,6 +131,7 @@ impl Shell<'_> {
         }
     }
 
+    /// Expands a parameter with its operator, or to its length.
     fn parameter(&mut self, name: &str, operator: Option<&(String, Word)>, length: bool) -> Result<String, Flow> {
         let value = self.value(name);
         if length {
@@ -144,14 +151,14 @@ impl Shell<'_> {
         }
     }
 
-    /// `${name:=word}`
+    /// Expands `${name:=word}`: assigns the word to an unset variable.
     fn set_to(&mut self, name: &str, operand: &Word) -> Result<String, Flow> {
         let value = self.single(operand)?;
         self.variables.insert(name.to_owned(), value.clone());
         Ok(value)
     }
 
-    /// `${name:?message}`
+    /// Expands `${name:?message}`: ends the script with the message if the variable is unset.
     fn refuse(&mut self, name: &str, operand: &Word) -> Result<String, Flow> {
         let message = self.single(operand)?;
         let message = if message.is_empty() { "parameter not set".to_owned() } else { message };
@@ -159,6 +166,9 @@ impl Shell<'_> {
         Err(Flow::Exit(if self.dialect == Dialect::Dash { 2 } else { 1 }))
     }
 
+    /// Expands a parameter without an operator.
+    ///
+    /// With `set -u` an unset variable is an error.
     fn plain(&mut self, name: &str, value: Option<String>) -> Result<String, Flow> {
         match value {
             Some(value) => Ok(value),
@@ -173,7 +183,9 @@ impl Shell<'_> {
         }
     }
 
-    /// The paths that a field stands for: itself if it is no pattern or matches nothing.
+    /// Returns the paths that match a field.
+    ///
+    /// A field that is not a pattern, or that matches nothing, is returned unchanged.
     fn paths(&mut self, field: &Field) -> Result<Vec<String>, Flow> {
         if !field.is_pattern() {
             return Ok(vec![field.text()]);
@@ -189,16 +201,20 @@ impl Shell<'_> {
     }
 }
 
+/// Returns true if the part of a word is `$@`.
 fn is_all_arguments(part: Option<&Part>) -> bool {
     matches!(part, Some(Part::Parameter { name, operator: None, length: false, quoted: true }) if name == "@")
 }
 
+/// Matches a path with a pattern, component by component.
+///
+/// A name that starts with a dot needs a pattern that does, too.
 fn same_parts(pattern: &str, path: &str) -> bool {
     let hidden = |pattern: &str, part: &str| part.starts_with('.') && !pattern.starts_with('.');
     pattern.split('/').zip(path.split('/')).all(|(pattern, part)| !hidden(pattern, part) && matches(pattern, part))
 }
 
-/// `${name%pattern}` and its relatives.
+/// Removes a prefix or suffix that matches a pattern, as in `${name%pattern}`.
 fn trimmed(value: &str, cut: &str, pattern: &str) -> String {
     let ends: Vec<usize> = value.char_indices().map(|(at, _)| at).chain([value.len()]).collect();
     let found = match cut {
@@ -210,7 +226,7 @@ fn trimmed(value: &str, cut: &str, pattern: &str) -> String {
     found.unwrap_or(value).to_owned()
 }
 
-/// The fields of one word while they are made.
+/// Fields of one word under construction.
 struct Fields {
     done: Vec<Field>,
     current: Option<Field>,
@@ -218,11 +234,12 @@ struct Fields {
 }
 
 impl Fields {
+    /// Appends literal text to the current field.
     fn literal(&mut self, text: &str, quoted: bool) {
         self.current.get_or_insert_default().characters.extend(text.chars().map(|c| (c, quoted)));
     }
 
-    /// What an expansion gave: split at blanks unless quoted.
+    /// Appends the result of an expansion, split at blanks unless it is quoted.
     fn expanded(&mut self, value: &str, quoted: bool) {
         if quoted || !self.splitting {
             self.literal(value, quoted || !self.splitting);
@@ -237,6 +254,7 @@ impl Fields {
         }
     }
 
+    /// Ends the current field.
     fn finish(&mut self) {
         self.done.extend(self.current.take());
     }

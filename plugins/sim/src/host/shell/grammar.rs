@@ -2,35 +2,43 @@
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct List(pub(super) Vec<AndOr>);
 
-/// Pipelines joined by `&&` and `||`.
+/// Pipelines joined by `&&` and `
+///
+/// `.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct AndOr {
     pub(super) first: Pipeline,
     pub(super) rest: Vec<(Connector, Pipeline)>,
-    /// Whether it ends with `&`.
+    /// True if the list ends with `&`.
     pub(super) background: bool,
 }
 
+/// Operator between two pipelines: `&&` or `
+///
+/// `.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connector {
     And,
     Or,
 }
 
+/// Commands whose outputs and inputs are connected, with an optional `!`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pipeline {
     pub(super) negated: bool,
     pub(super) commands: Vec<Command>,
 }
 
+/// Command with its redirections.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Command {
     pub(super) kind: CommandKind,
     pub(super) redirects: Vec<Redirect>,
-    /// Line that it begins on, for messages.
+    /// Line of the script on which the command starts, for error messages.
     pub(super) line: usize,
 }
 
+/// Type of a command: simple, compound or the definition of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum CommandKind {
     Simple { assignments: Vec<(String, Word)>, words: Vec<Word> },
@@ -43,12 +51,14 @@ pub(super) enum CommandKind {
     Function { name: String, body: Box<Command> },
 }
 
+/// Redirection of one file descriptor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Redirect {
     pub(super) descriptor: u32,
     pub(super) kind: RedirectKind,
 }
 
+/// Type of a redirection, with its target.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum RedirectKind {
     Read(Word),
@@ -58,10 +68,11 @@ pub(super) enum RedirectKind {
     Document(Word),
 }
 
-/// What becomes none, one or several arguments.
+/// Word that expands to zero or more arguments.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Word(pub(super) Vec<Part>);
 
+/// Part of a word: text or an expansion.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
     Text { text: String, quoted: bool },

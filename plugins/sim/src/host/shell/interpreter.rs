@@ -8,16 +8,16 @@ use crate::host::files::Node;
 use crate::host::io::{Io, Sink, Source};
 use crate::host::process::{Exit, Halted, Process};
 
-/// Which shell's words a complaint is in.
+/// Shell whose wording the error messages have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// `sh` of Debian.
+    /// Debian's `sh`, which is dash.
     Dash,
-    /// The login shell.
+    /// Bash, the login shell.
     Bash,
 }
 
-/// Why a command does not simply go on to the next.
+/// Reason for not continuing with the next command.
 pub(super) enum Flow {
     Exit(i32),
     Return(i32),
@@ -32,7 +32,7 @@ impl From<Halted> for Flow {
     }
 }
 
-/// `set -e`, `-u` and `-x`.
+/// Options `-e`, `-u` and `-x` of `set`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
     pub(super) errexit: bool,
@@ -40,11 +40,11 @@ pub(super) struct Options {
     pub(super) trace: bool,
 }
 
-/// A shell that runs scripts.
+/// Shell that runs scripts on a machine.
 pub(crate) struct Shell<'a> {
     pub(super) process: &'a mut Process,
     pub(super) dialect: Dialect,
-    /// `$0`.
+    /// Name of the shell, `$0`.
     pub(super) name: String,
     pub(super) arguments: Vec<String>,
     pub(super) variables: BTreeMap<String, String>,
@@ -54,14 +54,15 @@ pub(crate) struct Shell<'a> {
     trap: Option<String>,
     line: usize,
     io: Io,
-    /// How many conditions surround what runs: `set -e` does not apply in them.
+    /// Number of conditions around the current command, in which `set -e` has no effect.
     conditions: usize,
 }
 
+/// Exit status of a command, or the reason for not continuing.
 type Run = Result<i32, Flow>;
 
 impl<'a> Shell<'a> {
-    /// A shell called `name` with these arguments.
+    /// Returns a shell with a name (`$0`) and arguments (`$1`, …).
     pub(crate) fn new(process: &'a mut Process, dialect: Dialect, name: &str, arguments: &[String], io: &Io) -> Self {
         Self {
             process,
@@ -79,7 +80,7 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// Sets the options that `letters` names, as `sh -eu` does.
+    /// Sets the options whose letters are in `letters`, as `sh -eu` does.
     pub(crate) fn set_options(&mut self, letters: &str, on: bool) {
         for letter in letters.chars() {
             match letter {
@@ -91,7 +92,7 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// Runs a script to its end.
+    /// Runs a script to its end, then its exit trap, and returns the exit status.
     pub(crate) fn run(&mut self, script: &str) -> Exit {
         let outcome = self.source(script);
         let status = ended(&outcome)?;
@@ -104,7 +105,9 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// Runs a part of a script: its status, and whether it said to end.
+    /// Runs one part of a script.
+    ///
+    /// Returns its exit status, and true if the shell must exit.
     pub(crate) fn step(&mut self, script: &str) -> Result<(i32, bool), Halted> {
         match self.source(script) {
             Err(Flow::Exit(status)) if parse(script).is_ok() => Ok((status & 0xff, true)),
@@ -112,6 +115,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Parses and runs a script in this shell, as `.` and `eval` do.
     fn source(&mut self, script: &str) -> Run {
         match parse(script) {
             Ok(list) => self.list(&list),
@@ -123,18 +127,20 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// Complains in the words of the dialect.
+    /// Prints an error message in the wording of the shell.
     pub(super) fn complain(&self, message: &str) {
         let place = match self.dialect {
             Dialect::Dash => format!("{}: {}: ", self.name, self.line),
             Dialect::Bash => format!("{}: line {}: ", self.name, self.line),
         };
         let text = format!("{place}{message}\n");
-        // A machine that has gone down shows itself at the next command.
+        // The next command reports a machine that went down.
         self.process.write(&self.io.error, text.as_bytes()).unwrap_or_default();
     }
 
-    /// Complains of a file that cannot be opened; bash then names no line of a command line that it was given.
+    /// Reports a file that cannot be opened.
+    ///
+    /// For a command line, bash then prints no line number.
     fn complain_of_file(&self, dash: &str, bash: &str) {
         match self.dialect {
             Dialect::Dash => self.complain(dash),
@@ -145,6 +151,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs the commands of a list and returns the last status.
     fn list(&mut self, list: &List) -> Run {
         for item in &list.0 {
             self.status = self.and_or(item)?;
@@ -152,6 +159,9 @@ impl<'a> Shell<'a> {
         Ok(self.status)
     }
 
+    /// Runs pipelines joined by `&&` and `
+    ///
+    /// `.
     fn and_or(&mut self, item: &AndOr) -> Run {
         let mut last = item.rest.is_empty();
         let mut status = self.guarded(&item.first, !last)?;
@@ -170,6 +180,9 @@ impl<'a> Shell<'a> {
         Ok(status)
     }
 
+    /// Runs a pipeline and applies `!`.
+    ///
+    /// In a condition, or with `!`, `set -e` has no effect.
     fn guarded(&mut self, pipeline: &Pipeline, condition: bool) -> Run {
         let exempt = usize::from(condition || pipeline.negated);
         self.conditions += exempt;
@@ -181,6 +194,7 @@ impl<'a> Shell<'a> {
         Ok(status)
     }
 
+    /// Runs a list as a condition. Returns true for exit status 0.
     fn condition(&mut self, list: &List) -> Result<bool, Flow> {
         self.conditions += 1;
         let status = self.list(list);
@@ -188,12 +202,16 @@ impl<'a> Shell<'a> {
         Ok(status? == 0)
     }
 
+    /// Runs one command in this shell, or several commands as a pipeline.
     fn pipeline(&mut self, pipeline: &Pipeline) -> Run {
         let [command] = pipeline.commands.as_slice() else { return self.piped(&pipeline.commands) };
         self.command(command)
     }
 
-    /// Runs one after the other, each in a shell of its own, its output the next one's input.
+    /// Runs the commands of a pipeline one after the other.
+    ///
+    /// Each has a subshell of its own, and its complete output is the input of the next one. In a
+    /// real shell they run at the same time.
     fn piped(&mut self, commands: &[Command]) -> Run {
         let outer = self.io.clone();
         let mut input = outer.input.clone();
@@ -208,7 +226,7 @@ impl<'a> Shell<'a> {
         Ok(status)
     }
 
-    /// Runs in a shell of its own: what it sets is gone afterwards.
+    /// Runs a subshell: its assignments have no effect on this shell.
     fn apart(&mut self, io: Io, run: impl FnOnce(&mut Shell<'_>) -> Run) -> Run {
         let mut process = self.process.clone();
         let mut inner = Shell {
@@ -229,7 +247,7 @@ impl<'a> Shell<'a> {
         ended(&outcome).map_err(Flow::from)
     }
 
-    /// What a list prints, without the line ends at its end.
+    /// Returns the output of a command substitution without the line ends at its end.
     pub(super) fn substitute(&mut self, list: &List) -> Result<String, Flow> {
         let output = Sink::buffer();
         let io = Io { output: output.clone(), ..self.io.clone() };
@@ -238,6 +256,7 @@ impl<'a> Shell<'a> {
         Ok(text.trim_end_matches('\n').to_owned())
     }
 
+    /// Runs one command with its redirections.
     fn command(&mut self, command: &Command) -> Run {
         self.line = command.line;
         let outer = self.io.clone();
@@ -247,6 +266,7 @@ impl<'a> Shell<'a> {
         outcome
     }
 
+    /// Runs a command whose streams are already redirected.
     fn redirected(&mut self, command: &Command) -> Run {
         match &command.kind {
             CommandKind::Simple { assignments, words } => self.simple(assignments, words),
@@ -266,6 +286,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs `if`, with its `elif` branches and `else`.
     fn conditional(&mut self, branches: &[(List, List)], otherwise: Option<&List>) -> Run {
         for (condition, body) in branches {
             if self.condition(condition)? {
@@ -277,6 +298,7 @@ impl<'a> Shell<'a> {
         otherwise.map_or(Ok(0), |body| self.list(body))
     }
 
+    /// Runs the loops `while` and `until`.
     fn repeat(&mut self, until: bool, condition: &List, body: &List) -> Run {
         let mut status = 0;
         while self.condition(condition)? != until {
@@ -289,6 +311,7 @@ impl<'a> Shell<'a> {
         Ok(status)
     }
 
+    /// Runs the loop `for`; without words it iterates over the arguments.
     fn iterate(&mut self, name: &str, words: Option<&[Word]>, body: &List) -> Run {
         let values = match words {
             Some(words) => self.fields(words)?,
@@ -306,6 +329,7 @@ impl<'a> Shell<'a> {
         Ok(status)
     }
 
+    /// Runs the command `case`: the first matching arm.
     fn select(&mut self, subject: &Word, arms: &[(Vec<Word>, List)]) -> Run {
         let subject = self.single(subject)?;
         for (patterns, body) in arms {
@@ -319,7 +343,7 @@ impl<'a> Shell<'a> {
         Ok(0)
     }
 
-    /// A variable that is in the environment stays there.
+    /// Assigns a variable; an exported variable stays exported.
     fn assign(&mut self, name: &str, value: String) {
         match self.process.environment.get_mut(name) {
             Some(exported) => *exported = value,
@@ -327,6 +351,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs a simple command: assignments, then a function, builtin or program.
     fn simple(&mut self, assignments: &[(String, Word)], words: &[Word]) -> Run {
         let before = self.status;
         let words = self.fields(words)?;
@@ -349,13 +374,15 @@ impl<'a> Shell<'a> {
         let outer = self.process.environment.clone();
         self.process.environment.extend(values);
         let outcome = self.call(&name, &words);
-        // `export` and `cd` mean to change it; a command's own assignments do not outlive it.
+        // The builtins `export` and `cd` change the shell's environment. Assignments before a
+        // command end with it.
         if !assignments.is_empty() {
             self.process.environment = outer;
         }
         outcome
     }
 
+    /// Calls a function, builtin or program.
     fn call(&mut self, name: &str, words: &[String]) -> Run {
         if let Some(function) = self.functions.get(name).cloned() {
             return self.function(&function, words);
@@ -366,6 +393,7 @@ impl<'a> Shell<'a> {
         self.external(words)
     }
 
+    /// Calls a function with its own positional parameters.
     fn function(&mut self, function: &Command, words: &[String]) -> Run {
         let outer = std::mem::replace(&mut self.arguments, words[1..].to_vec());
         let outcome = self.command(function);
@@ -376,6 +404,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs a program and reports one that does not exist (127) or cannot be executed (126).
     fn external(&mut self, words: &[String]) -> Run {
         match commands::run(self.process, &self.io, words)? {
             commands::Ran::Exited(status) => Ok(status),
@@ -395,7 +424,7 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// Opens what the redirections name; `false` if one could not be opened.
+    /// Opens the targets of redirections. Returns false if one cannot be opened.
     fn redirect(&mut self, redirects: &[Redirect]) -> Result<bool, Flow> {
         for redirect in redirects {
             let opened = match &redirect.kind {
@@ -420,6 +449,7 @@ impl<'a> Shell<'a> {
         Ok(true)
     }
 
+    /// Opens a file as standard input.
     fn open_input(&mut self, word: &Word) -> Result<bool, Flow> {
         let name = self.single(word)?;
         let path = self.process.path(&name);
@@ -439,6 +469,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Opens a file as the target of an output.
     fn open_output(&mut self, descriptor: u32, word: &Word, append: bool) -> Result<bool, Flow> {
         let name = self.single(word)?;
         let path = self.process.path(&name);
@@ -467,6 +498,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Sets the destination of standard output (1) or standard error (2).
     fn set_output(&mut self, descriptor: u32, sink: Sink) {
         match descriptor {
             1 => self.io.output = sink,
@@ -475,6 +507,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Duplicates a file descriptor, as `2>&1` does.
     fn duplicate(&mut self, descriptor: u32, target: &str) {
         match target {
             "1" => self.set_output(descriptor, self.io.output.clone()),
@@ -485,6 +518,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs a builtin; `None` if no builtin has this name.
     fn builtin(&mut self, name: &str, words: &[String]) -> Option<Run> {
         let first = words.get(1).map(String::as_str);
         let number = first.and_then(|word| word.parse().ok());
@@ -535,6 +569,7 @@ impl<'a> Shell<'a> {
         })
     }
 
+    /// Runs the builtin `cd`.
     fn change_directory(&mut self, target: Option<&str>) -> Run {
         let home = self.process.environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
         let target = target.unwrap_or(&home).to_owned();
@@ -550,6 +585,7 @@ impl<'a> Shell<'a> {
         Ok(if self.dialect == Dialect::Dash { 2 } else { 1 })
     }
 
+    /// Runs the builtin `set`: options and positional parameters.
     fn set(&mut self, words: &[String]) {
         for (index, word) in words.iter().enumerate() {
             match word.as_bytes() {
@@ -559,7 +595,7 @@ impl<'a> Shell<'a> {
                 }
                 [b'-', ..] => self.set_options(&word[1..], true),
                 [b'+', ..] => self.set_options(&word[1..], false),
-                // The name that follows `-o`.
+                // A word after `-o` is the name of an option.
                 _ if index > 0 && words[index - 1].ends_with('o') => {
                     let letter = match word.as_str() {
                         "errexit" => "e",
@@ -577,6 +613,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs `export`, `readonly` or `local` with its assignments.
     fn declare(&mut self, kind: &str, words: &[String]) {
         for word in words.iter().filter(|word| !word.starts_with('-')) {
             let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
@@ -590,6 +627,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs the builtin `umask`, with an octal mask.
     fn umask(&mut self, mask: Option<&str>) -> Run {
         match mask.map(|mask| u32::from_str_radix(mask, 8)) {
             None => self.process.print(&self.io, format!("{:04o}\n", self.process.umask))?,
@@ -602,7 +640,7 @@ impl<'a> Shell<'a> {
         Ok(0)
     }
 
-    /// `command -v NAME`, or `command NAME …` past functions.
+    /// Runs `command -v NAME`, or `command NAME …`, which ignores functions and builtins.
     fn locate(&mut self, words: &[String]) -> Run {
         let Some(name) = words.get(1).filter(|_| words[0] == "-v" || words[0] == "-V") else {
             return if words.is_empty() { Ok(0) } else { self.external(words) };
@@ -625,6 +663,7 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Runs a script file in this shell, as `.` does.
     fn include(&mut self, name: &str) -> Run {
         let (path, actor) = (self.process.path(name), self.process.actor.clone());
         let bytes = self.process.with(|place| place.machine.read_file(&actor, &path))?;
@@ -635,6 +674,7 @@ impl<'a> Shell<'a> {
         self.source(&String::from_utf8_lossy(&bytes))
     }
 
+    /// Runs the builtin `read`. Returns 1 at the end of the input.
     fn read(&mut self, words: &[String]) -> i32 {
         let names: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
         let line = self.io.input.read_line();
@@ -651,7 +691,11 @@ impl<'a> Shell<'a> {
         i32::from(!complete)
     }
 
-    /// Sums, differences, products, quotients and comparisons of whole numbers, from left to right by rank.
+    /// Evaluates an arithmetic expression.
+    ///
+    /// # Errors
+    ///
+    /// An expression that is not valid ends the script.
     pub(super) fn calculate(&mut self, text: &str) -> Result<i64, Flow> {
         let mut arithmetic = super::arithmetic::Arithmetic::new(text, |name| {
             let value = self.variables.get(name).or_else(|| self.process.environment.get(name));
@@ -665,11 +709,12 @@ impl<'a> Shell<'a> {
     }
 }
 
+/// Returns true if the word contains a command substitution.
 fn has_substitution(word: &Word) -> bool {
     word.0.iter().any(|part| matches!(part, super::grammar::Part::Substitution { .. }))
 }
 
-/// The status of a shell that has ended somehow.
+/// Returns the exit status of a shell that has ended for any reason.
 fn ended(outcome: &Run) -> Exit {
     match outcome {
         Ok(status) | Err(Flow::Exit(status) | Flow::Return(status)) => Ok(status & 0xff),
@@ -678,11 +723,12 @@ fn ended(outcome: &Run) -> Exit {
     }
 }
 
+/// Returns the exit status of a redirection that failed.
 fn failure_of_redirect(dialect: Dialect) -> i32 {
     if dialect == Dialect::Dash { 2 } else { 1 }
 }
 
-/// Dash's own words for a missing file or directory.
+/// Returns dash's wording for a missing file or directory.
 fn dash(error: &str, missing: &str) -> String {
     if error == "No such file or directory" { missing } else { error }.to_owned()
 }

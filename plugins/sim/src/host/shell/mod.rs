@@ -1,4 +1,4 @@
-//! The shell of the simulated machines: the part of POSIX `sh` that scripts sent over SSH use.
+//! Shell of the simulated machines: the part of POSIX `sh` that scripts over SSH need.
 
 mod arithmetic;
 mod expand;

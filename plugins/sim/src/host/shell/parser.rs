@@ -1,17 +1,17 @@
 use super::grammar::{AndOr, Command, CommandKind, Connector, List, Part, Pipeline, Redirect, RedirectKind, Word};
 
-/// Why a script cannot be run.
+/// Syntax error of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ParseError {
-    /// Line that the script goes wrong on.
+    /// Line on which the error was found, from 1.
     pub(crate) line: usize,
-    /// What is wrong, as dash says it.
+    /// Message in dash's wording.
     pub(crate) message: String,
-    /// Whether more lines could make it right.
+    /// True if more lines could complete the script.
     pub(crate) incomplete: bool,
 }
 
-/// Parses a script.
+/// Parses a script into a list of commands.
 pub(crate) fn parse(script: &str) -> Result<List, ParseError> {
     let mut parser = Parser { text: script.chars().collect(), at: 0, line: 1, documents: Vec::new() };
     let list = parser.list()?;
@@ -21,36 +21,43 @@ pub(crate) fn parse(script: &str) -> Result<List, ParseError> {
     }
 }
 
+/// State of the parser: the characters of the script and the position.
 struct Parser {
     text: Vec<char>,
     at: usize,
     line: usize,
-    /// Here-documents whose lines come after the next line's end: delimiter, whether to expand, whether to strip tabs.
+    /// Here-documents whose lines start after the next line end.
     documents: Vec<Document>,
 }
 
+/// Here-document that was announced: its delimiter, and the flags of its expansion.
 struct Document {
     delimiter: String,
     literal: bool,
     strip: bool,
 }
 
-/// Placeholder of a here-document until its lines are read: which one it is.
+/// Placeholder for a here-document whose lines are not read yet.
 const PENDING: &str = "\u{0}document";
 
+/// Reserved words and operators that end a list of commands.
 const RESERVED: [&str; 12] = ["then", "else", "elif", "fi", "do", "done", "esac", "}", "in", ")", ";;", "]]"];
 
+/// Result of parsing one construct.
 type Parsed<T> = Result<T, ParseError>;
 
 impl Parser {
+    /// Returns the current character without consuming it.
     fn peek(&self) -> Option<char> {
         self.text.get(self.at).copied()
     }
 
+    /// Returns true if the remaining script starts with `text`.
     fn looking_at(&self, text: &str) -> bool {
         text.chars().enumerate().all(|(offset, c)| self.text.get(self.at + offset) == Some(&c))
     }
 
+    /// Consumes and returns the current character.
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.at += 1;
@@ -60,6 +67,7 @@ impl Parser {
         Some(c)
     }
 
+    /// Consumes `text` if it comes next.
     fn take(&mut self, text: &str) -> bool {
         let there = self.looking_at(text);
         if there {
@@ -70,10 +78,12 @@ impl Parser {
         there
     }
 
+    /// Returns an error at the current line.
     fn error(&self, message: impl Into<String>) -> ParseError {
         ParseError { line: self.line, message: message.into(), incomplete: self.at >= self.text.len() }
     }
 
+    /// Returns dash's error for an unexpected word or the end of the script.
     fn unexpected(&self) -> ParseError {
         let token: String = match self.peek() {
             None => return self.error("Syntax error: end of file unexpected"),
@@ -86,6 +96,7 @@ impl Parser {
         self.error(format!("Syntax error: \"{token}\" unexpected"))
     }
 
+    /// Skips blanks, comments and continued lines.
     fn blanks(&mut self) {
         loop {
             if self.take("\\\n") {
@@ -103,6 +114,7 @@ impl Parser {
         }
     }
 
+    /// Skips blanks, comments and line ends.
     fn newlines(&mut self) {
         loop {
             self.blanks();
@@ -113,7 +125,7 @@ impl Parser {
         }
     }
 
-    /// The reserved word here, if any.
+    /// Returns the reserved word at the current position, if any.
     fn reserved(&self) -> Option<&'static str> {
         let ends = |word: &str| {
             let after = self.text.get(self.at + word.chars().count());
@@ -122,6 +134,7 @@ impl Parser {
         RESERVED.into_iter().find(|word| self.looking_at(word) && ends(word))
     }
 
+    /// Consumes a reserved word if it comes next.
     fn keyword(&mut self, word: &str) -> bool {
         self.blanks();
         let after = self.text.get(self.at + word.chars().count());
@@ -129,6 +142,7 @@ impl Parser {
         ends && self.take(word)
     }
 
+    /// Consumes a reserved word that must come next.
     fn expect(&mut self, word: &str) -> Parsed<()> {
         self.newlines();
         if self.keyword(word) || (matches!(word, ")" | "}") && self.take(word)) {
@@ -137,6 +151,7 @@ impl Parser {
         Err(self.unexpected())
     }
 
+    /// Parses a list up to a reserved word or the end.
     fn list(&mut self) -> Parsed<List> {
         let mut items = Vec::new();
         loop {
@@ -154,7 +169,7 @@ impl Parser {
         }
     }
 
-    /// Takes `;`, `&` or a line's end, with the here-documents that follow it.
+    /// Consumes `;`, `&` or a line end, with the here-documents that follow it.
     fn separator(&mut self, items: &mut [AndOr]) -> Parsed<bool> {
         match self.peek() {
             Some(';') if self.looking_at(";;") => Ok(false),
@@ -168,6 +183,7 @@ impl Parser {
         }
     }
 
+    /// Consumes a line end and reads the here-documents after it.
     fn line_end(&mut self, items: &mut [AndOr]) -> Parsed<bool> {
         self.next();
         for document in std::mem::take(&mut self.documents) {
@@ -177,6 +193,9 @@ impl Parser {
         Ok(true)
     }
 
+    /// Parses pipelines joined by `&&` and `
+    ///
+    /// `.
     fn and_or(&mut self) -> Parsed<AndOr> {
         let first = self.pipeline()?;
         let mut rest = Vec::new();
@@ -194,6 +213,7 @@ impl Parser {
         }
     }
 
+    /// Parses commands joined by `|`.
     fn pipeline(&mut self) -> Parsed<Pipeline> {
         self.blanks();
         let negated = self.keyword("!");
@@ -208,6 +228,7 @@ impl Parser {
         }
     }
 
+    /// Parses one command.
     fn command(&mut self) -> Parsed<Command> {
         self.blanks();
         let line = self.line;
@@ -222,6 +243,7 @@ impl Parser {
         Ok(Command { kind, redirects, line })
     }
 
+    /// Parses a compound command, if one starts here.
     fn compound(&mut self) -> Parsed<Option<CommandKind>> {
         if self.take("(") {
             let list = self.list()?;
@@ -251,6 +273,7 @@ impl Parser {
         self.function()
     }
 
+    /// Parses the rest of an `if` command.
     fn conditional(&mut self) -> Parsed<CommandKind> {
         let mut branches = Vec::new();
         loop {
@@ -267,6 +290,7 @@ impl Parser {
         }
     }
 
+    /// Parses the rest of a `while` or `until` loop.
     fn repetition(&mut self, until: bool) -> Parsed<CommandKind> {
         let condition = self.list()?;
         self.expect("do")?;
@@ -275,6 +299,7 @@ impl Parser {
         Ok(CommandKind::While { until, condition, body })
     }
 
+    /// Parses the rest of a `for` loop.
     fn iteration(&mut self) -> Parsed<CommandKind> {
         self.blanks();
         let name = self.name();
@@ -293,6 +318,7 @@ impl Parser {
         Ok(CommandKind::For { name, words, body })
     }
 
+    /// Parses words up to an operator or a line end.
     fn words(&mut self) -> Parsed<Vec<Word>> {
         let mut words = Vec::new();
         loop {
@@ -304,6 +330,7 @@ impl Parser {
         }
     }
 
+    /// Parses the rest of a `case` command.
     fn selection(&mut self) -> Parsed<CommandKind> {
         self.blanks();
         let subject = self.word()?.ok_or_else(|| self.unexpected())?;
@@ -318,6 +345,7 @@ impl Parser {
         }
     }
 
+    /// Parses one arm of a `case` command.
     fn arm(&mut self) -> Parsed<(Vec<Word>, List)> {
         self.take("(");
         let mut patterns = Vec::new();
@@ -336,6 +364,7 @@ impl Parser {
         Ok((patterns, body))
     }
 
+    /// Parses the definition of a function, if one starts here.
     fn function(&mut self) -> Parsed<Option<CommandKind>> {
         let start = (self.at, self.line);
         let name = self.name();
@@ -350,6 +379,7 @@ impl Parser {
         Ok(Some(CommandKind::Function { name, body }))
     }
 
+    /// Parses a simple command with its assignments and redirections.
     fn simple(&mut self, line: usize) -> Parsed<Command> {
         let (mut assignments, mut words, mut redirects) = (Vec::new(), Vec::new(), Vec::new());
         loop {
@@ -370,6 +400,7 @@ impl Parser {
         Ok(Command { kind: CommandKind::Simple { assignments, words }, redirects, line })
     }
 
+    /// Parses an assignment, if one starts here and is allowed.
     fn assignment(&mut self, allowed: bool) -> Parsed<Option<(String, Word)>> {
         let start = (self.at, self.line);
         let name = self.name();
@@ -381,6 +412,7 @@ impl Parser {
         Ok(Some((name, value)))
     }
 
+    /// Parses the name of a variable; empty if none starts here.
     fn name(&mut self) -> String {
         let mut name = String::new();
         while let Some(c) = self.peek() {
@@ -394,6 +426,7 @@ impl Parser {
         name
     }
 
+    /// Parses a redirection, if one starts here.
     fn redirect(&mut self) -> Parsed<Option<Redirect>> {
         let start = self.at;
         let digits: String = self.text[self.at..].iter().take_while(|c| c.is_ascii_digit()).collect();
@@ -422,11 +455,13 @@ impl Parser {
         Ok(Some(Redirect { descriptor, kind }))
     }
 
+    /// Consumes the operator of a redirection, if one comes next.
     fn redirect_operator(&mut self) -> Option<&'static str> {
         let operators = ["<<-", "<<", "<&", "<", ">>", ">&", ">|", ">"];
         operators.into_iter().find(|operator| self.take(operator))
     }
 
+    /// Parses the delimiter of a here-document, whose lines follow later.
     fn here_document(&mut self, descriptor: u32, strip: bool) -> Parsed<Redirect> {
         let word = self.word()?.ok_or_else(|| self.unexpected())?;
         let literal = word.0.iter().any(|part| matches!(part, Part::Text { quoted: true, .. }));
@@ -439,6 +474,7 @@ impl Parser {
         Ok(Redirect { descriptor, kind: RedirectKind::Document(pending) })
     }
 
+    /// Reads the lines of a here-document up to its delimiter.
     fn document(&mut self, document: &Document) -> Parsed<Word> {
         let mut body = String::new();
         loop {
@@ -468,7 +504,7 @@ impl Parser {
         Ok(Word(parts))
     }
 
-    /// The word here, if one begins here.
+    /// Parses a word, if one starts at the current position.
     fn word(&mut self) -> Parsed<Option<Word>> {
         let start = self.at;
         let mut parts = Vec::new();
@@ -492,6 +528,7 @@ impl Parser {
         Ok((self.at > start).then_some(Word(parts)))
     }
 
+    /// Parses text in single quotes, which is literal.
     fn single_quoted(&mut self, parts: &mut Vec<Part>) -> Parsed<()> {
         self.next();
         let mut text = String::new();
@@ -506,6 +543,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Parses a backslash outside quotes.
     fn escaped(&mut self, parts: &mut Vec<Part>) {
         self.next();
         match self.next() {
@@ -515,7 +553,7 @@ impl Parser {
         }
     }
 
-    /// Up to `end`, or to the end of the text.
+    /// Parses quoted text up to `end`, or up to the end of the text if it is `None`.
     fn double_quoted(&mut self, parts: &mut Vec<Part>, end: Option<char>) -> Parsed<()> {
         loop {
             match self.peek() {
@@ -544,6 +582,7 @@ impl Parser {
         }
     }
 
+    /// Parses an expansion that starts with `$`.
     fn expansion(&mut self, parts: &mut Vec<Part>, quoted: bool) -> Parsed<()> {
         if self.take("`") {
             return self.backquoted(parts, quoted);
@@ -573,6 +612,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Parses a command substitution in backquotes.
     fn backquoted(&mut self, parts: &mut Vec<Part>, quoted: bool) -> Parsed<()> {
         let mut script = String::new();
         loop {
@@ -587,6 +627,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Parses an arithmetic expansion, `$((…))`.
     fn arithmetic(&mut self, parts: &mut Vec<Part>, quoted: bool) -> Parsed<()> {
         self.take("((");
         let mut expression = Vec::new();
@@ -610,6 +651,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Parses a parameter expansion in braces.
     fn braced(&mut self, parts: &mut Vec<Part>, quoted: bool) -> Parsed<()> {
         let length = self.looking_at("#") && !self.looking_at("#}") && self.take("#");
         let mut name = self.name();
@@ -633,7 +675,7 @@ impl Parser {
         Ok(())
     }
 
-    /// What stands between an operator and the closing brace.
+    /// Parses the word between an operator and the closing brace.
     fn operand(&mut self, quoted: bool) -> Parsed<Word> {
         let mut parts = Vec::new();
         loop {
@@ -659,7 +701,7 @@ impl Parser {
     }
 }
 
-/// Adds a character to the text at the end of `parts`.
+/// Appends a character to the text at the end of `parts`.
 fn push(parts: &mut Vec<Part>, c: char, quoted: bool) {
     match parts.last_mut() {
         Some(Part::Text { text, quoted: same }) if *same == quoted => text.push(c),
@@ -667,7 +709,7 @@ fn push(parts: &mut Vec<Part>, c: char, quoted: bool) {
     }
 }
 
-/// Puts a here-document's lines where the first one is pending.
+/// Puts the lines of a here-document into the first placeholder. Returns true if there was one.
 fn fill(items: &mut [AndOr], body: &Word) -> bool {
     items.iter_mut().any(|item| {
         let pipelines = std::iter::once(&mut item.first).chain(item.rest.iter_mut().map(|(_, pipeline)| pipeline));
@@ -675,6 +717,7 @@ fn fill(items: &mut [AndOr], body: &Word) -> bool {
     })
 }
 
+/// Puts the lines into a placeholder of one command.
 fn fill_command(command: &mut Command, body: &Word) -> bool {
     let inner = match &mut command.kind {
         CommandKind::Simple { .. } => false,
@@ -692,6 +735,7 @@ fn fill_command(command: &mut Command, body: &Word) -> bool {
     inner || command.redirects.iter_mut().any(|redirect| fill_redirect(redirect, body))
 }
 
+/// Puts the lines into the placeholder of one redirection.
 fn fill_redirect(redirect: &mut Redirect, body: &Word) -> bool {
     let RedirectKind::Document(word) = &mut redirect.kind else { return false };
     let pending = matches!(word.0.as_slice(), [Part::Text { text, .. }] if text == PENDING);

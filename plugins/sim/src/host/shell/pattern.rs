@@ -1,10 +1,11 @@
-/// Whether `text` matches a shell pattern with `*`, `?`, `[…]` and backslash.
+/// Returns true if `text` matches a shell pattern with `*`, `?`, `[…]` and backslash.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     matches_from(&pattern, &text)
 }
 
+/// Matches a pattern against the whole text.
 fn matches_from(pattern: &[char], text: &[char]) -> bool {
     match pattern {
         [] => text.is_empty(),
@@ -22,15 +23,18 @@ fn matches_from(pattern: &[char], text: &[char]) -> bool {
     }
 }
 
-/// Splits `[!a-z]rest`.
+/// Splits a bracket expression from the rest of the pattern: `[!a-z]rest`.
+///
+/// Returns true for a negated one, its members and the rest.
 fn class(pattern: &[char]) -> Option<(bool, &[char], &[char])> {
     let negated = matches!(pattern.get(1), Some('!' | '^'));
     let start = if negated { 2 } else { 1 };
-    // A bracket that comes first is a member.
+    // A closing bracket at the first position is a member.
     let end = (start + 1..pattern.len()).find(|at| pattern[*at] == ']')?;
     Some((negated, &pattern[start..end], &pattern[end + 1..]))
 }
 
+/// Returns true if the members, which may contain ranges, include the character.
 fn contains(members: &[char], c: char) -> bool {
     match members {
         [] => false,

@@ -37,7 +37,7 @@ fn process() -> Process {
     }
 }
 
-/// Exit status and output of a script in the simulated shell.
+/// Returns exit status and output of a script in the simulated shell.
 fn simulated(process: &Process, script: &str) -> (i32, String) {
     let output = Sink::buffer();
     let io = Io { input: Source::empty(), output: output.clone(), error: Sink::Null };
@@ -46,7 +46,7 @@ fn simulated(process: &Process, script: &str) -> (i32, String) {
     (status, String::from_utf8_lossy(&output.taken()).into_owned())
 }
 
-/// The same in the real one.
+/// Returns exit status and output of the same script in the real `sh`.
 fn real(script: &str) -> (i32, String) {
     let dir = tempfile::tempdir().expect("directory");
     let output = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output().expect("sh");

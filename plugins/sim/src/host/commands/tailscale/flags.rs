@@ -5,10 +5,10 @@ use ipnet::IpNet;
 
 use crate::host::prefs::Prefs;
 
-/// The coordination server that needs no mention.
+/// Coordination server that `tailscale` uses by default.
 pub(super) const DEFAULT_SERVER: &str = "https://controlplane.tailscale.com";
 
-/// Flags that have a value and are no switch.
+/// Flags that take a value and are not switches.
 const VALUED: [&str; 12] = [
     "login-server",
     "auth-key",
@@ -36,10 +36,16 @@ const SWITCHES: [&str; 8] = [
     "auto-update",
 ];
 
-/// Switches of `up` that are no preference.
+/// Switches of `up` that do not set a preference.
 const UP_ONLY: [&str; 4] = ["reset", "force-reauth", "json", "qr"];
 
-/// Takes flags apart as Go's `flag` does: one dash or two, a switch's value only after `=`.
+/// Parses flags as Go's `flag` package does.
+///
+/// A flag has one dash or two. The value of a switch follows only after `=`.
+///
+/// # Errors
+///
+/// The message of `tailscale`, if a flag is unknown or has no value.
 pub(super) fn parse(arguments: &[String], up: bool) -> Result<BTreeMap<String, String>, String> {
     let mut flags = BTreeMap::new();
     let mut arguments = arguments.iter();
@@ -59,7 +65,12 @@ pub(super) fn parse(arguments: &[String], up: bool) -> Result<BTreeMap<String, S
     Ok(flags)
 }
 
-/// Puts flags into preferences.
+/// Applies parsed flags to preferences.
+///
+/// # Errors
+///
+/// The message of `tailscale`, if a value is not valid. Some flags may have been applied then: the
+/// caller works on a copy.
 pub(super) fn apply(prefs: &mut Prefs, flags: &BTreeMap<String, String>) -> Result<(), String> {
     for (name, value) in flags {
         let on =
@@ -92,16 +103,20 @@ pub(super) fn apply(prefs: &mut Prefs, flags: &BTreeMap<String, String>) -> Resu
     Ok(())
 }
 
+/// Returns the two routes that an exit node advertises.
 fn exit_routes() -> [IpNet; 2] {
     ["0.0.0.0/0", "::/0"].map(|prefix| prefix.parse().expect("it is a prefix"))
 }
 
-/// `--advertise-routes` leaves the routes of an exit node alone.
+/// Adds the routes of an exit node that were advertised before.
+///
+/// `--advertise-routes` does not change them.
 fn with_exit_node(before: &BTreeSet<IpNet>, mut routes: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
     routes.extend(exit_routes().into_iter().filter(|route| before.contains(route)));
     routes
 }
 
+/// Adds or removes the routes of an exit node.
 fn exit_node(routes: &mut BTreeSet<IpNet>, on: bool) {
     for route in exit_routes() {
         if on {
@@ -112,6 +127,9 @@ fn exit_node(routes: &mut BTreeSet<IpNet>, on: bool) {
     }
 }
 
+/// Parses the comma-separated routes of `--advertise-routes`.
+///
+/// The default routes of IPv4 and IPv6 must be advertised together.
 fn routes(text: &str) -> Result<BTreeSet<IpNet>, String> {
     let routes: BTreeSet<IpNet> =
         text.split(',').filter(|word| !word.is_empty()).map(route).collect::<Result<_, String>>()?;
@@ -126,6 +144,7 @@ fn routes(text: &str) -> Result<BTreeSet<IpNet>, String> {
     Ok(routes)
 }
 
+/// Parses one route, which must have a prefix length and no host bits.
 fn route(word: &str) -> Result<IpNet, String> {
     if word.parse::<IpAddr>().is_ok() && !word.contains('/') {
         return Err(format!("\"{word}\" is not a valid IP address or CIDR prefix"));
@@ -137,6 +156,7 @@ fn route(word: &str) -> Result<IpNet, String> {
     Ok(route)
 }
 
+/// Parses comma-separated tags, each of which starts with `tag:`.
 fn tags(text: &str) -> Result<Vec<String>, String> {
     let tags: Vec<String> = text.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
     match tags.iter().find(|tag| !tag.starts_with("tag:")) {
@@ -145,14 +165,16 @@ fn tags(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// The routes that `--advertise-routes` stands for.
+/// Returns the value of `--advertise-routes`: comma-separated, without the routes of an exit node.
 pub(super) fn advertised(prefs: &Prefs) -> String {
     let exit = exit_routes();
     let routes = prefs.advertise_routes.iter().filter(|route| !exit.contains(route));
     routes.map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The flags that the preferences differ in from the defaults, by name, each as it would be given.
+/// Returns the flags for the preferences that differ from the defaults.
+///
+/// Each value is the flag as a command line would contain it, under the name of the flag.
 pub(super) fn not_default(prefs: &Prefs) -> BTreeMap<&'static str, String> {
     let default = Prefs::default();
     let mut flags = BTreeMap::new();
@@ -182,7 +204,7 @@ pub(super) fn not_default(prefs: &Prefs) -> BTreeMap<&'static str, String> {
     flags
 }
 
-/// `off`, `nodivert` or `on`.
+/// Returns the value of `--netfilter-mode`: `off`, `nodivert` or `on`.
 pub(super) fn netfilter(prefs: &Prefs) -> &'static str {
     ["off", "nodivert", "on"].get(usize::from(prefs.netfilter_mode)).copied().unwrap_or("on")
 }

@@ -1,4 +1,4 @@
-//! `tailscale`, over tailscaled's state and the simulated tailnet.
+//! Simulated `tailscale`, which works on tailscaled's state and the simulated tailnet.
 
 mod flags;
 mod preferences;
@@ -9,7 +9,9 @@ use super::options::Options;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 
-/// `tailscale COMMAND …`
+/// Runs the command `tailscale COMMAND …`.
+///
+/// While tailscaled's unit is not active, every command except `version` fails.
 pub(super) fn tailscale(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let Some((verb, rest)) = arguments.split_first() else {
         return process.fail(

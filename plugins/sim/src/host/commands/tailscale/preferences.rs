@@ -5,7 +5,10 @@ use crate::host::io::Io;
 use crate::host::prefs::{Prefs, Tailscaled};
 use crate::host::process::{Exit, Process};
 
-/// `tailscale set [FLAGS]`
+/// Runs the command `tailscale set [FLAGS]`.
+///
+/// Root and the user of `--operator` may change preferences. A refused flag leaves all of them
+/// unchanged.
 pub(super) fn set(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let flags = match parse(arguments, false) {
         Ok(flags) => flags,
@@ -27,7 +30,7 @@ pub(super) fn set(process: &mut Process, io: &Io, arguments: &[String]) -> Exit 
     change(process, |tailscaled| tailscaled.prefs = prefs)
 }
 
-/// `tailscale down`
+/// Runs the command `tailscale down`, which disconnects and keeps the login. Requires root.
 pub(super) fn down(process: &mut Process, io: &Io) -> Exit {
     if !process.actor.is_root() {
         return process.fail(io, 1, "Access denied: prefs write access denied");
@@ -35,7 +38,7 @@ pub(super) fn down(process: &mut Process, io: &Io) -> Exit {
     change(process, |tailscaled| tailscaled.prefs.want_running = false)
 }
 
-/// `tailscale logout`
+/// Runs the command `tailscale logout`, after which a new login is required. Requires root.
 pub(super) fn logout(process: &mut Process, io: &Io) -> Exit {
     if !process.actor.is_root() {
         return process.fail(io, 1, "Access denied: logout access denied");
@@ -46,6 +49,7 @@ pub(super) fn logout(process: &mut Process, io: &Io) -> Exit {
     })
 }
 
+/// Changes tailscaled's state and reports it to the coordination server.
 fn change(process: &Process, change: impl FnOnce(&mut Tailscaled)) -> Exit {
     process
         .change("tailscale", |place| {
@@ -57,7 +61,7 @@ fn change(process: &Process, change: impl FnOnce(&mut Tailscaled)) -> Exit {
     Ok(0)
 }
 
-/// `tailscale get [--json] [NAME]`
+/// Runs the command `tailscale get [--json] [NAME]`.
 pub(super) fn get(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let prefs = process.with(|place| place.machine.tailscaled.prefs.clone())?;
     let values = values(&prefs);
@@ -79,6 +83,7 @@ pub(super) fn get(process: &mut Process, io: &Io, arguments: &[String]) -> Exit 
     Ok(0)
 }
 
+/// Returns the settings by the names of their flags, as `tailscale get --json` prints them.
 fn values(prefs: &Prefs) -> Value {
     json!({
         "accept-dns": prefs.corp_dns,
@@ -105,7 +110,7 @@ fn values(prefs: &Prefs) -> Value {
     })
 }
 
-/// `tailscale debug prefs`
+/// Runs the command `tailscale debug prefs`, which prints the preferences as JSON.
 pub(super) fn debug(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     if arguments.first().is_none_or(|verb| verb != "prefs") {
         return process.fail(io, 1, "tailscale debug: unknown subcommand");
@@ -115,6 +120,7 @@ pub(super) fn debug(process: &mut Process, io: &Io, arguments: &[String]) -> Exi
     Ok(0)
 }
 
+/// Returns the preferences under the names of their Go fields.
 fn prefs(tailscaled: &Tailscaled) -> Value {
     let prefs = &tailscaled.prefs;
     let list = |items: Vec<String>| if items.is_empty() { Value::Null } else { json!(items) };
@@ -163,7 +169,7 @@ fn prefs(tailscaled: &Tailscaled) -> Value {
     })
 }
 
-/// JSON over several lines, as Go's encoder indents it.
+/// Returns JSON on several lines, indented as by Go's encoder.
 pub(super) fn pretty(value: &Value, indent: &str) -> String {
     let mut bytes = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());

@@ -11,7 +11,7 @@ use crate::host::machine::Machine;
 use crate::host::process::{Exit, Process};
 use crate::tailnet::{Device, Tailnet};
 
-/// `tailscale status [--json]`
+/// Runs the command `tailscale status [--json]`.
 pub(super) fn status(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     if arguments.iter().any(|argument| argument == "--json" || argument == "-json") {
         let shown = process.with(|place| described(place.machine, place.tailnet))?;
@@ -34,10 +34,12 @@ pub(super) fn status(process: &mut Process, io: &Io, arguments: &[String]) -> Ex
     Ok(1)
 }
 
+/// Returns the machine's own device, if it has ever logged in and still exists.
 fn own<'a>(machine: &Machine, tailnet: &'a Tailnet) -> Option<&'a Device> {
     machine.tailscaled.node.as_ref().and_then(|node| tailnet.device(node))
 }
 
+/// Returns the text output: one line per device, the machine's own first.
 fn lines(machine: &Machine, tailnet: &Tailnet) -> String {
     let Some(me) = own(machine, tailnet) else { return String::new() };
     let owner = |device: &Device| if device.tags.is_empty() { "owner@" } else { "tagged-devices" };
@@ -52,6 +54,9 @@ fn lines(machine: &Machine, tailnet: &Tailnet) -> String {
     std::iter::once(line(me, "-")).chain(peers).collect()
 }
 
+/// Returns the JSON output, with the fields of Go's `ipnstate.Status`.
+///
+/// Peers are listed under their node keys, and only while the machine is connected.
 fn described(machine: &Machine, tailnet: &Tailnet) -> Value {
     let state = machine.backend_state(tailnet);
     let device = own(machine, tailnet).filter(|_| state != "NeedsLogin");
@@ -84,6 +89,7 @@ fn described(machine: &Machine, tailnet: &Tailnet) -> Value {
     })
 }
 
+/// Returns the health messages for a backend state.
 fn health(state: &str) -> Value {
     match state {
         "NeedsLogin" => json!(["You are logged out."]),
@@ -92,12 +98,15 @@ fn health(state: &str) -> Value {
     }
 }
 
+/// Returns the device's IPv4 and IPv6 addresses.
 fn addresses(device: &Device) -> Value {
     json!([device.ipv4, device.ipv6])
 }
 
+/// Zero value of Go's `time.Time`, the value of fields whose event has not happened.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
+/// Returns the `Self` object of a machine that is not logged in.
 fn logged_out(machine: &Machine) -> Value {
     json!({
         "ID": "", "NodeID": 0, "PublicKey": format!("nodekey:{}", "0".repeat(64)), "HostName": machine.hostname,
@@ -109,7 +118,9 @@ fn logged_out(machine: &Machine) -> Value {
     })
 }
 
-/// `PeerStatus`: of the machine itself if `machine` is given, else of another one.
+/// Returns a `PeerStatus` object.
+///
+/// It describes the machine itself if `machine` is given, and a peer otherwise.
 fn peer(tailnet: &Tailnet, device: &Device, machine: Option<&Machine>) -> Value {
     let primary: BTreeSet<IpNet> = tailnet.primary_routes(&device.node_id);
     let own = [format!("{}/32", device.ipv4), format!("{}/128", device.ipv6)];
@@ -160,7 +171,7 @@ fn peer(tailnet: &Tailnet, device: &Device, machine: Option<&Machine>) -> Value 
     shown
 }
 
-/// `tailscale ip [-4|-6] [-1]`
+/// Runs the command `tailscale ip [-4|-6] [-1]`. Fails while the machine is not connected.
 pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let device = process.with(|place| {
         let running = place.machine.tailscale_running(place.tailnet);
@@ -179,7 +190,10 @@ pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     Ok(0)
 }
 
-/// `tailscale ping [-c N] [--until-direct=false] ADDRESS`: over a relay, as without a path for UDP.
+/// Runs the command `tailscale ping [-c N] [--until-direct=false] ADDRESS`.
+///
+/// Each reply arrives over a relay, as if no direct UDP path existed. With the default
+/// `--until-direct` the exit status is therefore 1.
 pub(super) fn ping(process: &mut Process, io: &Io, options: &Options) -> Exit {
     let Some(target) = options.rest.first() else {
         return process.fail(io, 1, "usage: tailscale ping <hostname-or-IP>");
@@ -204,7 +218,10 @@ pub(super) fn ping(process: &mut Process, io: &Io, options: &Options) -> Exit {
     }
 }
 
-/// The device that answers for a name, for its own address, or for one behind it.
+/// Returns name, address and online state of the device that answers for `target`.
+///
+/// The target is a device's name, its own address, or an address in a prefix that it routes. The
+/// longest prefix decides.
 fn answering(machine: &Machine, tailnet: &Tailnet, target: &str) -> Option<(String, Ipv4Addr, bool)> {
     let node = machine.tailscaled.node.as_ref()?;
     let address = target.parse::<Ipv4Addr>().ok();

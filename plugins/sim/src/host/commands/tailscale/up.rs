@@ -5,7 +5,7 @@ use crate::host::io::Io;
 use crate::host::prefs::Prefs;
 use crate::host::process::{Exit, Halted, Place, Process};
 
-/// `tailscale up [FLAGS]`
+/// Runs the command `tailscale up [FLAGS]`.
 pub(super) fn up(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let flags = match parse(arguments, true) {
         Ok(flags) => flags,
@@ -44,7 +44,7 @@ pub(super) fn up(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
-/// `--auth-key=KEY` or `--auth-key=file:PATH`.
+/// Returns the value of `--auth-key=KEY`, or the content of the file of `--auth-key=file:PATH`.
 fn auth_key(process: &Process, flags: &BTreeMap<String, String>) -> Result<Result<Option<String>, String>, Halted> {
     let Some(key) = flags.get("auth-key").or_else(|| flags.get("authkey")) else { return Ok(Ok(None)) };
     let Some(file) = key.strip_prefix("file:") else { return Ok(Ok(Some(key.clone()))) };
@@ -56,12 +56,12 @@ fn auth_key(process: &Process, flags: &BTreeMap<String, String>) -> Result<Resul
     })
 }
 
-/// What `up` says to whoever leaves out a preference that is not at its default.
+/// Returns the error of `up` if the flags omit a preference that differs from its default.
 fn unmentioned(before: &Prefs, flags: &BTreeMap<String, String>, arguments: &[String]) -> Option<String> {
     let current = not_default(before);
     let left_out: Vec<&String> =
         current.iter().filter(|(name, _)| !flags.contains_key(**name)).map(|(_, shown)| shown).collect();
-    // Switches that are no preference and the key are not repeated.
+    // The key and switches without a preference are not repeated in the suggested command.
     let silent = ["--auth-key", "--authkey", "--timeout", "--json", "--qr", "--force-reauth"];
     if left_out.is_empty() || flags.keys().all(|name| silent.contains(&format!("--{name}").as_str())) {
         return None;
@@ -77,13 +77,14 @@ fn unmentioned(before: &Prefs, flags: &BTreeMap<String, String>, arguments: &[St
     ))
 }
 
-/// Logs in if that is needed, and puts the preferences into force.
+/// Logs in if necessary, stores the preferences and connects.
 fn connect(place: &mut Place<'_>, prefs: Prefs, key: Option<&str>, again: bool) -> Result<(), String> {
     let machine = &mut *place.machine;
     let state = machine.backend_state(place.tailnet);
     if again || matches!(state, "NeedsLogin" | "NoState") {
         let hostname = if prefs.hostname.is_empty() { machine.hostname.clone() } else { prefs.hostname.clone() };
-        // Without a key the real one shows a page to log in at and waits; nobody is there to open it.
+        // Without a key the real program prints a login URL and waits for a user. The simulation
+        // fails instead.
         let key = key.ok_or(
             "timeout waiting for Tailscale service to enter a Running state; check health with \"tailscale status\"",
         )?;
