@@ -1,22 +1,25 @@
-//! What is asked for on the command line.
+//! Arguments of the command line.
 
 use crate::{case::GROUPS, shipped, shipped::Shipped};
 
-/// Cases of a group that are run unless all are asked for.
+/// Number of cases per group that are run without `--all`.
 const SAMPLE: usize = 8;
 
-/// Which cases to run.
+/// Selection of the cases to run.
 pub(crate) struct Arguments {
     pub(crate) workflows: Vec<Shipped>,
     groups: Vec<&'static str>,
-    /// How many of each group but `commits` are run; none for all.
+    /// Number of cases of each group except `commits`; `None` for all.
     sample: Option<usize>,
-    /// What decides which, and what goes wrong by chance.
+    /// Seed of the selection and of the faults at random.
     pub(crate) seed: u64,
 }
 
 impl Arguments {
-    /// Names of workflows and groups; without one of either kind, all. `--all` runs every case, `--seed N` other ones.
+    /// Parses names of workflows and groups, `--all` and `--seed N`.
+    ///
+    /// Without a name of a workflow every workflow is selected, and without a group every group.
+    /// Other options are ignored, because `cargo test` passes them to all test programs.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
         let mut parsed = Self { workflows: vec![], groups: vec![], sample: Some(SAMPLE), seed: 1 };
         let mut arguments = arguments.iter();
@@ -37,6 +40,7 @@ impl Arguments {
         Ok(parsed)
     }
 
+    /// Adds a workflow or a group by its name.
     fn name(&mut self, name: &str) -> Result<(), String> {
         if let Some(workflow) = Shipped::named(name) {
             self.workflows.push(workflow);
@@ -48,14 +52,14 @@ impl Arguments {
         Ok(())
     }
 
-    /// Whether cases of this group are asked for.
+    /// Returns true if the cases of this group are selected.
     pub(crate) fn wants(&self, group: &str) -> bool {
         self.groups.is_empty() || self.groups.contains(&group)
     }
 
-    /// How many of a group's cases are run.
+    /// Returns the number of cases to run of a group with `of` cases.
     pub(crate) fn share(&self, group: &str, of: usize) -> usize {
-        // Each commit is looked at: what is lost between two of them is what resuming is for.
+        // Each commit is tested: recovery has to handle the loss of everything after any of them.
         if group == "commits" { of } else { self.sample.unwrap_or(of).min(of) }
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Cases of the test: the faults that a run must survive.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use crate::{arguments::Arguments, stage::Stage};
 
-/// Seeds of the schedule of faults by chance.
+/// Number of seeds for schedules of random faults.
 const SEEDS: u64 = 12;
 
-/// Every kind of trouble.
+/// Groups of cases, by the type of the fault.
 pub(crate) const GROUPS: [&str; 5] = ["commits", "requests", "replies", "hosts", "chance"];
 
+/// Single fault, with the position at which it occurs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Case {
     KillAfterCommit(u64),
@@ -22,7 +23,7 @@ pub(crate) enum Case {
     Chance(u64),
 }
 
-/// How much a run does to which something can happen.
+/// Numbers of events in a run without faults; each of them is a position for a fault.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) commits: u64,
@@ -30,12 +31,13 @@ pub(crate) struct Extent {
     pub(crate) host_writes: u64,
 }
 
-/// The cases that are asked for.
+/// Returns the selected cases of all groups.
 pub(crate) fn chosen(extent: Extent, arguments: &Arguments) -> Vec<Case> {
     let groups = GROUPS.into_iter().filter(|group| arguments.wants(group));
     groups.flat_map(|group| sample(group, &all(group, extent, arguments.seed), arguments)).collect()
 }
 
+/// Returns every case of a group, in the order of their positions.
 fn all(group: &str, extent: Extent, seed: u64) -> Vec<Case> {
     let nths = || 1..=extent.mutating;
     match group {
@@ -49,7 +51,7 @@ fn all(group: &str, extent: Extent, seed: u64) -> Vec<Case> {
     }
 }
 
-/// Some of them, in order; which ones follows from the seed.
+/// Returns a sample of the cases in their order, which the seed determines.
 fn sample(group: &str, all: &[Case], arguments: &Arguments) -> Vec<Case> {
     let share = arguments.share(group, all.len());
     let mut chosen = index::sample(&mut StdRng::seed_from_u64(arguments.seed), all.len(), share).into_vec();
@@ -61,7 +63,11 @@ fn sample(group: &str, all: &[Case], arguments: &Arguments) -> Vec<Case> {
 }
 
 impl Case {
-    /// Lets it happen to a run, and resumes that where it was killed. The error is what should not have been.
+    /// Runs the workflow with the fault, and resumes it if the process was killed.
+    ///
+    /// # Errors
+    ///
+    /// A description of an outcome that the fault does not justify.
     pub(crate) async fn play(self, stage: &Stage) -> Result<(), String> {
         match self {
             Self::KillAfterCommit(nth) => kill_after_commit(stage, nth).await,
@@ -79,6 +85,7 @@ impl Case {
     }
 }
 
+/// Returns the schedule of random faults for a seed: 15 % of the requests, at most 25 faults.
 fn schedule(seed: u64) -> Value {
     let faults = json!([
         { "kind": "throttle", "retry_after": 0 }, { "kind": "error", "status": 500 },
@@ -88,21 +95,23 @@ fn schedule(seed: u64) -> Value {
     json!({ "schedule": { "seed": seed, "rate": 0.15, "faults": faults, "reads": true, "limit": 25 } })
 }
 
-/// A process that is not killed must end well.
+/// Runs a process that is not killed, which must succeed.
 async fn to_the_end(stage: &Stage, verb: &str) -> Result<(), String> {
     let status = stage.run(verb, 0).await;
     if matches!(status.code(), Some(0 | 10)) { Ok(()) } else { Err(format!("{verb} ended with {status}")) }
 }
 
+/// Kills the process after its `nth` commit and resumes the run.
 async fn kill_after_commit(stage: &Stage, nth: u64) -> Result<(), String> {
     let status = stage.run("run", nth).await;
     match (status.signal(), status.code()) {
         (Some(9), _) => to_the_end(stage, "resume").await,
-        (_, Some(10)) => Ok(()), // fewer commits than in the run without trouble: outcomes shared one
+        (_, Some(10)) => Ok(()), // fewer commits than in the run without faults: outcomes shared one
         _ => Err(format!("run ended with {status}")),
     }
 }
 
+/// Kills the process while its `nth` mutating request is held, and resumes the run.
 async fn kill_at_request(stage: &Stage, nth: usize, fault: &str) -> Result<(), String> {
     stage.fault(nth, fault).await;
     let mut child = stage.spawn("run", 0);
@@ -115,7 +124,9 @@ async fn kill_at_request(stage: &Stage, nth: usize, fault: &str) -> Result<(), S
     to_the_end(stage, "resume").await
 }
 
-/// The process dies within a millisecond or two of a change of a machine, whether or not it has heard of it.
+/// Kills the process a few milliseconds after the `nth` change of a machine.
+///
+/// The process may or may not have received the result by then.
 async fn kill_after_host_write(stage: &Stage, nth: u64) -> Result<(), String> {
     let before = stage.host_writes();
     let mut child = stage.spawn("run", 0);

@@ -1,4 +1,4 @@
-//! The cases of a workflow, a few at a time.
+//! Execution of the cases of one workflow, several at the same time.
 
 use std::{
     process::ExitCode,
@@ -20,23 +20,25 @@ use crate::{
     verdict,
 };
 
-/// Worlds at one time: most of a case is waiting, for the world and for the next attempt.
+/// Number of simulated worlds at the same time.
+///
+/// A case spends most of its time waiting for the world or for a retry.
 const AT_ONCE: usize = 8;
 
-/// Lines of a failed case's processes that are shown.
+/// Number of output lines that are printed for a failed case.
 const SAID: usize = 12;
 
-/// What a run without trouble looks like, and the world that it begins in.
+/// State from which each case starts, and the result of a run without faults.
 struct Reference {
     template: Template,
     facts: Value,
     extent: Extent,
 }
 
-/// What went wrong in one case.
+/// Messages about the violations that one case has found.
 type Complaints = Vec<String>;
 
-/// Runs the cases of `workflow` that are asked for, and prints what came of it.
+/// Runs the selected cases of `workflow` and prints their results.
 pub(crate) async fn run(workflow: Shipped, arguments: &Arguments) -> ExitCode {
     let began = Instant::now();
     println!("{}", workflow.name);
@@ -68,6 +70,7 @@ pub(crate) async fn run(workflow: Shipped, arguments: &Arguments) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Prints the result of one case. Returns true if it has passed.
 fn told(case: Case, took: Duration, complaints: &[String]) -> bool {
     if complaints.is_empty() {
         println!("ok      {case:?} in {:.1} s", took.as_secs_f32());
@@ -77,7 +80,11 @@ fn told(case: Case, took: Duration, complaints: &[String]) -> bool {
     false
 }
 
-/// Runs the workflow without trouble, and a second time, which must write nothing.
+/// Runs the workflow without faults, then again: the second run must not write anything.
+///
+/// # Errors
+///
+/// The messages about a run that failed or wrote too much.
 async fn reference(workflow: Shipped) -> Result<Reference, Complaints> {
     let template = Template::before(workflow).await.map_err(|complaint| vec![complaint])?;
     let stage = Stage::new(workflow, &template).await;
@@ -102,22 +109,25 @@ async fn reference(workflow: Shipped) -> Result<Reference, Complaints> {
     if complaints.is_empty() { Ok(Reference { template, facts, extent }) } else { Err(complaints) }
 }
 
-/// Mutating requests that every run makes; one that is told to wait and come again makes more.
+/// Returns the number of mutating requests that each run sends.
+///
+/// Requests that failed are not counted: a throttled request is sent again.
 async fn mutating_requests(stage: &Stage) -> usize {
     let requests = stage.get("requests").await;
-    // What is done to a host over SSH is in the log as well, but faults are for HTTP.
+    // The log also contains changes of hosts over SSH, but faults apply to HTTP only.
     let took_effect = |request: &&Value| {
         request["mutating"] == true && request["surface"] != "host" && request["status"].as_u64() < Some(400)
     };
     requests.as_array().unwrap().iter().filter(took_effect).count()
 }
 
-/// How many commits the process has made that has said so last.
+/// Returns the number of commits from the last process in the output.
 fn commits(said: &str) -> u64 {
     let count = said.lines().rev().find_map(|line| line.strip_prefix(COMMITS));
     count.and_then(|count| count.parse().ok()).expect("every process says how many commits it made")
 }
 
+/// Runs one case in a world of its own and returns the violations with the end of the output.
 async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complaints {
     let stage = Stage::new(workflow, &reference.template).await;
     let outcome = case.play(&stage).await;

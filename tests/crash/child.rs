@@ -1,4 +1,4 @@
-//! The process that is killed: the engine, the real providers and a journal that kills.
+//! Child process that is killed: the engine, the real providers and a journal that can kill.
 
 use std::{
     path::Path,
@@ -28,10 +28,13 @@ use crate::{
     shipped::{self, Shipped},
 };
 
-/// What stands before the number of commits that a process has made, on its last line but for its outcome.
+/// Prefix of the output line with the number of commits of a process.
 pub(crate) const COMMITS: &str = "commits: ";
 
-/// `WORKFLOW run|resume KILL_AFTER FOLDER WORLD ENDPOINT SUBSCRIPTION`; the tokens come in the environment.
+/// Runs or resumes a workflow in the child process.
+///
+/// The arguments are `WORKFLOW run|resume KILL_AFTER FOLDER WORLD ENDPOINT SUBSCRIPTION`. Tokens
+/// are passed in environment variables.
 pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     let [workflow, verb, after, folder, world, endpoint, subscription] = arguments else { panic!("{arguments:?}") };
     let shipped = Shipped::named(workflow).unwrap();
@@ -59,6 +62,7 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     answer(finished)
 }
 
+/// Checks the workflow, plans it with the stored inputs and runs it.
 async fn run(engine: &Engine, registry: &Registry, shipped: Shipped, folder: &Path) -> Result<RunReport, EngineError> {
     let checked = parse(shipped.name, shipped.text()).check(registry, &shipped::load).unwrap();
     let inputs = std::fs::read(folder.join("inputs.json")).unwrap();
@@ -66,7 +70,7 @@ async fn run(engine: &Engine, registry: &Registry, shipped: Shipped, folder: &Pa
     engine.run(checked.plan(inputs).unwrap()).await
 }
 
-/// Where the process acts.
+/// Paths and endpoints of the simulated world in which the process acts.
 struct Place<'a> {
     folder: &'a Path,
     world: &'a Path,
@@ -75,6 +79,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Returns the registry of the real providers, configured for the simulated world.
     fn registry(&self, secrets: &mut Secrets) -> Registry {
         let mut registry = Registry::default();
         let arm = ArmSettings {
@@ -101,7 +106,7 @@ impl Place<'_> {
     }
 }
 
-/// 0: done, nothing changed; 10: done, something changed; 1: not done.
+/// Returns the exit code: 0 unchanged, 10 changed, 1 failed.
 fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     match finished {
         Ok(RunReport { ending: Ending::Finished(Outcome::Succeeded), changed, .. }) => {
@@ -114,7 +119,9 @@ fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     }
 }
 
-/// What happens, one line each: shown by the parent when a case fails.
+/// Reporter that prints each event as one line of JSON.
+///
+/// The parent prints the last lines if a case fails.
 struct Lines;
 
 impl Reporter for Lines {

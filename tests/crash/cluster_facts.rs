@@ -1,10 +1,11 @@
-//! What of the cluster matters: who may do what, what is recorded, how nodes are, and that nothing was left behind.
+//! Relevant state of the cluster: permissions, recorded objects, nodes, and the absence of
+//! leftovers.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// Kinds whose objects are compared whole.
+/// Types of objects that are compared completely.
 const WHOLE: &[&str] = &[
     "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io",
@@ -17,6 +18,7 @@ const WHOLE: &[&str] = &[
     "sites.stargate.io",
 ];
 
+/// Returns the comparable state of the cluster.
 pub(crate) fn of(kube: &Value) -> Value {
     let objects = &kube["objects"];
     let mut facts: Map<String, Value> = WHOLE.iter().map(|kind| ((*kind).to_owned(), whole(&objects[*kind]))).collect();
@@ -29,7 +31,7 @@ pub(crate) fn of(kube: &Value) -> Value {
     facts.into()
 }
 
-/// Everything but what the server itself says of an object. Names of conditions stay, their moments go.
+/// Returns the objects without their status, which the server maintains.
 fn whole(objects: &Value) -> Value {
     each(objects, |object| {
         let mut kept = object.clone();
@@ -40,11 +42,13 @@ fn whole(objects: &Value) -> Value {
     })
 }
 
+/// Applies `fact` to each object and keeps the keys.
 fn each(objects: &Value, fact: impl Fn(&Value) -> Value) -> Value {
     let objects = objects.as_object().into_iter().flatten();
     objects.map(|(place, object)| (place.clone(), fact(object))).collect::<Map<_, _>>().into()
 }
 
+/// Returns the comparable properties of a node.
 fn node(node: &Value) -> Value {
     let ready = node["status"]["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Ready");
     json!({
@@ -57,12 +61,13 @@ fn node(node: &Value) -> Value {
     })
 }
 
+/// Returns the number of bootstrap tokens.
 fn bootstrap_tokens(secrets: &Value) -> usize {
     let secrets = secrets.as_object().into_iter().flat_map(Map::values);
     secrets.filter(|secret| secret["type"] == "bootstrap.kubernetes.io/token").count()
 }
 
-/// Who asked for which certificate, and what became of it.
+/// Describes a certificate request: its signer, its conditions and its result.
 fn request(request: &Value) -> String {
     let conditions = request["status"]["conditions"].as_array().into_iter().flatten();
     let conditions: Vec<&str> = conditions.filter_map(|one| one["type"].as_str()).collect();
@@ -71,7 +76,8 @@ fn request(request: &Value) -> String {
     format!("{signer} {conditions:?} {}", if issued { "issued" } else { "not issued" })
 }
 
-/// Where a pod is and what made it; its name has a random end.
+/// Describes a pod by namespace, owner, node and phase, because its name ends with random
+/// characters.
 fn pod(pod: &Value) -> String {
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let made_by = match pod["metadata"]["ownerReferences"][0]["name"].as_str() {
@@ -81,6 +87,7 @@ fn pod(pod: &Value) -> String {
     format!("{} {made_by} on {}: {}", text("/metadata/namespace"), text("/spec/nodeName"), text("/status/phase"))
 }
 
+/// Counts equal descriptions of objects.
 fn counted(objects: &Value, fact: impl Fn(&Value) -> String) -> Value {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for object in objects.as_object().into_iter().flat_map(Map::values) {

@@ -1,4 +1,4 @@
-//! What others have done to a deployment before its routes are synchronised.
+//! Changes by other administrators before the routes of a deployment are synchronised.
 
 use stargate_sim::Sim;
 
@@ -7,7 +7,7 @@ use crate::{
     outside,
 };
 
-/// Meddles with every surface that pods' packets cross.
+/// Causes drift on every surface that decides about packets of pods.
 pub(crate) async fn everywhere(sim: &Sim) {
     outside::delete_route(sim, NODE_GROUP, "stargate-workers-rt").await;
     outside::leave_stale_route(sim, "10.99.0.0/16").await;

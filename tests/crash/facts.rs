@@ -1,4 +1,4 @@
-//! The state of the world that matters, comparable between copies of one world.
+//! Relevant state of the world, in a form that can be compared between copies of one world.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use stargate_sim::World;
 
 use crate::{cluster_facts, host_facts, stage::Stage};
 
-/// Properties that differ between two worlds in which the same was done.
+/// Properties that differ between two worlds after equal operations.
 const VOLATILE: &[&str] = &[
     "etag",
     "guid",
@@ -19,7 +19,7 @@ const VOLATILE: &[&str] = &[
     "created",
     "time",
     "timeCreated",
-    // the cluster's
+    // Properties of objects in the cluster.
     "uid",
     "resourceVersion",
     "creationTimestamp",
@@ -30,7 +30,7 @@ const VOLATILE: &[&str] = &[
     "tailscaleIP",
 ];
 
-/// Everything that a workflow makes, wherever it is.
+/// Returns the state of everything that a workflow can create.
 pub(crate) fn of(stage: &Stage) -> Value {
     let world = stage.sim.shared().peek();
     let whole = whole(&world);
@@ -43,7 +43,7 @@ pub(crate) fn of(stage: &Stage) -> Value {
     stable(&facts)
 }
 
-/// The world as JSON, in which it does not matter where it is served.
+/// Returns the world as JSON, with the cluster's address replaced by a fixed one.
 fn whole(world: &World) -> Value {
     let text = serde_json::to_string(world).unwrap();
     let kube = serde_json::to_value(&world.kube).unwrap();
@@ -51,6 +51,7 @@ fn whole(world: &World) -> Value {
     serde_json::from_str(&text.replace(server, "https://cluster")).unwrap()
 }
 
+/// Returns the devices without their identifiers, and the numbers of auth keys.
 fn tailnet(world: &World) -> Value {
     let of_device = |d: &stargate_sim::tailnet::Device| json!({ "hostname": d.hostname, "tags": d.tags, "advertised": d.advertised, "enabled": d.enabled });
     let mut devices: Vec<Value> = world.tailnet.devices.values().map(of_device).collect();
@@ -63,6 +64,7 @@ fn tailnet(world: &World) -> Value {
     })
 }
 
+/// Removes volatile properties and the random parts of names.
 fn stable(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -79,7 +81,7 @@ fn stable(value: &Value) -> Value {
     }
 }
 
-/// The name that Azure gives an OS disk ends with 32 random digits.
+/// Removes the 32 random digits with which Azure ends the name of an OS disk.
 fn without_disk_id(text: &str) -> String {
     let lower = text.to_lowercase();
     match lower.find("_osdisk_1_") {

@@ -1,4 +1,4 @@
-//! A journal that kills its process right after a commit.
+//! Journal that kills its own process after a commit.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,9 @@ use stargate::{
     journal::{Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest},
 };
 
-/// Passes everything on, and kills the process after the `after`-th commit; 0 for never.
+/// Journal that forwards each call, and kills the process after the `after`-th commit.
+///
+/// 0 means that it never kills. Takeovers count as commits.
 pub(crate) struct Killing {
     pub(crate) inner: Arc<dyn Journal>,
     pub(crate) after: u64,
@@ -21,6 +23,7 @@ pub(crate) struct Killing {
 }
 
 impl Killing {
+    /// Counts a commit, and sends SIGKILL to the own process if it was the chosen one.
     fn committed(&self) {
         if self.commits.fetch_add(1, Ordering::SeqCst) + 1 == self.after {
             kill_process(getpid(), Signal::KILL).unwrap();

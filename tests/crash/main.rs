@@ -1,17 +1,21 @@
-//! Kills each workflow that ships at every instant that matters, resumes it, and compares the world with one in which
-//! nothing went wrong:
+//! Crash test: kills each shipped workflow at each critical point, resumes it, and compares the
+//! world with one in which no fault occurred.
+//!
+//! The groups of cases are:
 //!
 //! * `commits`: SIGKILL after every commit of the journal,
 //! * `requests`: SIGKILL before and after mutating requests to Azure, the tailnet and the cluster,
 //! * `replies`: the reply to a mutating request is lost,
 //! * `hosts`: SIGKILL after a command has changed a machine,
-//! * `chance`: a seeded schedule of throttling, server errors, lost replies and refused connections.
+//! * `chance`: a seeded schedule of throttling, server errors, lost replies and refused
+//!   connections.
 //!
-//! A workflow that others have to run before is killed in copies of a world in which they have.
+//! A workflow that depends on others is killed in copies of a world in which those have run.
 //!
-//! `cargo test --test crash` kills after every commit and takes a sample of the other groups, chosen by `--seed N`;
-//! with `--all` it runs every case. `-- commits` runs one group, `-- provision-dc` one workflow. Not a libtest harness,
-//! since this program is also the process that is killed.
+//! `cargo test --test crash` kills after every commit and takes a sample of the other groups,
+//! chosen by `--seed N`; with `--all` it runs every case. The argument `commits` runs one group,
+//! `provision-dc` one workflow. The program does not use the libtest harness, since it is also the
+//! process that is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a test program reports on standard output")]
 

@@ -1,10 +1,10 @@
-//! The workflows that ship, and what each needs to have run before it.
+//! Shipped workflows, in the order of their dependencies.
 
 use serde_json::{Map, Value, json};
 
 use crate::inputs::{self, WorldFacts};
 
-/// The texts of all, by the names under which one inlines another.
+/// Texts of all workflows, by the names that other workflows use for them.
 const TEXTS: &[(&str, &str)] = &[
     ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
@@ -14,13 +14,15 @@ const TEXTS: &[(&str, &str)] = &[
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];
 
-/// A workflow that is killed. Each runs in a world in which all that are listed before it have run.
+/// Workflow that the test kills.
+///
+/// It runs in a world in which all workflows before it in [`ALL`] have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) name: &'static str,
 }
 
-/// Every one that people run, in the order in which they do.
+/// Workflows that operators run, in their usual order.
 pub(crate) const ALL: [Shipped; 5] = [
     Shipped { name: "provision-aks-router" },
     Shipped { name: "provision-dc" },
@@ -30,16 +32,17 @@ pub(crate) const ALL: [Shipped; 5] = [
 ];
 
 impl Shipped {
-    /// The one of this name.
+    /// Returns the workflow with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         ALL.into_iter().find(|shipped| shipped.name == name)
     }
 
+    /// Returns the YAML text of the workflow.
     pub(crate) fn text(self) -> &'static str {
         text(self.name).expect("the text of every workflow is here").1
     }
 
-    /// What it is run with while it is killed.
+    /// Returns the inputs with which the workflow runs while it is killed.
     pub(crate) fn inputs(self, around: &WorldFacts) -> Map<String, Value> {
         let mut inputs = inputs::of(self.name, around);
         if self.name == "provision-aks-router" {
@@ -49,12 +52,17 @@ impl Shipped {
     }
 }
 
-/// Finds a workflow that another one inlines.
+/// Returns the name and the text of a workflow that another one includes.
+///
+/// # Errors
+///
+/// A message, if no shipped workflow has this name.
 pub(crate) fn load(file: &str) -> Result<(String, String), String> {
     let (name, text) = text(file).ok_or_else(|| format!("no workflow {file} ships"))?;
     Ok((format!("{name}.yaml"), text.to_owned()))
 }
 
+/// Returns name and text of a workflow, with or without the suffix `.yaml`.
 fn text(file: &str) -> Option<(&'static str, &'static str)> {
     let name = file.strip_suffix(".yaml").unwrap_or(file);
     TEXTS.iter().find(|(known, _)| *known == name).copied()

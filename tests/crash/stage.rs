@@ -1,4 +1,4 @@
-//! A simulated world of its own, and the processes that act in it.
+//! Simulated world of one case, and the processes that act in it.
 
 use std::{
     path::PathBuf,
@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use crate::{inputs::WorldFacts, shipped::Shipped, template::Template};
 
-/// How long one process may take in a world that is this much faster than the real one.
+/// Timeout of one process. Its world is 200 times faster than the real one.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// World of one case, with its folder and its workflow.
 pub(crate) struct Stage {
     pub(crate) sim: Sim,
     workflow: Shipped,
@@ -25,16 +26,17 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A copy of the world, which is gone when it is closed.
+    /// Opens a copy of the world that is deleted when it is closed.
     pub(crate) async fn new(workflow: Shipped, template: &Template) -> Self {
         Self::open(workflow, template, false).await
     }
 
-    /// A copy of the world that can be closed and copied itself.
+    /// Opens a copy of the world that can be closed and copied again.
     pub(crate) async fn kept(workflow: Shipped, template: &Template) -> Self {
         Self::open(workflow, template, true).await
     }
 
+    /// Opens a copy of the world in a new folder.
     async fn open(workflow: Shipped, template: &Template, keep: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sim = template.open(folder.path(), keep).await;
@@ -42,29 +44,33 @@ impl Stage {
         Self { sim, workflow, folder, http: reqwest::Client::new(), around }
     }
 
-    /// Closes the world; the folder has it.
+    /// Closes the world and returns the folder that holds it.
     pub(crate) async fn close(self) -> TempDir {
         self.sim.shutdown().await.unwrap();
         self.folder
     }
 
+    /// Returns the path of the journal of the processes.
     pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join("journal.db")
     }
 
+    /// Returns the path of the file with the output of the processes.
     fn output(&self) -> PathBuf {
         self.folder.path().join("output")
     }
 
-    /// What the processes said so far.
+    /// Returns the output of all processes so far.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.output()).unwrap_or_default()
     }
 
+    /// Starts a child process with the inputs of the workflow. `kill_after` 0 never kills it.
     pub(crate) fn spawn(&self, verb: &str, kill_after: u64) -> Child {
         self.spawn_with(verb, kill_after, &self.workflow.inputs(&self.around))
     }
 
+    /// Starts a child process with the given inputs.
     fn spawn_with(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> Child {
         let output = std::fs::File::options().create(true).append(true).open(self.output()).unwrap();
         let told = self.folder.path().join("inputs.json");
@@ -83,18 +89,19 @@ impl Stage {
             .unwrap()
     }
 
-    /// Runs a process to its end.
+    /// Runs a process until it exits.
     pub(crate) async fn run(&self, verb: &str, kill_after: u64) -> ExitStatus {
         let mut child = self.spawn(verb, kill_after);
         self.wait(&mut child).await
     }
 
-    /// Runs a process to its end, with other inputs.
+    /// Runs a process with the given inputs until it exits.
     pub(crate) async fn run_with(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> ExitStatus {
         let mut child = self.spawn_with(verb, kill_after, inputs);
         self.wait(&mut child).await
     }
 
+    /// Waits until the process exits, for at most [`PATIENCE`].
     pub(crate) async fn wait(&self, child: &mut Child) -> ExitStatus {
         let patience = Instant::now() + PATIENCE;
         loop {
@@ -102,7 +109,7 @@ impl Stage {
                 return status;
             }
             if Instant::now() > patience {
-                // A process that does not end ends here, and its case fails.
+                // A process that exceeds the timeout is killed, and its case fails.
                 child.kill().unwrap();
                 return child.wait().unwrap();
             }
@@ -110,32 +117,40 @@ impl Stage {
         }
     }
 
+    /// Reads a part of the world through its HTTP interface.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let url = format!("{}/_world/{path}", self.sim.http_url());
         self.http.get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
+    /// Sends a command to the world through its HTTP interface.
     pub(crate) async fn post(&self, path: &str, body: Value) {
         let url = format!("{}/_world/{path}", self.sim.http_url());
         self.http.post(url).json(&body).send().await.unwrap().error_for_status().unwrap();
     }
 
-    /// The `nth` mutating request meets `fault`.
+    /// Applies `fault` to the `nth` mutating request.
     pub(crate) async fn fault(&self, nth: usize, fault: &str) {
         self.post("faults", json!({ "nth": nth, "fault": { "kind": fault } })).await;
     }
 
-    /// Waits until a request is held, or the process has ended without one.
+    /// Waits until a request is held.
+    ///
+    /// Returns false if the process exits or the timeout expires before.
     pub(crate) async fn held(&self, child: &mut Child) -> bool {
         let holds = || !self.sim.shared().paused_requests().list().is_empty();
         self.until(child, holds).await
     }
 
-    /// Waits until commands have changed machines so many times, or the process has ended before.
+    /// Waits until commands have changed machines `times` times.
+    ///
+    /// Returns false if the process exits or the timeout expires before.
     pub(crate) async fn written(&self, child: &mut Child, times: u64) -> bool {
         self.until(child, || self.host_writes() >= times).await
     }
 
+    /// Waits until `holds` is true. Returns false if the process exits or the timeout expires
+    /// before.
     async fn until(&self, child: &mut Child, holds: impl Fn() -> bool) -> bool {
         let patience = Instant::now() + PATIENCE;
         loop {
@@ -149,12 +164,12 @@ impl Stage {
         }
     }
 
-    /// Requests and host changes so far that changed something.
+    /// Returns the number of changes so far, by requests and by commands on hosts.
     pub(crate) fn writes(&self) -> u64 {
         self.sim.shared().peek().traffic.mutating()
     }
 
-    /// Changes of machines by commands so far.
+    /// Returns the number of changes of machines by commands so far.
     pub(crate) fn host_writes(&self) -> u64 {
         self.sim.shared().peek().hosts.written()
     }

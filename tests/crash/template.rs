@@ -1,4 +1,4 @@
-//! Worlds in which a workflow is about to run, each made once and copied for every case.
+//! Worlds before the run of a workflow, each created once and copied for every case.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -11,20 +11,25 @@ use tempfile::TempDir;
 
 use crate::{drift, inputs, inputs::WorldFacts, shipped, shipped::Shipped, stage::Stage};
 
-/// How much faster than the real one a world is.
+/// Factor by which a world is faster than the real one.
 const SPEED: f64 = 200.0;
-/// Folder of a world's keys, certificates and configuration, below that of a case.
+/// Name of the folder with the world's keys, certificates and configuration, inside the folder of a
+/// case.
 const WORLD: &str = "sim";
-/// The world itself, in that folder.
+/// Name of the file with the world's state, inside that folder.
 const STATE: &str = "state.json";
 
-/// A world that is closed: a folder to copy.
+/// World that is closed, as a folder that can be copied.
 pub(crate) struct Template {
     folder: TempDir,
 }
 
 impl Template {
-    /// The world in which `workflow` is about to run: all that come before it have run.
+    /// Returns the world in which all workflows before `workflow` have run.
+    ///
+    /// # Errors
+    ///
+    /// The output of an earlier workflow that failed.
     pub(crate) async fn before(workflow: Shipped) -> Result<Self, String> {
         let mut template = Self::new().await;
         for earlier in shipped::ALL.into_iter().take_while(|earlier| *earlier != workflow) {
@@ -36,7 +41,7 @@ impl Template {
         Ok(template)
     }
 
-    /// A world in which nothing has happened yet.
+    /// Returns a world without any resources.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = folder.path().join(WORLD);
@@ -45,26 +50,28 @@ impl Template {
         Self::closed(folder)
     }
 
-    /// The same world after `workflow` has run in it.
+    /// Returns the world after a run of `workflow`.
     async fn after(self, workflow: Shipped) -> Result<Self, String> {
         let stage = Stage::kept(workflow, &self).await;
         let inputs = inputs::of(workflow.name, &WorldFacts::of(&stage.sim).await);
         let status = stage.run_with("run", 0, &inputs).await;
-        // Those before may have left it nothing to do.
+        // A workflow may be unchanged after the earlier ones, which is exit code 0.
         if !matches!(status.code(), Some(0 | 10)) {
             return Err(format!("{} ended with {status} before anything went wrong:\n{}", workflow.name, stage.said()));
         }
         Ok(Self::closed(stage.close().await))
     }
 
-    /// The same world after others have meddled with everything that routes need.
+    /// Returns the world after drift on every surface that routes depend on.
     async fn drifted(self) -> Self {
         let stage = Stage::kept(Shipped { name: "sync-pod-routes" }, &self).await;
         drift::everywhere(&stage.sim).await;
         Self::closed(stage.close().await)
     }
 
-    /// Makes what is in `folder` ready to be copied: no machine insists on the port that it had.
+    /// Prepares the world in `folder` for copies.
+    ///
+    /// The port of each machine is reset, so that every copy chooses its own ports.
     fn closed(folder: TempDir) -> Self {
         let path = folder.path().join(WORLD).join(STATE);
         let mut state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -75,14 +82,17 @@ impl Template {
         Self { folder }
     }
 
-    /// Opens a copy of it in `folder`; only with `keep` it can be closed and opened again.
+    /// Opens a copy of the world in `folder`.
+    ///
+    /// Only with `keep` it can be closed and opened again.
     pub(crate) async fn open(&self, folder: &Path, keep: bool) -> Sim {
         let world = folder.join(WORLD);
         copy(&self.folder.path().join(WORLD), &world);
         let state = world.join(STATE);
         let text = std::fs::read_to_string(&state).unwrap();
         loop {
-            // The kubelets of its machines look for the API server where it was: they are told where it is now.
+            // The kubelets expect the API server at its old address, which is therefore replaced by
+            // the new one.
             let port = free_port();
             std::fs::write(&state, text.replace(&api_server(&text), &format!("https://localhost:{port}"))).unwrap();
             let state_file = Some(state.clone());
@@ -90,22 +100,25 @@ impl Template {
             options.kubernetes.set_port(port);
             match stargate_sim::start(options).await {
                 Ok(sim) => return sim,
-                Err(stargate_sim::SimError::Listen { .. }) => {} // somebody else has taken the port
+                Err(stargate_sim::SimError::Listen { .. }) => {} // another process has taken the port
                 Err(error) => panic!("{error}"),
             }
         }
     }
 }
 
+/// Returns the URL of the API server in the state of a world.
 fn api_server(state: &str) -> String {
     let state: Value = serde_json::from_str(state).unwrap();
     state["kube"]["url"].as_str().unwrap().to_owned()
 }
 
+/// Returns a port on loopback that was free at the time of the call.
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// Copies a folder with all its files. Sockets are left out.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {

@@ -1,4 +1,4 @@
-//! What must be true whatever went wrong on the way.
+//! Properties that must hold after each case, independent of the fault.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use stargate::{journal, run::Entry};
 
 use crate::{facts, stage::Stage};
 
-/// The paths at which two values differ.
+/// Collects the paths at which two values differ, each with the expected and the actual value.
 pub(crate) fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<String>) {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
@@ -25,7 +25,7 @@ pub(crate) fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<Stri
     }
 }
 
-/// Compares the world with `expected` and the journal with itself; gives every complaint.
+/// Compares the world with `expected` and checks the journal. Returns a message for each violation.
 pub(crate) async fn complaints(stage: &Stage, expected: &Value) -> Vec<String> {
     let mut found = vec![];
     differences("", expected, &facts::of(stage), &mut found);
@@ -33,6 +33,7 @@ pub(crate) async fn complaints(stage: &Stage, expected: &Value) -> Vec<String> {
     found
 }
 
+/// Returns the steps that succeeded twice, or that started again after they had succeeded.
 async fn steps_done_twice(stage: &Stage) -> Vec<String> {
     let journal = journal::open(stage.journal()).await.unwrap();
     let rows = journal.runs(10).await.unwrap();

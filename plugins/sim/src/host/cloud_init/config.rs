@@ -99,7 +99,8 @@ impl UserData {
         }
     }
 
-    /// Builds the user data from a parsed configuration and warns of each unknown key.
+    /// Builds the user data from a parsed configuration, with one warning that names all unknown
+    /// keys.
     fn of(config: Map<String, Value>) -> Self {
         let known = |key: &&String| {
             !KNOWN.contains(&key.as_str()) && !matches!(key.as_str(), "ssh_pwauth" | "snap" | "system_info")
@@ -134,7 +135,8 @@ impl UserData {
     }
 }
 
-/// Returns the texts in a list, or the single text as a list of one.
+/// Returns the texts in a list, or the single text as a list of one. Other values yield an empty
+/// list.
 pub(super) fn texts(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::String(text)) => vec![text.clone()],
@@ -189,8 +191,8 @@ impl WrittenFile {
 
 /// Parses file permissions, which are octal digits in a text.
 ///
-/// YAML has already read a bare number as decimal. Real cloud-init then sets the same unexpected
-/// mode.
+/// The default is `0o644`. YAML has already read a bare number as decimal. Real cloud-init then
+/// sets the same unexpected mode.
 fn mode(value: Option<&Value>) -> u32 {
     match value {
         Some(Value::String(text)) => u32::from_str_radix(text.trim_start_matches("0o"), 8).unwrap_or(0o644),

@@ -25,7 +25,7 @@ pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[Strin
         "stat" => stat(process, io, arguments),
         "tee" => tee(process, io, arguments),
         "touch" => touch(process, io, arguments),
-        _ => Ok(0), // sync: everything is on the disk at once
+        _ => Ok(0), // sync: each write is on the disk immediately
     }
 }
 

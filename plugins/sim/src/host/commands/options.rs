@@ -10,7 +10,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Parses `arguments`.
+    /// Parses the arguments of a program.
     ///
     /// `valued` lists the letters and `long_valued` the words that are followed by a value. An
     /// option that is not listed has no value, unless it is `--word=value`.

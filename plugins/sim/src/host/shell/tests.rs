@@ -110,7 +110,7 @@ fn double(word: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))] // Each starts a process.
+    #![proptest_config(ProptestConfig::with_cases(96))] // Each case starts a process.
     #[test]
     fn arguments_come_through_as_in_a_real_shell(
         words in proptest::collection::vec(("[^\0]{0,24}|[ -~\n\t]{0,24}|[-'\"\\\\$`!*?~#;&|<>(){}=% ]{1,12}", any::<bool>()), 1..5),

@@ -6,6 +6,9 @@ use crate::host::prefs::Prefs;
 use crate::host::process::{Exit, Halted, Place, Process};
 
 /// Runs the command `tailscale up [FLAGS]`.
+///
+/// Requires root. After the first login, and without `--reset`, the flags must name each preference
+/// that differs from its default. Preferences that the flags do not name get their default.
 pub(super) fn up(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let flags = match parse(arguments, true) {
         Ok(flags) => flags,
@@ -78,6 +81,10 @@ fn unmentioned(before: &Prefs, flags: &BTreeMap<String, String>, arguments: &[St
 }
 
 /// Logs in if necessary, stores the preferences and connects.
+///
+/// # Errors
+///
+/// The message of `tailscale`, if a login is necessary and the key is missing or refused.
 fn connect(place: &mut Place<'_>, prefs: Prefs, key: Option<&str>, again: bool) -> Result<(), String> {
     let machine = &mut *place.machine;
     let state = machine.backend_state(place.tailnet);
