@@ -2,8 +2,8 @@
 //!
 //! A [`Machine`] consists of a disk, kernel settings and routes, units and the state of tailscaled.
 //! [`serve`] follows the events of the world, boots the machines and answers SSH on loopback.
-//! Commands run in a small shell. A program that is not simulated exits with 127, `command not
-//! found`, as in a real shell.
+//! Commands run in a small shell. A program that is not simulated exits with 127 (command not
+//! found), as in a real shell.
 
 mod account;
 mod cloud_init;

@@ -2,9 +2,7 @@
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct List(pub(super) Vec<AndOr>);
 
-/// Pipelines joined by `&&` and `
-///
-/// `.
+/// Pipelines joined by `&&` and `||`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct AndOr {
     pub(super) first: Pipeline,
@@ -13,9 +11,7 @@ pub(super) struct AndOr {
     pub(super) background: bool,
 }
 
-/// Operator between two pipelines: `&&` or `
-///
-/// `.
+/// Operator between two pipelines: `&&` or `||`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connector {
     And,

@@ -159,9 +159,7 @@ impl<'a> Shell<'a> {
         Ok(self.status)
     }
 
-    /// Runs pipelines joined by `&&` and `
-    ///
-    /// `.
+    /// Runs pipelines joined by `&&` and `||`.
     fn and_or(&mut self, item: &AndOr) -> Run {
         let mut last = item.rest.is_empty();
         let mut status = self.guarded(&item.first, !last)?;

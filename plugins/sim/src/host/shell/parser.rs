@@ -193,9 +193,7 @@ impl Parser {
         Ok(true)
     }
 
-    /// Parses pipelines joined by `&&` and `
-    ///
-    /// `.
+    /// Parses pipelines joined by `&&` and `||`.
     fn and_or(&mut self) -> Parsed<AndOr> {
         let first = self.pipeline()?;
         let mut rest = Vec::new();
