@@ -12,8 +12,7 @@ const MODULES: [&str; 6] = ["workflow", "plan", "run", "journal", "engine", "sch
 fn allowed(role: &str) -> &'static [&'static str] {
     match role {
         "product" => &["contract", "foundation", "provider", "simulator"],
-        "provider" => &["contract", "foundation"],
-        "foundation" => &["contract", "foundation"],
+        "provider" | "foundation" => &["contract", "foundation"],
         "contract" | "simulator" => &[],
         other => panic!("{other:?} is not a role: product, contract, foundation, provider or simulator"),
     }

@@ -107,7 +107,7 @@ pub(super) fn registry() -> Registry {
     registry
 }
 
-/// InlineFiles that workflows can inline.
+/// Files that workflows can inline.
 pub(super) type InlineFiles<'a> = [(&'a str, &'a str)];
 
 pub(super) fn load(files: &InlineFiles<'_>, name: &str) -> Result<(String, String), String> {

@@ -11,7 +11,7 @@ use crate::plan::CompiledPlan;
 
 /// Time after which a test counts as hanging. Each of them takes less than a second on a usual
 /// machine.
-const HANG_TIMEOUT: Duration = Duration::from_secs(300);
+const HANG_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs `work` on a thread with the usual stack of 2 MiB, and fails if it hangs.
 fn finishes<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
