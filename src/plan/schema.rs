@@ -214,8 +214,8 @@ impl<'a> Schema<'a> {
 
     /// Searches a property in the schema itself, then in its alternatives.
     ///
-    /// A schema that lists properties is treated as closed unless `additionalProperties` allows others:
-    /// a property that is not listed is most likely a typing mistake.
+    /// A schema that lists properties is treated as closed unless `additionalProperties` allows
+    /// others: a property that is not listed is most likely a typing mistake.
     fn field_within(self, name: &str, depth: usize) -> SchemaLookup<'a> {
         let kinds = self.kinds();
         if depth == 0 {

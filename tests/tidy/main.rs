@@ -1,8 +1,10 @@
 //! Rules of the code base that neither Cargo nor clippy holds: walls between modules and crates,
-//! and sizes.
+//! the language of docs and comments, sizes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
+mod prose;
 mod sizes;
 mod sources;
+mod types;
 mod walls;
 mod workspace;

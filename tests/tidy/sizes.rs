@@ -1,9 +1,12 @@
-//! Sizes of functions.
+//! Sizes of functions, and the width of comments.
 
 use crate::sources::{RustFile, all};
 
 /// Maximum number of lines of a function.
 const MAX_FUNCTION_LINES: usize = 120;
+
+/// Maximum number of columns of a line that is a comment. Longer are only those with a URL.
+const MAX_COMMENT_COLUMNS: usize = 100;
 
 fn begins_function(line: &str) -> bool {
     let head = line.trim_start().split('"').next().unwrap_or_default();
@@ -37,4 +40,19 @@ fn no_function_is_longer_than_120_lines() {
         }
     }
     assert!(long.is_empty(), "too long:\n{}", long.join("\n"));
+}
+
+#[test]
+fn comments_wrap_at_100_columns() {
+    let mut wide = vec![];
+    for file in all() {
+        let comments = file.text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
+        for (index, line) in comments {
+            let breakable = !line.contains("://") && !line.trim_start().starts_with("/// |");
+            if breakable && line.chars().count() > MAX_COMMENT_COLUMNS {
+                wide.push(format!("{}:{}", file.path.display(), index + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "comments wider than {MAX_COMMENT_COLUMNS} columns:\n{}", wide.join("\n"));
 }

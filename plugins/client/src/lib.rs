@@ -1,8 +1,7 @@
 //! Parts that the clients of all providers share, between the sdk and the providers.
 //!
 //! * [`CallEffect`] and its classification of a status or a lost response as a
-//!   [`FailureKind`](stargate_sdk::FailureKind);
-//!   [`retry_after`].
+//!   [`FailureKind`](stargate_sdk::FailureKind); [`retry_after`].
 //! * [`within`]: a call ends at the step's deadline or when the attempt is cancelled.
 //! * [`http_client`], [`exchange`], [`read_body`]: no redirects, timeouts, and a limit for each
 //!   body.

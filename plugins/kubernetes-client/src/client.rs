@@ -97,8 +97,8 @@ impl KubeClient {
         if_found(self.call(cx, KubeRequest::read(kind.object_path(object, None))).await)
     }
 
-    /// Reads all objects of a kind, of all namespaces if `namespace` is `None`; `None` if the server
-    /// does not serve the kind.
+    /// Reads all objects of a kind, of all namespaces if `namespace` is `None`; `None` if the
+    /// server does not serve the kind.
     ///
     /// `filter` is a query parameter, `labelSelector` or `fieldSelector`, with its value. The list
     /// is read in pages of one snapshot.
@@ -202,7 +202,8 @@ impl KubeClient {
         self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
     }
 
-    /// Applies `body` server-side. With `force`, fields that other managers own are taken from them.
+    /// Applies `body` server-side. With `force`, fields that other managers own are taken from
+    /// them.
     ///
     /// # Errors
     /// Those of [`Self::call`]. Without `force`, [`KubeError::conflicts`] has the fields of others.

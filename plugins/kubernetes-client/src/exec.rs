@@ -14,8 +14,8 @@ use crate::{
 
 /// Largest part of the output that is kept, in bytes: it is stored in the journal.
 const MAX_OUTPUT_BYTES: usize = 64 << 10;
-/// Largest part of standard error that is kept, in bytes from its end, where the reason of a failure
-/// is.
+/// Largest part of standard error that is kept, in bytes from its end, where the reason of a
+/// failure is.
 const MAX_STDERR_BYTES: usize = 2 << 10;
 /// Interval between pings. Azure's load balancer drops connections that are idle for 4 minutes, by
 /// default.

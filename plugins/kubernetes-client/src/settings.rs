@@ -3,8 +3,8 @@ use std::path::PathBuf;
 /// Cluster to connect to, and the account to use.
 #[derive(Debug, Clone, Default)]
 pub struct KubeconfigSettings {
-    /// Path of the kubeconfig. `None` for the files in `KUBECONFIG`, else `~/.kube/config`, else the
-    /// service account of the pod that the program runs in.
+    /// Path of the kubeconfig. `None` for the files in `KUBECONFIG`, else `~/.kube/config`, else
+    /// the service account of the pod that the program runs in.
     pub kubeconfig: Option<PathBuf>,
     /// Name of a context in the kubeconfig; `None` for its current one.
     pub context: Option<String>,

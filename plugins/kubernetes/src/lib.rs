@@ -3,9 +3,9 @@
 //!
 //! The actions call the cluster through [`stargate_kubernetes_client`]. Each action guarantees:
 //!
-//! * It reads before it writes, and writes only differences: a second run makes no write. The effect
-//!   of a command in a pod cannot be read, so the input of `kubernetes.pod.exec` names a command
-//!   that checks for it (`unless`).
+//! * It reads before it writes, and writes only differences: a second run makes no write. The
+//!   effect of a command in a pod cannot be read, so the input of `kubernetes.pod.exec` names a
+//!   command that checks for it (`unless`).
 //! * It changes only the object that it has read. An attempt that is resumed after a crash never
 //!   touches an object that was created under the same name meanwhile.
 //!

@@ -1,4 +1,5 @@
-//! Opens a simulated world and prints how to use it: `cargo run -p stargate-sim --example world -- DIRECTORY [SPEED]`.
+//! Opens a simulated world and prints how to use it: `cargo run -p stargate-sim --example world --
+//! DIRECTORY [SPEED]`.
 
 use std::io::Write as _;
 use std::net::SocketAddr;

@@ -36,7 +36,8 @@ pub enum Event {
         /// Resource id of the NIC.
         id: String,
     },
-    /// The routes in force in a subnet: those of the route table associated with it, none if there is none.
+    /// The routes in force in a subnet: those of the route table associated with it, none if there
+    /// is none.
     RoutesChanged {
         /// Name of the virtual network.
         network: String,

@@ -30,7 +30,8 @@ pub struct Rule {
     /// Only requests whose path contains this, compared without case.
     #[serde(default)]
     pub path: Option<String>,
-    /// Only requests that change something, the default unless `method` is `GET`; `false` takes all.
+    /// Only requests that change something, the default unless `method` is `GET`; `false` takes
+    /// all.
     #[serde(default)]
     pub mutating: Option<bool>,
     /// First matching request that the fault is injected into, from 1; 1 if absent.

@@ -8,7 +8,8 @@ use crate::{
     run::{RunStatus, StoredIn, TimedEntry},
 };
 
-/// Returns the query that writes the commit, if it is one append of a few history entries to a running run.
+/// Returns the query that writes the commit, if it is one append of a few history entries to a
+/// running run.
 pub(super) fn of_commit(commit: &Commit) -> Option<Query<'static, Sqlite, SqliteArguments>> {
     match (&commit.creates[..], &commit.appends[..]) {
         ([], [append]) if is_simple(append) => Some(query(append)),

@@ -27,13 +27,15 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// Maximum time that a statement waits for another process that has locked the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pages in the write-ahead log after which they are copied to the file and the log is overwritten from its start.
+/// Pages in the write-ahead log after which they are copied to the file and the log is overwritten
+/// from its start.
 ///
-/// To flush a log that grows took two to four times as long as to flush one that is overwritten, so the log stays
-/// small. A copy costs three flushes, in every 128th commit or less often.
+/// To flush a log that grows took two to four times as long as to flush one that is overwritten, so
+/// the log stays small. A copy costs three flushes, in every 128th commit or less often.
 const LOG_PAGES: &str = "128";
 
-/// Opens the file, after creating and migrating it if necessary, and returns a connection to write and one to read.
+/// Opens the file, after creating and migrating it if necessary, and returns a connection to write
+/// and one to read.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqliteConnection), JournalError> {
     let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
     std::fs::create_dir_all(directory(path)).map_err(io_error)?;
@@ -59,9 +61,9 @@ async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteCo
     options.connect().await.map_err(|e| open_error(path, e))
 }
 
-/// Creates a migrated journal under another name and then gives it its own: three flushes in place of one and more for
-/// each migration, and no other process or crash sees a part of it. Returns false where the file system has no hard
-/// links.
+/// Creates a migrated journal under another name and then gives it its own: three flushes in place
+/// of one and more for each migration, and no other process or crash sees a part of it. Returns
+/// false where the file system has no hard links.
 async fn create_complete(path: &Path) -> Result<bool, JournalError> {
     let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
     let draft = path.with_added_extension(format!("new-{}", std::process::id()));

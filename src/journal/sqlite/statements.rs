@@ -13,7 +13,8 @@ pub(super) fn of_commit(commit: &Commit) -> &'static str {
     if takes_locks || releases_locks { BATCH_AND_LOCKS } else { BATCH }
 }
 
-/// Appends up to [`MAX_APPENDED`] entries to a run: its id, epoch, latest sequence number, and time and body of each.
+/// Appends up to [`MAX_APPENDED`] entries to a run: its id, epoch, latest sequence number, and time
+/// and body of each.
 pub(super) const APPEND: &str = "INSERT INTO append VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// Maximum number of entries that [`APPEND`] takes.

@@ -1,4 +1,5 @@
-//! `cilium.nodes.ensure` against a server that holds a cluster's `CiliumNode`s and lists them in pages.
+//! `cilium.nodes.ensure` against a server that holds a cluster's `CiliumNode`s and lists them in
+//! pages.
 
 use std::{
     collections::BTreeMap,

@@ -16,8 +16,8 @@ pub(crate) struct ClusterRead(pub(crate) Arc<KubeClient>);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClusterReadInput {
-    /// Version of a kubelet that will join, such as `v1.33.5`. It is refused if it is newer than the
-    /// API server, or more than three minor versions older.
+    /// Version of a kubelet that will join, such as `v1.33.5`. It is refused if it is newer than
+    /// the API server, or more than three minor versions older.
     #[serde(default)]
     kubelet_version: Option<String>,
     /// Resource group that contains the cluster's nodes, as Azure reports it. A cluster whose nodes

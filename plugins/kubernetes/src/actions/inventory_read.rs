@@ -31,8 +31,8 @@ pub(crate) struct InventoryReadOutput {
     pub routers: Vec<RegisteredRouter>,
     /// Workers of all datacenters.
     pub workers: Vec<RegisteredWorker>,
-    /// Routers and workers of the datacenters that are one Ethernet segment each. There, the kernels
-    /// of the machines have the routes.
+    /// Routers and workers of the datacenters that are one Ethernet segment each. There, the
+    /// kernels of the machines have the routes.
     pub segment_machines: Vec<SegmentMachine>,
 }
 

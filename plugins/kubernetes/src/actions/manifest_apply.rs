@@ -66,8 +66,8 @@ pub(crate) struct AppliedObject {
 }
 
 impl ManifestApply {
-    /// Reads the object; `None` if it differs from the desired one, or a kind that it defines is not
-    /// served yet.
+    /// Reads the object; `None` if it differs from the desired one, or a kind that it defines is
+    /// not served yet.
     async fn read_unchanged(&self, cx: &ActionContext, desired: &ManifestObject) -> Result<Option<Value>, ActionError> {
         let Some(object) = self.0.resolve(cx, &desired.object).await? else { return Ok(None) };
         let actual = self.0.get(cx, &object.kind, object.object_name()).await?;
@@ -90,8 +90,8 @@ impl ManifestApply {
         Ok(true)
     }
 
-    /// Waits until the kinds that the object defines are served, so that later objects and steps can
-    /// use them.
+    /// Waits until the kinds that the object defines are served, so that later objects and steps
+    /// can use them.
     async fn wait_until_served(&self, cx: &ActionContext, desired: &ManifestObject) -> Result<(), ActionError> {
         poll_until(cx, DEFINITION_BACKOFF, || async {
             if self.serves_defined_kinds(cx, &desired.body).await? {
@@ -163,7 +163,8 @@ impl ManifestApply {
         Ok(Some(after))
     }
 
-    /// Applies without force first: the conflict names the owners of the fields that are then taken.
+    /// Applies without force first: the conflict names the owners of the fields that are then
+    /// taken.
     async fn apply(
         &self,
         cx: &ActionContext,
@@ -235,8 +236,8 @@ impl Action for ManifestApply {
 impl RequiredPermissions for ManifestApply {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    /// Kubernetes requires `create` for a patch that creates its object. To apply roles and bindings,
-    /// the account must also hold what they grant, which no permission expresses.
+    /// Kubernetes requires `create` for a patch that creates its object. To apply roles and
+    /// bindings, the account must also hold what they grant, which no permission expresses.
     fn for_input(with: &Value) -> Vec<Permission> {
         let documents = match &with["manifest"] {
             Value::Array(documents) => documents.clone(),

@@ -13,7 +13,8 @@ use crate::{
     node::{is_cordoned, missing_node_error},
 };
 
-/// Action `kubernetes.node.drain`: evicts the pods of a cordoned node and waits until they are gone.
+/// Action `kubernetes.node.drain`: evicts the pods of a cordoned node and waits until they are
+/// gone.
 pub(crate) struct NodeDrain(pub(crate) Arc<KubeClient>);
 
 /// The node to drain, and the losses that are accepted.
@@ -135,8 +136,8 @@ fn label(node: &str) -> String {
     format!("node {node:?}")
 }
 
-/// The pods that earlier attempts have chosen. They count as evicted, because a pod that is gone can
-/// no longer be read.
+/// The pods that earlier attempts have chosen. They count as evicted, because a pod that is gone
+/// can no longer be read.
 fn chosen_before(cx: &ActionContext) -> BTreeSet<String> {
     let checkpoint = cx.checkpoint().unwrap_or(Value::Null);
     serde_json::from_value(checkpoint["evicting"].clone()).unwrap_or_default()

@@ -36,8 +36,8 @@ pub(crate) struct ObjectDeleteOutput {
 }
 
 impl ObjectDelete {
-    /// Deletes the object with this uid and waits until it is gone. An object that was created under
-    /// its name is not touched.
+    /// Deletes the object with this uid and waits until it is gone. An object that was created
+    /// under its name is not touched.
     async fn delete(&self, cx: &ActionContext, object: &ResolvedObject, uid_read: &str) -> Result<(), ActionError> {
         let (kind, name) = (&object.kind, object.object_name());
         let options = json!({"propagationPolicy": "Background"});

@@ -31,8 +31,8 @@ pub(crate) struct PodCidrAllocateInput {
     /// output of `kubernetes.nodes.list`.
     #[serde(default)]
     taken: Vec<TakenPodCidr>,
-    /// Pod CIDRs that nodes of this site already use, by the name of the node, from before they were
-    /// recorded.
+    /// Pod CIDRs that nodes of this site already use, by the name of the node, from before they
+    /// were recorded.
     #[serde(default)]
     adopt: BTreeMap<String, Prefix>,
 }

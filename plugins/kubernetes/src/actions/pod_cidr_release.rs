@@ -40,8 +40,8 @@ pub(crate) struct PodCidrReleaseOutput {
 }
 
 impl PodCidrRelease {
-    /// Waits until no pod and no agent uses the pod CIDR. A registered machine or a node that has it
-    /// is an error.
+    /// Waits until no pod and no agent uses the pod CIDR. A registered machine or a node that has
+    /// it is an error.
     async fn wait_until_unused(&self, cx: &ActionContext, node: &str, pod_cidr: Prefix) -> Result<(), ActionError> {
         let label = format!("pod CIDR {pod_cidr} of {node:?}");
         poll_until(cx, BACKOFF, || async {
@@ -71,8 +71,8 @@ impl PodCidrRelease {
         Ok(found.map(|object| format!("node {:?} exists", name(object))))
     }
 
-    /// Text that names an object which uses addresses of the pod CIDR, and which the cluster deletes
-    /// after the node.
+    /// Text that names an object which uses addresses of the pod CIDR, and which the cluster
+    /// deletes after the node.
     async fn user(&self, cx: &ActionContext, pod_cidr: Prefix) -> Result<Option<String>, ActionError> {
         let agents = self.0.list(cx, &CILIUM_NODES, None, None).await?.unwrap_or_default();
         if let Some(agent) = agents.iter().find(|agent| names(agent, pod_cidr)) {

@@ -164,7 +164,8 @@ impl Action for PodExec {
 impl RequiredPermissions for PodExec {
     const PERMISSIONS: &'static [Permission] = &[];
 
-    /// Servers before 1.35 require `get`, the method that opens a WebSocket, and later ones `create`.
+    /// Servers before 1.35 require `get`, the method that opens a WebSocket, and later ones
+    /// `create`.
     fn for_input(with: &Value) -> Vec<Permission> {
         in_namespace_of(&["get pods", "get pods --subresource=exec", "create pods --subresource=exec"], with, None)
     }

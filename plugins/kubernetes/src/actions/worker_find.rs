@@ -39,8 +39,8 @@ pub(crate) struct WorkerFindOutput {
     pub hosts: Vec<SshHost>,
     /// True if the worker is a node of the cluster.
     pub is_node: bool,
-    /// Virtual machine in Azure: one entry if the worker and its site are registered and the site is
-    /// in Azure, else none.
+    /// Virtual machine in Azure: one entry if the worker and its site are registered and the site
+    /// is in Azure, else none.
     pub machines: Vec<AzureMachine>,
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct CsrContent {
     pub(crate) dns_names: BTreeSet<String>,
     /// Alternative names that are addresses.
     pub(crate) addresses: BTreeSet<IpAddr>,
-    /// Alternative names of other kinds, other extensions and attributes, as text. A kubelet's request
-    /// has none.
+    /// Alternative names of other kinds, other extensions and attributes, as text. A kubelet's
+    /// request has none.
     pub(crate) others: Vec<String>,
 }
 

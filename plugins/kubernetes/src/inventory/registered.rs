@@ -131,7 +131,8 @@ impl Inventory {
     /// Reads all `Site` and `Server` objects, and checks the references between them.
     ///
     /// # Errors
-    /// `Permanent` for an object that is incomplete or refers to a missing one; it names the object.
+    /// `Permanent` for an object that is incomplete or refers to a missing one; it names the
+    /// object.
     pub(crate) async fn read(api: &KubeClient, cx: &ActionContext) -> Result<Self, ActionError> {
         let sites = api.list(cx, &SITES, None, None).await?.unwrap_or_default();
         let servers = api.list(cx, &SERVERS, None, None).await?.unwrap_or_default();

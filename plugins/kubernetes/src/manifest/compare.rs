@@ -17,8 +17,8 @@ pub(crate) fn covers(actual: &Value, desired: &Value) -> bool {
     }
 }
 
-/// True if the merge of `patch` into `actual` changes nothing: `null` requires absence, and lists are
-/// compared as a whole.
+/// True if the merge of `patch` into `actual` changes nothing: `null` requires absence, and lists
+/// are compared as a whole.
 pub(crate) fn has_merged(actual: &Value, patch: &Value) -> bool {
     match (actual, patch) {
         (Value::Object(actual), Value::Object(patch)) => patch.iter().all(|(key, patch)| match actual.get(key) {
@@ -38,8 +38,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// True if `desired` contains each field that `manager` owns by server-side apply, and `manager` owns
-/// any.
+/// True if `desired` contains each field that `manager` owns by server-side apply, and `manager`
+/// owns any.
 ///
 /// A manager owns no fields of an object of which `desired` only has the name; then true.
 pub(crate) fn owns_nothing_else(actual: &Value, desired: &Value, manager: &str) -> bool {

@@ -51,8 +51,8 @@ struct PodCidrOwner {
 /// A recorded pod CIDR never changes.
 ///
 /// # Errors
-/// `Permanent` if two owners have the same address, which names both, if a recorded pod CIDR differs
-/// from the one to adopt, or if no free one is left.
+/// `Permanent` if two owners have the same address, which names both, if a recorded pod CIDR
+/// differs from the one to adopt, or if no free one is left.
 pub(crate) fn allocate(
     registry: &PodCidrRegistry,
     request: &PodCidrRequest<'_>,
@@ -104,8 +104,8 @@ impl SitePodCidrs {
     }
 }
 
-/// Chooses a free pod CIDR: the one that the node had before its removal, else the lowest one that no
-/// node has had, else the lowest one.
+/// Chooses a free pod CIDR: the one that the node had before its removal, else the lowest one that
+/// no node has had, else the lowest one.
 fn choose(registry: &PodCidrRegistry, request: &PodCidrRequest<'_>, node: &str) -> Option<Prefix> {
     let in_use: Vec<Prefix> = owners(registry, request).into_iter().map(|owner| owner.prefix).collect();
     let fits = |pod_cidr: &Prefix| {

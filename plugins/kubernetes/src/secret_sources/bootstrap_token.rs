@@ -22,17 +22,17 @@ const MIN_LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 /// Annotation that marks a managed token, with the digest of the step that created it.
 const CREATED_FOR: &str = "stargate.io/minted-for";
-/// Characters of ids and secrets of tokens (Kubernetes documentation, "Authenticating with Bootstrap
-/// Tokens").
+/// Characters of ids and secrets of tokens (Kubernetes documentation, "Authenticating with
+/// Bootstrap Tokens").
 const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LENGTH: usize = 6;
 const SECRET_LENGTH: usize = 16;
 
-/// Secret source `bootstrap-token:node=worker-1&expiry=1h`: creates a token with which a kubelet can
-/// request its first certificate.
+/// Secret source `bootstrap-token:node=worker-1&expiry=1h`: creates a token with which a kubelet
+/// can request its first certificate.
 ///
-/// The id follows from the step, so that a step has at most one token: that of an earlier attempt is
-/// found under its name and deleted first.
+/// The id follows from the step, so that a step has at most one token: that of an earlier attempt
+/// is found under its name and deleted first.
 pub(crate) struct BootstrapTokenSource(pub(crate) Arc<KubeClient>);
 
 /// Parameters of a reference.
@@ -106,8 +106,8 @@ impl SecretSource for BootstrapTokenSource {
     }
 }
 
-/// Takes characters from bytes, each with the same probability: bytes from the last multiple of 36 on
-/// are ignored.
+/// Takes characters from bytes, each with the same probability: bytes from the last multiple of 36
+/// on are ignored.
 fn characters(bytes: impl Iterator<Item = u8>, length: usize) -> String {
     let usable = bytes.filter(|byte| *byte < 252);
     usable.take(length).map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()

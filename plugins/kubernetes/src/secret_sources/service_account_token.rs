@@ -12,8 +12,8 @@ use crate::duration::parse_duration;
 const MIN_LIFETIME_SECONDS: u64 = 600;
 const DEFAULT_LIFETIME: &str = "1h";
 
-/// Secret source `service-account-token:namespace=kube-system&name=x&expiry=1h`: issues a token of a
-/// service account at use.
+/// Secret source `service-account-token:namespace=kube-system&name=x&expiry=1h`: issues a token of
+/// a service account at use.
 ///
 /// The cluster stores nothing, so that a token that was lost needs no clean-up.
 pub(crate) struct ServiceAccountTokenSource(pub(crate) Arc<KubeClient>);

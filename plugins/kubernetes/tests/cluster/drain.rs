@@ -95,8 +95,8 @@ async fn a_node_that_is_not_cordoned_or_a_bare_pod_is_refused_before_anything_is
     assert!(cluster.fake.state().writes.is_empty());
 }
 
-/// A kubelet reports the end of a pod's processes before it removes the pod: a kubelet that is stopped
-/// in between leaves the pod.
+/// A kubelet reports the end of a pod's processes before it removes the pod: a kubelet that is
+/// stopped in between leaves the pod.
 #[tokio::test]
 async fn a_terminating_pod_whose_processes_have_ended_is_waited_for() {
     let cluster = cordoned().await;

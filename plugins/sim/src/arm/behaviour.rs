@@ -8,11 +8,13 @@ use crate::event::Event;
 
 /// Behaviour of one resource type: a row of the table in `resource_types.rs`.
 ///
-/// A behaviour reads the store and returns data. What follows from it for other resources is returned as [`Consequences`],
-/// which `consequences.rs` performs; so no behaviour calls another one.
+/// A behaviour reads the store and returns data. What follows from it for other resources is
+/// returned as [`Consequences`], which `consequences.rs` performs; so no behaviour calls another
+/// one.
 #[derive(Clone, Copy)]
 pub(crate) struct Behaviour {
-    /// Checks a write and adds the provider's defaults. `None` for types that only other resources create.
+    /// Checks a write and adds the provider's defaults. `None` for types that only other resources
+    /// create.
     pub(crate) prepare: Option<Prepare>,
     /// Adds the properties that the provider computes to the stored ones.
     pub(crate) show: fn(&Arm, &StoredResource, &mut Object),
@@ -20,7 +22,8 @@ pub(crate) struct Behaviour {
     pub(crate) assemble: fn(&Arm, &StoredResource, Object) -> Value,
     /// Builds the view that `$expand=instanceView` adds; `None` for types without one.
     pub(crate) instance_view: Option<fn(&Arm, &StoredResource, Timestamp) -> Value>,
-    /// Returns the consequences of a successful write, which created the resource if the last argument is `true`.
+    /// Returns the consequences of a successful write, which created the resource if the last
+    /// argument is `true`.
     pub(crate) finish: fn(&Arm, &StoredResource, bool) -> Consequences,
     /// Returns the consequences of a deletion, after the resource has left the store.
     pub(crate) after_delete: fn(&Arm, &StoredResource) -> Consequences,
@@ -30,7 +33,8 @@ pub(crate) struct Behaviour {
     pub(crate) check_unused: fn(&Arm, &StoredResource) -> Result<(), ArmError>,
     /// True if a PUT has finished when it answers, and starts no operation.
     pub(crate) is_synchronous: bool,
-    /// Duration of a creation in the real service, in seconds: the order of magnitude seen in activity logs of the portal.
+    /// Duration of a creation in the real service, in seconds: the order of magnitude seen in
+    /// activity logs of the portal.
     pub(crate) create_seconds: f64,
     /// Duration of a deletion in the real service, in seconds.
     pub(crate) delete_seconds: f64,
@@ -42,7 +46,8 @@ pub(crate) struct Behaviour {
 pub(crate) type Prepare = fn(&mut Arm, &WriteTarget, Object, Object) -> Result<Draft, ArmError>;
 
 impl Behaviour {
-    /// Duration of a change of an existing resource, in seconds: a fraction of what a machine or a cluster takes to create.
+    /// Duration of a change of an existing resource, in seconds: a fraction of what a machine or a
+    /// cluster takes to create.
     pub(crate) fn update_seconds(&self) -> f64 {
         self.create_seconds.min(5.0)
     }
@@ -119,7 +124,8 @@ pub(crate) struct Consequences {
     pub(crate) gone_groups: Vec<String>,
     /// Machine whose power changed.
     pub(crate) power: Option<PowerChange>,
-    /// Id of a machine whose creation has finished: its event is published with its NICs of that time.
+    /// Id of a machine whose creation has finished: its event is published with its NICs of that
+    /// time.
     pub(crate) created_machine: Option<String>,
     /// Events to publish.
     pub(crate) events: Vec<Event>,

@@ -43,7 +43,8 @@ fn create(arm: &mut Arm, new: NewResource) {
     arm.insert(resource);
 }
 
-/// Removes a resource and its children from the store, and performs the consequences. An unknown id is ignored.
+/// Removes a resource and its children from the store, and performs the consequences. An unknown id
+/// is ignored.
 pub(crate) fn remove(arm: &mut Arm, id: &str) {
     let key = id.to_ascii_lowercase();
     let Some(resource) = arm.resources.get(&key).cloned() else { return };

@@ -1,14 +1,15 @@
-//! Azure Resource Manager: a store of resources, the behaviour of each type, and both kinds of long-running operation.
+//! Azure Resource Manager: a store of resources, the behaviour of each type, and both kinds of
+//! long-running operation.
 //!
 //! From the bottom up:
 //!
 //! 1. [`store`] is the state: plain data that is kept in the state file.
-//! 2. `network`, `compute` and `aks` are the behaviours, one constant for each resource type. They read the store and
-//!    return data: drafts, shown properties and [`behaviour::Consequences`].
+//! 2. `network`, `compute` and `aks` are the behaviours, one constant for each resource type. They
+//!    read the store and return data: drafts, shown properties and [`behaviour::Consequences`].
 //! 3. `resource_types` is the table from a type to its behaviour.
 //! 4. `consequences` performs what behaviours return; `settle` finishes operations that are due.
-//! 5. `write`, `read`, `delete`, `group`, `deployment`, … answer requests, `dispatch` selects among them, and `http`
-//!    is the edge.
+//! 5. `write`, `read`, `delete`, `group`, `deployment`, … answer requests, `dispatch` selects among
+//!    them, and `http` is the edge.
 
 mod access;
 mod aks;

@@ -10,7 +10,8 @@ pub(crate) fn render(arm: &Arm, resource: &StoredResource) -> Value {
     (behaviour(resource.kind).assemble)(arm, resource, properties(arm, resource))
 }
 
-/// Returns a resource as [`render`] does, with its instance view if it has one and `instance_view` is set.
+/// Returns a resource as [`render`] does, with its instance view if it has one and `instance_view`
+/// is set.
 pub(crate) fn render_expanded(arm: &Arm, resource: &StoredResource, instance_view: bool, now: Timestamp) -> Value {
     let mut body = render(arm, resource);
     if let Some(view) = behaviour(resource.kind).instance_view.filter(|_| instance_view) {
@@ -19,7 +20,8 @@ pub(crate) fn render_expanded(arm: &Arm, resource: &StoredResource, instance_vie
     body
 }
 
-/// Returns `provisioningState`, then the stored properties, then the embedded children and the computed properties.
+/// Returns `provisioningState`, then the stored properties, then the embedded children and the
+/// computed properties.
 fn properties(arm: &Arm, resource: &StoredResource) -> Object {
     let mut shown = Object::new();
     shown.insert("provisioningState".to_owned(), json!(resource.state));

@@ -4,7 +4,8 @@ use crate::arm::{aks, compute, network};
 
 /// Returns the behaviour of a resource type.
 ///
-/// A new type is a variant of [`ArmResourceType`], its row there, a constant in the folder of its provider, and a line here.
+/// A new type is a variant of [`ArmResourceType`], its row there, a constant in the folder of its
+/// provider, and a line here.
 pub(crate) fn behaviour(kind: ArmResourceType) -> &'static Behaviour {
     match kind {
         ArmResourceType::VirtualNetwork => &network::VIRTUAL_NETWORK,

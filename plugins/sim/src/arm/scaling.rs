@@ -14,7 +14,8 @@ use crate::arm::network::{subnet_nets, used_in};
 use crate::arm::store::{Arm, ArmResourceType, StoredResource, name_of, parent_id};
 use crate::event::AksNode;
 
-/// Creates a cluster with two nodes and its node group, as if it had been there before the world was opened.
+/// Creates a cluster with two nodes and its node group, as if it had been there before the world
+/// was opened.
 pub(crate) fn build_cluster(arm: &mut Arm, [group, name, location]: [&str; 3], names: &ClusterNames, now: Timestamp) {
     let (id, consequences) = new_cluster(arm, group, name, location, now);
     perform(arm, consequences);

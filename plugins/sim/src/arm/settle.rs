@@ -7,7 +7,8 @@ use crate::arm::render::render;
 use crate::arm::resource_types::behaviour;
 use crate::arm::store::{Arm, Family, OperationStatus, OperationWork, PowerAction};
 
-/// Finishes the operations that are due at `now`, the earliest first, and continues running deployments.
+/// Finishes the operations that are due at `now`, the earliest first, and continues running
+/// deployments.
 pub(crate) fn settle(arm: &mut Arm, now: Timestamp) {
     let mut due: Vec<(Timestamp, String)> = arm
         .operations

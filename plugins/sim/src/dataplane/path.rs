@@ -5,13 +5,15 @@ use serde::Serialize;
 /// End of a path: a pod or a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
-    /// Name of the pod or the machine. A pod outside the namespace `default` is called `namespace/name`.
+    /// Name of the pod or the machine. A pod outside the namespace `default` is called
+    /// `namespace/name`.
     pub name: String,
     /// Name of the machine.
     pub host: String,
     /// Address of the endpoint.
     pub ip: Ipv4Addr,
-    /// `AKS`, or `DC` and the name of the virtual network; empty for a pod whose node has no machine.
+    /// `AKS`, or `DC` and the name of the virtual network; empty for a pod whose node has no
+    /// machine.
     pub site: String,
 }
 

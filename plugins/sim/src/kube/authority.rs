@@ -106,7 +106,8 @@ fn extended_usages(usages: &[String]) -> Vec<ExtendedKeyUsagePurpose> {
     usages.iter().filter_map(of).collect()
 }
 
-/// The user that a client certificate names. Its signature was checked when the connection was made.
+/// The user that a client certificate names. Its signature was checked when the connection was
+/// made.
 pub(crate) fn subject(der: &[u8]) -> Option<User> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let subject = certificate.subject();

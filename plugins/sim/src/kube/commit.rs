@@ -8,7 +8,8 @@ use super::new_object;
 use super::resource::Resource;
 use super::state::Kube;
 
-/// Makes the changes that behaviours have decided on, in this order. Nothing else changes the objects of a cluster.
+/// Makes the changes that behaviours have decided on, in this order. Nothing else changes the
+/// objects of a cluster.
 pub(crate) fn apply(kube: &mut Kube, effects: Vec<Effect>, now: Timestamp) {
     for effect in effects {
         match effect {

@@ -12,11 +12,13 @@ use crate::world::{Shared, World};
 
 /// What tests and people do to the cluster from outside.
 ///
-/// - `POST /_world/aks-nodes`, body `{"name","address","pod_cidr"}` or a list of such: the scale set has grown; its instance, the
-///   Node, its `NodeNetworkConfig` and `CiliumNode` follow, and `aks_node_created` is told. 409 if the name or the address is taken.
-/// - `DELETE /_world/aks-nodes/{name}`: the scale set has shrunk by a node; all of that goes, its pods too, and
-///   `aks_node_deleted` is told.
-/// - `POST /_world/kubernetes/compact`: earlier revisions are forgotten, so that watches from them are `410 Gone`.
+/// - `POST /_world/aks-nodes`, body `{"name","address","pod_cidr"}` or a list of such: the scale
+///   set has grown; its instance, the Node, its `NodeNetworkConfig` and `CiliumNode` follow, and
+///   `aks_node_created` is told. 409 if the name or the address is taken.
+/// - `DELETE /_world/aks-nodes/{name}`: the scale set has shrunk by a node; all of that goes, its
+///   pods too, and `aks_node_deleted` is told.
+/// - `POST /_world/kubernetes/compact`: earlier revisions are forgotten, so that watches from them
+///   are `410 Gone`.
 pub(crate) fn control(shared: Shared) -> Router {
     Router::new()
         .route("/_world/aks-nodes", post(grow))

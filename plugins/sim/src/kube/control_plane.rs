@@ -9,8 +9,9 @@ use super::kubelet::KubeletPass;
 use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts};
 use super::status::Refusal;
 
-/// Maximum number of rounds until the controllers settle. Each round advances every object by one step, and no chain of
-/// steps is longer than a few, so more rounds mean that two controllers undo each other's changes.
+/// Maximum number of rounds until the controllers settle. Each round advances every object by one
+/// step, and no chain of steps is longer than a few, so more rounds mean that two controllers undo
+/// each other's changes.
 const MAX_ROUNDS: usize = 100;
 
 /// Answers a request, makes its changes, and runs the controllers after it.
@@ -40,11 +41,12 @@ pub(crate) fn settle(kube: &mut Kube, now: Timestamp) {
     tracing::warn!("the controllers of the simulated cluster do not settle");
 }
 
-/// Runs the next steps of a running kubelet: it requests its client certificate with the bootstrap token, registers,
-/// requests a serving certificate (`serverTLSBootstrap`) and reports. Can be called at any time; unchanged state is not
-/// written again.
+/// Runs the next steps of a running kubelet: it requests its client certificate with the bootstrap
+/// token, registers, requests a serving certificate (`serverTLSBootstrap`) and reports. Can be
+/// called at any time; unchanged state is not written again.
 ///
-/// `bootstrap_token` is that of `--bootstrap-kubeconfig`, which is needed only without a client certificate.
+/// `bootstrap_token` is that of `--bootstrap-kubeconfig`, which is needed only without a client
+/// certificate.
 pub fn kubelet_step(
     kube: &mut Kube,
     keys: &mut KubeletKeys,
@@ -75,7 +77,8 @@ fn run_pass(
     Ok(pass.state(kube, keys))
 }
 
-/// Records that the kubelet of a node has stopped: the node is not ready, and its pods stay as they are.
+/// Records that the kubelet of a node has stopped: the node is not ready, and its pods stay as they
+/// are.
 pub fn kubelet_stopped(kube: &mut Kube, node: &str) {
     let now = Timestamp::now();
     let Some(kubelet) = kube.kubelets.get(node).filter(|kubelet| kubelet.running) else { return };

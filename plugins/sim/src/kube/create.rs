@@ -21,7 +21,8 @@ pub(crate) fn create(
     insert(kube, call, resource, object, None).map(|decision| decision.map(Reply::created))
 }
 
-/// Decides on a new object. With `applied`, the object has its field owners already, as after an apply.
+/// Decides on a new object. With `applied`, the object has its field owners already, as after an
+/// apply.
 pub(crate) fn insert(
     kube: &Kube,
     call: &Call,

@@ -79,8 +79,8 @@ fn check_preconditions(resource: &Resource, held: &Value, options: &Value) -> Re
     Ok(())
 }
 
-/// Starts the deletion of an object. Returns the object if it stays until its finalizers are removed or its kubelet has
-/// stopped it, and `None` if it is removed.
+/// Starts the deletion of an object. Returns the object if it stays until its finalizers are
+/// removed or its kubelet has stopped it, and `None` if it is removed.
 pub(crate) fn begin(
     kube: &Kube,
     now: Timestamp,

@@ -12,7 +12,8 @@ use super::versions::{REVIEWS, VERSION, by_version};
 
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// Answers what says which resources there are, and whether the server is well. None for any other path.
+/// Answers what says which resources there are, and whether the server is well. None for any other
+/// path.
 pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>> {
     let path = call.path.trim_end_matches('/');
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();

@@ -4,17 +4,20 @@ use super::json::set;
 use super::resource::Resource;
 use super::state::{Kube, Kubelet};
 
-/// One change of a cluster that a behaviour has decided on. [`apply`](super::commit::apply) makes it.
+/// One change of a cluster that a behaviour has decided on. [`apply`](super::commit::apply) makes
+/// it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
     /// Stores an object, new or changed, as it is.
     Put { resource: Resource, object: Value },
     /// Removes the object under a key.
     Remove { resource: Resource, key: String },
-    /// Adds an object on behalf of a component of the cluster, with defaults. An existing object stays as it is.
+    /// Adds an object on behalf of a component of the cluster, with defaults. An existing object
+    /// stays as it is.
     Add { resource: Resource, object: Value, manager: &'static str },
-    /// Sets or removes fields of an object on behalf of `manager`, which owns the changed fields afterwards. No change is
-    /// recorded if all fields have these values already, or if there is no such object.
+    /// Sets or removes fields of an object on behalf of `manager`, which owns the changed fields
+    /// afterwards. No change is recorded if all fields have these values already, or if there
+    /// is no such object.
     Edit { resource: Resource, key: String, manager: String, fields: Vec<FieldEdit> },
     /// Removes all objects of a resource that is no longer served, by its qualified name.
     RemoveAll { resource: String },
@@ -67,7 +70,8 @@ impl<T> Decision<T> {
 
 /// Effects of one request, each of which is one revision of the cluster.
 ///
-/// The list knows the revision that each effect will get, so that a reply can show an object as it will be stored.
+/// The list knows the revision that each effect will get, so that a reply can show an object as it
+/// will be stored.
 #[derive(Debug)]
 pub(crate) struct EffectList {
     revision: u64,

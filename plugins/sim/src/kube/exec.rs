@@ -36,8 +36,9 @@ pub(super) fn is_meant(call: &Call) -> bool {
 
 /// `exec` over a WebSocket, `v5.channel.k8s.io` or `v4.channel.k8s.io`.
 ///
-/// With v5 the API server speaks to the client itself and tells what the kubelet says in the channel for errors; with v4 the
-/// connection is the kubelet's own, so that its refusal is the answer to the request.
+/// With v5 the API server speaks to the client itself and tells what the kubelet says in the
+/// channel for errors; with v4 the connection is the kubelet's own, so that its refusal is the
+/// answer to the request.
 pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Result<Response, Refusal> {
     // Not even JSON: a stream is of any type.
     if !call.accept.is_empty() && !call.accept.contains("*/*") {

@@ -136,7 +136,8 @@ fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
     respond(reply.status, &kind, Body::from(body))
 }
 
-/// Whether a client takes JSON where an object may be the answer; one that says nothing takes anything.
+/// Whether a client takes JSON where an object may be the answer; one that says nothing takes
+/// anything.
 fn accepts_json(call: &Call) -> bool {
     let kinds = call.accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let is_object = Target::of_path(&call.path).is_some();

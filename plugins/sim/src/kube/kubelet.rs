@@ -66,7 +66,8 @@ impl<'a> KubeletPass<'a> {
         Self { bootstrap_token, facts, now, sent: Vec::new() }
     }
 
-    /// Returns the next request to send; `None` at the end of the pass. Issued certificates are stored in `keys`.
+    /// Returns the next request to send; `None` at the end of the pass. Issued certificates are
+    /// stored in `keys`.
     ///
     /// # Errors
     ///
@@ -103,8 +104,8 @@ impl<'a> KubeletPass<'a> {
         Vec::new()
     }
 
-    /// Returns what the cluster has to know of the kubelet; empty if it knows that already, or if the node is not
-    /// registered.
+    /// Returns what the cluster has to know of the kubelet; empty if it knows that already, or if
+    /// the node is not registered.
     pub(crate) fn record(&self, kube: &Kube) -> Vec<Effect> {
         if !self.is_registered(kube) {
             return Vec::new();
@@ -227,7 +228,8 @@ impl<'a> KubeletPass<'a> {
         Some(self.request(user, RequestKind::Register, "POST", "/api/v1/nodes", &node))
     }
 
-    /// Returns the request that reports the state of the node; `None` if the server has the same state.
+    /// Returns the request that reports the state of the node; `None` if the server has the same
+    /// state.
     fn report(&self, kube: &Kube, user: &User) -> Option<KubeletRequest> {
         if self.sent.contains(&RequestKind::Report) {
             return None;
@@ -246,7 +248,8 @@ impl<'a> KubeletPass<'a> {
         Some(self.request(user, RequestKind::Report, "PATCH", &path, &json!({ "status": desired })))
     }
 
-    /// Returns the request that renews the lease; `None` if it was renewed within [`LEASE_INTERVAL`].
+    /// Returns the request that renews the lease; `None` if it was renewed within
+    /// [`LEASE_INTERVAL`].
     fn lease(&self, kube: &Kube, user: &User) -> Option<KubeletRequest> {
         let name = &self.facts.name;
         let held = kube.named("leases.coordination.k8s.io", &format!("kube-node-lease/{name}"));

@@ -12,7 +12,8 @@ pub(super) const KUBELET_PORT: u16 = 10250;
 
 /// `GET` of a pod's `log`: what the container has written, as plain text.
 ///
-/// Containers of the simulated world run nothing of their own: all that is ever in a log is that the container began.
+/// Containers of the simulated world run nothing of their own: all that is ever in a log is that
+/// the container began.
 pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let pod = pod(kube, resource, target)?;
     let container = container(pod, call.parameter("container").unwrap_or_default())?;

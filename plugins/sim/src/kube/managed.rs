@@ -86,8 +86,8 @@ pub(crate) fn store(object: &mut Value, mut entries: Vec<Entry>) {
     object_mut(object, &["metadata"]).insert("managedFields".to_owned(), list);
 }
 
-/// Writes down that `by` made `after` out of `before` with a request that is not an apply: it owns what it wrote, and nobody
-/// owns what is gone.
+/// Writes down that `by` made `after` out of `before` with a request that is not an apply: it owns
+/// what it wrote, and nobody owns what is gone.
 pub(crate) fn updated(resource: &Resource, before: &Value, after: &mut Value, by: Manager<'_>) {
     let mut held = entries(before);
     remove(after, &["metadata", "managedFields"]);

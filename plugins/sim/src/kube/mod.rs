@@ -1,4 +1,5 @@
-//! The Kubernetes API of the simulated world: a cluster as AKS runs it, with its control plane's controllers and its nodes' agents.
+//! The Kubernetes API of the simulated world: a cluster as AKS runs it, with its control plane's
+//! controllers and its nodes' agents.
 
 mod access;
 mod admission;

@@ -16,7 +16,8 @@ pub(crate) fn index(kube: &Kube) -> Value {
     json!({ "paths": paths })
 }
 
-/// The document of a group and version: its paths, with the parameters that clients look for before they use them.
+/// The document of a group and version: its paths, with the parameters that clients look for before
+/// they use them.
 pub(crate) fn document(kube: &Kube, path: &str) -> Option<Value> {
     let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api", version] => (String::new(), (*version).to_owned()),

@@ -240,7 +240,8 @@ mod tests {
     fn what_is_cut_or_unknown_is_refused() {
         let whole = body("v1", "ConfigMap", &field(1, &field(1, b"m")));
         for end in 0..whole.len() {
-            // An envelope may end after its first field: it is an object without members then, as for the real server.
+            // An envelope may end after its first field: it is an object without members then, as for the real
+            // server.
             let read = to_json(&whole[..end]);
             assert!(read.is_err() || end == whole.len() - 7, "{end}: {read:?}");
         }

@@ -28,7 +28,8 @@ pub(crate) fn versioned(resource: &Resource, object: &Value) -> Value {
 
 /// `GET` of a collection.
 ///
-/// With `limit`, the rest is under `metadata.continue`: it gives the objects as they were at the first page.
+/// With `limit`, the rest is under `metadata.continue`: it gives the objects as they were at the
+/// first page.
 pub(crate) fn list(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let selector = Selector::of(call, resource, target.namespace.as_deref())?;
     let (revision, after) = start(kube, call)?;

@@ -8,7 +8,8 @@ use super::rbac::{self, Wish};
 use super::state::{Kube, User};
 use super::status::Refusal;
 
-/// Answers a review: a question in the form of an object that is not kept. None if the target is no review.
+/// Answers a review: a question in the form of an object that is not kept. None if the target is no
+/// review.
 pub(crate) fn answer(kube: &Kube, call: &Call, target: &Target) -> Option<Result<Reply, Refusal>> {
     let review: fn(&Kube, &Call, &mut Value) = match (target.group.as_str(), target.plural.as_str()) {
         ("authentication.k8s.io", "selfsubjectreviews") => who_am_i,

@@ -22,7 +22,8 @@ pub(crate) struct RunningPod {
     pub(crate) range: Option<Ipv4Net>,
 }
 
-/// The pods that run, of a namespace if one is named, whose labels meet a selector as `kubectl -l` takes it.
+/// The pods that run, of a namespace if one is named, whose labels meet a selector as `kubectl -l`
+/// takes it.
 ///
 /// The error says what is wrong with the selector.
 pub(crate) fn running_pods(kube: &Kube, namespace: Option<&str>, labels: &str) -> Result<Vec<RunningPod>, String> {
@@ -31,7 +32,8 @@ pub(crate) fn running_pods(kube: &Kube, namespace: Option<&str>, labels: &str) -
     Ok(kube.all("pods").filter(runs).filter_map(|pod| running(kube, pod)).collect())
 }
 
-/// Host name of the pod that answers over HTTP at an address: a container does at each port that its pod declares.
+/// Host name of the pod that answers over HTTP at an address: a container does at each port that
+/// its pod declares.
 pub(crate) fn web_server(kube: &Kube, address: Ipv4Addr, port: u16) -> Option<String> {
     let declares = |pod: &Value| {
         let mut ports = list_at(pod, &["spec", "containers"]).iter().flat_map(|each| list_at(each, &["ports"]));

@@ -5,7 +5,8 @@ use super::json::{at, list_at, name_of, str_at};
 use super::resource::Resource;
 use super::status::{Cause, Refusal};
 
-/// Makes a custom object fit its schema: unknown fields go, defaults come, and what does not fit is refused.
+/// Makes a custom object fit its schema: unknown fields go, defaults come, and what does not fit is
+/// refused.
 pub(crate) fn admit(resource: &Resource, object: &mut Value, call: &Call) -> Result<(), Refusal> {
     let Some(schema) = resource.schema() else { return Ok(()) };
     let mut unknown = Vec::new();

@@ -117,7 +117,8 @@ fn bindings() -> [(&'static str, &'static str, &'static str); 6] {
     ]
 }
 
-/// Puts AKS's own parts in: the definitions of Cilium and of the node's network, the agents, DNS, and two nodes.
+/// Puts AKS's own parts in: the definitions of Cilium and of the node's network, the agents, DNS,
+/// and two nodes.
 pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
     cluster(kube, now);
     for definition in [cilium_node(), cilium_endpoint(), node_network_config()] {
@@ -188,7 +189,8 @@ pub struct AksNode {
     pub pod_cidr: String,
 }
 
-/// Adds a node of a scale set: it is ready, its pods get addresses of `pod_cidr`, and AKS says so in a `NodeNetworkConfig`.
+/// Adds a node of a scale set: it is ready, its pods get addresses of `pod_cidr`, and AKS says so
+/// in a `NodeNetworkConfig`.
 pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) {
     let node = AksNode { name: name.to_owned(), address: address.to_owned(), pod_cidr: pod_cidr.to_owned() };
     add_aks_nodes(kube, &[node]);

@@ -3,10 +3,12 @@ use serde_json::{Map, Value};
 use super::json::{at, str_at, strings_at};
 use super::resource::Resource;
 
-/// What is known of a value from where it sits in its object: how its lists merge and which maps have declared keys.
+/// What is known of a value from where it sits in its object: how its lists merge and which maps
+/// have declared keys.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shape<'a> {
-    /// Part of a built-in object: its kind, the name of what holds the value, and the value's own name.
+    /// Part of a built-in object: its kind, the name of what holds the value, and the value's own
+    /// name.
     BuiltIn { kind: &'a str, parent: &'a str, name: &'a str },
     /// Part of a custom object, by its schema.
     Custom(&'a Value),
@@ -41,7 +43,8 @@ const OPEN: [&str; 14] = [
     "extra",
 ];
 
-/// Fields of built-in objects that are always there, though they may be empty, so that they never appear or go.
+/// Fields of built-in objects that are always there, though they may be empty, so that they never
+/// appear or go.
 const SOLID: [&str; 10] = [
     "metadata",
     "spec",

@@ -104,7 +104,8 @@ impl Refusal {
         Self::new(409, "Conflict", &message, Some(details(resource, name)))
     }
 
-    /// A precondition that does not hold; named by kind, as the real server does here and nowhere else.
+    /// A precondition that does not hold; named by kind, as the real server does here and nowhere
+    /// else.
     pub(crate) fn precondition(resource: &Resource, name: &str, what: &str, given: &str, held: &str) -> Self {
         let why = format!(
             "the {what} in the precondition ({given}) does not match the {what} in record ({held}). The object might have been \

@@ -1,6 +1,7 @@
 use serde_json::{Map, Value};
 
-/// A strategic merge patch: a merge patch that knows which lists of built-in objects merge, and by what.
+/// A strategic merge patch: a merge patch that knows which lists of built-in objects merge, and by
+/// what.
 pub(crate) fn merge(kind: &str, target: &mut Value, patch: &Value) {
     object(kind, target, patch);
 }

@@ -66,13 +66,15 @@ fn sign(kube: &Kube, claims: &Value) -> String {
     format!("{signed}.{}", signature(kube, &signed))
 }
 
-/// This world's own signature: who does not have the key cannot make one, and nobody else needs to check it.
+/// This world's own signature: who does not have the key cannot make one, and nobody else needs to
+/// check it.
 fn signature(kube: &Kube, signed: &str) -> String {
     let inner = Sha256::new_with_prefix(kube.signing_key.as_bytes()).chain_update(signed).finalize();
     URL_SAFE_NO_PAD.encode(Sha256::new_with_prefix(kube.signing_key.as_bytes()).chain_update(inner).finalize())
 }
 
-/// The service account that a token stands for, while it is good and the account is still the same one.
+/// The service account that a token stands for, while it is good and the account is still the same
+/// one.
 pub(crate) fn user(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
     let (signed, given) = bearer.rsplit_once('.')?;
     if kube.signing_key.is_empty() || signature(kube, signed) != given {

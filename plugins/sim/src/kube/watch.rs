@@ -22,7 +22,8 @@ pub(crate) struct Watch {
 impl Watch {
     /// Begins a watch.
     ///
-    /// Without `resourceVersion`, or with `0`, or with `sendInitialEvents`, it begins with the objects that there are.
+    /// Without `resourceVersion`, or with `0`, or with `sendInitialEvents`, it begins with the
+    /// objects that there are.
     pub(crate) fn begin(kube: &Kube, call: &Call, resource: Resource, target: &Target) -> Result<Self, Refusal> {
         let mut selector_call = call.clone();
         if let Some(name) = &target.name {
@@ -75,7 +76,8 @@ impl Watch {
         &self.resource
     }
 
-    /// What the watcher sees of a change: an object that comes into the selection is added, one that leaves it is deleted.
+    /// What the watcher sees of a change: an object that comes into the selection is added, one
+    /// that leaves it is deleted.
     fn told(&self, change: &ObjectChange) -> Option<Value> {
         let seen = |state: &Option<std::sync::Arc<Value>>| state.clone().filter(|object| self.selector.accepts(object));
         let (kind, object) = match (seen(&change.before), seen(&change.after)) {

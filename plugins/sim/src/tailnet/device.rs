@@ -95,7 +95,8 @@ impl Tailnet {
         Ok(device.node_id.clone())
     }
 
-    /// Adds a device of an earlier run, offline for 30 days, with its routes advertised and approved.
+    /// Adds a device of an earlier run, offline for 30 days, with its routes advertised and
+    /// approved.
     pub fn seed_stale_device(&mut self, hostname: &str, routes: &[IpNet]) -> NodeId {
         let device = self.add(hostname, ["tag:stargate-router".to_owned()].into());
         device.online = false;

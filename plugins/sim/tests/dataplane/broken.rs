@@ -182,7 +182,8 @@ fn a_full_packet_does_not_fit_into_the_tunnel() {
     check(&world, DC, AKS, "dc-router-1", DropCause::PacketSize, why);
     let hops = reach(&world, AKS, DC).unwrap().request.hops;
     assert_eq!(hops.len(), 1, "it is told as far as it came: {hops:#?}");
-    // Machines that are in the tunnel themselves know its size, and tell their peers by their handshake.
+    // Machines that are in the tunnel themselves know its size, and tell their peers by their
+    // handshake.
     assert!(reach(&world, "aks-router", DC).unwrap().ok && reach(&world, DC, "aks-router").unwrap().ok);
 }
 

@@ -88,7 +88,8 @@ impl Deployment {
         self
     }
 
-    /// With the groups that the workflows make: the rules for what is passed on, on both routers' subnets.
+    /// With the groups that the workflows make: the rules for what is passed on, on both routers'
+    /// subnets.
     pub(crate) fn guarded_as_shipped(self) -> Self {
         let site = self.facts.sites[0].clone();
         let aks = self.facts.aks.clone();

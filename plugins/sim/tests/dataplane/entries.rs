@@ -18,7 +18,8 @@ pub(crate) enum SurfaceEntry {
     Kernel(String),
     /// A route of a machine's kernel.
     Route { host: String, prefix: Ipv4Net, via: Ipv4Addr },
-    /// The clamp of TCP's segment size, on every router: a connection needs it on one of those that it passes.
+    /// The clamp of TCP's segment size, on every router: a connection needs it on one of those that
+    /// it passes.
     Clamp,
     /// A route that a router advertises.
     Advertised { router: String, prefix: Ipv4Net },
@@ -54,7 +55,8 @@ pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<SurfaceEntry> {
     for site in &facts.sites {
         all.extend(desired.kernel.get(&site.name).into_iter().flat_map(|segment| of_segment(site, segment)));
     }
-    // Routers know the tunnel's MTU themselves: it is the workers and their pods, and who talks with them, that need it.
+    // Routers know the tunnel's MTU themselves: it is the workers and their pods, and who talks with
+    // them, that need it.
     if facts.sites.iter().any(|site| !site.workers.is_empty()) {
         all.push(SurfaceEntry::Clamp);
     }

@@ -18,8 +18,8 @@ fn check(world: &World, from: &str, to: &str, at: &str, why: &str) {
     assert_eq!((died.at.as_str(), died.cause, died.why.as_str()), (at, DropCause::SecurityGroup, why), "{path:#?}");
 }
 
-/// Neither pods of either side nor the datacenter's machines are in the network of the AKS router, nor has its subnet routes for
-/// the datacenter's.
+/// Neither pods of either side nor the datacenter's machines are in the network of the AKS router,
+/// nor has its subnet routes for the datacenter's.
 #[test]
 fn azures_own_rules_let_a_router_pass_nothing_on() {
     let world = log().guarded(Guard::of(ROUTER)).world();

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Bench, open};
 
-/// Captured pairs that need nothing but what was done before them; the others are about keys that nobody has any more.
+/// Captured pairs that need nothing but what was done before them; the others are about keys that
+/// nobody has any more.
 const REPLAYED: [&str; 34] = [
     "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "22", "23", "24", "25", "26", "27",
     "28", "29", "30", "31", "32", "33", "34", "35", "36", "37", "38", "39", "40", "41", "48",

@@ -2,7 +2,8 @@ use crate::harness::{Bench, open};
 
 const NODE: &str = "aks-nodepool1-41954725-vmss000000";
 
-/// Runs each command and checks that what it prints has the text; does nothing where there is no kubectl.
+/// Runs each command and checks that what it prints has the text; does nothing where there is no
+/// kubectl.
 async fn check(bench: &Bench, commands: &[(&[&str], &str)]) {
     for (arguments, expected) in commands {
         let Some(output) = bench.kubectl(arguments).await else { return };

@@ -14,10 +14,12 @@ const FILE: &str = "tests/captured/azure-clients.jsonl";
 /// Scale set that the captured stub had from the start. The one of the scenario replaces it.
 const SCALE_SET: &str = "virtualMachineScaleSets/vmss1";
 
-/// Every captured request is understood: no path without an answer, no method that is not allowed, nothing unimplemented.
+/// Every captured request is understood: no path without an answer, no method that is not allowed,
+/// nothing unimplemented.
 ///
-/// Operation URLs are this world's own, so polls follow those. The captured stub let anything through; what the real service
-/// refuses, such as a machine without a network profile, is refused here too.
+/// Operation URLs are this world's own, so polls follow those. The captured stub let anything
+/// through; what the real service refuses, such as a machine without a network profile, is refused
+/// here too.
 #[tokio::test]
 async fn every_captured_request_is_understood() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);

@@ -69,7 +69,8 @@ async fn a_deployment_fails_with_what_the_provider_said() {
 async fn a_deployment_waits_for_another_write_and_is_not_replaced_meanwhile() {
     let bench = empty().await;
     let table = json!({ "location": "canadacentral" });
-    // Slow until the deployment has been refused, so that the first write is still in progress on a loaded machine.
+    // Slow until the deployment has been refused, so that the first write is still in progress on a
+    // loaded machine.
     let speed = std::mem::replace(&mut bench.sim.shared().lock().arm.speed, 1.0);
     let first = bench.put(&network("routeTables/t"), table.clone()).await.expect(201);
     let mut changed = table;

@@ -91,7 +91,8 @@ struct FakeState {
     overlapping: bool,
 }
 
-/// Small ARM: resources by id, each with its `ETag`, and one style of long-running operation at a time.
+/// Small ARM: resources by id, each with its `ETag`, and one style of long-running operation at a
+/// time.
 #[derive(Clone)]
 pub(crate) struct FakeArm(Arc<Mutex<FakeState>>);
 

@@ -155,7 +155,8 @@ fn flat_pool(pool: &StoredResource) -> Value {
     Value::Object(flat)
 }
 
-/// Returns a cluster with two nodes, Azure CNI overlay and Cilium, its id and its group, without its node group.
+/// Returns a cluster with two nodes, Azure CNI overlay and Cilium, its id and its group, without
+/// its node group.
 pub(crate) fn new_cluster(
     arm: &Arm,
     group: &str,

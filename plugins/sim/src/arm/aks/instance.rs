@@ -130,7 +130,8 @@ pub(crate) fn instance_named(arm: &Arm, node: &str) -> Option<StoredResource> {
     arm.of_kind(ArmResourceType::ScaleSetVm).find(is_called).cloned()
 }
 
-/// Returns the number of a new instance: the one in its host name, or else the number after the highest in use.
+/// Returns the number of a new instance: the one in its host name, or else the number after the
+/// highest in use.
 pub(crate) fn index_of(arm: &Arm, set: &StoredResource, node: &str) -> u64 {
     let number = |machine: &StoredResource| name_of(&machine.id).parse::<u64>().ok();
     let taken: Vec<u64> = arm.below(&set.id, ArmResourceType::ScaleSetVm).into_iter().filter_map(number).collect();

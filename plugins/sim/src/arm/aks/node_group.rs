@@ -15,7 +15,8 @@ pub(crate) struct ClusterNames {
     pub(crate) pools: String,
 }
 
-/// Returns the consequences of a cluster's creation: its node group. A change of a cluster has none.
+/// Returns the consequences of a cluster's creation: its node group. A change of a cluster has
+/// none.
 pub(crate) fn finish_cluster(arm: &Arm, cluster: &StoredResource, created: bool) -> Consequences {
     if !created {
         return Consequences::default();
@@ -27,7 +28,8 @@ pub(crate) fn finish_cluster(arm: &Arm, cluster: &StoredResource, created: bool)
     node_group(arm, cluster, &names, cluster.created)
 }
 
-/// Returns the node group of a cluster as AKS creates it: a network with one subnet, and a scale set for each pool.
+/// Returns the node group of a cluster as AKS creates it: a network with one subnet, and a scale
+/// set for each pool.
 pub(crate) fn node_group(
     arm: &Arm,
     cluster: &StoredResource,

@@ -7,7 +7,8 @@ use crate::arm::store::Arm;
 /// Version that `latest` means for every image.
 pub(crate) const VERSION: &str = "22.04.202511010";
 
-/// Publisher, offer and sku of the images that are listed, with the generation of machines that they are for.
+/// Publisher, offer and sku of the images that are listed, with the generation of machines that
+/// they are for.
 const LISTED: [(&str, &str, &str, &str); 4] = [
     ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts-gen2", "V2"),
     ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts", "V1"),

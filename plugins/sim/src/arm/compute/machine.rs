@@ -244,7 +244,8 @@ fn change_not_allowed(property: &str) -> ArmError {
     ArmError { target: Some(property.into()), ..error }
 }
 
-/// Returns the consequences of a machine's creation: it runs and has its disk. A change of a machine has none.
+/// Returns the consequences of a machine's creation: it runs and has its disk. A change of a
+/// machine has none.
 pub(crate) fn finish_machine(arm: &Arm, machine: &StoredResource, created: bool) -> Consequences {
     if !created {
         return Consequences::default();
@@ -298,7 +299,8 @@ fn new_disk(arm: &Arm, machine: &StoredResource) -> Option<NewResource> {
     })
 }
 
-/// Returns the consequences of a machine's deletion: its disk and NICs go if they have `deleteOption: Delete`.
+/// Returns the consequences of a machine's deletion: its disk and NICs go if they have
+/// `deleteOption: Delete`.
 pub(crate) fn after_delete(arm: &Arm, machine: &StoredResource) -> Consequences {
     let removes_disk = os_disk(machine).and_then(|disk| text(disk, &["deleteOption"])) == Some("Delete");
     let disk = os_disk_id(arm, machine).filter(|_| removes_disk);

@@ -59,7 +59,8 @@ pub(crate) fn prepare(
     Ok(Draft { top, properties, hidden, assigned_addresses, ..Draft::default() })
 }
 
-/// Assigns an address to each referenced public address without one: a dynamic one gets it with its NIC.
+/// Assigns an address to each referenced public address without one: a dynamic one gets it with its
+/// NIC.
 fn assign_public_addresses(arm: &Arm, configurations: &[Value]) -> Result<Vec<(String, String)>, ArmError> {
     let mut assigned: Vec<(String, String)> = Vec::new();
     for configuration in configurations {

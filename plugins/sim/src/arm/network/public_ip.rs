@@ -58,7 +58,8 @@ fn check_quota(arm: &Arm, target: &WriteTarget) -> Result<(), ArmError> {
     Err(ArmError::network("PublicIPCountLimitReached", message))
 }
 
-/// Returns the next public address that no resource has, and that is not in `assigned`, pairs of id and address.
+/// Returns the next public address that no resource has, and that is not in `assigned`, pairs of id
+/// and address.
 pub(crate) fn allocate(arm: &Arm, assigned: &[(String, String)]) -> Result<String, ArmError> {
     let net = Ipv4Net::new_assert(POOL.0, POOL.1);
     let stored = arm.of_kind(ArmResourceType::PublicIp).filter_map(address);

@@ -2,7 +2,8 @@ use crate::arm::assemble;
 use crate::arm::behaviour::{Behaviour, always_unused, no_references, none_of_delete, none_of_write, shows_nothing};
 use crate::arm::network::{nic, public_ip, references, route, security, show, vnet};
 
-/// Behaviour that most network resources share: an operation of 1.5 seconds to write, of 3 to delete.
+/// Behaviour that most network resources share: an operation of 1.5 seconds to write, of 3 to
+/// delete.
 const PLAIN: Behaviour = Behaviour {
     prepare: None,
     show: shows_nothing,

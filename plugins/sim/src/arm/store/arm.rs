@@ -136,7 +136,8 @@ impl Arm {
         self.resources.insert(resource.key(), resource);
     }
 
-    /// Creates a group, or replaces the tags of an existing one, which keeps its name, location and manager.
+    /// Creates a group, or replaces the tags of an existing one, which keeps its name, location and
+    /// manager.
     pub(crate) fn put_group(&mut self, name: &str, location: &str, tags: Option<Value>, managed_by: Option<String>) {
         let group = self.groups.entry(name.to_ascii_lowercase()).or_insert_with(|| StoredGroup {
             name: name.to_owned(),

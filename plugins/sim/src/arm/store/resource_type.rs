@@ -172,7 +172,8 @@ impl ArmResourceType {
         self.facts().embedded
     }
 
-    /// Returns the name of the operation that writes the type, as the network provider's errors call it.
+    /// Returns the name of the operation that writes the type, as the network provider's errors
+    /// call it.
     pub(crate) fn put_operation(self) -> &'static str {
         self.facts().put_operation
     }

@@ -11,9 +11,11 @@ const AGENT: &str = "cilium-agent";
 /// Label of the nodes that run the agent.
 const LABEL: &str = "kubernetes.azure.com/ebpf-dataplane";
 
-/// Returns the nodes on which the Cilium agent has to start: it describes its node once when it starts.
+/// Returns the nodes on which the Cilium agent has to start: it describes its node once when it
+/// starts.
 ///
-/// A `CiliumNode` that is deleted later exists again after the next start of the agent, as was observed on AKS.
+/// A `CiliumNode` that is deleted later exists again after the next start of the agent, as was
+/// observed on AKS.
 pub(super) fn nodes_without_agent(kube: &Kube, _: Timestamp) -> Vec<Value> {
     if kube.resource("cilium.io", "v2", "ciliumnodes").is_none() {
         return Vec::new();

@@ -23,9 +23,11 @@ pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.all("certificatesigningrequests.certificates.k8s.io").filter(is_open).cloned().collect()
 }
 
-/// Approves the client certificate of a kubelet where a role permits it, and signs an approved request.
+/// Approves the client certificate of a kubelet where a role permits it, and signs an approved
+/// request.
 ///
-/// No controller approves serving certificates: an operator or the workflow has to, because it knows the machine.
+/// No controller approves serving certificates: an operator or the workflow has to, because it
+/// knows the machine.
 pub(super) fn reconcile(kube: &Kube, request: &Value, now: Timestamp) -> Vec<Effect> {
     if holds(request, "Approved") {
         sign(kube, request, now).into_iter().collect()
@@ -62,7 +64,8 @@ fn add_condition(request: &Value, condition: Value) -> Effect {
     edit(request, FieldEdit::set(&["status", "conditions"], Value::Array(conditions)))
 }
 
-/// Approves a kubelet's own request, as the controller `csrapproving` does, if its user may have such certificates.
+/// Approves a kubelet's own request, as the controller `csrapproving` does, if its user may have
+/// such certificates.
 fn approve(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     let read = read_request(str_at(request, &["spec", "request"]))?;
     if problem(CLIENT, &read, &strings_at(request, &["spec", "usages"])).is_some() {

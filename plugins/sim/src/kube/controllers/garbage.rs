@@ -13,7 +13,8 @@ pub(super) fn due(_: &Kube, _: Timestamp) -> Vec<Value> {
     vec![Value::Null]
 }
 
-/// Removes objects whose owners are all gone, pods whose node is gone, and objects whose definition is gone.
+/// Removes objects whose owners are all gone, pods whose node is gone, and objects whose definition
+/// is gone.
 pub(super) fn collect(kube: &Kube, _: &Value, _: Timestamp) -> Vec<Effect> {
     let resources = kube.resources();
     let objects = kube.objects.values().flat_map(BTreeMap::values);

@@ -1,4 +1,5 @@
-//! Controllers of the control plane, and the agents of the nodes. Each returns what it would change.
+//! Controllers of the control plane, and the agents of the nodes. Each returns what it would
+//! change.
 
 mod agents;
 mod certificates;
@@ -21,7 +22,8 @@ use super::state::Kube;
 pub(crate) struct Controller {
     /// Returns the objects that the controller has to look after now.
     pub(crate) due: fn(&Kube, Timestamp) -> Vec<Value>,
-    /// Returns the changes that bring one of these objects closer to its desired state; none if it is there.
+    /// Returns the changes that bring one of these objects closer to its desired state; none if it
+    /// is there.
     pub(crate) reconcile: fn(&Kube, &Value, Timestamp) -> Vec<Effect>,
 }
 

@@ -13,7 +13,8 @@ pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.all("namespaces").cloned().collect()
 }
 
-/// Adds the service account and the certificate of the authority to a namespace, or empties one that is being deleted.
+/// Adds the service account and the certificate of the authority to a namespace, or empties one
+/// that is being deleted.
 pub(super) fn reconcile(kube: &Kube, namespace: &Value, now: Timestamp) -> Vec<Effect> {
     if is_going(namespace) { empty(kube, name_of(namespace), now) } else { furnish(kube, name_of(namespace)) }
 }
@@ -33,7 +34,8 @@ fn furnish(kube: &Kube, namespace: &str) -> Vec<Effect> {
     effects
 }
 
-/// Removes the content of a namespace. The namespace itself is removed when no object with finalizers is left.
+/// Removes the content of a namespace. The namespace itself is removed when no object with
+/// finalizers is left.
 fn empty(kube: &Kube, namespace: &str, now: Timestamp) -> Vec<Effect> {
     let (mut effects, mut left) = (Vec::new(), 0);
     for resource in kube.resources().into_iter().filter(|resource| resource.namespaced) {

@@ -47,7 +47,8 @@ fn edit(pod: &Value, manager: &str, fields: Vec<FieldEdit>) -> Effect {
     Effect::Edit { resource: core("pods"), key: key(pod), manager: manager.to_owned(), fields }
 }
 
-/// True if the scheduler or a kubelet has work with a pod. Other pods are skipped, so that a large cluster settles fast.
+/// True if the scheduler or a kubelet has work with a pod. Other pods are skipped, so that a large
+/// cluster settles fast.
 fn is_open(kube: &Kube, pod: &Value) -> bool {
     match str_at(pod, &["spec", "nodeName"]) {
         "" => true,
@@ -140,7 +141,8 @@ fn host_address(kube: &Kube, node: &str) -> String {
     internal.map(|address| str_at(address, &["address"]).to_owned()).unwrap_or_default()
 }
 
-/// Returns the kubelet after it has allocated the next free address of its prefix; `None` if no address is free.
+/// Returns the kubelet after it has allocated the next free address of its prefix; `None` if no
+/// address is free.
 ///
 /// Addresses are allocated in turn, as host-local does. The first one belongs to the gateway.
 fn allocate(kube: &Kube, node: &str) -> Option<Kubelet> {

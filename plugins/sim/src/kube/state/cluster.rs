@@ -155,7 +155,8 @@ impl Kube {
         self.bell.subscribe()
     }
 
-    /// Forgets how the objects came to be: who watches from an earlier revision is told to list again.
+    /// Forgets how the objects came to be: who watches from an earlier revision is told to list
+    /// again.
     pub fn compact(&mut self) {
         self.history.clear();
     }

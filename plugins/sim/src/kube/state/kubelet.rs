@@ -32,7 +32,8 @@ pub struct NodeFacts {
     pub provider_id: Option<String>,
     /// Version of the kubelet, such as `v1.33.5`.
     pub version: String,
-    /// Container runtime and version, such as `containerd://1.7.24`; `None` while no runtime answers.
+    /// Container runtime and version, such as `containerd://1.7.24`; `None` while no runtime
+    /// answers.
     pub runtime: Option<String>,
     /// Host-local prefix of the CNI configuration; `None` while there is no configuration.
     pub pod_cidr: Option<String>,
@@ -46,7 +47,8 @@ pub struct NodeFacts {
     pub boot_id: String,
 }
 
-/// Certificates of a kubelet under `/var/lib/kubelet/pki`, and its certificate requests that have not been answered.
+/// Certificates of a kubelet under `/var/lib/kubelet/pki`, and its certificate requests that have
+/// not been answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KubeletKeys {

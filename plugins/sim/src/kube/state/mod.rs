@@ -1,4 +1,5 @@
-//! Data of a simulated cluster. Imports no behaviour: behaviours read it and return [effects](super::effect).
+//! Data of a simulated cluster. Imports no behaviour: behaviours read it and return
+//! [effects](super::effect).
 
 mod authority;
 mod cluster;
