@@ -42,4 +42,5 @@ if [ -n "$reason" ]; then
   [ "${CI:-}" != true ] || exit 1
   exit 0
 fi
+tests/rig/kube-tests.sh
 exec tests/rig/run.sh --whole

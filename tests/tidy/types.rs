@@ -9,6 +9,10 @@ use crate::sources::{RustFile, below};
 /// Names that many items share, because their module or action names them.
 const SHARED: [&str; 3] = ["Error", "Input", "Output"];
 
+/// Names that two crates define with one meaning: the shape in which a workflow passes a value from
+/// one provider's output to the other's input.
+const PASSED_ON: [&str; 2] = ["JumpHost", "SshHost"];
+
 /// Names of the types that a file defines, without those of its test module.
 fn definitions(file: &RustFile) -> Vec<String> {
     let definition = Regex::new(r"(?m)^(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|type) ([A-Z]\w*)").unwrap();
@@ -24,7 +28,8 @@ fn repeated(files: &[RustFile]) -> BTreeMap<String, Vec<String>> {
             places.entry(name).or_default().push(file.path.display().to_string());
         }
     }
-    places.retain(|name, files| files.len() > 1 && !SHARED.contains(&name.as_str()));
+    let is_exception = |name: &str| SHARED.contains(&name) || PASSED_ON.contains(&name);
+    places.retain(|name, files| files.len() > 1 && !is_exception(name));
     places
 }
 

@@ -18,7 +18,7 @@ pub enum Event {
         prefixes: Vec<String>,
     },
     /// The creation of a virtual machine has finished: it must boot.
-    MachineCreated(Machine),
+    MachineCreated(MachineSpec),
     /// A virtual machine was deleted.
     MachineDeleted {
         /// Name of the machine.
@@ -49,7 +49,7 @@ pub enum Event {
         routes: Vec<Route>,
     },
     /// AKS has created a node: its scale set has grown. Nodes of the opened world have no event.
-    AksNodeCreated(AksNode),
+    AksNodeCreated(AksNodeSpec),
     /// AKS has removed a node: its scale set has shrunk.
     AksNodeDeleted {
         /// Name of the node.
@@ -59,7 +59,7 @@ pub enum Event {
 
 /// Node that AKS manages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AksNode {
+pub struct AksNodeSpec {
     /// Name in the cluster.
     pub name: String,
     /// Resource id of the scale set's instance; empty without a scale set.
@@ -78,7 +78,7 @@ pub struct AksNode {
 
 /// A virtual machine as its first boot needs it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
+pub struct MachineSpec {
     /// Name of the machine, and its host name.
     pub name: String,
     /// Resource id of the machine.

@@ -18,7 +18,8 @@ pub(crate) fn check_conditions(call: &ArmCall, existing: Option<&StoredResource>
     let in_body = call.body.as_ref().and_then(|body| body.get("etag")).and_then(Value::as_str);
     let Some(wanted) = call.if_match.as_deref().or(in_body).filter(|wanted| !wanted.is_empty()) else { return Ok(()) };
     let Some(existing) = existing else {
-        // Only the header says that something must exist; an etag in the body of a first PUT is ignored.
+        // Only the header says that something must exist; an etag in the body of a first PUT is
+        // ignored.
         return if call.if_match.is_some() { Err(mismatch(wanted, None, id)) } else { Ok(()) };
     };
     let Some(actual) = existing.shown_etag() else { return Ok(()) };

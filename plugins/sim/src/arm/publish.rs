@@ -6,7 +6,7 @@ use crate::arm::exposure::is_closed_to_ssh;
 use crate::arm::json::{Object, field, objects, reference, text};
 use crate::arm::network::{nics_of, prefixes_of, public_address, subnet_nets};
 use crate::arm::store::{Arm, ArmResourceType, RoutesInForce, StoredResource, name_of, parent_id};
-use crate::event::{Event, Machine, Nic, Route};
+use crate::event::{Event, MachineSpec, Nic, Route};
 
 /// Returns the events for everything that has changed since the last call: networks, NICs,
 /// machines, routes, in this order.
@@ -85,12 +85,12 @@ fn subnet_prefix(subnet: &StoredResource) -> String {
 }
 
 /// Returns a machine as its first boot needs it.
-fn published_machine(arm: &Arm, machine: &StoredResource) -> Machine {
+fn published_machine(arm: &Arm, machine: &StoredResource) -> MachineSpec {
     let empty = Value::Object(Object::new());
     let profile = machine.properties.get("osProfile").unwrap_or(&empty);
     let data = machine.hidden.get("customData").and_then(Value::as_str).and_then(|data| STANDARD.decode(data).ok());
     let keys = profile.pointer("/linuxConfiguration/ssh/publicKeys").and_then(Value::as_array);
-    Machine {
+    MachineSpec {
         name: machine.name.clone(),
         id: machine.id.clone(),
         user_data: data.map(|data| String::from_utf8_lossy(&data).into_owned()).unwrap_or_default(),

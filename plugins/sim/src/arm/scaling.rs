@@ -12,7 +12,7 @@ use crate::arm::consequences::{perform, remove};
 use crate::arm::json::text;
 use crate::arm::network::{subnet_nets, used_in};
 use crate::arm::store::{Arm, ArmResourceType, StoredResource, name_of, parent_id};
-use crate::event::AksNode;
+use crate::event::AksNodeSpec;
 
 /// Creates a cluster with two nodes and its node group, as if it had been there before the world
 /// was opened.
@@ -31,7 +31,7 @@ pub(crate) fn build_cluster(arm: &mut Arm, [group, name, location]: [&str; 3], n
 /// # Errors
 /// The text says why there cannot be such a node: its address is invalid or taken, or the name
 /// exists.
-pub(crate) fn add_instance(arm: &mut Arm, node: &str, address: &str) -> Result<Option<AksNode>, String> {
+pub(crate) fn add_instance(arm: &mut Arm, node: &str, address: &str) -> Result<Option<AksNodeSpec>, String> {
     let ip: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
     let Some(set) = scale_set_of(arm, node) else { return Ok(None) };
     let subnet = subnet_of(&set).and_then(|id| arm.find(id)).cloned();
@@ -49,7 +49,7 @@ pub(crate) fn add_instance(arm: &mut Arm, node: &str, address: &str) -> Result<O
     let new = new_instance(&instance, node, ip, Timestamp::now()).into();
     perform(arm, Consequences { new, ..Consequences::default() });
     update_count(arm, &set);
-    Ok(Some(AksNode {
+    Ok(Some(AksNodeSpec {
         name: node.to_owned(),
         id: format!("{}/virtualMachines/{index}", set.id),
         network: name_of(parent_id(&subnet.id)).to_owned(),

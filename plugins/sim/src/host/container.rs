@@ -85,7 +85,7 @@ impl Container {
             ip_forwarding: false,
             mac: String::new(),
         };
-        let spec = event::Machine {
+        let spec = event::MachineSpec {
             name: self.hostname.clone(),
             id: self.key.clone(),
             user_data: String::new(),

@@ -31,7 +31,7 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Properties from the machine's creation, with its NICs in their current state.
-    pub spec: event::Machine,
+    pub spec: event::MachineSpec,
     /// Port on loopback on which its sshd answers; 0 before the first boot.
     pub port: u16,
     /// Number of boots. A program stops as soon as its boot is not the current one.
@@ -78,7 +78,7 @@ pub struct Machine {
 
 impl Machine {
     /// Returns a machine before its first boot, with the disk of the image.
-    pub fn new(spec: event::Machine) -> Self {
+    pub fn new(spec: event::MachineSpec) -> Self {
         let (files, packages) = image::disk(&spec.name);
         Self {
             hostname: spec.name.clone(),

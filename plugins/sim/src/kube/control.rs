@@ -58,19 +58,19 @@ async fn grow(State(shared): State<Shared>, Json(nodes): Json<NewNodes>) -> Resp
 }
 
 /// The machine of a node, as the stream of events has it.
-fn instance(world: &mut World, node: &AksNode) -> Result<event::AksNode, String> {
+fn instance(world: &mut World, node: &AksNode) -> Result<event::AksNodeSpec, String> {
     if node.pod_cidr.parse::<ipnet::Ipv4Net>().is_err() {
         return Err(format!("{:?} is no IPv4 prefix", node.pod_cidr));
     }
     if world.kube.named("nodes", &node.name).is_some() {
         return Err(format!("node {} is there already", node.name));
     }
-    let told = add_instance(&mut world.arm, &node.name, &node.address)?.unwrap_or_else(|| event::AksNode {
+    let told = add_instance(&mut world.arm, &node.name, &node.address)?.unwrap_or_else(|| event::AksNodeSpec {
         name: node.name.clone(),
         private_ip: node.address.clone(),
-        ..event::AksNode::default()
+        ..event::AksNodeSpec::default()
     });
-    Ok(event::AksNode { pod_cidr: node.pod_cidr.clone(), ..told })
+    Ok(event::AksNodeSpec { pod_cidr: node.pod_cidr.clone(), ..told })
 }
 
 async fn shrink(State(shared): State<Shared>, Path(name): Path<String>) -> StatusCode {

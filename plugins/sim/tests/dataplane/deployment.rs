@@ -7,7 +7,7 @@ use stargate_routes::{
 };
 use stargate_sim::World;
 use stargate_sim::dataplane::{Endpoint, Plane, UnmanagedPod};
-use stargate_sim::event::{Machine as Spec, Nic};
+use stargate_sim::event::{MachineSpec as Spec, Nic};
 use stargate_sim::host::{KernelRoute, Machine, Phase};
 
 use crate::entries::{ROUTER, SurfaceEntry, entries, site_subnet};

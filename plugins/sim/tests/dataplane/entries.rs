@@ -55,8 +55,8 @@ pub(crate) fn entries(facts: &Facts, desired: &Desired) -> Vec<SurfaceEntry> {
     for site in &facts.sites {
         all.extend(desired.kernel.get(&site.name).into_iter().flat_map(|segment| of_segment(site, segment)));
     }
-    // Routers know the tunnel's MTU themselves: it is the workers and their pods, and who talks with
-    // them, that need it.
+    // Routers know the tunnel's MTU themselves: it is the workers and their pods, and who talks
+    // with them, that need it.
     if facts.sites.iter().any(|site| !site.workers.is_empty()) {
         all.push(SurfaceEntry::Clamp);
     }

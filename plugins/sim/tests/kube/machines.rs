@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
-use stargate_sim::event::{Event, Machine, Nic};
+use stargate_sim::event::{Event, MachineSpec, Nic};
 use stargate_sim::host::Output;
 
 use crate::harness::{Bench, open_with, skipped};
@@ -32,7 +32,7 @@ async fn bare() -> Bench {
         ip_forwarding: true,
         mac: "7C-1E-52-00-00-01".into(),
     };
-    let machine = Machine {
+    let machine = MachineSpec {
         name: WORKER.into(),
         id: "/vms/worker-1".into(),
         user_data: String::new(),

@@ -1,4 +1,4 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use super::systemctl::start_unit;
 use crate::host::image::{self, PACKAGES, Package};
 use crate::host::io::Io;
@@ -11,7 +11,7 @@ use crate::host::process::{Exit, Process};
 /// and `clean` succeed without a change, because each package has one version. Dependencies are not
 /// resolved.
 pub(super) fn apt(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "ot", &["option"]);
+    let options = CommandOptions::parse(arguments, "ot", &["option"]);
     let Some((verb, names)) = options.rest.split_first() else {
         return process.fail(io, 1, "E: Invalid operation");
     };
@@ -117,7 +117,7 @@ fn remove(process: &mut Process, io: &Io, names: &[String]) -> Exit {
 ///
 /// Under the name `dpkg` it also answers `--print-architecture`, always with `amd64`.
 pub(super) fn dpkg_query(process: &mut Process, io: &Io, program: &str, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "f", &["showformat"]);
+    let options = CommandOptions::parse(arguments, "f", &["showformat"]);
     if program == "dpkg" && options.has("", "print-architecture") {
         process.print(io, "amd64\n")?;
         return Ok(0);

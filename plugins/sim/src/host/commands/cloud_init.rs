@@ -1,11 +1,11 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::cloud_init::CloudInit;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 
 /// Runs the command `cloud-init status [--wait] [--long] [--format=json]`.
 pub(super) fn cloud_init(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &["format"]);
+    let options = CommandOptions::parse(arguments, "", &["format"]);
     if options.has("v", "version") {
         process.print(io, "/usr/bin/cloud-init 25.1.4\n")?;
         return Ok(0);

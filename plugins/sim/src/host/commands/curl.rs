@@ -1,4 +1,4 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use super::web::{self, Answer};
 use crate::host::image::TAILSCALE_LIST;
 use crate::host::io::Io;
@@ -28,7 +28,7 @@ const LIST: &str = "https://pkgs.tailscale.com/stable/debian/trixie.tailscale-ke
 /// Knows the few pages that an installation needs, the mirror of the simulated world, the API
 /// server and the pods. Any other host does not resolve, which is exit status 6.
 pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(
+    let options = CommandOptions::parse(
         arguments,
         "oHmXduw",
         &["output", "header", "max-time", "retry", "connect-timeout", "request", "write-out"],
@@ -106,7 +106,7 @@ fn page(url: &str) -> Option<String> {
 /// Prints curl's message for a failed connection and returns its exit status: 6, 7 or 28.
 ///
 /// `-s` without `-S` suppresses the message.
-fn unreached(process: &Process, io: &Io, url: &str, options: &Options, failure: &Answer) -> Exit {
+fn unreached(process: &Process, io: &Io, url: &str, options: &CommandOptions, failure: &Answer) -> Exit {
     let (host, port) = web::place(url);
     let (status, why) = match failure {
         Answer::Unresolved | Answer::Page(_) => (6, format!("Could not resolve host: {host}")),
@@ -124,7 +124,7 @@ fn unreached(process: &Process, io: &Io, url: &str, options: &Options, failure: 
 /// Returns the connection timeout in milliseconds.
 ///
 /// The default is 134 seconds, the time for which Linux repeats a SYN.
-fn patience(options: &Options) -> u64 {
+fn patience(options: &CommandOptions) -> u64 {
     let seconds = options.value('m', "max-time").or_else(|| options.value('m', "connect-timeout"));
     seconds.and_then(|seconds| seconds.parse::<u64>().ok()).unwrap_or(134) * 1000
 }

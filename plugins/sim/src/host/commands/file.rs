@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::files::{Actor, Errno, Files, Kind, Node, name as base_name, parent};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Place, Process};
@@ -66,7 +66,7 @@ fn is_directory(process: &Process, file: &str) -> Result<bool, Halted> {
 
 /// Runs the verb `cat [FILE]…`; without a file it copies its input.
 fn cat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let files = if options.rest.is_empty() { vec!["-".to_owned()] } else { options.rest };
     let mut status = 0;
     for file in files {
@@ -80,7 +80,7 @@ fn cat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `chmod MODE FILE…`, with an octal or a symbolic mode.
 ///
-/// Options such as `-R` are not simulated.
+/// CommandOptions such as `-R` are not simulated.
 fn chmod(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let Some((mode, files)) = arguments.split_first().filter(|(_, files)| !files.is_empty()) else {
         return process.fail(io, 1, "chmod: missing operand");
@@ -142,7 +142,7 @@ fn mode_of(text: &str, current: u32) -> Option<u32> {
 
 /// Runs the command `chown [-R] USER[:GROUP] FILE…` and `chgrp [-R] GROUP FILE…`.
 fn chown(process: &Process, io: &Io, program: &str, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let Some((owner, files)) = options.rest.split_first().filter(|(_, files)| !files.is_empty()) else {
         return process.fail(io, 1, format!("{program}: missing operand"));
     };
@@ -192,7 +192,7 @@ fn into(process: &Process, source: &str, target: &str) -> Result<String, Halted>
 ///
 /// The copy gets the permission bits of its source.
 fn cp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let Some((target, sources)) = options.rest.split_last().filter(|(_, sources)| !sources.is_empty()) else {
         return process.fail(io, 1, "cp: missing file operand");
     };
@@ -244,7 +244,7 @@ fn dd(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `install [-d] [-D] [-m MODE] [-o OWNER] [-g GROUP] SOURCE… TARGET`.
 fn install(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "mogt", &["mode", "owner", "group", "target-directory"]);
+    let options = CommandOptions::parse(arguments, "mogt", &["mode", "owner", "group", "target-directory"]);
     let mode = options.value('m', "mode").and_then(|mode| mode_of(mode, 0)).unwrap_or(0o755);
     let (owner, group) = (options.value('o', "owner"), options.value('g', "group"));
     if options.has("d", "directory") {
@@ -294,7 +294,7 @@ fn own(process: &Process, file: &str, owner: Option<&str>, group: Option<&str>) 
 ///
 /// Every link is symbolic, with or without `-s`.
 fn ln(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let [target, file] = options.rest.as_slice() else { return process.fail(io, 1, "ln: missing file operand") };
     let path =
         process.path(&if options.has("nT", "no-dereference") { file.clone() } else { into(process, target, file)? });
@@ -315,7 +315,7 @@ fn ln(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `ls [-a] [-A] [-d] [-l] [FILE]…`, which prints one entry per line.
 fn ls(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let files = if options.rest.is_empty() { vec![".".to_owned()] } else { options.rest.clone() };
     let many = files.len() > 1;
     let (mut status, mut text) = (0, String::new());
@@ -342,7 +342,7 @@ fn ls(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 }
 
 /// Returns the listing of one file or directory.
-fn listed(process: &Process, path: &str, options: &Options) -> Result<String, Halted> {
+fn listed(process: &Process, path: &str, options: &CommandOptions) -> Result<String, Halted> {
     let long = options.has("l", "");
     process.with(|place| {
         let files = &place.machine.files;
@@ -390,7 +390,7 @@ fn permissions(node: &Node) -> String {
 
 /// Runs the command `mkdir [-p] [-m MODE] DIRECTORY…`.
 fn mkdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "m", &["mode"]);
+    let options = CommandOptions::parse(arguments, "m", &["mode"]);
     let mode = options.value('m', "mode").and_then(|mode| mode_of(mode, 0));
     let mut status = 0;
     for directory in &options.rest {
@@ -432,7 +432,7 @@ fn make_all(process: &Process, directory: &str, mode: Option<u32>) -> Done<()> {
 
 /// Runs the command `mktemp [-d] [TEMPLATE]` and prints the path of the new file.
 fn mktemp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "p", &["tmpdir"]);
+    let options = CommandOptions::parse(arguments, "p", &["tmpdir"]);
     let directory = options.value('p', "tmpdir").unwrap_or("/tmp");
     let template = match options.rest.first() {
         Some(template) if template.contains('/') || !options.has("pt", "tmpdir") => template.clone(),
@@ -465,7 +465,7 @@ fn mktemp(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `mv [-T] SOURCE… TARGET`.
 fn mv(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let Some((target, sources)) = options.rest.split_last().filter(|(_, sources)| !sources.is_empty()) else {
         return process.fail(io, 1, "mv: missing file operand");
     };
@@ -487,7 +487,7 @@ fn mv(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 ///
 /// Without `-f` it exits with 1 for a file that is not a link.
 fn readlink(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     for file in &options.rest {
         let path = process.path(file);
         let target = process.with(|place| {
@@ -508,7 +508,7 @@ fn readlink(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `rm [-r] [-f] FILE…`.
 fn rm(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let (force, recursive) = (options.has("f", "force"), options.has("rR", "recursive"));
     let mut status = 0;
     for file in &options.rest {
@@ -552,7 +552,7 @@ fn rmdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 ///
 /// `stat -f` prints the type of the file system only, to detect cgroup v2.
 fn stat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "c", &["format", "printf"]);
+    let options = CommandOptions::parse(arguments, "c", &["format", "printf"]);
     if options.has("f", "file-system") {
         let cgroup = options.rest.iter().all(|file| file.starts_with("/sys/fs/cgroup"));
         process.print(io, if cgroup { "cgroup2fs\n" } else { "ext2/ext3\n" })?;
@@ -620,7 +620,7 @@ fn described(format: &str, file: &str, node: &Node, (uid, gid): (u32, u32)) -> S
 
 /// Runs the command `tee [-a] FILE…`, which copies its input to its output and to each file.
 fn tee(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let bytes = io.input.read();
     let mut status = 0;
     for file in &options.rest {
@@ -637,7 +637,7 @@ fn tee(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `touch FILE…`, which creates missing files.
 fn touch(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let mut status = 0;
     for file in &options.rest {
         let path = process.path(file);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 
@@ -31,7 +31,7 @@ fn line(process: &Process, io: &Io, text: &str) -> Exit {
 ///
 /// With a name it sets the kernel's host name until the next boot, which requires root.
 fn hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     if let Some(name) = options.rest.first() {
         if !process.actor.is_root() {
             return process.fail(io, 1, "hostname: you must be root to change the host name");
@@ -80,7 +80,7 @@ fn set_hostname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `id [-u] [-g] [-G] [-n] [USER]`.
 fn id(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let name = options.rest.first().unwrap_or(&process.actor.user).clone();
     let account = process.with(|place| {
         let account = place.machine.account(&name)?;
@@ -109,7 +109,7 @@ fn id(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `uname [-a] [-snrvmo]` with the kernel version of Debian 13's cloud image.
 fn uname(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let name = process.with(|place| place.machine.hostname.clone())?;
     let all = options.has("a", "all");
     let mut words: Vec<&str> = Vec::new();

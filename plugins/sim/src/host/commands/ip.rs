@@ -40,7 +40,7 @@ pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
-/// Options of `ip` that apply to each object.
+/// CommandOptions of `ip` that apply to each object.
 #[derive(Clone, Copy)]
 struct Output {
     json: bool,
@@ -87,7 +87,7 @@ fn addresses(process: &Process, io: &Io, output: Output, words: &[&str], address
 }
 
 /// Properties of an interface that follow from its type.
-struct Kind {
+struct IpObjectKind {
     flags: &'static [&'static str],
     discipline: &'static str,
     state: &'static str,
@@ -96,23 +96,23 @@ struct Kind {
 }
 
 /// Returns the properties for the type of the interface: loopback, tunnel or Ethernet.
-fn kind(interface: &Interface) -> Kind {
+fn kind(interface: &Interface) -> IpObjectKind {
     match interface.name.as_str() {
-        "lo" => Kind {
+        "lo" => IpObjectKind {
             flags: &["LOOPBACK", "UP", "LOWER_UP"],
             discipline: "noqueue",
             state: "UNKNOWN",
             queue: 1000,
             link: "loopback",
         },
-        "tailscale0" => Kind {
+        "tailscale0" => IpObjectKind {
             flags: &["POINTOPOINT", "MULTICAST", "NOARP", "UP", "LOWER_UP"],
             discipline: "pfifo_fast",
             state: "UNKNOWN",
             queue: 500,
             link: "none",
         },
-        _ => Kind {
+        _ => IpObjectKind {
             flags: &["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
             discipline: "mq",
             state: "UP",
@@ -475,7 +475,7 @@ fn change(process: &Process, io: &Io, verb: &str, words: &[&str]) -> Exit {
 
 /// Route of a command line, with flags for the properties that it names.
 #[expect(clippy::struct_excessive_bools, reason = "each says whether one word was there")]
-struct Request {
+struct IpRequest {
     route: KernelRoute,
     scoped: bool,
     protocol: bool,
@@ -488,12 +488,12 @@ struct Request {
 /// # Errors
 ///
 /// The message of `ip`, if a word is unknown or a value is missing or not valid.
-fn request(words: &[&str]) -> Result<Request, String> {
+fn request(words: &[&str]) -> Result<IpRequest, String> {
     let mut words = words.iter().copied().peekable();
     let kind = words.next_if(|word| matches!(*word, "unicast" | "blackhole" | "unreachable" | "prohibit"));
     words.next_if(|word| *word == "to");
     let first = words.next().ok_or("Command line is not complete. Try option \"help\"")?;
-    let mut request = Request {
+    let mut request = IpRequest {
         route: KernelRoute::to(prefix(first)?),
         scoped: false,
         protocol: false,
@@ -515,7 +515,7 @@ fn request(words: &[&str]) -> Result<Request, String> {
 }
 
 /// Sets the property that `word` names. `mtu` and `advmss` are accepted and ignored.
-fn set(request: &mut Request, word: &str, value: &str) -> Result<(), String> {
+fn set(request: &mut IpRequest, word: &str, value: &str) -> Result<(), String> {
     let address = || value.parse().map_err(|_| format!("Error: inet address is expected rather than \"{value}\"."));
     let number = |what: &str| {
         value.parse().map_err(|_| format!("Error: argument \"{value}\" is wrong: {what} value is invalid"))
@@ -555,7 +555,7 @@ fn set(request: &mut Request, word: &str, value: &str) -> Result<(), String> {
 ///
 /// The kernel's message, if host bits are set, the gateway is not on a link or the device is
 /// missing.
-fn completed(machine: &Machine, tailnet: &Tailnet, request: &Request) -> Result<KernelRoute, String> {
+fn completed(machine: &Machine, tailnet: &Tailnet, request: &IpRequest) -> Result<KernelRoute, String> {
     let mut route = request.route.clone();
     if route.prefix.trunc() != route.prefix {
         return Err("Error: Invalid prefix for given prefix length.".to_owned());
@@ -598,7 +598,7 @@ fn add(machine: &mut Machine, verb: &str, route: KernelRoute) -> Result<(), Stri
 }
 
 /// Deletes the first route that has each property of the command line.
-fn delete(machine: &mut Machine, request: &Request) -> Result<(), String> {
+fn delete(machine: &mut Machine, request: &IpRequest) -> Result<(), String> {
     let wanted = &request.route;
     let fits = |route: &KernelRoute| {
         route.table == wanted.table

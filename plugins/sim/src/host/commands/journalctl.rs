@@ -1,4 +1,4 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 use crate::host::units::unit_name;
@@ -10,7 +10,7 @@ const LINES: usize = 10;
 ///
 /// Prints the last message of a kubelet. The simulation keeps no log of other units.
 pub(super) fn journalctl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "uno", &["unit", "lines", "output"]);
+    let options = CommandOptions::parse(arguments, "uno", &["unit", "lines", "output"]);
     let said = process.with(|place| place.machine.kubelet.said.clone())?;
     let unit = options.value('u', "unit").map(unit_name);
     let is_meant = unit.is_none_or(|unit| unit == "kubelet.service");

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::machine::Machine;
 use crate::host::network::{Interface, KernelRoute, LOCAL_TABLE, MAIN_TABLE};
@@ -11,7 +11,7 @@ use crate::tailnet::Tailnet;
 
 /// Runs the command `networkctl [--json=short] status|list|reload|reconfigure [DEVICE…]`.
 pub(super) fn networkctl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let json = options.value('\0', "json").is_some_and(|style| style != "off");
     let (verb, devices) = options.rest.split_first().map_or(("list", &[][..]), |(verb, rest)| (verb.as_str(), rest));
     match verb {

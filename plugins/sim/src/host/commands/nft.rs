@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::nft_script::{Mistake, read};
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::nft::{Chain, Clamp, Ruleset};
 use crate::host::process::{Exit, Process};
@@ -14,7 +14,7 @@ pub(super) fn nft(process: &mut Process, io: &Io, arguments: &[String]) -> Exit 
     if !process.actor.is_root() {
         return process.fail(io, 1, "Operation not permitted (you must be root)");
     }
-    let options = Options::parse(arguments, "f", &["file"]);
+    let options = CommandOptions::parse(arguments, "f", &["file"]);
     if let Some(file) = options.value('f', "file") {
         return load(process, io, file);
     }

@@ -35,9 +35,9 @@ pub(super) fn read(text: &str, ruleset: &mut Ruleset) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// Word of a script with its position.
+/// NftWord of a script with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Word {
+struct NftWord {
     text: String,
     line: usize,
     from: usize,
@@ -46,7 +46,7 @@ struct Word {
 /// Splits a script into words, braces and separators.
 ///
 /// The end of a line separates statements, as `;` does.
-fn words(text: &str) -> Vec<Word> {
+fn words(text: &str) -> Vec<NftWord> {
     let mut words = Vec::new();
     for (line, content) in (1..).zip(text.lines()) {
         let content = content.split('#').next().unwrap_or_default();
@@ -56,17 +56,17 @@ fn words(text: &str) -> Vec<Word> {
             let is_mark = |c: char| "{};".contains(c);
             let end = rest.find(|c: char| c.is_whitespace() || is_mark(c)).unwrap_or(rest.len());
             let (word, after) = rest.split_at(if is_mark(first) { 1 } else { end });
-            words.push(Word { text: word.to_owned(), line, from });
+            words.push(NftWord { text: word.to_owned(), line, from });
             rest = after.trim_start();
         }
-        words.push(Word { text: "\n".to_owned(), line, from: content.len() + 1 });
+        words.push(NftWord { text: "\n".to_owned(), line, from: content.len() + 1 });
     }
     words
 }
 
 /// Words of a script and the position of the parser among them.
 struct Script {
-    words: Vec<Word>,
+    words: Vec<NftWord>,
     at: usize,
 }
 
@@ -99,7 +99,7 @@ impl Script {
     /// Returns an error at the word that was consumed last.
     fn mistake(&self, what: &str) -> Mistake {
         let at = self.at.saturating_sub(1).min(self.words.len().saturating_sub(1));
-        let word = self.words.get(at).cloned().unwrap_or(Word { text: String::new(), line: 1, from: 1 });
+        let word = self.words.get(at).cloned().unwrap_or(NftWord { text: String::new(), line: 1, from: 1 });
         let length = word.text.len().max(1);
         Mistake { line: word.line, from: word.from, to: word.from + length - 1, what: what.to_owned() }
     }

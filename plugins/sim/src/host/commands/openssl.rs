@@ -3,7 +3,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::certificate::X509Certificate;
 
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 
@@ -12,10 +12,10 @@ use crate::host::process::{Exit, Halted, Process};
 ///
 /// No other subcommand is simulated.
 pub(super) fn openssl(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    // Options of openssl are words after one dash.
+    // CommandOptions of openssl are words after one dash.
     let arguments: Vec<String> =
         arguments.iter().map(|word| if word.starts_with('-') { format!("-{word}") } else { word.clone() }).collect();
-    let options = Options::parse(&arguments, "", &["in", "checkend", "CAfile"]);
+    let options = CommandOptions::parse(&arguments, "", &["in", "checkend", "CAfile"]);
     match options.rest.first().map(String::as_str) {
         Some("x509") => show(process, io, &options),
         Some("verify") => verify(process, io, &options),
@@ -26,7 +26,7 @@ pub(super) fn openssl(process: &Process, io: &Io, arguments: &[String]) -> Exit 
 }
 
 /// Runs the command `openssl x509`, which prints properties of a certificate.
-fn show(process: &Process, io: &Io, options: &Options) -> Exit {
+fn show(process: &Process, io: &Io, options: &CommandOptions) -> Exit {
     let path = options.value('\0', "in").unwrap_or_default();
     let Some(der) = certificate(process, path)? else {
         return process.fail(io, 1, format!("Could not find certificate from {path}"));
@@ -61,7 +61,7 @@ fn subject(certificate: &X509Certificate<'_>) -> String {
 }
 
 /// Runs the command `openssl verify`, which checks issuer and validity.
-fn verify(process: &Process, io: &Io, options: &Options) -> Exit {
+fn verify(process: &Process, io: &Io, options: &CommandOptions) -> Exit {
     let authority = options.value('\0', "CAfile").unwrap_or_default();
     let Some(path) = options.rest.get(1) else { return process.fail(io, 1, "verify: no certificate is named") };
     let Some(trusted) = certificate(process, authority)? else {

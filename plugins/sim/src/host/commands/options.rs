@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 /// Arguments of a program, parsed in the manner of `getopt`.
 #[derive(Debug, Default)]
-pub(super) struct Options {
+pub(super) struct CommandOptions {
     short: BTreeMap<char, Vec<String>>,
     long: BTreeMap<String, Vec<String>>,
     /// Arguments that are not options, in their order.
     pub(super) rest: Vec<String>,
 }
 
-impl Options {
+impl CommandOptions {
     /// Parses the arguments of a program.
     ///
     /// `valued` lists the letters and `long_valued` the words that are followed by a value. An

@@ -1,4 +1,4 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
 use crate::host::sysctl::{dotted, settings};
@@ -6,7 +6,7 @@ use crate::host::sysctl::{dotted, settings};
 /// Runs the command `sysctl [-n] [-e] [-q] [-w] KEY[=VALUE]…`, `sysctl --system`, `sysctl -p
 /// [FILE]…` and `sysctl -a`.
 pub(super) fn sysctl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "", &[]);
+    let options = CommandOptions::parse(arguments, "", &[]);
     let output = Output {
         names: !options.has("n", "values"),
         ignore: options.has("e", "ignore"),
@@ -36,7 +36,7 @@ pub(super) fn sysctl(process: &mut Process, io: &Io, arguments: &[String]) -> Ex
     Ok(status)
 }
 
-/// Options of `sysctl` that affect its output.
+/// CommandOptions of `sysctl` that affect its output.
 #[derive(Clone, Copy)]
 struct Output {
     names: bool,

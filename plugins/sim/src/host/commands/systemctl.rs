@@ -1,4 +1,4 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use super::run::{Ran, run};
 use crate::host::containerd;
 use crate::host::image;
@@ -11,7 +11,7 @@ use crate::host::units::{unit_name, wants};
 ///
 /// Verbs that change something require root. `mask` and `unmask` succeed without an effect.
 pub(super) fn systemctl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "pnt", &["property", "type", "state"]);
+    let options = CommandOptions::parse(arguments, "pnt", &["property", "type", "state"]);
     let Some((verb, units)) = options.rest.split_first() else {
         return process.fail(io, 1, "systemctl: not simulated without a verb");
     };
@@ -114,7 +114,7 @@ fn asked(process: &Process, io: &Io, verb: &str, units: &[String], quiet: bool) 
 /// Runs the verb `show`, which prints properties as `NAME=VALUE`.
 ///
 /// The order is systemd's own, independent of the order of the options.
-fn show(process: &Process, io: &Io, units: &[String], options: &Options) -> Exit {
+fn show(process: &Process, io: &Io, units: &[String], options: &CommandOptions) -> Exit {
     let asked: Vec<String> =
         options.values('p', "property").iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
     for (index, unit) in units.iter().enumerate() {

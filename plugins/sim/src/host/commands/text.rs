@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::file::contents;
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::files::{Kind, name as base_name, parent};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
@@ -260,7 +260,7 @@ fn file_condition(process: &Process, operator: &str, file: &str) -> Verdict {
 ///
 /// Exits with 1 if no line matches, and with 2 if a file cannot be read.
 fn grep(process: &Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "e", &["regexp"]);
+    let options = CommandOptions::parse(arguments, "e", &["regexp"]);
     let mut rest = options.rest.clone();
     let pattern = match options.value('e', "regexp") {
         Some(pattern) => pattern.to_owned(),
@@ -303,7 +303,7 @@ fn grep(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 ///
 /// Patterns consist of characters, `^`, `$`, `.`, `*` and a backslash. Classes, groups and
 /// alternatives are not simulated.
-fn line_matches(pattern: &str, line: &str, fixed: bool, options: &Options) -> bool {
+fn line_matches(pattern: &str, line: &str, fixed: bool, options: &CommandOptions) -> bool {
     let (pattern, line) = if options.has("i", "ignore-case") {
         (pattern.to_lowercase(), line.to_lowercase())
     } else {
@@ -366,7 +366,7 @@ fn filter(process: &Process, io: &Io, name: &str, arguments: &[String]) -> Exit 
         "cut" => "df",
         _ => "",
     };
-    let options = Options::parse(arguments, valued, &["lines", "bytes", "delimiter", "fields"]);
+    let options = CommandOptions::parse(arguments, valued, &["lines", "bytes", "delimiter", "fields"]);
     let files = if options.rest.is_empty() || name == "tr" { vec!["-".to_owned()] } else { options.rest.clone() };
     let mut status = 0;
     for file in &files {
@@ -395,7 +395,7 @@ fn filter(process: &Process, io: &Io, name: &str, arguments: &[String]) -> Exit 
 /// # Errors
 ///
 /// The message after the program's name, if an operand is missing or the input is not valid.
-fn filtered(name: &str, options: &Options, file: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn filtered(name: &str, options: &CommandOptions, file: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let text = || String::from_utf8_lossy(bytes).into_owned();
     let lines = |text: &[&str]| text.iter().fold(String::new(), |all, line| all + line + "\n").into_bytes();
     Ok(match name {
@@ -448,7 +448,7 @@ fn filtered(name: &str, options: &Options, file: &str, bytes: &[u8]) -> Result<V
 /// Returns the first or last lines, or bytes with `-c`.
 ///
 /// `tail -n +N` starts at line N.
-fn ends(head: bool, options: &Options, bytes: &[u8]) -> Vec<u8> {
+fn ends(head: bool, options: &CommandOptions, bytes: &[u8]) -> Vec<u8> {
     if let Some(count) = options.value('c', "bytes").and_then(|count| count.parse::<usize>().ok()) {
         let count = count.min(bytes.len());
         return if head { bytes[..count].to_vec() } else { bytes[bytes.len() - count..].to_vec() };
@@ -467,7 +467,7 @@ fn ends(head: bool, options: &Options, bytes: &[u8]) -> Vec<u8> {
 /// Runs the command `tr`, which replaces or deletes characters.
 ///
 /// Ranges such as `a-z` are not simulated.
-fn translated(options: &Options, text: &str) -> Result<String, String> {
+fn translated(options: &CommandOptions, text: &str) -> Result<String, String> {
     let unescape = |set: &String| set.replace("\\n", "\n").replace("\\t", "\t");
     let from: Vec<char> = options.rest.first().map(unescape).ok_or("missing operand")?.chars().collect();
     if options.has("d", "delete") {
@@ -482,7 +482,7 @@ fn translated(options: &Options, text: &str) -> Result<String, String> {
 }
 
 /// Returns the line of `wc`: number of lines, words and bytes.
-fn counted(options: &Options, file: &str, text: &str) -> String {
+fn counted(options: &CommandOptions, file: &str, text: &str) -> String {
     let lines = text.matches('\n').count();
     let name = if file == "-" { String::new() } else { format!(" {file}") };
     if options.has("l", "lines") {

@@ -1,11 +1,11 @@
-use super::options::Options;
+use super::options::CommandOptions;
 use super::web::{self, Answer};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 
 /// Runs busybox's command `wget [-q] [-T SECONDS] [-O FILE] URL`.
 pub(super) fn wget(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    let options = Options::parse(arguments, "OTPYU", &["output-document", "timeout", "header", "post-data"]);
+    let options = CommandOptions::parse(arguments, "OTPYU", &["output-document", "timeout", "header", "post-data"]);
     let Some(url) = options.rest.first() else {
         return process.fail(
             io,
@@ -31,7 +31,7 @@ pub(super) fn wget(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
 /// Writes a page to the file of `-O`, or to the name at the end of the URL.
 ///
 /// The file is not counted as a write.
-fn save(process: &Process, io: &Io, options: &Options, url: &str, page: &str) -> Exit {
+fn save(process: &Process, io: &Io, options: &CommandOptions, url: &str, page: &str) -> Exit {
     if options.has("", "spider") {
         return Ok(0);
     }

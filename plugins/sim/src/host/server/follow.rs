@@ -120,15 +120,15 @@ pub fn serve(shared: Shared, options: HostOptions) -> Result<HostServer, HostErr
 }
 
 /// Tasks of the machines by name, aborted on drop.
-struct Running(BTreeMap<String, JoinHandle<()>>);
+struct RunningMachines(BTreeMap<String, JoinHandle<()>>);
 
-impl Drop for Running {
+impl Drop for RunningMachines {
     fn drop(&mut self) {
         self.0.values().for_each(JoinHandle::abort);
     }
 }
 
-impl Running {
+impl RunningMachines {
     /// Starts the task of a machine, and aborts an older task of this name.
     fn start(&mut self, runtime: &Runtime, name: &str) {
         let task = tokio::spawn(machine_task::run(runtime.clone(), name.to_owned()));
@@ -149,7 +149,7 @@ impl Running {
 async fn follow(runtime: Runtime, mut written: String) {
     let mut latest = runtime.shared.latest();
     let mut progress = runtime.progress.subscribe();
-    let mut running = Running(BTreeMap::new());
+    let mut running = RunningMachines(BTreeMap::new());
     let names: Vec<String> = runtime.shared.lock().hosts.machines.keys().cloned().collect();
     for name in &names {
         running.start(&runtime, name);
@@ -187,7 +187,7 @@ fn write_client_config(runtime: &Runtime, written: &mut String) -> bool {
 }
 
 /// Applies one event, and starts or stops the task of its machine.
-fn make_real(runtime: &Runtime, running: &mut Running, recorded: &NumberedEvent) {
+fn make_real(runtime: &Runtime, running: &mut RunningMachines, recorded: &NumberedEvent) {
     let mut world = runtime.shared.lock();
     apply(&mut world, recorded);
     drop(world);

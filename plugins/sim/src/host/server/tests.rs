@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::runtime::Runtime;
 use super::session::{captured, login};
 use super::{HostOptions, HostServer, Output, serve};
-use crate::event::{Event, Machine, Nic};
+use crate::event::{Event, MachineSpec, Nic};
 use crate::tailnet::{Key, LOG_ROUTER};
 use crate::{Shared, World};
 
@@ -39,7 +39,7 @@ fn nic() -> Nic {
 }
 
 fn machine(user_data: String, admin_key: String) -> Event {
-    Event::MachineCreated(Machine {
+    Event::MachineCreated(MachineSpec {
         name: ROUTER.into(),
         id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/router".into(),
         user_data,

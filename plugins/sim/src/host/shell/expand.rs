@@ -3,13 +3,13 @@ use super::interpreter::{Dialect, Flow, Shell};
 use super::pattern::matches;
 use crate::host::files::Files;
 
-/// Field under construction: its characters, and a flag for each quoted one.
+/// ShellField under construction: its characters, and a flag for each quoted one.
 #[derive(Default)]
-struct Field {
+struct ShellField {
     characters: Vec<(char, bool)>,
 }
 
-impl Field {
+impl ShellField {
     /// Returns the characters of the field as text.
     fn text(&self) -> String {
         self.characters.iter().map(|(c, _)| c).collect()
@@ -48,18 +48,18 @@ impl Shell<'_> {
     /// Expands a word to one text, without splitting, as in an assignment.
     pub(super) fn single(&mut self, word: &Word) -> Result<String, Flow> {
         let fields = self.split(word, false)?;
-        Ok(fields.iter().map(Field::text).collect::<Vec<_>>().join(" "))
+        Ok(fields.iter().map(ShellField::text).collect::<Vec<_>>().join(" "))
     }
 
     /// Expands a word to a pattern, as in `case`.
     pub(super) fn as_pattern(&mut self, word: &Word) -> Result<String, Flow> {
         let fields = self.split(word, false)?;
-        Ok(fields.iter().map(Field::pattern).collect())
+        Ok(fields.iter().map(ShellField::pattern).collect())
     }
 
     /// Expands a word to fields, split at blanks if `splitting` is true.
-    fn split(&mut self, word: &Word, splitting: bool) -> Result<Vec<Field>, Flow> {
-        let mut fields = Fields { done: Vec::new(), current: None, splitting };
+    fn split(&mut self, word: &Word, splitting: bool) -> Result<Vec<ShellField>, Flow> {
+        let mut fields = ShellFields { done: Vec::new(), current: None, splitting };
         for (index, part) in word.0.iter().enumerate() {
             match part {
                 // Without arguments, `"$@"` expands to no field instead of an empty one.
@@ -91,7 +91,7 @@ impl Shell<'_> {
     }
 
     /// Expands `$@` or `$*`.
-    fn positional(&mut self, fields: &mut Fields, each: bool, quoted: bool) {
+    fn positional(&mut self, fields: &mut ShellFields, each: bool, quoted: bool) {
         let values = self.arguments.clone();
         if quoted && !each {
             fields.expanded(&values.join(" "), true);
@@ -186,7 +186,7 @@ impl Shell<'_> {
     /// Returns the paths that match a field.
     ///
     /// A field that is not a pattern, or that matches nothing, is returned unchanged.
-    fn paths(&mut self, field: &Field) -> Result<Vec<String>, Flow> {
+    fn paths(&mut self, field: &ShellField) -> Result<Vec<String>, Flow> {
         if !field.is_pattern() {
             return Ok(vec![field.text()]);
         }
@@ -226,14 +226,14 @@ fn trimmed(value: &str, cut: &str, pattern: &str) -> String {
     found.unwrap_or(value).to_owned()
 }
 
-/// Fields of one word under construction.
-struct Fields {
-    done: Vec<Field>,
-    current: Option<Field>,
+/// ShellFields of one word under construction.
+struct ShellFields {
+    done: Vec<ShellField>,
+    current: Option<ShellField>,
     splitting: bool,
 }
 
-impl Fields {
+impl ShellFields {
     /// Appends literal text to the current field.
     fn literal(&mut self, text: &str, quoted: bool) {
         self.current.get_or_insert_default().characters.extend(text.chars().map(|c| (c, quoted)));

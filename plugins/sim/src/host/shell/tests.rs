@@ -12,7 +12,7 @@ use crate::host::process::{Process, ROOT_PATH};
 use crate::{Shared, World};
 
 fn process() -> Process {
-    let spec = event::Machine {
+    let spec = event::MachineSpec {
         name: "m".into(),
         id: "/m".into(),
         user_data: String::new(),

@@ -5,7 +5,7 @@ mod preferences;
 mod status;
 mod up;
 
-use super::options::Options;
+use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
 
@@ -40,6 +40,6 @@ pub(super) fn tailscale(process: &mut Process, io: &Io, arguments: &[String]) ->
         "debug" => preferences::debug(process, io, rest),
         "status" => status::status(process, io, rest),
         "ip" => status::ip(process, io, rest),
-        _ => status::ping(process, io, &Options::parse(rest, "c", &["timeout"])),
+        _ => status::ping(process, io, &CommandOptions::parse(rest, "c", &["timeout"])),
     }
 }

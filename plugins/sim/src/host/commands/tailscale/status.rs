@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::preferences::pretty;
-use crate::host::commands::options::Options;
+use crate::host::commands::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::machine::Machine;
 use crate::host::process::{Exit, Process};
@@ -194,7 +194,7 @@ pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
 ///
 /// Each reply arrives over a relay, as if no direct UDP path existed. With the default
 /// `--until-direct` the exit status is therefore 1.
-pub(super) fn ping(process: &mut Process, io: &Io, options: &Options) -> Exit {
+pub(super) fn ping(process: &mut Process, io: &Io, options: &CommandOptions) -> Exit {
     let Some(target) = options.rest.first() else {
         return process.fail(io, 1, "usage: tailscale ping <hostname-or-IP>");
     };
