@@ -7,7 +7,9 @@ use super::resource::Resource;
 use super::state::{Kube, User};
 use super::status::Refusal;
 
-/// Refuses a request that its user may not make.
+/// Refuses a request that its user is not authorized to make, with 403 `Forbidden`.
+///
+/// The message has the wording of the real server: user, verb, resource, API group and scope.
 pub(crate) fn check(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<(), Refusal> {
     let verb = verb(call, target);
     let below =
@@ -33,11 +35,12 @@ pub(crate) fn check(kube: &Kube, call: &Call, resource: &Resource, target: &Targ
     Err(Refusal::forbidden(resource, target.name.as_deref(), &why))
 }
 
-/// Whether somebody may do something: by roles, or as a node.
+/// Returns true if a user is authorized: by roles (`rbac`), or as a kubelet by the node authorizer.
 pub(crate) fn may(kube: &Kube, user: &User, wish: Wish<'_>) -> bool {
     rbac::may(kube, user, wish) || user.node().is_some_and(|node| node_may(kube, node, wish))
 }
 
+/// Returns the verb that authorization checks for a request; empty for a method without one.
 fn verb(call: &Call, target: &Target) -> &'static str {
     match (call.method.as_str(), target.name.is_some()) {
         ("GET", _) if call.is_watch() => "watch",
@@ -52,7 +55,9 @@ fn verb(call: &Call, target: &Target) -> &'static str {
     }
 }
 
-/// The node authorizer: what a kubelet may do, by its node's pods where objects are secret.
+/// Decides as the node authorizer does for the kubelet of `node`.
+///
+/// Secrets, config maps and tokens are granted only if a pod on the node uses them.
 fn node_may(kube: &Kube, node: &str, wish: Wish<'_>) -> bool {
     let reads = matches!(wish.verb, "get" | "list" | "watch");
     match (wish.group, wish.resource) {
@@ -74,12 +79,13 @@ fn node_may(kube: &Kube, node: &str, wish: Wish<'_>) -> bool {
     }
 }
 
+/// Returns the pods of one namespace that are bound to `node`.
 fn pods_of<'a>(kube: &'a Kube, node: &'a str, namespace: &'a str) -> impl Iterator<Item = &'a Value> {
     kube.all("pods")
         .filter(move |pod| str_at(pod, &["spec", "nodeName"]) == node && super::json::namespace_of(pod) == namespace)
 }
 
-/// Whether a pod of the node mounts the secret or config map.
+/// Returns true if a pod on the node mounts the secret or config map as a volume.
 fn uses(kube: &Kube, node: &str, wish: Wish<'_>) -> bool {
     let mounts = |volume: &Value| match wish.resource {
         "secrets" => str_at(volume, &["secret", "secretName"]) == wish.name,
@@ -89,6 +95,7 @@ fn uses(kube: &Kube, node: &str, wish: Wish<'_>) -> bool {
         && pods_of(kube, node, wish.namespace).any(|pod| list_at(pod, &["spec", "volumes"]).iter().any(mounts))
 }
 
+/// Returns true if a pod on the node runs as the service account.
 fn runs_as(kube: &Kube, node: &str, wish: Wish<'_>) -> bool {
     pods_of(kube, node, wish.namespace).any(|pod| str_at(pod, &["spec", "serviceAccountName"]) == wish.name)
 }

@@ -7,7 +7,9 @@ use super::resource::Resource;
 use super::state::User;
 use super::status::Refusal;
 
-/// What is done to an object, or refused, before it is stored for the first time.
+/// Admits a new object: completes it as the admission plugins do, or refuses it.
+///
+/// A node gets the taint of a node that is not ready, a pod its defaults.
 pub(crate) fn create(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
     restrict_node(call, resource, object)?;
     match resource.qualified().as_str() {
@@ -18,7 +20,10 @@ pub(crate) fn create(call: &Call, resource: &Resource, object: &mut Value) -> Re
     Ok(())
 }
 
-/// What is refused before an object is changed.
+/// Refuses changes of an existing object that `NodeRestriction` forbids.
+///
+/// A kubelet cannot set or change labels under `node-restriction.kubernetes.io/`, not even on its
+/// own node.
 pub(crate) fn update(call: &Call, resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
     restrict_node(call, resource, held)?;
     let is_protected = |key: &&String| key.starts_with("node-restriction.kubernetes.io/");
@@ -35,7 +40,7 @@ pub(crate) fn update(call: &Call, resource: &Resource, held: &Value, new: &Value
     Ok(())
 }
 
-/// What is refused before an object is deleted.
+/// Refuses the deletion of a system namespace, and deletions that `NodeRestriction` forbids.
 pub(crate) fn delete(call: &Call, resource: &Resource, held: &Value) -> Result<(), Refusal> {
     let fixed = ["default", "kube-system", "kube-public", "kube-node-lease"];
     if resource.qualified() == "namespaces" && fixed.contains(&name_of(held)) {
@@ -44,7 +49,10 @@ pub(crate) fn delete(call: &Call, resource: &Resource, held: &Value) -> Result<(
     restrict_node(call, resource, held)
 }
 
-/// `NodeRestriction`: a kubelet writes its own node, its own lease and pods that are bound to it.
+/// Applies `NodeRestriction`: a kubelet writes its own node, its own lease and pods bound to its
+/// node.
+///
+/// Requests of other users pass unchecked.
 fn restrict_node(call: &Call, resource: &Resource, object: &Value) -> Result<(), Refusal> {
     let Some(node) = call.user.node() else { return Ok(()) };
     let name = name_of(object);
@@ -64,7 +72,7 @@ fn restrict_node(call: &Call, resource: &Resource, object: &Value) -> Result<(),
     }
 }
 
-/// A node is not ready until its kubelet has said so.
+/// Taints a new node that does not report the condition `Ready`, so that no pod is scheduled on it.
 fn taint_new_node(node: &mut Value) {
     let key = "node.kubernetes.io/not-ready";
     let mut taints = list_at(node, &["spec", "taints"]).to_vec();
@@ -74,7 +82,9 @@ fn taint_new_node(node: &mut Value) {
     }
 }
 
-/// Writes into a new object who made it, where the object says that.
+/// Records the requesting user in a new `CertificateSigningRequest`.
+///
+/// Values that the client sent are overwritten; other kinds are unchanged.
 pub(crate) fn sign(call: &Call, resource: &Resource, object: &mut Value) {
     if resource.kind != "CertificateSigningRequest" {
         return;

@@ -7,7 +7,15 @@ use super::resource::Resource;
 use super::shape::{ListKind, Shape, item_key};
 use super::status::Refusal;
 
-/// The object after a server-side apply of `applied` to `live`; `live` is null if there is none.
+/// Returns the object after a server-side apply of `applied` to `live`; `live` is null for a new
+/// object.
+///
+/// The manager `by` owns exactly the fields that `applied` states. Fields that it owned before and
+/// no longer states are removed, unless another manager owns them.
+///
+/// # Errors
+///
+/// 409 `Conflict` if another manager owns a field that would change and `force` is false.
 pub(crate) fn apply(
     resource: &Resource,
     live: &Value,
@@ -41,7 +49,8 @@ pub(crate) fn apply(
     Ok(merged)
 }
 
-/// Refuses if others own what is written, or takes it from them.
+/// Resolves conflicts with the other managers: with `force` they lose the written fields, otherwise
+/// the apply is refused.
 fn settle_conflicts(entries: &mut [Entry], written: &Fields, by: Manager<'_>, force: bool) -> Result<(), Refusal> {
     let mut causes = Vec::new();
     for entry in entries.iter_mut().filter(|entry| !entry.is_of(by, true)) {
@@ -56,6 +65,9 @@ fn settle_conflicts(entries: &mut [Entry], written: &Fields, by: Manager<'_>, fo
     if causes.is_empty() { Ok(()) } else { Err(conflict(&causes)) }
 }
 
+/// Returns the description of a manager as a conflict message contains it.
+///
+/// The text is `"manager" using v1` for an update, `"manager"` for an apply.
 fn owner(entry: &Entry) -> String {
     let subresource = if entry.subresource.is_empty() {
         String::new()
@@ -69,6 +81,7 @@ fn owner(entry: &Entry) -> String {
     }
 }
 
+/// Returns the refusal that lists each conflicting field with its manager.
 fn conflict(causes: &[(String, String)]) -> Refusal {
     let count = causes.len();
     let message = if let [(owner, path)] = causes {
@@ -92,7 +105,8 @@ fn conflict(causes: &[(String, String)]) -> Refusal {
     Refusal::new(409, "Conflict", &message, Some(json!({ "causes": causes })))
 }
 
-/// Empty maps of a user's keys are as good as absent in built-in objects.
+/// Removes empty maps with keys of the user's choice, which built-in objects do not distinguish
+/// from absent ones.
 fn drop_empty_maps(applied: &mut Value) {
     for path in [&["data"] as &[&str], &["binaryData"], &["metadata", "labels"], &["metadata", "annotations"]] {
         if super::json::object_at(applied, path).is_some_and(Map::is_empty) {
@@ -101,7 +115,7 @@ fn drop_empty_maps(applied: &mut Value) {
     }
 }
 
-/// What `applied` makes of `live`, before anything is taken away.
+/// Returns `live` with the values of `applied` added or replaced; removes no field.
 fn merge(shape: Shape<'_>, live: &Value, applied: &Value) -> Value {
     match (live, applied) {
         (Value::Object(live), Value::Object(applied)) if !shape.is_atomic_map() => {
@@ -124,6 +138,8 @@ fn merge(shape: Shape<'_>, live: &Value, applied: &Value) -> Value {
     }
 }
 
+/// Merges a list whose items are identified by `keys`. New items are appended in the order of
+/// `applied`.
 fn merge_items(shape: Shape<'_>, keys: &[String], live: &[Value], applied: &[Value]) -> Value {
     let mut merged = live.to_vec();
     for item in applied {
@@ -137,7 +153,7 @@ fn merge_items(shape: Shape<'_>, keys: &[String], live: &[Value], applied: &[Val
     Value::Array(merged)
 }
 
-/// Makes the body of an apply complete: what names the object may be left to the path.
+/// Completes the body of an apply with the name and namespace from the path.
 pub(crate) fn complete(resource: &Resource, applied: &mut Value, namespace: &str, name: &str) {
     set(applied, &["metadata", "name"], json!(name));
     if resource.namespaced {

@@ -10,7 +10,10 @@ use super::state::Kube;
 use super::status::Refusal;
 use super::{managed, patch_call, update};
 
-/// Writes a request's conditions through `approval`, for who may approve for its signer.
+/// Writes the conditions of a certificate signing request through its `approval` subresource.
+///
+/// Only `status.conditions` is taken from the body. The user needs the verb `approve` on the signer
+/// as well.
 pub(crate) fn write(
     kube: &Kube,
     call: &Call,
@@ -37,7 +40,7 @@ pub(crate) fn write(
     update::finish(kube, call, resource, &held, approved).map(|decision| decision.map(Reply::ok))
 }
 
-/// Approving takes the verb `approve` on the signer too.
+/// Requires the verb `approve` on the signer, or on all signers of its domain (`domain/*`).
 fn check_signer(kube: &Kube, call: &Call, resource: &Resource, held: &Value, name: &str) -> Result<(), Refusal> {
     let signer = str_at(held, &["spec", "signerName"]);
     let domain = signer.split('/').next().unwrap_or_default();

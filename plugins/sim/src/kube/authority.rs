@@ -10,22 +10,28 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::state::{Authority, User};
 
-/// How long a certificate is good, in seconds, unless less is asked for: a year.
+/// Maximum lifetime of a certificate in seconds: one year. Also used if a request names none.
 const LIFETIME: i64 = 31_536_000;
 
-/// A certificate signing request, read.
+/// Parsed certificate signing request with a verified signature.
 #[derive(Debug)]
 pub(crate) struct Request {
     params: CertificateSigningRequestParams,
+    /// Common name of the subject; empty if there is none.
     pub(crate) common_name: String,
+    /// Organizations of the subject, which become the groups of the user.
     pub(crate) organizations: Vec<String>,
+    /// DNS names of the subject alternative names.
     pub(crate) dns_names: Vec<String>,
+    /// IP addresses of the subject alternative names, as text.
     pub(crate) addresses: Vec<String>,
-    /// Whether it names e-mail addresses or URIs.
+    /// True if the request has subject alternative names of another type, such as e-mail addresses
+    /// or URIs.
     pub(crate) has_other_names: bool,
 }
 
-/// Reads the base64 of a PEM request whose signature is good.
+/// Reads a signing request from base64 of PEM. Returns `None` if it cannot be parsed or its
+/// signature is wrong.
 pub(crate) fn read_request(encoded: &str) -> Option<Request> {
     let pem = STANDARD.decode(encoded).ok()?;
     let der = CertificateSigningRequestDer::from_pem_slice(&pem).ok()?;
@@ -55,6 +61,7 @@ pub(crate) fn read_request(encoded: &str) -> Option<Request> {
     Some(request)
 }
 
+/// Returns the text of a name; empty for other encodings.
 fn text(value: &DnValue) -> String {
     match value {
         DnValue::Utf8String(text) => text.clone(),
@@ -65,7 +72,8 @@ fn text(value: &DnValue) -> String {
     }
 }
 
-/// Signs a request for the usages that it was approved with. Returns `None` if it cannot be signed.
+/// Signs a request for the approved usages. Returns the certificate in PEM, or `None` if it cannot
+/// be signed.
 ///
 /// The certificate is valid for `seconds`, at most [`LIFETIME`], which is also the default.
 pub(crate) fn sign(
@@ -76,7 +84,7 @@ pub(crate) fn sign(
     now: Timestamp,
 ) -> Option<String> {
     let params = &mut request.params.params;
-    // The clocks of hosts differ, so the real signer sets the start back too.
+    // Clocks of hosts differ, so the start is five minutes earlier, as the real signer sets it.
     let begin = now.checked_sub(SignedDuration::from_mins(5)).ok()?;
     let end = now.checked_add(SignedDuration::from_secs(seconds.unwrap_or(LIFETIME).min(LIFETIME))).ok()?;
     params.not_before = std::time::SystemTime::from(begin).into();
@@ -88,6 +96,7 @@ pub(crate) fn sign(
     request.params.signed_by(&authority.issuer).ok().map(|certificate| certificate.pem())
 }
 
+/// Converts the usages of Kubernetes to key usages; other usages are ignored.
 fn key_usages(usages: &[String]) -> Vec<KeyUsagePurpose> {
     let of = |usage: &String| match usage.as_str() {
         "digital signature" => Some(KeyUsagePurpose::DigitalSignature),
@@ -97,6 +106,7 @@ fn key_usages(usages: &[String]) -> Vec<KeyUsagePurpose> {
     usages.iter().filter_map(of).collect()
 }
 
+/// Converts the usages of Kubernetes to extended key usages; other usages are ignored.
 fn extended_usages(usages: &[String]) -> Vec<ExtendedKeyUsagePurpose> {
     let of = |usage: &String| match usage.as_str() {
         "client auth" => Some(ExtendedKeyUsagePurpose::ClientAuth),
@@ -106,8 +116,10 @@ fn extended_usages(usages: &[String]) -> Vec<ExtendedKeyUsagePurpose> {
     usages.iter().filter_map(of).collect()
 }
 
-/// The user that a client certificate names. Its signature was checked when the connection was
-/// made.
+/// Returns the user named by a client certificate in DER: common name as the name, organizations as
+/// the groups.
+///
+/// Does not verify the signature, which the TLS handshake has done.
 pub(crate) fn subject(der: &[u8]) -> Option<User> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let subject = certificate.subject();
@@ -116,7 +128,7 @@ pub(crate) fn subject(der: &[u8]) -> Option<User> {
     Some(User::new(&name, &groups))
 }
 
-/// The user and the end of a certificate in PEM, if it is good now.
+/// Returns the user of a certificate in PEM if the certificate is valid at `now`.
 pub(crate) fn subject_of_pem(pem: &str, now: Timestamp) -> Option<User> {
     let der = rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
@@ -126,7 +138,7 @@ pub(crate) fn subject_of_pem(pem: &str, now: Timestamp) -> Option<User> {
     is_good.then(|| subject(&der)).flatten()
 }
 
-/// A new key, and a request for a certificate with it: both in PEM.
+/// Creates a key and a request for a certificate with it. Returns both in PEM, the key first.
 pub(crate) fn new_request(
     common_name: &str,
     organization: &str,

@@ -6,19 +6,26 @@ use super::managed::Manager;
 use super::state::User;
 use super::status::Refusal;
 
-/// What a path names.
+/// Object, collection or subresource that a path names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Target {
+    /// API group; empty for the core group.
     pub(crate) group: String,
+    /// API version, such as `v1`.
     pub(crate) version: String,
+    /// Namespace from the path; `None` for cluster-wide resources and for collections over all
+    /// namespaces.
     pub(crate) namespace: Option<String>,
+    /// Plural name of the resource, such as `pods`.
     pub(crate) plural: String,
+    /// Name of the object; `None` for a collection.
     pub(crate) name: Option<String>,
+    /// Name of the subresource, such as `status`.
     pub(crate) subresource: Option<String>,
 }
 
 impl Target {
-    /// Reads `/api/v1/…` or `/apis/GROUP/VERSION/…`; none for any other path.
+    /// Parses `/api/v1/…` or `/apis/GROUP/VERSION/…`. Returns `None` for any other path.
     pub(crate) fn of_path(path: &str) -> Option<Self> {
         let segments: Vec<String> = path
             .trim_matches('/')
@@ -48,6 +55,8 @@ impl Target {
         }
     }
 
+    /// Completes the target with the segments after the plural name: at most a name and a
+    /// subresource.
     fn below(self, plural: &str, rest: &[String]) -> Option<Self> {
         let (name, subresource) = match rest {
             [] => (None, None),
@@ -59,22 +68,33 @@ impl Target {
     }
 }
 
-/// A request, once it is known who makes it.
+/// Request of an authenticated user.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
+    /// Method in upper case; `HEAD` is treated as `GET`.
     pub(crate) method: String,
+    /// Path without the query.
     pub(crate) path: String,
+    /// Parameters of the query, decoded, in order.
     pub(crate) query: Vec<(String, String)>,
+    /// Value of `Content-Type`; empty if absent.
     pub(crate) content_type: String,
+    /// Value of `Accept`; empty if absent.
     pub(crate) accept: String,
+    /// Value of `User-Agent`, which names the default field manager.
     pub(crate) agent: String,
+    /// Body as it was received.
     pub(crate) body: Bytes,
+    /// User that authentication has determined.
     pub(crate) user: User,
+    /// Time of the request, used for all time stamps of its changes.
     pub(crate) now: Timestamp,
 }
 
 impl Call {
-    /// A request of something inside the world.
+    /// Creates a request of a component inside the simulated world, which does not pass over HTTP.
+    ///
+    /// A null `body` is sent as an empty one; a `PATCH` is a strategic merge patch.
     pub(crate) fn inside(method: &str, path: &str, body: &Value, user: User, agent: &str, now: Timestamp) -> Self {
         let content_type = match method {
             "PATCH" => "application/strategic-merge-patch+json",
@@ -93,33 +113,41 @@ impl Call {
         }
     }
 
-    /// A parameter of the query.
+    /// Returns the first value of a query parameter.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a parameter is set to a true value.
+    /// Returns true if a parameter is `true`, `1` or present without a value.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         self.parameter(name).is_some_and(|value| matches!(value, "true" | "1" | ""))
     }
 
+    /// Returns true if the request must not change anything (`dryRun=All`).
     pub(crate) fn is_dry_run(&self) -> bool {
         self.parameter("dryRun") == Some("All")
     }
 
-    /// Whether it asks for a watch.
+    /// Returns true if the request starts a watch.
     pub(crate) fn is_watch(&self) -> bool {
         self.method == "GET" && self.is_set("watch")
     }
 
-    /// Who the managed fields say wrote.
+    /// Returns the field manager of the request.
+    ///
+    /// Its name is the parameter `fieldManager`, or else the first part of the user agent, as on
+    /// the real server.
     pub(crate) fn manager<'a>(&'a self, subresource: &'a str) -> Manager<'a> {
         let agent = self.agent.split('/').next().filter(|name| !name.is_empty()).unwrap_or("unknown");
         let name = self.parameter("fieldManager").filter(|name| !name.is_empty()).unwrap_or(agent);
         Manager { name, subresource, now: self.now }
     }
 
-    /// The body as JSON; YAML is read too where the content type says so.
+    /// Parses the body as JSON, or as YAML or protobuf if the content type names them.
+    ///
+    /// # Errors
+    ///
+    /// 400 `BadRequest` if the body cannot be parsed.
     pub(crate) fn json(&self) -> Result<Value, Refusal> {
         let refused = |why: String| Refusal::bad_request(&format!("the object provided is unrecognized: {why}"));
         if self.content_type.contains("yaml") {
@@ -133,18 +161,22 @@ impl Call {
     }
 }
 
-/// An answer.
+/// Successful reply to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
+    /// Status code of HTTP.
     pub(crate) status: u16,
+    /// Body as JSON; a string is sent as plain text.
     pub(crate) body: Value,
 }
 
 impl Reply {
+    /// Creates a reply with status 200.
     pub(crate) fn ok(body: Value) -> Self {
         Self { status: 200, body }
     }
 
+    /// Creates a reply with status 201.
     pub(crate) fn created(body: Value) -> Self {
         Self { status: 201, body }
     }

@@ -8,8 +8,7 @@ use super::new_object;
 use super::resource::Resource;
 use super::state::Kube;
 
-/// Makes the changes that behaviours have decided on, in this order. Nothing else changes the
-/// objects of a cluster.
+/// Applies effects in order. All changes of a cluster's objects pass through this module.
 pub(crate) fn apply(kube: &mut Kube, effects: Vec<Effect>, now: Timestamp) {
     for effect in effects {
         match effect {
@@ -24,7 +23,7 @@ pub(crate) fn apply(kube: &mut Kube, effects: Vec<Effect>, now: Timestamp) {
     }
 }
 
-/// Adds an object as a component of the cluster, named by `by`. An existing object stays as it is.
+/// Adds an object on behalf of the component named in `by`. An existing object remains unchanged.
 pub(crate) fn add(kube: &mut Kube, resource: &Resource, mut object: Value, by: (&str, Timestamp)) {
     let (name, now) = by;
     if kube.object(resource, &resource.place(namespace_of(&object), name_of(&object))).is_some() {
@@ -36,7 +35,7 @@ pub(crate) fn add(kube: &mut Kube, resource: &Resource, mut object: Value, by: (
     kube.put(resource, object);
 }
 
-/// Sets and removes fields of an object as `by`. No change is recorded if nothing differs.
+/// Sets and removes fields of an object on behalf of `by`. Stores no revision if no field differs.
 pub(crate) fn edit(kube: &mut Kube, resource: &Resource, key: &str, by: (&str, Timestamp), fields: Vec<FieldEdit>) {
     let Some(before) = kube.object(resource, key).cloned() else { return };
     let mut after = before.clone();

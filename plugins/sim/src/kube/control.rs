@@ -10,15 +10,15 @@ use crate::arm::{add_instance, remove_instance};
 use crate::event::{self, Event};
 use crate::world::{Shared, World};
 
-/// What tests and people do to the cluster from outside.
+/// Creates the routes through which tests and operators change the cluster from outside.
 ///
-/// - `POST /_world/aks-nodes`, body `{"name","address","pod_cidr"}` or a list of such: the scale
-///   set has grown; its instance, the Node, its `NodeNetworkConfig` and `CiliumNode` follow, and
-///   `aks_node_created` is told. 409 if the name or the address is taken.
-/// - `DELETE /_world/aks-nodes/{name}`: the scale set has shrunk by a node; all of that goes, its
-///   pods too, and `aks_node_deleted` is told.
-/// - `POST /_world/kubernetes/compact`: earlier revisions are forgotten, so that watches from them
-///   are `410 Gone`.
+/// - `POST /_world/aks-nodes`, body `{"name","address","pod_cidr"}` or a list of such objects:
+///   scales out. Creates the instance of the scale set, its Node, `NodeNetworkConfig` and
+///   `CiliumNode`, and emits `aks_node_created`. 409 if the name or the address is in use.
+/// - `DELETE /_world/aks-nodes/{name}`: scales in. Removes all of these objects and the pods of the
+///   node, and emits `aks_node_deleted`. 404 if there is no such node.
+/// - `POST /_world/kubernetes/compact`: discards the history, so that watches from earlier
+///   revisions end with `410 Gone`.
 pub(crate) fn control(shared: Shared) -> Router {
     Router::new()
         .route("/_world/aks-nodes", post(grow))
@@ -27,6 +27,7 @@ pub(crate) fn control(shared: Shared) -> Router {
         .with_state(shared)
 }
 
+/// Body of a request to scale out.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum NewNodes {
@@ -34,6 +35,7 @@ enum NewNodes {
     Many(Vec<AksNode>),
 }
 
+/// Adds nodes in order until one is refused. Nodes before the refused one remain.
 async fn grow(State(shared): State<Shared>, Json(nodes): Json<NewNodes>) -> Response {
     let nodes = match nodes {
         NewNodes::One(node) => vec![node],
@@ -57,7 +59,9 @@ async fn grow(State(shared): State<Shared>, Json(nodes): Json<NewNodes>) -> Resp
     refused.map_or_else(|| StatusCode::CREATED.into_response(), |why| (StatusCode::CONFLICT, why).into_response())
 }
 
-/// The machine of a node, as the stream of events has it.
+/// Adds the instance of a node to its scale set. Returns the node as the event stream reports it.
+///
+/// The error names the conflicting name or address, or the invalid prefix.
 fn instance(world: &mut World, node: &AksNode) -> Result<event::AksNodeSpec, String> {
     if node.pod_cidr.parse::<ipnet::Ipv4Net>().is_err() {
         return Err(format!("{:?} is no IPv4 prefix", node.pod_cidr));
@@ -73,6 +77,7 @@ fn instance(world: &mut World, node: &AksNode) -> Result<event::AksNodeSpec, Str
     Ok(event::AksNodeSpec { pod_cidr: node.pod_cidr.clone(), ..told })
 }
 
+/// Removes a node and its instance; 404 if neither exists.
 async fn shrink(State(shared): State<Shared>, Path(name): Path<String>) -> StatusCode {
     let mut world = shared.lock();
     let had_machine = remove_instance(&mut world.arm, &name);
@@ -84,6 +89,7 @@ async fn shrink(State(shared): State<Shared>, Path(name): Path<String>) -> Statu
     StatusCode::NO_CONTENT
 }
 
+/// Discards the history of changes.
 async fn compact(State(shared): State<Shared>) -> StatusCode {
     shared.lock().kube.compact();
     StatusCode::NO_CONTENT

@@ -9,12 +9,16 @@ use super::kubelet::KubeletPass;
 use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts};
 use super::status::Refusal;
 
-/// Maximum number of rounds until the controllers settle. Each round advances every object by one
-/// step, and no chain of steps is longer than a few, so more rounds mean that two controllers undo
-/// each other's changes.
+/// Maximum number of rounds until the controllers settle.
+///
+/// Each round advances every object by one step, and no chain of steps is longer than a few. More
+/// rounds mean that two controllers undo each other's changes.
 const MAX_ROUNDS: usize = 100;
 
-/// Answers a request, makes its changes, and runs the controllers after it.
+/// Answers a request, applies its changes, and runs the controllers after a write.
+///
+/// The controllers of a real cluster run in the background. Here they have settled before the reply
+/// is returned, so that the outcome is deterministic.
 pub(crate) fn handle(kube: &mut Kube, request: &Call) -> Result<Reply, Refusal> {
     let decision = dispatch::handle(kube, request)?;
     apply(kube, decision.effects, request.now);
@@ -41,12 +45,13 @@ pub(crate) fn settle(kube: &mut Kube, now: Timestamp) {
     tracing::warn!("the controllers of the simulated cluster do not settle");
 }
 
-/// Runs the next steps of a running kubelet: it requests its client certificate with the bootstrap
-/// token, registers, requests a serving certificate (`serverTLSBootstrap`) and reports. Can be
-/// called at any time; unchanged state is not written again.
+/// Runs the next steps of a running kubelet.
 ///
-/// `bootstrap_token` is that of `--bootstrap-kubeconfig`, which is needed only without a client
-/// certificate.
+/// The kubelet requests its client certificate with the bootstrap token, registers, requests a
+/// serving certificate (`serverTLSBootstrap`) and reports its status. Can be called at any time;
+/// unchanged state is not written again.
+///
+/// `bootstrap_token` is that of `--bootstrap-kubeconfig`, needed only without a client certificate.
 pub fn kubelet_step(
     kube: &mut Kube,
     keys: &mut KubeletKeys,
@@ -58,6 +63,7 @@ pub fn kubelet_step(
     run_pass(kube, keys, &mut pass, now).unwrap_or_else(|refusal| KubeletState::Refused(refusal.message().to_owned()))
 }
 
+/// Sends the requests of one pass until none is due, and records the state of the kubelet.
 fn run_pass(
     kube: &mut Kube,
     keys: &mut KubeletKeys,
@@ -77,8 +83,8 @@ fn run_pass(
     Ok(pass.state(kube, keys))
 }
 
-/// Records that the kubelet of a node has stopped: the node is not ready, and its pods stay as they
-/// are.
+/// Records that the kubelet of a node has stopped: the node becomes unreachable, and its pods
+/// become unready and remain.
 pub fn kubelet_stopped(kube: &mut Kube, node: &str) {
     let now = Timestamp::now();
     let Some(kubelet) = kube.kubelets.get(node).filter(|kubelet| kubelet.running) else { return };

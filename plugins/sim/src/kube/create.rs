@@ -8,7 +8,8 @@ use super::state::Kube;
 use super::status::Refusal;
 use super::{admission, defaults, managed, new_object, schema, validate};
 
-/// `POST` to a collection.
+/// Handles `POST` to a collection: creates an object, with a generated name if it has only
+/// `generateName`.
 pub(crate) fn create(
     kube: &Kube,
     call: &Call,
@@ -23,6 +24,12 @@ pub(crate) fn create(
 
 /// Decides on a new object. With `applied`, the object has its field owners already, as after an
 /// apply.
+///
+/// A dry run returns the object that would be stored, without a resource version.
+///
+/// # Errors
+///
+/// 409 `AlreadyExists`, 404 for a missing namespace, 403 or 422 if admission or validation fails.
 pub(crate) fn insert(
     kube: &Kube,
     call: &Call,
@@ -60,12 +67,14 @@ pub(crate) fn insert(
     Ok(Decision::new(stored, effects))
 }
 
-/// A node's kubelet reports with its first request.
+/// Returns true if a client sets the status of a new object, which only the kubelet of a node does.
 fn keeps_status(resource: &Resource) -> bool {
     resource.kind == "Node" && resource.group.is_empty()
 }
 
-/// Refuses an object of another kind than the path's.
+/// Refuses an object whose kind or API version differs from that of the path.
+///
+/// A built-in object without either is accepted, as by the real server.
 pub(crate) fn check_kind(resource: &Resource, object: &Value) -> Result<(), Refusal> {
     let (kind, version) = (str_at(object, &["kind"]), str_at(object, &["apiVersion"]));
     if !object.is_object() {
@@ -82,6 +91,7 @@ pub(crate) fn check_kind(resource: &Resource, object: &Value) -> Result<(), Refu
     Err(Refusal::bad_request(&message))
 }
 
+/// Names a new object, and places it in the namespace of the path.
 fn name_it(object: &mut Value, resource: &Resource, target: &Target) -> Result<(), Refusal> {
     let prefix = str_at(object, &["metadata", "generateName"]).to_owned();
     if name_of(object).is_empty() {
@@ -94,7 +104,7 @@ fn name_it(object: &mut Value, resource: &Resource, target: &Target) -> Result<(
     place_it(object, resource, target.namespace.as_deref())
 }
 
-/// Puts the path's namespace into an object, or refuses one that names another.
+/// Sets the namespace of an object to that of the path, or refuses an object that names another.
 pub(crate) fn place_it(object: &mut Value, resource: &Resource, namespace: Option<&str>) -> Result<(), Refusal> {
     let Some(namespace) = namespace.filter(|_| resource.namespaced) else {
         if resource.namespaced {
@@ -112,6 +122,7 @@ pub(crate) fn place_it(object: &mut Value, resource: &Resource, namespace: Optio
     Ok(())
 }
 
+/// Refuses a new object whose namespace is missing or being deleted.
 fn check_namespace(kube: &Kube, resource: &Resource, namespace: &str) -> Result<(), Refusal> {
     if !resource.namespaced {
         return Ok(());
@@ -125,7 +136,7 @@ fn check_namespace(kube: &Kube, resource: &Resource, namespace: &str) -> Result<
     Ok(())
 }
 
-/// `POST` to a pod's `binding`: what a scheduler does.
+/// Handles `POST` to the `binding` of a pod, with which a scheduler assigns the pod to a node.
 pub(crate) fn bind(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Decision<Reply>, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use super::json::{default, moment, object_mut, remove, set, str_at};
 use super::resource::Resource;
 
-/// Fills in what the server fills in where a client says nothing.
+/// Sets the defaults of the server for fields that are absent or null.
+///
+/// Covers the kinds that clients use here, and not every default of the real server; other kinds
+/// are unchanged.
 pub(crate) fn complete(resource: &Resource, object: &mut Value, now: Timestamp) {
     match resource.qualified().as_str() {
         "pods" => pod(object),
@@ -35,7 +38,7 @@ pub(crate) fn complete(resource: &Resource, object: &mut Value, now: Timestamp) 
     }
 }
 
-/// `stringData` is written and never read back.
+/// Moves `stringData` of a secret to `data`, in base64. The server never returns `stringData`.
 pub(crate) fn merge_string_data(resource: &Resource, object: &mut Value) {
     if resource.qualified() != "secrets" {
         return;
@@ -45,6 +48,7 @@ pub(crate) fn merge_string_data(resource: &Resource, object: &mut Value) {
     data.extend(texts.into_iter().map(|(key, text)| (key, json!(STANDARD.encode(text.as_str().unwrap_or_default())))));
 }
 
+/// Sets the defaults of a pod, and its initial phase and quality of service.
 fn pod(pod: &mut Value) {
     pod_spec(object_value(pod, "spec"));
     default(pod, &["status", "phase"], json!("Pending"));
@@ -52,10 +56,14 @@ fn pod(pod: &mut Value) {
     default(pod, &["status", "qosClass"], json!(class));
 }
 
+/// Returns the value under a key of an object, created as an object if it is absent.
 fn object_value<'a>(object: &'a mut Value, key: &str) -> &'a mut Value {
     object_mut(object, &[]).entry(key.to_owned()).or_insert_with(|| json!({}))
 }
 
+/// Returns the quality-of-service class of a pod.
+///
+/// The class `Guaranteed` is not simulated.
 fn quality(pod: &Value) -> &'static str {
     let containers = super::json::list_at(pod, &["spec", "containers"]);
     let stated = |container: &Value, kind: &str| {
@@ -68,6 +76,7 @@ fn quality(pod: &Value) -> &'static str {
     }
 }
 
+/// Sets the defaults of a pod specification, which pods and templates share.
 fn pod_spec(spec: &mut Value) {
     for list in ["containers", "initContainers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
@@ -83,7 +92,10 @@ fn pod_spec(spec: &mut Value) {
     }
 }
 
-/// What admission adds to a pod, but not to a template.
+/// Sets the defaults that admission adds to a pod, but not to a template.
+///
+/// An absent toleration of an unready or unreachable node is added for 300 seconds, as by the
+/// plugin `DefaultTolerationSeconds`.
 pub(crate) fn admitted_pod(pod: &mut Value) {
     let spec = object_value(pod, "spec");
     default(spec, &["serviceAccountName"], json!("default"));
@@ -104,6 +116,8 @@ pub(crate) fn admitted_pod(pod: &mut Value) {
     set(spec, &["tolerations"], Value::Array(tolerations));
 }
 
+/// Sets the defaults of a container. An image without tag or digest is always pulled, like
+/// `:latest`.
 fn container(container: &mut Value) {
     let image = str_at(container, &["image"]).to_owned();
     let is_latest = image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains([':', '@']);
@@ -116,6 +130,7 @@ fn container(container: &mut Value) {
     }
 }
 
+/// Sets the defaults of the pod template of a workload.
 fn template(object: &mut Value) {
     default(object, &["spec", "template", "metadata"], json!({}));
     if let Some(spec) = object.pointer_mut("/spec/template/spec") {
@@ -124,6 +139,7 @@ fn template(object: &mut Value) {
     default(object, &["status"], json!({}));
 }
 
+/// Sets the defaults of a deployment.
 fn deployment(object: &mut Value) {
     default(object, &["spec", "replicas"], json!(1));
     default(object, &["spec", "strategy", "type"], json!("RollingUpdate"));
@@ -135,6 +151,7 @@ fn deployment(object: &mut Value) {
     template(object);
 }
 
+/// Sets the defaults of a daemon set.
 fn daemon_set(object: &mut Value) {
     default(
         object,
@@ -145,6 +162,7 @@ fn daemon_set(object: &mut Value) {
     template(object);
 }
 
+/// Sets the defaults of a node. Texts of `nodeInfo` are empty if its kubelet does not report them.
 fn node(object: &mut Value) {
     default(object, &["spec"], json!({}));
     default(object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"], json!(0));
@@ -162,7 +180,7 @@ fn node(object: &mut Value) {
     ] {
         default(object, &["status", "nodeInfo", key], json!(""));
     }
-    // The one follows from the other.
+    // `podCIDR` equals the first item of `podCIDRs`: each is derived from the other.
     if let Some(first) = object.pointer("/spec/podCIDRs/0").cloned() {
         default(object, &["spec", "podCIDR"], first);
     } else if let Some(one) = object.pointer("/spec/podCIDR").filter(|one| **one != json!("")).cloned() {
@@ -170,6 +188,8 @@ fn node(object: &mut Value) {
     }
 }
 
+/// Sets the defaults of a namespace. The finalizer `kubernetes` keeps it until its content is
+/// deleted.
 fn namespace(object: &mut Value) {
     let name = super::json::name_of(object).to_owned();
     default(object, &["metadata", "labels", "kubernetes.io/metadata.name"], json!(name));
@@ -179,6 +199,7 @@ fn namespace(object: &mut Value) {
     default(object, &["status", "phase"], json!("Active"));
 }
 
+/// Sets the defaults of a service. `targetPort` equals `port` unless it is set.
 fn service(object: &mut Value) {
     default(object, &["spec", "type"], json!("ClusterIP"));
     default(object, &["spec", "sessionAffinity"], json!("None"));
@@ -193,6 +214,7 @@ fn service(object: &mut Value) {
     default(object, &["status"], json!({ "loadBalancer": {} }));
 }
 
+/// Sets the API group of the subjects and of the role of a binding.
 fn subjects(object: &mut Value) {
     for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
         if matches!(str_at(subject, &["kind"]), "User" | "Group") {
@@ -202,6 +224,7 @@ fn subjects(object: &mut Value) {
     default(object, &["roleRef", "apiGroup"], json!(super::resource::RBAC));
 }
 
+/// Sets the missing times of conditions to `now`.
 fn stamp_conditions(object: &mut Value, now: Timestamp) {
     for condition in object.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         default(condition, &["lastUpdateTime"], moment(now));
@@ -209,7 +232,9 @@ fn stamp_conditions(object: &mut Value, now: Timestamp) {
     }
 }
 
-/// A definition is in force as soon as it is there.
+/// Sets the defaults of a definition and marks it as established.
+///
+/// A real server establishes a definition after a short delay.
 fn definition(object: &mut Value, now: Timestamp) {
     let names = object.pointer("/spec/names").cloned().unwrap_or_default();
     let kind = str_at(&names, &["kind"]).to_owned();

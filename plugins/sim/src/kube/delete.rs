@@ -9,7 +9,10 @@ use super::state::Kube;
 use super::status::{self, Refusal};
 use super::{admission, selector};
 
-/// `DELETE` of an object.
+/// Handles `DELETE` of an object.
+///
+/// The reply is the object while its deletion waits, the removed pod, or a `Status` for other
+/// removed objects, as from the real server.
 pub(crate) fn delete(
     kube: &Kube,
     call: &Call,
@@ -34,7 +37,7 @@ pub(crate) fn delete(
     Ok(Decision::new(Reply::ok(body), effects))
 }
 
-/// `DELETE` of a collection.
+/// Handles `DELETE` of a collection. The reply lists the selected objects as they were before.
 pub(crate) fn delete_all(
     kube: &Kube,
     call: &Call,
@@ -55,6 +58,7 @@ pub(crate) fn delete_all(
     Ok(Decision::new(Reply::ok(list), effects))
 }
 
+/// Returns the `DeleteOptions` of the body, overridden by parameters of the query.
 fn options(call: &Call) -> Result<Value, Refusal> {
     let mut options = if call.body.is_empty() { json!({}) } else { call.json()? };
     for (parameter, field) in [("gracePeriodSeconds", "gracePeriodSeconds"), ("propagationPolicy", "propagationPolicy")]
@@ -66,6 +70,8 @@ fn options(call: &Call) -> Result<Value, Refusal> {
     Ok(options)
 }
 
+/// Refuses a deletion if the UID or resource version in its preconditions differs from that of the
+/// object.
 fn check_preconditions(resource: &Resource, held: &Value, options: &Value) -> Result<(), Refusal> {
     let given = |key: &str| str_at(options, &["preconditions", key]).to_owned();
     let (uid, version) = (given("uid"), given("resourceVersion"));
@@ -79,8 +85,11 @@ fn check_preconditions(resource: &Resource, held: &Value, options: &Value) -> Re
     Ok(())
 }
 
-/// Starts the deletion of an object. Returns the object if it stays until its finalizers are
-/// removed or its kubelet has stopped it, and `None` if it is removed.
+/// Starts the deletion of an object.
+///
+/// Returns the object if it remains until its finalizers are removed or its kubelet has stopped it,
+/// and `None` if it is removed. A second deletion only has an effect if its grace period is
+/// shorter.
 pub(crate) fn begin(
     kube: &Kube,
     now: Timestamp,
@@ -116,7 +125,10 @@ pub(crate) fn begin(
     Some(effects.put(resource, going))
 }
 
-/// Seconds that a pod on a node has to end; 0 for everything else.
+/// Returns the grace period of a deletion in seconds: that of a pod on a node, or 0 for everything
+/// else.
+///
+/// The options take precedence over the pod; the default is 30 seconds.
 fn grace(resource: &Resource, held: &Value, options: &Value) -> i64 {
     if resource.kind != "Pod" || str_at(held, &["spec", "nodeName"]).is_empty() {
         return 0;
@@ -128,7 +140,7 @@ fn grace(resource: &Resource, held: &Value, options: &Value) -> i64 {
     asked.unwrap_or_else(|| held.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30))
 }
 
-/// Removes the references to `owner` from the objects that it owns.
+/// Removes the references to `owner` from the objects that it owns, so that they are not collected.
 fn orphan(kube: &Kube, owner: &Value, effects: &mut EffectList) {
     let uid = uid_of(owner).to_owned();
     for resource in kube.resources() {

@@ -10,10 +10,11 @@ use super::state::Kube;
 use super::status::Refusal;
 use super::versions::{REVIEWS, VERSION, by_version};
 
+/// Verbs of each stored resource.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// Answers what says which resources there are, and whether the server is well. None for any other
-/// path.
+/// Answers requests for the served resources, the version and the health of the server. Returns
+/// `None` for any other path.
 pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>> {
     let path = call.path.trim_end_matches('/');
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -39,6 +40,7 @@ pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>>
     answer.map(|body| permitted(kube, call, path).map(|()| Reply::ok(body)))
 }
 
+/// Refuses a path that the roles of the user do not grant under `nonResourceURLs`.
 fn permitted(kube: &Kube, call: &Call, path: &str) -> Result<(), Refusal> {
     if rbac::may_path(kube, &call.user, "get", path) {
         return Ok(());
@@ -47,12 +49,12 @@ fn permitted(kube: &Kube, call: &Call, path: &str) -> Result<(), Refusal> {
     Err(Refusal::new(403, "Forbidden", &message, Some(json!({}))))
 }
 
-/// Whether the client wants all of discovery at once.
+/// Returns true if the client requests aggregated discovery: all groups in one document.
 pub(crate) fn is_aggregated(call: &Call) -> bool {
     call.accept.contains("as=APIGroupDiscoveryList") && call.accept.contains("v=v2")
 }
 
-/// Content type of all of discovery at once.
+/// Returns the content type of aggregated discovery, in the version that the client accepts.
 pub(crate) fn aggregated_type(call: &Call) -> String {
     let version = if call.accept.contains("v=v2;") || call.accept.contains("v=v2,") || call.accept.ends_with("v=v2") {
         "v2"
@@ -62,6 +64,7 @@ pub(crate) fn aggregated_type(call: &Call) -> String {
     format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
 }
 
+/// Returns the version that `GET /version` reports.
 fn version() -> Value {
     let (major, minor) = ("1", "33");
     json!({
@@ -81,6 +84,7 @@ fn version() -> Value {
     })
 }
 
+/// Returns the entry of an API group in `APIGroupList`. The first version is the preferred one.
 fn group_json(group: &str, versions: &[&String]) -> Value {
     let shown: Vec<Value> = versions
         .iter()
@@ -89,6 +93,7 @@ fn group_json(group: &str, versions: &[&String]) -> Value {
     json!({ "name": group, "versions": shown, "preferredVersion": shown.first() })
 }
 
+/// Returns all named groups; the core group is not one of them.
 fn groups(kube: &Kube) -> Vec<Value> {
     let versions = by_version(kube);
     let mut groups: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
@@ -98,6 +103,7 @@ fn groups(kube: &Kube) -> Vec<Value> {
     groups.into_iter().map(|(group, versions)| group_json(group, &versions)).collect()
 }
 
+/// Returns an `APIGroup`; `None` if the group has no versions.
 fn one_group(kube: &Kube, group: &str) -> Option<Value> {
     let mut found = groups(kube).into_iter().find(|each| each.get("name") == Some(&json!(group)))?;
     found["kind"] = json!("APIGroup");
@@ -105,6 +111,7 @@ fn one_group(kube: &Kube, group: &str) -> Option<Value> {
     Some(found)
 }
 
+/// Returns the `APIResourceList` of a group and version; `None` if it is not served.
 fn resources(kube: &Kube, group: &str, version: &str) -> Option<Value> {
     let versions = by_version(kube);
     let served = versions.get(&(group.to_owned(), version.to_owned()))?;
@@ -116,6 +123,7 @@ fn resources(kube: &Kube, group: &str, version: &str) -> Option<Value> {
     Some(json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed }))
 }
 
+/// Returns the entries of a resource and its subresources in an `APIResourceList`.
 fn legacy(resource: &Resource) -> Vec<Value> {
     let mut main = json!({
         "name": resource.plural,
@@ -149,7 +157,9 @@ fn legacy(resource: &Resource) -> Vec<Value> {
     all
 }
 
-/// Group, version, kind and verbs of a subresource.
+/// Returns group, version, kind and verbs of a subresource.
+///
+/// Some subresources have a kind of another group, such as `Eviction` of `policy`.
 fn subresource(resource: &Resource, sub: &str) -> (String, String, String, Vec<&'static str>) {
     let own = |kind: &str, verbs: &[&'static str]| {
         (resource.group.clone(), resource.version.clone(), kind.to_owned(), verbs.to_vec())
@@ -169,6 +179,7 @@ fn subresource(resource: &Resource, sub: &str) -> (String, String, String, Vec<&
     }
 }
 
+/// Returns an `APIGroupDiscoveryList`, of the core group only or of all other groups.
 fn aggregated(kube: &Kube, core: bool) -> Value {
     let versions = by_version(kube);
     let mut groups: BTreeMap<&String, Vec<Value>> = BTreeMap::new();
@@ -199,6 +210,7 @@ fn aggregated(kube: &Kube, core: bool) -> Value {
     json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items })
 }
 
+/// Returns the entry of a review in aggregated discovery.
 fn review(group: &str, plural: &str, kind: &str) -> Value {
     json!({
         "resource": plural,
@@ -209,6 +221,7 @@ fn review(group: &str, plural: &str, kind: &str) -> Value {
     })
 }
 
+/// Returns the entry of a resource in aggregated discovery, with its subresources.
 fn discovered(resource: &Resource) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
     let below: Vec<Value> = resource

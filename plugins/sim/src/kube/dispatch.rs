@@ -7,7 +7,9 @@ use super::{
     access, approval, create, delete, discovery, eviction, log, patch_call, rbac, read, review, scale, token, update,
 };
 
-/// Decides on a request: the reply, and the changes that it makes.
+/// Decides on a request: the reply, and the changes that it causes. Changes nothing itself.
+///
+/// The path is resolved first, then the user is authorized, then the object is read.
 pub(crate) fn handle(kube: &Kube, call: &Call) -> Result<Decision<Reply>, Refusal> {
     if let Some(reply) = discovery::answer(kube, call) {
         return reply.map(Decision::unchanged);
@@ -21,7 +23,7 @@ pub(crate) fn handle(kube: &Kube, call: &Call) -> Result<Decision<Reply>, Refusa
     act(kube, call, &resource, &target)
 }
 
-/// What a path that names nothing gets: who may not even ask is told that instead.
+/// Returns the refusal for an unknown path: 404, or 403 if the user is not authorized for the path.
 fn unknown_path(kube: &Kube, call: &Call) -> Refusal {
     let verb = call.method.to_ascii_lowercase();
     if rbac::may_path(kube, &call.user, &verb, &call.path) {
@@ -31,6 +33,7 @@ fn unknown_path(kube: &Kube, call: &Call) -> Refusal {
     Refusal::new(403, "Forbidden", &message, Some(serde_json::json!({})))
 }
 
+/// Handles a request for an object or a collection.
 fn act(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Decision<Reply>, Refusal> {
     if let Some(subresource) = target.subresource.as_deref() {
         return below(kube, call, resource, target, subresource);
@@ -47,6 +50,7 @@ fn act(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result
     }
 }
 
+/// Handles a request for a subresource.
 fn below(
     kube: &Kube,
     call: &Call,

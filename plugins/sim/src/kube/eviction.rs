@@ -8,7 +8,8 @@ use super::state::Kube;
 use super::status::Refusal;
 use super::{delete, selector};
 
-/// `POST` to a pod's `eviction`: deletes the pod if its disruption budget lets it go.
+/// Handles `POST` to the `eviction` of a pod: deletes the pod unless its disruption budget forbids
+/// it.
 pub(crate) fn evict(
     kube: &Kube,
     call: &Call,
@@ -23,7 +24,7 @@ pub(crate) fn evict(
         .ok_or_else(|| Refusal::not_found(resource, name))?;
     let options = if call.body.is_empty() { json!({}) } else { call.json()? };
     let options = at(&options, &["deleteOptions"]).cloned().unwrap_or_else(|| json!({}));
-    // What does not run disturbs nobody by going.
+    // A pod that does not run can be evicted without a disruption.
     if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") {
         check_budget(kube, &pod)?;
     }
@@ -37,6 +38,9 @@ pub(crate) fn evict(
     Ok(Decision::new(reply, effects))
 }
 
+/// Refuses an eviction with 429 `TooManyRequests` if the budget of the pod allows no disruption.
+///
+/// A pod with more than one budget is refused with 500, as by the real server.
 fn check_budget(kube: &Kube, pod: &Value) -> Result<(), Refusal> {
     let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
     let budgets: Vec<&Value> = kube
@@ -72,16 +76,20 @@ fn check_budget(kube: &Kube, pod: &Value) -> Result<(), Refusal> {
     ))
 }
 
-/// What a budget allows now.
+/// Pod counts of a disruption budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BudgetState {
+    /// Number of pods that the owners of the selected pods require.
     pub(crate) expected: i64,
+    /// Number of selected pods that are ready.
     pub(crate) healthy: i64,
+    /// Minimum number of ready pods.
     pub(crate) desired: i64,
+    /// Number of ready pods that can be evicted now; never negative.
     pub(crate) allowed: i64,
 }
 
-/// Counts the pods of a budget.
+/// Counts the pods of a budget. Pods that are being deleted do not count.
 pub(crate) fn state(kube: &Kube, budget: &Value) -> BudgetState {
     let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
     let of_budget = |pod: &&Value| {
@@ -99,7 +107,8 @@ pub(crate) fn state(kube: &Kube, budget: &Value) -> BudgetState {
     BudgetState { expected, healthy, desired, allowed: (healthy - desired).max(0) }
 }
 
-/// How many pods the owners want; pods without one count themselves.
+/// Returns the sum of the replicas that the owners require. A pod without a replica set counts as
+/// one.
 fn expected(kube: &Kube, pods: &[&Value]) -> i64 {
     let mut owners = std::collections::BTreeMap::new();
     let mut alone = 0;
@@ -114,7 +123,7 @@ fn expected(kube: &Kube, pods: &[&Value]) -> i64 {
     alone + owners.values().sum::<i64>()
 }
 
-/// A number, or a share of all, rounded up.
+/// Returns a number, or a percentage of `all` rounded up.
 fn amount(value: &Value, all: i64) -> i64 {
     let share = value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|percent| percent.parse::<i64>().ok());
     match share {

@@ -19,34 +19,34 @@ use super::status::Refusal;
 use crate::host::{Container, keep_containers};
 use crate::world::Shared;
 
-/// Why a kubelet runs nothing.
+/// Reason for which a kubelet does not run a command.
 #[derive(Debug, Clone)]
 enum Obstacle {
-    /// It cannot be reached: the end of the message of who tried.
+    /// Unreachable kubelet: the error of the connection, and the URL that was requested.
     Away { why: String, url: String },
-    /// It refuses, in these words.
+    /// Refusal of the kubelet: status code and message.
     Refused(u16, String),
 }
 
-/// Whether a request is one for a pod's `exec`.
+/// Returns true if a request is for the `exec` of a pod.
 pub(super) fn is_meant(call: &Call) -> bool {
     let target = Target::of_path(&call.path).filter(|target| target.group.is_empty() && target.plural == "pods");
     matches!(call.method.as_str(), "GET" | "POST") && target.is_some_and(|at| at.subresource.as_deref() == Some("exec"))
 }
 
-/// `exec` over a WebSocket, `v5.channel.k8s.io` or `v4.channel.k8s.io`.
+/// Handles `exec` over a `WebSocket` with the protocol `v5.channel.k8s.io` or `v4.channel.k8s.io`.
 ///
-/// With v5 the API server speaks to the client itself and tells what the kubelet says in the
-/// channel for errors; with v4 the connection is the kubelet's own, so that its refusal is the
-/// answer to the request.
+/// With v5 the API server accepts the connection itself and reports a refusal of the kubelet in the
+/// error channel. With v4 the connection is that of the kubelet, so its refusal is the reply to the
+/// request. SPDY is not supported.
 pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Result<Response, Refusal> {
-    // Not even JSON: a stream is of any type.
+    // The stream has no media type, so even `application/json` is not acceptable.
     if !call.accept.is_empty() && !call.accept.contains("*/*") {
         let message = "406: Not Acceptable\n\nAvailable representations: ";
         return Ok((StatusCode::NOT_ACCEPTABLE, message).into_response());
     }
     let (container, obstacle) = prepare(shared, call)?;
-    // A POST is as good to the real server.
+    // The real server accepts POST as well; the upgrade of axum requires GET.
     parts.method = Method::GET;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
     let upgrade = upgrade.map_err(|_| Refusal::bad_request("Upgrade request required"))?;
@@ -63,7 +63,10 @@ pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Re
     }
 }
 
-/// What the API server finds before it turns to the kubelet.
+/// Checks a request as the API server does before it connects to the kubelet.
+///
+/// Returns the container, and the reason for which its kubelet will not run the command. Also
+/// removes the state of containers whose pods are deleted.
 fn prepare(shared: &Shared, call: &Call) -> Result<(Container, Option<Obstacle>), Refusal> {
     let mut world = shared.lock();
     let kube = &world.kube;
@@ -81,6 +84,7 @@ fn prepare(shared: &Shared, call: &Call) -> Result<(Container, Option<Obstacle>)
     Ok((found, obstacle))
 }
 
+/// Returns the reason for which the kubelet will not run a command; `None` if it will.
 fn obstacle(kube: &Kube, pod: &Value, container: &str, call: &Call) -> Option<Obstacle> {
     if let Some(why) = unreachable(kube, pod) {
         let query: Vec<String> = call.query.iter().filter_map(|(key, value)| kubelet_parameter(key, value)).collect();
@@ -96,7 +100,7 @@ fn obstacle(kube: &Kube, pod: &Value, container: &str, call: &Call) -> Option<Ob
     (!runs).then(|| Obstacle::Refused(500, format!("container not found (\"{container}\")")))
 }
 
-/// The kubelet knows the streams by other names.
+/// Converts a parameter to the name that the kubelet uses for it; other parameters are dropped.
 fn kubelet_parameter(key: &str, value: &str) -> Option<String> {
     let word: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     match key {
@@ -110,16 +114,16 @@ fn kubelet_parameter(key: &str, value: &str) -> Option<String> {
 }
 
 impl Obstacle {
-    /// The answer to a client that is passed on to the kubelet.
+    /// Returns the reply to a client whose connection is passed to the kubelet.
     fn answer(self) -> Result<Response, Refusal> {
         match self {
             Self::Away { why, .. } => Err(failed(&format!("error dialing backend: {why}"))),
-            // The kubelet's own, in plain text.
+            // The refusal of the kubelet itself is plain text.
             Self::Refused(code, why) => Ok((StatusCode::from_u16(code).unwrap_or_default(), why).into_response()),
         }
     }
 
-    /// What the API server says that came of its own request to the kubelet.
+    /// Returns the message of the API server about its own request to the kubelet.
     fn told(&self) -> String {
         match self {
             Self::Away { why, url } => format!("error sending request: Post \"{url}\": {why}"),
@@ -128,7 +132,8 @@ impl Obstacle {
     }
 }
 
-/// A container as its programs find it.
+/// Returns a container as its programs see it: host name, address, environment and working
+/// directory.
 fn view(pod: &Value, name: &str) -> Container {
     let spec = list_at(pod, &["spec", "containers"]).iter().find(|each| str_at(each, &["name"]) == name);
     let spec = spec.unwrap_or(&Value::Null);
@@ -142,7 +147,9 @@ fn view(pod: &Value, name: &str) -> Container {
     }
 }
 
-/// What the pod sets: values, and fields of its own.
+/// Returns the environment variables of the container specification.
+///
+/// Values come from `value` and `fieldRef`; references to secrets and config maps are not resolved.
 fn environment(pod: &Value, spec: &Value) -> BTreeMap<String, String> {
     let variables = list_at(spec, &["env"]).iter().filter_map(|variable| {
         let value = match str_at(variable, &["valueFrom", "fieldRef", "fieldPath"]) {

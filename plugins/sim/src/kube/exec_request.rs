@@ -4,16 +4,20 @@ use super::call::Call;
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the request")]
 pub(super) struct ExecRequest {
-    /// Program and its arguments.
+    /// Program, followed by its arguments.
     pub(super) words: Vec<String>,
+    /// True if the client sends input.
     pub(super) stdin: bool,
+    /// True if the client receives standard output.
     pub(super) stdout: bool,
+    /// True if the client receives standard error; never with a terminal.
     pub(super) stderr: bool,
+    /// True if the command runs in a terminal.
     pub(super) tty: bool,
 }
 
 impl ExecRequest {
-    /// Reads the parameters of a request.
+    /// Parses the query parameters of a request.
     pub(super) fn of(call: &Call) -> Self {
         let words = call.query.iter().filter(|(key, _)| key == "command").map(|(_, value)| value.clone());
         let tty = call.is_set("tty");
@@ -21,7 +25,7 @@ impl ExecRequest {
             words: words.collect(),
             stdin: call.is_set("stdin"),
             stdout: call.is_set("stdout"),
-            // A terminal has one output.
+            // A terminal has a single output stream.
             stderr: call.is_set("stderr") && !tty,
             tty,
         }

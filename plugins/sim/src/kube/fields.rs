@@ -4,25 +4,25 @@ use serde_json::{Map, Value};
 
 use super::shape::{ListKind, Shape, item_key};
 
-/// A set of fields of an object, as `fieldsV1` has it.
+/// Set of fields of an object, in the structure of `fieldsV1` of managed fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
-    /// Whether the field itself is in the set, and not just some of what it holds.
+    /// True if the field itself is in the set, and not only fields inside it.
     member: bool,
-    /// By `f:NAME`, `k:{KEYS}` or `v:VALUE`.
+    /// Fields inside, by path element: `f:NAME`, `k:{KEYS}` or `v:VALUE`.
     children: BTreeMap<String, Fields>,
 }
 
-/// What differs between two states of an object.
+/// Fields that differ between two states of an object.
 #[derive(Debug, Default)]
 pub(crate) struct Difference {
     /// Fields that are new or have another value.
     pub(crate) written: Fields,
-    /// Fields that are gone.
+    /// Fields that no longer exist.
     pub(crate) removed: Fields,
 }
 
-/// Keys of metadata that nobody owns, and those that name the object.
+/// Keys of metadata that no manager owns: identity, and values that the server maintains.
 const UNOWNED: [&str; 11] = [
     "name",
     "namespace",
@@ -38,7 +38,7 @@ const UNOWNED: [&str; 11] = [
 ];
 
 impl Fields {
-    /// Reads `fieldsV1`.
+    /// Parses `fieldsV1`. The key `.` represents the field itself.
     pub(crate) fn read(value: &Value) -> Self {
         let Some(map) = value.as_object() else { return Self::default() };
         let children: BTreeMap<String, Self> = map
@@ -49,12 +49,13 @@ impl Fields {
         Self { member: map.contains_key("."), children }
     }
 
+    /// Parses the set below a key. A key without content is a member itself.
     fn read_child(value: &Value) -> Self {
         let child = Self::read(value);
         Self { member: child.member || child.children.is_empty(), ..child }
     }
 
-    /// Writes `fieldsV1`.
+    /// Writes the set as `fieldsV1`.
     pub(crate) fn write(&self) -> Value {
         let mut map = Map::new();
         if self.member && !self.children.is_empty() {
@@ -64,11 +65,12 @@ impl Fields {
         Value::Object(map)
     }
 
+    /// Returns true if the set contains no field.
     pub(crate) fn is_empty(&self) -> bool {
         !self.member && self.children.is_empty()
     }
 
-    /// What is in either.
+    /// Returns the fields that are in either set.
     pub(crate) fn union(mut self, other: &Self) -> Self {
         self.member |= other.member;
         for (key, child) in &other.children {
@@ -78,7 +80,7 @@ impl Fields {
         self
     }
 
-    /// What is in this and not in the other.
+    /// Returns the fields that are in this set and not in the other.
     pub(crate) fn minus(&self, other: &Self) -> Self {
         let children = self.children.iter().map(|(key, child)| match other.children.get(key) {
             Some(theirs) => (key.clone(), child.minus(theirs)),
@@ -90,7 +92,7 @@ impl Fields {
         }
     }
 
-    /// What is in both.
+    /// Returns the fields that are in both sets.
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         let children = self
             .children
@@ -100,13 +102,15 @@ impl Fields {
         Self { member: self.member && other.member, children: children.collect() }
     }
 
-    /// The paths of all members, as a conflict names them.
+    /// Returns the paths of all members as a conflict message contains them, such as
+    /// `.spec.replicas`.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect("", &mut paths);
         paths
     }
 
+    /// Appends the paths of the members below `path`.
     fn collect(&self, path: &str, paths: &mut Vec<String>) {
         if self.member && !path.is_empty() {
             paths.push(path.to_owned());
@@ -116,13 +120,14 @@ impl Fields {
         }
     }
 
+    /// Adds a set below a key, unless the set is empty.
     fn attach(&mut self, key: String, child: Self) {
         if !child.is_empty() {
             self.children.insert(key, child);
         }
     }
 
-    /// The fields that a value states, as an owner of all of them would.
+    /// Returns the fields that a value states, as its sole manager would own them.
     pub(crate) fn stated(shape: Shape<'_>, value: &Value) -> Self {
         let mut fields = Self::default();
         match value {
@@ -145,7 +150,7 @@ impl Fields {
         fields
     }
 
-    /// Leaves out what nobody owns: identity and bookkeeping.
+    /// Removes the fields that no manager can own: identity, and values that the server maintains.
     pub(crate) fn ownable(mut self) -> Self {
         self.member = false;
         self.children.remove("f:apiVersion");
@@ -162,7 +167,9 @@ impl Fields {
         self
     }
 
-    /// Removes from `value` every member of this set that is not in `kept`, with all that it holds.
+    /// Removes from `value` each member of this set that is not in `kept`, with its content.
+    ///
+    /// In built-in objects, a map that becomes empty is removed too.
     pub(crate) fn prune(&self, shape: Shape<'_>, value: &mut Value, kept: &Self) {
         match value {
             Value::Object(map) => {
@@ -196,12 +203,12 @@ impl Fields {
     }
 }
 
-/// Whether a value is owned as it is, though it is a map.
+/// Returns true if a value is owned as a whole: null or an empty map.
 fn is_bare(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// Path element of an item of a list that merges.
+/// Returns the path element of an item of a list that merges; `None` for an atomic list.
 fn element(shape: Shape<'_>, item: &Value) -> Option<String> {
     match shape.list() {
         ListKind::Atomic => None,
@@ -210,7 +217,7 @@ fn element(shape: Shape<'_>, item: &Value) -> Option<String> {
     }
 }
 
-/// A path element as a conflict names it.
+/// Returns a path element in the form of conflict messages: `.name`, `[key=value]` or `[=value]`.
 fn readable(element: &str) -> String {
     match element.split_once(':') {
         Some(("f", name)) => format!(".{name}"),
@@ -224,7 +231,7 @@ fn readable(element: &str) -> String {
     }
 }
 
-/// What became of an object between two states.
+/// Returns the fields that change from `before` to `after`; null represents a missing object.
 pub(crate) fn difference(shape: Shape<'_>, before: &Value, after: &Value) -> Difference {
     let mut difference = Difference::default();
     match (before, after) {
@@ -255,11 +262,15 @@ pub(crate) fn difference(shape: Shape<'_>, before: &Value, after: &Value) -> Dif
     difference
 }
 
+/// Returns the items of a list by path element.
 fn by_element<'a>(shape: Shape<'_>, list: &'a Value) -> BTreeMap<String, &'a Value> {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|item| Some((element(shape, item)?, item))).collect()
 }
 
+/// Adds the difference of one field to `into`.
+///
+/// A solid field never appears or disappears itself; only its content does.
 fn child(into: &mut Difference, key: String, shape: Shape<'_>, pair: (Option<&Value>, Option<&Value>), is_solid: bool) {
     let (before, after) = pair;
     if before == after {

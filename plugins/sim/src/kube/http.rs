@@ -24,28 +24,35 @@ use crate::intercept;
 use crate::listen::Peer;
 use crate::world::Shared;
 
-/// Most bytes of a request's body.
+/// Maximum size of the body of a request in bytes: 3 MiB, as in the real server.
 const BODY_LIMIT: usize = 3 << 20;
 
-/// How long a watch lasts that does not say.
+/// Duration of a watch without `timeoutSeconds`. The real server takes a random one between 30 and
+/// 60 minutes.
 const WATCH_LIMIT: Duration = Duration::from_mins(30);
 
-/// How often a watch says how far it has come.
+/// Interval between the bookmarks of a watch that allows them.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
+/// State that the handlers of all requests share.
 #[derive(Clone)]
 struct Server {
+    /// World that contains the cluster.
     shared: Shared,
+    /// Token that ends all watches when the server stops.
     stop: CancellationToken,
 }
 
-/// The Kubernetes API.
+/// Creates the service of the Kubernetes API.
+///
+/// `stop` ends the open watches, so that the server can shut down.
 pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
     Router::new()
         .fallback_service(axum::routing::any(handle).with_state(Server { shared: shared.clone(), stop }))
         .layer(middleware::from_fn_with_state(shared, intercept::watch_kubernetes))
 }
 
+/// Handles one request: authenticates, then runs `exec`, a watch, a read or a write.
 async fn handle(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
@@ -82,7 +89,7 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
     }
 }
 
-/// Who made a request.
+/// Returns the user that made a request, by client certificate or bearer token.
 pub(crate) fn user(kube: &Kube, parts: &Parts) -> Result<User, Refusal> {
     let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.0.as_deref());
     let bearer = header(parts, header::AUTHORIZATION);
@@ -90,10 +97,12 @@ pub(crate) fn user(kube: &Kube, parts: &Parts) -> Result<User, Refusal> {
     identity::authenticate(kube, peer, bearer, Timestamp::now())
 }
 
+/// Returns a header as text; empty if it is absent or not text.
 fn header(parts: &Parts, name: header::HeaderName) -> &str {
     parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
 }
 
+/// Authenticates a request and converts it. `HEAD` is handled as `GET`.
 fn call(kube: &Kube, parts: &Parts, body: Bytes) -> Result<Call, Refusal> {
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let method = if parts.method == "HEAD" { "GET" } else { parts.method.as_str() };
@@ -110,12 +119,14 @@ fn call(kube: &Kube, parts: &Parts, body: Bytes) -> Result<Call, Refusal> {
     })
 }
 
+/// Creates a response with the headers of every reply.
 fn respond(status: u16, content_type: &str, body: Body) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache, private")];
     (status, headers, body).into_response()
 }
 
+/// Creates the response of a refusal: its `Status`, and `Retry-After` if the refusal has one.
 fn refused(refusal: &Refusal) -> Response {
     let mut response = respond(refusal.code, "application/json", Body::from(format!("{}\n", refusal.body)));
     if let Some(seconds) = refusal.retry_after {
@@ -124,20 +135,22 @@ fn refused(refusal: &Refusal) -> Response {
     response
 }
 
+/// Creates the response of a successful request, in the form that the client prefers.
 fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
     if let Value::String(text) = &reply.body {
         return respond(reply.status, "text/plain; charset=utf-8", Body::from(text.clone()));
     }
     let is_discovery = matches!(call.path.trim_end_matches('/'), "/api" | "/apis") && discovery::is_aggregated(call);
     let kind = if is_discovery { discovery::aggregated_type(call) } else { "application/json".to_owned() };
-    // Not by `Display`, which is several times slower on lists of a thousand objects.
+    // `Display` is several times slower on lists of a thousand objects.
     let mut body = serde_json::to_vec(&shown(kube, call, reply.body)).unwrap_or_default();
     body.push(b'\n');
     respond(reply.status, &kind, Body::from(body))
 }
 
-/// Whether a client takes JSON where an object may be the answer; one that says nothing takes
-/// anything.
+/// Returns true if the client accepts JSON, or if the path does not name an object or a collection.
+///
+/// A client without `Accept` accepts all media types.
 fn accepts_json(call: &Call) -> bool {
     let kinds = call.accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let is_object = Target::of_path(&call.path).is_some();
@@ -146,7 +159,8 @@ fn accepts_json(call: &Call) -> bool {
         || kinds.into_iter().any(|kind| matches!(kind, "application/json" | "application/*" | "*/*"))
 }
 
-/// The body in the form that the client prefers.
+/// Returns the body as an object, a `Table` or metadata alone, by the first media type that the
+/// client accepts.
 fn shown(kube: &Kube, call: &Call, body: Value) -> Value {
     let first = call.accept.split(',').next().unwrap_or_default();
     if call.method != "GET" || !first.contains("g=meta.k8s.io") {
@@ -163,6 +177,7 @@ fn shown(kube: &Kube, call: &Call, body: Value) -> Value {
     }
 }
 
+/// Starts a watch and streams its events.
 fn watch(server: &Server, call: &Call) -> Response {
     let kube = &server.shared.peek().kube;
     let begun = begin(kube, call);
@@ -174,6 +189,7 @@ fn watch(server: &Server, call: &Call) -> Response {
     }
 }
 
+/// Authorizes and starts a watch.
 fn begin(kube: &Kube, call: &Call) -> Result<Watch, Refusal> {
     let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
     let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
@@ -181,17 +197,22 @@ fn begin(kube: &Kube, call: &Call) -> Result<Watch, Refusal> {
     Watch::begin(kube, call, resource, &target)
 }
 
+/// Open watch of a connection.
 struct Following {
     server: Server,
     call: Call,
     watch: Watch,
+    /// Receiver that wakes for each change of the cluster.
     bell: tokio::sync::watch::Receiver<u64>,
+    /// Time at which the watch ends.
     end: Instant,
+    /// Time of the next bookmark.
     mark: Instant,
+    /// True after the last event was sent.
     done: bool,
 }
 
-/// The events of a watch, one a line, until its time is over.
+/// Returns the events of a watch, one JSON object a line, until its time has expired.
 fn lines(
     server: Server,
     call: Call,
@@ -209,7 +230,7 @@ fn lines(
 }
 
 impl Following {
-    /// The next lines; none at the end.
+    /// Returns the next lines; `None` at the end of the watch.
     async fn next(&mut self) -> Option<String> {
         while !self.done {
             self.bell.mark_unchanged();
@@ -233,6 +254,7 @@ impl Following {
         None
     }
 
+    /// Formats events as lines, with objects in the form that the client prefers.
     fn text(&self, events: &[Value]) -> String {
         let first = self.call.accept.split(',').next().unwrap_or_default();
         let is_table = first.contains("as=Table");

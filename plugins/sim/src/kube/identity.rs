@@ -7,7 +7,13 @@ use super::state::{Kube, User};
 use super::status::Refusal;
 use super::{authority, token};
 
-/// Finds out who makes a request: by client certificate, then by bearer token.
+/// Authenticates a request by client certificate, or else by bearer token.
+///
+/// A request without credentials is that of the anonymous user.
+///
+/// # Errors
+///
+/// 401 `Unauthorized` for an unknown or expired token.
 pub(crate) fn authenticate(
     kube: &Kube,
     certificate: Option<&[u8]>,
@@ -21,9 +27,10 @@ pub(crate) fn authenticate(
     by_token(kube, bearer, now).ok_or_else(Refusal::unauthorized)
 }
 
-/// The user that a bearer token stands for, if it is good.
+/// Returns the user of a valid bearer token: the administrator, a bootstrap token or a service
+/// account.
 pub(crate) fn by_token(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
-    // Digests are compared so that the time it takes says nothing about the token.
+    // Comparing digests makes the duration independent of the token.
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     if !kube.admin_token.is_empty() && digest(bearer) == digest(&kube.admin_token) {
         return Some(User::admin());
@@ -31,7 +38,7 @@ pub(crate) fn by_token(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User
     bootstrap(kube, bearer, now).or_else(|| token::user(kube, bearer, now))
 }
 
-/// Bootstrap-token authentication: `ID.SECRET`, kept in a secret of kube-system.
+/// Authenticates a bootstrap token `ID.SECRET`, which is stored in a secret of `kube-system`.
 fn bootstrap(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
     let (id, secret) = bearer.split_once('.').filter(|(id, secret)| id.len() == 6 && secret.len() == 16)?;
     let held = kube.named("secrets", &format!("kube-system/bootstrap-token-{id}"))?;
@@ -50,14 +57,14 @@ fn bootstrap(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
     let extra = field("auth-extra-groups");
     let extra = extra.split(',').filter(|group| !group.is_empty());
     let groups: Vec<&str> = std::iter::once("system:bootstrappers").chain(extra).collect();
-    // A group outside the bootstrappers' makes the whole token bad.
+    // One group outside `system:bootstrappers` makes the whole token invalid.
     groups
         .iter()
         .all(|group| group.starts_with("system:bootstrappers"))
         .then(|| User::new(&format!("system:bootstrap:{id}"), &groups))
 }
 
-/// A user as reviews show it.
+/// Returns a user as reviews show it.
 pub(crate) fn shown(user: &User) -> Value {
     let mut shown = json!({ "username": user.name, "groups": user.groups });
     if !user.uid.is_empty() {

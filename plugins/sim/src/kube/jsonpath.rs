@@ -1,6 +1,9 @@
 use serde_json::Value;
 
-/// What a printer column's path finds: `.a.b`, `[0]`, `[*]`, `['a.b']`, `[?(@.key=="value")]`.
+/// Returns the values at the path of a printer column.
+///
+/// Supports `.a.b`, `[0]`, `[*]`, `['a.b']` and `[?(@.key=="value")]`; any other path finds
+/// nothing.
 pub(crate) fn find<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut found = vec![object];
     let mut rest = path.trim();
@@ -12,13 +15,19 @@ pub(crate) fn find<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     found
 }
 
+/// One step of a path.
 enum Step {
+    /// Value under a key.
     Key(String),
+    /// Item of a list, counted from 0.
     Index(usize),
+    /// All items of a list.
     All,
+    /// Items of a list whose key has a value.
     Where(String, String),
 }
 
+/// Parses the first step of a path. Returns the step and the remaining path.
 fn step(path: &str) -> Option<(Step, &str)> {
     if let Some(rest) = path.strip_prefix('.') {
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
@@ -40,6 +49,7 @@ fn step(path: &str) -> Option<(Step, &str)> {
     Some((step, rest))
 }
 
+/// Returns the values that a step selects from a value.
 fn follow<'a>(value: &'a Value, step: &Step) -> Vec<&'a Value> {
     let items = || value.as_array().map(Vec::as_slice).unwrap_or_default();
     match step {

@@ -7,7 +7,9 @@ use super::seed;
 use super::state::{Authority, Kube};
 use crate::arm::ClusterAccess;
 
-/// Makes the cluster ready to be served at `url`: what every cluster has is there afterwards.
+/// Prepares the cluster to be served at `url`, with the objects that every cluster has.
+///
+/// The tokens of a stored cluster remain valid.
 pub(crate) fn open(kube: &mut Kube, url: &str, authority: Authority) {
     let now = Timestamp::now();
     kube.authority = Some(authority);
@@ -20,11 +22,12 @@ pub(crate) fn open(kube: &mut Kube, url: &str, authority: Authority) {
     settle(kube, now);
 }
 
+/// Returns random bytes in hexadecimal.
 fn random(bytes: usize) -> String {
     (0..bytes).fold(String::new(), |text, _| text + &format!("{:02x}", rand::random::<u8>()))
 }
 
-/// How the administrator reaches the cluster. None until it is served.
+/// Returns the access of the administrator; `None` before the cluster is served.
 pub(crate) fn admin_access(kube: &Kube) -> Option<ClusterAccess> {
     let authority = STANDARD.encode(&kube.authority.as_ref()?.certificate);
     Some(ClusterAccess { server: kube.url.clone(), authority, token: kube.admin_token.clone() })

@@ -17,61 +17,74 @@ use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts, PendingC
 use super::status::Refusal;
 use super::token::decoded;
 
-/// User agent of a kubelet, which owns the fields that it writes.
+/// User agent of a kubelet, which becomes the manager of the fields that it writes.
 const AGENT: &str = "kubelet";
 
-/// Interval at which a kubelet renews its lease.
+/// Interval at which a kubelet renews its lease: a quarter of the lease duration.
 const LEASE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
 /// Path of the certificate signing requests.
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
-/// One pass of a kubelet over its work: it sends each kind of request at most once.
+/// One pass of a kubelet over its work. It sends each kind of request at most once.
 #[derive(Debug)]
 pub(crate) struct KubeletPass<'a> {
+    /// Token of `--bootstrap-kubeconfig`.
     bootstrap_token: Option<&'a str>,
+    /// Machine that the kubelet runs on.
     facts: &'a NodeFacts,
+    /// Time of the pass.
     now: Timestamp,
+    /// Kinds of requests that the pass has sent.
     sent: Vec<RequestKind>,
 }
 
 /// Request that a kubelet sends to the API server.
 #[derive(Debug)]
 pub(crate) struct KubeletRequest {
+    /// Request to the API server.
     pub(crate) call: Call,
+    /// Purpose, needed to handle the reply.
     pub(crate) purpose: Purpose,
 }
 
-/// Purpose of a request of a kubelet, with what the kubelet keeps until the reply.
+/// Purpose of a request of a kubelet, with the data kept until the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Purpose {
+    /// Kind of the request.
     kind: RequestKind,
-    /// Private key that a certificate is requested for; empty for other requests.
+    /// Private key that a certificate is requested for, in PEM; empty for other requests.
     key: String,
 }
 
-/// Kind of a kubelet's request.
+/// Kind of a request of a kubelet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequestKind {
+    /// Signing request for the client certificate.
     ClientCertificate,
+    /// Creation of the node.
     Register,
+    /// Report of the status of the node.
     Report,
+    /// Renewal of the lease of the node.
     Lease,
+    /// Signing request for the serving certificate.
     ServingCertificate,
 }
 
 impl<'a> KubeletPass<'a> {
-    /// Creates a pass that has sent nothing.
+    /// Creates a pass that has sent no request.
     pub(crate) fn new(bootstrap_token: Option<&'a str>, facts: &'a NodeFacts, now: Timestamp) -> Self {
         Self { bootstrap_token, facts, now, sent: Vec::new() }
     }
 
-    /// Returns the next request to send; `None` at the end of the pass. Issued certificates are
-    /// stored in `keys`.
+    /// Returns the next request to send; `None` at the end of the pass.
+    ///
+    /// Stores issued certificates in `keys`.
     ///
     /// # Errors
     ///
-    /// The refusal that the API server gives to the credentials of the kubelet.
+    /// The refusal of the API server if the credentials of the kubelet are invalid.
     pub(crate) fn next_request(
         &mut self,
         kube: &Kube,
@@ -82,6 +95,7 @@ impl<'a> KubeletPass<'a> {
         Ok(request)
     }
 
+    /// Returns the first due request, in the order in which a starting kubelet sends them.
     fn find_request(&self, kube: &Kube, keys: &mut KubeletKeys) -> Result<Option<KubeletRequest>, Refusal> {
         let Some(user) = self.client(kube, keys)? else { return self.request_client_certificate(kube, keys) };
         let due = self.registration(kube, &user).or_else(|| self.report(kube, &user));
@@ -91,21 +105,21 @@ impl<'a> KubeletPass<'a> {
         self.request_serving_certificate(kube, keys, &user)
     }
 
-    /// Records the reply to a request. Returns what changes besides.
+    /// Records the reply to a request. Returns further changes of the cluster.
     pub(crate) fn answered(&self, keys: &mut KubeletKeys, purpose: Purpose, reply: &Reply) -> Vec<Effect> {
         let pending = PendingCertificate { name: name_of(&reply.body).to_owned(), key: purpose.key };
         match purpose.kind {
             RequestKind::ClientCertificate => keys.client_request = Some(pending),
             RequestKind::ServingCertificate => keys.server_request = Some(pending),
-            // The agent of a new node has to start.
+            // The Cilium agent of a new node has not started.
             RequestKind::Register => return vec![Effect::SetKubelet { node: self.facts.name.clone(), kubelet: None }],
             RequestKind::Report | RequestKind::Lease => {}
         }
         Vec::new()
     }
 
-    /// Returns what the cluster has to know of the kubelet; empty if it knows that already, or if
-    /// the node is not registered.
+    /// Returns the change that records the kubelet; empty if the entry is current or the node is
+    /// not registered.
     pub(crate) fn record(&self, kube: &Kube) -> Vec<Effect> {
         if !self.is_registered(kube) {
             return Vec::new();
@@ -132,6 +146,7 @@ impl<'a> KubeletPass<'a> {
         KubeletState::Registered { ready, serving: keys.server.is_some() }
     }
 
+    /// Returns true if the node exists.
     fn is_registered(&self, kube: &Kube) -> bool {
         kube.object(&core("nodes"), &self.facts.name).is_some()
     }
@@ -142,12 +157,16 @@ impl<'a> KubeletPass<'a> {
         let held = keys.client.as_deref().and_then(|pem| Some((authority::subject_of_pem(pem, self.now)?, pem)));
         match held {
             Some((user, pem)) if is_of_cluster(kube, pem) => Ok(Some(user)),
-            // A kubelet does not discard a certificate of another authority, whatever the server answers.
+            // A kubelet never discards a certificate of another authority, even if the server
+            // refuses it.
             Some(_) => Err(Refusal::unauthorized()),
             None => Ok(None),
         }
     }
 
+    /// Returns the request for a client certificate, made with the bootstrap token.
+    ///
+    /// Returns `None` while an earlier request is pending.
     fn request_client_certificate(
         &self,
         kube: &Kube,
@@ -170,6 +189,8 @@ impl<'a> KubeletPass<'a> {
         self.certificate_request(&bootstrap, RequestKind::ClientCertificate, &content).map(Some)
     }
 
+    /// Returns the request for a serving certificate; `None` if there is a valid one or a pending
+    /// request.
     fn request_serving_certificate(
         &self,
         kube: &Kube,
@@ -195,6 +216,7 @@ impl<'a> KubeletPass<'a> {
         self.certificate_request(user, RequestKind::ServingCertificate, &content).map(Some)
     }
 
+    /// Creates a key, and the request for a certificate with it.
     fn certificate_request(
         &self,
         user: &User,
@@ -214,6 +236,7 @@ impl<'a> KubeletPass<'a> {
         Ok(KubeletRequest { purpose: Purpose { kind, key }, ..request })
     }
 
+    /// Creates a request of the kubelet as `user`.
     fn request(&self, user: &User, kind: RequestKind, method: &str, path: &str, body: &Value) -> KubeletRequest {
         let call = Call::inside(method, path, body, user.clone(), AGENT, self.now);
         KubeletRequest { call, purpose: Purpose { kind, key: String::new() } }
@@ -228,8 +251,8 @@ impl<'a> KubeletPass<'a> {
         Some(self.request(user, RequestKind::Register, "POST", "/api/v1/nodes", &node))
     }
 
-    /// Returns the request that reports the state of the node; `None` if the server has the same
-    /// state.
+    /// Returns the request that reports the status of the node; `None` if the server has the same
+    /// status.
     fn report(&self, kube: &Kube, user: &User) -> Option<KubeletRequest> {
         if self.sent.contains(&RequestKind::Report) {
             return None;
@@ -275,16 +298,21 @@ impl<'a> KubeletPass<'a> {
 
 /// Content of a certificate signing request of a kubelet.
 struct CertificateContent<'a> {
+    /// Name of the signer.
     signer: &'a str,
+    /// Common name of the subject.
     subject: &'a str,
+    /// Usages in the words of Kubernetes.
     usages: &'a [&'a str],
     dns_names: &'a [&'a str],
     addresses: &'a [&'a str],
-    /// Start of the name that the server generates.
+    /// Prefix of the name that the server generates.
     prefix: &'a str,
 }
 
-/// Stores an issued certificate with its key, if the pending request was signed.
+/// Stores an issued certificate with its key if the pending request was signed.
+///
+/// A valid certificate is kept.
 fn take_issued(
     kube: &Kube,
     pending: &mut Option<PendingCertificate>,
@@ -301,13 +329,13 @@ fn take_issued(
     }
 }
 
-/// True if a request exists that can still be signed.
+/// Returns true if a request exists that can still be signed.
 fn is_pending(kube: &Kube, pending: Option<&PendingCertificate>) -> bool {
     let request = pending.and_then(|held| kube.named("certificatesigningrequests.certificates.k8s.io", &held.name));
     request.is_some_and(|request| !holds(request, "Denied") && !holds(request, "Failed"))
 }
 
-/// True if the authority of the cluster has signed a certificate.
+/// Returns true if the authority of the cluster has signed a certificate.
 fn is_of_cluster(kube: &Kube, pem: &str) -> bool {
     let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
     let authority = kube.authority.as_ref().and_then(|authority| der(&authority.certificate));
@@ -317,7 +345,7 @@ fn is_of_cluster(kube: &Kube, pem: &str) -> bool {
     own.verify_signature(Some(authority.public_key())).is_ok()
 }
 
-/// Returns the node that a kubelet registers.
+/// Returns the node that a kubelet registers. Labels of the machine take precedence.
 fn new_node(facts: &NodeFacts, now: Timestamp) -> Value {
     let mut labels: BTreeMap<String, String> = facts.labels.clone();
     for (key, value) in [
@@ -349,6 +377,7 @@ fn new_node(facts: &NodeFacts, now: Timestamp) -> Value {
     })
 }
 
+/// Parses a taint `key=value:effect` or `key:effect`.
 fn read_taint(taint: &str) -> Option<Value> {
     let (pair, effect) = taint.rsplit_once(':')?;
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -359,6 +388,7 @@ fn read_taint(taint: &str) -> Option<Value> {
     Some(read)
 }
 
+/// Returns a condition whose times are `now`.
 fn condition(kind: &str, status: bool, reason: &str, message: &str, now: Timestamp) -> Value {
     json!({
         "type": kind,
@@ -370,6 +400,7 @@ fn condition(kind: &str, status: bool, reason: &str, message: &str, now: Timesta
     })
 }
 
+/// Returns the condition `Ready`, which requires a container runtime and a CNI configuration.
 fn ready_condition(facts: &NodeFacts, now: Timestamp) -> Value {
     let broken = |why: &str| condition("Ready", false, "KubeletNotReady", why, now);
     match (&facts.runtime, &facts.pod_cidr) {
@@ -383,6 +414,8 @@ fn ready_condition(facts: &NodeFacts, now: Timestamp) -> Value {
 }
 
 /// Returns the status that a kubelet reports for its node.
+///
+/// The capacity is constant, that of a machine with 2 CPUs and 8 GB.
 pub(super) fn status(facts: &NodeFacts, now: Timestamp) -> Value {
     let amounts = json!({ "cpu": "2", "ephemeral-storage": "30298176Ki", "hugepages-1Gi": "0", "hugepages-2Mi": "0", "memory": "8129616Ki", "pods": "110" });
     json!({
@@ -425,6 +458,7 @@ fn keep_transitions(desired: &mut Value, held: &Value) {
     }
 }
 
+/// Returns a status without the times of its reports.
 fn without_heartbeats(status: &Value) -> Value {
     let mut status = status.clone();
     for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -7,13 +7,13 @@ use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
 
-/// Port of a kubelet, which logs and `exec` come from.
+/// Port of each kubelet, from which the API server gets logs and runs `exec`.
 pub(super) const KUBELET_PORT: u16 = 10250;
 
-/// `GET` of a pod's `log`: what the container has written, as plain text.
+/// Handles `GET` of the `log` of a pod: returns the output of a container as plain text.
 ///
-/// Containers of the simulated world run nothing of their own: all that is ever in a log is that
-/// the container began.
+/// Containers of the simulated world run no program of their own, so a log has one line: the start
+/// of the container. `follow` is ignored.
 pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let pod = pod(kube, resource, target)?;
     let container = container(pod, call.parameter("container").unwrap_or_default())?;
@@ -38,13 +38,14 @@ pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Targe
     Ok(Reply::ok(Value::String(text(call, container, began))))
 }
 
+/// Returns the pod that a path names, or the refusal 404.
 pub(super) fn pod<'a>(kube: &'a Kube, resource: &Resource, target: &Target) -> Result<&'a Value, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     kube.object(resource, &place).ok_or_else(|| Refusal::not_found(resource, name))
 }
 
-/// The container that is meant: the one that is named, or the only one.
+/// Returns the name of the requested container, or of the only one if `wanted` is empty.
 pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Refusal> {
     let names: Vec<&str> = list_at(pod, &["spec", "containers"]).iter().map(|each| str_at(each, &["name"])).collect();
     match names.as_slice() {
@@ -65,16 +66,18 @@ pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Ref
     }
 }
 
-/// Why the pod's kubelet does not answer, if it does not.
+/// Returns the error of connecting to the kubelet of a pod; `None` if the kubelet runs.
 pub(super) fn unreachable(kube: &Kube, pod: &Value) -> Option<String> {
     let runs = kube.kubelets.get(str_at(pod, &["spec", "nodeName"])).is_some_and(|kubelet| kubelet.running);
     (!runs).then(|| refused(kube, pod))
 }
 
+/// Returns the error of a refused connection in the words of Go.
 fn refused(kube: &Kube, pod: &Value) -> String {
     format!("dial tcp {}:{KUBELET_PORT}: connect: connection refused", address(kube, pod))
 }
 
+/// Returns the `InternalIP` of the node of a pod, or else the name of the node.
 pub(super) fn address<'a>(kube: &'a Kube, pod: &'a Value) -> &'a str {
     let node = str_at(pod, &["spec", "nodeName"]);
     let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();
@@ -82,11 +85,13 @@ pub(super) fn address<'a>(kube: &'a Kube, pod: &'a Value) -> &'a str {
     internal.map_or(node, |address| str_at(address, &["address"]))
 }
 
-/// An error of the way to the kubelet, which has no reason.
+/// Returns the refusal for a failed connection to a kubelet: 500 without a reason.
 pub(super) fn failed(message: &str) -> Refusal {
     Refusal::new(500, "", message, None)
 }
 
+/// Returns the log of a container, restricted by `sinceSeconds`, `sinceTime`, `tailLines` and
+/// `limitBytes`.
 fn text(call: &Call, container: &str, began: &str) -> String {
     let number = |name: &str| call.parameter(name).and_then(|text| text.parse::<i64>().ok());
     let since = number("sinceSeconds")

@@ -6,26 +6,36 @@ use super::json::{list_at, moment, object_mut, remove, set, str_at};
 use super::resource::Resource;
 use super::shape::Shape;
 
-/// Who writes.
+/// Field manager that makes a request, and the time of the request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manager<'a> {
+    /// Name of the manager, such as `kubectl`.
     pub(crate) name: &'a str,
+    /// Subresource that is written; empty for the object itself.
     pub(crate) subresource: &'a str,
+    /// Time that the entry gets if its fields change.
     pub(crate) now: Timestamp,
 }
 
-/// The fields that one writer owns.
+/// Entry of `metadata.managedFields`: the fields that one manager owns.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
+    /// Name of the manager.
     pub(crate) manager: String,
+    /// True for the operation `Apply`, false for `Update`. A manager has separate entries for both.
     pub(crate) is_apply: bool,
+    /// Subresource that was written; empty for the object itself.
     pub(crate) subresource: String,
+    /// Fields that the manager owns.
     pub(crate) fields: Fields,
+    /// API version that the fields are named in.
     api_version: String,
+    /// Time of the last change of the entry, as text.
     time: Value,
 }
 
 impl Entry {
+    /// Creates an entry with the time of the request.
     pub(crate) fn new(resource: &Resource, by: Manager<'_>, is_apply: bool, fields: Fields) -> Self {
         Self {
             manager: by.name.to_owned(),
@@ -37,10 +47,12 @@ impl Entry {
         }
     }
 
+    /// Returns true if the entry belongs to a manager and its subresource and operation.
     pub(crate) fn is_of(&self, by: Manager<'_>, is_apply: bool) -> bool {
         self.manager == by.name && self.subresource == by.subresource && self.is_apply == is_apply
     }
 
+    /// Reads an entry of `managedFields`.
     fn read(value: &Value) -> Self {
         Self {
             manager: str_at(value, &["manager"]).to_owned(),
@@ -52,6 +64,7 @@ impl Entry {
         }
     }
 
+    /// Writes the entry as in `managedFields`.
     fn write(&self) -> Value {
         let mut entry = Map::new();
         entry.insert("manager".to_owned(), json!(self.manager));
@@ -67,12 +80,14 @@ impl Entry {
     }
 }
 
-/// Who owns what in an object.
+/// Returns the entries of `managedFields`.
 pub(crate) fn entries(object: &Value) -> Vec<Entry> {
     list_at(object, &["metadata", "managedFields"]).iter().map(Entry::read).collect()
 }
 
-/// Writes down who owns what; who owns nothing is left out.
+/// Replaces `managedFields`. Entries without fields are dropped.
+///
+/// The order is that of the real server: applies first, then by time.
 pub(crate) fn store(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
     entries.sort_by_cached_key(|entry| {
@@ -86,8 +101,10 @@ pub(crate) fn store(object: &mut Value, mut entries: Vec<Entry>) {
     object_mut(object, &["metadata"]).insert("managedFields".to_owned(), list);
 }
 
-/// Writes down that `by` made `after` out of `before` with a request that is not an apply: it owns
-/// what it wrote, and nobody owns what is gone.
+/// Records that `by` changed `before` to `after` with a request other than an apply.
+///
+/// The manager owns the fields that it wrote. Other managers lose these fields, and removed fields
+/// have no owner. The time of an entry changes only with its fields.
 pub(crate) fn updated(resource: &Resource, before: &Value, after: &mut Value, by: Manager<'_>) {
     let mut held = entries(before);
     remove(after, &["metadata", "managedFields"]);
@@ -111,7 +128,8 @@ pub(crate) fn updated(resource: &Resource, before: &Value, after: &mut Value, by
     store(after, held);
 }
 
-/// Whether two objects say the same, but for who wrote it and when.
+/// Returns true if two objects differ at most in resource version and in the times of
+/// `managedFields`.
 pub(crate) fn same(one: &Value, other: &Value) -> bool {
     let bare = |object: &Value| {
         let mut object = object.clone();

@@ -1,5 +1,9 @@
-//! The Kubernetes API of the simulated world: a cluster as AKS runs it, with its control plane's
-//! controllers and its nodes' agents.
+//! Kubernetes API of the simulated world: a cluster of AKS with the controllers of its control
+//! plane and the agents of its nodes.
+//!
+//! A request passes through `http` (connection), `identity` (user), `dispatch` (decision) and
+//! `commit` (changes). The controllers run after each write. Replies, refusals and objects follow a
+//! recorded AKS cluster of version 1.33.
 
 mod access;
 mod admission;

@@ -6,16 +6,18 @@ use super::defaults;
 use super::json::{moment, remove, set};
 use super::resource::Resource;
 
-/// Letters of generated names: no vowels and no letters that look alike.
+/// Letters of generated names, without vowels and letters that look alike.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Returns five random letters, which end a generated name.
+/// Returns five random letters for the end of a generated name.
 pub(crate) fn suffix() -> String {
     let mut random = rand::rng();
     (0..5).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
 }
 
-/// Gives a new object its identity, as the server does for every new object, and its defaults.
+/// Sets the identity of a new object, as the server does for each new object, and its defaults.
+///
+/// Identity that the client sent is overwritten.
 pub(crate) fn complete(resource: &Resource, object: &mut Value, now: Timestamp) {
     set(object, &["apiVersion"], json!(resource.api_version()));
     set(object, &["kind"], json!(resource.kind));

@@ -4,7 +4,7 @@ use super::resource::Resource;
 use super::state::Kube;
 use super::versions::{VERSION, by_version};
 
-/// `GET /openapi/v3`: where the documents are.
+/// Returns the body of `GET /openapi/v3`: the URLs of the documents by path.
 pub(crate) fn index(kube: &Kube) -> Value {
     let paths: Map<String, Value> = by_version(kube)
         .keys()
@@ -16,8 +16,10 @@ pub(crate) fn index(kube: &Kube) -> Value {
     json!({ "paths": paths })
 }
 
-/// The document of a group and version: its paths, with the parameters that clients look for before
-/// they use them.
+/// Returns the `OpenAPI` document of a group and version; `None` if it is not served.
+///
+/// Contains the parameters that clients check for before they use them, and the schemas of custom
+/// resources. Schemas of built-in resources accept any field.
 pub(crate) fn document(kube: &Kube, path: &str) -> Option<Value> {
     let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api", version] => (String::new(), (*version).to_owned()),
@@ -36,7 +38,7 @@ pub(crate) fn document(kube: &Kube, path: &str) -> Option<Value> {
     }))
 }
 
-/// `GET /openapi/v2`: the definitions of all kinds.
+/// Returns the body of `GET /openapi/v2`: the definitions of all kinds, without paths.
 pub(crate) fn whole(kube: &Kube) -> Value {
     let resources = kube.resources();
     let definitions: Map<String, Value> =
@@ -44,6 +46,7 @@ pub(crate) fn whole(kube: &Kube) -> Value {
     json!({ "swagger": "2.0", "info": { "title": "Kubernetes", "version": VERSION }, "paths": {}, "definitions": definitions })
 }
 
+/// Returns the path of an object of a resource, with placeholders.
 fn path_of(resource: &Resource) -> String {
     let start = if resource.group.is_empty() {
         "/api/v1".to_owned()
@@ -54,10 +57,12 @@ fn path_of(resource: &Resource) -> String {
     format!("{start}{namespace}/{}/{{name}}", resource.plural)
 }
 
+/// Returns group, version and kind of a resource.
 fn kind(resource: &Resource) -> Value {
     json!({ "group": resource.group, "version": resource.version, "kind": resource.kind })
 }
 
+/// Returns the operations of an object, with the parameters of the query that writes accept.
 fn operations(resource: &Resource) -> Value {
     let parameter = |name: &str, kind: &str| json!({ "name": name, "in": "query", "schema": { "type": kind, "uniqueItems": true } });
     let parameters = json!([
@@ -77,7 +82,7 @@ fn operations(resource: &Resource) -> Value {
     json!({ "get": operation("get"), "put": operation("put"), "patch": operation("patch"), "delete": operation("delete") })
 }
 
-/// Name of a kind's schema: the group reversed.
+/// Returns the name of the schema of a kind: reversed group, version and kind.
 fn schema_name(resource: &Resource) -> String {
     let group = if resource.group.is_empty() { "core" } else { &resource.group };
     let mut parts: Vec<&str> = group.split('.').collect();
@@ -85,6 +90,7 @@ fn schema_name(resource: &Resource) -> String {
     format!("{}.{}.{}", parts.join("."), resource.version, resource.kind)
 }
 
+/// Returns the schema of a kind, marked with group, version and kind.
 fn schema(resource: &Resource) -> Value {
     let mut schema = resource
         .schema()

@@ -2,7 +2,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::Refusal;
 
-/// A JSON merge patch, RFC 7386.
+/// Applies a JSON merge patch (RFC 7386): null removes a field, and lists are replaced.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
@@ -21,7 +21,12 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// A JSON patch, RFC 6902.
+/// Applies a JSON patch (RFC 6902).
+///
+/// # Errors
+///
+/// 400 `BadRequest` if the patch is not a list, 422 `Invalid` if an operation fails. The target is
+/// then partly patched.
 pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Refusal> {
     let operations = patch
         .as_array()
@@ -29,11 +34,12 @@ pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Refusa
     operations.iter().try_for_each(|operation| step(target, operation).ok_or_else(impossible))
 }
 
+/// Returns the refusal of an operation that fails.
 fn impossible() -> Refusal {
     Refusal::new(422, "Invalid", "the server rejected our request due to an error in our request", Some(json!({})))
 }
 
-/// One operation; none if it cannot be done.
+/// Applies one operation; `None` if it fails.
 fn step(target: &mut Value, operation: &Value) -> Option<()> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let path = text("path")?;
@@ -57,12 +63,13 @@ fn step(target: &mut Value, operation: &Value) -> Option<()> {
     }
 }
 
-/// Parent's path and last key, unescaped.
+/// Splits a JSON pointer into the path of the parent and the last key, unescaped.
 fn split(path: &str) -> Option<(&str, String)> {
     let (parent, key) = path.rsplit_once('/')?;
     Some((parent, key.replace("~1", "/").replace("~0", "~")))
 }
 
+/// Adds a value to an object, or inserts it into a list. The index `-` is the end of the list.
 fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
     if path.is_empty() {
         *target = value;
@@ -85,6 +92,7 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
     Some(())
 }
 
+/// Removes and returns the value at a JSON pointer.
 fn take(target: &mut Value, path: &str) -> Option<Value> {
     let (parent, key) = split(path)?;
     match target.pointer_mut(parent)? {

@@ -9,12 +9,21 @@ use super::state::Kube;
 use super::status::{Cause, Refusal};
 use super::{admission, apply, create, defaults, patch, schema, strategic, update};
 
+/// Media type of a JSON patch.
 const JSON: &str = "application/json-patch+json";
+/// Media type of a JSON merge patch.
 const MERGE: &str = "application/merge-patch+json";
+/// Media type of a strategic merge patch, for built-in objects only.
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
+/// Media type of a server-side apply.
 const APPLY: &str = "application/apply-patch+yaml";
 
-/// `PATCH` of an object or of its status.
+/// Handles `PATCH` of an object or of its status, by the media type of the body.
+///
+/// # Errors
+///
+/// 415 `UnsupportedMediaType`, 404 for a missing object, 422 for a changed name, and the refusals
+/// of an update.
 pub(crate) fn patch(
     kube: &Kube,
     call: &Call,
@@ -42,7 +51,7 @@ pub(crate) fn patch(
     update::store(kube, call, resource, &held, new, subresource).map(|decision| decision.map(Reply::ok))
 }
 
-/// What a patch makes of an object.
+/// Returns an object after a patch of media type `kind`.
 pub(crate) fn patched(resource: &Resource, held: &Value, kind: &str, body: &Value) -> Result<Value, Refusal> {
     let mut new = held.clone();
     match kind {
@@ -53,6 +62,7 @@ pub(crate) fn patched(resource: &Resource, held: &Value, kind: &str, body: &Valu
     Ok(new)
 }
 
+/// Handles a server-side apply. Creates the object if it does not exist.
 fn server_side(
     kube: &Kube,
     call: &Call,
@@ -93,7 +103,7 @@ fn server_side(
     update::finish(kube, call, resource, &held, new).map(|decision| decision.map(Reply::ok))
 }
 
-/// Leaves out what an apply to this subresource, or to the object itself, does not write.
+/// Removes the fields that an apply to this subresource, or to the object itself, does not write.
 fn restrict(resource: &Resource, applied: &mut Value, subresource: &str) {
     if subresource == "status" {
         remove(applied, &["spec"]);
@@ -102,6 +112,7 @@ fn restrict(resource: &Resource, applied: &mut Value, subresource: &str) {
     }
 }
 
+/// Requires the parameter `fieldManager`, which an apply must have.
 fn check_manager(call: &Call) -> Result<(), Refusal> {
     if call.parameter("fieldManager").is_some_and(|name| !name.is_empty()) {
         return Ok(());
@@ -110,6 +121,8 @@ fn check_manager(call: &Call) -> Result<(), Refusal> {
     Err(Refusal::invalid("meta.k8s.io", "PatchOptions", "", &[cause]))
 }
 
+/// Requires kind, API version and name of an applied object to match its path, and no managed
+/// fields.
 fn check_applied(resource: &Resource, applied: &Value, name: &str) -> Result<(), Refusal> {
     if at(applied, &["metadata", "managedFields"])
         .is_some_and(|fields| fields.as_array().is_none_or(|list| !list.is_empty()))

@@ -9,26 +9,33 @@ use serde_json::{Map, Value, json};
 use super::json::as_list;
 use super::wire::{Field, Wire, fields};
 
-/// What every body of `application/vnd.kubernetes.protobuf` begins with.
+/// First bytes of each body of `application/vnd.kubernetes.protobuf`.
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Most messages inside each other; no type of Kubernetes comes near.
+/// Maximum nesting of messages, far above that of any type of Kubernetes.
 const DEPTH: usize = 64;
 
-/// Field numbers of the kinds that clients send.
+/// Fields of the message types that clients send, from `protobuf_fields.txt`.
+///
+/// The key is `group.Kind`, with the first label of the group.
 static MESSAGES: LazyLock<HashMap<&'static str, Message>> =
     LazyLock::new(|| messages(include_str!("protobuf_fields.txt")));
 
+/// Members of a message type by field number.
 type Message = HashMap<u64, Member>;
 
+/// Member of a message type, with its name in JSON.
 #[derive(Debug, Clone, Copy)]
 struct Member {
+    /// Name in JSON; `.` for a message whose members are inlined.
     name: &'static str,
+    /// Type of the value; `[]` before the type for a list, `{}` for a map from text.
     kind: &'static str,
-    /// Whether JSON leaves it out where it is zero.
+    /// True if JSON omits the value when it is zero.
     optional: bool,
 }
 
+/// Parses the table of message types. A line is a type name, or a number, a name and a type.
 fn messages(text: &'static str) -> HashMap<&'static str, Message> {
     let mut messages: HashMap<&str, Message> = HashMap::new();
     let mut current = "";
@@ -50,9 +57,11 @@ fn messages(text: &'static str) -> HashMap<&'static str, Message> {
     messages
 }
 
-/// A body in protobuf as the JSON that says the same.
+/// Converts a body in protobuf to the equivalent JSON.
 ///
-/// The error says what is wrong with it.
+/// # Errors
+///
+/// A description of the malformed part or of the unknown kind.
 pub(crate) fn to_json(body: &[u8]) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or("it does not begin as protobuf of Kubernetes does")?;
     let (mut about, mut raw): (&[u8], &[u8]) = (&[], &[]);
@@ -80,12 +89,14 @@ pub(crate) fn to_json(body: &[u8]) -> Result<Value, String> {
     Ok(Value::Object(object))
 }
 
-/// The message of a kind; options are of every group.
+/// Returns the message type of a kind. Kinds of `meta`, such as `DeleteOptions`, belong to each
+/// group.
 fn message(api_version: &str, kind: &str) -> Option<&'static Message> {
     let group = api_version.rsplit_once('/').map_or("core", |(group, _)| group.split('.').next().unwrap_or_default());
     MESSAGES.get(format!("{group}.{kind}").as_str()).or_else(|| MESSAGES.get(format!("meta.{kind}").as_str()))
 }
 
+/// Returns bytes as text, or an error if they are not UTF-8.
 fn text(bytes: &[u8]) -> Result<String, String> {
     String::from_utf8(bytes.to_vec()).map_err(|_| "a string is not UTF-8".to_owned())
 }
@@ -93,7 +104,7 @@ fn text(bytes: &[u8]) -> Result<String, String> {
 /// Adds the members of a message to an object.
 fn read(message: &Message, bytes: &[u8], depth: usize, object: &mut Map<String, Value>) -> Result<(), String> {
     for field in fields(bytes)? {
-        // What is newer than the server is left out, as by the real one.
+        // Unknown fields are ignored, as by the real server.
         let Some(member) = message.get(&field.number) else { continue };
         if member.name == "." {
             let inner = MESSAGES.get(member.kind).ok_or_else(|| unknown(member.kind))?;
@@ -115,19 +126,22 @@ fn read(message: &Message, bytes: &[u8], depth: usize, object: &mut Map<String, 
     Ok(())
 }
 
+/// Returns the remaining nesting depth, or an error if there is none.
 fn deeper(depth: usize) -> Result<usize, String> {
     depth.checked_sub(1).ok_or_else(|| "its messages are nested too deeply".to_owned())
 }
 
+/// Returns the error for a missing message type.
 fn unknown(kind: &str) -> String {
     format!("there is no message {kind}")
 }
 
+/// Returns true for the zero value of a type: empty text, false or 0.
 fn is_zero(value: &Value) -> bool {
     matches!(value.as_str(), Some("")) || *value == json!(false) || *value == json!(0) || *value == json!(0.0)
 }
 
-/// Key and value of one entry of a map.
+/// Returns key and value of one entry of a map.
 fn entry(kind: &str, bytes: &[u8], depth: usize) -> Result<(String, Value), String> {
     let (mut key, mut held) = (String::new(), Value::Null);
     for field in fields(bytes)? {
@@ -137,11 +151,12 @@ fn entry(kind: &str, bytes: &[u8], depth: usize) -> Result<(String, Value), Stri
             _ => {}
         }
     }
-    // An empty value may be left out of the entry.
+    // The entry may omit an empty value.
     let empty = if matches!(kind, "string" | "bytes" | "quantity") { json!("") } else { Value::Null };
     Ok((key, if held.is_null() { empty } else { held }))
 }
 
+/// Converts a value of the table's type `kind` to JSON.
 fn value(kind: &str, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
     Ok(match kind {
         "string" => json!(text(wire.bytes()?)?),
@@ -164,22 +179,23 @@ fn value(kind: &str, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
     })
 }
 
+/// Returns the texts of a list that has a message of its own.
 fn items(bytes: &[u8]) -> Result<Vec<Value>, String> {
     fields(bytes)?.into_iter().map(|field| Ok(json!(text(field.wire.bytes()?)?))).collect()
 }
 
-/// The bytes of a field; empty if it is not there.
+/// Returns the bytes of the field `wanted`; empty if it is absent.
 fn inner(bytes: &[u8], wanted: u64) -> Result<&[u8], String> {
     fields(bytes)?.into_iter().find(|field| field.number == wanted).map_or(Ok(&[]), |field| field.wire.bytes())
 }
 
-/// The number of a field; zero if it is not there.
+/// Returns the number of the field `wanted`; 0 if it is absent.
 fn number(bytes: &[u8], wanted: u64) -> Result<i64, String> {
     let found = fields(bytes)?.into_iter().find(|field| field.number == wanted);
     found.map_or(Ok(0), |field| field.wire.number().map(u64::cast_signed))
 }
 
-/// Seconds and nanoseconds; nothing at all is no time.
+/// Converts seconds and nanoseconds to a time; an empty message is null.
 fn time(bytes: &[u8]) -> Result<Value, String> {
     if bytes.is_empty() {
         return Ok(Value::Null);
@@ -189,6 +205,7 @@ fn time(bytes: &[u8]) -> Result<Value, String> {
     Ok(json!(time.to_string()))
 }
 
+/// Converts a number (type 0) or a text, as `IntOrString` encodes them.
 fn int_or_string(bytes: &[u8]) -> Result<Value, String> {
     Ok(if number(bytes, 1)? == 0 { json!(number(bytes, 2)?) } else { json!(text(inner(bytes, 3)?)?) })
 }
@@ -199,13 +216,14 @@ mod tests {
 
     use super::to_json;
 
-    /// A field of bytes; all of them are short.
+    /// Encodes a field of fewer than 128 bytes.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let length = u8::try_from(bytes.len()).expect("a short field");
         assert!(length < 0x80, "a length of one byte");
         [&[(number << 3) | 2, length][..], bytes].concat()
     }
 
+    /// Encodes a body with the envelope of Kubernetes.
     fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
         let about = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
         [b"k8s\0".to_vec(), field(1, &about), field(2, raw)].concat()
@@ -240,8 +258,8 @@ mod tests {
     fn what_is_cut_or_unknown_is_refused() {
         let whole = body("v1", "ConfigMap", &field(1, &field(1, b"m")));
         for end in 0..whole.len() {
-            // An envelope may end after its first field: it is an object without members then, as for the real
-            // server.
+            // An envelope that ends after its first field is an object without members, as for the
+            // real server.
             let read = to_json(&whole[..end]);
             assert!(read.is_err() || end == whole.len() - 7, "{end}: {read:?}");
         }

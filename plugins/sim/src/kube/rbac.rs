@@ -3,23 +3,29 @@ use serde_json::Value;
 use super::json::{list_at, str_at, strings_at};
 use super::state::{Kube, User};
 
-/// What somebody wants to do.
+/// Request for an authorization: a verb on a resource.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish<'a> {
+    /// Verb, such as `get` or `deletecollection`.
     pub(crate) verb: &'a str,
+    /// API group; empty for the core group.
     pub(crate) group: &'a str,
     /// Resource, or `resource/subresource`.
     pub(crate) resource: &'a str,
+    /// Namespace; empty for cluster-wide resources and all namespaces.
     pub(crate) namespace: &'a str,
+    /// Name of the object; empty for a collection.
     pub(crate) name: &'a str,
 }
 
-/// Whether roles and their bindings allow it.
+/// Returns true if roles and their bindings grant a request. Members of `system:masters` may do
+/// everything.
 pub(crate) fn may(kube: &Kube, user: &User, wish: Wish<'_>) -> bool {
     user.is_in("system:masters") || rules(kube, user, wish.namespace).iter().any(|rule| allows(rule, wish))
 }
 
-/// Whether somebody may use a path that is no resource.
+/// Returns true if a user may access a path that is not a resource. A trailing `*` in a rule
+/// matches any suffix.
 pub(crate) fn may_path(kube: &Kube, user: &User, verb: &str, path: &str) -> bool {
     let covers = |pattern: &String| match pattern.strip_suffix('*') {
         Some(start) => path.starts_with(start),
@@ -29,7 +35,7 @@ pub(crate) fn may_path(kube: &Kube, user: &User, verb: &str, path: &str) -> bool
     user.is_in("system:masters") || rules(kube, user, "").iter().any(allowed)
 }
 
-/// The rules that bind to a user, cluster-wide and in a namespace.
+/// Returns the rules bound to a user in the whole cluster and in `namespace`.
 pub(crate) fn rules(kube: &Kube, user: &User, namespace: &str) -> Vec<Value> {
     let mut rules = Vec::new();
     for binding in kube.all("clusterrolebindings.rbac.authorization.k8s.io").filter(|binding| binds(binding, user)) {
@@ -42,6 +48,7 @@ pub(crate) fn rules(kube: &Kube, user: &User, namespace: &str) -> Vec<Value> {
     rules
 }
 
+/// Returns the rules of the role that a binding refers to; empty if the role does not exist.
 fn rules_of(kube: &Kube, binding: &Value, namespace: &str) -> Vec<Value> {
     let name = str_at(binding, &["roleRef", "name"]);
     let role = match str_at(binding, &["roleRef", "kind"]) {
@@ -51,6 +58,7 @@ fn rules_of(kube: &Kube, binding: &Value, namespace: &str) -> Vec<Value> {
     role.map(|role| list_at(role, &["rules"]).to_vec()).unwrap_or_default()
 }
 
+/// Returns true if a user is a subject of a binding.
 fn binds(binding: &Value, user: &User) -> bool {
     list_at(binding, &["subjects"]).iter().any(|subject| {
         let name = str_at(subject, &["name"]);
@@ -65,10 +73,13 @@ fn binds(binding: &Value, user: &User) -> bool {
     })
 }
 
+/// Returns true if a list of a rule contains a value or `*`.
 fn has(rule: &Value, key: &str, wanted: &str) -> bool {
     list_at(rule, &[key]).iter().filter_map(Value::as_str).any(|each| each == "*" || each == wanted)
 }
 
+/// Returns true if a rule grants a request. `*/subresource` matches the subresource of all
+/// resources.
 fn allows(rule: &Value, wish: Wish<'_>) -> bool {
     let below = wish.resource.split_once('/').map(|(_, below)| format!("*/{below}"));
     let names = list_at(rule, &["resourceNames"]);

@@ -11,7 +11,7 @@ use super::selector::Selector;
 use super::state::Kube;
 use super::status::Refusal;
 
-/// `GET` of an object.
+/// Handles `GET` of an object.
 pub(crate) fn get(kube: &Kube, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
@@ -19,17 +19,22 @@ pub(crate) fn get(kube: &Kube, resource: &Resource, target: &Target) -> Result<R
     Ok(Reply::ok(versioned(resource, object)))
 }
 
-/// An object in the version that was asked for.
+/// Returns an object in the requested version. Versions of a custom resource differ in `apiVersion`
+/// only.
 pub(crate) fn versioned(resource: &Resource, object: &Value) -> Value {
     let mut object = object.clone();
     set(&mut object, &["apiVersion"], json!(resource.api_version()));
     object
 }
 
-/// `GET` of a collection.
+/// Handles `GET` of a collection.
 ///
-/// With `limit`, the rest is under `metadata.continue`: it gives the objects as they were at the
-/// first page.
+/// With `limit`, `metadata.continue` is the token for the rest, which returns the objects as they
+/// were for the first page.
+///
+/// # Errors
+///
+/// 410 `Expired` if the revision of the token was compacted.
 pub(crate) fn list(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let selector = Selector::of(call, resource, target.namespace.as_deref())?;
     let (revision, after) = start(kube, call)?;
@@ -52,7 +57,7 @@ pub(crate) fn list(kube: &Kube, call: &Call, resource: &Resource, target: &Targe
     ))
 }
 
-/// Items of built-in lists do not repeat their kind.
+/// Returns an item of a list. Items of built-in lists have neither `kind` nor `apiVersion`.
 fn item(resource: &Resource, object: &Value) -> Value {
     let mut object = versioned(resource, object);
     if resource.custom.is_none() {
@@ -62,12 +67,13 @@ fn item(resource: &Resource, object: &Value) -> Value {
     object
 }
 
+/// Returns the token to continue after the object `last`, in the format of the real server.
 fn continuation(revision: u64, last: &str) -> String {
     let token = json!({ "v": "meta.k8s.io/v1", "rv": revision, "start": format!("{last}\u{0}") });
     URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
-/// The revision that a list shows, and the place that its page begins after.
+/// Returns the revision that a list shows, and the place after which its page starts.
 fn start(kube: &Kube, call: &Call) -> Result<(u64, Option<String>), Refusal> {
     let Some(token) = call.parameter("continue").filter(|token| !token.is_empty()) else {
         return Ok((kube.revision, None));
@@ -80,7 +86,7 @@ fn start(kube: &Kube, call: &Call) -> Result<(u64, Option<String>), Refusal> {
     Ok((revision, Some(after)))
 }
 
-/// The objects of a resource at a revision.
+/// Returns the objects of a resource at a revision, reconstructed from the history.
 fn as_of<'a>(kube: &'a Kube, resource: &Resource, revision: u64) -> Result<BTreeMap<String, &'a Value>, Refusal> {
     if revision < kube.compacted() {
         let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list \

@@ -2,27 +2,36 @@ use serde_json::{Value, json};
 
 use super::json::{str_at, strings_at};
 
-/// A kind of object that the server keeps, and how it is reached.
+/// Resource that the server stores, with its names and properties.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Resource {
+    /// API group; empty for the core group.
     pub(crate) group: String,
+    /// API version, such as `v1`.
     pub(crate) version: String,
+    /// Name in paths, such as `pods`.
     pub(crate) plural: String,
+    /// Name of one object in lower case, such as `pod`.
     pub(crate) singular: String,
+    /// Name of the type, such as `Pod`.
     pub(crate) kind: String,
+    /// Name of the type of lists, such as `PodList`.
     pub(crate) list_kind: String,
+    /// True if the objects belong to namespaces.
     pub(crate) namespaced: bool,
+    /// Abbreviations that `kubectl` accepts, such as `po`.
     pub(crate) short_names: Vec<String>,
+    /// Groups of resources that `kubectl` accepts, such as `all`.
     pub(crate) categories: Vec<String>,
-    /// Whether `status` is written through a subresource only.
+    /// True if `status` is written only through its subresource.
     pub(crate) has_status: bool,
-    /// Whether `metadata.generation` counts changes of the specification.
+    /// True if `metadata.generation` counts changes of the specification.
     pub(crate) has_generation: bool,
-    /// The version's part of the definition, for a custom resource.
+    /// Version of the definition of a custom resource; `None` for a built-in one.
     pub(crate) custom: Option<Value>,
 }
 
-/// A resource that every cluster has.
+/// Built-in resource, which each cluster has. Its version is always `v1`.
 #[derive(Clone, Copy)]
 struct BuiltIn {
     group: &'static str,
@@ -34,30 +43,37 @@ struct BuiltIn {
     has_generation: bool,
 }
 
+/// Creates a cluster-wide resource.
 const fn cluster(group: &'static str, plural: &'static str, kind: &'static str) -> BuiltIn {
     BuiltIn { group, plural, kind, namespaced: false, short: &[], has_status: false, has_generation: false }
 }
 
+/// Creates a namespaced resource.
 const fn local(group: &'static str, plural: &'static str, kind: &'static str) -> BuiltIn {
     BuiltIn { namespaced: true, ..cluster(group, plural, kind) }
 }
 
+/// Adds abbreviations to a resource.
 const fn short(short: &'static [&'static str], built_in: BuiltIn) -> BuiltIn {
     BuiltIn { short, ..built_in }
 }
 
+/// Adds a status subresource to a resource.
 const fn status(built_in: BuiltIn) -> BuiltIn {
     BuiltIn { has_status: true, ..built_in }
 }
 
-/// With status and generation, as what has controllers.
+/// Adds status and generation to a resource, as those with controllers have.
 const fn controlled(built_in: BuiltIn) -> BuiltIn {
     BuiltIn { has_status: true, has_generation: true, ..built_in }
 }
 
+/// API group of roles and bindings.
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
+/// API group of certificate signing requests.
 pub(crate) const CERTIFICATES: &str = "certificates.k8s.io";
 
+/// Built-in resources by group. A subset of those of a real cluster.
 const BUILT_IN: [BuiltIn; 28] = [
     short(&["cm"], local("", "configmaps", "ConfigMap")),
     short(&["ep"], local("", "endpoints", "Endpoints")),
@@ -99,6 +115,7 @@ const BUILT_IN: [BuiltIn; 28] = [
 ];
 
 impl BuiltIn {
+    /// Returns the resource with its derived names and its categories.
     fn resource(&self) -> Resource {
         let all: &[&str] = match self.plural {
             "pods" | "services" | "daemonsets" | "deployments" | "replicasets" | "statefulsets" | "jobs"
@@ -124,23 +141,27 @@ impl BuiltIn {
     }
 }
 
-/// Every built-in resource.
+/// Returns all built-in resources.
 pub(crate) fn built_in() -> Vec<Resource> {
     BUILT_IN.iter().map(BuiltIn::resource).collect()
 }
 
-/// The built-in resource of this group and name.
+/// Returns the built-in resource of a group and plural name.
 pub(crate) fn find_built_in(group: &str, plural: &str) -> Option<Resource> {
     BUILT_IN.iter().find(|each| each.group == group && each.plural == plural).map(BuiltIn::resource)
 }
 
-/// A resource that is certain to exist.
+/// Returns a built-in resource by its plural name.
+///
+/// # Panics
+///
+/// Panics if there is no such resource.
 pub(crate) fn core(plural: &str) -> Resource {
     let found = BUILT_IN.iter().find(|each| each.plural == plural).map(BuiltIn::resource);
     found.expect("callers name built-in resources")
 }
 
-/// The resources that a definition makes, one for each version that is served.
+/// Returns the resources of a definition, one for each served version.
 pub(crate) fn of_definition(definition: &Value) -> Vec<Resource> {
     let spec = definition.get("spec").unwrap_or(&Value::Null);
     let versions = spec.get("versions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -148,6 +169,7 @@ pub(crate) fn of_definition(definition: &Value) -> Vec<Resource> {
     served.map(|version| custom(spec, version)).collect()
 }
 
+/// Returns the resource of one version of a definition. Absent names are derived from the kind.
 fn custom(spec: &Value, version: &Value) -> Resource {
     let name = |key: &str| str_at(spec, &["names", key]).to_owned();
     let kind = name("kind");
@@ -169,22 +191,24 @@ fn custom(spec: &Value, version: &Value) -> Resource {
 }
 
 impl Resource {
-    /// `plural.group`, which names the resource and its objects' place in the store.
+    /// Returns `plural.group`, the key of the objects in the store; only `plural` for the core
+    /// group.
     pub(crate) fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// `group/version`.
+    /// Returns `group/version`, or only the version for the core group.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// Place of an object among those of the resource.
+    /// Returns the key of an object within its resource: `namespace/name`, or the name of a
+    /// cluster-wide object.
     pub(crate) fn place(&self, namespace: &str, name: &str) -> String {
         if self.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
     }
 
-    /// Names of what hangs below an object.
+    /// Returns the names of the subresources.
     pub(crate) fn subresources(&self) -> Vec<&'static str> {
         let mut names = if self.has_status { vec!["status"] } else { Vec::new() };
         match self.qualified().as_str() {
@@ -198,7 +222,7 @@ impl Resource {
         names
     }
 
-    /// The schema of a custom resource.
+    /// Returns the schema of a custom resource; `None` for a built-in one.
     pub(crate) fn schema(&self) -> Option<&Value> {
         self.custom.as_ref()?.pointer("/schema/openAPIV3Schema")
     }

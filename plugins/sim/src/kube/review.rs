@@ -8,8 +8,11 @@ use super::rbac::{self, Wish};
 use super::state::{Kube, User};
 use super::status::Refusal;
 
-/// Answers a review: a question in the form of an object that is not kept. None if the target is no
-/// review.
+/// Answers a review, an object that is created as a question and not stored. Returns `None` if the
+/// target is not a review.
+///
+/// Each authenticated user may create the reviews about itself, as the default roles of a cluster
+/// permit.
 pub(crate) fn answer(kube: &Kube, call: &Call, target: &Target) -> Option<Result<Reply, Refusal>> {
     let review: fn(&Kube, &Call, &mut Value) = match (target.group.as_str(), target.plural.as_str()) {
         ("authentication.k8s.io", "selfsubjectreviews") => who_am_i,
@@ -44,10 +47,12 @@ pub(crate) fn answer(kube: &Kube, call: &Call, target: &Target) -> Option<Result
     }))
 }
 
+/// Answers a `SelfSubjectReview` with the requesting user.
 fn who_am_i(_kube: &Kube, call: &Call, review: &mut Value) {
     set(review, &["status", "userInfo"], shown(&call.user));
 }
 
+/// Answers a `TokenReview` with the user of a bearer token.
 fn whose_token(kube: &Kube, call: &Call, review: &mut Value) {
     let status = match by_token(kube, str_at(review, &["spec", "token"]), call.now) {
         Some(user) => json!({ "authenticated": true, "user": shown(&user) }),
@@ -56,10 +61,12 @@ fn whose_token(kube: &Kube, call: &Call, review: &mut Value) {
     set(review, &["status"], status);
 }
 
+/// Answers a `SelfSubjectAccessReview` for the requesting user.
 fn may_i(kube: &Kube, call: &Call, review: &mut Value) {
     decide(kube, &call.user, review);
 }
 
+/// Answers a `SubjectAccessReview` for the user in the specification.
 fn may_they(kube: &Kube, _call: &Call, review: &mut Value) {
     let user = User {
         name: str_at(review, &["spec", "user"]).to_owned(),
@@ -69,6 +76,7 @@ fn may_they(kube: &Kube, _call: &Call, review: &mut Value) {
     decide(kube, &user, review);
 }
 
+/// Sets `status.allowed` for the resource or the path in the specification.
 fn decide(kube: &Kube, user: &User, review: &mut Value) {
     let wanted = review.pointer("/spec/resourceAttributes").cloned().unwrap_or_default();
     let field = |key: &str| str_at(&wanted, &[key]).to_owned();
@@ -90,6 +98,8 @@ fn decide(kube: &Kube, user: &User, review: &mut Value) {
     set(review, &["status"], json!({ "allowed": allowed }));
 }
 
+/// Answers a `SelfSubjectRulesReview` with the rules of the user, those for resources and those for
+/// paths.
 fn my_rules(kube: &Kube, call: &Call, review: &mut Value) {
     let rules = rbac::rules(kube, &call.user, str_at(review, &["spec", "namespace"]));
     let (paths, resources): (Vec<Value>, Vec<Value>) =

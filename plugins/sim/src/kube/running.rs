@@ -7,33 +7,41 @@ use super::json::{at, list_at, name_of, namespace_of, str_at};
 use super::selector::Selector;
 use super::state::Kube;
 
-/// A pod that runs and has an address.
+/// Running pod that has an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunningPod {
+    /// Namespace of the pod.
     pub(crate) namespace: String,
+    /// Name of the pod.
     pub(crate) name: String,
+    /// Address of the pod.
     pub(crate) ip: Ipv4Addr,
-    /// Whether its address is its node's (`hostNetwork`).
+    /// True if the pod has the address of its node (`hostNetwork`).
     pub(crate) on_host: bool,
+    /// Name of the node of the pod.
     pub(crate) node: String,
-    /// The node's `InternalIP`.
+    /// Address `InternalIP` of the node; `None` if it is not reported.
     pub(crate) node_address: Option<Ipv4Addr>,
-    /// What the node truly gives its pods addresses of.
+    /// Prefix in the CNI configuration of the node, which can differ from `podCIDR` in the API.
     pub(crate) range: Option<Ipv4Net>,
 }
 
-/// The pods that run, of a namespace if one is named, whose labels meet a selector as `kubectl -l`
-/// takes it.
+/// Returns the running pods whose labels match a selector in the syntax of `kubectl -l`.
 ///
-/// The error says what is wrong with the selector.
+/// Without `namespace`, the pods of all namespaces are considered.
+///
+/// # Errors
+///
+/// A description of the malformed selector.
 pub(crate) fn running_pods(kube: &Kube, namespace: Option<&str>, labels: &str) -> Result<Vec<RunningPod>, String> {
     let selector = Selector::of_labels(namespace, labels).map_err(|refusal| refusal.message().to_owned())?;
     let runs = |pod: &&Value| str_at(pod, &["status", "phase"]) == "Running" && selector.accepts(pod);
     Ok(kube.all("pods").filter(runs).filter_map(|pod| running(kube, pod)).collect())
 }
 
-/// Host name of the pod that answers over HTTP at an address: a container does at each port that
-/// its pod declares.
+/// Returns the host name of the pod that answers HTTP requests at an address and port.
+///
+/// A container is assumed to answer at each port that its pod declares.
 pub(crate) fn web_server(kube: &Kube, address: Ipv4Addr, port: u16) -> Option<String> {
     let declares = |pod: &Value| {
         let mut ports = list_at(pod, &["spec", "containers"]).iter().flat_map(|each| list_at(each, &["ports"]));
@@ -44,7 +52,7 @@ pub(crate) fn web_server(kube: &Kube, address: Ipv4Addr, port: u16) -> Option<St
     kube.all("pods").find(|pod| runs(pod) && has_address(pod) && declares(pod)).map(|pod| hostname(pod).to_owned())
 }
 
-/// What a pod's containers call their host.
+/// Returns the host name inside the containers of a pod.
 pub(crate) fn hostname(pod: &Value) -> &str {
     let given = str_at(pod, &["spec", "hostname"]);
     if at(pod, &["spec", "hostNetwork"]) == Some(&json!(true)) {
@@ -56,6 +64,7 @@ pub(crate) fn hostname(pod: &Value) -> &str {
     }
 }
 
+/// Returns a pod with facts about its node; `None` if the pod has no address.
 fn running(kube: &Kube, pod: &Value) -> Option<RunningPod> {
     let node = str_at(pod, &["spec", "nodeName"]);
     let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();

@@ -8,7 +8,9 @@ use super::state::Kube;
 use super::status::Refusal;
 use super::{patch_call, update};
 
-/// `GET`, `PUT` and `PATCH` of a workload's `scale`.
+/// Handles `GET`, `PUT` and `PATCH` of the `scale` of a workload.
+///
+/// A write without `spec.replicas` scales to 0.
 pub(crate) fn answer(
     kube: &Kube,
     call: &Call,
@@ -30,6 +32,7 @@ pub(crate) fn answer(
     update::store(kube, call, resource, &held, new, "").map(|decision| decision.map(|stored| Reply::ok(scale(&stored))))
 }
 
+/// Returns the `Scale` of a workload.
 fn scale(object: &Value) -> Value {
     json!({
         "kind": "Scale",

@@ -6,10 +6,12 @@ use super::control_plane::settle;
 use super::resource::{RBAC, core};
 use super::state::{Kube, Kubelet, NodeFacts};
 
+/// Field manager of objects of the server.
 const SERVER: &str = "kube-apiserver";
+/// Field manager of objects of the AKS add-ons.
 const ADDONS: &str = "addon-manager";
 
-/// Puts in what every cluster has from the beginning. What is there already stays as it is.
+/// Creates the objects that each cluster has initially. Existing objects remain unchanged.
 pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
     for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
         add(kube, &core("namespaces"), json!({ "metadata": { "name": namespace } }), (SERVER, now));
@@ -34,11 +36,12 @@ pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
     add(kube, &core("services"), service, (SERVER, now));
 }
 
+/// Returns a rule of a role.
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
     json!({ "apiGroups": groups, "resources": resources, "verbs": verbs })
 }
 
-/// The roles that a cluster comes with, as far as joining nodes and ordinary use need them.
+/// Returns the default roles, limited to those for joining nodes and ordinary use.
 fn roles() -> Vec<(&'static str, Value)> {
     let csr = ["certificates.k8s.io"];
     let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -101,7 +104,7 @@ fn roles() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Bindings that a cluster comes with: name, role and group.
+/// Returns the default bindings as name, role and group.
 fn bindings() -> [(&'static str, &'static str, &'static str); 6] {
     [
         ("cluster-admin", "cluster-admin", "system:masters"),
@@ -117,7 +120,7 @@ fn bindings() -> [(&'static str, &'static str, &'static str); 6] {
     ]
 }
 
-/// Puts AKS's own parts in: the definitions of Cilium and of the node's network, the agents, DNS,
+/// Creates the objects of AKS: the definitions of Cilium and of `NodeNetworkConfig`, the add-ons,
 /// and two nodes.
 pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
     cluster(kube, now);
@@ -144,9 +147,10 @@ pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
     }
 }
 
+/// Returns a deployment of an add-on in `kube-system`.
 fn deployment(name: &str, replicas: u32) -> Value {
     let labels = json!({ "k8s-app": name });
-    // AKS keeps its own away from nodes that it does not manage.
+    // AKS excludes nodes that it does not manage.
     let managed = json!({ "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "kubernetes.azure.com/cluster", "operator": "Exists" }, { "key": "kubernetes.azure.com/managed", "operator": "NotIn", "values": ["false"] }] }] });
     let spec = json!({
         "containers": [{ "name": name, "image": format!("mcr.microsoft.com/oss/kubernetes/{name}:v1"), "resources": { "requests": { "cpu": "100m" } } }],
@@ -159,6 +163,7 @@ fn deployment(name: &str, replicas: u32) -> Value {
     })
 }
 
+/// Returns a daemon set of an add-on, restricted to nodes of AKS by labels.
 fn daemon(name: &str) -> Value {
     let labels = json!({ "k8s-app": name });
     let selector = match name {
@@ -178,25 +183,25 @@ fn daemon(name: &str) -> Value {
     })
 }
 
-/// A node of a scale set.
+/// Node of a scale set.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct AksNode {
-    /// Its name, as `aks-nodepool1-41954725-vmss000002`.
+    /// Name of the node, such as `aks-nodepool1-41954725-vmss000002`.
     pub name: String,
-    /// Its address in the subnet of the nodes.
+    /// Address in the subnet of the nodes.
     pub address: String,
-    /// What its pods have their addresses of.
+    /// Prefix from which its pods get addresses.
     pub pod_cidr: String,
 }
 
-/// Adds a node of a scale set: it is ready, its pods get addresses of `pod_cidr`, and AKS says so
-/// in a `NodeNetworkConfig`.
+/// Adds a node of a scale set. The node is ready, its pods get addresses of `pod_cidr`, and a
+/// `NodeNetworkConfig` reports the prefix.
 pub fn add_aks_node(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str) {
     let node = AksNode { name: name.to_owned(), address: address.to_owned(), pod_cidr: pod_cidr.to_owned() };
     add_aks_nodes(kube, &[node]);
 }
 
-/// Adds nodes of a scale set that has grown by all of them at once.
+/// Adds nodes of a scale set, all in one scale-out.
 pub fn add_aks_nodes(kube: &mut Kube, nodes: &[AksNode]) {
     let now = Timestamp::now();
     for node in nodes {
@@ -205,6 +210,8 @@ pub fn add_aks_nodes(kube: &mut Kube, nodes: &[AksNode]) {
     settle(kube, now);
 }
 
+/// Creates a node with its kubelet, network configuration and lease. Labels and versions were
+/// recorded on AKS.
 fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
     let AksNode { name, address, pod_cidr } = node;
     let pool = name.rsplit_once('-').map_or(name.as_str(), |(pool, _)| pool);
@@ -257,6 +264,7 @@ fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
     lease(kube, name, now);
 }
 
+/// Creates the lease of a node, as its kubelet does.
 fn lease(kube: &mut Kube, name: &str, now: Timestamp) {
     let uid = kube.named("nodes", name).map(|node| super::json::uid_of(node).to_owned());
     let owner = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": uid }]);
@@ -268,6 +276,7 @@ fn lease(kube: &mut Kube, name: &str, now: Timestamp) {
     add(kube, &core("leases"), lease, ("kubelet", now));
 }
 
+/// Creates the `NodeNetworkConfig` of a node, as the delegated network controller of Azure does.
 fn network_config(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str, now: Timestamp) {
     let Some(resource) = kube.resource("acn.azure.com", "v1alpha", "nodenetworkconfigs") else { return };
     let uid = kube.named("nodes", name).map(|node| super::json::uid_of(node).to_owned());
@@ -296,14 +305,16 @@ fn network_config(kube: &mut Kube, name: &str, address: &str, pod_cidr: &str, no
     add(kube, &resource, config, ("dnc-rc", now));
 }
 
-/// Removes a node, as a scale set does that scales in: its agents' objects and its pods go too.
+/// Removes a node, as a scale-in does, with the objects of its agents and its pods.
+///
+/// Returns false if there is no such node.
 pub fn remove_node(kube: &mut Kube, name: &str) -> bool {
     let is_gone = kube.take(&core("nodes"), name).is_some();
     settle(kube, Timestamp::now());
     is_gone
 }
 
-/// A definition with one version that is served and stored.
+/// Returns a definition with one version, which is served and stored.
 fn definition(group: &str, version: &str, names: &Value, scope: &str, printed: &Value, schema: &Value) -> Value {
     let plural = names.get("plural").and_then(Value::as_str).unwrap_or_default().to_owned();
     json!({
@@ -324,7 +335,7 @@ fn definition(group: &str, version: &str, names: &Value, scope: &str, printed: &
     })
 }
 
-/// The schema of an object with these fields at the top.
+/// Returns the schema of an object with `properties` at the top level.
 fn top(properties: Value) -> Value {
     let mut properties = properties;
     for key in ["apiVersion", "kind"] {
@@ -334,14 +345,17 @@ fn top(properties: Value) -> Value {
     json!({ "type": "object", "properties": properties })
 }
 
+/// Returns the schema of an object with any fields.
 fn open() -> Value {
     json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
+/// Returns the schema of a list of texts.
 fn texts() -> Value {
     json!({ "type": "array", "items": { "type": "string" } })
 }
 
+/// Returns the definition of `CiliumNode` with a part of its real schema.
 fn cilium_node() -> Value {
     let names = json!({ "plural": "ciliumnodes", "singular": "ciliumnode", "kind": "CiliumNode", "listKind": "CiliumNodeList", "shortNames": ["cn", "ciliumn"], "categories": ["cilium"] });
     let printed = json!([
@@ -383,6 +397,7 @@ fn cilium_node() -> Value {
     definition("cilium.io", "v2", &names, "Cluster", &printed, &schema)
 }
 
+/// Returns the definition of `CiliumEndpoint`, whose status accepts any fields.
 fn cilium_endpoint() -> Value {
     let names = json!({ "plural": "ciliumendpoints", "singular": "ciliumendpoint", "kind": "CiliumEndpoint", "listKind": "CiliumEndpointList", "shortNames": ["cep", "ciliumep"], "categories": ["cilium"] });
     let printed = json!([
@@ -392,6 +407,7 @@ fn cilium_endpoint() -> Value {
     definition("cilium.io", "v2", &names, "Namespaced", &printed, &top(json!({ "status": open() })))
 }
 
+/// Returns the definition of `NodeNetworkConfig` of Azure CNI.
 fn node_network_config() -> Value {
     let names = json!({ "plural": "nodenetworkconfigs", "singular": "nodenetworkconfig", "kind": "NodeNetworkConfig", "listKind": "NodeNetworkConfigList", "shortNames": ["nnc"] });
     let printed = json!([

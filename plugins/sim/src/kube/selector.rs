@@ -6,24 +6,36 @@ use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
 
-/// Which objects a list or a watch is about.
+/// Condition for the objects of a list, a watch or a deletion of a collection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selector {
+    /// Namespace of the objects; `None` for all.
     namespace: Option<String>,
+    /// Requirements for the labels, all of which must hold.
     labels: Vec<Requirement>,
+    /// Requirements for fields: path, true for `=` or false for `!=`, and value.
     fields: Vec<(String, bool, String)>,
 }
 
+/// Requirement for one label, by its key.
 #[derive(Debug, Clone)]
 enum Requirement {
+    /// Label with one of the values.
     In(String, Vec<String>),
+    /// Label that is absent or has none of the values.
     NotIn(String, Vec<String>),
+    /// Label with any value.
     Exists(String),
+    /// Label that is absent.
     Absent(String),
 }
 
 impl Selector {
-    /// Reads the selectors of a request.
+    /// Parses the label selector and the field selector of a request.
+    ///
+    /// # Errors
+    ///
+    /// 400 `BadRequest` for a malformed selector or a field that cannot be selected by.
     pub(crate) fn of(call: &Call, resource: &Resource, namespace: Option<&str>) -> Result<Self, Refusal> {
         Ok(Self {
             namespace: namespace.map(str::to_owned),
@@ -32,11 +44,12 @@ impl Selector {
         })
     }
 
-    /// Labels alone, as `kubectl -l` takes them, in one namespace if one is named.
+    /// Parses a label selector in the syntax of `kubectl -l`.
     pub(crate) fn of_labels(namespace: Option<&str>, text: &str) -> Result<Self, Refusal> {
         Ok(Self { namespace: namespace.map(str::to_owned), labels: labels(text)?, fields: Vec::new() })
     }
 
+    /// Returns true if an object meets the selector.
     pub(crate) fn accepts(&self, object: &Value) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| namespace == namespace_of(object))
             && self
@@ -48,6 +61,7 @@ impl Selector {
 }
 
 impl Requirement {
+    /// Returns true if labels meet the requirement.
     fn holds(&self, labels: &Value) -> bool {
         let value = |key: &String| labels.get(key).and_then(Value::as_str);
         match self {
@@ -59,7 +73,7 @@ impl Requirement {
     }
 }
 
-/// The objects that a request to a collection is about, in order of their places.
+/// Returns the objects of a request to a collection, sorted by place.
 pub(crate) fn select<'a>(
     kube: &'a Kube,
     call: &Call,
@@ -70,7 +84,8 @@ pub(crate) fn select<'a>(
     Ok(kube.all(&resource.qualified()).filter(|object| selector.accepts(object)).collect())
 }
 
-/// Whether labels meet a `LabelSelector`; an empty one meets all.
+/// Returns true if labels meet a `LabelSelector` of an object. An empty selector matches all
+/// labels.
 pub(crate) fn meets(selector: &Value, labels: &Value) -> bool {
     let wanted = selector.get("matchLabels").and_then(Value::as_object);
     let equal = wanted.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)));
@@ -78,6 +93,7 @@ pub(crate) fn meets(selector: &Value, labels: &Value) -> bool {
     equal && expressions.iter().filter_map(expression).all(|requirement| requirement.holds(labels))
 }
 
+/// Converts an item of `matchExpressions`; `None` for an unknown operator.
 fn expression(expression: &Value) -> Option<Requirement> {
     let key = str_at(expression, &["key"]).to_owned();
     let values = super::json::strings_at(expression, &["values"]);
@@ -90,15 +106,17 @@ fn expression(expression: &Value) -> Option<Requirement> {
     }
 }
 
+/// Parses a label selector.
 fn labels(text: &str) -> Result<Vec<Requirement>, Refusal> {
     parts(text).into_iter().map(|part| requirement(&part).ok_or_else(|| unreadable(text, &part))).collect()
 }
 
+/// Returns the refusal of a malformed label selector.
 fn unreadable(text: &str, part: &str) -> Refusal {
     Refusal::bad_request(&format!("unable to parse requirement: {part} of label selector {text}"))
 }
 
-/// Splits at the commas that are outside parentheses.
+/// Splits a selector at the commas outside parentheses.
 fn parts(text: &str) -> Vec<String> {
     let (mut parts, mut depth) = (vec![String::new()], 0_usize);
     for letter in text.chars() {
@@ -118,6 +136,7 @@ fn parts(text: &str) -> Vec<String> {
     parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
+/// Parses one requirement of a label selector.
 fn requirement(part: &str) -> Option<Requirement> {
     let one = |text: &str| vec![text.trim().to_owned()];
     let key = |text: &str| text.trim().to_owned();
@@ -139,15 +158,18 @@ fn requirement(part: &str) -> Option<Requirement> {
     }
 }
 
+/// Parses a set of values in parentheses.
 fn set(text: &str) -> Option<Vec<String>> {
     let inner = text.trim().strip_prefix('(')?.strip_suffix(')')?;
     Some(inner.split(',').map(|value| value.trim().to_owned()).collect())
 }
 
+/// Parses a field selector.
 fn fields(text: &str, resource: &Resource) -> Result<Vec<(String, bool, String)>, Refusal> {
     text.split(',').filter(|part| !part.is_empty()).map(|part| field_requirement(part, text, resource)).collect()
 }
 
+/// Parses one requirement of a field selector.
 fn field_requirement(part: &str, text: &str, resource: &Resource) -> Result<(String, bool, String), Refusal> {
     let (path, equal, value) = if let Some((path, value)) = part.split_once("!=") {
         (path, false, value)
@@ -163,7 +185,9 @@ fn field_requirement(part: &str, text: &str, resource: &Resource) -> Result<(Str
     Ok((path.to_owned(), equal, value.to_owned()))
 }
 
-/// What can be selected by, besides name and namespace.
+/// Returns true if the objects of a resource can be selected by a field.
+///
+/// Name and namespace are selectable in each resource; the others are those of the real server.
 fn is_selectable(resource: &Resource, path: &str) -> bool {
     let more: &[&str] = match resource.qualified().as_str() {
         "pods" => &[
@@ -198,13 +222,14 @@ fn is_selectable(resource: &Resource, path: &str) -> bool {
     path == "metadata.name" || (path == "metadata.namespace" && resource.namespaced) || more.contains(&path)
 }
 
+/// Returns the value of a field as text; empty if it is absent.
 fn field(object: &Value, path: &str) -> String {
     let keys: Vec<&str> = path.split('.').collect();
     match at(object, &keys) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) => String::new(),
         Some(value) => value.to_string(),
-        // Flags are false where they are absent.
+        // Absent flags are false.
         None if matches!(path, "spec.unschedulable" | "spec.hostNetwork") => "false".to_owned(),
         None => String::new(),
     }

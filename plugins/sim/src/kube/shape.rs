@@ -3,29 +3,29 @@ use serde_json::{Map, Value};
 use super::json::{at, str_at, strings_at};
 use super::resource::Resource;
 
-/// What is known of a value from where it sits in its object: how its lists merge and which maps
-/// have declared keys.
+/// Type information of a value by its position in an object: merge strategy of lists, and declared
+/// keys of maps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shape<'a> {
-    /// Part of a built-in object: its kind, the name of what holds the value, and the value's own
-    /// name.
+    /// Part of a built-in object: its kind, the name of the enclosing field, and the name of the
+    /// field itself.
     BuiltIn { kind: &'a str, parent: &'a str, name: &'a str },
-    /// Part of a custom object, by its schema.
+    /// Part of a custom object, described by its schema.
     Custom(&'a Value),
 }
 
-/// How two lists become one.
+/// Merge strategy of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ListKind {
-    /// As a whole.
+    /// List that is replaced as a whole.
     Atomic,
-    /// By value.
+    /// List of distinct values, which are merged.
     Set,
-    /// By the values of keys in each item.
+    /// List of objects that are identified by the values of these keys.
     Map(Vec<String>),
 }
 
-/// Maps of a user's own keys, in built-in objects.
+/// Fields of built-in objects that are maps with keys of the user's choice.
 const OPEN: [&str; 14] = [
     "labels",
     "annotations",
@@ -43,8 +43,8 @@ const OPEN: [&str; 14] = [
     "extra",
 ];
 
-/// Fields of built-in objects that are always there, though they may be empty, so that they never
-/// appear or go.
+/// Fields of built-in objects that always exist, though they may be empty, so that they never
+/// appear or disappear.
 const SOLID: [&str; 10] = [
     "metadata",
     "spec",
@@ -58,10 +58,11 @@ const SOLID: [&str; 10] = [
     "strategy",
 ];
 
+/// Value for positions without a schema.
 const NULL: Value = Value::Null;
 
 impl<'a> Shape<'a> {
-    /// The shape of a whole object.
+    /// Returns the shape of a whole object.
     pub(crate) fn of(resource: &'a Resource) -> Self {
         match resource.schema() {
             Some(schema) => Self::Custom(schema),
@@ -69,11 +70,11 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// The shape of a field.
+    /// Returns the shape of a field.
     pub(crate) fn field(self, field: &'a str) -> Self {
         match self {
             Self::BuiltIn { kind, name, .. } => Self::BuiltIn { kind, parent: name, name: field },
-            // Every custom object has the same metadata as a built-in one.
+            // Custom objects have the same metadata as built-in ones.
             Self::Custom(schema) if field == "metadata" && schema.pointer("/properties/apiVersion").is_some() => {
                 Self::BuiltIn { kind: "", parent: "", name: field }
             }
@@ -84,7 +85,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// The shape of a list's items.
+    /// Returns the shape of the items of a list.
     pub(crate) fn items(self) -> Self {
         match self {
             Self::BuiltIn { kind, name, .. } => Self::BuiltIn { kind, parent: name, name: "" },
@@ -92,7 +93,9 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// How the list with this shape merges on the server's side.
+    /// Returns the merge strategy of a list in a server-side apply.
+    ///
+    /// A list of unknown strategy is atomic, the default of Kubernetes.
     pub(crate) fn list(self) -> ListKind {
         match self {
             Self::BuiltIn { kind, parent, name } => built_in_list(kind, parent, name),
@@ -104,12 +107,12 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Whether a map is owned as a whole.
+    /// Returns true if a map is owned as a whole.
     pub(crate) fn is_atomic_map(self) -> bool {
         match self {
             Self::BuiltIn { kind, name, .. } => match name {
                 "nodeSelector" | "roleRef" | "fieldRef" | "secretKeyRef" | "configMapKeyRef" => true,
-                // A label selector is atomic; a service's selector too.
+                // Label selectors are atomic, as is the selector of a service.
                 "selector" => !kind.is_empty(),
                 _ => false,
             },
@@ -117,7 +120,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Whether `key` is declared in the map with this shape, rather than chosen by a user.
+    /// Returns true if `key` is declared in the map, rather than chosen by a user.
     pub(crate) fn declares(self, key: &str) -> bool {
         match self {
             Self::BuiltIn { name, .. } => !OPEN.contains(&name),
@@ -127,7 +130,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Whether a field is always there.
+    /// Returns true if a field always exists.
     pub(crate) fn is_solid(self, field: &str) -> bool {
         match self {
             Self::BuiltIn { .. } => SOLID.contains(&field),
@@ -136,6 +139,10 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// Returns the merge strategy of a list of a built-in object by its field name.
+///
+/// The strategies are those of the `listType` markers in the API of Kubernetes, for the fields in
+/// use.
 fn built_in_list(kind: &str, parent: &str, name: &str) -> ListKind {
     let keys = |keys: &[&str]| ListKind::Map(keys.iter().map(|key| (*key).to_owned()).collect());
     match name {
@@ -159,7 +166,9 @@ fn built_in_list(kind: &str, parent: &str, name: &str) -> ListKind {
     }
 }
 
-/// What names an item of a list that merges by keys; none if a key is missing.
+/// Returns the keys that identify an item of a list; `None` if a key is missing.
+///
+/// A missing `protocol` is `TCP`, its default.
 pub(crate) fn item_key(keys: &[String], item: &Value) -> Option<Map<String, Value>> {
     let mut sorted: Vec<&String> = keys.iter().collect();
     sorted.sort();

@@ -1,12 +1,17 @@
 use serde_json::{Map, Value};
 
-/// A strategic merge patch: a merge patch that knows which lists of built-in objects merge, and by
-/// what.
+/// Applies a strategic merge patch: a merge patch that merges certain lists of built-in objects by
+/// key.
+///
+/// Supports the directives `$patch`, `$retainKeys`, `$deleteFromPrimitiveList` and
+/// `$setElementOrder`.
 pub(crate) fn merge(kind: &str, target: &mut Value, patch: &Value) {
     object(kind, target, patch);
 }
 
-/// The key by which items of a list are the same thing; none for a list that is replaced.
+/// Returns the key that identifies items of a list; `None` for a list that is replaced.
+///
+/// The keys are those of the `patchMergeKey` tags in the API of Kubernetes, for the fields in use.
 fn merge_key(kind: &str, name: &str) -> Option<&'static str> {
     match name {
         "containers"
@@ -30,11 +35,12 @@ fn merge_key(kind: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-/// Lists of plain values that merge.
+/// Returns true for a list of plain values that are merged.
 fn is_merged_set(name: &str) -> bool {
     matches!(name, "finalizers" | "podCIDRs")
 }
 
+/// Merges a patch into an object and processes its directives.
 fn object(kind: &str, target: &mut Value, patch: &Value) {
     let Some(fields) = patch.as_object() else {
         *target = patch.clone();
@@ -62,6 +68,7 @@ fn object(kind: &str, target: &mut Value, patch: &Value) {
     held.retain(|key, _| !key.starts_with('$'));
 }
 
+/// Merges the patch of one field. Null or the directive `delete` removes the field.
 fn field(kind: &str, key: &str, held: &mut Map<String, Value>, value: &Value) {
     match value {
         Value::Null => {
@@ -81,6 +88,7 @@ fn field(kind: &str, key: &str, held: &mut Map<String, Value>, value: &Value) {
     }
 }
 
+/// Merges a list by key, or replaces a list without a key.
 fn list(kind: &str, name: &str, mut held: Vec<Value>, items: &[Value]) -> Vec<Value> {
     if is_merged_set(name) {
         let new: Vec<Value> = items.iter().filter(|item| !held.contains(item)).cloned().collect();
@@ -110,6 +118,7 @@ fn list(kind: &str, name: &str, mut held: Vec<Value>, items: &[Value]) -> Vec<Va
     held
 }
 
+/// Removes values from a list of plain values.
 fn remove_values(held: &mut Map<String, Value>, list: &str, values: &Value) {
     let values = values.as_array().cloned().unwrap_or_default();
     if let Some(items) = held.get_mut(list).and_then(Value::as_array_mut) {
@@ -117,7 +126,7 @@ fn remove_values(held: &mut Map<String, Value>, list: &str, values: &Value) {
     }
 }
 
-/// Puts items in the order that the patch states; others follow.
+/// Sorts items in the order that the patch states. Other items follow in their previous order.
 fn reorder(kind: &str, list: &str, held: &mut Map<String, Value>, order: &Value) {
     let Some(order) = order.as_array() else { return };
     let key = merge_key(kind, list);

@@ -5,10 +5,12 @@ use super::json::{at, list_at, name_of, str_at};
 use super::jsonpath;
 use super::resource::Resource;
 
-/// A column: its name, and what it shows of an object.
+/// Column with its name and a function that returns the cell of an object.
 type Column = (String, Box<dyn Fn(&Value) -> Value>);
 
-/// Shows an object, or a list of them, as `kubectl get` prints it.
+/// Returns an object, or a list, as a `Table` with the columns that `kubectl get` prints.
+///
+/// The columns follow the real server for the kinds in use; other kinds have name and age only.
 pub(crate) fn table(resource: &Resource, body: &Value, now: Timestamp) -> Value {
     let columns = columns(resource, now);
     let is_list = str_at(body, &["kind"]) == resource.list_kind;
@@ -27,17 +29,18 @@ pub(crate) fn table(resource: &Resource, body: &Value, now: Timestamp) -> Value 
     json!({ "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions, "rows": rows })
 }
 
+/// Returns the row of an object: cells and metadata.
 fn row(columns: &[Column], object: &Value) -> Value {
     let cells: Vec<Value> = columns.iter().map(|(_, cell)| cell(object)).collect();
     json!({ "cells": cells, "object": partial(object) })
 }
 
-/// An object's metadata alone.
+/// Returns the metadata of an object as `PartialObjectMetadata`.
 pub(crate) fn partial(object: &Value) -> Value {
     json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.get("metadata") })
 }
 
-/// A list of metadata alone, or one object's.
+/// Returns the metadata of a list, or of one object.
 pub(crate) fn partials(resource: &Resource, body: &Value) -> Value {
     if str_at(body, &["kind"]) != resource.list_kind {
         return partial(body);
@@ -46,7 +49,7 @@ pub(crate) fn partials(resource: &Resource, body: &Value) -> Value {
     json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": body.get("metadata"), "items": items })
 }
 
-/// Columns that only `-o wide` shows.
+/// Returns 1 for a column that only `-o wide` shows, otherwise 0.
 fn priority(name: &str) -> u8 {
     let wide = [
         "IP",
@@ -63,18 +66,22 @@ fn priority(name: &str) -> u8 {
     u8::from(wide.contains(&name))
 }
 
+/// Creates a column.
 fn column(name: &str, cell: impl Fn(&Value) -> Value + 'static) -> Column {
     (name.to_owned(), Box::new(cell))
 }
 
+/// Creates a column with the value at a path, or `<none>`.
 fn text(name: &str, path: &'static [&'static str]) -> Column {
     column(name, move |object| at(object, path).cloned().unwrap_or_else(|| json!("<none>")))
 }
 
+/// Creates a column with the number at a path, or 0.
 fn count(name: &str, path: &'static [&'static str]) -> Column {
     column(name, move |object| at(object, path).cloned().unwrap_or_else(|| json!(0)))
 }
 
+/// Returns the columns of a resource. A custom resource has those of its definition.
 fn columns(resource: &Resource, now: Timestamp) -> Vec<Column> {
     let mut columns = vec![column("Name", |object| json!(name_of(object)))];
     let age = column("Age", move |object| age(str_at(object, &["metadata", "creationTimestamp"]), now));
@@ -156,10 +163,12 @@ fn columns(resource: &Resource, now: Timestamp) -> Vec<Column> {
     columns
 }
 
+/// Returns the number at a JSON pointer, or 0.
 fn number(object: &Value, path: &str) -> i64 {
     object.pointer(path).and_then(Value::as_i64).unwrap_or_default()
 }
 
+/// Creates the column of a printer column of a definition. Several values are joined by commas.
 fn custom(printer: &Value, now: Timestamp) -> Column {
     let (path, is_date) = (str_at(printer, &["jsonPath"]).to_owned(), str_at(printer, &["type"]) == "date");
     column(str_at(printer, &["name"]), move |object| {
@@ -173,6 +182,7 @@ fn custom(printer: &Value, now: Timestamp) -> Column {
     })
 }
 
+/// Returns the columns of nodes, apart from name and age.
 fn node_columns() -> Vec<Column> {
     vec![
         column("Status", |node| json!(node_status(node))),
@@ -186,6 +196,7 @@ fn node_columns() -> Vec<Column> {
     ]
 }
 
+/// Returns the status of a node as `kubectl` shows it.
 fn node_status(node: &Value) -> String {
     let ready = super::json::condition(node, "Ready").map(|ready| str_at(ready, &["status"]));
     let status = if ready == Some("True") { "Ready" } else { "NotReady" };
@@ -193,6 +204,7 @@ fn node_status(node: &Value) -> String {
     if cordoned { format!("{status},SchedulingDisabled") } else { status.to_owned() }
 }
 
+/// Returns the roles of a node from its labels, joined by commas.
 fn roles(node: &Value) -> String {
     let labels = super::json::object_at(node, &["metadata", "labels"]);
     let roles: Vec<&str> =
@@ -200,11 +212,13 @@ fn roles(node: &Value) -> String {
     if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
 }
 
+/// Returns the address of a node of a type, or `<none>`.
 fn address(node: &Value, kind: &str) -> String {
     let found = list_at(node, &["status", "addresses"]).iter().find(|address| str_at(address, &["type"]) == kind);
     found.map_or_else(|| "<none>".to_owned(), |address| str_at(address, &["address"]).to_owned())
 }
 
+/// Returns the columns of pods, apart from name and age.
 fn pod_columns() -> Vec<Column> {
     vec![
         column("Ready", |pod| {
@@ -222,6 +236,7 @@ fn pod_columns() -> Vec<Column> {
     ]
 }
 
+/// Returns the status of a pod: that of its deletion, of a waiting container, or its phase.
 fn pod_status(pod: &Value) -> String {
     if super::json::is_going(pod) {
         return "Terminating".to_owned();
@@ -232,6 +247,7 @@ fn pod_status(pod: &Value) -> String {
     waiting.unwrap_or_else(|| str_at(pod, &["status", "phase"])).to_owned()
 }
 
+/// Returns the ports of a service as `port/protocol`, joined by commas.
 fn ports(service: &Value) -> Value {
     let ports = list_at(service, &["spec", "ports"]).iter();
     let shown: Vec<String> =
@@ -239,6 +255,7 @@ fn ports(service: &Value) -> Value {
     json!(shown.join(","))
 }
 
+/// Returns a selector as `key=value`, joined by commas.
 fn selector(selector: Option<&Value>) -> String {
     let pairs: Vec<String> = selector
         .and_then(Value::as_object)
@@ -249,6 +266,7 @@ fn selector(selector: Option<&Value>) -> String {
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
+/// Returns the conditions of a signing request, joined by commas.
 fn request_condition(request: &Value) -> String {
     let mut shown: Vec<&str> =
         list_at(request, &["status", "conditions"]).iter().map(|condition| str_at(condition, &["type"])).collect();
@@ -261,7 +279,9 @@ fn request_condition(request: &Value) -> String {
     shown.join(",")
 }
 
-/// Time since a moment, as `kubectl` shows it.
+/// Returns the time since a moment in the unit that `kubectl` uses for it.
+///
+/// The real `kubectl` shows two units for short times, such as `3m5s`.
 fn age(since: &str, now: Timestamp) -> Value {
     let Ok(since) = since.parse::<Timestamp>() else { return json!("<unknown>") };
     let seconds = now.duration_since(since).as_secs().max(0);

@@ -10,16 +10,23 @@ use super::resource::Resource;
 use super::state::{Kube, User};
 use super::status::{Cause, Refusal};
 
-/// Who issues the tokens of service accounts, and their audience unless another is asked for.
+/// Issuer of the tokens of service accounts, and the default audience.
 const ISSUER: &str = "https://kubernetes.default.svc";
 
-/// Shortest life of a token, in seconds.
+/// Minimum lifetime of a token in seconds.
 const SHORTEST: i64 = 600;
 
-/// Longest life, in seconds: AKS shortens what asks for more to a day.
+/// Maximum lifetime of a token in seconds: AKS reduces longer requests to one day.
 const LONGEST: i64 = 86_400;
 
-/// `POST` to a service account's `token`.
+/// Handles `POST` to the `token` of a service account.
+///
+/// The default lifetime is one hour. The reply shows the lifetime after the reduction to the
+/// maximum.
+///
+/// # Errors
+///
+/// 404 for a missing account, 422 for a lifetime below ten minutes.
 pub(crate) fn request(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
@@ -59,6 +66,7 @@ pub(crate) fn request(kube: &Kube, call: &Call, resource: &Resource, target: &Ta
     Ok(Reply::created(request))
 }
 
+/// Returns a signed token in the form of a JSON web token.
 fn sign(kube: &Kube, claims: &Value) -> String {
     let header = json!({ "alg": "RS256", "kid": "stargate-sim" });
     let signed =
@@ -66,15 +74,17 @@ fn sign(kube: &Kube, claims: &Value) -> String {
     format!("{signed}.{}", signature(kube, &signed))
 }
 
-/// This world's own signature: who does not have the key cannot make one, and nobody else needs to
-/// check it.
+/// Returns the signature of a token, which only the cluster itself can create and check.
+///
+/// It is a keyed hash, although the header of the token names `RS256`.
 fn signature(kube: &Kube, signed: &str) -> String {
     let inner = Sha256::new_with_prefix(kube.signing_key.as_bytes()).chain_update(signed).finalize();
     URL_SAFE_NO_PAD.encode(Sha256::new_with_prefix(kube.signing_key.as_bytes()).chain_update(inner).finalize())
 }
 
-/// The service account that a token stands for, while it is good and the account is still the same
-/// one.
+/// Returns the service account of a token that is valid at `now`.
+///
+/// The account must exist with the same UID, and the audience must be that of the server.
 pub(crate) fn user(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
     let (signed, given) = bearer.rsplit_once('.')?;
     if kube.signing_key.is_empty() || signature(kube, signed) != given {
@@ -92,7 +102,7 @@ pub(crate) fn user(kube: &Kube, bearer: &str, now: Timestamp) -> Option<User> {
         .then(|| User { uid: uid_of(account).to_owned(), ..User::new(str_at(&claims, &["sub"]), &groups) })
 }
 
-/// A text of a secret's data.
+/// Decodes a text of the data of a secret; `None` if it is not base64 of UTF-8.
 pub(crate) fn decoded(encoded: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
 }

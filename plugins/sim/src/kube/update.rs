@@ -8,7 +8,9 @@ use super::state::Kube;
 use super::status::{Cause, Refusal};
 use super::{admission, create, defaults, managed, schema, validate};
 
-/// `PUT` of an object or of its status.
+/// Handles `PUT` of an object or of its status.
+///
+/// A missing lease is created, as on the real server; a custom object needs a resource version.
 pub(crate) fn replace(
     kube: &Kube,
     call: &Call,
@@ -39,7 +41,13 @@ pub(crate) fn replace(
     store(kube, call, resource, &held, object, subresource).map(|decision| decision.map(Reply::ok))
 }
 
-/// Makes `new` of `held`, with all that the server sees to, and gives the object as it is then.
+/// Replaces `held` by `new` with admission, defaults, validation and managed fields. Returns the
+/// object as it will be stored.
+///
+/// # Errors
+///
+/// 409 `Conflict` for an outdated resource version or another UID, and the refusals of admission
+/// and validation.
 pub(crate) fn store(
     kube: &Kube,
     call: &Call,
@@ -58,7 +66,10 @@ pub(crate) fn store(
     finish(kube, call, resource, held, new)
 }
 
-/// Checks, counts and stores an object whose owners are written down.
+/// Validates and stores an object whose managed fields are up to date.
+///
+/// Counts the generation if the specification changed. An update without changes gets no revision,
+/// as on the real server. An object without finalizers whose deletion has started is removed.
 pub(crate) fn finish(
     kube: &Kube,
     call: &Call,
@@ -90,6 +101,7 @@ pub(crate) fn finish(
     Ok(Decision::new(new, effects))
 }
 
+/// Refuses an update of an outdated resource version or of an object with another UID.
 fn check_version(resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
     let (given, uid) = (str_at(new, &["metadata", "resourceVersion"]), uid_of(new));
     if !given.is_empty() && given != str_at(held, &["metadata", "resourceVersion"]) {
@@ -108,7 +120,7 @@ fn check_version(resource: &Resource, held: &Value, new: &Value) -> Result<(), R
     Ok(())
 }
 
-/// Bookkeeping that a client cannot change.
+/// Fields of metadata that a client cannot change.
 const KEPT: [&str; 8] = [
     "name",
     "namespace",
@@ -120,7 +132,8 @@ const KEPT: [&str; 8] = [
     "generateName",
 ];
 
-/// Keeps of `held` what a request to this subresource, or to the object itself, does not write.
+/// Restores in `new` the fields of `held` that a request to this subresource, or to the object
+/// itself, does not write.
 pub(crate) fn keep(resource: &Resource, held: &Value, new: &mut Value, subresource: &str) {
     set(new, &["apiVersion"], json!(resource.api_version()));
     set(new, &["kind"], json!(resource.kind));
@@ -139,6 +152,7 @@ pub(crate) fn keep(resource: &Resource, held: &Value, new: &mut Value, subresour
     set(new, &["metadata", "resourceVersion"], version);
 }
 
+/// Restores all fields apart from the status, and the labels and annotations of the request.
 fn keep_all_but_status(held: &Value, new: &mut Value) {
     let status = new.get("status").cloned();
     let metadata = new.get("metadata").cloned().unwrap_or_default();
@@ -146,7 +160,7 @@ fn keep_all_but_status(held: &Value, new: &mut Value) {
     object.shift_remove("status");
     object.extend(status.map(|status| ("status".to_owned(), status)));
     *new = Value::Object(object);
-    // Kubelets annotate with their status; labels and owners belong to the object itself.
+    // Kubelets set annotations together with the status.
     for key in ["annotations", "labels"] {
         if let Some(value) = metadata.get(key) {
             set(new, &["metadata", key], value.clone());
@@ -154,6 +168,7 @@ fn keep_all_but_status(held: &Value, new: &mut Value) {
     }
 }
 
+/// Restores a field of `held`, or removes it if `held` has none.
 fn carry(held: &Value, new: &mut Value, key: &str) {
     match held.get(key) {
         Some(value) => set(new, &[key], value.clone()),
@@ -161,7 +176,7 @@ fn carry(held: &Value, new: &mut Value, key: &str) {
     }
 }
 
-/// What the generation counts changes of.
+/// Returns the fields whose changes the generation counts.
 fn specification(object: &Value) -> Map<String, Value> {
     let fields = object.as_object().cloned().unwrap_or_default();
     fields.into_iter().filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status")).collect()

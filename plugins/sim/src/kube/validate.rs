@@ -5,7 +5,9 @@ use super::resource::Resource;
 use super::state::Kube;
 use super::status::{Cause, Refusal};
 
-/// Refuses an object that cannot be.
+/// Refuses an invalid object with 422 and all causes.
+///
+/// Checks the rules that clients are likely to violate, and not all rules of the real server.
 pub(crate) fn object(resource: &Resource, object: &Value) -> Result<(), Refusal> {
     let mut causes = Vec::new();
     name(resource, object, &mut causes);
@@ -26,6 +28,7 @@ pub(crate) fn object(resource: &Resource, object: &Value) -> Result<(), Refusal>
     refuse(resource, object, &causes)
 }
 
+/// Refuses an object if there are causes.
 fn refuse(resource: &Resource, object: &Value, causes: &[Cause]) -> Result<(), Refusal> {
     if causes.is_empty() {
         Ok(())
@@ -34,13 +37,15 @@ fn refuse(resource: &Resource, object: &Value, causes: &[Cause]) -> Result<(), R
     }
 }
 
+/// Rule for names, in the words of the real server.
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start \
                          and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
                          '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
+/// Checks the name of an object.
 fn name(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
     let name = name_of(object);
-    // Names of roles and their bindings are path segments and may hold colons.
+    // Names of roles and bindings are path segments and may contain colons.
     let is_good = if resource.group == super::resource::RBAC {
         !name.is_empty() && !name.contains(['/', '%']) && name != "." && name != ".."
     } else {
@@ -51,6 +56,7 @@ fn name(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Returns true for a DNS subdomain of RFC 1123 with at most 253 characters.
 fn is_subdomain(name: &str) -> bool {
     let is_label = |label: &str| {
         let ends =
@@ -62,6 +68,7 @@ fn is_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
+/// Checks the values of labels: at most 63 characters, alphanumeric at both ends.
 fn labels(object: &Value, causes: &mut Vec<Cause>) {
     let labels = super::json::object_at(object, &["metadata", "labels"]);
     for (key, value) in labels.into_iter().flatten() {
@@ -81,6 +88,7 @@ fn labels(object: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Requires at least one container, and a name and an image for each.
 fn containers(object: &Value, path: &[&str], field: &str, causes: &mut Vec<Cause>) {
     let containers = list_at(object, path);
     if containers.is_empty() {
@@ -95,6 +103,7 @@ fn containers(object: &Value, path: &[&str], field: &str, causes: &mut Vec<Cause
     }
 }
 
+/// Checks the containers of a workload, and that its selector matches the labels of its template.
 fn workload(object: &Value, causes: &mut Vec<Cause>) {
     containers(object, &["spec", "template", "spec", "containers"], "spec.template.spec.containers", causes);
     let selector = at(object, &["spec", "selector"]).cloned().unwrap_or_default();
@@ -107,6 +116,7 @@ fn workload(object: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Checks the content, usages, signer and lifetime of a certificate signing request.
 fn signing_request(object: &Value, causes: &mut Vec<Cause>) {
     if super::authority::read_request(str_at(object, &["spec", "request"])).is_none() {
         let request = at(object, &["spec", "request"]).cloned().unwrap_or_default();
@@ -135,6 +145,7 @@ fn signing_request(object: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Checks the name, versions and scope of a definition.
 fn definition(object: &Value, causes: &mut Vec<Cause>) {
     let expected = format!("{}.{}", str_at(object, &["spec", "names", "plural"]), str_at(object, &["spec", "group"]));
     if name_of(object) != expected {
@@ -168,6 +179,7 @@ fn definition(object: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Requires all values of a map to be texts.
 fn strings(object: &Value, field: &str, causes: &mut Vec<Cause>) {
     for (key, value) in super::json::object_at(object, &[field]).into_iter().flatten() {
         if !value.is_string() {
@@ -176,6 +188,7 @@ fn strings(object: &Value, field: &str, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Requires the role of a binding.
 fn binding(object: &Value, causes: &mut Vec<Cause>) {
     for key in ["kind", "name"] {
         if str_at(object, &["roleRef", key]).is_empty() {
@@ -184,7 +197,7 @@ fn binding(object: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-/// Refuses what may not change.
+/// Refuses an update that changes immutable fields.
 pub(crate) fn update(resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
     let mut causes = Vec::new();
     let mut fixed = |path: &[&str], detail: &str| {
@@ -211,6 +224,7 @@ pub(crate) fn update(resource: &Resource, held: &Value, new: &Value) -> Result<(
     refuse(resource, held, &causes)
 }
 
+/// Allows changes of images, tolerations and deadlines of a pod only.
 fn pod_update(held: &Value, new: &Value, causes: &mut Vec<Cause>) {
     let bare = |pod: &Value| {
         let mut spec = pod.get("spec").cloned().unwrap_or_default();
@@ -230,6 +244,7 @@ fn pod_update(held: &Value, new: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Forbids changes of the prefix and the provider ID of a node once they are set.
 fn node_update(held: &Value, new: &Value, causes: &mut Vec<Cause>) {
     let changed = |path: &[&str]| {
         let before = at(held, path).filter(|value| **value != json!("") && **value != json!([]));
@@ -251,7 +266,7 @@ fn node_update(held: &Value, new: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-/// Refuses two objects that may not be at the same time: one kind defined twice.
+/// Refuses a definition of a kind that another definition of the group has.
 pub(crate) fn unique(kube: &Kube, resource: &Resource, object: &Value) -> Result<(), Refusal> {
     if resource.kind != "CustomResourceDefinition" {
         return Ok(());

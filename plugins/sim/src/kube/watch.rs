@@ -7,23 +7,33 @@ use super::selector::Selector;
 use super::state::{Kube, ObjectChange};
 use super::status::Refusal;
 
-/// A watch that has begun: what it is about, and how far it has come.
+/// State of an open watch.
 #[derive(Debug)]
 pub(crate) struct Watch {
+    /// Resource of the watched objects.
     resource: Resource,
+    /// Condition for the watched objects.
     selector: Selector,
+    /// True if the client accepts bookmarks.
     bookmarks: bool,
+    /// Revision up to which changes were returned.
     revision: u64,
-    /// Events that are due before any change: the objects as they are.
+    /// Events that precede all changes: the existing objects.
     initial: Vec<Value>,
+    /// True after the event `ERROR`, which is the last one.
     ended: bool,
 }
 
 impl Watch {
-    /// Begins a watch.
+    /// Starts a watch.
     ///
-    /// Without `resourceVersion`, or with `0`, or with `sendInitialEvents`, it begins with the
-    /// objects that there are.
+    /// The watch first returns the existing objects if `resourceVersion` is absent or `0`, or with
+    /// `sendInitialEvents`. With `sendInitialEvents` and bookmarks, a bookmark with the annotation
+    /// `k8s.io/initial-events-end` follows them, as for a streaming list of the real server.
+    ///
+    /// # Errors
+    ///
+    /// 422 for a malformed resource version, 400 for a malformed selector.
     pub(crate) fn begin(kube: &Kube, call: &Call, resource: Resource, target: &Target) -> Result<Self, Refusal> {
         let mut selector_call = call.clone();
         if let Some(name) = &target.name {
@@ -48,7 +58,9 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The events since the last call.
+    /// Returns the events since the last call.
+    ///
+    /// A watch from a compacted revision ends with one event `ERROR` with code 410.
     pub(crate) fn take(&mut self, kube: &Kube) -> Vec<Value> {
         if self.ended {
             return Vec::new();
@@ -67,17 +79,19 @@ impl Watch {
         events
     }
 
-    /// Whether nothing more will come.
+    /// Returns true if no further event follows.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
+    /// Returns the resource of the watched objects.
     pub(crate) fn resource(&self) -> &Resource {
         &self.resource
     }
 
-    /// What the watcher sees of a change: an object that comes into the selection is added, one
-    /// that leaves it is deleted.
+    /// Returns the event for a change; `None` for an object outside the selection.
+    ///
+    /// An object that enters the selection is added, one that leaves it is deleted.
     fn told(&self, change: &ObjectChange) -> Option<Value> {
         let seen = |state: &Option<std::sync::Arc<Value>>| state.clone().filter(|object| self.selector.accepts(object));
         let (kind, object) = match (seen(&change.before), seen(&change.after)) {
@@ -91,11 +105,12 @@ impl Watch {
         Some(event(kind, &object))
     }
 
-    /// Tells how far the watch has come; none if the client did not ask for that.
+    /// Returns a bookmark; `None` if the client does not accept bookmarks.
     pub(crate) fn mark(&self) -> Option<Value> {
         self.bookmarks.then(|| self.bookmark())
     }
 
+    /// Returns an event `BOOKMARK` with the current revision.
     fn bookmark(&self) -> Value {
         let metadata = json!({ "resourceVersion": self.revision.to_string() });
         event(
@@ -105,11 +120,13 @@ impl Watch {
     }
 }
 
+/// Returns the refusal of a malformed resource version.
 fn invalid_version(given: &str) -> Refusal {
     let cause = super::status::Cause::invalid("resourceVersion", &json!(given), "strconv.ParseUint: invalid syntax");
     Refusal::invalid("meta.k8s.io", "ListOptions", "", &[cause])
 }
 
+/// Returns an event of a type with its object.
 fn event(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
 }

@@ -1,19 +1,23 @@
-/// A field of a protobuf message.
+/// Field of a protobuf message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field<'a> {
+    /// Number of the field in its message type.
     pub(crate) number: u64,
+    /// Value as it was encoded.
     pub(crate) wire: Wire<'a>,
 }
 
-/// What a field holds, before it is known what it means.
+/// Value of a field before its type is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wire<'a> {
+    /// Number of up to 64 bits: varint, `fixed64` or `fixed32`.
     Number(u64),
+    /// Bytes of a text, a message or a packed list.
     Bytes(&'a [u8]),
 }
 
 impl<'a> Wire<'a> {
-    /// The bytes; an error if it is a number.
+    /// Returns the bytes, or an error for a number.
     pub(crate) fn bytes(self) -> Result<&'a [u8], String> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
@@ -21,7 +25,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// The number; an error if it is bytes.
+    /// Returns the number, or an error for bytes.
     pub(crate) fn number(self) -> Result<u64, String> {
         match self {
             Self::Number(number) => Ok(number),
@@ -30,9 +34,11 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// The fields of a message in the order in which they were written.
+/// Returns the fields of a message in the order of their encoding.
 ///
-/// The error says that it ends too early or is no message.
+/// # Errors
+///
+/// A description of the truncated field or of the unknown wire type.
 pub(crate) fn fields(mut rest: &[u8]) -> Result<Vec<Field<'_>>, String> {
     let mut found = Vec::new();
     while !rest.is_empty() {
@@ -52,21 +58,25 @@ pub(crate) fn fields(mut rest: &[u8]) -> Result<Vec<Field<'_>>, String> {
     Ok(found)
 }
 
+/// Returns the error for a truncated field.
 fn cut() -> String {
     "it ends in the middle of a field".to_owned()
 }
 
+/// Removes and returns the first `length` bytes of `rest`.
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
     let (taken, after) = rest.split_at_checked(length).ok_or_else(cut)?;
     *rest = after;
     Ok(taken)
 }
 
+/// Returns a number of fixed size, least significant byte first.
 fn fixed(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Seven bits a byte, the lowest first.
+/// Reads a number with seven bits a byte, lowest first. The high bit marks that another byte
+/// follows.
 fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {

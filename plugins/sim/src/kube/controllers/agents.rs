@@ -5,17 +5,16 @@ use crate::kube::effect::{Effect, FieldEdit};
 use crate::kube::json::{at, holds, list_at, name_of, namespace_of, str_at, uid_of};
 use crate::kube::state::{Kube, Kubelet};
 
-/// Name of the agent in managed fields.
+/// Name of the Cilium agent in managed fields.
 const AGENT: &str = "cilium-agent";
 
 /// Label of the nodes that run the agent.
 const LABEL: &str = "kubernetes.azure.com/ebpf-dataplane";
 
-/// Returns the nodes on which the Cilium agent has to start: it describes its node once when it
-/// starts.
+/// Returns the nodes on which the Cilium agent has not started yet.
 ///
-/// A `CiliumNode` that is deleted later exists again after the next start of the agent, as was
-/// observed on AKS.
+/// The agent writes the `CiliumNode` of its node only when it starts. A `CiliumNode` that is
+/// deleted later is absent until the next start of the agent, as was observed on AKS.
 pub(super) fn nodes_without_agent(kube: &Kube, _: Timestamp) -> Vec<Value> {
     if kube.resource("cilium.io", "v2", "ciliumnodes").is_none() {
         return Vec::new();
@@ -27,7 +26,8 @@ pub(super) fn nodes_without_agent(kube: &Kube, _: Timestamp) -> Vec<Value> {
         .collect()
 }
 
-/// Starts the agent of a node.
+/// Starts the agent of a node, which creates or updates the `CiliumNode` with the labels, addresses
+/// and boot identifier of the node.
 pub(super) fn start(kube: &Kube, node: &Value, _: Timestamp) -> Vec<Effect> {
     let Some(nodes) = kube.resource("cilium.io", "v2", "ciliumnodes") else { return Vec::new() };
     let Some(kubelet) = kube.kubelets.get(name_of(node)) else { return Vec::new() };
@@ -61,7 +61,9 @@ pub(super) fn start(kube: &Kube, node: &Value, _: Timestamp) -> Vec<Effect> {
     ]
 }
 
-/// Returns the ready pods with an address of their own whose agent has not described them.
+/// Returns the ready pods with an address of their own that have no `CiliumEndpoint`.
+///
+/// Pods on the host network have none, as in Cilium.
 pub(super) fn pods_without_endpoint(kube: &Kube, _: Timestamp) -> Vec<Value> {
     let Some(endpoints) = kube.resource("cilium.io", "v2", "ciliumendpoints") else { return Vec::new() };
     let has_agent =
@@ -72,7 +74,7 @@ pub(super) fn pods_without_endpoint(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.all("pods").filter(has_own_address).filter(has_agent).filter(is_missing).cloned().collect()
 }
 
-/// Describes a pod by its `CiliumEndpoint`.
+/// Creates the `CiliumEndpoint` of a pod, with the pod as its owner.
 pub(super) fn describe_pod(kube: &Kube, pod: &Value, _: Timestamp) -> Vec<Effect> {
     let Some(endpoints) = kube.resource("cilium.io", "v2", "ciliumendpoints") else { return Vec::new() };
     let endpoint = json!({

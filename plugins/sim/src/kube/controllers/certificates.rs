@@ -11,11 +11,14 @@ use crate::kube::rbac::Wish;
 use crate::kube::resource::{CERTIFICATES, core};
 use crate::kube::state::{Kube, User};
 
+/// Name of the controller in managed fields.
 const CONTROLLER: &str = "kube-controller-manager";
+/// Signer of client certificates of kubelets.
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+/// Signer of serving certificates of kubelets.
 const SERVING: &str = "kubernetes.io/kubelet-serving";
 
-/// Returns the requests that are neither answered nor refused.
+/// Returns the requests that have no certificate and are neither denied nor failed.
 pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
     let is_open = |request: &&Value| {
         str_at(request, &["status", "certificate"]).is_empty() && !holds(request, "Denied") && !holds(request, "Failed")
@@ -23,10 +26,10 @@ pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.all("certificatesigningrequests.certificates.k8s.io").filter(is_open).cloned().collect()
 }
 
-/// Approves the client certificate of a kubelet where a role permits it, and signs an approved
+/// Approves the client certificate of a kubelet if a role permits it, and signs an approved
 /// request.
 ///
-/// No controller approves serving certificates: an operator or the workflow has to, because it
+/// No controller approves serving certificates: an operator or the workflow must do so, because it
 /// knows the machine.
 pub(super) fn reconcile(kube: &Kube, request: &Value, now: Timestamp) -> Vec<Effect> {
     if holds(request, "Approved") {
@@ -38,6 +41,7 @@ pub(super) fn reconcile(kube: &Kube, request: &Value, now: Timestamp) -> Vec<Eff
     }
 }
 
+/// Returns a condition with status `True` whose times are `now`.
 fn condition(kind: &str, reason: &str, message: &str, now: Timestamp) -> Value {
     json!({
         "type": kind,
@@ -49,6 +53,7 @@ fn condition(kind: &str, reason: &str, message: &str, now: Timestamp) -> Value {
     })
 }
 
+/// Returns the effect that changes one field of a request.
 fn edit(request: &Value, field: FieldEdit) -> Effect {
     Effect::Edit {
         resource: core("certificatesigningrequests"),
@@ -58,13 +63,14 @@ fn edit(request: &Value, field: FieldEdit) -> Effect {
     }
 }
 
+/// Returns the effect that appends a condition to a request.
 fn add_condition(request: &Value, condition: Value) -> Effect {
     let mut conditions = list_at(request, &["status", "conditions"]).to_vec();
     conditions.push(condition);
     edit(request, FieldEdit::set(&["status", "conditions"], Value::Array(conditions)))
 }
 
-/// Approves a kubelet's own request, as the controller `csrapproving` does, if its user may have
+/// Approves the request of a kubelet, as the controller `csrapproving` does, if its user may create
 /// such certificates.
 fn approve(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     let read = read_request(str_at(request, &["spec", "request"]))?;
@@ -88,6 +94,9 @@ fn approve(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     Some(add_condition(request, condition("Approved", "AutoApproved", message, now)))
 }
 
+/// Signs an approved request, or marks it as failed if the signer refuses its content.
+///
+/// Returns `None` for a signer that the controller manager does not implement.
 fn sign(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     let signer = str_at(request, &["spec", "signerName"]);
     if !matches!(signer, CLIENT | SERVING | "kubernetes.io/kube-apiserver-client") {
@@ -103,7 +112,7 @@ fn sign(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     Some(edit(request, FieldEdit::set(&["status", "certificate"], json!(STANDARD.encode(certificate)))))
 }
 
-/// Why a signer refuses a request.
+/// Returns the reason for which a signer refuses a request, in the words of the real signer.
 fn problem(signer: &str, request: &Request, usages: &[String]) -> Option<&'static str> {
     if signer == "kubernetes.io/kube-apiserver-client" {
         return request

@@ -8,13 +8,13 @@ use crate::kube::json::{list_at, name_of, namespace_of, str_at};
 use crate::kube::resource::Resource;
 use crate::kube::state::Kube;
 
-/// Returns one item: the whole cluster is collected at once.
+/// Returns one item, because one pass collects the whole cluster.
 pub(super) fn due(_: &Kube, _: Timestamp) -> Vec<Value> {
     vec![Value::Null]
 }
 
-/// Removes objects whose owners are all gone, pods whose node is gone, and objects whose definition
-/// is gone.
+/// Removes objects whose owners are all deleted, pods whose node is deleted, and objects whose
+/// definition is deleted.
 pub(super) fn collect(kube: &Kube, _: &Value, _: Timestamp) -> Vec<Effect> {
     let resources = kube.resources();
     let objects = kube.objects.values().flat_map(BTreeMap::values);
@@ -36,12 +36,13 @@ pub(super) fn collect(kube: &Kube, _: &Value, _: Timestamp) -> Vec<Effect> {
     effects
 }
 
+/// Returns true if an object has owners and none of them exists.
 fn is_lost(object: &Value, alive: &BTreeSet<&str>) -> bool {
     let owners = list_at(object, &["metadata", "ownerReferences"]);
     !owners.is_empty() && owners.iter().all(|owner| !alive.contains(str_at(owner, &["uid"])))
 }
 
-/// True if the node of a pod was deleted, as the pod garbage collector checks.
+/// Returns true if the node of a pod was deleted, as the pod garbage collector checks.
 fn is_homeless(kube: &Kube, pod: &Value) -> bool {
     let node = str_at(pod, &["spec", "nodeName"]);
     !node.is_empty() && kube.named("nodes", node).is_none()

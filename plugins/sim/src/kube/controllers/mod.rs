@@ -1,5 +1,5 @@
-//! Controllers of the control plane, and the agents of the nodes. Each returns what it would
-//! change.
+//! Controllers of the control plane, and the agents of the nodes. A controller only returns
+//! effects; `commit` applies them.
 
 mod agents;
 mod certificates;
@@ -20,14 +20,14 @@ use super::state::Kube;
 /// Component of a cluster that changes objects without a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Controller {
-    /// Returns the objects that the controller has to look after now.
+    /// Function that returns the objects with pending work.
     pub(crate) due: fn(&Kube, Timestamp) -> Vec<Value>,
-    /// Returns the changes that bring one of these objects closer to its desired state; none if it
-    /// is there.
+    /// Function that returns the changes that bring one object closer to its desired state; empty
+    /// if it is reached.
     pub(crate) reconcile: fn(&Kube, &Value, Timestamp) -> Vec<Effect>,
 }
 
-/// All controllers, in the order in which they act.
+/// Controllers in the order in which each round runs them.
 pub(crate) const CONTROLLERS: [Controller; 12] = [
     Controller { due: namespaces::due, reconcile: namespaces::reconcile },
     Controller { due: certificates::due, reconcile: certificates::reconcile },

@@ -6,6 +6,7 @@ use crate::kube::json::{is_going, list_at, moment, name_of, namespace_of, set};
 use crate::kube::resource::core;
 use crate::kube::state::Kube;
 
+/// Name of the controller in managed fields.
 const CONTROLLER: &str = "kube-controller-manager";
 
 /// Returns all namespaces.
@@ -13,12 +14,13 @@ pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.all("namespaces").cloned().collect()
 }
 
-/// Adds the service account and the certificate of the authority to a namespace, or empties one
-/// that is being deleted.
+/// Creates the standard objects of a namespace, or deletes the content of a namespace that is being
+/// deleted.
 pub(super) fn reconcile(kube: &Kube, namespace: &Value, now: Timestamp) -> Vec<Effect> {
     if is_going(namespace) { empty(kube, name_of(namespace), now) } else { furnish(kube, name_of(namespace)) }
 }
 
+/// Creates the service account `default` and the config map `kube-root-ca.crt` unless they exist.
 fn furnish(kube: &Kube, namespace: &str) -> Vec<Effect> {
     let mut effects = Vec::new();
     if kube.named("serviceaccounts", &format!("{namespace}/default")).is_none() {
@@ -34,8 +36,10 @@ fn furnish(kube: &Kube, namespace: &str) -> Vec<Effect> {
     effects
 }
 
-/// Removes the content of a namespace. The namespace itself is removed when no object with
-/// finalizers is left.
+/// Removes the content of a namespace that is being deleted.
+///
+/// Objects with finalizers are marked for deletion. The namespace is removed in the pass that finds
+/// no such object.
 fn empty(kube: &Kube, namespace: &str, now: Timestamp) -> Vec<Effect> {
     let (mut effects, mut left) = (Vec::new(), 0);
     for resource in kube.resources().into_iter().filter(|resource| resource.namespaced) {

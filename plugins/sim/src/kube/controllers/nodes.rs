@@ -6,14 +6,15 @@ use crate::kube::json::{at, condition, list_at, moment, name_of, namespace_of, s
 use crate::kube::resource::core;
 use crate::kube::state::Kube;
 
+/// Name of the controller in managed fields.
 const CONTROLLER: &str = "kube-controller-manager";
 
-/// Returns the nodes whose taints differ from those that their state requires.
+/// Returns the nodes whose taints or annotation differ from those that their state requires.
 pub(super) fn due(kube: &Kube, now: Timestamp) -> Vec<Value> {
     kube.all("nodes").filter(|node| is_to_change(node, now)).cloned().collect()
 }
 
-/// Taints a node by its conditions, as the node lifecycle controller does.
+/// Taints a node according to its conditions, as the node lifecycle controller does.
 pub(super) fn reconcile(_: &Kube, node: &Value, now: Timestamp) -> Vec<Effect> {
     let desired = taints(node, now);
     let ttl = at(node, &TTL).filter(|ttl| !ttl.is_null()).cloned().unwrap_or_else(|| json!("0"));
@@ -30,19 +31,20 @@ pub(super) fn reconcile(_: &Kube, node: &Value, now: Timestamp) -> Vec<Effect> {
     }]
 }
 
-/// Returns the names of nodes that no longer exist but whose kubelet is known.
+/// Returns the names of deleted nodes that still have an entry for their kubelet.
 pub(super) fn lost_kubelets(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.kubelets.keys().filter(|name| kube.named("nodes", name).is_none()).map(|name| json!(name)).collect()
 }
 
-/// Forgets the kubelet of a node that no longer exists.
+/// Removes the entry for the kubelet of a deleted node.
 pub(super) fn forget_kubelet(_: &Kube, node: &Value, _: Timestamp) -> Vec<Effect> {
     node.as_str().map(|node| Effect::SetKubelet { node: node.to_owned(), kubelet: None }).into_iter().collect()
 }
 
-/// Annotation that the controller sets on every node.
+/// Path of the annotation that the TTL controller of the real control plane sets on every node.
 const TTL: [&str; 3] = ["metadata", "annotations", "node.alpha.kubernetes.io/ttl"];
 
+/// Returns true if a node lacks the annotation or its taints differ from the required ones.
 fn is_to_change(node: &Value, now: Timestamp) -> bool {
     let wanted = taints(node, now);
     let held = at(node, &["spec", "taints"]);
@@ -51,7 +53,7 @@ fn is_to_change(node: &Value, now: Timestamp) -> bool {
         || (wanted.is_empty() && held.is_some())
 }
 
-/// Returns the taints that a node must have: its own, and those that its state requires.
+/// Returns the required taints of a node: its own, and those for its conditions and for a cordon.
 fn taints(node: &Value, now: Timestamp) -> Vec<Value> {
     let ready = condition(node, "Ready").map_or("False", |ready| str_at(ready, &["status"]));
     let cordoned = at(node, &["spec", "unschedulable"]) == Some(&json!(true));
@@ -73,7 +75,10 @@ fn taints(node: &Value, now: Timestamp) -> Vec<Value> {
     taints
 }
 
-/// Marks a node as unreachable and its pods as not ready, after its kubelet has stopped reporting.
+/// Marks a node as unreachable and its pods as not ready.
+///
+/// The simulated cluster does this as soon as the kubelet stops; a real one waits for a grace
+/// period.
 pub(crate) fn node_lost(kube: &Kube, node: &str, now: Timestamp) -> Vec<Effect> {
     let on_node = |pod: &&Value| str_at(pod, &["spec", "nodeName"]) == node;
     let lost = kube.named("nodes", node).map(|held| (core("nodes"), node.to_owned(), unknown(held, now)));
@@ -91,7 +96,8 @@ pub(crate) fn node_lost(kube: &Kube, node: &str, now: Timestamp) -> Vec<Effect> 
     effects.collect()
 }
 
-/// Conditions of a node after its kubelet has stopped reporting.
+/// Returns the conditions of a node whose kubelet has stopped reporting: all have the status
+/// `Unknown`.
 fn unknown(node: &Value, now: Timestamp) -> Vec<Value> {
     let mut conditions = list_at(node, &["status", "conditions"]).to_vec();
     for condition in conditions.iter_mut().filter(|condition| str_at(condition, &["status"]) != "Unknown") {
@@ -103,7 +109,7 @@ fn unknown(node: &Value, now: Timestamp) -> Vec<Value> {
     conditions
 }
 
-/// Conditions of a pod on a lost node.
+/// Returns the conditions of a pod on a lost node: `Ready` becomes `False`.
 fn not_ready(pod: &Value, now: Timestamp) -> Vec<Value> {
     let mut conditions = list_at(pod, &["status", "conditions"]).to_vec();
     let is_ready =

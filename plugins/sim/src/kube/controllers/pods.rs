@@ -10,15 +10,19 @@ use crate::kube::json::{at, holds, is_going, list_at, moment, name_of, namespace
 use crate::kube::resource::core;
 use crate::kube::state::{Kube, Kubelet};
 
+/// Name of the scheduler in managed fields.
 const SCHEDULER: &str = "kube-scheduler";
+/// Name of kubelets in managed fields.
 const KUBELET: &str = "kubelet";
 
-/// Returns the pods that need a node, or have work for the kubelet of theirs.
+/// Returns the pods that need a node, or for which their kubelet has work.
 pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
     kube.all("pods").filter(|pod| is_open(kube, pod)).cloned().collect()
 }
 
-/// Assigns a pod to a node, or starts or ends it there.
+/// Assigns a pod to a node, or starts or ends the pod on its node.
+///
+/// Pods on a node whose kubelet does not run remain unchanged, as on a real node that is down.
 pub(super) fn reconcile(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
     let node = str_at(pod, &["spec", "nodeName"]);
     if node.is_empty() {
@@ -39,16 +43,18 @@ pub(super) fn reconcile(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect>
     }
 }
 
+/// Returns the key of a pod in the store.
 fn key(pod: &Value) -> String {
     core("pods").place(namespace_of(pod), name_of(pod))
 }
 
+/// Returns the effect that changes fields of a pod on behalf of `manager`.
 fn edit(pod: &Value, manager: &str, fields: Vec<FieldEdit>) -> Effect {
     Effect::Edit { resource: core("pods"), key: key(pod), manager: manager.to_owned(), fields }
 }
 
-/// True if the scheduler or a kubelet has work with a pod. Other pods are skipped, so that a large
-/// cluster settles fast.
+/// Returns true if the scheduler or a kubelet has work for a pod. Other pods are skipped, so that a
+/// large cluster settles fast.
 fn is_open(kube: &Kube, pod: &Value) -> bool {
     match str_at(pod, &["spec", "nodeName"]) {
         "" => true,
@@ -56,13 +62,14 @@ fn is_open(kube: &Kube, pod: &Value) -> bool {
     }
 }
 
-/// True if the kubelet has no work with a pod.
+/// Returns true if the kubelet has no work for a pod.
 fn is_settled(pod: &Value) -> bool {
     let phase = str_at(pod, &["status", "phase"]);
     matches!(phase, "Succeeded" | "Failed") || (phase == "Running" && holds(pod, "Ready"))
 }
 
-/// Whether a node has the labels that a pod, or a pod's template, asks for.
+/// Returns true if a node has the labels that the node selector and the required node affinity of a
+/// pod or template demand.
 pub(super) fn fits(pod: &Value, node: &Value) -> bool {
     let labels = node.pointer("/metadata/labels").cloned().unwrap_or_default();
     let wanted = crate::kube::json::object_at(pod, &["spec", "nodeSelector"]);
@@ -72,7 +79,7 @@ pub(super) fn fits(pod: &Value, node: &Value) -> bool {
     selected && terms.is_none_or(|terms| terms.iter().any(|term| crate::kube::selector::meets(term, &labels)))
 }
 
-/// Whether a pod, or a pod's template, tolerates a taint.
+/// Returns true if a pod, or the template of a pod, tolerates a taint.
 pub(super) fn tolerates(pod: &Value, taint: &Value) -> bool {
     list_at(pod, &["spec", "tolerations"]).iter().any(|toleration| {
         let (key, effect) = (str_at(toleration, &["key"]), str_at(toleration, &["effect"]));
@@ -83,6 +90,10 @@ pub(super) fn tolerates(pod: &Value, taint: &Value) -> bool {
     })
 }
 
+/// Assigns a pod to the accepting node with the fewest pods, or records that no node accepts it.
+///
+/// The scheduler considers cordons, node selectors, required node affinity and taints. It ignores
+/// resources, and does not reconsider assigned pods.
 fn schedule(kube: &Kube, pod: &Value, now: Timestamp) -> Effect {
     let accepts = |node: &&Value| {
         let hard = |taint: &&Value| str_at(taint, &["effect"]) != "PreferNoSchedule";
@@ -111,7 +122,7 @@ fn schedule(kube: &Kube, pod: &Value, now: Timestamp) -> Effect {
     edit(pod, SCHEDULER, fields)
 }
 
-/// Starts a pod. Without a free address the pod stays pending.
+/// Starts a pod. The pod remains pending if its node has no free address.
 fn run(kube: &Kube, pod: &Value, node: &str, now: Timestamp) -> Vec<Effect> {
     let on_host = at(pod, &["spec", "hostNetwork"]) == Some(&json!(true));
     let host = host_address(kube, node);
@@ -135,6 +146,7 @@ fn run(kube: &Kube, pod: &Value, node: &str, now: Timestamp) -> Vec<Effect> {
     effects
 }
 
+/// Returns the `InternalIP` of a node; empty if it has none.
 fn host_address(kube: &Kube, node: &str) -> String {
     let addresses = kube.named("nodes", node).map(|node| list_at(node, &["status", "addresses"])).unwrap_or_default();
     let internal = addresses.iter().find(|address| str_at(address, &["type"]) == "InternalIP");
@@ -144,7 +156,8 @@ fn host_address(kube: &Kube, node: &str) -> String {
 /// Returns the kubelet after it has allocated the next free address of its prefix; `None` if no
 /// address is free.
 ///
-/// Addresses are allocated in turn, as host-local does. The first one belongs to the gateway.
+/// Addresses are allocated in turn, as the CNI plugin `host-local` does. The first one belongs to
+/// the gateway.
 fn allocate(kube: &Kube, node: &str) -> Option<Kubelet> {
     let kubelet = kube.kubelets.get(node)?;
     let range: Ipv4Net = kubelet.pod_cidr.as_deref()?.parse().ok()?;
@@ -156,6 +169,7 @@ fn allocate(kube: &Kube, node: &str) -> Option<Kubelet> {
     Some(Kubelet { last_address: Some(next), ..kubelet.clone() })
 }
 
+/// Returns a condition of a pod, with the previous transition time if its status has not changed.
 fn condition(pod: &Value, kind: &str, status: bool, now: Timestamp) -> Value {
     let status = if status { "True" } else { "False" };
     let held = crate::kube::json::condition(pod, kind).filter(|held| str_at(held, &["status"]) == status);
@@ -163,6 +177,7 @@ fn condition(pod: &Value, kind: &str, status: bool, now: Timestamp) -> Value {
     json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": since })
 }
 
+/// Returns the conditions that a kubelet reports for a pod.
 fn conditions(pod: &Value, ready: bool, now: Timestamp) -> Value {
     json!([
         condition(pod, "PodReadyToStartContainers", ready, now),
@@ -173,6 +188,7 @@ fn conditions(pod: &Value, ready: bool, now: Timestamp) -> Value {
     ])
 }
 
+/// Returns the status of a running pod. Containers start immediately and do not restart.
 fn running(pod: &Value, address: &str, host: &str, now: Timestamp) -> Value {
     let containers = list_at(pod, &["spec", "containers"]).iter();
     let statuses: Vec<Value> = containers
@@ -204,7 +220,7 @@ fn running(pod: &Value, address: &str, host: &str, now: Timestamp) -> Value {
     })
 }
 
-/// A pod that gets no address waits.
+/// Returns the status of a pod that has no address yet: pending in `ContainerCreating`.
 fn waiting(pod: &Value, host: &str, now: Timestamp) -> Value {
     let containers = list_at(pod, &["spec", "containers"]).iter();
     let statuses: Vec<Value> = containers

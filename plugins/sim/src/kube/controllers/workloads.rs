@@ -12,34 +12,35 @@ use crate::kube::resource::{Resource, core};
 use crate::kube::state::Kube;
 use crate::kube::{delete, eviction};
 
+/// Name of the controller in managed fields.
 const CONTROLLER: &str = "kube-controller-manager";
 
-/// Returns the deployments.
+/// Returns all deployments that are not being deleted.
 pub(super) fn deployments(kube: &Kube, _: Timestamp) -> Vec<Value> {
     living(kube, "deployments.apps")
 }
 
-/// Returns the replica sets.
+/// Returns all replica sets that are not being deleted.
 pub(super) fn replica_sets(kube: &Kube, _: Timestamp) -> Vec<Value> {
     living(kube, "replicasets.apps")
 }
 
-/// Returns the daemon sets.
+/// Returns all daemon sets that are not being deleted.
 pub(super) fn daemon_sets(kube: &Kube, _: Timestamp) -> Vec<Value> {
     living(kube, "daemonsets.apps")
 }
 
-/// Returns the disruption budgets.
+/// Returns all disruption budgets that are not being deleted.
 pub(super) fn budgets(kube: &Kube, _: Timestamp) -> Vec<Value> {
     living(kube, "poddisruptionbudgets.policy")
 }
 
-/// Objects of a resource that are not being deleted.
+/// Returns the objects of a resource that are not being deleted.
 fn living(kube: &Kube, qualified: &str) -> Vec<Value> {
     kube.all(qualified).filter(|object| !is_going(object)).cloned().collect()
 }
 
-/// Says whose something is.
+/// Returns `ownerReferences` that name `object` as the controller.
 fn owner(object: &Value) -> Value {
     json!([{
         "apiVersion": str_at(object, &["apiVersion"]),
@@ -51,7 +52,10 @@ fn owner(object: &Value) -> Value {
     }])
 }
 
-/// Makes one replica set for each template; the latest one has all replicas.
+/// Creates one replica set for each template of a deployment, and moves all replicas to the latest
+/// one.
+///
+/// The move is a single step. A real rollout obeys `maxSurge` and `maxUnavailable`.
 pub(super) fn roll_out(kube: &Kube, deployment: &Value, _: Timestamp) -> Vec<Effect> {
     let mut template = at(deployment, &["spec", "template"]).cloned().unwrap_or_default();
     let digest = Sha256::digest(template.to_string().as_bytes());
@@ -78,6 +82,9 @@ pub(super) fn roll_out(kube: &Kube, deployment: &Value, _: Timestamp) -> Vec<Eff
     effects
 }
 
+/// Returns the status of a deployment from the sums over its replica sets.
+///
+/// `current` is the name of the replica set of the latest template.
 fn deployment_status(kube: &Kube, deployment: &Value, current: &str) -> Value {
     let sets = kube.owned_by("replicasets.apps", uid_of(deployment));
     let sum = |key: &str| sets.iter().filter_map(|set| at(set, &["status", key])?.as_i64()).sum::<i64>();
@@ -113,20 +120,23 @@ fn deployment_status(kube: &Kube, deployment: &Value, current: &str) -> Value {
     status
 }
 
+/// Returns a condition without transition times.
 fn verdict(kind: &str, holds: bool, reason: &str) -> Value {
     json!({ "type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": "" })
 }
 
+/// Returns the effect that changes one field of an object.
 fn edit(resource: &Resource, object: &Value, field: FieldEdit) -> Effect {
     let key = resource.place(namespace_of(object), name_of(object));
     Effect::Edit { resource: resource.clone(), key, manager: CONTROLLER.to_owned(), fields: vec![field] }
 }
 
+/// Returns the effect that replaces the status of an object.
 fn write_status(resource: &Resource, object: &Value, status: Value) -> Effect {
     edit(resource, object, FieldEdit::set(&["status"], status))
 }
 
-/// The pods of an owner that are not ended or going.
+/// Returns the pods of an owner that have not finished and are not being deleted.
 fn pods_of<'a>(kube: &'a Kube, owner: &Value) -> Vec<&'a Value> {
     let uid = uid_of(owner);
     let is_its = |pod: &&Value| {
@@ -136,7 +146,7 @@ fn pods_of<'a>(kube: &'a Kube, owner: &Value) -> Vec<&'a Value> {
     kube.all("pods").filter(is_its).filter(lives).collect()
 }
 
-/// Starts missing pods of a replica set and stops surplus ones: pods that are not ready first.
+/// Starts missing pods of a replica set and stops surplus ones, first those that are not ready.
 pub(super) fn replicate(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
     let desired = at(set, &["spec", "replicas"])
         .and_then(Value::as_u64)
@@ -158,7 +168,8 @@ pub(super) fn replicate(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect>
     effects
 }
 
-/// Makes a pod from the template of an owner, on `node` if one is given.
+/// Returns the effect that creates a pod from the template of its owner, bound to `node` if there
+/// is one.
 fn start(owned_by: &Value, node: Option<&str>) -> Effect {
     let mut pod = at(owned_by, &["spec", "template"]).cloned().unwrap_or_default();
     let name = format!("{}-{}", name_of(owned_by), suffix());
@@ -173,14 +184,14 @@ fn start(owned_by: &Value, node: Option<&str>) -> Effect {
     Effect::Add { resource: core("pods"), object: pod, manager: CONTROLLER }
 }
 
-/// Starts the deletion of a pod.
+/// Starts the deletion of a pod, with the grace period of its specification.
 fn stop(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
     let mut effects = EffectList::new(kube);
     delete::begin(kube, now, &core("pods"), pod, &json!({}), &mut effects);
     effects.into_effects()
 }
 
-/// Runs one pod of a daemon set on every node that the template fits.
+/// Runs one pod of a daemon set on each node that fits its template, and stops pods on other nodes.
 pub(super) fn spread(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
     let template = at(set, &["spec", "template"]).cloned().unwrap_or_default();
     let nodes = kube.all("nodes").filter(|node| is_for(&template, node));
@@ -206,7 +217,10 @@ pub(super) fn spread(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
     effects
 }
 
-/// Daemons also run where nothing else is put: on nodes that are cordoned or not ready.
+/// Returns true if a daemon set runs on a node.
+///
+/// Taints under `node.kubernetes.io/` are ignored: daemons also run on nodes that are cordoned or
+/// not ready.
 fn is_for(template: &Value, node: &Value) -> bool {
     let hard = |taint: &&Value| !str_at(taint, &["key"]).starts_with("node.kubernetes.io/");
     let taints = list_at(node, &["spec", "taints"]).iter().filter(hard);
@@ -216,7 +230,7 @@ fn is_for(template: &Value, node: &Value) -> bool {
             .all(|taint| tolerates(template, taint))
 }
 
-/// Counts the pods of a disruption budget.
+/// Writes the status of a disruption budget from its current pods.
 pub(super) fn count_budget(kube: &Kube, budget: &Value, _: Timestamp) -> Vec<Effect> {
     let state = eviction::state(kube, budget);
     let generation = at(budget, &["metadata", "generation"]).cloned().unwrap_or_default();

@@ -9,12 +9,13 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
+    /// Creates an authority from its certificate and its signing key.
     pub(crate) fn new(certificate: String, issuer: Issuer<'static, KeyPair>) -> Self {
         Self { certificate, issuer }
     }
 }
 
-// Written by hand, because the derived text would contain the key.
+// The derived implementation would print the key.
 impl std::fmt::Debug for Authority {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Authority").finish_non_exhaustive()

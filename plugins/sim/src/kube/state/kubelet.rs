@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-/// State of a kubelet as the cluster's side of the world sees it.
+/// State of a kubelet as seen by the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Kubelet {
@@ -47,8 +47,8 @@ pub struct NodeFacts {
     pub boot_id: String,
 }
 
-/// Certificates of a kubelet under `/var/lib/kubelet/pki`, and its certificate requests that have
-/// not been answered.
+/// Certificates of a kubelet under `/var/lib/kubelet/pki`, and its pending certificate signing
+/// requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KubeletKeys {
@@ -56,9 +56,9 @@ pub struct KubeletKeys {
     pub client: Option<String>,
     /// Content of `kubelet-server-current.pem`: certificate, then key.
     pub server: Option<String>,
-    /// Request for the client certificate that has not been answered.
+    /// Pending request for the client certificate.
     pub(crate) client_request: Option<PendingCertificate>,
-    /// Request for the serving certificate that has not been answered.
+    /// Pending request for the serving certificate.
     pub(crate) server_request: Option<PendingCertificate>,
 }
 
@@ -74,11 +74,11 @@ pub(crate) struct PendingCertificate {
 /// Progress of a kubelet after a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KubeletState {
-    /// The API server refused a request; the text is the one in the kubelet's journal.
+    /// Refusal by the API server; the text is the one in the journal of the kubelet.
     Refused(String),
-    /// The request for a client certificate, of this name, has not been signed.
+    /// Unsigned request for a client certificate, with its name.
     WaitsForCertificate(String),
-    /// The node is registered.
+    /// Node that is registered.
     Registered {
         /// True if the node is ready.
         ready: bool,

@@ -1,4 +1,4 @@
-//! Data of a simulated cluster. Imports no behaviour: behaviours read it and return
+//! Data of a simulated cluster. Contains no behaviour: behaviours read it and return
 //! [effects](super::effect).
 
 mod authority;

@@ -33,7 +33,7 @@ impl User {
         Self::new("masterclient", &["system:masters"])
     }
 
-    /// True if the user is a member of `group`.
+    /// Returns true if the user is a member of `group`.
     pub(crate) fn is_in(&self, group: &str) -> bool {
         self.groups.iter().any(|each| each == group)
     }
@@ -43,7 +43,8 @@ impl User {
         self.name.strip_prefix("system:node:").filter(|_| self.is_in("system:nodes"))
     }
 
-    /// True if the user is a component of the cluster, such as a kubelet or the Cilium agent.
+    /// Returns true if the user is a component of the cluster, such as a kubelet or the Cilium
+    /// agent.
     pub(crate) fn is_background(&self) -> bool {
         let is_agent = self.is_in("system:serviceaccounts:kube-system") && self.name.ends_with(":cilium");
         self.node().is_some() || self.is_in("system:bootstrappers") || self.name.starts_with("system:kube-") || is_agent
