@@ -80,7 +80,7 @@ fn cat(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Runs the command `chmod MODE FILE…`, with an octal or a symbolic mode.
 ///
-/// CommandOptions such as `-R` are not simulated.
+/// Options such as `-R` are not simulated.
 fn chmod(process: &Process, io: &Io, arguments: &[String]) -> Exit {
     let Some((mode, files)) = arguments.split_first().filter(|(_, files)| !files.is_empty()) else {
         return process.fail(io, 1, "chmod: missing operand");

@@ -40,7 +40,7 @@ pub(super) fn ip(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     }
 }
 
-/// CommandOptions of `ip` that apply to each object.
+/// Options of `ip` that apply to each object.
 #[derive(Clone, Copy)]
 struct Output {
     json: bool,

@@ -35,7 +35,7 @@ pub(super) fn read(text: &str, ruleset: &mut Ruleset) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// NftWord of a script with its position.
+/// Word of a script with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct NftWord {
     text: String,

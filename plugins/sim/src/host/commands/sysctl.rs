@@ -36,7 +36,7 @@ pub(super) fn sysctl(process: &mut Process, io: &Io, arguments: &[String]) -> Ex
     Ok(status)
 }
 
-/// CommandOptions of `sysctl` that affect its output.
+/// Options of `sysctl` that affect its output.
 #[derive(Clone, Copy)]
 struct Output {
     names: bool,

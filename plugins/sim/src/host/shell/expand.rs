@@ -3,7 +3,7 @@ use super::interpreter::{Dialect, Flow, Shell};
 use super::pattern::matches;
 use crate::host::files::Files;
 
-/// ShellField under construction: its characters, and a flag for each quoted one.
+/// Field under construction: its characters, and a flag for each quoted one.
 #[derive(Default)]
 struct ShellField {
     characters: Vec<(char, bool)>,
@@ -226,7 +226,7 @@ fn trimmed(value: &str, cut: &str, pattern: &str) -> String {
     found.unwrap_or(value).to_owned()
 }
 
-/// ShellFields of one word under construction.
+/// Fields of one word under construction.
 struct ShellFields {
     done: Vec<ShellField>,
     current: Option<ShellField>,
