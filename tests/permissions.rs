@@ -149,7 +149,7 @@ async fn doctor_reports_all_missing_permissions_of_an_account() {
     let finding = repave.iter().find(|finding| finding["id"] == "kubernetes.permissions").unwrap();
     assert_eq!(finding["status"], "failed");
     let (message, hint) = (finding["message"].as_str().unwrap(), finding["hint"].as_str().unwrap());
-    assert!(message.starts_with("system:serviceaccount:kube-system:stargate-sync may not"), "{message}");
+    assert!(message.starts_with("system:serviceaccount:kube-system:stargate-sync lacks"), "{message}");
     for missing in
         ["patch nodes", "create pods --subresource=eviction", "create secrets -n kube-system", "get pods -n default"]
     {
