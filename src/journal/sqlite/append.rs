@@ -1,4 +1,4 @@
-//! Commits that only append to the history of one run: bound columns in place of a JSON argument.
+//! Commits that only append to the history of one run: bound columns instead of a JSON argument.
 
 use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
 
