@@ -100,7 +100,7 @@ impl From<JournalError> for Failure {
                 "add `--journal PATH` to use another file".into()
             }
             JournalError::Newer { .. } => "use the version of stargate that wrote it, or a later one".into(),
-            JournalError::Setting { .. } => "add `--journal PATH` with a path on a local disk".into(),
+            JournalError::NotDurable { .. } => "add `--journal PATH` with a path on a local disk".into(),
             JournalError::Corrupt(_) => "restore the file from a backup, or add `--journal PATH` to use another".into(),
             JournalError::Full => "free disk space, then run `stargate resume` to continue".into(),
             JournalError::ReadOnly => {

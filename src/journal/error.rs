@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use crate::id::RunId;
 
 /// Failure of the journal. Nothing is ever written in part.
@@ -11,46 +9,45 @@ pub enum JournalError {
         /// URL that was given.
         url: String,
     },
-    /// The file cannot be opened or created.
-    #[error("cannot open the journal {path}: {reason}")]
+    /// The store cannot be opened or created.
+    #[error("cannot open the journal {journal}: {reason}")]
     Open {
-        /// Path of the file.
-        path: PathBuf,
+        /// Path or URL of the store, without credentials.
+        journal: String,
         /// Message of the operating system or of the database.
         reason: String,
     },
-    /// A newer program has written to the file.
-    #[error("cannot open the journal {path}: its schema {found} is newer than this program, which knows up to {known}")]
+    /// A newer program has written to the store.
+    #[error(
+        "cannot open the journal {journal}: its schema {found} is newer than this program, which knows up to {known}"
+    )]
     Newer {
-        /// Path of the file.
-        path: PathBuf,
-        /// Version of the file's schema.
+        /// Path or URL of the store, without credentials.
+        journal: String,
+        /// Version of the store's schema.
         found: i64,
         /// Newest version that this program knows.
         known: i64,
     },
-    /// A setting on which durability depends did not take effect.
-    #[error("cannot open the journal {path}: {pragma} is {found:?}, expected {expected:?}")]
-    Setting {
-        /// Path of the file.
-        path: PathBuf,
-        /// Name of the setting.
-        pragma: &'static str,
-        /// Actual value of the setting.
-        found: String,
-        /// Required value of the setting.
-        expected: &'static str,
+    /// A setting on which durability depends did not take effect: the store could lose what it has
+    /// acknowledged.
+    #[error("cannot open the journal {journal}: {reason}")]
+    NotDurable {
+        /// Path or URL of the store, without credentials.
+        journal: String,
+        /// Setting, with its actual and its required value.
+        reason: String,
     },
-    /// The file is damaged or is not a journal.
+    /// The stored data is damaged or is not a journal.
     #[error("cannot read the journal: it is damaged or not a journal: {0}")]
     Corrupt(String),
     /// The disk is full.
     #[error("cannot write the journal: the disk is full")]
     Full,
-    /// The file or its directory cannot be written.
+    /// The store can be read but not written.
     #[error("cannot write the journal: it is read-only")]
     ReadOnly,
-    /// Another process locked the file for longer than the busy timeout.
+    /// Another process locked the store for longer than the busy timeout.
     #[error("cannot write the journal: another process holds it")]
     Busy,
     /// The run does not exist.
@@ -67,19 +64,4 @@ pub enum JournalError {
     /// Any other failure of the database.
     #[error("cannot use the journal: {0}")]
     Database(String),
-}
-
-impl From<sqlx::Error> for JournalError {
-    fn from(error: sqlx::Error) -> Self {
-        let Some(database) = error.as_database_error() else { return Self::Database(error.to_string()) };
-        let code: i32 = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
-        // The low byte is the primary result code: https://sqlite.org/rescode.html
-        match code & 0xff {
-            5 | 6 => Self::Busy,
-            8 => Self::ReadOnly,
-            11 | 26 => Self::Corrupt(database.message().into()),
-            13 => Self::Full,
-            _ => Self::Database(database.message().into()),
-        }
-    }
 }

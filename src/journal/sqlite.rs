@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod append;
+mod error;
 pub(super) mod inspect;
 mod open;
 mod payload;
@@ -34,7 +35,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// [`JournalError::Open`], [`JournalError::Newer`] or [`JournalError::Corrupt`];
-    /// [`JournalError::Setting`] if a setting on which durability depends did not take effect.
+    /// [`JournalError::NotDurable`] if a setting on which durability depends did not take effect.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
         let (writer, reader) = open::open(path).await?;
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })

@@ -6,7 +6,10 @@ use std::{
 use rustix::fs::Access;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::open::{BUSY_TIMEOUT, newest_schema, open_error};
+use super::{
+    error::{cannot_open, open_error},
+    open::{BUSY_TIMEOUT, newest_schema},
+};
 use crate::journal::{Inspected, JournalError};
 
 /// Checks whether the journal file is intact and can be used, or can be created. Writes nothing.
@@ -15,15 +18,14 @@ use crate::journal::{Inspected, JournalError};
 /// [`JournalError::Open`] if the file can neither be used nor created, [`JournalError::Newer`], or
 /// [`JournalError::Corrupt`].
 pub(in crate::journal) async fn inspect(path: &Path) -> Result<Inspected, JournalError> {
-    let unusable = |reason: String| JournalError::Open { path: path.into(), reason };
-    if !path.try_exists().map_err(|e| unusable(e.to_string()))? {
-        check_creatable(path).map_err(|e| unusable(e.to_string()))?;
+    if !path.try_exists().map_err(|e| cannot_open(path, e))? {
+        check_creatable(path).map_err(|e| cannot_open(path, e))?;
         return Ok(Inspected::Absent);
     }
     if !path.is_file() {
-        return Err(unusable("it is not a file".into()));
+        return Err(cannot_open(path, "it is not a file"));
     }
-    check_writable(path).map_err(|e| unusable(e.to_string()))?;
+    check_writable(path).map_err(|e| cannot_open(path, e))?;
     let mut reader = options(path).connect().await.map_err(|e| open_error(path, e))?;
     let inspected = inspect_file(path, &mut reader).await;
     // Nothing was written, so a failure to close loses nothing.
@@ -56,7 +58,7 @@ async fn inspect_file(path: &Path, reader: &mut SqliteConnection) -> Result<Insp
         sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *reader).await?;
     let (schema, known) = (found.unwrap_or_default(), newest_schema());
     if schema > known {
-        return Err(JournalError::Newer { path: path.into(), found: schema, known });
+        return Err(JournalError::Newer { journal: path.display().to_string(), found: schema, known });
     }
     let findings: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(3)").fetch_all(&mut *reader).await?;
     match findings.as_slice() {

@@ -1,12 +1,6 @@
 //! Opening of a journal file: creation, migration and settings.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs::File, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection,
@@ -14,6 +8,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
+use super::error::{cannot_open, open_error};
 use crate::journal::JournalError;
 
 /// Migrations in order: version, name and SQL. A released migration is never changed.
@@ -37,11 +32,10 @@ const LOG_PAGES: &str = "128";
 /// Opens the file, after creating and migrating it if necessary, and returns a connection to write
 /// and one to read.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqliteConnection), JournalError> {
-    let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
-    std::fs::create_dir_all(directory(path)).map_err(io_error)?;
+    std::fs::create_dir_all(directory(path)).map_err(|e| cannot_open(path, e))?;
     let directory_lock = lock_directory(path).await;
     if !path.exists() && !create_complete(path).await? {
-        create_private(path).map_err(io_error)?;
+        create_private(path).map_err(|e| cannot_open(path, e))?;
     }
     let mut writer = connect(path, &options(path)).await?;
     migrate(path, &mut writer).await?;
@@ -65,18 +59,17 @@ async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteCo
 /// of one and more for each migration, and no other process or crash sees a part of it. Returns
 /// false where the file system has no hard links.
 async fn create_complete(path: &Path) -> Result<bool, JournalError> {
-    let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
     let draft = path.with_added_extension(format!("new-{}", std::process::id()));
     let created = write_draft(path, &draft).await;
     let linked = created.and_then(|()| match std::fs::hard_link(&draft, path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(true),
         Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => Ok(false),
-        other => other.map(|()| true).map_err(io_error),
+        other => other.map(|()| true).map_err(|e| cannot_open(path, e)),
     });
     // The draft may not exist, if it could not be created.
     let _ = std::fs::remove_file(&draft);
     if linked? {
-        File::open(directory(path)).and_then(|directory| directory.sync_all()).map_err(io_error)?;
+        File::open(directory(path)).and_then(|directory| directory.sync_all()).map_err(|e| cannot_open(path, e))?;
         return Ok(true);
     }
     Ok(false)
@@ -84,14 +77,13 @@ async fn create_complete(path: &Path) -> Result<bool, JournalError> {
 
 /// Writes a migrated journal to `draft` and flushes it.
 async fn write_draft(path: &Path, draft: &Path) -> Result<(), JournalError> {
-    let io_error = |e: io::Error| JournalError::Open { path: path.into(), reason: e.to_string() };
-    create_private(draft).map_err(io_error)?;
+    create_private(draft).map_err(|e| cannot_open(path, e))?;
     // Nothing of a draft has to survive a crash before it is complete.
     let options = options(draft).synchronous(SqliteSynchronous::Off);
     let mut connection = connect(path, &options).await?;
     migrate(path, &mut connection).await?;
     connection.close().await.map_err(|e| open_error(path, e))?;
-    File::open(draft).and_then(|file| file.sync_all()).map_err(io_error)
+    File::open(draft).and_then(|file| file.sync_all()).map_err(|e| cannot_open(path, e))
 }
 
 /// Creates the file with mode 0600, unless it exists.
@@ -144,24 +136,17 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), J
     let known = newest_schema();
     match result {
         Ok(()) => Ok(()),
-        Err(MigrateError::VersionMissing(found)) => Err(JournalError::Newer { path: path.into(), found, known }),
+        Err(MigrateError::VersionMissing(found)) => {
+            Err(JournalError::Newer { journal: path.display().to_string(), found, known })
+        }
         Err(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) => Err(open_error(path, e)),
-        Err(other) => Err(JournalError::Open { path: path.into(), reason: other.to_string() }),
+        Err(other) => Err(cannot_open(path, other)),
     }
 }
 
 /// Returns the version of the schema that this program writes.
 pub(super) fn newest_schema() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, ..)| *version)
-}
-
-/// Adds the path to a database error that occurred while the file was opened.
-pub(super) fn open_error(path: &Path, error: sqlx::Error) -> JournalError {
-    match JournalError::from(error) {
-        JournalError::Database(reason) => JournalError::Open { path: path.into(), reason },
-        JournalError::ReadOnly => JournalError::Open { path: path.into(), reason: "it is read-only".into() },
-        other => other,
-    }
 }
 
 /// Reads back the settings on which durability depends, since `SQLite` ignores a setting that it
@@ -171,7 +156,8 @@ async fn check_settings(path: &Path, writer: &mut SqliteConnection) -> Result<()
         let text = sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
         let found: String = sqlx::query_scalar(text).fetch_one(&mut *writer).await?;
         if found != expected {
-            return Err(JournalError::Setting { path: PathBuf::from(path), pragma, found, expected });
+            let reason = format!("{pragma} is {found:?}, expected {expected:?}");
+            return Err(JournalError::NotDurable { journal: path.display().to_string(), reason });
         }
     }
     Ok(())
