@@ -115,8 +115,8 @@ impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.0.first().map_or("workflow", |first| first.source.name());
         match self.0.len() {
-            1 => write!(f, "{file}: 1 mistake"),
-            many => write!(f, "{file}: {many} mistakes"),
+            1 => write!(f, "{file}: 1 error"),
+            many => write!(f, "{file}: {many} errors"),
         }
     }
 }

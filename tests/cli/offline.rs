@@ -217,11 +217,11 @@ fn single_inputs_override_the_inputs_file() {
     );
     let run = ["run", "workflow", "provision-aks-router", "--inputs", "inputs.yaml"];
     let ran = program.expect(65, &run);
-    assert!(ran.err.contains("\"router\"") && ran.err.contains("1 mistake"), "{ran:?}");
+    assert!(ran.err.contains("\"router\"") && ran.err.contains("1 error"), "{ran:?}");
     let ran = program.expect(64, &[&run[..], &["-i", "router=r"]].concat());
     assert!(ran.hint().contains("--azure-subscription"), "{ran:?}");
     let ran = program.expect(65, &[&run[..], &["-i", "router=r", "-i", "ssh_source=everywhere"]].concat());
-    assert!(ran.err.contains("\"ssh_source\"") && ran.err.contains("1 mistake"), "{ran:?}");
+    assert!(ran.err.contains("\"ssh_source\"") && ran.err.contains("1 error"), "{ran:?}");
     program.write("inputs.yaml", "- a list\n");
     assert!(program.expect(65, &run).err.contains("inputs.yaml"));
 }

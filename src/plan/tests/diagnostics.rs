@@ -374,7 +374,7 @@ fn mistakes_are_drawn_with_the_source_text() {
     let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor()).with_width(90);
     handler.render_report(&mut drawn, &broken()).expect("a report");
     for part in
-        ["w.yaml: 2 mistakes", "w.yaml:4:11", "there is no action", "did you mean \"test.nop.run\"?", "w.yaml:5:14"]
+        ["w.yaml: 2 errors", "w.yaml:4:11", "there is no action", "did you mean \"test.nop.run\"?", "w.yaml:5:14"]
     {
         assert!(drawn.contains(part), "{part} in\n{drawn}");
     }
