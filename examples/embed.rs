@@ -13,7 +13,7 @@ use stargate::{
     workflow,
 };
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Backoff, Recovery, Registry, RequiredPermissions, Secrets, WaitState,
+    Action, ActionContext, ActionError, Backoff, Nature, Recovery, Registry, RequiredPermissions, Secrets, WaitState,
     poll_until,
 };
 
@@ -37,7 +37,8 @@ impl Action for FileWait {
     type Output = FileOutput;
     const NAME: &'static str = "local.file.wait";
     const VERSION: u32 = 1;
-    const RECOVERY: Recovery = Recovery::Repeat; // it only reads
+    const NATURE: Nature = Nature::Observe;
+    const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a file exists.";
 
     async fn run(&self, cx: &ActionContext, input: &FileInput) -> Result<FileOutput, ActionError> {

@@ -8,7 +8,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Recovery, RequiredPermissions};
 
 /// Returns the time of `CLOCK_MONOTONIC`, in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
@@ -56,6 +56,7 @@ impl Action for RecordTime {
     type Output = StepNumber;
     const NAME: &'static str = "bench.step.run";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Once;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Records the time at which it runs.";
 

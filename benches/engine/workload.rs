@@ -12,7 +12,7 @@ use stargate::{
     plan::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
     workflow::parse,
 };
-use stargate_sdk::{Recovery, Registry, Secrets};
+use stargate_sdk::{Nature, Recovery, Registry, Secrets};
 
 use crate::body::{RecordTime, Trace, monotonic_ns};
 
@@ -214,6 +214,7 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
         name: format!("s{i}"),
         action: "bench.step.run".into(),
         version: 1,
+        nature: Nature::Once,
         recovery: Recovery::Repeat,
         with: Template::Literal(json!({ "i": i })),
         needs,

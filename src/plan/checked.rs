@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use stargate_sdk::Registry;
+use stargate_sdk::{Nature, Registry};
 
 use super::{
     FORMAT, Loader, Outline, Plan, PlannedStep, Scope, Template,
@@ -13,6 +13,7 @@ use super::{
     locks::{self, Lock},
     lower, order,
 };
+
 use crate::workflow::{Diagnostics, ParsedWorkflow, Workflow};
 
 /// A workflow without mistakes: its names are resolved, its types fit, and its steps are
@@ -124,5 +125,11 @@ fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
 /// Returns the oldest format that can express these steps, so that older programs can resume most
 /// runs.
 fn format_of(steps: &[PlannedStep]) -> u32 {
-    if steps.iter().any(|step| step.approval.is_some()) { FORMAT } else { 1 }
+    if steps.iter().any(|step| step.nature != Nature::Once) {
+        FORMAT
+    } else if steps.iter().any(|step| step.approval.is_some()) {
+        2
+    } else {
+        1
+    }
 }

@@ -1,14 +1,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::Recovery;
+use stargate_sdk::{Nature, Recovery};
 
 use super::{PlannedExpression, Template};
 use crate::id::PlanDigest;
 
 /// Newest format of plans that this program reads and writes. It reads all older ones.
 ///
-/// Format 2 added [`PlannedStep::approval`]. A plan has the oldest format that can express it.
-pub const FORMAT: u32 = 2;
+/// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`]. A plan has the oldest
+/// format that can express it.
+pub const FORMAT: u32 = 3;
 
 /// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
 /// usual operations of Azure take.
@@ -91,6 +92,9 @@ pub struct PlannedStep {
     /// Version of the action that the step was checked against.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub version: u32,
+    /// Meaning of an earlier result after an interruption; `Once` in plans of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nature: Nature,
     /// Handling of an unknown outcome.
     pub recovery: Recovery,
     /// Template of the action's input.

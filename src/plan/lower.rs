@@ -46,6 +46,7 @@ pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep, needs: Vec<usiz
         name: inlined.scopes[step.scope].full_name(&definition.name.value),
         action: action.name().to_owned(),
         version: action.version(),
+        nature: action.nature(),
         recovery: action.recovery(),
         with: template(&definition.with, step.scope),
         needs,

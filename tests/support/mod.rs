@@ -26,7 +26,9 @@ use stargate::{
     plan::{FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
     run::TimedEntry,
 };
-use stargate_sdk::{Action, ActionContext, ActionError, FindResult, Recovery, Registry, RequiredPermissions, Secrets};
+use stargate_sdk::{
+    Action, ActionContext, ActionError, FindResult, Nature, Recovery, Registry, RequiredPermissions, Secrets,
+};
 use tokio::sync::Semaphore;
 
 pub(crate) mod sqlite;
@@ -202,6 +204,7 @@ impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
     type Output = Output;
     const NAME: &'static str = ["test.find", "test.repeat", "test.ask"][RECOVERY as usize];
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Once;
     const RECOVERY: Recovery = [Recovery::Find, Recovery::Repeat, Recovery::Ask][RECOVERY as usize];
     const SUMMARY: &'static str = "Does as its script says.";
 
@@ -238,6 +241,7 @@ pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
         name: name.into(),
         action: action.into(),
         version: 1,
+        nature: Nature::Once,
         recovery,
         with: Template::Literal(json!({})),
         needs: needs.to_vec(),

@@ -1,4 +1,4 @@
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{compute::compute, conflict::Conflicts, desired::DesiredEntries, facts::Facts};
 
@@ -12,6 +12,7 @@ impl Action for DesiredCompute {
     type Output = DesiredEntries;
     const NAME: &'static str = "routes.desired.compute";
     const VERSION: u32 = 2;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Computes the desired entries of every routing surface from one set of facts.";
 

@@ -5,6 +5,24 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{ActionContext, ActionError, Difference};
 
+/// Meaning of an earlier result of a step when a run continues after an interruption.
+///
+/// What was read grows old: nodes are replaced and other runs change routes while a run is
+/// interrupted. A continued run therefore obtains the results of `Observe` and `Ensure` steps again,
+/// in the order of the graph, before it changes anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Nature {
+    /// The action only reads. Its result is stale after an interruption.
+    Observe,
+    /// The action reads actual state and changes what differs from the desired state, so that a
+    /// repetition changes nothing. Its result is stale after an interruption.
+    Ensure,
+    /// The result is kept: the action must not run again once it has taken effect.
+    #[default]
+    Once,
+}
+
 /// Handling of an attempt whose outcome is unknown, because its process exited or its response was
 /// lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +95,8 @@ pub trait Action: Send + Sync + 'static {
     const NAME: &'static str;
     /// Version that plans record; increased when input, output or meaning change.
     const VERSION: u32;
+    /// Meaning of an earlier result when a run continues after an interruption.
+    const NATURE: Nature;
     /// Handling of an unknown outcome.
     const RECOVERY: Recovery;
     /// Sentence in the third person that describes the action to users.

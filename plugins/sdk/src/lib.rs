@@ -24,7 +24,7 @@
 //! use serde::{Deserialize, Serialize};
 //! use serde_json::json;
 //! use stargate_sdk::{
-//!     Action, ActionContext, ActionError, Recovery, Registry, RequiredPermissions, Secrets,
+//!     Action, ActionContext, ActionError, Nature, Recovery, Registry, RequiredPermissions, Secrets,
 //! };
 //!
 //! struct GreetingWrite;
@@ -46,6 +46,7 @@
 //!     type Output = GreetingOutput;
 //!     const NAME: &'static str = "example.greeting.write";
 //!     const VERSION: u32 = 1;
+//!     const NATURE: Nature = Nature::Observe;
 //!     const RECOVERY: Recovery = Recovery::Repeat;
 //!     const SUMMARY: &'static str = "Writes a greeting.";
 //!
@@ -88,7 +89,7 @@ mod secret;
 mod skew;
 mod wait;
 
-pub use action::{Action, FindResult, Preview, Recovery};
+pub use action::{Action, FindResult, Nature, Preview, Recovery};
 pub use backoff::{Backoff, Delays};
 pub use check::{Check, CheckStatus, Finding};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};

@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
-    Action, ActionContext, ActionError, Check, FindResult, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Check, FindResult, Nature, Permission, Preview, Recovery, RequiredPermissions,
 };
 
 /// An [`Action`] with its types erased, as the engine and the plan use it.
@@ -15,6 +15,8 @@ pub trait DynAction: Send + Sync {
     fn name(&self) -> &'static str;
     /// Version that plans record.
     fn version(&self) -> u32;
+    /// Meaning of an earlier result when a run continues after an interruption.
+    fn nature(&self) -> Nature;
     /// Handling of an unknown outcome.
     fn recovery(&self) -> Recovery;
     /// Sentence in the third person that describes the action to users.
@@ -93,6 +95,10 @@ impl<A: Action> DynAction for ErasedAction<A> {
 
     fn version(&self) -> u32 {
         A::VERSION
+    }
+
+    fn nature(&self) -> Nature {
+        A::NATURE
     }
 
     fn recovery(&self) -> Recovery {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Action, ActionContext, ActionError, Backoff, FailureKind, FindResult, Preview, Recovery};
+use crate::{Action, ActionContext, ActionError, Backoff, FailureKind, FindResult, Nature, Preview, Recovery};
 
 /// Delays between reads after a change: most servers show it within milliseconds.
 const READ_BACK: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
@@ -217,6 +217,7 @@ impl<R: Resource> Action for Ensure<R> {
     type Output = R::Output;
     const NAME: &'static str = R::NAME;
     const VERSION: u32 = R::VERSION;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Find;
     const SUMMARY: &'static str = R::SUMMARY;
 

@@ -1,6 +1,6 @@
 //! Implementation of the command `actions`.
 //!
-//! JSON: a list of `{name, version, summary}`; for one action also `recovery`, `input` and
+//! JSON: a list of `{name, version, summary}`; for one action also `nature`, `recovery`, `input` and
 //! `output`, the last two as JSON Schema.
 
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn summary(action: &dyn DynAction) -> Value {
 fn full(action: &dyn DynAction) -> Value {
     json!({
         "name": action.name(), "version": action.version(), "summary": action.summary(),
-        "recovery": action.recovery(), "input": action.input_schema(), "output": action.output_schema(),
+        "nature": action.nature(), "recovery": action.recovery(), "input": action.input_schema(), "output": action.output_schema(),
     })
 }
 

@@ -287,8 +287,8 @@ fn a_damaged_plan_is_refused() {
     let good = looping().plan().clone();
     let new = |plan: Plan| CompiledPlan::new(Arc::new(plan)).err().map(|e| e.to_string()).unwrap_or_default();
     let mut plan = good.clone();
-    plan.format = 3;
-    assert_eq!(new(plan), "the plan has format 3, this program reads formats up to 2");
+    plan.format = 4;
+    assert_eq!(new(plan), "the plan has format 4, this program reads formats up to 3");
     let mut plan = good.clone();
     plan.steps[0].needs = vec![1];
     assert_eq!(new(plan), "the plan is damaged: step \"each\" needs a step that comes after it");

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Recovery, Registry, SecretRef};
 
 use crate::{
     plan::{Checked, CompiledPlan, EvaluationContext, Plan},
@@ -21,6 +21,7 @@ macro_rules! action {
             type Output = $output;
             const NAME: &'static str = $name;
             const VERSION: u32 = 3;
+            const NATURE: Nature = Nature::Once;
             const RECOVERY: Recovery = Recovery::Find;
             const SUMMARY: &'static str = "Does nothing.";
             async fn run(&self, _: &ActionContext, _: &Self::Input) -> Result<Self::Output, ActionError> {

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stargate_sdk::{Action, ActionContext, ActionError, Recovery, Registry, SecretRef};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Recovery, Registry, SecretRef};
 
 use super::fixtures::{StepResults, action, index, lines, map};
 use crate::{

@@ -1,6 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     client::{ArmClient, ArmObject, ClusterName, GroupName, ResourceType},
@@ -67,6 +67,7 @@ impl Action for ManagedCluster {
     type Output = ManagedClusterOutput;
     const NAME: &'static str = "azure.managed_cluster.read";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Reads an AKS cluster and its network profile.";
 

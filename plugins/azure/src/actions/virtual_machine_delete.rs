@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, Nature, Permission, Preview, Recovery, RequiredPermissions,
 };
 
 use crate::{
@@ -93,6 +93,7 @@ impl Action for VirtualMachineDelete {
     type Output = MachineDeleteOutput;
     const NAME: &'static str = "azure.virtual_machine.delete";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str =
         "Deletes a machine that carries the given host key, with its disk and its network interface.";

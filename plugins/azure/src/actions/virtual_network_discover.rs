@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_client::Prefix;
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     actions::{
@@ -78,6 +78,7 @@ impl Action for VirtualNetworkDiscovery {
     type Output = DiscoveryOutput;
     const NAME: &'static str = "azure.virtual_network.discover";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Finds the virtual network and the subnet that a cluster's nodes are in.";
 

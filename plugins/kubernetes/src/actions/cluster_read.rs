@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_kubernetes_client::{KubeClient, KubeRequest, NODES, json::text_or_empty, permission};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::node::{check_resource_group, check_version_skew};
 
@@ -45,6 +45,7 @@ impl Action for ClusterRead {
     type Output = ClusterReadOutput;
     const NAME: &'static str = "kubernetes.cluster.read";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str =
         "Reads the endpoint, certificates and version of the API server, and checks that a kubelet and the nodes fit.";

@@ -8,7 +8,7 @@ use stargate_kubernetes_client::{
     KubeClient, ObjectRef,
     json::{condition, text, text_or_empty},
 };
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
 use crate::permission::{OF_INPUT, on_object};
 
@@ -73,6 +73,7 @@ impl Action for ConditionWait {
     type Output = ConditionWaitOutput;
     const NAME: &'static str = "kubernetes.condition.wait";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a condition of an object has a status.";
 

@@ -10,7 +10,7 @@ use stargate_kubernetes_client::{
     json::{name, text},
     permission,
 };
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
 use crate::csr::{CsrPurpose, CsrState, NodeIdentity, approve, csr_purpose, csr_state};
 
@@ -132,6 +132,7 @@ impl Action for CsrApprove {
     type Output = CsrApproveOutput;
     const NAME: &'static str = "kubernetes.csr.approve";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str =
         "Waits for a kubelet's certificate requests and approves them if they are the node's own.";

@@ -9,7 +9,7 @@ use stargate_kubernetes_client::{
     permission,
 };
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, Nature, Permission, Preview, Recovery, RequiredPermissions,
 };
 
 use crate::csr::{csr_purpose, is_of_node};
@@ -45,6 +45,7 @@ impl Action for CsrDelete {
     type Output = CsrDeleteOutput;
     const NAME: &'static str = "kubernetes.csr.delete";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Deletes the certificate requests of a kubelet, so that none is approved later.";
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::Prefix;
 use stargate_kubernetes_client::{KubeClient, permission};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::inventory::{
     AzureSiteNames, FabricType, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType, SshHost, ssh_host,
@@ -171,6 +171,7 @@ impl Action for InventoryRead {
     type Output = InventoryReadOutput;
     const NAME: &'static str = "kubernetes.inventory.read";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Reads the sites, routers and workers that are registered in the cluster.";
 

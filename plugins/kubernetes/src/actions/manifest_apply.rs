@@ -10,7 +10,7 @@ use stargate_kubernetes_client::{
     unknown_kind_error,
 };
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, FailureKind, FindResult, Permission, Preview, Recovery,
+    Action, ActionContext, ActionError, Difference, FailureKind, FindResult, Nature, Permission, Preview, Recovery,
     RequiredPermissions,
 };
 
@@ -188,6 +188,7 @@ impl Action for ManifestApply {
     type Output = ManifestApplyOutput;
     const NAME: &'static str = "kubernetes.manifest.apply";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Find;
     const SUMMARY: &'static str = "Makes objects equal a manifest, by server-side apply.";
 

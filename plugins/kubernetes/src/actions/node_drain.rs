@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stargate_client::Waiter;
 use stargate_kubernetes_client::{KubeClient, NODES, ObjectName, PODS, permission};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
 use crate::{
     duration::parse_duration,
@@ -101,6 +101,7 @@ impl Action for NodeDrain {
     type Output = NodeDrainOutput;
     const NAME: &'static str = "kubernetes.node.drain";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Evicts the pods of a cordoned node, as their disruption budgets permit.";
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_client::{Backoff, WaitState, Waiter};
 use stargate_kubernetes_client::{KubeClient, NODES, ObjectName, json::uid, permission};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::node::{internal_ip, is_ready, kubelet_version, not_ready_reason};
 
@@ -54,6 +54,7 @@ impl Action for NodeWait {
     type Output = NodeWaitOutput;
     const NAME: &'static str = "kubernetes.node.wait";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a node has registered, is ready, and runs the expected version.";
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use stargate_kubernetes_client::{
     CILIUM_NODES, KubeClient, NODE_NETWORK_CONFIGS, NODES, ObjectKind, json::name, permission,
 };
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::node::{
     internal_ip, is_managed, is_ready, kubelet_version, labels, pod_cidr_of_cilium_node, pod_cidr_of_network_config,
@@ -73,6 +73,7 @@ impl Action for NodesList {
     type Output = NodesListOutput;
     const NAME: &'static str = "kubernetes.nodes.list";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Lists nodes with the pod CIDRs that they use.";
 

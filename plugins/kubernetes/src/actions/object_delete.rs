@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stargate_client::{Backoff, WaitState, poll_until};
 use stargate_kubernetes_client::{KubeClient, ObjectRef, ResolvedObject, json::uid, unknown_kind_error};
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, Nature, Permission, Preview, Recovery, RequiredPermissions,
 };
 
 use crate::permission::{OF_INPUT, on_object};
@@ -59,6 +59,7 @@ impl Action for ObjectDelete {
     type Output = ObjectDeleteOutput;
     const NAME: &'static str = "kubernetes.object.delete";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Deletes an object and waits until it is gone.";
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_kubernetes_client::{KubeClient, ObjectRef, unknown_kind_error};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::permission::{OF_INPUT, on_object};
 
@@ -36,6 +36,7 @@ impl Action for ObjectGet {
     type Output = ObjectGetOutput;
     const NAME: &'static str = "kubernetes.object.get";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Reads an object.";
 

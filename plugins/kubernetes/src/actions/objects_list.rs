@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_kubernetes_client::KubeClient;
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use super::object_get::for_output;
 use crate::permission::{OF_INPUT, on_object};
@@ -41,6 +41,7 @@ impl Action for ObjectsList {
     type Output = ObjectsListOutput;
     const NAME: &'static str = "kubernetes.objects.list";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Lists objects of a kind.";
 

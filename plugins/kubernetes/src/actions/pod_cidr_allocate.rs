@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use stargate_client::Prefix;
 use stargate_kubernetes_client::{KubeClient, permission};
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, FindResult, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, FindResult, Nature, Permission, Preview, Recovery,
+    RequiredPermissions,
 };
 
 use crate::pod_cidr::{PodCidrRegistry, PodCidrRequest, allocate, reported_owner, store};
@@ -69,6 +70,7 @@ impl Action for PodCidrAllocate {
     type Output = PodCidrAllocateOutput;
     const NAME: &'static str = "kubernetes.pod_cidr.allocate";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Find;
     const SUMMARY: &'static str = "Allocates a permanent pod CIDR to each node of a site, recorded in the cluster.";
 

@@ -10,7 +10,7 @@ use stargate_kubernetes_client::{
     permission,
 };
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, Nature, Permission, Preview, Recovery, RequiredPermissions,
 };
 
 use crate::{
@@ -102,6 +102,7 @@ impl Action for PodCidrRelease {
     type Output = PodCidrReleaseOutput;
     const NAME: &'static str = "kubernetes.pod_cidr.release";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Releases the pod CIDR of a removed node as soon as nothing in the cluster uses it.";
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stargate_client::{WaitState, poll_until};
 use stargate_kubernetes_client::{KubeClient, ObjectName, PODS};
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, Nature, Permission, Preview, Recovery, RequiredPermissions,
 };
 
 use crate::{
@@ -76,6 +76,7 @@ impl Action for PodEvict {
     type Output = PodEvictOutput;
     const NAME: &'static str = "kubernetes.pod.evict";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Once;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Evicts a pod, as its disruption budget permits, and waits until it is gone.";
 

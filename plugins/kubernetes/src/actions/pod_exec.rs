@@ -9,7 +9,8 @@ use stargate_kubernetes_client::{
     json::{list, text},
 };
 use stargate_sdk::{
-    Action, ActionContext, ActionError, Difference, FindResult, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Difference, FindResult, Nature, Permission, Preview, Recovery,
+    RequiredPermissions,
 };
 
 use crate::permission::in_namespace_of;
@@ -124,6 +125,7 @@ impl Action for PodExec {
     type Output = PodExecOutput;
     const NAME: &'static str = "kubernetes.pod.exec";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Once;
     const RECOVERY: Recovery = Recovery::Find;
     const SUMMARY: &'static str = "Runs a command in a container of a pod, unless its effect exists already.";
 

@@ -10,7 +10,7 @@ use stargate_kubernetes_client::{
     BodyFormat, KubeClient, KubeRequest, ObjectName, PODS,
     json::{list, text, text_or_empty},
 };
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
 use crate::{digest::digest_text, permission::in_namespace_of};
 
@@ -108,6 +108,7 @@ impl Action for PodProbe {
     type Output = PodProbeOutput;
     const NAME: &'static str = "kubernetes.pod.probe";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Checks that a pod on a node gets an address, and removes the pod.";
 

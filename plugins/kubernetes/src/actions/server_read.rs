@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::Prefix;
 use stargate_kubernetes_client::{KubeClient, permission};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::inventory::{Inventory, MachineRole, SshHost, ssh_host};
 
@@ -42,6 +42,7 @@ impl Action for ServerRead {
     type Output = ServerReadOutput;
     const NAME: &'static str = "kubernetes.server.read";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Reads a worker that is registered in the cluster.";
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_client::Prefix;
 use stargate_kubernetes_client::{KubeClient, NODES, ObjectName, permission};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     inventory::{Inventory, MachineRole, SshHost, ssh_host},
@@ -128,6 +128,7 @@ impl Action for WorkerFind {
     type Output = WorkerFindOutput;
     const NAME: &'static str = "kubernetes.worker.find";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Finds the traces of a worker in the cluster, and refuses names of other machines.";
 

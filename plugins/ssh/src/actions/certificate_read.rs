@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     SshHost,
@@ -55,6 +55,7 @@ impl Action for CertificateRead {
     type Output = CertificateReadOutput;
     const NAME: &'static str = "ssh.certificate.read";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Reads a certificate on a host, and checks its issuer and validity.";
 

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::{Backoff, WaitState, Waiter};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     SshHost,
@@ -55,6 +55,7 @@ impl Action for CloudInitWait {
     type Output = CloudInitWaitOutput;
     const NAME: &'static str = "ssh.cloud_init.wait";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until cloud-init is done, and fails with its errors.";
 

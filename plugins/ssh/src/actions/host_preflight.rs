@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     SshHost,
@@ -83,6 +83,7 @@ impl Action for HostPreflight {
     type Output = HostPreflightOutput;
     const NAME: &'static str = "ssh.host.preflight";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str =
         "Checks that a host can become a node, without changing it, and reports all problems.";

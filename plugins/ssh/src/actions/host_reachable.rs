@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::{Backoff, Waiter};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     SshHost,
@@ -58,6 +58,7 @@ impl Action for HostReachable {
     type Output = HostReachableOutput;
     const NAME: &'static str = "ssh.host.reachable";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a host with the pinned key accepts the user's login.";
 

@@ -3,7 +3,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::{Backoff, WaitState, Waiter};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     SshHost,
@@ -65,6 +65,7 @@ impl Action for TailscaleIdentity {
     type Output = TailscaleIdentityOutput;
     const NAME: &'static str = "ssh.tailscale.identity";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a host has joined its tailnet, and reads its identity there.";
 

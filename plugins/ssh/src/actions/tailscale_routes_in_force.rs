@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::{Backoff, WaitState, Waiter, check_prefixes};
-use stargate_sdk::{Action, ActionContext, ActionError, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
 
 use crate::{SshHost, client::ConnectionPool, operations::tailscale_status};
 
@@ -49,6 +49,7 @@ impl Action for TailscaleRoutesInForce {
     type Output = TailscaleRoutesInForceOutput;
     const NAME: &'static str = "ssh.tailscale.routes_in_force";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a host serves routes in its tailnet.";
 

@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate_client::{Backoff, WaitState, Waiter};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     client::{Device, DeviceList, TailscaleClient},
@@ -95,6 +95,7 @@ impl Action for DeviceWait {
     type Output = DeviceWaitOutput;
     const NAME: &'static str = "tailscale.device.wait";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Waits until a device is in the tailnet, authorised, and what it is expected to be.";
 

@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_sdk::{Action, ActionContext, ActionError, Permission, Preview, Recovery, RequiredPermissions};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
     client::{Device, DeviceList, TailscaleClient},
@@ -78,6 +78,7 @@ impl Action for DevicesList {
     type Output = DevicesListOutput;
     const NAME: &'static str = "tailscale.devices.list";
     const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
     const SUMMARY: &'static str = "Lists the tailnet's devices, and the prefixes that they serve.";
 
