@@ -11,12 +11,12 @@ use stargate::{
     engine::{AnswerResult, CancelResult, Ending, EngineError, Question, RunReport},
     id::{PlanDigest, RunId},
     journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
-    plan::{FORMAT, Plan, Template},
+    plan::{FORMAT, Plan, StoredPlanError, Template},
     run::{Answer, Entry, Outcome, RunStatus, TimedEntry},
     workflow::parse,
 };
 use stargate_sdk::ActionError;
-use support::{Act, CommitFault, Harness, chain, expression, fan, plan, step};
+use support::{Act, CommitFault, Harness, chain, expression, fan, plan, sqlite, step};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
@@ -378,6 +378,22 @@ async fn a_run_that_has_succeeded_is_not_changed_by_a_resume() {
     let again = harness.engine().resume(finished.run).await.unwrap();
     assert_eq!((again.ending, again.changed), (SUCCEEDED, false));
     assert_eq!(harness.only_run().await, before);
+}
+
+#[tokio::test]
+async fn a_run_whose_stored_plan_was_changed_is_not_resumed() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Fail(ActionError::permanent("no"))]);
+    let failed = harness.engine().run(chain(2)).await.unwrap();
+    let path = harness.folder.path().join("journal.db");
+    sqlite::execute(&path, "UPDATE plan SET body = replace(body, '\"s1\"', '\"s2\"')").await;
+    let error = harness.engine().resume(failed.run).await.unwrap_err();
+    let stored = harness.only_run().await;
+    let EngineError::StoredPlan { source: StoredPlanError::Changed { expected, .. }, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(expected, stored.row.plan_digest);
+    assert_eq!(harness.script.calls(), ["run s0"]);
 }
 
 #[tokio::test]

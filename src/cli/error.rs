@@ -11,7 +11,7 @@ use stargate::{
     engine::{EngineError, LockHolder},
     id::{RunId, RunIdError},
     journal::{JournalError, Owner},
-    plan::PlanError,
+    plan::{PlanError, StoredPlanError},
     workflow::Diagnostics,
 };
 
@@ -141,7 +141,12 @@ impl From<EngineError> for Failure {
             ),
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
             EngineError::IllegalHistory { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
-            EngineError::UnreadablePlan { .. } | EngineError::Action { .. } => {
+            EngineError::StoredPlan { source: StoredPlanError::Changed { .. }, .. } => {
+                let hint =
+                    "restore the journal from a backup, or run `stargate run workflow NAME` to start another run";
+                Self::new(Exit::Journal, message, hint)
+            }
+            EngineError::StoredPlan { source: StoredPlanError::Unreadable(_), .. } | EngineError::Action { .. } => {
                 Self::new(Exit::Internal, message, "use the version of stargate that started the run")
             }
             EngineError::Plan(error) => error.into(),

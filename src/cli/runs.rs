@@ -3,6 +3,7 @@
 
 use stargate::{
     clock::UnixMillis,
+    engine::EngineError,
     id::RunId,
     journal::{Journal, Owner, RunRow, StoredRun},
     plan::Plan,
@@ -35,10 +36,8 @@ pub(crate) fn unknown_run(text: &str) -> Failure {
 
 /// Reads the plan of a stored run.
 pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
-    serde_json::from_str(&stored.plan_json).map_err(|error| {
-        let message = format!("the plan of run {} cannot be read: {error}", stored.row.id);
-        Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
-    })
+    Plan::from_stored(&stored.plan_json, &stored.row.plan_digest)
+        .map_err(|source| EngineError::StoredPlan { run: stored.row.id.clone(), source }.into())
 }
 
 /// Folds the entries of a stored run. The state is a copy; nothing is acquired.

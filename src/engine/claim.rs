@@ -139,8 +139,8 @@ impl<'a> Claim<'a> {
 }
 
 fn prepare(stored: &StoredRun, registry: &Registry) -> Result<Prepared, EngineError> {
-    let plan: Plan = serde_json::from_str(&stored.plan_json)
-        .map_err(|e| EngineError::UnreadablePlan { run: stored.row.id.clone(), reason: e.to_string() })?;
+    let plan = Plan::from_stored(&stored.plan_json, &stored.row.plan_digest)
+        .map_err(|source| EngineError::StoredPlan { run: stored.row.id.clone(), source })?;
     let text = PlanText { digest: stored.row.plan_digest.clone(), json: stored.plan_json.as_str().into() };
     Prepared::with_text(plan, text, registry)
 }

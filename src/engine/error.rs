@@ -2,7 +2,7 @@ use crate::{
     clock::UnixMillis,
     id::RunId,
     journal::{JournalError, Owner},
-    plan::PlanError,
+    plan::{PlanError, StoredPlanError},
     run::{IllegalEntry, StateName},
 };
 
@@ -91,13 +91,13 @@ pub enum EngineError {
         /// First entry that cannot follow those before it.
         source: IllegalEntry,
     },
-    /// The stored plan cannot be read.
-    #[error("cannot read the plan of run {run}: {reason}")]
-    UnreadablePlan {
+    /// The stored plan cannot be read, or has changed since it was stored.
+    #[error("the plan of run {run} {source}")]
+    StoredPlan {
         /// Run that was read.
         run: RunId,
-        /// Message of the JSON parser.
-        reason: String,
+        /// Reason for which the plan is refused.
+        source: StoredPlanError,
     },
     /// The plan's expressions do not compile.
     #[error(transparent)]

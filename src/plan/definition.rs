@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stargate_sdk::{Nature, Recovery};
 
-use super::{PlannedExpression, Template};
+use super::{PlannedExpression, StoredPlanError, Template};
 use crate::id::PlanDigest;
 
 /// Newest format of plans that this program reads and writes. It reads all older ones.
@@ -45,9 +45,29 @@ impl Plan {
     /// # Panics
     /// Never: a plan contains only what JSON can express.
     pub fn digest(&self) -> PlanDigest {
-        let json = serde_json::to_value(self).expect("a plan contains only what JSON can express");
-        PlanDigest::of_json(&sorted(json).to_string())
+        let json = serde_json::to_string(self).expect("a plan contains only what JSON can express");
+        // The text is read back, because a number that is parsed may differ in its last bit. A text
+        // that is nested too deeply to be read back cannot be resumed either.
+        canonical_digest(&json).unwrap_or_else(|_| PlanDigest::of_json(&json))
     }
+
+    /// Reads a stored plan, and compares it with the digest under which it was stored.
+    ///
+    /// # Errors
+    /// [`StoredPlanError`] if the text is not the JSON of a plan, or has another digest.
+    pub fn from_stored(json: &str, digest: &PlanDigest) -> Result<Self, StoredPlanError> {
+        let unreadable = |error: serde_json::Error| StoredPlanError::Unreadable(error.to_string());
+        let found = canonical_digest(json).map_err(unreadable)?;
+        if found != *digest {
+            return Err(StoredPlanError::Changed { expected: digest.clone(), found });
+        }
+        serde_json::from_str(json).map_err(unreadable)
+    }
+}
+
+fn canonical_digest(json: &str) -> serde_json::Result<PlanDigest> {
+    let value = serde_json::from_str(json)?;
+    Ok(PlanDigest::of_json(&sorted(value).to_string()))
 }
 
 /// Sorts the keys of all maps: inside the value of an input, their order depends on the caller.

@@ -1,5 +1,23 @@
 use std::fmt;
 
+use crate::id::PlanDigest;
+
+/// Reason for which the text of a stored plan is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoredPlanError {
+    /// The text is not the JSON of a plan. A newer program may have written it.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// The text has changed since the plan was stored.
+    #[error("was changed after the run was created: its digest is {found}, expected {expected}")]
+    Changed {
+        /// Digest under which the plan was stored.
+        expected: PlanDigest,
+        /// Digest of the text.
+        found: PlanDigest,
+    },
+}
+
 /// Reason for which a stored plan cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {

@@ -51,7 +51,7 @@ mod verify;
 pub use checked::Checked;
 pub use compiled::{CompiledPlan, EvaluationContext};
 pub use definition::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope};
-pub use error::{EvaluateError, PlanError, Reason};
+pub use error::{EvaluateError, PlanError, Reason, StoredPlanError};
 pub use expression::PlannedExpression;
 pub use inline::Loader;
 pub use outline::Outline;

@@ -264,7 +264,7 @@ impl JobRunner<'_> {
                     // A run of an earlier version that this version cannot resume must not block
                     // the job forever.
                     Err(IncompleteReason::Engine(
-                        error @ (EngineError::UnreadablePlan { .. } | EngineError::Action { .. }),
+                        error @ (EngineError::StoredPlan { .. } | EngineError::Action { .. }),
                     )) => {
                         Failure::from(error).show();
                         self.start_run(job).await
