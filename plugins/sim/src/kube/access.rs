@@ -3,20 +3,20 @@ use serde_json::Value;
 use super::call::{Call, Target};
 use super::json::{list_at, str_at};
 use super::rbac::{self, Wish};
-use super::resource::Resource;
 use super::state::{Kube, User};
 use super::status::Refusal;
 
 /// Refuses a request that its user is not authorized to make, with 403 `Forbidden`.
 ///
-/// The message has the wording of the real server: user, verb, resource, API group and scope.
-pub(crate) fn check(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<(), Refusal> {
+/// Only the path is authorized: the resource may be unknown. The message has the wording of the
+/// real server: user, verb, resource, API group and scope.
+pub(crate) fn check(kube: &Kube, call: &Call, target: &Target) -> Result<(), Refusal> {
     let verb = verb(call, target);
     let below =
-        target.subresource.as_ref().map_or_else(|| resource.plural.clone(), |sub| format!("{}/{sub}", resource.plural));
+        target.subresource.as_ref().map_or_else(|| target.plural.clone(), |sub| format!("{}/{sub}", target.plural));
     let wish = Wish {
         verb,
-        group: &resource.group,
+        group: &target.group,
         resource: &below,
         namespace: target.namespace.as_deref().unwrap_or_default(),
         name: target.name.as_deref().unwrap_or_default(),
@@ -30,9 +30,9 @@ pub(crate) fn check(kube: &Kube, call: &Call, resource: &Resource, target: &Targ
     };
     let why = format!(
         "User \"{}\" cannot {verb} resource \"{below}\" in API group \"{}\" {scope}",
-        call.user.name, resource.group
+        call.user.name, target.group
     );
-    Err(Refusal::forbidden(resource, target.name.as_deref(), &why))
+    Err(Refusal::forbidden_in(&target.group, &target.plural, target.name.as_deref(), &why))
 }
 
 /// Returns true if a user is authorized: by roles (`rbac`), or as a kubelet by the node authorizer.

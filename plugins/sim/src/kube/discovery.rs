@@ -18,26 +18,22 @@ const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list",
 pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>> {
     let path = call.path.trim_end_matches('/');
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let answer: Option<Value> = match segments.as_slice() {
+    let served: Option<Value> = match segments.as_slice() {
         ["version"] => Some(version()),
         ["healthz" | "livez" | "readyz", ..] => Some(json!("ok")),
         ["api"] if is_aggregated(call) => Some(aggregated(kube, true)),
         ["apis"] if is_aggregated(call) => Some(aggregated(kube, false)),
         ["api"] => Some(json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] })),
         ["apis"] => Some(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups(kube) })),
-        ["apis", group] => return Some(one_group(kube, group).ok_or_else(Refusal::no_such_path).map(Reply::ok)),
-        ["api", version] => return Some(resources(kube, "", version).ok_or_else(Refusal::no_such_path).map(Reply::ok)),
-        ["apis", group, version] => {
-            return Some(resources(kube, group, version).ok_or_else(Refusal::no_such_path).map(Reply::ok));
-        }
+        ["apis", group] => one_group(kube, group),
+        ["api", version] => resources(kube, "", version),
+        ["apis", group, version] => resources(kube, group, version),
         ["openapi", "v3"] => Some(openapi::index(kube)),
-        ["openapi", "v3", rest @ ..] => {
-            return Some(openapi::document(kube, &rest.join("/")).ok_or_else(Refusal::no_such_path).map(Reply::ok));
-        }
+        ["openapi", "v3", rest @ ..] => openapi::document(kube, &rest.join("/")),
         ["openapi", "v2"] => Some(openapi::whole(kube)),
         _ => return None,
     };
-    answer.map(|body| permitted(kube, call, path).map(|()| Reply::ok(body)))
+    Some(permitted(kube, call, path).and_then(|()| served.map(Reply::ok).ok_or_else(Refusal::no_such_path)))
 }
 
 /// Refuses a path that the roles of the user do not grant under `nonResourceURLs`.

@@ -9,7 +9,8 @@ use super::{
 
 /// Decides on a request: the reply, and the changes that it causes. Changes nothing itself.
 ///
-/// The path is resolved first, then the user is authorized, then the object is read.
+/// The user is authorized for the path first, then the resource is resolved and the object read: a
+/// user without permission cannot find out which resources are served.
 pub(crate) fn handle(kube: &Kube, call: &Call) -> Result<Decision<Reply>, Refusal> {
     if let Some(reply) = discovery::answer(kube, call) {
         return reply.map(Decision::unchanged);
@@ -18,8 +19,8 @@ pub(crate) fn handle(kube: &Kube, call: &Call) -> Result<Decision<Reply>, Refusa
     if let Some(reply) = review::answer(kube, call, &target) {
         return reply.map(Decision::unchanged);
     }
+    access::check(kube, call, &target)?;
     let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
-    access::check(kube, call, &resource, &target)?;
     act(kube, call, &resource, &target)
 }
 

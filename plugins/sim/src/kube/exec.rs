@@ -71,8 +71,8 @@ fn prepare(shared: &Shared, call: &Call) -> Result<(Container, Option<Obstacle>)
     let mut world = shared.lock();
     let kube = &world.kube;
     let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, call, &target)?;
     let resource = kube.resource("", &target.version, "pods").ok_or_else(Refusal::no_such_path)?;
-    access::check(kube, call, &resource, &target)?;
     let pod = pod(kube, &resource, &target)?;
     let name = container(pod, call.parameter("container").unwrap_or_default())?;
     if str_at(pod, &["spec", "nodeName"]).is_empty() {

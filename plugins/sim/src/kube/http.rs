@@ -192,8 +192,8 @@ fn watch(server: &Server, call: &Call) -> Response {
 /// Authorizes and starts a watch.
 fn begin(kube: &Kube, call: &Call) -> Result<Watch, Refusal> {
     let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, call, &target)?;
     let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
-    access::check(kube, call, &resource, &target)?;
     Watch::begin(kube, call, resource, &target)
 }
 

@@ -188,14 +188,18 @@ impl Refusal {
 
 /// Returns the `details` of a refusal about one object, or about the resource if `name` is empty.
 fn details(resource: &Resource, name: &str) -> Value {
+    details_in(&resource.group, &resource.plural, name)
+}
+
+/// Returns the `details` of a refusal about a resource that need not exist.
+fn details_in(group: &str, plural: &str, name: &str) -> Value {
     let mut details = Map::new();
-    if !name.is_empty() {
-        details.insert("name".to_owned(), json!(name));
+    for (key, value) in [("name", name), ("group", group)] {
+        if !value.is_empty() {
+            details.insert(key.to_owned(), json!(value));
+        }
     }
-    if !resource.group.is_empty() {
-        details.insert("group".to_owned(), json!(resource.group));
-    }
-    details.insert("kind".to_owned(), json!(resource.plural));
+    details.insert("kind".to_owned(), json!(plural));
     Value::Object(details)
 }
 

@@ -6,7 +6,7 @@ use reqwest::{Certificate, Client, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stargate_sim::{Sim, SimOptions, start};
 use tempfile::TempDir;
 
@@ -65,6 +65,30 @@ impl Bench {
     /// The same as the administrator, with JSON.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.ask(method, path, &self.token, "application/json", body).await
+    }
+
+    /// Creates a service account in `default` and returns a token for it.
+    pub(crate) async fn account(&self, name: &str) -> String {
+        let accounts = "/api/v1/namespaces/default/serviceaccounts";
+        let account = json!({ "metadata": { "name": name } });
+        assert_eq!(self.admin("POST", accounts, Some(&account)).await.0, 201);
+        let request = json!({ "spec": {} });
+        let (status, token) = self.admin("POST", &format!("{accounts}/{name}/token"), Some(&request)).await;
+        assert_eq!(status, 201, "{token}");
+        token["status"]["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Grants rules to a service account of `default` in the whole cluster.
+    pub(crate) async fn grant(&self, name: &str, rules: &[Value]) {
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        let role = json!({ "metadata": { "name": name }, "rules": rules });
+        assert_eq!(self.admin("POST", &format!("{rbac}/clusterroles"), Some(&role)).await.0, 201);
+        let binding = json!({
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": "default" }],
+        });
+        assert_eq!(self.admin("POST", &format!("{rbac}/clusterrolebindings"), Some(&binding)).await.0, 201);
     }
 
     /// What trusts the world's own authority.

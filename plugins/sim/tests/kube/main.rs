@@ -1,6 +1,7 @@
 //! The simulated cluster, against stock `kubectl` and what real API servers were seen to answer.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod authorization;
 mod captured;
 mod exec;
 mod harness;
