@@ -125,26 +125,36 @@ impl Refusal {
         Self::new(409, "Conflict", &message, Some(details(resource, name)))
     }
 
-    /// Creates the refusal 409 for an unmet precondition. The real server names the kind only in
-    /// this refusal.
-    pub(crate) fn precondition(resource: &Resource, name: &str, what: &str, given: &str, held: &str) -> Self {
+    /// Creates the refusal 409 for an unmet precondition on the UID or the resource version. The
+    /// real server names the kind only in this refusal.
+    pub(crate) fn precondition(resource: &Resource, name: &str, property: &str, given: &str, held: &str) -> Self {
+        let cause = if property == "UID" { "deleted and then recreated" } else { "modified" };
         let why = format!(
-            "the {what} in the precondition ({given}) does not match the {what} in record ({held}). The object might have been \
-             deleted and then recreated"
+            "the {property} in the precondition ({given}) does not match the {property} in record ({held}). The object might have \
+             been {cause}"
         );
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.kind);
+        let kind = if resource.group.is_empty() {
+            resource.kind.clone()
+        } else {
+            format!("{}.{}", resource.kind, resource.group)
+        };
+        let message = format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}");
         let mut details = details(resource, name);
         details["kind"] = json!(resource.kind);
         Self::new(409, "Conflict", &message, Some(details))
     }
 
-    /// Creates the refusal 403 for a request without permission, or one that admission forbids.
+    /// Creates the refusal 403 for a request that admission forbids.
     pub(crate) fn forbidden(resource: &Resource, name: Option<&str>, why: &str) -> Self {
-        let message = match name {
-            Some(name) => format!("{} \"{name}\" is forbidden: {why}", resource.qualified()),
-            None => format!("{} is forbidden: {why}", resource.qualified()),
-        };
-        Self::new(403, "Forbidden", &message, Some(details(resource, name.unwrap_or_default())))
+        Self::forbidden_in(&resource.group, &resource.plural, name, why)
+    }
+
+    /// Creates the refusal 403 for a request without permission, to a resource that need not exist.
+    pub(crate) fn forbidden_in(group: &str, plural: &str, name: Option<&str>, why: &str) -> Self {
+        let qualified = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+        let subject = name.map_or_else(|| qualified.clone(), |name| format!("{qualified} \"{name}\""));
+        let details = details_in(group, plural, name.unwrap_or_default());
+        Self::new(403, "Forbidden", &format!("{subject} is forbidden: {why}"), Some(details))
     }
 
     /// Creates the refusal 422 for an object with invalid fields, with one cause each.

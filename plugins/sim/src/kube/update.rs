@@ -10,7 +10,7 @@ use super::{admission, create, defaults, managed, schema, validate};
 
 /// Handles `PUT` of an object or of its status.
 ///
-/// A missing lease is created, as on the real server; a custom object needs a resource version.
+/// A missing lease is created, as on the real server.
 pub(crate) fn replace(
     kube: &Kube,
     call: &Call,
@@ -34,11 +34,17 @@ pub(crate) fn replace(
         }
         return Err(Refusal::not_found(resource, name));
     };
-    if resource.custom.is_some() && str_at(&object, &["metadata", "resourceVersion"]).is_empty() {
+    if needs_version(resource) && str_at(&object, &["metadata", "resourceVersion"]).is_empty() {
         let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-        return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
+        return Err(Refusal::invalid(&resource.group, &resource.plural, name, &[cause]));
     }
     store(kube, call, resource, &held, object, subresource).map(|decision| decision.map(Reply::ok))
+}
+
+/// Returns true if an object can be replaced only under its resource version.
+fn needs_version(resource: &Resource) -> bool {
+    resource.custom.is_some()
+        || matches!(resource.kind.as_str(), "CustomResourceDefinition" | "Lease" | "PodDisruptionBudget")
 }
 
 /// Replaces `held` by `new` with admission, defaults, validation and managed fields. Returns the

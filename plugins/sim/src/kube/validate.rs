@@ -20,6 +20,7 @@ pub(crate) fn object(resource: &Resource, object: &Value) -> Result<(), Refusal>
         "certificatesigningrequests.certificates.k8s.io" => signing_request(object, &mut causes),
         "customresourcedefinitions.apiextensions.k8s.io" => definition(object, &mut causes),
         "configmaps" => strings(object, "data", &mut causes),
+        "leases.coordination.k8s.io" => lease(object, &mut causes),
         "clusterrolebindings.rbac.authorization.k8s.io" | "rolebindings.rbac.authorization.k8s.io" => {
             binding(object, &mut causes);
         }
@@ -176,6 +177,20 @@ fn definition(object: &Value, causes: &mut Vec<Cause>) {
     let scopes = [json!("Cluster"), json!("Namespaced")];
     if !scopes.contains(&scope) {
         causes.push(Cause::unsupported("spec.scope", &scope, &scopes));
+    }
+}
+
+/// Checks the duration and the number of transitions of a lease.
+fn lease(object: &Value, causes: &mut Vec<Cause>) {
+    let limits = [
+        ("leaseDurationSeconds", 1, "must be greater than 0"),
+        ("leaseTransitions", 0, "must be greater than or equal to 0"),
+    ];
+    for (field, minimum, detail) in limits {
+        let value = at(object, &["spec", field]).and_then(Value::as_i64);
+        if let Some(value) = value.filter(|value| *value < minimum) {
+            causes.push(Cause::invalid(&format!("spec.{field}"), &json!(value), detail));
+        }
     }
 }
 

@@ -7,4 +7,5 @@ mod exec;
 mod harness;
 mod kubectl;
 mod kubelets;
+mod leases;
 mod machines;
