@@ -226,6 +226,11 @@ pub(crate) fn update(resource: &Resource, held: &Value, new: &Value) -> Result<(
             fixed(&["spec", "selector"], "field is immutable");
         }
         "secrets" => fixed(&["type"], "field is immutable"),
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            for path in [&["spec", "scope"] as &[&str], &["spec", "names", "kind"], &["spec", "group"]] {
+                fixed(path, "field is immutable");
+            }
+        }
         "certificatesigningrequests.certificates.k8s.io" => {
             fixed(&["spec"], "may not be changed once set");
         }

@@ -3,6 +3,7 @@
 
 mod authorization;
 mod captured;
+mod definitions;
 mod exec;
 mod harness;
 mod kubectl;
