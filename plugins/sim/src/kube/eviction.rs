@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Reply, Target};
 use super::effect::{Decision, EffectList};
-use super::json::{at, holds, namespace_of, str_at};
+use super::json::{at, holds, is_going, namespace_of, str_at};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
@@ -24,8 +24,8 @@ pub(crate) fn evict(
         .ok_or_else(|| Refusal::not_found(resource, name))?;
     let options = if call.body.is_empty() { json!({}) } else { call.json()? };
     let options = at(&options, &["deleteOptions"]).cloned().unwrap_or_else(|| json!({}));
-    // A pod that does not run can be evicted without a disruption.
-    if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") {
+    // A pod that does not run, or is being deleted, can be evicted without a disruption.
+    if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") && !is_going(&pod) {
         check_budget(kube, &pod)?;
     }
     let mut effects = EffectList::new(kube);
@@ -40,7 +40,8 @@ pub(crate) fn evict(
 
 /// Refuses an eviction with 429 `TooManyRequests` if the budget of the pod allows no disruption.
 ///
-/// A pod with more than one budget is refused with 500, as by the real server.
+/// A pod that is not ready is evicted if the budget has its healthy pods, or if its policy is
+/// `AlwaysAllow`. A pod with more than one budget is refused with 500, as by the real server.
 fn check_budget(kube: &Kube, pod: &Value) -> Result<(), Refusal> {
     let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
     let budgets: Vec<&Value> = kube
@@ -58,7 +59,9 @@ fn check_budget(kube: &Kube, pod: &Value) -> Result<(), Refusal> {
         }
     };
     let state = state(kube, budget);
-    if state.allowed > 0 {
+    let is_healthy = state.desired > 0 && state.healthy >= state.desired;
+    let always = str_at(budget, &["spec", "unhealthyPodEvictionPolicy"]) == "AlwaysAllow";
+    if state.allowed > 0 || (!holds(pod, "Ready") && (is_healthy || always)) {
         return Ok(());
     }
     let why = format!(

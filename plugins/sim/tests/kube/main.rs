@@ -4,6 +4,7 @@
 mod authorization;
 mod captured;
 mod definitions;
+mod evictions;
 mod exec;
 mod harness;
 mod kubectl;
