@@ -1,11 +1,19 @@
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, process::Stdio, str::FromStr, sync::Arc};
 
 use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::Command,
+};
 
 use crate::{ActionContext, ActionError, Permission, Redactor};
+
+/// Maximum length of a secret of `env:`, `file:` or `exec:`, with the line breaks at its end, in
+/// bytes. Reading stops there.
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// A secret value, without `Display` and `Serialize`. `Debug` prints `***`; the memory is
 /// overwritten when it is dropped.
@@ -177,6 +185,7 @@ async fn resolve_local(reference: &SecretRef) -> Result<Secret, ActionError> {
 
 fn from_env(name: &str) -> Result<Secret, ActionError> {
     match std::env::var(name) {
+        Ok(value) if value.len() as u64 > MAX_BYTES => Err(too_long_error("the environment variable has")),
         Ok(value) if !value.is_empty() => Ok(Secret::new(value)),
         Ok(_) => Err(ActionError::permanent("the environment variable is empty")),
         Err(_) => Err(ActionError::permanent("the environment variable is not set")
@@ -185,28 +194,93 @@ fn from_env(name: &str) -> Result<Secret, ActionError> {
 }
 
 async fn from_file(path: &str) -> Result<Secret, ActionError> {
-    let text = tokio::fs::read_to_string(path).await.map_err(|e| ActionError::permanent(e.to_string()))?;
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+    let file = tokio::fs::File::open(path).await.map_err(|e| ActionError::permanent(e.to_string()))?;
+    match read_up_to_limit(file).await? {
+        Some(bytes) => to_secret(bytes, "the file contains"),
+        None => Err(too_long_error("the file contains").with_hint("name a file that contains only the secret")),
+    }
 }
 
 async fn from_command(command: &str) -> Result<Secret, ActionError> {
-    let output = tokio::process::Command::new("sh")
+    let permanent = |e: io::Error| ActionError::permanent(e.to_string());
+    let mut child = Command::new("sh")
         .args(["-c", command])
-        .stdin(std::process::Stdio::null())
-        .output()
-        .await
-        .map_err(|e| ActionError::permanent(e.to_string()))?;
-    if !output.status.success() {
-        return Err(ActionError::permanent(format!("the command failed with {}", output.status)));
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(permanent)?;
+    let stdout = child.stdout.take().ok_or_else(|| ActionError::permanent("the command has no output"))?;
+    let Some(bytes) = read_up_to_limit(stdout).await? else {
+        child.kill().await.map_err(permanent)?;
+        return Err(too_long_error("the command printed").with_hint("use a command that prints only the secret"));
+    };
+    let status = child.wait().await.map_err(permanent)?;
+    if !status.success() {
+        return Err(ActionError::permanent(format!("the command failed with {status}")));
     }
-    let text = String::from_utf8(output.stdout)
-        .map_err(|_| ActionError::permanent("the command printed something that is not UTF-8"))?;
+    to_secret(bytes, "the command printed")
+}
+
+/// Reads `source` to its end, or returns `None` if it is longer than [`MAX_BYTES`].
+async fn read_up_to_limit(source: impl AsyncRead + Unpin) -> Result<Option<Vec<u8>>, ActionError> {
+    let mut bytes = Vec::new();
+    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes).await;
+    let length = read.map_err(|e| ActionError::permanent(e.to_string()))?;
+    Ok((length as u64 <= MAX_BYTES).then_some(bytes))
+}
+
+/// Removes the line breaks at the end. `origin` starts the error's message: `the file contains`.
+fn to_secret(bytes: Vec<u8>, origin: &str) -> Result<Secret, ActionError> {
+    let text = String::from_utf8(bytes)
+        .map_err(|_| ActionError::permanent(format!("{origin} something that is not UTF-8")))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+fn too_long_error(origin: &str) -> ActionError {
+    ActionError::permanent(format!("{origin} more than {} KiB", MAX_BYTES / 1024))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn resolve(reference: String) -> Result<Secret, ActionError> {
+        Secrets::default().resolve_local(&reference.parse().expect("reference")).await
+    }
+
+    #[tokio::test]
+    async fn a_file_or_a_command_gives_64_kib_and_not_a_byte_more() {
+        let longest = "x".repeat(64 * 1024);
+        let path = std::env::temp_dir().join(format!("stargate-secret-{}", std::process::id()));
+        std::fs::write(&path, &longest).expect("written");
+        let references = [format!("file:{}", path.display()), format!("exec:cat {}", path.display())];
+        for reference in references.clone() {
+            assert_eq!(resolve(reference).await.expect("a secret").expose(), longest);
+        }
+        std::fs::write(&path, longest + "x").expect("written");
+        for reference in references {
+            let error = resolve(reference).await.expect_err("too long");
+            assert!(error.message.ends_with("more than 64 KiB") && error.hint.is_some(), "{error}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn a_source_without_end_is_not_read_to_its_end() {
+        for reference in ["file:/dev/zero", "exec:while :; do echo x; done", "exec:cat /dev/zero; echo x"] {
+            let error = resolve(reference.into()).await.expect_err("too long");
+            assert!(error.message.contains(reference) && error.message.ends_with("more than 64 KiB"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_or_prints_no_text_gives_no_secret() {
+        let error = resolve("exec:echo hunter2; exit 3".into()).await.expect_err("it failed");
+        assert!(error.message.contains("exit status: 3"), "{error}");
+        let error = resolve("exec:printf '\\377'".into()).await.expect_err("no text");
+        assert!(error.message.ends_with("the command printed something that is not UTF-8"), "{error}");
+    }
 
     #[test]
     fn a_value_instead_of_a_reference_is_refused_without_repeating_it() {
