@@ -115,6 +115,13 @@ impl ActionContext {
         })
     }
 
+    /// The same context with a deadline that is `timeout` from now.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.parts.deadline = Instant::now() + timeout;
+        self
+    }
+
     /// Id of the run.
     pub fn run(&self) -> &str {
         &self.parts.run

@@ -12,6 +12,10 @@ use stargate_sdk::{
 use crate::pod_cidr::{PodCidrRegistry, PodCidrRequest, allocate, reported_owner, store};
 
 /// Action `kubernetes.pod_cidr.allocate`: gives each node of a site a pod CIDR.
+///
+/// Two processes that allocate at the same time get different prefixes, because the second write is
+/// refused and its process reads again. The record is the only source: prefixes are not derived
+/// from nodes, which can be absent while they are repaired.
 pub(crate) struct PodCidrAllocate(pub(crate) Arc<KubeClient>);
 
 /// The nodes that need pod CIDRs.
@@ -79,6 +83,7 @@ impl Action for PodCidrAllocate {
         cx: &ActionContext,
         input: &PodCidrAllocateInput,
     ) -> Result<PodCidrAllocateOutput, ActionError> {
+        let mut waiter = store::waiter(cx);
         loop {
             let stored = store::read(&self.0, cx).await?;
             let registry = input.allocate(&stored.registry)?;
@@ -92,7 +97,7 @@ impl Action for PodCidrAllocate {
                 }
                 return Ok(input.output(&registry));
             }
-            cx.log("the registry of pod CIDRs was changed by another process: reading it again");
+            store::wait_to_read_again(&mut waiter).await?;
         }
     }
 

@@ -22,6 +22,10 @@ use crate::{
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(5));
 
 /// Action `kubernetes.pod_cidr.release`: releases the pod CIDR of a removed node.
+///
+/// The registry is written only if it is unchanged since it was read, before the checks: a node
+/// that registered meanwhile keeps its pod CIDR. The prefix stays recorded as that of the removed
+/// node, which gets it again when it returns.
 pub(crate) struct PodCidrRelease(pub(crate) Arc<KubeClient>);
 
 /// The node whose pod CIDR is released.
@@ -107,6 +111,7 @@ impl Action for PodCidrRelease {
     const SUMMARY: &'static str = "Releases the pod CIDR of a removed node as soon as nothing in the cluster uses it.";
 
     async fn run(&self, cx: &ActionContext, input: &PodCidrReleaseInput) -> Result<PodCidrReleaseOutput, ActionError> {
+        let mut waiter = store::waiter(cx);
         loop {
             let stored = store::read(&self.0, cx).await?;
             let Some(pod_cidr) = pod_cidr_of(&stored.registry, &input.node) else {
@@ -119,7 +124,7 @@ impl Action for PodCidrRelease {
                 cx.changed(input.difference(pod_cidr).to_string());
                 return Ok(input.output(&registry));
             }
-            cx.log("the registry of pod CIDRs was changed by another process: reading it again");
+            store::wait_to_read_again(&mut waiter).await?;
         }
     }
 

@@ -1,12 +1,18 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use stargate_kubernetes_client::{CONFIG_MAPS, KubeClient, ObjectName};
-use stargate_sdk::{ActionContext, ActionError};
+use stargate_sdk::{ActionContext, ActionError, Backoff, Waiter};
 
 use super::{PodCidrRegistry, SitePodCidrs};
 
 const NAMESPACE: &str = "kube-system";
 const CONFIG_MAP: &str = "stargate-pod-cidrs";
 const LABEL: &str = "config map kube-system/stargate-pod-cidrs";
+
+/// Delays before the registry is read again, once another process has changed it between a read and
+/// a write.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// The registry, with the config map that it was read from.
 pub(crate) struct StoredRegistry {
@@ -47,6 +53,20 @@ pub(crate) async fn write(
         Err(error) if error.is_stale() || error.already_exists() || error.is_not_found() => Ok(false),
         Err(error) => Err(error.error.context(LABEL)),
     }
+}
+
+/// The delays of one attempt to change the registry.
+pub(crate) fn waiter(cx: &ActionContext) -> Waiter<'_> {
+    Waiter::new(cx, BACKOFF).with_hint("run the same command again when no other run changes pod CIDRs")
+}
+
+/// Waits after a [`write()`] that returned false, longer each time.
+///
+/// # Errors
+/// `Transient` if the delay does not end before the step's deadline, or the attempt is cancelled.
+/// Nothing was written.
+pub(crate) async fn wait_to_read_again(waiter: &mut Waiter<'_>) -> Result<(), ActionError> {
+    waiter.pending(format!("{LABEL}: changed by another process since it was read"), None).await
 }
 
 fn parse(config_map: &Value) -> Result<PodCidrRegistry, ActionError> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::http::Method;
 use serde_json::json;
 use stargate_sdk::{FailureKind, FindResult};
@@ -46,6 +48,24 @@ async fn two_processes_never_allocate_the_same_pod_cidr() {
     let (output, _) = cluster.actions.step(ALLOCATE, input(&["w2"])).await.expect("allocated");
     assert_eq!(output["allocations"], json!({"w2": "10.244.67.0/24"}));
     assert_eq!(cluster.fake.state().count("PUT"), 2);
+}
+
+#[tokio::test]
+async fn a_registry_that_changes_all_the_time_is_read_again_with_delays_until_the_deadline() {
+    let cluster = Cluster::start().await;
+    cluster.actions.step(ALLOCATE, input(&["w1"])).await.expect("allocated");
+    for (action, input) in [(ALLOCATE, input(&["w2"])), (RELEASE, json!({"node": "w1"}))] {
+        for _ in 0..1_000 {
+            cluster.fake.fault(Method::PUT, ApiFault::Answer(409, json!({"reason": "Conflict", "message": "changed"})));
+        }
+        let before = cluster.fake.state().count("PUT");
+        let cx = cluster.actions.context(action).with_timeout(Duration::from_millis(600));
+        let error = cluster.actions.run(&cx, action, input).await.expect_err("it never fits");
+        assert_ne!(error.kind, FailureKind::Permanent, "{error}");
+        let writes = cluster.fake.state().count("PUT") - before;
+        assert!((1..50).contains(&writes), "{writes} writes: {error}");
+        cluster.fake.state().faults.clear();
+    }
 }
 
 #[tokio::test]
