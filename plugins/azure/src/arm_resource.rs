@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use schemars::JsonSchema;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stargate_sdk::{ActionContext, ActionError, Difference, Ensure, Permission, RequiredPermissions, Resource};
 
@@ -16,7 +16,7 @@ use crate::{
 /// Desired state of one resource that a PUT creates or updates.
 ///
 /// The frame reads the resource, compares, writes the difference under an `ETag` and continues a
-/// long-running operation after a crash. The permissions to read and write follow from `KIND`.
+/// long-running operation after a crash. The permissions to read and write follow from `TYPE`.
 pub(crate) trait ArmResource: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Values of the resource that other steps can refer to.
     type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
@@ -27,16 +27,10 @@ pub(crate) trait ArmResource: DeserializeOwned + JsonSchema + Send + Sync + 'sta
     const VERSION: u32;
     /// Summary of the action, one sentence in the third person.
     const SUMMARY: &'static str;
-    /// Namespace and type in ARM, such as `Microsoft.Network/routeTables`.
-    const KIND: &'static str;
-    /// API version that [`Self::body`] is written for, such as `2024-01-01`.
-    const API_VERSION: &'static str;
-    /// Noun for messages, such as `route table`.
-    const NOUN: &'static str;
+    /// Kind in ARM, the API version that [`Self::body`] is written for, and the noun for messages.
+    const TYPE: ResourceType;
     /// Permissions other than to read and write the resource, such as to join what it refers to.
     const MORE_PERMISSIONS: &'static [Permission] = &[];
-    /// Type of the resource, from the three constants above.
-    const TYPE: ResourceType = ResourceType { kind: Self::KIND, api_version: Self::API_VERSION, noun: Self::NOUN };
 
     /// Id of the resource.
     fn id(&self, arm: &ArmClient) -> ResourceId;
@@ -84,6 +78,21 @@ pub(crate) trait ArmResource: DeserializeOwned + JsonSchema + Send + Sync + 'sta
     /// # Errors
     /// `Transient` if the response lacks a property that ARM adds later.
     fn output(actual: &ArmObject) -> Result<Self::Output, ActionError>;
+}
+
+/// Id and name of a resource: the output of an action, or the start of one.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ResourceOutput {
+    /// Id of the resource.
+    pub id: String,
+    /// Name of the resource.
+    pub name: String,
+}
+
+impl From<&ArmObject> for ResourceOutput {
+    fn from(actual: &ArmObject) -> Self {
+        Self { id: actual.id(), name: actual.name().into() }
+    }
 }
 
 /// Desired state that requests to ARM ensure, with reads and writes of its own.

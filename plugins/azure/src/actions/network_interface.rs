@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use azure_mgmt_network::package_2024_03::models::{
     IpAllocationMethod, NetworkInterface, NetworkInterfaceIpConfiguration,
     NetworkInterfaceIpConfigurationPropertiesFormat, NetworkInterfacePropertiesFormat, PublicIpAddress, Resource,
-    SubResource, Subnet,
+    Subnet,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -215,14 +215,13 @@ fn primary(interface: &ArmObject) -> ArmObject {
 
 /// Body of the PUT that creates the interface, with one address configuration.
 fn new_body(desired: &NetworkInterfaceInput) -> Value {
-    let reference = |id: &ResourceId| SubResource { id: Some(id.to_string()) };
     let is_static = desired.private_ip.is_some();
     let allocation = if is_static { IpAllocationMethod::Static } else { IpAllocationMethod::Dynamic };
     let configuration = NetworkInterfaceIpConfigurationPropertiesFormat {
         primary: Some(true),
         private_ip_address: desired.private_ip.map(|ip| ip.to_string()),
         private_ip_allocation_method: Some(allocation),
-        subnet: Some(Subnet { sub_resource: reference(&desired.subnet_id), ..Subnet::default() }),
+        subnet: Some(Subnet { sub_resource: body::reference(&desired.subnet_id), ..Subnet::default() }),
         public_ip_address: desired.public_ip_id.as_ref().map(|id| PublicIpAddress {
             resource: Resource { id: Some(id.to_string()), ..Resource::default() },
             ..PublicIpAddress::default()
@@ -230,7 +229,7 @@ fn new_body(desired: &NetworkInterfaceInput) -> Value {
         ..NetworkInterfaceIpConfigurationPropertiesFormat::default()
     };
     body(&NetworkInterface {
-        resource: Resource { location: Some(desired.location.to_string()), ..Resource::default() },
+        resource: body::in_location(&desired.location),
         properties: Some(NetworkInterfacePropertiesFormat {
             enable_ip_forwarding: Some(desired.ip_forwarding),
             ip_configurations: vec![NetworkInterfaceIpConfiguration {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use stargate_sdk::{ActionError, Difference};
 
 use crate::{
-    arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, Location, Precondition, RESOURCE_GROUP, ResourceId},
+    arm_resource::{ArmResource, ResourceOutput},
+    client::{ArmClient, ArmObject, GroupName, Location, Precondition, RESOURCE_GROUP, ResourceId, ResourceType},
 };
 
 /// Desired state of a resource group.
@@ -26,10 +26,9 @@ pub(crate) struct ResourceGroupInput {
 /// Resource group in its desired state.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ResourceGroupOutput {
-    /// Id of the resource group.
-    pub id: String,
-    /// Name of the resource group.
-    pub name: String,
+    /// Id and name of the resource group.
+    #[serde(flatten)]
+    pub resource: ResourceOutput,
     /// Region of the resource group.
     pub location: String,
 }
@@ -39,9 +38,7 @@ impl ArmResource for ResourceGroupInput {
     const NAME: &'static str = "azure.resource_group.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a resource group exists in a region and has some tags.";
-    const KIND: &'static str = RESOURCE_GROUP.kind;
-    const API_VERSION: &'static str = RESOURCE_GROUP.api_version;
-    const NOUN: &'static str = RESOURCE_GROUP.noun;
+    const TYPE: ResourceType = RESOURCE_GROUP;
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.name)
@@ -53,10 +50,9 @@ impl ArmResource for ResourceGroupInput {
 
     fn diff(&self, actual: &ArmObject) -> Result<Vec<Difference>, ActionError> {
         actual.check_location(&self.location)?;
-        let tag = |name: &String| actual.body["tags"][name.as_str()].clone();
-        let tags = self.tags.iter();
-        let tags =
-            tags.filter_map(|(name, value)| Difference::between(&format!("tag {name}"), tag(name), value.as_str()));
+        let tags = self.tags.iter().filter_map(|(name, value)| {
+            Difference::between(&format!("tag {name}"), actual.body["tags"][name.as_str()].clone(), value.as_str())
+        });
         Ok(tags.collect())
     }
 
@@ -77,10 +73,6 @@ impl ArmResource for ResourceGroupInput {
     }
 
     fn output(actual: &ArmObject) -> Result<ResourceGroupOutput, ActionError> {
-        Ok(ResourceGroupOutput {
-            id: actual.id(),
-            name: actual.name().into(),
-            location: actual.required("/location")?.into(),
-        })
+        Ok(ResourceGroupOutput { resource: actual.into(), location: actual.required("/location")?.into() })
     }
 }

@@ -1,12 +1,12 @@
-use azure_mgmt_network::package_2024_03::models::{Resource, RouteTable, RouteTablePropertiesFormat};
+use azure_mgmt_network::package_2024_03::models::{RouteTable, RouteTablePropertiesFormat};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use stargate_sdk::{ActionError, Difference};
 
 use crate::{
-    arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, body},
+    arm_resource::{ArmResource, ResourceOutput},
+    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, ResourceType, body},
 };
 
 /// Desired state of a route table. Its routes are resources of their own and are kept.
@@ -21,23 +21,12 @@ pub(crate) struct RouteTableInput {
     location: Location,
 }
 
-/// Route table in its desired state.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct RouteTableOutput {
-    /// Id of the route table.
-    pub id: String,
-    /// Name of the route table.
-    pub name: String,
-}
-
 impl ArmResource for RouteTableInput {
-    type Output = RouteTableOutput;
+    type Output = ResourceOutput;
     const NAME: &'static str = "azure.route_table.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a route table exists, and leaves its routes alone.";
-    const KIND: &'static str = "Microsoft.Network/routeTables";
-    const API_VERSION: &'static str = "2024-01-01";
-    const NOUN: &'static str = "route table";
+    const TYPE: ResourceType = ResourceType::new("Microsoft.Network/routeTables", "2024-01-01", "route table");
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(Self::TYPE, &self.name)
@@ -58,7 +47,7 @@ impl ArmResource for RouteTableInput {
 
     fn body(&self) -> Value {
         body(&RouteTable {
-            resource: Resource { location: Some(self.location.to_string()), ..Resource::default() },
+            resource: body::in_location(&self.location),
             properties: Some(RouteTablePropertiesFormat::default()),
             etag: None,
         })
@@ -66,7 +55,7 @@ impl ArmResource for RouteTableInput {
 
     fn update(&self, _: &mut ArmObject) {}
 
-    fn output(actual: &ArmObject) -> Result<RouteTableOutput, ActionError> {
-        Ok(RouteTableOutput { id: actual.id(), name: actual.name().into() })
+    fn output(actual: &ArmObject) -> Result<ResourceOutput, ActionError> {
+        Ok(actual.into())
     }
 }

@@ -1,5 +1,5 @@
 use azure_mgmt_network::package_2024_03::models::{
-    NetworkSecurityGroup, NetworkSecurityGroupPropertiesFormat, Resource, SecurityRule, SecurityRuleAccess,
+    NetworkSecurityGroup, NetworkSecurityGroupPropertiesFormat, SecurityRule, SecurityRuleAccess,
     SecurityRuleDirection, SecurityRulePropertiesFormat, security_rule_properties_format,
 };
 use schemars::JsonSchema;
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, Difference};
 
 use crate::{
-    arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, body},
+    arm_resource::{ArmResource, ResourceOutput},
+    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, ResourceType, body},
 };
 
 /// Properties of a rule that are compared, in the order in which a difference shows them.
@@ -110,24 +110,14 @@ fn any() -> String {
     "*".into()
 }
 
-/// Network security group in its desired state.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct SecurityGroupOutput {
-    /// Id of the security group.
-    pub id: String,
-    /// Name of the security group.
-    pub name: String,
-}
-
 impl ArmResource for SecurityGroupInput {
-    type Output = SecurityGroupOutput;
+    type Output = ResourceOutput;
     const NAME: &'static str = "azure.network_security_group.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str =
         "Makes sure that a network security group has some rules, and leaves its others alone.";
-    const KIND: &'static str = "Microsoft.Network/networkSecurityGroups";
-    const API_VERSION: &'static str = "2024-01-01";
-    const NOUN: &'static str = "network security group";
+    const TYPE: ResourceType =
+        ResourceType::new("Microsoft.Network/networkSecurityGroups", "2024-01-01", "network security group");
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(Self::TYPE, &self.name)
@@ -145,7 +135,7 @@ impl ArmResource for SecurityGroupInput {
 
     fn body(&self) -> Value {
         let mut body = body(&NetworkSecurityGroup {
-            resource: Resource { location: Some(self.location.to_string()), ..Resource::default() },
+            resource: body::in_location(&self.location),
             properties: Some(NetworkSecurityGroupPropertiesFormat::default()),
             ..NetworkSecurityGroup::default()
         });
@@ -165,8 +155,8 @@ impl ArmResource for SecurityGroupInput {
         actual.body["properties"]["securityRules"] = rules.into();
     }
 
-    fn output(actual: &ArmObject) -> Result<SecurityGroupOutput, ActionError> {
-        Ok(SecurityGroupOutput { id: actual.id(), name: actual.name().into() })
+    fn output(actual: &ArmObject) -> Result<ResourceOutput, ActionError> {
+        Ok(actual.into())
     }
 }
 

@@ -1,8 +1,6 @@
 use std::net::IpAddr;
 
-use azure_mgmt_network::package_2024_03::models::{
-    NetworkSecurityGroup, Resource, SubResource, Subnet, SubnetPropertiesFormat,
-};
+use azure_mgmt_network::package_2024_03::models::{NetworkSecurityGroup, Resource, Subnet, SubnetPropertiesFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -198,7 +196,7 @@ fn new_body(desired: &SubnetInput) -> Value {
         properties: Some(SubnetPropertiesFormat {
             address_prefix: Some(desired.prefix.to_string()),
             network_security_group: group,
-            nat_gateway: desired.nat_gateway_id.as_ref().map(|id| SubResource { id: Some(id.to_string()) }),
+            nat_gateway: desired.nat_gateway_id.as_ref().map(body::reference),
             ..SubnetPropertiesFormat::default()
         }),
         ..Subnet::default()

@@ -1,6 +1,4 @@
-use azure_mgmt_network::package_2024_03::models::{
-    AddressSpace, Resource, VirtualNetwork, VirtualNetworkPropertiesFormat,
-};
+use azure_mgmt_network::package_2024_03::models::{AddressSpace, VirtualNetwork, VirtualNetworkPropertiesFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,7 +7,7 @@ use stargate_sdk::{ActionError, Difference};
 
 use crate::{
     arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, Location, ResourceId, VnetName, body},
+    client::{ArmClient, ArmObject, GroupName, Location, ResourceId, ResourceType, VnetName, body},
 };
 
 /// JSON pointer to the prefixes of a virtual network.
@@ -56,9 +54,7 @@ impl ArmResource for VirtualNetworkInput {
     const NAME: &'static str = "azure.virtual_network.ensure";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Makes sure that a virtual network has some prefixes, and leaves its subnets alone.";
-    const KIND: &'static str = "Microsoft.Network/virtualNetworks";
-    const API_VERSION: &'static str = "2024-01-01";
-    const NOUN: &'static str = "virtual network";
+    const TYPE: ResourceType = ResourceType::new("Microsoft.Network/virtualNetworks", "2024-01-01", "virtual network");
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(Self::TYPE, &self.name)
@@ -90,7 +86,7 @@ impl ArmResource for VirtualNetworkInput {
 
     fn body(&self) -> Value {
         body(&VirtualNetwork {
-            resource: Resource { location: Some(self.location.to_string()), ..Resource::default() },
+            resource: body::in_location(&self.location),
             properties: Some(VirtualNetworkPropertiesFormat {
                 address_space: Some(AddressSpace { address_prefixes: texts(&self.prefixes) }),
                 ..VirtualNetworkPropertiesFormat::default()

@@ -1,5 +1,5 @@
 use reqwest::header::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stargate_sdk::{ActionError, Difference};
 
 use crate::client::{Location, ResourceId, ResourceType};
@@ -50,6 +50,21 @@ impl ArmObject {
     /// Returns the resource id at a JSON pointer; `None` if there is none that can be parsed.
     pub(crate) fn id_at(&self, pointer: &str) -> Option<ResourceId> {
         self.text(pointer)?.parse().ok()
+    }
+
+    /// True if the list of references at a JSON pointer, each as `{"id": …}`, contains `id`, in
+    /// any spelling.
+    pub(crate) fn has_reference(&self, pointer: &str, id: &ResourceId) -> bool {
+        let parsed = |item: &Value| item["id"].as_str().and_then(|text| text.parse::<ResourceId>().ok());
+        self.items(pointer).iter().any(|item| parsed(item).as_ref() == Some(id))
+    }
+
+    /// Adds `id` to the list of references at a JSON pointer, unless it is there. Others are kept.
+    pub(crate) fn add_reference(&mut self, pointer: &str, id: &ResourceId) {
+        if !self.has_reference(pointer, id) {
+            let references = self.items(pointer).iter().cloned().chain([json!({ "id": id })]).collect();
+            *pointer.split('/').skip(1).fold(&mut self.body, |part, name| &mut part[name]) = references;
+        }
     }
 
     /// Returns the text at a JSON pointer that each complete response has.
@@ -106,6 +121,19 @@ impl ArmObject {
                     .with_hint("delete it, or choose its location or another name"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Checks the SKU, in any case. `default` is the one that ARM chooses if none is given.
+    ///
+    /// # Errors
+    /// `Permanent`, if it is another one: it cannot be changed.
+    pub(crate) fn check_sku(&self, default: &str, desired: &str) -> Result<(), ActionError> {
+        match self.text("/sku/name").unwrap_or(default) {
+            sku if sku.eq_ignore_ascii_case(desired) => Ok(()),
+            sku => Err(ActionError::permanent(format!("it exists with SKU {sku}, not {desired}"))
+                .context(self.id.label())
+                .with_hint("delete it, or choose another name")),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod arm;
 mod arm_object;
-mod body;
+pub(crate) mod body;
 mod checkpoint;
 mod failure;
 mod locks;

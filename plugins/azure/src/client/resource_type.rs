@@ -13,6 +13,11 @@ pub(crate) struct ResourceType {
 }
 
 impl ResourceType {
+    /// Returns the type of a kind, with the API version of its requests and its noun.
+    pub(crate) const fn new(kind: &'static str, api_version: &'static str, noun: &'static str) -> Self {
+        Self { kind, api_version, noun }
+    }
+
     /// Splits the kind into namespace and types: `Microsoft.Network` and `routeTables`.
     ///
     /// # Panics
@@ -25,8 +30,5 @@ impl ResourceType {
 /// Resource groups, in which all other resources are.
 ///
 /// Roles and ARM's own templates use this kind; the ids of groups have no kind at all.
-pub(crate) const RESOURCE_GROUP: ResourceType = ResourceType {
-    kind: "Microsoft.Resources/subscriptions/resourceGroups",
-    api_version: "2024-07-01",
-    noun: "resource group",
-};
+pub(crate) const RESOURCE_GROUP: ResourceType =
+    ResourceType::new("Microsoft.Resources/subscriptions/resourceGroups", "2024-07-01", "resource group");
