@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::sync::Once;
-use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
@@ -9,10 +8,11 @@ use stargate_sim::kube::{KubeletKeys, KubeletState, NodeFacts, add_aks_node, kub
 use stargate_sim::{Sim, SimOptions, start};
 use tempfile::TempDir;
 
-use crate::deployment::{Deployment, facts};
+use crate::{
+    deployment::{Deployment, facts},
+    hang_guard::hang_guard,
+};
 
-/// Timeout of a state: writes to Azure finish after a moment.
-const TIMEOUT: Duration = Duration::from_secs(20);
 /// The token that workers join with, id and secret.
 const TOKEN: (&str, &str) = ("d4y594", "w3rja73p8bcjqxav");
 
@@ -143,16 +143,17 @@ impl DataplaneBench {
     /// Makes a change of another party, as soon as Azure has finished the writes before it.
     pub(crate) async fn drift(&self, drift: &Value) {
         let url = format!("{}/_world/drift", self.sim.http_url());
-        let started = Instant::now();
-        loop {
-            let response = self.client.post(&url).json(drift).send().await.unwrap();
-            let (status, text) = (response.status(), response.text().await.unwrap());
-            if status.as_u16() != 429 {
-                assert!(status.is_success(), "{drift}: {status} {text}");
-                return;
+        let made = hang_guard(async {
+            loop {
+                let response = self.client.post(&url).json(drift).send().await.unwrap();
+                let (status, text) = (response.status(), response.text().await.unwrap());
+                if status.as_u16() != 429 {
+                    assert!(status.is_success(), "{drift}: {status} {text}");
+                    return;
+                }
             }
-            assert!(started.elapsed() < TIMEOUT, "{drift}: {text}");
-        }
+        });
+        assert!(made.await.is_ok(), "{drift}: an operation of Azure does not end");
     }
 
     pub(crate) async fn fetch(&self, what: &str) -> String {
@@ -173,20 +174,14 @@ impl DataplaneBench {
         cells.map(|cell| (node(cell, "from"), node(cell, "to"))).collect()
     }
 
-    /// Waits until exactly these pairs are dead; the timeout only ends a hanging test.
+    /// Waits until exactly these pairs are dead: writes to Azure finish after a moment.
     pub(crate) async fn until_dead(&self, wanted: &BTreeSet<(String, String)>, name: &str) {
-        let started = Instant::now();
-        loop {
-            let dead = self.dead().await;
-            if dead == *wanted {
-                return;
+        let reached = hang_guard(async {
+            while self.dead().await != *wanted {
+                tokio::task::yield_now().await;
             }
-            assert!(
-                started.elapsed() < TIMEOUT,
-                "{name}: {}",
-                self.fetch("matrix?selector=app%3Decho&format=text").await
-            );
-            tokio::task::yield_now().await;
-        }
+        });
+        let reached = reached.await.is_ok();
+        assert!(reached, "{name}: {}", self.fetch("matrix?selector=app%3Decho&format=text").await);
     }
 }

@@ -12,3 +12,6 @@ mod network;
 mod pods;
 mod states;
 mod ways;
+
+#[path = "../support/hang_guard.rs"]
+mod hang_guard;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stargate_sim::event::{Event, MachineSpec, Nic};
 use stargate_sim::host::Output;
 
+use crate::hang_guard::hang_guard;
 use crate::harness::{Bench, open_with, skipped};
 use crate::kubelets::{TOKEN, allow};
 
@@ -110,7 +111,7 @@ async fn node(bench: &Bench, ready: &str) -> Value {
             }
         }
     };
-    let found = tokio::time::timeout(Duration::from_secs(20), is_so).await;
+    let found = hang_guard(is_so).await;
     found.unwrap_or_else(|_| panic!("not {ready}: {}", run(bench, "journalctl -u kubelet -n 9").stdout))
 }
 
@@ -122,7 +123,7 @@ async fn says(bench: &Bench, what: &str) {
             latest.tick().await;
         }
     };
-    let heard = tokio::time::timeout(Duration::from_secs(20), said).await;
+    let heard = hang_guard(said).await;
     assert!(heard.is_ok(), "{what}: {}", run(bench, "journalctl -u kubelet -n 9").stdout);
 }
 
@@ -339,7 +340,7 @@ async fn a_kubelet_that_is_not_to_be_started_again_fails_and_is_reset() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), failed).await.unwrap();
+    hang_guard(failed).await.unwrap();
     let words = must(&bench, "journalctl -u kubelet -n 5 --no-pager -o cat");
     assert!(words.starts_with("failed to run Kubelet: unable to load bootstrap kubeconfig"), "{words}");
     assert_eq!(must(&bench, "journalctl -u kubelet.service -n 1 --no-pager"), format!("kubelet: {words}"));

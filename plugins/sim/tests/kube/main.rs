@@ -11,3 +11,6 @@ mod kubectl;
 mod kubelets;
 mod leases;
 mod machines;
+
+#[path = "../support/hang_guard.rs"]
+mod hang_guard;

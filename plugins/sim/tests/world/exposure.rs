@@ -1,10 +1,10 @@
 use std::process::{Command, Output};
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use stargate_sim::Scenario;
 
-use crate::harness::{TIMEOUT, WorldBench, compute, empty, machine, network, nic, open_in, with_network};
+use crate::hang_guard::hang_guard;
+use crate::harness::{WorldBench, compute, empty, machine, network, nic, open_in, with_network};
 
 const SUBNET: &str = "virtualNetworks/v/subnets/s";
 
@@ -129,9 +129,10 @@ async fn a_client_of_a_closed_address_waits_in_vain() {
 }
 
 async fn until(bench: &WorldBench, what: &str, holds: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !tokio::task::block_in_place(&holds) {
-        assert!(started.elapsed() < TIMEOUT, "{what}: {:?}", bench.events(0));
-        tokio::task::yield_now().await;
-    }
+    let held = hang_guard(async {
+        while !tokio::task::block_in_place(&holds) {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(held.await.is_ok(), "{what}: {:?}", bench.events(0));
 }

@@ -1,17 +1,15 @@
 use std::sync::Once;
-use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use stargate_sim::{Scenario, Sim, SimOptions, start};
 use tempfile::TempDir;
 
+use crate::hang_guard::hang_guard;
+
 /// Node group of the scenario's cluster.
 pub(crate) const NODES: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
 pub(crate) const NETWORK: &str = "aks-vnet-11486953";
-
-/// Timeout of a condition.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A world and a client of it.
 pub(crate) struct WorldBench {
@@ -125,29 +123,31 @@ impl WorldBench {
     /// Follows `Azure-AsyncOperation` to its end and gives the last status.
     pub(crate) async fn finish(&self, started: &Got) -> String {
         let Some(url) = started.header("azure-asyncoperation") else { return "Succeeded".to_owned() };
-        let started = Instant::now();
-        loop {
-            let poll = self.poll(url).await.expect(200);
-            let status = poll.body["status"].as_str().unwrap().to_owned();
-            if status != "InProgress" {
-                return status;
+        let end = hang_guard(async {
+            loop {
+                let poll = self.poll(url).await.expect(200);
+                let status = poll.body["status"].as_str().unwrap().to_owned();
+                if status != "InProgress" {
+                    return status;
+                }
+                tokio::task::yield_now().await;
             }
-            assert!(started.elapsed() < TIMEOUT, "operation did not end");
-            tokio::task::yield_now().await;
-        }
+        });
+        end.await.unwrap()
     }
 
     /// Follows `Location` until it is no longer 202.
     pub(crate) async fn finish_location(&self, url: &str) -> Got {
-        let started = Instant::now();
-        loop {
-            let poll = self.poll(url).await;
-            if poll.status != 202 {
-                return poll;
+        let end = hang_guard(async {
+            loop {
+                let poll = self.poll(url).await;
+                if poll.status != 202 {
+                    return poll;
+                }
+                tokio::task::yield_now().await;
             }
-            assert!(started.elapsed() < TIMEOUT, "operation did not end");
-            tokio::task::yield_now().await;
-        }
+        });
+        end.await.unwrap()
     }
 
     /// GETs an absolute URL verbatim.

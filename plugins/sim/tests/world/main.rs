@@ -19,3 +19,6 @@ mod persistence;
 mod properties;
 mod rules;
 mod scale;
+
+#[path = "../support/hang_guard.rs"]
+mod hang_guard;

@@ -1,6 +1,7 @@
 use serde_json::json;
 use stargate_sim::Scenario;
 
+use crate::hang_guard::hang_guard;
 use crate::harness::{compute, empty, machine, network, nic, open_in, with_network};
 
 #[tokio::test]
@@ -43,7 +44,7 @@ async fn the_state_file_follows_the_world_while_it_is_open() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), seen).await.unwrap();
+    hang_guard(seen).await.unwrap();
 }
 
 #[tokio::test]
