@@ -15,6 +15,9 @@ use stargate_sdk::{
 use crate::csr::{csr_purpose, is_of_node};
 
 /// Action `kubernetes.csr.delete`: deletes the certificate requests of a node.
+///
+/// A certificate that was issued stays valid until it expires, because Kubernetes revokes none.
+/// Pending requests are deleted so that no later step approves one for a machine that has left.
 pub(crate) struct CsrDelete(pub(crate) Arc<KubeClient>);
 
 /// The node whose certificate requests are deleted.

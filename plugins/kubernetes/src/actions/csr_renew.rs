@@ -9,6 +9,10 @@ use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredP
 use crate::csr::{CsrPurpose, CsrState, NodeIdentity, approve, csr_purpose, csr_state};
 
 /// Action `kubernetes.csr.renew`: approves the pending requests of nodes for serving certificates.
+///
+/// Without an approval, a kubelet with an expired serving certificate still runs its pods, but
+/// logs, exec and metrics of its node fail. A request that does not pass the checks is reported and
+/// never denied: its owner may be another program.
 pub(crate) struct CsrRenew(pub(crate) Arc<KubeClient>);
 
 /// The nodes whose serving certificates are renewed.

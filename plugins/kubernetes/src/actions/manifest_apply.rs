@@ -32,6 +32,10 @@ const MAX_RETRIES: usize = 4;
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Action `kubernetes.manifest.apply`: makes objects equal a manifest, by server-side apply.
+///
+/// Fields that this program applied before and that the manifest no longer has are removed; fields
+/// of other managers stay. An object that was applied unchanged is not written, so its version
+/// stays. Objects that disappear from the manifest are not deleted.
 pub(crate) struct ManifestApply(pub(crate) Arc<KubeClient>);
 
 /// Desired state of the objects.
@@ -165,6 +169,9 @@ impl ManifestApply {
 
     /// Applies without force first: the conflict names the owners of the fields that are then
     /// taken.
+    ///
+    /// # Errors
+    /// Those of the second request if the first one had a conflict, otherwise those of the first.
     async fn apply(
         &self,
         cx: &ActionContext,
@@ -250,6 +257,10 @@ impl RequiredPermissions for ManifestApply {
 }
 
 /// Calls `call`, and again after a transient failure or a short throttling, [`MAX_RETRIES`] times.
+///
+/// # Errors
+/// That of the last call. `Permanent` and `Unknown` failures are returned at the first occurrence,
+/// and so is a throttling that asks for more than [`MAX_RETRY_DELAY`].
 async fn with_retries<T, F>(
     cx: &ActionContext,
     desired: &ManifestObject,
@@ -294,6 +305,8 @@ fn is_defined_by(object: &ObjectRef, body: &Value) -> bool {
         && list(body, "/spec/versions").any(|served| served["name"] == version && served["served"] == true)
 }
 
+/// True if the object has all desired values, and this program owns no field of it that is not
+/// desired any more.
 fn is_unchanged(actual: &Value, desired: &Value) -> bool {
     covers(actual, desired) && owns_nothing_else(actual, desired, FIELD_MANAGER)
 }

@@ -15,6 +15,10 @@ use crate::permission::{OF_INPUT, on_object};
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Action `kubernetes.object.delete`: deletes an object and waits until it is gone.
+///
+/// The uid is a precondition of the request, so that an object which was created under the same
+/// name in between is kept. An object with finalizers is gone only when their controllers have
+/// removed them; until then the action waits.
 pub(crate) struct ObjectDelete(pub(crate) Arc<KubeClient>);
 
 /// The object to delete.

@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// Action `kubernetes.object.patch`: makes fields of an existing object equal a merge patch.
+///
+/// The patch is sent whole and can be repeated: a field that has its value does not change. A list
+/// that another manager extends at the same time is overwritten, as by any merge patch.
 pub(crate) struct ObjectPatch(pub(crate) Arc<KubeClient>);
 
 /// Desired state of fields of an object.
@@ -103,6 +106,8 @@ impl RequiredPermissions for ObjectPatch {
 }
 
 /// Adds one difference for each leaf of the patch that the object does not have yet.
+///
+/// A missing parent counts as an empty object, so the removal of a field in it changes nothing.
 fn add_differences(field: &str, before: &Value, patch: &Value, differences: &mut Vec<Difference>) {
     if has_merged(before, patch) || (before.is_null() && has_merged(&Value::Object(Map::new()), patch)) {
         return;

@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// Action `kubernetes.pod.evict`: evicts a pod and waits until it is gone.
+///
+/// An eviction respects disruption budgets, which a deletion would not: while a budget refuses it,
+/// the action asks again until the step's timeout.
 pub(crate) struct PodEvict(pub(crate) Arc<KubeClient>);
 
 /// The pod to evict.

@@ -17,12 +17,17 @@ use crate::{digest::digest_text, permission::in_namespace_of};
 /// A kubelet assigns an address within a second, before it pulls the image.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 const DEFAULT_NAMESPACE: &str = "default";
+/// Image of a pod that only sleeps, from the registry from which kubeadm takes its own.
 const DEFAULT_IMAGE: &str = "registry.k8s.io/pause:3.10";
 /// Time after which the cluster ends a probe pod that no process removes, in seconds.
 const MAX_LIFETIME_SECONDS: u32 = 600;
 const NO_ADDRESS_HINT: &str = "`journalctl -u kubelet` and /etc/cni/net.d on the machine show the cause";
 
 /// Action `kubernetes.pod.probe`: checks that a pod on a node gets an address, and removes the pod.
+///
+/// The pod is bound to the node without the scheduler, so that taints and cordons do not matter. It
+/// is removed whether it got an address or not; if this process is killed, the cluster ends it
+/// after [`MAX_LIFETIME_SECONDS`], and the next attempt removes it.
 pub(crate) struct PodProbe(pub(crate) Arc<KubeClient>);
 
 /// The node to probe.
@@ -85,6 +90,7 @@ impl PodProbe {
         Waiter::new(cx, BACKOFF).with_hint(NO_ADDRESS_HINT).poll(read).await
     }
 
+    /// Creates the pod, unless an earlier attempt has.
     async fn create(&self, cx: &ActionContext, input: &PodProbeInput, name: &str) -> Result<(), ActionError> {
         match self.0.create(cx, &PODS, Some(&input.namespace), pod(input, name)).await {
             Err(error) if !error.already_exists() => Err(error.into()),
@@ -131,6 +137,9 @@ impl RequiredPermissions for PodProbe {
     }
 }
 
+/// # Errors
+/// `Permanent` for an address outside of the prefix: the CNI plugin of the node is configured with
+/// another one, and a retry gets the same.
 fn check_address(ip: &str, input: &PodProbeInput) -> Result<(), ActionError> {
     let Some(pod_cidr) = input.pod_cidr else { return Ok(()) };
     if ip.parse::<IpAddr>().is_ok_and(|ip| pod_cidr.contains_address(ip)) {
@@ -148,11 +157,14 @@ fn has_ended(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), Some("Failed" | "Succeeded"))
 }
 
+/// Reason of the kubelet, such as `OutOfpods`, for an ended pod.
 fn ended_reason(pod: &Value) -> String {
     let reason = [text(pod, "/status/reason"), text(pod, "/status/message")];
     format!("a pod ended: {}", reason.into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 
+/// Reason for which the pod has no address yet: that of its container, such as `ContainerCreating`,
+/// or its phase.
 fn waiting_reason(pod: &Value) -> String {
     let waiting = list(pod, "/status/containerStatuses").filter_map(|status| text(status, "/state/waiting/reason"));
     waiting.last().map_or_else(|| text_or_empty(pod, "/status/phase"), str::to_owned)
@@ -164,6 +176,8 @@ fn pod_name(key: &str) -> String {
     format!("stargate-probe-{}", digest_text(&Sha256::digest(key)))
 }
 
+/// It fulfils the restricted Pod Security Standard, so that a policy of the namespace does not
+/// refuse it.
 fn pod(input: &PodProbeInput, name: &str) -> Value {
     json!({
         "apiVersion": "v1",

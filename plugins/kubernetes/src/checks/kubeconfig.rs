@@ -5,6 +5,9 @@ use stargate_kubernetes_client::KubeClient;
 use stargate_sdk::{ActionContext, Check, Finding, Permission};
 
 /// Check `kubernetes.kubeconfig`: reads the kubeconfig and reports its cluster.
+///
+/// Nothing is sent, so a failure here is a wrong path, context or certificate file, and not a
+/// cluster that does not respond.
 pub(crate) struct Kubeconfig(pub(crate) Arc<KubeClient>);
 
 impl Check for Kubeconfig {

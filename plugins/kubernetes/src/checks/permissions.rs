@@ -9,7 +9,10 @@ use stargate_sdk::{ActionContext, ActionError, Check, Finding, Permission};
 
 use super::question::AccessQuestion;
 
+/// Path of the reviews that tell if the caller may do something. Each authenticated account may
+/// create them.
 const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+/// Path of the reviews that tell the name of the caller.
 const SUBJECT_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 /// Maximum number of concurrent requests.
 const MAX_CONCURRENT: usize = 16;
@@ -44,6 +47,8 @@ impl Check for Permissions {
 }
 
 impl Permissions {
+    /// Asks once for each permission, in parallel. The server answers for the moment: a role that
+    /// is removed later is found by the action itself.
     async fn ask(&self, cx: &ActionContext, required: &[&str]) -> Result<Finding, ActionError> {
         let mut requests = Vec::new();
         for question in required {
@@ -99,6 +104,8 @@ fn advice(account: &str, missing: &[&str]) -> String {
     )
 }
 
+/// Command that creates a role with a permission; `None` for a text that is not one. The role is
+/// not restricted to a namespace or a name.
 fn role_command((question, number): (&&str, usize)) -> Option<String> {
     let AccessQuestion { verb, resource, group, subresource, .. } = AccessQuestion::parse(question)?;
     let dot = if group.is_empty() { "" } else { "." };

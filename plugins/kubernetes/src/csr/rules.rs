@@ -5,8 +5,13 @@ use stargate_kubernetes_client::json::{condition, text, texts};
 
 use super::CsrContent;
 
+/// Signer of the certificates with which kubelets call the API server. The cluster approves such
+/// requests itself if a role permits it.
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+/// Signer of the certificates with which kubelets answer the API server. No controller of
+/// Kubernetes approves such requests.
 const SERVING: &str = "kubernetes.io/kubelet-serving";
+/// Group of all nodes; the organization of their certificates.
 const NODES_GROUP: &str = "system:nodes";
 
 /// Purpose of a kubelet's certificate.
@@ -69,6 +74,8 @@ pub(crate) fn is_of_node(csr: &Value, node: &str) -> bool {
         || CsrContent::parse(csr).is_ok_and(|content| content.common_names.contains(&user))
 }
 
+/// Account of a node, which is the common name of its certificates ("Using Node Authorization",
+/// Kubernetes documentation).
 fn user_of(node: &str) -> String {
     format!("system:node:{node}")
 }
@@ -94,6 +101,9 @@ impl NodeIdentity<'_> {
     ///
     /// # Errors
     /// The reason, for users. The request must not be approved then.
+    ///
+    /// The signers check less: what passes here gives its owner the identity of this one node at
+    /// its one address, and nothing more.
     pub(crate) fn check(&self, csr: &Value, purpose: CsrPurpose) -> Result<(), String> {
         self.check_requestor(csr, purpose)?;
         let content = CsrContent::parse(csr)?;
@@ -102,6 +112,8 @@ impl NodeIdentity<'_> {
         check_usages(csr, purpose)
     }
 
+    /// A bootstrap token may request the first client certificate of any node. A serving
+    /// certificate is requested by the node itself.
     fn check_requestor(&self, csr: &Value, purpose: CsrPurpose) -> Result<(), String> {
         let user = text(csr, "/spec/username").unwrap_or_default();
         let is_in = |group: &str| texts(csr, "/spec/groups").any(|g| g == group);
@@ -113,6 +125,7 @@ impl NodeIdentity<'_> {
         Err(format!("it was created by {user:?}, not by the node"))
     }
 
+    /// An additional organization would be an additional group, such as `system:masters`.
     fn check_subject(&self, content: &CsrContent) -> Result<(), String> {
         if content.common_names != [self.user()] {
             return Err(format!("its common name is {:?}, not {:?}", content.common_names, self.user()));
@@ -129,6 +142,8 @@ impl NodeIdentity<'_> {
         }
     }
 
+    /// A client certificate has neither names nor addresses. A serving certificate has at least one
+    /// of them.
     fn check_names(&self, content: &CsrContent, purpose: CsrPurpose) -> Result<(), String> {
         if let Some(name) = content.dns_names.iter().find(|name| purpose == CsrPurpose::Client || *name != self.name) {
             return Err(format!("it asks for the name {name:?}"));
@@ -143,6 +158,7 @@ impl NodeIdentity<'_> {
     }
 }
 
+/// The usages are compared as a set, because kubelets write them in different orders.
 fn check_usages(csr: &Value, purpose: CsrPurpose) -> Result<(), String> {
     let role = match purpose {
         CsrPurpose::Client => "client auth",

@@ -14,11 +14,16 @@ use stargate_sdk::{ActionContext, ActionError, Permission, Secret, SecretSource}
 
 use crate::digest::digest_text;
 
+/// Namespace in which the API server looks for tokens.
 const NAMESPACE: &str = "kube-system";
+/// Group of the token's account, to which the workflows bind the role of joining nodes.
 const DEFAULT_GROUP: &str = "system:bootstrappers:stargate";
 /// Enough for the set-up of a machine; a token that is found later has expired.
 const DEFAULT_LIFETIME: &str = "1h";
+/// Shortest lifetime: a machine needs some minutes until its kubelet uses the token.
 const MIN_LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+/// Longest lifetime: a machine is set up long before, and a token that is read from its disk later
+/// must not work.
 const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 /// Annotation that marks a managed token, with the digest of the step that created it.
 const CREATED_FOR: &str = "stargate.io/minted-for";
@@ -59,6 +64,8 @@ impl BootstrapTokenRequest {
 }
 
 impl BootstrapTokenSource {
+    /// The secret is redacted before it is sent. It is returned once and can be read again only in
+    /// the cluster.
     async fn create(&self, cx: &ActionContext, rest: &str) -> Result<Secret, ActionError> {
         let request = BootstrapTokenRequest::parse(rest)?;
         let step =
@@ -74,6 +81,8 @@ impl BootstrapTokenSource {
         Ok(Secret::new(format!("{id}.{secret}")))
     }
 
+    /// # Errors
+    /// `Permanent` if a token of that id was not created by this step: it may be in use.
     async fn delete_earlier(&self, cx: &ActionContext, id: &str, created_for: &str) -> Result<(), ActionError> {
         let name = format!("bootstrap-token-{id}");
         let at = ObjectName::namespaced(NAMESPACE, &name);
@@ -113,6 +122,8 @@ fn characters(bytes: impl Iterator<Item = u8>, length: usize) -> String {
     usable.take(length).map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
 }
 
+/// The secret of the type that the API server authenticates. A controller deletes it after its
+/// expiration, by the cluster's clock.
 fn token(request: &BootstrapTokenRequest, id: &str, secret: &str, created_for: &str) -> Value {
     let expires = Timestamp::now() + request.lifetime;
     json!({

@@ -42,10 +42,15 @@ fn executable() -> String {
 }
 
 /// Action `ssh.binary.ensure`: makes a program on a host equal the file with a pinned checksum.
+///
+/// The file is downloaded next to its path, checked, and moved over it in one step: a running
+/// program is never written to, and no moment exists at which another file is executed. A restart
+/// of what uses the program is a step of its own, `ssh.unit.ensure` with `restart_on`.
 pub(crate) struct BinaryEnsure {
     pool: Arc<ConnectionPool>,
 }
 
+/// The installed file: its SHA-256 in hexadecimal, and mode, user and group as `stat` prints them.
 pub(crate) struct ActualBinary {
     sha256: String,
     attributes: String,
@@ -118,6 +123,8 @@ impl Resource for BinaryEnsure {
     }
 }
 
+/// Checks path, checksum and URL. The schema checks the checksum too, but not for a value that an
+/// expression computes.
 fn check(desired: &BinaryEnsureInput) -> Result<(), ActionError> {
     file::check_path(&desired.path)?;
     let hexadecimal = desired.sha256.len() == 64 && desired.sha256.bytes().all(|b| b.is_ascii_hexdigit());
@@ -130,10 +137,12 @@ fn check(desired: &BinaryEnsureInput) -> Result<(), ActionError> {
     Ok(())
 }
 
+/// Checksum as `sha256sum` prints it, in lower case.
 fn desired_checksum(desired: &BinaryEnsureInput) -> String {
     desired.sha256.to_ascii_lowercase()
 }
 
+/// Desired mode, user and group, as `stat` prints them: a program belongs to root.
 fn desired_attributes(desired: &BinaryEnsureInput) -> Result<String, ActionError> {
     let root = FileOwner::parse("root")?;
     Ok(format!("{} {} {}", file::normalize_mode(&desired.mode)?, root.user, root.group))
@@ -165,6 +174,8 @@ async fn fetch(remote: &Remote<'_>, desired: &BinaryEnsureInput, path: &str) -> 
     Err(remote.context(error))
 }
 
+/// Error of a downloaded file with another checksum. It has been removed; the installed program is
+/// unchanged.
 fn mismatch(desired: &BinaryEnsureInput, fetched: &str) -> ActionError {
     ActionError::permanent(format!("{} has the SHA-256 {fetched}, not {}", desired.url, desired.sha256))
         .with_hint("the mirror has another file under this name; compare its checksum with the publisher's")

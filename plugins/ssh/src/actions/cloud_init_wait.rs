@@ -38,6 +38,9 @@ pub(crate) struct CloudInitWaitOutput {
 }
 
 /// Action `ssh.cloud_init.wait`: waits until cloud-init has finished on a host.
+///
+/// Recoverable errors are warnings of the output, because images of clouds have some on each boot.
+/// A host that cannot be reached yet is waited for as well, until the step's timeout.
 pub(crate) struct CloudInitWait {
     pool: Arc<ConnectionPool>,
 }
@@ -84,6 +87,7 @@ fn is_early_sudo_refusal(cx: &ActionContext, error: &ActionError) -> bool {
     error.code.as_deref() == Some(SUDO_DENIED) && cx.elapsed() < SUDO_TIMEOUT
 }
 
+/// Adds a hint to the error of a host without cloud-init.
 fn with_image_hint(error: ActionError) -> ActionError {
     if error.code.as_deref() == Some(NOT_INSTALLED) {
         return error.with_hint("the machine's image has no cloud-init, so that none of its configuration was applied");
@@ -91,6 +95,7 @@ fn with_image_hint(error: ActionError) -> ActionError {
     error
 }
 
+/// Status for the reader, with the module that cloud-init executes, if it is known.
 fn describe(status: &CloudInitStatus) -> String {
     if status.detail.is_empty() { status.status.clone() } else { format!("{} ({})", status.status, status.detail) }
 }

@@ -42,6 +42,9 @@ fn world_readable() -> String {
 }
 
 /// Action `ssh.directory.ensure`: makes a directory exist with its owner and mode.
+///
+/// Only the last directory of the path gets owner and mode; missing parents are created with the
+/// defaults of root. A file or a link at the path is an error, and is never replaced.
 pub(crate) struct DirectoryEnsure {
     pool: Arc<ConnectionPool>,
 }

@@ -55,6 +55,9 @@ fn world_readable() -> String {
 }
 
 /// Action `ssh.file.ensure`: makes a file exist with its content, owner and mode.
+///
+/// The file is replaced in one step, so a reader sees the old or the new one. Content that is
+/// compared stays in memory; differences and errors have a digest of the input instead.
 pub(crate) struct FileEnsure {
     pool: Arc<ConnectionPool>,
 }
@@ -137,10 +140,16 @@ impl Resource for FileEnsure {
     }
 }
 
+/// Digest of the input's text, with placeholders: it does not change when only the value of a
+/// secret does.
 fn digest(desired: &FileEnsureInput) -> String {
     short_hash(desired.content.as_bytes())
 }
 
+/// The desired file with this content; mode and owner are normalised as `stat` prints them.
+///
+/// # Errors
+/// `Permanent` for a mode or an owner that cannot be parsed.
 fn file(desired: &FileEnsureInput, content: String) -> Result<HostFile, ActionError> {
     Ok(HostFile {
         path: desired.path.clone(),
@@ -151,6 +160,9 @@ fn file(desired: &FileEnsureInput, content: String) -> Result<HostFile, ActionEr
 }
 
 /// Reads the age of the file in seconds, by the host's own clock.
+///
+/// Another clock cannot be used: the host's may be wrong by more than the limit. A file that is
+/// dated in the future has the age 0; one that was removed in between counts as old.
 async fn age(remote: &Remote<'_>, path: &str) -> Result<u64, ActionError> {
     let number = |text: &str| text.trim().parse::<u64>().unwrap_or_default();
     let now = remote.succeed(&RemoteCommand::read("date").args(["+%s"])).await?.stdout;

@@ -24,6 +24,9 @@ pub(crate) struct FileRemoveOutput {
 }
 
 /// Action `ssh.file.remove`: removes a file from a host.
+///
+/// A file that does not exist is unchanged. A directory is not removed; the command fails with its
+/// reason.
 pub(crate) struct FileRemove {
     pool: Arc<ConnectionPool>,
 }

@@ -10,6 +10,7 @@ use crate::{
     operations::host_facts::{HostFacts, ProbeResult},
 };
 
+/// Bytes of a mebibyte.
 const MIB: u64 = 1024 * 1024;
 
 /// Requirements for a host that will become a node.
@@ -66,6 +67,9 @@ pub(crate) struct HostPreflightOutput {
 }
 
 /// Action `ssh.host.preflight`: checks that a host can become a node.
+///
+/// All facts are read before any is judged, so that one attempt names all problems. A problem is a
+/// `Permanent` error: the engine does not retry it, and a resumed run checks again.
 pub(crate) struct HostPreflight {
     pool: Arc<ConnectionPool>,
 }
@@ -109,6 +113,7 @@ impl Action for HostPreflight {
     }
 }
 
+/// Checks that curl would request the URL, and not read a file of the host.
 fn check_url(url: &str) -> Result<(), ActionError> {
     if ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) {
         return Ok(());
@@ -116,6 +121,8 @@ fn check_url(url: &str) -> Result<(), ActionError> {
     Err(ActionError::permanent(format!("{url:?} is neither an https nor an http URL")))
 }
 
+/// Converts the facts to the units of the output. Free space and memory are rounded down, as the
+/// requirements are compared.
 fn output(facts: HostFacts, warnings: Vec<String>) -> HostPreflightOutput {
     HostPreflightOutput {
         memory_mib: facts.memory / MIB,
@@ -131,6 +138,9 @@ fn output(facts: HostFacts, warnings: Vec<String>) -> HostPreflightOutput {
 }
 
 /// The requirements that the host does not meet.
+///
+/// An empty list means that the host can become a node. The order is that of the fix: access first,
+/// then name, hardware, swap, systemd and the network.
 fn problems(input: &HostPreflightInput, facts: &HostFacts) -> Vec<String> {
     let (memory, disk) = (facts.memory / MIB, facts.disk_free / MIB);
     let name = input.hostname.as_ref().filter(|name| **name != facts.hostname);

@@ -31,6 +31,9 @@ pub(crate) struct LinkEnsureOutput {
 }
 
 /// Action `ssh.link.ensure`: makes a symbolic link point to a target.
+///
+/// Targets are compared as text. A link to a path that does not exist is never made: it would look
+/// unchanged from then on, and what uses it would fail later.
 pub(crate) struct LinkEnsure {
     pool: Arc<ConnectionPool>,
 }

@@ -1,4 +1,6 @@
 //! The `ssh.*` actions, one per file.
+//!
+//! What several of them do on a host is in `operations`.
 
 mod binary_ensure;
 mod certificate_read;

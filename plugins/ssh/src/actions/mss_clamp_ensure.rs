@@ -34,10 +34,15 @@ pub(crate) struct MssClampEnsureOutput {
 ///
 /// The rules do not refer to an existing device, so that they survive restarts of tailscaled and of
 /// the network.
+///
+/// Kernel and files are compared separately: a firewall that was reloaded has lost the rules
+/// although the unit counts as active, and rules in the kernel alone are gone after a reboot.
 pub(crate) struct MssClampEnsure {
     pool: Arc<ConnectionPool>,
 }
 
+/// Clamp in the kernel, the two files, and the state of the unit. A file is `None` if it does not
+/// exist.
 pub(crate) struct ActualClamp {
     clamped: Clamped,
     rules: Option<String>,
@@ -136,6 +141,7 @@ fn at_boot(actual: &ActualClamp) -> &str {
     if actual.state.file_state.is_empty() { "disabled" } else { &actual.state.file_state }
 }
 
+/// Difference of a file to its desired text, without either text, since both are long.
 fn file_difference(path: &str, present: Option<&str>, desired: &str) -> Option<Difference> {
     match present {
         None => Some(Difference::missing(path, "the clamp's")),

@@ -49,6 +49,9 @@ pub(crate) struct PackageEnsureOutput {
 }
 
 /// Action `ssh.package.ensure`: installs Debian packages at their versions.
+///
+/// The index is updated before each installation, and not if nothing is missing. A version can also
+/// be lower than the installed one. Packages that were removed from the list stay installed.
 pub(crate) struct PackageEnsure {
     pool: Arc<ConnectionPool>,
 }
@@ -126,6 +129,12 @@ impl Resource for PackageEnsure {
 }
 
 /// Checks name and version of a package.
+///
+/// The name becomes an argument of apt: one that starts with `-` would be an option, and one with
+/// `/` or `=` another package or version.
+///
+/// # Errors
+/// `Permanent`, with the text that was refused.
 fn check(package: &PackageSpec) -> Result<(), ActionError> {
     let fits = |text: &str, more: &[u8]| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -145,6 +154,8 @@ fn argument(package: &PackageSpec) -> String {
     }
 }
 
+/// Reads the versions of the desired packages that are installed completely. One that is only
+/// unpacked, or whose configuration failed, counts as missing, so that apt completes it.
 async fn installed(remote: &Remote<'_>, desired: &PackageEnsureInput) -> Result<BTreeMap<String, String>, ActionError> {
     if desired.packages.is_empty() {
         return Ok(BTreeMap::new());
@@ -166,6 +177,13 @@ async fn installed(remote: &Remote<'_>, desired: &PackageEnsureInput) -> Result<
 }
 
 /// Runs apt-get, after completing an installation that was interrupted.
+///
+/// apt waits for another apt by itself. It has the step's timeout, since a slow mirror is not a
+/// failure.
+///
+/// # Errors
+/// `Transient` if the mirror does not respond or the lock is still held, otherwise that of the
+/// command. apt can be repeated after any of them.
 async fn apt(remote: &Remote<'_>, arguments: &[&str]) -> Result<(), ActionError> {
     let command = |program: &[&str]| {
         let words = ["DEBIAN_FRONTEND=noninteractive"].iter().chain(program).copied();
@@ -190,6 +208,9 @@ async fn apt(remote: &Remote<'_>, arguments: &[&str]) -> Result<(), ActionError>
 }
 
 /// True if a retry of apt may succeed: the mirror does not respond, or another apt is running.
+///
+/// A mirror that lacks the file or refuses it, with 404 or 403, is a `Permanent` error, although
+/// apt words it as a failed fetch.
 fn is_transient(stderr: &str) -> bool {
     let has = |text: &str| stderr.contains(text);
     let lacks = has("404  Not Found") || has("403  Forbidden");

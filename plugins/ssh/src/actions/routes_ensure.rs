@@ -77,10 +77,16 @@ pub(crate) struct RoutesEnsureOutput {
 
 /// Action `ssh.routes.ensure`: installs kernel routes now, and writes them to a file that sets them
 /// at boot.
+///
+/// A route of the kernel that is in no file of this action was made by others: it is replaced if
+/// its prefix is desired, and never removed. A connected network is never replaced, because the
+/// host would lose its connection.
 pub(crate) struct RoutesEnsure {
     pool: Arc<ConnectionPool>,
 }
 
+/// The kernel's main table, and the files of all devices that are concerned: those of the desired
+/// routes, and with `exact` those of every device that can have a managed route.
 pub(crate) struct ActualRoutes {
     table: Vec<KernelRoute>,
     desired: Vec<ResolvedRoute>,
@@ -191,6 +197,8 @@ impl Resource for RoutesEnsure {
 
 impl ActualRoutes {
     /// Routes of files that are not desired.
+    ///
+    /// A route whose device has changed is stale in the file of its old device.
     fn stale(&self) -> impl Iterator<Item = (&RouteFile, &ManagedRoute)> {
         let present = self.files.iter().flat_map(|file| file.routes.iter().map(move |route| (file, route)));
         present.filter(|(file, route)| self.desired_in(file).all(|desired| desired.prefix != route.prefix))
@@ -222,6 +230,9 @@ impl ActualRoutes {
 }
 
 /// Removes routes that are not desired, first from the kernel and then from the files.
+///
+/// A route to a prefix that is desired through another device stays in the kernel, where it has
+/// been replaced already.
 async fn remove_stale(remote: &Remote<'_>, actual: &ActualRoutes) -> Result<(), ActionError> {
     for (_, route) in actual.stale().filter(|(_, route)| actual.is_in_force(route)) {
         kernel_route::delete(remote, route).await?;
@@ -236,6 +247,11 @@ async fn remove_stale(remote: &Remote<'_>, actual: &ActualRoutes) -> Result<(), 
 }
 
 /// Looks up the devices, once for each gateway.
+///
+/// The order is that of the input. A device that the input names is not looked up.
+///
+/// # Errors
+/// `Permanent` if a gateway is in no network of the host, or a name is not that of a device.
 async fn resolve(
     remote: &Remote<'_>,
     specs: impl Iterator<Item = &RouteSpec>,
@@ -257,6 +273,8 @@ async fn resolve(
 }
 
 /// Checks the name of a network device, which becomes a part of a unit file.
+///
+/// A line break in it would be another setting of the unit.
 fn check_device(device: &str) -> Result<String, ActionError> {
     let fits = device.starts_with(|c: char| c.is_ascii_alphanumeric())
         && device.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
@@ -268,6 +286,9 @@ fn check_device(device: &str) -> Result<String, ActionError> {
 }
 
 /// Difference of a desired route to the kernel's table.
+///
+/// # Errors
+/// `Permanent` if the host is connected to the prefix itself.
 fn kernel_difference(table: &[KernelRoute], route: &ManagedRoute) -> Result<Option<Difference>, ActionError> {
     let what = format!("route {}", route.prefix);
     match KernelRoute::find(table, route.prefix) {
@@ -282,6 +303,9 @@ fn kernel_difference(table: &[KernelRoute], route: &ManagedRoute) -> Result<Opti
 }
 
 /// Difference of a desired route to the file that sets it at boot.
+///
+/// A route that is written to a service that is not enabled is a difference: it would be gone after
+/// a reboot.
 fn boot_difference(resolved: &ResolvedRoute) -> Option<Difference> {
     let ResolvedRoute { route, file } = resolved;
     let what = format!("route {} at boot", route.prefix);

@@ -32,10 +32,15 @@ pub(crate) struct SysctlEnsureOutput {
 
 /// Action `ssh.sysctl.ensure`: applies kernel settings now, and writes them to a file that is
 /// applied at boot.
+///
+/// The file is shared by all steps for a host: other settings in it are kept. It is written first,
+/// so that a host that restarts in between has the new value as well.
 pub(crate) struct SysctlEnsure {
     pool: Arc<ConnectionPool>,
 }
 
+/// Values of the desired settings on a host, in the kernel and in the file. Values are normalised:
+/// runs of white space are one space.
 pub(crate) struct ActualSettings {
     in_force: BTreeMap<String, String>,
     at_boot: BTreeMap<String, String>,

@@ -53,6 +53,10 @@ pub(crate) struct TailscalePreferencesOutput {
 
 /// Action `ssh.tailscale.preferences`: sets preferences of tailscaled. `tailscale set` replaces the
 /// whole list of routes, so the whole list is set.
+///
+/// The order of the existing routes is kept, so that an unchanged set is an unchanged list. Routes
+/// that will be withdrawn are a difference of their own, because a preview has to show that
+/// connections end.
 pub(crate) struct TailscalePreferences {
     pool: Arc<ConnectionPool>,
 }
@@ -144,6 +148,9 @@ fn change(desired: &TailscalePreferencesInput, actual: &RoutingPreferences) -> P
 }
 
 /// Routes that are advertised and will not be.
+///
+/// Empty unless the input is `exact`. The list is compared as text, because the kept routes are the
+/// existing texts.
 fn withdrawn(actual: &RoutingPreferences, change: &PreferenceChange) -> Vec<String> {
     let Some(list) = &change.advertise else { return Vec::new() };
     let list: HashSet<&String> = list.iter().collect();

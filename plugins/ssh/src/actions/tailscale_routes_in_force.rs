@@ -32,6 +32,9 @@ pub(crate) struct TailscaleRoutesInForceOutput {
 }
 
 /// Action `ssh.tailscale.routes_in_force`: waits until a host serves routes in its tailnet.
+///
+/// An approved route is served by one device at a time. Until the control server has chosen this
+/// one, packets to it take another way or none, so the steps after this one would fail at random.
 pub(crate) struct TailscaleRoutesInForce {
     pool: Arc<ConnectionPool>,
 }

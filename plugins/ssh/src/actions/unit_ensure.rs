@@ -50,10 +50,15 @@ fn yes() -> bool {
 }
 
 /// Action `ssh.unit.ensure`: makes a systemd unit have its file, run, and start at boot.
+///
+/// The digest of the configuration that is in force is kept in a file on the host. It is removed
+/// before the configuration changes and written after the restart, so an interrupted attempt
+/// restarts the unit once too often rather than never.
 pub(crate) struct UnitEnsure {
     pool: Arc<ConnectionPool>,
 }
 
+/// Actual state of a unit. `content` is `None` if the file does not exist or is not managed.
 pub(crate) struct ActualUnit {
     state: SystemdUnitState,
     content: Option<String>,
@@ -173,10 +178,13 @@ async fn write_file(remote: &Remote<'_>, desired: &UnitEnsureInput, actual: &Act
     if differs || actual.state.stale { unit::reload(remote).await } else { Ok(()) }
 }
 
+/// True if the file is managed and has another text, or none.
 fn file_differs(desired: &UnitEnsureInput, actual: &ActualUnit) -> bool {
     desired.content.is_some() && desired.content != actual.content
 }
 
+/// True if the unit runs as desired. A failed unit counts as stopped: stopping it again changes
+/// nothing.
 fn is_in_state(desired: &UnitEnsureInput, actual: &ActualUnit) -> bool {
     if desired.active {
         actual.state.active == "active"
@@ -201,6 +209,7 @@ fn stamp(desired: &UnitEnsureInput) -> String {
     short_hash(format!("{content}\0{}", desired.restart_on.join("\0")).as_bytes())
 }
 
+/// Path of the unit's file. Files of packages are in other directories and are overridden by it.
 fn unit_path(desired: &UnitEnsureInput) -> String {
     format!("/etc/systemd/system/{}", desired.name)
 }

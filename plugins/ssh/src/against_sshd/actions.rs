@@ -6,6 +6,7 @@ use stargate_sdk::{ActionContext, ActionError, ContextParts, FailureKind, Previe
 use super::server::{TestSshd, context, wait_until_file_contains};
 use crate::register;
 
+/// Receiver that drops what an attempt reports.
 struct SilentSink;
 
 impl stargate_sdk::AttemptSink for SilentSink {
@@ -16,6 +17,7 @@ impl stargate_sdk::AttemptSink for SilentSink {
     }
 }
 
+/// Context of an attempt whose step times out after `timeout`.
 fn short_context(timeout: Duration) -> ActionContext {
     ActionContext::new(ContextParts {
         run: "run".into(),
@@ -29,12 +31,14 @@ fn short_context(timeout: Duration) -> ActionContext {
     })
 }
 
+/// The actions of a process whose user has the key `key`.
 pub(super) fn registry(server: &TestSshd, key: &str) -> Registry {
     let mut registry = Registry::default();
     register(&mut registry, server.settings(key)).expect("settings");
     registry
 }
 
+/// Runs an action against the sshd as its host.
 pub(super) async fn run(server: &TestSshd, action: &str, mut input: Value) -> Result<Value, ActionError> {
     input["host"] = json!(server.host());
     registry(server, "user").find(action).expect("registered").run(&context(), input).await
@@ -115,6 +119,7 @@ async fn a_kernel_setting_is_written_to_its_file_once() {
     assert_eq!(server.writes(), writes);
 }
 
+/// Input of `ssh.routes.ensure` for these tests.
 fn routes() -> Value {
     json!({"routes": [{"prefix": "10.224.0.0/16", "via": "10.0.0.1"}, {"prefix": "10.50.0.0/16", "via": "10.0.0.1", "device": "eth0"}]})
 }
@@ -265,6 +270,7 @@ async fn a_tailscale_without_get_is_read_through_debug_prefs_and_a_preview_write
     assert!(server.writes().is_empty());
 }
 
+/// Answer of `tailscale status --json` of a host in this state that serves these routes.
 fn status(state: &str, routes: &[&str]) -> String {
     json!({
         "Version": "1.100.0", "BackendState": state, "Health": [],

@@ -9,10 +9,12 @@ use crate::{
 /// Script that kills the sshd process of the session.
 const KILL_SSHD: &str = "kill -KILL $(sed -n 's/^PPid:\t//p' /proc/$PPID/status)";
 
+/// Runs a command on a host and returns its output, also if it failed.
 async fn run(pool: &ConnectionPool, host: &SshHost, command: RemoteCommand) -> Result<CommandOutput, ActionError> {
     pool.remote(&context(), host)?.run(&command).await
 }
 
+/// A script that a shell on the host executes.
 fn shell(script: &str) -> RemoteCommand {
     RemoteCommand::read("sh").args(["-c", script])
 }

@@ -26,11 +26,14 @@ if [ "$name" = stat ]; then
 fi
 exec "$name" "$@"
 "#;
+/// Runs the command without becoming root, with the programs of the test first.
 const SUDO: &str = r#"
 shift
 PATH=$root/programs:$PATH
 exec "$@"
 "#;
+/// Keeps each preference in a file of the test's directory; a file `no-get` makes it an old
+/// version.
 const TAILSCALE: &str = r#"
 accept=$(cat "$root/accept"); snat=$(cat "$root/snat"); routes=$(cat "$root/advertise")
 filter=$(cat "$root/filter")

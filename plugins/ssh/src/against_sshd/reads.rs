@@ -43,6 +43,7 @@ async fn a_suitable_host_is_described() {
     assert_eq!(output["warnings"], json!(["its clock is not synchronised, which certificates require"]));
 }
 
+/// Runs openssl in a directory, with arguments that are separated by spaces.
 fn openssl(directory: &Path, arguments: &str) {
     let output = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().expect("openssl");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -162,16 +162,20 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("address").port()
 }
 
+/// Creates a key pair without a passphrase at `path` and `path.pub`.
 fn make_key(path: &Path) {
     let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status();
     assert!(status.expect("ssh-keygen").success());
 }
 
+/// Name of this process's user, the only one that an sshd without root admits.
 fn whoami() -> String {
     let output = Command::new("id").arg("-un").output().expect("id");
     String::from_utf8(output.stdout).expect("name").trim().to_owned()
 }
 
+/// Configuration with keys of the test only. The programs of the test come first in the path of a
+/// session.
 fn sshd_config(dir: &Path, port: u16) -> String {
     let dir = dir.display();
     format!(

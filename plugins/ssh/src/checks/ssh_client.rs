@@ -4,9 +4,12 @@ use futures::future::BoxFuture;
 use stargate_sdk::{ActionContext, Check, Finding, Permission};
 use tokio::process::Command;
 
+/// Hint of each failure; the client is one package on Debian and Ubuntu.
 const HINT: &str = "install OpenSSH's client: `sudo apt-get install openssh-client`";
 
 /// Check `ssh.client`: the system has OpenSSH's client.
+///
+/// Connections use its control sockets, which other clients do not have.
 pub(crate) struct SshClientCheck;
 
 impl Check for SshClientCheck {
@@ -23,6 +26,7 @@ impl Check for SshClientCheck {
     }
 }
 
+/// Runs `ssh -V`, which prints its version on stderr and opens no connection.
 async fn check_version() -> Finding {
     let output = Command::new("ssh").arg("-V").stdin(Stdio::null()).kill_on_drop(true).output().await;
     match output {

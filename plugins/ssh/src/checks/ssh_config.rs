@@ -12,6 +12,8 @@ use tokio::process::Command;
 const UNKNOWN_HOST: &str = "stargate.invalid";
 
 /// Check `ssh.config`: ssh can read its configuration.
+///
+/// A file with an unknown option fails here, before a run, and not at the first host.
 pub(crate) struct SshConfigCheck {
     /// Configuration file that the settings name, if any.
     pub(crate) file: Option<PathBuf>,
@@ -35,6 +37,8 @@ impl Check for SshConfigCheck {
     }
 }
 
+/// Runs `ssh -G`, which prints the settings for a host without connecting to it. A `Match exec` in
+/// the file is executed, as for any connection.
 async fn check_config(file: Option<&Path>) -> Finding {
     let mut command = Command::new("ssh");
     command.arg("-G").stdin(Stdio::null()).kill_on_drop(true);

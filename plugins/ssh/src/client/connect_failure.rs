@@ -8,13 +8,18 @@ pub(crate) const PERMISSION_DENIED: &str = "permission_denied";
 /// Error code: the host presents another key than the pinned one.
 pub(crate) const HOST_KEY: &str = "host_key_mismatch";
 
+/// Words of ssh for a host with another key, from `sshconnect.c` and `kex.c` of OpenSSH. They are
+/// not translated.
 const KEY_WORDS: [&str; 4] = [
     "REMOTE HOST IDENTIFICATION HAS CHANGED",
     "Host key verification failed",
     "host key is known for",
     "no matching host key type found",
 ];
+/// Words of ssh for a user without access. "Not allowed at this time", the lockout of sshd 9.8 and
+/// later, is none of them: it passes by itself.
 const DENIED_WORDS: [&str; 2] = ["Permission denied (", "Too many authentication failures"];
+/// Words of ssh for a configuration file that it refuses, from `readconf.c` of OpenSSH.
 const CONFIG_WORDS: [&str; 5] = [
     "Bad configuration option",
     "bad configuration options",
@@ -27,6 +32,9 @@ const CONFIG_WORDS: [&str; 5] = [
 ///
 /// Wrong keys and wrong configuration are `Permanent`, everything else is `Transient`: a host that
 /// boots, an address that is not routed yet.
+///
+/// ssh has one exit code, 255, for all of its own failures, so its text decides. The error has one
+/// of the codes above where a caller treats the cause specially, such as a host that still boots.
 pub(crate) fn connect_failure(host: &SshHost, error: &openssh::Error) -> ActionError {
     match error {
         openssh::Error::Connect(cause) if cause.kind() == std::io::ErrorKind::NotFound => missing_ssh(cause),
@@ -35,6 +43,7 @@ pub(crate) fn connect_failure(host: &SshHost, error: &openssh::Error) -> ActionE
     }
 }
 
+/// Error of a machine without an OpenSSH client, which no retry corrects.
 fn missing_ssh(cause: &std::io::Error) -> ActionError {
     ActionError::permanent(format!("the program ssh cannot be run: {cause}"))
         .with_hint("install the OpenSSH client on this machine")

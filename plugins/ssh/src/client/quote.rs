@@ -8,6 +8,9 @@ fn is_plain(byte: u8) -> bool {
 /// Quotes `word`, so that a POSIX shell passes it unchanged as an argument.
 ///
 /// Nothing else quotes text for a remote shell.
+///
+/// A NUL byte cannot be an argument of any process and is not handled. All other bytes pass, line
+/// breaks included. The remote shell has to be a POSIX shell: fish and csh quote differently.
 pub(super) fn quote(word: &str) -> Cow<'_, str> {
     if !word.is_empty() && word.bytes().all(is_plain) {
         return Cow::Borrowed(word);

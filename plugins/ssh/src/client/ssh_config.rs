@@ -4,12 +4,18 @@ use crate::host::{JumpHost, SshHost};
 
 /// Timeout of TCP connect and banner, in seconds; a running machine responds within one.
 const CONNECT_TIMEOUT_SECONDS: u64 = 10;
+/// Port of a host without one. It is written down, because a port in the user's file would
+/// otherwise apply behind a jump host too.
 const SSH_PORT: u16 = 22;
 
 /// The `ssh_config` for one host: fixed settings, then the user's own. ssh uses the first value of
 /// each setting.
 ///
 /// The fixed settings apply to this host and its jump host, not to further hosts on the path.
+///
+/// `known_hosts` and `jump_known_hosts` are the files with the pinned keys. `user_config` is
+/// included last; without it, the files that ssh reads by default are. So the user can add keys,
+/// proxies and ciphers, and cannot turn off the check of the host's key.
 pub(super) fn ssh_config(
     host: &SshHost,
     known_hosts: &Path,
@@ -44,6 +50,11 @@ fn proxy_settings(host: &SshHost, via: &JumpHost) -> String {
     )
 }
 
+/// Settings that no configuration of the user overrides, with the lines of `more` at the end.
+///
+/// The key is looked up under an alias, so that two machines that have had the same address do not
+/// share a key. Nothing asks for input, because no one is there to answer: a password, a new key
+/// and a passphrase are errors.
 fn fixed_settings(host: &SshHost, known_hosts: &Path, more: &str) -> String {
     let known_hosts = known_hosts.display().to_string().replace('%', "%%"); // ssh expands % in this value
     format!(

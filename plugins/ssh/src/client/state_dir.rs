@@ -24,11 +24,16 @@ const MAX_CONTROL_DIR_BYTES: usize = 53;
 const STALE_AFTER: Duration = Duration::from_hours(1);
 
 /// Directory with pinned keys, configuration and control sockets.
+///
+/// The layout is `hosts/ALIAS.known_hosts`, `hosts/ALIAS.HASH.config` and `c/` for the sockets.
+/// Everything in it can be deleted while no process runs: it is derived from the input of each
+/// step.
 pub(super) struct StateDir {
     settings: SshSettings,
     control: ControlDir,
 }
 
+/// Directory in which each connection has a directory with its socket.
 enum ControlDir {
     Persistent(PathBuf),
     // Used if the state directory's path is too long for sockets.
@@ -78,6 +83,8 @@ impl StateDir {
     }
 }
 
+/// Checks that the file exists and can be read. It is included by the file that ssh gets, and ssh
+/// ignores an include that it cannot read: it would connect with other keys than the user meant.
 fn check_readable(config: &Path) -> Result<(), ActionError> {
     let unreadable = |error| {
         ActionError::permanent(format!("the ssh_config file {} cannot be read: {error}", config.display()))
@@ -94,6 +101,8 @@ fn write_known_hosts(hosts: &Path, host: &SshHost) -> Result<PathBuf, ActionErro
     Ok(path)
 }
 
+/// Opens the directory of the sockets, below `/tmp` if the path would be too long for one. A
+/// temporary directory is removed when the process ends.
 fn open_control_dir(state_dir: &Path) -> io::Result<ControlDir> {
     let persistent = state_dir.join("c");
     if persistent.as_os_str().len() > MAX_CONTROL_DIR_BYTES {
@@ -104,10 +113,14 @@ fn open_control_dir(state_dir: &Path) -> io::Result<ControlDir> {
     Ok(ControlDir::Persistent(persistent))
 }
 
+/// Creates a directory that only this user can enter: any user that can open a control socket is
+/// logged in to the host. An existing directory keeps its mode.
 fn create_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Removes directories of connections whose process was killed. A directory with a socket is kept:
+/// its connection may still be open.
 fn remove_stale(control_dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(control_dir)? {
         let path = entry?.path();

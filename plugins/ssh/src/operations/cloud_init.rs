@@ -23,6 +23,9 @@ pub(crate) struct CloudInitStatus {
 }
 
 /// Meaning of a status for an action that waits.
+///
+/// An unknown status counts as running, so that a new version of cloud-init makes a step wait, and
+/// not continue too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloudInitStage {
     Running,
@@ -69,6 +72,8 @@ pub(crate) async fn status(remote: &Remote<'_>) -> Result<CloudInitStatus, Actio
     }
 }
 
+/// Text of a message. Versions differ in whether it is a string or an object, which is shown as
+/// JSON.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

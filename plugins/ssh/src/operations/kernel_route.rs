@@ -70,6 +70,8 @@ impl KernelRoute {
 }
 
 /// Reads the kernel's main routing table.
+///
+/// Routes of tailscaled are in table 52 and of other programs in others; they are not read.
 pub(crate) async fn main_table(remote: &Remote<'_>) -> Result<Vec<KernelRoute>, ActionError> {
     remote.json(&RemoteCommand::read("ip").args(["-json", "route", "show", "table", "main"])).await
 }
@@ -85,6 +87,8 @@ pub(crate) async fn device_of_gateway(remote: &Remote<'_>, gateway: Ipv4Addr) ->
 }
 
 /// Installs `route` in the kernel, replacing another one to the same prefix.
+///
+/// There is no moment without a route to the prefix.
 pub(crate) async fn replace(remote: &Remote<'_>, route: &ManagedRoute) -> Result<(), ActionError> {
     let (prefix, via) = (route.prefix.to_string(), route.via.to_string());
     let words = ["route", "replace", &prefix, "via", &via, "dev", &route.device];
@@ -106,6 +110,11 @@ struct RouteLookup {
     table: Option<String>,
 }
 
+/// Device of a lookup's answer.
+///
+/// # Errors
+/// `Permanent` if there is no answer, if another table than main gave it, or if it names a further
+/// gateway.
 fn neighbour_device(lookups: Vec<RouteLookup>, gateway: Ipv4Addr) -> Result<String, ActionError> {
     let lookup = lookups.into_iter().next();
     let lookup = lookup.ok_or_else(|| ActionError::permanent(format!("gateway {gateway} cannot be reached")))?;

@@ -26,11 +26,14 @@ struct LinkStatus {
     network_file: Option<String>,
 }
 
+/// Name of the unit in the text of `networkctl status`; `None` if there is no such line, or it says
+/// `n/a`.
 fn from_text(text: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix("Network File:"))?;
     file_name(line.trim())
 }
 
+/// Name of a unit from its path. Other files, such as those of `.netdev`, configure no routes.
 fn file_name(path: &str) -> Option<String> {
     let name = path.rsplit_once('/')?.1;
     name.ends_with(".network").then(|| name.to_owned())

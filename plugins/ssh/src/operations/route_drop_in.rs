@@ -4,6 +4,7 @@ use ipnet::Ipv4Net;
 
 use super::kernel_route::ManagedRoute;
 
+/// First line of the drop-in.
 const HEADER: &str = "# Kept by stargate: routes that outlive a reboot.\n";
 
 /// Path of the drop-in with the routes of the device that `network_unit` configures. netplan and
@@ -13,6 +14,8 @@ pub(crate) fn path(network_unit: &str) -> String {
 }
 
 /// Parses the routes of a drop-in for `device`.
+///
+/// A section without a readable destination or gateway is not a managed route and is left out.
 pub(crate) fn parse(text: &str, device: &str) -> Vec<ManagedRoute> {
     let sections = text.split("[Route]").skip(1);
     sections.filter_map(|section| parse_section(section, device)).collect()
@@ -24,6 +27,7 @@ pub(crate) fn render(routes: &[ManagedRoute]) -> String {
     HEADER.to_owned() + &routes.iter().map(section).collect::<String>()
 }
 
+/// Route of the text between two `[Route]` lines; `None` if a value is missing or is not IPv4.
 fn parse_section(section: &str, device: &str) -> Option<ManagedRoute> {
     let value = |key: &str| section.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
     let prefix: Ipv4Net = value("Destination")?.trim().parse().ok()?;

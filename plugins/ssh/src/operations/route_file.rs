@@ -18,6 +18,9 @@ pub(crate) struct RouteFile {
 }
 
 /// Component of the host that reads the file at boot.
+///
+/// networkd reads a drop-in whenever it configures the device. Without networkd, a service sets the
+/// routes once, and `enabled` tells if systemd starts it at boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RouteFileKind {
     DropIn,
@@ -33,6 +36,9 @@ impl RouteFile {
 
 /// Reads the file for a device: a drop-in of the unit with which networkd configures it, or a
 /// service if networkd does not.
+///
+/// # Errors
+/// Those of the commands. A file that does not exist is a file without routes.
 pub(crate) async fn of_device(remote: &Remote<'_>, device: &str) -> Result<RouteFile, ActionError> {
     if let Some(unit) = network_unit::of_device(remote, device).await? {
         let path = route_drop_in::path(&unit);
@@ -47,6 +53,9 @@ pub(crate) async fn of_device(remote: &Remote<'_>, device: &str) -> Result<Route
 }
 
 /// Rewrites the file with `routes`. Without any, it is removed.
+///
+/// The kernel's routes do not change: networkd is not reloaded, which would drop routes of others.
+/// A service is enabled if it is not.
 pub(crate) async fn write(
     remote: &Remote<'_>,
     route_file: &RouteFile,
@@ -66,6 +75,8 @@ pub(crate) async fn write(
     }
 }
 
+/// Removes the file, after the service that reads it has been disabled: a unit without its file
+/// could not be.
 async fn remove(remote: &Remote<'_>, route_file: &RouteFile) -> Result<(), ActionError> {
     if route_file.kind == (RouteFileKind::Service { enabled: true }) {
         route_service::disable(remote).await?;

@@ -4,9 +4,13 @@ use super::sysctl::{normalize, parse_line};
 
 /// File with the settings that are applied at boot.
 pub(crate) const PATH: &str = "/etc/sysctl.d/90-stargate.conf";
+/// First line of a new file. An existing file keeps its own first line.
 const HEADER: &str = "# Kept by stargate: put in force at every boot.\n";
 
 /// Returns the file's text with `settings` added or replaced; other lines stay.
+///
+/// Settings are at the end in the order of their names, and each line ends with a line break, so
+/// that the same input gives the same text.
 pub(crate) fn merged(present: Option<&str>, settings: &BTreeMap<String, String>) -> String {
     let mut text = match present {
         Some(present) => other_lines(present, settings),

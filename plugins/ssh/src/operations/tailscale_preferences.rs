@@ -4,6 +4,9 @@ use stargate_sdk::ActionError;
 use crate::client::{Remote, RemoteCommand};
 
 /// Preferences of tailscaled that affect routing.
+///
+/// Both sources, `tailscale get` and `tailscale debug prefs`, give the same values. Preferences
+/// that do not affect routing are never read, because private keys are next to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RoutingPreferences {
     /// True if routes of other devices are installed.
@@ -28,6 +31,13 @@ pub(crate) struct PreferenceChange {
 }
 
 /// Reads the preferences that affect routing.
+///
+/// `tailscale debug prefs`, which versions without `tailscale get` have, prints private keys: its
+/// output is confidential and reaches neither logs nor errors.
+///
+/// # Errors
+/// Those of the command, with the host, and `Permanent` for an answer that is not the expected
+/// JSON.
 pub(crate) async fn read(remote: &Remote<'_>) -> Result<RoutingPreferences, ActionError> {
     let get = RemoteCommand::read("tailscale").args(["get", "--json"]);
     let output = remote.run(&get).await?;
@@ -40,6 +50,12 @@ pub(crate) async fn read(remote: &Remote<'_>) -> Result<RoutingPreferences, Acti
 }
 
 /// Changes the preferences of `change`; runs no command if there are none.
+///
+/// One command changes all of them, so tailscaled never has a part of them. It returns once
+/// tailscaled has stored the change; the control server learns of new routes shortly after.
+///
+/// # Errors
+/// Those of the command. tailscaled checks all flags first: after an error nothing has changed.
 pub(crate) async fn set(remote: &Remote<'_>, change: &PreferenceChange) -> Result<(), ActionError> {
     let flags = change.flags();
     if flags.is_empty() {
@@ -49,6 +65,8 @@ pub(crate) async fn set(remote: &Remote<'_>, change: &PreferenceChange) -> Resul
 }
 
 impl PreferenceChange {
+    /// Flags of `tailscale set`, in a fixed order. An empty list of routes is written, because it
+    /// withdraws all of them.
     fn flags(&self) -> Vec<String> {
         let accept = self.accept.map(|on| format!("--accept-routes={on}"));
         let snat = self.snat.map(|on| format!("--snat-subnet-routes={on}"));
@@ -105,6 +123,8 @@ impl From<DebugPreferences> for RoutingPreferences {
     }
 }
 
+/// Removes the two default routes, with which an exit node is advertised. `tailscale set
+/// --advertise-routes` neither adds nor withdraws them.
 fn without_exit_node(routes: impl IntoIterator<Item = String>) -> Vec<String> {
     routes.into_iter().filter(|route| route != "0.0.0.0/0" && route != "::/0").collect()
 }
