@@ -2,21 +2,21 @@
 # The part of AKS that stands on machines: a node pool whose nodes join by themselves, as AKS's own do, and what its agents tell the API.
 #
 # aks.sh prepare                                         once per cluster: bootstrap tokens' group, the custom resources, the approver
-# aks.sh node NETWORK SUBNET NAME ADDRESS/LEN BLOCK      an instance of the scale set: boots, joins, gets the pod block BLOCK
+# aks.sh node NETWORK SUBNET NAME ADDRESS/LEN POD_CIDR   an instance of the scale set: boots, joins, gets the pod CIDR POD_CIDR
 # aks.sh tunnel NAME                                     from now on the API server reaches kubelets from this node, with Konnectivity's agent
 # aks.sh remove NETWORK NAME                             the instance is gone, and its Node with it
 # aks.sh approve                                         the serving certificates of AKS's nodes: AKS approves those, nobody else's
-# aks.sh config NAME ADDRESS BLOCK LABELS                a node's cloud-config, with a token of its own, on stdout
+# aks.sh config NAME ADDRESS POD_CIDR LABELS             a node's cloud-config, with a token of its own, on stdout
 # aks.sh agent NAME ADDRESS                              what Cilium's agent does on any node that has registered: its CiliumNode
 # aks.sh agents                                          the same for every node that registers, as the DaemonSet has it; goes on for ever
 #
-# The fabric must have NETWORK. Pods are connected by the bridge plugin with host-local; the blocks of all nodes together are what the
+# The fabric must have NETWORK. Pods are connected by the bridge plugin with host-local; the pod CIDRs of all nodes together are what the
 # cloud's overlay carries. A node is Ready 15 s after its creation.
 . "$(dirname "$0")/lib.sh"
 NETWORKING=${RIG_CNI:-bridge}     # what connects the nodes' pods: bridge or cilium
 API=https://192.168.99.1:6443 MIRROR=http://192.168.99.1:8088
 NODE_GROUP=${NODE_GROUP:-rig}     # what the nodes say which cluster they are of
-blocks=$RUN/aks-blocks
+pod_cidrs=$RUN/aks-pod-cidrs
 kubectl() { inside inet "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" "$@"; }
 
 crd() {   # GROUP VERSION KIND PLURAL SHORT SCOPE
@@ -68,7 +68,7 @@ B
   } | kubectl apply -f - >/dev/null
   [ "$NETWORKING" != cilium ] || "$HERE/cilium.sh" operator
   kubectl wait --for=condition=Established crd/nodenetworkconfigs.acn.azure.com crd/ciliumnodes.cilium.io --timeout=30s
-  : > "$blocks"
+  : > "$pod_cidrs"
 }
 
 # token: a fresh one for one node, good for an hour
@@ -79,11 +79,11 @@ token() {
     --from-literal=auth-extra-groups=system:bootstrappers:aks --from-literal=expiration="$(date -u -d '+1 hour' +%FT%TZ)" >/dev/null
   echo "$id.$secret"
 }
-# config NAME ADDRESS BLOCK LABELS: everything that a node needs, as the scale set's custom data has it. JSON is YAML.
+# config NAME ADDRESS POD_CIDR LABELS: everything that a node needs, as the scale set's custom data has it. JSON is YAML.
 config() {
   local version; version=$(cut -d' ' -f2 < <("$BIN/kubelet" --version))
   echo '#cloud-config'
-  jq -n --arg networking "$NETWORKING" --arg name "$1" --arg address "$2" --arg block "$3" --arg labels "$4" --arg token "$(token)" --arg api "$API" --arg ca "$(base64 -w0 "$RUN/kube/ca.crt")" \
+  jq -n --arg networking "$NETWORKING" --arg name "$1" --arg address "$2" --arg pod_cidr "$3" --arg labels "$4" --arg token "$(token)" --arg api "$API" --arg ca "$(base64 -w0 "$RUN/kube/ca.crt")" \
     --arg kubelet "$MIRROR/kubernetes/$version/bin/linux/amd64/kubelet" --arg sum "$(sha256sum "$BIN/kubelet" | cut -d' ' -f1)" '
     def file(path; content): {path: path, content: (content | if type == "string" then . else tojson end)};
     {write_files: [
@@ -98,7 +98,7 @@ config() {
       file("/etc/containerd/config.toml"; "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\n  bin_dir = \"/usr/lib/cni\"\n"),
       file("/etc/cni/net.d/10-azure.conflist"; {cniVersion: "0.3.1", name: "azure", plugins: [
         (if $networking == "cilium" then {type: "cilium-cni"} else {type: "bridge", bridge: "cni0", isGateway: true, ipMasq: false} end) +
-        {ipam: {type: "host-local", ranges: [[{subnet: $block}]], routes: [{dst: "0.0.0.0/0"}]}}]}),
+        {ipam: {type: "host-local", ranges: [[{subnet: $pod_cidr}]], routes: [{dst: "0.0.0.0/0"}]}}]}),
       file("/etc/systemd/system/kubelet.service"; "[Unit]\nAfter=containerd.service\nStartLimitIntervalSec=0\n[Service]\nRestartSec=1\n" +
         "EnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/local/bin/kubelet --config /etc/kubernetes/kubelet.yaml" +
         " --bootstrap-kubeconfig /etc/kubernetes/bootstrap.kubeconfig --kubeconfig /var/lib/kubelet/kubeconfig --node-ip " + $address +
@@ -125,7 +125,7 @@ agents() {
     sleep 0.5
   done
 }
-told() {   # NAME ADDRESS BLOCK: what Azure's own agents say about a node
+told() {   # NAME ADDRESS POD_CIDR: what Azure's own agents say about a node
   wait_for 180 kubectl get node "$1"
   [ "$NETWORKING" = cilium ] || agent "$1" "$2"
   kubectl apply -f - >/dev/null <<N
@@ -136,29 +136,29 @@ N
     {\"id\": \"$(cat /proc/sys/kernel/random/uuid)\", \"type\": \"overlay\", \"assignmentMode\": \"static\", \"nodeIP\": \"$2\",
      \"primaryIP\": \"$3\", \"subnetAddressSpace\": \"10.244.0.0/16\", \"version\": 0}]}}" >/dev/null
 }
-# carry NETWORK SUBNET: tells the fabric every block there is; two nodes that come at once must not leave one out
+# carry NETWORK SUBNET: tells the fabric every pod CIDR there is; two nodes that come at once must not leave one out
 carry() {
   local pairs lock
-  exec {lock}> "$blocks.lock"
+  exec {lock}> "$pod_cidrs.lock"
   flock "$lock"
-  mapfile -t pairs < <(cut -d' ' -f4 "$blocks")
+  mapfile -t pairs < <(cut -d' ' -f4 "$pod_cidrs")
   "$HERE/fabric.sh" overlay "$1" "$2" "${pairs[@]}"
   exec {lock}>&-
 }
 
 node() {
-  local network=$1 subnet=$2 name=$3 private=$4 block=$5 address=${4%/*} seed gateway; seed=$RUN/seed-$name
+  local network=$1 subnet=$2 name=$3 private=$4 pod_cidr=$5 address=${4%/*} seed gateway; seed=$RUN/seed-$name
   gateway=$(python3 -c 'import ipaddress, sys; print(next(ipaddress.ip_interface(sys.argv[1]).network.hosts()))' "$private")
   mkdir -p "$seed"
-  config "$name" "$address" "$block" kubernetes.azure.com/managed=true,agentpool=nodepool1,kubernetes.azure.com/cluster="$NODE_GROUP" > "$seed/user-data"
+  config "$name" "$address" "$pod_cidr" kubernetes.azure.com/managed=true,agentpool=nodepool1,kubernetes.azure.com/cluster="$NODE_GROUP" > "$seed/user-data"
   printf 'instance-id: %s-%s\nlocal-hostname: %s\n' "$name" "$EPOCHSECONDS" "$name" > "$seed/meta-data"
   "$HERE/machine.sh" delete "$name"
   "$HERE/fabric.sh" nic "$network" "$subnet" "$name" "$private"
   "$HERE/fabric.sh" forward "$network" "$name" on
   "$HERE/machine.sh" create "$name" "$seed" "$private" "$gateway"
-  echo "$network $subnet $name $block=$address" >> "$blocks"
+  echo "$network $subnet $name $pod_cidr=$address" >> "$pod_cidrs"
   carry "$network" "$subnet"
-  told "$name" "$address" "$block"
+  told "$name" "$address" "$pod_cidr"
 }
 tunnel() {
   halt tunnel
@@ -167,10 +167,10 @@ tunnel() {
   wait_for 10 test -S "$RUN/kube/tunnel"
 }
 remove() {
-  local network=$1 name=$2 subnet; subnet=$(awk -v name="$name" '$3 == name { print $2 }' "$blocks")
+  local network=$1 name=$2 subnet; subnet=$(awk -v name="$name" '$3 == name { print $2 }' "$pod_cidrs")
   "$HERE/machine.sh" delete "$name"
   "$HERE/fabric.sh" unplug "$network" "$name"
-  sed -i "/ $name /d" "$blocks"
+  sed -i "/ $name /d" "$pod_cidrs"
   carry "$network" "$subnet"
   kubectl delete --ignore-not-found "node/$name" "ciliumnode/$name"
   kubectl delete pod -A --field-selector "spec.nodeName=$name" --force --grace-period=0 2>/dev/null
@@ -178,7 +178,7 @@ remove() {
 }
 approve() {
   local request
-  mapfile -t requests < <(kubectl get csr -o json | jq -r --arg names " $(cut -d' ' -f3 "$blocks" | tr '\n' ' ')" '.items[] |
+  mapfile -t requests < <(kubectl get csr -o json | jq -r --arg names " $(cut -d' ' -f3 "$pod_cidrs" | tr '\n' ' ')" '.items[] |
     select(.spec.signerName == "kubernetes.io/kubelet-serving" and .status.conditions == null) |
     select(.spec.username | ltrimstr("system:node:") as $n | $names | contains(" \($n) ")) | .metadata.name')
   for request in "${requests[@]}"; do kubectl certificate approve "$request"; done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The whole deployment by stargate alone, from nothing but a cluster with two nodes: routers, datacenter, workers, nodes, routes; killed
 # and resumed on the way. Then everything is run again, broken, mended, extended and restarted. Every pod answers every pod at the end
-# of each. The site's pods are announced by one prefix, its block 10.244.64.0/18: the strategy per_site, which is the default.
+# of each. The site's pods are announced by one prefix, its site pod CIDR 10.244.64.0/18: the strategy per_site, which is the default.
 #
 # deploy.sh [--keep] [--cilium] [--states]
 #   --keep      leaves all of it up; down.sh ends it
@@ -77,7 +77,7 @@ third_worker_leaves() {
   same '' "$(kubectl get nodes,servers -o name | grep worker-3)"
   ! run_in worker-3 systemctl is-active kubelet
 }
-# AKS takes the last node away and brings another one, with another name, address and pod block.
+# AKS takes the last node away and brings another one, with another name, address and pod CIDR.
 node_replaced() {
   local network gone; network=$(network_name); gone=$(instances | tail -1 | cut -d' ' -f1)
   "$HERE/aks.sh" remove "$network" "$gone"

@@ -84,19 +84,19 @@ dc_network() {
 }
 dc_router() { router_data dc-router | machine "$DATACENTER" dc machines dc-router "$DC_ROUTER" yes; }
 workers() {
-  local worker name address block
+  local worker name address pod_cidr
   for worker in "${WORKERS[@]}"; do
-    IFS='=' read -r name address block <<< "$worker"
-    "$HERE/aks.sh" config "$name" "$address" "$block" kubernetes.azure.com/managed=false,kubernetes.azure.com/stargate=true |
+    IFS='=' read -r name address pod_cidr <<< "$worker"
+    "$HERE/aks.sh" config "$name" "$address" "$pod_cidr" kubernetes.azure.com/managed=false,kubernetes.azure.com/stargate=true |
       machine "$DATACENTER" dc machines "$name" "$address" no
   done
 }
 tables() {
-  local network near=() far=() back=() node address number=0 worker name block; network=$(network_name)
+  local network near=() far=() back=() node address number=0 worker name pod_cidr; network=$(network_name)
   while read -r node address; do near+=("10.244.$number.0/24=$address"); number=$((number + 1)); done < <(instances)
   for worker in "${WORKERS[@]}"; do
-    IFS='=' read -r name address block <<< "$worker"
-    far+=("$block=$AKS_ROUTER"); back+=("$block=$address")
+    IFS='=' read -r name address pod_cidr <<< "$worker"
+    far+=("$pod_cidr=$AKS_ROUTER"); back+=("$pod_cidr=$address")
   done
   table "$NODE_GROUP" hand-router-rt "${near[@]}"
   table "$NODE_GROUP" hand-workers-rt "10.50.1.0/24=$AKS_ROUTER" "${far[@]}"
@@ -116,8 +116,8 @@ approvals() {
   wait_for 30 accepted
 }
 workers_ready() {
-  local worker name address block
-  for worker in "${WORKERS[@]}"; do IFS='=' read -r name address block <<< "$worker"; "$HERE/aks.sh" agent "$name" "$address"; done
+  local worker name address pod_cidr
+  for worker in "${WORKERS[@]}"; do IFS='=' read -r name address pod_cidr <<< "$worker"; "$HERE/aks.sh" agent "$name" "$address"; done
   nodes_ready
 }
 # from the internet, through the datacenter's router

@@ -7,7 +7,7 @@
 # fabric.sh forward NETWORK MACHINE on|off              the NIC's IP-forwarding flag
 # fabric.sh public NETWORK ADDRESS PUBLIC|-             the public address of a private one, or none
 # fabric.sh routes NETWORK SUBNET [PREFIX=HOP]...       the subnet's user-defined routes; HOP: an address, none, internet or local
-# fabric.sh overlay NETWORK SUBNET [BLOCK=NODE]...      the pod blocks that the cloud itself carries between the subnet's nodes
+# fabric.sh overlay NETWORK SUBNET [POD_CIDR=NODE]...   the pod CIDRs that the cloud itself carries between the subnet's nodes
 # fabric.sh unplug NETWORK MACHINE                      removes a machine's NIC and namespace
 # fabric.sh down                                        removes all of it
 #

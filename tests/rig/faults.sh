@@ -10,7 +10,7 @@ said() {
   advertisement) echo "an advertised route withdrawn" ;;
   approval) echo "an approval withdrawn" ;;
   route) echo "a route of the AKS nodes' table deleted" ;;
-  cilium) echo "the pod block of a CiliumNode blanked" ;;
+  cilium) echo "the pod CIDR of a CiliumNode blanked" ;;
   esac
 }
 # drifted METHOD PATH [BODY]: somebody else's request to Azure, PATH below the subscription

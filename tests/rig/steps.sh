@@ -36,7 +36,7 @@ plane() {
   *) background agents "$HERE/aks.sh" agents ;;
   esac
 }
-# The pool's machines in the order of their blocks: 10.244.0.0/24, 10.244.1.0/24, …
+# The pool's machines in the order of their pod CIDRs: 10.244.0.0/24, 10.244.1.0/24, …
 pool() {
   local network number=0 name address; network=$(network_name)
   wait_for 20 test -e "/run/netns/net-$network"
