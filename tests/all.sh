@@ -1,45 +1,39 @@
 #!/bin/sh
-# Every test: the workspace's own, the stock clients against the simulated world, and the real machines of the rig.
+# Every test: the workspace's own, the stock clients against the simulated world, the actions against a real API server, and the real
+# machines of the rig.
 # A part that this machine cannot run is named with the reason, and with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 tests/needs.sh all
 
-reason=""
-command -v go >/dev/null 2>&1 || reason='they need Go 1.26 or later'
-[ "$(id -u)" = 0 ] || reason='they need root'
+no_go="" no_root=""
+command -v go >/dev/null 2>&1 || no_go='it needs Go 1.26 or later'
+[ "$(id -u)" = 0 ] || no_root='it needs root'
 
-# What the rig needs is built with what the tests leave of the machine, which is much: they mostly wait. A group of its own, because it
-# ends with this script; what fails in it is tried again, and told, where it is needed.
-building="" log=""
-end_building() {
-  [ -z "$building" ] || kill -s TERM -- "-$building" 2>/dev/null || true
+# skip PART REASON
+skip() {
+  echo "skipped: $1: $2" >&2
+  [ "${CI:-}" != true ] || exit 1
+}
+
+# What the parts after the workspace's tests need is made with what those leave of the machine, which is much: they mostly wait. A
+# group of its own, because it ends with this script.
+log=$(mktemp)
+setsid tests/prepare.sh >"$log" 2>&1 &
+preparing=$!
+end() {
+  kill -s TERM -- "-$preparing" 2>/dev/null || true
   rm -f "$log"
 }
-trap end_building EXIT
+trap end EXIT
 trap 'exit 130' INT TERM
-if [ -z "$reason" ]; then
-  log=$(mktemp)
-  setsid nice -n 19 tests/rig/prepare.sh >"$log" 2>&1 &
-  building=$!
-fi
 
 cargo test --workspace --locked
 # The program that the tests above were run with.
 STARGATE=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug/stargate
 export STARGATE
 
-# The stock clients use its kubectl.
-if [ -n "$building" ]; then
-  wait "$building" || { echo "building beside the tests failed, and is tried again:" >&2; tail -3 "$log" >&2; }
-  building=
-  rm -f "$log"
-fi
+wait "$preparing" || { echo "preparing beside the tests failed, and is tried again:" >&2; tail -3 "$log" >&2; }
 tests/conformance/run.sh
-
-if [ -n "$reason" ]; then
-  echo "skipped: the real machines of tests/rig: $reason" >&2
-  [ "${CI:-}" != true ] || exit 1
-  exit 0
-fi
-exec tests/rig/run.sh --whole
+if [ -z "$no_go" ]; then tests/rig/kube-tests.sh; else skip 'the API server of tests/rig' "$no_go"; fi
+if [ -z "$no_go$no_root" ]; then tests/rig/run.sh --whole; else skip 'the real machines of tests/rig' "${no_go:-$no_root}"; fi

@@ -60,7 +60,8 @@ fn an_unusable_command_line_exits_with_64_and_a_hint() {
         program.expect(64, arguments).hint();
     }
     assert!(program.expect(0, &["--help"]).out.contains("130  interrupted"));
-    assert!(program.expect(0, &["--version"]).out.starts_with("stargate "));
+    let version = program.expect(0, &["--version"]).out;
+    assert!(version.starts_with(concat!("stargate ", env!("CARGO_PKG_VERSION"), " (commit ")), "{version}");
 }
 
 #[test]

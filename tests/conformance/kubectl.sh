@@ -12,7 +12,8 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}
 program=$cache/stargate-conformance/kubectl-$version
 rig=${STARGATE_RIG:-$cache/stargate-rig}
 
-is_whole() { [ -x "$1" ] && "$1" version --client 2>/dev/null | grep -qx "Client Version: v$version"; }
+# Reads all that it prints: it would fail by SIGPIPE where grep ends at the first line.
+is_whole() { [ -x "$1" ] && "$1" version --client 2>/dev/null | grep -x "Client Version: v$version" >/dev/null; }
 for one in "$program" "$rig/bin/kubectl"; do
   if is_whole "$one"; then echo "$one"; exit; fi
 done

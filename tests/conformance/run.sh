@@ -3,6 +3,7 @@
 # over all of their traffic and over that of a whole provision-aks-router.
 #
 # usage: run.sh [--part NAME]...     NAME: az, sdk, stock, kubectl, product or specs; all if none is given
+#        run.sh --prepare            installs and builds the clients, and runs nothing
 #
 # Ends with `N passed, N failed`. A part that this machine cannot run is named with the reason, and with CI=true that is a failure.
 # Environment: STARGATE, the program (else it is built).
@@ -30,6 +31,12 @@ if ! cmp -s "$here/requirements.txt" "$cache/venv/requirements.txt"; then
     skip "pip cannot install $here/requirements.txt (all it said: $cache/pip.log)"
   fi
   cp "$here/requirements.txt" "$cache/venv/requirements.txt"
+fi
+
+if [ "${1:-}" = --prepare ]; then
+  versions=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/suite "$cache/venv/bin/python" -c 'import kubectl; print(*kubectl.VERSIONS)')
+  for version in $versions; do "$here/kubectl.sh" "$version" >/dev/null; done
+  exit
 fi
 
 if [ -z "${STARGATE:-}" ]; then

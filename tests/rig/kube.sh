@@ -10,28 +10,6 @@
 . "$(dirname "$0")/lib.sh"
 ADDRESS=192.168.99.1 state=$RUN/kube
 
-authority() {
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -subj /CN=rig-ca -days 365 \
-    -addext keyUsage=critical,digitalSignature,keyCertSign,cRLSign 2>/dev/null
-  openssl genrsa -out accounts.key 2048 2>/dev/null
-}
-# certificate NAME SUBJECT EXTENSION...
-certificate() {
-  local name=$1 subject=$2; shift 2
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$name.key" -subj "$subject" -out "$name.csr" 2>/dev/null
-  openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -out "$name.crt" \
-    -extfile <(printf '%s\n' "$@") 2>/dev/null
-}
-kubeconfig() {
-  cat <<K
-apiVersion: v1
-kind: Config
-clusters: [{name: rig, cluster: {server: "https://$ADDRESS:6443", certificate-authority-data: $(base64 -w0 ca.crt)}}]
-users: [{name: admin, user: {client-certificate-data: $(base64 -w0 admin.crt), client-key-data: $(base64 -w0 admin.key)}}]
-contexts: [{name: rig, context: {cluster: rig, user: admin}}]
-current-context: rig
-K
-}
 # Who has changed what; stargate and kubectl come as the administrator.
 policy() {
   cat <<P
@@ -62,12 +40,11 @@ up() {
   # Every machine's systemd, containerd and kubelet count together, and 128 is what a kernel allows by itself.
   [ "$(sysctl -n fs.inotify.max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024
   mkdir -p "$state"; cd "$state"
-  authority
+  authority rig
   certificate server /CN=kube-apiserver extendedKeyUsage=serverAuth \
     "subjectAltName=IP:127.0.0.1,IP:$ADDRESS,IP:10.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc"
-  certificate admin /O=system:masters/CN=rig-admin extendedKeyUsage=clientAuth
   certificate kubelet-client /CN=kube-apiserver-kubelet-client extendedKeyUsage=clientAuth
-  (umask 077; kubeconfig > "$RUN/kubeconfig")
+  kubeconfig rig "https://$ADDRESS:6443" "$RUN/kubeconfig"
   policy > audit.yaml
   egress > egress.yaml
   serve etcd --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \

@@ -59,3 +59,31 @@ halt() {
 
 # inside NAMESPACE COMMAND...: in a network namespace, with this machine's mounts (`ip netns exec` brings its own)
 inside() { local namespace=$1; shift; nsenter --net="/run/netns/$namespace" -- "$@"; }
+
+# --- the certificates of a cluster, in the current folder
+
+# authority NAME: ca.crt and ca.key, and accounts.key, which signs the tokens of service accounts
+authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -subj "/CN=$1-ca" -days 365 \
+    -addext keyUsage=critical,digitalSignature,keyCertSign,cRLSign 2>/dev/null
+  openssl genrsa -out accounts.key 2048 2>/dev/null
+}
+# certificate NAME SUBJECT EXTENSION...: NAME.crt and NAME.key, signed by the authority
+certificate() {
+  local name=$1 subject=$2; shift 2
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$name.key" -subj "$subject" -out "$name.csr" 2>/dev/null
+  openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -out "$name.crt" \
+    -extfile <(printf '%s\n' "$@") 2>/dev/null
+}
+# kubeconfig NAME SERVER FILE: the administrator NAME-admin, with a certificate of its own
+kubeconfig() {
+  certificate admin "/O=system:masters/CN=$1-admin" extendedKeyUsage=clientAuth
+  (umask 077; cat > "$3") <<K
+apiVersion: v1
+kind: Config
+clusters: [{name: $1, cluster: {server: "$2", certificate-authority-data: $(base64 -w0 ca.crt)}}]
+users: [{name: admin, user: {client-certificate-data: $(base64 -w0 admin.crt), client-key-data: $(base64 -w0 admin.key)}}]
+contexts: [{name: $1, context: {cluster: $1, user: admin}}]
+current-context: $1
+K
+}

@@ -1,9 +1,6 @@
 //! `cilium.node.ensure` against a server that holds one `CiliumNode`, and against a real one.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{
     Router,
@@ -102,13 +99,10 @@ async fn pod_cidrs_that_cilium_owns_are_not_changed() {
 }
 
 #[tokio::test]
+#[ignore = "needs an API server: run tests/rig/kube-tests.sh"]
 async fn a_real_server_keeps_the_pod_cidrs() {
-    let Some(path) = std::env::var_os("STARGATE_TEST_KUBECONFIG") else {
-        // `eprintln` would be captured by the test runner as long as tests pass.
-        let why = "skipped: a_real_server_keeps_the_pod_cidrs: STARGATE_TEST_KUBECONFIG names no kubeconfig";
-        writeln!(std::io::stderr(), "{why}").expect("stderr");
-        return;
-    };
+    let path = std::env::var_os("STARGATE_TEST_KUBECONFIG");
+    let path = path.expect("STARGATE_TEST_KUBECONFIG names a kubeconfig: run tests/rig/kube-tests.sh");
     let actions = server::actions(path.as_ref());
     ensure(&actions).await.expect("the test's CiliumNode w1 is there");
     let (output, changes) = ensure(&actions).await.expect("unchanged");

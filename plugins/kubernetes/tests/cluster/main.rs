@@ -1,5 +1,5 @@
 //! The actions against a small API server that stores objects and injects faults, and against a
-//! real one if `STARGATE_TEST_KUBECONFIG` names its kubeconfig (`tests/rig/kube-tests.sh` sets it).
+//! real one, whose kubeconfig `STARGATE_TEST_KUBECONFIG` names (`tests/rig/kube-tests.sh`).
 
 mod cluster;
 mod container;
