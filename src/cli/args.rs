@@ -17,9 +17,8 @@ use url::Url;
 #[cfg(feature = "sim")]
 pub(crate) use sim::{DemoArgs, ScenarioName, SimArgs};
 
-/// Version, commit and date of this program; `build.rs` sets the last two.
-const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("STARGATE_COMMIT"), ", ", env!("STARGATE_DATE"), ")");
+/// Version, commit and date of this program.
+const VERSION: &str = stargate_version::version!();
 
 /// Durable workflows that join datacenter machines to an AKS cluster over Tailscale.
 ///
