@@ -8,8 +8,8 @@ use crate::{ActionContext, ActionError, Difference};
 /// Meaning of an earlier result of a step when a run continues after an interruption.
 ///
 /// What was read grows old: nodes are replaced and other runs change routes while a run is
-/// interrupted. A continued run therefore obtains the results of `Observe` and `Ensure` steps again,
-/// in the order of the graph, before it changes anything else.
+/// interrupted. A continued run therefore obtains the results of `Observe` and `Ensure` steps
+/// again, in the order of the graph, before it changes anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Nature {

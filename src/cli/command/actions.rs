@@ -1,7 +1,7 @@
 //! Implementation of the command `actions`.
 //!
-//! JSON: a list of `{name, version, summary}`; for one action also `nature`, `recovery`, `input` and
-//! `output`, the last two as JSON Schema.
+//! JSON: a list of `{name, version, summary}`; for one action also `nature`, `recovery`, `input`
+//! and `output`, the last two as JSON Schema.
 
 use serde_json::{Value, json};
 use stargate_sdk::{DynAction, Registry};
