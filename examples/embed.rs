@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stargate::{
     clock::Clock,
-    engine::{Ending, Engine, EngineOptions},
+    engine::{DEFAULT_LEASE, Ending, Engine, EngineOptions},
     event::NullReporter,
     journal,
     run::Outcome,
@@ -71,6 +71,7 @@ async fn engine(path: PathBuf, registry: &Registry) -> Result<Engine, Box<dyn Er
         reporter: Arc::new(NullReporter),
         clock: Clock::system(),
         max_parallel: 8,
+        lease: DEFAULT_LEASE,
     })?)
 }
 

@@ -1,6 +1,8 @@
 //! The engine over a real journal, with scripted actions.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+#[path = "engine/leases.rs"]
+mod leases;
 mod support;
 
 use std::{sync::Arc, time::Duration};
@@ -8,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use stargate::{
     clock::UnixMillis,
-    engine::{AnswerResult, CancelResult, Ending, EngineError, Question, RunReport},
+    engine::{AnswerResult, CancelResult, Ending, EngineError, Question, ResumePolicy, RunReport},
     id::{PlanDigest, RunId},
     journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
     plan::{FORMAT, Plan, StoredPlanError, Template},
@@ -20,6 +22,8 @@ use support::{Act, CommitFault, Harness, chain, expression, fan, plan, sqlite, s
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 const SUCCEEDED: Ending = Ending::Finished(Outcome::Succeeded);
+/// Policy that also resumes runs which others have overtaken.
+const OVERTAKEN: ResumePolicy = ResumePolicy { take_over: false, overtaken: true };
 const FAILED: Ending = Ending::Finished(Outcome::Failed);
 
 #[tokio::test]
@@ -136,6 +140,7 @@ fn take_over_request(seen: &RunRow) -> TakeOverRequest {
         lease_until: UnixMillis(i64::MAX),
         entries: vec![],
         locks: vec![],
+        seen_takers: vec![],
         evictions: vec![],
         at: seen.updated_at,
     }
@@ -472,7 +477,7 @@ async fn a_run_whose_lock_is_held_is_not_created_and_the_error_names_the_holder(
     engine.drain().await;
     assert_eq!(holder.await.unwrap().unwrap().ending, Ending::Interrupted);
     assert_eq!(harness.engine().run(locked("c")).await.unwrap().ending, SUCCEEDED);
-    assert_eq!(harness.engine().resume(run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.engine().resume_with(run, OVERTAKEN).await.unwrap().ending, SUCCEEDED);
 }
 
 #[tokio::test]
@@ -504,11 +509,11 @@ async fn a_failed_run_has_released_its_lock_and_takes_it_again_when_it_is_resume
         async move { engine.run(locked("b")).await }
     });
     until(|| harness.script.calls().len() == 2).await;
-    let refused = harness.engine().resume(failed.run.clone()).await.unwrap_err();
+    let refused = harness.engine().resume_with(failed.run.clone(), OVERTAKEN).await.unwrap_err();
     assert!(matches!(refused, EngineError::Locked(_)), "{refused}");
     engine.drain().await;
     holder.await.unwrap().unwrap();
-    assert_eq!(harness.engine().resume(failed.run).await.unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.engine().resume_with(failed.run, OVERTAKEN).await.unwrap().ending, SUCCEEDED);
 }
 
 #[tokio::test]

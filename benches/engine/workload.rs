@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use stargate::{
     clock::Clock,
-    engine::{Engine, EngineOptions, Prepared},
+    engine::{DEFAULT_LEASE, Engine, EngineOptions, Prepared},
     event::NullReporter,
     journal::{self, Journal},
     plan::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
@@ -83,6 +83,7 @@ impl Setup {
             reporter: Arc::new(NullReporter),
             clock: Clock::system(),
             max_parallel: 64,
+            lease: DEFAULT_LEASE,
         })
         .unwrap();
         Self { engine, journal, trace, registry, started_ns }

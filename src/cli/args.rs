@@ -240,12 +240,18 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     /// Id of a run, or @latest [default: the latest run that has neither succeeded nor been
-    /// cancelled]
+    /// cancelled nor overtaken]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
-    /// Resume each interrupted run that has no live owner
+    /// Resume each interrupted run that has no live owner and is not overtaken
     #[arg(long, conflicts_with = "run")]
     pub(crate) all: bool,
+    /// Take the run from a process that exists but has let its lease expire, such as a stopped one
+    #[arg(long, requires = "run")]
+    pub(crate) take_over: bool,
+    /// Resume the run although a later one has held one of its locks [default: exit with 21]
+    #[arg(long, requires = "run")]
+    pub(crate) overtaken: bool,
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
     #[command(flatten)]

@@ -7,15 +7,15 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use stargate::{
-    clock::UnixMillis,
+    clock::{Clock, UnixMillis},
     engine::{EngineError, LockHolder},
     id::{RunId, RunIdError},
-    journal::{JournalError, Owner},
+    journal::{JournalError, LockTaking, Owner},
     plan::{PlanError, StoredPlanError},
     workflow::Diagnostics,
 };
 
-use super::{diagnostics, exit::Exit, format, hint, ui};
+use super::{diagnostics, exit::Exit, format, hint, runs, ui};
 
 /// Reason for which a command failed, with its exit code and the next command or change.
 ///
@@ -121,6 +121,7 @@ impl From<EngineError> for Failure {
             EngineError::Journal(error) => error.into(),
             EngineError::Owned { run, owner, until } => owned(&run, &owner, until),
             EngineError::Locked(holder) => locked(&holder),
+            EngineError::Overtaken { run, by } => overtaken(&run, &by),
             EngineError::WaitInterrupted { .. } => {
                 Self::new(Exit::Interrupted, message, "run the same command again: no run was started")
             }
@@ -162,22 +163,48 @@ fn why_hint(run: &RunId) -> String {
 
 /// Creates the failure for a run that another process owns.
 fn owned(run: &RunId, owner: &Owner, until: UnixMillis) -> Failure {
-    let message =
-        format!("run {run} is owned by {owner}; its lease expires at {} unless renewed", format::time_of_day(until));
-    let hint = format!("wait until it ends, or stop process {} and run `stargate resume {run}` to continue", owner.pid);
-    Failure::new(Exit::Owned, message, hint)
+    let hint = if until > Clock::system().now() {
+        format!("wait until it ends, or stop process {} and run `stargate resume {run}` to continue", owner.pid)
+    } else {
+        format!(
+            "run `kill -CONT {}` if it is stopped, or `stargate resume {run} --take-over` to take the run from it",
+            owner.pid
+        )
+    };
+    Failure::new(Exit::Owned, format!("run {run} is owned by {owner}; {}", lease_text(owner, until)), hint)
+}
+
+/// Describes the lease of a live owner, which expires or has expired at `until`.
+pub(super) fn lease_text(owner: &Owner, until: UnixMillis) -> String {
+    let time = format::time_of_day(until);
+    let is_stopped = Owner::current_process().is_ok_and(|here| owner.is_stopped(&here));
+    match (is_stopped, until > Clock::system().now()) {
+        (false, true) => format!("its lease expires at {time} unless renewed"),
+        (true, true) => format!("it is stopped, and its lease expires at {time}"),
+        (false, false) => format!("it exists, but its lease expired at {time}"),
+        (true, false) => format!("it is stopped, and its lease expired at {time}"),
+    }
+}
+
+/// Creates the failure for a run that another one has overtaken.
+fn overtaken(run: &RunId, by: &LockTaking) -> Failure {
+    let hint =
+        format!("run the workflow again, then `stargate cancel {run}`, or add `--overtaken` to resume it anyway");
+    Failure::new(Exit::Overtaken, runs::overtaken_text(run, by), hint)
 }
 
 /// Creates the failure for a lock that another run holds.
 fn locked(holder: &LockHolder) -> Failure {
     let LockHolder { lock, run, workflow, owner, until } = holder;
-    let message = format!(
-        "lock {lock:?} is held by run {run} of {workflow}, owned by {owner}; its lease expires at {} unless renewed",
-        format::time_of_day(*until)
-    );
-    let hint = format!(
-        "add `--wait-for-locks 10m` to wait for it, or run `stargate history {run}` to see the progress of that run"
-    );
+    let message =
+        format!("lock {lock:?} is held by run {run} of {workflow}, owned by {owner}; {}", lease_text(owner, *until));
+    let hint = if *until > Clock::system().now() {
+        format!(
+            "add `--wait-for-locks 10m` to wait for it, or run `stargate history {run}` to see the progress of that run"
+        )
+    } else {
+        format!("run `kill -CONT {}` if it is stopped, or `stargate cancel {run}` to end that run", owner.pid)
+    };
     Failure::new(Exit::Locked, message, hint)
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Exit {
     UndoFailed = 13,
     /// Another run holds a lock.
     Locked = 20,
+    /// Another run has held a lock of the run since.
+    Overtaken = 21,
     /// Unusable command line or setting (`EX_USAGE`).
     Usage = 64,
     /// Errors in a workflow or its inputs (`EX_DATAERR`).
@@ -45,7 +47,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// All codes, in ascending order.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Success,
         Self::Internal,
         Self::Changes,
@@ -57,6 +59,7 @@ impl Exit {
         Self::Undone,
         Self::UndoFailed,
         Self::Locked,
+        Self::Overtaken,
         Self::Usage,
         Self::Invalid,
         Self::Journal,
@@ -83,6 +86,7 @@ impl Exit {
             Self::Undone => "reserved: a step failed, and earlier steps were undone",
             Self::UndoFailed => "reserved: a step failed, and undoing earlier steps failed",
             Self::Locked => "another run holds a lock",
+            Self::Overtaken => "a later run has overtaken the run",
             Self::Usage => "unusable command line or setting",
             Self::Invalid => "errors in the workflow or its inputs",
             Self::Journal => "the journal cannot be used",

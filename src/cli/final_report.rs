@@ -11,6 +11,7 @@ use stargate::{
     engine::{Ending, Question, RunReport},
     run::{ObservedStatus, Outcome, StateName},
 };
+use stargate_sdk::FailureKind;
 
 use super::{
     args::Output,
@@ -145,10 +146,18 @@ impl FinalReport {
         let run = &self.finished.run;
         match self.finished.ending {
             Ending::Finished(Outcome::Succeeded) => None,
+            Ending::Finished(Outcome::Failed) if self.needs_other_inputs() => {
+                Some(hint::run_again(&self.count.workflow, run))
+            }
             Ending::Finished(Outcome::Failed) | Ending::Interrupted => Some(hint::resume(run)),
             Ending::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(self.answer_hint()),
             Ending::Finished(Outcome::Cancelled) => Some(hint::history(run)),
         }
+    }
+
+    /// True if a step has failed in a way that the same inputs cannot avoid.
+    fn needs_other_inputs(&self) -> bool {
+        self.finished.failures.iter().any(|(_, error)| error.kind == FailureKind::Permanent)
     }
 
     /// Returns the command that answers the first open question.

@@ -8,6 +8,15 @@ pub(crate) fn resume(run: &RunId) -> String {
     format!("run `stargate resume {run}` to continue")
 }
 
+/// Suggests to start a new run and to close this one, which cannot succeed with the same inputs or
+/// is overtaken.
+pub(crate) fn run_again(workflow: &str, run: &RunId) -> String {
+    let workflow = if workflow.is_empty() { "NAME" } else { workflow };
+    format!(
+        "correct the inputs or the cause, run `stargate run workflow {workflow}` again, then `stargate cancel {run}`"
+    )
+}
+
 /// Suggests to show the entries of a run.
 pub(crate) fn history(run: &RunId) -> String {
     format!("run `stargate history {run}` to see its entries")

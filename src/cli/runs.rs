@@ -5,16 +5,17 @@ use stargate::{
     clock::UnixMillis,
     engine::EngineError,
     id::RunId,
-    journal::{Journal, Owner, RunRow, StoredRun},
+    journal::{Journal, LockTaking, Owner, RunRow, StoredRun},
     plan::Plan,
-    run::{RunState, StepId, StepState},
+    run::{RunState, RunStatus, StepId, StepState},
     workflow::suggest_name,
 };
+use stargate_sdk::FailureKind;
 
-use super::{Failure, exit::Exit, hint};
+use super::{Failure, exit::Exit, format, hint};
 
 /// Name of the newest run on the command line.
-const LATEST: &str = "@latest";
+pub(crate) const LATEST: &str = "@latest";
 
 /// Returns the id that `text` names: a run id or `@latest`.
 pub(crate) async fn find(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
@@ -57,6 +58,40 @@ pub(crate) fn find_step(run: &RunId, state: &RunState, name: &str, command: &str
         };
         Failure::usage(format!("run {run} has no step {name:?}"), hint)
     })
+}
+
+/// Returns the run that has overtaken an unfinished run, if any: it has held a lock of the run
+/// since.
+pub(crate) async fn overtaken_by(
+    journal: &dyn Journal,
+    row: &RunRow,
+    plan: &Plan,
+) -> Result<Option<LockTaking>, Failure> {
+    let is_final = matches!(row.status, RunStatus::Finished(outcome) if outcome.is_final());
+    if is_final || plan.locks.is_empty() {
+        return Ok(None);
+    }
+    let takers = journal.last_takers(plan.locks.clone()).await?;
+    Ok(takers.into_iter().find(|taking| taking.overtakes(&row.id)))
+}
+
+/// Describes that `by` has overtaken the run.
+pub(crate) fn overtaken_text(run: &RunId, by: &LockTaking) -> String {
+    let since = format::date_and_time(by.at);
+    format!("run {run} is overtaken: run {} of {} has held its lock {:?} since {since}", by.run, by.workflow, by.lock)
+}
+
+/// True if a step has failed in a way that the same inputs cannot avoid.
+pub(crate) fn needs_other_inputs(state: &RunState) -> bool {
+    state
+        .steps()
+        .any(|id| matches!(state.state(id), StepState::Failed { error } if error.kind == FailureKind::Permanent))
+}
+
+/// Returns the command that continues an interrupted or failed run, or that replaces it if it
+/// cannot continue.
+pub(crate) fn continue_hint(row: &RunRow, state: &RunState, overtaken: bool) -> String {
+    if overtaken || needs_other_inputs(state) { hint::run_again(&row.workflow, &row.id) } else { hint::resume(&row.id) }
 }
 
 /// True if a live process owns the run.

@@ -30,6 +30,8 @@ pub(crate) struct Session {
     secrets: Arc<Secrets>,
     /// Maximum number of concurrent attempts of each run.
     max_parallel: usize,
+    /// Duration of a lease.
+    lease: Duration,
     /// Maximum time to wait for locks that other runs hold; zero means not to wait.
     lock_timeout: Duration,
     /// Maximum duration of the command; `None` means no limit.
@@ -73,7 +75,15 @@ impl Session {
     ) -> Result<Self, Failure> {
         let journal = journal::open(&settings.journal).await?;
         let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
-        Ok(Self { journal, registry, secrets, max_parallel, lock_timeout: Duration::ZERO, timeout: None })
+        Ok(Self {
+            journal,
+            registry,
+            secrets,
+            max_parallel,
+            lease: settings.lease,
+            lock_timeout: Duration::ZERO,
+            timeout: None,
+        })
     }
 
     /// Sets the time to wait for locks, from the command line.
@@ -148,6 +158,7 @@ impl Session {
             reporter: Arc::clone(adapter) as _,
             clock: Clock::system(),
             max_parallel: self.max_parallel,
+            lease: self.lease,
         }
     }
 }
@@ -169,6 +180,7 @@ pub(crate) fn start_engine_without_reporter(settings: &Settings, journal: Arc<dy
         reporter: Arc::new(NullReporter),
         clock: Clock::system(),
         max_parallel: 1,
+        lease: settings.lease,
     });
     engine.map_err(Failure::from)
 }

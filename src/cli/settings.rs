@@ -5,8 +5,10 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
+use stargate::engine::DEFAULT_LEASE;
 use stargate_sdk::SecretRef;
 use url::Url;
 
@@ -42,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) kube_context: Option<String>,
     /// Folder for known host keys and control sockets of ssh.
     pub(crate) ssh_state: PathBuf,
+    /// Duration of the leases of runs. Only tests set it.
+    pub(crate) lease: Duration,
     /// Filter for diagnostics on stderr.
     pub(crate) log: String,
     /// Colours are allowed on terminals.
@@ -111,6 +115,8 @@ impl Settings {
             kubeconfig: flags.kubeconfig.or_else(|| variables.path("STARGATE_KUBECONFIG")),
             kube_context: flags.kube_context.or_else(|| variables.text("STARGATE_KUBE_CONTEXT")),
             ssh_state: state.unwrap_or_else(|| PathBuf::from(".stargate")).join("ssh"),
+            lease: setting::<u64>(None, &variables, "STARGATE_TEST_LEASE_MS")?
+                .map_or(DEFAULT_LEASE, Duration::from_millis),
             log: flags.log.or_else(|| variables.text("STARGATE_LOG")).unwrap_or_else(|| "warn".into()),
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
             output: flags.output,

@@ -1,11 +1,11 @@
 use super::{
-    Ending, EngineError, EngineOptions, RunReport,
-    claim::{AcquiredRun, Claim},
+    Ending, EngineError, EngineOptions, ResumePolicy, RunReport,
+    claim::{AcquiredRun, Claim, LockRequest},
     locks, report,
 };
 use crate::{
     id::RunId,
-    journal::Owner,
+    journal::{LockTaking, Owner},
     run::{Outcome, Progress, RunState},
 };
 
@@ -18,7 +18,12 @@ pub(super) enum Acquired {
 }
 
 /// Acquires the run under the next epoch, unless a live process owns it.
-pub(super) async fn acquire(options: &EngineOptions, owner: &Owner, run: RunId) -> Result<Acquired, EngineError> {
+pub(super) async fn acquire(
+    options: &EngineOptions,
+    owner: &Owner,
+    run: RunId,
+    policy: ResumePolicy,
+) -> Result<Acquired, EngineError> {
     loop {
         let mut claim = Claim::read(options, owner, run.clone()).await?;
         match claim.state.progress() {
@@ -30,13 +35,34 @@ pub(super) async fn acquire(options: &EngineOptions, owner: &Owner, run: RunId) 
             | Progress::New
             | Progress::Running => {}
         }
-        claim.check_not_owned()?;
-        let locks = claim.prepared.plan().locks.clone();
-        let evictions = locks::check_free(options, owner, &locks, Some(&run)).await?;
-        if claim.take_over(None, locks, evictions).await? {
-            return Ok(Acquired::Owned(Box::new(claim.into_acquired())));
+        claim.check_not_owned(policy)?;
+        let names = claim.prepared.plan().locks.clone();
+        let seen_takers = check_not_overtaken(options, &run, &names, policy).await?;
+        let evictions = locks::check_free(options, owner, &names, Some(&run)).await?;
+        if claim.take_over(None, LockRequest { names, seen_takers, evictions }).await?
+            && let Some(acquired) = claim.into_acquired()
+        {
+            return Ok(Acquired::Owned(Box::new(acquired)));
         }
         // Another process has changed the run: read it again.
+    }
+}
+
+/// Returns the runs that took the locks last, unless one of them has overtaken `run` and the policy
+/// does not permit that.
+async fn check_not_overtaken(
+    options: &EngineOptions,
+    run: &RunId,
+    locks: &[String],
+    policy: ResumePolicy,
+) -> Result<Vec<LockTaking>, EngineError> {
+    if locks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let takers = options.journal.last_takers(locks.to_vec()).await?;
+    match takers.iter().find(|taking| taking.overtakes(run)) {
+        Some(by) if !policy.overtaken => Err(EngineError::Overtaken { run: run.clone(), by: Box::new(by.clone()) }),
+        _ => Ok(takers),
     }
 }
 

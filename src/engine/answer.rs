@@ -1,6 +1,9 @@
 use serde_json::Value;
 
-use super::{EngineError, EngineOptions, Prepared, claim::Claim};
+use super::{
+    EngineError, EngineOptions, Prepared,
+    claim::{Claim, LockRequest},
+};
 use crate::{
     id::RunId,
     journal::Owner,
@@ -32,7 +35,7 @@ pub(super) async fn answer(
             if claim.append(entry, RunStatus::Running).await? {
                 return Ok(AnswerResult::SentToOwner(Box::new(current.clone())));
             }
-        } else if claim.take_over(Some(entry), vec![], vec![]).await? {
+        } else if claim.take_over(Some(entry), LockRequest::default()).await? {
             claim.release().await?;
             return Ok(AnswerResult::Stored);
         }

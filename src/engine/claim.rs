@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use stargate_sdk::Registry;
 
-use super::{EngineError, EngineOptions, Prepared, dispatcher::LEASE};
+use super::{EngineError, EngineOptions, Prepared, ResumePolicy, renewal::LeaseTerm};
 use crate::{
     id::{Epoch, RunId, Seq},
-    journal::{Append, Commit, LockEviction, Owner, PlanText, StoredRun, TakeOverRequest},
+    journal::{Append, Commit, LockEviction, LockTaking, Owner, PlanText, StoredRun, TakeOverRequest},
     plan::Plan,
     run::{Entry, Progress, RunState, RunStatus, TimedEntry},
 };
@@ -18,6 +18,17 @@ pub(super) struct Claim<'a> {
     stored: StoredRun,
     pub(super) prepared: Prepared,
     pub(super) state: RunState,
+    /// Lease of the acquisition.
+    term: Option<LeaseTerm>,
+}
+
+/// Locks that a run takes when it is acquired.
+#[derive(Default)]
+pub(super) struct LockRequest {
+    pub(super) names: Vec<String>,
+    /// Latest runs that took the locks, as they were read.
+    pub(super) seen_takers: Vec<LockTaking>,
+    pub(super) evictions: Vec<LockEviction>,
 }
 
 /// A run that this process has acquired.
@@ -28,6 +39,7 @@ pub(super) struct AcquiredRun {
     pub(super) epoch: Epoch,
     /// Sequence number of the latest entry.
     pub(super) seq: Seq,
+    pub(super) term: LeaseTerm,
 }
 
 impl<'a> Claim<'a> {
@@ -41,7 +53,7 @@ impl<'a> Claim<'a> {
         let prepared = prepare(&stored, &options.registry)?;
         let state = RunState::recover(prepared.plan(), &stored.history, &stored.latest)
             .map_err(|source| EngineError::IllegalHistory { run, source })?;
-        Ok(Self { options, owner, stored, prepared, state })
+        Ok(Self { options, owner, stored, prepared, state, term: None })
     }
 
     /// Returns the live owner of the run, or `None` if it has none or the run has finished.
@@ -55,9 +67,16 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Returns an error that names the live owner, if the run has one.
-    pub(super) fn check_not_owned(&self) -> Result<(), EngineError> {
-        match self.current_owner() {
+    /// Returns the live owner of the run whose lease is in force, or `None`. Another process can
+    /// end the run of an owner that is stopped, once its lease has expired.
+    pub(super) fn leaseholder(&self) -> Option<&Owner> {
+        self.current_owner().and_then(|_| self.stored.row.leaseholder(self.owner, self.options.clock.now()))
+    }
+
+    /// Returns an error that names the live owner, if the run has one. The run of an owner that
+    /// does not renew its lease is taken over only on request.
+    pub(super) fn check_not_owned(&self, policy: ResumePolicy) -> Result<(), EngineError> {
+        match if policy.take_over { self.leaseholder() } else { self.current_owner() } {
             Some(owner) => Err(EngineError::Owned {
                 run: self.stored.row.id.clone(),
                 owner: Box::new(owner.clone()),
@@ -71,18 +90,15 @@ impl<'a> Claim<'a> {
     /// finished.
     ///
     /// Returns `false` if the run has changed since it was read, or if another run holds one of
-    /// `locks`; then nothing was written and the claim must be read again.
-    pub(super) async fn take_over(
-        &mut self,
-        extra: Option<Entry>,
-        locks: Vec<String>,
-        evictions: Vec<LockEviction>,
-    ) -> Result<bool, EngineError> {
+    /// `locks` or has taken one since; then nothing was written and the claim must be read again.
+    pub(super) async fn take_over(&mut self, extra: Option<Entry>, locks: LockRequest) -> Result<bool, EngineError> {
+        let LockRequest { names, seen_takers, evictions } = locks;
         let entries = self.acquisition_entries(extra);
         for timed in &entries {
             let illegal = |source| EngineError::IllegalHistory { run: self.stored.row.id.clone(), source };
             self.state.apply(timed.at, &timed.entry).map_err(illegal)?;
         }
+        let term = LeaseTerm::starting_now(&self.options.clock, self.options.lease);
         let (at, count) = (self.options.clock.now(), entries.len());
         let request = TakeOverRequest {
             run: self.stored.row.id.clone(),
@@ -90,9 +106,10 @@ impl<'a> Claim<'a> {
             seen_lease: self.stored.row.lease_until,
             after: self.stored.row.seq,
             owner: self.owner.clone(),
-            lease_until: at.plus(LEASE),
+            lease_until: term.until,
             entries,
-            locks,
+            locks: names,
+            seen_takers,
             evictions,
             at,
         };
@@ -100,6 +117,7 @@ impl<'a> Claim<'a> {
         if is_acquired {
             self.stored.row.epoch = self.stored.row.epoch.next();
             self.stored.row.seq = self.stored.row.seq.plus(count);
+            self.term = Some(term);
         }
         Ok(is_acquired)
     }
@@ -131,10 +149,11 @@ impl<'a> Claim<'a> {
         Ok(self.options.journal.release(self.stored.row.id.clone(), self.stored.row.epoch).await?)
     }
 
-    /// Returns the acquired run, for the dispatcher.
-    pub(super) fn into_acquired(self) -> AcquiredRun {
-        let row = self.stored.row;
-        AcquiredRun { id: row.id, prepared: Arc::new(self.prepared), state: self.state, epoch: row.epoch, seq: row.seq }
+    /// Returns the run for the dispatcher, if this process has acquired it.
+    pub(super) fn into_acquired(self) -> Option<AcquiredRun> {
+        let (row, prepared) = (self.stored.row, Arc::new(self.prepared));
+        let (epoch, seq, term) = (row.epoch, row.seq, self.term?);
+        Some(AcquiredRun { id: row.id, prepared, state: self.state, epoch, seq, term })
     }
 }
 

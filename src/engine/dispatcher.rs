@@ -8,7 +8,6 @@ use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Ending, EngineError, EngineOptions, RunReport,
@@ -16,20 +15,16 @@ use super::{
     live_run::{LiveRun, PendingStart},
     log_writer::LogWriter,
     message::{AttemptEnded, DispatcherMessage},
+    renewal::{HeldLeases, LeaseTerm},
 };
 use crate::{
     clock::UnixMillis,
     event::{Event, EventKind},
-    id::RunId,
+    id::{Epoch, RunId},
     journal::{Append, Commit, Cursor, JournalError, NewRun, Owner},
     run::{Outcome, TimedEntry},
 };
 
-/// Lease duration: time after which another process can acquire a run whose owner has not renewed
-/// the lease.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
-/// Interval between renewals: three in a lease, so that one failed renewal does not end it.
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval between polls of the journal for external entries.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of messages handled in one turn; their entries share a commit.
@@ -40,6 +35,8 @@ pub(super) struct Dispatcher {
     options: EngineOptions,
     log_writer: LogWriter,
     owner: Arc<Owner>,
+    /// Leases of the live runs.
+    held: Arc<HeldLeases>,
     /// Channel for the results of attempts. Weak, so that it closes when the last engine handle is
     /// dropped.
     own: mpsc::WeakSender<DispatcherMessage>,
@@ -50,21 +47,25 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(options: EngineOptions, owner: Arc<Owner>, own: mpsc::WeakSender<DispatcherMessage>) -> Self {
+    pub(super) fn new(
+        options: EngineOptions,
+        owner: Arc<Owner>,
+        held: Arc<HeldLeases>,
+        own: mpsc::WeakSender<DispatcherMessage>,
+    ) -> Self {
         let log_writer = LogWriter::start(Arc::clone(&options.journal));
-        Self { options, log_writer, owner, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
+        Self { options, log_writer, owner, held, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
     }
 
     /// Handles messages until all engine handles are dropped and no attempt is running.
     pub(super) async fn serve(mut self, mut messages: mpsc::Receiver<DispatcherMessage>) {
-        let (mut renewal, mut poll) = (ticks(RENEWAL_INTERVAL), ticks(POLL_INTERVAL));
+        let mut poll = ticks(POLL_INTERVAL);
         let mut batch = Vec::new();
         loop {
             let wake = self.wake();
             tokio::select! {
                 received = messages.recv_many(&mut batch, MAX_BATCH) => if received == 0 { return },
-                () = tokio::time::sleep(wake.unwrap_or(RENEWAL_INTERVAL)), if wake.is_some() => self.touch_due(),
-                _ = renewal.tick() => self.renew().await,
+                () = tokio::time::sleep(wake.unwrap_or(POLL_INTERVAL)), if wake.is_some() => self.touch_due(),
                 _ = poll.tick() => self.poll_journal().await,
             }
             for message in batch.drain(..) {
@@ -98,9 +99,14 @@ impl Dispatcher {
         let now = self.now();
         match message {
             DispatcherMessage::Create { run, prepared, evictions, reply } => {
-                self.add(LiveRun::created(run, prepared, evictions, now, reply));
+                let term = LeaseTerm::starting_now(&self.options.clock, self.options.lease);
+                self.add(LiveRun::created(run, prepared, evictions, now, term, self.held.lease(term), reply));
             }
-            DispatcherMessage::Adopt { run, reply } => self.add(LiveRun::acquired(*run, reply)),
+            DispatcherMessage::Adopt { run, reply } => {
+                let lease = self.held.lease(run.term);
+                self.held.insert(run.id.clone(), run.epoch, Arc::clone(&lease));
+                self.add(LiveRun::acquired(*run, lease, reply));
+            }
             DispatcherMessage::AttemptEnded(ended) => self.attempt_ended(ended),
             DispatcherMessage::Checkpoint { run, request, reply } => {
                 if let Some(live) = self.runs.get_mut(&run) {
@@ -108,7 +114,17 @@ impl Dispatcher {
                     self.touched.insert(run);
                 }
             }
+            DispatcherMessage::LeaseLost { run, epoch } => self.lease_lost(&run, epoch),
             DispatcherMessage::Drain => self.drain(),
+        }
+    }
+
+    /// Stops executing a run that another process has acquired.
+    fn lease_lost(&mut self, id: &RunId, epoch: Epoch) {
+        if self.runs.get(id).is_some_and(|run| run.epoch == epoch)
+            && let Some(run) = self.runs.remove(id)
+        {
+            self.remove_run(run, Err(EngineError::Fenced(id.clone())));
         }
     }
 
@@ -165,8 +181,11 @@ impl Dispatcher {
             let created: Vec<_> = commit.creates.iter().map(|run| run.id.clone()).collect();
             match self.options.journal.commit(commit).await {
                 Ok(refused) => {
-                    for id in refused {
-                        self.commit_refused(&id, created.contains(&id)).await;
+                    for id in &refused {
+                        self.commit_refused(id, created.contains(id)).await;
+                    }
+                    for run in created.iter().filter_map(|id| self.runs.get(id)) {
+                        self.held.insert(run.id.clone(), run.epoch, Arc::clone(&run.lease));
                     }
                 }
                 Err(error) => return self.fail_all_runs(&error),
@@ -197,7 +216,7 @@ impl Dispatcher {
                     workflow: Arc::clone(&run.prepared.workflow),
                     plan: run.prepared.text.clone(),
                     owner: Arc::clone(&self.owner),
-                    lease_until: at.plus(LEASE),
+                    lease_until: run.term.until,
                     entries,
                     status,
                     locks: run.prepared.plan().locks.clone(),
@@ -224,7 +243,7 @@ impl Dispatcher {
                 Err(error) => EngineError::Journal(error),
             }
         };
-        remove_run(run, Err(error));
+        self.remove_run(run, Err(error));
     }
 
     /// Rebases the run on the stored entries if this process still owns it.
@@ -238,8 +257,8 @@ impl Dispatcher {
     fn fail_all_runs(&mut self, error: &JournalError) {
         tracing::error!(%error, "the journal failed");
         self.touched.clear();
-        for (_, run) in self.runs.drain() {
-            remove_run(run, Err(EngineError::Journal(error.clone())));
+        for (_, run) in std::mem::take(&mut self.runs) {
+            self.remove_run(run, Err(EngineError::Journal(error.clone())));
         }
     }
 
@@ -267,7 +286,7 @@ impl Dispatcher {
     fn start_attempt(&self, run: &mut LiveRun, start: PendingStart) {
         let PendingStart { step, attempt, mode, input } = start;
         let Some(dispatcher) = self.own.upgrade() else { return };
-        let cancel = CancellationToken::new();
+        let cancel = run.lease.lost().child_token();
         run.in_flight.insert(step, cancel.clone());
         let node = run.state.node(step);
         executor::execute(AttemptJob {
@@ -283,6 +302,7 @@ impl Dispatcher {
             action: Arc::clone(&run.prepared.actions[node]),
             secrets: Arc::clone(&self.options.secrets),
             reporter: Arc::clone(&self.options.reporter),
+            lease: Arc::clone(&run.lease),
             log_writer: self.log_writer.clone(),
             clock: self.options.clock.clone(),
             dispatcher,
@@ -293,7 +313,7 @@ impl Dispatcher {
         self.log_writer.flush().await;
         self.release(&run).await;
         let report = run.report(Ending::Finished(outcome));
-        remove_run(run, Ok(report));
+        self.remove_run(run, Ok(report));
     }
 
     async fn interrupt(&self, run: LiveRun) {
@@ -301,12 +321,13 @@ impl Dispatcher {
         self.release(&run).await;
         self.options.reporter.report(Event { at: self.now(), run: run.id.clone(), kind: EventKind::RunInterrupted });
         let report = run.report(Ending::Interrupted);
-        remove_run(run, Ok(report));
+        self.remove_run(run, Ok(report));
     }
 
     /// Releases the run. If the release fails, another process can acquire the run when this
     /// process has exited or the lease has expired.
     async fn release(&self, run: &LiveRun) {
+        self.held.remove(&run.id);
         if run.outcome() == Some(Outcome::Succeeded) {
             return; // no process acquires a run that has succeeded, and a commit is saved
         }
@@ -315,13 +336,13 @@ impl Dispatcher {
         }
     }
 
-    async fn renew(&self) {
-        let owned: Vec<_> = self.runs.values().map(|run| (run.id.clone(), run.epoch)).collect();
-        if owned.is_empty() {
-            return;
-        }
-        if let Err(error) = self.options.journal.renew(owned, self.now().plus(LEASE)).await {
-            tracing::warn!(%error, "cannot renew the leases");
+    /// Cancels the run's attempts, which must send nothing more, and returns its result to the
+    /// caller.
+    fn remove_run(&self, mut run: LiveRun, result: Result<RunReport, EngineError>) {
+        self.held.remove(&run.id);
+        run.lease.lose();
+        if let Some(reply) = run.reply.take() {
+            let _ = reply.send(result); // the caller may have stopped waiting
         }
     }
 }
@@ -331,12 +352,4 @@ fn ticks(period: Duration) -> Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Cancels the run's attempts and returns its result to the caller.
-fn remove_run(mut run: LiveRun, result: Result<RunReport, EngineError>) {
-    run.cancel_attempts();
-    if let Some(reply) = run.reply.take() {
-        let _ = reply.send(result); // the caller may have stopped waiting
-    }
 }

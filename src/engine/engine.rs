@@ -11,6 +11,7 @@ use super::{
     dispatcher::Dispatcher,
     locks::{self, LockWait},
     message::DispatcherMessage,
+    renewal::{HeldLeases, LeaseRenewal},
 };
 use crate::{
     clock::Clock,
@@ -23,6 +24,10 @@ use crate::{
 
 /// Maximum number of messages that wait for the dispatcher. Further senders wait for room.
 const MAX_MESSAGES: usize = 4096;
+
+/// Usual duration of a lease: time after which another process can acquire a run whose owner has
+/// not renewed the lease.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// Environment of an engine.
 #[derive(Clone)]
@@ -39,6 +44,17 @@ pub struct EngineOptions {
     pub clock: Clock,
     /// Maximum number of concurrent attempts of one run; 0 means 1.
     pub max_parallel: usize,
+    /// Duration of a lease, usually [`DEFAULT_LEASE`].
+    pub lease: Duration,
+}
+
+/// Conditions under which a run is resumed that is otherwise refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResumePolicy {
+    /// Take the run from a process that exists but has let its lease expire, such as a stopped one.
+    pub take_over: bool,
+    /// Resume the run although a later one has held one of its locks.
+    pub overtaken: bool,
 }
 
 /// Executes runs and writes answers and cancel requests. Cheap to clone; all clones share one
@@ -66,7 +82,22 @@ impl Engine {
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let owner = Arc::new(Owner::current_process().map_err(EngineError::Identity)?);
         let (dispatcher, messages) = mpsc::channel(MAX_MESSAGES);
-        tokio::spawn(Dispatcher::new(options.clone(), Arc::clone(&owner), dispatcher.downgrade()).serve(messages));
+        let held = Arc::new(HeldLeases::default());
+        let stop = CancellationToken::new();
+        let renewal = LeaseRenewal {
+            journal: Arc::clone(&options.journal),
+            clock: options.clock.clone(),
+            lease: options.lease,
+            held: Arc::clone(&held),
+            dispatcher: dispatcher.downgrade(),
+            stop: stop.clone(),
+        };
+        tokio::spawn(renewal.serve());
+        let task = Dispatcher::new(options.clone(), Arc::clone(&owner), held, dispatcher.downgrade());
+        tokio::spawn(async move {
+            let _stop_renewal = stop.drop_guard();
+            task.serve(messages).await;
+        });
         Ok(Self { options, owner, dispatcher, lock_timeout: Duration::ZERO, draining: CancellationToken::new() })
     }
 
@@ -115,15 +146,23 @@ impl Engine {
     /// Failed steps are retried. A run that has succeeded is not changed.
     ///
     /// # Errors
-    /// [`EngineError::Owned`] if a live process owns the run, [`EngineError::Cancelled`], or as for
-    /// [`Engine::run`].
+    /// [`EngineError::Owned`] if a live process owns the run, [`EngineError::Overtaken`] if another
+    /// run has held one of its locks since, [`EngineError::Cancelled`], or as for [`Engine::run`].
     pub async fn resume(&self, run: RunId) -> Result<RunReport, EngineError> {
-        self.with_lock_wait(run, |run| self.acquire(run)).await
+        self.resume_with(run, ResumePolicy::default()).await
     }
 
-    async fn acquire(&self, run: RunId) -> Result<RunReport, EngineError> {
+    /// Resumes the run as [`Engine::resume`] does, also under the conditions of `policy`.
+    ///
+    /// # Errors
+    /// As for [`Engine::resume`].
+    pub async fn resume_with(&self, run: RunId, policy: ResumePolicy) -> Result<RunReport, EngineError> {
+        self.with_lock_wait(run, |run| self.acquire(run, policy)).await
+    }
+
+    async fn acquire(&self, run: RunId, policy: ResumePolicy) -> Result<RunReport, EngineError> {
         let (reply, report) = oneshot::channel();
-        match acquire(&self.options, &self.owner, run).await? {
+        match acquire(&self.options, &self.owner, run, policy).await? {
             Acquired::AlreadySucceeded(report) => return Ok(report),
             Acquired::Owned(run) => self.send(DispatcherMessage::Adopt { run, reply }).await?,
         }
@@ -132,13 +171,23 @@ impl Engine {
 
     /// Cancels a run permanently.
     ///
-    /// If a live process owns the run, that process cancels the running attempts and finishes the
-    /// run, within a second or two after this returns [`CancelResult::Requested`].
+    /// If a process owns the run and its lease is in force, that process cancels the running
+    /// attempts and finishes the run, within a second or two after this returns
+    /// [`CancelResult::Requested`]. If that process is stopped, call this again when its lease has
+    /// expired.
     ///
     /// # Errors
     /// The journal failed, or the run cannot be read.
     pub async fn cancel(&self, run: RunId) -> Result<CancelResult, EngineError> {
-        cancel::cancel(&self.options, &self.owner, run).await
+        cancel::cancel(&self.options, &self.owner, run, &self.owner.to_string()).await
+    }
+
+    /// Cancels a run as [`Engine::cancel`] does, and stores the reason.
+    ///
+    /// # Errors
+    /// As for [`Engine::cancel`].
+    pub async fn cancel_because(&self, run: RunId, reason: &str) -> Result<CancelResult, EngineError> {
+        cancel::cancel(&self.options, &self.owner, run, &format!("{}: {reason}", self.owner)).await
     }
 
     /// Stores an operator's answer for a step that waits for approval or is in doubt.

@@ -1,7 +1,7 @@
 use crate::{
     clock::UnixMillis,
     id::RunId,
-    journal::{JournalError, Owner},
+    journal::{JournalError, LockTaking, Owner},
     plan::{PlanError, StoredPlanError},
     run::{IllegalEntry, StateName},
 };
@@ -52,6 +52,14 @@ pub enum EngineError {
     /// The run was cancelled and cannot be resumed.
     #[error("cannot resume run {0}: it was cancelled")]
     Cancelled(RunId),
+    /// Another run has held one of the run's locks since. Nothing was written.
+    #[error("cannot resume run {run}: run {} of {} has held its lock {:?} since", .by.run, .by.workflow, .by.lock)]
+    Overtaken {
+        /// Run that was requested.
+        run: RunId,
+        /// Run that took the lock last.
+        by: Box<LockTaking>,
+    },
     /// The run has no step with this name. Nothing was written.
     #[error("cannot answer for step {step:?} of run {run}: the run has no such step")]
     NoSuchStep {

@@ -9,7 +9,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, DynAction, FindResult, Secrets};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, DynAction, FindResult, RunLease, Secrets};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -49,6 +49,7 @@ pub(super) struct AttemptJob {
     pub(super) action: Arc<dyn DynAction>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) reporter: Arc<dyn Reporter>,
+    pub(super) lease: Arc<RunLease>,
     pub(super) log_writer: LogWriter,
     pub(super) clock: Clock,
     pub(super) dispatcher: mpsc::Sender<DispatcherMessage>,
@@ -90,6 +91,7 @@ async fn run_attempt(job: AttemptJob) -> (Result<FindResult<Value>, ActionError>
         checkpoint: Some(job.checkpoint).filter(|value| !value.is_null()),
         sink: Arc::new(sink),
         secrets: job.secrets,
+        lease: job.lease,
     });
     let call = call(&*job.action, &cx, job.mode, job.input);
     let guarded = AssertUnwindSafe(call).catch_unwind();

@@ -1,13 +1,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
-use stargate_sdk::{ActionError, FailureKind, FindResult};
+use stargate_sdk::{ActionError, FailureKind, FindResult, Nature, RunLease};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Ending, Prepared, RunReport,
     claim::AcquiredRun,
     message::{AttemptEnded, CheckpointReply, CheckpointRequest, RunReply},
+    renewal::LeaseTerm,
     report,
 };
 use crate::{
@@ -36,6 +37,10 @@ pub(super) struct LiveRun {
     pub(super) prepared: Arc<Prepared>,
     pub(super) state: RunState,
     pub(super) epoch: Epoch,
+    /// Lease under which the run was created or acquired.
+    pub(super) term: LeaseTerm,
+    /// Lease that the attempts see, and that is renewed.
+    pub(super) lease: Arc<RunLease>,
     /// Sequence number after the latest commit, whether or not it is still in progress.
     pub(super) seq: Seq,
     /// Sequence number before the latest commit.
@@ -65,11 +70,13 @@ impl LiveRun {
         prepared: Arc<Prepared>,
         evictions: Vec<LockEviction>,
         now: UnixMillis,
+        term: LeaseTerm,
+        lease: Arc<RunLease>,
         reply: RunReply,
     ) -> Self {
         let state = RunState::new(prepared.plan());
-        let acquired = AcquiredRun { id, prepared, state, epoch: Epoch::FIRST, seq: Seq::START };
-        let mut live = Self { evictions, ..Self::new(acquired, reply) };
+        let acquired = AcquiredRun { id, prepared, state, epoch: Epoch::FIRST, seq: Seq::START, term };
+        let mut live = Self { evictions, ..Self::new(acquired, lease, reply) };
         let (workflow, steps) = (live.prepared.workflow.to_string(), live.step_names());
         live.outbox.events.push(EventKind::RunStarted { workflow, steps });
         live.record(now, Entry::RunCreated { plan_digest: live.prepared.text.digest.clone() });
@@ -77,8 +84,8 @@ impl LiveRun {
     }
 
     /// Returns a run that this process has acquired.
-    pub(super) fn acquired(acquired: AcquiredRun, reply: RunReply) -> Self {
-        let mut live = Self { is_created: true, ..Self::new(acquired, reply) };
+    pub(super) fn acquired(acquired: AcquiredRun, lease: Arc<RunLease>, reply: RunReply) -> Self {
+        let mut live = Self { is_created: true, ..Self::new(acquired, lease, reply) };
         let is_done = |id: &StepId| matches!(live.state.state(*id), StepState::Succeeded { .. } | StepState::Skipped);
         let done = live.state.counted_steps().into_iter().filter(is_done);
         let done = done.map(|id| live.state.name(id).to_owned()).collect();
@@ -87,13 +94,15 @@ impl LiveRun {
         live
     }
 
-    fn new(acquired: AcquiredRun, reply: RunReply) -> Self {
-        let AcquiredRun { id, prepared, state, epoch, seq } = acquired;
+    fn new(acquired: AcquiredRun, lease: Arc<RunLease>, reply: RunReply) -> Self {
+        let AcquiredRun { id, prepared, state, epoch, seq, term } = acquired;
         Self {
             id,
             prepared,
             state,
             epoch,
+            term,
+            lease,
             seq,
             durable_seq: seq,
             is_created: false,
@@ -166,6 +175,9 @@ impl LiveRun {
             Ok(FindResult::Absent) if self.state.is_cancelling() => {
                 self.fail(now, ended.step, ActionError::permanent("not executed: the run was cancelled"));
             }
+            Err(error) if self.state.is_cancelling() && self.only_reads(ended.step) => {
+                self.fail(now, ended.step, error);
+            }
             // The attempt was cancelled during a call: regardless of the error, it may have taken
             // effect.
             Err(error) if self.state.is_cancelling() && error.kind != FailureKind::Permanent => {
@@ -174,6 +186,11 @@ impl LiveRun {
             Ok(FindResult::Absent) => self.run_after_find(now, ended.step, current),
             Err(error) => self.fail_or_retry(now, ended.step, AttemptFailure { error, changes: ended.changes }),
         }
+    }
+
+    /// True if the action of the step changes nothing, so that its effect is never in doubt.
+    fn only_reads(&self, step: StepId) -> bool {
+        self.prepared.actions[self.state.node(step)].nature() == Nature::Observe
     }
 
     /// Stores a checkpoint with the next commit, which confirms it through `reply`.

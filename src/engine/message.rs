@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{EngineError, Prepared, RunReport, claim::AcquiredRun};
 use crate::{
-    id::RunId,
+    id::{Epoch, RunId},
     journal::LockEviction,
     run::{AttemptMode, StepId},
 };
@@ -28,6 +28,8 @@ pub(super) enum DispatcherMessage {
     AttemptEnded(AttemptEnded),
     /// Stores a checkpoint; the attempt waits for the confirmation.
     Checkpoint { run: RunId, request: CheckpointRequest, reply: CheckpointReply },
+    /// Stops executing a run that another process has acquired. Its attempts are cancelled already.
+    LeaseLost { run: RunId, epoch: Epoch },
     /// Starts no further attempts, interrupts the running ones and releases the runs.
     Drain,
 }

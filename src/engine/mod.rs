@@ -2,7 +2,7 @@
 //!
 //! A dispatcher owns all live runs and works in turns: it folds new entries, decides, commits,
 //! reports events and starts attempts. An executor makes each attempt in its own task and reports
-//! its result exactly once. Captured log lines are written in the background.
+//! its result exactly once. Captured log lines are written, and leases renewed, in the background.
 //!
 //! Recovery is not a separate mode: acquiring a run appends `RunAcquired`, whose fold turns each
 //! running attempt into one with an unknown outcome, and the ordinary decision function handles
@@ -22,11 +22,12 @@ mod locks;
 mod log_writer;
 mod message;
 mod prepared;
+mod renewal;
 mod report;
 
 pub use answer::AnswerResult;
 pub use cancel::CancelResult;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{DEFAULT_LEASE, Engine, EngineOptions, ResumePolicy};
 pub use error::{EngineError, LockHolder};
 pub use prepared::Prepared;
 pub use report::{Ending, Question, RunReport};

@@ -18,10 +18,10 @@ mod url;
 
 pub use error::JournalError;
 pub use inspected::Inspected;
-pub use owner::Owner;
+pub use owner::{Liveness, Owner};
 pub use sqlite::SqliteJournal;
 pub use store::{
-    Append, Commit, Cursor, HeldLock, Journal, LockEviction, LogLine, NewRun, PlanText, RunRow, StoredRun,
+    Append, Commit, Cursor, HeldLock, Journal, LockEviction, LockTaking, LogLine, NewRun, PlanText, RunRow, StoredRun,
     TakeOverRequest,
 };
 pub use url::{inspect, open, open_existing};

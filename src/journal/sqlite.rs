@@ -8,7 +8,7 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest};
+use super::{Commit, Cursor, HeldLock, Journal, JournalError, LockTaking, LogLine, RunRow, StoredRun, TakeOverRequest};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId},
@@ -121,8 +121,17 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
-        Box::pin(async move { Ok(self.write(statements::RENEW, payload::renew(&owned, lease_until)).await?) })
+    fn renew(
+        &self,
+        owned: Vec<(RunId, Epoch)>,
+        lease_until: UnixMillis,
+    ) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
+        Box::pin(async move {
+            let argument = payload::renew(&owned, lease_until);
+            let mut writer = self.writer.lock().await;
+            let renewed = sqlx::query(statements::RENEW).bind(argument).fetch_all(&mut *writer).await?;
+            renewed.iter().map(rows::run_id).collect()
+        })
     }
 
     fn release(&self, run: RunId, epoch: Epoch) -> BoxFuture<'_, Result<(), JournalError>> {
@@ -151,6 +160,14 @@ impl Journal for SqliteJournal {
             let mut reader = self.reader.lock().await;
             let rows = sqlx::query(statements::HOLDERS).bind(payload::to_text(&locks)).fetch_all(&mut *reader).await?;
             rows.iter().map(|row| Ok(HeldLock { name: row.try_get("name")?, holder: rows::run(row)? })).collect()
+        })
+    }
+
+    fn last_takers(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<LockTaking>, JournalError>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let takers = sqlx::query(statements::LAST_TAKERS).bind(payload::to_text(&locks));
+            takers.fetch_all(&mut *reader).await?.iter().map(rows::lock_taking).collect()
         })
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{JournalError, Owner};
+use super::{JournalError, Liveness, Owner};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, PlanDigest, RunId, Seq},
@@ -63,6 +63,27 @@ pub struct HeldLock {
     pub holder: RunRow,
 }
 
+/// The latest run that took a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockTaking {
+    /// Name of the lock.
+    pub lock: String,
+    /// Run that took the lock. It may have been pruned since.
+    pub run: RunId,
+    /// Name of the run's workflow.
+    pub workflow: String,
+    /// Time at which the run took the lock.
+    pub at: UnixMillis,
+}
+
+impl LockTaking {
+    /// True if `run`, which had taken the lock before, is overtaken: what it knows of the locked
+    /// thing may no longer be true.
+    pub fn overtakes(&self, run: &RunId) -> bool {
+        self.run != *run
+    }
+}
+
 /// Entries to append to one run.
 #[derive(Debug, Clone)]
 pub struct Append {
@@ -108,6 +129,9 @@ pub struct TakeOverRequest {
     pub entries: Vec<TimedEntry>,
     /// Locks that the run takes. If another run holds one of them, the request is refused.
     pub locks: Vec<String>,
+    /// Latest runs that took these locks, as the caller read them. If another one has taken a lock
+    /// since, the request is refused.
+    pub seen_takers: Vec<LockTaking>,
     /// Runs that lose their locks before this one takes its own.
     pub evictions: Vec<LockEviction>,
     /// Time of the request.
@@ -153,10 +177,21 @@ pub struct RunRow {
 impl RunRow {
     /// Returns the owner if it may still be live, as seen from the process `here`.
     ///
-    /// An owner on this machine is gone as soon as its process has exited; an owner on another
-    /// machine is gone when its lease has expired.
+    /// An owner whose process can be observed is live until the process exits, even if it is
+    /// stopped and its lease has expired. An owner that cannot be observed is live until its lease
+    /// expires.
     pub fn live_owner(&self, here: &Owner, now: UnixMillis) -> Option<&Owner> {
-        self.owner.as_ref().filter(|owner| !owner.has_exited(here) && self.lease_until > now)
+        self.owner.as_ref().filter(|owner| match owner.liveness(here) {
+            Liveness::Alive => true,
+            Liveness::Exited => false,
+            Liveness::Unknown => self.lease_until > now,
+        })
+    }
+
+    /// Returns the owner if its process has not exited and its lease is in force, as seen from the
+    /// process `here`.
+    pub fn leaseholder(&self, here: &Owner, now: UnixMillis) -> Option<&Owner> {
+        self.live_owner(here, now).filter(|_| self.lease_until > now)
     }
 
     /// Returns the status as seen from the process `here`: a running run without a live owner is
@@ -215,18 +250,23 @@ pub trait Journal: Send + Sync {
 
     /// Makes the requesting process the owner under the next epoch.
     ///
-    /// Returns `false`, and writes nothing, if the run has changed since the caller read it or if
-    /// another run holds one of the locks.
+    /// Returns `false`, and writes nothing, if the run has changed since the caller read it, if
+    /// another run holds one of the locks, or if one has taken a lock since.
     ///
     /// # Errors
     /// As for [`Journal::commit`].
     fn take_over(&self, request: TakeOverRequest) -> BoxFuture<'_, Result<bool, JournalError>>;
 
-    /// Renews the lease of the runs that are still owned under these epochs; ignores the others.
+    /// Renews the lease of the runs that are still owned under these epochs, and returns them. The
+    /// others have another owner or none.
     ///
     /// # Errors
     /// No lease was renewed.
-    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>>;
+    fn renew(
+        &self,
+        owned: Vec<(RunId, Epoch)>,
+        lease_until: UnixMillis,
+    ) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>>;
 
     /// Releases a run and its locks if it is still owned under this epoch; otherwise does nothing.
     ///
@@ -252,6 +292,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The journal could not be read.
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>>;
+
+    /// Reads which runs took these locks last. Locks that no run has taken are left out.
+    ///
+    /// # Errors
+    /// The journal could not be read.
+    fn last_takers(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<LockTaking>, JournalError>>;
 
     /// Appends captured log lines. Lines of runs that do not exist are ignored.
     ///

@@ -277,11 +277,11 @@ async fn the_journal_is_checked_and_not_changed() {
 
     let path = program.path("journal.db");
     let journal = SqliteJournal::open(&path).await.unwrap();
-    check(0, "journal.db").expect("journal.open", "ok", &["is intact, schema 4"], &[]);
+    check(0, "journal.db").expect("journal.open", "ok", &["is intact, schema 6"], &[]);
     journal.close().await.unwrap();
     sqlite::downgrade_to_schema_1(&path).await;
     let before = std::fs::read(&path).unwrap();
-    check(0, "journal.db").expect("journal.open", "ok", &["schema 1", "migrates it to 4"], &[]);
+    check(0, "journal.db").expect("journal.open", "ok", &["schema 1", "migrates it to 6"], &[]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(!program.path("journal.db-wal").exists() && !program.path("journal.db-shm").exists());
 

@@ -92,7 +92,7 @@ fn a_run_that_waits_for_a_lock_can_be_interrupted() {
 }
 
 #[test]
-fn the_lock_of_a_killed_run_is_free_and_the_run_is_resumed_after_the_next_one() {
+fn the_lock_of_a_killed_run_is_free_and_the_next_run_overtakes_it() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     let holder = program.spawn(&with(&machine("m"), &[]));
@@ -103,16 +103,29 @@ fn the_lock_of_a_killed_run_is_free_and_the_run_is_resumed_after_the_next_one() 
         let runs = runs(&program);
         (runs.len() == 2).then(|| runs[1]["run"].as_str().unwrap().to_owned())
     });
-    let ran = program.expect(20, &["resume", &killed]);
+    let ran = program.expect(20, &["resume", &killed, "--overtaken"]);
     assert!(ran.err.contains(&format!("process {} on ", next.id())), "{ran:?}");
     assert_eq!(runs(&program)[1]["status"], "interrupted");
     world.release();
     assert_eq!(next.end().code, Some(0));
-    program.expect(0, &["resume", &killed]);
+    let list = runs(&program);
+    let later = list[0]["run"].as_str().unwrap();
+    assert_eq!(list[1]["overtaken_by"], later);
+    // Nothing resumes it by itself, and everything names the later run.
+    let overtaken = format!("run {killed} is overtaken: run {later} of machine has held its lock \"world/1\" since");
+    for arguments in [&["history"][..], &["history", &killed], &["why", &killed], &["resume"], &["resume", "--all"]] {
+        let ran = program.expect(0, arguments);
+        assert!(format!("{}{}", ran.out, ran.err).contains(&overtaken), "{arguments:?}: {ran:?}");
+        assert!(!ran.err.contains("hint: run `stargate resume"), "{arguments:?}: {ran:?}");
+    }
+    assert!(program.expect(0, &["resume", "@latest"]).err.contains("has already succeeded"));
+    let ran = program.expect(21, &["resume", &killed]);
+    assert!(ran.err.contains(&overtaken) && ran.hint().contains("`--overtaken`"), "{ran:?}");
+    program.expect(0, &["resume", &killed, "--overtaken"]);
 }
 
 #[test]
-fn runs_with_the_same_lock_are_resumed_one_after_the_other() {
+fn of_runs_with_the_same_lock_only_the_latest_is_resumed() {
     let (world, program) = world();
     world.hold("PUT", "/networkInterfaces/");
     for (name, runs_then) in [("m", 1), ("n", 2)] {
@@ -122,7 +135,9 @@ fn runs_with_the_same_lock_are_resumed_one_after_the_other() {
     }
     world.release();
     let ran = program.expect(0, &["resume", "--all"]);
-    assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");
+    assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 1, "{ran:?}");
+    let statuses: Vec<_> = runs(&program).into_iter().map(|run| run["status"].clone()).collect();
+    assert_eq!(statuses, ["succeeded", "interrupted"]);
 }
 
 #[test]
@@ -138,7 +153,7 @@ fn interrupted_and_failed_runs_have_released_their_locks() {
     program.write("failing.yaml", &locked().replace("outputs:\n", &format!("{failing}\n")));
     program.expect(3, &["run", "workflow", "failing.yaml", "-i", "name=n"]);
     program.expect(0, &with(&machine("o"), &[]));
-    program.expect(0, &["resume", runs(&program)[2]["run"].as_str().unwrap()]);
+    program.expect(0, &["resume", runs(&program)[2]["run"].as_str().unwrap(), "--overtaken"]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_succeeded_run_is_not_resumed() {
 }
 
 #[test]
-fn a_failed_run_shows_its_error_and_the_command_to_resume_it() {
+fn a_run_that_fails_because_of_its_inputs_is_to_be_run_again_with_others() {
     let world = SimWorld::open("1000");
     let program = world.program();
     program.write(
@@ -100,6 +100,21 @@ fn a_failed_run_shows_its_error_and_the_command_to_resume_it() {
     );
     let ran = program.expect(3, &["run", "workflow", "bad.yaml"]);
     assert!(ran.err.contains("failed: c: "), "{ran:?}");
+    let run = program.expect(0, &["history", "-o", "json"]).json()["runs"][0]["run"].as_str().unwrap().to_owned();
+    let hint = ran.hint().to_owned();
+    assert!(hint.contains("`stargate run workflow bad` again, then `stargate cancel 01"), "{ran:?}");
+    for arguments in [&["history"][..], &["history", &run], &["why", &run]] {
+        assert_eq!(program.expect(0, arguments).hint(), hint, "{arguments:?}");
+    }
+    program.expect(0, &["cancel", &run]);
+}
+
+#[test]
+fn a_run_that_can_succeed_later_shows_the_command_to_resume_it() {
+    let world = SimWorld::open("1000");
+    let program = world.program().also("STARGATE_AZURE_ENDPOINT", "http://127.0.0.1:9");
+    program.write("machine.yaml", &MACHINE.replace("  network:\n", "  network:\n    retry: {attempts: 1}\n"));
+    let ran = program.expect(3, &["run", "workflow", "machine.yaml", "-i", "name=m"]);
     let command = ran.hint().split('`').nth(1).unwrap().to_owned();
     let arguments: Vec<&str> = command.split(' ').skip(1).collect();
     assert_eq!(arguments[0], "resume");

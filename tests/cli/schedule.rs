@@ -197,18 +197,33 @@ fn a_missing_or_invalid_schedule_is_reported() {
 }
 
 #[test]
-fn an_interrupted_run_is_resumed_before_a_new_one_starts() {
+fn an_interrupted_run_is_cancelled_and_a_new_one_starts() {
     let (world, program) = world("10");
     let running = program.spawn(&ONCE);
     world.wait_until_creating("m");
     running.kill();
-    let writes = world.writes();
     let ran = program.expect(0, &ONCE);
-    assert!(ran.err.contains("machine resumes interrupted run 01"), "{ran:?}");
-    assert_eq!(world.writes(), writes, "nothing is done twice");
+    assert!(ran.err.contains("machine cancels run 01"), "{ran:?}");
+    let list = runs(&program);
+    assert_eq!((list.len(), &list[0]["status"], &list[1]["status"]), (2, &"succeeded".into(), &"cancelled".into()));
+    let entries = program.expect(0, &["history", list[1]["run"].as_str().unwrap()]).out;
+    assert!(entries.contains(": superseded by a scheduled run"), "{entries}");
+}
+
+#[test]
+fn a_job_that_waits_for_approval_is_skipped() {
+    let (_world, program) = world("1000");
+    let text = scheduled(MACHINE).replace("  vm:\n", "  vm:\n    approval: Create the machine?\n");
+    program.write("timed.yaml", &text);
+    program.expect(10, &ONCE);
+    let waiting = runs(&program)[0]["run"].as_str().unwrap().to_owned();
+    let ran = program.expect(10, &ONCE);
+    assert!(ran.err.contains(&format!("machine is skipped: run {waiting} waits for approval")), "{ran:?}");
     assert_eq!(runs(&program).len(), 1);
-    program.expect(0, &ONCE);
-    assert_eq!(runs(&program).len(), 2, "after an ended run, a new one starts");
+    program.expect(0, &["approve", &waiting]);
+    program.expect(0, &["resume", &waiting]);
+    program.expect(10, &ONCE);
+    assert_eq!(runs(&program).len(), 2, "it begins again once that run has ended");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use crate::{case::GROUPS, shipped, shipped::Shipped};
 
 /// Number of cases per group that are run without `--all`.
 const SAMPLE: usize = 8;
+/// The same for the group `stops`, whose cases wait for the end of a lease.
+const STOPS: usize = 4;
 
 /// Selection of the cases to run.
 pub(crate) struct Arguments {
@@ -60,6 +62,10 @@ impl Arguments {
     /// Returns the number of cases to run of a group with `of` cases.
     pub(crate) fn share(&self, group: &str, of: usize) -> usize {
         // Each commit is tested: recovery has to handle the loss of everything after any of them.
-        if group == "commits" { of } else { self.sample.unwrap_or(of).min(of) }
+        match (group, self.sample) {
+            ("commits", _) | (_, None) => of,
+            ("stops", Some(_)) => STOPS.min(of),
+            (_, Some(sample)) => sample.min(of),
+        }
     }
 }

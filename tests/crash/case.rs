@@ -5,13 +5,13 @@ use std::os::unix::process::ExitStatusExt;
 use rand::{SeedableRng, rngs::StdRng, seq::index};
 use serde_json::{Value, json};
 
-use crate::{arguments::Arguments, stage::Stage};
+use crate::{arguments::Arguments, stage::Stage, stops};
 
 /// Number of seeds for schedules of random faults.
 const SEEDS: u64 = 12;
 
 /// Groups of cases, by the type of the fault.
-pub(crate) const GROUPS: [&str; 5] = ["commits", "requests", "replies", "hosts", "chance"];
+pub(crate) const GROUPS: [&str; 6] = ["commits", "requests", "replies", "hosts", "stops", "chance"];
 
 /// Single fault, with the position at which it occurs.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,7 @@ pub(crate) enum Case {
     KillAtRequest { nth: usize, fault: &'static str },
     LoseReply(usize),
     KillAfterHostWrite(u64),
+    Stop { writes: u64, millis: u64 },
     Chance(u64),
 }
 
@@ -47,6 +48,7 @@ fn all(group: &str, extent: Extent, seed: u64) -> Vec<Case> {
             .collect(),
         "replies" => nths().map(Case::LoseReply).collect(),
         "hosts" => (1..=extent.host_writes).map(Case::KillAfterHostWrite).collect(),
+        "stops" => stops::moments(extent, seed),
         _ => (0..SEEDS).map(|n| Case::Chance(seed + n)).collect(),
     }
 }
@@ -73,6 +75,7 @@ impl Case {
             Self::KillAfterCommit(nth) => kill_after_commit(stage, nth).await,
             Self::KillAtRequest { nth, fault } => kill_at_request(stage, nth, fault).await,
             Self::KillAfterHostWrite(nth) => kill_after_host_write(stage, nth).await,
+            Self::Stop { writes, millis } => stops::stop(stage, writes, millis).await,
             Self::LoseReply(nth) => {
                 stage.fault(nth, "lost_reply").await;
                 to_the_end(stage, "run").await

@@ -7,12 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use stargate::{
     clock::Clock,
-    engine::{Ending, Engine, EngineError, EngineOptions, RunReport},
+    engine::{DEFAULT_LEASE, Ending, Engine, EngineError, EngineOptions, ResumePolicy, RunReport},
     event::{Event, Reporter},
+    id::RunId,
     journal::{self, Journal},
     run::Outcome,
     workflow::parse,
@@ -33,8 +35,8 @@ pub(crate) const COMMITS: &str = "commits: ";
 
 /// Runs or resumes a workflow in the child process.
 ///
-/// The arguments are `WORKFLOW run|resume KILL_AFTER FOLDER WORLD ENDPOINT SUBSCRIPTION`. Tokens
-/// are passed in environment variables.
+/// The arguments are `WORKFLOW run|resume|take_over KILL_AFTER FOLDER WORLD ENDPOINT SUBSCRIPTION`.
+/// Tokens are passed in environment variables.
 pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     let [workflow, verb, after, folder, world, endpoint, subscription] = arguments else { panic!("{arguments:?}") };
     let shipped = Shipped::named(workflow).unwrap();
@@ -52,14 +54,33 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
         reporter: Arc::new(Lines),
         clock: Clock::system(),
         max_parallel: 8,
+        lease: lease(),
     };
     let engine = Engine::start(options).unwrap();
     let finished = match verb.as_str() {
         "run" => run(&engine, &registry, shipped, folder).await,
+        "take_over" => take_over(&engine, journal.runs(1).await.unwrap().remove(0).id).await,
         _ => engine.resume(journal.runs(1).await.unwrap().remove(0).id).await,
     };
     println!("{COMMITS}{}", killing.commits.load(Ordering::SeqCst));
     answer(finished)
+}
+
+/// Returns the duration of a lease: [`DEFAULT_LEASE`] unless the parent says otherwise.
+fn lease() -> Duration {
+    let millis = std::env::var("CRASH_LEASE_MS").ok().and_then(|millis| millis.parse().ok());
+    millis.map_or(DEFAULT_LEASE, Duration::from_millis)
+}
+
+/// Takes the run from a process that is stopped, as soon as its lease has expired.
+async fn take_over(engine: &Engine, run: RunId) -> Result<RunReport, EngineError> {
+    loop {
+        let policy = ResumePolicy { take_over: true, ..ResumePolicy::default() };
+        match engine.resume_with(run.clone(), policy).await {
+            Err(EngineError::Owned { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => return other,
+        }
+    }
 }
 
 /// Checks the workflow, plans it with the stored inputs and runs it.
@@ -106,12 +127,14 @@ impl Place<'_> {
     }
 }
 
-/// Returns the exit code: 0 unchanged, 10 changed, 1 failed.
+/// Returns the exit code: 0 unchanged, 10 changed, 75 another process has acquired the run, 1
+/// failed.
 fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     match finished {
         Ok(RunReport { ending: Ending::Finished(Outcome::Succeeded), changed, .. }) => {
             ExitCode::from(if changed { 10 } else { 0 })
         }
+        Err(EngineError::Fenced(_)) => ExitCode::from(75),
         other => {
             println!("{other:#?}");
             ExitCode::FAILURE

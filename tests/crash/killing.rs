@@ -10,7 +10,9 @@ use rustix::process::{Signal, getpid, kill_process};
 use stargate::{
     clock::UnixMillis,
     id::{Epoch, RunId},
-    journal::{Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest},
+    journal::{
+        Commit, Cursor, HeldLock, Journal, JournalError, LockTaking, LogLine, RunRow, StoredRun, TakeOverRequest,
+    },
 };
 
 /// Journal that forwards each call, and kills the process after the `after`-th commit.
@@ -48,7 +50,11 @@ impl Journal for Killing {
         })
     }
 
-    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn renew(
+        &self,
+        owned: Vec<(RunId, Epoch)>,
+        lease_until: UnixMillis,
+    ) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         self.inner.renew(owned, lease_until)
     }
 
@@ -69,6 +75,10 @@ impl Journal for Killing {
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
         self.inner.holders(locks)
+    }
+
+    fn last_takers(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<LockTaking>, JournalError>> {
+        self.inner.last_takers(locks)
     }
 
     fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>> {

@@ -7,6 +7,8 @@
 //! * `requests`: SIGKILL before and after mutating requests to Azure, the tailnet and the cluster,
 //! * `replies`: the reply to a mutating request is lost,
 //! * `hosts`: SIGKILL after a command has changed a machine,
+//! * `stops`: SIGSTOP at a random moment for longer than the lease, another process takes the run
+//!   over, and then SIGCONT: the first process must not change anything any more,
 //! * `chance`: a seeded schedule of throttling, server errors, lost replies and refused
 //!   connections.
 //!
@@ -35,6 +37,7 @@ mod killing;
 mod outside;
 mod shipped;
 mod stage;
+mod stops;
 mod template;
 mod verdict;
 

@@ -16,6 +16,9 @@ use crate::{inputs::WorldFacts, shipped::Shipped, template::Template};
 /// Timeout of one process. Its world is 200 times faster than the real one.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Duration of a short lease, in milliseconds.
+const SHORT_LEASE_MILLIS: &str = "1500";
+
 /// World of one case, with its folder and its workflow.
 pub(crate) struct Stage {
     pub(crate) sim: Sim,
@@ -23,6 +26,7 @@ pub(crate) struct Stage {
     folder: TempDir,
     http: reqwest::Client,
     around: WorldFacts,
+    writes_at_start: u64,
 }
 
 impl Stage {
@@ -41,7 +45,8 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let sim = template.open(folder.path(), keep).await;
         let around = WorldFacts::of(&sim).await;
-        Self { sim, workflow, folder, http: reqwest::Client::new(), around }
+        let writes_at_start = sim.shared().peek().traffic.mutating();
+        Self { sim, workflow, folder, http: reqwest::Client::new(), around, writes_at_start }
     }
 
     /// Closes the world and returns the folder that holds it.
@@ -70,12 +75,23 @@ impl Stage {
         self.spawn_with(verb, kill_after, &self.workflow.inputs(&self.around))
     }
 
+    /// Starts a child process whose leases end soon.
+    pub(crate) fn spawn_with_short_lease(&self, verb: &str) -> Child {
+        let mut command = self.command(verb, 0, &self.workflow.inputs(&self.around));
+        command.env("CRASH_LEASE_MS", SHORT_LEASE_MILLIS).spawn().unwrap()
+    }
+
     /// Starts a child process with the given inputs.
     fn spawn_with(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> Child {
+        self.command(verb, kill_after, inputs).spawn().unwrap()
+    }
+
+    fn command(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> Command {
         let output = std::fs::File::options().create(true).append(true).open(self.output()).unwrap();
         let told = self.folder.path().join("inputs.json");
         std::fs::write(&told, serde_json::to_vec(inputs).unwrap()).unwrap();
-        Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["child", self.workflow.name, verb, &kill_after.to_string()])
             .args([self.folder.path(), self.sim.dir()])
             .args([self.sim.http_url(), self.sim.subscription()])
@@ -84,9 +100,8 @@ impl Stage {
             .env("CRASH_TAILSCALE_SECRET", stargate_sim::tailnet::CLIENT_SECRET)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap()
+            .stderr(output);
+        command
     }
 
     /// Runs a process until it exits.
@@ -149,6 +164,13 @@ impl Stage {
         self.until(child, || self.host_writes() >= times).await
     }
 
+    /// Waits until there have been `writes` changes.
+    ///
+    /// Returns false if the process exits or the timeout expires before.
+    pub(crate) async fn changed(&self, child: &mut Child, writes: u64) -> bool {
+        self.until(child, || self.writes() >= writes).await
+    }
+
     /// Waits until `holds` is true. Returns false if the process exits or the timeout expires
     /// before.
     async fn until(&self, child: &mut Child, holds: impl Fn() -> bool) -> bool {
@@ -167,6 +189,23 @@ impl Stage {
     /// Returns the number of changes so far, by requests and by commands on hosts.
     pub(crate) fn writes(&self) -> u64 {
         self.sim.shared().peek().traffic.mutating()
+    }
+
+    /// Returns the number of changes before the first process of the case.
+    pub(crate) fn writes_at_start(&self) -> u64 {
+        self.writes_at_start
+    }
+
+    /// Returns the number of the latest request.
+    pub(crate) fn latest_request(&self) -> u64 {
+        self.sim.shared().peek().traffic.log.back().map_or(0, |request| request.seq)
+    }
+
+    /// Returns the changes after the request with this number, as text.
+    pub(crate) fn changes_after(&self, seq: u64) -> Vec<String> {
+        let state = self.sim.shared().peek();
+        let changes = state.traffic.log.iter().filter(|request| request.seq > seq && request.mutating);
+        changes.map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 
     /// Returns the number of changes of machines by commands so far.

@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,10 +19,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use stargate::{
     clock::{Clock, UnixMillis},
-    engine::{Engine, EngineOptions},
+    engine::{DEFAULT_LEASE, Engine, EngineOptions},
     event::{Event, Reporter},
     id::{Epoch, RunId},
-    journal::{self, Commit, Cursor, HeldLock, Journal, JournalError, LogLine, RunRow, StoredRun, TakeOverRequest},
+    journal::{
+        self, Commit, Cursor, HeldLock, Journal, JournalError, LockTaking, LogLine, RunRow, StoredRun, TakeOverRequest,
+    },
     plan::{FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
     run::TimedEntry,
 };
@@ -55,6 +57,8 @@ pub(crate) enum Act {
     CheckpointThenFail(Value),
     /// Captures this number of log lines, takes effect and succeeds.
     Log(usize),
+    /// Checks the lease of the run, takes effect and succeeds.
+    CheckLease,
     /// Waits until it is cancelled or past its deadline.
     Hang,
     /// Panics during the call.
@@ -98,6 +102,10 @@ impl ActionScript {
 
     pub(crate) fn effects(&self, step: &str) -> u32 {
         self.effects.lock().unwrap().get(step).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.lock().unwrap().0
     }
 
     pub(crate) fn max_concurrent(&self) -> usize {
@@ -146,6 +154,11 @@ impl ActionScript {
             }
             Act::Log(lines) => {
                 (1..=lines).for_each(|line| cx.log(format!("line {line}")));
+                self.take_effect(cx.step());
+                Ok(Output { value: input.value.clone() })
+            }
+            Act::CheckLease => {
+                cx.check_lease().await?;
                 self.take_effect(cx.step());
                 Ok(Output { value: input.value.clone() })
             }
@@ -317,17 +330,23 @@ pub(crate) struct FaultyJournal {
     inner: Arc<dyn Journal>,
     commits: AtomicU64,
     fault: Mutex<Option<(u64, CommitFault, JournalError)>>,
+    renewals_fail: AtomicBool,
 }
 
 impl FaultyJournal {
     pub(crate) async fn open(path: &Path) -> Self {
         let inner = journal::open(path).await.unwrap();
-        Self { inner, commits: AtomicU64::new(0), fault: Mutex::new(None) }
+        Self { inner, commits: AtomicU64::new(0), fault: Mutex::new(None), renewals_fail: AtomicBool::new(false) }
     }
 
     /// Lets the `nth` commit from now, counted from 1, fail.
     pub(crate) fn fail(&self, nth: u64, fault: CommitFault, error: JournalError) {
         *self.fault.lock().unwrap() = Some((self.commits.load(Ordering::SeqCst) + nth, fault, error));
+    }
+
+    /// Lets renewals of leases fail from now on, or no longer.
+    pub(crate) fn fail_renewals(&self, fail: bool) {
+        self.renewals_fail.store(fail, Ordering::SeqCst);
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -356,7 +375,14 @@ impl Journal for FaultyJournal {
         self.inner.take_over(request)
     }
 
-    fn renew(&self, owned: Vec<(RunId, Epoch)>, lease_until: UnixMillis) -> BoxFuture<'_, Result<(), JournalError>> {
+    fn renew(
+        &self,
+        owned: Vec<(RunId, Epoch)>,
+        lease_until: UnixMillis,
+    ) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
+        if self.renewals_fail.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(JournalError::Busy) });
+        }
         self.inner.renew(owned, lease_until)
     }
 
@@ -374,6 +400,10 @@ impl Journal for FaultyJournal {
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
         self.inner.holders(locks)
+    }
+
+    fn last_takers(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<LockTaking>, JournalError>> {
+        self.inner.last_takers(locks)
     }
 
     fn log(&self, lines: Vec<LogLine>) -> BoxFuture<'_, Result<(), JournalError>> {
@@ -413,6 +443,14 @@ impl Harness {
     }
 
     pub(crate) fn engine_with(&self, max_parallel: usize) -> Engine {
+        self.start(max_parallel, DEFAULT_LEASE)
+    }
+
+    pub(crate) fn engine_with_lease(&self, lease: Duration) -> Engine {
+        self.start(8, lease)
+    }
+
+    fn start(&self, max_parallel: usize, lease: Duration) -> Engine {
         Engine::start(EngineOptions {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             registry: registry(&self.script),
@@ -420,6 +458,7 @@ impl Harness {
             reporter: Arc::clone(&self.events) as Arc<dyn Reporter>,
             clock: Clock::system(),
             max_parallel,
+            lease,
         })
         .unwrap()
     }

@@ -13,7 +13,7 @@ pub(crate) async fn execute(path: &Path, statements: &'static str) {
 
 /// Leaves the file as the first version of the program left it.
 pub(crate) async fn downgrade_to_schema_1(path: &Path) {
-    let statements = "DROP VIEW append; DROP TABLE log; DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
+    let statements = "DROP VIEW taking; DROP TABLE lock_taken; DROP VIEW append; DROP TABLE log; DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
     execute(path, statements).await;
 }
 

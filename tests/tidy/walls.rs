@@ -101,6 +101,21 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
 }
 
 #[test]
+fn calls_are_sent_only_by_functions_that_take_a_permit() {
+    let sending = words(&[".send().await", ".execute(request)", "client.send(", "client.connect(", "raw_command("]);
+    let with_permit = [
+        "plugins/client/src/fenced_body.rs",
+        "plugins/kubernetes-client/src/client.rs",
+        "plugins/kubernetes-client/src/exec.rs",
+        "plugins/ssh/src/client/connection.rs",
+    ];
+    for provider in ["azure", "cilium", "client", "kubernetes", "kubernetes-client", "ssh", "tailscale"] {
+        let folder = format!("plugins/{provider}/src");
+        check(&folder, &with_permit, &sending, "only functions that take a `CallPermit` send calls");
+    }
+}
+
+#[test]
 fn only_settings_reads_the_environment() {
     check("src", &["src/cli/settings.rs"], &words(&["env::var"]), "only cli/settings reads the environment");
 }

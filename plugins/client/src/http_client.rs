@@ -9,7 +9,13 @@ use reqwest::{Certificate, Client, RequestBuilder, redirect::Policy};
 use serde::de::DeserializeOwned;
 use stargate_sdk::{ActionError, FailureKind};
 
-use crate::{CallEffect, body::read_body, retry_after::retry_after, transport::transport_error};
+use crate::{
+    CallEffect, CallPermit,
+    body::read_body,
+    fenced_body::{expired, send},
+    retry_after::retry_after,
+    transport::transport_error,
+};
 
 /// Maximum duration of a TCP and TLS handshake: servers answer in well under a second.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,12 +133,14 @@ pub fn parse_json<T: DeserializeOwned>(effect: CallEffect, call: &str, body: &[u
 /// If there was no response ([`transport_error`]), or if the body of a success could not be read
 /// ([`crate::BodyError::into_error`]).
 pub async fn exchange(
-    effect: CallEffect,
+    permit: CallPermit,
     call: &str,
     request: RequestBuilder,
     max_body_bytes: usize,
 ) -> Result<HttpResponse, ActionError> {
-    let response = request.send().await.map_err(|e| transport_error(effect, call, e))?;
+    let effect = permit.effect();
+    let sent = send(permit, request).await;
+    let response = sent.map_err(|e| expired(&e).unwrap_or_else(|| transport_error(effect, call, e)))?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = match read_body(reqwest::Body::from(response), max_body_bytes).await {
         Ok(body) => body,

@@ -2,6 +2,8 @@
 //!
 //! * [`CallEffect`] and its classification of a status or a lost response as a
 //!   [`FailureKind`](stargate_sdk::FailureKind); [`retry_after`].
+//! * [`CallPermit`]: a call that may change something is sent only while the run's lease is in
+//!   force.
 //! * [`within`]: a call ends at the step's deadline or when the attempt is cancelled.
 //! * [`http_client`], [`exchange`], [`read_body`]: no redirects, timeouts, and a limit for each
 //!   body.
@@ -36,9 +38,9 @@
 //! impl DoorClient {
 //!     async fn is_open(&self, cx: &ActionContext) -> Result<bool, ActionError> {
 //!         let (effect, call) = (CallEffect::ReadOnly, "doors GET /door");
-//!         let send = |token: Secret| {
+//!         let send = async |token: Secret| {
 //!             let request = self.http.get("http://127.0.0.1:9/door").bearer_auth(token.expose());
-//!             exchange(effect, call, request, MAX_BODY_BYTES)
+//!             exchange(effect.permit(cx, call).await?, call, request, MAX_BODY_BYTES).await
 //!         };
 //!         let response = within(cx, self.tokens.with_token(cx, fetch, send)).await;
 //!         let response = response.map_err(|stopped| stopped.into_error(effect, call))??;
@@ -70,8 +72,10 @@
 mod body;
 mod deadline;
 mod effect;
+mod fenced_body;
 mod http_client;
 mod parameters;
+mod permit;
 mod placeholder;
 mod prefix;
 mod retry_after;
@@ -81,11 +85,13 @@ mod transport;
 pub use body::{BodyError, MAX_ARM_BODY_BYTES, MAX_BODY_BYTES, read_body};
 pub use deadline::{StopReason, Stopped, within, within_grace};
 pub use effect::CallEffect;
+pub use fenced_body::{expired, send};
 pub use http_client::{
     CONNECT_TIMEOUT, CertificateError, HttpResponse, REQUEST_TIMEOUT, USER_AGENT, exchange, http_client, parse_json,
     read_certificates,
 };
 pub use parameters::ReferenceParameters;
+pub use permit::CallPermit;
 pub use placeholder::{PlaceholderText, placeholder};
 pub use prefix::{Prefix, PrefixError, check_prefixes};
 pub use retry_after::{MAX_RETRY_AFTER, bounded_retry_after, retry_after};

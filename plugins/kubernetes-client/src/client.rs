@@ -1,6 +1,6 @@
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use stargate_client::{CallEffect, parse_json, read_body, within};
+use stargate_client::{CallEffect, CallPermit, parse_json, read_body, within};
 use stargate_sdk::{ActionContext, ActionError};
 
 use crate::{
@@ -261,7 +261,7 @@ impl KubeClient {
     /// # Errors
     /// Those of [`Self::send_to_end`].
     pub async fn send(&self, cx: &ActionContext, request: KubeRequest) -> Result<KubeResponse, KubeError> {
-        let stopped = within(cx, self.send_to_end(&request)).await;
+        let stopped = within(cx, self.send_to_end(cx, &request)).await;
         stopped.map_err(|stopped| stopped.into_error(request.effect, &request.name()))?
     }
 
@@ -270,19 +270,25 @@ impl KubeClient {
     /// # Errors
     /// A response without success is classified by its status and its `Status` object; a request
     /// without response by its effect, and as `Transient` if no connection was made.
-    pub async fn send_to_end(&self, request: &KubeRequest) -> Result<KubeResponse, KubeError> {
-        let (effect, name) = (request.effect, request.name());
+    pub async fn send_to_end(&self, cx: &ActionContext, request: &KubeRequest) -> Result<KubeResponse, KubeError> {
         let client = self.connected().await?;
-        let response = client.send(request.to_http()?).await.map_err(|e| unanswered_error(effect, &name, &e))?;
-        let (head, body) = response.into_parts();
-        let body = read_body(body, MAX_RESPONSE_BYTES).await;
-        if !head.status.is_success() {
-            // The status decides; a body that cannot be read would only explain it.
-            return Err(refused_error(effect, &name, head.status, &head.headers, &body.unwrap_or_default()));
-        }
-        let body = body.map_err(|e| e.into_error(effect, &name))?;
-        Ok(KubeResponse { effect, name, headers: head.headers, body })
+        let permit = request.effect.permit(cx, &request.name()).await?;
+        exchange(permit, client, request).await
     }
+}
+
+/// Sends a request and reads the whole response.
+async fn exchange(permit: CallPermit, client: &kube::Client, request: &KubeRequest) -> Result<KubeResponse, KubeError> {
+    let (effect, name) = (permit.effect(), request.name());
+    let response = client.send(request.to_http()?).await.map_err(|e| unanswered_error(effect, &name, &e))?;
+    let (head, body) = response.into_parts();
+    let body = read_body(body, MAX_RESPONSE_BYTES).await;
+    if !head.status.is_success() {
+        // The status decides; a body that cannot be read would only explain it.
+        return Err(refused_error(effect, &name, head.status, &head.headers, &body.unwrap_or_default()));
+    }
+    let body = body.map_err(|e| e.into_error(effect, &name))?;
+    Ok(KubeResponse { effect, name, headers: head.headers, body })
 }
 
 fn if_found(response: Result<Value, KubeError>) -> Result<Option<Value>, ActionError> {

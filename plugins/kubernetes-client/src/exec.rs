@@ -2,7 +2,8 @@ use std::{convert::Infallible, time::Duration};
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use http::{HeaderMap, StatusCode};
-use stargate_client::{CallEffect, StopReason, within};
+use kube::client::Connection;
+use stargate_client::{CallEffect, CallPermit, StopReason, within};
 use stargate_sdk::{ActionContext, ActionError};
 use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
@@ -59,7 +60,7 @@ impl KubeClient {
     /// changed something.
     pub async fn exec(&self, cx: &ActionContext, command: &ExecCommand<'_>) -> Result<CommandStatus, ActionError> {
         let name = command.name();
-        let stopped = match within(cx, self.run_command(command, &name)).await {
+        let stopped = match within(cx, self.run_command(cx, command, &name)).await {
             Ok(result) => return result,
             Err(stopped) => stopped,
         };
@@ -74,9 +75,15 @@ impl KubeClient {
         })
     }
 
-    async fn run_command(&self, command: &ExecCommand<'_>, name: &str) -> Result<CommandStatus, ActionError> {
-        let request = command.request().to_upgrade()?;
-        let connection = self.connected().await?.connect(request).await.map_err(|e| command.upgrade_error(name, &e))?;
+    async fn run_command(
+        &self,
+        cx: &ActionContext,
+        command: &ExecCommand<'_>,
+        name: &str,
+    ) -> Result<CommandStatus, ActionError> {
+        let client = self.connected().await?;
+        let permit = command.effect.permit(cx, name).await?;
+        let connection = connect(permit, client, command, name).await?;
         if command.stdin.is_some() && !connection.supports_stream_close() {
             let reason = "this API server cannot end the command's input (Kubernetes 1.30 and later can)";
             return Err(command.effect.unanswered_error(format!("{name}: {reason}")));
@@ -89,6 +96,17 @@ impl KubeClient {
             never = send_input(&mut sink, command.stdin) => match never {},
         }
     }
+}
+
+/// Starts the command and returns its connection.
+async fn connect(
+    _: CallPermit,
+    client: &kube::Client,
+    command: &ExecCommand<'_>,
+    name: &str,
+) -> Result<Connection, ActionError> {
+    let request = command.request().to_upgrade()?;
+    client.connect(request).await.map_err(|e| command.upgrade_error(name, &e))
 }
 
 impl ExecCommand<'_> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ActionError, Redactor, Secret, SecretRef, Secrets};
+use crate::{ActionError, LEASE_EXPIRED, Redactor, RunLease, Secret, SecretRef, Secrets};
 
 /// Text that is the same for each attempt of a step of a run, in any process: `run/step`.
 ///
@@ -65,6 +65,8 @@ pub struct ContextParts {
     pub sink: Arc<dyn AttemptSink>,
     /// Resolver of secret references.
     pub secrets: Arc<Secrets>,
+    /// Lease of the run.
+    pub lease: Arc<RunLease>,
 }
 
 /// Identity and deadline of one attempt, and its connection to the engine.
@@ -112,6 +114,7 @@ impl ActionContext {
             checkpoint: None,
             sink: Arc::new(NullSink),
             secrets,
+            lease: Arc::new(RunLease::unlimited()),
         })
     }
 
@@ -160,6 +163,33 @@ impl ActionContext {
     /// Token that is cancelled when the attempt must stop.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.parts.cancel
+    }
+
+    /// Lease of the run.
+    pub fn lease(&self) -> &Arc<RunLease> {
+        &self.parts.lease
+    }
+
+    /// Checks immediately before a call that changes an external system that this process still
+    /// owns the run. If the lease has expired, it is renewed first.
+    ///
+    /// # Errors
+    /// `Transient` with the code [`LEASE_EXPIRED`] if another process has acquired the run, or if
+    /// the attempt has to stop before the lease is renewed: the call must not be made.
+    pub async fn check_lease(&self) -> Result<(), ActionError> {
+        let is_in_force = tokio::select! {
+            biased; // a cancelled attempt may still clean up
+            result = self.parts.lease.in_force() => result.is_ok(),
+            () = self.parts.cancel.cancelled() => false,
+            () = tokio::time::sleep_until(self.parts.deadline) => false,
+        };
+        if is_in_force { Ok(()) } else { Err(self.lease_error()) }
+    }
+
+    /// Error of a call that was not sent, because the lease of the run has expired.
+    pub fn lease_error(&self) -> ActionError {
+        let message = format!("not sent: the lease of run {} has expired", self.parts.run);
+        ActionError::transient(message).with_code(LEASE_EXPIRED)
     }
 
     /// Waits for `delay`. To poll a condition, use [`crate::poll_until`], which takes its delays

@@ -2,6 +2,9 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+/// Code of the error of a call that was not sent, because the lease of its run had expired.
+pub const LEASE_EXPIRED: &str = "LeaseExpired";
+
 /// Meaning of a failure for the next attempt. It is chosen where the call is made and never
 /// inferred further up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -172,7 +172,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{AttemptSink, ContextParts, Secrets};
+    use crate::{AttemptSink, ContextParts, RunLease, Secrets};
 
     const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(10));
 
@@ -195,6 +195,7 @@ mod tests {
             checkpoint: None,
             sink: Arc::new(NoSink),
             secrets: Arc::new(Secrets::default()),
+            lease: Arc::new(RunLease::unlimited()),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Common part of `approve` and `resolve`: recording an operator's answer for a step.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use stargate::{
     engine::AnswerResult,
@@ -31,9 +33,9 @@ pub(super) async fn record(
         Some(step) => step.clone(),
         None => only_step(&*journal, &run, answer).await?,
     };
-    let engine = session::start_engine_without_reporter(settings, journal)?;
+    let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
     let (message, hint) = match engine.answer(run.clone(), &step, answer).await? {
-        AnswerResult::Stored => (format!("step {step} of run {run} {effect}"), hint::resume(&run)),
+        AnswerResult::Stored => (format!("step {step} of run {run} {effect}"), next(&*journal, &run).await?),
         AnswerResult::SentToOwner(owner) => {
             (format!("step {step} of run {run} {effect}; {owner} owns the run and applies it"), hint::history(&run))
         }
@@ -46,6 +48,13 @@ pub(super) async fn record(
         Output::Json => ui::out_json(&json!({ "run": run, "step": step, "message": message, "hint": hint })),
     }
     Ok(Exit::Success)
+}
+
+/// Returns the command that continues the run, or that replaces it if it is overtaken.
+async fn next(journal: &dyn Journal, run: &RunId) -> Result<String, Failure> {
+    let stored = journal.load(run.clone()).await?;
+    let overtaken = runs::overtaken_by(journal, &stored.row, &runs::plan_of(&stored)?).await?;
+    Ok(if overtaken.is_some() { hint::run_again(&stored.row.workflow, run) } else { hint::resume(run) })
 }
 
 /// Returns the name of the only step that needs such an answer.

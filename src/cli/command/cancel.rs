@@ -1,45 +1,59 @@
 //! Implementation of the command `cancel`.
 //!
 //! Exit codes: 0 if the run is cancelled, also if it was before; 64 if it has succeeded; 75 if its
-//! owner is still cancelling steps after the timeout. JSON: `{run, outcome, message}`.
+//! owner still renews its lease and is cancelling steps after the timeout. JSON: `{run, outcome,
+//! message}`.
 
 use std::{sync::Arc, time::Duration};
 
 use stargate::{
+    clock::Clock,
     engine::CancelResult,
     id::RunId,
-    journal::{self, Journal},
+    journal::{self, Journal, Owner},
     run::Outcome,
 };
+use tokio::time::Instant;
 
 use crate::cli::{
     Failure, Settings,
     args::{CancelArgs, Output},
+    error,
     exit::Exit,
     hint, runs, session, ui,
 };
 
 /// Maximum time to wait until the owner has cancelled its attempts. It exceeds their grace period.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that is waited in addition to a lease, so that its end is seen.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// Interval between two reads of the run's status.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Command `cancel`: ends a run permanently.
 ///
 /// A run without a live owner is cancelled immediately. A live owner receives the request, and the
-/// command waits until it has ended the run.
+/// command waits until it has ended the run. The run of an owner that is stopped is taken over when
+/// its lease has expired.
 pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
     let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = select_run(&*journal, args.run.as_deref()).await?;
     let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
-    let message = match engine.cancel(run.clone()).await? {
+    let mut result = engine.cancel(run.clone()).await?;
+    if let CancelResult::Requested(owner) = &result {
+        report_wait(&*journal, &run, owner).await?;
+        if wait_for_end(&*journal, &run, settings.lease).await? == Wait::LeaseExpired {
+            result = engine.cancel(run.clone()).await?;
+        }
+    }
+    let message = match result {
         CancelResult::Cancelled => format!("run {run} is cancelled"),
         CancelResult::AlreadyFinished(Outcome::Cancelled) => format!("run {run} was already cancelled"),
         CancelResult::AlreadyFinished(_) => {
             let message = format!("run {run} has succeeded and cannot be cancelled");
             return Err(Failure::usage(message, hint::history(&run)));
         }
-        CancelResult::Requested(owner) if wait_for_end(&*journal, &run).await? => {
+        CancelResult::Requested(owner) if !is_running(&*journal, &run).await? => {
             format!("run {run} is cancelled; {owner} has released it")
         }
         CancelResult::Requested(owner) => {
@@ -69,14 +83,37 @@ async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Run
     }
 }
 
-/// Waits until the owner has ended the run. Returns false if it has not within [`CANCEL_TIMEOUT`].
-async fn wait_for_end(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
-    let until = tokio::time::Instant::now() + CANCEL_TIMEOUT;
-    while tokio::time::Instant::now() < until {
-        if !journal.load(run.clone()).await?.row.status.is_running() {
-            return Ok(true);
+/// Result of a wait for the owner.
+#[derive(PartialEq)]
+enum Wait {
+    /// The run has ended, or the timeout has expired.
+    Over,
+    /// The owner has let its lease expire.
+    LeaseExpired,
+}
+
+/// Reports what the command waits for.
+async fn report_wait(journal: &dyn Journal, run: &RunId, owner: &Owner) -> Result<(), Failure> {
+    let until = journal.load(run.clone()).await?.row.lease_until;
+    ui::err(&format!("waiting for {owner} to cancel the steps of run {run}; {}", error::lease_text(owner, until)));
+    Ok(())
+}
+
+async fn is_running(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
+    Ok(journal.load(run.clone()).await?.row.status.is_running())
+}
+
+/// Waits until the owner has ended the run or has let its lease expire, for [`CANCEL_TIMEOUT`] at
+/// most, and for one lease at least.
+async fn wait_for_end(journal: &dyn Journal, run: &RunId, lease: Duration) -> Result<Wait, Failure> {
+    let until = Instant::now() + CANCEL_TIMEOUT.max(lease + LEASE_MARGIN);
+    while Instant::now() < until {
+        let row = journal.load(run.clone()).await?.row;
+        match row.status.is_running() {
+            false => return Ok(Wait::Over),
+            true if row.lease_until <= Clock::system().now() => return Ok(Wait::LeaseExpired),
+            true => tokio::time::sleep(POLL_INTERVAL).await,
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Ok(false)
+    Ok(Wait::Over)
 }

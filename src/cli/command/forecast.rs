@@ -8,7 +8,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use stargate::plan::{CompiledPlan, EvaluateError, EvaluationContext, Plan, PlannedStep};
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Preview, Recovery, Registry, Secrets};
+use stargate_sdk::{
+    ActionContext, ActionError, AttemptSink, ContextParts, Preview, Recovery, Registry, RunLease, Secrets,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -245,6 +247,7 @@ impl Forecaster<'_> {
             checkpoint: None,
             sink: Arc::new(PreviewSink),
             secrets: Arc::clone(self.secrets),
+            lease: Arc::new(RunLease::unlimited()),
         })
     }
 

@@ -1,12 +1,13 @@
 //! Implementation of the command `history`.
 //!
-//! JSON: `{runs: [{run, workflow, status, steps_done, steps, started, updated, duration_ms,
-//! owner}]}`, newest run first. Without a journal the list is empty, and no journal is created.
+//! JSON: `{runs: [{run, workflow, status, steps_done, steps, started, updated, duration_ms, owner,
+//! overtaken_by}]}`, newest run first. Without a journal the list is empty, and no journal is
+//! created.
 
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use stargate::{
-    journal::{self, Journal, RunRow, StoredRun},
+    journal::{self, Journal, LockTaking, RunRow, StoredRun},
     run::{ObservedStatus, Outcome},
 };
 
@@ -15,7 +16,7 @@ use crate::cli::{
     Failure, Settings,
     args::{HistoryArgs, Output},
     exit::Exit,
-    format, hint, runs, ui,
+    format, runs, ui,
 };
 
 /// Command `history`: lists the runs, or shows the entries of one run.
@@ -27,7 +28,7 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
         (Some(text), None) => return Err(if text == "@latest" { runs::no_runs() } else { runs::unknown_run(text) }),
         (Some(text), Some(journal)) => {
             let run = runs::find(&*journal, text).await?;
-            run_entries::show(settings.output, &journal.load(run).await?, &ViewContext::now()?)?;
+            run_entries::show(settings.output, &*journal, &journal.load(run).await?, &ViewContext::now()?).await?;
         }
     }
     Ok(Exit::Success)
@@ -41,15 +42,25 @@ struct RunSummary {
     done: usize,
     /// Number of all steps, with instances.
     total: usize,
+    /// Run that has overtaken an unfinished one.
+    overtaken_by: Option<LockTaking>,
+    /// Next command for an interrupted or failed run.
+    next: Option<String>,
 }
 
 impl RunSummary {
-    fn new(stored: StoredRun, context: &ViewContext) -> Self {
+    async fn new(journal: &dyn Journal, stored: StoredRun, context: &ViewContext) -> Result<Self, Failure> {
+        let status = context.status(&stored.row);
+        let folded = runs::plan_of(&stored).and_then(|plan| Ok((runs::state_of(&stored, &plan)?, plan)));
         // A run that this version cannot fold is listed as well, with 0 of 0 steps.
-        let folded =
-            runs::plan_of(&stored).and_then(|plan| runs::state_of(&stored, &plan).map(|state| runs::progress(&state)));
-        let (done, total) = folded.unwrap_or_default();
-        Self { status: context.status(&stored.row), row: stored.row, done, total }
+        let Ok((state, plan)) = folded else {
+            return Ok(Self { status, row: stored.row, done: 0, total: 0, overtaken_by: None, next: None });
+        };
+        let (done, total) = runs::progress(&state);
+        let overtaken_by = runs::overtaken_by(journal, &stored.row, &plan).await?;
+        let is_open = matches!(status, ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed));
+        let next = is_open.then(|| runs::continue_hint(&stored.row, &state, overtaken_by.is_some()));
+        Ok(Self { status, row: stored.row, done, total, overtaken_by, next })
     }
 
     /// Returns the time from the creation of the run to its last entry.
@@ -64,6 +75,7 @@ impl RunSummary {
             "updated": self.row.updated_at.to_string(),
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "owner": self.row.owner.as_ref().map(ToString::to_string),
+            "overtaken_by": self.overtaken_by.as_ref().map(|by| &by.run),
         })
     }
 
@@ -85,7 +97,7 @@ async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<RunSummary>, Fa
     let context = ViewContext::now()?;
     let mut listed = Vec::new();
     for row in journal.runs(limit).await? {
-        listed.push(RunSummary::new(journal.load(row.id).await?, &context));
+        listed.push(RunSummary::new(journal, journal.load(row.id).await?, &context).await?);
     }
     Ok(listed)
 }
@@ -105,10 +117,13 @@ fn show_runs(output: Output, listed: &[RunSummary]) {
     for line in table.lines() {
         ui::out(line.trim());
     }
-    if let Some(open) = listed
-        .iter()
-        .find(|run| matches!(run.status, ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed)))
-    {
-        ui::hint(&hint::resume(&open.row.id));
+    for run in listed {
+        if let Some(by) = &run.overtaken_by {
+            ui::err(&runs::overtaken_text(&run.row.id, by));
+        }
+    }
+    let mut current = listed.iter().filter(|run| run.overtaken_by.is_none());
+    if let Some(next) = current.find_map(|run| run.next.as_ref()) {
+        ui::hint(next);
     }
 }

@@ -6,9 +6,9 @@
 use futures::future::join_all;
 use stargate::{
     clock::Clock,
-    engine::{Engine, EngineError, RunReport},
+    engine::{Engine, EngineError, ResumePolicy, RunReport},
     id::RunId,
-    journal::{Journal, Owner},
+    journal::{Journal, Owner, RunRow},
     run::{ObservedStatus, Outcome, RunStatus},
 };
 
@@ -32,30 +32,46 @@ pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exi
         return resume_all(settings, &session).await;
     }
     if let Some(run) = select_run(&*session.journal, args.run.as_deref()).await? {
-        return resume_one(settings, &session, run).await;
+        let policy = ResumePolicy { take_over: args.take_over, overtaken: args.overtaken };
+        return resume_one(settings, &session, run, policy).await;
     }
     report_nothing_to_do(settings, "all runs in the journal have succeeded or were cancelled: no run to resume", None);
     Ok(Exit::Success)
 }
 
 /// Returns the run that the argument names; without an argument, the latest run that can be
-/// resumed, if any.
+/// resumed, if any. Neither that nor `@latest` is a run that is overtaken.
 async fn select_run(journal: &dyn Journal, argument: Option<&str>) -> Result<Option<RunId>, Failure> {
-    if let Some(text) = argument {
-        return runs::find(journal, text).await.map(Some);
-    }
+    let is_latest = match argument {
+        Some(runs::LATEST) => true,
+        Some(text) => return runs::find(journal, text).await.map(Some),
+        None => false,
+    };
     let rows = journal.runs(u32::MAX).await?;
     if rows.is_empty() {
         return Err(runs::no_runs());
     }
-    Ok(rows
-        .into_iter()
-        .find(|row| !matches!(row.status, RunStatus::Finished(outcome) if outcome.is_final()))
-        .map(|row| row.id))
+    for row in rows {
+        let is_final = matches!(row.status, RunStatus::Finished(outcome) if outcome.is_final());
+        if is_latest && is_final || !is_final && !pass_over(journal, &row).await? {
+            return Ok(Some(row.id));
+        }
+    }
+    Ok(None)
+}
+
+/// True if the run is overtaken, which is reported.
+async fn pass_over(journal: &dyn Journal, row: &RunRow) -> Result<bool, Failure> {
+    let stored = journal.load(row.id.clone()).await?;
+    let overtaken_by = runs::overtaken_by(journal, row, &runs::plan_of(&stored)?).await?;
+    if let Some(by) = &overtaken_by {
+        ui::err(&format!("{}; not resumed", runs::overtaken_text(&row.id, by)));
+    }
+    Ok(overtaken_by.is_some())
 }
 
 /// Resumes one run. A succeeded run is reported and left unchanged.
-async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Result<Exit, Failure> {
+async fn resume_one(settings: &Settings, session: &Session, run: RunId, policy: ResumePolicy) -> Result<Exit, Failure> {
     let stored = session.journal.load(run.clone()).await?;
     if stored.row.status == RunStatus::Finished(Outcome::Succeeded) {
         report_nothing_to_do(settings, &format!("run {run} has already succeeded: no run to resume"), Some(&run));
@@ -64,7 +80,7 @@ async fn resume_one(settings: &Settings, session: &Session, run: RunId) -> Resul
     let plan = runs::plan_of(&stored)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let view = reporter::for_settings(settings, false);
-    let result = session.run_to_end(view, |engine| async move { engine.resume(run).await }).await?;
+    let result = session.run_to_end(view, |engine| async move { engine.resume_with(run, policy).await }).await?;
     result.conclude(settings.output)
 }
 
@@ -130,11 +146,16 @@ fn is_locked_by(result: &Result<RunReport, EngineError>, runs: &[RunId]) -> bool
     matches!(result, Err(EngineError::Locked(holder)) if runs.contains(&holder.run))
 }
 
-/// Returns the interrupted runs without a live owner, oldest first.
+/// Returns the interrupted runs without a live owner that are not overtaken, oldest first.
 async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
     let here =
         Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
     let now = Clock::system().now();
-    let rows = journal.runs(u32::MAX).await?.into_iter().rev();
-    Ok(rows.filter(|row| row.observed_status(&here, now) == ObservedStatus::Interrupted).map(|row| row.id).collect())
+    let mut interrupted = Vec::new();
+    for row in journal.runs(u32::MAX).await?.into_iter().rev() {
+        if row.observed_status(&here, now) == ObservedStatus::Interrupted && !pass_over(journal, &row).await? {
+            interrupted.push(row.id);
+        }
+    }
+    Ok(interrupted)
 }

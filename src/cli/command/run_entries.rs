@@ -1,12 +1,12 @@
 //! Entries of one run, for `stargate history RUN`.
 //!
 //! JSON: `{run, workflow, status, plan, inputs, locks, steps_done, steps, started, updated, owner,
-//! entries, hint}`, with the entries as they are stored.
+//! overtaken_by, entries, hint}`, with the entries as they are stored.
 
 use serde_json::{Value, json};
 use stargate::{
-    journal::StoredRun,
-    run::{AttemptMode, AttemptTransition, Entry, ObservedStatus, Outcome, StoredIn, TimedEntry},
+    journal::{Journal, LockTaking, StoredRun},
+    run::{AttemptMode, AttemptTransition, Entry, ObservedStatus, Outcome, RunState, StoredIn, TimedEntry},
 };
 use stargate_sdk::ActionError;
 
@@ -19,14 +19,24 @@ use crate::cli::{
 };
 
 /// Shows the entries of a run in chronological order, and the next command.
-pub(super) fn show(output: Output, stored: &StoredRun, context: &ViewContext) -> Result<(), Failure> {
+pub(super) async fn show(
+    output: Output,
+    journal: &dyn Journal,
+    stored: &StoredRun,
+    context: &ViewContext,
+) -> Result<(), Failure> {
     let status = context.status(&stored.row);
-    let next = next(stored, status);
+    let plan = runs::plan_of(stored)?;
+    let overtaken_by = runs::overtaken_by(journal, &stored.row, &plan).await?;
+    let next = next(stored, &runs::state_of(stored, &plan)?, status, overtaken_by.is_some());
     if output == Output::Json {
-        ui::out_json_pretty(&to_json(stored, status, next.as_deref())?);
+        ui::out_json_pretty(&to_json(stored, status, overtaken_by.as_ref(), next.as_deref())?);
         return Ok(());
     }
     show_head(stored, status)?;
+    if let Some(by) = &overtaken_by {
+        ui::out(&runs::overtaken_text(&stored.row.id, by));
+    }
     let entries = entries_in_order(stored);
     let width = entries.iter().map(|timed| step(&timed.entry).chars().count()).max().unwrap_or_default();
     for TimedEntry { at, entry } in entries {
@@ -65,7 +75,12 @@ fn show_head(stored: &StoredRun, status: ObservedStatus) -> Result<(), Failure> 
     Ok(())
 }
 
-fn to_json(stored: &StoredRun, status: ObservedStatus, next: Option<&str>) -> Result<Value, Failure> {
+fn to_json(
+    stored: &StoredRun,
+    status: ObservedStatus,
+    overtaken_by: Option<&LockTaking>,
+    next: Option<&str>,
+) -> Result<Value, Failure> {
     let plan = runs::plan_of(stored)?;
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
@@ -74,6 +89,7 @@ fn to_json(stored: &StoredRun, status: ObservedStatus, next: Option<&str>) -> Re
         "inputs": plan.inputs, "locks": plan.locks, "steps_done": done, "steps": total,
         "started": row.created_at.to_string(), "updated": row.updated_at.to_string(),
         "owner": row.owner.as_ref().map(ToString::to_string),
+        "overtaken_by": overtaken_by.map(|by| &by.run),
         "entries": entries_in_order(stored), "hint": next,
     }))
 }
@@ -88,11 +104,12 @@ fn entries_in_order(stored: &StoredRun) -> Vec<&TimedEntry> {
 }
 
 /// Returns the next command, if the run needs one.
-fn next(stored: &StoredRun, status: ObservedStatus) -> Option<String> {
-    let run = &stored.row.id;
+fn next(stored: &StoredRun, state: &RunState, status: ObservedStatus, overtaken: bool) -> Option<String> {
     match status {
-        ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed) => Some(hint::resume(run)),
-        ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(hint::why(run)),
+        ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed) => {
+            Some(runs::continue_hint(&stored.row, state, overtaken))
+        }
+        ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) => Some(hint::why(&stored.row.id)),
         ObservedStatus::Running | ObservedStatus::Finished(Outcome::Succeeded | Outcome::Cancelled) => None,
     }
 }

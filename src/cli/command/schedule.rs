@@ -1,10 +1,11 @@
 //! Implementation of the command `schedule`.
 //!
-//! This process, cron, systemd or Kubernetes can start a job; each of them uses `--once`, which
-//! resumes an interrupted run of the job before it starts a new one. A job whose run is still
-//! running is skipped.
+//! This process, cron, systemd or Kubernetes can start a job; each of them uses `--once`. A run of
+//! a job is never resumed, since what it read is no longer current: an interrupted one is
+//! cancelled, and a new one starts. A job whose run is still running or waits for approval is
+//! skipped.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -13,6 +14,7 @@ use stargate::{
     engine::{Engine, EngineError, RunReport},
     id::RunId,
     journal::{Owner, RunRow},
+    run::{Outcome, RunStatus},
     schedule::{JobQueue, serve},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,15 +25,18 @@ use crate::{
         Failure, Settings,
         args::{Output, ScheduleArgs, ScheduleFormat},
         exit::Exit,
-        final_report, format, reporter, runs,
+        final_report, format, hint, reporter, runs,
         schedule::{JobCommand, ScheduledJob, output_files},
-        session::Session,
+        session::{Session, start_engine_without_reporter},
         signals::SignalListener,
         ui,
         workflow_text::WorkflowText,
     },
     wiring,
 };
+
+/// Reason for which a run is cancelled when the next one starts.
+const SUPERSEDED: &str = "superseded by a scheduled run";
 
 /// Command `schedule`: runs workflows by their schedules, or prints a configuration for another
 /// scheduler.
@@ -165,10 +170,11 @@ struct JobRunner<'a> {
 
 /// State of a job before it is started.
 enum JobState {
-    /// No run of the job is unfinished.
-    Idle,
-    /// A run was interrupted.
-    Interrupted(RunId),
+    /// No run of the job is running or waits. These ones were interrupted, or waited for an
+    /// approval and were overtaken.
+    Idle(Vec<RunId>),
+    /// A run waits for approval.
+    Waiting(RunId),
     /// Another process executes a run of the job.
     Running(Box<RunRow>),
 }
@@ -245,7 +251,7 @@ impl JobRunner<'_> {
         }
     }
 
-    /// Starts a new run of the job, or resumes its interrupted one.
+    /// Starts a new run of the job, unless one is running or waits for approval.
     async fn advance(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
         match self.job_state(job).await? {
             JobState::Running(row) => {
@@ -258,21 +264,34 @@ impl JobRunner<'_> {
                 );
                 Ok(Exit::Owned)
             }
-            JobState::Interrupted(run) => {
-                self.report(job, "resumed", &format!("resumes interrupted run {run}"), Some(&run));
-                match self.run_engine(|engine| async move { engine.resume(run).await }).await {
-                    // A run of an earlier version that this version cannot resume must not block
-                    // the job forever.
-                    Err(IncompleteReason::Engine(
-                        error @ (EngineError::StoredPlan { .. } | EngineError::Action { .. }),
-                    )) => {
-                        Failure::from(error).show();
-                        self.start_run(job).await
-                    }
-                    other => other.map_err(Failure::from),
-                }
+            JobState::Waiting(run) => {
+                let text = format!("is skipped: run {run} waits for approval");
+                self.report(job, "skipped", &text, Some(&run));
+                ui::hint(&hint::why(&run));
+                Ok(Exit::WaitingForApproval)
             }
-            JobState::Idle => self.start_run(job).await,
+            JobState::Idle(superseded) => {
+                for run in superseded {
+                    self.close(job, run).await;
+                }
+                self.start_run(job).await
+            }
+        }
+    }
+
+    /// Cancels a run that the next one supersedes. A run that cannot be cancelled, such as one of a
+    /// newer version, is reported and does not block the job.
+    async fn close(&self, job: &ScheduledJob, run: RunId) {
+        let cancel = async {
+            let engine = start_engine_without_reporter(self.settings, Arc::clone(&self.session.journal))?;
+            Ok::<_, Failure>(engine.cancel_because(run.clone(), SUPERSEDED).await?)
+        };
+        match cancel.await {
+            Ok(_) => {
+                let text = format!("cancels run {run}, which was interrupted: {SUPERSEDED}");
+                self.report(job, "cancelled", &text, Some(&run));
+            }
+            Err(failure) => failure.show(),
         }
     }
 
@@ -315,18 +334,29 @@ impl JobRunner<'_> {
         ))
     }
 
-    /// Finds an unfinished run of the same workflow with the same inputs.
+    /// Finds the unfinished runs of the same workflow with the same inputs.
     async fn job_state(&self, job: &ScheduledJob) -> Result<JobState, Failure> {
-        let journal = &self.session.journal;
-        let rows = journal.runs(u32::MAX).await?;
-        for row in rows.into_iter().filter(|row| row.workflow == job.name() && row.status.is_running()) {
-            let stored = journal.load(row.id.clone()).await?;
-            if runs::plan_of(&stored).is_ok_and(|plan| plan.inputs == job.plan.inputs) {
-                let owned = runs::is_owned(&row, &self.here, self.clock.now());
-                return Ok(if owned { JobState::Running(Box::new(row)) } else { JobState::Interrupted(row.id) });
+        let journal = &*self.session.journal;
+        let (mut waiting, mut superseded) = (None, Vec::new());
+        for row in journal.runs(u32::MAX).await?.into_iter().filter(|row| row.workflow == job.name()) {
+            let waits = row.status == RunStatus::Finished(Outcome::AwaitingApproval);
+            if !waits && !row.status.is_running() {
+                continue;
+            }
+            let Ok(plan) = runs::plan_of(&journal.load(row.id.clone()).await?) else { continue };
+            if plan.inputs != job.plan.inputs {
+                continue;
+            }
+            if !waits && runs::is_owned(&row, &self.here, self.clock.now()) {
+                return Ok(JobState::Running(Box::new(row)));
+            }
+            if waits && waiting.is_none() && runs::overtaken_by(journal, &row, &plan).await?.is_none() {
+                waiting = Some(row.id);
+            } else {
+                superseded.push(row.id);
             }
         }
-        Ok(JobState::Idle)
+        Ok(waiting.map_or(JobState::Idle(superseded), JobState::Waiting))
     }
 
     /// Reports the time at which the job is due next.

@@ -1,13 +1,13 @@
 //! Implementation of the command `why`.
 //!
-//! JSON: `{run, workflow, status, owner, locks_held_by_others, steps_blocked, steps, hint}`; each
-//! step has `step`, `state`, `attempts`, `explanation`, `error` and `blocked_by`.
+//! JSON: `{run, workflow, status, owner, overtaken_by, locks_held_by_others, steps_blocked, steps,
+//! hint}`; each step has `step`, `state`, `attempts`, `explanation`, `error` and `blocked_by`.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stargate::{
-    journal::{self, HeldLock, Journal, StoredRun},
+    journal::{self, HeldLock, Journal, LockTaking, StoredRun},
     plan::Plan,
     run::{AttemptMode, ObservedStatus, Outcome, RunState, StateName, StepId, StepState},
 };
@@ -51,6 +51,8 @@ struct RunExplanation {
     owner: Option<String>,
     /// Locks of the run that other runs hold.
     locks: Vec<HeldLock>,
+    /// Run that has overtaken this one.
+    overtaken_by: Option<LockTaking>,
 }
 
 /// Explanation of a step's state.
@@ -78,7 +80,8 @@ impl RunExplanation {
         let held = if plan.locks.is_empty() { Vec::new() } else { journal.holders(plan.locks.clone()).await? };
         let by_others = |lock: &HeldLock| lock.holder.id != stored.row.id && context.live_owner(&lock.holder).is_some();
         let locks = held.into_iter().filter(by_others).collect();
-        Ok(Self { status: context.status(&stored.row), owner, locks, plan, state, stored })
+        let overtaken_by = runs::overtaken_by(journal, &stored.row, &plan).await?;
+        Ok(Self { status: context.status(&stored.row), owner, locks, overtaken_by, plan, state, stored })
     }
 
     fn find(&self, name: &str) -> Result<StepId, Failure> {
@@ -183,19 +186,18 @@ impl RunExplanation {
         open.map(|(name, state)| (name, state.name())).collect()
     }
 
-    /// Returns the command that continues the run.
+    /// Returns the command that continues the run, or that replaces it.
     fn next(&self) -> Option<String> {
-        let run = &self.stored.row.id;
-        match (self.status, self.locks.first()) {
-            (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), Some(_)) => {
-                Some(format!("run `stargate resume {run} --wait-for-locks 10m` to continue when the lock is released"))
+        let (row, overtaken) = (&self.stored.row, self.overtaken_by.is_some());
+        match self.status {
+            ObservedStatus::Finished(Outcome::Succeeded | Outcome::Cancelled) => None,
+            ObservedStatus::Running => self.answer_hint().or_else(|| Some(hint::history(&row.id))),
+            ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval) if !overtaken => {
+                self.answer_hint().map(|hint| hint::then_resume(&hint, &row.id))
             }
-            (ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed), None) => Some(hint::resume(run)),
-            (ObservedStatus::Finished(Outcome::InDoubt | Outcome::AwaitingApproval), _) => {
-                self.answer_hint().map(|hint| hint::then_resume(&hint, run))
+            ObservedStatus::Interrupted | ObservedStatus::Finished(_) => {
+                Some(runs::continue_hint(row, &self.state, overtaken))
             }
-            (ObservedStatus::Running, _) => self.answer_hint().or_else(|| Some(hint::history(run))),
-            (ObservedStatus::Finished(Outcome::Succeeded | Outcome::Cancelled), _) => None,
         }
     }
 
@@ -221,6 +223,9 @@ impl RunExplanation {
         for lock in &self.locks {
             ui::out(&format!("lock {:?} is held by run {} of {}", lock.name, lock.holder.id, lock.holder.workflow));
         }
+        if let Some(by) = &self.overtaken_by {
+            ui::out(&runs::overtaken_text(&self.stored.row.id, by));
+        }
         let width = reasons.iter().map(|reason| reason.step.chars().count()).max().unwrap_or_default();
         for reason in reasons {
             reason.show(width);
@@ -243,7 +248,7 @@ impl RunExplanation {
             .collect();
         json!({
             "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.name(),
-            "owner": self.owner, "locks_held_by_others": locks, "steps_blocked": self.blocked(),
+            "owner": self.owner, "overtaken_by": self.overtaken_by.as_ref().map(|by| &by.run), "locks_held_by_others": locks, "steps_blocked": self.blocked(),
             "steps": reasons.iter().map(StepExplanation::to_json).collect::<Vec<_>>(), "hint": self.next(),
         })
     }

@@ -45,7 +45,7 @@ After=network-online.target
 Type=oneshot
 {}{secrets}ExecStart={}
 # Exit codes for a lock that another run holds, and for a run that another process owns: not failures.
-SuccessExitStatus=20 75
+SuccessExitStatus=10 20 75
 ",
         state.unwrap_or_default(),
         quoted_words.join(" "),

@@ -97,7 +97,8 @@ impl LiveRun {
         are_legal
     }
 
-    /// Marks steps as in doubt whose attempt has ended and whose next attempt will not start.
+    /// Marks steps as in doubt, or as failed if they only read, whose attempt has ended and whose
+    /// next attempt will not start.
     fn mark_lost_in_doubt(&mut self, now: UnixMillis) {
         let is_lost = |id: &StepId| {
             matches!(self.state.state(*id), StepState::Running { .. }) && !self.in_flight.contains_key(id)
@@ -105,7 +106,11 @@ impl LiveRun {
         let lost: Vec<_> = self.state.steps().filter(is_lost).collect();
         for step in lost {
             let error = ActionError::unknown("the run was cancelled before another attempt started");
-            self.mark_in_doubt(now, step, error.into());
+            if self.only_reads(step) {
+                self.fail(now, step, error);
+            } else {
+                self.mark_in_doubt(now, step, error.into());
+            }
         }
     }
 }

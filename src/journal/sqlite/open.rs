@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "locks", include_str!("../../../migrations/0002_locks.sql")),
     (3, "log", include_str!("../../../migrations/0003_log.sql")),
     (4, "append", include_str!("../../../migrations/0004_append.sql")),
+    (6, "lock_taken", include_str!("../../../migrations/0006_lock_taken.sql")),
 ];
 
 /// Maximum time that a statement waits for another process that has locked the file.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId, Seq},
-    journal::{Append, Commit, Cursor, LockEviction, LogLine, NewRun, TakeOverRequest},
+    journal::{Append, Commit, Cursor, LockEviction, LockTaking, LogLine, NewRun, TakeOverRequest},
     run::{RunStatus, StoredIn, TimedEntry},
 };
 
@@ -40,6 +40,10 @@ fn locks_json<'a>(run: &'a RunId, locks: &'a [String]) -> impl Iterator<Item = V
 
 fn eviction_json(eviction: &LockEviction) -> Value {
     json!({ "run": eviction.run, "epoch": eviction.seen_epoch, "lease_until": eviction.seen_lease })
+}
+
+fn taker_json(taking: &LockTaking) -> Value {
+    json!({ "lock": taking.lock, "run": taking.run })
 }
 
 /// Returns the argument that writes a commit.
@@ -79,6 +83,7 @@ pub(super) fn take_over(request: &TakeOverRequest) -> String {
         "seen_epoch": request.seen_epoch, "seen_lease": request.seen_lease, "appends": [append],
         "locks": locks_json(&request.run, &request.locks).collect::<Vec<_>>(),
         "evictions": request.evictions.iter().map(eviction_json).collect::<Vec<_>>(),
+        "takers": request.seen_takers.iter().map(taker_json).collect::<Vec<_>>(),
     });
     argument.to_string()
 }

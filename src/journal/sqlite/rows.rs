@@ -5,7 +5,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, PlanDigest, RunId, Seq},
-    journal::{JournalError, LogLine, Owner, RunRow},
+    journal::{JournalError, LockTaking, LogLine, Owner, RunRow},
     run::{RunStatus, TimedEntry},
 };
 
@@ -36,6 +36,16 @@ pub(super) fn run(row: &SqliteRow) -> Result<RunRow, JournalError> {
         created_at: time("created_at")?,
         updated_at: time("updated_at")?,
         id,
+    })
+}
+
+pub(super) fn lock_taking(row: &SqliteRow) -> Result<LockTaking, JournalError> {
+    let run: String = row.try_get("run")?;
+    Ok(LockTaking {
+        lock: row.try_get("name")?,
+        run: run.parse().map_err(|e| JournalError::Corrupt(format!("{e}")))?,
+        workflow: row.try_get("workflow")?,
+        at: UnixMillis(row.try_get("at")?),
     })
 }
 

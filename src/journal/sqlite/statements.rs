@@ -33,6 +33,7 @@ pub(super) const TAKE_OVER: &str = "
     UPDATE run SET epoch = epoch + 1, owner = ?1 ->> 'owner', lease_until = ?1 ->> 'lease_until'
         WHERE id = ?1 ->> 'run' AND epoch = ?1 ->> 'seen_epoch' AND lease_until = ?1 ->> 'seen_lease';
     INSERT INTO batch VALUES (?1);
+    INSERT INTO taking VALUES (?1);
     INSERT INTO locking VALUES (?1);
     COMMIT;";
 
@@ -57,10 +58,11 @@ pub(super) const LIST: &str = "
         WHERE entry.key BETWEEN run.key << 32 AND (run.key + 1 << 32) - 1) & 0xffffffff, 0) AS seq
     FROM run ORDER BY key DESC LIMIT ?1";
 
-/// Extends the leases of the runs that are still owned under these epochs.
+/// Extends the leases of the runs that are still owned under these epochs, and returns their ids.
 pub(super) const RENEW: &str = "
     UPDATE run SET lease_until = ?1 ->> 'lease_until' FROM json_each(?1, '$.held') AS held
-        WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch'";
+        WHERE run.id = held.value ->> 'run' AND run.epoch = held.value ->> 'epoch' AND run.owner IS NOT NULL
+        RETURNING id";
 
 /// Releases a run and its locks.
 pub(super) const RELEASE: &str = "
@@ -101,6 +103,12 @@ pub(super) const PRUNE: &str = "
     DELETE FROM run WHERE key IN (SELECT key FROM prunable);
     DELETE FROM plan WHERE digest NOT IN (SELECT plan FROM run);
     DROP TABLE prunable;";
+
+/// Reads the runs that took locks last, in the order of the requested names.
+pub(super) const LAST_TAKERS: &str = "
+    SELECT lock_taken.* FROM json_each(?1) AS requested
+    JOIN lock_taken ON lock_taken.name = requested.value
+    ORDER BY requested.key";
 
 /// Reads the holders of locks, in the order of the requested names, with `seq` as in [`LOAD`].
 pub(super) const HOLDERS: &str = "

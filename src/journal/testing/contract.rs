@@ -11,7 +11,7 @@ use super::samples::{
 use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId, Seq},
-    journal::{Commit, Cursor, Journal, JournalError, LogLine, TakeOverRequest},
+    journal::{Commit, Cursor, Journal, JournalError, LockTaking, LogLine, TakeOverRequest},
     run::{Entry, Outcome, RunStatus},
 };
 
@@ -38,6 +38,8 @@ pub async fn contract(make: impl AsyncFn() -> Arc<dyn Journal>) {
     a_run_keeps_its_locks_when_it_is_taken_over(&*make().await).await;
     an_evicted_run_is_fenced_and_cannot_release_the_locks_of_the_next_holder(&*make().await).await;
     a_holder_that_has_changed_since_it_was_read_keeps_its_locks(&*make().await).await;
+    the_run_that_took_a_lock_last_is_known_after_it_has_been_pruned(&*make().await).await;
+    a_takeover_fails_if_another_run_has_taken_a_lock_since(&*make().await).await;
     log_lines_are_kept_in_order_and_belong_to_their_run(&*make().await).await;
     pruning_deletes_old_finished_runs_completely_and_no_others(&*make().await).await;
     a_run_that_does_not_exist_is_an_error_that_names_it(&*make().await).await;
@@ -127,10 +129,13 @@ async fn one_of_two_takeovers_succeeds_and_fences_the_previous_owner(journal: &d
 async fn a_takeover_fails_if_the_lease_was_renewed_since_it_was_read(journal: &dyn Journal) {
     let run = RunId::generate();
     journal.commit(creates(vec![new_run(&run)])).await.unwrap();
-    journal.renew(vec![(run.clone(), Epoch::FIRST)], UnixMillis(300)).await.unwrap();
+    let renewed = journal.renew(vec![(run.clone(), Epoch::FIRST)], UnixMillis(300)).await.unwrap();
+    assert_eq!(renewed, slice::from_ref(&run));
     assert!(!journal.take_over(take_over(&run, 1, LEASE.0, 2)).await.unwrap());
-    journal.renew(vec![(run.clone(), Epoch(9))], UnixMillis(400)).await.unwrap();
-    assert_eq!(journal.load(run).await.unwrap().row.lease_until, UnixMillis(300));
+    assert_eq!(journal.renew(vec![(run.clone(), Epoch(9))], UnixMillis(400)).await.unwrap(), []);
+    assert_eq!(journal.load(run.clone()).await.unwrap().row.lease_until, UnixMillis(300));
+    journal.release(run.clone(), Epoch::FIRST).await.unwrap();
+    assert_eq!(journal.renew(vec![(run, Epoch::FIRST)], UnixMillis(500)).await.unwrap(), [], "it has no owner");
 }
 
 async fn only_the_owner_can_release_a_run(journal: &dyn Journal) {
@@ -234,6 +239,41 @@ async fn a_holder_that_has_changed_since_it_was_read_keeps_its_locks(journal: &d
     let row = journal.load(holder.clone()).await.unwrap().row;
     assert_eq!((row.epoch, row.owner), (Epoch::FIRST, Some(owner(1))));
     assert_eq!(holders(journal, &["a"]).await, [("a".into(), holder)]);
+}
+
+/// Returns the runs that took the lock `a` last.
+async fn last_takers(journal: &dyn Journal) -> Vec<LockTaking> {
+    journal.last_takers(vec!["a".into(), "none".into()]).await.unwrap()
+}
+
+async fn the_run_that_took_a_lock_last_is_known_after_it_has_been_pruned(journal: &dyn Journal) {
+    assert_eq!(last_takers(journal).await, []);
+    let (first, second) = (RunId::generate(), RunId::generate());
+    journal.commit(creates(vec![locking_run(&first, &["a", "b"], &[])])).await.unwrap();
+    journal.release(first.clone(), Epoch::FIRST).await.unwrap();
+    let taken = last_takers(journal).await;
+    assert_eq!((taken.len(), taken[0].lock.as_str(), taken[0].workflow.as_str()), (1, "a", "test"));
+    assert!(!taken[0].overtakes(&first));
+    journal.commit(creates(vec![locking_run(&second, &["a"], &[])])).await.unwrap();
+    journal.commit(appends(vec![finish(&second, 1, 2, Outcome::Succeeded)])).await.unwrap();
+    assert_eq!(journal.prune(UnixMillis(99)).await.unwrap(), 1);
+    let taken = last_takers(journal).await;
+    assert_eq!((taken.len(), &taken[0].run, taken[0].overtakes(&first)), (1, &second, true));
+    let again = TakeOverRequest { locks: vec!["a".into()], seen_takers: taken, ..take_over(&first, 1, 0, 2) };
+    assert!(journal.take_over(again).await.unwrap());
+    assert_eq!(last_takers(journal).await[0].run, first);
+}
+
+async fn a_takeover_fails_if_another_run_has_taken_a_lock_since(journal: &dyn Journal) {
+    let (first, second) = (RunId::generate(), RunId::generate());
+    journal.commit(creates(vec![locking_run(&first, &["a"], &[])])).await.unwrap();
+    journal.release(first.clone(), Epoch::FIRST).await.unwrap();
+    let seen_takers = last_takers(journal).await;
+    journal.commit(creates(vec![locking_run(&second, &["a"], &[])])).await.unwrap();
+    journal.commit(appends(vec![finish(&second, 1, 2, Outcome::Succeeded)])).await.unwrap();
+    let late = TakeOverRequest { locks: vec!["a".into()], seen_takers, ..take_over(&first, 1, 0, 2) };
+    assert!(!journal.take_over(late).await.unwrap());
+    assert_eq!((holders(journal, &["a"]).await, last_takers(journal).await[0].run.clone()), (vec![], second));
 }
 
 async fn log_lines_are_kept_in_order_and_belong_to_their_run(journal: &dyn Journal) {

@@ -18,7 +18,7 @@ pub const LEASE: UnixMillis = UnixMillis(100);
 
 /// Returns a process on the machine `here`.
 pub fn owner(pid: u32) -> Owner {
-    Owner { host: "here".into(), boot_id: "boot".into(), pid, started: 1 }
+    Owner { host: "here".into(), boot_id: "boot".into(), pid_namespace: Some(1), pid, started: 1 }
 }
 
 /// Returns the digest of the plan of [`new_run`].
@@ -117,6 +117,7 @@ pub fn take_over(run: &RunId, seen_epoch: u64, seen_lease: i64, after: u64) -> T
         lease_until: UnixMillis(200),
         entries: vec![timed(Entry::RunAcquired { epoch: seen_epoch.next(), owner: "process 2".into() })],
         locks: vec![],
+        seen_takers: vec![],
         evictions: vec![],
         at: UnixMillis(9),
     }

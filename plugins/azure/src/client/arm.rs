@@ -4,8 +4,8 @@ use azure_core_1::Uuid;
 use reqwest::StatusCode;
 use serde_json::Value;
 use stargate_client::{
-    Backoff, CallEffect, HttpResponse, MAX_ARM_BODY_BYTES, Waiter, http_client, read_body, transport_failure_kind,
-    within_grace,
+    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, Waiter, expired, http_client, read_body, send,
+    transport_failure_kind, within_grace,
 };
 use stargate_sdk::{ActionContext, ActionError, FailureKind, Secret};
 use url::Url;
@@ -104,7 +104,7 @@ impl ArmClient {
     /// If there is no response.
     pub(crate) async fn date(&self) -> Result<Option<String>, ActionError> {
         let request = ArmRequest::get(self.url(&self.subscription_path(), SUBSCRIPTIONS_VERSION));
-        let response = self.inner.http.get(request.url.clone()).send().await;
+        let response = send(CallPermit::read_only(), self.inner.http.get(request.url.clone())).await;
         let response = response.map_err(|e| transport_error(&request, e))?;
         let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
         Ok(date.map(str::to_owned))
@@ -213,7 +213,10 @@ impl ArmClient {
     ) -> Result<HttpResponse, ActionError> {
         let effect = request.effect();
         let grace = if effect == CallEffect::ReadOnly { Duration::ZERO } else { WRITE_GRACE };
-        let exchange = exchange(request, self.http_request(request, &token));
+        let exchange = async {
+            let permit = effect.permit(cx, "azure").await?;
+            exchange(permit, request, self.http_request(request, &token)).await
+        };
         within_grace(cx, grace, exchange).await.map_err(|stopped| stopped.into_error(effect, "azure"))?
     }
 
@@ -283,14 +286,20 @@ fn is_regional(url: &Url, endpoint: &Url) -> bool {
 }
 
 /// Sends a request and reads the whole response, of at most [`MAX_ARM_BODY_BYTES`].
-async fn exchange(request: &ArmRequest, http: reqwest::RequestBuilder) -> Result<HttpResponse, ActionError> {
-    let response = http.send().await.map_err(|e| transport_error(request, e))?;
+async fn exchange(
+    permit: CallPermit,
+    request: &ArmRequest,
+    http: reqwest::RequestBuilder,
+) -> Result<HttpResponse, ActionError> {
+    let effect = permit.effect();
+    let sent = send(permit, http).await;
+    let response = sent.map_err(|e| expired(&e).unwrap_or_else(|| transport_error(request, e)))?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = match read_body(reqwest::Body::from(response), MAX_ARM_BODY_BYTES).await {
         Ok(body) => body,
         // The status of a refusal decides; its body would only explain it.
         Err(_) if !status.is_success() => Vec::new(),
-        Err(error) => return Err(error.into_error(request.effect(), "azure")),
+        Err(error) => return Err(error.into_error(effect, "azure")),
     };
     Ok(HttpResponse { status, headers, body })
 }

@@ -79,7 +79,7 @@ impl PodProbe {
                 Some(pod) => match text(&pod, "/status/podIP").filter(|ip| !ip.is_empty()) {
                     Some(ip) => return Ok(WaitState::Ready(ip.to_owned())),
                     None if has_ended(&pod) => {
-                        self.remove(input, name).await?;
+                        self.remove(cx, input, name).await?;
                         ended_reason(&pod)
                     }
                     None => waiting_reason(&pod),
@@ -99,10 +99,10 @@ impl PodProbe {
     }
 
     /// Removes the pod, even after a cancellation, so that no pod remains.
-    async fn remove(&self, input: &PodProbeInput, name: &str) -> Result<(), ActionError> {
+    async fn remove(&self, cx: &ActionContext, input: &PodProbeInput, name: &str) -> Result<(), ActionError> {
         let path = PODS.object_path(ObjectName::namespaced(&input.namespace, name), None);
         let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
-        match self.0.send_to_end(&KubeRequest::write(Method::DELETE, path, BodyFormat::Json, body)).await {
+        match self.0.send_to_end(cx, &KubeRequest::write(Method::DELETE, path, BodyFormat::Json, body)).await {
             Err(error) if !error.is_not_found() => Err(error.into()),
             _ => Ok(()),
         }
@@ -121,7 +121,7 @@ impl Action for PodProbe {
     async fn run(&self, cx: &ActionContext, input: &PodProbeInput) -> Result<PodProbeOutput, ActionError> {
         let name = pod_name(cx.idempotency_key().as_str());
         let ip = self.wait_for_address(cx, input, &name).await;
-        let removed = self.remove(input, &name).await;
+        let removed = self.remove(cx, input, &name).await;
         let ip = ip?;
         removed?;
         check_address(&ip, input)?;

@@ -26,15 +26,15 @@ impl Check for ApiServer {
         &["kubernetes.kubeconfig"]
     }
 
-    fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(async { self.read_version().await.unwrap_or_else(failed) })
+    fn run<'a>(&'a self, cx: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
+        Box::pin(async { self.read_version(cx).await.unwrap_or_else(failed) })
     }
 }
 
 impl ApiServer {
-    async fn read_version(&self) -> Result<Finding, ActionError> {
+    async fn read_version(&self, cx: &ActionContext) -> Result<Finding, ActionError> {
         let sent_at = Timestamp::now();
-        let response = self.0.send_to_end(&KubeRequest::read("/version".into())).await?;
+        let response = self.0.send_to_end(cx, &KubeRequest::read("/version".into())).await?;
         let received_at = Timestamp::now();
         let version = text_or_empty(&response.json()?, "/gitVersion");
         let date = response.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());

@@ -1,7 +1,7 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, ContextParts, FailureKind, Preview, Registry, Secrets};
+use stargate_sdk::{ActionContext, ActionError, ContextParts, FailureKind, Preview, Registry, RunLease, Secrets};
 
 use super::server::{TestSshd, context, wait_until_file_contains};
 use crate::register;
@@ -28,6 +28,7 @@ fn short_context(timeout: Duration) -> ActionContext {
         checkpoint: None,
         sink: Arc::new(SilentSink),
         secrets: Arc::new(Secrets::default()),
+        lease: Arc::new(RunLease::unlimited()),
     })
 }
 

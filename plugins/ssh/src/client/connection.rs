@@ -1,11 +1,11 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
-use stargate_client::error_chain;
+use stargate_client::{CallPermit, error_chain};
 use stargate_sdk::ActionError;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, Semaphore, SemaphorePermit},
 };
 
 use super::{
@@ -33,12 +33,14 @@ pub(super) struct SshConnection {
     host: SshHost,
     // Held while a connection is opened: callers that come meanwhile wait for that one.
     session: Mutex<Option<Arc<Session>>>,
-    permits: Semaphore,
+    slots: Semaphore,
     logins: Arc<Semaphore>,
 }
 
-/// Failure of a command that was sent.
+/// Failure of a command.
 pub(super) enum ExecuteError {
+    /// The command was not sent, since the lease of its run has expired.
+    NotSent(ActionError),
     /// The command's end was not seen, for this reason.
     ConnectionLost(String),
     /// The command printed more than [`MAX_OUTPUT_BYTES`].
@@ -49,7 +51,7 @@ impl SshConnection {
     /// A connection that is not opened yet. `logins` bounds the concurrent logins of all
     /// connections that share it.
     pub(super) fn new(host: SshHost, logins: Arc<Semaphore>) -> Self {
-        Self { host, session: Mutex::default(), permits: Semaphore::new(MAX_CONCURRENT_COMMANDS), logins }
+        Self { host, session: Mutex::default(), slots: Semaphore::new(MAX_CONCURRENT_COMMANDS), logins }
     }
 
     /// Host that the connection leads to.
@@ -74,18 +76,23 @@ impl SshConnection {
         Ok(session)
     }
 
+    /// Waits until another command can run at the same time.
+    pub(super) async fn slot(&self) -> SemaphorePermit<'_> {
+        self.slots.acquire().await.expect("the semaphore is never closed")
+    }
+
     /// Runs the shell command `line` with `input` on its standard input, and waits for its end.
     ///
     /// # Errors
     /// [`ExecuteError`]; the command may have run.
     pub(super) async fn execute(
         &self,
+        permit: CallPermit,
         session: &Arc<Session>,
         line: &str,
         input: Option<&[u8]>,
     ) -> Result<CommandOutput, ExecuteError> {
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
-        run_command(session, line, input).await
+        run_command(permit, session, line, input).await
     }
 
     /// Drops `session`, so that the next command opens a new one.
@@ -116,7 +123,13 @@ impl SshConnection {
     }
 }
 
-async fn run_command(session: &Arc<Session>, line: &str, input: Option<&[u8]>) -> Result<CommandOutput, ExecuteError> {
+async fn run_command(
+    permit: CallPermit,
+    session: &Arc<Session>,
+    line: &str,
+    input: Option<&[u8]>,
+) -> Result<CommandOutput, ExecuteError> {
+    permit.check().map_err(ExecuteError::NotSent)?;
     let lost = |e: openssh::Error| ExecuteError::ConnectionLost(error_chain(&e));
     let mut child = session
         .raw_command(with_exit_code(line))
@@ -126,6 +139,11 @@ async fn run_command(session: &Arc<Session>, line: &str, input: Option<&[u8]>) -
         .spawn()
         .await
         .map_err(lost)?;
+    if input.is_some() && permit.check().is_err() {
+        // Killed before it is sent: another owner of the run may be writing the same file.
+        child.disconnect().await.ok();
+        return Err(ExecuteError::ConnectionLost("the lease of the run expired before its input was sent".into()));
+    }
     let stdin = child.stdin().take();
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
     let ((), stdout, stderr) = tokio::join!(write(stdin, input), read(stdout), read(stderr));

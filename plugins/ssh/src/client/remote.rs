@@ -48,6 +48,7 @@ impl<'a> Remote<'a> {
                 self.log(&line, command, &output);
                 Ok(output)
             }
+            Err(ExecuteError::NotSent(error)) => Err(self.context(error)),
             Err(error) => {
                 self.connection.forget(&session).await;
                 Err(self.execute_error(command, error))
@@ -91,10 +92,16 @@ impl<'a> Remote<'a> {
     ) -> Result<CommandOutput, ExecuteError> {
         let limit = if command.has_step_timeout() { self.cx.remaining() } else { COMMAND_TIMEOUT };
         let limit = limit.min(self.cx.remaining());
-        let execute = tokio::time::timeout(limit, self.connection.execute(session, line, command.input()));
+        let execute = async {
+            let _slot = self.connection.slot().await;
+            let permit = command.effect().permit(self.cx, command.program()).await.map_err(ExecuteError::NotSent);
+            tokio::time::timeout(limit, self.connection.execute(permit?, session, line, command.input()))
+                .await
+                .unwrap_or_else(|_| Err(ExecuteError::ConnectionLost(format!("no end within {limit:.0?}"))))
+        };
         match within(self.cx, execute).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(Stopped { reason: StopReason::Deadline, .. }) => {
+            Ok(result) => result,
+            Err(Stopped { reason: StopReason::Deadline, .. }) => {
                 Err(ExecuteError::ConnectionLost(format!("no end within {limit:.0?}")))
             }
             Err(Stopped { reason: StopReason::Cancelled, .. }) => {
@@ -106,6 +113,7 @@ impl<'a> Remote<'a> {
     fn execute_error(&self, command: &RemoteCommand, error: ExecuteError) -> ActionError {
         let effect = command.effect();
         let error = match error {
+            ExecuteError::NotSent(error) => return self.context(error),
             ExecuteError::ConnectionLost(reason) => effect.unanswered_error(reason),
             ExecuteError::OutputTooLarge => {
                 let message = format!("the output is larger than the limit of {MAX_OUTPUT_BYTES} bytes");

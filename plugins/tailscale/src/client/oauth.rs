@@ -69,7 +69,8 @@ impl OauthClient {
         // repeated.
         let effect = CallEffect::ReadOnly;
         let request = self.http.post(self.endpoint.clone()).form(&form);
-        let response = exchange(effect, TOKEN_REQUEST, request, MAX_BODY_BYTES).await?;
+        let response =
+            exchange(effect.permit(cx, TOKEN_REQUEST).await?, TOKEN_REQUEST, request, MAX_BODY_BYTES).await?;
         if !response.status.is_success() {
             return Err(refused_token(effect, &response));
         }

@@ -119,13 +119,14 @@ impl TailscaleClient {
     /// an error.
     async fn send(&self, cx: &ActionContext, request: &TailscaleRequest) -> Result<HttpResponse, TailscaleError> {
         let (effect, name) = (request.effect(), request.name());
-        let with_token = self.oauth.with_token(cx, |token| self.exchange(&name, request, token));
+        let with_token = self.oauth.with_token(cx, |token| self.exchange(cx, &name, request, token));
         let response = within(cx, with_token).await.map_err(|stopped| stopped.into_error(effect, &name))??;
         if response.status.is_success() { Ok(response) } else { Err(TailscaleError::new(effect, &name, &response)) }
     }
 
     async fn exchange(
         &self,
+        cx: &ActionContext,
         name: &str,
         request: &TailscaleRequest,
         token: Secret,
@@ -134,7 +135,7 @@ impl TailscaleClient {
         if let Some(body) = &request.body {
             builder = builder.header("content-type", "application/json").body(body.clone());
         }
-        Ok(exchange(request.effect(), name, builder, MAX_BODY_BYTES).await?)
+        Ok(exchange(request.effect().permit(cx, name).await?, name, builder, MAX_BODY_BYTES).await?)
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, Registry, Secret, SecretRef, Secrets};
+use stargate_sdk::{
+    ActionContext, ActionError, AttemptSink, ContextParts, Registry, RunLease, Secret, SecretRef, Secrets,
+};
 use stargate_tailscale::{TailscaleSettings, register};
 use tokio::time::Instant;
 
@@ -60,6 +62,7 @@ impl TestTailnet {
             checkpoint: None,
             sink: self.messages.clone(),
             secrets: Arc::clone(&self.secrets),
+            lease: Arc::new(RunLease::unlimited()),
         })
     }
 

@@ -7,7 +7,7 @@ use std::{
 use futures::future::BoxFuture;
 use serde_json::Value;
 use stargate_azure::{ArmCredential, ArmSettings, register};
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, FindResult, Registry, Secrets};
+use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, FindResult, Registry, RunLease, Secrets};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +122,7 @@ impl TestAttempt {
             checkpoint: self.checkpoint.clone(),
             sink: self.sink.clone(),
             secrets: self.secrets.clone(),
+            lease: Arc::new(RunLease::unlimited()),
         })
     }
 
