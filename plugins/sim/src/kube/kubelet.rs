@@ -281,7 +281,7 @@ impl<'a> KubeletPass<'a> {
             return None;
         }
         let uid = kube.object(&core("nodes"), name).map(|node| uid_of(node).to_owned()).unwrap_or_default();
-        let lease = json!({
+        let mut lease = json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {
@@ -291,6 +291,9 @@ impl<'a> KubeletPass<'a> {
             },
             "spec": { "holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": self.now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string() },
         });
+        if let Some(version) = held.and_then(|lease| lease.pointer("/metadata/resourceVersion")) {
+            lease["metadata"]["resourceVersion"] = version.clone();
+        }
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
         Some(self.request(user, RequestKind::Lease, "PUT", &path, &lease))
     }

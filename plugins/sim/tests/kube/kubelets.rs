@@ -77,6 +77,23 @@ async fn a_kubelet_joins_with_a_bootstrap_token_and_its_serving_certificate_wait
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kubelet_renews_its_lease() {
+    let bench = open().await;
+    let (mut keys, machine) = (KubeletKeys::default(), facts());
+    allow(&bench).await;
+    let registered = KubeletState::Registered { ready: false, serving: false };
+    assert_eq!(step(&bench, &mut keys, &machine), registered);
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{WORKER}");
+    let long_ago = "2020-01-01T00:00:00.000000Z";
+    let patch = json!({ "spec": { "renewTime": long_ago } });
+    let (status, lease) = bench.ask("PATCH", &path, &bench.token, "application/merge-patch+json", Some(&patch)).await;
+    assert_eq!((status, &lease["spec"]["renewTime"]), (200, &json!(long_ago)));
+    assert_eq!(step(&bench, &mut keys, &machine), registered);
+    let (_, lease) = bench.admin("GET", &path, None).await;
+    assert_ne!(lease["spec"]["renewTime"], long_ago);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pod_gets_an_address_of_its_nodes_range_and_stays_when_the_kubelet_stops() {
     let bench = open().await;
     allow(&bench).await;
