@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arm::{self, DriftRequest};
+use crate::host::ChainPolicy;
 use crate::kube::{FieldEdit, edit_object};
 use crate::tailnet::NodeId;
 use crate::world::{Shared, World};
@@ -38,6 +39,13 @@ pub(crate) enum WorldDrift {
     },
     /// Clamp of the TCP segment size into the tunnel, now; the files of the host stay.
     MssClamp {
+        host: String,
+        #[serde(default)]
+        on: bool,
+    },
+    /// Policy of the packet filter for forwarded packets, now; the files of the host stay. `false`
+    /// adds a table `inet filter` whose chain `forward` drops, `true` makes every chain accept.
+    ForwardPolicy {
         host: String,
         #[serde(default)]
         on: bool,
@@ -92,6 +100,7 @@ pub(crate) fn happen(shared: &Shared, drift: &WorldDrift) -> Response {
             }
             WorldDrift::KernelForwarding { host, on } => kernel_forwarding(&mut world, host, *on).map(|()| None),
             WorldDrift::MssClamp { host, on } => mss_clamp(&mut world, host, *on).map(|()| None),
+            WorldDrift::ForwardPolicy { host, on } => forward_policy(&mut world, host, *on).map(|()| None),
             WorldDrift::StatefulFiltering { router, on } => stateful_filtering(&mut world, router, *on).map(|()| None),
             WorldDrift::Advertisement { router, prefix, on } => {
                 advertisement(&mut world, router, *prefix, *on).map(|()| None)
@@ -129,10 +138,16 @@ fn kernel_forwarding(world: &mut World, host: &str, on: bool) -> Result<(), Stri
 
 fn mss_clamp(world: &mut World, host: &str, on: bool) -> Result<(), String> {
     let machine = world.hosts.machines.get_mut(host).ok_or_else(|| format!("there is no host {host}"))?;
-    machine.ruleset.tables.clear();
+    machine.ruleset.remove_clamps();
     if on {
-        machine.clamp_by_hand(TUNNEL);
+        machine.ruleset.clamp_by_hand(TUNNEL);
     }
+    Ok(())
+}
+
+fn forward_policy(world: &mut World, host: &str, on: bool) -> Result<(), String> {
+    let machine = world.hosts.machines.get_mut(host).ok_or_else(|| format!("there is no host {host}"))?;
+    machine.ruleset.set_forward_policy(if on { ChainPolicy::Accept } else { ChainPolicy::Drop });
     Ok(())
 }
 

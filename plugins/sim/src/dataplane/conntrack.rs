@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::path::{DropCause, PacketDrop};
 use super::plane::Plane;
-use crate::arm::{Direction, GroupRefusal, PacketFlow, Service};
+use crate::arm::{Direction, GroupRefusal, IpProtocol, PacketFlow, Service};
 
 /// Connection that the groups of a NIC have admitted: its packets pass there in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub(super) struct Conntrack {
 impl Conntrack {
     pub(super) fn new(service: Service) -> Self {
         Self { service, admitted: Vec::new() }
+    }
+
+    /// Returns the transport protocol and the destination port of the request, unless it has none.
+    pub(super) fn port(&self) -> Option<(&'static str, u16)> {
+        match self.service.protocol {
+            IpProtocol::Tcp => Some(("tcp", self.service.port)),
+            IpProtocol::Udp => Some(("udp", self.service.port)),
+            IpProtocol::Icmp => None,
+        }
     }
 
     /// Checks a packet against the groups of the NIC that it leaves and of the NIC that it reaches,

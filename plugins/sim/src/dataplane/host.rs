@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::tunnel::Tunnel;
 use crate::World;
 use crate::arm::{FabricNic, NetworkFabric, has_power};
-use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, TAILSCALE_TABLE, Way};
+use crate::host::{Interface, KernelRoute, MAIN_TABLE, Machine, Phase, Ruleset, TAILSCALE_TABLE, Way};
 
 /// Name of tailscaled's interface.
 pub(super) const TUNNEL: &str = "tailscale0";
@@ -28,6 +28,8 @@ pub(super) struct PathHost {
     /// Links of its interfaces, in order: the first is `eth0`.
     pub(super) links: Vec<HostLink>,
     pub(super) kernel: HostKernel,
+    /// Packet filter, which forwarded packets pass; empty for a node that AKS manages.
+    pub(super) filter: Ruleset,
     pub(super) pods: BTreeSet<Ipv4Addr>,
     /// Pod CIDR of the node, if it is one with pods.
     pub(super) range: Option<Ipv4Net>,
@@ -84,7 +86,7 @@ impl PathHost {
             routes: machine.routes(tailnet).into_iter().filter(|route| TABLES.contains(&route.table)).collect(),
             forwards: machine.forwards(),
             mtus: interfaces.iter().map(|each| (each.name.clone(), each.mtu)).collect(),
-            clamps: machine.clamped().collect(),
+            clamps: machine.ruleset.clamped().collect(),
             strict: interfaces.iter().map(|each| each.name.clone()).filter(|name| is_strict(machine, name)).collect(),
             tunnel: Tunnel::of(machine, tailnet),
         };
@@ -96,6 +98,7 @@ impl PathHost {
             off: why_off(machine, world),
             links: machine.spec.nics.iter().map(plug).collect(),
             kernel,
+            filter: machine.ruleset.clone(),
             pods: BTreeSet::new(),
             range: None,
         }
@@ -112,6 +115,7 @@ impl PathHost {
             off: None,
             links: vec![HostLink::Azure(at)],
             kernel,
+            filter: Ruleset::default(),
             pods: BTreeSet::new(),
             range: None,
         })

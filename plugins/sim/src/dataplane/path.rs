@@ -71,6 +71,8 @@ pub enum DropCause {
     KernelRoute,
     /// The kernel does not forward.
     KernelForwarding,
+    /// A chain of the host's packet filter (nftables, iptables) drops forwarded packets.
+    ForwardFilter,
     /// The reverse path filter of the kernel is strict and the route back uses another interface.
     ReversePath,
     /// A full packet does not fit into an interface on the path, and no clamp has limited the

@@ -7,7 +7,10 @@ use super::path_mtu::PathMtu;
 use super::plane::Plane;
 use super::tunnel::Tunnel;
 use crate::arm::Service;
-use crate::host::{KernelRoute, TAILSCALE_TABLE, Way};
+use crate::host::{ForwardedPacket, KernelRoute, TAILSCALE_TABLE, Way};
+
+/// Name of the host's end of a pod's interface: Cilium calls it `lxc` and a number.
+const POD: &str = "lxc0";
 
 /// Maximum number of machines on a path: the time to live that Linux starts with.
 const TIME_TO_LIVE: u32 = 64;
@@ -63,7 +66,11 @@ enum HostDecision {
 fn is_final(cause: DropCause) -> bool {
     matches!(
         cause,
-        DropCause::MachineOff | DropCause::PodRange | DropCause::NicForwarding | DropCause::KernelForwarding
+        DropCause::MachineOff
+            | DropCause::PodRange
+            | DropCause::NicForwarding
+            | DropCause::KernelForwarding
+            | DropCause::ForwardFilter
     )
 }
 
@@ -144,10 +151,14 @@ impl<'a> Tracer<'a> {
             HostKernel::Machine { routes, forwards, tunnel, .. } => {
                 Self::enters(host, entered, *forwards, packet)?;
                 match look_up(routes, &host.pods, packet.to) {
-                    RouteLookup::Pod => Ok(self.hand_to_pod(host, packet)),
+                    RouteLookup::Pod => {
+                        self.passes_filter(host, entered, POD, packet)?;
+                        Ok(self.hand_to_pod(host, packet))
+                    }
                     RouteLookup::By(route) => {
                         Self::captured(host, entered, route, packet)?;
                         Self::filtered(host, entered, route, packet)?;
+                        self.passes_filter(host, entered, route.device.as_deref().unwrap_or_default(), packet)?;
                         self.fits(host, entered, route, packet);
                         self.masquerade(at, entered, route, tunnel.as_ref(), packet);
                         self.out(at, route, packet)
@@ -276,6 +287,34 @@ impl<'a> Tracer<'a> {
         }
         let why = format!("tailscaled filters statefully and admits no new connection from behind it to {}", packet.to);
         Err(PacketDrop::new(&host.name, DropCause::StatefulFiltering, why))
+    }
+
+    /// Drops a forwarded packet that a chain of the packet filter does not accept.
+    fn passes_filter(
+        &self,
+        host: &PathHost,
+        entered: Ingress,
+        leaves: &str,
+        packet: &TracedPacket,
+    ) -> Result<(), PacketDrop> {
+        let device = entered.device();
+        let from_pod = device.is_none() && host.pods.contains(&packet.source);
+        if device.is_none() && !from_pod {
+            return Ok(());
+        }
+        let forwarded = ForwardedPacket {
+            enters: device.as_deref().unwrap_or(POD),
+            leaves,
+            source: packet.source,
+            destination: packet.to,
+            is_reply: packet.is_reply,
+            port: self.conntrack.port().filter(|_| !packet.is_reply),
+            is_pods: from_pod || leaves == POD,
+        };
+        let Some(drop) = host.filter.forward_drop(&forwarded) else { return Ok(()) };
+        let reason = if drop.by_policy { "policy drop" } else { "a rule" };
+        let why = format!("chain {} of table {} ({reason}) drops packet for {}", drop.chain, drop.table, packet.to);
+        Err(PacketDrop::new(&host.name, DropCause::ForwardFilter, why))
     }
 
     /// Records the MTU of an interface, and the clamp to it.

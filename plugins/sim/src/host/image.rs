@@ -13,6 +13,8 @@ pub(super) struct Package {
     units: &'static [&'static str],
     /// True if the package is part of every image.
     base: bool,
+    /// Names of the packages that are installed together with it, as far as they matter.
+    pub(super) depends: &'static [&'static str],
     /// Path of the file that makes the package known to apt.
     ///
     /// It is the list of the package's own repository; `None` for packages of Debian.
@@ -29,7 +31,7 @@ const fn base(
     programs: &'static [&'static str],
     units: &'static [&'static str],
 ) -> Package {
-    Package { name, version, programs, units, base: true, source: None }
+    Package { name, version, programs, units, base: true, depends: &[], source: None }
 }
 
 /// Defines a package that must be installed.
@@ -39,7 +41,7 @@ const fn extra(
     programs: &'static [&'static str],
     units: &'static [&'static str],
 ) -> Package {
-    Package { name, version, programs, units, base: false, source: None }
+    Package { name, version, programs, units, base: false, depends: &[], source: None }
 }
 
 /// Packages of Debian 13 and of the additional repositories, as far as the simulation needs them.
@@ -159,6 +161,7 @@ pub(super) const PACKAGES: &[Package] = &[
         programs: &["/usr/bin/tailscale", "/usr/sbin/tailscaled"],
         units: &["tailscaled"],
         base: false,
+        depends: &["iptables"],
         source: Some(TAILSCALE_LIST),
     },
     Package {
@@ -167,6 +170,7 @@ pub(super) const PACKAGES: &[Package] = &[
         programs: &[],
         units: &[],
         base: false,
+        depends: &[],
         source: Some(TAILSCALE_LIST),
     },
 ];
@@ -212,6 +216,27 @@ SUPPORT_URL="https://www.debian.org/support"
 BUG_REPORT_URL="https://bugs.debian.org/"
 "#;
 
+/// Section `Service` of Debian's unit that loads the packet filter at boot, if it is enabled.
+const NFTABLES_SERVICE: &str = "Type=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f /etc/nftables.conf";
+
+/// Content of Debian's `/etc/nftables.conf`.
+const NFTABLES_CONF: &str = r"#!/usr/sbin/nft -f
+
+flush ruleset
+
+table inet filter {
+	chain input {
+		type filter hook input priority filter;
+	}
+	chain forward {
+		type filter hook forward priority filter;
+	}
+	chain output {
+		type filter hook output priority filter;
+	}
+}
+";
+
 /// Content of `/etc/group` before the first account is created.
 const GROUPS: &str =
     "root:x:0:\nadm:x:4:\ntty:x:5:\nsudo:x:27:\ndip:x:30:\nvideo:x:44:\nplugdev:x:46:\nnogroup:x:65534:\n";
@@ -232,6 +257,7 @@ pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     files.put("/etc/hostname", 0o644, format!("{hostname}\n"));
     files.put("/etc/hosts", 0o644, format!("127.0.0.1 localhost\n127.0.1.1 {hostname}\n"));
     files.put("/etc/os-release", 0o644, OS_RELEASE);
+    files.put("/etc/nftables.conf", 0o755, NFTABLES_CONF);
     files.put("/etc/group", 0o644, GROUPS);
     files.put(
         "/etc/passwd",
@@ -278,9 +304,12 @@ pub(super) fn unpack(files: &mut Files, packages: &mut BTreeMap<String, String>,
         files.put_program(program);
     }
     for unit in package.units {
-        let text = format!(
-            "[Unit]\nDescription={unit}\n\n[Service]\nType=notify\nExecStart=/usr/sbin/{unit}\n\n[Install]\nWantedBy=multi-user.target\n"
-        );
+        let service = match *unit {
+            "nftables" => NFTABLES_SERVICE.to_owned(),
+            unit => format!("Type=notify\nExecStart=/usr/sbin/{unit}"),
+        };
+        let text =
+            format!("[Unit]\nDescription={unit}\n\n[Service]\n{service}\n\n[Install]\nWantedBy=multi-user.target\n");
         files.put(&format!("/usr/lib/systemd/system/{unit}.service"), 0o644, text);
     }
     packages.insert(package.name.to_owned(), package.version.to_owned());

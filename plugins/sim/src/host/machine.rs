@@ -114,6 +114,7 @@ impl Machine {
         self.files.nodes.retain(|path, _| !["/run/", "/tmp/"].iter().any(|volatile| path.starts_with(volatile)));
         self.sysctls = sysctl::defaults();
         self.ruleset = Ruleset::default();
+        self.tailscaled.rules = None;
         self.kernel_routes.clear();
         self.addresses.clear();
         self.applied.clear();

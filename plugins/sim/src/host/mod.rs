@@ -12,6 +12,7 @@ mod container;
 mod containerd;
 mod content;
 mod files;
+mod forward_filter;
 mod hosts;
 mod image;
 mod io;
@@ -20,11 +21,13 @@ mod machine;
 mod network;
 mod networkd;
 mod nft;
+mod nft_rule;
 mod prefs;
 mod process;
 mod server;
 mod shell;
 mod sysctl;
+mod tailscale_rules;
 mod units;
 
 pub use account::Account;
@@ -36,12 +39,15 @@ pub use kubelet::KubeletProcess;
 pub use machine::{Machine, Phase};
 pub(crate) use network::ETHERNET_MTU;
 pub use network::{Interface, KernelRoute, Lookup, MAIN_TABLE, TAILSCALE_TABLE};
-pub use nft::{Chain, Clamp, Ruleset, Way};
+pub use nft::{Chain, ChainPolicy, Hook, Ruleset};
+pub use nft_rule::{Clamp, ConnectionState, FilterRule, NftRule, PacketMatch, Statement, Way};
 pub use prefs::{Prefs, Tailscaled};
 pub use server::{HostError, HostOptions, HostServer, Output, serve};
+pub use tailscale_rules::TailscaleRules;
 pub use units::UnitState;
 
 pub(crate) use container::{Container, Ended, Running, keep_containers};
+pub(crate) use forward_filter::ForwardedPacket;
 pub(crate) use io::Stream;
 pub(crate) use kubelet::advance as advance_kubelets;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
+use super::tailscale_rules::TailscaleRules;
 use crate::tailnet::{NodeId, Tailnet};
 
 /// State of tailscaled that survives a reboot.
@@ -13,6 +14,10 @@ pub struct Tailscaled {
     pub node: Option<NodeId>,
     /// Preferences that `tailscale up` and `tailscale set` change.
     pub prefs: Prefs,
+    /// Settings of the packet filter's rules that it has written since the boot; `None` for no
+    /// rules.
+    #[serde(default)]
+    pub rules: Option<TailscaleRules>,
 }
 
 /// Preferences of tailscaled, named as in Go's `ipn.Prefs`.
@@ -93,8 +98,21 @@ impl Machine {
         }
     }
 
-    /// Reports the machine to the coordination server: its online state, routes and host name.
-    pub fn report(&self, tailnet: &mut Tailnet) {
+    /// Applies a change of tailscaled's state: reports the machine to the coordination server, with
+    /// its online state, routes and host name, and writes the rules of the packet filter.
+    ///
+    /// Rules that another program has changed stay as they are until the settings change.
+    pub fn report(&mut self, tailnet: &mut Tailnet) {
+        self.report_device(tailnet);
+        let rules = self.tailscale_rules(tailnet);
+        if rules != self.tailscaled.rules {
+            self.ruleset.replace_tailscale_rules(rules.as_ref());
+            self.tailscaled.rules = rules;
+        }
+    }
+
+    /// Reports the machine's online state, routes and host name to the coordination server.
+    fn report_device(&self, tailnet: &mut Tailnet) {
         let Some(node) = &self.tailscaled.node else { return };
         let prefs = &self.tailscaled.prefs;
         let online = self.unit_active("tailscaled") && prefs.want_running && !prefs.logged_out;
@@ -103,6 +121,15 @@ impl Machine {
             tailnet.set_advertised(node, prefs.advertise_routes.clone());
             tailnet.rename(node, self.tailscale_hostname());
         }
+    }
+
+    /// Returns the settings of the rules that tailscaled keeps in the packet filter.
+    fn tailscale_rules(&self, tailnet: &Tailnet) -> Option<TailscaleRules> {
+        let prefs = &self.tailscaled.prefs;
+        let device = self.tailscaled.node.as_ref().and_then(|node| tailnet.device(node))?;
+        let has_rules = prefs.netfilter_mode > 0 && self.tailscale_running(tailnet);
+        let divert = prefs.netfilter_mode > 1;
+        has_rules.then_some(TailscaleRules { divert, stateful: !prefs.no_stateful_filtering, address: device.ipv4 })
     }
 
     /// Returns the host name that tailscaled reports: the preference, or the machine's own name.

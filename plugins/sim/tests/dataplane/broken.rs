@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 use stargate_sim::World;
 use stargate_sim::dataplane::{DropCause, reach};
-use stargate_sim::host::{KernelRoute, Machine, Way};
+use stargate_sim::host::{Chain, ChainPolicy, Hook, KernelRoute, Machine, NftRule, Way};
 
 use crate::deployment::{Deployment, log, net};
 use crate::entries::{NODES, ROUTER, SurfaceEntry};
@@ -194,7 +194,9 @@ fn a_clamp_on_one_router_is_enough_and_one_of_a_single_direction_is_not() {
     assert!(reach(&world, AKS, DC).unwrap().ok && reach(&world, DC, AKS).unwrap().ok);
     router(&mut world, "aks-router", |machine| {
         let chains = machine.ruleset.tables.values_mut().flat_map(|table| table.values_mut());
-        chains.for_each(|chain| chain.rules.retain(|rule| rule.way == Way::Out));
+        chains.for_each(|chain| {
+            chain.rules.retain(|rule| matches!(rule, NftRule::Clamp(clamp) if clamp.way == Way::Out))
+        });
     });
     // The machine at the sending end knows the tunnel's MTU; the other end does not.
     let why = "a packet of 1500 bytes does not fit into tailscale0 (MTU 1280), and nothing clamps TCP's segments";
@@ -210,4 +212,49 @@ fn a_router_that_filters_statefully_lets_nobody_behind_it_begin() {
     let why = "tailscaled filters statefully and admits no new connection from behind it to 10.244.64.5";
     check(&world, AKS, DC, "aks-router", DropCause::StatefulFiltering, why);
     assert!(reach(&world, DC, AKS).unwrap().ok, "replies pass");
+}
+
+/// A router whose firewall drops what it would forward, as a table of its own.
+#[test]
+fn a_table_of_the_packet_filter_drops_forwarded_packets() {
+    let mut world = log().world();
+    router(&mut world, "aks-router", |machine| machine.ruleset.set_forward_policy(ChainPolicy::Drop));
+    let why = "chain forward of table inet filter (policy drop) drops packet for 10.244.64.5";
+    check(&world, AKS, DC, "aks-router", DropCause::ForwardFilter, why);
+    let why = "chain forward of table inet filter (policy drop) drops packet for 10.244.0.5";
+    check(&world, DC, AKS, "aks-router", DropCause::ForwardFilter, why);
+    assert!(reach(&world, "aks-router", DC).unwrap().ok, "packets of its own are not forwarded");
+    router(&mut world, "aks-router", |machine| machine.ruleset.set_forward_policy(ChainPolicy::Accept));
+    assert!(reach(&world, AKS, DC).unwrap().ok);
+}
+
+/// Docker and ufw set the policy of iptables' chain, where tailscaled accepts its packets before.
+#[test]
+fn the_policy_of_iptables_drops_only_what_tailscaled_and_cilium_do_not_accept() {
+    let mut world = log().world();
+    let policy = |machine: &mut Machine| {
+        let chain = Chain::filter(Hook::Forward, ChainPolicy::Drop);
+        machine
+            .ruleset
+            .tables
+            .entry("ip filter".to_owned())
+            .or_default()
+            .entry("FORWARD".to_owned())
+            .or_insert(chain)
+            .policy = ChainPolicy::Drop;
+    };
+    for name in ["aks-router", "dc-router-1", "worker-1-0"] {
+        router(&mut world, name, policy);
+    }
+    let why = "chain FORWARD of table ip filter (policy drop) drops packet for 10.244.64.5";
+    check(&world, AKS, DC, "aks-router", DropCause::ForwardFilter, why);
+    for name in ["aks-router", "dc-router-1"] {
+        let tailnet = &mut world.tailnet;
+        world.hosts.machines.get_mut(name).unwrap().report(tailnet);
+    }
+    let path = reach(&world, AKS, DC).unwrap();
+    assert!(path.ok, "{path:#?}");
+    router(&mut world, "dc-router-1", |machine| machine.tailscaled.prefs.netfilter_mode = 1);
+    world.hosts.machines.get_mut("dc-router-1").unwrap().report(&mut world.tailnet);
+    check(&world, AKS, DC, "dc-router-1", DropCause::ForwardFilter, why);
 }

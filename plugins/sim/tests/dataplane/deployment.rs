@@ -188,7 +188,7 @@ impl Deployment {
         device.enabled = approved.collect();
         let machine = world.hosts.machines.get_mut(name).unwrap();
         if self.entries.contains(&SurfaceEntry::Clamp) {
-            machine.clamp_by_hand("tailscale0");
+            machine.ruleset.clamp_by_hand("tailscale0");
         }
         machine.set_unit("tailscaled", "active", "running", 0);
         machine.tailscaled.prefs.advertise_routes.clone_from(&device.advertised);

@@ -76,6 +76,7 @@ async fn drift_of_what_is_not_there_is_refused() {
         json!({ "kind": "nic_forwarding", "machine": "nobody" }),
         json!({ "kind": "kernel_forwarding", "host": "nobody" }),
         json!({ "kind": "mss_clamp", "host": "nobody" }),
+        json!({ "kind": "forward_policy", "host": "nobody" }),
         json!({ "kind": "stateful_filtering", "router": "nobody" }),
         json!({ "kind": "advertisement", "router": "nobody", "prefix": "10.0.0.0/8" }),
         json!({ "kind": "approval", "router": "nobody", "prefix": "10.0.0.0/8" }),

@@ -8,8 +8,8 @@ use crate::host::process::{Exit, Process};
 /// Runs the command `apt-get [-y] [-q] update|install|remove PACKAGE[=VERSION]…`.
 ///
 /// Requires root; otherwise it exits with 100, as the real command does. `upgrade`, `autoremove`
-/// and `clean` succeed without a change, because each package has one version. Dependencies are not
-/// resolved.
+/// and `clean` succeed without a change, because each package has one version. Of the
+/// dependencies only those between simulated packages that matter are resolved.
 pub(super) fn apt(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let options = CommandOptions::parse(arguments, "ot", &["option"]);
     let Some((verb, names)) = options.rest.split_first() else {
@@ -49,7 +49,7 @@ fn available(machine: &Machine, name: &str) -> Option<&'static Package> {
 /// Every name is checked before the first package is installed. An installed package stays
 /// unchanged and is not counted as a write.
 fn install(process: &mut Process, io: &Io, names: &[String]) -> Exit {
-    let mut wanted = Vec::new();
+    let (mut wanted, mut dependencies) = (Vec::new(), Vec::new());
     for word in names {
         let (name, version) =
             word.split_once('=').map_or((word.as_str(), None), |(name, version)| (name, Some(version)));
@@ -59,10 +59,17 @@ fn install(process: &mut Process, io: &Io, names: &[String]) -> Exit {
         if let Some(version) = version.filter(|version| *version != package.version) {
             return process.fail(io, 100, format!("E: Version '{version}' for '{name}' was not found"));
         }
+        let needed = |name: &&str| PACKAGES.iter().find(|package| package.name == *name);
+        let missing = package.depends.iter().filter_map(needed);
+        dependencies.extend(missing);
         wanted.push(package);
     }
     let mut installed = 0;
-    for package in wanted {
+    let installed_before = process.with(|place| place.machine.packages.clone())?;
+    dependencies.retain(|package: &&Package| {
+        !installed_before.contains_key(package.name) && !names.iter().any(|name| name == package.name)
+    });
+    for package in dependencies.into_iter().chain(wanted) {
         if process.with(|place| place.machine.packages.contains_key(package.name))? {
             process.print(io, format!("{} is already the newest version ({}).\n", package.name, package.version))?;
             continue;

@@ -1,6 +1,6 @@
 use super::{
-    apt, cloud_init, curl, file, identity, ip, journalctl, network, nft, openssl, sysctl, systemctl, tailscale, text,
-    wget,
+    apt, cloud_init, curl, file, identity, ip, iptables, journalctl, network, nft, openssl, sysctl, systemctl,
+    tailscale, text, wget,
 };
 use crate::host::files::Kind;
 use crate::host::io::Io;
@@ -58,6 +58,7 @@ fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit
         "timeout" => within(process, io, arguments),
         "ip" => ip::ip(process, io, arguments),
         "sysctl" => sysctl::sysctl(process, io, arguments),
+        "iptables" => iptables::iptables(process, io, arguments),
         "nft" => nft::nft(process, io, arguments),
         "networkctl" => network::networkctl(process, io, arguments),
         "systemctl" => systemctl::systemctl(process, io, arguments),
