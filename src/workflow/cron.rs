@@ -59,7 +59,7 @@ pub enum CronItem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CronError {
-    /// Description of the mistake.
+    /// Description of the error.
     pub message: String,
     /// Bytes of the text that are wrong.
     pub range: Range<usize>,

@@ -4,10 +4,10 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{SourceFile, Span};
 
-/// One mistake in a workflow, with its place.
+/// One error in a workflow, with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
-    /// Kind of the mistake, such as `workflow::unknown_key`.
+    /// Kind of the error, such as `workflow::unknown_key`.
     pub code: &'static str,
     /// Description: lower case, no full stop, with the name of the object. Never contains the value
     /// of a secret.
@@ -23,7 +23,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// Creates a diagnostic for a mistake at `span` of `source`.
+    /// Creates a diagnostic for an error at `span` of `source`.
     pub fn new(
         source: &Arc<SourceFile>,
         code: &'static str,
@@ -65,32 +65,32 @@ impl Serialize for Diagnostic {
     }
 }
 
-/// All mistakes of a workflow, sorted by file and place. Never empty.
+/// All errors of a workflow, sorted by file and place. Never empty.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Sorts the mistakes; `None` if there are none. Equal mistakes at the same place are kept
+    /// Sorts the errors; `None` if there are none. Equal errors at the same place are kept
     /// once.
     pub fn collect(mut found: Vec<Diagnostic>) -> Option<Self> {
         found.sort_by(|a, b| {
             (a.source.name(), a.span.start, a.span.end).cmp(&(b.source.name(), b.span.start, b.span.end))
         });
         let mut seen = HashSet::with_capacity(found.len());
-        found.retain(|mistake| {
-            let Diagnostic { message, span, source, .. } = mistake;
+        found.retain(|error| {
+            let Diagnostic { message, span, source, .. } = error;
             seen.insert((source.name().to_owned(), span.start, span.end, message.clone()))
         });
         (!found.is_empty()).then_some(Self(found))
     }
 
-    /// Returns an iterator over the mistakes.
+    /// Returns an iterator over the errors.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
     }
 
-    /// Returns the mistakes as a list.
+    /// Returns the errors as a list.
     pub fn into_vec(self) -> Vec<Diagnostic> {
         self.0
     }

@@ -131,7 +131,7 @@ struct ParsedExpression {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpressionError {
-    /// Description of the mistake.
+    /// Description of the error.
     pub message: String,
     /// Bytes of the expression's source that are wrong, if that is known.
     pub range: Option<Range<usize>>,

@@ -32,7 +32,7 @@ const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "ob
 /// Formats that the schema of an input can name.
 const FORMATS: [&str; 3] = ["cidr", "ip", "duration"];
 
-/// Reads one entry of `inputs`. After a mistake, the part that could be read is returned.
+/// Reads one entry of `inputs`. After an error, the part that could be read is returned.
 pub(super) fn read_input(reader: &mut Reader, entry: &YamlEntry) -> Input {
     let what = format!("input {:?}", entry.key.value);
     if !matches!(entry.value.kind, YamlValue::Map(_)) {
@@ -65,7 +65,7 @@ pub(super) fn read_input(reader: &mut Reader, entry: &YamlEntry) -> Input {
     Input { name: entry.key.clone(), description, schema: Value::Object(schema), default, secret }
 }
 
-/// Reads and checks a schema. Keywords with mistakes are omitted.
+/// Reads and checks a schema. Keywords with errors are omitted.
 fn read_schema(reader: &mut Reader, node: &YamlNode, what: &str) -> Map<String, Value> {
     let mut schema = Map::new();
     let YamlValue::Map(entries) = &node.kind else {
@@ -80,7 +80,7 @@ fn read_schema(reader: &mut Reader, node: &YamlNode, what: &str) -> Map<String, 
     schema
 }
 
-/// Reads the value of one keyword of a schema; `None` if it has a mistake.
+/// Reads the value of one keyword of a schema; `None` if it has an error.
 fn read_keyword(reader: &mut Reader, keyword: &str, node: &YamlNode) -> Option<Value> {
     let fits = match keyword {
         "type" => return read_type(reader, node),
@@ -140,7 +140,7 @@ fn read_properties(reader: &mut Reader, node: &YamlNode) -> Value {
     Value::Object(properties)
 }
 
-/// Reads true or false; false after a mistake.
+/// Reads true or false; false after an error.
 fn read_bool(reader: &mut Reader, node: &YamlNode, what: &str) -> bool {
     if let YamlValue::Bool(value) = node.kind {
         return value;

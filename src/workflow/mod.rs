@@ -1,4 +1,4 @@
-//! Reads workflows: YAML text to [`Workflow`], with a span for each value and all mistakes at the
+//! Reads workflows: YAML text to [`Workflow`], with a span for each value and all errors at the
 //! same time.
 //!
 //! Names are not resolved and types are not checked here: see [`plan`](crate::plan). The functions

@@ -11,7 +11,7 @@ use super::{
 /// Keys of a workflow's file.
 const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "steps", "outputs"];
 
-/// The content of a file as far as it could be read, with all mistakes.
+/// The content of a file as far as it could be read, with all errors.
 #[derive(Debug)]
 pub struct ParsedWorkflow {
     /// The readable part of the workflow; `None` if the file is not a map.
@@ -21,10 +21,10 @@ pub struct ParsedWorkflow {
 }
 
 impl ParsedWorkflow {
-    /// Returns the workflow if it has no mistakes.
+    /// Returns the workflow if it has no errors.
     ///
     /// # Errors
-    /// All mistakes of the text. Names and types are not checked: see [`check`](Self::check).
+    /// All errors of the text. Names and types are not checked: see [`check`](Self::check).
     pub fn into_result(self) -> Result<Workflow, Diagnostics> {
         match (Diagnostics::collect(self.diagnostics), self.workflow) {
             (None, Some(workflow)) => Ok(workflow),
@@ -55,7 +55,7 @@ pub(crate) fn parse_sharing(file_name: &str, text: &str, patterns: &Arc<Patterns
     ParsedWorkflow { workflow, diagnostics: reader.diagnostics }
 }
 
-/// Reads the whole file. Parts with mistakes are omitted or replaced, so that the rest can be
+/// Reads the whole file. Parts with errors are omitted or replaced, so that the rest can be
 /// checked.
 fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
     if !matches!(root.kind, YamlValue::Map(_)) {
@@ -101,7 +101,7 @@ fn is_empty(node: &YamlNode) -> bool {
     }
 }
 
-/// Reads the name of the workflow; empty after a mistake.
+/// Reads the name of the workflow; empty after an error.
 fn read_name(reader: &mut Reader, root: &YamlNode, fields: &YamlFields<'_>) -> Spanned<String> {
     let Some(node) = fields.value("name") else {
         let hint = "add a first line such as `name: provision-router`".to_owned();
@@ -128,7 +128,7 @@ fn named<'a>(reader: &mut Reader, fields: &YamlFields<'a>, key: &str, what: &str
     entries
 }
 
-/// Reads the schedule. A mistake has the place of the wrong field inside the text.
+/// Reads the schedule. An error has the place of the wrong field inside the text.
 fn read_schedule(reader: &mut Reader, node: &YamlNode) -> Option<Spanned<Cron>> {
     if !matches!(node.kind, YamlValue::Map(_)) {
         reader.expected(node, "schedule", "a map such as {cron: \"*/5 * * * *\"}");

@@ -22,7 +22,7 @@ const MAX_TEXT_PARTS: usize = 200;
 /// Maximum length of a name, in bytes: longer ones make the output hard to read.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Reads the parts of one file and collects the mistakes.
+/// Reads the parts of one file and collects the errors.
 pub(super) struct Reader {
     /// File that is read.
     pub(super) source: Arc<SourceFile>,
@@ -41,7 +41,7 @@ impl Reader {
         Self { source, diagnostics: Vec::new(), patterns, parsed: HashMap::new(), programs: 0 }
     }
 
-    /// Adds a mistake.
+    /// Adds an error.
     pub(super) fn report(
         &mut self,
         code: &'static str,
@@ -229,7 +229,7 @@ impl Reader {
         }
     }
 
-    /// Parses the text between `${{` and `}}`, and reports a mistake at its place.
+    /// Parses the text between `${{` and `}}`, and reports an error at its place.
     fn parse(&mut self, inner: &str, span: Span, exact: bool) -> Option<SpannedExpression> {
         match self.parse_once(inner) {
             Ok(expression) => Some(SpannedExpression { expression, span, exact }),

@@ -22,11 +22,11 @@ const KEYS: [&str; 12] = [
 ];
 
 /// Maximum timeout or backoff: 30 days in milliseconds. A longer one is most likely a typing
-/// mistake.
+/// error.
 const MAX_DURATION_MS: u64 = 30 * 86_400_000;
 
 /// Maximum number of attempts or concurrent instances. A larger one is most likely a typing
-/// mistake.
+/// error.
 const MAX_COUNT: u64 = 10_000;
 
 /// Reads one entry of `steps`.
@@ -63,7 +63,7 @@ fn read_needs(reader: &mut Reader, node: &YamlNode) -> Vec<Spanned<String>> {
     items.iter().filter_map(|item| reader.text(item, "an entry of needs")).collect()
 }
 
-/// Reads the action or the inlined workflow; `None` after a mistake.
+/// Reads the action or the inlined workflow; `None` after an error.
 fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) -> Option<StepBody> {
     let step = &entry.key.value;
     match (fields.find("uses"), fields.find("workflow")) {

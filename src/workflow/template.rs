@@ -110,7 +110,7 @@ impl SpannedExpression {
 }
 
 impl SpannedTemplate {
-    /// Creates a value that is not written in a file; mistakes in it are reported at `span`.
+    /// Creates a value that is not written in a file; errors in it are reported at `span`.
     pub fn from_json(value: &Value, span: Span) -> Self {
         let kind = match value {
             Value::Null => TemplateKind::Null,

@@ -77,7 +77,7 @@ impl YamlNode {
 
 /// Reason for which a file could not be read as YAML.
 pub(super) struct ReadError {
-    /// Description of the mistake.
+    /// Description of the error.
     pub(super) message: String,
     pub(super) span: Span,
     /// Advice to the reader.
