@@ -22,7 +22,7 @@ log=$(mktemp)
 setsid tests/prepare.sh >"$log" 2>&1 &
 preparing=$!
 end() {
-  kill -s TERM -- "-$preparing" 2>/dev/null || true
+  kill -s TERM -- "-$preparing" 2>/dev/null || kill "$preparing" 2>/dev/null || true
   rm -f "$log"
 }
 trap end EXIT
