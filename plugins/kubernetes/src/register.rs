@@ -7,7 +7,7 @@ use crate::{
     actions::{
         ClusterRead, ConditionWait, CsrApprove, CsrDelete, CsrRenew, InventoryRead, ManifestApply, NodeCordon,
         NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
-        PodCidrRelease, PodEvict, PodExec, PodProbe, ServerRead, WorkerFind,
+        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, WorkerFind,
     },
     checks::{ApiServer, Kubeconfig, Permissions},
     secret_sources::{BootstrapTokenSource, ServiceAccountTokenSource},
@@ -32,6 +32,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
     registry.add(ClusterRead(client()));
     registry.add(InventoryRead(client()));
     registry.add(ServerRead(client()));
+    registry.add(Ensure(RoutesRecord(client())));
     registry.add(ObjectsList(client()));
     registry.add(NodesList(client()));
     registry.add(Ensure(NodeCordon(client())));

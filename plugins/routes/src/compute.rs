@@ -10,6 +10,7 @@ use crate::{
     },
     facts::{Datacenter, Facts, NodeFacts, RouterFacts, SiteFabric, pod_cidrs},
     overlap::prefix_conflicts,
+    path::paths,
 };
 
 /// Maximum number of routes of an Azure route table, by the service's published limits. A later
@@ -34,6 +35,7 @@ pub fn compute(facts: &Facts) -> Result<DesiredEntries, Conflicts> {
         forwarding: forwarding(facts),
         kernel: kernel(facts),
         advertise: advertise(facts),
+        paths: paths(facts),
         cilium: sorted(nodes(facts).filter_map(|node| node.pod_cidr.map(|pod_cidr| cilium(node, pod_cidr)))),
         unrouted: sorted(nodes(facts).filter(|node| node.pod_cidr.is_none()).map(|node| node.name.clone())),
         warnings: Vec::new(),

@@ -4,6 +4,8 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::path::SubnetPaths;
+
 /// Desired entries of all surfaces, from one set of facts. All lists are sorted, so that equal
 /// facts give equal entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,8 @@ pub struct DesiredEntries {
     pub kernel: BTreeMap<String, SegmentRoutes>,
     /// Routes that each router advertises and that must be approved: the full sets.
     pub advertise: AdvertisedRoutes,
+    /// Packets that the security groups of each subnet on the path must let pass.
+    pub paths: SubnetPaths,
     /// Pod CIDRs of each node's `CiliumNode`.
     pub cilium: Vec<CiliumNode>,
     /// Names of nodes without a known pod CIDR, to whose pods there is no route. Entries that look

@@ -31,12 +31,14 @@
 
 mod action;
 mod addresses;
+mod check;
 mod claims;
 mod compute;
 mod conflict;
 mod desired;
 mod facts;
 mod overlap;
+mod path;
 mod register;
 
 pub use compute::compute;
@@ -45,4 +47,8 @@ pub use desired::{
     AdvertisedRoutes, CiliumNode, CloudRoute, DesiredEntries, DesiredKernelRoute, ForwardingHost, SegmentRoutes,
 };
 pub use facts::{AksSite, Datacenter, Facts, NodeFacts, OtherPrefix, RouterFacts, SiteFabric, Strategy};
+pub use path::{
+    DeviceFacts, Findings, FormerRouter, GroupFacts, PathPrefix, RouteEntry, RouterDevice, RuleFacts, SubnetFacts,
+    SubnetPath, SubnetPaths, TableFacts, TailnetFacts, subnet_findings, tailnet_findings,
+};
 pub use register::register;

@@ -5,9 +5,9 @@ use stargate_sdk::{Ensure, Registry};
 use crate::{
     SshSettings, SshSettingsError,
     actions::{
-        BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, HostPreflight,
-        HostReachable, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure, TailscaleIdentity,
-        TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
+        BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, ForwardFilterCheck,
+        HostPreflight, HostReachable, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure,
+        TailscaleConnection, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
     checks::{SshClientCheck, SshConfigCheck},
     client::ConnectionPool,
@@ -24,6 +24,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Ss
     let pool = Arc::new(ConnectionPool::new(settings));
     registry.add(HostReachable::new(Arc::clone(&pool)));
     registry.add(HostPreflight::new(Arc::clone(&pool)));
+    registry.add(ForwardFilterCheck::new(Arc::clone(&pool)));
     registry.add(CertificateRead::new(Arc::clone(&pool)));
     registry.add(CloudInitWait::new(Arc::clone(&pool)));
     registry.add(Ensure(SysctlEnsure::new(Arc::clone(&pool))));
@@ -36,6 +37,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Ss
     registry.add(Ensure(PackageEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(BinaryEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(UnitEnsure::new(Arc::clone(&pool))));
+    registry.add(Ensure(TailscaleConnection::new(Arc::clone(&pool))));
     registry.add(TailscaleIdentity::new(Arc::clone(&pool)));
     registry.add(Ensure(TailscalePreferences::new(Arc::clone(&pool))));
     registry.add(TailscaleRoutesInForce::new(pool));

@@ -4,7 +4,7 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     TailscaleSettings, TailscaleSettingsError,
-    actions::{DeviceWait, DevicesList, RoutesApprove},
+    actions::{DeviceWait, DevicesList, RoutesApprove, RoutesWithdraw},
     auth_key::AuthKeySource,
     checks::{CredentialCheck, TailnetCheck},
     client::TailscaleClient,
@@ -26,6 +26,7 @@ pub fn register(
     registry.add_check(TailnetCheck(Arc::clone(&client)));
     registry.add(DevicesList::new(Arc::clone(&client)));
     registry.add(DeviceWait::new(Arc::clone(&client)));
-    registry.add(Ensure(RoutesApprove::new(client)));
+    registry.add(Ensure(RoutesApprove::new(Arc::clone(&client))));
+    registry.add(Ensure(RoutesWithdraw::new(client)));
     Ok(())
 }

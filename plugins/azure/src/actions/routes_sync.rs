@@ -6,25 +6,22 @@ use std::{
 use azure_mgmt_network::package_2024_03::models::Route;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stargate_client::Prefix;
 use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 
 use crate::{
     actions::{
-        route::{ROUTE, default_name, has_next_hop, model, prefix, read_table, routes, with_next_hop},
+        route::{ROUTE, has_next_hop, model, prefix, read_table, routes, with_next_hop},
+        route_owner::RouteOwner,
         route_table::RouteTableInput,
     },
     arm_resource::{ArmEnsure, ArmResource},
-    client::{ArmClient, ArmObject, GroupName, NetworkName, Precondition, ResourceId, ResourceType, body},
+    client::{ArmClient, ArmObject, ClusterName, GroupName, NetworkName, Precondition, ResourceId, ResourceType, body},
     permission::{on, read_and_write},
 };
 
-/// Prefix of the names of managed routes, which this action may change and delete.
-const MANAGED_PREFIX: &str = "stargate-";
-
-/// Desired managed routes of a route table. Routes whose names do not begin with `stargate-` are
-/// kept.
+/// Desired managed routes of a route table. Routes of other clusters and of other parties are kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RoutesSyncInput {
@@ -34,6 +31,15 @@ pub(crate) struct RoutesSyncInput {
     route_table: NetworkName,
     /// Routes that the table must have, matched by prefix.
     routes: Vec<DesiredRoute>,
+    /// Cluster whose routes these are; its name is a part of theirs. If absent, each route whose
+    /// name begins with `stargate-` is managed.
+    #[serde(default)]
+    cluster: Option<ClusterName>,
+    /// Subnets that the next hops are in. A route without a cluster in its name, as earlier
+    /// versions created it, is managed only if its next hop is in one of them. If absent, any next
+    /// hop is.
+    #[serde(default)]
+    next_hops: Option<Vec<Prefix>>,
     /// True if managed routes for other prefixes are deleted.
     #[serde(default)]
     prune: bool,
@@ -70,8 +76,12 @@ pub(crate) struct RoutesSyncOutput {
 
 /// Change to one route of a table.
 enum RouteChange {
-    Add(DesiredRoute),
+    /// A new route, with its name.
+    Add(DesiredRoute, NetworkName),
     SetNextHop(ArmObject, IpAddr),
+    /// A route of an earlier version that gets the name of the cluster. One write of the table does
+    /// it, because Azure refuses two routes for one prefix.
+    Rename(ArmObject, NetworkName),
     Delete(ArmObject),
 }
 
@@ -113,13 +123,17 @@ impl RoutesSyncInput {
     fn table(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(RouteTableInput::TYPE, &self.route_table)
     }
+
+    fn owner(&self) -> RouteOwner<'_> {
+        RouteOwner { cluster: self.cluster.as_ref(), next_hops: self.next_hops.as_deref() }
+    }
 }
 
 impl ArmEnsure for RoutesSyncInput {
     type Actual = ArmObject;
     type Output = RoutesSyncOutput;
     const NAME: &'static str = "azure.routes.sync";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str =
         "Makes sure that a route table has exactly the desired managed routes, changing only the difference.";
     const TYPES: &'static [ResourceType] = &[RouteTableInput::TYPE, ROUTE];
@@ -148,7 +162,9 @@ impl ArmEnsure for RoutesSyncInput {
         let table = read_table(cx, arm, &id).await?;
         let changes = changes(self, &table).map_err(|e| e.context(id.label()))?;
         match changes.as_slice() {
-            [change] if !table.has_failed() => write_route(cx, arm, &id, change).await,
+            [change] if !table.has_failed() && !matches!(change, RouteChange::Rename(..)) => {
+                write_route(cx, arm, &id, change).await
+            }
             [] if !table.has_failed() => Ok(()),
             _ => write_table(cx, arm, &table, changes).await,
         }
@@ -168,10 +184,10 @@ async fn write_route(
     change: &RouteChange,
 ) -> Result<(), ActionError> {
     match change {
-        RouteChange::Add(route) => {
-            let id = table.child(ROUTE, default_name(route.prefix)?);
-            arm.put(cx, &id, new_body(route)?, Some(Precondition::Absent)).await
+        RouteChange::Add(route, name) => {
+            arm.put(cx, &table.child(ROUTE, name), new_body(route, name), Some(Precondition::Absent)).await
         }
+        RouteChange::Rename(..) => Ok(()), // written with the table
         RouteChange::SetNextHop(route, hop) => {
             arm.put(cx, &route.id, with_next_hop(route, *hop), Precondition::unchanged(route)).await
         }
@@ -189,7 +205,11 @@ async fn write_table(
     let mut bodies: Vec<Value> = routes(table).into_iter().map(|route| route.body).collect();
     for change in changes {
         match change {
-            RouteChange::Add(route) => bodies.push(new_body(&route)?),
+            RouteChange::Add(route, name) => bodies.push(new_body(&route, &name)),
+            RouteChange::Rename(route, name) => {
+                bodies.retain(|it| it["id"] != route.body["id"]);
+                bodies.push(json!({ "name": name.to_string(), "properties": route.body["properties"] }));
+            }
             RouteChange::SetNextHop(route, hop) => {
                 let own = bodies.iter_mut().filter(|it| it["id"] == route.body["id"]);
                 own.for_each(|it| *it = with_next_hop(&route, hop));
@@ -207,8 +227,9 @@ fn changes(desired: &RoutesSyncInput, table: &ArmObject) -> Result<Vec<RouteChan
     let desired_routes = without_duplicates(&desired.routes)?;
     let actual = RouteIndex::of(table);
     let mut changes = Vec::new();
+    let owner = desired.owner();
     for route in &desired_routes {
-        changes.extend(change(route, &actual)?);
+        changes.extend(change(route, &actual, &owner)?);
     }
     if desired.prune {
         changes.extend(deletions(desired, &desired_routes, &actual.routes)?);
@@ -240,16 +261,24 @@ fn without_duplicates(routes: &[DesiredRoute]) -> Result<Vec<DesiredRoute>, Acti
 ///
 /// # Errors
 /// `Permanent`, if an unmanaged route has the prefix or the name.
-fn change(desired: &DesiredRoute, actual: &RouteIndex) -> Result<Option<RouteChange>, ActionError> {
+fn change(
+    desired: &DesiredRoute,
+    actual: &RouteIndex,
+    owner: &RouteOwner<'_>,
+) -> Result<Option<RouteChange>, ActionError> {
+    let name = owner.name(desired.prefix)?;
     let Some(route) = actual.with_prefix(desired.prefix) else {
-        return match actual.with_name(&default_name(desired.prefix)?) {
-            None => Ok(Some(RouteChange::Add(desired.clone()))),
-            Some(other) => Err(name_conflict_error(desired, other)),
+        return match actual.with_name(&name) {
+            None => Ok(Some(RouteChange::Add(desired.clone(), name))),
+            Some(other) => Err(name_conflict_error(desired, &name, other)),
         };
     };
     match has_next_hop(route, desired.next_hop_ip) && !route.has_failed() {
+        true if owner.cluster.is_some() && owner.has_earlier_name(route) => {
+            Ok(Some(RouteChange::Rename(route.clone(), name)))
+        }
         true => Ok(None),
-        false if is_managed(route) => Ok(Some(RouteChange::SetNextHop(route.clone(), desired.next_hop_ip))),
+        false if owner.owns(route) => Ok(Some(RouteChange::SetNextHop(route.clone(), desired.next_hop_ip))),
         false => Err(not_managed_error(desired, route)),
     }
 }
@@ -266,7 +295,7 @@ fn deletions(
 ) -> Result<Vec<RouteChange>, ActionError> {
     let prefixes: HashSet<Prefix> = desired_routes.iter().map(|it| it.prefix).collect();
     let is_stale = |route: &ArmObject| prefix(route).is_none_or(|prefix| !prefixes.contains(&prefix));
-    let managed: Vec<&ArmObject> = actual.iter().filter(|route| is_managed(route)).collect();
+    let managed: Vec<&ArmObject> = actual.iter().filter(|route| desired.owner().owns(route)).collect();
     let stale: Vec<&ArmObject> = managed.iter().copied().filter(|route| is_stale(route)).collect();
     if desired_routes.is_empty() && !desired.empty_is_meant && !stale.is_empty() {
         return Err(empty_list_error(stale.len()));
@@ -284,11 +313,6 @@ fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { count(part) / count(whole) }
 }
 
-/// True if the name of a route begins with [`MANAGED_PREFIX`], in any case.
-fn is_managed(route: &ArmObject) -> bool {
-    route.name().get(..MANAGED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(MANAGED_PREFIX))
-}
-
 fn empty_list_error(stale: usize) -> ActionError {
     ActionError::permanent(format!("the list of desired routes is empty, so its {stale} managed routes are kept"))
         .with_hint("check the listing that the routes come from; set `empty_is_meant: true` if the list is correct")
@@ -302,9 +326,9 @@ fn too_many_error(desired: &RoutesSyncInput, stale: usize, managed: usize) -> Ac
     .with_hint("check why these prefixes are no longer desired; raise `max_prune_share` if they are not")
 }
 
-fn name_conflict_error(desired: &DesiredRoute, other: &ArmObject) -> ActionError {
-    let (name, prefix) = (other.name(), other.text("/properties/addressPrefix").unwrap_or("another prefix"));
-    ActionError::permanent(format!("the name {name:?}, which {} needs, is that of {prefix}", desired.prefix))
+fn name_conflict_error(desired: &DesiredRoute, name: &NetworkName, other: &ArmObject) -> ActionError {
+    let prefix = other.text("/properties/addressPrefix").unwrap_or("another prefix");
+    ActionError::permanent(format!("the name \"{name}\", which {} needs, is that of {prefix}", desired.prefix))
         .with_hint("rename or remove that route")
 }
 
@@ -323,28 +347,25 @@ fn difference(change: &RouteChange) -> Difference {
     let hop = |route: &ArmObject| route.text("/properties/nextHopIpAddress").map(str::to_owned);
     let what = |route: &ArmObject| format!("route {}", route.text("/properties/addressPrefix").unwrap_or("?"));
     match change {
-        RouteChange::Add(route) => {
+        RouteChange::Add(route, _) => {
             Difference::missing(format!("route {}", route.prefix), route.next_hop_ip.to_string())
         }
         RouteChange::SetNextHop(route, to) => Difference::new(what(route), hop(route), to.to_string()),
+        RouteChange::Rename(route, name) => {
+            Difference::new(format!("name of {}", what(route)), route.name(), name.to_string())
+        }
         RouteChange::Delete(route) => Difference::new(what(route), hop(route).unwrap_or_default(), Value::Null),
     }
 }
 
 /// Body of a new route, alone or in the body of its table, where the name identifies it.
-///
-/// # Errors
-/// Those of [`default_name`].
-fn new_body(route: &DesiredRoute) -> Result<Value, ActionError> {
-    let name = default_name(route.prefix)?.to_string();
+fn new_body(route: &DesiredRoute, name: &NetworkName) -> Value {
     let properties = Some(model(route.prefix, route.next_hop_ip));
-    Ok(body(&Route { name: Some(name), properties, ..Route::default() }))
+    body(&Route { name: Some(name.to_string()), properties, ..Route::default() })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -353,6 +374,7 @@ mod tests {
             serde_json::from_value(json!({"prefix": "10.50.0.0/16", "next_hop_ip": "10.237.0.4"})).expect("route");
         let expected = json!({"name": "stargate-10.50.0.0-16", "properties": {"addressPrefix": "10.50.0.0/16",
             "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.237.0.4"}});
-        assert_eq!(new_body(&route).expect("body"), expected);
+        let name = NetworkName::parse("stargate-10.50.0.0-16").expect("a name");
+        assert_eq!(new_body(&route, &name), expected);
     }
 }

@@ -145,14 +145,7 @@ impl ArmResource for SecurityGroupInput {
     }
 
     fn update(&self, actual: &mut ArmObject) {
-        let mut rules = rules(actual).to_vec();
-        for rule in &self.rules {
-            match rules.iter_mut().find(|other| rule.is_named_like(other)) {
-                Some(other) => merge(&mut other["properties"], rule.properties()),
-                None => rules.push(rule.body()),
-            }
-        }
-        actual.body["properties"]["securityRules"] = rules.into();
+        set_rules(actual, &self.rules);
     }
 
     fn output(actual: &ArmObject) -> Result<ResourceOutput, ActionError> {
@@ -167,7 +160,7 @@ impl SecurityRuleInput {
     }
 
     /// Compares the rule with the one of its name in the group, as one difference.
-    fn diff(&self, group: &ArmObject) -> Option<Difference> {
+    pub(super) fn diff(&self, group: &ArmObject) -> Option<Difference> {
         let desired = compared(&self.properties());
         let what = format!("rule {}", self.name);
         let Some(actual) = rules(group).iter().find(|other| self.is_named_like(other)) else {
@@ -227,6 +220,18 @@ impl From<RuleProtocol> for security_rule_properties_format::Protocol {
             RuleProtocol::Icmp => Self::Icmp,
         }
     }
+}
+
+/// Makes a group have the desired rules. Its rules of other names are kept.
+pub(super) fn set_rules(group: &mut ArmObject, desired: &[SecurityRuleInput]) {
+    let mut rules = rules(group).to_vec();
+    for rule in desired {
+        match rules.iter_mut().find(|other| rule.is_named_like(other)) {
+            Some(other) => merge(&mut other["properties"], rule.properties()),
+            None => rules.push(rule.body()),
+        }
+    }
+    group.body["properties"]["securityRules"] = rules.into();
 }
 
 /// Rules of a group that were added to it; Azure's default rules are in another list.

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Scale sets, in which AKS creates its nodes.
-const SCALE_SET: ResourceType =
+pub(super) const SCALE_SET: ResourceType =
     ResourceType { kind: "Microsoft.Compute/virtualMachineScaleSets", api_version: "2024-07-01", noun: "scale set" };
 /// Only API version in which the network interfaces of scale sets are documented.
-const SCALE_SET_NICS_VERSION: &str = "2018-10-01";
+pub(super) const SCALE_SET_NICS_VERSION: &str = "2018-10-01";
 /// Name of the subnet that AKS creates for its nodes.
 const AKS_SUBNET: &str = "aks-subnet";
 
@@ -157,7 +157,7 @@ impl VirtualNetworkDiscovery {
 }
 
 /// Subnets of the address configurations of a network interface, or of its model in a scale set.
-fn subnets_of_nic(nic: &Value) -> Vec<ResourceId> {
+pub(super) fn subnets_of_nic(nic: &Value) -> Vec<ResourceId> {
     let configurations = nic.pointer("/properties/ipConfigurations").and_then(Value::as_array);
     let subnet = |it: &Value| it.pointer("/properties/subnet/id")?.as_str()?.parse().ok();
     let ids = configurations.into_iter().flatten().filter_map(subnet);

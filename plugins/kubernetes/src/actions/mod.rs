@@ -20,6 +20,7 @@ mod pod_cidr_release;
 mod pod_evict;
 mod pod_exec;
 mod pod_probe;
+mod routes_record;
 mod server_read;
 mod worker_find;
 
@@ -43,5 +44,6 @@ pub(crate) use pod_cidr_release::PodCidrRelease;
 pub(crate) use pod_evict::PodEvict;
 pub(crate) use pod_exec::PodExec;
 pub(crate) use pod_probe::PodProbe;
+pub(crate) use routes_record::RoutesRecord;
 pub(crate) use server_read::ServerRead;
 pub(crate) use worker_find::WorkerFind;

@@ -5,4 +5,5 @@ mod action;
 mod computed;
 mod conflicts;
 mod facts;
+mod path;
 mod scale;

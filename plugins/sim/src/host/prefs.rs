@@ -92,6 +92,7 @@ impl Machine {
             _ if !self.unit_active("tailscaled") => "NoState",
             None => "NeedsLogin",
             Some(_) if prefs.logged_out => "NeedsLogin",
+            Some(device) if device.has_expired() => "NeedsLogin",
             Some(_) if !prefs.want_running => "Stopped",
             Some(device) if !device.authorized => "NeedsMachineAuth",
             Some(_) => "Running",

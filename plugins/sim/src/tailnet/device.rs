@@ -62,6 +62,13 @@ pub struct Device {
     pub machine_key: String,
 }
 
+impl Device {
+    /// Returns true if its node key has expired.
+    pub fn has_expired(&self) -> bool {
+        !self.key_expiry_disabled && self.expires <= Timestamp::now()
+    }
+}
+
 /// Reason why a machine may not join: the text that the coordination server answers and `tailscale
 /// up` shows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

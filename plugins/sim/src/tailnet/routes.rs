@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
-use jiff::Timestamp;
 
 use super::device::{Device, NodeId};
 use super::state::Tailnet;
@@ -82,5 +81,5 @@ fn offered(device: &Device) -> impl Iterator<Item = IpNet> {
 
 /// True if a device is authorized and its node key has not expired.
 fn takes_part(device: &Device) -> bool {
-    device.authorized && (device.key_expiry_disabled || Timestamp::now() < device.expires)
+    device.authorized && !device.has_expired()
 }

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_client::check_prefixes;
+use stargate_client::{check_prefixes, check_share};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
@@ -38,6 +38,14 @@ pub(crate) struct RoutesEnsureInput {
     /// all others stay.
     #[serde(default)]
     pub exact: bool,
+    /// Largest share of the managed routes that one run may remove, from 0 to 1.
+    #[serde(default = "whole")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_prune_share: f64,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// A route through a neighbour.
@@ -148,6 +156,11 @@ impl Resource for RoutesEnsure {
         for resolved in &actual.desired {
             differences.extend(kernel_difference(&actual.table, &resolved.route)?);
             differences.extend(boot_difference(resolved));
+        }
+        if desired.exact {
+            let managed = actual.files.iter().map(|file| file.routes.len()).sum();
+            check_share("kernel routes", actual.stale().count(), managed, desired.max_prune_share)
+                .map_err(|e| e.context(format_args!("host {}", desired.host)))?;
         }
         for (_, route) in actual.stale().filter(|_| desired.exact) {
             let removal = |what: String| Difference::new(what, route.next_hop(), Value::Null);

@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_client::check_prefixes;
+use stargate_client::{check_prefixes, check_share};
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource};
 
 use crate::{
@@ -33,9 +33,21 @@ pub(crate) struct TailscalePreferencesInput {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub advertise_routes: Vec<IpNet>,
-    /// Advertise these prefixes and no others.
+    /// Withdraw the other advertised prefixes, as far as they are managed.
     #[serde(default)]
     pub exact: bool,
+    /// Managed prefixes. If absent, all advertised ones are.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub managed: Option<Vec<IpNet>>,
+    /// Largest share of the advertised managed prefixes that one run may withdraw, from 0 to 1.
+    #[serde(default = "whole")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_prune_share: f64,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// Actual preferences of tailscaled on a host.
@@ -93,6 +105,9 @@ impl Resource for TailscalePreferences {
     ) -> Result<Vec<Difference>, ActionError> {
         let Some(actual) = actual else { return Ok(Vec::new()) };
         let change = change(desired, actual);
+        let (stale, managed) = stale(desired, &actual.advertise);
+        check_share("advertised routes", stale.len(), managed, desired.max_prune_share)
+            .map_err(|e| e.context(format_args!("host {}", desired.host)))?;
         let accept = change.accept.map(|on| Difference::new("accept routes", actual.accept, on));
         let snat = change.snat.map(|on| Difference::new("SNAT", actual.snat, on));
         let filter = change.filter.map(|on| Difference::new("stateful filtering", actual.filter, on));
@@ -157,11 +172,22 @@ fn withdrawn(actual: &RoutingPreferences, change: &PreferenceChange) -> Vec<Stri
     actual.advertise.iter().filter(|route| !list.contains(route)).cloned().collect()
 }
 
+/// Advertised managed prefixes that are no longer desired, and the number of all managed ones.
+fn stale(desired: &TailscalePreferencesInput, present: &[String]) -> (HashSet<IpNet>, usize) {
+    if !desired.exact {
+        return (HashSet::new(), 0);
+    }
+    let is_managed = |prefix: &IpNet| desired.managed.as_ref().is_none_or(|managed| managed.contains(prefix));
+    let managed: Vec<IpNet> = present.iter().filter_map(|text| text.parse().ok()).filter(is_managed).collect();
+    let stale = managed.iter().filter(|prefix| !desired.advertise_routes.contains(prefix)).copied().collect();
+    (stale, managed.len())
+}
+
 /// The whole list of routes to advertise, in the present order; `None` if it does not change.
 fn advertise_routes(desired: &TailscalePreferencesInput, present: &[String]) -> Option<Vec<String>> {
-    let desired_routes: HashSet<&IpNet> = desired.advertise_routes.iter().collect();
-    let is_desired = |text: &&String| text.parse().is_ok_and(|prefix: IpNet| desired_routes.contains(&prefix));
-    let kept = present.iter().filter(|text| !desired.exact || is_desired(text));
+    let (stale, _) = stale(desired, present);
+    let is_stale = |text: &&String| text.parse().is_ok_and(|prefix: IpNet| stale.contains(&prefix));
+    let kept = present.iter().filter(|text| !is_stale(text));
     let mut list: Vec<String> = kept.cloned().collect();
     let mut known: HashSet<IpNet> = list.iter().filter_map(|text| text.parse().ok()).collect();
     let added = desired.advertise_routes.iter().filter(|prefix| known.insert(**prefix));
@@ -192,6 +218,19 @@ mod tests {
         );
         check(&["10.2.0.0/16", "10.1.0.0/16"], &["10.1.0.0/16", "10.2.0.0/16"], false, None);
         check(&[], &[], false, None);
+    }
+
+    #[test]
+    fn exact_withdraws_managed_routes_only() {
+        let desired: TailscalePreferencesInput = serde_json::from_value(serde_json::json!({
+            "host": {"address": "h", "user": "u", "host_key": "k"}, "advertise_routes": ["10.1.0.0/16"], "exact": true,
+            "managed": ["10.1.0.0/16", "10.2.0.0/16"],
+        }))
+        .expect("input");
+        let present = ["10.1.0.0/16", "10.2.0.0/16", "192.168.77.0/24"].map(str::to_owned);
+        let kept = ["10.1.0.0/16", "192.168.77.0/24"].map(str::to_owned);
+        assert_eq!(advertise_routes(&desired, &present), Some(kept.to_vec()));
+        assert_eq!(stale(&desired, &present).1, 2);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod cloud_init;
 pub(crate) mod file;
+pub(crate) mod forward_filter;
 pub(crate) mod host_facts;
 pub(crate) mod kernel_route;
 pub(crate) mod mss_clamp;

@@ -28,6 +28,9 @@ pub(crate) struct TailscaleSelf {
     pub(crate) id: String,
     #[serde(rename = "HostName", default)]
     pub(crate) hostname: String,
+    /// True if the node key has expired.
+    #[serde(default)]
+    pub(crate) expired: bool,
     #[serde(rename = "TailscaleIPs", default, deserialize_with = "null_as_empty")]
     pub(crate) addresses: Vec<String>,
     #[serde(default, deserialize_with = "null_as_empty")]

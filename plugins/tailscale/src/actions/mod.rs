@@ -4,7 +4,9 @@ mod device_wait;
 mod devices_list;
 mod route_sets;
 mod routes_approve;
+mod routes_withdraw;
 
 pub(crate) use device_wait::DeviceWait;
 pub(crate) use devices_list::DevicesList;
 pub(crate) use routes_approve::RoutesApprove;
+pub(crate) use routes_withdraw::RoutesWithdraw;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use ipnet::IpNet;
 use stargate_client::Prefix;
 
 /// The prefixes of `desired` that are not in `present`.
@@ -15,6 +16,12 @@ pub(super) fn union(present: &[String], desired: &[Prefix]) -> Vec<String> {
     let mut known = parse(present);
     let added = desired.iter().filter(|prefix| known.insert(**prefix)).map(ToString::to_string);
     present.iter().cloned().chain(added).collect()
+}
+
+/// `present` without the prefixes of `withdrawn`.
+pub(super) fn without(present: &[String], withdrawn: &[IpNet]) -> Vec<String> {
+    let is_withdrawn = |text: &&String| text.parse().is_ok_and(|prefix: IpNet| withdrawn.contains(&prefix));
+    present.iter().filter(|text| !is_withdrawn(text)).cloned().collect()
 }
 
 /// True if `present` contains the same prefixes as `target`, in any order, and no other text.

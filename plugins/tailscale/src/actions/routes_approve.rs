@@ -4,10 +4,10 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stargate_client::{Backoff, Prefix, WaitState, Waiter, check_prefixes};
+use stargate_client::{Backoff, Prefix, WaitState, Waiter, check_prefixes, check_share};
 use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
-use super::route_sets::{is_same_set, join, missing, union};
+use super::route_sets::{is_same_set, join, missing, union, without};
 use crate::{
     client::{DeviceRoutes, TailscaleClient},
     permission::scope,
@@ -27,9 +27,21 @@ pub(crate) struct RoutesApproveInput {
     /// Prefixes to approve, without host bits.
     #[schemars(with = "Vec<String>")]
     pub routes: Vec<IpNet>,
-    /// Withdraw approval from every other route of the device.
+    /// Withdraw approval from the other routes of the device, as far as they are managed.
     #[serde(default)]
     pub exact: bool,
+    /// Managed routes. If absent, all routes of the device are.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub managed: Option<Vec<IpNet>>,
+    /// Largest share of the approved managed routes that one run may withdraw, from 0 to 1.
+    #[serde(default = "whole")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_prune_share: f64,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// Routes of a device after approval.
@@ -91,9 +103,21 @@ impl RoutesApproveInput {
     }
 
     /// The full set of routes to approve, given the actual ones.
+    ///
+    /// # Errors
+    /// `Permanent` if more routes would be withdrawn than `max_prune_share` permits.
     fn target(&self, actual: &DeviceRoutes) -> Result<Vec<String>, ActionError> {
-        let kept: &[String] = if self.exact { &[] } else { &actual.enabled_routes };
-        Ok(union(kept, &self.prefixes()?))
+        let approved = &actual.enabled_routes;
+        if !self.exact {
+            return Ok(union(approved, &self.prefixes()?));
+        }
+        let parsed = |text: &String| text.parse::<IpNet>().ok();
+        let is_managed = |net: &IpNet| self.managed.as_ref().is_none_or(|managed| managed.contains(net));
+        let managed: Vec<IpNet> = approved.iter().filter_map(parsed).filter(is_managed).collect();
+        let stale: Vec<IpNet> = managed.iter().filter(|net| !self.routes.contains(net)).copied().collect();
+        check_share("approved routes", stale.len(), managed.len(), self.max_prune_share)
+            .map_err(|e| e.context(format_args!("device {}", self.node_id)))?;
+        Ok(union(&without(approved, &stale), &self.prefixes()?))
     }
 }
 

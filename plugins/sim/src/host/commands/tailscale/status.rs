@@ -59,7 +59,7 @@ fn lines(machine: &Machine, tailnet: &Tailnet) -> String {
 /// Peers are listed under their node keys, and only while the machine is connected.
 fn described(machine: &Machine, tailnet: &Tailnet) -> Value {
     let state = machine.backend_state(tailnet);
-    let device = own(machine, tailnet).filter(|_| state != "NeedsLogin");
+    let device = own(machine, tailnet).filter(|device| state != "NeedsLogin" || device.has_expired());
     let suffix = &tailnet.dns_suffix;
     let addresses = device.map_or(Value::Null, addresses);
     let me = device.map_or_else(|| logged_out(machine), |device| peer(tailnet, device, Some(machine)));
@@ -139,6 +139,9 @@ fn peer(tailnet: &Tailnet, device: &Device, machine: Option<&Machine>) -> Value 
     });
     if !device.tags.is_empty() {
         shown["Tags"] = json!(device.tags);
+    }
+    if device.has_expired() {
+        shown["Expired"] = json!(true);
     }
     if !primary.is_empty() {
         shown["PrimaryRoutes"] = json!(primary);

@@ -27,6 +27,9 @@ pub(super) fn up(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
         Err(message) => return process.fail(io, 1, message),
     };
     let before = process.with(|place| place.machine.tailscaled.prefs.clone())?;
+    if flags.is_empty() && !before.control_url.is_empty() {
+        return bring_up(process, io, before);
+    }
     let reset = flags.contains_key("reset");
     if !before.control_url.is_empty()
         && !reset
@@ -42,6 +45,14 @@ pub(super) fn up(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     let again = flags.contains_key("force-reauth");
     let done = process.change("tailscale", |place| connect(place, prefs, key.as_deref(), again))?;
     match done {
+        Ok(()) => Ok(0),
+        Err(message) => process.fail(io, 1, message),
+    }
+}
+
+/// Connects without flags: all preferences stay.
+fn bring_up(process: &mut Process, io: &Io, prefs: Prefs) -> Exit {
+    match process.change("tailscale", |place| connect(place, prefs, None, false))? {
         Ok(()) => Ok(0),
         Err(message) => process.fail(io, 1, message),
     }

@@ -1,0 +1,85 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery, RequiredPermissions};
+
+use crate::{
+    action::conflict_error,
+    desired::CloudRoute,
+    path::{Findings, SubnetFacts, SubnetPath, TailnetFacts, subnet_findings, tailnet_findings},
+};
+
+/// Action `routes.path.check`: checks that security groups and routes of a subnet let pod packets
+/// pass.
+pub(crate) struct PathCheck;
+
+/// Action `routes.tailnet.check`: checks that no other device of the tailnet takes packets from the
+/// routers.
+pub(crate) struct TailnetPathCheck;
+
+/// A subnet on the path, and the packets that it must let pass.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PathCheckInput {
+    /// The subnet with its security groups and its routes.
+    subnet: SubnetFacts,
+    /// Packets that it must let pass.
+    path: SubnetPath,
+    /// Desired routes of its table.
+    routes: Vec<CloudRoute>,
+}
+
+/// Result of a check that found no blocker.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct CheckOutput {
+    /// Texts for people about entries that drop no packets of pods, or few.
+    pub warnings: Vec<String>,
+}
+
+impl RequiredPermissions for PathCheck {}
+
+impl Action for PathCheck {
+    type Input = PathCheckInput;
+    type Output = CheckOutput;
+    const NAME: &'static str = "routes.path.check";
+    const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
+    const RECOVERY: Recovery = Recovery::Repeat;
+    const SUMMARY: &'static str = "Checks that security groups and routes of a subnet let the packets of pods pass.";
+
+    async fn run(&self, cx: &ActionContext, input: &PathCheckInput) -> Result<CheckOutput, ActionError> {
+        output(cx, subnet_findings(&input.subnet, &input.path, &input.routes))
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &PathCheckInput) -> Result<Preview, ActionError> {
+        Preview::unchanged(&self.run(cx, input).await?)
+    }
+}
+
+impl RequiredPermissions for TailnetPathCheck {}
+
+impl Action for TailnetPathCheck {
+    type Input = TailnetFacts;
+    type Output = CheckOutput;
+    const NAME: &'static str = "routes.tailnet.check";
+    const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
+    const RECOVERY: Recovery = Recovery::Repeat;
+    const SUMMARY: &'static str = "Checks that no other device of the tailnet takes packets from the routers.";
+
+    async fn run(&self, cx: &ActionContext, facts: &TailnetFacts) -> Result<CheckOutput, ActionError> {
+        output(cx, tailnet_findings(facts))
+    }
+
+    async fn preview(&self, cx: &ActionContext, facts: &TailnetFacts) -> Result<Preview, ActionError> {
+        Preview::unchanged(&self.run(cx, facts).await?)
+    }
+}
+
+/// Logs the warnings; an error with all blockers if there are any.
+fn output(cx: &ActionContext, findings: Findings) -> Result<CheckOutput, ActionError> {
+    findings.warnings.iter().for_each(|warning| cx.log(format!("warning: {warning}")));
+    if findings.blockers.is_empty() {
+        return Ok(CheckOutput { warnings: findings.warnings });
+    }
+    Err(conflict_error(&findings.blockers))
+}
