@@ -18,9 +18,9 @@ pub(super) struct Representative {
 pub(super) fn representatives(prefixes: &[PathPrefix], boundaries: &[Ipv4Net]) -> Vec<Representative> {
     let mut found = BTreeMap::new();
     for of in prefixes {
-        let inside = boundaries.iter().copied().filter(|boundary| is_inside(boundary, &of.prefix));
+        let inside = boundaries.iter().copied().filter(|boundary| is_inside(*boundary, of.prefix));
         for part in std::iter::once(of.prefix).chain(inside) {
-            let inner: Vec<Ipv4Net> = boundaries.iter().copied().filter(|it| is_inside(it, &part)).collect();
+            let inner: Vec<Ipv4Net> = boundaries.iter().copied().filter(|it| is_inside(*it, part)).collect();
             let Some(address) = remainder(part, &inner).map(|rest| rest.network()) else { continue };
             let signature: Vec<bool> = boundaries.iter().map(|boundary| boundary.contains(&address)).collect();
             found.entry((of.rule_prefix, of.pods, signature)).or_insert(Representative { address, of: *of });
@@ -30,8 +30,8 @@ pub(super) fn representatives(prefixes: &[PathPrefix], boundaries: &[Ipv4Net]) -
 }
 
 /// True if `inner` is a part of `outer` and not equal to it.
-fn is_inside(inner: &Ipv4Net, outer: &Ipv4Net) -> bool {
-    outer.contains(inner) && inner != outer
+fn is_inside(inner: Ipv4Net, outer: Ipv4Net) -> bool {
+    outer.contains(&inner) && inner != outer
 }
 
 /// A part of `prefix` that no prefix of `without` touches; `None` if they cover it.

@@ -79,7 +79,7 @@ pub(super) fn by_priority(group: &GroupFacts, way: Way) -> Vec<MatchRule<'_>> {
 }
 
 impl<'a> MatchRule<'a> {
-    /// `None` for the protocols of IPsec.
+    /// `None` for the protocols of `IPsec`.
     fn of(facts: &'a RuleFacts) -> Option<Self> {
         let transport = match facts.protocol.to_ascii_lowercase().as_str() {
             "*" => None,
