@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use stargate_sim::{
     Sim,
     dataplane::{Plane, UnmanagedPod},
-    host::Machine,
+    host::{ChainPolicy, Machine},
 };
 use world::Harness;
 
@@ -152,7 +152,7 @@ fn expire(sim: &Sim, router: &str, expired: bool) {
 }
 
 #[tokio::test]
-async fn tailscaled_is_running_enabled_and_connected_as_the_recorded_device() {
+async fn faults_of_a_router_are_repaired_or_named() {
     let mut harness = deployed().await;
     let faults = [
         SurfaceFault {
@@ -188,6 +188,24 @@ async fn tailscaled_is_running_enabled_and_connected_as_the_recorded_device() {
             revert: None,
             named: &["tailscaled at boot"],
             kills: false,
+        },
+        SurfaceFault {
+            what: "the firewall of the DC router drops what it forwards",
+            apply: |sim| {
+                Box::pin(async {
+                    on_machine(sim, DC_ROUTER, |machine| machine.ruleset.set_forward_policy(ChainPolicy::Drop));
+                })
+            },
+            revert: Some(|sim| {
+                Box::pin(async {
+                    on_machine(sim, DC_ROUTER, |machine| machine.ruleset.set_forward_policy(ChainPolicy::Accept));
+                })
+            }),
+            named: &[
+                "chain forward of table inet filter drops packets of pods (its policy is drop)",
+                "sudo nft insert rule inet filter forward iifname tailscale0 accept",
+            ],
+            kills: true,
         },
         SurfaceFault {
             what: "the AKS router is logged out",
