@@ -71,13 +71,21 @@ fn stable(value: &Value) -> Value {
             let kept: BTreeMap<String, Value> = map
                 .iter()
                 .filter(|(k, _)| !VOLATILE.contains(&k.as_str()))
-                .map(|(k, v)| (without_disk_id(k), stable(v)))
+                .map(|(k, v)| (without_node_id(&without_disk_id(k)), stable(v)))
                 .collect();
             Value::Object(kept.into_iter().collect::<Map<_, _>>())
         }
         Value::Array(items) => items.iter().map(stable).collect(),
         Value::String(text) => without_disk_id(text).into(),
         other => other.clone(),
+    }
+}
+
+/// Removes the node id from the name of an annotation that records a router's routes.
+fn without_node_id(name: &str) -> String {
+    match name.split_once("routes.stargate.io/") {
+        Some((start, _)) => format!("{start}routes.stargate.io/"),
+        None => name.to_owned(),
     }
 }
 

@@ -29,7 +29,7 @@ broken() {
   clamp) run_in dc-router nft delete table inet stargate_mss_clamp ;;
   advertisement) run_in dc-router tailscale set --advertise-routes=10.50.1.0/24 ;;
   approval) approve dc-router 10.50.1.0/24 ;;
-  route) drifted DELETE "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/routeTables/stargate-workers-rt/routes/stargate-10.244.64.0-18" ;;
+  route) drifted DELETE "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/routeTables/stargate-workers-rt/routes/stargate-$CLUSTER-10.244.64.0-18" ;;
   cilium) kubectl patch ciliumnode worker-1 --type merge -p '{"spec":{"ipam":{"podCIDRs":null}}}' ;;
   esac
 }
