@@ -66,21 +66,43 @@ impl Plan {
 }
 
 fn canonical_digest(json: &str) -> serde_json::Result<PlanDigest> {
-    let value = serde_json::from_str(json)?;
-    Ok(PlanDigest::of_json(&sorted(value).to_string()))
+    let mut canonical = String::with_capacity(json.len());
+    write_sorted(&serde_json::from_str(json)?, &mut canonical);
+    Ok(PlanDigest::of_json(&canonical))
 }
 
-/// Sorts the keys of all maps: inside the value of an input, their order depends on the caller.
-fn sorted(value: Value) -> Value {
+/// Writes JSON with the keys of all maps sorted: inside the value of an input, their order depends
+/// on the caller.
+fn write_sorted(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
-            let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(entries.into_iter().collect())
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            write_all(entries, out, ['{', '}'], |(key, value), out| {
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write_sorted(value, out);
+            });
         }
-        Value::Array(items) => items.into_iter().map(sorted).collect(),
-        other => other,
+        Value::Array(items) => write_all(items, out, ['[', ']'], write_sorted),
+        scalar => out.push_str(&scalar.to_string()),
     }
+}
+
+fn write_all<T>(
+    items: impl IntoIterator<Item = T>,
+    out: &mut String,
+    [open, close]: [char; 2],
+    write: impl Fn(T, &mut String),
+) {
+    out.push(open);
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write(item, out);
+    }
+    out.push(close);
 }
 
 /// The names that expressions of one workflow can use: its inputs and its steps.
