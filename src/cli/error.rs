@@ -96,11 +96,16 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let hint = match &error {
             JournalError::NoSuchRun(_) => return Self::usage(error.to_string(), hint::runs()),
-            JournalError::Open { .. } | JournalError::Scheme { .. } => {
+            JournalError::Open { .. } | JournalError::Scheme { .. } | JournalError::Foreign { .. } => {
                 "add `--journal PATH` to use another file".into()
             }
             JournalError::Newer { .. } => "use the version of stargate that wrote it, or a later one".into(),
-            JournalError::NotDurable { .. } => "add `--journal PATH` with a path on a local disk".into(),
+            JournalError::NotDurable { .. } => {
+                "add `--journal PATH` with a path on a local disk; a container needs the whole folder".into()
+            }
+            JournalError::Displaced { .. } => {
+                "put the file back where it was, then run `stargate history` to see which runs it has".into()
+            }
             JournalError::Corrupt(_) => "restore the file from a backup, or add `--journal PATH` to use another".into(),
             JournalError::Full => "free disk space, then run `stargate resume` to continue".into(),
             JournalError::ReadOnly => {

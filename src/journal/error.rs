@@ -29,13 +29,29 @@ pub enum JournalError {
         /// Newest version that this program knows.
         known: i64,
     },
-    /// A setting on which durability depends did not take effect: the store could lose what it has
-    /// acknowledged.
+    /// The file is a database of another program. Nothing was written to it.
+    #[error("cannot open the journal {journal}: it is a database of another program: {description}")]
+    Foreign {
+        /// Path or URL of the store, without credentials.
+        journal: String,
+        /// Description of the database.
+        description: String,
+    },
+    /// The store is no longer the one that was opened: it was deleted, replaced or put back to an
+    /// earlier state. What was committed since may be lost.
+    #[error("the journal {journal} is not the one that was opened any more: {reason}")]
+    Displaced {
+        /// Path or URL of the store, without credentials.
+        journal: String,
+        /// Description of what has happened to the store.
+        reason: String,
+    },
+    /// A condition of durability does not hold: the store could lose what it has acknowledged.
     #[error("cannot open the journal {journal}: {reason}")]
     NotDurable {
         /// Path or URL of the store, without credentials.
         journal: String,
-        /// Setting, with its actual and its required value.
+        /// Condition that does not hold.
         reason: String,
     },
     /// The stored data is damaged or is not a journal.

@@ -6,8 +6,9 @@ use sqlx::{
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
+use self::identity::FileIdentity;
 use super::{Commit, Cursor, HeldLock, Journal, JournalError, LockTaking, LogLine, RunRow, StoredRun, TakeOverRequest};
 use crate::{
     clock::UnixMillis,
@@ -17,6 +18,10 @@ use crate::{
 
 mod append;
 mod error;
+mod file_kind;
+mod folder;
+mod history;
+mod identity;
 pub(super) mod inspect;
 mod open;
 mod payload;
@@ -25,30 +30,35 @@ mod statements;
 
 /// Journal in an `SQLite` file: write-ahead log, `synchronous=FULL`, one connection that writes and
 /// one that reads.
+///
+/// A journal that is dropped without [`Journal::close`] leaves its write-ahead log, which the next
+/// process that opens the file writes back.
 pub struct SqliteJournal {
-    writer: Mutex<SqliteConnection>,
-    reader: Mutex<SqliteConnection>,
+    /// `None` once the journal is closed, as the reader.
+    writer: Mutex<Option<SqliteConnection>>,
+    reader: Mutex<Option<SqliteConnection>>,
+    identity: Mutex<FileIdentity>,
 }
 
 impl SqliteJournal {
     /// Opens the journal file, after creating it with mode 0600 and migrating it if necessary.
     ///
     /// # Errors
-    /// [`JournalError::Open`], [`JournalError::Newer`] or [`JournalError::Corrupt`];
-    /// [`JournalError::NotDurable`] if a setting on which durability depends did not take effect.
+    /// [`JournalError::Open`], [`JournalError::Newer`], [`JournalError::Foreign`] or
+    /// [`JournalError::Corrupt`]; [`JournalError::NotDurable`] if a setting on which durability
+    /// depends did not take effect.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
-        let (writer, reader) = open::open(path).await?;
-        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
+        let (mut writer, reader) = open::open(path).await?;
+        let identity = FileIdentity::read(path, &mut writer).await?;
+        Ok(Self { writer: Mutex::new(Some(writer)), reader: Mutex::new(Some(reader)), identity: Mutex::new(identity) })
     }
 
-    /// Closes the file and removes its write-ahead log.
-    ///
-    /// # Errors
-    /// The log could not be written back; the next process that opens the file does that.
-    pub async fn close(self) -> Result<(), JournalError> {
-        self.reader.into_inner().close().await?;
-        self.writer.into_inner().close().await?;
-        Ok(())
+    async fn writer(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, JournalError> {
+        opened(self.writer.lock().await)
+    }
+
+    async fn reader(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, JournalError> {
+        opened(self.reader.lock().await)
     }
 
     /// Runs `statements`, which are one transaction, with one argument.
@@ -58,7 +68,7 @@ impl SqliteJournal {
 
     /// Runs a query that is one transaction.
     async fn execute(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), WriteError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         match query.execute(&mut *writer).await {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -128,7 +138,7 @@ impl Journal for SqliteJournal {
     ) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
             let argument = payload::renew(&owned, lease_until);
-            let mut writer = self.writer.lock().await;
+            let mut writer = self.writer().await?;
             let renewed = sqlx::query(statements::RENEW).bind(argument).fetch_all(&mut *writer).await?;
             renewed.iter().map(rows::run_id).collect()
         })
@@ -139,13 +149,13 @@ impl Journal for SqliteJournal {
     }
 
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>> {
-        Box::pin(async move { load(&mut *self.reader.lock().await, run).await })
+        Box::pin(async move { load(&mut *self.reader().await?, run).await })
     }
 
     fn external_entries(&self, after: Vec<Cursor>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>> {
         Box::pin(async move {
             let cursors = payload::cursors(&after);
-            let mut reader = self.reader.lock().await;
+            let mut reader = self.reader().await?;
             let rows = sqlx::query(statements::EXTERNAL_ENTRIES).bind(cursors).fetch_all(&mut *reader).await?;
             let entry = |row: &SqliteRow| {
                 let run = rows::run_id(row)?;
@@ -157,7 +167,7 @@ impl Journal for SqliteJournal {
 
     fn holders(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<HeldLock>, JournalError>> {
         Box::pin(async move {
-            let mut reader = self.reader.lock().await;
+            let mut reader = self.reader().await?;
             let rows = sqlx::query(statements::HOLDERS).bind(payload::to_text(&locks)).fetch_all(&mut *reader).await?;
             rows.iter().map(|row| Ok(HeldLock { name: row.try_get("name")?, holder: rows::run(row)? })).collect()
         })
@@ -165,7 +175,7 @@ impl Journal for SqliteJournal {
 
     fn last_takers(&self, locks: Vec<String>) -> BoxFuture<'_, Result<Vec<LockTaking>, JournalError>> {
         Box::pin(async move {
-            let mut reader = self.reader.lock().await;
+            let mut reader = self.reader().await?;
             let takers = sqlx::query(statements::LAST_TAKERS).bind(payload::to_text(&locks));
             takers.fetch_all(&mut *reader).await?.iter().map(rows::lock_taking).collect()
         })
@@ -177,23 +187,48 @@ impl Journal for SqliteJournal {
 
     fn log_lines(&self, run: RunId) -> BoxFuture<'_, Result<Vec<LogLine>, JournalError>> {
         Box::pin(async move {
-            let mut reader = self.reader.lock().await;
+            let mut reader = self.reader().await?;
             let rows = sqlx::query(statements::LOG_LINES).bind(run.as_str()).fetch_all(&mut *reader).await?;
             rows.iter().map(|row| rows::log_line(&run, row)).collect()
         })
     }
 
     fn prune(&self, before: UnixMillis) -> BoxFuture<'_, Result<u64, JournalError>> {
-        Box::pin(async move { prune(&mut *self.writer.lock().await, before).await })
+        Box::pin(async move { prune(&mut *self.writer().await?, before).await })
     }
 
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
         Box::pin(async move {
-            let mut reader = self.reader.lock().await;
+            let mut reader = self.reader().await?;
             let rows = sqlx::query(statements::LIST).bind(limit);
             rows.fetch_all(&mut *reader).await?.iter().map(rows::run).collect()
         })
     }
+
+    fn verify_identity(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            let mut writer = self.writer().await?;
+            self.identity.lock().await.verify(&mut writer).await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            // The connection that closes last writes the log back and removes it.
+            for connection in [&self.reader, &self.writer] {
+                if let Some(connection) = connection.lock().await.take() {
+                    connection.close().await?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn opened(
+    connection: MutexGuard<'_, Option<SqliteConnection>>,
+) -> Result<MappedMutexGuard<'_, SqliteConnection>, JournalError> {
+    MutexGuard::try_map(connection, Option::as_mut).map_err(|_| JournalError::Database("it is closed".into()))
 }
 
 /// Reason for which nothing was written.
@@ -216,6 +251,12 @@ impl From<sqlx::Error> for WriteError {
     }
 }
 
+impl From<JournalError> for WriteError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
 impl From<WriteError> for JournalError {
     fn from(error: WriteError) -> Self {
         match error {
@@ -227,8 +268,8 @@ impl From<WriteError> for JournalError {
 
 /// Leaves no transaction open after a failure. A transaction that failed to begin leaves none to
 /// roll back.
-async fn roll_back(writer: &mut MutexGuard<'_, SqliteConnection>) {
-    if let Err(error) = sqlx::query("ROLLBACK").execute(&mut **writer).await {
+async fn roll_back(writer: &mut SqliteConnection) {
+    if let Err(error) = sqlx::query("ROLLBACK").execute(writer).await {
         tracing::debug!(%error, "no transaction to roll back");
     }
 }
@@ -241,13 +282,13 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
         .await?
         .ok_or_else(|| JournalError::NoSuchRun(run.clone()))?;
     let key: i64 = found.try_get("key")?;
-    let history = sqlx::query(statements::HISTORY).bind(key).fetch_all(&mut *snapshot).await?;
+    let history = history::read(&mut snapshot, &run, key).await?;
     let latest = sqlx::query(statements::LATEST).bind(key).fetch_all(&mut *snapshot).await?;
     snapshot.rollback().await?;
     Ok(StoredRun {
         row: rows::run(&found)?,
         plan_json: found.try_get("body")?,
-        history: history.iter().map(|row| rows::entry(&run, row)).collect::<Result<_, _>>()?,
+        history,
         latest: latest.iter().map(|row| rows::entry(&run, row)).collect::<Result<_, _>>()?,
     })
 }
@@ -278,7 +319,7 @@ mod tests {
         let run = RunId::generate();
         journal.commit(samples::creates(vec![samples::new_run(&run)])).await.expect("created");
         // `SQLite` reports a full disk when the file reaches its maximum number of pages.
-        let mut writer = journal.writer.lock().await;
+        let mut writer = journal.writer().await.expect("it is open");
         let pages: i64 = sqlx::query_scalar("SELECT page_count FROM pragma_page_count")
             .fetch_one(&mut *writer)
             .await

@@ -326,4 +326,19 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The journal could not be read.
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>>;
+
+    /// Checks that the store is the one that was opened: that it was not deleted, replaced or put
+    /// back to an earlier state since. The owner of a run calls this with each renewal.
+    ///
+    /// # Errors
+    /// [`JournalError::Displaced`] if it is not: the caller must stop executing its runs. With any
+    /// other error it is not known.
+    fn verify_identity(&self) -> BoxFuture<'_, Result<(), JournalError>>;
+
+    /// Closes the store, which is then complete without this process. All later calls but this one
+    /// fail.
+    ///
+    /// # Errors
+    /// The store may need to be recovered by the next process that opens it. Nothing is lost.
+    fn close(&self) -> BoxFuture<'_, Result<(), JournalError>>;
 }

@@ -96,4 +96,12 @@ impl Journal for Killing {
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
         self.inner.runs(limit)
     }
+
+    fn verify_identity(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.verify_identity()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.close()
+    }
 }

@@ -421,6 +421,14 @@ impl Journal for FaultyJournal {
     fn runs(&self, limit: u32) -> BoxFuture<'_, Result<Vec<RunRow>, JournalError>> {
         self.inner.runs(limit)
     }
+
+    fn verify_identity(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.verify_identity()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.close()
+    }
 }
 
 /// A journal in its own directory and a script, for engines that share both.

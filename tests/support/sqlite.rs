@@ -11,9 +11,23 @@ pub(crate) async fn execute(path: &Path, statements: &'static str) {
     connection.close().await.unwrap();
 }
 
+/// Reads one text from a journal file.
+pub(crate) async fn text(path: &Path, query: &'static str) -> String {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let found = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    found
+}
+
+/// Creates a database with these statements, as another program would.
+pub(crate) async fn create(path: &Path, statements: &'static str) {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap().close().await.unwrap();
+    execute(path, statements).await;
+}
+
 /// Leaves the file as the first version of the program left it.
 pub(crate) async fn downgrade_to_schema_1(path: &Path) {
-    let statements = "DROP VIEW taking; DROP TABLE lock_taken; DROP VIEW append; DROP TABLE log; DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
+    let statements = "PRAGMA application_id = 0; DROP TABLE identity; DROP VIEW taking; DROP TABLE lock_taken; DROP VIEW append; DROP TABLE log; DROP VIEW locking; DROP TABLE lock; DELETE FROM _sqlx_migrations WHERE version > 1";
     execute(path, statements).await;
 }
 

@@ -8,6 +8,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 
 use super::{
     error::{cannot_open, open_error},
+    file_kind::{self, FileKind},
+    folder::with_suffix,
     open::{BUSY_TIMEOUT, newest_schema},
 };
 use crate::journal::{Inspected, JournalError};
@@ -15,8 +17,8 @@ use crate::journal::{Inspected, JournalError};
 /// Checks whether the journal file is intact and can be used, or can be created. Writes nothing.
 ///
 /// # Errors
-/// [`JournalError::Open`] if the file can neither be used nor created, [`JournalError::Newer`], or
-/// [`JournalError::Corrupt`].
+/// [`JournalError::Open`] if the file can neither be used nor created, [`JournalError::Newer`],
+/// [`JournalError::Foreign`], or [`JournalError::Corrupt`].
 pub(in crate::journal) async fn inspect(path: &Path) -> Result<Inspected, JournalError> {
     if !path.try_exists().map_err(|e| cannot_open(path, e))? {
         check_creatable(path).map_err(|e| cannot_open(path, e))?;
@@ -33,26 +35,34 @@ pub(in crate::journal) async fn inspect(path: &Path) -> Result<Inspected, Journa
     inspected
 }
 
+/// Refuses a database of another program. Writes nothing.
+pub(super) async fn check_kind(path: &Path) -> Result<(), JournalError> {
+    let mut reader = options(path).connect().await.map_err(|e| open_error(path, e))?;
+    let found = kind(path, &mut reader).await;
+    drop(reader.close().await);
+    found.map(drop)
+}
+
+async fn kind(path: &Path, reader: &mut SqliteConnection) -> Result<FileKind, JournalError> {
+    let found = file_kind::read(reader).await.map_err(|e| open_error(path, e))?;
+    found.map_err(|description| JournalError::Foreign { journal: path.display().to_string(), description })
+}
+
 /// Returns options for reading. Without a write-ahead log no process has the file open, and it can
 /// be read without locks.
 fn options(path: &Path) -> SqliteConnectOptions {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let is_closed = !Path::new(&log).exists();
+    // The log is next to the file itself, and not next to a symbolic link to it.
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_closed = !with_suffix(&file, "-wal").exists();
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(is_closed);
     options.busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
 }
 
 async fn inspect_file(path: &Path, reader: &mut SqliteConnection) -> Result<Inspected, JournalError> {
-    let (tables, migrations): (i64, i64) =
-        sqlx::query_as("SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema")
-            .fetch_one(&mut *reader)
-            .await?;
-    match (tables, migrations) {
+    match kind(path, reader).await? {
         // A process that exited before its first migration leaves an empty database.
-        (0, _) => return Ok(Inspected::Absent),
-        (_, 0) => return Err(JournalError::Corrupt("it is a database of another program".into())),
-        _ => {}
+        FileKind::Empty => return Ok(Inspected::Absent),
+        FileKind::Journal => {}
     }
     let found: Option<i64> =
         sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *reader).await?;

@@ -1,6 +1,6 @@
 //! Opening of a journal file: creation, migration and settings.
 
-use std::{fs::File, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs::File, io, path::Path, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection,
@@ -8,7 +8,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::error::{cannot_open, open_error};
+use super::{
+    error::{cannot_open, open_error},
+    folder, identity, inspect,
+};
 use crate::journal::JournalError;
 
 /// Migrations in order: version, name and SQL. A released migration is never changed.
@@ -17,11 +20,15 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "locks", include_str!("../../../migrations/0002_locks.sql")),
     (3, "log", include_str!("../../../migrations/0003_log.sql")),
     (4, "append", include_str!("../../../migrations/0004_append.sql")),
+    (5, "identity", include_str!("../../../migrations/0005_identity.sql")),
     (6, "lock_taken", include_str!("../../../migrations/0006_lock_taken.sql")),
 ];
 
 /// Maximum time that a statement waits for another process that has locked the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum time to wait for other processes that open a journal in the same folder.
+const FOLDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pages in the write-ahead log after which they are copied to the file and the log is overwritten
 /// from its start.
@@ -33,27 +40,40 @@ const LOG_PAGES: &str = "128";
 /// Opens the file, after creating and migrating it if necessary, and returns a connection to write
 /// and one to read.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqliteConnection), JournalError> {
-    std::fs::create_dir_all(directory(path)).map_err(|e| cannot_open(path, e))?;
-    let directory_lock = lock_directory(path).await;
-    if !path.exists() && !create_complete(path).await? {
-        create_private(path).map_err(|e| cannot_open(path, e))?;
+    folder::create(path).map_err(|e| cannot_open(path, e))?;
+    let folder_lock = folder::lock(path, FOLDER_TIMEOUT).await?;
+    match path.symlink_metadata() {
+        Ok(found) => check_existing(path, found.is_symlink()).await?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => create(path).await?,
+        Err(e) => return Err(cannot_open(path, e)),
     }
     let mut writer = connect(path, &options(path)).await?;
     migrate(path, &mut writer).await?;
-    drop(directory_lock);
+    drop(folder_lock);
     let reader = connect(path, &options(path)).await?;
     check_settings(path, &mut writer).await?;
     Ok((writer, reader))
 }
 
-/// Directory of a file.
-fn directory(path: &Path) -> &Path {
-    let parent = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
-}
-
 async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteConnection, JournalError> {
     options.connect().await.map_err(|e| open_error(path, e))
+}
+
+/// Checks that the existing file is a journal, before anything is written to it.
+async fn check_existing(path: &Path, is_link: bool) -> Result<(), JournalError> {
+    if is_link && path.metadata().map_or(true, |target| target.len() == 0) {
+        return Err(cannot_open(path, "it is a symbolic link to an empty or missing file"));
+    }
+    identity::refuse_mounted_file(path)?;
+    inspect::check_kind(path).await?;
+    folder::make_private(path)
+}
+
+async fn create(path: &Path) -> Result<(), JournalError> {
+    if !create_complete(path).await? {
+        folder::create_private(path).map_err(|e| cannot_open(path, e))?;
+    }
+    Ok(())
 }
 
 /// Creates a migrated journal under another name and then gives it its own: three flushes in place
@@ -70,7 +90,7 @@ async fn create_complete(path: &Path) -> Result<bool, JournalError> {
     // The draft may not exist, if it could not be created.
     let _ = std::fs::remove_file(&draft);
     if linked? {
-        File::open(directory(path)).and_then(|directory| directory.sync_all()).map_err(|e| cannot_open(path, e))?;
+        File::open(folder::of(path)).and_then(|folder| folder.sync_all()).map_err(|e| cannot_open(path, e))?;
         return Ok(true);
     }
     Ok(false)
@@ -78,44 +98,13 @@ async fn create_complete(path: &Path) -> Result<bool, JournalError> {
 
 /// Writes a migrated journal to `draft` and flushes it.
 async fn write_draft(path: &Path, draft: &Path) -> Result<(), JournalError> {
-    create_private(draft).map_err(|e| cannot_open(path, e))?;
+    folder::create_private(draft).map_err(|e| cannot_open(path, e))?;
     // Nothing of a draft has to survive a crash before it is complete.
     let options = options(draft).synchronous(SqliteSynchronous::Off);
     let mut connection = connect(path, &options).await?;
     migrate(path, &mut connection).await?;
     connection.close().await.map_err(|e| open_error(path, e))?;
     File::open(draft).and_then(|file| file.sync_all()).map_err(|e| cannot_open(path, e))
-}
-
-/// Creates the file with mode 0600, unless it exists.
-fn create_private(path: &Path) -> io::Result<()> {
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.map(drop),
-    }
-}
-
-/// Excludes other processes that open a journal in the same directory: two processes that migrate
-/// one file at the same time would both create its tables.
-///
-/// The directory is locked, since closing any handle of the file would release `SQLite`'s own locks
-/// on it. Where directories cannot be locked, the second of two such processes gets an error, and
-/// nothing is lost.
-async fn lock_directory(path: &Path) -> Option<File> {
-    let directory = directory(path).to_owned();
-    let locked = tokio::task::spawn_blocking(move || {
-        let directory = File::open(directory)?;
-        directory.lock()?;
-        Ok::<_, io::Error>(directory)
-    });
-    match locked.await {
-        Ok(Ok(directory)) => Some(directory),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "cannot lock the journal's directory");
-            None
-        }
-        Err(_) => None,
-    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -44,7 +44,14 @@ pub(super) const LOAD: &str = "
         WHERE entry.key BETWEEN run.key << 32 AND (run.key + 1 << 32) - 1) & 0xffffffff, 0) AS seq
     FROM run JOIN plan ON plan.digest = run.plan WHERE id = ?1";
 
-/// Reads the history of the run with this key.
+/// Reads the history of the run with this key as JSON arrays of `[at, body]`, each with up to 64
+/// entries: fewer rows, of which each costs a message between two threads.
+pub(super) const HISTORY_BLOCKS: &str = "
+    SELECT '[' || group_concat('[' || at || ',' || body || ']', ',' ORDER BY key) || ']' AS entries
+    FROM entry WHERE key BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1
+    GROUP BY key >> 6 ORDER BY key >> 6";
+
+/// Reads the history of the run with this key, each entry in its row.
 pub(super) const HISTORY: &str =
     "SELECT at, body FROM entry WHERE key BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1 ORDER BY key";
 
@@ -118,3 +125,9 @@ pub(super) const HOLDERS: &str = "
     FROM json_each(?1) AS requested
     JOIN lock ON lock.name = requested.value JOIN run ON run.key = lock.run
     ORDER BY requested.key";
+
+/// Reads the id of the journal and the number of its verifications.
+pub(super) const IDENTITY: &str = "SELECT id, verification FROM identity";
+
+/// Counts a verification.
+pub(super) const VERIFY: &str = "UPDATE identity SET verification = verification + 1 RETURNING verification";

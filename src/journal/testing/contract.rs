@@ -43,6 +43,8 @@ pub async fn contract(make: impl AsyncFn() -> Arc<dyn Journal>) {
     log_lines_are_kept_in_order_and_belong_to_their_run(&*make().await).await;
     pruning_deletes_old_finished_runs_completely_and_no_others(&*make().await).await;
     a_run_that_does_not_exist_is_an_error_that_names_it(&*make().await).await;
+    a_journal_in_use_is_the_one_that_was_opened(&*make().await).await;
+    a_closed_journal_refuses_all_calls(&*make().await).await;
 }
 
 /// Returns the held locks among `locks` with their holders.
@@ -319,4 +321,20 @@ async fn pruning_deletes_old_finished_runs_completely_and_no_others(journal: &dy
 async fn a_run_that_does_not_exist_is_an_error_that_names_it(journal: &dyn Journal) {
     let run = RunId::generate();
     assert_eq!(journal.load(run.clone()).await.unwrap_err(), JournalError::NoSuchRun(run));
+}
+
+async fn a_journal_in_use_is_the_one_that_was_opened(journal: &dyn Journal) {
+    for _ in 0..3 {
+        journal.commit(creates(vec![new_run(&RunId::generate())])).await.unwrap();
+        journal.verify_identity().await.unwrap();
+    }
+}
+
+async fn a_closed_journal_refuses_all_calls(journal: &dyn Journal) {
+    let run = RunId::generate();
+    journal.commit(creates(vec![new_run(&run)])).await.unwrap();
+    journal.close().await.unwrap();
+    journal.commit(appends(vec![append(&run, 1, 2, vec![started("b")])])).await.unwrap_err();
+    journal.load(run).await.unwrap_err();
+    journal.close().await.unwrap();
 }
