@@ -402,6 +402,15 @@ async fn a_run_whose_stored_plan_was_changed_is_not_resumed() {
 }
 
 #[tokio::test]
+async fn a_commit_is_tried_again_while_another_process_holds_the_journal() {
+    let harness = Harness::new().await;
+    harness.journal.fail(2, CommitFault::Before, JournalError::Busy);
+    let finished = harness.engine().run(chain(3)).await.unwrap();
+    assert_eq!(finished.ending, SUCCEEDED);
+    assert_eq!(harness.script.calls(), ["run s0", "run s1", "run s2"]);
+}
+
+#[tokio::test]
 async fn after_any_failed_commit_written_or_not_a_resumed_run_takes_each_effect_once() {
     for fault in [CommitFault::Before, CommitFault::After] {
         for nth in 2..=5 {

@@ -25,6 +25,8 @@ use crate::{
     run::{Outcome, TimedEntry},
 };
 
+/// Delay before a commit is tried again that another process has prevented.
+const BUSY_DELAY: Duration = Duration::from_millis(100);
 /// Interval between polls of the journal for external entries.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of messages handled in one turn; their entries share a commit.
@@ -115,6 +117,7 @@ impl Dispatcher {
                 }
             }
             DispatcherMessage::LeaseLost { run, epoch } => self.lease_lost(&run, epoch),
+            DispatcherMessage::JournalDisplaced(error) => self.fail_all_runs(&error),
             DispatcherMessage::Drain => self.drain(),
         }
     }
@@ -179,7 +182,7 @@ impl Dispatcher {
         let commit = self.commit_of_turn(now);
         if !commit.creates.is_empty() || !commit.appends.is_empty() {
             let created: Vec<_> = commit.creates.iter().map(|run| run.id.clone()).collect();
-            match self.options.journal.commit(commit).await {
+            match self.commit(commit).await {
                 Ok(refused) => {
                     for id in &refused {
                         self.commit_refused(id, created.contains(id)).await;
@@ -198,6 +201,19 @@ impl Dispatcher {
             self.after_commit(&id).await;
         }
         self.touched = rebased;
+    }
+
+    /// Writes a commit. While another process holds the journal, tries again as long as a lease is
+    /// in force.
+    async fn commit(&self, commit: Commit) -> Result<Vec<RunId>, JournalError> {
+        loop {
+            match self.options.journal.commit(commit.clone()).await {
+                Err(JournalError::Busy) if self.runs.values().any(|run| run.lease.is_in_force()) => {
+                    tokio::time::sleep(BUSY_DELAY).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Takes the entries to commit from the touched runs.
@@ -255,7 +271,7 @@ impl Dispatcher {
     /// Stops executing all runs after the journal has failed: the entries of the commit may or may
     /// not be stored.
     fn fail_all_runs(&mut self, error: &JournalError) {
-        tracing::error!(%error, "the journal failed");
+        tracing::debug!(%error, "the journal failed");
         self.touched.clear();
         for (_, run) in std::mem::take(&mut self.runs) {
             self.remove_run(run, Err(EngineError::Journal(error.clone())));

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{EngineError, Prepared, RunReport, claim::AcquiredRun};
 use crate::{
     id::{Epoch, RunId},
-    journal::LockEviction,
+    journal::{JournalError, LockEviction},
     run::{AttemptMode, StepId},
 };
 
@@ -30,6 +30,8 @@ pub(super) enum DispatcherMessage {
     Checkpoint { run: RunId, request: CheckpointRequest, reply: CheckpointReply },
     /// Stops executing a run that another process has acquired. Its attempts are cancelled already.
     LeaseLost { run: RunId, epoch: Epoch },
+    /// Stops executing all runs, since the journal is not the one that was opened any more.
+    JournalDisplaced(JournalError),
     /// Starts no further attempts, interrupts the running ones and releases the runs.
     Drain,
 }

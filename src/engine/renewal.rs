@@ -93,6 +93,13 @@ impl HeldLeases {
         lost
     }
 
+    /// Ends all leases permanently.
+    fn lose_all(&self) {
+        for (_, (_, lease)) in self.runs().drain() {
+            lease.lose();
+        }
+    }
+
     fn runs(&self) -> MutexGuard<'_, HashMap<RunId, (Epoch, Arc<RunLease>)>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,9 +130,12 @@ impl LeaseRenewal {
                 () = requests.notified() => {}
                 () = self.stop.cancelled() => return,
             }
-            if let Err(error) = self.renew().await {
+            match self.renew().await {
+                Ok(()) => {}
                 // Attempts that need the renewal wait for the next one.
-                tracing::warn!(%error, "cannot renew the leases");
+                Err(error @ JournalError::Busy) => tracing::debug!(%error, "cannot renew the leases"),
+                Err(error @ JournalError::Displaced { .. }) => self.displaced(error).await,
+                Err(error) => tracing::warn!(%error, "cannot renew the leases"),
             }
         }
     }
@@ -135,6 +145,7 @@ impl LeaseRenewal {
         if owned.is_empty() {
             return Ok(());
         }
+        self.verify_journal().await?;
         let term = LeaseTerm::starting_now(&self.clock, self.lease);
         let renewed = self.journal.renew(owned.clone(), term.until).await?;
         for (run, epoch) in self.held.apply(&owned, &renewed, term) {
@@ -144,5 +155,26 @@ impl LeaseRenewal {
             tokio::spawn(async move { dispatcher.send(DispatcherMessage::LeaseLost { run, epoch }).await });
         }
         Ok(())
+    }
+
+    /// Returns an error if a lease in the journal is worth nothing, or cannot be renewed.
+    async fn verify_journal(&self) -> Result<(), JournalError> {
+        match self.journal.verify_identity().await {
+            Err(error @ (JournalError::Displaced { .. } | JournalError::Busy)) => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "cannot verify the journal");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Ends all runs, and then their leases, so that no attempt ends before its run does.
+    async fn displaced(&self, error: JournalError) {
+        // A dispatcher that has ended has no run to lose.
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            let _ = dispatcher.send(DispatcherMessage::JournalDisplaced(error)).await;
+        }
+        self.held.lose_all();
     }
 }

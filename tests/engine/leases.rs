@@ -146,3 +146,16 @@ async fn a_pruned_run_has_overtaken_others_nevertheless() {
     let takers = harness.journal.last_takers(vec!["a".into()]).await.unwrap();
     assert!(takers[0].overtakes(&third), "{takers:?}");
 }
+
+#[tokio::test]
+async fn the_next_renewal_after_the_journal_was_deleted_cancels_the_attempts() {
+    let harness = Harness::new().await;
+    harness.script.will("s0", [Act::Hang]);
+    let engine = harness.engine_with_lease(SHORT);
+    let running = tokio::spawn(async move { engine.run(chain(2)).await });
+    until(|| !harness.script.calls().is_empty()).await;
+    std::fs::remove_file(harness.folder.path().join("journal.db")).unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(matches!(error, EngineError::Journal(JournalError::Displaced { .. })), "{error}");
+    until(|| harness.script.running() == 0).await;
+}
