@@ -12,7 +12,7 @@ use super::{
     args::{CliCommand, CommandLine, Output, RunCommand},
     command,
     exit::Exit,
-    hint, log, ui,
+    hint, journals, log, ui,
 };
 
 /// Maximum time that background work has after the command has its result: enough to close files.
@@ -82,7 +82,11 @@ fn start(line: CommandLine) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(format!("start the runtime: {error}")))?;
-    let result = runtime.block_on(dispatch(&settings, line.command));
+    let result = runtime.block_on(async {
+        let result = dispatch(&settings, line.command).await;
+        journals::close_all().await;
+        result
+    });
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     result
 }

@@ -13,6 +13,7 @@ mod format;
 mod hint;
 mod inputs;
 mod journal_check;
+mod journals;
 mod log;
 mod reporter;
 mod requirements;

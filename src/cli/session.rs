@@ -7,7 +7,7 @@ use stargate::{
     engine::{Engine, EngineError, EngineOptions, RunReport},
     event::NullReporter,
     id::RunId,
-    journal::{self, Journal},
+    journal::Journal,
 };
 use stargate_sdk::{Registry, Secrets};
 
@@ -15,7 +15,7 @@ use super::{
     Failure, Settings,
     args::{LockArgs, Output, TimeoutArgs},
     exit::Exit,
-    final_report, format, hint,
+    final_report, format, hint, journals,
     reporter::{EventView, ReporterAdapter, Summary},
     signals::SignalListener,
     ui,
@@ -73,7 +73,7 @@ impl Session {
         (registry, secrets): (Registry, Secrets),
         max_parallel: u16,
     ) -> Result<Self, Failure> {
-        let journal = journal::open(&settings.journal).await?;
+        let journal = journals::open(&settings.journal).await?;
         let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
         Ok(Self {
             journal,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use stargate::{
     engine::{Engine, EngineError, ResumePolicy, RunReport},
     id::RunId,
-    journal::Journal,
+    journal::{Journal, JournalError},
     plan::Plan,
 };
 use stargate_sdk::ActionError;

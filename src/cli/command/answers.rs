@@ -6,7 +6,7 @@ use serde_json::json;
 use stargate::{
     engine::AnswerResult,
     id::RunId,
-    journal::{self, Journal},
+    journal::Journal,
     run::{Answer, StepState},
 };
 
@@ -14,7 +14,7 @@ use crate::cli::{
     Failure, Settings,
     args::{Output, StepSelector},
     exit::Exit,
-    hint, runs, session, ui,
+    hint, journals, runs, session, ui,
 };
 
 /// Appends `answer` to the run and reports it.
@@ -27,7 +27,7 @@ pub(super) async fn record(
     answer: &Answer,
     effect: &str,
 ) -> Result<Exit, Failure> {
-    let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &selector.run).await?;
     let step = match &selector.step {
         Some(step) => step.clone(),

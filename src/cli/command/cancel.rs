@@ -10,7 +10,7 @@ use stargate::{
     clock::Clock,
     engine::CancelResult,
     id::RunId,
-    journal::{self, Journal, Owner},
+    journal::{Journal, Owner},
     run::Outcome,
 };
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use crate::cli::{
     args::{CancelArgs, Output},
     error,
     exit::Exit,
-    hint, runs, session, ui,
+    hint, journals, runs, session, ui,
 };
 
 /// Maximum time to wait until the owner has cancelled its attempts. It exceeds their grace period.
@@ -36,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// command waits until it has ended the run. The run of an owner that is stopped is taken over when
 /// its lease has expired.
 pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
-    let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = select_run(&*journal, args.run.as_deref()).await?;
     let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
     let mut result = engine.cancel(run.clone()).await?;

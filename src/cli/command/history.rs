@@ -7,7 +7,7 @@
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use stargate::{
-    journal::{self, Journal, LockTaking, RunRow, StoredRun},
+    journal::{Journal, LockTaking, RunRow, StoredRun},
     run::{ObservedStatus, Outcome},
 };
 
@@ -16,12 +16,12 @@ use crate::cli::{
     Failure, Settings,
     args::{HistoryArgs, Output},
     exit::Exit,
-    format, runs, ui,
+    format, journals, runs, ui,
 };
 
 /// Command `history`: lists the runs, or shows the entries of one run.
 pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let journal = journal::open_existing(&settings.journal).await?;
+    let journal = journals::open_existing(&settings.journal).await?;
     match (&args.run, journal) {
         (None, None) => show_runs(settings.output, &[]),
         (None, Some(journal)) => show_runs(settings.output, &listed(&*journal, args.limit).await?),

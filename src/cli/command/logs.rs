@@ -4,22 +4,19 @@
 //! executor redacts them.
 
 use serde_json::{Value, json};
-use stargate::{
-    id::RunId,
-    journal::{self, LogLine},
-};
+use stargate::{id::RunId, journal::LogLine};
 
 use crate::cli::{
     Failure, Settings,
     args::{LogsArgs, Output},
     exit::Exit,
-    format, runs,
+    format, journals, runs,
     ui::{self, Tone},
 };
 
 /// Command `logs`: shows the lines that the steps of a run captured.
 pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, Failure> {
-    let Some(journal) = journal::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &args.run).await?;
     let stored = journal.load(run.clone()).await?;
     if let Some(step) = &args.step {

@@ -6,22 +6,19 @@
 use std::time::Duration;
 
 use serde_json::json;
-use stargate::{
-    clock::{Clock, UnixMillis},
-    journal,
-};
+use stargate::clock::{Clock, UnixMillis};
 
 use crate::cli::{
     Failure, Settings,
     args::{Output, PruneArgs},
     exit::Exit,
-    format, ui,
+    format, journals, ui,
 };
 
 /// Command `prune`: removes runs that ended before a point in time.
 pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit, Failure> {
     let before = earlier(args.older_than);
-    let pruned = match journal::open_existing(&settings.journal).await? {
+    let pruned = match journals::open_existing(&settings.journal).await? {
         Some(journal) => journal.prune(before).await?,
         None => 0,
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stargate::{
-    journal::{self, HeldLock, Journal, LockTaking, StoredRun},
+    journal::{HeldLock, Journal, LockTaking, StoredRun},
     plan::Plan,
     run::{AttemptMode, ObservedStatus, Outcome, RunState, StateName, StepId, StepState},
 };
@@ -18,13 +18,13 @@ use crate::cli::{
     Failure, Settings,
     args::{Output, WhyArgs},
     exit::Exit,
-    format, hint, runs,
+    format, hint, journals, runs,
     ui::{self, Tone},
 };
 
 /// Command `why`: explains from the journal why a run or a step failed or is waiting.
 pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Failure> {
-    let Some(journal) = journal::open_existing(&settings.journal).await? else {
+    let Some(journal) = journals::open_existing(&settings.journal).await? else {
         return Err(if args.run == "@latest" { runs::no_runs() } else { runs::unknown_run(&args.run) });
     };
     let run = runs::find(&*journal, &args.run).await?;

@@ -138,7 +138,10 @@ impl DemoEnvironment {
     /// Counts the runs in the journal.
     async fn runs(&self) -> Result<usize, Failure> {
         let Some(journal) = journal::open_existing(self.journal()).await? else { return Ok(0) };
-        Ok(journal.runs(u32::MAX).await?.len())
+        let runs = journal.runs(u32::MAX).await?.len();
+        // The run that is counted may have the journal open.
+        drop(journal.close().await);
+        Ok(runs)
     }
 
     fn journal(&self) -> PathBuf {
