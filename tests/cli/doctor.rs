@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
-use stargate::journal::SqliteJournal;
+use stargate::journal::{Journal, SqliteJournal};
 
 use crate::{
     fake,
