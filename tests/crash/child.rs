@@ -15,7 +15,7 @@ use stargate::{
     engine::{DEFAULT_LEASE, Ending, Engine, EngineError, EngineOptions, ResumePolicy, RunReport},
     event::{Event, Reporter},
     id::RunId,
-    journal::{self, Journal},
+    journal::{self, Journal, JournalError},
     run::Outcome,
     workflow::parse,
 };
@@ -127,14 +127,15 @@ impl Place<'_> {
     }
 }
 
-/// Returns the exit code: 0 unchanged, 10 changed, 75 another process has acquired the run, 1
-/// failed.
+/// Returns the exit code: 0 unchanged, 10 changed, 69 another process holds the
+/// journal, 75 another process has acquired the run, 1 failed.
 fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     match finished {
         Ok(RunReport { ending: Ending::Finished(Outcome::Succeeded), changed, .. }) => {
             ExitCode::from(if changed { 10 } else { 0 })
         }
         Err(EngineError::Fenced(_)) => ExitCode::from(75),
+        Err(EngineError::Journal(JournalError::Busy)) => ExitCode::from(69),
         other => {
             println!("{other:#?}");
             ExitCode::FAILURE

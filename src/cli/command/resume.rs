@@ -35,7 +35,11 @@ pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exi
         let policy = ResumePolicy { take_over: args.take_over, overtaken: args.overtaken };
         return resume_one(settings, &session, run, policy).await;
     }
-    report_nothing_to_do(settings, "all runs in the journal have succeeded or were cancelled: no run to resume", None);
+    report_nothing_to_do(
+        settings,
+        "all runs in the journal have succeeded, were cancelled or are overtaken: no run to resume",
+        None,
+    );
     Ok(Exit::Success)
 }
 

@@ -1,7 +1,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
-use stargate_client::{CallPermit, error_chain};
+use stargate_client::{CallEffect, CallPermit, error_chain};
 use stargate_sdk::ActionError;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     command_output::CommandOutput,
     connect_failure::connect_failure,
-    marker::{split_exit_code, with_exit_code},
+    marker::{GATE, after_gate, split_exit_code, with_exit_code},
     state_dir::StateDir,
 };
 use crate::host::SshHost;
@@ -27,6 +27,10 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest output of a command that is read from each of its two streams, in bytes: `tailscale
 /// status` of a large tailnet has some MiB.
 pub(super) const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Number of bytes of a command's input that are written at a time: what a pipe takes without a
+/// wait.
+const INPUT_PART_BYTES: usize = 32 * 1024;
 
 /// Master connection to one host, opened at first use and again when it has been lost.
 pub(super) struct SshConnection {
@@ -129,24 +133,25 @@ async fn run_command(
     line: &str,
     input: Option<&[u8]>,
 ) -> Result<CommandOutput, ExecuteError> {
-    permit.check().map_err(ExecuteError::NotSent)?;
     let lost = |e: openssh::Error| ExecuteError::ConnectionLost(error_chain(&e));
+    // A session takes some messages to open, and the process can be stopped between them. A command
+    // that changes something therefore starts when it has read a line, which is sent at once.
+    let is_gated = permit.effect() == CallEffect::MayHaveChanged;
+    let line = if is_gated { after_gate(line) } else { line.to_owned() };
+    let gate = if is_gated { GATE.as_bytes() } else { &[] };
+    let content = [gate, input.unwrap_or_default()].concat();
     let mut child = session
-        .raw_command(with_exit_code(line))
-        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .raw_command(with_exit_code(&line))
+        .stdin(if content.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .await
         .map_err(lost)?;
-    if input.is_some() && permit.check().is_err() {
-        // Killed before it is sent: another owner of the run may be writing the same file.
-        child.disconnect().await.ok();
-        return Err(ExecuteError::ConnectionLost("the lease of the run expired before its input was sent".into()));
-    }
     let stdin = child.stdin().take();
+    permit.check().map_err(ExecuteError::NotSent)?;
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-    let ((), stdout, stderr) = tokio::join!(write(stdin, input), read(stdout), read(stderr));
+    let ((), stdout, stderr) = tokio::join!(write(&permit, stdin, &content), read(stdout), read(stderr));
     if stdout.len().max(stderr.len()) as u64 > MAX_OUTPUT_BYTES {
         return Err(ExecuteError::OutputTooLarge);
     }
@@ -160,12 +165,16 @@ async fn run_command(
     }
 }
 
-// A program can end before it has read all its input: its exit code decides.
-async fn write(stdin: Option<openssh::ChildStdin>, input: Option<&[u8]>) {
-    if let (Some(mut stdin), Some(input)) = (stdin, input) {
-        stdin.write_all(input).await.ok();
-        stdin.shutdown().await.ok();
+// A program can end before it has read all its input: its exit code decides. Input that is not
+// complete when the lease expires is not continued, since another owner may be writing by then.
+async fn write(permit: &CallPermit, stdin: Option<openssh::ChildStdin>, content: &[u8]) {
+    let Some(mut stdin) = stdin else { return };
+    for part in content.chunks(INPUT_PART_BYTES) {
+        if permit.check().is_err() || stdin.write_all(part).await.is_err() {
+            return;
+        }
     }
+    stdin.shutdown().await.ok();
 }
 
 // Output that arrived before the connection was lost is kept. One byte above the limit shows that
