@@ -66,6 +66,9 @@ pub enum EventKind {
         step: String,
         /// Names of its instances.
         instances: Vec<String>,
+        /// Names of instances that have changed something and are no longer in the list.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<String>,
     },
     /// An attempt started.
     StepStarted {

@@ -147,7 +147,7 @@ fn take_over_request(seen: &RunRow) -> TakeOverRequest {
 }
 
 fn acquired(seen: &RunRow) -> TimedEntry {
-    let entry = Entry::RunAcquired { epoch: seen.epoch.next(), owner: "another machine".into() };
+    let entry = Entry::RunAcquired { epoch: seen.epoch.next(), owner: "another machine".into(), refresh: false };
     TimedEntry { at: seen.updated_at, entry }
 }
 
@@ -797,4 +797,78 @@ async fn until(mut condition: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < deadline, "the condition did not become true in time");
         tokio::task::yield_now().await;
     }
+}
+
+/// Returns the calls of the second process, after the first one was interrupted in `step`.
+async fn calls_after_interruption(harness: &Harness, plan: Plan, step: &str) -> Vec<String> {
+    harness.script.will(step, [Act::Hang]);
+    let engine = harness.engine();
+    let running = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.run(plan).await }
+    });
+    until(|| harness.script.calls().contains(&format!("run {step}"))).await;
+    engine.drain().await;
+    let interrupted = running.await.unwrap().unwrap();
+    assert_eq!(interrupted.ending, Ending::Interrupted);
+    let before = harness.script.calls().len();
+    assert_eq!(harness.engine().resume(interrupted.run).await.unwrap().ending, SUCCEEDED);
+    harness.script.calls().split_off(before)
+}
+
+#[tokio::test]
+async fn a_resumed_run_reads_again_in_order_and_keeps_what_must_not_be_repeated() {
+    let harness = Harness::new().await;
+    let steps = vec![
+        step("read", "test.observe", &[]),
+        step("make", "test.ensure", &[0]),
+        step("once", "test.repeat", &[1]),
+        step("last", "test.ensure", &[2]),
+        step("end", "test.observe", &[3]),
+    ];
+    let calls = calls_after_interruption(&harness, plan(steps), "last").await;
+    assert_eq!(calls, ["run read", "run make", "run last", "run end"]);
+    assert_eq!(harness.script.effects("once"), 1);
+}
+
+#[tokio::test]
+async fn a_step_with_an_unknown_outcome_is_recovered_with_facts_of_now() {
+    let harness = Harness::new().await;
+    let mut once = step("once", "test.find", &[0]);
+    once.with = Template::Map(vec![("value".into(), Template::Expression(expression("steps.read.outputs.value")))]);
+    let steps = vec![step("read", "test.observe", &[]), once];
+    let calls = calls_after_interruption(&harness, plan(steps), "once").await;
+    assert_eq!(calls, ["run read", "find once", "run once"]);
+}
+
+#[tokio::test]
+async fn a_failed_instance_stops_only_what_waits_for_it() {
+    let harness = Harness::new().await;
+    harness.script.will("first[1]", [Act::Fail(ActionError::permanent("unreachable"))]);
+    let mut second = support::each("second", &[]);
+    second.needs_each = vec![0];
+    let mut last = step("last", "test.ensure", &[]);
+    last.after = vec![1];
+    let steps = vec![support::each("first", &[]), second, last, step("never", "test.ensure", &[1])];
+    let failed = harness.engine().run(plan(steps)).await.unwrap();
+    assert_eq!(failed.ending, FAILED);
+    assert_eq!(failed.failures, [("first[1]".to_owned(), ActionError::permanent("unreachable"))]);
+    let mut calls = harness.script.calls();
+    assert_eq!(calls.pop().unwrap(), "run last");
+    calls.sort();
+    assert_eq!(calls, ["run first[0]", "run first[1]", "run first[2]", "run second[0]", "run second[2]"]);
+    let resumed = harness.engine().resume(failed.run).await.unwrap();
+    assert_eq!(resumed.ending, SUCCEEDED);
+    assert_eq!(harness.script.effects("second[1]"), 1);
+}
+
+#[tokio::test]
+async fn a_step_without_instances_passes_no_failure_on() {
+    let harness = Harness::new().await;
+    harness.script.will("first", [Act::Fail(ActionError::permanent("no"))]);
+    let mut none = support::each("none", &[0]);
+    none.for_each.as_mut().unwrap().items = expression("[]");
+    let steps = vec![step("first", "test.ensure", &[]), none, step("last", "test.ensure", &[1])];
+    assert_eq!(harness.engine().run(plan(steps)).await.unwrap().ending, FAILED);
+    assert_eq!(harness.script.calls(), ["run first", "run last"]);
 }

@@ -28,8 +28,10 @@ enum RunEvent {
     Unknown,
     /// The running attempt stores a checkpoint.
     Checkpoint,
-    /// The owner exits and another process acquires the run.
+    /// The owner exits and another process acquires the run, to answer for a step.
     Crash,
+    /// The owner exits and another process resumes the run.
+    Resume,
     /// An operator requests that the run ends.
     Cancel,
     /// An operator approves a step, or answers that it took effect.
@@ -45,7 +47,8 @@ fn events() -> impl Strategy<Value = Vec<RunEvent>> {
         1 => Just(RunEvent::Permanent),
         2 => Just(RunEvent::Unknown),
         1 => Just(RunEvent::Checkpoint),
-        2 => Just(RunEvent::Crash),
+        1 => Just(RunEvent::Crash),
+        2 => Just(RunEvent::Resume),
         1 => Just(RunEvent::Cancel),
         3 => Just(RunEvent::Yes),
         1 => Just(RunEvent::No),
@@ -54,16 +57,30 @@ fn events() -> impl Strategy<Value = Vec<RunEvent>> {
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
-    let actions = prop_oneof![Just("test.find"), Just("test.repeat"), Just("test.ask")];
+    let actions = prop_oneof![
+        Just("test.find"),
+        Just("test.repeat"),
+        Just("test.ask"),
+        Just("test.observe"),
+        Just("test.ensure")
+    ];
     let steps = proptest::collection::vec((actions, any::<u64>(), 0..5_usize), 1..8);
     steps.prop_map(|steps| {
+        let is_loop: Vec<_> = steps.iter().map(|&(_, _, kind)| kind < 2).collect();
         let steps = steps.into_iter().enumerate().map(|(i, (action, bits, kind))| {
-            let needs: Vec<usize> = (0..i).filter(|j| bits >> j & 1 == 1).collect();
-            let mut step = step(&format!("s{i}"), action, &needs);
-            if (bits >> 8).is_multiple_of(8) {
+            let before = |kind: u64| {
+                let is_listed = move |j: &usize| bits >> (2 * j) & 3 == kind;
+                (0..i).filter(is_listed).collect::<Vec<usize>>()
+            };
+            let mut step = step(&format!("s{i}"), action, &before(1));
+            step.after = before(2);
+            if kind < 2 {
+                step.needs_each = before(3).into_iter().filter(|&j| is_loop[j]).collect();
+            }
+            if (bits >> 16).is_multiple_of(8) {
                 step.approval = Some(Template::Literal("continue?".into()));
             }
-            if kind == 0 {
+            if kind < 2 {
                 step.for_each = Some(ForEach {
                     items: expression("inputs.items"),
                     variable: "item".into(),
@@ -131,11 +148,18 @@ impl<'a> Play<'a> {
             }
             Effect::Expand(id) => {
                 let step = self.state.name(id).to_owned();
-                self.record(Entry::StepExpanded { step, keys: vec!["x".into(), "y".into(), "z".into()] });
+                self.record(Entry::StepExpanded { step, keys: self.keys() });
+            }
+            Effect::ExpandIfEmpty(id) => {
+                let step = self.state.name(id).to_owned();
+                let is_empty = self.keys().is_empty();
+                let stopped = Entry::StepStopped { step: step.clone() };
+                self.record(if is_empty { Entry::StepExpanded { step, keys: vec![] } } else { stopped });
             }
             Effect::Start(id) => {
                 let (step, attempt) = (self.state.name(id).to_owned(), self.state.attempts(id) + 1);
-                self.record(Entry::StepStarted { step, attempt });
+                let changes = self.state.changes_with(id, vec![]);
+                self.record(Entry::StepStarted { step, attempt, changes });
                 self.in_flight.push((id, attempt));
             }
             Effect::Attempt { step: id, attempt, mode } => {
@@ -153,10 +177,17 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Returns the keys of a loop, which change with the time.
+    fn keys(&self) -> Vec<String> {
+        let lists: [&[&str]; 4] = [&["x", "y", "z"], &["z", "x"], &["y", "w", "x"], &[]];
+        lists[usize::try_from(self.now.0 / 10 % 4).unwrap()].iter().map(|&key| key.to_owned()).collect()
+    }
+
     fn experience(&mut self, event: RunEvent) {
         self.now = UnixMillis(self.now.0 + 10);
         match event {
-            RunEvent::Crash => self.crash(),
+            RunEvent::Crash => self.crash(false),
+            RunEvent::Resume => self.crash(true),
             RunEvent::Cancel => self.cancel(),
             RunEvent::Yes => self.answer(Answer::Approved, Answer::Done { output: json!({}) }),
             RunEvent::No => self.answer(Answer::Refused { error: ActionError::permanent("no") }, Answer::NotDone),
@@ -222,7 +253,7 @@ impl<'a> Play<'a> {
             return;
         }
         if self.state.progress() != Progress::Running {
-            self.crash();
+            self.crash(false);
         }
         let approves = matches!(self.state.state(id), StepState::AwaitingApproval { .. });
         let step = self.state.name(id).to_owned();
@@ -230,7 +261,7 @@ impl<'a> Play<'a> {
         self.record(Entry::StepAnswered { step, by: "another process".into(), answer });
     }
 
-    fn crash(&mut self) {
+    fn crash(&mut self, refresh: bool) {
         if matches!(self.state.progress(), Progress::Finished(outcome) if outcome.is_final()) {
             return;
         }
@@ -238,7 +269,7 @@ impl<'a> Play<'a> {
         self.unconfirmed.clear();
         self.epoch = self.epoch.next();
         let reopened = matches!(self.state.progress(), Progress::Finished(_));
-        self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into() });
+        self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into(), refresh });
         if reopened {
             self.record(Entry::RunReopened);
         }
@@ -264,6 +295,7 @@ fn kept(all: &[TimedEntry]) -> (Vec<TimedEntry>, Vec<TimedEntry>) {
 fn changes_in<'a>(entries: impl Iterator<Item = &'a TimedEntry>) -> BTreeSet<&'a str> {
     let changes = entries.filter_map(|timed| match &timed.entry {
         Entry::Checkpointed { changes, .. }
+        | Entry::StepStarted { changes, .. }
         | Entry::AttemptChanged { changes, .. }
         | Entry::StepSucceeded { changes, .. }
         | Entry::StepFailed { changes, .. }
@@ -297,7 +329,7 @@ proptest! {
             let (history, latest) = kept(prefix);
             let mut recovered = RunState::recover(&plan, &history, &latest).unwrap();
             if live.progress() == Progress::Running {
-                let acquired = Entry::RunAcquired { epoch: Epoch(99), owner: "last".into() };
+                let acquired = Entry::RunAcquired { epoch: Epoch(99), owner: "last".into(), refresh: end % 2 == 0 };
                 live.apply(UnixMillis(9_999), &acquired).unwrap();
                 recovered.apply(UnixMillis(9_999), &acquired).unwrap();
             }
@@ -364,11 +396,11 @@ proptest! {
                 _ => false,
             };
             let started = position(&started).unwrap();
-            for &need in &step.needs {
+            for &need in step.needs.iter().chain(&step.after) {
                 let name = &plan.steps[need].name;
                 let last = play.all.iter().rposition(|r| matches!(&r.entry, Entry::StepSucceeded { step: s, .. }
                     if s == name || s.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('['))));
-                prop_assert!(last.unwrap() < started);
+                prop_assert!(last.is_none_or(|last| last < started), "only a loop without items has no entry");
             }
         }
     }
@@ -388,7 +420,8 @@ proptest! {
         for step in plan.steps.iter().filter(|step| step.approval.is_some()) {
             let position = |matches: &dyn Fn(&Entry) -> bool| play.all.iter().position(|r| matches(&r.entry));
             let started = position(&|e| matches!(e,
-                Entry::StepStarted { step: s, .. } | Entry::StepExpanded { step: s, .. } if *s == step.name));
+                Entry::StepStarted { step: s, .. } if *s == step.name)
+                || matches!(e, Entry::StepExpanded { step: s, keys } if *s == step.name && !keys.is_empty()));
             let approved = position(&|e| matches!(e,
                 Entry::StepAnswered { step: s, answer: Answer::Approved, .. } if *s == step.name));
             if let Some(started) = started {
@@ -413,6 +446,34 @@ proptest! {
                     Entry::RunAcquired { .. } => unknown |= is_running_at(&play.all, timed, name),
                     Entry::AttemptChanged { step, to: AttemptTransition::Running { mode: AttemptMode::Run }, .. } if step == name => {
                         prop_assert!(!unknown, "{} was run again", name);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_kept_is_never_obtained_again_and_a_stale_one_always(plan in plans(), events in events()) {
+        let mut play = Play::new(&plan);
+        for event in events {
+            play.experience(event);
+        }
+        for id in play.state.steps() {
+            let (planned, name) = (&plan.steps[play.state.node(id)], play.state.name(id));
+            let (mut has_succeeded, mut is_stale) = (false, false);
+            for timed in &play.all {
+                match &timed.entry {
+                    Entry::RunAcquired { refresh: true, .. } => is_stale = has_succeeded,
+                    Entry::StepStarted { step, .. } if step == name => {
+                        prop_assert!(!has_succeeded || planned.is_repeatable(), "{} ran twice", name);
+                        is_stale = false;
+                    }
+                    Entry::StepSucceeded { step, .. } if step == name => has_succeeded = true,
+                    Entry::RunFinished { outcome: Outcome::Succeeded, .. } => {
+                        let is_current = !matches!(play.state.state(id), StepState::Dropped | StepState::Skipped);
+                        prop_assert!(!is_stale || !planned.is_repeatable() || !is_current || play.state.key(id).is_some(),
+                            "{} has a result from before the run was acquired", name);
                     }
                     _ => {}
                 }

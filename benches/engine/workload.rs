@@ -219,6 +219,8 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
         recovery: Recovery::Repeat,
         with: Template::Literal(json!({ "i": i })),
         needs,
+        after: vec![],
+        needs_each: vec![],
         when: None,
         approval: None,
         for_each: None,

@@ -36,10 +36,12 @@ pub(super) async fn acquire(
             | Progress::Running => {}
         }
         claim.check_not_owned(policy)?;
+        // Plans of older formats do not say which results grow old.
+        let refresh = claim.prepared.plan().format >= 3;
         let names = claim.prepared.plan().locks.clone();
         let seen_takers = check_not_overtaken(options, &run, &names, policy).await?;
         let evictions = locks::check_free(options, owner, &names, Some(&run)).await?;
-        if claim.take_over(None, LockRequest { names, seen_takers, evictions }).await?
+        if claim.take_over(None, refresh, LockRequest { names, seen_takers, evictions }).await?
             && let Some(acquired) = claim.into_acquired()
         {
             return Ok(Acquired::Owned(Box::new(acquired)));

@@ -35,7 +35,7 @@ pub(super) async fn answer(
             if claim.append(entry, RunStatus::Running).await? {
                 return Ok(AnswerResult::SentToOwner(Box::new(current.clone())));
             }
-        } else if claim.take_over(Some(entry), LockRequest::default()).await? {
+        } else if claim.take_over(Some(entry), false, LockRequest::default()).await? {
             claim.release().await?;
             return Ok(AnswerResult::Stored);
         }

@@ -53,7 +53,7 @@ pub(super) async fn cancel(
 /// Acquires the run, which fences an owner that may still be live, and finishes it.
 async fn finish(mut claim: Claim<'_>, requested: Entry) -> Result<bool, EngineError> {
     let requested = Some(requested).filter(|_| !claim.state.is_cancelling());
-    if !claim.take_over(requested, LockRequest::default()).await? {
+    if !claim.take_over(requested, false, LockRequest::default()).await? {
         return Ok(false);
     }
     let outcome = Outcome::Cancelled;

@@ -87,13 +87,18 @@ impl<'a> Claim<'a> {
     }
 
     /// Acquires the run under the next epoch and appends `extra`. Reopens the run if it has
-    /// finished.
+    /// finished. With `refresh`, results that may be stale are obtained again.
     ///
     /// Returns `false` if the run has changed since it was read, or if another run holds one of
     /// `locks` or has taken one since; then nothing was written and the claim must be read again.
-    pub(super) async fn take_over(&mut self, extra: Option<Entry>, locks: LockRequest) -> Result<bool, EngineError> {
+    pub(super) async fn take_over(
+        &mut self,
+        extra: Option<Entry>,
+        refresh: bool,
+        locks: LockRequest,
+    ) -> Result<bool, EngineError> {
         let LockRequest { names, seen_takers, evictions } = locks;
-        let entries = self.acquisition_entries(extra);
+        let entries = self.acquisition_entries(extra, refresh);
         for timed in &entries {
             let illegal = |source| EngineError::IllegalHistory { run: self.stored.row.id.clone(), source };
             self.state.apply(timed.at, &timed.entry).map_err(illegal)?;
@@ -122,9 +127,10 @@ impl<'a> Claim<'a> {
         Ok(is_acquired)
     }
 
-    fn acquisition_entries(&self, extra: Option<Entry>) -> Vec<TimedEntry> {
+    fn acquisition_entries(&self, extra: Option<Entry>, refresh: bool) -> Vec<TimedEntry> {
         let at = self.options.clock.now();
-        let acquired = Entry::RunAcquired { epoch: self.stored.row.epoch.next(), owner: self.owner.to_string() };
+        let acquired =
+            Entry::RunAcquired { epoch: self.stored.row.epoch.next(), owner: self.owner.to_string(), refresh };
         let reopened = match self.state.progress() {
             Progress::New | Progress::Running => None,
             Progress::Finished(_) => Some(Entry::RunReopened),

@@ -86,8 +86,7 @@ impl LiveRun {
     /// Returns a run that this process has acquired.
     pub(super) fn acquired(acquired: AcquiredRun, lease: Arc<RunLease>, reply: RunReply) -> Self {
         let mut live = Self { is_created: true, ..Self::new(acquired, lease, reply) };
-        let is_done = |id: &StepId| matches!(live.state.state(*id), StepState::Succeeded { .. } | StepState::Skipped);
-        let done = live.state.counted_steps().into_iter().filter(is_done);
+        let done = live.state.counted_steps().into_iter().filter(|&id| live.state.is_done(id));
         let done = done.map(|id| live.state.name(id).to_owned()).collect();
         let workflow = live.prepared.workflow.to_string();
         live.outbox.events.push(EventKind::RunResumed { workflow, steps: live.step_names(), done });
@@ -239,6 +238,7 @@ impl LiveRun {
         match effect {
             Effect::RequestApproval(step) => self.request_approval(now, step),
             Effect::Expand(step) => self.expand(now, step),
+            Effect::ExpandIfEmpty(step) => self.expand_if_empty(now, step),
             Effect::Start(step) => self.start(now, step),
             Effect::Attempt { step, attempt, mode } => self.restart_attempt(now, step, attempt, mode),
             Effect::MarkInDoubt { step, error } => self.mark_in_doubt(now, step, error.into()),
@@ -249,16 +249,39 @@ impl LiveRun {
     fn request_approval(&mut self, now: UnixMillis, step: StepId) {
         let name = self.state.name(step).to_owned();
         match self.condition(step).and_then(|holds| if holds { self.question(step).map(Some) } else { Ok(None) }) {
+            Ok(Some(Some(question))) if self.state.approved_question(step) == Some(&question) => {
+                self.start_or_expand(now, step);
+            }
             Ok(Some(Some(question))) => {
                 self.outbox
                     .events
                     .push(EventKind::ApprovalRequested { step: name.clone(), question: question.clone() });
                 self.record(now, Entry::ApprovalRequested { step: name, question });
             }
-            Ok(Some(None)) if self.state.is_for_each(self.prepared.plan(), step) => self.expand(now, step),
-            Ok(Some(None)) => self.start(now, step),
+            Ok(Some(None)) => self.start_or_expand(now, step),
             Ok(None) => self.skip(now, name),
             Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+        }
+    }
+
+    fn start_or_expand(&mut self, now: UnixMillis, step: StepId) {
+        if self.state.is_for_each(self.prepared.plan(), step) {
+            self.expand(now, step);
+        } else {
+            self.start(now, step);
+        }
+    }
+
+    /// Lets a `for_each` step without items succeed although a step that it needs has failed:
+    /// nothing of it needs that step. A step with items is stopped.
+    fn expand_if_empty(&mut self, now: UnixMillis, step: StepId) {
+        let name = self.state.name(step).to_owned();
+        let items =
+            self.condition(step).and_then(|holds| if holds { self.load_items(step).map(Some) } else { Ok(None) });
+        match items {
+            Ok(None) => self.skip(now, name),
+            Ok(Some(keys)) if keys.is_empty() => self.record(now, Entry::StepExpanded { step: name, keys }),
+            Ok(Some(_)) | Err(_) => self.record(now, Entry::StepStopped { step: name }),
         }
     }
 
@@ -267,8 +290,9 @@ impl LiveRun {
         match self.condition(step).and_then(|holds| if holds { self.load_items(step).map(Some) } else { Ok(None) }) {
             Ok(Some(keys)) => {
                 let instances = keys.iter().map(|key| format!("{name}[{key}]")).collect();
-                self.outbox.events.push(EventKind::StepExpanded { step: name.clone(), instances });
-                self.record(now, Entry::StepExpanded { step: name, keys });
+                self.record(now, Entry::StepExpanded { step: name.clone(), keys });
+                let dropped = self.state.dropped_instances(step);
+                self.outbox.events.push(EventKind::StepExpanded { step: name, instances, dropped });
             }
             Ok(None) => self.skip(now, name),
             Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
@@ -286,7 +310,8 @@ impl LiveRun {
         match self.input(step) {
             Ok(input) => {
                 let attempt = self.state.attempts(step) + 1;
-                self.record(now, Entry::StepStarted { step: name, attempt });
+                let changes = self.state.changes_with(step, Vec::new());
+                self.record(now, Entry::StepStarted { step: name, attempt, changes });
                 self.start_after_commit(step, attempt, AttemptMode::Run, input);
             }
             Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
@@ -409,8 +434,8 @@ impl LiveRun {
         Ok(keys)
     }
 
-    /// Evaluates the input of a step. After a resume the items of its `for_each` step are evaluated
-    /// again; they are the same, since outputs do not change.
+    /// Evaluates the input of a step. After a resume without refresh, the items of its `for_each`
+    /// step are evaluated again; they are the same, since no output has changed.
     fn input(&mut self, step: StepId) -> Result<Value, EvaluateError> {
         let node = self.state.node(step);
         if self.state.key(step).is_some() && !self.items.contains_key(&node) {

@@ -65,7 +65,9 @@ impl<'a> ScopeCheck<'a> {
         let outside = TypeScope::of_scope(self.inlined, self.scope);
         let inside = TypeScope::of_step(self.inlined, self.scope, step);
         self.expressions(&step.with, &inside, found);
-        found.extend(step.needs.iter().filter_map(|need| self.need(step, need)));
+        let listed = [&step.needs, &step.after, &step.needs_each].into_iter().flatten();
+        found.extend(listed.filter_map(|need| self.need(step, need)));
+        found.extend(step.needs_each.iter().filter_map(|need| self.loop_need(need)));
         if let Some(when) = &step.when {
             self.expression(when, &outside, found);
             found.extend(self.must_be(when, &outside, Kinds::BOOLEAN, "when"));
@@ -156,7 +158,7 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
-    /// Checks one entry of `needs`: another step of the same workflow.
+    /// Checks one entry of `needs`, `after` or `needs_each`: another step of the same workflow.
     fn need(&self, step: &Step, need: &Spanned<String>) -> Option<Diagnostic> {
         if need.value == step.name.value {
             let message = format!("step {:?} needs itself", step.name.value);
@@ -169,6 +171,18 @@ impl<'a> ScopeCheck<'a> {
         let hint = did_you_mean(&need.value, steps.map(|step| step.name.value.as_str()));
         let message = format!("there is no step {:?}", need.value);
         Some(self.diagnostic("plan::unknown_step", need, message, "unknown step").with_hint(hint))
+    }
+
+    /// Checks that an entry of `needs_each` is a step with instances.
+    fn loop_need(&self, need: &Spanned<String>) -> Option<Diagnostic> {
+        let steps = &self.instance.workflow.steps;
+        let step = steps.iter().find(|step| step.name.value == need.value)?;
+        if matches!(&step.body, StepBody::Action(body) if body.for_each.is_some()) {
+            return None;
+        }
+        let message = format!("needs_each requires a step with for_each, and {:?} has none", need.value);
+        let hint = "list it under `needs`".to_owned();
+        Some(self.diagnostic("plan::type", need, message, "has no instances").with_hint(hint))
     }
 
     /// Checks each expression of a template. One inside a text must have a scalar value.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Map, Value};
 use stargate_sdk::{Nature, Registry};
@@ -6,7 +6,7 @@ use stargate_sdk::{Nature, Registry};
 use super::{
     FORMAT, Loader, Outline, Plan, PlannedStep, Scope, Template,
     check::check,
-    dependencies::dependencies,
+    dependencies::{StepDependencies, dependencies},
     inline::inline,
     inlined_workflow::InlinedWorkflow,
     inputs,
@@ -111,13 +111,17 @@ impl Checked {
 /// Returns the steps so that each follows all it depends on; otherwise in the order of the files.
 fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
     let dependencies = dependencies(inlined);
-    let order = order::sort(&dependencies);
+    let order = order::sort(&dependencies.iter().map(StepDependencies::all).collect::<Vec<_>>());
     let mut positions = vec![0; order.len()];
     order.iter().enumerate().for_each(|(position, &step)| positions[step] = position);
     let planned = order.iter().map(|&step| {
-        let mut needs: Vec<usize> = dependencies[step].iter().map(|&need| positions[need]).collect();
-        needs.sort_unstable();
-        lower::step(inlined, &inlined.steps[step], needs)
+        let at = |steps: &BTreeSet<usize>| {
+            let planned: BTreeSet<usize> = steps.iter().map(|&step| positions[step]).collect();
+            planned.into_iter().collect()
+        };
+        let StepDependencies { needs, after, needs_each } = &dependencies[step];
+        let planned = lower::step(inlined, &inlined.steps[step]);
+        PlannedStep { needs: at(needs), after: at(after), needs_each: at(needs_each), ..planned }
     });
     planned.collect()
 }
@@ -125,7 +129,9 @@ fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
 /// Returns the oldest format that can express these steps, so that older programs can resume most
 /// runs.
 fn format_of(steps: &[PlannedStep]) -> u32 {
-    if steps.iter().any(|step| step.nature != Nature::Once) {
+    let is_new =
+        |step: &PlannedStep| step.nature != Nature::Once || !step.after.is_empty() || !step.needs_each.is_empty();
+    if steps.iter().any(is_new) {
         FORMAT
     } else if steps.iter().any(|step| step.approval.is_some()) {
         2

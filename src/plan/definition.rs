@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stargate_sdk::{Nature, Recovery};
@@ -7,8 +9,9 @@ use crate::id::PlanDigest;
 
 /// Newest format of plans that this program reads and writes. It reads all older ones.
 ///
-/// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`]. A plan has the oldest
-/// format that can express it.
+/// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`],
+/// [`PlannedStep::after`] and [`PlannedStep::needs_each`]. A plan has the oldest format that can
+/// express it.
 pub const FORMAT: u32 = 3;
 
 /// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
@@ -144,6 +147,13 @@ pub struct PlannedStep {
     /// Direct dependencies: indexes of steps, ascending, all smaller than the step's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<usize>,
+    /// Steps that must have ended, with any result: indexes as in `needs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<usize>,
+    /// `for_each` steps of which each instance needs the instance with its own key: indexes as in
+    /// `needs`. An instance without such a counterpart does not wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_each: Vec<usize>,
     /// Condition; if it is false, the step is skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<PlannedExpression>,
@@ -162,6 +172,21 @@ pub struct PlannedStep {
     /// Scope of its expressions, an index into [`Plan::scopes`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub scope: usize,
+}
+
+impl PlannedStep {
+    /// True if the step's result is stale after an interruption: it is obtained again. The result
+    /// of an action that asks a person after an unknown outcome is always kept.
+    pub fn is_repeatable(&self) -> bool {
+        self.nature != Nature::Once && self.recovery != Recovery::Ask
+    }
+
+    /// Returns the indexes of all steps that the step waits for, ascending.
+    pub fn predecessors(&self) -> impl Iterator<Item = usize> {
+        let all: BTreeSet<usize> =
+            [&self.needs, &self.after, &self.needs_each].into_iter().flatten().copied().collect();
+        all.into_iter()
+    }
 }
 
 fn default_timeout() -> u64 {

@@ -7,15 +7,33 @@ use super::{
     inlined_workflow::{ActionStep, InlinedWorkflow},
     names::{Binding, ReferenceTarget, StepNames},
 };
-use crate::workflow::{SpannedExpression, SpannedTemplate};
+use crate::workflow::{Spanned, SpannedExpression, SpannedTemplate, Step};
 
 /// Indexes of steps.
 type StepSet = Rc<BTreeSet<usize>>;
 
+/// Direct dependencies of one step: indexes of steps, by what the step expects of them.
+#[derive(Debug, Default)]
+pub(super) struct StepDependencies {
+    /// Steps that must succeed.
+    pub(super) needs: BTreeSet<usize>,
+    /// Steps that must have ended.
+    pub(super) after: BTreeSet<usize>,
+    /// Steps of which an instance needs the instance with the same key.
+    pub(super) needs_each: BTreeSet<usize>,
+}
+
+impl StepDependencies {
+    /// Returns all steps that must come before.
+    pub(super) fn all(&self) -> BTreeSet<usize> {
+        [&self.needs, &self.after, &self.needs_each].into_iter().flatten().copied().collect()
+    }
+}
+
 /// Returns the direct dependencies of each step, by index.
 ///
 /// The workflow must have no mistakes: with a cycle between scopes the search would not end.
-pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<BTreeSet<usize>> {
+pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<StepDependencies> {
     let mut collector =
         DependencyCollector { inlined, inputs: HashMap::new(), outputs: HashMap::new(), inside: HashMap::new() };
     inlined.steps.iter().map(|step| collector.step(step)).collect()
@@ -34,21 +52,43 @@ struct DependencyCollector<'a> {
 impl DependencyCollector<'_> {
     /// Returns the dependencies of one step: its own, and those of the steps that inline its
     /// workflow.
-    fn step(&mut self, step: &ActionStep) -> BTreeSet<usize> {
+    fn step(&mut self, step: &ActionStep) -> StepDependencies {
         let inlined = self.inlined;
         let definition = inlined.definition(step);
-        let mut found = BTreeSet::new();
-        for expression in definition.expressions() {
-            self.expression(expression, step.scope, &mut found);
-        }
-        definition.needs.iter().for_each(|need| self.need(step.scope, &need.value, &mut found));
+        let mut found = StepDependencies::default();
         let mut scope = step.scope;
+        self.steps(scope, &definition.needs_each, &mut found.needs_each);
+        self.written(scope, definition, &mut found);
         while let Some((parent, inliner)) = inlined.inliner(scope) {
-            inliner.needs.iter().for_each(|need| self.need(parent, &need.value, &mut found));
-            inliner.when.iter().for_each(|when| self.expression(when, parent, &mut found));
+            self.written(parent, inliner, &mut found);
             scope = parent;
         }
+        let mut referenced = BTreeSet::new();
+        for expression in definition.expressions() {
+            self.expression(expression, step.scope, &mut referenced);
+        }
+        // Outputs of a loop can be read before all its instances have succeeded.
+        let is_partial = |index: &usize| {
+            found.needs_each.contains(index)
+                || found.after.contains(index) && inlined.body(&inlined.steps[*index]).for_each.is_some()
+        };
+        referenced.retain(|index| !is_partial(index));
+        found.needs.extend(referenced);
+        found.after.retain(|index| !found.needs.contains(index));
         found
+    }
+
+    /// Adds what a step, or one that inlines its workflow, lists and requires.
+    fn written(&mut self, scope: usize, step: &Step, found: &mut StepDependencies) {
+        self.steps(scope, &step.needs, &mut found.needs);
+        self.steps(scope, &step.after, &mut found.after);
+        step.when.iter().for_each(|when| self.expression(when, scope, &mut found.needs));
+    }
+
+    fn steps(&mut self, scope: usize, names: &[Spanned<String>], found: &mut BTreeSet<usize>) {
+        for name in names {
+            self.need(scope, &name.value, found);
+        }
     }
 
     /// Adds the step `name`, or all steps of the workflow that it inlines.

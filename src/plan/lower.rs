@@ -38,8 +38,8 @@ pub(super) fn outputs(workflow: &Workflow, scope: usize) -> Vec<(String, Templat
     workflow.outputs.iter().map(|(name, value)| (name.value.clone(), template(value, scope))).collect()
 }
 
-/// Returns one step of a plan. `needs` are indexes in the plan.
-pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep, needs: Vec<usize>) -> PlannedStep {
+/// Returns one step of a plan, without its dependencies.
+pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep) -> PlannedStep {
     let action = step.action.as_ref().expect("a checked workflow has known actions only");
     let (definition, body) = (inlined.definition(step), inlined.body(step));
     PlannedStep {
@@ -49,7 +49,9 @@ pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep, needs: Vec<usiz
         nature: action.nature(),
         recovery: action.recovery(),
         with: template(&definition.with, step.scope),
-        needs,
+        needs: Vec::new(),
+        after: Vec::new(),
+        needs_each: Vec::new(),
         when: condition(inlined, step),
         approval: body.approval.as_ref().map(|question| template(question, step.scope)),
         for_each: body.for_each.as_ref().map(|each| for_each(each, step.scope)),

@@ -110,8 +110,9 @@ fn mentioned(workflow: &Workflow, step: &Step, index: &HashMap<&str, usize>) -> 
             }
         }
     }
-    // A step that lists itself in `needs` is reported by the check of `needs`.
-    let needs = step.needs.iter().filter(|need| need.value != step.name.value);
+    // A step that lists itself is reported by the check of the lists.
+    let listed = [&step.needs, &step.after, &step.needs_each].into_iter().flatten();
+    let needs = listed.filter(|need| need.value != step.name.value);
     found.extend(needs.filter_map(|need| Some((*index.get(need.value.as_str())?, need.span))));
     found
 }

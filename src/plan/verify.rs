@@ -15,8 +15,8 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
         }
     }
     for (index, step) in plan.steps.iter().enumerate() {
-        if step.needs.iter().any(|&need| need >= index) {
-            return damaged(format!("step {:?} needs a step that comes after it", step.name));
+        if step.predecessors().any(|before| before >= index) {
+            return damaged(format!("step {:?} depends on a step that comes after it", step.name));
         }
         if step.scope >= plan.scopes.len() {
             return damaged(format!("step {:?} has no scope", step.name));

@@ -28,6 +28,10 @@ pub enum Entry {
         epoch: Epoch,
         /// Description of the new owner, for operators.
         owner: String,
+        /// True if results that grow old are obtained again: those of `Observe` and `Ensure` steps,
+        /// conditions and the lists of `for_each` steps.
+        #[serde(default, skip_serializing_if = "is_false")]
+        refresh: bool,
     },
     /// The finished run was opened again: failed steps are ready to retry.
     RunReopened,
@@ -71,6 +75,9 @@ pub enum Entry {
         /// Number of the attempt; higher than that of each earlier attempt.
         #[serde(default = "first", skip_serializing_if = "is_first")]
         attempt: u32,
+        /// Changes that attempts before the run was acquired have made.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<String>,
     },
     /// A later attempt of a step started, or the step is backing off. Only the latest one of a step
     /// is kept.
@@ -117,6 +124,12 @@ pub enum Entry {
     /// A step was skipped because its condition was false.
     #[serde(rename = "skipped")]
     StepSkipped {
+        /// Name of the step.
+        step: String,
+    },
+    /// A `for_each` step with items was stopped, because a step that it needs has failed.
+    #[serde(rename = "stopped")]
+    StepStopped {
         /// Name of the step.
         step: String,
     },
@@ -260,6 +273,7 @@ impl Entry {
             | Self::StepStarted { .. }
             | Self::StepSucceeded { .. }
             | Self::StepSkipped { .. }
+            | Self::StepStopped { .. }
             | Self::StepFailed { .. }
             | Self::StepInDoubt { .. }
             | Self::RunFinished { .. } => StoredIn::History,
@@ -280,6 +294,7 @@ impl Entry {
             | Self::Checkpointed { .. }
             | Self::StepSucceeded { .. }
             | Self::StepSkipped { .. }
+            | Self::StepStopped { .. }
             | Self::StepFailed { .. }
             | Self::StepInDoubt { .. }
             | Self::RunFinished { .. } => false,
@@ -312,6 +327,7 @@ mod tests {
     const STORED: &str = r#"
 {"run_created":{"plan":"d1"}}
 {"run_acquired":{"epoch":2,"owner":"process 7 on a"}}
+{"run_acquired":{"epoch":2,"owner":"process 7 on a","refresh":true}}
 "run_reopened"
 {"cancel_requested":{"by":"process 7 on a"}}
 {"asked":{"step":"a","question":"go on?"}}
@@ -322,6 +338,7 @@ mod tests {
 {"expanded":{"step":"a","keys":["x","y"]}}
 {"started":{"step":"a[x]"}}
 {"started":{"step":"a[x]","attempt":3}}
+{"started":{"step":"a[x]","attempt":3,"changes":["x"]}}
 {"moved":{"step":"a","attempt":{"number":2,"failures":1,"since":5},"to":{"running":{"mode":"find"}}}}
 {"moved":{"step":"a","attempt":{"number":2,"failures":1,"since":5},"to":{"waiting":{"until":9,"mode":"run","error":{"kind":"transient","message":"busy"}}},"changes":["x"]}}
 {"checkpointed":{"step":"a","value":{"operation":"u"}}}
@@ -329,6 +346,7 @@ mod tests {
 {"succeeded":{"step":"a"}}
 {"succeeded":{"step":"a","output":{"x":1},"changes":["x"],"found":true}}
 {"skipped":{"step":"a"}}
+{"stopped":{"step":"a"}}
 {"failed":{"step":"a","error":{"kind":"unknown","message":"lost"}}}
 {"in_doubt":{"step":"a","error":{"kind":"unknown","message":"lost"},"changes":["x"]}}
 {"run_finished":{"outcome":"succeeded","outputs":{"x":1}}}

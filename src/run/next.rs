@@ -17,6 +17,9 @@ pub enum Effect {
     RequestApproval(StepId),
     /// Evaluate the items of a `for_each` step, if its condition is true.
     Expand(StepId),
+    /// Evaluate the items of a `for_each` step of which a dependency failed: without items, the
+    /// step succeeds; otherwise it is stopped.
+    ExpandIfEmpty(StepId),
     /// Start a step, if its condition is true.
     Start(StepId),
     /// Start a further attempt of a step that was started before.
@@ -61,7 +64,9 @@ pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec
 }
 
 fn start(plan: &Plan, state: &RunState, id: StepId) -> Effect {
-    if state.needs_approval(plan, id) {
+    if state.is_stopping_loop(id) {
+        Effect::ExpandIfEmpty(id)
+    } else if state.needs_approval(plan, id) {
         Effect::RequestApproval(id)
     } else if state.is_for_each(plan, id) {
         Effect::Expand(id)

@@ -3,10 +3,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
-use super::{Attempt, AttemptMode, Entry, Outcome, RunStatus, StateName, TimedEntry};
-use crate::{clock::UnixMillis, plan::Plan};
+use self::edges::{Dependent, EdgeKind};
+use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, StateName, TimedEntry};
+use crate::{
+    clock::UnixMillis,
+    plan::{Plan, PlannedStep},
+};
 
+mod edges;
 mod fold;
+mod refresh;
 
 /// Index of a step, or of an instance of a `for_each` step, in one [`RunState`]. Valid only there,
 /// and never stored.
@@ -31,6 +37,10 @@ pub enum StepState {
         /// Number of dependencies that have not finished; 1 for an instance without a slot.
         by: usize,
     },
+    /// A step that this one needs has failed: it cannot start before the run is resumed.
+    Stopped,
+    /// The instance has changed something, and its key is no longer in the list of its step.
+    Dropped,
     /// The step can start.
     Ready,
     /// A `for_each` step whose instances are known.
@@ -90,7 +100,8 @@ impl StepState {
     /// Returns the name that programs and operators see.
     pub fn name(&self) -> StateName {
         StateName::new(match self {
-            Self::Blocked { .. } => "blocked",
+            Self::Blocked { .. } | Self::Stopped => "blocked",
+            Self::Dropped => "dropped",
             Self::Ready => "ready",
             Self::Expanded { .. } => "expanded",
             Self::Running { .. } => "running",
@@ -177,6 +188,39 @@ impl Progress {
     }
 }
 
+/// Answer of an operator to the question of a step.
+#[derive(Debug, Clone, PartialEq)]
+enum ApprovalDecision {
+    /// The question was approved, and is the same until the run is acquired.
+    Approved { question: String },
+    /// The question was approved before the run was acquired, and may be another one now.
+    ApprovedBefore { question: String },
+    /// The step was refused since the run was last opened.
+    Refused,
+}
+
+/// Relation of an instance to the list of its step. A step of the plan is always listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// The list has the key of the instance.
+    Listed,
+    /// The list does not have the key, or has not been evaluated since the run was acquired.
+    Unlisted,
+    /// As `Unlisted`, and the instance has changed something, or may have.
+    Dropped,
+}
+
+/// Progress of a step of the plan, as its dependents know it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum NodeProgress {
+    #[default]
+    Pending,
+    /// The instances are known.
+    Expanded,
+    /// The step has ended.
+    Settled,
+}
+
 /// A step of the plan, or an instance of a `for_each` step.
 #[derive(Debug, Clone)]
 struct StepInstance {
@@ -194,8 +238,15 @@ struct StepInstance {
     changes: Vec<String>,
     /// Changes of the running attempt, as of its latest checkpoint.
     unconfirmed_changes: Vec<String>,
-    /// True once an operator has approved the step.
-    approved: bool,
+    decision: Option<ApprovalDecision>,
+    listing: Listing,
+    /// Number of the attempt that was interrupted, until the step starts again.
+    interrupted: Option<u32>,
+    /// State to return to once nothing blocks the step: its result is kept, its last attempt has an
+    /// unknown outcome, or the next one is scheduled.
+    kept: Option<StepState>,
+    /// True if an attempt has changed an external system.
+    has_changed: bool,
 }
 
 impl StepInstance {
@@ -209,7 +260,11 @@ impl StepInstance {
             checkpoint: Value::Null,
             changes: Vec::new(),
             unconfirmed_changes: Vec::new(),
-            approved: false,
+            decision: None,
+            listing: Listing::Listed,
+            interrupted: None,
+            kept: None,
+            has_changed: false,
         }
     }
 }
@@ -217,13 +272,53 @@ impl StepInstance {
 /// Bookkeeping of one step of the plan.
 #[derive(Debug, Clone, Default)]
 struct StepNode {
-    /// Indexes of the steps that depend on this one.
-    dependents: Vec<usize>,
+    /// Steps that depend on this one.
+    dependents: Vec<Dependent>,
+    /// Number of steps that this one depends on, with repetitions.
+    predecessors: usize,
+    /// Steps of which each instance is needed by the instance of this one with the same key.
+    needs_each: Vec<usize>,
+    /// True if a result of the step is stale after an interruption.
+    is_repeatable: bool,
+    /// True for a `for_each` step.
+    is_loop: bool,
+    max_parallel: Option<u32>,
+    /// True if a dependency has failed or was stopped.
+    has_failed_need: bool,
+    progress: NodeProgress,
+    /// Outputs of the instances that have succeeded, by key, if a step can read them earlier than
+    /// the output of the step.
+    partial_outputs: Option<Value>,
     /// Instances that wait for a slot under `max_parallel`.
     queue: VecDeque<StepId>,
     /// Number of instances that have a slot.
     slots_used: usize,
+    /// Instances of a `for_each` step, in the order of its items.
     instances: Vec<StepId>,
+    /// Instances before the run was acquired, until the items are evaluated again.
+    former_instances: Vec<StepId>,
+    /// Number of instances that have not ended.
+    unsettled: usize,
+}
+
+impl StepNode {
+    fn new(planned: &PlannedStep) -> Self {
+        Self {
+            predecessors: planned.needs.len() + planned.after.len() + planned.needs_each.len(),
+            needs_each: planned.needs_each.clone(),
+            is_repeatable: planned.is_repeatable(),
+            is_loop: planned.for_each.is_some(),
+            max_parallel: planned.for_each.as_ref().and_then(|each| each.max_parallel),
+            ..Self::default()
+        }
+    }
+
+    fn add_dependent(&mut self, node: usize, kind: EdgeKind) {
+        self.dependents.push(Dependent { node, kind });
+        if self.is_loop && kind != EdgeKind::Needs {
+            self.partial_outputs = Some(Value::Object(Map::new()));
+        }
+    }
 }
 
 /// State of a run: the fold of its entries.
@@ -236,7 +331,6 @@ pub struct RunState {
     /// True once an operator has requested that the run ends.
     cancelling: bool,
     nodes: Vec<StepNode>,
-    max_parallel: Vec<Option<u32>>,
     /// The steps of the plan at their indexes, then the instances of `for_each` steps.
     instances: Vec<StepInstance>,
     names: HashMap<String, StepId>,
@@ -256,20 +350,19 @@ pub struct RunState {
 impl RunState {
     /// Returns the state of a run of `plan` before its first entry.
     pub fn new(plan: &Plan) -> Self {
-        let mut nodes = vec![StepNode::default(); plan.steps.len()];
+        let mut nodes: Vec<_> = plan.steps.iter().map(StepNode::new).collect();
         let mut instances = Vec::with_capacity(plan.steps.len());
         for (index, step) in plan.steps.iter().enumerate() {
-            for &need in &step.needs {
-                nodes[need].dependents.push(index);
-            }
-            let state = StepState::Blocked { by: step.needs.len() };
+            step.needs.iter().for_each(|&need| nodes[need].add_dependent(index, EdgeKind::Needs));
+            step.after.iter().for_each(|&before| nodes[before].add_dependent(index, EdgeKind::After));
+            step.needs_each.iter().for_each(|&need| nodes[need].add_dependent(index, EdgeKind::NeedsEach));
+            let state = StepState::Blocked { by: nodes[index].predecessors };
             instances.push(StepInstance::new(step.name.clone(), index, None, state));
         }
         let names = instances.iter().enumerate().map(|(i, s)| (s.name.clone(), StepId::of(i))).collect();
         Self {
             progress: Progress::New,
             cancelling: false,
-            max_parallel: plan.steps.iter().map(|s| s.for_each.as_ref().and_then(|f| f.max_parallel)).collect(),
             open: nodes.len(),
             nodes,
             instances,
@@ -319,7 +412,7 @@ impl RunState {
             latest.iter().partition(|timed| matches!(timed.entry, Entry::AttemptChanged { .. }));
         for timed in attempts {
             match self.superseded_attempt(&timed.entry) {
-                Some((id, number)) => self.instances[id.index()].attempts = number.max(self.attempts(id)),
+                Some((id, number)) => self.attempt_superseded(id, number, &timed.entry),
                 None => self.apply(timed.at, &timed.entry)?,
             }
         }
@@ -336,12 +429,40 @@ impl RunState {
         Ok(())
     }
 
+    /// Counts an attempt that the history has superseded. If the attempt was interrupted and the
+    /// step has not started again, the history does not have its changes.
+    fn attempt_superseded(&mut self, id: StepId, number: u32, entry: &Entry) {
+        let instance = &mut self.instances[id.index()];
+        instance.attempts = number.max(instance.attempts);
+        let Entry::AttemptChanged { attempt, to, changes, .. } = entry else { return };
+        if instance.interrupted.is_none_or(|interrupted| number < interrupted) {
+            return;
+        }
+        instance.interrupted = Some(number);
+        if instance.kept.is_some() {
+            instance.kept = Some(match to.clone() {
+                AttemptTransition::Running { .. } => StepState::Unknown { attempt: *attempt },
+                AttemptTransition::BackingOff { until, mode, error } => {
+                    StepState::BackingOff { attempt: *attempt, until, mode, error }
+                }
+            });
+        }
+        self.add_changes(id, changes.clone());
+    }
+
     /// Returns the step and number of a stored attempt that the history has superseded.
     fn superseded_attempt(&self, entry: &Entry) -> Option<(StepId, u32)> {
         let Entry::AttemptChanged { step, attempt, .. } = entry else { return None };
         let id = self.find(step)?;
-        // Ready or blocked: the step failed, and has not started again.
-        let was_reset = matches!(self.state(id), StepState::Ready | StepState::Blocked { .. });
+        // The step failed or was interrupted, and has not started again.
+        let was_reset = matches!(
+            self.state(id),
+            StepState::Ready
+                | StepState::Blocked { .. }
+                | StepState::Stopped
+                | StepState::Dropped
+                | StepState::AwaitingApproval { .. }
+        );
         let is_superseded = self.has_finished(id) || was_reset || attempt.number < self.attempts(id);
         is_superseded.then_some((id, attempt.number))
     }
@@ -379,8 +500,24 @@ impl RunState {
     /// Returns the steps that are displayed and counted: the instances of a `for_each` step replace
     /// it once they are known.
     pub fn counted_steps(&self) -> Vec<StepId> {
-        let is_counted = |&id: &StepId| self.key(id).is_some() || self.nodes[self.node(id)].instances.is_empty();
-        self.steps().filter(is_counted).collect()
+        self.steps().filter(|&id| self.is_counted(id)).collect()
+    }
+
+    fn is_counted(&self, id: StepId) -> bool {
+        let instance = &self.instances[id.index()];
+        match instance.of {
+            None => self.nodes[instance.node].instances.is_empty(),
+            Some(_) => instance.listing != Listing::Unlisted,
+        }
+    }
+
+    /// Returns the names of the instances of a `for_each` step that have changed something, or may
+    /// have, and are no longer in its list.
+    pub fn dropped_instances(&self, step: StepId) -> Vec<String> {
+        let is_dropped = |instance: &&StepInstance| {
+            instance.listing == Listing::Dropped && instance.of.as_ref().is_some_and(|(parent, _)| *parent == step)
+        };
+        self.instances.iter().filter(is_dropped).map(|instance| instance.name.clone()).collect()
     }
 
     /// Returns the step or instance with this name, such as `join[worker-1]`.
@@ -408,6 +545,12 @@ impl RunState {
         self.instances[id.index()].of.as_ref().map(|(_, key)| key.as_str())
     }
 
+    /// True if the step has nothing left to do, or has a result that is kept.
+    pub fn is_done(&self, id: StepId) -> bool {
+        let is_good = |state: &StepState| matches!(state, StepState::Succeeded { .. } | StepState::Skipped);
+        is_good(self.state(id)) || self.instances[id.index()].kept.as_ref().is_some_and(is_good)
+    }
+
     /// Returns the latest checkpoint of the step; `null` if there is none.
     pub fn checkpoint(&self, id: StepId) -> &Value {
         &self.instances[id.index()].checkpoint
@@ -426,10 +569,15 @@ impl RunState {
     }
 
     /// Returns the output of the step with this index in the plan, once it has succeeded.
+    ///
+    /// Of a `for_each` step that another step may read earlier, the outputs of the instances that
+    /// have succeeded.
     pub fn output(&self, node: usize) -> Option<&Value> {
         match &self.instances.get(node)?.state {
             StepState::Succeeded { output } => Some(output),
-            _ => None,
+            StepState::Skipped => None,
+            _ if self.nodes[node].progress == NodeProgress::Pending => None,
+            _ => self.nodes[node].partial_outputs.as_ref(),
         }
     }
 
@@ -458,7 +606,24 @@ impl RunState {
     /// True if the step requires an approval that it does not have yet.
     pub(super) fn needs_approval(&self, plan: &Plan, id: StepId) -> bool {
         let instance = &self.instances[id.index()];
-        instance.of.is_none() && !instance.approved && plan.steps[instance.node].approval.is_some()
+        let is_approved = matches!(instance.decision, Some(ApprovalDecision::Approved { .. }));
+        instance.of.is_none() && !is_approved && plan.steps[instance.node].approval.is_some()
+    }
+
+    /// Returns the question that an operator has approved.
+    pub(crate) fn approved_question(&self, id: StepId) -> Option<&str> {
+        match &self.instances[id.index()].decision {
+            Some(ApprovalDecision::Approved { question } | ApprovalDecision::ApprovedBefore { question }) => {
+                Some(question)
+            }
+            Some(ApprovalDecision::Refused) | None => None,
+        }
+    }
+
+    /// True if `id` is a `for_each` step of which a dependency failed: it cannot have instances.
+    pub(super) fn is_stopping_loop(&self, id: StepId) -> bool {
+        let instance = &self.instances[id.index()];
+        instance.of.is_none() && self.nodes[instance.node].has_failed_need
     }
 
     /// True if `id` is a `for_each` step itself and not an instance of one.
@@ -473,6 +638,8 @@ impl RunState {
                 true
             }
             StepState::Blocked { .. }
+            | StepState::Stopped
+            | StepState::Dropped
             | StepState::Ready
             | StepState::Expanded { .. }
             | StepState::Running { .. }

@@ -75,6 +75,10 @@ pub struct Step {
     pub with: SpannedTemplate,
     /// Dependencies in addition to the steps that its expressions refer to.
     pub needs: Vec<Spanned<String>>,
+    /// Steps that must have ended, with any result.
+    pub after: Vec<Spanned<String>>,
+    /// `for_each` steps of which each instance needs the instance with the same key.
+    pub needs_each: Vec<Spanned<String>>,
     /// Condition; if it is false, the step is skipped.
     pub when: Option<SpannedExpression>,
 }

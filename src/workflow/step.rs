@@ -6,11 +6,13 @@ use super::{
 };
 
 /// Keys of a step.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "uses",
     "workflow",
     "with",
     "needs",
+    "after",
+    "needs_each",
     "when",
     "approval",
     "for_each",
@@ -34,10 +36,10 @@ pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
     let what = format!("step {:?}", entry.key.value);
     let fields = reader.fields(&entry.value, &what, &KEYS);
     let with = read_with(reader, &fields, entry.key.span);
-    let needs = fields.value("needs").map(|node| read_needs(reader, node)).unwrap_or_default();
+    let [needs, after, needs_each] = ["needs", "after", "needs_each"].map(|key| read_step_names(reader, &fields, key));
     let when = fields.value("when").and_then(|node| reader.expression(node, "when"));
     let body = read_body(reader, entry, &fields).unwrap_or(StepBody::Unknown);
-    Step { name: entry.key.clone(), body, with, needs, when }
+    Step { name: entry.key.clone(), body, with, needs, after, needs_each, when }
 }
 
 /// Reads `with`; an empty map if there is none. `step` is the place of the step's name.
@@ -54,13 +56,14 @@ fn read_with(reader: &mut Reader, fields: &YamlFields<'_>, step: Span) -> Spanne
     }
 }
 
-/// Reads the list of step names in `needs`.
-fn read_needs(reader: &mut Reader, node: &YamlNode) -> Vec<Spanned<String>> {
+/// Reads a list of step names; an empty one if the step does not have the key.
+fn read_step_names(reader: &mut Reader, fields: &YamlFields<'_>, key: &str) -> Vec<Spanned<String>> {
+    let Some(node) = fields.value(key) else { return Vec::new() };
     let YamlValue::List(items) = &node.kind else {
-        reader.expected(node, "needs", "a list of steps such as [first, second]");
+        reader.expected(node, key, "a list of steps such as [first, second]");
         return Vec::new();
     };
-    items.iter().filter_map(|item| reader.text(item, "an entry of needs")).collect()
+    items.iter().filter_map(|item| reader.text(item, &format!("an entry of {key}"))).collect()
 }
 
 /// Reads the action or the inlined workflow; `None` after an error.
@@ -98,7 +101,7 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) ->
 
 /// Reports keys that only a step with an action can have.
 fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
-    for key in ["approval", "for_each", "as", "key", "max_parallel", "retry", "timeout"] {
+    for key in ["approval", "needs_each", "for_each", "as", "key", "max_parallel", "retry", "timeout"] {
         let Some(entry) = fields.find(key) else { continue };
         let message = format!("{key} cannot be used with workflow");
         let hint = if matches!(key, "approval" | "retry" | "timeout") {
@@ -114,7 +117,7 @@ fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
 /// Reads `for_each` and the keys that belong to it.
 fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
-        for key in ["as", "key", "max_parallel"] {
+        for key in ["as", "key", "max_parallel", "needs_each"] {
             if let Some(entry) = fields.find(key) {
                 let message = format!("{key} requires for_each");
                 reader.report("workflow::step", entry.key.span, message, "no for_each", None);

@@ -207,18 +207,27 @@ pub(crate) struct Output {
     pub(crate) value: Value,
 }
 
-/// Action that behaves like its script. `RECOVERY` is 0 for find, 1 for repeat, 2 for ask.
-pub(crate) struct Scripted<const RECOVERY: u8>(pub(crate) Arc<ActionScript>);
+/// Name, nature and recovery of the scripted actions.
+const KINDS: [(&str, Nature, Recovery); 5] = [
+    ("test.find", Nature::Once, Recovery::Find),
+    ("test.repeat", Nature::Once, Recovery::Repeat),
+    ("test.ask", Nature::Once, Recovery::Ask),
+    ("test.observe", Nature::Observe, Recovery::Repeat),
+    ("test.ensure", Nature::Ensure, Recovery::Find),
+];
 
-impl<const RECOVERY: u8> RequiredPermissions for Scripted<RECOVERY> {}
+/// Action that behaves like its script. `KIND` is an index into [`KINDS`].
+pub(crate) struct Scripted<const KIND: usize>(pub(crate) Arc<ActionScript>);
 
-impl<const RECOVERY: u8> Action for Scripted<RECOVERY> {
+impl<const KIND: usize> RequiredPermissions for Scripted<KIND> {}
+
+impl<const KIND: usize> Action for Scripted<KIND> {
     type Input = Input;
     type Output = Output;
-    const NAME: &'static str = ["test.find", "test.repeat", "test.ask"][RECOVERY as usize];
+    const NAME: &'static str = KINDS[KIND].0;
     const VERSION: u32 = 1;
-    const NATURE: Nature = Nature::Once;
-    const RECOVERY: Recovery = [Recovery::Find, Recovery::Repeat, Recovery::Ask][RECOVERY as usize];
+    const NATURE: Nature = KINDS[KIND].1;
+    const RECOVERY: Recovery = KINDS[KIND].2;
     const SUMMARY: &'static str = "Does as its script says.";
 
     async fn run(&self, cx: &ActionContext, input: &Input) -> Result<Output, ActionError> {
@@ -240,24 +249,24 @@ pub(crate) fn registry(script: &Arc<ActionScript>) -> Registry {
     registry.add(Scripted::<0>(Arc::clone(script)));
     registry.add(Scripted::<1>(Arc::clone(script)));
     registry.add(Scripted::<2>(Arc::clone(script)));
+    registry.add(Scripted::<3>(Arc::clone(script)));
+    registry.add(Scripted::<4>(Arc::clone(script)));
     registry
 }
 
 /// Returns a step without input that depends on the steps with these indexes.
 pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
-    let recovery = match action {
-        "test.find" => Recovery::Find,
-        "test.ask" => Recovery::Ask,
-        _ => Recovery::Repeat,
-    };
+    let &(_, nature, recovery) = KINDS.iter().find(|(name, ..)| *name == action).expect("a scripted action");
     PlannedStep {
         name: name.into(),
         action: action.into(),
         version: 1,
-        nature: Nature::Once,
+        nature,
         recovery,
         with: Template::Literal(json!({})),
         needs: needs.to_vec(),
+        after: vec![],
+        needs_each: vec![],
         when: None,
         approval: None,
         for_each: None,
@@ -290,16 +299,20 @@ pub(crate) fn chain(n: usize) -> Plan {
     plan((0..n).map(|i| step(&format!("s{i}"), "test.find", &needs(i))).collect())
 }
 
+fn for_each(items: &str, max_parallel: Option<u32>) -> ForEach {
+    ForEach { items: expression(items), variable: "item".into(), key: expression("item"), max_parallel }
+}
+
+/// Returns a step with the instances 0, 1 and 2.
+pub(crate) fn each(name: &str, needs: &[usize]) -> PlannedStep {
+    PlannedStep { for_each: Some(for_each("['0', '1', '2']", None)), ..step(name, "test.ensure", needs) }
+}
+
 /// Returns a plan of one `for_each` step over a list of numbers and one step after it.
 pub(crate) fn fan(items: usize, max_parallel: Option<u32>) -> Plan {
     let list: Vec<String> = (0..items).map(|i| i.to_string()).collect();
     let mut fan = step("fan", "test.find", &[]);
-    fan.for_each = Some(ForEach {
-        items: expression("inputs.items"),
-        variable: "item".into(),
-        key: expression("item"),
-        max_parallel,
-    });
+    fan.for_each = Some(for_each("inputs.items", max_parallel));
     fan.with = Template::Map(vec![("value".into(), Template::Expression(expression("item")))]);
     let mut plan = plan(vec![fan, step("after", "test.find", &[0])]);
     plan.inputs.insert("items".into(), json!(list));

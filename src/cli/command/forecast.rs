@@ -82,12 +82,14 @@ impl KnownValues {
 
     /// Returns the steps that must run before all inputs of `step` are known. Empty if they are.
     fn causes(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
-        plan.steps[step].needs.iter().flat_map(|&need| self.causes[need].iter().copied()).collect()
+        let planned = &plan.steps[step];
+        let needs = planned.needs.iter().chain(&planned.needs_each);
+        needs.flat_map(|&need| self.causes[need].iter().copied()).collect()
     }
 
     /// Returns the steps before `step` that would change something.
     fn pending_before(&self, plan: &Plan, step: usize) -> BTreeSet<usize> {
-        plan.steps[step].needs.iter().flat_map(|&need| self.pending[need].iter().copied()).collect()
+        plan.steps[step].predecessors().flat_map(|before| self.pending[before].iter().copied()).collect()
     }
 
     /// Records what the dependents of `step` have to wait for: the step itself if it would change

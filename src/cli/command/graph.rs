@@ -31,7 +31,7 @@ pub(crate) fn graph(settings: &Settings, args: &GraphArgs) -> Result<Exit, Failu
 
 /// Returns the names of a step's dependencies.
 fn names<'a>(outline: &'a Outline, step: &PlannedStep) -> Vec<&'a str> {
-    step.needs.iter().map(|&need| outline.steps[need].name.as_str()).collect()
+    step.predecessors().map(|before| outline.steps[before].name.as_str()).collect()
 }
 
 fn to_json(outline: &Outline) -> Value {
@@ -104,7 +104,7 @@ fn mermaid(outline: &Outline) {
         ui::out(&format!("  s{index}[\"{label}\"]"));
     }
     for (index, step) in outline.steps.iter().enumerate() {
-        for need in &step.needs {
+        for need in step.predecessors() {
             ui::out(&format!("  s{need} --> s{index}"));
         }
     }

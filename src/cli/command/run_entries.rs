@@ -123,6 +123,7 @@ fn step(entry: &Entry) -> &str {
         | Entry::Checkpointed { step, .. }
         | Entry::StepSucceeded { step, .. }
         | Entry::StepSkipped { step }
+        | Entry::StepStopped { step }
         | Entry::StepFailed { step, .. }
         | Entry::StepInDoubt { step, .. }
         | Entry::ApprovalRequested { step, .. }
@@ -139,7 +140,10 @@ fn step(entry: &Entry) -> &str {
 fn entry_lines(entry: &Entry) -> Vec<String> {
     match entry {
         Entry::RunCreated { .. } => vec!["run created".into()],
-        Entry::RunAcquired { owner, epoch } => vec![format!("run acquired by {owner} (epoch {epoch})")],
+        Entry::RunAcquired { owner, epoch, refresh } => {
+            let refresh = if *refresh { "; results that may be stale are obtained again" } else { "" };
+            vec![format!("run acquired by {owner} (epoch {epoch}){refresh}")]
+        }
         Entry::CancelRequested { by } => vec![format!("cancellation requested by {by}")],
         Entry::RunReopened => vec!["run reopened: failed steps are ready to retry".into()],
         Entry::StepExpanded { keys, .. } => vec![format!("expanded to {}", format::plural(keys.len(), "instance"))],
@@ -149,6 +153,7 @@ fn entry_lines(entry: &Entry) -> Vec<String> {
         Entry::Checkpointed { .. } => vec!["checkpoint saved".into()],
         Entry::StepSucceeded { changes, found, .. } => succeeded(changes, *found),
         Entry::StepSkipped { .. } => vec!["skipped".into()],
+        Entry::StepStopped { .. } => vec!["stopped: a step that it needs has failed".into()],
         Entry::StepFailed { error, changes, .. } => failure("failed", error, changes),
         Entry::StepInDoubt { error, changes, .. } => failure("in doubt", error, changes),
         Entry::ApprovalRequested { question, .. } => vec![format!("approval requested: {question}")],

@@ -70,6 +70,8 @@ fn step(registry: &Registry) -> Value {
             "workflow": { "type": "string", "description": "Workflow that is inlined instead of this step: a file or a name" },
             "with": { "type": "object", "description": "Input of the action or the inlined workflow" },
             "needs": { "type": "array", "items": { "type": "string" }, "description": "Dependencies in addition to the steps that expressions refer to" },
+            "after": { "type": "array", "items": { "type": "string" }, "description": "Steps that must have ended, with any result" },
+            "needs_each": { "type": "array", "items": { "type": "string" }, "description": "for_each steps of which each instance needs the instance with the same key" },
             "when": { "type": ["string", "boolean"], "description": "Condition; if it is false, the step is skipped" },
             "approval": { "type": "string", "description": "Question that an operator must approve before the step starts; see `stargate approve`" },
             "for_each": { "type": "string", "description": "List; the step has an instance for each item" },

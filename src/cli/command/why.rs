@@ -99,6 +99,8 @@ impl RunExplanation {
             | StepState::InDoubt { .. }
             | StepState::Failed { .. } => true,
             StepState::Blocked { .. }
+            | StepState::Stopped
+            | StepState::Dropped
             | StepState::Expanded { .. }
             | StepState::Succeeded { .. }
             | StepState::Skipped => false,
@@ -107,7 +109,10 @@ impl RunExplanation {
 
     /// Counts the blocked steps.
     fn blocked(&self) -> usize {
-        self.state.steps().filter(|id| matches!(self.state.state(*id), StepState::Blocked { .. })).count()
+        self.state
+            .steps()
+            .filter(|id| matches!(self.state.state(*id), StepState::Blocked { .. } | StepState::Stopped))
+            .count()
     }
 
     /// Explains one step.
@@ -137,6 +142,8 @@ impl RunExplanation {
         let running = self.owner.is_some();
         match self.state.state(id) {
             StepState::Blocked { .. } => "waiting for other steps".into(),
+            StepState::Stopped => "a step that it needs has failed".into(),
+            StepState::Dropped => "its key is no longer in the list of its step; what it has changed remains".into(),
             StepState::Ready if running => "ready to start, waiting for a slot".into(),
             StepState::Ready => format!("ready to start; the run is {}", self.status.name()),
             StepState::Expanded { open } => format!("{} not done", format::plural(*open, "instance")),
@@ -177,13 +184,25 @@ impl RunExplanation {
 
     /// Returns the unfinished dependencies of a blocked step, with their states.
     fn blocked_by(&self, id: StepId) -> Vec<(String, StateName)> {
-        if !matches!(self.state.state(id), StepState::Blocked { .. }) {
+        if !matches!(self.state.state(id), StepState::Blocked { .. } | StepState::Stopped) {
             return Vec::new();
         }
-        let needs = self.plan.steps[self.state.node(id)].needs.iter().map(|&need| self.plan.steps[need].name.as_str());
-        let open = needs.filter_map(|name| Some((name.to_owned(), self.state.state(self.state.find(name)?))));
+        let planned = &self.plan.steps[self.state.node(id)];
+        let before = planned.predecessors().map(|before| self.counterpart(id, before));
+        let open = before.filter_map(|name| Some((self.state.state(self.state.find(&name)?), name)));
+        let open = open.map(|(state, name)| (name, state));
         let open = open.filter(|(_, state)| !matches!(state, StepState::Succeeded { .. } | StepState::Skipped));
         open.map(|(name, state)| (name, state.name())).collect()
+    }
+
+    /// Returns the name of the step that `id` waits for: of the instance with the same key, if the
+    /// step waits for no others.
+    fn counterpart(&self, id: StepId, before: usize) -> String {
+        let name = &self.plan.steps[before].name;
+        match self.state.key(id) {
+            Some(key) if self.plan.steps[self.state.node(id)].needs_each.contains(&before) => format!("{name}[{key}]"),
+            _ => name.clone(),
+        }
     }
 
     /// Returns the command that continues the run, or that replaces it.
@@ -280,6 +299,8 @@ fn tone(state: &StepState) -> Tone {
         StepState::Failed { .. } | StepState::InDoubt { .. } => Tone::Bad,
         StepState::Succeeded { .. } => Tone::Good,
         StepState::Blocked { .. }
+        | StepState::Stopped
+        | StepState::Dropped
         | StepState::Ready
         | StepState::Expanded { .. }
         | StepState::Running { .. }

@@ -74,8 +74,13 @@ impl LineFormatter {
             EventKind::LockAwaited { lock, holder, workflow, owner } => {
                 ("", vec![format!("waiting for lock {lock:?}, held by run {holder} of {workflow} ({owner})")])
             }
-            EventKind::StepExpanded { step, instances } => {
-                (step.as_str(), vec![format!("expanded to {}", format::plural(instances.len(), "instance"))])
+            EventKind::StepExpanded { step, instances, dropped } => {
+                let expanded = format!("expanded to {}", format::plural(instances.len(), "instance"));
+                let dropped = dropped.iter().map(|name| {
+                    let text = format!("{name} is no longer in the list; what it has changed remains");
+                    paint_err(Tone::Notable, &text)
+                });
+                (step.as_str(), [expanded].into_iter().chain(dropped).collect())
             }
             EventKind::StepStarted { .. }
             | EventKind::StepProgress { .. }

@@ -88,6 +88,7 @@ pub(super) fn is_result(entry: &Entry) -> bool {
         | Entry::StepStarted { .. }
         | Entry::AttemptChanged { .. }
         | Entry::StepSkipped { .. }
+        | Entry::StepStopped { .. }
         | Entry::RunFinished { .. } => false,
     }
 }

@@ -38,7 +38,7 @@ pub fn created() -> TimedEntry {
 
 /// Returns the start of a step.
 pub fn started(step: &str) -> TimedEntry {
-    timed(Entry::StepStarted { step: step.into(), attempt: 1 })
+    timed(Entry::StepStarted { step: step.into(), attempt: 1, changes: vec![] })
 }
 
 /// Returns an attempt of a step, of which only the latest is kept.
@@ -115,7 +115,11 @@ pub fn take_over(run: &RunId, seen_epoch: u64, seen_lease: i64, after: u64) -> T
         after: Seq(after),
         owner: owner(2),
         lease_until: UnixMillis(200),
-        entries: vec![timed(Entry::RunAcquired { epoch: seen_epoch.next(), owner: "process 2".into() })],
+        entries: vec![timed(Entry::RunAcquired {
+            epoch: seen_epoch.next(),
+            owner: "process 2".into(),
+            refresh: false,
+        })],
         locks: vec![],
         seen_takers: vec![],
         evictions: vec![],

@@ -291,7 +291,7 @@ fn a_damaged_plan_is_refused() {
     assert_eq!(new(plan), "the plan has format 4, this program reads formats up to 3");
     let mut plan = good.clone();
     plan.steps[0].needs = vec![1];
-    assert_eq!(new(plan), "the plan is damaged: step \"each\" needs a step that comes after it");
+    assert_eq!(new(plan), "the plan is damaged: step \"each\" depends on a step that comes after it");
     let mut plan = good.clone();
     plan.steps[0].scope = 7;
     assert_eq!(new(plan), "the plan is damaged: step \"each\" has no scope");

@@ -1,0 +1,285 @@
+//! Dependencies between steps: which steps are blocked, and by what.
+
+use serde_json::{Map, Value};
+
+use super::{Listing, NodeProgress, RunState, StepId, StepState};
+
+/// Meaning of a dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EdgeKind {
+    /// The dependent needs the step to succeed.
+    Needs,
+    /// The dependent waits for the end of the step, whatever its result.
+    After,
+    /// Each instance of the dependent needs the step's instance with the same key.
+    NeedsEach,
+}
+
+/// A step that depends on another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dependent {
+    /// Index of the dependent in the plan.
+    pub(super) node: usize,
+    pub(super) kind: EdgeKind,
+}
+
+impl RunState {
+    /// Changes a step's state together with each index over states.
+    pub(super) fn set(&mut self, id: StepId, state: StepState) {
+        let before = std::mem::replace(&mut self.instances[id.index()].state, state);
+        let had_slot = has_slot(&before);
+        match before {
+            StepState::Ready => drop(self.ready.remove(&id)),
+            StepState::Unknown { .. } => drop(self.unknown.remove(&id)),
+            StepState::BackingOff { until, .. } => drop(self.backing_off.remove(&(until, id))),
+            StepState::Running { .. } => self.running -= 1,
+            StepState::AwaitingApproval { .. } => self.awaiting_approval -= 1,
+            StepState::InDoubt { .. } => self.in_doubt -= 1,
+            StepState::Failed { .. } => self.failed -= 1,
+            StepState::Blocked { .. }
+            | StepState::Stopped
+            | StepState::Dropped
+            | StepState::Expanded { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Skipped => {}
+        }
+        match &self.instances[id.index()].state {
+            StepState::Ready => drop(self.ready.insert(id)),
+            StepState::Unknown { .. } => drop(self.unknown.insert(id)),
+            StepState::BackingOff { until, .. } => drop(self.backing_off.insert((*until, id))),
+            StepState::Running { .. } => self.running += 1,
+            StepState::AwaitingApproval { .. } => self.awaiting_approval += 1,
+            StepState::InDoubt { .. } => self.in_doubt += 1,
+            StepState::Failed { .. } => self.failed += 1,
+            StepState::Blocked { .. }
+            | StepState::Stopped
+            | StepState::Dropped
+            | StepState::Expanded { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Skipped => {}
+        }
+        self.count_slot(id, had_slot);
+    }
+
+    /// Counts the slots of a `for_each` step's instances after a change of one, and assigns a slot
+    /// that became free.
+    fn count_slot(&mut self, id: StepId, had_slot: bool) {
+        if self.instances[id.index()].of.is_none() {
+            return;
+        }
+        let node = self.node(id);
+        match (had_slot, has_slot(self.state(id))) {
+            (false, true) => self.nodes[node].slots_used += 1,
+            (true, false) => {
+                self.nodes[node].slots_used -= 1;
+                self.assign_slots(node);
+            }
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    /// Makes waiting instances ready, as many as there are free slots.
+    pub(super) fn assign_slots(&mut self, node: usize) {
+        let limit = self.nodes[node].max_parallel.map_or(usize::MAX, |limit| limit.max(1) as usize);
+        while self.nodes[node].slots_used < limit {
+            let Some(next) = self.nodes[node].queue.pop_front() else { return };
+            self.unblock(next);
+        }
+    }
+
+    /// Makes a step ready. A step that was interrupted returns to the state that it had.
+    fn unblock(&mut self, id: StepId) {
+        match self.instances[id.index()].kept.take() {
+            Some(StepState::Succeeded { output }) => self.succeed(id, &output),
+            kept => self.set(id, kept.unwrap_or(StepState::Ready)),
+        }
+    }
+
+    /// Makes a step ready if nothing blocks it.
+    ///
+    /// A step of which a dependency failed is stopped instead. A `for_each` step is ready even
+    /// then: without items, nothing of it needs the dependency.
+    pub(super) fn unblock_if_free(&mut self, id: StepId) {
+        if !matches!(self.state(id), StepState::Blocked { by: 0 }) {
+            return;
+        }
+        let node = &self.nodes[self.node(id)];
+        match (node.has_failed_need, node.is_loop) {
+            (false, _) => self.unblock(id),
+            (true, true) => self.set(id, StepState::Ready),
+            (true, false) => self.stop(id),
+        }
+    }
+
+    pub(super) fn stop(&mut self, id: StepId) {
+        self.set(id, StepState::Stopped);
+        self.settle(id, false);
+    }
+
+    /// Makes an instance wait for a slot.
+    pub(super) fn enqueue(&mut self, id: StepId) {
+        let node = self.node(id);
+        self.set(id, StepState::Blocked { by: 1 });
+        self.nodes[node].queue.push_back(id);
+        self.assign_slots(node);
+    }
+
+    /// Records the output of a step that succeeded.
+    pub(super) fn succeed(&mut self, id: StepId, output: &Value) {
+        self.set(id, StepState::Succeeded { output: output.clone() });
+        self.settle(id, true);
+    }
+
+    /// Informs the dependents of a step or instance that has ended. `is_good` is false if it failed
+    /// or was stopped.
+    pub(super) fn settle(&mut self, id: StepId, is_good: bool) {
+        let node = self.node(id);
+        match self.instances[id.index()].of.clone() {
+            None => {
+                self.open -= usize::from(is_good);
+                self.settle_node(node, is_good);
+            }
+            // The list of its step is not evaluated again yet.
+            Some(_) if self.instances[id.index()].listing != Listing::Listed => {}
+            Some((parent, key)) => {
+                self.settle_counterparts(node, &key, is_good);
+                self.settle_instance(parent, id, is_good);
+            }
+        }
+    }
+
+    fn settle_node(&mut self, node: usize, is_good: bool) {
+        let before = std::mem::replace(&mut self.nodes[node].progress, NodeProgress::Settled);
+        if before == NodeProgress::Settled {
+            return;
+        }
+        for dependent in self.nodes[node].dependents.clone() {
+            match dependent.kind {
+                EdgeKind::After => self.edge_settled(dependent.node, true),
+                EdgeKind::NeedsEach if before == NodeProgress::Expanded => {}
+                EdgeKind::Needs | EdgeKind::NeedsEach => self.edge_settled(dependent.node, is_good),
+            }
+        }
+    }
+
+    /// Informs the dependents that wait for the instances of a `for_each` step.
+    pub(super) fn node_expanded(&mut self, node: usize) {
+        self.nodes[node].progress = NodeProgress::Expanded;
+        for dependent in self.nodes[node].dependents.clone() {
+            if dependent.kind == EdgeKind::NeedsEach {
+                self.edge_settled(dependent.node, true);
+            }
+        }
+    }
+
+    fn edge_settled(&mut self, dependent: usize, is_good: bool) {
+        let id = StepId::of(dependent);
+        if let StepState::Blocked { by } = &mut self.instances[dependent].state {
+            *by -= 1;
+            self.nodes[dependent].has_failed_need |= !is_good;
+            self.unblock_if_free(id);
+        }
+    }
+
+    /// Informs the instances with the same key of the steps that need each instance of `node`.
+    fn settle_counterparts(&mut self, node: usize, key: &str, is_good: bool) {
+        for dependent in self.nodes[node].dependents.clone() {
+            if dependent.kind == EdgeKind::NeedsEach
+                && self.nodes[dependent.node].progress != NodeProgress::Pending
+                && let Some(id) = self.instance(dependent.node, key)
+            {
+                self.counterpart_settled(id, is_good);
+            }
+        }
+    }
+
+    fn counterpart_settled(&mut self, id: StepId, is_good: bool) {
+        let StepState::Blocked { by } = &mut self.instances[id.index()].state else { return };
+        *by -= 1;
+        match (*by, is_good) {
+            (_, false) => self.stop(id),
+            (1, true) => self.enqueue(id),
+            (_, true) => {}
+        }
+    }
+
+    fn settle_instance(&mut self, parent: StepId, id: StepId, is_good: bool) {
+        let node = self.node(parent);
+        if self.nodes[node].partial_outputs.is_some()
+            && let (Some(key), StepState::Succeeded { output }) = (self.key(id), self.state(id))
+        {
+            let (key, output) = (key.to_owned(), output.clone());
+            self.nodes[node].partial_outputs.get_or_insert_default()[key] = output;
+        }
+        self.nodes[node].unsettled -= 1;
+        if let StepState::Expanded { open } = &mut self.instances[parent.index()].state {
+            *open -= usize::from(is_good);
+        }
+        self.settle_loop_if_ended(parent);
+    }
+
+    /// Ends a `for_each` step once all its instances have ended.
+    pub(super) fn settle_loop_if_ended(&mut self, parent: StepId) {
+        let node = self.node(parent);
+        match self.state(parent) {
+            StepState::Expanded { open: 0 } => {
+                let output = self.collect_outputs(parent);
+                self.succeed(parent, &output);
+            }
+            StepState::Expanded { .. } if self.nodes[node].unsettled == 0 => self.settle_node(node, false),
+            _ => {}
+        }
+    }
+
+    /// Computes the outputs of the instances that have succeeded so far, if a step can read them.
+    pub(super) fn collect_partial_outputs(&mut self, node: usize) {
+        if self.nodes[node].partial_outputs.is_some() {
+            self.nodes[node].partial_outputs = Some(self.collect_outputs(StepId::of(node)));
+        }
+    }
+
+    /// Returns the outputs of a `for_each` step's instances by key. Skipped instances have none.
+    fn collect_outputs(&self, parent: StepId) -> Value {
+        let instances = self.nodes[self.node(parent)].instances.iter();
+        let outputs = instances.filter_map(|&child| match self.state(child) {
+            StepState::Succeeded { output } => Some((self.key(child)?.to_owned(), output.clone())),
+            _ => None,
+        });
+        Value::Object(outputs.collect::<Map<_, _>>())
+    }
+
+    /// Returns the number of counterparts that block an instance; `None` if one of them has failed.
+    pub(super) fn open_counterparts(&self, node: usize, key: &str) -> Option<usize> {
+        let mut open = 0;
+        for &before in &self.nodes[node].needs_each {
+            match self.instance(before, key).map(|id| self.state(id)) {
+                None | Some(StepState::Succeeded { .. } | StepState::Skipped | StepState::Dropped) => {}
+                Some(StepState::Failed { .. } | StepState::Stopped) => return None,
+                Some(_) => open += 1,
+            }
+        }
+        Some(open)
+    }
+
+    /// Returns the listed instance of a `for_each` step with this key.
+    fn instance(&self, node: usize, key: &str) -> Option<StepId> {
+        let id = self.find(&format!("{}[{key}]", self.instances[node].name))?;
+        (self.instances[id.index()].listing == Listing::Listed).then_some(id)
+    }
+}
+
+/// True if an instance in this state counts against its step's `max_parallel`.
+fn has_slot(state: &StepState) -> bool {
+    match state {
+        StepState::Ready | StepState::Running { .. } | StepState::BackingOff { .. } | StepState::Unknown { .. } => true,
+        StepState::Blocked { .. }
+        | StepState::Stopped
+        | StepState::Dropped
+        | StepState::Expanded { .. }
+        | StepState::AwaitingApproval { .. }
+        | StepState::InDoubt { .. }
+        | StepState::Succeeded { .. }
+        | StepState::Skipped
+        | StepState::Failed { .. } => false,
+    }
+}
