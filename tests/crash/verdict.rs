@@ -1,9 +1,9 @@
 //! Properties that must hold after each case, independent of the fault.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stargate::{journal, run::Entry};
+use stargate::{journal, plan::Plan, run::Entry};
 
 use crate::{facts, stage::Stage};
 
@@ -33,25 +33,39 @@ pub(crate) async fn complaints(stage: &Stage, expected: &Value) -> Vec<String> {
     found
 }
 
-/// Returns the steps that succeeded twice, or that started again after they had succeeded.
+/// Returns the steps that were done more often than their nature permits: a result that is kept is
+/// obtained once, any other once for each process that has acquired the run.
 async fn steps_done_twice(stage: &Stage) -> Vec<String> {
     let journal = journal::open(stage.journal()).await.unwrap();
-    let rows = journal.runs(10).await.unwrap();
     let mut found = vec![];
-    for row in rows {
-        let mut done: BTreeMap<String, u32> = BTreeMap::new();
-        for recorded in journal.load(row.id).await.unwrap().history {
-            match recorded.entry {
-                Entry::StepSucceeded { step, .. } => *done.entry(step).or_default() += 1,
-                Entry::StepStarted { step, .. } if done.contains_key(&step) => {
-                    found.push(format!("step {step} began again after it was done"));
-                }
-                _ => {}
+    for row in journal.runs(10).await.unwrap() {
+        let stored = journal.load(row.id).await.unwrap();
+        let plan: Plan = serde_json::from_str(&stored.plan_json).unwrap();
+        found.extend(steps_done_again(&plan, stored.history.into_iter().map(|timed| timed.entry)));
+    }
+    found
+}
+
+fn steps_done_again(plan: &Plan, entries: impl Iterator<Item = Entry>) -> Vec<String> {
+    let is_kept = |step: &str| {
+        let name = step.split('[').next().unwrap_or(step);
+        !plan.steps.iter().any(|planned| planned.name == name && planned.is_repeatable())
+    };
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    let mut found = vec![];
+    for entry in entries {
+        match entry {
+            Entry::RunAcquired { refresh: true, .. } => done.retain(|step| is_kept(step)),
+            Entry::StepStarted { step, .. } if done.contains(&step) => {
+                found.push(format!("step {step} began again after it was done"));
             }
+            Entry::StepSucceeded { step, .. } => {
+                if !done.insert(step.clone()) {
+                    found.push(format!("step {step} was done twice"));
+                }
+            }
+            _ => {}
         }
-        found.extend(
-            done.into_iter().filter(|(_, n)| *n > 1).map(|(step, n)| format!("step {step} was done {n} times")),
-        );
     }
     found
 }
