@@ -8,7 +8,7 @@ use super::rbac::Wish;
 use super::resource::{CERTIFICATES, Resource};
 use super::state::Kube;
 use super::status::Refusal;
-use super::{managed, patch_call, update};
+use super::{field_validation, managed, patch_call, update};
 
 /// Writes the conditions of a certificate signing request through its `approval` subresource.
 ///
@@ -22,11 +22,7 @@ pub(crate) fn write(
 ) -> Result<Decision<Reply>, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let held = kube.object(resource, name).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
-    let body = call.json()?;
-    let new = match call.method.as_str() {
-        "PATCH" => patch_call::patched(resource, &held, &call.content_type, &body)?,
-        _ => body,
-    };
+    let (new, warnings) = written(call, resource, &held)?;
     let given = str_at(&new, &["metadata", "resourceVersion"]);
     if !given.is_empty() && given != str_at(&held, &["metadata", "resourceVersion"]) {
         return Err(Refusal::modified(resource, name));
@@ -37,7 +33,19 @@ pub(crate) fn write(
     set(&mut approved, &["status", "conditions"], conditions);
     super::defaults::complete(resource, &mut approved, call.now);
     managed::updated(resource, &held, &mut approved, call.manager("approval"));
-    update::finish(kube, call, resource, &held, approved).map(|decision| decision.map(Reply::ok))
+    let decision = update::finish(kube, call, resource, &held, approved)?;
+    Ok(decision.map(|object| Reply::ok(object).with_warnings(warnings)))
+}
+
+/// Returns the object of the body, or the current object after the patch of the body, with the
+/// warnings.
+fn written(call: &Call, resource: &Resource, held: &Value) -> Result<(Value, Vec<String>), Refusal> {
+    if call.method == "PATCH" {
+        return patch_call::checked(call, resource, held);
+    }
+    let mut body = call.json()?;
+    let warnings = field_validation::check_body(call, resource, &mut body)?;
+    Ok((body, warnings))
 }
 
 /// Requires the verb `approve` on the signer, or on all signers of its domain (`domain/*`).

@@ -168,16 +168,23 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// Body as JSON; a string is sent as plain text.
     pub(crate) body: Value,
+    /// Texts of the headers `Warning`.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Reply {
     /// Creates a reply with status 200.
     pub(crate) fn ok(body: Value) -> Self {
-        Self { status: 200, body }
+        Self { status: 200, body, warnings: Vec::new() }
     }
 
     /// Creates a reply with status 201.
     pub(crate) fn created(body: Value) -> Self {
-        Self { status: 201, body }
+        Self { status: 201, body, warnings: Vec::new() }
+    }
+
+    /// Adds warnings to a reply.
+    pub(crate) fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 }

@@ -6,7 +6,7 @@ use super::json::{at, is_going, name_of, namespace_of, remove, set, str_at};
 use super::resource::{Resource, core};
 use super::state::Kube;
 use super::status::Refusal;
-use super::{admission, defaults, managed, new_object, schema, validate};
+use super::{admission, defaults, field_validation, managed, new_object, schema, validate};
 
 /// Handles `POST` to a collection: creates an object, with a generated name if it has only
 /// `generateName`.
@@ -18,8 +18,10 @@ pub(crate) fn create(
 ) -> Result<Decision<Reply>, Refusal> {
     let mut object = call.json()?;
     check_kind(resource, &object)?;
+    let warnings = field_validation::check_body(call, resource, &mut object)?;
     name_it(&mut object, resource, target)?;
-    insert(kube, call, resource, object, None).map(|decision| decision.map(Reply::created))
+    let decision = insert(kube, call, resource, object, None)?;
+    Ok(decision.map(|object| Reply::created(object).with_warnings(warnings)))
 }
 
 /// Decides on a new object. With `applied`, the object has its field owners already, as after an
@@ -43,7 +45,7 @@ pub(crate) fn insert(
         return Err(Refusal::already_exists(resource, &name));
     }
     admission::create(call, resource, &mut object)?;
-    schema::admit(resource, &mut object, call)?;
+    schema::admit(resource, &mut object)?;
     let owners = remove(&mut object, &["metadata", "managedFields"]);
     if resource.has_status && !keeps_status(resource) {
         remove(&mut object, &["status"]);

@@ -217,6 +217,12 @@ fn element(shape: Shape<'_>, item: &Value) -> Option<String> {
     }
 }
 
+/// Returns the path element of an item of a list in the form of messages: its keys, its value, or
+/// its index in an atomic list.
+pub(crate) fn item_path(list: Shape<'_>, item: &Value, index: usize) -> String {
+    element(list, item).map_or_else(|| format!("[{index}]"), |element| readable(&element))
+}
+
 /// Returns a path element in the form of conflict messages: `.name`, `[key=value]` or `[=value]`.
 fn readable(element: &str) -> String {
     match element.split_once(':') {

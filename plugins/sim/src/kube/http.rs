@@ -145,7 +145,17 @@ fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
     // `Display` is several times slower on lists of a thousand objects.
     let mut body = serde_json::to_vec(&shown(kube, call, reply.body)).unwrap_or_default();
     body.push(b'\n');
-    respond(reply.status, &kind, Body::from(body))
+    let mut response = respond(reply.status, &kind, Body::from(body));
+    for warning in reply.warnings.iter().filter_map(|text| warning(text)) {
+        response.headers_mut().append(header::WARNING, warning);
+    }
+    response
+}
+
+/// Returns the header `Warning` of a text; `None` if the text cannot be a header.
+fn warning(text: &str) -> Option<HeaderValue> {
+    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    HeaderValue::from_str(&format!("299 - \"{quoted}\"")).ok()
 }
 
 /// Returns true if the client accepts JSON, or if the path does not name an object or a collection.

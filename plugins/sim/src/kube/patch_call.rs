@@ -7,7 +7,7 @@ use super::managed;
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::{Cause, Refusal};
-use super::{admission, apply, create, defaults, patch, schema, strategic, update};
+use super::{admission, apply, create, defaults, field_validation, patch, schema, strategic, update};
 
 /// Media type of a JSON patch.
 const JSON: &str = "application/json-patch+json";
@@ -31,7 +31,7 @@ pub(crate) fn patch(
     target: &Target,
     subresource: &str,
 ) -> Result<Decision<Reply>, Refusal> {
-    let kind = call.content_type.split(';').next().unwrap_or_default().trim();
+    let kind = media_type(call);
     if kind == APPLY {
         return server_side(kube, call, resource, target, subresource);
     }
@@ -43,12 +43,27 @@ pub(crate) fn patch(
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
-    let new = patched(resource, &held, kind, &call.json()?)?;
+    let (new, warnings) = checked(call, resource, &held)?;
     if name_of(&new) != name {
         let cause = Cause::invalid("metadata.name", &json!(name_of(&new)), "field is immutable");
         return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
     }
-    update::store(kube, call, resource, &held, new, subresource).map(|decision| decision.map(Reply::ok))
+    let decision = update::store(kube, call, resource, &held, new, subresource)?;
+    Ok(decision.map(|object| Reply::ok(object).with_warnings(warnings)))
+}
+
+/// Returns the media type of the body, without parameters.
+fn media_type(call: &Call) -> &str {
+    call.content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// Returns an object after the patch of the body, checked against its type, with the warnings.
+pub(crate) fn checked(call: &Call, resource: &Resource, held: &Value) -> Result<(Value, Vec<String>), Refusal> {
+    let (kind, body) = (media_type(call), call.json()?);
+    let mut new = patched(resource, held, kind, &body)?;
+    let strategic = (kind == STRATEGIC).then_some(&body);
+    let warnings = field_validation::check_patched(call, resource, &mut new, strategic)?;
+    Ok((new, warnings))
 }
 
 /// Returns an object after a patch of media type `kind`.
@@ -74,9 +89,9 @@ fn server_side(
     let mut applied = call.json()?;
     let name = target.name.as_deref().unwrap_or_default();
     check_applied(resource, &applied, name)?;
+    field_validation::check_applied(resource, &mut applied)?;
     create::place_it(&mut applied, resource, target.namespace.as_deref())?;
     apply::complete(resource, &mut applied, target.namespace.as_deref().unwrap_or_default(), name);
-    schema::prune(resource, &mut applied);
     defaults::merge_string_data(resource, &mut applied);
     let by = call.manager(subresource);
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
@@ -97,7 +112,7 @@ fn server_side(
     let owners = managed::entries(&new);
     remove(&mut new, &["metadata", "managedFields"]);
     update::keep(resource, &held, &mut new, subresource);
-    schema::admit(resource, &mut new, call)?;
+    schema::admit(resource, &mut new)?;
     defaults::complete(resource, &mut new, call.now);
     managed::store(&mut new, owners);
     update::finish(kube, call, resource, &held, new).map(|decision| decision.map(Reply::ok))

@@ -1,25 +1,22 @@
 use serde_json::{Map, Value, json};
 
-use super::call::Call;
+use super::decode::{self, PathStep};
 use super::json::{at, list_at, name_of, str_at};
 use super::resource::Resource;
 use super::status::{Cause, Refusal};
 
-/// Makes a custom object conform to its schema: removes unknown fields, sets defaults, and
+/// Makes a custom object conform to its schema: removes undeclared fields, sets defaults, and
 /// validates the values.
 ///
-/// Built-in objects are unchanged. With `fieldValidation=Strict` unknown fields are refused.
+/// Built-in objects are unchanged.
 ///
 /// # Errors
 ///
-/// 400 for unknown fields, 422 with all causes for invalid values.
-pub(crate) fn admit(resource: &Resource, object: &mut Value, call: &Call) -> Result<(), Refusal> {
+/// 422 with all causes for invalid values.
+pub(crate) fn admit(resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
     let Some(schema) = resource.schema() else { return Ok(()) };
-    let mut unknown = Vec::new();
-    prune_value(schema, object, "", true, &mut unknown);
-    if !unknown.is_empty() && call.parameter("fieldValidation") == Some("Strict") {
-        let list: Vec<String> = unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-        return Err(Refusal::bad_request(&format!("strict decoding error: {}", list.join(", "))));
+    for path in undeclared(resource, object) {
+        decode::remove(object, &path);
     }
     complete(schema, object);
     let mut causes = Vec::new();
@@ -31,11 +28,15 @@ pub(crate) fn admit(resource: &Resource, object: &mut Value, call: &Call) -> Res
     }
 }
 
-/// Removes the fields of a custom object that its schema does not declare.
-pub(crate) fn prune(resource: &Resource, object: &mut Value) {
+/// Returns the paths of the fields of a custom object that its schema does not declare.
+///
+/// `metadata` is not part of the schema, like `apiVersion` and `kind` of the root.
+pub(crate) fn undeclared(resource: &Resource, object: &Value) -> Vec<Vec<PathStep>> {
+    let mut paths = Vec::new();
     if let Some(schema) = resource.schema() {
-        prune_value(schema, object, "", true, &mut Vec::new());
+        find_undeclared(schema, object, &mut Vec::new(), &mut paths);
     }
+    paths
 }
 
 /// Returns true if a boolean of the schema is set.
@@ -43,34 +44,34 @@ fn is_true(schema: &Value, key: &str) -> bool {
     schema.get(key) == Some(&json!(true))
 }
 
-/// Removes undeclared fields below `path` and appends their paths to `unknown`.
-///
-/// `metadata` is kept as it is, like `apiVersion` and `kind` of the root.
-fn prune_value(schema: &Value, value: &mut Value, path: &str, is_root: bool, unknown: &mut Vec<String>) {
+/// Appends to `paths` the undeclared fields below `path`, which is that of `value`.
+fn find_undeclared(schema: &Value, value: &Value, path: &mut Vec<PathStep>, paths: &mut Vec<Vec<PathStep>>) {
+    let is_root = path.is_empty();
+    let mut below = |step: PathStep, schema: Option<&Value>, value: &Value| {
+        path.push(step);
+        match schema {
+            Some(schema) => find_undeclared(schema, value, path, paths),
+            None => paths.push(path.clone()),
+        }
+        path.pop();
+    };
     match value {
         Value::Object(map) => {
             let keeps = is_true(schema, "x-kubernetes-preserve-unknown-fields");
             let additional = schema.get("additionalProperties").filter(|additional| **additional != json!(false));
-            let known = |key: &str| at(schema, &["properties", key]).or(additional);
-            map.retain(|key, _| {
-                let stays = keeps
-                    || known(key).is_some()
-                    || (is_root && matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
-                if !stays {
-                    unknown.push(join(path, key));
-                }
-                stays
-            });
-            for (key, value) in map.iter_mut().filter(|(key, _)| !is_root || *key != "metadata") {
-                if let Some(schema) = known(key) {
-                    prune_value(schema, value, &join(path, key), false, unknown);
+            for (key, value) in map {
+                let declared = at(schema, &["properties", key]).or(additional);
+                let is_envelope = is_root && matches!(key.as_str(), "apiVersion" | "kind" | "metadata");
+                if !is_envelope && (declared.is_some() || !keeps) {
+                    below(PathStep::Key(key.clone()), declared, value);
                 }
             }
         }
         Value::Array(items) => {
-            if let Some(schema) = schema.get("items") {
-                let each = items.iter_mut().enumerate();
-                each.for_each(|(index, item)| prune_value(schema, item, &format!("{path}[{index}]"), false, unknown));
+            for (index, item) in items.iter().enumerate() {
+                if let Some(schema) = schema.get("items") {
+                    below(PathStep::Item(index), Some(schema), item);
+                }
             }
         }
         _ => {}

@@ -88,7 +88,8 @@ impl<'a> Shape<'a> {
     /// Returns the shape of the items of a list.
     pub(crate) fn items(self) -> Self {
         match self {
-            Self::BuiltIn { kind, name, .. } => Self::BuiltIn { kind, parent: name, name: "" },
+            // Fields of the items have the list as their parent.
+            Self::BuiltIn { .. } => self,
             Self::Custom(schema) => Self::Custom(schema.get("items").unwrap_or(&NULL)),
         }
     }

@@ -169,7 +169,9 @@ impl Refusal {
         if !group.is_empty() {
             details.insert("group".to_owned(), json!(group));
         }
-        details.insert("kind".to_owned(), json!(kind));
+        if !kind.is_empty() {
+            details.insert("kind".to_owned(), json!(kind));
+        }
         details.insert("causes".to_owned(), causes.iter().map(Cause::json).collect());
         let message = format!("{qualified} \"{name}\" is invalid: {list}");
         Self::new(422, "Invalid", &message, Some(Value::Object(details)))

@@ -6,7 +6,7 @@ use super::json::{is_going, list_at, name_of, remove, set, str_at, uid_of};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::{Cause, Refusal};
-use super::{admission, create, defaults, managed, schema, validate};
+use super::{admission, create, defaults, field_validation, managed, schema, validate};
 
 /// Handles `PUT` of an object or of its status.
 ///
@@ -20,6 +20,7 @@ pub(crate) fn replace(
 ) -> Result<Decision<Reply>, Refusal> {
     let mut object = call.json()?;
     create::check_kind(resource, &object)?;
+    let warnings = field_validation::check_body(call, resource, &mut object)?;
     create::place_it(&mut object, resource, target.namespace.as_deref())?;
     let name = target.name.as_deref().unwrap_or_default();
     if name_of(&object) != name {
@@ -30,7 +31,8 @@ pub(crate) fn replace(
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let Some(held) = kube.object(resource, &place).cloned() else {
         if subresource.is_empty() && resource.kind == "Lease" {
-            return create::insert(kube, call, resource, object, None).map(|decision| decision.map(Reply::created));
+            let decision = create::insert(kube, call, resource, object, None)?;
+            return Ok(decision.map(|object| Reply::created(object).with_warnings(warnings)));
         }
         return Err(Refusal::not_found(resource, name));
     };
@@ -38,7 +40,8 @@ pub(crate) fn replace(
         let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
         return Err(Refusal::invalid(&resource.group, &resource.plural, name, &[cause]));
     }
-    store(kube, call, resource, &held, object, subresource).map(|decision| decision.map(Reply::ok))
+    let decision = store(kube, call, resource, &held, object, subresource)?;
+    Ok(decision.map(|object| Reply::ok(object).with_warnings(warnings)))
 }
 
 /// Returns true if an object can be replaced only under its resource version.
@@ -66,7 +69,7 @@ pub(crate) fn store(
     admission::update(call, resource, held, &new)?;
     defaults::merge_string_data(resource, &mut new);
     keep(resource, held, &mut new, subresource);
-    schema::admit(resource, &mut new, call)?;
+    schema::admit(resource, &mut new)?;
     defaults::complete(resource, &mut new, call.now);
     managed::updated(resource, held, &mut new, call.manager(subresource));
     finish(kube, call, resource, held, new)

@@ -29,9 +29,9 @@ async fn the_identity_of_a_definition_is_immutable() {
         ),
     ];
     for (spec, message) in cases {
-        let patch = json!({ "spec": spec });
+        let changes = json!({ "spec": spec });
         let (status, refused) =
-            bench.ask("PATCH", &path, &bench.token, "application/merge-patch+json", Some(&patch)).await;
+            bench.ask("PATCH", &path, &bench.token, "application/merge-patch+json", Some(&changes)).await;
         assert_eq!((status, &refused["reason"]), (422, &json!("Invalid")), "{refused}");
         assert_eq!(refused["message"], format!("{start}{message}"));
     }

@@ -85,8 +85,8 @@ async fn a_kubelet_renews_its_lease() {
     assert_eq!(step(&bench, &mut keys, &machine), registered);
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{WORKER}");
     let long_ago = "2020-01-01T00:00:00.000000Z";
-    let patch = json!({ "spec": { "renewTime": long_ago } });
-    let (status, lease) = bench.ask("PATCH", &path, &bench.token, "application/merge-patch+json", Some(&patch)).await;
+    let renewal = json!({ "spec": { "renewTime": long_ago } });
+    let (status, lease) = bench.ask("PATCH", &path, &bench.token, "application/merge-patch+json", Some(&renewal)).await;
     assert_eq!((status, &lease["spec"]["renewTime"]), (200, &json!(long_ago)));
     assert_eq!(step(&bench, &mut keys, &machine), registered);
     let (_, lease) = bench.admin("GET", &path, None).await;

@@ -70,11 +70,11 @@ async fn a_lease_is_patched_and_deleted_under_its_resource_version() {
     let bench = open().await;
     let first = version(&acquire(&bench).await);
     let path = format!("{LEASES}/l");
-    let patch = |version: &str, holder: &str| json!({ "metadata": { "resourceVersion": version }, "spec": { "holderIdentity": holder } });
+    let change = |version: &str, holder: &str| json!({ "metadata": { "resourceVersion": version }, "spec": { "holderIdentity": holder } });
     let merge = "application/merge-patch+json";
-    let (status, patched) = bench.ask("PATCH", &path, &bench.token, merge, Some(&patch(&first, "two"))).await;
+    let (status, patched) = bench.ask("PATCH", &path, &bench.token, merge, Some(&change(&first, "two"))).await;
     assert_eq!((status, &patched["spec"]["holderIdentity"]), (200, &json!("two")));
-    assert_conflict(&bench.ask("PATCH", &path, &bench.token, merge, Some(&patch(&first, "three"))).await);
+    assert_conflict(&bench.ask("PATCH", &path, &bench.token, merge, Some(&change(&first, "three"))).await);
     let options = |version: &str| json!({ "preconditions": { "resourceVersion": version } });
     let (status, refused) = bench.admin("DELETE", &path, Some(&options(&first))).await;
     let second = version(&patched);

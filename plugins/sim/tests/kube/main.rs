@@ -6,6 +6,7 @@ mod captured;
 mod definitions;
 mod evictions;
 mod exec;
+mod field_validation;
 mod harness;
 mod kubectl;
 mod kubelets;

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::pods::{fits, tolerates};
 use crate::kube::effect::{Effect, EffectList, FieldEdit};
-use crate::kube::json::{at, holds, is_going, list_at, name_of, namespace_of, set, str_at, uid_of};
+use crate::kube::json::{at, condition, holds, is_going, list_at, moment, name_of, namespace_of, set, str_at, uid_of};
 use crate::kube::new_object::suffix;
 use crate::kube::resource::{Resource, core};
 use crate::kube::state::Kube;
@@ -56,7 +56,7 @@ fn owner(object: &Value) -> Value {
 /// one.
 ///
 /// The move is a single step. A real rollout obeys `maxSurge` and `maxUnavailable`.
-pub(super) fn roll_out(kube: &Kube, deployment: &Value, _: Timestamp) -> Vec<Effect> {
+pub(super) fn roll_out(kube: &Kube, deployment: &Value, now: Timestamp) -> Vec<Effect> {
     let mut template = at(deployment, &["spec", "template"]).cloned().unwrap_or_default();
     let digest = Sha256::digest(template.to_string().as_bytes());
     let hash = digest.iter().take(5).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
@@ -78,7 +78,7 @@ pub(super) fn roll_out(kube: &Kube, deployment: &Value, _: Timestamp) -> Vec<Eff
         let desired = if name_of(&held) == name { replicas.clone() } else { json!(0) };
         effects.push(edit(&sets, &held, FieldEdit::set(&["spec", "replicas"], desired)));
     }
-    effects.push(write_status(&core("deployments"), deployment, deployment_status(kube, deployment, &name)));
+    effects.push(write_status(&core("deployments"), deployment, deployment_status(kube, deployment, &name), now));
     effects
 }
 
@@ -120,7 +120,7 @@ fn deployment_status(kube: &Kube, deployment: &Value, current: &str) -> Value {
     status
 }
 
-/// Returns a condition without transition times.
+/// Returns a condition without its transition time.
 fn verdict(kind: &str, holds: bool, reason: &str) -> Value {
     json!({ "type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": "" })
 }
@@ -132,7 +132,14 @@ fn edit(resource: &Resource, object: &Value, field: FieldEdit) -> Effect {
 }
 
 /// Returns the effect that replaces the status of an object.
-fn write_status(resource: &Resource, object: &Value, status: Value) -> Effect {
+///
+/// A condition keeps its transition time until its status changes.
+fn write_status(resource: &Resource, object: &Value, mut status: Value, now: Timestamp) -> Effect {
+    for new in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let held = condition(object, str_at(new, &["type"])).filter(|held| held.get("status") == new.get("status"));
+        let since = held.and_then(|held| held.get("lastTransitionTime")).cloned();
+        set(new, &["lastTransitionTime"], since.unwrap_or_else(|| moment(now)));
+    }
     edit(resource, object, FieldEdit::set(&["status"], status))
 }
 
@@ -164,7 +171,7 @@ pub(super) fn replicate(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect>
         status["readyReplicas"] = json!(ready);
         status["availableReplicas"] = json!(ready);
     }
-    effects.push(write_status(&core("replicasets"), set, status));
+    effects.push(write_status(&core("replicasets"), set, status, now));
     effects
 }
 
@@ -213,7 +220,7 @@ pub(super) fn spread(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect> {
         "updatedNumberScheduled": scheduled,
         "observedGeneration": at(set, &["metadata", "generation"]),
     });
-    effects.push(write_status(&core("daemonsets"), set, status));
+    effects.push(write_status(&core("daemonsets"), set, status, now));
     effects
 }
 
@@ -231,7 +238,7 @@ fn is_for(template: &Value, node: &Value) -> bool {
 }
 
 /// Writes the status of a disruption budget from its current pods.
-pub(super) fn count_budget(kube: &Kube, budget: &Value, _: Timestamp) -> Vec<Effect> {
+pub(super) fn count_budget(kube: &Kube, budget: &Value, now: Timestamp) -> Vec<Effect> {
     let state = eviction::state(kube, budget);
     let generation = at(budget, &["metadata", "generation"]).cloned().unwrap_or_default();
     let reason = if state.allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
@@ -243,5 +250,5 @@ pub(super) fn count_budget(kube: &Kube, budget: &Value, _: Timestamp) -> Vec<Eff
         "expectedPods": state.expected,
         "conditions": [verdict("DisruptionAllowed", state.allowed > 0, reason)],
     });
-    vec![write_status(&core("poddisruptionbudgets"), budget, status)]
+    vec![write_status(&core("poddisruptionbudgets"), budget, status, now)]
 }
