@@ -40,6 +40,15 @@ pub struct World {
     pub pods: Vec<UnmanagedPod>,
 }
 
+impl World {
+    /// Counts a change of a machine by a command, in the machines' counters and in the traffic.
+    pub fn count_host_write(&mut self, host: &str, what: &str) {
+        let counters = self.hosts.writes.entry(host.to_owned()).or_default();
+        *counters.entry(what.to_owned()).or_default() += 1;
+        self.traffic.record_host_write(host, what);
+    }
+}
+
 /// Shared handle of the [`World`].
 #[derive(Clone)]
 pub struct Shared {

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::kubelet::Looked;
 use super::machine::Machine;
-use crate::World;
 
 /// State of all simulated machines.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -47,13 +46,6 @@ impl Hosts {
     /// Returns the address of a container, or `None` for a machine.
     pub(super) fn address_of(&self, key: &str) -> Option<Ipv4Addr> {
         self.containers.get(key)?.spec.nics.first()?.private_ip.parse().ok()
-    }
-
-    /// Counts a change of a machine by a command, here and in the world's traffic.
-    pub fn count_write(world: &mut World, host: &str, what: &str) {
-        let counters = world.hosts.writes.entry(host.to_owned()).or_default();
-        *counters.entry(what.to_owned()).or_default() += 1;
-        world.traffic.record_host_write(host, what);
     }
 
     /// Returns the total number of changes by commands.

@@ -4,7 +4,6 @@ use std::sync::PoisonError;
 use tokio::sync::watch;
 
 use super::files::{Actor, Files, Kind};
-use super::hosts::Hosts;
 use super::io::{Io, Sink};
 use super::machine::Machine;
 use crate::Shared;
@@ -77,7 +76,7 @@ impl Process {
     /// Counts a write of `what`, unless the process belongs to the boot.
     pub(super) fn count(&self, what: &str) {
         if self.counted {
-            Hosts::count_write(&mut self.shared.lock(), &self.host, what);
+            self.shared.lock().count_host_write(&self.host, what);
         }
     }
 

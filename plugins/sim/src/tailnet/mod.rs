@@ -6,14 +6,18 @@
 
 mod api;
 mod device;
+mod identifier;
+mod join;
 mod key;
 mod policy;
+mod redeem;
 mod routes;
 mod state;
 
 pub use api::router;
-pub use device::{Device, JoinError, NodeId};
+pub use device::{Device, NodeId};
 pub use key::{Key, OAuthClient, Token};
 pub use policy::Policy;
+pub use redeem::JoinError;
 pub use routes::PeerRoute;
 pub use state::{API_KEY, CLIENT_ID, CLIENT_SECRET, LOG_ROUTER, Tailnet};
