@@ -17,6 +17,7 @@ mod client;
 mod machine;
 mod permission;
 mod register;
+mod route_owner;
 mod settings;
 
 pub use client::NameError;

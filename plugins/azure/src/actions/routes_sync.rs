@@ -13,12 +13,12 @@ use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 use crate::{
     actions::{
         route::{ROUTE, has_next_hop, model, prefix, read_table, routes, with_next_hop},
-        route_owner::RouteOwner,
         route_table::RouteTableInput,
     },
     arm_resource::{ArmEnsure, ArmResource},
     client::{ArmClient, ArmObject, ClusterName, GroupName, NetworkName, Precondition, ResourceId, ResourceType, body},
     permission::{on, read_and_write},
+    route_owner::RouteOwner,
 };
 
 /// Desired managed routes of a route table. Routes of other clusters and of other parties are kept.

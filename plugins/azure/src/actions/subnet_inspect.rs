@@ -7,7 +7,6 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Previ
 use crate::{
     actions::{
         network_interface::NETWORK_INTERFACE,
-        route_owner::has_managed_name,
         route_table::RouteTableInput,
         security_group::SecurityGroupInput,
         subnet::{SUBNET, prefixes_of, subnets},
@@ -17,6 +16,7 @@ use crate::{
     arm_resource::ArmResource,
     client::{ArmClient, ArmObject, GroupName, NetworkName, ResourceId, VnetName},
     permission::arm,
+    route_owner::has_managed_name,
 };
 
 /// Pointers to the prefixes of a peered network, of current and of older API versions.

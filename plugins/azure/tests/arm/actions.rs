@@ -6,7 +6,7 @@ use stargate_sdk::{FailureKind, Permission};
 use crate::fake::{FakeArm, FakeResponse, OperationStyle, TestAttempt, group_id, id};
 
 /// Names that plans and journals refer to, with the operations of ARM that the action requires.
-const ACTIONS: [(&str, &[&str]); 16] = [
+const ACTIONS: [(&str, &[&str]); 18] = [
     ("azure.forwarding.sync", INTERFACE_WRITES),
     ("azure.managed_cluster.read", &["Microsoft.ContainerService/managedClusters/read"]),
     (
@@ -112,6 +112,25 @@ const ACTIONS: [(&str, &[&str]); 16] = [
             "Microsoft.Compute/virtualMachines/read",
             "Microsoft.Compute/virtualMachines/write",
             "Microsoft.Network/networkInterfaces/join/action",
+        ],
+    ),
+    (
+        "azure.security_rules.ensure",
+        &[
+            "Microsoft.Network/locations/operations/read",
+            "Microsoft.Network/networkSecurityGroups/read",
+            "Microsoft.Network/networkSecurityGroups/write",
+        ],
+    ),
+    (
+        "azure.subnet.inspect",
+        &[
+            "Microsoft.Compute/virtualMachineScaleSets/networkInterfaces/read",
+            "Microsoft.Compute/virtualMachineScaleSets/read",
+            "Microsoft.Network/networkInterfaces/read",
+            "Microsoft.Network/networkSecurityGroups/read",
+            "Microsoft.Network/routeTables/read",
+            "Microsoft.Network/virtualNetworks/read",
         ],
     ),
     (

@@ -18,10 +18,10 @@ const MAX_CLUSTER_CHARS: usize = 52;
 ///
 /// Names of managed routes carry the cluster. Those of earlier versions did not: such a route is
 /// the cluster's if its next hop is in a subnet of the cluster.
-pub(super) struct RouteOwner<'a> {
-    pub(super) cluster: Option<&'a ClusterName>,
+pub(crate) struct RouteOwner<'a> {
+    pub(crate) cluster: Option<&'a ClusterName>,
     /// Prefixes of the next hops; `None` for any.
-    pub(super) next_hops: Option<&'a [Prefix]>,
+    pub(crate) next_hops: Option<&'a [Prefix]>,
 }
 
 impl RouteOwner<'_> {
@@ -29,19 +29,19 @@ impl RouteOwner<'_> {
     ///
     /// # Errors
     /// `Permanent`, if Azure would refuse the name.
-    pub(super) fn name(&self, prefix: Prefix) -> Result<NetworkName, ActionError> {
+    pub(crate) fn name(&self, prefix: Prefix) -> Result<NetworkName, ActionError> {
         let Some(cluster) = self.cluster else { return default_name(prefix) };
         let name = format!("{MANAGED_PREFIX}{}-{}", name_part(cluster.as_str()), prefix.name_part());
         NetworkName::parse(name).map_err(|e| ActionError::permanent(e.to_string()))
     }
 
     /// True if a route is the cluster's, under a present or an earlier name.
-    pub(super) fn owns(&self, route: &ArmObject) -> bool {
+    pub(crate) fn owns(&self, route: &ArmObject) -> bool {
         self.has_present_name(route) || self.has_earlier_name(route)
     }
 
     /// True if a route is the cluster's and has a name of an earlier version.
-    pub(super) fn has_earlier_name(&self, route: &ArmObject) -> bool {
+    pub(crate) fn has_earlier_name(&self, route: &ArmObject) -> bool {
         let is_for_prefix = |rest: &str| rest.bytes().all(|b| b.is_ascii_digit() || b".-".contains(&b));
         let is_earlier = |rest: &str| self.cluster.is_none() || is_for_prefix(rest);
         rest_of_name(route).is_some_and(is_earlier) && !self.has_present_name(route) && self.has_own_next_hop(route)
@@ -61,7 +61,7 @@ impl RouteOwner<'_> {
 }
 
 /// True if the name of a route is that of a managed route of any cluster.
-pub(super) fn has_managed_name(route: &ArmObject) -> bool {
+pub(crate) fn has_managed_name(route: &ArmObject) -> bool {
     rest_of_name(route).is_some()
 }
 
@@ -89,7 +89,9 @@ mod tests {
     use crate::actions::route::ROUTE;
 
     fn route(name: &str, prefix: &str, hop: &str) -> ArmObject {
-        let id = format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/routeTables/t/routes/{name}");
+        let id = format!(
+            "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers/Microsoft.Network/routeTables/t/routes/{name}"
+        );
         let properties = json!({"addressPrefix": prefix, "nextHopType": "VirtualAppliance", "nextHopIpAddress": hop});
         ArmObject::part(&json!({"id": id, "name": name, "properties": properties}), ROUTE).expect("a route")
     }
