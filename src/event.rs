@@ -6,7 +6,7 @@
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionError, TargetId};
 
 use crate::{
     clock::UnixMillis,
@@ -48,13 +48,20 @@ pub enum EventKind {
         /// Names of the steps that have succeeded or were skipped before.
         done: Vec<String>,
     },
+    /// A run that was created or acquired is about to work on these external systems.
+    RunBound {
+        /// Targets of its actions and locks, by name.
+        targets: Vec<BoundTarget>,
+        /// Locks that are in an external system, or would be if it could be reached.
+        locks: Vec<BoundLock>,
+    },
     /// A run waits until another run releases a lock. The waiting run may not have been created
     /// yet.
     LockAwaited {
         /// Name of the lock.
         lock: String,
-        /// Run that holds the lock.
-        holder: RunId,
+        /// Id of the run that holds the lock, in this or another journal.
+        holder: String,
         /// Name of the holder's workflow.
         workflow: String,
         /// Description of the process that owns the holder.
@@ -174,6 +181,31 @@ pub enum EventKind {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn outcome_name<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
     outcome.name().serialize(serializer)
+}
+
+/// A target of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BoundTarget {
+    /// Name of the target, such as `azure`.
+    pub target: String,
+    /// Identity of the external system; `None` if it could not be read yet.
+    #[serde(flatten)]
+    pub identity: Option<TargetId>,
+    /// Reason for which the system is identified only when a step uses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unidentified: Option<String>,
+}
+
+/// A lock of a run that protects something in an external system.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BoundLock {
+    /// Name of the lock.
+    pub lock: String,
+    /// Object in the external system that is the lock, such as `lease kube-system/NAME`.
+    pub object: String,
+    /// Reason for which the journal alone holds the lock until a step uses the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_only: Option<String>,
 }
 
 /// Component that presents events.

@@ -127,6 +127,17 @@ impl From<EngineError> for Failure {
             EngineError::Owned { run, owner, until } => owned(&run, &owner, until),
             EngineError::Locked(holder) => locked(&holder),
             EngineError::Overtaken { run, by } => overtaken(&run, &by),
+            EngineError::LockedElsewhere(_) => {
+                let hint = "add `--wait-for-locks 10m` to wait for it; it expires if its holder has ended";
+                Self::new(Exit::Locked, message, hint)
+            }
+            EngineError::LockUnavailable { error, .. } => {
+                let hint = "run `stargate doctor` to see which permissions are missing: no run was started";
+                Self::new(Exit::Usage, message, error.hint.unwrap_or_else(|| hint.into()))
+            }
+            EngineError::RemoteLockLost { run, .. } => Self::new(Exit::Locked, message, hint::resume(&run)),
+            EngineError::OtherTarget(mismatch) => Self::usage(message, mismatch.hint()),
+            EngineError::UnverifiedTarget(unverified) => Self::usage(message, unverified.hint()),
             EngineError::WaitInterrupted { .. } => {
                 Self::new(Exit::Interrupted, message, "run the same command again: no run was started")
             }

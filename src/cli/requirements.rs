@@ -22,11 +22,15 @@ impl Requirements {
     pub(super) fn add(&mut self, outline: &Outline, registry: &Registry, secrets: &Secrets) {
         for step in &outline.steps {
             self.providers.insert(provider(&step.action).to_owned());
+            let target = registry.target_of(&step.action);
+            self.permissions.extend(target.into_iter().flat_map(|target| target.permissions()).cloned());
             if let Some(action) = registry.find(&step.action) {
                 self.permissions.extend(action.permissions(&step.with.as_written()));
             }
             self.add_secrets(&step.with.as_written(), secrets);
         }
+        let services = outline.locks.iter().filter_map(|lock| registry.lock_service(lock));
+        self.permissions.extend(services.flat_map(|service| service.permissions()).cloned());
         // Inputs of an inlined workflow may contain secret references.
         for (_, template) in outline.scopes.iter().flat_map(|scope| &scope.inputs) {
             self.add_secrets(&template.as_written(), secrets);

@@ -1,5 +1,6 @@
 use super::{
     Ending, EngineError, EngineOptions, ResumePolicy, RunReport,
+    binding::{BindingRequest, RunBinder},
     claim::{AcquiredRun, Claim, LockRequest},
     locks, report,
 };
@@ -17,9 +18,11 @@ pub(super) enum Acquired {
     Owned(Box<AcquiredRun>),
 }
 
-/// Acquires the run under the next epoch, unless a live process owns it.
+/// Acquires the run under the next epoch, unless a live process owns it or the settings name other
+/// external systems.
 pub(super) async fn acquire(
     options: &EngineOptions,
+    binder: &RunBinder,
     owner: &Owner,
     run: RunId,
     policy: ResumePolicy,
@@ -41,11 +44,15 @@ pub(super) async fn acquire(
         let names = claim.prepared.plan().locks.clone();
         let seen_takers = check_not_overtaken(options, &run, &names, policy).await?;
         let evictions = locks::check_free(options, owner, &names, Some(&run)).await?;
+        let (epoch, plan, recorded) = (claim.next_epoch(), claim.prepared.plan(), claim.state.targets());
+        let request = BindingRequest { run: &run, epoch, plan, recorded, evictions: &evictions };
+        let binding = binder.bind(&request).await?;
         if claim.take_over(None, refresh, LockRequest { names, seen_takers, evictions }).await?
-            && let Some(acquired) = claim.into_acquired()
+            && let Some(acquired) = claim.into_acquired(&binding)
         {
             return Ok(Acquired::Owned(Box::new(acquired)));
         }
+        binding.release().await;
         // Another process has changed the run: read it again.
     }
 }

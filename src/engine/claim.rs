@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use stargate_sdk::Registry;
 
-use super::{EngineError, EngineOptions, Prepared, ResumePolicy, renewal::LeaseTerm};
+use super::{EngineError, EngineOptions, Prepared, ResumePolicy, binding::RunBinding, renewal::LeaseTerm};
 use crate::{
     id::{Epoch, RunId, Seq},
     journal::{Append, Commit, LockEviction, LockTaking, Owner, PlanText, StoredRun, TakeOverRequest},
@@ -36,10 +36,20 @@ pub(super) struct AcquiredRun {
     pub(super) id: RunId,
     pub(super) prepared: Arc<Prepared>,
     pub(super) state: RunState,
+    /// External systems and locks of the run.
+    pub(super) binding: Arc<RunBinding>,
     pub(super) epoch: Epoch,
     /// Sequence number of the latest entry.
     pub(super) seq: Seq,
     pub(super) term: LeaseTerm,
+}
+
+impl AcquiredRun {
+    /// Returns a run that does not exist yet, and that this process is about to create.
+    pub(super) fn new(id: RunId, prepared: Arc<Prepared>, binding: Arc<RunBinding>, term: LeaseTerm) -> Self {
+        let state = RunState::new(prepared.plan());
+        Self { id, prepared, state, binding, epoch: Epoch::FIRST, seq: Seq::START, term }
+    }
 }
 
 impl<'a> Claim<'a> {
@@ -84,6 +94,11 @@ impl<'a> Claim<'a> {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Returns the epoch under which an acquisition makes this process the owner.
+    pub(super) fn next_epoch(&self) -> Epoch {
+        self.stored.row.epoch.next()
     }
 
     /// Acquires the run under the next epoch and appends `extra`. Reopens the run if it has
@@ -156,10 +171,10 @@ impl<'a> Claim<'a> {
     }
 
     /// Returns the run for the dispatcher, if this process has acquired it.
-    pub(super) fn into_acquired(self) -> Option<AcquiredRun> {
-        let (row, prepared) = (self.stored.row, Arc::new(self.prepared));
+    pub(super) fn into_acquired(self, binding: &Arc<RunBinding>) -> Option<AcquiredRun> {
+        let (row, prepared, binding) = (self.stored.row, Arc::new(self.prepared), Arc::clone(binding));
         let (epoch, seq, term) = (row.epoch, row.seq, self.term?);
-        Some(AcquiredRun { id: row.id, prepared, state: self.state, epoch, seq, term })
+        Some(AcquiredRun { id: row.id, prepared, state: self.state, binding, epoch, seq, term })
     }
 }
 

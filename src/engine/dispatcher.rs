@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     Ending, EngineError, EngineOptions, RunReport,
+    claim::AcquiredRun,
     executor::{self, AttemptJob},
     live_run::{LiveRun, PendingStart},
     log_writer::LogWriter,
@@ -100,14 +101,18 @@ impl Dispatcher {
     fn handle(&mut self, message: DispatcherMessage) {
         let now = self.now();
         match message {
-            DispatcherMessage::Create { run, prepared, evictions, reply } => {
+            DispatcherMessage::Create { run, prepared, evictions, binding, reply } => {
                 let term = LeaseTerm::starting_now(&self.options.clock, self.options.lease);
-                self.add(LiveRun::created(run, prepared, evictions, now, term, self.held.lease(term), reply));
+                let lease = self.held.lease(term);
+                binding.attach(&lease);
+                let new = AcquiredRun::new(run, prepared, binding, term);
+                self.add(LiveRun::created(new, evictions, now, lease, reply));
             }
             DispatcherMessage::Adopt { run, reply } => {
                 let lease = self.held.lease(run.term);
+                run.binding.attach(&lease);
                 self.held.insert(run.id.clone(), run.epoch, Arc::clone(&lease));
-                self.add(LiveRun::acquired(*run, lease, reply));
+                self.add(LiveRun::acquired(*run, now, lease, reply));
             }
             DispatcherMessage::AttemptEnded(ended) => self.attempt_ended(ended),
             DispatcherMessage::Checkpoint { run, request, reply } => {
@@ -118,6 +123,13 @@ impl Dispatcher {
             }
             DispatcherMessage::LeaseLost { run, epoch } => self.lease_lost(&run, epoch),
             DispatcherMessage::JournalDisplaced(error) => self.fail_all_runs(&error),
+            DispatcherMessage::Record { run, entry, reply } => {
+                if let Some(live) = self.runs.get_mut(&run) {
+                    live.record_for_attempt(now, entry, reply);
+                    self.touched.insert(run);
+                }
+            }
+            DispatcherMessage::LockLost { run } => drop(self.touched.insert(run)),
             DispatcherMessage::Drain => self.drain(),
         }
     }
@@ -137,8 +149,9 @@ impl Dispatcher {
     }
 
     fn attempt_ended(&mut self, ended: AttemptEnded) {
-        let (now, draining) = (self.now(), self.draining);
+        let now = self.now();
         if let Some(live) = self.runs.get_mut(&ended.run) {
+            let draining = self.draining || live.has_lost_lock();
             self.touched.insert(live.id.clone());
             live.attempt_ended(now, ended, draining);
         }
@@ -176,7 +189,8 @@ impl Dispatcher {
         let now = self.now();
         for id in &self.touched {
             if let Some(run) = self.runs.get_mut(id) {
-                run.decide(now, self.options.max_parallel, self.draining);
+                let draining = self.draining || run.has_lost_lock();
+                run.decide(now, self.options.max_parallel, draining);
             }
         }
         let commit = self.commit_of_turn(now);
@@ -294,7 +308,7 @@ impl Dispatcher {
         }
         match run.outcome() {
             Some(outcome) => self.finish(run, outcome).await,
-            None if self.draining && run.in_flight.is_empty() => self.interrupt(run).await,
+            None if (self.draining || run.has_lost_lock()) && run.in_flight.is_empty() => self.interrupt(run).await,
             None => drop(self.runs.insert(id.clone(), run)),
         }
     }
@@ -315,6 +329,8 @@ impl Dispatcher {
             checkpoint: run.state.checkpoint(step).clone(),
             timeout: Duration::from_millis(run.prepared.plan().steps[node].timeout_ms),
             cancel,
+            target: self.options.registry.target_of(run.prepared.actions[node].name()).cloned(),
+            binding: Arc::clone(&run.binding),
             action: Arc::clone(&run.prepared.actions[node]),
             secrets: Arc::clone(&self.options.secrets),
             reporter: Arc::clone(&self.options.reporter),

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stargate_sdk::{Registry, Secrets};
 use tokio::sync::{mpsc, oneshot};
@@ -7,16 +7,19 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AnswerResult, CancelResult, EngineError, Prepared, RunReport,
     acquire::{Acquired, acquire},
-    answer, cancel,
+    answer,
+    binding::{BindingRequest, RunBinder, RunBinding},
+    cancel,
     dispatcher::Dispatcher,
-    locks::{self, LockWait},
+    locks::{self, AwaitedLock, LockWait},
     message::DispatcherMessage,
     renewal::{HeldLeases, LeaseRenewal},
+    targets::TargetIdentities,
 };
 use crate::{
     clock::Clock,
     event::Reporter,
-    id::RunId,
+    id::{Epoch, RunId},
     journal::{Journal, Owner},
     plan::Plan,
     run::Answer,
@@ -63,6 +66,7 @@ pub struct ResumePolicy {
 pub struct Engine {
     options: EngineOptions,
     owner: Arc<Owner>,
+    binder: RunBinder,
     dispatcher: mpsc::Sender<DispatcherMessage>,
     lock_timeout: Duration,
     /// Cancelled when the engine is drained.
@@ -81,6 +85,8 @@ impl Engine {
     /// Outside of a Tokio runtime.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let owner = Arc::new(Owner::current_process().map_err(EngineError::Identity)?);
+        let targets = TargetIdentities::new(options.registry.clone(), Arc::clone(&options.secrets));
+        let binder = RunBinder::new(targets, Arc::clone(&owner), options.lease);
         let (dispatcher, messages) = mpsc::channel(MAX_MESSAGES);
         let held = Arc::new(HeldLeases::default());
         let stop = CancellationToken::new();
@@ -98,7 +104,14 @@ impl Engine {
             let _stop_renewal = stop.drop_guard();
             task.serve(messages).await;
         });
-        Ok(Self { options, owner, dispatcher, lock_timeout: Duration::ZERO, draining: CancellationToken::new() })
+        Ok(Self {
+            options,
+            owner,
+            binder,
+            dispatcher,
+            lock_timeout: Duration::ZERO,
+            draining: CancellationToken::new(),
+        })
     }
 
     /// Returns an engine that waits up to `timeout` for locks that other runs hold, before
@@ -131,10 +144,16 @@ impl Engine {
     async fn create(&self, run: RunId, prepared: Arc<Prepared>) -> Result<RunReport, EngineError> {
         loop {
             let evictions = locks::check_free(&self.options, &self.owner, &prepared.plan().locks, None).await?;
+            let recorded = BTreeMap::new();
+            let (plan, epoch) = (prepared.plan(), Epoch::FIRST);
+            let request = BindingRequest { run: &run, epoch, plan, recorded: &recorded, evictions: &evictions };
+            let binding = self.binder.bind(&request).await?;
             let (reply, report) = oneshot::channel();
             let (run, prepared) = (run.clone(), Arc::clone(&prepared));
-            self.send(DispatcherMessage::Create { run, prepared, evictions, reply }).await?;
-            match report.await.map_err(|_| EngineError::Stopped)? {
+            let message =
+                DispatcherMessage::Create { run: run.clone(), prepared, evictions, binding: binding.clone(), reply };
+            self.send(message).await?;
+            match self.report(run, &binding, report).await {
                 Err(EngineError::LockLost(_)) => {} // Another run was faster: check the locks again.
                 other => return other,
             }
@@ -162,11 +181,30 @@ impl Engine {
 
     async fn acquire(&self, run: RunId, policy: ResumePolicy) -> Result<RunReport, EngineError> {
         let (reply, report) = oneshot::channel();
-        match acquire(&self.options, &self.owner, run, policy).await? {
+        let acquired = match acquire(&self.options, &self.binder, &self.owner, run.clone(), policy).await? {
             Acquired::AlreadySucceeded(report) => return Ok(report),
-            Acquired::Owned(run) => self.send(DispatcherMessage::Adopt { run, reply }).await?,
-        }
-        report.await.map_err(|_| EngineError::Stopped)?
+            Acquired::Owned(acquired) => acquired,
+        };
+        let binding = Arc::clone(&acquired.binding);
+        self.send(DispatcherMessage::Adopt { run: acquired, reply }).await?;
+        self.report(run, &binding, report).await
+    }
+
+    /// Waits for the end of a run, and releases its locks in external systems.
+    async fn report(
+        &self,
+        run: RunId,
+        binding: &RunBinding,
+        mut report: oneshot::Receiver<Result<RunReport, EngineError>>,
+    ) -> Result<RunReport, EngineError> {
+        let reported = tokio::select! {
+            reported = &mut report => reported,
+            () = binding.lost().cancelled() => {
+                self.send(DispatcherMessage::LockLost { run }).await?;
+                report.await
+            }
+        };
+        binding.end(reported.map_err(|_| EngineError::Stopped)?).await
     }
 
     /// Cancels a run permanently.
@@ -220,18 +258,21 @@ impl Engine {
         run: RunId,
         execute: impl Fn(RunId) -> F,
     ) -> Result<RunReport, EngineError> {
-        let mut wait = LockWait::new(self.lock_timeout);
+        let mut wait = LockWait::new(self.lock_timeout, self.options.lease);
         loop {
             match execute(run.clone()).await {
-                Err(EngineError::Locked(held)) if !wait.is_expired() => {
+                Err(error) => {
+                    let Some(awaited) = AwaitedLock::of(&error).filter(|awaited| wait.goes_on_for(awaited)) else {
+                        return Err(error);
+                    };
+                    wait.report(&self.options, &run, &awaited);
                     let delay = wait.next_delay();
-                    wait.report(&self.options, &run, &held);
                     let woken = self.draining.run_until_cancelled(tokio::time::sleep(delay)).await;
                     if woken.is_none() {
-                        return Err(EngineError::WaitInterrupted { lock: held.lock });
+                        return Err(EngineError::WaitInterrupted { lock: awaited.lock });
                     }
                 }
-                other => return other,
+                Ok(report) => return Ok(report),
             }
         }
     }

@@ -1,3 +1,6 @@
+use stargate_sdk::{ActionError, RemoteHolder};
+
+use super::{TargetMismatch, UnverifiedTarget};
 use crate::{
     clock::UnixMillis,
     id::RunId,
@@ -21,6 +24,28 @@ pub struct LockHolder {
     pub until: UnixMillis,
 }
 
+/// A run, of this or another journal, that holds a lock in an external system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteLockHolder {
+    /// Name of the lock.
+    pub lock: String,
+    /// Object in the external system that is the lock.
+    pub object: String,
+    /// Holder of the lock.
+    pub holder: RemoteHolder,
+}
+
+impl std::fmt::Display for RemoteLockHolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RemoteHolder { run, workflow, owner, since, .. } = &self.holder;
+        write!(f, "lock {:?} ({}) is held by ", self.lock, self.object)?;
+        if !run.is_empty() {
+            write!(f, "run {run} of {workflow}, owned by ")?;
+        }
+        write!(f, "{owner}, since {since}")
+    }
+}
+
 /// Reason for which the engine could not execute a run or write to it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -40,6 +65,33 @@ pub enum EngineError {
     /// Another run holds a lock. Nothing was created or acquired.
     #[error("cannot take the lock {:?}: run {} of {} holds it, owned by {}", .0.lock, .0.run, .0.workflow, .0.owner)]
     Locked(Box<LockHolder>),
+    /// A run of this or another journal holds a lock in an external system. Nothing was created or
+    /// acquired.
+    #[error("{0}")]
+    LockedElsewhere(Box<RemoteLockHolder>),
+    /// An external system refused a lock, or did not answer. Nothing was created or acquired.
+    #[error("cannot take the lock {lock:?}: {error}")]
+    LockUnavailable {
+        /// Name of the lock.
+        lock: String,
+        /// Error of the system.
+        error: ActionError,
+    },
+    /// A lock in an external system was lost while the run was running: its attempts were
+    /// cancelled.
+    #[error("run {run} was interrupted: {reason}")]
+    RemoteLockLost {
+        /// Run that lost the lock.
+        run: RunId,
+        /// Lock, and the reason for the loss.
+        reason: String,
+    },
+    /// The run works on another external system than the settings name. Nothing was acquired.
+    #[error("{0}")]
+    OtherTarget(Box<TargetMismatch>),
+    /// The settings cannot lead to an external system that the run works on. Nothing was acquired.
+    #[error("{0}")]
+    UnverifiedTarget(Box<UnverifiedTarget>),
     /// Another run took a lock at the same time. Nothing was created.
     #[error("cannot create run {0}: another run has just taken one of its locks")]
     LockLost(RunId),

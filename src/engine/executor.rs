@@ -9,7 +9,9 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
-use stargate_sdk::{ActionContext, ActionError, AttemptSink, ContextParts, DynAction, FindResult, RunLease, Secrets};
+use stargate_sdk::{
+    ActionContext, ActionError, AttemptSink, ContextParts, DynAction, FindResult, RunLease, Secrets, Target,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -17,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    binding::RunBinding,
     log_writer::LogWriter,
     message::{AttemptEnded, CheckpointRequest, DispatcherMessage},
 };
@@ -47,6 +50,9 @@ pub(super) struct AttemptJob {
     pub(super) timeout: Duration,
     pub(super) cancel: CancellationToken,
     pub(super) action: Arc<dyn DynAction>,
+    /// External system that the action works on.
+    pub(super) target: Option<Arc<dyn Target>>,
+    pub(super) binding: Arc<RunBinding>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) reporter: Arc<dyn Reporter>,
     pub(super) lease: Arc<RunLease>,
@@ -71,6 +77,7 @@ pub(super) fn execute(job: AttemptJob) {
 
 async fn run_attempt(job: AttemptJob) -> (Result<FindResult<Value>, ActionError>, Vec<String>) {
     let deadline = Instant::now() + job.timeout;
+    let dispatcher = job.dispatcher.clone();
     let sink = JournalingSink {
         run: job.run.clone(),
         step: job.step,
@@ -93,7 +100,12 @@ async fn run_attempt(job: AttemptJob) -> (Result<FindResult<Value>, ActionError>
         secrets: job.secrets,
         lease: job.lease,
     });
-    let call = call(&*job.action, &cx, job.mode, job.input);
+    let call = async {
+        if let Some(target) = &job.target {
+            job.binding.check_target(&cx, &**target, &dispatcher).await?;
+        }
+        call(&*job.action, &cx, job.mode, job.input).await
+    };
     let guarded = AssertUnwindSafe(call).catch_unwind();
     let result = tokio::select! {
         result = guarded => result.unwrap_or_else(|_| Err(ActionError::unknown("the action panicked"))),

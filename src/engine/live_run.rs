@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ending, Prepared, RunReport,
+    binding::RunBinding,
     claim::AcquiredRun,
     message::{AttemptEnded, CheckpointReply, CheckpointRequest, RunReply},
     renewal::LeaseTerm,
@@ -36,6 +37,8 @@ pub(super) struct LiveRun {
     /// Plan of the run with its actions.
     pub(super) prepared: Arc<Prepared>,
     pub(super) state: RunState,
+    /// External systems and locks of the run.
+    pub(super) binding: Arc<RunBinding>,
     pub(super) epoch: Epoch,
     /// Lease under which the run was created or acquired.
     pub(super) term: LeaseTerm,
@@ -66,39 +69,38 @@ pub(super) struct LiveRun {
 impl LiveRun {
     /// Returns a new run, which its first commit creates in the journal.
     pub(super) fn created(
-        id: RunId,
-        prepared: Arc<Prepared>,
+        new: AcquiredRun,
         evictions: Vec<LockEviction>,
         now: UnixMillis,
-        term: LeaseTerm,
         lease: Arc<RunLease>,
         reply: RunReply,
     ) -> Self {
-        let state = RunState::new(prepared.plan());
-        let acquired = AcquiredRun { id, prepared, state, epoch: Epoch::FIRST, seq: Seq::START, term };
-        let mut live = Self { evictions, ..Self::new(acquired, lease, reply) };
+        let mut live = Self { evictions, ..Self::new(new, lease, reply) };
         let (workflow, steps) = (live.prepared.workflow.to_string(), live.step_names());
         live.outbox.events.push(EventKind::RunStarted { workflow, steps });
         live.record(now, Entry::RunCreated { plan_digest: live.prepared.text.digest.clone() });
+        live.bind(now);
         live
     }
 
     /// Returns a run that this process has acquired.
-    pub(super) fn acquired(acquired: AcquiredRun, lease: Arc<RunLease>, reply: RunReply) -> Self {
+    pub(super) fn acquired(acquired: AcquiredRun, now: UnixMillis, lease: Arc<RunLease>, reply: RunReply) -> Self {
         let mut live = Self { is_created: true, ..Self::new(acquired, lease, reply) };
         let done = live.state.counted_steps().into_iter().filter(|&id| live.state.is_done(id));
         let done = done.map(|id| live.state.name(id).to_owned()).collect();
         let workflow = live.prepared.workflow.to_string();
         live.outbox.events.push(EventKind::RunResumed { workflow, steps: live.step_names(), done });
+        live.bind(now);
         live
     }
 
     fn new(acquired: AcquiredRun, lease: Arc<RunLease>, reply: RunReply) -> Self {
-        let AcquiredRun { id, prepared, state, epoch, seq, term } = acquired;
+        let AcquiredRun { id, prepared, state, binding, epoch, seq, term } = acquired;
         Self {
             id,
             prepared,
             state,
+            binding,
             epoch,
             term,
             lease,
@@ -113,6 +115,26 @@ impl LiveRun {
             reply: Some(reply),
             items: HashMap::new(),
             output_error: None,
+        }
+    }
+
+    /// Records and reports the targets and locks of the run.
+    fn bind(&mut self, now: UnixMillis) {
+        let binding = Arc::clone(&self.binding);
+        self.outbox.events.extend(binding.first_event());
+        binding.first_entries().iter().for_each(|entry| self.record(now, entry.clone()));
+    }
+
+    /// True if the run has lost a lock in an external system: it starts no attempt any more.
+    pub(super) fn has_lost_lock(&self) -> bool {
+        self.binding.loss().is_some()
+    }
+
+    /// Stores an entry with the next commit, which confirms it to the attempt through `reply`.
+    pub(super) fn record_for_attempt(&mut self, now: UnixMillis, entry: Entry, reply: CheckpointReply) {
+        if self.state.progress() == Progress::Running {
+            self.record(now, entry);
+            self.outbox.checkpoint_replies.push(reply);
         }
     }
 

@@ -43,40 +43,81 @@ pub(super) async fn check_free(
     Ok(evictions)
 }
 
-/// Wait for locks, with a deadline.
+/// A lock that another run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AwaitedLock {
+    pub(super) lock: String,
+    /// Id of the holder.
+    holder: String,
+    workflow: String,
+    owner: String,
+    /// True if the holder may have ended, which only observation can tell.
+    may_have_ended: bool,
+}
+
+impl AwaitedLock {
+    /// Returns the lock because of which a run could not start, if `error` is about one.
+    pub(super) fn of(error: &EngineError) -> Option<Self> {
+        match error {
+            EngineError::Locked(held) => Some(Self {
+                lock: held.lock.clone(),
+                holder: held.run.to_string(),
+                workflow: held.workflow.clone(),
+                owner: held.owner.to_string(),
+                may_have_ended: false,
+            }),
+            EngineError::LockedElsewhere(held) => Some(Self {
+                lock: held.lock.clone(),
+                holder: held.holder.run.clone(),
+                workflow: held.holder.workflow.clone(),
+                owner: held.holder.owner.clone(),
+                may_have_ended: held.holder.may_have_ended,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Wait for locks, with a timeout.
 pub(super) struct LockWait {
-    deadline: Instant,
+    started: Instant,
+    timeout: Duration,
+    /// Time after which a lock in an external system has expired, if its holder has ended.
+    expiry: Duration,
     delay: Duration,
-    /// Lock and holder that were reported last.
-    reported: Option<(String, RunId)>,
+    /// Lock that was reported last.
+    reported: Option<AwaitedLock>,
 }
 
 impl LockWait {
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { deadline: Instant::now() + timeout, delay: MIN_DELAY, reported: None }
+    pub(super) fn new(timeout: Duration, lease: Duration) -> Self {
+        Self { started: Instant::now(), timeout, expiry: lease + MAX_DELAY, delay: MIN_DELAY, reported: None }
     }
 
-    pub(super) fn is_expired(&self) -> bool {
-        Instant::now() >= self.deadline
+    /// True if the wait has not timed out. A lock whose holder may have ended is awaited at least
+    /// until it has expired: otherwise a run that does not wait could never take it.
+    pub(super) fn goes_on_for(&self, lock: &AwaitedLock) -> bool {
+        let limit = if lock.may_have_ended { self.timeout.max(self.expiry) } else { self.timeout };
+        self.started.elapsed() < limit
     }
 
     /// Returns the delay before the next check. It doubles each time and does not exceed the
-    /// deadline.
+    /// timeout, if there is one.
     pub(super) fn next_delay(&mut self) -> Duration {
-        let delay = self.delay.min(self.deadline.saturating_duration_since(Instant::now()));
+        let left = self.timeout.saturating_sub(self.started.elapsed());
+        let delay = if left.is_zero() { self.delay } else { self.delay.min(left) };
         self.delay = (self.delay * 2).min(MAX_DELAY);
         delay
     }
 
     /// Reports the lock that `run` waits for, unless it was reported before.
-    pub(super) fn report(&mut self, options: &EngineOptions, run: &RunId, held: &LockHolder) {
-        let awaited = (held.lock.clone(), held.run.clone());
-        if self.reported.as_ref() == Some(&awaited) {
+    pub(super) fn report(&mut self, options: &EngineOptions, run: &RunId, awaited: &AwaitedLock) {
+        if self.reported.as_ref() == Some(awaited) {
             return;
         }
-        let LockHolder { lock, run: holder, workflow, owner, .. } = held.clone();
-        let kind = EventKind::LockAwaited { lock, holder, workflow, owner: owner.to_string() };
+        let AwaitedLock { lock, holder, workflow, owner, .. } = awaited.clone();
+        let kind = EventKind::LockAwaited { lock, holder, workflow, owner };
         options.reporter.report(Event { at: options.clock.now(), run: run.clone(), kind });
-        self.reported = Some(awaited);
+        self.reported = Some(awaited.clone());
     }
 }

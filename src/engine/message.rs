@@ -4,11 +4,11 @@ use serde_json::Value;
 use stargate_sdk::{ActionError, FindResult};
 use tokio::sync::oneshot;
 
-use super::{EngineError, Prepared, RunReport, claim::AcquiredRun};
+use super::{EngineError, Prepared, RunReport, binding::RunBinding, claim::AcquiredRun};
 use crate::{
     id::{Epoch, RunId},
     journal::{JournalError, LockEviction},
-    run::{AttemptMode, StepId},
+    run::{AttemptMode, Entry, StepId},
 };
 
 /// Channel through which the dispatcher returns the result of a run.
@@ -21,7 +21,13 @@ pub(super) type CheckpointReply = oneshot::Sender<Result<(), ActionError>>;
 /// of them.
 pub(super) enum DispatcherMessage {
     /// Creates a run and executes it.
-    Create { run: RunId, prepared: Arc<Prepared>, evictions: Vec<LockEviction>, reply: RunReply },
+    Create {
+        run: RunId,
+        prepared: Arc<Prepared>,
+        evictions: Vec<LockEviction>,
+        binding: Arc<RunBinding>,
+        reply: RunReply,
+    },
     /// Executes a run that this process has acquired.
     Adopt { run: Box<AcquiredRun>, reply: RunReply },
     /// Applies the result of an attempt.
@@ -32,6 +38,10 @@ pub(super) enum DispatcherMessage {
     LeaseLost { run: RunId, epoch: Epoch },
     /// Stops executing all runs, since the journal is not the one that was opened any more.
     JournalDisplaced(JournalError),
+    /// Stores an entry of the run; an attempt waits for the confirmation.
+    Record { run: RunId, entry: Entry, reply: CheckpointReply },
+    /// Ends a run that has lost a lock in an external system, once its attempts have ended.
+    LockLost { run: RunId },
     /// Starts no further attempts, interrupts the running ones and releases the runs.
     Drain,
 }

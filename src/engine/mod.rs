@@ -10,6 +10,7 @@
 
 mod acquire;
 mod answer;
+mod binding;
 mod cancel;
 mod claim;
 mod dispatcher;
@@ -22,12 +23,15 @@ mod locks;
 mod log_writer;
 mod message;
 mod prepared;
+mod remote_locks;
 mod renewal;
 mod report;
+mod targets;
 
 pub use answer::AnswerResult;
 pub use cancel::CancelResult;
 pub use engine::{DEFAULT_LEASE, Engine, EngineOptions, ResumePolicy};
-pub use error::{EngineError, LockHolder};
+pub use error::{EngineError, LockHolder, RemoteLockHolder};
 pub use prepared::Prepared;
 pub use report::{Ending, Question, RunReport};
+pub use targets::{TargetMismatch, UnverifiedTarget};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionError, TargetId};
 
 use super::Outcome;
 use crate::{
@@ -35,6 +35,14 @@ pub enum Entry {
     },
     /// The finished run was opened again: failed steps are ready to retry.
     RunReopened,
+    /// The run works on this external system, and on no other one under the same target.
+    TargetRecorded {
+        /// Name of the target, such as `azure`.
+        target: String,
+        /// Identity of the system.
+        #[serde(flatten)]
+        identity: TargetId,
+    },
     /// An operator requested that the run ends: no further attempts start. External entry.
     CancelRequested {
         /// Description of the process that wrote the request, for operators.
@@ -266,6 +274,7 @@ impl Entry {
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
+            | Self::TargetRecorded { .. }
             | Self::CancelRequested { .. }
             | Self::ApprovalRequested { .. }
             | Self::StepAnswered { .. }
@@ -287,6 +296,7 @@ impl Entry {
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
+            | Self::TargetRecorded { .. }
             | Self::ApprovalRequested { .. }
             | Self::StepExpanded { .. }
             | Self::StepStarted { .. }
@@ -329,6 +339,8 @@ mod tests {
 {"run_acquired":{"epoch":2,"owner":"process 7 on a"}}
 {"run_acquired":{"epoch":2,"owner":"process 7 on a","refresh":true}}
 "run_reopened"
+{"target_recorded":{"target":"azure","id":"i","address":"a","description":"d"}}
+{"target_recorded":{"target":"azure","address":"a","description":"d"}}
 {"cancel_requested":{"by":"process 7 on a"}}
 {"asked":{"step":"a","question":"go on?"}}
 {"answered":{"step":"a","by":"process 7 on a","answer":"approved"}}

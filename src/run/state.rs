@@ -1,7 +1,7 @@
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde_json::{Map, Value};
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionError, TargetId};
 
 use self::edges::{Dependent, EdgeKind};
 use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, StateName, TimedEntry};
@@ -345,6 +345,7 @@ pub struct RunState {
     open: usize,
     changed: bool,
     outputs: Map<String, Value>,
+    targets: BTreeMap<String, TargetId>,
 }
 
 impl RunState {
@@ -376,6 +377,7 @@ impl RunState {
             failed: 0,
             changed: false,
             outputs: Map::new(),
+            targets: BTreeMap::new(),
         }
     }
 
@@ -485,6 +487,11 @@ impl RunState {
     /// Returns the workflow's outputs; empty unless the run has succeeded.
     pub fn outputs(&self) -> &Map<String, Value> {
         &self.outputs
+    }
+
+    /// Returns the external systems that the run works on, by name of the target.
+    pub fn targets(&self) -> &BTreeMap<String, TargetId> {
+        &self.targets
     }
 
     /// Returns the number of attempts in progress.

@@ -12,9 +12,11 @@ mod offline;
 mod ownership;
 mod pods;
 mod program;
+mod remote_locks;
 mod runs;
 mod schedule;
 #[path = "../support/sqlite.rs"]
 mod sqlite;
+mod targets;
 mod whys;
 mod world;

@@ -19,6 +19,7 @@ mod permission;
 mod register;
 mod route_owner;
 mod settings;
+mod subscription_target;
 
 pub use client::NameError;
 pub use register::register;

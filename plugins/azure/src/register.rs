@@ -5,9 +5,10 @@ use crate::{
     actions::add_actions,
     checks::{ArmCredentialCheck, ClockCheck, PermissionsCheck, SubscriptionCheck},
     client::ArmClient,
+    subscription_target::{SubscriptionTarget, TARGET},
 };
 
-/// Adds each `azure.…` action and check to `registry`.
+/// Adds each `azure.…` action and check to `registry`, and the subscription as their target.
 ///
 /// No request is sent yet; the first one obtains a token.
 ///
@@ -19,6 +20,7 @@ pub fn register(registry: &mut Registry, settings: ArmSettings) -> Result<(), Ar
     registry.add_check(SubscriptionCheck(arm.clone()));
     registry.add_check(ClockCheck(arm.clone()));
     registry.add_check(PermissionsCheck(arm.clone()));
-    add_actions(registry, &arm);
+    registry.add_for_target(TARGET, |actions| add_actions(actions, &arm));
+    registry.add_target(SubscriptionTarget(arm));
     Ok(())
 }

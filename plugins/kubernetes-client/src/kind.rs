@@ -41,6 +41,10 @@ const fn kind(base: &'static str, plural: &'static str, namespaced: bool) -> Obj
     ObjectKind { base: Cow::Borrowed(base), plural: Cow::Borrowed(plural), namespaced }
 }
 
+/// Namespaces of the cluster.
+pub const NAMESPACES: ObjectKind = kind("/api/v1", "namespaces", false);
+/// Leases, locks of runs among them.
+pub const LEASES: ObjectKind = kind("/apis/coordination.k8s.io/v1", "leases", true);
 /// Nodes of the cluster.
 pub const NODES: ObjectKind = kind("/api/v1", "nodes", false);
 /// Pods, of all nodes.

@@ -42,10 +42,10 @@ pub use client::{FIELD_MANAGER, KubeClient, KubeResponse};
 pub use error::{FieldConflict, KubeError, KubeStatus, StatusCause, StatusDetails};
 pub use exec::{CommandStatus, ExecCommand};
 pub use kind::{
-    CERTIFICATE_REQUESTS, CILIUM_NODES, CONFIG_MAPS, NODE_NETWORK_CONFIGS, NODES, ObjectKind, ObjectName, PODS,
-    SECRETS, SERVERS, SERVICE_ACCOUNTS, SITES,
+    CERTIFICATE_REQUESTS, CILIUM_NODES, CONFIG_MAPS, LEASES, NAMESPACES, NODE_NETWORK_CONFIGS, NODES, ObjectKind,
+    ObjectName, PODS, SECRETS, SERVERS, SERVICE_ACCOUNTS, SITES,
 };
 pub use object_ref::{ObjectRef, ResolvedObject, unknown_kind_error};
 pub use permission::{AUTHORITY, permission};
 pub use request::{BodyFormat, KubeRequest};
-pub use settings::KubeconfigSettings;
+pub use settings::{CLUSTER_TARGET, KubeconfigSettings};

@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+/// Name of the target of all actions that call the cluster.
+pub const CLUSTER_TARGET: &str = "kubernetes";
+
 /// Cluster to connect to, and the account to use.
 #[derive(Debug, Clone, Default)]
 pub struct KubeconfigSettings {

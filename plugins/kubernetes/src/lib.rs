@@ -18,11 +18,13 @@
 
 mod actions;
 mod checks;
+mod cluster_target;
 mod csr;
 mod digest;
 mod duration;
 mod eviction;
 mod inventory;
+mod lease;
 mod manifest;
 mod node;
 mod permission;

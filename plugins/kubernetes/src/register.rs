@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use stargate_kubernetes_client::KubeClient;
+use stargate_kubernetes_client::{CLUSTER_TARGET, KubeClient};
 use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
@@ -10,11 +10,14 @@ use crate::{
         PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, WorkerFind,
     },
     checks::{ApiServer, Kubeconfig, Permissions},
+    cluster_target::ClusterTarget,
+    lease::LeaseLocks,
     secret_sources::{BootstrapTokenSource, ServiceAccountTokenSource},
 };
 
-/// Adds the `kubernetes.*` actions and checks, and the secret sources `bootstrap-token:` and
-/// `service-account-token:`. All of them call the cluster of `client`.
+/// Adds the `kubernetes.*` actions and checks, the cluster as their target, its locks, and the
+/// secret sources `bootstrap-token:` and `service-account-token:`. All of them call the cluster of
+/// `client`.
 ///
 /// Makes no request and reads no file.
 pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<KubeClient>) {
@@ -24,27 +27,31 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
     registry.add_check(Kubeconfig(client()));
     registry.add_check(ApiServer(client()));
     registry.add_check(Permissions(client()));
-    registry.add(ManifestApply(client()));
-    registry.add(ObjectGet(client()));
-    registry.add(ObjectDelete(client()));
-    registry.add(Ensure(ObjectPatch(client())));
-    registry.add(ConditionWait(client()));
-    registry.add(ClusterRead(client()));
-    registry.add(InventoryRead(client()));
-    registry.add(ServerRead(client()));
-    registry.add(Ensure(RoutesRecord(client())));
-    registry.add(ObjectsList(client()));
-    registry.add(NodesList(client()));
-    registry.add(Ensure(NodeCordon(client())));
-    registry.add(NodeDrain(client()));
-    registry.add(NodeWait(client()));
-    registry.add(PodExec(client()));
-    registry.add(PodProbe(client()));
-    registry.add(PodEvict(client()));
-    registry.add(CsrApprove(client()));
-    registry.add(Ensure(CsrRenew(client())));
-    registry.add(CsrDelete(client()));
-    registry.add(WorkerFind(client()));
-    registry.add(PodCidrRelease(client()));
-    registry.add(PodCidrAllocate(client()));
+    registry.add_target(ClusterTarget(client()));
+    registry.add_lock_service(LeaseLocks::new(client()));
+    registry.add_for_target(CLUSTER_TARGET, |actions| {
+        actions.add(ManifestApply(client()));
+        actions.add(ObjectGet(client()));
+        actions.add(ObjectDelete(client()));
+        actions.add(Ensure(ObjectPatch(client())));
+        actions.add(ConditionWait(client()));
+        actions.add(ClusterRead(client()));
+        actions.add(InventoryRead(client()));
+        actions.add(ServerRead(client()));
+        actions.add(Ensure(RoutesRecord(client())));
+        actions.add(ObjectsList(client()));
+        actions.add(NodesList(client()));
+        actions.add(Ensure(NodeCordon(client())));
+        actions.add(NodeDrain(client()));
+        actions.add(NodeWait(client()));
+        actions.add(PodExec(client()));
+        actions.add(PodProbe(client()));
+        actions.add(PodEvict(client()));
+        actions.add(CsrApprove(client()));
+        actions.add(Ensure(CsrRenew(client())));
+        actions.add(CsrDelete(client()));
+        actions.add(WorkerFind(client()));
+        actions.add(PodCidrRelease(client()));
+        actions.add(PodCidrAllocate(client()));
+    });
 }

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch};
@@ -49,13 +52,20 @@ pub struct RunLease {
     /// Notified by an attempt that needs a renewal now.
     requests: Arc<Notify>,
     lost: CancellationToken,
+    /// Leases that have to be in force as well.
+    dependencies: Mutex<Vec<Arc<Self>>>,
 }
 
 impl RunLease {
     /// A lease during which calls may be sent until `until`. `requests` is notified when an attempt
     /// needs a renewal.
     pub fn new(until: BootTime, requests: Arc<Notify>) -> Self {
-        Self { state: watch::Sender::new(LeaseState::Until(until)), requests, lost: CancellationToken::new() }
+        Self {
+            state: watch::Sender::new(LeaseState::Until(until)),
+            requests,
+            lost: CancellationToken::new(),
+            dependencies: Mutex::default(),
+        }
     }
 
     /// A lease that does not expire, for calls outside of a run.
@@ -85,17 +95,42 @@ impl RunLease {
         &self.lost
     }
 
+    /// Lets calls wait for `other` as well: the lease of a lock that the run holds elsewhere.
+    pub fn depend_on(&self, other: Arc<Self>) {
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner).push(other);
+    }
+
+    fn dependencies(&self) -> Vec<Arc<Self>> {
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// True if a call that changes something may be sent now.
     pub fn is_in_force(&self) -> bool {
+        self.is_itself_in_force() && self.dependencies().iter().all(|other| other.is_itself_in_force())
+    }
+
+    fn is_itself_in_force(&self) -> bool {
         matches!(*self.state.borrow(), LeaseState::Until(end) if BootTime::now() < end)
     }
 
-    /// Returns as soon as the lease is in force. If it has expired, requests a renewal and waits
-    /// for it.
+    /// Returns as soon as the lease is in force, with those that it depends on. If it has expired,
+    /// requests a renewal and waits for it.
     ///
     /// # Errors
     /// [`LeaseLost`].
     pub async fn in_force(&self) -> Result<(), LeaseLost> {
+        loop {
+            self.itself_in_force().await?;
+            for other in self.dependencies() {
+                other.itself_in_force().await?;
+            }
+            if self.is_in_force() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn itself_in_force(&self) -> Result<(), LeaseLost> {
         let mut changes = self.state.subscribe();
         loop {
             match *changes.borrow_and_update() {
@@ -137,6 +172,21 @@ mod tests {
             lease.extend(BootTime::now().plus(Duration::from_hours(1)));
         };
         assert_eq!(tokio::join!(lease.in_force(), renew).0, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_in_force_only_with_those_that_it_depends_on() {
+        let requests = Arc::new(Notify::new());
+        let (lease, other) = (RunLease::unlimited(), Arc::new(expired(&requests)));
+        lease.depend_on(Arc::clone(&other));
+        assert!(!lease.is_in_force());
+        let renew = async {
+            requests.notified().await;
+            other.extend(BootTime::now().plus(Duration::from_hours(1)));
+        };
+        assert_eq!(tokio::join!(lease.in_force(), renew).0, Ok(()));
+        other.lose();
+        assert_eq!(lease.in_force().await, Err(LeaseLost));
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@
 //! compare, write the differences, read again) and adds it to a [`Registry`]. The engine sees only
 //! the erased [`DynAction`]. The permissions that an action requires are declared in
 //! [`RequiredPermissions`]; other preconditions of the environment are tested by a [`Check`].
-//! [`poll_until`] waits for a condition.
+//! [`poll_until`] waits for a condition. A [`Target`] identifies the external system that actions
+//! work on, and a [`LockService`] keeps locks in it.
 //!
 //! Invariants that each action keeps:
 //!
@@ -82,12 +83,14 @@ mod check;
 mod context;
 mod error;
 mod lease;
+mod lock_service;
 mod permission;
 mod redact;
 mod registry;
 mod resource;
 mod secret;
 mod skew;
+mod target;
 mod wait;
 
 pub use action::{Action, FindResult, Nature, Preview, Recovery};
@@ -96,10 +99,12 @@ pub use check::{Check, CheckStatus, Finding};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
 pub use error::{ActionError, FailureKind, LEASE_EXPIRED};
 pub use lease::{BootTime, LeaseLost, RunLease};
+pub use lock_service::{LockAttempt, LockService, RemoteHolder, RemoteLockRequest};
 pub use permission::{Permission, RequiredPermissions};
 pub use redact::Redactor;
 pub use registry::{DynAction, Registry};
 pub use resource::{Difference, Ensure, Resource};
 pub use secret::{Secret, SecretRef, SecretRefError, SecretSource, Secrets};
 pub use skew::clock_finding;
+pub use target::{Target, TargetId};
 pub use wait::{WaitState, Waiter, poll_until};

@@ -6,7 +6,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
-    Action, ActionContext, ActionError, Check, FindResult, Nature, Permission, Preview, Recovery, RequiredPermissions,
+    Action, ActionContext, ActionError, Check, FindResult, LockService, Nature, Permission, Preview, Recovery,
+    RequiredPermissions, Target,
 };
 
 /// An [`Action`] with its types erased, as the engine and the plan use it.
@@ -160,11 +161,16 @@ impl<A: Action> DynAction for ErasedAction<A> {
     }
 }
 
-/// The actions that workflows can use, by name, and the checks of their environment.
+/// The actions that workflows can use, by name, the checks of their environment, and the external
+/// systems that they work on.
 #[derive(Default, Clone)]
 pub struct Registry {
     actions: BTreeMap<&'static str, Arc<dyn DynAction>>,
     checks: Vec<Arc<dyn Check>>,
+    targets: BTreeMap<&'static str, Arc<dyn Target>>,
+    /// Name of the target of each action that has one.
+    target_of: BTreeMap<&'static str, &'static str>,
+    lock_services: Vec<Arc<dyn LockService>>,
 }
 
 impl Registry {
@@ -178,8 +184,57 @@ impl Registry {
     }
 
     fn insert<A: Action>(&mut self, action: ErasedAction<A>) {
-        let previous = self.actions.insert(A::NAME, Arc::new(action));
-        assert!(previous.is_none(), "two actions are called {}", A::NAME);
+        self.insert_action(A::NAME, Arc::new(action));
+    }
+
+    fn insert_action(&mut self, name: &'static str, action: Arc<dyn DynAction>) {
+        let previous = self.actions.insert(name, action);
+        assert!(previous.is_none(), "two actions are called {name}");
+    }
+
+    /// Adds the actions and checks that `add` adds. The actions work on the target named `target`,
+    /// which is added before or afterwards.
+    ///
+    /// # Panics
+    /// As for [`Self::add`].
+    pub fn add_for_target(&mut self, target: &'static str, add: impl FnOnce(&mut Self)) {
+        let mut added = Self::default();
+        add(&mut added);
+        for (name, action) in added.actions {
+            self.insert_action(name, action);
+            self.target_of.insert(name, target);
+        }
+        self.checks.extend(added.checks);
+    }
+
+    /// Adds a target.
+    ///
+    /// # Panics
+    /// If a target of that name has been added: an error of the program, not of its user.
+    pub fn add_target(&mut self, target: impl Target + 'static) {
+        let name = target.name();
+        let previous = self.targets.insert(name, Arc::new(target));
+        assert!(previous.is_none(), "two targets are called {name}");
+    }
+
+    /// Adds a service for locks in a target.
+    pub fn add_lock_service(&mut self, service: impl LockService + 'static) {
+        self.lock_services.push(Arc::new(service));
+    }
+
+    /// Returns the target named `name`.
+    pub fn target(&self, name: &str) -> Option<&Arc<dyn Target>> {
+        self.targets.get(name)
+    }
+
+    /// Returns the target that the action named `action` works on, if it has one.
+    pub fn target_of(&self, action: &str) -> Option<&Arc<dyn Target>> {
+        self.target(self.target_of.get(action)?)
+    }
+
+    /// Returns the service that keeps the lock, if its locks are in a target.
+    pub fn lock_service(&self, lock: &str) -> Option<&Arc<dyn LockService>> {
+        self.lock_services.iter().find(|service| service.covers(lock))
     }
 
     /// Adds a check after those that were added before.

@@ -185,11 +185,18 @@ fn open(options: &SimOptions) -> Result<World, SimError> {
     let mut world = stored.unwrap_or_else(|| {
         let mut world = World::default();
         world.arm.seed = options.seed;
+        identify(&mut world);
         options.scenario.populate(&mut world);
         world
     });
     world.arm.speed = options.speed;
     Ok(world)
+}
+
+/// Gives a new world a tenant and a tailnet that no other world has.
+fn identify(world: &mut World) {
+    world.arm.tenant = arm::uuid(&rand::random::<[u8; 16]>());
+    world.tailnet.dns_suffix = format!("tail{:05x}.ts.net", rand::random::<u32>() >> 12);
 }
 
 async fn listen_on(address: SocketAddr) -> Result<TcpListener, SimError> {

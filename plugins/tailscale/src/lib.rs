@@ -16,6 +16,7 @@ mod client;
 mod permission;
 mod register;
 mod settings;
+mod tailnet_target;
 
 pub use register::register;
 pub use settings::{TailscaleSettings, TailscaleSettingsError};

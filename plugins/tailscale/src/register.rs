@@ -8,10 +8,11 @@ use crate::{
     auth_key::AuthKeySource,
     checks::{CredentialCheck, TailnetCheck},
     client::TailscaleClient,
+    tailnet_target::{TARGET, TailnetTarget},
 };
 
-/// Adds the `tailscale.*` actions and checks, and the secret source `tailscale-auth-key:`. Makes no
-/// request.
+/// Adds the `tailscale.*` actions and checks, the tailnet as their target, and the secret source
+/// `tailscale-auth-key:`. Makes no request.
 ///
 /// # Errors
 /// If the endpoint is not an HTTP URL or TLS cannot be set up; nothing has been added then.
@@ -24,9 +25,12 @@ pub fn register(
     secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&client))));
     registry.add_check(CredentialCheck(Arc::clone(&client)));
     registry.add_check(TailnetCheck(Arc::clone(&client)));
-    registry.add(DevicesList::new(Arc::clone(&client)));
-    registry.add(DeviceWait::new(Arc::clone(&client)));
-    registry.add(Ensure(RoutesApprove::new(Arc::clone(&client))));
-    registry.add(Ensure(RoutesWithdraw::new(client)));
+    registry.add_target(TailnetTarget(Arc::clone(&client)));
+    registry.add_for_target(TARGET, |actions| {
+        actions.add(DevicesList::new(Arc::clone(&client)));
+        actions.add(DeviceWait::new(Arc::clone(&client)));
+        actions.add(Ensure(RoutesApprove::new(Arc::clone(&client))));
+        actions.add(Ensure(RoutesWithdraw::new(client)));
+    });
     Ok(())
 }

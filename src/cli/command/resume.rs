@@ -147,7 +147,11 @@ async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<RunR
 
 /// True if the run was refused because one of `runs` holds its lock.
 fn is_locked_by(result: &Result<RunReport, EngineError>, runs: &[RunId]) -> bool {
-    matches!(result, Err(EngineError::Locked(holder)) if runs.contains(&holder.run))
+    match result {
+        Err(EngineError::Locked(holder)) => runs.contains(&holder.run),
+        Err(EngineError::LockedElsewhere(held)) => runs.iter().any(|run| run.as_str() == held.holder.run),
+        _ => false,
+    }
 }
 
 /// Returns the interrupted runs without a live owner that are not overtaken, oldest first.

@@ -1,7 +1,7 @@
 //! Entries of one run, for `stargate history RUN`.
 //!
-//! JSON: `{run, workflow, status, plan, inputs, locks, steps_done, steps, started, updated, owner,
-//! overtaken_by, entries, hint}`, with the entries as they are stored.
+//! JSON: `{run, workflow, status, plan, inputs, locks, targets, steps_done, steps, started,
+//! updated, owner, overtaken_by, entries, hint}`, with the entries as they are stored.
 
 use serde_json::{Value, json};
 use stargate::{
@@ -82,11 +82,12 @@ fn to_json(
     next: Option<&str>,
 ) -> Result<Value, Failure> {
     let plan = runs::plan_of(stored)?;
-    let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
+    let state = runs::state_of(stored, &plan)?;
+    let (done, total) = runs::progress(&state);
     let row = &stored.row;
     Ok(json!({
         "run": row.id, "workflow": row.workflow, "status": status.name(), "plan": row.plan_digest,
-        "inputs": plan.inputs, "locks": plan.locks, "steps_done": done, "steps": total,
+        "inputs": plan.inputs, "locks": plan.locks, "targets": state.targets(), "steps_done": done, "steps": total,
         "started": row.created_at.to_string(), "updated": row.updated_at.to_string(),
         "owner": row.owner.as_ref().map(ToString::to_string),
         "overtaken_by": overtaken_by.map(|by| &by.run),
@@ -131,6 +132,7 @@ fn step(entry: &Entry) -> &str {
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
         | Entry::RunReopened
+        | Entry::TargetRecorded { .. }
         | Entry::CancelRequested { .. }
         | Entry::RunFinished { .. } => "",
     }
@@ -145,6 +147,7 @@ fn entry_lines(entry: &Entry) -> Vec<String> {
             vec![format!("run acquired by {owner} (epoch {epoch}){refresh}")]
         }
         Entry::CancelRequested { by } => vec![format!("cancellation requested by {by}")],
+        Entry::TargetRecorded { identity, .. } => vec![format!("works on {}", identity.description)],
         Entry::RunReopened => vec!["run reopened: failed steps are ready to retry".into()],
         Entry::StepExpanded { keys, .. } => vec![format!("expanded to {}", format::plural(keys.len(), "instance"))],
         Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],

@@ -1,7 +1,8 @@
 //! Implementation of the command `why`.
 //!
-//! JSON: `{run, workflow, status, owner, overtaken_by, locks_held_by_others, steps_blocked, steps,
-//! hint}`; each step has `step`, `state`, `attempts`, `explanation`, `error` and `blocked_by`.
+//! JSON: `{run, workflow, status, owner, overtaken_by, targets, locks_held_by_others,
+//! steps_blocked, steps, hint}`; each step has `step`, `state`, `attempts`, `explanation`, `error`
+//! and `blocked_by`.
 
 use std::collections::BTreeSet;
 
@@ -239,6 +240,9 @@ impl RunExplanation {
 
     fn show(&self, reasons: &[StepExplanation], one: bool) {
         ui::out(&self.head());
+        for target in self.state.targets().values() {
+            ui::out(&format!("works on {}", target.description));
+        }
         for lock in &self.locks {
             ui::out(&format!("lock {:?} is held by run {} of {}", lock.name, lock.holder.id, lock.holder.workflow));
         }
@@ -267,7 +271,7 @@ impl RunExplanation {
             .collect();
         json!({
             "run": self.stored.row.id, "workflow": self.stored.row.workflow, "status": self.status.name(),
-            "owner": self.owner, "overtaken_by": self.overtaken_by.as_ref().map(|by| &by.run), "locks_held_by_others": locks, "steps_blocked": self.blocked(),
+            "owner": self.owner, "overtaken_by": self.overtaken_by.as_ref().map(|by| &by.run), "targets": self.state.targets(), "locks_held_by_others": locks, "steps_blocked": self.blocked(),
             "steps": reasons.iter().map(StepExplanation::to_json).collect::<Vec<_>>(), "hint": self.next(),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stargate::{
     clock::UnixMillis,
-    event::{Event, EventKind},
+    event::{BoundLock, BoundTarget, Event, EventKind},
     id::RunId,
 };
 use stargate_sdk::ActionError;
@@ -71,6 +71,9 @@ impl LineFormatter {
                 let (done, all) = (done.len(), steps.len());
                 ("", vec![format!("run {} of {workflow} resumed: {done} of {all} steps done", event.run)])
             }
+            EventKind::RunBound { targets, locks } => {
+                ("", targets.iter().map(target_line).chain(locks.iter().map(lock_line)).collect())
+            }
             EventKind::LockAwaited { lock, holder, workflow, owner } => {
                 ("", vec![format!("waiting for lock {lock:?}, held by run {holder} of {workflow} ({owner})")])
             }
@@ -125,6 +128,27 @@ impl LineFormatter {
     fn set_width(&mut self, run: &RunId, steps: &[String]) {
         let longest = steps.iter().map(|step| step.chars().count()).max().unwrap_or_default();
         self.widths.insert(run.clone(), longest.min(MAX_STEP_WIDTH));
+    }
+}
+
+fn target_line(bound: &BoundTarget) -> String {
+    match (&bound.identity, &bound.unidentified) {
+        (Some(identity), _) => format!("works on {}", identity.description),
+        (None, reason) => {
+            let reason = reason.as_deref().unwrap_or_default();
+            paint_err(Tone::Notable, &format!("{} is identified when a step uses it: {reason}", bound.target))
+        }
+    }
+}
+
+fn lock_line(bound: &BoundLock) -> String {
+    let BoundLock { lock, object, journal_only } = bound;
+    match journal_only {
+        None => format!("holds lock {lock:?} as {object}"),
+        Some(reason) => {
+            let text = format!("holds lock {lock:?} in this journal only, until a step reaches {object}: {reason}");
+            paint_err(Tone::Notable, &text)
+        }
     }
 }
 

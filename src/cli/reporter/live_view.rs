@@ -85,6 +85,7 @@ impl LiveView {
             | EventKind::StepInDoubt { step, .. } => self.remove_line(&key(step)),
             EventKind::RunStarted { .. }
             | EventKind::RunResumed { .. }
+            | EventKind::RunBound { .. }
             | EventKind::StepExpanded { .. }
             | EventKind::StepLog { .. }
             | EventKind::ApprovalRequested { .. }

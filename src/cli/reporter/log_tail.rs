@@ -36,6 +36,7 @@ impl LogTail {
             }
             EventKind::RunStarted { .. }
             | EventKind::RunResumed { .. }
+            | EventKind::RunBound { .. }
             | EventKind::StepExpanded { .. }
             | EventKind::StepProgress { .. }
             | EventKind::StepRetrying { .. }

@@ -63,7 +63,8 @@ impl Summary {
                 count.changed += usize::from(!changes.is_empty());
             }
             EventKind::StepSkipped { .. } => count.done += 1,
-            EventKind::StepStarted { .. }
+            EventKind::RunBound { .. }
+            | EventKind::StepStarted { .. }
             | EventKind::StepProgress { .. }
             | EventKind::StepLog { .. }
             | EventKind::StepRetrying { .. }

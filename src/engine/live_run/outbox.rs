@@ -70,14 +70,15 @@ impl Outbox {
     }
 }
 
-/// True for the result of an attempt. All other entries follow from the state and are decided
-/// again.
+/// True for what an attempt has stored or resulted in. All other entries follow from the state and
+/// are decided again.
 pub(super) fn is_result(entry: &Entry) -> bool {
     match entry {
         Entry::StepSucceeded { .. }
         | Entry::StepFailed { .. }
         | Entry::StepInDoubt { .. }
-        | Entry::Checkpointed { .. } => true,
+        | Entry::Checkpointed { .. }
+        | Entry::TargetRecorded { .. } => true,
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
         | Entry::RunReopened

@@ -1,7 +1,7 @@
 //! Effect of each entry on the state.
 
 use serde_json::{Map, Value};
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionError, TargetId};
 
 use super::{ApprovalDecision, IllegalEntry, Listing, Progress, RunState, StepId, StepState, add_new};
 use crate::{
@@ -20,6 +20,7 @@ impl RunState {
             Entry::RunCreated { .. } => self.run_created(),
             Entry::RunAcquired { refresh, .. } => self.run_acquired(at, *refresh),
             Entry::RunReopened => self.run_reopened(),
+            Entry::TargetRecorded { target, identity } => self.target_recorded(target, identity),
             Entry::CancelRequested { .. } => self.cancel_requested(),
             Entry::ApprovalRequested { step, question } => self.approval_requested(step, question),
             Entry::StepAnswered { step, answer, .. } => self.step_answered(step, answer),
@@ -79,6 +80,14 @@ impl RunState {
 
     fn forget_refusal(&mut self, id: StepId) {
         self.instances[id.index()].decision.take_if(|decision| *decision == ApprovalDecision::Refused);
+    }
+
+    fn target_recorded(&mut self, target: &str, identity: &TargetId) -> Result<(), IllegalEntry> {
+        if self.progress != Progress::Running {
+            return Err(IllegalEntry::Run { entry: "target_recorded", state: self.progress.name() });
+        }
+        self.targets.insert(target.to_owned(), identity.clone());
+        Ok(())
     }
 
     fn cancel_requested(&mut self) -> Result<(), IllegalEntry> {

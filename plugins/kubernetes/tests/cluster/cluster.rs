@@ -2,8 +2,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use stargate_kubernetes::register;
-use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
-use stargate_sdk::{ActionContext, ActionError, FailureKind, FindResult, Preview, Registry, Secret, Secrets};
+use stargate_kubernetes_client::{CLUSTER_TARGET, KubeClient, KubeconfigSettings};
+use stargate_sdk::{
+    ActionContext, ActionError, FailureKind, FindResult, LockService, Preview, Registry, Secret, Secrets, TargetId,
+};
 
 use crate::fake::FakeApiServer;
 
@@ -11,7 +13,7 @@ use crate::fake::FakeApiServer;
 pub(crate) struct Cluster {
     pub(crate) fake: FakeApiServer,
     pub(crate) actions: Actions,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// The actions of one process.
@@ -27,6 +29,16 @@ impl Actions {
         let settings = KubeconfigSettings { kubeconfig: Some(kubeconfig.to_owned()), context: None };
         register(&mut registry, &mut secrets, &Arc::new(KubeClient::new(settings)));
         Self { registry, secrets: Arc::new(secrets) }
+    }
+
+    /// Returns the service for a lock.
+    pub(crate) fn lock_service(&self, lock: &str) -> Arc<dyn LockService> {
+        Arc::clone(self.registry.lock_service(lock).expect("a service"))
+    }
+
+    /// Identifies the cluster.
+    pub(crate) async fn identify(&self) -> Result<TargetId, ActionError> {
+        self.registry.target(CLUSTER_TARGET).expect("target").identify(&self.context("identify")).await
     }
 
     pub(crate) fn context(&self, step: &str) -> ActionContext {
@@ -58,12 +70,17 @@ impl Actions {
 }
 
 impl Cluster {
+    /// Returns the actions of another process that uses the same server.
+    pub(crate) fn other_process(&self) -> Actions {
+        Actions::new(&self.dir.path().join("kubeconfig"))
+    }
+
     pub(crate) async fn start() -> Self {
         let (fake, endpoint) = FakeApiServer::start().await;
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&endpoint).to_string()).expect("kubeconfig");
-        Self { fake, actions: Actions::new(&path), _dir: dir }
+        Self { fake, actions: Actions::new(&path), dir }
     }
 
     /// Runs an action and expects it to fail.

@@ -10,6 +10,7 @@ mod definitions;
 mod drain;
 mod exec;
 mod failures;
+mod locks;
 mod objects;
 mod probe;
 mod real;

@@ -2,8 +2,9 @@
 //! ignored elsewhere, and fail without a server: none passes as skipped.
 
 use serde_json::{Value, json};
+use stargate_sdk::LockAttempt;
 
-use crate::cluster::Actions;
+use crate::{cluster::Actions, locks};
 
 /// The actions of the cluster that the environment names.
 fn actions() -> Actions {
@@ -90,4 +91,30 @@ async fn a_real_server_applies_a_kind_and_its_objects_in_one_step() {
     let delete = json!({"api_version": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "name": "widgets.test.stargate.io"});
     actions.step("kubernetes.object.delete", delete).await.expect("deleted");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: run tests/rig/kube-tests.sh"]
+async fn a_real_server_gives_a_lock_to_one_run_at_a_time() {
+    let (own, other) = (actions(), actions());
+    let identity = own.identify().await.expect("identity");
+    assert!(identity.id.is_some() && identity.is_same(&other.identify().await.expect("identity")), "{identity:?}");
+
+    let (first, second) = (locks::request("first", 1), locks::request("second", 1));
+    let service = own.lock_service(&first.lock);
+    let (name, cx) = (service.object(&first.lock).replace("lease kube-system/", ""), own.context("lock"));
+    assert_eq!(locks::take(&own, &first).await, LockAttempt::Taken);
+    assert_eq!(locks::holder(&locks::take(&other, &second).await), "first");
+    assert_eq!(service.renew(&cx, &first).await.expect("renewed"), LockAttempt::Taken);
+    // Not renewed any more, it expires after a second.
+    while locks::take(&other, &second).await != LockAttempt::Taken {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(locks::holder(&service.renew(&cx, &first).await.expect("an answer")), "second");
+    service.release(&cx, &first).await.expect("nothing to release");
+    other.lock_service(&first.lock).release(&other.context("release"), &second).await.expect("released");
+    assert_eq!(locks::take(&own, &locks::request("third", 1)).await, LockAttempt::Taken);
+    let lease =
+        json!({"api_version": "coordination.k8s.io/v1", "kind": "Lease", "name": name, "namespace": "kube-system"});
+    own.step("kubernetes.object.delete", lease).await.expect("deleted");
 }

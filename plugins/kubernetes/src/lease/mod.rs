@@ -1,0 +1,9 @@
+//! Locks of runs as `coordination.k8s.io/v1` leases, so that runs of all journals exclude each
+//! other.
+
+mod election;
+mod lease_locks;
+mod lease_object;
+mod observations;
+
+pub(crate) use lease_locks::LeaseLocks;
