@@ -113,7 +113,7 @@ fn the_lock_of_a_run_that_was_killed_on_another_machine_expires() {
     holder.kill();
     let elsewhere = json!({
         "metadata": {"annotations": {"stargate.io/holder": "{}"}},
-        "spec": {"leaseDurationSeconds": 1},
+        "spec": {"leaseDurationSeconds": 1, "renewTime": "2026-01-01T00:00:00.000000Z"},
     });
     patch(&there, &lease(&refused), &elsewhere.to_string());
     world.release();
