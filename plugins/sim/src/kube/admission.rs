@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
-use super::call::Call;
 use super::defaults;
 use super::json::{list_at, name_of, namespace_of, object_mut, str_at};
+use super::request::ApiRequest;
 use super::resource::Resource;
 use super::state::User;
 use super::status::Refusal;
@@ -10,8 +10,8 @@ use super::status::Refusal;
 /// Admits a new object: completes it as the admission plugins do, or refuses it.
 ///
 /// A node gets the taint of a node that is not ready, a pod its defaults.
-pub(crate) fn create(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
-    restrict_node(call, resource, object)?;
+pub(crate) fn create(request: &ApiRequest, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
+    restrict_node(request, resource, object)?;
     match resource.qualified().as_str() {
         "nodes" => taint_new_node(object),
         "pods" => defaults::admitted_pod(object),
@@ -24,11 +24,11 @@ pub(crate) fn create(call: &Call, resource: &Resource, object: &mut Value) -> Re
 ///
 /// A kubelet cannot set or change labels under `node-restriction.kubernetes.io/`, not even on its
 /// own node.
-pub(crate) fn update(call: &Call, resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
-    restrict_node(call, resource, held)?;
+pub(crate) fn update(request: &ApiRequest, resource: &Resource, held: &Value, new: &Value) -> Result<(), Refusal> {
+    restrict_node(request, resource, held)?;
     let is_protected = |key: &&String| key.starts_with("node-restriction.kubernetes.io/");
     let labels = |object: &Value| super::json::object_at(object, &["metadata", "labels"]).cloned().unwrap_or_default();
-    if let (Some(node), "nodes") = (call.user.node(), resource.qualified().as_str()) {
+    if let (Some(node), "nodes") = (request.user.node(), resource.qualified().as_str()) {
         let (before, after) = (labels(held), labels(new));
         let changed: Vec<&String> =
             after.keys().filter(is_protected).filter(|key| before.get(*key) != after.get(*key)).collect();
@@ -41,20 +41,20 @@ pub(crate) fn update(call: &Call, resource: &Resource, held: &Value, new: &Value
 }
 
 /// Refuses the deletion of a system namespace, and deletions that `NodeRestriction` forbids.
-pub(crate) fn delete(call: &Call, resource: &Resource, held: &Value) -> Result<(), Refusal> {
+pub(crate) fn delete(request: &ApiRequest, resource: &Resource, held: &Value) -> Result<(), Refusal> {
     let fixed = ["default", "kube-system", "kube-public", "kube-node-lease"];
     if resource.qualified() == "namespaces" && fixed.contains(&name_of(held)) {
         return Err(Refusal::forbidden(resource, Some(name_of(held)), "this namespace may not be deleted"));
     }
-    restrict_node(call, resource, held)
+    restrict_node(request, resource, held)
 }
 
 /// Applies `NodeRestriction`: a kubelet writes its own node, its own lease and pods bound to its
 /// node.
 ///
 /// Requests of other users pass unchecked.
-fn restrict_node(call: &Call, resource: &Resource, object: &Value) -> Result<(), Refusal> {
-    let Some(node) = call.user.node() else { return Ok(()) };
+fn restrict_node(request: &ApiRequest, resource: &Resource, object: &Value) -> Result<(), Refusal> {
+    let Some(node) = request.user.node() else { return Ok(()) };
     let name = name_of(object);
     let refuse = |why: String| Err(Refusal::forbidden(resource, Some(name), &why));
     match resource.qualified().as_str() {
@@ -85,11 +85,11 @@ fn taint_new_node(node: &mut Value) {
 /// Records the requesting user in a new `CertificateSigningRequest`.
 ///
 /// Values that the client sent are overwritten; other kinds are unchanged.
-pub(crate) fn sign(call: &Call, resource: &Resource, object: &mut Value) {
+pub(crate) fn sign(request: &ApiRequest, resource: &Resource, object: &mut Value) {
     if resource.kind != "CertificateSigningRequest" {
         return;
     }
-    let User { name, groups, uid } = &call.user;
+    let User { name, groups, uid } = &request.user;
     let spec = object_mut(object, &["spec"]);
     spec.insert("username".to_owned(), json!(name));
     spec.insert("groups".to_owned(), json!(groups));

@@ -45,8 +45,8 @@ async fn grow(State(shared): State<Shared>, Json(nodes): Json<NewNodes>) -> Resp
     let (mut made, mut refused) = (Vec::new(), None);
     for node in nodes {
         match instance(&mut world, &node) {
-            Ok(told) => {
-                shared.emit(&mut world, Event::AksNodeCreated(told));
+            Ok(spec) => {
+                shared.emit(&mut world, Event::AksNodeCreated(spec));
                 made.push(node);
             }
             Err(why) => {
@@ -69,12 +69,12 @@ fn instance(world: &mut World, node: &AksNode) -> Result<event::AksNodeSpec, Str
     if world.kube.named("nodes", &node.name).is_some() {
         return Err(format!("node {} is there already", node.name));
     }
-    let told = add_instance(&mut world.arm, &node.name, &node.address)?.unwrap_or_else(|| event::AksNodeSpec {
+    let spec = add_instance(&mut world.arm, &node.name, &node.address)?.unwrap_or_else(|| event::AksNodeSpec {
         name: node.name.clone(),
         private_ip: node.address.clone(),
         ..event::AksNodeSpec::default()
     });
-    Ok(event::AksNodeSpec { pod_cidr: node.pod_cidr.clone(), ..told })
+    Ok(event::AksNodeSpec { pod_cidr: node.pod_cidr.clone(), ..spec })
 }
 
 /// Removes a node and its instance; 404 if neither exists.

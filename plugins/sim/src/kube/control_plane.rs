@@ -1,11 +1,11 @@
 use jiff::Timestamp;
 
-use super::call::{Call, Reply};
 use super::commit::apply;
 use super::controllers::{self, CONTROLLERS};
 use super::dispatch;
 use super::effect::Effect;
 use super::kubelet::KubeletPass;
+use super::request::{ApiRequest, ApiResponse};
 use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts};
 use super::status::Refusal;
 
@@ -19,7 +19,7 @@ const MAX_ROUNDS: usize = 100;
 ///
 /// The controllers of a real cluster run in the background. Here they have settled before the reply
 /// is returned, so that the outcome is deterministic.
-pub(crate) fn handle(kube: &mut Kube, request: &Call) -> Result<Reply, Refusal> {
+pub(crate) fn handle(kube: &mut Kube, request: &ApiRequest) -> Result<ApiResponse, Refusal> {
     let decision = dispatch::handle(kube, request)?;
     apply(kube, decision.effects, request.now);
     if request.method != "GET" && !request.is_dry_run() {
@@ -71,8 +71,8 @@ fn run_pass(
     now: Timestamp,
 ) -> Result<KubeletState, Refusal> {
     while let Some(request) = pass.next_request(kube, keys)? {
-        let reply = handle(kube, &request.call)?;
-        let effects = pass.answered(keys, request.purpose, &reply);
+        let response = handle(kube, &request.api_request)?;
+        let effects = pass.answered(keys, request.purpose, &response);
         apply(kube, effects, now);
     }
     let effects = pass.record(kube);

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, Target};
 use super::effect::{Decision, Effect, EffectList, FieldEdit};
-use super::json::{at, is_going, name_of, namespace_of, remove, set, str_at};
+use super::json::{at, is_terminating, name_of, namespace_of, remove, set, str_at};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::{Resource, core};
 use super::state::Kube;
 use super::status::Refusal;
@@ -12,16 +12,16 @@ use super::{admission, defaults, field_validation, managed, new_object, schema, 
 /// `generateName`.
 pub(crate) fn create(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
-) -> Result<Decision<Reply>, Refusal> {
-    let mut object = call.json()?;
+) -> Result<Decision<ApiResponse>, Refusal> {
+    let mut object = request.json()?;
     check_kind(resource, &object)?;
-    let warnings = field_validation::check_body(call, resource, &mut object)?;
+    let warnings = field_validation::check_body(request, resource, &mut object)?;
     name_it(&mut object, resource, target)?;
-    let decision = insert(kube, call, resource, object, None)?;
-    Ok(decision.map(|object| Reply::created(object).with_warnings(warnings)))
+    let decision = insert(kube, request, resource, object, None)?;
+    Ok(decision.map(|object| ApiResponse::created(object).with_warnings(warnings)))
 }
 
 /// Decides on a new object. With `applied`, the object has its field owners already, as after an
@@ -34,7 +34,7 @@ pub(crate) fn create(
 /// 409 `AlreadyExists`, 404 for a missing namespace, 403 or 422 if admission or validation fails.
 pub(crate) fn insert(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     mut object: Value,
     applied: Option<()>,
@@ -44,7 +44,7 @@ pub(crate) fn insert(
     if kube.object(resource, &resource.place(namespace_of(&object), &name)).is_some() {
         return Err(Refusal::already_exists(resource, &name));
     }
-    admission::create(call, resource, &mut object)?;
+    admission::create(request, resource, &mut object)?;
     schema::admit(resource, &mut object)?;
     let owners = remove(&mut object, &["metadata", "managedFields"]);
     if resource.has_status && !keeps_status(resource) {
@@ -52,15 +52,15 @@ pub(crate) fn insert(
     }
     defaults::merge_string_data(resource, &mut object);
     if applied.is_none() {
-        managed::updated(resource, &Value::Null, &mut object, call.manager(""));
+        managed::updated(resource, &Value::Null, &mut object, request.manager(""));
     } else if let Some(owners) = owners {
         set(&mut object, &["metadata", "managedFields"], owners);
     }
-    new_object::complete(resource, &mut object, call.now);
-    admission::sign(call, resource, &mut object);
+    new_object::complete(resource, &mut object, request.now);
+    admission::sign(request, resource, &mut object);
     validate::object(resource, &object)?;
     validate::unique(kube, resource, &object)?;
-    if call.is_dry_run() {
+    if request.is_dry_run() {
         remove(&mut object, &["metadata", "resourceVersion"]);
         return Ok(Decision::unchanged(object));
     }
@@ -131,7 +131,7 @@ fn check_namespace(kube: &Kube, resource: &Resource, namespace: &str) -> Result<
     }
     let namespaces = core("namespaces");
     let held = kube.object(&namespaces, namespace).ok_or_else(|| Refusal::not_found(&namespaces, namespace))?;
-    if is_going(held) {
+    if is_terminating(held) {
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         return Err(Refusal::forbidden(resource, None, &why));
     }
@@ -139,7 +139,12 @@ fn check_namespace(kube: &Kube, resource: &Resource, namespace: &str) -> Result<
 }
 
 /// Handles `POST` to the `binding` of a pod, with which a scheduler assigns the pod to a node.
-pub(crate) fn bind(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Decision<Reply>, Refusal> {
+pub(crate) fn bind(
+    kube: &Kube,
+    request: &ApiRequest,
+    resource: &Resource,
+    target: &Target,
+) -> Result<Decision<ApiResponse>, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
     let place = resource.place(namespace, name);
@@ -149,16 +154,16 @@ pub(crate) fn bind(kube: &Kube, call: &Call, resource: &Resource, target: &Targe
             format!("Operation cannot be fulfilled on pods/binding \"{name}\": pod {name} is already assigned to node");
         return Err(Refusal::new(409, "Conflict", &message, Some(json!({ "name": name, "kind": "pods/binding" }))));
     }
-    let node = call.json()?;
+    let node = request.json()?;
     let node = at(&node, &["target", "name"]).cloned().unwrap_or_default();
     let effect = Effect::Edit {
         resource: resource.clone(),
         key: place,
-        manager: call.manager("").name.to_owned(),
+        manager: request.manager("").name.to_owned(),
         fields: vec![FieldEdit::set(&["spec", "nodeName"], node)],
     };
-    let reply = Reply::created(
+    let response = ApiResponse::created(
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
     );
-    Ok(Decision { value: reply, effects: vec![effect] })
+    Ok(Decision { value: response, effects: vec![effect] })
 }

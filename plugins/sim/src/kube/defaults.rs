@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::json::{default, moment, object_mut, remove, set, str_at};
+use super::json::{default, object_mut, remove, rfc3339, set, str_at};
 use super::resource::Resource;
 
 /// Sets the defaults of the server for fields that are absent or null.
@@ -193,7 +193,7 @@ fn node(object: &mut Value) {
 fn namespace(object: &mut Value) {
     let name = super::json::name_of(object).to_owned();
     default(object, &["metadata", "labels", "kubernetes.io/metadata.name"], json!(name));
-    if !super::json::is_going(object) {
+    if !super::json::is_terminating(object) {
         default(object, &["spec", "finalizers"], json!(["kubernetes"]));
     }
     default(object, &["status", "phase"], json!("Active"));
@@ -227,8 +227,8 @@ fn subjects(object: &mut Value) {
 /// Sets the missing times of conditions to `now`.
 fn stamp_conditions(object: &mut Value, now: Timestamp) {
     for condition in object.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-        default(condition, &["lastUpdateTime"], moment(now));
-        default(condition, &["lastTransitionTime"], moment(now));
+        default(condition, &["lastUpdateTime"], rfc3339(now));
+        default(condition, &["lastTransitionTime"], rfc3339(now));
     }
 }
 
@@ -243,7 +243,7 @@ fn definition(object: &mut Value, now: Timestamp) {
     default(object, &["spec", "conversion"], json!({ "strategy": "None" }));
     let accepted = object.pointer("/spec/names").cloned().unwrap_or_default();
     set(object, &["status", "acceptedNames"], accepted);
-    let condition = |kind: &str, reason: &str, message: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": moment(now), "reason": reason, "message": message });
+    let condition = |kind: &str, reason: &str, message: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": rfc3339(now), "reason": reason, "message": message });
     let conditions = json!([
         condition("NamesAccepted", "NoConflicts", "no conflicts found"),
         condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),

@@ -1,9 +1,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, Target};
 use super::effect::{Decision, EffectList};
-use super::json::{at, is_going, list_at, moment, name_of, namespace_of, object_mut, set, str_at, uid_of};
+use super::json::{at, is_terminating, list_at, name_of, namespace_of, object_mut, rfc3339, set, str_at, uid_of};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::{self, Refusal};
@@ -15,55 +15,55 @@ use super::{admission, selector};
 /// removed objects, as from the real server.
 pub(crate) fn delete(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
-) -> Result<Decision<Reply>, Refusal> {
-    let options = options(call)?;
+) -> Result<Decision<ApiResponse>, Refusal> {
+    let options = options(request)?;
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
     check_preconditions(resource, &held, &options)?;
-    admission::delete(call, resource, &held)?;
-    if call.is_dry_run() {
-        return Ok(Decision::unchanged(Reply::ok(status::deleted(resource, name, uid_of(&held)))));
+    admission::delete(request, resource, &held)?;
+    if request.is_dry_run() {
+        return Ok(Decision::unchanged(ApiResponse::ok(status::deleted(resource, name, uid_of(&held)))));
     }
     let mut effects = EffectList::new(kube);
-    let body = match begin(kube, call.now, resource, &held, &options, &mut effects) {
+    let body = match begin(kube, request.now, resource, &held, &options, &mut effects) {
         Some(going) => going,
         None if resource.kind == "Pod" => held,
         None => status::deleted(resource, name, uid_of(&held)),
     };
-    Ok(Decision::new(Reply::ok(body), effects))
+    Ok(Decision::new(ApiResponse::ok(body), effects))
 }
 
 /// Handles `DELETE` of a collection. The reply lists the selected objects as they were before.
 pub(crate) fn delete_all(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
-) -> Result<Decision<Reply>, Refusal> {
-    let options = options(call)?;
+) -> Result<Decision<ApiResponse>, Refusal> {
+    let options = options(request)?;
     let chosen: Vec<Value> =
-        selector::select(kube, call, resource, target.namespace.as_deref())?.into_iter().cloned().collect();
+        selector::select(kube, request, resource, target.namespace.as_deref())?.into_iter().cloned().collect();
     let mut effects = EffectList::new(kube);
-    if !call.is_dry_run() {
+    if !request.is_dry_run() {
         for object in &chosen {
-            begin(kube, call.now, resource, object, &options, &mut effects);
+            begin(kube, request.now, resource, object, &options, &mut effects);
         }
     }
     let metadata = json!({ "resourceVersion": effects.revision().to_string() });
     let list = json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": chosen });
-    Ok(Decision::new(Reply::ok(list), effects))
+    Ok(Decision::new(ApiResponse::ok(list), effects))
 }
 
 /// Returns the `DeleteOptions` of the body, overridden by parameters of the query.
-fn options(call: &Call) -> Result<Value, Refusal> {
-    let mut options = if call.body.is_empty() { json!({}) } else { call.json()? };
+fn options(request: &ApiRequest) -> Result<Value, Refusal> {
+    let mut options = if request.body.is_empty() { json!({}) } else { request.json()? };
     for (parameter, field) in [("gracePeriodSeconds", "gracePeriodSeconds"), ("propagationPolicy", "propagationPolicy")]
     {
-        let Some(text) = call.parameter(parameter) else { continue };
+        let Some(text) = request.parameter(parameter) else { continue };
         let value = text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number));
         set(&mut options, &[field], value);
     }
@@ -113,11 +113,11 @@ pub(crate) fn begin(
         .pointer("/metadata/deletionGracePeriodSeconds")
         .and_then(Value::as_i64)
         .is_none_or(|before| grace < before);
-    if is_going(held) && !shorter {
+    if is_terminating(held) && !shorter {
         return Some(going);
     }
     let due = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
-    set(&mut going, &["metadata", "deletionTimestamp"], moment(due));
+    set(&mut going, &["metadata", "deletionTimestamp"], rfc3339(due));
     set(&mut going, &["metadata", "deletionGracePeriodSeconds"], json!(grace));
     if resource.kind == "Namespace" {
         set(&mut going, &["status", "phase"], json!("Terminating"));
@@ -136,8 +136,9 @@ fn grace(resource: &Resource, held: &Value, options: &Value) -> i64 {
     if matches!(str_at(held, &["status", "phase"]), "Succeeded" | "Failed") {
         return 0;
     }
-    let asked = at(options, &["gracePeriodSeconds"]).and_then(Value::as_i64);
-    asked.unwrap_or_else(|| held.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30))
+    let requested = at(options, &["gracePeriodSeconds"]).and_then(Value::as_i64);
+    requested
+        .unwrap_or_else(|| held.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30))
 }
 
 /// Removes the references to `owner` from the objects that it owns, so that they are not collected.

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply};
 use super::openapi;
 use super::rbac;
+use super::request::{ApiRequest, ApiResponse};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
@@ -15,14 +15,14 @@ const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list",
 
 /// Answers requests for the served resources, the version and the health of the server. Returns
 /// `None` for any other path.
-pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>> {
-    let path = call.path.trim_end_matches('/');
+pub(crate) fn answer(kube: &Kube, request: &ApiRequest) -> Option<Result<ApiResponse, Refusal>> {
+    let path = request.path.trim_end_matches('/');
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let served: Option<Value> = match segments.as_slice() {
         ["version"] => Some(version()),
         ["healthz" | "livez" | "readyz", ..] => Some(json!("ok")),
-        ["api"] if is_aggregated(call) => Some(aggregated(kube, true)),
-        ["apis"] if is_aggregated(call) => Some(aggregated(kube, false)),
+        ["api"] if is_aggregated(request) => Some(aggregated(kube, true)),
+        ["apis"] if is_aggregated(request) => Some(aggregated(kube, false)),
         ["api"] => Some(json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] })),
         ["apis"] => Some(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups(kube) })),
         ["apis", group] => one_group(kube, group),
@@ -33,30 +33,31 @@ pub(crate) fn answer(kube: &Kube, call: &Call) -> Option<Result<Reply, Refusal>>
         ["openapi", "v2"] => Some(openapi::whole(kube)),
         _ => return None,
     };
-    Some(permitted(kube, call, path).and_then(|()| served.map(Reply::ok).ok_or_else(Refusal::no_such_path)))
+    Some(permitted(kube, request, path).and_then(|()| served.map(ApiResponse::ok).ok_or_else(Refusal::no_such_path)))
 }
 
 /// Refuses a path that the roles of the user do not grant under `nonResourceURLs`.
-fn permitted(kube: &Kube, call: &Call, path: &str) -> Result<(), Refusal> {
-    if rbac::may_path(kube, &call.user, "get", path) {
+fn permitted(kube: &Kube, request: &ApiRequest, path: &str) -> Result<(), Refusal> {
+    if rbac::may_path(kube, &request.user, "get", path) {
         return Ok(());
     }
-    let message = format!("forbidden: User \"{}\" cannot get path \"{path}\"", call.user.name);
+    let message = format!("forbidden: User \"{}\" cannot get path \"{path}\"", request.user.name);
     Err(Refusal::new(403, "Forbidden", &message, Some(json!({}))))
 }
 
 /// Returns true if the client requests aggregated discovery: all groups in one document.
-pub(crate) fn is_aggregated(call: &Call) -> bool {
-    call.accept.contains("as=APIGroupDiscoveryList") && call.accept.contains("v=v2")
+pub(crate) fn is_aggregated(request: &ApiRequest) -> bool {
+    request.accept.contains("as=APIGroupDiscoveryList") && request.accept.contains("v=v2")
 }
 
 /// Returns the content type of aggregated discovery, in the version that the client accepts.
-pub(crate) fn aggregated_type(call: &Call) -> String {
-    let version = if call.accept.contains("v=v2;") || call.accept.contains("v=v2,") || call.accept.ends_with("v=v2") {
-        "v2"
-    } else {
-        "v2beta1"
-    };
+pub(crate) fn aggregated_type(request: &ApiRequest) -> String {
+    let version =
+        if request.accept.contains("v=v2;") || request.accept.contains("v=v2,") || request.accept.ends_with("v=v2") {
+            "v2"
+        } else {
+            "v2beta1"
+        };
     format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
 }
 

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, Target};
 use super::effect::{Decision, EffectList};
-use super::json::{at, holds, is_going, namespace_of, str_at};
+use super::json::{at, holds, is_terminating, namespace_of, str_at};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
@@ -12,30 +12,30 @@ use super::{delete, selector};
 /// it.
 pub(crate) fn evict(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
-) -> Result<Decision<Reply>, Refusal> {
+) -> Result<Decision<ApiResponse>, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
     let pod = kube
         .object(resource, &resource.place(namespace, name))
         .cloned()
         .ok_or_else(|| Refusal::not_found(resource, name))?;
-    let options = if call.body.is_empty() { json!({}) } else { call.json()? };
+    let options = if request.body.is_empty() { json!({}) } else { request.json()? };
     let options = at(&options, &["deleteOptions"]).cloned().unwrap_or_else(|| json!({}));
     // A pod that does not run, or is being deleted, can be evicted without a disruption.
-    if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") && !is_going(&pod) {
+    if !matches!(str_at(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed") && !is_terminating(&pod) {
         check_budget(kube, &pod)?;
     }
     let mut effects = EffectList::new(kube);
-    if !call.is_dry_run() {
-        delete::begin(kube, call.now, resource, &pod, &options, &mut effects);
+    if !request.is_dry_run() {
+        delete::begin(kube, request.now, resource, &pod, &options, &mut effects);
     }
-    let reply = Reply::created(
+    let response = ApiResponse::created(
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
     );
-    Ok(Decision::new(reply, effects))
+    Ok(Decision::new(response, effects))
 }
 
 /// Refuses an eviction with 429 `TooManyRequests` if the budget of the pod allows no disruption.
@@ -99,7 +99,8 @@ pub(crate) fn state(kube: &Kube, budget: &Value) -> BudgetState {
         namespace_of(pod) == namespace_of(budget)
             && selector::meets(&selector, pod.pointer("/metadata/labels").unwrap_or(&Value::Null))
     };
-    let pods: Vec<&Value> = kube.all("pods").filter(of_budget).filter(|pod| !super::json::is_going(pod)).collect();
+    let pods: Vec<&Value> =
+        kube.all("pods").filter(of_budget).filter(|pod| !super::json::is_terminating(pod)).collect();
     let healthy = i64::try_from(pods.iter().filter(|pod| holds(pod, "Ready")).count()).unwrap_or(i64::MAX);
     let expected = expected(kube, &pods);
     let desired = match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {

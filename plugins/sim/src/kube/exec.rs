@@ -8,11 +8,11 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use super::access;
-use super::call::{Call, Target};
 use super::exec_request::ExecRequest;
 use super::exec_socket::{Protocol, converse, refuse};
 use super::json::{list_at, name_of, namespace_of, str_at, uid_of};
 use super::log::{KUBELET_PORT, address, container, failed, pod, unreachable};
+use super::request::{ApiRequest, Target};
 use super::running::hostname;
 use super::state::Kube;
 use super::status::Refusal;
@@ -29,9 +29,10 @@ enum Obstacle {
 }
 
 /// Returns true if a request is for the `exec` of a pod.
-pub(super) fn is_meant(call: &Call) -> bool {
-    let target = Target::of_path(&call.path).filter(|target| target.group.is_empty() && target.plural == "pods");
-    matches!(call.method.as_str(), "GET" | "POST") && target.is_some_and(|at| at.subresource.as_deref() == Some("exec"))
+pub(super) fn is_exec(request: &ApiRequest) -> bool {
+    let target = Target::of_path(&request.path).filter(|target| target.group.is_empty() && target.plural == "pods");
+    matches!(request.method.as_str(), "GET" | "POST")
+        && target.is_some_and(|at| at.subresource.as_deref() == Some("exec"))
 }
 
 /// Handles `exec` over a `WebSocket` with the protocol `v5.channel.k8s.io` or `v4.channel.k8s.io`.
@@ -39,13 +40,13 @@ pub(super) fn is_meant(call: &Call) -> bool {
 /// With v5 the API server accepts the connection itself and reports a refusal of the kubelet in the
 /// error channel. With v4 the connection is that of the kubelet, so its refusal is the reply to the
 /// request. SPDY is not supported.
-pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Result<Response, Refusal> {
+pub(super) async fn answer(shared: &Shared, request: &ApiRequest, mut parts: Parts) -> Result<Response, Refusal> {
     // The stream has no media type, so even `application/json` is not acceptable.
-    if !call.accept.is_empty() && !call.accept.contains("*/*") {
+    if !request.accept.is_empty() && !request.accept.contains("*/*") {
         let message = "406: Not Acceptable\n\nAvailable representations: ";
         return Ok((StatusCode::NOT_ACCEPTABLE, message).into_response());
     }
-    let (container, obstacle) = prepare(shared, call)?;
+    let (container, obstacle) = prepare(shared, request)?;
     // The real server accepts POST as well; the upgrade of axum requires GET.
     parts.method = Method::GET;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
@@ -55,9 +56,9 @@ pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Re
     let Some(protocol) = chosen else { return Ok(StatusCode::FORBIDDEN.into_response()) };
     match obstacle {
         Some(obstacle) if protocol == Protocol::V4 => obstacle.answer(),
-        Some(obstacle) => Ok(upgrade.on_upgrade(async move |socket| refuse(socket, &obstacle.told()).await)),
+        Some(obstacle) => Ok(upgrade.on_upgrade(async move |socket| refuse(socket, &obstacle.message()).await)),
         None => {
-            let (shared, request) = (shared.clone(), ExecRequest::of(call));
+            let (shared, request) = (shared.clone(), ExecRequest::of(request));
             Ok(upgrade.on_upgrade(async move |socket| converse(socket, protocol, &shared, &container, request).await))
         }
     }
@@ -67,31 +68,32 @@ pub(super) async fn answer(shared: &Shared, call: &Call, mut parts: Parts) -> Re
 ///
 /// Returns the container, and the reason for which its kubelet will not run the command. Also
 /// removes the state of containers whose pods are deleted.
-fn prepare(shared: &Shared, call: &Call) -> Result<(Container, Option<Obstacle>), Refusal> {
+fn prepare(shared: &Shared, request: &ApiRequest) -> Result<(Container, Option<Obstacle>), Refusal> {
     let mut world = shared.lock();
     let kube = &world.kube;
-    let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
-    access::check(kube, call, &target)?;
+    let target = Target::of_path(&request.path).ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, request, &target)?;
     let resource = kube.resource("", &target.version, "pods").ok_or_else(Refusal::no_such_path)?;
     let pod = pod(kube, &resource, &target)?;
-    let name = container(pod, call.parameter("container").unwrap_or_default())?;
+    let name = container(pod, request.parameter("container").unwrap_or_default())?;
     if str_at(pod, &["spec", "nodeName"]).is_empty() {
         return Err(Refusal::bad_request(&format!("pod {} does not have a host assigned", name_of(pod))));
     }
-    let (found, obstacle) = (view(pod, name), obstacle(kube, pod, name, call));
+    let (found, obstacle) = (view(pod, name), obstacle(kube, pod, name, request));
     let there: Vec<String> = kube.all("pods").map(|pod| uid_of(pod).to_owned()).collect();
     keep_containers(&mut world, |key| there.iter().any(|uid| key.starts_with(uid.as_str())));
     Ok((found, obstacle))
 }
 
 /// Returns the reason for which the kubelet will not run a command; `None` if it will.
-fn obstacle(kube: &Kube, pod: &Value, container: &str, call: &Call) -> Option<Obstacle> {
+fn obstacle(kube: &Kube, pod: &Value, container: &str, request: &ApiRequest) -> Option<Obstacle> {
     if let Some(why) = unreachable(kube, pod) {
-        let query: Vec<String> = call.query.iter().filter_map(|(key, value)| kubelet_parameter(key, value)).collect();
+        let query: Vec<String> =
+            request.query.iter().filter_map(|(key, value)| kubelet_parameter(key, value)).collect();
         let path = format!("exec/{}/{}/{container}?{}", namespace_of(pod), name_of(pod), query.join("&"));
         return Some(Obstacle::Away { why, url: format!("https://{}:{KUBELET_PORT}/{path}", address(kube, pod)) });
     }
-    let request = ExecRequest::of(call);
+    let request = ExecRequest::of(request);
     if !(request.stdin || request.stdout || request.stderr) {
         return Some(Obstacle::Refused(400, "you must specify at least 1 of stdin, stdout, stderr".to_owned()));
     }
@@ -124,7 +126,7 @@ impl Obstacle {
     }
 
     /// Returns the message of the API server about its own request to the kubelet.
-    fn told(&self) -> String {
+    fn message(&self) -> String {
         match self {
             Self::Away { why, url } => format!("error sending request: Post \"{url}\": {why}"),
             Self::Refused(_, why) => format!("unable to upgrade connection: {why}"),

@@ -1,4 +1,4 @@
-use super::call::Call;
+use super::request::ApiRequest;
 
 /// Command of an `exec` request, with the streams that the client attaches.
 #[derive(Debug, Clone)]
@@ -18,15 +18,15 @@ pub(super) struct ExecRequest {
 
 impl ExecRequest {
     /// Parses the query parameters of a request.
-    pub(super) fn of(call: &Call) -> Self {
-        let words = call.query.iter().filter(|(key, _)| key == "command").map(|(_, value)| value.clone());
-        let tty = call.is_set("tty");
+    pub(super) fn of(request: &ApiRequest) -> Self {
+        let words = request.query.iter().filter(|(key, _)| key == "command").map(|(_, value)| value.clone());
+        let tty = request.is_set("tty");
         Self {
             words: words.collect(),
-            stdin: call.is_set("stdin"),
-            stdout: call.is_set("stdout"),
+            stdin: request.is_set("stdin"),
+            stdout: request.is_set("stdout"),
             // A terminal has a single output stream.
-            stderr: call.is_set("stderr") && !tty,
+            stderr: request.is_set("stderr") && !tty,
             tty,
         }
     }

@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
-use super::call::Call;
 use super::decode::{self, Decoded, FieldFinding, PathStep, dotted, go_value};
 use super::fields::item_path;
 use super::json::{name_of, namespace_of};
+use super::request::ApiRequest;
 use super::resource::Resource;
 use super::schema;
 use super::shape::Shape;
@@ -23,13 +23,13 @@ enum FieldValidation {
 
 impl FieldValidation {
     /// Returns the treatment that a request selects, or the refusal 422 of an unknown one.
-    fn of(call: &Call) -> Result<Self, Refusal> {
-        match call.parameter("fieldValidation").unwrap_or_default() {
+    fn of(request: &ApiRequest) -> Result<Self, Refusal> {
+        match request.parameter("fieldValidation").unwrap_or_default() {
             "" | "Warn" => Ok(Self::Warn),
             "Ignore" => Ok(Self::Ignore),
             "Strict" => Ok(Self::Strict),
             other => {
-                let options = match call.method.as_str() {
+                let options = match request.method.as_str() {
                     "POST" => "CreateOptions",
                     "PUT" => "UpdateOptions",
                     _ => "PatchOptions",
@@ -56,8 +56,12 @@ impl FieldValidation {
 /// # Errors
 ///
 /// 400 `BadRequest` for a value of a wrong type, and for undeclared fields under `Strict`.
-pub(crate) fn check_body(call: &Call, resource: &Resource, object: &mut Value) -> Result<Vec<String>, Refusal> {
-    let validation = FieldValidation::of(call)?;
+pub(crate) fn check_body(
+    request: &ApiRequest,
+    resource: &Resource,
+    object: &mut Value,
+) -> Result<Vec<String>, Refusal> {
+    let validation = FieldValidation::of(request)?;
     let refuse = |error: &str| {
         let Resource { kind, version, .. } = resource;
         Refusal::bad_request(&format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
@@ -76,12 +80,12 @@ pub(crate) fn check_body(call: &Call, resource: &Resource, object: &mut Value) -
 ///
 /// 422 `Invalid` for a value of a wrong type, and for undeclared fields under `Strict`.
 pub(crate) fn check_patched(
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     object: &mut Value,
     strategic: Option<&Value>,
 ) -> Result<Vec<String>, Refusal> {
-    let validation = FieldValidation::of(call)?;
+    let validation = FieldValidation::of(request)?;
     let decoded = decode(resource, object);
     let shown = strategic.map_or_else(|| object.to_string(), go_value);
     let refuse = |error: &str| Refusal::invalid("", "", "", &[Cause::invalid("patch", &json!(shown), error)]);

@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::call::{Call, Reply, Target};
 use super::identity;
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::state::{Kube, User};
 use super::status::Refusal;
 use super::watch::Watch;
@@ -53,8 +53,8 @@ pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
 }
 
 /// Handles one request: authenticates, then runs `exec`, a watch, a read or a write.
-async fn handle(State(server): State<Server>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+async fn handle(State(server): State<Server>, incoming: Request) -> Response {
+    let (parts, body) = incoming.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return refused(&Refusal::new(
             413,
@@ -63,28 +63,28 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
             None,
         ));
     };
-    let call = match call(&server.shared.peek().kube, &parts, body) {
-        Ok(call) => call,
+    let request = match read(&server.shared.peek().kube, &parts, body) {
+        Ok(request) => request,
         Err(refusal) => return refused(&refusal),
     };
     server.shared.peek().kube.found_at(header(&parts, header::HOST));
-    if exec::is_meant(&call) && parts.headers.contains_key(header::UPGRADE) {
-        return exec::answer(&server.shared, &call, parts).await.unwrap_or_else(|refusal| refused(&refusal));
+    if exec::is_exec(&request) && parts.headers.contains_key(header::UPGRADE) {
+        return exec::answer(&server.shared, &request, parts).await.unwrap_or_else(|refusal| refused(&refusal));
     }
-    if !accepts_json(&call) {
+    if !accepts_json(&request) {
         return refused(&Refusal::not_acceptable());
     }
-    if call.is_watch() {
-        return watch(&server, &call);
+    if request.is_watch() {
+        return watch(&server, &request);
     }
-    let is_read = call.method == "GET";
+    let is_read = request.method == "GET";
     let answer = if is_read {
-        dispatch::handle(&server.shared.peek().kube, &call).map(|decision| decision.value)
+        dispatch::handle(&server.shared.peek().kube, &request).map(|decision| decision.value)
     } else {
-        control_plane::handle(&mut server.shared.lock().kube, &call)
+        control_plane::handle(&mut server.shared.lock().kube, &request)
     };
     match answer {
-        Ok(reply) => answered(&server.shared.peek().kube, &call, reply),
+        Ok(answer) => answered(&server.shared.peek().kube, &request, answer),
         Err(refusal) => refused(&refusal),
     }
 }
@@ -103,10 +103,10 @@ fn header(parts: &Parts, name: header::HeaderName) -> &str {
 }
 
 /// Authenticates a request and converts it. `HEAD` is handled as `GET`.
-fn call(kube: &Kube, parts: &Parts, body: Bytes) -> Result<Call, Refusal> {
+fn read(kube: &Kube, parts: &Parts, body: Bytes) -> Result<ApiRequest, Refusal> {
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let method = if parts.method == "HEAD" { "GET" } else { parts.method.as_str() };
-    Ok(Call {
+    Ok(ApiRequest {
         method: method.to_owned(),
         path: parts.uri.path().to_owned(),
         query,
@@ -135,18 +135,20 @@ fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-/// Creates the response of a successful request, in the form that the client prefers.
-fn answered(kube: &Kube, call: &Call, reply: Reply) -> Response {
-    if let Value::String(text) = &reply.body {
-        return respond(reply.status, "text/plain; charset=utf-8", Body::from(text.clone()));
+/// Creates the HTTP response of a successful request, in the form that the client prefers.
+fn answered(kube: &Kube, request: &ApiRequest, answer: ApiResponse) -> Response {
+    let ApiResponse { status, body, warnings } = answer;
+    if let Value::String(text) = body {
+        return respond(status, "text/plain; charset=utf-8", Body::from(text));
     }
-    let is_discovery = matches!(call.path.trim_end_matches('/'), "/api" | "/apis") && discovery::is_aggregated(call);
-    let kind = if is_discovery { discovery::aggregated_type(call) } else { "application/json".to_owned() };
+    let is_discovery =
+        matches!(request.path.trim_end_matches('/'), "/api" | "/apis") && discovery::is_aggregated(request);
+    let kind = if is_discovery { discovery::aggregated_type(request) } else { "application/json".to_owned() };
     // `Display` is several times slower on lists of a thousand objects.
-    let mut body = serde_json::to_vec(&shown(kube, call, reply.body)).unwrap_or_default();
-    body.push(b'\n');
-    let mut response = respond(reply.status, &kind, Body::from(body));
-    for warning in reply.warnings.iter().filter_map(|text| warning(text)) {
+    let mut bytes = serde_json::to_vec(&shown(kube, request, body)).unwrap_or_default();
+    bytes.push(b'\n');
+    let mut response = respond(status, &kind, Body::from(bytes));
+    for warning in warnings.iter().filter_map(|text| warning(text)) {
         response.headers_mut().append(header::WARNING, warning);
     }
     response
@@ -161,25 +163,25 @@ fn warning(text: &str) -> Option<HeaderValue> {
 /// Returns true if the client accepts JSON, or if the path does not name an object or a collection.
 ///
 /// A client without `Accept` accepts all media types.
-fn accepts_json(call: &Call) -> bool {
-    let kinds = call.accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    let is_object = Target::of_path(&call.path).is_some();
-    call.accept.is_empty()
+fn accepts_json(request: &ApiRequest) -> bool {
+    let kinds = request.accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let is_object = Target::of_path(&request.path).is_some();
+    request.accept.is_empty()
         || !is_object
         || kinds.into_iter().any(|kind| matches!(kind, "application/json" | "application/*" | "*/*"))
 }
 
 /// Returns the body as an object, a `Table` or metadata alone, by the first media type that the
 /// client accepts.
-fn shown(kube: &Kube, call: &Call, body: Value) -> Value {
-    let first = call.accept.split(',').next().unwrap_or_default();
-    if call.method != "GET" || !first.contains("g=meta.k8s.io") {
+fn shown(kube: &Kube, request: &ApiRequest, body: Value) -> Value {
+    let first = request.accept.split(',').next().unwrap_or_default();
+    if request.method != "GET" || !first.contains("g=meta.k8s.io") {
         return body;
     }
-    let Some(target) = Target::of_path(&call.path) else { return body };
+    let Some(target) = Target::of_path(&request.path) else { return body };
     let Some(resource) = kube.resource(&target.group, &target.version, &target.plural) else { return body };
     if first.contains("as=Table") {
-        table::table(&resource, &body, call.now)
+        table::table(&resource, &body, request.now)
     } else if first.contains("as=PartialObjectMetadata") {
         table::partials(&resource, &body)
     } else {
@@ -188,29 +190,31 @@ fn shown(kube: &Kube, call: &Call, body: Value) -> Value {
 }
 
 /// Starts a watch and streams its events.
-fn watch(server: &Server, call: &Call) -> Response {
+fn watch(server: &Server, request: &ApiRequest) -> Response {
     let kube = &server.shared.peek().kube;
-    let begun = begin(kube, call);
+    let begun = begin(kube, request);
     match begun {
-        Ok(watch) => {
-            respond(200, "application/json", Body::from_stream(lines(server.clone(), call.clone(), watch, kube.bell())))
-        }
+        Ok(watch) => respond(
+            200,
+            "application/json",
+            Body::from_stream(lines(server.clone(), request.clone(), watch, kube.bell())),
+        ),
         Err(refusal) => refused(&refusal),
     }
 }
 
 /// Authorizes and starts a watch.
-fn begin(kube: &Kube, call: &Call) -> Result<Watch, Refusal> {
-    let target = Target::of_path(&call.path).ok_or_else(Refusal::no_such_path)?;
-    access::check(kube, call, &target)?;
+fn begin(kube: &Kube, request: &ApiRequest) -> Result<Watch, Refusal> {
+    let target = Target::of_path(&request.path).ok_or_else(Refusal::no_such_path)?;
+    access::check(kube, request, &target)?;
     let resource = kube.resource(&target.group, &target.version, &target.plural).ok_or_else(Refusal::no_such_path)?;
-    Watch::begin(kube, call, resource, &target)
+    Watch::begin(kube, request, resource, &target)
 }
 
 /// Open watch of a connection.
 struct Following {
     server: Server,
-    call: Call,
+    request: ApiRequest,
     watch: Watch,
     /// Receiver that wakes for each change of the cluster.
     bell: tokio::sync::watch::Receiver<u64>,
@@ -225,14 +229,14 @@ struct Following {
 /// Returns the events of a watch, one JSON object a line, until its time has expired.
 fn lines(
     server: Server,
-    call: Call,
+    request: ApiRequest,
     watch: Watch,
     bell: tokio::sync::watch::Receiver<u64>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let seconds = call.parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let seconds = request.parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let now = Instant::now();
     let end = now + seconds.unwrap_or(WATCH_LIMIT);
-    let following = Following { server, call, watch, bell, end, mark: now + BOOKMARK_INTERVAL, done: false };
+    let following = Following { server, request, watch, bell, end, mark: now + BOOKMARK_INTERVAL, done: false };
     stream::unfold(following, |mut following| async move {
         let lines = following.next().await?;
         Some((Ok(Bytes::from(lines)), following))
@@ -266,7 +270,7 @@ impl Following {
 
     /// Formats events as lines, with objects in the form that the client prefers.
     fn text(&self, events: &[Value]) -> String {
-        let first = self.call.accept.split(',').next().unwrap_or_default();
+        let first = self.request.accept.split(',').next().unwrap_or_default();
         let is_table = first.contains("as=Table");
         let is_partial = first.contains("as=PartialObjectMetadata");
         let mut text = String::new();

@@ -88,7 +88,7 @@ pub(crate) fn uid_of(object: &Value) -> &str {
 }
 
 /// Returns true if the deletion of an object has started.
-pub(crate) fn is_going(object: &Value) -> bool {
+pub(crate) fn is_terminating(object: &Value) -> bool {
     at(object, &["metadata", "deletionTimestamp"]).is_some_and(|at| !at.is_null())
 }
 
@@ -103,6 +103,6 @@ pub(crate) fn holds(object: &Value, kind: &str) -> bool {
 }
 
 /// Returns a time in the format of the API: RFC 3339 in UTC, in whole seconds.
-pub(crate) fn moment(now: jiff::Timestamp) -> Value {
+pub(crate) fn rfc3339(now: jiff::Timestamp) -> Value {
     Value::String(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -56,8 +56,8 @@ fn follow<'a>(value: &'a Value, step: &Step) -> Vec<&'a Value> {
         Step::Key(key) => value.get(key).into_iter().collect(),
         Step::Index(index) => items().get(*index).into_iter().collect(),
         Step::All => items().iter().collect(),
-        Step::Where(key, wanted) => {
-            items().iter().filter(|item| item.get(key).and_then(Value::as_str) == Some(wanted)).collect()
+        Step::Where(key, expected) => {
+            items().iter().filter(|item| item.get(key).and_then(Value::as_str) == Some(expected)).collect()
         }
     }
 }

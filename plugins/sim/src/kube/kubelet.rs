@@ -8,10 +8,10 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use super::authority;
-use super::call::{Call, Reply};
 use super::effect::Effect;
 use super::identity::by_token;
-use super::json::{at, holds, list_at, moment, name_of, remove, set, str_at, uid_of};
+use super::json::{at, holds, list_at, name_of, remove, rfc3339, set, str_at, uid_of};
+use super::request::{ApiRequest, ApiResponse};
 use super::resource::core;
 use super::state::{Kube, Kubelet, KubeletKeys, KubeletState, NodeFacts, PendingCertificate, User};
 use super::status::Refusal;
@@ -43,7 +43,7 @@ pub(crate) struct KubeletPass<'a> {
 #[derive(Debug)]
 pub(crate) struct KubeletRequest {
     /// Request to the API server.
-    pub(crate) call: Call,
+    pub(crate) api_request: ApiRequest,
     /// Purpose, needed to handle the reply.
     pub(crate) purpose: Purpose,
 }
@@ -106,8 +106,8 @@ impl<'a> KubeletPass<'a> {
     }
 
     /// Records the reply to a request. Returns further changes of the cluster.
-    pub(crate) fn answered(&self, keys: &mut KubeletKeys, purpose: Purpose, reply: &Reply) -> Vec<Effect> {
-        let pending = PendingCertificate { name: name_of(&reply.body).to_owned(), key: purpose.key };
+    pub(crate) fn answered(&self, keys: &mut KubeletKeys, purpose: Purpose, response: &ApiResponse) -> Vec<Effect> {
+        let pending = PendingCertificate { name: name_of(&response.body).to_owned(), key: purpose.key };
         match purpose.kind {
             RequestKind::ClientCertificate => keys.client_request = Some(pending),
             RequestKind::ServingCertificate => keys.server_request = Some(pending),
@@ -238,8 +238,8 @@ impl<'a> KubeletPass<'a> {
 
     /// Creates a request of the kubelet as `user`.
     fn request(&self, user: &User, kind: RequestKind, method: &str, path: &str, body: &Value) -> KubeletRequest {
-        let call = Call::inside(method, path, body, user.clone(), AGENT, self.now);
-        KubeletRequest { call, purpose: Purpose { kind, key: String::new() } }
+        let api_request = ApiRequest::inside(method, path, body, user.clone(), AGENT, self.now);
+        KubeletRequest { api_request, purpose: Purpose { kind, key: String::new() } }
     }
 
     /// Returns the request that creates the node; `None` if the node exists.
@@ -396,8 +396,8 @@ fn condition(kind: &str, status: bool, reason: &str, message: &str, now: Timesta
     json!({
         "type": kind,
         "status": if status { "True" } else { "False" },
-        "lastHeartbeatTime": moment(now),
-        "lastTransitionTime": moment(now),
+        "lastHeartbeatTime": rfc3339(now),
+        "lastTransitionTime": rfc3339(now),
         "reason": reason,
         "message": message,
     })

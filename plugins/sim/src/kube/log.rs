@@ -1,8 +1,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::call::{Call, Reply, Target};
 use super::json::{list_at, name_of, namespace_of, str_at};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
@@ -14,15 +14,20 @@ pub(super) const KUBELET_PORT: u16 = 10250;
 ///
 /// Containers of the simulated world run no program of their own, so a log has one line: the start
 /// of the container. `follow` is ignored.
-pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn read(
+    kube: &Kube,
+    request: &ApiRequest,
+    resource: &Resource,
+    target: &Target,
+) -> Result<ApiResponse, Refusal> {
     let pod = pod(kube, resource, target)?;
-    let container = container(pod, call.parameter("container").unwrap_or_default())?;
+    let container = container(pod, request.parameter("container").unwrap_or_default())?;
     let path = format!("/containerLogs/{}/{}/{container}", namespace_of(pod), name_of(pod));
     if let Some(why) = unreachable(kube, pod) {
         let address = address(kube, pod);
         return Err(failed(&format!("Get \"https://{address}:{KUBELET_PORT}{path}\": {why}")));
     }
-    if call.is_set("previous") {
+    if request.is_set("previous") {
         let message = format!("previous terminated container \"{container}\" in pod \"{}\" not found", name_of(pod));
         return Err(Refusal::bad_request(&message));
     }
@@ -35,7 +40,7 @@ pub(crate) fn read(kube: &Kube, call: &Call, resource: &Resource, target: &Targe
         let message = format!("container \"{container}\" in pod \"{}\" is waiting to start: {reason}", name_of(pod));
         return Err(Refusal::bad_request(&message));
     }
-    Ok(Reply::ok(Value::String(text(call, container, began))))
+    Ok(ApiResponse::ok(Value::String(text(request, container, began))))
 }
 
 /// Returns the pod that a path names, or the refusal 404.
@@ -45,12 +50,12 @@ pub(super) fn pod<'a>(kube: &'a Kube, resource: &Resource, target: &Target) -> R
     kube.object(resource, &place).ok_or_else(|| Refusal::not_found(resource, name))
 }
 
-/// Returns the name of the requested container, or of the only one if `wanted` is empty.
-pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Refusal> {
+/// Returns the name of the requested container, or of the only one if `requested` is empty.
+pub(super) fn container<'a>(pod: &'a Value, requested: &str) -> Result<&'a str, Refusal> {
     let names: Vec<&str> = list_at(pod, &["spec", "containers"]).iter().map(|each| str_at(each, &["name"])).collect();
     match names.as_slice() {
-        [one] if wanted.is_empty() => Ok(one),
-        all if wanted.is_empty() => {
+        [one] if requested.is_empty() => Ok(one),
+        all if requested.is_empty() => {
             let message = format!(
                 "a container name must be specified for pod {}, choose one of: [{}]",
                 name_of(pod),
@@ -58,11 +63,9 @@ pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Ref
             );
             Err(Refusal::bad_request(&message))
         }
-        all => {
-            all.iter().find(|name| **name == wanted).copied().ok_or_else(|| {
-                Refusal::bad_request(&format!("container {wanted} is not valid for pod {}", name_of(pod)))
-            })
-        }
+        all => all.iter().find(|name| **name == requested).copied().ok_or_else(|| {
+            Refusal::bad_request(&format!("container {requested} is not valid for pod {}", name_of(pod)))
+        }),
     }
 }
 
@@ -92,16 +95,16 @@ pub(super) fn failed(message: &str) -> Refusal {
 
 /// Returns the log of a container, restricted by `sinceSeconds`, `sinceTime`, `tailLines` and
 /// `limitBytes`.
-fn text(call: &Call, container: &str, began: &str) -> String {
-    let number = |name: &str| call.parameter(name).and_then(|text| text.parse::<i64>().ok());
+fn text(request: &ApiRequest, container: &str, began: &str) -> String {
+    let number = |name: &str| request.parameter(name).and_then(|text| text.parse::<i64>().ok());
     let since = number("sinceSeconds")
-        .map(|seconds| call.now - jiff::SignedDuration::from_secs(seconds))
-        .or_else(|| call.parameter("sinceTime").and_then(|time| time.parse::<Timestamp>().ok()));
+        .map(|seconds| request.now - jiff::SignedDuration::from_secs(seconds))
+        .or_else(|| request.parameter("sinceTime").and_then(|time| time.parse::<Timestamp>().ok()));
     let is_older = began.parse::<Timestamp>().is_ok_and(|began| since.is_some_and(|since| began < since));
     if is_older || number("tailLines") == Some(0) {
         return String::new();
     }
-    let stamp = if call.parameter("timestamps") == Some("true") { format!("{began} ") } else { String::new() };
+    let stamp = if request.parameter("timestamps") == Some("true") { format!("{began} ") } else { String::new() };
     let line = format!("{stamp}{container} began at {began}\n");
     let limit = number("limitBytes").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     line.chars().take(limit).collect()

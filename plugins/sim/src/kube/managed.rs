@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, difference};
-use super::json::{list_at, moment, object_mut, remove, set, str_at};
+use super::json::{list_at, object_mut, remove, rfc3339, set, str_at};
 use super::resource::Resource;
 use super::shape::Shape;
 
@@ -43,7 +43,7 @@ impl Entry {
             subresource: by.subresource.to_owned(),
             fields,
             api_version: resource.api_version(),
-            time: moment(by.now),
+            time: rfc3339(by.now),
         }
     }
 

@@ -3,7 +3,7 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::defaults;
-use super::json::{moment, remove, set};
+use super::json::{remove, rfc3339, set};
 use super::resource::Resource;
 
 /// Letters of generated names, without vowels and letters that look alike.
@@ -24,7 +24,7 @@ pub(crate) fn complete(resource: &Resource, object: &mut Value, now: Timestamp) 
     remove(object, &["metadata", "resourceVersion"]);
     remove(object, &["metadata", "deletionTimestamp"]);
     set(object, &["metadata", "uid"], json!(crate::arm::uuid(&rand::random::<[u8; 16]>())));
-    set(object, &["metadata", "creationTimestamp"], moment(now));
+    set(object, &["metadata", "creationTimestamp"], rfc3339(now));
     if resource.has_generation {
         set(object, &["metadata", "generation"], json!(1));
     }

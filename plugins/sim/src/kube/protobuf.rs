@@ -184,14 +184,14 @@ fn items(bytes: &[u8]) -> Result<Vec<Value>, String> {
     fields(bytes)?.into_iter().map(|field| Ok(json!(text(field.wire.bytes()?)?))).collect()
 }
 
-/// Returns the bytes of the field `wanted`; empty if it is absent.
-fn inner(bytes: &[u8], wanted: u64) -> Result<&[u8], String> {
-    fields(bytes)?.into_iter().find(|field| field.number == wanted).map_or(Ok(&[]), |field| field.wire.bytes())
+/// Returns the bytes of the field `tag`; empty if it is absent.
+fn inner(bytes: &[u8], tag: u64) -> Result<&[u8], String> {
+    fields(bytes)?.into_iter().find(|field| field.number == tag).map_or(Ok(&[]), |field| field.wire.bytes())
 }
 
-/// Returns the number of the field `wanted`; 0 if it is absent.
-fn number(bytes: &[u8], wanted: u64) -> Result<i64, String> {
-    let found = fields(bytes)?.into_iter().find(|field| field.number == wanted);
+/// Returns the number of the field `tag`; 0 if it is absent.
+fn number(bytes: &[u8], tag: u64) -> Result<i64, String> {
+    let found = fields(bytes)?.into_iter().find(|field| field.number == tag);
     found.map_or(Ok(0), |field| field.wire.number().map(u64::cast_signed))
 }
 

@@ -5,7 +5,7 @@ use super::state::{Kube, User};
 
 /// Request for an authorization: a verb on a resource.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct AccessRequest<'a> {
     /// Verb, such as `get` or `deletecollection`.
     pub(crate) verb: &'a str,
     /// API group; empty for the core group.
@@ -20,8 +20,8 @@ pub(crate) struct Wish<'a> {
 
 /// Returns true if roles and their bindings grant a request. Members of `system:masters` may do
 /// everything.
-pub(crate) fn may(kube: &Kube, user: &User, wish: Wish<'_>) -> bool {
-    user.is_in("system:masters") || rules(kube, user, wish.namespace).iter().any(|rule| allows(rule, wish))
+pub(crate) fn may(kube: &Kube, user: &User, access: AccessRequest<'_>) -> bool {
+    user.is_in("system:masters") || rules(kube, user, access.namespace).iter().any(|rule| allows(rule, access))
 }
 
 /// Returns true if a user may access a path that is not a resource. A trailing `*` in a rule
@@ -74,17 +74,17 @@ fn binds(binding: &Value, user: &User) -> bool {
 }
 
 /// Returns true if a list of a rule contains a value or `*`.
-fn has(rule: &Value, key: &str, wanted: &str) -> bool {
-    list_at(rule, &[key]).iter().filter_map(Value::as_str).any(|each| each == "*" || each == wanted)
+fn has(rule: &Value, key: &str, value: &str) -> bool {
+    list_at(rule, &[key]).iter().filter_map(Value::as_str).any(|each| each == "*" || each == value)
 }
 
 /// Returns true if a rule grants a request. `*/subresource` matches the subresource of all
 /// resources.
-fn allows(rule: &Value, wish: Wish<'_>) -> bool {
-    let below = wish.resource.split_once('/').map(|(_, below)| format!("*/{below}"));
+fn allows(rule: &Value, access: AccessRequest<'_>) -> bool {
+    let below = access.resource.split_once('/').map(|(_, below)| format!("*/{below}"));
     let names = list_at(rule, &["resourceNames"]);
-    has(rule, "verbs", wish.verb)
-        && has(rule, "apiGroups", wish.group)
-        && (has(rule, "resources", wish.resource) || below.is_some_and(|below| has(rule, "resources", &below)))
-        && (names.is_empty() || names.iter().any(|name| name == wish.name))
+    has(rule, "verbs", access.verb)
+        && has(rule, "apiGroups", access.group)
+        && (has(rule, "resources", access.resource) || below.is_some_and(|below| has(rule, "resources", &below)))
+        && (names.is_empty() || names.iter().any(|name| name == access.name))
 }

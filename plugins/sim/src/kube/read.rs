@@ -4,19 +4,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, Target};
 use super::json::{remove, set};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::selector::Selector;
 use super::state::Kube;
 use super::status::Refusal;
 
 /// Handles `GET` of an object.
-pub(crate) fn get(kube: &Kube, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn get(kube: &Kube, resource: &Resource, target: &Target) -> Result<ApiResponse, Refusal> {
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let object = kube.object(resource, &place).ok_or_else(|| Refusal::not_found(resource, name))?;
-    Ok(Reply::ok(versioned(resource, object)))
+    Ok(ApiResponse::ok(versioned(resource, object)))
 }
 
 /// Returns an object in the requested version. Versions of a custom resource differ in `apiVersion`
@@ -35,24 +35,32 @@ pub(crate) fn versioned(resource: &Resource, object: &Value) -> Value {
 /// # Errors
 ///
 /// 410 `Expired` if the revision of the token was compacted.
-pub(crate) fn list(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
-    let selector = Selector::of(call, resource, target.namespace.as_deref())?;
-    let (revision, after) = start(kube, call)?;
+pub(crate) fn list(
+    kube: &Kube,
+    request: &ApiRequest,
+    resource: &Resource,
+    target: &Target,
+) -> Result<ApiResponse, Refusal> {
+    let selector = Selector::of(request, resource, target.namespace.as_deref())?;
+    let (revision, after) = start(kube, request)?;
     let objects = as_of(kube, resource, revision)?;
     let chosen: Vec<(&String, &Value)> = objects
         .iter()
         .filter(|(place, object)| after.as_ref().is_none_or(|after| *place > after) && selector.accepts(object))
         .map(|(place, object)| (place, *object))
         .collect();
-    let limit =
-        call.parameter("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let limit = request
+        .parameter("limit")
+        .and_then(|limit| limit.parse().ok())
+        .filter(|limit| *limit > 0)
+        .unwrap_or(usize::MAX);
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if chosen.len() > limit {
         metadata["continue"] = json!(continuation(revision, chosen[limit - 1].0));
         metadata["remainingItemCount"] = json!(chosen.len() - limit);
     }
     let items: Vec<Value> = chosen.iter().take(limit).map(|(_, object)| item(resource, object)).collect();
-    Ok(Reply::ok(
+    Ok(ApiResponse::ok(
         json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": items }),
     ))
 }
@@ -74,8 +82,8 @@ fn continuation(revision: u64, last: &str) -> String {
 }
 
 /// Returns the revision that a list shows, and the place after which its page starts.
-fn start(kube: &Kube, call: &Call) -> Result<(u64, Option<String>), Refusal> {
-    let Some(token) = call.parameter("continue").filter(|token| !token.is_empty()) else {
+fn start(kube: &Kube, request: &ApiRequest) -> Result<(u64, Option<String>), Refusal> {
+    let Some(token) = request.parameter("continue").filter(|token| !token.is_empty()) else {
         return Ok((kube.revision, None));
     };
     let read = || -> Option<(u64, String)> {

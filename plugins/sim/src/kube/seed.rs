@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::commit::add;
 use super::control_plane::settle;
 use super::resource::{RBAC, core};
+use super::seed_roles::{BINDINGS, roles};
 use super::state::{Kube, Kubelet, NodeFacts};
 
 /// Field manager of objects of the server.
@@ -20,7 +21,7 @@ pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
         let metadata = json!({ "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" } });
         add(kube, &core("clusterroles"), json!({ "metadata": metadata, "rules": rules }), (SERVER, now));
     }
-    for (name, role, group) in bindings() {
+    for (name, role, group) in BINDINGS {
         let metadata = json!({ "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" } });
         let subject = json!({ "apiGroup": RBAC, "kind": "Group", "name": group });
         let role = json!({ "apiGroup": RBAC, "kind": "ClusterRole", "name": role });
@@ -34,90 +35,6 @@ pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
     let ports = json!([{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": 443 }]);
     let service = json!({ "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "clusterIP": "10.0.0.1", "ports": ports } });
     add(kube, &core("services"), service, (SERVER, now));
-}
-
-/// Returns a rule of a role.
-fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
-    json!({ "apiGroups": groups, "resources": resources, "verbs": verbs })
-}
-
-/// Returns the default roles, limited to those for joining nodes and ordinary use.
-fn roles() -> Vec<(&'static str, Value)> {
-    let csr = ["certificates.k8s.io"];
-    let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-    let reads = ["get", "list", "watch"];
-    let own = |below: &str| json!([rule(&csr, &[&format!("certificatesigningrequests/{below}")], &["create"])]);
-    let workloads =
-        ["configmaps", "endpoints", "events", "pods", "pods/eviction", "secrets", "serviceaccounts", "services"];
-    let apps = ["daemonsets", "deployments", "deployments/scale", "replicasets", "statefulsets"];
-    let paths = json!([{ "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"], "verbs": ["get"] }]);
-    let public =
-        json!([{ "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"] }]);
-    let node = json!([
-        rule(&[""], &["nodes"], &["create", "get", "list", "watch", "update", "patch"]),
-        rule(&[""], &["nodes/status"], &["patch", "update"]),
-        rule(&[""], &["pods"], &["get", "list", "watch", "create", "delete"]),
-        rule(&[""], &["pods/status"], &["patch", "update"]),
-        rule(&[""], &["configmaps", "secrets"], &reads),
-        rule(&[""], &["services"], &reads),
-        rule(&[""], &["events"], &["create", "patch", "update"]),
-        rule(&[""], &["serviceaccounts/token"], &["create"]),
-        rule(&csr, &["certificatesigningrequests"], &["create", "get", "list", "watch"]),
-        rule(&["coordination.k8s.io"], &["leases"], &["create", "delete", "get", "patch", "update"]),
-        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
-        rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
-    ]);
-    vec![
-        ("cluster-admin", json!([rule(&["*"], &["*"], &["*"]), { "nonResourceURLs": ["*"], "verbs": ["*"] }])),
-        (
-            "admin",
-            json!([
-                rule(&[""], &workloads, &all),
-                rule(&["apps"], &apps, &all),
-                rule(&[RBAC], &["roles", "rolebindings"], &all)
-            ]),
-        ),
-        ("edit", json!([rule(&[""], &workloads, &all), rule(&["apps"], &apps, &all)])),
-        (
-            "view",
-            json!([
-                rule(&[""], &["configmaps", "endpoints", "events", "pods", "serviceaccounts", "services"], &reads),
-                rule(&["apps"], &apps, &reads)
-            ]),
-        ),
-        (
-            "system:basic-user",
-            json!([
-                rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]),
-                rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"])
-            ]),
-        ),
-        ("system:discovery", paths),
-        ("system:public-info-viewer", public),
-        ("system:node", node),
-        (
-            "system:node-bootstrapper",
-            json!([rule(&csr, &["certificatesigningrequests"], &["create", "get", "list", "watch"])]),
-        ),
-        ("system:certificates.k8s.io:certificatesigningrequests:nodeclient", own("nodeclient")),
-        ("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", own("selfnodeclient")),
-    ]
-}
-
-/// Returns the default bindings as name, role and group.
-fn bindings() -> [(&'static str, &'static str, &'static str); 6] {
-    [
-        ("cluster-admin", "cluster-admin", "system:masters"),
-        ("system:basic-user", "system:basic-user", "system:authenticated"),
-        ("system:discovery", "system:discovery", "system:authenticated"),
-        ("system:public-info-viewer", "system:public-info-viewer", "system:unauthenticated"),
-        ("system:public-info-viewer-authenticated", "system:public-info-viewer", "system:authenticated"),
-        (
-            "system:node-client-rotation",
-            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-            "system:nodes",
-        ),
-    ]
 }
 
 /// Creates the objects of AKS: the definitions of Cilium and of `NodeNetworkConfig`, the add-ons,
@@ -215,15 +132,43 @@ pub fn add_aks_nodes(kube: &mut Kube, nodes: &[AksNode]) {
 fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
     let AksNode { name, address, pod_cidr } = node;
     let pool = name.rsplit_once('-').map_or(name.as_str(), |(pool, _)| pool);
-    let nodes = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
-    let labels = json!({
+    let scale_set = format!(
+        "azure:///subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/{}/providers/Microsoft.Compute/virtualMachineScaleSets/{pool}-vmss",
+        NODE_RESOURCE_GROUP.to_lowercase()
+    );
+    let facts = NodeFacts {
+        name: name.clone(),
+        address: address.clone(),
+        version: "v1.33.5".to_owned(),
+        runtime: Some("containerd://1.7.28-1".to_owned()),
+        pod_cidr: Some(pod_cidr.clone()),
+        kernel: "5.15.0-1096-azure".to_owned(),
+        os_image: "Ubuntu 22.04.5 LTS".to_owned(),
+        machine_id: crate::arm::uuid(&rand::random::<[u8; 16]>()).replace('-', ""),
+        boot_id: crate::arm::uuid(&rand::random::<[u8; 16]>()),
+        ..NodeFacts::default()
+    };
+    let node = json!({ "metadata": { "name": name, "labels": node_labels(name) }, "spec": { "providerID": scale_set }, "status": super::kubelet::status(&facts, now) });
+    add(kube, &core("nodes"), node, ("kubelet", now));
+    kube.kubelets
+        .insert(name.clone(), Kubelet { running: true, pod_cidr: Some(pod_cidr.clone()), ..Kubelet::default() });
+    network_config(kube, name, address, pod_cidr, now);
+    lease(kube, name, now);
+}
+
+/// Resource group of the nodes, which AKS manages.
+const NODE_RESOURCE_GROUP: &str = "MC_stargate-aks-e2e-7_stargate-aks-e2e-7_canadacentral";
+
+/// Returns the labels of a node of a scale set.
+fn node_labels(name: &str) -> Value {
+    json!({
         "agentpool": "nodepool1",
         "beta.kubernetes.io/arch": "amd64",
         "beta.kubernetes.io/os": "linux",
         "failure-domain.beta.kubernetes.io/region": "canadacentral",
         "failure-domain.beta.kubernetes.io/zone": "0",
         "kubernetes.azure.com/agentpool": "nodepool1",
-        "kubernetes.azure.com/cluster": nodes,
+        "kubernetes.azure.com/cluster": NODE_RESOURCE_GROUP,
         "kubernetes.azure.com/ebpf-dataplane": "cilium",
         "kubernetes.azure.com/mode": "system",
         "kubernetes.azure.com/network-name": "aks-vnet-11486953",
@@ -239,29 +184,7 @@ fn put_aks_node(kube: &mut Kube, node: &AksNode, now: Timestamp) {
         "node.kubernetes.io/instance-type": "Standard_D2s_v3",
         "topology.kubernetes.io/region": "canadacentral",
         "topology.kubernetes.io/zone": "0",
-    });
-    let scale_set = format!(
-        "azure:///subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/{}/providers/Microsoft.Compute/virtualMachineScaleSets/{pool}-vmss",
-        nodes.to_lowercase()
-    );
-    let facts = NodeFacts {
-        name: name.clone(),
-        address: address.clone(),
-        version: "v1.33.5".to_owned(),
-        runtime: Some("containerd://1.7.28-1".to_owned()),
-        pod_cidr: Some(pod_cidr.clone()),
-        kernel: "5.15.0-1096-azure".to_owned(),
-        os_image: "Ubuntu 22.04.5 LTS".to_owned(),
-        machine_id: crate::arm::uuid(&rand::random::<[u8; 16]>()).replace('-', ""),
-        boot_id: crate::arm::uuid(&rand::random::<[u8; 16]>()),
-        ..NodeFacts::default()
-    };
-    let node = json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": scale_set }, "status": super::kubelet::status(&facts, now) });
-    add(kube, &core("nodes"), node, ("kubelet", now));
-    kube.kubelets
-        .insert(name.clone(), Kubelet { running: true, pod_cidr: Some(pod_cidr.clone()), ..Kubelet::default() });
-    network_config(kube, name, address, pod_cidr, now);
-    lease(kube, name, now);
+    })
 }
 
 /// Creates the lease of a node, as its kubelet does.

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
-use super::call::Call;
 use super::json::{at, namespace_of, str_at};
+use super::request::ApiRequest;
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::Refusal;
@@ -36,11 +36,11 @@ impl Selector {
     /// # Errors
     ///
     /// 400 `BadRequest` for a malformed selector or a field that cannot be selected by.
-    pub(crate) fn of(call: &Call, resource: &Resource, namespace: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) fn of(request: &ApiRequest, resource: &Resource, namespace: Option<&str>) -> Result<Self, Refusal> {
         Ok(Self {
             namespace: namespace.map(str::to_owned),
-            labels: labels(call.parameter("labelSelector").unwrap_or_default())?,
-            fields: fields(call.parameter("fieldSelector").unwrap_or_default(), resource)?,
+            labels: labels(request.parameter("labelSelector").unwrap_or_default())?,
+            fields: fields(request.parameter("fieldSelector").unwrap_or_default(), resource)?,
         })
     }
 
@@ -76,19 +76,19 @@ impl Requirement {
 /// Returns the objects of a request to a collection, sorted by place.
 pub(crate) fn select<'a>(
     kube: &'a Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     namespace: Option<&str>,
 ) -> Result<Vec<&'a Value>, Refusal> {
-    let selector = Selector::of(call, resource, namespace)?;
+    let selector = Selector::of(request, resource, namespace)?;
     Ok(kube.all(&resource.qualified()).filter(|object| selector.accepts(object)).collect())
 }
 
 /// Returns true if labels meet a `LabelSelector` of an object. An empty selector matches all
 /// labels.
 pub(crate) fn meets(selector: &Value, labels: &Value) -> bool {
-    let wanted = selector.get("matchLabels").and_then(Value::as_object);
-    let equal = wanted.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    let pairs = selector.get("matchLabels").and_then(Value::as_object);
+    let equal = pairs.is_none_or(|pairs| pairs.iter().all(|(key, value)| labels.get(key) == Some(value)));
     let expressions = super::json::list_at(selector, &["matchExpressions"]);
     equal && expressions.iter().filter_map(expression).all(|requirement| requirement.holds(labels))
 }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::call::{Call, Reply, Target};
-use super::json::{at, default, list_at, moment, set, str_at, strings_at, uid_of};
+use super::json::{at, default, list_at, rfc3339, set, str_at, strings_at, uid_of};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::state::{Kube, User};
 use super::status::{Cause, Refusal};
@@ -27,14 +27,19 @@ const LONGEST: i64 = 86_400;
 /// # Errors
 ///
 /// 404 for a missing account, 422 for a lifetime below ten minutes.
-pub(crate) fn request(kube: &Kube, call: &Call, resource: &Resource, target: &Target) -> Result<Reply, Refusal> {
+pub(crate) fn request(
+    kube: &Kube,
+    request: &ApiRequest,
+    resource: &Resource,
+    target: &Target,
+) -> Result<ApiResponse, Refusal> {
     let (namespace, name) =
         (target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or_default());
-    let mut request = call.json()?;
+    let mut body = request.json()?;
     let account =
         kube.object(resource, &resource.place(namespace, name)).ok_or_else(|| Refusal::not_found(resource, name))?;
-    default(&mut request, &["spec", "expirationSeconds"], json!(3600));
-    let seconds = at(&request, &["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or_default();
+    default(&mut body, &["spec", "expirationSeconds"], json!(3600));
+    let seconds = at(&body, &["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or_default();
     if seconds < SHORTEST {
         let cause = Cause::invalid(
             "spec.expirationSeconds",
@@ -44,26 +49,26 @@ pub(crate) fn request(kube: &Kube, call: &Call, resource: &Resource, target: &Ta
         return Err(Refusal::invalid("authentication.k8s.io", "TokenRequest", "", &[cause]));
     }
     let seconds = seconds.min(LONGEST);
-    if list_at(&request, &["spec", "audiences"]).is_empty() {
-        set(&mut request, &["spec", "audiences"], json!([ISSUER]));
+    if list_at(&body, &["spec", "audiences"]).is_empty() {
+        set(&mut body, &["spec", "audiences"], json!([ISSUER]));
     }
-    let end = call.now.as_second() + seconds;
+    let end = request.now.as_second() + seconds;
     let claims = json!({
-        "aud": strings_at(&request, &["spec", "audiences"]),
+        "aud": strings_at(&body, &["spec", "audiences"]),
         "exp": end,
-        "iat": call.now.as_second(),
+        "iat": request.now.as_second(),
         "iss": ISSUER,
         "jti": crate::arm::uuid(&rand::random::<[u8; 16]>()),
         "kubernetes.io": { "namespace": namespace, "serviceaccount": { "name": name, "uid": uid_of(account) } },
-        "nbf": call.now.as_second(),
+        "nbf": request.now.as_second(),
         "sub": format!("system:serviceaccount:{namespace}:{name}"),
     });
-    let end = Timestamp::from_second(end).unwrap_or(call.now);
-    default(&mut request, &["metadata"], json!({ "creationTimestamp": null }));
-    default(&mut request, &["spec", "boundObjectRef"], Value::Null);
-    set(&mut request, &["spec", "expirationSeconds"], json!(seconds));
-    set(&mut request, &["status"], json!({ "token": sign(kube, &claims), "expirationTimestamp": moment(end) }));
-    Ok(Reply::created(request))
+    let end = Timestamp::from_second(end).unwrap_or(request.now);
+    default(&mut body, &["metadata"], json!({ "creationTimestamp": null }));
+    default(&mut body, &["spec", "boundObjectRef"], Value::Null);
+    set(&mut body, &["spec", "expirationSeconds"], json!(seconds));
+    set(&mut body, &["status"], json!({ "token": sign(kube, &claims), "expirationTimestamp": rfc3339(end) }));
+    Ok(ApiResponse::created(body))
 }
 
 /// Returns a signed token in the form of a JSON web token.

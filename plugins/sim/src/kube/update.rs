@@ -1,8 +1,8 @@
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, Reply, Target};
 use super::effect::{Decision, EffectList};
-use super::json::{is_going, list_at, name_of, remove, set, str_at, uid_of};
+use super::json::{is_terminating, list_at, name_of, remove, set, str_at, uid_of};
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::{Cause, Refusal};
@@ -13,14 +13,14 @@ use super::{admission, create, defaults, field_validation, managed, schema, vali
 /// A missing lease is created, as on the real server.
 pub(crate) fn replace(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Decision<Reply>, Refusal> {
-    let mut object = call.json()?;
+) -> Result<Decision<ApiResponse>, Refusal> {
+    let mut object = request.json()?;
     create::check_kind(resource, &object)?;
-    let warnings = field_validation::check_body(call, resource, &mut object)?;
+    let warnings = field_validation::check_body(request, resource, &mut object)?;
     create::place_it(&mut object, resource, target.namespace.as_deref())?;
     let name = target.name.as_deref().unwrap_or_default();
     if name_of(&object) != name {
@@ -31,8 +31,8 @@ pub(crate) fn replace(
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let Some(held) = kube.object(resource, &place).cloned() else {
         if subresource.is_empty() && resource.kind == "Lease" {
-            let decision = create::insert(kube, call, resource, object, None)?;
-            return Ok(decision.map(|object| Reply::created(object).with_warnings(warnings)));
+            let decision = create::insert(kube, request, resource, object, None)?;
+            return Ok(decision.map(|object| ApiResponse::created(object).with_warnings(warnings)));
         }
         return Err(Refusal::not_found(resource, name));
     };
@@ -40,8 +40,8 @@ pub(crate) fn replace(
         let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
         return Err(Refusal::invalid(&resource.group, &resource.plural, name, &[cause]));
     }
-    let decision = store(kube, call, resource, &held, object, subresource)?;
-    Ok(decision.map(|object| Reply::ok(object).with_warnings(warnings)))
+    let decision = store(kube, request, resource, &held, object, subresource)?;
+    Ok(decision.map(|object| ApiResponse::ok(object).with_warnings(warnings)))
 }
 
 /// Returns true if an object can be replaced only under its resource version.
@@ -59,20 +59,20 @@ fn needs_version(resource: &Resource) -> bool {
 /// and validation.
 pub(crate) fn store(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     held: &Value,
     mut new: Value,
     subresource: &str,
 ) -> Result<Decision<Value>, Refusal> {
     check_version(resource, held, &new)?;
-    admission::update(call, resource, held, &new)?;
+    admission::update(request, resource, held, &new)?;
     defaults::merge_string_data(resource, &mut new);
     keep(resource, held, &mut new, subresource);
     schema::admit(resource, &mut new)?;
-    defaults::complete(resource, &mut new, call.now);
-    managed::updated(resource, held, &mut new, call.manager(subresource));
-    finish(kube, call, resource, held, new)
+    defaults::complete(resource, &mut new, request.now);
+    managed::updated(resource, held, &mut new, request.manager(subresource));
+    finish(kube, request, resource, held, new)
 }
 
 /// Validates and stores an object whose managed fields are up to date.
@@ -81,7 +81,7 @@ pub(crate) fn store(
 /// as on the real server. An object without finalizers whose deletion has started is removed.
 pub(crate) fn finish(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     held: &Value,
     mut new: Value,
@@ -95,12 +95,12 @@ pub(crate) fn finish(
         let generation = held.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or_default() + 1;
         set(&mut new, &["metadata", "generation"], json!(generation));
     }
-    if call.is_dry_run() {
+    if request.is_dry_run() {
         return Ok(Decision::unchanged(new));
     }
     let mut effects = EffectList::new(kube);
     let new = effects.put(resource, new);
-    let is_released = is_going(&new)
+    let is_released = is_terminating(&new)
         && list_at(&new, &["metadata", "finalizers"]).is_empty()
         && list_at(&new, &["spec", "finalizers"]).is_empty()
         && new.pointer("/metadata/deletionGracePeriodSeconds").is_none_or(|seconds| seconds == &json!(0));

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use super::call::{Call, Target};
 use super::read::versioned;
+use super::request::{ApiRequest, Target};
 use super::resource::Resource;
 use super::selector::Selector;
 use super::state::{Kube, ObjectChange};
@@ -34,16 +34,21 @@ impl Watch {
     /// # Errors
     ///
     /// 422 for a malformed resource version, 400 for a malformed selector.
-    pub(crate) fn begin(kube: &Kube, call: &Call, resource: Resource, target: &Target) -> Result<Self, Refusal> {
-        let mut selector_call = call.clone();
+    pub(crate) fn begin(
+        kube: &Kube,
+        request: &ApiRequest,
+        resource: Resource,
+        target: &Target,
+    ) -> Result<Self, Refusal> {
+        let mut selector_request = request.clone();
         if let Some(name) = &target.name {
-            selector_call.query.push(("fieldSelector".to_owned(), format!("metadata.name={name}")));
+            selector_request.query.push(("fieldSelector".to_owned(), format!("metadata.name={name}")));
         }
-        let selector = Selector::of(&selector_call, &resource, target.namespace.as_deref())?;
-        let from = call.parameter("resourceVersion").unwrap_or_default();
+        let selector = Selector::of(&selector_request, &resource, target.namespace.as_deref())?;
+        let from = request.parameter("resourceVersion").unwrap_or_default();
         let from: u64 = if from.is_empty() { 0 } else { from.parse().map_err(|_| invalid_version(from))? };
-        let bookmarks = call.is_set("allowWatchBookmarks");
-        let sends_initial = call.is_set("sendInitialEvents");
+        let bookmarks = request.is_set("allowWatchBookmarks");
+        let sends_initial = request.is_set("sendInitialEvents");
         let mut watch = Self { resource, selector, bookmarks, revision: from, initial: Vec::new(), ended: false };
         if from == 0 || sends_initial {
             watch.revision = kube.revision;
@@ -74,7 +79,7 @@ impl Watch {
         let qualified = self.resource.qualified();
         let first = kube.history.partition_point(|change| change.revision <= self.revision);
         let fresh = kube.history.iter().skip(first).filter(|change| change.resource == qualified);
-        events.extend(fresh.filter_map(|change| self.told(change)));
+        events.extend(fresh.filter_map(|change| self.event(change)));
         self.revision = kube.revision;
         events
     }
@@ -92,7 +97,7 @@ impl Watch {
     /// Returns the event for a change; `None` for an object outside the selection.
     ///
     /// An object that enters the selection is added, one that leaves it is deleted.
-    fn told(&self, change: &ObjectChange) -> Option<Value> {
+    fn event(&self, change: &ObjectChange) -> Option<Value> {
         let seen = |state: &Option<std::sync::Arc<Value>>| state.clone().filter(|object| self.selector.accepts(object));
         let (kind, object) = match (seen(&change.before), seen(&change.after)) {
             (None, Some(after)) => ("ADDED", after),

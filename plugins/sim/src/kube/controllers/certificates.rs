@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::kube::access;
 use crate::kube::authority::{self, Request, read_request};
 use crate::kube::effect::{Effect, FieldEdit};
-use crate::kube::json::{at, holds, list_at, moment, name_of, str_at, strings_at};
-use crate::kube::rbac::Wish;
+use crate::kube::json::{at, holds, list_at, name_of, rfc3339, str_at, strings_at};
+use crate::kube::rbac::AccessRequest;
 use crate::kube::resource::{CERTIFICATES, core};
 use crate::kube::state::{Kube, User};
 
@@ -48,8 +48,8 @@ fn condition(kind: &str, reason: &str, message: &str, now: Timestamp) -> Value {
         "status": "True",
         "reason": reason,
         "message": message,
-        "lastUpdateTime": moment(now),
-        "lastTransitionTime": moment(now),
+        "lastUpdateTime": rfc3339(now),
+        "lastTransitionTime": rfc3339(now),
     })
 }
 
@@ -82,8 +82,11 @@ fn approve(kube: &Kube, request: &Value, now: Timestamp) -> Option<Effect> {
     let user = User { name, groups: strings_at(request, &["spec", "groups"]), uid: String::new() };
     let below =
         if is_own { "certificatesigningrequests/selfnodeclient" } else { "certificatesigningrequests/nodeclient" };
-    if !access::may(kube, &user, Wish { verb: "create", group: CERTIFICATES, resource: below, namespace: "", name: "" })
-    {
+    if !access::may(
+        kube,
+        &user,
+        AccessRequest { verb: "create", group: CERTIFICATES, resource: below, namespace: "", name: "" },
+    ) {
         return None;
     }
     let message = if is_own {

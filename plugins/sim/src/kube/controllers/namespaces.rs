@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kube::effect::Effect;
-use crate::kube::json::{is_going, list_at, moment, name_of, namespace_of, set};
+use crate::kube::json::{is_terminating, list_at, name_of, namespace_of, rfc3339, set};
 use crate::kube::resource::core;
 use crate::kube::state::Kube;
 
@@ -17,7 +17,7 @@ pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
 /// Creates the standard objects of a namespace, or deletes the content of a namespace that is being
 /// deleted.
 pub(super) fn reconcile(kube: &Kube, namespace: &Value, now: Timestamp) -> Vec<Effect> {
-    if is_going(namespace) { empty(kube, name_of(namespace), now) } else { furnish(kube, name_of(namespace)) }
+    if is_terminating(namespace) { empty(kube, name_of(namespace), now) } else { furnish(kube, name_of(namespace)) }
 }
 
 /// Creates the service account `default` and the config map `kube-root-ca.crt` unless they exist.
@@ -50,9 +50,9 @@ fn empty(kube: &Kube, namespace: &str, now: Timestamp) -> Vec<Effect> {
                 continue;
             }
             left += 1;
-            if !is_going(object) {
+            if !is_terminating(object) {
                 let mut object = object.clone();
-                set(&mut object, &["metadata", "deletionTimestamp"], moment(now));
+                set(&mut object, &["metadata", "deletionTimestamp"], rfc3339(now));
                 effects.push(Effect::Put { resource: resource.clone(), object });
             }
         }

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kube::effect::{Effect, FieldEdit};
-use crate::kube::json::{at, condition, list_at, moment, name_of, namespace_of, set, str_at};
+use crate::kube::json::{at, condition, list_at, name_of, namespace_of, rfc3339, set, str_at};
 use crate::kube::resource::core;
 use crate::kube::state::Kube;
 
@@ -46,29 +46,29 @@ const TTL: [&str; 3] = ["metadata", "annotations", "node.alpha.kubernetes.io/ttl
 
 /// Returns true if a node lacks the annotation or its taints differ from the required ones.
 fn is_to_change(node: &Value, now: Timestamp) -> bool {
-    let wanted = taints(node, now);
+    let required = taints(node, now);
     let held = at(node, &["spec", "taints"]);
     at(node, &TTL).is_none_or(Value::is_null)
-        || list_at(node, &["spec", "taints"]) != wanted
-        || (wanted.is_empty() && held.is_some())
+        || list_at(node, &["spec", "taints"]) != required
+        || (required.is_empty() && held.is_some())
 }
 
 /// Returns the required taints of a node: its own, and those for its conditions and for a cordon.
 fn taints(node: &Value, now: Timestamp) -> Vec<Value> {
     let ready = condition(node, "Ready").map_or("False", |ready| str_at(ready, &["status"]));
     let cordoned = at(node, &["spec", "unschedulable"]) == Some(&json!(true));
-    let wanted = [
+    let required = [
         ("node.kubernetes.io/not-ready", "NoSchedule", ready == "False"),
         ("node.kubernetes.io/unreachable", "NoSchedule", ready == "Unknown"),
         ("node.kubernetes.io/unschedulable", "NoSchedule", cordoned),
     ];
     let mut taints = list_at(node, &["spec", "taints"]).to_vec();
-    for (key, effect, is_wanted) in wanted {
+    for (key, effect, is_required) in required {
         let held =
             taints.iter().position(|taint| str_at(taint, &["key"]) == key && str_at(taint, &["effect"]) == effect);
-        match (held, is_wanted) {
+        match (held, is_required) {
             (Some(index), false) => drop(taints.remove(index)),
-            (None, true) => taints.push(json!({ "key": key, "effect": effect, "timeAdded": moment(now) })),
+            (None, true) => taints.push(json!({ "key": key, "effect": effect, "timeAdded": rfc3339(now) })),
             _ => {}
         }
     }
@@ -104,7 +104,7 @@ fn unknown(node: &Value, now: Timestamp) -> Vec<Value> {
         set(condition, &["status"], json!("Unknown"));
         set(condition, &["reason"], json!("NodeStatusUnknown"));
         set(condition, &["message"], json!("Kubelet stopped posting node status."));
-        set(condition, &["lastTransitionTime"], moment(now));
+        set(condition, &["lastTransitionTime"], rfc3339(now));
     }
     conditions
 }
@@ -116,7 +116,7 @@ fn not_ready(pod: &Value, now: Timestamp) -> Vec<Value> {
         |condition: &&mut Value| str_at(condition, &["type"]) == "Ready" && str_at(condition, &["status"]) == "True";
     for condition in conditions.iter_mut().filter(is_ready) {
         set(condition, &["status"], json!("False"));
-        set(condition, &["lastTransitionTime"], moment(now));
+        set(condition, &["lastTransitionTime"], rfc3339(now));
     }
     conditions
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kube::effect::{Effect, FieldEdit};
-use crate::kube::json::{at, holds, is_going, list_at, moment, name_of, namespace_of, str_at, uid_of};
+use crate::kube::json::{at, holds, is_terminating, list_at, name_of, namespace_of, rfc3339, str_at, uid_of};
 use crate::kube::resource::core;
 use crate::kube::state::{Kube, Kubelet};
 
@@ -26,13 +26,13 @@ pub(super) fn due(kube: &Kube, _: Timestamp) -> Vec<Value> {
 pub(super) fn reconcile(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
     let node = str_at(pod, &["spec", "nodeName"]);
     if node.is_empty() {
-        let is_scheduled_here = !is_going(pod) && str_at(pod, &["spec", "schedulerName"]) == "default-scheduler";
+        let is_scheduled_here = !is_terminating(pod) && str_at(pod, &["spec", "schedulerName"]) == "default-scheduler";
         return if is_scheduled_here { vec![schedule(kube, pod, now)] } else { Vec::new() };
     }
     if !kube.kubelets.get(node).is_some_and(|kubelet| kubelet.running) {
         return Vec::new();
     }
-    if !is_going(pod) {
+    if !is_terminating(pod) {
         return if is_settled(pod) { Vec::new() } else { run(kube, pod, node, now) };
     }
     // The processes of the pod have ended, so the kubelet deletes it without grace period.
@@ -58,7 +58,9 @@ fn edit(pod: &Value, manager: &str, fields: Vec<FieldEdit>) -> Effect {
 fn is_open(kube: &Kube, pod: &Value) -> bool {
     match str_at(pod, &["spec", "nodeName"]) {
         "" => true,
-        node => kube.kubelets.get(node).is_some_and(|kubelet| kubelet.running) && (is_going(pod) || !is_settled(pod)),
+        node => {
+            kube.kubelets.get(node).is_some_and(|kubelet| kubelet.running) && (is_terminating(pod) || !is_settled(pod))
+        }
     }
 }
 
@@ -72,8 +74,8 @@ fn is_settled(pod: &Value) -> bool {
 /// pod or template demand.
 pub(super) fn fits(pod: &Value, node: &Value) -> bool {
     let labels = node.pointer("/metadata/labels").cloned().unwrap_or_default();
-    let wanted = crate::kube::json::object_at(pod, &["spec", "nodeSelector"]);
-    let selected = wanted.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let selector = crate::kube::json::object_at(pod, &["spec", "nodeSelector"]);
+    let selected = selector.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     let terms = pod.pointer(path).and_then(Value::as_array);
     selected && terms.is_none_or(|terms| terms.iter().any(|term| crate::kube::selector::meets(term, &labels)))
@@ -106,7 +108,7 @@ fn schedule(kube: &Kube, pod: &Value, now: Timestamp) -> Effect {
     let chosen = kube.all("nodes").filter(accepts).min_by_key(load).map(|node| name_of(node).to_owned());
     let condition = match &chosen {
         Some(_) => {
-            json!({ "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": moment(now) })
+            json!({ "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": rfc3339(now) })
         }
         None => json!({
             "type": "PodScheduled",
@@ -173,7 +175,7 @@ fn allocate(kube: &Kube, node: &str) -> Option<Kubelet> {
 fn condition(pod: &Value, kind: &str, status: bool, now: Timestamp) -> Value {
     let status = if status { "True" } else { "False" };
     let held = crate::kube::json::condition(pod, kind).filter(|held| str_at(held, &["status"]) == status);
-    let since = held.and_then(|held| held.get("lastTransitionTime").cloned()).unwrap_or_else(|| moment(now));
+    let since = held.and_then(|held| held.get("lastTransitionTime").cloned()).unwrap_or_else(|| rfc3339(now));
     json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": since })
 }
 
@@ -203,7 +205,7 @@ fn running(pod: &Value, address: &str, host: &str, now: Timestamp) -> Value {
                 "started": true,
                 "restartCount": 0,
                 "lastState": {},
-                "state": { "running": { "startedAt": moment(now) } },
+                "state": { "running": { "startedAt": rfc3339(now) } },
             })
         })
         .collect();
@@ -214,7 +216,7 @@ fn running(pod: &Value, address: &str, host: &str, now: Timestamp) -> Value {
         "hostIPs": [{ "ip": host }],
         "podIP": address,
         "podIPs": [{ "ip": address }],
-        "startTime": moment(now),
+        "startTime": rfc3339(now),
         "containerStatuses": statuses,
         "qosClass": at(pod, &["status", "qosClass"]),
     })
@@ -237,7 +239,7 @@ fn waiting(pod: &Value, host: &str, now: Timestamp) -> Value {
             })
         })
         .collect();
-    let start = at(pod, &["status", "startTime"]).cloned().unwrap_or_else(|| moment(now));
+    let start = at(pod, &["status", "startTime"]).cloned().unwrap_or_else(|| rfc3339(now));
     json!({
         "phase": "Pending",
         "conditions": conditions(pod, false, now),

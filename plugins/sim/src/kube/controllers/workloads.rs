@@ -6,7 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::pods::{fits, tolerates};
 use crate::kube::effect::{Effect, EffectList, FieldEdit};
-use crate::kube::json::{at, condition, holds, is_going, list_at, moment, name_of, namespace_of, set, str_at, uid_of};
+use crate::kube::json::{
+    at, condition, holds, is_terminating, list_at, name_of, namespace_of, rfc3339, set, str_at, uid_of,
+};
 use crate::kube::new_object::suffix;
 use crate::kube::resource::{Resource, core};
 use crate::kube::state::Kube;
@@ -37,7 +39,7 @@ pub(super) fn budgets(kube: &Kube, _: Timestamp) -> Vec<Value> {
 
 /// Returns the objects of a resource that are not being deleted.
 fn living(kube: &Kube, qualified: &str) -> Vec<Value> {
-    kube.all(qualified).filter(|object| !is_going(object)).cloned().collect()
+    kube.all(qualified).filter(|object| !is_terminating(object)).cloned().collect()
 }
 
 /// Returns `ownerReferences` that name `object` as the controller.
@@ -94,16 +96,16 @@ fn deployment_status(kube: &Kube, deployment: &Value, current: &str) -> Value {
         .find(|set| name_of(set) == current)
         .and_then(|set| at(set, &["status", "replicas"])?.as_i64())
         .unwrap_or_default();
-    let wanted = at(deployment, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or_default();
+    let desired = at(deployment, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or_default();
     let generation = at(deployment, &["metadata", "generation"]).cloned().unwrap_or_default();
-    let available = ready >= wanted - wanted / 4;
+    let available = ready >= desired - desired / 4;
     let conditions = json!([
         verdict(
             "Available",
             available,
             if available { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" }
         ),
-        verdict("Progressing", true, if ready >= wanted { "NewReplicaSetAvailable" } else { "ReplicaSetUpdated" }),
+        verdict("Progressing", true, if ready >= desired { "NewReplicaSetAvailable" } else { "ReplicaSetUpdated" }),
     ]);
     let mut status = json!({ "observedGeneration": generation, "conditions": conditions });
     for (key, number) in [
@@ -111,7 +113,7 @@ fn deployment_status(kube: &Kube, deployment: &Value, current: &str) -> Value {
         ("updatedReplicas", updated),
         ("readyReplicas", ready),
         ("availableReplicas", ready),
-        ("unavailableReplicas", (wanted - ready).max(0)),
+        ("unavailableReplicas", (desired - ready).max(0)),
     ] {
         if number > 0 {
             status[key] = json!(number);
@@ -138,7 +140,7 @@ fn write_status(resource: &Resource, object: &Value, mut status: Value, now: Tim
     for new in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         let held = condition(object, str_at(new, &["type"])).filter(|held| held.get("status") == new.get("status"));
         let since = held.and_then(|held| held.get("lastTransitionTime")).cloned();
-        set(new, &["lastTransitionTime"], since.unwrap_or_else(|| moment(now)));
+        set(new, &["lastTransitionTime"], since.unwrap_or_else(|| rfc3339(now)));
     }
     edit(resource, object, FieldEdit::set(&["status"], status))
 }
@@ -149,7 +151,8 @@ fn pods_of<'a>(kube: &'a Kube, owner: &Value) -> Vec<&'a Value> {
     let is_its = |pod: &&Value| {
         list_at(pod, &["metadata", "ownerReferences"]).iter().any(|owner| str_at(owner, &["uid"]) == uid)
     };
-    let lives = |pod: &&Value| !is_going(pod) && !matches!(str_at(pod, &["status", "phase"]), "Succeeded" | "Failed");
+    let lives =
+        |pod: &&Value| !is_terminating(pod) && !matches!(str_at(pod, &["status", "phase"]), "Succeeded" | "Failed");
     kube.all("pods").filter(is_its).filter(lives).collect()
 }
 

@@ -2,7 +2,7 @@ use serde_json::{Map, Value};
 
 use super::quantity;
 
-/// PathStep of a path from the root of an object to a value.
+/// Step of a path from the root of an object to a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PathStep {
     /// Key of an object.

@@ -68,9 +68,9 @@ impl Target {
     }
 }
 
-/// Request of an authenticated user.
+/// Request of an authenticated user to the API server.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub(crate) struct ApiRequest {
     /// Method in upper case; `HEAD` is treated as `GET`.
     pub(crate) method: String,
     /// Path without the query.
@@ -91,7 +91,7 @@ pub(crate) struct Call {
     pub(crate) now: Timestamp,
 }
 
-impl Call {
+impl ApiRequest {
     /// Creates a request of a component inside the simulated world, which does not pass over HTTP.
     ///
     /// A null `body` is sent as an empty one; a `PATCH` is a strategic merge patch.
@@ -161,9 +161,9 @@ impl Call {
     }
 }
 
-/// Successful reply to a request.
+/// Response to a successful request.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Reply {
+pub(crate) struct ApiResponse {
     /// Status code of HTTP.
     pub(crate) status: u16,
     /// Body as JSON; a string is sent as plain text.
@@ -172,7 +172,7 @@ pub(crate) struct Reply {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Reply {
+impl ApiResponse {
     /// Creates a reply with status 200.
     pub(crate) fn ok(body: Value) -> Self {
         Self { status: 200, body, warnings: Vec::new() }

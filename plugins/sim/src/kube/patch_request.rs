@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, Target};
 use super::effect::Decision;
 use super::json::{at, name_of, remove, str_at};
 use super::managed;
+use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::Resource;
 use super::state::Kube;
 use super::status::{Cause, Refusal};
@@ -26,14 +26,14 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// of an update.
 pub(crate) fn patch(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Decision<Reply>, Refusal> {
-    let kind = media_type(call);
+) -> Result<Decision<ApiResponse>, Refusal> {
+    let kind = media_type(request);
     if kind == APPLY {
-        return server_side(kube, call, resource, target, subresource);
+        return server_side(kube, request, resource, target, subresource);
     }
     let accepted: &[&str] =
         if resource.custom.is_some() { &[JSON, MERGE, APPLY] } else { &[JSON, MERGE, STRATEGIC, APPLY] };
@@ -43,26 +43,30 @@ pub(crate) fn patch(
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
-    let (new, warnings) = checked(call, resource, &held)?;
+    let (new, warnings) = checked(request, resource, &held)?;
     if name_of(&new) != name {
         let cause = Cause::invalid("metadata.name", &json!(name_of(&new)), "field is immutable");
         return Err(Refusal::invalid(&resource.group, &resource.kind, name, &[cause]));
     }
-    let decision = update::store(kube, call, resource, &held, new, subresource)?;
-    Ok(decision.map(|object| Reply::ok(object).with_warnings(warnings)))
+    let decision = update::store(kube, request, resource, &held, new, subresource)?;
+    Ok(decision.map(|object| ApiResponse::ok(object).with_warnings(warnings)))
 }
 
 /// Returns the media type of the body, without parameters.
-fn media_type(call: &Call) -> &str {
-    call.content_type.split(';').next().unwrap_or_default().trim()
+fn media_type(request: &ApiRequest) -> &str {
+    request.content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// Returns an object after the patch of the body, checked against its type, with the warnings.
-pub(crate) fn checked(call: &Call, resource: &Resource, held: &Value) -> Result<(Value, Vec<String>), Refusal> {
-    let (kind, body) = (media_type(call), call.json()?);
+pub(crate) fn checked(
+    request: &ApiRequest,
+    resource: &Resource,
+    held: &Value,
+) -> Result<(Value, Vec<String>), Refusal> {
+    let (kind, body) = (media_type(request), request.json()?);
     let mut new = patched(resource, held, kind, &body)?;
     let strategic = (kind == STRATEGIC).then_some(&body);
-    let warnings = field_validation::check_patched(call, resource, &mut new, strategic)?;
+    let warnings = field_validation::check_patched(request, resource, &mut new, strategic)?;
     Ok((new, warnings))
 }
 
@@ -80,42 +84,43 @@ pub(crate) fn patched(resource: &Resource, held: &Value, kind: &str, body: &Valu
 /// Handles a server-side apply. Creates the object if it does not exist.
 fn server_side(
     kube: &Kube,
-    call: &Call,
+    request: &ApiRequest,
     resource: &Resource,
     target: &Target,
     subresource: &str,
-) -> Result<Decision<Reply>, Refusal> {
-    check_manager(call)?;
-    let mut applied = call.json()?;
+) -> Result<Decision<ApiResponse>, Refusal> {
+    check_manager(request)?;
+    let mut applied = request.json()?;
     let name = target.name.as_deref().unwrap_or_default();
     check_applied(resource, &applied, name)?;
     field_validation::check_applied(resource, &mut applied)?;
     create::place_it(&mut applied, resource, target.namespace.as_deref())?;
     apply::complete(resource, &mut applied, target.namespace.as_deref().unwrap_or_default(), name);
     defaults::merge_string_data(resource, &mut applied);
-    let by = call.manager(subresource);
+    let by = request.manager(subresource);
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let Some(held) = kube.object(resource, &place).cloned() else {
         if !subresource.is_empty() {
             return Err(Refusal::not_found(resource, name));
         }
         let new = apply::apply(resource, &Value::Null, &applied, by, false)?;
-        return create::insert(kube, call, resource, new, Some(())).map(|decision| decision.map(Reply::created));
+        return create::insert(kube, request, resource, new, Some(()))
+            .map(|decision| decision.map(ApiResponse::created));
     };
     let version = str_at(&applied, &["metadata", "resourceVersion"]);
     if !version.is_empty() && version != str_at(&held, &["metadata", "resourceVersion"]) {
         return Err(Refusal::modified(resource, name));
     }
     restrict(resource, &mut applied, subresource);
-    admission::update(call, resource, &held, &applied)?;
-    let mut new = apply::apply(resource, &held, &applied, by, call.is_set("force"))?;
+    admission::update(request, resource, &held, &applied)?;
+    let mut new = apply::apply(resource, &held, &applied, by, request.is_set("force"))?;
     let owners = managed::entries(&new);
     remove(&mut new, &["metadata", "managedFields"]);
     update::keep(resource, &held, &mut new, subresource);
     schema::admit(resource, &mut new)?;
-    defaults::complete(resource, &mut new, call.now);
+    defaults::complete(resource, &mut new, request.now);
     managed::store(&mut new, owners);
-    update::finish(kube, call, resource, &held, new).map(|decision| decision.map(Reply::ok))
+    update::finish(kube, request, resource, &held, new).map(|decision| decision.map(ApiResponse::ok))
 }
 
 /// Removes the fields that an apply to this subresource, or to the object itself, does not write.
@@ -128,8 +133,8 @@ fn restrict(resource: &Resource, applied: &mut Value, subresource: &str) {
 }
 
 /// Requires the parameter `fieldManager`, which an apply must have.
-fn check_manager(call: &Call) -> Result<(), Refusal> {
-    if call.parameter("fieldManager").is_some_and(|name| !name.is_empty()) {
+fn check_manager(request: &ApiRequest) -> Result<(), Refusal> {
+    if request.parameter("fieldManager").is_some_and(|name| !name.is_empty()) {
         return Ok(());
     }
     let cause = Cause::required("fieldManager", "is required for apply patch");
