@@ -15,6 +15,7 @@ mod program;
 mod remote_locks;
 mod runs;
 mod schedule;
+#[expect(dead_code, reason = "the tests use a part of it each")]
 #[path = "../support/sqlite.rs"]
 mod sqlite;
 mod targets;

@@ -59,10 +59,8 @@ fn steps_done_again(plan: &Plan, entries: impl Iterator<Item = Entry>) -> Vec<St
             Entry::StepStarted { step, .. } if done.contains(&step) => {
                 found.push(format!("step {step} began again after it was done"));
             }
-            Entry::StepSucceeded { step, .. } => {
-                if !done.insert(step.clone()) {
-                    found.push(format!("step {step} was done twice"));
-                }
+            Entry::StepSucceeded { step, .. } if !done.insert(step.clone()) => {
+                found.push(format!("step {step} was done twice"));
             }
             _ => {}
         }

@@ -96,7 +96,7 @@ mod tests {
     fn a_lease_of_another_run_is_free_once_it_has_not_changed_for_its_duration() {
         let other = holder("you@there, process 1", "other", 9);
         assert_eq!(claim(&other, Duration::ZERO), LeaseClaim::Held);
-        assert_eq!(claim(&other, LEASE - Duration::from_millis(1)), LeaseClaim::Held);
+        assert_eq!(claim(&other, LEASE.saturating_sub(Duration::from_millis(1))), LeaseClaim::Held);
         assert_eq!(claim(&other, LEASE), LeaseClaim::Free);
         assert_eq!(decide(&request("r", 2), None, Duration::ZERO, LEASE), LeaseClaim::Free);
     }

@@ -195,7 +195,7 @@ fn a_clamp_on_one_router_is_enough_and_one_of_a_single_direction_is_not() {
     router(&mut world, "aks-router", |machine| {
         let chains = machine.ruleset.tables.values_mut().flat_map(|table| table.values_mut());
         chains.for_each(|chain| {
-            chain.rules.retain(|rule| matches!(rule, NftRule::Clamp(clamp) if clamp.way == Way::Out))
+            chain.rules.retain(|rule| matches!(rule, NftRule::Clamp(clamp) if clamp.way == Way::Out));
         });
     });
     // The machine at the sending end knows the tunnel's MTU; the other end does not.
