@@ -58,11 +58,11 @@ killed_when() {
 }
 boots() { jq -e --arg name "$1" '.machines[$name]' "$RUN/follow.json"; }
 
-# writes: how many there were so far, to Azure, the tailnet and the cluster
+# writes: how many there were so far, to Azure, the tailnet and the cluster; the leases of locks say who works, and are none
 writes() {
   local azure tailnet cluster
   azure=$(world counters | jq -e .mutating) tailnet=$(inside inet curl -sf "$LOGIN_SERVER/_counters" | jq -e .mutating)
-  cluster=$(jq -s '[.[] | select((.userAgent // "" | startswith("stargate/")) and .responseStatus.code < 300)] | length' "$RUN/kube/audit.log")
+  cluster=$(jq -s '[.[] | select((.userAgent // "" | startswith("stargate/")) and .responseStatus.code < 300 and .objectRef.resource != "leases")] | length' "$RUN/kube/audit.log")
   [ "$cluster" -gt 0 ] && echo "$azure $tailnet $cluster"
 }
 # stamped: from now on changes on the machines can be told

@@ -122,10 +122,14 @@ fn surface_of(path: &str) -> Surface {
 /// Last segments of POSTs that only read.
 const READING_POSTS: [&str; 3] = ["effectiveroutetable", "exporttemplate", "validate"];
 
-/// True if a request counts as changing something.
+/// API group of the leases, which say who works and not what is desired.
+const COORDINATION: &str = "/apis/coordination.k8s.io/";
+
+/// True if a request counts as changing something. A lease does not, as a token does not.
 fn is_mutating(method: &Method, path: &str, surface: Surface) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     match *method {
+        _ if surface == Surface::Kubernetes && path.starts_with(COORDINATION) => false,
         Method::PUT | Method::PATCH | Method::DELETE => true,
         Method::POST => match surface {
             Surface::Login => false,
