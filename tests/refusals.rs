@@ -17,9 +17,10 @@ use world::Harness;
 const FIREWALL_TABLE: &str = "routeTables/firewall-rt";
 
 /// Returns the number of requests so far that changed something in Azure.
-fn azure_writes(harness: &Harness) -> usize {
+fn azure_writes(harness: &Harness) -> Vec<String> {
     let world = harness.sim.shared().peek();
-    world.traffic.log.iter().filter(|request| request.mutating && request.surface == Surface::Arm).count()
+    let writes = world.traffic.log.iter().filter(|request| request.mutating && request.surface == Surface::Arm);
+    writes.map(|request| format!("{} {}", request.method, request.path)).collect()
 }
 
 /// Runs provision-dc with some inputs replaced by `other`. It must fail with these texts and

@@ -14,8 +14,9 @@
 //!
 //! A workflow that depends on others is killed in copies of a world in which those have run.
 //!
-//! `cargo test --test crash` kills after every commit and takes a sample of the other groups,
-//! chosen by `--seed N`; with `--all` it runs every case. The argument `commits` runs one group,
+//! `cargo test --test crash` kills after every commit and takes a sample of the other groups except
+//! `stops`, chosen by `--seed N`; with `--all` it runs every case. The argument `commits` runs one
+//! group,
 //! `provision-dc` one workflow. The program does not use the libtest harness, since it is also the
 //! process that is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
