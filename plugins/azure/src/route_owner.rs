@@ -96,7 +96,7 @@ mod tests {
         ArmObject::part(&json!({"id": id, "name": name, "properties": properties}), ROUTE).expect("a route")
     }
 
-    /// Whether a cluster owns a route: under a present name, under an earlier one.
+    /// Ownership of a route by a cluster: under a present name, or under an earlier one.
     fn owned(cluster: &str, name: &str, hop: &str) -> (bool, bool) {
         let cluster = ClusterName::parse(cluster).expect("a name");
         let subnets = ["10.237.0.0/24".parse().expect("a prefix")];

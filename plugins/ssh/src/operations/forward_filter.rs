@@ -155,7 +155,7 @@ impl FirewallRules {
     }
 }
 
-/// Whether a packet matches; `None` if that cannot be evaluated here.
+/// True if a packet matches; `None` if that cannot be evaluated here.
 fn matches(value: &Value, packet: &ForwardedPacket) -> Option<bool> {
     let (left, right) = (&value["left"], &value["right"]);
     let equal = match (left["meta"]["key"].as_str(), left["payload"]["field"].as_str(), left["ct"]["key"].as_str()) {
