@@ -5,8 +5,8 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     actions::{
-        ClusterRead, ConditionWait, CsrApprove, CsrDelete, CsrRenew, InventoryRead, ManifestApply, NodeCordon,
-        NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
+        ClusterRead, ConditionWait, CsrApprove, CsrDelete, CsrRenew, InventoryCheck, InventoryRead, ManifestApply,
+        NodeCordon, NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
         PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, WorkerFind,
     },
     checks::{ApiServer, Kubeconfig, Permissions},
@@ -36,6 +36,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(Ensure(ObjectPatch(client())));
         actions.add(ConditionWait(client()));
         actions.add(ClusterRead(client()));
+        actions.add(InventoryCheck);
         actions.add(InventoryRead(client()));
         actions.add(ServerRead(client()));
         actions.add(Ensure(RoutesRecord(client())));

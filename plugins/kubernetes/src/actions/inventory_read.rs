@@ -1,4 +1,4 @@
-use std::{iter::once, net::Ipv4Addr, sync::Arc};
+use std::{fmt, iter::once, net::Ipv4Addr, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,8 @@ use stargate_kubernetes_client::{KubeClient, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::inventory::{
-    AzureSiteNames, FabricType, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType, SshHost, ssh_host,
+    AzureSiteNames, FabricType, InvalidObject, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType, SshHost,
+    ssh_host,
 };
 
 /// Action `kubernetes.inventory.read`: reads all registered sites, routers and workers.
@@ -34,6 +35,21 @@ pub(crate) struct InventoryReadOutput {
     /// Routers and workers of the datacenters that are one Ethernet segment each. There, the
     /// kernels of the machines have the routes.
     pub segment_machines: Vec<SegmentMachine>,
+    /// Objects that cannot be used, such as a site whose router is not registered. They and their
+    /// machines are in no other list.
+    #[serde(default)]
+    pub invalid: Vec<InvalidRegistration>,
+}
+
+/// Registered object that cannot be used.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct InvalidRegistration {
+    /// Kind of the object: `Site` or `Server`.
+    pub kind: String,
+    /// Name of the object.
+    pub name: String,
+    /// Text that says what is wrong with it.
+    pub reason: String,
 }
 
 /// Site of the cluster.
@@ -210,7 +226,20 @@ fn output(inventory: &Inventory) -> Result<InventoryReadOutput, ActionError> {
             .filter(|(_, site)| site.fabric == FabricType::L2)
             .flat_map(|(name, site)| segment_machines(inventory, name, site))
             .collect(),
+        invalid: inventory.invalid.iter().map(InvalidRegistration::from).collect(),
     })
+}
+
+impl fmt::Display for InvalidRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}: {}", self.kind, self.name, self.reason)
+    }
+}
+
+impl From<&InvalidObject> for InvalidRegistration {
+    fn from(object: &InvalidObject) -> Self {
+        Self { kind: object.kind.to_owned(), name: object.name.clone(), reason: object.reason.clone() }
+    }
 }
 
 fn machine_address((name, server): (&String, &ServerSpec)) -> MachineAddress {
@@ -228,14 +257,14 @@ fn datacenter(inventory: &Inventory, name: &str, site: &SiteSpec) -> DatacenterS
         fabric: site.fabric,
         subnet: site.subnet,
         virtual_network: site.virtual_network.clone(),
-        pod_block: site.pod_block.expect("a datacenter without a site pod CIDR was refused"),
+        pod_block: site.pod_block.expect("a datacenter without a site pod CIDR is invalid"),
         router: machine_address(inventory.router(site)),
         workers: inventory.workers(name).map(worker).collect(),
     }
 }
 
 fn pod_cidr(worker: &ServerSpec) -> Prefix {
-    worker.pod_cidr.expect("a worker without a pod CIDR was refused")
+    worker.pod_cidr.expect("a worker without a pod CIDR is invalid")
 }
 
 /// Router and workers of a site, in this order.
@@ -276,7 +305,7 @@ fn segment_machines<'a>(
 
 fn router(inventory: &Inventory, site_name: &str, site: &SiteSpec) -> RegisteredRouter {
     let (name, server) = inventory.router(site);
-    let in_tailnet = "a router that is not in the tailnet was refused";
+    let in_tailnet = "a router that is not in the tailnet is invalid";
     RegisteredRouter {
         name: name.clone(),
         site: site_name.to_owned(),

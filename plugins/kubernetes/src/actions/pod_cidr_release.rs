@@ -64,6 +64,7 @@ impl PodCidrRelease {
     /// Text that names the machine or the node to which the pod CIDR still belongs.
     async fn owner(&self, cx: &ActionContext, node: &str, pod_cidr: Prefix) -> Result<Option<String>, ActionError> {
         let inventory = Inventory::read(&self.0, cx).await?;
+        inventory.check_complete()?; // an invalid object can have the pod CIDR
         let mut servers = inventory.servers.iter();
         let has = |own: Option<Prefix>| own.is_some_and(|own| own.overlaps(pod_cidr));
         if let Some((server, _)) = servers.find(|(name, server)| *name == node || has(server.pod_cidr)) {

@@ -77,6 +77,7 @@ impl WorkerTraces {
     /// Refuses names that are not those of a datacenter's worker.
     fn check(&self, input: &WorkerFindInput) -> Result<(), ActionError> {
         let WorkerFindInput { name, host_is_gone } = input;
+        self.inventory.check_server(name)?;
         let server = self.inventory.servers.get(name);
         if server.is_some_and(|server| server.role == MachineRole::Router) {
             return Err(ActionError::permanent(format!("{name:?} is a router: its site is reached through it"))

@@ -3,5 +3,7 @@
 mod registered;
 mod ssh_host;
 
-pub(crate) use registered::{AzureSiteNames, FabricType, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType};
+pub(crate) use registered::{
+    AzureSiteNames, FabricType, InvalidObject, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType,
+};
 pub(crate) use ssh_host::{SshHost, ssh_host};

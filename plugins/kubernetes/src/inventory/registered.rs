@@ -9,13 +9,36 @@ use stargate_sdk::{ActionContext, ActionError};
 
 const REGISTER_HINT: &str = "run `provision-aks-router` and `provision-dc`, which register sites and their machines";
 
-/// All registered sites and machines, by name. The references between them have been checked.
+/// Registered sites and machines, by name.
+///
+/// Each site has its router, and each machine its site. Objects of which this is not true are
+/// separate, so that one of them does not stop the work for the others: an interrupted run can
+/// register a site and not yet its router.
 #[derive(Debug, Clone)]
 pub(crate) struct Inventory {
     /// Specs of the `Site` objects.
     pub(crate) sites: BTreeMap<String, SiteSpec>,
     /// Specs of the `Server` objects.
     pub(crate) servers: BTreeMap<String, ServerSpec>,
+    /// Objects that are incomplete, unreadable or refer to a missing one.
+    pub(crate) invalid: Vec<InvalidObject>,
+}
+
+/// `Site` or `Server` object that cannot be used.
+#[derive(Debug, Clone)]
+pub(crate) struct InvalidObject {
+    /// Kind of the object.
+    pub(crate) kind: &'static str,
+    /// Name of the object.
+    pub(crate) name: String,
+    /// Text that says what is wrong with it.
+    pub(crate) reason: String,
+}
+
+impl InvalidObject {
+    fn error(&self) -> ActionError {
+        object_error(self.kind, &self.name, &self.reason)
+    }
 }
 
 /// Type of a site.
@@ -127,12 +150,28 @@ pub(crate) struct SshLogin {
     pub(crate) port: Option<u16>,
 }
 
+impl SiteSpec {
+    /// Text that says what the site lacks.
+    fn missing(&self, name: &str, servers: &BTreeMap<String, ServerSpec>) -> Option<String> {
+        let router = servers.get(&self.router);
+        let is_datacenter = self.kind == SiteType::Datacenter;
+        if !router.is_some_and(|router| router.role == MachineRole::Router && router.site == *name) {
+            Some(format!("{:?} is not a registered router of the site", self.router))
+        } else if is_datacenter && self.pod_block.is_none() {
+            Some("spec.podBlock is missing".into())
+        } else if is_datacenter && self.fabric == FabricType::Azure && self.azure.is_none() {
+            Some("spec.azure is missing, and its fabric is azure".into())
+        } else {
+            None
+        }
+    }
+}
+
 impl Inventory {
     /// Reads all `Site` and `Server` objects, and checks the references between them.
     ///
     /// # Errors
-    /// `Permanent` for an object that is incomplete or refers to a missing one; it names the
-    /// object.
+    /// `Permanent` if two sites are of type `aks`.
     pub(crate) async fn read(api: &KubeClient, cx: &ActionContext) -> Result<Self, ActionError> {
         let sites = api.list(cx, &SITES, None, None).await?.unwrap_or_default();
         let servers = api.list(cx, &SERVERS, None, None).await?.unwrap_or_default();
@@ -140,51 +179,71 @@ impl Inventory {
     }
 
     fn parse(sites: &[Value], servers: &[Value]) -> Result<Self, ActionError> {
-        let inventory = Self { sites: specs("Site", sites)?, servers: specs("Server", servers)? };
-        inventory.check_servers()?;
-        inventory.check_sites()?;
+        let mut invalid = vec![];
+        let sites = specs("Site", sites, &mut invalid);
+        let servers = specs("Server", servers, &mut invalid);
+        let mut inventory = Self { sites, servers, invalid };
+        inventory.reject_servers();
+        inventory.reject_sites();
+        inventory.check_aks()?;
         Ok(inventory)
     }
 
-    fn check_servers(&self) -> Result<(), ActionError> {
-        for (name, server) in &self.servers {
+    /// Moves the servers that lack a field or a site to the invalid objects.
+    fn reject_servers(&mut self) {
+        let Self { sites, servers, invalid } = self;
+        let is_site = |name: &str, invalid: &[InvalidObject]| {
+            sites.contains_key(name) || invalid.iter().any(|object| object.kind == "Site" && object.name == name)
+        };
+        servers.retain(|name, server| {
             let missing = match server.role {
-                _ if !self.sites.contains_key(&server.site) => {
-                    return Err(object_error("Server", name, &format!("its site {:?} is not registered", server.site)));
-                }
-                MachineRole::Worker if server.pod_cidr.is_none() => "podCIDR",
-                MachineRole::Router if server.tailscale_ip.is_none() => "tailscaleIP",
-                MachineRole::Router if server.node_id.is_none() => "nodeID",
-                MachineRole::Worker | MachineRole::Router => continue,
+                _ if !is_site(&server.site, invalid) => format!("its site {:?} is not registered", server.site),
+                MachineRole::Worker if server.pod_cidr.is_none() => "spec.podCIDR is missing".into(),
+                MachineRole::Router if server.tailscale_ip.is_none() => "spec.tailscaleIP is missing".into(),
+                MachineRole::Router if server.node_id.is_none() => "spec.nodeID is missing".into(),
+                MachineRole::Worker | MachineRole::Router => return true,
             };
-            return Err(object_error("Server", name, &format!("spec.{missing} is missing")));
-        }
-        Ok(())
+            invalid.push(InvalidObject { kind: "Server", name: name.clone(), reason: missing });
+            false
+        });
     }
 
-    fn check_sites(&self) -> Result<(), ActionError> {
-        for (name, site) in &self.sites {
-            let router = self.servers.get(&site.router);
-            if !router.is_some_and(|router| router.role == MachineRole::Router && router.site == *name) {
-                return Err(object_error(
-                    "Site",
-                    name,
-                    &format!("{:?} is not a registered router of the site", site.router),
-                ));
-            }
-            let is_datacenter = site.kind == SiteType::Datacenter;
-            if is_datacenter && site.pod_block.is_none() {
-                return Err(object_error("Site", name, "spec.podBlock is missing"));
-            }
-            if is_datacenter && site.fabric == FabricType::Azure && site.azure.is_none() {
-                return Err(object_error("Site", name, "spec.azure is missing, and its fabric is azure"));
-            }
-        }
+    /// Moves the sites without a router or a field to the invalid objects, and forgets their
+    /// servers.
+    fn reject_sites(&mut self) {
+        let Self { sites, servers, invalid } = self;
+        sites.retain(|name, site| {
+            let Some(reason) = site.missing(name, servers) else { return true };
+            invalid.push(InvalidObject { kind: "Site", name: name.clone(), reason });
+            false
+        });
+        servers.retain(|_, server| sites.contains_key(&server.site));
+    }
+
+    /// Refuses a second site of type `aks`: either could be the cluster's.
+    fn check_aks(&self) -> Result<(), ActionError> {
         let own: Vec<&str> = self.of_type(SiteType::Aks).map(|(name, _)| name.as_str()).collect();
         match own.as_slice() {
             [_, second, ..] => Err(object_error("Site", second, "there is another site of type aks")),
             _ => Ok(()),
         }
+    }
+
+    /// Requires that each object is valid.
+    ///
+    /// # Errors
+    /// `Permanent` for the first invalid object.
+    pub(crate) fn check_complete(&self) -> Result<(), ActionError> {
+        self.invalid.first().map_or(Ok(()), |object| Err(object.error()))
+    }
+
+    /// Requires that the machine is not an invalid object.
+    ///
+    /// # Errors
+    /// `Permanent` with the reason.
+    pub(crate) fn check_server(&self, name: &str) -> Result<(), ActionError> {
+        let invalid = self.invalid.iter().find(|object| object.kind == "Server" && object.name == name);
+        invalid.map_or(Ok(()), |object| Err(object.error()))
     }
 
     /// The sites of a type, sorted by name.
@@ -197,8 +256,13 @@ impl Inventory {
     /// # Errors
     /// `Permanent` if it is not registered.
     pub(crate) fn aks(&self) -> Result<(&String, &SiteSpec), ActionError> {
-        let missing =
-            || ActionError::permanent("no site of type aks is registered in the cluster").with_hint(REGISTER_HINT);
+        let missing = || {
+            let invalid = self.invalid.iter().find(|object| object.kind == "Site");
+            invalid.map_or_else(
+                || ActionError::permanent("no site of type aks is registered in the cluster").with_hint(REGISTER_HINT),
+                InvalidObject::error,
+            )
+        };
         self.of_type(SiteType::Aks).next().ok_or_else(missing)
     }
 
@@ -214,28 +278,37 @@ impl Inventory {
 
     /// The router of a site, with its name.
     pub(crate) fn router(&self, site: &SiteSpec) -> (&String, &ServerSpec) {
-        self.servers.get_key_value(&site.router).expect("a site without its router was refused")
+        self.servers.get_key_value(&site.router).expect("a site without its router is invalid")
     }
 
     /// The machine of a name.
     ///
     /// # Errors
-    /// `Permanent` if it is not registered.
+    /// `Permanent` if it is not registered, or invalid.
     pub(crate) fn server(&self, name: &str) -> Result<&ServerSpec, ActionError> {
         let missing = || {
             ActionError::permanent(format!("Server {name:?} is not registered in the cluster")).with_hint(REGISTER_HINT)
         };
+        self.check_server(name)?;
         self.servers.get(name).ok_or_else(missing)
     }
 }
 
-fn specs<T: for<'de> Deserialize<'de>>(kind: &str, objects: &[Value]) -> Result<BTreeMap<String, T>, ActionError> {
-    let read = |object: &Value| {
-        let spec =
-            T::deserialize(&object["spec"]).map_err(|e| object_error(kind, name(object), &format!("spec: {e}")))?;
-        Ok((name(object).to_owned(), spec))
-    };
-    objects.iter().map(read).collect()
+/// Reads the specs of all objects of a kind. Objects whose spec cannot be read are `invalid`.
+fn specs<T: for<'de> Deserialize<'de>>(
+    kind: &'static str,
+    objects: &[Value],
+    invalid: &mut Vec<InvalidObject>,
+) -> BTreeMap<String, T> {
+    let mut specs = BTreeMap::new();
+    for object in objects {
+        let name = name(object).to_owned();
+        match T::deserialize(&object["spec"]) {
+            Ok(spec) => drop(specs.insert(name, spec)),
+            Err(error) => invalid.push(InvalidObject { kind, name, reason: format!("spec: {error}") }),
+        }
+    }
+    specs
 }
 
 fn object_error(kind: &str, name: &str, reason: &str) -> ActionError {
@@ -259,7 +332,8 @@ mod tests {
     }
 
     fn refused(sites: &[Value], servers: &[Value]) -> String {
-        Inventory::parse(sites, servers).expect_err("refused").to_string()
+        let inventory = Inventory::parse(sites, servers).expect("one site of type aks");
+        inventory.check_complete().expect_err("an invalid object").to_string()
     }
 
     #[test]
@@ -283,7 +357,27 @@ mod tests {
         let mut worker = router("aks");
         worker["role"] = json!("worker");
         assert!(refused(&[own], &[servers[0].clone(), object("w", &worker)]).contains("podCIDR"));
+        let twice = [
+            object("aks", &json!({"type": "aks", "subnet": "10.237.0.0/24", "router": "r"})),
+            object("b", &json!({"type": "aks", "subnet": "10.237.0.0/24", "router": "b"})),
+        ];
+        let routers = [object("r", &router("aks")), object("b", &router("b"))];
+        assert!(Inventory::parse(&twice, &routers).expect_err("two").to_string().contains("another site of type aks"));
         let nothing = Inventory::parse(&[], &[]).expect("an empty inventory");
         assert!(nothing.aks().expect_err("missing").to_string().contains("no site of type aks"));
+    }
+
+    #[test]
+    fn an_invalid_object_does_not_stop_the_others() {
+        let own = object("aks", &json!({"type": "aks", "subnet": "10.237.0.0/24", "router": "r"}));
+        let dc = json!({"type": "datacenter", "fabric": "l2", "subnet": "10.50.1.0/24", "router": "d", "podBlock": "10.244.64.0/18"});
+        let unreadable = object("x", &json!({"site": "aks"}));
+        let servers = [object("r", &router("aks")), object("w", &router("dc")), unreadable];
+        let inventory = Inventory::parse(&[own, object("dc", &dc)], &servers).expect("one site of type aks");
+        assert_eq!(inventory.aks().expect("registered").0, "aks");
+        assert_eq!(inventory.servers.keys().collect::<Vec<_>>(), ["r"]);
+        let invalid: Vec<&str> = inventory.invalid.iter().map(|object| object.name.as_str()).collect();
+        assert_eq!(invalid, ["x", "dc"], "a server of an invalid site is not reported again");
+        assert!(inventory.server("x").expect_err("invalid").to_string().contains("missing field"));
     }
 }

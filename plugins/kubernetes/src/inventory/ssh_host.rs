@@ -42,7 +42,7 @@ pub(crate) fn ssh_host(inventory: &Inventory, server: &ServerSpec) -> SshHost {
 }
 
 fn jump_host(inventory: &Inventory, worker: &ServerSpec) -> JumpHost {
-    let site = inventory.sites.get(&worker.site).expect("a machine of an unknown site was refused");
+    let site = inventory.sites.get(&worker.site).expect("a machine of an unknown site is invalid");
     let SshLogin { address, user, host_key, port } = inventory.router(site).1.ssh.clone();
     JumpHost { address, user, host_key, port }
 }
