@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use super::{
     Failure, Settings,
-    args::{CliCommand, CommandLine, Output, RunCommand},
+    args::{CliCommand, CommandLine, RunCommand},
     command,
     exit::Exit,
     hint, journals, log, ui,
@@ -23,20 +23,11 @@ pub(crate) fn main() -> ExitCode {
     let exit = match parse() {
         Ok(line) => {
             let output = line.global.output;
-            start(line).unwrap_or_else(|failure| show(output, &failure))
+            start(line).unwrap_or_else(|failure| failure.report(output))
         }
         Err(exit) => exit,
     };
     check_output_written(exit).into()
-}
-
-/// Reports a failure: as an event on stdout with `--output json`, and always on stderr.
-fn show(output: Output, failure: &Failure) -> Exit {
-    if output == Output::Json {
-        ui::out_json(&failure.to_json());
-    }
-    failure.show();
-    failure.exit()
 }
 
 /// Turns success into a failure if output could not be written: a result that cannot be read does

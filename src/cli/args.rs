@@ -279,7 +279,7 @@ pub(crate) struct ScheduleArgs {
     pub(crate) workflows: Vec<String>,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
-    /// Run each workflow once, now, and exit: resume its interrupted run, or start a new one
+    /// Run each workflow once, now, and exit: cancel its interrupted run and start a new one
     #[arg(long)]
     pub(crate) once: bool,
     /// Time for which ended runs are kept, such as 30d; older ones are removed from the journal

@@ -15,7 +15,7 @@ use stargate::{
     workflow::Diagnostics,
 };
 
-use super::{diagnostics, exit::Exit, format, hint, runs, ui};
+use super::{args::Output, diagnostics, exit::Exit, format, hint, runs, ui};
 
 /// Reason for which a command failed, with its exit code and the next command or change.
 ///
@@ -27,6 +27,8 @@ pub(crate) struct Failure {
     /// Message: lower case, no full stop, names the object and the cause.
     message: String,
     hint: String,
+    /// Run that the failure is about, if a command works on several runs.
+    run: Option<RunId>,
     /// Errors of a workflow, shown with the source text.
     diagnostics: Option<Diagnostics>,
 }
@@ -35,7 +37,7 @@ impl Failure {
     /// Creates a failure. The hint names the exact command to run or the change to make; it begins
     /// with an imperative.
     pub(crate) fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: hint.into(), diagnostics: None }
+        Self { exit, message: message.into(), hint: hint.into(), run: None, diagnostics: None }
     }
 
     /// Creates a failure for an unusable command line or setting.
@@ -54,8 +56,17 @@ impl Failure {
             exit: Exit::Invalid,
             message: diagnostics.to_string(),
             hint: hint.into(),
+            run: None,
             diagnostics: Some(diagnostics),
         }
+    }
+
+    /// Names the run that the failure is about: for a command that continues with other runs.
+    pub(crate) fn of_run(mut self, run: &RunId) -> Self {
+        if !self.message.contains(run.as_str()) {
+            self.message = format!("cannot resume run {run}: {}", self.message);
+        }
+        Self { run: Some(run.clone()), ..self }
     }
 
     /// Returns the exit code of the process.
@@ -68,6 +79,16 @@ impl Failure {
         &self.hint
     }
 
+    /// Reports the failure, as an event on stdout with `--output json`, and always on stderr.
+    /// Returns the exit code.
+    pub(crate) fn report(&self, output: Output) -> Exit {
+        if output == Output::Json {
+            ui::out_json(&self.to_json());
+        }
+        self.show();
+        self.exit
+    }
+
     /// Prints diagnostics, message and hint on stderr.
     pub(crate) fn show(&self) {
         if let Some(found) = &self.diagnostics {
@@ -77,10 +98,10 @@ impl Failure {
         ui::hint(&self.hint);
     }
 
-    /// Returns the failure as an event: `{event: "error", exit, message, hint, diagnostics}`.
-    pub(crate) fn to_json(&self) -> Value {
+    /// Returns the failure as an event: `{event: "error", run, exit, message, hint, diagnostics}`.
+    fn to_json(&self) -> Value {
         json!({
-            "event": "error", "exit": self.exit.code(), "message": self.message, "hint": self.hint,
+            "event": "error", "run": self.run, "exit": self.exit.code(), "message": self.message, "hint": self.hint,
             "diagnostics": self.diagnostics,
         })
     }
@@ -112,7 +133,7 @@ impl From<JournalError> for Failure {
                 "make the file and its folder writable, then run `stargate resume` to continue".into()
             }
             JournalError::Busy => "find the process that locks the file, then run `stargate resume` to continue".into(),
-            JournalError::Unreadable { run, .. } => hint::history(run),
+            JournalError::Unreadable { run, .. } => hint::unreadable(run),
             JournalError::Database(_) => "run `stargate resume` to continue".into(),
         };
         Self::new(Exit::Journal, error.to_string(), hint)
@@ -157,13 +178,17 @@ impl From<EngineError> for Failure {
                 format!("run `stargate actions {action}` to see its output, and add it with `--result JSON`"),
             ),
             EngineError::Fenced(run) => Self::new(Exit::Owned, message, hint::history(&run)),
-            EngineError::IllegalHistory { run, .. } => Self::new(Exit::Internal, message, hint::history(&run)),
-            EngineError::StoredPlan { source: StoredPlanError::Changed { .. }, .. } => {
-                let hint =
-                    "restore the journal from a backup, or run `stargate run workflow NAME` to start another run";
+            EngineError::IllegalHistory { run, .. }
+            | EngineError::StoredPlan { run, source: StoredPlanError::Unreadable(_) } => {
+                Self::new(Exit::Journal, message, hint::unreadable(&run))
+            }
+            EngineError::StoredPlan { run, source: StoredPlanError::Changed { .. } } => {
+                let hint = format!(
+                    "restore the journal from a backup, or run `stargate cancel {run}`, then `stargate run workflow NAME` to start another run"
+                );
                 Self::new(Exit::Journal, message, hint)
             }
-            EngineError::StoredPlan { source: StoredPlanError::Unreadable(_), .. } | EngineError::Action { .. } => {
+            EngineError::Action { .. } => {
                 Self::new(Exit::Internal, message, "use the version of stargate that started the run")
             }
             EngineError::Plan(error) => error.into(),

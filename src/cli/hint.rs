@@ -22,6 +22,14 @@ pub(crate) fn history(run: &RunId) -> String {
     format!("run `stargate history {run}` to see its entries")
 }
 
+/// Suggests what to do with a run that this program cannot read: the version that wrote it can, and
+/// each version can close it.
+pub(crate) fn unreadable(run: &RunId) -> String {
+    format!(
+        "use the version of stargate that wrote it, or, if it has not ended, run `stargate cancel {run}` to close it"
+    )
+}
+
 /// Suggests to approve or refuse a step.
 pub(crate) fn approve(run: &RunId, step: &str) -> String {
     let step = quoted(step);

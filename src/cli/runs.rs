@@ -12,7 +12,7 @@ use stargate::{
 };
 use stargate_sdk::FailureKind;
 
-use super::{Failure, exit::Exit, format, hint};
+use super::{Failure, format, hint};
 
 /// Name of the newest run on the command line.
 pub(crate) const LATEST: &str = "@latest";
@@ -43,10 +43,8 @@ pub(crate) fn plan_of(stored: &StoredRun) -> Result<Plan, Failure> {
 
 /// Folds the entries of a stored run. The state is a copy; nothing is acquired.
 pub(crate) fn state_of(stored: &StoredRun, plan: &Plan) -> Result<RunState, Failure> {
-    RunState::recover(plan, &stored.history, &stored.latest).map_err(|error| {
-        let message = format!("the history of run {} cannot be read: {error}", stored.row.id);
-        Failure::new(Exit::Internal, message, "use the version of stargate that started the run")
-    })
+    RunState::recover(plan, &stored.history, &stored.latest)
+        .map_err(|source| EngineError::IllegalHistory { run: stored.row.id.clone(), source }.into())
 }
 
 /// Finds a step by name. If there is none, the hint suggests `command` with the most similar name.

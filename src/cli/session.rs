@@ -7,7 +7,7 @@ use stargate::{
     engine::{Engine, EngineError, EngineOptions, RunReport},
     event::NullReporter,
     id::RunId,
-    journal::Journal,
+    journal::{Journal, JournalError},
 };
 use stargate_sdk::{Registry, Secrets};
 
@@ -118,7 +118,11 @@ impl Session {
         let (mut draining, mut timed_out) = (false, false);
         loop {
             tokio::select! {
-                value = &mut work => return Ok(RunResult { value, summary: adapter.end(), timed_out }),
+                value = &mut work => {
+                    let summary = adapter.end();
+                    self.check_journal().await?;
+                    return Ok(RunResult { value, summary, timed_out });
+                }
                 () = &mut timeout, if !timed_out && !draining => {
                     timed_out = true;
                     drain(&engine);
@@ -132,6 +136,19 @@ impl Session {
                     drain(&engine);
                 }
             }
+        }
+    }
+
+    /// Checks that the journal still has what was committed: a result that is lost does not count.
+    ///
+    /// # Errors
+    /// A failure with exit code 69 if the journal was deleted, replaced or put back to an earlier
+    /// state.
+    pub(crate) async fn check_journal(&self) -> Result<(), JournalError> {
+        match self.journal.verify_identity().await {
+            Err(error @ JournalError::Displaced { .. }) => Err(error),
+            // With any other error it is not known.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

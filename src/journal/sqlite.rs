@@ -152,6 +152,10 @@ impl Journal for SqliteJournal {
         Box::pin(async move { load(&mut *self.reader().await?, run).await })
     }
 
+    fn row(&self, run: RunId) -> BoxFuture<'_, Result<RunRow, JournalError>> {
+        Box::pin(async move { rows::run(&find(&mut *self.reader().await?, &run).await?) })
+    }
+
     fn external_entries(&self, after: Vec<Cursor>) -> BoxFuture<'_, Result<Vec<(RunId, TimedEntry)>, JournalError>> {
         Box::pin(async move {
             let cursors = payload::cursors(&after);
@@ -276,11 +280,7 @@ async fn roll_back(writer: &mut SqliteConnection) {
 
 async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, JournalError> {
     let mut snapshot = reader.begin().await?;
-    let found = sqlx::query(statements::LOAD)
-        .bind(run.as_str())
-        .fetch_optional(&mut *snapshot)
-        .await?
-        .ok_or_else(|| JournalError::NoSuchRun(run.clone()))?;
+    let found = find(&mut snapshot, &run).await?;
     let key: i64 = found.try_get("key")?;
     let history = history::read(&mut snapshot, &run, key).await?;
     let latest = sqlx::query(statements::LATEST).bind(key).fetch_all(&mut *snapshot).await?;
@@ -291,6 +291,12 @@ async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, Jo
         history,
         latest: latest.iter().map(|row| rows::entry(&run, row)).collect::<Result<_, _>>()?,
     })
+}
+
+/// Returns the row of a run, with its plan.
+async fn find(reader: &mut SqliteConnection, run: &RunId) -> Result<SqliteRow, JournalError> {
+    let found = sqlx::query(statements::LOAD).bind(run.as_str()).fetch_optional(reader).await?;
+    found.ok_or_else(|| JournalError::NoSuchRun(run.clone()))
 }
 
 /// Deletes runs in one transaction.

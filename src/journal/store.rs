@@ -281,6 +281,17 @@ pub trait Journal: Send + Sync {
     /// program.
     fn load(&self, run: RunId) -> BoxFuture<'_, Result<StoredRun, JournalError>>;
 
+    /// Reads a run without its entries, which this program may not be able to read.
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchRun`], or the journal could not be read.
+    fn row(&self, run: RunId) -> BoxFuture<'_, Result<RunRow, JournalError>> {
+        Box::pin(async move {
+            let rows = self.runs(u32::MAX).await?;
+            rows.into_iter().find(|row| row.id == run).ok_or(JournalError::NoSuchRun(run))
+        })
+    }
+
     /// Reads the entries after each cursor, of runs that are still owned under the cursor's epoch.
     ///
     /// # Errors

@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::{Diagnostic, Diagnostics, SourceFile};
 
+/// Maximum number of lines that are underlined.
+const MAX_LINES: usize = 6;
+
 impl miette::Diagnostic for Diagnostic {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.code))
@@ -20,8 +23,17 @@ impl miette::Diagnostic for Diagnostic {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
         let label = Some(self.label.clone()).filter(|label| !label.is_empty());
-        let range = (self.span.start, self.span.end - self.span.start);
-        Some(Box::new(std::iter::once(miette::LabeledSpan::new(label, range.0, range.1))))
+        Some(Box::new(std::iter::once(miette::LabeledSpan::new(label, self.span.start, underlined(self)))))
+    }
+}
+
+/// Returns the number of bytes to underline. Of a long part, such as a whole file, only the first
+/// line is underlined and printed.
+fn underlined(diagnostic: &Diagnostic) -> usize {
+    let text = diagnostic.source.slice(diagnostic.span);
+    match text.lines().next() {
+        Some(first) if text.lines().count() > MAX_LINES => first.len(),
+        _ => text.len(),
     }
 }
 

@@ -23,6 +23,23 @@ fn the_first_signal_cancels_steps_and_the_run_can_be_resumed() {
 }
 
 #[test]
+fn the_result_of_a_run_whose_journal_was_deleted_does_not_count() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    world.hold("PUT", "/networkInterfaces/");
+    let running = program.spawn(&RUN);
+    world.wait_for_hold();
+    for end in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{end}", program.journal().display())).unwrap();
+    }
+    world.release();
+    let ran = running.end();
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(ran.err.contains("is not the one that was opened any more"), "{ran:?}");
+    assert!(ran.hint().starts_with("put the file back"), "{ran:?}");
+}
+
+#[test]
 fn the_timeout_cancels_steps_and_the_run_can_be_resumed() {
     let world = SimWorld::open("1000");
     let program = world.program();

@@ -19,5 +19,6 @@ mod schedule;
 #[path = "../support/sqlite.rs"]
 mod sqlite;
 mod targets;
+mod unreadable;
 mod whys;
 mod world;

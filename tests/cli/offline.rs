@@ -37,6 +37,32 @@ fn validate_reports_the_same_errors_as_json() {
 }
 
 #[test]
+fn validate_reports_a_workflow_that_cannot_be_read_and_continues() {
+    let program = Program::new();
+    program.write("invalid.yaml", INVALID);
+    let arguments = ["validate", "none.yaml", "invalid.yaml", "no-such", "provision-aks-router"];
+    let ran = program.expect(65, &arguments);
+    for part in ["cannot read workflow none.yaml", "there is no workflow \"no-such\"", "errors in 4 workflows"] {
+        assert!(ran.err.contains(part), "{part}: {ran:?}");
+    }
+    assert!(ran.out.contains("provision-aks-router.yaml: no errors"), "{ran:?}");
+    let reports = program.expect(65, &[&arguments[..], &["-o", "json"]].concat()).json();
+    let valid: Vec<_> = reports.as_array().unwrap().iter().map(|report| report["valid"].as_bool().unwrap()).collect();
+    assert_eq!(valid, [false, false, false, true]);
+    assert!(reports[0]["error"].as_str().unwrap().contains("none.yaml") && reports[0]["hint"].is_string(), "{reports}");
+    program.expect(64, &["validate", "provision-aks-router", "no-such"]);
+}
+
+#[test]
+fn an_error_that_concerns_a_whole_file_shows_its_first_line() {
+    let program = Program::new();
+    program.write("text.yaml", &"not a workflow\n".repeat(200));
+    let ran = program.expect(65, &["validate", "text.yaml"]);
+    assert!(ran.err.contains("text.yaml:1:1"), "{}", ran.err);
+    assert_eq!(ran.err.matches("not a workflow").count(), 2, "the line and the next one: {}", ran.err);
+}
+
+#[test]
 fn a_graph_lists_each_step_after_its_dependencies() {
     let program = Program::new();
     program.expect(0, &["validate", "provision-aks-router"]);

@@ -94,13 +94,13 @@ enum Wait {
 
 /// Reports what the command waits for.
 async fn report_wait(journal: &dyn Journal, run: &RunId, owner: &Owner) -> Result<(), Failure> {
-    let until = journal.load(run.clone()).await?.row.lease_until;
+    let until = journal.row(run.clone()).await?.lease_until;
     ui::err(&format!("waiting for {owner} to cancel the steps of run {run}; {}", error::lease_text(owner, until)));
     Ok(())
 }
 
 async fn is_running(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure> {
-    Ok(journal.load(run.clone()).await?.row.status.is_running())
+    Ok(journal.row(run.clone()).await?.status.is_running())
 }
 
 /// Waits until the owner has ended the run or has let its lease expire, for [`CANCEL_TIMEOUT`] at
@@ -108,7 +108,7 @@ async fn is_running(journal: &dyn Journal, run: &RunId) -> Result<bool, Failure>
 async fn wait_for_end(journal: &dyn Journal, run: &RunId, lease: Duration) -> Result<Wait, Failure> {
     let until = Instant::now() + CANCEL_TIMEOUT.max(lease + LEASE_MARGIN);
     while Instant::now() < until {
-        let row = journal.load(run.clone()).await?.row;
+        let row = journal.row(run.clone()).await?;
         match row.status.is_running() {
             false => return Ok(Wait::Over),
             true if row.lease_until <= Clock::system().now() => return Ok(Wait::LeaseExpired),

@@ -1,13 +1,14 @@
 //! Implementation of the command `history`.
 //!
-//! JSON: `{runs: [{run, workflow, status, steps_done, steps, started, updated, duration_ms, owner,
-//! overtaken_by}]}`, newest run first. Without a journal the list is empty, and no journal is
-//! created.
+//! A run that this program cannot read is listed as unreadable and reported, and the exit code is
+//! that of the failure; a cancelled one is only listed. JSON: `{runs: [{run, workflow, status,
+//! steps_done, steps, started, updated, duration_ms, owner, overtaken_by, unreadable}]}`, newest
+//! run first. Without a journal the list is empty, and no journal is created.
 
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use stargate::{
-    journal::{Journal, LockTaking, RunRow, StoredRun},
+    journal::{Journal, LockTaking, RunRow},
     run::{ObservedStatus, Outcome},
 };
 
@@ -23,21 +24,27 @@ use crate::cli::{
 pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<Exit, Failure> {
     let journal = journals::open_existing(&settings.journal).await?;
     match (&args.run, journal) {
-        (None, None) => show_runs(settings.output, &[]),
-        (None, Some(journal)) => show_runs(settings.output, &listed(&*journal, args.limit).await?),
-        (Some(text), None) => return Err(if text == "@latest" { runs::no_runs() } else { runs::unknown_run(text) }),
+        (None, None) => Ok(show_runs(settings.output, &[])),
+        (None, Some(journal)) => Ok(show_runs(settings.output, &listed(&*journal, args.limit).await?)),
+        (Some(text), None) => Err(if text == "@latest" { runs::no_runs() } else { runs::unknown_run(text) }),
         (Some(text), Some(journal)) => {
             let run = runs::find(&*journal, text).await?;
             run_entries::show(settings.output, &*journal, &journal.load(run).await?, &ViewContext::now()?).await?;
+            Ok(Exit::Success)
         }
     }
-    Ok(Exit::Success)
 }
 
 /// Summary of a run, as one line of the list.
 struct RunSummary {
     row: RunRow,
     status: ObservedStatus,
+    /// Content of the run, or the reason for which this program cannot read it.
+    content: Result<RunContent, Failure>,
+}
+
+/// Facts of a run that follow from its plan and its entries.
+struct RunContent {
     /// Number of steps that are done.
     done: usize,
     /// Number of all steps, with instances.
@@ -48,19 +55,30 @@ struct RunSummary {
     next: Option<String>,
 }
 
-impl RunSummary {
-    async fn new(journal: &dyn Journal, stored: StoredRun, context: &ViewContext) -> Result<Self, Failure> {
-        let status = context.status(&stored.row);
-        let folded = runs::plan_of(&stored).and_then(|plan| Ok((runs::state_of(&stored, &plan)?, plan)));
-        // A run that this version cannot fold is listed as well, with 0 of 0 steps.
-        let Ok((state, plan)) = folded else {
-            return Ok(Self { status, row: stored.row, done: 0, total: 0, overtaken_by: None, next: None });
-        };
+impl RunContent {
+    async fn read(journal: &dyn Journal, row: &RunRow, status: ObservedStatus) -> Result<Self, Failure> {
+        let stored = journal.load(row.id.clone()).await?;
+        let plan = runs::plan_of(&stored)?;
+        let state = runs::state_of(&stored, &plan)?;
         let (done, total) = runs::progress(&state);
-        let overtaken_by = runs::overtaken_by(journal, &stored.row, &plan).await?;
+        let overtaken_by = runs::overtaken_by(journal, row, &plan).await?;
         let is_open = matches!(status, ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed));
-        let next = is_open.then(|| runs::continue_hint(&stored.row, &state, overtaken_by.is_some()));
-        Ok(Self { status, row: stored.row, done, total, overtaken_by, next })
+        let next = is_open.then(|| runs::continue_hint(row, &state, overtaken_by.is_some()));
+        Ok(Self { done, total, overtaken_by, next })
+    }
+}
+
+impl RunSummary {
+    async fn new(journal: &dyn Journal, row: RunRow, view: &ViewContext) -> Self {
+        let status = view.status(&row);
+        let content = RunContent::read(journal, &row, status).await;
+        Self { row, status, content }
+    }
+
+    /// Returns the reason for which the run cannot be read. That of a cancelled run is ignored: an
+    /// operator has closed it.
+    fn failure(&self) -> Option<&Failure> {
+        self.content.as_ref().err().filter(|_| self.status != ObservedStatus::Finished(Outcome::Cancelled))
     }
 
     /// Returns the time from the creation of the run to its last entry.
@@ -69,13 +87,15 @@ impl RunSummary {
     }
 
     fn to_json(&self) -> Value {
+        let content = self.content.as_ref();
         json!({
             "run": self.row.id, "workflow": self.row.workflow, "status": self.status.name(),
-            "steps_done": self.done, "steps": self.total, "started": self.row.created_at.to_string(),
+            "steps_done": content.map(|content| content.done).ok(), "steps": content.map(|content| content.total).ok(), "started": self.row.created_at.to_string(),
             "updated": self.row.updated_at.to_string(),
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "owner": self.row.owner.as_ref().map(ToString::to_string),
-            "overtaken_by": self.overtaken_by.as_ref().map(|by| &by.run),
+            "overtaken_by": content.ok().and_then(|content| content.overtaken_by.as_ref()).map(|by| &by.run),
+            "unreadable": content.err().map(ToString::to_string),
         })
     }
 
@@ -85,7 +105,7 @@ impl RunSummary {
             self.row.id.to_string(),
             self.row.workflow.clone(),
             self.status.name().to_string(),
-            format!("{}/{}", self.done, self.total),
+            self.content.as_ref().map_or("unreadable".into(), |content| format!("{}/{}", content.done, content.total)),
             format::date_and_time(self.row.created_at),
             format::duration(self.duration()),
         ]
@@ -97,16 +117,27 @@ async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<RunSummary>, Fa
     let context = ViewContext::now()?;
     let mut listed = Vec::new();
     for row in journal.runs(limit).await? {
-        listed.push(RunSummary::new(journal, journal.load(row.id).await?, &context).await?);
+        listed.push(RunSummary::new(journal, row, &context).await);
     }
     Ok(listed)
 }
 
-fn show_runs(output: Output, listed: &[RunSummary]) {
-    if output == Output::Json {
-        let runs: Vec<_> = listed.iter().map(RunSummary::to_json).collect();
-        return ui::out_json_pretty(&json!({ "runs": runs }));
+/// Shows the list, and returns the highest exit code of the runs that cannot be read.
+fn show_runs(output: Output, listed: &[RunSummary]) -> Exit {
+    match output {
+        Output::Text => show_table(listed),
+        Output::Json => {
+            ui::out_json_pretty(&json!({ "runs": listed.iter().map(RunSummary::to_json).collect::<Vec<_>>() }));
+        }
     }
+    let failures = || listed.iter().filter_map(RunSummary::failure);
+    failures().for_each(Failure::show);
+    failures().map(Failure::exit).max().unwrap_or(Exit::Success)
+}
+
+/// Prints the list, the overtaken runs, and the command that continues the latest run that needs
+/// one.
+fn show_table(listed: &[RunSummary]) {
     if listed.is_empty() {
         ui::err("the journal has no runs yet");
         return ui::hint("run `stargate run workflow NAME` to start one");
@@ -117,13 +148,14 @@ fn show_runs(output: Output, listed: &[RunSummary]) {
     for line in table.lines() {
         ui::out(line.trim());
     }
-    for run in listed {
-        if let Some(by) = &run.overtaken_by {
-            ui::err(&runs::overtaken_text(&run.row.id, by));
+    let readable = || listed.iter().filter_map(|run| Some((&run.row.id, run.content.as_ref().ok()?)));
+    for (run, content) in readable() {
+        if let Some(by) = &content.overtaken_by {
+            ui::err(&runs::overtaken_text(run, by));
         }
     }
-    let mut current = listed.iter().filter(|run| run.overtaken_by.is_none());
-    if let Some(next) = current.find_map(|run| run.next.as_ref()) {
+    let mut current = readable().filter(|(_, content)| content.overtaken_by.is_none());
+    if let Some(next) = current.find_map(|(_, content)| content.next.as_ref()) {
         ui::hint(next);
     }
 }

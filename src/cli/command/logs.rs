@@ -18,8 +18,9 @@ use crate::cli::{
 pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, Failure> {
     let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &args.run).await?;
-    let stored = journal.load(run.clone()).await?;
+    journal.row(run.clone()).await?;
     if let Some(step) = &args.step {
+        let stored = journal.load(run.clone()).await?;
         let state = runs::state_of(&stored, &runs::plan_of(&stored)?)?;
         runs::find_step(&run, &state, step, "logs")?;
     }

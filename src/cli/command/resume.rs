@@ -5,13 +5,13 @@
 
 use futures::future::join_all;
 use stargate::{
-    clock::Clock,
     engine::{Engine, EngineError, ResumePolicy, RunReport},
     id::RunId,
-    journal::{Journal, Owner, RunRow},
+    journal::{Journal, RunRow},
     run::{ObservedStatus, Outcome, RunStatus},
 };
 
+use super::view_context::ViewContext;
 use crate::{
     cli::{
         Failure, Settings,
@@ -99,71 +99,66 @@ fn report_nothing_to_do(settings: &Settings, text: &str, run: Option<&RunId>) {
     }
 }
 
-/// Resumes all interrupted runs and returns the highest of their exit codes.
+/// Resumes all interrupted runs and returns the highest exit code. A run that cannot be read or
+/// resumed is reported, and the others are resumed.
 async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Failure> {
-    let pending = interrupted(&*session.journal).await?;
+    let (pending, mut worst) = resumable(settings, &*session.journal).await?;
     if pending.is_empty() {
-        report_nothing_to_do(settings, "no run is interrupted: no run to resume", None);
-        return Ok(Exit::Success);
-    }
-    for run in &pending {
-        let plan = runs::plan_of(&session.journal.load(run.clone()).await?)?;
-        wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+        if worst == Exit::Success {
+            report_nothing_to_do(settings, "no run is interrupted: no run to resume", None);
+        }
+        return Ok(worst);
     }
     let view = reporter::for_settings(settings, pending.len() > 1);
     let results = session.run_to_end(view, |engine| resume_each(engine, pending)).await?;
-    let mut worst = Exit::Success;
-    for result in results.value {
+    for (run, result) in results.value {
         worst = worst.max(match result {
             Ok(finished) => final_report::conclude(settings.output, finished, &results.summary, results.timed_out),
-            Err(error) => {
-                let failure = Failure::from(error);
-                failure.show();
-                failure.exit()
-            }
+            Err(error) => Failure::from(error).of_run(&run).report(settings.output),
         });
     }
     Ok(worst)
 }
 
-/// Resumes the runs concurrently. A run that needs a lock held by another one of them is resumed
-/// again after that one.
-async fn resume_each(engine: Engine, mut pending: Vec<RunId>) -> Vec<Result<RunReport, EngineError>> {
-    let mut results = Vec::with_capacity(pending.len());
-    loop {
-        let resumed = pending.iter().map(|run| {
-            let (engine, run) = (engine.clone(), run.clone());
-            async move { (run.clone(), engine.resume(run).await) }
-        });
-        let (locked, rest): (Vec<_>, Vec<_>) =
-            join_all(resumed).await.into_iter().partition(|(_, result)| is_locked_by(result, &pending));
-        results.extend(rest.into_iter().map(|(_, result)| result));
-        if locked.is_empty() {
-            return results;
-        }
-        pending = locked.into_iter().map(|(run, _)| run).collect();
-    }
+/// Resumes the runs concurrently. None of them needs a lock of another one: of two runs with the
+/// same lock, the later one has overtaken the other.
+async fn resume_each(engine: Engine, runs: Vec<RunId>) -> Vec<(RunId, Result<RunReport, EngineError>)> {
+    let resumed = runs.into_iter().map(|run| async {
+        let result = engine.resume(run.clone()).await;
+        (run, result)
+    });
+    join_all(resumed).await
 }
 
-/// True if the run was refused because one of `runs` holds its lock.
-fn is_locked_by(result: &Result<RunReport, EngineError>, runs: &[RunId]) -> bool {
-    match result {
-        Err(EngineError::Locked(holder)) => runs.contains(&holder.run),
-        Err(EngineError::LockedElsewhere(held)) => runs.iter().any(|run| run.as_str() == held.holder.run),
-        _ => false,
-    }
-}
-
-/// Returns the interrupted runs without a live owner that are not overtaken, oldest first.
-async fn interrupted(journal: &dyn Journal) -> Result<Vec<RunId>, Failure> {
-    let here =
-        Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
-    let now = Clock::system().now();
-    let mut interrupted = Vec::new();
+/// Returns the interrupted runs without a live owner that can be resumed, oldest first, and the
+/// highest exit code of those that cannot, which are reported.
+async fn resumable(settings: &Settings, journal: &dyn Journal) -> Result<(Vec<RunId>, Exit), Failure> {
+    let context = ViewContext::now()?;
+    let (mut resumable, mut worst) = (Vec::new(), Exit::Success);
     for row in journal.runs(u32::MAX).await?.into_iter().rev() {
-        if row.observed_status(&here, now) == ObservedStatus::Interrupted && !pass_over(journal, &row).await? {
-            interrupted.push(row.id);
+        if context.status(&row) != ObservedStatus::Interrupted {
+            continue;
+        }
+        match is_resumable(settings, journal, &row).await {
+            Ok(true) => resumable.push(row.id),
+            Ok(false) => {}
+            Err(failure) => worst = worst.max(failure.of_run(&row.id).report(settings.output)),
         }
     }
-    Ok(interrupted)
+    Ok((resumable, worst))
+}
+
+/// Returns `false` for a run that is overtaken, which is reported.
+///
+/// # Errors
+/// The run cannot be read, or the settings are not sufficient for its actions.
+async fn is_resumable(settings: &Settings, journal: &dyn Journal, row: &RunRow) -> Result<bool, Failure> {
+    if pass_over(journal, row).await? {
+        return Ok(false);
+    }
+    let stored = journal.load(row.id.clone()).await?;
+    let plan = runs::plan_of(&stored)?;
+    runs::state_of(&stored, &plan)?;
+    wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+    Ok(true)
 }

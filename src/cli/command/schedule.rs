@@ -231,13 +231,7 @@ impl JobRunner<'_> {
 
     /// Runs a job once and reports its result, including failures.
     async fn run(&self, job: &ScheduledJob) -> Exit {
-        let exit = self.advance(job).await.unwrap_or_else(|failure| {
-            if self.settings.output == Output::Json {
-                ui::out_json(&failure.to_json());
-            }
-            failure.show();
-            failure.exit()
-        });
+        let exit = self.advance(job).await.unwrap_or_else(|failure| failure.report(self.settings.output));
         self.prune().await;
         exit
     }
@@ -279,8 +273,8 @@ impl JobRunner<'_> {
         }
     }
 
-    /// Cancels a run that the next one supersedes. A run that cannot be cancelled, such as one of a
-    /// newer version, is reported and does not block the job.
+    /// Cancels a run that the next one supersedes. A run that cannot be cancelled is reported and
+    /// does not block the job.
     async fn close(&self, job: &ScheduledJob, run: RunId) {
         let cancel = async {
             let engine = start_engine_without_reporter(self.settings, Arc::clone(&self.session.journal))?;
@@ -326,6 +320,7 @@ impl JobRunner<'_> {
             }
         };
         let summary = adapter.end();
+        self.session.check_journal().await.map_err(|error| IncompleteReason::Failure(error.into()))?;
         Ok(final_report::conclude(
             self.settings.output,
             finished.map_err(IncompleteReason::Engine)?,
@@ -343,10 +338,16 @@ impl JobRunner<'_> {
             if !waits && !row.status.is_running() {
                 continue;
             }
-            let Ok(plan) = runs::plan_of(&journal.load(row.id.clone()).await?) else { continue };
-            if plan.inputs != job.plan.inputs {
-                continue;
-            }
+            let stored = journal.load(row.id.clone()).await.map_err(Failure::from);
+            let plan = match stored.and_then(|stored| runs::plan_of(&stored)) {
+                Ok(plan) if plan.inputs == job.plan.inputs => plan,
+                Ok(_) => continue,
+                // Its inputs are not known, so that it may be a run of another job.
+                Err(failure) => {
+                    failure.show();
+                    continue;
+                }
+            };
             if !waits && runs::is_owned(&row, &self.here, self.clock.now()) {
                 return Ok(JobState::Running(Box::new(row)));
             }

@@ -12,7 +12,7 @@ use stargate::{
     plan::Plan,
     run::{AttemptMode, ObservedStatus, Outcome, RunState, StateName, StepId, StepState},
 };
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionError, Nature};
 
 use super::view_context::ViewContext;
 use crate::cli::{
@@ -152,6 +152,9 @@ impl RunExplanation {
                 format!("attempt {attempts} is finding out whether an earlier one took effect")
             }
             StepState::Running { .. } if running => format!("attempt {attempts} is in progress"),
+            StepState::Running { .. } | StepState::Unknown { .. } if self.only_reads(id) => {
+                format!("the owner exited during attempt {attempts}, which only reads")
+            }
             StepState::Running { .. } | StepState::Unknown { .. } => {
                 format!("the owner exited during attempt {attempts}, which may have taken effect")
             }
@@ -168,6 +171,10 @@ impl RunExplanation {
             StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
             StepState::Failed { .. } => format!("failed at attempt {attempts}"),
         }
+    }
+
+    fn only_reads(&self, id: StepId) -> bool {
+        self.plan.steps[self.state.node(id)].nature == Nature::Observe
     }
 
     /// Returns the condition of a step as it is evaluated: its own and those of the steps that

@@ -61,7 +61,10 @@ async fn committed_entries_are_read_back_byte_for_byte(journal: &dyn Journal) {
     assert_eq!(stored.history, [created(), started("a")]);
     assert_eq!((stored.row.seq, stored.row.epoch, stored.row.lease_until), (Seq(2), Epoch::FIRST, LEASE));
     assert_eq!((stored.row.owner.as_ref(), stored.row.status), (Some(&owner(1)), RunStatus::Running));
+    assert_eq!(journal.row(run).await.unwrap(), stored.row);
     assert_eq!(journal.runs(9).await.unwrap(), [stored.row]);
+    let unknown = RunId::generate();
+    assert_eq!(journal.row(unknown.clone()).await, Err(JournalError::NoSuchRun(unknown)));
 }
 
 async fn outputs_with_any_content_are_read_back(journal: &dyn Journal) {
