@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::files::{Actor, Kind, Node};
-use super::machine::Machine;
+use super::state::{Actor, Kind, Machine, Node};
 
 /// Account of a simulated machine, read from `/etc/passwd` and `/etc/group`.
 #[derive(Debug, Clone, PartialEq, Eq)]

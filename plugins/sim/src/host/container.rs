@@ -3,13 +3,12 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::commands::{Ran, run};
-use super::files::Actor;
+use super::commands;
 use super::image;
 use super::io::{Io, Sink, Source, Stream};
-use super::machine::Machine;
-use super::process::{Exit, Process, ROOT_PATH};
+use super::process::{Execution, Exit, Process, ROOT_PATH};
 use super::server::{Terminal, converse};
+use super::state::{Actor, Machine};
 use crate::event::{self, Nic};
 use crate::{Shared, World};
 
@@ -105,6 +104,7 @@ impl Container {
         environment.extend(self.environment.clone());
         Process {
             shared: shared.clone(),
+            loader: commands::execute,
             progress: watch::Sender::new(0),
             host: self.key.clone(),
             boot: 0,
@@ -164,10 +164,10 @@ fn execute(mut process: Process, io: &Io, words: &[String], terminal: bool) -> E
     if terminal && is_shell {
         return exited(converse(process, io, Some("/ # ")));
     }
-    match run(&mut process, io, words) {
-        Ok(Ran::Exited(status)) => Ended::Exited(status),
-        Ok(Ran::NotFound) => Ended::NotStarted(missing(&words[0])),
-        Ok(Ran::Refused) => Ended::NotStarted(unstarted(&words[0], "permission denied")),
+    match process.execute(io, words) {
+        Ok(Execution::Exited(status)) => Ended::Exited(status),
+        Ok(Execution::NotFound) => Ended::NotStarted(missing(&words[0])),
+        Ok(Execution::Refused) => Ended::NotStarted(unstarted(&words[0], "permission denied")),
         Err(halted) => exited(Err(halted)),
     }
 }

@@ -1,4 +1,4 @@
-use super::machine::Machine;
+use super::state::Machine;
 
 /// Name of containerd's unit.
 pub(super) const UNIT: &str = "containerd.service";
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_obviously_no_toml_is_told_from_what_may_be() {
+    fn a_file_that_is_obviously_not_toml_is_distinguished() {
         let good = "version = 2\n\n# a remark\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\n  bin_dir = \"/opt/cni/bin\"\n\
                     imports = [\n  \"/a\",\n  \"/b\"\n]\n";
         assert!(may_be_toml(good));

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::nft::{Chain, ChainPolicy, Ruleset};
-use super::nft_rule::{ConnectionState, FilterRule, NftRule, PacketMatch, Statement, Way};
+use super::state::{Chain, ChainPolicy, ConnectionState, FilterRule, NftRule, PacketMatch, Ruleset, Statement, Way};
 
 /// Name of the table and the chain in which `iptables` filters forwarded packets.
 const IPTABLES_FORWARD: (&str, &str) = ("ip filter", "FORWARD");
@@ -131,8 +130,8 @@ fn is_device(device: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::nft::Hook;
-    use crate::host::tailscale_rules::TailscaleRules;
+    use crate::host::state::Hook;
+    use crate::host::state::TailscaleRules;
 
     fn packet<'a>(enters: &'a str, leaves: &'a str) -> ForwardedPacket<'a> {
         let (source, destination) = ([10, 1, 0, 4].into(), [10, 2, 0, 4].into());

@@ -3,8 +3,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::kubelet::Looked;
-use super::machine::Machine;
+use super::kubelet::KubeletCheck;
+use super::state::Machine;
 
 /// State of all simulated machines.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Hosts {
     pub(super) touched: BTreeMap<String, u64>,
     /// Result of each kubelet's last check of its machine, by machine.
     #[serde(skip)]
-    pub(super) looked: BTreeMap<String, Looked>,
+    pub(super) kubelet_checks: BTreeMap<String, KubeletCheck>,
 }
 
 impl Hosts {

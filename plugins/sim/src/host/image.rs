@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::files::{Files, Kind, Node};
-use super::units::{unit_name, wants};
+use super::state::{Files, Kind, Node, parent, unit_name, wants};
 
 /// Package that the simulated repositories offer: name, version, programs and units.
 pub(super) struct Package {
@@ -323,7 +322,7 @@ pub(super) fn units(package: &Package) -> &'static [&'static str] {
 /// Enables a unit, so that it starts at boot.
 pub(super) fn enable(files: &mut Files, unit: &str) {
     let target = format!("/usr/lib/systemd/system/{}", unit_name(unit));
-    files.make_directories(super::files::parent(&wants(unit)));
+    files.make_directories(parent(&wants(unit)));
     files.nodes.insert(wants(unit), Node::of_root(Kind::Link(target), 0o777));
 }
 

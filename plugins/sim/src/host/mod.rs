@@ -10,41 +10,33 @@ mod cloud_init;
 mod commands;
 mod container;
 mod containerd;
-mod content;
-mod files;
 mod forward_filter;
 mod hosts;
 mod image;
 mod io;
+mod kernel_files;
 mod kubelet;
-mod machine;
+mod lifecycle;
 mod network;
 mod networkd;
-mod nft;
-mod nft_rule;
-mod prefs;
 mod process;
 mod server;
 mod shell;
+mod state;
 mod sysctl;
-mod tailscale_rules;
+mod systemd_files;
+mod tailscaled;
 mod units;
 
 pub use account::Account;
-pub use cloud_init::{CloudInit, Stage};
-pub use content::Content;
-pub use files::{Actor, Errno, Files, Kind, Node};
 pub use hosts::Hosts;
-pub use kubelet::KubeletProcess;
-pub use machine::{Machine, Phase};
-pub(crate) use network::ETHERNET_MTU;
-pub use network::{Interface, KernelRoute, Lookup, MAIN_TABLE, TAILSCALE_TABLE};
-pub use nft::{Chain, ChainPolicy, Hook, Ruleset};
-pub use nft_rule::{Clamp, ConnectionState, FilterRule, NftRule, PacketMatch, Statement, Way};
-pub use prefs::{Prefs, Tailscaled};
+pub use network::{Interface, Lookup};
 pub use server::{HostError, HostOptions, HostServer, Output, serve};
-pub use tailscale_rules::TailscaleRules;
-pub use units::UnitState;
+pub use state::{
+    Actor, Chain, ChainPolicy, Clamp, CloudInit, ConnectionState, Content, Errno, Files, FilterRule, Hook, KernelRoute,
+    Kind, KubeletProcess, MAIN_TABLE, Machine, NftRule, Node, PacketMatch, Phase, Prefs, Ruleset, Stage, Statement,
+    TAILSCALE_TABLE, TailscaleRules, Tailscaled, UnitState, Way,
+};
 
 pub(crate) use container::{Container, Ended, Running, keep_containers};
 pub(crate) use forward_filter::ForwardedPacket;
@@ -52,3 +44,4 @@ pub(crate) use io::Stream;
 pub(crate) use kubelet::advance as advance_kubelets;
 #[cfg(test)]
 pub(crate) use kubelet::version_of as kubelet_version;
+pub(crate) use network::ETHERNET_MTU;

@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::files::{Files, Kind, name};
-use super::machine::Machine;
-use super::network::KernelRoute;
+use super::network::linux_mac;
+use super::state::{KernelRoute, MAIN_TABLE, Machine, base_name};
+use super::systemd_files::{Section, configuration_files, sections};
 use crate::event::Nic;
 
 /// Configuration directories of systemd-networkd, in descending priority.
@@ -24,40 +24,6 @@ pub(super) struct LinkConfiguration {
     pub(super) routes: Vec<KernelRoute>,
 }
 
-/// Section of a configuration file: its name, and its settings in their order.
-pub(super) type Section = (String, Vec<(String, String)>);
-
-/// Parses systemd's configuration syntax.
-pub(super) fn sections(text: &str) -> Vec<Section> {
-    let mut sections: Vec<Section> = Vec::new();
-    // A backslash at the end of a line continues it on the next line.
-    let text = text.replace("\\\n", " ");
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    for line in lines {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            sections.push((name.to_owned(), Vec::new()));
-        } else if let (Some((_, settings)), Some((key, value))) = (sections.last_mut(), line.split_once('=')) {
-            settings.push((key.trim().to_owned(), value.trim().to_owned()));
-        }
-    }
-    sections
-}
-
-/// Returns the files in `directories` whose names end with `suffix`, sorted by name.
-///
-/// Of files with the same name only the one in the directory with the highest priority is used.
-pub(super) fn configuration_files(files: &Files, directories: &[&str], suffix: &str) -> Vec<String> {
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for directory in directories {
-        for (name, node) in files.children(directory) {
-            if name.ends_with(suffix) && !matches!(node.kind, Kind::Directory) {
-                found.entry(name.to_owned()).or_insert_with(|| format!("{directory}/{name}"));
-            }
-        }
-    }
-    found.into_values().collect()
-}
-
 impl Machine {
     /// Reads the current configuration files for an interface.
     pub(super) fn link_configuration(&self, interface: &str) -> LinkConfiguration {
@@ -66,7 +32,7 @@ impl Machine {
             return LinkConfiguration::default();
         };
         let directories: Vec<String> =
-            DIRECTORIES.iter().map(|directory| format!("{directory}/{}.d", name(&file))).collect();
+            DIRECTORIES.iter().map(|directory| format!("{directory}/{}.d", base_name(&file))).collect();
         let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
         let drop_ins = configuration_files(&self.files, &directories, ".conf");
         let paths = std::iter::once(&file).chain(&drop_ins);
@@ -138,7 +104,7 @@ impl Machine {
         let sections = sections(&self.files.text(file).unwrap_or_default());
         let settings = sections.iter().filter(|(name, _)| name == "Match").flat_map(|(_, settings)| settings);
         let index = interface.trim_start_matches("eth").parse::<usize>().ok();
-        let mac = index.and_then(|index| self.spec.nics.get(index)).map(super::network::linux_mac);
+        let mac = index.and_then(|index| self.spec.nics.get(index)).map(linux_mac);
         let mut any = false;
         for (key, value) in settings {
             any = true;
@@ -215,8 +181,8 @@ fn route(settings: &[(String, String)], interface: &str) -> Option<KernelRoute> 
         text.parse::<Ipv4Net>().ok().or_else(|| text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from))
     })?;
     let gateway = value("Gateway").and_then(|text| text.parse().ok());
-    let table = value("Table").map_or(Some(super::network::MAIN_TABLE), |table| match table {
-        "main" => Some(super::network::MAIN_TABLE),
+    let table = value("Table").map_or(Some(MAIN_TABLE), |table| match table {
+        "main" => Some(MAIN_TABLE),
         number => number.parse().ok(),
     })?;
     let kind = value("Type").unwrap_or("unicast").to_owned();

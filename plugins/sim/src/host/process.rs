@@ -3,9 +3,8 @@ use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
-use super::files::{Actor, Files, Kind};
 use super::io::{Io, Sink};
-use super::machine::Machine;
+use super::state::{Actor, Files, Kind, Machine};
 use crate::Shared;
 use crate::tailnet::Tailnet;
 
@@ -16,12 +15,40 @@ pub(super) struct Halted;
 /// Exit status of a program, unless its machine went down.
 pub(super) type Exit = Result<i32, Halted>;
 
+/// Result of the attempt to execute a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Execution {
+    /// The program exited with this status.
+    Exited(i32),
+    /// No program has this name.
+    NotFound,
+    /// The user must not execute the file.
+    Refused,
+}
+
+impl Execution {
+    /// Returns the exit status that a shell reports: 127 for a program that does not exist, 126 for
+    /// one that must not be executed.
+    pub(super) fn status(self) -> i32 {
+        match self {
+            Self::Exited(status) => status,
+            Self::NotFound => 127,
+            Self::Refused => 126,
+        }
+    }
+}
+
+/// Function that executes a program with its arguments, the first of which is the program's name.
+pub(super) type Loader = fn(&mut Process, &Io, &[String]) -> Result<Execution, Halted>;
+
 /// Execution environment of a program on a machine.
 ///
 /// It belongs to one boot. After the machine's next reset each access returns [`Halted`].
 #[derive(Clone)]
 pub(super) struct Process {
     pub(super) shared: Shared,
+    /// Function through which the program executes other programs.
+    pub(super) loader: Loader,
     /// Counter that increases when the boot of a machine advances.
     pub(super) progress: watch::Sender<u64>,
     pub(super) host: String,
@@ -78,6 +105,14 @@ impl Process {
         if self.counted {
             self.shared.lock().count_host_write(&self.host, what);
         }
+    }
+
+    /// Executes a program with its arguments, as the system call `execve` does in a child process.
+    ///
+    /// `words` starts with the program's name, which is searched in `PATH`. Fails only if the
+    /// machine goes down.
+    pub(super) fn execute(&mut self, io: &Io, words: &[String]) -> Result<Execution, Halted> {
+        (self.loader)(self, io, words)
     }
 
     /// Returns the absolute path that `path` denotes in the program's directory.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::machine::Machine;
-use super::networkd::configuration_files;
+use super::state::Machine;
+use super::systemd_files::configuration_files;
 
 /// Kernel settings after a boot, with their default values.
 const DEFAULTS: &[(&str, &str)] = &[

@@ -1,37 +1,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::machine::Machine;
-use super::networkd::{Section, sections};
-
-/// State of a systemd unit in the current boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitState {
-    /// Active state: `active`, `activating`, `inactive` or `failed`.
-    pub active: String,
-    /// Sub-state: `running`, `exited`, `dead`, `failed` or `auto-restart`.
-    pub sub: String,
-    /// Process id of the unit; 0 if it has none.
-    pub pid: u32,
-    /// Exit status of the unit's last process.
-    pub status: i32,
-    /// Number of restarts by systemd.
-    pub restarts: u32,
-}
+use super::state::{Machine, UnitState, WANTS, unit_name, wants};
+use super::systemd_files::{Section, configuration_files, sections};
 
 /// Directories of unit files, in descending priority.
 const DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"];
-/// Directory with the links of enabled units.
-const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
-
-/// Returns the full name of a unit: `tailscaled` becomes `tailscaled.service`.
-pub(super) fn unit_name(name: &str) -> String {
-    let suffixes = [".service", ".target", ".socket", ".timer", ".mount"];
-    let complete = suffixes.iter().any(|suffix| name.ends_with(suffix));
-    if complete { name.to_owned() } else { format!("{name}.service") }
-}
 
 impl Machine {
     /// Returns the path of the file that defines a unit, if it exists.
@@ -52,7 +27,7 @@ impl Machine {
         let directories: Vec<String> =
             DIRECTORIES.iter().map(|directory| format!("{directory}/{}.d", unit_name(name))).collect();
         let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
-        let drop_ins = super::networkd::configuration_files(&self.files, &directories, ".conf");
+        let drop_ins = configuration_files(&self.files, &directories, ".conf");
         let paths = std::iter::once(file).chain(drop_ins);
         paths.filter_map(|path| self.files.text(&path)).collect()
     }
@@ -130,9 +105,4 @@ impl Machine {
         self.last_pid += 17;
         self.last_pid
     }
-}
-
-/// Returns the path of the link that starts a unit at boot.
-pub(super) fn wants(name: &str) -> String {
-    format!("{WANTS}/{}", unit_name(name))
 }

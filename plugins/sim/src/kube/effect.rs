@@ -4,7 +4,7 @@ use super::json::set;
 use super::resource::Resource;
 use super::state::{Kube, Kubelet};
 
-/// One change of a cluster, decided by a behaviour and made by [`apply`](super::commit::apply).
+/// One change of a cluster, decided by a behaviour and made by the module `commit`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
     /// Stores an object, new or changed, exactly as it is.

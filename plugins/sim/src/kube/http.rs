@@ -14,14 +14,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::identity;
+use super::credentials::{header_text, user};
 use super::request::{ApiRequest, ApiResponse, Target};
-use super::state::{Kube, User};
+use super::state::Kube;
 use super::status::Refusal;
 use super::watch::Watch;
 use super::{access, control_plane, discovery, dispatch, exec, table};
 use crate::intercept;
-use crate::listen::Peer;
 use crate::world::Shared;
 
 /// Maximum size of the body of a request in bytes: 3 MiB, as in the real server.
@@ -67,7 +66,7 @@ async fn handle(State(server): State<Server>, incoming: Request) -> Response {
         Ok(request) => request,
         Err(refusal) => return refused(&refusal),
     };
-    server.shared.peek().kube.found_at(header(&parts, header::HOST));
+    server.shared.peek().kube.found_at(header_text(&parts, header::HOST));
     if exec::is_exec(&request) && parts.headers.contains_key(header::UPGRADE) {
         return exec::answer(&server.shared, &request, parts).await.unwrap_or_else(|refusal| refused(&refusal));
     }
@@ -89,19 +88,6 @@ async fn handle(State(server): State<Server>, incoming: Request) -> Response {
     }
 }
 
-/// Returns the user that made a request, by client certificate or bearer token.
-pub(crate) fn user(kube: &Kube, parts: &Parts) -> Result<User, Refusal> {
-    let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.0.as_deref());
-    let bearer = header(parts, header::AUTHORIZATION);
-    let bearer = bearer.strip_prefix("Bearer ").or_else(|| bearer.strip_prefix("bearer ")).map(str::trim);
-    identity::authenticate(kube, peer, bearer, Timestamp::now())
-}
-
-/// Returns a header as text; empty if it is absent or not text.
-fn header(parts: &Parts, name: header::HeaderName) -> &str {
-    parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
-}
-
 /// Authenticates a request and converts it. `HEAD` is handled as `GET`.
 fn read(kube: &Kube, parts: &Parts, body: Bytes) -> Result<ApiRequest, Refusal> {
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
@@ -110,9 +96,9 @@ fn read(kube: &Kube, parts: &Parts, body: Bytes) -> Result<ApiRequest, Refusal> 
         method: method.to_owned(),
         path: parts.uri.path().to_owned(),
         query,
-        content_type: header(parts, header::CONTENT_TYPE).to_owned(),
-        accept: header(parts, header::ACCEPT).to_owned(),
-        agent: header(parts, header::USER_AGENT).to_owned(),
+        content_type: header_text(parts, header::CONTENT_TYPE).to_owned(),
+        accept: header_text(parts, header::ACCEPT).to_owned(),
+        agent: header_text(parts, header::USER_AGENT).to_owned(),
         body,
         user: user(kube, parts)?,
         now: Timestamp::now(),

@@ -2,7 +2,5 @@
 
 mod config;
 mod stages;
-mod state;
 
 pub(super) use stages::{HOST_KEY, Instance};
-pub use state::{CloudInit, Stage};

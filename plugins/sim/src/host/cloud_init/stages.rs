@@ -3,11 +3,9 @@ use russh::keys::ssh_key::LineEnding;
 use serde_json::Value;
 
 use super::config::{UserData, WrittenFile, shellify, texts};
-use crate::host::commands;
-use crate::host::files::{Actor, parent};
 use crate::host::io::{Io, Sink, Source};
-use crate::host::machine::Machine;
 use crate::host::process::{Halted, Process};
+use crate::host::state::{Actor, Machine, parent};
 
 /// File in which sshd keeps its private host key.
 pub(crate) const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
@@ -130,13 +128,13 @@ impl Instance {
     fn install_packages(&self, process: &mut Process, io: &Io) -> Result<(), Halted> {
         let packages = texts(self.data.config.get("packages"));
         if self.data.on("package_update") || !packages.is_empty() {
-            run(process, io, &["apt-get".to_owned(), "update".to_owned()])?;
+            process.execute(io, &["apt-get".to_owned(), "update".to_owned()])?;
         }
         if packages.is_empty() {
             return Ok(());
         }
         let words = ["apt-get", "install", "--assume-yes"].map(str::to_owned).into_iter().chain(packages);
-        let status = run(process, io, &words.collect::<Vec<_>>())?;
+        let status = process.execute(io, &words.collect::<Vec<_>>())?.status();
         if status != 0 {
             let error = "('package_update_upgrade_install', ProcessExecutionError(\"Unexpected error while running command.\"))";
             process.with(|place| place.machine.cloud_init.errors.push(error.to_owned()))?;
@@ -151,21 +149,12 @@ impl Instance {
 fn run_script(process: &mut Process, io: &Io, name: &str, script: &str) -> Result<(), Halted> {
     let path = format!("{SCRIPTS}/{name}");
     process.with(|place| place.machine.files.put(&path, 0o700, script.to_owned()))?;
-    let status = run(process, io, &[path])?;
+    let status = process.execute(io, &[path])?.status();
     if status != 0 {
         let error = format!("('scripts_user', RuntimeError('Runparts: 1 failures ({name}) in 1 attempted commands'))");
         process.with(|place| place.machine.cloud_init.errors.push(error))?;
     }
     Ok(())
-}
-
-/// Runs a program as root and returns its exit status.
-fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<i32, Halted> {
-    Ok(match commands::run(process, io, words)? {
-        commands::Ran::Exited(status) => status,
-        commands::Ran::NotFound => 127,
-        commands::Ran::Refused => 126,
-    })
 }
 
 /// Writes one file of `write_files` with its owner and permissions.

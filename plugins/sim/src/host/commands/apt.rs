@@ -2,8 +2,8 @@ use super::options::CommandOptions;
 use super::systemctl::start_unit;
 use crate::host::image::{self, PACKAGES, Package};
 use crate::host::io::Io;
-use crate::host::machine::Machine;
 use crate::host::process::{Exit, Process};
+use crate::host::state::Machine;
 
 /// Runs the command `apt-get [-y] [-q] update|install|remove PACKAGE[=VERSION]…`.
 ///

@@ -1,7 +1,7 @@
 use super::options::CommandOptions;
-use crate::host::cloud_init::CloudInit;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
+use crate::host::state::CloudInit;
 
 /// Runs the command `cloud-init status [--wait] [--long] [--format=json]`.
 pub(super) fn cloud_init(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {

@@ -1,9 +1,9 @@
 use std::fmt::Write as _;
 
 use super::options::CommandOptions;
-use crate::host::files::{Actor, Errno, Files, Kind, Node, name as base_name, parent};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Place, Process};
+use crate::host::state::{Actor, Errno, Files, Kind, Node, base_name, parent};
 
 /// Runs one of the programs that handle files, by its name.
 pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Exit {

@@ -4,9 +4,9 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use crate::host::io::Io;
-use crate::host::machine::Machine;
-use crate::host::network::{Interface, KernelRoute, LOCAL_TABLE, Lookup, MAIN_TABLE, TAILSCALE_TABLE};
+use crate::host::network::{Interface, Lookup};
 use crate::host::process::{Exit, Halted, Process};
+use crate::host::state::{KernelRoute, LOCAL_TABLE, MAIN_TABLE, Machine, TAILSCALE_TABLE};
 use crate::tailnet::Tailnet;
 
 /// Runs the command `ip [-json] [-details] [-4|-6] OBJECT COMMAND …`.

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use crate::host::io::Io;
-use crate::host::nft::{Chain, ChainPolicy, Hook, Ruleset};
-use crate::host::nft_rule::{ConnectionState, FilterRule, NftRule, PacketMatch, Statement, Way, read_prefix};
 use crate::host::process::{Exit, Process};
+use crate::host::state::{
+    Chain, ChainPolicy, ConnectionState, FilterRule, Hook, NftRule, PacketMatch, Ruleset, Statement, Way, read_prefix,
+};
 
 /// Table of nftables that contains the chains of `iptables -t filter`.
 const TABLE: &str = "ip filter";

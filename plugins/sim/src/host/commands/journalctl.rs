@@ -1,7 +1,7 @@
 use super::options::CommandOptions;
 use crate::host::io::Io;
 use crate::host::process::{Exit, Process};
-use crate::host::units::unit_name;
+use crate::host::state::unit_name;
 
 /// Number of lines that `-n` without a number prints.
 const LINES: usize = 10;

@@ -10,6 +10,7 @@
 mod apt;
 mod cloud_init;
 mod curl;
+mod execute;
 mod file;
 mod identity;
 mod ip;
@@ -21,7 +22,6 @@ mod nft_listing;
 mod nft_script;
 mod openssl;
 mod options;
-mod run;
 mod sysctl;
 mod systemctl;
 mod tailscale;
@@ -29,5 +29,5 @@ mod text;
 mod web;
 mod wget;
 
-pub(super) use run::{Ran, run};
+pub(super) use execute::execute;
 pub(super) use systemctl::start_unit;

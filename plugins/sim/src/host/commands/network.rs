@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::options::CommandOptions;
 use crate::host::io::Io;
-use crate::host::machine::Machine;
-use crate::host::network::{Interface, KernelRoute, LOCAL_TABLE, MAIN_TABLE};
+use crate::host::network::Interface;
 use crate::host::process::{Exit, Process};
+use crate::host::state::{KernelRoute, LOCAL_TABLE, MAIN_TABLE, Machine};
 use crate::tailnet::Tailnet;
 
 /// Runs the command `networkctl [--json=short] status|list|reload|reconfigure [DEVICE…]`.

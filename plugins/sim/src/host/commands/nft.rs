@@ -4,8 +4,8 @@ use super::nft_listing::{json, text};
 use super::nft_script::{Mistake, read};
 use super::options::CommandOptions;
 use crate::host::io::Io;
-use crate::host::nft::{Chain, Ruleset};
 use crate::host::process::{Exit, Process};
+use crate::host::state::{Chain, Ruleset};
 
 /// Runs the command `nft [-j] -f FILE`, `nft [-j] list WHAT`, or one command of a script.
 ///

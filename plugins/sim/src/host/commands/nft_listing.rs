@@ -2,8 +2,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::host::nft::{Chain, FILTER, MANGLE, Ruleset};
-use crate::host::nft_rule::{Clamp, ConnectionState, FilterRule, NftRule, PacketMatch, Statement, shown_prefix};
+use crate::host::state::{
+    Chain, Clamp, ConnectionState, FILTER, FilterRule, MANGLE, NftRule, PacketMatch, Ruleset, Statement, shown_prefix,
+};
 
 /// Returns a ruleset in nft's own syntax, with tabs as nft indents it.
 pub(super) fn text(ruleset: &Ruleset) -> String {

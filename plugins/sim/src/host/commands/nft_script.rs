@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use crate::host::nft::{Chain, ChainPolicy, FILTER, Hook, MANGLE, Ruleset};
-use crate::host::nft_rule::{Clamp, ConnectionState, FilterRule, NftRule, PacketMatch, Statement, Way, read_prefix};
+use crate::host::state::{
+    Chain, ChainPolicy, Clamp, ConnectionState, FILTER, FilterRule, Hook, MANGLE, NftRule, PacketMatch, Ruleset,
+    Statement, Way, read_prefix,
+};
 
 /// Message of the kernel for a table or a chain that does not exist.
 const MISSING: &str = "Could not process rule: No such file or directory";

@@ -1,11 +1,10 @@
 use super::options::CommandOptions;
-use super::run::{Ran, run};
 use crate::host::containerd;
 use crate::host::image;
 use crate::host::io::{Io, Sink, Source};
-use crate::host::networkd::Section;
-use crate::host::process::{Exit, Halted, Place, Process};
-use crate::host::units::{unit_name, wants};
+use crate::host::process::{Execution, Exit, Halted, Place, Process};
+use crate::host::state::{unit_name, wants};
+use crate::host::systemd_files::Section;
 
 /// Runs the command `systemctl [--now] [-p PROPERTIES] VERB [UNIT…]`.
 ///
@@ -346,9 +345,9 @@ fn executed(process: &mut Process, line: &str) -> Exit {
     let io = Io { input: Source::empty(), output: Sink::Null, error: Sink::Null };
     let line = line.replace("%%", "%").replace('$', "\\$");
     let words = ["/bin/sh".to_owned(), "-c".to_owned(), format!("exec {line}")];
-    match run(&mut root, &io, &words)? {
-        Ran::Exited(status) => Ok(status),
-        Ran::NotFound | Ran::Refused => Ok(203),
+    match root.execute(&io, &words)? {
+        Execution::Exited(status) => Ok(status),
+        Execution::NotFound | Execution::Refused => Ok(203),
     }
 }
 

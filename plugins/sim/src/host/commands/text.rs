@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::file::contents;
 use super::options::CommandOptions;
-use crate::host::files::{Kind, name as base_name, parent};
 use crate::host::io::Io;
 use crate::host::process::{Exit, Halted, Process};
+use crate::host::state::{Kind, base_name, parent};
 
 /// Runs one of the programs that print, test or filter text.
 pub(super) fn run(process: &mut Process, io: &Io, name: &str, arguments: &[String]) -> Exit {
@@ -245,7 +245,7 @@ fn file_condition(process: &Process, operator: &str, file: &str) -> Verdict {
                 node.is_some_and(|node| matches!(node.kind, Kind::File(_) | Kind::Program(_)))
                     || (node.is_none() && special)
             }
-            "-d" => node.is_some_and(crate::host::files::Node::is_directory),
+            "-d" => node.is_some_and(crate::host::state::Node::is_directory),
             "-L" | "-h" => direct.is_some_and(|node| matches!(node.kind, Kind::Link(_))),
             "-s" => node.is_some_and(|node| node.size() > 0),
             "-r" => permits(4) || (node.is_none() && special),

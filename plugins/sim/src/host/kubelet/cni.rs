@@ -1,7 +1,7 @@
 use serde_json::Value;
 
-use crate::host::Machine;
 use crate::host::containerd::CONFIGURATION;
+use crate::host::state::Machine;
 
 /// Directory with the network configurations of the container runtime.
 const CONFIGURATIONS: &str = "/etc/cni/net.d";

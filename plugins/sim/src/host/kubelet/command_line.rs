@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::host::Machine;
+use crate::host::state::Machine;
 
 /// Start of the program's second line; the version follows.
 const MARK: &str = "# kubelet of the simulated world, ";

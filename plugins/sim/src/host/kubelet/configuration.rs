@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::host::Machine;
+use crate::host::state::Machine;
 
 /// Version of the API that the configuration must have.
 const VERSION: &str = "kubelet.config.k8s.io/v1beta1";

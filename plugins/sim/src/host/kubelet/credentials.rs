@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::command_line::CommandLine;
-use crate::host::Machine;
+use crate::host::state::{Machine, parent};
 use crate::kube::{Kube, KubeletKeys};
 
 /// File name of the client certificate with its key.
@@ -33,7 +33,7 @@ pub(super) fn write_keys(machine: &mut Machine, line: &CommandLine, keys: &Kubel
     let Some(path) = line.flag("kubeconfig").filter(|_| keys.client.is_some()) else { return };
     if machine.files.get(path).is_none() {
         let text = kubeconfig(kube, &format!("{directory}/{CLIENT}"));
-        machine.files.make_directories(crate::host::files::parent(path));
+        machine.files.make_directories(parent(path));
         machine.files.put(path, 0o600, text.to_string());
     }
 }

@@ -1,12 +1,11 @@
 use std::collections::BTreeSet;
 
+use super::check::{KubeletCheck, concerns};
 use super::command_line::CommandLine;
 use super::configuration::Configuration;
-use super::looked::{Looked, concerns};
 use super::{UNIT, cni, credentials};
 use crate::World;
-use crate::host::Machine;
-use crate::host::machine::Phase;
+use crate::host::state::{Machine, Phase, parent};
 use crate::kube::{Kube, KubeletKeys, KubeletState, NodeFacts, kubelet_step, kubelet_stopped};
 use crate::tailnet::Tailnet;
 
@@ -18,16 +17,16 @@ pub(crate) fn advance(world: &mut World) -> bool {
     let mut alive = BTreeSet::new();
     let mut changed = false;
     let hosts = &mut world.hosts;
-    hosts.looked.retain(|name, _| hosts.machines.contains_key(name));
+    hosts.kubelet_checks.retain(|name, _| hosts.machines.contains_key(name));
     for (name, machine) in hosts.machines.iter_mut().filter(|(_, machine)| concerns(machine)) {
         let touched = hosts.touched.get(name).copied().unwrap_or_default();
         let has_node = machine.kubelet.node.as_ref().is_some_and(|node| has_node(&world.kube, node));
-        let looked = hosts.looked.get(name);
-        if looked.is_none_or(|looked| looked.is_stale(machine, touched, world.kube.revision(), has_node)) {
-            let again = looked.is_some_and(Looked::is_due) && is_restarting(machine);
+        let check = hosts.kubelet_checks.get(name);
+        if check.is_none_or(|check| check.is_stale(machine, touched, world.kube.revision(), has_node)) {
+            let again = check.is_some_and(KubeletCheck::is_due) && is_restarting(machine);
             let busy = turn(machine, &mut world.kube, &world.tailnet);
             count_restart(machine, again);
-            hosts.looked.insert(name.clone(), Looked::now(machine, touched, world.kube.revision(), busy));
+            hosts.kubelet_checks.insert(name.clone(), KubeletCheck::now(machine, touched, world.kube.revision(), busy));
             changed |= busy;
         }
         alive.extend(machine.kubelet.node.clone());
@@ -141,7 +140,7 @@ fn speak(
 fn install_agent_plugin(machine: &mut Machine, kube: &Kube, node: &str) {
     let path = format!("{}/cilium-cni", cni::plugins(machine));
     if kube.has_agent(node) && machine.files.get(&path).is_none() {
-        machine.files.make_directories(crate::host::files::parent(&path));
+        machine.files.make_directories(parent(&path));
         machine.files.put_program(&path);
     }
 }

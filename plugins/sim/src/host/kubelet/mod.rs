@@ -6,20 +6,17 @@
 //! not valid it also behaves like a real one: it exits and is started again, or it runs and its
 //! node is not ready.
 
+mod check;
 mod cni;
 mod command_line;
 mod configuration;
 mod credentials;
 mod life;
-mod looked;
-mod process;
 
-pub use process::KubeletProcess;
-
+pub(super) use check::KubeletCheck;
 #[cfg(test)]
 pub(crate) use command_line::version_of;
 pub(crate) use life::advance;
-pub(super) use looked::Looked;
 
 /// Name of the kubelet's unit.
 pub(super) const UNIT: &str = "kubelet.service";

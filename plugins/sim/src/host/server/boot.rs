@@ -1,10 +1,10 @@
 use russh::keys::{Algorithm, PrivateKey};
 
 use super::runtime::Runtime;
-use crate::host::cloud_init::{Instance, Stage};
+use crate::host::cloud_init::Instance;
 use crate::host::commands::start_unit;
-use crate::host::machine::{Machine, Phase};
 use crate::host::process::Halted;
+use crate::host::state::{Machine, Phase, Stage};
 
 /// Seconds from power-on to sshd, as a small Azure virtual machine needs.
 const TO_SSHD: f64 = 8.0;
@@ -35,7 +35,7 @@ async fn boot_to_the_end(runtime: &Runtime, name: &str, boot: u64) -> Option<()>
     runtime.pass(name, TO_SSHD).await;
     let generated = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).ok()?;
     runtime.with(name, boot, |machine, _| bring_up(machine, instance.as_ref(), &generated))?;
-    runtime.told();
+    runtime.notify();
     runtime.pass(name, TO_ACCOUNT).await;
     runtime.with(name, boot, |machine, _| {
         enter(machine, Stage::Init);
@@ -43,12 +43,12 @@ async fn boot_to_the_end(runtime: &Runtime, name: &str, boot: u64) -> Option<()>
             instance.initialise(machine);
         }
     })?;
-    runtime.told();
+    runtime.notify();
     start_units(runtime, name, boot).await?;
     runtime.with(name, boot, |machine, _| enter(machine, Stage::Config))?;
     runtime.pass(name, TO_FINAL).await;
     runtime.with(name, boot, |machine, _| enter(machine, Stage::Final))?;
-    runtime.told();
+    runtime.notify();
     if let Some(instance) = instance {
         finish(runtime, name, boot, instance).await?;
     }
@@ -57,7 +57,7 @@ async fn boot_to_the_end(runtime: &Runtime, name: &str, boot: u64) -> Option<()>
         enter(machine, Stage::Done);
         machine.phase = Phase::Up;
     })?;
-    runtime.told();
+    runtime.notify();
     Some(())
 }
 

@@ -9,7 +9,7 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey};
 
 use crate::World;
-use crate::host::machine::Machine;
+use crate::host::state::Machine;
 use crate::tailnet::Tailnet;
 
 /// Returns the path of the client configuration for `ssh -F`.

@@ -13,7 +13,7 @@ use super::session::{Output, captured};
 use super::silent_port::SilentPort;
 use crate::event::{Event, Nic, NumberedEvent};
 use crate::host::hosts::Hosts;
-use crate::host::machine::{Machine, Phase};
+use crate::host::state::{Machine, Phase};
 use crate::tailnet::Tailnet;
 use crate::{Shared, World};
 
@@ -162,7 +162,7 @@ async fn follow(runtime: Runtime, mut written: String) {
             make_real(&runtime, &mut running, &recorded);
         }
         if write_client_config(&runtime, &mut written) {
-            runtime.told();
+            runtime.notify();
         }
         tokio::select! {
             changed = latest.changed() => if changed.is_err() { return },
@@ -202,7 +202,7 @@ fn make_real(runtime: &Runtime, running: &mut RunningMachines, recorded: &Number
         | Event::AksNodeCreated(_)
         | Event::AksNodeDeleted { .. } => {}
     }
-    runtime.told();
+    runtime.notify();
 }
 
 /// Changes the state of the machines according to an event.

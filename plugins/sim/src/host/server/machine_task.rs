@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::boot::boot;
 use super::connection::Connection;
 use super::runtime::Runtime;
-use crate::host::machine::Phase;
+use crate::host::state::Phase;
 
 /// Runs a machine through all its boots until it is deleted.
 pub(super) async fn run(runtime: Runtime, name: String) {
@@ -25,7 +25,7 @@ pub(super) async fn run(runtime: Runtime, name: String) {
         };
         let port = socket.local_addr().map_or(0, |address| address.port());
         runtime.with(&name, boots, |machine, _| machine.port = port);
-        runtime.told();
+        runtime.notify();
         let life = async { tokio::join!(boot(&runtime, &name, boots), answer(&runtime, &name, boots, socket)) };
         let gone = runtime.until(|| runtime.with(&name, boots, |_, _| ()).is_none());
         tokio::select! {

@@ -9,9 +9,9 @@ use super::silent_port::SilentPort;
 use crate::Shared;
 use crate::arm::drops_ssh;
 use crate::event::Nic;
-use crate::host::files::Actor;
-use crate::host::machine::Machine;
+use crate::host::commands;
 use crate::host::process::{Process, ROOT_PATH};
+use crate::host::state::{Actor, Machine};
 use crate::tailnet::Tailnet;
 
 /// State that all tasks of the machines share.
@@ -59,7 +59,7 @@ impl Runtime {
     }
 
     /// Notifies the tasks that wait in [`until`](Self::until).
-    pub(super) fn told(&self) {
+    pub(super) fn notify(&self) {
         self.progress.send_modify(|generation| *generation += 1);
     }
 
@@ -89,6 +89,7 @@ impl Runtime {
         let environment = self.with(name, boot, |machine, _| machine.account("root"))??.environment(ROOT_PATH);
         Some(Process {
             shared: self.shared.clone(),
+            loader: commands::execute,
             progress: self.progress.clone(),
             host: name.to_owned(),
             boot,

@@ -1,7 +1,7 @@
 use super::grammar::{Part, Word};
 use super::interpreter::{Dialect, Flow, Shell};
 use super::pattern::matches;
-use crate::host::files::Files;
+use crate::host::state::Files;
 
 /// Field under construction: its characters, and a flag for each quoted one.
 #[derive(Default)]

@@ -3,10 +3,9 @@ use std::collections::BTreeMap;
 use super::grammar::{AndOr, Command, CommandKind, Connector, List, Pipeline, Redirect, RedirectKind, Word};
 use super::parser::parse;
 use super::pattern::matches;
-use crate::host::commands;
-use crate::host::files::Node;
 use crate::host::io::{Io, Sink, Source};
-use crate::host::process::{Exit, Halted, Process};
+use crate::host::process::{Execution, Exit, Halted, Process};
+use crate::host::state::Node;
 
 /// Shell whose wording the error messages have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -404,9 +403,9 @@ impl<'a> Shell<'a> {
 
     /// Runs a program and reports one that does not exist (127) or cannot be executed (126).
     fn external(&mut self, words: &[String]) -> Run {
-        match commands::run(self.process, &self.io, words)? {
-            commands::Ran::Exited(status) => Ok(status),
-            commands::Ran::NotFound => {
+        match self.process.execute(&self.io, words)? {
+            Execution::Exited(status) => Ok(status),
+            Execution::NotFound => {
                 let path = words[0].contains('/');
                 self.complain(&match (self.dialect, path) {
                     (Dialect::Dash, _) => format!("{}: not found", words[0]),
@@ -415,7 +414,7 @@ impl<'a> Shell<'a> {
                 });
                 Ok(127)
             }
-            commands::Ran::Refused => {
+            Execution::Refused => {
                 self.complain(&format!("{}: Permission denied", words[0]));
                 Ok(126)
             }

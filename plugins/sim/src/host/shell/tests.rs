@@ -5,10 +5,10 @@ use tokio::sync::watch;
 
 use super::{Dialect, Shell, matches};
 use crate::event;
-use crate::host::files::Actor;
+use crate::host::commands;
 use crate::host::io::{Io, Sink, Source};
-use crate::host::machine::Machine;
 use crate::host::process::{Process, ROOT_PATH};
+use crate::host::state::{Actor, Machine};
 use crate::{Shared, World};
 
 fn process() -> Process {
@@ -26,6 +26,7 @@ fn process() -> Process {
     world.hosts.machines.insert("m".into(), machine);
     Process {
         shared: Shared::new(world),
+        loader: commands::execute,
         progress: watch::Sender::new(0),
         host: "m".into(),
         boot: 1,

@@ -1,5 +1,4 @@
-//! Data of a simulated cluster. Contains no behaviour: behaviours read it and return
-//! [effects](super::effect).
+//! Data of a simulated cluster. Contains no behaviour: behaviours read it and return effects.
 
 mod authority;
 mod cluster;

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::host::prefs::Prefs;
+use crate::host::state::Prefs;
 
 /// Coordination server that `tailscale` uses by default.
 pub(super) const DEFAULT_SERVER: &str = "https://controlplane.tailscale.com";

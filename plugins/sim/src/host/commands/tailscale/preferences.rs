@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::flags::{advertised, apply, netfilter, parse};
 use crate::host::io::Io;
-use crate::host::prefs::{Prefs, Tailscaled};
 use crate::host::process::{Exit, Process};
+use crate::host::state::{Prefs, Tailscaled};
 
 /// Runs the command `tailscale set [FLAGS]`.
 ///

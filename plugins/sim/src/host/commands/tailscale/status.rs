@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::preferences::pretty;
 use crate::host::commands::options::CommandOptions;
 use crate::host::io::Io;
-use crate::host::machine::Machine;
 use crate::host::process::{Exit, Process};
+use crate::host::state::Machine;
 use crate::tailnet::{Device, Tailnet};
 
 /// Runs the command `tailscale status [--json]`.

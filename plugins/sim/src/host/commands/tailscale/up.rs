@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use super::flags::{DEFAULT_SERVER, apply, not_default, parse};
 use crate::host::io::Io;
-use crate::host::prefs::Prefs;
 use crate::host::process::{Exit, Halted, Place, Process};
+use crate::host::state::Prefs;
 
 /// Runs the command `tailscale up [FLAGS]`.
 ///

@@ -204,7 +204,7 @@ impl Files {
     /// Installs an executable that the simulation implements.
     pub fn put_program(&mut self, path: &str) {
         self.make_directories(parent(path));
-        let program = Kind::Program(name(path).to_owned());
+        let program = Kind::Program(base_name(path).to_owned());
         self.nodes.insert(path.to_owned(), Node::of_root(program, 0o755));
     }
 
@@ -425,7 +425,7 @@ fn overwrite(actor: &Actor, node: &mut Node, bytes: &[u8], append: bool) -> Resu
 }
 
 /// Returns the parent directory of `path`.
-pub(super) fn parent(path: &str) -> &str {
+pub(in crate::host) fn parent(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
         Some(at) => &path[..at],
@@ -433,6 +433,6 @@ pub(super) fn parent(path: &str) -> &str {
 }
 
 /// Returns the last component of `path`.
-pub(super) fn name(path: &str) -> &str {
+pub(in crate::host) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

@@ -147,10 +147,10 @@ impl Way {
 
 impl ConnectionState {
     /// States in the order of nft's listing.
-    pub(super) const ALL: [Self; 4] = [Self::Invalid, Self::Established, Self::Related, Self::New];
+    pub(in crate::host) const ALL: [Self; 4] = [Self::Invalid, Self::Established, Self::Related, Self::New];
 
     /// Returns the keyword of nftables.
-    pub(super) const fn keyword(self) -> &'static str {
+    pub(in crate::host) const fn keyword(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
             Self::Established => "established",
@@ -161,7 +161,7 @@ impl ConnectionState {
 
     /// Returns the states of a list such as `established,related`, in any case; `None` if a word is
     /// unknown.
-    pub(super) fn list(words: &str) -> Option<BTreeSet<Self>> {
+    pub(in crate::host) fn list(words: &str) -> Option<BTreeSet<Self>> {
         let state = |word: &str| Self::ALL.into_iter().find(|state| state.keyword().eq_ignore_ascii_case(word));
         words.split(',').map(state).collect()
     }
@@ -174,24 +174,24 @@ impl FilterRule {
     }
 
     /// Returns a rule as `iptables` adds it: with a counter.
-    pub(super) fn iptables(matches: Vec<PacketMatch>, statement: Statement) -> Self {
+    pub(in crate::host) fn iptables(matches: Vec<PacketMatch>, statement: Statement) -> Self {
         Self { matches, counter: true, iptables: true, statement }
     }
 
     /// Returns true if nft needs the extensions of iptables to list the rule.
-    pub(super) fn has_extension(&self) -> bool {
+    pub(in crate::host) fn has_extension(&self) -> bool {
         let is_extended = matches!(self.statement, Statement::SetMark { .. } | Statement::Reject);
         self.iptables && (is_extended || self.matches.iter().any(|part| matches!(part, PacketMatch::State { .. })))
     }
 }
 
 /// Returns a prefix as nft and iptables list it: without the length of a whole address.
-pub(super) fn shown_prefix(prefix: Ipv4Net) -> String {
+pub(in crate::host) fn shown_prefix(prefix: Ipv4Net) -> String {
     if prefix.prefix_len() == 32 { prefix.addr().to_string() } else { prefix.to_string() }
 }
 
 /// Reads an address or a prefix, whose host bits are cleared.
-pub(super) fn read_prefix(text: &str) -> Option<Ipv4Net> {
+pub(in crate::host) fn read_prefix(text: &str) -> Option<Ipv4Net> {
     let address = || Some(Ipv4Net::from(text.parse::<Ipv4Addr>().ok()?));
     text.parse::<Ipv4Net>().ok().map(|prefix| prefix.trunc()).or_else(address)
 }

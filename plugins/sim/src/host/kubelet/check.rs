@@ -1,8 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::UNIT;
-use crate::host::Machine;
-use crate::host::machine::Phase;
+use crate::host::state::{Machine, Phase};
 
 /// Interval between checks of a kubelet that has no work left.
 ///
@@ -16,7 +15,7 @@ const WAITING: Duration = Duration::from_secs(1);
 /// A check reads several files and certificates. It is repeated only after a change or when its
 /// interval has expired.
 #[derive(Debug)]
-pub(in crate::host) struct Looked {
+pub(in crate::host) struct KubeletCheck {
     at: Instant,
     touched: u64,
     revision: u64,
@@ -29,7 +28,7 @@ pub(in crate::host) struct Looked {
     busy: bool,
 }
 
-impl Looked {
+impl KubeletCheck {
     /// Records a check that has just finished.
     pub(super) fn now(machine: &Machine, touched: u64, revision: u64, busy: bool) -> Self {
         let settled = machine.kubelet.node.is_some() && machine.kubelet.said.ends_with("ready: true");

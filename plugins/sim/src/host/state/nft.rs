@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::nft_rule::{Clamp, NftRule, Way};
 
 /// Priority of the hook's standard filter chains.
-pub(super) const FILTER: i32 = 0;
+pub(in crate::host) const FILTER: i32 = 0;
 /// Priority of chains that change packets, before the filter.
-pub(super) const MANGLE: i32 = -150;
+pub(in crate::host) const MANGLE: i32 = -150;
 
 /// Ruleset of nftables in force. A reboot clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub enum ChainPolicy {
 
 impl Hook {
     /// Returns the keyword of nftables.
-    pub(super) const fn keyword(self) -> &'static str {
+    pub(in crate::host) const fn keyword(self) -> &'static str {
         match self {
             Self::Input => "input",
             Self::Forward => "forward",
@@ -70,14 +70,14 @@ impl Hook {
     }
 
     /// Returns the hook that nftables calls `keyword`.
-    pub(super) fn of(keyword: &str) -> Option<Self> {
+    pub(in crate::host) fn of(keyword: &str) -> Option<Self> {
         [Self::Input, Self::Forward, Self::Output].into_iter().find(|hook| hook.keyword() == keyword)
     }
 }
 
 impl ChainPolicy {
     /// Returns the keyword of nftables.
-    pub(super) const fn keyword(self) -> &'static str {
+    pub(in crate::host) const fn keyword(self) -> &'static str {
         match self {
             Self::Accept => "accept",
             Self::Drop => "drop",
@@ -85,7 +85,7 @@ impl ChainPolicy {
     }
 
     /// Returns the policy that nftables calls `keyword`.
-    pub(super) fn of(keyword: &str) -> Option<Self> {
+    pub(in crate::host) fn of(keyword: &str) -> Option<Self> {
         [Self::Accept, Self::Drop].into_iter().find(|policy| policy.keyword() == keyword)
     }
 }
@@ -97,7 +97,7 @@ impl Chain {
     }
 
     /// Returns true if the chain is evaluated for packets that the machine passes on.
-    pub(super) fn forwards(&self) -> bool {
+    pub(in crate::host) fn forwards(&self) -> bool {
         self.hook == Hook::Forward && self.priority.is_some()
     }
 

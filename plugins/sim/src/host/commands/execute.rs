@@ -2,37 +2,23 @@ use super::{
     apt, cloud_init, curl, file, identity, ip, iptables, journalctl, network, nft, openssl, sysctl, systemctl,
     tailscale, text, wget,
 };
-use crate::host::files::Kind;
 use crate::host::io::Io;
-use crate::host::process::{Exit, Halted, Process};
+use crate::host::process::{Execution, Exit, Halted, Process};
 use crate::host::shell::{Dialect, Shell};
+use crate::host::state::Kind;
 
-/// Result of the attempt to run a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ran {
-    /// The program exited with this status.
-    Exited(i32),
-    /// No program has this name.
-    NotFound,
-    /// The user must not execute the file.
-    Refused,
-}
-
-/// Runs a program with its arguments.
-///
-/// `words` starts with the program's name, which is searched in `PATH`. Fails only if the machine
-/// goes down.
-pub(crate) fn run(process: &mut Process, io: &Io, words: &[String]) -> Result<Ran, Halted> {
-    let Some((path, kind)) = process.program(&words[0])? else { return Ok(Ran::NotFound) };
+/// Executes a program of the machine: the [`Loader`](crate::host::process::Loader) of its processes.
+pub(crate) fn execute(process: &mut Process, io: &Io, words: &[String]) -> Result<Execution, Halted> {
+    let Some((path, kind)) = process.program(&words[0])? else { return Ok(Execution::NotFound) };
     let actor = process.actor.clone();
     if !process.with(|place| place.machine.files.permits(&actor, &path, 1))? {
-        return Ok(Ran::Refused);
+        return Ok(Execution::Refused);
     }
     let status = match kind {
         Kind::Program(name) => program(process, io, &name, words)?,
         _ => script(process, io, &path, words)?,
     };
-    Ok(Ran::Exited(status))
+    Ok(Execution::Exited(status))
 }
 
 /// Runs a file as a shell script.
@@ -160,10 +146,10 @@ fn sudo(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
     if rest.is_empty() {
         return process.fail(io, 1, "usage: sudo -h | -K | -k | -V");
     }
-    match run(&mut inner, io, rest)? {
-        Ran::Exited(status) => Ok(status),
-        Ran::NotFound => process.fail(io, 1, format!("sudo: {}: command not found", rest[0])),
-        Ran::Refused => process.fail(io, 1, format!("sudo: unable to execute {}: Permission denied", rest[0])),
+    match inner.execute(io, rest)? {
+        Execution::Exited(status) => Ok(status),
+        Execution::NotFound => process.fail(io, 1, format!("sudo: {}: command not found", rest[0])),
+        Execution::Refused => process.fail(io, 1, format!("sudo: unable to execute {}: Permission denied", rest[0])),
     }
 }
 
@@ -205,12 +191,12 @@ fn within(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
 ///
 /// Prints the caller's message if it does not exist or cannot be executed (exit status 127 or 126).
 fn found(caller: &str, process: &mut Process, io: &Io, words: &[String]) -> Exit {
-    match run(process, io, words)? {
-        Ran::Exited(status) => Ok(status),
-        Ran::NotFound => {
+    match process.execute(io, words)? {
+        Execution::Exited(status) => Ok(status),
+        Execution::NotFound => {
             let verb = if caller == "timeout" { "failed to run command " } else { "" };
             process.fail(io, 127, format!("{caller}: {verb}‘{}’: No such file or directory", words[0]))
         }
-        Ran::Refused => process.fail(io, 126, format!("{caller}: ‘{}’: Permission denied", words[0])),
+        Execution::Refused => process.fail(io, 126, format!("{caller}: ‘{}’: Permission denied", words[0])),
     }
 }

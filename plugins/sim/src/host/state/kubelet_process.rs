@@ -7,9 +7,9 @@ use crate::kube::KubeletKeys;
 #[serde(default)]
 pub struct KubeletProcess {
     /// Certificates of the kubelet, and its open certificate requests.
-    pub(super) keys: KubeletKeys,
+    pub(in crate::host) keys: KubeletKeys,
     /// Name of the node that the kubelet has registered.
-    pub(super) node: Option<String>,
+    pub(in crate::host) node: Option<String>,
     /// Last message of the kubelet, which `journalctl` prints.
     pub said: String,
 }

@@ -30,7 +30,7 @@ pub struct TailscaleRules {
 
 impl Ruleset {
     /// Replaces the chains of tailscaled, or removes them for `None`.
-    pub(super) fn replace_tailscale_rules(&mut self, rules: Option<&TailscaleRules>) {
+    pub(in crate::host) fn replace_tailscale_rules(&mut self, rules: Option<&TailscaleRules>) {
         if let Some(table) = self.tables.get_mut(TABLE) {
             table.retain(|name, _| CHAINS.iter().all(|(own, ..)| own != name));
             for chain in table.values_mut() {
