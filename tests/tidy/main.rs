@@ -2,6 +2,7 @@
 //! the language of docs and comments, sizes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
+mod cycles;
 mod prose;
 mod sizes;
 mod sources;

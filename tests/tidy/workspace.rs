@@ -1,6 +1,6 @@
 //! The packages of the workspace with their roles, as Cargo reports them.
 
-use std::{process::Command, sync::LazyLock};
+use std::{path::PathBuf, process::Command, sync::LazyLock};
 
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ pub(crate) struct Package {
     pub(crate) role: Option<String>,
     /// Names of its dependencies that are not for tests only.
     pub(crate) dependencies: Vec<String>,
+    /// Path of the folder with its library, below the root of the repository.
+    pub(crate) source_folder: PathBuf,
 }
 
 impl Package {
@@ -38,7 +40,9 @@ fn package(value: &Value) -> Package {
     let dependencies =
         dependencies.filter(|dependency| dependency["kind"] != "dev").map(|d| text(&d["name"])).collect();
     let role = value.pointer("/metadata/stargate/role").map(text);
-    Package { name: text(&value["name"]), role, dependencies }
+    let manifest = PathBuf::from(text(&value["manifest_path"]));
+    let source_folder = manifest.parent().unwrap().strip_prefix(root()).unwrap().join("src");
+    Package { name: text(&value["name"]), role, dependencies, source_folder }
 }
 
 /// Packages with this role.
