@@ -236,6 +236,10 @@ table inet filter {
 }
 ";
 
+/// Configuration file of the resolver. On Debian's cloud images it is a link to the stub of
+/// systemd-resolved.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// Content of `/etc/group` before the first account is created.
 const GROUPS: &str =
     "root:x:0:\nadm:x:4:\ntty:x:5:\nsudo:x:27:\ndip:x:30:\nvideo:x:44:\nplugdev:x:46:\nnogroup:x:65534:\n";
@@ -258,6 +262,11 @@ pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
     files.put("/etc/os-release", 0o644, OS_RELEASE);
     files.put("/etc/nftables.conf", 0o755, NFTABLES_CONF);
     files.put("/etc/group", 0o644, GROUPS);
+    files.nodes.insert(
+        RESOLV_CONF.to_owned(),
+        Node::of_root(Kind::Link("../run/systemd/resolve/stub-resolv.conf".to_owned()), 0o777),
+    );
+    write_resolver_files(&mut files);
     files.put(
         "/etc/passwd",
         0o644,
@@ -271,6 +280,14 @@ pub(super) fn disk(hostname: &str) -> (Files, BTreeMap<String, String>) {
         enable(&mut files, unit);
     }
     (files, packages)
+}
+
+/// Writes the files of systemd-resolved, which it writes at each boot: its own stub, and the name
+/// server of Azure's DHCP.
+pub(super) fn write_resolver_files(files: &mut Files) {
+    files.make_directories("/run/systemd/resolve");
+    files.put("/run/systemd/resolve/stub-resolv.conf", 0o644, "nameserver 127.0.0.53\noptions edns0 trust-ad\n");
+    files.put("/run/systemd/resolve/resolv.conf", 0o644, "nameserver 168.63.129.16\n");
 }
 
 /// Programs that each simulated container has, independent of its image name: busybox and curl.

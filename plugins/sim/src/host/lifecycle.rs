@@ -42,6 +42,7 @@ impl Machine {
         self.phase = Phase::Booting;
         self.booted = Timestamp::now();
         self.files.nodes.retain(|path, _| !["/run/", "/tmp/"].iter().any(|volatile| path.starts_with(volatile)));
+        image::write_resolver_files(&mut self.files);
         self.sysctls = sysctl::defaults();
         self.ruleset = Ruleset::default();
         self.tailscaled.rules = None;
