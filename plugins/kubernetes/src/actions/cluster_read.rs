@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stargate_kubernetes_client::{KubeClient, KubeRequest, NODES, json::text_or_empty, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
-use crate::node::{check_resource_group, check_version_skew};
+use crate::node::{check_authority, check_resource_group, check_version_skew};
 
 /// Action `kubernetes.cluster.read`: reads the endpoint and the version of the API server, and
 /// refuses a kubelet that does not fit and a cluster that is not the expected one.
@@ -17,7 +17,8 @@ pub(crate) struct ClusterRead(pub(crate) Arc<KubeClient>);
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClusterReadInput {
     /// Version of a kubelet that will join, such as `v1.33.5`. It is refused if it is newer than
-    /// the API server, or more than three minor versions older.
+    /// the API server, or more than three minor versions older. The kubeconfig must then contain
+    /// the certificate authority of the API server, because the kubelet needs it.
     #[serde(default)]
     kubelet_version: Option<String>,
     /// Resource group that contains the cluster's nodes, as Azure reports it. A cluster whose nodes
@@ -61,6 +62,9 @@ impl Action for ClusterRead {
             check_resource_group(&nodes, group)?;
         }
         let (server, certificate_authority) = self.0.endpoint().await?;
+        if input.kubelet_version.is_some() {
+            check_authority(&server, &certificate_authority)?;
+        }
         let certificate_authority_data = STANDARD.encode(&certificate_authority);
         Ok(ClusterReadOutput { server, certificate_authority, certificate_authority_data, version })
     }

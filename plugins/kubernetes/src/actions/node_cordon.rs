@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use stargate_kubernetes_client::{KubeClient, NODES, ObjectName, permission};
 use stargate_sdk::{ActionContext, ActionError, Difference, Permission, RequiredPermissions, Resource};
 
-use crate::node::{is_cordoned, missing_node_error};
+use crate::node::{CORDONED_BY, cordoned_by, is_cordoned, missing_node_error};
 
 /// Action `kubernetes.node.cordon`: makes a node refuse or accept new pods.
+///
+/// The run that cordons a node is recorded in an annotation, in the same write. A node that is
+/// cordoned already keeps the record that it has, or has none: then the cordon is that of another
+/// party.
 pub(crate) struct NodeCordon(pub(crate) Arc<KubeClient>);
 
 /// Desired state of a node.
@@ -20,6 +24,10 @@ pub(crate) struct NodeCordonInput {
     /// True if no new pods may be scheduled on the node.
     #[serde(default = "yes")]
     cordoned: bool,
+    /// True if only a cordon of this program is removed: one that another party made stays, with a
+    /// warning.
+    #[serde(default)]
+    managed_only: bool,
     /// True if a missing node is not an error.
     #[serde(default)]
     if_exists: bool,
@@ -60,8 +68,12 @@ impl Resource for NodeCordon {
 
     fn diff(&self, desired: &NodeCordonInput, actual: Option<&CordonActual>) -> Result<Vec<Difference>, ActionError> {
         let node = actual.and_then(|actual| actual.0.as_ref());
-        let difference = node.and_then(|node| Difference::between("cordoned", is_cordoned(node), desired.cordoned));
-        Ok(difference.into_iter().collect())
+        let Some(node) = node.filter(|node| !keeps_cordon(desired, node)) else { return Ok(Vec::new()) };
+        let cordon = Difference::between("cordoned", is_cordoned(node), desired.cordoned);
+        // Left by a cordon that another party has removed.
+        let stale = cordoned_by(node).filter(|_| !desired.cordoned && cordon.is_none());
+        let record = stale.map(|run| Difference::new(CORDONED_BY, run, Value::Null));
+        Ok(cordon.into_iter().chain(record).collect())
     }
 
     async fn apply(
@@ -71,21 +83,34 @@ impl Resource for NodeCordon {
         _: Option<&CordonActual>,
         _: &[Difference],
     ) -> Result<(), ActionError> {
-        let unschedulable = if desired.cordoned { Value::Bool(true) } else { Value::Null };
-        let patch = json!({"spec": {"unschedulable": unschedulable}});
+        let (unschedulable, run) =
+            if desired.cordoned { (Value::Bool(true), json!(cx.run())) } else { (Value::Null, Value::Null) };
+        let patch = json!({"metadata": {"annotations": {CORDONED_BY: run}}, "spec": {"unschedulable": unschedulable}});
         self.0.merge(cx, &NODES, ObjectName::cluster(&desired.name), None, patch).await?;
         Ok(())
     }
 
     fn output(
         &self,
-        _: &ActionContext,
+        cx: &ActionContext,
         desired: &NodeCordonInput,
         actual: &CordonActual,
     ) -> Result<NodeCordonOutput, ActionError> {
+        if actual.0.as_ref().is_some_and(|node| keeps_cordon(desired, node)) {
+            cx.log(format!(
+                "warning: node {0:?} stays cordoned, because another party cordoned it; `kubectl uncordon {0}` makes \
+                 it schedulable",
+                desired.name
+            ));
+        }
         let cordoned = actual.0.as_ref().is_some_and(is_cordoned);
         Ok(NodeCordonOutput { name: desired.name.clone(), exists: actual.0.is_some(), cordoned })
     }
+}
+
+/// True if the node keeps a cordon that another party made.
+fn keeps_cordon(desired: &NodeCordonInput, node: &Value) -> bool {
+    !desired.cordoned && desired.managed_only && is_cordoned(node) && cordoned_by(node).is_none()
 }
 
 impl RequiredPermissions for NodeCordon {

@@ -10,11 +10,19 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recov
 use crate::{
     duration::parse_duration,
     eviction::{EVICTION_BACKOFF, NodePod, RefusedEviction, check_losses, evict, pods_to_evict},
-    node::{is_cordoned, missing_node_error},
+    node::{KubeletHealth, is_cordoned, kubelet_health, missing_node_error, not_ready_reason},
 };
+
+/// Maximum time for which the end of pods is waited for while the kubelet reports that the node is
+/// not ready: it may still end pods, for example if only its network plugin is missing.
+const NOT_READY_LIMIT: Duration = Duration::from_mins(2);
 
 /// Action `kubernetes.node.drain`: evicts the pods of a cordoned node and waits until they are
 /// gone.
+///
+/// Only the kubelet can end a pod. Once it has stopped reporting, each pod is still evicted, as its
+/// disruption budget permits, but its end is not waited for: the output names the pods that are
+/// left. They end when the kubelet runs again, or when the node is deleted.
 pub(crate) struct NodeDrain(pub(crate) Arc<KubeClient>);
 
 /// The node to drain, and the losses that are accepted.
@@ -42,12 +50,21 @@ pub(crate) struct NodeDrainInput {
 pub(crate) struct NodeDrainOutput {
     /// Pods that this and earlier attempts of the step have evicted, each as `namespace/name`.
     pub evicted: Vec<String>,
+    /// Evicted pods that are still on the node because its kubelet does not end them, each as
+    /// `namespace/name`.
+    #[serde(default)]
+    pub left: Vec<String>,
 }
+
+/// Advice for a pod of a ready node that does not end.
+const TERMINATING_HINT: &str = "see `kubectl describe pod` for finalizers and volumes that keep a pod; the node stays cordoned until the pod is gone";
 
 /// Result of one round of evictions.
 struct DrainRound {
     /// For each pod, the reason for which it is still on the node.
     reasons: Vec<String>,
+    /// True if an eviction was refused.
+    is_refused: bool,
     /// Longest delay that the API server asked for.
     retry_after: Option<Duration>,
 }
@@ -61,7 +78,7 @@ impl NodeDrain {
 
     /// Requests the eviction of each pod once.
     async fn evict_once(&self, cx: &ActionContext, pods: &[NodePod]) -> Result<DrainRound, ActionError> {
-        let mut round = DrainRound { reasons: Vec::new(), retry_after: None };
+        let mut round = DrainRound { reasons: Vec::new(), is_refused: false, retry_after: None };
         for pod in pods {
             let refused = if pod.is_terminating { None } else { evict(&self.0, cx, pod).await? };
             let Some(RefusedEviction { reason, retry_after }) = refused else {
@@ -69,29 +86,46 @@ impl NodeDrain {
                 continue;
             };
             round.reasons.push(reason);
+            round.is_refused = true;
             round.retry_after = round.retry_after.max(retry_after);
         }
         Ok(round)
     }
 
-    /// Evicts pods until none is left. Returns the pods that were chosen, in all attempts.
+    /// Reads whether the kubelet can end pods; `None` if the node has been deleted, which ends its
+    /// pods.
+    async fn kubelet(&self, cx: &ActionContext, node: &str) -> Result<Option<KubeletReport>, ActionError> {
+        let node = self.0.get(cx, &NODES, ObjectName::cluster(node)).await?;
+        Ok(node.map(|node| KubeletReport { health: kubelet_health(&node), reason: not_ready_reason(&node) }))
+    }
+
+    /// Evicts pods until none is left, or until the kubelet cannot end those that are left.
     async fn evict_and_wait(
         &self,
         cx: &ActionContext,
         input: &NodeDrainInput,
         mut waiter: Waiter<'_>,
-    ) -> Result<BTreeSet<String>, ActionError> {
+    ) -> Result<NodeDrainOutput, ActionError> {
         let mut chosen = chosen_before(cx);
+        let mut not_ready_since = None;
         loop {
             let pods = self.pods_on_node(cx, &input.name).await?;
             if pods.is_empty() {
-                return Ok(chosen);
+                return Ok(drained(chosen, &[]));
+            }
+            let Some(kubelet) = self.kubelet(cx, &input.name).await? else { return Ok(drained(chosen, &[])) };
+            let is_terminating = pods.iter().all(|pod| pod.is_terminating);
+            if is_terminating && kubelet.cannot_end_pods(cx.elapsed(), &mut not_ready_since) {
+                let left = drained(chosen, &pods);
+                cx.log(format!("warning: {}", kubelet.left_warning(&input.name, &left.left)));
+                return Ok(left);
             }
             check_losses(&pods, input.force, input.delete_local_data).map_err(|e| e.context(label(&input.name)))?;
             save_chosen(cx, &mut chosen, &pods).await?;
             let round = self.evict_once(cx, &pods).await?;
-            let reason = format!("{}: {}", label(&input.name), round.reasons.join("; "));
-            waiter.pending(reason, round.retry_after).await?;
+            let reason = format!("{}{}: {}", label(&input.name), kubelet.words(), round.reasons.join("; "));
+            let hint = if round.is_refused { kubelet.refusal_hint() } else { TERMINATING_HINT.to_owned() };
+            waiter.pending(reason, round.retry_after).await.map_err(|e| e.with_hint(hint))?;
         }
     }
 }
@@ -108,7 +142,7 @@ impl Action for NodeDrain {
     async fn run(&self, cx: &ActionContext, input: &NodeDrainInput) -> Result<NodeDrainOutput, ActionError> {
         let limit = input.timeout.as_deref().map(|text| parse_duration("timeout", text)).transpose()?;
         match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)).await? {
-            None if input.if_exists => return Ok(NodeDrainOutput { evicted: Vec::new() }),
+            None if input.if_exists => return Ok(drained(BTreeSet::new(), &[])),
             None => return Err(missing_node_error(&input.name)),
             Some(node) if !is_cordoned(&node) => {
                 return Err(ActionError::permanent(format!(
@@ -123,14 +157,69 @@ impl Action for NodeDrain {
         if let Some(limit) = limit {
             waiter = waiter.with_limit(limit, "the drain's timeout");
         }
-        let evicted = self.evict_and_wait(cx, input, waiter).await?;
-        Ok(NodeDrainOutput { evicted: evicted.into_iter().collect() })
+        self.evict_and_wait(cx, input, waiter).await
     }
 }
 
 impl RequiredPermissions for NodeDrain {
     const PERMISSIONS: &'static [Permission] =
         &[permission("get nodes"), permission("list pods"), permission("create pods --subresource=eviction")];
+}
+
+/// State of the node's kubelet in one round.
+struct KubeletReport {
+    health: KubeletHealth,
+    /// Message of the condition `Ready`.
+    reason: String,
+}
+
+impl KubeletReport {
+    /// True if the kubelet has stopped reporting, or has reported for [`NOT_READY_LIMIT`] that the
+    /// node is not ready. `since` is the time of the attempt at which it was first seen, `now` the
+    /// present one.
+    fn cannot_end_pods(&self, now: Duration, since: &mut Option<Duration>) -> bool {
+        match self.health {
+            KubeletHealth::Silent => true,
+            KubeletHealth::NotReady => now > *since.get_or_insert(now) + NOT_READY_LIMIT,
+            KubeletHealth::Ready => {
+                *since = None;
+                false
+            }
+        }
+    }
+
+    /// Words about the kubelet for a reason to wait; empty if it is ready.
+    fn words(&self) -> String {
+        match self.health {
+            KubeletHealth::Ready => String::new(),
+            KubeletHealth::NotReady => format!(": not ready ({})", self.reason.trim_end_matches('.')),
+            KubeletHealth::Silent => format!(": its kubelet is down ({})", self.reason.trim_end_matches('.')),
+        }
+    }
+
+    fn left_warning(&self, node: &str, left: &[String]) -> String {
+        format!(
+            "{}{}: the end of {} is not waited for; a pod that is left ends when the kubelet runs again or the node is \
+             deleted",
+            label(node),
+            self.words(),
+            left.join(", ")
+        )
+    }
+
+    /// Advice for an eviction that was refused until the limit.
+    fn refusal_hint(&self) -> String {
+        let start = match self.health {
+            KubeletHealth::Ready => "",
+            _ => "start the kubelet (`sudo systemctl restart kubelet` on the machine), or ",
+        };
+        format!("{start}relax the disruption budget or add replicas on other nodes; the node stays cordoned until then")
+    }
+}
+
+/// Result of a drain that left these pods.
+fn drained(evicted: BTreeSet<String>, left: &[NodePod]) -> NodeDrainOutput {
+    NodeDrainOutput { evicted: evicted.into_iter().collect(), left: left.iter().map(NodePod::label).collect() }
 }
 
 fn label(node: &str) -> String {
@@ -152,4 +241,21 @@ async fn save_chosen(cx: &ActionContext, chosen: &mut BTreeSet<String>, pods: &[
         cx.save_checkpoint(json!({"evicting": chosen})).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_kubelet_is_not_waited_for_and_one_that_is_not_ready_for_a_while() {
+        let report = |health| KubeletReport { health, reason: String::new() };
+        let (start, mut since) = (Duration::from_secs(5), None);
+        assert!(report(KubeletHealth::Silent).cannot_end_pods(start, &mut since));
+        assert!(!report(KubeletHealth::NotReady).cannot_end_pods(start, &mut since));
+        let later = start + NOT_READY_LIMIT + Duration::from_secs(1);
+        assert!(!report(KubeletHealth::Ready).cannot_end_pods(later, &mut since), "it is ready in between");
+        assert!(!report(KubeletHealth::NotReady).cannot_end_pods(later, &mut since));
+        assert!(report(KubeletHealth::NotReady).cannot_end_pods(later * 2, &mut since));
+    }
 }

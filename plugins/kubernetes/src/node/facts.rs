@@ -14,6 +14,36 @@ pub(crate) fn is_ready(node: &Value) -> bool {
     condition(node, "Ready").is_some_and(|ready| ready["status"] == "True")
 }
 
+/// Annotation of a node that this program has cordoned, with the run that did it. A cordon without
+/// it is that of another party.
+pub(crate) const CORDONED_BY: &str = "stargate.io/cordoned-by";
+
+/// State of a kubelet that its node shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KubeletHealth {
+    /// The kubelet reports, and the node is ready.
+    Ready,
+    /// The kubelet reports that the node is not ready, or has not reported yet.
+    NotReady,
+    /// The kubelet has stopped reporting for longer than the grace period of the node controller
+    /// (40 s by default): its pods cannot end.
+    Silent,
+}
+
+/// State of the node's kubelet, from the condition `Ready`.
+pub(crate) fn kubelet_health(node: &Value) -> KubeletHealth {
+    match condition(node, "Ready").and_then(|ready| text(ready, "/status")) {
+        Some("Unknown") => KubeletHealth::Silent,
+        Some("False") => KubeletHealth::NotReady,
+        _ => KubeletHealth::Ready,
+    }
+}
+
+/// Run that has cordoned the node, if this program has.
+pub(crate) fn cordoned_by(node: &Value) -> Option<&str> {
+    node["metadata"]["annotations"][CORDONED_BY].as_str()
+}
+
 /// True if no new pods are scheduled on the node.
 pub(crate) fn is_cordoned(node: &Value) -> bool {
     node["spec"]["unschedulable"] == true

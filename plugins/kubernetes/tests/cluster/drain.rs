@@ -111,3 +111,66 @@ async fn a_terminating_pod_whose_processes_have_ended_is_waited_for() {
     let (output, _) = cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
     assert_eq!(output["evicted"], json!([]));
 }
+
+/// Returns a cordoned node whose kubelet has stopped reporting.
+fn silent_node() -> Value {
+    let ready = json!({"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."});
+    json!({"spec": {"unschedulable": true}, "status": {"conditions": [ready]}})
+}
+
+#[tokio::test]
+async fn pods_of_a_silent_kubelet_are_evicted_and_not_waited_for() {
+    let cluster = cordoned().await;
+    cluster.fake.state().put("/api/v1/nodes/w1", silent_node());
+    let mut ending = pod();
+    ending["metadata"]["deletionTimestamp"] = json!("2026-11-24T12:00:00Z");
+    cluster.fake.state().put("/api/v1/namespaces/default/pods/old", ending);
+    let (output, changes) =
+        cluster.actions.step("kubernetes.node.drain", json!({"name": "w1"})).await.expect("drained");
+    assert_eq!(output["evicted"], json!(["default/old", "default/web"]));
+    assert_eq!((output["left"].clone(), changes), (json!(["default/old"]), vec!["- pod default/web".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_budget_is_respected_for_a_silent_kubelet_which_the_timeout_names() {
+    let cluster = cordoned().await;
+    cluster.fake.state().put("/api/v1/nodes/w1", silent_node());
+    (0..20).for_each(|_| cluster.fake.fault(Method::POST, budget_is_used_up()));
+    let cx = cluster.actions.context("drain");
+    let input = json!({"name": "w1", "timeout": "1s"});
+    let error = cluster.actions.run(&cx, "kubernetes.node.drain", input).await.expect_err("the budget");
+    assert!(
+        error.message.contains("node \"w1\": its kubelet is down (Kubelet stopped posting node status)"),
+        "{error}"
+    );
+    assert!(error.message.contains("The disruption budget pdb needs"), "{error}");
+    assert!(error.hint.expect("hint").contains("sudo systemctl restart kubelet"));
+}
+
+#[tokio::test]
+async fn only_a_cordon_of_this_program_is_removed() {
+    const NODE: &str = "/api/v1/nodes/w1";
+    let cluster = Cluster::start().await;
+    let cordon = || json!({"name": "w1"});
+    let uncordon = || json!({"name": "w1", "cordoned": false, "managed_only": true});
+    let step = async |input| cluster.actions.step("kubernetes.node.cordon", input).await.expect("ensured");
+    let node = || cluster.fake.state().objects[NODE].clone();
+    let by = || node()["metadata"]["annotations"]["stargate.io/cordoned-by"].clone();
+
+    cluster.fake.state().put(NODE, json!({}));
+    step(cordon()).await;
+    assert_eq!((node()["spec"]["unschedulable"].clone(), by()), (json!(true), json!("detached")));
+    assert_eq!(step(cordon()).await.1, [""; 0]);
+    assert_eq!(step(uncordon()).await.0["cordoned"], json!(false));
+    assert_eq!((node()["spec"]["unschedulable"].clone(), by()), (Value::Null, Value::Null));
+
+    cluster.fake.state().put(NODE, json!({"spec": {"unschedulable": true}}));
+    assert_eq!((step(cordon()).await.1, by()), (vec![], Value::Null), "the other party's cordon");
+    let (output, changes) = step(uncordon()).await;
+    assert_eq!((output["cordoned"].clone(), changes), (json!(true), vec![]));
+    assert_eq!(step(json!({"name": "w1", "cordoned": false})).await.0["cordoned"], json!(false));
+
+    cluster.fake.state().put(NODE, json!({"metadata": {"annotations": {"stargate.io/cordoned-by": "run"}}}));
+    assert_eq!(step(uncordon()).await.1.len(), 1);
+    assert_eq!(by(), Value::Null, "the record of a cordon that another party has removed");
+}
