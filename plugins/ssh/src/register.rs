@@ -6,8 +6,8 @@ use crate::{
     SshSettings, SshSettingsError,
     actions::{
         BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, ForwardFilterCheck,
-        HostPreflight, HostReachable, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure, SysctlEnsure,
-        TailscaleConnection, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
+        HostPreflight, HostReachable, KubeletPreflight, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure,
+        SysctlEnsure, TailscaleConnection, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
     },
     checks::{SshClientCheck, SshConfigCheck},
     client::ConnectionPool,
@@ -24,6 +24,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Ss
     let pool = Arc::new(ConnectionPool::new(settings));
     registry.add(HostReachable::new(Arc::clone(&pool)));
     registry.add(HostPreflight::new(Arc::clone(&pool)));
+    registry.add(KubeletPreflight::new(Arc::clone(&pool)));
     registry.add(ForwardFilterCheck::new(Arc::clone(&pool)));
     registry.add(CertificateRead::new(Arc::clone(&pool)));
     registry.add(CloudInitWait::new(Arc::clone(&pool)));

@@ -75,7 +75,7 @@ impl Resource for BinaryEnsure {
     async fn read(&self, cx: &ActionContext, desired: &BinaryEnsureInput) -> Result<Option<ActualBinary>, ActionError> {
         check(desired)?;
         let remote = self.pool.remote(cx, &desired.host)?;
-        let Some(sha256) = checksum(&remote, &desired.path).await? else { return Ok(None) };
+        let Some(sha256) = file::sha256(&remote, &desired.path).await? else { return Ok(None) };
         let attributes = file::attributes(&remote, &desired.path).await?;
         Ok(attributes.map(|attributes| ActualBinary { sha256, attributes }))
     }
@@ -105,7 +105,7 @@ impl Resource for BinaryEnsure {
         let make = ["-D", "-o", "root", "-g", "root", "-m", &desired.mode, "/dev/null", &temporary];
         remote.succeed(&RemoteCommand::change("install").args(make)).await?;
         fetch(&remote, desired, &temporary).await?;
-        let fetched = checksum(&remote, &temporary).await?;
+        let fetched = file::sha256(&remote, &temporary).await?;
         if fetched.as_deref() != Some(desired_checksum(desired).as_str()) {
             file::remove(&remote, &temporary).await?;
             return Err(remote.context(mismatch(desired, &fetched.unwrap_or_default())));
@@ -146,13 +146,6 @@ fn desired_checksum(desired: &BinaryEnsureInput) -> String {
 fn desired_attributes(desired: &BinaryEnsureInput) -> Result<String, ActionError> {
     let root = FileOwner::parse("root")?;
     Ok(format!("{} {} {}", file::normalize_mode(&desired.mode)?, root.user, root.group))
-}
-
-/// Computes the SHA-256 of a file on the host; `None` if it does not exist.
-async fn checksum(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
-    let sum = RemoteCommand::read("sha256sum").args([path]).with_root().with_step_timeout();
-    let text = file::read_with(remote, sum).await?;
-    Ok(text.and_then(|text| Some(text.split_ascii_whitespace().next()?.trim_start_matches('\\').to_owned())))
 }
 
 /// Downloads the file to `path`. An unreachable mirror is a `Transient` error, a missing file a

@@ -143,7 +143,11 @@ rm -f "$root/interrupted"
 const CURL: &str = r#"
 for word do to=$from; from=$word; done
 [ -e "$root/mirror/${from##*/}" ] || { echo "curl: (22) The requested URL returned error: 404" >&2; exit 22; }
-[ "$to" = 10 ] || cat "$root/mirror/${from##*/}" >"$root$to"
+case " $* " in
+  *" -o /dev/null "*) ;;
+  *" -o "*) cat "$root/mirror/${from##*/}" >"$root$to" ;;
+  *) cat "$root/mirror/${from##*/}" ;;
+esac
 "#;
 /// Each prints what its file holds.
 const TOLD: &str = r#"
@@ -164,7 +168,7 @@ pub(crate) fn write_programs(dir: &Path) {
     fs::create_dir(dir.join("programs")).expect("directory");
     fs::create_dir(dir.join("etc")).expect("directory");
     fs::create_dir(dir.join("mirror")).expect("directory");
-    for name in ["cat", "stat", "install", "dd", "ln", "mv", "readlink", "rm", "sha256sum"] {
+    for name in ["cat", "stat", "install", "dd", "ln", "mv", "readlink", "rm", "sh", "sha256sum"] {
         write_program(dir, name, ROOTED);
     }
     let others = [

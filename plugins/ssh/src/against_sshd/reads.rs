@@ -43,6 +43,36 @@ async fn a_suitable_host_is_described() {
     assert_eq!(output["warnings"], json!(["its clock is not synchronised, which certificates require"]));
 }
 
+#[tokio::test]
+async fn all_problems_of_a_kubelet_are_reported_together() {
+    let Some(server) = TestSshd::start() else { return };
+    let input = || {
+        json!({
+            "version": "v1.33.5", "sha256": "0a".repeat(32), "mirror": "https://mirror.example/release",
+            "path": "/etc/kubelet", "resolv_conf": "/etc/resolv.conf",
+        })
+    };
+    let drop_in = server.path("etc/systemd/system/kubelet.service.d/10-kubeadm.conf");
+    std::fs::create_dir_all(drop_in.parent().expect("folder")).expect("directory");
+    std::fs::write(&drop_in, "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet $ARGS\n").expect("written");
+    server.write("etc/resolv.conf", "nameserver 127.0.0.53\n");
+    let error = run(&server, "ssh.kubelet.preflight", input()).await.expect_err("not fit");
+    assert_eq!(error.kind, FailureKind::Permanent);
+    for words in ["10-kubeadm.conf sets ExecStart", "names the host itself (127.0.0.53)", "kubelet.sha256: curl: (22)"]
+    {
+        assert!(error.message.contains(words), "{words} in {error}");
+    }
+    std::fs::remove_file(&drop_in).expect("removed");
+    server.write("etc/resolv.conf", "nameserver 10.0.0.2\n");
+    server.write("mirror/kubelet.sha256", &"0a".repeat(32));
+    let error = run(&server, "ssh.kubelet.preflight", input()).await.expect_err("no program");
+    assert!(error.message.contains("/kubelet: curl: (22)"), "{error}");
+    server.write("mirror/kubelet", "");
+    let output = run(&server, "ssh.kubelet.preflight", input()).await.expect("fit");
+    assert_eq!(output["resolv_conf"], "/etc/resolv.conf");
+    assert!(server.writes().iter().all(|call| call.starts_with("curl ")), "it only reads: {:?}", server.writes());
+}
+
 /// Runs openssl in a directory, with arguments that are separated by spaces.
 fn openssl(directory: &Path, arguments: &str) {
     let output = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().expect("openssl");

@@ -93,6 +93,14 @@ pub(crate) async fn attributes(remote: &Remote<'_>, path: &str) -> Result<Option
     Ok(read_with(remote, stat).await?.map(|text| text.trim().to_owned()))
 }
 
+/// Computes the SHA-256 of a file, in hexadecimal; `None` if it does not exist.
+pub(crate) async fn sha256(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
+    let sum = RemoteCommand::read("sha256sum").args([path]).with_root().with_step_timeout();
+    let text = read_with(remote, sum).await?;
+    // A backslash marks a line with an escaped path.
+    Ok(text.and_then(|text| Some(text.split_ascii_whitespace().next()?.trim_start_matches('\\').to_owned())))
+}
+
 /// Runs a command that reads an object; `None` if it reports that the object does not exist.
 pub(crate) async fn read_with(remote: &Remote<'_>, command: RemoteCommand) -> Result<Option<String>, ActionError> {
     let output = remote.run(&command).await?;
