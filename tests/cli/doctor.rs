@@ -10,7 +10,7 @@ use crate::{
     world::SimWorld,
 };
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "journal.open",
     "ssh.client",
     "ssh.config",
@@ -23,6 +23,7 @@ const ALL: [&str; 12] = [
     "kubernetes.kubeconfig",
     "kubernetes.api",
     "kubernetes.permissions",
+    "kubernetes.objects",
 ];
 
 /// Workflow that needs only ssh.
@@ -99,7 +100,7 @@ fn all_checks_pass_in_a_complete_environment_and_nothing_is_written() {
     let text = program.expect(0, &["doctor"]);
     let lines: Vec<_> = text.out.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(lines, ALL);
-    assert!(text.err.contains("12 checks: 0 failed, 0 skipped, 0 warnings"), "{text:?}");
+    assert!(text.err.contains("13 checks: 0 failed, 0 skipped, 0 warnings"), "{text:?}");
 }
 
 #[test]
@@ -111,13 +112,13 @@ fn only_checks_of_the_named_workflows_run() {
     let needed = &machine.check("azure.permissions")["required"];
     assert!(needed.to_string().contains("virtualMachines/write") && !needed.to_string().contains("routeTables"));
     let objects = DoctorReport::of(&program, 0, &[("SIM_TOKEN", "")], &["cluster-objects"]);
-    assert_eq!(objects.ids(), ["journal.open", ALL[9], ALL[10], ALL[11]]);
+    assert_eq!(objects.ids(), ["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]);
     program.write(
         "cilium.yaml",
         "name: c\nsteps: {n: {uses: cilium.node.ensure, with: {name: n, pod_cidrs: [10.244.64.0/24]}}}\n",
     );
     let cilium = DoctorReport::of(&program, 0, &[], &["cilium.yaml"]);
-    assert_eq!(cilium.ids(), ["journal.open", ALL[9], ALL[10], ALL[11]]);
+    assert_eq!(cilium.ids(), ["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]);
     let required = json!(["get ciliumnodes.cilium.io", "get namespaces/kube-system", "patch ciliumnodes.cilium.io"]);
     assert_eq!(cilium.check(ALL[11])["required"], required);
     program.expect(64, &["doctor", "no-such-workflow"]).hint();
@@ -236,7 +237,7 @@ fn kubernetes_errors_have_a_hint() {
     let program = world.program();
     let none = DoctorReport::of(&program, 3, &[("STARGATE_KUBECONFIG", "/none/kubeconfig")], &["cluster-objects"]);
     none.expect("kubernetes.kubeconfig", "failed", &["/none/kubeconfig"], &["--kubeconfig FILE"]);
-    none.skipped(&["kubernetes.api", "kubernetes.permissions"], "kubernetes.");
+    none.skipped(&["kubernetes.api", "kubernetes.permissions", "kubernetes.objects"], "kubernetes.");
 
     let good = std::fs::read_to_string(world.text("kubeconfig")).unwrap();
     let server = good.lines().find_map(|line| line.trim().strip_prefix("server: ")).unwrap();
@@ -245,7 +246,7 @@ fn kubernetes_errors_have_a_hint() {
     let dead = DoctorReport::of(&program, 3, &[("STARGATE_KUBECONFIG", "dead")], &["cluster-objects"]);
     dead.expect("kubernetes.kubeconfig", "ok", &["dead", &free.to_string()], &[]);
     dead.expect("kubernetes.api", "failed", &["/version", "refused"], &["kubectl cluster-info"]);
-    dead.skipped(&["kubernetes.permissions"], "kubernetes.api");
+    dead.skipped(&["kubernetes.permissions", "kubernetes.objects"], "kubernetes.api");
 
     let token = good.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
     program.write("stranger", &good.replace(token, "planted-token"));

@@ -111,6 +111,11 @@ pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
     admin_request(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
 }
 
+/// Deletes an object of the cluster.
+pub(crate) async fn delete(sim: &Sim, path: &str) {
+    admin_request(sim, Method::DELETE, path, "application/json", &Value::Null).await;
+}
+
 /// Removes the pod CIDRs from a node's `CiliumNode`.
 pub(crate) async fn blank_cilium_node(sim: &Sim, node: &str) {
     let blank = json!({ "spec": { "ipam": { "podCIDRs": [] } } });

@@ -18,7 +18,7 @@ mod subnet_inspect;
 mod virtual_machine;
 mod virtual_machine_delete;
 mod virtual_network;
-mod virtual_network_discover;
+pub(crate) mod virtual_network_discover;
 
 use stargate_sdk::Registry;
 

@@ -14,6 +14,7 @@ mod actions;
 mod arm_resource;
 mod checks;
 mod client;
+mod deployment_names;
 mod machine;
 mod permission;
 mod register;

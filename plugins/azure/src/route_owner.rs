@@ -31,7 +31,7 @@ impl RouteOwner<'_> {
     /// `Permanent`, if Azure would refuse the name.
     pub(crate) fn name(&self, prefix: Prefix) -> Result<NetworkName, ActionError> {
         let Some(cluster) = self.cluster else { return default_name(prefix) };
-        let name = format!("{MANAGED_PREFIX}{}-{}", name_part(cluster.as_str()), prefix.name_part());
+        let name = format!("{MANAGED_PREFIX}{}-{}", name_part(cluster, MAX_CLUSTER_CHARS), prefix.name_part());
         NetworkName::parse(name).map_err(|e| ActionError::permanent(e.to_string()))
     }
 
@@ -71,13 +71,14 @@ fn rest_of_name(route: &ArmObject) -> Option<&str> {
     start.eq_ignore_ascii_case(MANAGED_PREFIX).then_some(rest)
 }
 
-/// The name of a cluster, or its start with a digest if it is too long for the name of a route.
-fn name_part(cluster: &str) -> String {
-    if cluster.len() <= MAX_CLUSTER_CHARS {
+/// The name of a cluster, or its start with a digest if it is longer than `max` characters.
+pub(crate) fn name_part(cluster: &ClusterName, max: usize) -> String {
+    let cluster = cluster.as_str();
+    if cluster.len() <= max {
         return cluster.to_owned();
     }
     let digest = Sha256::digest(cluster.as_bytes());
-    let start: String = cluster.chars().take(MAX_CLUSTER_CHARS - 9).collect();
+    let start: String = cluster.chars().take(max - 9).collect();
     format!("{start}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
 }
 

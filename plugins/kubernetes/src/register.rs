@@ -7,9 +7,9 @@ use crate::{
     actions::{
         ClusterRead, ConditionWait, CsrApprove, CsrDelete, CsrRenew, InventoryCheck, InventoryRead, ManifestApply,
         NodeCordon, NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
-        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, WorkerFind,
+        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
     },
-    checks::{ApiServer, Kubeconfig, Permissions},
+    checks::{ApiServer, ClusterObjects, Kubeconfig, Permissions},
     cluster_target::ClusterTarget,
     lease::LeaseLocks,
     secret_sources::{BootstrapTokenSource, ServiceAccountTokenSource},
@@ -27,6 +27,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
     registry.add_check(Kubeconfig(client()));
     registry.add_check(ApiServer(client()));
     registry.add_check(Permissions(client()));
+    registry.add_check(ClusterObjects(client()));
     registry.add_target(ClusterTarget(client()));
     registry.add_lock_service(LeaseLocks::new(client()));
     registry.add_for_target(CLUSTER_TARGET, |actions| {
@@ -40,6 +41,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(InventoryRead(client()));
         actions.add(ServerRead(client()));
         actions.add(Ensure(RoutesRecord(client())));
+        actions.add(Ensure(StrategyRecord(client())));
         actions.add(ObjectsList(client()));
         actions.add(NodesList(client()));
         actions.add(Ensure(NodeCordon(client())));

@@ -12,7 +12,8 @@ struct NamedAddress<'a> {
     /// Kind and name for messages: `worker w-1`.
     label: String,
     name: &'a str,
-    ip: Ipv4Addr,
+    /// `None` while the address of a node is unknown.
+    ip: Option<Ipv4Addr>,
     subnet: Ipv4Net,
     /// The subnet for messages: `the subnet of site dc`.
     subnet_label: String,
@@ -23,7 +24,7 @@ pub(crate) fn address_conflicts(facts: &Facts) -> Vec<Conflict> {
     let machines = machines(facts);
     let sites = facts.sites.iter().map(|site| (site.name.clone(), format!("site {}", site.name)));
     let names = machines.iter().map(|machine| (machine.name, machine.label.clone()));
-    let addresses = machines.iter().map(|machine| (machine.ip, machine.label.clone()));
+    let addresses = machines.iter().filter_map(|machine| Some((machine.ip?, machine.label.clone())));
     let mut conflicts = duplicates(sites, "name", "give each site a name of its own");
     conflicts.extend(duplicates(
         names,
@@ -35,7 +36,7 @@ pub(crate) fn address_conflicts(facts: &Facts) -> Vec<Conflict> {
         "address",
         "one of the two is stale or misconfigured: drop it from the list, or renumber it",
     ));
-    conflicts.extend(machines.iter().filter(|machine| !machine.subnet.contains(&machine.ip)).map(outside_subnet));
+    conflicts.extend(machines.iter().filter_map(outside_subnet));
     conflicts
 }
 
@@ -53,7 +54,13 @@ fn machines(facts: &Facts) -> Vec<NamedAddress<'_>> {
 }
 
 fn router(router: &RouterFacts, subnet: Ipv4Net, subnet_label: String) -> NamedAddress<'_> {
-    NamedAddress { label: format!("router {}", router.name), name: &router.name, ip: router.ip, subnet, subnet_label }
+    NamedAddress {
+        label: format!("router {}", router.name),
+        name: &router.name,
+        ip: Some(router.ip),
+        subnet,
+        subnet_label,
+    }
 }
 
 fn node<'a>(kind: &str, node: &'a NodeFacts, subnet: Ipv4Net, subnet_label: String) -> NamedAddress<'a> {
@@ -81,8 +88,9 @@ fn duplicates<K: Ord + Display>(items: impl Iterator<Item = (K, String)>, noun: 
     conflicts
 }
 
-fn outside_subnet(machine: &NamedAddress<'_>) -> Conflict {
-    let NamedAddress { label, ip, subnet, subnet_label, .. } = machine;
+fn outside_subnet(machine: &NamedAddress<'_>) -> Option<Conflict> {
+    let NamedAddress { label, subnet, subnet_label, .. } = machine;
+    let ip = machine.ip.filter(|ip| !subnet.contains(ip))?;
     let message = format!("address {ip} of {label} is outside {subnet_label}, {subnet}");
-    Conflict::new(message, "no route would lead to it: correct the address or the subnet")
+    Some(Conflict::new(message, "no route would lead to it: correct the address or the subnet"))
 }

@@ -4,7 +4,8 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery
 
 use crate::{
     action::conflict_error,
-    desired::CloudRoute,
+    conflict::Conflict,
+    desired::{CloudRoute, UnroutedNode},
     path::{Findings, SubnetFacts, SubnetPath, TailnetFacts, subnet_findings, tailnet_findings},
 };
 
@@ -15,6 +16,19 @@ pub(crate) struct PathCheck;
 /// Action `routes.tailnet.check`: checks that no other device of the tailnet takes packets from the
 /// routers.
 pub(crate) struct TailnetPathCheck;
+
+/// Action `routes.nodes.check`: checks that there are routes to the pods of all nodes.
+///
+/// The other nodes have their routes already: a node that is not complete fails this step only.
+pub(crate) struct NodesCheck;
+
+/// Nodes without routes, as `routes.desired.compute` lists them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodesCheckInput {
+    /// Nodes to whose pods there is no route.
+    unrouted: Vec<UnroutedNode>,
+}
 
 /// A subnet on the path, and the packets that it must let pass.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,6 +67,34 @@ impl Action for PathCheck {
     async fn preview(&self, cx: &ActionContext, input: &PathCheckInput) -> Result<Preview, ActionError> {
         Preview::unchanged(&self.run(cx, input).await?)
     }
+}
+
+impl RequiredPermissions for NodesCheck {}
+
+impl Action for NodesCheck {
+    type Input = NodesCheckInput;
+    type Output = CheckOutput;
+    const NAME: &'static str = "routes.nodes.check";
+    const VERSION: u32 = 1;
+    const NATURE: Nature = Nature::Observe;
+    const RECOVERY: Recovery = Recovery::Repeat;
+    const SUMMARY: &'static str = "Checks that there are routes to the pods of all nodes.";
+
+    async fn run(&self, cx: &ActionContext, input: &NodesCheckInput) -> Result<CheckOutput, ActionError> {
+        let blockers = input.unrouted.iter().map(unrouted_conflict).collect();
+        output(cx, Findings { blockers, warnings: Vec::new() })
+    }
+
+    async fn preview(&self, cx: &ActionContext, input: &NodesCheckInput) -> Result<Preview, ActionError> {
+        Preview::unchanged(&self.run(cx, input).await?)
+    }
+}
+
+fn unrouted_conflict(UnroutedNode { name, reason }: &UnroutedNode) -> Conflict {
+    Conflict::new(
+        format!("no route leads to the pods of node {name}: {reason}; no entry was removed meanwhile"),
+        format!("`kubectl get node {name} -o yaml` shows it: run the workflow again when it is complete, or delete it"),
+    )
 }
 
 impl RequiredPermissions for TailnetPathCheck {}

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
@@ -7,8 +7,9 @@ use crate::{
     conflict::{Conflict, Conflicts},
     desired::{
         AdvertisedRoutes, CiliumNode, CloudRoute, DesiredEntries, DesiredKernelRoute, ForwardingHost, SegmentRoutes,
+        UnroutedNode,
     },
-    facts::{Datacenter, Facts, NodeFacts, RouterFacts, SiteFabric, pod_cidrs},
+    facts::{Datacenter, Facts, NodeFacts, RouterFacts, SiteFabric, routed},
     overlap::prefix_conflicts,
     path::paths,
 };
@@ -30,14 +31,14 @@ pub fn compute(facts: &Facts) -> Result<DesiredEntries, Conflicts> {
     check(facts)?;
     let desired = DesiredEntries {
         aks_routes: aks_routes(facts),
-        router_routes: sorted(pod_cidrs(&facts.aks.nodes).map(pod_route)),
+        router_routes: sorted(routed(&facts.aks.nodes).map(pod_route)),
         dc_routes: facts.sites.iter().map(|site| (site.name.clone(), dc_routes(facts, site))).collect(),
         forwarding: forwarding(facts),
         kernel: kernel(facts),
         advertise: advertise(facts),
         paths: paths(facts),
-        cilium: sorted(nodes(facts).filter_map(|node| node.pod_cidr.map(|pod_cidr| cilium(node, pod_cidr)))),
-        unrouted: sorted(nodes(facts).filter(|node| node.pod_cidr.is_none()).map(|node| node.name.clone())),
+        cilium: sorted(nodes(facts).filter_map(cilium)),
+        unrouted: sorted(nodes(facts).filter_map(unrouted)),
         warnings: Vec::new(),
     };
     let warnings = warnings(facts, &desired);
@@ -59,7 +60,10 @@ fn check(facts: &Facts) -> Result<(), Conflicts> {
 /// Routes to the datacenters through the AKS router.
 fn aks_routes(facts: &Facts) -> Vec<CloudRoute> {
     let advertised = facts.sites.iter().flat_map(|site| site.advertised_prefixes(facts.strategy));
-    sorted(advertised.map(|prefix| route_via(prefix, &facts.aks.router)))
+    let prefixes = advertised.chain(facts.aks.datacenter_prefixes.iter().copied());
+    let mut routes = sorted(prefixes.map(|prefix| route_via(prefix, &facts.aks.router)));
+    routes.dedup();
+    routes
 }
 
 /// Routes of a datacenter's table; none without workers, which are the machines that use it.
@@ -68,7 +72,7 @@ fn dc_routes(facts: &Facts, site: &Datacenter) -> Vec<CloudRoute> {
         return Vec::new();
     }
     let remote = remote_prefixes(facts, site).into_iter().map(|prefix| route_via(prefix, &site.router));
-    sorted(remote.chain(pod_cidrs(&site.workers).map(pod_route)))
+    sorted(remote.chain(routed(&site.workers).map(pod_route)))
 }
 
 /// Prefixes that all other sites advertise.
@@ -99,7 +103,7 @@ fn segment_routes(facts: &Facts, site: &Datacenter) -> SegmentRoutes {
     let route = |prefix, via| DesiredKernelRoute { prefix, via };
     SegmentRoutes {
         remote: sorted(remote_prefixes(facts, site).into_iter().map(|prefix| route(prefix, site.router.ip))),
-        local: sorted(pod_cidrs(&site.workers).map(|(worker, prefix)| route(prefix, worker.internal_ip))),
+        local: sorted(routed(&site.workers).map(|(_, via, prefix)| route(prefix, via))),
     }
 }
 
@@ -152,8 +156,12 @@ fn nodes(facts: &Facts) -> impl Iterator<Item = &NodeFacts> {
     facts.aks.nodes.iter().chain(facts.sites.iter().flat_map(|site| &site.workers))
 }
 
-fn cilium(node: &NodeFacts, pod_cidr: Ipv4Net) -> CiliumNode {
-    CiliumNode { name: node.name.clone(), pod_cidrs: vec![pod_cidr] }
+fn cilium(node: &NodeFacts) -> Option<CiliumNode> {
+    node.routed().map(|(_, pod_cidr)| CiliumNode { name: node.name.clone(), pod_cidrs: vec![pod_cidr] })
+}
+
+fn unrouted(node: &NodeFacts) -> Option<UnroutedNode> {
+    node.unrouted_reason().map(|reason| UnroutedNode { name: node.name.clone(), reason: reason.to_owned() })
 }
 
 fn route_via(prefix: Ipv4Net, router: &RouterFacts) -> CloudRoute {
@@ -161,8 +169,8 @@ fn route_via(prefix: Ipv4Net, router: &RouterFacts) -> CloudRoute {
 }
 
 /// The route to a node's pods through the node.
-fn pod_route((node, prefix): (&NodeFacts, Ipv4Net)) -> CloudRoute {
-    CloudRoute { prefix, next_hop_ip: node.internal_ip }
+fn pod_route((_, next_hop_ip, prefix): (&NodeFacts, Ipv4Addr, Ipv4Net)) -> CloudRoute {
+    CloudRoute { prefix, next_hop_ip }
 }
 
 fn sorted<T: Ord>(entries: impl IntoIterator<Item = T>) -> Vec<T> {

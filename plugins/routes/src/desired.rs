@@ -28,9 +28,9 @@ pub struct DesiredEntries {
     pub paths: SubnetPaths,
     /// Pod CIDRs of each node's `CiliumNode`.
     pub cilium: Vec<CiliumNode>,
-    /// Names of nodes without a known pod CIDR, to whose pods there is no route. Entries that look
-    /// stale may belong to them: the caller must not prune while there are any.
-    pub unrouted: Vec<String>,
+    /// Nodes without a known address or pod CIDR, to whose pods there is no route. Entries that
+    /// look stale may belong to them: the caller must not prune while there are any.
+    pub unrouted: Vec<UnroutedNode>,
     /// Texts for people about limits that are close, and about unexpected addresses.
     pub warnings: Vec<String>,
 }
@@ -87,6 +87,15 @@ pub struct AdvertisedRoutes {
     /// Routes of the datacenters' routers, by site.
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub dc: BTreeMap<String, Vec<Ipv4Net>>,
+}
+
+/// A node that was left out of the computation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct UnroutedNode {
+    /// Name of the node.
+    pub name: String,
+    /// Reason for which there is no route to its pods.
+    pub reason: String,
 }
 
 /// Pod CIDRs of one `CiliumNode`.

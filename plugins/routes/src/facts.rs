@@ -1,8 +1,8 @@
-use std::net::Ipv4Addr;
+use std::{fmt::Display, net::Ipv4Addr, str::FromStr};
 
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Data about hosts, sites and nodes from which the routes of a deployment are computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +59,11 @@ pub struct AksSite {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub pod_cidr: Option<Ipv4Net>,
+    /// Prefixes of datacenters that are no sites: only the nodes' route table has routes to them,
+    /// through the router.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub datacenter_prefixes: Vec<Ipv4Net>,
 }
 
 /// A datacenter site.
@@ -110,17 +115,31 @@ pub struct RouterFacts {
 }
 
 /// A node of the cluster, in the form of the node listing. Other fields of the listing are ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+///
+/// A node without address or pod CIDR has no entries on any surface: there is no route to its pods
+/// yet. Its pod CIDR must still not overlap another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NodeFacts {
     /// Name of the node.
     pub name: String,
-    /// Address in the subnet of its site.
-    #[schemars(with = "String")]
-    pub internal_ip: Ipv4Addr,
+    /// Address in the subnet of its site, or `None` while it is unknown: absent, null or empty.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub internal_ip: Option<Ipv4Addr>,
     /// Pod CIDR of the node, or `None` while it is unknown.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub pod_cidr: Option<Ipv4Net>,
+}
+
+/// Fields of a node as text, so that an error can name the node.
+#[derive(Deserialize)]
+struct NodeTexts {
+    name: String,
+    #[serde(default)]
+    internal_ip: Option<String>,
+    #[serde(default)]
+    pod_cidr: Option<String>,
 }
 
 /// A prefix of another network.
@@ -134,6 +153,37 @@ pub struct OtherPrefix {
     pub source: String,
 }
 
+impl<'de> Deserialize<'de> for NodeFacts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let NodeTexts { name, internal_ip, pod_cidr } = NodeTexts::deserialize(deserializer)?;
+        let internal_ip = parse(&name, "internal_ip", internal_ip).map_err(D::Error::custom)?;
+        let pod_cidr = parse(&name, "pod_cidr", pod_cidr).map_err(D::Error::custom)?;
+        Ok(Self { name, internal_ip, pod_cidr })
+    }
+}
+
+/// Parses a field of a node; `None` if it is absent or empty.
+fn parse<T: FromStr<Err: Display>>(node: &str, field: &str, text: Option<String>) -> Result<Option<T>, String> {
+    let text = text.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(|e| format!("node {node:?}: {field} {text:?}: {e}"))).transpose()
+}
+
+impl NodeFacts {
+    /// Address and pod CIDR; `None` if one of them is unknown.
+    pub(crate) fn routed(&self) -> Option<(Ipv4Addr, Ipv4Net)> {
+        self.internal_ip.zip(self.pod_cidr)
+    }
+
+    /// Reason for which there is no route to the node's pods; `None` if there is one.
+    pub(crate) fn unrouted_reason(&self) -> Option<&'static str> {
+        match (self.internal_ip, self.pod_cidr) {
+            (None, _) => Some("its Node has no InternalIP of IPv4"),
+            (_, None) => Some("its pod CIDR is not known"),
+            (Some(_), Some(_)) => None,
+        }
+    }
+}
+
 impl Datacenter {
     /// Prefixes that the site's router advertises to the other sites: its subnet, and its pods if
     /// there are any.
@@ -141,7 +191,7 @@ impl Datacenter {
     /// Pod CIDRs outside the site pod CIDR, which workers had before there was one and keep, are
     /// advertised one by one.
     pub(crate) fn advertised_prefixes(&self, strategy: Strategy) -> Vec<Ipv4Net> {
-        let pod_cidrs = || pod_cidrs(&self.workers).map(|(_, pod_cidr)| pod_cidr);
+        let pod_cidrs = || routed(&self.workers).map(|(_, _, pod_cidr)| pod_cidr);
         let pods: Vec<Ipv4Net> = match strategy {
             Strategy::PerNode => pod_cidrs().collect(),
             Strategy::PerSite => {
@@ -154,16 +204,22 @@ impl Datacenter {
 
     /// Workers whose pod CIDR is outside the site pod CIDR.
     pub(crate) fn adopted_pod_cidrs(&self) -> impl Iterator<Item = (&NodeFacts, Ipv4Net)> {
-        pod_cidrs(&self.workers).filter(|(_, pod_cidr)| !self.pod_block.contains(pod_cidr))
+        let routed = routed(&self.workers).map(|(worker, _, pod_cidr)| (worker, pod_cidr));
+        routed.filter(|(_, pod_cidr)| !self.pod_block.contains(pod_cidr))
     }
 }
 
 impl AksSite {
     /// Prefixes that the cluster's router advertises to the datacenters.
     pub(crate) fn advertised_prefixes(&self) -> Vec<Ipv4Net> {
-        let pods = pod_cidrs(&self.nodes).map(|(_, pod_cidr)| pod_cidr);
+        let pods = routed(&self.nodes).map(|(_, _, pod_cidr)| pod_cidr);
         [self.node_subnet, self.router_subnet].into_iter().chain(pods).collect()
     }
+}
+
+/// Nodes to whose pods there are routes, with address and pod CIDR.
+pub(crate) fn routed(nodes: &[NodeFacts]) -> impl Iterator<Item = (&NodeFacts, Ipv4Addr, Ipv4Net)> {
+    nodes.iter().filter_map(|node| node.routed().map(|(ip, pod_cidr)| (node, ip, pod_cidr)))
 }
 
 /// Nodes whose pod CIDR is known, with it.

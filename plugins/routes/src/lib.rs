@@ -11,7 +11,7 @@
 //!
 //! let node = NodeFacts {
 //!     name: "aks-0".into(),
-//!     internal_ip: Ipv4Addr::new(10, 224, 0, 4),
+//!     internal_ip: Some(Ipv4Addr::new(10, 224, 0, 4)),
 //!     pod_cidr: Some("10.244.0.0/24".parse()?),
 //! };
 //! let aks = AksSite {
@@ -22,6 +22,7 @@
 //!     virtual_network: vec!["10.224.0.0/12".parse()?],
 //!     service_cidr: None,
 //!     pod_cidr: None,
+//!     datacenter_prefixes: vec![],
 //! };
 //! let facts = Facts { aks, sites: vec![], strategy: Strategy::PerSite, others: vec![] };
 //! let entries = compute(&facts)?;
@@ -45,6 +46,7 @@ pub use compute::compute;
 pub use conflict::{Conflict, Conflicts};
 pub use desired::{
     AdvertisedRoutes, CiliumNode, CloudRoute, DesiredEntries, DesiredKernelRoute, ForwardingHost, SegmentRoutes,
+    UnroutedNode,
 };
 pub use facts::{AksSite, Datacenter, Facts, NodeFacts, OtherPrefix, RouterFacts, SiteFabric, Strategy};
 pub use path::{

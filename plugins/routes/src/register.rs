@@ -2,12 +2,13 @@ use stargate_sdk::Registry;
 
 use crate::{
     action::DesiredCompute,
-    check::{PathCheck, TailnetPathCheck},
+    check::{NodesCheck, PathCheck, TailnetPathCheck},
 };
 
 /// Adds the actions `routes.…`, which have no settings and make no calls.
 pub fn register(registry: &mut Registry) {
     registry.add(DesiredCompute);
+    registry.add(NodesCheck);
     registry.add(PathCheck);
     registry.add(TailnetPathCheck);
 }

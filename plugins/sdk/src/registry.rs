@@ -75,7 +75,11 @@ impl<A: Action> ErasedAction<A> {
     }
 
     fn input(input: Value) -> Result<A::Input, ActionError> {
-        serde_json::from_value(input).map_err(|e| ActionError::permanent(format!("input of {}: {e}", A::NAME)))
+        serde_path_to_error::deserialize(input).map_err(|error| {
+            let field = error.path().to_string();
+            let field = if field == "." { String::new() } else { format!("{field}: ") };
+            ActionError::permanent(format!("input of {}: {field}{}", A::NAME, error.inner()))
+        })
     }
 
     fn output(output: &A::Output) -> Result<Value, ActionError> {

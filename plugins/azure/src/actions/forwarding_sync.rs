@@ -27,7 +27,8 @@ pub(crate) struct ForwardingOutput {
 }
 
 impl ArmEnsure for ForwardingInput {
-    /// Network interfaces of the machines, at least one for each.
+    /// Network interfaces of the machines. A machine without one fails the action at its end: the
+    /// other ones are changed.
     type Actual = Vec<ArmObject>;
     type Output = ForwardingOutput;
     const NAME: &'static str = "azure.forwarding.sync";
@@ -43,10 +44,7 @@ impl ArmEnsure for ForwardingInput {
         let group = arm.group(&self.resource_group);
         let mut nics = arm.list_in(cx, &group, NETWORK_INTERFACE).await?;
         nics.retain(|nic| self.machines.iter().any(|machine| belongs_to(nic, machine.as_str())));
-        match self.machines.iter().find(|machine| !nics.iter().any(|nic| belongs_to(nic, machine.as_str()))) {
-            Some(machine) => Err(no_interface_error(machine.as_str(), &group)),
-            None => Ok(Some(nics)),
-        }
+        Ok(Some(nics))
     }
 
     fn diff(&self, _: &ArmClient, actual: Option<&Vec<ArmObject>>) -> Result<Vec<Difference>, ActionError> {
@@ -66,7 +64,17 @@ impl ArmEnsure for ForwardingInput {
         Ok(())
     }
 
-    fn output(&self, _: &ActionContext, _: &ArmClient, _: &Vec<ArmObject>) -> Result<ForwardingOutput, ActionError> {
+    fn output(
+        &self,
+        _: &ActionContext,
+        arm: &ArmClient,
+        nics: &Vec<ArmObject>,
+    ) -> Result<ForwardingOutput, ActionError> {
+        let machines = self.machines.iter().map(VmName::as_str);
+        let missing: Vec<&str> = machines.filter(|name| !nics.iter().any(|nic| belongs_to(nic, name))).collect();
+        if !missing.is_empty() {
+            return Err(no_interface_error(&missing, &arm.group(&self.resource_group)));
+        }
         Ok(ForwardingOutput { machines: self.machines.iter().map(ToString::to_string).collect() })
     }
 }
@@ -92,8 +100,10 @@ fn belongs_to(nic: &ArmObject, machine: &str) -> bool {
     nic.id_at("/properties/virtualMachine/id").is_some_and(|id| id.name().eq_ignore_ascii_case(machine))
 }
 
-/// Error of a machine that does not exist, or is in another resource group.
-fn no_interface_error(machine: &str, group: &ResourceId) -> ActionError {
-    ActionError::permanent(format!("no network interface in {} belongs to a machine {machine:?}", group.label()))
+/// Error of machines that do not exist, or are in another resource group.
+fn no_interface_error(machines: &[&str], group: &ResourceId) -> ActionError {
+    let names: Vec<String> = machines.iter().map(|name| format!("{name:?}")).collect();
+    let names = names.join(", ");
+    ActionError::permanent(format!("no network interface in {} belongs to a machine {names}", group.label()))
         .with_hint("create the machine, or delete its Server object if it is gone permanently")
 }

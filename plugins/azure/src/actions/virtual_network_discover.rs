@@ -10,7 +10,8 @@ use crate::{
         virtual_network::{VirtualNetworkInput, address_space},
     },
     arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, NetworkName, ResourceId, ResourceType, VnetName},
+    client::{ArmClient, ArmObject, ClusterName, GroupName, NetworkName, ResourceId, ResourceType, VnetName},
+    deployment_names::{DeploymentNames, deployment_names},
     permission::arm,
 };
 
@@ -37,6 +38,13 @@ pub(crate) struct DiscoveryInput {
     /// Name of the nodes' subnet; required if the nodes are in several.
     #[serde(default)]
     node_subnet: Option<NetworkName>,
+    /// Cluster for whose router the names of subnet and route tables are chosen; without it,
+    /// `names` is that of a network without other clusters.
+    #[serde(default)]
+    cluster: Option<ClusterName>,
+    /// Prefix of the subnet of the cluster's router.
+    #[serde(default)]
+    router_subnet: Option<Prefix>,
 }
 
 /// Virtual network of a cluster's nodes, with its subnets.
@@ -57,6 +65,8 @@ pub(crate) struct DiscoveryOutput {
     pub subnets: Vec<SubnetView>,
     /// Subnet of the cluster's nodes.
     pub node_subnet: SubnetView,
+    /// Names of the cluster's own subnet and route tables.
+    pub names: DeploymentNames,
 }
 
 /// Subnet of the discovered network.
@@ -183,6 +193,7 @@ fn output(network: &ArmObject, input: &DiscoveryInput, used: &[ResourceId]) -> R
         resource_group: network.id.group().to_string(),
         location: network.required("/location")?.into(),
         prefixes: address_space(network).iter().map(Prefix::to_string).collect(),
+        names: deployment_names(&subnets, &node_subnet, input.cluster.as_ref(), input.router_subnet)?,
         subnets,
         node_subnet,
     })

@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 use stargate_kubernetes_client::{KubeClient, KubeRequest, NODES, json::text_or_empty, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
-use crate::node::{check_authority, check_resource_group, check_version_skew};
+use crate::{
+    inventory::check_definitions,
+    node::{check_authority, check_resource_group, check_version_skew},
+};
 
 /// Action `kubernetes.cluster.read`: reads the endpoint and the version of the API server, and
-/// refuses a kubelet that does not fit and a cluster that is not the expected one.
+/// refuses a kubelet that does not fit, a cluster that is not the expected one, and a cluster whose
+/// kinds `Site` and `Server` are those of an earlier program.
 pub(crate) struct ClusterRead(pub(crate) Arc<KubeClient>);
 
 /// Expected properties of the cluster.
@@ -61,6 +65,7 @@ impl Action for ClusterRead {
             let nodes = self.0.list(cx, &NODES, None, None).await?.unwrap_or_default();
             check_resource_group(&nodes, group)?;
         }
+        check_definitions(&self.0, cx).await?;
         let (server, certificate_authority) = self.0.endpoint().await?;
         if input.kubelet_version.is_some() {
             check_authority(&server, &certificate_authority)?;

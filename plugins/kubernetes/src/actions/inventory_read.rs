@@ -7,8 +7,8 @@ use stargate_kubernetes_client::{KubeClient, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::inventory::{
-    AzureSiteNames, FabricType, InvalidObject, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType, SshHost,
-    ssh_host,
+    AdvertisedUnit, AzureSiteNames, FabricType, InvalidObject, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType,
+    SshHost, ssh_host,
 };
 
 /// Action `kubernetes.inventory.read`: reads all registered sites, routers and workers.
@@ -24,6 +24,8 @@ pub(crate) struct InventoryReadInput {}
 pub(crate) struct InventoryReadOutput {
     /// Site of the cluster.
     pub aks: RegisteredAksSite,
+    /// Recorded unit in which the datacenters' pod CIDRs are advertised.
+    pub strategy: AdvertisedUnit,
     /// The datacenters, in the form of the input of `routes.desired.compute`.
     pub sites: Vec<DatacenterSite>,
     /// Resources of the datacenters that are in Azure.
@@ -63,6 +65,8 @@ pub(crate) struct RegisteredAksSite {
     pub virtual_network: Vec<Prefix>,
     /// Router of the site.
     pub router: MachineAddress,
+    /// Prefixes of datacenters behind the router that are no sites.
+    pub datacenter_prefixes: Vec<Prefix>,
 }
 
 /// A machine and its address.
@@ -212,10 +216,12 @@ fn output(inventory: &Inventory) -> Result<InventoryReadOutput, ActionError> {
         router_subnet: aks.subnet,
         virtual_network: aks.virtual_network.clone(),
         router: machine_address(inventory.router(aks)),
+        datacenter_prefixes: aks.datacenter_prefixes.clone(),
     };
     let datacenters = || inventory.of_type(SiteType::Datacenter);
     Ok(InventoryReadOutput {
         aks,
+        strategy: inventory.strategy,
         sites: datacenters().map(|(name, site)| datacenter(inventory, name, site)).collect(),
         azure_sites: datacenters()
             .filter_map(|(name, site)| Some(azure_site(inventory, name, site, site.azure.as_ref()?)))

@@ -23,6 +23,7 @@ mod pod_exec;
 mod pod_probe;
 mod routes_record;
 mod server_read;
+mod strategy_record;
 mod worker_find;
 
 pub(crate) use cluster_read::ClusterRead;
@@ -48,4 +49,5 @@ pub(crate) use pod_exec::PodExec;
 pub(crate) use pod_probe::PodProbe;
 pub(crate) use routes_record::RoutesRecord;
 pub(crate) use server_read::ServerRead;
+pub(crate) use strategy_record::StrategyRecord;
 pub(crate) use worker_find::WorkerFind;

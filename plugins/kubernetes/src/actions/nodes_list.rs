@@ -40,7 +40,7 @@ pub(crate) struct NodesListOutput {
 pub(crate) struct ListedNode {
     /// Name of the node.
     pub name: String,
-    /// Internal address of the node; empty if it has none.
+    /// First internal address of IPv4 of the node; empty if it has none.
     pub internal_ip: String,
     /// Prefix from which its pods get addresses; `null` if no object names it.
     pub pod_cidr: Option<String>,

@@ -7,6 +7,8 @@ use stargate_client::Prefix;
 use stargate_kubernetes_client::{KubeClient, SERVERS, SITES, json::name};
 use stargate_sdk::{ActionContext, ActionError};
 
+use crate::inventory::{AdvertisedUnit, STRATEGY_ANNOTATION, aks_site_object};
+
 const REGISTER_HINT: &str = "run `provision-aks-router` and `provision-dc`, which register sites and their machines";
 
 /// Registered sites and machines, by name.
@@ -20,6 +22,8 @@ pub(crate) struct Inventory {
     pub(crate) sites: BTreeMap<String, SiteSpec>,
     /// Specs of the `Server` objects.
     pub(crate) servers: BTreeMap<String, ServerSpec>,
+    /// Recorded strategy of the deployment.
+    pub(crate) strategy: AdvertisedUnit,
     /// Objects that are incomplete, unreadable or refer to a missing one.
     pub(crate) invalid: Vec<InvalidObject>,
 }
@@ -74,6 +78,9 @@ pub(crate) struct SiteSpec {
     /// Address space of the virtual network; empty on a segment.
     #[serde(default)]
     pub(crate) virtual_network: Vec<Prefix>,
+    /// Prefixes of datacenters behind the cluster's router that are no sites.
+    #[serde(default)]
+    pub(crate) datacenter_prefixes: Vec<Prefix>,
     /// Site pod CIDR; each datacenter has one.
     #[serde(default)]
     pub(crate) pod_block: Option<Prefix>,
@@ -179,10 +186,11 @@ impl Inventory {
     }
 
     fn parse(sites: &[Value], servers: &[Value]) -> Result<Self, ActionError> {
+        let strategy = AdvertisedUnit::recorded(sites).map_err(|word| strategy_error(sites, word))?;
         let mut invalid = vec![];
         let sites = specs("Site", sites, &mut invalid);
         let servers = specs("Server", servers, &mut invalid);
-        let mut inventory = Self { sites, servers, invalid };
+        let mut inventory = Self { sites, servers, strategy, invalid };
         inventory.reject_servers();
         inventory.reject_sites();
         inventory.check_aks()?;
@@ -191,7 +199,7 @@ impl Inventory {
 
     /// Moves the servers that lack a field or a site to the invalid objects.
     fn reject_servers(&mut self) {
-        let Self { sites, servers, invalid } = self;
+        let Self { sites, servers, invalid, .. } = self;
         let is_site = |name: &str, invalid: &[InvalidObject]| {
             sites.contains_key(name) || invalid.iter().any(|object| object.kind == "Site" && object.name == name)
         };
@@ -211,7 +219,7 @@ impl Inventory {
     /// Moves the sites without a router or a field to the invalid objects, and forgets their
     /// servers.
     fn reject_sites(&mut self) {
-        let Self { sites, servers, invalid } = self;
+        let Self { sites, servers, invalid, .. } = self;
         sites.retain(|name, site| {
             let Some(reason) = site.missing(name, servers) else { return true };
             invalid.push(InvalidObject { kind: "Site", name: name.clone(), reason });
@@ -309,6 +317,14 @@ fn specs<T: for<'de> Deserialize<'de>>(
         }
     }
     specs
+}
+
+fn strategy_error(sites: &[Value], word: &str) -> ActionError {
+    let site = aks_site_object(sites).map(name).unwrap_or_default();
+    ActionError::permanent(format!("Site {site:?} of the cluster: annotation {STRATEGY_ANNOTATION} is {word:?}"))
+        .with_hint(format!(
+            "`kubectl annotate --overwrite sites {site} {STRATEGY_ANNOTATION}=per_site` corrects it, or per_node"
+        ))
 }
 
 fn object_error(kind: &str, name: &str, reason: &str) -> ActionError {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use serde_json::Value;
 use stargate_kubernetes_client::json::{condition, list, text, text_or_empty, texts};
@@ -60,10 +60,11 @@ pub(crate) fn not_ready_reason(node: &Value) -> String {
     condition(node, "Ready").map_or("it has not reported yet".into(), |ready| text_or_empty(ready, "/message"))
 }
 
-/// Internal address of the node; empty if it has none.
+/// First internal address of IPv4 of the node; empty if it has none.
 pub(crate) fn internal_ip(node: &Value) -> String {
-    let mut internal = list(node, "/status/addresses").filter(|address| address["type"] == "InternalIP");
-    internal.next().map(|address| text_or_empty(address, "/address")).unwrap_or_default()
+    let internal = list(node, "/status/addresses").filter(|address| address["type"] == "InternalIP");
+    let mut addresses = internal.map(|address| text_or_empty(address, "/address"));
+    addresses.find(|address| address.parse::<Ipv4Addr>().is_ok()).unwrap_or_default()
 }
 
 /// Version of the node's kubelet, such as `v1.33.5`; empty if it has not reported yet.
@@ -106,6 +107,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_internal_address_is_one_of_ipv4() {
+        let node = |addresses: &[(&str, &str)]| {
+            let addresses = addresses.iter().map(|(kind, address)| json!({"type": kind, "address": address}));
+            json!({"status": {"addresses": addresses.collect::<Vec<_>>()}})
+        };
+        let of = |addresses: &[(&str, &str)]| internal_ip(&node(addresses));
+        assert_eq!(of(&[("Hostname", "10.0.0.1"), ("InternalIP", "fd00::4"), ("InternalIP", "10.0.0.4")]), "10.0.0.4");
+        assert_eq!(of(&[("ExternalIP", "20.0.0.4"), ("InternalIP", "fd00::4")]), "");
+        assert_eq!(internal_ip(&json!({})), "");
+    }
 
     #[test]
     fn a_pod_cidr_is_distinguished_from_a_single_address() {

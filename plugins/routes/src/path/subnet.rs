@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{AksSite, Datacenter, Facts, SiteFabric};
+use crate::facts::{AksSite, Datacenter, Facts, SiteFabric, routed};
 
 /// Packets that each subnet on the path must let pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +51,7 @@ pub struct PathPrefix {
 /// Packets that the subnets of all sites must let pass. A site without workers needs none.
 pub(crate) fn paths(facts: &Facts) -> SubnetPaths {
     let sites: Vec<&Datacenter> = facts.sites.iter().filter(|site| !site.workers.is_empty()).collect();
-    let of_site = |site: &Datacenter| datacenter_prefixes(site, facts);
+    let of_site = datacenter_prefixes;
     let remote = sorted(sites.iter().flat_map(|site| of_site(site)));
     let local = if remote.is_empty() { Vec::new() } else { sorted(aks_prefixes(&facts.aks)) };
     let dc = sites.iter().filter(|site| site.fabric == SiteFabric::Azure).map(|site| {
@@ -80,15 +80,15 @@ pub(crate) fn paths(facts: &Facts) -> SubnetPaths {
 }
 
 fn aks_prefixes(aks: &AksSite) -> Vec<PathPrefix> {
-    let pods = aks.nodes.iter().filter_map(|node| node.pod_cidr);
+    let pods = routed(&aks.nodes).map(|(_, _, prefix)| prefix);
     std::iter::once(machines(aks.node_subnet)).chain(pods.map(|prefix| pods_of(prefix, aks.pod_cidr))).collect()
 }
 
-fn datacenter_prefixes(site: &Datacenter, facts: &Facts) -> Vec<PathPrefix> {
-    let advertised = site.advertised_prefixes(facts.strategy).into_iter();
-    advertised
-        .map(|prefix| if prefix == site.subnet { machines(prefix) } else { pods_of(prefix, Some(site.pod_block)) })
-        .collect()
+/// Machines and pods of a datacenter. Without a worker's pod CIDR no address of the site's is in
+/// use, and the routes that let packets pass may not exist.
+fn datacenter_prefixes(site: &Datacenter) -> Vec<PathPrefix> {
+    let pods = routed(&site.workers).map(|(_, _, prefix)| pods_of(prefix, Some(site.pod_block)));
+    std::iter::once(machines(site.subnet)).chain(pods).collect()
 }
 
 fn machines(prefix: Ipv4Net) -> PathPrefix {

@@ -24,6 +24,43 @@ async fn the_action_accepts_the_nodes_as_they_are_listed() {
 }
 
 #[tokio::test]
+async fn an_address_may_be_unknown_and_an_error_names_node_and_field() {
+    let mut facts = serde_json::to_value(log()).unwrap();
+    for unknown in [json!(""), json!(null)] {
+        facts["aks"]["nodes"][1]["internal_ip"] = unknown;
+        let desired = run(facts.clone()).await.unwrap();
+        let unrouted = json!([{ "name": "aks-1", "reason": "its Node has no InternalIP of IPv4" }]);
+        assert_eq!(desired["unrouted"], unrouted);
+    }
+    facts["aks"]["nodes"][1]["internal_ip"] = json!("10.224.0");
+    let error = run(facts.clone()).await.expect_err("refused").message;
+    let expected = "input of routes.desired.compute: aks.nodes[1]: \
+                    node \"aks-1\": internal_ip \"10.224.0\": invalid IPv4 address syntax";
+    assert_eq!(error, expected);
+    facts["aks"]["nodes"][1]["internal_ip"] = json!("10.224.0.5");
+    facts["sites"][0]["workers"][0]["pod_cidr"] = json!("10.244.64.0");
+    let error = run(facts.clone()).await.expect_err("refused").message;
+    assert!(error.contains("sites[0].workers[0]: node \"worker-1\": pod_cidr \"10.244.64.0\": "), "{error}");
+    facts["sites"][0]["workers"][0]["pod_cidr"] = json!(null);
+    facts["sites"][0]["router"]["ip"] = json!("x");
+    let error = run(facts).await.expect_err("refused").message;
+    assert!(error.contains("input of routes.desired.compute: sites[0].router.ip: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_without_routes_fails_the_check_with_its_name() {
+    let mut registry = Registry::default();
+    register(&mut registry);
+    let check = registry.find("routes.nodes.check").unwrap();
+    let cx = || ActionContext::detached("routed", Arc::new(Secrets::default()));
+    check.run(&cx(), json!({ "unrouted": [] })).await.unwrap();
+    let unrouted = json!([{ "name": "aks-1", "reason": "its Node has no InternalIP of IPv4" }]);
+    let error = check.run(&cx(), json!({ "unrouted": unrouted })).await.expect_err("incomplete");
+    assert!(error.message.contains("node aks-1: its Node has no InternalIP"), "{error}");
+    assert!(error.hint.unwrap().contains("kubectl get node aks-1"));
+}
+
+#[tokio::test]
 async fn a_conflict_is_permanent_and_has_a_hint() {
     let mut facts = serde_json::to_value(log()).unwrap();
     facts["sites"][0]["workers"][1]["internal_ip"] = json!("10.50.1.5");

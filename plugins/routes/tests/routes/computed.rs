@@ -1,4 +1,4 @@
-use stargate_routes::{CloudRoute, DesiredKernelRoute, SiteFabric, Strategy, compute};
+use stargate_routes::{CloudRoute, DesiredKernelRoute, SiteFabric, Strategy, UnroutedNode, compute};
 
 use crate::facts::{log, net, nets};
 
@@ -62,6 +62,17 @@ fn a_pod_cidr_outside_the_sites_is_advertised_separately() {
 }
 
 #[test]
+fn a_datacenter_that_is_no_site_has_a_route_of_the_nodes_only() {
+    let mut facts = log();
+    let without = compute(&facts).unwrap();
+    facts.aks.datacenter_prefixes = nets(&["10.60.0.0/16", "10.50.1.0/24"]);
+    let mut desired = compute(&facts).unwrap();
+    let added = desired.aks_routes.iter().position(|route| route.prefix == net("10.60.0.0/16")).unwrap();
+    assert_eq!(cloud_texts(&[desired.aks_routes.remove(added)]), ["10.60.0.0/16 -> 10.237.0.4"]);
+    assert_eq!(desired, without, "the subnet of the site has its route already");
+}
+
+#[test]
 fn on_one_ethernet_segment_kernel_routes_are_computed() {
     let mut facts = log();
     facts.sites[0].fabric = SiteFabric::L2;
@@ -92,5 +103,33 @@ fn a_node_without_a_pod_cidr_is_listed_as_unrouted() {
     let mut facts = log();
     facts.aks.nodes[1].pod_cidr = None;
     let desired = compute(&facts).unwrap();
-    assert_eq!((desired.unrouted, desired.router_routes.len()), (vec!["aks-1".to_owned()], 1));
+    let reason = "its pod CIDR is not known".to_owned();
+    assert_eq!(desired.unrouted, [UnroutedNode { name: "aks-1".into(), reason }]);
+    assert_eq!(desired.router_routes.len(), 1);
+}
+
+#[test]
+fn a_node_without_an_address_is_left_out_of_every_surface() {
+    let mut facts = log();
+    facts.aks.nodes[1].internal_ip = None;
+    facts.sites[0].workers[1].internal_ip = None;
+    let desired = compute(&facts).unwrap();
+    let unrouted: Vec<_> = desired.unrouted.iter().map(|node| (node.name.as_str(), node.reason.as_str())).collect();
+    let reason = "its Node has no InternalIP of IPv4";
+    assert_eq!(unrouted, [("aks-1", reason), ("worker-2", reason)]);
+    facts.aks.nodes.truncate(1);
+    facts.sites[0].workers.truncate(1);
+    let without = compute(&facts).unwrap();
+    let forwarding = desired.forwarding.clone(); // it is a machine nevertheless
+    assert_eq!(stargate_routes::DesiredEntries { unrouted: vec![], forwarding, ..without }, {
+        stargate_routes::DesiredEntries { unrouted: vec![], ..desired }
+    });
+}
+
+#[test]
+fn a_pod_cidr_of_a_node_without_an_address_must_not_overlap() {
+    let mut facts = log();
+    facts.aks.nodes[1].internal_ip = None;
+    facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.0/24"));
+    assert!(compute(&facts).is_err());
 }

@@ -12,7 +12,7 @@ pub(crate) fn nets(texts: &[&str]) -> Vec<Ipv4Net> {
 }
 
 pub(crate) fn node(name: &str, ip: &str, pod_cidr: &str) -> NodeFacts {
-    NodeFacts { name: name.into(), internal_ip: ip.parse().unwrap(), pod_cidr: Some(net(pod_cidr)) }
+    NodeFacts { name: name.into(), internal_ip: Some(ip.parse().unwrap()), pod_cidr: Some(net(pod_cidr)) }
 }
 
 fn router(name: &str, ip: &str) -> RouterFacts {
@@ -29,6 +29,7 @@ pub(crate) fn log() -> Facts {
         virtual_network: nets(&["10.224.0.0/12"]),
         service_cidr: Some(net("10.0.0.0/16")),
         pod_cidr: Some(net("10.244.0.0/16")),
+        datacenter_prefixes: vec![],
     };
     let workers =
         vec![node("worker-1", "10.50.1.5", "10.244.64.0/24"), node("worker-2", "10.50.1.6", "10.244.65.0/24")];
@@ -51,7 +52,7 @@ pub(crate) fn large(nodes: u32, sites: u32, workers: u32) -> Facts {
     let address = |base: &str, offset: u32| Ipv4Addr::from_bits(base.parse::<Ipv4Addr>().unwrap().to_bits() + offset);
     let make = |name: String, ip: Ipv4Addr, pods: Ipv4Addr| NodeFacts {
         name,
-        internal_ip: ip,
+        internal_ip: Some(ip),
         pod_cidr: Some(Ipv4Net::new(pods, 24).unwrap()),
     };
     facts.aks.pod_cidr = Some(net("11.0.0.0/8"));

@@ -68,13 +68,13 @@ impl DataplaneBench {
             }
             for node in &facts.aks.nodes {
                 let block = node.pod_cidr.unwrap().to_string();
-                add_aks_node(&mut next.kube, &node.name, &node.internal_ip.to_string(), &block);
+                add_aks_node(&mut next.kube, &node.name, &node.internal_ip.unwrap().to_string(), &block);
             }
             *world = next;
         }
         self.allow().await;
         for worker in &facts.sites[0].workers {
-            self.join(&worker.name, &worker.internal_ip.to_string(), &worker.pod_cidr.unwrap().to_string());
+            self.join(&worker.name, &worker.internal_ip.unwrap().to_string(), &worker.pod_cidr.unwrap().to_string());
         }
     }
 

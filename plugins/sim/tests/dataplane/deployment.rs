@@ -26,7 +26,7 @@ pub(crate) fn net(text: &str) -> Ipv4Net {
 }
 
 fn node(name: String, ip: &str, block: &str) -> Node {
-    Node { name, internal_ip: ip.parse().unwrap(), pod_cidr: Some(block.parse().unwrap()) }
+    Node { name, internal_ip: ip.parse().ok(), pod_cidr: Some(block.parse().unwrap()) }
 }
 
 /// The log's topology with as many nodes, and with sites of as many workers.
@@ -41,6 +41,7 @@ pub(crate) fn facts(nodes: u8, sites: &[(u8, Fabric)], strategy: Strategy) -> Fa
         virtual_network: vec![net("10.224.0.0/12")],
         service_cidr: Some(net("10.0.0.0/16")),
         pod_cidr: Some(net("10.244.0.0/16")),
+        datacenter_prefixes: vec![],
     };
     let sites = (1..).zip(sites).map(|(number, (workers, fabric))| datacenter(number, *workers, *fabric)).collect();
     Facts { aks, sites, strategy, others: vec![] }
@@ -127,7 +128,7 @@ impl Deployment {
             self.machine(&mut world, &site.router.name, site.router.ip, &vnet, &subnet, site.subnet);
             self.join(&mut world, &site.router.name);
             for worker in &site.workers {
-                self.machine(&mut world, &worker.name, worker.internal_ip, &vnet, &subnet, site.subnet);
+                self.machine(&mut world, &worker.name, worker.internal_ip.unwrap(), &vnet, &subnet, site.subnet);
             }
             world.pods.extend(site.workers.iter().map(pod));
         }

@@ -79,7 +79,8 @@ fn of_segment(site: &Datacenter, segment: &Segment) -> Vec<SurfaceEntry> {
     };
     let router = segment.local.iter().map(|route| entry(&site.router.name, route));
     let workers = site.workers.iter().flat_map(|worker| {
-        let all = segment.remote.iter().chain(segment.local.iter().filter(|route| route.via != worker.internal_ip));
+        let all =
+            segment.remote.iter().chain(segment.local.iter().filter(|route| Some(route.via) != worker.internal_ip));
         all.map(|route| entry(&worker.name, route))
     });
     router.chain(workers).collect()

@@ -72,7 +72,7 @@ pub(crate) fn arm(facts: &Facts, entries: &[SurfaceEntry], guards: &[Guard]) -> 
         azure.network(&vnet, &site.virtual_network, &[(&subnet, site.subnet)]);
         azure.nic(&site.router.name, &site.router.ip.to_string(), &vnet, &subnet);
         for worker in &site.workers {
-            azure.nic(&worker.name, &worker.internal_ip.to_string(), &vnet, &subnet);
+            azure.nic(&worker.name, &worker.internal_ip.unwrap().to_string(), &vnet, &subnet);
         }
     }
     let group = json!({ "name": "MC_g", "location": LOCATION, "tags": null, "managed_by": null, "state": "Succeeded" });
@@ -151,7 +151,7 @@ impl Azure<'_> {
     fn instance(&mut self, index: usize, node: &Node) {
         let id = format!("{GROUP}/Microsoft.Compute/virtualMachineScaleSets/v/virtualMachines/{index}");
         self.put(&id, "ScaleSetVm", &json!({ "osProfile": { "computerName": node.name.to_uppercase() } }));
-        let nic = interface(&node.internal_ip.to_string(), &network(None), NODES, true);
+        let nic = interface(&node.internal_ip.unwrap().to_string(), &network(None), NODES, true);
         self.put(&format!("{id}/networkInterfaces/n"), "ScaleSetNic", &nic);
     }
 }

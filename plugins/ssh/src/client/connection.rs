@@ -1,4 +1,8 @@
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use stargate_client::{CallEffect, CallPermit, error_chain};
@@ -35,10 +39,20 @@ const INPUT_PART_BYTES: usize = 32 * 1024;
 /// Master connection to one host, opened at first use and again when it has been lost.
 pub(super) struct SshConnection {
     host: SshHost,
-    // Held while a connection is opened: callers that come meanwhile wait for that one.
-    session: Mutex<Option<Arc<Session>>>,
+    // Held while a connection is opened: callers that come meanwhile wait for that one, and share
+    // its failure. Otherwise each of them would wait for a host that does not respond, one after
+    // the other.
+    session: Mutex<SessionSlot>,
     slots: Semaphore,
     logins: Arc<Semaphore>,
+}
+
+/// State of a connection.
+#[derive(Default)]
+struct SessionSlot {
+    open: Option<Arc<Session>>,
+    /// Time and error of the last failure to open one.
+    failure: Option<(Instant, ActionError)>,
 }
 
 /// Failure of a command.
@@ -68,16 +82,30 @@ impl SshConnection {
     /// # Errors
     /// If the host cannot be reached or refuses the login; no command was sent.
     pub(super) async fn session(&self, state: &StateDir) -> Result<Arc<Session>, ActionError> {
+        let called = Instant::now();
         let mut slot = self.session.lock().await;
-        if let Some(session) = slot.as_ref()
+        if let Some(session) = slot.open.as_ref()
             && session.check().await.is_ok()
         {
             return Ok(Arc::clone(session));
         }
-        *slot = None;
-        let session = Arc::new(self.open(state).await?);
-        *slot = Some(Arc::clone(&session));
-        Ok(session)
+        slot.open = None;
+        if let Some((failed, error)) = &slot.failure
+            && *failed > called
+        {
+            return Err(error.clone());
+        }
+        match self.open(state).await {
+            Ok(session) => {
+                let session = Arc::new(session);
+                slot.open = Some(Arc::clone(&session));
+                Ok(session)
+            }
+            Err(error) => {
+                slot.failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
     /// Waits until another command can run at the same time.
@@ -102,8 +130,8 @@ impl SshConnection {
     /// Drops `session`, so that the next command opens a new one.
     pub(super) async fn forget(&self, session: &Arc<Session>) {
         let mut slot = self.session.lock().await;
-        if slot.as_ref().is_some_and(|present| Arc::ptr_eq(present, session)) {
-            *slot = None;
+        if slot.open.as_ref().is_some_and(|present| Arc::ptr_eq(present, session)) {
+            slot.open = None;
         }
     }
 
