@@ -8,7 +8,7 @@ use std::{
 use stargate::workflow::parse;
 use stargate_azure::{ArmCredential, ArmSettings};
 use stargate_kubernetes_client::{KubeClient, KubeconfigSettings};
-use stargate_sdk::{Registry, SecretRef, Secrets};
+use stargate_sdk::{Nature, Recovery, Registry, SecretRef, Secrets};
 use stargate_ssh::SshSettings;
 use stargate_tailscale::TailscaleSettings;
 
@@ -64,5 +64,37 @@ fn each_shipped_workflow_is_valid() {
         let checked = parse(name, &text).check(&registry, &|file| read(folder, file));
         let diagnostics = checked.err().map(|found| serde_json::to_string_pretty(&found).expect("JSON"));
         assert_eq!(diagnostics, None, "{name}");
+    }
+}
+
+#[test]
+fn an_action_that_only_reads_is_repeated_and_so_never_in_doubt() {
+    let state = tempfile::tempdir().expect("a directory");
+    let registry = registry(state.path());
+    let reads: Vec<_> = registry.iter().filter(|action| action.nature() == Nature::Observe).collect();
+    assert!(reads.len() > 20);
+    for action in reads {
+        assert_eq!(action.recovery(), Recovery::Repeat, "{}", action.name());
+    }
+}
+
+#[test]
+fn sync_prunes_only_if_two_reads_agree_and_each_node_has_a_pod_cidr() {
+    let state = tempfile::tempdir().expect("a directory");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
+    let (name, text) = read(&folder, "sync-pod-routes.yaml").expect("a text");
+    let checked = parse(&name, &text).check(&registry(state.path()), &|file| read(&folder, file)).expect("valid");
+    let outline = checked.outline();
+    let prunes: Vec<_> = outline.steps.iter().filter(|step| step.name.starts_with("stale_")).collect();
+    assert!(prunes.len() > 5);
+    for step in prunes {
+        let condition = &step.when.as_ref().expect("a condition").source;
+        for part in [
+            "inputs.prune",
+            "steps.desired.outputs == steps.desired_again.outputs",
+            "size(steps.desired.outputs.unrouted) == 0",
+        ] {
+            assert!(condition.contains(part), "{}: {condition}", step.name);
+        }
     }
 }

@@ -12,6 +12,7 @@ mod offline;
 mod ownership;
 mod pods;
 mod program;
+mod promises;
 mod remote_locks;
 mod runs;
 mod schedule;

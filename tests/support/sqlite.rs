@@ -2,12 +2,24 @@
 
 use std::path::Path;
 
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 /// Executes statements on a journal file.
 pub(crate) async fn execute(path: &Path, statements: &'static str) {
     let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
     sqlx::query(statements).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Locks a journal file for writing, as a process that is stopped in the middle of a commit does.
+pub(crate) async fn lock(path: &Path) -> SqliteConnection {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+    connection
+}
+
+/// Releases the lock of [`lock`].
+pub(crate) async fn unlock(connection: SqliteConnection) {
     connection.close().await.unwrap();
 }
 

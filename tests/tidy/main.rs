@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 mod cycles;
+mod promises;
 mod prose;
 mod sizes;
 mod sources;
