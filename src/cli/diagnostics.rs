@@ -1,12 +1,12 @@
 //! Display of errors in workflows, with the underlined source text.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use stargate::workflow::{Diagnostic, Diagnostics};
+use stargate::workflow::Diagnostic;
 
 use super::ui;
 
-/// Prints each error of a workflow with the underlined source text, on stderr.
-pub(crate) fn show(diagnostics: &Diagnostics) {
+/// Prints each error or warning with the underlined source text, on stderr.
+pub(crate) fn show<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>) {
     let theme = if ui::colours_err() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(ui::width_err()).with_context_lines(1);
     for diagnostic in diagnostics {

@@ -7,6 +7,7 @@ use super::{
     FORMAT, Loader, Outline, Plan, PlannedStep, Scope, Template,
     check::check,
     dependencies::{StepDependencies, dependencies},
+    hidden_failures::hidden_failures,
     inline::inline,
     inlined_workflow::InlinedWorkflow,
     inputs,
@@ -14,9 +15,9 @@ use super::{
     lower, order,
 };
 
-use crate::workflow::{Diagnostics, ParsedWorkflow, Workflow};
+use crate::workflow::{Diagnostic, Diagnostics, ParsedWorkflow, Workflow};
 
-/// A workflow without mistakes: its names are resolved, its types fit, and its steps are
+/// A workflow without errors: its names are resolved, its types fit, and its steps are
 /// sorted by dependencies.
 ///
 /// It is the only source of plans and outlines, so that each workflow is checked once.
@@ -27,13 +28,14 @@ pub struct Checked {
     locks: Vec<Lock>,
     steps: Vec<PlannedStep>,
     outputs: Vec<(String, Template)>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Workflow {
     /// Checks the workflow, and all that it inlines, against the actions of `registry`.
     ///
     /// # Errors
-    /// Each mistake that can be found without input values.
+    /// Each error that can be found without input values.
     pub fn check(self, registry: &Registry, loader: &Loader<'_>) -> Result<Checked, Diagnostics> {
         ParsedWorkflow { workflow: Some(self), diagnostics: Vec::new() }.check(registry, loader)
     }
@@ -43,7 +45,7 @@ impl ParsedWorkflow {
     /// Checks a workflow that was just read, like [`Workflow::check`].
     ///
     /// # Errors
-    /// Each mistake in the text, together with those that the check finds in the rest.
+    /// Each error in the text, together with those that the check finds in the rest.
     pub fn check(self, registry: &Registry, loader: &Loader<'_>) -> Result<Checked, Diagnostics> {
         let mut found = self.diagnostics;
         let inlined = self.workflow.map(|workflow| {
@@ -64,13 +66,21 @@ impl ParsedWorkflow {
 impl Checked {
     fn new(inlined: &InlinedWorkflow) -> Self {
         let workflow = Arc::clone(&inlined.scopes[0].workflow);
+        let dependencies = dependencies(inlined);
+        let warnings = Diagnostics::collect(hidden_failures(inlined, &dependencies));
         Self {
             scopes: lower::scopes(inlined),
             locks: locks::lower(inlined),
-            steps: steps(inlined),
+            steps: steps(inlined, &dependencies),
             outputs: lower::outputs(&workflow, 0),
+            warnings: warnings.map(Diagnostics::into_vec).unwrap_or_default(),
             workflow,
         }
+    }
+
+    /// Returns what is probably not meant, though it is valid.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// Returns the workflow as it is written in the file.
@@ -109,8 +119,7 @@ impl Checked {
 }
 
 /// Returns the steps so that each follows all it depends on; otherwise in the order of the files.
-fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
-    let dependencies = dependencies(inlined);
+fn steps(inlined: &InlinedWorkflow, dependencies: &[StepDependencies]) -> Vec<PlannedStep> {
     let order = order::sort(&dependencies.iter().map(StepDependencies::all).collect::<Vec<_>>());
     let mut positions = vec![0; order.len()];
     order.iter().enumerate().for_each(|(position, &step)| positions[step] = position);
@@ -119,7 +128,7 @@ fn steps(inlined: &InlinedWorkflow) -> Vec<PlannedStep> {
             let planned: BTreeSet<usize> = steps.iter().map(|&step| positions[step]).collect();
             planned.into_iter().collect()
         };
-        let StepDependencies { needs, after, needs_each } = &dependencies[step];
+        let StepDependencies { needs, after, needs_each, items: _ } = &dependencies[step];
         let planned = lower::step(inlined, &inlined.steps[step]);
         PlannedStep { needs: at(needs), after: at(after), needs_each: at(needs_each), ..planned }
     });

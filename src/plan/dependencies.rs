@@ -21,6 +21,8 @@ pub(super) struct StepDependencies {
     pub(super) after: BTreeSet<usize>,
     /// Steps of which an instance needs the instance with the same key.
     pub(super) needs_each: BTreeSet<usize>,
+    /// Steps that the list of a loop refers to.
+    pub(super) items: BTreeSet<usize>,
 }
 
 impl StepDependencies {
@@ -32,7 +34,7 @@ impl StepDependencies {
 
 /// Returns the direct dependencies of each step, by index.
 ///
-/// The workflow must have no mistakes: with a cycle between scopes the search would not end.
+/// The workflow must have no errors: with a cycle between scopes the search would not end.
 pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<StepDependencies> {
     let mut collector =
         DependencyCollector { inlined, inputs: HashMap::new(), outputs: HashMap::new(), inside: HashMap::new() };
@@ -62,6 +64,9 @@ impl DependencyCollector<'_> {
         while let Some((parent, inliner)) = inlined.inliner(scope) {
             self.written(parent, inliner, &mut found);
             scope = parent;
+        }
+        if let Some(each) = &inlined.body(step).for_each {
+            self.expression(&each.items, step.scope, &mut found.items);
         }
         let mut referenced = BTreeSet::new();
         for expression in definition.expressions() {

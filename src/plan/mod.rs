@@ -1,7 +1,7 @@
 //! Checks a workflow against the schemas of its actions and makes the [`Plan`] of a run from it.
 //!
 //! The stages, each with its own type, so that no later one repeats the work of an earlier one:
-//! [`Workflow`](crate::workflow::Workflow) (the file) → [`Checked`] (no mistakes, steps in order) →
+//! [`Workflow`](crate::workflow::Workflow) (the file) → [`Checked`] (no errors, steps in order) →
 //! [`Plan`] (with inputs, stored with the run) → [`CompiledPlan`] (can be evaluated). An
 //! [`Outline`] is the view of a [`Checked`] workflow without inputs.
 //!
@@ -29,6 +29,7 @@ mod dependencies;
 mod error;
 mod evaluate;
 mod expression;
+mod hidden_failures;
 mod inline;
 mod inlined_workflow;
 mod inputs;

@@ -4,7 +4,16 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{SourceFile, Span};
 
-/// One error in a workflow, with its place.
+/// Meaning of a diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The workflow cannot run.
+    Error,
+    /// The workflow can run, but probably not as it is meant.
+    Warning,
+}
+
+/// One error or warning about a workflow, with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
     /// Kind of the error, such as `workflow::unknown_key`.
@@ -20,6 +29,8 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// File that contains `span`.
     pub source: Arc<SourceFile>,
+    /// Error, unless set otherwise.
+    pub severity: Severity,
 }
 
 impl Diagnostic {
@@ -31,7 +42,14 @@ impl Diagnostic {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Self {
-        Self { code, message: message.into(), label: label.into(), span, hint: None, source: Arc::clone(source) }
+        let (message, label, source) = (message.into(), label.into(), Arc::clone(source));
+        Self { code, message, label, span, hint: None, source, severity: Severity::Error }
+    }
+
+    /// Sets the severity.
+    #[must_use]
+    pub fn with_severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
     }
 
     /// Adds advice to the reader.

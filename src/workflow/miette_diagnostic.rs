@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Diagnostic, Diagnostics, SourceFile};
+use super::{Diagnostic, Diagnostics, Severity, SourceFile};
 
 /// Maximum number of lines that are underlined.
 const MAX_LINES: usize = 6;
@@ -11,6 +11,13 @@ const MAX_LINES: usize = 6;
 impl miette::Diagnostic for Diagnostic {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {

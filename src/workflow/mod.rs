@@ -28,7 +28,7 @@ mod yaml_node;
 
 pub use cron::{Cron, CronError, CronField, CronItem};
 pub use definition::{ActionBody, ForEachDefinition, Input, RetryDefinition, Step, StepBody, Workflow};
-pub use diagnostic::{Diagnostic, Diagnostics};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use duration::parse as duration_ms;
 pub use expression::{Expression, ExpressionError, MAX_SOURCE_BYTES, PathKey, Reference, ResultType, Segment};
 pub(crate) use parse::parse_sharing;

@@ -1,6 +1,9 @@
-use std::{io::Read, process::Stdio};
+use std::{
+    io::Read,
+    process::{Command, Stdio},
+};
 
-use crate::program::Program;
+use crate::program::{Program, ProgramOutput};
 
 const INVALID: &str = r#"name: invalid
 inputs:
@@ -51,6 +54,24 @@ fn validate_reports_a_workflow_that_cannot_be_read_and_continues() {
     assert_eq!(valid, [false, false, false, true]);
     assert!(reports[0]["error"].as_str().unwrap().contains("none.yaml") && reports[0]["hint"].is_string(), "{reports}");
     program.expect(64, &["validate", "provision-aks-router", "no-such"]);
+}
+
+#[test]
+fn validate_warns_of_a_failure_that_a_loop_without_items_hides() {
+    let program = Program::new();
+    let step = |name: &str, rest: &str| {
+        format!("  {name}:\n    uses: azure.managed_cluster.read\n    with: {{resource_group: g, name: c}}\n{rest}")
+    };
+    let each = step("each", "    needs: [first]\n    for_each: ${{ inputs.list }}\n    as: x\n");
+    let [first, last] = [step("first", ""), step("last", "    needs: [each]\n")];
+    let head = "name: hiding\ninputs:\n  list: {type: array, items: {type: string}, default: []}\nsteps:\n";
+    program.write("hiding.yaml", &format!("{head}{first}{each}{last}"));
+    let ran = program.expect(0, &["validate", "hiding.yaml"]);
+    assert!(ran.out.contains("hiding.yaml: no errors, 1 warning, 3 steps"), "{ran:?}");
+    assert!(ran.err.contains("⚠ step \"last\" can start although \"first\" has failed"), "{ran:?}");
+    let report = program.expect(0, &["validate", "hiding.yaml", "-o", "json"]).json();
+    assert_eq!((&report[0]["valid"], &report[0]["diagnostics"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!(report[0]["warnings"][0]["line"], 14);
 }
 
 #[test]
@@ -119,6 +140,22 @@ fn an_unusable_journal_exits_with_69() {
     assert!(ran.hint().contains("--journal"), "{ran:?}");
     program.expect(69, &["resume", "--journal", "/proc/none/journal.db"]).hint();
     program.expect(69, &["history", "--journal", "journal/below-a-file"]).hint();
+}
+
+#[test]
+fn a_journal_that_is_mounted_without_its_folder_exits_with_69() {
+    let program = Program::new();
+    program.expect(64, &["resume"]);
+    let journal = program.journal();
+    // In a mount namespace of its own, which needs a user namespace unless the user is root.
+    let namespace = if rustix::process::geteuid().is_root() { "--mount" } else { "--map-root-user" };
+    let script = r#"mount --bind "$0" "$0" && exec "$1" history --journal "$0""#;
+    let mut command = Command::new("unshare");
+    command.args([namespace, "--mount", "sh", "-c", script]).arg(&journal).arg(env!("CARGO_BIN_EXE_stargate"));
+    let ran = ProgramOutput::of(&mut command);
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(ran.err.contains("mounted as a single file"), "{ran:?}");
+    assert!(ran.hint().contains("a container needs the whole folder"), "{ran:?}");
 }
 
 #[test]

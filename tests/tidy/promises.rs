@@ -37,18 +37,18 @@ fn readme() -> String {
 }
 
 /// Returns the reason for which a test does not exist.
-fn missing(test: &str) -> Option<String> {
-    let (path, name) = test.split_once("::").map_or((test, None), |(path, name)| (path, Some(name)));
-    let Ok(text) = fs::read_to_string(root().join(path)) else { return Some(format!("{test}: no such file")) };
+fn missing(reference: &str) -> Option<String> {
+    let (path, name) = reference.split_once("::").map_or((reference, None), |(path, name)| (path, Some(name)));
+    let Ok(text) = fs::read_to_string(root().join(path)) else { return Some(format!("{reference}: no such file")) };
     let name = name?;
     let lines: Vec<_> = text.lines().map(str::trim_start).collect();
     let function = format!("fn {name}(");
     let Some(at) = lines.iter().position(|line| line.trim_start_matches("async ").starts_with(&function)) else {
-        return Some(format!("{test}: no such function"));
+        return Some(format!("{reference}: no such function"));
     };
     let mut attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
     let is_test = attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
-    (!is_test).then(|| format!("{test}: not a test"))
+    (!is_test).then(|| format!("{reference}: not a test"))
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Implementation of the command `validate`.
 //!
 //! A workflow that cannot be read is reported, and the others are validated. Exit code 65 if a
-//! workflow has errors or cannot be read, 64 if there is no workflow of that name. JSON: a list of
-//! `{file, valid, diagnostics, error, hint}`.
+//! workflow has errors or cannot be read, 64 if there is no workflow of that name; warnings do not
+//! count. JSON: a list of `{file, valid, diagnostics, warnings, error, hint}`.
 
 use serde_json::{Value, json};
-use stargate::workflow::Diagnostics;
+use stargate::{plan::Checked, workflow::Diagnostics};
 
 use crate::{
     cli::{
@@ -33,12 +33,9 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
             }
         };
         let checked = text.check(&registry);
-        reports.push(report(&text, checked.as_ref().err()));
+        reports.push(report(&text, &checked));
         match &checked {
-            Ok(checked) if settings.output == Output::Text => {
-                let steps = format::plural(checked.workflow().steps.len(), "step");
-                ui::out(&format!("{}: no errors, {steps}", text.name()));
-            }
+            Ok(checked) if settings.output == Output::Text => show_valid(&text, checked),
             Ok(_) => {}
             Err(found) => {
                 worst = worst.max(Exit::Invalid);
@@ -60,9 +57,24 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
     Ok(worst)
 }
 
+/// Prints the warnings about a workflow without errors, and its number of steps.
+fn show_valid(text: &WorkflowText, checked: &Checked) {
+    diagnostics::show(checked.warnings());
+    let warnings = match checked.warnings().len() {
+        0 => String::new(),
+        count => format!("{}, ", format::plural(count, "warning")),
+    };
+    let steps = format::plural(checked.workflow().steps.len(), "step");
+    ui::out(&format!("{}: no errors, {warnings}{steps}", text.name()));
+}
+
 /// Returns the report on a workflow that was read.
-fn report(text: &WorkflowText, found: Option<&Diagnostics>) -> Value {
-    json!({ "file": text.name(), "valid": found.is_none(), "diagnostics": found.map_or(json!([]), |found| json!(found)) })
+fn report(text: &WorkflowText, checked: &Result<Checked, Diagnostics>) -> Value {
+    let (diagnostics, warnings) = match checked {
+        Ok(checked) => (json!([]), json!(checked.warnings())),
+        Err(found) => (json!(found), json!([])),
+    };
+    json!({ "file": text.name(), "valid": checked.is_ok(), "diagnostics": diagnostics, "warnings": warnings })
 }
 
 /// Shows a workflow that cannot be read, and returns the report on it.
@@ -71,5 +83,5 @@ fn unread(output: Output, name: &str, failure: &Failure) -> Value {
         failure.show();
     }
     let (error, hint) = (failure.to_string(), failure.hint());
-    json!({ "file": name, "valid": false, "diagnostics": [], "error": error, "hint": hint })
+    json!({ "file": name, "valid": false, "diagnostics": [], "warnings": [], "error": error, "hint": hint })
 }

@@ -10,3 +10,4 @@ mod locks;
 mod properties;
 mod shipped;
 mod stored;
+mod warnings;
