@@ -30,6 +30,17 @@ steps:
 fn open() -> (SimWorld, Program, Program) {
     let world = SimWorld::open("1000");
     let programs = [world.program(), world.program()];
+    prepared(world, programs)
+}
+
+/// Like [`open`], with leases of one second.
+fn open_with_short_leases() -> (SimWorld, Program, Program) {
+    let world = SimWorld::open("1000");
+    let programs = [world.program(), world.program()].map(|program| program.also("STARGATE_TEST_LEASE_MS", "1000"));
+    prepared(world, programs)
+}
+
+fn prepared(world: SimWorld, programs: [Program; 2]) -> (SimWorld, Program, Program) {
     for program in &programs {
         program.write("locked.yaml", &MACHINE.replace("steps:\n", "locks: [cluster/e2e]\nsteps:\n"));
         program.write("patch.yaml", PATCH);
@@ -122,6 +133,25 @@ fn the_lock_of_a_run_that_was_killed_on_another_machine_expires() {
     let expired = expired.end();
     assert_eq!(expired.code, Some(0), "it waits for the expiry even without --wait-for-locks: {expired:?}");
     here.expect(0, &["resume"]);
+}
+
+#[test]
+fn a_process_that_was_stopped_for_longer_than_its_lease_changes_nothing_after_another_journal_has_the_lock() {
+    let (world, here, there) = open_with_short_leases();
+    world.hold("PUT", "/networkInterfaces/");
+    let stopped = here.spawn(&with(&[]));
+    world.wait_for_hold();
+    stopped.signal(rustix::process::Signal::STOP);
+    let mut next = there.spawn(&with(&["--wait-for-locks", "5m"]));
+    next.read_until("waiting for lock \"cluster/e2e\"");
+    world.release();
+    let next = next.end();
+    assert_eq!(next.code, Some(0), "{next:?}");
+    let writes = world.writes();
+    stopped.signal(rustix::process::Signal::CONT);
+    let ended = stopped.end();
+    assert_eq!(ended.code, Some(20), "{ended:?}");
+    assert_eq!(world.writes(), writes, "it has sent nothing since: {ended:?}");
 }
 
 #[test]
