@@ -13,7 +13,7 @@ use crate::workflow::{
     Step, StepBody, TemplateKind, Workflow, suggest::did_you_mean,
 };
 
-/// Returns each mistake that can be found without input values, except cycles and locks.
+/// Returns each error that can be found without input values, except cycles and locks.
 pub(super) fn check(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (scope, instance) in inlined.scopes.iter().enumerate() {
@@ -246,7 +246,7 @@ fn computed_default(source: &Arc<SourceFile>, default: &SpannedTemplate) -> Opti
     Some(Diagnostic::new(source, "plan::default", first.trimmed(source), message, "no expression here"))
 }
 
-/// Returns a mistake for each input that no expression uses. The unread part of an incomplete file
+/// Returns an error for each input that no expression uses. The unread part of an incomplete file
 /// can be the user of an input, so nothing is reported there.
 fn unused_inputs(workflow: &Workflow) -> Vec<Diagnostic> {
     if !workflow.complete {

@@ -22,7 +22,7 @@ const MAX_SCOPES: usize = 256;
 /// Maximum number of steps with an action, those of inlined workflows included.
 const MAX_STEPS: usize = 10_000;
 
-/// Loads the workflows that `workflow` inlines and finds the actions. Mistakes are added to
+/// Loads the workflows that `workflow` inlines and finds the actions. Errors are added to
 /// `found`.
 pub(super) fn inline(
     workflow: Workflow,
@@ -118,7 +118,7 @@ impl Inliner<'_> {
         Binding::Inlined(scope)
     }
 
-    /// Loads and parses a workflow, once for each path. A workflow with mistakes is returned as far
+    /// Loads and parses a workflow, once for each path. A workflow with errors is returned as far
     /// as it could be read, so that more of them can be found.
     fn load(&mut self, workflow: &Workflow, file: &Spanned<String>, path: &str) -> Option<Arc<Workflow>> {
         if let Some(known) = self.loaded.get(path) {
@@ -140,7 +140,7 @@ impl Inliner<'_> {
         loaded
     }
 
-    /// Reports a mistake. The code depends on the hint: only unknown actions have one.
+    /// Reports an error. The code depends on the hint: only unknown actions have one.
     fn report(
         &mut self,
         workflow: &Workflow,

@@ -27,7 +27,7 @@ pub(super) struct Lock {
     span: Span,
 }
 
-/// Returns a mistake for each lock that is not a name, or that needs more than inputs.
+/// Returns an error for each lock that is not a name, or that needs more than inputs.
 pub(super) fn check(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (scope, lock) in all(inlined) {
@@ -42,7 +42,7 @@ pub(super) fn check(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     found
 }
 
-/// Returns the locks of a workflow without mistakes: its own, then those of the workflows that it
+/// Returns the locks of a workflow without errors: its own, then those of the workflows that it
 /// inlines.
 pub(super) fn lower(inlined: &InlinedWorkflow) -> Vec<Lock> {
     let lock = |(scope, lock): (usize, &SpannedTemplate)| Lock {
@@ -186,7 +186,7 @@ impl LockInputs<'_> {
         }
     }
 
-    /// Creates the mistake for a reference that is not an input.
+    /// Creates the error for a reference that is not an input.
     fn not_an_input(&self, workflow: &Workflow, span: Span) -> Diagnostic {
         let message = if std::ptr::eq(workflow, self.lock_of) {
             "a lock can use inputs only".into()

@@ -10,7 +10,7 @@ pub(super) enum Binding {
     Action(usize),
     /// A step that inlines a workflow, by the index of that workflow's scope.
     Inlined(usize),
-    /// A step that cannot be read, or whose workflow cannot be loaded. The mistake has been
+    /// A step that cannot be read, or whose workflow cannot be loaded. The error has been
     /// reported.
     Unknown,
 }

@@ -6,7 +6,7 @@ use std::{
 use super::inlined_workflow::InlinedWorkflow;
 use crate::workflow::{Diagnostic, Span, Step, Workflow};
 
-/// Returns a mistake for each cycle of steps that depend on each other; one per group of connected
+/// Returns an error for each cycle of steps that depend on each other; one per group of connected
 /// cycles.
 pub(super) fn cycles(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let scopes = inlined.scopes.iter();
@@ -77,7 +77,7 @@ fn search(edges: &Edges, start: usize, state: &mut [SearchState]) -> Option<Vec<
     cycle
 }
 
-/// Creates the mistake for a cycle, at the reference that closes it.
+/// Creates the error for a cycle, at the reference that closes it.
 fn describe(workflow: &Workflow, cycle: &[(usize, Span)]) -> Diagnostic {
     let name = |step: usize| workflow.steps[step].name.value.as_str();
     let first = name(cycle[0].0);

@@ -25,7 +25,7 @@ pub(super) struct SchemaCheck<'a> {
 }
 
 impl<'a> SchemaCheck<'a> {
-    /// Returns a mistake for each part of `template` that does not fit `schema`. `path` names the
+    /// Returns an error for each part of `template` that does not fit `schema`. `path` names the
     /// value in messages.
     pub(super) fn check(&self, template: &'a SpannedTemplate, schema: Schema<'a>, path: &str) -> Vec<Diagnostic> {
         self.check_part(template, schema, path, true)
@@ -102,7 +102,7 @@ impl<'a> SchemaCheck<'a> {
         }
     }
 
-    /// Checks the alternatives of a combinator. If none fits, the one with the fewest mistakes is
+    /// Checks the alternatives of a combinator. If none fits, the one with the fewest errors is
     /// reported.
     fn check_alternatives(
         &self,
@@ -165,7 +165,7 @@ impl<'a> SchemaCheck<'a> {
         self.diagnostic("plan::unknown_property", key.span, message, "not known here").with_hint(hint)
     }
 
-    /// Reports a value of the wrong kind. The hint covers the usual mistakes with quotes and YAML
+    /// Reports a value of the wrong kind. The hint covers the usual errors with quotes and YAML
     /// booleans.
     fn mismatch(&self, template: &SpannedTemplate, schema: Schema<'_>, path: &str) -> Diagnostic {
         let (allowed, given) = (schema.kinds(), Kinds::of_template(template));

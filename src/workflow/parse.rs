@@ -16,7 +16,7 @@ const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "
 pub struct ParsedWorkflow {
     /// The readable part of the workflow; `None` if the file is not a map.
     pub workflow: Option<Workflow>,
-    /// Mistakes in the order in which they were found.
+    /// Errors in the order in which they were found.
     pub diagnostics: Vec<Diagnostic>,
 }
 

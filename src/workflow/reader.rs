@@ -26,7 +26,7 @@ const MAX_NAME_BYTES: usize = 64;
 pub(super) struct Reader {
     /// File that is read.
     pub(super) source: Arc<SourceFile>,
-    /// Mistakes that were found.
+    /// Errors that were found.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Patterns of the inputs' schemas, compiled.
     pub(super) patterns: Arc<Patterns>,

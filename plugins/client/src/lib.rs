@@ -95,7 +95,7 @@ pub use parameters::ReferenceParameters;
 pub use permit::CallPermit;
 pub use placeholder::{PlaceholderText, placeholder};
 pub use prefix::{Prefix, PrefixError, check_prefixes};
-pub use prune_share::check_share;
+pub use prune_share::{check_share, whole_share};
 pub use retry_after::{MAX_RETRY_AFTER, bounded_retry_after, retry_after};
 pub use stargate_sdk::{Backoff, WaitState, Waiter, poll_until};
 pub use token_cache::{AccessToken, REFRESH_MARGIN, TokenCache};

@@ -1,5 +1,10 @@
 use stargate_sdk::ActionError;
 
+/// Returns the share that permits every removal, the default of `max_prune_share`.
+pub fn whole_share() -> f64 {
+    1.0
+}
+
 /// Checks that `stale` of `managed` entries are not more than the share that one run may remove.
 ///
 /// A listing that failed or was incomplete makes many entries look stale. `what` names them, such

@@ -13,7 +13,7 @@ pub(crate) const TARGET: &str = "tailscale";
 /// Name of the tailnet that the OAuth client belongs to.
 const OWN: &str = "-";
 
-/// The tailnet.
+/// Tailnet of the OAuth client, as a target of runs.
 ///
 /// The API has no id for it. The domain of its devices' names is unique, and the API derives it
 /// from the tailnet and not from the name in the request. A tailnet without devices is identified

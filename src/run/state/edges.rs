@@ -1,5 +1,7 @@
 //! Dependencies between steps: which steps are blocked, and by what.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{Listing, NodeProgress, RunState, StepId, StepState};
@@ -23,42 +25,53 @@ pub(super) struct Dependent {
     pub(super) kind: EdgeKind,
 }
 
+/// Change of an index over states.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Add,
+    Remove,
+}
+
+impl Change {
+    fn apply<T: Ord>(self, index: &mut BTreeSet<T>, item: T) {
+        match self {
+            Self::Add => index.insert(item),
+            Self::Remove => index.remove(&item),
+        };
+    }
+}
+
 impl RunState {
     /// Changes a step's state together with each index over states.
     pub(super) fn set(&mut self, id: StepId, state: StepState) {
-        let before = std::mem::replace(&mut self.instances[id.index()].state, state);
-        let had_slot = has_slot(&before);
-        match before {
-            StepState::Ready => drop(self.ready.remove(&id)),
-            StepState::Unknown { .. } => drop(self.unknown.remove(&id)),
-            StepState::BackingOff { until, .. } => drop(self.backing_off.remove(&(until, id))),
-            StepState::Running { .. } => self.running -= 1,
-            StepState::AwaitingApproval { .. } => self.awaiting_approval -= 1,
-            StepState::InDoubt { .. } => self.in_doubt -= 1,
-            StepState::Failed { .. } => self.failed -= 1,
+        let before = std::mem::replace(&mut self.instances[id.index()].state, StepState::Stopped);
+        self.index(id, &before, Change::Remove);
+        self.index(id, &state, Change::Add);
+        self.instances[id.index()].state = state;
+        self.count_slot(id, has_slot(&before));
+    }
+
+    /// Adds a step in this state to the index of the state, or removes it.
+    fn index(&mut self, id: StepId, state: &StepState, change: Change) {
+        let counter = match state {
+            StepState::Ready => return change.apply(&mut self.ready, id),
+            StepState::Unknown { .. } => return change.apply(&mut self.unknown, id),
+            StepState::BackingOff { until, .. } => return change.apply(&mut self.backing_off, (*until, id)),
+            StepState::Running { .. } => &mut self.running,
+            StepState::AwaitingApproval { .. } => &mut self.awaiting_approval,
+            StepState::InDoubt { .. } => &mut self.in_doubt,
+            StepState::Failed { .. } => &mut self.failed,
             StepState::Blocked { .. }
             | StepState::Stopped
             | StepState::Dropped
             | StepState::Expanded { .. }
             | StepState::Succeeded { .. }
-            | StepState::Skipped => {}
+            | StepState::Skipped => return,
+        };
+        match change {
+            Change::Add => *counter += 1,
+            Change::Remove => *counter -= 1,
         }
-        match &self.instances[id.index()].state {
-            StepState::Ready => drop(self.ready.insert(id)),
-            StepState::Unknown { .. } => drop(self.unknown.insert(id)),
-            StepState::BackingOff { until, .. } => drop(self.backing_off.insert((*until, id))),
-            StepState::Running { .. } => self.running += 1,
-            StepState::AwaitingApproval { .. } => self.awaiting_approval += 1,
-            StepState::InDoubt { .. } => self.in_doubt += 1,
-            StepState::Failed { .. } => self.failed += 1,
-            StepState::Blocked { .. }
-            | StepState::Stopped
-            | StepState::Dropped
-            | StepState::Expanded { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Skipped => {}
-        }
-        self.count_slot(id, had_slot);
     }
 
     /// Counts the slots of a `for_each` step's instances after a change of one, and assigns a slot

@@ -31,7 +31,7 @@ pub(crate) struct RoutesRecordInput {
     exact: bool,
 }
 
-/// Recorded routes.
+/// Routes that are recorded for a router.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RoutesRecordOutput {
     /// Recorded routes of the device, sorted.

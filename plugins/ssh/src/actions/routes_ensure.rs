@@ -39,13 +39,9 @@ pub(crate) struct RoutesEnsureInput {
     #[serde(default)]
     pub exact: bool,
     /// Largest share of the managed routes that one run may remove, from 0 to 1.
-    #[serde(default = "whole")]
+    #[serde(default = "stargate_client::whole_share")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_prune_share: f64,
-}
-
-fn whole() -> f64 {
-    1.0
 }
 
 /// A route through a neighbour.

@@ -41,13 +41,9 @@ pub(crate) struct TailscalePreferencesInput {
     #[schemars(with = "Option<Vec<String>>")]
     pub managed: Option<Vec<IpNet>>,
     /// Largest share of the advertised managed prefixes that one run may withdraw, from 0 to 1.
-    #[serde(default = "whole")]
+    #[serde(default = "stargate_client::whole_share")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_prune_share: f64,
-}
-
-fn whole() -> f64 {
-    1.0
 }
 
 /// Actual preferences of tailscaled on a host.

@@ -179,7 +179,8 @@ fn any_of(right: &Value, fits: impl Fn(&Value) -> Option<bool>) -> Option<bool> 
     (!each.contains(&None)).then_some(false)
 }
 
-/// Whether a packet's device has this name. Of other devices than the tunnel the name is not known.
+/// True if a packet's device has this name; `None` for other devices than the tunnel, whose names
+/// are not known.
 fn is_device(name: &Value, is_tunnel: bool) -> Option<bool> {
     let name = name.as_str()?;
     let is_for_tunnel = name.strip_suffix('*').map_or(name == TUNNEL, |start| TUNNEL.starts_with(start));
@@ -226,7 +227,8 @@ mod tests {
         json!({"match": {"op": "==", "left": {"meta": {"key": key}}, "right": name}})
     }
 
-    /// Whether packets out of the tunnel and into it are dropped, by a policy each.
+    /// Returns whether a policy (true) or a rule (false) drops packets out of the tunnel, and into
+    /// it; `None` if they pass.
     fn dropped(items: &[Value]) -> [Option<bool>; 2] {
         let rules: FirewallRules = serde_json::from_value(json!({ "nftables": items })).expect("rules");
         [true, false].map(|from_tunnel| {

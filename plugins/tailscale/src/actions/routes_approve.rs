@@ -35,13 +35,9 @@ pub(crate) struct RoutesApproveInput {
     #[schemars(with = "Option<Vec<String>>")]
     pub managed: Option<Vec<IpNet>>,
     /// Largest share of the approved managed routes that one run may withdraw, from 0 to 1.
-    #[serde(default = "whole")]
+    #[serde(default = "stargate_client::whole_share")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_prune_share: f64,
-}
-
-fn whole() -> f64 {
-    1.0
 }
 
 /// Routes of a device after approval.

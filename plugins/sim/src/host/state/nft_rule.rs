@@ -77,7 +77,7 @@ pub enum PacketMatch {
         /// Value that they have.
         value: u32,
     },
-    /// Destination port.
+    /// Destination port of a packet.
     Port {
         /// `tcp` or `udp`.
         protocol: String,

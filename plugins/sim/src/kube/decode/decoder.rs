@@ -61,7 +61,7 @@ fn decode_below<'de, T: Deserialize<'de>>(value: &Value, position: &Position<'_>
 /// Position of a value in an object, as a list from the value to the root.
 #[derive(Debug, Clone, Copy)]
 enum Position<'p> {
-    /// Whole object.
+    /// Root: the object as a whole.
     Root,
     /// Field of a Go struct, with the name of the struct.
     Field { parent: &'p Position<'p>, structure: &'static str, name: &'p str },
