@@ -4,7 +4,7 @@ use super::fixtures::{InlineFiles, checked_among};
 /// with the loop that hides a failure from it and the step that has failed.
 fn check_among(files: &InlineFiles<'_>, steps: &[&str], expected: &[[&str; 3]]) {
     let head = "name: w\ninputs: {list: {type: array, items: {type: string}}}\nsteps:\n";
-    let text = format!("{head}{}", steps.iter().map(|step| format!("  {step}\n")).collect::<String>());
+    let text = format!("{head}  {}\n", steps.join("\n  "));
     let checked = checked_among(files, &text);
     let found: Vec<_> = checked.warnings().iter().map(|warning| warning.message.clone()).collect();
     let expected: Vec<_> = expected
