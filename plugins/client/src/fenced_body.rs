@@ -14,10 +14,18 @@ use crate::CallPermit;
 ///
 /// A connection can take seconds to be made, and the process can be stopped meanwhile. The head of
 /// a request without its body has no effect.
-struct FencedBody {
+#[derive(Debug)]
+pub struct FencedBody {
     content: Bytes,
     permit: CallPermit,
     sent: bool,
+}
+
+impl FencedBody {
+    /// Body with this content.
+    pub fn new(content: Bytes, permit: CallPermit) -> Self {
+        Self { content, permit, sent: false }
+    }
 }
 
 impl Body for FencedBody {
@@ -57,15 +65,15 @@ pub async fn send(permit: CallPermit, request: RequestBuilder) -> Result<Respons
         && !content.is_empty()
     {
         let content = Bytes::copy_from_slice(content);
-        *request.body_mut() = Some(reqwest::Body::wrap(FencedBody { content, permit, sent: false }));
+        *request.body_mut() = Some(reqwest::Body::wrap(FencedBody::new(content, permit)));
     }
     client.execute(request).await
 }
 
 /// Returns the error of a permit that did not hold any more, if it is the cause of `error`: then
 /// nothing was sent.
-pub fn expired(error: &reqwest::Error) -> Option<ActionError> {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+pub fn expired(error: &(dyn Error + 'static)) -> Option<ActionError> {
+    let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(expired) = error.downcast_ref::<ActionError>() {
             return Some(expired.clone());

@@ -86,7 +86,7 @@ mod transport;
 pub use body::{BodyError, MAX_ARM_BODY_BYTES, MAX_BODY_BYTES, read_body};
 pub use deadline::{StopReason, Stopped, within, within_grace};
 pub use effect::CallEffect;
-pub use fenced_body::{expired, send};
+pub use fenced_body::{FencedBody, expired, send};
 pub use http_client::{
     CONNECT_TIMEOUT, CertificateError, HttpResponse, REQUEST_TIMEOUT, USER_AGENT, exchange, http_client, parse_json,
     read_certificates,

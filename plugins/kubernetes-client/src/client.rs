@@ -8,6 +8,7 @@ use crate::{
     connection::ClusterConnection,
     discovery::KindCache,
     error::{KubeError, refused_error, unanswered_error},
+    fenced::fence,
     json::text,
     kind::{ObjectKind, ObjectName},
     request::{BodyFormat, KubeRequest},
@@ -280,7 +281,9 @@ impl KubeClient {
 /// Sends a request and reads the whole response.
 async fn exchange(permit: CallPermit, client: &kube::Client, request: &KubeRequest) -> Result<KubeResponse, KubeError> {
     let (effect, name) = (permit.effect(), request.name());
-    let response = client.send(request.to_http()?).await.map_err(|e| unanswered_error(effect, &name, &e))?;
+    let unanswered = |error: kube::Error| unanswered_error(effect, &name, &error);
+    let fenced = fence(request.to_http()?, permit).await.map_err(unanswered)?;
+    let response = client.send(fenced).await.map_err(unanswered)?;
     let (head, body) = response.into_parts();
     let body = read_body(body, MAX_RESPONSE_BYTES).await;
     if !head.status.is_success() {

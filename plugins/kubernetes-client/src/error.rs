@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use hyper_util::client::legacy;
 use jiff::Timestamp;
 use serde::Deserialize;
-use stargate_client::{CallEffect, bounded_retry_after, error_chain, excerpt, retry_after};
+use stargate_client::{CallEffect, bounded_retry_after, error_chain, excerpt, expired, retry_after};
 use stargate_sdk::{ActionError, FailureKind};
 
 /// A call that failed, with the server's `Status` object if there was a response.
@@ -140,6 +140,9 @@ pub(crate) fn unanswered_error(effect: CallEffect, call: &str, error: &kube::Err
     if let kube::Error::Auth(_) = error {
         // The login command of the kubeconfig failed: no request was sent.
         return ActionError::transient(message).with_hint("check the login command of the kubeconfig's user");
+    }
+    if let Some(expired) = expired(error) {
+        return expired;
     }
     if was_not_sent(error) { ActionError::transient(message) } else { effect.unanswered_error(message) }
 }

@@ -31,6 +31,7 @@ mod discovery;
 mod error;
 mod exec;
 mod exec_frames;
+mod fenced;
 pub mod json;
 mod kind;
 mod object_ref;
