@@ -335,6 +335,7 @@ impl Dispatcher {
             secrets: Arc::clone(&self.options.secrets),
             reporter: Arc::clone(&self.options.reporter),
             lease: Arc::clone(&run.lease),
+            circuits: Arc::clone(&run.circuits),
             log_writer: self.log_writer.clone(),
             clock: self.options.clock.clone(),
             dispatcher,

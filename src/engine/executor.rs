@@ -10,7 +10,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use stargate_sdk::{
-    ActionContext, ActionError, AttemptSink, ContextParts, DynAction, FindResult, RunLease, Secrets, Target,
+    ActionContext, ActionError, AttemptSink, Circuits, ContextParts, DynAction, FindResult, RunLease, Secrets, Target,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -56,6 +56,7 @@ pub(super) struct AttemptJob {
     pub(super) secrets: Arc<Secrets>,
     pub(super) reporter: Arc<dyn Reporter>,
     pub(super) lease: Arc<RunLease>,
+    pub(super) circuits: Arc<Circuits>,
     pub(super) log_writer: LogWriter,
     pub(super) clock: Clock,
     pub(super) dispatcher: mpsc::Sender<DispatcherMessage>,
@@ -99,6 +100,7 @@ async fn run_attempt(job: AttemptJob) -> (Result<FindResult<Value>, ActionError>
         sink: Arc::new(sink),
         secrets: job.secrets,
         lease: job.lease,
+        circuits: job.circuits,
     });
     let call = async {
         if let Some(target) = &job.target {

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
-use stargate_sdk::{ActionError, FailureKind, FindResult, Nature, RunLease};
+use stargate_sdk::{ActionError, Circuits, FailureKind, FindResult, Nature, RunLease};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -44,6 +44,8 @@ pub(super) struct LiveRun {
     pub(super) term: LeaseTerm,
     /// Lease that the attempts see, and that is renewed.
     pub(super) lease: Arc<RunLease>,
+    /// Machines that steps could not reach.
+    pub(super) circuits: Arc<Circuits>,
     /// Sequence number after the latest commit, whether or not it is still in progress.
     pub(super) seq: Seq,
     /// Sequence number before the latest commit.
@@ -104,6 +106,7 @@ impl LiveRun {
             epoch,
             term,
             lease,
+            circuits: Arc::default(),
             seq,
             durable_seq: seq,
             is_created: false,
@@ -252,6 +255,9 @@ impl LiveRun {
     }
 
     fn record_with_event(&mut self, now: UnixMillis, entry: Entry) {
+        if let Entry::StepFailed { step, .. } = &entry {
+            self.circuits.give_up(step);
+        }
         self.outbox.events.extend(event_of_failure(&entry));
         self.record(now, entry);
     }

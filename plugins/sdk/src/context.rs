@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ActionError, LEASE_EXPIRED, Redactor, RunLease, Secret, SecretRef, Secrets};
+use crate::{ActionError, Circuits, LEASE_EXPIRED, Redactor, RunLease, Secret, SecretRef, Secrets};
 
 /// Text that is the same for each attempt of a step of a run, in any process: `run/step`.
 ///
@@ -67,6 +67,8 @@ pub struct ContextParts {
     pub secrets: Arc<Secrets>,
     /// Lease of the run.
     pub lease: Arc<RunLease>,
+    /// Machines that steps of the run could not reach.
+    pub circuits: Arc<Circuits>,
 }
 
 /// Identity and deadline of one attempt, and its connection to the engine.
@@ -115,6 +117,7 @@ impl ActionContext {
             sink: Arc::new(NullSink),
             secrets,
             lease: Arc::new(RunLease::unlimited()),
+            circuits: Arc::default(),
         })
     }
 
@@ -168,6 +171,11 @@ impl ActionContext {
     /// Lease of the run.
     pub fn lease(&self) -> &Arc<RunLease> {
         &self.parts.lease
+    }
+
+    /// Machines that steps of the run could not reach.
+    pub fn circuits(&self) -> &Circuits {
+        &self.parts.circuits
     }
 
     /// Checks immediately before a call that changes an external system that this process still

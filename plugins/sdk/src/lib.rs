@@ -80,6 +80,7 @@
 mod action;
 mod backoff;
 mod check;
+mod circuits;
 mod context;
 mod error;
 mod lease;
@@ -96,6 +97,7 @@ mod wait;
 pub use action::{Action, FindResult, Nature, Preview, Recovery};
 pub use backoff::{Backoff, Delays};
 pub use check::{Check, CheckStatus, Finding};
+pub use circuits::{Circuits, NOT_TRIED_AGAIN};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
 pub use error::{ActionError, FailureKind, LEASE_EXPIRED};
 pub use lease::{BootTime, LeaseLost, RunLease};

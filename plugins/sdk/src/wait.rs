@@ -196,6 +196,7 @@ mod tests {
             sink: Arc::new(NoSink),
             secrets: Arc::new(Secrets::default()),
             lease: Arc::new(RunLease::unlimited()),
+            circuits: Arc::default(),
         })
     }
 

@@ -1,4 +1,7 @@
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    iter,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +50,11 @@ impl JumpHost {
 }
 
 impl SshHost {
+    /// Names of the host and of its jump host.
+    pub(crate) fn path(&self) -> impl Iterator<Item = String> {
+        iter::once(self.to_string()).chain(self.via.as_ref().map(|via| via.host().to_string()))
+    }
+
     /// Checks that ssh cannot interpret a field as something else: an option, a pattern, a second
     /// line.
     ///

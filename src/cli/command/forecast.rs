@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use stargate::plan::{CompiledPlan, EvaluateError, EvaluationContext, Plan, PlannedStep};
 use stargate_sdk::{
-    ActionContext, ActionError, AttemptSink, ContextParts, Preview, Recovery, Registry, RunLease, Secrets,
+    ActionContext, ActionError, AttemptSink, Circuits, ContextParts, Preview, Recovery, Registry, RunLease, Secrets,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,8 @@ pub(super) async fn forecast(
     report: &dyn Fn(&StepForecast),
 ) -> Vec<StepForecast> {
     let known = KnownValues::new(compiled.plan());
-    let mut forecaster = Forecaster { compiled, registry, secrets, known, report, forecasts: Vec::new() };
+    let mut forecaster =
+        Forecaster { compiled, registry, secrets, known, report, circuits: Arc::default(), forecasts: Vec::new() };
     for step in 0..compiled.plan().steps.len() {
         forecaster.step(step).await;
     }
@@ -121,6 +122,7 @@ struct Forecaster<'a> {
     secrets: &'a Arc<Secrets>,
     known: KnownValues,
     report: &'a dyn Fn(&StepForecast),
+    circuits: Arc<Circuits>,
     forecasts: Vec<StepForecast>,
 }
 
@@ -214,7 +216,10 @@ impl Forecaster<'_> {
         let cx = self.context(self.name(step, key));
         match action.preview(&cx, input).await {
             Ok(preview) => Forecast::Previewed(preview),
-            Err(error) => self.preview_failed(step, error),
+            Err(error) => {
+                self.circuits.give_up(cx.step());
+                self.preview_failed(step, error)
+            }
         }
     }
 
@@ -250,6 +255,7 @@ impl Forecaster<'_> {
             sink: Arc::new(PreviewSink),
             secrets: Arc::clone(self.secrets),
             lease: Arc::new(RunLease::unlimited()),
+            circuits: Arc::clone(&self.circuits),
         })
     }
 

@@ -29,6 +29,7 @@ fn short_context(timeout: Duration) -> ActionContext {
         sink: Arc::new(SilentSink),
         secrets: Arc::new(Secrets::default()),
         lease: Arc::new(RunLease::unlimited()),
+        circuits: Arc::default(),
     })
 }
 

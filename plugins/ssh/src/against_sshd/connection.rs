@@ -1,4 +1,12 @@
-use stargate_sdk::{ActionError, FailureKind};
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use stargate_sdk::{ActionError, FailureKind, NOT_TRIED_AGAIN};
 
 use super::server::{TestSshd, context, free_port};
 use crate::{
@@ -84,4 +92,39 @@ async fn a_refused_key_is_distinguished_from_an_unreachable_host() {
     let unreachable = SshHost { port: Some(free_port()), ..server.host() };
     let refused = run(&server.pool(), &unreachable, shell("true")).await.expect_err("refused");
     assert_eq!((refused.kind, refused.code), (FailureKind::Transient, None));
+}
+
+/// Starts a server that closes each connection, and returns its port and the number of connections.
+fn closing_server() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for _ in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (port, count)
+}
+
+#[tokio::test]
+async fn a_dead_host_is_tried_once_for_all_who_wait_and_not_again_after_a_step_has_given_up() {
+    let Some(server) = TestSshd::start() else { return };
+    let (port, connections) = closing_server();
+    let (pool, dead) = (server.pool(), SshHost { port: Some(port), ..server.host() });
+    let cx = context();
+    let try_it = async || pool.remote(&cx, &dead).expect("a valid host").run(&shell("true")).await;
+    let errors = futures::future::join_all((0..4).map(|_| try_it())).await;
+    assert!(errors.iter().all(|error| error.as_ref().is_err_and(|error| error.kind == FailureKind::Transient)));
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "the others have waited for the same connection");
+
+    cx.circuits().give_up(cx.step());
+    let error = try_it().await.expect_err("not tried");
+    assert_eq!((error.kind, error.code.as_deref()), (FailureKind::Permanent, Some(NOT_TRIED_AGAIN)), "{error}");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+
+    let remote = pool.remote(&cx, &dead).expect("a valid host").patient();
+    assert_eq!(remote.run(&shell("true")).await.expect_err("dead").kind, FailureKind::Transient);
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "a step that waits for the host tries it");
 }

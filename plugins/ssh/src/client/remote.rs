@@ -8,7 +8,7 @@ use std::{
 use openssh::Session;
 use serde::de::DeserializeOwned;
 use stargate_client::{StopReason, Stopped, within};
-use stargate_sdk::{ActionContext, ActionError};
+use stargate_sdk::{ActionContext, ActionError, FailureKind};
 
 use super::{
     command::RemoteCommand,
@@ -28,11 +28,17 @@ pub(crate) struct Remote<'a> {
     state: Arc<StateDir>,
     // Each text is logged once, so that a poll does not repeat itself in the log.
     logged: Mutex<HashSet<String>>,
+    is_patient: bool,
 }
 
 impl<'a> Remote<'a> {
     pub(super) fn new(cx: &'a ActionContext, connection: Arc<SshConnection>, state: Arc<StateDir>) -> Self {
-        Self { cx, connection, state, logged: Mutex::default() }
+        Self { cx, connection, state, logged: Mutex::default(), is_patient: false }
+    }
+
+    /// The same host, tried also after another step of the run has given up on it.
+    pub(crate) fn patient(self) -> Self {
+        Self { is_patient: true, ..self }
     }
 
     /// Runs `command` and returns its output, for any exit code.
@@ -77,11 +83,33 @@ impl<'a> Remote<'a> {
         error.context(format_args!("host {}", self.connection.host()))
     }
 
+    /// Opens a session, unless another step of the run has given up on the machine or on a jump
+    /// host.
     async fn session(&self) -> Result<Arc<Session>, ActionError> {
-        within(self.cx, self.connection.session(&self.state)).await.map_err(|stopped| match stopped.reason {
+        let host = self.connection.host();
+        if !self.is_patient {
+            host.path().try_for_each(|hop| self.cx.circuits().check(&hop)).map_err(|e| self.context(e))?;
+        }
+        let stopped = |reason| match reason {
             StopReason::Deadline => self.context(ActionError::transient("no connection within the step's timeout")),
             StopReason::Cancelled => ActionError::transient("interrupted"),
-        })?
+        };
+        let opened = within(self.cx, self.connection.session(&self.state)).await;
+        let result = opened.unwrap_or_else(|error| Err(stopped(error.reason)));
+        self.report_to_circuits(result.as_ref().err());
+        result
+    }
+
+    /// Records that the host and its jump host respond, or that the host does not.
+    fn report_to_circuits(&self, failure: Option<&ActionError>) {
+        let (circuits, host) = (self.cx.circuits(), self.connection.host());
+        match failure {
+            None => host.path().for_each(|hop| circuits.reached(&hop)),
+            Some(error) if error.kind == FailureKind::Transient => {
+                circuits.missed(&host.to_string(), self.cx.step(), error);
+            }
+            Some(_) => {} // it responds, and refuses the login
+        }
     }
 
     async fn execute(

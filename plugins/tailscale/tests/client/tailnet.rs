@@ -63,6 +63,7 @@ impl TestTailnet {
             sink: self.messages.clone(),
             secrets: Arc::clone(&self.secrets),
             lease: Arc::new(RunLease::unlimited()),
+            circuits: Arc::default(),
         })
     }
 

@@ -123,6 +123,7 @@ impl TestAttempt {
             sink: self.sink.clone(),
             secrets: self.secrets.clone(),
             lease: Arc::new(RunLease::unlimited()),
+            circuits: Arc::default(),
         })
     }
 
