@@ -9,7 +9,7 @@ const SAMPLE: usize = 8;
 pub(crate) struct Arguments {
     pub(crate) workflows: Vec<Shipped>,
     groups: Vec<&'static str>,
-    /// Number of cases of each group except `commits`; `None` for all.
+    /// Number of cases of each group except `commits` and `drifts`; `None` for all.
     sample: Option<usize>,
     /// Seed of the selection and of the faults at random.
     pub(crate) seed: u64,
@@ -63,10 +63,11 @@ impl Arguments {
     }
 
     /// Returns the number of cases to run of a group with `of` cases.
-    pub(crate) fn share(&self, group: &str, of: usize) -> usize {
+    pub(crate) fn share(&self, workflow: Shipped, group: &str, of: usize) -> usize {
         // Each commit is tested: recovery has to handle the loss of everything after any of them.
         match (group, self.sample) {
             ("commits", _) | (_, None) => of,
+            ("drifts", Some(_)) => workflow.drifts().min(of),
             (_, Some(sample)) => sample.min(of),
         }
     }

@@ -5,13 +5,13 @@ use std::os::unix::process::ExitStatusExt;
 use rand::{SeedableRng, rngs::StdRng, seq::index};
 use serde_json::{Value, json};
 
-use crate::{arguments::Arguments, stage::Stage, stops};
+use crate::{arguments::Arguments, drift::Drift, drifts, shipped::Shipped, stage::Stage, stops};
 
 /// Number of seeds for schedules of random faults.
 const SEEDS: u64 = 12;
 
 /// Groups of cases, by the type of the fault.
-pub(crate) const GROUPS: [&str; 6] = ["commits", "requests", "replies", "hosts", "stops", "chance"];
+pub(crate) const GROUPS: [&str; 7] = ["commits", "requests", "replies", "hosts", "stops", "chance", "drifts"];
 
 /// Single fault, with the position at which it occurs.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,7 @@ pub(crate) enum Case {
     KillAfterHostWrite(u64),
     Stop { writes: u64, millis: u64 },
     Chance(u64),
+    Drift { commit: u64, drift: Drift },
 }
 
 /// Numbers of events in a run without faults; each of them is a position for a fault.
@@ -33,9 +34,9 @@ pub(crate) struct Extent {
 }
 
 /// Returns the selected cases of all groups.
-pub(crate) fn chosen(extent: Extent, arguments: &Arguments) -> Vec<Case> {
+pub(crate) fn chosen(workflow: Shipped, extent: Extent, arguments: &Arguments) -> Vec<Case> {
     let groups = GROUPS.into_iter().filter(|group| arguments.wants(group));
-    groups.flat_map(|group| sample(group, &all(group, extent, arguments.seed), arguments)).collect()
+    groups.flat_map(|group| sample(workflow, group, &all(group, extent, arguments.seed), arguments)).collect()
 }
 
 /// Returns every case of a group, in the order of their positions.
@@ -49,13 +50,14 @@ fn all(group: &str, extent: Extent, seed: u64) -> Vec<Case> {
         "replies" => nths().map(Case::LoseReply).collect(),
         "hosts" => (1..=extent.host_writes).map(Case::KillAfterHostWrite).collect(),
         "stops" => stops::moments(extent, seed),
+        "drifts" => drifts::pairs(extent, seed),
         _ => (0..SEEDS).map(|n| Case::Chance(seed + n)).collect(),
     }
 }
 
 /// Returns a sample of the cases in their order, which the seed determines.
-fn sample(group: &str, all: &[Case], arguments: &Arguments) -> Vec<Case> {
-    let share = arguments.share(group, all.len());
+fn sample(workflow: Shipped, group: &str, all: &[Case], arguments: &Arguments) -> Vec<Case> {
+    let share = arguments.share(workflow, group, all.len());
     let mut chosen = index::sample(&mut StdRng::seed_from_u64(arguments.seed), all.len(), share).into_vec();
     chosen.sort_unstable();
     if share < all.len() {
@@ -65,6 +67,11 @@ fn sample(group: &str, all: &[Case], arguments: &Arguments) -> Vec<Case> {
 }
 
 impl Case {
+    /// True if the world ends as in a run without faults.
+    pub(crate) fn ends_as_reference(self) -> bool {
+        !matches!(self, Self::Drift { .. })
+    }
+
     /// Runs the workflow with the fault, and resumes it if the process was killed.
     ///
     /// # Errors
@@ -75,6 +82,7 @@ impl Case {
             Self::KillAfterCommit(nth) => kill_after_commit(stage, nth).await,
             Self::KillAtRequest { nth, fault } => kill_at_request(stage, nth, fault).await,
             Self::KillAfterHostWrite(nth) => kill_after_host_write(stage, nth).await,
+            Self::Drift { commit, drift } => drifts::resume_after(stage, commit, drift).await,
             Self::Stop { writes, millis } => stops::stop(stage, writes, millis).await,
             Self::LoseReply(nth) => {
                 stage.fault(nth, "lost_reply").await;

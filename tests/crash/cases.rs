@@ -52,7 +52,7 @@ pub(crate) async fn run(workflow: Shipped, arguments: &Arguments) -> ExitCode {
     let Extent { commits, mutating, host_writes } = reference.extent;
     println!("without any fault: {commits} commits, {mutating} mutating requests, {host_writes} changes of machines");
     println!("made after {} s", began.elapsed().as_secs());
-    let results: Vec<bool> = stream::iter(case::chosen(reference.extent, arguments))
+    let results: Vec<bool> = stream::iter(case::chosen(workflow, reference.extent, arguments))
         .map(|case| {
             let reference = Arc::clone(&reference);
             async move {
@@ -132,7 +132,11 @@ async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complai
     let stage = Stage::new(workflow, &reference.template).await;
     let outcome = case.play(&stage).await;
     let mut complaints: Complaints = outcome.err().into_iter().collect();
-    complaints.extend(verdict::complaints(&stage, &reference.facts).await);
+    if case.ends_as_reference() {
+        complaints.extend(verdict::complaints(&stage, &reference.facts).await);
+    } else {
+        complaints.extend(verdict::steps_done_twice(&stage).await);
+    }
     if !complaints.is_empty() {
         let said = stage.said();
         let last: Vec<&str> = said.lines().rev().take(SAID).collect();

@@ -28,6 +28,7 @@ use stargate_tailscale::TailscaleSettings;
 use crate::{
     killing::Killing,
     shipped::{self, Shipped},
+    stage::OVERTAKEN,
 };
 
 /// Prefix of the output line with the number of commits of a process.
@@ -59,8 +60,8 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     let engine = Engine::start(options).unwrap();
     let finished = match verb.as_str() {
         "run" => run(&engine, &registry, shipped, folder).await,
-        "take_over" => take_over(&engine, journal.runs(1).await.unwrap().remove(0).id).await,
-        _ => engine.resume(journal.runs(1).await.unwrap().remove(0).id).await,
+        "take_over" => take_over(&engine, first_run(&*journal).await).await,
+        _ => engine.resume(first_run(&*journal).await).await,
     };
     println!("{COMMITS}{}", killing.commits.load(Ordering::SeqCst));
     answer(finished)
@@ -70,6 +71,11 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
 fn lease() -> Duration {
     let millis = std::env::var("CRASH_LEASE_MS").ok().and_then(|millis| millis.parse().ok());
     millis.map_or(DEFAULT_LEASE, Duration::from_millis)
+}
+
+/// Returns the run that began first: the one of the process that was killed.
+async fn first_run(journal: &dyn Journal) -> RunId {
+    journal.runs(10).await.unwrap().pop().expect("a process has begun a run").id
 }
 
 /// Takes the run from a process that is stopped, as soon as its lease has expired.
@@ -127,7 +133,7 @@ impl Place<'_> {
     }
 }
 
-/// Returns the exit code: 0 unchanged, 10 changed, 69 another process holds the
+/// Returns the exit code: 0 unchanged, 10 changed, 21 overtaken, 69 another process holds the
 /// journal, 75 another process has acquired the run, 1 failed.
 fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     match finished {
@@ -135,6 +141,7 @@ fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
             ExitCode::from(if changed { 10 } else { 0 })
         }
         Err(EngineError::Fenced(_)) => ExitCode::from(75),
+        Err(EngineError::Overtaken { .. }) => ExitCode::from(OVERTAKEN),
         Err(EngineError::Journal(JournalError::Busy)) => ExitCode::from(69),
         other => {
             println!("{other:#?}");

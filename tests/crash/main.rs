@@ -10,15 +10,16 @@
 //! * `stops`: SIGSTOP at a random moment for longer than the lease, another process takes the run
 //!   over, and then SIGCONT: the first process must not change anything any more,
 //! * `chance`: a seeded schedule of throttling, server errors, lost replies and refused
-//!   connections.
+//!   connections,
+//! * `drifts`: SIGKILL after a commit, then another party changes the world: the end of the resume
+//!   must be that of a new run.
 //!
 //! A workflow that depends on others is killed in copies of a world in which those have run.
 //!
 //! `cargo test --test crash` kills after every commit and takes a sample of the other groups except
 //! `stops`, chosen by `--seed N`; with `--all` it runs every case. The argument `commits` runs one
-//! group,
-//! `provision-dc` one workflow. The program does not use the libtest harness, since it is also the
-//! process that is killed.
+//! group, `provision-dc` one workflow. The program does not use the libtest harness, since it is
+//! also the process that is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a test program reports on standard output")]
 
@@ -28,6 +29,7 @@ mod cases;
 mod child;
 mod cluster_facts;
 mod drift;
+mod drifts;
 mod facts;
 mod host_facts;
 #[path = "../world/inputs.rs"]

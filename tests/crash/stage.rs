@@ -16,6 +16,9 @@ use crate::{inputs::WorldFacts, shipped::Shipped, template::Template};
 /// Timeout of one process. Its world is 200 times faster than the real one.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Exit code of a process whose run another one has overtaken.
+pub(crate) const OVERTAKEN: u8 = 21;
+
 /// Duration of a short lease, in milliseconds.
 const SHORT_LEASE_MILLIS: &str = "1500";
 
@@ -40,6 +43,19 @@ impl Stage {
         Self::open(workflow, template, true).await
     }
 
+    /// Opens a copy of the world of `other`, with a copy of its journal.
+    pub(crate) async fn with_journal(other: &Self, template: &Template) -> Self {
+        let stage = Self::open(other.workflow, template, false).await;
+        for suffix in ["", "-wal"] {
+            let name = format!("journal.db{suffix}");
+            let from = other.folder.path().join(&name);
+            if from.exists() {
+                std::fs::copy(from, stage.folder.path().join(&name)).unwrap();
+            }
+        }
+        stage
+    }
+
     /// Opens a copy of the world in a new folder.
     async fn open(workflow: Shipped, template: &Template, keep: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -47,6 +63,28 @@ impl Stage {
         let around = WorldFacts::of(&sim).await;
         let writes_at_start = sim.shared().peek().traffic.mutating();
         Self { sim, workflow, folder, http: reqwest::Client::new(), around, writes_at_start }
+    }
+
+    /// Returns the name of the workflow.
+    pub(crate) fn workflow_name(&self) -> &'static str {
+        self.workflow.name
+    }
+
+    /// Runs another workflow until it exits.
+    pub(crate) async fn run_other(&self, name: &str) -> ExitStatus {
+        let workflow = Shipped::named(name).unwrap();
+        let mut child = self.command_of(workflow, "run", 0, &workflow.inputs(&self.around)).spawn().unwrap();
+        self.wait(&mut child).await
+    }
+
+    /// Runs the workflow with other inputs until it exits.
+    ///
+    /// # Errors
+    ///
+    /// The status of a run that failed.
+    pub(crate) async fn run_later(&self) -> Result<(), String> {
+        let status = self.run_with("run", 0, &self.workflow.other_inputs(&self.around)).await;
+        if matches!(status.code(), Some(0 | 10)) { Ok(()) } else { Err(format!("the later run ended with {status}")) }
     }
 
     /// Closes the world and returns the folder that holds it.
@@ -87,12 +125,16 @@ impl Stage {
     }
 
     fn command(&self, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> Command {
+        self.command_of(self.workflow, verb, kill_after, inputs)
+    }
+
+    fn command_of(&self, workflow: Shipped, verb: &str, kill_after: u64, inputs: &Map<String, Value>) -> Command {
         let output = std::fs::File::options().create(true).append(true).open(self.output()).unwrap();
         let told = self.folder.path().join("inputs.json");
         std::fs::write(&told, serde_json::to_vec(inputs).unwrap()).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["child", self.workflow.name, verb, &kill_after.to_string()])
+            .args(["child", workflow.name, verb, &kill_after.to_string()])
             .args([self.folder.path(), self.sim.dir()])
             .args([self.sim.http_url(), self.sim.subscription()])
             .env("CRASH_ARM_TOKEN", self.sim.token())

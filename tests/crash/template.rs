@@ -69,6 +69,15 @@ impl Template {
         Self::closed(stage.close().await)
     }
 
+    /// Returns the world as it is now, while it goes on.
+    pub(crate) fn copied(stage: &Stage) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let world = folder.path().join(WORLD);
+        copy(stage.sim.dir(), &world);
+        std::fs::write(world.join(STATE), serde_json::to_vec(&*stage.sim.shared().peek()).unwrap()).unwrap();
+        Self::closed(folder)
+    }
+
     /// Prepares the world in `folder` for copies.
     ///
     /// The port of each machine is reset, so that every copy chooses its own ports.

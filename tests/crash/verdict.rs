@@ -35,7 +35,7 @@ pub(crate) async fn complaints(stage: &Stage, expected: &Value) -> Vec<String> {
 
 /// Returns the steps that were done more often than their nature permits: a result that is kept is
 /// obtained once, any other once for each process that has acquired the run.
-async fn steps_done_twice(stage: &Stage) -> Vec<String> {
+pub(crate) async fn steps_done_twice(stage: &Stage) -> Vec<String> {
     let journal = journal::open(stage.journal()).await.unwrap();
     let mut found = vec![];
     for row in journal.runs(10).await.unwrap() {

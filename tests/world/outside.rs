@@ -32,6 +32,27 @@ pub(crate) async fn read_azure(sim: &Sim, path: &str) -> Value {
         .unwrap()
 }
 
+/// Reads a resource from Azure; `None` if it does not exist.
+pub(crate) async fn find_azure(sim: &Sim, path: &str) -> Option<Value> {
+    let url = format!("{}{path}", sim.http_url());
+    let answer = Client::new().get(url).bearer_auth(sim.token()).send().await.unwrap();
+    if answer.status() == StatusCode::NOT_FOUND {
+        return None;
+    }
+    Some(answer.error_for_status().unwrap().json().await.unwrap())
+}
+
+/// Deletes a virtual machine, if it exists.
+pub(crate) async fn delete_machine(sim: &Sim, group: &str, name: &str) {
+    let subscription = sim.subscription();
+    let path = format!(
+        "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines/{name}?api-version=2024-07-01"
+    );
+    if find_azure(sim, &path).await.is_some() {
+        change_azure(sim, "DELETE", &path, Value::Null).await;
+    }
+}
+
 /// Changes a resource in the subscription, after an operation in progress has finished.
 pub(crate) async fn change_azure(sim: &Sim, method: &str, path: &str, body: Value) {
     let drift = json!({ "method": method, "path": path, "body": body });
@@ -111,9 +132,11 @@ pub(crate) async fn patch(sim: &Sim, path: &str, changes: &Value) {
     admin_request(sim, Method::PATCH, path, "application/merge-patch+json", changes).await;
 }
 
-/// Deletes an object of the cluster.
+/// Deletes an object of the cluster, if it exists.
 pub(crate) async fn delete(sim: &Sim, path: &str) {
-    admin_request(sim, Method::DELETE, path, "application/json", &Value::Null).await;
+    let url = format!("{}{path}", sim.kube_url().unwrap());
+    let answer = client(sim).delete(url).bearer_auth(admin_token(sim)).send().await.unwrap();
+    assert!(answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND, "{path}: {}", answer.status());
 }
 
 /// Removes the pod CIDRs from a node's `CiliumNode`.

@@ -1,0 +1,75 @@
+//! Cases in which the world changes between the end of a process and the resume of its run.
+//!
+//! The world at the moment of the resume is copied. In the copy, a new run of the workflow begins.
+//! Both worlds must end in the same state.
+
+use std::os::unix::process::ExitStatusExt;
+
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde_json::Value;
+
+use crate::{
+    case::{Case, Extent},
+    drift::{ALL, Drift},
+    facts,
+    stage::{OVERTAKEN, Stage},
+    template::Template,
+    verdict,
+};
+
+/// Returns all pairs of a kill point and a drift, in an order that the seed determines.
+pub(crate) fn pairs(extent: Extent, seed: u64) -> Vec<Case> {
+    let pairs = (1..=extent.commits).flat_map(|commit| ALL.map(|drift| Case::Drift { commit, drift }));
+    let mut pairs: Vec<Case> = pairs.collect();
+    pairs.shuffle(&mut StdRng::seed_from_u64(seed));
+    pairs
+}
+
+/// Kills the process after a commit, changes the world, and resumes the run.
+///
+/// # Errors
+///
+/// The differences between the state after the resume and the one after a new run.
+pub(crate) async fn resume_after(stage: &Stage, commit: u64, drift: Drift) -> Result<(), String> {
+    let status = stage.run("run", commit).await;
+    if status.signal() != Some(9) {
+        return if status.code() == Some(10) { Ok(()) } else { Err(format!("run ended with {status}")) };
+    }
+    drift.apply(stage).await?;
+    if drift.overtakes(stage.workflow_name()) { refused(stage).await } else { same_as_new(stage).await }
+}
+
+/// Resumes a run that another run has overtaken.
+async fn refused(stage: &Stage) -> Result<(), String> {
+    let latest = stage.latest_request();
+    let status = stage.run("resume", 0).await;
+    match (status.code(), stage.changes_after(latest).as_slice()) {
+        (Some(code), []) if code == i32::from(OVERTAKEN) => Ok(()),
+        (code, changes) => Err(format!("the resume of an overtaken run ended with {code:?} after {changes:#?}")),
+    }
+}
+
+/// Resumes the run, and compares the result with that of a new run in a copy of the world.
+async fn same_as_new(stage: &Stage) -> Result<(), String> {
+    let copy = Template::copied(stage);
+    let fresh = Stage::with_journal(stage, &copy).await;
+    let (resumed, begun) = tokio::join!(stage.run("resume", 0), fresh.run("run", 0));
+    let succeeded = [&resumed, &begun].map(|status| matches!(status.code(), Some(0 | 10)));
+    let mut found = vec![];
+    match succeeded {
+        [true, true] => verdict::differences("", &comparable(&fresh), &comparable(stage), &mut found),
+        [false, false] => {}
+        _ => found.push(format!("resume ended with {resumed}, a new run with {begun}: {}", fresh.said())),
+    }
+    drop(fresh.close().await);
+    if found.is_empty() { Ok(()) } else { Err(found.join("\n        ")) }
+}
+
+/// Returns the facts that do not depend on the number of runs: each run uses keys of its own.
+fn comparable(stage: &Stage) -> Value {
+    let mut facts = facts::of(stage);
+    for counted in ["live keys", "used keys"] {
+        facts["tailnet"].as_object_mut().unwrap().remove(counted);
+    }
+    facts
+}
