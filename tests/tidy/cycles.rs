@@ -97,7 +97,7 @@ fn leaves(tree: &str) -> Vec<(Vec<String>, String)> {
     for c in group.chars() {
         match c {
             '{' => depth += 1,
-            '}' => depth -= 1,
+            '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         if c == ',' && depth == 0 {
@@ -124,7 +124,8 @@ impl Modules {
         Self(modules.collect())
     }
 
-    /// Module that contains what `path` names in the module `from`; `None` if it is in another crate.
+    /// Module that contains what `path` names in the module `from`; `None` if it is in another
+    /// crate.
     fn target(&self, from: &[String], path: &[String]) -> Option<ModulePath> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {

@@ -25,12 +25,14 @@ macro_rules! record {
 
 record!(NamedInput { resource_group: String, name: String });
 record!(Cluster { node_resource_group: String, pod_cidr: Option<String> });
-record!(Group { resource_group: String });
+record!(DiscoverInput { resource_group: String, cluster: String, router_subnet: String });
+record!(Names { router_subnet: String, router_table: String, node_table: String });
 record!(Prefixed { name: String, prefix: String });
 record!(Network {
     resource_group: String, name: String, location: String, prefixes: Vec<String>, node_subnet: Prefixed,
+    names: Names,
 });
-record!(ClusterInput { node_resource_group: String });
+record!(ClusterInput { node_resource_group: Option<String> });
 record!(ManifestInput { manifest: Value });
 record!(RuleInput {
     name: String, priority: u16, direction: String, protocol: Option<String>, source: Option<String>,
@@ -78,10 +80,13 @@ record!(ApprovalInput { node_id: String, routes: Vec<String> });
 record!(InForceInput { host: HostAddress, routes: Vec<String> });
 record!(Table { id: String, name: String });
 record!(AssociationInput { resource_group: String, virtual_network: String, subnet: String, route_table_id: String });
-record!(RouteInput { resource_group: String, route_table: String, prefix: String, next_hop_ip: String });
+record!(Route { prefix: String, next_hop_ip: String });
+record!(RoutesInput {
+    resource_group: String, route_table: String, routes: Vec<Route>, cluster: String, next_hops: Vec<String>,
+});
 
 action!(ReadCluster, "azure.managed_cluster.read", NamedInput => Cluster);
-action!(Discover, "azure.virtual_network.discover", Group => Network);
+action!(Discover, "azure.virtual_network.discover", DiscoverInput => Network);
 action!(EnsureGroup, "azure.network_security_group.ensure", GroupInput => SecurityGroup);
 action!(EnsureSubnet, "azure.subnet.ensure", SubnetInput => SubnetOutput);
 action!(EnsurePublicIp, "azure.public_ip.ensure", LocatedInput => PublicIp);
@@ -89,7 +94,7 @@ action!(EnsureNic, "azure.network_interface.ensure", NicInput => Nic);
 action!(EnsureMachine, "azure.virtual_machine.ensure", MachineInput => Machine);
 action!(EnsureTable, "azure.route_table.ensure", LocatedInput => Table);
 action!(Associate, "azure.subnet.associate", AssociationInput => Done);
-action!(EnsureRoute, "azure.route.ensure", RouteInput => Done);
+action!(SyncRoutes, "azure.routes.sync", RoutesInput => Done);
 action!(Reachable, "ssh.host.reachable", HostInput => Done);
 action!(CloudInit, "ssh.cloud_init.wait", HostInput => Done);
 action!(Sysctl, "ssh.sysctl.ensure", SysctlInput => Done);
@@ -115,7 +120,7 @@ fn registry() -> Registry {
     registry.add(EnsureMachine);
     registry.add(EnsureTable);
     registry.add(Associate);
-    registry.add(EnsureRoute);
+    registry.add(SyncRoutes);
     registry.add(Reachable);
     registry.add(CloudInit);
     registry.add(Sysctl);
@@ -153,7 +158,7 @@ fn plan() -> Plan {
 #[test]
 fn the_shipped_workflow_compiles() {
     let plan = plan();
-    assert_eq!(plan.steps.len(), 27);
+    assert_eq!(plan.steps.len(), 28);
     assert_eq!(plan.locks, ["cluster/aks"]);
     let needs = |name: &str| {
         let step = plan.steps.iter().find(|step| step.name == name).expect("a step");
@@ -161,7 +166,7 @@ fn the_shipped_workflow_compiles() {
     };
     assert_eq!(needs("cluster"), [""; 0]);
     // No step writes before the check that the kubeconfig is for this cluster.
-    assert_eq!(needs("objects/access"), ["api"]);
+    assert_eq!(needs("objects/access"), ["api", "objects/api"]);
     assert_eq!(needs("network"), ["cluster", "api"]);
     assert_eq!(needs("nic"), ["network", "subnet", "public_ip"]);
     assert_eq!(needs("preferences"), ["network", "public_ip", "vm", "forwarding", "clamp", "kernel_routes", "device"]);
@@ -169,8 +174,11 @@ fn the_shipped_workflow_compiles() {
 }
 
 fn network() -> Value {
-    let nodes = json!({"name": "aks", "prefix": "10.1.0.0/16"});
-    json!({"resource_group": "MC", "name": "vnet", "location": "weu", "prefixes": ["10.1.0.0/8"], "node_subnet": nodes})
+    json!({
+        "resource_group": "MC", "name": "vnet", "location": "weu", "prefixes": ["10.1.0.0/8"],
+        "node_subnet": {"name": "aks", "prefix": "10.1.0.0/16"},
+        "names": {"router_subnet": "routers", "router_table": "router-rt", "node_table": "node-rt"},
+    })
 }
 
 #[test]
@@ -203,12 +211,11 @@ fn inputs_of_steps_are_evaluated() {
     assert_eq!(vm["cloud_config_secrets"]["auth_key"], "tailscale-auth-key:tags=tag:stargate-router&expiry=1h");
     assert_eq!(vm["cloud_config"]["write_files"][1]["content"], "{{auth_key}}");
     assert_eq!(vm["cloud_config"]["runcmd"][3][4], "--hostname=router");
-    let routes = index(&plan, "workers_routes");
-    let items = plan.items(routes, &results).expect("items");
-    assert_eq!(items, [("10.50.0.0/16".to_owned(), json!("10.50.0.0/16"))]);
-    let input = plan.input(routes, Some(&items[0].1), &results).expect("an input");
-    let expected =
-        json!({"resource_group": "MC", "route_table": "table", "prefix": "10.50.0.0/16", "next_hop_ip": "10.1.9.4"});
+    let input = plan.input(index(&plan, "workers_routes"), None, &results).expect("an input");
+    let expected = json!({
+        "resource_group": "MC", "route_table": "table", "cluster": "aks", "next_hops": ["10.1.9.0/24"],
+        "routes": [{"prefix": "10.50.0.0/16", "next_hop_ip": "10.1.9.4"}],
+    });
     assert_eq!(input, expected);
 }
 
@@ -233,7 +240,7 @@ fn typing_mistakes_are_found() {
         ),
         ("auth_key: tailscale-auth-key:tags=${{ inputs.tag }}&expiry=1h", "auth_key: tskey", "is a secret"),
         ("needs: [in_force]", "needs: [in_forse]", "there is no step \"in_forse\"; did you mean \"in_force\"?"),
-        ("uses: azure.route.ensure", "uses: azure.rout.ensure", "did you mean \"azure.route.ensure\"?"),
+        ("uses: azure.routes.sync", "uses: azure.routs.sync", "did you mean \"azure.routes.sync\"?"),
     ];
     for (from, to, expected) in cases {
         let found = mistakes(&TEXT.replace(from, to));

@@ -7,7 +7,8 @@ use crate::host::process::{Execution, Exit, Halted, Process};
 use crate::host::shell::{Dialect, Shell};
 use crate::host::state::Kind;
 
-/// Executes a program of the machine: the [`Loader`](crate::host::process::Loader) of its processes.
+/// Executes a program of the machine: the [`Loader`](crate::host::process::Loader) of its
+/// processes.
 pub(crate) fn execute(process: &mut Process, io: &Io, words: &[String]) -> Result<Execution, Halted> {
     let Some((path, kind)) = process.program(&words[0])? else { return Ok(Execution::NotFound) };
     let actor = process.actor.clone();
