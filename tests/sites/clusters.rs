@@ -72,7 +72,8 @@ async fn two_clusters_in_a_network_do_not_touch_each_other() {
     deploy_other_cluster(&harness.sim).await;
     let before = others(&harness.sim).await;
     let mut inputs = inputs::of("provision-aks-router", &WorldFacts::of(&harness.sim).await);
-    inputs.insert("datacenter_prefixes".into(), json!(["10.60.0.0/16"]));
+    // The second prefix contains the cluster's own network, whose routes are narrower.
+    inputs.insert("datacenter_prefixes".into(), json!(["10.60.0.0/16", "10.0.0.0/8"]));
     let code = harness.run_with_inputs(&["run", "workflow"], "provision-aks-router", &inputs).await;
     assert_eq!(code, Some(0), "{}", harness.last_output());
     for workflow in ["provision-dc", "sync-pod-routes"] {
@@ -85,7 +86,7 @@ async fn two_clusters_in_a_network_do_not_touch_each_other() {
     let routes = prefixes(&harness.sim, NODE_GROUP, &node_table).await;
     assert_eq!(
         routes,
-        ["10.60.0.0/16", "10.50.1.0/24", "10.244.64.0/18"],
+        ["10.60.0.0/16", "10.0.0.0/8", "10.50.1.0/24", "10.244.64.0/18"],
         "a prefix of a datacenter that is no site stays"
     );
     assert_eq!(prefixes(&harness.sim, NODE_GROUP, &router_table).await, ["10.244.0.0/24", "10.244.1.0/24"]);

@@ -31,6 +31,7 @@ pub fn compute(facts: &Facts) -> Result<DesiredEntries, Conflicts> {
     check(facts)?;
     let desired = DesiredEntries {
         aks_routes: aks_routes(facts),
+        static_routes: static_routes(facts),
         router_routes: sorted(routed(&facts.aks.nodes).map(pod_route)),
         dc_routes: facts.sites.iter().map(|site| (site.name.clone(), dc_routes(facts, site))).collect(),
         forwarding: forwarding(facts),
@@ -60,10 +61,14 @@ fn check(facts: &Facts) -> Result<(), Conflicts> {
 /// Routes to the datacenters through the AKS router.
 fn aks_routes(facts: &Facts) -> Vec<CloudRoute> {
     let advertised = facts.sites.iter().flat_map(|site| site.advertised_prefixes(facts.strategy));
-    let prefixes = advertised.chain(facts.aks.datacenter_prefixes.iter().copied());
-    let mut routes = sorted(prefixes.map(|prefix| route_via(prefix, &facts.aks.router)));
-    routes.dedup();
-    routes
+    sorted(advertised.map(|prefix| route_via(prefix, &facts.aks.router)))
+}
+
+/// Routes to the datacenters that are no sites, unless a site has the prefix.
+fn static_routes(facts: &Facts) -> Vec<CloudRoute> {
+    let routes = facts.aks.datacenter_prefixes.iter().map(|prefix| route_via(*prefix, &facts.aks.router));
+    let of_sites = aks_routes(facts);
+    sorted(routes.filter(|route| !of_sites.contains(route)))
 }
 
 /// Routes of a datacenter's table; none without workers, which are the machines that use it.

@@ -12,6 +12,10 @@ use crate::path::SubnetPaths;
 pub struct DesiredEntries {
     /// Route table of the AKS nodes' subnet: the datacenters, through the AKS router.
     pub aks_routes: Vec<CloudRoute>,
+    /// The same table: the datacenters that are no sites. Their prefixes can contain other
+    /// networks, which have narrower routes.
+    #[serde(default)]
+    pub static_routes: Vec<CloudRoute>,
     /// Route table of the AKS router's subnet: the pods of each AKS node, through the node.
     pub router_routes: Vec<CloudRoute>,
     /// Route tables of the datacenters' subnets, by site: the other sites through the router, and

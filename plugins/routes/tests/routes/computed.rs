@@ -67,8 +67,7 @@ fn a_datacenter_that_is_no_site_has_a_route_of_the_nodes_only() {
     let without = compute(&facts).unwrap();
     facts.aks.datacenter_prefixes = nets(&["10.60.0.0/16", "10.50.1.0/24"]);
     let mut desired = compute(&facts).unwrap();
-    let added = desired.aks_routes.iter().position(|route| route.prefix == net("10.60.0.0/16")).unwrap();
-    assert_eq!(cloud_texts(&[desired.aks_routes.remove(added)]), ["10.60.0.0/16 -> 10.237.0.4"]);
+    assert_eq!(cloud_texts(&std::mem::take(&mut desired.static_routes)), ["10.60.0.0/16 -> 10.237.0.4"]);
     assert_eq!(desired, without, "the subnet of the site has its route already");
 }
 
