@@ -43,6 +43,13 @@ impl InvalidObject {
     fn error(&self) -> ActionError {
         object_error(self.kind, &self.name, &self.reason)
     }
+
+    /// Error of an object that cannot be used, with the other ones: each can be the cause.
+    fn error_with(&self, all: &[Self]) -> ActionError {
+        let others = all.iter().filter(|other| (other.kind, &other.name) != (self.kind, &self.name));
+        let others = others.map(|other| format!("; {} {:?}: {}", other.kind, other.name, other.reason));
+        object_error(self.kind, &self.name, &format!("{}{}", self.reason, others.collect::<String>()))
+    }
 }
 
 /// Type of a site.
@@ -268,7 +275,7 @@ impl Inventory {
             let invalid = self.invalid.iter().find(|object| object.kind == "Site");
             invalid.map_or_else(
                 || ActionError::permanent("no site of type aks is registered in the cluster").with_hint(REGISTER_HINT),
-                InvalidObject::error,
+                |site| site.error_with(&self.invalid),
             )
         };
         self.of_type(SiteType::Aks).next().ok_or_else(missing)

@@ -66,8 +66,10 @@ async fn all_that_is_registered_is_told_in_the_shape_of_those_who_take_it() {
     assert_eq!(
         output["aks"],
         json!({"name": "aks", "router_subnet": "10.224.100.0/24",
-        "virtual_network": ["10.224.0.0/12"], "router": {"name": "aks-router", "ip": "10.224.100.4"}})
+        "virtual_network": ["10.224.0.0/12"], "router": {"name": "aks-router", "ip": "10.224.100.4"},
+        "datacenter_prefixes": []})
     );
+    assert_eq!(output["strategy"], "per_site");
     assert_eq!(
         output["sites"],
         json!([{"name": "dc", "fabric": "azure", "subnet": "10.50.1.0/24",
@@ -165,7 +167,9 @@ async fn an_inconsistent_object_is_named() {
         &format!("{SERVERS}/w"),
         &json!({"site": "aks", "role": "worker", "ip": "10.0.0.5", "ssh": ssh("a")}),
     );
-    check("spec.podCIDR is missing").await;
+    let (output, _) = cluster.actions.step(INVENTORY, json!({})).await.expect("the others are consistent");
+    let invalid = json!([{"kind": "Server", "name": "w", "reason": "spec.podCIDR is missing"}]);
+    assert_eq!((&output["invalid"], &output["workers"]), (&invalid, &json!([])));
     cluster.fake.state().objects.remove(&format!("{SERVERS}/w"));
     cluster.actions.step(INVENTORY, json!({})).await.expect("consistent");
     put(&cluster, &format!("{SITES}/b"), &json!({"type": "aks", "subnet": "10.0.1.0/24", "router": "r2"}));
