@@ -1,12 +1,15 @@
 use std::collections::BTreeSet;
 
+use stargate_sdk::Nature;
+
 use super::{dependencies::StepDependencies, inlined_workflow::InlinedWorkflow};
 use crate::workflow::{Diagnostic, Severity};
 
 /// Maximum number of steps of a workflow that is examined, because the time grows with its square.
 const MAX_STEPS: usize = 1000;
 
-/// Returns a warning for each step that can start although a step before it has failed.
+/// Returns a warning for each step that may write and can start although a step before it has
+/// failed.
 ///
 /// It needs that step only through a `for_each` step, which passes no failure on if its list is
 /// empty. `dependencies` are those of the workflow's steps, by index.
@@ -32,7 +35,8 @@ impl FailureGraph<'_> {
     /// Returns a warning about the first failure that a loop hides from `step`. A loop itself has
     /// instances only for its items, often those of the loop before it.
     fn warning(&self, step: usize) -> Option<Diagnostic> {
-        if self.is_loop(step) {
+        let action = self.inlined.steps[step].action.as_ref()?;
+        if self.is_loop(step) || action.nature() == Nature::Observe {
             return None;
         }
         let needs = &self.dependencies[step].needs;

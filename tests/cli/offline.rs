@@ -60,7 +60,9 @@ fn validate_reports_a_workflow_that_cannot_be_read_and_continues() {
 fn validate_warns_of_a_failure_that_a_loop_without_items_hides() {
     let program = Program::new();
     let step = |name: &str, rest: &str| {
-        format!("  {name}:\n    uses: azure.managed_cluster.read\n    with: {{resource_group: g, name: c}}\n{rest}")
+        format!(
+            "  {name}:\n    uses: azure.resource_group.ensure\n    with: {{name: g, location: canadacentral}}\n{rest}"
+        )
     };
     let each = step("each", "    needs: [first]\n    for_each: ${{ inputs.list }}\n    as: x\n");
     let [first, last] = [step("first", ""), step("last", "    needs: [each]\n")];
