@@ -1,79 +1,262 @@
-/// Evaluator of `$((…))`: integers, variables, parentheses and the usual operators of C.
-pub(super) struct Arithmetic<'a, V> {
-    rest: &'a str,
-    variable: V,
+/// Variables that an expression reads and assigns.
+pub(super) trait ArithmeticVariables {
+    /// Returns the value of a variable; `None` if it is not set.
+    fn value(&self, name: &str) -> Option<String>;
+
+    /// Assigns a variable.
+    fn assign(&mut self, name: &str, value: i64);
 }
 
-/// Operators by rank, the weakest first.
+/// Error of an expression, in dash's wording.
+pub(super) type ArithmeticError = String;
+
+/// Evaluator of `$((…))`: the operators of C on 64-bit integers, without `++` and `--`.
+pub(super) struct Arithmetic<'a> {
+    text: &'a str,
+    rest: &'a str,
+    variables: &'a mut dyn ArithmeticVariables,
+    /// Number of operands around the current one whose value is not used: they assign nothing and
+    /// cannot fail.
+    skipped: usize,
+}
+
+/// Binary operators by rank, the weakest first, without `||` and `&&`.
 ///
 /// An operator comes before any other one that is its prefix.
-const RANKS: [&[&str]; 6] = [&["||"], &["&&"], &["==", "!="], &["<=", ">=", "<", ">"], &["+", "-"], &["*", "/", "%"]];
+const RANKS: [&[&str]; 8] =
+    [&["|"], &["^"], &["&"], &["==", "!="], &["<=", ">=", "<", ">"], &["<<", ">>"], &["+", "-"], &["*", "/", "%"]];
 
-impl<'a, V: Fn(&str) -> i64> Arithmetic<'a, V> {
-    /// Returns an evaluator of `text`; `variable` returns the value of a name.
-    pub(super) fn new(text: &'a str, variable: V) -> Self {
-        Self { rest: text.trim(), variable }
+/// Assignment operators, each with the operator that it applies first.
+const ASSIGNMENTS: [(&str, &str); 11] = [
+    ("<<=", "<<"),
+    (">>=", ">>"),
+    ("*=", "*"),
+    ("/=", "/"),
+    ("%=", "%"),
+    ("+=", "+"),
+    ("-=", "-"),
+    ("&=", "&"),
+    ("^=", "^"),
+    ("|=", "|"),
+    ("=", ""),
+];
+
+impl<'a> Arithmetic<'a> {
+    /// Creates an evaluator of `text`.
+    pub(super) fn new(text: &'a str, variables: &'a mut dyn ArithmeticVariables) -> Self {
+        Self { text, rest: text, variables, skipped: 0 }
     }
 
-    /// Returns the value; `None` if the text is not an expression or divides by zero.
-    pub(super) fn value(&mut self) -> Option<i64> {
-        let value = self.ranked(0)?;
-        self.rest.trim().is_empty().then_some(value)
+    /// Evaluates the whole text. An empty expression is 0.
+    pub(super) fn value(&mut self) -> Result<i64, ArithmeticError> {
+        self.blanks();
+        if self.rest.is_empty() {
+            return Ok(0);
+        }
+        let value = self.assignment()?;
+        self.blanks();
+        if self.rest.is_empty() { Ok(value) } else { Err(self.error("expecting EOF")) }
+    }
+
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn error(&self, what: &str) -> ArithmeticError {
+        format!("arithmetic expression: {what}: \"{}\"", self.text)
+    }
+
+    /// Consumes an operator if it comes next.
+    fn take(&mut self, operator: &str) -> bool {
+        self.blanks();
+        let rest = self.rest.strip_prefix(operator);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Evaluates an operand whose value is used only if `used` is true.
+    fn only_if(
+        &mut self,
+        used: bool,
+        operand: impl FnOnce(&mut Self) -> Result<i64, ArithmeticError>,
+    ) -> Result<i64, ArithmeticError> {
+        self.skipped += usize::from(!used);
+        let value = operand(self);
+        self.skipped -= usize::from(!used);
+        value
+    }
+
+    /// Evaluates an assignment or a condition.
+    fn assignment(&mut self) -> Result<i64, ArithmeticError> {
+        self.blanks();
+        let start = self.rest;
+        let name = self.name();
+        self.blanks();
+        let assigns = |(operator, _): &&(&str, &str)| self.rest.starts_with(operator) && !self.rest.starts_with("==");
+        let Some((operator, applied)) = ASSIGNMENTS.iter().find(assigns).filter(|_| !name.is_empty()) else {
+            self.rest = start;
+            return self.condition();
+        };
+        self.rest = &self.rest[operator.len()..];
+        let right = self.assignment()?;
+        let value = if applied.is_empty() {
+            right
+        } else {
+            let left = self.variable(name)?;
+            self.apply(left, applied, right)?
+        };
+        if self.skipped == 0 {
+            self.variables.assign(name, value);
+        }
+        Ok(value)
+    }
+
+    /// Evaluates `a ? b : c`.
+    fn condition(&mut self) -> Result<i64, ArithmeticError> {
+        let condition = self.alternative()?;
+        if !self.take("?") {
+            return Ok(condition);
+        }
+        let first = self.only_if(condition != 0, Self::assignment)?;
+        if !self.take(":") {
+            return Err(self.error("expecting ':'"));
+        }
+        let second = self.only_if(condition == 0, Self::condition)?;
+        Ok(if condition != 0 { first } else { second })
+    }
+
+    /// Evaluates a chain of `||`.
+    fn alternative(&mut self) -> Result<i64, ArithmeticError> {
+        let mut left = self.conjunction()?;
+        while self.take("||") {
+            let right = self.only_if(left == 0, Self::conjunction)?;
+            left = i64::from(left != 0 || right != 0);
+        }
+        Ok(left)
+    }
+
+    /// Evaluates a chain of `&&`.
+    fn conjunction(&mut self) -> Result<i64, ArithmeticError> {
+        let mut left = self.ranked(0)?;
+        while self.take("&&") {
+            let right = self.only_if(left != 0, |inner| inner.ranked(0))?;
+            left = i64::from(left != 0 && right != 0);
+        }
+        Ok(left)
     }
 
     /// Evaluates a chain of operators of at least the given rank, from left to right.
-    fn ranked(&mut self, rank: usize) -> Option<i64> {
+    fn ranked(&mut self, rank: usize) -> Result<i64, ArithmeticError> {
         let Some(operators) = RANKS.get(rank) else { return self.primary() };
         let mut left = self.ranked(rank + 1)?;
-        loop {
-            self.rest = self.rest.trim_start();
-            let Some(operator) = operators.iter().find(|operator| self.rest.starts_with(**operator)) else {
-                return Some(left);
-            };
+        while let Some(operator) = self.binary(operators) {
             self.rest = &self.rest[operator.len()..];
             let right = self.ranked(rank + 1)?;
-            left = apply(left, operator, right)?;
+            left = self.apply(left, operator, right)?;
         }
+        Ok(left)
+    }
+
+    /// Returns the binary operator that comes next, if it is one of `operators`.
+    fn binary(&mut self, operators: &[&'static str]) -> Option<&'static str> {
+        self.blanks();
+        let operator = operators.iter().copied().find(|operator| self.rest.starts_with(operator))?;
+        let after = &self.rest[operator.len()..];
+        let is_other = match operator {
+            "|" | "&" => after.starts_with(operator) || after.starts_with('='),
+            "<" | ">" => after.starts_with(operator),
+            "==" | "!=" | "<=" | ">=" => false,
+            _ => after.starts_with('='),
+        };
+        (!is_other).then_some(operator)
     }
 
     /// Evaluates a number, a variable, a parenthesis or an operator with one operand.
-    fn primary(&mut self) -> Option<i64> {
-        self.rest = self.rest.trim_start();
-        if let Some(rest) = self.rest.strip_prefix('(') {
-            self.rest = rest;
-            let value = self.ranked(0)?;
-            self.rest = self.rest.trim_start().strip_prefix(')')?;
-            return Some(value);
+    fn primary(&mut self) -> Result<i64, ArithmeticError> {
+        if self.take("(") {
+            let value = self.assignment()?;
+            return if self.take(")") { Ok(value) } else { Err(self.error("expecting ')'")) };
         }
-        if let Some(rest) = self.rest.strip_prefix('-') {
-            self.rest = rest;
-            return self.primary()?.checked_neg();
+        for operator in ["-", "+", "!", "~"] {
+            if self.take(operator) {
+                let value = self.primary()?;
+                return Ok(match operator {
+                    "-" => value.wrapping_neg(),
+                    "+" => value,
+                    "!" => i64::from(value == 0),
+                    _ => !value,
+                });
+            }
         }
-        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest.len());
-        let (token, rest) = self.rest.split_at(end);
+        let name = self.name();
+        if !name.is_empty() {
+            return self.variable(name);
+        }
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
+        let (digits, rest) = self.rest.split_at(end);
+        let Some(value) = number(digits) else { return Err(self.error("expecting primary")) };
         self.rest = rest;
-        match token.chars().next()? {
-            '0'..='9' => token.parse().ok(),
-            _ => Some((self.variable)(token)),
+        Ok(value)
+    }
+
+    /// Consumes the name of a variable; empty if none starts here.
+    fn name(&mut self) -> &'a str {
+        let is_word = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        let end = self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len());
+        let end = if self.rest.starts_with(|c: char| c.is_ascii_digit()) { 0 } else { end };
+        let (name, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        name
+    }
+
+    /// Returns the value of a variable; 0 if it is not set or empty.
+    fn variable(&self, name: &str) -> Result<i64, ArithmeticError> {
+        let Some(text) = self.variables.value(name).filter(|_| self.skipped == 0) else { return Ok(0) };
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return Ok(0);
         }
+        let (negative, digits) = trimmed.strip_prefix('-').map_or((false, trimmed), |digits| (true, digits));
+        let value = number(digits.strip_prefix('+').unwrap_or(digits));
+        let value = value.ok_or_else(|| format!("Illegal number: {text}"))?;
+        Ok(if negative { value.wrapping_neg() } else { value })
+    }
+
+    /// Applies a binary operator. Overflow wraps around; comparisons yield 1 or 0.
+    fn apply(&self, left: i64, operator: &str, right: i64) -> Result<i64, ArithmeticError> {
+        let shift = u32::try_from(right & 63).unwrap_or_default();
+        Ok(match operator {
+            "+" => left.wrapping_add(right),
+            "-" => left.wrapping_sub(right),
+            "*" => left.wrapping_mul(right),
+            "/" | "%" if right == 0 && self.skipped > 0 => 0,
+            "/" | "%" if right == 0 => return Err(self.error("division by zero")),
+            "/" => left.wrapping_div(right),
+            "%" => left.wrapping_rem(right),
+            "<<" => left.wrapping_shl(shift),
+            ">>" => left.wrapping_shr(shift),
+            "&" => left & right,
+            "^" => left ^ right,
+            "|" => left | right,
+            "==" => i64::from(left == right),
+            "!=" => i64::from(left != right),
+            "<" => i64::from(left < right),
+            ">" => i64::from(left > right),
+            "<=" => i64::from(left <= right),
+            _ => i64::from(left >= right),
+        })
     }
 }
 
-/// Applies an operator; `None` on overflow or division by zero. Comparisons yield 1 or 0.
-fn apply(left: i64, operator: &str, right: i64) -> Option<i64> {
-    match operator {
-        "+" => left.checked_add(right),
-        "-" => left.checked_sub(right),
-        "*" => left.checked_mul(right),
-        "/" => left.checked_div(right),
-        "%" => left.checked_rem(right),
-        "==" => Some(i64::from(left == right)),
-        "!=" => Some(i64::from(left != right)),
-        "<" => Some(i64::from(left < right)),
-        ">" => Some(i64::from(left > right)),
-        "<=" => Some(i64::from(left <= right)),
-        ">=" => Some(i64::from(left >= right)),
-        "&&" => Some(i64::from(left != 0 && right != 0)),
-        _ => Some(i64::from(left != 0 || right != 0)),
+/// Reads a decimal, octal (`0…`) or hexadecimal (`0x…`) number; the largest one if it is too large.
+fn number(digits: &str) -> Option<i64> {
+    let (digits, radix) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
+        None => (digits, 10),
+    };
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return None;
     }
+    Some(i64::from_str_radix(digits, radix).unwrap_or(i64::MAX))
 }

@@ -1,3 +1,5 @@
+use std::sync::{Arc, OnceLock};
+
 /// Commands that run one after the other.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct List(pub(super) Vec<AndOr>);
@@ -7,7 +9,7 @@ pub(crate) struct List(pub(super) Vec<AndOr>);
 pub(super) struct AndOr {
     pub(super) first: Pipeline,
     pub(super) rest: Vec<(Connector, Pipeline)>,
-    /// True if the list ends with `&`.
+    /// True if the list runs in the background, with `&`.
     pub(super) background: bool,
 }
 
@@ -61,8 +63,11 @@ pub(super) enum RedirectKind {
     Write(Word),
     Append(Word),
     Duplicate(Word),
-    Document(Word),
+    Document(DocumentBody),
 }
+
+/// Lines of a here-document, which follow the command that announces it.
+pub(super) type DocumentBody = Arc<OnceLock<Word>>;
 
 /// Word that expands to zero or more arguments.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,8 +76,24 @@ pub(super) struct Word(pub(super) Vec<Part>);
 /// Part of a word: text or an expansion.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
-    Text { text: String, quoted: bool },
-    Parameter { name: String, operator: Option<(String, Word)>, length: bool, quoted: bool },
-    Substitution { list: List, quoted: bool },
-    Arithmetic { expression: Word, quoted: bool },
+    Text {
+        text: String,
+        quoted: bool,
+    },
+    Parameter {
+        name: String,
+        operator: Option<(String, Word)>,
+        length: bool,
+        quoted: bool,
+    },
+    Substitution {
+        list: List,
+        quoted: bool,
+    },
+    Arithmetic {
+        expression: Word,
+        quoted: bool,
+    },
+    /// Parameter expansion that is not valid. It is an error only if it is expanded.
+    BadSubstitution,
 }

@@ -1,0 +1,11 @@
+//! Parser of the shell: turns the text of a script into commands, one line at a time.
+
+mod command;
+mod cursor;
+mod expansion;
+mod redirect;
+mod script;
+mod word;
+
+pub(super) use script::Script;
+pub(in crate::host) use script::parse;

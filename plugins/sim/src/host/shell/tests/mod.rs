@@ -1,0 +1,6 @@
+//! Differential tests: the simulated shell and the real `sh` run the same scripts.
+
+mod generator;
+mod quoting;
+mod runner;
+mod scripts;
