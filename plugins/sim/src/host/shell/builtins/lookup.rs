@@ -5,7 +5,7 @@ use crate::host::shell::interpreter::{Dialect, Flow, Run, Shell};
 const RESERVED: [&str; 16] =
     ["!", "{", "}", "case", "do", "done", "elif", "else", "esac", "fi", "for", "if", "then", "until", "while", "in"];
 
-/// What a command name denotes.
+/// Meaning of a command name.
 enum CommandName {
     Reserved,
     Function,

@@ -38,7 +38,7 @@ pub(super) fn is_pattern(characters: &[(char, bool)]) -> bool {
     characters.iter().any(|(c, quoted)| !quoted && "*?[".contains(*c))
 }
 
-/// What ended the last field.
+/// Delimiter that ended the last field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Delimiter {
     /// No delimiter since the last character of a field.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::host::io::{Io, Sink, Source};
 use crate::host::process::{Exit, Halted, Process};
 use crate::host::shell::grammar::Command;
-use crate::host::shell::parser::Script;
+use crate::host::shell::parser::ScriptLines;
 use crate::host::shell::variables::{Variable, Variables};
 
 /// Shell whose wording the error messages have.
@@ -158,7 +158,7 @@ impl<'a> Shell<'a> {
 
     /// Parses and runs a script in this shell, as `.` and `eval` do.
     pub(in crate::host::shell) fn source(&mut self, text: &str) -> Run {
-        let mut script = Script::new(text, self.dialect == Dialect::Bash);
+        let mut script = ScriptLines::new(text, self.dialect == Dialect::Bash);
         let mut status = 0;
         while let Some(list) = script.next() {
             match list {

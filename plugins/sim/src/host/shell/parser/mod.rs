@@ -7,5 +7,5 @@ mod redirect;
 mod script;
 mod word;
 
-pub(super) use script::Script;
+pub(super) use script::ScriptLines;
 pub(in crate::host) use script::parse;

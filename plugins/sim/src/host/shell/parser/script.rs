@@ -12,10 +12,10 @@ pub(in crate::host) fn parse(script: &str) -> Result<List, ParseError> {
     Ok(list)
 }
 
-/// Script that is parsed while it runs: a syntax error does not affect the lines before it.
-pub(in crate::host::shell) struct Script(Parser);
+/// ScriptLines that is parsed while it runs: a syntax error does not affect the lines before it.
+pub(in crate::host::shell) struct ScriptLines(Parser);
 
-impl Script {
+impl ScriptLines {
     /// Creates a script. With `refuses_bash`, a construct that only bash has is a syntax error.
     pub(in crate::host::shell) fn new(text: &str, refuses_bash: bool) -> Self {
         Self(Parser::new(text, refuses_bash))
