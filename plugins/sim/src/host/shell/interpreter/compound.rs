@@ -87,7 +87,7 @@ impl Shell<'_> {
     }
 }
 
-/// Applies `break` and `continue` to a loop. Returns the loop's outcome so far, and true if it ends.
+/// Applies `break` and `continue` to a loop. Returns its outcome so far, and true if it ends.
 fn after_body(outcome: Run) -> (Run, bool) {
     match outcome {
         Err(Flow::Break(1)) => (Ok(0), true),

@@ -12,7 +12,7 @@ pub(in crate::host) fn parse(script: &str) -> Result<List, ParseError> {
     Ok(list)
 }
 
-/// ScriptLines that is parsed while it runs: a syntax error does not affect the lines before it.
+/// Script that is parsed while it runs: a syntax error does not affect the lines before it.
 pub(in crate::host::shell) struct ScriptLines(Parser);
 
 impl ScriptLines {
