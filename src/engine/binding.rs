@@ -331,9 +331,10 @@ impl RunBinding {
             Err(EngineError::Fenced(_) | EngineError::Journal(_)) => {}
             _ => self.release().await,
         }
-        match self.loss() {
-            Some(reason) => Err(EngineError::RemoteLockLost { run: self.run.clone(), reason }),
-            None => result,
+        match (self.loss(), result) {
+            // The process that has acquired the run holds its locks.
+            (_, fenced @ Err(EngineError::Fenced(_))) | (None, fenced) => fenced,
+            (Some(reason), _) => Err(EngineError::RemoteLockLost { run: self.run.clone(), reason }),
         }
     }
 

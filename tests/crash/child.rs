@@ -133,14 +133,15 @@ impl Place<'_> {
     }
 }
 
-/// Returns the exit code: 0 unchanged, 10 changed, 21 overtaken, 69 another process holds the
-/// journal, 75 another process has acquired the run, 1 failed.
+/// Returns the exit code: 0 unchanged, 10 changed, 20 lost its lock in the cluster, 21 overtaken,
+/// 69 another process holds the journal, 75 another process has acquired the run, 1 failed.
 fn answer(finished: Result<RunReport, EngineError>) -> ExitCode {
     match finished {
         Ok(RunReport { ending: Ending::Finished(Outcome::Succeeded), changed, .. }) => {
             ExitCode::from(if changed { 10 } else { 0 })
         }
         Err(EngineError::Fenced(_)) => ExitCode::from(75),
+        Err(EngineError::RemoteLockLost { .. }) => ExitCode::from(20),
         Err(EngineError::Overtaken { .. }) => ExitCode::from(OVERTAKEN),
         Err(EngineError::Journal(JournalError::Busy)) => ExitCode::from(69),
         other => {

@@ -213,8 +213,8 @@ fn unavailable(error: KubeError) -> Result<LockAttempt, ActionError> {
 
 /// The run has lost the lock, to the holder in `lease` if there is one.
 fn lost(request: &RemoteLockRequest, lease: Option<&Value>) -> LockAttempt {
-    let nobody = LeaseHolder { owner: "nobody".into(), run: String::new(), epoch: 0 };
-    let holder = lease.and_then(lease_object::holder).unwrap_or(nobody);
+    let released = LeaseHolder { owner: "a process that has released it".into(), run: String::new(), epoch: 0 };
+    let holder = lease.and_then(lease_object::holder).unwrap_or(released);
     let lease = lease.unwrap_or(&Value::Null);
     let holder = lease_object::remote_holder(lease, &holder, request.duration, Timestamp::now());
     LockAttempt::Held(Box::new(holder))
