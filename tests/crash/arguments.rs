@@ -55,8 +55,7 @@ impl Arguments {
     /// Returns true if the cases of this group are selected.
     ///
     /// The group `stops` runs only when it is named or with `--all`: its leases of 1.5 s need a
-    /// machine that is not busy, and about one case in a hundred finds a write to Kubernetes that
-    /// was between its check and the socket when the process was stopped.
+    /// machine that is not busy.
     pub(crate) fn wants(&self, group: &str) -> bool {
         let is_default = group != "stops" || self.sample.is_none();
         self.groups.is_empty() && is_default || self.groups.contains(&group)

@@ -98,11 +98,14 @@ impl Machine {
         self.give(&home, name, 0o755);
     }
 
-    /// Appends `rule` for the account to the sudoers file that cloud-init writes.
+    /// Appends `rule` for the account to the sudoers file that cloud-init writes, unless it is there.
     pub fn grant_sudo(&mut self, name: &str, rule: &str) {
         let path = "/etc/sudoers.d/90-cloud-init-users";
         let text = self.files.text(path).unwrap_or_default();
-        self.files.put(path, 0o440, format!("{text}{name} {rule}\n"));
+        let line = format!("{name} {rule}\n");
+        if !text.contains(&line) {
+            self.files.put(path, 0o440, format!("{text}{line}"));
+        }
     }
 
     /// Adds public keys that permit a login to the account.
