@@ -98,7 +98,8 @@ impl Machine {
         self.give(&home, name, 0o755);
     }
 
-    /// Appends `rule` for the account to the sudoers file that cloud-init writes, unless it is there.
+    /// Appends `rule` for the account to the sudoers file that cloud-init writes, unless it is
+    /// there.
     pub fn grant_sudo(&mut self, name: &str, rule: &str) {
         let path = "/etc/sudoers.d/90-cloud-init-users";
         let text = self.files.text(path).unwrap_or_default();
