@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::Value;
+use stargate::{journal, run::Entry};
 
 use crate::{
     case::{Case, Extent},
@@ -35,8 +36,19 @@ pub(crate) async fn resume_after(stage: &Stage, commit: u64, drift: Drift) -> Re
     if status.signal() != Some(9) {
         return if status.code() == Some(10) { Ok(()) } else { Err(format!("run ended with {status}")) };
     }
+    if has_finished(stage).await {
+        return Ok(()); // the last commit: nothing is resumed
+    }
     drift.apply(stage).await?;
     if drift.overtakes(stage.workflow_name()) { refused(stage).await } else { same_as_new(stage).await }
+}
+
+/// Returns true if the only run of the journal has finished.
+async fn has_finished(stage: &Stage) -> bool {
+    let journal = journal::open(stage.journal()).await.unwrap();
+    let run = journal.runs(1).await.unwrap().remove(0).id;
+    let history = journal.load(run).await.unwrap().history;
+    history.iter().any(|timed| matches!(timed.entry, Entry::RunFinished { .. }))
 }
 
 /// Resumes a run that another run has overtaken.

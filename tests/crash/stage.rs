@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use crate::{inputs::WorldFacts, shipped::Shipped, template::Template};
 
-/// Timeout of one process. Its world is 200 times faster than the real one.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Timeout of one process, to find one that hangs. Its world is 200 times faster than the real one,
+/// but the delays between attempts are not.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Exit code of a process whose run another one has overtaken.
 pub(crate) const OVERTAKEN: u8 = 21;
