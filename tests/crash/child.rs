@@ -45,7 +45,10 @@ pub(crate) async fn main(arguments: &[String]) -> ExitCode {
     let mut secrets = Secrets::default();
     let place = Place { folder, world: Path::new(world), endpoint, subscription };
     let registry = place.registry(&mut secrets);
-    let inner = journal::open(folder.join("journal.db")).await.unwrap();
+    let inner = match journal::open(folder.join("journal.db")).await {
+        Ok(inner) => inner,
+        Err(error) => return answer(Err(error.into())),
+    };
     let killing = Arc::new(Killing { inner, after: after.parse().unwrap(), commits: AtomicU64::new(0) });
     let journal: Arc<dyn Journal> = Arc::<Killing>::clone(&killing);
     let options = EngineOptions {

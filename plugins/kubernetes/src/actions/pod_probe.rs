@@ -12,7 +12,7 @@ use stargate_kubernetes_client::{
 };
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
-use crate::{digest::digest_text, permission::in_namespace_of};
+use crate::{digest::digest_text, eviction::PROBE_PREFIX, permission::in_namespace_of};
 
 /// A kubelet assigns an address within a second, before it pulls the image.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -173,7 +173,7 @@ fn waiting_reason(pod: &Value) -> String {
 /// Name that is the same in each attempt of a step, so that a later attempt removes the pod of an
 /// earlier one.
 fn pod_name(key: &str) -> String {
-    format!("stargate-probe-{}", digest_text(&Sha256::digest(key)))
+    format!("{PROBE_PREFIX}{}", digest_text(&Sha256::digest(key)))
 }
 
 /// It fulfils the restricted Pod Security Standard, so that a policy of the namespace does not

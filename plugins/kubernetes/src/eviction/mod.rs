@@ -4,4 +4,4 @@ mod evict;
 mod pod;
 
 pub(crate) use evict::{EVICTION_BACKOFF, RefusedEviction, evict};
-pub(crate) use pod::{NodePod, check_losses, pods_to_evict};
+pub(crate) use pod::{NodePod, PROBE_PREFIX, check_losses, pods_to_evict};

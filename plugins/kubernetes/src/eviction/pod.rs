@@ -2,6 +2,9 @@ use serde_json::Value;
 use stargate_kubernetes_client::json::{list, text, text_or_empty, uid};
 use stargate_sdk::ActionError;
 
+/// Start of the name of a pod that `kubernetes.pod.probe` creates.
+pub(crate) const PROBE_PREFIX: &str = "stargate-probe-";
+
 /// Properties of a pod that decide about its eviction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodePod {
@@ -13,7 +16,9 @@ pub(crate) struct NodePod {
     pub(crate) uid: String,
     /// True if the pod is being deleted, and its kubelet has not removed it yet.
     pub(crate) is_terminating: bool,
-    has_controller: bool,
+    /// True if nothing is lost with the pod: a controller creates it again, or it is a probe that
+    /// an interrupted run has left.
+    is_replaceable: bool,
     has_local_data: bool,
 }
 
@@ -25,7 +30,7 @@ impl NodePod {
             name: text_or_empty(pod, "/metadata/name"),
             uid: uid(pod).to_owned(),
             is_terminating: is_terminating(pod),
-            has_controller: controller(pod).is_some(),
+            is_replaceable: controller(pod).is_some() || is_probe(pod),
             has_local_data: list(pod, "/spec/volumes").any(|volume| volume.get("emptyDir").is_some()),
         }
     }
@@ -61,7 +66,7 @@ pub(crate) fn check_losses(pods: &[NodePod], force: bool, delete_local_data: boo
         Err(ActionError::permanent(format!("{} {reason}", pods.join(", "))).with_hint(hint))
     };
     let is_running = |pod: &&NodePod| !pod.is_terminating;
-    let lost = pods.iter().filter(is_running).filter(|pod| !force && !pod.has_controller).map(NodePod::label).collect();
+    let lost = pods.iter().filter(is_running).filter(|pod| !force && !pod.is_replaceable).map(NodePod::label).collect();
     refuse(lost, "would be lost: no controller creates them again", "set `force: true` to permit it")?;
     let local = pods
         .iter()
@@ -76,6 +81,11 @@ pub(crate) fn check_losses(pods: &[NodePod], force: bool, delete_local_data: boo
 fn belongs_to_node(pod: &Value) -> bool {
     let is_mirror = pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
     is_mirror || controller(pod).is_some_and(|controller| controller["kind"] == "DaemonSet")
+}
+
+fn is_probe(pod: &Value) -> bool {
+    let is_ours = text(pod, "/metadata/labels/app.kubernetes.io~1managed-by") == Some("stargate");
+    is_ours && text_or_empty(pod, "/metadata/name").starts_with(PROBE_PREFIX)
 }
 
 fn has_ended(pod: &Value) -> bool {
@@ -109,6 +119,14 @@ mod tests {
         ended["status"] = json!({"phase": "Succeeded"});
         let pods = [pod("cilium", Some("DaemonSet")), mirror, ended, pod("web", Some("ReplicaSet"))];
         assert_eq!(pods_to_evict(&pods).iter().map(NodePod::label).collect::<Vec<_>>(), ["default/web"]);
+    }
+
+    #[test]
+    fn a_probe_that_an_interrupted_run_has_left_is_no_loss() {
+        let mut probe = pod("stargate-probe-1", None);
+        assert!(check_losses(&pods_to_evict(std::slice::from_ref(&probe)), false, false).is_err(), "of another party");
+        probe["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "stargate"});
+        check_losses(&pods_to_evict(&[probe]), false, false).expect("it is this program's own");
     }
 
     #[test]
