@@ -133,11 +133,10 @@ async fn deployment() -> Harness {
         outside::patch(&harness.sim, &format!("/apis/stargate.io/v1alpha1/sites/dc-{site}"), &l2).await;
     }
     let mut sync = SYNC.to_owned();
-    for (list, steps) in [("workers", 1), ("segment_machines", 2)] {
-        let machines = format!("for_each: ${{{{ steps.inventory.outputs.{list} }}}}");
+    for (list, steps) in [("workers", 1), ("segment_machines", 3)] {
+        let machines = format!("for_each: ${{{{ steps.inventory.outputs.{list}");
         assert_eq!(sync.matches(&machines).count(), steps, "number of steps that log in to {list}");
-        let none = format!("for_each: ${{{{ steps.inventory.outputs.{list}.filter(machine, false) }}}}");
-        sync = sync.replace(&machines, &none);
+        sync = sync.replace(&machines, &format!("{machines}.filter(machine, false)"));
     }
     std::fs::write(harness.path("sync-pod-routes.yaml"), sync).unwrap();
     harness
