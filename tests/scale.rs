@@ -135,8 +135,11 @@ async fn deployment() -> Harness {
     let mut sync = SYNC.to_owned();
     for (list, steps) in [("workers", 1), ("segment_machines", 3)] {
         let machines = format!("for_each: ${{{{ steps.inventory.outputs.{list}");
-        assert_eq!(sync.matches(&machines).count(), steps, "number of steps that log in to {list}");
-        sync = sync.replace(&machines, &format!("{machines}.filter(machine, false)"));
+        let loops: Vec<&str> = SYNC.lines().filter(|line| line.contains(&machines)).collect();
+        assert_eq!(loops.len(), steps, "number of steps that log in to {list}");
+        for each in loops {
+            sync = sync.replace(each, &format!("    {machines}.filter(machine, false) }}}}"));
+        }
     }
     std::fs::write(harness.path("sync-pod-routes.yaml"), sync).unwrap();
     harness
