@@ -21,6 +21,8 @@ use world::Harness;
 
 /// Nodes of AKS, with the two that the scenario has.
 const AKS_NODES: u16 = 390;
+/// Pod CIDR of the cluster, with a /24 for each of its nodes: [`aks_node`] gives the first ones.
+const POD_CIDR: &str = "10.244.0.0/15";
 const SITES: u16 = 3;
 const WORKERS: u16 = 200;
 /// Workers of each site whose `CiliumNode` has no pod CIDR. Few, because each write makes the
@@ -122,6 +124,7 @@ async fn routes(sim: &Sim, table: &str) -> usize {
 async fn deployment() -> Harness {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";
+    widen_pod_cidr(&harness.sim);
     harness.run_to_success("provision-aks-router").await;
     for site in 0..SITES {
         let inputs = datacenter(site, &WorldFacts::of(&harness.sim).await);
@@ -143,6 +146,21 @@ async fn deployment() -> Harness {
     }
     std::fs::write(harness.path("sync-pod-routes.yaml"), sync).unwrap();
     harness
+}
+
+/// Gives the cluster a pod CIDR with space for the pod CIDRs of all its nodes.
+fn widen_pod_cidr(sim: &Sim) {
+    let mut world = sim.shared().lock();
+    let mut arm = serde_json::to_value(&world.arm).unwrap();
+    let resources = arm["resources"].as_object_mut().unwrap().values_mut();
+    let profiles = resources.filter_map(|one| one.pointer_mut("/properties/networkProfile"));
+    let profiles: Vec<_> = profiles.filter(|profile| profile.get("podCidr").is_some()).collect();
+    assert_eq!(profiles.len(), 1, "the cluster");
+    for profile in profiles {
+        profile["podCidr"] = POD_CIDR.into();
+        profile["podCidrs"] = json!([POD_CIDR]);
+    }
+    world.arm = serde_json::from_value(arm).unwrap();
 }
 
 fn datacenter(site: u16, facts: &WorldFacts) -> Map<String, Value> {
