@@ -151,6 +151,7 @@ async fn deployment() -> Harness {
 /// Gives the cluster a pod CIDR with space for the pod CIDRs of all its nodes.
 fn widen_pod_cidr(sim: &Sim) {
     let mut world = sim.shared().lock();
+    let speed = world.arm.speed; // not part of the state
     let mut arm = serde_json::to_value(&world.arm).unwrap();
     let resources = arm["resources"].as_object_mut().unwrap().values_mut();
     let profiles = resources.filter_map(|one| one.pointer_mut("/properties/networkProfile"));
@@ -161,6 +162,7 @@ fn widen_pod_cidr(sim: &Sim) {
         profile["podCidrs"] = json!([POD_CIDR]);
     }
     world.arm = serde_json::from_value(arm).unwrap();
+    world.arm.speed = speed;
 }
 
 fn datacenter(site: u16, facts: &WorldFacts) -> Map<String, Value> {

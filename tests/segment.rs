@@ -61,6 +61,7 @@ async fn remove(harness: &mut Harness, worker: &str) {
 async fn move_to_a_segment(sim: &Sim) {
     outside::patch(sim, SITE, &json!({ "spec": { "fabric": "l2", "azure": null } })).await;
     let mut world = sim.shared().lock();
+    let speed = world.arm.speed; // not part of the state
     let mut arm = serde_json::to_value(&world.arm).unwrap();
     let group = format!("/resourcegroups/{DC_GROUP}/providers/microsoft.network/");
     for places in ["/resources", "/announced/nics"] {
@@ -68,6 +69,7 @@ async fn move_to_a_segment(sim: &Sim) {
         places.retain(|id, _| !id.to_lowercase().contains(&group));
     }
     world.arm = serde_json::from_value(arm).unwrap();
+    world.arm.speed = speed;
     let pod = |(name, node, ip): (&str, &str, &str)| UnmanagedPod {
         name: name.into(),
         node: node.into(),
