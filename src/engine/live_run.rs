@@ -256,7 +256,7 @@ impl LiveRun {
 
     fn record_with_event(&mut self, now: UnixMillis, entry: Entry) {
         if let Entry::StepFailed { step, .. } = &entry {
-            self.circuits.give_up(step);
+            self.circuits.step_failed(step);
         }
         self.outbox.events.extend(event_of_failure(&entry));
         self.record(now, entry);

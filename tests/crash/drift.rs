@@ -43,7 +43,7 @@ pub(crate) enum Drift {
     KernelForwardingOff,
 }
 
-/// All drifts.
+/// All drifts, each of which is crossed with each kill point.
 pub(crate) const ALL: [Drift; 14] = [
     Drift::NodeReplaced,
     Drift::NodeAdded,

@@ -69,7 +69,7 @@ impl Template {
         Self::closed(stage.close().await)
     }
 
-    /// Returns the world as it is now, while it goes on.
+    /// Returns a copy of the world in its present state.
     pub(crate) fn copied(stage: &Stage) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = folder.path().join(WORLD);

@@ -46,7 +46,7 @@ async fn kinds_of_an_earlier_program_are_refused_before_anything_is_written() {
         for text in ["servers.stargate.io", "scope Namespaced", "kubectl delete crd servers.stargate.io"] {
             assert!(said.contains(text), "{workflow}: {said}");
         }
-        let leases = 0; // locks are no changes
+        let leases = 0; // locks do not count as changes
         assert_eq!(harness.sim.shared().peek().traffic.mutating(), before + leases, "{workflow}");
     }
     let code = harness.run(&["doctor", "sync-pod-routes", "-o", "json"]).await;

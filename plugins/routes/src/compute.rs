@@ -64,7 +64,7 @@ fn aks_routes(facts: &Facts) -> Vec<CloudRoute> {
     sorted(advertised.map(|prefix| route_via(prefix, &facts.aks.router)))
 }
 
-/// Routes to the datacenters that are no sites, unless a site has the prefix.
+/// Routes to the datacenters without a site, unless a site has the prefix.
 fn static_routes(facts: &Facts) -> Vec<CloudRoute> {
     let routes = facts.aks.datacenter_prefixes.iter().map(|prefix| route_via(*prefix, &facts.aks.router));
     let of_sites = aks_routes(facts);

@@ -12,7 +12,7 @@ use crate::path::SubnetPaths;
 pub struct DesiredEntries {
     /// Route table of the AKS nodes' subnet: the datacenters, through the AKS router.
     pub aks_routes: Vec<CloudRoute>,
-    /// The same table: the datacenters that are no sites. Their prefixes can contain other
+    /// The same table: the datacenters without a site. Their prefixes can contain other
     /// networks, which have narrower routes.
     #[serde(default)]
     pub static_routes: Vec<CloudRoute>,

@@ -59,7 +59,7 @@ pub struct AksSite {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub pod_cidr: Option<Ipv4Net>,
-    /// Prefixes of datacenters that are no sites: only the nodes' route table has routes to them,
+    /// Prefixes of datacenters without a site: only the nodes' route table has routes to them,
     /// through the router.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]

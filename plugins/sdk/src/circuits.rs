@@ -5,14 +5,14 @@ use std::{
 
 use crate::ActionError;
 
-/// Error code: an earlier step of the run has given up on the machine.
+/// Error code: an earlier step of the run has failed because the machine did not respond.
 pub const NOT_TRIED_AGAIN: &str = "NotTriedAgain";
 
 /// Machines that steps of a run could not reach.
 ///
-/// A step is patient with a machine that does not respond: it can boot. After a step has failed for
-/// that reason, other steps of the run do not wait again: the circuit of the machine is open until
-/// the run ends, or until a step that was waiting reaches it.
+/// A step repeats its attempts while a machine does not respond, since it may be booting. After a
+/// step has failed for that reason, other steps of the run do not wait again: the circuit of the
+/// machine is open until the run ends, or until an attempt reaches the machine.
 #[derive(Debug, Default)]
 pub struct Circuits(Mutex<BTreeMap<String, Circuit>>);
 
@@ -22,7 +22,7 @@ struct Circuit {
     waiting: BTreeSet<String>,
     /// Error of the last attempt.
     error: String,
-    /// Step that has given up.
+    /// Step that has failed because the machine did not respond.
     open: Option<String>,
 }
 
@@ -41,8 +41,9 @@ impl Circuits {
         self.with(|circuits| drop(circuits.remove(machine)));
     }
 
-    /// Records that `step` has failed: the circuits of the machines that it was waiting for open.
-    pub fn give_up(&self, step: &str) {
+    /// Records that `step` has failed: it opens the circuits of the machines that its last attempt
+    /// did not reach.
+    pub fn step_failed(&self, step: &str) {
         self.with(|circuits| {
             for circuit in circuits.values_mut().filter(|circuit| circuit.waiting.contains(step)) {
                 circuit.open.get_or_insert_with(|| step.to_owned());
@@ -50,7 +51,7 @@ impl Circuits {
         });
     }
 
-    /// Checks that no step has given up on `machine`.
+    /// Checks that no step has failed because `machine` did not respond.
     ///
     /// # Errors
     /// `Permanent` with the code [`NOT_TRIED_AGAIN`], the name of the step and its error.
@@ -77,15 +78,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_not_tried_again_after_a_step_has_given_up() {
+    fn a_machine_is_not_tried_again_after_a_step_has_failed() {
         let circuits = Circuits::default();
         let error = ActionError::transient("host a: connection refused");
         circuits.missed("a", "kernel[a]", &error);
         assert!(circuits.check("a").is_ok(), "the step tries again");
-        circuits.give_up("clamp[a]");
+        circuits.step_failed("clamp[a]");
         assert!(circuits.check("a").is_ok(), "another step failed, for another reason");
-        circuits.give_up("kernel[a]");
-        let open = circuits.check("a").expect_err("the step has given up");
+        circuits.step_failed("kernel[a]");
+        let open = circuits.check("a").expect_err("the step has failed");
         assert_eq!(open.message, "not tried again after step kernel[a]: host a: connection refused");
         assert!(circuits.check("b").is_ok());
         circuits.reached("a");

@@ -122,7 +122,7 @@ fn surface_of(path: &str) -> Surface {
 /// Last segments of POSTs that only read.
 const READING_POSTS: [&str; 3] = ["effectiveroutetable", "exporttemplate", "validate"];
 
-/// API group of the leases, which say who works and not what is desired.
+/// API group of the leases, which name holders of locks and no desired state.
 const COORDINATION: &str = "/apis/coordination.k8s.io/";
 
 /// True if a request counts as changing something. A lease does not, as a token does not.

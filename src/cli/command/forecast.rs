@@ -217,7 +217,7 @@ impl Forecaster<'_> {
         match action.preview(&cx, input).await {
             Ok(preview) => Forecast::Previewed(preview),
             Err(error) => {
-                self.circuits.give_up(cx.step());
+                self.circuits.step_failed(cx.step());
                 self.preview_failed(step, error)
             }
         }

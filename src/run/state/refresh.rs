@@ -122,7 +122,7 @@ impl RunState {
         }
     }
 
-    /// Settles an edge to a step that comes later in the plan. Its state follows in its turn.
+    /// Settles an edge to a later step of the plan, whose own state is computed afterwards.
     fn release_edge(&mut self, dependent: usize, is_good: bool) {
         if let StepState::Blocked { by } = &mut self.instances[dependent].state {
             *by -= 1;

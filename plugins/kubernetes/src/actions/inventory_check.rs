@@ -6,7 +6,7 @@ use super::inventory_read::InvalidRegistration;
 
 /// Action `kubernetes.inventory.check`: fails if a registered object cannot be used.
 ///
-/// It is a step of its own so that all other work goes on.
+/// No other step of a workflow has to need it.
 pub(crate) struct InventoryCheck;
 
 /// Result of `kubernetes.inventory.read`.

@@ -50,7 +50,7 @@ pub(crate) struct InvalidRegistration {
     pub kind: String,
     /// Name of the object.
     pub name: String,
-    /// Text that says what is wrong with it.
+    /// Reason for which it cannot be used.
     pub reason: String,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct RegisteredAksSite {
     pub virtual_network: Vec<Prefix>,
     /// Router of the site.
     pub router: MachineAddress,
-    /// Prefixes of datacenters behind the router that are no sites.
+    /// Prefixes of datacenters behind the router that are not registered as sites.
     pub datacenter_prefixes: Vec<Prefix>,
 }
 

@@ -20,12 +20,12 @@ pub(crate) struct StrategyRecordInput {
     strategy: AdvertisedUnit,
 }
 
-/// Recorded strategy.
+/// The strategy as the cluster has it recorded.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct StrategyRecordOutput {
     /// Name of the `Site` object that has the record.
     pub site: String,
-    /// The strategy.
+    /// One prefix for each site, or one for each worker.
     pub strategy: AdvertisedUnit,
 }
 

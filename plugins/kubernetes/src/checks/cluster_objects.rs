@@ -9,7 +9,7 @@ use crate::inventory::check_definitions;
 
 /// Base path of the kinds that grant permissions.
 const ACCESS: &str = "/apis/rbac.authorization.k8s.io/v1";
-/// Objects that the workflow `cluster-objects` creates beside the kinds.
+/// Objects that the workflow `cluster-objects` creates in addition to the kinds.
 const OBJECTS: [ClusterObject; 7] = [
     ClusterObject { kind: "ServiceAccount", collection: "serviceaccounts", namespaced: true, name: "stargate-sync" },
     ClusterObject { kind: "ClusterRole", collection: "clusterroles", namespaced: false, name: "stargate-sync" },

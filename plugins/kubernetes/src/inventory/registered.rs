@@ -35,7 +35,7 @@ pub(crate) struct InvalidObject {
     pub(crate) kind: &'static str,
     /// Name of the object.
     pub(crate) name: String,
-    /// Text that says what is wrong with it.
+    /// Reason for which it cannot be used.
     pub(crate) reason: String,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct SiteSpec {
     /// Address space of the virtual network; empty on a segment.
     #[serde(default)]
     pub(crate) virtual_network: Vec<Prefix>,
-    /// Prefixes of datacenters behind the cluster's router that are no sites.
+    /// Prefixes of datacenters behind the cluster's router that are not registered as sites.
     #[serde(default)]
     pub(crate) datacenter_prefixes: Vec<Prefix>,
     /// Site pod CIDR; each datacenter has one.
@@ -165,7 +165,7 @@ pub(crate) struct SshLogin {
 }
 
 impl SiteSpec {
-    /// Text that says what the site lacks.
+    /// Returns the reason for which the site is incomplete.
     fn missing(&self, name: &str, servers: &BTreeMap<String, ServerSpec>) -> Option<String> {
         let router = servers.get(&self.router);
         let is_datacenter = self.kind == SiteType::Datacenter;

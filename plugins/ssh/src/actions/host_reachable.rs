@@ -63,7 +63,7 @@ impl Action for HostReachable {
     const SUMMARY: &'static str = "Waits until a host with the pinned key accepts the user's login.";
 
     async fn run(&self, cx: &ActionContext, input: &HostReachableInput) -> Result<HostReachableOutput, ActionError> {
-        let remote = self.pool.remote(cx, &input.host)?.patient();
+        let remote = self.pool.remote(cx, &input.host)?.ignoring_circuits();
         let (mut port, mut login) = (Waiter::new(cx, PORT_BACKOFF), Waiter::new(cx, LOGIN_BACKOFF));
         let mut first_refusal = None;
         loop {

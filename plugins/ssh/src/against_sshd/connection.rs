@@ -109,7 +109,7 @@ fn closing_server() -> (u16, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_dead_host_is_tried_once_for_all_who_wait_and_not_again_after_a_step_has_given_up() {
+async fn a_dead_host_is_tried_once_for_all_callers_and_not_again_after_a_step_has_failed() {
     let Some(server) = TestSshd::start() else { return };
     let (port, connections) = closing_server();
     let (pool, dead) = (server.pool(), SshHost { port: Some(port), ..server.host() });
@@ -119,12 +119,12 @@ async fn a_dead_host_is_tried_once_for_all_who_wait_and_not_again_after_a_step_h
     assert!(errors.iter().all(|error| error.as_ref().is_err_and(|error| error.kind == FailureKind::Transient)));
     assert_eq!(connections.load(Ordering::SeqCst), 1, "the others have waited for the same connection");
 
-    cx.circuits().give_up(cx.step());
+    cx.circuits().step_failed(cx.step());
     let error = try_it().await.expect_err("not tried");
     assert_eq!((error.kind, error.code.as_deref()), (FailureKind::Permanent, Some(NOT_TRIED_AGAIN)), "{error}");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 
-    let remote = pool.remote(&cx, &dead).expect("a valid host").patient();
+    let remote = pool.remote(&cx, &dead).expect("a valid host").ignoring_circuits();
     assert_eq!(remote.run(&shell("true")).await.expect_err("dead").kind, FailureKind::Transient);
     assert_eq!(connections.load(Ordering::SeqCst), 2, "a step that waits for the host tries it");
 }

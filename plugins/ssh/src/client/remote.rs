@@ -28,17 +28,17 @@ pub(crate) struct Remote<'a> {
     state: Arc<StateDir>,
     // Each text is logged once, so that a poll does not repeat itself in the log.
     logged: Mutex<HashSet<String>>,
-    is_patient: bool,
+    ignores_circuits: bool,
 }
 
 impl<'a> Remote<'a> {
     pub(super) fn new(cx: &'a ActionContext, connection: Arc<SshConnection>, state: Arc<StateDir>) -> Self {
-        Self { cx, connection, state, logged: Mutex::default(), is_patient: false }
+        Self { cx, connection, state, logged: Mutex::default(), ignores_circuits: false }
     }
 
-    /// The same host, tried also after another step of the run has given up on it.
-    pub(crate) fn patient(self) -> Self {
-        Self { is_patient: true, ..self }
+    /// The same host, tried also if another step of the run could not reach it.
+    pub(crate) fn ignoring_circuits(self) -> Self {
+        Self { ignores_circuits: true, ..self }
     }
 
     /// Runs `command` and returns its output, for any exit code.
@@ -83,11 +83,11 @@ impl<'a> Remote<'a> {
         error.context(format_args!("host {}", self.connection.host()))
     }
 
-    /// Opens a session, unless another step of the run has given up on the machine or on a jump
-    /// host.
+    /// Opens a session, unless another step of the run has failed because the machine or its jump
+    /// host did not respond.
     async fn session(&self) -> Result<Arc<Session>, ActionError> {
         let host = self.connection.host();
-        if !self.is_patient {
+        if !self.ignores_circuits {
             host.path().try_for_each(|hop| self.cx.circuits().check(&hop)).map_err(|e| self.context(e))?;
         }
         let stopped = |reason| match reason {

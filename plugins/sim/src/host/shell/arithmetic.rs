@@ -111,7 +111,7 @@ impl<'a> Arithmetic<'a> {
         Ok(value)
     }
 
-    /// Evaluates `a ? b : c`.
+    /// Evaluates the conditional operator, `a ? b : c`.
     fn condition(&mut self) -> Result<i64, ArithmeticError> {
         let condition = self.alternative()?;
         if !self.take("?") {

@@ -41,7 +41,7 @@ impl Shell<'_> {
         })
     }
 
-    /// Runs `command -v`.
+    /// Runs `command -v`, which prints how each name would be run.
     fn locate(&mut self, names: &[String]) -> Run {
         let Some(name) = names.first() else { return Ok(0) };
         match self.find(name)? {
