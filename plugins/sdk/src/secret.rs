@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, fmt, io, process::Stdio, str::FromStr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    process::Stdio,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,11 +15,14 @@ use tokio::{
     process::Command,
 };
 
-use crate::{ActionContext, ActionError, Permission, Redactor};
+use crate::{ActionContext, ActionError, LocalCommandError, Permission, Redactor, run_local_command};
 
 /// Maximum length of a secret of `env:`, `file:` or `exec:`, with the line breaks at its end, in
 /// bytes. Reading stops there.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
+/// Minimum length of a secret, in bytes. A shorter one occurs in other text by chance and cannot be
+/// redacted.
+const MIN_BYTES: usize = 4;
 
 /// A secret value, without `Display` and `Serialize`. `Debug` prints `***`; the memory is
 /// overwritten when it is dropped.
@@ -127,6 +136,8 @@ pub trait SecretSource: Send + Sync {
 pub struct Secrets {
     sources: BTreeMap<&'static str, Arc<dyn SecretSource>>,
     redactor: Redactor,
+    /// Environment variables that contain secrets.
+    variables: Mutex<BTreeSet<String>>,
 }
 
 impl Secrets {
@@ -146,19 +157,42 @@ impl Secrets {
         source.map(|source| source.permissions(reference.rest())).unwrap_or_default()
     }
 
-    /// Obtains the value of `reference`, which is redacted from then on.
+    /// Keeps the variable of an `env:` reference out of the environment of programs that this
+    /// process runs.
+    pub fn reserve(&self, reference: &SecretRef) {
+        if reference.scheme() == "env" {
+            let mut variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+            variables.insert(reference.rest().to_owned());
+        }
+    }
+
+    /// Names of the environment variables that contain secrets, as far as they are known.
+    pub fn variables(&self) -> BTreeSet<String> {
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Obtains the value of `reference`, which is redacted from then on. The command of an `exec:`
+    /// reference is killed with its children at the attempt's deadline and when it is cancelled.
     ///
     /// # Errors
     /// `Permanent` for a reference that cannot be resolved on this machine, otherwise the error of
-    /// its source. It names the reference, never a value.
+    /// its source. `Transient` if the attempt had to stop. It names the reference, never a value.
     pub async fn resolve(&self, cx: &ActionContext, reference: &SecretRef) -> Result<Secret, ActionError> {
-        let secret = match self.sources.get(reference.scheme()) {
-            Some(source) => source.resolve(cx, reference.rest()).await,
-            None => resolve_local(reference).await,
-        }
-        .map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
-        self.redactor.add(secret.expose());
-        Ok(secret)
+        let resolved = async {
+            match self.sources.get(reference.scheme()) {
+                Some(source) => source.resolve(cx, reference.rest()).await,
+                None => self.resolve_here(reference).await,
+            }
+        };
+        let resolved = tokio::select! {
+            biased; // a value that is there counts
+            resolved = resolved => resolved,
+            () = cx.cancellation().cancelled() => Err(ActionError::transient("interrupted")),
+            () = tokio::time::sleep_until(cx.deadline()) => {
+                Err(ActionError::transient("no value within the step's timeout"))
+            }
+        };
+        self.redacted(reference, resolved)
     }
 
     /// Like [`Self::resolve`], for `env:`, `file:` and `exec:` references outside any attempt.
@@ -166,26 +200,36 @@ impl Secrets {
     /// # Errors
     /// `Permanent`, also for the scheme of a source.
     pub async fn resolve_local(&self, reference: &SecretRef) -> Result<Secret, ActionError> {
-        let secret = resolve_local(reference)
-            .await
-            .map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
+        self.redacted(reference, self.resolve_here(reference).await)
+    }
+
+    async fn resolve_here(&self, reference: &SecretRef) -> Result<Secret, ActionError> {
+        match reference.scheme() {
+            "env" => {
+                self.reserve(reference);
+                from_env(reference.rest())
+            }
+            "file" => from_file(reference.rest()).await,
+            "exec" => from_command(reference.rest(), self.variables()).await,
+            other => Err(ActionError::permanent(format!("unknown scheme {other:?}, expected env, file or exec"))),
+        }
+    }
+
+    /// Redacts a resolved value from now on, and refuses one that is too short for that.
+    fn redacted(&self, reference: &SecretRef, resolved: Result<Secret, ActionError>) -> Result<Secret, ActionError> {
+        let checked = resolved.and_then(|secret| match secret.expose().len() {
+            0..MIN_BYTES => Err(too_short_error()),
+            _ => Ok(secret),
+        });
+        let secret = checked.map_err(|e| e.context(format_args!("secret {:?}", reference.to_string())))?;
         self.redactor.add(secret.expose());
         Ok(secret)
     }
 }
 
-async fn resolve_local(reference: &SecretRef) -> Result<Secret, ActionError> {
-    match reference.scheme() {
-        "env" => from_env(reference.rest()),
-        "file" => from_file(reference.rest()).await,
-        "exec" => from_command(reference.rest()).await,
-        other => Err(ActionError::permanent(format!("unknown scheme {other:?}, expected env, file or exec"))),
-    }
-}
-
 fn from_env(name: &str) -> Result<Secret, ActionError> {
     match std::env::var(name) {
-        Ok(value) if value.len() as u64 > MAX_BYTES => Err(too_long_error("the environment variable has")),
+        Ok(value) if value.len() > MAX_BYTES => Err(too_long_error("the environment variable has")),
         Ok(value) if !value.is_empty() => Ok(Secret::new(value)),
         Ok(_) => Err(ActionError::permanent("the environment variable is empty")),
         Err(_) => Err(ActionError::permanent("the environment variable is not set")
@@ -201,33 +245,33 @@ async fn from_file(path: &str) -> Result<Secret, ActionError> {
     }
 }
 
-async fn from_command(command: &str) -> Result<Secret, ActionError> {
-    let permanent = |e: io::Error| ActionError::permanent(e.to_string());
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(permanent)?;
-    let stdout = child.stdout.take().ok_or_else(|| ActionError::permanent("the command has no output"))?;
-    let Some(bytes) = read_up_to_limit(stdout).await? else {
-        child.kill().await.map_err(permanent)?;
-        return Err(too_long_error("the command printed").with_hint("use a command that prints only the secret"));
-    };
-    let status = child.wait().await.map_err(permanent)?;
-    if !status.success() {
-        return Err(ActionError::permanent(format!("the command failed with {status}")));
+/// Runs the command in a shell. The variables of other secrets are not in its environment.
+async fn from_command(command: &str, variables: BTreeSet<String>) -> Result<Secret, ActionError> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null());
+    for variable in variables {
+        shell.env_remove(variable);
     }
-    to_secret(bytes, "the command printed")
+    // Standard error is not shown: it can contain a part of the secret.
+    let run = run_local_command(shell, MAX_BYTES, |_| ()).await;
+    let output = run.map_err(|error| match error {
+        LocalCommandError::OutputTooLarge(_) => {
+            too_long_error("the command printed").with_hint("use a command that prints only the secret")
+        }
+        other => ActionError::permanent(format!("the command failed: {other}")),
+    })?;
+    if !output.status.success() {
+        return Err(ActionError::permanent(format!("the command failed with {}", output.status)));
+    }
+    to_secret(output.stdout, "the command printed")
 }
 
 /// Reads `source` to its end, or returns `None` if it is longer than [`MAX_BYTES`].
 async fn read_up_to_limit(source: impl AsyncRead + Unpin) -> Result<Option<Vec<u8>>, ActionError> {
     let mut bytes = Vec::new();
-    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes).await;
+    let read = source.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await;
     let length = read.map_err(|e| ActionError::permanent(e.to_string()))?;
-    Ok((length as u64 <= MAX_BYTES).then_some(bytes))
+    Ok((length <= MAX_BYTES).then_some(bytes))
 }
 
 /// Removes the line breaks at the end. `origin` starts the error's message: `the file contains`.
@@ -237,12 +281,19 @@ fn to_secret(bytes: Vec<u8>, origin: &str) -> Result<Secret, ActionError> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
+fn too_short_error() -> ActionError {
+    ActionError::permanent(format!("the value has fewer than {MIN_BYTES} bytes, which cannot be redacted"))
+        .with_hint("use a longer secret")
+}
+
 fn too_long_error(origin: &str) -> ActionError {
     ActionError::permanent(format!("{origin} more than {} KiB", MAX_BYTES / 1024))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     async fn resolve(reference: String) -> Result<Secret, ActionError> {
@@ -280,6 +331,29 @@ mod tests {
         assert!(error.message.contains("exit status: 3"), "{error}");
         let error = resolve("exec:printf '\\377'".into()).await.expect_err("no text");
         assert!(error.message.ends_with("the command printed something that is not UTF-8"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_short_value_is_refused() {
+        assert_eq!(resolve("exec:echo abcd".into()).await.expect("long enough").expose(), "abcd");
+        let error = resolve("exec:echo abc".into()).await.expect_err("too short");
+        assert!(error.message.contains("fewer than 4 bytes") && error.hint.is_some(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_command_ends_with_the_attempt_and_does_not_see_other_secrets() {
+        let secrets = Arc::new(Secrets::default());
+        let reference: SecretRef = "exec:echo $$ >&2; sleep 600 & wait".parse().expect("reference");
+        let cx = ActionContext::detached("test", Arc::clone(&secrets)).with_timeout(Duration::from_millis(20));
+        let error = secrets.resolve(&cx, &reference).await.expect_err("the timeout");
+        assert!(error.message.ends_with("no value within the step's timeout"), "{error}");
+        let cx = ActionContext::detached("test", Arc::clone(&secrets));
+        cx.cancellation().cancel();
+        let error = secrets.resolve(&cx, &reference).await.expect_err("cancelled");
+        assert!(error.message.ends_with("interrupted"), "{error}");
+        secrets.reserve(&"env:PATH".parse().expect("reference"));
+        let shown = secrets.resolve_local(&"exec:/bin/echo ${PATH:-unset}".parse().expect("reference")).await;
+        assert_ne!(shown.expect("printed").expose(), std::env::var("PATH").expect("PATH"));
     }
 
     #[test]
