@@ -1,4 +1,4 @@
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use stargate_client::{CallEffect, CallPermit, parse_json, read_body, within};
 use stargate_sdk::{ActionContext, ActionError};
@@ -56,8 +56,8 @@ impl KubeClient {
         Self { connection: ClusterConnection::new(settings), kinds: KindCache::default() }
     }
 
-    pub(crate) async fn connected(&self) -> Result<&kube::Client, ActionError> {
-        self.connection.client().await
+    pub(crate) async fn connected(&self, cx: &ActionContext) -> Result<kube::Client, ActionError> {
+        Ok(self.connection.session(cx).await?.client)
     }
 
     /// The namespace of the kubeconfig's context, `default` if it names none.
@@ -65,7 +65,7 @@ impl KubeClient {
     /// # Errors
     /// `Permanent` if the kubeconfig cannot be used.
     pub async fn default_namespace(&self) -> Result<String, ActionError> {
-        Ok(self.connected().await?.default_namespace().to_owned())
+        self.connection.default_namespace().await
     }
 
     /// URL of the API server without a trailing slash, and the certificates that it is verified
@@ -272,9 +272,19 @@ impl KubeClient {
     /// A response without success is classified by its status and its `Status` object; a request
     /// without response by its effect, and as `Transient` if no connection was made.
     pub async fn send_to_end(&self, cx: &ActionContext, request: &KubeRequest) -> Result<KubeResponse, KubeError> {
-        let client = self.connected().await?;
+        let session = self.connection.session(cx).await?;
         let permit = request.effect.permit(cx, &request.name()).await?;
-        exchange(permit, client, request).await
+        match exchange(permit, &session.client, request).await {
+            // The credential of a login program can be revoked before it expires. A refusal proves
+            // that nothing happened.
+            Err(error) if error.code == Some(StatusCode::UNAUTHORIZED) && session.is_from_login => {
+                self.connection.forget(&session);
+                let session = self.connection.session(cx).await?;
+                let permit = request.effect.permit(cx, &request.name()).await?;
+                exchange(permit, &session.client, request).await
+            }
+            result => result,
+        }
     }
 }
 

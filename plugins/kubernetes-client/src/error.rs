@@ -7,6 +7,8 @@ use serde::Deserialize;
 use stargate_client::{CallEffect, bounded_retry_after, error_chain, excerpt, expired, retry_after};
 use stargate_sdk::{ActionError, FailureKind};
 
+use crate::connection::credential_problem;
+
 /// A call that failed, with the server's `Status` object if there was a response.
 #[derive(Debug)]
 pub struct KubeError {
@@ -136,11 +138,12 @@ impl From<KubeError> for ActionError {
 
 /// Classifies a call without a response.
 pub(crate) fn unanswered_error(effect: CallEffect, call: &str, error: &kube::Error) -> ActionError {
-    let message = format!("{call}: {}", error_chain(error));
-    if let kube::Error::Auth(_) = error {
-        // The login command of the kubeconfig failed: no request was sent.
-        return ActionError::transient(message).with_hint("check the login command of the kubeconfig's user");
+    if let kube::Error::Auth(error) = error {
+        // No request was sent.
+        let message = format!("{call}: cannot use the kubeconfig: {}", credential_problem(error));
+        return ActionError::transient(message).with_hint("check the credentials of the kubeconfig's user");
     }
+    let message = format!("{call}: {}", error_chain(error));
     if let Some(expired) = expired(error) {
         return expired;
     }

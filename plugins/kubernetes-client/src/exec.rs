@@ -81,9 +81,9 @@ impl KubeClient {
         command: &ExecCommand<'_>,
         name: &str,
     ) -> Result<CommandStatus, ActionError> {
-        let client = self.connected().await?;
+        let client = self.connected(cx).await?;
         let permit = command.effect.permit(cx, name).await?;
-        let connection = connect(permit, client, command, name).await?;
+        let connection = connect(permit, &client, command, name).await?;
         if command.stdin.is_some() && !connection.supports_stream_close() {
             let reason = "this API server cannot end the command's input (Kubernetes 1.30 and later can)";
             return Err(command.effect.unanswered_error(format!("{name}: {reason}")));

@@ -34,6 +34,7 @@ mod exec_frames;
 mod fenced;
 pub mod json;
 mod kind;
+mod login;
 mod object_ref;
 mod permission;
 mod request;
@@ -46,6 +47,7 @@ pub use kind::{
     CERTIFICATE_REQUESTS, CILIUM_NODES, CONFIG_MAPS, LEASES, NAMESPACES, NODE_NETWORK_CONFIGS, NODES, ObjectKind,
     ObjectName, PODS, SECRETS, SERVERS, SERVICE_ACCOUNTS, SITES,
 };
+pub use login::LOGIN_FAILED;
 pub use object_ref::{ObjectRef, ResolvedObject, unknown_kind_error};
 pub use permission::{AUTHORITY, permission};
 pub use request::{BodyFormat, KubeRequest};

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -275,6 +276,12 @@ impl ActionContext {
     /// See [`Secrets::resolve`].
     pub async fn secret(&self, reference: &SecretRef) -> Result<Secret, ActionError> {
         self.parts.secrets.resolve(self, reference).await
+    }
+
+    /// Names of the environment variables that contain secrets: a program that does not need them
+    /// must not get them.
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        self.parts.secrets.variables()
     }
 
     /// Redactor of all secrets that were resolved so far.

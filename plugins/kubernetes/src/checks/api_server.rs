@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use stargate_kubernetes_client::{KubeClient, KubeRequest, json::text_or_empty};
+use stargate_kubernetes_client::{KubeClient, KubeRequest, LOGIN_FAILED, json::text_or_empty};
 use stargate_sdk::{ActionContext, ActionError, Check, CheckStatus, FailureKind, Finding, Permission, clock_finding};
 
 const UNREACHABLE_HINT: &str =
@@ -48,6 +48,9 @@ impl ApiServer {
 }
 
 fn failed(mut error: ActionError) -> Finding {
+    if error.code.as_deref() == Some(LOGIN_FAILED) {
+        return Finding::of_error(error, REFUSED_HINT); // its own hint is about the login program
+    }
     if error.kind == FailureKind::Transient {
         return Finding::of_error(error, UNREACHABLE_HINT);
     }

@@ -76,11 +76,23 @@ impl Cluster {
     }
 
     pub(crate) async fn start() -> Self {
+        Self::start_as(|_| json!({"token": "t"})).await
+    }
+
+    /// Starts a cluster whose kubeconfig has this user. `user` gets a directory for its files.
+    pub(crate) async fn start_as(user: impl FnOnce(&Path) -> Value) -> Self {
         let (fake, endpoint) = FakeApiServer::start().await;
         let dir = tempfile::tempdir().expect("directory");
         let path = dir.path().join("kubeconfig");
-        std::fs::write(&path, kubeconfig(&endpoint).to_string()).expect("kubeconfig");
+        let mut content = kubeconfig(&endpoint);
+        content["users"][0]["user"] = user(dir.path());
+        std::fs::write(&path, content.to_string()).expect("kubeconfig");
         Self { fake, actions: Actions::new(&path), dir }
+    }
+
+    /// Directory for the files of the kubeconfig's user.
+    pub(crate) fn directory(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Runs an action and expects it to fail.

@@ -11,6 +11,7 @@ mod drain;
 mod exec;
 mod failures;
 mod locks;
+mod logins;
 mod objects;
 mod probe;
 mod real;
