@@ -28,7 +28,7 @@ pub(crate) async fn apply_pod_cidrs(
         "metadata": {"name": node},
         "spec": {"ipam": {"podCIDRs": pod_cidrs}},
     });
-    let (label, object) = (format!("CiliumNode {node:?}"), ObjectName::cluster(node));
+    let (label, object) = (format!("CiliumNode {node:?}"), ObjectName::cluster(node)?);
     // Without force first: the conflict names the owners.
     let Err(error) = client.apply(cx, &CILIUM_NODES, object, body.clone(), false).await else { return Ok(()) };
     let owners: Vec<String> = error.conflicts().into_iter().map(|conflict| conflict.manager).collect();

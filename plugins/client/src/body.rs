@@ -14,6 +14,11 @@ pub const MAX_BODY_BYTES: usize = 4 * MIB;
 /// virtual network or a route table contains all its parts.
 pub const MAX_ARM_BODY_BYTES: usize = 16 * MIB;
 
+/// Error code of a response that is larger than the limit.
+pub const RESPONSE_TOO_LARGE: &str = "response_too_large";
+/// Maximum number of values in a body of JSON: in memory each has many times its length.
+const MAX_JSON_VALUES: usize = 500_000;
+
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -38,7 +43,8 @@ impl BodyError {
             (Self::TooLarge { .. }, CallEffect::ReadOnly) => FailureKind::Permanent,
             _ => effect.unanswered(),
         };
-        ActionError::new(kind, format!("{call}: {self}"))
+        let error = ActionError::new(kind, format!("{call}: {self}"));
+        if matches!(self, Self::TooLarge { .. }) { error.with_code(RESPONSE_TOO_LARGE) } else { error }
     }
 }
 
@@ -60,6 +66,12 @@ where
     }
 }
 
+/// True if a body of JSON has few enough values to be parsed. Separators in strings count, too:
+/// texts have fewer of them than lists of small values.
+pub fn has_few_values(body: &[u8]) -> bool {
+    body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() <= MAX_JSON_VALUES
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
@@ -76,6 +88,12 @@ mod tests {
         assert_eq!(read(0, 0).await, Ok(0));
         assert_eq!(read(1024, 1024).await, Ok(1024));
         assert_eq!(read(1025, 1024).await, Err("the response is larger than the limit of 1024 bytes".into()));
+    }
+
+    #[test]
+    fn a_body_of_many_small_values_is_not_parsed() {
+        assert!(has_few_values(&b"[1234567,".repeat(MAX_JSON_VALUES / 2)));
+        assert!(!has_few_values(&b"{},".repeat(MAX_JSON_VALUES)));
     }
 
     #[test]

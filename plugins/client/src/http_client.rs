@@ -11,7 +11,7 @@ use stargate_sdk::{ActionError, FailureKind};
 
 use crate::{
     CallEffect, CallPermit,
-    body::read_body,
+    body::{has_few_values, read_body},
     fenced_body::{expired, send},
     retry_after::retry_after,
     transport::transport_error,
@@ -99,11 +99,15 @@ impl HttpResponse {
         effect.failure_kind(self.status, self.retry_after(), by_code)
     }
 
-    /// The body as JSON of the type that the API promises.
+    /// The body as a JSON object of the type that the API promises.
     ///
     /// # Errors
-    /// See [`parse_json`].
+    /// See [`parse_json`]. A list is an error, too, which serde takes for a type without required
+    /// fields.
     pub fn json<T: DeserializeOwned>(&self, effect: CallEffect, call: &str) -> Result<T, ActionError> {
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(effect.unanswered_error(format!("{call}: the response is not a JSON object")));
+        }
         parse_json(effect, call, &self.body)
     }
 }
@@ -114,6 +118,9 @@ impl HttpResponse {
 /// If it is not JSON of type `T`, judged by `effect`. The error names the position only: the text
 /// may contain a secret.
 pub fn parse_json<T: DeserializeOwned>(effect: CallEffect, call: &str, body: &[u8]) -> Result<T, ActionError> {
+    if !has_few_values(body) {
+        return Err(effect.unanswered_error(format!("{call}: the response has too many values")));
+    }
     serde_json::from_slice(body).map_err(|e| {
         effect.unanswered_error(format!(
             "{call}: the response is not as expected, at line {} column {}",

@@ -1,6 +1,6 @@
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
-use stargate_client::{CallEffect, CallPermit, parse_json, read_body, within};
+use stargate_client::{CallEffect, CallPermit, MAX_BODY_BYTES, RESPONSE_TOO_LARGE, parse_json, read_body, within};
 use stargate_sdk::{ActionContext, ActionError};
 
 use crate::{
@@ -10,19 +10,19 @@ use crate::{
     error::{KubeError, refused_error, unanswered_error},
     fenced::fence,
     json::text,
-    kind::{ObjectKind, ObjectName},
+    kind::{ObjectKind, ObjectName, check_segment},
     request::{BodyFormat, KubeRequest},
 };
 
 /// Field manager that owns the fields which this program writes.
 pub const FIELD_MANAGER: &str = "stargate";
-/// Number of objects in one page of a list; the default of kubectl.
-const PAGE_SIZE: &str = "500";
+/// Number of objects in the first page of a list; the default of kubectl. If a page is larger than
+/// a response may be, the following ones are smaller.
+const PAGE_SIZE: usize = 500;
 /// Maximum number of pages of a list: half a million objects, more than a cluster can hold.
 const MAX_PAGES: usize = 1000;
-/// Largest response body, in bytes. The default limit of etcd for one object is 1.5 MiB, and pages
-/// of 500 pods with their managed fields measure some 10 MiB.
-const MAX_RESPONSE_BYTES: usize = 64 << 20;
+/// Maximum number of values in the objects of a list: 5,000 nodes have some 750,000.
+const MAX_LIST_VALUES: usize = 1_000_000;
 
 /// Client of the API server of one cluster.
 pub struct KubeClient {
@@ -95,7 +95,7 @@ impl KubeClient {
         kind: &ObjectKind,
         object: ObjectName<'_>,
     ) -> Result<Option<Value>, ActionError> {
-        if_found(self.call(cx, KubeRequest::read(kind.object_path(object, None))).await)
+        if_found(self.call_for_object(cx, KubeRequest::read(kind.object_path(object, None))).await)
     }
 
     /// Reads all objects of a kind, of all namespaces if `namespace` is `None`; `None` if the
@@ -113,19 +113,37 @@ impl KubeClient {
         namespace: Option<&str>,
         filter: Option<(&'static str, &str)>,
     ) -> Result<Option<Vec<Value>>, ActionError> {
-        let path = kind.collection_path(namespace);
-        let (mut items, mut next_page) = (Vec::new(), None::<String>);
+        let path = kind.collection_path(namespace)?;
+        let (mut items, mut values, mut page_size, mut next_page) = (Vec::new(), 0, PAGE_SIZE, None::<String>);
         for _ in 0..MAX_PAGES {
-            let mut request = KubeRequest::read(path.clone()).with("limit", PAGE_SIZE);
+            let mut request = KubeRequest::read(path.clone()).with("limit", page_size.to_string());
             if let Some((name, value)) = filter {
                 request = request.with(name, value);
             }
-            if let Some(token) = next_page.take() {
+            if let Some(token) = &next_page {
                 request = request.with("continue", token);
             }
-            let Some(mut page) = if_found(self.call(cx, request).await)? else { return Ok(None) };
-            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
-                items.extend(more);
+            let mut page = match self.call(cx, request).await {
+                Err(error) if page_size > 1 && error.error.code.as_deref() == Some(RESPONSE_TOO_LARGE) => {
+                    page_size = page_size.div_ceil(4);
+                    continue;
+                }
+                response => match if_found(response)? {
+                    Some(page) => page,
+                    None => return Ok(None),
+                },
+            };
+            let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) else {
+                return Err(ActionError::transient(format!("kubernetes GET {path}: the response is not a list")));
+            };
+            for mut item in more {
+                drop_managed_fields(&mut item);
+                values += value_count(&item);
+                items.push(item);
+            }
+            if values > MAX_LIST_VALUES {
+                let message = format!("kubernetes GET {path}: the list has more than {MAX_LIST_VALUES} values");
+                return Err(ActionError::permanent(message));
             }
             match text(&page, "/metadata/continue") {
                 Some(token) if !token.is_empty() => next_page = Some(token.to_owned()),
@@ -146,8 +164,8 @@ impl KubeClient {
         namespace: Option<&str>,
         body: Value,
     ) -> Result<Value, KubeError> {
-        let request = KubeRequest::write(Method::POST, kind.collection_path(namespace), BodyFormat::Json, body);
-        self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
+        let request = KubeRequest::create(kind.collection_path(namespace)?, body);
+        self.call_for_object(cx, request.with("fieldManager", FIELD_MANAGER)).await
     }
 
     /// Posts `body` to a subresource of an object, such as `eviction`.
@@ -162,6 +180,7 @@ impl KubeClient {
         subresource: &str,
         body: Value,
     ) -> Result<Value, KubeError> {
+        check_segment("subresource", subresource)?;
         let path = kind.object_path(object, Some(subresource));
         self.call(cx, KubeRequest::write(Method::POST, path, BodyFormat::Json, body)).await
     }
@@ -181,9 +200,10 @@ impl KubeClient {
         subresource: Option<&str>,
         body: Value,
     ) -> Result<Value, KubeError> {
+        subresource.map_or(Ok(()), |name| check_segment("subresource", name))?;
         let path = kind.object_path(object, subresource);
         let request = KubeRequest::write(Method::PUT, path, BodyFormat::Json, body);
-        self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
+        self.call_for_object(cx, request.with("fieldManager", FIELD_MANAGER)).await
     }
 
     /// Merges the JSON merge patch `patch` into an object, or a subresource of it.
@@ -198,9 +218,10 @@ impl KubeClient {
         subresource: Option<&str>,
         patch: Value,
     ) -> Result<Value, KubeError> {
+        subresource.map_or(Ok(()), |name| check_segment("subresource", name))?;
         let target = kind.object_path(object, subresource);
         let request = KubeRequest::write(Method::PATCH, target, BodyFormat::MergePatch, patch);
-        self.call(cx, request.with("fieldManager", FIELD_MANAGER)).await
+        self.call_for_object(cx, request.with("fieldManager", FIELD_MANAGER)).await
     }
 
     /// Applies `body` server-side. With `force`, fields that other managers own are taken from
@@ -218,7 +239,7 @@ impl KubeClient {
     ) -> Result<Value, KubeError> {
         let path = kind.object_path(object, None);
         let request = KubeRequest::write(Method::PATCH, path, BodyFormat::Apply, body);
-        self.call(cx, request.with("fieldManager", FIELD_MANAGER).with("force", force.to_string())).await
+        self.call_for_object(cx, request.with("fieldManager", FIELD_MANAGER).with("force", force.to_string())).await
     }
 
     /// Deletes the object that has this `uid`. Returns false if it is gone already, or if another
@@ -255,6 +276,17 @@ impl KubeClient {
     /// Those of [`Self::send_to_end`] and [`KubeResponse::json`].
     pub async fn call(&self, cx: &ActionContext, request: KubeRequest) -> Result<Value, KubeError> {
         Ok(self.send(cx, request).await?.json()?)
+    }
+
+    /// Like [`Self::call`], for a response that is an object of a kind.
+    async fn call_for_object(&self, cx: &ActionContext, request: KubeRequest) -> Result<Value, KubeError> {
+        let (effect, name) = (request.effect, request.name());
+        let object = self.call(cx, request).await?;
+        if ["metadata", "kind", "spec"].iter().any(|field| !object[*field].is_null()) {
+            Ok(object)
+        } else {
+            Err(effect.unanswered_error(format!("{name}: the response is not an object of Kubernetes")).into())
+        }
     }
 
     /// Like [`Self::call`], for a response that need not be JSON.
@@ -295,13 +327,29 @@ async fn exchange(permit: CallPermit, client: &kube::Client, request: &KubeReque
     let fenced = fence(request.to_http()?, permit).await.map_err(unanswered)?;
     let response = client.send(fenced).await.map_err(unanswered)?;
     let (head, body) = response.into_parts();
-    let body = read_body(body, MAX_RESPONSE_BYTES).await;
+    let body = read_body(body, MAX_BODY_BYTES).await;
     if !head.status.is_success() {
         // The status decides; a body that cannot be read would only explain it.
         return Err(refused_error(effect, &name, head.status, &head.headers, &body.unwrap_or_default()));
     }
     let body = body.map_err(|e| e.into_error(effect, &name))?;
     Ok(KubeResponse { effect, name, headers: head.headers, body })
+}
+
+/// Removes the record of who wrote which field, which is the largest part of many objects.
+fn drop_managed_fields(object: &mut Value) {
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.remove("managedFields");
+    }
+}
+
+/// Number of values in a value, with itself.
+fn value_count(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(value_count).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(value_count).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 fn if_found(response: Result<Value, KubeError>) -> Result<Option<Value>, ActionError> {

@@ -29,14 +29,14 @@ const HINT: &str = "give `--kubeconfig FILE`, or set KUBECONFIG";
 /// credential when that of a login program expires or is refused.
 pub(crate) struct ClusterConnection {
     settings: KubeconfigSettings,
-    session: Mutex<Option<Session>>,
+    session: Mutex<Option<ClusterSession>>,
     /// Login in progress, with its last message to an operator. It ends when its last caller does.
     login: Mutex<Option<(WeakShared<Login>, watch::Receiver<String>)>>,
 }
 
 /// A client with one credential.
 #[derive(Clone)]
-pub(crate) struct Session {
+pub(crate) struct ClusterSession {
     pub(crate) client: Client,
     /// Secret parts of the credential and of the kubeconfig.
     secrets: Arc<Vec<Secret>>,
@@ -47,7 +47,7 @@ pub(crate) struct Session {
     number: u64,
 }
 
-type Login = BoxFuture<'static, Result<Session, ActionError>>;
+type Login = BoxFuture<'static, Result<ClusterSession, ActionError>>;
 
 impl ClusterConnection {
     pub(crate) fn new(settings: KubeconfigSettings) -> Self {
@@ -59,7 +59,7 @@ impl ClusterConnection {
     /// operator is the caller's progress.
     ///
     /// A kubeconfig that cannot be used is a `Permanent` error; the next call reads it again.
-    pub(crate) async fn session(&self, cx: &ActionContext) -> Result<Session, ActionError> {
+    pub(crate) async fn session(&self, cx: &ActionContext) -> Result<ClusterSession, ActionError> {
         if let Some(session) = self.present() {
             session.redact(cx.redactor());
             return Ok(session);
@@ -82,7 +82,7 @@ impl ClusterConnection {
 
     /// Drops a session whose credential the API server has refused, unless it was replaced
     /// meanwhile.
-    pub(crate) fn forget(&self, refused: &Session) {
+    pub(crate) fn forget(&self, refused: &ClusterSession) {
         let mut session = lock(&self.session);
         if session.as_ref().is_some_and(|session| session.number == refused.number) {
             *session = None;
@@ -90,8 +90,8 @@ impl ClusterConnection {
     }
 
     /// The session, if its credential has not expired.
-    fn present(&self) -> Option<Session> {
-        let is_valid = |session: &&Session| session.refresh_at.is_none_or(|at| Timestamp::now() < at);
+    fn present(&self) -> Option<ClusterSession> {
+        let is_valid = |session: &&ClusterSession| session.refresh_at.is_none_or(|at| Timestamp::now() < at);
         lock(&self.session).as_ref().filter(is_valid).cloned()
     }
 
@@ -143,7 +143,7 @@ impl ClusterConnection {
     }
 }
 
-impl Session {
+impl ClusterSession {
     /// Redacts the secrets of the session from now on.
     fn redact(&self, redactor: &Redactor) {
         redactor.add_all(self.secrets.iter().map(Secret::expose));
@@ -155,7 +155,7 @@ async fn connect(
     settings: KubeconfigSettings,
     hidden: BTreeSet<String>,
     prompt: watch::Sender<String>,
-) -> Result<Session, ActionError> {
+) -> Result<ClusterSession, ActionError> {
     let mut config = config(&settings).await?;
     config.default_retry = false; // The engine retries.
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -171,7 +171,7 @@ async fn connect(
         credential.apply_to(&mut config.auth_info);
     }
     let client = Client::try_from(config).map_err(|error| client_error(&error))?;
-    Ok(Session { client, secrets: Arc::new(secrets), is_from_login, refresh_at, number: rand::random() })
+    Ok(ClusterSession { client, secrets: Arc::new(secrets), is_from_login, refresh_at, number: rand::random() })
 }
 
 /// Takes the login program, which runs only if the user has no other credential, out of the

@@ -9,6 +9,7 @@ use stargate_sdk::{ActionContext, ActionError};
 use crate::{
     KubeClient, KubeRequest, ObjectKind,
     json::{list, text},
+    kind::check_segment,
 };
 
 /// Kinds that the server was found to serve, by `apiVersion` and kind.
@@ -58,6 +59,7 @@ impl KubeClient {
         api_version: &str,
         kind: &str,
     ) -> Result<Option<ObjectKind>, ActionError> {
+        api_version.split('/').try_for_each(|part| check_segment("API version", part))?;
         let base =
             if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") };
         match self.call(cx, KubeRequest::read(base.clone())).await {
@@ -75,5 +77,6 @@ fn kind_in(resources: &Value, base: String, kind: &str) -> Option<ObjectKind> {
         |resource: &&Value| resource["kind"] == kind && text(resource, "/name").is_some_and(|n| !n.contains('/'));
     let resource = list(resources, "/resources").find(is_object)?;
     let plural = text(resource, "/name")?.to_owned();
+    check_segment("collection", &plural).ok()?;
     Some(ObjectKind { base: base.into(), plural: plural.into(), namespaced: resource["namespaced"] == true })
 }

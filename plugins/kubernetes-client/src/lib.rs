@@ -18,7 +18,7 @@
 //! use stargate_sdk::{ActionContext, ActionError};
 //!
 //! async fn has_node(client: &KubeClient, cx: &ActionContext, name: &str) -> Result<bool, ActionError> {
-//!     Ok(client.get(cx, &NODES, ObjectName::cluster(name)).await?.is_some())
+//!     Ok(client.get(cx, &NODES, ObjectName::cluster(name)?).await?.is_some())
 //! }
 //!
 //! let client = KubeClient::new(KubeconfigSettings::default());
@@ -45,7 +45,7 @@ pub use error::{FieldConflict, KubeError, KubeStatus, StatusCause, StatusDetails
 pub use exec::{CommandStatus, ExecCommand};
 pub use kind::{
     CERTIFICATE_REQUESTS, CILIUM_NODES, CONFIG_MAPS, LEASES, NAMESPACES, NODE_NETWORK_CONFIGS, NODES, ObjectKind,
-    ObjectName, PODS, SECRETS, SERVERS, SERVICE_ACCOUNTS, SITES,
+    ObjectName, ObjectPath, PODS, SECRETS, SERVERS, SERVICE_ACCOUNTS, SITES,
 };
 pub use login::LOGIN_FAILED;
 pub use object_ref::{ObjectRef, ResolvedObject, unknown_kind_error};

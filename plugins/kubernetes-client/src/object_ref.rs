@@ -42,8 +42,11 @@ pub struct ResolvedObject {
 
 impl ResolvedObject {
     /// Name for calls about the object.
-    pub fn object_name(&self) -> ObjectName<'_> {
-        ObjectName { namespace: self.namespace.as_deref(), name: &self.name }
+    ///
+    /// # Errors
+    /// Those of [`ObjectName::new`].
+    pub fn object_name(&self) -> Result<ObjectName<'_>, ActionError> {
+        ObjectName::new(self.namespace.as_deref(), &self.name)
     }
 }
 
@@ -53,6 +56,7 @@ impl KubeClient {
     /// # Errors
     /// Those of [`Self::find_kind`] and [`Self::default_namespace`].
     pub async fn resolve(&self, cx: &ActionContext, object: &ObjectRef) -> Result<Option<ResolvedObject>, ActionError> {
+        ObjectName::new(object.namespace.as_deref(), &object.name)?; // before anything is sent
         let Some(kind) = self.find_kind(cx, &object.api_version, &object.kind).await? else { return Ok(None) };
         let namespace = match (&object.namespace, kind.namespaced) {
             (_, false) => None,

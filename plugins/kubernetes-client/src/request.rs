@@ -5,6 +5,8 @@ use stargate_client::CallEffect;
 use stargate_sdk::ActionError;
 use url::form_urlencoded;
 
+use crate::ObjectPath;
+
 /// Format of a request body, which decides how the server applies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFormat {
@@ -32,24 +34,33 @@ pub struct KubeRequest {
     /// Effect that the request can have without a response.
     pub effect: CallEffect,
     /// HTTP method of the request.
-    pub method: Method,
+    method: Method,
     /// Path on the server, percent-encoded.
-    pub path: String,
+    path: String,
     /// Query parameters in order, not encoded. A name can occur several times.
-    pub query: Vec<(&'static str, String)>,
+    query: Vec<(&'static str, String)>,
     /// Body with its format; `None` for a request without one.
-    pub body: Option<(BodyFormat, Value)>,
+    body: Option<(BodyFormat, Value)>,
 }
 
 impl KubeRequest {
     /// A `GET` of `path`.
-    pub fn read(path: String) -> Self {
+    pub fn read(path: impl Into<String>) -> Self {
+        let path = path.into();
         Self { effect: CallEffect::ReadOnly, method: Method::GET, path, query: Vec::new(), body: None }
     }
 
-    /// A request that may change something.
-    pub fn write(method: Method, path: String, format: BodyFormat, body: Value) -> Self {
+    /// A request that may change one object.
+    pub fn write(method: Method, path: ObjectPath, format: BodyFormat, body: Value) -> Self {
+        let path = path.into();
         Self { effect: CallEffect::MayHaveChanged, method, path, query: Vec::new(), body: Some((format, body)) }
+    }
+
+    /// A `POST` that creates an object in the collection at `path`: the only call about a
+    /// collection that may change something.
+    pub fn create(path: impl Into<String>, body: Value) -> Self {
+        let (path, body) = (path.into(), Some((BodyFormat::Json, body)));
+        Self { effect: CallEffect::MayHaveChanged, method: Method::POST, path, query: Vec::new(), body }
     }
 
     /// Adds a query parameter.

@@ -37,7 +37,7 @@ impl Target for ClusterTarget {
 impl ClusterTarget {
     /// Reads the uid; `None` if the account must not read it, or if the server does not have it.
     async fn uid(&self, cx: &ActionContext) -> Result<Option<String>, ActionError> {
-        let path = NAMESPACES.object_path(ObjectName::cluster("kube-system"), None);
+        let path = NAMESPACES.object_path(ObjectName::cluster("kube-system")?, None);
         match self.0.call(cx, KubeRequest::read(path)).await {
             Ok(namespace) => Ok(Some(uid(&namespace).to_owned()).filter(|uid| !uid.is_empty())),
             Err(error) if matches!(error.code, Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)) => Ok(None),

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ActionError, Circuits, LEASE_EXPIRED, Redactor, RunLease, Secret, SecretRef, Secrets};
 
+/// Maximum length of a stored line of captured output, in bytes.
+const MAX_LINE_BYTES: usize = 8 * 1024;
+
 /// Text that is the same for each attempt of a step of a run, in any process: `run/step`.
 ///
 /// A server that accepts such a key applies a repeated call once.
@@ -228,9 +231,15 @@ impl ActionContext {
         }
     }
 
-    /// Stores a line of captured output with the attempt.
+    /// Stores a line of captured output with the attempt, cut after 8 KiB.
     pub fn log(&self, line: impl AsRef<str>) {
-        self.parts.sink.log(self.redactor().redact(line.as_ref()));
+        let mut line = self.redactor().redact(line.as_ref());
+        if line.len() > MAX_LINE_BYTES {
+            let note = format!("… ({} bytes in all)", line.len());
+            line.truncate(line.floor_char_boundary(MAX_LINE_BYTES));
+            line.push_str(&note);
+        }
+        self.parts.sink.log(line);
     }
 
     /// Records a change to an external system, as text for people. A run without changes reports

@@ -92,7 +92,8 @@ fn lines(value: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Builds the automaton for all needles. It finds overlapping ones, since a part of one value can
-/// begin another. A deterministic one takes quadratic time to build for a value that repeats itself.
+/// begin another. A deterministic one takes quadratic time to build for a value that repeats
+/// itself.
 fn automaton(needles: &BTreeSet<String>) -> Option<AhoCorasick> {
     let kind = Some(AhoCorasickKind::ContiguousNFA);
     let built = AhoCorasick::builder().kind(kind).match_kind(MatchKind::Standard).build(needles);

@@ -10,6 +10,24 @@ use crate::{
     RequiredPermissions, Target,
 };
 
+/// Largest output of a step, in bytes of JSON: it is stored in the journal and is part of each
+/// evaluation.
+const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// Counts what is written.
+struct ByteCount(usize);
+
+impl std::io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An [`Action`] with its types erased, as the engine and the plan use it.
 pub trait DynAction: Send + Sync {
     /// Name of the action: `provider.noun.verb`.
@@ -83,7 +101,15 @@ impl<A: Action> ErasedAction<A> {
     }
 
     fn output(output: &A::Output) -> Result<Value, ActionError> {
-        serde_json::to_value(output).map_err(|e| ActionError::permanent(format!("output of {}: {e}", A::NAME)))
+        let failed = |reason: String| ActionError::permanent(format!("output of {}: {reason}", A::NAME));
+        let output = serde_json::to_value(output).map_err(|e| failed(e.to_string()))?;
+        let mut size = ByteCount(0);
+        serde_json::to_writer(&mut size, &output).map_err(|e| failed(e.to_string()))?;
+        if size.0 > MAX_OUTPUT_BYTES {
+            let message = format!("it has {} bytes, more than the limit of {MAX_OUTPUT_BYTES}", size.0);
+            return Err(failed(message).with_hint("select less: a label, a field or one object"));
+        }
+        Ok(output)
     }
 }
 

@@ -26,6 +26,8 @@ use crate::{
 const WRITE_GRACE: Duration = Duration::from_secs(5);
 /// Maximum number of pages of a list. A longer list has a `nextLink` that leads back to itself.
 const MAX_PAGES: usize = 1000;
+/// Maximum number of items of a list: more than the limits of Azure allow in a subscription.
+const MAX_ITEMS: usize = 100_000;
 /// API version in which subscriptions are read.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
@@ -130,10 +132,10 @@ impl ArmClient {
         let request = ArmRequest::get(self.url_of(id)?);
         let response = self.send(cx, &request).await.map_err(|e| e.context(id.label()))?;
         match response.status {
-            StatusCode::OK if response.json.is_object() => {
+            StatusCode::OK if is_resource(&response.json) => {
                 Ok(Some(ArmObject::new(id.clone(), &response.headers, response.json)))
             }
-            StatusCode::OK => Err(ActionError::transient("azure did not answer with JSON").context(id.label())),
+            StatusCode::OK => Err(ActionError::transient("azure did not answer with a resource").context(id.label())),
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(response.into_error(CallEffect::ReadOnly).context(id.label())),
         }
@@ -169,8 +171,12 @@ impl ArmClient {
             if response.status != StatusCode::OK {
                 return Err(response.into_error(CallEffect::ReadOnly));
             }
-            if let Some(Value::Array(page)) = response.json.get_mut("value").map(Value::take) {
-                items.extend(page);
+            match response.json.get_mut("value").map(Value::take) {
+                Some(Value::Array(page)) => items.extend(page),
+                _ => return Err(ActionError::transient(format!("azure did not answer with a list at {path}"))),
+            }
+            if items.len() > MAX_ITEMS {
+                return Err(ActionError::permanent(format!("the list {path} has more than {MAX_ITEMS} items")));
             }
             let link = response.json["nextLink"].as_str().filter(|link| !link.is_empty());
             next = link.map(|link| self.trusted_url(link)).transpose()?;
@@ -277,12 +283,18 @@ impl fmt::Debug for ArmClient {
     }
 }
 
+/// True if a body is a resource, and not an error that was sent with a status of success.
+fn is_resource(body: &Value) -> bool {
+    body.is_object() && (body.get("error").is_none() || body.get("id").is_some())
+}
+
 /// True if `url` is a regional endpoint of ARM, such as `westeurope.management.azure.com`.
 fn is_regional(url: &Url, endpoint: &Url) -> bool {
     let (Some(url::Host::Domain(host)), Some(url::Host::Domain(domain))) = (url.host(), endpoint.host()) else {
         return false;
     };
-    url.scheme() == "https" && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    let is_same_service = url.scheme() == "https" && url.port_or_known_default() == endpoint.port_or_known_default();
+    is_same_service && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
 /// Sends a request and reads the whole response, of at most [`MAX_ARM_BODY_BYTES`].

@@ -1,6 +1,6 @@
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
-use stargate_client::{CallEffect, HttpResponse};
+use stargate_client::{CallEffect, HttpResponse, has_few_values};
 use stargate_sdk::ActionError;
 use url::Url;
 
@@ -64,14 +64,15 @@ impl ArmRequest {
 pub(crate) struct ArmResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Body; `Null` if it is not JSON.
+    /// Body; `Null` if it is not JSON, or has too many values.
     pub(crate) json: Value,
 }
 
 impl ArmResponse {
     /// Parses the body of an HTTP response.
     pub(crate) fn new(response: HttpResponse) -> Self {
-        let json = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+        let json = if has_few_values(&response.body) { serde_json::from_slice(&response.body).ok() } else { None };
+        let json = json.unwrap_or(Value::Null);
         Self { status: response.status, headers: response.headers, json }
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct CiliumNodeOutput {
 
 impl NodeEnsure {
     async fn get(&self, cx: &ActionContext, name: &str) -> Result<Option<Value>, ActionError> {
-        self.0.get(cx, &CILIUM_NODES, ObjectName::cluster(name)).await
+        self.0.get(cx, &CILIUM_NODES, ObjectName::cluster(name)?).await
     }
 
     /// Waits until Cilium's agent on the node has created the object; only the agent does.

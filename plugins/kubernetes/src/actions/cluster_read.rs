@@ -56,7 +56,7 @@ impl Action for ClusterRead {
         "Reads the endpoint, certificates and version of the API server, and checks that a kubelet and the nodes fit.";
 
     async fn run(&self, cx: &ActionContext, input: &ClusterReadInput) -> Result<ClusterReadOutput, ActionError> {
-        let response = self.0.call(cx, KubeRequest::read("/version".into())).await?;
+        let response = self.0.call(cx, KubeRequest::read("/version")).await?;
         let version = text_or_empty(&response, "/gitVersion");
         if let Some(kubelet) = &input.kubelet_version {
             check_version_skew(kubelet, &version)?;

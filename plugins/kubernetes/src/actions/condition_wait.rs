@@ -54,7 +54,7 @@ impl ConditionWait {
         let Some(object) = self.0.resolve(cx, &input.object).await? else {
             return pending(format!("the cluster has no kind {} yet", input.object.kind));
         };
-        let Some(object) = self.0.get(cx, &object.kind, object.object_name()).await? else {
+        let Some(object) = self.0.get(cx, &object.kind, object.object_name()?).await? else {
             return pending("not found yet".into());
         };
         let Some(condition) = condition(&object, &input.condition) else {

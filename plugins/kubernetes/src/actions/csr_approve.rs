@@ -100,7 +100,7 @@ impl CsrApprove {
                 _ => "its client certificate is not signed yet",
             }));
         }
-        if self.0.get(cx, &NODES, ObjectName::cluster(&input.node)).await?.is_none() {
+        if self.0.get(cx, &NODES, ObjectName::cluster(&input.node)?).await?.is_none() {
             let has_client = newest.client.is_some();
             return Ok(Some(if has_client { "has not registered yet" } else { "has not created a request yet" }));
         }
@@ -118,7 +118,7 @@ impl CsrApprove {
     ///
     /// False proves nothing: the API server may have no connection to the node yet.
     async fn serves(&self, cx: &ActionContext, node: &str) -> Result<bool, ActionError> {
-        let path = NODES.object_path(ObjectName::cluster(node), Some("proxy/healthz"));
+        let path = NODES.object_path(ObjectName::cluster(node)?, Some("proxy/healthz"));
         match self.0.send(cx, KubeRequest::read(path)).await {
             Ok(_) => Ok(true),
             // A kubelet that refuses the API server's account has answered with its certificate.

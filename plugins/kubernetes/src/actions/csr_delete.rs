@@ -56,7 +56,7 @@ impl Action for CsrDelete {
         let mut deleted = Vec::new();
         for csr in self.requests(cx, &input.node).await? {
             let name = name(&csr);
-            if self.0.delete(cx, &CERTIFICATE_REQUESTS, ObjectName::cluster(name), uid(&csr), json!({})).await? {
+            if self.0.delete(cx, &CERTIFICATE_REQUESTS, ObjectName::cluster(name)?, uid(&csr), json!({})).await? {
                 cx.changed(format!("- certificate request {name}"));
                 deleted.push(name.to_owned());
             }

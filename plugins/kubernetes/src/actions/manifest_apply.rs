@@ -74,7 +74,7 @@ impl ManifestApply {
     /// not served yet.
     async fn read_unchanged(&self, cx: &ActionContext, desired: &ManifestObject) -> Result<Option<Value>, ActionError> {
         let Some(object) = self.0.resolve(cx, &desired.object).await? else { return Ok(None) };
-        let actual = self.0.get(cx, &object.kind, object.object_name()).await?;
+        let actual = self.0.get(cx, &object.kind, object.object_name()?).await?;
         let Some(actual) = actual.filter(|actual| is_unchanged(actual, &desired.body)) else { return Ok(None) };
         Ok(self.serves_defined_kinds(cx, &desired.body).await?.then_some(actual))
     }
@@ -110,7 +110,7 @@ impl ManifestApply {
     /// Refuses a definition whose names belong to another one: it is never served.
     async fn check_names(&self, cx: &ActionContext, desired: &ManifestObject) -> Result<(), ActionError> {
         let Some(object) = self.0.resolve(cx, &desired.object).await? else { return Ok(()) };
-        let Some(definition) = self.0.get(cx, &object.kind, object.object_name()).await? else { return Ok(()) };
+        let Some(definition) = self.0.get(cx, &object.kind, object.object_name()?).await? else { return Ok(()) };
         match condition(&definition, "NamesAccepted").filter(|accepted| accepted["status"] == "False") {
             None => Ok(()),
             Some(refused) => {
@@ -148,7 +148,7 @@ impl ManifestApply {
         desired: &ManifestObject,
     ) -> Result<Option<Value>, ActionError> {
         let Some(object) = self.0.resolve(cx, &desired.object).await? else { return Ok(None) };
-        let before = self.0.get(cx, &object.kind, object.object_name()).await?;
+        let before = self.0.get(cx, &object.kind, object.object_name()?).await?;
         if let Some(actual) = before.as_ref().filter(|actual| is_unchanged(actual, &desired.body)) {
             return Ok(Some(actual.clone()));
         }
@@ -178,7 +178,8 @@ impl ManifestApply {
         object: &ResolvedObject,
         desired: &ManifestObject,
     ) -> Result<Value, KubeError> {
-        let apply = |force| self.0.apply(cx, &object.kind, object.object_name(), desired.body.clone(), force);
+        let name = object.object_name()?;
+        let apply = |force| self.0.apply(cx, &object.kind, name, desired.body.clone(), force);
         match apply(false).await {
             Err(error) if !error.conflicts().is_empty() => {
                 let conflicts: Vec<_> = error.conflicts().iter().map(ToString::to_string).collect();

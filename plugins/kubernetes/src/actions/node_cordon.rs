@@ -60,7 +60,7 @@ impl Resource for NodeCordon {
     const SUMMARY: &'static str = "Makes a node refuse new pods, or accept them again.";
 
     async fn read(&self, cx: &ActionContext, desired: &NodeCordonInput) -> Result<Option<CordonActual>, ActionError> {
-        match self.0.get(cx, &NODES, ObjectName::cluster(&desired.name)).await? {
+        match self.0.get(cx, &NODES, ObjectName::cluster(&desired.name)?).await? {
             None if !desired.if_exists => Err(missing_node_error(&desired.name)),
             node => Ok(Some(CordonActual(node))),
         }
@@ -86,7 +86,7 @@ impl Resource for NodeCordon {
         let (unschedulable, run) =
             if desired.cordoned { (Value::Bool(true), json!(cx.run())) } else { (Value::Null, Value::Null) };
         let patch = json!({"metadata": {"annotations": {CORDONED_BY: run}}, "spec": {"unschedulable": unschedulable}});
-        self.0.merge(cx, &NODES, ObjectName::cluster(&desired.name), None, patch).await?;
+        self.0.merge(cx, &NODES, ObjectName::cluster(&desired.name)?, None, patch).await?;
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl NodeDrain {
     /// Reads whether the kubelet can end pods; `None` if the node has been deleted, which ends its
     /// pods.
     async fn kubelet(&self, cx: &ActionContext, node: &str) -> Result<Option<KubeletReport>, ActionError> {
-        let node = self.0.get(cx, &NODES, ObjectName::cluster(node)).await?;
+        let node = self.0.get(cx, &NODES, ObjectName::cluster(node)?).await?;
         Ok(node.map(|node| KubeletReport { health: kubelet_health(&node), reason: not_ready_reason(&node) }))
     }
 
@@ -141,7 +141,7 @@ impl Action for NodeDrain {
 
     async fn run(&self, cx: &ActionContext, input: &NodeDrainInput) -> Result<NodeDrainOutput, ActionError> {
         let limit = input.timeout.as_deref().map(|text| parse_duration("timeout", text)).transpose()?;
-        match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)).await? {
+        match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)?).await? {
             None if input.if_exists => return Ok(drained(BTreeSet::new(), &[])),
             None => return Err(missing_node_error(&input.name)),
             Some(node) if !is_cordoned(&node) => {

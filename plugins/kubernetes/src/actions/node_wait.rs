@@ -60,7 +60,7 @@ impl Action for NodeWait {
 
     async fn run(&self, cx: &ActionContext, input: &NodeWaitInput) -> Result<NodeWaitOutput, ActionError> {
         let read = || async {
-            let reason = match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)).await? {
+            let reason = match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)?).await? {
                 None => "has not registered yet".to_owned(),
                 Some(node) => match pending_reason(&node, input) {
                     None => return Ok(WaitState::Ready(output(&node, input))),
@@ -73,7 +73,7 @@ impl Action for NodeWait {
     }
 
     async fn preview(&self, cx: &ActionContext, input: &NodeWaitInput) -> Result<Preview, ActionError> {
-        match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)).await? {
+        match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)?).await? {
             Some(node) if pending_reason(&node, input).is_none() => Preview::unchanged(&output(&node, input)),
             // The node can reach the expected state while the action waits.
             _ => Ok(Preview::Opaque),

@@ -43,7 +43,7 @@ impl ObjectDelete {
     /// Deletes the object with this uid and waits until it is gone. An object that was created
     /// under its name is not touched.
     async fn delete(&self, cx: &ActionContext, object: &ResolvedObject, uid_read: &str) -> Result<(), ActionError> {
-        let (kind, name) = (&object.kind, object.object_name());
+        let (kind, name) = (&object.kind, object.object_name()?);
         let options = json!({"propagationPolicy": "Background"});
         if self.0.delete(cx, kind, name, uid_read, options).await? {
             cx.changed(format!("- {} {}", kind.plural, object.name));
@@ -80,7 +80,7 @@ impl Action for ObjectDelete {
             self.delete(cx, &object, uid).await?;
             return Ok(ObjectDeleteOutput { deleted: true });
         }
-        match self.0.get(cx, &object.kind, object.object_name()).await? {
+        match self.0.get(cx, &object.kind, object.object_name()?).await? {
             Some(actual) => {
                 cx.save_checkpoint(json!({"uid": uid(&actual)})).await?;
                 self.delete(cx, &object, uid(&actual)).await?;
@@ -94,7 +94,7 @@ impl Action for ObjectDelete {
 
     async fn preview(&self, cx: &ActionContext, input: &ObjectDeleteInput) -> Result<Preview, ActionError> {
         let actual = match self.0.resolve(cx, &input.object).await? {
-            Some(object) => self.0.get(cx, &object.kind, object.object_name()).await?,
+            Some(object) => self.0.get(cx, &object.kind, object.object_name()?).await?,
             None => None,
         };
         if actual.is_none() {

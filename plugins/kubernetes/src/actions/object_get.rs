@@ -43,7 +43,7 @@ impl Action for ObjectGet {
     async fn run(&self, cx: &ActionContext, input: &ObjectGetInput) -> Result<ObjectGetOutput, ActionError> {
         let resolved = self.0.resolve(cx, &input.object).await?;
         let object = match &resolved {
-            Some(resolved) => self.0.get(cx, &resolved.kind, resolved.object_name()).await?,
+            Some(resolved) => self.0.get(cx, &resolved.kind, resolved.object_name()?).await?,
             None => None,
         };
         match (object, resolved) {

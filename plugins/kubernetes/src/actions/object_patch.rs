@@ -52,7 +52,7 @@ impl Resource for ObjectPatch {
 
     async fn read(&self, cx: &ActionContext, desired: &ObjectPatchInput) -> Result<Option<Value>, ActionError> {
         let object = self.0.resolve_known(cx, &desired.object).await?;
-        match self.0.get(cx, &object.kind, object.object_name()).await? {
+        match self.0.get(cx, &object.kind, object.object_name()?).await? {
             Some(actual) => Ok(Some(actual)),
             None => Err(ActionError::permanent(format!("{}: not found", desired.object))),
         }
@@ -76,7 +76,7 @@ impl Resource for ObjectPatch {
     ) -> Result<(), ActionError> {
         let object = self.0.resolve_known(cx, &desired.object).await?;
         let (patch, subresource) = (Value::Object(desired.patch.clone()), desired.subresource.as_deref());
-        self.0.merge(cx, &object.kind, object.object_name(), subresource, patch).await?;
+        self.0.merge(cx, &object.kind, object.object_name()?, subresource, patch).await?;
         Ok(())
     }
 

@@ -48,7 +48,7 @@ impl PodEvict {
             Some(namespace) => namespace.clone(),
             None => self.0.default_namespace().await?,
         };
-        let pod = self.0.get(cx, &PODS, ObjectName::namespaced(&namespace, &input.pod)).await?;
+        let pod = self.0.get(cx, &PODS, ObjectName::namespaced(&namespace, &input.pod)?).await?;
         Ok(pod.as_ref().map(NodePod::of))
     }
 

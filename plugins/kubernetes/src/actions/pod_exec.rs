@@ -79,7 +79,7 @@ impl PodExec {
             None => self.0.default_namespace().await?,
         };
         let label = format!("pod {namespace}/{}", input.pod);
-        let Some(pod) = self.0.get(cx, &PODS, ObjectName::namespaced(&namespace, &input.pod)).await? else {
+        let Some(pod) = self.0.get(cx, &PODS, ObjectName::namespaced(&namespace, &input.pod)?).await? else {
             return Err(ActionError::permanent(format!("{label}: not found")).with_hint(
                 "let the step depend on the one that creates the pod, or find its name with `kubernetes.objects.list`",
             ));
@@ -96,7 +96,7 @@ impl PodExec {
         input: &PodExecInput,
     ) -> Result<Option<bool>, ActionError> {
         let Some(words) = &input.unless else { return Ok(None) };
-        let command = container.command(words, None, CallEffect::ReadOnly);
+        let command = container.command(words, None, CallEffect::ReadOnly)?;
         let result = self.0.exec(cx, &command).await.map_err(|e| e.context("`unless`"))?;
         Ok(Some(result.exit_code == 0))
     }
@@ -109,7 +109,7 @@ impl PodExec {
     ) -> Result<PodExecOutput, ActionError> {
         // Reported before the call: an attempt that is lost may have run the command.
         cx.changed(format!("ran {:?} in {container}", input.command.join(" ")));
-        let command = container.command(&input.command, input.stdin.as_deref(), CallEffect::MayHaveChanged);
+        let command = container.command(&input.command, input.stdin.as_deref(), CallEffect::MayHaveChanged)?;
         let result = self.0.exec(cx, &command).await?;
         let text = |bytes: &[u8]| cx.redactor().redact(&String::from_utf8_lossy(bytes));
         text(&result.stderr).lines().for_each(|line| cx.log(line));
@@ -181,9 +181,14 @@ impl PodExecOutput {
 }
 
 impl ContainerRef {
-    fn command<'a>(&'a self, words: &'a [String], stdin: Option<&'a str>, effect: CallEffect) -> ExecCommand<'a> {
-        let pod = ObjectName::namespaced(&self.namespace, &self.pod);
-        ExecCommand { pod, container: &self.container, words, stdin, effect }
+    fn command<'a>(
+        &'a self,
+        words: &'a [String],
+        stdin: Option<&'a str>,
+        effect: CallEffect,
+    ) -> Result<ExecCommand<'a>, ActionError> {
+        let pod = ObjectName::namespaced(&self.namespace, &self.pod)?;
+        Ok(ExecCommand { pod, container: &self.container, words, stdin, effect })
     }
 }
 

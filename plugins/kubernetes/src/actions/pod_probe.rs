@@ -71,7 +71,7 @@ impl PodProbe {
         name: &str,
     ) -> Result<String, ActionError> {
         let read = || async {
-            let reason = match self.0.get(cx, &PODS, ObjectName::namespaced(&input.namespace, name)).await? {
+            let reason = match self.0.get(cx, &PODS, ObjectName::namespaced(&input.namespace, name)?).await? {
                 None => {
                     self.create(cx, input, name).await?;
                     "was just created".to_owned()
@@ -100,7 +100,7 @@ impl PodProbe {
 
     /// Removes the pod, even after a cancellation, so that no pod remains.
     async fn remove(&self, cx: &ActionContext, input: &PodProbeInput, name: &str) -> Result<(), ActionError> {
-        let path = PODS.object_path(ObjectName::namespaced(&input.namespace, name), None);
+        let path = PODS.object_path(ObjectName::namespaced(&input.namespace, name)?, None);
         let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
         match self.0.send_to_end(cx, &KubeRequest::write(Method::DELETE, path, BodyFormat::Json, body)).await {
             Err(error) if !error.is_not_found() => Err(error.into()),

@@ -59,7 +59,7 @@ impl Resource for RoutesRecord {
         "Records the routes of a router in its Server object, so that only these are withdrawn.";
 
     async fn read(&self, cx: &ActionContext, desired: &RoutesRecordInput) -> Result<Option<Value>, ActionError> {
-        let server = self.0.get(cx, &SERVERS, ObjectName::cluster(&desired.server)).await?;
+        let server = self.0.get(cx, &SERVERS, ObjectName::cluster(&desired.server)?).await?;
         server.map(Some).ok_or_else(|| ActionError::permanent(format!("Server {:?}: not found", desired.server)))
     }
 
@@ -88,7 +88,7 @@ impl Resource for RoutesRecord {
         let annotations: Map<String, Value> =
             removed.chain([own]).map(|(node_id, value)| (format!("{ANNOTATION}{node_id}"), value)).collect();
         let patch = json!({ "metadata": { "annotations": annotations } });
-        self.0.merge(cx, &SERVERS, ObjectName::cluster(&desired.server), None, patch).await?;
+        self.0.merge(cx, &SERVERS, ObjectName::cluster(&desired.server)?, None, patch).await?;
         Ok(())
     }
 

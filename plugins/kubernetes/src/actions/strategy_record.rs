@@ -61,7 +61,7 @@ impl Resource for StrategyRecord {
     ) -> Result<(), ActionError> {
         let Some(site) = actual else { return Ok(()) };
         let patch = json!({ "metadata": { "annotations": { STRATEGY_ANNOTATION: desired.strategy.as_str() } } });
-        self.0.merge(cx, &SITES, ObjectName::cluster(name(site)), None, patch).await?;
+        self.0.merge(cx, &SITES, ObjectName::cluster(name(site))?, None, patch).await?;
         Ok(())
     }
 

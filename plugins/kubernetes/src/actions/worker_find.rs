@@ -67,7 +67,7 @@ impl WorkerFind {
     async fn read(&self, cx: &ActionContext, name: &str) -> Result<WorkerTraces, ActionError> {
         Ok(WorkerTraces {
             inventory: Inventory::read(&self.0, cx).await?,
-            node: self.0.get(cx, &NODES, ObjectName::cluster(name)).await?,
+            node: self.0.get(cx, &NODES, ObjectName::cluster(name)?).await?,
             registry: store::read(&self.0, cx).await?.registry,
         })
     }

@@ -34,7 +34,7 @@ impl Check for ApiServer {
 impl ApiServer {
     async fn read_version(&self, cx: &ActionContext) -> Result<Finding, ActionError> {
         let sent_at = Timestamp::now();
-        let response = self.0.send_to_end(cx, &KubeRequest::read("/version".into())).await?;
+        let response = self.0.send_to_end(cx, &KubeRequest::read("/version")).await?;
         let received_at = Timestamp::now();
         let version = text_or_empty(&response.json()?, "/gitVersion");
         let date = response.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 use http::StatusCode;
-use stargate_kubernetes_client::{KubeClient, KubeRequest, ObjectKind, ObjectName, SITES};
+use stargate_kubernetes_client::{KubeClient, KubeRequest, ObjectKind, ObjectName, ObjectPath, SITES};
 use stargate_sdk::{ActionContext, ActionError, Check, Finding, Permission};
 
 use crate::inventory::check_definitions;
@@ -79,7 +79,7 @@ impl ClusterObjects {
         check_definitions(&self.0, cx).await?;
         let mut missing = Vec::new();
         for object in &OBJECTS {
-            match self.0.call(cx, KubeRequest::read(object.path())).await {
+            match self.0.call(cx, KubeRequest::read(object.path()?)).await {
                 Ok(_) => {}
                 Err(error) if error.is_not_found() => missing.push(object.to_string()),
                 // Its own permissions are the subject of another check.
@@ -104,11 +104,10 @@ impl ClusterObjects {
 }
 
 impl ClusterObject {
-    fn path(&self) -> String {
+    fn path(&self) -> Result<ObjectPath, ActionError> {
         let base = if self.kind == "ServiceAccount" { "/api/v1" } else { ACCESS };
         let kind = ObjectKind { base: base.into(), plural: self.collection.into(), namespaced: self.namespaced };
         let namespace = self.namespaced.then_some("kube-system");
-        let name = ObjectName { namespace, name: self.name };
-        kind.object_path(name, None)
+        Ok(kind.object_path(ObjectName::new(namespace, self.name)?, None))
     }
 }

@@ -1,10 +1,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
-use http::Method;
 use serde_json::{Value, json};
 use stargate_client::CallEffect;
-use stargate_kubernetes_client::{AUTHORITY, BodyFormat, KubeClient, KubeRequest, json::text_or_empty};
+use stargate_kubernetes_client::{AUTHORITY, KubeClient, KubeRequest, json::text_or_empty};
 use stargate_sdk::{ActionContext, ActionError, Check, Finding, Permission};
 
 use super::question::AccessQuestion;
@@ -87,10 +86,9 @@ impl Permissions {
 
 /// A request that creates a review, which the server answers and does not store.
 fn review(path: &str, body: Value) -> KubeRequest {
-    KubeRequest {
-        effect: CallEffect::ReadOnly,
-        ..KubeRequest::write(Method::POST, path.into(), BodyFormat::Json, body)
-    }
+    let mut request = KubeRequest::create(path, body);
+    request.effect = CallEffect::ReadOnly;
+    request
 }
 
 /// The hint: commands for an administrator, at most [`MAX_COMMANDS`]. Roles add to each other.

@@ -14,7 +14,7 @@ pub(crate) async fn approve(api: &KubeClient, cx: &ActionContext, csr: &Value) -
         Some(conditions) => conditions.push(approval),
         None => body["status"] = json!({"conditions": [approval]}),
     }
-    match api.replace(cx, &CERTIFICATE_REQUESTS, ObjectName::cluster(name(csr)), Some("approval"), body).await {
+    match api.replace(cx, &CERTIFICATE_REQUESTS, ObjectName::cluster(name(csr))?, Some("approval"), body).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_stale() || error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),

@@ -36,7 +36,7 @@ pub(crate) async fn evict(
         "deleteOptions": {"preconditions": {"uid": pod.uid}},
     });
     let label = format!("pod {}", pod.label());
-    match client.post(cx, &PODS, ObjectName::namespaced(&pod.namespace, &pod.name), "eviction", body).await {
+    match client.post(cx, &PODS, ObjectName::namespaced(&pod.namespace, &pod.name)?, "eviction", body).await {
         Ok(_) => {
             cx.changed(format!("- {label}"));
             Ok(None)

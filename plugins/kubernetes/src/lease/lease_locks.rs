@@ -167,7 +167,7 @@ impl LeaseLocks {
 
     async fn read(&self, cx: &ActionContext, request: &RemoteLockRequest) -> Result<Option<Value>, KubeError> {
         let name = lease_object::name_of(&request.lock);
-        let path = LEASES.object_path(ObjectName::namespaced(NAMESPACE, &name), None);
+        let path = LEASES.object_path(ObjectName::namespaced(NAMESPACE, &name)?, None);
         match self.client.call(cx, KubeRequest::read(path)).await {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if error.is_not_found() && !error.is_unserved_kind() => Ok(None),
@@ -178,7 +178,7 @@ impl LeaseLocks {
     /// Replaces the lease. Returns false if it has changed since it was read.
     async fn write(&self, cx: &ActionContext, request: &RemoteLockRequest, lease: Value) -> Result<bool, ActionError> {
         let name = lease_object::name_of(&request.lock);
-        match self.client.replace(cx, &LEASES, ObjectName::namespaced(NAMESPACE, &name), None, lease).await {
+        match self.client.replace(cx, &LEASES, ObjectName::namespaced(NAMESPACE, &name)?, None, lease).await {
             Ok(written) => {
                 self.taken(request, written);
                 Ok(true)

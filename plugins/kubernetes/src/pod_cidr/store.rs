@@ -27,7 +27,7 @@ pub(crate) struct StoredRegistry {
 /// # Errors
 /// `Permanent` for a config map that cannot be parsed.
 pub(crate) async fn read(client: &KubeClient, cx: &ActionContext) -> Result<StoredRegistry, ActionError> {
-    let config_map = client.get(cx, &CONFIG_MAPS, ObjectName::namespaced(NAMESPACE, CONFIG_MAP)).await?;
+    let config_map = client.get(cx, &CONFIG_MAPS, ObjectName::namespaced(NAMESPACE, CONFIG_MAP)?).await?;
     let registry = config_map.as_ref().map(parse).transpose()?.unwrap_or_default();
     Ok(StoredRegistry { config_map, registry })
 }
@@ -44,7 +44,7 @@ pub(crate) async fn write(
     let written = match stored.config_map {
         Some(mut config_map) => {
             config_map["data"] = data;
-            client.replace(cx, &CONFIG_MAPS, ObjectName::namespaced(NAMESPACE, CONFIG_MAP), None, config_map).await
+            client.replace(cx, &CONFIG_MAPS, ObjectName::namespaced(NAMESPACE, CONFIG_MAP)?, None, config_map).await
         }
         None => client.create(cx, &CONFIG_MAPS, Some(NAMESPACE), new_config_map(&data)).await,
     };

@@ -85,7 +85,7 @@ impl BootstrapTokenSource {
     /// `Permanent` if a token of that id was not created by this step: it may be in use.
     async fn delete_earlier(&self, cx: &ActionContext, id: &str, created_for: &str) -> Result<(), ActionError> {
         let name = format!("bootstrap-token-{id}");
-        let at = ObjectName::namespaced(NAMESPACE, &name);
+        let at = ObjectName::namespaced(NAMESPACE, &name)?;
         let Some(earlier) = self.0.get(cx, &SECRETS, at).await? else { return Ok(()) };
         if text(&earlier, "/metadata/annotations/stargate.io~1minted-for") != Some(created_for) {
             return Err(ActionError::permanent(format!(

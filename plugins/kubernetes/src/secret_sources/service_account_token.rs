@@ -21,7 +21,7 @@ pub(crate) struct ServiceAccountTokenSource(pub(crate) Arc<KubeClient>);
 impl ServiceAccountTokenSource {
     async fn issue(&self, cx: &ActionContext, rest: &str) -> Result<Secret, ActionError> {
         let parameters = ReferenceParameters::parse(rest, &["namespace", "name", "expiry"])?;
-        let account = ObjectName::namespaced(parameters.required("namespace")?, parameters.required("name")?);
+        let account = ObjectName::namespaced(parameters.required("namespace")?, parameters.required("name")?)?;
         let lifetime = parse_duration("expiry", parameters.get("expiry").unwrap_or(DEFAULT_LIFETIME))?;
         if lifetime.as_secs() < MIN_LIFETIME_SECONDS {
             return Err(ActionError::permanent("expiry: the shortest lifetime of a token is 10m"));

@@ -182,7 +182,8 @@ fn number(digits: &[u8], base: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// Finds `needle` in the views of `text` and returns the part of the text that it was read from.
+    /// Finds `needle` in the views of `text`, and returns the part of the text that it was read
+    /// from.
     fn find<'a>(text: &'a str, needle: &str) -> Option<&'a str> {
         View::all(text).find_map(|view| {
             let start = view.bytes().windows(needle.len()).position(|part| part == needle.as_bytes())?;

@@ -27,13 +27,13 @@ pub(crate) struct Device {
 /// Devices of a tailnet, or those that a query selects.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DeviceList {
-    #[serde(default)]
+    #[serde(deserialize_with = "null_as_empty")]
     pub(crate) devices: Vec<Device>,
 }
 
 /// Routes that a device advertises and routes that are approved, as CIDR texts.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct DeviceRoutes {
     #[serde(deserialize_with = "null_as_empty")]
     pub(crate) advertised_routes: Vec<String>,
@@ -43,21 +43,23 @@ pub(crate) struct DeviceRoutes {
 
 /// An auth key as listed or read. Its secret part is only in the response to its creation.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
 pub(crate) struct AuthKey {
     pub(crate) id: String,
     /// Absent from some listings.
+    #[serde(default)]
     pub(crate) description: Option<String>,
     /// Time of revocation, if it was revoked.
+    #[serde(default)]
     pub(crate) revoked: Option<String>,
     /// True if the key has been used or has expired.
+    #[serde(default)]
     pub(crate) invalid: bool,
 }
 
 /// Auth keys of a tailnet.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AuthKeyList {
-    #[serde(default, deserialize_with = "null_as_empty")]
+    #[serde(deserialize_with = "null_as_empty")]
     pub(crate) keys: Vec<AuthKey>,
 }
 

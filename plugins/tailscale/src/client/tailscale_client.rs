@@ -52,7 +52,7 @@ impl TailscaleClient {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<T, TailscaleError> {
-        let mut url = append_path(&self.base, path);
+        let mut url = self.url_of(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -70,7 +70,7 @@ impl TailscaleClient {
         body: &(impl Serialize + Sync),
     ) -> Result<T, TailscaleError> {
         let body = serde_json::to_vec(body).map_err(|e| ActionError::permanent(e.to_string()))?;
-        let url = append_path(&self.base, path);
+        let url = self.url_of(path)?;
         self.send_for_json(cx, &TailscaleRequest { method: Method::POST, url, body: Some(body) }).await
     }
 
@@ -79,7 +79,7 @@ impl TailscaleClient {
     /// # Errors
     /// [`TailscaleError`], also if the object does not exist.
     pub(crate) async fn delete(&self, cx: &ActionContext, path: &[&str]) -> Result<(), TailscaleError> {
-        let url = append_path(&self.base, path);
+        let url = self.url_of(path)?;
         self.send(cx, &TailscaleRequest { method: Method::DELETE, url, body: None }).await.map(drop)
     }
 
@@ -104,6 +104,18 @@ impl TailscaleClient {
     /// Name of the tailnet, for paths.
     pub(crate) fn tailnet(&self) -> &str {
         &self.tailnet
+    }
+
+    /// URL of the object at `path`, relative to the base of the API.
+    ///
+    /// # Errors
+    /// `Permanent`, if a segment is empty, `.`, `..` or contains a separator: the URL would be that
+    /// of a collection or of another object.
+    fn url_of(&self, path: &[&str]) -> Result<Url, ActionError> {
+        match path.iter().find(|segment| !is_segment(segment)) {
+            Some(segment) => Err(ActionError::permanent(format!("tailscale: {segment:?} is not a name or an id"))),
+            None => Ok(append_path(&self.base, path)),
+        }
     }
 
     async fn send_for_json<T: DeserializeOwned>(
@@ -150,8 +162,28 @@ impl TailscaleRequest {
     }
 }
 
+/// True if `text` can be a segment of a path, such as the id of a device or the name of a tailnet.
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && text.chars().all(|c| c.is_ascii_graphic() && !"/\\%?#".contains(c))
+}
+
 fn append_path(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(segments);
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_never_empty_or_a_place_in_a_path() {
+        for text in ["", ".", "..", "a/b", "a?b", "a#b", "%2e%2e", "a b", "a\\b", "é"] {
+            assert!(!is_segment(text), "{text:?}");
+        }
+        for text in ["-", "example.com", "user@example.com", "nXyZ1CNTRL", "192837465"] {
+            assert!(is_segment(text), "{text}");
+        }
+    }
 }

@@ -1,0 +1,236 @@
+//! Servers that answer with anything: bodies without end, compressed ones that grow, redirects, and
+//! success without the promised object. The program fails with few words, in bounded memory, and
+//! sends no credential anywhere else.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use serde_json::json;
+
+/// Largest resident memory of the program, in KiB.
+const MAX_MEMORY_KIB: u64 = 150 * 1024;
+
+/// Body with which a server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hostility {
+    /// One string that never ends.
+    Endless,
+    /// 256 MiB, compressed to 256 KiB.
+    Bomb,
+    /// 3 MiB of empty objects.
+    SmallValues,
+    /// A redirect to another origin, which keeps the method and the body.
+    Redirect,
+    /// Status 200 with an error as body.
+    ErrorWithSuccess,
+    /// Status 200 with a list where an object was promised.
+    List,
+}
+
+const ALL: [Hostility; 6] = [
+    Hostility::Endless,
+    Hostility::Bomb,
+    Hostility::SmallValues,
+    Hostility::Redirect,
+    Hostility::ErrorWithSuccess,
+    Hostility::List,
+];
+
+/// Server with one behaviour, and another origin that must never be called.
+struct HostileServer {
+    url: String,
+    /// Requests that the other origin got.
+    stray: Arc<Mutex<Vec<String>>>,
+    /// Number of requests that the server answered with its hostility.
+    answered: Arc<Mutex<usize>>,
+}
+
+impl HostileServer {
+    /// Starts the server. Requests whose path contains `spared` get a token.
+    fn start(hostility: Hostility, spared: Option<&'static str>, bomb: Arc<Vec<u8>>) -> Self {
+        let stray = Arc::new(Mutex::new(Vec::new()));
+        let other = serve({
+            let stray = Arc::clone(&stray);
+            move |request, stream| {
+                stray.lock().unwrap().push(request);
+                respond(stream, "200 OK", "", br#"{"access_token": "stolen-token", "value": [], "devices": []}"#);
+            }
+        });
+        let answered = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&answered);
+        let url = serve(move |request, stream| {
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            if spared.is_some_and(|spared| path.contains(spared)) {
+                return respond(stream, "200 OK", "", br#"{"access_token": "granted-token", "expires_in": 3600}"#);
+            }
+            *count.lock().unwrap() += 1;
+            match hostility {
+                Hostility::Endless => endless(stream),
+                Hostility::Bomb => respond(stream, "200 OK", "content-encoding: gzip\r\n", &bomb),
+                Hostility::SmallValues => {
+                    let values = "{},".repeat(1 << 19);
+                    let body = format!(r#"{{"metadata": {{}}, "value": [{values}{{}}], "items": [{values}{{}}]}}"#);
+                    respond(stream, "200 OK", "", body.as_bytes());
+                }
+                Hostility::Redirect => {
+                    let location = format!("location: {other}{path}\r\n");
+                    respond(stream, "307 Temporary Redirect", &location, b"");
+                }
+                Hostility::ErrorWithSuccess => {
+                    respond(stream, "200 OK", "", br#"{"error": {"code": "Gone", "message": "no"}}"#);
+                }
+                Hostility::List => respond(stream, "200 OK", "", b"[]"),
+            }
+        });
+        Self { url, stray, answered }
+    }
+}
+
+/// Serves each request on a connection of its own; returns the URL.
+fn serve(answer: impl Fn(String, &mut TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            thread::spawn(move || {
+                if let Some(request) = read_request(&stream) {
+                    answer(request, &mut stream);
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Reads one request, and returns its head and body.
+fn read_request(stream: &TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some(head + &String::from_utf8_lossy(&body))
+}
+
+// A client that closes the connection early has read enough.
+fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok();
+}
+
+fn endless(stream: &mut TcpStream) {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{\"x\r\n";
+    let part = [b"10000\r\n".as_slice(), &vec![b'x'; 0x10000], b"\r\n"].concat();
+    if stream.write_all(head.as_bytes()).is_ok() {
+        while stream.write_all(&part).is_ok() {}
+    }
+}
+
+fn bomb() -> Arc<Vec<u8>> {
+    let script = "head -c 268435456 /dev/zero | tr '\\0' '[' | gzip -9";
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    assert!(output.status.success() && output.stdout.len() > 1000);
+    Arc::new(output.stdout)
+}
+
+/// Runs a workflow with one step, and returns its output and its largest memory in KiB.
+fn run(folder: &Path, url: &str, action: &str, with: &str) -> (Option<i32>, String, u64) {
+    let (workflow, kubeconfig) = (folder.join("w.yaml"), folder.join("kubeconfig"));
+    let step = format!("{{uses: {action}, timeout: 1h, retry: {{attempts: 1}}, with: {with}}}");
+    fs::write(&workflow, format!("name: w\nsteps:\n  s: {step}\n")).unwrap();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "planted-cluster-token"}}],
+    });
+    fs::write(&kubeconfig, config.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
+    command.args(["run", "workflow"]).arg(workflow).env_clear().stdin(Stdio::null());
+    command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder);
+    command.env("STARGATE_JOURNAL", folder.join("j.db")).env("STARGATE_KUBECONFIG", kubeconfig);
+    command.env("STARGATE_AZURE_ENDPOINT", url).env("STARGATE_AZURE_TOKEN", "env:ARM").env("ARM", "planted-arm-token");
+    command.env("STARGATE_AZURE_SUBSCRIPTION", "44654aed-2753-4b88-9142-af7132933b6b");
+    command.env("STARGATE_TAILSCALE_ENDPOINT", url).env("TAILSCALE_CLIENT_ID", "planted-id");
+    command.env("TAILSCALE_CLIENT_SECRET", "planted-secret");
+    let output = folder.join("output");
+    let file = fs::File::create(&output).unwrap();
+    command.stdout(file.try_clone().unwrap()).stderr(file);
+    let mut child = command.spawn().unwrap();
+    let memory = peak_memory(&mut child);
+    (child.wait().unwrap().code(), fs::read_to_string(output).unwrap(), memory)
+}
+
+/// Waits for the end of the program, and returns the largest resident memory that was seen.
+fn peak_memory(child: &mut Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let seen = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(seen.unwrap_or(0));
+        thread::sleep(std::time::Duration::from_millis(2));
+    }
+    peak
+}
+
+fn check(action: &str, with: &str, spared: Option<&'static str>) {
+    let bomb = bomb();
+    for hostility in ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let server = HostileServer::start(hostility, spared, Arc::clone(&bomb));
+        let (code, output, memory) = run(folder.path(), &server.url, action, with);
+        let case = format!("{action}, {hostility:?}: {output}");
+        assert!(code.is_some_and(|code| code != 0), "{code:?}: {case}");
+        assert!(*server.answered.lock().unwrap() > 0, "{case}");
+        assert!(memory < MAX_MEMORY_KIB, "{memory} KiB: {case}");
+        assert!(output.len() < 4096 && !output.contains("planted-"), "{case}");
+        assert_eq!(*server.stray.lock().unwrap(), Vec::<String>::new(), "{case}");
+    }
+}
+
+const TOKEN_PATH: &str = "/oauth/token";
+
+#[test]
+fn azure_resource_manager() {
+    check("azure.route_table.ensure", "{resource_group: g, name: t, location: canadacentral}", None);
+}
+
+#[test]
+fn tailscale() {
+    check("tailscale.devices.list", "{except: []}", Some(TOKEN_PATH));
+}
+
+#[test]
+fn the_token_endpoint_of_tailscale() {
+    check("tailscale.devices.list", "{except: []}", None);
+}
+
+#[test]
+fn an_object_of_kubernetes() {
+    check("kubernetes.object.get", "{api_version: v1, kind: ConfigMap, namespace: default, name: x}", None);
+}
+
+#[test]
+fn a_list_of_kubernetes() {
+    check("kubernetes.nodes.list", "{}", None);
+}
