@@ -1,6 +1,9 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -18,10 +21,13 @@ use kube::{
 use pem::{EncodeConfig, LineEnding, Pem};
 use secrecy::ExposeSecret;
 use stargate_client::{CONNECT_TIMEOUT, USER_AGENT};
-use stargate_sdk::{ActionContext, ActionError, Redactor, Secret};
+use stargate_sdk::{ActionContext, ActionError, FailureKind, Redactor, Secret};
 use tokio::sync::watch;
 
-use crate::{KubeconfigSettings, login::log_in};
+use crate::{
+    KubeconfigSettings,
+    login::{LOGIN_FAILED, log_in},
+};
 
 const HINT: &str = "give `--kubeconfig FILE`, or set KUBECONFIG";
 
@@ -32,6 +38,8 @@ pub(crate) struct ClusterConnection {
     session: Mutex<Option<ClusterSession>>,
     /// Login in progress, with its last message to an operator. It ends when its last caller does.
     login: Mutex<Option<(WeakShared<Login>, watch::Receiver<String>)>>,
+    /// True once a login has succeeded.
+    was_connected: AtomicBool,
 }
 
 /// A client with one credential.
@@ -51,7 +59,7 @@ type Login = BoxFuture<'static, Result<ClusterSession, ActionError>>;
 
 impl ClusterConnection {
     pub(crate) fn new(settings: KubeconfigSettings) -> Self {
-        Self { settings, session: Mutex::default(), login: Mutex::default() }
+        Self { settings, session: Mutex::default(), login: Mutex::default(), was_connected: AtomicBool::new(false) }
     }
 
     /// Returns the session, and connects first if it is the first call or the credential has
@@ -68,16 +76,27 @@ impl ClusterConnection {
         tokio::pin!(login);
         let session = loop {
             tokio::select! {
-                session = &mut login => break session?,
+                session = &mut login => break session,
                 changed = prompt.changed() => match changed {
                     Ok(()) => cx.progress(prompt.borrow_and_update().as_str()),
-                    Err(_) => break login.await?, // it has said everything
+                    Err(_) => break login.await, // it has said everything
                 },
             }
         };
+        let session = session.map_err(|error| self.judged(error))?;
         session.redact(cx.redactor());
+        self.was_connected.store(true, Ordering::Relaxed);
         *lock(&self.session) = Some(session.clone());
         Ok(session)
+    }
+
+    /// The error of a login. If the program has never succeeded in this process, it is not set up,
+    /// and another attempt cannot succeed.
+    fn judged(&self, mut error: ActionError) -> ActionError {
+        if error.code.as_deref() == Some(LOGIN_FAILED) && !self.was_connected.load(Ordering::Relaxed) {
+            error.kind = FailureKind::Permanent;
+        }
+        error
     }
 
     /// Drops a session whose credential the API server has refused, unless it was replaced

@@ -76,7 +76,7 @@ async fn a_login_that_hangs_ends_with_its_last_step() {
 async fn a_failed_login_is_shared_and_then_tried_again() {
     let cluster = start(&format!("[ -e $DIRECTORY/fixed ] || exit 3; {TOKEN}")).await;
     let (kind, message) = cluster.fails("kubernetes.nodes.list", json!({})).await;
-    assert_eq!(kind, FailureKind::Transient);
+    assert_eq!(kind, FailureKind::Permanent, "it has never succeeded");
     assert!(message.contains("login program \"sh\" of the kubeconfig ended with exit code 3"), "{message}");
     std::fs::write(cluster.directory().join("fixed"), "").expect("written");
     cluster.actions.step("kubernetes.nodes.list", json!({})).await.expect("logged in");

@@ -25,9 +25,9 @@ pub(crate) struct FileEnsureInput {
     /// User, optionally with a group, as `user:group`; `root` by default.
     #[serde(default = "root")]
     pub owner: String,
-    /// Permission bits, in octal; `0644` by default.
-    #[serde(default = "world_readable")]
-    pub mode: String,
+    /// Permission bits, in octal; by default `0600` for a file with secrets, otherwise `0644`.
+    #[serde(default)]
+    pub mode: Option<String>,
     /// Secrets by placeholder name. A file that differs only in their values is unchanged.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretRef>,
@@ -48,10 +48,6 @@ pub(crate) struct FileEnsureOutput {
 
 fn root() -> String {
     "root".into()
-}
-
-fn world_readable() -> String {
-    "0644".into()
 }
 
 /// Action `ssh.file.ensure`: makes a file exist with its content, owner and mode.
@@ -90,11 +86,7 @@ impl Resource for FileEnsure {
         file::check_path(&desired.path)?;
         let text = SecretText::parse(&desired.content, &desired.secrets)?;
         let remote = self.pool.remote(cx, &desired.host)?;
-        let content = if text.has_secrets() {
-            file::read_confidential(&remote, &desired.path).await?
-        } else {
-            file::read(&remote, &desired.path).await?
-        };
+        let content = file::read(&remote, &desired.path).await?;
         let (Some(content), Some(attributes)) = (content, file::attributes(&remote, &desired.path).await?) else {
             return Ok(None);
         };
@@ -151,11 +143,12 @@ fn digest(desired: &FileEnsureInput) -> String {
 /// # Errors
 /// `Permanent` for a mode or an owner that cannot be parsed.
 fn file(desired: &FileEnsureInput, content: String) -> Result<HostFile, ActionError> {
+    let default_mode = if desired.secrets.is_empty() { "0644" } else { "0600" };
     Ok(HostFile {
         path: desired.path.clone(),
         content,
         owner: FileOwner::parse(&desired.owner)?,
-        mode: file::normalize_mode(&desired.mode)?,
+        mode: file::normalize_mode(desired.mode.as_deref().unwrap_or(default_mode))?,
     })
 }
 

@@ -162,7 +162,13 @@ impl<'a> Remote<'a> {
         if output.code != 0 {
             write!(text, "\nexit {}", output.code).expect("writing to a string does not fail");
         }
-        if self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        self.log_once(&text);
+    }
+
+    /// Logs a text of one or more lines, unless it was logged before.
+    pub(crate) fn log_once(&self, text: &str) {
+        let is_new = self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+        if is_new {
             text.lines().for_each(|line| self.cx.log(line));
         }
     }

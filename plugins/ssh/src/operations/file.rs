@@ -1,6 +1,9 @@
 use stargate_sdk::ActionError;
 
-use crate::client::{Remote, RemoteCommand};
+use crate::{
+    client::{Remote, RemoteCommand},
+    host::short_hash,
+};
 
 /// Desired state of a file on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +81,15 @@ pub(crate) fn normalize_mode(mode: &str) -> Result<String, ActionError> {
 }
 
 /// Reads a file; `None` if it does not exist.
+///
+/// The log gets its size and its digest, and not the content: an earlier one may contain a secret
+/// that this program does not know.
 pub(crate) async fn read(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
-    read_with(remote, RemoteCommand::read("cat").args([path]).with_root()).await
-}
-
-/// Like [`read`], without logging the content.
-pub(crate) async fn read_confidential(remote: &Remote<'_>, path: &str) -> Result<Option<String>, ActionError> {
-    read_with(remote, RemoteCommand::read("cat").args([path]).with_root().confidential()).await
+    let content = read_with(remote, RemoteCommand::read("cat").args([path]).with_root().confidential()).await?;
+    if let Some(content) = &content {
+        remote.log_once(&format!("{path}: {} bytes, digest {}", content.len(), short_hash(content.as_bytes())));
+    }
+    Ok(content)
 }
 
 /// Reads mode, user and group of a file or directory; `None` if it does not exist.
