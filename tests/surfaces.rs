@@ -30,7 +30,7 @@ const PODS: [(&str, &str, &str); 4] = [
 /// A fault of one surface.
 struct SurfaceFault {
     /// Description for messages.
-    what: &'static str,
+    what: String,
     /// Brings the fault about.
     apply: fn(&Sim) -> BoxFuture<'_, ()>,
     /// Removes it again; `None` if a run does.
@@ -84,8 +84,13 @@ fn output(harness: &Harness) -> String {
 
 /// Runs a plan and a sync with a fault, and returns the deviations from what must hold.
 async fn deviations(harness: &mut Harness, fault: &SurfaceFault) -> Vec<String> {
-    let mut found = vec![];
     (fault.apply)(&harness.sim).await;
+    reaction(harness, fault).await
+}
+
+/// Returns the deviations with a fault that has been brought about.
+async fn reaction(harness: &mut Harness, fault: &SurfaceFault) -> Vec<String> {
+    let mut found = vec![];
     if fault.kills && !becomes(&harness.sim, false).await {
         found.push("it kills no pair".to_owned());
     }
@@ -156,7 +161,7 @@ async fn faults_of_a_router_are_repaired_or_named() {
     let mut harness = deployed().await;
     let faults = [
         SurfaceFault {
-            what: "tailscale down on the DC router",
+            what: "tailscale down on the DC router".into(),
             apply: |sim| {
                 Box::pin(async { on_machine(sim, DC_ROUTER, |machine| machine.tailscaled.prefs.want_running = false) })
             },
@@ -165,7 +170,7 @@ async fn faults_of_a_router_are_repaired_or_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "tailscaled stopped on the AKS router",
+            what: "tailscaled stopped on the AKS router".into(),
             apply: |sim| {
                 Box::pin(async {
                     on_machine(sim, AKS_ROUTER, |machine| machine.set_unit("tailscaled", "inactive", "dead", 0));
@@ -176,7 +181,7 @@ async fn faults_of_a_router_are_repaired_or_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "tailscaled disabled on the DC router",
+            what: "tailscaled disabled on the DC router".into(),
             apply: |sim| {
                 Box::pin(async {
                     on_machine(sim, DC_ROUTER, |machine| {
@@ -190,7 +195,7 @@ async fn faults_of_a_router_are_repaired_or_named() {
             kills: false,
         },
         SurfaceFault {
-            what: "the firewall of the DC router drops what it forwards",
+            what: "the firewall of the DC router drops what it forwards".into(),
             apply: |sim| {
                 Box::pin(async {
                     on_machine(sim, DC_ROUTER, |machine| machine.ruleset.set_forward_policy(ChainPolicy::Drop));
@@ -208,7 +213,7 @@ async fn faults_of_a_router_are_repaired_or_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "the AKS router is logged out",
+            what: "the AKS router is logged out".into(),
             apply: |sim| {
                 Box::pin(async { on_machine(sim, AKS_ROUTER, |machine| machine.tailscaled.prefs.logged_out = true) })
             },
@@ -219,7 +224,7 @@ async fn faults_of_a_router_are_repaired_or_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "the node key of the DC router has expired",
+            what: "the node key of the DC router has expired".into(),
             apply: |sim| Box::pin(async { expire(sim, DC_ROUTER, true) }),
             revert: Some(|sim| Box::pin(async { expire(sim, DC_ROUTER, false) })),
             named: &["node key has expired", "sudo tailscale up --force-reauth"],
@@ -266,7 +271,7 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
     let mut harness = deployed().await;
     let faults = [
         SurfaceFault {
-            what: "a rule of the AKS router's group is deleted",
+            what: "a rule of the AKS router's group is deleted".into(),
             apply: |sim| {
                 Box::pin(async {
                     let rule = format!("networkSecurityGroups/{AKS_ROUTER}-nsg/securityRules/stargate-from-aks-pods");
@@ -278,7 +283,7 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "a rule of the DC router's group is deleted",
+            what: "a rule of the DC router's group is deleted".into(),
             apply: |sim| {
                 Box::pin(async {
                     let rule = format!("networkSecurityGroups/{DC_ROUTER}-nsg/securityRules/stargate-to-dc-pods");
@@ -290,7 +295,7 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
             kills: false, // Azure's default rules permit what the subnet has a route for
         },
         SurfaceFault {
-            what: "the nodes' subnet has a group of the company that denies the rest",
+            what: "the nodes' subnet has a group of the company that denies the rest".into(),
             apply: |sim| Box::pin(associate_company_group(sim, true)),
             revert: Some(|sim| Box::pin(associate_company_group(sim, false))),
             named: &[
@@ -301,7 +306,7 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "a rule of another party in the datacenter's group",
+            what: "a rule of another party in the datacenter's group".into(),
             apply: |sim| {
                 Box::pin(async {
                     let rule = json!({ "priority": 900, "direction": "Outbound", "access": "Deny", "protocol": "*",
@@ -315,7 +320,7 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "a narrower route of another party",
+            what: "a narrower route of another party".into(),
             apply: |sim| {
                 Box::pin(async {
                     let route = json!({ "addressPrefix": "10.244.64.0/25", "nextHopType": "VirtualAppliance",
@@ -331,7 +336,7 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
             kills: true,
         },
         SurfaceFault {
-            what: "an offline device with a narrower approved route",
+            what: "an offline device with a narrower approved route".into(),
             apply: |sim| Box::pin(async { add_offline_device(sim) }),
             revert: Some(|sim| {
                 Box::pin(async { sim.shared().lock().tailnet.devices.retain(|_, device| device.hostname != "old") })
@@ -445,4 +450,62 @@ async fn routes_of_an_earlier_version_are_renamed_in_one_write() {
         let name = route["name"].as_str().unwrap();
         assert!(name.starts_with("stargate-stargate-aks-e2e-7-10."), "{name}");
     }
+}
+
+/// Broken states that the simulator's own tests and the rig know.
+const CATALOGUE: &str = include_str!("../plugins/sim/tests/dataplane/broken-states.json");
+
+/// Returns a drift of the catalogue with the names of this deployment, which advertises one prefix
+/// for each site.
+fn named_here(drift: &Value) -> Value {
+    let mut drift = drift.clone();
+    for key in ["machine", "host", "router", "subnet"] {
+        let name = match drift[key].as_str() {
+            Some("aks-router") => AKS_ROUTER,
+            Some("dc-router") => DC_ROUTER,
+            Some("routers") => "stargate-aks-router-subnet",
+            Some("machines") => "stargate-dc-subnet",
+            _ => continue,
+        };
+        drift[key] = name.into();
+    }
+    let is_of_site = drift["router"] == DC_ROUTER || drift["subnet"] == "aks-subnet";
+    if is_of_site && drift["prefix"].as_str().is_some_and(|prefix| prefix.starts_with("10.244.6")) {
+        drift["prefix"] = "10.244.64.0/18".into();
+    }
+    drift
+}
+
+/// Makes a change of the catalogue, after an operation of Azure in progress has finished.
+async fn drift(sim: &Sim, drift: &Value) {
+    let url = format!("{}/_world/drift", sim.http_url());
+    loop {
+        let response = reqwest::Client::new().post(&url).json(drift).send().await.unwrap();
+        if response.status() != reqwest::StatusCode::TOO_MANY_REQUESTS {
+            assert!(response.status().is_success(), "{drift}: {:?}", response.text().await);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn each_broken_state_of_the_catalogue_is_planned_and_repaired() {
+    let mut harness = deployed().await;
+    harness.run_to_success("repave-worker").await; // one state is that of its CiliumNode
+    let mut found = vec![];
+    for state in serde_json::from_str::<Vec<Value>>(CATALOGUE).unwrap() {
+        for change in state["break"].as_array().unwrap() {
+            drift(&harness.sim, &named_here(change)).await;
+        }
+        let fault = SurfaceFault {
+            what: state["name"].as_str().unwrap().to_owned(),
+            apply: |_| Box::pin(async {}),
+            revert: None,
+            named: &[],
+            kills: !state["dead"].as_array().unwrap().is_empty(),
+        };
+        found.extend(reaction(&mut harness, &fault).await);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }

@@ -42,7 +42,7 @@ pub(crate) async fn find_azure(sim: &Sim, path: &str) -> Option<Value> {
     Some(answer.error_for_status().unwrap().json().await.unwrap())
 }
 
-/// Deletes a virtual machine, if it exists.
+/// Deletes a virtual machine, if it exists, and waits until its programs have ended.
 pub(crate) async fn delete_machine(sim: &Sim, group: &str, name: &str) {
     let subscription = sim.subscription();
     let path = format!(
@@ -50,6 +50,9 @@ pub(crate) async fn delete_machine(sim: &Sim, group: &str, name: &str) {
     );
     if find_azure(sim, &path).await.is_some() {
         change_azure(sim, "DELETE", &path, Value::Null).await;
+        if let Some(hosts) = sim.hosts() {
+            hosts.booted(name).await;
+        }
     }
 }
 
