@@ -82,6 +82,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             }
             if kind < 2 {
                 step.for_each = Some(ForEach {
+                    group: None,
                     items: expression("inputs.items"),
                     variable: "item".into(),
                     key: expression("item"),

@@ -1,17 +1,17 @@
 //! Report of a run at the end of a command.
 //!
-//! On a terminal it ends with one line that sums the run up, and the next command. JSON: `{event:
-//! "result", run, workflow, outcome, changed, steps_done, steps, duration_ms, outputs, failures,
-//! questions, exit, hint}`.
+//! On a terminal it ends with a line for each group of step instances, one line that sums the run
+//! up, and the next command. JSON: `{event: "result", run, workflow, outcome, changed, steps_done,
+//! steps, duration_ms, outputs, failures, questions, groups, exit, hint}`.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use stargate::{
-    engine::{Ending, Question, RunReport},
+    engine::{Ending, GroupReport, Question, RunReport},
     run::{ObservedStatus, Outcome, StateName},
 };
-use stargate_sdk::FailureKind;
+use stargate_sdk::{ActionError, FailureKind};
 
 use super::{
     args::Output,
@@ -20,6 +20,9 @@ use super::{
     reporter::{RunCounts, Summary},
     ui::{self, Tone},
 };
+
+/// Number of unchanged groups that are named.
+const LISTED: usize = 3;
 
 /// Result of a run, as the last output of a command.
 struct FinalReport {
@@ -74,6 +77,7 @@ impl FinalReport {
         for (step, question) in self.questions() {
             ui::err(&format!("{} {step}: {question}", ui::paint_err(Tone::Notable, "approval:")));
         }
+        self.group_lines().iter().for_each(|line| ui::err(line));
         ui::err(&self.last_line());
         for (name, value) in &self.finished.outputs {
             ui::out(&format!("{name}: {}", plain(value)));
@@ -95,6 +99,40 @@ impl FinalReport {
             Question::Approval(question) => Some((step.as_str(), question.as_str())),
             Question::TookEffect => None,
         })
+    }
+
+    /// Returns a line for each group in which something was changed or not done, and one for the
+    /// other groups. Empty if nothing was changed and everything was done.
+    fn group_lines(&self) -> Vec<String> {
+        let (quiet, notable): (Vec<_>, Vec<_>) =
+            self.finished.groups.iter().partition(|group| group_is_unchanged(group));
+        let mut lines: Vec<String> = notable.iter().map(|group| self.group_line(group)).collect();
+        if !lines.is_empty() && !quiet.is_empty() {
+            let names: Vec<&str> = quiet.iter().take(LISTED).map(|group| group.name.as_str()).collect();
+            let more = if quiet.len() > LISTED { format!(" and {} more", quiet.len() - LISTED) } else { String::new() };
+            lines.push(format!("{}{more}: everything was in order", names.join(", ")));
+        }
+        lines
+    }
+
+    /// Returns the line of one group, such as `site lyon: 3 of 9 steps done, 1 failed, 5 not run:
+    /// kernel[r1]: cannot connect`.
+    fn group_line(&self, group: &GroupReport) -> String {
+        let total = group.done + group.failed.len() + group.not_run.len();
+        let mut parts = vec![format!("{} of {} done", group.done, format::plural(total, "step"))];
+        let counts = [(&group.changed, "changed"), (&group.failed, "failed"), (&group.not_run, "not run")];
+        parts.extend(
+            counts.iter().filter(|(steps, _)| !steps.is_empty()).map(|(steps, word)| format!("{} {word}", steps.len())),
+        );
+        let reason = group.failed.first().and_then(|step| Some((step, self.error(step)?)));
+        let reason = reason.map(|(step, error)| format!(": {step}: {error}")).unwrap_or_default();
+        let tone = if total == group.done { Tone::Good } else { Tone::Bad };
+        format!("{}: {}{reason}", ui::paint_err(tone, &group.name), parts.join(", "))
+    }
+
+    /// Returns the error of a step that has failed.
+    fn error(&self, step: &str) -> Option<&ActionError> {
+        self.finished.failures.iter().find(|(name, _)| name == step).map(|(_, error)| error)
     }
 
     /// Returns the line that sums the run up, such as `machine succeeded after 2.4s: 3 of 3 steps
@@ -188,10 +226,23 @@ impl FinalReport {
             "outputs": self.finished.outputs,
             "failures": failures,
             "questions": questions,
+            "groups": self.finished.groups.iter().map(group_json).collect::<Vec<_>>(),
             "exit": self.exit().code(),
             "hint": self.hint(),
         })
     }
+}
+
+/// True if all steps of a group were done and none has changed anything.
+fn group_is_unchanged(group: &GroupReport) -> bool {
+    group.changed.is_empty() && group.failed.is_empty() && group.not_run.is_empty()
+}
+
+/// Returns the results of a group: the number of steps that were done, and the names of all others
+/// and of those that have changed something.
+fn group_json(group: &GroupReport) -> Value {
+    let GroupReport { name, done, changed, failed, not_run } = group;
+    json!({ "name": name, "done": done, "changed": changed, "failed": failed, "not_run": not_run })
 }
 
 /// Returns an open question: `kind` is `approval`, with the text of the approval, or `in_doubt`.

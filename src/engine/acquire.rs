@@ -83,5 +83,6 @@ fn succeeded_before(run: RunId, state: &RunState) -> RunReport {
         outputs: state.outputs().clone(),
         failures: report::failures(state),
         questions: report::questions(state),
+        groups: Vec::new(),
     }
 }

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, Circuits, FailureKind, FindResult, Nature, RunLease};
@@ -10,7 +13,7 @@ use super::{
     claim::AcquiredRun,
     message::{AttemptEnded, CheckpointReply, CheckpointRequest, RunReply},
     renewal::LeaseTerm,
-    report,
+    report::{self, GroupReport},
 };
 use crate::{
     clock::UnixMillis,
@@ -246,7 +249,35 @@ impl LiveRun {
             outputs: self.state.outputs().clone(),
             failures,
             questions: report::questions(&self.state),
+            groups: self.groups(),
         }
+    }
+
+    /// Returns the results of all step instances that have a group, sorted by group.
+    fn groups(&self) -> Vec<GroupReport> {
+        let mut groups = BTreeMap::new();
+        let steps = self.state.steps().take(self.prepared.plan().steps.len());
+        for step in steps.filter(|step| self.prepared.compiled.is_grouped(self.state.node(*step))) {
+            for (key, group) in self.instance_groups(step) {
+                let group = groups.entry(group).or_insert_with_key(|name| GroupReport::new(name));
+                group.add(&self.state, step, &key);
+            }
+        }
+        groups.into_values().collect()
+    }
+
+    /// Returns key and group of each instance of a `for_each` step. Empty if the list of the step
+    /// cannot be evaluated, because what it needs has failed.
+    fn instance_groups(&self, step: StepId) -> Vec<(String, String)> {
+        let (compiled, node, context) = (&self.prepared.compiled, self.state.node(step), self.evaluation_context());
+        let items = match self.items.get(&node) {
+            Some(items) => items.iter().map(|(key, item)| (key.clone(), item.clone())).collect(),
+            None => compiled.items(node, &context).unwrap_or_default(),
+        };
+        let in_group = |(key, item): (String, Value)| Some((key, compiled.group(node, &item, &context)?));
+        let mut found: Vec<_> = items.into_iter().filter_map(in_group).collect();
+        found.sort_unstable();
+        found
     }
 
     fn record(&mut self, at: UnixMillis, entry: Entry) {

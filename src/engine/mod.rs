@@ -33,5 +33,5 @@ pub use cancel::CancelResult;
 pub use engine::{DEFAULT_LEASE, Engine, EngineOptions, ResumePolicy};
 pub use error::{EngineError, LockHolder, RemoteLockHolder};
 pub use prepared::Prepared;
-pub use report::{Ending, Question, RunReport};
+pub use report::{Ending, GroupReport, Question, RunReport};
 pub use targets::{TargetMismatch, UnverifiedTarget};

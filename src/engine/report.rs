@@ -3,7 +3,7 @@ use stargate_sdk::ActionError;
 
 use crate::{
     id::RunId,
-    run::{Outcome, RunState, StepState},
+    run::{Outcome, RunState, StepId, StepState},
 };
 
 /// Reason for which the engine stopped executing a run.
@@ -30,6 +30,52 @@ pub struct RunReport {
     pub failures: Vec<(String, ActionError)>,
     /// Names of the steps that need an answer, with the question.
     pub questions: Vec<(String, Question)>,
+    /// Results by group, for instances of `for_each` steps that have one. Sorted by name.
+    pub groups: Vec<GroupReport>,
+}
+
+/// Results of the step instances of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupReport {
+    /// Name of the group, such as `site lyon`.
+    pub name: String,
+    /// Number of instances that succeeded or were skipped.
+    pub done: usize,
+    /// Names of instances that have changed an external system, in this or an earlier process.
+    pub changed: Vec<String>,
+    /// Names of instances that failed or are in doubt.
+    pub failed: Vec<String>,
+    /// Names of instances that have not run, because of a failure, a question or the end of the
+    /// process.
+    pub not_run: Vec<String>,
+}
+
+impl GroupReport {
+    /// Creates the report of a group without instances.
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Adds the result of the instance of `step` with this key.
+    pub(super) fn add(&mut self, state: &RunState, step: StepId, key: &str) {
+        let name = format!("{}[{key}]", state.name(step));
+        let Some(instance) = state.find(&name) else {
+            return self.add_unexpanded(state.state(step), name);
+        };
+        if state.has_changed(instance) {
+            self.changed.push(name.clone());
+        }
+        match state.state(instance) {
+            StepState::Succeeded { .. } | StepState::Skipped => self.done += 1,
+            StepState::Failed { .. } | StepState::InDoubt { .. } => self.failed.push(name),
+            _ => self.not_run.push(name),
+        }
+    }
+
+    /// Adds an instance of a step that has none so far: it was skipped, or cannot run.
+    fn add_unexpanded(&mut self, step: &StepState, name: String) {
+        if matches!(step, StepState::Skipped) { self.done += 1 } else { self.not_run.push(name) }
+    }
 }
 
 /// Question that an operator has to answer for a step; see

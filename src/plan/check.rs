@@ -60,7 +60,8 @@ impl<'a> ScopeCheck<'a> {
         found.extend(unused_inputs(workflow));
     }
 
-    /// Checks one step. `with` and `key` can use the loop variable, all other expressions cannot.
+    /// Checks one step. `with`, `key` and `group` can use the loop variable, all other expressions
+    /// cannot.
     fn step(&self, step: &'a Step, found: &mut Vec<Diagnostic>) {
         let outside = TypeScope::of_scope(self.inlined, self.scope);
         let inside = TypeScope::of_step(self.inlined, self.scope, step);
@@ -94,7 +95,7 @@ impl<'a> ScopeCheck<'a> {
         }
     }
 
-    /// Checks list and key of a loop. Items that are not scalar need an explicit key.
+    /// Checks list, key and group of a loop. Items that are not scalar need an explicit key.
     fn for_each(
         &self,
         each: &ForEachDefinition,
@@ -104,6 +105,10 @@ impl<'a> ScopeCheck<'a> {
     ) {
         self.expression(&each.items, outside, found);
         found.extend(self.must_be(&each.items, outside, Kinds::ARRAY, "for_each"));
+        if let Some(group) = &each.group {
+            self.expression(group, inside, found);
+            found.extend(self.must_be(group, inside, SCALAR, "group"));
+        }
         if let Some(key) = &each.key {
             self.expression(key, inside, found);
             found.extend(self.must_be(key, inside, SCALAR, "key"));

@@ -49,6 +49,8 @@ struct CompiledStep {
     items: Option<CompiledExpression>,
     /// Key of a `for_each` step's instances.
     key: Option<CompiledExpression>,
+    /// Group of a `for_each` step's instances.
+    group: Option<CompiledExpression>,
 }
 
 impl CompiledPlan {
@@ -164,6 +166,24 @@ impl CompiledPlan {
         Ok(instances)
     }
 
+    /// True if the instances of `step` are reported in groups.
+    ///
+    /// # Panics
+    /// The plan has no such step.
+    pub fn is_grouped(&self, step: usize) -> bool {
+        self.steps[step].group.is_some()
+    }
+
+    /// Evaluates the group under which an instance of a `for_each` step is reported; `None` if the
+    /// step has no groups, or if the item has none.
+    ///
+    /// # Panics
+    /// The plan has no such step.
+    pub fn group(&self, step: usize, item: &Value, context: &dyn EvaluationContext) -> Option<String> {
+        let group = self.steps[step].group.as_ref()?;
+        Evaluation::new(&PlanValues::new(self, context, Some(item))).key(group).ok()
+    }
+
     /// Evaluates the outputs of a run whose steps are all done or skipped. An output that needs a
     /// skipped step is `null`.
     ///
@@ -217,5 +237,11 @@ fn compile_step(compiler: &mut Compiler<'_>, step: &PlannedStep) -> Result<Compi
         approval: step.approval.as_ref().map(|text| compiler.template(&place, text, None)).transpose()?,
         items: step.for_each.as_ref().map(|each| compiler.expression(&place, &each.items, None)).transpose()?,
         key: step.for_each.as_ref().map(|each| compiler.expression(&place, &each.key, variable)).transpose()?,
+        group: step
+            .for_each
+            .as_ref()
+            .and_then(|each| each.group.as_ref())
+            .map(|group| compiler.expression(&place, group, variable))
+            .transpose()?,
     })
 }

@@ -216,10 +216,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 pub struct ForEach {
     /// Expression of the list.
     pub items: PlannedExpression,
-    /// Name of the loop variable, which `with` and `key` can use.
+    /// Name of the loop variable, which `with`, `key` and `group` can use.
     pub variable: String,
     /// Expression of an instance's key; no two items may have the same key.
     pub key: PlannedExpression,
+    /// Expression of the group under which an instance is reported, such as its site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<PlannedExpression>,
     /// Maximum number of concurrent instances; `None` if the step has no limit of its own.
     pub max_parallel: Option<u32>,
 }

@@ -82,6 +82,7 @@ fn for_each(each: &ForEachDefinition, scope: usize) -> ForEach {
     ForEach {
         items: expression(&each.items.expression, scope),
         key: key.unwrap_or_else(|| PlannedExpression::new(&variable, scope)),
+        group: each.group.as_ref().map(|group| expression(&group.expression, scope)),
         max_parallel: each.max_parallel,
         variable,
     }

@@ -33,7 +33,7 @@ impl<'a> TypeScope<'a> {
         Self { inlined, scope, variable: None }
     }
 
-    /// Creates the scope of a step's `with` and `key`, which can use the loop variable.
+    /// Creates the scope of a step's `with`, `key` and `group`, which can use the loop variable.
     pub(super) fn of_step(inlined: &'a InlinedWorkflow, scope: usize, step: &'a Step) -> Self {
         let outside = Self::of_scope(inlined, scope);
         let StepBody::Action(body) = &step.body else { return outside };

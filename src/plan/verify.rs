@@ -45,7 +45,8 @@ fn visit_expressions<'a>(plan: &'a Plan, visit: &mut impl FnMut(&'a PlannedExpre
         step.with.visit(&mut visit);
         step.when.iter().for_each(&mut visit);
         step.approval.iter().for_each(|question| question.visit(&mut visit));
-        step.for_each.iter().flat_map(|each| [&each.items, &each.key]).for_each(&mut visit);
+        let looped = step.for_each.iter().flat_map(|each| [&each.items, &each.key].into_iter().chain(&each.group));
+        looped.for_each(&mut visit);
     }
     let scopes = plan.scopes.iter().flat_map(|scope| scope.inputs.iter().chain(&scope.outputs));
     scopes.chain(&plan.outputs).for_each(|(_, value)| value.visit(&mut visit));

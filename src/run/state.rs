@@ -570,6 +570,11 @@ impl RunState {
         changes
     }
 
+    /// True if an attempt of the step has changed an external system, in this or an earlier process.
+    pub fn has_changed(&self, id: StepId) -> bool {
+        self.instances[id.index()].has_changed
+    }
+
     /// Returns the number of the latest attempt; 0 if the step has not started.
     pub fn attempts(&self, id: StepId) -> u32 {
         self.instances[id.index()].attempts

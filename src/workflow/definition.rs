@@ -113,15 +113,17 @@ pub struct ActionBody {
     pub timeout_ms: Option<u64>,
 }
 
-/// The loop of a step: `for_each`, `as`, `key` and `max_parallel`.
+/// The loop of a step: `for_each`, `as`, `key`, `group` and `max_parallel`.
 #[derive(Debug, Clone)]
 pub struct ForEachDefinition {
     /// Expression of the list.
     pub items: SpannedExpression,
-    /// Name of the loop variable, which `with` and `key` can use.
+    /// Name of the loop variable, which `with`, `key` and `group` can use.
     pub variable: Spanned<String>,
     /// Expression of an instance's key; by default the item itself.
     pub key: Option<SpannedExpression>,
+    /// Expression of the group under which an instance is reported.
+    pub group: Option<SpannedExpression>,
     /// Maximum number of concurrent instances.
     pub max_parallel: Option<u32>,
 }
@@ -159,7 +161,7 @@ impl Step {
             found.extend(body.approval.iter().flat_map(SpannedTemplate::expressions));
             if let Some(each) = &body.for_each {
                 found.push(&each.items);
-                found.extend(&each.key);
+                found.extend(each.key.iter().chain(&each.group));
             }
         }
         found

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Keys of a step.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "uses",
     "workflow",
     "with",
@@ -18,6 +18,7 @@ const KEYS: [&str; 14] = [
     "for_each",
     "as",
     "key",
+    "group",
     "max_parallel",
     "retry",
     "timeout",
@@ -101,7 +102,7 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) ->
 
 /// Reports keys that only a step with an action can have.
 fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
-    for key in ["approval", "needs_each", "for_each", "as", "key", "max_parallel", "retry", "timeout"] {
+    for key in ["approval", "needs_each", "for_each", "as", "key", "group", "max_parallel", "retry", "timeout"] {
         let Some(entry) = fields.find(key) else { continue };
         let message = format!("{key} cannot be used with workflow");
         let hint = if matches!(key, "approval" | "retry" | "timeout") {
@@ -117,7 +118,7 @@ fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
 /// Reads `for_each` and the keys that belong to it.
 fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
-        for key in ["as", "key", "max_parallel", "needs_each"] {
+        for key in ["as", "key", "group", "max_parallel", "needs_each"] {
             if let Some(entry) = fields.find(key) {
                 let message = format!("{key} requires for_each");
                 reader.report("workflow::step", entry.key.span, message, "no for_each", None);
@@ -127,9 +128,10 @@ fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEach
     };
     let variable = read_variable(reader, fields, items.key.span);
     let key: Option<SpannedExpression> = fields.value("key").and_then(|node| reader.expression(node, "key"));
+    let group = fields.value("group").and_then(|node| reader.expression(node, "group"));
     let max_parallel = fields.value("max_parallel").and_then(|node| read_count(reader, node, "max_parallel"));
     let items = reader.expression(&items.value, "for_each")?;
-    Some(ForEachDefinition { items, variable: variable?, key, max_parallel })
+    Some(ForEachDefinition { items, variable: variable?, key, group, max_parallel })
 }
 
 /// Reads the question of an approval, which must be a text.

@@ -153,11 +153,23 @@ pub(crate) async fn prefixes(sim: &Sim, group: &str, table: &str) -> Vec<String>
     routes.map(|route| route["properties"]["addressPrefix"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns the steps that failed in the last run, each with its error.
-pub(crate) fn failures(harness: &Harness) -> Vec<(String, String)> {
+/// Returns the last event of the last run.
+fn result(harness: &Harness) -> Value {
     let output = output(harness);
     let mut events = output.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let result = events.find(|event| event["event"] == "result").unwrap();
+    events.find(|event| event["event"] == "result").unwrap()
+}
+
+/// Returns the results of a group in the last run.
+pub(crate) fn group(harness: &Harness, name: &str) -> Value {
+    let result = result(harness);
+    let mut groups = result["groups"].as_array().unwrap().iter();
+    groups.find(|group| group["name"] == name).unwrap().clone()
+}
+
+/// Returns the steps that failed in the last run, each with its error.
+pub(crate) fn failures(harness: &Harness) -> Vec<(String, String)> {
+    let result = result(harness);
     let failures = result["failures"].as_array().unwrap().iter();
     failures
         .map(|failure| {

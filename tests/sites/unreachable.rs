@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::{
     deployment::{
-        AKS_NODES, Datacenter, EAST, NORTH, add_aks_node, dead, failures, only_dead, output, prefixes, run, sync,
-        two_datacenters,
+        AKS_NODES, Datacenter, EAST, NORTH, add_aks_node, dead, failures, group, only_dead, output, prefixes, run,
+        sync, two_datacenters,
     },
     inputs::{CLUSTER, NODE_GROUP},
     outside,
@@ -42,6 +42,13 @@ async fn a_router_without_ssh_does_not_keep_a_new_node_from_the_other_site() {
     assert_eq!(code, Some(3), "{}", harness.last_output());
     only_failed(&harness, &["dc-north-gw", "north-w1"]);
     only_dead(&harness.sim, &[]).await;
+    let north = group(&harness, "site dc-north");
+    assert!(north["failed"].as_array().unwrap().contains(&json!("router_kernel[dc-north-gw]")), "{north}");
+    let east = group(&harness, "site dc-east");
+    for step in ["worker_kernel[east-w1]", "approved[dc-east-gw]"] {
+        assert!(east["changed"].as_array().unwrap().contains(&json!(step)), "{step}: {east}");
+    }
+    assert_eq!((&east["failed"], &east["not_run"]), (&json!([]), &json!([])), "{east}");
 }
 
 #[tokio::test]

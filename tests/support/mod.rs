@@ -300,7 +300,7 @@ pub(crate) fn chain(n: usize) -> Plan {
 }
 
 fn for_each(items: &str, max_parallel: Option<u32>) -> ForEach {
-    ForEach { items: expression(items), variable: "item".into(), key: expression("item"), max_parallel }
+    ForEach { items: expression(items), variable: "item".into(), key: expression("item"), group: None, max_parallel }
 }
 
 /// Returns a step with the instances 0, 1 and 2.
