@@ -570,7 +570,8 @@ impl RunState {
         changes
     }
 
-    /// True if an attempt of the step has changed an external system, in this or an earlier process.
+    /// True if an attempt of the step has changed an external system, in this or an earlier
+    /// process.
     pub fn has_changed(&self, id: StepId) -> bool {
         self.instances[id.index()].has_changed
     }
