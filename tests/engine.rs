@@ -13,7 +13,7 @@ use stargate::{
     engine::{AnswerResult, CancelResult, Ending, EngineError, Question, ResumePolicy, RunReport},
     id::{PlanDigest, RunId},
     journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
-    plan::{FORMAT, Plan, StoredPlanError, Template},
+    plan::{FORMAT, Include, Plan, StoredPlanError, Template},
     run::{Answer, Entry, Outcome, RunStatus, TimedEntry},
     workflow::parse,
 };
@@ -778,7 +778,9 @@ steps:
     with: {value: '${{ steps.sub.skipped ? "none" : steps.sub.outputs.parts.b.value }}'}
 outputs: {last: '${{ steps.last.outputs.value }}'}
 "#;
-    let load = |name: &str| if name == "inner" { Ok((name.into(), inner.into())) } else { Err("no such file".into()) };
+    let load = |include: Include<'_>| {
+        if include.path == "inner" { Ok((include.path.into(), inner.into())) } else { Err("no such file".into()) }
+    };
     for (go, last, calls) in [(true, "b!", 5), (false, "none", 2)] {
         let harness = Harness::new().await;
         let registry = support::registry(&harness.script);

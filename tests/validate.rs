@@ -61,7 +61,7 @@ fn each_shipped_workflow_is_valid_without_warnings() {
         let folder = path.parent().expect("a file is in a folder");
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         let (_, text) = read(folder, name).expect("a text");
-        let checked = parse(name, &text).check(&registry, &|file| read(folder, file));
+        let checked = parse(name, &text).check(&registry, &|include| read(folder, include.path));
         let found = match checked {
             Ok(checked) => checked.warnings().to_vec(),
             Err(errors) => errors.into_vec(),
@@ -86,7 +86,8 @@ fn sync_prunes_only_if_two_reads_agree_and_each_node_has_a_pod_cidr() {
     let state = tempfile::tempdir().expect("a directory");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
     let (name, text) = read(&folder, "sync-pod-routes.yaml").expect("a text");
-    let checked = parse(&name, &text).check(&registry(state.path()), &|file| read(&folder, file)).expect("valid");
+    let checked =
+        parse(&name, &text).check(&registry(state.path()), &|include| read(&folder, include.path)).expect("valid");
     let outline = checked.outline();
     let prunes: Vec<_> = outline.steps.iter().filter(|step| step.name.starts_with("stale_")).collect();
     assert!(prunes.len() > 5);

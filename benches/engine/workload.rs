@@ -9,7 +9,9 @@ use stargate::{
     engine::{DEFAULT_LEASE, Engine, EngineOptions, Prepared},
     event::NullReporter,
     journal::{self, Journal},
-    plan::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template},
+    plan::{
+        DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Include, Plan, PlannedExpression, PlannedStep, Retry, Scope, Template,
+    },
     workflow::parse,
 };
 use stargate_sdk::{Nature, Recovery, Registry, Secrets};
@@ -178,7 +180,7 @@ async fn cold(folder: &Path) -> WorkloadResult {
         c: {uses: bench.step.run, with: {i: \"${{ steps.b.outputs.i }}\"}}\n";
     let setup = Setup::new(folder).await;
     let started = Instant::now();
-    let alone = |_: &str| Err("no workflow is inlined".to_owned());
+    let alone = |_: Include<'_>| Err("no workflow is inlined".to_owned());
     let plan = parse("cold.yaml", TEXT).check(&setup.registry, &alone).unwrap().plan(Map::new()).unwrap();
     setup.engine.run(plan).await.unwrap();
     setup.measured(started.elapsed().as_secs_f64(), 1, setup.gaps(), folder)

@@ -10,7 +10,7 @@ pub(crate) fn show<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>) {
     let theme = if ui::colours_err() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(ui::width_err()).with_context_lines(1);
     for diagnostic in diagnostics {
-        ui::err(&rendered(&handler, diagnostic));
+        ui::err_report(&rendered(&handler, diagnostic));
     }
 }
 

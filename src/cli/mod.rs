@@ -15,6 +15,7 @@ mod inputs;
 mod journal_check;
 mod journals;
 mod log;
+mod printable;
 mod reporter;
 mod requirements;
 mod runs;

@@ -14,6 +14,8 @@ use std::{
 use indicatif::MultiProgress;
 use serde::Serialize;
 
+use super::printable::{Styles, printable};
+
 /// Live view that occupies the last lines of the terminal, if one is active.
 static LIVE: Mutex<Option<MultiProgress>> = Mutex::new(None);
 /// First error that occurred when data was written to stdout.
@@ -90,8 +92,18 @@ pub(crate) fn width_err() -> usize {
     terminal.map_or(PIPE_WIDTH, |width| usize::from(width).max(MIN_WIDTH))
 }
 
-/// Prints data, on stdout.
+/// Prints data, on stdout. Control characters are shown, not sent.
 pub(crate) fn out(text: &str) {
+    out_raw(&printable(text, styles(colours_out())));
+}
+
+/// Returns the styles of text that is coloured or not.
+fn styles(coloured: bool) -> Styles {
+    if coloured { Styles::Tones } else { Styles::None }
+}
+
+/// Prints data as it is, on stdout.
+fn out_raw(text: &str) {
     suspend_live(|| {
         if let Err(error) = write_line(io::stdout().lock(), text)
             && error.kind() != io::ErrorKind::BrokenPipe
@@ -108,16 +120,31 @@ pub(crate) fn write_error() -> Option<String> {
 
 /// Prints data as one line of JSON.
 pub(crate) fn out_json(value: &impl Serialize) {
-    out(&serde_json::to_string(value).expect("output has string keys and serialisers that cannot fail"));
+    out_raw(&serde_json::to_string(value).expect("output has string keys and serialisers that cannot fail"));
 }
 
 /// Prints data as indented JSON.
 pub(crate) fn out_json_pretty(value: &impl Serialize) {
-    out(&serde_json::to_string_pretty(value).expect("output has string keys and serialisers that cannot fail"));
+    out_raw(&serde_json::to_string_pretty(value).expect("output has string keys and serialisers that cannot fail"));
 }
 
-/// Prints a message, on stderr.
+/// Prints a message, on stderr. Control characters are shown, not sent.
 pub(crate) fn err(text: &str) {
+    err_raw(&printable(text, styles(colours_err())));
+}
+
+/// Prints a report that has styles of its own, on stderr.
+pub(crate) fn err_report(text: &str) {
+    err_raw(&printable(text, if colours_err() { Styles::All } else { Styles::None }));
+}
+
+/// Returns a text of one line for the live view.
+pub(crate) fn live_text(text: &str) -> String {
+    printable(text, Styles::None).replace(['\n', '\t'], " ")
+}
+
+/// Prints text as it is, on stderr.
+fn err_raw(text: &str) {
     // An error here cannot be reported anywhere.
     suspend_live(|| drop(write_line(io::stderr().lock(), text)));
 }

@@ -1,10 +1,15 @@
 //! Lookup of workflows: by path, by name in ./workflows, and embedded in the program.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 use stargate::{
-    plan::{Checked, Outline, Plan},
+    plan::{Checked, Include, Outline, Plan},
     workflow::{Diagnostics, parse},
 };
 use stargate_sdk::Registry;
@@ -20,6 +25,9 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];
+
+/// Largest file that is read as a workflow, in bytes.
+const MAX_WORKFLOW_BYTES: u64 = 4 << 20;
 
 /// Folder in which workflows are found by name.
 const FOLDER: &str = "workflows";
@@ -50,7 +58,7 @@ impl WorkflowText {
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
-        let yaml = std::fs::read_to_string(path).map_err(|error| {
+        let yaml = read_workflow(path).map_err(|error| {
             let message = format!("cannot read workflow {}: {error}", path.display());
             Failure::new(Exit::Invalid, message, "use the path of a YAML file, or one of: ".to_owned() + &shipped())
         })?;
@@ -95,7 +103,8 @@ impl WorkflowText {
 
     /// Parses and checks the workflow. Returns all errors that can be found without inputs.
     pub(crate) fn check(&self, registry: &Registry) -> Result<Checked, Diagnostics> {
-        parse(&self.name, &self.yaml).check(registry, &|file| self.load(file))
+        let inlined = RefCell::default();
+        parse(&self.name, &self.yaml).check(registry, &|include| self.load(include, &inlined))
     }
 
     /// Like [`Self::check`], as a failure.
@@ -113,30 +122,59 @@ impl WorkflowText {
         self.validate(registry).map(|checked| checked.outline())
     }
 
-    /// Reads a workflow that this one inlines: a file in the same folder, with or without `.yaml`,
-    /// or an embedded workflow.
-    fn load(&self, file: &str) -> Result<(String, String), String> {
-        let neighbour = self.folder.as_ref().map(|folder| read_from_folder(folder, file));
-        if let Some(Ok(found)) = neighbour {
-            return Ok(found);
+    /// Reads a workflow that this one inlines: a file in the same folder, with or without `.yaml`.
+    ///
+    /// A name without folder and extension is an embedded workflow if the folder has no such file.
+    /// Embedded workflows, whose paths are in `inlined`, inline embedded ones only.
+    fn load(&self, include: Include<'_>, inlined: &RefCell<HashSet<String>>) -> Result<(String, String), String> {
+        let Some(folder) = &self.folder else { return inlined_embedded(include.written) };
+        let embed = || {
+            inlined.borrow_mut().insert(include.path.to_owned());
+            inlined_embedded(include.written)
+        };
+        if inlined.borrow().contains(include.from) {
+            return embed();
         }
-        let name = file.strip_suffix(".yaml").unwrap_or(file);
-        match embedded(name.rsplit('/').next().unwrap_or(name)) {
-            Some(found) => Ok((found.name, found.yaml)),
-            None => Err(match neighbour {
-                Some(Err(reason)) => format!("{reason}, and no such workflow ships with stargate"),
-                _ => "no such workflow ships with stargate".into(),
-            }),
+        let has_extension = is_yaml(Path::new(include.path));
+        let path = folder.join(if has_extension { include.path.to_owned() } else { format!("{}.yaml", include.path) });
+        let is_name = !has_extension && !include.written.contains('/');
+        if is_name && matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return embed().map_err(|reason| format!("{} does not exist, and {reason}", path.display()));
         }
+        let text = read_inside(folder, &path)?;
+        Ok((path.display().to_string(), text))
     }
 }
 
-/// Reads a file relative to `folder`, with or without its extension.
-fn read_from_folder(folder: &Path, file: &str) -> Result<(String, String), String> {
-    let path = folder.join(file);
-    let path = if is_yaml(&path) { path } else { folder.join(format!("{file}.yaml")) };
-    let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    Ok((path.display().to_string(), text))
+/// Returns name and text of an embedded workflow.
+fn inlined_embedded(file: &str) -> Result<(String, String), String> {
+    let found = embedded(file.strip_suffix(".yaml").unwrap_or(file)).ok_or("no such workflow ships with stargate")?;
+    Ok((found.name, found.yaml))
+}
+
+/// Reads a file that must be inside `folder`: links are followed before that is checked.
+fn read_inside(folder: &Path, path: &Path) -> Result<String, String> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let real = path.canonicalize().map_err(|error| error.to_string())?;
+    let outer = folder.canonicalize().map_err(|error| error.to_string())?;
+    if !real.starts_with(&outer) {
+        return Err(format!("it is outside of {}; copy it there", outer.display()));
+    }
+    if !real.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    read_workflow(&real)
+}
+
+/// Reads a workflow from a regular file, or from a pipe that ends.
+fn read_workflow(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(MAX_WORKFLOW_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_WORKFLOW_BYTES {
+        return Err(format!("it has more than {} MiB", MAX_WORKFLOW_BYTES >> 20));
+    }
+    String::from_utf8(bytes).map_err(|error| format!("it is not UTF-8: byte {}", error.utf8_error().valid_up_to() + 1))
 }
 
 /// Returns `name` as a path if it can only be a path or if the file exists.

@@ -10,10 +10,19 @@ use crate::workflow::{Diagnostic, Spanned, StepBody, Workflow, parse_sharing, su
 
 /// Returns name and text of the file that a step's `workflow:` names, or the reason for which it
 /// cannot be read.
-///
-/// The path is relative to the folder of the checked workflow: one that an inlined file names has
-/// been joined with the folder of that file.
-pub type Loader<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
+pub type Loader<'a> = dyn Fn(Include<'_>) -> Result<(String, String), String> + 'a;
+
+/// A workflow that a step inlines.
+#[derive(Debug, Clone, Copy)]
+pub struct Include<'a> {
+    /// Path of the file that has the step, as in `path`; empty for the checked workflow.
+    pub from: &'a str,
+    /// File as the step names it.
+    pub written: &'a str,
+    /// Path relative to the folder of the checked workflow: the file as written, joined with the
+    /// folder of `from`.
+    pub path: &'a str,
+}
 
 /// Maximum nesting of workflows inside each other.
 const MAX_DEPTH: usize = 8;
@@ -42,8 +51,9 @@ pub(super) fn inline(
 struct Inliner<'a> {
     registry: &'a Registry,
     loader: &'a Loader<'a>,
-    /// Workflows by path, each loaded once; `None` if that failed.
-    loaded: HashMap<String, Option<Arc<Workflow>>>,
+    /// Workflows by the path of the file that names them and their own, each loaded once; `None` if
+    /// that failed.
+    loaded: HashMap<(String, String), Option<Arc<Workflow>>>,
     inlined: InlinedWorkflow,
     found: &'a mut Vec<Diagnostic>,
 }
@@ -104,8 +114,9 @@ impl Inliner<'_> {
             self.report(workflow, file, message, "not inlined", None);
             return Binding::Unknown;
         }
-        let path = relative_path(&self.inlined.scopes[parent.0].file, &file.value);
-        let Some(inner) = self.load(workflow, file, &path) else { return Binding::Unknown };
+        let from = self.inlined.scopes[parent.0].file.clone();
+        let path = relative_path(&from, &file.value);
+        let Some(inner) = self.load(workflow, file, &from, &path) else { return Binding::Unknown };
         let name = inner.source.name().to_owned();
         if files.contains(&name) {
             let cycle = format!("{} → {name}", files.join(" → "));
@@ -118,13 +129,14 @@ impl Inliner<'_> {
         Binding::Inlined(scope)
     }
 
-    /// Loads and parses a workflow, once for each path. A workflow with errors is returned as far
-    /// as it could be read, so that more of them can be found.
-    fn load(&mut self, workflow: &Workflow, file: &Spanned<String>, path: &str) -> Option<Arc<Workflow>> {
-        if let Some(known) = self.loaded.get(path) {
+    /// Loads and parses a workflow, once for each pair of paths. A workflow with errors is returned
+    /// as far as it could be read, so that more of them can be found.
+    fn load(&mut self, workflow: &Workflow, file: &Spanned<String>, from: &str, path: &str) -> Option<Arc<Workflow>> {
+        let key = (from.to_owned(), path.to_owned());
+        if let Some(known) = self.loaded.get(&key) {
             return known.clone();
         }
-        let loaded = match (self.loader)(path) {
+        let loaded = match (self.loader)(Include { from, written: &file.value, path }) {
             Ok((name, text)) => {
                 let parsed = parse_sharing(&name, &text, &self.inlined.patterns);
                 self.found.extend(parsed.diagnostics);
@@ -136,7 +148,7 @@ impl Inliner<'_> {
                 None
             }
         };
-        self.loaded.insert(path.to_owned(), loaded.clone());
+        self.loaded.insert(key, loaded.clone());
         loaded
     }
 

@@ -54,6 +54,6 @@ pub use compiled::{CompiledPlan, EvaluationContext};
 pub use definition::{DEFAULT_TIMEOUT_MS, FORMAT, ForEach, Plan, PlannedStep, Retry, Scope};
 pub use error::{EvaluateError, PlanError, Reason, StoredPlanError};
 pub use expression::PlannedExpression;
-pub use inline::Loader;
+pub use inline::{Include, Loader};
 pub use outline::Outline;
 pub use template::Template;

@@ -1,6 +1,20 @@
 use crate::world::{MACHINE, SimWorld};
 
 #[test]
+fn control_characters_in_the_text_of_an_approval_are_shown() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    let approval = MACHINE.replace("  vm:\n", "  vm:\n    approval: Make the machine ${{ inputs.text }}?\n");
+    program.write("approval.yaml", &approval.replace("inputs:\n", "inputs:\n  text: {type: string}\n"));
+    let text = "text=x\x1b[2K\rFAKE approved\x1b]0;title\x07";
+    let ran = program.expect(10, &["run", "workflow", "approval.yaml", "-i", "name=m", "-i", text]);
+    for said in [ran.err, program.run(&["why"]).out, program.run(&["history", "@latest"]).out] {
+        assert!(!said.contains(['\x1b', '\r', '\x07']), "{said:?}");
+        assert!(said.contains(r"x\x1b[2K\x0dFAKE approved\x1b]0;title\x07"), "{said:?}");
+    }
+}
+
+#[test]
 fn a_step_starts_only_after_its_approval() {
     let world = SimWorld::open("1000");
     let program = world.program();

@@ -275,6 +275,32 @@ fn an_inlined_workflow_is_a_file_in_the_same_folder_or_embedded() {
 }
 
 #[test]
+fn an_inlined_workflow_is_the_named_file_and_never_another() {
+    let program = Program::new();
+    std::fs::create_dir_all(program.path("sub/lib")).unwrap();
+    program.write("sync-pod-routes.yaml", "name: outside\n");
+    std::os::unix::fs::symlink(program.path("sync-pod-routes.yaml"), program.path("sub/link.yaml")).unwrap();
+    std::fs::write(program.path("sub/latin.yaml"), b"name: caf\xe9\n").unwrap();
+    std::fs::create_dir(program.path("sub/folder.yaml")).unwrap();
+    let cases = [
+        ("./lib/sync-pod-routes.yaml", "No such file"),
+        ("sync-pod-routes.yaml", "No such file"),
+        ("lib/sync-pod-routes", "No such file"),
+        ("../sync-pod-routes.yaml", "outside of"),
+        ("link.yaml", "outside of"),
+        ("/etc/hostname.yaml", ""),
+        ("latin.yaml", "not UTF-8: byte 10"),
+        ("folder.yaml", "not a regular file"),
+    ];
+    for (file, reason) in cases {
+        let file = serde_json::to_string(file).unwrap();
+        program.write("sub/outer.yaml", &format!("name: outer\nsteps: {{in: {{workflow: {file}}}}}\n"));
+        let ran = program.expect(65, &["validate", "sub/outer.yaml"]);
+        assert!(ran.err.contains("cannot be read") && ran.err.contains(reason), "{file}: {ran:?}");
+    }
+}
+
+#[test]
 fn single_inputs_override_the_inputs_file() {
     let program = Program::new();
     program.write(

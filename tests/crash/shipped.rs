@@ -1,6 +1,7 @@
 //! Shipped workflows, in the order of their dependencies.
 
 use serde_json::{Map, Value, json};
+use stargate::plan::Include;
 
 use crate::inputs::{self, WorldFacts};
 
@@ -79,7 +80,8 @@ impl Shipped {
 /// # Errors
 ///
 /// A message, if no shipped workflow has this name.
-pub(crate) fn load(file: &str) -> Result<(String, String), String> {
+pub(crate) fn load(include: Include<'_>) -> Result<(String, String), String> {
+    let file = include.written;
     let (name, text) = text(file).ok_or_else(|| format!("no workflow {file} ships"))?;
     Ok((format!("{name}.yaml"), text.to_owned()))
 }

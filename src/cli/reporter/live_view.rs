@@ -57,7 +57,7 @@ impl LiveView {
         if let Some(running) = self.running.get_mut(key) {
             running.message = message.into();
             if let Some(bar) = &running.bar {
-                bar.set_message(running.message.clone());
+                bar.set_message(ui::live_text(&running.message));
             }
         }
     }
@@ -100,8 +100,8 @@ impl LiveView {
     /// Adds a line for a running step to the terminal.
     fn bar(&self, step: &str, running: &StepLine) -> ProgressBar {
         let bar = self.view.add(ProgressBar::new_spinner().with_style(self.style.clone()));
-        bar.set_prefix(step.to_owned());
-        bar.set_message(running.message.clone());
+        bar.set_prefix(ui::live_text(step));
+        bar.set_message(ui::live_text(&running.message));
         bar.with_elapsed(running.since.elapsed())
     }
 }

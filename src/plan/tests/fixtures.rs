@@ -140,7 +140,7 @@ pub(super) fn lines(diagnostics: &Diagnostics) -> Vec<String> {
 
 /// Reads and checks a workflow.
 pub(super) fn check_among(files: &InlineFiles<'_>, text: &str) -> Result<Checked, Diagnostics> {
-    parse("test.yaml", text).check(&registry(), &|name| load(files, name))
+    parse("test.yaml", text).check(&registry(), &|include| load(files, include.path))
 }
 
 /// Checks a workflow without mistakes that inlines no other one.

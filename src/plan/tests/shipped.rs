@@ -7,7 +7,7 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Recovery, Registr
 
 use super::fixtures::{StepResults, action, index, lines, map};
 use crate::{
-    plan::{CompiledPlan, Plan},
+    plan::{CompiledPlan, Include, Plan},
     workflow::parse,
 };
 
@@ -137,7 +137,8 @@ fn registry() -> Registry {
     registry
 }
 
-fn load(file: &str) -> Result<(String, String), String> {
+fn load(include: Include<'_>) -> Result<(String, String), String> {
+    let file = include.path;
     if file == "cluster-objects.yaml" { Ok((file.into(), OBJECTS.into())) } else { Err("no such file".into()) }
 }
 
