@@ -25,7 +25,7 @@ struct StderrWriter;
 
 impl io::Write for StderrWriter {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        ui::err(String::from_utf8_lossy(record).trim_end());
+        ui::err_report(String::from_utf8_lossy(record).trim_end());
         Ok(record.len())
     }
 

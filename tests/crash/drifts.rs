@@ -3,7 +3,12 @@
 //! The world at the moment of the resume is copied. In the copy, a new run of the workflow begins.
 //! Both worlds must end in the same state.
 
-use std::os::unix::process::ExitStatusExt;
+use std::{
+    collections::BTreeSet,
+    os::unix::process::ExitStatusExt,
+    process::Child,
+    time::{Duration, Instant},
+};
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::Value;
@@ -17,6 +22,10 @@ use crate::{
     template::Template,
     verdict,
 };
+
+/// Time without output after which two processes wait. Longer than the longest delay between two
+/// attempts.
+const QUIET: Duration = Duration::from_secs(40);
 
 /// Returns all pairs of a kill point and a drift, in an order that the seed determines.
 pub(crate) fn pairs(extent: Extent, seed: u64) -> Vec<Case> {
@@ -65,7 +74,14 @@ async fn refused(stage: &Stage) -> Result<(), String> {
 async fn same_as_new(stage: &Stage) -> Result<(), String> {
     let copy = Template::copied(stage);
     let fresh = Stage::with_journal(stage, &copy).await;
-    let (resumed, begun) = tokio::join!(stage.run("resume", 0), fresh.run("run", 0));
+    let (mut resumed, mut begun) = (stage.spawn("resume", 0), fresh.spawn("run", 0));
+    if both_wait(&mut resumed, stage, &mut begun, &fresh).await {
+        let waits = [stage, &fresh].map(running_steps);
+        [&mut resumed, &mut begun].map(|child| child.kill().and_then(|()| child.wait()).unwrap());
+        drop(fresh.close().await);
+        return if waits[0] == waits[1] { Ok(()) } else { Err(format!("resume and new run wait for {waits:?}")) };
+    }
+    let (resumed, begun) = (stage.wait(&mut resumed).await, fresh.wait(&mut begun).await);
     let succeeded = [&resumed, &begun].map(|status| matches!(status.code(), Some(0 | 10)));
     let mut found = vec![];
     match succeeded {
@@ -75,6 +91,39 @@ async fn same_as_new(stage: &Stage) -> Result<(), String> {
     }
     drop(fresh.close().await);
     if found.is_empty() { Ok(()) } else { Err(found.join("\n        ")) }
+}
+
+/// Waits until one of two processes exits, or neither has printed anything for [`QUIET`]: both wait
+/// for something that the drift has taken away. Returns true in that case.
+async fn both_wait(resumed: &mut Child, stage: &Stage, begun: &mut Child, fresh: &Stage) -> bool {
+    let printed = || stage.said().len() + fresh.said().len();
+    let (mut length, mut since) = (printed(), Instant::now());
+    while resumed.try_wait().unwrap().is_none() && begun.try_wait().unwrap().is_none() {
+        if since.elapsed() > QUIET {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if printed() != length {
+            (length, since) = (printed(), Instant::now());
+        }
+    }
+    false
+}
+
+/// Returns the steps that have started and not ended in the last process of a stage.
+fn running_steps(stage: &Stage) -> BTreeSet<String> {
+    let mut running = BTreeSet::new();
+    for line in stage.said().lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let step = event["step"].as_str().unwrap_or_default().to_owned();
+        match event["event"].as_str() {
+            Some("run_started" | "run_resumed") => running.clear(),
+            Some("step_started") => drop(running.insert(step)),
+            Some("step_succeeded" | "step_failed" | "step_skipped" | "step_in_doubt") => drop(running.remove(&step)),
+            _ => {}
+        }
+    }
+    running
 }
 
 /// Returns the facts that do not depend on the number of runs: each run uses keys and tokens of its
