@@ -275,6 +275,21 @@ fn an_inlined_workflow_is_a_file_in_the_same_folder_or_embedded() {
 }
 
 #[test]
+fn a_report_is_short_however_long_a_line_is_and_however_many_errors_there_are() {
+    let program = Program::new();
+    let long = format!("{{\"name\": \"x\", \"description\": \"{}\", \"stepz\": {{}}}}\n", "é".repeat(70_000));
+    program.write("long.yaml", &long);
+    let ran = program.expect(65, &["validate", "long.yaml"]);
+    assert!(ran.err.contains("stepz") && ran.err.contains("long.yaml:1:700"), "{ran:?}");
+    assert!(ran.err.len() < 4_000, "{} bytes", ran.err.len());
+    let steps: String = (0..3_000).map(|at| format!("  s{at}: {{uses: no.such.action{at}}}\n")).collect();
+    program.write("many.yaml", &format!("name: many\nsteps:\n{steps}"));
+    let ran = program.expect(65, &["validate", "many.yaml"]);
+    assert!(ran.err.contains("2900 more are not shown"), "{}", &ran.err[ran.err.len() - 400..]);
+    assert!(ran.err.lines().count() < 1_500, "{}", ran.err.lines().count());
+}
+
+#[test]
 fn an_inlined_workflow_is_the_named_file_and_never_another() {
     let program = Program::new();
     std::fs::create_dir_all(program.path("sub/lib")).unwrap();
