@@ -6,7 +6,7 @@ const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
 
 #[test]
 fn the_first_signal_cancels_steps_and_the_run_can_be_resumed() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let world = SimWorld::open("10");
         let program = world.program();
         let running = program.spawn(&RUN);
