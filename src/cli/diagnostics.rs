@@ -47,13 +47,12 @@ fn has_long_line(diagnostic: &Diagnostic) -> bool {
 fn rendered_in_part(diagnostic: &Diagnostic) -> String {
     let Diagnostic { message, label, span, hint, source, severity, .. } = diagnostic;
     let sign = if *severity == Severity::Warning { '⚠' } else { '×' };
-    let mut text = format!("  {sign} {message}\n   ╭─[{}:{}:{}]\n", source.name(), span.line, span.column);
+    let head = format!("  {sign} {message}\n   ╭─[{}:{}:{}]\n", source.name(), span.line, span.column);
     let line = source.text().lines().nth(span.line.saturating_sub(1)).unwrap_or_default();
     let first = span.column.saturating_sub(1 + AROUND);
     let part: String = line.chars().skip(first).take(2 * AROUND).collect();
     let start = if first > 0 { "…" } else { "" };
     let indent = " ".repeat(span.column.saturating_sub(1 + first) + start.chars().count());
-    text += &format!("   │ {start}{part}…\n   │ {indent}↑ {label}\n   ╰────\n");
-    text.extend(hint.iter().map(|hint| format!("  help: {hint}\n")));
-    text
+    let advice = hint.as_ref().map(|hint| format!("  help: {hint}\n")).unwrap_or_default();
+    format!("{head}   │ {start}{part}…\n   │ {indent}↑ {label}\n   ╰────\n{advice}")
 }

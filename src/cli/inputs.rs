@@ -14,7 +14,11 @@ pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<Map<String, 
     let mut inputs = args.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
     for (name, text) in &args.single {
         let input = workflow.inputs.iter().find(|input| input.name.value == *name);
-        inputs.insert(name.clone(), input.map_or_else(|| Value::String(text.clone()), |input| value(input, text)));
+        let value = match input {
+            Some(input) => checked_value(input, text)?,
+            None => Value::String(text.clone()),
+        };
+        inputs.insert(name.clone(), value);
     }
     Ok(inputs)
 }
@@ -27,6 +31,21 @@ fn read_file(path: &Path) -> Result<Map<String, Value>, Failure> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     serde_saphyr::from_str(&text).map_err(|error| unusable(error.to_string()))
+}
+
+/// Converts `text` to the type of the input. Text that begins as a list or a map of JSON must be
+/// one.
+fn checked_value(input: &Input, text: &str) -> Result<Value, Failure> {
+    let begins = [("array", '['), ("object", '{')].iter().any(|(kind, bracket)| {
+        input.schema.get("type").is_some_and(|known| known == kind) && text.trim_start().starts_with(*bracket)
+    });
+    match serde_json::from_str::<Value>(text) {
+        Err(error) if begins => {
+            let message = format!("the input {:?} is not JSON: {error}", input.name.value);
+            Err(Failure::new(Exit::Invalid, message, "correct the value, or put it into a file for --inputs"))
+        }
+        _ => Ok(value(input, text)),
+    }
 }
 
 /// Converts `text` to the type of the input. A list may be given without brackets: `a,b,c`.
@@ -61,6 +80,16 @@ mod tests {
         let yaml = format!("name: x\ninputs: {{a: {{type: {kind}}}}}\nsteps: {{}}\n");
         let workflow = stargate::workflow::parse("x.yaml", &yaml).workflow.expect("workflow");
         value(&workflow.inputs[0], text)
+    }
+
+    #[test]
+    fn text_that_begins_as_json_is_json() {
+        let yaml = "name: x\ninputs: {a: {type: array}, s: {type: string}}\nsteps: {}\n";
+        let workflow = stargate::workflow::parse("x.yaml", yaml).workflow.expect("workflow");
+        let failed = checked_value(&workflow.inputs[0], r#"[{"x":1},{"y":2}"#).expect_err("no end");
+        assert!(format!("{failed:?}").contains("line 1 column 16"), "{failed:?}");
+        assert_eq!(checked_value(&workflow.inputs[0], "[1, 2]").expect("JSON"), json!([1, 2]));
+        assert_eq!(checked_value(&workflow.inputs[1], "[1").expect("text"), json!("[1"));
     }
 
     #[test]

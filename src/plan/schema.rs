@@ -43,14 +43,13 @@ impl Kinds {
         }
     }
 
-    /// Returns the kinds of a value: a number without fraction is an integer and a number.
+    /// Returns the kind of a value. A number with a point or an exponent is no integer: JSON Schema
+    /// counts 22.0 among them, but an action that takes an integer refuses it.
     pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::NULL,
             Value::Bool(_) => Self::BOOLEAN,
             Value::Number(number) if number.is_i64() || number.is_u64() => Self::INTEGER,
-            // JSON Schema counts 2.0 among the integers.
-            Value::Number(number) if number.as_f64().is_some_and(|n| n.fract() == 0.0) => Self::NUMBER,
             Value::Number(_) => Self::FRACTION,
             Value::String(_) => Self::STRING,
             Value::Array(_) => Self::ARRAY,

@@ -282,7 +282,8 @@ fn a_report_is_short_however_long_a_line_is_and_however_many_errors_there_are() 
     let ran = program.expect(65, &["validate", "long.yaml"]);
     assert!(ran.err.contains("stepz") && ran.err.contains("long.yaml:1:700"), "{ran:?}");
     assert!(ran.err.len() < 4_000, "{} bytes", ran.err.len());
-    let steps: String = (0..3_000).map(|at| format!("  s{at}: {{uses: no.such.action{at}}}\n")).collect();
+    let steps: Vec<String> = (0..3_000).map(|at| format!("  s{at}: {{uses: no.such.action{at}}}\n")).collect();
+    let steps = steps.concat();
     program.write("many.yaml", &format!("name: many\nsteps:\n{steps}"));
     let ran = program.expect(65, &["validate", "many.yaml"]);
     assert!(ran.err.contains("2900 more are not shown"), "{}", &ran.err[ran.err.len() - 400..]);

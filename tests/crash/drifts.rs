@@ -77,7 +77,9 @@ async fn same_as_new(stage: &Stage) -> Result<(), String> {
     let (mut resumed, mut begun) = (stage.spawn("resume", 0), fresh.spawn("run", 0));
     if both_wait(&mut resumed, stage, &mut begun, &fresh).await {
         let waits = [stage, &fresh].map(running_steps);
-        [&mut resumed, &mut begun].map(|child| child.kill().and_then(|()| child.wait()).unwrap());
+        for child in [&mut resumed, &mut begun] {
+            child.kill().and_then(|()| child.wait()).unwrap();
+        }
         drop(fresh.close().await);
         return if waits[0] == waits[1] { Ok(()) } else { Err(format!("resume and new run wait for {waits:?}")) };
     }
