@@ -8,6 +8,9 @@ use base64::{
 /// Length of the parts by which encoded values are recognised, in characters: 6 bytes of base64, 4
 /// of hexadecimal digits. A shorter part of a value is not recognised.
 const PART_CHARS: usize = 8;
+/// Length of the parts by which encoded keys are recognised, in characters. Shorter parts of a key
+/// are also in certificates: the identifiers of the algorithm take up to 48 characters.
+const KEY_PART_CHARS: usize = 60;
 /// Minimum length of a value whose encoded parts are redacted, in bytes. Those of shorter values
 /// occur in other text by chance.
 const MIN_BYTES: usize = 8;
@@ -20,6 +23,8 @@ const MIN_BYTES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
     parts: HashSet<u64>,
+    /// The parts of [`KEY_PART_CHARS`] characters of keys.
+    key_parts: HashSet<String>,
 }
 
 impl Fragments {
@@ -27,7 +32,12 @@ impl Fragments {
     pub(super) fn add(&mut self, value: &str) {
         for content in contents(value).filter(|content| content.len() >= MIN_BYTES) {
             for encoded in encodings(content.as_bytes()) {
-                self.parts.extend(encoded.as_bytes().windows(PART_CHARS).filter_map(as_number));
+                if is_key(value) {
+                    let parts = encoded.as_bytes().windows(KEY_PART_CHARS);
+                    self.key_parts.extend(parts.map(|part| String::from_utf8_lossy(part).into_owned()));
+                } else {
+                    self.parts.extend(encoded.as_bytes().windows(PART_CHARS).filter_map(as_number));
+                }
             }
         }
     }
@@ -35,6 +45,24 @@ impl Fragments {
     /// Finds all parts in a text. White space, its escapes and colons, with which encoders separate
     /// lines and digits, are ignored.
     pub(super) fn find<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.find_parts(text).chain(self.find_key_parts(text))
+    }
+
+    /// Finds the parts of keys.
+    fn find_key_parts(&self, text: &[u8]) -> Vec<Range<usize>> {
+        if self.key_parts.is_empty() {
+            return Vec::new();
+        }
+        let digits = text.iter().enumerate().filter(|(_, byte)| !is_separator(**byte));
+        let (positions, digits): (Vec<usize>, Vec<u8>) = digits.map(|(position, byte)| (position, *byte)).unzip();
+        let parts = digits.windows(KEY_PART_CHARS).enumerate();
+        let is_known = |part: &[u8]| str::from_utf8(part).is_ok_and(|part| self.key_parts.contains(part));
+        let found = parts.filter(|(_, part)| is_known(part));
+        found.map(|(first, _)| positions[first]..positions[first + KEY_PART_CHARS - 1] + 1).collect()
+    }
+
+    /// Finds the parts of all values that are not keys.
+    fn find_parts<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
         let is_known = |part: &u64| self.parts.contains(part);
         let (mut number, mut count) = (0_u64, 0);
         let mut starts = [0; PART_CHARS];
@@ -48,6 +76,12 @@ impl Fragments {
             is_found.then(|| starts[count % PART_CHARS]..position + 1)
         })
     }
+}
+
+/// True for a key or a certificate as PEM, also in base64.
+fn is_key(value: &str) -> bool {
+    let text = value.trim_start();
+    text.starts_with("-----BEGIN") || text.starts_with("LS0tLS1CRUdJTi")
 }
 
 /// The value, or the content of its PEM block: the lines around it, and their encoding, are the
@@ -134,10 +168,25 @@ mod tests {
 
     #[test]
     fn the_frame_of_a_pem_block_is_not_a_part_of_the_secret() {
-        let fragments =
+        let mut fragments =
             fragments("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n");
         let certificate = STANDARD.encode("-----BEGIN CERTIFICATE-----\nabcd");
         assert_eq!(rest(&fragments, &certificate), certificate);
-        assert!(rest(&fragments, &STANDARD.encode("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC")).len() < 4);
+        let long = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC".repeat(3);
+        fragments.add(&format!("-----BEGIN PRIVATE KEY-----\n{long}\n-----END PRIVATE KEY-----\n"));
+        assert!(rest(&fragments, &STANDARD.encode(&long)).len() < 4);
+    }
+
+    #[test]
+    fn a_certificate_is_not_changed_by_a_key_of_the_same_algorithm() {
+        // The identifiers of an EC key on P-256, in a private key (RFC 5958) and in a certificate.
+        let key = format!("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg{}", "kTz3".repeat(20));
+        let certificate = format!("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE{}CCqGSM49BAMCA0gA", "9bXq".repeat(20));
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
+        for value in [STANDARD.encode(&pem), pem] {
+            let fragments = fragments(&value);
+            let encoded = STANDARD.encode(&certificate);
+            assert_eq!((rest(&fragments, &encoded), rest(&fragments, &certificate)), (encoded, certificate.clone()));
+        }
     }
 }
