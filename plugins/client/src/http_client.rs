@@ -6,7 +6,10 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Certificate, Client, RequestBuilder, redirect::Policy};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use stargate_sdk::{ActionError, FailureKind};
 
 use crate::{
@@ -102,14 +105,24 @@ impl HttpResponse {
     /// The body as a JSON object of the type that the API promises.
     ///
     /// # Errors
-    /// See [`parse_json`]. A list is an error, too, which serde takes for a type without required
-    /// fields.
+    /// See [`parse_json`]. A list and an object with `error` are errors, too: serde takes them for
+    /// a type without required fields.
     pub fn json<T: DeserializeOwned>(&self, effect: CallEffect, call: &str) -> Result<T, ActionError> {
         if self.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(effect.unanswered_error(format!("{call}: the response is not a JSON object")));
         }
+        let ErrorMember { error } = parse_json(effect, call, &self.body)?;
+        if error.is_some() {
+            return Err(effect.unanswered_error(format!("{call}: the response is an error with a status of success")));
+        }
         parse_json(effect, call, &self.body)
     }
+}
+
+/// Member of a response that reports an error.
+#[derive(Deserialize)]
+struct ErrorMember {
+    error: Option<IgnoredAny>,
 }
 
 /// Parses the body of a successful response.
@@ -156,4 +169,30 @@ pub async fn exchange(
         Err(error) => return Err(error.into_error(effect, call)),
     };
     Ok(HttpResponse { status, headers, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Optional {
+        #[serde(rename = "keys")]
+        _keys: Vec<String>,
+    }
+
+    #[test]
+    fn a_response_without_the_promised_shape_is_an_error() {
+        let parsed = |body: &str| {
+            let response = HttpResponse { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() };
+            response.json::<Optional>(CallEffect::ReadOnly, "GET /keys")
+        };
+        for body in ["[]", r#"{"error": {"code": "Gone"}}"#, r#"{"error": "no", "keys": []}"#, "", "null"] {
+            assert!(parsed(body).is_err(), "{body}");
+        }
+        for body in ["{}", r#"{"keys": ["k"], "error": null}"#] {
+            assert!(parsed(body).is_ok(), "{body}");
+        }
+    }
 }

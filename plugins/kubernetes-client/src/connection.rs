@@ -223,8 +223,16 @@ fn secrets_of(user: &AuthInfo) -> Vec<Secret> {
     secrets.extend(settings.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone()));
     let variables = user.exec.iter().flat_map(|exec| exec.env.iter().flatten());
     let variables = variables.filter_map(|variable| Some((variable.get("name")?, variable.get("value")?)));
-    secrets.extend(variables.filter(|(name, _)| is_secret(&name.to_lowercase())).map(|(_, value)| value.clone()));
+    let variables = variables.filter(|(name, value)| is_secret(&name.to_lowercase()) && !is_setting(value));
+    secrets.extend(variables.map(|(_, value)| value.clone()));
     secrets.into_iter().map(Secret::new).collect()
+}
+
+/// True for the value of a variable such as `USE_TOKEN_CACHE` or `AZURE_FEDERATED_TOKEN_FILE`: a
+/// switch, a number or a path. Redacted, it would disappear from other text.
+fn is_setting(value: &str) -> bool {
+    let is_switch = ["true", "false", "none"].iter().any(|switch| value.eq_ignore_ascii_case(switch));
+    is_switch || value.starts_with('/') || value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 async fn config(settings: &KubeconfigSettings) -> Result<Config, ActionError> {

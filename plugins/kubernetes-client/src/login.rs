@@ -114,7 +114,7 @@ fn command(exec: &ExecConfig, hidden: &BTreeSet<String>) -> Result<Command, Acti
     Ok(command)
 }
 
-/// Object that tells the program what is asked of it.
+/// Object that describes the request to the program.
 fn exec_info(exec: &ExecConfig) -> Result<Value, ActionError> {
     let mut spec = json!({"interactive": false});
     if exec.provide_cluster_info {

@@ -31,9 +31,10 @@ pub(crate) struct DeviceList {
     pub(crate) devices: Vec<Device>,
 }
 
-/// Routes that a device advertises and routes that are approved, as CIDR texts.
+/// Routes that a device advertises and routes that are approved, as CIDR texts. The specification
+/// requires neither list.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct DeviceRoutes {
     #[serde(deserialize_with = "null_as_empty")]
     pub(crate) advertised_routes: Vec<String>,
@@ -56,10 +57,10 @@ pub(crate) struct AuthKey {
     pub(crate) invalid: bool,
 }
 
-/// Auth keys of a tailnet.
+/// Auth keys of a tailnet. The specification does not require the list.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AuthKeyList {
-    #[serde(deserialize_with = "null_as_empty")]
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub(crate) keys: Vec<AuthKey>,
 }
 
