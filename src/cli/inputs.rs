@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
-use stargate::workflow::{Input, Workflow};
+use serde_json::Value;
+use stargate::workflow::{GivenInputs, Input, Workflow};
 
-use super::{Failure, args::InputArgs, exit::Exit};
+use super::{Failure, args::InputArgs, exit::Exit, text_file, workflow_text::CORRECT_HINT};
 
 /// Reads the inputs of the command line: those of the file, overridden by the single ones.
 ///
 /// Types and missing inputs are checked when the plan is compiled.
-pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<Map<String, Value>, Failure> {
+pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<GivenInputs, Failure> {
     let mut inputs = args.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
     for (name, text) in &args.single {
         let input = workflow.inputs.iter().find(|input| input.name.value == *name);
@@ -18,19 +18,19 @@ pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<Map<String, 
             Some(input) => checked_value(input, text)?,
             None => Value::String(text.clone()),
         };
-        inputs.insert(name.clone(), value);
+        inputs.set(name, value);
     }
     Ok(inputs)
 }
 
-/// Reads a YAML or JSON file with a map of inputs.
-fn read_file(path: &Path) -> Result<Map<String, Value>, Failure> {
-    let unusable = |reason: String| {
-        let message = format!("the inputs in {} cannot be used: {reason}", path.display());
-        Failure::new(Exit::Invalid, message, "add a YAML or JSON file with a map from input to value")
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-    serde_saphyr::from_str(&text).map_err(|error| unusable(error.to_string()))
+/// Reads a YAML or JSON file with a map of inputs; `-` is standard input.
+fn read_file(path: &Path) -> Result<GivenInputs, Failure> {
+    let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+    let text = text_file::read_or_standard_input(path).map_err(|reason| {
+        let message = format!("cannot read the inputs in {name}: {reason}");
+        Failure::new(Exit::Invalid, message, "add a YAML or JSON file with a map from input to value, or `-`")
+    })?;
+    GivenInputs::parse(&name, &text).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
 }
 
 /// Converts `text` to the type of the input. Text that begins as a list or a map of JSON must be

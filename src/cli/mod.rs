@@ -23,6 +23,7 @@ mod schedule;
 mod session;
 mod settings;
 mod signals;
+mod text_file;
 mod ui;
 #[cfg(feature = "sim")]
 mod work_dir;

@@ -3,18 +3,17 @@
 use std::{
     cell::RefCell,
     collections::HashSet,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value};
 use stargate::{
     plan::{Checked, Include, Outline, Plan},
-    workflow::{Diagnostics, parse},
+    workflow::{Diagnostics, GivenInputs, parse},
 };
 use stargate_sdk::Registry;
 
-use super::{Failure, exit::Exit};
+use super::{Failure, exit::Exit, text_file};
 
 /// Workflows that ship with the program, by name.
 const EMBEDDED: &[(&str, &str)] = &[
@@ -26,14 +25,11 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
 ];
 
-/// Largest file that is read as a workflow, in bytes.
-const MAX_WORKFLOW_BYTES: u64 = 4 << 20;
-
 /// Folder in which workflows are found by name.
 const FOLDER: &str = "workflows";
 
-/// Hint for errors in a workflow.
-const CORRECT_HINT: &str = "correct the underlined text, then run the same command again";
+/// Hint for errors in a workflow or an inputs file.
+pub(crate) const CORRECT_HINT: &str = "correct the underlined text, then run the same command again";
 
 /// Text of a workflow, with the place it was read from.
 pub(crate) struct WorkflowText {
@@ -58,7 +54,7 @@ impl WorkflowText {
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
-        let yaml = read_workflow(path).map_err(|error| {
+        let yaml = text_file::read(path).map_err(|error| {
             let message = format!("cannot read workflow {}: {error}", path.display());
             Failure::new(Exit::Invalid, message, "use the path of a YAML file, or one of: ".to_owned() + &shipped())
         })?;
@@ -113,8 +109,8 @@ impl WorkflowText {
     }
 
     /// Creates the plan of a run with these inputs, with the errors as a failure.
-    pub(crate) fn plan(checked: &Checked, inputs: Map<String, Value>) -> Result<Plan, Failure> {
-        checked.plan(inputs).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
+    pub(crate) fn plan(checked: &Checked, inputs: &GivenInputs) -> Result<Plan, Failure> {
+        checked.plan_given(inputs).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
     /// Returns the outline of the workflow, which can be displayed without inputs.
@@ -160,21 +156,7 @@ fn read_inside(folder: &Path, path: &Path) -> Result<String, String> {
     if !real.starts_with(&outer) {
         return Err(format!("it is outside of {}; copy it there", outer.display()));
     }
-    if !real.is_file() {
-        return Err("it is not a regular file".into());
-    }
-    read_workflow(&real)
-}
-
-/// Reads a workflow from a regular file, or from a pipe that ends.
-fn read_workflow(path: &Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    file.take(MAX_WORKFLOW_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_WORKFLOW_BYTES {
-        return Err(format!("it has more than {} MiB", MAX_WORKFLOW_BYTES >> 20));
-    }
-    String::from_utf8(bytes).map_err(|error| format!("it is not UTF-8: byte {}", error.utf8_error().valid_up_to() + 1))
+    text_file::read(&real)
 }
 
 /// Returns `name` as a path if it can only be a path or if the file exists.

@@ -15,7 +15,7 @@ use super::{
     lower, order,
 };
 
-use crate::workflow::{Diagnostic, Diagnostics, ParsedWorkflow, Workflow};
+use crate::workflow::{Diagnostic, Diagnostics, GivenInputs, ParsedWorkflow, Workflow};
 
 /// A workflow without errors: its names are resolved, its types fit, and its steps are
 /// sorted by dependencies.
@@ -95,6 +95,15 @@ impl Checked {
     /// An input is missing, unknown or does not fit its schema, or a lock has no value. No message
     /// contains the value of a secret input.
     pub fn plan(&self, inputs: Map<String, Value>) -> Result<Plan, Diagnostics> {
+        self.plan_given(&inputs.into())
+    }
+
+    /// Like [`plan`](Self::plan), with the places of inputs from a file, at which errors are
+    /// reported.
+    ///
+    /// # Errors
+    /// Those of `plan`.
+    pub fn plan_given(&self, inputs: &GivenInputs) -> Result<Plan, Diagnostics> {
         let inputs = inputs::resolve(&self.workflow, inputs)?;
         Ok(Plan {
             format: format_of(&self.steps),

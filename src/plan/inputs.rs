@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::{constraints, schema::Schema, schema_check::SchemaCheck};
 use crate::workflow::{
-    Diagnostic, Diagnostics, Input, Patterns, SourceFile, Span, SpannedTemplate, Workflow, suggest::did_you_mean,
+    Diagnostic, Diagnostics, GivenInput, GivenInputs, Input, InputPlace, Patterns, SourceFile, SpannedTemplate,
+    Workflow, suggest::did_you_mean,
 };
 
 /// Checks the values of a run's inputs and adds the defaults. The result is in the order of the
@@ -12,16 +13,15 @@ use crate::workflow::{
 ///
 /// # Errors
 /// Each input that is missing, not known to the workflow, or does not fit its schema.
-pub(super) fn resolve(workflow: &Workflow, mut given: Map<String, Value>) -> Result<Map<String, Value>, Diagnostics> {
-    let mut found: Vec<_> = given.keys().filter_map(|name| unknown(workflow, name)).collect();
+pub(super) fn resolve(workflow: &Workflow, given: &GivenInputs) -> Result<Map<String, Value>, Diagnostics> {
+    let mut found: Vec<_> = given.as_slice().iter().filter_map(|given| unknown(workflow, given)).collect();
     let mut values = Map::new();
     for input in &workflow.inputs {
         let name = &input.name.value;
-        match (given.shift_remove(name), &input.default) {
-            (Some(value), _) => {
-                let template = SpannedTemplate::from_json(&value, input.name.span);
-                found.extend(check(&workflow.source, &workflow.patterns, input, &template));
-                values.insert(name.clone(), value);
+        match (given.get(name), &input.default) {
+            (Some(given), _) => {
+                found.extend(check_given(workflow, input, given));
+                values.insert(name.clone(), given.value.clone());
             }
             (None, Some(default)) => {
                 values.insert(name.clone(), default.to_json().unwrap_or_default());
@@ -30,6 +30,17 @@ pub(super) fn resolve(workflow: &Workflow, mut given: Map<String, Value>) -> Res
         }
     }
     Diagnostics::collect(found).map_or(Ok(values), Err)
+}
+
+/// Checks a value that was given. An error has the place in the inputs file, or else that of the
+/// input in the workflow.
+fn check_given(workflow: &Workflow, input: &Input, given: &GivenInput) -> Vec<Diagnostic> {
+    let patterns = &workflow.patterns;
+    if let Some(InputPlace { source, value, key: _ }) = &given.place {
+        return check(source, patterns, input, value);
+    }
+    let template = SpannedTemplate::from_json(&given.value, input.name.span);
+    check(&workflow.source, patterns, input, &template)
 }
 
 /// Checks a value that is known before a run: a default, or one that was given.
@@ -76,7 +87,8 @@ fn missing(workflow: &Workflow, input: &Input) -> Diagnostic {
 }
 
 /// Reports a value for an input that the workflow does not have.
-fn unknown(workflow: &Workflow, name: &str) -> Option<Diagnostic> {
+fn unknown(workflow: &Workflow, given: &GivenInput) -> Option<Diagnostic> {
+    let name = given.name.as_str();
     let names = || workflow.inputs.iter().map(|input| input.name.value.as_str());
     if names().any(|known| known == name) {
         return None;
@@ -86,6 +98,9 @@ fn unknown(workflow: &Workflow, name: &str) -> Option<Diagnostic> {
         if all.is_empty() { "it has no inputs".into() } else { format!("it has {}", all.join(", ")) }
     });
     let message = format!("the workflow has no input {name:?}");
-    let span: Span = workflow.inputs_span;
-    Some(Diagnostic::new(&workflow.source, "plan::unknown_input", span, message, "not one of these").with_hint(hint))
+    let (source, span, label) = match &given.place {
+        Some(place) => (&place.source, place.key, "not an input"),
+        None => (&workflow.source, workflow.inputs_span, "not one of these"),
+    };
+    Some(Diagnostic::new(source, "plan::unknown_input", span, message, label).with_hint(hint))
 }

@@ -12,6 +12,7 @@ mod expression;
 mod expression_analysis;
 mod expression_parser;
 mod expression_path;
+mod given_inputs;
 mod input;
 mod large_stack;
 #[cfg(feature = "miette")]
@@ -31,6 +32,8 @@ pub use definition::{ActionBody, ForEachDefinition, Input, RetryDefinition, Step
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use duration::parse as duration_ms;
 pub use expression::{Expression, ExpressionError, MAX_SOURCE_BYTES, PathKey, Reference, ResultType, Segment};
+pub use given_inputs::GivenInputs;
+pub(crate) use given_inputs::{GivenInput, InputPlace};
 pub(crate) use parse::parse_sharing;
 pub use parse::{ParsedWorkflow, parse};
 pub(crate) use patterns::Patterns;

@@ -128,10 +128,10 @@ fn describe(source: &SourceFile, error: &serde_saphyr::Error) -> ReadError {
     let span = place.map_or_else(|| source.span(0, 0), |location| span(source, location));
     let words = first_line(&error.without_snippet().to_string());
     let (message, hint) = if let serde_saphyr::Error::MultipleDocuments { .. } = error.without_snippet() {
-        ("the file has more than one document".to_owned(), Some("write one workflow per file"))
+        ("the file has more than one document".to_owned(), Some("write one document per file"))
     } else if words.starts_with("budget breached") || words.contains("alias") && words.contains("limit") {
         let limits = format!("{MAX_NODES} values and {MAX_DEPTH} levels are allowed, those of aliases included");
-        (format!("the file is too large: {limits}"), Some("split it into several workflows"))
+        (format!("the file is too large: {limits}"), Some("split it into several files"))
     } else {
         let quotes = "put a text that contains a colon and a blank in quotes";
         let hint = words.starts_with("mapping values are not allowed").then_some(quotes);

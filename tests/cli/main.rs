@@ -5,6 +5,7 @@ mod answers;
 mod cancels;
 mod doctor;
 mod fake;
+mod inputs;
 mod interrupts;
 mod locks;
 mod logs;

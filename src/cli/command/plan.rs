@@ -29,7 +29,7 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     let (registry, secrets) = wiring::build(settings)?;
     let checked = text.validate(&registry)?;
     let inputs = inputs::read(&args.workflow.inputs, checked.workflow())?;
-    let plan = WorkflowText::plan(&checked, inputs)?;
+    let plan = WorkflowText::plan(&checked, &inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
     let width = compiled.plan().steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();

@@ -17,7 +17,7 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
     let actions = wiring::build(settings)?;
     let checked = text.validate(&actions.0)?;
     let inputs = inputs::read(&args.workflow.inputs, checked.workflow())?;
-    let plan = WorkflowText::plan(&checked, inputs)?;
+    let plan = WorkflowText::plan(&checked, &inputs)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);

@@ -1,5 +1,7 @@
 //! Job: a workflow that runs by its schedule, checked and compiled once.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 use stargate::{
     plan::{Checked, Plan},
@@ -39,13 +41,16 @@ impl ScheduledJob {
         let checked = text.validate(registry)?;
         let workflow = checked.workflow();
         let Some(cron) = workflow.schedule.clone() else { return Err(unscheduled(&text)) };
+        if args.file.as_deref() == Some(Path::new("-")) {
+            return Err(Failure::usage("a schedule cannot read its inputs from standard input", "add `--inputs FILE`"));
+        }
         let mut inputs = inputs::read(args, workflow)?;
         if among {
-            inputs.retain(|name, _| workflow.inputs.iter().any(|input| input.name.value == *name));
+            inputs.retain(|name| workflow.inputs.iter().any(|input| input.name.value == name));
         }
-        let plan = WorkflowText::plan(&checked, inputs.clone())?;
+        let plan = WorkflowText::plan(&checked, &inputs)?;
         wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-        Ok(Self { cron: cron.value, text, checked, inputs, plan })
+        Ok(Self { cron: cron.value, text, checked, inputs: inputs.to_map(), plan })
     }
 
     /// Returns the name of the workflow.

@@ -48,7 +48,7 @@ fn a_file_that_is_not_a_workflow_is_reported() {
             "1:5 the file is not YAML: mapping values are not allowed in this context; put a text that contains a colon and a blank in quotes",
         ],
     );
-    check("- x\n---\n- y", &["3:1 the file has more than one document; write one workflow per file"]);
+    check("- x\n---\n- y", &["3:1 the file has more than one document; write one document per file"]);
 }
 
 #[test]
