@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use stargate::{clock::UnixMillis, run::Answer};
 use stargate_sdk::{ActionError, FailureKind};
+
+use super::time_zone;
 
 /// Formats a point in time as `12:03:04`, in local time.
 pub(crate) fn time_of_day(at: UnixMillis) -> String {
@@ -16,10 +18,16 @@ pub(crate) fn date_and_time(at: UnixMillis) -> String {
     local(at, "%Y-%m-%d %H:%M:%S")
 }
 
+/// Formats a point in time as `2026-11-24 12:03:04 Europe/Berlin`, in local time with its zone, or
+/// the offset from UTC if the zone has no name.
+pub(crate) fn date_time_and_zone(at: UnixMillis) -> String {
+    local(at, "%Y-%m-%d %H:%M:%S %:Q")
+}
+
 /// Formats in the system's time zone; a time out of range as milliseconds.
 fn local(at: UnixMillis, format: &str) -> String {
     match Timestamp::from_millisecond(at.0) {
-        Ok(timestamp) => timestamp.to_zoned(TimeZone::system()).strftime(format).to_string(),
+        Ok(timestamp) => timestamp.to_zoned(time_zone::system()).strftime(format).to_string(),
         Err(_) => at.to_string(),
     }
 }

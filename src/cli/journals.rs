@@ -9,6 +9,8 @@ use std::{
 
 use stargate::journal::{self, Journal, JournalError};
 
+use super::{Failure, Settings};
+
 /// Maximum time to close the journals, one of which another process may hold.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -20,9 +22,21 @@ pub(crate) async fn open(path: &Path) -> Result<Arc<dyn Journal>, JournalError> 
     journal::open(path).await.map(remember)
 }
 
-/// Opens the journal, or returns `None` if it does not exist.
-pub(crate) async fn open_existing(path: &Path) -> Result<Option<Arc<dyn Journal>>, JournalError> {
-    Ok(journal::open_existing(path).await?.map(remember))
+/// Opens the journal, or returns `None` if the default one does not exist.
+///
+/// # Errors
+/// A usage failure if a journal that is named does not exist.
+pub(crate) async fn open_existing(settings: &Settings) -> Result<Option<Arc<dyn Journal>>, Failure> {
+    match journal::open_existing(&settings.journal).await? {
+        Some(journal) => Ok(Some(remember(journal))),
+        None if settings.journal_is_named => Err(missing(&settings.journal)),
+        None => Ok(None),
+    }
+}
+
+fn missing(path: &Path) -> Failure {
+    let hint = "correct `--journal` or STARGATE_JOURNAL; `stargate run workflow NAME` creates a journal";
+    Failure::usage(format!("there is no journal {}", path.display()), hint)
 }
 
 fn remember(journal: Arc<dyn Journal>) -> Arc<dyn Journal> {

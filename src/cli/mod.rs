@@ -6,6 +6,7 @@ mod command;
 #[cfg(feature = "sim")]
 mod demo;
 mod diagnostics;
+mod environment;
 mod error;
 mod exit;
 mod final_report;
@@ -24,6 +25,7 @@ mod session;
 mod settings;
 mod signals;
 mod text_file;
+mod time_zone;
 mod ui;
 #[cfg(feature = "sim")]
 mod work_dir;

@@ -1,5 +1,5 @@
 //! Settings of the process. This file is the only reader of environment variables: a flag overrides
-//! a variable, and a variable overrides the default.
+//! a variable, and a variable overrides the default. Unknown variables are refused.
 
 use std::{
     fmt,
@@ -15,6 +15,8 @@ use url::Url;
 use super::{
     Failure,
     args::{GlobalArgs, Output},
+    environment::{self, Environment},
+    time_zone,
 };
 
 /// Default references to the OAuth client of Tailscale.
@@ -26,6 +28,8 @@ const CLIENT_SECRET: &str = "env:TAILSCALE_CLIENT_SECRET";
 pub(crate) struct Settings {
     /// Path of the journal file.
     pub(crate) journal: PathBuf,
+    /// A flag or a variable names the journal.
+    pub(crate) journal_is_named: bool,
     /// Settings for Azure.
     pub(crate) azure: AzureSettings,
     /// Base URL of Tailscale's API; `None` for the public one.
@@ -77,17 +81,20 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// A usage failure if a variable has an unusable value, or if there is no folder for the
-    /// journal.
+    /// A usage failure if a variable is unknown or has an unusable value, or if there is no folder
+    /// for the journal.
     pub(crate) fn load(flags: GlobalArgs) -> Result<Self, Failure> {
+        environment::check(std::env::vars_os())?;
+        std::env::var_os("TZ").map_or(Ok(()), |zone| time_zone::check(&zone.to_string_lossy()))?;
         Self::from(flags, &|name| std::env::var(name).ok())
     }
 
     fn from(flags: GlobalArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let variables = Environment(variable);
-        let state = state_dir(&variables);
-        let journal = flags.journal.or_else(|| variables.path("STARGATE_JOURNAL"));
+        let state = state_dir(&variables)?;
+        let journal = variables.path_setting(flags.journal, "STARGATE_JOURNAL")?;
         Ok(Self {
+            journal_is_named: journal.is_some(),
             journal: journal.or_else(|| state.as_ref().map(|dir| dir.join("journal.db"))).ok_or_else(no_home)?,
             azure: AzureSettings {
                 endpoint: setting(flags.azure_endpoint, &variables, "STARGATE_AZURE_ENDPOINT")?,
@@ -96,7 +103,7 @@ impl Settings {
                     .or_else(|| variables.text("STARGATE_AZURE_SUBSCRIPTION"))
                     .or_else(|| variables.text("AZURE_SUBSCRIPTION_ID")),
                 token: setting(flags.azure_token, &variables, "STARGATE_AZURE_TOKEN")?,
-                ca: flags.azure_ca.or_else(|| variables.path("STARGATE_AZURE_CA")),
+                ca: variables.path_setting(flags.azure_ca, "STARGATE_AZURE_CA")?,
             },
             tailscale_endpoint: setting(flags.tailscale_endpoint, &variables, "STARGATE_TAILSCALE_ENDPOINT")?,
             tailnet: flags
@@ -111,8 +118,8 @@ impl Settings {
                 "STARGATE_TAILSCALE_CLIENT_SECRET",
             )?
             .unwrap_or_else(|| reference(CLIENT_SECRET)),
-            ssh_config: flags.ssh_config.or_else(|| variables.path("STARGATE_SSH_CONFIG")),
-            kubeconfig: flags.kubeconfig.or_else(|| variables.path("STARGATE_KUBECONFIG")),
+            ssh_config: variables.path_setting(flags.ssh_config, "STARGATE_SSH_CONFIG")?,
+            kubeconfig: variables.path_setting(flags.kubeconfig, "STARGATE_KUBECONFIG")?,
             kube_context: flags.kube_context.or_else(|| variables.text("STARGATE_KUBE_CONTEXT")),
             ssh_state: state.unwrap_or_else(|| PathBuf::from(".stargate")).join("ssh"),
             lease: setting::<u64>(None, &variables, "STARGATE_TEST_LEASE_MS")?
@@ -122,7 +129,7 @@ impl Settings {
             output: flags.output,
             verbose: flags.verbose,
             #[cfg(feature = "sim")]
-            temp_dir: variables.path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+            temp_dir: variables.path("TMPDIR")?.unwrap_or_else(|| "/tmp".into()),
         })
     }
 }
@@ -158,27 +165,12 @@ pub(crate) fn full(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// Environment variables, or a function that replaces them in tests.
-struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
-
-impl Environment<'_> {
-    /// Returns the value of a variable. An empty value counts as unset.
-    fn text(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.is_empty())
-    }
-
-    /// Returns the value of a variable as a path.
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.text(name).map(PathBuf::from)
-    }
-}
-
 /// Returns the folder for state: `XDG_STATE_HOME/stargate`, or `~/.local/state/stargate`. Source:
 /// <https://specifications.freedesktop.org/basedir-spec/latest/>.
-fn state_dir(variables: &Environment<'_>) -> Option<PathBuf> {
-    let base = variables.path("XDG_STATE_HOME").filter(|path| path.is_absolute());
-    let base = base.or_else(|| variables.path("HOME").map(|home| home.join(Path::new(".local/state"))));
-    base.map(|base| base.join("stargate"))
+fn state_dir(variables: &Environment<'_>) -> Result<Option<PathBuf>, Failure> {
+    let base = variables.path("XDG_STATE_HOME")?.filter(|path| path.is_absolute());
+    let home = || variables.text("HOME").map(|home| Path::new(&home).join(".local/state"));
+    Ok(base.or_else(home).map(|base| base.join("stargate")))
 }
 
 fn no_home() -> Failure {

@@ -17,6 +17,7 @@ mod promises;
 mod remote_locks;
 mod runs;
 mod schedule;
+mod settings;
 #[expect(dead_code, reason = "the tests use a part of it each")]
 #[path = "../support/sqlite.rs"]
 mod sqlite;

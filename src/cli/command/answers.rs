@@ -27,7 +27,7 @@ pub(super) async fn record(
     answer: &Answer,
     effect: &str,
 ) -> Result<Exit, Failure> {
-    let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let Some(journal) = journals::open_existing(settings).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &selector.run).await?;
     let step = match &selector.step {
         Some(step) => step.clone(),

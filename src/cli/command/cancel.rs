@@ -36,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// command waits until it has ended the run. The run of an owner that is stopped is taken over when
 /// its lease has expired.
 pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exit, Failure> {
-    let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let Some(journal) = journals::open_existing(settings).await? else { return Err(runs::no_runs()) };
     let run = select_run(&*journal, args.run.as_deref()).await?;
     let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
     let mut result = engine.cancel(run.clone()).await?;

@@ -3,7 +3,7 @@
 //! A run that this program cannot read is listed as unreadable and reported, and the exit code is
 //! that of the failure; a cancelled one is only listed. JSON: `{runs: [{run, workflow, status,
 //! steps_done, steps, started, updated, duration_ms, owner, overtaken_by, unreadable}]}`, newest
-//! run first. Without a journal the list is empty, and no journal is created.
+//! run first. Without the default journal the list is empty; one that is named must exist.
 
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::cli::{
 
 /// Command `history`: lists the runs, or shows the entries of one run.
 pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let journal = journals::open_existing(&settings.journal).await?;
+    let journal = journals::open_existing(settings).await?;
     match (&args.run, journal) {
         (None, None) => Ok(show_runs(settings.output, &[])),
         (None, Some(journal)) => Ok(show_runs(settings.output, &listed(&*journal, args.limit).await?)),

@@ -16,7 +16,7 @@ use crate::cli::{
 
 /// Command `logs`: shows the lines that the steps of a run captured.
 pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, Failure> {
-    let Some(journal) = journals::open_existing(&settings.journal).await? else { return Err(runs::no_runs()) };
+    let Some(journal) = journals::open_existing(settings).await? else { return Err(runs::no_runs()) };
     let run = runs::find(&*journal, &args.run).await?;
     journal.row(run.clone()).await?;
     if let Some(step) = &args.step {

@@ -18,7 +18,7 @@ use crate::cli::{
 /// Command `prune`: removes runs that ended before a point in time.
 pub(crate) async fn prune(settings: &Settings, args: &PruneArgs) -> Result<Exit, Failure> {
     let before = earlier(args.older_than);
-    let pruned = match journals::open_existing(&settings.journal).await? {
+    let pruned = match journals::open_existing(settings).await? {
         Some(journal) => journal.prune(before).await?,
         None => 0,
     };

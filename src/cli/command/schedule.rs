@@ -29,7 +29,7 @@ use crate::{
         schedule::{JobCommand, ScheduledJob, output_files},
         session::{Session, start_engine_without_reporter},
         signals::SignalListener,
-        ui,
+        time_zone, ui,
         workflow_text::WorkflowText,
     },
     wiring,
@@ -50,7 +50,7 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
     let here =
         Owner::current_process().map_err(|error| Failure::internal(format!("identify this process: {error}")))?;
-    let zone = TimeZone::system();
+    let zone = time_zone::system();
     let several = jobs.len() > 1;
     let runner = JobRunner {
         settings,
@@ -128,7 +128,7 @@ fn print(
         return Err(Failure::usage("--print accepts one workflow", "run `stargate schedule NAME --print crontab`"));
     };
     let program = std::env::current_exe().map_err(|error| Failure::internal(format!("find this program: {error}")))?;
-    let zone = TimeZone::system().iana_name().map(str::to_owned);
+    let zone = time_zone::system().iana_name().map(str::to_owned);
     let files = output_files(&JobCommand { job, program, settings, args, zone }, format)?;
     if settings.output == Output::Json {
         let files: Vec<_> = files.iter().map(|file| json!({ "name": file.name, "text": file.text })).collect();
@@ -363,8 +363,8 @@ impl JobRunner<'_> {
     /// Reports the time at which the job is due next.
     fn report_next(&self, job: &ScheduledJob) {
         let next = job.cron.next_after(self.clock.now(), &self.zone);
-        let text =
-            next.map_or_else(|| "is not due again".into(), |at| format!("is due at {}", format::date_and_time(at)));
+        let text = next
+            .map_or_else(|| "is not due again".into(), |at| format!("is due at {}", format::date_time_and_zone(at)));
         match self.settings.output {
             Output::Text => ui::err(&format!("{} {text}", job.name())),
             Output::Json => ui::out_json(&json!({

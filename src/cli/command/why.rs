@@ -25,7 +25,7 @@ use crate::cli::{
 
 /// Command `why`: explains from the journal why a run or a step failed or is waiting.
 pub(crate) async fn why(settings: &Settings, args: &WhyArgs) -> Result<Exit, Failure> {
-    let Some(journal) = journals::open_existing(&settings.journal).await? else {
+    let Some(journal) = journals::open_existing(settings).await? else {
         return Err(if args.run == "@latest" { runs::no_runs() } else { runs::unknown_run(&args.run) });
     };
     let run = runs::find(&*journal, &args.run).await?;

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::{JobCommand, OutputFile};
+use crate::cli::Failure;
 
 /// Folder of the journal in the container: the mount point of the volume.
 const STATE_DIR: &str = "/var/lib/stargate";
@@ -10,8 +11,15 @@ const STATE_DIR: &str = "/var/lib/stargate";
 const WORKFLOWS_DIR: &str = "/etc/stargate/workflows";
 
 /// Returns a `CronJob` and the claim for the volume of its journal.
-pub(super) fn output_file(command: &JobCommand<'_>) -> OutputFile {
-    OutputFile { name: format!("{}.yaml", command.name()), text: claim(command) + &job(command) }
+///
+/// # Errors
+/// A usage failure if the time zone has no name: Kubernetes has no other way to set it.
+pub(super) fn output_file(command: &JobCommand<'_>) -> Result<OutputFile, Failure> {
+    let Some(zone) = &command.zone else {
+        let message = "the time zone of this process has no name, which a CronJob needs";
+        return Err(Failure::usage(message, "set TZ to a name such as Europe/Berlin"));
+    };
+    Ok(OutputFile { name: format!("{}.yaml", command.name()), text: claim(command) + &job(command, zone) })
 }
 
 /// Returns the claim for the volume of the journal.
@@ -37,12 +45,9 @@ metadata:
 
 /// Returns the `CronJob`. It runs at most one job at a time and never retries: the next job resumes
 /// the run.
-fn job(command: &JobCommand<'_>) -> String {
+fn job(command: &JobCommand<'_>, zone: &str) -> String {
     let (name, cron) = (command.name(), quoted(&command.job.cron.to_string()));
-    let zone = match &command.zone {
-        Some(zone) => format!("  timeZone: {}\n", quoted(zone)),
-        None => "  # In the time zone of the cluster's controller manager, which usually is UTC.\n".into(),
-    };
+    let zone = quoted(zone);
     format!(
         "apiVersion: batch/v1
 kind: CronJob
@@ -50,7 +55,8 @@ metadata:
   name: {name}
 {}spec:
   schedule: {cron}
-{zone}  concurrencyPolicy: Forbid
+  timeZone: {zone}
+  concurrencyPolicy: Forbid
   jobTemplate:
     spec:
       backoffLimit: 0

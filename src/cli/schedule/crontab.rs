@@ -29,8 +29,9 @@ pub(super) fn output_file(command: &JobCommand<'_>) -> Result<OutputFile, Failur
     } else {
         format!("# Set these variables above this line, or use file:PATH for the secrets: {}\n", variables.join(", "))
     };
-    let text =
-        format!("# {}: resumes an interrupted run, or else starts a new one.\n{needs}{line}\n", command.job.name());
+    let zone = command.zone.as_ref().map(|zone| format!("# Meant for the time zone {zone}.\n")).unwrap_or_default();
+    let head = format!("# {}: cancels an interrupted run and starts a new one.\n", command.job.name());
+    let text = format!("{head}{zone}{needs}{line}\n");
     Ok(OutputFile { name: "crontab".into(), text })
 }
 

@@ -25,6 +25,6 @@ pub(crate) fn output_files(command: &JobCommand<'_>, format: ScheduleFormat) -> 
     match format {
         ScheduleFormat::Crontab => crontab::output_file(command).map(|file| vec![file]),
         ScheduleFormat::Systemd => systemd::output_files(command),
-        ScheduleFormat::Cronjob => Ok(vec![cronjob::output_file(command)]),
+        ScheduleFormat::Cronjob => cronjob::output_file(command).map(|file| vec![file]),
     }
 }

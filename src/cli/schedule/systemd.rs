@@ -60,9 +60,10 @@ fn timer(command: &JobCommand<'_>) -> String {
         command.job.name(),
         command.job.cron
     );
+    let zone = command.zone.as_ref().map(|zone| format!(" {zone}")).unwrap_or_default();
     for calendar in calendars(&command.job.cron) {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "OnCalendar={calendar}");
+        let _ = writeln!(text, "OnCalendar={calendar}{zone}");
     }
     text + "AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
 }
