@@ -418,8 +418,8 @@ pub(crate) struct DoctorArgs {
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Workflows: files or names
-    #[arg(value_name = "NAME|FILE", required = true)]
+    /// Workflows: files, names, folders with YAML files, or - for standard input
+    #[arg(value_name = "NAME|FILE|FOLDER|-", required = true)]
     pub(crate) workflows: Vec<String>,
 }
 

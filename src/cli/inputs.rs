@@ -5,7 +5,13 @@ use std::path::Path;
 use serde_json::Value;
 use stargate::workflow::{GivenInputs, Input, Workflow};
 
-use super::{Failure, args::InputArgs, exit::Exit, text_file, workflow_text::CORRECT_HINT};
+use super::{
+    Failure,
+    args::InputArgs,
+    exit::Exit,
+    text_file::{self, STANDARD_INPUT},
+    workflow_text::CORRECT_HINT,
+};
 
 /// Reads the inputs of the command line: those of the file, overridden by the single ones.
 ///
@@ -25,7 +31,7 @@ pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<GivenInputs,
 
 /// Reads a YAML or JSON file with a map of inputs; `-` is standard input.
 fn read_file(path: &Path) -> Result<GivenInputs, Failure> {
-    let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+    let name = if path == Path::new("-") { STANDARD_INPUT.into() } else { path.display().to_string() };
     let text = text_file::read_or_standard_input(path).map_err(|reason| {
         let message = format!("cannot read the inputs in {name}: {reason}");
         Failure::new(Exit::Invalid, message, "add a YAML or JSON file with a map from input to value, or `-`")

@@ -30,6 +30,7 @@ mod ui;
 #[cfg(feature = "sim")]
 mod work_dir;
 mod workflow_text;
+mod yaml_files;
 
 pub(crate) use app::main;
 pub(crate) use error::Failure;

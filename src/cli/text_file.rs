@@ -7,6 +7,9 @@ use std::{
     path::Path,
 };
 
+/// Name of standard input in messages.
+pub(crate) const STANDARD_INPUT: &str = "standard input";
+
 /// Largest text that is read, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -21,7 +24,12 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
 
 /// Reads standard input if the path is `-`, otherwise like [`read`].
 pub(crate) fn read_or_standard_input(path: &Path) -> Result<String, String> {
-    if path == Path::new("-") { limited(io::stdin().lock()) } else { read(path) }
+    if path == Path::new("-") { read_standard_input() } else { read(path) }
+}
+
+/// Reads standard input to its end.
+pub(crate) fn read_standard_input() -> Result<String, String> {
+    limited(io::stdin().lock())
 }
 
 /// Reads up to the end, or returns an error for more than [`MAX_BYTES`].

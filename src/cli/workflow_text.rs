@@ -13,7 +13,11 @@ use stargate::{
 };
 use stargate_sdk::Registry;
 
-use super::{Failure, exit::Exit, text_file};
+use super::{
+    Failure,
+    exit::Exit,
+    text_file::{self, STANDARD_INPUT},
+};
 
 /// Workflows that ship with the program, by name.
 const EMBEDDED: &[(&str, &str)] = &[
@@ -53,7 +57,17 @@ impl WorkflowText {
         embedded(name).ok_or_else(|| unknown(name))
     }
 
-    fn read(path: &Path) -> Result<Self, Failure> {
+    /// Reads the workflow on standard input, which inlines files of the working directory.
+    pub(crate) fn from_standard_input() -> Result<Self, Failure> {
+        let yaml = text_file::read_standard_input().map_err(|error| {
+            let message = format!("cannot read a workflow from standard input: {error}");
+            Failure::new(Exit::Invalid, message, "pass the text of a workflow, or use the path of a YAML file")
+        })?;
+        Ok(Self { name: STANDARD_INPUT.into(), yaml, folder: Some(PathBuf::new()) })
+    }
+
+    /// Reads the workflow in a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let yaml = text_file::read(path).map_err(|error| {
             let message = format!("cannot read workflow {}: {error}", path.display());
             Failure::new(Exit::Invalid, message, "use the path of a YAML file, or one of: ".to_owned() + &shipped())
@@ -166,7 +180,8 @@ fn as_file(name: &str) -> Option<PathBuf> {
     (is_path || path.is_file()).then(|| path.to_owned())
 }
 
-fn is_yaml(path: &Path) -> bool {
+/// True for a name that ends in `.yaml` or `.yml`.
+pub(crate) fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 

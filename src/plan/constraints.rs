@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde_json::Value;
 use stargate_sdk::SecretRef;
 
@@ -73,8 +74,8 @@ fn of_text(text: &str, schema: Schema<'_>, patterns: &Patterns, hide: bool) -> V
 fn of_format(text: &str, format: &str, hide: bool) -> Option<Violation> {
     let (fits, expected) = match format {
         "secret" => return secret(text),
-        "cidr" => (text.parse::<ipnet::IpNet>().is_ok(), "a prefix such as 10.50.0.0/16"),
-        "ip" => (text.parse::<IpAddr>().is_ok(), "an IP address"),
+        "cidr" => return address(text, "a prefix such as 10.50.0.0/16", prefix(text), hide),
+        "ip" => return address(text, "an IP address", ip_address(text), hide),
         "ipv4" => (text.parse::<std::net::Ipv4Addr>().is_ok(), "an IPv4 address"),
         "ipv6" => (text.parse::<std::net::Ipv6Addr>().is_ok(), "an IPv6 address"),
         "duration" => (duration::parse(text).is_some(), "a duration such as 10m, 1h30m or 500ms"),
@@ -82,6 +83,62 @@ fn of_format(text: &str, format: &str, hide: bool) -> Option<Violation> {
     };
     let shown = if hide { String::new() } else { format!(", {text:?} is not") };
     (!fits).then(|| Violation::new(format!("must be {expected}{shown}"), "does not fit"))
+}
+
+/// Reason for which a text is no address or prefix, and what was probably meant.
+struct AddressMistake {
+    /// Words that follow the text.
+    reason: &'static str,
+    meant: Option<String>,
+}
+
+/// Reports a text that is no address or prefix.
+fn address(text: &str, expected: &str, result: Result<(), AddressMistake>, hide: bool) -> Option<Violation> {
+    let AddressMistake { reason, meant } = result.err()?;
+    let shown = if hide { String::new() } else { format!(", {text:?} {reason}") };
+    let hint = meant.filter(|_| !hide).map(|meant| format!("did you mean {meant:?}?"));
+    Some(Violation { hint, ..Violation::new(format!("must be {expected}{shown}"), "does not fit") })
+}
+
+/// Checks that a text is a prefix without host bits and leading zeros: systems disagree about
+/// those, and some refuse them only after others have been changed.
+fn prefix(text: &str) -> Result<(), AddressMistake> {
+    let plain = without_leading_zeros(text);
+    let mistake = |reason, net: IpNet| Err(AddressMistake { reason, meant: Some(net.trunc().to_string()) });
+    match (plain.parse::<IpNet>(), plain.parse::<IpAddr>()) {
+        (Ok(net), _) if plain != text => mistake("has leading zeros", net),
+        (Ok(net), _) if net != net.trunc() => mistake("has host bits set", net),
+        (Ok(_), _) => Ok(()),
+        (Err(_), Ok(address)) => mistake("has no length", address.into()),
+        (Err(_), Err(_)) => Err(AddressMistake { reason: "is not", meant: None }),
+    }
+}
+
+/// Checks that a text is an address without leading zeros, which some programs read as octal.
+fn ip_address(text: &str) -> Result<(), AddressMistake> {
+    let plain = without_leading_zeros(text);
+    match (plain.parse::<IpAddr>(), plain.parse::<IpNet>()) {
+        (Ok(address), _) if plain != text => {
+            Err(AddressMistake { reason: "has leading zeros", meant: Some(address.to_string()) })
+        }
+        (Ok(_), _) => Ok(()),
+        (Err(_), Ok(net)) => Err(AddressMistake { reason: "is a prefix", meant: Some(net.addr().to_string()) }),
+        (Err(_), Err(_)) => Err(AddressMistake { reason: "is not", meant: None }),
+    }
+}
+
+/// Returns an IPv4 address or prefix without the leading zeros of its numbers; any other text as it
+/// is.
+fn without_leading_zeros(text: &str) -> String {
+    if !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'/')) {
+        return text.to_owned();
+    }
+    let number = |part: &str| match part.trim_start_matches('0') {
+        "" if !part.is_empty() => "0".to_owned(),
+        trimmed => trimmed.to_owned(),
+    };
+    let dotted = |part: &str| part.split('.').map(number).collect::<Vec<_>>().join(".");
+    text.split('/').map(dotted).collect::<Vec<_>>().join("/")
 }
 
 /// Checks that a text is a reference to a secret. The message never contains the text.

@@ -23,5 +23,6 @@ mod settings;
 mod sqlite;
 mod targets;
 mod unreadable;
+mod validate;
 mod whys;
 mod world;

@@ -30,7 +30,8 @@ fn the_zone_of_a_schedule_is_shown_and_a_cronjob_needs_its_name() {
         program
     };
     for (zone, shown) in [("Europe/Berlin", "00:00:00 Europe/Berlin\n"), ("XXX-3", "00:00:00 +03:00\n")] {
-        let mut running = program(zone).spawn(&["schedule", "timed.yaml", "-i", "name=m"]);
+        let program = program(zone);
+        let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m"]);
         let line = running.read_until("is due at");
         assert!(line.contains("machine is due at 20") && line.ends_with(shown), "{line}");
         running.kill();

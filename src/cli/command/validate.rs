@@ -1,8 +1,11 @@
 //! Implementation of the command `validate`.
 //!
-//! A workflow that cannot be read is reported, and the others are validated. Exit code 65 if a
-//! workflow has errors or cannot be read, 64 if there is no workflow of that name; warnings do not
-//! count. JSON: a list of `{file, valid, diagnostics, warnings, error, hint}`.
+//! A workflow that cannot be read is reported, and the others are validated; of a folder, each
+//! YAML file. Exit code 65 if a workflow has errors or cannot be read, 64 if there is no workflow
+//! of that name; warnings do not count. JSON: a list of `{file, valid, diagnostics, warnings,
+//! error, hint}`.
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use stargate::{plan::Checked, workflow::Diagnostics};
@@ -13,8 +16,11 @@ use crate::{
         args::{Output, ValidateArgs},
         diagnostics,
         exit::Exit,
-        format, ui,
+        format,
+        text_file::STANDARD_INPUT,
+        ui,
         workflow_text::WorkflowText,
+        yaml_files::{self, UnreadableFolder},
     },
     wiring,
 };
@@ -23,12 +29,12 @@ use crate::{
 pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
     let (mut worst, mut errors, mut reports) = (Exit::Success, 0, Vec::new());
-    for name in &args.workflows {
-        let text = match WorkflowText::find(name) {
+    for (name, source) in args.workflows.iter().flat_map(|name| sources(name)) {
+        let text = match source.and_then(TextSource::read) {
             Ok(text) => text,
             Err(failure) => {
                 worst = worst.max(failure.exit());
-                reports.push(unread(settings.output, name, &failure));
+                reports.push(unread(settings.output, &name, &failure));
                 continue;
             }
         };
@@ -50,11 +56,58 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
         ui::out_json_pretty(&reports);
     }
     if errors > 0 {
-        let workflows = format::plural(args.workflows.len(), "workflow");
+        let workflows = format::plural(reports.len(), "workflow");
         ui::err(&format!("{} in {workflows}", format::plural(errors, "error")));
         ui::hint("correct the underlined text, then run the same command again");
     }
     Ok(worst)
+}
+
+/// Place of the text of a workflow.
+enum TextSource {
+    /// Standard input.
+    StandardInput,
+    /// A file, or a name.
+    Named(String),
+    /// A file of a folder.
+    File(PathBuf),
+}
+
+impl TextSource {
+    fn read(self) -> Result<WorkflowText, Failure> {
+        match self {
+            Self::StandardInput => WorkflowText::from_standard_input(),
+            Self::Named(name) => WorkflowText::find(&name),
+            Self::File(path) => WorkflowText::read(&path),
+        }
+    }
+}
+
+/// Returns the workflows that an argument names, each with the name for its report.
+fn sources(name: &str) -> Vec<(String, Result<TextSource, Failure>)> {
+    if name == "-" {
+        return vec![(STANDARD_INPUT.to_owned(), Ok(TextSource::StandardInput))];
+    }
+    let folder = Path::new(name);
+    // A workflow that ships has precedence over a folder of its name.
+    if !folder.is_dir() || WorkflowText::find(name).is_ok() {
+        return vec![(name.to_owned(), Ok(TextSource::Named(name.to_owned())))];
+    }
+    let shown = |path: &Path| path.display().to_string();
+    let found = yaml_files::below(folder);
+    if found.is_empty() {
+        let message = format!("there is no YAML file below the folder {name}");
+        let failure = Failure::usage(message, "use a folder with files that end in .yaml or .yml");
+        return vec![(name.to_owned(), Err(failure))];
+    }
+    let source = |entry: Result<PathBuf, UnreadableFolder>| match entry {
+        Ok(path) => (shown(&path), Ok(TextSource::File(path))),
+        Err(UnreadableFolder { path, error }) => {
+            let message = format!("cannot read the folder {}: {error}", path.display());
+            (shown(&path), Err(Failure::new(Exit::Invalid, message, "make the folder readable")))
+        }
+    };
+    found.into_iter().map(source).collect()
 }
 
 /// Prints the warnings about a workflow without errors, and its number of steps.

@@ -60,6 +60,26 @@ fn a_value_must_fit_its_schema() {
         json!("10.0.0.0/40"),
         "4:3 input \"prefix\" must be a prefix such as 10.50.0.0/16, \"10.0.0.0/40\" is not",
     );
+    let prefix = "4:3 input \"prefix\" must be a prefix such as 10.50.0.0/16,";
+    for (given, rest) in [
+        ("10.0.0.1/24", "has host bits set; did you mean \"10.0.0.0/24\"?"),
+        ("010.0.0.0/8", "has leading zeros; did you mean \"10.0.0.0/8\"?"),
+        ("10.0.0.0/08", "has leading zeros; did you mean \"10.0.0.0/8\"?"),
+        ("010.0.0.1/24", "has leading zeros; did you mean \"10.0.0.0/24\"?"),
+        ("10.0.0.1", "has no length; did you mean \"10.0.0.1/32\"?"),
+        ("fd00::1/64", "has host bits set; did you mean \"fd00::/64\"?"),
+        ("10.0.0/8", "is not"),
+        ("1000.0.0.0/8", "is not"),
+        ("", "is not"),
+    ] {
+        check("prefix", json!(given), &format!("{prefix} {given:?} {rest}"));
+    }
+    for (given, rest) in [
+        ("010.0.0.1", "has leading zeros; did you mean \"10.0.0.1\"?"),
+        ("10.0.0.1/24", "is a prefix; did you mean \"10.0.0.1\"?"),
+    ] {
+        check("gateway", json!(given), &format!("6:3 input \"gateway\" must be an IP address, {given:?} {rest}"));
+    }
     check("wait", json!("soon"), "5:3 input \"wait\" must be a duration such as 10m, 1h30m or 500ms, \"soon\" is not");
     check("gateway", json!("10.0.0"), "6:3 input \"gateway\" must be an IP address, \"10.0.0\" is not");
     check("size", json!(10), "7:3 input \"size\" must be at most 9");
@@ -72,6 +92,24 @@ fn a_value_must_fit_its_schema() {
     check("workers", json!([{"ip": "x"}]), "9:3 input \"workers\"[0].ip must be an IP address, \"x\" is not");
     let three = json!([{"ip": "1.1.1.1"}, {"ip": "1.1.1.1"}, {"ip": "1.1.1.1"}]);
     check("workers", three, "9:3 input \"workers\" must have at most 2 items, it has 3");
+}
+
+#[test]
+fn a_prefix_and_an_address_are_written_in_one_way() {
+    for (key, value) in [
+        ("prefix", "0.0.0.0/0"),
+        ("prefix", "10.20.0.0/16"),
+        ("prefix", "10.0.0.7/32"),
+        ("prefix", "fd00:0db8::/32"),
+        ("prefix", "::/0"),
+        ("gateway", "10.0.0.1"),
+        ("gateway", "0.0.0.0"),
+        ("gateway", "fd00::0001"),
+    ] {
+        let mut inputs = json!({"name": "x"});
+        inputs[key] = value.into();
+        check(&inputs, &[]);
+    }
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! The command `validate`: folders, standard input and warnings.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::symlink,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::program::{Program, ProgramOutput};
+
+const VALID: &str =
+    "name: valid\nsteps:\n  g: {uses: azure.resource_group.ensure, with: {name: g, location: canadacentral}}\n";
+const INVALID: &str = "name: invalid\nsteps:\n  g: {uses: azure.resource_group.ensur}\n";
+
+/// Returns the files of the report with whether each is valid.
+fn files(ran: &ProgramOutput) -> Vec<(String, bool)> {
+    let file = |report: &Value| (report["file"].as_str().unwrap().to_owned(), report["valid"].as_bool().unwrap());
+    ran.json().as_array().unwrap().iter().map(file).collect()
+}
+
+#[test]
+fn validate_reports_each_yaml_file_of_a_folder() {
+    let program = Program::new();
+    for folder in ["all/sub/deep", "all/.hidden", "empty"] {
+        fs::create_dir_all(program.path(folder)).unwrap();
+    }
+    for (file, text) in [
+        ("all/b.yaml", VALID),
+        ("all/a.yml", INVALID),
+        ("all/sub/deep/c.yaml", VALID),
+        ("all/.hidden/d.yaml", INVALID),
+        ("all/read.me", INVALID),
+    ] {
+        program.write(file, text);
+    }
+    assert!(Command::new("mkfifo").arg(program.path("all/sub/fifo.yaml")).status().unwrap().success());
+    symlink(program.path("all"), program.path("all/sub/again")).unwrap();
+    let ran = program.expect(65, &["validate", "all", "provision-dc", "-o", "json"]);
+    let expected = [
+        ("all/a.yml", false),
+        ("all/b.yaml", true),
+        ("all/sub/deep/c.yaml", true),
+        ("all/sub/fifo.yaml", false),
+        ("provision-dc.yaml", true),
+    ];
+    assert_eq!(files(&ran), expected.map(|(file, valid)| (file.to_owned(), valid)));
+    let ran = program.expect(65, &["validate", "all"]);
+    assert!(ran.err.contains("1 error in 4 workflows") && ran.err.contains("fifo.yaml"), "{ran:?}");
+    assert!(ran.out.contains("all/b.yaml: no errors") && ran.out.contains("c.yaml: no errors"), "{ran:?}");
+    assert!(program.expect(64, &["validate", "empty"]).err.contains("no YAML file below the folder empty"));
+    fs::remove_dir_all(program.path("all/sub")).unwrap();
+    fs::remove_file(program.path("all/a.yml")).unwrap();
+    let ran = program.expect(0, &["validate", ".", "-o", "json"]);
+    assert_eq!(files(&ran), [("all/b.yaml".to_owned(), true)]);
+}
+
+#[test]
+fn validate_reads_standard_input() {
+    let program = Program::new();
+    program.write("valid.yaml", VALID);
+    let validate = |text: &[u8]| {
+        let mut command = program.command(&["validate", "-", "-o", "json"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report[0].clone())
+    };
+    let (code, report) = validate(b"name: outer\nsteps: {in: {workflow: valid.yaml}}\n");
+    assert_eq!(
+        (code, &report["file"], &report["valid"]),
+        (Some(0), &"standard input".into(), &true.into()),
+        "{report}"
+    );
+    let (code, report) = validate(INVALID.as_bytes());
+    assert_eq!((code, &report["diagnostics"][0]["line"]), (Some(65), &3.into()), "{report}");
+    let (code, report) = validate(b"name: caf\xe9\n");
+    assert!(code == Some(65) && report["error"].as_str().unwrap().contains("UTF-8: byte 10"), "{report}");
+}
