@@ -122,9 +122,11 @@ impl WorkflowText {
         self.check(registry).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
-    /// Creates the plan of a run with these inputs, with the errors as a failure.
+    /// Creates the plan of a run with these inputs, with the errors as a failure: also those of
+    /// steps that are known before the run.
     pub(crate) fn plan(checked: &Checked, inputs: &GivenInputs) -> Result<Plan, Failure> {
-        checked.plan_given(inputs).map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
+        let plan = checked.plan_given(inputs).and_then(|plan| checked.errors_before_run(&plan).map_or(Ok(plan), Err));
+        plan.map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 
     /// Returns the outline of the workflow, which can be displayed without inputs.

@@ -209,6 +209,10 @@ impl<'a> ScopeCheck<'a> {
             found
                 .push(Diagnostic::new(source, "plan::reference", span, dead.message, "not found").with_hint(dead.hint));
         }
+        if let Some(range) = expression.expression.division_by_zero() {
+            let span = expression.span_of(source, &range);
+            found.push(Diagnostic::new(source, "plan::no_value", span, "division by zero", "has no value"));
+        }
     }
 
     /// Checks the kind of an expression's value. `what` names the use in the message.

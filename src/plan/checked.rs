@@ -9,10 +9,12 @@ use super::{
     dependencies::{StepDependencies, dependencies},
     hidden_failures::hidden_failures,
     inline::inline,
-    inlined_workflow::InlinedWorkflow,
+    inlined_workflow::{ActionStep, InlinedWorkflow},
     inputs,
+    known::{StepExpressions, ValuesBeforeRun},
     locks::{self, Lock},
     lower, order,
+    skipped_outputs::skipped_outputs,
 };
 
 use crate::workflow::{Diagnostic, Diagnostics, GivenInputs, ParsedWorkflow, Workflow};
@@ -27,6 +29,8 @@ pub struct Checked {
     scopes: Vec<Scope>,
     locks: Vec<Lock>,
     steps: Vec<PlannedStep>,
+    /// Expressions of the steps, with their places.
+    expressions: Vec<StepExpressions>,
     outputs: Vec<(String, Template)>,
     warnings: Vec<Diagnostic>,
 }
@@ -56,7 +60,10 @@ impl ParsedWorkflow {
             inlined
         });
         match (Diagnostics::collect(found), inlined) {
-            (None, Some(inlined)) => Ok(Checked::new(&inlined)),
+            (None, Some(inlined)) => {
+                let checked = Checked::new(&inlined);
+                checked.known_errors(None).map_or(Ok(checked), Err)
+            }
             (Some(diagnostics), _) => Err(diagnostics),
             (None, None) => unreachable!("a file that is not a workflow has a diagnostic"),
         }
@@ -67,10 +74,13 @@ impl Checked {
     fn new(inlined: &InlinedWorkflow) -> Self {
         let workflow = Arc::clone(&inlined.scopes[0].workflow);
         let dependencies = dependencies(inlined);
-        let warnings = Diagnostics::collect(hidden_failures(inlined, &dependencies));
+        let mut warnings = hidden_failures(inlined, &dependencies);
+        warnings.extend(skipped_outputs(inlined));
+        let warnings = Diagnostics::collect(warnings);
         Self {
             scopes: lower::scopes(inlined),
             locks: locks::lower(inlined),
+            expressions: inlined.steps.iter().map(|step| expressions(inlined, step)).collect(),
             steps: steps(inlined, &dependencies),
             outputs: lower::outputs(&workflow, 0),
             warnings: warnings.map(Diagnostics::into_vec).unwrap_or_default(),
@@ -116,6 +126,20 @@ impl Checked {
         })
     }
 
+    /// Returns the errors of steps that are known before a run with the inputs of `plan`: duplicate
+    /// keys of a loop, and expressions that have no value.
+    pub fn errors_before_run(&self, plan: &Plan) -> Option<Diagnostics> {
+        self.known_errors(Some(&plan.inputs))
+    }
+
+    /// Returns the errors of expressions whose values are known with these inputs, or without
+    /// inputs.
+    fn known_errors(&self, inputs: Option<&Map<String, Value>>) -> Option<Diagnostics> {
+        let names = self.steps.iter().map(|step| step.name.as_str());
+        let known = ValuesBeforeRun::new(names, &self.scopes, inputs);
+        Diagnostics::collect(self.expressions.iter().filter_map(|step| known.error(step)).collect())
+    }
+
     /// Returns the steps and locks for display, without input values.
     pub fn outline(&self) -> Outline {
         Outline {
@@ -125,6 +149,11 @@ impl Checked {
             steps: self.steps.clone(),
         }
     }
+}
+
+/// Returns the expressions of a step.
+fn expressions(inlined: &InlinedWorkflow, step: &ActionStep) -> StepExpressions {
+    StepExpressions::new(inlined, step, lower::condition(inlined, step))
 }
 
 /// Returns the steps so that each follows all it depends on; otherwise in the order of the files.

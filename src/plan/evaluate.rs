@@ -89,7 +89,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Evaluates an expression of any type.
-    fn value(&self, expression: &CompiledExpression) -> Result<Value, EvaluationFailure> {
+    pub(super) fn value(&self, expression: &CompiledExpression) -> Result<Value, EvaluationFailure> {
         match &expression.kind {
             CompiledKind::Path(path) => self.path(expression, path),
             CompiledKind::Program { program, reads } => self.program(expression, program, reads),

@@ -63,7 +63,7 @@ pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep) -> PlannedStep 
 
 /// Joins the condition of a step with those of the steps that inline its workflow. The outermost is
 /// evaluated first.
-fn condition(inlined: &InlinedWorkflow, step: &ActionStep) -> Option<PlannedExpression> {
+pub(super) fn condition(inlined: &InlinedWorkflow, step: &ActionStep) -> Option<PlannedExpression> {
     let mut conditions: Vec<PlannedExpression> = Vec::new();
     let planned = |when: &SpannedExpression, scope| expression(&when.expression, scope);
     conditions.extend(inlined.definition(step).when.as_ref().map(|when| planned(when, step.scope)));

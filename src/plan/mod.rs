@@ -33,6 +33,7 @@ mod hidden_failures;
 mod inline;
 mod inlined_workflow;
 mod inputs;
+mod known;
 mod locks;
 mod lower;
 mod names;
@@ -41,6 +42,7 @@ mod outline;
 mod plan_values;
 mod schema;
 mod schema_check;
+mod skipped_outputs;
 mod template;
 #[cfg(test)]
 mod tests;

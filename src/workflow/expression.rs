@@ -2,7 +2,11 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use cel::Program;
 
-use super::{expression_analysis::ExpressionAnalysis, expression_parser, expression_path::path};
+use super::{
+    expression_analysis::{ExpressionAnalysis, division_by_zero},
+    expression_parser,
+    expression_path::path,
+};
 
 /// Maximum length of an expression's source, in bytes. It excludes the chains of thousands of terms
 /// that overflow the stack in CEL's parser.
@@ -201,6 +205,13 @@ impl Expression {
     /// Returns the CEL program, unless the expression is only a reference.
     pub fn program(&self) -> Option<&Arc<Program>> {
         self.0.program.as_ref()
+    }
+
+    /// Returns the bytes of the first division by a constant zero.
+    ///
+    /// It is no error of [`parse`](Self::parse), because plans are stored that contain one.
+    pub fn division_by_zero(&self) -> Option<Range<usize>> {
+        division_by_zero(self.source(), self.program()?)
     }
 
     /// Returns the type of the value, as far as it is known.

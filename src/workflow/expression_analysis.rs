@@ -38,6 +38,44 @@ pub(super) fn analyse(source: &str, program: &Program) -> Result<ExpressionAnaly
     Ok(ExpressionAnalysis { references: collector.references, result_type: result_type(program.expression()) })
 }
 
+/// Returns the place of the first division by a constant zero.
+pub(super) fn division_by_zero(source: &str, program: &Program) -> Option<std::ops::Range<usize>> {
+    let mut open = vec![program.expression()];
+    while let Some(node) = open.pop() {
+        if let Expr::Call(call) = &node.expr
+            && [operators::DIVIDE, operators::MODULO].contains(&call.func_name.as_str())
+            && call.args.get(1).is_some_and(is_zero)
+        {
+            let collector = ReferenceCollector { source, program, bound: Vec::new(), references: Vec::new() };
+            return Some(collector.range(node.id).unwrap_or(0..source.len()));
+        }
+        match &node.expr {
+            Expr::Call(call) => open.extend(call.target.iter().map(|target| &**target).chain(&call.args)),
+            Expr::Comprehension(inner) => {
+                open.extend([&inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result]);
+            }
+            Expr::List(list) => open.extend(&list.elements),
+            Expr::Map(map) => open.extend(map.entries.iter().filter_map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => Some(&entry.value),
+                EntryExpr::StructField(_) => None,
+            })),
+            Expr::Select(select) => open.push(&select.operand),
+            Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) | Expr::Struct(_) => {}
+        }
+    }
+    None
+}
+
+/// True for the literal 0.
+fn is_zero(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Literal(LiteralValue::Int(value)) => *value.inner() == 0,
+        Expr::Literal(LiteralValue::UInt(value)) => *value.inner() == 0,
+        Expr::Literal(LiteralValue::Double(value)) => *value.inner() == 0.0,
+        _ => false,
+    }
+}
+
 /// State of the walk over a program's syntax tree.
 struct ReferenceCollector<'a> {
     source: &'a str,

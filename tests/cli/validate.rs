@@ -80,3 +80,42 @@ fn validate_reads_standard_input() {
     let (code, report) = validate(b"name: caf\xe9\n");
     assert!(code == Some(65) && report["error"].as_str().unwrap().contains("UTF-8: byte 10"), "{report}");
 }
+
+const CONDITIONAL: &str = "name: conditional
+inputs:
+  go: {type: boolean, default: true}
+  groups: {type: array, items: {type: string}, default: []}
+steps:
+  a: {uses: azure.resource_group.ensure, when: \"${{ inputs.go }}\", with: {name: g, location: canadacentral}}
+  b: {uses: azure.resource_group.ensure, with: {name: \"${{ steps.a.outputs.name }}\", location: canadacentral}}
+  each:
+    uses: azure.resource_group.ensure
+    for_each: ${{ inputs.groups }}
+    as: group
+    with: {name: \"${{ group }}\", location: canadacentral}
+";
+
+#[test]
+fn validate_warns_of_outputs_that_can_be_missing() {
+    let program = Program::new();
+    program.write("conditional.yaml", CONDITIONAL);
+    let ran = program.expect(0, &["validate", "conditional.yaml"]);
+    assert!(ran.err.contains("⚠ step \"b\" fails if \"a\" is skipped") && ran.err.contains(":7:60]"), "{ran:?}");
+    program.write("conditional.yaml", &CONDITIONAL.replace("steps.a.outputs.name", "1 / 0"));
+    let ran = program.expect(65, &["validate", "conditional.yaml"]);
+    assert!(ran.err.contains("division by zero"), "{ran:?}");
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_found_before_a_run_begins() {
+    let program = Program::new().also("STARGATE_AZURE_SUBSCRIPTION", "00000000-0000-0000-0000-000000000001");
+    program.write("conditional.yaml", CONDITIONAL);
+    for command in [&["run", "workflow"][..], &["plan"]] {
+        let ran = program.expect(65, &[command, &["conditional.yaml", "-i", "groups=a,b,a"]].concat());
+        assert!(
+            ran.err.contains("two items have the key \"a\"") && ran.err.contains("conditional.yaml:10:"),
+            "{ran:?}"
+        );
+    }
+    assert!(!program.journal().exists());
+}

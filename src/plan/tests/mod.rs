@@ -6,6 +6,7 @@ mod fixtures;
 mod hostile;
 mod inlining;
 mod inputs;
+mod known;
 mod locks;
 mod properties;
 mod shipped;

@@ -48,3 +48,50 @@ fn a_step_that_receives_the_failure_or_ignores_it_has_no_warning() {
     let second = "more: {uses: test.nop.run, needs: [each], for_each: \"${{ inputs.list }}\", as: x}";
     check(&[FIRST, LOOP, second], &[]);
 }
+
+/// Returns the warnings about a workflow with the input `go`, a step `a` with a condition and
+/// these steps, as `line:column message`.
+fn skip_warnings(condition: &str, steps: &[&str]) -> Vec<String> {
+    let head = "name: w\ninputs: {go: {type: boolean}, on: {type: boolean, default: true}}\nsteps:\n";
+    let used = "  used: {uses: test.note.write, with: {value: \"${{ inputs.on && inputs.go }}\"}}\n";
+    let first = format!("  a: {{uses: net.network.ensure, when: \"${{{{ {condition} }}}}\", with: {{name: x}}}}\n");
+    let text = format!("{head}{used}{first}  {}\n", steps.join("\n  "));
+    let checked = checked_among(&[], &text);
+    let line = |d: &crate::workflow::Diagnostic| format!("{}:{} {}", d.span.line, d.span.column, d.message);
+    checked.warnings().iter().map(line).collect()
+}
+
+fn reader(name: &str, when: &str, value: &str) -> String {
+    let when = if when.is_empty() { String::new() } else { format!("when: \"${{{{ {when} }}}}\", ") };
+    format!("{name}: {{uses: test.note.write, {when}with: {{value: \"${{{{ {value} }}}}\"}}}}")
+}
+
+#[test]
+fn a_step_that_reads_outputs_of_a_step_with_a_condition_has_a_warning() {
+    let expected =
+        |name: &str, place: &str| format!("{place} step {name:?} fails if \"a\" is skipped: it reads its outputs");
+    let found = skip_warnings("inputs.go", &[&reader("b", "", "steps.a.outputs.id + steps.a.outputs.name")]);
+    assert_eq!(found, [expected("b", "6:49")]);
+    let found = skip_warnings("inputs.go", &[&reader("b", "steps.a.outputs.size > 1", "1")]);
+    assert_eq!(found, [expected("b", "6:41")]);
+    let found = skip_warnings("inputs.go && inputs.on", &[&reader("b", "inputs.on", "steps.a.outputs.id")]);
+    assert_eq!(found.len(), 1, "the condition of a is stricter");
+}
+
+#[test]
+fn a_step_that_checks_for_the_skipped_step_or_has_its_condition_has_no_warning() {
+    let check = |condition: &str, steps: &[&str]| {
+        assert_eq!(skip_warnings(condition, steps), [""; 0], "{condition} {steps:?}");
+    };
+    let read = "steps.a.outputs.id";
+    check("inputs.go", &[&reader("b", "", "steps.a.skipped ? 'none' : steps.a.outputs.id")]);
+    check("inputs.go", &[&reader("b", "", "has(steps.a.outputs.id) ? steps.a.outputs.id : ''")]);
+    check("inputs.go", &[&reader("b", "!steps.a.skipped", read)]);
+    check("inputs.go", &[&reader("b", "inputs.go", read)]);
+    check("inputs.go", &[&reader("b", "inputs.on && inputs.go", read)]);
+    check("inputs.go || inputs.on", &[&reader("b", "(inputs.on) && run.id != ''", read)]);
+    let other = reader("other", "inputs.go", "1");
+    check("inputs.go", &[&other, &reader("b", "!steps.other.skipped", read)]);
+    // An output that needs a skipped step is null.
+    check("inputs.go", &["b: {uses: test.nop.run, needs: [a]}\noutputs: {id: \"${{ steps.a.outputs.id }}\"}"]);
+}
