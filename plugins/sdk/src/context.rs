@@ -211,8 +211,13 @@ impl ActionContext {
     /// `Transient` without waiting if `delay` does not end before the deadline, and as soon as the
     /// attempt is cancelled. A long-running operation that was started is in the checkpoint.
     pub async fn sleep(&self, delay: Duration) -> Result<(), ActionError> {
-        if delay > self.remaining() {
-            return Err(ActionError::transient(format!("timed out after {:.0?}, the step's timeout", self.elapsed())));
+        let left = self.remaining();
+        if delay > left {
+            let message = format!(
+                "timed out after {:.0?}: a pause of {delay:.0?} is due, and {left:.0?} of the step's timeout are left",
+                self.elapsed()
+            );
+            return Err(ActionError::transient(message));
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),

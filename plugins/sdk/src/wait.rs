@@ -252,6 +252,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pause_that_does_not_end_before_the_deadline_is_named() {
+        let error = context(Duration::from_secs(9)).sleep(Duration::from_secs(30)).await.expect_err("too long");
+        let words = "a pause of 30s is due, and 9s of the step's timeout are left";
+        assert!(error.message.ends_with(words) && error.kind == FailureKind::Transient, "{error}");
+    }
+
+    #[tokio::test]
     async fn a_limit_of_its_own_ends_the_wait_before_the_deadline() {
         let cx = context(Duration::from_mins(1));
         let waiter = Waiter::new(&cx, BACKOFF).with_limit(Duration::from_millis(50), "the drain's timeout");
