@@ -9,6 +9,9 @@ use tokio::sync::watch;
 /// Maximum duration of one sleep: a suspension of the machine or a change of its clock is noticed
 /// within it.
 const MAX_SLEEP: Duration = Duration::from_secs(15);
+/// Difference from which on a clock that shows an earlier time than before was set back. Smaller
+/// ones are corrections of the clock.
+const SET_BACK: Duration = Duration::from_mins(1);
 
 /// Point in time, in milliseconds since the Unix epoch, as the journal stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -64,6 +67,26 @@ impl Clock {
         match &self.0 {
             Some(fixed) => *fixed.borrow(),
             None => UnixMillis(Timestamp::now().as_millisecond()),
+        }
+    }
+
+    /// Waits until the time is `at` or later, and returns true; false as soon as the clock was set
+    /// back by more than a minute since `seen`, or since the latest time that this call has read.
+    pub async fn until_or_set_back(&self, at: UnixMillis, seen: UnixMillis) -> bool {
+        let mut latest = seen;
+        loop {
+            let now = self.now();
+            if now >= at || latest.since(now) > SET_BACK {
+                return now >= at;
+            }
+            latest = latest.max(now);
+            match &self.0 {
+                Some(fixed) => {
+                    // The sender is alive as long as `self`, so the wait ends only at another time.
+                    let _ = fixed.subscribe().wait_for(|time| *time != now).await;
+                }
+                None => tokio::time::sleep(at.since(now).min(MAX_SLEEP)).await,
+            }
         }
     }
 

@@ -286,6 +286,13 @@ pub(crate) struct ScheduleArgs {
     /// [default: forever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
+    /// Maximum random delay before each run, such as 30s [default: none]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) jitter: Option<Duration>,
+    /// Start a workflow at once if it was due since its last run, as while this program was not
+    /// running [default: when it is due next]
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) catch_up: bool,
     /// Print a configuration that runs one workflow by its schedule, instead of running it
     #[arg(long, value_name = "FORMAT", conflicts_with = "once")]
     pub(crate) print: Option<ScheduleFormat>,

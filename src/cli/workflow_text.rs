@@ -75,6 +75,15 @@ impl WorkflowText {
         Ok(Self { name: path.display().to_string(), yaml, folder: path.parent().map(Path::to_owned) })
     }
 
+    /// Reads the workflow again from the same place.
+    pub(crate) fn read_again(&self) -> Result<Self, Failure> {
+        let name = self.name.as_str();
+        match &self.folder {
+            Some(_) => Self::read(Path::new(name)),
+            None => embedded(name.trim_end_matches(".yaml")).ok_or_else(|| unknown(name)),
+        }
+    }
+
     /// Returns all embedded workflows.
     pub(crate) fn all_embedded() -> Vec<Self> {
         EMBEDDED.iter().filter_map(|(name, _)| embedded(name)).collect()

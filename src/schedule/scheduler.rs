@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +12,11 @@ use crate::{
 /// Schedules of some jobs, with the clock that they follow.
 #[derive(Debug)]
 pub struct JobQueue<'a> {
-    /// Schedule of each job.
-    pub crons: &'a [Cron],
+    /// Schedule of each job. One that is replaced while its job runs is in force from the end of
+    /// that run.
+    pub crons: &'a RefCell<Vec<Cron>>,
+    /// Jobs that are started at once, because they were due earlier.
+    pub missed: &'a [usize],
     /// Source of the time.
     pub clock: &'a Clock,
     /// Time zone of the schedules.
@@ -20,43 +25,72 @@ pub struct JobQueue<'a> {
     pub stop: &'a CancellationToken,
 }
 
-/// Calls `start` with the index of each job that is due, until `stop` is cancelled and the running
-/// jobs have ended.
+impl JobQueue<'_> {
+    /// Returns the next time of a job; `None` if its schedule has no further one.
+    fn next(&self, job: usize) -> Option<UnixMillis> {
+        self.crons.borrow()[job].next_after(self.clock.now(), self.zone)
+    }
+
+    /// Returns the next time of each job.
+    fn next_of_all(&self) -> Vec<Option<UnixMillis>> {
+        let count = self.crons.borrow().len();
+        (0..count).map(|job| self.next(job)).collect()
+    }
+}
+
+/// Calls `start` with the index of each job that is due and with the time at which it was due,
+/// until `stop` is cancelled and the running jobs have ended.
 ///
 /// A job that is due while it is still running is not started again: `skipped` is called with its
-/// index. A job that was due several times while the machine was suspended is started once.
+/// index. A job that was due several times while the machine was suspended is started once. If the
+/// clock is set back, the next times are computed anew.
 ///
 /// A job that is due at the same time as `stop` is cancelled is not started. The jobs run inside
 /// the returned future: if it is dropped, they are dropped too.
-pub async fn serve<F: Future<Output = ()>>(queue: JobQueue<'_>, start: impl Fn(usize) -> F, skipped: impl Fn(usize)) {
-    let next = |cron: &Cron| cron.next_after(queue.clock.now(), queue.zone);
-    // Next time of each job; `None` if its schedule has no further one.
-    let mut due: Vec<Option<UnixMillis>> = queue.crons.iter().map(next).collect();
+pub async fn serve<F: Future<Output = ()>>(
+    queue: JobQueue<'_>,
+    start: impl Fn(usize, UnixMillis) -> F,
+    skipped: impl Fn(usize),
+) {
+    let mut seen = queue.clock.now();
+    let mut due = queue.next_of_all();
+    for &job in queue.missed {
+        due[job] = Some(seen);
+    }
     let mut running = vec![false; due.len()];
     let mut runs = FuturesUnordered::new();
     loop {
-        let earliest = due.iter().flatten().min().copied();
+        let earliest = due.iter().flatten().min().copied().unwrap_or(UnixMillis(i64::MAX));
         tokio::select! {
             // In this order a stop wins over a due job, and a job that has ended can start again.
             biased;
             () = queue.stop.cancelled() => break,
-            Some(job) = runs.next(), if !runs.is_empty() => running[job] = false,
-            () = queue.clock.until(earliest.unwrap_or(UnixMillis(i64::MAX))) => {
-                let now = queue.clock.now();
+            Some((job, has_changed)) = runs.next(), if !runs.is_empty() => {
+                running[job] = false;
+                seen = seen.max(queue.clock.now());
+                if has_changed {
+                    due[job] = queue.next(job);
+                }
+            }
+            is_due = queue.clock.until_or_set_back(earliest, seen) => {
+                seen = queue.clock.now();
+                if !is_due {
+                    due = queue.next_of_all();
+                    continue;
+                }
                 for job in 0..due.len() {
-                    if due[job].is_none_or(|due| due > now) {
-                        continue;
-                    }
-                    due[job] = next(&queue.crons[job]);
+                    let Some(at) = due[job].filter(|at| *at <= seen) else { continue };
+                    due[job] = queue.next(job);
                     if std::mem::replace(&mut running[job], true) {
                         skipped(job);
-                    } else {
-                        let run = start(job);
-                        runs.push(async move {
-                            run.await;
-                            job
-                        });
+                        continue;
                     }
+                    let (run, queue) = (start(job, at), &queue);
+                    let cron = queue.crons.borrow()[job].clone();
+                    runs.push(async move {
+                        run.await;
+                        (job, queue.crons.borrow()[job] != cron)
+                    });
                 }
             }
         }
@@ -67,7 +101,7 @@ pub async fn serve<F: Future<Output = ()>>(queue: JobQueue<'_>, start: impl Fn(u
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+    use std::{collections::VecDeque, rc::Rc};
 
     use tokio::{sync::oneshot, task::yield_now};
 
@@ -78,6 +112,7 @@ mod tests {
     struct Recorder {
         calls: RefCell<Vec<String>>,
         running: RefCell<VecDeque<oneshot::Sender<()>>>,
+        crons: RefCell<Vec<Cron>>,
     }
 
     impl Recorder {
@@ -98,17 +133,26 @@ mod tests {
         crons: &[&str],
         scenario: impl FnOnce(Clock, Rc<Recorder>, CancellationToken) -> F,
     ) {
-        let crons: Vec<Cron> = crons.iter().map(|cron| cron.parse().expect("a schedule")).collect();
+        with_missed(crons, &[], scenario).await;
+    }
+
+    /// Like [`with_schedule`], with jobs that were due earlier.
+    async fn with_missed<F: Future<Output = ()>>(
+        crons: &[&str],
+        missed: &[usize],
+        scenario: impl FnOnce(Clock, Rc<Recorder>, CancellationToken) -> F,
+    ) {
         let (clock, recorder, stop) =
             (Clock::fixed(UnixMillis(30_000)), Rc::new(Recorder::default()), CancellationToken::new());
-        let start = |at: usize| {
+        *recorder.crons.borrow_mut() = crons.iter().map(|cron| cron.parse().expect("a schedule")).collect();
+        let start = |at: usize, _: UnixMillis| {
             let (end, ended) = oneshot::channel();
             recorder.calls.borrow_mut().push(format!("start {at}"));
             recorder.running.borrow_mut().push_back(end);
             async move { ended.await.expect("the scenario ends the job") }
         };
         let skipped = |at: usize| recorder.calls.borrow_mut().push(format!("skip {at}"));
-        let queue = JobQueue { crons: &crons, clock: &clock, zone: &TimeZone::UTC, stop: &stop };
+        let queue = JobQueue { crons: &recorder.crons, missed, clock: &clock, zone: &TimeZone::UTC, stop: &stop };
         tokio::join!(serve(queue, start, skipped), scenario(clock.clone(), Rc::clone(&recorder), stop.clone()));
     }
 
@@ -158,6 +202,68 @@ mod tests {
             assert_eq!(recorder.take(), [""; 0]);
             at(&clock, 65).await;
             assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
+            stop.cancel();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_job_is_due_again_when_the_clock_is_set_back() {
+        with_schedule(&["*/5 * * * *"], |clock, recorder, stop| async move {
+            at(&clock, 605).await;
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
+            settle().await;
+            // A correction does not start the job again.
+            clock.set(UnixMillis(605 * 60_000 - 500));
+            settle().await;
+            at(&clock, 605).await;
+            assert_eq!(recorder.take(), [""; 0]);
+            at(&clock, 2).await;
+            assert_eq!(recorder.take(), [""; 0]);
+            at(&clock, 5).await;
+            assert_eq!(recorder.take(), ["start 0"]);
+            at(&clock, 9_000).await;
+            assert_eq!(recorder.take(), ["skip 0"], "set forward while the job runs");
+            recorder.end_one();
+            settle().await;
+            at(&clock, 9_005).await;
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
+            stop.cancel();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_schedule_that_is_replaced_is_in_force_after_the_run() {
+        with_schedule(&["*/5 * * * *"], |clock, recorder, stop| async move {
+            at(&clock, 5).await;
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.crons.borrow_mut()[0] = "7 * * * *".parse().expect("a schedule");
+            recorder.end_one();
+            settle().await;
+            at(&clock, 6).await;
+            assert_eq!(recorder.take(), [""; 0]);
+            at(&clock, 7).await;
+            assert_eq!(recorder.take(), ["start 0"]);
+            recorder.end_one();
+            stop.cancel();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_missed_job_is_started_at_once() {
+        with_missed(&["*/5 * * * *", "*/5 * * * *"], &[1], |clock, recorder, stop| async move {
+            settle().await;
+            assert_eq!(recorder.take(), ["start 1"]);
+            recorder.end_one();
+            settle().await;
+            at(&clock, 5).await;
+            assert_eq!(recorder.take(), ["start 0", "start 1"]);
+            recorder.end_one();
             recorder.end_one();
             stop.cancel();
         })

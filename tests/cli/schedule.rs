@@ -7,6 +7,7 @@ use stargate::{clock::UnixMillis, workflow::Cron};
 
 use crate::{
     program::{Program, ProgramOutput, wait_for},
+    sqlite,
     world::{MACHINE, SimWorld},
 };
 
@@ -266,6 +267,60 @@ fn a_schedule_shows_the_next_time_and_ends_on_a_signal() {
     assert_eq!(ran.code, Some(130), "{ran:?}");
     assert_eq!(runs(&program)[0]["status"], "interrupted");
     program.expect(0, &ONCE);
+}
+
+#[test]
+fn a_changed_file_is_taken_up_at_the_next_run() {
+    let (_world, program) = world("1000");
+    let text = scheduled(MACHINE).replace("0 0 29 2 *", "* * * * *");
+    program.write("timed.yaml", &text);
+    let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m"]);
+    running.read_until("is due at");
+    program.write(
+        "timed.yaml",
+        &text
+            .replace("* * * * *", "0 0 29 2 *")
+            .replace("  nic:", "  nic_of_vm:")
+            .replace("steps.nic.", "steps.nic_of_vm."),
+    );
+    let shown = running.read_until("has changed: it runs as its files are now");
+    assert!(shown.contains("machine has changed"), "{shown}");
+    assert!(running.read_until("is due at").contains("-02-29 00:00:00"), "the schedule has changed, too");
+    running.signal(Signal::INT);
+    running.end();
+    let list = runs(&program);
+    assert_eq!((list.len(), &list[0]["status"]), (1, &"succeeded".into()));
+    assert!(program.expect(0, &["history", list[0]["run"].as_str().unwrap()]).out.contains("nic_of_vm"));
+}
+
+#[test]
+fn a_run_that_was_missed_is_started_at_once_if_that_is_asked_for() {
+    let (_world, program) = world("1000");
+    program.write("timed.yaml", &scheduled(MACHINE).replace("0 0 29 2 *", "0 0 1 * *"));
+    program.expect(0, &ONCE);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Two months earlier.
+    runtime.block_on(sqlite::execute(&program.journal(), "UPDATE run SET created_at = created_at - 5356800000"));
+    let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m", "--catch-up", "--jitter", "10ms"]);
+    let shown = running.read_until("it is started now");
+    assert!(shown.contains("machine was due at 20"), "{shown}");
+    wait_for("the missed run", || (runs(&program).len() == 2).then_some(()));
+    running.signal(Signal::INT);
+    running.end();
+    let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m", "--catch-up"]);
+    assert!(!running.read_until("is due at").contains("started now"), "nothing is missed");
+    running.kill();
+}
+
+#[test]
+fn jitter_and_catch_up_are_printed() {
+    let program = Program::new()
+        .with(vec![("STARGATE_AZURE_SUBSCRIPTION".into(), "00000000-0000-0000-0000-000000000001".into())]);
+    program.write("timed.yaml", &scheduled(MACHINE));
+    let print = ["schedule", "timed.yaml", "-i", "name=m", "--jitter", "30s", "--catch-up", "--print"];
+    let units = program.expect(0, &[&print[..], &["systemd"]].concat()).out;
+    assert!(units.contains("\nPersistent=true\n") && units.contains(" --jitter=30000ms "), "{units}");
+    program.expect(64, &[&print[..], &["crontab"]].concat()).hint();
 }
 
 #[test]

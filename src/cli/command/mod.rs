@@ -24,5 +24,6 @@ pub(crate) mod why;
 
 mod answers;
 mod forecast;
+mod job_runner;
 mod run_entries;
 mod view_context;

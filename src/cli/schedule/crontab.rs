@@ -8,6 +8,10 @@ const MAX_LINE_BYTES: usize = 998;
 
 /// Returns a line for `crontab -e`.
 pub(super) fn output_file(command: &JobCommand<'_>) -> Result<OutputFile, Failure> {
+    if command.args.catch_up {
+        let hint = "use `--print systemd`, or `stargate schedule NAME --catch-up`";
+        return Err(Failure::usage("cron does not start what was due while it was not running", hint));
+    }
     let mut words = vec![command.program.display().to_string()];
     words.extend(command.arguments(&command.job.text.absolute_name()?, &full(&command.settings.journal)));
     words.extend(command.inputs_as_given());

@@ -53,6 +53,22 @@ impl ScheduledJob {
         Ok(Self { cron: cron.value, text, checked, inputs: inputs.to_map(), plan })
     }
 
+    /// Reads the job again; see [`Self::prepare`].
+    pub(crate) fn read_again(
+        &self,
+        settings: &Settings,
+        registry: &Registry,
+        args: &InputArgs,
+        among: bool,
+    ) -> Result<Self, Failure> {
+        Self::prepare(settings, registry, self.text.read_again()?, args, among)
+    }
+
+    /// True if a run of the other job would be the same, at the same times.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        self.plan == other.plan && self.cron == other.cron
+    }
+
     /// Returns the name of the workflow.
     pub(crate) fn name(&self) -> &str {
         &self.plan.workflow

@@ -65,7 +65,8 @@ fn timer(command: &JobCommand<'_>) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "OnCalendar={calendar}{zone}");
     }
-    text + "AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
+    let persistent = if command.args.catch_up { "Persistent=true\n" } else { "" };
+    format!("{text}AccuracySec=1s\n{persistent}\n[Install]\nWantedBy=timers.target\n")
 }
 
 /// Returns the calendar events of systemd that elapse when `cron` is due.
