@@ -551,6 +551,7 @@ async fn an_owner_that_lost_its_lock_is_fenced_and_writes_nothing_more() {
         status: RunStatus::Running,
         locks: vec!["l".into()],
         evictions: vec![eviction],
+        seen_takers: vec![],
     };
     let commit = Commit { at: seen.created_at, creates: vec![create], appends: vec![] };
     assert_eq!(harness.journal.commit(commit).await.unwrap(), []);

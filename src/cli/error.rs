@@ -162,6 +162,7 @@ impl From<EngineError> for Failure {
             EngineError::WaitInterrupted { .. } => {
                 Self::new(Exit::Interrupted, message, "run the same command again: no run was started")
             }
+            EngineError::TakenMeanwhile(by) => Self::new(Exit::Owned, message, hint::history(&by.run)),
             EngineError::Cancelled(run) => {
                 let message = format!("run {run} was cancelled and cannot be resumed");
                 Self::new(Exit::Cancelled, message, "run `stargate run workflow NAME` to start another")

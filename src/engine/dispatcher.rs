@@ -101,12 +101,14 @@ impl Dispatcher {
     fn handle(&mut self, message: DispatcherMessage) {
         let now = self.now();
         match message {
-            DispatcherMessage::Create { run, prepared, evictions, binding, reply } => {
+            DispatcherMessage::Create { run, prepared, evictions, seen_takers, binding, reply } => {
                 let term = LeaseTerm::starting_now(&self.options.clock, self.options.lease);
                 let lease = self.held.lease(term);
                 binding.attach(&lease);
                 let new = AcquiredRun::new(run, prepared, binding, term);
-                self.add(LiveRun::created(new, evictions, now, lease, reply));
+                let mut live = LiveRun::created(new, evictions, now, lease, reply);
+                live.seen_takers = seen_takers;
+                self.add(live);
             }
             DispatcherMessage::Adopt { run, reply } => {
                 let lease = self.held.lease(run.term);
@@ -251,6 +253,7 @@ impl Dispatcher {
                     status,
                     locks: run.prepared.plan().locks.clone(),
                     evictions: std::mem::take(&mut run.evictions),
+                    seen_takers: std::mem::take(&mut run.seen_takers),
                 });
             }
         }

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     event::Reporter,
     id::{Epoch, RunId},
-    journal::{Journal, Owner},
+    journal::{Journal, Owner, SeenTaker},
     plan::Plan,
     run::Answer,
 };
@@ -138,11 +138,29 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::run`].
     pub async fn run_prepared(&self, prepared: Arc<Prepared>) -> Result<RunReport, EngineError> {
-        self.with_lock_wait(RunId::generate(), |run| self.create(run, Arc::clone(&prepared))).await
+        self.with_lock_wait(RunId::generate(), |run| self.create(run, Arc::clone(&prepared), None)).await
     }
 
-    async fn create(&self, run: RunId, prepared: Arc<Prepared>) -> Result<RunReport, EngineError> {
+    /// Creates and executes a run as [`Engine::run`] does, unless another run has taken the lock
+    /// of `seen` since: of several processes that have read the same, one creates its run.
+    ///
+    /// # Errors
+    /// [`EngineError::TakenMeanwhile`], or as for [`Engine::run`].
+    pub async fn run_unless_taken(&self, plan: Plan, seen: SeenTaker) -> Result<RunReport, EngineError> {
+        let prepared = Arc::new(Prepared::new(plan, &self.options.registry)?);
+        self.with_lock_wait(RunId::generate(), |run| self.create(run, Arc::clone(&prepared), Some(seen.clone()))).await
+    }
+
+    async fn create(
+        &self,
+        run: RunId,
+        prepared: Arc<Prepared>,
+        seen: Option<SeenTaker>,
+    ) -> Result<RunReport, EngineError> {
         loop {
+            if let Some(seen) = &seen {
+                locks::check_last_taker(&self.options, seen).await?;
+            }
             let evictions = locks::check_free(&self.options, &self.owner, &prepared.plan().locks, None).await?;
             let recorded = BTreeMap::new();
             let (plan, epoch) = (prepared.plan(), Epoch::FIRST);
@@ -150,8 +168,15 @@ impl Engine {
             let binding = self.binder.bind(&request).await?;
             let (reply, report) = oneshot::channel();
             let (run, prepared) = (run.clone(), Arc::clone(&prepared));
-            let message =
-                DispatcherMessage::Create { run: run.clone(), prepared, evictions, binding: binding.clone(), reply };
+            let (seen_takers, binding_of_run) = (seen.clone().into_iter().collect(), binding.clone());
+            let message = DispatcherMessage::Create {
+                run: run.clone(),
+                prepared,
+                evictions,
+                seen_takers,
+                binding: binding_of_run,
+                reply,
+            };
             self.send(message).await?;
             match self.report(run, &binding, report).await {
                 Err(EngineError::LockLost(_)) => {} // Another run was faster: check the locks again.

@@ -95,6 +95,9 @@ pub enum EngineError {
     /// Another run took a lock at the same time. Nothing was created.
     #[error("cannot create run {0}: another run has just taken one of its locks")]
     LockLost(RunId),
+    /// Another run took a lock after the caller had read who held it last. Nothing was created.
+    #[error("cannot create a run: run {} has taken the lock {:?} meanwhile", .0.run, .0.lock)]
+    TakenMeanwhile(LockTaking),
     /// The engine was drained while it waited for a lock. Nothing was created or acquired.
     #[error("cannot take the lock {lock:?}: interrupted while waiting for it")]
     WaitInterrupted {

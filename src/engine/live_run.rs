@@ -19,7 +19,7 @@ use crate::{
     clock::UnixMillis,
     event::EventKind,
     id::{self, Epoch, RunId, Seq},
-    journal::LockEviction,
+    journal::{LockEviction, SeenTaker},
     plan::{EvaluateError, EvaluationContext},
     run::{
         Attempt, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, StepId,
@@ -57,6 +57,8 @@ pub(super) struct LiveRun {
     pub(super) is_created: bool,
     /// Runs that lose their locks when this one is created.
     pub(super) evictions: Vec<LockEviction>,
+    /// Conditions under which this run is created.
+    pub(super) seen_takers: Vec<SeenTaker>,
     pub(super) outbox: Outbox,
     /// True if the last commit was refused and the run was rebased on the stored entries.
     pub(super) rebased: bool,
@@ -114,6 +116,7 @@ impl LiveRun {
             durable_seq: seq,
             is_created: false,
             evictions: Vec::new(),
+            seen_takers: Vec::new(),
             outbox: Outbox::default(),
             rebased: false,
             in_flight: HashMap::new(),

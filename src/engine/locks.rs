@@ -6,7 +6,7 @@ use super::{EngineError, EngineOptions, LockHolder};
 use crate::{
     event::{Event, EventKind},
     id::RunId,
-    journal::{HeldLock, LockEviction, Owner},
+    journal::{HeldLock, LockEviction, Owner, SeenTaker},
 };
 
 /// First delay before a held lock is checked again: the time that a short run takes.
@@ -41,6 +41,14 @@ pub(super) async fn check_free(
     evictions.sort_by(|a, b| a.run.cmp(&b.run));
     evictions.dedup();
     Ok(evictions)
+}
+
+/// Checks that no other run than the one that was seen has taken the lock.
+pub(super) async fn check_last_taker(options: &EngineOptions, seen: &SeenTaker) -> Result<(), EngineError> {
+    let mut takers = options.journal.last_takers(vec![seen.lock.clone()]).await?.into_iter();
+    takers
+        .find(|taking| Some(&taking.run) != seen.run.as_ref())
+        .map_or(Ok(()), |by| Err(EngineError::TakenMeanwhile(by)))
 }
 
 /// A lock that another run holds.

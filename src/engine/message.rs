@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{EngineError, Prepared, RunReport, binding::RunBinding, claim::AcquiredRun};
 use crate::{
     id::{Epoch, RunId},
-    journal::{JournalError, LockEviction},
+    journal::{JournalError, LockEviction, SeenTaker},
     run::{AttemptMode, Entry, StepId},
 };
 
@@ -25,6 +25,7 @@ pub(super) enum DispatcherMessage {
         run: RunId,
         prepared: Arc<Prepared>,
         evictions: Vec<LockEviction>,
+        seen_takers: Vec<SeenTaker>,
         binding: Arc<RunBinding>,
         reply: RunReply,
     },

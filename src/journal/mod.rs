@@ -21,7 +21,7 @@ pub use inspected::Inspected;
 pub use owner::{Liveness, Owner};
 pub use sqlite::SqliteJournal;
 pub use store::{
-    Append, Commit, Cursor, HeldLock, Journal, LockEviction, LockTaking, LogLine, NewRun, PlanText, RunRow, StoredRun,
-    TakeOverRequest,
+    Append, Commit, Cursor, HeldLock, Journal, LockEviction, LockTaking, LogLine, NewRun, PlanText, RunRow, SeenTaker,
+    StoredRun, TakeOverRequest,
 };
 pub use url::{inspect, open, open_existing};

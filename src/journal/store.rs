@@ -39,6 +39,18 @@ pub struct NewRun {
     pub locks: Vec<String>,
     /// Runs that lose their locks before this one takes its own.
     pub evictions: Vec<LockEviction>,
+    /// Latest runs that took some of the locks, as the caller read them. If another one has taken a
+    /// lock since, the run is not created.
+    pub seen_takers: Vec<SeenTaker>,
+}
+
+/// The latest run that took a lock, as the creator of a run has read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTaker {
+    /// Name of the lock.
+    pub lock: String,
+    /// Run that took the lock last; `None` if none had ever taken it.
+    pub run: Option<RunId>,
 }
 
 /// A run whose owner has exited or lost its lease: it loses all its locks, and its owner is fenced.

@@ -138,6 +138,29 @@ impl RunningProgram {
         panic!("ended before it printed {text:?}: {}", String::from_utf8_lossy(&read));
     }
 
+    /// Reads lines of standard output up to and including one that contains `text`, and calls
+    /// `visit` with each. Returns the last one.
+    pub(crate) fn read_line_until(&mut self, text: &str, visit: &mut impl FnMut(&str)) -> String {
+        let stdout = self.0.as_mut().unwrap().stdout.as_mut().unwrap();
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while stdout.read(&mut byte).unwrap() == 1 {
+            line.push(byte[0]);
+            if byte == *b"\n" {
+                let shown = String::from_utf8(std::mem::take(&mut line)).unwrap();
+                visit(&shown);
+                if shown.contains(text) {
+                    return shown;
+                }
+            }
+        }
+        panic!("ended before it printed {text:?}");
+    }
+
+    /// True if the program has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn end(mut self) -> ProgramOutput {
         ProgramOutput::new(&self.0.take().unwrap().wait_with_output().unwrap())
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use stargate::{clock::UnixMillis, workflow::Cron};
 
 use crate::{
-    program::{Program, ProgramOutput, wait_for},
+    program::{Program, ProgramOutput, RunningProgram, wait_for},
     sqlite,
     world::{MACHINE, SimWorld},
 };
@@ -321,6 +321,55 @@ fn jitter_and_catch_up_are_printed() {
     let units = program.expect(0, &[&print[..], &["systemd"]].concat()).out;
     assert!(units.contains("\nPersistent=true\n") && units.contains(" --jitter=30000ms "), "{units}");
     program.expect(64, &[&print[..], &["crontab"]].concat()).hint();
+}
+
+#[test]
+fn of_two_schedulers_that_start_at_once_one_runs_the_workflow() {
+    let (world, program) = world("1000");
+    world.hold("PUT", "/networkInterfaces/");
+    let mut both: Vec<_> = (0..4).map(|_| program.spawn(&ONCE)).collect();
+    world.wait_for_hold();
+    // The three others end although the run is still held.
+    let mut ended = Vec::new();
+    wait_for("three that have ended", || {
+        let at = both.iter_mut().position(RunningProgram::has_ended);
+        ended.extend(at.map(|at| both.swap_remove(at).end()));
+        (ended.len() == 3).then_some(())
+    });
+    for ran in &ended {
+        assert!(ran.code == Some(75) && ran.err.contains("machine is"), "{ran:?}");
+    }
+    world.release();
+    assert_eq!(both.pop().unwrap().end().code, Some(0));
+    assert_eq!(runs(&program).len(), 1);
+}
+
+#[test]
+fn two_schedulers_run_a_workflow_once_at_each_due_time() {
+    let (_world, program) = world("1000");
+    program.write("timed.yaml", &scheduled(MACHINE).replace("0 0 29 2 *", "* * * * *"));
+    let scheduled = "\"event\":\"scheduled\"";
+    let (mut both, mut skipped) = loop {
+        let mut both = [(); 2].map(|()| program.spawn(&["schedule", "timed.yaml", "-i", "name=m", "-o", "json"]));
+        let next = both.each_mut().map(|running| running.read_line_until(scheduled, &mut |_| ()));
+        let [first, second] = next.map(|line| serde_json::from_str::<Value>(&line).unwrap()["next"].clone());
+        if first == second {
+            break (both, 0);
+        }
+        // A minute has begun between the two.
+        both.into_iter().for_each(RunningProgram::kill);
+    };
+    // The next line of that kind is printed after the due time.
+    for running in &mut both {
+        running.read_line_until(scheduled, &mut |line| {
+            skipped += usize::from(line.contains("another scheduler has started run"));
+        });
+    }
+    for running in both {
+        running.signal(Signal::INT);
+        running.end();
+    }
+    assert_eq!((runs(&program).len(), skipped), (1, 1));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Runner of the command `schedule`: starts the runs of jobs and decides which ones are skipped.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -8,7 +8,7 @@ use stargate::{
     clock::{Clock, UnixMillis},
     engine::{Engine, EngineError, RunReport},
     id::RunId,
-    journal::{Owner, RunRow},
+    journal::{Owner, RunRow, SeenTaker},
     run::{Outcome, RunStatus},
     schedule::{JobQueue, serve},
 };
@@ -116,14 +116,14 @@ impl<'a> JobRunner<'a> {
         }
         let crons = RefCell::new(jobs.iter().map(|job| job.cron.clone()).collect());
         let queue = JobQueue { crons: &crons, missed: &missed, clock: &self.clock, zone: &self.zone, stop: &self.stop };
-        let start_run = async |at: usize| {
+        let start_run = async |at: usize, due: UnixMillis| {
             self.wait_for_jitter().await;
             if self.stop.is_cancelled() {
                 return;
             }
             let job = self.read_again(at);
             crons.borrow_mut()[at] = job.cron.clone();
-            self.run(&job).await;
+            self.run(&job, Some(due)).await;
             if !self.stop.is_cancelled() {
                 self.report_next(&job);
             }
@@ -132,7 +132,7 @@ impl<'a> JobRunner<'a> {
             let job = self.job(at);
             self.report(&job, "skipped", "is due, but its previous run is still running: skipped", None);
         };
-        serve(queue, |at, _| start_run(at), skipped).await;
+        serve(queue, start_run, skipped).await;
         Exit::Interrupted
     }
 
@@ -142,7 +142,7 @@ impl<'a> JobRunner<'a> {
         self.wait_for_jitter().await;
         let jobs = self.jobs.borrow().clone();
         for job in jobs {
-            let exit = if self.stop.is_cancelled() { Exit::Interrupted } else { self.run(&job).await };
+            let exit = if self.stop.is_cancelled() { Exit::Interrupted } else { self.run(&job, None).await };
             worst = worst.max(exit);
         }
         worst
@@ -213,9 +213,10 @@ impl<'a> JobRunner<'a> {
         Ok(None)
     }
 
-    /// Runs a job once and reports its result, including failures.
-    async fn run(&self, job: &ScheduledJob) -> Exit {
-        let exit = self.advance(job).await.unwrap_or_else(|failure| failure.report(self.settings.output));
+    /// Runs a job once and reports its result, including failures. `due` is the time at which it
+    /// was due, if its schedule has started it.
+    async fn run(&self, job: &ScheduledJob, due: Option<UnixMillis>) -> Exit {
+        let exit = self.advance(job, due).await.unwrap_or_else(|failure| failure.report(self.settings.output));
         self.prune().await;
         exit
     }
@@ -229,8 +230,13 @@ impl<'a> JobRunner<'a> {
         }
     }
 
-    /// Starts a new run of the job, unless one is running or waits for approval.
-    async fn advance(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
+    /// Starts a new run of the job, unless one is running or waits for approval, or another
+    /// scheduler has started one since the job was due.
+    async fn advance(&self, job: &ScheduledJob, due: Option<UnixMillis>) -> Result<Exit, Failure> {
+        let last = self.session.journal.last_takers(vec![job.lock.clone()]).await?.pop();
+        if let Some(last) = last.as_ref().filter(|last| due.is_some_and(|due| self.is_since(last.at, due))) {
+            return Ok(self.started_elsewhere(job, &last.run));
+        }
         match self.job_state(job).await? {
             JobState::Running(row) => {
                 let owner = row.owner.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -252,7 +258,7 @@ impl<'a> JobRunner<'a> {
                 for run in superseded {
                     self.close(job, run).await;
                 }
-                self.start_run(job).await
+                self.start_run(job, last.map(|last| last.run)).await
             }
         }
     }
@@ -273,10 +279,27 @@ impl<'a> JobRunner<'a> {
         }
     }
 
-    /// Starts a new run of the job.
-    async fn start_run(&self, job: &ScheduledJob) -> Result<Exit, Failure> {
-        let plan = job.plan.clone();
-        self.run_engine(|engine| async move { engine.run(plan).await }).await.map_err(Failure::from)
+    /// True if `at` is not before `due`. A time in the future is one of a clock that was set back.
+    fn is_since(&self, at: UnixMillis, due: UnixMillis) -> bool {
+        at >= due && at.since(self.clock.now()) < Duration::from_mins(1)
+    }
+
+    /// Reports that another scheduler has started the run of the job.
+    fn started_elsewhere(&self, job: &ScheduledJob, run: &RunId) -> Exit {
+        self.report(job, "skipped", &format!("is skipped: another scheduler has started run {run}"), Some(run));
+        Exit::Owned
+    }
+
+    /// Starts a new run of the job, unless another scheduler has started one after the run `last`.
+    async fn start_run(&self, job: &ScheduledJob, last: Option<RunId>) -> Result<Exit, Failure> {
+        let (plan, seen) = (job.plan.clone(), SeenTaker { lock: job.lock.clone(), run: last });
+        match self.run_engine(|engine| async move { engine.run_unless_taken(plan, seen).await }).await {
+            Err(IncompleteReason::Engine(EngineError::TakenMeanwhile(by))) => Ok(self.started_elsewhere(job, &by.run)),
+            Err(IncompleteReason::Engine(EngineError::Locked(holder))) if holder.lock == job.lock => {
+                Ok(self.started_elsewhere(job, &holder.run))
+            }
+            other => other.map_err(Failure::from),
+        }
     }
 
     /// Runs `work` with an engine of its own. A timeout or interrupt drains the engine.

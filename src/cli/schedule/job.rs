@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use stargate::{
+    id::PlanDigest,
     plan::{Checked, Plan},
     workflow::Cron,
 };
@@ -24,8 +25,10 @@ pub(crate) struct ScheduledJob {
     pub(crate) cron: Cron,
     /// Values of the inputs.
     pub(crate) inputs: Map<String, Value>,
-    /// Plan of each run.
+    /// Plan of each run, which takes [`Self::lock`].
     pub(crate) plan: Plan,
+    /// Lock that each run of the job takes, so that no other scheduler starts one as well.
+    pub(crate) lock: String,
 }
 
 impl ScheduledJob {
@@ -48,9 +51,11 @@ impl ScheduledJob {
         if among {
             inputs.retain(|name| workflow.inputs.iter().any(|input| input.name.value == name));
         }
-        let plan = WorkflowText::plan(&checked, &inputs)?;
+        let mut plan = WorkflowText::plan(&checked, &inputs)?;
         wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-        Ok(Self { cron: cron.value, text, checked, inputs: inputs.to_map(), plan })
+        let lock = lock(&plan);
+        plan.locks.push(lock.clone());
+        Ok(Self { cron: cron.value, text, checked, inputs: inputs.to_map(), plan, lock })
     }
 
     /// Reads the job again; see [`Self::prepare`].
@@ -73,6 +78,12 @@ impl ScheduledJob {
     pub(crate) fn name(&self) -> &str {
         &self.plan.workflow
     }
+}
+
+/// Returns the lock of a job: its workflow and a digest of its inputs.
+fn lock(plan: &Plan) -> String {
+    let inputs = PlanDigest::of_json(&Value::Object(plan.inputs.clone()).to_string());
+    format!("schedule/{}/{}", plan.workflow, &inputs.as_str()[..16])
 }
 
 fn unscheduled(text: &WorkflowText) -> Failure {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId, Seq},
-    journal::{Append, Commit, Cursor, LockEviction, LockTaking, LogLine, NewRun, TakeOverRequest},
+    journal::{Append, Commit, Cursor, LockEviction, LockTaking, LogLine, NewRun, SeenTaker, TakeOverRequest},
     run::{RunStatus, StoredIn, TimedEntry},
 };
 
@@ -63,8 +63,14 @@ pub(super) fn commit(commit: &Commit) -> String {
     if commit.creates.iter().any(|run| !run.locks.is_empty() || !run.evictions.is_empty()) {
         argument["locks"] = commit.creates.iter().flat_map(|run| locks_json(&run.id, &run.locks)).collect();
         argument["evictions"] = commit.creates.iter().flat_map(|run| &run.evictions).map(eviction_json).collect();
+        argument["takers"] = commit.creates.iter().flat_map(|run| &run.seen_takers).map(seen_json).collect();
     }
     argument.to_string()
+}
+
+/// Returns the condition that this run, or none, took the lock last. No run has an empty id.
+fn seen_json(seen: &SeenTaker) -> Value {
+    json!({ "lock": seen.lock, "run": seen.run.as_ref().map_or("", RunId::as_str) })
 }
 
 fn create_json(run: &NewRun) -> Value {

@@ -10,7 +10,13 @@ pub(super) fn of_commit(commit: &Commit) -> &'static str {
         RunStatus::Running => false,
         RunStatus::Finished(_) => true,
     });
-    if takes_locks || releases_locks { BATCH_AND_LOCKS } else { BATCH }
+    if commit.creates.iter().any(|run| !run.seen_takers.is_empty()) {
+        BATCH_AND_LOCKS_IF_SEEN
+    } else if takes_locks || releases_locks {
+        BATCH_AND_LOCKS
+    } else {
+        BATCH
+    }
 }
 
 /// Appends up to [`MAX_APPENDED`] entries to a run: its id, epoch, latest sequence number, and time
@@ -24,6 +30,13 @@ const BATCH: &str = "INSERT INTO batch VALUES (?1)";
 const BATCH_AND_LOCKS: &str = "
     BEGIN IMMEDIATE;
     INSERT INTO batch VALUES (?1);
+    INSERT INTO locking VALUES (?1);
+    COMMIT;";
+
+const BATCH_AND_LOCKS_IF_SEEN: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO batch VALUES (?1);
+    INSERT INTO taking VALUES (?1);
     INSERT INTO locking VALUES (?1);
     COMMIT;";
 

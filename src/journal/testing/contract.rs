@@ -11,7 +11,7 @@ use super::samples::{
 use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId, Seq},
-    journal::{Commit, Cursor, Journal, JournalError, LockTaking, LogLine, TakeOverRequest},
+    journal::{Commit, Cursor, Journal, JournalError, LockTaking, LogLine, NewRun, SeenTaker, TakeOverRequest},
     run::{Entry, Outcome, RunStatus},
 };
 
@@ -40,6 +40,7 @@ pub async fn contract(make: impl AsyncFn() -> Arc<dyn Journal>) {
     a_holder_that_has_changed_since_it_was_read_keeps_its_locks(&*make().await).await;
     the_run_that_took_a_lock_last_is_known_after_it_has_been_pruned(&*make().await).await;
     a_takeover_fails_if_another_run_has_taken_a_lock_since(&*make().await).await;
+    a_run_is_not_created_if_another_one_has_taken_a_lock_since(&*make().await).await;
     log_lines_are_kept_in_order_and_belong_to_their_run(&*make().await).await;
     pruning_deletes_old_finished_runs_completely_and_no_others(&*make().await).await;
     a_run_that_does_not_exist_is_an_error_that_names_it(&*make().await).await;
@@ -279,6 +280,21 @@ async fn a_takeover_fails_if_another_run_has_taken_a_lock_since(journal: &dyn Jo
     let late = TakeOverRequest { locks: vec!["a".into()], seen_takers, ..take_over(&first, 1, 0, 2) };
     assert!(!journal.take_over(late).await.unwrap());
     assert_eq!((holders(journal, &["a"]).await, last_takers(journal).await[0].run.clone()), (vec![], second));
+}
+
+async fn a_run_is_not_created_if_another_one_has_taken_a_lock_since(journal: &dyn Journal) {
+    let [first, second, third] = [(); 3].map(|()| RunId::generate());
+    let if_last = |run: &RunId, last: Option<&RunId>| {
+        let seen_takers = vec![SeenTaker { lock: "a".into(), run: last.cloned() }];
+        creates(vec![NewRun { seen_takers, ..locking_run(run, &["a"], &[]) }])
+    };
+    assert_eq!(journal.commit(if_last(&first, None)).await.unwrap(), []);
+    journal.commit(appends(vec![finish(&first, 1, 2, Outcome::Succeeded)])).await.unwrap();
+    assert_eq!(journal.commit(if_last(&second, None)).await.unwrap(), slice::from_ref(&second));
+    assert!(journal.row(second.clone()).await.is_err(), "nothing was written");
+    assert_eq!(journal.commit(if_last(&second, Some(&first))).await.unwrap(), []);
+    journal.release(second.clone(), Epoch::FIRST).await.unwrap();
+    assert_eq!(journal.commit(if_last(&third, Some(&first))).await.unwrap(), slice::from_ref(&third));
 }
 
 async fn log_lines_are_kept_in_order_and_belong_to_their_run(journal: &dyn Journal) {

@@ -70,6 +70,7 @@ pub fn new_run(id: &RunId) -> NewRun {
         status: RunStatus::Running,
         locks: vec![],
         evictions: vec![],
+        seen_takers: vec![],
     }
 }
 
