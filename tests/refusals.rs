@@ -68,7 +68,15 @@ async fn egress_firewall(harness: &Harness) {
     outside::change_azure(sim, "PUT", &outside::network(sim, NODE_GROUP, FIREWALL_TABLE), table).await;
     let followed = json!({ "kind": "association", "subnet": "aks-subnet", "table": "firewall-rt" });
     let client = reqwest::Client::new();
-    let put = async || client.post(format!("{}/_world/drift", sim.http_url())).json(&followed).send().await.unwrap();
+    let put = async || {
+        client
+            .post(format!("{}/_world/drift", sim.http_url()))
+            .bearer_auth(sim.control_token())
+            .json(&followed)
+            .send()
+            .await
+            .unwrap()
+    };
     // Azure throttles the request while it creates the table.
     let mut answer = put().await;
     while answer.status() == 429 {

@@ -51,7 +51,9 @@ impl Witnesses for Harness {
             }
         }
         let url = format!("{}/_world/requests", self.sim.http_url());
-        found.push(("the request log".into(), reqwest::get(url).await.unwrap().bytes().await.unwrap().to_vec()));
+        let log = reqwest::Client::new().get(url).bearer_auth(self.sim.control_token()).send().await.unwrap();
+        let log = log.error_for_status().unwrap().bytes().await.unwrap();
+        found.push(("the request log".into(), log.to_vec()));
         found
     }
 
@@ -197,7 +199,15 @@ async fn secrets_for_a_first_boot_occur_nowhere_else() {
     // One request fails, so that errors are searched as well.
     let fault = json!({ "path": "virtualMachines", "fault": { "kind": "error", "status": 400 } });
     let faults = format!("{}/_world/faults", harness.sim.http_url());
-    reqwest::Client::new().post(faults).json(&fault).send().await.unwrap().error_for_status().unwrap();
+    reqwest::Client::new()
+        .post(faults)
+        .bearer_auth(harness.sim.control_token())
+        .json(&fault)
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap();
     let run = ["run", "workflow", file, "--input", "password=env:PLANTED_0", "-o", "json"];
     assert_eq!(harness.run(&run).await, Some(3));
     assert_eq!(harness.run(&["resume", "--verbose"]).await, Some(0));

@@ -480,7 +480,8 @@ fn named_here(drift: &Value) -> Value {
 async fn drift(sim: &Sim, drift: &Value) {
     let url = format!("{}/_world/drift", sim.http_url());
     loop {
-        let response = reqwest::Client::new().post(&url).json(drift).send().await.unwrap();
+        let response =
+            reqwest::Client::new().post(&url).bearer_auth(sim.control_token()).json(drift).send().await.unwrap();
         if response.status() != reqwest::StatusCode::TOO_MANY_REQUESTS {
             assert!(response.status().is_success(), "{drift}: {:?}", response.text().await);
             return;

@@ -122,7 +122,8 @@ impl SimWorld {
         let address = self.endpoints["http"].as_str().unwrap().strip_prefix("http://").unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut connection = TcpStream::connect(address).unwrap();
-        let head = "Connection: close\r\nContent-Type: application/json";
+        let token = self.text("control_token");
+        let head = format!("Connection: close\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json");
         let length = body.len();
         write!(
             connection,

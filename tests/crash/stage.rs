@@ -178,13 +178,31 @@ impl Stage {
     /// Reads a part of the world through its HTTP interface.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let url = format!("{}/_world/{path}", self.sim.http_url());
-        self.http.get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+        self.http
+            .get(url)
+            .bearer_auth(self.sim.control_token())
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// Sends a command to the world through its HTTP interface.
     pub(crate) async fn post(&self, path: &str, body: Value) {
         let url = format!("{}/_world/{path}", self.sim.http_url());
-        self.http.post(url).json(&body).send().await.unwrap().error_for_status().unwrap();
+        self.http
+            .post(url)
+            .bearer_auth(self.sim.control_token())
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap();
     }
 
     /// Applies `fault` to the `nth` mutating request.

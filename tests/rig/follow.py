@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the simulator's world real: follows its stream of events and lets fabric.sh and machine.sh do what each says.
 
-    follow.py URL STATE      URL of the simulator; STATE is a file that remembers what is known and how far the stream was read
+    follow.py URL STATE TOKEN    URL of the simulator; STATE is a file that remembers what is known and how far the stream was read;
+                                 TOKEN is the file with the token of its control API
 
 An event may come twice (the state is kept after it took effect, so a killed follower repeats the last one): whatever is done is
 the difference to what is there. Only a machine's first NIC is made.
@@ -131,19 +132,21 @@ class World:
         run("machine.sh", "start", event["name"])
 
 
-def events(url, after):
-    with urllib.request.urlopen(f"{url}/_world/events?after={after}&follow=1") as stream:
+def events(url, token_file, after):
+    headers = {"Authorization": f"Bearer {open(token_file, encoding="utf-8").read()}"}
+    request = urllib.request.Request(f"{url}/_world/events?after={after}&follow=1", headers=headers)
+    with urllib.request.urlopen(request) as stream:
         for line in stream:
             if line.strip():
                 yield json.loads(line)
 
 
 def main():
-    url, world = sys.argv[1], World(sys.argv[2])
+    url, world, token_file = sys.argv[1], World(sys.argv[2]), sys.argv[3]
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     while True:
         try:
-            for event in events(url, world.known["seq"]):
+            for event in events(url, token_file, world.known["seq"]):
                 print(event["seq"], event["type"], event.get("name") or event.get("id") or event.get("subnet"), flush=True)
                 world.apply(event)
         except (urllib.error.URLError, ConnectionError) as error:  # the simulator is not up yet, or restarts

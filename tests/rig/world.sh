@@ -55,7 +55,7 @@ N
 stargate=(nsenter --net=/run/netns/inet --wd="$REPOSITORY" -- sh -c 'exec env $(cat "$0") "$@"' "$RUN/environment" "$STARGATE")
 
 tailnet() { inside inet curl -sf -u "$API_KEY:" "$LOGIN_SERVER/api/v2/$1" "${@:2}"; }
-world() { inside inet curl -sf "$SIMULATOR/_world/$1" "${@:2}"; }
+world() { inside inet curl -sf -H "Authorization: Bearer $(endpoint control_token)" "$SIMULATOR/_world/$1" "${@:2}"; }
 
 # device HOSTNAME: the node ids of the devices of that name
 device() { tailnet "tailnet/-/devices?hostname=$1" | jq -er '.devices[].nodeId'; }
@@ -74,10 +74,10 @@ surroundings() {
 simulator() {
   background simulator nsenter --net=/run/netns/inet -- "$STARGATE" sim --no-hosts --no-tailnet --listen "${SIMULATOR#http://}" \
     --dir "$RUN/simulator" --state "$RUN/simulator/world.json"
+  wait_for 10 endpoint control_token
   wait_for 10 world health
-  wait_for 10 endpoint token
   environment > "$RUN/environment"
-  background follow nsenter --net=/run/netns/inet -- "$HERE/follow.py" "$SIMULATOR" "$RUN/follow.json"
+  background follow nsenter --net=/run/netns/inet -- "$HERE/follow.py" "$SIMULATOR" "$RUN/follow.json" "$RUN/simulator/control-token"
 }
 
 # start NAME ARGUMENT...: stargate in the background, its lines in logs/NAME.log

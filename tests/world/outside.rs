@@ -62,7 +62,7 @@ pub(crate) async fn change_azure(sim: &Sim, method: &str, path: &str, body: Valu
     let url = format!("{}/_world/drift", sim.http_url());
     let until = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
-        let answer = Client::new().post(&url).json(&drift).send().await.unwrap();
+        let answer = Client::new().post(&url).bearer_auth(sim.control_token()).json(&drift).send().await.unwrap();
         if answer.status() != StatusCode::TOO_MANY_REQUESTS || tokio::time::Instant::now() > until {
             answer.error_for_status().unwrap();
             return;
@@ -105,7 +105,14 @@ pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
     let name = removed["metadata"]["name"].as_str().unwrap();
     let url = format!("{}/_world/aks-nodes", sim.http_url());
     let client = Client::new();
-    client.delete(format!("{url}/{name}")).send().await.unwrap().error_for_status().unwrap();
+    client
+        .delete(format!("{url}/{name}"))
+        .bearer_auth(sim.control_token())
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap();
     let node = json!({
         "name": "aks-nodepool1-41954725-vmss000007", "address": "10.224.0.9", "pod_cidr": "10.244.7.0/24",
     });
@@ -116,7 +123,15 @@ pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
 /// Adds nodes to AKS, each with `name`, `address` and `pod_cidr`.
 pub(crate) async fn add_aks_nodes(sim: &Sim, nodes: &Value) {
     let url = format!("{}/_world/aks-nodes", sim.http_url());
-    Client::new().post(url).json(nodes).send().await.unwrap().error_for_status().unwrap();
+    Client::new()
+        .post(url)
+        .bearer_auth(sim.control_token())
+        .json(nodes)
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap();
 }
 
 /// Lists the objects below a path of the Kubernetes API.

@@ -32,7 +32,7 @@ struct Control {
 }
 
 /// Returns the routes of the control API, by which tests and operators change the world from
-/// outside. It is neither logged nor counted, needs no token, and meets no fault.
+/// outside. It is neither logged nor counted, needs a token of its own, and meets no fault.
 ///
 /// The README of the crate documents every route with its parameters and its answer.
 pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {

@@ -11,8 +11,10 @@ pub fn instructions(sim: &Sim) -> String {
     let (subscription, tenant, token) = (sim.subscription(), sim.tenant(), sim.token());
     let ssh_config = sim.ssh_config().display().to_string();
     let api_key = tailnet::API_KEY;
+    let control_token = sim.control_token();
+    let exposure = exposure(sim);
     format!(
-        "# The simulated world answers at {http} and {https}.
+        "{exposure}# The simulated world answers at {http} and {https}.
 # Everything in it is made up; the secrets below open nothing else.
 
 # curl
@@ -33,9 +35,22 @@ curl -s -u '{api_key}:' '{http}/api/v2/tailnet/-/devices'
 ssh -F '{ssh_config}' ubuntu@203.0.113.10
 
 # what happened, and what goes wrong next
-curl -s '{http}/_world/events'
-curl -s '{http}/_world/counters'
-curl -s -X POST -H 'Content-Type: application/json' -d '{{\"nth\":3,\"fault\":{{\"kind\":\"lost_reply\"}}}}' '{http}/_world/faults'
+export SIM_CONTROL_TOKEN={control_token}
+curl -s -H \"Authorization: Bearer $SIM_CONTROL_TOKEN\" '{http}/_world/events'
+curl -s -H \"Authorization: Bearer $SIM_CONTROL_TOKEN\" '{http}/_world/counters'
+curl -s -X POST -H \"Authorization: Bearer $SIM_CONTROL_TOKEN\" -H 'Content-Type: application/json' -d '{{\"nth\":3,\"fault\":{{\"kind\":\"lost_reply\"}}}}' '{http}/_world/faults'
 "
+    )
+}
+
+/// Returns a line that names the addresses beyond loopback, if there are any.
+fn exposure(sim: &Sim) -> String {
+    let addresses: Vec<_> = sim.exposed().iter().map(ToString::to_string).collect();
+    if addresses.is_empty() {
+        return String::new();
+    }
+    format!(
+        "# WARNING: {} can be reached from other machines, by everyone who can send to it.\n",
+        addresses.join(" and ")
     )
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arm;
+mod callers;
 mod control;
 pub mod dataplane;
 mod drift;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use axum::middleware;
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -15,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+use crate::callers::{AllowedNames, Reached, refuse_foreign};
 
 /// Scheme by which a client reaches the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,7 @@ struct Severed;
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
+    names: AllowedNames,
     tls: Option<Arc<rustls::ServerConfig>>,
     stop: CancellationToken,
 ) {
@@ -71,7 +75,10 @@ pub(crate) async fn serve(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection to the simulated world will be slow");
                 }
-                let (router, acceptor) = (router.clone(), acceptor.clone());
+                let Ok(local) = stream.local_addr() else { continue };
+                let reached = Reached { names: names.clone(), local, scheme: scheme.to_string() };
+                let guard = middleware::from_fn_with_state(reached, refuse_foreign);
+                let (router, acceptor) = (router.clone().layer(guard), acceptor.clone());
                 connections.spawn(async move {
                     match acceptor {
                         None => connection(stream, router.layer(axum::Extension(Peer(None)))).await,

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::callers::{self, AllowedNames};
 use crate::host::{self, HostError, HostOptions, HostServer};
 use crate::scenario::Scenario;
 use crate::state::{self, StateError};
@@ -31,6 +33,9 @@ pub struct SimOptions {
     pub http: SocketAddr,
     /// Address for HTTPS; port 0 for any.
     pub https: SocketAddr,
+    /// Host names by which clients address the world, besides those of loopback and the addresses
+    /// that it listens on.
+    pub allow_hosts: Vec<String>,
     /// Seed of identifiers and signatures of a new world.
     pub seed: u64,
     /// Factor by which operations are faster than in the real service; 1.0 for its durations.
@@ -58,6 +63,7 @@ impl SimOptions {
             keep: true,
             http: any,
             https: any,
+            allow_hosts: Vec::new(),
             seed: 0,
             speed: 50.0,
             hosts: true,
@@ -108,6 +114,7 @@ pub struct Sim {
     http: SocketAddr,
     https: SocketAddr,
     token: String,
+    control_token: Arc<str>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     state_file: Option<PathBuf>,
@@ -131,9 +138,11 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     if options.kube {
         serve_kubernetes(&shared, &options, &stop, &mut tasks).await?;
     }
-    let router = router(&shared, &options, &stop);
-    tasks.spawn(listen::serve(plain, router.clone(), None, stop.clone()));
-    tasks.spawn(listen::serve(secure, router, Some(tls), stop.clone()));
+    let control_token = callers::control_token(&options.dir).map_err(|source| unwritten(&options, source))?;
+    let router = router(&shared, &options, &control_token, &stop);
+    let names = AllowedNames::new(&options.allow_hosts);
+    tasks.spawn(listen::serve(plain, router.clone(), names.clone(), None, stop.clone()));
+    tasks.spawn(listen::serve(secure, router, names, Some(tls), stop.clone()));
     tasks.spawn(settle(shared.clone(), stop.clone()));
     let state_file = options.state_file.clone().filter(|_| options.keep);
     if let Some(path) = &state_file {
@@ -145,7 +154,11 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
     shared.settle();
     let hosts = options.hosts.then(|| serve_hosts(&shared, &options)).transpose()?;
     let token = login::static_token(&shared.peek().arm);
-    Ok(Sim { shared, dir: options.dir, http, https, token, stop, tasks, state_file, hosts })
+    Ok(Sim { shared, dir: options.dir, http, https, token, control_token, stop, tasks, state_file, hosts })
+}
+
+fn unwritten(options: &SimOptions, source: io::Error) -> SimError {
+    SimError::Directory { path: options.dir.join(callers::CONTROL_TOKEN_FILE), source }
 }
 
 /// Serves the Kubernetes API and writes the administrator's kubeconfig.
@@ -170,7 +183,8 @@ async fn serve_kubernetes(
     state::write_private(&path, config.unwrap_or_default().as_bytes())
         .map_err(|source| SimError::Directory { path, source })?;
     let router = kube::router(shared.clone(), stop.clone());
-    tasks.spawn(listen::serve(listener, router, Some(tls), stop.clone()));
+    let names = AllowedNames::new(&options.allow_hosts);
+    tasks.spawn(listen::serve(listener, router, names, Some(tls), stop.clone()));
     Ok(())
 }
 
@@ -207,7 +221,10 @@ fn address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, SimE
     listener.local_addr().map_err(|source| SimError::Listen { address: asked, source })
 }
 
-fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Router {
+fn router(shared: &Shared, options: &SimOptions, token: &Arc<str>, stop: &CancellationToken) -> Router {
+    let control = control::router(shared.clone(), stop.clone())
+        .merge(kube::control(shared.clone()))
+        .layer(middleware::from_fn_with_state(token.clone(), callers::require_control_token));
     let mut watched = login::router(shared.clone());
     if options.tailnet {
         watched = watched.merge(tailnet::router(shared.clone()));
@@ -216,8 +233,7 @@ fn router(shared: &Shared, options: &SimOptions, stop: &CancellationToken) -> Ro
         .fallback_service(axum::routing::any(arm::handle).with_state(shared.clone()))
         .layer(middleware::from_fn_with_state(shared.clone(), intercept::watch))
         .merge(mirror::router())
-        .merge(control::router(shared.clone(), stop.clone()))
-        .merge(kube::control(shared.clone()))
+        .merge(control)
 }
 
 /// Interval between rounds of the machines' kubelets.
@@ -296,6 +312,16 @@ impl Sim {
     /// Returns a token for ARM that does not expire.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Returns the token of the control API. The file `control-token` in the folder has it, too.
+    pub fn control_token(&self) -> &str {
+        &self.control_token
+    }
+
+    /// Returns the addresses beyond loopback that the world listens on.
+    pub fn exposed(&self) -> Vec<SocketAddr> {
+        [self.http, self.https].into_iter().filter(|address| !address.ip().to_canonical().is_loopback()).collect()
     }
 
     /// Returns the id of the subscription.

@@ -101,7 +101,8 @@ impl SimProcess {
         let matrix = "matrix?namespace=default&selector=app%3Ddemo";
         let dead = self.query(matrix).await?["dead"].as_u64().ok_or_else(|| sim_error("unreadable matrix"))?;
         let url = format!("{}/_world/{matrix}&format=text", self.endpoint("http"));
-        let answer = async { self.client.get(url).send().await?.error_for_status()?.text().await };
+        let token = self.endpoint("control_token");
+        let answer = async { self.client.get(url).bearer_auth(token).send().await?.error_for_status()?.text().await };
         let table = answer.await.map_err(|error: reqwest::Error| sim_error(&error.to_string()))?;
         Ok(ReachabilityMatrix { table, dead })
     }
@@ -140,7 +141,12 @@ impl SimProcess {
     /// Stops the simulated world.
     pub(in crate::cli) async fn close(mut self) -> Result<(), Failure> {
         let url = format!("{}/_world/shutdown", self.endpoint("http"));
-        self.client.post(url).send().await.map_err(|error| sim_error(&error.to_string()))?;
+        self.client
+            .post(url)
+            .bearer_auth(self.endpoint("control_token"))
+            .send()
+            .await
+            .map_err(|error| sim_error(&error.to_string()))?;
         let ended = tokio::time::timeout(START_TIMEOUT, self.child.wait()).await;
         ended.map_err(|_| sim_error("does not stop"))?.map_err(|error| sim_error(&error.to_string()))?;
         Ok(())
@@ -148,6 +154,7 @@ impl SimProcess {
 
     /// Sends a request to the control interface and checks its status.
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<(), Failure> {
+        let request = request.bearer_auth(self.endpoint("control_token"));
         let answer = async { request.send().await?.error_for_status() };
         answer.await.map(drop).map_err(|error| sim_error(&error.to_string()))
     }
@@ -158,8 +165,10 @@ impl SimProcess {
     }
 
     async fn fetch(&self, path: &str) -> Result<Value, Failure> {
-        let url = format!("{}/{path}", self.endpoint("http"));
-        let answer = async { self.client.get(url).send().await?.error_for_status()?.json().await };
+        let request = self.client.get(format!("{}/{path}", self.endpoint("http")));
+        let answer = async {
+            request.bearer_auth(self.endpoint("control_token")).send().await?.error_for_status()?.json().await
+        };
         answer.await.map_err(|error: reqwest::Error| sim_error(&error.to_string()))
     }
 }

@@ -35,7 +35,8 @@ class World:
 
     def control(self, what, method="GET"):
         """Asks the control API."""
-        request = urllib.request.Request(f"{self['http']}/_world/{what}", method=method)
+        request = urllib.request.Request(f"{self['http']}/_world/{what}", method=method,
+            headers={"Authorization": f"Bearer {self['control_token']}"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 

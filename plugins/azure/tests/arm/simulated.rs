@@ -38,7 +38,13 @@ impl ArmWorld {
     pub(crate) async fn allow_routes(&self, count: usize) {
         let url = format!("{}/_world/quota", self.sim.http_url());
         let quota = json!({ "routes_per_table": count });
-        let answer = reqwest::Client::new().post(url).json(&quota).send().await.expect("answered");
+        let answer = reqwest::Client::new()
+            .post(url)
+            .bearer_auth(self.sim.control_token())
+            .json(&quota)
+            .send()
+            .await
+            .expect("answered");
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 

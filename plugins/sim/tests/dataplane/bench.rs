@@ -145,7 +145,8 @@ impl DataplaneBench {
         let url = format!("{}/_world/drift", self.sim.http_url());
         let made = hang_guard(async {
             loop {
-                let response = self.client.post(&url).json(drift).send().await.unwrap();
+                let response =
+                    self.client.post(&url).bearer_auth(self.sim.control_token()).json(drift).send().await.unwrap();
                 let (status, text) = (response.status(), response.text().await.unwrap());
                 if status.as_u16() != 429 {
                     assert!(status.is_success(), "{drift}: {status} {text}");
@@ -158,7 +159,7 @@ impl DataplaneBench {
 
     pub(crate) async fn fetch(&self, what: &str) -> String {
         let url = format!("{}/_world/{what}", self.sim.http_url());
-        self.client.get(url).send().await.unwrap().text().await.unwrap()
+        self.client.get(url).bearer_auth(self.sim.control_token()).send().await.unwrap().text().await.unwrap()
     }
 
     /// Returns the matrix of the pods that `pods` has created.

@@ -85,11 +85,18 @@ async fn drift_of_what_is_not_there_is_refused() {
         json!({ "kind": "pod_cidr", "node": "nobody" }),
     ] {
         let url = format!("{}/_world/drift", bench.sim.http_url());
-        let response = reqwest::Client::new().post(url).json(&drift).send().await.unwrap();
+        let response =
+            reqwest::Client::new().post(url).bearer_auth(bench.sim.control_token()).json(&drift).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 404, "{drift}");
     }
     let url = format!("{}/_world/drift", bench.sim.http_url());
-    let response = reqwest::Client::new().post(url).json(&json!({ "kind": "gravity" })).send().await.unwrap();
+    let response = reqwest::Client::new()
+        .post(url)
+        .bearer_auth(bench.sim.control_token())
+        .json(&json!({ "kind": "gravity" }))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status().as_u16(), 400);
 }
 

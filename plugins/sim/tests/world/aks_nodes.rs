@@ -18,7 +18,7 @@ fn pods(bench: &WorldBench) -> Vec<Value> {
 }
 
 async fn delete(bench: &WorldBench, name: &str) -> u16 {
-    bench.client.delete(bench.world_url(&format!("/aks-nodes/{name}"))).send().await.unwrap().status().as_u16()
+    bench.control(reqwest::Method::DELETE, &format!("/aks-nodes/{name}")).send().await.unwrap().status().as_u16()
 }
 
 async fn instances(bench: &WorldBench) -> Vec<(String, String)> {

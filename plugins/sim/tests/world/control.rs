@@ -1,3 +1,4 @@
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{compute, empty, machine, network, nic, open, with_network};
@@ -5,13 +6,13 @@ use crate::harness::{compute, empty, machine, network, nic, open, with_network};
 #[tokio::test]
 async fn counters_tell_writes_from_reads_and_start_again() {
     let bench = empty().await;
-    bench.client.post(bench.world_url("/reset-counters")).send().await.unwrap();
+    bench.control(Method::POST, "/reset-counters").send().await.unwrap();
     bench.made(&network("routeTables/t"), json!({ "location": "canadacentral" })).await;
     let counters = bench.world("/counters").await;
     assert_eq!(counters["mutating"], 1);
     assert_eq!(counters["surfaces"]["arm"]["methods"]["PUT"], 1);
     assert!(counters["surfaces"]["arm"]["total"].as_u64().unwrap() > 1);
-    bench.client.post(bench.world_url("/reset-counters")).send().await.unwrap();
+    bench.control(Method::POST, "/reset-counters").send().await.unwrap();
     bench.get(&network("routeTables/t")).await.expect(200);
     assert_eq!(bench.world("/counters").await["mutating"], 0);
 }
@@ -50,7 +51,7 @@ async fn the_request_log_has_no_secrets() {
 #[tokio::test]
 async fn somebody_else_changes_the_world_past_counters_and_faults() {
     let bench = empty().await;
-    bench.client.post(bench.world_url("/reset-counters")).send().await.unwrap();
+    bench.control(Method::POST, "/reset-counters").send().await.unwrap();
     bench.tell("/faults", json!({ "fault": { "kind": "refuse" } })).await.expect(200);
     let path = format!("{}{}?api-version=2024-01-01", bench.subscription(), network("routeTables/theirs"));
     bench

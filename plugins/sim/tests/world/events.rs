@@ -1,4 +1,5 @@
 use futures::StreamExt as _;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{compute, empty, machine, network, nic, open, with_network};
@@ -78,7 +79,7 @@ async fn forwarding_is_announced_and_so_is_the_end_of_a_nic() {
 #[tokio::test]
 async fn the_stream_stays_open_and_goes_on() {
     let bench = open().await;
-    let response = bench.client.get(bench.world_url("/events?after=0&follow=1")).send().await.unwrap();
+    let response = bench.control(Method::GET, "/events?after=0&follow=1").send().await.unwrap();
     let mut stream = response.bytes_stream();
     let first: Value = serde_json::from_slice(&stream.next().await.unwrap().unwrap()).unwrap();
     assert_eq!(
@@ -89,6 +90,6 @@ async fn the_stream_stays_open_and_goes_on() {
     with_network(&bench).await;
     let second: Value = serde_json::from_slice(&stream.next().await.unwrap().unwrap()).unwrap();
     assert_eq!((&second["seq"], &second["name"]), (&json!(2), &json!("v")));
-    let text = bench.client.get(bench.world_url("/events?after=1")).send().await.unwrap().text().await.unwrap();
+    let text = bench.control(Method::GET, "/events?after=1").send().await.unwrap().text().await.unwrap();
     assert_eq!(text.lines().count(), 1);
 }

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::hang_guard::hang_guard;
@@ -133,7 +134,7 @@ async fn a_schedule_strikes_by_chance_up_to_its_limit() {
         statuses.push(bench.put(&network("routeTables/t"), table()).await.status);
     }
     assert_eq!(statuses, [500, 500, 201]);
-    bench.client.delete(bench.world_url("/faults")).send().await.unwrap();
+    bench.control(Method::DELETE, "/faults").send().await.unwrap();
     assert_eq!(bench.world("/faults").await["schedule"], Value::Null);
 }
 

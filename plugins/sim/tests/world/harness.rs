@@ -155,16 +155,18 @@ impl WorldBench {
         got(self.client.get(url).bearer_auth(self.sim.token()).send().await.unwrap()).await
     }
 
-    pub(crate) fn world_url(&self, path: &str) -> String {
-        format!("{}/_world{path}", self.sim.http_url())
+    /// Makes a request to the control API, with its token.
+    pub(crate) fn control(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/_world{path}", self.sim.http_url());
+        self.client.request(method, url).bearer_auth(self.sim.control_token())
     }
 
     pub(crate) async fn world(&self, path: &str) -> Value {
-        self.client.get(self.world_url(path)).send().await.unwrap().json().await.unwrap()
+        self.control(Method::GET, path).send().await.unwrap().json().await.unwrap()
     }
 
     pub(crate) async fn tell(&self, path: &str, body: Value) -> Got {
-        got(self.client.post(self.world_url(path)).json(&body).send().await.unwrap()).await
+        got(self.control(Method::POST, path).json(&body).send().await.unwrap()).await
     }
 
     /// Names of the events so far, after those of the beginning.

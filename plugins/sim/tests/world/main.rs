@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod aks_nodes;
+mod callers;
 mod captured;
 mod control;
 mod credentials;
