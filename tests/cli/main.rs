@@ -7,6 +7,7 @@ mod doctor;
 mod fake;
 mod inputs;
 mod interrupts;
+mod killed_simulator;
 mod locks;
 mod logs;
 mod offline;

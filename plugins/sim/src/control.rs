@@ -54,7 +54,6 @@ pub(crate) fn router(shared: Shared, stop: CancellationToken) -> Router {
         .route("/_world/pods", get(pods).put(set_pods))
         .route("/_world/path", get(path))
         .route("/_world/matrix", get(matrix))
-        .route("/_world/shutdown", post(shutdown))
         .with_state(Control { shared, stop })
 }
 
@@ -81,6 +80,9 @@ async fn events(State(control): State<Control>, Query(query): Query<EventQuery>)
         let mut latest = control.shared.latest();
         loop {
             let (text, last) = lines_after(&control.shared, after);
+            if !text.is_empty() && control.shared.saved().await.is_err() {
+                return None;
+            }
             if !text.is_empty() || !follow {
                 return Some((Ok::<Bytes, std::io::Error>(Bytes::from(text)), (control, last, !follow)));
             }
@@ -293,7 +295,12 @@ async fn matrix(State(control): State<Control>, Query(query): Query<MatrixQuery>
     }
 }
 
-async fn shutdown(State(control): State<Control>) -> StatusCode {
-    control.stop.cancel();
-    StatusCode::ACCEPTED
+/// Returns the route that closes the world. Its answer waits for no write of the state file: the
+/// last one follows it.
+pub(crate) fn shutdown_router(stop: CancellationToken) -> Router {
+    let shutdown = |State(stop): State<CancellationToken>| async move {
+        stop.cancel();
+        StatusCode::ACCEPTED
+    };
+    Router::new().route("/_world/shutdown", post(shutdown)).with_state(stop)
 }

@@ -16,7 +16,7 @@ use crate::host::{self, HostError, HostOptions, HostServer};
 use crate::scenario::Scenario;
 use crate::state::{self, StateError};
 use crate::tls::{self, TlsError};
-use crate::world::{Shared, World};
+use crate::world::{Ports, Shared, World};
 use crate::{arm, control, intercept, kube, listen, login, mirror, tailnet};
 
 /// Options of a simulated world.
@@ -29,9 +29,9 @@ pub struct SimOptions {
     pub state_file: Option<PathBuf>,
     /// True if changes are written to the state file; otherwise the file is only read.
     pub keep: bool,
-    /// Address for HTTP; port 0 for any.
+    /// Address for HTTP; port 0 for the one in a state file that is kept, or any.
     pub http: SocketAddr,
-    /// Address for HTTPS; port 0 for any.
+    /// Address for HTTPS; port 0 as for HTTP.
     pub https: SocketAddr,
     /// Host names by which clients address the world, besides those of loopback and the addresses
     /// that it listens on.
@@ -46,7 +46,7 @@ pub struct SimOptions {
     pub tailnet: bool,
     /// True if the Kubernetes API is served.
     pub kube: bool,
-    /// Address of the Kubernetes API; port 0 for any.
+    /// Address of the Kubernetes API; port 0 as for HTTP.
     pub kubernetes: SocketAddr,
     /// Content of a new world.
     pub scenario: Scenario,
@@ -131,20 +131,26 @@ pub async fn start(options: SimOptions) -> Result<Sim, SimError> {
         .map_err(|source| SimError::Directory { path: options.dir.clone(), source })?;
     let shared = Shared::new(open(&options)?);
     let tls = tls::configuration(&options.dir)?;
-    let (plain, secure) = (listen_on(options.http).await?, listen_on(options.https).await?);
+    let ports = if options.keep { shared.peek().ports } else { Ports::default() };
+    let (plain, secure) = (reopen(options.http, ports.http).await?, reopen(options.https, ports.https).await?);
     let (http, https) = (address(&plain, options.http)?, address(&secure, options.https)?);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let state_file = options.state_file.clone().filter(|_| options.keep);
+    if state_file.is_some() {
+        shared.saves().open_file();
+    }
     if options.kube {
         serve_kubernetes(&shared, &options, &stop, &mut tasks).await?;
     }
+    let kubernetes = shared.peek().ports.kubernetes;
+    shared.lock().ports = Ports { http: http.port(), https: https.port(), kubernetes };
     let control_token = callers::control_token(&options.dir).map_err(|source| unwritten(&options, source))?;
     let router = router(&shared, &options, &control_token, &stop);
     let names = AllowedNames::new(&options.allow_hosts);
     tasks.spawn(listen::serve(plain, router.clone(), names.clone(), None, stop.clone()));
     tasks.spawn(listen::serve(secure, router, names, Some(tls), stop.clone()));
     tasks.spawn(settle(shared.clone(), stop.clone()));
-    let state_file = options.state_file.clone().filter(|_| options.keep);
     if let Some(path) = &state_file {
         tasks.spawn(state::keep(path.clone(), shared.clone(), stop.clone()));
     }
@@ -168,12 +174,14 @@ async fn serve_kubernetes(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), SimError> {
-    let listener = listen_on(options.kubernetes).await?;
+    let port = if options.keep { shared.peek().ports.kubernetes } else { 0 };
+    let listener = reopen(options.kubernetes, port).await?;
     let address = address(&listener, options.kubernetes)?;
     let url = format!("https://localhost:{}", address.port());
     let tls = tls::with_client_certificates(&options.dir)?;
     let config = {
         let mut world = shared.lock();
+        world.ports.kubernetes = address.port();
         kube::open(&mut world.kube, &url, tls::authority(&options.dir)?);
         world.arm.cluster = kube::admin_access(&world.kube);
         let name = Scenario::CLUSTER;
@@ -182,7 +190,8 @@ async fn serve_kubernetes(
     let path = options.dir.join("kubeconfig");
     state::write_private(&path, config.unwrap_or_default().as_bytes())
         .map_err(|source| SimError::Directory { path, source })?;
-    let router = kube::router(shared.clone(), stop.clone());
+    let router = kube::router(shared.clone(), stop.clone())
+        .layer(middleware::from_fn_with_state(shared.clone(), state::answer_when_saved));
     let names = AllowedNames::new(&options.allow_hosts);
     tasks.spawn(listen::serve(listener, router, names, Some(tls), stop.clone()));
     Ok(())
@@ -213,6 +222,18 @@ fn identify(world: &mut World) {
     world.tailnet.dns_suffix = format!("tail{:05x}.ts.net", rand::random::<u32>() >> 12);
 }
 
+/// Listens on an address; on the port of the last start if the address names none and the port is
+/// free.
+async fn reopen(address: SocketAddr, last: u16) -> Result<TcpListener, SimError> {
+    if address.port() == 0 && last != 0 {
+        let remembered = TcpListener::bind(SocketAddr::new(address.ip(), last)).await;
+        if let Ok(listener) = remembered {
+            return Ok(listener);
+        }
+    }
+    listen_on(address).await
+}
+
 async fn listen_on(address: SocketAddr) -> Result<TcpListener, SimError> {
     TcpListener::bind(address).await.map_err(|source| SimError::Listen { address, source })
 }
@@ -222,9 +243,8 @@ fn address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, SimE
 }
 
 fn router(shared: &Shared, options: &SimOptions, token: &Arc<str>, stop: &CancellationToken) -> Router {
-    let control = control::router(shared.clone(), stop.clone())
-        .merge(kube::control(shared.clone()))
-        .layer(middleware::from_fn_with_state(token.clone(), callers::require_control_token));
+    let guard = middleware::from_fn_with_state(token.clone(), callers::require_control_token);
+    let control = control::router(shared.clone(), stop.clone()).merge(kube::control(shared.clone()));
     let mut watched = login::router(shared.clone());
     if options.tailnet {
         watched = watched.merge(tailnet::router(shared.clone()));
@@ -233,7 +253,9 @@ fn router(shared: &Shared, options: &SimOptions, token: &Arc<str>, stop: &Cancel
         .fallback_service(axum::routing::any(arm::handle).with_state(shared.clone()))
         .layer(middleware::from_fn_with_state(shared.clone(), intercept::watch))
         .merge(mirror::router())
-        .merge(control)
+        .merge(control.layer(guard.clone()))
+        .layer(middleware::from_fn_with_state(shared.clone(), state::answer_when_saved))
+        .merge(control::shutdown_router(stop.clone()).layer(guard))
 }
 
 /// Interval between rounds of the machines' kubelets.
@@ -357,7 +379,7 @@ impl Sim {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
         if let Some(path) = &self.state_file {
-            state::save(path, &self.shared)?;
+            state::save_at_end(path, &self.shared)?;
         }
         Ok(())
     }

@@ -4,11 +4,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Shared, World};
 
-/// Interval at which changes are written.
+/// Delay after which a change is written that no answer waits for.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Error of a state file.
@@ -42,19 +46,47 @@ pub(crate) fn load(path: &Path) -> Result<Option<World>, StateError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Format { path: path.to_owned(), source })
 }
 
+/// Writes the world completely or not at all, and records which changes the file has then.
+fn save(path: &Path, shared: &Shared, lasts: Lasts) -> Result<(), StateError> {
+    let (bytes, changes) = {
+        let world = shared.peek();
+        (serde_json::to_vec(&*world), shared.saves().changes())
+    };
+    let bytes = bytes.map_err(|source| StateError::Format { path: path.to_owned(), source });
+    let replaced = bytes.and_then(|bytes| {
+        replace(path, &bytes, lasts).map_err(|source| StateError::File { path: path.to_owned(), source })
+    });
+    shared.saves().record(changes, replaced.is_ok());
+    replaced
+}
+
+/// What a written file survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    /// The end of the process, however it ends.
+    Process,
+    /// A power loss as well.
+    PowerLoss,
+}
+
 /// Writes the world completely or not at all. It survives a power loss once this returns.
-pub(crate) fn save(path: &Path, shared: &Shared) -> Result<(), StateError> {
-    let bytes =
-        serde_json::to_vec(&*shared.peek()).map_err(|source| StateError::Format { path: path.to_owned(), source })?;
-    write_private(path, &bytes).map_err(|source| StateError::File { path: path.to_owned(), source })
+pub(crate) fn save_at_end(path: &Path, shared: &Shared) -> Result<(), StateError> {
+    save(path, shared, Lasts::PowerLoss)
 }
 
 /// Writes a file that only its owner can read: into a new file first, which then replaces the old
 /// one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, Lasts::PowerLoss)
+}
+
+fn replace(path: &Path, bytes: &[u8], lasts: Lasts) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
+    if lasts == Lasts::Process {
+        return fs::rename(&beside, path);
+    }
     file.sync_all()?;
     fs::rename(&beside, path)?;
     match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -63,24 +95,44 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Writes the file after changes, until `stop`; the last state is written then.
+/// Writes the file after changes until `stop`: at once if an answer waits for it, otherwise after
+/// [`DEBOUNCE`]. The last state is written at the end.
 pub(crate) async fn keep(path: PathBuf, shared: Shared, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(DEBOUNCE);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let stopped = tokio::select! {
             () = stop.cancelled() => true,
-            _ = ticks.tick() => false,
+            () = due(&shared) => false,
         };
-        if shared.take_dirty() || stopped {
-            let (path, shared) = (path.clone(), shared.clone());
-            let saved = tokio::task::spawn_blocking(move || save(&path, &shared)).await;
-            if let Ok(Err(error)) = saved {
-                tracing::error!(%error, "the world was not saved");
-            }
+        let (to, of) = (path.clone(), shared.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&to, &of, Lasts::Process)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::error!(%error, "the world was not saved");
+            tokio::time::sleep(DEBOUNCE).await;
         }
         if stopped {
             return;
         }
+    }
+}
+
+/// Resolves when the file is to be written.
+async fn due(shared: &Shared) {
+    shared.saves().changed().await;
+    tokio::select! {
+        () = shared.saves().requested() => {}
+        () = tokio::time::sleep(DEBOUNCE) => {}
+    }
+}
+
+/// Answers a request that can change something once the state file has the change.
+pub(crate) async fn answer_when_saved(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let answer = next.run(request).await;
+    if is_read {
+        return answer;
+    }
+    match shared.saved().await {
+        Ok(()) => answer,
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -1,4 +1,3 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use crate::faults::Faults;
 use crate::host::Hosts;
 use crate::kube::Kube;
 use crate::paused_requests::PausedRequests;
+use crate::saves::{Saves, Unsaved};
 use crate::tailnet::Tailnet;
 use crate::traffic::Traffic;
 
@@ -38,6 +38,20 @@ pub struct World {
     /// Pods outside the cluster that packets can come from and go to: for a world without a
     /// cluster.
     pub pods: Vec<UnmanagedPod>,
+    /// Ports of the last start.
+    pub ports: Ports,
+}
+
+/// Ports that a world listened on. It reopens on them, because clients and machines remember them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ports {
+    /// Port for HTTP; 0 before the first start.
+    pub http: u16,
+    /// Port for HTTPS.
+    pub https: u16,
+    /// Port of the Kubernetes API.
+    pub kubernetes: u16,
 }
 
 impl World {
@@ -54,7 +68,7 @@ impl World {
 pub struct Shared {
     world: Arc<Mutex<World>>,
     latest: watch::Sender<u64>,
-    dirty: Arc<AtomicBool>,
+    saves: Arc<Saves>,
     rescheduled: Arc<Notify>,
     paused_requests: Arc<PausedRequests>,
 }
@@ -72,7 +86,7 @@ impl Shared {
         Self {
             world: Arc::new(Mutex::new(world)),
             latest,
-            dirty: Arc::new(AtomicBool::new(true)),
+            saves: Arc::new(Saves::default()),
             rescheduled: Arc::new(Notify::new()),
             paused_requests: Arc::new(PausedRequests::default()),
         }
@@ -82,8 +96,10 @@ impl Shared {
     ///
     /// The world counts as changed afterwards and is written to its state file soon.
     pub fn lock(&self) -> MutexGuard<'_, World> {
-        self.dirty.store(true, Ordering::Release);
-        self.peek()
+        let world = self.peek();
+        // Counted under the lock: the state is only read under it, too, so no change is missed.
+        self.saves.count_change();
+        world
     }
 
     /// Locks the world only to read it: it does not count as changed.
@@ -93,7 +109,21 @@ impl Shared {
 
     /// Marks the world as changed: it is written to its state file soon.
     pub(crate) fn touch(&self) {
-        self.dirty.store(true, Ordering::Release);
+        self.saves.count_change();
+    }
+
+    /// Returns what is known of the state file and its writes.
+    pub(crate) fn saves(&self) -> &Saves {
+        &self.saves
+    }
+
+    /// Resolves when the state file contains every change so far: the end of the process loses none
+    /// of them then. Resolves at once for a world without a state file.
+    ///
+    /// # Errors
+    /// The state file could not be written.
+    pub(crate) async fn saved(&self) -> Result<(), Unsaved> {
+        self.saves.saved().await
     }
 
     /// Appends to the stream of events, under a lock that the caller holds, and wakes its
@@ -101,7 +131,7 @@ impl Shared {
     pub fn emit(&self, world: &mut World, event: Event) {
         let seq = world.events.len() as u64 + 1;
         world.events.push(NumberedEvent { seq, at: Timestamp::now(), event });
-        self.dirty.store(true, Ordering::Release);
+        self.saves.count_change();
         self.latest.send_replace(seq);
     }
 
@@ -139,10 +169,5 @@ impl Shared {
     /// Resolves when operations may have become due earlier than was known.
     pub(crate) async fn rescheduled(&self) {
         self.rescheduled.notified().await;
-    }
-
-    /// Returns `true` if the world changed since the last call.
-    pub(crate) fn take_dirty(&self) -> bool {
-        self.dirty.swap(false, Ordering::AcqRel)
     }
 }

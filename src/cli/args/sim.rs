@@ -25,6 +25,9 @@ pub(crate) struct SimArgs {
     /// Address for HTTPS [default: a free port on 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) https_listen: Option<SocketAddr>,
+    /// Address of the Kubernetes API [default: a free port on 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) kubernetes_listen: Option<SocketAddr>,
     /// Host name by which clients address the simulator, besides loopback; can be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,

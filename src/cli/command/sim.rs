@@ -51,7 +51,7 @@ fn options(args: &SimArgs, folder: &WorkDir) -> SimOptions {
         hosts: !args.no_hosts,
         tailnet: !args.no_tailnet,
         kube: true,
-        kubernetes: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        kubernetes: args.kubernetes_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         scenario: match args.scenario {
             ScenarioName::Log => Scenario::Log,
             ScenarioName::Empty => Scenario::Empty,

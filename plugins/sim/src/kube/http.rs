@@ -236,6 +236,7 @@ impl Following {
             self.bell.mark_unchanged();
             let events = self.watch.take(&self.server.shared.peek().kube);
             if !events.is_empty() {
+                self.server.shared.saved().await.ok()?;
                 self.done = self.watch.has_ended();
                 return Some(self.text(&events));
             }

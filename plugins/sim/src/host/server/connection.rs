@@ -263,6 +263,7 @@ async fn attend(
     run: impl FnOnce(Process, &Io) -> Exit + Send + 'static,
 ) {
     let Started { process, io, mut output } = started;
+    let shared = process.shared.clone();
     let running = tokio::task::spawn_blocking(move || run(process, &io));
     while let Some((stream, bytes)) = output.recv().await {
         let bytes = if terminal { Terminal::shown(&bytes) } else { bytes };
@@ -275,7 +276,9 @@ async fn attend(
             return;
         }
     }
-    if close(&handle, channel, running.await).await.is_err() {
+    let ended = running.await;
+    // The exit status acknowledges what the program changed.
+    if shared.saved().await.is_err() || close(&handle, channel, ended).await.is_err() {
         tracing::debug!("the client was gone before its program's end");
     }
 }

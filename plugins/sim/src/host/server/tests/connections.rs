@@ -111,3 +111,20 @@ async fn a_machine_without_a_public_address_is_reached_through_its_neighbour_onl
     let output = through("10.60.0.9").await;
     assert_eq!(output.status, 255, "another network is out of reach: {}", output.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_status_follows_the_write_of_the_state_file() {
+    let rig = Rig::booted("#cloud-config\n{}\n").await;
+    let saves = rig.shared.saves();
+    saves.open_file();
+    let ran = tokio::spawn(waited(rig.ssh(&["ubuntu@router", "touch kept"])));
+    let answered = tokio::spawn(async move { ran.await.expect("ran").status });
+    saves.requested().await;
+    let state = serde_json::to_string(&*rig.shared.peek()).expect("JSON");
+    assert!(state.contains("/home/ubuntu/kept") && !answered.is_finished());
+    while !answered.is_finished() {
+        saves.record(saves.changes(), true);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(answered.await.expect("answered"), 0);
+}
