@@ -75,7 +75,7 @@ impl Parser {
     fn command(&mut self) -> Parsed<Command> {
         self.blanks();
         let line = self.line;
-        let kind = self.compound()?;
+        let kind = self.nested(Self::compound)?;
         let Some(kind) = kind else { return self.simple(line) };
         let mut redirects = Vec::new();
         self.blanks();

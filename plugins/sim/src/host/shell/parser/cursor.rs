@@ -21,6 +21,8 @@ pub(super) struct Parser {
     pub(super) line: usize,
     /// Here-documents whose lines start after the next line end.
     pub(super) documents: Vec<Document>,
+    /// Number of commands and expansions that the position is inside of.
+    pub(super) depth: usize,
     /// True if constructs that only bash has are reported as not simulated.
     pub(super) refuses_bash: bool,
 }
@@ -33,6 +35,9 @@ pub(super) struct Document {
     pub(super) body: DocumentBody,
 }
 
+/// Maximum depth of commands and expansions in each other. Parsing and running them use the stack.
+const MAX_DEPTH: usize = 64;
+
 /// Reserved words and operators that end a list of commands.
 const LIST_ENDS: [&str; 9] = ["then", "else", "elif", "fi", "do", "done", "esac", "}", ")"];
 
@@ -42,7 +47,21 @@ const OPERATORS: &str = ";&|()<>";
 impl Parser {
     /// Creates a parser at the start of a script.
     pub(super) fn new(script: &str, refuses_bash: bool) -> Self {
-        Self { text: script.chars().collect(), at: 0, line: 1, documents: Vec::new(), refuses_bash }
+        Self { text: script.chars().collect(), at: 0, line: 1, documents: Vec::new(), depth: 0, refuses_bash }
+    }
+
+    /// Parses a construct that can contain others of its kind.
+    ///
+    /// # Errors
+    /// More than [`MAX_DEPTH`] of them contain each other.
+    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.error(format!("Syntax error: more than {MAX_DEPTH} nested constructs are not simulated")));
+        }
+        self.depth += 1;
+        let parsed = parse(self);
+        self.depth -= 1;
+        parsed
     }
 
     /// Returns the current character without consuming it.

@@ -1,10 +1,14 @@
 use super::cursor::{Parsed, Parser, push};
-use super::script::parse;
+use super::script::parse_in;
 use crate::host::shell::grammar::{CommandKind, List, Part, RedirectKind, Word};
 
 impl Parser {
     /// Parses an expansion that starts with `$` or a backquote.
     pub(super) fn expansion(&mut self, parts: &mut Vec<Part>, quoted: bool) -> Parsed<()> {
+        self.nested(|parser| parser.any_expansion(parts, quoted))
+    }
+
+    fn any_expansion(&mut self, parts: &mut Vec<Part>, quoted: bool) -> Parsed<()> {
         if self.take("`") {
             return self.backquoted(parts, quoted);
         }
@@ -51,7 +55,7 @@ impl Parser {
                 None => return Err(self.error("Syntax error: EOF in backquote substitution")),
             }
         }
-        parts.push(Part::Substitution { list: parse(&script)?, quoted });
+        parts.push(Part::Substitution { list: parse_in(&script, self.depth)?, quoted });
         Ok(())
     }
 

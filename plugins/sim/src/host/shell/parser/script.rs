@@ -3,7 +3,12 @@ use crate::host::shell::grammar::List;
 
 /// Parses a whole script into a list of commands.
 pub(in crate::host) fn parse(script: &str) -> Result<List, ParseError> {
-    let mut parser = Parser::new(script, false);
+    parse_in(script, 0)
+}
+
+/// Parses a script inside of `depth` constructs.
+pub(super) fn parse_in(script: &str, depth: usize) -> Result<List, ParseError> {
+    let mut parser = Parser { depth, ..Parser::new(script, false) };
     let list = parser.list()?;
     if parser.peek().is_some() {
         return Err(parser.unexpected());

@@ -1,0 +1,129 @@
+//! Mutated inputs for the code that reads foreign text, from a kept corpus.
+
+use std::{
+    collections::hash_map::RandomState,
+    fs,
+    hash::{BuildHasher as _, Hasher as _},
+    io::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::Path,
+};
+
+/// Environment variable with the seed of a run that is repeated.
+const SEED_VARIABLE: &str = "STARGATE_FUZZ_SEED";
+/// Largest input, in bytes.
+const MAX_BYTES: usize = 1 << 16;
+/// Texts that readers treat in a special way.
+const TOKENS: [&str; 30] = [
+    "${{",
+    "}}",
+    "\"",
+    "'",
+    "\\",
+    "\n",
+    "\r",
+    "\t",
+    "\0",
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "- ",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!str ",
+    "-1",
+    "18446744073709551616",
+    "1e999",
+    "null",
+    "true",
+    "\u{feff}",
+    "\u{202e}",
+    "\u{1f600}",
+    "$(",
+    "`",
+    "<<EOF\n",
+];
+
+/// Pseudorandom numbers (`SplitMix64`): a seed gives the same ones on every machine.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Returns a number below `limit`; 0 if the limit is 0.
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % (limit.max(1) as u64)).unwrap_or_default()
+    }
+}
+
+/// Calls `body` with each file of `fuzz/corpus/TARGET` below `root`, and with `count` mutations of
+/// them. The seed is printed; a failure also prints the input and its number.
+pub(crate) fn fuzz(root: &Path, target: &str, count: usize, body: impl Fn(&[u8])) {
+    let seed = std::env::var(SEED_VARIABLE).ok().map_or_else(new_seed, |text| text.parse().expect("a number"));
+    // Past the capture of the test harness: an abort prints nothing that was captured.
+    writeln!(std::io::stderr(), "fuzz {target}: {SEED_VARIABLE}={seed}").expect("standard error is open");
+    let corpus = corpus(&root.join("fuzz/corpus").join(target));
+    assert!(!corpus.is_empty(), "{target} has no corpus");
+    let mut numbers = Numbers(seed);
+    let mutants = (0..count).map(|_| mutant(&corpus, &mut numbers));
+    for (number, input) in corpus.iter().cloned().chain(mutants).enumerate() {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&input))) {
+            let shown = input.escape_ascii();
+            writeln!(std::io::stderr(), "fuzz {target}: {SEED_VARIABLE}={seed}, input {number}: b\"{shown}\"").ok();
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn new_seed() -> u64 {
+    // The standard library seeds its maps at random.
+    RandomState::new().build_hasher().finish()
+}
+
+/// Returns the files of a folder in the order of their names.
+fn corpus(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("a readable corpus")).collect()
+}
+
+/// Changes a file of the corpus in up to eight places.
+fn mutant(corpus: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
+    let mut input = corpus[numbers.below(corpus.len())].clone();
+    for _ in 0..=numbers.below(8) {
+        mutate(&mut input, corpus, numbers);
+    }
+    input.truncate(MAX_BYTES);
+    input
+}
+
+fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], numbers: &mut Numbers) {
+    let start = numbers.below(input.len() + 1);
+    let end = (start + 1 + numbers.below(24)).min(input.len());
+    match numbers.below(7) {
+        0 if start < input.len() => input[start] ^= 1 << numbers.below(8),
+        1 => drop(input.drain(start..end)),
+        2 => drop(input.splice(start..start, TOKENS[numbers.below(TOKENS.len())].bytes())),
+        3 => drop(input.splice(start..end, TOKENS[numbers.below(TOKENS.len())].bytes())),
+        4 => {
+            let part = input[start..end].repeat(1 + numbers.below(40));
+            input.splice(start..start, part);
+        }
+        5 => {
+            let other = &corpus[numbers.below(corpus.len())];
+            let from = numbers.below(other.len());
+            let to = (from + 1 + numbers.below(80)).min(other.len());
+            input.splice(start..end, other[from..to].iter().copied());
+        }
+        _ => input.truncate(start.max(1)),
+    }
+}
