@@ -234,3 +234,24 @@ fn an_object_of_kubernetes() {
 fn a_list_of_kubernetes() {
     check("kubernetes.nodes.list", "{}", None);
 }
+
+#[test]
+fn a_next_page_at_another_origin_gets_no_credential() {
+    let stray = Arc::new(Mutex::new(Vec::new()));
+    let other = serve({
+        let stray = Arc::clone(&stray);
+        move |request, stream| {
+            stray.lock().unwrap().push(request);
+            respond(stream, "200 OK", "", br#"{"value": []}"#);
+        }
+    });
+    let url = serve(move |_, stream| {
+        let body = json!({"value": [], "nextLink": format!("{other}/subscriptions/s?page=2")});
+        respond(stream, "200 OK", "", body.to_string().as_bytes());
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (code, output, _) = run(folder.path(), &url, "azure.virtual_network.discover", "{resource_group: g}");
+    assert!(code.is_some_and(|code| code != 0) && !output.contains("planted-"), "{code:?}: {output}");
+    assert!(output.contains("URL outside its own domain"), "{output}");
+    assert_eq!(*stray.lock().unwrap(), Vec::<String>::new(), "{output}");
+}
