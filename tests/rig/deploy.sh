@@ -23,6 +23,7 @@ done
 . "$HERE/runs.sh"
 . "$HERE/faults.sh"
 . "$HERE/states.sh"
+. "$HERE/sites.sh"
 
 datacenter_killed() { begin dc-first datacenter 2; killed_when dc-first boots dc-router; }
 datacenter_killed_again() { start dc-second resume @latest -o json; killed_when dc-second device dc-router; }
@@ -138,3 +139,9 @@ for machine in aks-router dc-router worker-1; do
   check "$machine restarts, and 16 of 16 pod pairs answer again" restarted_well "$machine" 16
 done
 [ "$RIG_CNI" != cilium ] || check "it is Cilium's agents that carry them still" cilium_carries
+check "provision-dc: a second site with a router and a worker" second_site
+check "repave-worker north-w1" north_worker
+check "25 of 25 pod pairs answer with their source addresses kept" all_pairs 25
+check "its router is off, the first site has three faults: one sync mends those, and ends with 3 within 60 s" one_site_off
+check "its router is on again: one sync" north_router_on
+check "25 of 25 pod pairs answer with their source addresses kept" all_pairs 25

@@ -82,12 +82,16 @@ simulator() {
 
 # start NAME ARGUMENT...: stargate in the background, its lines in logs/NAME.log
 start() { background "$1" "${stargate[@]}" "${@:2}"; }
-# finished NAME: waits for its end and shows its result
-finished() {
-  ended() { ! running "$1"; }
-  wait_for 600 ended "$1"
+# ended NAME: waits for its end and keeps its result in RUN/NAME.json
+ended() {
+  over() { ! running "$1"; }
+  wait_for 600 over "$1"
   rm -f "$RUN/$1.pid"
   grep '"event":"result"' "$LOGS/$1.log" | tail -1 > "$RUN/$1.json" || true
+}
+# finished NAME: waits for its end, which must be a good one
+finished() {
+  ended "$1"
   jq -e '.outcome == "succeeded" and .exit == 0' "$RUN/$1.json" || { tail -40 "$LOGS/$1.log"; return 1; }
 }
 

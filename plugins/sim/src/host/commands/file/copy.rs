@@ -68,8 +68,10 @@ pub(super) fn install(process: &Process, io: &Io, arguments: &[String]) -> Exit 
         };
         let target = into(process, source, target)?;
         let path = process.path(&target);
-        if options.has("D", "") {
-            make_all(process, parent(&path), None)?.unwrap_or_default();
+        if options.has("D", "")
+            && let Err(error) = make_all(process, parent(&path), None)?
+        {
+            return process.fail(io, 1, format!("install: cannot create directory ‘{}’: {error}", parent(&path)));
         }
         let written = change(process, |place, actor| {
             place.machine.write_file(actor, &path, &bytes, false, mode)?;

@@ -27,7 +27,8 @@ pub(super) fn mkdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Creates a directory and its parents.
 ///
-/// It is counted as a write only if a directory was missing.
+/// A directory that another process creates at the same time is no error, as with `mkdir -p` of
+/// coreutils. It is counted as a write only if a directory was missing.
 pub(super) fn make_all(process: &Process, directory: &str, mode: Option<u32>) -> Done<()> {
     let path = process.path(directory);
     let ends = path.match_indices('/').skip(1).map(|(at, _)| at).chain([path.len()]);
@@ -39,9 +40,9 @@ pub(super) fn make_all(process: &Process, directory: &str, mode: Option<u32>) ->
             Err(_) => {}
         }
         let mode = mode.filter(|_| end == path.len()).unwrap_or(0o777 & !process.umask);
-        let done = change(process, |place, actor| place.machine.files.make_directory(actor, ancestor, mode))?;
-        if done.is_err() {
-            return Ok(done);
+        match change(process, |place, actor| place.machine.files.make_directory(actor, ancestor, mode))? {
+            Ok(()) | Err(Errno::Exists) => {}
+            Err(error) => return Ok(Err(error)),
         }
     }
     Ok(Ok(()))

@@ -160,6 +160,28 @@ async fn only_changes_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn commands_that_create_the_same_directories_at_once_all_succeed() {
+    let rig = Rig::booted("").await;
+    for folder in 0..20 {
+        let lines: Vec<_> = (0..8)
+            .map(|file| {
+                format!(
+                    "sudo install -D -m 644 /dev/null /srv/a{folder}/b/c/d/{file} && sudo mkdir -p /srv/a{folder}/e/f"
+                )
+            })
+            .collect();
+        futures::future::join_all(lines.iter().map(|line| rig.check(line, 0, "", ""))).await;
+    }
+    rig.check(
+        "touch /tmp/file; sudo install -D -m 644 /dev/null /tmp/file/below",
+        1,
+        "",
+        "install: cannot create directory ‘/tmp/file’: File exists\n",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drop_in_is_in_force_after_a_reload_and_its_removal_too() {
     let rig = Rig::booted("").await;
     let status = rig.json("networkctl --json=short status eth0").await;
