@@ -124,7 +124,7 @@ impl CompiledPlan {
     /// The plan has no such step.
     pub fn approval(&self, step: usize, context: &dyn EvaluationContext) -> Result<Option<String>, EvaluateError> {
         let Some(approval) = &self.steps[step].approval else { return Ok(None) };
-        let values = PlanValues::new(self, context, None);
+        let values = PlanValues::new(self, context, None).for_display();
         let question = Evaluation::new(&values).template(approval);
         let question = match question.map_err(|failure| failure.at(self.place(step)))? {
             Value::String(text) => text,
@@ -181,7 +181,7 @@ impl CompiledPlan {
     /// The plan has no such step.
     pub fn group(&self, step: usize, item: &Value, context: &dyn EvaluationContext) -> Option<String> {
         let group = self.steps[step].group.as_ref()?;
-        Evaluation::new(&PlanValues::new(self, context, Some(item))).key(group).ok()
+        Evaluation::new(&PlanValues::new(self, context, Some(item)).for_display()).key(group).ok()
     }
 
     /// Evaluates the outputs of a run whose steps are all done or skipped. An output that needs a
@@ -190,7 +190,7 @@ impl CompiledPlan {
     /// # Errors
     /// The evaluation of an output fails for another reason than a skipped step.
     pub fn outputs(&self, context: &dyn EvaluationContext) -> Result<Map<String, Value>, EvaluateError> {
-        let plan_values = PlanValues::new(self, context, None);
+        let plan_values = PlanValues::new(self, context, None).for_display();
         let evaluation = Evaluation::new(&plan_values);
         let mut values = Map::new();
         for (name, template) in &self.outputs {

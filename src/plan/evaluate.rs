@@ -11,6 +11,7 @@ use super::{
     cel_value::from_cel,
     compiled_expression::{CompiledExpression, CompiledKind, CompiledTemplate, Read},
     error::EvaluationFailure,
+    hidden::{HIDDEN, hides_secret},
     names::{ReferenceTarget, Resolved},
     variables::Variables,
 };
@@ -30,6 +31,9 @@ pub(super) trait ValueSource {
 
     /// Returns index and name of the step whose output is the target, if that step was skipped.
     fn skipped_step(&self, target: &ReferenceTarget) -> Option<(usize, &str)>;
+
+    /// True if a value that hides a secret can be read: it is only shown, and nothing acts on it.
+    fn can_hide_secrets(&self) -> bool;
 }
 
 /// Evaluates expressions and templates with the values of one source.
@@ -105,7 +109,13 @@ impl<'a> Evaluation<'a> {
             Cow::Owned(value) if path.rest.is_empty() => Ok(value),
             value => descend(&value, &path.rest).cloned(),
         }
+        .and_then(|value| if self.refuses(|| hides_secret(&value)) { Err(HIDDEN.into()) } else { Ok(value) })
         .map_err(|message| expression.failure(message))
+    }
+
+    /// True if a value cannot be read because it hides a secret.
+    fn refuses(&self, hides_secret: impl FnOnce() -> bool) -> bool {
+        !self.values.can_hide_secrets() && hides_secret()
     }
 
     /// Returns the error for a target without value: a skipped step, or a value that is not known
@@ -130,6 +140,9 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Value, EvaluationFailure> {
         static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let (variables, skipped) = self.variables(reads)?;
+        if self.refuses(|| variables.hide_secret()) {
+            return Err(expression.failure(HIDDEN));
+        }
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         for (name, value) in variables.into_cel() {
             context.add_variable_from_value(name, value);

@@ -29,6 +29,7 @@ mod dependencies;
 mod error;
 mod evaluate;
 mod expression;
+mod hidden;
 mod hidden_failures;
 mod inline;
 mod inlined_workflow;

@@ -19,11 +19,18 @@ pub(super) struct PlanValues<'a> {
     context: &'a dyn EvaluationContext,
     /// Value of the loop variable.
     item: Option<&'a Value>,
+    /// True if the result is only shown.
+    is_shown: bool,
 }
 
 impl<'a> PlanValues<'a> {
     pub(super) fn new(compiled: &'a CompiledPlan, context: &'a dyn EvaluationContext, item: Option<&'a Value>) -> Self {
-        Self { compiled, context, item }
+        Self { compiled, context, item, is_shown: false }
+    }
+
+    /// Makes these the values of a text that is only shown. It can contain the mask of a secret.
+    pub(super) fn for_display(self) -> Self {
+        Self { is_shown: true, ..self }
     }
 
     /// Evaluates an input or output of an inlined workflow. Those cannot use the loop variable.
@@ -82,5 +89,9 @@ impl ValueSource for PlanValues<'_> {
             }
             _ => None,
         }
+    }
+
+    fn can_hide_secrets(&self) -> bool {
+        self.is_shown
     }
 }

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use cel::objects;
 use serde_json::Value;
 
-use super::cel_value::to_cel;
+use super::{cel_value::to_cel, hidden::hides_secret};
 
 /// Variables of a CEL program: the values that it reads, under the names it uses, and nothing else.
 #[derive(Default)]
@@ -11,7 +11,7 @@ pub(super) struct Variables(BTreeMap<String, VariableTree>);
 
 enum VariableTree {
     Map(Variables),
-    Value(objects::Value),
+    Value { value: objects::Value, hides_secret: bool },
 }
 
 impl Variables {
@@ -30,7 +30,8 @@ impl Variables {
     /// Adds `value` under `name`, `depth` levels above the names that lead inside it.
     fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value) {
         if depth == 0 && (below.is_empty() || !value.is_object()) {
-            self.0.insert(name.to_owned(), VariableTree::Value(to_cel(value)));
+            let tree = VariableTree::Value { value: to_cel(value), hides_secret: hides_secret(value) };
+            self.0.insert(name.to_owned(), tree);
         } else if let Some(inner) = self.inner(name) {
             inner.insert(below, depth, value);
         }
@@ -51,8 +52,16 @@ impl Variables {
         match entry {
             VariableTree::Map(variables) => Some(variables),
             // A value that is not a map has been added completely.
-            VariableTree::Value(_) => None,
+            VariableTree::Value { .. } => None,
         }
+    }
+
+    /// True if a value that the program reads has a secret that is not stored.
+    pub(super) fn hide_secret(&self) -> bool {
+        self.0.values().any(|tree| match tree {
+            VariableTree::Map(variables) => variables.hide_secret(),
+            VariableTree::Value { hides_secret, .. } => *hides_secret,
+        })
     }
 
     /// Returns the variables as CEL values, sorted by name.
@@ -64,7 +73,7 @@ impl Variables {
 impl VariableTree {
     fn into_cel(self) -> objects::Value {
         match self {
-            Self::Value(value) => value,
+            Self::Value { value, .. } => value,
             Self::Map(variables) => {
                 let entries = variables.into_cel().map(|(name, value)| (name.into(), value));
                 objects::Value::Map(objects::Map { map: Arc::new(entries.collect()) })

@@ -109,8 +109,8 @@ config() {
       ["sh", "-c", "echo \($sum) /usr/local/bin/kubelet | sha256sum -c && chmod 755 /usr/local/bin/kubelet"],
       ["systemctl", "enable", "--now", "containerd", "kubelet"]]}'
 }
-agent() {
-  wait_for 180 kubectl get node "$1"
+agent() { wait_for 180 kubectl get node "$1"; cilium_node "$@"; }
+cilium_node() {
   kubectl apply --server-side --field-manager cilium-agent -f - >/dev/null <<N
 {"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": "$1"},
   "spec": {"addresses": [{"ip": "$2", "type": "InternalIP"}], "ipam": {}}}
@@ -120,7 +120,9 @@ agents() {
   local name address
   while :; do
     while read -r name address; do
-      kubectl get "ciliumnode/$name" >/dev/null 2>&1 || agent "$name" "$address"
+      kubectl get "ciliumnode/$name" >/dev/null 2>&1 && continue
+      # A node that has left since the list was read gets none.
+      kubectl get "node/$name" >/dev/null 2>&1 && cilium_node "$name" "$address" || true
     done < <(kubectl get nodes -o json | jq -r '.items[] | "\(.metadata.name) \(.status.addresses[]? | select(.type == "InternalIP").address)"')
     sleep 0.5
   done

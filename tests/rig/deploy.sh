@@ -123,6 +123,7 @@ check "kubectl reads logs and runs commands on both sides" kubectl_executes
 for fault in "${FAULTS[@]}"; do
   check "$(said "$fault"): one sync mends that, and touches only that" mended "$fault"
 done
+check "a firewall that drops forwarded packets: one sync names it, and leaves it" firewall_named
 [ -z "$broken_states" ] || states
 check "sync-pod-routes: nothing is left to mend" again sync
 check "a third worker joins" third_worker

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # What somebody else may do to a deployment: each breaks something, and one sync-pod-routes mends just that. Sourced after runs.sh.
-FAULTS=(nic kernel worker_kernel clamp advertisement approval route cilium)
+FAULTS=(nic kernel worker_kernel clamp advertisement approval route cilium down stopped disabled)
 said() {
   case $1 in
   nic) echo "forwarding off in the AKS router's NIC" ;;
@@ -11,6 +11,9 @@ said() {
   approval) echo "an approval withdrawn" ;;
   route) echo "a route of the AKS nodes' table deleted" ;;
   cilium) echo "the pod CIDR of a CiliumNode blanked" ;;
+  down) echo "the datacenter's router disconnected by tailscale down" ;;
+  stopped) echo "tailscaled stopped on the AKS router" ;;
+  disabled) echo "tailscaled not started at boot on the datacenter's router" ;;
   esac
 }
 # drifted METHOD PATH [BODY]: somebody else's request to Azure, PATH below the subscription
@@ -30,6 +33,9 @@ broken() {
   advertisement) run_in dc-router tailscale set --advertise-routes=10.50.1.0/24 ;;
   approval) approve dc-router 10.50.1.0/24 ;;
   route) drifted DELETE "resourceGroups/$NODE_GROUP/providers/Microsoft.Network/routeTables/stargate-workers-rt/routes/stargate-$CLUSTER-10.244.64.0-18" ;;
+  down) run_in dc-router tailscale down ;;
+  stopped) run_in aks-router systemctl stop tailscaled ;;
+  disabled) run_in dc-router systemctl disable tailscaled ;;
   cilium) kubectl patch ciliumnode worker-1 --type merge -p '{"spec":{"ipam":{"podCIDRs":null}}}' ;;
   esac
 }
@@ -44,19 +50,44 @@ mending() {
   approval) echo "approved[dc-router] 0 1 0" ;;
   route) echo "workers_routes 1 0 0" ;;
   cilium) echo "cilium 0 0 1" ;;
+  down | disabled) echo "router_connected[dc-router] 0 0 0" ;;
+  stopped) echo "router_connected[aks-router] 0 0 0" ;;
   esac
 }
+# mending_touches FAULT: what may change on the machines, as `touched` prints it. What is mended in a kernel or in tailscaled changes no
+# file: the files that say the same were right all along.
+mending_touches() {
+  case $1 in
+  stopped) echo "aks-router: tailscaled was started" ;;
+  disabled) echo "dc-router: /etc/systemd/system/multi-user.target.wants/tailscaled.service" ;;
+  esac
+}
+# still_alive FAULT: whether no pair dies by it. The agent routes by other means, the other router clamps for both, and a unit that is
+# not started at boot runs until then.
+still_alive() { case $1 in cilium | clamp | disabled) ;; *) return 1 ;; esac; }
 some_pair_is_dead() { ! "$HERE/matrix.sh" show; }
 mended() {
   local before after
   broken "$1"
-  # The agent routes by other means, and the other router clamps for both.
-  [ "$1" = cilium ] || [ "$1" = clamp ] || wait_for 60 some_pair_is_dead
+  still_alive "$1" || wait_for 60 some_pair_is_dead
   before=$(writes); stamped
   complete mending sync
   after=$(writes)
   same "$(mending "$1")" "$(changed_steps mending) $(paste -d' ' <(tr ' ' '\n' <<< "$before") <(tr ' ' '\n' <<< "$after") | awk '{ printf "%s%d", (NR > 1 ? " " : ""), $2 - $1 }')"
-  # What is mended on a machine is mended in its kernel or its tailscaled: the files that say the same were right all along.
+  same "$(mending_touches "$1")" "$(touched)"
+  wait_for 90 "$HERE/matrix.sh" show
+}
+# A dropping policy is a decision of whoever keeps the host's firewall: a sync names it with the command that lets the packets pass, ends
+# with 3, and leaves it.
+firewall_named() {
+  run_in dc-router nft 'add table ip company { chain forward { type filter hook forward priority 10; policy drop; }; }'
+  wait_for 60 some_pair_is_dead
+  stamped
+  begin firewall sync; ended firewall
+  same 3 "$(jq .exit "$RUN/firewall.json")"
+  jq -e 'any(.failures[]; .step == "router_filter[dc-router]" and (.error | tostring | contains("company")))' "$RUN/firewall.json"
   same '' "$(touched)"
+  run_in dc-router nft list table ip company
+  run_in dc-router nft delete table ip company
   wait_for 90 "$HERE/matrix.sh" show
 }

@@ -105,7 +105,7 @@ pub use lease::{BootTime, LeaseLost, RunLease};
 pub use local_command::{LocalCommandError, LocalOutput, run_local_command};
 pub use lock_service::{LockAttempt, LockService, RemoteHolder, RemoteLockRequest};
 pub use permission::{Permission, RequiredPermissions};
-pub use redact::Redactor;
+pub use redact::{HIDDEN_IN_OUTPUT, Redactor};
 pub use registry::{DynAction, Registry};
 pub use resource::{Difference, Ensure, Resource};
 pub use secret::{Secret, SecretRef, SecretRefError, SecretSource, Secrets};

@@ -8,11 +8,15 @@ use std::{
 };
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use serde_json::Value;
 
 use self::{fragments::Fragments, view::View};
 
-/// Text that replaces a secret.
+/// Text that replaces a secret in messages and log lines.
 const MASK: &str = "***";
+/// Text that replaces a secret in the output of a step. It differs from what hosts and servers
+/// print, so that a step that reads such an output is refused instead of using the wrong value.
+pub const HIDDEN_IN_OUTPUT: &str = "«secret»";
 /// Minimum length of a value, and of a line of a value with several lines, in bytes. Shorter texts
 /// occur in other text by chance.
 const MIN_BYTES: usize = 4;
@@ -60,6 +64,23 @@ impl Redactor {
 
     /// Returns `text` with each secret value replaced by `***`.
     pub fn redact(&self, text: &str) -> String {
+        self.replaced(text, MASK)
+    }
+
+    /// Returns the output of a step with each secret value in its strings and keys replaced by
+    /// [`HIDDEN_IN_OUTPUT`].
+    pub fn redact_output(&self, output: &Value) -> Value {
+        let redact = |text: &str| self.replaced(text, HIDDEN_IN_OUTPUT);
+        match output {
+            Value::String(text) => Value::String(redact(text)),
+            Value::Array(items) => items.iter().map(|item| self.redact_output(item)).collect(),
+            Value::Object(map) => map.iter().map(|(k, v)| (redact(k), self.redact_output(v))).collect(),
+            other => other.clone(),
+        }
+    }
+
+    /// Returns `text` with each secret value replaced by `mask`.
+    fn replaced(&self, text: &str, mask: &str) -> String {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let Some(automaton) = &known.automaton else { return text.to_owned() };
         let mut found = Vec::new();
@@ -68,18 +89,7 @@ impl Redactor {
             found.extend(matches.map(|found| view.source(found.range())));
             found.extend(known.fragments.find(view.bytes()).map(|fragment| view.source(fragment)));
         }
-        masked(text, found)
-    }
-
-    /// Returns `value` with each secret value in its strings and keys replaced by `***`.
-    pub fn redact_json(&self, value: &serde_json::Value) -> serde_json::Value {
-        use serde_json::Value;
-        match value {
-            Value::String(text) => Value::String(self.redact(text)),
-            Value::Array(items) => items.iter().map(|item| self.redact_json(item)).collect(),
-            Value::Object(map) => map.iter().map(|(k, v)| (self.redact(k), self.redact_json(v))).collect(),
-            other => other.clone(),
-        }
+        masked(text, found, mask)
     }
 }
 
@@ -101,15 +111,15 @@ fn automaton(needles: &BTreeSet<String>) -> Option<AhoCorasick> {
     Some(built.expect("the needles are small")).filter(|_| !needles.is_empty())
 }
 
-/// Replaces the ranges of `text`, joined where they touch.
-fn masked(text: &str, mut found: Vec<Range<usize>>) -> String {
+/// Replaces the ranges of `text`, joined where they touch, by `mask`.
+fn masked(text: &str, mut found: Vec<Range<usize>>, mask: &str) -> String {
     found.sort_unstable_by_key(|range| range.start);
     let (mut result, mut end, mut is_masked) = (String::with_capacity(text.len()), 0, false);
     for range in found {
         let (start, stop) = (text.floor_char_boundary(range.start), text.ceil_char_boundary(range.end));
         if start > end || !is_masked {
             result.push_str(&text[end..start.max(end)]);
-            result.push_str(MASK);
+            result.push_str(mask);
         }
         (end, is_masked) = (end.max(stop), true);
     }
@@ -168,6 +178,6 @@ mod tests {
     #[test]
     fn keys_and_strings_of_json_are_redacted() {
         let value = serde_json::json!({"hunter22": ["hunter22", 1]});
-        assert_eq!(redactor("hunter22").redact_json(&value), serde_json::json!({"***": ["***", 1]}));
+        assert_eq!(redactor("hunter22").redact_output(&value), serde_json::json!({"«secret»": ["«secret»", 1]}));
     }
 }

@@ -160,7 +160,7 @@ impl<A: Action> DynAction for ErasedAction<A> {
         Box::pin(async move {
             let run = async { Self::output(&self.action.run(cx, &Self::input(input)?).await?) };
             let output = run.await.map_err(|e| redacted(cx, e))?;
-            Ok(cx.redactor().redact_json(&output))
+            Ok(cx.redactor().redact_output(&output))
         })
     }
 
@@ -173,7 +173,7 @@ impl<A: Action> DynAction for ErasedAction<A> {
             let find = async {
                 Ok(match self.action.find(cx, &Self::input(input)?).await? {
                     FindResult::Present(output) => {
-                        FindResult::Present(cx.redactor().redact_json(&Self::output(&output)?))
+                        FindResult::Present(cx.redactor().redact_output(&Self::output(&output)?))
                     }
                     FindResult::Absent => FindResult::Absent,
                     FindResult::Unclear(reason) => FindResult::Unclear(cx.redactor().redact(&reason)),

@@ -300,3 +300,56 @@ fn a_damaged_plan_is_refused() {
     let error = CompiledPlan::new(Arc::new(plan)).err().expect("a reference without target");
     assert!(matches!(error, PlanError::Expression { .. }), "{error}");
 }
+
+/// A network whose output was redacted before it was stored.
+fn redacted_network() -> Value {
+    let mut network = network();
+    network["name"] = json!("prefix-«secret»");
+    network["tags"] = json!({"a": "*** System restart required ***", "«secret»": "1"});
+    network
+}
+
+#[test]
+fn a_step_cannot_read_an_output_that_hides_a_secret() {
+    let refused = |value: &str| {
+        let plan = noting(value);
+        let results = StepResults::default().with(&plan, "net", redacted_network());
+        plan.input(index(&plan, "note"), None, &results).map_err(|error| error.to_string())
+    };
+    for value in [
+        "${{ steps.net.outputs.name }}",
+        "x-${{ steps.net.outputs.name }}",
+        "${{ steps.net.outputs.name == 'abc' }}",
+        "${{ steps.net.outputs.tags }}",
+        "${{ size(steps.net.outputs.tags) }}",
+    ] {
+        let error = refused(value).expect_err(value);
+        assert!(error.contains("a secret is part of its value, and outputs are stored without secrets"), "{error}");
+    }
+    for value in ["${{ steps.net.outputs.tags.a }}", "${{ steps.net.outputs.size + 1 }}", "${{ steps.net.outputs.id }}"]
+    {
+        refused(value).expect(value);
+    }
+}
+
+#[test]
+fn an_output_that_hides_a_secret_can_be_shown() {
+    let plan = compiled(plan(
+        "name: w
+steps:
+  net: {uses: net.network.ensure, with: {name: n, prefixes: [x]}}
+  note:
+    uses: test.note.write
+    needs: [net]
+    approval: 'write ${{ steps.net.outputs.name }}?'
+    with: {value: 1}
+outputs:
+  name: ${{ steps.net.outputs.name }}
+",
+        json!({}),
+    ));
+    let results = StepResults::default().with(&plan, "net", redacted_network());
+    assert_eq!(plan.outputs(&results).expect("shown")["name"], "prefix-«secret»");
+    let question = plan.approval(index(&plan, "note"), &results).expect("shown");
+    assert_eq!(question.as_deref(), Some("write prefix-«secret»?"));
+}
