@@ -11,7 +11,7 @@ use super::{
     cel_value::from_cel,
     compiled_expression::{CompiledExpression, CompiledKind, CompiledTemplate, Read},
     error::EvaluationFailure,
-    hidden::{HIDDEN, hides_secret},
+    hidden::{hidden_secret, refusal},
     names::{ReferenceTarget, Resolved},
     variables::Variables,
 };
@@ -109,13 +109,16 @@ impl<'a> Evaluation<'a> {
             Cow::Owned(value) if path.rest.is_empty() => Ok(value),
             value => descend(&value, &path.rest).cloned(),
         }
-        .and_then(|value| if self.refuses(|| hides_secret(&value)) { Err(HIDDEN.into()) } else { Ok(value) })
+        .and_then(|value| self.allow(|| hidden_secret(&value)).map(|()| value))
         .map_err(|message| expression.failure(message))
     }
 
-    /// True if a value cannot be read because it hides a secret.
-    fn refuses(&self, hides_secret: impl FnOnce() -> bool) -> bool {
-        !self.values.can_hide_secrets() && hides_secret()
+    /// Refuses a value that hides a secret, unless it is only shown.
+    fn allow(&self, hidden: impl FnOnce() -> Option<String>) -> Result<(), String> {
+        if self.values.can_hide_secrets() {
+            return Ok(());
+        }
+        hidden().map_or(Ok(()), |hidden| Err(refusal(&hidden)))
     }
 
     /// Returns the error for a target without value: a skipped step, or a value that is not known
@@ -140,9 +143,7 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Value, EvaluationFailure> {
         static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let (variables, skipped) = self.variables(reads)?;
-        if self.refuses(|| variables.hide_secret()) {
-            return Err(expression.failure(HIDDEN));
-        }
+        self.allow(|| variables.hidden_secret()).map_err(|message| expression.failure(message))?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         for (name, value) in variables.into_cel() {
             context.add_variable_from_value(name, value);

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use cel::objects;
 use serde_json::Value;
 
-use super::{cel_value::to_cel, hidden::hides_secret};
+use super::{cel_value::to_cel, hidden::hidden_secret};
 
 /// Variables of a CEL program: the values that it reads, under the names it uses, and nothing else.
 #[derive(Default)]
@@ -11,7 +11,7 @@ pub(super) struct Variables(BTreeMap<String, VariableTree>);
 
 enum VariableTree {
     Map(Variables),
-    Value { value: objects::Value, hides_secret: bool },
+    Value { value: objects::Value, hidden: Option<String> },
 }
 
 impl Variables {
@@ -30,7 +30,7 @@ impl Variables {
     /// Adds `value` under `name`, `depth` levels above the names that lead inside it.
     fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value) {
         if depth == 0 && (below.is_empty() || !value.is_object()) {
-            let tree = VariableTree::Value { value: to_cel(value), hides_secret: hides_secret(value) };
+            let tree = VariableTree::Value { value: to_cel(value), hidden: hidden_secret(value) };
             self.0.insert(name.to_owned(), tree);
         } else if let Some(inner) = self.inner(name) {
             inner.insert(below, depth, value);
@@ -56,11 +56,11 @@ impl Variables {
         }
     }
 
-    /// True if a value that the program reads has a secret that is not stored.
-    pub(super) fn hide_secret(&self) -> bool {
-        self.0.values().any(|tree| match tree {
-            VariableTree::Map(variables) => variables.hide_secret(),
-            VariableTree::Value { hides_secret, .. } => *hides_secret,
+    /// Returns the first secret that a value hides, cut around it; `None` if there is none.
+    pub(super) fn hidden_secret(&self) -> Option<String> {
+        self.0.values().find_map(|tree| match tree {
+            VariableTree::Map(variables) => variables.hidden_secret(),
+            VariableTree::Value { hidden, .. } => hidden.clone(),
         })
     }
 

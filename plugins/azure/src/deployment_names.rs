@@ -19,8 +19,8 @@ const MAX_CLUSTER_CHARS: usize = 52;
 /// Names of the subnet and the route tables that a cluster's deployment has in the cluster's
 /// network.
 ///
-/// The first cluster in a network has the names of earlier versions; those of further ones carry
-/// the cluster. Names in use do not change.
+/// The first cluster in a network, and of the networks of a resource group, has the names of
+/// earlier versions; those of further ones carry the cluster. Names in use do not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DeploymentNames {
     /// Name of the router's subnet.
@@ -32,12 +32,14 @@ pub(crate) struct DeploymentNames {
 }
 
 /// Chooses the names for a cluster, whose router's subnet has the prefix `router_prefix`.
+/// `foreign_tables` are the route tables of other networks in the resource group.
 ///
 /// # Errors
 /// `Permanent`, if Azure would refuse a name.
 pub(crate) fn deployment_names(
     subnets: &[SubnetView],
     node_subnet: &SubnetView,
+    foreign_tables: &[String],
     cluster: Option<&ClusterName>,
     router_prefix: Option<Prefix>,
 ) -> Result<DeploymentNames, ActionError> {
@@ -52,15 +54,17 @@ pub(crate) fn deployment_names(
     };
     let has_prefix = |subnet: &&SubnetView| router_prefix.is_some() && subnet.prefix.parse().ok() == router_prefix;
     let actual = subnets.iter().find(has_prefix);
+    let is_foreign = |name: &str| foreign_tables.iter().any(|table| table.eq_ignore_ascii_case(name));
     let others = || subnets.iter().filter(|subnet| Some(subnet.id.as_str()) != actual.map(|it| it.id.as_str()));
 
     let is_taken = router_prefix.is_some() && others().any(|subnet| subnet.name.eq_ignore_ascii_case(ROUTER_SUBNET));
     let router_subnet = choose(actual.map(|it| it.name.as_str()), ROUTER_SUBNET, own("router-subnet")?, is_taken);
-    let is_taken =
-        !router_subnet.eq_ignore_ascii_case(ROUTER_SUBNET) || others().any(|subnet| has_table(subnet, ROUTER_TABLE));
+    let is_taken = !router_subnet.eq_ignore_ascii_case(ROUTER_SUBNET)
+        || is_foreign(ROUTER_TABLE)
+        || others().any(|subnet| has_table(subnet, ROUTER_TABLE));
     let router_table = choose(actual.and_then(table_name).as_deref(), ROUTER_TABLE, own("router-rt")?, is_taken);
     let mut neighbours = others().filter(|subnet| subnet.id != node_subnet.id);
-    let is_taken = neighbours.any(|subnet| has_table(subnet, NODE_TABLE));
+    let is_taken = is_foreign(NODE_TABLE) || neighbours.any(|subnet| has_table(subnet, NODE_TABLE));
     let node_table = choose(table_name(node_subnet).as_deref(), NODE_TABLE, own("workers-rt")?, is_taken);
     Ok(DeploymentNames { router_subnet, router_table, node_table })
 }
@@ -107,9 +111,15 @@ mod tests {
 
     /// Names of cluster `b`, whose nodes are in the first of the subnets.
     fn names(subnets: &[SubnetView]) -> [String; 3] {
+        names_beside(&[], subnets)
+    }
+
+    /// The same beside route tables of other networks.
+    fn names_beside(tables: &[&str], subnets: &[SubnetView]) -> [String; 3] {
+        let tables: Vec<_> = tables.iter().map(|table| (*table).to_owned()).collect();
         let cluster = ClusterName::parse("b").expect("a name");
         let prefix = "10.230.0.0/24".parse().expect("a prefix");
-        let names = deployment_names(subnets, &subnets[0], Some(&cluster), Some(prefix)).expect("names");
+        let names = deployment_names(subnets, &subnets[0], &tables, Some(&cluster), Some(prefix)).expect("names");
         [names.router_subnet, names.router_table, names.node_table]
     }
 
@@ -144,6 +154,16 @@ mod tests {
         let whole = vec![nodes(Some(OWN[2])), subnet(OWN[0], "10.230.0.0/24", Some(OWN[1]))];
         assert_eq!(names(&with(whole.clone())), OWN);
         assert_eq!(names(&whole), OWN, "the first cluster is gone");
+    }
+
+    #[test]
+    fn tables_of_another_network_in_the_resource_group_are_taken() {
+        let nodes = subnet("nodes", "10.224.0.0/16", None);
+        let tables = ["Stargate-Router-rt", NODE_TABLE];
+        assert_eq!(names_beside(&tables, &[nodes.clone()]), [ROUTER_SUBNET, OWN[1], OWN[2]]);
+        // An earlier version has shared the table.
+        let shared = subnet(ROUTER_SUBNET, "10.230.0.0/24", Some(ROUTER_TABLE));
+        assert_eq!(names_beside(&tables, &[nodes, shared]), [ROUTER_SUBNET, ROUTER_TABLE, OWN[2]]);
     }
 
     #[test]

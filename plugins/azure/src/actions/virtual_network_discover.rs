@@ -6,6 +6,7 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Previ
 
 use crate::{
     actions::{
+        route_table::RouteTableInput,
         subnet::{SUBNET, prefixes_of, subnets},
         virtual_network::{VirtualNetworkInput, address_space},
     },
@@ -98,7 +99,8 @@ impl Action for VirtualNetworkDiscovery {
         let id = self.network(cx, &group, input, &used).await?;
         let network = self.0.get_settled(cx, &id).await?;
         let network = network.ok_or_else(|| ActionError::permanent("not found").context(id.label()))?;
-        output(&network, input, &used)
+        let tables = self.0.list_in(cx, &self.0.group(&id.group()), RouteTableInput::TYPE).await?;
+        output(&network, input, &used, &tables_of_other_networks(&tables, &id))
     }
 
     async fn preview(&self, cx: &ActionContext, input: &DiscoveryInput) -> Result<Preview, ActionError> {
@@ -111,6 +113,7 @@ impl RequiredPermissions for VirtualNetworkDiscovery {
         arm("Microsoft.Compute/virtualMachineScaleSets/read"),
         arm("Microsoft.Compute/virtualMachineScaleSets/networkInterfaces/read"),
         arm("Microsoft.Network/virtualNetworks/read"),
+        arm("Microsoft.Network/routeTables/read"),
     ];
 }
 
@@ -180,11 +183,26 @@ fn subnets_of_model(scale_set: &ArmObject) -> Vec<ResourceId> {
     nics.iter().flat_map(subnets_of_nic).collect()
 }
 
-/// Output for the chosen network.
+/// Names of the route tables that a subnet of another virtual network has.
+fn tables_of_other_networks(tables: &[ArmObject], network: &ResourceId) -> Vec<String> {
+    let is_elsewhere = |subnet: &Value| {
+        let id = subnet.get("id").and_then(Value::as_str).and_then(|id| id.parse::<ResourceId>().ok());
+        id.is_some_and(|id| id.parent().with_type(VirtualNetworkInput::TYPE) != *network)
+    };
+    let elsewhere = tables.iter().filter(|table| table.items("/properties/subnets").iter().any(is_elsewhere));
+    elsewhere.map(|table| table.name().to_owned()).collect()
+}
+
+/// Output for the chosen network. `foreign_tables` are route tables of other networks.
 ///
 /// # Errors
 /// If the nodes' subnet cannot be determined, or a subnet has no prefix.
-fn output(network: &ArmObject, input: &DiscoveryInput, used: &[ResourceId]) -> Result<DiscoveryOutput, ActionError> {
+fn output(
+    network: &ArmObject,
+    input: &DiscoveryInput,
+    used: &[ResourceId],
+    foreign_tables: &[String],
+) -> Result<DiscoveryOutput, ActionError> {
     let subnets = subnets(network).iter().map(view).collect::<Result<Vec<_>, _>>()?;
     let node_subnet = node_subnet(&subnets, input, used).map_err(|e| e.context(network.id.label()))?;
     Ok(DiscoveryOutput {
@@ -193,7 +211,7 @@ fn output(network: &ArmObject, input: &DiscoveryInput, used: &[ResourceId]) -> R
         resource_group: network.id.group().to_string(),
         location: network.required("/location")?.into(),
         prefixes: address_space(network).iter().map(Prefix::to_string).collect(),
-        names: deployment_names(&subnets, &node_subnet, input.cluster.as_ref(), input.router_subnet)?,
+        names: deployment_names(&subnets, &node_subnet, foreign_tables, input.cluster.as_ref(), input.router_subnet)?,
         subnets,
         node_subnet,
     })
