@@ -33,7 +33,9 @@ pub(super) trait ValueSource {
     fn skipped_step(&self, target: &ReferenceTarget) -> Option<(usize, &str)>;
 
     /// True if a value that hides a secret can be read: it is only shown, and nothing acts on it.
-    fn can_hide_secrets(&self) -> bool;
+    fn can_hide_secrets(&self) -> bool {
+        false
+    }
 }
 
 /// Evaluates expressions and templates with the values of one source.

@@ -154,10 +154,6 @@ impl ValueSource for InputValues<'_> {
     fn skipped_step(&self, _: &ReferenceTarget) -> Option<(usize, &str)> {
         None
     }
-
-    fn can_hide_secrets(&self) -> bool {
-        false
-    }
 }
 
 /// Checks that a lock needs nothing but inputs, also through the inputs of inlined workflows.

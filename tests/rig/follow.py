@@ -133,7 +133,7 @@ class World:
 
 
 def events(url, token_file, after):
-    headers = {"Authorization": f"Bearer {open(token_file, encoding="utf-8").read()}"}
+    headers = {"Authorization": "Bearer " + Path(token_file).read_text(encoding="utf-8")}
     request = urllib.request.Request(f"{url}/_world/events?after={after}&follow=1", headers=headers)
     with urllib.request.urlopen(request) as stream:
         for line in stream:

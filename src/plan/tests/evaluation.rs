@@ -327,7 +327,7 @@ fn a_step_cannot_read_an_output_that_hides_a_secret() {
         assert!(error.contains("a secret is part of its value"), "{error}");
     }
     let error = refused("${{ steps.net.outputs.name }}").expect_err("hidden");
-    assert!(error.contains(r#", "a long prefix, «secret», and é long su…","#), "{error}");
+    assert!(error.contains(r#", "a long prefix, «secret», and é long suf…","#), "{error}");
     for value in ["${{ steps.net.outputs.tags.a }}", "${{ steps.net.outputs.size + 1 }}", "${{ steps.net.outputs.id }}"]
     {
         refused(value).expect(value);
