@@ -135,3 +135,27 @@ async fn the_first_cluster_keeps_its_names_next_to_a_second_one() {
         assert_eq!(harness.sim.shared().peek().traffic.mutating(), writes, "{workflow} writes nothing");
     }
 }
+
+/// The cluster of another network in the resource group has the names of the first cluster.
+#[tokio::test]
+async fn clusters_of_two_networks_in_a_resource_group_do_not_share_tables() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    let sim = &harness.sim;
+    let route = json!({ "name": "stargate-other-10.244.0.0-24", "properties": { "addressPrefix": "10.244.0.0/24",
+        "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.230.0.4" } });
+    put(sim, OTHERS[1], json!({ "location": "canadacentral", "properties": { "routes": [route] } })).await;
+    let network = json!({ "location": "canadacentral", "properties": { "addressSpace": { "addressPrefixes": ["10.230.0.0/16"] },
+        "subnets": [{ "name": "stargate-aks-router-subnet", "properties": {
+            "addressPrefix": "10.230.0.0/24", "routeTable": id(sim, OTHERS[1]) } }] } });
+    put(sim, "virtualNetworks/other", network).await;
+    for workflow in ["provision-aks-router", "provision-dc", "sync-pod-routes"] {
+        harness.run_to_success(workflow).await;
+    }
+    let own = format!("stargate-{CLUSTER}-router-rt");
+    assert_eq!(prefixes(&harness.sim, NODE_GROUP, "stargate-router-rt").await, ["10.244.0.0/24"]);
+    assert_eq!(prefixes(&harness.sim, NODE_GROUP, &own).await, ["10.244.0.0/24", "10.244.1.0/24"]);
+    let writes = harness.sim.shared().peek().traffic.mutating();
+    harness.run_to_success("provision-aks-router").await;
+    assert_eq!(harness.sim.shared().peek().traffic.mutating(), writes);
+}

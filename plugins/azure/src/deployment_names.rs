@@ -160,7 +160,7 @@ mod tests {
     fn tables_of_another_network_in_the_resource_group_are_taken() {
         let nodes = subnet("nodes", "10.224.0.0/16", None);
         let tables = ["Stargate-Router-rt", NODE_TABLE];
-        assert_eq!(names_beside(&tables, &[nodes.clone()]), [ROUTER_SUBNET, OWN[1], OWN[2]]);
+        assert_eq!(names_beside(&tables, std::slice::from_ref(&nodes)), [ROUTER_SUBNET, OWN[1], OWN[2]]);
         // An earlier version has shared the table.
         let shared = subnet(ROUTER_SUBNET, "10.230.0.0/24", Some(ROUTER_TABLE));
         assert_eq!(names_beside(&tables, &[nodes, shared]), [ROUTER_SUBNET, ROUTER_TABLE, OWN[2]]);

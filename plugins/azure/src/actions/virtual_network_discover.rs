@@ -99,7 +99,7 @@ impl Action for VirtualNetworkDiscovery {
         let id = self.network(cx, &group, input, &used).await?;
         let network = self.0.get_settled(cx, &id).await?;
         let network = network.ok_or_else(|| ActionError::permanent("not found").context(id.label()))?;
-        let tables = self.0.list_in(cx, &self.0.group(&id.group()), RouteTableInput::TYPE).await?;
+        let tables = self.0.list_in(cx, &self.0.group(id.group()), RouteTableInput::TYPE).await?;
         output(&network, input, &used, &tables_of_other_networks(&tables, &id))
     }
 

@@ -138,6 +138,7 @@ const ACTIONS: [(&str, &[&str]); 18] = [
         &[
             "Microsoft.Compute/virtualMachineScaleSets/networkInterfaces/read",
             "Microsoft.Compute/virtualMachineScaleSets/read",
+            "Microsoft.Network/routeTables/read",
             "Microsoft.Network/virtualNetworks/read",
         ],
     ),

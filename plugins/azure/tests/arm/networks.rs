@@ -275,6 +275,7 @@ async fn arm_with_cluster(scale_sets: &[Value], nics: Vec<Value>) -> FakeArm {
     arm.list(&format!("{providers}/Microsoft.Network/virtualNetworks"), vec![json!({"id": network_id()})]);
     arm.list(&format!("{providers}/Microsoft.Compute/virtualMachineScaleSets"), scale_sets.to_vec());
     arm.list(&format!("{}/networkInterfaces", scale_set_id()), nics);
+    arm.list(&format!("{providers}/Microsoft.Network/routeTables"), vec![]);
     arm
 }
 

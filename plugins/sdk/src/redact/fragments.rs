@@ -8,24 +8,35 @@ use base64::{
 /// Length of the parts by which encoded values are recognised, in characters: 6 bytes of base64, 4
 /// of hexadecimal digits. A shorter part of a value is not recognised.
 const PART_CHARS: usize = 8;
+/// Length of the parts by which encoded values of [`LONG_BYTES`] or more are recognised, in
+/// characters. Shorter parts occur in other text by chance: a token in JSON has dates and names,
+/// and a certificate has them too.
+const LONG_PART_CHARS: usize = 16;
 /// Length of the parts by which encoded keys are recognised, in characters. Shorter parts of a key
 /// are also in certificates: the identifiers of the algorithm take up to 48 characters.
 const KEY_PART_CHARS: usize = 60;
 /// Minimum length of a value whose encoded parts are redacted, in bytes. Those of shorter values
 /// occur in other text by chance.
 const MIN_BYTES: usize = 8;
+/// Minimum length of a value that is recognised by parts of [`LONG_PART_CHARS`], in bytes.
+const LONG_BYTES: usize = 24;
 
-/// The parts of [`PART_CHARS`] characters of all values in base64 and hexadecimal digits, each as
-/// a number.
+/// The parts of all values in base64 and hexadecimal digits.
 ///
 /// Encoded text is captured in parts: line by line, or cut. Each part that is long enough is found,
 /// wherever it begins, with one lookup for a character of the text.
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
-    parts: HashSet<u64>,
+    parts: Parts<PART_CHARS>,
+    /// The parts of long values.
+    long_parts: Parts<LONG_PART_CHARS>,
     /// The parts of [`KEY_PART_CHARS`] characters of keys.
     key_parts: HashSet<String>,
 }
+
+/// Parts of `CHARS` characters, at most 16, each as a number.
+#[derive(Debug, Default)]
+struct Parts<const CHARS: usize>(HashSet<u128>);
 
 impl Fragments {
     /// Adds the parts of a value.
@@ -35,8 +46,10 @@ impl Fragments {
                 if is_key(value) {
                     let parts = encoded.as_bytes().windows(KEY_PART_CHARS);
                     self.key_parts.extend(parts.map(|part| String::from_utf8_lossy(part).into_owned()));
+                } else if value.len() >= LONG_BYTES {
+                    self.long_parts.add(&encoded);
                 } else {
-                    self.parts.extend(encoded.as_bytes().windows(PART_CHARS).filter_map(as_number));
+                    self.parts.add(&encoded);
                 }
             }
         }
@@ -45,7 +58,7 @@ impl Fragments {
     /// Finds all parts in a text. White space, its escapes and colons, with which encoders separate
     /// lines and digits, are ignored.
     pub(super) fn find<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
-        self.find_parts(text).chain(self.find_key_parts(text))
+        self.parts.find(text).chain(self.long_parts.find(text)).chain(self.find_key_parts(text))
     }
 
     /// Finds the parts of keys.
@@ -60,20 +73,27 @@ impl Fragments {
         let found = parts.filter(|(_, part)| is_known(part));
         found.map(|(first, _)| positions[first]..positions[first + KEY_PART_CHARS - 1] + 1).collect()
     }
+}
 
-    /// Finds the parts of all values that are not keys.
-    fn find_parts<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
-        let is_known = |part: &u64| self.parts.contains(part);
-        let (mut number, mut count) = (0_u64, 0);
-        let mut starts = [0; PART_CHARS];
+impl<const CHARS: usize> Parts<CHARS> {
+    /// Adds each part of an encoded value.
+    fn add(&mut self, encoded: &str) {
+        let number = |part: &[u8]| part.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
+        self.0.extend(encoded.as_bytes().windows(CHARS).map(number));
+    }
+
+    /// Finds the parts in a text.
+    fn find<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        let (mut number, mut count) = (0_u128, 0);
+        let mut starts = [0; CHARS];
         let digits = text.iter().enumerate().filter(|(_, byte)| !is_separator(**byte));
-        let limit = if self.parts.is_empty() { 0 } else { usize::MAX };
+        let limit = if self.0.is_empty() { 0 } else { usize::MAX };
         digits.take(limit).filter_map(move |(position, byte)| {
-            number = number << 8 | u64::from(*byte);
-            starts[count % PART_CHARS] = position;
+            number = (number << 8 | u128::from(*byte)) & (u128::MAX >> (128 - 8 * CHARS));
+            starts[count % CHARS] = position;
             count += 1;
-            let is_found = count >= PART_CHARS && is_known(&number);
-            is_found.then(|| starts[count % PART_CHARS]..position + 1)
+            let is_found = count >= CHARS && self.0.contains(&number);
+            is_found.then(|| starts[count % CHARS]..position + 1)
         })
     }
 }
@@ -107,10 +127,6 @@ fn encodings(value: &[u8]) -> Vec<String> {
         }
     }
     encodings
-}
-
-fn as_number(part: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(part.try_into().ok()?))
 }
 
 fn is_separator(byte: u8) -> bool {
@@ -149,7 +165,7 @@ mod tests {
             // The first and the last characters hold bits of the other text, or padding.
             prop_assert!(rest_of_all.replace('\n', "").len() <= before.len() * 2 + after.len() * 2 + 8, "{rest_of_all}");
             let inner = encoded.get(8..encoded.len().saturating_sub(16)).unwrap_or_default();
-            for line in lines.iter().filter(|line| line.len() >= PART_CHARS && inner.contains(*line)) {
+            for line in lines.iter().filter(|line| line.len() >= LONG_PART_CHARS && inner.contains(*line)) {
                 prop_assert!(rest(&fragments, line).is_empty(), "{line}");
             }
         }
@@ -175,6 +191,14 @@ mod tests {
         let long = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC".repeat(3);
         fragments.add(&format!("-----BEGIN PRIVATE KEY-----\n{long}\n-----END PRIVATE KEY-----\n"));
         assert!(rest(&fragments, &STANDARD.encode(&long)).len() < 4);
+    }
+
+    #[test]
+    fn a_certificate_is_not_changed_by_a_token_with_the_same_date() {
+        // The end of the validity of a certificate, 261129055956Z, and a claim of a token.
+        let certificate = STANDARD.encode("MB4XDTI2MTEyOTA1NTk1NloXDTI3MTEyOTA1NTk1Nlow");
+        let fragments = fragments("eyJhbGciOiJSUzI1NiJ9.MTEyOTA1.c2lnbmF0dXJl");
+        assert_eq!(rest(&fragments, &certificate), certificate);
     }
 
     #[test]
