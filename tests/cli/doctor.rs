@@ -110,7 +110,7 @@ fn only_checks_of_the_named_workflows_run() {
     let machine = DoctorReport::of(&program, 0, &[("STARGATE_KUBECONFIG", "/none")], &["machine.yaml"]);
     assert_eq!(machine.ids(), ["journal.open", ALL[3], ALL[4], ALL[5], ALL[6]]);
     let needed = &machine.check("azure.permissions")["required"];
-    assert!(needed.to_string().contains("virtualMachines/write") && !needed.to_string().contains("routeTables"));
+    assert!(needed.to_string().contains("virtualMachines/write") && !needed.to_string().contains("routeTables/write"));
     let objects = DoctorReport::of(&program, 0, &[("SIM_TOKEN", "")], &["cluster-objects"]);
     assert_eq!(objects.ids(), ["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]);
     program.write(
