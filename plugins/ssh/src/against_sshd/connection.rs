@@ -60,6 +60,26 @@ async fn many_commands_share_one_login() {
     assert_eq!(server.logins(), 1);
 }
 
+/// A session that is refused was not started, so the command can change something and is sent
+/// again.
+#[tokio::test]
+async fn a_command_waits_for_a_session_of_a_host_that_permits_few() {
+    let Some(server) = TestSshd::start_with_sessions(2) else { return };
+    let (pool, host) = (server.pool(), server.host());
+    let append = |n: usize| {
+        RemoteCommand::change("sh").args(["-c".into(), format!("echo {n} >> {}", server.path("lines").display())])
+    };
+    let commands = (0..12).map(|n| run(&pool, &host, append(n)));
+    futures::future::try_join_all(commands).await.expect("ran");
+    let mut lines: Vec<usize> = std::fs::read_to_string(server.path("lines"))
+        .expect("lines")
+        .lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (0..12).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_lost_connection_makes_the_outcome_of_a_change_unknown_and_is_opened_again() {
     let Some(server) = TestSshd::start() else { return };

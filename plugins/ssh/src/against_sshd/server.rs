@@ -33,6 +33,11 @@ impl Drop for TestSshd {
 impl TestSshd {
     /// Starts an sshd. On a machine without sshd, prints a message and returns `None`.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with_sessions(10)
+    }
+
+    /// Starts an sshd that permits so many sessions in a connection.
+    pub(crate) fn start_with_sessions(max_sessions: usize) -> Option<Self> {
         if !Path::new(SSHD).exists() {
             writeln!(std::io::stderr(), "SKIPPED: {SSHD} is not installed").expect("written");
             return None;
@@ -44,7 +49,7 @@ impl TestSshd {
         }
         write_programs(dir.path());
         let port = free_port();
-        fs::write(dir.path().join("sshd_config"), sshd_config(dir.path(), port)).expect("written");
+        fs::write(dir.path().join("sshd_config"), sshd_config(dir.path(), port, max_sessions)).expect("written");
         let sshd = Command::new(SSHD)
             .args(["-D", "-f"])
             .arg(dir.path().join("sshd_config"))
@@ -175,8 +180,8 @@ fn whoami() -> String {
 }
 
 /// Configuration with keys of the test only. The programs of the test come first in the path of a
-/// session.
-fn sshd_config(dir: &Path, port: u16) -> String {
+/// session. The home has no startup files, so that those of the user have no effect on the test.
+fn sshd_config(dir: &Path, port: u16, max_sessions: usize) -> String {
     let dir = dir.display();
     format!(
         "ListenAddress 0.0.0.0
@@ -189,8 +194,8 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
-MaxSessions 10
-SetEnv PATH={dir}/programs:/usr/sbin:/usr/bin:/sbin:/bin
+MaxSessions {max_sessions}
+SetEnv PATH={dir}/programs:/usr/sbin:/usr/bin:/sbin:/bin HOME={dir}/home
 "
     )
 }

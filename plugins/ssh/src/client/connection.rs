@@ -5,7 +5,7 @@ use std::{
 };
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
-use stargate_client::{CallEffect, CallPermit, error_chain};
+use stargate_client::{Backoff, CallEffect, CallPermit, error_chain};
 use stargate_sdk::ActionError;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,9 +32,19 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// status` of a large tailnet has some MiB.
 pub(super) const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Delays between attempts to open a session that sshd refuses.
+const REFUSED_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// Maximum number of attempts to open a session that sshd refuses.
+const MAX_REFUSALS: usize = 10;
+/// Words of ssh for a session that sshd refuses.
+const REFUSED: &str = "Session open refused by peer";
+
 /// Number of bytes of a command's input that are written at a time: what a pipe takes without a
 /// wait.
 const INPUT_PART_BYTES: usize = 32 * 1024;
+
+/// A command on a host.
+type Child<'a> = openssh::Child<&'a Session>;
 
 /// Master connection to one host, opened at first use and again when it has been lost.
 pub(super) struct SshConnection {
@@ -168,14 +178,7 @@ async fn run_command(
     let line = if is_gated { after_gate(line) } else { line.to_owned() };
     let gate = if is_gated { GATE.as_bytes() } else { &[] };
     let content = [gate, input.unwrap_or_default()].concat();
-    let mut child = session
-        .raw_command(with_exit_code(&line))
-        .stdin(if content.is_empty() { Stdio::null() } else { Stdio::piped() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .await
-        .map_err(lost)?;
+    let mut child = spawn(session, &with_exit_code(&line), !content.is_empty()).await?;
     let stdin = child.stdin().take();
     permit.check().map_err(ExecuteError::NotSent)?;
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
@@ -191,6 +194,33 @@ async fn run_command(
         None => Err(status
             .map_or_else(lost, |status| ExecuteError::ConnectionLost(format!("the command ended early, {status}")))),
     }
+}
+
+/// Starts a command in a session channel of its own.
+///
+/// sshd closes the channel of a command after the command has ended. Until then it counts as one of
+/// `MaxSessions`, and a new one is refused. Such a command was not started, so it is tried again.
+///
+/// # Errors
+/// [`ExecuteError::NotSent`] if sshd refuses each attempt; else the command may have started.
+async fn spawn<'a>(session: &'a Session, line: &str, has_input: bool) -> Result<Child<'a>, ExecuteError> {
+    let mut delays = REFUSED_BACKOFF.delays();
+    for _ in 0..MAX_REFUSALS {
+        let mut command = session.raw_command(line);
+        command.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+        let error = match command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await {
+            Ok(child) => return Ok(child),
+            Err(error) => error_chain(&error),
+        };
+        if !error.contains(REFUSED) {
+            return Err(ExecuteError::ConnectionLost(error));
+        }
+        tokio::time::sleep(delays.next_delay()).await;
+    }
+    let error = ActionError::transient(format!("sshd refused a session {MAX_REFUSALS} times"));
+    Err(ExecuteError::NotSent(
+        error.with_hint("other clients use its sessions, or MaxSessions in its configuration is too low"),
+    ))
 }
 
 // A program can end before it has read all its input: its exit code decides. Input that is not
