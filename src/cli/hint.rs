@@ -13,7 +13,8 @@ pub(crate) fn resume(run: &RunId) -> String {
 pub(crate) fn run_again(workflow: &str, run: &RunId) -> String {
     let workflow = if workflow.is_empty() { "NAME" } else { workflow };
     format!(
-        "correct the inputs or the cause, run `stargate run workflow {workflow}` again, then `stargate cancel {run}`"
+        "correct the inputs or the cause and run `stargate run workflow {workflow}` again; `stargate cancel {run}` closes \
+         this run"
     )
 }
 

@@ -102,7 +102,7 @@ fn a_run_that_fails_because_of_its_inputs_is_to_be_run_again_with_others() {
     assert!(ran.err.contains("failed: c: "), "{ran:?}");
     let run = program.expect(0, &["history", "-o", "json"]).json()["runs"][0]["run"].as_str().unwrap().to_owned();
     let hint = ran.hint().to_owned();
-    assert!(hint.contains("`stargate run workflow bad` again, then `stargate cancel 01"), "{ran:?}");
+    assert!(hint.contains("`stargate run workflow bad` again; `stargate cancel 01"), "{ran:?}");
     for arguments in [&["history"][..], &["history", &run], &["why", &run]] {
         assert_eq!(program.expect(0, arguments).hint(), hint, "{arguments:?}");
     }

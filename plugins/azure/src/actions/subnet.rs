@@ -106,6 +106,7 @@ impl ArmEnsure for SubnetInput {
             return Ok(vec![self.missing(&id)]);
         };
         check_prefix(self, subnet)?;
+        check_references(self, subnet)?;
         Ok(reference_differences(self, subnet).chain(subnet.failed_state()).collect())
     }
 
@@ -168,6 +169,26 @@ pub(crate) fn prefixes_of(subnet: &ArmObject) -> Vec<Prefix> {
     }
     let prefixes = subnet.items("/properties/addressPrefixes").iter();
     prefixes.filter_map(|prefix| prefix.as_str()?.parse().ok()).collect()
+}
+
+/// Checks that the subnet has no security group or NAT gateway other than the desired ones: it
+/// belongs to another party, whose packets depend on it.
+///
+/// # Errors
+/// `Permanent`, with the command that detaches it.
+fn check_references(desired: &SubnetInput, subnet: &ArmObject) -> Result<(), ActionError> {
+    for (property, noun, id) in desired.references() {
+        let actual = subnet.id_at(&format!("/properties/{property}/id"));
+        let Some(other) = actual.filter(|actual| actual != id) else { continue };
+        let flag = if property == "natGateway" { "--nat-gateway" } else { "--network-security-group" };
+        let message = format!("it has the {noun} {:?}, which is not replaced by {:?}", other.name(), id.name());
+        let hint = format!(
+            "use another subnet, or detach it with `az network vnet subnet update --ids {} {flag} \"\"`",
+            subnet.id
+        );
+        return Err(ActionError::permanent(message).with_hint(hint).context(subnet.id.label()));
+    }
+    Ok(())
 }
 
 /// Compares the desired references. References that the input does not name are kept.

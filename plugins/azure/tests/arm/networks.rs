@@ -70,6 +70,25 @@ async fn a_subnet_with_another_prefix_is_not_changed() {
 }
 
 #[tokio::test]
+async fn a_security_group_of_another_party_is_not_replaced() {
+    let group = |name: &str| id(&format!("Network/networkSecurityGroups/{name}"));
+    let arm = FakeArm::start().await;
+    let mut existing = subnet("routers", "10.237.0.0/24");
+    existing["properties"]["networkSecurityGroup"] = json!({"id": group("corp-nsg")});
+    arm.set(&network_id(), network(&[existing]));
+    let mut input = router_subnet("10.237.0.0/24");
+    input["network_security_group_id"] = json!(group("r-nsg"));
+    let error = TestAttempt::first(&arm).run("azure.subnet.ensure", input.clone()).await.expect_err("refused");
+    let reason = "it has the network security group \"corp-nsg\", which is not replaced by \"r-nsg\"";
+    assert_eq!(error.message, format!("subnet \"routers\": {reason}"));
+    assert!(error.hint.expect("a hint").contains("/subnets/routers --network-security-group \"\"`"));
+    assert!(arm.puts().is_empty());
+    input["network_security_group_id"] = json!(group("CORP-nsg"));
+    TestAttempt::first(&arm).run("azure.subnet.ensure", input).await.expect("the same group");
+    assert!(arm.puts().is_empty());
+}
+
+#[tokio::test]
 async fn writes_to_one_network_are_sequential() {
     let arm = arm_with_network().await;
     arm.style(OperationStyle::Status);

@@ -160,6 +160,8 @@ fn free_priority(group: &GroupFacts, rule: &RuleFacts) -> Option<u32> {
     (FIRST_PRIORITY..rule.priority.min(LAST_PRIORITY + 1)).rev().find(|priority| !is_used(priority))
 }
 
+/// The fewest prefixes with the same addresses, as text.
 fn join(prefixes: &BTreeSet<Ipv4Net>, separator: &str) -> String {
-    prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+    let prefixes: Vec<Ipv4Net> = prefixes.iter().copied().collect();
+    Ipv4Net::aggregate(&prefixes).iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
