@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeSet,
+    io::Read,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -29,6 +30,8 @@ use crate::{
     login::{LOGIN_FAILED, log_in},
 };
 
+/// Maximum size of a token or a key in a file, in bytes.
+const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
 const HINT: &str = "give `--kubeconfig FILE`, or set KUBECONFIG";
 
 /// The connection to the cluster, made by the first call that needs it, and again with another
@@ -217,7 +220,7 @@ fn secrets_of(user: &AuthInfo) -> Vec<Secret> {
     let decode = |text: &String| String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok();
     secrets.extend(user.client_key_data.iter().filter_map(|key| decode(&key.expose_secret().to_owned())));
     let files = [&user.token_file, &user.client_key].into_iter().flatten();
-    secrets.extend(files.filter_map(|path| std::fs::read_to_string(path).ok()).map(|text| text.trim().to_owned()));
+    secrets.extend(files.filter_map(|path| read_credential(path)).map(|text| text.trim().to_owned()));
     let is_secret = |name: &str| ["token", "secret", "password"].iter().any(|part| name.contains(part));
     let settings = user.auth_provider.iter().flat_map(|provider| &provider.config);
     secrets.extend(settings.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone()));
@@ -226,6 +229,15 @@ fn secrets_of(user: &AuthInfo) -> Vec<Secret> {
     let variables = variables.filter(|(name, value)| is_secret(&name.to_lowercase()) && !is_setting(value));
     secrets.extend(variables.map(|(_, value)| value.clone()));
     secrets.into_iter().map(Secret::new).collect()
+}
+
+/// Reads the file of a token or key; `None` if it cannot be read, or is larger than a secret can
+/// be.
+fn read_credential(path: &str) -> Option<String> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?; // the open of a pipe would wait
+    let mut text = String::new();
+    std::fs::File::open(path).ok()?.take(MAX_CREDENTIAL_BYTES + 1).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= MAX_CREDENTIAL_BYTES).then_some(text)
 }
 
 /// True for the value of a variable such as `USE_TOKEN_CACHE` or `AZURE_FEDERATED_TOKEN_FILE`: a
@@ -291,4 +303,25 @@ pub(crate) fn credential_problem(error: &AuthError) -> String {
 
 fn unusable(reason: &dyn std::fmt::Display) -> ActionError {
     ActionError::permanent(format!("cannot use the kubeconfig: {reason}")).with_hint(HINT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_credential_is_read_up_to_a_limit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, bytes: u64| {
+            let path = folder.path().join(name);
+            std::fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("a file");
+            path.to_str().expect("a path").to_owned()
+        };
+        let read = |bytes| read_credential(&write("token", bytes)).map(|text| text.len() as u64);
+        assert_eq!(read(MAX_CREDENTIAL_BYTES), Some(MAX_CREDENTIAL_BYTES));
+        assert_eq!(read(MAX_CREDENTIAL_BYTES + 1), None);
+        for path in ["/dev/zero", "/proc/self/fd", "/nothing"] {
+            assert_eq!(read_credential(path), None, "{path}");
+        }
+    }
 }
