@@ -8,11 +8,11 @@
 //! The functions of this module are pure: they read no file, no clock and no environment.
 //!
 //! ```
-//! use stargate::workflow::parse;
+//! use stargate::{plan::Include, workflow::parse};
 //! use stargate_sdk::Registry;
 //!
 //! let text = "name: w\nsteps:\n  table: {uses: azure.route_table.ensure}\n";
-//! let no_files = |_: &str| Err("no such file".to_owned());
+//! let no_files = |_: Include<'_>| Err("no such file".to_owned());
 //! let diagnostics = parse("w.yaml", text).check(&Registry::default(), &no_files).unwrap_err();
 //! let first = diagnostics.iter().next().expect("diagnostics are never empty");
 //! assert_eq!(first.message, "there is no action \"azure.route_table.ensure\"");
