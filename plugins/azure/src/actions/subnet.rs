@@ -106,8 +106,7 @@ impl ArmEnsure for SubnetInput {
             return Ok(vec![self.missing(&id)]);
         };
         check_prefix(self, subnet)?;
-        check_references(self, subnet)?;
-        Ok(reference_differences(self, subnet).chain(subnet.failed_state()).collect())
+        Ok(reference_differences(self, subnet)?.into_iter().chain(subnet.failed_state()).collect())
     }
 
     async fn apply(&self, cx: &ActionContext, arm: &ArmClient, _: Option<&ArmObject>) -> Result<(), ActionError> {
@@ -171,33 +170,29 @@ pub(crate) fn prefixes_of(subnet: &ArmObject) -> Vec<Prefix> {
     prefixes.filter_map(|prefix| prefix.as_str()?.parse().ok()).collect()
 }
 
-/// Checks that the subnet has no security group or NAT gateway other than the desired ones: it
-/// belongs to another party, whose packets depend on it.
+/// Compares the desired references. References that the input does not name are kept.
 ///
 /// # Errors
-/// `Permanent`, with the command that detaches it.
-fn check_references(desired: &SubnetInput, subnet: &ArmObject) -> Result<(), ActionError> {
-    for (property, noun, id) in desired.references() {
-        let actual = subnet.id_at(&format!("/properties/{property}/id"));
-        let Some(other) = actual.filter(|actual| actual != id) else { continue };
-        let flag = if property == "natGateway" { "--nat-gateway" } else { "--network-security-group" };
-        let message = format!("it has the {noun} {:?}, which is not replaced by {:?}", other.name(), id.name());
-        let hint = format!(
-            "use another subnet, or detach it with `az network vnet subnet update --ids {} {flag} \"\"`",
-            subnet.id
-        );
-        return Err(ActionError::permanent(message).with_hint(hint).context(subnet.id.label()));
-    }
-    Ok(())
+/// `Permanent`, with the command that detaches it, for a security group or NAT gateway other than
+/// the desired one: it belongs to another party, whose packets depend on it.
+fn reference_differences(desired: &SubnetInput, subnet: &ArmObject) -> Result<Vec<Difference>, ActionError> {
+    let compare =
+        |(property, noun, id): (&str, &str, &ResourceId)| match subnet.id_at(&format!("/properties/{property}/id")) {
+            None => Some(Ok(Difference::missing(noun, id.to_string()))),
+            Some(actual) if actual == *id => None,
+            Some(other) => Some(Err(not_replaced(subnet, property, noun, &other, id))),
+        };
+    desired.references().filter_map(compare).collect()
 }
 
-/// Compares the desired references. References that the input does not name are kept.
-fn reference_differences(desired: &SubnetInput, subnet: &ArmObject) -> impl Iterator<Item = Difference> {
-    desired.references().filter_map(|(property, noun, id)| {
-        let actual = subnet.id_at(&format!("/properties/{property}/id"));
-        let differs = actual.as_ref() != Some(id);
-        differs.then(|| Difference::new(noun, actual.map(|id| id.to_string()), id.to_string()))
-    })
+fn not_replaced(subnet: &ArmObject, property: &str, noun: &str, other: &ResourceId, id: &ResourceId) -> ActionError {
+    let flag = if property == "natGateway" { "--nat-gateway" } else { "--network-security-group" };
+    let message = format!("it has the {noun} {:?}, which is not replaced by {:?}", other.name(), id.name());
+    let hint = format!(
+        "use another subnet, or detach it with `az network vnet subnet update --ids {} {flag} \"\"`",
+        subnet.id
+    );
+    ActionError::permanent(message).with_hint(hint).context(subnet.id.label())
 }
 
 /// Body of an existing subnet with the desired references.
