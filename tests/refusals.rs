@@ -67,22 +67,7 @@ async fn egress_firewall(harness: &Harness) {
     });
     outside::change_azure(sim, "PUT", &outside::network(sim, NODE_GROUP, FIREWALL_TABLE), table).await;
     let followed = json!({ "kind": "association", "subnet": "aks-subnet", "table": "firewall-rt" });
-    let client = reqwest::Client::new();
-    let put = async || {
-        client
-            .post(format!("{}/_world/drift", sim.http_url()))
-            .bearer_auth(sim.control_token())
-            .json(&followed)
-            .send()
-            .await
-            .unwrap()
-    };
-    // Azure throttles the request while it creates the table.
-    let mut answer = put().await;
-    while answer.status() == 429 {
-        answer = put().await;
-    }
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    outside::drift(sim, &followed).await;
 }
 
 /// Returns the names of the routes in the firewall's table.

@@ -4,12 +4,16 @@
 
 #[path = "world/inputs.rs"]
 mod inputs;
+#[path = "world/outside.rs"]
+#[expect(dead_code, reason = "the tests use a part of it each")]
+mod outside;
 mod world;
 
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use inputs::NODE_GROUP;
+use reqwest::Method;
 use serde_json::{Value, json};
 use world::Harness;
 
@@ -50,8 +54,7 @@ impl Witnesses for Harness {
                 found.push((name.into(), bytes));
             }
         }
-        let url = format!("{}/_world/requests", self.sim.http_url());
-        let log = reqwest::Client::new().get(url).bearer_auth(self.sim.control_token()).send().await.unwrap();
+        let log = outside::control(&self.sim, Method::GET, "requests").send().await.unwrap();
         let log = log.error_for_status().unwrap().bytes().await.unwrap();
         found.push(("the request log".into(), log.to_vec()));
         found
@@ -198,16 +201,8 @@ async fn secrets_for_a_first_boot_occur_nowhere_else() {
     let file = file.to_str().unwrap();
     // One request fails, so that errors are searched as well.
     let fault = json!({ "path": "virtualMachines", "fault": { "kind": "error", "status": 400 } });
-    let faults = format!("{}/_world/faults", harness.sim.http_url());
-    reqwest::Client::new()
-        .post(faults)
-        .bearer_auth(harness.sim.control_token())
-        .json(&fault)
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap();
+    let request = outside::control(&harness.sim, Method::POST, "faults").json(&fault);
+    request.send().await.unwrap().error_for_status().unwrap();
     let run = ["run", "workflow", file, "--input", "password=env:PLANTED_0", "-o", "json"];
     assert_eq!(harness.run(&run).await, Some(3));
     assert_eq!(harness.run(&["resume", "--verbose"]).await, Some(0));

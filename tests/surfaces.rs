@@ -476,20 +476,6 @@ fn named_here(drift: &Value) -> Value {
     drift
 }
 
-/// Makes a change of the catalogue, after an operation of Azure in progress has finished.
-async fn drift(sim: &Sim, drift: &Value) {
-    let url = format!("{}/_world/drift", sim.http_url());
-    loop {
-        let response =
-            reqwest::Client::new().post(&url).bearer_auth(sim.control_token()).json(drift).send().await.unwrap();
-        if response.status() != reqwest::StatusCode::TOO_MANY_REQUESTS {
-            assert!(response.status().is_success(), "{drift}: {:?}", response.text().await);
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test]
 async fn each_broken_state_of_the_catalogue_is_planned_and_repaired() {
     let mut harness = deployed().await;
@@ -497,7 +483,7 @@ async fn each_broken_state_of_the_catalogue_is_planned_and_repaired() {
     let mut found = vec![];
     for state in serde_json::from_str::<Vec<Value>>(CATALOGUE).unwrap() {
         for change in state["break"].as_array().unwrap() {
-            drift(&harness.sim, &named_here(change)).await;
+            outside::drift(&harness.sim, &named_here(change)).await;
         }
         let fault = SurfaceFault {
             what: state["name"].as_str().unwrap().to_owned(),

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 use stargate_sim::Sim;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::{inputs::WorldFacts, shipped::Shipped, template::Template};
+use crate::{inputs::WorldFacts, outside, shipped::Shipped, template::Template};
 
 /// Timeout of one process, to find one that hangs. Its world is 200 times faster than the real one,
 /// but the delays between attempts are not.
@@ -28,7 +29,6 @@ pub(crate) struct Stage {
     pub(crate) sim: Sim,
     workflow: Shipped,
     folder: TempDir,
-    http: reqwest::Client,
     around: WorldFacts,
     writes_at_start: u64,
 }
@@ -63,7 +63,7 @@ impl Stage {
         let sim = template.open(folder.path(), keep).await;
         let around = WorldFacts::of(&sim).await;
         let writes_at_start = sim.shared().peek().traffic.mutating();
-        Self { sim, workflow, folder, http: reqwest::Client::new(), around, writes_at_start }
+        Self { sim, workflow, folder, around, writes_at_start }
     }
 
     /// Returns the name of the workflow.
@@ -177,32 +177,14 @@ impl Stage {
 
     /// Reads a part of the world through its HTTP interface.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let url = format!("{}/_world/{path}", self.sim.http_url());
-        self.http
-            .get(url)
-            .bearer_auth(self.sim.control_token())
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        let answer = outside::control(&self.sim, Method::GET, path).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
     }
 
     /// Sends a command to the world through its HTTP interface.
     pub(crate) async fn post(&self, path: &str, body: Value) {
-        let url = format!("{}/_world/{path}", self.sim.http_url());
-        self.http
-            .post(url)
-            .bearer_auth(self.sim.control_token())
-            .json(&body)
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap();
+        let request = outside::control(&self.sim, Method::POST, path).json(&body);
+        request.send().await.unwrap().error_for_status().unwrap();
     }
 
     /// Applies `fault` to the `nth` mutating request.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Method, StatusCode};
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use stargate_sim::Sim;
 
@@ -14,6 +14,23 @@ pub(crate) fn network(sim: &Sim, group: &str, resource: &str) -> String {
     format!(
         "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/{resource}?api-version=2024-01-01"
     )
+}
+
+/// Creates a request to the simulator's control API, with its token.
+pub(crate) fn control(sim: &Sim, method: Method, path: &str) -> RequestBuilder {
+    Client::new().request(method, format!("{}/_world/{path}", sim.http_url())).bearer_auth(sim.control_token())
+}
+
+/// Makes a change that the control API describes, after an operation in progress has finished.
+pub(crate) async fn drift(sim: &Sim, drift: &Value) {
+    loop {
+        let answer = control(sim, Method::POST, "drift").json(drift).send().await.unwrap();
+        if answer.status() != StatusCode::TOO_MANY_REQUESTS {
+            assert!(answer.status().is_success(), "{drift}: {:?}", answer.text().await);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Reads a resource from Azure.
@@ -58,17 +75,7 @@ pub(crate) async fn delete_machine(sim: &Sim, group: &str, name: &str) {
 
 /// Changes a resource in the subscription, after an operation in progress has finished.
 pub(crate) async fn change_azure(sim: &Sim, method: &str, path: &str, body: Value) {
-    let drift = json!({ "method": method, "path": path, "body": body });
-    let url = format!("{}/_world/drift", sim.http_url());
-    let until = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = Client::new().post(&url).bearer_auth(sim.control_token()).json(&drift).send().await.unwrap();
-        if answer.status() != StatusCode::TOO_MANY_REQUESTS || tokio::time::Instant::now() > until {
-            answer.error_for_status().unwrap();
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    drift(sim, &json!({ "method": method, "path": path, "body": body })).await;
 }
 
 /// Turns the IP forwarding of a NIC off.
@@ -103,16 +110,8 @@ pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
     let configs = list(sim, "/apis/acn.azure.com/v1alpha/nodenetworkconfigs").await;
     let removed = configs.last().unwrap();
     let name = removed["metadata"]["name"].as_str().unwrap();
-    let url = format!("{}/_world/aks-nodes", sim.http_url());
-    let client = Client::new();
-    client
-        .delete(format!("{url}/{name}"))
-        .bearer_auth(sim.control_token())
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap();
+    let deletion = control(sim, Method::DELETE, &format!("aks-nodes/{name}"));
+    deletion.send().await.unwrap().error_for_status().unwrap();
     let node = json!({
         "name": "aks-nodepool1-41954725-vmss000007", "address": "10.224.0.9", "pod_cidr": "10.244.7.0/24",
     });
@@ -122,16 +121,7 @@ pub(crate) async fn replace_aks_node(sim: &Sim) -> String {
 
 /// Adds nodes to AKS, each with `name`, `address` and `pod_cidr`.
 pub(crate) async fn add_aks_nodes(sim: &Sim, nodes: &Value) {
-    let url = format!("{}/_world/aks-nodes", sim.http_url());
-    Client::new()
-        .post(url)
-        .bearer_auth(sim.control_token())
-        .json(nodes)
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap();
+    control(sim, Method::POST, "aks-nodes").json(nodes).send().await.unwrap().error_for_status().unwrap();
 }
 
 /// Lists the objects below a path of the Kubernetes API.
