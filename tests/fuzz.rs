@@ -66,7 +66,7 @@ fn journaled_plan() -> Plan {
     plan(vec![step("first", "test.ask", &[]), each])
 }
 
-/// Returns `true` if a number in the value is no integer.
+/// Returns `true` if the value contains a number with a fraction or an exponent.
 fn has_fraction(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),
@@ -103,7 +103,7 @@ fn a_secret_is_found_in_any_text() {
         let redactor = Redactor::default();
         redactor.add(secret);
         let redacted = redactor.redact(&format!("{around}{secret}{around}"));
-        // A secret of asterisks and few characters can be a part of the mask and its surroundings.
+        // A short secret, or one with asterisks, can occur in the mask and the text around it.
         if secret.len() >= 8 && !secret.contains('*') {
             assert!(!redacted.contains(secret), "{redacted}");
         }

@@ -85,14 +85,14 @@ fn of_format(text: &str, format: &str, hide: bool) -> Option<Violation> {
     (!fits).then(|| Violation::new(format!("must be {expected}{shown}"), "does not fit"))
 }
 
-/// Reason for which a text is no address or prefix, and what was probably meant.
+/// Reason for which a text is not an address or prefix, and a correction.
 struct AddressMistake {
     /// Words that follow the text.
     reason: &'static str,
     meant: Option<String>,
 }
 
-/// Reports a text that is no address or prefix.
+/// Reports a text that is not an address or prefix.
 fn address(text: &str, expected: &str, result: Result<(), AddressMistake>, hide: bool) -> Option<Violation> {
     let AddressMistake { reason, meant } = result.err()?;
     let shown = if hide { String::new() } else { format!(", {text:?} {reason}") };

@@ -76,11 +76,11 @@ impl<'a> ValuesBeforeRun<'a> {
         Self { names: IndexResolver::new(steps, scopes), scopes, inputs }
     }
 
-    /// Returns the first expression of a step that has no value, whatever the steps before it
-    /// return.
+    /// Returns the first expression of a step that has no value for any outputs of the steps before
+    /// it.
     ///
-    /// A step that is skipped has no error, and neither has one of which that is not known, unless
-    /// the error does not depend on inputs.
+    /// A skipped step has no error. If its condition is not known, only errors that do not depend
+    /// on inputs are returned.
     pub(super) fn error(&self, step: &StepExpressions) -> Option<Diagnostic> {
         if let Some(when) = &step.when {
             match self.evaluate(when, None, |evaluation, when| evaluation.condition(when)) {

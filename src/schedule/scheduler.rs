@@ -43,7 +43,7 @@ impl JobQueue<'_> {
 ///
 /// A job that is due while it is still running is not started again: `skipped` is called with its
 /// index. A job that was due several times while the machine was suspended is started once. If the
-/// clock is set back, the next times are computed anew.
+/// clock is set back, the next times are computed again.
 ///
 /// A job that is due at the same time as `stop` is cancelled is not started. The jobs run inside
 /// the returned future: if it is dropped, they are dropped too.

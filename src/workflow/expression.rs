@@ -209,7 +209,7 @@ impl Expression {
 
     /// Returns the bytes of the first division by a constant zero.
     ///
-    /// It is no error of [`parse`](Self::parse), because plans are stored that contain one.
+    /// [`parse`](Self::parse) accepts it, because stored plans contain such divisions.
     pub fn division_by_zero(&self) -> Option<Range<usize>> {
         division_by_zero(self.source(), self.program()?)
     }

@@ -25,7 +25,7 @@ pub(crate) struct GivenInput {
 /// Place of an input in an inputs file.
 #[derive(Debug, Clone)]
 pub(crate) struct InputPlace {
-    /// Inputs file.
+    /// Inputs file that contains it.
     pub(crate) source: Arc<SourceFile>,
     /// Place of the name.
     pub(crate) key: Span,

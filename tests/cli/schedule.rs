@@ -356,7 +356,7 @@ fn two_schedulers_run_a_workflow_once_at_each_due_time() {
         if first == second {
             break (both, 0);
         }
-        // A minute has begun between the two.
+        // The two were started in different minutes.
         both.into_iter().for_each(RunningProgram::kill);
     };
     // The next line of that kind is printed after the due time.

@@ -44,10 +44,10 @@ impl AllowedNames {
     }
 }
 
-/// What is known of a connection before its first request.
+/// Connection of a client, before its first request.
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
-    /// Allowed names.
+    /// Host names by which the client may address the world.
     pub(crate) names: AllowedNames,
     /// Address at which the client reached the world.
     pub(crate) local: SocketAddr,

@@ -6,7 +6,7 @@ use tokio::sync::{Notify, watch};
 pub(crate) struct Unsaved;
 
 /// Numbers of the changes of a world that its state file contains, and of those that it could not
-/// take. A write of the file answers for all changes before it, whoever made them.
+/// take. One write of the file contains all changes before it, by any number of clients.
 #[derive(Debug, Default)]
 pub(crate) struct Saves {
     changes: watch::Sender<u64>,

@@ -60,7 +60,7 @@ fn save(path: &Path, shared: &Shared, lasts: Lasts) -> Result<(), StateError> {
     replaced
 }
 
-/// What a written file survives.
+/// Events that a written file survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lasts {
     /// The end of the process, however it ends.
@@ -115,7 +115,7 @@ pub(crate) async fn keep(path: PathBuf, shared: Shared, stop: CancellationToken)
     }
 }
 
-/// Resolves when the file is to be written.
+/// Resolves when a write of the file is due.
 async fn due(shared: &Shared) {
     shared.saves().changed().await;
     tokio::select! {

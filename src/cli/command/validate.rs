@@ -65,7 +65,7 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
 
 /// Place of the text of a workflow.
 enum TextSource {
-    /// Standard input.
+    /// Standard input, which `-` names.
     StandardInput,
     /// A file, or a name.
     Named(String),

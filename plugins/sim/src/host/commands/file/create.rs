@@ -27,8 +27,8 @@ pub(super) fn mkdir(process: &Process, io: &Io, arguments: &[String]) -> Exit {
 
 /// Creates a directory and its parents.
 ///
-/// A directory that another process creates at the same time is no error, as with `mkdir -p` of
-/// coreutils. It is counted as a write only if a directory was missing.
+/// Another process can create the same directory at the same time, as with `mkdir -p` of coreutils.
+/// The call is counted as a write only if a directory was missing.
 pub(super) fn make_all(process: &Process, directory: &str, mode: Option<u32>) -> Done<()> {
     let path = process.path(directory);
     let ends = path.match_indices('/').skip(1).map(|(at, _)| at).chain([path.len()]);

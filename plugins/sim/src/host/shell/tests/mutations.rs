@@ -6,7 +6,7 @@ use crate::host::shell::parser::ScriptLines;
 #[path = "../../../../../../tests/support/mutation.rs"]
 mod mutation;
 
-/// Scripts of more lines are cut: parsing line by line has to end, whatever the text.
+/// Maximum number of lines of a mutated script. A parser that returns more does not advance.
 const MAX_LINES: usize = 100_000;
 
 #[test]
