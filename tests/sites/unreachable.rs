@@ -60,6 +60,7 @@ async fn a_site_whose_resource_group_was_deleted_does_not_keep_the_other_one_fro
         NORTH.group()
     );
     outside::change_azure(&harness.sim, "DELETE", &group, json!(null)).await;
+    outside::wait_until_deleted(&harness.sim, &group).await;
     only_dead(&harness.sim, &["north-w1"]).await;
     let deleted = outside::delete_route(&harness.sim, NODE_GROUP, NODE_TABLE).await;
     let (code, _) = sync(&mut harness, &[]).await;
@@ -75,6 +76,7 @@ async fn a_worker_whose_machine_is_gone_does_not_keep_the_others_from_their_rout
     let machine = outside::network(&harness.sim, &EAST.group(), "virtualMachines/east-w2");
     let machine = machine.replace("Microsoft.Network", "Microsoft.Compute").replace("2024-01-01", "2024-07-01");
     outside::change_azure(&harness.sim, "DELETE", &machine, json!(null)).await;
+    outside::wait_until_deleted(&harness.sim, &machine).await;
     outside::delete_route(&harness.sim, NODE_GROUP, NODE_TABLE).await;
     outside::turn_forwarding_off(&harness.sim, &EAST.group(), "east-w1-nic").await;
     let (code, said) = sync(&mut harness, &[]).await;

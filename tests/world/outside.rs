@@ -59,6 +59,13 @@ pub(crate) async fn find_azure(sim: &Sim, path: &str) -> Option<Value> {
     Some(answer.error_for_status().unwrap().json().await.unwrap())
 }
 
+/// Waits until Azure has finished the deletion of a resource.
+pub(crate) async fn wait_until_deleted(sim: &Sim, path: &str) {
+    while find_azure(sim, path).await.is_some() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Deletes a virtual machine, if it exists, and waits until its programs have ended.
 pub(crate) async fn delete_machine(sim: &Sim, group: &str, name: &str) {
     let subscription = sim.subscription();
