@@ -10,32 +10,34 @@ mod world;
 
 use inputs::{NODE_GROUP, WorldFacts};
 use serde_json::{Value, json};
-use stargate_sim::Surface;
 use world::Harness;
 
 /// Route table of an egress firewall.
 const FIREWALL_TABLE: &str = "routeTables/firewall-rt";
 
-/// Returns the number of requests so far that changed something in Azure.
-fn azure_writes(harness: &Harness) -> Vec<String> {
+/// Returns the requests and commands so far that changed something. Locks of the run do not count.
+fn writes(harness: &Harness) -> Vec<String> {
     let world = harness.sim.shared().peek();
-    let writes = world.traffic.log.iter().filter(|request| request.mutating && request.surface == Surface::Arm);
+    let writes = world.traffic.log.iter().filter(|request| request.mutating && !request.path.contains("/leases"));
     writes.map(|request| format!("{} {}", request.method, request.path)).collect()
 }
 
-/// Runs provision-dc with some inputs replaced by `other`. It must fail with these texts and
-/// without a write.
-async fn refused(harness: &mut Harness, other: &Value, expected: &[&str]) {
+/// Runs and plans provision-dc with some inputs replaced by `other`. It must fail at `step` with
+/// these texts and without a write.
+async fn refused(harness: &mut Harness, other: &Value, step: &str, expected: &[&str]) {
     let mut inputs = inputs::of("provision-dc", &WorldFacts::of(&harness.sim).await);
     inputs.extend(other.as_object().unwrap().clone());
-    let before = azure_writes(harness);
-    let code = harness.run_with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
-    assert_eq!(code, Some(3), "{other}: {}", harness.last_output());
-    let words = harness.last_output();
-    for text in expected {
-        assert!(words.contains(text), "{text:?} is missing for {other}: {words}");
+    let before = writes(harness);
+    for verb in [&["plan"][..], &["run", "workflow"]] {
+        let code = harness.run_with_inputs(verb, "provision-dc", &inputs).await;
+        assert_eq!(code, Some(3), "{verb:?} {other}: {}", harness.last_output());
+        let output = harness.outputs.iter().rev().take(2).map(|(_, text)| String::from_utf8_lossy(text));
+        let words: String = output.collect();
+        for text in [&[step], expected].concat() {
+            assert!(words.contains(text), "{text:?} is missing for {verb:?} {other}: {words}");
+        }
+        assert_eq!(writes(harness), before, "{verb:?} {other}: nothing was written");
     }
-    assert_eq!(azure_writes(harness), before, "{other}: nothing was created in Azure");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,15 +45,28 @@ async fn a_site_with_colliding_addresses_is_refused_before_any_write() {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";
     harness.run_to_success("provision-aks-router").await;
-    let overlapping = json!({ "network_prefix": "10.237.0.0/16", "subnet_prefix": "10.237.0.0/24", "router_ip": "10.237.0.4", "workers": [] });
-    refused(&mut harness, &overlapping, &["10.237.0.0/24", "dc"]).await;
+    // A workflow applies the objects of the cluster again if they are not as it needs them.
+    outside::delete(&harness.sim, "/apis/rbac.authorization.k8s.io/v1/clusterroles/stargate-sync").await;
     let twice = json!({ "workers": [
         { "name": "worker-1", "private_ip": "10.50.1.5" }, { "name": "worker-2", "private_ip": "10.50.1.5" }] });
-    refused(&mut harness, &twice, &["worker worker-1 and worker worker-2 have the same address, 10.50.1.5"]).await;
+    let expected = "worker worker-1 and worker worker-2 have the same address, 10.50.1.5";
+    refused(&mut harness, &twice, "inputs_fit", &[expected]).await;
     let elsewhere = json!({ "workers": [{ "name": "worker-1", "private_ip": "10.99.1.5" }] });
-    refused(&mut harness, &elsewhere, &["10.99.1.5"]).await;
+    let expected = "address 10.99.1.5 of worker worker-1 is outside the subnet of site dc, 10.50.1.0/24";
+    refused(&mut harness, &elsewhere, "inputs_fit", &[expected]).await;
+    let expected = "address 10.50.2.4 of router stargate-aks-e2e-7-dc-router is outside the subnet of site dc";
+    refused(&mut harness, &json!({ "router_ip": "10.50.2.4" }), "inputs_fit", &[expected]).await;
+    let other_network = json!({ "network_prefix": "172.20.0.0/16", "workers": [] });
+    let expected = "subnet of site dc, 10.50.1.0/24, is outside its virtual network, 172.20.0.0/16";
+    refused(&mut harness, &other_network, "inputs_fit", &[expected]).await;
+
+    let overlapping = json!({ "network_prefix": "10.237.0.0/16", "subnet_prefix": "10.237.0.0/24", "router_ip": "10.237.0.4", "workers": [] });
+    refused(&mut harness, &overlapping, "site_fits", &["10.237.0.0/24", "dc"]).await;
     let services = json!({ "pod_block": "10.0.0.0/18" });
-    refused(&mut harness, &services, &["10.0.0.0/16"]).await;
+    let expected = "pod CIDR of site dc, 10.0.0.0/18, is inside the cluster's service CIDR, 10.0.0.0/16";
+    refused(&mut harness, &services, "site_fits", &[expected]).await;
+    let nodes = json!({ "pod_block": "10.244.0.0/18" });
+    refused(&mut harness, &nodes, "site_fits", &["pod CIDR of AKS node", "is inside pod CIDR of site dc"]).await;
     harness.run_to_success("provision-dc").await;
 }
 

@@ -19,7 +19,8 @@ pub(crate) struct TailnetPathCheck;
 
 /// Action `routes.nodes.check`: checks that there are routes to the pods of all nodes.
 ///
-/// The other nodes have their routes already: a node that is not complete fails this step only.
+/// The other nodes have their routes already: a node that is not complete, or conflicts with other
+/// facts, fails this step only.
 pub(crate) struct NodesCheck;
 
 /// Nodes without routes, as `routes.desired.compute` lists them.
@@ -90,10 +91,12 @@ impl Action for NodesCheck {
     }
 }
 
-fn unrouted_conflict(UnroutedNode { name, reason }: &UnroutedNode) -> Conflict {
+fn unrouted_conflict(UnroutedNode { name, reason, hint }: &UnroutedNode) -> Conflict {
+    let incomplete = || "run the workflow again when it is complete, or delete it".to_owned();
+    let advice = hint.clone().unwrap_or_else(incomplete);
     Conflict::new(
         format!("no route leads to the pods of node {name}: {reason}; no entry was removed meanwhile"),
-        format!("`kubectl get node {name} -o yaml` shows it: run the workflow again when it is complete, or delete it"),
+        format!("`kubectl get node {name} -o yaml` shows it: {advice}"),
     )
 }
 

@@ -2,13 +2,16 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::facts::{AksSite, Datacenter, Facts, pod_cidrs};
+use crate::{
+    conflict::ConflictParty,
+    facts::{AksSite, Datacenter, Facts, NodeFacts},
+};
 
 /// Addresses of the tailnet's devices: the shared address space of RFC 6598, all of which Tailscale
 /// uses.
 const TAILNET: (Ipv4Addr, u8) = (Ipv4Addr::new(100, 64, 0, 0), 10);
 
-/// Purpose of a prefix. The number is the site's index in the facts.
+/// Purpose of a prefix. The number is the index of the site or the AKS node in the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PrefixRole {
     Other,
@@ -21,8 +24,21 @@ pub(crate) enum PrefixRole {
     RouterSubnet,
     SiteSubnet(usize),
     SitePods(usize),
-    NodePods,
+    NodePods(usize),
     WorkerPods(usize),
+}
+
+impl PrefixRole {
+    /// Owner of the prefix in a conflict.
+    pub(crate) fn party(self) -> ConflictParty {
+        match self {
+            Self::NodePods(node) => ConflictParty::AksNode(node),
+            Self::SiteNetwork(site) | Self::SiteSubnet(site) | Self::SitePods(site) | Self::WorkerPods(site) => {
+                ConflictParty::Site(site)
+            }
+            _ => ConflictParty::Other,
+        }
+    }
 }
 
 /// A prefix of the facts with its purpose and its owner.
@@ -49,7 +65,7 @@ impl PrefixClaim {
             // Conflicts between other networks do not affect the deployment.
             (Other | Tailnet, Other | Tailnet)
             | (NodeSubnet | RouterSubnet, AksNetwork)
-            | (NodePods | SitePods(_) | WorkerPods(_), ClusterPods) => true,
+            | (NodePods(_) | SitePods(_) | WorkerPods(_), ClusterPods) => true,
             (SiteSubnet(inner), SiteNetwork(outer)) | (WorkerPods(inner), SitePods(outer)) => inner == outer,
             _ => false,
         }
@@ -58,13 +74,21 @@ impl PrefixClaim {
 
 /// All prefixes of the facts, and the tailnet's own.
 pub(crate) fn claims(facts: &Facts) -> Vec<PrefixClaim> {
-    let tailnet = Ipv4Net::new_assert(TAILNET.0, TAILNET.1);
-    let tailnet = PrefixClaim::new(tailnet, PrefixRole::Tailnet, "the tailnet's device addresses");
     // A default route belongs to an exit node, which the sites' routers do not use.
     let others = facts.others.iter().filter(|other| other.prefix.prefix_len() > 0);
     let others = others.map(|other| PrefixClaim::new(other.prefix, PrefixRole::Other, &other.source));
     let sites = facts.sites.iter().enumerate().flat_map(|(index, site)| site_claims(index, site));
-    std::iter::once(tailnet).chain(others).chain(aks_claims(&facts.aks)).chain(sites).collect()
+    std::iter::once(tailnet_claim()).chain(others).chain(aks_claims(&facts.aks)).chain(sites).collect()
+}
+
+/// All prefixes of one site, and the tailnet's own.
+pub(crate) fn claims_of_site(site: &Datacenter) -> Vec<PrefixClaim> {
+    std::iter::once(tailnet_claim()).chain(site_claims(0, site)).collect()
+}
+
+fn tailnet_claim() -> PrefixClaim {
+    let prefix = Ipv4Net::new_assert(TAILNET.0, TAILNET.1);
+    PrefixClaim::new(prefix, PrefixRole::Tailnet, "the tailnet's device addresses")
 }
 
 fn aks_claims(aks: &AksSite) -> Vec<PrefixClaim> {
@@ -80,12 +104,13 @@ fn aks_claims(aks: &AksSite) -> Vec<PrefixClaim> {
         PrefixClaim::new(aks.node_subnet, PrefixRole::NodeSubnet, "the AKS node subnet"),
         PrefixClaim::new(aks.router_subnet, PrefixRole::RouterSubnet, "the AKS router's subnet"),
     ];
-    let pods = pod_cidrs(&aks.nodes).map(|(node, pod_cidr)| {
-        PrefixClaim::new(pod_cidr, PrefixRole::NodePods, format!("pod CIDR of AKS node {}", node.name))
+    let pods = pod_cidrs(&aks.nodes).map(|(index, node, pod_cidr)| {
+        PrefixClaim::new(pod_cidr, PrefixRole::NodePods(index), format!("pod CIDR of AKS node {}", node.name))
     });
     networks.chain(optional.into_iter().flatten()).chain(subnets).chain(pods).collect()
 }
 
+/// Prefixes of a site, which has this index in the facts.
 fn site_claims(index: usize, site: &Datacenter) -> Vec<PrefixClaim> {
     let name = &site.name;
     let networks = site.virtual_network.iter().map(|prefix| {
@@ -95,9 +120,14 @@ fn site_claims(index: usize, site: &Datacenter) -> Vec<PrefixClaim> {
         PrefixClaim::new(site.subnet, PrefixRole::SiteSubnet(index), format!("subnet of site {name}")),
         PrefixClaim::new(site.pod_block, PrefixRole::SitePods(index), format!("pod CIDR of site {name}")),
     ];
-    let pods = pod_cidrs(&site.workers).map(|(worker, pod_cidr)| {
+    let pods = pod_cidrs(&site.workers).map(|(_, worker, pod_cidr)| {
         let source = format!("pod CIDR of worker {} in site {name}", worker.name);
         PrefixClaim::new(pod_cidr, PrefixRole::WorkerPods(index), source)
     });
     networks.chain(own).chain(pods).collect()
+}
+
+/// Nodes whose pod CIDR is known, with their index and the pod CIDR.
+fn pod_cidrs(nodes: &[NodeFacts]) -> impl Iterator<Item = (usize, &NodeFacts, Ipv4Net)> {
+    nodes.iter().enumerate().filter_map(|(index, node)| Some((index, node, node.pod_cidr?)))
 }

@@ -1,10 +1,10 @@
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{borrow::Cow, collections::BTreeMap, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
 use crate::{
     addresses::address_conflicts,
-    conflict::{Conflict, Conflicts},
+    conflict::{Conflict, ConflictParty, Conflicts, FoundConflict},
     desired::{
         AdvertisedRoutes, CiliumNode, CloudRoute, DesiredEntries, DesiredKernelRoute, ForwardingHost, SegmentRoutes,
         UnroutedNode,
@@ -24,11 +24,15 @@ const MAX_TABLE_ROUTES: usize = 400;
 /// directions. If one is missing, some pair does not. Entries of `CiliumNode`s are the exception:
 /// delivery does not need them.
 ///
+/// An AKS node whose address or pod CIDR conflicts with other facts is left out, like one that is
+/// not complete: AKS chose them, and the routes of all others do not depend on it.
+///
 /// # Errors
-/// All conflicts of the facts. Facts without an AKS node are refused, because a listing that failed
-/// is the likely cause.
+/// All conflicts of the facts, if one of them remains without those nodes. Facts without an AKS
+/// node are refused, because a listing that failed is the likely cause.
 pub fn compute(facts: &Facts) -> Result<DesiredEntries, Conflicts> {
-    check(facts)?;
+    let (facts, left_out) = without_conflicting_nodes(facts)?;
+    let facts = &facts;
     let desired = DesiredEntries {
         aks_routes: aks_routes(facts),
         static_routes: static_routes(facts),
@@ -39,23 +43,52 @@ pub fn compute(facts: &Facts) -> Result<DesiredEntries, Conflicts> {
         advertise: advertise(facts),
         paths: paths(facts),
         cilium: sorted(nodes(facts).filter_map(cilium)),
-        unrouted: sorted(nodes(facts).filter_map(unrouted)),
+        unrouted: sorted(nodes(facts).filter_map(unrouted).chain(left_out)),
         warnings: Vec::new(),
     };
     let warnings = warnings(facts, &desired);
     Ok(DesiredEntries { warnings, ..desired })
 }
 
-fn check(facts: &Facts) -> Result<(), Conflicts> {
+/// The facts without the AKS nodes that have a conflict, and these nodes.
+fn without_conflicting_nodes(facts: &Facts) -> Result<(Cow<'_, Facts>, Vec<UnroutedNode>), Conflicts> {
+    let found = conflicts(facts);
+    if !found.iter().all(FoundConflict::is_of_aks_node) {
+        return Err(Conflicts(found.into_iter().map(|found| found.conflict).collect()));
+    }
+    let mut left_out: BTreeMap<usize, UnroutedNode> = BTreeMap::new();
+    for (node, conflict) in found.iter().flat_map(|found| found.aks_nodes().map(|node| (node, &found.conflict))) {
+        let first = || conflicting(&facts.aks.nodes[node], conflict);
+        left_out
+            .entry(node)
+            .and_modify(|node| node.reason = format!("{}; {}", node.reason, conflict.message))
+            .or_insert_with(first);
+    }
+    if left_out.is_empty() {
+        return Ok((Cow::Borrowed(facts), Vec::new()));
+    }
+    let mut kept = facts.clone();
+    let nodes = kept.aks.nodes.into_iter().enumerate();
+    kept.aks.nodes = nodes.filter(|(index, _)| !left_out.contains_key(index)).map(|(_, node)| node).collect();
+    Ok((Cow::Owned(kept), left_out.into_values().collect()))
+}
+
+fn conflicting(node: &NodeFacts, Conflict { message, hint }: &Conflict) -> UnroutedNode {
+    UnroutedNode { name: node.name.clone(), reason: message.clone(), hint: Some(hint.clone()) }
+}
+
+/// All conflicts of the facts.
+pub(crate) fn conflicts(facts: &Facts) -> Vec<FoundConflict> {
     let mut conflicts = prefix_conflicts(facts);
     conflicts.extend(address_conflicts(facts));
     if facts.aks.nodes.is_empty() {
-        conflicts.push(Conflict::new(
+        let conflict = Conflict::new(
             "the cluster has no nodes that AKS manages",
             "run the step that lists the nodes again: a cluster has at least one",
-        ));
+        );
+        conflicts.push(FoundConflict { conflict, parties: [ConflictParty::Other, ConflictParty::Other] });
     }
-    if conflicts.is_empty() { Ok(()) } else { Err(Conflicts(conflicts)) }
+    conflicts
 }
 
 /// Routes to the datacenters through the AKS router.
@@ -166,7 +199,7 @@ fn cilium(node: &NodeFacts) -> Option<CiliumNode> {
 }
 
 fn unrouted(node: &NodeFacts) -> Option<UnroutedNode> {
-    node.unrouted_reason().map(|reason| UnroutedNode { name: node.name.clone(), reason: reason.to_owned() })
+    node.unrouted_reason().map(|reason| UnroutedNode { name: node.name.clone(), reason: reason.to_owned(), hint: None })
 }
 
 fn route_via(prefix: Ipv4Net, router: &RouterFacts) -> CloudRoute {

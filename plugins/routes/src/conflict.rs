@@ -9,6 +9,39 @@ pub struct Conflict {
     pub hint: String,
 }
 
+/// A conflict with the facts that contradict each other.
+#[derive(Debug)]
+pub(crate) struct FoundConflict {
+    pub(crate) conflict: Conflict,
+    pub(crate) parties: [ConflictParty; 2],
+}
+
+/// Owner of a fact that is part of a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConflictParty {
+    /// AKS node, by its index in the facts.
+    AksNode(usize),
+    /// Datacenter, by its index in the facts.
+    Site(usize),
+    /// The cluster, the tailnet or another network.
+    Other,
+}
+
+impl FoundConflict {
+    /// AKS nodes, by their index, without which there is no conflict.
+    pub(crate) fn aks_nodes(&self) -> impl Iterator<Item = usize> {
+        self.parties.iter().filter_map(|party| match party {
+            ConflictParty::AksNode(index) => Some(*index),
+            ConflictParty::Site(_) | ConflictParty::Other => None,
+        })
+    }
+
+    /// True if the conflict is resolved when an AKS node is left out.
+    pub(crate) fn is_of_aks_node(&self) -> bool {
+        self.aks_nodes().next().is_some()
+    }
+}
+
 impl Conflict {
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }

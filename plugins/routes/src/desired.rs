@@ -32,8 +32,9 @@ pub struct DesiredEntries {
     pub paths: SubnetPaths,
     /// Pod CIDRs of each node's `CiliumNode`.
     pub cilium: Vec<CiliumNode>,
-    /// Nodes without a known address or pod CIDR, to whose pods there is no route. Entries that
-    /// look stale may belong to them: the caller must not prune while there are any.
+    /// Nodes without a known address or pod CIDR, and AKS nodes of which one conflicts with other
+    /// facts. There is no route to their pods. Entries that look stale may belong to them: the
+    /// caller must not prune while there are any.
     pub unrouted: Vec<UnroutedNode>,
     /// Texts for people about limits that are close, and about unexpected addresses.
     pub warnings: Vec<String>,
@@ -100,6 +101,9 @@ pub struct UnroutedNode {
     pub name: String,
     /// Reason for which there is no route to its pods.
     pub reason: String,
+    /// Action that the reader can take; `None` if the node is only not complete yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// Pod CIDRs of one `CiliumNode`.

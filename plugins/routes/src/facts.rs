@@ -221,8 +221,3 @@ impl AksSite {
 pub(crate) fn routed(nodes: &[NodeFacts]) -> impl Iterator<Item = (&NodeFacts, Ipv4Addr, Ipv4Net)> {
     nodes.iter().filter_map(|node| node.routed().map(|(ip, pod_cidr)| (node, ip, pod_cidr)))
 }
-
-/// Nodes whose pod CIDR is known, with it.
-pub(crate) fn pod_cidrs(nodes: &[NodeFacts]) -> impl Iterator<Item = (&NodeFacts, Ipv4Net)> {
-    nodes.iter().filter_map(|node| node.pod_cidr.map(|pod_cidr| (node, pod_cidr)))
-}

@@ -41,6 +41,7 @@ mod facts;
 mod overlap;
 mod path;
 mod register;
+mod site_check;
 
 pub use compute::compute;
 pub use conflict::{Conflict, Conflicts};

@@ -3,6 +3,7 @@ use stargate_sdk::Registry;
 use crate::{
     action::DesiredCompute,
     check::{NodesCheck, PathCheck, TailnetPathCheck},
+    site_check::SiteCheck,
 };
 
 /// Adds the actions `routes.…`, which have no settings and make no calls.
@@ -10,5 +11,6 @@ pub fn register(registry: &mut Registry) {
     registry.add(DesiredCompute);
     registry.add(NodesCheck);
     registry.add(PathCheck);
+    registry.add(SiteCheck);
     registry.add(TailnetPathCheck);
 }

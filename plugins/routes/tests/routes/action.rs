@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use stargate_routes::register;
+use stargate_routes::{Facts, register};
 use stargate_sdk::{ActionContext, FailureKind, Recovery, Registry, Secrets};
 
-use crate::facts::log;
+use crate::facts::{log, net, nets};
 
 async fn run(facts: serde_json::Value) -> Result<serde_json::Value, stargate_sdk::ActionError> {
     let mut registry = Registry::default();
@@ -68,4 +68,41 @@ async fn a_conflict_is_permanent_and_has_a_hint() {
     assert_eq!(error.kind, FailureKind::Permanent);
     assert_eq!(error.message, "worker worker-1 and worker worker-2 have the same address, 10.50.1.5");
     assert_eq!(error.hint.unwrap(), "one of the two is stale or misconfigured: drop it from the list, or renumber it");
+}
+
+/// Runs the check of a new site, in a deployment if `alone` is false, and returns its error.
+async fn refused_site(alone: bool, change: impl FnOnce(&mut Facts)) -> String {
+    let mut facts = log();
+    change(&mut facts);
+    let mut registry = Registry::default();
+    register(&mut registry);
+    let site = facts.sites.remove(0);
+    let input = if alone { json!({ "site": site }) } else { json!({ "site": site, "aks": facts.aks }) };
+    let cx = ActionContext::detached("site", Arc::new(Secrets::default()));
+    let result = registry.find("routes.site.check").unwrap().run(&cx, input).await;
+    result.err().map(|error| error.message).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_new_site_is_checked_without_the_cluster() {
+    assert_eq!(refused_site(true, |_| {}).await, "");
+    let error = refused_site(true, |facts| facts.sites[0].virtual_network = nets(&["172.20.0.0/16", "172.21.0.0/16"]));
+    assert_eq!(
+        error.await,
+        "subnet of site dc, 10.50.1.0/24, is outside its virtual network, 172.20.0.0/16, 172.21.0.0/16"
+    );
+    let error = refused_site(true, |facts| facts.sites[0].router.ip = "10.50.2.4".parse().unwrap()).await;
+    assert_eq!(error, "address 10.50.2.4 of router dc-router is outside the subnet of site dc, 10.50.1.0/24");
+    let error = refused_site(true, |facts| facts.sites[0].pod_block = net("10.50.1.0/25")).await;
+    assert!(error.contains("pod CIDR of site dc, 10.50.1.0/25, is inside subnet of site dc"), "{error}");
+    assert_eq!(refused_site(true, |facts| facts.sites[0].pod_block = net("10.0.0.0/18")).await, "", "of the cluster");
+}
+
+#[tokio::test]
+async fn a_new_site_must_not_collide_with_an_aks_node_but_is_not_refused_for_one_that_has_no_routes() {
+    let error = refused_site(false, |facts| facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.0/24"))).await;
+    assert!(error.contains("AKS node aks-1, 10.244.70.0/24, is inside pod CIDR of site dc"), "{error}");
+    assert_eq!(refused_site(false, |facts| facts.aks.nodes[1].internal_ip = "10.225.0.9".parse().ok()).await, "");
+    let error = refused_site(false, |facts| facts.sites[0].pod_block = net("10.0.0.0/18")).await;
+    assert!(error.contains("is inside the cluster's service CIDR, 10.0.0.0/16"), "{error}");
 }

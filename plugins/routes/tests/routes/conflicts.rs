@@ -1,4 +1,4 @@
-use stargate_routes::{Conflict, Facts, OtherPrefix, compute};
+use stargate_routes::{Conflict, DesiredEntries, Facts, OtherPrefix, UnroutedNode, compute};
 
 use crate::facts::{log, net, node};
 
@@ -11,10 +11,26 @@ fn check(change: impl FnOnce(&mut Facts), message: &str, hint: &str) {
     assert_eq!(conflicts, [Conflict { message: message.into(), hint: hint.into() }]);
 }
 
+/// Asserts that the facts, after `change`, leave out exactly this AKS node, with this reason, and
+/// that there are entries for everything else.
+#[track_caller]
+fn check_left_out(change: impl FnOnce(&mut Facts), node: usize, reason: &str, hint: &str) {
+    let mut facts = log();
+    change(&mut facts);
+    let name = facts.aks.nodes[node].name.clone();
+    let desired = compute(&facts).expect("the rest is computed");
+    let expected = UnroutedNode { name, reason: reason.into(), hint: Some(hint.into()) };
+    assert_eq!(desired.unrouted, [expected]);
+    facts.aks.nodes.remove(node);
+    let rest = compute(&facts).expect("the facts without the node");
+    assert_eq!(DesiredEntries { unrouted: vec![], ..desired }, rest);
+}
+
 #[test]
 fn a_site_pod_cidr_that_contains_one_of_an_aks_node() {
-    check(
+    check_left_out(
         |facts| facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.0/24")),
+        1,
         "pod CIDR of AKS node aks-1, 10.244.70.0/24, is inside pod CIDR of site dc, 10.244.64.0/18",
         "the site's router would draw the node's packets into the tunnel: cordon and replace the node, or give the site a pod \
          CIDR that AKS has not reached",
@@ -23,8 +39,9 @@ fn a_site_pod_cidr_that_contains_one_of_an_aks_node() {
 
 #[test]
 fn a_pod_cidr_in_the_clusters_network() {
-    check(
+    check_left_out(
         |facts| facts.aks.nodes[0].pod_cidr = Some(net("10.225.0.0/24")),
+        0,
         "pod CIDR of AKS node aks-0, 10.225.0.0/24, is inside the AKS virtual network, 10.224.0.0/12",
         "choose another prefix for pod CIDR of AKS node aks-0",
     );
@@ -32,11 +49,44 @@ fn a_pod_cidr_in_the_clusters_network() {
 
 #[test]
 fn a_pod_cidr_in_the_service_cidr() {
-    check(
+    check_left_out(
         |facts| facts.aks.nodes[0].pod_cidr = Some(net("10.0.3.0/24")),
+        0,
         "pod CIDR of AKS node aks-0, 10.0.3.0/24, is inside the cluster's service CIDR, 10.0.0.0/16",
         "choose another prefix for pod CIDR of AKS node aks-0",
     );
+}
+
+#[test]
+fn an_aks_node_outside_the_node_subnet_is_left_out_with_all_its_reasons() {
+    check_left_out(
+        |facts| {
+            facts.aks.nodes[1].internal_ip = "10.225.0.9".parse().ok();
+            facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.1/24"));
+        },
+        1,
+        "pod CIDR of AKS node aks-1, 10.244.70.1/24, has host bits set; address 10.225.0.9 of AKS node aks-1 is outside the AKS \
+         node subnet, 10.224.0.0/16",
+        "write 10.244.70.0/24",
+    );
+}
+
+#[test]
+fn aks_nodes_with_the_same_address_are_left_out_both() {
+    let mut facts = log();
+    facts.aks.nodes.push(node("aks-2", "10.224.0.5", "10.244.2.0/24"));
+    let desired = compute(&facts).unwrap();
+    let names: Vec<&str> = desired.unrouted.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["aks-1", "aks-2"]);
+    assert_eq!(desired.router_routes.len(), 1);
+}
+
+#[test]
+fn a_conflict_of_a_site_is_reported_together_with_that_of_an_aks_node() {
+    let mut facts = log();
+    facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.0/24"));
+    facts.sites[0].workers[1].internal_ip = "10.50.2.6".parse().ok();
+    assert_eq!(compute(&facts).expect_err("refused").0.len(), 2);
 }
 
 #[test]
