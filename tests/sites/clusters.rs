@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stargate_sim::Sim;
 
 use crate::{
-    deployment::{output, prefixes},
+    deployment::{failures, output, prefixes},
     inputs::{self, CLUSTER, NODE_GROUP, WorldFacts},
     outside,
     world::Harness,
@@ -158,4 +158,31 @@ async fn clusters_of_two_networks_in_a_resource_group_do_not_share_tables() {
     let writes = harness.sim.shared().peek().traffic.mutating();
     harness.run_to_success("provision-aks-router").await;
     assert_eq!(harness.sim.shared().peek().traffic.mutating(), writes);
+}
+
+/// Two clusters whose nodes share a subnet share its route table.
+#[tokio::test]
+async fn a_narrower_route_of_another_cluster_is_named_and_stays() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    for workflow in ["provision-aks-router", "provision-dc"] {
+        harness.run_to_success(workflow).await;
+    }
+    let (table, name) = ("routeTables/stargate-workers-rt", "stargate-other-10.244.64.0-20");
+    let properties = json!({ "addressPrefix": "10.244.64.0/20", "nextHopType": "VirtualAppliance",
+        "nextHopIpAddress": "10.237.0.200" });
+    put(&harness.sim, &format!("{table}/routes/{name}"), json!({ "properties": properties })).await;
+    let (code, words) = crate::deployment::sync(&mut harness, &[]).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    let failures = failures(&harness);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures[0].0, "nodes_path");
+    let expected = format!(
+        "route {name} of cluster other of route table stargate-workers-rt sends 10.244.64.0/20 to 10.237.0.200: it is \
+         narrower than 10.244.64.0/18"
+    );
+    assert!(failures[0].1.contains(&expected), "{failures:?}");
+    assert!(words.contains("give the site of one of them other prefixes"), "{words}");
+    let routes = prefixes(&harness.sim, NODE_GROUP, "stargate-workers-rt").await;
+    assert!(routes.contains(&"10.244.64.0/20".to_owned()), "{routes:?}");
 }

@@ -65,6 +65,13 @@ pub(crate) fn has_managed_name(route: &ArmObject) -> bool {
     rest_of_name(route).is_some()
 }
 
+/// Cluster in the name of a managed route; `None` for other routes and for names of earlier
+/// versions.
+pub(crate) fn cluster_in_name(route: &ArmObject) -> Option<&str> {
+    let of_prefix = format!("-{}", prefix(route)?.name_part());
+    rest_of_name(route)?.strip_suffix(&of_prefix).filter(|cluster| !cluster.is_empty())
+}
+
 /// Name of a route without the start of managed names, in any case; `None` for other names.
 fn rest_of_name(route: &ArmObject) -> Option<&str> {
     let (start, rest) = route.name().split_at_checked(MANAGED_PREFIX.len())?;
@@ -121,6 +128,15 @@ mod tests {
     fn an_earlier_name_is_owned_with_a_next_hop_of_the_cluster() {
         assert_eq!(owned("stargate-aks", "stargate-10.50.0.0-16", "10.237.0.4"), (true, true));
         assert_eq!(owned("stargate-aks", "stargate-10.50.0.0-16", "10.238.0.4"), (false, false));
+    }
+
+    #[test]
+    fn the_cluster_of_a_managed_route_is_in_its_name() {
+        let of = |name: &str| cluster_in_name(&route(name, "10.50.0.0/16", "10.9.9.9")).map(str::to_owned);
+        assert_eq!(of("stargate-a-b-10.50.0.0-16").as_deref(), Some("a-b"));
+        for name in ["stargate-10.50.0.0-16", "stargate-a-10.51.0.0-16", "corp-a-10.50.0.0-16"] {
+            assert_eq!(of(name), None, "{name}");
+        }
     }
 
     #[test]

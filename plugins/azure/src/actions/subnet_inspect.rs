@@ -14,9 +14,9 @@ use crate::{
         virtual_network_discover::{SCALE_SET, SCALE_SET_NICS_VERSION, subnets_of_nic},
     },
     arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, NetworkName, ResourceId, VnetName},
+    client::{ArmClient, ArmObject, ClusterName, GroupName, NetworkName, ResourceId, VnetName},
     permission::arm,
-    route_owner::has_managed_name,
+    route_owner::{RouteOwner, cluster_in_name, has_managed_name},
 };
 
 /// Pointers to the prefixes of a peered network, of current and of older API versions.
@@ -41,6 +41,12 @@ pub(crate) struct SubnetInspectInput {
     /// True if some of the machines are instances of scale sets.
     #[serde(default)]
     scale_sets: bool,
+    /// Cluster whose routes are managed [default: those of each cluster are].
+    #[serde(default)]
+    cluster: Option<ClusterName>,
+    /// Subnets that the next hops of its routes are in, as for `azure.routes.sync`.
+    #[serde(default)]
+    next_hops: Option<Vec<Prefix>>,
 }
 
 /// Subnet with its security groups and its routes, in the form of the input of `routes.path.check`.
@@ -118,8 +124,11 @@ pub(crate) struct InspectedRoute {
     pub next_hop_type: String,
     /// Address of the next hop; `null` if its type has none.
     pub next_hop_ip: Option<String>,
-    /// True if the name of the route is that of a managed one.
+    /// True if the route is a managed one of the cluster.
     pub managed: bool,
+    /// Other cluster whose deployment has the route, if its name has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_cluster: Option<String>,
 }
 
 impl Action for SubnetInspect {
@@ -142,7 +151,7 @@ impl Action for SubnetInspect {
             name: subnet.name().into(),
             network: network_prefixes(&network, &subnet),
             security_groups: self.groups(cx, &subnet, &nics).await?,
-            route_table: self.route_table(cx, &subnet).await?,
+            route_table: self.route_table(cx, input, &subnet).await?,
         })
     }
 
@@ -218,14 +227,19 @@ impl SubnetInspect {
         Ok(groups)
     }
 
-    async fn route_table(&self, cx: &ActionContext, subnet: &ArmObject) -> Result<Option<InspectedTable>, ActionError> {
+    async fn route_table(
+        &self,
+        cx: &ActionContext,
+        input: &SubnetInspectInput,
+        subnet: &ArmObject,
+    ) -> Result<Option<InspectedTable>, ActionError> {
         let Some(id) = subnet.id_at("/properties/routeTable/id") else { return Ok(None) };
         let table = self.found(cx, &id.with_type(RouteTableInput::TYPE)).await?;
         let routes = crate::actions::route::routes(&table);
         Ok(Some(InspectedTable {
             name: table.name().into(),
             resource_group: table.id.group().to_string(),
-            routes: routes.iter().filter_map(route).collect(),
+            routes: routes.iter().filter_map(|route| input.route(route)).collect(),
         }))
     }
 }
@@ -284,14 +298,19 @@ fn rule(body: &Value) -> Option<InspectedRule> {
     })
 }
 
-fn route(route: &ArmObject) -> Option<InspectedRoute> {
-    Some(InspectedRoute {
-        name: route.name().into(),
-        prefix: route.text("/properties/addressPrefix")?.into(),
-        next_hop_type: route.text("/properties/nextHopType")?.into(),
-        next_hop_ip: route.text("/properties/nextHopIpAddress").map(str::to_owned),
-        managed: has_managed_name(route),
-    })
+impl SubnetInspectInput {
+    fn route(&self, route: &ArmObject) -> Option<InspectedRoute> {
+        let owner = RouteOwner { cluster: self.cluster.as_ref(), next_hops: self.next_hops.as_deref() };
+        let managed = has_managed_name(route) && owner.owns(route);
+        Some(InspectedRoute {
+            name: route.name().into(),
+            prefix: route.text("/properties/addressPrefix")?.into(),
+            next_hop_type: route.text("/properties/nextHopType")?.into(),
+            next_hop_ip: route.text("/properties/nextHopIpAddress").map(str::to_owned),
+            managed,
+            other_cluster: cluster_in_name(route).filter(|_| !managed).map(str::to_owned),
+        })
+    }
 }
 
 #[cfg(test)]

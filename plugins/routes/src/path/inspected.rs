@@ -85,9 +85,12 @@ pub struct RouteEntry {
     /// Address of the next hop, if its type has one.
     #[serde(default)]
     pub next_hop_ip: Option<String>,
-    /// True if the route is a managed one.
+    /// True if the route is a managed one of the cluster.
     #[serde(default)]
     pub managed: bool,
+    /// Other cluster whose deployment has the route, if its name has one.
+    #[serde(default)]
+    pub other_cluster: Option<String>,
 }
 
 impl SubnetFacts {

@@ -15,8 +15,8 @@ pub(super) fn narrower(subnet: &SubnetFacts, desired: &[CloudRoute]) -> Vec<Conf
     user.chain(system).collect()
 }
 
-/// The desired route that loses packets to `route`. Managed routes are left out: those that are no
-/// longer desired are pruned.
+/// The desired route that loses packets to `route`. Managed routes of the cluster are left out:
+/// those that are no longer desired are pruned.
 fn losing<'a>(route: &RouteEntry, desired: &'a [CloudRoute]) -> Option<&'a CloudRoute> {
     let prefix = route.destination().filter(|_| !route.managed)?;
     outer(prefix, desired).filter(|desired| !route.is_via(desired.next_hop_ip))
@@ -34,15 +34,25 @@ fn outer(prefix: Ipv4Net, desired: &[CloudRoute]) -> Option<&CloudRoute> {
 fn route_conflict(table: &TableFacts, route: &RouteEntry, desired: &CloudRoute) -> Conflict {
     let hop = route.next_hop_ip.as_ref().unwrap_or(&route.next_hop_type);
     let (group, name, table) = (&table.resource_group, &route.name, &table.name);
-    Conflict::new(
-        format!(
-            "route {name} of route table {table} sends {} to {hop}: it is narrower than {}, which goes to {}",
-            route.prefix, desired.prefix, desired.next_hop_ip
+    let owner = route.other_cluster.as_ref().map(|cluster| format!(" of cluster {cluster}")).unwrap_or_default();
+    let message = format!(
+        "route {name}{owner} of route table {table} sends {} to {hop}: it is narrower than {}, which goes to {}",
+        route.prefix, desired.prefix, desired.next_hop_ip
+    );
+    let hint = match &route.other_cluster {
+        Some(cluster) => format!(
+            "the deployments of both clusters use {}: give the site of one of them other prefixes; if cluster {cluster} \
+             does not exist any more, {}",
+            route.prefix,
+            delete_command(group, table, name)
         ),
-        format!(
-            "az network route-table route delete --resource-group {group} --route-table-name {table} --name {name}"
-        ),
-    )
+        None => delete_command(group, table, name),
+    };
+    Conflict::new(message, hint)
+}
+
+fn delete_command(group: &str, table: &str, name: &str) -> String {
+    format!("az network route-table route delete --resource-group {group} --route-table-name {table} --name {name}")
 }
 
 fn network_conflict(subnet: &SubnetFacts, prefix: Ipv4Net, desired: &CloudRoute) -> Conflict {

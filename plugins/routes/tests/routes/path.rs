@@ -186,6 +186,19 @@ fn tailnet(prefix: &str, connected: bool, enabled: &[&str]) -> Findings {
 }
 
 #[test]
+fn a_narrower_route_of_another_cluster_is_named_with_the_cluster() {
+    let mut routes = own_routes();
+    routes.as_array_mut().unwrap().push(json!({"name": "stargate-other-10.244.64.0-25", "prefix": "10.244.64.0/25",
+        "next_hop_type": "VirtualAppliance", "next_hop_ip": "10.230.0.4", "managed": false, "other_cluster": "other"}));
+    let findings = of_nodes(vec![], &routes);
+    assert_eq!(findings.blockers.len(), 1, "{findings:?}");
+    let blocker = &findings.blockers[0];
+    let start = "route stargate-other-10.244.64.0-25 of cluster other of route table corp-rt sends 10.244.64.0/25 to 10.230.0.4";
+    assert!(blocker.message.starts_with(start), "{blocker}");
+    assert!(blocker.hint.contains("give the site of one of them other prefixes"), "{blocker}");
+}
+
+#[test]
 fn a_narrower_route_of_another_device_is_named_even_if_it_is_offline() {
     let narrow = "10.244.64.0/25";
     let findings = tailnet(narrow, false, &[narrow, "192.168.7.0/24"]);
