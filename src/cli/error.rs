@@ -79,6 +79,11 @@ impl Failure {
         &self.hint
     }
 
+    /// Returns the errors of a workflow or its inputs that are the cause.
+    pub(crate) fn diagnostics(&self) -> Option<&Diagnostics> {
+        self.diagnostics.as_ref()
+    }
+
     /// Reports the failure, as an event on stdout with `--output json`, and always on stderr.
     /// Returns the exit code.
     pub(crate) fn report(&self, output: Output) -> Exit {

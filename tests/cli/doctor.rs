@@ -125,6 +125,36 @@ fn only_checks_of_the_named_workflows_run() {
 }
 
 #[test]
+fn a_workflow_that_cannot_be_checked_is_reported_and_the_others_are_checked() {
+    let world = SimWorld::open("200");
+    let program = world.program();
+    program.write("broken.yaml", "name: b\nsteps: {n: {uses: no.such.action}}\n");
+    let named = ["missing.yaml", "no-such-workflow", "broken.yaml", "cluster-objects"];
+    let found = DoctorReport::of(&program, 65, &[], &named);
+    let unchecked = ["workflow"; 3];
+    assert_eq!(found.ids(), [&unchecked[..], &["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]].concat());
+    for (finding, (name, words)) in found.0.iter().zip([
+        ("missing.yaml", "cannot read workflow missing.yaml: "),
+        ("no-such-workflow", "no-such-workflow"),
+        ("broken.yaml", "broken.yaml: 1 error"),
+    ]) {
+        assert_eq!(finding["status"], "failed");
+        assert!(finding["message"].as_str().unwrap().contains(words), "{finding}");
+        assert!(finding["summary"].as_str().unwrap().contains(name) && finding["hint"].is_string(), "{finding}");
+    }
+    assert_eq!(found.0[2]["diagnostics"][0]["line"], 2);
+    found.others_are_ok(&["workflow"]);
+
+    let text = program.expect(64, &["doctor", "no-such-workflow", "cluster-objects"]);
+    assert!(
+        text.err.contains("5 checks: 0 failed, 0 skipped, 0 warnings; 1 workflow could not be checked"),
+        "{text:?}"
+    );
+    assert!(text.out.contains("kubernetes.objects"), "{text:?}");
+    assert_eq!(text.hint(), "follow the hints of the failed checks, then run the same command again");
+}
+
+#[test]
 fn azure_errors_have_a_hint() {
     let world = SimWorld::open("200");
     let program = world.program();

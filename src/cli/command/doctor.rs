@@ -1,8 +1,10 @@
 //! Implementation of the command `doctor`.
 //!
-//! Exit code 0 if no check failed, with or without warnings, otherwise 3. JSON: a list of `{id,
-//! summary, status, message, hint, required}`, where `required` lists the permissions that the
-//! workflows need.
+//! A workflow that cannot be read or has errors is reported, and the checks of the others run. Exit
+//! code 0 if no check failed, with or without warnings, otherwise 3; 64 or 65, as of `validate`, if
+//! there is such a workflow. JSON: a list of `{id, summary, status, message, hint, required}`.
+//! There, `required` lists the permissions that the workflows need; a workflow that cannot be
+//! checked has the id `workflow`, and `diagnostics`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +24,7 @@ use crate::{
     cli::{
         Failure, Settings,
         args::{DoctorArgs, Output},
+        diagnostics,
         exit::Exit,
         format,
         journal_check::JournalCheck,
@@ -44,11 +47,16 @@ type SharedFinding = Shared<BoxFuture<'static, Finding>>;
 /// failed.
 pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exit, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
-    let requirements = requirements(args, &registry, &secrets)?;
+    let (requirements, unchecked) = requirements(args, &registry, &secrets);
     let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(JournalCheck { path: settings.journal.clone() })];
     checks.extend(registry.checks().iter().cloned());
     checks.retain(|check| requirements.concerns(check.id(), &registry));
     let width = checks.iter().map(|check| check.id().len()).max().unwrap_or_default();
+    if settings.output == Output::Text {
+        for workflow in &unchecked {
+            workflow.show(width);
+        }
+    }
     let mut running = start_checks(checks, &Arc::new(requirements.permissions), &Arc::new(secrets));
     let mut reports = Vec::new();
     while let Some((check, finding)) = running.next().await {
@@ -57,18 +65,50 @@ pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exi
         }
         reports.push((check, finding));
     }
-    Ok(conclude(settings.output, &reports))
+    Ok(conclude(settings.output, &unchecked, &reports))
 }
 
-/// Collects the requirements of the named workflows, or of all embedded ones if none is named.
-fn requirements(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> Result<Requirements, Failure> {
-    let named = args.workflows.iter().map(|name| WorkflowText::find(name)).collect::<Result<Vec<_>, _>>()?;
-    let texts = if named.is_empty() { WorkflowText::all_embedded() } else { named };
-    let mut requirements = Requirements::default();
-    for text in texts {
-        requirements.add(&text.outline(registry)?, registry, secrets);
+/// Workflow whose requirements are not known.
+struct UncheckedWorkflow {
+    /// Name on the command line.
+    name: String,
+    failure: Failure,
+}
+
+impl UncheckedWorkflow {
+    const ID: &str = "workflow";
+
+    /// Prints the errors with their places, and the finding.
+    fn show(&self, width: usize) {
+        if let Some(found) = self.failure.diagnostics() {
+            diagnostics::show(found);
+        }
+        show(Self::ID, &Finding::failed(self.failure.to_string(), self.failure.hint()), width);
     }
-    Ok(requirements)
+
+    fn to_json(&self) -> Value {
+        json!({
+            "id": Self::ID, "summary": format!("The workflow {} can be read and has no errors.", self.name),
+            "status": CheckStatus::Failed, "message": self.failure.to_string(), "hint": self.failure.hint(),
+            "required": [], "diagnostics": self.failure.diagnostics(),
+        })
+    }
+}
+
+/// Collects the requirements of the named workflows, or of all embedded ones if none is named. A
+/// workflow that cannot be read or has errors is returned as well.
+fn requirements(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> (Requirements, Vec<UncheckedWorkflow>) {
+    let named = args.workflows.iter().map(|name| (name.clone(), WorkflowText::find(name)));
+    let embedded = || WorkflowText::all_embedded().into_iter().map(|text| (text.name().to_owned(), Ok(text)));
+    let texts: Vec<_> = if args.workflows.is_empty() { embedded().collect() } else { named.collect() };
+    let (mut requirements, mut unchecked) = (Requirements::default(), Vec::new());
+    for (name, text) in texts {
+        match text.and_then(|text| text.outline(registry)) {
+            Ok(outline) => requirements.add(&outline, registry, secrets),
+            Err(failure) => unchecked.push(UncheckedWorkflow { name, failure }),
+        }
+    }
+    (requirements, unchecked)
 }
 
 /// Starts all checks concurrently. Each one waits for those it depends on; the findings are
@@ -140,23 +180,30 @@ fn show(id: &str, finding: &Finding, width: usize) {
 }
 
 /// Prints the counts, or all findings as JSON, and returns the exit code.
-fn conclude(output: Output, reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
+fn conclude(output: Output, unchecked: &[UncheckedWorkflow], reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
     if output == Output::Json {
-        ui::out_json_pretty(&reports.iter().map(|(check, finding)| to_json(&**check, finding)).collect::<Vec<_>>());
+        let workflows = unchecked.iter().map(UncheckedWorkflow::to_json);
+        let checks = reports.iter().map(|(check, finding)| to_json(&**check, finding));
+        ui::out_json_pretty(&workflows.chain(checks).collect::<Vec<_>>());
     }
     let count = |status| reports.iter().filter(|(_, finding)| finding.status == status).count();
     let (failed, skipped, warnings) =
         (count(CheckStatus::Failed), count(CheckStatus::Skipped), count(CheckStatus::Warning));
+    let not_checked = match unchecked.len() {
+        0 => String::new(),
+        workflows => format!("; {} could not be checked", format::plural(workflows, "workflow")),
+    };
     ui::err(&format!(
-        "{}: {failed} failed, {skipped} skipped, {}",
+        "{}: {failed} failed, {skipped} skipped, {}{not_checked}",
         format::plural(reports.len(), "check"),
         format::plural(warnings, "warning")
     ));
-    if failed == 0 {
-        return Exit::Success;
+    let of_checks = if failed == 0 { Exit::Success } else { Exit::Failed };
+    let exit = unchecked.iter().map(|workflow| workflow.failure.exit()).fold(of_checks, Exit::max);
+    if exit != Exit::Success {
+        ui::hint("follow the hints of the failed checks, then run the same command again");
     }
-    ui::hint("follow the hints of the failed checks, then run the same command again");
-    Exit::Failed
+    exit
 }
 
 fn to_json(check: &dyn Check, finding: &Finding) -> Value {
