@@ -24,7 +24,7 @@ pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<GivenInputs,
             Some(input) => checked_value(input, text)?,
             None => Value::String(text.clone()),
         };
-        inputs.set(name, value);
+        inputs.set_argument(name, text, value);
     }
     Ok(inputs)
 }

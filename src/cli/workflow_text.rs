@@ -134,7 +134,8 @@ impl WorkflowText {
     /// Creates the plan of a run with these inputs, with the errors as a failure: also those of
     /// steps that are known before the run.
     pub(crate) fn plan(checked: &Checked, inputs: &GivenInputs) -> Result<Plan, Failure> {
-        let plan = checked.plan_given(inputs).and_then(|plan| checked.errors_before_run(&plan).map_or(Ok(plan), Err));
+        let plan = checked.plan_given(inputs);
+        let plan = plan.and_then(|plan| checked.errors_before_run(&plan, inputs).map_or(Ok(plan), Err));
         plan.map_err(|diagnostics| Failure::invalid(diagnostics, CORRECT_HINT))
     }
 

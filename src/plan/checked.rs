@@ -128,15 +128,22 @@ impl Checked {
 
     /// Returns the errors of steps that are known before a run with the inputs of `plan`: duplicate
     /// keys of a loop, and expressions that have no value.
-    pub fn errors_before_run(&self, plan: &Plan) -> Option<Diagnostics> {
-        self.known_errors(Some(&plan.inputs))
+    /// Those that an input causes alone are reported at its place in `given`.
+    pub fn errors_before_run(&self, plan: &Plan, given: &GivenInputs) -> Option<Diagnostics> {
+        self.errors_of(&self.values_before_run(Some(&plan.inputs)).with_places(given))
     }
 
     /// Returns the errors of expressions whose values are known with these inputs, or without
     /// inputs.
     fn known_errors(&self, inputs: Option<&Map<String, Value>>) -> Option<Diagnostics> {
-        let names = self.steps.iter().map(|step| step.name.as_str());
-        let known = ValuesBeforeRun::new(names, &self.scopes, inputs);
+        self.errors_of(&self.values_before_run(inputs))
+    }
+
+    fn values_before_run<'a>(&'a self, inputs: Option<&'a Map<String, Value>>) -> ValuesBeforeRun<'a> {
+        ValuesBeforeRun::new(self.steps.iter().map(|step| step.name.as_str()), &self.scopes, inputs)
+    }
+
+    fn errors_of(&self, known: &ValuesBeforeRun<'_>) -> Option<Diagnostics> {
         Diagnostics::collect(self.expressions.iter().filter_map(|step| known.error(step)).collect())
     }
 

@@ -14,14 +14,14 @@ use crate::workflow::{
 /// # Errors
 /// Each input that is missing, not known to the workflow, or does not fit its schema.
 pub(super) fn resolve(workflow: &Workflow, given: &GivenInputs) -> Result<Map<String, Value>, Diagnostics> {
-    let mut found: Vec<_> = given.as_slice().iter().filter_map(|given| unknown(workflow, given)).collect();
+    let mut found: Vec<_> = given.as_slice().iter().filter_map(|input| unknown(workflow, input, given)).collect();
     let mut values = Map::new();
     for input in &workflow.inputs {
         let name = &input.name.value;
         match (given.get(name), &input.default) {
-            (Some(given), _) => {
-                found.extend(check_given(workflow, input, given));
-                values.insert(name.clone(), given.value.clone());
+            (Some(given_value), _) => {
+                found.extend(check_given(workflow, input, given_value, given));
+                values.insert(name.clone(), given_value.value.clone());
             }
             (None, Some(default)) => {
                 values.insert(name.clone(), default.to_json().unwrap_or_default());
@@ -32,15 +32,27 @@ pub(super) fn resolve(workflow: &Workflow, given: &GivenInputs) -> Result<Map<St
     Diagnostics::collect(found).map_or(Ok(values), Err)
 }
 
-/// Checks a value that was given. An error has the place in the inputs file, or else that of the
-/// input in the workflow.
-fn check_given(workflow: &Workflow, input: &Input, given: &GivenInput) -> Vec<Diagnostic> {
+/// Checks a value that was given. An error has its place in the inputs file or the argument. A
+/// value that is written nowhere has the place of the input in the workflow.
+fn check_given(workflow: &Workflow, input: &Input, given: &GivenInput, all: &GivenInputs) -> Vec<Diagnostic> {
     let patterns = &workflow.patterns;
-    if let Some(InputPlace { source, value, key: _ }) = &given.place {
-        return check(source, patterns, input, value);
+    if let Some(place) = &given.place {
+        return check(&shown_source(workflow, place, all), patterns, input, &place.value);
     }
     let template = SpannedTemplate::from_json(&given.value, input.name.span);
     check(&workflow.source, patterns, input, &template)
+}
+
+/// Returns the text around an input as it may be shown: the values of secret inputs are hidden,
+/// because one that is not a reference can be the secret itself. So are those of inputs that the
+/// workflow does not have: the name of a secret one can be mistyped.
+fn shown_source(workflow: &Workflow, place: &InputPlace, all: &GivenInputs) -> Arc<SourceFile> {
+    let is_shown = |name: &str| workflow.inputs.iter().any(|input| input.name.value == name && !input.secret);
+    let hidden = all.as_slice().iter().filter(|given| !is_shown(&given.name));
+    let hidden =
+        hidden.filter_map(|given| given.place.as_ref()).filter(|other| Arc::ptr_eq(&other.source, &place.source));
+    let spans: Vec<_> = hidden.map(|other| other.value.span).collect();
+    if spans.is_empty() { Arc::clone(&place.source) } else { Arc::new(place.source.masked(spans)) }
 }
 
 /// Checks a value that is known before a run: a default, or one that was given.
@@ -87,7 +99,7 @@ fn missing(workflow: &Workflow, input: &Input) -> Diagnostic {
 }
 
 /// Reports a value for an input that the workflow does not have.
-fn unknown(workflow: &Workflow, given: &GivenInput) -> Option<Diagnostic> {
+fn unknown(workflow: &Workflow, given: &GivenInput, all: &GivenInputs) -> Option<Diagnostic> {
     let name = given.name.as_str();
     let names = || workflow.inputs.iter().map(|input| input.name.value.as_str());
     if names().any(|known| known == name) {
@@ -99,8 +111,8 @@ fn unknown(workflow: &Workflow, given: &GivenInput) -> Option<Diagnostic> {
     });
     let message = format!("the workflow has no input {name:?}");
     let (source, span, label) = match &given.place {
-        Some(place) => (&place.source, place.key, "not an input"),
-        None => (&workflow.source, workflow.inputs_span, "not one of these"),
+        Some(place) => (shown_source(workflow, place, all), place.key, "not an input"),
+        None => (Arc::clone(&workflow.source), workflow.inputs_span, "not one of these"),
     };
-    Some(Diagnostic::new(source, "plan::unknown_input", span, message, label).with_hint(hint))
+    Some(Diagnostic::new(&source, "plan::unknown_input", span, message, label).with_hint(hint))
 }

@@ -10,7 +10,7 @@ use super::{
     inlined_workflow::{ActionStep, InlinedWorkflow},
     names::{IndexResolver, ReferenceTarget},
 };
-use crate::workflow::{Diagnostic, SourceFile, Span, SpannedExpression, SpannedTemplate};
+use crate::workflow::{Diagnostic, GivenInputs, SourceFile, Span, SpannedExpression, SpannedTemplate, TemplateKind};
 
 /// Maximum number of instances of a step whose inputs are evaluated.
 const MAX_INSTANCES: usize = 100;
@@ -64,6 +64,8 @@ pub(super) struct ValuesBeforeRun<'a> {
     scopes: &'a [Scope],
     /// Inputs of the run; `None` if they are not known either.
     inputs: Option<&'a Map<String, Value>>,
+    /// Inputs as they were given, with their places.
+    given: Option<&'a GivenInputs>,
 }
 
 impl<'a> ValuesBeforeRun<'a> {
@@ -73,7 +75,12 @@ impl<'a> ValuesBeforeRun<'a> {
         scopes: &'a [Scope],
         inputs: Option<&'a Map<String, Value>>,
     ) -> Self {
-        Self { names: IndexResolver::new(steps, scopes), scopes, inputs }
+        Self { names: IndexResolver::new(steps, scopes), scopes, inputs, given: None }
+    }
+
+    /// Adds the places of the inputs: an error that one of them causes alone is reported there.
+    pub(super) fn with_places(self, given: &'a GivenInputs) -> Self {
+        Self { given: Some(given), ..self }
     }
 
     /// Returns the first expression of a step that has no value for any outputs of the steps before
@@ -102,21 +109,43 @@ impl<'a> ValuesBeforeRun<'a> {
     /// Returns the first error of the keys and the inputs of a step's instances.
     fn instance_error(&self, step: &StepExpressions, list: &ListExpressions, items: &[Value]) -> Option<Diagnostic> {
         let mut seen = HashSet::with_capacity(items.len());
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
             let variable = Some((list.variable.as_str(), item));
             match self.evaluate(&list.key, variable, |evaluation, key| evaluation.key(key)) {
                 Knowledge::Value(key) if seen.contains(&key) => {
                     let message = format!("two items have the key {key:?}, keys must be unique");
+                    if let Some((source, span)) = self.place_of_item(step, list, index) {
+                        let hint = "remove one of the items, or change its key".to_owned();
+                        return Some(at_item(&source, span, message).with_hint(hint));
+                    }
                     let hint = "remove one of the items, or add a `key` that is different for each";
                     return Some(step.diagnostic(list.key_span, message).with_hint(hint.to_owned()));
                 }
                 Knowledge::Value(key) => drop(seen.insert(key)),
                 Knowledge::Unknown => return None,
-                Knowledge::Failed(failure) => return Some(step.describe(list.key_span, &failure)),
+                Knowledge::Failed(failure) => {
+                    return Some(match self.place_of_item(step, list, index) {
+                        Some((source, span)) => at_item(&source, span, failure.reason.to_string()),
+                        None => step.describe(list.key_span, &failure),
+                    });
+                }
             }
         }
         let instances = items.iter().take(MAX_INSTANCES);
         instances.into_iter().find_map(|item| self.input_error(step, Some((list.variable.as_str(), item))))
+    }
+
+    /// Returns the place of an item of a list that is an input as it was given.
+    fn place_of_item(
+        &self,
+        step: &StepExpressions,
+        list: &ListExpressions,
+        index: usize,
+    ) -> Option<(Arc<SourceFile>, Span)> {
+        let name = list.items.expression.source().trim().strip_prefix("inputs.").filter(|_| step.scope == 0)?;
+        let place = self.given?.get(name)?.place.as_ref()?;
+        let TemplateKind::List(items) = &place.value.kind else { return None };
+        Some((Arc::clone(&place.source), items.get(index)?.span))
     }
 
     /// Returns the first error of the inputs of a step, or of one of its instances. Without the
@@ -200,6 +229,10 @@ impl ValueSource for ItemValues<'_> {
     fn skipped_step(&self, _: &ReferenceTarget) -> Option<(usize, &str)> {
         None
     }
+}
+
+fn at_item(source: &Arc<SourceFile>, span: Span, message: String) -> Diagnostic {
+    Diagnostic::new(source, "plan::no_value", span, message, "this item")
 }
 
 impl StepExpressions {

@@ -8,7 +8,7 @@ use super::{
     yaml_node::{self, YamlNode, YamlValue},
 };
 
-/// Values for the inputs of a workflow, each with its place if it is written in a file.
+/// Values for the inputs of a workflow, each with its place in a file or on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct GivenInputs(Vec<GivenInput>);
 
@@ -18,14 +18,14 @@ pub(crate) struct GivenInput {
     /// Name of the input.
     pub(crate) name: String,
     pub(crate) value: Value,
-    /// Place of the value; `None` if it is not from a file.
+    /// Place of the value; `None` if it is written nowhere.
     pub(crate) place: Option<InputPlace>,
 }
 
-/// Place of an input in an inputs file.
+/// Place of an input in an inputs file or an argument.
 #[derive(Debug, Clone)]
 pub(crate) struct InputPlace {
-    /// Inputs file that contains it.
+    /// Inputs file, or argument, that contains it.
     pub(crate) source: Arc<SourceFile>,
     /// Place of the name.
     pub(crate) key: Span,
@@ -52,10 +52,15 @@ impl GivenInputs {
         Diagnostics::collect(reader.diagnostics).map_or(Ok(given), Err)
     }
 
-    /// Sets the value of an input that is not from a file.
-    pub fn set(&mut self, name: &str, value: Value) {
+    /// Sets the value of an input from the argument `--input NAME=TEXT`. Errors are reported at the
+    /// argument.
+    pub fn set_argument(&mut self, name: &str, text: &str, value: Value) {
+        let source = Arc::new(SourceFile::new(format!("--input {name}"), format!("{name}={text}")));
+        let start = name.len() + 1;
+        let template = SpannedTemplate::from_json(&value, source.span(start, start + text.len()));
+        let place = InputPlace { key: source.span(0, name.len()), source, value: template };
         self.0.retain(|given| given.name != name);
-        self.0.push(GivenInput { name: name.to_owned(), value, place: None });
+        self.0.push(GivenInput { name: name.to_owned(), value, place: Some(place) });
     }
 
     /// Drops the inputs for whose names `keep` returns false.

@@ -87,6 +87,19 @@ impl SourceFile {
         self.span(line_start + at, line_start + at + length)
     }
 
+    /// Returns the file with asterisks at `spans`, whose text must not be shown. Lines stay as they
+    /// are.
+    pub(crate) fn masked(&self, spans: impl IntoIterator<Item = Span>) -> Self {
+        let mut text = self.text.clone().into_bytes();
+        for span in spans {
+            let hidden = text.get_mut(span.start..span.end).into_iter().flatten();
+            hidden.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+        }
+        // Spans begin and end between characters.
+        let text = String::from_utf8(text).unwrap_or_default();
+        Self { name: self.name.clone(), text, lines: self.lines.clone() }
+    }
+
     /// Returns the text at `span`.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()

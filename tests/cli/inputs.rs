@@ -59,13 +59,69 @@ fn an_error_in_an_inputs_file_has_its_place_in_that_file() {
         "in.json:1:27 input \"mode\" must be text, this is a number",
     ];
     assert_eq!(diagnostics(&program, "in.json", &[]), expected);
-    // One from the command line has the place in the workflow.
-    let given = diagnostics(&program, "in.json", &["-i", "country=UK"]);
-    assert_eq!(given[1], "w.yaml:3:3 input \"country\" must match ^[a-z]+$, \"UK\" does not");
+    // One from the command line has its place in the argument.
+    let given = diagnostics(&program, "in.json", &["-i", "country=UK", "-i", "cuont=1"]);
+    let expected = [
+        "--input country:1:9 input \"country\" must match ^[a-z]+$, \"UK\" does not",
+        "--input cuont:1:1 the workflow has no input \"cuont\"",
+        "in.json:1:27 input \"mode\" must be text, this is a number",
+    ];
+    assert_eq!(given, expected);
+    let workers = ["-i", "country=uk", "-i", "mode=a", "-i", r#"workers=[{"ip": "10.0.0"}]"#];
+    let given = diagnostics(&program, "in.json", &workers);
+    assert_eq!(given, ["--input workers:1:9 input \"workers\"[0].ip must be an IP address, \"10.0.0\" is not"]);
     program.write("twice.yaml", "mode: a\nmode: b\n");
     assert_eq!(diagnostics(&program, "twice.yaml", &[]), ["twice.yaml:2:1 the file has \"mode\" twice"]);
     program.write("broken.yaml", "mode: [a\ncount: 1\n");
     assert!(diagnostics(&program, "broken.yaml", &[])[0].starts_with("broken.yaml:2:"));
+}
+
+/// Case of `provision-dc` with an inputs file in which everything is wrong.
+#[test]
+fn errors_of_a_shipped_workflow_name_the_inputs_and_not_its_declarations() {
+    let program = program();
+    program.write("in.yaml", "cluster: c\nsite: Not Valid\nworkers: {name: w1}\nnosuch: 1\n");
+    let wrong = |arguments: &[&str]| {
+        let ran = program.expect(65, &[&["plan", "provision-dc", "-o", "json"], arguments].concat());
+        let places = ran.json()["diagnostics"].as_array().unwrap().clone().into_iter();
+        let places = places.filter(|error| error["code"] != "plan::missing_input");
+        places
+            .map(|error| format!("{}:{}:{}", error["file"].as_str().unwrap(), error["line"], error["column"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(wrong(&["--inputs", "in.yaml"]), ["in.yaml:2:7", "in.yaml:3:10", "in.yaml:4:1"]);
+    let arguments = ["--input", "site=Not Valid", "--input", "workers={\"name\":\"w1\"}", "--input", "nosuch=1"];
+    assert_eq!(wrong(&arguments), ["--input nosuch:1:1", "--input site:1:6", "--input workers:1:9"]);
+    let ran = program.expect(65, &["run", "workflow", "provision-dc", "--input", "site=Not Valid"]);
+    assert!(ran.err.contains("--input site:1:6"), "{ran:?}");
+}
+
+#[test]
+fn an_item_that_is_there_twice_is_reported_at_its_place_in_the_inputs() {
+    let program = program();
+    let step = "  each:\n    uses: azure.resource_group.ensure\n    for_each: ${{ inputs.workers }}\n    as: w\n    \
+                key: ${{ w.ip }}\n    with: {name: \"a-${{ w.ip }}\", location: x}\n";
+    program.write("w.yaml", &format!("{WORKFLOW}{step}"));
+    program.write("in.yaml", "country: uk\nmode: a\ncount: 1\nworkers:\n  - ip: 10.0.0.1\n  - ip: 10.0.0.1\n");
+    let expected = "in.yaml:6:5 two items have the key \"10.0.0.1\", keys must be unique";
+    assert_eq!(diagnostics(&program, "in.yaml", &[]), [expected]);
+    let twice = r#"workers=[{"ip": "10.0.0.2"}, {"ip": "10.0.0.2"}]"#;
+    let expected = "--input workers:1:9 two items have the key \"10.0.0.2\", keys must be unique";
+    assert_eq!(diagnostics(&program, "in.yaml", &["-i", twice]), [expected]);
+}
+
+#[test]
+fn the_value_of_a_secret_input_is_not_shown_with_its_place() {
+    let program = program();
+    program.write("w.yaml", &WORKFLOW.replace("  mode: {type: string}", "  mode: {type: string, secret: true}"));
+    program.write("in.yaml", "count: off\nmode: hunter2-hunter2\ncuontry: hunter3-hunter3\n");
+    let more = ["-i", "country=UK", "-i", "moed=hunter4-hunter4"];
+    let ran = program.expect(65, &[&["plan", "w.yaml", "--inputs", "in.yaml"], &more[..]].concat());
+    assert!(ran.err.contains("in.yaml:2:7") && ran.err.contains("mode: ***"), "{ran:?}");
+    assert!(ran.err.contains("--input moed:1:1"), "{ran:?}");
+    assert!(!ran.err.contains("hunter"), "{ran:?}");
+    let ran = program.expect(65, &["plan", "w.yaml", "-i", "mode=hunter5-hunter5"]);
+    assert!(ran.err.contains("--input mode:1:6") && !ran.err.contains("hunter"), "{ran:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fixtures::{InlineFiles, check_among, lines, map, mistakes};
+use crate::workflow::GivenInputs;
 
 /// Returns a workflow with the inputs `items` and `n`, and these steps.
 fn workflow(steps: &str) -> String {
@@ -15,7 +16,7 @@ fn workflow(steps: &str) -> String {
 fn known_among(files: &InlineFiles<'_>, steps: &str, inputs: Value) -> Vec<String> {
     let checked = check_among(files, &workflow(steps)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
     let plan = checked.plan(map(inputs)).unwrap_or_else(|e| panic!("{:#?}", lines(&e)));
-    checked.errors_before_run(&plan).map(|found| lines(&found)).unwrap_or_default()
+    checked.errors_before_run(&plan, &GivenInputs::default()).map(|found| lines(&found)).unwrap_or_default()
 }
 
 fn known(steps: &str, inputs: Value) -> Vec<String> {
