@@ -183,6 +183,13 @@ async fn a_repave_that_failed_after_the_drain_is_finished_by_the_next_one_of_the
     let annotations = &held["metadata"]["annotations"];
     assert!(annotations[CORDONED_BY].is_string() && annotations[CONFIGURATION].is_null(), "{held}");
     assert_eq!(harness.run(&["cancel", "@latest"]).await, Some(0), "{}", harness.last_output());
+    harness.run_to_success("sync-pod-routes").await;
+    let words = harness.last_output();
+    let repave = "`stargate run workflow repave-worker --input cluster=stargate-aks-e2e-7 --input worker=worker-1 …`";
+    for text in ["node \\\"worker-1\\\" is still cordoned by run ", repave, "`kubectl uncordon worker-1`"] {
+        assert!(words.contains(text), "{text}: {words}");
+    }
+    assert_eq!(node(&harness).await["spec"]["unschedulable"], true, "a sync changes no node");
 
     harness.run_to_success(REPAVE).await;
     assert!(is_schedulable(&harness).await);
@@ -244,6 +251,9 @@ async fn the_cordon_of_an_operator_stays() {
     assert_eq!(node["status"]["nodeInfo"]["kubeletVersion"], FORMER);
     let words = logs(&mut harness).await;
     assert!(words.contains("stays cordoned") && words.contains("kubectl uncordon worker-1"), "{words}");
+    harness.run_to_success("sync-pod-routes").await;
+    let words = harness.last_output();
+    assert!(!words.contains("cordon"), "a sync does not name it: {words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

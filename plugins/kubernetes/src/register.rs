@@ -5,9 +5,10 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     actions::{
-        ClusterRead, ConditionWait, CsrApprove, CsrDelete, CsrRenew, InventoryCheck, InventoryRead, ManifestApply,
-        NodeCordon, NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
-        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
+        ClusterRead, ConditionWait, CordonsCheck, CsrApprove, CsrDelete, CsrRenew, InventoryCheck, InventoryRead,
+        ManifestApply, NodeCordon, NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList,
+        PodCidrAllocate, PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord,
+        WorkerFind,
     },
     checks::{ApiServer, ClusterObjects, Kubeconfig, Permissions},
     cluster_target::ClusterTarget,
@@ -46,6 +47,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(NodesList(client()));
         actions.add(Ensure(NodeCordon(client())));
         actions.add(NodeDrain(client()));
+        actions.add(CordonsCheck(client()));
         actions.add(NodeWait(client()));
         actions.add(PodExec(client()));
         actions.add(PodProbe(client()));

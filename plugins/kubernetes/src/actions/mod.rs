@@ -2,6 +2,7 @@
 
 mod cluster_read;
 mod condition_wait;
+mod cordons_check;
 mod csr_approve;
 mod csr_delete;
 mod csr_renew;
@@ -28,6 +29,7 @@ mod worker_find;
 
 pub(crate) use cluster_read::ClusterRead;
 pub(crate) use condition_wait::ConditionWait;
+pub(crate) use cordons_check::CordonsCheck;
 pub(crate) use csr_approve::CsrApprove;
 pub(crate) use csr_delete::CsrDelete;
 pub(crate) use csr_renew::CsrRenew;

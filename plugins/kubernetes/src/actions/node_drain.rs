@@ -10,19 +10,25 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recov
 use crate::{
     duration::parse_duration,
     eviction::{EVICTION_BACKOFF, NodePod, RefusedEviction, check_losses, evict, pods_to_evict},
-    node::{KubeletHealth, is_cordoned, kubelet_health, missing_node_error, not_ready_reason},
+    node::{KubeletHealth, is_cordoned, kubelet_health, missing_node_error, not_ready_reason, ready_since},
 };
 
 /// Maximum time for which the end of pods is waited for while the kubelet reports that the node is
 /// not ready: it may still end pods, for example if only its network plugin is missing.
 const NOT_READY_LIMIT: Duration = Duration::from_mins(2);
 
+/// Maximum time for which evictions that a budget refuses are repeated while the kubelet is silent,
+/// unless the input sets another one. A pod that this node does not run again can keep its budget
+/// used up for ever.
+const SILENT_LIMIT: Duration = Duration::from_mins(5);
+
 /// Action `kubernetes.node.drain`: evicts the pods of a cordoned node and waits until they are
 /// gone.
 ///
 /// Only the kubelet can end a pod. Once it has stopped reporting, each pod is still evicted, as its
 /// disruption budget permits, but its end is not waited for: the output names the pods that are
-/// left. They end when the kubelet runs again, or when the node is deleted.
+/// left. They end when the kubelet runs again, or when the node is deleted. An eviction that a
+/// budget refuses meanwhile has a limit of its own.
 pub(crate) struct NodeDrain(pub(crate) Arc<KubeClient>);
 
 /// The node to drain, and the losses that are accepted.
@@ -34,6 +40,10 @@ pub(crate) struct NodeDrainInput {
     /// Maximum duration, such as `10m` [default: the timeout of the step].
     #[serde(default)]
     timeout: Option<String>,
+    /// Maximum duration for which refused evictions are repeated while the kubelet has stopped
+    /// reporting [default: `5m`].
+    #[serde(default)]
+    silent_timeout: Option<String>,
     /// True if pods without a controller may be lost.
     #[serde(default)]
     force: bool,
@@ -96,7 +106,11 @@ impl NodeDrain {
     /// pods.
     async fn kubelet(&self, cx: &ActionContext, node: &str) -> Result<Option<KubeletReport>, ActionError> {
         let node = self.0.get(cx, &NODES, ObjectName::cluster(node)?).await?;
-        Ok(node.map(|node| KubeletReport { health: kubelet_health(&node), reason: not_ready_reason(&node) }))
+        Ok(node.map(|node| KubeletReport {
+            health: kubelet_health(&node),
+            reason: not_ready_reason(&node),
+            since: ready_since(&node).map(str::to_owned),
+        }))
     }
 
     /// Evicts pods until none is left, or until the kubelet cannot end those that are left.
@@ -106,8 +120,9 @@ impl NodeDrain {
         input: &NodeDrainInput,
         mut waiter: Waiter<'_>,
     ) -> Result<NodeDrainOutput, ActionError> {
+        let silent_limit = duration_of("silent_timeout", input.silent_timeout.as_deref())?.unwrap_or(SILENT_LIMIT);
         let mut chosen = chosen_before(cx);
-        let mut not_ready_since = None;
+        let (mut not_ready_since, mut refused_since) = (None, None);
         loop {
             let pods = self.pods_on_node(cx, &input.name).await?;
             if pods.is_empty() {
@@ -124,6 +139,10 @@ impl NodeDrain {
             save_chosen(cx, &mut chosen, &pods).await?;
             let round = self.evict_once(cx, &pods).await?;
             let reason = format!("{}{}: {}", label(&input.name), kubelet.words(), round.reasons.join("; "));
+            if kubelet.is_refused_in_silence(cx.elapsed(), round.is_refused, &mut refused_since, silent_limit) {
+                let words = format!("{reason}; no eviction was accepted for {} s", silent_limit.as_secs());
+                return Err(ActionError::permanent(words).with_hint(kubelet.refusal_hint()));
+            }
             let hint = if round.is_refused { kubelet.refusal_hint() } else { TERMINATING_HINT.to_owned() };
             waiter.pending(reason, round.retry_after).await.map_err(|e| e.with_hint(hint))?;
         }
@@ -140,7 +159,7 @@ impl Action for NodeDrain {
     const SUMMARY: &'static str = "Evicts the pods of a cordoned node, as their disruption budgets permit.";
 
     async fn run(&self, cx: &ActionContext, input: &NodeDrainInput) -> Result<NodeDrainOutput, ActionError> {
-        let limit = input.timeout.as_deref().map(|text| parse_duration("timeout", text)).transpose()?;
+        let limit = duration_of("timeout", input.timeout.as_deref())?;
         match self.0.get(cx, &NODES, ObjectName::cluster(&input.name)?).await? {
             None if input.if_exists => return Ok(drained(BTreeSet::new(), &[])),
             None => return Err(missing_node_error(&input.name)),
@@ -171,6 +190,8 @@ struct KubeletReport {
     health: KubeletHealth,
     /// Message of the condition `Ready`.
     reason: String,
+    /// Time since which the condition has its status, as RFC 3339.
+    since: Option<String>,
 }
 
 impl KubeletReport {
@@ -188,12 +209,31 @@ impl KubeletReport {
         }
     }
 
+    /// True if a budget has refused evictions for `limit` while the kubelet was silent. `since` is
+    /// the time of the attempt at which it first did, `now` the present one.
+    fn is_refused_in_silence(
+        &self,
+        now: Duration,
+        is_refused: bool,
+        since: &mut Option<Duration>,
+        limit: Duration,
+    ) -> bool {
+        if !is_refused || self.health != KubeletHealth::Silent {
+            *since = None;
+            return false;
+        }
+        now >= *since.get_or_insert(now) + limit
+    }
+
     /// Words about the kubelet for a reason to wait; empty if it is ready.
     fn words(&self) -> String {
         match self.health {
             KubeletHealth::Ready => String::new(),
             KubeletHealth::NotReady => format!(": not ready ({})", self.reason.trim_end_matches('.')),
-            KubeletHealth::Silent => format!(": its kubelet is down ({})", self.reason.trim_end_matches('.')),
+            KubeletHealth::Silent => {
+                let since = self.since.as_ref().map(|since| format!(", silent since {since}")).unwrap_or_default();
+                format!(": its kubelet is down{since} ({})", self.reason.trim_end_matches('.'))
+            }
         }
     }
 
@@ -213,13 +253,27 @@ impl KubeletReport {
             KubeletHealth::Ready => "",
             _ => "start the kubelet (`sudo systemctl restart kubelet` on the machine), or ",
         };
-        format!("{start}relax the disruption budget or add replicas on other nodes; the node stays cordoned until then")
+        let gone = match self.health {
+            KubeletHealth::Silent => {
+                "; if the machine does not exist any more, `stargate run workflow remove-worker` with `host_is_gone=true` \
+                 removes its node"
+            }
+            _ => "",
+        };
+        format!(
+            "{start}relax the disruption budget (`kubectl get pdb -A`) or add replicas on other nodes{gone}; the node stays \
+             cordoned until then"
+        )
     }
 }
 
 /// Result of a drain that left these pods.
 fn drained(evicted: BTreeSet<String>, left: &[NodePod]) -> NodeDrainOutput {
     NodeDrainOutput { evicted: evicted.into_iter().collect(), left: left.iter().map(NodePod::label).collect() }
+}
+
+fn duration_of(field: &str, text: Option<&str>) -> Result<Option<Duration>, ActionError> {
+    text.map(|text| parse_duration(field, text)).transpose()
 }
 
 fn label(node: &str) -> String {
@@ -249,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_silent_kubelet_is_not_waited_for_and_one_that_is_not_ready_for_a_while() {
-        let report = |health| KubeletReport { health, reason: String::new() };
+        let report = |health| KubeletReport { health, reason: String::new(), since: None };
         let (start, mut since) = (Duration::from_secs(5), None);
         assert!(report(KubeletHealth::Silent).cannot_end_pods(start, &mut since));
         assert!(!report(KubeletHealth::NotReady).cannot_end_pods(start, &mut since));
@@ -257,5 +311,21 @@ mod tests {
         assert!(!report(KubeletHealth::Ready).cannot_end_pods(later, &mut since), "it is ready in between");
         assert!(!report(KubeletHealth::NotReady).cannot_end_pods(later, &mut since));
         assert!(report(KubeletHealth::NotReady).cannot_end_pods(later * 2, &mut since));
+    }
+
+    #[test]
+    fn a_budget_is_waited_for_in_silence_for_a_while_only() {
+        let report = |health| KubeletReport { health, reason: String::new(), since: None };
+        let (silent, limit, mut since) = (report(KubeletHealth::Silent), Duration::from_secs(60), None);
+        let mut check = |report: &KubeletReport, seconds, is_refused| {
+            report.is_refused_in_silence(Duration::from_secs(seconds), is_refused, &mut since, limit)
+        };
+        assert!(!check(&silent, 5, true));
+        assert!(!check(&silent, 64, true));
+        assert!(check(&silent, 65, true));
+        assert!(!check(&silent, 66, false), "an eviction was accepted in between");
+        assert!(!check(&silent, 70, true));
+        assert!(!check(&report(KubeletHealth::NotReady), 131, true), "the kubelet reports");
+        assert!(!check(&silent, 140, true));
     }
 }

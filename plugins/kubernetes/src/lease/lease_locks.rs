@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
@@ -196,6 +196,19 @@ impl LeaseLocks {
     fn held(&self) -> MutexGuard<'_, HashMap<String, Value>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// True if a run holds the lock and has renewed it recently, as far as the clocks agree.
+///
+/// # Errors
+/// As for [`KubeClient::get`].
+pub(crate) async fn is_lock_held(client: &KubeClient, cx: &ActionContext, lock: &str) -> Result<bool, ActionError> {
+    let name = lease_object::name_of(lock);
+    let lease = client.get(cx, &LEASES, ObjectName::namespaced(NAMESPACE, &name)?).await?;
+    let held = lease.filter(|lease| lease_object::holder(lease).is_some());
+    Ok(held.is_some_and(|lease| {
+        lease_object::is_recent(&lease, lease_object::duration(&lease, Duration::ZERO), Timestamp::now())
+    }))
 }
 
 fn is_held_by(lease: &Value, request: &RemoteLockRequest) -> bool {

@@ -115,7 +115,7 @@ pub(super) fn remote_holder(lease: &Value, holder: &LeaseHolder, duration: Durat
 }
 
 /// True if the lease was renewed less than `duration` ago, as far as the two clocks agree.
-fn is_recent(lease: &Value, duration: Duration, now: Timestamp) -> bool {
+pub(super) fn is_recent(lease: &Value, duration: Duration, now: Timestamp) -> bool {
     let renewed = text(lease, "/spec/renewTime").and_then(|text| text.parse::<Timestamp>().ok());
     renewed.is_some_and(|renewed| now.duration_since(renewed).unsigned_abs() < duration)
 }

@@ -6,4 +6,4 @@ mod lease_locks;
 mod lease_object;
 mod observations;
 
-pub(crate) use lease_locks::LeaseLocks;
+pub(crate) use lease_locks::{LeaseLocks, is_lock_held};

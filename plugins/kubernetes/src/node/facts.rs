@@ -18,6 +18,10 @@ pub(crate) fn is_ready(node: &Value) -> bool {
 /// it is that of another party.
 pub(crate) const CORDONED_BY: &str = "stargate.io/cordoned-by";
 
+/// Annotation of a node with the configuration that the last complete repave gave it. A repave
+/// removes it before it changes the host.
+const CONFIGURATION: &str = "stargate.io/configuration";
+
 /// State of a kubelet that its node shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KubeletHealth {
@@ -44,6 +48,11 @@ pub(crate) fn cordoned_by(node: &Value) -> Option<&str> {
     node["metadata"]["annotations"][CORDONED_BY].as_str()
 }
 
+/// True if the node has the configuration of a complete repave.
+pub(crate) fn has_configuration(node: &Value) -> bool {
+    node["metadata"]["annotations"][CONFIGURATION].is_string()
+}
+
 /// True if no new pods are scheduled on the node.
 pub(crate) fn is_cordoned(node: &Value) -> bool {
     node["spec"]["unschedulable"] == true
@@ -58,6 +67,11 @@ pub(crate) fn missing_node_error(name: &str) -> ActionError {
 /// Reason for which a node is not ready, as its kubelet reports it.
 pub(crate) fn not_ready_reason(node: &Value) -> String {
     condition(node, "Ready").map_or("it has not reported yet".into(), |ready| text_or_empty(ready, "/message"))
+}
+
+/// Time of the last change of the condition `Ready`, as RFC 3339.
+pub(crate) fn ready_since(node: &Value) -> Option<&str> {
+    condition(node, "Ready").and_then(|ready| text(ready, "/lastTransitionTime"))
 }
 
 /// First internal address of IPv4 of the node; empty if it has none.

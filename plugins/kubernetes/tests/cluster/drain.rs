@@ -1,8 +1,14 @@
+use std::time::Duration;
+
 use axum::http::Method;
 use serde_json::{Value, json};
-use stargate_sdk::FailureKind;
+use stargate_sdk::{FailureKind, LockAttempt, RemoteLockRequest};
 
-use crate::{cluster::Cluster, fake::ApiFault};
+use crate::{
+    cluster::Cluster,
+    fake::ApiFault,
+    locks::{request, take},
+};
 
 const POD: &str = "/api/v1/namespaces/default/pods/web";
 
@@ -145,6 +151,74 @@ async fn a_budget_is_respected_for_a_silent_kubelet_which_the_timeout_names() {
     );
     assert!(error.message.contains("The disruption budget pdb needs"), "{error}");
     assert!(error.hint.expect("hint").contains("sudo systemctl restart kubelet"));
+}
+
+#[tokio::test]
+async fn a_budget_that_stays_used_up_ends_the_drain_of_a_silent_node_with_its_reasons() {
+    let cluster = cordoned().await;
+    let mut node = silent_node();
+    node["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-11-24T12:00:00Z");
+    cluster.fake.state().put("/api/v1/nodes/w1", node);
+    (0..40).for_each(|_| cluster.fake.fault(Method::POST, budget_is_used_up()));
+    let cx = cluster.actions.context("drain");
+    let input = json!({"name": "w1", "timeout": "10m", "silent_timeout": "1s"});
+    let error = cluster.actions.run(&cx, "kubernetes.node.drain", input).await.expect_err("the budget");
+    assert_eq!(error.kind, FailureKind::Permanent, "a retry would wait again");
+    assert_eq!(
+        error.message,
+        "node \"w1\": its kubelet is down, silent since 2026-11-24T12:00:00Z (Kubelet stopped posting node status): pod \
+         default/web: The disruption budget pdb needs 1 healthy pods and has 1 currently; no eviction was accepted for 1 s"
+    );
+    let hint = error.hint.expect("hint");
+    for advice in ["systemctl restart kubelet", "kubectl get pdb -A", "remove-worker", "host_is_gone=true"] {
+        assert!(hint.contains(advice), "{advice}: {hint}");
+    }
+}
+
+#[tokio::test]
+async fn a_cordon_that_a_run_has_left_is_named_and_that_of_an_operator_is_not() {
+    let cluster = Cluster::start().await;
+    let node = |annotations: Value, unschedulable: bool| json!({"metadata": {"annotations": annotations}, "spec": {"unschedulable": unschedulable}});
+    let by = |run: &str| json!({"stargate.io/cordoned-by": run});
+    let nodes = [
+        ("drained", node(by("run-1"), true)),
+        ("operator", node(json!({}), true)),
+        ("removed", node(by("run-2"), false)),
+        ("unchanged", node(json!({"stargate.io/cordoned-by": "run-3", "stargate.io/configuration": "v1"}), true)),
+        ("worked-on", node(by("run-4"), true)),
+    ];
+    for (name, node) in nodes {
+        cluster.fake.state().put(&format!("/api/v1/nodes/{name}"), node);
+    }
+    let lock = |node: &str| format!("worker/prod/{node}");
+    let held = RemoteLockRequest { lock: lock("worked-on"), duration: Duration::from_mins(1), ..request("run-4", 1) };
+    let ended = RemoteLockRequest { lock: lock("drained"), duration: Duration::from_mins(1), ..request("run-1", 1) };
+    for request in [&held, &ended] {
+        assert_eq!(take(&cluster.actions, request).await, LockAttempt::Taken);
+    }
+    let service = cluster.actions.lock_service(&ended.lock);
+    service.release(&cluster.actions.context("release"), &ended).await.expect("released");
+
+    let (output, changes) =
+        cluster.actions.step("kubernetes.cordons.check", json!({"cluster": "prod"})).await.expect("checked");
+    assert_eq!((&output["nodes"], changes), (&json!(["drained", "unchanged"]), vec![]));
+    let repave =
+        |node: &str| format!("`stargate run workflow repave-worker --input cluster=prod --input worker={node} …`");
+    assert_eq!(
+        output["warnings"],
+        json!([
+            format!(
+                "node \"drained\" is still cordoned by run run-1, which did not finish; {} completes its host and makes it \
+                 schedulable; `kubectl uncordon drained` makes it schedulable as it is",
+                repave("drained")
+            ),
+            format!(
+                "node \"unchanged\" is still cordoned by run run-3, which did not finish; its host is unchanged: `kubectl \
+                 uncordon unchanged` makes it schedulable, and so does {}",
+                repave("unchanged")
+            ),
+        ])
+    );
 }
 
 #[tokio::test]
