@@ -29,6 +29,8 @@ pub(crate) enum Drift {
     DeviceRegisteredAgain,
     /// The approval of a router's routes is withdrawn.
     ApprovalWithdrawn,
+    /// A worker is registered, whose machine exists.
+    WorkerRegistered,
     /// A site and its machines are deleted from the cluster's objects.
     SiteRemoved,
     /// All access tokens expire, and bootstrap tokens are deleted.
@@ -44,7 +46,7 @@ pub(crate) enum Drift {
 }
 
 /// All drifts, each of which is crossed with each kill point.
-pub(crate) const ALL: [Drift; 14] = [
+pub(crate) const ALL: [Drift; 15] = [
     Drift::NodeReplaced,
     Drift::NodeAdded,
     Drift::LaterSync,
@@ -53,6 +55,7 @@ pub(crate) const ALL: [Drift; 14] = [
     Drift::MachineDeleted,
     Drift::DeviceRegisteredAgain,
     Drift::ApprovalWithdrawn,
+    Drift::WorkerRegistered,
     Drift::SiteRemoved,
     Drift::SecretsRotated,
     Drift::CrdChanged,
@@ -61,13 +64,27 @@ pub(crate) const ALL: [Drift; 14] = [
     Drift::KernelForwardingOff,
 ];
 
+/// Worker that [`Drift::WorkerRegistered`] registers. No workflow of the test is about it.
+const REGISTERED: &str = "/apis/stargate.io/v1alpha1/servers/worker-2";
+
 impl Drift {
+    /// Prepares the world for the drift, before the run that is killed: a worker that will be
+    /// registered must not be registered yet. Returns what [`Self::apply`] needs.
+    pub(crate) async fn prepare(self, stage: &Stage) -> Option<Value> {
+        if self != Self::WorkerRegistered {
+            return None;
+        }
+        let server = find_server(&stage.sim, "worker-2").await?;
+        outside::delete(&stage.sim, REGISTERED).await;
+        Some(server)
+    }
+
     /// Changes the world. What does not exist yet is not changed.
     ///
     /// # Errors
     ///
     /// The status of a later run that failed.
-    pub(crate) async fn apply(self, stage: &Stage) -> Result<(), String> {
+    pub(crate) async fn apply(self, stage: &Stage, prepared: Option<Value>) -> Result<(), String> {
         let sim = &stage.sim;
         let (router, group) = router_of(stage);
         match self {
@@ -82,6 +99,11 @@ impl Drift {
             Self::MachineDeleted => outside::delete_machine(sim, group, router).await,
             Self::DeviceRegisteredAgain => register_again(sim, router),
             Self::ApprovalWithdrawn => withdraw(sim, router),
+            Self::WorkerRegistered => {
+                if let Some(server) = prepared {
+                    outside::create(sim, REGISTERED.rsplit_once('/').unwrap().0, &server).await;
+                }
+            }
             Self::SiteRemoved => remove_site(sim).await,
             Self::SecretsRotated => {
                 stage.post("tokens/expire", json!({})).await;
@@ -141,6 +163,18 @@ fn withdraw(sim: &Sim, router: &str) {
     if sim.shared().peek().tailnet.devices.values().any(|device| device.hostname == router) {
         outside::withdraw_approval(sim, router);
     }
+}
+
+/// Returns a `Server` object as it is created, if its kind and the object exist.
+async fn find_server(sim: &Sim, name: &str) -> Option<Value> {
+    let definitions = outside::list(sim, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions").await;
+    if !definitions.iter().any(|object| object["metadata"]["name"] == "servers.stargate.io") {
+        return None;
+    }
+    let servers = outside::list(sim, "/apis/stargate.io/v1alpha1/servers").await;
+    let found = servers.into_iter().find(|server| server["metadata"]["name"] == name)?;
+    let (version, kind) = (&found["apiVersion"], &found["kind"]);
+    Some(json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name }, "spec": found["spec"] }))
 }
 
 async fn remove_site(sim: &Sim) {

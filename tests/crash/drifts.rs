@@ -41,6 +41,7 @@ pub(crate) fn pairs(extent: Extent, seed: u64) -> Vec<Case> {
 ///
 /// The differences between the state after the resume and the one after a new run.
 pub(crate) async fn resume_after(stage: &Stage, commit: u64, drift: Drift) -> Result<(), String> {
+    let prepared = drift.prepare(stage).await;
     let status = stage.run("run", commit).await;
     if status.signal() != Some(9) {
         return if status.code() == Some(10) { Ok(()) } else { Err(format!("run ended with {status}")) };
@@ -48,7 +49,7 @@ pub(crate) async fn resume_after(stage: &Stage, commit: u64, drift: Drift) -> Re
     if has_finished(stage).await {
         return Ok(()); // the last commit: nothing is resumed
     }
-    drift.apply(stage).await?;
+    drift.apply(stage, prepared).await?;
     if drift.overtakes(stage.workflow_name()) { refused(stage).await } else { same_as_new(stage).await }
 }
 
