@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeSet,
-    io::Read,
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +22,9 @@ use kube::{
 use pem::{EncodeConfig, LineEnding, Pem};
 use secrecy::ExposeSecret;
 use stargate_client::{CONNECT_TIMEOUT, USER_AGENT};
-use stargate_sdk::{ActionContext, ActionError, FailureKind, Redactor, Secret};
+use stargate_sdk::{
+    ActionContext, ActionError, FailureKind, MAX_SECRET_BYTES, Redactor, Secret, read_file_up_to_limit,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -30,8 +32,6 @@ use crate::{
     login::{LOGIN_FAILED, log_in},
 };
 
-/// Maximum size of a token or a key in a file, in bytes.
-const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
 const HINT: &str = "give `--kubeconfig FILE`, or set KUBECONFIG";
 
 /// The connection to the cluster, made by the first call that needs it, and again with another
@@ -234,10 +234,8 @@ fn secrets_of(user: &AuthInfo) -> Vec<Secret> {
 /// Reads the file of a token or key; `None` if it cannot be read, or is larger than a secret can
 /// be.
 fn read_credential(path: &str) -> Option<String> {
-    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?; // the open of a pipe would wait
-    let mut text = String::new();
-    std::fs::File::open(path).ok()?.take(MAX_CREDENTIAL_BYTES + 1).read_to_string(&mut text).ok()?;
-    (text.len() as u64 <= MAX_CREDENTIAL_BYTES).then_some(text)
+    let bytes = read_file_up_to_limit(Path::new(path), MAX_SECRET_BYTES).ok()??;
+    String::from_utf8(bytes).ok()
 }
 
 /// True for the value of a variable such as `USE_TOKEN_CACHE` or `AZURE_FEDERATED_TOKEN_FILE`: a
@@ -311,6 +309,7 @@ mod tests {
 
     #[test]
     fn the_file_of_a_credential_is_read_up_to_a_limit() {
+        const LIMIT: u64 = MAX_SECRET_BYTES as u64;
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, bytes: u64| {
             let path = folder.path().join(name);
@@ -318,8 +317,8 @@ mod tests {
             path.to_str().expect("a path").to_owned()
         };
         let read = |bytes| read_credential(&write("token", bytes)).map(|text| text.len() as u64);
-        assert_eq!(read(MAX_CREDENTIAL_BYTES), Some(MAX_CREDENTIAL_BYTES));
-        assert_eq!(read(MAX_CREDENTIAL_BYTES + 1), None);
+        assert_eq!(read(LIMIT), Some(LIMIT));
+        assert_eq!(read(LIMIT + 1), None);
         for path in ["/dev/zero", "/proc/self/fd", "/nothing"] {
             assert_eq!(read_credential(path), None, "{path}");
         }

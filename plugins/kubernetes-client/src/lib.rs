@@ -52,3 +52,7 @@ pub use object_ref::{ObjectRef, ResolvedObject, unknown_kind_error};
 pub use permission::{AUTHORITY, permission};
 pub use request::{BodyFormat, KubeRequest};
 pub use settings::{CLUSTER_TARGET, KubeconfigSettings};
+
+#[cfg(test)]
+#[path = "../../../tests/support/mutation.rs"]
+mod mutation;

@@ -79,6 +79,8 @@
 
 mod action;
 mod backoff;
+mod bounded_read;
+mod byte_count;
 mod check;
 mod circuits;
 mod context;
@@ -97,6 +99,8 @@ mod wait;
 
 pub use action::{Action, FindResult, Nature, Preview, Recovery};
 pub use backoff::{Backoff, Delays};
+pub use bounded_read::{read_file_up_to_limit, read_up_to_limit, read_up_to_limit_blocking};
+pub use byte_count::ByteCount;
 pub use check::{Check, CheckStatus, Finding};
 pub use circuits::{Circuits, NOT_TRIED_AGAIN};
 pub use context::{ActionContext, AttemptSink, ContextParts, IdempotencyKey};
@@ -108,7 +112,7 @@ pub use permission::{Permission, RequiredPermissions};
 pub use redact::{HIDDEN_IN_OUTPUT, Redactor};
 pub use registry::{DynAction, Registry};
 pub use resource::{Difference, Ensure, Resource};
-pub use secret::{Secret, SecretRef, SecretRefError, SecretSource, Secrets};
+pub use secret::{MAX_SECRET_BYTES, Secret, SecretRef, SecretRefError, SecretSource, Secrets};
 pub use skew::clock_finding;
 pub use target::{Target, TargetId};
 pub use wait::{WaitState, Waiter, poll_until};

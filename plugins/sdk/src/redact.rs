@@ -64,32 +64,32 @@ impl Redactor {
 
     /// Returns `text` with each secret value replaced by `***`.
     pub fn redact(&self, text: &str) -> String {
-        self.replaced(text, MASK)
+        self.replaced(text, MASK).unwrap_or_else(|| text.to_owned())
     }
 
     /// Returns the output of a step with each secret value in its strings and keys replaced by
     /// [`HIDDEN_IN_OUTPUT`].
-    pub fn redact_output(&self, output: &Value) -> Value {
-        let redact = |text: &str| self.replaced(text, HIDDEN_IN_OUTPUT);
+    pub fn redact_output(&self, output: Value) -> Value {
+        let redact = |text: String| self.replaced(&text, HIDDEN_IN_OUTPUT).unwrap_or(text);
         match output {
             Value::String(text) => Value::String(redact(text)),
-            Value::Array(items) => items.iter().map(|item| self.redact_output(item)).collect(),
-            Value::Object(map) => map.iter().map(|(k, v)| (redact(k), self.redact_output(v))).collect(),
-            other => other.clone(),
+            Value::Array(items) => items.into_iter().map(|item| self.redact_output(item)).collect(),
+            Value::Object(map) => map.into_iter().map(|(k, v)| (redact(k), self.redact_output(v))).collect(),
+            other => other,
         }
     }
 
-    /// Returns `text` with each secret value replaced by `mask`.
-    fn replaced(&self, text: &str, mask: &str) -> String {
+    /// Returns `text` with each secret value replaced by `mask`; `None` if there is none in it.
+    fn replaced(&self, text: &str, mask: &str) -> Option<String> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(automaton) = &known.automaton else { return text.to_owned() };
+        let automaton = known.automaton.as_ref()?;
         let mut found = Vec::new();
         for view in View::all(text) {
             let matches = automaton.find_overlapping_iter(view.bytes());
             found.extend(matches.map(|found| view.source(found.range())));
             found.extend(known.fragments.find(view.bytes()).map(|fragment| view.source(fragment)));
         }
-        masked(text, found, mask)
+        (!found.is_empty()).then(|| masked(text, found, mask))
     }
 }
 
@@ -178,6 +178,6 @@ mod tests {
     #[test]
     fn keys_and_strings_of_json_are_redacted() {
         let value = serde_json::json!({"hunter22": ["hunter22", 1]});
-        assert_eq!(redactor("hunter22").redact_output(&value), serde_json::json!({"«secret»": ["«secret»", 1]}));
+        assert_eq!(redactor("hunter22").redact_output(value), serde_json::json!({"«secret»": ["«secret»", 1]}));
     }
 }

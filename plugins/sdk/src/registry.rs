@@ -6,27 +6,13 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
-    Action, ActionContext, ActionError, Check, FindResult, LockService, Nature, Permission, Preview, Recovery,
-    RequiredPermissions, Target,
+    Action, ActionContext, ActionError, ByteCount, Check, FindResult, LockService, Nature, Permission, Preview,
+    Recovery, RequiredPermissions, Target,
 };
 
 /// Largest output of a step, in bytes of JSON: it is stored in the journal and is part of each
 /// evaluation.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
-
-/// Counts what is written.
-struct ByteCount(usize);
-
-impl std::io::Write for ByteCount {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// An [`Action`] with its types erased, as the engine and the plan use it.
 pub trait DynAction: Send + Sync {
@@ -103,10 +89,10 @@ impl<A: Action> ErasedAction<A> {
     fn output(output: &A::Output) -> Result<Value, ActionError> {
         let failed = |reason: String| ActionError::permanent(format!("output of {}: {reason}", A::NAME));
         let output = serde_json::to_value(output).map_err(|e| failed(e.to_string()))?;
-        let mut size = ByteCount(0);
+        let mut size = ByteCount::default();
         serde_json::to_writer(&mut size, &output).map_err(|e| failed(e.to_string()))?;
-        if size.0 > MAX_OUTPUT_BYTES {
-            let message = format!("it has {} bytes, more than the limit of {MAX_OUTPUT_BYTES}", size.0);
+        if size.bytes() > MAX_OUTPUT_BYTES {
+            let message = format!("it has {} bytes, more than the limit of {MAX_OUTPUT_BYTES}", size.bytes());
             return Err(failed(message).with_hint("select less: a label, a field or one object"));
         }
         Ok(output)
@@ -160,7 +146,7 @@ impl<A: Action> DynAction for ErasedAction<A> {
         Box::pin(async move {
             let run = async { Self::output(&self.action.run(cx, &Self::input(input)?).await?) };
             let output = run.await.map_err(|e| redacted(cx, e))?;
-            Ok(cx.redactor().redact_output(&output))
+            Ok(cx.redactor().redact_output(output))
         })
     }
 
@@ -173,7 +159,7 @@ impl<A: Action> DynAction for ErasedAction<A> {
             let find = async {
                 Ok(match self.action.find(cx, &Self::input(input)?).await? {
                     FindResult::Present(output) => {
-                        FindResult::Present(cx.redactor().redact_output(&Self::output(&output)?))
+                        FindResult::Present(cx.redactor().redact_output(Self::output(&output)?))
                     }
                     FindResult::Absent => FindResult::Absent,
                     FindResult::Unclear(reason) => FindResult::Unclear(cx.redactor().redact(&reason)),

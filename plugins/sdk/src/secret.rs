@@ -1,6 +1,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::Stdio,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
@@ -10,19 +12,21 @@ use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::Command,
-};
+use tokio::process::Command;
 
-use crate::{ActionContext, ActionError, LocalCommandError, Permission, Redactor, run_local_command};
+use crate::{
+    ActionContext, ActionError, LocalCommandError, Permission, Redactor, bounded_read::read_up_to_limit,
+    run_local_command,
+};
 
 /// Maximum length of a secret of `env:`, `file:` or `exec:`, with the line breaks at its end, in
 /// bytes. Reading stops there.
-const MAX_BYTES: usize = 64 * 1024;
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 /// Minimum length of a secret, in bytes. A shorter one occurs in other text by chance and cannot be
 /// redacted.
 const MIN_BYTES: usize = 4;
+/// Permissions of a file that only its owner needs.
+const OTHERS: u32 = 0o077;
 
 /// A secret value, without `Display` and `Serialize`. `Debug` prints `***`; the memory is
 /// overwritten when it is dropped.
@@ -166,6 +170,15 @@ impl Secrets {
         }
     }
 
+    /// Keeps variables with these names, which contain secrets by convention, out of the
+    /// environment of programs that this process runs. Their values are redacted from now on.
+    pub fn reserve_variables(&self, names: &[&str]) {
+        let values = names.iter().filter_map(|name| std::env::var(name).ok());
+        values.for_each(|value| self.redactor.add(&value));
+        let mut variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        variables.extend(names.iter().map(|&name| name.to_owned()));
+    }
+
     /// Names of the environment variables that contain secrets, as far as they are known.
     pub fn variables(&self) -> BTreeSet<String> {
         self.variables.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -229,7 +242,7 @@ impl Secrets {
 
 fn from_env(name: &str) -> Result<Secret, ActionError> {
     match std::env::var(name) {
-        Ok(value) if value.len() > MAX_BYTES => Err(too_long_error("the environment variable has")),
+        Ok(value) if value.len() > MAX_SECRET_BYTES => Err(too_long_error("the environment variable has")),
         Ok(value) if !value.is_empty() => Ok(Secret::new(value)),
         Ok(_) => Err(ActionError::permanent("the environment variable is empty")),
         Err(_) => Err(ActionError::permanent("the environment variable is not set")
@@ -238,11 +251,35 @@ fn from_env(name: &str) -> Result<Secret, ActionError> {
 }
 
 async fn from_file(path: &str) -> Result<Secret, ActionError> {
-    let file = tokio::fs::File::open(path).await.map_err(|e| ActionError::permanent(e.to_string()))?;
-    match read_up_to_limit(file).await? {
+    let path = expand_home(path, std::env::home_dir());
+    let unreadable = |error: io::Error| ActionError::permanent(error.to_string());
+    let file = tokio::fs::File::open(&path).await.map_err(unreadable)?;
+    let metadata = file.metadata().await.map_err(unreadable)?;
+    if let Some(warning) = permissions_warning(&path, metadata.permissions().mode()).filter(|_| metadata.is_file()) {
+        tracing::warn!("{warning}");
+    }
+    match read_up_to_limit(file, MAX_SECRET_BYTES).await.map_err(unreadable)? {
         Some(bytes) => to_secret(bytes, "the file contains"),
         None => Err(too_long_error("the file contains").with_hint("name a file that contains only the secret")),
     }
+}
+
+/// Replaces a leading `~/` by the user's home, as shells do.
+fn expand_home(path: &str, home: Option<PathBuf>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => path.into(),
+    }
+}
+
+/// Text for a file of a secret that other users can read or write.
+fn permissions_warning(path: &Path, mode: u32) -> Option<String> {
+    let path = path.display();
+    let warning = format!(
+        "the secret file {path} has mode {:04o}, which permits access to other users: run `chmod 600 {path}`",
+        mode & 0o7777
+    );
+    (mode & OTHERS != 0).then_some(warning)
 }
 
 /// Runs the command in a shell. The variables of other secrets are not in its environment.
@@ -253,7 +290,7 @@ async fn from_command(command: &str, variables: BTreeSet<String>) -> Result<Secr
         shell.env_remove(variable);
     }
     // Standard error is not shown: it can contain a part of the secret.
-    let run = run_local_command(shell, MAX_BYTES, |_| ()).await;
+    let run = run_local_command(shell, MAX_SECRET_BYTES, |_| ()).await;
     let output = run.map_err(|error| match error {
         LocalCommandError::OutputTooLarge(_) => {
             too_long_error("the command printed").with_hint("use a command that prints only the secret")
@@ -264,14 +301,6 @@ async fn from_command(command: &str, variables: BTreeSet<String>) -> Result<Secr
         return Err(ActionError::permanent(format!("the command failed with {}", output.status)));
     }
     to_secret(output.stdout, "the command printed")
-}
-
-/// Reads `source` to its end, or returns `None` if it is longer than [`MAX_BYTES`].
-async fn read_up_to_limit(source: impl AsyncRead + Unpin) -> Result<Option<Vec<u8>>, ActionError> {
-    let mut bytes = Vec::new();
-    let read = source.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await;
-    let length = read.map_err(|e| ActionError::permanent(e.to_string()))?;
-    Ok((length <= MAX_BYTES).then_some(bytes))
 }
 
 /// Removes the line breaks at the end. `origin` starts the error's message: `the file contains`.
@@ -287,7 +316,7 @@ fn too_short_error() -> ActionError {
 }
 
 fn too_long_error(origin: &str) -> ActionError {
-    ActionError::permanent(format!("{origin} more than {} KiB", MAX_BYTES / 1024))
+    ActionError::permanent(format!("{origin} more than {} KiB", MAX_SECRET_BYTES / 1024))
 }
 
 #[cfg(test)]
@@ -315,6 +344,21 @@ mod tests {
             assert!(error.message.ends_with("more than 64 KiB") && error.hint.is_some(), "{error}");
         }
         std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_warned_of_and_a_home_is_expanded() {
+        let path = Path::new("/s");
+        for mode in [0o100_644, 0o666, 0o640, 0o602, 0o100_601] {
+            assert!(permissions_warning(path, mode).is_some_and(|text| text.contains("chmod 600 /s")), "{mode:o}");
+        }
+        assert_eq!(permissions_warning(path, 0o100_600).or(permissions_warning(path, 0o400)), None);
+        let home = Some(PathBuf::from("/home/a"));
+        assert_eq!(expand_home("~/key", home.clone()), Path::new("/home/a/key"));
+        for other in ["/key", "key~", "~key", "~b/key", "./~/key"] {
+            assert_eq!(expand_home(other, home.clone()), Path::new(other));
+        }
+        assert_eq!(expand_home("~/key", None), Path::new("~/key"));
     }
 
     #[tokio::test]
