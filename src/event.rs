@@ -11,7 +11,7 @@ use stargate_sdk::{ActionError, TargetId};
 use crate::{
     clock::UnixMillis,
     id::RunId,
-    run::{Answer, Outcome},
+    run::{Answer, Outcome, Shared},
 };
 
 /// A notification about a run.
@@ -167,7 +167,7 @@ pub enum EventKind {
         /// True if a step has changed an external system.
         changed: bool,
         /// Outputs of the workflow; empty unless the run succeeded.
-        outputs: Map<String, Value>,
+        outputs: Shared<Map<String, Value>>,
     },
     /// An operator requested that the run ends; running attempts are cancelled.
     CancelRequested {

@@ -14,7 +14,7 @@ use stargate::{
     id::{PlanDigest, RunId},
     journal::{Append, Commit, Journal, JournalError, LockEviction, NewRun, Owner, PlanText, RunRow, TakeOverRequest},
     plan::{FORMAT, Include, Plan, StoredPlanError, Template},
-    run::{Answer, Entry, Outcome, RunStatus, TimedEntry},
+    run::{Answer, Entry, Outcome, RunStatus, Shared, TimedEntry},
     workflow::parse,
 };
 use stargate_sdk::ActionError;
@@ -229,7 +229,7 @@ async fn an_operator_answers_whether_a_step_in_doubt_took_effect() {
         Entry::StepSucceeded { step, output, .. } if step == "s1" => Some(output),
         _ => None,
     });
-    assert_eq!(output, Some(json!({ "value": 7 })), "other steps see the output in the answer");
+    assert_eq!(output.as_deref(), Some(&json!({ "value": 7 })), "other steps see the output in the answer");
     let late = engine.answer(run, "s0", &Answer::NotDone).await.unwrap_err();
     assert!(late.to_string().contains("it is succeeded"), "{late}");
 }
@@ -625,7 +625,8 @@ async fn a_result_at_the_time_of_the_cancellation_is_kept_and_no_further_step_st
         let row = harness.only_run().await.row;
         let entry = Entry::CancelRequested { by: "another process".into() };
         let entries = vec![TimedEntry { at: row.created_at, entry }];
-        let append = Append { run, epoch: row.epoch, after: row.seq, entries, status: RunStatus::Running };
+        let append =
+            Append { run, epoch: row.epoch, after: row.seq, entries: entries.into(), status: RunStatus::Running };
         let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
         assert_eq!(harness.journal.commit(commit).await.unwrap(), []);
         open.add_permits(1);
@@ -668,8 +669,9 @@ async fn an_answer_is_applied_by_the_process_that_owns_the_run() {
 /// Appends external entries just before the live owner commits its own.
 async fn append_external(harness: &Harness, entries: Vec<Entry>) {
     let row = harness.only_run().await.row;
-    let entries = entries.into_iter().map(|entry| TimedEntry { at: row.created_at, entry }).collect();
-    let append = Append { run: row.id, epoch: row.epoch, after: row.seq, entries, status: RunStatus::Running };
+    let entries: Vec<_> = entries.into_iter().map(|entry| TimedEntry { at: row.created_at, entry }).collect();
+    let append =
+        Append { run: row.id, epoch: row.epoch, after: row.seq, entries: entries.into(), status: RunStatus::Running };
     let commit = Commit { at: row.created_at, creates: vec![], appends: vec![append] };
     assert_eq!(harness.journal.commit(commit).await.unwrap(), []);
 }
@@ -743,7 +745,7 @@ async fn a_finished_run_can_be_acquired_although_its_process_has_not_released_it
         let before = harness.only_run().await;
         assert!(harness.journal.take_over(take_over_request(&before.row)).await.unwrap());
         let row = harness.only_run().await.row;
-        let ended = Entry::RunFinished { outcome: Outcome::AwaitingApproval, outputs: serde_json::Map::new() };
+        let ended = Entry::RunFinished { outcome: Outcome::AwaitingApproval, outputs: Shared::default() };
         assert_eq!(before.history.last().unwrap().entry, ended);
         assert_eq!(row.owner, Some(Owner::current_process().unwrap()), "its process is live");
         request(&harness, run.clone(), what).await;

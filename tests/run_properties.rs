@@ -12,8 +12,8 @@ use stargate::{
     id::{Epoch, PlanDigest},
     plan::{ForEach, Plan, Template},
     run::{
-        Answer, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, StepId,
-        StepState, StoredIn, TimedEntry, after_failure, next,
+        Answer, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, Shared,
+        StepId, StepState, StoredIn, TimedEntry, after_failure, next,
     },
 };
 use stargate_sdk::ActionError;
@@ -174,7 +174,7 @@ impl<'a> Play<'a> {
                 let step = self.state.name(id).to_owned();
                 self.record(Entry::StepInDoubt { step, error, changes });
             }
-            Effect::Finish(outcome) => self.record(Entry::RunFinished { outcome, outputs: serde_json::Map::new() }),
+            Effect::Finish(outcome) => self.record(Entry::RunFinished { outcome, outputs: Shared::default() }),
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a> Play<'a> {
             RunEvent::Succeed => self.end(|play, id| {
                 let step = play.state.name(id).to_owned();
                 let changes = play.state.changes_with(id, play.changes_so_far(id));
-                Entry::StepSucceeded { step, output: json!({}), changes, found: false }
+                Entry::StepSucceeded { step, output: json!({}).into(), changes, found: false }
             }),
             RunEvent::Transient => self.end(|play, id| play.failure(id, ActionError::transient("busy"))),
             RunEvent::Permanent => self.end(|play, id| play.failure(id, ActionError::permanent("no"))),

@@ -6,7 +6,7 @@ use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId, Seq},
     journal::{Append, Commit, JournalError, Owner, RunRow, TakeOverRequest},
-    run::{Entry, Outcome, Progress, RunStatus, TimedEntry},
+    run::{Entry, Outcome, Progress, RunStatus, Shared, TimedEntry},
 };
 
 /// Result of a request to cancel a run.
@@ -63,7 +63,7 @@ async fn finish(mut claim: Claim<'_>, requested: Entry) -> Result<bool, EngineEr
         return Ok(false);
     }
     let outcome = Outcome::Cancelled;
-    let finished = Entry::RunFinished { outcome, outputs: serde_json::Map::new() };
+    let finished = Entry::RunFinished { outcome, outputs: Shared::default() };
     let is_finished = claim.append(finished, RunStatus::Finished(outcome)).await?;
     claim.release().await?;
     Ok(is_finished)
@@ -142,7 +142,7 @@ async fn finish_unread(
     }
     (row.epoch, row.seq) = (epoch, seq);
     let outcome = Outcome::Cancelled;
-    let finished = Entry::RunFinished { outcome, outputs: serde_json::Map::new() };
+    let finished = Entry::RunFinished { outcome, outputs: Shared::default() };
     let is_finished = append(options, &row, at, finished, RunStatus::Finished(outcome)).await?;
     options.journal.release(row.id, epoch).await?;
     Ok(is_finished)
@@ -158,6 +158,6 @@ async fn append(
     status: RunStatus,
 ) -> Result<bool, EngineError> {
     let entries = vec![TimedEntry { at, entry }];
-    let append = Append { run: row.id.clone(), epoch: row.epoch, after: row.seq, entries, status };
+    let append = Append { run: row.id.clone(), epoch: row.epoch, after: row.seq, entries: entries.into(), status };
     Ok(options.journal.commit(Commit { at, creates: vec![], appends: vec![append] }).await?.is_empty())
 }

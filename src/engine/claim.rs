@@ -160,7 +160,7 @@ impl<'a> Claim<'a> {
     pub(super) async fn append(&self, entry: Entry, status: RunStatus) -> Result<bool, EngineError> {
         let (row, at) = (&self.stored.row, self.options.clock.now());
         let entries = vec![TimedEntry { at, entry }];
-        let append = Append { run: row.id.clone(), epoch: row.epoch, after: row.seq, entries, status };
+        let append = Append { run: row.id.clone(), epoch: row.epoch, after: row.seq, entries: entries.into(), status };
         let commit = Commit { at, creates: vec![], appends: vec![append] };
         Ok(self.options.journal.commit(commit).await?.is_empty())
     }

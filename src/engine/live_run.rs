@@ -22,8 +22,8 @@ use crate::{
     journal::{LockEviction, SeenTaker},
     plan::{EvaluateError, EvaluationContext},
     run::{
-        Attempt, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, StepId,
-        StepState, TimedEntry, after_failure, next,
+        Attempt, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, Shared,
+        StepId, StepState, TimedEntry, after_failure, next,
     },
 };
 
@@ -169,7 +169,7 @@ impl LiveRun {
 
     /// Returns the entries to commit and the sequence number that they follow, or `None` if there
     /// are none.
-    pub(super) fn begin_commit(&mut self) -> Option<(Seq, Vec<TimedEntry>)> {
+    pub(super) fn begin_commit(&mut self) -> Option<(Seq, Arc<[TimedEntry]>)> {
         if self.outbox.is_empty() {
             return None;
         }
@@ -419,7 +419,7 @@ impl LiveRun {
         let changes = self.state.changes_with(step, changes);
         let (step, found) = (self.state.name(step).to_owned(), mode == AttemptMode::Find);
         self.outbox.events.push(EventKind::StepSucceeded { step: step.clone(), changes: changes.clone(), found });
-        self.record(now, Entry::StepSucceeded { step, output, changes, found });
+        self.record(now, Entry::StepSucceeded { step, output: output.into(), changes, found });
     }
 
     fn fail_or_retry(&mut self, now: UnixMillis, step: StepId, failure: AttemptFailure) {
@@ -471,6 +471,7 @@ impl LiveRun {
                 (Outcome::Failed, Map::new())
             }
         };
+        let outputs = Shared::from(outputs);
         self.record(now, Entry::RunFinished { outcome, outputs: outputs.clone() });
         self.outbox.events.push(EventKind::RunFinished { outcome, changed: self.state.changed(), outputs });
     }

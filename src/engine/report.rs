@@ -3,7 +3,7 @@ use stargate_sdk::ActionError;
 
 use crate::{
     id::RunId,
-    run::{Outcome, RunState, StepId, StepState},
+    run::{Outcome, RunState, Shared, StepId, StepState},
 };
 
 /// Reason for which the engine stopped executing a run.
@@ -25,7 +25,7 @@ pub struct RunReport {
     /// True if a step has changed an external system, in this or an earlier process.
     pub changed: bool,
     /// Outputs of the workflow by name; empty unless the run succeeded.
-    pub outputs: Map<String, Value>,
+    pub outputs: Shared<Map<String, Value>>,
     /// Names and errors of the steps that failed or are in doubt.
     pub failures: Vec<(String, ActionError)>,
     /// Names of the steps that need an answer, with the question.

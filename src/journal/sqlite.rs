@@ -9,7 +9,9 @@ use sqlx::{
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use self::identity::FileIdentity;
-use super::{Commit, Cursor, HeldLock, Journal, JournalError, LockTaking, LogLine, RunRow, StoredRun, TakeOverRequest};
+use super::{
+    Append, Commit, Cursor, HeldLock, Journal, JournalError, LockTaking, LogLine, RunRow, StoredRun, TakeOverRequest,
+};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId},
@@ -82,8 +84,22 @@ impl SqliteJournal {
     async fn write_commit(&self, commit: &Commit) -> Result<(), WriteError> {
         match append::of_commit(commit) {
             Some(append) => self.execute(append).await,
+            None if is_large(commit) => self.write_large(commit).await,
             None => self.write(statements::of_commit(commit), payload::commit(commit)).await,
         }
+    }
+
+    /// Writes a commit with large entries in one transaction.
+    ///
+    /// Those are bound to statements of their own: `SQLite` parses and copies the JSON argument of
+    /// the others several times.
+    async fn write_large(&self, commit: &Commit) -> Result<(), WriteError> {
+        let mut writer = self.writer().await?;
+        let result = write_large(&mut writer, commit).await;
+        if result.is_err() {
+            roll_back(&mut writer).await;
+        }
+        Ok(result?)
     }
 
     /// Writes run by run, and returns the runs that were refused.
@@ -276,6 +292,29 @@ async fn roll_back(writer: &mut SqliteConnection) {
     if let Err(error) = sqlx::query("ROLLBACK").execute(writer).await {
         tracing::debug!(%error, "no transaction to roll back");
     }
+}
+
+/// True if an entry of the commit is large.
+fn is_large(commit: &Commit) -> bool {
+    commit.appends.iter().flat_map(|append| &*append.entries).any(|timed| timed.entry.is_large())
+}
+
+async fn write_large(writer: &mut SqliteConnection, commit: &Commit) -> Result<(), sqlx::Error> {
+    let with_appends = |of: fn(&Append) -> Append, creates| {
+        payload::commit(&Commit { at: commit.at, creates, appends: commit.appends.iter().map(of).collect() })
+    };
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *writer).await?;
+    let checks = with_appends(append::check_only, Vec::new());
+    sqlx::query(statements::BATCH).bind(checks).execute(&mut *writer).await?;
+    for query in commit.appends.iter().flat_map(append::of_history) {
+        query.execute(&mut *writer).await?;
+    }
+    let rest = with_appends(append::without_history, commit.creates.clone());
+    for statement in statements::parts_of_commit(commit) {
+        sqlx::query(*statement).bind(rest.as_str()).execute(&mut *writer).await?;
+    }
+    sqlx::query("COMMIT").execute(&mut *writer).await?;
+    Ok(())
 }
 
 async fn load(reader: &mut SqliteConnection, run: RunId) -> Result<StoredRun, JournalError> {

@@ -105,8 +105,8 @@ pub struct Append {
     pub epoch: Epoch,
     /// Sequence number of the run's latest entry, as the caller knows it.
     pub after: Seq,
-    /// Entries in their order.
-    pub entries: Vec<TimedEntry>,
+    /// Entries in their order. Shared, because they can be large.
+    pub entries: Arc<[TimedEntry]>,
     /// Status after these entries.
     pub status: RunStatus,
 }

@@ -8,15 +8,25 @@ use serde_json::Value;
 /// The conversion through serde would make unsigned numbers of JSON's integers, which CEL cannot
 /// add to signed ones.
 pub(super) fn to_cel(value: &Value) -> objects::Value {
+    convert(value, &mut HashMap::new())
+}
+
+/// Converts a value. `keys` are the keys of maps so far: those of a list's items are the same, and
+/// exist once.
+fn convert<'a>(value: &'a Value, keys: &mut HashMap<&'a str, objects::Key>) -> objects::Value {
     match value {
         Value::Null => objects::Value::Null,
         Value::Bool(value) => objects::Value::Bool(*value),
         Value::Number(number) => number_to_cel(number),
         Value::String(text) => objects::Value::String(Arc::new(text.clone())),
-        Value::Array(items) => objects::Value::List(Arc::new(items.iter().map(to_cel).collect())),
-        Value::Object(map) => {
-            let entries = map.iter().map(|(key, value)| (key.as_str().into(), to_cel(value)));
-            objects::Value::Map(objects::Map { map: Arc::new(entries.collect::<HashMap<_, _>>()) })
+        Value::Array(items) => objects::Value::List(Arc::new(items.iter().map(|item| convert(item, keys)).collect())),
+        Value::Object(members) => {
+            let mut map = HashMap::with_capacity(members.len());
+            for (name, member) in members {
+                let key = keys.entry(name).or_insert_with(|| name.as_str().into()).clone();
+                map.insert(key, convert(member, keys));
+            }
+            objects::Value::Map(objects::Map { map: Arc::new(map) })
         }
     }
 }

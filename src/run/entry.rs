@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, TargetId};
 
-use super::Outcome;
+use super::{Outcome, Shared};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, PlanDigest},
@@ -120,8 +120,8 @@ pub enum Entry {
         /// Name of the step, with its key.
         step: String,
         /// Output of the step, which other steps can refer to.
-        #[serde(default, skip_serializing_if = "Value::is_null")]
-        output: Value,
+        #[serde(default, skip_serializing_if = "is_null")]
+        output: Shared<Value>,
         /// Changes that the step's attempts have made; empty if the step is unchanged.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
@@ -168,9 +168,35 @@ pub enum Entry {
         /// Result of the run.
         outcome: Outcome,
         /// Outputs of the workflow; empty unless the run succeeded.
-        #[serde(default, skip_serializing_if = "Map::is_empty")]
-        outputs: Map<String, Value>,
+        #[serde(default, skip_serializing_if = "is_empty")]
+        outputs: Shared<Map<String, Value>>,
     },
+}
+
+fn is_null(output: &Shared<Value>) -> bool {
+    output.is_null()
+}
+
+fn is_empty(outputs: &Shared<Map<String, Value>>) -> bool {
+    outputs.is_empty()
+}
+
+/// Size from which on an entry is large, in bytes.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// Subtracts the length of each text, key and value from `left`. Returns `false` if that is less.
+fn take_texts(value: &Value, left: &mut usize) -> bool {
+    let own = if let Value::String(text) = value { text.len() } else { 1 };
+    let Some(rest) = left.checked_sub(own) else { return false };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().all(|item| take_texts(item, left)),
+        Value::Object(members) => members.iter().all(|(key, member)| {
+            *left = left.saturating_sub(key.len());
+            take_texts(member, left)
+        }),
+        _ => true,
+    }
 }
 
 fn first() -> u32 {
@@ -287,6 +313,17 @@ impl Entry {
             | Self::StepInDoubt { .. }
             | Self::RunFinished { .. } => StoredIn::History,
         }
+    }
+
+    /// True if the entry contains an output of more than [`LARGE_BYTES`], without its numbers.
+    pub fn is_large(&self) -> bool {
+        let mut left = LARGE_BYTES;
+        let is_small = match self {
+            Self::StepSucceeded { output, .. } => take_texts(output, &mut left),
+            Self::RunFinished { outputs, .. } => outputs.values().all(|output| take_texts(output, &mut left)),
+            _ => true,
+        };
+        !is_small
     }
 
     /// True if the entry can be appended by a process that does not own the run.

@@ -6,10 +6,12 @@
 mod entry;
 mod next;
 mod retry;
+mod shared;
 mod state;
 mod status;
 
 pub use entry::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, StoredIn, TimedEntry};
 pub use next::{AttemptFailure, Effect, after_failure, next};
+pub use shared::Shared;
 pub use state::{IllegalEntry, Progress, RunState, StepId, StepState};
 pub use status::{ObservedStatus, Outcome, RunStatus, StateName, UnknownStatus};

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, TargetId};
 
 use self::edges::{Dependent, EdgeKind};
-use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, StateName, TimedEntry};
+use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, Shared, StateName, TimedEntry};
 use crate::{
     clock::UnixMillis,
     plan::{Plan, PlannedStep},
@@ -85,7 +85,7 @@ pub enum StepState {
     /// The step finished with an output.
     Succeeded {
         /// Output that other steps can refer to.
-        output: Value,
+        output: Shared<Value>,
     },
     /// The step was not executed because its condition was false.
     Skipped,
@@ -344,7 +344,7 @@ pub struct RunState {
     /// Number of steps of the plan that have not finished.
     open: usize,
     changed: bool,
-    outputs: Map<String, Value>,
+    outputs: Shared<Map<String, Value>>,
     targets: BTreeMap<String, TargetId>,
 }
 
@@ -376,7 +376,7 @@ impl RunState {
             awaiting_approval: 0,
             failed: 0,
             changed: false,
-            outputs: Map::new(),
+            outputs: Shared::default(),
             targets: BTreeMap::new(),
         }
     }
@@ -485,7 +485,7 @@ impl RunState {
     }
 
     /// Returns the workflow's outputs; empty unless the run has succeeded.
-    pub fn outputs(&self) -> &Map<String, Value> {
+    pub fn outputs(&self) -> &Shared<Map<String, Value>> {
         &self.outputs
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{
@@ -21,7 +23,7 @@ pub(in crate::engine) struct Outbox {
     /// Entries of the next commit.
     entries: Vec<TimedEntry>,
     /// Entries of the commit in progress.
-    committing: Vec<TimedEntry>,
+    committing: Arc<[TimedEntry]>,
     /// Events to report after the commit.
     pub(in crate::engine) events: Vec<EventKind>,
     /// Attempts to start after the commit.
@@ -36,16 +38,20 @@ impl Outbox {
         self.entries.push(timed);
     }
 
-    /// Returns the entries of the next commit, and keeps a copy of them in case the commit is
-    /// refused.
-    pub(super) fn begin_commit(&mut self) -> Vec<TimedEntry> {
-        self.committing = std::mem::take(&mut self.entries);
-        self.committing.clone()
+    /// Returns the entries of the next commit, and keeps them in case the commit is refused.
+    pub(super) fn begin_commit(&mut self) -> Arc<[TimedEntry]> {
+        self.committing = std::mem::take(&mut self.entries).into();
+        Arc::clone(&self.committing)
     }
 
     /// Returns the entries of the commit that was refused.
     pub(super) fn take_refused(&mut self) -> Vec<TimedEntry> {
-        std::mem::take(&mut self.committing)
+        std::mem::take(&mut self.committing).to_vec()
+    }
+
+    /// Forgets the entries of a commit that is durable.
+    pub(in crate::engine) fn end_commit(&mut self) {
+        self.committing = Arc::default();
     }
 
     /// True if there is nothing to commit.

@@ -24,6 +24,11 @@ pub(super) fn of(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
+/// Refuses the path of a folder.
+pub(super) fn refuse_folder(path: &Path) -> Result<(), JournalError> {
+    if path.is_dir() { Err(cannot_open(path, "it is a folder, and a journal is a file")) } else { Ok(()) }
+}
+
 /// Creates the missing folders of the path with mode 0700.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(of(path))

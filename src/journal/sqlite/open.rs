@@ -37,9 +37,14 @@ const FOLDER_TIMEOUT: Duration = Duration::from_secs(30);
 /// the log stays small. A copy costs three flushes, in every 128th commit or less often.
 const LOG_PAGES: &str = "128";
 
+/// Pages of the file that each of the two connections keeps in memory: what a commit touches. The
+/// operating system has the others.
+const CACHE_PAGES: &str = "128";
+
 /// Opens the file, after creating and migrating it if necessary, and returns a connection to write
 /// and one to read.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqliteConnection), JournalError> {
+    folder::refuse_folder(path)?;
     folder::create(path).map_err(|e| cannot_open(path, e))?;
     let folder_lock = folder::lock(path, FOLDER_TIMEOUT).await?;
     match path.symlink_metadata() {
@@ -115,6 +120,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", LOG_PAGES)
+        .pragma("cache_size", CACHE_PAGES)
         .disable_statement_logging()
 }
 

@@ -2,6 +2,7 @@
 //! is about.
 
 use serde_json::{Value, json};
+use stargate_sdk::ByteCount;
 
 use crate::{
     clock::UnixMillis,
@@ -13,6 +14,15 @@ use crate::{
 /// Serialises a value as JSON text.
 pub(super) fn to_text<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("entries and owners have string keys and no failing serialiser")
+}
+
+/// Serialises a large value as JSON text, whose memory does not grow meanwhile.
+pub(super) fn to_exact_text<T: serde::Serialize>(value: &T) -> String {
+    let mut length = ByteCount::default();
+    let counted = serde_json::to_writer(&mut length, value);
+    let mut text = Vec::with_capacity(length.bytes());
+    counted.and_then(|()| serde_json::to_writer(&mut text, value)).expect("entries have string keys");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// Returns the JSON of one append: history rows `[seq, at, body]`, and rows `[step, kind, at,

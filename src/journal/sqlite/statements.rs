@@ -2,20 +2,29 @@
 
 use crate::{journal::Commit, run::RunStatus};
 
-/// Returns the statements that write a commit. Commits that neither take nor release locks skip the
-/// second insert.
+/// Returns the statements that write a commit.
 pub(super) fn of_commit(commit: &Commit) -> &'static str {
+    match parts_of_commit(commit) {
+        [_] => BATCH,
+        [_, _] => BATCH_AND_LOCKS,
+        _ => BATCH_AND_LOCKS_IF_SEEN,
+    }
+}
+
+/// Returns the statements that write a commit in a transaction that has begun. Commits that neither
+/// take nor release locks have only the first one.
+pub(super) fn parts_of_commit(commit: &Commit) -> &'static [&'static str] {
     let takes_locks = commit.creates.iter().any(|run| !run.locks.is_empty() || !run.evictions.is_empty());
     let releases_locks = commit.appends.iter().any(|append| match append.status {
         RunStatus::Running => false,
         RunStatus::Finished(_) => true,
     });
     if commit.creates.iter().any(|run| !run.seen_takers.is_empty()) {
-        BATCH_AND_LOCKS_IF_SEEN
+        &[BATCH, "INSERT INTO taking VALUES (?1)", "INSERT INTO locking VALUES (?1)"]
     } else if takes_locks || releases_locks {
-        BATCH_AND_LOCKS
+        &[BATCH, "INSERT INTO locking VALUES (?1)"]
     } else {
-        BATCH
+        &[BATCH]
     }
 }
 
@@ -26,7 +35,12 @@ pub(super) const APPEND: &str = "INSERT INTO append VALUES (?1, ?2, ?3, ?4, ?5, 
 /// Maximum number of entries that [`APPEND`] takes.
 pub(super) const MAX_APPENDED: usize = 4;
 
-const BATCH: &str = "INSERT INTO batch VALUES (?1)";
+/// Appends an entry: id of the run, sequence number, time and body.
+pub(super) const APPEND_LARGE: &str =
+    "INSERT INTO entry (key, at, body) SELECT (key << 32) + ?2, ?3, ?4 FROM run WHERE id = ?1";
+
+/// Writes a commit in a transaction that has begun.
+pub(super) const BATCH: &str = "INSERT INTO batch VALUES (?1)";
 const BATCH_AND_LOCKS: &str = "
     BEGIN IMMEDIATE;
     INSERT INTO batch VALUES (?1);

@@ -71,7 +71,7 @@ async fn committed_entries_are_read_back_byte_for_byte(journal: &dyn Journal) {
 async fn outputs_with_any_content_are_read_back(journal: &dyn Journal) {
     let run = RunId::generate();
     let text = "\"quoted\" \\ \u{0} \u{1F680} \n";
-    let output = json!({ "text": text, "big": u64::MAX, "f": 0.1, "n": null });
+    let output = json!({ "text": text, "big": u64::MAX, "f": 0.1, "n": null }).into();
     let success = timed(Entry::StepSucceeded { step: "a".into(), output, changes: vec!["x".into()], found: true });
     journal.commit(creates(vec![new_run(&run)])).await.unwrap();
     assert!(journal.commit(appends(vec![append(&run, 1, 2, vec![success.clone()])])).await.unwrap().is_empty());
@@ -316,7 +316,7 @@ async fn pruning_deletes_old_finished_runs_completely_and_no_others(journal: &dy
     let deleted = [Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled];
     for (run, outcome) in runs[1..].iter().zip(kept.into_iter().chain(deleted)) {
         let mut last = finish(run, 1, 2, outcome);
-        last.entries.push(attempt("a", 2));
+        last.entries = last.entries.iter().cloned().chain([attempt("a", 2)]).collect();
         assert_eq!(journal.commit(appends(vec![last])).await.unwrap(), []);
     }
     let late = Commit { at: UnixMillis(8), ..appends(vec![finish(&runs[6], 1, 2, Outcome::Failed)]) };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     clock::UnixMillis,
     id::{Epoch, PlanDigest, RunId, Seq},
     journal::{Append, Commit, LockEviction, LogLine, NewRun, Owner, PlanText, TakeOverRequest},
-    run::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, TimedEntry},
+    run::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, Shared, TimedEntry},
 };
 
 /// JSON of the plan of [`new_run`], with characters that a store could change.
@@ -87,12 +87,18 @@ pub fn eviction(run: &RunId, seen_epoch: u64, seen_lease: i64) -> LockEviction {
 
 /// Returns an append to a running run.
 pub fn append(run: &RunId, epoch: u64, after: u64, entries: Vec<TimedEntry>) -> Append {
-    Append { run: run.clone(), epoch: Epoch(epoch), after: Seq(after), entries, status: RunStatus::Running }
+    Append {
+        run: run.clone(),
+        epoch: Epoch(epoch),
+        after: Seq(after),
+        entries: entries.into(),
+        status: RunStatus::Running,
+    }
 }
 
 /// Returns an append that finishes a run.
 pub fn finish(run: &RunId, epoch: u64, after: u64, outcome: Outcome) -> Append {
-    let finished = timed(Entry::RunFinished { outcome, outputs: Map::new() });
+    let finished = timed(Entry::RunFinished { outcome, outputs: Shared::default() });
     Append { status: RunStatus::Finished(outcome), ..append(run, epoch, after, vec![finished]) }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{Listing, NodeProgress, RunState, StepId, StepState};
+use crate::run::Shared;
 
 /// Meaning of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl RunState {
     /// Makes a step ready. A step that was interrupted returns to the state that it had.
     fn unblock(&mut self, id: StepId) {
         match self.instances[id.index()].kept.take() {
-            Some(StepState::Succeeded { output }) => self.succeed(id, &output),
+            Some(StepState::Succeeded { output }) => self.succeed(id, output),
             kept => self.set(id, kept.unwrap_or(StepState::Ready)),
         }
     }
@@ -138,8 +139,8 @@ impl RunState {
     }
 
     /// Records the output of a step that succeeded.
-    pub(super) fn succeed(&mut self, id: StepId, output: &Value) {
-        self.set(id, StepState::Succeeded { output: output.clone() });
+    pub(super) fn succeed(&mut self, id: StepId, output: Shared<Value>) {
+        self.set(id, StepState::Succeeded { output });
         self.settle(id, true);
     }
 
@@ -221,7 +222,7 @@ impl RunState {
         if self.nodes[node].partial_outputs.is_some()
             && let (Some(key), StepState::Succeeded { output }) = (self.key(id), self.state(id))
         {
-            let (key, output) = (key.to_owned(), output.clone());
+            let (key, output) = (key.to_owned(), Value::clone(output));
             self.nodes[node].partial_outputs.get_or_insert_default()[key] = output;
         }
         self.nodes[node].unsettled -= 1;
@@ -237,7 +238,7 @@ impl RunState {
         match self.state(parent) {
             StepState::Expanded { open: 0 } => {
                 let output = self.collect_outputs(parent);
-                self.succeed(parent, &output);
+                self.succeed(parent, output.into());
             }
             StepState::Expanded { .. } if self.nodes[node].unsettled == 0 => self.settle_node(node, false),
             _ => {}
@@ -255,7 +256,7 @@ impl RunState {
     fn collect_outputs(&self, parent: StepId) -> Value {
         let instances = self.nodes[self.node(parent)].instances.iter();
         let outputs = instances.filter_map(|&child| match self.state(child) {
-            StepState::Succeeded { output } => Some((self.key(child)?.to_owned(), output.clone())),
+            StepState::Succeeded { output } => Some((self.key(child)?.to_owned(), Value::clone(output))),
             _ => None,
         });
         Value::Object(outputs.collect::<Map<_, _>>())

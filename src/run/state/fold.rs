@@ -6,7 +6,7 @@ use stargate_sdk::{ActionError, TargetId};
 use super::{ApprovalDecision, IllegalEntry, Listing, Progress, RunState, StepId, StepState, add_new};
 use crate::{
     clock::UnixMillis,
-    run::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, Outcome},
+    run::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, Outcome, Shared},
 };
 
 impl RunState {
@@ -206,13 +206,13 @@ impl RunState {
         self.changed |= !changes.is_empty();
     }
 
-    fn step_succeeded(&mut self, step: &str, output: &Value, changes: &[String]) -> Result<(), IllegalEntry> {
+    fn step_succeeded(&mut self, step: &str, output: &Shared<Value>, changes: &[String]) -> Result<(), IllegalEntry> {
         // Unknown as well: the attempt that followed a takeover is not in the history once the step
         // has finished.
         let legal = |s: &StepState| matches!(s, StepState::Running { .. } | StepState::Unknown { .. });
         let id = self.expect(step, "step_succeeded", legal)?;
         self.clear_changes(id, changes);
-        self.succeed(id, output);
+        self.succeed(id, output.clone());
         Ok(())
     }
 
@@ -280,7 +280,7 @@ impl RunState {
                 self.instances[id.index()].decision = Some(ApprovalDecision::Refused);
                 self.fail(id, error);
             }
-            Answer::Done { output } => self.succeed(id, output),
+            Answer::Done { output } => self.succeed(id, output.clone().into()),
             Answer::NotDone => self.reset_step(id),
         }
         Ok(())
@@ -303,7 +303,7 @@ impl RunState {
         }
     }
 
-    fn run_finished(&mut self, outcome: Outcome, outputs: &Map<String, Value>) -> Result<(), IllegalEntry> {
+    fn run_finished(&mut self, outcome: Outcome, outputs: &Shared<Map<String, Value>>) -> Result<(), IllegalEntry> {
         if self.progress != Progress::Running {
             return Err(IllegalEntry::Run { entry: "run_finished", state: self.progress.name() });
         }
