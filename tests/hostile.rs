@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Largest resident memory of the program, in KiB.
 const MAX_MEMORY_KIB: u64 = 150 * 1024;
@@ -254,4 +254,96 @@ fn a_next_page_at_another_origin_gets_no_credential() {
     assert!(code.is_some_and(|code| code != 0) && !output.contains("planted-"), "{code:?}: {output}");
     assert!(output.contains("URL outside its own domain"), "{output}");
     assert_eq!(*stray.lock().unwrap(), Vec::<String>::new(), "{output}");
+}
+
+/// Pages of a list, each with a token for a next one.
+#[derive(Debug, Clone, Copy)]
+enum Pages {
+    /// One item each.
+    Small,
+    /// An item with 2 MiB of text each.
+    Large,
+    /// 200,000 numbers each.
+    Values,
+}
+
+impl Pages {
+    fn item(self) -> Value {
+        let name = json!({"name": "x", "resourceVersion": "1", "uid": "u"});
+        let content = match self {
+            Self::Small => json!("x"),
+            Self::Large => json!("x".repeat(2 << 20)),
+            Self::Values => json!(vec![1; 200_000]),
+        };
+        json!({"id": "/x", "name": "x", "metadata": name, "data": {"x": content}, "properties": {"x": content}})
+    }
+}
+
+#[test]
+fn lists_whose_pages_never_end() {
+    for pages in [Pages::Small, Pages::Large, Pages::Values] {
+        for action in ["azure.virtual_network.discover", "kubernetes.nodes.list", "kubernetes.objects.list"] {
+            let answered = Arc::new(Mutex::new(0));
+            let own_url = Arc::new(Mutex::new(String::new()));
+            let url = serve({
+                let (answered, own_url, item) = (Arc::clone(&answered), Arc::clone(&own_url), pages.item());
+                move |_, stream| {
+                    *answered.lock().unwrap() += 1;
+                    let page = *answered.lock().unwrap();
+                    let next = format!("{}/subscriptions/s/next?page={page}", own_url.lock().unwrap());
+                    let body = json!({
+                        "kind": "List", "apiVersion": "v1", "metadata": {"continue": format!("page-{page}")},
+                        "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true, "verbs": ["list"]}],
+                        "items": [item], "value": [item], "nextLink": next,
+                    });
+                    respond(stream, "200 OK", "", body.to_string().as_bytes());
+                }
+            });
+            own_url.lock().unwrap().clone_from(&url);
+            let folder = tempfile::tempdir().unwrap();
+            let with = match action {
+                "azure.virtual_network.discover" => "{resource_group: g}",
+                "kubernetes.nodes.list" => "{}",
+                _ => "{api_version: v1, kind: ConfigMap}",
+            };
+            let (code, output, memory) = run(folder.path(), &url, action, with);
+            let case = format!("{action}, {pages:?}, {memory} KiB: {output}");
+            assert_eq!(code, Some(3), "{case}");
+            assert!(memory < MAX_MEMORY_KIB && output.len() < 4096, "{case}");
+            let answered = *answered.lock().unwrap();
+            assert!((10..1100).contains(&answered), "{answered} pages: {case}");
+            assert!(output.contains("pages") || output.contains("MiB"), "{case}");
+        }
+    }
+}
+
+/// Object of a cluster whose only value has this length.
+fn object_of(bytes: usize) -> String {
+    let metadata = json!({"name": "x", "namespace": "default", "uid": "u", "resourceVersion": "1"});
+    json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"x": "x".repeat(bytes)}}).to_string()
+}
+
+#[test]
+fn the_output_of_a_step_at_its_limit_and_beyond() {
+    const LIMIT: usize = 1 << 20;
+    let around = object_of(0).len() + r#"{"exists":true,"object":}"#.len();
+    for (bytes, expected) in [(1000, 0), (LIMIT - around, 0), (LIMIT - around + 1, 3)] {
+        let url = serve(move |request, stream| {
+            let resources = json!([{"name": "configmaps", "kind": "ConfigMap", "namespaced": true, "verbs": ["get"]}]);
+            let body = match request.split(' ').nth(1) {
+                Some("/api/v1") => json!({"kind": "APIResourceList", "resources": resources}).to_string(),
+                _ => object_of(bytes),
+            };
+            respond(stream, "200 OK", "", body.as_bytes());
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let object = "{api_version: v1, kind: ConfigMap, namespace: default, name: x}";
+        let (code, output, memory) = run(folder.path(), &url, "kubernetes.object.get", object);
+        let case = format!("{bytes} bytes, {memory} KiB: {output}");
+        assert_eq!(code, Some(expected), "{case}");
+        assert!(memory < MAX_MEMORY_KIB && output.len() < 4096, "{case}");
+        if expected != 0 {
+            assert!(output.contains("it has 1048577 bytes, more than the limit of 1048576"), "{case}");
+        }
+    }
 }

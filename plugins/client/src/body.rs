@@ -1,6 +1,7 @@
 use std::error::Error;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
 use stargate_sdk::{ActionError, FailureKind};
 
 use crate::{CallEffect, transport::error_chain};
@@ -18,6 +19,12 @@ pub const MAX_ARM_BODY_BYTES: usize = 16 * MIB;
 pub const RESPONSE_TOO_LARGE: &str = "response_too_large";
 /// Maximum number of values in a body of JSON: in memory each has many times its length.
 const MAX_JSON_VALUES: usize = 500_000;
+/// Memory of a member of an object without the bytes of its key and its value: the key's `String`,
+/// a hash and an index.
+const MEMBER_BYTES: usize = size_of::<String>() + 2 * size_of::<usize>();
+/// Largest memory of a list that is read in pages, in bytes as [`memory_of`] counts them: 5,000
+/// nodes take some 70 MiB.
+pub const MAX_LIST_MEMORY: usize = 80 * MIB;
 
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +79,24 @@ pub fn has_few_values(body: &[u8]) -> bool {
     body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() <= MAX_JSON_VALUES
 }
 
+/// Approximate memory of a value, in bytes: that of its texts, and of each value and key around
+/// them.
+pub fn memory_of(value: &Value) -> usize {
+    let own = size_of::<Value>();
+    match value {
+        Value::String(text) => own + text.len(),
+        Value::Array(items) => own + items.iter().map(memory_of).sum::<usize>(),
+        Value::Object(members) => {
+            own + members.iter().map(|(key, value)| MEMBER_BYTES + key.len() + memory_of(value)).sum::<usize>()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => own,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
+    use serde_json::json;
 
     use super::*;
 
@@ -94,6 +116,13 @@ mod tests {
     fn a_body_of_many_small_values_is_not_parsed() {
         assert!(has_few_values(&b"[1234567,".repeat(MAX_JSON_VALUES / 2)));
         assert!(!has_few_values(&b"{},".repeat(MAX_JSON_VALUES)));
+    }
+
+    #[test]
+    fn texts_and_small_values_count_as_memory() {
+        assert!(memory_of(&json!("x".repeat(1000))) >= 1000);
+        assert!(memory_of(&json!(vec![0; 1000])) >= 1000 * size_of::<Value>());
+        assert!(memory_of(&json!({"k".repeat(1000): {}})) >= 1000 + 2 * size_of::<Value>());
     }
 
     #[test]

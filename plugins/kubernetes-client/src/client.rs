@@ -1,6 +1,9 @@
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
-use stargate_client::{CallEffect, CallPermit, MAX_BODY_BYTES, RESPONSE_TOO_LARGE, parse_json, read_body, within};
+use stargate_client::{
+    CallEffect, CallPermit, MAX_BODY_BYTES, MAX_LIST_MEMORY, RESPONSE_TOO_LARGE, memory_of, parse_json, read_body,
+    within,
+};
 use stargate_sdk::{ActionContext, ActionError};
 
 use crate::{
@@ -21,8 +24,6 @@ pub const FIELD_MANAGER: &str = "stargate";
 const PAGE_SIZE: usize = 500;
 /// Maximum number of pages of a list: half a million objects, more than a cluster can hold.
 const MAX_PAGES: usize = 1000;
-/// Maximum number of values in the objects of a list: 5,000 nodes have some 750,000.
-const MAX_LIST_VALUES: usize = 1_000_000;
 
 /// Client of the API server of one cluster.
 pub struct KubeClient {
@@ -114,7 +115,7 @@ impl KubeClient {
         filter: Option<(&'static str, &str)>,
     ) -> Result<Option<Vec<Value>>, ActionError> {
         let path = kind.collection_path(namespace)?;
-        let (mut items, mut values, mut page_size, mut next_page) = (Vec::new(), 0, PAGE_SIZE, None::<String>);
+        let (mut items, mut memory, mut page_size, mut next_page) = (Vec::new(), 0, PAGE_SIZE, None::<String>);
         for _ in 0..MAX_PAGES {
             let mut request = KubeRequest::read(path.clone()).with("limit", page_size.to_string());
             if let Some((name, value)) = filter {
@@ -138,11 +139,12 @@ impl KubeClient {
             };
             for mut item in more {
                 drop_managed_fields(&mut item);
-                values += value_count(&item);
+                memory += memory_of(&item);
                 items.push(item);
             }
-            if values > MAX_LIST_VALUES {
-                let message = format!("kubernetes GET {path}: the list has more than {MAX_LIST_VALUES} values");
+            if memory > MAX_LIST_MEMORY {
+                let limit = MAX_LIST_MEMORY >> 20;
+                let message = format!("kubernetes GET {path}: the objects of the list take more than {limit} MiB");
                 return Err(ActionError::permanent(message));
             }
             match text(&page, "/metadata/continue") {
@@ -340,15 +342,6 @@ async fn exchange(permit: CallPermit, client: &kube::Client, request: &KubeReque
 fn drop_managed_fields(object: &mut Value) {
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         metadata.remove("managedFields");
-    }
-}
-
-/// Number of values in a value, with itself.
-fn value_count(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(value_count).sum::<usize>(),
-        Value::Object(members) => 1 + members.values().map(value_count).sum::<usize>(),
-        _ => 1,
     }
 }
 

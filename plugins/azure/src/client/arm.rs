@@ -4,8 +4,8 @@ use azure_core_1::Uuid;
 use reqwest::StatusCode;
 use serde_json::Value;
 use stargate_client::{
-    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, Waiter, expired, http_client, read_body, send,
-    transport_failure_kind, within_grace,
+    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, MAX_LIST_MEMORY, Waiter, expired, http_client,
+    memory_of, read_body, send, transport_failure_kind, within_grace,
 };
 use stargate_sdk::{ActionContext, ActionError, FailureKind, Secret};
 use url::Url;
@@ -163,7 +163,7 @@ impl ArmClient {
     /// # Errors
     /// If a page cannot be read; `Permanent`, if there are more than [`MAX_PAGES`].
     pub(crate) async fn list(&self, cx: &ActionContext, path: &str, version: &str) -> Result<Vec<Value>, ActionError> {
-        let mut items = Vec::new();
+        let (mut items, mut memory) = (Vec::new(), 0);
         let mut next = Some(self.url(path, version));
         for _ in 0..MAX_PAGES {
             let Some(url) = next else { return Ok(items) };
@@ -172,11 +172,18 @@ impl ArmClient {
                 return Err(response.into_error(CallEffect::ReadOnly));
             }
             match response.json.get_mut("value").map(Value::take) {
-                Some(Value::Array(page)) => items.extend(page),
+                Some(Value::Array(page)) => {
+                    memory += page.iter().map(memory_of).sum::<usize>();
+                    items.extend(page);
+                }
                 _ => return Err(ActionError::transient(format!("azure did not answer with a list at {path}"))),
             }
             if items.len() > MAX_ITEMS {
                 return Err(ActionError::permanent(format!("the list {path} has more than {MAX_ITEMS} items")));
+            }
+            if memory > MAX_LIST_MEMORY {
+                let limit = MAX_LIST_MEMORY >> 20;
+                return Err(ActionError::permanent(format!("the items of the list {path} take more than {limit} MiB")));
             }
             let link = response.json["nextLink"].as_str().filter(|link| !link.is_empty());
             next = link.map(|link| self.trusted_url(link)).transpose()?;
