@@ -20,6 +20,7 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     let (mut registry, mut secrets) = (Registry::default(), Secrets::default());
     let references = [&settings.tailscale_client_id, &settings.tailscale_client_secret].into_iter();
     references.chain(&settings.azure.token).for_each(|reference| secrets.reserve(reference));
+    secrets.reserve_variables(stargate_azure::SECRET_VARIABLES);
     stargate_ssh::register(&mut registry, ssh(settings)).map_err(|error| unusable("ssh", &error))?;
     stargate_azure::register(&mut registry, azure(&settings.azure)).map_err(|error| unusable("azure", &error))?;
     stargate_tailscale::register(&mut registry, &mut secrets, tailscale(settings))

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stargate_sdk::{Nature, Recovery};
+use stargate_sdk::{Nature, Recovery, SecretRef};
 
 use super::{PlannedExpression, StoredPlanError, Template};
 use crate::id::PlanDigest;
@@ -54,6 +54,24 @@ impl Plan {
         canonical_digest(&json).unwrap_or_else(|_| PlanDigest::of_json(&json))
     }
 
+    /// Returns the `env:` references that the plan contains as text. Others are the results of
+    /// expressions.
+    pub fn env_references(&self) -> Vec<SecretRef> {
+        let mut found = Vec::new();
+        let mut add = |text: &str| {
+            if text.starts_with("env:") {
+                found.extend(text.parse::<SecretRef>());
+            }
+        };
+        self.inputs.values().for_each(|value| visit_texts(value, &mut add));
+        for template in self.steps.iter().map(|step| &step.with) {
+            template.visit_literals(&mut |value| visit_texts(value, &mut add));
+        }
+        let scopes = self.scopes.iter().flat_map(|scope| &scope.inputs);
+        scopes.for_each(|(_, template)| template.visit_literals(&mut |value| visit_texts(value, &mut add)));
+        found
+    }
+
     /// Reads a stored plan, and compares it with the digest under which it was stored.
     ///
     /// # Errors
@@ -65,6 +83,16 @@ impl Plan {
             return Err(StoredPlanError::Changed { expected: digest.clone(), found });
         }
         serde_json::from_str(json).map_err(unreadable)
+    }
+}
+
+/// Calls `visit` for each string of `value`.
+fn visit_texts(value: &Value, visit: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => visit(text),
+        Value::Array(items) => items.iter().for_each(|item| visit_texts(item, visit)),
+        Value::Object(members) => members.values().for_each(|member| visit_texts(member, visit)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -34,6 +34,16 @@ impl<E> Template<E> {
         }
     }
 
+    /// Calls `visit` for each value without expressions, in the order of the text.
+    pub(super) fn visit_literals(&self, visit: &mut impl FnMut(&Value)) {
+        match self {
+            Self::Literal(value) => visit(value),
+            Self::Expression(_) | Self::Text(_) => {}
+            Self::List(items) => items.iter().for_each(|item| item.visit_literals(visit)),
+            Self::Map(entries) => entries.iter().for_each(|(_, value)| value.visit_literals(visit)),
+        }
+    }
+
     /// Replaces each expression by the result of `map`, in the order of the text. Stops at the
     /// first error.
     pub(super) fn try_map<F, Error>(&self, map: &mut impl FnMut(&E) -> Result<F, Error>) -> Result<Template<F>, Error> {

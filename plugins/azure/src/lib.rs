@@ -24,4 +24,8 @@ mod subscription_target;
 
 pub use client::NameError;
 pub use register::register;
-pub use settings::{ArmCredential, ArmSettings, ArmSettingsError, NO_SUBSCRIPTION, PUBLIC_ENDPOINT};
+pub use settings::{ArmCredential, ArmSettings, ArmSettingsError, NO_SUBSCRIPTION, PUBLIC_ENDPOINT, SECRET_VARIABLES};
+
+#[cfg(test)]
+#[path = "../../../tests/support/mutation.rs"]
+mod mutation;

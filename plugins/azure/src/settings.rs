@@ -13,6 +13,10 @@ pub const PUBLIC_ENDPOINT: &str = "https://management.azure.com";
 /// without one.
 pub const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
+/// Variables in which the tools of Azure keep secrets.
+pub const SECRET_VARIABLES: &[&str] =
+    &["AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD", "ARM_CLIENT_SECRET"];
+
 /// Endpoint of Azure Resource Manager (ARM), with the credential and the subscription for it.
 #[derive(Debug, Clone)]
 pub struct ArmSettings {

@@ -71,7 +71,7 @@ impl KubeClient {
 }
 
 /// Finds `kind` in an `APIResourceList`.
-fn kind_in(resources: &Value, base: String, kind: &str) -> Option<ObjectKind> {
+pub(crate) fn kind_in(resources: &Value, base: String, kind: &str) -> Option<ObjectKind> {
     // Subresources such as `pods/status` have the kind of their object.
     let is_object =
         |resource: &&Value| resource["kind"] == kind && text(resource, "/name").is_some_and(|n| !n.contains('/'));

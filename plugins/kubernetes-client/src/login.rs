@@ -20,6 +20,10 @@ const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 /// Time before its expiry at which a credential is replaced, so that none expires while it is sent.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_mins(1);
 
+/// Program that logs in to Azure, and the secrets that it reads from its environment.
+const KUBELOGIN: (&str, &[&str]) =
+    ("kubelogin", &["AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"]);
+
 /// Credential that a login program printed.
 pub(crate) struct Credential {
     token: Option<String>,
@@ -62,7 +66,7 @@ struct ExecCredentialStatus {
 }
 
 /// Runs the login program and returns its credential. A line in which it asks an operator to open
-/// a page is sent to `prompt`. `hidden` are variables that it does not get.
+/// a page is sent to `prompt`. `hidden` are variables that it does not get, unless it needs them.
 ///
 /// The program and its children are killed when the future is dropped.
 ///
@@ -75,7 +79,7 @@ pub(crate) async fn log_in(
     prompt: watch::Sender<String>,
 ) -> Result<Credential, ActionError> {
     let program = program_name(&exec)?;
-    let command = command(&exec, &hidden)?;
+    let command = command(&exec, &program, &hidden)?;
     let on_line = |line: &str| {
         if line.contains("https://") {
             prompt.send_replace(format!("{program}: {line}"));
@@ -95,14 +99,16 @@ fn program_name(exec: &ExecConfig) -> Result<String, ActionError> {
     }
 }
 
-fn command(exec: &ExecConfig, hidden: &BTreeSet<String>) -> Result<Command, ActionError> {
+fn command(exec: &ExecConfig, program: &str, hidden: &BTreeSet<String>) -> Result<Command, ActionError> {
     if exec.interactive_mode == Some(ExecInteractiveMode::Always) {
         let message = "the login program of the kubeconfig needs a terminal (interactiveMode: Always)";
         return Err(failed(ActionError::permanent(message)));
     }
     let mut command = Command::new(exec.command.as_deref().unwrap_or_default());
     command.args(exec.args.iter().flatten()).stdin(Stdio::null());
-    for variable in hidden.iter().chain(exec.drop_env.iter().flatten()) {
+    let needed = if program == KUBELOGIN.0 { KUBELOGIN.1 } else { &[] };
+    let hidden = hidden.iter().filter(|variable| !needed.contains(&variable.as_str()));
+    for variable in hidden.chain(exec.drop_env.iter().flatten()) {
         command.env_remove(variable);
     }
     for variable in exec.env.iter().flatten() {
@@ -222,6 +228,18 @@ mod tests {
             assert!(error.message.ends_with(expected) && error.kind == kind, "{error}");
             assert!(!format!("{error:?}").contains("-secret"), "{error:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_login_of_azure_gets_its_own_secrets_only() {
+        let hidden = BTreeSet::from(["AZURE_CLIENT_SECRET".to_owned(), "TS_AUTHKEY".to_owned()]);
+        let removed = |program: &str| {
+            let command = command(&shell(""), program, &hidden).expect("a command");
+            let removed = command.as_std().get_envs().filter(|(_, value)| value.is_none());
+            removed.map(|(name, _)| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(removed("kubelogin"), ["TS_AUTHKEY"]);
+        assert_eq!(removed("gke-gcloud-auth-plugin"), ["AZURE_CLIENT_SECRET", "TS_AUTHKEY"]);
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ use crate::{ActionError, Circuits, LEASE_EXPIRED, Redactor, RunLease, Secret, Se
 
 /// Maximum length of a stored line of captured output, in bytes.
 const MAX_LINE_BYTES: usize = 8 * 1024;
+/// Length of the tail of a longer line, in bytes.
+const TAIL_BYTES: usize = 2 * 1024;
 
 /// Text that is the same for each attempt of a step of a run, in any process: `run/step`.
 ///
@@ -236,15 +238,10 @@ impl ActionContext {
         }
     }
 
-    /// Stores a line of captured output with the attempt, cut after 8 KiB.
+    /// Stores a line of captured output with the attempt. Of a line of more than 8 KiB, the head
+    /// and the tail are stored.
     pub fn log(&self, line: impl AsRef<str>) {
-        let mut line = self.redactor().redact(line.as_ref());
-        if line.len() > MAX_LINE_BYTES {
-            let note = format!("… ({} bytes in all)", line.len());
-            line.truncate(line.floor_char_boundary(MAX_LINE_BYTES));
-            line.push_str(&note);
-        }
-        self.parts.sink.log(line);
+        self.parts.sink.log(shortened(self.redactor().redact(line.as_ref())));
     }
 
     /// Records a change to an external system, as text for people. A run without changes reports
@@ -301,5 +298,32 @@ impl ActionContext {
     /// Redactor of all secrets that were resolved so far.
     pub fn redactor(&self) -> &Redactor {
         self.parts.secrets.redactor()
+    }
+}
+
+/// Returns a line of at most [`MAX_LINE_BYTES`]: all of it, or its head and its tail.
+fn shortened(line: String) -> String {
+    if line.len() <= MAX_LINE_BYTES {
+        return line;
+    }
+    let note = format!("… ({} bytes in all) …", line.len());
+    let head = line.floor_char_boundary(MAX_LINE_BYTES - TAIL_BYTES - note.len());
+    let tail = line.ceil_char_boundary(line.len() - TAIL_BYTES);
+    format!("{}{note}{}", &line[..head], &line[tail..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_stored_up_to_8_kib_with_its_head_and_its_tail() {
+        for character in ["x", "é", "€"] {
+            let longest = character.repeat(MAX_LINE_BYTES / character.len());
+            assert_eq!(shortened(longest.clone()), longest);
+            let line = shortened(format!("head{longest}tail"));
+            assert!((MAX_LINE_BYTES - 8..=MAX_LINE_BYTES).contains(&line.len()), "{}", line.len());
+            assert!(line.starts_with("head") && line.ends_with("tail") && line.contains("bytes in all"));
+        }
     }
 }

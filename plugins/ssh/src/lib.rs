@@ -28,3 +28,7 @@ pub use settings::{SshSettings, SshSettingsError};
 
 #[cfg(test)]
 mod against_sshd;
+
+#[cfg(test)]
+#[path = "../../../tests/support/mutation.rs"]
+mod mutation;

@@ -20,3 +20,7 @@ mod tailnet_target;
 
 pub use register::register;
 pub use settings::{TailscaleSettings, TailscaleSettingsError};
+
+#[cfg(test)]
+#[path = "../../../tests/support/mutation.rs"]
+mod mutation;

@@ -11,6 +11,19 @@ use crate::{
     tailnet_target::{TARGET, TailnetTarget},
 };
 
+/// Variables in which the tools of Tailscale keep secrets.
+const SECRET_VARIABLES: &[&str] = &[
+    "TAILSCALE_CLIENT_SECRET",
+    "TAILSCALE_OAUTH_CLIENT_SECRET",
+    "TAILSCALE_API_KEY",
+    "TAILSCALE_AUTHKEY",
+    "TS_CLIENT_SECRET",
+    "TS_API_CLIENT_SECRET",
+    "TS_API_KEY",
+    "TS_AUTHKEY",
+    "TS_AUTH_KEY",
+];
+
 /// Adds the `tailscale.*` actions and checks, the tailnet as their target, and the secret source
 /// `tailscale-auth-key:`. Makes no request.
 ///
@@ -22,6 +35,7 @@ pub fn register(
     settings: TailscaleSettings,
 ) -> Result<(), TailscaleSettingsError> {
     let client = Arc::new(TailscaleClient::new(settings)?);
+    secrets.reserve_variables(SECRET_VARIABLES);
     secrets.add(Arc::new(AuthKeySource::new(Arc::clone(&client))));
     registry.add_check(CredentialCheck(Arc::clone(&client)));
     registry.add_check(TailnetCheck(Arc::clone(&client)));

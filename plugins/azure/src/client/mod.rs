@@ -2,6 +2,7 @@
 
 mod arm;
 mod arm_object;
+mod az_cli;
 pub(crate) mod body;
 mod checkpoint;
 mod failure;

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -8,14 +9,15 @@ use azure_core_1::{
     error::ErrorKind,
 };
 use azure_identity::{
-    AzureCliCredential, ClientSecretCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential,
+    AzureCliCredential, AzureCliCredentialOptions, ClientSecretCredential, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
 };
 use jiff::Timestamp;
 use stargate_client::{AccessToken, HttpResponse, REFRESH_MARGIN, TokenCache};
 use stargate_sdk::{ActionContext, ActionError, Secret};
 use url::Url;
 
+use super::az_cli::AzExecutor;
 use crate::settings::{ArmCredential, PUBLIC_ENDPOINT};
 
 /// Time for which a static token is used before its reference is resolved again: it has no expiry
@@ -86,18 +88,18 @@ impl TokenSource {
                 lifetime: STATIC_TOKEN_REUSE + REFRESH_MARGIN, // the cache subtracts the margin
                 details: format!("the token of {reference}"),
             }),
-            ArmCredential::Chain => self.fetch_from_chain().await,
+            ArmCredential::Chain => self.fetch_from_chain(cx).await,
         };
         token.map_err(|e| e.context("token for azure"))
     }
 
     /// Obtains a token from the credential that issued the last one, or from the first available
     /// one.
-    async fn fetch_from_chain(&self) -> Result<AccessToken<String>, ActionError> {
+    async fn fetch_from_chain(&self, cx: &ActionContext) -> Result<AccessToken<String>, ActionError> {
         let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let link = match chosen {
             Some(link) => link,
-            None => first_available().await?,
+            None => first_available(cx.secret_variables()).await?,
         };
         let token = link.credential.get_token(&[&self.scope], None).await;
         let token = token.map_err(|e| identity_error(&e).context(link.name))?;
@@ -133,8 +135,9 @@ fn identity_error(error: &azure_core_1::Error) -> ActionError {
     }
 }
 
-/// Chooses the first credential of the chain whose preconditions are met; the az CLI has none.
-async fn first_available() -> Result<ChainLink, ActionError> {
+/// Chooses the first credential of the chain whose preconditions are met; the az CLI has none, and
+/// does not get the variables `hidden`.
+async fn first_available(hidden: BTreeSet<String>) -> Result<ChainLink, ActionError> {
     let (name, credential): (_, Result<Arc<dyn TokenCredential>, _>) = if variable("AZURE_CLIENT_SECRET").is_some() {
         ("the client secret in AZURE_CLIENT_SECRET", client_secret())
     } else if variable("AZURE_FEDERATED_TOKEN_FILE").is_some() {
@@ -143,7 +146,9 @@ async fn first_available() -> Result<ChainLink, ActionError> {
         let identity = ManagedIdentityCredential::new(Some(managed_identity()));
         ("this machine's managed identity", identity.map(|it| it as _))
     } else {
-        ("the login of the az CLI", AzureCliCredential::new(None).map(|it| it as _))
+        let options =
+            AzureCliCredentialOptions { executor: Some(Arc::new(AzExecutor { hidden })), ..Default::default() };
+        ("the login of the az CLI", AzureCliCredential::new(Some(options)).map(|it| it as _))
     };
     let credential = credential.map_err(|e| identity_error(&e).context(name))?;
     Ok(ChainLink { name, credential })

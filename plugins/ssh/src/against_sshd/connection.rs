@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use stargate_sdk::{ActionError, FailureKind, NOT_TRIED_AGAIN};
+use stargate_sdk::{ActionContext, ActionError, FailureKind, NOT_TRIED_AGAIN, Secrets};
 
 use super::server::{TestSshd, context, free_port};
 use crate::{
@@ -147,4 +147,65 @@ async fn a_dead_host_is_tried_once_for_all_callers_and_not_again_after_a_step_ha
     let remote = pool.remote(&cx, &dead).expect("a valid host").ignoring_circuits();
     assert_eq!(remote.run(&shell("true")).await.expect_err("dead").kind, FailureKind::Transient);
     assert_eq!(connections.load(Ordering::SeqCst), 2, "a step that waits for the host tries it");
+}
+
+/// Largest output that is parsed, in bytes.
+const PARSED_LIMIT: usize = 16 << 20;
+
+#[tokio::test]
+async fn the_output_of_a_read_has_a_limit_and_that_of_a_change_is_kept_at_its_ends() {
+    let Some(server) = TestSshd::start() else { return };
+    let (pool, host) = (server.pool(), server.host());
+    let print = |bytes: usize, more: &str| format!("echo first; head -c {bytes} /dev/zero | tr '\\0' x; {more}");
+
+    let output = run(&pool, &host, shell(&print(PARSED_LIMIT - 100, ""))).await.expect("below the limit");
+    assert_eq!(output.stdout.len(), PARSED_LIMIT - 100 + "first\n".len());
+    for script in [print(PARSED_LIMIT, ""), "yes".into(), "cat /dev/zero".into()] {
+        let error = run(&pool, &host, shell(&script)).await.expect_err("beyond the limit");
+        assert_eq!(error.kind, FailureKind::Permanent, "{error}");
+        assert!(error.message.ends_with("sh: the output is larger than the limit of 16777216 bytes"), "{error}");
+    }
+
+    let change = |script: String| RemoteCommand::change("sh").args(["-c".into(), script]);
+    let output = run(&pool, &host, change(print(PARSED_LIMIT, "echo; echo last; exit 3"))).await.expect("it ended");
+    assert!(output.stdout.starts_with("first\nxxx") && output.stdout.ends_with("xxx\nlast\n"), "{}", output.code);
+    assert!(output.stdout.contains("bytes left out") && output.stdout.len() < 1 << 20 && output.code == 3);
+
+    let errors =
+        run(&pool, &host, shell(&format!("({}) >&2; exit 4", print(PARSED_LIMIT, "echo last")))).await.expect("ended");
+    assert!(errors.stderr.starts_with("first\n") && errors.stderr.ends_with("last\n") && errors.code == 4);
+    assert_eq!(server.logins(), 5, "a connection whose output was too large is opened again");
+}
+
+#[tokio::test]
+async fn a_change_that_prints_without_end_is_stopped_by_the_timeout() {
+    let Some(server) = TestSshd::start() else { return };
+    let (pool, host) = (server.pool(), server.host());
+    for script in ["yes", "cat /dev/zero", "cat /dev/zero >&2"] {
+        let cx = context().with_timeout(std::time::Duration::from_secs(2));
+        let command = RemoteCommand::change("sh").args(["-c", script]);
+        let error = pool.remote(&cx, &host).expect("a host").run(&command).await.expect_err("the timeout");
+        assert_eq!(error.kind, FailureKind::Unknown, "{error}");
+        assert!(error.message.contains("no end within"), "{error}");
+    }
+}
+
+/// The program that the configuration names gets the environment of ssh.
+#[tokio::test]
+async fn ssh_and_its_programs_do_not_get_the_variables_of_secrets() {
+    let Some(server) = TestSshd::start() else { return };
+    let secrets = Arc::new(Secrets::default());
+    secrets.reserve_variables(&["CARGO_MANIFEST_DIR"]);
+    let settings = server.settings("user");
+    let config = settings.config.clone().expect("a configuration");
+    let printed = server.path("environment");
+    let text = std::fs::read_to_string(&config).expect("written");
+    let exec = format!("Match exec \"env > {}\"\nMatch all\n", printed.display());
+    std::fs::write(&config, exec + &text).expect("written");
+    let pool = ConnectionPool::new(settings.checked().expect("settings"));
+    let cx = ActionContext::detached("step", secrets);
+    pool.remote(&cx, &server.host()).expect("a host").run(&shell("true")).await.expect("ran");
+    let environment = std::fs::read_to_string(printed).expect("printed");
+    assert!(environment.contains("\nPATH=") || environment.starts_with("PATH="), "{environment}");
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !environment.contains("CARGO_MANIFEST_DIR="));
 }

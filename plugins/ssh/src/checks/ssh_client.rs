@@ -21,15 +21,18 @@ impl Check for SshClientCheck {
         "Checks that the system's ssh is OpenSSH's, and shows its version."
     }
 
-    fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(check_version())
+    fn run<'a>(&'a self, cx: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
+        Box::pin(check_version(cx))
     }
 }
 
 /// Runs `ssh -V`, which prints its version on stderr and opens no connection.
-async fn check_version() -> Finding {
-    let output = Command::new("ssh").arg("-V").stdin(Stdio::null()).kill_on_drop(true).output().await;
-    match output {
+async fn check_version(cx: &ActionContext) -> Finding {
+    let mut command = Command::new("ssh");
+    for variable in &cx.secret_variables() {
+        command.env_remove(variable);
+    }
+    match command.arg("-V").stdin(Stdio::null()).kill_on_drop(true).output().await {
         Ok(output) if output.status.success() => finding(String::from_utf8_lossy(&output.stderr).trim()),
         Ok(output) => Finding::failed(format!("`ssh -V` ended with {}", output.status), HINT),
         Err(error) => Finding::failed(format!("`ssh` cannot be run: {error}"), HINT),

@@ -32,16 +32,19 @@ impl Check for SshConfigCheck {
         &["ssh.client"]
     }
 
-    fn run<'a>(&'a self, _: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
-        Box::pin(check_config(self.file.as_deref()))
+    fn run<'a>(&'a self, cx: &'a ActionContext, _: &'a BTreeSet<Permission>) -> BoxFuture<'a, Finding> {
+        Box::pin(check_config(cx, self.file.as_deref()))
     }
 }
 
 /// Runs `ssh -G`, which prints the settings for a host without connecting to it. A `Match exec` in
 /// the file is executed, as for any connection.
-async fn check_config(file: Option<&Path>) -> Finding {
+async fn check_config(cx: &ActionContext, file: Option<&Path>) -> Finding {
     let mut command = Command::new("ssh");
     command.arg("-G").stdin(Stdio::null()).kill_on_drop(true);
+    for variable in &cx.secret_variables() {
+        command.env_remove(variable);
+    }
     if let Some(file) = file {
         // ssh accepts a directory without an error.
         if let Err(error) = tokio::fs::read(file).await {

@@ -83,11 +83,6 @@ impl RemoteCommand {
         self.effect
     }
 
-    /// True if the command changes the host.
-    pub(super) fn changes(&self) -> bool {
-        self.effect == CallEffect::MayHaveChanged
-    }
-
     /// True if the output must not be logged.
     pub(crate) fn is_confidential(&self) -> bool {
         self.confidential

@@ -1,5 +1,5 @@
 use serde::de::DeserializeOwned;
-use stargate_sdk::ActionError;
+use stargate_sdk::{ActionError, Redactor};
 
 use super::command::RemoteCommand;
 
@@ -7,8 +7,13 @@ use super::command::RemoteCommand;
 pub(crate) const SUDO_DENIED: &str = "sudo_denied";
 /// Error code: the program is not installed on the host.
 pub(crate) const NOT_INSTALLED: &str = "not_installed";
-/// Length to which outputs are cut in messages and logs, in characters.
-const MAX_EXCERPT_CHARS: usize = 1000;
+/// Length of the head of an output in messages and logs, in characters.
+const HEAD_CHARS: usize = 700;
+/// Length of the tail of an output in messages and logs, in characters.
+const TAIL_CHARS: usize = 300;
+/// Length of the head and of the tail of an output in which secrets are looked for before it is
+/// cut, in bytes: a secret that a cut divides would not be recognised.
+const END_BYTES: usize = 64 * 1024;
 
 /// Exit code and output of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,13 +86,24 @@ impl CommandOutput {
     }
 }
 
-/// Returns `text` without surrounding space, cut after [`MAX_EXCERPT_CHARS`] with a note of its
-/// size.
+/// Returns `text` without surrounding space and secrets, cut like [`excerpt`].
+pub(crate) fn redacted_excerpt(text: &str, redactor: &Redactor) -> String {
+    let text = text.trim();
+    if text.len() <= 2 * END_BYTES {
+        return excerpt(&redactor.redact(text));
+    }
+    let head = redactor.redact(&text[..text.floor_char_boundary(END_BYTES)]);
+    let tail = redactor.redact(&text[text.ceil_char_boundary(text.len() - END_BYTES)..]);
+    excerpt(&format!("{head}{tail}"))
+}
+
+/// Returns `text` without surrounding space. Of a long one, the head and the tail are kept.
 pub(crate) fn excerpt(text: &str) -> String {
     let text = text.trim();
-    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
-        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
-        None => text.to_owned(),
+    let tail = text.char_indices().rev().nth(TAIL_CHARS - 1).map_or(0, |(start, _)| start);
+    match text.char_indices().nth(HEAD_CHARS) {
+        Some((head, _)) if head < tail => format!("{}… (cut) …{}", &text[..head], &text[tail..]),
+        _ => text.to_owned(),
     }
 }
 
@@ -100,6 +116,25 @@ mod tests {
     fn error(code: i32, stderr: &str) -> ActionError {
         let output = CommandOutput { code, stdout: String::new(), stderr: stderr.into() };
         output.to_error(&RemoteCommand::change("tailscale"))
+    }
+
+    #[test]
+    fn head_and_tail_of_a_long_output_are_shown() {
+        let text = format!("{}{}{}", "é".repeat(HEAD_CHARS), "x".repeat(10), "ü".repeat(TAIL_CHARS));
+        assert_eq!(excerpt(&text), format!("{}… (cut) …{}", "é".repeat(HEAD_CHARS), "ü".repeat(TAIL_CHARS)));
+        let short = "x".repeat(HEAD_CHARS + TAIL_CHARS);
+        assert_eq!(excerpt(&format!(" {short}\n")), short);
+    }
+
+    #[test]
+    fn a_secret_on_a_cut_is_hidden() {
+        let redactor = Redactor::default();
+        redactor.add("p4ssw0rd-with-length");
+        for length in [2 * HEAD_CHARS, 3 * END_BYTES] {
+            let text = format!("{}p4ssw0rd-with-length{}", "x".repeat(HEAD_CHARS - 10), "y".repeat(length));
+            let shown = redacted_excerpt(&text, &redactor);
+            assert!(shown.contains("x***y") && !shown.contains("p4ss"), "{shown}");
+        }
     }
 
     #[test]

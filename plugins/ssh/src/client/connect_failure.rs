@@ -1,4 +1,3 @@
-use stargate_client::error_chain;
 use stargate_sdk::ActionError;
 
 use crate::host::SshHost;
@@ -28,6 +27,12 @@ const CONFIG_WORDS: [&str; 5] = [
     "missing argument",
 ];
 
+/// Error of a machine without an OpenSSH client, which no retry corrects.
+pub(super) fn missing_ssh(cause: &std::io::Error) -> ActionError {
+    ActionError::permanent(format!("the program ssh cannot be run: {cause}"))
+        .with_hint("install the OpenSSH client on this machine")
+}
+
 /// Error of a connection that was not opened; no command was sent.
 ///
 /// Wrong keys and wrong configuration are `Permanent`, everything else is `Transient`: a host that
@@ -35,22 +40,9 @@ const CONFIG_WORDS: [&str; 5] = [
 ///
 /// ssh has one exit code, 255, for all of its own failures, so its text decides. The error has one
 /// of the codes above where a caller treats the cause specially, such as a host that still boots.
-pub(crate) fn connect_failure(host: &SshHost, error: &openssh::Error) -> ActionError {
-    match error {
-        openssh::Error::Connect(cause) if cause.kind() == std::io::ErrorKind::NotFound => missing_ssh(cause),
-        openssh::Error::Connect(cause) => error_of_text(host, &cause.to_string()),
-        other => ActionError::transient(format!("host {host}: {}", error_chain(other))),
-    }
-}
-
-/// Error of a machine without an OpenSSH client, which no retry corrects.
-fn missing_ssh(cause: &std::io::Error) -> ActionError {
-    ActionError::permanent(format!("the program ssh cannot be run: {cause}"))
-        .with_hint("install the OpenSSH client on this machine")
-}
-
-/// The error for the text that ssh printed.
-fn error_of_text(host: &SshHost, text: &str) -> ActionError {
+///
+/// `text` is what ssh printed.
+pub(super) fn connect_failure(host: &SshHost, text: &str) -> ActionError {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let message = format!("host {host}: {}", last_line(text));
     if has(&KEY_WORDS) {
@@ -74,9 +66,11 @@ fn error_of_text(host: &SshHost, text: &str) -> ActionError {
     ActionError::transient(message)
 }
 
-/// The last line that is not empty: those before it are banners and warnings.
+/// The last line that is not empty, without the program's name: those before it are banners and
+/// warnings.
 fn last_line(text: &str) -> &str {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh ended without a message")
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    line.map_or("ssh ended without a message", |line| line.strip_prefix("ssh: ").unwrap_or(line))
 }
 
 #[cfg(test)]
@@ -93,7 +87,7 @@ mod tests {
             port: None,
             via: None,
         };
-        let error = error_of_text(&host, text);
+        let error = connect_failure(&host, text);
         (error.kind, error.code)
     }
 

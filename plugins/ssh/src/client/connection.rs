@@ -1,21 +1,22 @@
 use std::{
-    num::NonZeroUsize,
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
+use openssh::{Session, Stdio};
 use stargate_client::{Backoff, CallEffect, CallPermit, error_chain};
 use stargate_sdk::ActionError;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     sync::{Mutex, Semaphore, SemaphorePermit},
 };
 
 use super::{
     command_output::CommandOutput,
-    connect_failure::connect_failure,
     marker::{GATE, after_gate, split_exit_code, with_exit_code},
+    master::Master,
+    output_stream::{read_ends, read_whole},
     state_dir::StateDir,
 };
 use crate::host::SshHost;
@@ -23,14 +24,9 @@ use crate::host::SshHost;
 /// Maximum number of concurrent commands of one connection. sshd's `MaxSessions` is 10; the rest is
 /// left for other clients.
 const MAX_CONCURRENT_COMMANDS: usize = 8;
-/// Idle time after which the master connection of a process that was killed ends, in seconds.
-const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::new(60).expect("not zero");
 /// Maximum duration of TCP connect, key exchange and login together. ssh's own `ConnectTimeout`
 /// does not include the login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest output of a command that is read from each of its two streams, in bytes: `tailscale
-/// status` of a large tailnet has some MiB.
-pub(super) const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Delays between attempts to open a session that sshd refuses.
 const REFUSED_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -60,7 +56,7 @@ pub(super) struct SshConnection {
 /// State of a connection.
 #[derive(Default)]
 struct SessionSlot {
-    open: Option<Arc<Session>>,
+    open: Option<Arc<Master>>,
     /// Time and error of the last failure to open one.
     failure: Option<(Instant, ActionError)>,
 }
@@ -71,7 +67,7 @@ pub(super) enum ExecuteError {
     NotSent(ActionError),
     /// The command's end was not seen, for this reason.
     ConnectionLost(String),
-    /// The command printed more than [`MAX_OUTPUT_BYTES`].
+    /// The command printed more than is parsed.
     OutputTooLarge,
 }
 
@@ -87,11 +83,16 @@ impl SshConnection {
         &self.host
     }
 
-    /// Returns a live session, opening one if necessary.
+    /// Returns a live session, opening one if necessary. `hidden` are variables that ssh does not
+    /// get.
     ///
     /// # Errors
     /// If the host cannot be reached or refuses the login; no command was sent.
-    pub(super) async fn session(&self, state: &StateDir) -> Result<Arc<Session>, ActionError> {
+    pub(super) async fn session(
+        &self,
+        state: &StateDir,
+        hidden: &BTreeSet<String>,
+    ) -> Result<Arc<Master>, ActionError> {
         let called = Instant::now();
         let mut slot = self.session.lock().await;
         if let Some(session) = slot.open.as_ref()
@@ -105,7 +106,7 @@ impl SshConnection {
         {
             return Err(error.clone());
         }
-        match self.open(state).await {
+        match self.open(state, hidden).await {
             Ok(session) => {
                 let session = Arc::new(session);
                 slot.open = Some(Arc::clone(&session));
@@ -130,7 +131,7 @@ impl SshConnection {
     pub(super) async fn execute(
         &self,
         permit: CallPermit,
-        session: &Arc<Session>,
+        session: &Arc<Master>,
         line: &str,
         input: Option<&[u8]>,
     ) -> Result<CommandOutput, ExecuteError> {
@@ -138,36 +139,27 @@ impl SshConnection {
     }
 
     /// Drops `session`, so that the next command opens a new one.
-    pub(super) async fn forget(&self, session: &Arc<Session>) {
+    pub(super) async fn forget(&self, session: &Arc<Master>) {
         let mut slot = self.session.lock().await;
         if slot.open.as_ref().is_some_and(|present| Arc::ptr_eq(present, session)) {
             slot.open = None;
         }
     }
 
-    async fn open(&self, state: &StateDir) -> Result<Session, ActionError> {
-        let mut builder = SessionBuilder::default();
-        builder
-            .user(self.host.user.clone())
-            .known_hosts_check(KnownHosts::Strict)
-            .control_directory(state.control_dir())
-            .control_persist(ControlPersist::IdleFor(IDLE_SECONDS))
-            .config_file(state.write_config(&self.host)?);
-        if let Some(port) = self.host.port {
-            builder.port(port);
-        }
+    async fn open(&self, state: &StateDir, hidden: &BTreeSet<String>) -> Result<Master, ActionError> {
+        let config = state.write_config(&self.host)?;
         // The wait for the permit is not part of the login timeout.
         let _permit = self.logins.acquire().await.expect("the semaphore is never closed");
-        match tokio::time::timeout(LOGIN_TIMEOUT, builder.connect_mux(&self.host.address)).await {
-            Ok(session) => session.map_err(|e| connect_failure(&self.host, &e)),
-            Err(_) => Err(ActionError::transient(format!("host {}: no login within {LOGIN_TIMEOUT:?}", self.host))),
-        }
+        let start = Master::start(&self.host, &config, state.control_dir(), hidden);
+        tokio::time::timeout(LOGIN_TIMEOUT, start).await.unwrap_or_else(|_| {
+            Err(ActionError::transient(format!("host {}: no login within {LOGIN_TIMEOUT:?}", self.host)))
+        })
     }
 }
 
 async fn run_command(
     permit: CallPermit,
-    session: &Arc<Session>,
+    session: &Arc<Master>,
     line: &str,
     input: Option<&[u8]>,
 ) -> Result<CommandOutput, ExecuteError> {
@@ -182,15 +174,21 @@ async fn run_command(
     let stdin = child.stdin().take();
     permit.check().map_err(ExecuteError::NotSent)?;
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-    let ((), stdout, stderr) = tokio::join!(write(&permit, stdin, &content), read(stdout), read(stderr));
-    if stdout.len().max(stderr.len()) as u64 > MAX_OUTPUT_BYTES {
-        return Err(ExecuteError::OutputTooLarge);
-    }
+    // What a command that changes something prints is only shown; that of a read is parsed.
+    let read_stdout = async {
+        let read = if is_gated { Some(read_ends(stdout).await) } else { read_whole(stdout).await };
+        read.ok_or(ExecuteError::OutputTooLarge)
+    };
+    let write_stdin = async {
+        write(&permit, stdin, &content).await;
+        Ok(())
+    };
+    let ((), stdout, stderr) = tokio::try_join!(write_stdin, read_stdout, async { Ok(read_ends(stderr).await) })?;
     // The marker alone shows the exit code of the command; ssh's own status only explains a missing
     // marker.
     let status = child.wait().await;
     match split_exit_code(stdout) {
-        Some((stdout, code)) => Ok(CommandOutput { code, stdout: text(&stdout), stderr: text(&stderr) }),
+        Some((stdout, code)) => Ok(CommandOutput { code, stdout: text(stdout), stderr: text(stderr) }),
         None => Err(status
             .map_or_else(lost, |status| ExecuteError::ConnectionLost(format!("the command ended early, {status}")))),
     }
@@ -235,16 +233,6 @@ async fn write(permit: &CallPermit, stdin: Option<openssh::ChildStdin>, content:
     stdin.shutdown().await.ok();
 }
 
-// Output that arrived before the connection was lost is kept. One byte above the limit shows that
-// it was exceeded.
-async fn read(stream: Option<impl AsyncReadExt + Unpin>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).await.ok();
-    }
-    bytes
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -5,6 +5,8 @@ mod command_output;
 mod connect_failure;
 mod connection;
 mod marker;
+mod master;
+mod output_stream;
 mod pool;
 mod quote;
 mod remote;

@@ -5,15 +5,16 @@ use std::{
     time::Duration,
 };
 
-use openssh::Session;
 use serde::de::DeserializeOwned;
 use stargate_client::{StopReason, Stopped, within};
 use stargate_sdk::{ActionContext, ActionError, FailureKind};
 
 use super::{
     command::RemoteCommand,
-    command_output::{CommandOutput, excerpt},
-    connection::{ExecuteError, MAX_OUTPUT_BYTES, SshConnection},
+    command_output::{CommandOutput, redacted_excerpt},
+    connection::{ExecuteError, SshConnection},
+    master::Master,
+    output_stream::MAX_OUTPUT_BYTES,
     state_dir::StateDir,
 };
 
@@ -50,8 +51,10 @@ impl<'a> Remote<'a> {
         let session = self.session().await?;
         let line = command.line(&self.connection.host().user);
         match self.execute(&session, &line, command).await {
-            Ok(output) => {
+            Ok(mut output) => {
                 self.log(&line, command, &output);
+                // It is only shown, and cut for that.
+                output.stderr = self.cx.redactor().redact(&output.stderr);
                 Ok(output)
             }
             Err(ExecuteError::NotSent(error)) => Err(self.context(error)),
@@ -85,7 +88,7 @@ impl<'a> Remote<'a> {
 
     /// Opens a session, unless another step of the run has failed because the machine or its jump
     /// host did not respond.
-    async fn session(&self) -> Result<Arc<Session>, ActionError> {
+    async fn session(&self) -> Result<Arc<Master>, ActionError> {
         let host = self.connection.host();
         if !self.ignores_circuits {
             host.path().try_for_each(|hop| self.cx.circuits().check(&hop)).map_err(|e| self.context(e))?;
@@ -94,7 +97,8 @@ impl<'a> Remote<'a> {
             StopReason::Deadline => self.context(ActionError::transient("no connection within the step's timeout")),
             StopReason::Cancelled => ActionError::transient("interrupted"),
         };
-        let opened = within(self.cx, self.connection.session(&self.state)).await;
+        let hidden = self.cx.secret_variables();
+        let opened = within(self.cx, self.connection.session(&self.state, &hidden)).await;
         let result = opened.unwrap_or_else(|error| Err(stopped(error.reason)));
         self.report_to_circuits(result.as_ref().err());
         result
@@ -114,7 +118,7 @@ impl<'a> Remote<'a> {
 
     async fn execute(
         &self,
-        session: &Arc<Session>,
+        session: &Arc<Master>,
         line: &str,
         command: &RemoteCommand,
     ) -> Result<CommandOutput, ExecuteError> {
@@ -144,8 +148,7 @@ impl<'a> Remote<'a> {
             ExecuteError::NotSent(error) => return self.context(error),
             ExecuteError::ConnectionLost(reason) => effect.unanswered_error(reason),
             ExecuteError::OutputTooLarge => {
-                let message = format!("the output is larger than the limit of {MAX_OUTPUT_BYTES} bytes");
-                if command.changes() { ActionError::unknown(message) } else { ActionError::permanent(message) }
+                ActionError::permanent(format!("the output is larger than the limit of {MAX_OUTPUT_BYTES} bytes"))
             }
         };
         self.context(error.context(command.program()))
@@ -156,7 +159,8 @@ impl<'a> Remote<'a> {
         let mut text = format!("{}$ {line}", self.connection.host());
         for stream in [&output.stdout, &output.stderr] {
             if !stream.trim().is_empty() && !command.is_confidential() {
-                write!(text, "\n{}", excerpt(stream)).expect("writing to a string does not fail");
+                write!(text, "\n{}", redacted_excerpt(stream, self.cx.redactor()))
+                    .expect("writing to a string does not fail");
             }
         }
         if output.code != 0 {

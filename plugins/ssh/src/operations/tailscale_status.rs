@@ -97,4 +97,15 @@ mod tests {
         .expect("status");
         assert!(status.primary_routes().is_empty());
     }
+
+    #[test]
+    fn any_status_is_read_or_refused() {
+        crate::mutation::fuzz("tailscale_status", 10_000, |input| {
+            let routes = ["10.1.0.0/16", "10.2.0.0/16"].map(|text| text.parse::<IpNet>().expect("prefix"));
+            if let Ok(status) = serde_json::from_slice::<TailscaleStatus>(input) {
+                let unserved = status.unserved_routes(&routes);
+                assert!(unserved.iter().all(|route| !status.primary_routes().contains(&route.to_string())));
+            }
+        });
+    }
 }

@@ -136,4 +136,17 @@ mod tests {
         let route = ServedRoute { prefix: "10.1.0.0/16".into(), source: "device n of the tailnet".into() };
         assert_eq!(served_routes(&device), [route]);
     }
+
+    #[test]
+    fn any_list_is_read_or_refused() {
+        use crate::client::DeviceList;
+        crate::mutation::fuzz("tailscale_api", 10_000, |input| {
+            for device in serde_json::from_slice::<DeviceList>(input).into_iter().flat_map(|list| list.devices) {
+                let routes = served_routes(&device);
+                assert!(routes.iter().all(|route| route.prefix.parse::<Ipv4Net>().is_ok_and(|p| p.prefix_len() > 0)));
+                let listed = listed_device(device);
+                assert!(listed.ipv4.is_none_or(|address| address.parse::<Ipv4Addr>().is_ok()));
+            }
+        });
+    }
 }

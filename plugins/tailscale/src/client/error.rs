@@ -100,4 +100,17 @@ mod tests {
         assert_eq!(describe(StatusCode::BAD_REQUEST, text), "cannot: bad tag (HTTP 400)");
         assert_eq!(describe(StatusCode::BAD_GATEWAY, ""), "502 Bad Gateway");
     }
+
+    #[test]
+    fn any_answer_is_an_error_of_limited_length() {
+        crate::mutation::fuzz("tailscale_api", 5_000, |input| {
+            let response = HttpResponse {
+                status: StatusCode::FORBIDDEN,
+                headers: reqwest::header::HeaderMap::new(),
+                body: input.to_vec(),
+            };
+            let error = TailscaleError::new(CallEffect::ReadOnly, "GET /devices", &response).error;
+            assert!(!error.message.is_empty() && error.message.len() < 4096, "{error}");
+        });
+    }
 }
