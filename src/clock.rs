@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// Maximum duration of one sleep: a suspension of the machine or a change of its clock is noticed
 /// within it.
@@ -90,6 +90,15 @@ impl Clock {
         }
     }
 
+    /// Waits until the time is `at` or later, or `due` has passed, which is the same time by a clock
+    /// that is never set: a system clock that was set back does not prolong the wait.
+    pub async fn until_or_due(&self, at: UnixMillis, due: Instant) {
+        tokio::select! {
+            () = self.until(at) => {}
+            () = tokio::time::sleep_until(due), if self.0.is_none() => {}
+        }
+    }
+
     /// Waits until the time is `at` or later.
     pub async fn until(&self, at: UnixMillis) {
         match &self.0 {
@@ -103,5 +112,29 @@ impl Clock {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_or_forth_does_not_prolong_a_wait() {
+        let (hour, instant) = (Duration::from_hours(1), Duration::from_millis(20));
+        // The clock was set back by an hour during the wait.
+        let system = Clock::system();
+        let due = Instant::now() + instant;
+        system.until_or_due(system.now().plus(hour), due).await;
+        assert!(Instant::now() >= due);
+        // It was set forth by more than the wait.
+        system.until_or_due(system.now(), Instant::now() + hour).await;
+        assert!(Instant::now() < due + hour);
+        let fixed = Clock::fixed(UnixMillis(0));
+        let waiting = fixed.until_or_due(UnixMillis(0).plus(hour), Instant::now());
+        tokio::pin!(waiting);
+        assert!(futures::poll!(&mut waiting).is_pending(), "a fixed clock has its own time");
+        fixed.set(UnixMillis(0).plus(hour));
+        waiting.await;
     }
 }

@@ -5,16 +5,19 @@ mod support;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures::future::BoxFuture;
 use stargate::{
     clock::Clock,
-    engine::{Ending, Engine, EngineError, EngineOptions},
-    event::{EventKind, Reporter},
+    engine::{DEFAULT_LEASE, Ending, Engine, EngineError, EngineOptions},
+    event::{Event, EventKind, Reporter},
     journal::Journal,
-    plan::Plan,
+    plan::{Plan, PlannedStep},
     run::{Entry, Outcome},
 };
 use stargate_sdk::{
@@ -22,6 +25,7 @@ use stargate_sdk::{
     Secrets, Target, TargetId,
 };
 use support::{Act, Harness, Scripted, plan, step};
+use tokio::sync::Semaphore;
 
 /// Target whose identifications are scripted; the last one repeats.
 struct FakeTarget(Mutex<VecDeque<Result<TargetId, ActionError>>>);
@@ -266,4 +270,76 @@ async fn a_lock_in_a_system_that_is_reached_later_is_taken_by_the_first_step_tha
     let resumed = engine(&harness, later(), &locks).resume(report.run).await.unwrap();
     assert_eq!(resumed.ending, Ending::Finished(Outcome::Succeeded));
     assert_eq!(locks.calls.lock().unwrap().last().unwrap(), "release fake/x epoch 2");
+}
+
+/// Target that lets all callers of `identify` wait, and then fails.
+struct SlowTarget {
+    calls: Arc<AtomicUsize>,
+    open: Arc<Semaphore>,
+}
+
+impl Target for SlowTarget {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn permissions(&self) -> &'static [Permission] {
+        &[]
+    }
+
+    fn identify<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<TargetId, ActionError>> {
+        Box::pin(async move {
+            // The call before the run starts fails immediately.
+            if self.calls.fetch_add(1, Ordering::SeqCst) > 0 {
+                tokio::select! {
+                    permit = self.open.acquire() => permit.unwrap().forget(),
+                    () = tokio::time::sleep_until(cx.deadline()) => {}
+                }
+            }
+            Err(ActionError::permanent("the login program failed"))
+        })
+    }
+
+    fn setting(&self) -> &'static str {
+        "--fake NAME"
+    }
+}
+
+#[tokio::test]
+async fn parallel_steps_share_one_failed_check_of_their_target() {
+    for timeout_ms in [60_000, 20] {
+        let harness = Harness::new().await;
+        let (calls, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let mut registry = Registry::default();
+        registry.add_for_target("fake", |actions| actions.add(Scripted::<0>(Arc::clone(&harness.script))));
+        registry.add_target(SlowTarget { calls: Arc::clone(&calls), open: Arc::clone(&open) });
+        let engine = Engine::start(EngineOptions {
+            journal: Arc::clone(&harness.journal) as Arc<dyn Journal>,
+            registry,
+            secrets: Arc::new(Secrets::default()),
+            reporter: Arc::clone(&harness.events) as Arc<dyn Reporter>,
+            clock: Clock::system(),
+            max_parallel: 8,
+            lease: DEFAULT_LEASE,
+        })
+        .unwrap();
+        let steps = (0..8).map(move |n| PlannedStep { timeout_ms, ..step(&format!("s{n}"), "test.find", &[]) });
+        let running = tokio::spawn(async move { engine.run(plan(steps.collect())).await });
+        let is_started = |event: &Event| matches!(event.kind, EventKind::StepStarted { .. });
+        while harness.events.0.lock().unwrap().iter().filter(|event| is_started(event)).count() < 8 {
+            tokio::task::yield_now().await;
+        }
+        if timeout_ms > 1000 {
+            // All attempts wait once the runtime has nothing else to do.
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            open.add_permits(1); // for one call only
+        }
+        let report = running.await.unwrap().unwrap();
+        assert_eq!(report.failures.len(), 8);
+        assert!(report.failures.iter().all(|(_, error)| error.message == "the login program failed"));
+        assert_eq!(calls.load(Ordering::SeqCst), 2, "one before the run, and one for all steps");
+        assert_eq!(harness.script.calls(), Vec::<String>::new());
+    }
 }

@@ -11,7 +11,10 @@ use futures::future::join_all;
 use stargate_sdk::{
     ActionContext, ActionError, FailureKind, LockAttempt, RemoteHolder, RemoteLockRequest, RunLease, Target, TargetId,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -69,6 +72,8 @@ impl RunBinder {
     /// [`EngineError::LockedElsewhere`], or [`EngineError::LockUnavailable`] if a target refuses
     /// the lock. No lock is held then.
     pub(super) async fn bind(&self, request: &BindingRequest<'_>) -> Result<Arc<RunBinding>, EngineError> {
+        // Before the first program of this machine is run.
+        request.plan.env_references().iter().for_each(|reference| self.targets.secrets.reserve(reference));
         let targets = self.targets.of_plan(request.plan);
         let identified = join_all(targets.iter().map(|target| self.targets.identify_soon(&**target))).await;
         let mut binding = RunBinding {
@@ -173,8 +178,10 @@ pub(super) struct RunBinding {
     run: RunId,
     targets: Arc<TargetIdentities>,
     state: Mutex<BindingState>,
-    /// Held while a target is identified for the first time in the run.
-    checking: tokio::sync::Mutex<()>,
+    /// Held while a target is identified for the first time in the run. Attempts that come
+    /// meanwhile share the failure: otherwise each of them would wait for a login program that
+    /// hangs, one after the other.
+    checking: tokio::sync::Mutex<BTreeMap<&'static str, CheckFailure>>,
     /// Entries that the run stores with its first commit.
     first_entries: Vec<Entry>,
     /// Event that names targets and locks.
@@ -188,6 +195,22 @@ struct BindingState {
     recorded: BTreeMap<String, TargetId>,
     /// Names of the targets that are the recorded ones.
     verified: BTreeSet<&'static str>,
+}
+
+/// Last failure to check a target.
+struct CheckFailure {
+    at: Instant,
+    /// True if the timeout of the step expired that checked the target.
+    timed_out: bool,
+    error: ActionError,
+}
+
+impl CheckFailure {
+    /// Error for an attempt that has waited for the check since `called`.
+    fn shared(&self, cx: &ActionContext, called: Instant) -> Option<ActionError> {
+        let is_shared = self.at > called && (!self.timed_out || cx.remaining().is_zero());
+        is_shared.then(|| self.error.clone())
+    }
 }
 
 impl RunBinding {
@@ -257,10 +280,34 @@ impl RunBinding {
         if self.state().verified.contains(target.name()) {
             return Ok(());
         }
-        let _checking = self.checking.lock().await;
+        let called = Instant::now();
+        let mut failures = tokio::select! {
+            failures = self.checking.lock() => failures,
+            () = cx.cancellation().cancelled() => return Err(ActionError::transient("interrupted")),
+        };
         if self.state().verified.contains(target.name()) {
             return Ok(());
         }
+        if let Some(error) = failures.get(target.name()).and_then(|failure| failure.shared(cx, called)) {
+            return Err(error);
+        }
+        let checked = self.check_first(cx, target, dispatcher).await;
+        if let Err(error) = &checked
+            && !cx.cancellation().is_cancelled()
+        {
+            let timed_out = cx.remaining().is_zero();
+            failures.insert(target.name(), CheckFailure { at: Instant::now(), timed_out, error: error.clone() });
+        }
+        checked
+    }
+
+    /// Identifies a target for the first time in the run, records it and takes its locks.
+    async fn check_first(
+        &self,
+        cx: &ActionContext,
+        target: &dyn Target,
+        dispatcher: &mpsc::Sender<DispatcherMessage>,
+    ) -> Result<(), ActionError> {
         let found = self.targets.identify(cx, target).await?;
         let entry = self.compare(target, &found).map_err(|mismatch| {
             ActionError::permanent(mismatch.to_string()).with_code("OtherTarget").with_hint(mismatch.hint())

@@ -19,7 +19,7 @@ use super::{
     renewal::{HeldLeases, LeaseTerm},
 };
 use crate::{
-    clock::UnixMillis,
+    clock::{Clock, UnixMillis},
     event::{Event, EventKind},
     id::{Epoch, RunId},
     journal::{Append, Commit, Cursor, JournalError, NewRun, Owner},
@@ -47,6 +47,24 @@ pub(super) struct Dispatcher {
     /// Runs to decide on in this turn.
     touched: BTreeSet<RunId>,
     draining: bool,
+    /// Time that is waited for.
+    wake: Option<Wake>,
+    /// Time that was waited for, until the turn that follows.
+    reached: Option<UnixMillis>,
+}
+
+/// Time of the next scheduled attempt.
+#[derive(Debug, Clone, Copy)]
+struct Wake {
+    at: UnixMillis,
+    /// The same time by a clock that is never set.
+    due: Instant,
+}
+
+async fn wait_for(clock: &Clock, wake: Option<Wake>) {
+    if let Some(Wake { at, due }) = wake {
+        clock.until_or_due(at, due).await;
+    }
 }
 
 impl Dispatcher {
@@ -57,7 +75,18 @@ impl Dispatcher {
         own: mpsc::WeakSender<DispatcherMessage>,
     ) -> Self {
         let log_writer = LogWriter::start(Arc::clone(&options.journal));
-        Self { options, log_writer, owner, held, own, runs: HashMap::new(), touched: BTreeSet::new(), draining: false }
+        Self {
+            options,
+            log_writer,
+            owner,
+            held,
+            own,
+            runs: HashMap::new(),
+            touched: BTreeSet::new(),
+            draining: false,
+            wake: None,
+            reached: None,
+        }
     }
 
     /// Handles messages until all engine handles are dropped and no attempt is running.
@@ -68,7 +97,7 @@ impl Dispatcher {
             let wake = self.wake();
             tokio::select! {
                 received = messages.recv_many(&mut batch, MAX_BATCH) => if received == 0 { return },
-                () = tokio::time::sleep(wake.unwrap_or(POLL_INTERVAL)), if wake.is_some() => self.touch_due(),
+                () = wait_for(&self.options.clock, wake), if wake.is_some() => self.touch_due(),
                 _ = poll.tick() => self.poll_journal().await,
             }
             for message in batch.drain(..) {
@@ -86,16 +115,28 @@ impl Dispatcher {
         self.options.clock.now()
     }
 
-    /// Returns the time until the next scheduled attempt.
-    fn wake(&self) -> Option<Duration> {
-        let earliest = self.runs.values().filter_map(|run| run.wake).min()?;
-        Some(earliest.since(self.now()))
+    /// Returns the time of the next scheduled attempt.
+    fn wake(&mut self) -> Option<Wake> {
+        let at = self.runs.values().filter_map(|run| run.wake).min()?;
+        // It was computed when the attempt was scheduled, and a change of the clock since does not
+        // count.
+        let known = self.wake.filter(|known| known.at == at);
+        self.wake = known.or_else(|| Some(Wake { at, due: Instant::now() + at.since(self.now()) }));
+        self.wake
     }
 
+    /// Touches the runs whose time has come, and lets this turn decide as of that time, which can
+    /// be later than the clock's if it was set back.
     fn touch_due(&mut self) {
-        let now = self.now();
+        self.reached = self.wake.take().map(|wake| wake.at);
+        let now = self.decision_time();
         self.touched
             .extend(self.runs.values().filter(|run| run.wake.is_some_and(|at| at <= now)).map(|run| run.id.clone()));
+    }
+
+    /// Time as of which a turn decides.
+    fn decision_time(&self) -> UnixMillis {
+        self.now().max(self.reached.unwrap_or_default())
     }
 
     fn handle(&mut self, message: DispatcherMessage) {
@@ -188,7 +229,8 @@ impl Dispatcher {
 
     /// Decides on the touched runs, commits their entries, reports events and starts attempts.
     async fn turn(&mut self) {
-        let now = self.now();
+        let now = self.decision_time();
+        self.reached = None;
         for id in &self.touched {
             if let Some(run) = self.runs.get_mut(id) {
                 let draining = self.draining || run.has_lost_lock();
@@ -249,7 +291,7 @@ impl Dispatcher {
                     plan: run.prepared.text.clone(),
                     owner: Arc::clone(&self.owner),
                     lease_until: run.term.until,
-                    entries,
+                    entries: entries.to_vec(),
                     status,
                     locks: run.prepared.plan().locks.clone(),
                     evictions: std::mem::take(&mut run.evictions),
@@ -299,6 +341,7 @@ impl Dispatcher {
     /// left to do.
     async fn after_commit(&mut self, id: &RunId) {
         let Some(mut run) = self.runs.remove(id) else { return };
+        run.outbox.end_commit();
         let at = self.now();
         for kind in run.outbox.events.drain(..) {
             self.options.reporter.report(Event { at, run: id.clone(), kind });
