@@ -168,6 +168,16 @@ async fn a_kubelet_with_what_is_wrong_does_not_join_and_says_why() {
     put(&bench, "/etc/kubernetes/bootstrap", &bootstrap(&bench, &other));
     start(&bench);
     says(&bench, "certificate signed by unknown authority").await;
+    let malformed = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode("none"));
+    for (broken, what) in
+        [("no certificate", "unable to parse bytes as PEM block"), (&malformed, "malformed certificate")]
+    {
+        put(&bench, "/etc/kubernetes/bootstrap", &bootstrap(&bench, broken));
+        says(&bench, what).await;
+    }
+    let own = std::fs::read_to_string(bench.sim.ca_file()).unwrap();
+    put(&bench, "/etc/kubernetes/bootstrap", &bootstrap(&bench, &format!("{other}{own}")));
+    node(&bench, "True").await;
     set_up(&bench);
     must(&bench, "echo broken | tee /usr/local/bin/kubelet >/dev/null; systemctl restart kubelet");
     says(&bench, "Exec format error").await;
@@ -396,4 +406,23 @@ async fn openssl_answers_as_the_one_that_is_installed_here() {
             assert_eq!((Some(simulated.status), simulated.stdout, simulated.stderr), expected, "{call}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_kubeconfig_breaks_is_not_ready() {
+    let bench = bare().await;
+    set_up(&bench);
+    start(&bench);
+    node(&bench, "True").await;
+    let intact = must(&bench, "cat /var/lib/kubelet/kubeconfig");
+    let mut broken: Value = serde_json::from_str(&intact).unwrap();
+    for (authority, what) in [(STANDARD.encode("none"), "PEM block"), ("§".to_owned(), "illegal base64 data")] {
+        broken["clusters"][0]["cluster"]["certificate-authority-data"] = authority.into();
+        put(&bench, "/var/lib/kubelet/kubeconfig", &broken.to_string());
+        must(&bench, "systemctl restart kubelet");
+        says(&bench, what).await;
+        node(&bench, "Unknown").await;
+    }
+    put(&bench, "/var/lib/kubelet/kubeconfig", &intact);
+    node(&bench, "True").await;
 }

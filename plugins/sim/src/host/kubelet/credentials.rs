@@ -1,5 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use super::command_line::CommandLine;
@@ -88,16 +90,37 @@ fn reaches(config: &Value, kube: &Kube) -> Result<(), String> {
     if !kube.is_at(server) {
         return Err(format!("Unable to register node with API server: dial {server}: connect: connection refused"));
     }
-    let given = cluster["certificate-authority-data"].as_str().and_then(|data| STANDARD.decode(data).ok());
-    let given = given.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let own = kube.authority.as_ref().map(|authority| authority.certificate.as_str()).unwrap_or_default();
-    if squeezed(&given) == squeezed(own) {
+    let own = kube.authority.as_ref().map(|authority| certificates(&authority.certificate)).unwrap_or_default();
+    let given = authorities(cluster)?;
+    if own.iter().all(|certificate| given.contains(certificate)) {
         return Ok(());
     }
     Err("tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned())
 }
 
-/// Returns PEM text without whitespace, so that line ends do not affect a comparison.
-fn squeezed(pem: &str) -> String {
-    pem.split_whitespace().collect()
+/// Returns the authorities that a kubeconfig trusts.
+///
+/// # Errors
+///
+/// The message that a kubelet prints before it exits: the text is not base64, not PEM, or contains
+/// something else than certificates.
+fn authorities(cluster: &Value) -> Result<Vec<CertificateDer<'static>>, String> {
+    let encoded = cluster["certificate-authority-data"].as_str().unwrap_or_default();
+    let bytes = STANDARD.decode(encoded).map_err(|error| format!("illegal base64 data: {error}"))?;
+    if bytes.is_empty() {
+        return Ok(Vec::new()); // the authorities of the system
+    }
+    let certificates = certificates(&String::from_utf8_lossy(&bytes));
+    if certificates.is_empty() {
+        return Err("unable to load root certificates: unable to parse bytes as PEM block".to_owned());
+    }
+    match certificates.iter().find_map(|der| x509_parser::parse_x509_certificate(der).err()) {
+        Some(error) => Err(format!("unable to load root certificates: x509: malformed certificate: {error}")),
+        None => Ok(certificates),
+    }
+}
+
+/// Returns the certificates of a PEM text.
+fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).map_while(Result::ok).collect()
 }

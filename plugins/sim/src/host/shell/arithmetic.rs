@@ -18,7 +18,12 @@ pub(super) struct Arithmetic<'a> {
     /// Number of operands around the current one whose value is not used: they assign nothing and
     /// cannot fail.
     skipped: usize,
+    /// Number of operands that contain the current one.
+    depth: usize,
 }
+
+/// Maximum depth of operands in each other. Evaluating them uses the stack.
+const MAX_DEPTH: usize = 64;
 
 /// Binary operators by rank, the weakest first, without `||` and `&&`.
 ///
@@ -44,7 +49,7 @@ const ASSIGNMENTS: [(&str, &str); 11] = [
 impl<'a> Arithmetic<'a> {
     /// Creates an evaluator of `text`.
     pub(super) fn new(text: &'a str, variables: &'a mut dyn ArithmeticVariables) -> Self {
-        Self { text, rest: text, variables, skipped: 0 }
+        Self { text, rest: text, variables, skipped: 0, depth: 0 }
     }
 
     /// Evaluates the whole text. An empty expression is 0.
@@ -86,6 +91,23 @@ impl<'a> Arithmetic<'a> {
         value
     }
 
+    /// Evaluates an operand that can contain others of its kind.
+    ///
+    /// # Errors
+    /// More than [`MAX_DEPTH`] of them contain each other.
+    fn nested(
+        &mut self,
+        operand: impl FnOnce(&mut Self) -> Result<i64, ArithmeticError>,
+    ) -> Result<i64, ArithmeticError> {
+        if self.depth == MAX_DEPTH {
+            return Err(format!("arithmetic expression: more than {MAX_DEPTH} nested operands are not simulated"));
+        }
+        self.depth += 1;
+        let value = operand(self);
+        self.depth -= 1;
+        value
+    }
+
     /// Evaluates an assignment or a condition.
     fn assignment(&mut self) -> Result<i64, ArithmeticError> {
         self.blanks();
@@ -98,7 +120,7 @@ impl<'a> Arithmetic<'a> {
             return self.condition();
         };
         self.rest = &self.rest[operator.len()..];
-        let right = self.assignment()?;
+        let right = self.nested(Self::assignment)?;
         let value = if applied.is_empty() {
             right
         } else {
@@ -117,11 +139,11 @@ impl<'a> Arithmetic<'a> {
         if !self.take("?") {
             return Ok(condition);
         }
-        let first = self.only_if(condition != 0, Self::assignment)?;
+        let first = self.only_if(condition != 0, |inner| inner.nested(Self::assignment))?;
         if !self.take(":") {
             return Err(self.error("expecting ':'"));
         }
-        let second = self.only_if(condition == 0, Self::condition)?;
+        let second = self.only_if(condition == 0, |inner| inner.nested(Self::condition))?;
         Ok(if condition != 0 { first } else { second })
     }
 
@@ -174,12 +196,12 @@ impl<'a> Arithmetic<'a> {
     /// Evaluates a number, a variable, a parenthesis or an operator with one operand.
     fn primary(&mut self) -> Result<i64, ArithmeticError> {
         if self.take("(") {
-            let value = self.assignment()?;
+            let value = self.nested(Self::assignment)?;
             return if self.take(")") { Ok(value) } else { Err(self.error("expecting ')'")) };
         }
         for operator in ["-", "+", "!", "~"] {
             if self.take(operator) {
-                let value = self.primary()?;
+                let value = self.nested(Self::primary)?;
                 return Ok(match operator {
                     "-" => value.wrapping_neg(),
                     "+" => value,
@@ -259,4 +281,30 @@ fn number(digits: &str) -> Option<i64> {
         return None;
     }
     Some(i64::from_str_radix(digits, radix).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct NoVariables;
+
+    impl ArithmeticVariables for NoVariables {
+        fn value(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn assign(&mut self, _: &str, _: i64) {}
+    }
+
+    #[test]
+    fn operands_that_are_nested_too_deeply_are_refused() {
+        let value = |text: &str| Arithmetic::new(text, &mut NoVariables).value();
+        for [opening, closing] in [["(", ")"], ["-", ""], ["~ ", ""], ["a=", ""], ["1?", ":0"], ["0?1:", ""]] {
+            let nested = |depth| format!("{}1{}", opening.repeat(depth), closing.repeat(depth));
+            assert!(value(&nested(60)).is_ok(), "{opening}");
+            assert!(value(&nested(100_000)).is_err_and(|error| error.contains("nested operands")), "{opening}");
+        }
+        assert_eq!(value(&format!("{}1", "1+".repeat(10_000))), Ok(10_001));
+    }
 }
