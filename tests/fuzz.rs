@@ -8,6 +8,7 @@ mod mutation;
 
 use std::path::Path;
 
+use mutation::fuzz;
 use serde_json::Value;
 use stargate::{
     clock::UnixMillis,
@@ -17,10 +18,6 @@ use stargate::{
 };
 use stargate_sdk::Redactor;
 use support::{expression, plan, step};
-
-fn fuzz(target: &str, count: usize, body: impl Fn(&[u8])) {
-    mutation::fuzz(Path::new(env!("CARGO_MANIFEST_DIR")), target, count, body);
-}
 
 #[test]
 fn a_workflow_is_read_or_has_an_error_that_can_be_shown() {

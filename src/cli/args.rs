@@ -56,6 +56,9 @@ pub(crate) struct GlobalArgs {
     /// last lines of a step that fails]
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// Let workflows include files outside of their own folder [default: refuse them]
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(crate) outer_includes: bool,
     /// Journal file [env: STARGATE_JOURNAL] [default: ~/.local/state/stargate/journal.db]
     #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
     pub(crate) journal: Option<PathBuf>,

@@ -74,16 +74,40 @@ impl Session {
         max_parallel: u16,
     ) -> Result<Self, Failure> {
         let journal = journals::open(&settings.journal).await?;
-        let (secrets, max_parallel) = (Arc::new(secrets), max_parallel.into());
-        Ok(Self {
+        Ok(Self::on(journal, settings, (registry, secrets), max_parallel))
+    }
+
+    /// Opens the journal, or returns `None` if the default one does not exist. Sends no request,
+    /// and creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// A failure with exit code 69 if the journal cannot be opened; a usage failure if it is named
+    /// and does not exist.
+    pub(crate) async fn open_existing(
+        settings: &Settings,
+        actions: (Registry, Secrets),
+        max_parallel: u16,
+    ) -> Result<Option<Self>, Failure> {
+        let journal = journals::open_existing(settings).await?;
+        Ok(journal.map(|journal| Self::on(journal, settings, actions, max_parallel)))
+    }
+
+    fn on(
+        journal: Arc<dyn Journal>,
+        settings: &Settings,
+        (registry, secrets): (Registry, Secrets),
+        max_parallel: u16,
+    ) -> Self {
+        Self {
             journal,
             registry,
-            secrets,
-            max_parallel,
+            secrets: Arc::new(secrets),
+            max_parallel: max_parallel.into(),
             lease: settings.lease,
             lock_timeout: Duration::ZERO,
             timeout: None,
-        })
+        }
     }
 
     /// Sets the time to wait for locks, from the command line.

@@ -17,6 +17,7 @@ use super::{
     args::{GlobalArgs, Output},
     environment::{self, Environment},
     time_zone,
+    workflow_text::IncludeScope,
 };
 
 /// Default references to the OAuth client of Tailscale.
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) log: String,
     /// Colours are allowed on terminals.
     pub(crate) colour: bool,
+    /// Files that workflows can inline.
+    pub(crate) includes: IncludeScope,
     /// Format of the output.
     pub(crate) output: Output,
     /// Lines that steps capture are shown.
@@ -126,6 +129,7 @@ impl Settings {
                 .map_or(DEFAULT_LEASE, Duration::from_millis),
             log: flags.log.or_else(|| variables.text("STARGATE_LOG")).unwrap_or_else(|| "warn".into()),
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
+            includes: if flags.outer_includes { IncludeScope::Anywhere } else { IncludeScope::Folder },
             output: flags.output,
             verbose: flags.verbose,
             #[cfg(feature = "sim")]
@@ -153,6 +157,7 @@ impl Settings {
             path("ssh-config", &self.ssh_config),
             path("kubeconfig", &self.kubeconfig),
             text("kube-context", self.kube_context.clone()),
+            (self.includes == IncludeScope::Anywhere).then(|| "--outer-includes".to_owned()),
         ]
         .into_iter()
         .flatten()

@@ -41,6 +41,18 @@ pub(crate) struct WorkflowText {
     yaml: String,
     /// Folder of the file; `None` for an embedded workflow.
     folder: Option<PathBuf>,
+    /// Files that can be inlined.
+    includes: IncludeScope,
+}
+
+/// Files that a workflow can inline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum IncludeScope {
+    /// Those in the folder of the workflow's file, and below it.
+    #[default]
+    Folder,
+    /// All files.
+    Anywhere,
 }
 
 impl WorkflowText {
@@ -63,7 +75,7 @@ impl WorkflowText {
             let message = format!("cannot read a workflow from standard input: {error}");
             Failure::new(Exit::Invalid, message, "pass the text of a workflow, or use the path of a YAML file")
         })?;
-        Ok(Self { name: STANDARD_INPUT.into(), yaml, folder: Some(PathBuf::new()) })
+        Ok(Self { name: STANDARD_INPUT.into(), yaml, folder: Some(PathBuf::new()), includes: IncludeScope::Folder })
     }
 
     /// Reads the workflow in a file.
@@ -72,14 +84,20 @@ impl WorkflowText {
             let message = format!("cannot read workflow {}: {error}", path.display());
             Failure::new(Exit::Invalid, message, "use the path of a YAML file, or one of: ".to_owned() + &shipped())
         })?;
-        Ok(Self { name: path.display().to_string(), yaml, folder: path.parent().map(Path::to_owned) })
+        let folder = path.parent().map(Path::to_owned);
+        Ok(Self { name: path.display().to_string(), yaml, folder, includes: IncludeScope::Folder })
+    }
+
+    /// Lets the workflow inline these files.
+    pub(crate) fn with_includes(self, includes: IncludeScope) -> Self {
+        Self { includes, ..self }
     }
 
     /// Reads the workflow again from the same place.
     pub(crate) fn read_again(&self) -> Result<Self, Failure> {
         let name = self.name.as_str();
         match &self.folder {
-            Some(_) => Self::read(Path::new(name)),
+            Some(_) => Ok(Self::read(Path::new(name))?.with_includes(self.includes)),
             None => embedded(name.trim_end_matches(".yaml")).ok_or_else(|| unknown(name)),
         }
     }
@@ -144,7 +162,8 @@ impl WorkflowText {
         self.validate(registry).map(|checked| checked.outline())
     }
 
-    /// Reads a workflow that this one inlines: a file in the same folder, with or without `.yaml`.
+    /// Reads a workflow that this one inlines: a file in the same folder, with or without `.yaml`,
+    /// or outside of it if that is allowed.
     ///
     /// A name without folder and extension is an embedded workflow if the folder has no such file.
     /// Embedded workflows, whose paths are in `inlined`, inline embedded ones only.
@@ -163,7 +182,10 @@ impl WorkflowText {
         if is_name && matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             return embed().map_err(|reason| format!("{} does not exist, and {reason}", path.display()));
         }
-        let text = read_inside(folder, &path)?;
+        let text = match self.includes {
+            IncludeScope::Folder => read_inside(folder, &path)?,
+            IncludeScope::Anywhere => text_file::read(&path)?,
+        };
         Ok((path.display().to_string(), text))
     }
 }
@@ -180,7 +202,7 @@ fn read_inside(folder: &Path, path: &Path) -> Result<String, String> {
     let real = path.canonicalize().map_err(|error| error.to_string())?;
     let outer = folder.canonicalize().map_err(|error| error.to_string())?;
     if !real.starts_with(&outer) {
-        return Err(format!("it is outside of {}; copy it there", outer.display()));
+        return Err(format!("it is outside of {}; copy it there, or add `--outer-includes`", outer.display()));
     }
     text_file::read(&real)
 }
@@ -199,7 +221,12 @@ pub(crate) fn is_yaml(path: &Path) -> bool {
 
 fn embedded(name: &str) -> Option<WorkflowText> {
     let (name, yaml) = EMBEDDED.iter().find(|(known, _)| *known == name)?;
-    Some(WorkflowText { name: format!("{name}.yaml"), yaml: (*yaml).into(), folder: None })
+    Some(WorkflowText {
+        name: format!("{name}.yaml"),
+        yaml: (*yaml).into(),
+        folder: None,
+        includes: IncludeScope::Folder,
+    })
 }
 
 fn unknown(name: &str) -> Failure {

@@ -8,6 +8,7 @@ mod fake;
 mod inputs;
 mod interrupts;
 mod killed_simulator;
+mod local_files;
 mod locks;
 mod logs;
 mod offline;

@@ -64,13 +64,13 @@ impl Numbers {
     }
 }
 
-/// Calls `body` with each file of `fuzz/corpus/TARGET` below `root`, and with `count` mutations of
-/// them. The seed is printed; a failure also prints the input and its number.
-pub(crate) fn fuzz(root: &Path, target: &str, count: usize, body: impl Fn(&[u8])) {
+/// Calls `body` with each file of `fuzz/corpus/TARGET`, and with `count` mutations of them. The seed
+/// is printed; a failure also prints the input and its number.
+pub(crate) fn fuzz(target: &str, count: usize, body: impl Fn(&[u8])) {
     let seed = std::env::var(SEED_VARIABLE).ok().map_or_else(new_seed, |text| text.parse().expect("a number"));
     // Past the capture of the test harness: an abort prints nothing that was captured.
     writeln!(std::io::stderr(), "fuzz {target}: {SEED_VARIABLE}={seed}").expect("standard error is open");
-    let corpus = corpus(&root.join("fuzz/corpus").join(target));
+    let corpus = corpus(&root().join("fuzz/corpus").join(target));
     assert!(!corpus.is_empty(), "{target} has no corpus");
     let mut numbers = Numbers(seed);
     let mutants = (0..count).map(|_| mutant(&corpus, &mut numbers));
@@ -81,6 +81,13 @@ pub(crate) fn fuzz(root: &Path, target: &str, count: usize, body: impl Fn(&[u8])
             resume_unwind(panic);
         }
     }
+}
+
+/// Root of the repository: the first folder above the crate that has a lock file.
+fn root() -> &'static Path {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let has_lock_file = |folder: &&Path| folder.join("Cargo.lock").exists();
+    crate_folder.ancestors().find(has_lock_file).expect("a crate of the workspace")
 }
 
 fn new_seed() -> u64 {

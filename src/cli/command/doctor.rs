@@ -47,7 +47,7 @@ type SharedFinding = Shared<BoxFuture<'static, Finding>>;
 /// failed.
 pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exit, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
-    let (requirements, unchecked) = requirements(args, &registry, &secrets);
+    let (requirements, unchecked) = requirements(settings, args, &registry, &secrets);
     let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(JournalCheck { path: settings.journal.clone() })];
     checks.extend(registry.checks().iter().cloned());
     checks.retain(|check| requirements.concerns(check.id(), &registry));
@@ -97,8 +97,9 @@ impl UncheckedWorkflow {
 
 /// Collects the requirements of the named workflows, or of all embedded ones if none is named. A
 /// workflow that cannot be read or has errors is returned as well.
-fn requirements(args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> (Requirements, Vec<UncheckedWorkflow>) {
-    let named = args.workflows.iter().map(|name| (name.clone(), WorkflowText::find(name)));
+fn requirements(settings: &Settings, args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> (Requirements, Vec<UncheckedWorkflow>) {
+    let find = |name: &str| Ok(WorkflowText::find(name)?.with_includes(settings.includes));
+    let named = args.workflows.iter().map(|name| (name.clone(), find(name)));
     let embedded = || WorkflowText::all_embedded().into_iter().map(|text| (text.name().to_owned(), Ok(text)));
     let texts: Vec<_> = if args.workflows.is_empty() { embedded().collect() } else { named.collect() };
     let (mut requirements, mut unchecked) = (Requirements::default(), Vec::new());

@@ -19,7 +19,7 @@ use crate::{
 /// Command `graph`: shows the steps in a topological order, with their dependencies.
 pub(crate) fn graph(settings: &Settings, args: &GraphArgs) -> Result<Exit, Failure> {
     let (registry, _) = wiring::build(settings)?;
-    let outline = WorkflowText::find(&args.workflow)?.outline(&registry)?;
+    let outline = WorkflowText::find(&args.workflow)?.with_includes(settings.includes).outline(&registry)?;
     match (settings.output, args.format) {
         (Output::Json, _) => ui::out_json_pretty(&to_json(&outline)),
         (Output::Text, GraphFormat::Text) => text(&outline),

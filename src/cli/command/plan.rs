@@ -25,7 +25,7 @@ use crate::{
 
 /// Command `plan`: previews the changes of a run. Changes nothing and creates no run.
 pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, Failure> {
-    let text = WorkflowText::find(&args.workflow.workflow)?;
+    let text = WorkflowText::find(&args.workflow.workflow)?.with_includes(settings.includes);
     let (registry, secrets) = wiring::build(settings)?;
     let checked = text.validate(&registry)?;
     let inputs = inputs::read(&args.workflow.inputs, checked.workflow())?;

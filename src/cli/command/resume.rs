@@ -26,7 +26,10 @@ use crate::{
 
 /// Command `resume`: continues one run, or each interrupted run without a live owner.
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
-    let session = Session::open(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
+    let opened = Session::open_existing(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
+    let Some(session) = opened else {
+        return if args.all { Ok(nothing_interrupted(settings)) } else { Err(runs::no_runs()) };
+    };
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
     if args.all {
         return resume_all(settings, &session).await;
@@ -99,15 +102,17 @@ fn report_nothing_to_do(settings: &Settings, text: &str, run: Option<&RunId>) {
     }
 }
 
+fn nothing_interrupted(settings: &Settings) -> Exit {
+    report_nothing_to_do(settings, "no run is interrupted: no run to resume", None);
+    Exit::Success
+}
+
 /// Resumes all interrupted runs and returns the highest exit code. A run that cannot be read or
 /// resumed is reported, and the others are resumed.
 async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Failure> {
     let (pending, mut worst) = resumable(settings, &*session.journal).await?;
     if pending.is_empty() {
-        if worst == Exit::Success {
-            report_nothing_to_do(settings, "no run is interrupted: no run to resume", None);
-        }
-        return Ok(worst);
+        return Ok(if worst == Exit::Success { nothing_interrupted(settings) } else { worst });
     }
     let view = reporter::for_settings(settings, pending.len() > 1);
     let results = session.run_to_end(view, |engine| resume_each(engine, pending)).await?;

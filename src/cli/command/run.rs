@@ -13,7 +13,7 @@ use crate::{
 /// Command `run workflow`: checks the workflow, creates a run and executes it until no step is
 /// left.
 pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit, Failure> {
-    let text = WorkflowText::find(&args.workflow.workflow)?;
+    let text = WorkflowText::find(&args.workflow.workflow)?.with_includes(settings.includes);
     let actions = wiring::build(settings)?;
     let checked = text.validate(&actions.0)?;
     let inputs = inputs::read(&args.workflow.inputs, checked.workflow())?;

@@ -48,11 +48,11 @@ fn jobs(
 ) -> Result<Vec<ScheduledJob>, Failure> {
     let mut texts = Vec::new();
     for name in &args.workflows {
-        texts.push(WorkflowText::find(name)?);
+        texts.push(WorkflowText::find(name)?.with_includes(settings.includes));
     }
     if args.workflows.is_empty() {
         for file in WorkflowText::in_workflows_folder() {
-            let text = WorkflowText::find(&file)?;
+            let text = WorkflowText::find(&file)?.with_includes(settings.includes);
             if text.validate(registry)?.workflow().schedule.is_some() {
                 texts.push(text);
             }

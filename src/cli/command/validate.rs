@@ -31,7 +31,7 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
     let (mut worst, mut errors, mut reports) = (Exit::Success, 0, Vec::new());
     for (name, source) in args.workflows.iter().flat_map(|name| sources(name)) {
         let text = match source.and_then(TextSource::read) {
-            Ok(text) => text,
+            Ok(text) => text.with_includes(settings.includes),
             Err(failure) => {
                 worst = worst.max(failure.exit());
                 reports.push(unread(settings.output, &name, &failure));
