@@ -90,8 +90,8 @@ impl Clock {
         }
     }
 
-    /// Waits until the time is `at` or later, or `due` has passed, which is the same time by a clock
-    /// that is never set: a system clock that was set back does not prolong the wait.
+    /// Waits until the time is `at` or later, or `due` has passed, which is the same time by a
+    /// clock that is never set: a system clock that was set back does not prolong the wait.
     pub async fn until_or_due(&self, at: UnixMillis, due: Instant) {
         tokio::select! {
             () = self.until(at) => {}

@@ -268,6 +268,7 @@ enum Pages {
 }
 
 impl Pages {
+    /// Returns an item of a list of Azure or Kubernetes.
     fn item(self) -> Value {
         let name = json!({"name": "x", "resourceVersion": "1", "uid": "u"});
         let content = match self {
@@ -275,7 +276,7 @@ impl Pages {
             Self::Large => json!("x".repeat(2 << 20)),
             Self::Values => json!(vec![1; 200_000]),
         };
-        json!({"id": "/x", "name": "x", "metadata": name, "data": {"x": content}, "properties": {"x": content}})
+        json!({"id": "/x", "name": "x", "metadata": name, "data": {"x": content}})
     }
 }
 
@@ -291,10 +292,11 @@ fn lists_whose_pages_never_end() {
                     *answered.lock().unwrap() += 1;
                     let page = *answered.lock().unwrap();
                     let next = format!("{}/subscriptions/s/next?page={page}", own_url.lock().unwrap());
+                    let of_azure = action.starts_with("azure");
                     let body = json!({
                         "kind": "List", "apiVersion": "v1", "metadata": {"continue": format!("page-{page}")},
-                        "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true, "verbs": ["list"]}],
-                        "items": [item], "value": [item], "nextLink": next,
+                        "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}],
+                        (if of_azure { "value" } else { "items" }): [item], "nextLink": next,
                     });
                     respond(stream, "200 OK", "", body.to_string().as_bytes());
                 }
@@ -311,7 +313,7 @@ fn lists_whose_pages_never_end() {
             assert_eq!(code, Some(3), "{case}");
             assert!(memory < MAX_MEMORY_KIB && output.len() < 4096, "{case}");
             let answered = *answered.lock().unwrap();
-            assert!((10..1100).contains(&answered), "{answered} pages: {case}");
+            assert!((2..1100).contains(&answered), "{answered} pages: {case}");
             assert!(output.contains("pages") || output.contains("MiB"), "{case}");
         }
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::inlined_workflow::InlinedWorkflow;
-use crate::workflow::{Diagnostic, Reference, Severity, SpannedExpression, Step, Workflow};
+use crate::workflow::{Condition, Diagnostic, PathKey, Reference, Severity, SpannedExpression, Step, Workflow};
 
 /// Returns a warning for each step that reads outputs of a step with a condition, and neither
 /// checks whether that step was skipped nor has the same condition.
@@ -36,53 +36,34 @@ fn conditional<'a>(workflow: &'a Workflow, reference: &Reference) -> Option<&'a 
 fn checks(expression: &SpannedExpression, name: &str) -> bool {
     let references = expression.expression.references();
     let reads = references.iter().any(|r| r.step_name() == Some(name) && r.field(2) == Some("skipped"));
-    reads || squeezed(expression).contains(&format!("has(steps.{name}."))
+    let is_step = |keys: &Vec<PathKey>| keys.starts_with(&step_keys(name));
+    reads || Condition::of(&expression.expression).presence_tests().iter().any(is_step)
 }
 
 /// True if the step is executed only if `read` is: its condition has each term of one of the
 /// alternatives of the other one.
 fn implies(workflow: &Workflow, step: &Step, read: &Step) -> bool {
-    let (Some(when), Some(required)) = (&step.when, &read.when) else { return false };
-    let mut terms: BTreeSet<String> = split(&squeezed(when), "&&").into_iter().collect();
+    let (Some(when), Some(required)) = (condition(step), condition(read)) else { return false };
+    let mut terms = when.terms();
     // A step that was not skipped has met its condition.
-    let met = workflow.steps.iter().filter(|other| terms.contains(&format!("!steps.{}.skipped", other.name.value)));
-    let met: Vec<String> =
-        met.filter_map(|other| other.when.as_ref()).flat_map(|when| split(&squeezed(when), "&&")).collect();
-    terms.extend(met);
-    let required = squeezed(required);
-    terms.contains(&required)
-        || split(&required, "||").iter().any(|part| split(part, "&&").iter().all(|term| terms.contains(term)))
+    let negated: Vec<_> = terms.iter().filter_map(Condition::negated_reference).collect();
+    let is_met = |other: &&Step| {
+        let skipped = [step_keys(&other.name.value).as_slice(), &[PathKey::Field("skipped".into())]].concat();
+        negated.contains(&skipped)
+    };
+    terms.extend(workflow.steps.iter().filter(is_met).filter_map(condition).flat_map(|met| met.terms()));
+    let has_terms = |alternative: &Condition| alternative.terms().iter().all(|term| terms.contains(term));
+    terms.contains(&required) || required.alternatives().iter().any(has_terms)
 }
 
-/// Returns the source of an expression without blanks.
-fn squeezed(expression: &SpannedExpression) -> String {
-    expression.expression.source().split_whitespace().collect()
+/// Returns the condition of a step.
+fn condition(step: &Step) -> Option<Condition> {
+    step.when.as_ref().map(|when| Condition::of(&when.expression))
 }
 
-/// Splits at an operator outside of brackets and texts, and drops brackets around a part.
-fn split(source: &str, operator: &str) -> Vec<String> {
-    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
-    for (at, c) in source.char_indices() {
-        match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
-            (None, _) if depth == 0 && at >= start && source[at..].starts_with(operator) => {
-                parts.push(&source[start..at]);
-                start = at + operator.len();
-            }
-            (Some(_) | None, _) => {}
-        }
-    }
-    parts.push(&source[start..]);
-    parts.into_iter().map(|part| unwrapped(part).to_owned()).collect()
-}
-
-/// Drops one pair of brackets around a whole part.
-fn unwrapped(part: &str) -> &str {
-    let inner = part.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
-    inner.filter(|inner| !inner.contains(['(', ')'])).unwrap_or(part)
+/// Keys of a reference to a step.
+fn step_keys(name: &str) -> [PathKey; 2] {
+    [PathKey::Field("steps".into()), PathKey::Field(name.to_owned())]
 }
 
 fn describe(
@@ -100,17 +81,4 @@ fn describe(
     Diagnostic::new(&workflow.source, "plan::skipped_output", span, message, "has no value then")
         .with_hint(hint)
         .with_severity(Severity::Warning)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_condition_is_split_outside_of_brackets_and_texts() {
-        assert_eq!(split("a&&(b||c)&&(d)&&'x&&y'", "&&"), ["a", "b||c", "d", "'x&&y'"]);
-        assert_eq!(split("a||b&&c", "||"), ["a", "b&&c"]);
-        assert_eq!(split("(a)&&(b)", "||"), ["(a)&&(b)"]);
-        assert_eq!(split("f(a&&b)", "&&"), ["f(a&&b)"]);
-    }
 }

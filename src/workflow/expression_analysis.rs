@@ -203,6 +203,15 @@ struct Keys<'a> {
     rest: Vec<PathKey>,
 }
 
+/// Returns the keys of a reference; `None` for any other expression.
+pub(super) fn reference_keys(node: &IdedExpr) -> Option<Vec<PathKey>> {
+    if matches!(&node.expr, Expr::Select(select) if select.test) {
+        return None;
+    }
+    let Keys { root, rest, .. } = keys(node)?;
+    Some(std::iter::once(PathKey::Field(root.to_owned())).chain(rest).collect())
+}
+
 /// Reads a chain of fields and literal indexes that starts with a name.
 fn keys(node: &IdedExpr) -> Option<Keys<'_>> {
     let mut rest = Vec::new();

@@ -10,6 +10,7 @@ mod diagnostic;
 pub(crate) mod duration;
 mod expression;
 mod expression_analysis;
+mod expression_condition;
 mod expression_parser;
 mod expression_path;
 mod given_inputs;
@@ -32,6 +33,7 @@ pub use definition::{ActionBody, ForEachDefinition, Input, RetryDefinition, Step
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use duration::parse as duration_ms;
 pub use expression::{Expression, ExpressionError, MAX_SOURCE_BYTES, PathKey, Reference, ResultType, Segment};
+pub(crate) use expression_condition::Condition;
 pub use given_inputs::GivenInputs;
 pub(crate) use given_inputs::{GivenInput, InputPlace};
 pub(crate) use parse::parse_sharing;

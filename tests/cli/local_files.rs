@@ -28,7 +28,7 @@ fn a_command_that_only_continues_or_shows_runs_creates_no_journal() {
         &["history", "@latest"],
         &["why"],
         &["logs", "@latest"],
-        &["prune"],
+        &["prune", "--older-than", "1d"],
         &["cancel", "@latest"],
     ] {
         let ran = program.expect(64, &[command, &["--journal", &missing]].concat());
@@ -102,6 +102,6 @@ fn a_file_outside_of_the_folder_is_included_only_if_that_is_allowed() {
         assert!(refused.err.contains("it is outside of") && refused.err.contains("--outer-includes"), "{refused:?}");
         let allowed = program.run(&["validate", "inner/w.yaml", "--outer-includes"]);
         assert!(!allowed.err.contains("it is outside of"), "{include}: {allowed:?}");
-        assert!(allowed.err.contains("outer.yaml") || allowed.code == Some(0), "it was read: {allowed:?}");
+        assert!(allowed.err.contains("there is no action"), "it was read: {allowed:?}");
     }
 }

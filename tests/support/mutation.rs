@@ -64,8 +64,8 @@ impl Numbers {
     }
 }
 
-/// Calls `body` with each file of `fuzz/corpus/TARGET`, and with `count` mutations of them. The seed
-/// is printed; a failure also prints the input and its number.
+/// Calls `body` with each file of `fuzz/corpus/TARGET`, and with `count` mutations of them. The
+/// seed is printed; a failure also prints the input and its number.
 pub(crate) fn fuzz(target: &str, count: usize, body: impl Fn(&[u8])) {
     let seed = std::env::var(SEED_VARIABLE).ok().map_or_else(new_seed, |text| text.parse().expect("a number"));
     // Past the capture of the test harness: an abort prints nothing that was captured.

@@ -22,9 +22,6 @@ const MAX_JSON_VALUES: usize = 500_000;
 /// Memory of a member of an object without the bytes of its key and its value: the key's `String`,
 /// a hash and an index.
 const MEMBER_BYTES: usize = size_of::<String>() + 2 * size_of::<usize>();
-/// Largest memory of a list that is read in pages, in bytes as [`memory_of`] counts them: 5,000
-/// nodes take some 70 MiB.
-pub const MAX_LIST_MEMORY: usize = 80 * MIB;
 
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]

@@ -84,8 +84,7 @@ mod token_cache;
 mod transport;
 
 pub use body::{
-    BodyError, MAX_ARM_BODY_BYTES, MAX_BODY_BYTES, MAX_LIST_MEMORY, RESPONSE_TOO_LARGE, has_few_values, memory_of,
-    read_body,
+    BodyError, MAX_ARM_BODY_BYTES, MAX_BODY_BYTES, RESPONSE_TOO_LARGE, has_few_values, memory_of, read_body,
 };
 pub use deadline::{StopReason, Stopped, within, within_grace};
 pub use effect::CallEffect;

@@ -1,8 +1,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use stargate_client::{
-    CallEffect, CallPermit, MAX_BODY_BYTES, MAX_LIST_MEMORY, RESPONSE_TOO_LARGE, memory_of, parse_json, read_body,
-    within,
+    CallEffect, CallPermit, MAX_BODY_BYTES, RESPONSE_TOO_LARGE, memory_of, parse_json, read_body, within,
 };
 use stargate_sdk::{ActionContext, ActionError};
 
@@ -24,6 +23,10 @@ pub const FIELD_MANAGER: &str = "stargate";
 const PAGE_SIZE: usize = 500;
 /// Maximum number of pages of a list: half a million objects, more than a cluster can hold.
 const MAX_PAGES: usize = 1000;
+
+/// Largest memory of the objects of a list, in bytes as [`memory_of`] counts them: 5,000 nodes take
+/// some 70 MiB.
+const MAX_LIST_MEMORY: usize = 80 << 20;
 
 /// Client of the API server of one cluster.
 pub struct KubeClient {

@@ -67,15 +67,24 @@ impl Redactor {
         self.replaced(text, MASK).unwrap_or_else(|| text.to_owned())
     }
 
-    /// Returns the output of a step with each secret value in its strings and keys replaced by
+    /// Replaces each secret value in the strings and keys of a step's output by
     /// [`HIDDEN_IN_OUTPUT`].
-    pub fn redact_output(&self, output: Value) -> Value {
-        let redact = |text: String| self.replaced(&text, HIDDEN_IN_OUTPUT).unwrap_or(text);
+    pub fn redact_output(&self, output: &mut Value) {
         match output {
-            Value::String(text) => Value::String(redact(text)),
-            Value::Array(items) => items.into_iter().map(|item| self.redact_output(item)).collect(),
-            Value::Object(map) => map.into_iter().map(|(k, v)| (redact(k), self.redact_output(v))).collect(),
-            other => other,
+            Value::String(text) => {
+                if let Some(redacted) = self.replaced(text, HIDDEN_IN_OUTPUT) {
+                    *text = redacted;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_output(item)),
+            Value::Object(map) => {
+                map.values_mut().for_each(|value| self.redact_output(value));
+                if map.keys().any(|key| self.replaced(key, HIDDEN_IN_OUTPUT).is_some()) {
+                    let redact = |key: String| self.replaced(&key, HIDDEN_IN_OUTPUT).unwrap_or(key);
+                    *map = std::mem::take(map).into_iter().map(|(key, value)| (redact(key), value)).collect();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -177,7 +186,8 @@ mod tests {
 
     #[test]
     fn keys_and_strings_of_json_are_redacted() {
-        let value = serde_json::json!({"hunter22": ["hunter22", 1]});
-        assert_eq!(redactor("hunter22").redact_output(value), serde_json::json!({"«secret»": ["«secret»", 1]}));
+        let mut value = serde_json::json!({"hunter22": ["hunter22", 1]});
+        redactor("hunter22").redact_output(&mut value);
+        assert_eq!(value, serde_json::json!({"«secret»": ["«secret»", 1]}));
     }
 }

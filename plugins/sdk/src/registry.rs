@@ -86,15 +86,16 @@ impl<A: Action> ErasedAction<A> {
         })
     }
 
-    fn output(output: &A::Output) -> Result<Value, ActionError> {
+    fn output(cx: &ActionContext, output: A::Output) -> Result<Value, ActionError> {
         let failed = |reason: String| ActionError::permanent(format!("output of {}: {reason}", A::NAME));
-        let output = serde_json::to_value(output).map_err(|e| failed(e.to_string()))?;
+        let mut output = serde_json::to_value(output).map_err(|e| failed(e.to_string()))?;
         let mut size = ByteCount::default();
         serde_json::to_writer(&mut size, &output).map_err(|e| failed(e.to_string()))?;
         if size.bytes() > MAX_OUTPUT_BYTES {
             let message = format!("it has {} bytes, more than the limit of {MAX_OUTPUT_BYTES}", size.bytes());
             return Err(failed(message).with_hint("select less: a label, a field or one object"));
         }
+        cx.redactor().redact_output(&mut output);
         Ok(output)
     }
 }
@@ -144,9 +145,8 @@ impl<A: Action> DynAction for ErasedAction<A> {
 
     fn run<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Value, ActionError>> {
         Box::pin(async move {
-            let run = async { Self::output(&self.action.run(cx, &Self::input(input)?).await?) };
-            let output = run.await.map_err(|e| redacted(cx, e))?;
-            Ok(cx.redactor().redact_output(output))
+            let run = async { Self::output(cx, self.action.run(cx, &Self::input(input)?).await?) };
+            run.await.map_err(|e| redacted(cx, e))
         })
     }
 
@@ -158,9 +158,7 @@ impl<A: Action> DynAction for ErasedAction<A> {
         Box::pin(async move {
             let find = async {
                 Ok(match self.action.find(cx, &Self::input(input)?).await? {
-                    FindResult::Present(output) => {
-                        FindResult::Present(cx.redactor().redact_output(Self::output(&output)?))
-                    }
+                    FindResult::Present(output) => FindResult::Present(Self::output(cx, output)?),
                     FindResult::Absent => FindResult::Absent,
                     FindResult::Unclear(reason) => FindResult::Unclear(cx.redactor().redact(&reason)),
                 })

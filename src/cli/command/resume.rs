@@ -28,7 +28,11 @@ use crate::{
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
     let opened = Session::open_existing(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
     let Some(session) = opened else {
-        return if args.all { Ok(nothing_interrupted(settings)) } else { Err(runs::no_runs()) };
+        return match args.run.as_deref() {
+            _ if args.all => Ok(nothing_interrupted(settings)),
+            Some(run) if run != runs::LATEST => Err(runs::unknown_run(run)),
+            Some(_) | None => Err(runs::no_runs()),
+        };
     };
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
     if args.all {

@@ -4,8 +4,8 @@ use azure_core_1::Uuid;
 use reqwest::StatusCode;
 use serde_json::Value;
 use stargate_client::{
-    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, MAX_LIST_MEMORY, Waiter, expired, http_client,
-    memory_of, read_body, send, transport_failure_kind, within_grace,
+    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, Waiter, expired, http_client, memory_of,
+    read_body, send, transport_failure_kind, within_grace,
 };
 use stargate_sdk::{ActionContext, ActionError, FailureKind, Secret};
 use url::Url;
@@ -28,6 +28,9 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 const MAX_PAGES: usize = 1000;
 /// Maximum number of items of a list: more than the limits of Azure allow in a subscription.
 const MAX_ITEMS: usize = 100_000;
+/// Largest memory of a list, in bytes as [`memory_of`] counts them. An action can read two lists at
+/// the same time.
+const MAX_LIST_MEMORY: usize = 32 << 20;
 /// API version in which subscriptions are read.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
