@@ -103,7 +103,7 @@ async fn run(engine: &Engine, plan: Plan) -> RunReport {
 const CASES: [(&str, Option<&str>, usize); 3] = [
     ("text", Some("size(steps.give.outputs.text) > 0"), 10),
     ("routes", None, 14),
-    ("routes", Some("size(steps.give.outputs.routes) > 0"), 14),
+    ("routes", Some("size(steps.give.outputs.routes) > 0"), 16),
 ];
 /// Variable with the number of the case that a process measures.
 const CASE: &str = "MEASURED_CASE";

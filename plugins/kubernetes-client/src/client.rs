@@ -26,7 +26,7 @@ const MAX_PAGES: usize = 1000;
 
 /// Largest memory of the objects of a list, in bytes as [`memory_of`] counts them: 5,000 nodes take
 /// some 70 MiB.
-const MAX_LIST_MEMORY: usize = 80 << 20;
+const MAX_LIST_MEMORY: usize = 74 << 20;
 
 /// Client of the API server of one cluster.
 pub struct KubeClient {
