@@ -97,7 +97,12 @@ impl UncheckedWorkflow {
 
 /// Collects the requirements of the named workflows, or of all embedded ones if none is named. A
 /// workflow that cannot be read or has errors is returned as well.
-fn requirements(settings: &Settings, args: &DoctorArgs, registry: &Registry, secrets: &Secrets) -> (Requirements, Vec<UncheckedWorkflow>) {
+fn requirements(
+    settings: &Settings,
+    args: &DoctorArgs,
+    registry: &Registry,
+    secrets: &Secrets,
+) -> (Requirements, Vec<UncheckedWorkflow>) {
     let find = |name: &str| Ok(WorkflowText::find(name)?.with_includes(settings.includes));
     let named = args.workflows.iter().map(|name| (name.clone(), find(name)));
     let embedded = || WorkflowText::all_embedded().into_iter().map(|text| (text.name().to_owned(), Ok(text)));
