@@ -3,6 +3,8 @@
 
 #[path = "engine/leases.rs"]
 mod leases;
+#[path = "engine/lists.rs"]
+mod lists;
 mod support;
 
 use std::{sync::Arc, time::Duration};

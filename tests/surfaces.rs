@@ -10,7 +10,8 @@ mod outside;
 mod world;
 
 use futures::future::BoxFuture;
-use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
+use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP, WorldFacts};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use stargate_sim::{
     Sim,
@@ -414,6 +415,69 @@ async fn only_entries_of_the_deployment_are_removed() {
     let before = writes(&harness);
     harness.run_to_success(SYNC).await;
     assert_eq!(writes(&harness), before, "a second run writes nothing");
+}
+
+/// Adds a route to those that the deployment has recorded for a router and that the router
+/// advertises. Returns it.
+async fn leave_advertised(sim: &Sim, router: &str, route: &str) -> IpNet {
+    let path = format!("/apis/stargate.io/v1alpha1/servers/{router}");
+    let servers = outside::list(sim, "/apis/stargate.io/v1alpha1/servers").await;
+    let server = servers.iter().find(|server| server["metadata"]["name"] == router).unwrap();
+    let annotations = server["metadata"]["annotations"].as_object().unwrap();
+    let (key, recorded) = annotations.iter().find(|(key, _)| key.starts_with("routes.stargate.io/")).unwrap();
+    let recorded = format!("{},{route}", recorded.as_str().unwrap());
+    outside::patch(sim, &path, &json!({ "metadata": { "annotations": { key: recorded } } })).await;
+    let route: IpNet = route.parse().unwrap();
+    on_machine(sim, router, |machine| {
+        machine.tailscaled.prefs.advertise_routes.insert(route);
+    });
+    route
+}
+
+#[tokio::test]
+async fn no_surface_loses_more_than_the_share_in_one_run() {
+    let mut harness = deployed().await;
+    let approved = leave_advertised(&harness.sim, DC_ROUTER, "10.244.99.0/24").await;
+    let advertised = leave_advertised(&harness.sim, AKS_ROUTER, "10.244.98.0/24").await;
+    {
+        let mut world = harness.sim.shared().lock();
+        let device = world.tailnet.devices.values_mut().find(|device| device.hostname == DC_ROUTER).unwrap();
+        device.enabled.insert(approved);
+    }
+    let name = "stargate-stargate-aks-e2e-7-10.99.0.0-16";
+    let properties =
+        json!({ "addressPrefix": "10.99.0.0/16", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.237.0.4" });
+    let route = format!("routeTables/stargate-workers-rt/routes/{name}");
+    write(&harness.sim, NODE_GROUP, &route, json!({ "properties": properties })).await;
+    let left = async |harness: &Harness| {
+        let path = outside::network(&harness.sim, NODE_GROUP, &route);
+        let in_table = outside::find_azure(&harness.sim, &path).await.is_some();
+        let world = harness.sim.shared().peek();
+        let device = world.tailnet.devices.values().find(|device| device.hostname == DC_ROUTER).unwrap();
+        let preferences = &world.hosts.machines[AKS_ROUTER].tailscaled.prefs;
+        [in_table, device.enabled.contains(&approved), preferences.advertise_routes.contains(&advertised)]
+    };
+
+    let mut inputs = inputs::of(SYNC, &WorldFacts::of(&harness.sim).await);
+    inputs.insert("max_prune_share".into(), json!(0.1));
+    let code = harness.run_with_inputs(&["run", "workflow"], SYNC, &inputs).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    let words = output(&harness);
+    for step in [
+        "stale_workers_routes".to_owned(),
+        format!("stale_approvals[{DC_ROUTER}]"),
+        format!("stale_advertisements[{AKS_ROUTER}]"),
+    ] {
+        let refused = words.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut refused = refused.filter(|event| event["event"] == "step_failed" && event["step"] == *step);
+        let error = refused.next().unwrap_or_else(|| panic!("{step} has not failed: {words}"));
+        assert!(error.to_string().contains("max_prune_share"), "{error}");
+    }
+    assert_eq!(left(&harness).await, [true; 3]);
+    assert_eq!(dead(&harness.sim), [""; 0]);
+
+    harness.run_to_success(SYNC).await;
+    assert_eq!(left(&harness).await, [false; 3], "half of them is permitted");
 }
 
 /// Adds the device that a router was before it was created again: offline, with its approvals.

@@ -94,6 +94,29 @@ async fn a_renewal_that_finds_the_run_acquired_cancels_its_attempts() {
     until(|| harness.script.running() == 0).await;
 }
 
+/// The dispatcher waits for a commit that takes longer than the lease.
+#[tokio::test]
+async fn a_lease_is_renewed_while_the_work_waits_for_the_journal() {
+    let harness = Harness::new().await;
+    let open = harness.script.will_when_opened("s0", Act::Succeed);
+    let engine = harness.engine_with_lease(SHORT);
+    let finished: Finished = tokio::spawn(async move { engine.run(chain(2)).await });
+    until(|| !harness.script.calls().is_empty()).await;
+    let run = harness.only_run().await.row.id;
+    let commits = harness.journal.commits();
+    let permits = harness.journal.hold_commits();
+    open.add_permits(1);
+    until(|| harness.journal.commits() > commits).await;
+    for _ in 0..2 {
+        wait_until_expired(&harness, &run).await;
+    }
+    let lease_until = harness.journal.load(run.clone()).await.unwrap().row.lease_until;
+    assert!(lease_until > stargate::clock::Clock::system().now(), "it is in force");
+    permits.add_permits(Semaphore::MAX_PERMITS);
+    assert_eq!(finished.await.unwrap().unwrap().ending, SUCCEEDED);
+    assert_eq!(harness.script.effects("s1"), 1);
+}
+
 #[tokio::test]
 async fn a_run_can_be_cancelled_once_the_lease_of_its_live_owner_has_expired() {
     let harness = Harness::new().await;

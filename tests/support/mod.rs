@@ -40,6 +40,8 @@ pub(crate) mod sqlite;
 pub(crate) enum Act {
     /// Takes effect and then succeeds.
     Succeed,
+    /// Succeeds with this value as the output.
+    Return(Value),
     /// Fails without effect.
     Fail(ActionError),
     /// Reports a change, then fails.
@@ -134,6 +136,7 @@ impl ActionScript {
                 cx.changed("made it so");
                 Ok(Output { value: input.value.clone() })
             }
+            Act::Return(value) => Ok(Output { value }),
             Act::Fail(error) => Err(error),
             Act::ChangeThenFail(what, error) => {
                 cx.changed(what);
@@ -344,12 +347,20 @@ pub(crate) struct FaultyJournal {
     commits: AtomicU64,
     fault: Mutex<Option<(u64, CommitFault, JournalError)>>,
     renewals_fail: AtomicBool,
+    /// Permits of commits; `None` while they need none.
+    held_commits: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl FaultyJournal {
     pub(crate) async fn open(path: &Path) -> Self {
         let inner = journal::open(path).await.unwrap();
-        Self { inner, commits: AtomicU64::new(0), fault: Mutex::new(None), renewals_fail: AtomicBool::new(false) }
+        Self {
+            inner,
+            commits: AtomicU64::new(0),
+            fault: Mutex::new(None),
+            renewals_fail: AtomicBool::new(false),
+            held_commits: Mutex::new(None),
+        }
     }
 
     /// Lets the `nth` commit from now, counted from 1, fail.
@@ -360,6 +371,13 @@ impl FaultyJournal {
     /// Lets renewals of leases fail from now on, or no longer.
     pub(crate) fn fail_renewals(&self, fail: bool) {
         self.renewals_fail.store(fail, Ordering::SeqCst);
+    }
+
+    /// Lets each commit from now on wait for a permit of the returned semaphore.
+    pub(crate) fn hold_commits(&self) -> Arc<Semaphore> {
+        let permits = Arc::new(Semaphore::new(0));
+        *self.held_commits.lock().unwrap() = Some(Arc::clone(&permits));
+        permits
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -376,6 +394,10 @@ impl Journal for FaultyJournal {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Vec<RunId>, JournalError>> {
         Box::pin(async move {
             let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
+            let held = self.held_commits.lock().unwrap().clone();
+            if let Some(permits) = held {
+                permits.acquire().await.unwrap().forget();
+            }
             match self.fault_of(number) {
                 Some((CommitFault::Before, error)) => Err(error),
                 Some((CommitFault::After, error)) => self.inner.commit(commit).await.and(Err(error)),
