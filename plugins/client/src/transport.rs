@@ -48,8 +48,19 @@ pub fn error_chain(error: &dyn Error) -> String {
 }
 
 /// The text of a server without surrounding space, cut after [`MAX_MESSAGE_CHARS`].
+///
+/// It is cut before a word and not in it: the word can be a secret, and a part of one is not
+/// recognised.
 pub fn excerpt(text: &str) -> String {
-    text.trim().chars().take(MAX_MESSAGE_CHARS).collect()
+    let text = text.trim();
+    let Some((end, _)) = text.char_indices().nth(MAX_MESSAGE_CHARS) else { return text.to_owned() };
+    let is_boundary =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '<' | '>' | '(' | ')' | '&' | '?');
+    let cut = &text[..end];
+    if text[end..].starts_with(is_boundary) {
+        return cut.to_owned();
+    }
+    cut.rfind(is_boundary).map_or(cut, |last| &cut[..last]).to_owned()
 }
 
 #[cfg(test)]
@@ -74,5 +85,16 @@ mod tests {
     fn an_error_page_is_cut() {
         assert_eq!(excerpt(" gone \n"), "gone");
         assert_eq!(excerpt(&"é".repeat(1000)).chars().count(), MAX_MESSAGE_CHARS);
+    }
+
+    #[test]
+    fn a_word_on_the_cut_is_left_out() {
+        for start in MAX_MESSAGE_CHARS - 30..MAX_MESSAGE_CHARS {
+            let text = format!("{} \"p4ssw0rd-with-the-length-of-a-token\" more", "x".repeat(start));
+            let shown = excerpt(&text);
+            assert!(!shown.contains("p4ss") && shown.len() >= start - 1, "{start}: {shown}");
+        }
+        let whole = format!("{} p4ssw0rd more", "x".repeat(MAX_MESSAGE_CHARS - 9));
+        assert!(excerpt(&whole).ends_with(" p4ssw0rd"));
     }
 }
