@@ -134,20 +134,26 @@ fn an_unknown_run_is_reported_with_the_command_that_lists_runs() {
     assert_eq!(program.expect(64, &["resume"]).hint(), "run `stargate run workflow NAME` to start one");
 }
 
+/// Workflow without calls: its runs only create a journal.
+const NO_CALLS: &str = "name: none\nsteps: {check: {uses: routes.nodes.check, with: {unrouted: []}}}\n";
+
 #[test]
 fn an_unusable_journal_exits_with_69() {
     let program = Program::new();
     program.write("journal", "this is not a database, and longer than a header would be: ".repeat(40).as_str());
     let ran = program.expect(69, &["history", "--journal", "journal"]);
     assert!(ran.hint().contains("--journal"), "{ran:?}");
-    program.expect(69, &["resume", "--journal", "/proc/none/journal.db"]).hint();
+    program.write("none.yaml", NO_CALLS);
+    program.expect(69, &["run", "workflow", "none.yaml", "--journal", "/proc/none/journal.db"]).hint();
+    program.expect(64, &["resume", "--journal", "/proc/none/journal.db"]).hint();
     program.expect(69, &["history", "--journal", "journal/below-a-file"]).hint();
 }
 
 #[test]
 fn a_journal_that_is_mounted_without_its_folder_exits_with_69() {
     let program = Program::new();
-    program.expect(64, &["resume"]);
+    program.write("none.yaml", NO_CALLS);
+    program.expect(0, &["run", "workflow", "none.yaml"]);
     let journal = program.journal();
     // In a mount namespace of its own, which needs a user namespace unless the user is root.
     let namespace = if rustix::process::geteuid().is_root() { "--mount" } else { "--map-root-user" };
