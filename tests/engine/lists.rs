@@ -20,8 +20,8 @@ async fn a_resumed_run_evaluates_lists_again_and_reports_what_an_item_that_is_go
     let steps = vec![step("read", "test.observe", &[]), each, step("last", "test.ensure", &[1])];
     let calls = calls_after_interruption(&harness, plan(steps), "last").await;
 
-    let (read, last) = (calls.first(), calls.last());
-    assert_eq!((read.map(String::as_str), last.map(String::as_str)), (Some("run read"), Some("run last")), "{calls:?}");
+    let ends = [calls.first(), calls.last()].map(|call| call.map(String::as_str));
+    assert_eq!(ends, [Some("run read"), Some("run last")], "{calls:?}");
     let mut instances: Vec<&str> = calls[1..calls.len() - 1].iter().map(String::as_str).collect();
     instances.sort_unstable();
     assert_eq!(instances, ["run each[kept]", "run each[new]"]);

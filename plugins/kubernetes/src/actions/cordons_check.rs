@@ -18,7 +18,7 @@ use crate::{
 /// another party has cordoned.
 pub(crate) struct CordonsCheck(pub(crate) Arc<KubeClient>);
 
-/// The cluster.
+/// Cluster whose nodes are checked.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CordonsCheckInput {

@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn a_budget_is_waited_for_in_silence_for_a_while_only() {
         let report = |health| KubeletReport { health, reason: String::new(), since: None };
-        let (silent, limit, mut since) = (report(KubeletHealth::Silent), Duration::from_secs(60), None);
+        let (silent, limit, mut since) = (report(KubeletHealth::Silent), Duration::from_mins(1), None);
         let mut check = |report: &KubeletReport, seconds, is_refused| {
             report.is_refused_in_silence(Duration::from_secs(seconds), is_refused, &mut since, limit)
         };
