@@ -68,7 +68,7 @@ dies() {
   are_dead() { same "$expected" "$("$HERE/matrix.sh" dead)"; }
   jq -c '.break[]' <<< "$1" | happen_all
   wait_for 90 are_dead || { are_dead; return 1; }
-  are_dead
+  wait_for 30 are_dead || are_dead
 }
 lives() { jq -c '.mend[]' <<< "$1" | happen_all; wait_for 90 "$HERE/matrix.sh" show || "$HERE/matrix.sh" show; }
 dies_and_lives() { dies "$1"; lives "$1"; }
