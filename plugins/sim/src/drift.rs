@@ -81,6 +81,9 @@ pub(crate) enum WorldDrift {
         #[serde(default)]
         on: bool,
     },
+    /// Number of seconds by which the clock of the cluster's job controller is ahead: deadlines and
+    /// times to live of jobs end earlier.
+    JobTime { seconds: u32 },
     /// Value of `spec.ipam.podCIDRs` of a node's `CiliumNode`: a prefix, or nothing.
     PodCidr { node: String, prefix: Option<Ipv4Net> },
 }
@@ -108,6 +111,10 @@ pub(crate) fn happen(shared: &Shared, drift: &WorldDrift) -> Response {
             WorldDrift::Approval { router, prefix, on } => approval(&mut world, router, *prefix, *on).map(|()| None),
             WorldDrift::Permission { operation, group, on } => {
                 world.arm.access.set(operation, group.as_deref(), *on);
+                Ok(None)
+            }
+            WorldDrift::JobTime { seconds } => {
+                world.kube.jobs_ahead_seconds = *seconds;
                 Ok(None)
             }
             WorldDrift::PodCidr { node, prefix } => pod_cidr(&mut world, node, *prefix).map(|()| None),

@@ -258,7 +258,7 @@ fn router(shared: &Shared, options: &SimOptions, token: &Arc<str>, stop: &Cancel
         .merge(control::shutdown_router(stop.clone()).layer(guard))
 }
 
-/// Interval between rounds of the machines' kubelets.
+/// Interval between rounds of the machines' kubelets, and of jobs whose time is over.
 const KUBELETS: Duration = Duration::from_millis(50);
 
 async fn run_kubelets(shared: Shared, stop: CancellationToken) {
@@ -269,8 +269,9 @@ async fn run_kubelets(shared: Shared, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let changed = host::advance_kubelets(&mut shared.peek());
-        if changed {
+        let kubelets_changed = host::advance_kubelets(&mut shared.peek());
+        let jobs_changed = kube::advance_jobs(&mut shared.peek().kube);
+        if kubelets_changed || jobs_changed {
             shared.touch();
         }
     }

@@ -33,6 +33,7 @@ pub use matrix::{MatrixCell, PathMatrix};
 pub use path::{DropCause, Endpoint, PacketDrop, PathTrace, RequestPath, TraceHop, UnknownEndpoint};
 pub use plane::Plane;
 pub(crate) use pods::pod_name;
+pub(crate) use trace::PacketSize;
 pub use trace::reach;
 pub use unmanaged_pod::UnmanagedPod;
 

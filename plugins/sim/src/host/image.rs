@@ -290,7 +290,8 @@ pub(super) fn write_resolver_files(files: &mut Files) {
     files.put("/run/systemd/resolve/resolv.conf", 0o644, "nameserver 168.63.129.16\n");
 }
 
-/// Programs that each simulated container has, independent of its image name: busybox and curl.
+/// Programs that each simulated container has, independent of its image name: busybox. It also has
+/// curl and agnhost, the test program of the Kubernetes project.
 const CONTAINER_PROGRAMS: &str = "[ base64 basename cat chmod chown cp cut date dirname echo env false grep head hostname id ln ls \
     mkdir mktemp mv nproc printf pwd readlink rm rmdir sh sha256sum sleep sort stat sync tail tee test timeout touch tr true uname \
     wc wget whoami";
@@ -306,6 +307,7 @@ pub(super) fn busybox(hostname: &str, address: &str) -> Files {
         files.put_program(&format!("/bin/{program}"));
     }
     files.put_program("/usr/bin/curl");
+    files.put_program("/agnhost");
     files.nodes.insert("/dev/null".to_owned(), Node::of_root(Kind::File("".into()), 0o666));
     files.put("/etc/hostname", 0o644, format!("{hostname}\n"));
     files.put("/etc/hosts", 0o644, format!("127.0.0.1\tlocalhost\n{address}\t{hostname}\n"));

@@ -45,6 +45,17 @@ pub(crate) fn settle(kube: &mut Kube, now: Timestamp) {
     tracing::warn!("the controllers of the simulated cluster do not settle");
 }
 
+/// Runs the controllers if the time of a job is over: nothing else changes without a request.
+/// Returns true if one was.
+pub(crate) fn advance_jobs(kube: &mut Kube) -> bool {
+    let now = Timestamp::now();
+    let is_due = controllers::is_job_due(kube, now);
+    if is_due {
+        settle(kube, now);
+    }
+    is_due
+}
+
 /// Runs the next steps of a running kubelet.
 ///
 /// The kubelet requests its client certificate with the bootstrap token, registers, requests a

@@ -6,7 +6,7 @@ use super::request::{ApiRequest, ApiResponse, Target};
 use super::resource::{Resource, core};
 use super::state::Kube;
 use super::status::Refusal;
-use super::{admission, defaults, field_validation, managed, new_object, schema, validate};
+use super::{admission, defaults, field_validation, managed, new_object, schema, services, validate};
 
 /// Handles `POST` to a collection: creates an object, with a generated name if it has only
 /// `generateName`.
@@ -58,6 +58,7 @@ pub(crate) fn insert(
     }
     new_object::complete(resource, &mut object, request.now);
     admission::sign(request, resource, &mut object);
+    services::assign_address(kube, resource, &mut object);
     validate::object(resource, &object)?;
     validate::unique(kube, resource, &object)?;
     if request.is_dry_run() {

@@ -23,6 +23,12 @@ pub(crate) fn complete(resource: &Resource, object: &mut Value, now: Timestamp) 
             default(object, &["spec", "replicas"], json!(1));
             template(object);
         }
+        "jobs.batch" => {
+            for (field, value) in [("parallelism", 1), ("completions", 1), ("backoffLimit", 6)] {
+                default(object, &["spec", field], json!(value));
+            }
+            template(object);
+        }
         "certificatesigningrequests.certificates.k8s.io" => {
             default(object, &["status"], json!({}));
             stamp_conditions(object, now);

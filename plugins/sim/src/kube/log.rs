@@ -20,6 +20,14 @@ pub(crate) fn read(
     resource: &Resource,
     target: &Target,
 ) -> Result<ApiResponse, Refusal> {
+    if !(request.accept.is_empty() || request.accept.contains("*/*") || request.accept.contains("text/plain")) {
+        return Err(Refusal::new(
+            406,
+            "NotAcceptable",
+            "only the following media types are accepted: text/plain",
+            None,
+        ));
+    }
     let pod = pod(kube, resource, target)?;
     let container = container(pod, request.parameter("container").unwrap_or_default())?;
     let path = format!("/containerLogs/{}/{}/{container}", namespace_of(pod), name_of(pod));

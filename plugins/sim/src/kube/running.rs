@@ -39,17 +39,39 @@ pub(crate) fn running_pods(kube: &Kube, namespace: Option<&str>, labels: &str) -
     Ok(kube.all("pods").filter(runs).filter_map(|pod| running(kube, pod)).collect())
 }
 
-/// Returns the host name of the pod that answers HTTP requests at an address and port.
+/// Pod that answers HTTP requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WebServer {
+    /// Host name inside the pod.
+    pub(crate) hostname: String,
+    /// True if it is `agnhost netexec`, the test server of the Kubernetes project.
+    pub(crate) is_agnhost: bool,
+}
+
+/// Returns the pod that answers HTTP requests at an address and port.
 ///
 /// A container is assumed to answer at each port that its pod declares.
-pub(crate) fn web_server(kube: &Kube, address: Ipv4Addr, port: u16) -> Option<String> {
+pub(crate) fn web_server(kube: &Kube, address: Ipv4Addr, port: u16) -> Option<WebServer> {
     let declares = |pod: &Value| {
         let mut ports = list_at(pod, &["spec", "containers"]).iter().flat_map(|each| list_at(each, &["ports"]));
         ports.any(|each| at(each, &["containerPort"]) == Some(&json!(port)))
     };
     let has_address = |pod: &Value| str_at(pod, &["status", "podIP"]).parse() == Ok(address);
     let runs = |pod: &Value| str_at(pod, &["status", "phase"]) == "Running";
-    kube.all("pods").find(|pod| runs(pod) && has_address(pod) && declares(pod)).map(|pod| hostname(pod).to_owned())
+    let pod = kube.all("pods").find(|pod| runs(pod) && has_address(pod) && declares(pod))?;
+    let mut arguments = list_at(pod, &["spec", "containers"]).iter().flat_map(|each| list_at(each, &["args"]));
+    let is_agnhost = arguments.any(|argument| argument == "netexec");
+    Some(WebServer { hostname: hostname(pod).to_owned(), is_agnhost })
+}
+
+/// Returns true if a node with this address has a kubelet that runs.
+pub(crate) fn kubelet_at(kube: &Kube, address: Ipv4Addr) -> bool {
+    let is_its = |node: &&Value| {
+        let mut addresses = list_at(node, &["status", "addresses"]).iter();
+        addresses.any(|each| str_at(each, &["address"]).parse() == Ok(address))
+    };
+    let node = kube.all("nodes").find(is_its).map(name_of);
+    node.and_then(|node| kube.kubelets.get(node)).is_some_and(|kubelet| kubelet.running)
 }
 
 /// Returns the host name inside the containers of a pod.

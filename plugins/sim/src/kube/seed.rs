@@ -37,6 +37,9 @@ pub(super) fn cluster(kube: &mut Kube, now: Timestamp) {
     add(kube, &core("services"), service, (SERVER, now));
 }
 
+/// Cluster address of the DNS service of AKS.
+pub(crate) const DNS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 10);
+
 /// Creates the objects of AKS: the definitions of Cilium and of `NodeNetworkConfig`, the add-ons,
 /// and two nodes.
 pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
@@ -47,6 +50,10 @@ pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
     for (name, replicas) in [("coredns", 2), ("konnectivity-agent", 2), ("metrics-server", 2)] {
         add(kube, &core("deployments"), deployment(name, replicas), (ADDONS, now));
     }
+    let ports = json!([{ "name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53 }, { "name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53 }]);
+    let spec = json!({ "clusterIP": DNS, "clusterIPs": [DNS], "selector": { "k8s-app": "coredns" }, "ports": ports });
+    let metadata = json!({ "name": "kube-dns", "namespace": "kube-system", "labels": { "k8s-app": "kube-dns" } });
+    add(kube, &core("services"), json!({ "metadata": metadata, "spec": spec }), (ADDONS, now));
     for name in ["cilium", "azure-cns", "cloud-node-manager"] {
         add(
             kube,

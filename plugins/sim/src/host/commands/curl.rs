@@ -23,7 +23,7 @@ const KEYRING: &str = "https://pkgs.tailscale.com/stable/debian/trixie.noarmor.g
 /// URL of the apt source list for Tailscale's repository.
 const LIST: &str = "https://pkgs.tailscale.com/stable/debian/trixie.tailscale-keyring.list";
 
-/// Runs the command `curl [-fsSL] [-o FILE] URL`.
+/// Runs the command `curl [-fsSL] [-o FILE] [-w FORMAT] [--data-urlencode msg@-] URL`.
 ///
 /// Knows the few pages that an installation needs, the mirror of the simulated world, the API
 /// server and the pods. Any other host does not resolve, which is exit status 6.
@@ -31,7 +31,19 @@ pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
     let options = CommandOptions::parse(
         arguments,
         "oHmXduw",
-        &["output", "header", "max-time", "retry", "connect-timeout", "request", "write-out"],
+        &[
+            "output",
+            "header",
+            "max-time",
+            "retry",
+            "connect-timeout",
+            "request",
+            "write-out",
+            "noproxy",
+            "speed-limit",
+            "speed-time",
+            "data-urlencode",
+        ],
     );
     let Some(url) = options.rest.first() else {
         return process.fail(
@@ -46,11 +58,17 @@ pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
             return process.fail(io, 22, format!("curl: (22) The requested URL returned error: {status}"));
         }
         Some(Err(status)) => (String::new(), status),
-        None => match web::ask(process, url) {
+        None => match web::ask(process, url, message(io, &options).as_deref()) {
             Answer::Page(page) => (page, 200),
-            failure => return unreached(process, io, url, &options, &failure),
+            Answer::Status(status) => (String::new(), status),
+            failure => {
+                let exit = unreached(process, io, url, &options, &failure)?;
+                write_out(process, io, &options, 0, 0)?;
+                return Ok(exit);
+            }
         },
     };
+    let size = page.len();
     match options.value('o', "output") {
         None | Some("-") => process.print(io, page)?,
         Some("/dev/null") => {}
@@ -59,9 +77,22 @@ pub(super) fn curl(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
         }
         Some(_) => {}
     }
-    if let Some(format) = options.value('w', "write-out") {
-        process.print(io, format.replace("%{http_code}", &status.to_string()).replace("\\n", "\n"))?;
-    }
+    write_out(process, io, &options, status, size)?;
+    Ok(0)
+}
+
+/// Returns the form field `msg` that `--data-urlencode msg@-` reads from the input, if it is given.
+fn message(io: &Io, options: &CommandOptions) -> Option<String> {
+    let given = options.value('-', "data-urlencode").is_some_and(|field| field == "msg@-");
+    given.then(|| String::from_utf8_lossy(&io.input.read()).into_owned())
+}
+
+/// Prints the format of `-w`: the status, the size of the body, and a duration of a millisecond.
+fn write_out(process: &mut Process, io: &Io, options: &CommandOptions, status: u16, size: usize) -> Exit {
+    let Some(format) = options.value('w', "write-out") else { return Ok(0) };
+    let text = format.replace("%{http_code}", &status.to_string()).replace("%{size_download}", &size.to_string());
+    let text = text.replace("%{time_total}", "0.001000").replace("%{time_connect}", "0.000500").replace("\\n", "\n");
+    process.print(io, text)?;
     Ok(0)
 }
 
@@ -109,10 +140,11 @@ fn page(url: &str) -> Option<String> {
 fn unreached(process: &Process, io: &Io, url: &str, options: &CommandOptions, failure: &Answer) -> Exit {
     let (host, port) = web::place(url);
     let (status, why) = match failure {
-        Answer::Unresolved | Answer::Page(_) => (6, format!("Could not resolve host: {host}")),
+        Answer::Unresolved | Answer::Page(_) | Answer::Status(_) => (6, format!("Could not resolve host: {host}")),
         Answer::Refused => {
             (7, format!("Failed to connect to {host} port {port} after 0 ms: Could not connect to server"))
         }
+        Answer::Stalled => (28, "Operation too slow. Less than 1 bytes/sec transferred the last 5 seconds".to_owned()),
         Answer::TimedOut => (28, format!("Connection timed out after {} milliseconds", patience(options) + 1)),
     };
     if options.has("s", "silent") && !options.has("S", "show-error") {

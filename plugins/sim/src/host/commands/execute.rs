@@ -1,5 +1,5 @@
 use super::{
-    apt, cloud_init, curl, file, identity, ip, iptables, journalctl, network, nft, openssl, sysctl, systemctl,
+    agnhost, apt, cloud_init, curl, file, identity, ip, iptables, journalctl, network, nft, openssl, sysctl, systemctl,
     tailscale, text, wget,
 };
 use crate::host::io::Io;
@@ -56,6 +56,7 @@ fn program(process: &mut Process, io: &Io, name: &str, words: &[String]) -> Exit
         "dpkg-query" | "dpkg" => apt::dpkg_query(process, io, name, arguments),
         "curl" => curl::curl(process, io, arguments),
         "wget" => wget::wget(process, io, arguments),
+        "agnhost" => agnhost::agnhost(process, io, arguments),
         "openssl" => openssl::openssl(process, io, arguments),
         "journalctl" => journalctl::journalctl(process, io, arguments),
         // The answer to `timedatectl show -p NTPSynchronized --value`.

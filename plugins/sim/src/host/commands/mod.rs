@@ -7,6 +7,7 @@
 //! A program that changes the machine counts the change, so that tests can tell a read from a
 //! write.
 
+mod agnhost;
 mod apt;
 mod cloud_init;
 mod curl;

@@ -18,12 +18,13 @@ pub(super) fn wget(process: &mut Process, io: &Io, arguments: &[String]) -> Exit
     if !options.has("q", "quiet") {
         process.fail(io, 0, format!("Connecting to {host}:{port} ({host}:{port})"))?;
     }
-    match web::ask(process, &url) {
+    match web::ask(process, &url, None) {
         Answer::Page(page) => save(process, io, &options, &url, &page),
         Answer::Refused => {
             process.fail(io, 1, format!("wget: can't connect to remote host ({host}): Connection refused"))
         }
-        Answer::TimedOut => process.fail(io, 1, "wget: download timed out"),
+        Answer::Status(status) => process.fail(io, 1, format!("wget: server returned error: HTTP/1.1 {status}")),
+        Answer::TimedOut | Answer::Stalled => process.fail(io, 1, "wget: download timed out"),
         Answer::Unresolved => process.fail(io, 1, format!("wget: bad address '{host}'")),
     }
 }

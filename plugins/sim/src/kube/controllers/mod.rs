@@ -4,11 +4,13 @@
 mod agents;
 mod certificates;
 mod garbage;
+mod jobs;
 mod namespaces;
 mod nodes;
 mod pods;
 mod workloads;
 
+pub(crate) use jobs::is_due as is_job_due;
 pub(crate) use nodes::node_lost;
 
 use jiff::Timestamp;
@@ -28,7 +30,7 @@ pub(crate) struct Controller {
 }
 
 /// Controllers in the order in which each round runs them.
-pub(crate) const CONTROLLERS: [Controller; 12] = [
+pub(crate) const CONTROLLERS: [Controller; 13] = [
     Controller { due: namespaces::due, reconcile: namespaces::reconcile },
     Controller { due: certificates::due, reconcile: certificates::reconcile },
     Controller { due: nodes::due, reconcile: nodes::reconcile },
@@ -36,6 +38,7 @@ pub(crate) const CONTROLLERS: [Controller; 12] = [
     Controller { due: workloads::deployments, reconcile: workloads::roll_out },
     Controller { due: workloads::replica_sets, reconcile: workloads::replicate },
     Controller { due: workloads::daemon_sets, reconcile: workloads::spread },
+    Controller { due: jobs::jobs, reconcile: jobs::reconcile },
     Controller { due: workloads::budgets, reconcile: workloads::count_budget },
     Controller { due: pods::due, reconcile: pods::reconcile },
     Controller { due: agents::nodes_without_agent, reconcile: agents::start },

@@ -38,7 +38,7 @@ pub(super) fn budgets(kube: &Kube, _: Timestamp) -> Vec<Value> {
 }
 
 /// Returns the objects of a resource that are not being deleted.
-fn living(kube: &Kube, qualified: &str) -> Vec<Value> {
+pub(super) fn living(kube: &Kube, qualified: &str) -> Vec<Value> {
     kube.all(qualified).filter(|object| !is_terminating(object)).cloned().collect()
 }
 
@@ -136,7 +136,7 @@ fn edit(resource: &Resource, object: &Value, field: FieldEdit) -> Effect {
 /// Returns the effect that replaces the status of an object.
 ///
 /// A condition keeps its transition time until its status changes.
-fn write_status(resource: &Resource, object: &Value, mut status: Value, now: Timestamp) -> Effect {
+pub(super) fn write_status(resource: &Resource, object: &Value, mut status: Value, now: Timestamp) -> Effect {
     for new in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         let held = condition(object, str_at(new, &["type"])).filter(|held| held.get("status") == new.get("status"));
         let since = held.and_then(|held| held.get("lastTransitionTime")).cloned();
@@ -180,7 +180,7 @@ pub(super) fn replicate(kube: &Kube, set: &Value, now: Timestamp) -> Vec<Effect>
 
 /// Returns the effect that creates a pod from the template of its owner, bound to `node` if there
 /// is one.
-fn start(owned_by: &Value, node: Option<&str>) -> Effect {
+pub(super) fn start(owned_by: &Value, node: Option<&str>) -> Effect {
     let mut pod = at(owned_by, &["spec", "template"]).cloned().unwrap_or_default();
     let name = format!("{}-{}", name_of(owned_by), suffix());
     set(&mut pod, &["metadata", "name"], json!(name));
@@ -195,7 +195,7 @@ fn start(owned_by: &Value, node: Option<&str>) -> Effect {
 }
 
 /// Starts the deletion of a pod, with the grace period of its specification.
-fn stop(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
+pub(super) fn stop(kube: &Kube, pod: &Value, now: Timestamp) -> Vec<Effect> {
     let mut effects = EffectList::new(kube);
     delete::begin(kube, now, &core("pods"), pod, &json!({}), &mut effects);
     effects.into_effects()

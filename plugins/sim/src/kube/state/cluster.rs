@@ -31,6 +31,9 @@ pub struct Kube {
     pub(crate) kubelets: BTreeMap<String, Kubelet>,
     /// URL of the server; empty until it serves.
     pub(crate) url: String,
+    /// Number of seconds by which the clock of the job controller is ahead.
+    #[serde(skip)]
+    pub(crate) jobs_ahead_seconds: u32,
     /// Other URLs at which clients have reached the server, such as that of a proxy.
     #[serde(skip)]
     pub(crate) reached_at: BTreeSet<String>,

@@ -86,6 +86,9 @@ fn escaped(escape: char, more: &mut std::iter::Peekable<std::str::Chars<'_>>) ->
     c.to_string()
 }
 
+/// Maximum width of a conversion, in characters: more than a pipe needs, and no danger for memory.
+const MAX_WIDTH: usize = 16 << 20;
+
 /// Returns a value in the conversion `kind`, with its flags, width and precision.
 ///
 /// A value that is not a number counts as 0.
@@ -107,10 +110,11 @@ fn converted(kind: char, flags: &str, value: &str) -> String {
         _ => value.chars().take(precision.unwrap_or(usize::MAX)).collect(),
     };
     let zero = flags.starts_with('0') && kind != 's';
+    let missing = width.min(MAX_WIDTH).saturating_sub(text.chars().count());
     match (left, zero) {
-        (true, _) => format!("{text:<width$}"),
-        (_, true) => format!("{text:0>width$}"),
-        _ => format!("{text:>width$}"),
+        (true, _) => text + &" ".repeat(missing),
+        (_, true) => "0".repeat(missing) + &text,
+        _ => " ".repeat(missing) + &text,
     }
 }
 
