@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 KUBERNETES=${KUBERNETES:-1.37.2} ETCD=${ETCD:-3.6.5}     # the newest that Go 1.26 builds
 GO_VERSION=1.26.0
-need jq=jq
+need jq=jq python3=python3 curl=curl
 command -v go >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/dl" >&2; exit 1; }
 
 # k8s.io/kubernetes and etcd replace modules of theirs by folders of their repository, so `go install` refuses them. A module of
@@ -22,6 +22,18 @@ kubernetes() {
   compile -ldflags "-s -w -X $stamp.gitVersion=v$KUBERNETES -X $stamp.gitMajor=1 -X $stamp.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES")" \
     -o "$BIN/" k8s.io/kubernetes/cmd/{kubectl,kubelet,kube-controller-manager,kube-apiserver}
 }
+# The test image of the Kubernetes project: agnhost, with the shell, curl and wc of this host.
+agnhost() {
+  local words=(/agnhost="$RIG/agnhost") program library
+  scratch kubernetes
+  compile -ldflags '-s -w' -o "$RIG/agnhost" k8s.io/kubernetes/test/images/agnhost
+  for program in /bin/sh /usr/bin/curl /usr/bin/wc; do
+    words+=("$program=$(realpath "$program")")
+    while read -r library; do words+=("$library=$(realpath "$library")"); done < <(ldd "$program" | grep -o '/[^ ]*')
+  done
+  "$HERE/echo/image.py" "$BIN/agnhost.tar" stargate.test/agnhost:1 /agnhost "${words[@]}"
+  rm "$RIG/agnhost"
+}
 etcd() {
   scratch etcd
   printf 'module scratch\n\ngo %s\n\nrequire go.etcd.io/etcd/server/v3 v%s\n' "$GO_VERSION" "$ETCD" > go.mod
@@ -31,3 +43,4 @@ etcd() {
 build() { built "$1" "$2" || { ( "$1" ) && stamp "$1" "$2"; }; }
 build etcd "$ETCD"
 build kubernetes "$KUBERNETES"
+build agnhost "$KUBERNETES $(fingerprint "$HERE/echo/image.py")"

@@ -19,7 +19,8 @@ tunnel() { (cd "$HERE/tunnel" && nice -n 15 go build -ldflags '-s -w' -o "$BIN/t
 # A static program that answers HTTP and waits; it is kubelet's pause container too.
 image() {
   (cd "$HERE/echo" && CGO_ENABLED=0 nice -n 15 go build -ldflags '-s -w' -o "$RIG/echo" .)
-  "$HERE/echo/image.py" "$RIG/echo" "$BIN/echo.tar"
+  # containerd 1.7 asks for pause:3.8
+  "$HERE/echo/image.py" "$BIN/echo.tar" stargate.test/echo:1,registry.k8s.io/pause:3.8,registry.k8s.io/pause:3.10 /echo /echo="$RIG/echo"
   rm "$RIG/echo"
 }
 

@@ -8,8 +8,8 @@ PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,iputils-ping,ca-certi
 EXTRA="cloud-init jq conntrack socat ethtool containerd runc containernetworking-plugins"
 need debootstrap=debootstrap systemd-nspawn=systemd-container ip=iproute2 nft=nftables iptables=iptables ping=iputils-ping \
   ssh=openssh-client sysctl=procps python3=python3 jq=jq curl=curl
-disk="$SUITE $PACKAGES $EXTRA" dress=$(fingerprint "$0" "$STAMPS"/{tailscale,image})
-built disk "$disk" && built dress "$dress" && exit
+disk="$SUITE $PACKAGES $EXTRA" dress=$(fingerprint "$0" "$STAMPS"/{tailscale,image}) agnhost=$(cat "$STAMPS/agnhost" 2>/dev/null || true)
+built disk "$disk" && built dress "$dress $agnhost" && exit
 for machine in "$RUN"/machine-*.pid; do [ -e "$machine" ] && { echo "machines run on this disk: down.sh first" >&2; exit 1; }; done
 
 # The way to the packages is this machine's.
@@ -81,6 +81,8 @@ R
 images() {
   mkdir -p "$ROOT/usr/share/rig"
   cp "$BIN/echo.tar" "$ROOT/usr/share/rig/"
+  # Imported where it is needed; a rig without Kubernetes has not built it.
+  [ ! -e "$BIN/agnhost.tar" ] || cp "$BIN/agnhost.tar" "$ROOT/usr/share/rig/"
   cat > "$ROOT/etc/systemd/system/rig-images.service" <<'U'
 [Unit]
 After=containerd.service
@@ -94,4 +96,4 @@ U
 
 built disk "$disk" || { debian; stamp disk "$disk"; }
 anonymous; tailscale; container; node; images
-stamp dress "$dress"
+stamp dress "$dress $agnhost"

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
-"""image.py PROGRAM TAR: a container image of one static program, as `docker save` would write it; the same bytes every time."""
+"""image.py TAR NAME[,NAME...] PROGRAM PATH=FILE...: a container image of some files, as `docker save` would write it; the same bytes every time."""
 import hashlib
 import io
 import json
 import sys
 import tarfile
-
-NAMES = ["stargate.test/echo:1", "registry.k8s.io/pause:3.8", "registry.k8s.io/pause:3.10"]  # containerd 1.7 asks for 3.8
 
 
 def tar(files):
@@ -19,14 +17,19 @@ def tar(files):
     return out.getvalue()
 
 
-def main(program, target):
-    with open(program, "rb") as file:
-        layer = tar([("echo", file.read(), 0o755)])
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def main(target, names, program, *words):
+    files = dict(word.split("=", 1) for word in words)
+    layer = tar([(path.lstrip("/"), read(file), 0o755) for path, file in sorted(files.items())])
     diff = "sha256:" + hashlib.sha256(layer).hexdigest()
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/echo"]},
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Entrypoint": [program], "Env": ["PATH=/usr/bin:/bin"]},
                          "rootfs": {"type": "layers", "diff_ids": [diff]}}).encode()
     name = hashlib.sha256(config).hexdigest() + ".json"
-    manifest = json.dumps([{"Config": name, "RepoTags": NAMES, "Layers": ["layer.tar"]}]).encode()
+    manifest = json.dumps([{"Config": name, "RepoTags": names.split(","), "Layers": ["layer.tar"]}]).encode()
     with open(target, "wb") as file:
         file.write(tar([("layer.tar", layer, 0o644), (name, config, 0o644), ("manifest.json", manifest, 0o644)]))
 
