@@ -133,6 +133,8 @@ pub(crate) enum CliCommand {
     Doctor(DoctorArgs),
     /// Preview the changes that a run would make; changes nothing
     Plan(PlanArgs),
+    /// Measure whether the pods and nodes of the cluster reach each other, with probe pods
+    Verify(VerifyArgs),
     /// Run workflows by their schedule, or print a configuration for cron, systemd or Kubernetes
     Schedule(ScheduleArgs),
     /// Explain why a run or step failed or is waiting
@@ -414,6 +416,34 @@ pub(crate) struct PruneArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) workflow: WorkflowArgs,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Node of interest: only pairs with at least one of these are asked; can be repeated [default:
+    /// all nodes]
+    #[arg(long = "node", value_name = "NAME")]
+    pub(crate) nodes: Vec<String>,
+    /// Number of nodes up to which all pairs are asked; of more nodes a sample [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) max_nodes: Option<u32>,
+    /// Questions in addition to those between pods, separated by commas [default:
+    /// nodes,service,dns,kubelet]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) checks: Option<Vec<String>>,
+    /// Image of the probe pods: agnhost of the Kubernetes project, or a mirror of it [default:
+    /// that of the workflow verify-connectivity]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+    /// Namespace of the probe pods [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// File to write the result to, as XML test results for CI [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
 }
 
 /// Arguments of `doctor`.

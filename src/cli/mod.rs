@@ -3,6 +3,7 @@
 mod app;
 mod args;
 mod command;
+mod connectivity;
 #[cfg(feature = "sim")]
 mod demo;
 mod diagnostics;

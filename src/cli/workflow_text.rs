@@ -27,6 +27,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
+    ("verify-connectivity", include_str!("../../workflows/verify-connectivity.yaml")),
 ];
 
 /// Folder in which workflows are found by name.
@@ -66,6 +67,11 @@ impl WorkflowText {
         if here.exists() {
             return Self::read(&here);
         }
+        embedded(name).ok_or_else(|| unknown(name))
+    }
+
+    /// Returns the embedded workflow of this name.
+    pub(crate) fn shipped(name: &str) -> Result<Self, Failure> {
         embedded(name).ok_or_else(|| unknown(name))
     }
 

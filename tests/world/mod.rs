@@ -38,6 +38,15 @@ impl Harness {
 
     /// Runs the program, keeps its output and returns the exit code.
     pub(crate) async fn run(&mut self, arguments: &[&str]) -> Option<i32> {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        self.outputs.push((format!("standard output of {arguments:?}"), output.stdout));
+        self.outputs.push((format!("standard error of {arguments:?}"), output.stderr));
+        output.status.code()
+    }
+
+    /// Returns the command that runs the program in this world.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
         command.args(arguments).args(["--log", self.log]).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.folder.path());
@@ -49,10 +58,7 @@ impl Harness {
         command.env("TAILSCALE_CLIENT_SECRET", stargate_sim::tailnet::CLIENT_SECRET);
         command.env("STARGATE_SSH_CONFIG", self.sim.ssh_config()).env("STARGATE_KUBECONFIG", self.sim.kubeconfig());
         command.envs(self.variables.iter().cloned());
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        self.outputs.push((format!("standard output of {arguments:?}"), output.stdout));
-        self.outputs.push((format!("standard error of {arguments:?}"), output.stderr));
-        output.status.code()
+        command
     }
 
     /// Runs `verb` of an embedded workflow with its inputs in the simulated world, and returns the

@@ -12,7 +12,7 @@ use crate::{
     error::{KubeError, refused_error, unanswered_error},
     fenced::fence,
     json::text,
-    kind::{ObjectKind, ObjectName, check_segment},
+    kind::{ObjectKind, ObjectName, PODS, check_segment},
     request::{BodyFormat, KubeRequest},
 };
 
@@ -156,6 +156,15 @@ impl KubeClient {
             }
         }
         Err(ActionError::permanent(format!("kubernetes GET {path}: the list has more than {MAX_PAGES} pages")))
+    }
+
+    /// Reads the last line of the log of a pod with one container.
+    ///
+    /// # Errors
+    /// Those of [`Self::send_to_end`].
+    pub async fn last_log_line(&self, cx: &ActionContext, pod: ObjectName<'_>) -> Result<String, KubeError> {
+        let request = KubeRequest::read_text(PODS.object_path(pod, Some("log"))).with("tailLines", "1");
+        Ok(String::from_utf8_lossy(&self.send(cx, request).await?.body).into_owned())
     }
 
     /// Creates the object `body`.

@@ -109,6 +109,12 @@ pub const LEASES: ObjectKind = kind("/apis/coordination.k8s.io/v1", "leases", tr
 pub const NODES: ObjectKind = kind("/api/v1", "nodes", false);
 /// Pods, of all nodes.
 pub const PODS: ObjectKind = kind("/api/v1", "pods", true);
+/// Services.
+pub const SERVICES: ObjectKind = kind("/api/v1", "services", true);
+/// Jobs: pods that run once.
+pub const JOBS: ObjectKind = kind("/apis/batch/v1", "jobs", true);
+/// Policies about which pods may reach which.
+pub const NETWORK_POLICIES: ObjectKind = kind("/apis/networking.k8s.io/v1", "networkpolicies", true);
 /// Secrets, bootstrap tokens among them.
 pub const SECRETS: ObjectKind = kind("/api/v1", "secrets", true);
 /// Config maps, the registry of pod CIDRs among them.

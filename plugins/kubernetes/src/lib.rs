@@ -19,6 +19,7 @@
 mod actions;
 mod checks;
 mod cluster_target;
+mod connectivity;
 mod csr;
 mod digest;
 mod duration;

@@ -5,10 +5,10 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     actions::{
-        ClusterRead, ConditionWait, CordonsCheck, CsrApprove, CsrDelete, CsrRenew, InventoryCheck, InventoryRead,
-        ManifestApply, NodeCordon, NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList,
-        PodCidrAllocate, PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord,
-        WorkerFind,
+        ClusterRead, ConditionWait, ConnectivityMeasure, ConnectivityVerdict, CordonsCheck, CsrApprove, CsrDelete,
+        CsrRenew, InventoryCheck, InventoryRead, ManifestApply, NodeCordon, NodeDrain, NodeWait, NodesList,
+        ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate, PodCidrRelease, PodEvict, PodExec,
+        PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
     },
     checks::{ApiServer, ClusterObjects, Kubeconfig, Permissions},
     cluster_target::ClusterTarget,
@@ -37,6 +37,8 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(ObjectDelete(client()));
         actions.add(Ensure(ObjectPatch(client())));
         actions.add(ConditionWait(client()));
+        actions.add(ConnectivityMeasure(client()));
+        actions.add(ConnectivityVerdict);
         actions.add(ClusterRead(client()));
         actions.add(InventoryCheck);
         actions.add(InventoryRead(client()));

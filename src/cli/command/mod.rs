@@ -20,6 +20,7 @@ pub(crate) mod schema;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 pub(crate) mod validate;
+pub(crate) mod verify;
 pub(crate) mod why;
 
 mod answers;

@@ -21,6 +21,15 @@ pub(crate) fn plain(settings: &Settings, many: bool) -> Box<dyn EventView> {
     }
 }
 
+/// Returns a view for people on stderr, whatever the format of the data on stdout.
+pub(crate) fn for_people(settings: &Settings) -> Box<dyn EventView> {
+    if ui::is_terminal() {
+        Box::new(live_view::LiveView::new(false, settings.verbose))
+    } else {
+        Box::new(plain::PlainView::new(false, settings.verbose))
+    }
+}
+
 /// Returns the view that fits the output. With `many`, lines name their run.
 pub(crate) fn for_settings(settings: &Settings, many: bool) -> Box<dyn EventView> {
     match settings.output {

@@ -2,6 +2,8 @@
 
 mod cluster_read;
 mod condition_wait;
+mod connectivity_measure;
+mod connectivity_verdict;
 mod cordons_check;
 mod csr_approve;
 mod csr_delete;
@@ -29,6 +31,8 @@ mod worker_find;
 
 pub(crate) use cluster_read::ClusterRead;
 pub(crate) use condition_wait::ConditionWait;
+pub(crate) use connectivity_measure::ConnectivityMeasure;
+pub(crate) use connectivity_verdict::ConnectivityVerdict;
 pub(crate) use cordons_check::CordonsCheck;
 pub(crate) use csr_approve::CsrApprove;
 pub(crate) use csr_delete::CsrDelete;

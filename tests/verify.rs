@@ -1,0 +1,205 @@
+//! `stargate verify` finds exactly the pairs of nodes that the data plane drops, and leaves nothing
+//! in the cluster, however it ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
+
+#[path = "world/inputs.rs"]
+mod inputs;
+#[path = "world/outside.rs"]
+#[expect(dead_code, reason = "each test uses a part of the module")]
+mod outside;
+mod world;
+
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
+
+use inputs::{AKS_ROUTER, DC_ROUTER, WorldFacts};
+use serde_json::{Value, json};
+use stargate_sim::{
+    Sim,
+    dataplane::{Plane, UnmanagedPod},
+};
+use world::Harness;
+
+/// Nodes with an address for a pod that the data plane is asked about.
+const NODES: [(&str, &str); 4] = [
+    ("aks-nodepool1-41954725-vmss000000", "10.244.0.250"),
+    ("aks-nodepool1-41954725-vmss000001", "10.244.1.250"),
+    ("worker-1", "10.244.64.250"),
+    ("worker-2", "10.244.65.250"),
+];
+/// Collections in which a measurement creates objects.
+const COLLECTIONS: [&str; 4] = [
+    "/apis/batch/v1/namespaces/default/jobs",
+    "/api/v1/namespaces/default/pods",
+    "/api/v1/namespaces/default/services",
+    "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies",
+];
+
+/// Returns a world with two nodes of AKS and two workers.
+async fn deployed() -> Harness {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    for worker in ["worker-1", "worker-2"] {
+        let mut inputs = inputs::of("repave-worker", &WorldFacts::of(&harness.sim).await);
+        inputs.insert("worker".into(), worker.into());
+        let code = harness.run_with_inputs(&["run", "workflow"], "repave-worker", &inputs).await;
+        assert_eq!(code, Some(0), "{}", harness.last_output());
+    }
+    harness.run_to_success("sync-pod-routes").await;
+    let pod = |(node, ip): (&str, &str)| UnmanagedPod { name: node.into(), node: node.into(), ip: ip.parse().unwrap() };
+    harness.sim.shared().lock().pods = NODES.into_iter().map(pod).collect();
+    harness
+}
+
+/// Returns the pairs of nodes whose full packets the data plane drops.
+fn dead(sim: &Sim) -> BTreeSet<(String, String)> {
+    let plane = Plane::of(&sim.shared().peek());
+    let asked: Vec<_> =
+        plane.pods().iter().filter(|pod| NODES.iter().any(|(name, _)| *name == pod.name)).cloned().collect();
+    assert_eq!(asked.len(), NODES.len());
+    let cells = plane.matrix(&asked).cells.into_iter();
+    cells.filter(|cell| !cell.ok).map(|cell| (cell.from, cell.to)).collect()
+}
+
+/// Runs `stargate verify` and returns its exit code and its report.
+async fn verify(harness: &mut Harness, arguments: &[&str]) -> (Option<i32>, Value) {
+    let code = harness.run(&[&["verify", "-o", "json"], arguments].concat()).await;
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    let document: Value = serde_json::from_slice(text).unwrap_or_else(|_| panic!("{}", harness.last_output()));
+    (code, document["report"].clone())
+}
+
+/// Returns the pairs with one of these characters in the matrix.
+fn pairs(report: &Value, characters: &str) -> BTreeSet<(String, String)> {
+    let names: Vec<&str> =
+        report["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+    let rows = report["matrix"].as_array().unwrap().iter().map(|row| row.as_str().unwrap());
+    let cells =
+        rows.enumerate().flat_map(|(from, row)| row.chars().enumerate().map(move |(to, cell)| (from, to, cell)));
+    let found = cells.filter(|(_, _, cell)| characters.contains(*cell));
+    found.map(|(from, to, _)| (names[from].to_owned(), names[to].to_owned())).collect()
+}
+
+/// Returns the names of the objects of measurements.
+async fn leftovers(sim: &Sim) -> Vec<String> {
+    let mut found = vec![];
+    for path in COLLECTIONS {
+        let names = outside::list(sim, path)
+            .await
+            .into_iter()
+            .map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+        found.extend(names.filter(|name| name.starts_with("stargate-probe-")));
+    }
+    found
+}
+
+/// Waits until the data plane drops packets, or none: Azure applies a change after its response.
+/// Returns false if it does not.
+async fn becomes(sim: &Sim, alive: bool) -> bool {
+    let changed = async {
+        while dead(sim).is_empty() != alive {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), changed).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_the_pairs_that_the_data_plane_drops_are_found() {
+    let mut harness = deployed().await;
+    let (code, report) = verify(&mut harness, &[]).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(pairs(&report, ".").len(), 12, "{report:#}");
+    for check in report["checks"].as_array().unwrap() {
+        let numbers = (check["failed"].as_u64(), check["unknown"].as_u64(), check["skipped"].is_null());
+        assert_eq!(numbers, (Some(0), Some(0), true), "{check}");
+    }
+    assert_eq!(leftovers(&harness.sim).await, [""; 0]);
+
+    let faults = [
+        ("a NIC that does not forward", json!([{ "kind": "nic_forwarding", "machine": AKS_ROUTER }]), true),
+        ("a kernel that does not forward", json!([{ "kind": "kernel_forwarding", "host": DC_ROUTER }]), true),
+        ("a worker that does not forward", json!([{ "kind": "kernel_forwarding", "host": "worker-2" }]), true),
+        ("a firewall", json!([{ "kind": "forward_policy", "host": DC_ROUTER }]), true),
+        (
+            "a route that is not approved",
+            json!([{ "kind": "approval", "router": DC_ROUTER, "prefix": "10.244.64.0/18" }]),
+            true,
+        ),
+        (
+            "a route that is not advertised",
+            json!([{ "kind": "advertisement", "router": DC_ROUTER, "prefix": "10.244.64.0/18" }]),
+            true,
+        ),
+        (
+            "a missing clamp",
+            json!([{ "kind": "mss_clamp", "host": DC_ROUTER }, { "kind": "mss_clamp", "host": AKS_ROUTER }]),
+            false,
+        ),
+    ];
+    for (what, fault, all_packets) in faults {
+        for drift in fault.as_array().unwrap() {
+            outside::drift(&harness.sim, drift).await;
+        }
+        assert!(becomes(&harness.sim, false).await, "{what} kills no pair");
+        let expected = dead(&harness.sim);
+        let (code, report) = verify(&mut harness, &["--checks", "kubelet"]).await;
+        assert_eq!(code, Some(3), "{what}: {report:#}");
+        assert_eq!(pairs(&report, "xl"), expected, "{what}: {report:#}");
+        assert_eq!(pairs(&report, "l").is_empty(), all_packets, "{what}: {report:#}");
+        assert_eq!(pairs(&report, "?s ").len(), 0, "{what}: {report:#}");
+        for drift in fault.as_array().unwrap() {
+            let mut mended = drift.clone();
+            mended["on"] = json!(true);
+            outside::drift(&harness.sim, &mended).await;
+        }
+        assert!(becomes(&harness.sim, true).await, "{what} is not mended");
+    }
+    assert_eq!(leftovers(&harness.sim).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_interest_is_asked_with_all_its_peers() {
+    let mut harness = deployed().await;
+    let junit = harness.path("verify.xml");
+    let arguments = ["--node", "worker-1", "--checks", "nodes", "--junit", junit.to_str().unwrap()];
+    let (code, report) = verify(&mut harness, &arguments).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    let asked = pairs(&report, ".");
+    assert_eq!(asked.len(), 6);
+    assert!(asked.iter().all(|(from, to)| from == "worker-1" || to == "worker-1"));
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(xml.contains("<testsuite name=\"pods\" tests=\"6\" failures=\"0\""), "{xml}");
+
+    let code = harness.run(&["verify", "--node", "nobody"]).await;
+    assert_eq!(code, Some(3));
+    assert!(harness.last_output().contains("node \"nobody\": not found"), "{}", harness.last_output());
+    assert_eq!(leftovers(&harness.sim).await, [""; 0]);
+}
+
+/// A killed measurement cannot remove anything: the cluster does, because its jobs have a deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_measurement_that_is_killed_or_interrupted() {
+    let mut harness = deployed().await;
+    for objects in 1..=10 {
+        let mut command = harness.command(&["verify"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while leftovers(&harness.sim).await.len() < objects && child.try_wait().unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let signal = if objects % 2 == 0 { "-INT" } else { "-KILL" };
+        std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        if signal == "-INT" {
+            assert_eq!(leftovers(&harness.sim).await, [""; 0], "interrupted with {objects} objects");
+        }
+        outside::drift(&harness.sim, &json!({ "kind": "job_time", "seconds": 300 })).await;
+        while !leftovers(&harness.sim).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        outside::drift(&harness.sim, &json!({ "kind": "job_time", "seconds": 0 })).await;
+    }
+    let (code, report) = verify(&mut harness, &[]).await;
+    assert_eq!(code, Some(0), "{report:#}");
+}
