@@ -104,13 +104,18 @@ async fn through_faults(stage: &Stage) -> Result<(), String> {
     let mut verb = "run";
     for _ in 0..GIVEN_UP {
         match to_the_end(stage, verb).await {
-            Err(_) if stage.said().contains("kind: Transient") && !stage.said().contains("kind: Permanent") => {
-                verb = "resume";
-            }
+            Err(_) if has_given_up(&stage.said()) => verb = "resume",
             result => return result,
         }
     }
     to_the_end(stage, verb).await
+}
+
+/// True if a step has failed, and each failure is of a kind that a retry can succeed after: all but
+/// permanent ones. A step in doubt stays in doubt when its run is resumed.
+fn has_given_up(said: &str) -> bool {
+    let kinds = ["kind: Transient", "kind: Throttled", "kind: Unknown"];
+    kinds.iter().any(|kind| said.contains(kind)) && !said.contains("kind: Permanent")
 }
 
 /// Returns the schedule of random faults for a seed: 15 % of the requests, at most 25 faults.
