@@ -315,7 +315,7 @@ impl Entry {
         }
     }
 
-    /// True if the entry contains an output of at least the size that is stored apart, without its numbers.
+    /// True if the entry contains an output of 64 KiB or more, without its numbers.
     pub fn is_large(&self) -> bool {
         let mut left = LARGE_BYTES;
         let is_small = match self {
