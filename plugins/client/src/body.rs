@@ -76,15 +76,23 @@ pub fn has_few_values(body: &[u8]) -> bool {
     body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() <= MAX_JSON_VALUES
 }
 
-/// Approximate memory of a value, in bytes: that of its texts, and of each value and key around
-/// them.
-pub fn memory_of(value: &Value) -> usize {
+/// Frees the unused capacity of the texts and arrays in a value. Returns the approximate memory of
+/// the value in bytes: that of its texts, and of each value and key around them.
+///
+/// The capacity of a parsed array doubles as it grows, so that up to half of it is unused.
+pub fn compact(value: &mut Value) -> usize {
     let own = size_of::<Value>();
     match value {
-        Value::String(text) => own + text.len(),
-        Value::Array(items) => own + items.iter().map(memory_of).sum::<usize>(),
+        Value::String(text) => {
+            text.shrink_to_fit();
+            own + text.len()
+        }
+        Value::Array(items) => {
+            items.shrink_to_fit();
+            own + items.iter_mut().map(compact).sum::<usize>()
+        }
         Value::Object(members) => {
-            own + members.iter().map(|(key, value)| MEMBER_BYTES + key.len() + memory_of(value)).sum::<usize>()
+            own + members.iter_mut().map(|(key, value)| MEMBER_BYTES + key.len() + compact(value)).sum::<usize>()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => own,
     }
@@ -117,9 +125,17 @@ mod tests {
 
     #[test]
     fn texts_and_small_values_count_as_memory() {
-        assert!(memory_of(&json!("x".repeat(1000))) >= 1000);
-        assert!(memory_of(&json!(vec![0; 1000])) >= 1000 * size_of::<Value>());
-        assert!(memory_of(&json!({"k".repeat(1000): {}})) >= 1000 + 2 * size_of::<Value>());
+        assert!(compact(&mut json!("x".repeat(1000))) >= 1000);
+        assert!(compact(&mut json!(vec![0; 1000])) >= 1000 * size_of::<Value>());
+        assert!(compact(&mut json!({"k".repeat(1000): {}})) >= 1000 + 2 * size_of::<Value>());
+    }
+
+    #[test]
+    fn a_parsed_array_has_no_spare_memory_afterwards() {
+        let mut value: Value = serde_json::from_str(&json!({"a": [vec![0; 1025]]}).to_string()).expect("JSON");
+        compact(&mut value);
+        let numbers = value["a"][0].as_array().expect("an array");
+        assert_eq!((numbers.len(), numbers.capacity()), (1025, 1025));
     }
 
     #[test]

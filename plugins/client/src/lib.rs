@@ -83,9 +83,7 @@ mod retry_after;
 mod token_cache;
 mod transport;
 
-pub use body::{
-    BodyError, MAX_ARM_BODY_BYTES, MAX_BODY_BYTES, RESPONSE_TOO_LARGE, has_few_values, memory_of, read_body,
-};
+pub use body::{BodyError, MAX_ARM_BODY_BYTES, MAX_BODY_BYTES, RESPONSE_TOO_LARGE, compact, has_few_values, read_body};
 pub use deadline::{StopReason, Stopped, within, within_grace};
 pub use effect::CallEffect;
 pub use fenced_body::{FencedBody, expired, send};

@@ -4,7 +4,7 @@ use azure_core_1::Uuid;
 use reqwest::StatusCode;
 use serde_json::Value;
 use stargate_client::{
-    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, Waiter, expired, http_client, memory_of,
+    Backoff, CallEffect, CallPermit, HttpResponse, MAX_ARM_BODY_BYTES, Waiter, compact, expired, http_client,
     read_body, send, transport_failure_kind, within_grace,
 };
 use stargate_sdk::{ActionContext, ActionError, FailureKind, Secret};
@@ -28,7 +28,7 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 const MAX_PAGES: usize = 1000;
 /// Maximum number of items of a list: more than the limits of Azure allow in a subscription.
 const MAX_ITEMS: usize = 100_000;
-/// Largest memory of a list, in bytes as [`memory_of`] counts them. An action can read two lists at
+/// Largest memory of a list, in bytes as [`compact`] counts them. An action can read two lists at
 /// the same time.
 const MAX_LIST_MEMORY: usize = 32 << 20;
 /// API version in which subscriptions are read.
@@ -175,8 +175,8 @@ impl ArmClient {
                 return Err(response.into_error(CallEffect::ReadOnly));
             }
             match response.json.get_mut("value").map(Value::take) {
-                Some(Value::Array(page)) => {
-                    memory += page.iter().map(memory_of).sum::<usize>();
+                Some(Value::Array(mut page)) => {
+                    memory += page.iter_mut().map(compact).sum::<usize>();
                     items.extend(page);
                 }
                 _ => return Err(ActionError::transient(format!("azure did not answer with a list at {path}"))),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stargate_kubernetes_client::{KubeClient, KubeRequest, NODES, json::text_or_empty, permission};
+use stargate_kubernetes_client::{KubeClient, KubeRequest, json::text_or_empty, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
@@ -62,7 +62,7 @@ impl Action for ClusterRead {
             check_version_skew(kubelet, &version)?;
         }
         if let Some(group) = &input.node_resource_group {
-            let nodes = self.0.list(cx, &NODES, None, None).await?.unwrap_or_default();
+            let nodes = self.0.nodes(cx, None).await?;
             check_resource_group(&nodes, group)?;
         }
         check_definitions(&self.0, cx).await?;

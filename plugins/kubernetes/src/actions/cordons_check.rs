@@ -3,7 +3,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_kubernetes_client::{KubeClient, NODES, json::name, permission};
+use stargate_kubernetes_client::{KubeClient, json::name, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::{
@@ -45,7 +45,7 @@ impl Action for CordonsCheck {
     const SUMMARY: &'static str = "Names nodes that an unfinished run has left cordoned.";
 
     async fn run(&self, cx: &ActionContext, input: &CordonsCheckInput) -> Result<CordonsCheckOutput, ActionError> {
-        let mut nodes = self.0.list(cx, &NODES, None, None).await?.unwrap_or_default();
+        let mut nodes = self.0.nodes(cx, None).await?;
         nodes.sort_by(|a, b| name(a).cmp(name(b)));
         let mut output = CordonsCheckOutput { nodes: Vec::new(), warnings: Vec::new() };
         for node in nodes.iter().filter(|node| is_cordoned(node)) {

@@ -6,9 +6,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stargate_kubernetes_client::{
-    CILIUM_NODES, KubeClient, NODE_NETWORK_CONFIGS, NODES, ObjectKind, json::name, permission,
-};
+use stargate_kubernetes_client::{CILIUM_NODES, KubeClient, NODE_NETWORK_CONFIGS, ObjectKind, json::name, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Preview, Recovery, RequiredPermissions};
 
 use crate::node::{
@@ -79,7 +77,7 @@ impl Action for NodesList {
 
     async fn run(&self, cx: &ActionContext, input: &NodesListInput) -> Result<NodesListOutput, ActionError> {
         let filter = input.selector.as_deref().map(|selector| ("labelSelector", selector));
-        let mut nodes = self.0.list(cx, &NODES, None, filter).await?.unwrap_or_default();
+        let mut nodes = self.0.nodes(cx, filter).await?;
         nodes.sort_by(|a, b| name(a).cmp(name(b)));
         let azure = self.pod_cidrs(cx, &NODE_NETWORK_CONFIGS, pod_cidr_of_network_config).await?;
         let cilium = self.pod_cidrs(cx, &CILIUM_NODES, pod_cidr_of_cilium_node).await?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_client::{Backoff, Prefix, WaitState, poll_until};
 use stargate_kubernetes_client::{
-    CILIUM_NODES, KubeClient, NODES, PODS,
+    CILIUM_NODES, KubeClient, PODS,
     json::{list, name, text, texts},
     permission,
 };
@@ -70,7 +70,7 @@ impl PodCidrRelease {
         if let Some((server, _)) = servers.find(|(name, server)| *name == node || has(server.pod_cidr)) {
             return Ok(Some(format!("Server {server:?} is registered")));
         }
-        let nodes = self.0.list(cx, &NODES, None, None).await?.unwrap_or_default();
+        let nodes = self.0.nodes(cx, None).await?;
         let own = |object: &Value| text(object, "/spec/podCIDR").and_then(|prefix| prefix.parse().ok());
         let found = nodes.iter().find(|object| name(object) == node || has(own(object)));
         Ok(found.map(|object| format!("node {:?} exists", name(object))))
