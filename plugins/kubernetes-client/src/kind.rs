@@ -109,7 +109,7 @@ pub const LEASES: ObjectKind = kind("/apis/coordination.k8s.io/v1", "leases", tr
 pub const NODES: ObjectKind = kind("/api/v1", "nodes", false);
 /// Pods, of all nodes.
 pub const PODS: ObjectKind = kind("/api/v1", "pods", true);
-/// Services.
+/// Kind of services of core/v1.
 pub const SERVICES: ObjectKind = kind("/api/v1", "services", true);
 /// Jobs: pods that run once.
 pub const JOBS: ObjectKind = kind("/apis/batch/v1", "jobs", true);

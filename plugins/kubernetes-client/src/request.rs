@@ -41,44 +41,26 @@ pub struct KubeRequest {
     query: Vec<(&'static str, String)>,
     /// Body with its format; `None` for a request without one.
     body: Option<(BodyFormat, Value)>,
-    /// Media types of the response.
-    accept: &'static str,
 }
-
-/// Media type of all responses but those of [`KubeRequest::read_text`].
-const JSON: &str = "application/json";
 
 impl KubeRequest {
     /// A `GET` of `path`.
     pub fn read(path: impl Into<String>) -> Self {
         let path = path.into();
-        Self { effect: CallEffect::ReadOnly, method: Method::GET, path, query: Vec::new(), body: None, accept: JSON }
-    }
-
-    /// A `GET` of `path` whose response is no JSON, such as a log. The API server refuses one that
-    /// accepts only JSON with 406.
-    pub fn read_text(path: impl Into<String>) -> Self {
-        Self { accept: "*/*", ..Self::read(path) }
+        Self { effect: CallEffect::ReadOnly, method: Method::GET, path, query: Vec::new(), body: None }
     }
 
     /// A request that may change one object.
     pub fn write(method: Method, path: ObjectPath, format: BodyFormat, body: Value) -> Self {
         let path = path.into();
-        Self {
-            effect: CallEffect::MayHaveChanged,
-            method,
-            path,
-            query: Vec::new(),
-            body: Some((format, body)),
-            accept: JSON,
-        }
+        Self { effect: CallEffect::MayHaveChanged, method, path, query: Vec::new(), body: Some((format, body)) }
     }
 
     /// A `POST` that creates an object in the collection at `path`: the only call about a
     /// collection that may change something.
     pub fn create(path: impl Into<String>, body: Value) -> Self {
         let (path, body) = (path.into(), Some((BodyFormat::Json, body)));
-        Self { effect: CallEffect::MayHaveChanged, method: Method::POST, path, query: Vec::new(), body, accept: JSON }
+        Self { effect: CallEffect::MayHaveChanged, method: Method::POST, path, query: Vec::new(), body }
     }
 
     /// Adds a query parameter.
@@ -95,7 +77,7 @@ impl KubeRequest {
 
     /// Builds the request that is sent.
     pub(crate) fn to_http(&self) -> Result<Request<Body>, ActionError> {
-        let mut builder = self.head().header("accept", self.accept);
+        let mut builder = self.head().header("accept", "application/json");
         let bytes = match &self.body {
             Some((format, body)) => {
                 builder = builder.header("content-type", format.content_type());

@@ -30,6 +30,7 @@ mod manifest;
 mod node;
 mod permission;
 mod pod_cidr;
+mod probe_pod;
 mod register;
 mod secret_sources;
 

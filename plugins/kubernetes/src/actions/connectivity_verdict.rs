@@ -16,7 +16,7 @@ pub(crate) struct ConnectivityVerdict;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConnectivityVerdictInput {
-    /// The report.
+    /// Output of `kubernetes.connectivity.measure`.
     report: ConnectivityReport,
 }
 

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stargate_client::{Backoff, Prefix, WaitState, Waiter};
-use stargate_kubernetes_client::{
-    BodyFormat, KubeClient, KubeRequest, ObjectName, PODS,
-    json::{list, text, text_or_empty},
-};
+use stargate_kubernetes_client::{BodyFormat, KubeClient, KubeRequest, ObjectName, PODS, json::text};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
-use crate::{digest::digest_text, eviction::PROBE_PREFIX, permission::in_namespace_of};
+use crate::{
+    digest::digest_text,
+    eviction::PROBE_PREFIX,
+    permission::in_namespace_of,
+    probe_pod::{end_reason, has_ended, pod_spec, waiting_reason},
+};
 
 /// A kubelet assigns an address within a second, before it pulls the image.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -80,7 +82,7 @@ impl PodProbe {
                     Some(ip) => return Ok(WaitState::Ready(ip.to_owned())),
                     None if has_ended(&pod) => {
                         self.remove(cx, input, name).await?;
-                        ended_reason(&pod)
+                        format!("a pod ended: {}", end_reason(&pod))
                     }
                     None => waiting_reason(&pod),
                 },
@@ -152,55 +154,19 @@ fn check_address(ip: &str, input: &PodProbeInput) -> Result<(), ActionError> {
     .with_hint("correct the pod CIDR in the CNI configuration on the machine"))
 }
 
-/// True if the kubelet has refused the pod or the pod has exited; neither starts again.
-fn has_ended(pod: &Value) -> bool {
-    matches!(text(pod, "/status/phase"), Some("Failed" | "Succeeded"))
-}
-
-/// Reason of the kubelet, such as `OutOfpods`, for an ended pod.
-fn ended_reason(pod: &Value) -> String {
-    let reason = [text(pod, "/status/reason"), text(pod, "/status/message")];
-    format!("a pod ended: {}", reason.into_iter().flatten().collect::<Vec<_>>().join(": "))
-}
-
-/// Reason for which the pod has no address yet: that of its container, such as `ContainerCreating`,
-/// or its phase.
-fn waiting_reason(pod: &Value) -> String {
-    let waiting = list(pod, "/status/containerStatuses").filter_map(|status| text(status, "/state/waiting/reason"));
-    waiting.last().map_or_else(|| text_or_empty(pod, "/status/phase"), str::to_owned)
-}
-
 /// Name that is the same in each attempt of a step, so that a later attempt removes the pod of an
 /// earlier one.
 fn pod_name(key: &str) -> String {
     format!("{PROBE_PREFIX}{}", digest_text(&Sha256::digest(key)))
 }
 
-/// It fulfils the restricted Pod Security Standard, so that a policy of the namespace does not
-/// refuse it.
 fn pod(input: &PodProbeInput, name: &str) -> Value {
+    let mut spec = pod_spec(&input.node, json!({"image": input.image}));
+    spec["activeDeadlineSeconds"] = json!(MAX_LIFETIME_SECONDS);
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "stargate"}},
-        "spec": {
-            "nodeName": input.node,
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": false,
-            "terminationGracePeriodSeconds": 0,
-            "activeDeadlineSeconds": MAX_LIFETIME_SECONDS,
-            "tolerations": [{"operator": "Exists"}],
-            "containers": [{
-                "name": "probe",
-                "image": input.image,
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "runAsNonRoot": true,
-                    "runAsUser": 65534,
-                    "capabilities": {"drop": ["ALL"]},
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-            }],
-        },
+        "spec": spec,
     })
 }

@@ -7,7 +7,7 @@ use std::{
 use futures::{StreamExt, stream};
 use serde_json::Value;
 use stargate_kubernetes_client::{
-    KubeClient, NODES, ObjectName, SERVERS, SERVICES,
+    KubeClient, ObjectName, SERVERS, SERVICES,
     json::{name, text},
 };
 use stargate_sdk::{ActionContext, ActionError};
@@ -27,7 +27,7 @@ const TARGETS_PER_COMMAND: usize = 8;
 const CLUSTER_SITE: &str = "cluster";
 const NO_ANSWER: &str = "the command gave no answer";
 
-/// What is measured, and with what.
+/// Settings of a measurement.
 #[derive(Debug)]
 pub(crate) struct MeasurementSettings {
     /// Namespace of the probe pods.
@@ -69,8 +69,8 @@ impl<'a> Measurement<'a> {
     /// cancellation.
     ///
     /// # Errors
-    /// If the nodes cannot be listed, or the probe pods cannot be created or removed. What a
-    /// question finds is no error, but part of the report.
+    /// If the nodes cannot be listed, or the probe pods cannot be created or removed. A
+    /// question without an answer is part of the report, not an error.
     pub(crate) async fn run(&self) -> Result<ConnectivityReport, ActionError> {
         let nodes = self.nodes().await?;
         let pairs = choose_pairs(&nodes, &self.settings.only, self.settings.max_nodes, self.cx.run());
@@ -100,7 +100,7 @@ impl<'a> Measurement<'a> {
         let servers = self.client.list(self.cx, &SERVERS, None, None).await?.unwrap_or_default();
         let site = |server: &Value| Some((name(server).to_owned(), text(server, "/spec/site")?.to_owned()));
         let sites: BTreeMap<String, String> = servers.iter().filter_map(site).collect();
-        let nodes = self.client.list(self.cx, &NODES, None, None).await?.unwrap_or_default();
+        let nodes = self.client.nodes(self.cx, None).await?;
         let mut nodes: Vec<ProbedNode> = nodes.iter().map(|node| probed(node, &sites)).collect();
         nodes.sort_by(|a, b| (&a.site, &a.name).cmp(&(&b.site, &b.name)));
         let unknown = self.settings.only.iter().find(|only| !nodes.iter().any(|node| node.name == **only));

@@ -3,7 +3,7 @@ use sha2::{Digest, Sha256};
 use stargate_kubernetes_client::json::{name, uid};
 
 use super::pairs::ProbedNode;
-use crate::{digest::digest_text, eviction::PROBE_PREFIX};
+use crate::{digest::digest_text, eviction::PROBE_PREFIX, probe_pod::pod_spec};
 
 /// Port of the HTTP server in each probe pod: one that no sidecar is likely to use.
 pub(super) const HTTP_PORT: u16 = 18080;
@@ -13,8 +13,6 @@ const LABEL: &str = "stargate.io/measurement";
 const NETWORK_LABEL: &str = "stargate.io/probe-network";
 /// Time after which the cluster removes probe pods that no process removes, in seconds.
 const MAX_LIFETIME_SECONDS: u32 = 300;
-/// User that probe pods run as: any that is not root.
-const USER: u32 = 65532;
 
 /// Network that a probe pod is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,44 +73,21 @@ impl ProbeObjects {
         })
     }
 
-    /// Specification that fulfils the restricted Pod Security Standard, unless the pod is in the
-    /// network of its node.
-    ///
-    /// The pod is bound to the node without the scheduler, so that taints and cordons do not
-    /// matter.
+    /// Specification of the pod of a node in one network.
     fn pod_spec(&self, node: &ProbedNode, network: ProbeNetwork) -> Value {
         let port = format!("--http-port={HTTP_PORT}");
         let mut container = json!({
-            "name": "probe",
             "image": self.image,
             "command": ["/agnhost"],
             "args": if network == ProbeNetwork::Pod { json!(["netexec", port]) } else { json!(["pause"]) },
             "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "capabilities": {"drop": ["ALL"]},
-                "readOnlyRootFilesystem": true,
-            },
         });
         if network == ProbeNetwork::Pod {
             container["ports"] = json!([{"containerPort": HTTP_PORT}]);
         }
-        json!({
-            "nodeName": node.name,
-            "hostNetwork": network == ProbeNetwork::Node,
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "terminationGracePeriodSeconds": 0,
-            "tolerations": [{"operator": "Exists"}],
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-        })
+        let mut spec = pod_spec(&node.name, container);
+        spec["hostNetwork"] = json!(network == ProbeNetwork::Node);
+        spec
     }
 
     /// Service of the pods. It passes requests to the pod on the same node, so that only the node's

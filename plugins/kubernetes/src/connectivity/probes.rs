@@ -19,6 +19,7 @@ use super::{
     pairs::ProbedNode,
     question::Answers,
 };
+use crate::probe_pod::{end_reason, has_ended};
 
 /// Pods of a cluster start within seconds once the image is there.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -217,7 +218,7 @@ fn probe_state(pod: Option<&Value>) -> Result<RunningProbe, (String, bool)> {
     if condition(pod, "Ready").is_some_and(|ready| ready["status"] == "True") && !ip.is_empty() {
         return Ok(RunningProbe { name: name(pod).to_owned(), ip });
     }
-    if matches!(text(pod, "/status/phase"), Some("Failed" | "Succeeded")) {
+    if has_ended(pod) {
         return Err((format!("it ended: {}", end_reason(pod)), true));
     }
     let waiting = list(pod, "/status/containerStatuses").find_map(|status| status.pointer("/state/waiting"));
@@ -225,17 +226,6 @@ fn probe_state(pod: Option<&Value>) -> Result<RunningProbe, (String, bool)> {
     let message = waiting.and_then(|waiting| text(waiting, "/message")).map(|text| format!(": {text}"));
     let is_final = reason.is_some_and(|reason| FINAL_REASONS.contains(&reason));
     Err((format!("{}{}", reason.unwrap_or("Pending"), message.unwrap_or_default()), is_final))
-}
-
-/// Reason of the kubelet for a pod that has ended, or the exit code of its container.
-fn end_reason(pod: &Value) -> String {
-    let given = [text(pod, "/status/reason"), text(pod, "/status/message")];
-    let given: Vec<&str> = given.into_iter().flatten().filter(|reason| !reason.is_empty()).collect();
-    let ended = list(pod, "/status/containerStatuses").find_map(|status| status.pointer("/state/terminated"));
-    match ended.and_then(|ended| ended["exitCode"].as_i64()) {
-        Some(code) if given.is_empty() => format!("its container exited with code {code}"),
-        _ => given.join(": "),
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ const SMALL_REQUESTS: usize = 5;
 const API_SERVER: &str = "kubernetes.default.svc:443";
 
 /// Asks each address that is an argument, all at the same time: small requests, then one with a
-/// large body that is sent back. An address that does not answer two small requests is not asked
-/// any more. The first argument is the size of the large body in bytes.
+/// large body that is sent back. An address that does not answer two small requests gets no further
+/// one. The first argument is the size of the large body in bytes.
 ///
 /// A transfer ends if it stands still for 5 s: it may be slow, on a busy relay for instance.
 const ASK_PODS: &str = r#"

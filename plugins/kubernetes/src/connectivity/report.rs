@@ -56,7 +56,7 @@ pub(crate) struct ConnectivityReport {
     pub matrix: Vec<String>,
     /// Result of each kind of question.
     pub checks: Vec<CheckCount>,
-    /// What failed or is not known, at most 500 of them.
+    /// Questions that failed or whose answer is not known, at most 500.
     pub findings: Vec<ConnectivityFinding>,
     /// Latency and loss between sites.
     pub latency: Vec<SiteLatency>,
@@ -99,7 +99,7 @@ pub(crate) struct ConnectivityFinding {
     pub to: Option<String>,
     /// True if the answer is not known; false if it is wrong or missing.
     pub unknown: bool,
-    /// What was seen.
+    /// Observation that decides it, such as an error of a connection.
     pub reason: String,
 }
 
