@@ -258,7 +258,7 @@ fn router(shared: &Shared, options: &SimOptions, token: &Arc<str>, stop: &Cancel
         .merge(control::shutdown_router(stop.clone()).layer(guard))
 }
 
-/// Interval between rounds of the machines' kubelets, and of jobs whose time is over.
+/// Interval between rounds of the machines' kubelets, and of the controllers of jobs.
 const KUBELETS: Duration = Duration::from_millis(50);
 
 async fn run_kubelets(shared: Shared, stop: CancellationToken) {

@@ -45,8 +45,8 @@ pub(crate) fn settle(kube: &mut Kube, now: Timestamp) {
     tracing::warn!("the controllers of the simulated cluster do not settle");
 }
 
-/// Runs the controllers if the time of a job is over: nothing else changes without a request.
-/// Returns true if one was.
+/// Runs the controllers if a job has reached the end of its time: nothing else changes without a
+/// request. Returns true if they ran.
 pub(crate) fn advance_jobs(kube: &mut Kube) -> bool {
     let now = Timestamp::now();
     let is_due = controllers::is_job_due(kube, now);

@@ -19,7 +19,7 @@ pub(crate) fn delete(
     resource: &Resource,
     target: &Target,
 ) -> Result<Decision<ApiResponse>, Refusal> {
-    let options = options(request)?;
+    let (options, warnings) = options(request, resource)?;
     let name = target.name.as_deref().unwrap_or_default();
     let place = resource.place(target.namespace.as_deref().unwrap_or_default(), name);
     let held = kube.object(resource, &place).cloned().ok_or_else(|| Refusal::not_found(resource, name))?;
@@ -34,7 +34,7 @@ pub(crate) fn delete(
         None if resource.kind == "Pod" => held,
         None => status::deleted(resource, name, uid_of(&held)),
     };
-    Ok(Decision::new(ApiResponse::ok(body), effects))
+    Ok(Decision::new(ApiResponse::ok(body).with_warnings(warnings), effects))
 }
 
 /// Handles `DELETE` of a collection. The reply lists the selected objects as they were before.
@@ -44,7 +44,7 @@ pub(crate) fn delete_all(
     resource: &Resource,
     target: &Target,
 ) -> Result<Decision<ApiResponse>, Refusal> {
-    let options = options(request)?;
+    let (options, warnings) = options(request, resource)?;
     let chosen: Vec<Value> =
         selector::select(kube, request, resource, target.namespace.as_deref())?.into_iter().cloned().collect();
     let mut effects = EffectList::new(kube);
@@ -55,11 +55,19 @@ pub(crate) fn delete_all(
     }
     let metadata = json!({ "resourceVersion": effects.revision().to_string() });
     let list = json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": chosen });
-    Ok(Decision::new(ApiResponse::ok(list), effects))
+    Ok(Decision::new(ApiResponse::ok(list).with_warnings(warnings), effects))
 }
 
-/// Returns the `DeleteOptions` of the body, overridden by parameters of the query.
-fn options(request: &ApiRequest) -> Result<Value, Refusal> {
+/// Warning of a deletion of jobs that names no policy, in the words of the real server.
+const KEPT_PODS: &str = "child pods are preserved by default when jobs are deleted; \
+    set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
+/// Returns the `DeleteOptions` of the body, overridden by parameters of the query, and the warnings
+/// about them.
+///
+/// Without a policy, the pods of a job are not removed with it: `DefaultGarbageCollectionPolicy` of
+/// jobs in batch/v1.
+fn options(request: &ApiRequest, resource: &Resource) -> Result<(Value, Vec<String>), Refusal> {
     let mut options = if request.body.is_empty() { json!({}) } else { request.json()? };
     for (parameter, field) in [("gracePeriodSeconds", "gracePeriodSeconds"), ("propagationPolicy", "propagationPolicy")]
     {
@@ -67,7 +75,12 @@ fn options(request: &ApiRequest) -> Result<Value, Refusal> {
         let value = text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number));
         set(&mut options, &[field], value);
     }
-    Ok(options)
+    let is_open = str_at(&options, &["propagationPolicy"]).is_empty() && at(&options, &["orphanDependents"]).is_none();
+    if resource.qualified() != "jobs.batch" || !is_open {
+        return Ok((options, Vec::new()));
+    }
+    set(&mut options, &["propagationPolicy"], json!("Orphan"));
+    Ok((options, vec![KEPT_PODS.to_owned()]))
 }
 
 /// Refuses a deletion if the UID or resource version in its preconditions differs from that of the
@@ -98,7 +111,7 @@ pub(crate) fn begin(
     options: &Value,
     effects: &mut EffectList,
 ) -> Option<Value> {
-    if str_at(options, &["propagationPolicy"]) == "Orphan" {
+    if str_at(options, &["propagationPolicy"]) == "Orphan" || at(options, &["orphanDependents"]) == Some(&json!(true)) {
         orphan(kube, held, effects);
     }
     let grace = grace(resource, held, options);

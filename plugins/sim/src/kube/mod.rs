@@ -74,6 +74,7 @@ pub(crate) use credentials::user;
 pub(crate) use effect::FieldEdit;
 pub(crate) use http::router;
 pub(crate) use kubeconfig::{admin_access, open};
+pub(crate) use log::KUBELET_PORT;
 pub(crate) use running::{RunningPod, WebServer, kubelet_at, running_pods, web_server};
 pub use seed::{AksNode, add_aks_node, add_aks_nodes, remove_node};
 pub(crate) use seed::{DNS, aks};

@@ -8,6 +8,7 @@ mod evictions;
 mod exec;
 mod field_validation;
 mod harness;
+mod jobs;
 mod kubectl;
 mod kubelets;
 mod leases;

@@ -8,13 +8,9 @@ use crate::host::process::{Exit, Process};
 /// Prints the class of the error on standard error, and exits with 1 for each of them. Its servers
 /// need not run: a container answers at the ports that its pod declares.
 pub(super) fn agnhost(process: &mut Process, io: &Io, arguments: &[String]) -> Exit {
-    match arguments.first().map(String::as_str) {
-        Some("connect") => {}
-        Some("pause") => return Ok(0),
-        other => {
-            let message = format!("Error: unknown command {:?} for \"app\"", other.unwrap_or_default());
-            return process.fail(io, 1, message);
-        }
+    let command = arguments.first().map(String::as_str).unwrap_or_default();
+    if command != "connect" {
+        return process.fail(io, 1, format!("Error: unknown command {command:?} for \"app\""));
     }
     let target = arguments[1..].iter().find(|argument| !argument.starts_with('-'));
     let Some((host, port)) = target.and_then(|target| target.rsplit_once(':')) else {

@@ -5,12 +5,10 @@ use url::{Host, Url};
 use crate::World;
 use crate::dataplane::{IpProtocol, PacketSize, Plane, Service};
 use crate::host::process::Process;
-use crate::kube::{BackendError, DNS, WebServer, backend, kubelet_at, web_server};
+use crate::kube::{BackendError, DNS, KUBELET_PORT, WebServer, backend, kubelet_at, web_server};
 
 /// Port of the cluster's DNS.
 const DNS_PORT: u16 = 53;
-/// Port of each kubelet.
-const KUBELET_PORT: u16 = 10250;
 /// Names of the API server that the search path of a pod completes, or that are complete.
 const API_SERVER: [&str; 4] =
     ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
@@ -105,6 +103,7 @@ pub(super) fn place(url: &str) -> (String, u16) {
 /// Machine or pod that asks.
 struct Client<'a> {
     world: &'a World,
+    plane: Plane,
     /// Key of the machine, or of the container.
     key: &'a str,
     address: Option<Ipv4Addr>,
@@ -112,14 +111,13 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn of(world: &'a World, key: &'a str) -> Self {
-        Self { world, key, address: world.hosts.address_of(key) }
+        Self { world, plane: Plane::of(world), key, address: world.hosts.address_of(key) }
     }
 
     /// Returns the pod behind a cluster address, or the answer of a service without a pod; `None`
-    /// if it is no cluster address.
+    /// if the address is not that of a service.
     fn behind(&self, address: Ipv4Addr, port: u16) -> Option<Result<(Ipv4Addr, u16), Answer>> {
-        let pods = Plane::of(self.world);
-        let own = pods.pods().iter().find(|pod| Some(pod.ip) == self.address);
+        let own = self.plane.pods().iter().find(|pod| Some(pod.ip) == self.address);
         let node = own.map(|pod| pod.host.as_str()).unwrap_or_default();
         match backend(&self.world.kube, address, port, node) {
             Ok(backend) => Some(Ok(backend)),
@@ -136,7 +134,7 @@ impl<'a> Client<'a> {
         }
         let from = self.address.map_or_else(|| self.key.to_owned(), |own| own.to_string());
         let service = Service { protocol: IpProtocol::Tcp, port };
-        match Plane::of(self.world).request(&from, &to.to_string(), service, size) {
+        match self.plane.request(&from, &to.to_string(), service, size) {
             Ok(Some(seen)) => Ok(seen),
             Ok(None) | Err(_) => Err(Answer::TimedOut),
         }

@@ -13,14 +13,14 @@ pub(super) fn jobs(kube: &Kube, _: Timestamp) -> Vec<Value> {
 }
 
 /// Pods of a job by their phase.
-struct JobPods<'a> {
-    active: Vec<&'a Value>,
+struct JobPods {
+    active: Vec<Value>,
     succeeded: i64,
     failed: i64,
 }
 
-/// Runs the pods of a job until enough have succeeded, too many have failed or its time is over,
-/// and removes a finished job after its time to live.
+/// Runs the pods of a job until enough have succeeded, too many have failed or it is late, and
+/// removes a finished job after its time to live.
 ///
 /// Completions have no index, and a failed pod is replaced without a delay.
 pub(super) fn reconcile(kube: &Kube, job: &Value, now: Timestamp) -> Vec<Effect> {
@@ -54,16 +54,13 @@ pub(super) fn reconcile(kube: &Kube, job: &Value, now: Timestamp) -> Vec<Effect>
     effects
 }
 
-fn pods_of<'a>(kube: &'a Kube, job: &Value) -> JobPods<'a> {
-    let is_its = |pod: &&Value| {
-        list_at(pod, &["metadata", "ownerReferences"]).iter().any(|owner| str_at(owner, &["uid"]) == uid_of(job))
-    };
+fn pods_of(kube: &Kube, job: &Value) -> JobPods {
     let mut pods = JobPods { active: Vec::new(), succeeded: 0, failed: 0 };
-    for pod in kube.all("pods").filter(is_its) {
-        match str_at(pod, &["status", "phase"]) {
+    for pod in kube.owned_by("pods", uid_of(job)) {
+        match str_at(&pod, &["status", "phase"]) {
             "Succeeded" => pods.succeeded += 1,
             "Failed" => pods.failed += 1,
-            _ if is_terminating(pod) => {}
+            _ if is_terminating(&pod) => {}
             _ => pods.active.push(pod),
         }
     }
@@ -105,7 +102,7 @@ fn has_passed(kube: &Kube, since: &str, seconds: Option<&Value>, now: Timestamp)
     since.checked_add(remaining).is_ok_and(|end| end <= now)
 }
 
-/// Returns true if the time of a job is over.
+/// Returns true if a job has reached the end of its time.
 pub(crate) fn is_due(kube: &Kube, now: Timestamp) -> bool {
     kube.all("jobs.batch").any(|job| {
         let has_ended = holds(job, "Complete") || holds(job, "Failed");

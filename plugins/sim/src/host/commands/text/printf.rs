@@ -113,7 +113,10 @@ fn converted(kind: char, flags: &str, value: &str) -> String {
     let missing = width.min(MAX_WIDTH).saturating_sub(text.chars().count());
     match (left, zero) {
         (true, _) => text + &" ".repeat(missing),
-        (_, true) => "0".repeat(missing) + &text,
+        (_, true) => {
+            let sign = usize::from(text.starts_with(['-', '+']));
+            format!("{}{}{}", &text[..sign], "0".repeat(missing), &text[sign..])
+        }
         _ => " ".repeat(missing) + &text,
     }
 }
