@@ -25,6 +25,7 @@ done
 . "$HERE/states.sh"
 . "$HERE/sites.sh"
 . "$HERE/verify.sh"
+. "$HERE/journals.sh"
 
 datacenter_killed() { begin dc-first datacenter 2; killed_when dc-first boots dc-router; }
 datacenter_killed_again() { start dc-second resume @latest -o json; killed_when dc-second device dc-router; }
@@ -129,6 +130,8 @@ done
 check "a firewall that drops forwarded packets: one sync names it, and leaves it" firewall_named
 [ -z "$broken_states" ] || states
 check "sync-pod-routes: nothing is left to mend" again sync
+check "a sync of a second journal is refused while one works, and names it" second_journal_is_refused
+check "that one is killed: the second journal waits for the end of its Lease, and goes on" second_journal_goes_on
 check "a third worker joins" third_worker
 check "25 of 25 pod pairs answer with their source addresses kept" all_pairs 25
 check "its kubelet renews both certificates; one sync approves, and changes nothing else" certificates_renewed

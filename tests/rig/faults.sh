@@ -69,11 +69,21 @@ still_alive() { case $1 in cilium | clamp | disabled) ;; *) return 1 ;; esac; }
 # forwarding on for each new pod, and so for a probe pod.
 is_verified() { case $1 in nic | kernel | approval | route) ;; *) return 1 ;; esac; }
 some_pair_is_dead() { ! "$HERE/matrix.sh" show; }
+# planned EXIT: a plan of the sync ends so, and writes nothing
+planned() {
+  local before status=0 arguments
+  before=$(writes)
+  mapfile -d '' -t arguments < <(sync)
+  "${stargate[@]}" plan "${arguments[@]:2}" > "$LOGS/plan.log" 2>&1 || status=$?
+  same "$1" "$status" || { tail -40 "$LOGS/plan.log"; return 1; }
+  same "$before" "$(writes)"
+}
 mended() {
   local before after
   broken "$1"
   still_alive "$1" || wait_for 60 some_pair_is_dead
   ! is_verified "$1" || verified
+  planned 2
   before=$(writes); stamped
   complete mending sync
   after=$(writes)
@@ -86,6 +96,7 @@ mended() {
 firewall_named() {
   run_in dc-router nft 'add table ip company { chain forward { type filter hook forward priority 10; policy drop; }; }'
   wait_for 60 some_pair_is_dead
+  planned 3
   stamped
   begin firewall sync; ended firewall
   same 3 "$(jq .exit "$RUN/firewall.json")"
