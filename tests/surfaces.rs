@@ -64,16 +64,6 @@ fn dead(sim: &Sim) -> Vec<String> {
     if matrix.dead == 0 { vec![] } else { vec![format!("{} of {} pairs", matrix.dead, matrix.cells.len())] }
 }
 
-/// Waits until all pairs are alive, or one is not: Azure applies a change after its response.
-async fn becomes(sim: &Sim, alive: bool) -> bool {
-    let changed = async {
-        while dead(sim).is_empty() != alive {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.is_ok()
-}
-
 fn writes(harness: &Harness) -> u64 {
     harness.sim.shared().peek().traffic.mutating()
 }
@@ -92,7 +82,7 @@ async fn deviations(harness: &mut Harness, fault: &SurfaceFault) -> Vec<String> 
 /// Returns the deviations with a fault that has been brought about.
 async fn reaction(harness: &mut Harness, fault: &SurfaceFault) -> Vec<String> {
     let mut found = vec![];
-    if fault.kills && !becomes(&harness.sim, false).await {
+    if fault.kills && !outside::becomes(|| !dead(&harness.sim).is_empty()).await {
         found.push("it kills no pair".to_owned());
     }
     let before = writes(harness);
@@ -117,7 +107,7 @@ async fn reaction(harness: &mut Harness, fault: &SurfaceFault) -> Vec<String> {
     if let Some(revert) = fault.revert {
         revert(&harness.sim).await;
     }
-    if !becomes(&harness.sim, true).await {
+    if !outside::becomes(|| dead(&harness.sim).is_empty()).await {
         found.push(format!("{:?} are dead afterwards", dead(&harness.sim)));
     }
     let before = writes(harness);

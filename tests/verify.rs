@@ -94,17 +94,6 @@ async fn leftovers(sim: &Sim) -> Vec<String> {
     found
 }
 
-/// Waits until the data plane drops packets, or none: Azure applies a change after its response.
-/// Returns false if it does not.
-async fn becomes(sim: &Sim, alive: bool) -> bool {
-    let changed = async {
-        while dead(sim).is_empty() != alive {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), changed).await.is_ok()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_pairs_that_the_data_plane_drops_are_found() {
     let mut harness = deployed().await;
@@ -142,7 +131,7 @@ async fn exactly_the_pairs_that_the_data_plane_drops_are_found() {
         for drift in fault.as_array().unwrap() {
             outside::drift(&harness.sim, drift).await;
         }
-        assert!(becomes(&harness.sim, false).await, "{what} kills no pair");
+        assert!(outside::becomes(|| !dead(&harness.sim).is_empty()).await, "{what} kills no pair");
         let expected = dead(&harness.sim);
         let (code, report) = verify(&mut harness, &["--checks", "kubelet"]).await;
         assert_eq!(code, Some(3), "{what}: {report:#}");
@@ -154,7 +143,7 @@ async fn exactly_the_pairs_that_the_data_plane_drops_are_found() {
             mended["on"] = json!(true);
             outside::drift(&harness.sim, &mended).await;
         }
-        assert!(becomes(&harness.sim, true).await, "{what} is not mended");
+        assert!(outside::becomes(|| dead(&harness.sim).is_empty()).await, "{what} is not mended");
     }
     assert_eq!(leftovers(&harness.sim).await, [""; 0]);
 }

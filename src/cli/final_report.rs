@@ -46,15 +46,7 @@ pub(crate) fn conclude(output: Output, finished: RunReport, summary: &Summary, t
 impl FinalReport {
     /// Returns the exit code for the way in which the run ended.
     fn exit(&self) -> Exit {
-        match self.finished.ending {
-            Ending::Finished(Outcome::Succeeded) => Exit::Success,
-            Ending::Finished(Outcome::Failed) => Exit::Failed,
-            Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
-            Ending::Finished(Outcome::AwaitingApproval) => Exit::WaitingForApproval,
-            Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
-            Ending::Interrupted if self.timed_out => Exit::TimedOut,
-            Ending::Interrupted => Exit::Interrupted,
-        }
+        exit_of(self.finished.ending, self.timed_out)
     }
 
     /// Prints the report: workflow outputs on stdout, everything else on stderr; with `--output
@@ -212,8 +204,6 @@ impl FinalReport {
     /// `duration_ms` this one.
     fn to_json(&self) -> Value {
         let questions: Vec<_> = self.finished.questions.iter().map(|(step, ask)| question_json(step, ask)).collect();
-        let failures: Vec<_> =
-            self.finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect();
         json!({
             "event": "result",
             "run": self.finished.run,
@@ -224,13 +214,32 @@ impl FinalReport {
             "steps": self.count.total,
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
-            "failures": failures,
+            "failures": failures_json(&self.finished),
             "questions": questions,
             "groups": self.finished.groups.iter().map(group_json).collect::<Vec<_>>(),
             "exit": self.exit().code(),
             "hint": self.hint(),
         })
     }
+}
+
+/// Returns the exit code for the way in which a run ended; `timed_out` tells a timeout from an
+/// interrupt.
+pub(crate) fn exit_of(ending: Ending, timed_out: bool) -> Exit {
+    match ending {
+        Ending::Finished(Outcome::Succeeded) => Exit::Success,
+        Ending::Finished(Outcome::Failed) => Exit::Failed,
+        Ending::Finished(Outcome::InDoubt) => Exit::InDoubt,
+        Ending::Finished(Outcome::AwaitingApproval) => Exit::WaitingForApproval,
+        Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
+        Ending::Interrupted if timed_out => Exit::TimedOut,
+        Ending::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// Returns the errors of a run, each with its step.
+pub(crate) fn failures_json(finished: &RunReport) -> Value {
+    finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect()
 }
 
 /// True if all steps of a group were done and none has changed anything.

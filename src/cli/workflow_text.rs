@@ -52,7 +52,7 @@ pub(crate) enum IncludeScope {
     /// Those in the folder of the workflow's file, and below it.
     #[default]
     Folder,
-    /// All files.
+    /// All files that the process can read.
     Anywhere,
 }
 

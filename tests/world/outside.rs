@@ -33,6 +33,17 @@ pub(crate) async fn drift(sim: &Sim, drift: &Value) {
     }
 }
 
+/// Waits until a condition holds: Azure applies a change after its response. Returns false if it
+/// does not within a minute.
+pub(crate) async fn becomes(holds: impl Fn() -> bool) -> bool {
+    let held = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), held).await.is_ok()
+}
+
 /// Reads a resource from Azure.
 pub(crate) async fn read_azure(sim: &Sim, path: &str) -> Value {
     let url = format!("{}{path}", sim.http_url());

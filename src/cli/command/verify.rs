@@ -4,12 +4,7 @@
 //! `kubernetes.connectivity.measure`, and `null` if there is none.
 
 use serde_json::{Value, json};
-use stargate::{
-    engine::{Ending, RunReport},
-    id::RunId,
-    run::Outcome,
-    workflow::GivenInputs,
-};
+use stargate::{engine::RunReport, id::RunId, workflow::GivenInputs};
 
 use crate::{
     cli::{
@@ -106,14 +101,8 @@ fn show(settings: &Settings, run: &RunId, output: &Value, report: &ShownReport, 
 
 /// Prints the errors of a run without a report as JSON and returns the exit code.
 fn without_report(finished: &RunReport, timed_out: bool) -> Exit {
-    let exit = match finished.ending {
-        Ending::Finished(Outcome::Cancelled) => Exit::Cancelled,
-        Ending::Finished(_) => Exit::Failed,
-        Ending::Interrupted if timed_out => Exit::TimedOut,
-        Ending::Interrupted => Exit::Interrupted,
-    };
-    let failures: Vec<_> =
-        finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect();
+    let exit = final_report::exit_of(finished.ending, timed_out);
+    let failures = final_report::failures_json(finished);
     let (run, code) = (&finished.run, exit.code());
     ui::out_json_pretty(&json!({ "run": run, "report": null, "failures": failures, "exit": code }));
     ui::hint(&hint::history(run));

@@ -21,7 +21,7 @@ pub(crate) fn plain(settings: &Settings, many: bool) -> Box<dyn EventView> {
     }
 }
 
-/// Returns a view for people on stderr, whatever the format of the data on stdout.
+/// Returns a view as text on stderr, whatever the format of the data on stdout.
 pub(crate) fn for_people(settings: &Settings) -> Box<dyn EventView> {
     if ui::is_terminal() {
         Box::new(live_view::LiveView::new(false, settings.verbose))

@@ -11,8 +11,8 @@ pub(super) fn of_commit(commit: &Commit) -> &'static str {
     }
 }
 
-/// Returns the statements that write a commit in a transaction that has begun. Commits that neither
-/// take nor release locks have only the first one.
+/// Returns the statements that write a commit in an open transaction. Commits that neither take nor
+/// release locks have only the first one.
 pub(super) fn parts_of_commit(commit: &Commit) -> &'static [&'static str] {
     let takes_locks = commit.creates.iter().any(|run| !run.locks.is_empty() || !run.evictions.is_empty());
     let releases_locks = commit.appends.iter().any(|append| match append.status {
@@ -39,7 +39,7 @@ pub(super) const MAX_APPENDED: usize = 4;
 pub(super) const APPEND_LARGE: &str =
     "INSERT INTO entry (key, at, body) SELECT (key << 32) + ?2, ?3, ?4 FROM run WHERE id = ?1";
 
-/// Writes a commit in a transaction that has begun.
+/// Writes a commit in an open transaction.
 pub(super) const BATCH: &str = "INSERT INTO batch VALUES (?1)";
 const BATCH_AND_LOCKS: &str = "
     BEGIN IMMEDIATE;
