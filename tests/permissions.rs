@@ -151,7 +151,7 @@ async fn doctor_reports_all_missing_permissions_of_an_account() {
     let (message, hint) = (finding["message"].as_str().unwrap(), finding["hint"].as_str().unwrap());
     assert!(message.starts_with("system:serviceaccount:kube-system:stargate-sync lacks"), "{message}");
     for missing in
-        ["patch nodes", "create pods --subresource=eviction", "create secrets -n kube-system", "get pods -n default"]
+        ["patch nodes", "create pods --subresource=eviction", "create secrets -n kube-system", "create pods -n default"]
     {
         assert!(message.contains(missing), "{missing}: {message}");
     }

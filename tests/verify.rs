@@ -36,20 +36,48 @@ const COLLECTIONS: [&str; 4] = [
 
 /// Returns a world with two nodes of AKS and two workers.
 async fn deployed() -> Harness {
-    let mut harness = Harness::new(&[]).await;
-    harness.log = "warn";
-    harness.run_to_success("provision-aks-router").await;
-    harness.run_to_success("provision-dc").await;
+    let mut harness = provisioned().await;
     for worker in ["worker-1", "worker-2"] {
-        let mut inputs = inputs::of("repave-worker", &WorldFacts::of(&harness.sim).await);
-        inputs.insert("worker".into(), worker.into());
-        let code = harness.run_with_inputs(&["run", "workflow"], "repave-worker", &inputs).await;
+        let (code, _) = run(&mut harness, "repave-worker", &[("worker", json!(worker))]).await;
         assert_eq!(code, Some(0), "{}", harness.last_output());
     }
     harness.run_to_success("sync-pod-routes").await;
     let pod = |(node, ip): (&str, &str)| UnmanagedPod { name: node.into(), node: node.into(), ip: ip.parse().unwrap() };
     harness.sim.shared().lock().pods = NODES.into_iter().map(pod).collect();
     harness
+}
+
+/// Returns a world with two nodes of AKS and a datacenter whose workers are no nodes yet.
+async fn provisioned() -> Harness {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    harness
+}
+
+/// Runs a workflow with more inputs. Returns its exit code and the events of the run.
+async fn run(harness: &mut Harness, workflow: &str, more: &[(&str, Value)]) -> (Option<i32>, Vec<Value>) {
+    let mut inputs = inputs::of(workflow, &WorldFacts::of(&harness.sim).await);
+    inputs.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let code = harness.run_with_inputs(&["run", "workflow"], workflow, &inputs).await;
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    (code, text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// Returns the outputs of a run, from its last event.
+fn outputs(events: &[Value]) -> &Value {
+    &events.last().unwrap()["outputs"]
+}
+
+/// Returns the report of the measurement in a run; `None` if it was skipped.
+async fn measured(harness: &mut Harness) -> Option<Value> {
+    assert_eq!(harness.run(&["history", "@latest", "-o", "json"]).await, Some(0));
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    let run: Value = serde_json::from_slice(text).unwrap();
+    let entries = run["entries"].as_array().unwrap().iter().flat_map(|entry| entry.as_object().unwrap().values());
+    let mut steps = entries.filter(|entry| entry["step"] == "verification/measurement");
+    steps.find_map(|entry| entry.get("output").cloned())
 }
 
 /// Returns the pairs of nodes whose full packets the data plane drops.
@@ -191,4 +219,50 @@ async fn nothing_is_left_of_a_measurement_that_is_killed_or_interrupted() {
     }
     let (code, report) = verify(&mut harness, &[]).await;
     assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_changed_something_ends_with_a_measurement() {
+    let verify = ("verify", json!(true));
+    let mut harness = provisioned().await;
+    for (worker, asked) in [("worker-1", 4), ("worker-2", 6)] {
+        let (code, _) = run(&mut harness, "repave-worker", &[("worker", json!(worker)), verify.clone()]).await;
+        assert_eq!(code, Some(0), "{}", harness.last_output());
+        let pairs = pairs(&measured(&mut harness).await.unwrap(), ".");
+        assert_eq!(pairs.len(), asked, "{pairs:?}");
+        assert!(pairs.iter().all(|(from, to)| from == worker || to == worker), "{pairs:?}");
+    }
+    let (code, _) = run(&mut harness, "sync-pod-routes", std::slice::from_ref(&verify)).await;
+    assert_eq!((code, measured(&mut harness).await), (Some(0), None), "nothing has changed");
+
+    let approval = json!({ "kind": "approval", "router": DC_ROUTER, "prefix": "10.244.64.0/18" });
+    outside::drift(&harness.sim, &approval).await;
+    let (code, _) = run(&mut harness, "sync-pod-routes", std::slice::from_ref(&verify)).await;
+    assert_eq!(code, Some(0), "{}", harness.last_output());
+    assert_eq!(pairs(&measured(&mut harness).await.unwrap(), ".").len(), 12);
+
+    // A firewall that no surface shows: the routes are correct, and the run fails nevertheless.
+    outside::drift(&harness.sim, &approval).await;
+    outside::drift(&harness.sim, &json!({ "kind": "forward_policy", "host": "worker-2" })).await;
+    let (code, events) = run(&mut harness, "sync-pod-routes", &[verify]).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    let failures = &events.last().unwrap()["failures"];
+    assert_eq!(failures[0]["step"], "verification/verdict", "{failures}");
+    assert_eq!(pairs(&measured(&mut harness).await.unwrap(), "x?").len(), 6);
+    assert_eq!(leftovers(&harness.sim).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_measurement_in_a_run_cannot_ask_is_a_warning() {
+    let mut harness = provisioned().await;
+    let image = ("verify_image", json!("registry.invalid/agnhost:1"));
+    let more = [image, ("verify", json!(true))];
+    let (code, events) = run(&mut harness, "repave-worker", &more).await;
+    assert_eq!(code, Some(0), "{}", harness.last_output());
+    let warnings = outputs(&events)["warnings"].to_string();
+    assert!(warnings.contains("does not run: ImagePullBackOff") && warnings.contains("not known"), "{warnings}");
+    let (code, report) = verify(&mut harness, &["--image", "registry.invalid/agnhost:1"]).await;
+    assert_eq!(code, Some(3), "{report:#}");
+    assert_eq!(pairs(&report, ".").len(), 0, "{report:#}");
+    assert_eq!(leftovers(&harness.sim).await, [""; 0]);
 }

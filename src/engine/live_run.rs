@@ -527,6 +527,10 @@ impl EvaluationContext for RunEvaluationContext<'_> {
     fn run_id(&self) -> &str {
         self.id.as_str()
     }
+
+    fn run_changed(&self) -> bool {
+        self.state.changed()
+    }
 }
 
 /// Returns the event of an entry about a failure, if it is one.

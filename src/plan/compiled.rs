@@ -21,6 +21,8 @@ pub trait EvaluationContext {
     fn skipped(&self, step: usize) -> bool;
     /// Returns the id of the run.
     fn run_id(&self) -> &str;
+    /// Returns true if a step has changed something in an external system until now.
+    fn run_changed(&self) -> bool;
 }
 
 /// A plan with each expression compiled once, to be evaluated any number of times.

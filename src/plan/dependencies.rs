@@ -138,7 +138,10 @@ impl DependencyCollector<'_> {
                     }
                 }
                 ReferenceTarget::InlinedSkipped { scope } => found.extend(self.inside(scope).iter()),
-                ReferenceTarget::RunId | ReferenceTarget::RunWorkflow | ReferenceTarget::Item => {}
+                ReferenceTarget::RunId
+                | ReferenceTarget::RunWorkflow
+                | ReferenceTarget::RunChanged
+                | ReferenceTarget::Item => {}
             }
         }
     }

@@ -38,6 +38,8 @@ pub(super) enum ReferenceTarget {
     RunId,
     /// Name of the workflow.
     RunWorkflow,
+    /// True if a step of the run has changed something.
+    RunChanged,
     /// The loop variable.
     Item,
 }
@@ -91,6 +93,7 @@ pub(super) fn resolve(
         "run" => match reference.field(1) {
             Some("id") => (ReferenceTarget::RunId, 2),
             Some("workflow") => (ReferenceTarget::RunWorkflow, 2),
+            Some("changed") => (ReferenceTarget::RunChanged, 2),
             _ => return Err(Unresolved::NoRunField),
         },
         "steps" => resolve_step(names, scope, reference)?,

@@ -78,6 +78,7 @@ impl ValueSource for PlanValues<'_> {
             ReferenceTarget::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
             ReferenceTarget::RunId => Some(Cow::Owned(self.context.run_id().into())),
             ReferenceTarget::RunWorkflow => Some(Cow::Owned(plan.workflow.as_str().into())),
+            ReferenceTarget::RunChanged => Some(Cow::Owned(self.context.run_changed().into())),
             ReferenceTarget::Item => self.item.map(Cow::Borrowed),
         })
     }

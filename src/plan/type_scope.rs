@@ -103,7 +103,9 @@ impl<'a> TypeScope<'a> {
                 let outputs = &self.inlined.scopes[*scope].workflow.outputs;
                 return self.outputs(Type::Written(Box::new(inner), outputs), None, reference);
             }
-            ReferenceTarget::Skipped { .. } | ReferenceTarget::InlinedSkipped { .. } => Type::Kind(Kinds::BOOLEAN),
+            ReferenceTarget::Skipped { .. } | ReferenceTarget::InlinedSkipped { .. } | ReferenceTarget::RunChanged => {
+                Type::Kind(Kinds::BOOLEAN)
+            }
             ReferenceTarget::RunId | ReferenceTarget::RunWorkflow => Type::Kind(Kinds::STRING),
             ReferenceTarget::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
         };
@@ -157,7 +159,7 @@ impl<'a> TypeScope<'a> {
             Unresolved::NoInputName => dead(reference, 0, "inputs is not a value".into(), "write inputs.NAME".into()),
             Unresolved::NoRunField => {
                 let at = 1.min(reference.segments.len() - 1);
-                dead(reference, at, "run has only id and workflow".into(), "write run.id or run.workflow".into())
+                dead(reference, at, "run has only id, workflow and changed".into(), "write run.id".into())
             }
             Unresolved::NoStepName => {
                 let hint = "write steps.NAME.outputs.FIELD".into();

@@ -122,7 +122,6 @@ check "sync-pod-routes: nothing changed, nothing was written anywhere" again syn
 check "a pod on each side asks one on the other, by kubernetes.pod.exec" asked
 check "they have asked: nothing changed, nothing was written anywhere" again asks
 check "kubectl reads logs and runs commands on both sides" kubectl_executes
-check "the nodes have the image of the probe pods" verifiable
 check "stargate verify: all pairs of pods and nodes answer, and nothing is left of it" all_alive
 for fault in "${FAULTS[@]}"; do
   check "$(said "$fault"): one sync mends that, and touches only that" mended "$fault"

@@ -81,7 +81,7 @@ R
 images() {
   mkdir -p "$ROOT/usr/share/rig"
   cp "$BIN/echo.tar" "$ROOT/usr/share/rig/"
-  # Imported where it is needed; a rig without Kubernetes has not built it.
+  # A rig without Kubernetes has not built it.
   [ ! -e "$BIN/agnhost.tar" ] || cp "$BIN/agnhost.tar" "$ROOT/usr/share/rig/"
   cat > "$ROOT/etc/systemd/system/rig-images.service" <<'U'
 [Unit]
@@ -90,6 +90,7 @@ After=containerd.service
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/ctr --namespace k8s.io images import /usr/share/rig/echo.tar
+ExecStart=-/usr/bin/ctr --namespace k8s.io images import /usr/share/rig/agnhost.tar
 U
   ln -sf ../rig-images.service "$ROOT/etc/systemd/system/containerd.service.wants/"
 }

@@ -9,6 +9,8 @@ kubelet_version() { cut -d' ' -f2 < <("$BIN/kubelet" --version); }
 
 # The arguments of each, with a NUL after every one.
 cluster_arguments() { printf '%s\0' run workflow "$1" -o json --input cluster="$CLUSTER" --input "$2=$CLUSTER"; }
+# There is no kube-proxy and no DNS in the rig's cluster.
+verification() { printf '%s\0' --input verify_image=stargate.test/agnhost:1 --input 'verify_checks=["nodes","kubelet"]'; }
 aks_router() {
   cluster_arguments provision-aks-router resource_group
   printf '%s\0' --input router=aks-router --input router_subnet=10.237.0.0/24 --input admin_username="$ADMIN" \
@@ -16,22 +18,23 @@ aks_router() {
     --input login_server="$LOGIN_SERVER" --input ssh_public_key="$(key)"
 }
 datacenter() {   # WORKERS
-  cluster_arguments provision-dc cluster_resource_group
+  cluster_arguments provision-dc cluster_resource_group; verification
   printf '%s\0' --input site=dc --input resource_group="$DATACENTER" --input location="$LOCATION" --input router=dc-router \
     --input workers="$(workers "$1")" --input ssh_source=198.51.100.0/24 --input ssh_public_key="$(key)" \
     --input admin_username="$ADMIN" --input login_server="$LOGIN_SERVER"
 }
 repave() {       # WORKER
-  cluster_arguments repave-worker cluster_resource_group
+  cluster_arguments repave-worker cluster_resource_group; verification
   printf '%s\0' --input worker="$1" --input kubelet_version="$(kubelet_version)" --input kubelet_sha256="$(sha256sum < "$BIN/kubelet" | cut -d' ' -f1)" \
     --input kubernetes_mirror=http://192.168.99.1:8088/kubernetes --input cni="$RIG_CNI" --input cgroup_driver=cgroupfs \
     --input pause_image=registry.k8s.io/pause:3.8
 }
 removal() {      # WORKER; the echo pod on it is nobody's
-  cluster_arguments remove-worker cluster_resource_group
+  cluster_arguments remove-worker cluster_resource_group; verification
   printf '%s\0' --input worker="$1" --input force=true
 }
-sync() { cluster_arguments sync-pod-routes cluster_resource_group; }
+sync() { cluster_arguments sync-pod-routes cluster_resource_group; verification; }
+sync_only() { sync; printf '%s\0' --input verify=false; }
 near_pod() { echo "echo-$(instances | head -1 | cut -d' ' -f1)"; }
 far_pod() { echo echo-worker-1; }
 address_of() { kubectl get pod "$1" -o jsonpath='{.status.podIP}'; }

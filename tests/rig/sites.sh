@@ -3,7 +3,7 @@
 NORTH_ROUTER=north-router NORTH_WORKER=north-w1
 
 north() {
-  cluster_arguments provision-dc cluster_resource_group
+  cluster_arguments provision-dc cluster_resource_group; verification
   printf '%s\0' --input site=north --input resource_group="$CLUSTER-north" --input location="$LOCATION" --input router="$NORTH_ROUTER" \
     --input network_prefix=10.60.0.0/16 --input subnet_prefix=10.60.1.0/24 --input router_ip=10.60.1.4 --input pod_block=10.244.128.0/18 \
     --input workers="[{\"name\": \"$NORTH_WORKER\", \"private_ip\": \"10.60.1.5\"}]" --input ssh_source=198.51.100.0/24 \

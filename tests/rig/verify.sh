@@ -1,13 +1,6 @@
 # shellcheck shell=bash
 # What `stargate verify` says, beside what is true: the HTTP requests of matrix.sh. Sourced after runs.sh.
 
-# verifiable: every node has the image of the probe pods
-verifiable() {
-  local node
-  for node in $(kubectl get nodes -o jsonpath='{.items[*].metadata.name}'); do
-    run_in "$node" ctr --namespace k8s.io images import /usr/share/rig/agnhost.tar
-  done
-}
 # There is no kube-proxy and no DNS in the rig's cluster.
 measured() {
   "${stargate[@]}" verify -o json --image stargate.test/agnhost:1 --checks nodes,kubelet > "$RUN/verify.json" 2> "$LOGS/verify.log"

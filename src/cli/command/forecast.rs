@@ -72,13 +72,16 @@ struct KnownValues {
     causes: Vec<BTreeSet<usize>>,
     /// Steps that must run before a dependent of this step can observe its final state.
     pending: Vec<BTreeSet<usize>>,
+    /// A step would change something, or may.
+    changed: bool,
 }
 
 impl KnownValues {
     fn new(plan: &Plan) -> Self {
         let count = plan.steps.len();
         let nothing = vec![BTreeSet::new(); count];
-        Self { outputs: vec![None; count], skipped: vec![false; count], causes: nothing.clone(), pending: nothing }
+        let skipped = vec![false; count];
+        Self { outputs: vec![None; count], skipped, causes: nothing.clone(), pending: nothing, changed: false }
     }
 
     /// Returns the steps that must run before all inputs of `step` are known. Empty if they are.
@@ -112,6 +115,10 @@ impl EvaluationContext for KnownValues {
 
     fn run_id(&self) -> &'static str {
         "not started"
+    }
+
+    fn run_changed(&self) -> bool {
+        self.changed
     }
 }
 
@@ -277,6 +284,11 @@ impl Forecaster<'_> {
 
     /// Reports a forecast and adds it to the result.
     fn add(&mut self, step: usize, key: Option<&str>, forecast: Forecast) {
+        self.known.changed |= match &forecast {
+            Forecast::Previewed(preview) => !matches!(preview, Preview::Unchanged { .. }),
+            Forecast::Unknown { .. } => true,
+            Forecast::Skipped | Forecast::Failed(_) => false,
+        };
         let step = self.name(step, key);
         let forecast = StepForecast { step, forecast };
         (self.report)(&forecast);

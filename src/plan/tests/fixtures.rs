@@ -201,6 +201,10 @@ impl EvaluationContext for StepResults {
     fn run_id(&self) -> &'static str {
         "01RUN"
     }
+
+    fn run_changed(&self) -> bool {
+        false
+    }
 }
 
 pub(super) fn map(value: Value) -> Map<String, Value> {

@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
-use stargate_kubernetes_client::KubeClient;
+use serde_json::{Value, json};
+use stargate_kubernetes_client::{KubeClient, permission};
 use stargate_sdk::{Action, ActionContext, ActionError, Nature, Permission, Recovery, RequiredPermissions};
 
 use crate::{
@@ -101,9 +101,16 @@ impl Action for ConnectivityMeasure {
 }
 
 impl RequiredPermissions for ConnectivityMeasure {
-    const PERMISSIONS: &'static [Permission] = &[];
+    const PERMISSIONS: &'static [Permission] = &[
+        permission("list nodes"),
+        permission("list servers.stargate.io"),
+        permission("get services/kube-dns -n kube-system"),
+    ];
 
+    /// A namespace that is an expression counts as the default one: the shipped workflows use that.
     fn for_input(with: &Value) -> Vec<Permission> {
+        let namespace = with.get("namespace").and_then(Value::as_str).filter(|name| !name.contains("${{"));
+        let with = json!({"namespace": namespace.unwrap_or(DEFAULT_NAMESPACE)});
         let questions = [
             "get pods",
             "list pods",
@@ -120,6 +127,6 @@ impl RequiredPermissions for ConnectivityMeasure {
             "get networkpolicies.networking.k8s.io",
             "delete networkpolicies.networking.k8s.io",
         ];
-        in_namespace_of(&questions, with, Some(DEFAULT_NAMESPACE))
+        in_namespace_of(&questions, &with, Some(DEFAULT_NAMESPACE))
     }
 }

@@ -18,13 +18,19 @@ pub(crate) struct ConnectivityVerdict;
 pub(crate) struct ConnectivityVerdictInput {
     /// Output of `kubernetes.connectivity.measure`.
     report: ConnectivityReport,
+    /// If true, a question whose answer is not known is a warning, not a failure.
+    #[serde(default)]
+    allow_unknown: bool,
 }
 
-/// Numbers of a measurement without a failure.
+/// Result for a measurement without a failure.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ConnectivityVerdictOutput {
-    /// Number of questions, all of which were answered as they should be.
+    /// Number of questions that were answered as they should be.
     pub passed: usize,
+    /// Texts about the questions whose answer is not known.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl Action for ConnectivityVerdict {
@@ -41,11 +47,7 @@ impl Action for ConnectivityVerdict {
         _: &ActionContext,
         input: &ConnectivityVerdictInput,
     ) -> Result<ConnectivityVerdictOutput, ActionError> {
-        let report = &input.report;
-        if report.failures() == 0 {
-            return Ok(ConnectivityVerdictOutput { passed: report.checks.iter().map(|check| check.passed).sum() });
-        }
-        Err(failure(report))
+        verdict(input)
     }
 
     async fn preview(&self, cx: &ActionContext, input: &ConnectivityVerdictInput) -> Result<Preview, ActionError> {
@@ -57,6 +59,28 @@ impl RequiredPermissions for ConnectivityVerdict {
     const PERMISSIONS: &'static [Permission] = &[];
 }
 
+/// # Errors
+/// `Permanent` if a question failed, or if the answer of one is not known and has to be.
+fn verdict(input: &ConnectivityVerdictInput) -> Result<ConnectivityVerdictOutput, ActionError> {
+    let report = &input.report;
+    if report.failed() > 0 || (report.unknown() > 0 && !input.allow_unknown) {
+        return Err(failure(report));
+    }
+    let passed = report.checks.iter().map(|check| check.passed).sum();
+    Ok(ConnectivityVerdictOutput { passed, warnings: warnings(report) })
+}
+
+/// The first questions whose answer is not known, and the number of the others.
+fn warnings(report: &ConnectivityReport) -> Vec<String> {
+    let unknown = report.findings.iter().filter(|finding| finding.unknown);
+    let mut warnings: Vec<String> = unknown.take(MAX_SHOWN).map(ConnectivityFinding::to_string).collect();
+    let more = report.unknown().saturating_sub(warnings.len());
+    if more > 0 {
+        warnings.push(format!("{more} more answers are not known"));
+    }
+    warnings
+}
+
 /// The error that counts all failures and names the first ones.
 fn failure(report: &ConnectivityReport) -> ActionError {
     let counts = report.checks.iter().filter(|check| check.failed + check.unknown > 0);
@@ -66,7 +90,7 @@ fn failure(report: &ConnectivityReport) -> ActionError {
         format!("{}: {} of {total} failed{unknown}", count.check, count.failed)
     });
     let shown: Vec<String> = report.findings.iter().take(MAX_SHOWN).map(ConnectivityFinding::to_string).collect();
-    let more = report.failures().saturating_sub(shown.len());
+    let more = (report.failed() + report.unknown()).saturating_sub(shown.len());
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     ActionError::permanent(format!("{}: {}{more}", counts.collect::<Vec<_>>().join("; "), shown.join("; ")))
         .with_hint("run `stargate plan sync-pod-routes` to see whether a route is missing")
@@ -96,5 +120,31 @@ mod tests {
             failure(&report).to_string(),
             "pod to pod: 1 of 12 failed, 1 not known: pod to pod a to w failed: timed out; pod to pod w to a not known: no probe pod"
         );
+    }
+    #[tokio::test]
+    async fn unknown_answers_are_warnings_if_the_input_allows_them() {
+        let check = |passed: usize, failed: usize, unknown: usize| {
+            json!({"nodes": [], "matrix": [], "latency": [], "checks": [
+                {"check": "pods", "passed": passed, "failed": failed, "unknown": unknown, "skipped": null},
+            ], "findings": [
+                {"check": "probe_pod", "from": "w", "to": null, "unknown": true, "reason": "ImagePullBackOff"},
+            ]})
+        };
+        for (report, allow_unknown, expected) in [
+            (check(1, 0, 7), false, None),
+            (check(1, 1, 7), true, None),
+            (
+                check(1, 0, 7),
+                true,
+                Some(vec!["probe pod w does not run: ImagePullBackOff", "6 more answers are not known"]),
+            ),
+        ] {
+            let input =
+                serde_json::from_value(json!({"report": report, "allow_unknown": allow_unknown})).expect("an input");
+            assert_eq!(
+                verdict(&input).ok().map(|output| output.warnings),
+                expected.map(|texts| texts.into_iter().map(str::to_owned).collect())
+            );
+        }
     }
 }

@@ -10,7 +10,7 @@ use stargate_kubernetes_client::{
     KubeClient, ObjectName, SERVERS, SERVICES,
     json::{name, text},
 };
-use stargate_sdk::{ActionContext, ActionError};
+use stargate_sdk::{ActionContext, ActionError, FailureKind};
 
 use super::{
     objects::{ProbeNetwork, ProbeObjects},
@@ -69,7 +69,7 @@ impl<'a> Measurement<'a> {
     /// cancellation.
     ///
     /// # Errors
-    /// If the nodes cannot be listed, or the probe pods cannot be created or removed. A
+    /// If the nodes cannot be listed, or the requests about the probe pods get no answer. A
     /// question without an answer is part of the report, not an error.
     pub(crate) async fn run(&self) -> Result<ConnectivityReport, ActionError> {
         let nodes = self.nodes().await?;
@@ -82,7 +82,12 @@ impl<'a> Measurement<'a> {
         let report = self.measure(&probes, &nodes, &pairs).await;
         let removed = probes.remove().await;
         let report = report?;
-        removed?;
+        match removed {
+            Err(error) if error.kind == FailureKind::Permanent => {
+                self.cx.log(format!("the cluster removes the probe pods at the end of their time: {error}"));
+            }
+            other => other?,
+        }
         Ok(report)
     }
 
@@ -118,11 +123,13 @@ impl<'a> Measurement<'a> {
         pairs: &[(usize, usize)],
     ) -> Result<ConnectivityReport, ActionError> {
         let mut report = ReportBuilder::new(nodes);
-        let service = probes.create().await?;
-        let states = probes.started(self.settings.start_limit).await?;
+        let (service, states) = self.start(probes).await?;
         let pods = &states[0];
         for (at, state) in pods {
-            report.node(ConnectivityCheck::ProbePod, *at, state.as_ref().err().cloned());
+            match state {
+                Ok(_) => report.node(ConnectivityCheck::ProbePod, *at, None),
+                Err(reason) => report.node_unknown(ConnectivityCheck::ProbePod, *at, reason),
+            }
         }
         let askers = self.ask_kubelets(probes, pods, &mut report).await;
         self.ask_cluster(probes, &askers, service.as_deref(), &mut report).await?;
@@ -133,6 +140,16 @@ impl<'a> Measurement<'a> {
         }
         let ip = |at: usize| pods.get(&at).and_then(|pod| Some(pod.as_ref().ok()?.ip.clone()));
         Ok(report.finish(|at| ip(at).unwrap_or_default()))
+    }
+
+    /// Starts the probe pods. Returns the address of their service and the states of the pods by
+    /// network. If the cluster refuses them, none of them runs, and the answers are not known.
+    async fn start(&self, probes: &Probes<'_>) -> Result<(Option<String>, Vec<ProbeStates>), ActionError> {
+        match probes.create().await {
+            Ok(service) => Ok((service, probes.started(self.settings.start_limit).await?)),
+            Err(error) if error.kind == FailureKind::Permanent => Ok((None, probes.refused(&error.to_string()))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks the API server for the log of each probe pod. Returns the pods in which commands can be

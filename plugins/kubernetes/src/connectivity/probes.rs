@@ -125,6 +125,12 @@ impl<'a> Probes<'a> {
         Waiter::new(self.cx, BACKOFF).poll(read).await
     }
 
+    /// States of pods of which none was created.
+    pub(super) fn refused(&self, reason: &str) -> Vec<ProbeStates> {
+        let states = || self.involved.iter().map(|at| (*at, Err(reason.to_owned()))).collect();
+        self.networks.iter().map(|_| states()).collect()
+    }
+
     /// State of each pod of a network, and the number of pods that may still start.
     fn states(&self, network: ProbeNetwork, held: &[Value]) -> (ProbeStates, usize) {
         let (mut states, mut waiting) = (ProbeStates::new(), 0);

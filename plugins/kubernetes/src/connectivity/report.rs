@@ -107,7 +107,11 @@ impl fmt::Display for ConnectivityFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, from, to, unknown, reason } = self;
         let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-        let verdict = if *unknown { "not known" } else { "failed" };
+        let verdict = match check {
+            ConnectivityCheck::ProbePod => "does not run",
+            _ if *unknown => "not known",
+            _ => "failed",
+        };
         write!(f, "{check} {from}{to} {verdict}: {reason}")
     }
 }
@@ -131,9 +135,14 @@ pub(crate) struct SiteLatency {
 }
 
 impl ConnectivityReport {
-    /// Number of questions that failed or whose answer is not known.
-    pub(crate) fn failures(&self) -> usize {
-        self.checks.iter().map(|check| check.failed + check.unknown).sum()
+    /// Number of questions that failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.checks.iter().map(|check| check.failed).sum()
+    }
+
+    /// Number of questions whose answer is not known.
+    pub(crate) fn unknown(&self) -> usize {
+        self.checks.iter().map(|check| check.unknown).sum()
     }
 }
 
@@ -321,7 +330,7 @@ mod tests {
                 "pod to pod v to a not known: no probe pod",
             ]
         );
-        assert_eq!(report.failures(), 4);
+        assert_eq!((report.failed(), report.unknown()), (3, 1));
         let latency = report.latency.iter().find(|latency| latency.from == "dc" && latency.to == "dc");
         assert_eq!(latency.map(|latency| (latency.requests, latency.lost, latency.p50_ms)), Some((2, 2, None)));
     }

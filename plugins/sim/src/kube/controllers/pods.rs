@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kube::effect::{Effect, FieldEdit};
-use crate::kube::json::{at, holds, is_terminating, list_at, name_of, namespace_of, rfc3339, str_at, uid_of};
+use crate::kube::json::{at, holds, is_terminating, list_at, name_of, namespace_of, rfc3339, set, str_at, uid_of};
 use crate::kube::resource::core;
 use crate::kube::state::{Kube, Kubelet};
 
@@ -141,8 +141,8 @@ fn run(kube: &Kube, pod: &Value, node: &str, now: Timestamp) -> Vec<Effect> {
         address.map(|address| address.to_string())
     };
     let status = match address {
-        Some(address) => running(pod, &address, &host, now),
-        None => waiting(pod, &host, now),
+        Some(address) if has_images(pod) => running(pod, &address, &host, now),
+        address => waiting(pod, address.as_deref(), &host, now),
     };
     effects.push(edit(pod, KUBELET, vec![FieldEdit::set(&["status"], status)]));
     effects
@@ -222,25 +222,42 @@ fn running(pod: &Value, address: &str, host: &str, now: Timestamp) -> Value {
     })
 }
 
-/// Returns the status of a pod that has no address yet: pending in `ContainerCreating`.
-fn waiting(pod: &Value, host: &str, now: Timestamp) -> Value {
+/// Returns true if all images of a pod can be pulled.
+fn has_images(pod: &Value) -> bool {
+    list_at(pod, &["spec", "containers"]).iter().all(|container| can_be_pulled(str_at(container, &["image"])))
+}
+
+/// Returns true if the registry of an image has an address: none in the domain `invalid` has
+/// (RFC 2606).
+fn can_be_pulled(image: &str) -> bool {
+    image.split('/').next().is_none_or(|registry| !registry.ends_with(".invalid"))
+}
+
+/// Returns the status of a pod that has no address or no image yet: pending.
+fn waiting(pod: &Value, address: Option<&str>, host: &str, now: Timestamp) -> Value {
     let containers = list_at(pod, &["spec", "containers"]).iter();
     let statuses: Vec<Value> = containers
         .map(|container| {
+            let image = str_at(container, &["image"]);
+            let reason = if address.is_none() || can_be_pulled(image) {
+                json!({ "reason": "ContainerCreating" })
+            } else {
+                json!({ "reason": "ImagePullBackOff", "message": format!("Back-off pulling image \"{image}\"") })
+            };
             json!({
                 "name": str_at(container, &["name"]),
-                "image": str_at(container, &["image"]),
+                "image": image,
                 "imageID": "",
                 "ready": false,
                 "started": false,
                 "restartCount": 0,
                 "lastState": {},
-                "state": { "waiting": { "reason": "ContainerCreating" } },
+                "state": { "waiting": reason },
             })
         })
         .collect();
     let start = at(pod, &["status", "startTime"]).cloned().unwrap_or_else(|| rfc3339(now));
-    json!({
+    let mut status = json!({
         "phase": "Pending",
         "conditions": conditions(pod, false, now),
         "hostIP": host,
@@ -248,5 +265,10 @@ fn waiting(pod: &Value, host: &str, now: Timestamp) -> Value {
         "startTime": start,
         "containerStatuses": statuses,
         "qosClass": at(pod, &["status", "qosClass"]),
-    })
+    });
+    if let Some(address) = address {
+        set(&mut status, &["podIP"], json!(address));
+        set(&mut status, &["podIPs"], json!([{ "ip": address }]));
+    }
+    status
 }
