@@ -7,16 +7,19 @@ mod inputs;
 #[path = "world/outside.rs"]
 #[expect(dead_code, reason = "each test uses a part of the module")]
 mod outside;
+#[path = "world/parties.rs"]
+mod parties;
 mod world;
 
 use futures::future::BoxFuture;
 use inputs::{AKS_ROUTER, DC_GROUP, DC_ROUTER, NODE_GROUP, WorldFacts};
 use ipnet::IpNet;
+use parties::{add_offline_device, associate_company_group, delete, expire, on_machine, write};
 use serde_json::{Value, json};
 use stargate_sim::{
     Sim,
     dataplane::{Plane, UnmanagedPod},
-    host::{ChainPolicy, Machine},
+    host::ChainPolicy,
 };
 use world::Harness;
 
@@ -127,26 +130,6 @@ async fn check(harness: &mut Harness, faults: &[SurfaceFault]) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Changes a machine and reports it to the tailnet.
-fn on_machine(sim: &Sim, machine: &str, change: impl FnOnce(&mut Machine)) {
-    let mut world = sim.shared().lock();
-    let world = &mut *world;
-    let machine = world.hosts.machines.get_mut(machine).unwrap();
-    change(machine);
-    machine.report(&mut world.tailnet);
-}
-
-/// Lets the node key of a router's device expire, or makes it valid again.
-fn expire(sim: &Sim, router: &str, expired: bool) {
-    let mut world = sim.shared().lock();
-    let node = world.hosts.machines[router].tailscaled.node.clone();
-    let device = world.tailnet.devices.values_mut().find(|device| Some(&device.node_id) == node.as_ref()).unwrap();
-    device.key_expiry_disabled = !expired;
-    if expired {
-        device.expires = device.created;
-    }
-}
-
 #[tokio::test]
 async fn faults_of_a_router_are_repaired_or_named() {
     let mut harness = deployed().await;
@@ -223,35 +206,6 @@ async fn faults_of_a_router_are_repaired_or_named() {
         },
     ];
     check(&mut harness, &faults).await;
-}
-
-/// Writes a network resource of a group, as another party.
-async fn write(sim: &Sim, group: &str, resource: &str, body: Value) {
-    outside::change_azure(sim, "PUT", &outside::network(sim, group, resource), body).await;
-}
-
-async fn delete(sim: &Sim, group: &str, resource: &str) {
-    outside::change_azure(sim, "DELETE", &outside::network(sim, group, resource), Value::Null).await;
-}
-
-const NODES_SUBNET: &str = "virtualNetworks/aks-vnet-11486953/subnets/aks-subnet";
-const COMPANY_GROUP: &str = "networkSecurityGroups/corp-nodes-nsg";
-
-/// Gives the nodes' subnet a security group of the company, or takes it away.
-async fn associate_company_group(sim: &Sim, on: bool) {
-    let group = outside::network(sim, NODE_GROUP, COMPANY_GROUP);
-    if on {
-        let rule = json!({ "priority": 4000, "direction": "Inbound", "access": "Deny", "protocol": "*",
-            "sourceAddressPrefix": "*", "sourcePortRange": "*", "destinationAddressPrefix": "*",
-            "destinationPortRange": "*" });
-        let rules = json!([{ "name": "deny-rest-in", "properties": rule }]);
-        let body = json!({ "location": "canadacentral", "properties": { "securityRules": rules } });
-        write(sim, NODE_GROUP, COMPANY_GROUP, body).await;
-    }
-    let mut subnet = outside::read_azure(sim, &outside::network(sim, NODE_GROUP, NODES_SUBNET)).await;
-    let id = group.split('?').next().unwrap();
-    subnet["properties"]["networkSecurityGroup"] = if on { json!({ "id": id }) } else { Value::Null };
-    write(sim, NODE_GROUP, NODES_SUBNET, subnet).await;
 }
 
 const RULE: &str = "networkSecurityGroups/stargate-aks-e2e-7-dc-router-nsg/securityRules/no-pods";
@@ -337,17 +291,6 @@ async fn security_rules_of_the_deployment_are_repaired_and_others_are_named() {
         },
     ];
     check(&mut harness, &faults).await;
-}
-
-/// Adds a device that is offline, with an approved route to pods.
-fn add_offline_device(sim: &Sim) {
-    let mut world = sim.shared().lock();
-    let mut device = world.tailnet.devices.values().next().unwrap().clone();
-    let prefix = "10.244.64.0/25".parse().unwrap();
-    device.id += 1000;
-    (device.node_id.0, device.hostname, device.label) = ("nOldCNTRL".into(), "old".into(), "old".into());
-    (device.online, device.advertised, device.enabled) = (false, [prefix].into(), [prefix].into());
-    world.tailnet.devices.insert(device.id, device);
 }
 
 #[tokio::test]

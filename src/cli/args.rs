@@ -135,6 +135,8 @@ pub(crate) enum CliCommand {
     Plan(PlanArgs),
     /// Measure whether the pods and nodes of the cluster reach each other, with probe pods
     Verify(VerifyArgs),
+    /// Trace a packet between two pods or machines through the actual state of all surfaces
+    Trace(TraceArgs),
     /// Run workflows by their schedule, or print a configuration for cron, systemd or Kubernetes
     Schedule(ScheduleArgs),
     /// Explain why a run or step failed or is waiting
@@ -442,6 +444,25 @@ pub(crate) struct VerifyArgs {
     /// File to write the result to, as XML test results for CI [default: none]
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// End that sends the request: `NAMESPACE/POD`, a pod of the namespace default, a node, a
+    /// registered machine, or an address of one of them
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// End that answers, in the same form
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// TCP port of the connection, which rules of security groups can name [default: 80]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) limit: TimeoutArgs,
 }

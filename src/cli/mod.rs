@@ -24,6 +24,7 @@ mod runs;
 mod schedule;
 mod session;
 mod settings;
+mod shipped_run;
 mod signals;
 mod text_file;
 mod time_zone;

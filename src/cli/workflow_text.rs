@@ -27,6 +27,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
+    ("trace-path", include_str!("../../workflows/trace-path.yaml")),
     ("verify-connectivity", include_str!("../../workflows/verify-connectivity.yaml")),
 ];
 

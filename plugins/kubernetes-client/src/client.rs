@@ -139,8 +139,8 @@ impl KubeClient {
         Ok(self.list_pruned(cx, &NODES, None, filter, prune).await?.unwrap_or_default())
     }
 
-    /// Reads all objects of a kind like [`Self::list`], and passes each to `prune` before its memory
-    /// is counted.
+    /// Reads all objects of a kind like [`Self::list`], and passes each to `prune` before its
+    /// memory is counted.
     async fn list_pruned(
         &self,
         cx: &ActionContext,

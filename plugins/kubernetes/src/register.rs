@@ -6,7 +6,7 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 use crate::{
     actions::{
         ClusterRead, ConditionWait, ConnectivityMeasure, ConnectivityVerdict, CordonsCheck, CsrApprove, CsrDelete,
-        CsrRenew, InventoryCheck, InventoryRead, ManifestApply, NodeCordon, NodeDrain, NodeWait, NodesList,
+        CsrRenew, EndsFind, InventoryCheck, InventoryRead, ManifestApply, NodeCordon, NodeDrain, NodeWait, NodesList,
         ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate, PodCidrRelease, PodEvict, PodExec,
         PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
     },
@@ -39,6 +39,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(ConditionWait(client()));
         actions.add(ConnectivityMeasure(client()));
         actions.add(ConnectivityVerdict);
+        actions.add(EndsFind(client()));
         actions.add(ClusterRead(client()));
         actions.add(InventoryCheck);
         actions.add(InventoryRead(client()));

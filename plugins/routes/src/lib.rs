@@ -42,6 +42,7 @@ mod overlap;
 mod path;
 mod register;
 mod site_check;
+mod trace;
 
 pub use compute::compute;
 pub use conflict::{Conflict, Conflicts};
@@ -51,7 +52,11 @@ pub use desired::{
 };
 pub use facts::{AksSite, Datacenter, Facts, NodeFacts, OtherPrefix, RouterFacts, SiteFabric, Strategy};
 pub use path::{
-    DeviceFacts, Findings, FormerRouter, GroupFacts, PathPrefix, RouteEntry, RouterDevice, RuleFacts, SubnetFacts,
-    SubnetPath, SubnetPaths, TableFacts, TailnetFacts, subnet_findings, tailnet_findings,
+    DeviceFacts, Findings, FormerRouter, GroupFacts, InterfaceFacts, PathPrefix, RouteEntry, RouterDevice, RuleFacts,
+    SubnetFacts, SubnetPath, SubnetPaths, TableFacts, TailnetFacts, subnet_findings, tailnet_findings,
 };
 pub use register::register;
+pub use trace::{
+    FirewallDrop, HostRoute, HostTailscale, PathFault, PathSurface, PathTrace, TraceEnd, TraceFacts, TraceVerdict,
+    TracedHop, TracedHost, TracedRouter, trace,
+};

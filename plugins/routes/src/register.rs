@@ -4,6 +4,7 @@ use crate::{
     action::DesiredCompute,
     check::{NodesCheck, PathCheck, TailnetPathCheck},
     site_check::SiteCheck,
+    trace::TraceAction,
 };
 
 /// Adds the actions `routes.…`, which have no settings and make no calls.
@@ -13,4 +14,5 @@ pub fn register(registry: &mut Registry) {
     registry.add(PathCheck);
     registry.add(SiteCheck);
     registry.add(TailnetPathCheck);
+    registry.add(TraceAction);
 }

@@ -6,8 +6,9 @@ use crate::{
     SshSettings, SshSettingsError,
     actions::{
         BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, ForwardFilterCheck,
-        HostPreflight, HostReachable, KubeletPreflight, LinkEnsure, MssClampEnsure, PackageEnsure, RoutesEnsure,
-        SysctlEnsure, TailscaleConnection, TailscaleIdentity, TailscalePreferences, TailscaleRoutesInForce, UnitEnsure,
+        HostPreflight, HostReachable, KubeletPreflight, LinkEnsure, MssClampEnsure, NetworkInspect, PackageEnsure,
+        RoutesEnsure, SysctlEnsure, TailscaleConnection, TailscaleIdentity, TailscalePreferences,
+        TailscaleRoutesInForce, UnitEnsure,
     },
     checks::{SshClientCheck, SshConfigCheck},
     client::ConnectionPool,
@@ -26,6 +27,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Ss
     registry.add(HostPreflight::new(Arc::clone(&pool)));
     registry.add(KubeletPreflight::new(Arc::clone(&pool)));
     registry.add(ForwardFilterCheck::new(Arc::clone(&pool)));
+    registry.add(NetworkInspect::new(Arc::clone(&pool)));
     registry.add(CertificateRead::new(Arc::clone(&pool)));
     registry.add(CloudInitWait::new(Arc::clone(&pool)));
     registry.add(Ensure(SysctlEnsure::new(Arc::clone(&pool))));

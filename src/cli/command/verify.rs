@@ -4,52 +4,33 @@
 //! `kubernetes.connectivity.measure`, and `null` if there is none.
 
 use serde_json::{Value, json};
-use stargate::{engine::RunReport, id::RunId, workflow::GivenInputs};
+use stargate::{id::RunId, workflow::GivenInputs};
 
-use crate::{
-    cli::{
-        Failure, Settings,
-        args::{Output, VerifyArgs},
-        connectivity::ShownReport,
-        exit::Exit,
-        final_report, hint, reporter, runs,
-        session::{RunResult, Session},
-        ui,
-        workflow_text::WorkflowText,
-    },
-    wiring,
+use crate::cli::{
+    Failure, Settings,
+    args::{Output, VerifyArgs},
+    connectivity::ShownReport,
+    exit::Exit,
+    shipped_run::{ShippedWorkflow, show_json},
+    ui,
 };
 
-/// Workflow that is run.
-const WORKFLOW: &str = "verify-connectivity";
-/// Step of the workflow whose output is the report.
-const MEASUREMENT: &str = "measurement";
-/// Maximum number of concurrent attempts: the workflow has one step that takes time.
-const MAX_PARALLEL: u16 = 1;
+/// Workflow that is run. It has one step that takes time.
+const WORKFLOW: ShippedWorkflow = ShippedWorkflow { name: "verify-connectivity", step: "measurement", max_parallel: 1 };
 
 /// Command `verify`: runs probe pods and shows which pairs answer. The exit code is 3 if a question
 /// was not answered as it should be.
 pub(crate) async fn verify(settings: &Settings, args: &VerifyArgs) -> Result<Exit, Failure> {
-    let text = WorkflowText::shipped(WORKFLOW)?;
-    let actions = wiring::build(settings)?;
-    let checked = text.validate(&actions.0)?;
-    let plan = WorkflowText::plan(&checked, &inputs(args))?;
-    let session = Session::open(settings, actions, MAX_PARALLEL).await?.with_timeout(&args.limit);
-    let view = reporter::for_people(settings);
-    let result = session.run_to_end(view, |engine| async move { engine.run(plan).await }).await?;
-    let RunResult { value, summary, timed_out } = result;
-    let finished = value?;
-    let Some(output) = measurement(&session, &finished.run).await? else {
-        return Ok(match settings.output {
-            Output::Text => final_report::conclude(Output::Text, finished, &summary, timed_out),
-            Output::Json => without_report(&finished, timed_out),
-        });
+    let run = WORKFLOW.run(settings, |_| Ok(inputs(args)), &args.limit).await?;
+    let (run, output) = match run.output_or_exit(settings.output) {
+        Ok(result) => result,
+        Err(exit) => return Ok(exit),
     };
     let report: ShownReport = serde_json::from_value(output.clone())
-        .map_err(|error| Failure::internal(format!("read the report of run {}: {error}", finished.run)))?;
+        .map_err(|error| Failure::internal(format!("read the report of run {run}: {error}")))?;
     write_junit(args, &report)?;
     let exit = if report.failures() == 0 { Exit::Success } else { Exit::Failed };
-    show(settings, &finished.run, &output, &report, exit);
+    show(settings, &run, &output, &report, exit);
     Ok(exit)
 }
 
@@ -73,14 +54,6 @@ fn inputs(args: &VerifyArgs) -> GivenInputs {
     inputs
 }
 
-/// Output of the measurement; `None` if it has not succeeded.
-async fn measurement(session: &Session, run: &RunId) -> Result<Option<Value>, Failure> {
-    let stored = session.journal.load(run.clone()).await?;
-    let plan = runs::plan_of(&stored)?;
-    let step = plan.steps.iter().position(|step| step.name == MEASUREMENT);
-    Ok(step.and_then(|step| runs::state_of(&stored, &plan).ok()?.output(step).cloned()))
-}
-
 fn write_junit(args: &VerifyArgs, report: &ShownReport) -> Result<(), Failure> {
     let Some(path) = &args.junit else { return Ok(()) };
     std::fs::write(path, report.junit()).map_err(|error| {
@@ -91,20 +64,12 @@ fn write_junit(args: &VerifyArgs, report: &ShownReport) -> Result<(), Failure> {
 
 fn show(settings: &Settings, run: &RunId, output: &Value, report: &ShownReport, exit: Exit) {
     if settings.output == Output::Json {
-        return ui::out_json_pretty(&json!({ "run": run, "report": output, "failures": [], "exit": exit.code() }));
+        return show_json(run, output, &json!([]), exit);
     }
     report.lines().iter().for_each(|line| ui::out(line));
     if exit != Exit::Success {
-        ui::hint("run `stargate plan sync-pod-routes` to see which surface differs");
+        ui::hint(
+            "run `stargate plan sync-pod-routes` to see which surface differs, or `stargate trace FROM TO` for a pair",
+        );
     }
-}
-
-/// Prints the errors of a run without a report as JSON and returns the exit code.
-fn without_report(finished: &RunReport, timed_out: bool) -> Exit {
-    let exit = final_report::exit_of(finished.ending, timed_out);
-    let failures = final_report::failures_json(finished);
-    let (run, code) = (&finished.run, exit.code());
-    ui::out_json_pretty(&json!({ "run": run, "report": null, "failures": failures, "exit": code }));
-    ui::hint(&hint::history(run));
-    exit
 }

@@ -60,6 +60,20 @@ pub(crate) struct InspectedSubnet {
     pub security_groups: Vec<InspectedGroup>,
     /// Route table of the subnet; `null` if it has none.
     pub route_table: Option<InspectedTable>,
+    /// Interfaces in the subnet.
+    #[serde(default)]
+    pub interfaces: Vec<InspectedInterface>,
+}
+
+/// Network interface.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct InspectedInterface {
+    /// Name of the interface.
+    pub name: String,
+    /// Its private addresses.
+    pub addresses: Vec<String>,
+    /// True if IP forwarding is on.
+    pub forwards: bool,
 }
 
 /// Security group with all its rules.
@@ -152,6 +166,7 @@ impl Action for SubnetInspect {
             network: network_prefixes(&network, &subnet),
             security_groups: self.groups(cx, &subnet, &nics).await?,
             route_table: self.route_table(cx, input, &subnet).await?,
+            interfaces: nics.iter().map(interface).collect(),
         })
     }
 
@@ -259,6 +274,14 @@ fn network_prefixes(network: &ArmObject, subnet: &ArmObject) -> Vec<String> {
 /// Id of the security group of a subnet or an interface.
 fn group_id(owner: &Value) -> Option<ResourceId> {
     owner.pointer("/properties/networkSecurityGroup/id")?.as_str()?.parse().ok()
+}
+
+fn interface(nic: &Value) -> InspectedInterface {
+    InspectedInterface {
+        name: nic["name"].as_str().unwrap_or_default().to_owned(),
+        addresses: addresses(nic),
+        forwards: nic.pointer("/properties/enableIPForwarding").and_then(Value::as_bool).unwrap_or_default(),
+    }
 }
 
 /// Private addresses of an interface.

@@ -18,6 +18,20 @@ pub struct SubnetFacts {
     /// Route table of the subnet.
     #[serde(default)]
     pub route_table: Option<TableFacts>,
+    /// Interfaces in the subnet.
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceFacts>,
+}
+
+/// A network interface in Azure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InterfaceFacts {
+    /// Name of the interface.
+    pub name: String,
+    /// Addresses of the interface.
+    pub addresses: Vec<String>,
+    /// True if IP forwarding is on: packets of other addresses are not dropped.
+    pub forwards: bool,
 }
 
 /// A security group with all its rules.
@@ -102,9 +116,29 @@ impl SubnetFacts {
     }
 }
 
+impl SubnetFacts {
+    /// The interface with an address.
+    pub(crate) fn interface(&self, ip: Ipv4Addr) -> Option<&InterfaceFacts> {
+        let has = |text: &String| text.parse() == Ok(ip);
+        self.interfaces.iter().find(|interface| interface.addresses.iter().any(has))
+    }
+
+    /// The narrowest prefix of the network, or of a peered one, that contains an address.
+    pub(crate) fn local_prefix(&self, ip: Ipv4Addr) -> Option<Ipv4Net> {
+        let prefixes = self.network.iter().filter_map(|text| text.parse::<Ipv4Net>().ok());
+        prefixes.filter(|prefix| prefix.contains(&ip)).max_by_key(Ipv4Net::prefix_len)
+    }
+}
+
 impl RouteEntry {
+    /// Address of the machine that packets are sent to; `None` for another type of next hop.
+    pub(crate) fn appliance(&self) -> Option<Ipv4Addr> {
+        let hop = self.next_hop_ip.as_deref().filter(|_| self.next_hop_type == "VirtualAppliance")?;
+        hop.parse().ok()
+    }
+
     /// Destination of the route; `None` for a service tag and for IPv6.
-    pub(super) fn destination(&self) -> Option<Ipv4Net> {
+    pub(crate) fn destination(&self) -> Option<Ipv4Net> {
         self.prefix.parse().ok()
     }
 

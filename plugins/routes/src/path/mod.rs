@@ -11,7 +11,9 @@ mod security;
 mod subnet;
 mod tailnet;
 
-pub use inspected::{GroupFacts, RouteEntry, RuleFacts, SubnetFacts, TableFacts};
+pub use inspected::{GroupFacts, InterfaceFacts, RouteEntry, RuleFacts, SubnetFacts, TableFacts};
+pub(crate) use rules::{Packet, Transport, Way};
+pub(crate) use security::denying_rule;
 pub(crate) use subnet::paths;
 pub use subnet::{PathPrefix, SubnetPath, SubnetPaths};
 pub use tailnet::{DeviceFacts, FormerRouter, RouterDevice, TailnetFacts, tailnet_findings};

@@ -23,14 +23,14 @@ const NOT_INTERNET: [Ipv4Net; 6] = [
 
 /// Direction of packets, seen from the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
+pub(crate) enum Way {
     In,
     Out,
 }
 
 /// Protocol of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Tcp,
     Udp,
     Icmp,
@@ -38,14 +38,14 @@ pub(super) enum Transport {
 
 /// First packet of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packet {
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+pub(crate) struct Packet {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
     /// True if source or destination is a machine and not a pod.
-    pub(super) of_machine: bool,
-    pub(super) transport: Transport,
+    pub(crate) of_machine: bool,
+    pub(crate) transport: Transport,
     /// Destination port; ignored for ICMP.
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 /// Rule of one direction. Rules that match no packet of these protocols are left out.

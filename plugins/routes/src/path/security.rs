@@ -50,6 +50,46 @@ pub(super) fn findings(subnet: &SubnetFacts, path: &SubnetPath) -> Findings {
     findings
 }
 
+/// Rule that denies one packet.
+pub(crate) struct DenyingRule {
+    /// Name of the security group.
+    pub(crate) group: String,
+    /// Text that names the rule and the packet.
+    pub(crate) text: String,
+    /// Command that adds a rule before it.
+    pub(crate) command: String,
+}
+
+/// Finds the rule that denies a connection by TCP that a machine of the subnet receives, or sends.
+///
+/// `network` are prefixes that the tag `VirtualNetwork` has in addition to those that can be read.
+pub(crate) fn denying_rule(
+    subnet: &SubnetFacts,
+    machine: Ipv4Addr,
+    packet: &Packet,
+    way: Way,
+    network: &[Ipv4Net],
+) -> Option<DenyingRule> {
+    let network: Vec<Ipv4Net> = subnet.virtual_network().into_iter().chain(network.iter().copied()).collect();
+    let is_of = |group: &&GroupFacts| {
+        group.of_subnet || group.addresses.iter().any(|text| text.parse::<Ipv4Addr>() == Ok(machine))
+    };
+    subnet.security_groups.iter().filter(is_of).find_map(|group| {
+        let rules = by_priority(group, way);
+        let rule = rules.iter().find(|rule| rule.matches(packet, &network)).filter(|rule| !rule.allows)?;
+        let denial = Denial {
+            sources: [Ipv4Net::from(packet.source)].into(),
+            destinations: [Ipv4Net::from(packet.destination)].into(),
+            transports: [packet.transport].into(),
+        };
+        Some(DenyingRule {
+            group: group.name.clone(),
+            text: text(group, rule.facts, &denial, way),
+            command: command(group, rule.facts, &denial, way),
+        })
+    })
+}
+
 /// Passages through a group: those of the machines with pods, and those of the router, whose
 /// direction is the opposite one.
 fn passages<'a>(group: &GroupFacts, path: &'a SubnetPath) -> Vec<Passage<'a>> {

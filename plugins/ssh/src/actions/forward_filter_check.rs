@@ -69,7 +69,7 @@ impl Action for ForwardFilterCheck {
     ) -> Result<ForwardFilterCheckOutput, ActionError> {
         let remote = self.pool.remote(cx, &input.host)?;
         let packets = packets(input);
-        if let Some(rules) = rules(&remote).await? {
+        if let Some(rules) = firewall_rules(&remote).await? {
             let dropping: BTreeSet<DroppingChain> = packets.iter().flat_map(|it| rules.dropping(it)).collect();
             if !dropping.is_empty() {
                 return Err(remote.context(drop_error(input, &rules, &dropping)));
@@ -101,7 +101,7 @@ fn packets(input: &ForwardFilterCheckInput) -> Vec<ForwardedPacket> {
 }
 
 /// Reads the rules; `None` on a host without nftables.
-async fn rules(remote: &Remote<'_>) -> Result<Option<FirewallRules>, ActionError> {
+pub(super) async fn firewall_rules(remote: &Remote<'_>) -> Result<Option<FirewallRules>, ActionError> {
     let list = RemoteCommand::read(NFT).args(["-j", "list", "ruleset"]).with_root().confidential();
     match remote.json(&list).await {
         Ok(rules) => Ok(Some(rules)),

@@ -1,0 +1,101 @@
+use std::net::Ipv4Addr;
+
+use super::facts::{HostRoute, TracedHost};
+
+/// Interface of tailscaled.
+const TUNNEL: &str = "tailscale0";
+
+/// Result of looking a destination up in a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lookup<'a> {
+    /// The packet goes into the tunnel.
+    Tunnel(&'a HostRoute),
+    /// The packet leaves by another interface, to the gateway if the route has one.
+    Device(&'a HostRoute),
+    /// No route, or one that drops packets.
+    Dropped(Option<&'a HostRoute>),
+}
+
+impl TracedHost {
+    /// Looks up a destination as the kernel does: the tables in their order, in each the route with
+    /// the longest prefix, and of those the one with the lowest metric.
+    pub(super) fn lookup(&self, destination: Ipv4Addr) -> Lookup<'_> {
+        let found = self.tables.iter().find_map(|table| self.best_route(table, destination));
+        match found {
+            Some(route) if route.kind.is_some() => Lookup::Dropped(Some(route)),
+            Some(route) if route.device.as_deref() == Some(TUNNEL) => Lookup::Tunnel(route),
+            Some(route) => Lookup::Device(route),
+            None => Lookup::Dropped(None),
+        }
+    }
+
+    fn best_route(&self, table: &str, destination: Ipv4Addr) -> Option<&HostRoute> {
+        let matching = self.routes.iter().filter(|route| route.table == table);
+        let matching = matching.filter_map(|route| Some((route, route.prefix()?)));
+        let matching = matching.filter(|(_, prefix)| prefix.contains(&destination));
+        let best = matching.max_by_key(|(route, prefix)| (prefix.prefix_len(), std::cmp::Reverse(route.metric)));
+        best.map(|(route, _)| route)
+    }
+}
+
+impl Lookup<'_> {
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(self, Self::Tunnel(_))
+    }
+
+    /// Words for the route, such as `route default of table main via 10.0.0.1 dev eth0`.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Tunnel(route) | Self::Device(route) => text(route),
+            Self::Dropped(Some(route)) => format!("{} {}", route.kind.as_deref().unwrap_or_default(), text(route)),
+            Self::Dropped(None) => "no route".to_owned(),
+        }
+    }
+}
+
+fn text(route: &HostRoute) -> String {
+    let part = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {word} {value}"));
+    let via = part("via", &route.gateway).unwrap_or_default();
+    let device = part("dev", &route.device).unwrap_or_default();
+    format!("route {} of table {}{via}{device}", route.destination, route.table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(table: &str, destination: &str, device: &str) -> HostRoute {
+        HostRoute {
+            table: table.into(),
+            destination: destination.into(),
+            gateway: None,
+            device: Some(device.into()),
+            kind: None,
+            metric: 0,
+        }
+    }
+
+    #[test]
+    fn tables_come_before_prefixes_and_prefixes_before_metrics() {
+        let mut host = TracedHost {
+            tables: vec!["52".into(), "main".into()],
+            routes: vec![
+                route("main", "10.1.1.0/24", "eth0"),
+                route("52", "10.1.0.0/16", TUNNEL),
+                route("main", "default", "eth0"),
+                route("main", "10.2.0.0/16", "eth1"),
+            ],
+            ..TracedHost::default()
+        };
+        let of = |host: &TracedHost, text: &str| host.lookup(text.parse().expect("an address")).text();
+        assert_eq!(of(&host, "10.1.1.4"), "route 10.1.0.0/16 of table 52 dev tailscale0");
+        assert_eq!(of(&host, "10.2.0.1"), "route 10.2.0.0/16 of table main dev eth1");
+        assert_eq!(of(&host, "192.0.2.1"), "route default of table main dev eth0");
+        host.routes.push(HostRoute { metric: 10, ..route("main", "10.2.0.0/16", "eth2") });
+        assert_eq!(of(&host, "10.2.0.1"), "route 10.2.0.0/16 of table main dev eth1");
+        host.routes.push(HostRoute { kind: Some("blackhole".into()), ..route("main", "10.2.0.1", "lo") });
+        assert!(matches!(host.lookup("10.2.0.1".parse().expect("an address")), Lookup::Dropped(Some(_))));
+        host.tables.clear();
+        assert_eq!(host.lookup(Ipv4Addr::LOCALHOST), Lookup::Dropped(None));
+    }
+}

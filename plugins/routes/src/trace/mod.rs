@@ -1,0 +1,18 @@
+//! Walk of a packet through the actual state of all surfaces, there and back.
+//!
+//! The rules are those of Azure, of the Linux kernel and of the tailnet; the simulator's data plane
+//! has its own, and shares no code with these.
+
+mod action;
+mod fabric;
+mod facts;
+mod kernel;
+mod machines;
+mod report;
+mod tunnel;
+mod walk;
+
+pub(crate) use action::TraceAction;
+pub use facts::{FirewallDrop, HostRoute, HostTailscale, TraceEnd, TraceFacts, TracedHost, TracedRouter};
+pub use report::{PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop};
+pub use walk::trace;

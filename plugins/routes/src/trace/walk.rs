@@ -1,0 +1,307 @@
+use super::{
+    fabric::{self, TracedPacket},
+    facts::{TraceEnd, TraceFacts, TracedHost},
+    kernel::Lookup,
+    machines::{Machine, Role},
+    report::{Fault, PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop},
+    tunnel,
+};
+use crate::facts::SiteFabric;
+
+/// Maximum number of machines on a way: more are a loop.
+const MAX_HOPS: usize = 12;
+
+/// Traces a request and its reply through the actual state of all surfaces.
+///
+/// The first packet of each direction is walked from machine to machine by the rules of each
+/// surface. A surface that could not be read is named in `unread` and the packet goes on as it
+/// should; the verdict is then never that it passes.
+#[must_use]
+pub fn trace(facts: &TraceFacts) -> PathTrace {
+    let mut trace = PathTrace {
+        from: facts.from.name.clone(),
+        to: facts.to.name.clone(),
+        verdict: TraceVerdict::Passes,
+        request: Vec::new(),
+        reply: Vec::new(),
+        fault: None,
+        unread: Vec::new(),
+    };
+    let mut request = Walk::new(facts, &facts.from, &facts.to, false);
+    let mut fault = request.run().err();
+    let mut walks = vec![request];
+    if fault.is_none() {
+        let mut reply = Walk::new(facts, &facts.to, &facts.from, true);
+        fault = reply.run().err();
+        walks.push(reply);
+    }
+    trace.fault = match fault {
+        Some(fault) => walks.last().map(|walk| walk.place(fault)),
+        None => segment_fault(&walks).map(|fault| walks[0].place(fault)),
+    };
+    for walk in walks {
+        let hops = if walk.packet.is_reply { &mut trace.reply } else { &mut trace.request };
+        *hops = walk.hops;
+        trace.unread.extend(walk.unread);
+    }
+    trace.unread.sort();
+    trace.unread.dedup();
+    trace.verdict = match &trace.fault {
+        Some(_) => TraceVerdict::Blocked,
+        None if trace.unread.is_empty() => TraceVerdict::Passes,
+        None => TraceVerdict::Unknown,
+    };
+    trace
+}
+
+/// Full packets of TCP pass the tunnel if one of its routers clamps the segments.
+fn segment_fault(walks: &[Walk<'_>]) -> Option<Fault> {
+    let routers: Vec<&(String, Option<bool>)> = walks.iter().flat_map(|walk| &walk.tunnel_ends).collect();
+    if routers.is_empty() || routers.iter().any(|(_, clamped)| *clamped != Some(false)) {
+        return None;
+    }
+    let (router, _) = routers[0];
+    let (expected, found) = ("a clamp on one of the routers", "none: full packets do not fit into the tunnel");
+    Some(Fault::own(PathSurface::SegmentClamp, format!("segment clamp of {router}"), expected, found))
+}
+
+/// Side from which a packet reaches a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entrance {
+    /// The packet starts on the machine.
+    Own,
+    Network,
+    Tunnel,
+}
+
+/// One direction of a path.
+struct Walk<'f> {
+    facts: &'f TraceFacts,
+    from: &'f TraceEnd,
+    to: &'f TraceEnd,
+    packet: TracedPacket,
+    hops: Vec<TracedHop>,
+    unread: Vec<String>,
+    /// Routers at the ends of the tunnel, with their clamp if it was read.
+    tunnel_ends: Vec<(String, Option<bool>)>,
+}
+
+impl<'f> Walk<'f> {
+    fn new(facts: &'f TraceFacts, from: &'f TraceEnd, to: &'f TraceEnd, is_reply: bool) -> Self {
+        let packet = TracedPacket { source: from.ip, destination: to.ip, of_machine: !from.pod || !to.pod, is_reply };
+        Self { facts, from, to, packet, hops: Vec::new(), unread: Vec::new(), tunnel_ends: Vec::new() }
+    }
+
+    /// Adds the place to a fault: the last hop.
+    fn place(&self, fault: Fault) -> PathFault {
+        let Fault { surface, object, expected, found, command } = fault;
+        let at = self.hops.last().map(|hop| hop.at.clone()).unwrap_or_default();
+        PathFault {
+            of_reply: self.packet.is_reply,
+            hop: self.hops.len(),
+            at,
+            surface,
+            object,
+            expected,
+            found,
+            command,
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Fault> {
+        let unknown = |end: &TraceEnd| {
+            let found = "a machine that is neither a node of AKS nor registered";
+            Fault::own(PathSurface::KernelRoute, end.machine.clone(), "a known machine", found)
+                .with_command("register it, or name another end")
+        };
+        let mut at = self.facts.machine(&self.from.machine).ok_or_else(|| unknown(self.from))?;
+        let end = self.facts.machine(&self.to.machine).ok_or_else(|| unknown(self.to))?;
+        let mut entrance = Entrance::Own;
+        for _ in 0..MAX_HOPS {
+            self.hops.push(TracedHop { at: at.label(), text: String::new() });
+            if at.name == end.name {
+                return self.deliver(&at, entrance);
+            }
+            (at, entrance) = self.forward(&at, &end, entrance)?;
+        }
+        let found = format!("more than {MAX_HOPS} machines on the way");
+        Err(Fault::own(PathSurface::KernelRoute, "routes", "a way without a loop", found))
+    }
+
+    /// Completes the text of the last hop.
+    fn tell(&mut self, text: impl Into<String>) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.text = text.into();
+        }
+    }
+
+    /// What was read on a machine. Nodes of AKS cannot be read, and are not counted as unread: AKS
+    /// configures them.
+    fn host(&mut self, machine: &Machine<'f>) -> Option<&'f TracedHost> {
+        if machine.role == Role::AksNode {
+            return None;
+        }
+        let host = self.facts.host(machine);
+        let reason = match host {
+            Some(TracedHost { unread: None, .. }) => return host,
+            Some(TracedHost { unread: Some(reason), .. }) => reason.as_str(),
+            None => "it was not inspected",
+        };
+        self.unread.push(format!("{}: {reason}", machine.label()));
+        None
+    }
+
+    /// Checks the delivery to the end on its own machine.
+    fn deliver(&mut self, at: &Machine<'f>, entrance: Entrance) -> Result<(), Fault> {
+        self.tell(format!("delivers to {}", self.to.name));
+        let Some(host) = self.host(at) else { return Ok(()) };
+        if self.to.pod {
+            self.check_kernel(at, host, entrance, false)?;
+        }
+        Ok(())
+    }
+
+    /// Passes the packet on to the next machine.
+    fn forward(
+        &mut self,
+        at: &Machine<'f>,
+        end: &Machine<'f>,
+        entrance: Entrance,
+    ) -> Result<(Machine<'f>, Entrance), Fault> {
+        let into_tunnel = at.is_router() && !at.is_at_site_of(end);
+        let host = self.host(at);
+        if let Some(host) = host {
+            if at.is_router() && (into_tunnel || entrance == Entrance::Tunnel) {
+                tunnel::check_tailscaled(at, host)?;
+            }
+            if entrance != Entrance::Own || self.from.pod {
+                self.check_kernel(at, host, entrance, into_tunnel)?;
+            }
+        }
+        if into_tunnel { self.enter_tunnel(at, end, host) } else { self.cross_network(at, end, host) }
+    }
+
+    /// Checks that a kernel forwards the packet: its setting, its path filter and its firewall.
+    fn check_kernel(
+        &self,
+        at: &Machine<'_>,
+        host: &TracedHost,
+        entrance: Entrance,
+        into_tunnel: bool,
+    ) -> Result<(), Fault> {
+        if !host.forwarding {
+            let object = format!("kernel of {}", at.name);
+            return Err(Fault::own(PathSurface::KernelForwarding, object, "net.ipv4.ip_forward = 1", "0"));
+        }
+        let from_tunnel = entrance == Entrance::Tunnel;
+        let is_back_by_tunnel = || host.lookup(self.packet.source).is_tunnel();
+        if host.strict_path_filter && entrance != Entrance::Own && from_tunnel != is_back_by_tunnel() {
+            let found = format!("1, and the way back: {}", host.lookup(self.packet.source).text());
+            let object = format!("reverse path filter of {}", at.name);
+            return Err(Fault::own(PathSurface::PathFilter, object, "net.ipv4.conf.all.rp_filter = 2", found));
+        }
+        let (source, destination) = (self.packet.source, self.packet.destination);
+        let drops = host.dropping.iter().find(|drop| {
+            (drop.source, drop.destination, drop.from_tunnel, drop.to_tunnel)
+                == (source, destination, from_tunnel, into_tunnel)
+        });
+        match drops {
+            // A firewall that knows connections lets replies pass.
+            Some(drop) if !self.packet.is_reply => {
+                let object = format!("chain {} of table {} on {}", drop.chain, drop.table, at.name);
+                let expected = format!("a rule that accepts {source} → {destination}");
+                let command = format!(
+                    "accept these packets in that chain, on the host, by `nft add rule {} {} …`",
+                    drop.table, drop.chain
+                );
+                Err(Fault::own(PathSurface::Firewall, object, expected, "the packet is dropped").with_command(command))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn enter_tunnel(
+        &mut self,
+        at: &Machine<'f>,
+        end: &Machine<'f>,
+        host: Option<&'f TracedHost>,
+    ) -> Result<(Machine<'f>, Entrance), Fault> {
+        let destination = self.packet.destination;
+        let expected = self
+            .facts
+            .router_at(end)
+            .ok_or_else(|| Fault::own(PathSurface::Device, end.label(), "a registered router at its site", "none"))?;
+        if let Some(host) = host
+            && !host.lookup(destination).is_tunnel()
+        {
+            return Err(tunnel::why_not_tunnelled(self.facts, at, host, &expected, destination));
+        }
+        let next = tunnel::receiver(self.facts, at, &expected, destination)?;
+        self.tell(format!("sends into the tunnel, to {}", next.label()));
+        for end in [*at, next] {
+            let clamped = self.facts.host(&end).filter(|host| host.unread.is_none()).and_then(|host| host.clamped);
+            self.tunnel_ends.push((end.name.to_owned(), clamped));
+        }
+        Ok((next, Entrance::Tunnel))
+    }
+
+    fn cross_network(
+        &mut self,
+        at: &Machine<'f>,
+        end: &Machine<'f>,
+        host: Option<&'f TracedHost>,
+    ) -> Result<(Machine<'f>, Entrance), Fault> {
+        let next = self.expected_neighbour(at, end)?;
+        if at.role == Role::AksNode && end.role == Role::AksNode {
+            fabric::cross_overlay(self.facts, at, &next, &self.packet)?;
+            self.tell(format!("sends over the network of AKS to {}", next.label()));
+            return Ok((next, Entrance::Network));
+        }
+        let lookup = host.map(|host| host.lookup(self.packet.destination));
+        match &lookup {
+            Some(lookup @ Lookup::Tunnel(_)) => {
+                return Err(tunnel::takes_own(self.facts, at, lookup, self.packet.destination));
+            }
+            Some(lookup @ Lookup::Dropped(_)) => return Err(self.no_route(at, &next, lookup)),
+            Some(Lookup::Device(_)) | None => {}
+        }
+        if at.site.is_some_and(|site| site.fabric == SiteFabric::L2) {
+            return self.cross_segment(at, next, lookup.as_ref());
+        }
+        let (next, text) = fabric::cross(self.facts, at, &self.packet, next.ip)?;
+        self.tell(format!("{text}, {}", next.label()));
+        Ok((next, Entrance::Network))
+    }
+
+    /// On an Ethernet segment, the kernel's route names the next machine.
+    fn cross_segment(
+        &mut self,
+        at: &Machine<'f>,
+        next: Machine<'f>,
+        lookup: Option<&Lookup<'_>>,
+    ) -> Result<(Machine<'f>, Entrance), Fault> {
+        if let Some(lookup @ Lookup::Device(route)) = lookup {
+            let hop = route.gateway.as_deref().and_then(|text| text.parse().ok()).unwrap_or(self.packet.destination);
+            if hop != next.ip {
+                return Err(self.no_route(at, &next, lookup));
+            }
+        }
+        self.tell(format!("sends over the segment to {}", next.label()));
+        Ok((next, Entrance::Network))
+    }
+
+    fn no_route(&self, at: &Machine<'_>, next: &Machine<'_>, lookup: &Lookup<'_>) -> Fault {
+        let expected = format!("a route to {} via {}", self.packet.destination, next.ip);
+        Fault::own(PathSurface::KernelRoute, format!("kernel routes of {}", at.name), expected, lookup.text())
+    }
+
+    /// The machine in the same network that a packet has to reach next.
+    fn expected_neighbour(&self, at: &Machine<'f>, end: &Machine<'f>) -> Result<Machine<'f>, Fault> {
+        if at.is_at_site_of(end) {
+            return Ok(*end);
+        }
+        self.facts
+            .router_at(at)
+            .ok_or_else(|| Fault::own(PathSurface::Device, at.label(), "a registered router at its site", "none"))
+    }
+}

@@ -1,0 +1,446 @@
+//! `stargate trace` agrees with the simulator's data plane, with which it shares no code, and names
+//! the surface of each fault.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
+
+#[path = "world/inputs.rs"]
+mod inputs;
+#[path = "world/outside.rs"]
+#[expect(dead_code, reason = "each test uses a part of the module")]
+mod outside;
+#[path = "world/parties.rs"]
+mod parties;
+mod world;
+
+use futures::future::BoxFuture;
+use inputs::{AKS_ROUTER, CLUSTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
+use parties::{add_offline_device, associate_company_group, delete, expire, on_machine, write};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use stargate_sim::{
+    Sim,
+    dataplane::{Plane, UnmanagedPod},
+};
+use world::Harness;
+
+const NODES: [&str; 2] = ["aks-nodepool1-41954725-vmss000000", "aks-nodepool1-41954725-vmss000001"];
+const PODS: [(&str, &str); 4] =
+    [(NODES[0], "10.244.0.9"), (NODES[1], "10.244.1.9"), ("worker-1", "10.244.64.9"), ("worker-2", "10.244.65.9")];
+const ROUTER_SUBNET: &str = "stargate-aks-router-subnet";
+const DC_SUBNET: &str = "stargate-dc-subnet";
+const NODES_SUBNET: &str = "aks-subnet";
+
+/// A fault of one surface.
+struct TraceFault {
+    what: String,
+    /// Surfaces, one of which the trace has to name.
+    surfaces: &'static [&'static str],
+    apply: Change,
+    revert: Change,
+}
+
+/// Change by another party.
+enum Change {
+    /// By the control API.
+    Drift(Value),
+    World(fn(&Sim) -> BoxFuture<'_, ()>),
+}
+
+impl Change {
+    async fn happen(&self, sim: &Sim) {
+        match self {
+            Self::Drift(drift) => outside::drift(sim, drift).await,
+            Self::World(change) => change(sim).await,
+        }
+    }
+}
+
+async fn deployed() -> Harness {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    let pod = |(node, ip): (&str, &str)| UnmanagedPod { name: ip.into(), node: node.into(), ip: ip.parse().unwrap() };
+    harness.sim.shared().lock().pods = PODS.into_iter().map(pod).collect();
+    harness
+}
+
+/// Returns the ordered pairs of pods, each with true if packets arrive.
+fn pairs(sim: &Sim) -> Vec<(String, String, bool)> {
+    let plane = Plane::of(&sim.shared().peek());
+    let asked: Vec<_> = plane.pods().iter().filter(|pod| PODS.iter().any(|(_, ip)| *ip == pod.name)).cloned().collect();
+    assert_eq!(asked.len(), PODS.len());
+    plane.matrix(&asked).cells.into_iter().map(|cell| (cell.from, cell.to, cell.ok)).collect()
+}
+
+fn is_alive(sim: &Sim) -> bool {
+    pairs(sim).iter().all(|(_, _, ok)| *ok)
+}
+
+/// Runs `stargate trace` and returns its exit code and its report.
+async fn trace(harness: &mut Harness, from: &str, to: &str) -> (Option<i32>, Value) {
+    let (cluster, group) = (format!("cluster={CLUSTER}"), format!("cluster_resource_group={CLUSTER}"));
+    let code = harness.run(&["trace", from, to, "-o", "json", "-i", &cluster, "-i", &group]).await;
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    let document: Value = serde_json::from_slice(text).unwrap_or_else(|_| panic!("{}", harness.last_output()));
+    (code, document["report"].clone())
+}
+
+/// Traces the first dead and the first living pair. Returns the deviations from the data plane.
+async fn deviations(harness: &mut Harness, what: &str, surfaces: &[&str]) -> Vec<String> {
+    let pairs = pairs(&harness.sim);
+    let mut found = vec![];
+    for alive in [false, true] {
+        let Some((from, to, _)) = pairs.iter().find(|(_, _, ok)| *ok == alive) else { continue };
+        let (code, report) = trace(harness, from, to).await;
+        let verdict = report["verdict"].as_str().unwrap_or_default().to_owned();
+        let expected = if alive { ("passes", Some(0)) } else { ("blocked", Some(3)) };
+        let surface = report["fault"]["surface"].as_str().unwrap_or_default().to_owned();
+        if (verdict.as_str(), code) != expected {
+            found.push(format!("{what}: {from} → {to}: {verdict}, {code:?}, expected {expected:?}: {report:#}"));
+        } else if !alive && !surfaces.contains(&surface.as_str()) {
+            found.push(format!("{what}: {from} → {to}: {surface}, expected {surfaces:?}: {}", report["fault"]));
+        }
+    }
+    found
+}
+
+fn drift(what: &str, surfaces: &'static [&'static str], on: &Value, off: &Value) -> TraceFault {
+    TraceFault {
+        what: format!("{what}: {off}"),
+        surfaces,
+        apply: Change::Drift(off.clone()),
+        revert: Change::Drift(on.clone()),
+    }
+}
+
+/// Returns a fault that sets `on` of a drift, and is mended by the opposite.
+fn switch(what: &str, surfaces: &'static [&'static str], mut drift: Value, on: bool) -> TraceFault {
+    let mut opposite = drift.clone();
+    drift["on"] = json!(on);
+    opposite["on"] = json!(!on);
+    self::drift(what, surfaces, &opposite, &drift)
+}
+
+/// Returns the faults that the control API can cause.
+fn drifts() -> Vec<TraceFault> {
+    let mut faults = vec![];
+    for machine in [AKS_ROUTER, DC_ROUTER, "worker-1", "worker-2"] {
+        let nic = json!({ "kind": "nic_forwarding", "machine": machine });
+        faults.push(switch("forwarding of a NIC", &["interface_forwarding"], nic, false));
+        let kernel = json!({ "kind": "kernel_forwarding", "host": machine });
+        faults.push(switch("forwarding of a kernel", &["kernel_forwarding"], kernel, false));
+        let policy = json!({ "kind": "forward_policy", "host": machine });
+        faults.push(switch("policy of a firewall", &["firewall"], policy, false));
+    }
+    for router in [AKS_ROUTER, DC_ROUTER] {
+        let filter = json!({ "kind": "stateful_filtering", "router": router });
+        faults.push(switch("stateful filtering", &["tailscaled"], filter, true));
+    }
+    for (router, prefix) in
+        [(DC_ROUTER, "10.244.64.0/18"), (AKS_ROUTER, "10.244.0.0/24"), (AKS_ROUTER, "10.244.1.0/24")]
+    {
+        let advertised = json!({ "kind": "advertisement", "router": router, "prefix": prefix });
+        faults.push(switch("an advertised route", &["advertised_route"], advertised, false));
+        let approved = json!({ "kind": "approval", "router": router, "prefix": prefix });
+        faults.push(switch("an approval", &["approved_route"], approved, false));
+    }
+    for (subnet, prefix, hop) in [
+        (NODES_SUBNET, "10.244.64.0/18", "10.237.0.4"),
+        (ROUTER_SUBNET, "10.244.0.0/24", "10.224.0.4"),
+        (ROUTER_SUBNET, "10.244.1.0/24", "10.224.0.5"),
+        (DC_SUBNET, "10.244.0.0/24", "10.50.1.4"),
+        (DC_SUBNET, "10.244.1.0/24", "10.50.1.4"),
+        (DC_SUBNET, "10.244.64.0/24", "10.50.1.5"),
+        (DC_SUBNET, "10.244.65.0/24", "10.50.1.6"),
+    ] {
+        let route = |hop: Option<&str>| json!({ "kind": "route", "subnet": subnet, "prefix": prefix, "next_hop": hop });
+        faults.push(drift("a deleted route", &["route_table"], &route(Some(hop)), &route(None)));
+        let elsewhere = format!("{}.77", hop.rsplit_once('.').unwrap().0);
+        faults.push(drift("a route to another hop", &["route_table"], &route(Some(hop)), &route(Some(&elsewhere))));
+    }
+    for subnet in [NODES_SUBNET, ROUTER_SUBNET, DC_SUBNET] {
+        let table = |table: Option<&str>| json!({ "kind": "association", "subnet": subnet, "table": table });
+        let name = table_of(subnet);
+        faults.push(drift("a subnet without a table", &["route_table"], &table(Some(name)), &table(None)));
+    }
+    faults
+}
+
+/// Returns the name of the route table of a subnet.
+fn table_of(subnet: &str) -> &'static str {
+    match subnet {
+        NODES_SUBNET => "stargate-workers-rt",
+        ROUTER_SUBNET => "stargate-router-rt",
+        _ => "stargate-aks-e2e-7-dc-router-rt",
+    }
+}
+
+/// Returns a fault of a machine or of the tailnet that is set and removed by functions.
+fn change(
+    what: &str,
+    surfaces: &'static [&'static str],
+    apply: fn(&Sim) -> BoxFuture<'_, ()>,
+    revert: fn(&Sim) -> BoxFuture<'_, ()>,
+) -> TraceFault {
+    TraceFault { what: what.into(), surfaces, apply: Change::World(apply), revert: Change::World(revert) }
+}
+
+/// Writes a function that changes a machine.
+macro_rules! on {
+    ($machine:expr, $change:expr) => {
+        |sim| Box::pin(async { on_machine(sim, $machine, $change) })
+    };
+}
+
+/// Returns the faults of tailscaled on both routers.
+fn tailscaled_faults() -> Vec<TraceFault> {
+    macro_rules! preference {
+        ($router:expr, $what:literal, $surfaces:expr, $field:ident, $value:literal) => {
+            change(
+                concat!($what, " of ", stringify!($router)),
+                $surfaces,
+                on!($router, |machine| machine.tailscaled.prefs.$field = $value),
+                on!($router, |machine| machine.tailscaled.prefs.$field = !$value),
+            )
+        };
+    }
+    macro_rules! unit {
+        ($router:expr) => {
+            change(
+                concat!("stopped tailscaled of ", stringify!($router)),
+                &["tailscaled", "device"],
+                on!($router, |machine| machine.set_unit("tailscaled", "inactive", "dead", 0)),
+                on!($router, |machine| machine.set_unit("tailscaled", "active", "running", 1)),
+            )
+        };
+    }
+    macro_rules! key {
+        ($router:expr) => {
+            change(
+                concat!("expired key of ", stringify!($router)),
+                &["tailscaled", "device"],
+                |sim| Box::pin(async { expire(sim, $router, true) }),
+                |sim| Box::pin(async { expire(sim, $router, false) }),
+            )
+        };
+    }
+    vec![
+        preference!(AKS_ROUTER, "refused routes", &["accepted_route"], route_all, false),
+        preference!(DC_ROUTER, "refused routes", &["accepted_route"], route_all, false),
+        preference!(AKS_ROUTER, "disconnection", &["tailscaled", "device"], want_running, false),
+        preference!(DC_ROUTER, "disconnection", &["tailscaled", "device"], want_running, false),
+        preference!(AKS_ROUTER, "logout", &["tailscaled", "device"], logged_out, true),
+        preference!(DC_ROUTER, "logout", &["tailscaled", "device"], logged_out, true),
+        unit!(AKS_ROUTER),
+        unit!(DC_ROUTER),
+        key!(AKS_ROUTER),
+        key!(DC_ROUTER),
+    ]
+}
+
+/// Returns a security rule that denies packets, as the body of a request.
+fn denial(direction: &str, source: &str, destination: &str) -> Value {
+    json!({ "properties": {
+        "priority": 900, "direction": direction, "access": "Deny", "protocol": "*",
+        "sourceAddressPrefix": source, "sourcePortRange": "*",
+        "destinationAddressPrefix": destination, "destinationPortRange": "*",
+    } })
+}
+
+/// Returns faults of security groups and of foreign routes.
+fn azure_faults() -> Vec<TraceFault> {
+    macro_rules! rule {
+        ($group:expr, $name:literal, $direction:literal, $source:literal, $destination:literal) => {
+            change(
+                concat!("rule ", $direction, " ", $source, " ", $destination, " in the group of ", $name),
+                &["security_rule"],
+                |sim| {
+                    Box::pin(async {
+                        let path = format!("networkSecurityGroups/{}-nsg/securityRules/no-pods", $name);
+                        write(sim, $group, &path, denial($direction, $source, $destination)).await;
+                    })
+                },
+                |sim| {
+                    Box::pin(async {
+                        delete(sim, $group, &format!("networkSecurityGroups/{}-nsg/securityRules/no-pods", $name))
+                            .await;
+                    })
+                },
+            )
+        };
+    }
+    macro_rules! narrow {
+        ($group:expr, $table:literal, $prefix:literal) => {
+            change(
+                concat!("narrower route for ", $prefix),
+                &["route_table"],
+                |sim| {
+                    Box::pin(async {
+                        let route = json!({ "addressPrefix": $prefix, "nextHopType": "None" });
+                        let path = concat!("routeTables/", $table, "/routes/quarantine");
+                        write(sim, $group, path, json!({ "properties": route })).await;
+                    })
+                },
+                |sim| Box::pin(delete(sim, $group, concat!("routeTables/", $table, "/routes/quarantine"))),
+            )
+        };
+    }
+    vec![
+        rule!(DC_GROUP, "stargate-aks-e2e-7-dc-router", "Outbound", "10.244.65.0/24", "10.244.0.0/24"),
+        rule!(DC_GROUP, "stargate-aks-e2e-7-dc-router", "Outbound", "10.244.0.0/24", "10.244.64.0/24"),
+        rule!(DC_GROUP, "stargate-aks-e2e-7-dc-router", "Inbound", "10.244.1.0/24", "10.244.65.0/24"),
+        rule!(DC_GROUP, "stargate-aks-e2e-7-dc-router", "Inbound", "10.244.64.0/24", "10.244.65.0/24"),
+        rule!(NODE_GROUP, "stargate-aks-e2e-7-router", "Inbound", "10.244.0.0/24", "10.244.64.0/18"),
+        rule!(NODE_GROUP, "stargate-aks-e2e-7-router", "Outbound", "10.244.64.0/18", "10.244.1.0/24"),
+        narrow!(NODE_GROUP, "stargate-workers-rt", "10.244.64.0/25"),
+        narrow!(NODE_GROUP, "stargate-router-rt", "10.244.1.0/25"),
+        narrow!(DC_GROUP, "stargate-aks-e2e-7-dc-router-rt", "10.244.0.0/25"),
+        narrow!(DC_GROUP, "stargate-aks-e2e-7-dc-router-rt", "10.244.65.0/25"),
+        change(
+            "group of the company on the nodes' subnet",
+            &["security_rule"],
+            |sim| Box::pin(associate_company_group(sim, true)),
+            |sim| Box::pin(associate_company_group(sim, false)),
+        ),
+    ]
+}
+
+/// Returns faults of kernels and of other devices of the tailnet.
+fn other_faults() -> Vec<TraceFault> {
+    macro_rules! clamps {
+        ($on:literal) => {
+            |sim: &Sim| {
+                Box::pin(async move {
+                    for router in [AKS_ROUTER, DC_ROUTER] {
+                        outside::drift(sim, &json!({ "kind": "mss_clamp", "host": router, "on": $on })).await;
+                    }
+                })
+            }
+        };
+    }
+    vec![
+        change("no clamp on any router", &["segment_clamp"], clamps!(false), clamps!(true)),
+        change(
+            "connected device with a narrower approved route",
+            &["device"],
+            |sim| {
+                Box::pin(async {
+                    add_offline_device(sim);
+                    let mut world = sim.shared().lock();
+                    world.tailnet.devices.values_mut().find(|device| device.hostname == "old").unwrap().online = true;
+                })
+            },
+            |sim| Box::pin(async { sim.shared().lock().tailnet.devices.retain(|_, device| device.hostname != "old") }),
+        ),
+        change(
+            "offline device with a narrower approved route",
+            &["device"],
+            |sim| Box::pin(async { add_offline_device(sim) }),
+            |sim| Box::pin(async { sim.shared().lock().tailnet.devices.retain(|_, device| device.hostname != "old") }),
+        ),
+    ]
+}
+
+fn catalogue() -> Vec<TraceFault> {
+    [drifts(), tailscaled_faults(), azure_faults(), other_faults()].into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_surface_of_each_fault_is_named() {
+    let mut harness = deployed().await;
+    assert!(outside::becomes(|| is_alive(&harness.sim)).await);
+    let mut found = deviations(&mut harness, "no fault", &[]).await;
+    let faults = catalogue();
+    assert!(faults.len() >= 60, "{} faults", faults.len());
+    for fault in &faults {
+        fault.apply.happen(&harness.sim).await;
+        if !outside::becomes(|| !is_alive(&harness.sim)).await {
+            found.push(format!("{}: it kills no pair", fault.what));
+        }
+        found.extend(deviations(&mut harness, &fault.what, fault.surfaces).await);
+        fault.revert.happen(&harness.sim).await;
+        assert!(outside::becomes(|| is_alive(&harness.sim)).await, "{} is not mended", fault.what);
+    }
+    assert!(found.is_empty(), "{} of {} faults:\n{}", found.len(), faults.len(), found.join("\n"));
+}
+
+/// Returns true if neither fault concerns an object that the other one replaces.
+fn can_be_together(first: &TraceFault, second: &TraceFault) -> bool {
+    let replaced = ["route_table", "security_rule"];
+    first.surfaces != second.surfaces || !first.surfaces.iter().any(|surface| replaced.contains(surface))
+}
+
+/// Pairs of faults at once: one of the two is named, and the trace agrees with the data plane.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_faults_one_is_named() {
+    let mut harness = deployed().await;
+    let faults = catalogue();
+    let seed = std::env::var("STARGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_129);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut found = vec![];
+    let mut pick = || &faults[random.random_range(0..faults.len())];
+    let picked = std::iter::repeat_with(|| (pick(), pick())).filter(|(first, second)| can_be_together(first, second));
+    for (first, second) in picked.take(60) {
+        first.apply.happen(&harness.sim).await;
+        second.apply.happen(&harness.sim).await;
+        let kills = outside::becomes(|| !is_alive(&harness.sim)).await;
+        assert!(kills, "STARGATE_TEST_SEED={seed}: {} and {}", first.what, second.what);
+        let surfaces = [first.surfaces, second.surfaces].concat();
+        found.extend(deviations(&mut harness, &format!("{} and {}", first.what, second.what), &surfaces).await);
+        second.revert.happen(&harness.sim).await;
+        first.revert.happen(&harness.sim).await;
+        let is_mended = outside::becomes(|| is_alive(&harness.sim)).await;
+        assert!(is_mended, "STARGATE_TEST_SEED={seed}: {} and {}", first.what, second.what);
+    }
+    assert!(found.is_empty(), "STARGATE_TEST_SEED={seed}\n{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_cannot_be_read_is_named_and_not_assumed_good() {
+    let mut harness = deployed().await;
+    let (code, report) = trace(&mut harness, NODES[0], "worker-1").await;
+    assert_eq!((code, &report["verdict"]), (Some(0), &json!("passes")), "machines are ends, too: {report:#}");
+    delete(&harness.sim, DC_GROUP, &format!("networkSecurityGroups/{DC_ROUTER}-nsg/securityRules/stargate-ssh")).await;
+    let (code, report) = trace(&mut harness, "10.244.0.9", "10.244.64.9").await;
+    assert_eq!((code, &report["verdict"]), (Some(3), &json!("unknown")), "{report:#}");
+    let unread: Vec<&str> = report["unread"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let named = |prefix: &str| unread.iter().any(|text| text.starts_with(prefix));
+    assert!(named("site router stargate-aks-e2e-7-dc-router: ") && named("worker worker-1: "), "{unread:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_is_shown_hop_by_hop_with_the_command_that_repairs() {
+    let mut harness = deployed().await;
+    let inputs = [format!("cluster={CLUSTER}"), format!("cluster_resource_group={CLUSTER}")];
+    let arguments = ["trace", "10.244.0.9", "10.244.64.9", "-i", &inputs[0], "-i", &inputs[1]];
+    assert_eq!(harness.run(&arguments).await, Some(0), "{}", harness.last_output());
+    let shown = harness.last_output();
+    for part in [
+        "request from address 10.244.0.9 to address 10.244.64.9",
+        "  hop 1: AKS node aks-nodepool1-41954725-vmss000000: route stargate-",
+        "  hop 2: AKS router stargate-aks-e2e-7-router: sends into the tunnel, to site router stargate-aks-e2e-7-dc-router",
+        "  hop 4: worker worker-1: delivers to address 10.244.64.9",
+        "reply from address 10.244.64.9",
+        "request and reply pass",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let approval = json!({ "kind": "approval", "router": DC_ROUTER, "prefix": "10.244.64.0/18" });
+    outside::drift(&harness.sim, &approval).await;
+    assert!(outside::becomes(|| !is_alive(&harness.sim)).await);
+    assert_eq!(harness.run(&arguments).await, Some(3));
+    let shown = harness.last_output();
+    for part in [
+        "  blocked by device of stargate-aks-e2e-7-dc-router: expected an approved route that covers 10.244.64.9",
+        "advertised 10.50.1.0/24, 10.244.64.0/18, approved 10.50.1.0/24",
+        "hint: `stargate run workflow sync-pod-routes` repairs it",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    for (from, expected) in [("nobody", "\"nobody\" is neither a pod"), ("10.99.0.1", "\"10.99.0.1\" is neither a pod")]
+    {
+        let arguments = ["trace", from, "worker-1", "-i", &inputs[0], "-i", &inputs[1]];
+        assert_eq!(harness.run(&arguments).await, Some(3));
+        assert!(harness.last_output().contains(expected), "{}", harness.last_output());
+    }
+}
