@@ -11,7 +11,7 @@ mod world;
 
 use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
-use inputs::{AKS_ROUTER, DC_ROUTER, WorldFacts};
+use inputs::{AKS_ROUTER, CLUSTER, DC_ROUTER, WorldFacts};
 use serde_json::{Value, json};
 use stargate_sim::{
     Sim,
@@ -174,6 +174,23 @@ async fn exactly_the_pairs_that_the_data_plane_drops_are_found() {
         assert!(outside::becomes(|| dead(&harness.sim).is_empty()).await, "{what} is not mended");
     }
     assert_eq!(leftovers(&harness.sim).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_of_a_dead_pair_is_traced_if_the_cluster_is_given() {
+    let mut harness = deployed().await;
+    outside::drift(&harness.sim, &json!({ "kind": "nic_forwarding", "machine": AKS_ROUTER })).await;
+    assert!(outside::becomes(|| !dead(&harness.sim).is_empty()).await);
+    let cluster = ["--cluster", CLUSTER, "--cluster-resource-group", CLUSTER, "--checks", "kubelet"];
+    let code = harness.run(&[&["verify", "-o", "json"], cluster.as_slice()].concat()).await;
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    let document: Value = serde_json::from_slice(text).unwrap_or_else(|_| panic!("{}", harness.last_output()));
+    let traces = document["traces"].as_array().unwrap();
+    assert_eq!((code, traces.len()), (Some(3), 2), "one for each direction: {traces:?}");
+    assert!(traces.iter().all(|trace| trace["fault"]["surface"] == "interface_forwarding"), "{traces:?}");
+    assert_eq!(harness.run(&[&["verify"], cluster.as_slice()].concat()).await, Some(3));
+    let shown = harness.last_output();
+    assert!(shown.contains("blocked by network interface ") && shown.contains("IP forwarding off"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -441,6 +441,13 @@ pub(crate) struct VerifyArgs {
     /// Namespace of the probe pods [default: default]
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
+    /// AKS cluster in which the ways of pairs that do not answer are traced, as by `trace` [default:
+    /// none is traced]
+    #[arg(long, value_name = "NAME", requires = "cluster_resource_group")]
+    pub(crate) cluster: Option<String>,
+    /// Resource group of the AKS cluster
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub(crate) cluster_resource_group: Option<String>,
     /// File to write the result to, as XML test results for CI [default: none]
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Report of `kubernetes.connectivity.measure`, as text and as `JUnit` XML.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde::Deserialize;
 
@@ -11,6 +11,9 @@ use super::{
 
 /// Number of findings that are shown.
 const MAX_SHOWN: usize = 30;
+
+/// Characters of pairs whose packets do not arrive.
+const DEAD: [char; 2] = ['x', 'l'];
 
 /// The parts of the report that are shown. Its meaning is documented by the action's schema.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -26,6 +29,7 @@ pub(crate) struct ShownReport {
 struct ReportNode {
     name: String,
     site: String,
+    pod_ip: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -60,6 +64,17 @@ impl ShownReport {
     /// Number of questions that failed or whose answer is not known.
     pub(crate) fn failures(&self) -> usize {
         self.checks.iter().map(|check| check.failed + check.unknown).sum()
+    }
+
+    /// Addresses of the probe pods of pairs that did not answer: one pair of each two sites.
+    pub(crate) fn dead_pairs(&self) -> Vec<[&str; 2]> {
+        let mut seen = BTreeSet::new();
+        let cells = self.matrix.iter().zip(&self.nodes).flat_map(|(row, from)| {
+            row.chars().zip(&self.nodes).filter(|(cell, _)| DEAD.contains(cell)).map(move |(_, to)| (from, to))
+        });
+        let known = cells.filter(|(from, to)| !from.pod_ip.is_empty() && !to.pod_ip.is_empty());
+        let first = known.filter(|(from, to)| seen.insert((&from.site, &to.site)));
+        first.map(|(from, to)| [from.pod_ip.as_str(), to.pod_ip.as_str()]).collect()
     }
 
     /// Lines for people: the matrix of pairs, the counts, the latency and what failed.

@@ -25,6 +25,7 @@ done
 . "$HERE/states.sh"
 . "$HERE/sites.sh"
 . "$HERE/verify.sh"
+. "$HERE/trace.sh"
 . "$HERE/journals.sh"
 
 datacenter_killed() { begin dc-first datacenter 2; killed_when dc-first boots dc-router; }
@@ -123,6 +124,7 @@ check "a pod on each side asks one on the other, by kubernetes.pod.exec" asked
 check "they have asked: nothing changed, nothing was written anywhere" again asks
 check "kubectl reads logs and runs commands on both sides" kubectl_executes
 check "stargate verify: all pairs of pods and nodes answer, and nothing is left of it" all_alive
+check "stargate trace: packets pass between the sites, inside them, and between machines" traces_pass
 for fault in "${FAULTS[@]}"; do
   check "$(said "$fault"): one sync mends that, and touches only that" mended "$fault"
 done

@@ -83,6 +83,7 @@ mended() {
   broken "$1"
   still_alive "$1" || wait_for 60 some_pair_is_dead
   ! is_verified "$1" || verified
+  still_alive "$1" || traced "$1"
   planned 2
   before=$(writes); stamped
   complete mending sync_only     # the writes of a measurement would hide its own
@@ -96,6 +97,7 @@ mended() {
 firewall_named() {
   run_in dc-router nft 'add table ip company { chain forward { type filter hook forward priority 10; policy drop; }; }'
   wait_for 60 some_pair_is_dead
+  traced firewall
   planned 3
   stamped
   begin firewall sync; ended firewall

@@ -4,11 +4,15 @@
 //! if there is none.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use stargate::{
+    id::RunId,
+    workflow::{GivenInputs, Workflow},
+};
 
 use crate::cli::{
     Failure, Settings,
-    args::{Output, TraceArgs},
+    args::{Output, TimeoutArgs, TraceArgs},
     exit::Exit,
     inputs,
     shipped_run::{ShippedWorkflow, show_json},
@@ -20,7 +24,7 @@ const WORKFLOW: ShippedWorkflow = ShippedWorkflow { name: "trace-path", step: "t
 
 /// The parts of a trace that are shown.
 #[derive(Debug, Deserialize)]
-struct ShownTrace {
+pub(crate) struct ShownTrace {
     from: String,
     to: String,
     verdict: ShownVerdict,
@@ -53,51 +57,79 @@ struct ShownFault {
     command: String,
 }
 
+/// Result of a trace.
+pub(crate) struct Trace {
+    run: RunId,
+    /// Output of `routes.path.trace`.
+    pub(crate) output: Value,
+    pub(crate) shown: ShownTrace,
+}
+
 /// Command `trace`: shows the way of a request and its reply. The exit code is 3 unless both pass.
 pub(crate) async fn trace(settings: &Settings, args: &TraceArgs) -> Result<Exit, Failure> {
     let given = |workflow: &_| {
         let mut given = inputs::read(&args.inputs, workflow)?;
-        given.set_argument("from", &args.from, args.from.as_str().into());
-        given.set_argument("to", &args.to, args.to.as_str().into());
         if let Some(port) = args.port {
             given.set_argument("port", &port.to_string(), port.into());
         }
         Ok(given)
     };
-    let run = WORKFLOW.run(settings, given, &args.limit).await?;
-    let (run, output) = match run.output_or_exit(settings.output) {
-        Ok(result) => result,
+    let trace = match run(settings, [&args.from, &args.to], given, (&args.limit, settings.output)).await? {
+        Ok(trace) => trace,
         Err(exit) => return Ok(exit),
     };
-    let trace: ShownTrace = serde_json::from_value(output.clone())
-        .map_err(|error| Failure::internal(format!("read the trace of run {run}: {error}")))?;
-    let exit = if trace.verdict == ShownVerdict::Passes { Exit::Success } else { Exit::Failed };
+    let exit = if trace.shown.verdict == ShownVerdict::Passes { Exit::Success } else { Exit::Failed };
     match settings.output {
-        Output::Json => show_json(&run, &output, &json!([]), exit),
-        Output::Text => show(&trace),
+        Output::Json => show_json(&trace.run, &trace.output, &json!([]), exit),
+        Output::Text => trace.shown.show(),
+    }
+    if let Some(ShownFault { command, .. }) = trace.shown.fault.as_ref().filter(|_| settings.output == Output::Text) {
+        ui::hint(command);
     }
     Ok(exit)
 }
 
-/// Prints both ways, what could not be read, and the fault.
-fn show(trace: &ShownTrace) {
-    ui::out(&format!("request from {} to {}", trace.from, trace.to));
-    show_hops(&trace.request, trace.fault.as_ref().filter(|fault| !fault.of_reply));
-    if !trace.reply.is_empty() {
-        ui::out(&format!("reply from {} to {}", trace.to, trace.from));
-        show_hops(&trace.reply, trace.fault.as_ref().filter(|fault| fault.of_reply));
-    }
-    for unread in &trace.unread {
-        ui::out(&format!("{} {unread}", ui::paint_out(Tone::Notable, "not read:")));
-    }
-    let (tone, text) = match trace.verdict {
-        ShownVerdict::Passes => (Tone::Good, "request and reply pass"),
-        ShownVerdict::Blocked => (Tone::Bad, "blocked"),
-        ShownVerdict::Unknown => (Tone::Notable, "not known: what was read lets both pass"),
+/// Runs the workflow for two ends. If it fails, its end has been shown in the format `failure`, and
+/// the exit code is returned.
+pub(crate) async fn run(
+    settings: &Settings,
+    [from, to]: [&str; 2],
+    given: impl FnOnce(&Workflow) -> Result<GivenInputs, Failure>,
+    (limit, failure): (&TimeoutArgs, Output),
+) -> Result<Result<Trace, Exit>, Failure> {
+    let given = |workflow: &Workflow| {
+        let mut given = given(workflow)?;
+        given.set_argument("from", from, from.into());
+        given.set_argument("to", to, to.into());
+        Ok(given)
     };
-    ui::out(&ui::paint_out(tone, text));
-    if let Some(ShownFault { command, .. }) = &trace.fault {
-        ui::hint(command);
+    let (run, output) = match WORKFLOW.run(settings, given, limit).await?.output_or_exit(failure) {
+        Ok(result) => result,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let shown = serde_json::from_value(output.clone())
+        .map_err(|error| Failure::internal(format!("read the trace of run {run}: {error}")))?;
+    Ok(Ok(Trace { run, output, shown }))
+}
+
+impl ShownTrace {
+    /// Prints both ways, what could not be read, and the fault.
+    pub(crate) fn show(&self) {
+        ui::out(&format!("request from {} to {}", self.from, self.to));
+        show_hops(&self.request, self.fault.as_ref().filter(|fault| !fault.of_reply));
+        if !self.reply.is_empty() {
+            ui::out(&format!("reply from {} to {}", self.to, self.from));
+            show_hops(&self.reply, self.fault.as_ref().filter(|fault| fault.of_reply));
+        }
+        for unread in &self.unread {
+            ui::out(&format!("{} {unread}", ui::paint_out(Tone::Notable, "not read:")));
+        }
+        let (tone, text) = match self.verdict {
+            ShownVerdict::Passes => (Tone::Good, "request and reply pass"),
+            ShownVerdict::Blocked => (Tone::Bad, "blocked"),
+            ShownVerdict::Unknown => (Tone::Notable, "not known: what was read lets both pass"),
+        };
+        ui::out(&ui::paint_out(tone, text));
     }
 }
 
@@ -106,8 +138,8 @@ fn show_hops(hops: &[ShownHop], fault: Option<&ShownFault>) {
         let colon = if text.is_empty() { "" } else { ": " };
         ui::out(&format!("  hop {}: {at}{colon}{text}", number + 1));
     }
-    if let Some(ShownFault { object, expected, found, .. }) = fault {
+    if let Some(ShownFault { object, expected, found, command, .. }) = fault {
         let label = ui::paint_out(Tone::Bad, "blocked by");
-        ui::out(&format!("  {label} {object}: expected {expected}, found {found}"));
+        ui::out(&format!("  {label} {object}: expected {expected}, found {found}; {command}"));
     }
 }

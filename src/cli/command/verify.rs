@@ -1,17 +1,19 @@
 //! Implementation of the command `verify`: a run of the workflow `verify-connectivity`.
 //!
-//! JSON: `{run, report, failures, exit}`; `report` is the output of
-//! `kubernetes.connectivity.measure`, and `null` if there is none.
+//! JSON: `{run, report, failures, traces, exit}`; `report` is the output of
+//! `kubernetes.connectivity.measure`, and `null` if there is none. `traces` are outputs of
+//! `routes.path.trace`, of pairs that did not answer.
 
 use serde_json::{Value, json};
 use stargate::{id::RunId, workflow::GivenInputs};
 
+use super::trace::{self, Trace};
 use crate::cli::{
     Failure, Settings,
     args::{Output, VerifyArgs},
     connectivity::ShownReport,
     exit::Exit,
-    shipped_run::{ShippedWorkflow, show_json},
+    shipped_run::ShippedWorkflow,
     ui,
 };
 
@@ -30,8 +32,58 @@ pub(crate) async fn verify(settings: &Settings, args: &VerifyArgs) -> Result<Exi
         .map_err(|error| Failure::internal(format!("read the report of run {run}: {error}")))?;
     write_junit(args, &report)?;
     let exit = if report.failures() == 0 { Exit::Success } else { Exit::Failed };
-    show(settings, &run, &output, &report, exit);
+    match settings.output {
+        Output::Json => {
+            let mut traces = Vec::new();
+            for trace in traces_of(settings, args, &report).await? {
+                traces.push(trace.output);
+            }
+            show_json(&run, &output, traces, exit);
+        }
+        Output::Text => {
+            report.lines().iter().for_each(|line| ui::out(line));
+            for trace in traces_of(settings, args, &report).await? {
+                trace.shown.show();
+            }
+            if exit != Exit::Success {
+                ui::hint(&next(args));
+            }
+        }
+    }
     Ok(exit)
+}
+
+/// Traces one pair of each two sites between which packets do not arrive, if the cluster is given.
+async fn traces_of(settings: &Settings, args: &VerifyArgs, report: &ShownReport) -> Result<Vec<Trace>, Failure> {
+    let (Some(cluster), Some(group)) = (&args.cluster, &args.cluster_resource_group) else { return Ok(Vec::new()) };
+    let mut traces = Vec::new();
+    for ends in report.dead_pairs() {
+        let given = |_: &_| {
+            let mut given = GivenInputs::default();
+            for (name, value) in [("cluster", cluster), ("cluster_resource_group", group)] {
+                given.set_argument(name, value, value.as_str().into());
+            }
+            Ok(given)
+        };
+        // A trace that fails says why on stderr; the pair is dead in any case.
+        traces.extend(trace::run(settings, ends, given, (&args.limit, Output::Text)).await?.ok());
+    }
+    Ok(traces)
+}
+
+/// The command that shows more about a pair that does not answer.
+fn next(args: &VerifyArgs) -> String {
+    let surfaces = "run `stargate plan sync-pod-routes` to see which surface differs";
+    match args.cluster {
+        Some(_) => surfaces.to_owned(),
+        None => format!("{surfaces}, or `stargate trace FROM TO` for the way between two nodes"),
+    }
+}
+
+fn show_json(run: &RunId, report: &Value, traces: Vec<Value>, exit: Exit) {
+    ui::out_json_pretty(
+        &json!({ "run": run, "report": report, "failures": [], "traces": traces, "exit": exit.code() }),
+    );
 }
 
 /// Inputs of the workflow. The run succeeds whatever is measured: there is nothing to resume.
@@ -60,16 +112,4 @@ fn write_junit(args: &VerifyArgs, report: &ShownReport) -> Result<(), Failure> {
         let message = format!("cannot write {}: {error}", path.display());
         Failure::new(Exit::Internal, message, "use the path of a file that can be written")
     })
-}
-
-fn show(settings: &Settings, run: &RunId, output: &Value, report: &ShownReport, exit: Exit) {
-    if settings.output == Output::Json {
-        return show_json(run, output, &json!([]), exit);
-    }
-    report.lines().iter().for_each(|line| ui::out(line));
-    if exit != Exit::Success {
-        ui::hint(
-            "run `stargate plan sync-pod-routes` to see which surface differs, or `stargate trace FROM TO` for a pair",
-        );
-    }
 }
