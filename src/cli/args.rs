@@ -137,6 +137,8 @@ pub(crate) enum CliCommand {
     Verify(VerifyArgs),
     /// Trace a packet between two pods or machines through the actual state of all surfaces
     Trace(TraceArgs),
+    /// Show the state of a deployment: machines, surfaces, room, and runs
+    Status(StatusArgs),
     /// Run workflows by their schedule, or print a configuration for cron, systemd or Kubernetes
     Schedule(ScheduleArgs),
     /// Explain why a run or step failed or is waiting
@@ -441,8 +443,8 @@ pub(crate) struct VerifyArgs {
     /// Namespace of the probe pods [default: default]
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
-    /// AKS cluster in which the ways of pairs that do not answer are traced, as by `trace` [default:
-    /// none is traced]
+    /// AKS cluster in which the ways of pairs that do not answer are traced, as by `trace`
+    /// [default: none is traced]
     #[arg(long, value_name = "NAME", requires = "cluster_resource_group")]
     pub(crate) cluster: Option<String>,
     /// Resource group of the AKS cluster
@@ -472,6 +474,16 @@ pub(crate) struct TraceArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) limit: TimeoutArgs,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+    /// Time after which the state is read and shown again, such as 30s [default: it is shown once]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) watch: Option<Duration>,
 }
 
 /// Arguments of `doctor`.

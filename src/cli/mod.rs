@@ -26,6 +26,7 @@ mod session;
 mod settings;
 mod shipped_run;
 mod signals;
+mod status;
 mod text_file;
 mod time_zone;
 mod ui;

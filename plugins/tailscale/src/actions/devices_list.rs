@@ -47,6 +47,9 @@ pub(crate) struct ListedDevice {
     /// True if the device has a connection to the coordination server; without one, other devices
     /// serve its routes.
     pub connected: bool,
+    /// End of the device's key; `null` if it does not expire.
+    #[serde(default)]
+    pub key_expires: Option<String>,
     /// Routes that the device advertises.
     pub advertised: Vec<String>,
     /// Routes of the device that are approved.
@@ -118,6 +121,7 @@ fn listed_device(device: Device) -> ListedDevice {
         hostname: device.hostname,
         tags: device.tags,
         connected: device.connected_to_control,
+        key_expires: device.expires.filter(|_| !device.key_expiry_disabled),
         advertised: device.advertised_routes,
         enabled: device.enabled_routes,
     }

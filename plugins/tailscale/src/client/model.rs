@@ -14,6 +14,9 @@ pub(crate) struct Device {
     pub(crate) addresses: Vec<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) authorized: bool,
+    /// End of the node key, in RFC 3339.
+    pub(crate) expires: Option<String>,
+    pub(crate) key_expiry_disabled: bool,
     /// Time at which the device was connected last, as RFC 3339; absent while it is connected.
     pub(crate) last_seen: Option<String>,
     /// True if the device has a connection to the coordination server.

@@ -1,0 +1,74 @@
+//! `stargate status` shows the state of a deployment, and its exit code is for monitoring.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
+
+#[path = "world/inputs.rs"]
+mod inputs;
+#[path = "world/outside.rs"]
+#[expect(dead_code, reason = "each test uses a part of the module")]
+mod outside;
+mod world;
+
+use inputs::{AKS_ROUTER, CLUSTER, DC_ROUTER};
+use serde_json::{Value, json};
+use world::Harness;
+
+/// Runs `stargate status` and returns its exit code and its document.
+async fn status(harness: &mut Harness) -> (Option<i32>, Value) {
+    let inputs = [format!("cluster={CLUSTER}"), format!("cluster_resource_group={CLUSTER}")];
+    let code = harness.run(&["status", "-o", "json", "-i", &inputs[0], "-i", &inputs[1]]).await;
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    (code, serde_json::from_slice(text).unwrap_or_else(|_| panic!("{}", harness.last_output())))
+}
+
+#[tokio::test]
+async fn the_state_of_machines_surfaces_and_runs_is_shown() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    harness.run_to_success("repave-worker").await;
+    harness.run_to_success("sync-pod-routes").await;
+
+    let writes = harness.sim.shared().peek().traffic.mutating();
+    let (code, shown) = status(&mut harness).await;
+    assert_eq!((code, &shown["exit"]), (Some(0), &json!(0)), "{shown:#}");
+    assert_eq!((&shown["cluster"], &shown["nodes"], &shown["nodes_ready"]), (&json!(CLUSTER), &json!(2), &json!(2)));
+    let site = &shown["sites"][0];
+    assert_eq!((&site["router"], &site["free_pod_cidrs"]), (&json!(DC_ROUTER), &json!(62)), "{site}");
+    let routers: Vec<_> = shown["routers"].as_array().unwrap().iter().map(|router| &router["name"]).collect();
+    assert_eq!(routers, [AKS_ROUTER, DC_ROUTER]);
+    for router in shown["routers"].as_array().unwrap() {
+        assert_eq!(router["connected"], true, "{router}");
+        assert!(router["version"].is_string() && !router["routes"].as_array().unwrap().is_empty(), "{router}");
+    }
+    let workers: Vec<_> =
+        shown["workers"].as_array().unwrap().iter().map(|worker| (&worker["name"], &worker["ready"])).collect();
+    assert_eq!(workers, [(&json!("worker-1"), &json!(true)), (&json!("worker-2"), &Value::Null)]);
+    assert_eq!(shown["route_tables"].as_array().unwrap().len(), 3);
+    assert_eq!((&shown["surfaces"]["differences"], &shown["last_sync"]["status"]), (&json!(0), &json!("succeeded")));
+    assert_eq!(shown["unfinished"], json!([]));
+
+    outside::drift(&harness.sim, &json!({ "kind": "nic_forwarding", "machine": AKS_ROUTER })).await;
+    let (code, shown) = status(&mut harness).await;
+    assert_eq!((code, &shown["surfaces"]["differences"]), (Some(2), &json!(1)), "{shown:#}");
+    assert!(shown["surfaces"]["changes"]["aks_router_forwards"].is_array(), "{shown:#}");
+
+    let policy = json!({ "kind": "forward_policy", "host": DC_ROUTER });
+    outside::drift(&harness.sim, &policy).await;
+    let inputs = [format!("cluster={CLUSTER}"), format!("cluster_resource_group={CLUSTER}")];
+    assert_eq!(harness.run(&["status", "-i", &inputs[0], "-i", &inputs[1]]).await, Some(3));
+    let text = harness.last_output();
+    for part in [
+        "cluster stargate-aks-e2e-7: ",
+        "2 of 2 nodes of AKS ready",
+        "62 pod CIDRs left",
+        "failed: router_filter[stargate-aks-e2e-7-dc-router]",
+        "1 difference, 1 failed",
+        "last sync: succeeded at ",
+        "next sync by the workflow's schedule: ",
+        "hint: run `stargate run workflow sync-pod-routes` with the same inputs",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(harness.sim.shared().peek().traffic.mutating(), writes, "a status changes nothing");
+}
