@@ -32,6 +32,17 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     Ok((registry, secrets))
 }
 
+/// Returns the command that logs in to a machine; `host` is its access in the inventory.
+///
+/// # Errors
+///
+/// A usage failure if the access or the settings of ssh cannot be used.
+pub(crate) fn login(settings: &Settings, host: &serde_json::Value) -> Result<std::process::Command, Failure> {
+    stargate_ssh::login_command(ssh(settings), host).map_err(|error| {
+        Failure::usage(error.message, error.hint.unwrap_or_else(|| "correct the `Server` object".into()))
+    })
+}
+
 /// Checks that the settings contain what `actions` need.
 ///
 /// # Errors

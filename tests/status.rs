@@ -72,3 +72,20 @@ async fn the_state_of_machines_surfaces_and_runs_is_shown() {
     }
     assert_eq!(harness.sim.shared().peek().traffic.mutating(), writes, "a status changes nothing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_logged_in_to_by_its_recorded_access() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    for machine in [AKS_ROUTER, DC_ROUTER, "worker-1"] {
+        let code = harness.run(&["ssh", machine, "hostname"]).await;
+        let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+        assert_eq!((code, String::from_utf8_lossy(text).trim()), (Some(0), machine), "{}", harness.last_output());
+    }
+    assert_eq!(harness.run(&["ssh", "worker-1", "sh", "-c", "'exit 7'"]).await, Some(7), "{}", harness.last_output());
+    assert_eq!(harness.run(&["ssh", "worker-7"]).await, Some(64));
+    let said = harness.last_output();
+    assert!(said.contains("no machine \"worker-7\" is registered") && said.contains("stargate ssh worker-"), "{said}");
+}

@@ -96,6 +96,7 @@ async fn dispatch(settings: &Settings, command: CliCommand) -> Result<Exit, Fail
         CliCommand::Prune(args) => command::prune::prune(settings, &args).await,
         CliCommand::Plan(args) => command::plan::plan(settings, &args).await,
         CliCommand::Verify(args) => command::verify::verify(settings, &args).await,
+        CliCommand::Ssh(args) => command::ssh::ssh(settings, &args).await,
         CliCommand::Status(args) => command::status::status(settings, &args).await,
         CliCommand::Trace(args) => command::trace::trace(settings, &args).await,
         CliCommand::Schedule(args) => command::schedule::schedule(settings, &args).await,

@@ -137,6 +137,8 @@ pub(crate) enum CliCommand {
     Verify(VerifyArgs),
     /// Trace a packet between two pods or machines through the actual state of all surfaces
     Trace(TraceArgs),
+    /// Log in to a registered machine by its recorded address, jump host and pinned key
+    Ssh(SshArgs),
     /// Show the state of a deployment: machines, surfaces, room, and runs
     Status(StatusArgs),
     /// Run workflows by their schedule, or print a configuration for cron, systemd or Kubernetes
@@ -474,6 +476,17 @@ pub(crate) struct TraceArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) limit: TimeoutArgs,
+}
+
+/// Arguments of `ssh`.
+#[derive(Debug, Args)]
+pub(crate) struct SshArgs {
+    /// Name of a registered router or worker
+    #[arg(value_name = "MACHINE")]
+    pub(crate) machine: String,
+    /// Command that the machine's shell runs, and its arguments [default: a login shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
 }
 
 /// Arguments of `status`.

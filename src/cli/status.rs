@@ -157,13 +157,13 @@ fn free_pod_cidrs(pod_block: &str, workers: &[Value]) -> Option<u64> {
 fn router_status(router: &Value, outputs: &StepOutputs) -> RouterStatus {
     let name = string(router, "name");
     let device = outputs.list("devices", "devices").iter().find(|device| device["node_id"] == router["node_id"]);
-    let routes = device.and_then(|device| device["enabled"].as_array());
+    let enabled = device.and_then(|device| device["enabled"].as_array());
     RouterStatus {
         site: string(router, "site"),
         connected: device.and_then(|device| device["connected"].as_bool()),
         version: outputs.text(&format!("router_connected[{name}]"), "version"),
         key_expires: device.and_then(|device| device["key_expires"].as_str().map(str::to_owned)),
-        routes: routes.into_iter().flatten().filter_map(|route| route.as_str().map(str::to_owned)).collect(),
+        routes: enabled.into_iter().flatten().filter_map(|route| route.as_str().map(str::to_owned)).collect(),
         name,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Commands that print scripts or run until they are stopped.
-const WITHOUT_JSON: [&str; 4] = ["sim", "demo", "completions", "help"];
+const WITHOUT_JSON: [&str; 5] = ["sim", "demo", "completions", "help", "ssh"];
 
 /// Returns the names of all commands, from the help text.
 fn commands(program: &Program) -> Vec<String> {
@@ -82,6 +82,7 @@ fn every_failure_ends_with_a_hint() {
         &["verify"],
         &["trace", "a", "b"],
         &["status"],
+        &["ssh", "nobody"],
         &["schedule"],
         &["schedule", "wrong.yaml"],
         &["validate", "wrong.yaml", "none"],

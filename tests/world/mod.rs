@@ -48,7 +48,7 @@ impl Harness {
     /// Returns the command that runs the program in this world.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
-        command.args(arguments).args(["--log", self.log]).env_clear().stdin(Stdio::null());
+        command.args(["--log", self.log]).args(arguments).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.folder.path());
         command.env("STARGATE_JOURNAL", self.path("journal.db")).env("STARGATE_AZURE_ENDPOINT", self.sim.http_url());
         command.env("STARGATE_AZURE_SUBSCRIPTION", self.sim.subscription());

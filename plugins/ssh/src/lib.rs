@@ -22,6 +22,7 @@ mod operations;
 mod register;
 mod settings;
 
+pub use client::login_command;
 pub use host::{JumpHost, SshHost};
 pub use register::register;
 pub use settings::{SshSettings, SshSettingsError};

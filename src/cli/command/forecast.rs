@@ -62,6 +62,37 @@ pub(super) async fn forecast(
     forecaster.forecasts
 }
 
+/// Previews one action with an input, outside of any workflow.
+///
+/// # Errors
+///
+/// If there is no such action, or the preview fails.
+pub(super) async fn preview_action(
+    registry: &Registry,
+    secrets: &Arc<Secrets>,
+    action: &str,
+    input: Value,
+) -> Result<Preview, ActionError> {
+    let found = registry.find(action).ok_or_else(|| ActionError::permanent(format!("there is no action {action}")))?;
+    found.preview(&context(secrets, "preview", action.into(), &Arc::default()), input).await
+}
+
+/// Returns the context of a preview, which has a deadline but no run.
+fn context(secrets: &Arc<Secrets>, run: &str, step: String, circuits: &Arc<Circuits>) -> ActionContext {
+    ActionContext::new(ContextParts {
+        run: run.into(),
+        step,
+        attempt: 1,
+        deadline: Instant::now() + PREVIEW_TIMEOUT,
+        cancel: CancellationToken::new(),
+        checkpoint: None,
+        sink: Arc::new(PreviewSink),
+        secrets: Arc::clone(secrets),
+        lease: Arc::new(RunLease::unlimited()),
+        circuits: Arc::clone(circuits),
+    })
+}
+
 /// Values that are known without a run, by index of the step.
 struct KnownValues {
     /// Outputs of the steps that are unchanged.
@@ -220,7 +251,7 @@ impl Forecaster<'_> {
         if *recovery == Recovery::Repeat && !before.is_empty() {
             return Forecast::Unknown { after: self.names(&before), message: None };
         }
-        let cx = self.context(self.name(step, key));
+        let cx = context(self.secrets, self.known.run_id(), self.name(step, key), &self.circuits);
         match action.preview(&cx, input).await {
             Ok(preview) => Forecast::Previewed(preview),
             Err(error) => {
@@ -248,22 +279,6 @@ impl Forecaster<'_> {
 
     fn names(&self, steps: &BTreeSet<usize>) -> Vec<String> {
         steps.iter().map(|&step| self.compiled.plan().steps[step].name.clone()).collect()
-    }
-
-    /// Returns the context of a preview, which has a deadline but no run.
-    fn context(&self, step: String) -> ActionContext {
-        ActionContext::new(ContextParts {
-            run: self.known.run_id().into(),
-            step,
-            attempt: 1,
-            deadline: Instant::now() + PREVIEW_TIMEOUT,
-            cancel: CancellationToken::new(),
-            checkpoint: None,
-            sink: Arc::new(PreviewSink),
-            secrets: Arc::clone(self.secrets),
-            lease: Arc::new(RunLease::unlimited()),
-            circuits: Arc::clone(&self.circuits),
-        })
     }
 
     /// Adds the forecast of a step whose condition, items or input cannot be evaluated.

@@ -19,6 +19,7 @@ pub(crate) mod schedule;
 pub(crate) mod schema;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
+pub(crate) mod ssh;
 pub(crate) mod status;
 pub(crate) mod trace;
 pub(crate) mod validate;

@@ -230,7 +230,9 @@ fn show_table<const N: usize>(header: [&str; N], rows: impl ExactSizeIterator<It
 
 fn show_surfaces(surfaces: &SurfaceStatus) {
     for (step, differences) in &surfaces.changes {
-        differences.iter().for_each(|difference| ui::out(&format!("  {step}: {difference}")));
+        for difference in differences {
+            ui::out(&format!("  {step}: {difference}"));
+        }
     }
     for (step, reason) in &surfaces.failures {
         ui::out(&format!("  {} {step}: {reason}", ui::paint_out(Tone::Bad, "failed:")));

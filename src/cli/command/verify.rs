@@ -38,7 +38,7 @@ pub(crate) async fn verify(settings: &Settings, args: &VerifyArgs) -> Result<Exi
             for trace in traces_of(settings, args, &report).await? {
                 traces.push(trace.output);
             }
-            show_json(&run, &output, traces, exit);
+            show_json(&run, &output, &traces, exit);
         }
         Output::Text => {
             report.lines().iter().for_each(|line| ui::out(line));
@@ -80,7 +80,7 @@ fn next(args: &VerifyArgs) -> String {
     }
 }
 
-fn show_json(run: &RunId, report: &Value, traces: Vec<Value>, exit: Exit) {
+fn show_json(run: &RunId, report: &Value, traces: &[Value], exit: Exit) {
     ui::out_json_pretty(
         &json!({ "run": run, "report": report, "failures": [], "traces": traces, "exit": exit.code() }),
     );

@@ -4,6 +4,7 @@ mod command;
 mod command_output;
 mod connect_failure;
 mod connection;
+mod login;
 mod marker;
 mod master;
 mod output_stream;
@@ -12,6 +13,8 @@ mod quote;
 mod remote;
 mod ssh_config;
 mod state_dir;
+
+pub use login::login_command;
 
 pub(crate) use command::RemoteCommand;
 pub(crate) use command_output::{CommandOutput, NOT_INSTALLED, SUDO_DENIED};
