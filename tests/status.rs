@@ -6,9 +6,13 @@ mod inputs;
 #[path = "world/outside.rs"]
 #[expect(dead_code, reason = "each test uses a part of the module")]
 mod outside;
+#[path = "world/parties.rs"]
+#[expect(dead_code, reason = "each test uses a part of the module")]
+mod parties;
 mod world;
 
 use inputs::{AKS_ROUTER, CLUSTER, DC_ROUTER};
+use parties::expire;
 use serde_json::{Value, json};
 use world::Harness;
 
@@ -88,4 +92,33 @@ async fn a_machine_is_logged_in_to_by_its_recorded_access() {
     assert_eq!(harness.run(&["ssh", "worker-7"]).await, Some(64));
     let said = harness.last_output();
     assert!(said.contains("no machine \"worker-7\" is registered") && said.contains("stargate ssh worker-"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_each_machine_if_asked() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    harness.run_to_success("provision-dc").await;
+    harness.run_to_success("repave-worker").await;
+    let findings = doctor_of_hosts(&mut harness, 0).await;
+    let ids: Vec<_> = findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect();
+    let expected = [AKS_ROUTER, DC_ROUTER, "worker-1", "worker-2"].map(|name| format!("host {name}"));
+    assert_eq!(ids, expected);
+    assert!(findings.iter().all(|finding| finding["status"] == "ok"), "{findings:?}");
+
+    expire(&harness.sim, DC_ROUTER, true);
+    let findings = doctor_of_hosts(&mut harness, 0).await;
+    let router = &findings[1];
+    assert_eq!(router["status"], "warning", "{findings:?}");
+    assert!(router["message"].as_str().unwrap().contains("the key of its device ends at 20"), "{router}");
+}
+
+/// Runs `stargate doctor --hosts` and returns the findings about hosts.
+async fn doctor_of_hosts(harness: &mut Harness, code: i32) -> Vec<Value> {
+    let ended = harness.run(&["doctor", "sync-pod-routes", "--hosts", "-o", "json"]).await;
+    assert_eq!(ended, Some(code), "{}", harness.last_output());
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    let findings: Vec<Value> = serde_json::from_slice(text).unwrap();
+    findings.into_iter().filter(|finding| finding["id"].as_str().unwrap().starts_with("host ")).collect()
 }

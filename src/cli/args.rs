@@ -506,6 +506,9 @@ pub(crate) struct DoctorArgs {
     /// stargate]
     #[arg(value_name = "NAME|FILE")]
     pub(crate) workflows: Vec<String>,
+    /// Also check each registered machine: preflight, clock, certificates, end of its device's key
+    #[arg(long)]
+    pub(crate) hosts: bool,
 }
 
 /// Arguments of `validate`.

@@ -20,6 +20,7 @@ use futures::{
 use serde_json::{Value, json};
 use stargate_sdk::{ActionContext, Check, CheckStatus, Finding, Permission, Registry, Secrets};
 
+use super::doctor_hosts::{HostFinding, check_hosts};
 use crate::{
     cli::{
         Failure, Settings,
@@ -57,7 +58,8 @@ pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exi
             workflow.show(width);
         }
     }
-    let mut running = start_checks(checks, &Arc::new(requirements.permissions), &Arc::new(secrets));
+    let secrets = Arc::new(secrets);
+    let mut running = start_checks(checks, &Arc::new(requirements.permissions), &secrets);
     let mut reports = Vec::new();
     while let Some((check, finding)) = running.next().await {
         if settings.output == Output::Text {
@@ -65,7 +67,13 @@ pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exi
         }
         reports.push((check, finding));
     }
-    Ok(conclude(settings.output, &unchecked, &reports))
+    let hosts = if args.hosts { check_hosts(&registry, &secrets).await } else { Vec::new() };
+    if settings.output == Output::Text {
+        for host in &hosts {
+            show(&host.id, &host.finding, width);
+        }
+    }
+    Ok(conclude(settings.output, &unchecked, &reports, &hosts))
 }
 
 /// Workflow whose requirements are not known.
@@ -186,13 +194,19 @@ fn show(id: &str, finding: &Finding, width: usize) {
 }
 
 /// Prints the counts, or all findings as JSON, and returns the exit code.
-fn conclude(output: Output, unchecked: &[UncheckedWorkflow], reports: &[(Arc<dyn Check>, Finding)]) -> Exit {
+fn conclude(
+    output: Output,
+    unchecked: &[UncheckedWorkflow],
+    reports: &[(Arc<dyn Check>, Finding)],
+    hosts: &[HostFinding],
+) -> Exit {
     if output == Output::Json {
         let workflows = unchecked.iter().map(UncheckedWorkflow::to_json);
         let checks = reports.iter().map(|(check, finding)| to_json(&**check, finding));
-        ui::out_json_pretty(&workflows.chain(checks).collect::<Vec<_>>());
+        ui::out_json_pretty(&workflows.chain(checks).chain(hosts.iter().map(HostFinding::to_json)).collect::<Vec<_>>());
     }
-    let count = |status| reports.iter().filter(|(_, finding)| finding.status == status).count();
+    let findings = || reports.iter().map(|(_, finding)| finding).chain(hosts.iter().map(|host| &host.finding));
+    let count = |status| findings().filter(|finding| finding.status == status).count();
     let (failed, skipped, warnings) =
         (count(CheckStatus::Failed), count(CheckStatus::Skipped), count(CheckStatus::Warning));
     let not_checked = match unchecked.len() {
@@ -201,7 +215,7 @@ fn conclude(output: Output, unchecked: &[UncheckedWorkflow], reports: &[(Arc<dyn
     };
     ui::err(&format!(
         "{}: {failed} failed, {skipped} skipped, {}{not_checked}",
-        format::plural(reports.len(), "check"),
+        format::plural(findings().count(), "check"),
         format::plural(warnings, "warning")
     ));
     let of_checks = if failed == 0 { Exit::Success } else { Exit::Failed };

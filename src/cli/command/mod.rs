@@ -7,6 +7,7 @@ pub(crate) mod completions;
 #[cfg(feature = "sim")]
 pub(crate) mod demo;
 pub(crate) mod doctor;
+mod doctor_hosts;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod logs;

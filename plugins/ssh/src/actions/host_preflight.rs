@@ -62,6 +62,9 @@ pub(crate) struct HostPreflightOutput {
     pub disk_free_mib: u64,
     /// Version of control groups: `v1` or `v2`.
     pub cgroup: String,
+    /// Time of its clock, in seconds since 1970; 0 if it is not known.
+    #[serde(default)]
+    pub clock_seconds: i64,
     /// Problems that do not prevent the host from becoming a node.
     pub warnings: Vec<String>,
 }
@@ -127,6 +130,7 @@ fn output(facts: HostFacts, warnings: Vec<String>) -> HostPreflightOutput {
     HostPreflightOutput {
         memory_mib: facts.memory / MIB,
         disk_free_mib: facts.disk_free / MIB,
+        clock_seconds: facts.clock_seconds,
         warnings,
         os: facts.os,
         os_version: facts.os_version,
@@ -209,6 +213,7 @@ mod tests {
             synchronised: Some(true),
             sudo_refusal: None,
             cgroup: "v2".into(),
+            clock_seconds: 0,
             system: "degraded".into(),
             probes: vec![],
         }

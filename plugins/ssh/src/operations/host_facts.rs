@@ -27,6 +27,8 @@ pub(crate) struct HostFacts {
     pub(crate) synchronised: Option<bool>,
     /// Message with which sudo refused the user; `None` if it did not.
     pub(crate) sudo_refusal: Option<String>,
+    /// Time of the clock, in seconds since 1970; 0 if it is not known.
+    pub(crate) clock_seconds: i64,
     /// Version of control groups: `v1` or `v2`.
     pub(crate) cgroup: String,
     /// State of the system, as `systemctl is-system-running` prints it.
@@ -80,6 +82,7 @@ impl HostFacts {
             synchronised: synchronised(remote).await?,
             cgroup: cgroup_version(&line(remote, "stat", &["-fc", "%T", "/sys/fs/cgroup"]).await?).into(),
             system: system_state(remote).await?,
+            clock_seconds: line(remote, "date", &["+%s"]).await?.parse().unwrap_or_default(),
             probes,
         })
     }

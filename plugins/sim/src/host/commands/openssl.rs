@@ -29,7 +29,7 @@ pub(super) fn openssl(process: &Process, io: &Io, arguments: &[String]) -> Exit 
 fn show(process: &Process, io: &Io, options: &CommandOptions) -> Exit {
     let path = options.value('\0', "in").unwrap_or_default();
     let Some(der) = certificate(process, path)? else {
-        return process.fail(io, 1, format!("Could not find certificate from {path}"));
+        return process.fail(io, 1, missing(process, path)?);
     };
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(&der) else {
         return process.fail(io, 1, format!("Unable to load certificate from {path}"));
@@ -48,6 +48,22 @@ fn show(process: &Process, io: &Io, options: &CommandOptions) -> Exit {
     let expires = end < Timestamp::now().as_second() + seconds;
     process.print(io, if expires { "Certificate will expire\n" } else { "Certificate will not expire\n" })?;
     Ok(i32::from(expires))
+}
+
+/// Returns the messages of openssl 3 for a file without a certificate, or for one that does not
+/// exist.
+fn missing(process: &Process, path: &str) -> Result<String, Halted> {
+    let full = process.path(path);
+    let exists = process.with(|place| place.machine.files.read(&process.actor, &full).is_ok())?;
+    Ok(if exists {
+        format!("Could not read certificate from {path}\nUnable to load certificate")
+    } else {
+        format!(
+            "Could not open file or uri for loading certificate from {path}\n\
+             error:80000002:system library:file_open:No such file or directory:calling stat({path})\n\
+             Unable to load certificate"
+        )
+    })
 }
 
 /// Returns the subject as openssl 3 prints it: `O=system:nodes, CN=system:node:worker-1`.
