@@ -5,12 +5,12 @@
 //! immediately.
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, TargetId};
 
 use crate::{
     clock::UnixMillis,
     id::RunId,
+    plan::Outputs,
     run::{Answer, Outcome, Shared},
 };
 
@@ -167,7 +167,7 @@ pub enum EventKind {
         /// True if a step has changed an external system.
         changed: bool,
         /// Outputs of the workflow; empty unless the run succeeded.
-        outputs: Shared<Map<String, Value>>,
+        outputs: Shared<Outputs>,
     },
     /// An operator requested that the run ends; running attempts are cancelled.
     CancelRequested {

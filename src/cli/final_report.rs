@@ -71,7 +71,7 @@ impl FinalReport {
         }
         self.group_lines().iter().for_each(|line| ui::err(line));
         ui::err(&self.last_line());
-        for (name, value) in &*self.finished.outputs {
+        for (name, value) in self.finished.outputs.iter() {
             ui::out(&format!("{name}: {}", plain(value)));
         }
         if let Some(hint) = self.hint() {

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stargate_sdk::{ActionError, Circuits, FailureKind, FindResult, Nature, RunLease};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::{
     event::EventKind,
     id::{self, Epoch, RunId, Seq},
     journal::{LockEviction, SeenTaker},
-    plan::{EvaluateError, EvaluationContext},
+    plan::{EvaluateError, EvaluationContext, Outputs},
     run::{
         Attempt, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, Shared,
         StepId, StepState, TimedEntry, after_failure, next,
@@ -462,13 +462,15 @@ impl LiveRun {
     fn finish(&mut self, now: UnixMillis, outcome: Outcome) {
         let outputs = match outcome {
             Outcome::Succeeded => self.prepared.compiled.outputs(&self.evaluation_context()),
-            Outcome::Failed | Outcome::InDoubt | Outcome::AwaitingApproval | Outcome::Cancelled => Ok(Map::new()),
+            Outcome::Failed | Outcome::InDoubt | Outcome::AwaitingApproval | Outcome::Cancelled => {
+                Ok(Outputs::default())
+            }
         };
         let (outcome, outputs) = match outputs {
             Ok(outputs) => (outcome, outputs),
             Err(error) => {
                 self.output_error = Some(error);
-                (Outcome::Failed, Map::new())
+                (Outcome::Failed, Outputs::default())
             }
         };
         let outputs = Shared::from(outputs);
@@ -518,6 +520,10 @@ struct RunEvaluationContext<'a> {
 impl EvaluationContext for RunEvaluationContext<'_> {
     fn output(&self, step: usize) -> Option<&Value> {
         self.state.output(step)
+    }
+
+    fn shared_output(&self, step: usize) -> Option<Arc<Value>> {
+        self.state.shared_output(step)
     }
 
     fn skipped(&self, step: usize) -> bool {

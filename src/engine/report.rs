@@ -1,8 +1,8 @@
-use serde_json::{Map, Value};
 use stargate_sdk::ActionError;
 
 use crate::{
     id::RunId,
+    plan::Outputs,
     run::{Outcome, RunState, Shared, StepId, StepState},
 };
 
@@ -25,7 +25,7 @@ pub struct RunReport {
     /// True if a step has changed an external system, in this or an earlier process.
     pub changed: bool,
     /// Outputs of the workflow by name; empty unless the run succeeded.
-    pub outputs: Shared<Map<String, Value>>,
+    pub outputs: Shared<Outputs>,
     /// Names and errors of the steps that failed or are in doubt.
     pub failures: Vec<(String, ActionError)>,
     /// Names of the steps that need an answer, with the question.

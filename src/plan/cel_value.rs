@@ -11,6 +11,18 @@ pub(super) fn to_cel(value: &Value) -> objects::Value {
     convert(value, &mut HashMap::new())
 }
 
+/// Converts a value of which only the size is read: what is inside it becomes `null`.
+pub(super) fn sized_to_cel(value: &Value) -> objects::Value {
+    match value {
+        Value::Array(items) => objects::Value::List(Arc::new(vec![objects::Value::Null; items.len()])),
+        Value::Object(members) => {
+            let map = members.keys().map(|key| (key.as_str().into(), objects::Value::Null)).collect();
+            objects::Value::Map(objects::Map { map: Arc::new(map) })
+        }
+        other => to_cel(other),
+    }
+}
+
 /// Converts a value. `keys` are the keys of maps so far: those of a list's items are the same, and
 /// exist once.
 fn convert<'a>(value: &'a Value, keys: &mut HashMap<&'a str, objects::Key>) -> objects::Value {

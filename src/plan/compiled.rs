@@ -1,13 +1,14 @@
 use std::{collections::HashSet, sync::Arc};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     EvaluateError, Plan, PlanError, PlannedStep,
-    compiled_expression::{CompiledExpression, CompiledTemplate, Compiler},
+    compiled_expression::{CompiledExpression, CompiledKind, CompiledTemplate, Compiler},
     error::EvaluationFailure,
     evaluate::Evaluation,
-    names::IndexResolver,
+    names::{IndexResolver, ReferenceTarget},
+    outputs::{OutputValue, Outputs},
     plan_values::PlanValues,
     verify::verify,
 };
@@ -17,6 +18,11 @@ pub trait EvaluationContext {
     /// Returns the output of a step that succeeded. For a `for_each` step: an object from instance
     /// key to output.
     fn output(&self, step: usize) -> Option<&Value>;
+    /// Returns the output of a step that succeeded, to be held together with the context; `None`
+    /// if it has to be copied.
+    fn shared_output(&self, _step: usize) -> Option<Arc<Value>> {
+        None
+    }
     /// Returns true if the step was skipped.
     fn skipped(&self, step: usize) -> bool;
     /// Returns the id of the run.
@@ -191,18 +197,21 @@ impl CompiledPlan {
     ///
     /// # Errors
     /// The evaluation of an output fails for another reason than a skipped step.
-    pub fn outputs(&self, context: &dyn EvaluationContext) -> Result<Map<String, Value>, EvaluateError> {
+    pub fn outputs(&self, context: &dyn EvaluationContext) -> Result<Outputs, EvaluateError> {
         let plan_values = PlanValues::new(self, context, None).for_display();
         let evaluation = Evaluation::new(&plan_values);
-        let mut values = Map::new();
+        let mut outputs = Outputs::default();
         for (name, template) in &self.outputs {
-            let value = match evaluation.template(template) {
-                Err(failure) if failure.is_skipped() => Value::Null,
-                other => other.map_err(|failure| failure.at(format!("output {name:?}")))?,
+            let value = match shared_part(template, context) {
+                Some(part) => part,
+                None => match evaluation.template(template) {
+                    Err(failure) if failure.is_skipped() => Value::Null.into(),
+                    other => other.map_err(|failure| failure.at(format!("output {name:?}")))?.into(),
+                },
             };
-            values.insert(name.clone(), value);
+            outputs.add(name.clone(), value);
         }
-        Ok(values)
+        Ok(outputs)
     }
 
     /// Returns the name of a step as errors show it.
@@ -224,6 +233,16 @@ impl CompiledPlan {
     pub(super) fn scope_outputs(&self, scope: usize) -> &[(String, CompiledTemplate)] {
         self.inlined.get(scope).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Returns the output of a step, or the part of it, that is the whole template; `None` if the
+/// template has to be evaluated.
+fn shared_part(template: &CompiledTemplate, context: &dyn EvaluationContext) -> Option<OutputValue> {
+    let CompiledTemplate::Expression(CompiledExpression { kind: CompiledKind::Path(path), .. }) = template else {
+        return None;
+    };
+    let ReferenceTarget::Output { step } = path.target else { return None };
+    OutputValue::part(context.shared_output(step)?, &path.rest)
 }
 
 fn find<'a>(templates: &'a [(String, CompiledTemplate)], name: &str) -> Option<&'a CompiledTemplate> {

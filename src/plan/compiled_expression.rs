@@ -35,6 +35,8 @@ pub(super) struct Read {
     pub(super) names: Vec<String>,
     /// Target of the reference, with the fields below it up to the first index.
     pub(super) resolved: Resolved,
+    /// True if the program reads nothing but the size of the value.
+    pub(super) is_sized_only: bool,
 }
 
 impl CompiledExpression {
@@ -134,14 +136,19 @@ fn reads(references: &[Reference], resolved: Vec<Resolved>) -> Vec<Read> {
             let fields = (0..reference.segments.len()).map_while(|at| reference.field(at).map(str::to_owned));
             let names: Vec<String> = fields.collect();
             resolved.rest.truncate(names.len().saturating_sub(resolved.depth));
-            Read { names, resolved }
+            // The size of a value behind an index is not that of the whole value.
+            let is_sized_only = reference.is_sized_only && names.len() == reference.segments.len();
+            Read { names, resolved, is_sized_only }
         })
         .collect();
     all.sort_by(|a, b| a.names.cmp(&b.names));
     let mut kept: Vec<Read> = Vec::new();
     for read in all {
-        if !kept.last().is_some_and(|last| read.names.starts_with(&last.names)) {
-            kept.push(read);
+        match kept.last_mut() {
+            Some(last) if read.names.starts_with(&last.names) => {
+                last.is_sized_only &= read.is_sized_only && read.names == last.names;
+            }
+            _ => kept.push(read),
         }
     }
     kept

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Reason,
-    cel_value::from_cel,
+    cel_value::{from_cel, sized_to_cel, to_cel},
     compiled_expression::{CompiledExpression, CompiledKind, CompiledTemplate, Read},
     error::EvaluationFailure,
     hidden::{hidden_secret, refusal},
@@ -172,7 +172,10 @@ impl<'a> Evaluation<'a> {
             // An absent value must not look like an empty one.
             let absent = &read.names[..depth.min(read.names.len().saturating_sub(1))];
             match self.values.value(&read.resolved.target) {
-                Ok(Some(value)) => variables.insert(&read.names, depth, &value),
+                Ok(Some(value)) => {
+                    let convert = if read.is_sized_only { sized_to_cel } else { to_cel };
+                    variables.insert(&read.names, depth, &value, convert);
+                }
                 Ok(None) => variables.reserve(absent),
                 Err(failure) if failure.is_skipped() => {
                     variables.reserve(absent);
@@ -186,7 +189,7 @@ impl<'a> Evaluation<'a> {
 }
 
 /// Follows fields and indexes inside a value.
-fn descend<'v>(value: &'v Value, keys: &[PathKey]) -> Result<&'v Value, String> {
+pub(super) fn descend<'v>(value: &'v Value, keys: &[PathKey]) -> Result<&'v Value, String> {
     keys.iter().try_fold(value, |value, key| match (key, value) {
         (PathKey::Field(name), Value::Object(map)) => {
             map.get(name).ok_or_else(|| format!("there is no field {name:?}"))

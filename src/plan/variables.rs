@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use cel::objects;
 use serde_json::Value;
 
-use super::{cel_value::to_cel, hidden::hidden_secret};
+use super::hidden::hidden_secret;
+
+/// Conversion of a value to CEL.
+type Convert = fn(&Value) -> objects::Value;
 
 /// Variables of a CEL program: the values that it reads, under the names it uses, and nothing else.
 #[derive(Default)]
@@ -17,23 +20,23 @@ enum VariableTree {
 impl Variables {
     /// Adds the part of `value` that `names[depth..]` leads to, under all of `names`. A missing
     /// field is not added, so that CEL reports it.
-    pub(super) fn insert(&mut self, names: &[String], depth: usize, value: &Value) {
+    pub(super) fn insert(&mut self, names: &[String], depth: usize, value: &Value, convert: Convert) {
         let Some((name, below)) = names.split_first() else { return };
         if depth == 0 {
             let Value::Object(map) = value else { return };
             let Some(field) = map.get(name) else { return };
-            return self.put(name, below, 0, field);
+            return self.put(name, below, 0, field, convert);
         }
-        self.put(name, below, depth - 1, value);
+        self.put(name, below, depth - 1, value, convert);
     }
 
     /// Adds `value` under `name`, `depth` levels above the names that lead inside it.
-    fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value) {
+    fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value, convert: Convert) {
         if depth == 0 && (below.is_empty() || !value.is_object()) {
-            let tree = VariableTree::Value { value: to_cel(value), hidden: hidden_secret(value) };
+            let tree = VariableTree::Value { value: convert(value), hidden: hidden_secret(value) };
             self.0.insert(name.to_owned(), tree);
         } else if let Some(inner) = self.inner(name) {
-            inner.insert(below, depth, value);
+            inner.insert(below, depth, value, convert);
         }
     }
 
@@ -87,14 +90,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::cel_value::from_cel;
+    use crate::plan::cel_value::{from_cel, to_cel};
 
     #[test]
     fn only_the_named_part_of_a_value_is_converted() {
         let output = json!({"size": 7, "raw": (0..10_000).collect::<Vec<_>>()});
         let names = ["steps", "net", "outputs", "size"].map(str::to_owned);
         let mut variables = Variables::default();
-        variables.insert(&names, 3, &output);
+        variables.insert(&names, 3, &output, to_cel);
         let converted: Vec<_> = variables.into_cel().map(|(name, value)| (name, from_cel(&value))).collect();
         assert_eq!(converted, [("steps".to_owned(), Ok(json!({"net": {"outputs": {"size": 7}}})))]);
     }

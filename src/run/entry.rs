@@ -1,11 +1,12 @@
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stargate_sdk::{ActionError, TargetId};
 
 use super::{Outcome, Shared};
 use crate::{
     clock::UnixMillis,
     id::{Epoch, PlanDigest},
+    plan::Outputs,
 };
 
 /// One immutable fact about a run, in the past tense.
@@ -169,7 +170,7 @@ pub enum Entry {
         outcome: Outcome,
         /// Outputs of the workflow; empty unless the run succeeded.
         #[serde(default, skip_serializing_if = "is_empty")]
-        outputs: Shared<Map<String, Value>>,
+        outputs: Shared<Outputs>,
     },
 }
 
@@ -177,7 +178,7 @@ fn is_null(output: &Shared<Value>) -> bool {
     output.is_null()
 }
 
-fn is_empty(outputs: &Shared<Map<String, Value>>) -> bool {
+fn is_empty(outputs: &Shared<Outputs>) -> bool {
     outputs.is_empty()
 }
 
@@ -320,7 +321,7 @@ impl Entry {
         let mut left = LARGE_BYTES;
         let is_small = match self {
             Self::StepSucceeded { output, .. } => take_texts(output, &mut left),
-            Self::RunFinished { outputs, .. } => outputs.values().all(|output| take_texts(output, &mut left)),
+            Self::RunFinished { outputs, .. } => outputs.iter().all(|(_, output)| take_texts(output, &mut left)),
             _ => true,
         };
         !is_small

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, TargetId};
@@ -7,7 +10,7 @@ use self::edges::{Dependent, EdgeKind};
 use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, Shared, StateName, TimedEntry};
 use crate::{
     clock::UnixMillis,
-    plan::{Plan, PlannedStep},
+    plan::{Outputs, Plan, PlannedStep},
 };
 
 mod edges;
@@ -344,7 +347,7 @@ pub struct RunState {
     /// Number of steps of the plan that have not finished.
     open: usize,
     changed: bool,
-    outputs: Shared<Map<String, Value>>,
+    outputs: Shared<Outputs>,
     targets: BTreeMap<String, TargetId>,
 }
 
@@ -485,7 +488,7 @@ impl RunState {
     }
 
     /// Returns the workflow's outputs; empty unless the run has succeeded.
-    pub fn outputs(&self) -> &Shared<Map<String, Value>> {
+    pub fn outputs(&self) -> &Shared<Outputs> {
         &self.outputs
     }
 
@@ -591,6 +594,15 @@ impl RunState {
             StepState::Skipped => None,
             _ if self.nodes[node].progress == NodeProgress::Pending => None,
             _ => self.nodes[node].partial_outputs.as_ref(),
+        }
+    }
+
+    /// Returns the output of the step with this index in the plan without a copy, once it has
+    /// succeeded.
+    pub(crate) fn shared_output(&self, node: usize) -> Option<Arc<Value>> {
+        match &self.instances.get(node)?.state {
+            StepState::Succeeded { output } => Some(output.to_arc()),
+            _ => None,
         }
     }
 

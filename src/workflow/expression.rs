@@ -48,6 +48,8 @@ impl fmt::Display for PathKey {
 pub struct Reference {
     /// Levels from the root down. The first one is always a field.
     pub segments: Vec<Segment>,
+    /// True if the expression reads nothing but the size of the value: `size(steps.a.outputs.b)`.
+    pub is_sized_only: bool,
 }
 
 /// Shows the reference as it is usually written: `steps.net.outputs.subnets[0].name`.

@@ -129,15 +129,24 @@ impl<'a> ReferenceCollector<'a> {
         all.extend(keys.rest);
         let place = |at: usize| written.get(at).map_or_else(|| whole.clone(), |segment| segment.range.clone());
         let segments = all.into_iter().enumerate().map(|(at, key)| Segment { key, range: place(at) }).collect();
-        self.references.push(Reference { segments });
+        self.references.push(Reference { segments, is_sized_only: false });
         Ok(())
     }
 
     /// Visits target and arguments of a call, after the check of its function.
     fn call(&mut self, node: &'a IdedExpr, call: &'a CallExpr, depth: usize) -> Result<(), ExpressionError> {
         self.check_function(node, call)?;
+        let first = self.references.len();
         call.target.iter().try_for_each(|target| self.visit(target, depth))?;
-        call.args.iter().try_for_each(|argument| self.visit(argument, depth))
+        call.args.iter().try_for_each(|argument| self.visit(argument, depth))?;
+        let mut operands = call.target.iter().map(|target| &**target).chain(&call.args);
+        if call.func_name == "size"
+            && operands.all(|operand| keys(operand).is_some())
+            && let [reference] = &mut self.references[first..]
+        {
+            reference.is_sized_only = true;
+        }
+        Ok(())
     }
 
     /// Checks that a function is one of those with bounded cost. Operators are always permitted.

@@ -26,7 +26,7 @@ pub(super) fn path_at(source: &str, start: usize) -> Option<Reference> {
         at = segment.range.end;
         segments.push(segment);
     }
-    Some(Reference { segments })
+    Some(Reference { segments, is_sized_only: false })
 }
 
 /// Creates a segment for the field `name`; `range` includes brackets and quotes.

@@ -1,11 +1,12 @@
 //! Effect of each entry on the state.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stargate_sdk::{ActionError, TargetId};
 
 use super::{ApprovalDecision, IllegalEntry, Listing, Progress, RunState, StepId, StepState, add_new};
 use crate::{
     clock::UnixMillis,
+    plan::Outputs,
     run::{Answer, Attempt, AttemptMode, AttemptTransition, Entry, Outcome, Shared},
 };
 
@@ -303,7 +304,7 @@ impl RunState {
         }
     }
 
-    fn run_finished(&mut self, outcome: Outcome, outputs: &Shared<Map<String, Value>>) -> Result<(), IllegalEntry> {
+    fn run_finished(&mut self, outcome: Outcome, outputs: &Shared<Outputs>) -> Result<(), IllegalEntry> {
         if self.progress != Progress::Running {
             return Err(IllegalEntry::Run { entry: "run_finished", state: self.progress.name() });
         }
