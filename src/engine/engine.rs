@@ -85,7 +85,8 @@ impl Engine {
     /// Outside of a Tokio runtime.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let owner = Arc::new(Owner::current_process().map_err(EngineError::Identity)?);
-        let targets = TargetIdentities::new(options.registry.clone(), Arc::clone(&options.secrets));
+        let draining = CancellationToken::new();
+        let targets = TargetIdentities::new(options.registry.clone(), Arc::clone(&options.secrets), draining.clone());
         let binder = RunBinder::new(targets, Arc::clone(&owner), options.lease);
         let (dispatcher, messages) = mpsc::channel(MAX_MESSAGES);
         let held = Arc::new(HeldLeases::default());
@@ -104,14 +105,7 @@ impl Engine {
             let _stop_renewal = stop.drop_guard();
             task.serve(messages).await;
         });
-        Ok(Self {
-            options,
-            owner,
-            binder,
-            dispatcher,
-            lock_timeout: Duration::ZERO,
-            draining: CancellationToken::new(),
-        })
+        Ok(Self { options, owner, binder, dispatcher, lock_timeout: Duration::ZERO, draining })
     }
 
     /// Returns an engine that waits up to `timeout` for locks that other runs hold, before

@@ -6,6 +6,7 @@ use std::{
 
 use stargate_sdk::{ActionContext, ActionError, FailureKind, Registry, Secrets, Target, TargetId};
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use crate::{id::RunId, plan::Plan};
@@ -24,11 +25,13 @@ pub(super) struct TargetIdentities {
     pub(super) registry: Registry,
     pub(super) secrets: Arc<Secrets>,
     identities: Mutex<BTreeMap<&'static str, Arc<OnceCell<TargetId>>>>,
+    /// Cancelled when the engine is drained.
+    draining: CancellationToken,
 }
 
 impl TargetIdentities {
-    pub(super) fn new(registry: Registry, secrets: Arc<Secrets>) -> Self {
-        Self { registry, secrets, identities: Mutex::default() }
+    pub(super) fn new(registry: Registry, secrets: Arc<Secrets>, draining: CancellationToken) -> Self {
+        Self { registry, secrets, identities: Mutex::default(), draining }
     }
 
     /// Returns the targets of the plan's actions and locks.
@@ -41,7 +44,7 @@ impl TargetIdentities {
         by_name.into_values().collect()
     }
 
-    /// Identifies a target within [`IDENTIFY_TIMEOUT`].
+    /// Identifies a target within [`IDENTIFY_TIMEOUT`], and until the engine is drained.
     ///
     /// # Errors
     /// The target cannot be identified now.
@@ -57,7 +60,10 @@ impl TargetIdentities {
             self.identify(&cx, target).await
         };
         let timeout = || ActionError::transient(format!("no answer within {} s", IDENTIFY_TIMEOUT.as_secs()));
-        tokio::time::timeout(IDENTIFY_TIMEOUT, tries).await.unwrap_or_else(|_| Err(timeout()))
+        tokio::select! {
+            identified = tokio::time::timeout(IDENTIFY_TIMEOUT, tries) => identified.unwrap_or_else(|_| Err(timeout())),
+            () = self.draining.cancelled() => Err(ActionError::transient("interrupted")),
+        }
     }
 
     /// Identifies a target in the context of an attempt.

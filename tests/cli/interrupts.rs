@@ -1,6 +1,11 @@
-use rustix::process::Signal;
+use std::{os::unix::process::CommandExt as _, path::Path, process::Stdio, time::Instant};
 
-use crate::world::SimWorld;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::{
+    program::{Program, WAIT_TIMEOUT},
+    world::SimWorld,
+};
 
 const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
 
@@ -102,4 +107,42 @@ fn all_interrupted_runs_are_resumed_by_one_command() {
     let ran = program.expect(0, &["resume", "--all"]);
     assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");
     assert!(program.expect(0, &["resume", "--all"]).err.contains("no run to resume"));
+}
+
+/// A terminal sends SIGINT to the program and to all processes of its group.
+#[test]
+fn an_interrupt_from_the_terminal_reaches_no_child_first_and_leaves_none() {
+    let program = Program::new()
+        .also("STARGATE_AZURE_ENDPOINT", "http://127.0.0.1:9")
+        .also("STARGATE_AZURE_SUBSCRIPTION", "44654aed-2753-4b88-9142-af7132933b6b")
+        .also("STARGATE_AZURE_TOKEN", "exec:sleep 600 & echo $! >child; wait");
+    let step = "{uses: azure.resource_group.ensure, with: {name: g, location: canadacentral}}";
+    program.write("w.yaml", &format!("name: w\nsteps:\n  s: {step}\n"));
+    let mut command = program.command(&["run", "workflow", "w.yaml"]);
+    let running = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + WAIT_TIMEOUT;
+    let child = loop {
+        match std::fs::read_to_string(program.path("child")) {
+            Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
+            _ => assert!(Instant::now() < deadline, "the command of the secret was started"),
+        }
+        std::thread::yield_now();
+    };
+    kill_process_group(Pid::from_raw(running.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    let output = running.wait_with_output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{errors}");
+    assert!(errors.contains("hint: run `stargate resume 01"), "{errors}");
+    let run = &program.expect(0, &["history", "-o", "json"]).json()["runs"][0];
+    assert_eq!(run["status"], "interrupted");
+    while is_running(&child) {
+        assert!(Instant::now() < deadline, "process {child} is left behind");
+        std::thread::yield_now();
+    }
+}
+
+/// True if the process exists and has not exited.
+fn is_running(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
 }
