@@ -116,3 +116,38 @@ fn a_key_that_is_there_twice_is_found_before_a_run_begins() {
     }
     assert!(!program.journal().exists());
 }
+
+#[test]
+fn a_mistake_in_a_long_line_is_shown_with_a_part_of_the_line() {
+    let program = Program::new();
+    let steps = |count: usize| {
+        let step =
+            |n| format!(r#""s{n}":{{"uses":"azure.resource_group.ensure","with":{{"name":"g","location":"x"}}}},"#);
+        (0..count).map(step).collect::<String>()
+    };
+    // Before and behind column 65,535.
+    for count in [10, 900] {
+        let text =
+            format!(r#"{{"name":"w","steps":{{{}"last":{{"uses":"azure.resource_group.ensur"}}}}}}"#, steps(count));
+        program.write("w.yaml", &text);
+        for command in [&["validate"][..], &["plan"], &["graph"], &["run", "workflow"]] {
+            let ran = program.expect(65, &[command, &["w.yaml"]].concat());
+            assert!(ran.err.contains("azure.resource_group.ensur") && ran.err.len() < 4096, "{count}: {ran:?}");
+        }
+        let column = text.find("azure.resource_group.ensur\"").unwrap();
+        let report = program.expect(65, &["validate", "w.yaml", "-o", "json"]);
+        let found = report.json()[0]["diagnostics"][0]["column"].as_u64().unwrap();
+        assert!(found.abs_diff(column as u64) <= 1, "{column}: {}", report.out);
+    }
+}
+
+#[test]
+fn of_many_mistakes_a_hundred_are_shown_and_the_others_are_counted() {
+    let program = Program::new();
+    let steps = (0..3_000).map(|n| format!("  s{n}: {{uses: azure.resource_group.ensur}}\n")).collect::<String>();
+    program.write("w.yaml", &format!("name: w\nsteps:\n{steps}"));
+    let ran = program.expect(65, &["validate", "w.yaml"]);
+    assert_eq!(ran.err.matches("there is no action").count(), 100, "{ran:?}");
+    assert!(ran.err.contains("2900 more are not shown"), "{ran:?}");
+    assert!(ran.err.len() < 100 * 2_000, "{} bytes", ran.err.len());
+}
