@@ -1,7 +1,10 @@
 //! Servers that answer with anything: bodies without end, compressed ones that grow, redirects, and
-//! success without the promised object. The program fails with few words, in bounded memory, and
-//! sends no credential anywhere else.
+//! success without the promised object; and hosts that print without end. The program fails with
+//! few words, in bounded memory, and sends no credential anywhere else.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
+
+#[path = "hostile/host.rs"]
+mod host;
 
 use std::{
     fs,
@@ -154,9 +157,8 @@ fn bomb() -> Arc<Vec<u8>> {
 
 /// Runs a workflow with one step, and returns its output and its largest memory in KiB.
 fn run(folder: &Path, url: &str, action: &str, with: &str) -> (Option<i32>, String, u64) {
-    let (workflow, kubeconfig) = (folder.join("w.yaml"), folder.join("kubeconfig"));
     let step = format!("{{uses: {action}, timeout: 1h, retry: {{attempts: 1}}, with: {with}}}");
-    fs::write(&workflow, format!("name: w\nsteps:\n  s: {step}\n")).unwrap();
+    let kubeconfig = folder.join("kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
@@ -164,14 +166,28 @@ fn run(folder: &Path, url: &str, action: &str, with: &str) -> (Option<i32>, Stri
         "users": [{"name": "u", "user": {"token": "planted-cluster-token"}}],
     });
     fs::write(&kubeconfig, config.to_string()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
-    command.args(["run", "workflow"]).arg(workflow).env_clear().stdin(Stdio::null());
-    command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder);
-    command.env("STARGATE_JOURNAL", folder.join("j.db")).env("STARGATE_KUBECONFIG", kubeconfig);
+    let mut command = program(folder, &format!("name: w\nsteps:\n  s: {step}\n"));
+    command.env("STARGATE_KUBECONFIG", kubeconfig);
     command.env("STARGATE_AZURE_ENDPOINT", url).env("STARGATE_AZURE_TOKEN", "env:ARM").env("ARM", "planted-arm-token");
     command.env("STARGATE_AZURE_SUBSCRIPTION", "44654aed-2753-4b88-9142-af7132933b6b");
     command.env("STARGATE_TAILSCALE_ENDPOINT", url).env("TAILSCALE_CLIENT_ID", "planted-id");
     command.env("TAILSCALE_CLIENT_SECRET", "planted-secret");
+    run_program(folder, command)
+}
+
+/// Returns the command that runs a workflow, with a journal in `folder` and no other settings.
+fn program(folder: &Path, workflow: &str) -> Command {
+    let path = folder.join("w.yaml");
+    fs::write(&path, workflow).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
+    command.args(["run", "workflow"]).arg(path).env_clear().stdin(Stdio::null());
+    command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder);
+    command.env("STARGATE_JOURNAL", folder.join("j.db"));
+    command
+}
+
+/// Runs the command, and returns exit code, output and the largest memory in KiB.
+fn run_program(folder: &Path, mut command: Command) -> (Option<i32>, String, u64) {
     let output = folder.join("output");
     let file = fs::File::create(&output).unwrap();
     command.stdout(file.try_clone().unwrap()).stderr(file);
