@@ -238,6 +238,47 @@ async fn keys_and_tokens_of_a_complete_deployment_occur_nowhere() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Returns the router of the cluster as the host of a step.
+fn router(harness: &Harness) -> Value {
+    let world = serde_json::to_value(&*harness.sim.shared().lock()).unwrap();
+    let kinds = world["kube"]["objects"].as_object().unwrap();
+    let servers = kinds.iter().find(|(kind, _)| kind.starts_with("servers")).unwrap().1.as_object().unwrap();
+    let ssh = &servers.values().next().unwrap()["spec"]["ssh"];
+    json!({ "address": ssh["address"], "user": ssh["user"], "host_key": ssh["hostKey"] })
+}
+
+#[tokio::test]
+async fn of_the_old_content_of_a_file_only_digest_and_size_are_kept() {
+    const OLD: &str = "planted-old-content-of-a-file";
+    let mut harness = Harness::new(&[]).await;
+    harness.run_to_success("provision-aks-router").await;
+    let host = router(&harness);
+    std::fs::write(harness.path("old"), OLD).unwrap();
+    let file = harness.path("file.yaml");
+    let workflow = |content: &str, secrets: Value| {
+        let with = json!({ "host": host, "path": "/etc/app/password", "content": content, "secrets": secrets });
+        json!({ "name": "file", "steps": { "s": { "uses": "ssh.file.ensure", "with": with } } }).to_string()
+    };
+    let reference = format!("exec:cat {}", harness.path("old").display());
+    std::fs::write(&file, workflow("password = {{old}}\n", json!({ "old": reference }))).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    assert_eq!(harness.run(&["run", "workflow", &file]).await, Some(0), "{}", harness.last_output());
+
+    // The process that replaces the content does not know that a part of it is a secret.
+    std::fs::write(&file, workflow("password = none\n", json!({}))).unwrap();
+    for verb in [&["plan"][..], &["run", "workflow"]] {
+        let code = harness.run(&[verb, &[&file, "-o", "json"]].concat()).await;
+        assert!(matches!(code, Some(0 | 2)), "{code:?}: {}", harness.last_output());
+    }
+    assert_eq!(harness.run(&["history", "@latest", "-o", "json"]).await, Some(0));
+    assert_eq!(harness.run(&["logs", "@latest"]).await, Some(0));
+    let logs = harness.last_output();
+    let size = "password = \n".len() + OLD.len();
+    assert!(logs.contains(&format!("/etc/app/password: {size} bytes, digest ")), "{logs}");
+    let found = leaks(&[("the old content".into(), OLD.into())], &harness.witnesses().await);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[tokio::test]
 async fn a_secret_given_by_value_is_rejected_and_not_repeated() {
     let mut harness = Harness::new(&variables()).await;

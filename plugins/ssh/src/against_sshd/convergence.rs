@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::json;
 use stargate_sdk::FailureKind;
@@ -46,6 +46,23 @@ async fn a_secret_in_a_file_is_minted_once_and_is_not_in_the_output() {
     file.set_modified(std::time::UNIX_EPOCH).expect("set");
     run_twice(&server, "ssh.file.ensure", expired).await;
     assert_eq!(fs::read_to_string(server.path("etc/token")).expect("file"), "token: secret-2-0123456789\n");
+}
+
+#[tokio::test]
+async fn a_file_with_secrets_has_the_mode_0600_unless_the_input_names_another() {
+    let Some(server) = TestSshd::start() else { return };
+    let mode = || fs::metadata(server.path("etc/key")).expect("file").permissions().mode() & 0o7777;
+    let input = json!({"path": "/etc/key", "content": "{{key}}", "secrets": {"key": "exec:echo minted-key"}});
+    fs::create_dir_all(server.path("etc")).expect("created");
+    fs::write(server.path("etc/key"), "readable by everyone").expect("written");
+    fs::set_permissions(server.path("etc/key"), fs::Permissions::from_mode(0o666)).expect("set");
+    run_twice(&server, "ssh.file.ensure", input.clone()).await;
+    assert_eq!(mode(), 0o600);
+    let named = json!({"path": "/etc/key", "content": "{{key}}", "secrets": input["secrets"], "mode": "0640"});
+    run_twice(&server, "ssh.file.ensure", named).await;
+    assert_eq!(mode(), 0o640);
+    run_twice(&server, "ssh.file.ensure", json!({"path": "/etc/key", "content": "no secret"})).await;
+    assert_eq!(mode(), 0o644);
 }
 
 #[tokio::test]
