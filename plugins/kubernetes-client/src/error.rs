@@ -219,6 +219,26 @@ fn hint(code: StatusCode) -> Option<&'static str> {
     }
 }
 
+/// Checks what must hold for any answer of an API server: it is read, or an error of limited
+/// length.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check_any_answer(input: &[u8]) {
+    use crate::{discovery::kind_in, exec_frames::ExecMessage, json};
+    for effect in [CallEffect::ReadOnly, CallEffect::MayHaveChanged] {
+        let error = refused_error(effect, "GET /x", StatusCode::CONFLICT, &HeaderMap::new(), input);
+        assert!(error.error.message.len() < 4096, "{}", error.error);
+        let _ = (error.conflicts(), error.disruption_budget(), error.retry_after(), error.is_stale());
+    }
+    for stream in 0..5 {
+        ExecMessage::parse([&[stream], input].concat());
+    }
+    let Ok(object) = serde_json::from_slice(input) else { return };
+    if let Some(kind) = kind_in(&object, "/api/v1".into(), "ConfigMap") {
+        assert!(kind.collection_path(Some("default")).is_ok_and(|path| path.starts_with("/api/v1/")));
+    }
+    let _ = (json::name(&object), json::uid(&object), json::condition(&object, "Ready"));
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -265,21 +285,6 @@ mod tests {
 
     #[test]
     fn any_answer_is_read_or_refused() {
-        use crate::{discovery::kind_in, exec_frames::ExecMessage, json};
-        crate::mutation::fuzz("kubernetes", 10_000, |input| {
-            for effect in [CallEffect::ReadOnly, CallEffect::MayHaveChanged] {
-                let error = refused_error(effect, "GET /x", StatusCode::CONFLICT, &HeaderMap::new(), input);
-                assert!(error.error.message.len() < 4096, "{}", error.error);
-                let _ = (error.conflicts(), error.disruption_budget(), error.retry_after(), error.is_stale());
-            }
-            for stream in 0..5 {
-                ExecMessage::parse([&[stream], input].concat());
-            }
-            let Ok(object) = serde_json::from_slice(input) else { return };
-            if let Some(kind) = kind_in(&object, "/api/v1".into(), "ConfigMap") {
-                assert!(kind.collection_path(Some("default")).is_ok_and(|path| path.starts_with("/api/v1/")));
-            }
-            let _ = (json::name(&object), json::uid(&object), json::condition(&object, "Ready"));
-        });
+        crate::mutation::fuzz("kubernetes", 10_000, check_any_answer);
     }
 }

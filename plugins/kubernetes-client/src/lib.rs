@@ -53,6 +53,8 @@ pub use permission::{AUTHORITY, permission};
 pub use request::{BodyFormat, KubeRequest};
 pub use settings::{CLUSTER_TARGET, KubeconfigSettings};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 #[path = "../../../tests/support/mutation.rs"]
 mod mutation;

@@ -7,6 +7,8 @@ pub mod dataplane;
 mod drift;
 pub mod event;
 mod faults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod host;
 mod instructions;
 mod intercept;

@@ -20,6 +20,8 @@ pub(crate) use arm::ArmClient;
 pub(crate) use arm_object::ArmObject;
 pub(crate) use body::body;
 pub(crate) use checkpoint::Checkpoint;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use failure::check_any_answer;
 pub(crate) use name::{ClusterName, GroupName, Location, NetworkName, SubscriptionId, VmName, VnetName};
 pub(crate) use request::Precondition;
 pub(crate) use resource_id::ResourceId;

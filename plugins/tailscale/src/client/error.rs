@@ -90,6 +90,15 @@ fn describe(status: StatusCode, text: &str) -> String {
     if message.is_empty() { status.to_string() } else { format!("{message} (HTTP {})", status.as_u16()) }
 }
 
+/// Checks what must hold for any answer that is a refusal: it is an error of limited length.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check_any_answer(input: &[u8]) {
+    let headers = reqwest::header::HeaderMap::new();
+    let response = HttpResponse { status: StatusCode::FORBIDDEN, headers, body: input.to_vec() };
+    let error = TailscaleError::new(CallEffect::ReadOnly, "GET /devices", &response).error;
+    assert!(!error.message.is_empty() && error.message.len() < 4096, "{error}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,14 +112,6 @@ mod tests {
 
     #[test]
     fn any_answer_is_an_error_of_limited_length() {
-        crate::mutation::fuzz("tailscale_api", 5_000, |input| {
-            let response = HttpResponse {
-                status: StatusCode::FORBIDDEN,
-                headers: reqwest::header::HeaderMap::new(),
-                body: input.to_vec(),
-            };
-            let error = TailscaleError::new(CallEffect::ReadOnly, "GET /devices", &response).error;
-            assert!(!error.message.is_empty() && error.message.len() < 4096, "{error}");
-        });
+        crate::mutation::fuzz("tailscale_api", 5_000, check_any_answer);
     }
 }

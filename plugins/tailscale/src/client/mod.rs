@@ -5,6 +5,8 @@ mod model;
 mod oauth;
 mod tailscale_client;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use error::check_any_answer;
 pub(crate) use model::{
     AuthKey, AuthKeyList, CreateAuthKey, CreateCapabilities, Device, DeviceCapabilities, DeviceList, DeviceRoutes,
     KeyCapabilities, MintedAuthKey,

@@ -63,3 +63,19 @@ impl Parser {
         if self.documents.is_empty() { Ok(()) } else { self.line_end() }
     }
 }
+
+/// Checks that the parser ends for any script, which it accepts or refuses.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check_any_script(script: &str) {
+    /// Maximum number of lines of a script. A parser that returns more does not advance.
+    const MAX_LINES: usize = 100_000;
+    let _ = parse(script); // accepted or not
+    for refuses_bash in [false, true] {
+        let mut lines = ScriptLines::new(script, refuses_bash);
+        let mut count = 0;
+        while let Some(Ok(_)) = lines.next() {
+            count += 1;
+            assert!(count < MAX_LINES, "the parser does not advance");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Readers of foreign text, each with what must hold for any input: targets of the fuzzer, and of
+//! tests on stable Rust.
+
+use crate::host;
+
+/// Parses a script of the simulated shell.
+pub fn shell(input: &[u8]) {
+    host::check_any_script(&String::from_utf8_lossy(input));
+}

@@ -1,0 +1,10 @@
+//! Readers of foreign text, each with what must hold for any input: targets of the fuzzer, and of
+//! tests on stable Rust.
+
+use crate::{actions, client};
+
+/// Reads an answer of Tailscale's API, as a list of devices and as a refusal.
+pub fn tailscale_api(input: &[u8]) {
+    actions::check_any_list(input);
+    client::check_any_answer(input);
+}
