@@ -46,7 +46,7 @@ impl HostileHost {
     /// message and returns `None`.
     fn start(programs: &[(&str, &str)]) -> Option<Self> {
         if !Path::new(SSHD).exists() {
-            writeln!(std::io::stderr(), "SKIPPED: {SSHD} is not installed").unwrap();
+            writeln!(std::io::stderr(), "SKIPPED: {SSHD} is not installed").expect("standard error is open");
             return None;
         }
         fs::create_dir_all("/run/sshd").ok(); // an sshd that runs as root requires it
