@@ -116,7 +116,7 @@ mod tests {
         let whole = Arc::new(json!({"routes": [{"id": "a"}, {"id": "b"}]}));
         let path = [PathKey::Field("routes".into()), PathKey::Index(1)];
         let found = part(&whole, &path).expect("the path leads to an item");
-        assert!(std::ptr::eq(&*found, &raw const whole["routes"][1]));
+        assert!(std::ptr::eq(&raw const *found, &raw const whole["routes"][1]));
         assert_eq!(part(&whole, &[]).as_deref(), Some(&*whole));
         assert_eq!(part(&whole, &[PathKey::Index(0)]), None);
     }
