@@ -56,6 +56,8 @@ impl TestSshd {
             .arg("-E")
             .arg(dir.path().join("sshd.log"))
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("sshd runs");
         let server = Self { dir, port, sshd };

@@ -96,6 +96,7 @@ impl SshConnection {
         let called = Instant::now();
         let mut slot = self.session.lock().await;
         if let Some(session) = slot.open.as_ref()
+            && !session.is_abandoned()
             && session.check().await.is_ok()
         {
             return Ok(Arc::clone(session));
@@ -171,6 +172,7 @@ async fn run_command(
     let gate = if is_gated { GATE.as_bytes() } else { &[] };
     let content = [gate, input.unwrap_or_default()].concat();
     let mut child = spawn(session, &with_exit_code(&line), !content.is_empty()).await?;
+    let running = session.command();
     let stdin = child.stdin().take();
     permit.check().map_err(ExecuteError::NotSent)?;
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
@@ -187,6 +189,7 @@ async fn run_command(
     // The marker alone shows the exit code of the command; ssh's own status only explains a missing
     // marker.
     let status = child.wait().await;
+    running.ended();
     match split_exit_code(stdout) {
         Some((stdout, code)) => Ok(CommandOutput { code, stdout: text(stdout), stderr: text(stderr) }),
         None => Err(status

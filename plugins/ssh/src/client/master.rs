@@ -4,6 +4,7 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use openssh::Session;
@@ -24,6 +25,8 @@ const MAX_LOG_BYTES: u64 = 64 * 1024;
 /// is dropped.
 #[derive(Debug)]
 pub(super) struct Master {
+    /// True if the end of a command was not awaited: its channel may stay open for ever.
+    abandoned: AtomicBool,
     session: Session,
     /// Directory of the control socket and of ssh's messages.
     dir: TempDir,
@@ -55,7 +58,45 @@ impl Master {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing_ssh(&error)),
             Err(error) => Err(unusable(error)),
             Ok(status) if !status.success() => Err(connect_failure(host, &messages(&log).map_err(unusable)?)),
-            Ok(_) => Ok(Self { session: Session::resume_mux(socket(dir.path()).into(), None), dir }),
+            Ok(_) => Ok(Self {
+                abandoned: AtomicBool::new(false),
+                session: Session::resume_mux(socket(dir.path()).into(), None),
+                dir,
+            }),
+        }
+    }
+}
+
+impl Master {
+    /// True if the end of a command was not awaited. Another connection has to be used then.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Marks a command that has been started; the guard has to be told of its end.
+    pub(super) fn command(&self) -> CommandGuard<'_> {
+        CommandGuard { abandoned: &self.abandoned, has_ended: false }
+    }
+}
+
+/// Command that runs over a master connection.
+#[derive(Debug)]
+pub(super) struct CommandGuard<'a> {
+    abandoned: &'a AtomicBool,
+    has_ended: bool,
+}
+
+impl CommandGuard<'_> {
+    /// Tells that the end of the command was seen.
+    pub(super) fn ended(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for CommandGuard<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.abandoned.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -70,8 +111,16 @@ impl Deref for Master {
 
 impl Drop for Master {
     fn drop(&mut self) {
+        let socket = socket(self.dir.path());
         // A master that has lost its connection has ended already.
-        shutdown_mux_master(socket(self.dir.path())).ok();
+        if self.is_abandoned() {
+            // It would wait for the end of a command that may never come.
+            let mut exit = std::process::Command::new("ssh");
+            exit.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            exit.arg("-S").arg(socket).args(["-O", "exit", "-F", "/dev/null", "--", "master"]).status().ok();
+        } else {
+            shutdown_mux_master(socket).ok();
+        }
     }
 }
 
