@@ -113,7 +113,7 @@ fn drift(what: &str, surfaces: &'static [&'static str], on: &Value, off: &Value)
     }
 }
 
-/// Returns a fault that sets `on` of a drift, and is mended by the opposite.
+/// Returns a fault that sets `on` of a drift, and that the opposite removes.
 fn switch(what: &str, surfaces: &'static [&'static str], mut drift: Value, on: bool) -> TraceFault {
     let mut opposite = drift.clone();
     drift["on"] = json!(on);

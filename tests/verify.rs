@@ -47,7 +47,7 @@ async fn deployed() -> Harness {
     harness
 }
 
-/// Returns a world with two nodes of AKS and a datacenter whose workers are no nodes yet.
+/// Returns a world with two nodes of AKS and a datacenter whose workers have not joined yet.
 async fn provisioned() -> Harness {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";

@@ -1,4 +1,4 @@
-//! What must hold for any text that the library reads: bodies of the targets, and of the tests on
+//! Properties of any text that the library reads: bodies of the targets, and of the tests on
 //! stable Rust in `tests/fuzz.rs`.
 
 use serde_json::Value;

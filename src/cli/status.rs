@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Limit of the routes in a route table (azure-subscription-service-limits).
 const MAX_ROUTES: usize = 400;
 
-/// What `stargate status` shows.
+/// State of a deployment, as `stargate status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct DeploymentStatus {
     /// Name of the cluster.
@@ -26,7 +26,7 @@ pub(crate) struct DeploymentStatus {
     pub(crate) surfaces: SurfaceStatus,
 }
 
-/// A datacenter site.
+/// State of a datacenter site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SiteStatus {
     pub(crate) name: String,
@@ -40,7 +40,7 @@ pub(crate) struct SiteStatus {
     pub(crate) free_pod_cidrs: Option<u64>,
 }
 
-/// A router.
+/// State of a router.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RouterStatus {
     pub(crate) name: String,
@@ -51,23 +51,23 @@ pub(crate) struct RouterStatus {
     pub(crate) version: Option<String>,
     /// End of the device's key; `None` if it does not expire.
     pub(crate) key_expires: Option<String>,
-    /// Approved routes.
+    /// Approved routes of its device.
     pub(crate) routes: Vec<String>,
 }
 
-/// A worker.
+/// State of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct WorkerStatus {
     pub(crate) name: String,
     pub(crate) site: String,
     pub(crate) pod_cidr: String,
-    /// True if its node is ready; `None` if it is no node.
+    /// True if its node is ready; `None` if it has not joined.
     pub(crate) ready: Option<bool>,
     /// Version of its kubelet.
     pub(crate) version: Option<String>,
 }
 
-/// A route table.
+/// Use of a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct TableStatus {
     pub(crate) name: String,

@@ -24,7 +24,7 @@ const FIX: &str = "correct it on the machine, then run the same command again";
 
 /// Finding about one machine.
 pub(super) struct HostFinding {
-    /// `host NAME`.
+    /// Id of the finding, such as `host worker-1`.
     pub(super) id: String,
     pub(super) finding: Finding,
 }
@@ -133,7 +133,8 @@ impl HostChecks<'_> {
         (end.as_millisecond() < now.0 + SOON).then(|| format!("the key of its device ends at {expires}"))
     }
 
-    /// Warnings about the certificates of a worker's kubelet. A worker that is no node has none.
+    /// Warnings about the certificates of a worker's kubelet. A worker that has not joined has
+    /// none.
     async fn certificate_warnings(&self, worker: &Value, now: UnixMillis) -> Result<Vec<String>, ActionError> {
         let mut warnings = Vec::new();
         for path in CERTIFICATES {

@@ -36,7 +36,7 @@ use crate::{
 
 /// Workflow whose forecast is the status.
 const SYNC: &str = "sync-pod-routes";
-/// Number of runs in which the latest synchronization and unfinished runs are looked for.
+/// Number of runs that are searched for the latest synchronization and for unfinished runs.
 const RUNS: u32 = 1000;
 /// Time before the end of a key at which it is reported: 14 days.
 const KEY_WARNING_MILLIS: i64 = 14 * 24 * 3600 * 1000;
@@ -101,7 +101,7 @@ async fn read(settings: &Settings, args: &StatusArgs) -> Result<(ShownStatus, Ex
     Ok((ShownStatus { deployment, last_sync, next_sync, unfinished, exit: exit.code() }, exit))
 }
 
-/// Sorts forecasts into outputs of what is in order, and what is not.
+/// Splits forecasts into the outputs of unchanged steps, and the others.
 fn sorted(forecasts: Vec<StepForecast>) -> (StepOutputs, SurfaceStatus) {
     let (mut outputs, mut surfaces) = (BTreeMap::new(), SurfaceStatus::default());
     for StepForecast { step, forecast } in forecasts {

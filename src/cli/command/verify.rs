@@ -65,7 +65,7 @@ async fn traces_of(settings: &Settings, args: &VerifyArgs, report: &ShownReport)
             }
             Ok(given)
         };
-        // A trace that fails says why on stderr; the pair is dead in any case.
+        // A trace that fails prints its error on stderr.
         traces.extend(trace::run(settings, ends, given, (&args.limit, Output::Text)).await?.ok());
     }
     Ok(traces)

@@ -65,7 +65,7 @@ pub(crate) struct InspectedSubnet {
     pub interfaces: Vec<InspectedInterface>,
 }
 
-/// Network interface.
+/// Network interface of a machine in Azure.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct InspectedInterface {
     /// Name of the interface.

@@ -79,7 +79,7 @@ pub(crate) struct FoundEnd {
     pub pod: bool,
 }
 
-/// Objects in which ends are looked for.
+/// Objects that ends can be.
 struct Objects {
     pods: Vec<Value>,
     nodes: Vec<Value>,

@@ -94,11 +94,11 @@ pub struct TracedHost {
     /// Routes of all tables.
     #[serde(default)]
     pub routes: Vec<HostRoute>,
-    /// State of tailscaled; `None` on a host that is no router.
+    /// State of tailscaled; `None` on a host that is not a router.
     #[serde(default)]
     pub tailscale: Option<HostTailscale>,
     /// True if the segments of TCP through the tunnel are clamped; `None` on a host that
-    /// is no router.
+    /// is not a router.
     #[serde(default)]
     pub clamped: Option<bool>,
     /// Chains of the firewall that drop packets between the ends.
@@ -117,7 +117,7 @@ pub struct HostRoute {
     pub gateway: Option<String>,
     /// Interface that packets leave by.
     pub device: Option<String>,
-    /// Type of the route if it is no unicast route, such as `blackhole`.
+    /// Type of the route if it is not a unicast route, such as `blackhole`.
     pub kind: Option<String>,
     /// Metric of the route.
     #[serde(default)]

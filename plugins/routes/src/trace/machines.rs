@@ -15,7 +15,7 @@ pub(super) enum Role {
     Worker,
 }
 
-/// Machine on the way of a packet.
+/// Machine that a packet passes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Machine<'a> {
     pub(super) name: &'a str,
@@ -73,7 +73,8 @@ impl TraceFacts {
         self.machines().find(|machine| machine.ip == ip && machine.is_at_site_of(of))
     }
 
-    /// What was read on a machine; `None` for one that is not inspected, such as a node of AKS.
+    /// Facts that were read on a machine; `None` for one that is not inspected, such as a node of
+    /// AKS.
     pub(super) fn host(&self, machine: &Machine<'_>) -> Option<&TracedHost> {
         self.router_hosts.get(machine.name).or_else(|| self.worker_hosts.get(machine.name))
     }

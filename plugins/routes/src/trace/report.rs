@@ -13,19 +13,19 @@ pub struct PathTrace {
     pub from: String,
     /// End that answers.
     pub to: String,
-    /// Whether request and reply arrive.
+    /// Verdict about request and reply.
     pub verdict: TraceVerdict,
-    /// Way of the request.
+    /// Hops of the request.
     pub request: Vec<TracedHop>,
-    /// Way of the reply; empty if the request does not arrive.
+    /// Hops of the reply; empty if the request does not arrive.
     pub reply: Vec<TracedHop>,
     /// First place at which a packet is dropped; `null` if there is none.
     pub fault: Option<PathFault>,
-    /// Surfaces on the way that could not be read, each with the reason.
+    /// Surfaces of the path that could not be read, each with the reason.
     pub unread: Vec<String>,
 }
 
-/// Whether packets arrive.
+/// Verdict of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceVerdict {
@@ -37,12 +37,12 @@ pub enum TraceVerdict {
     Unknown,
 }
 
-/// Machine, or network between machines, on the way of a packet.
+/// Machine, or network between machines, that a packet passes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TracedHop {
     /// Name of the machine or network.
     pub at: String,
-    /// What it does with the packet.
+    /// Description of the step that the packet takes there.
     pub text: String,
 }
 
@@ -93,13 +93,13 @@ pub struct PathFault {
     pub object: String,
     /// State that would let the packet pass.
     pub expected: String,
-    /// Actual state.
+    /// Actual state of the object.
     pub found: String,
     /// Command that repairs it, or what to do.
     pub command: String,
 }
 
-/// Fault without its place on the way.
+/// Fault without the hop that it is at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) surface: PathSurface,

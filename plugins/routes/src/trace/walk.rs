@@ -135,8 +135,8 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// What was read on a machine. Nodes of AKS cannot be read, and are not counted as unread: AKS
-    /// configures them.
+    /// Facts that were read on a machine. Nodes of AKS cannot be read, and do not count as unread:
+    /// AKS configures them.
     fn host(&mut self, machine: &Machine<'f>) -> Option<&'f TracedHost> {
         if machine.role == Role::AksNode {
             return None;

@@ -25,7 +25,7 @@ const PATH_FILTER: &str = "net.ipv4.conf.all.rp_filter";
 
 /// Action `ssh.network.inspect`: reads what decides on a host about the packets that it forwards.
 ///
-/// A host that cannot be read is no error: the output says why.
+/// A host that cannot be read is not an error: the output has the reason.
 pub(crate) struct NetworkInspect {
     pool: Arc<ConnectionPool>,
 }
@@ -58,10 +58,10 @@ pub(crate) struct InspectedHost {
     pub tables: Vec<String>,
     /// Routes of all tables.
     pub routes: Vec<InspectedKernelRoute>,
-    /// State of tailscaled; `null` on a host that is no router.
+    /// State of tailscaled; `null` on a host that is not a router.
     pub tailscale: Option<InspectedTailscale>,
     /// True if the segments of TCP through the tunnel are clamped in both directions; `null` on a
-    /// host that is no router.
+    /// host that is not a router.
     pub clamped: Option<bool>,
     /// Chains of the firewall that drop packets between the ends.
     pub dropping: Vec<InspectedDrop>,
@@ -78,7 +78,7 @@ pub(crate) struct InspectedKernelRoute {
     pub gateway: Option<String>,
     /// Interface that packets leave by.
     pub device: Option<String>,
-    /// Type of the route if it is no unicast route, such as `blackhole`.
+    /// Type of the route if it is not a unicast route, such as `blackhole`.
     pub kind: Option<String>,
     /// Metric: of two routes to a prefix, that with the lower one is used.
     #[serde(default)]

@@ -73,7 +73,7 @@ impl Master {
         self.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Marks a command that has been started; the guard has to be told of its end.
+    /// Creates the guard of a command that was started. Its owner reports the end of the command.
     pub(super) fn command(&self) -> CommandGuard<'_> {
         CommandGuard { abandoned: &self.abandoned, has_ended: false }
     }
@@ -87,7 +87,7 @@ pub(super) struct CommandGuard<'a> {
 }
 
 impl CommandGuard<'_> {
-    /// Tells that the end of the command was seen.
+    /// Records that the command has ended.
     pub(super) fn ended(mut self) {
         self.has_ended = true;
     }
