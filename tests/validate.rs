@@ -46,8 +46,10 @@ fn shipped() -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
 }
 
+/// Reads a workflow of the folder. A name without `.yaml` is that of a shipped one.
 fn read(folder: &Path, name: &str) -> Result<(String, String), String> {
-    let text = std::fs::read_to_string(folder.join(name)).map_err(|e| e.to_string())?;
+    let file = if name.contains('.') { name.to_owned() } else { format!("{name}.yaml") };
+    let text = std::fs::read_to_string(folder.join(file)).map_err(|e| e.to_string())?;
     Ok((name.to_owned(), text))
 }
 

@@ -13,6 +13,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
+    ("verify-connectivity", include_str!("../../workflows/verify-connectivity.yaml")),
 ];
 
 /// Workflow that the test kills.
