@@ -358,6 +358,10 @@ async fn the_surface_of_each_fault_is_named() {
             found.push(format!("{}: it kills no pair", fault.what));
         }
         found.extend(deviations(&mut harness, &fault.what, fault.surfaces).await);
+        let code = harness.run_shipped(&["plan"], "sync-pod-routes").await;
+        if !matches!(code, Some(2 | 3)) {
+            found.push(format!("{}: a plan of the synchronization ends with {code:?}", fault.what));
+        }
         fault.revert.happen(&harness.sim).await;
         assert!(outside::becomes(|| is_alive(&harness.sim)).await, "{} is not mended", fault.what);
     }

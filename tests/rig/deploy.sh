@@ -128,7 +128,10 @@ check "stargate trace: packets pass between the sites, inside them, and between 
 for fault in "${FAULTS[@]}"; do
   check "$(said "$fault"): one sync mends that, and touches only that" mended "$fault"
 done
-check "a firewall that drops forwarded packets: one sync names it, and leaves it" firewall_named
+for firewall in "dc-router router_filter" "worker-1 worker_filter"; do
+  # shellcheck disable=SC2086
+  check "a firewall that drops what ${firewall% *} forwards: one sync names it, and leaves it" firewall_named $firewall
+done
 [ -z "$broken_states" ] || states
 check "sync-pod-routes: nothing is left to mend" again sync
 check "a sync of a second journal is refused while one works, and names it" second_journal_is_refused

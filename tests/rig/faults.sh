@@ -94,17 +94,17 @@ mended() {
 }
 # A dropping policy is a decision of whoever keeps the host's firewall: a sync names it with the command that lets the packets pass, ends
 # with 3, and leaves it.
-firewall_named() {
-  run_in dc-router nft 'add table ip company { chain forward { type filter hook forward priority 10; policy drop; }; }'
+firewall_named() {   # MACHINE STEP
+  run_in "$1" nft 'add table ip company { chain forward { type filter hook forward priority 10; policy drop; }; }'
   wait_for 60 some_pair_is_dead
   traced firewall
   planned 3
   stamped
   begin firewall sync; ended firewall
   same 3 "$(jq .exit "$RUN/firewall.json")"
-  jq -e 'any(.failures[]; .step == "router_filter[dc-router]" and (.error | tostring | contains("company")))' "$RUN/firewall.json"
+  jq -e --arg step "$2[$1]" 'any(.failures[]; .step == $step and (.error | tostring | contains("company")))' "$RUN/firewall.json"
   same '' "$(touched)"
-  run_in dc-router nft list table ip company
-  run_in dc-router nft delete table ip company
+  run_in "$1" nft list table ip company
+  run_in "$1" nft delete table ip company
   wait_for 90 "$HERE/matrix.sh" show
 }
