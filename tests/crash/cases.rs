@@ -41,7 +41,7 @@ type Complaints = Vec<String>;
 /// Runs the selected cases of `workflow` and prints their results.
 pub(crate) async fn run(workflow: Shipped, arguments: &Arguments) -> ExitCode {
     let began = Instant::now();
-    println!("{}", workflow.name);
+    println!("{}", workflow.label);
     let reference = match reference(workflow).await {
         Ok(reference) => Arc::new(reference),
         Err(complaints) => {

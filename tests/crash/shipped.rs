@@ -22,21 +22,33 @@ const TEXTS: &[(&str, &str)] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) name: &'static str,
+    /// Name on the command line.
+    pub(crate) label: &'static str,
+    /// True if the run ends with a measurement of connectivity.
+    measured: bool,
 }
 
-/// Workflows that operators run, in their usual order.
-pub(crate) const ALL: [Shipped; 5] = [
-    Shipped { name: "provision-aks-router" },
-    Shipped { name: "provision-dc" },
-    Shipped { name: "repave-worker" },
-    Shipped { name: "sync-pod-routes" },
-    Shipped { name: "remove-worker" },
+/// Workflows that operators run, in their usual order. One of them is also killed while it
+/// measures.
+pub(crate) const ALL: [Shipped; 6] = [
+    Shipped::unmeasured("provision-aks-router"),
+    Shipped::unmeasured("provision-dc"),
+    Shipped::unmeasured("repave-worker"),
+    SYNC,
+    Shipped { name: "sync-pod-routes", label: "measured-sync", measured: true },
+    Shipped::unmeasured("remove-worker"),
 ];
 
+pub(crate) const SYNC: Shipped = Shipped::unmeasured("sync-pod-routes");
+
 impl Shipped {
-    /// Returns the workflow with this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|shipped| shipped.name == name)
+    const fn unmeasured(name: &'static str) -> Self {
+        Self { name, label: name, measured: false }
+    }
+
+    /// Returns the workflow with this label.
+    pub(crate) fn named(label: &str) -> Option<Self> {
+        ALL.into_iter().find(|shipped| shipped.label == label)
     }
 
     /// Returns the YAML text of the workflow.
@@ -45,9 +57,11 @@ impl Shipped {
     }
 
     /// Returns the number of pairs of a kill point and a drift that are run without `--all`: 400
-    /// for all workflows, fewer for those that take long.
+    /// for all workflows, fewer for those that take long. A measurement changes nothing that
+    /// drifts.
     pub(crate) fn drifts(self) -> usize {
-        match self.name {
+        match self.label {
+            "measured-sync" => 0,
             "sync-pod-routes" => 160,
             "provision-aks-router" | "repave-worker" => 80,
             _ => 40,
@@ -69,6 +83,9 @@ impl Shipped {
     /// Returns the inputs with which the workflow runs while it is killed.
     pub(crate) fn inputs(self, around: &WorldFacts) -> Map<String, Value> {
         let mut inputs = inputs::of(self.name, around);
+        if self.measured {
+            inputs.insert("verify".into(), json!(true));
+        }
         if self.name == "provision-aks-router" {
             inputs.insert("datacenter_prefixes".into(), json!(["10.50.0.0/16", "10.60.0.0/16"]));
         }

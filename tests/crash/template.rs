@@ -64,7 +64,7 @@ impl Template {
 
     /// Returns the world after drift on every surface that routes depend on.
     async fn drifted(self) -> Self {
-        let stage = Stage::kept(Shipped { name: "sync-pod-routes" }, &self).await;
+        let stage = Stage::kept(shipped::SYNC, &self).await;
         drift::everywhere(&stage.sim).await;
         Self::closed(stage.close().await)
     }
