@@ -136,7 +136,7 @@ async fn deployment() -> Harness {
         outside::patch(&harness.sim, &format!("/apis/stargate.io/v1alpha1/sites/dc-{site}"), &l2).await;
     }
     let mut sync = SYNC.to_owned();
-    for (list, steps) in [("workers", 1), ("segment_machines", 3)] {
+    for (list, steps) in [("workers", 2), ("segment_machines", 2)] {
         let machines = format!("for_each: ${{{{ steps.inventory.outputs.{list}");
         let loops: Vec<&str> = SYNC.lines().filter(|line| line.contains(&machines)).collect();
         assert_eq!(loops.len(), steps, "number of steps that log in to {list}");
