@@ -28,11 +28,11 @@ fn a_running_run_is_cancelled_by_its_owner() {
 
 #[test]
 fn a_run_without_an_owner_is_cancelled_immediately() {
-    let world = SimWorld::open("10");
+    let world = SimWorld::open("1000");
     let program = world.program();
-    let running = program.spawn(&RUN);
-    world.wait_until_creating("m");
+    let running = world.spawn_creation(&program, &RUN);
     running.kill();
+    world.release();
     let report = program.expect(0, &["cancel", "-o", "json"]).json();
     assert_eq!(report["outcome"], "cancelled");
     program.expect(4, &["resume", report["run"].as_str().unwrap()]);

@@ -12,12 +12,12 @@ const RUN: [&str; 5] = ["run", "workflow", "machine.yaml", "-i", "name=m"];
 #[test]
 fn the_first_signal_cancels_steps_and_the_run_can_be_resumed() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let world = SimWorld::open("10");
+        let world = SimWorld::open("1000");
         let program = world.program();
-        let running = program.spawn(&RUN);
-        world.wait_until_creating("m");
+        let running = world.spawn_creation(&program, &RUN);
         running.signal(signal);
         let ran = running.end();
+        world.release();
         assert_eq!(ran.code, Some(130), "{ran:?}");
         assert!(ran.hint().starts_with("run `stargate resume 01"), "{ran:?}");
         let writes = world.writes();
@@ -79,11 +79,11 @@ fn the_second_signal_stops_immediately_and_the_run_can_be_resumed() {
 
 #[test]
 fn a_killed_run_continues_its_operations() {
-    let world = SimWorld::open("10");
+    let world = SimWorld::open("1000");
     let program = world.program();
-    let running = program.spawn(&RUN);
-    world.wait_until_creating("m");
+    let running = world.spawn_creation(&program, &RUN);
     running.kill();
+    world.release();
     let list = program.expect(0, &["history", "-o", "json"]).json();
     assert_eq!(list["runs"][0]["status"], "interrupted");
     let writes = world.writes();
@@ -97,12 +97,13 @@ fn a_killed_run_continues_its_operations() {
 
 #[test]
 fn all_interrupted_runs_are_resumed_by_one_command() {
-    let world = SimWorld::open("10");
+    let world = SimWorld::open("1000");
     let program = world.program();
     for name in ["a", "b"] {
-        let running = program.spawn(&["run", "workflow", "machine.yaml", "-i", &format!("name={name}")]);
-        world.wait_until_creating(name);
+        let running =
+            world.spawn_creation(&program, &["run", "workflow", "machine.yaml", "-i", &format!("name={name}")]);
         running.kill();
+        world.release();
     }
     let ran = program.expect(0, &["resume", "--all"]);
     assert_eq!(ran.err.lines().filter(|line| line.starts_with("machine succeeded")).count(), 2, "{ran:?}");

@@ -199,10 +199,10 @@ fn a_missing_or_invalid_schedule_is_reported() {
 
 #[test]
 fn an_interrupted_run_is_cancelled_and_a_new_one_starts() {
-    let (world, program) = world("10");
-    let running = program.spawn(&ONCE);
-    world.wait_until_creating("m");
+    let (world, program) = world("1000");
+    let running = world.spawn_creation(&program, &ONCE);
     running.kill();
+    world.release();
     let ran = program.expect(0, &ONCE);
     assert!(ran.err.contains("machine cancels run 01"), "{ran:?}");
     let list = runs(&program);
@@ -229,10 +229,10 @@ fn a_job_that_waits_for_approval_is_skipped() {
 
 #[test]
 fn a_run_with_other_inputs_is_not_resumed() {
-    let (world, program) = world("10");
-    let running = program.spawn(&["run", "workflow", "timed.yaml", "-i", "name=other"]);
-    world.wait_until_creating("other");
+    let (world, program) = world("1000");
+    let running = world.spawn_creation(&program, &["run", "workflow", "timed.yaml", "-i", "name=other"]);
     running.kill();
+    world.release();
     program.expect(0, &ONCE);
     let statuses: Vec<_> = runs(&program).iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect();
     assert_eq!(statuses, ["succeeded", "interrupted"]);
@@ -253,17 +253,17 @@ fn a_run_of_another_process_is_skipped() {
 
 #[test]
 fn a_schedule_shows_the_next_time_and_ends_on_a_signal() {
-    let (world, program) = world("10");
+    let (world, program) = world("1000");
     let mut running = program.spawn(&["schedule", "timed.yaml", "-i", "name=m"]);
     assert!(running.read_until("is due at").contains("machine is due at 20"));
     running.signal(Signal::INT);
     assert_eq!(running.end().code, Some(130));
     assert_eq!(runs(&program).len(), 0);
     // While a run is running.
-    let running = program.spawn(&ONCE);
-    world.wait_until_creating("m");
+    let running = world.spawn_creation(&program, &ONCE);
     running.signal(Signal::TERM);
     let ran = running.end();
+    world.release();
     assert_eq!(ran.code, Some(130), "{ran:?}");
     assert_eq!(runs(&program)[0]["status"], "interrupted");
     program.expect(0, &ONCE);

@@ -7,7 +7,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Program, command, wait_for};
+use crate::program::{Program, RunningProgram, command, wait_for};
 
 /// Workflow that creates one machine and does nothing on it.
 pub(crate) const MACHINE: &str = r"
@@ -103,17 +103,13 @@ impl SimWorld {
         self.ask("POST", "holds/release", &Value::Null);
     }
 
-    /// Waits until Azure has accepted a machine of that name and its operation is polled.
-    pub(crate) fn wait_until_creating(&self, name: &str) {
-        let machine = format!("/virtualmachines/{name}");
-        wait_for("a machine that is being created", || {
-            let requests = self.ask("GET", "requests?surface=arm", &Value::Null);
-            let requests = requests.as_array()?;
-            let path = |request: &Value| request["path"].as_str().unwrap().to_lowercase();
-            let is_put = |r: &Value| r["method"] == "PUT" && r["status"] == 201 && path(r).ends_with(&machine);
-            let at = requests.iter().position(is_put)?;
-            requests[at..].iter().any(|r| path(r).contains("/operations/")).then_some(())
-        });
+    /// Starts a run that creates a virtual machine, and waits until Azure has accepted it and its
+    /// operation is polled. That poll is paused until [`Self::release`].
+    pub(crate) fn spawn_creation(&self, program: &Program, arguments: &[&str]) -> RunningProgram {
+        self.hold("GET", "/Microsoft.Compute/locations/");
+        let running = program.spawn(arguments);
+        self.wait_for_hold();
+        running
     }
 
     /// Sends a request to the simulator on a new connection. Returns `null` for a response without
