@@ -17,6 +17,7 @@ mod inputs;
 mod journal_check;
 mod journals;
 mod log;
+mod planned;
 mod printable;
 mod reporter;
 mod requirements;

@@ -12,13 +12,13 @@ use super::{
     args::{Output, TimeoutArgs},
     exit::Exit,
     final_report, hint,
+    planned::PlannedWorkflow,
     reporter::{self, Summary},
     runs,
     session::{RunResult, Session},
     ui,
     workflow_text::WorkflowText,
 };
-use crate::wiring;
 
 /// A shipped workflow, and the step whose output is the result.
 pub(crate) struct ShippedWorkflow {
@@ -48,10 +48,7 @@ impl ShippedWorkflow {
         limit: &TimeoutArgs,
     ) -> Result<ShippedRun, Failure> {
         let text = WorkflowText::shipped(self.name)?;
-        let actions = wiring::build(settings)?;
-        let checked = text.validate(&actions.0)?;
-        let plan = WorkflowText::plan(&checked, &inputs(checked.workflow())?)?;
-        wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+        let PlannedWorkflow { plan, actions } = PlannedWorkflow::new(settings, &text, inputs)?;
         let session = Session::open(settings, actions, self.max_parallel).await?.with_timeout(limit);
         let view = reporter::for_people(settings);
         let result = session.run_to_end(view, |engine| async move { engine.run(plan).await }).await?;

@@ -40,37 +40,42 @@ impl HostFinding {
 }
 
 /// Actions that only read.
-struct HostChecks<'a> {
+struct ReadingActions<'a> {
     registry: &'a Registry,
     secrets: &'a Arc<Secrets>,
+}
+
+/// Checks of single machines.
+struct HostChecks<'a> {
+    actions: ReadingActions<'a>,
     /// Devices of the tailnet.
-    devices: Vec<Value>,
+    devices: &'a [Value],
 }
 
 /// Checks each registered router and worker: preflight, clock, certificates, end of the device's
 /// key.
 pub(super) async fn check_hosts(registry: &Registry, secrets: &Arc<Secrets>) -> Vec<HostFinding> {
-    let mut checks = HostChecks { registry, secrets, devices: Vec::new() };
-    let inventory = match checks.read("kubernetes.inventory.read", json!({})).await {
-        Ok(inventory) => inventory,
-        Err(error) => return vec![failed("hosts", error, "run `stargate doctor` without `--hosts` first")],
+    let actions = ReadingActions { registry, secrets };
+    let facts = async {
+        let inventory = actions.read("kubernetes.inventory.read", json!({})).await?;
+        Ok((inventory, actions.read("tailscale.devices.list", json!({})).await?))
     };
-    match checks.read("tailscale.devices.list", json!({})).await {
-        Ok(mut listed) => checks.devices = listed["devices"].as_array_mut().map(std::mem::take).unwrap_or_default(),
-        Err(error) => return vec![failed("hosts", error, "run `stargate doctor` without `--hosts` first")],
-    }
+    let (inventory, listed) = match facts.await {
+        Ok(facts) => facts,
+        Err(error) => {
+            let finding = Finding::of_error(error, "run `stargate doctor` without `--hosts` first");
+            return vec![HostFinding { id: "hosts".into(), finding }];
+        }
+    };
+    let devices = listed["devices"].as_array().map_or(&[][..], Vec::as_slice);
     let machines = |list: &str| inventory[list].as_array().cloned().unwrap_or_default().into_iter();
     let routers = machines("routers").map(|machine| (machine, true));
     let all: Vec<_> = routers.chain(machines("workers").map(|machine| (machine, false))).collect();
-    let checks = &checks;
+    let checks = &HostChecks { actions, devices };
     stream::iter(all).map(|(machine, is_router)| checks.check(machine, is_router)).buffered(PARALLEL).collect().await
 }
 
-fn failed(id: &str, error: ActionError, hint: &str) -> HostFinding {
-    HostFinding { id: id.into(), finding: Finding::of_error(error, hint) }
-}
-
-impl HostChecks<'_> {
+impl ReadingActions<'_> {
     /// Output of an action that only reads.
     async fn read(&self, action: &str, input: Value) -> Result<Value, ActionError> {
         match preview_action(self.registry, self.secrets, action, input).await? {
@@ -78,7 +83,9 @@ impl HostChecks<'_> {
             _ => Err(ActionError::permanent(format!("{action} has no preview"))),
         }
     }
+}
 
+impl HostChecks<'_> {
     async fn check(&self, machine: Value, is_router: bool) -> HostFinding {
         let id = format!("host {}", machine["name"].as_str().unwrap_or_default());
         let finding = match self.problems(&machine, is_router).await {
@@ -97,7 +104,7 @@ impl HostChecks<'_> {
             input["minimum_disk_mib"] = ROUTER_MIB.into();
         }
         let before = Clock::system().now();
-        let facts = self.read("ssh.host.preflight", input).await?;
+        let facts = self.actions.read("ssh.host.preflight", input).await?;
         let after = Clock::system().now();
         let known = facts["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let mut warnings: Vec<String> = known.map(str::to_owned).collect();
@@ -139,7 +146,7 @@ impl HostChecks<'_> {
         let mut warnings = Vec::new();
         for path in CERTIFICATES {
             let input = json!({ "host": worker["host"], "path": path });
-            let certificate = self.read("ssh.certificate.read", input).await?;
+            let certificate = self.actions.read("ssh.certificate.read", input).await?;
             if certificate["exists"] != true {
                 continue;
             }

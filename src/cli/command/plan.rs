@@ -11,26 +11,21 @@ use stargate::plan::{CompiledPlan, Plan};
 use stargate_sdk::Preview;
 
 use super::forecast::{Forecast, StepForecast, forecast};
-use crate::{
-    cli::{
-        Failure, Settings,
-        args::{Output, PlanArgs},
-        exit::Exit,
-        format, inputs,
-        ui::{self, Tone},
-        workflow_text::WorkflowText,
-    },
-    wiring,
+use crate::cli::{
+    Failure, Settings,
+    args::{Output, PlanArgs},
+    exit::Exit,
+    format, inputs,
+    planned::PlannedWorkflow,
+    ui::{self, Tone},
+    workflow_text::WorkflowText,
 };
 
 /// Command `plan`: previews the changes of a run. Changes nothing and creates no run.
 pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, Failure> {
     let text = WorkflowText::find(&args.workflow.workflow)?.with_includes(settings.includes);
-    let (registry, secrets) = wiring::build(settings)?;
-    let checked = text.validate(&registry)?;
-    let inputs = inputs::read(&args.workflow.inputs, checked.workflow())?;
-    let plan = WorkflowText::plan(&checked, &inputs)?;
-    wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+    let planned = PlannedWorkflow::new(settings, &text, |workflow| inputs::read(&args.workflow.inputs, workflow))?;
+    let PlannedWorkflow { plan, actions: (registry, secrets) } = planned;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
     let width = compiled.plan().steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
     let report = |forecast: &StepForecast| {

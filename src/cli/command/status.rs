@@ -21,17 +21,15 @@ use super::{
     forecast::{Forecast, StepForecast, forecast},
     view_context::ViewContext,
 };
-use crate::{
-    cli::{
-        Failure, Settings,
-        args::{Output, StatusArgs},
-        exit::Exit,
-        format, inputs, journals,
-        status::{DeploymentStatus, StepOutputs, SurfaceStatus},
-        ui::{self, Tone},
-        workflow_text::WorkflowText,
-    },
-    wiring,
+use crate::cli::{
+    Failure, Settings,
+    args::{Output, StatusArgs},
+    exit::Exit,
+    format, inputs, journals,
+    planned::PlannedWorkflow,
+    status::{DeploymentStatus, StepOutputs, SurfaceStatus},
+    ui::{self, Tone},
+    workflow_text::WorkflowText,
 };
 
 /// Workflow whose forecast is the status.
@@ -86,11 +84,12 @@ fn now() -> UnixMillis {
 
 async fn read(settings: &Settings, args: &StatusArgs) -> Result<(ShownStatus, Exit), Failure> {
     let text = WorkflowText::shipped(SYNC)?;
-    let (registry, secrets) = wiring::build(settings)?;
-    let checked = text.validate(&registry)?;
-    let next = checked.workflow().schedule.as_ref().and_then(|cron| cron.value.next_after(now(), &TimeZone::system()));
-    let plan = WorkflowText::plan(&checked, &inputs::read(&args.inputs, checked.workflow())?)?;
-    wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
+    let mut next = None;
+    let planned = PlannedWorkflow::new(settings, &text, |workflow| {
+        next = workflow.schedule.as_ref().and_then(|cron| cron.value.next_after(now(), &TimeZone::system()));
+        inputs::read(&args.inputs, workflow)
+    })?;
+    let PlannedWorkflow { plan, actions: (registry, secrets) } = planned;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
     let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &|_| {}).await;
     let (outputs, surfaces) = sorted(forecasts);
