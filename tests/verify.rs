@@ -65,6 +65,19 @@ async fn run(harness: &mut Harness, workflow: &str, more: &[(&str, Value)]) -> (
     (code, text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
+/// Plans a synchronization that measures. Returns the exit code and the forecast of the
+/// measurement.
+async fn planned(harness: &mut Harness) -> (Option<i32>, Value) {
+    let mut inputs = inputs::of("sync-pod-routes", &WorldFacts::of(&harness.sim).await);
+    inputs.insert("verify".into(), json!(true));
+    let code = harness.run_with_inputs(&["plan"], "sync-pod-routes", &inputs).await;
+    let (_, text) = &harness.outputs[harness.outputs.len() - 2];
+    let plan: Value = serde_json::from_slice(text).unwrap();
+    let steps = plan["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["step"] == "verification/measurement").unwrap();
+    (code, step["forecast"].clone())
+}
+
 /// Returns the outputs of a run, from its last event.
 fn outputs(events: &[Value]) -> &Value {
     &events.last().unwrap()["outputs"]
@@ -251,9 +264,11 @@ async fn a_run_that_has_changed_something_ends_with_a_measurement() {
     }
     let (code, _) = run(&mut harness, "sync-pod-routes", std::slice::from_ref(&verify)).await;
     assert_eq!((code, measured(&mut harness).await), (Some(0), None), "nothing has changed");
+    assert_eq!(planned(&mut harness).await, (Some(0), json!("skipped")));
 
     let approval = json!({ "kind": "approval", "router": DC_ROUTER, "prefix": "10.244.64.0/18" });
     outside::drift(&harness.sim, &approval).await;
+    assert_eq!(planned(&mut harness).await, (Some(2), json!("unknown")));
     let (code, _) = run(&mut harness, "sync-pod-routes", std::slice::from_ref(&verify)).await;
     assert_eq!(code, Some(0), "{}", harness.last_output());
     assert_eq!(pairs(&measured(&mut harness).await.unwrap(), ".").len(), 12);

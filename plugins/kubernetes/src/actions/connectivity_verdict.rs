@@ -93,7 +93,7 @@ fn failure(report: &ConnectivityReport) -> ActionError {
     let more = (report.failed() + report.unknown()).saturating_sub(shown.len());
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     ActionError::permanent(format!("{}: {}{more}", counts.collect::<Vec<_>>().join("; "), shown.join("; ")))
-        .with_hint("run `stargate plan sync-pod-routes` to see whether a route is missing")
+        .with_hint("run `stargate trace FROM TO` for two of the nodes to see what drops their packets")
 }
 
 #[cfg(test)]

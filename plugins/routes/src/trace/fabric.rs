@@ -31,30 +31,29 @@ const DROPPED: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
 
-/// Passes a packet from a machine through its network to the next machine.
+/// Words for the route inside a virtual network.
+const LOCAL: &str = "inside the virtual network";
+
+/// Passes a packet from a machine through its network to the machine that it has to reach next.
+/// Returns words for the route.
 ///
 /// # Errors
-/// The surface that drops it.
-pub(super) fn cross<'f>(
-    facts: &'f TraceFacts,
-    from: &Machine<'f>,
+/// The surface that drops it, or sends it elsewhere.
+pub(super) fn cross(
+    facts: &TraceFacts,
+    from: &Machine<'_>,
+    next: &Machine<'_>,
     packet: &TracedPacket,
-    expected: Ipv4Addr,
-) -> Result<(Machine<'f>, String), Fault> {
+) -> Result<String, Fault> {
     let Some(subnet) = facts.subnet(from) else {
         return Err(Fault::own(PathSurface::RouteTable, from.label(), "a subnet in Azure", "none that was read"));
     };
     leave(facts, subnet, from, packet)?;
-    let (hop, text) = next_hop(subnet, from, packet, expected)?;
-    let Some(next) = facts.neighbour(from, hop) else {
-        let table = table_name(subnet);
-        let found = format!("{hop}, which is the address of no registered machine");
-        return Err(Fault::own(PathSurface::RouteTable, table, format!("next hop {expected}"), found));
-    };
-    if let Some(subnet) = facts.subnet(&next) {
-        arrive(facts, subnet, &next, packet)?;
+    let route = check_route(subnet, packet, next.ip)?;
+    if let Some(subnet) = facts.subnet(next) {
+        arrive(facts, subnet, next, packet)?;
     }
-    Ok((next, text))
+    Ok(route)
 }
 
 /// Checks the security groups between two nodes of AKS. Their network delivers to pods without a
@@ -117,49 +116,41 @@ fn check_groups(
     Err(fault.with_command(format!("`{}` allows it", denying.command)))
 }
 
-/// Next hop of a packet: that of the route with the longest prefix; of equal ones, the table's own.
-fn next_hop(
-    subnet: &SubnetFacts,
-    from: &Machine<'_>,
-    packet: &TracedPacket,
-    expected: Ipv4Addr,
-) -> Result<(Ipv4Addr, String), Fault> {
+/// Checks that a packet is sent to `expected`: by the route with the longest prefix; of equal ones,
+/// by that of the table. Returns words for the route.
+fn check_route(subnet: &SubnetFacts, packet: &TracedPacket, expected: Ipv4Addr) -> Result<String, Fault> {
     let destination = packet.destination;
-    let own = best_route(subnet, destination);
     let local = subnet.local_prefix(destination);
-    let dropped = |found: String| {
+    let own = best_route(subnet, destination)
+        .filter(|(_, prefix)| local.is_none_or(|local| prefix.prefix_len() >= local.prefix_len()));
+    let dropped = |found: &str| {
         let expected = format!("a route for {destination} to {expected}");
         Fault::own(PathSurface::RouteTable, table_name(subnet), expected, found)
     };
-    match (own, local) {
-        (Some((route, prefix)), local) if local.is_none_or(|local| prefix.prefix_len() >= local.prefix_len()) => {
-            let text = format!("route {} ({prefix}) of {}", route.name, table_name(subnet));
-            match route.appliance() {
-                Some(hop) if hop == expected => Ok((hop, format!("{text} leads to {hop}"))),
-                Some(hop) => Err(misled(subnet, route, hop, destination, expected)),
-                None if route.next_hop_type.eq_ignore_ascii_case("VnetLocal") => local_hop(from, packet, &dropped),
-                None => Err(misled(subnet, route, route.next_hop_type.as_str(), destination, expected)),
+    match own {
+        Some((route, prefix)) => match route.appliance() {
+            Some(hop) if hop == expected => {
+                Ok(format!("route {} ({prefix}) of {} leads to {hop}", route.name, table_name(subnet)))
             }
+            Some(hop) => Err(misled(subnet, route, &hop.to_string(), &dropped)),
+            None if route.next_hop_type.eq_ignore_ascii_case("VnetLocal") && destination == expected => {
+                Ok(LOCAL.into())
+            }
+            None => Err(misled(subnet, route, &route.next_hop_type, &dropped)),
+        },
+        // No machine of the network has the address of a pod.
+        None if local.is_some() && destination == expected => Ok(LOCAL.into()),
+        None if local.is_some() => Err(dropped("none but that of the virtual network")),
+        None if DROPPED.iter().any(|prefix| prefix.contains(&destination)) => {
+            Err(dropped("none: Azure drops the packets"))
         }
-        (_, Some(_)) => local_hop(from, packet, &dropped),
-        (_, None) => {
-            let is_dropped = DROPPED.iter().any(|prefix| prefix.contains(&destination));
-            Err(dropped(if is_dropped { "none: Azure drops the packets" } else { "none: to the internet" }.to_owned()))
-        }
+        None => Err(dropped("none: to the internet")),
     }
 }
 
 /// Fault of a route that leads elsewhere.
-fn misled(
-    subnet: &SubnetFacts,
-    route: &RouteEntry,
-    hop: impl std::fmt::Display,
-    destination: Ipv4Addr,
-    expected: Ipv4Addr,
-) -> Fault {
-    let found = format!("route {} ({}) to {hop}", route.name, route.prefix);
-    let expected = format!("a route for {destination} to {expected}");
-    let fault = Fault::own(PathSurface::RouteTable, table_name(subnet), expected, found);
+fn misled(subnet: &SubnetFacts, route: &RouteEntry, hop: &str, dropped: &impl Fn(&str) -> Fault) -> Fault {
+    let fault = dropped(&format!("route {} ({}) to {hop}", route.name, route.prefix));
     match &subnet.route_table {
         Some(table) if !route.managed => fault.with_command(format!(
             "`az network route-table route delete --resource-group {} --route-table-name {} --name {}` removes it",
@@ -167,18 +158,6 @@ fn misled(
         )),
         _ => fault,
     }
-}
-
-/// Next hop inside the network: the machine itself. No machine has the address of a pod.
-fn local_hop(
-    from: &Machine<'_>,
-    packet: &TracedPacket,
-    dropped: &impl Fn(String) -> Fault,
-) -> Result<(Ipv4Addr, String), Fault> {
-    if packet.of_machine || from.role == Role::AksNode {
-        return Ok((packet.destination, "inside the virtual network".to_owned()));
-    }
-    Err(dropped("none but that of the virtual network, in which no machine has the address".to_owned()))
 }
 
 fn best_route(subnet: &SubnetFacts, destination: Ipv4Addr) -> Option<(&RouteEntry, Ipv4Net)> {

@@ -68,11 +68,6 @@ impl TraceFacts {
         self.machines().find(|machine| machine.name == name)
     }
 
-    /// The machine with an address in the network of another one.
-    pub(super) fn neighbour(&self, of: &Machine<'_>, ip: Ipv4Addr) -> Option<Machine<'_>> {
-        self.machines().find(|machine| machine.ip == ip && machine.is_at_site_of(of))
-    }
-
     /// Facts that were read on a machine; `None` for one that is not inspected, such as a node of
     /// AKS.
     pub(super) fn host(&self, machine: &Machine<'_>) -> Option<&TracedHost> {

@@ -211,7 +211,7 @@ impl<'f> Walk<'f> {
                 let object = format!("chain {} of table {} on {}", drop.chain, drop.table, at.name);
                 let expected = format!("a rule that accepts {source} → {destination}");
                 let command = format!(
-                    "accept these packets in that chain, on the host, by `nft add rule {} {} …`",
+                    "`sudo nft insert rule {} {} ip saddr {source} ip daddr {destination} accept` on the host lets it pass",
                     drop.table, drop.chain
                 );
                 Err(Fault::own(PathSurface::Firewall, object, expected, "the packet is dropped").with_command(command))
@@ -268,9 +268,21 @@ impl<'f> Walk<'f> {
         if at.site.is_some_and(|site| site.fabric == SiteFabric::L2) {
             return self.cross_segment(at, next, lookup.as_ref());
         }
-        let (next, text) = fabric::cross(self.facts, at, &self.packet, next.ip)?;
-        self.tell(format!("{text}, {}", next.label()));
+        let route = fabric::cross(self.facts, at, &next, &self.packet)?;
+        self.tell(format!("{route}, {}", next.label()));
+        self.note_missing_interfaces([at, &next]);
         Ok((next, Entrance::Network))
+    }
+
+    /// Names interfaces that were not read, such as those in another resource group: it is not
+    /// known whether they forward. AKS configures those of its nodes.
+    fn note_missing_interfaces(&mut self, machines: [&Machine<'f>; 2]) {
+        for machine in machines.into_iter().filter(|machine| machine.role != Role::AksNode) {
+            if self.facts.subnet(machine).is_some_and(|subnet| subnet.interface(machine.ip).is_none()) {
+                let address = machine.ip;
+                self.unread.push(format!("network interface of {}: none in its subnet has {address}", machine.label()));
+            }
+        }
     }
 
     /// On an Ethernet segment, the kernel's route names the next machine.
