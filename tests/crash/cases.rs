@@ -127,7 +127,14 @@ fn commits(said: &str) -> u64 {
     count.and_then(|count| count.parse().ok()).expect("every process says how many commits it made")
 }
 
-/// Runs one case in a world of its own and returns the violations with the end of the output.
+/// Returns true if a line of the output is the event of a step that has failed or is in doubt.
+fn tells_of_failure(line: &str) -> bool {
+    let event = serde_json::from_str::<Value>(line).unwrap_or_default();
+    matches!(event["event"].as_str(), Some("step_failed" | "step_in_doubt"))
+}
+
+/// Runs one case in a world of its own and returns the violations with the failures and the end of
+/// the output.
 async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complaints {
     let stage = Stage::new(workflow, &reference.template).await;
     let outcome = case.play(&stage).await;
@@ -139,6 +146,7 @@ async fn judged(workflow: Shipped, case: Case, reference: &Reference) -> Complai
     }
     if !complaints.is_empty() {
         let said = stage.said();
+        complaints.extend(said.lines().filter(|line| tells_of_failure(line)).map(str::to_owned));
         let last: Vec<&str> = said.lines().rev().take(SAID).collect();
         complaints.extend(last.into_iter().rev().map(str::to_owned));
     }
