@@ -100,11 +100,14 @@ async fn run(engine: &Engine, plan: Plan) -> RunReport {
 /// Maximum memory as a multiple of the output.
 const MAX_RATIO: usize = 10;
 /// Shape of the output, and condition of the second step.
-const CASES: [(&str, Option<&str>); 4] = [
+const CASES: [(&str, Option<&str>); 7] = [
     ("text", None),
     ("text", Some("size(steps.give.outputs.text) > 0")),
     ("routes", None),
     ("routes", Some("size(steps.give.outputs.routes) > 0")),
+    ("routes", Some("steps.give.outputs.routes.all(route, route.next_hop != '')")),
+    ("routes", Some("steps.give.outputs.routes[0].id != ''")),
+    ("routes", Some("steps.give.outputs.routes.map(route, route.id).size() > 0")),
 ];
 /// Variable with the number of the case that a process measures.
 const CASE: &str = "MEASURED_CASE";

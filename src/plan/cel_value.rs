@@ -1,53 +1,60 @@
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use cel::objects;
+use cel::{
+    common::{
+        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt},
+        value::Val,
+    },
+    objects,
+};
 use serde_json::Value;
 
-/// Converts JSON to a CEL value.
+/// Value of a CEL program that borrows texts and keys from JSON.
+pub(super) type BorrowedValue<'v> = Box<dyn Val + 'v>;
+
+/// Converts JSON to a CEL value, without a copy of its texts.
 ///
 /// The conversion through serde would make unsigned numbers of JSON's integers, which CEL cannot
-/// add to signed ones.
-pub(super) fn to_cel(value: &Value) -> objects::Value {
-    convert(value, &mut HashMap::new())
+/// add to signed ones. The one through [`objects::Value`] would copy everything twice.
+pub(super) fn to_cel(value: &Value) -> BorrowedValue<'_> {
+    match value {
+        Value::Null => Box::new(CelNull),
+        Value::Bool(value) => Box::new(CelBool::from(*value)),
+        Value::Number(number) => number_to_cel(number),
+        Value::String(text) => Box::new(CelString::from(text.as_str())),
+        Value::Array(items) => Box::new(CelList::from(items.iter().map(to_cel).collect::<Vec<_>>())),
+        Value::Object(members) => map_to_cel(members.iter().map(|(name, member)| (name.as_str(), to_cel(member)))),
+    }
 }
 
 /// Converts a value of which only the size is read: what is inside it becomes `null`.
-pub(super) fn sized_to_cel(value: &Value) -> objects::Value {
+pub(super) fn sized_to_cel(value: &Value) -> BorrowedValue<'_> {
     match value {
-        Value::Array(items) => objects::Value::List(Arc::new(vec![objects::Value::Null; items.len()])),
-        Value::Object(members) => {
-            let map = members.keys().map(|key| (key.as_str().into(), objects::Value::Null)).collect();
-            objects::Value::Map(objects::Map { map: Arc::new(map) })
-        }
+        Value::Array(items) => Box::new(CelList::from(items.iter().map(|_| null()).collect::<Vec<_>>())),
+        Value::Object(members) => map_to_cel(members.keys().map(|key| (key.as_str(), null()))),
         other => to_cel(other),
     }
 }
 
-/// Converts a value. `keys` are the keys of maps so far: those of a list's items are the same, and
-/// exist once.
-fn convert<'a>(value: &'a Value, keys: &mut HashMap<&'a str, objects::Key>) -> objects::Value {
-    match value {
-        Value::Null => objects::Value::Null,
-        Value::Bool(value) => objects::Value::Bool(*value),
-        Value::Number(number) => number_to_cel(number),
-        Value::String(text) => objects::Value::String(Arc::new(text.clone())),
-        Value::Array(items) => objects::Value::List(Arc::new(items.iter().map(|item| convert(item, keys)).collect())),
-        Value::Object(members) => {
-            let mut map = HashMap::with_capacity(members.len());
-            for (name, member) in members {
-                let key = keys.entry(name).or_insert_with(|| name.as_str().into()).clone();
-                map.insert(key, convert(member, keys));
-            }
-            objects::Value::Map(objects::Map { map: Arc::new(map) })
-        }
-    }
+/// Creates a CEL map of named members.
+pub(super) fn map_to_cel<'v, K: Into<CelMapKey<'v>>>(
+    members: impl Iterator<Item = (K, BorrowedValue<'v>)>,
+) -> BorrowedValue<'v> {
+    let members: HashMap<CelMapKey<'v>, BorrowedValue<'v>> =
+        members.map(|(name, value)| (name.into(), value)).collect();
+    Box::new(CelMap::from(members))
 }
 
-fn number_to_cel(number: &serde_json::Number) -> objects::Value {
+/// Returns CEL's `null`, which takes no memory.
+fn null<'v>() -> BorrowedValue<'v> {
+    Box::new(CelNull)
+}
+
+fn number_to_cel<'v>(number: &serde_json::Number) -> BorrowedValue<'v> {
     match (number.as_i64(), number.as_u64()) {
-        (Some(signed), _) => objects::Value::Int(signed),
-        (None, Some(unsigned)) => objects::Value::UInt(unsigned),
-        (None, None) => objects::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        (Some(signed), _) => Box::new(CelInt::from(signed)),
+        (None, Some(unsigned)) => Box::new(CelUInt::from(unsigned)),
+        (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
     }
 }
 

@@ -144,11 +144,13 @@ impl<'a> Evaluation<'a> {
         reads: &[Read],
     ) -> Result<Value, EvaluationFailure> {
         static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-        let (variables, skipped) = self.variables(reads)?;
+        let mut skipped = None;
+        let values: Vec<_> = reads.iter().map(|read| self.read(read, &mut skipped)).collect::<Result<_, _>>()?;
+        let variables = variables(reads, &values);
         self.allow(|| variables.hidden_secret()).map_err(|message| expression.failure(message))?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         for (name, value) in variables.into_cel() {
-            context.add_variable_from_value(name, value);
+            context.add_variable_as_val(name, value);
         }
         let result = program.execute(&context).map_err(|error| error.to_string());
         match result.and_then(|value| from_cel(&value)) {
@@ -162,30 +164,38 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Collects the variables of a program. The second value is the first failure because of a
-    /// skipped step inside an inlined workflow: it matters only if the program reads that output.
-    fn variables(&self, reads: &[Read]) -> Result<(Variables, Option<EvaluationFailure>), EvaluationFailure> {
-        let mut variables = Variables::default();
-        let mut skipped = None;
-        for read in reads {
-            let depth = read.resolved.depth;
-            // An absent value must not look like an empty one.
-            let absent = &read.names[..depth.min(read.names.len().saturating_sub(1))];
-            match self.values.value(&read.resolved.target) {
-                Ok(Some(value)) => {
-                    let convert = if read.is_sized_only { sized_to_cel } else { to_cel };
-                    variables.insert(&read.names, depth, &value, convert);
-                }
-                Ok(None) => variables.reserve(absent),
-                Err(failure) if failure.is_skipped() => {
-                    variables.reserve(absent);
-                    skipped.get_or_insert(failure);
-                }
-                Err(failure) => return Err(failure),
+    /// Reads a value of a program; `None` if it has none. `skipped` becomes the first failure
+    /// because of a skipped step inside an inlined workflow: it matters only if the program
+    /// reads that output.
+    fn read(
+        &self,
+        read: &Read,
+        skipped: &mut Option<EvaluationFailure>,
+    ) -> Result<Option<Cow<'a, Value>>, EvaluationFailure> {
+        self.values.value(&read.resolved.target).or_else(|failure| {
+            if !failure.is_skipped() {
+                return Err(failure);
             }
-        }
-        Ok((variables, skipped))
+            skipped.get_or_insert(failure);
+            Ok(None)
+        })
     }
+}
+
+/// Collects the variables of a program, which borrow from `values`.
+fn variables<'v>(reads: &[Read], values: &'v [Option<Cow<'_, Value>>]) -> Variables<'v> {
+    let mut variables = Variables::default();
+    for (read, value) in reads.iter().zip(values) {
+        let depth = read.resolved.depth;
+        if let Some(value) = value {
+            let convert = if read.is_sized_only { sized_to_cel } else { to_cel };
+            variables.insert(&read.names, depth, value, convert);
+        } else {
+            // An absent value must not look like an empty one.
+            variables.reserve(&read.names[..depth.min(read.names.len().saturating_sub(1))]);
+        }
+    }
+    variables
 }
 
 /// Follows fields and indexes inside a value.

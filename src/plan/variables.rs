@@ -1,26 +1,28 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use cel::objects;
 use serde_json::Value;
 
-use super::hidden::hidden_secret;
+use super::{
+    cel_value::{BorrowedValue, map_to_cel},
+    hidden::hidden_secret,
+};
 
 /// Conversion of a value to CEL.
-type Convert = fn(&Value) -> objects::Value;
+type Convert = fn(&Value) -> BorrowedValue<'_>;
 
 /// Variables of a CEL program: the values that it reads, under the names it uses, and nothing else.
 #[derive(Default)]
-pub(super) struct Variables(BTreeMap<String, VariableTree>);
+pub(super) struct Variables<'v>(BTreeMap<String, VariableTree<'v>>);
 
-enum VariableTree {
-    Map(Variables),
-    Value { value: objects::Value, hidden: Option<String> },
+enum VariableTree<'v> {
+    Map(Variables<'v>),
+    Value { value: BorrowedValue<'v>, hidden: Option<String> },
 }
 
-impl Variables {
+impl<'v> Variables<'v> {
     /// Adds the part of `value` that `names[depth..]` leads to, under all of `names`. A missing
     /// field is not added, so that CEL reports it.
-    pub(super) fn insert(&mut self, names: &[String], depth: usize, value: &Value, convert: Convert) {
+    pub(super) fn insert(&mut self, names: &[String], depth: usize, value: &'v Value, convert: Convert) {
         let Some((name, below)) = names.split_first() else { return };
         if depth == 0 {
             let Value::Object(map) = value else { return };
@@ -31,7 +33,7 @@ impl Variables {
     }
 
     /// Adds `value` under `name`, `depth` levels above the names that lead inside it.
-    fn put(&mut self, name: &str, below: &[String], depth: usize, value: &Value, convert: Convert) {
+    fn put(&mut self, name: &str, below: &[String], depth: usize, value: &'v Value, convert: Convert) {
         if depth == 0 && (below.is_empty() || !value.is_object()) {
             let tree = VariableTree::Value { value: convert(value), hidden: hidden_secret(value) };
             self.0.insert(name.to_owned(), tree);
@@ -68,19 +70,16 @@ impl Variables {
     }
 
     /// Returns the variables as CEL values, sorted by name.
-    pub(super) fn into_cel(self) -> impl Iterator<Item = (String, objects::Value)> {
+    pub(super) fn into_cel(self) -> impl Iterator<Item = (String, BorrowedValue<'v>)> {
         self.0.into_iter().map(|(name, tree)| (name, tree.into_cel()))
     }
 }
 
-impl VariableTree {
-    fn into_cel(self) -> objects::Value {
+impl<'v> VariableTree<'v> {
+    fn into_cel(self) -> BorrowedValue<'v> {
         match self {
             Self::Value { value, .. } => value,
-            Self::Map(variables) => {
-                let entries = variables.into_cel().map(|(name, value)| (name.into(), value));
-                objects::Value::Map(objects::Map { map: Arc::new(entries.collect()) })
-            }
+            Self::Map(variables) => map_to_cel(variables.into_cel()),
         }
     }
 }
@@ -98,7 +97,8 @@ mod tests {
         let names = ["steps", "net", "outputs", "size"].map(str::to_owned);
         let mut variables = Variables::default();
         variables.insert(&names, 3, &output, to_cel);
-        let converted: Vec<_> = variables.into_cel().map(|(name, value)| (name, from_cel(&value))).collect();
+        let json = |value: BorrowedValue| from_cel(&value.as_ref().try_into().expect("a value of JSON"));
+        let converted: Vec<_> = variables.into_cel().map(|(name, value)| (name, json(value))).collect();
         assert_eq!(converted, [("steps".to_owned(), Ok(json!({"net": {"outputs": {"size": 7}}})))]);
     }
 }
