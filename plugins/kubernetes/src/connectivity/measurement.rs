@@ -15,7 +15,7 @@ use stargate_sdk::{ActionContext, ActionError, FailureKind};
 use super::{
     objects::{ProbeNetwork, ProbeObjects},
     pairs::{ProbedNode, choose_pairs},
-    probes::{PARALLEL, ProbeStates, Probes, RunningProbe, all},
+    probes::{LogFailure, PARALLEL, ProbeStates, Probes, RunningProbe, all},
     question::{Answers, QuestionError, ask_cluster, ask_nodes, ask_pods},
     report::{ConnectivityCheck, ConnectivityReport, ReportBuilder},
 };
@@ -163,11 +163,22 @@ impl<'a> Measurement<'a> {
         let (mut askers, running) = (pods.clone(), running(pods));
         let failures = all(running.iter().map(|(_, pod)| probes.log_failure(pod)).collect()).await;
         for ((at, _), failure) in running.iter().zip(failures) {
-            if let Some(reason) = &failure {
-                askers.insert(*at, Err(format!("the API server does not reach its kubelet: {reason}")));
+            let (asker, kubelet) = match failure {
+                None => (None, Ok(None)),
+                Some(LogFailure::OfKubelet(reason)) => {
+                    (Some(format!("the API server does not reach its kubelet: {reason}")), Ok(Some(reason)))
+                }
+                Some(LogFailure::NoAnswer(reason)) => {
+                    (Some(format!("the API server does not answer: {reason}")), Err(reason))
+                }
+            };
+            if let Some(reason) = asker {
+                askers.insert(*at, Err(reason));
             }
-            if self.wants(ConnectivityCheck::Kubelet) {
-                report.node(ConnectivityCheck::Kubelet, *at, failure);
+            match kubelet {
+                _ if !self.wants(ConnectivityCheck::Kubelet) => {}
+                Ok(failure) => report.node(ConnectivityCheck::Kubelet, *at, failure),
+                Err(reason) => report.node_unknown(ConnectivityCheck::Kubelet, *at, &reason),
             }
         }
         askers

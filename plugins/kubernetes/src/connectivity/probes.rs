@@ -8,11 +8,12 @@ use http::Method;
 use serde_json::{Value, json};
 use stargate_client::{Backoff, CallEffect, WaitState, Waiter};
 use stargate_kubernetes_client::{
-    BodyFormat, ExecCommand, JOBS, KubeClient, KubeRequest, NETWORK_POLICIES, ObjectKind, ObjectName, PODS, SERVICES,
+    BodyFormat, ExecCommand, JOBS, KubeClient, KubeError, KubeRequest, NETWORK_POLICIES, ObjectKind, ObjectName, PODS,
+    SERVICES,
     json::{condition, list, name, text, text_or_empty},
 };
 use stargate_sdk::{ActionContext, ActionError};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     objects::{ProbeNetwork, ProbeObjects},
@@ -27,8 +28,10 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from
 pub(super) const PARALLEL: usize = 8;
 /// Longest time for one command: a stalled transfer of each address ends earlier.
 const COMMAND_LIMIT: Duration = Duration::from_secs(80);
-/// Longest time for the log of a pod, which is one line.
+/// Longest time for the log of a pod, which is one line, with all attempts.
 const LOG_LIMIT: Duration = Duration::from_secs(20);
+/// Number of times that the log of a pod is asked for: the API server may fail for a moment.
+const LOG_ATTEMPTS: usize = 5;
 /// Number of times that a command is started whose connection fails.
 const COMMAND_ATTEMPTS: usize = 2;
 /// Reasons for which a container does not start, and will not without a change.
@@ -42,6 +45,23 @@ pub(super) struct RunningProbe {
     name: String,
     /// Address of the pod.
     pub(super) ip: String,
+}
+
+/// Failure to read the log of a probe pod.
+#[derive(Debug)]
+pub(super) enum LogFailure {
+    /// The API server answered, or waited, without a log of the kubelet.
+    OfKubelet(String),
+    /// The API server did not answer: nothing is known about the kubelet.
+    NoAnswer(String),
+}
+
+impl From<KubeError> for LogFailure {
+    fn from(error: KubeError) -> Self {
+        let has_answer = error.code.is_some();
+        let message = ActionError::from(error).message;
+        if has_answer { Self::OfKubelet(message) } else { Self::NoAnswer(message) }
+    }
 }
 
 /// Probe pods of one network by the index of their node: the pod, or the reason for which it does
@@ -150,12 +170,23 @@ impl<'a> Probes<'a> {
     }
 
     /// Reason for which the log of a pod cannot be read; `None` if it can.
-    pub(super) async fn log_failure(&self, pod: &RunningProbe) -> Option<String> {
+    pub(super) async fn log_failure(&self, pod: &RunningProbe) -> Option<LogFailure> {
         let pod = ObjectName::namespaced(self.objects.namespace(), &pod.name).ok()?;
-        match timeout(LOG_LIMIT, self.client.last_log_line(self.cx, pod)).await {
-            Ok(result) => result.err().map(|error| ActionError::from(error).message),
-            Err(_) => Some(format!("the log was not read within {} s", LOG_LIMIT.as_secs())),
-        }
+        let mut failure = LogFailure::OfKubelet(format!("the log was not read within {} s", LOG_LIMIT.as_secs()));
+        let read = async {
+            for delay in BACKOFF.delays().take(LOG_ATTEMPTS) {
+                match self.client.last_log_line(self.cx, pod).await {
+                    Ok(_) => return true,
+                    Err(error) => failure = error.into(),
+                }
+                if self.cx.cancellation().run_until_cancelled(sleep(delay)).await.is_none() {
+                    break;
+                }
+            }
+            false
+        };
+        let is_read = timeout(LOG_LIMIT, read).await == Ok(true);
+        (!is_read).then_some(failure)
     }
 
     /// Output of a command in a pod, or the reason for which there is none.
