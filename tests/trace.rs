@@ -12,13 +12,14 @@ mod parties;
 mod world;
 
 use futures::future::BoxFuture;
-use inputs::{AKS_ROUTER, CLUSTER, DC_GROUP, DC_ROUTER, NODE_GROUP};
+use inputs::{AKS_ROUTER, CLUSTER, DC_GROUP, DC_ROUTER, NODE_GROUP, WorldFacts};
 use parties::{add_offline_device, associate_company_group, delete, expire, on_machine, write};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use stargate_sim::{
     Sim,
-    dataplane::{Plane, UnmanagedPod},
+    dataplane::{Endpoint, PathMatrix, Plane, UnmanagedPod},
+    host::{Chain, ChainPolicy, FilterRule, Hook, KernelRoute, NftRule, PacketMatch, Statement},
 };
 use world::Harness;
 
@@ -341,8 +342,53 @@ fn other_faults() -> Vec<TraceFault> {
     ]
 }
 
+/// Returns faults of kernel routes and of rules of firewalls.
+fn kernel_faults() -> Vec<TraceFault> {
+    macro_rules! dropping_route {
+        ($machine:expr, $kind:literal, $prefix:literal, $table:literal) => {
+            change(
+                concat!($kind, " ", $prefix, " in table ", $table, " of ", stringify!($machine)),
+                &["kernel_route"],
+                on!($machine, |machine| {
+                    let route = KernelRoute::to($prefix.parse().unwrap());
+                    machine.kernel_routes.push(KernelRoute { kind: $kind.into(), table: $table, ..route });
+                }),
+                on!($machine, |machine| machine.kernel_routes.retain(|route| route.kind != $kind)),
+            )
+        };
+    }
+    macro_rules! dropping_rule {
+        ($machine:expr, $source:literal) => {
+            change(
+                concat!("rule that drops packets of ", $source, " on ", stringify!($machine)),
+                &["firewall"],
+                on!($machine, |machine| {
+                    let matches =
+                        vec![PacketMatch::Address { source: true, negated: false, prefix: $source.parse().unwrap() }];
+                    let rule = FilterRule { matches, counter: false, iptables: false, statement: Statement::Drop };
+                    let rules = vec![NftRule::Filter(rule)];
+                    let chain = Chain { rules, ..Chain::filter(Hook::Forward, ChainPolicy::Accept) };
+                    machine.ruleset.tables.insert("inet guard".into(), [("pods".into(), chain)].into());
+                }),
+                on!($machine, |machine| drop(machine.ruleset.tables.remove("inet guard"))),
+            )
+        };
+    }
+    vec![
+        dropping_route!(AKS_ROUTER, "blackhole", "10.244.0.0/24", 254),
+        dropping_route!(AKS_ROUTER, "prohibit", "10.244.64.0/24", 52),
+        dropping_route!(DC_ROUTER, "unreachable", "10.244.64.0/22", 254),
+        dropping_route!("worker-1", "blackhole", "10.244.0.0/16", 254),
+        dropping_route!("worker-2", "prohibit", "10.244.1.0/24", 254),
+        dropping_rule!(AKS_ROUTER, "10.244.64.0/18"),
+        dropping_rule!(DC_ROUTER, "10.244.1.0/24"),
+        dropping_rule!("worker-1", "10.244.0.0/24"),
+    ]
+}
+
 fn catalogue() -> Vec<TraceFault> {
-    [drifts(), tailscaled_faults(), azure_faults(), other_faults()].into_iter().flatten().collect()
+    let groups = [drifts(), tailscaled_faults(), azure_faults(), kernel_faults(), other_faults()];
+    groups.into_iter().flatten().collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,7 +397,7 @@ async fn the_surface_of_each_fault_is_named() {
     assert!(outside::becomes(|| is_alive(&harness.sim)).await);
     let mut found = deviations(&mut harness, "no fault", &[]).await;
     let faults = catalogue();
-    assert!(faults.len() >= 60, "{} faults", faults.len());
+    assert!(faults.len() >= 69, "{} faults", faults.len());
     for fault in &faults {
         fault.apply.happen(&harness.sim).await;
         if !outside::becomes(|| !is_alive(&harness.sim)).await {
@@ -447,4 +493,131 @@ async fn a_trace_is_shown_hop_by_hop_with_the_command_that_repairs() {
         assert_eq!(harness.run(&arguments).await, Some(3));
         assert!(harness.last_output().contains(expected), "{}", harness.last_output());
     }
+}
+
+/// Lets the workers join, and creates pods of two namespaces in the cluster.
+async fn create_pods(harness: &mut Harness) {
+    for worker in ["worker-1", "worker-2"] {
+        let mut inputs = inputs::of("repave-worker", &WorldFacts::of(&harness.sim).await);
+        inputs.insert("worker".into(), json!(worker));
+        let code = harness.run_with_inputs(&["run", "workflow"], "repave-worker", &inputs).await;
+        assert_eq!(code, Some(0), "{}", harness.last_output());
+    }
+    for namespace in ["shop", "other"] {
+        let labels = json!({ "kubernetes.io/metadata.name": namespace, "team": namespace });
+        let object =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels } });
+        outside::create(&harness.sim, "/api/v1/namespaces", &object).await;
+    }
+    for (namespace, name, node) in CLUSTER_PODS {
+        let container = json!({ "name": "c", "image": "registry.k8s.io/e2e-test-images/agnhost:2.53",
+            "ports": [{ "name": "http", "containerPort": 80 }] });
+        let spec = json!({ "nodeName": node, "containers": [container] });
+        let metadata = json!({ "name": name, "namespace": namespace, "labels": { "app": name } });
+        let object = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+        outside::create(&harness.sim, &format!("/api/v1/namespaces/{namespace}/pods"), &object).await;
+    }
+    assert!(outside::becomes(|| cluster_pods(&harness.sim).len() == CLUSTER_PODS.len()).await, "all pods run");
+}
+
+const CLUSTER_PODS: [(&str, &str, &str); 3] =
+    [("shop", "web", NODES[0]), ("shop", "db", "worker-1"), ("other", "batch", "worker-2")];
+
+/// Returns the pods of [`create_pods`] that run.
+fn cluster_pods(sim: &Sim) -> Vec<Endpoint> {
+    let is_one = |name: &str| CLUSTER_PODS.iter().any(|(namespace, pod, _)| name == format!("{namespace}/{pod}"));
+    Plane::of(&sim.shared().peek()).pods().iter().filter(|pod| is_one(&pod.name)).cloned().collect()
+}
+
+/// Returns the pairs of the pods of [`create_pods`].
+fn cluster_matrix(sim: &Sim) -> PathMatrix {
+    let pods = cluster_pods(sim);
+    Plane::of(&sim.shared().peek()).matrix(&pods)
+}
+
+/// Traces all pairs of the pods. Returns the deviations from the data plane.
+async fn policy_deviations(harness: &mut Harness, what: &str) -> Vec<String> {
+    let matrix = cluster_matrix(&harness.sim);
+    let mut found = vec![];
+    for cell in matrix.cells {
+        let (_, report) = trace(harness, &cell.from, &cell.to).await;
+        let seen = (report["verdict"].as_str().unwrap(), report["fault"]["surface"].as_str().unwrap_or_default());
+        let expected = if cell.ok { ("passes", "") } else { ("blocked", "network_policy") };
+        if seen != expected {
+            found.push(format!("{what}: {} → {}: {seen:?}, expected {expected:?}: {report:#}", cell.from, cell.to));
+        }
+    }
+    found
+}
+
+/// Policies as an operator writes them. Each isolates pods of the namespace `shop`.
+fn policies() -> Vec<(&'static str, Value, usize)> {
+    let of_shop = json!({ "matchLabels": { "team": "shop" } });
+    let web = json!({ "matchLabels": { "app": "web" } });
+    let db = json!({ "matchLabels": { "app": "db" } });
+    vec![
+        ("nothing may come in", json!({ "podSelector": {} }), 4),
+        ("nothing may go out", json!({ "podSelector": {}, "policyTypes": ["Egress"] }), 4),
+        ("neither", json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] }), 6),
+        ("only web may ask db", json!({ "podSelector": db, "ingress": [{ "from": [{ "podSelector": web }] }] }), 1),
+        ("all of the namespace may", json!({ "podSelector": {}, "ingress": [{ "from": [{ "podSelector": {} }] }] }), 2),
+        ("the team may", json!({ "podSelector": {}, "ingress": [{ "from": [{ "namespaceSelector": of_shop }] }] }), 2),
+        ("by another port", json!({ "podSelector": db, "ingress": [{ "ports": [{ "port": 5432 }] }] }), 2),
+        ("by a named port", json!({ "podSelector": db, "ingress": [{ "ports": [{ "port": "http" }] }] }), 0),
+        (
+            "from an address block, which covers no pod",
+            json!({ "podSelector": db, "ingress": [{ "from": [{ "ipBlock": { "cidr": "10.0.0.0/8" } }] }] }),
+            2,
+        ),
+        ("out to db only", json!({ "podSelector": web, "egress": [{ "to": [{ "podSelector": db }] }] }), 3),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn network_policies_are_named() {
+    let mut harness = deployed().await;
+    create_pods(&mut harness).await;
+    let mut found = policy_deviations(&mut harness, "no policy").await;
+    for (what, spec, dead) in policies() {
+        let metadata = json!({ "name": "guard", "namespace": "shop" });
+        let policy = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec });
+        let path = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies";
+        outside::create(&harness.sim, path, &policy).await;
+        let matrix = cluster_matrix(&harness.sim);
+        assert_eq!(matrix.dead, dead, "{what}: {:#?}", matrix.cells);
+        found.extend(policy_deviations(&mut harness, what).await);
+        outside::delete(&harness.sim, &format!("{path}/guard")).await;
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_are_not_evaluated_are_unread() {
+    let mut harness = deployed().await;
+    create_pods(&mut harness).await;
+    let spec = json!({ "endpointSelector": { "matchLabels": { "k8s:app": "db" } }, "ingress": [{}] });
+    let metadata = json!({ "name": "guard", "namespace": "shop" });
+    let policy =
+        json!({ "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": metadata, "spec": spec });
+    outside::create(&harness.sim, "/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies", &policy).await;
+    let (code, report) = trace(&mut harness, "shop/web", "shop/db").await;
+    assert_eq!((code, &report["verdict"]), (Some(3), &json!("unknown")), "{report:#}");
+    let unread = "CiliumNetworkPolicy shop/guard: it selects pod shop/db, and its rules are not evaluated";
+    assert_eq!(report["unread"], json!([unread]));
+    let (code, report) = trace(&mut harness, "shop/web", "other/batch").await;
+    assert_eq!((code, &report["verdict"]), (Some(0), &json!("passes")), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_with_an_address_of_another_prefix_is_named() {
+    let mut harness = deployed().await;
+    create_pods(&mut harness).await;
+    let status = json!({ "status": { "podIP": "10.244.99.9", "podIPs": [{ "ip": "10.244.99.9" }] } });
+    outside::patch(&harness.sim, "/api/v1/namespaces/shop/pods/db/status", &status).await;
+    let cells = cluster_matrix(&harness.sim).cells;
+    assert!(cells.iter().all(|cell| cell.ok != (cell.to == "shop/db" || cell.from == "shop/db")), "{cells:#?}");
+    let (code, report) = trace(&mut harness, "shop/web", "shop/db").await;
+    let fault = &report["fault"];
+    assert_eq!((code, &fault["surface"]), (Some(3), &json!("pod_cidr")), "{report:#}");
+    assert_eq!(fault["expected"], "an address of 10.244.64.0/24, the pod CIDR of worker-1");
 }

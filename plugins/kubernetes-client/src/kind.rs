@@ -125,6 +125,11 @@ pub const SERVICE_ACCOUNTS: ObjectKind = kind("/api/v1", "serviceaccounts", true
 pub const CERTIFICATE_REQUESTS: ObjectKind = kind("/apis/certificates.k8s.io/v1", "certificatesigningrequests", false);
 /// Cilium's objects about nodes, one for each node with an agent.
 pub const CILIUM_NODES: ObjectKind = kind("/apis/cilium.io/v2", "ciliumnodes", false);
+/// Policies of Cilium about which pods may reach which.
+pub const CILIUM_POLICIES: ObjectKind = kind("/apis/cilium.io/v2", "ciliumnetworkpolicies", true);
+/// Policies of Cilium for pods of all namespaces, and for nodes.
+pub const CILIUM_CLUSTERWIDE_POLICIES: ObjectKind =
+    kind("/apis/cilium.io/v2", "ciliumclusterwidenetworkpolicies", false);
 /// Azure's objects about the addresses of nodes, one for each node that AKS manages.
 pub const NODE_NETWORK_CONFIGS: ObjectKind = kind("/apis/acn.azure.com/v1alpha", "nodenetworkconfigs", true);
 /// Sites that workflows of this program have registered.

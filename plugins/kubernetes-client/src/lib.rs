@@ -44,8 +44,9 @@ pub use client::{FIELD_MANAGER, KubeClient, KubeResponse};
 pub use error::{FieldConflict, KubeError, KubeStatus, StatusCause, StatusDetails};
 pub use exec::{CommandStatus, ExecCommand};
 pub use kind::{
-    CERTIFICATE_REQUESTS, CILIUM_NODES, CONFIG_MAPS, JOBS, LEASES, NAMESPACES, NETWORK_POLICIES, NODE_NETWORK_CONFIGS,
-    NODES, ObjectKind, ObjectName, ObjectPath, PODS, SECRETS, SERVERS, SERVICE_ACCOUNTS, SERVICES, SITES,
+    CERTIFICATE_REQUESTS, CILIUM_CLUSTERWIDE_POLICIES, CILIUM_NODES, CILIUM_POLICIES, CONFIG_MAPS, JOBS, LEASES,
+    NAMESPACES, NETWORK_POLICIES, NODE_NETWORK_CONFIGS, NODES, ObjectKind, ObjectName, ObjectPath, PODS, SECRETS,
+    SERVERS, SERVICE_ACCOUNTS, SERVICES, SITES,
 };
 pub use login::LOGIN_FAILED;
 pub use object_ref::{ObjectRef, ResolvedObject, unknown_kind_error};

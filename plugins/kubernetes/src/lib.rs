@@ -27,6 +27,7 @@ mod eviction;
 mod inventory;
 mod lease;
 mod manifest;
+mod network_policy;
 mod node;
 mod permission;
 mod pod_cidr;

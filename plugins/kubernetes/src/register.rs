@@ -6,9 +6,9 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 use crate::{
     actions::{
         ClusterRead, ConditionWait, ConnectivityMeasure, ConnectivityVerdict, CordonsCheck, CsrApprove, CsrDelete,
-        CsrRenew, EndsFind, InventoryCheck, InventoryRead, ManifestApply, NodeCordon, NodeDrain, NodeWait, NodesList,
-        ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate, PodCidrRelease, PodEvict, PodExec,
-        PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
+        CsrRenew, EndsFind, InventoryCheck, InventoryRead, ManifestApply, NetworkPoliciesInspect, NodeCordon,
+        NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
+        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
     },
     checks::{ApiServer, ClusterObjects, Kubeconfig, Permissions},
     cluster_target::ClusterTarget,
@@ -40,6 +40,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(ConnectivityMeasure(client()));
         actions.add(ConnectivityVerdict);
         actions.add(EndsFind(client()));
+        actions.add(NetworkPoliciesInspect(client()));
         actions.add(ClusterRead(client()));
         actions.add(InventoryCheck);
         actions.add(InventoryRead(client()));

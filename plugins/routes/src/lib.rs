@@ -57,6 +57,6 @@ pub use path::{
 };
 pub use register::register;
 pub use trace::{
-    FirewallDrop, HostRoute, HostTailscale, PathFault, PathSurface, PathTrace, TraceEnd, TraceFacts, TraceVerdict,
-    TracedHop, TracedHost, TracedRouter, trace,
+    FirewallDrop, HostRoute, HostTailscale, PathFault, PathSurface, PathTrace, PolicyDenial, TraceEnd, TraceFacts,
+    TraceVerdict, TracedHop, TracedHost, TracedPolicies, TracedRouter, trace,
 };

@@ -58,6 +58,9 @@ pub(crate) struct ManagedClusterOutput {
     /// Network data plane: `azure` or `cilium`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_dataplane: Option<String>,
+    /// Program that enforces network policies: `cilium`, `azure`, `calico`, or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<String>,
     /// Provisioning state, such as `Succeeded` or `Updating`.
     pub provisioning_state: String,
 }
@@ -111,6 +114,7 @@ fn output(cluster: &ArmObject) -> Result<ManagedClusterOutput, ActionError> {
         network_plugin: network("networkPlugin"),
         network_plugin_mode: network("networkPluginMode"),
         network_dataplane: network("networkDataplane"),
+        network_policy: network("networkPolicy"),
         provisioning_state: cluster.required("/properties/provisioningState")?.into(),
     })
 }

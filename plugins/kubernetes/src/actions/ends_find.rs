@@ -77,6 +77,18 @@ pub(crate) struct FoundEnd {
     pub machine: String,
     /// True if the end is a pod with an address of its own.
     pub pod: bool,
+    /// The pod; absent if the end is a machine or the address of no pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<PodObject>,
+}
+
+/// Name of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct PodObject {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
 }
 
 /// Objects that ends can be.
@@ -172,16 +184,18 @@ impl Objects {
         let has = |node: &&NodePods| node.pod_cidr.is_some_and(|prefix| prefix.contains_address(address.into()));
         let node = self.pod_cidrs.iter().find(has)?;
         let ip = address.to_string();
-        Some(FoundEnd { name: format!("address {ip}"), ip, machine: node.name.clone(), pod: true })
+        Some(FoundEnd { name: format!("address {ip}"), ip, machine: node.name.clone(), pod: true, object: None })
     }
 }
 
 fn pod_end(pod: &Value) -> FoundEnd {
+    let object = PodObject { namespace: text_or_empty(pod, "/metadata/namespace"), name: name(pod).to_owned() };
     FoundEnd {
-        name: format!("pod {}/{}", text_or_empty(pod, "/metadata/namespace"), name(pod)),
+        name: format!("pod {}/{}", object.namespace, object.name),
         ip: text_or_empty(pod, "/status/podIP"),
         machine: text_or_empty(pod, "/spec/nodeName"),
         pod: pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) != Some(true),
+        object: Some(object),
     }
 }
 
@@ -199,7 +213,13 @@ fn server_end(server: &Value) -> FoundEnd {
 
 fn machine_end(kind: &str, object: &Value, ip: Option<&str>) -> FoundEnd {
     let machine = name(object).to_owned();
-    FoundEnd { name: format!("{kind} {machine}"), ip: ip.unwrap_or_default().to_owned(), machine, pod: false }
+    FoundEnd {
+        name: format!("{kind} {machine}"),
+        ip: ip.unwrap_or_default().to_owned(),
+        machine,
+        pod: false,
+        object: None,
+    }
 }
 
 #[cfg(test)]

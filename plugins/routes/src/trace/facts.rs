@@ -47,6 +47,31 @@ pub struct TraceFacts {
     /// Workers that were inspected, by name.
     #[serde(default)]
     pub worker_hosts: BTreeMap<String, TracedHost>,
+    /// Network policies of the cluster that concern the ends.
+    #[serde(default)]
+    pub policies: TracedPolicies,
+}
+
+/// Network policies between two pods, in the form of `kubernetes.network_policies.inspect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct TracedPolicies {
+    /// Ends that policies isolate from the connection.
+    pub denials: Vec<PolicyDenial>,
+    /// Policies that were not read or not evaluated, each with the reason.
+    pub unread: Vec<String>,
+}
+
+/// Network policies that isolate a pod, none of which admits the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct PolicyDenial {
+    /// True if the pod opens the connection, false if it answers.
+    pub egress: bool,
+    /// Namespace of the pod and the policies.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Names of the policies.
+    pub policies: Vec<String>,
 }
 
 fn default_port() -> u16 {
@@ -154,6 +179,9 @@ pub struct FirewallDrop {
     pub from_tunnel: bool,
     /// True if the packet goes into the tunnel.
     pub to_tunnel: bool,
+    /// True if the packet answers one that the host has forwarded.
+    #[serde(default)]
+    pub reply: bool,
     /// Family and name of the table.
     pub table: String,
     /// Name of the chain.

@@ -1,6 +1,10 @@
 use std::net::Ipv4Addr;
 
-use super::facts::{HostRoute, TracedHost};
+use super::{
+    facts::{HostRoute, TracedHost},
+    machines::Machine,
+    report::{Fault, PathSurface},
+};
 
 /// Interface of tailscaled.
 const TUNNEL: &str = "tailscale0";
@@ -36,6 +40,19 @@ impl TracedHost {
         let best = matching.max_by_key(|(route, prefix)| (prefix.prefix_len(), std::cmp::Reverse(route.metric)));
         best.map(|(route, _)| route)
     }
+}
+
+/// Fault of a route that drops packets, such as a blackhole; `None` if there is no such route for
+/// the destination.
+pub(super) fn dropped(at: &Machine<'_>, host: &TracedHost, destination: Ipv4Addr) -> Option<Fault> {
+    let Lookup::Dropped(Some(route)) = host.lookup(destination) else { return None };
+    let kind = route.kind.as_deref().unwrap_or_default();
+    let found = format!("{kind} {}", text(route));
+    let command =
+        format!("`sudo ip route delete {kind} {} table {}` on the host removes it", route.destination, route.table);
+    let object = format!("kernel routes of {}", at.name);
+    let expected = format!("no route that drops packets for {destination}");
+    Some(Fault::own(PathSurface::KernelRoute, object, expected, found).with_command(command))
 }
 
 impl Lookup<'_> {

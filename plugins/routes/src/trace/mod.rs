@@ -8,11 +8,15 @@ mod fabric;
 mod facts;
 mod kernel;
 mod machines;
+mod pod;
 mod report;
 mod tunnel;
 mod walk;
 
 pub(crate) use action::TraceAction;
-pub use facts::{FirewallDrop, HostRoute, HostTailscale, TraceEnd, TraceFacts, TracedHost, TracedRouter};
+pub use facts::{
+    FirewallDrop, HostRoute, HostTailscale, PolicyDenial, TraceEnd, TraceFacts, TracedHost, TracedPolicies,
+    TracedRouter,
+};
 pub use report::{PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop};
 pub use walk::trace;

@@ -76,6 +76,10 @@ pub enum PathSurface {
     ApprovedRoute,
     /// Route that another router has to accept.
     AcceptedRoute,
+    /// Network policies of the cluster.
+    NetworkPolicy,
+    /// Prefix of the pods of a machine.
+    PodCidr,
 }
 
 /// Place at which a packet is dropped.

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{
     facts::{HostTailscale, TraceFacts, TracedHost},
-    kernel::Lookup,
+    kernel::{self, Lookup},
     machines::{Machine, Role},
     report::{Fault, PathSurface},
 };
@@ -71,6 +71,9 @@ pub(super) fn why_not_tunnelled(
     if !accepts {
         let object = format!("tailscaled on {}", from.name);
         return Fault::own(PathSurface::AcceptedRoute, object, "accept-routes=true", "accept-routes=false");
+    }
+    if let Some(fault) = kernel::dropped(from, host, destination) {
+        return fault;
     }
     let is_served = facts.serving(destination).is_some_and(|device| facts.router_of(device) == Some(expected.name));
     let is_connected = facts.host(expected).is_none_or(|host| check_tailscaled(expected, host).is_ok());

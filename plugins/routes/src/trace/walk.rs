@@ -1,8 +1,9 @@
 use super::{
     fabric::{self, TracedPacket},
-    facts::{TraceEnd, TraceFacts, TracedHost},
-    kernel::Lookup,
+    facts::{FirewallDrop, TraceEnd, TraceFacts, TracedHost},
+    kernel::{self, Lookup},
     machines::{Machine, Role},
+    pod,
     report::{Fault, PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop},
     tunnel,
 };
@@ -44,6 +45,7 @@ pub fn trace(facts: &TraceFacts) -> PathTrace {
         *hops = walk.hops;
         trace.unread.extend(walk.unread);
     }
+    trace.unread.extend(facts.policies.unread.iter().cloned());
     trace.unread.sort();
     trace.unread.dedup();
     trace.verdict = match &trace.fault {
@@ -117,12 +119,16 @@ impl<'f> Walk<'f> {
         let mut at = self.facts.machine(&self.from.machine).ok_or_else(|| unknown(self.from))?;
         let end = self.facts.machine(&self.to.machine).ok_or_else(|| unknown(self.to))?;
         let mut entrance = Entrance::Own;
+        self.hops.push(TracedHop { at: at.label(), text: String::new() });
+        pod::check_address(self.facts, self.from, &at)?;
+        pod::check_address(self.facts, self.to, &end)?;
+        self.check_policies(true)?;
         for _ in 0..MAX_HOPS {
-            self.hops.push(TracedHop { at: at.label(), text: String::new() });
             if at.name == end.name {
                 return self.deliver(&at, entrance);
             }
             (at, entrance) = self.forward(&at, &end, entrance)?;
+            self.hops.push(TracedHop { at: at.label(), text: String::new() });
         }
         let found = format!("more than {MAX_HOPS} machines on the way");
         Err(Fault::own(PathSurface::KernelRoute, "routes", "a way without a loop", found))
@@ -154,11 +160,21 @@ impl<'f> Walk<'f> {
     /// Checks the delivery to the end on its own machine.
     fn deliver(&mut self, at: &Machine<'f>, entrance: Entrance) -> Result<(), Fault> {
         self.tell(format!("delivers to {}", self.to.name));
+        self.check_policies(false)?;
         let Some(host) = self.host(at) else { return Ok(()) };
         if self.to.pod {
             self.check_kernel(at, host, entrance, false)?;
         }
         Ok(())
+    }
+
+    /// Checks that the network policies at an end admit the request. They let its reply pass.
+    fn check_policies(&self, egress: bool) -> Result<(), Fault> {
+        let mut denials = self.facts.policies.denials.iter();
+        match denials.find(|denial| denial.egress == egress && !self.packet.is_reply) {
+            Some(denial) => Err(pod::denied(self.facts, denial)),
+            None => Ok(()),
+        }
     }
 
     /// Passes the packet on to the next machine.
@@ -200,24 +216,28 @@ impl<'f> Walk<'f> {
             let object = format!("reverse path filter of {}", at.name);
             return Err(Fault::own(PathSurface::PathFilter, object, "net.ipv4.conf.all.rp_filter = 2", found));
         }
-        let (source, destination) = (self.packet.source, self.packet.destination);
-        let drops = host.dropping.iter().find(|drop| {
-            (drop.source, drop.destination, drop.from_tunnel, drop.to_tunnel)
-                == (source, destination, from_tunnel, into_tunnel)
-        });
-        match drops {
-            // A firewall that knows connections lets replies pass.
-            Some(drop) if !self.packet.is_reply => {
-                let object = format!("chain {} of table {} on {}", drop.chain, drop.table, at.name);
-                let expected = format!("a rule that accepts {source} → {destination}");
-                let command = format!(
-                    "`sudo nft insert rule {} {} ip saddr {source} ip daddr {destination} accept` on the host lets it pass",
-                    drop.table, drop.chain
-                );
-                Err(Fault::own(PathSurface::Firewall, object, expected, "the packet is dropped").with_command(command))
-            }
-            _ => Ok(()),
-        }
+        self.check_firewall(at, host, (from_tunnel, into_tunnel))
+    }
+
+    /// Checks that the firewall of a host accepts the packet, from one side of the host to another.
+    fn check_firewall(
+        &self,
+        at: &Machine<'_>,
+        host: &TracedHost,
+        (from_tunnel, into_tunnel): (bool, bool),
+    ) -> Result<(), Fault> {
+        let TracedPacket { source, destination, is_reply, .. } = self.packet;
+        let is_of_packet = |drop: &&FirewallDrop| {
+            (drop.source, drop.destination, drop.reply) == (source, destination, is_reply)
+                && (drop.from_tunnel, drop.to_tunnel) == (from_tunnel, into_tunnel)
+        };
+        let Some(drop) = host.dropping.iter().find(is_of_packet) else { return Ok(()) };
+        let FirewallDrop { table, chain, .. } = drop;
+        let object = format!("chain {chain} of table {table} on {}", at.name);
+        let expected = format!("a rule that accepts {source} → {destination}");
+        let rule = format!("ip saddr {source} ip daddr {destination} accept");
+        let command = format!("`sudo nft insert rule {table} {chain} {rule}` on the host lets it pass");
+        Err(Fault::own(PathSurface::Firewall, object, expected, "the packet is dropped").with_command(command))
     }
 
     fn enter_tunnel(
@@ -262,7 +282,10 @@ impl<'f> Walk<'f> {
             Some(lookup @ Lookup::Tunnel(_)) => {
                 return Err(tunnel::takes_own(self.facts, at, lookup, self.packet.destination));
             }
-            Some(lookup @ Lookup::Dropped(_)) => return Err(self.no_route(at, &next, lookup)),
+            Some(lookup @ Lookup::Dropped(_)) => {
+                let dropped = host.and_then(|host| kernel::dropped(at, host, self.packet.destination));
+                return Err(dropped.unwrap_or_else(|| self.no_route(at, &next, lookup)));
+            }
             Some(Lookup::Device(_)) | None => {}
         }
         if at.site.is_some_and(|site| site.fabric == SiteFabric::L2) {

@@ -73,6 +73,8 @@ pub enum DropCause {
     KernelForwarding,
     /// A chain of the host's packet filter (nftables, iptables) drops forwarded packets.
     ForwardFilter,
+    /// The network policies of the cluster that isolate a pod do not admit the connection.
+    NetworkPolicy,
     /// The reverse path filter of the kernel is strict and the route back uses another interface.
     ReversePath,
     /// A full packet does not fit into an interface on the path, and no clamp has limited the

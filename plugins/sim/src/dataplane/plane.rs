@@ -6,6 +6,7 @@ use super::path::{Endpoint, UnknownEndpoint};
 use super::pods::place_pods;
 use crate::World;
 use crate::arm::{FabricNic, FabricSubnet, NetworkFabric, fabric};
+use crate::kube::NetworkPolicies;
 use crate::tailnet::{Device, NodeId};
 
 /// Configuration in force on every surface at one point in time.
@@ -17,6 +18,7 @@ pub struct Plane {
     /// Index of the machine and of its interface, by the index of the NIC in the fabric.
     attached: BTreeMap<usize, (usize, usize)>,
     pods: Vec<Endpoint>,
+    pub(super) policies: NetworkPolicies,
 }
 
 impl Plane {
@@ -29,7 +31,8 @@ impl Plane {
         let devices = world.tailnet.devices.values().map(|device| (device.node_id.clone(), device.clone())).collect();
         let attached = attachments(&hosts);
         let pods = place_pods(world, &mut hosts);
-        Self { fabric, hosts, devices, attached, pods }
+        let policies = NetworkPolicies::of(&world.kube);
+        Self { fabric, hosts, devices, attached, pods, policies }
     }
 
     /// Returns the pods that run.

@@ -8,6 +8,7 @@ use super::plane::Plane;
 use super::tunnel::Tunnel;
 use crate::arm::Service;
 use crate::host::{ForwardedPacket, KernelRoute, TAILSCALE_TABLE, Way};
+use crate::kube::{PolicyDirection, PolicyFlow};
 
 /// Name of the host's end of a pod's interface: Cilium calls it `lxc` and a number.
 const POD: &str = "lxc0";
@@ -71,6 +72,7 @@ fn is_final(cause: DropCause) -> bool {
             | DropCause::NicForwarding
             | DropCause::KernelForwarding
             | DropCause::ForwardFilter
+            | DropCause::NetworkPolicy
     )
 }
 
@@ -118,6 +120,7 @@ impl<'a> Tracer<'a> {
         let start = self.plane.host_index(host);
         let mut at = start.ok_or_else(|| PacketDrop::new(host, DropCause::Nobody, "the machine is gone"))?;
         self.plane.hosts[at].sends(packet.source)?;
+        self.admits(&self.plane.hosts[at], PolicyDirection::Egress, packet)?;
         let mut entered = Ingress::Here;
         for _ in 0..TIME_TO_LIVE {
             match self.at_host(at, entered, packet).map_err(|death| self.suspect.take().unwrap_or(death))? {
@@ -153,7 +156,7 @@ impl<'a> Tracer<'a> {
                 match look_up(routes, &host.pods, packet.to) {
                     RouteLookup::Pod => {
                         self.passes_filter(host, entered, POD, packet)?;
-                        Ok(self.hand_to_pod(host, packet))
+                        self.hand_to_pod(host, packet)
                     }
                     RouteLookup::By(route) => {
                         Self::captured(host, entered, route, packet)?;
@@ -187,9 +190,30 @@ impl<'a> Tracer<'a> {
     }
 
     /// Delivers a packet to a pod of the machine.
-    fn hand_to_pod(&mut self, host: &PathHost, packet: &TracedPacket) -> HostDecision {
+    fn hand_to_pod(&mut self, host: &PathHost, packet: &TracedPacket) -> Result<HostDecision, PacketDrop> {
+        // A node always reaches its own pods.
+        if !host.owns(packet.source) {
+            self.admits(host, PolicyDirection::Ingress, packet)?;
+        }
         self.record_at(&host.name, || format!("hands {} to its pod", packet.to));
-        HostDecision::Arrived
+        Ok(HostDecision::Arrived)
+    }
+
+    /// Drops a request that the network policies do not admit at one of its ends. They know
+    /// connections, and let replies pass.
+    fn admits(&self, host: &PathHost, direction: PolicyDirection, packet: &TracedPacket) -> Result<(), PacketDrop> {
+        let (own, peer) = match direction {
+            PolicyDirection::Egress => (packet.source, packet.to),
+            PolicyDirection::Ingress => (packet.to, packet.source),
+        };
+        let flow = PolicyFlow { direction, own, peer, port: self.conntrack.port() };
+        match self.plane.policies.denial(&flow).filter(|_| !packet.is_reply) {
+            None => Ok(()),
+            Some(policies) => {
+                let why = format!("network policies {policies} do not admit {} to {}", packet.source, packet.to);
+                Err(PacketDrop::new(&host.name, DropCause::NetworkPolicy, why))
+            }
+        }
     }
 
     /// Handles a packet at a node of AKS: Azure carries pods' packets between nodes, everything
@@ -203,7 +227,7 @@ impl<'a> Tracer<'a> {
     ) -> Result<HostDecision, PacketDrop> {
         let host = &self.plane.hosts[at];
         if host.pods.contains(&packet.to) {
-            return Ok(self.hand_to_pod(host, packet));
+            return self.hand_to_pod(host, packet);
         }
         let network = |host: &PathHost| match host.links.first() {
             Some(HostLink::Azure(nic)) => {

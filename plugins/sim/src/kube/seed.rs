@@ -44,7 +44,8 @@ pub(crate) const DNS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 10)
 /// and two nodes.
 pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
     cluster(kube, now);
-    for definition in [cilium_node(), cilium_endpoint(), node_network_config()] {
+    let policies = [cilium_policy(false), cilium_policy(true)];
+    for definition in [cilium_node(), cilium_endpoint(), node_network_config()].into_iter().chain(policies) {
         add(kube, &core("customresourcedefinitions"), definition, (ADDONS, now));
     }
     for (name, replicas) in [("coredns", 2), ("konnectivity-agent", 2), ("metrics-server", 2)] {
@@ -335,6 +336,23 @@ fn cilium_endpoint() -> Value {
         { "name": "IPv4", "type": "string", "jsonPath": ".status.networking.addressing[0].ipv4" },
     ]);
     definition("cilium.io", "v2", &names, "Namespaced", &printed, &top(json!({ "status": open() })))
+}
+
+/// Returns the definition of `CiliumNetworkPolicy`, or of `CiliumClusterwideNetworkPolicy`, whose
+/// rules accept any fields. The data plane does not evaluate them.
+fn cilium_policy(is_clusterwide: bool) -> Value {
+    let (kind, scope, short) = if is_clusterwide {
+        ("CiliumClusterwideNetworkPolicy", "Cluster", json!(["ccnp"]))
+    } else {
+        ("CiliumNetworkPolicy", "Namespaced", json!(["cnp", "ciliumnp"]))
+    };
+    let singular = kind.to_lowercase();
+    let plural = singular.replace("policy", "policies");
+    let list = format!("{kind}List");
+    let names = json!({ "plural": plural, "singular": singular, "kind": kind, "listKind": list, "shortNames": short, "categories": ["cilium", "ciliumpolicy"] });
+    let printed = json!([{ "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp" }]);
+    let schema = top(json!({ "spec": open(), "specs": { "type": "array", "items": open() }, "status": open() }));
+    definition("cilium.io", "v2", &names, scope, &printed, &schema)
 }
 
 /// Returns the definition of `NodeNetworkConfig` of Azure CNI.

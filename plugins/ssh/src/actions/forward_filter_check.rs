@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
@@ -8,7 +8,10 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery
 use crate::{
     SshHost,
     client::{ConnectionPool, NOT_INSTALLED, Remote, RemoteCommand},
-    operations::forward_filter::{DroppingChain, FirewallRules, ForwardedPacket, legacy_drops},
+    operations::{
+        forward_filter::{DroppingChain, FirewallRules, ForwardedPacket, legacy_drops},
+        kernel_lookup::{self, TableRoute},
+    },
 };
 
 /// Full path of the program, which is not on every user's PATH.
@@ -33,14 +36,15 @@ pub(crate) struct ForwardFilterCheckInput {
     pub remote: Vec<Ipv4Net>,
 }
 
-/// Result of a check that found no dropping rule.
+/// Result of a check that found no dropping rule or route.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ForwardFilterCheckOutput {
     /// Number of packets that were traced through the rules.
     pub packets: usize,
 }
 
-/// Action `ssh.forward_filter.check`: checks that the host's firewall lets forwarded packets pass.
+/// Action `ssh.forward_filter.check`: checks that the host's firewall lets forwarded packets pass,
+/// and that no route of its kernel drops them.
 pub(crate) struct ForwardFilterCheck {
     pool: Arc<ConnectionPool>,
 }
@@ -60,7 +64,8 @@ impl Action for ForwardFilterCheck {
     const VERSION: u32 = 1;
     const NATURE: Nature = Nature::Observe;
     const RECOVERY: Recovery = Recovery::Repeat;
-    const SUMMARY: &'static str = "Checks that a host's firewall lets the packets pass that the host forwards.";
+    const SUMMARY: &'static str =
+        "Checks that a host's firewall and routes let the packets pass that the host forwards.";
 
     async fn run(
         &self,
@@ -78,6 +83,7 @@ impl Action for ForwardFilterCheck {
         if input.tunnel && has_legacy_drop(&remote).await? {
             return Err(remote.context(legacy_error()));
         }
+        check_routes(&remote, input).await?;
         Ok(ForwardFilterCheckOutput { packets: packets.len() })
     }
 
@@ -86,15 +92,48 @@ impl Action for ForwardFilterCheck {
     }
 }
 
+/// Checks that no route drops packets for the other sites or, on a router, for its own. On a
+/// worker, the agents of some CNI plugins have such a route for the unused addresses of its pods.
+async fn check_routes(remote: &Remote<'_>, input: &ForwardFilterCheckInput) -> Result<(), ActionError> {
+    let tables = kernel_lookup::read(remote).await?;
+    let own = input.local.iter().filter(|_| input.tunnel);
+    let dropping: BTreeSet<String> =
+        input.remote.iter().chain(own).flat_map(|net| tables.dropping_in(*net)).map(TableRoute::text).collect();
+    if dropping.is_empty() {
+        return Ok(());
+    }
+    let listed = |before: &str| dropping.iter().map(|route| format!("{before}{route}")).collect::<Vec<_>>();
+    let message = format!("a route of the kernel drops packets of pods: {}", listed("").join(", "));
+    let hint = format!("run on the host: {}", listed("sudo ip route delete ").join(" && "));
+    Err(remote.context(ActionError::permanent(message).with_hint(hint)))
+}
+
+/// First address of a prefix that a host can have.
+fn first_host(net: Ipv4Net) -> Ipv4Addr {
+    net.hosts().next().unwrap_or_else(|| net.network())
+}
+
 /// One packet of each pair of prefixes, in both directions.
 fn packets(input: &ForwardFilterCheckInput) -> Vec<ForwardedPacket> {
-    let host = |net: &Ipv4Net| net.hosts().next().unwrap_or_else(|| net.network());
-    let pairs = input.local.iter().flat_map(|local| input.remote.iter().map(move |remote| (host(local), host(remote))));
+    let remotes = |local: Ipv4Addr| input.remote.iter().map(move |remote| (local, first_host(*remote)));
+    let pairs = input.local.iter().flat_map(|local| remotes(first_host(*local)));
     pairs
         .flat_map(|(local, remote)| {
             [
-                ForwardedPacket { from_tunnel: false, to_tunnel: input.tunnel, source: local, destination: remote },
-                ForwardedPacket { from_tunnel: input.tunnel, to_tunnel: false, source: remote, destination: local },
+                ForwardedPacket {
+                    from_tunnel: false,
+                    to_tunnel: input.tunnel,
+                    source: local,
+                    destination: remote,
+                    is_reply: false,
+                },
+                ForwardedPacket {
+                    from_tunnel: input.tunnel,
+                    to_tunnel: false,
+                    source: remote,
+                    destination: local,
+                    is_reply: false,
+                },
             ]
         })
         .collect()

@@ -7,9 +7,10 @@ use stargate_sdk::{Action, ActionContext, ActionError, Nature, Preview, Recovery
 use super::forward_filter_check::firewall_rules;
 use crate::{
     SshHost,
-    client::{ConnectionPool, NOT_INSTALLED, Remote, RemoteCommand},
+    client::{ConnectionPool, NOT_INSTALLED, Remote},
     operations::{
         forward_filter::ForwardedPacket,
+        kernel_lookup::{self, KernelTables, TableRoute},
         mss_clamp::{self, Clamped},
         sysctl, tailscale_preferences, tailscale_status,
         unit::{self, SystemdUnitState},
@@ -114,33 +115,13 @@ pub(crate) struct InspectedDrop {
     pub from_tunnel: bool,
     /// True if the packet goes into the tunnel.
     pub to_tunnel: bool,
+    /// True if the packet answers one that the host has forwarded.
+    #[serde(default)]
+    pub reply: bool,
     /// Family and name of the table, such as `inet filter`.
     pub table: String,
     /// Name of the chain.
     pub chain: String,
-}
-
-/// Route as `ip -json route` prints it. The table is missing for the main one.
-#[derive(Debug, Deserialize)]
-struct ListedRoute {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    dst: String,
-    gateway: Option<String>,
-    dev: Option<String>,
-    table: Option<String>,
-    #[serde(default)]
-    metric: u32,
-}
-
-/// Rule as `ip -json rule` prints it.
-#[derive(Debug, Deserialize)]
-struct ListedRule {
-    priority: u32,
-    src: Option<String>,
-    fwmark: Option<String>,
-    iif: Option<String>,
-    table: Option<String>,
 }
 
 impl NetworkInspect {
@@ -153,15 +134,12 @@ impl NetworkInspect {
         let settings = [FORWARDING.to_owned(), PATH_FILTER.to_owned()];
         let settings = sysctl::read(&remote, &settings).await?;
         let is = |key: &str, value: &str| settings.get(key).is_some_and(|it| it == value);
-        let list = RemoteCommand::read("ip").args(["-json", "rule"]);
-        let rules: Vec<ListedRule> = remote.json(&list).await?;
-        let list = RemoteCommand::read("ip").args(["-json", "route", "show", "table", "all"]);
-        let routes: Vec<ListedRoute> = remote.json(&list).await?;
+        let KernelTables { order, routes } = kernel_lookup::read(&remote).await?;
         Ok(InspectedHost {
             unread: None,
             forwarding: is(FORWARDING, "1"),
             strict_path_filter: is(PATH_FILTER, "1"),
-            tables: lookup_order(rules),
+            tables: order,
             routes: routes.into_iter().map(InspectedKernelRoute::from).collect(),
             tailscale: if input.router { Some(read_tailscale(&remote).await?) } else { None },
             clamped: if input.router { Some(is_clamped(&remote).await?) } else { None },
@@ -195,22 +173,10 @@ impl Action for NetworkInspect {
     }
 }
 
-/// Names of the tables in the order of the rules. Rules that only some packets match, such as those
-/// of tailscaled for its own packets, are left out.
-fn lookup_order(mut rules: Vec<ListedRule>) -> Vec<String> {
-    rules.sort_by_key(|rule| rule.priority);
-    let is_for_all = |rule: &ListedRule| {
-        rule.fwmark.is_none() && rule.iif.is_none() && rule.src.as_deref().is_none_or(|source| source == "all")
-    };
-    let tables = rules.into_iter().filter(is_for_all).filter_map(|rule| rule.table);
-    tables.filter(|table| table != "local").collect()
-}
-
-impl From<ListedRoute> for InspectedKernelRoute {
-    fn from(route: ListedRoute) -> Self {
-        let ListedRoute { kind, dst, gateway, dev, table, metric } = route;
-        let table = table.unwrap_or_else(|| "main".to_owned());
-        Self { table, destination: dst, gateway, device: dev, kind: kind.filter(|kind| kind != "unicast"), metric }
+impl From<TableRoute> for InspectedKernelRoute {
+    fn from(route: TableRoute) -> Self {
+        let TableRoute { kind, destination, gateway, device, table, metric } = route;
+        Self { table, destination, gateway, device, kind: kind.filter(|kind| kind != "unicast"), metric }
     }
 }
 
@@ -255,14 +221,16 @@ async fn dropping(remote: &Remote<'_>, input: &NetworkInspectInput) -> Result<Ve
     let mut found = BTreeMap::new();
     let ends = input.ends.iter().flat_map(|from| input.ends.iter().map(move |to| (*from, *to)));
     for (source, destination) in ends.filter(|(from, to)| from != to) {
-        for &(from_tunnel, to_tunnel) in sides {
-            for drop in rules.dropping(&ForwardedPacket { from_tunnel, to_tunnel, source, destination }) {
-                let key = (source, destination, from_tunnel, to_tunnel);
+        for (&(from_tunnel, to_tunnel), is_reply) in sides.iter().flat_map(|side| [(side, false), (side, true)]) {
+            let packet = ForwardedPacket { from_tunnel, to_tunnel, source, destination, is_reply };
+            for drop in rules.dropping(&packet) {
+                let key = (source, destination, from_tunnel, to_tunnel, is_reply);
                 found.entry(key).or_insert_with(|| InspectedDrop {
                     source: source.to_string(),
                     destination: destination.to_string(),
                     from_tunnel,
                     to_tunnel,
+                    reply: is_reply,
                     table: drop.table,
                     chain: drop.chain,
                 });
@@ -277,19 +245,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_looked_up_in_the_order_of_the_rules_for_all_packets() {
-        let rules = r#"[{"priority":32766,"src":"all","table":"main"},{"priority":0,"src":"all","table":"local"},
-            {"priority":5210,"src":"all","fwmark":"0x80000","fwmask":"0xff0000","table":"main"},
-            {"priority":5250,"src":"all","fwmark":"0x80000","action":"unreachable"},
-            {"priority":100,"src":"10.9.0.4","table":"eth1"},{"priority":5270,"src":"all","table":"52"}]"#;
-        assert_eq!(lookup_order(serde_json::from_str(rules).expect("rules")), ["52", "main"]);
-    }
-
-    #[test]
     fn a_route_without_a_table_is_in_the_main_one() {
         let routes = r#"[{"dst":"default","gateway":"10.0.0.1","dev":"eth0","flags":[]},
             {"type":"blackhole","dst":"10.9.0.0/16","table":"52","flags":[]}]"#;
-        let routes: Vec<ListedRoute> = serde_json::from_str(routes).expect("routes");
+        let routes: Vec<TableRoute> = serde_json::from_str(routes).expect("routes");
         let routes: Vec<_> = routes.into_iter().map(InspectedKernelRoute::from).collect();
         assert_eq!((routes[0].table.as_str(), routes[0].kind.as_deref()), ("main", None));
         assert_eq!((routes[1].table.as_str(), routes[1].kind.as_deref()), ("52", Some("blackhole")));

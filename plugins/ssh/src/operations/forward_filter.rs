@@ -11,7 +11,7 @@ const TUNNEL: &str = "tailscale0";
 /// Maximum depth of jumps, which the kernel limits too.
 const MAX_JUMPS: usize = 16;
 
-/// A packet that the host must forward: the first one of a connection.
+/// A packet that the host must forward: the first one of a connection, or of the reply to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardedPacket {
     /// True if it comes out of the tunnel.
@@ -20,6 +20,8 @@ pub(crate) struct ForwardedPacket {
     pub(crate) to_tunnel: bool,
     pub(crate) source: Ipv4Addr,
     pub(crate) destination: Ipv4Addr,
+    /// True if it answers a packet that the host has forwarded.
+    pub(crate) is_reply: bool,
 }
 
 /// A base chain that drops a packet.
@@ -163,7 +165,7 @@ fn matches(value: &Value, packet: &ForwardedPacket) -> Option<bool> {
         (Some("oifname" | "oif"), _, _) => any_of(right, |it| is_device(it, packet.to_tunnel)),
         (_, Some("saddr"), _) if left["payload"]["protocol"] == "ip" => any_of(right, |it| has(it, packet.source)),
         (_, Some("daddr"), _) if left["payload"]["protocol"] == "ip" => any_of(right, |it| has(it, packet.destination)),
-        (_, _, Some("state")) => any_of(right, |it| Some(it == "new")),
+        (_, _, Some("state")) => any_of(right, |it| Some(it == if packet.is_reply { "established" } else { "new" })),
         _ => None,
     }?;
     Some(if value["op"] == "!=" { !equal } else { equal })
@@ -234,7 +236,7 @@ mod tests {
         [true, false].map(|from_tunnel| {
             let (local, remote) = (Ipv4Addr::new(10, 244, 64, 9), Ipv4Addr::new(10, 244, 0, 9));
             let (source, destination) = if from_tunnel { (remote, local) } else { (local, remote) };
-            let packet = ForwardedPacket { from_tunnel, to_tunnel: !from_tunnel, source, destination };
+            let packet = ForwardedPacket { from_tunnel, to_tunnel: !from_tunnel, source, destination, is_reply: false };
             rules.dropping(&packet).first().map(|chain| chain.by_policy)
         })
     }

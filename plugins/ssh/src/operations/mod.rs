@@ -4,6 +4,7 @@ pub(crate) mod cloud_init;
 pub(crate) mod file;
 pub(crate) mod forward_filter;
 pub(crate) mod host_facts;
+pub(crate) mod kernel_lookup;
 pub(crate) mod kernel_route;
 pub(crate) mod kubelet_release;
 pub(crate) mod mss_clamp;
