@@ -10,8 +10,9 @@ use crate::{
     world::SimWorld,
 };
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 15] = [
     "journal.open",
+    "journal.disk",
     "ssh.client",
     "ssh.config",
     "azure.credential",
@@ -24,6 +25,7 @@ const ALL: [&str; 13] = [
     "kubernetes.api",
     "kubernetes.permissions",
     "kubernetes.objects",
+    "kubernetes.shape",
 ];
 
 /// Workflow that needs only ssh.
@@ -100,7 +102,7 @@ fn all_checks_pass_in_a_complete_environment_and_nothing_is_written() {
     let text = program.expect(0, &["doctor"]);
     let lines: Vec<_> = text.out.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(lines, ALL);
-    assert!(text.err.contains("13 checks: 0 failed, 0 skipped, 0 warnings"), "{text:?}");
+    assert!(text.err.contains("15 checks: 0 failed, 0 skipped, 0 warnings"), "{text:?}");
 }
 
 #[test]
@@ -108,19 +110,19 @@ fn only_checks_of_the_named_workflows_run() {
     let world = SimWorld::open("200");
     let program = world.program();
     let machine = DoctorReport::of(&program, 0, &[("STARGATE_KUBECONFIG", "/none")], &["machine.yaml"]);
-    assert_eq!(machine.ids(), ["journal.open", ALL[3], ALL[4], ALL[5], ALL[6]]);
+    assert_eq!(machine.ids(), ["journal.open", "journal.disk", ALL[4], ALL[5], ALL[6], ALL[7]]);
     let needed = &machine.check("azure.permissions")["required"];
     assert!(needed.to_string().contains("virtualMachines/write") && !needed.to_string().contains("routeTables/write"));
     let objects = DoctorReport::of(&program, 0, &[("SIM_TOKEN", "")], &["cluster-objects"]);
-    assert_eq!(objects.ids(), ["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]);
+    assert_eq!(objects.ids(), ["journal.open", "journal.disk", ALL[10], ALL[11], ALL[12], ALL[13], ALL[14]]);
     program.write(
         "cilium.yaml",
         "name: c\nsteps: {n: {uses: cilium.node.ensure, with: {name: n, pod_cidrs: [10.244.64.0/24]}}}\n",
     );
     let cilium = DoctorReport::of(&program, 0, &[], &["cilium.yaml"]);
-    assert_eq!(cilium.ids(), ["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]);
+    assert_eq!(cilium.ids(), ["journal.open", "journal.disk", ALL[10], ALL[11], ALL[12], ALL[13], ALL[14]]);
     let required = json!(["get ciliumnodes.cilium.io", "get namespaces/kube-system", "patch ciliumnodes.cilium.io"]);
-    assert_eq!(cilium.check(ALL[11])["required"], required);
+    assert_eq!(cilium.check(ALL[12])["required"], required);
     program.expect(64, &["doctor", "no-such-workflow"]).hint();
 }
 
@@ -132,7 +134,10 @@ fn a_workflow_that_cannot_be_checked_is_reported_and_the_others_are_checked() {
     let named = ["missing.yaml", "no-such-workflow", "broken.yaml", "cluster-objects"];
     let found = DoctorReport::of(&program, 65, &[], &named);
     let unchecked = ["workflow"; 3];
-    assert_eq!(found.ids(), [&unchecked[..], &["journal.open", ALL[9], ALL[10], ALL[11], ALL[12]]].concat());
+    assert_eq!(
+        found.ids(),
+        [&unchecked[..], &["journal.open", "journal.disk", ALL[10], ALL[11], ALL[12], ALL[13], ALL[14]]].concat()
+    );
     for (finding, (name, words)) in found.0.iter().zip([
         ("missing.yaml", "cannot read workflow missing.yaml: "),
         ("no-such-workflow", "no-such-workflow"),
@@ -147,7 +152,7 @@ fn a_workflow_that_cannot_be_checked_is_reported_and_the_others_are_checked() {
 
     let text = program.expect(64, &["doctor", "no-such-workflow", "cluster-objects"]);
     assert!(
-        text.err.contains("5 checks: 0 failed, 0 skipped, 0 warnings; 1 workflow could not be checked"),
+        text.err.contains("7 checks: 0 failed, 0 skipped, 0 warnings; 1 workflow could not be checked"),
         "{text:?}"
     );
     assert!(text.out.contains("kubernetes.objects"), "{text:?}");

@@ -10,7 +10,7 @@ use crate::{
         NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
         PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
     },
-    checks::{ApiServer, ClusterObjects, Kubeconfig, Permissions},
+    checks::{ApiServer, ClusterObjects, ClusterShape, Kubeconfig, Permissions},
     cluster_target::ClusterTarget,
     lease::LeaseLocks,
     secret_sources::{BootstrapTokenSource, ServiceAccountTokenSource},
@@ -29,6 +29,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
     registry.add_check(ApiServer(client()));
     registry.add_check(Permissions(client()));
     registry.add_check(ClusterObjects(client()));
+    registry.add_check(ClusterShape(client()));
     registry.add_target(ClusterTarget(client()));
     registry.add_lock_service(LeaseLocks::new(client()));
     registry.add_for_target(CLUSTER_TARGET, |actions| {

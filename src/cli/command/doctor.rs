@@ -28,7 +28,7 @@ use crate::{
         diagnostics,
         exit::Exit,
         format,
-        journal_check::JournalCheck,
+        journal_check::{JournalCheck, JournalDiskCheck},
         requirements::Requirements,
         ui::{self, Tone},
         workflow_text::WorkflowText,
@@ -49,7 +49,9 @@ type SharedFinding = Shared<BoxFuture<'static, Finding>>;
 pub(crate) async fn doctor(settings: &Settings, args: &DoctorArgs) -> Result<Exit, Failure> {
     let (registry, secrets) = wiring::build(settings)?;
     let (requirements, unchecked) = requirements(settings, args, &registry, &secrets);
-    let mut checks: Vec<Arc<dyn Check>> = vec![Arc::new(JournalCheck { path: settings.journal.clone() })];
+    let path = || settings.journal.clone();
+    let mut checks: Vec<Arc<dyn Check>> =
+        vec![Arc::new(JournalCheck { path: path() }), Arc::new(JournalDiskCheck { path: path() })];
     checks.extend(registry.checks().iter().cloned());
     checks.retain(|check| requirements.concerns(check.id(), &registry));
     let width = checks.iter().map(|check| check.id().len()).max().unwrap_or_default();
