@@ -273,7 +273,7 @@ async fn a_run_that_has_changed_something_ends_with_a_measurement() {
     assert_eq!(code, Some(0), "{}", harness.last_output());
     assert_eq!(pairs(&measured(&mut harness).await.unwrap(), ".").len(), 12);
 
-    // A network policy, which no step looks at: the run repairs what it knows, and fails nevertheless.
+    // A network policy, which no step looks at: the run repairs what it knows, and fails.
     outside::drift(&harness.sim, &approval).await;
     let policy = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": { "name": "closed", "namespace": "default" },
