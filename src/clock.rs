@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, time::Instant};
+use stargate_sdk::BootTime;
+use tokio::sync::watch;
 
 /// Maximum duration of one sleep: a suspension of the machine or a change of its clock is noticed
 /// within it.
@@ -91,11 +92,14 @@ impl Clock {
     }
 
     /// Waits until the time is `at` or later, or `due` has passed, which is the same time by a
-    /// clock that is never set: a system clock that was set back does not prolong the wait.
-    pub async fn until_or_due(&self, at: UnixMillis, due: Instant) {
-        tokio::select! {
-            () = self.until(at) => {}
-            () = tokio::time::sleep_until(due), if self.0.is_none() => {}
+    /// clock that is never set and goes on while the machine is suspended: neither a suspension nor
+    /// a system clock that was set back prolongs the wait.
+    pub async fn until_or_due(&self, at: UnixMillis, due: BootTime) {
+        if self.0.is_some() {
+            return self.until(at).await;
+        }
+        while let Some(sleep) = next_sleep(at.since(self.now()), due.since(BootTime::now())) {
+            tokio::time::sleep(sleep).await;
         }
     }
 
@@ -115,23 +119,43 @@ impl Clock {
     }
 }
 
+/// Duration after which the clocks are read again, given the rest of a wait by each of them; `None`
+/// once it is over by one. Sleeps do not go on while the machine is suspended.
+fn next_sleep(by_system_clock: Duration, by_boot_clock: Duration) -> Option<Duration> {
+    let rest = by_system_clock.min(by_boot_clock);
+    (!rest.is_zero()).then(|| rest.min(MAX_SLEEP))
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    #[test]
+    fn a_wait_ends_by_the_first_clock_and_is_looked_at_often() {
+        let minute = Duration::from_mins(1);
+        // During a suspension both clocks go on; the system clock was then set back by an hour.
+        assert_eq!(next_sleep(Duration::ZERO, Duration::ZERO), None);
+        assert_eq!(next_sleep(minute * 60, Duration::ZERO), None);
+        assert_eq!(next_sleep(Duration::ZERO, minute), None);
+        assert_eq!(next_sleep(minute * 60, minute), Some(MAX_SLEEP));
+        assert_eq!(next_sleep(minute, Duration::from_secs(2)), Some(Duration::from_secs(2)));
+    }
 
     #[tokio::test]
     async fn a_clock_that_is_set_back_or_forth_does_not_prolong_a_wait() {
         let (hour, instant) = (Duration::from_hours(1), Duration::from_millis(20));
         // The clock was set back by an hour during the wait.
         let system = Clock::system();
-        let due = Instant::now() + instant;
+        let (began, due) = (Instant::now(), BootTime::now().plus(instant));
         system.until_or_due(system.now().plus(hour), due).await;
-        assert!(Instant::now() >= due);
+        assert!(began.elapsed() >= instant && BootTime::now() >= due);
         // It was set forth by more than the wait.
-        system.until_or_due(system.now(), Instant::now() + hour).await;
-        assert!(Instant::now() < due + hour);
+        system.until_or_due(system.now(), BootTime::now().plus(hour)).await;
+        assert!(began.elapsed() < hour);
         let fixed = Clock::fixed(UnixMillis(0));
-        let waiting = fixed.until_or_due(UnixMillis(0).plus(hour), Instant::now());
+        let waiting = fixed.until_or_due(UnixMillis(0).plus(hour), BootTime::now());
         tokio::pin!(waiting);
         assert!(futures::poll!(&mut waiting).is_pending(), "a fixed clock has its own time");
         fixed.set(UnixMillis(0).plus(hour));

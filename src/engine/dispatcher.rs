@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use stargate_sdk::BootTime;
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
@@ -58,7 +59,7 @@ pub(super) struct Dispatcher {
 struct Wake {
     at: UnixMillis,
     /// The same time by a clock that is never set.
-    due: Instant,
+    due: BootTime,
 }
 
 async fn wait_for(clock: &Clock, wake: Option<Wake>) {
@@ -121,7 +122,7 @@ impl Dispatcher {
         // It was computed when the attempt was scheduled, and a change of the clock since does not
         // count.
         let known = self.wake.filter(|known| known.at == at);
-        self.wake = known.or_else(|| Some(Wake { at, due: Instant::now() + at.since(self.now()) }));
+        self.wake = known.or_else(|| Some(Wake { at, due: BootTime::now().plus(at.since(self.now())) }));
         self.wake
     }
 

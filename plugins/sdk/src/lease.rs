@@ -26,6 +26,12 @@ impl BootTime {
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
+
+    /// The duration since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 /// Another process may have acquired the run: this one must change nothing for it any more.
