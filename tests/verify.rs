@@ -301,3 +301,51 @@ async fn what_a_measurement_in_a_run_cannot_ask_is_a_warning() {
     assert_eq!(pairs(&report, ".").len(), 0, "{report:#}");
     assert_eq!(leftovers(&harness.sim).await, [""; 0]);
 }
+
+/// Deploys three sites with two workers each beside 54 nodes of AKS.
+async fn large() -> Harness {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    for site in 0..3 {
+        let name = |number: u8| format!("site-{site}-worker-{number}");
+        let worker =
+            |number| json!({ "name": name(number), "private_ip": format!("10.{}.1.{}", 50 + site, 4 + number) });
+        let own = json!({
+            "site": format!("site-{site}"), "resource_group": format!("site-{site}"),
+            "router": format!("site-{site}-router"), "router_ip": format!("10.{}.1.4", 50 + site),
+            "network_prefix": format!("10.{}.0.0/16", 50 + site), "subnet_prefix": format!("10.{}.1.0/24", 50 + site),
+            "pod_block": format!("10.244.{}.0/20", 128 + 16 * site), "workers": [worker(1), worker(2)],
+        });
+        let own: Vec<_> = own.as_object().unwrap().iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let (code, _) = run(&mut harness, "provision-dc", &own).await;
+        assert_eq!(code, Some(0), "{}", harness.last_output());
+        for number in 1..=2 {
+            let (code, _) = run(&mut harness, "repave-worker", &[("worker", json!(name(number)))]).await;
+            assert_eq!(code, Some(0), "{}", harness.last_output());
+        }
+    }
+    for number in 2..54 {
+        let name = format!("aks-nodepool1-41954725-vmss{number:06}");
+        let node = json!({ "name": name, "address": format!("10.224.0.{}", 10 + number), "pod_cidr": format!("10.244.{number}.0/24") });
+        outside::add_aks_nodes(&harness.sim, &node).await;
+    }
+    harness.run_to_success("sync-pod-routes").await;
+    harness
+}
+
+/// Traffic and time of a measurement grow with the nodes, and not with their pairs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_measurement_of_sixty_nodes_in_four_sites_is_a_sample() {
+    let mut harness = large().await;
+    let (code, report) = verify(&mut harness, &["--checks", "kubelet"]).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    let nodes = report["nodes"].as_array().unwrap();
+    let sites: BTreeSet<&str> = nodes.iter().map(|node| node["site"].as_str().unwrap()).collect();
+    assert_eq!((nodes.len(), sites.len()), (60, 4));
+    let asked = pairs(&report, ".xl?s").len();
+    assert_eq!(asked, pairs(&report, ".").len());
+    // Four of each two sites, and for each node one of each site in both directions.
+    assert!((60 * 4..=4 * 4 * 4 + 60 * 4 * 2).contains(&asked), "{asked} of 3540 pairs");
+    assert_eq!(leftovers(&harness.sim).await, [""; 0]);
+}
