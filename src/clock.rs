@@ -120,7 +120,7 @@ impl Clock {
 }
 
 /// Duration after which the clocks are read again, given the rest of a wait by each of them; `None`
-/// once it is over by one. Sleeps do not go on while the machine is suspended.
+/// once it has ended by one. Sleeps do not count while the machine is suspended.
 fn next_sleep(by_system_clock: Duration, by_boot_clock: Duration) -> Option<Duration> {
     let rest = by_system_clock.min(by_boot_clock);
     (!rest.is_zero()).then(|| rest.min(MAX_SLEEP))
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_wait_ends_by_the_first_clock_and_is_looked_at_often() {
         let minute = Duration::from_mins(1);
-        // During a suspension both clocks go on; the system clock was then set back by an hour.
+        // During a suspension both clocks continue; the system clock was then set back by an hour.
         assert_eq!(next_sleep(Duration::ZERO, Duration::ZERO), None);
         assert_eq!(next_sleep(minute * 60, Duration::ZERO), None);
         assert_eq!(next_sleep(Duration::ZERO, minute), None);

@@ -29,6 +29,7 @@ const PODS: [(&str, &str); 4] =
 const ROUTER_SUBNET: &str = "stargate-aks-router-subnet";
 const DC_SUBNET: &str = "stargate-dc-subnet";
 const NODES_SUBNET: &str = "aks-subnet";
+const PATH_FILTER: &str = "net.ipv4.conf.all.rp_filter";
 
 /// A fault of one surface.
 struct TraceFault {
@@ -374,7 +375,33 @@ fn kernel_faults() -> Vec<TraceFault> {
             )
         };
     }
+    /// A strict filter alone drops nothing: it needs a route back by another interface.
+    macro_rules! path_filter {
+        ($machine:expr, $prefix:literal) => {
+            change(
+                concat!(
+                    "strict path filter, and a route back for ",
+                    $prefix,
+                    " by the tunnel of ",
+                    stringify!($machine)
+                ),
+                &["path_filter", "accepted_route"],
+                on!($machine, |machine| {
+                    machine.sysctls.insert(PATH_FILTER.into(), "1".into());
+                    let route = KernelRoute::to($prefix.parse().unwrap());
+                    machine.kernel_routes.push(KernelRoute { device: Some("tailscale0".into()), table: 52, ..route });
+                }),
+                on!($machine, |machine| {
+                    machine.sysctls.insert(PATH_FILTER.into(), "2".into());
+                    machine.kernel_routes.retain(|route| route.table != 52);
+                }),
+            )
+        };
+    }
     vec![
+        path_filter!(AKS_ROUTER, "10.244.0.0/24"),
+        path_filter!(AKS_ROUTER, "10.244.1.0/24"),
+        path_filter!(DC_ROUTER, "10.244.64.0/24"),
         dropping_route!(AKS_ROUTER, "blackhole", "10.244.0.0/24", 254),
         dropping_route!(AKS_ROUTER, "prohibit", "10.244.64.0/24", 52),
         dropping_route!(DC_ROUTER, "unreachable", "10.244.64.0/22", 254),
@@ -397,7 +424,7 @@ async fn the_surface_of_each_fault_is_named() {
     assert!(outside::becomes(|| is_alive(&harness.sim)).await);
     let mut found = deviations(&mut harness, "no fault", &[]).await;
     let faults = catalogue();
-    assert!(faults.len() >= 69, "{} faults", faults.len());
+    assert!(faults.len() >= 72, "{} faults", faults.len());
     for fault in &faults {
         fault.apply.happen(&harness.sim).await;
         if !outside::becomes(|| !is_alive(&harness.sim)).await {

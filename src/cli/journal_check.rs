@@ -15,7 +15,7 @@ use super::Failure;
 /// Free space with which a run of some thousand steps may not end, in MiB: their entries, outputs
 /// of up to 1 MiB each, and the write-ahead log.
 const LOW_MIB: u64 = 256;
-/// Free space with which no run is begun, in MiB.
+/// Free space that is too little for a run, in MiB.
 const TOO_LOW_MIB: u64 = 8;
 
 /// Check `journal.open`: the journal file can be used, or created. It writes nothing.

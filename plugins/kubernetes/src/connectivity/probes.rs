@@ -30,7 +30,7 @@ pub(super) const PARALLEL: usize = 8;
 const COMMAND_LIMIT: Duration = Duration::from_secs(80);
 /// Longest time for the log of a pod, which is one line, with all attempts.
 const LOG_LIMIT: Duration = Duration::from_secs(20);
-/// Number of times that the log of a pod is asked for: the API server may fail for a moment.
+/// Maximum number of requests for the log of a pod: the API server may fail for a moment.
 const LOG_ATTEMPTS: usize = 5;
 /// Number of times that a command is started whose connection fails.
 const COMMAND_ATTEMPTS: usize = 2;
