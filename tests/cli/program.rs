@@ -67,7 +67,9 @@ impl Program {
 }
 
 pub(crate) fn command(folder: &Path, variables: &[(String, String)], arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stargate"));
+    // The tests may run under `nohup`, whose processes ignore SIGHUP.
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_stargate")]);
     command.args(arguments).current_dir(folder).env_clear().env("HOME", folder).env("TMPDIR", folder);
     // ssh is found in the PATH of the system.
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
