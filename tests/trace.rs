@@ -635,6 +635,34 @@ async fn policies_that_are_not_evaluated_are_unread() {
     assert_eq!((code, &report["verdict"]), (Some(0), &json!("passes")), "{report:#}");
 }
 
+/// Makes the cluster one for which AKS has installed nothing that enforces network policies.
+fn install_no_policy_engine(sim: &Sim) {
+    let mut world = sim.shared().lock();
+    let speed = world.arm.speed; // not part of the state
+    let mut arm = serde_json::to_value(&world.arm).unwrap();
+    let resources = arm["resources"].as_object_mut().unwrap().values_mut();
+    let profiles = resources.filter_map(|one| one.pointer_mut("/properties/networkProfile/networkPolicy"));
+    assert_eq!(profiles.map(|policy| *policy = json!("none")).count(), 1, "the cluster");
+    world.arm = serde_json::from_value(arm).unwrap();
+    world.arm.speed = speed;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_nothing_known_enforces_are_unread() {
+    let mut harness = deployed().await;
+    create_pods(&mut harness).await;
+    install_no_policy_engine(&harness.sim);
+    let (code, _) = trace(&mut harness, "shop/web", "shop/db").await;
+    assert_eq!(code, Some(0), "{}", harness.last_output());
+    let policy = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "name": "guard", "namespace": "shop" }, "spec": { "podSelector": {} } });
+    outside::create(&harness.sim, "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies", &policy).await;
+    let (code, report) = trace(&mut harness, "shop/web", "shop/db").await;
+    assert_eq!((code, &report["verdict"]), (Some(3), &json!("unknown")), "{report:#}");
+    let unread = "network policies of shop (guard): they isolate pod db, and it is not known what enforces them";
+    assert_eq!(report["unread"], json!([unread]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_with_an_address_of_another_prefix_is_named() {
     let mut harness = deployed().await;

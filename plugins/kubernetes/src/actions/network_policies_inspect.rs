@@ -36,8 +36,8 @@ pub(crate) struct NetworkPoliciesInspectInput {
     to: FoundEnd,
     /// Port of the end that answers.
     port: u16,
-    /// Property `networkPolicy` of the cluster: the program that enforces policies. `none` or
-    /// absent if none does.
+    /// Property `networkPolicy` of the cluster: the program that enforces policies. If it is `none`
+    /// or absent, policies that isolate an end are unread: their effect is not known.
     #[serde(default)]
     engine: Option<String>,
 }
@@ -82,15 +82,16 @@ impl Action for NetworkPoliciesInspect {
         let has_pod = input.from.object.is_some() || input.to.object.is_some();
         let mut unread = Vec::new();
         let mut denials = Vec::new();
-        if has_pod && engine != PolicyEngine::None {
+        if has_pod {
             let (from, to) = (self.peer(cx, &input.from).await?, self.peer(cx, &input.to).await?);
             let flow = PolicyFlow { from: &from, to: &to, port: input.port, engine };
             let policies = self.policies(cx, &mut unread).await?;
             denials.extend(denial(&policies, &flow, PolicyDirection::Egress));
             denials.extend(denial(&policies, &flow, PolicyDirection::Ingress));
-            if engine == PolicyEngine::Cilium {
-                self.note_cilium_policies(cx, &flow, &mut unread).await?;
-            }
+            self.note_cilium_policies(cx, &flow, &mut unread).await?;
+        }
+        if engine == PolicyEngine::Unknown {
+            unread.extend(denials.drain(..).map(InspectedDenial::unenforced));
         }
         Ok(NetworkPoliciesInspectOutput { denials, unread })
     }
@@ -108,6 +109,17 @@ impl RequiredPermissions for NetworkPoliciesInspect {
         permission("list ciliumnetworkpolicies.cilium.io"),
         permission("list ciliumclusterwidenetworkpolicies.cilium.io"),
     ];
+}
+
+impl InspectedDenial {
+    /// Words for policies of which it is not known whether a program enforces them.
+    fn unenforced(self) -> String {
+        let Self { namespace, pod, policies, .. } = self;
+        let policies = policies.join(", ");
+        format!(
+            "network policies of {namespace} ({policies}): they isolate pod {pod}, and it is not known what enforces them"
+        )
+    }
 }
 
 impl NetworkPoliciesInspect {

@@ -26,15 +26,16 @@ pub(crate) enum PolicyEngine {
     Cilium,
     /// Another one: an `ipBlock` covers all addresses in it.
     Other,
-    /// Policies have no effect.
-    None,
+    /// None that AKS has installed. Somebody else may have installed one: it is not known whether
+    /// policies have an effect.
+    Unknown,
 }
 
 impl PolicyEngine {
     /// Reads the property `networkPolicy` of an AKS cluster.
     pub(crate) fn of_aks(network_policy: Option<&str>) -> Self {
         match network_policy {
-            None | Some("none") => Self::None,
+            None | Some("none") => Self::Unknown,
             Some("cilium") => Self::Cilium,
             Some(_) => Self::Other,
         }
@@ -70,7 +71,7 @@ pub(crate) fn denying_policies(
 ) -> Vec<String> {
     let (own, peer) = flow.ends(direction);
     let is_own_node = peer.is_machine && peer.machine == own.machine;
-    let Some(pod) = own.pod.as_ref().filter(|_| flow.engine != PolicyEngine::None && !is_own_node) else {
+    let Some(pod) = own.pod.as_ref().filter(|_| !is_own_node) else {
         return Vec::new();
     };
     let isolating: Vec<&NetworkPolicy> = policies.iter().filter(|policy| isolates(policy, pod, direction)).collect();
@@ -222,7 +223,7 @@ mod tests {
         assert!(admits_ingress(&blocks, &machine("n", "10.224.0.4"), PolicyEngine::Cilium), "the pod's own node");
         assert!(admits_ingress(&blocks, &address("10.1.2.3"), PolicyEngine::Cilium));
         assert!(!admits_ingress(&blocks, &address("10.99.2.3"), PolicyEngine::Cilium));
-        assert!(admits_ingress(&json!([]), &address("10.99.2.3"), PolicyEngine::None));
+        assert!(!admits_ingress(&json!([]), &address("10.99.2.3"), PolicyEngine::Unknown));
     }
 
     #[test]
