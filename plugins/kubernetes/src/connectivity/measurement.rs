@@ -163,22 +163,14 @@ impl<'a> Measurement<'a> {
         let (mut askers, running) = (pods.clone(), running(pods));
         let failures = all(running.iter().map(|(_, pod)| probes.log_failure(pod)).collect()).await;
         for ((at, _), failure) in running.iter().zip(failures) {
-            let (asker, kubelet) = match failure {
-                None => (None, Ok(None)),
-                Some(LogFailure::OfKubelet(reason)) => {
-                    (Some(format!("the API server does not reach its kubelet: {reason}")), Ok(Some(reason)))
-                }
-                Some(LogFailure::NoAnswer(reason)) => {
-                    (Some(format!("the API server does not answer: {reason}")), Err(reason))
-                }
-            };
-            if let Some(reason) = asker {
-                askers.insert(*at, Err(reason));
+            if let Some(failure) = &failure {
+                askers.insert(*at, Err(failure.to_string()));
             }
-            match kubelet {
+            match failure {
                 _ if !self.wants(ConnectivityCheck::Kubelet) => {}
-                Ok(failure) => report.node(ConnectivityCheck::Kubelet, *at, failure),
-                Err(reason) => report.node_unknown(ConnectivityCheck::Kubelet, *at, &reason),
+                None => report.node(ConnectivityCheck::Kubelet, *at, None),
+                Some(LogFailure::OfKubelet(reason)) => report.node(ConnectivityCheck::Kubelet, *at, Some(reason)),
+                Some(LogFailure::NoAnswer(reason)) => report.node_unknown(ConnectivityCheck::Kubelet, *at, &reason),
             }
         }
         askers

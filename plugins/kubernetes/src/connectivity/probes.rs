@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -54,6 +55,15 @@ pub(super) enum LogFailure {
     OfKubelet(String),
     /// The API server did not answer: nothing is known about the kubelet.
     NoAnswer(String),
+}
+
+impl fmt::Display for LogFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfKubelet(reason) => write!(f, "the API server does not reach its kubelet: {reason}"),
+            Self::NoAnswer(reason) => write!(f, "the API server does not answer: {reason}"),
+        }
+    }
 }
 
 impl From<KubeError> for LogFailure {
