@@ -67,16 +67,17 @@ fn judge(nodes: &[Value]) -> Finding {
         );
     }
     let pools: BTreeSet<String> = nodes.iter().filter_map(|node| labels(node).remove(POOL)).collect();
-    let mut problems = vec![
+    let problems = [
         unlike(nodes, DATAPLANE, "cilium").map(|names| format!("without Cilium's data plane: {names}")),
         unlike(nodes, POD_NETWORK, "overlay").map(|names| format!("without an overlay network: {names}")),
         without_address(nodes).map(|names| format!("without an internal address of IPv4: {names}")),
+        subnets(nodes).map(|subnets| format!("node pools in several subnets: {subnets}")),
     ];
-    problems.push(subnets(nodes).map(|subnets| format!("node pools in several subnets: {subnets}")));
     let problems: Vec<String> = problems.into_iter().flatten().collect();
     if problems.is_empty() {
-        let (count, pools) = (nodes.len(), pools.len().max(1));
-        return Finding::ok(format!("{count} nodes of {pools} node pools, with an overlay network and Cilium"));
+        let pools: Vec<&str> = pools.iter().map(String::as_str).collect();
+        let pools = if pools.is_empty() { String::new() } else { format!("; node pools: {}", pools.join(", ")) };
+        return Finding::ok(format!("nodes with an overlay network and Cilium: {}{pools}", nodes.len()));
     }
     Finding::warning(
         problems.join("; "),
@@ -137,7 +138,7 @@ mod tests {
         let finding = judge(&[node("a", "one", "aks"), node("b", "two", "aks")]);
         assert_eq!(
             (finding.status, finding.message.as_str()),
-            (CheckStatus::Ok, "2 nodes of 2 node pools, with an overlay network and Cilium")
+            (CheckStatus::Ok, "nodes with an overlay network and Cilium: 2; node pools: one, two")
         );
         let mut plain = node("c", "two", "other");
         plain["metadata"]["labels"].as_object_mut().expect("labels").remove(DATAPLANE);
