@@ -663,6 +663,43 @@ async fn policies_that_nothing_known_enforces_are_unread() {
     assert_eq!(report["unread"], json!([unread]));
 }
 
+/// Returns the kubeconfig of an account that may read all but network policies.
+async fn account_without_policies(harness: &Harness) -> std::path::PathBuf {
+    let groups = json!(["", "stargate.io", "acn.azure.com", "cilium.io"]);
+    let rules = json!([{ "apiGroups": groups, "resources": ["*"], "verbs": ["get", "list"] }]);
+    let metadata = json!({ "name": "reader" });
+    let rbac = "rbac.authorization.k8s.io";
+    let role =
+        json!({ "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole", "metadata": metadata, "rules": rules });
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata });
+    let binding = json!({ "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding", "metadata": metadata,
+        "roleRef": { "apiGroup": rbac, "kind": "ClusterRole", "name": "reader" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "reader", "namespace": "default" }] });
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    outside::create(&harness.sim, accounts, &account).await;
+    outside::create(&harness.sim, &format!("/apis/{rbac}/v1/clusterroles"), &role).await;
+    outside::create(&harness.sim, &format!("/apis/{rbac}/v1/clusterrolebindings"), &binding).await;
+    let token = outside::create(&harness.sim, &format!("{accounts}/reader/token"), &json!({ "spec": {} })).await;
+    let own = std::fs::read_to_string(harness.sim.kubeconfig()).unwrap();
+    let path = harness.path("reader.kubeconfig");
+    let token = token["status"]["token"].as_str().unwrap();
+    std::fs::write(&path, own.replace(&outside::admin_token(&harness.sim), token)).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_may_not_be_read_are_unread() {
+    let mut harness = deployed().await;
+    create_pods(&mut harness).await;
+    let kubeconfig = account_without_policies(&harness).await;
+    let inputs = [format!("cluster={CLUSTER}"), format!("cluster_resource_group={CLUSTER}")];
+    let arguments = ["trace", "shop/web", "shop/db", "-i", &inputs[0], "-i", &inputs[1], "--kubeconfig"];
+    let arguments = [arguments.as_slice(), &[kubeconfig.to_str().unwrap()]].concat();
+    assert_eq!(harness.run(&arguments).await, Some(3), "{}", harness.last_output());
+    let shown = harness.last_output();
+    assert!(shown.contains("networkpolicies: ") && shown.contains("not known"), "{shown}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_with_an_address_of_another_prefix_is_named() {
     let mut harness = deployed().await;

@@ -78,22 +78,22 @@ impl Action for NetworkPoliciesInspect {
         cx: &ActionContext,
         input: &NetworkPoliciesInspectInput,
     ) -> Result<NetworkPoliciesInspectOutput, ActionError> {
-        let engine = PolicyEngine::of_aks(input.engine.as_deref());
-        let has_pod = input.from.object.is_some() || input.to.object.is_some();
-        let mut unread = Vec::new();
-        let mut denials = Vec::new();
-        if has_pod {
-            let (from, to) = (self.peer(cx, &input.from).await?, self.peer(cx, &input.to).await?);
-            let flow = PolicyFlow { from: &from, to: &to, port: input.port, engine };
-            let policies = self.policies(cx, &mut unread).await?;
-            denials.extend(denial(&policies, &flow, PolicyDirection::Egress));
-            denials.extend(denial(&policies, &flow, PolicyDirection::Ingress));
-            self.note_cilium_policies(cx, &flow, &mut unread).await?;
+        let mut inspected = NetworkPoliciesInspectOutput { denials: Vec::new(), unread: Vec::new() };
+        if input.from.object.is_none() && input.to.object.is_none() {
+            return Ok(inspected); // policies select pods only
         }
-        if engine == PolicyEngine::Unknown {
-            unread.extend(denials.drain(..).map(InspectedDenial::unenforced));
+        match self.peers(cx, input).await {
+            Ok((from, to)) => {
+                let engine = PolicyEngine::of_aks(input.engine.as_deref());
+                let flow = PolicyFlow { from: &from, to: &to, port: input.port, engine };
+                self.inspect(cx, &flow, &mut inspected).await?;
+            }
+            Err(error) if error.kind == FailureKind::Permanent => {
+                inspected.unread.push(format!("network policies: {error}"));
+            }
+            Err(error) => return Err(error),
         }
-        Ok(NetworkPoliciesInspectOutput { denials, unread })
+        Ok(inspected)
     }
 
     async fn preview(&self, cx: &ActionContext, input: &NetworkPoliciesInspectInput) -> Result<Preview, ActionError> {
@@ -123,6 +123,34 @@ impl InspectedDenial {
 }
 
 impl NetworkPoliciesInspect {
+    /// Reads the ends.
+    async fn peers(
+        &self,
+        cx: &ActionContext,
+        input: &NetworkPoliciesInspectInput,
+    ) -> Result<(PolicyPeer, PolicyPeer), ActionError> {
+        Ok((self.peer(cx, &input.from).await?, self.peer(cx, &input.to).await?))
+    }
+
+    /// Reads and evaluates the policies of both ends.
+    async fn inspect(
+        &self,
+        cx: &ActionContext,
+        flow: &PolicyFlow<'_>,
+        inspected: &mut NetworkPoliciesInspectOutput,
+    ) -> Result<(), ActionError> {
+        let NetworkPoliciesInspectOutput { denials, unread } = inspected;
+        let policies = self.policies(cx, unread).await?;
+        let found = [PolicyDirection::Egress, PolicyDirection::Ingress];
+        let found = found.into_iter().filter_map(|direction| denial(&policies, flow, direction));
+        if flow.engine == PolicyEngine::Unknown {
+            unread.extend(found.map(InspectedDenial::unenforced));
+        } else {
+            denials.extend(found);
+        }
+        self.note_cilium_policies(cx, flow, unread).await
+    }
+
     /// Reads the labels of an end that is a pod.
     async fn peer(&self, cx: &ActionContext, end: &FoundEnd) -> Result<PolicyPeer, ActionError> {
         let address: Ipv4Addr = end.ip.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
