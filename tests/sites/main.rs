@@ -14,6 +14,7 @@ mod world;
 mod clusters;
 mod definitions;
 mod deployment;
+mod dropping;
 mod nodes;
 mod strategy;
 mod unreachable;

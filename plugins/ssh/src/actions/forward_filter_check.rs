@@ -31,7 +31,7 @@ pub(crate) struct ForwardFilterCheckInput {
     /// Prefixes at the host's own site.
     #[schemars(with = "Vec<String>")]
     pub local: Vec<Ipv4Net>,
-    /// Prefixes of the other sites.
+    /// Prefixes of the other sites. One that overlaps a prefix of the host's own site is left out.
     #[schemars(with = "Vec<String>")]
     pub remote: Vec<Ipv4Net>,
 }
@@ -92,13 +92,21 @@ impl Action for ForwardFilterCheck {
     }
 }
 
+impl ForwardFilterCheckInput {
+    /// Prefixes of the other sites alone.
+    fn others(&self) -> impl Iterator<Item = &Ipv4Net> {
+        let is_own = |remote: &Ipv4Net| self.local.iter().any(|own| own.contains(remote) || remote.contains(own));
+        self.remote.iter().filter(move |remote| !is_own(remote))
+    }
+}
+
 /// Checks that no route drops packets for the other sites or, on a router, for its own. On a
 /// worker, the agents of some CNI plugins have such a route for the unused addresses of its pods.
 async fn check_routes(remote: &Remote<'_>, input: &ForwardFilterCheckInput) -> Result<(), ActionError> {
     let tables = kernel_lookup::read(remote).await?;
     let own = input.local.iter().filter(|_| input.tunnel);
     let dropping: BTreeSet<String> =
-        input.remote.iter().chain(own).flat_map(|net| tables.dropping_in(*net)).map(TableRoute::text).collect();
+        input.others().chain(own).flat_map(|net| tables.dropping_in(*net)).map(TableRoute::text).collect();
     if dropping.is_empty() {
         return Ok(());
     }
@@ -115,7 +123,7 @@ fn first_host(net: Ipv4Net) -> Ipv4Addr {
 
 /// One packet of each pair of prefixes, in both directions.
 fn packets(input: &ForwardFilterCheckInput) -> Vec<ForwardedPacket> {
-    let remotes = |local: Ipv4Addr| input.remote.iter().map(move |remote| (local, first_host(*remote)));
+    let remotes = |local: Ipv4Addr| input.others().map(move |remote| (local, first_host(*remote)));
     let pairs = input.local.iter().flat_map(|local| remotes(first_host(*local)));
     pairs
         .flat_map(|(local, remote)| {
