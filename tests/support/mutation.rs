@@ -7,10 +7,13 @@ use std::{
     io::Write as _,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
+    str::FromStr,
 };
 
 /// Environment variable with the seed of a run that is repeated.
 const SEED_VARIABLE: &str = "STARGATE_FUZZ_SEED";
+/// Environment variable with a factor for the number of mutations.
+const FACTOR_VARIABLE: &str = "STARGATE_FUZZ_FACTOR";
 /// Largest input, in bytes.
 const MAX_BYTES: usize = 1 << 16;
 /// Texts that readers treat in a special way.
@@ -64,10 +67,17 @@ impl Numbers {
     }
 }
 
+/// Reads a number from an environment variable; `None` if it is not set.
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")))
+}
+
 /// Calls `body` with each file of `fuzz/corpus/TARGET`, and with `count` mutations of them. The
 /// seed is printed; a failure also prints the input and its number.
 pub(crate) fn fuzz(target: &str, count: usize, body: impl Fn(&[u8])) {
-    let seed = std::env::var(SEED_VARIABLE).ok().map_or_else(new_seed, |text| text.parse().expect("a number"));
+    let seed = variable(SEED_VARIABLE).unwrap_or_else(new_seed);
+    let count = count * variable(FACTOR_VARIABLE).unwrap_or(1);
     // Past the capture of the test harness: an abort prints nothing that was captured.
     writeln!(std::io::stderr(), "fuzz {target}: {SEED_VARIABLE}={seed}").expect("standard error is open");
     let corpus = corpus(&root().join("fuzz/corpus").join(target));

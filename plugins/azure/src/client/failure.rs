@@ -30,9 +30,19 @@ struct ArmErrorBody {
 }
 
 impl ArmErrorBody {
-    /// Reads an error object; anything else becomes an empty one.
+    /// Reads an error object, with every text on one line; anything else becomes an empty one.
     fn read(value: &Value) -> Self {
-        serde_json::from_value(value.clone()).unwrap_or_default()
+        serde_json::from_value::<Self>(value.clone()).unwrap_or_default().on_one_line()
+    }
+
+    fn on_one_line(self) -> Self {
+        let details = self.details.map(|details| details.into_iter().map(Self::on_one_line).collect());
+        Self {
+            code: one_line(&self.code),
+            message: one_line(&self.message),
+            target: self.target.as_deref().map(one_line),
+            details,
+        }
     }
 
     /// True if the resource provider refused the request for the moment.
@@ -51,9 +61,9 @@ impl ArmErrorBody {
             || self.details.iter().flatten().any(|detail| detail.has_code(codes))
     }
 
-    /// Formats message, target and details on one line.
+    /// Formats message, target and details.
     fn text(&self) -> String {
-        let mut text = one_line(&self.message);
+        let mut text = self.message.clone();
         let target = self.target.as_deref().filter(|target| !target.is_empty() && !text.contains(target));
         if let Some(target) = target {
             text = format!("{text} (target {target})");
@@ -80,9 +90,9 @@ impl ArmErrorBody {
     }
 }
 
-/// Message on one line, without the full stop at its end.
-fn one_line(message: &str) -> String {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+/// Text on one line, without the full stop at its end.
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.trim_end_matches('.').to_owned()
 }
 
@@ -169,7 +179,8 @@ pub(crate) fn check_any_answer(input: &[u8]) {
     let status = StatusCode::CONFLICT;
     for effect in [CallEffect::ReadOnly, CallEffect::MayHaveChanged] {
         let error = response_error(effect, status, &HeaderMap::new(), &body);
-        assert!(!error.message.is_empty() && !error.message.contains('\n'), "{error}");
+        let code = error.code.as_deref().unwrap_or_default();
+        assert!(!error.message.is_empty() && !format!("{code} {}", error.message).contains('\n'), "{error}");
     }
     assert!(!operation_error("Failed", &body["error"]).message.is_empty());
     let text = body["id"].as_str().unwrap_or_default().to_owned();
@@ -248,6 +259,15 @@ mod tests {
         let body = json!({"error": {"code": "InvalidParameter", "message": "Bad value.", "target": "vmSize"}});
         let error = response_error(CallEffect::MayHaveChanged, StatusCode::BAD_REQUEST, &headers, &body);
         assert_eq!(error.message, "Bad value (target vmSize); correlation id c-1");
+    }
+
+    #[test]
+    fn every_text_of_an_error_is_on_one_line() {
+        let body = json!({"error": {"code": "In\nvalid", "message": "Bad\nvalue.", "target": "vm\r\nSize",
+            "details": [{"code": "De\ntail", "message": "too\nlarge"}]}});
+        let error = response_error(CallEffect::ReadOnly, StatusCode::BAD_REQUEST, &HeaderMap::new(), &body);
+        assert_eq!(error.message, "Bad value (target vm Size); De tail: too large");
+        assert_eq!(error.code.as_deref(), Some("In valid"));
     }
 
     #[test]
