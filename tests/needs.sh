@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that what building and testing need is there: installs it when it may, else says exactly what to type.
-# usage: tests/needs.sh [all]      all: also what the real machines of tests/rig and the stock clients need
+# usage: tests/needs.sh [all]      all: also what fuzz/run.sh, the real machines of tests/rig and the stock clients need
 set -eu
 
 missing=
@@ -10,6 +10,7 @@ need make make
 need ssh openssh-client
 need curl curl
 if [ "${1:-}" = all ]; then
+  need c++ g++
   need python3 python3
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
   [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"

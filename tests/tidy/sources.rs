@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Folders that contain Rust code.
-pub(crate) const FOLDERS: [&str; 5] = ["src", "plugins", "tests", "benches", "examples"];
+pub(crate) const FOLDERS: [&str; 6] = ["src", "plugins", "tests", "benches", "examples", "fuzz"];
 
 /// Root of the repository.
 pub(crate) fn root() -> &'static Path {

@@ -11,10 +11,11 @@ const MODULES: [&str; 6] = ["workflow", "plan", "run", "journal", "engine", "sch
 /// Roles of the workspace's packages that a package of this role may depend on.
 fn allowed(role: &str) -> &'static [&'static str] {
     match role {
+        "test" => &["contract", "foundation", "provider", "simulator", "product"],
         "product" => &["contract", "foundation", "provider", "simulator"],
         "provider" | "foundation" => &["contract", "foundation"],
         "contract" | "simulator" => &[],
-        other => panic!("{other:?} is not a role: product, contract, foundation, provider or simulator"),
+        other => panic!("{other:?} is not a role: product, contract, foundation, provider, simulator or test"),
     }
 }
 
@@ -53,7 +54,7 @@ fn a_package_depends_only_on_packages_of_the_roles_below_it() {
 
 #[test]
 fn every_role_exists() {
-    for role in ["product", "contract", "foundation", "provider", "simulator"] {
+    for role in ["product", "contract", "foundation", "provider", "simulator", "test"] {
         assert!(with_role(role).next().is_some(), "no package has the role {role}");
     }
 }

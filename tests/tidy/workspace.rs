@@ -9,8 +9,8 @@ use crate::sources::root;
 /// A package of the workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
-    /// `[package.metadata.stargate] role`: `product`, `contract`, `foundation`, `provider` or
-    /// `simulator`.
+    /// `[package.metadata.stargate] role`: `product`, `contract`, `foundation`, `provider`,
+    /// `simulator` or `test`.
     pub(crate) role: Option<String>,
     /// Names of its dependencies that are not for tests only.
     pub(crate) dependencies: Vec<String>,

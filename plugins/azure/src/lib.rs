@@ -26,8 +26,5 @@ pub use client::NameError;
 pub use register::register;
 pub use settings::{ArmCredential, ArmSettings, ArmSettingsError, NO_SUBSCRIPTION, PUBLIC_ENDPOINT, SECRET_VARIABLES};
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-#[cfg(test)]
-#[path = "../../../tests/support/mutation.rs"]
-mod mutation;

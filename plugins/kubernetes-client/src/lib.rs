@@ -54,8 +54,5 @@ pub use permission::{AUTHORITY, permission};
 pub use request::{BodyFormat, KubeRequest};
 pub use settings::{CLUSTER_TARGET, KubeconfigSettings};
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-#[cfg(test)]
-#[path = "../../../tests/support/mutation.rs"]
-mod mutation;

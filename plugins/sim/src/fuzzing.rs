@@ -1,5 +1,4 @@
-//! Readers of foreign text, each with what must hold for any input: targets of the fuzzer, and of
-//! tests on stable Rust.
+//! Bodies of fuzz targets: readers of foreign text, each with what must hold for any input.
 
 use crate::host;
 

@@ -7,7 +7,7 @@ pub mod dataplane;
 mod drift;
 pub mod event;
 mod faults;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod host;
 mod instructions;

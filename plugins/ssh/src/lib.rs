@@ -30,8 +30,5 @@ pub use settings::{SshSettings, SshSettingsError};
 #[cfg(test)]
 mod against_sshd;
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-#[cfg(test)]
-#[path = "../../../tests/support/mutation.rs"]
-mod mutation;

@@ -21,8 +21,5 @@ mod tailnet_target;
 pub use register::register;
 pub use settings::{TailscaleSettings, TailscaleSettingsError};
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-#[cfg(test)]
-#[path = "../../../tests/support/mutation.rs"]
-mod mutation;

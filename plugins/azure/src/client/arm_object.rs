@@ -78,14 +78,16 @@ impl ArmObject {
         })
     }
 
-    /// Name of the resource in ARM's spelling.
+    /// Name of the resource in ARM's spelling; as in the id, if the response names another one.
     pub(crate) fn name(&self) -> &str {
-        self.text("/name").unwrap_or_else(|| self.id.name())
+        let name = self.id.name();
+        self.text("/name").filter(|spelled| spelled.eq_ignore_ascii_case(name)).unwrap_or(name)
     }
 
-    /// Id of the resource in ARM's spelling.
+    /// Id of the resource in ARM's spelling; as requested, if the response has another one.
     pub(crate) fn id(&self) -> String {
-        self.text("/id").map_or_else(|| self.id.to_string(), str::to_owned)
+        let id = self.id.to_string();
+        self.text("/id").filter(|spelled| spelled.eq_ignore_ascii_case(&id)).map_or(id.clone(), str::to_owned)
     }
 
     /// Value of `provisioningState`, such as `Succeeded`.

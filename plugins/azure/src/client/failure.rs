@@ -172,7 +172,7 @@ pub(crate) fn operation_error(status: &str, error: &Value) -> ActionError {
 
 /// Checks what must hold for any answer of Azure Resource Manager: it is an error in one line, and
 /// a resource has a name without separators.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) fn check_any_answer(input: &[u8]) {
     use crate::client::{ArmObject, ResourceId};
     let Ok(body) = serde_json::from_slice::<Value>(input) else { return };
@@ -286,10 +286,5 @@ mod tests {
         assert_eq!(transient.kind, FailureKind::Transient);
         let canceled = operation_error("Canceled", &Value::Null);
         assert_eq!(canceled.to_string(), "the operation ended as Canceled (Canceled)");
-    }
-
-    #[test]
-    fn any_answer_is_an_error_of_limited_length() {
-        crate::mutation::fuzz("arm", 10_000, check_any_answer);
     }
 }

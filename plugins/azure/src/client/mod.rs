@@ -20,7 +20,7 @@ pub(crate) use arm::ArmClient;
 pub(crate) use arm_object::ArmObject;
 pub(crate) use body::body;
 pub(crate) use checkpoint::Checkpoint;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) use failure::check_any_answer;
 pub(crate) use name::{ClusterName, GroupName, Location, NetworkName, SubscriptionId, VmName, VnetName};
 pub(crate) use request::Precondition;

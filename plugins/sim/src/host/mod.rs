@@ -45,5 +45,5 @@ pub(crate) use kubelet::advance as advance_kubelets;
 #[cfg(test)]
 pub(crate) use kubelet::version_of as kubelet_version;
 pub(crate) use network::ETHERNET_MTU;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) use shell::check_any_script;

@@ -8,7 +8,7 @@ mod routes_withdraw;
 
 pub(crate) use device_wait::DeviceWait;
 pub(crate) use devices_list::DevicesList;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) use devices_list::check_any_list;
 pub(crate) use routes_approve::RoutesApprove;
 pub(crate) use routes_withdraw::RoutesWithdraw;

@@ -5,7 +5,7 @@ mod model;
 mod oauth;
 mod tailscale_client;
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) use error::check_any_answer;
 pub(crate) use model::{
     AuthKey, AuthKeyList, CreateAuthKey, CreateCapabilities, Device, DeviceCapabilities, DeviceList, DeviceRoutes,

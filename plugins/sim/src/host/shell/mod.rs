@@ -16,7 +16,7 @@ mod tests;
 mod variables;
 
 pub(super) use interpreter::{Dialect, Shell};
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) use parser::check_any_script;
 pub(super) use parser::parse;
 pub(super) use pattern::matches;

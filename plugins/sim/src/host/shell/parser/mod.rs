@@ -8,6 +8,6 @@ mod script;
 mod word;
 
 pub(super) use script::ScriptLines;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) use script::check_any_script;
 pub(in crate::host) use script::parse;

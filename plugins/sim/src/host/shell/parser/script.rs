@@ -65,7 +65,7 @@ impl Parser {
 }
 
 /// Checks that the parser ends for any script, which it accepts or refuses.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) fn check_any_script(script: &str) {
     /// Maximum number of lines of a script. A parser that returns more does not advance.
     const MAX_LINES: usize = 100_000;

@@ -1,7 +1,7 @@
 //! Differential tests: the simulated shell and the real `sh` run the same scripts.
 
+mod depth;
 mod generator;
-mod mutations;
 mod quoting;
 mod runner;
 mod scripts;

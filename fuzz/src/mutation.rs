@@ -1,4 +1,4 @@
-//! Mutated inputs for the code that reads foreign text, from a kept corpus.
+//! Pseudorandom mutations of a kept corpus.
 
 use std::{
     collections::hash_map::RandomState,
@@ -6,9 +6,11 @@ use std::{
     hash::{BuildHasher as _, Hasher as _},
     io::Write as _,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
 };
+
+use crate::Target;
 
 /// Environment variable with the seed of a run that is repeated.
 const SEED_VARIABLE: &str = "STARGATE_FUZZ_SEED";
@@ -73,31 +75,34 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")))
 }
 
-/// Calls `body` with each file of `fuzz/corpus/TARGET`, and with `count` mutations of them. The
-/// seed is printed; a failure also prints the input and its number.
-pub(crate) fn fuzz(target: &str, count: usize, body: impl Fn(&[u8])) {
+/// Calls the body of a target with each file of its corpus, and with mutations of them.
+///
+/// The seed is printed. A failure also prints the input and its number.
+///
+/// # Panics
+/// If the body does, or if the target has no corpus.
+pub fn mutate_corpus(target: &Target) {
+    let Target { name, mutations, body } = *target;
     let seed = variable(SEED_VARIABLE).unwrap_or_else(new_seed);
-    let count = count * variable(FACTOR_VARIABLE).unwrap_or(1);
+    let count = mutations * variable(FACTOR_VARIABLE).unwrap_or(1);
     // Past the capture of the test harness: an abort prints nothing that was captured.
-    writeln!(std::io::stderr(), "fuzz {target}: {SEED_VARIABLE}={seed}").expect("standard error is open");
-    let corpus = corpus(&root().join("fuzz/corpus").join(target));
-    assert!(!corpus.is_empty(), "{target} has no corpus");
+    writeln!(std::io::stderr(), "fuzz {name}: {SEED_VARIABLE}={seed}").expect("standard error is open");
+    let corpus = corpus(&corpus_folder(name));
+    assert!(!corpus.is_empty(), "{name} has no corpus");
     let mut numbers = Numbers(seed);
     let mutants = (0..count).map(|_| mutant(&corpus, &mut numbers));
     for (number, input) in corpus.iter().cloned().chain(mutants).enumerate() {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&input))) {
             let shown = input.escape_ascii();
-            writeln!(std::io::stderr(), "fuzz {target}: {SEED_VARIABLE}={seed}, input {number}: b\"{shown}\"").ok();
+            writeln!(std::io::stderr(), "fuzz {name}: {SEED_VARIABLE}={seed}, input {number}: b\"{shown}\"").ok();
             resume_unwind(panic);
         }
     }
 }
 
-/// Root of the repository: the first folder above the crate that has a lock file.
-fn root() -> &'static Path {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let has_lock_file = |folder: &&Path| folder.join("Cargo.lock").exists();
-    crate_folder.ancestors().find(has_lock_file).expect("a crate of the workspace")
+/// Folder with the kept inputs of a target.
+pub fn corpus_folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }
 
 fn new_seed() -> u64 {

@@ -1,8 +1,5 @@
 use crate::host::shell::parse;
 
-#[path = "../../../../../../tests/support/mutation.rs"]
-mod mutation;
-
 #[test]
 fn constructs_that_are_nested_too_deeply_are_refused() {
     for [opening, closing] in [["( ", " )"], ["\"${a:-", "}\""], ["$(", ")"], ["{ ", "; }"], ["if ", "; then :; fi"]] {
@@ -11,9 +8,4 @@ fn constructs_that_are_nested_too_deeply_are_refused() {
         let error = parse(&nested(10_000)).expect_err("refused");
         assert!(error.message.contains("nested constructs"), "{opening}: {}", error.message);
     }
-}
-
-#[test]
-fn any_script_is_parsed_or_refused() {
-    mutation::fuzz("shell", 10_000, crate::fuzzing::shell);
 }
