@@ -11,6 +11,8 @@ mod outside;
 mod parties;
 mod world;
 
+use std::collections::BTreeMap;
+
 use futures::future::BoxFuture;
 use inputs::{AKS_ROUTER, CLUSTER, DC_GROUP, DC_ROUTER, NODE_GROUP, WorldFacts};
 use parties::{add_offline_device, associate_company_group, delete, expire, on_machine, write};
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 use stargate_sim::{
     Sim,
     dataplane::{Endpoint, PathMatrix, Plane, UnmanagedPod},
-    host::{Chain, ChainPolicy, FilterRule, Hook, KernelRoute, NftRule, PacketMatch, Statement},
+    host::{Chain, ChainPolicy, FilterRule, Hook, KernelRoute, NftRule, PacketMatch, Ruleset, Statement},
 };
 use world::Harness;
 
@@ -30,6 +32,12 @@ const ROUTER_SUBNET: &str = "stargate-aks-router-subnet";
 const DC_SUBNET: &str = "stargate-dc-subnet";
 const NODES_SUBNET: &str = "aks-subnet";
 const PATH_FILTER: &str = "net.ipv4.conf.all.rp_filter";
+const INTERFACE_PATH_FILTER: &str = "net.ipv4.conf.eth0.rp_filter";
+
+const ADVERTISED: &[&str] = &["advertised_route"];
+const APPROVED: &[&str] = &["approved_route"];
+const CLAMP: &[&str] = &["segment_clamp"];
+const CLAMP_TABLE: &str = "inet stargate_mss_clamp";
 
 /// A fault of one surface.
 struct TraceFault {
@@ -44,6 +52,8 @@ struct TraceFault {
 enum Change {
     /// By the control API.
     Drift(Value),
+    /// By the control API, one after the other.
+    Drifts([Value; 2]),
     World(fn(&Sim) -> BoxFuture<'_, ()>),
 }
 
@@ -51,6 +61,11 @@ impl Change {
     async fn happen(&self, sim: &Sim) {
         match self {
             Self::Drift(drift) => outside::drift(sim, drift).await,
+            Self::Drifts(drifts) => {
+                for drift in drifts {
+                    outside::drift(sim, drift).await;
+                }
+            }
             Self::World(change) => change(sim).await,
         }
     }
@@ -145,6 +160,21 @@ fn drifts() -> Vec<TraceFault> {
         faults.push(switch("an advertised route", &["advertised_route"], advertised, false));
         let approved = json!({ "kind": "approval", "router": router, "prefix": prefix });
         faults.push(switch("an approval", &["approved_route"], approved, false));
+    }
+    for (router, prefix, part) in [
+        (DC_ROUTER, "10.244.64.0/18", "10.244.96.0/19"),
+        (AKS_ROUTER, "10.244.0.0/24", "10.244.0.128/25"),
+        (AKS_ROUTER, "10.244.1.0/24", "10.244.1.128/25"),
+    ] {
+        for (kind, surfaces) in [("advertisement", ADVERTISED), ("approval", APPROVED)] {
+            let entry = |prefix: &str, on: bool| json!({ "kind": kind, "router": router, "prefix": prefix, "on": on });
+            faults.push(TraceFault {
+                what: format!("{kind} of a part of {prefix} only"),
+                surfaces,
+                apply: Change::Drifts([entry(prefix, false), entry(part, true)]),
+                revert: Change::Drifts([entry(part, false), entry(prefix, true)]),
+            });
+        }
     }
     for (subnet, prefix, hop) in [
         (NODES_SUBNET, "10.244.64.0/18", "10.237.0.4"),
@@ -307,6 +337,25 @@ fn azure_faults() -> Vec<TraceFault> {
     ]
 }
 
+/// Changes the chains of the clamp's table.
+fn change_clamp(ruleset: &mut Ruleset, change: fn(&mut Chain)) {
+    ruleset.tables.get_mut(CLAMP_TABLE).into_iter().flat_map(BTreeMap::values_mut).for_each(change);
+}
+
+fn clamp_device(chain: &mut Chain, device: &str) {
+    for rule in &mut chain.rules {
+        if let NftRule::Clamp(clamp) = rule {
+            device.clone_into(&mut clamp.device);
+        }
+    }
+}
+
+fn accept_routes(sim: &Sim, accept: bool) {
+    for router in [AKS_ROUTER, DC_ROUTER] {
+        on_machine(sim, router, |machine| machine.tailscaled.prefs.route_all = accept);
+    }
+}
+
 /// Returns faults of kernels and of other devices of the tailnet.
 fn other_faults() -> Vec<TraceFault> {
     macro_rules! clamps {
@@ -320,8 +369,40 @@ fn other_faults() -> Vec<TraceFault> {
             }
         };
     }
+    macro_rules! chains {
+        ($change:expr) => {
+            |sim: &Sim| {
+                Box::pin(async {
+                    for router in [AKS_ROUTER, DC_ROUTER] {
+                        on_machine(sim, router, |machine| change_clamp(&mut machine.ruleset, $change));
+                    }
+                })
+            }
+        };
+    }
     vec![
-        change("no clamp on any router", &["segment_clamp"], clamps!(false), clamps!(true)),
+        change("no clamp on any router", CLAMP, clamps!(false), clamps!(true)),
+        change("clamps for another device", CLAMP, chains!(|chain| clamp_device(chain, "tailscale9")), clamps!(true)),
+        change("chains of the clamp without rules", CLAMP, chains!(|chain| chain.rules.clear()), clamps!(true)),
+        change(
+            "clamps of packets for the routers only",
+            CLAMP,
+            chains!(|chain| chain.hook = Hook::Input),
+            clamps!(true),
+        ),
+        change(
+            "clamps of packets of the routers only",
+            CLAMP,
+            chains!(|chain| chain.hook = Hook::Output),
+            clamps!(true),
+        ),
+        change("clamps in chains that no hook calls", CLAMP, chains!(|chain| chain.priority = None), clamps!(true)),
+        change(
+            "routes refused by both routers",
+            &["accepted_route"],
+            |sim| Box::pin(async { accept_routes(sim, false) }),
+            |sim| Box::pin(async { accept_routes(sim, true) }),
+        ),
         change(
             "connected device with a narrower approved route",
             &["device"],
@@ -375,33 +456,42 @@ fn kernel_faults() -> Vec<TraceFault> {
             )
         };
     }
-    /// A strict filter alone drops nothing: it needs a route back by another interface.
+    /// A strict filter alone drops nothing: it needs a route back by another interface. The larger
+    /// of the settings of all interfaces and of one counts.
     macro_rules! path_filter {
-        ($machine:expr, $prefix:literal) => {
+        ($machine:expr, $prefix:literal, $all:literal, $interface:literal) => {
             change(
                 concat!(
-                    "strict path filter, and a route back for ",
+                    "strict path filter (",
+                    $all,
+                    ", ",
+                    $interface,
+                    "), and a route back for ",
                     $prefix,
                     " by the tunnel of ",
                     stringify!($machine)
                 ),
                 &["path_filter", "accepted_route"],
                 on!($machine, |machine| {
-                    machine.sysctls.insert(PATH_FILTER.into(), "1".into());
+                    machine.sysctls.insert(PATH_FILTER.into(), $all.into());
+                    machine.sysctls.insert(INTERFACE_PATH_FILTER.into(), $interface.into());
                     let route = KernelRoute::to($prefix.parse().unwrap());
                     machine.kernel_routes.push(KernelRoute { device: Some("tailscale0".into()), table: 52, ..route });
                 }),
                 on!($machine, |machine| {
                     machine.sysctls.insert(PATH_FILTER.into(), "2".into());
+                    machine.sysctls.insert(INTERFACE_PATH_FILTER.into(), "0".into());
                     machine.kernel_routes.retain(|route| route.table != 52);
                 }),
             )
         };
     }
     vec![
-        path_filter!(AKS_ROUTER, "10.244.0.0/24"),
-        path_filter!(AKS_ROUTER, "10.244.1.0/24"),
-        path_filter!(DC_ROUTER, "10.244.64.0/24"),
+        path_filter!(AKS_ROUTER, "10.244.0.0/24", "1", "0"),
+        path_filter!(AKS_ROUTER, "10.244.1.0/24", "0", "1"),
+        path_filter!(AKS_ROUTER, "10.244.1.0/24", "1", "1"),
+        path_filter!(DC_ROUTER, "10.244.64.0/24", "1", "0"),
+        path_filter!(DC_ROUTER, "10.244.65.0/24", "0", "1"),
         dropping_route!(AKS_ROUTER, "blackhole", "10.244.0.0/24", 254),
         dropping_route!(AKS_ROUTER, "prohibit", "10.244.64.0/24", 52),
         dropping_route!(DC_ROUTER, "unreachable", "10.244.64.0/22", 254),
@@ -424,7 +514,7 @@ async fn the_surface_of_each_fault_is_named() {
     assert!(outside::becomes(|| is_alive(&harness.sim)).await);
     let mut found = deviations(&mut harness, "no fault", &[]).await;
     let faults = catalogue();
-    assert!(faults.len() >= 72, "{} faults", faults.len());
+    assert!(faults.len() >= 85, "{} faults", faults.len());
     for fault in &faults {
         fault.apply.happen(&harness.sim).await;
         if !outside::becomes(|| !is_alive(&harness.sim)).await {
@@ -704,12 +794,34 @@ async fn policies_that_may_not_be_read_are_unread() {
 async fn a_pod_with_an_address_of_another_prefix_is_named() {
     let mut harness = deployed().await;
     create_pods(&mut harness).await;
-    let status = json!({ "status": { "podIP": "10.244.99.9", "podIPs": [{ "ip": "10.244.99.9" }] } });
-    outside::patch(&harness.sim, "/api/v1/namespaces/shop/pods/db/status", &status).await;
-    let cells = cluster_matrix(&harness.sim).cells;
-    assert!(cells.iter().all(|cell| cell.ok != (cell.to == "shop/db" || cell.from == "shop/db")), "{cells:#?}");
-    let (code, report) = trace(&mut harness, "shop/web", "shop/db").await;
-    let fault = &report["fault"];
-    assert_eq!((code, &fault["surface"]), (Some(3), &json!("pod_cidr")), "{report:#}");
-    assert_eq!(fault["expected"], "an address of 10.244.64.0/24, the pod CIDR of worker-1");
+    for (pod, wrong, expected) in [
+        ("shop/db", "10.244.99.9", "an address of 10.244.64.0/24, the pod CIDR of worker-1"),
+        ("shop/db", "10.244.65.77", "an address of 10.244.64.0/24, the pod CIDR of worker-1"),
+        ("other/batch", "10.244.64.77", "an address of 10.244.65.0/24, the pod CIDR of worker-2"),
+        ("other/batch", "10.244.1.77", "an address of 10.244.65.0/24, the pod CIDR of worker-2"),
+        ("shop/web", "10.244.1.77", "an address of 10.244.0.0/24, the pod CIDR of aks-nodepool1-41954725-vmss000000"),
+    ] {
+        let before = cluster_pods(&harness.sim).iter().find(|known| known.name == pod).unwrap().ip.to_string();
+        set_address(&harness, pod, wrong).await;
+        for cell in cluster_matrix(&harness.sim).cells {
+            let concerned = cell.to == pod || cell.from == pod;
+            assert_eq!(cell.ok, !concerned, "{pod} {wrong}: {cell:#?}");
+            let (code, report) = trace(&mut harness, &cell.from, &cell.to).await;
+            if concerned {
+                let fault = &report["fault"];
+                assert_eq!((code, &fault["surface"]), (Some(3), &json!("pod_cidr")), "{pod} {wrong}: {report:#}");
+                assert_eq!(fault["expected"], expected);
+            } else {
+                assert_eq!(code, Some(0), "{report:#}");
+            }
+        }
+        set_address(&harness, pod, &before).await;
+    }
+}
+
+/// Sets the address of a pod, as a CNI plugin with another pod CIDR does.
+async fn set_address(harness: &Harness, pod: &str, address: &str) {
+    let status = json!({ "status": { "podIP": address, "podIPs": [{ "ip": address }] } });
+    let (namespace, name) = pod.split_once('/').unwrap();
+    outside::patch(&harness.sim, &format!("/api/v1/namespaces/{namespace}/pods/{name}/status"), &status).await;
 }

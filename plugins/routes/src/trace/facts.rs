@@ -110,9 +110,9 @@ pub struct TracedHost {
     /// True if the kernel forwards packets.
     #[serde(default)]
     pub forwarding: bool,
-    /// True if the reverse path filter of all interfaces is strict.
+    /// Interfaces whose reverse path filter is strict.
     #[serde(default)]
-    pub strict_path_filter: bool,
+    pub strict_path_filters: Vec<String>,
     /// Tables in the order in which the kernel looks packets up.
     #[serde(default)]
     pub tables: Vec<String>,

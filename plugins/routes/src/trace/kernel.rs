@@ -55,6 +55,37 @@ pub(super) fn dropped(at: &Machine<'_>, host: &TracedHost, destination: Ipv4Addr
     Some(Fault::own(PathSurface::KernelRoute, object, expected, found).with_command(command))
 }
 
+/// Checks that the reverse path filter of the interface that a packet comes in by admits its
+/// source: a strict one does if the kernel would answer by the same interface.
+///
+/// # Errors
+/// The filter drops the packet.
+pub(super) fn check_path_filter(
+    at: &Machine<'_>,
+    host: &TracedHost,
+    source: Ipv4Addr,
+    from_tunnel: bool,
+) -> Result<(), Fault> {
+    let Some(device) = host.strict_path_filters.iter().find(|device| host.is_entrance(device, from_tunnel)) else {
+        return Ok(());
+    };
+    let back = host.lookup(source);
+    if back.is_tunnel() == from_tunnel {
+        return Ok(());
+    }
+    let found = format!("strict for {device}, and the way back: {}", back.text());
+    let object = format!("reverse path filter of {}", at.name);
+    Err(Fault::own(PathSurface::PathFilter, object, "net.ipv4.conf.all.rp_filter = 2", found))
+}
+
+impl TracedHost {
+    /// Returns true for the interface of the tunnel, or for one that leads to a gateway.
+    fn is_entrance(&self, device: &str, from_tunnel: bool) -> bool {
+        let leads_on = |route: &HostRoute| route.gateway.is_some() && route.device.as_deref() == Some(device);
+        if from_tunnel { device == TUNNEL } else { device != TUNNEL && self.routes.iter().any(leads_on) }
+    }
+}
+
 impl Lookup<'_> {
     pub(super) fn is_tunnel(&self) -> bool {
         matches!(self, Self::Tunnel(_))

@@ -210,11 +210,8 @@ impl<'f> Walk<'f> {
             return Err(Fault::own(PathSurface::KernelForwarding, object, "net.ipv4.ip_forward = 1", "0"));
         }
         let from_tunnel = entrance == Entrance::Tunnel;
-        let is_back_by_tunnel = || host.lookup(self.packet.source).is_tunnel();
-        if host.strict_path_filter && entrance != Entrance::Own && from_tunnel != is_back_by_tunnel() {
-            let found = format!("1, and the way back: {}", host.lookup(self.packet.source).text());
-            let object = format!("reverse path filter of {}", at.name);
-            return Err(Fault::own(PathSurface::PathFilter, object, "net.ipv4.conf.all.rp_filter = 2", found));
+        if entrance != Entrance::Own {
+            kernel::check_path_filter(at, host, self.packet.source, from_tunnel)?;
         }
         self.check_firewall(at, host, (from_tunnel, into_tunnel))
     }

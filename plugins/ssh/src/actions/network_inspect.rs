@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::Arc,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,9 +24,6 @@ use crate::{
 /// Unit of tailscaled, as all packages of Tailscale name it.
 const TAILSCALED: &str = "tailscaled.service";
 const FORWARDING: &str = "net.ipv4.ip_forward";
-/// Setting of the reverse path filter for all interfaces. The kernel uses the maximum of this value
-/// and that of the interface; 1 is strict.
-const PATH_FILTER: &str = "net.ipv4.conf.all.rp_filter";
 
 /// Action `ssh.network.inspect`: reads what decides on a host about the packets that it forwards.
 ///
@@ -53,8 +54,8 @@ pub(crate) struct InspectedHost {
     pub unread: Option<String>,
     /// True if the kernel forwards packets.
     pub forwarding: bool,
-    /// True if the reverse path filter of all interfaces is strict.
-    pub strict_path_filter: bool,
+    /// Interfaces of routes whose reverse path filter is strict.
+    pub strict_path_filters: Vec<String>,
     /// Tables in the order in which the kernel looks packets up, the local one left out.
     pub tables: Vec<String>,
     /// Routes of all tables.
@@ -131,14 +132,12 @@ impl NetworkInspect {
 
     async fn inspect(&self, cx: &ActionContext, input: &NetworkInspectInput) -> Result<InspectedHost, ActionError> {
         let remote = self.pool.remote(cx, &input.host)?;
-        let settings = [FORWARDING.to_owned(), PATH_FILTER.to_owned()];
-        let settings = sysctl::read(&remote, &settings).await?;
-        let is = |key: &str, value: &str| settings.get(key).is_some_and(|it| it == value);
+        let settings = sysctl::read(&remote, &[FORWARDING.to_owned()]).await?;
         let KernelTables { order, routes } = kernel_lookup::read(&remote).await?;
         Ok(InspectedHost {
             unread: None,
-            forwarding: is(FORWARDING, "1"),
-            strict_path_filter: is(PATH_FILTER, "1"),
+            forwarding: settings.get(FORWARDING).is_some_and(|value| value == "1"),
+            strict_path_filters: strict_path_filters(&remote, &routes).await?,
             tables: order,
             routes: routes.into_iter().map(InspectedKernelRoute::from).collect(),
             tailscale: if input.router { Some(read_tailscale(&remote).await?) } else { None },
@@ -203,6 +202,21 @@ async fn read_tailscale(remote: &Remote<'_>) -> Result<InspectedTailscale, Actio
         stateful_filtering: preferences.filter,
         advertised: preferences.advertise,
     })
+}
+
+/// Interfaces of routes whose reverse path filter is strict: the larger of the interface's setting
+/// and that of all counts, and 1 is strict (`rp_filter` in the kernel's `ip-sysctl.rst`).
+async fn strict_path_filters(remote: &Remote<'_>, routes: &[TableRoute]) -> Result<Vec<String>, ActionError> {
+    let devices: BTreeSet<&str> = routes.iter().filter_map(|route| route.device.as_deref()).collect();
+    // With slashes a dot in the name of an interface is one of the name.
+    let key = |name: &str| format!("net/ipv4/conf/{name}/rp_filter");
+    let keys = devices.iter().copied().chain(["all"]).map(key);
+    let settings = sysctl::read_present(remote, keys).await?;
+    // The program prints a dot of the name as a slash.
+    let setting = |name: &str| settings.get(&format!("net.ipv4.conf.{}.rp_filter", name.replace('.', "/")));
+    let all = setting("all");
+    let is_strict = |device: &&str| setting(device).max(all).is_some_and(|value| value == "1");
+    Ok(devices.into_iter().filter(is_strict).map(str::to_owned).collect())
 }
 
 async fn is_clamped(remote: &Remote<'_>) -> Result<bool, ActionError> {

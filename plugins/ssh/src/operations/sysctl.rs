@@ -36,6 +36,15 @@ pub(crate) async fn read<'k>(
     Ok(parse(&remote.succeed(&command).await?.stdout))
 }
 
+/// Reads the values of the running kernel. Keys that it does not have are left out.
+pub(crate) async fn read_present(
+    remote: &Remote<'_>,
+    keys: impl IntoIterator<Item = String>,
+) -> Result<BTreeMap<String, String>, ActionError> {
+    let command = RemoteCommand::read(SYSCTL).args(["--ignore".to_owned()]).args(keys);
+    Ok(parse(&remote.succeed(&command).await?.stdout))
+}
+
 /// Sets a value of the running kernel.
 pub(crate) async fn write(remote: &Remote<'_>, key: &str, value: &str) -> Result<(), ActionError> {
     remote.succeed(&RemoteCommand::change(SYSCTL).args(["-w".to_owned(), format!("{key}={value}")])).await.map(drop)
