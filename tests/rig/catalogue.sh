@@ -1,5 +1,5 @@
 #!/bin/bash
-# More than forty faults of two sites, one by one: whether `stargate verify` finds exactly the dead pairs, `stargate trace` names the
+# More than fifty faults of two sites, one by one: whether `stargate verify` finds exactly the dead pairs, `stargate trace` names the
 # surface, `plan` tells, and one sync mends it, or names what is not ours.
 #
 # catalogue.sh [--keep] [--cilium] [NUMBER...]
@@ -45,6 +45,19 @@ approve_without() {
   # shellcheck disable=SC2046
   approve "$1" $(tailnet "device/$(device "$1")/routes" | jq -r --arg prefix "$2" '.enabledRoutes - [$prefix] | .[]')
 }
+# advertise_part, approve_part ROUTER PREFIX PART: the part in place of the prefix
+advertise_part() {
+  run_in "$1" tailscale set --advertise-routes="$(run_in "$1" tailscale debug prefs |
+    jq -r --arg prefix "$2" --arg part "$3" '.AdvertiseRoutes - [$prefix] + [$part] | join(",")')"
+}
+approve_part() {
+  # shellcheck disable=SC2046
+  approve "$1" $(tailnet "device/$(device "$1")/routes" | jq -r --arg prefix "$2" --arg part "$3" '.enabledRoutes - [$prefix] + [$part] | .[]')
+}
+# no_clamps, no_clamp_rules, routes_refused ROUTER...
+no_clamps() { local router; for router; do run_in "$router" nft delete table inet stargate_mss_clamp; done; }
+no_clamp_rules() { local router; for router; do run_in "$router" nft flush table inet stargate_mss_clamp; done; }
+routes_refused() { local router; for router; do preference "$router" --accept-routes=false; done; }
 preference() { run_in "$1" tailscale set "$2"; }
 # route_path GROUP PREFIX TABLE: the path of the route for the prefix, below the subscription; TABLE is a part of the table's name
 route_path() {
@@ -85,12 +98,23 @@ sync|kernel_forwarding|kernel of the other site's worker|kernel_off $NORTH_WORKE
 sync|advertised_route|pods of a site not advertised|advertise_without dc-router 10.244.64.0/18
 sync|advertised_route|pods of the other site not advertised|advertise_without $NORTH_ROUTER 10.244.128.0/18
 sync|advertised_route|pods of a node of AKS not advertised|advertise_without aks-router 10.244.1.0/24
+sync|advertised_route|a part of a site's pods advertised only|advertise_part dc-router 10.244.64.0/18 10.244.96.0/19
+sync|advertised_route|a part of a node's pods advertised only|advertise_part aks-router 10.244.1.0/24 10.244.1.128/25
+sync|approved_route|a part of the other site's pods approved only|approve_part $NORTH_ROUTER 10.244.128.0/18 10.244.160.0/19
+sync|approved_route|a part of a node's pods approved only|approve_part aks-router 10.244.0.0/24 10.244.0.128/25
 sync|approved_route|pods of a site not approved|approve_without dc-router 10.244.64.0/18
 sync|approved_route|pods of the other site not approved|approve_without $NORTH_ROUTER 10.244.128.0/18
 sync|approved_route|pods of a node of AKS not approved|approve_without aks-router 10.244.0.0/24
 sync|accepted_route|routes refused by the AKS router|preference aks-router --accept-routes=false
 sync|accepted_route|routes refused by a site's router|preference dc-router --accept-routes=false
 sync|accepted_route|routes refused by the other site's router|preference $NORTH_ROUTER --accept-routes=false
+sync|accepted_route|routes refused by both sites' routers|routes_refused dc-router $NORTH_ROUTER
+sync|accepted_route|routes refused by all routers|routes_refused aks-router dc-router $NORTH_ROUTER
+sync|segment_clamp|no clamp on any router|no_clamps aks-router dc-router $NORTH_ROUTER
+sync|segment_clamp|no clamp on the routers of AKS and a site|no_clamps aks-router dc-router
+sync|segment_clamp|no clamp on the routers of AKS and the other site|no_clamps aks-router $NORTH_ROUTER
+sync|segment_clamp|no clamp on both sites' routers|no_clamps dc-router $NORTH_ROUTER
+sync|segment_clamp|clamps without rules on all routers|no_clamp_rules aks-router dc-router $NORTH_ROUTER
 sync|tailscaled|stateful filtering on the AKS router|preference aks-router --stateful-filtering=true
 sync|tailscaled|stateful filtering on a site's router|preference dc-router --stateful-filtering=true
 sync|tailscaled|source addresses replaced by a site's router|preference dc-router --snat-subnet-routes=true
