@@ -29,6 +29,7 @@ pub(crate) fn build(settings: &Settings) -> Result<(Registry, Secrets), Failure>
     stargate_kubernetes::register(&mut registry, &mut secrets, &cluster);
     stargate_cilium::register(&mut registry, cluster);
     stargate_routes::register(&mut registry);
+    stargate_generic::register(&mut registry).map_err(|error| unusable("http", &error))?;
     Ok((registry, secrets))
 }
 

@@ -5,6 +5,7 @@ mod answers;
 mod cancels;
 mod doctor;
 mod fake;
+mod generic;
 mod inputs;
 mod interrupts;
 mod killed_simulator;

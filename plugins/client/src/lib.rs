@@ -9,7 +9,7 @@
 //!   body.
 //! * [`TokenCache`]: one refresh at a time, and a request sent once more after a 401.
 //! * [`Prefix`]: an IP network without host bits.
-//! * [`PlaceholderText`]: `{{name}}` in a text, filled in one pass.
+//! * [`PlaceholderText`]: `{{name}}` in a text, filled in one pass; [`SecretText`]: with secrets.
 //! * [`ReferenceParameters`] of a secret reference.
 //!
 //! Waiting for a condition is in the sdk ([`poll_until`], [`Waiter`], [`Backoff`]), because its own
@@ -80,6 +80,7 @@ mod placeholder;
 mod prefix;
 mod prune_share;
 mod retry_after;
+mod secret_text;
 mod token_cache;
 mod transport;
 
@@ -97,6 +98,7 @@ pub use placeholder::{PlaceholderText, placeholder};
 pub use prefix::{Prefix, PrefixError, check_prefixes};
 pub use prune_share::{check_share, whole_share};
 pub use retry_after::{MAX_RETRY_AFTER, bounded_retry_after, retry_after};
+pub use secret_text::SecretText;
 pub use stargate_sdk::{Backoff, WaitState, Waiter, poll_until};
 pub use token_cache::{AccessToken, REFRESH_MARGIN, TokenCache};
 pub use transport::{MAX_MESSAGE_CHARS, error_chain, excerpt, transport_error, transport_failure_kind};

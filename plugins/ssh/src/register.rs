@@ -7,7 +7,7 @@ use crate::{
     actions::{
         BinaryEnsure, CertificateRead, CloudInitWait, DirectoryEnsure, FileEnsure, FileRemove, ForwardFilterCheck,
         HostPreflight, HostReachable, KubeletPreflight, LinkEnsure, MssClampEnsure, NetworkInspect, PackageEnsure,
-        RoutesEnsure, SysctlEnsure, TailscaleConnection, TailscaleIdentity, TailscalePreferences,
+        ProgramRun, RoutesEnsure, SysctlEnsure, TailscaleConnection, TailscaleIdentity, TailscalePreferences,
         TailscaleRoutesInForce, UnitEnsure,
     },
     checks::{SshClientCheck, SshConfigCheck},
@@ -38,6 +38,7 @@ pub fn register(registry: &mut Registry, settings: SshSettings) -> Result<(), Ss
     registry.add(Ensure(FileRemove::new(Arc::clone(&pool))));
     registry.add(Ensure(LinkEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(PackageEnsure::new(Arc::clone(&pool))));
+    registry.add(ProgramRun::new(Arc::clone(&pool)));
     registry.add(Ensure(BinaryEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(UnitEnsure::new(Arc::clone(&pool))));
     registry.add(Ensure(TailscaleConnection::new(Arc::clone(&pool))));

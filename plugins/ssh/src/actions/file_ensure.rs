@@ -2,9 +2,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stargate_client::SecretText;
 use stargate_sdk::{ActionContext, ActionError, Difference, RequiredPermissions, Resource, SecretRef};
 
-use super::secret_text::SecretText;
 use crate::{
     SshHost,
     client::{ConnectionPool, Remote, RemoteCommand},

@@ -7,4 +7,5 @@ mod server;
 mod actions;
 mod connection;
 mod convergence;
+mod program_run;
 mod reads;

@@ -43,6 +43,11 @@ impl RemoteCommand {
         Self { as_root: true, effect: CallEffect::MayHaveChanged, ..Self::read(program) }
     }
 
+    /// A command that changes the host, run as the user.
+    pub(crate) fn change_as_user(program: &'static str) -> Self {
+        Self { as_root: false, ..Self::change(program) }
+    }
+
     /// Adds arguments, which are quoted for the shell.
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));

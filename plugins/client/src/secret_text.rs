@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use stargate_client::{PlaceholderText, placeholder};
 use stargate_sdk::{ActionContext, ActionError, SecretRef};
 
-/// Content of a file in which `{{name}}` is the placeholder of a secret.
-pub(super) struct SecretText<'a> {
+use crate::{PlaceholderText, placeholder};
+
+/// Text in which `{{name}}` is the placeholder of a secret.
+pub struct SecretText<'a> {
     text: PlaceholderText<'a>,
     secrets: &'a BTreeMap<String, SecretRef>,
 }
@@ -14,17 +15,17 @@ impl<'a> SecretText<'a> {
     ///
     /// # Errors
     /// `Permanent` if a secret has no placeholder.
-    pub(super) fn parse(text: &'a str, secrets: &'a BTreeMap<String, SecretRef>) -> Result<Self, ActionError> {
+    pub fn parse(text: &'a str, secrets: &'a BTreeMap<String, SecretRef>) -> Result<Self, ActionError> {
         let text = PlaceholderText::parse(text, |name| secrets.contains_key(name));
         match secrets.keys().find(|name| text.names().all(|used| used != *name)) {
             None => Ok(Self { text, secrets }),
-            Some(name) => Err(ActionError::permanent(format!("the content has no {} in it", placeholder(name)))),
+            Some(name) => Err(ActionError::permanent(format!("the text has no {} in it", placeholder(name)))),
         }
     }
 
     /// True if `filled` is this text with any values of the secrets: one that is minted at use
     /// differs each time.
-    pub(super) fn matches(&self, filled: &str) -> bool {
+    pub fn matches(&self, filled: &str) -> bool {
         self.text.matches(filled)
     }
 
@@ -32,7 +33,7 @@ impl<'a> SecretText<'a> {
     ///
     /// # Errors
     /// If a secret cannot be resolved.
-    pub(super) async fn fill(&self, cx: &ActionContext) -> Result<String, ActionError> {
+    pub async fn fill(&self, cx: &ActionContext) -> Result<String, ActionError> {
         let mut values = BTreeMap::new();
         for (name, reference) in self.secrets {
             values.insert(name.as_str(), cx.secret(reference).await?);
