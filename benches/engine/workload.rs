@@ -233,13 +233,20 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
 }
 
 fn plan(steps: Vec<PlannedStep>, inputs: Map<String, Value>) -> Plan {
-    let scope =
-        Scope { prefix: String::new(), workflow: "bench".into(), parent: None, inputs: vec![], outputs: vec![] };
+    let scope = Scope {
+        prefix: String::new(),
+        workflow: "bench".into(),
+        parent: None,
+        inputs: vec![],
+        outputs: vec![],
+        item: None,
+    };
     Plan {
         format: FORMAT,
         workflow: "bench".into(),
         inputs,
         scopes: vec![scope],
+        loops: vec![],
         locks: vec![],
         steps,
         outputs: vec![],

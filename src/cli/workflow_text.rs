@@ -25,6 +25,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
+    ("repave-site", include_str!("../../workflows/repave-site.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
     ("trace-path", include_str!("../../workflows/trace-path.yaml")),

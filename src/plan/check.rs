@@ -16,7 +16,7 @@ use crate::workflow::{
 /// Returns each error that can be found without input values, except cycles and locks.
 pub(super) fn check(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for (scope, instance) in inlined.scopes.iter().enumerate() {
+    for (scope, instance) in inlined.originals() {
         ScopeCheck { inlined, scope, instance }.workflow(&mut found);
     }
     for step in &inlined.steps {
@@ -70,19 +70,27 @@ impl<'a> ScopeCheck<'a> {
         found.extend(listed.filter_map(|need| self.need(step, need)));
         found.extend(step.needs_each.iter().filter_map(|need| self.loop_need(need)));
         if let Some(when) = &step.when {
-            self.expression(when, &outside, found);
-            found.extend(self.must_be(when, &outside, Kinds::BOOLEAN, "when"));
+            // Each instance of a workflow has a condition of its own.
+            let names = if matches!(step.body, StepBody::Inline(_)) { &inside } else { &outside };
+            self.expression(when, names, found);
+            found.extend(self.must_be(when, names, Kinds::BOOLEAN, "when"));
+        }
+        if let Some(each) = step.for_each() {
+            self.for_each(each, &outside, &inside, found);
         }
         match &step.body {
             StepBody::Action(body) => {
-                if let Some(each) = &body.for_each {
-                    self.for_each(each, &outside, &inside, found);
-                }
                 if let Some(question) = &body.approval {
                     self.approval(question, &outside, found);
                 }
             }
-            StepBody::Inline { .. } => self.inlined_inputs(step, &outside, found),
+            StepBody::Inline(body) => {
+                if let Some(limit) = &body.max_parallel {
+                    self.expression(limit, &outside, found);
+                    found.extend(self.must_be(limit, &outside, Kinds::NUMBER, "max_parallel"));
+                }
+                self.inlined_inputs(step, &inside, found);
+            }
             StepBody::Unknown => {}
         }
     }
@@ -122,12 +130,20 @@ impl<'a> ScopeCheck<'a> {
     }
 
     /// Checks the inputs that a step gives to the workflow that it inlines.
-    fn inlined_inputs(&self, step: &'a Step, outside: &TypeScope<'a>, found: &mut Vec<Diagnostic>) {
+    fn inlined_inputs(&self, step: &'a Step, names: &TypeScope<'a>, found: &mut Vec<Diagnostic>) {
         let binding = self.inlined.binding(self.scope, &step.name.value);
-        let (Some(Binding::Inlined(scope)), TemplateKind::Map(entries)) = (binding, &step.with.kind) else { return };
+        let TemplateKind::Map(entries) = &step.with.kind else { return };
+        let scope = match binding {
+            Some(Binding::Inlined(scope)) => scope,
+            Some(Binding::Loop(index)) => match self.inlined.loops[index].instances.first() {
+                Some((_, scope)) => *scope,
+                None => return,
+            },
+            Some(Binding::Action(_) | Binding::Unknown) | None => return,
+        };
         let inner = &self.inlined.scopes[scope].workflow;
         for (key, value) in entries {
-            self.inlined_input(inner, key, value, outside, found);
+            self.inlined_input(inner, key, value, names, found);
         }
         for input in inner.inputs.iter().filter(|input| input.default.is_none()) {
             if !entries.iter().any(|(key, _)| key.value == input.name.value) {

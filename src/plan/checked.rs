@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use stargate_sdk::{Nature, Registry};
 
 use super::{
-    FORMAT, Loader, Outline, Plan, PlannedStep, Scope, Template,
+    FORMAT, Loader, Outline, Plan, PlannedLoop, PlannedStep, Scope, Template,
     check::check,
     dependencies::{StepDependencies, dependencies},
     hidden_failures::hidden_failures,
@@ -15,6 +15,7 @@ use super::{
     locks::{self, Lock},
     lower, order,
     skipped_outputs::skipped_outputs,
+    unroll::{self, unroll},
 };
 
 use crate::workflow::{Diagnostic, Diagnostics, GivenInputs, ParsedWorkflow, Workflow};
@@ -26,13 +27,23 @@ use crate::workflow::{Diagnostic, Diagnostics, GivenInputs, ParsedWorkflow, Work
 #[derive(Debug)]
 pub struct Checked {
     workflow: Arc<Workflow>,
+    /// The workflow with all that it inlines, if it has a loop over a workflow: its inputs decide
+    /// the instances.
+    loops: Option<InlinedWorkflow>,
+    parts: Arc<PlanParts>,
+    outputs: Vec<(String, Template)>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// The parts of a plan that depend on the instances of loops over workflows.
+#[derive(Debug)]
+struct PlanParts {
     scopes: Vec<Scope>,
+    loops: Vec<PlannedLoop>,
     locks: Vec<Lock>,
     steps: Vec<PlannedStep>,
     /// Expressions of the steps, with their places.
     expressions: Vec<StepExpressions>,
-    outputs: Vec<(String, Template)>,
-    warnings: Vec<Diagnostic>,
 }
 
 impl Workflow {
@@ -56,13 +67,14 @@ impl ParsedWorkflow {
             let inlined = inline(workflow, registry, loader, &mut found);
             found.extend(check(&inlined));
             found.extend(locks::check(&inlined));
+            found.extend(unroll::check(&inlined));
             found.extend(order::cycles(&inlined));
             inlined
         });
         match (Diagnostics::collect(found), inlined) {
             (None, Some(inlined)) => {
-                let checked = Checked::new(&inlined);
-                checked.known_errors(None).map_or(Ok(checked), Err)
+                let checked = Checked::new(inlined);
+                checked.known_errors().map_or(Ok(checked), Err)
             }
             (Some(diagnostics), _) => Err(diagnostics),
             (None, None) => unreachable!("a file that is not a workflow has a diagnostic"),
@@ -71,19 +83,17 @@ impl ParsedWorkflow {
 }
 
 impl Checked {
-    fn new(inlined: &InlinedWorkflow) -> Self {
+    fn new(inlined: InlinedWorkflow) -> Self {
         let workflow = Arc::clone(&inlined.scopes[0].workflow);
-        let dependencies = dependencies(inlined);
-        let mut warnings = hidden_failures(inlined, &dependencies);
-        warnings.extend(skipped_outputs(inlined));
+        let dependencies = dependencies(&inlined);
+        let mut warnings = hidden_failures(&inlined, &dependencies);
+        warnings.extend(skipped_outputs(&inlined));
         let warnings = Diagnostics::collect(warnings);
         Self {
-            scopes: lower::scopes(inlined),
-            locks: locks::lower(inlined),
-            expressions: inlined.steps.iter().map(|step| expressions(inlined, step)).collect(),
-            steps: steps(inlined, &dependencies),
+            parts: Arc::new(PlanParts::new(&inlined, &dependencies)),
             outputs: lower::outputs(&workflow, 0),
             warnings: warnings.map(Diagnostics::into_vec).unwrap_or_default(),
+            loops: Some(inlined).filter(|inlined| !inlined.loops.is_empty()),
             workflow,
         }
     }
@@ -115,46 +125,70 @@ impl Checked {
     /// Those of `plan`.
     pub fn plan_given(&self, inputs: &GivenInputs) -> Result<Plan, Diagnostics> {
         let inputs = inputs::resolve(&self.workflow, inputs)?;
+        let PlanParts { scopes, loops, locks, steps, .. } = &*self.parts(&inputs)?;
         Ok(Plan {
-            format: format_of(&self.steps),
+            format: format_of(steps, loops),
             workflow: self.workflow.name.value.clone(),
-            locks: locks::evaluate(&self.locks, &self.scopes, &inputs)?,
+            locks: locks::evaluate(locks, scopes, &inputs)?,
             inputs,
-            scopes: self.scopes.clone(),
-            steps: self.steps.clone(),
+            scopes: scopes.clone(),
+            loops: loops.clone(),
+            steps: steps.clone(),
             outputs: self.outputs.clone(),
         })
+    }
+
+    /// Returns the parts of a plan with these inputs.
+    fn parts(&self, inputs: &Map<String, Value>) -> Result<Arc<PlanParts>, Diagnostics> {
+        let Some(checked) = &self.loops else { return Ok(Arc::clone(&self.parts)) };
+        let unrolled = unroll(checked, inputs)?;
+        let dependencies = dependencies(&unrolled);
+        Ok(Arc::new(PlanParts::new(&unrolled, &dependencies)))
     }
 
     /// Returns the errors of steps that are known before a run with the inputs of `plan`: duplicate
     /// keys of a loop, and expressions that have no value.
     /// Those that an input causes alone are reported at its place in `given`.
     pub fn errors_before_run(&self, plan: &Plan, given: &GivenInputs) -> Option<Diagnostics> {
-        self.errors_of(&self.values_before_run(Some(&plan.inputs)).with_places(given))
+        match self.parts(&plan.inputs) {
+            Ok(parts) => parts.errors_of(&parts.values_before_run(Some(&plan.inputs)).with_places(given)),
+            Err(diagnostics) => Some(diagnostics),
+        }
     }
 
-    /// Returns the errors of expressions whose values are known with these inputs, or without
-    /// inputs.
-    fn known_errors(&self, inputs: Option<&Map<String, Value>>) -> Option<Diagnostics> {
-        self.errors_of(&self.values_before_run(inputs))
-    }
-
-    fn values_before_run<'a>(&'a self, inputs: Option<&'a Map<String, Value>>) -> ValuesBeforeRun<'a> {
-        ValuesBeforeRun::new(self.steps.iter().map(|step| step.name.as_str()), &self.scopes, inputs)
-    }
-
-    fn errors_of(&self, known: &ValuesBeforeRun<'_>) -> Option<Diagnostics> {
-        Diagnostics::collect(self.expressions.iter().filter_map(|step| known.error(step)).collect())
+    /// Returns the errors of expressions whose values are known without inputs.
+    fn known_errors(&self) -> Option<Diagnostics> {
+        self.parts.errors_of(&self.parts.values_before_run(None))
     }
 
     /// Returns the steps and locks for display, without input values.
     pub fn outline(&self) -> Outline {
         Outline {
             workflow: self.workflow.name.value.clone(),
-            locks: locks::as_written(&self.locks),
-            scopes: self.scopes.clone(),
-            steps: self.steps.clone(),
+            locks: locks::as_written(&self.parts.locks),
+            scopes: self.parts.scopes.clone(),
+            steps: self.parts.steps.clone(),
         }
+    }
+}
+
+impl PlanParts {
+    fn new(inlined: &InlinedWorkflow, dependencies: &[StepDependencies]) -> Self {
+        Self {
+            scopes: lower::scopes(inlined),
+            loops: lower::loops(inlined),
+            locks: locks::lower(inlined),
+            expressions: inlined.steps.iter().map(|step| expressions(inlined, step)).collect(),
+            steps: steps(inlined, dependencies),
+        }
+    }
+
+    fn values_before_run<'a>(&'a self, inputs: Option<&'a Map<String, Value>>) -> ValuesBeforeRun<'a> {
+        ValuesBeforeRun::new(self.steps.iter().map(|step| step.name.as_str()), &self.scopes, &self.loops, inputs)
+    }
+
+    fn errors_of(&self, known: &ValuesBeforeRun<'_>) -> Option<Diagnostics> {
+        Diagnostics::collect(self.expressions.iter().filter_map(|step| known.error(step)).collect())
     }
 }
 
@@ -182,11 +216,14 @@ fn steps(inlined: &InlinedWorkflow, dependencies: &[StepDependencies]) -> Vec<Pl
 
 /// Returns the oldest format that can express these steps, so that older programs can resume most
 /// runs.
-fn format_of(steps: &[PlannedStep]) -> u32 {
+fn format_of(steps: &[PlannedStep], loops: &[PlannedLoop]) -> u32 {
+    if !loops.is_empty() {
+        return FORMAT;
+    }
     let is_new =
         |step: &PlannedStep| step.nature != Nature::Once || !step.after.is_empty() || !step.needs_each.is_empty();
     if steps.iter().any(is_new) {
-        FORMAT
+        3
     } else if steps.iter().any(|step| step.approval.is_some()) {
         2
     } else {

@@ -72,7 +72,7 @@ impl CompiledPlan {
     /// cannot use.
     pub fn new(plan: Arc<Plan>) -> Result<Self, PlanError> {
         verify(&plan)?;
-        let names = IndexResolver::new(plan.steps.iter().map(|step| step.name.as_str()), &plan.scopes);
+        let names = IndexResolver::new(plan.steps.iter().map(|step| step.name.as_str()), &plan.scopes, &plan.loops);
         let mut compiler = Compiler::new(&names);
         let steps = plan.steps.iter().map(|step| compile_step(&mut compiler, step)).collect::<Result<_, _>>()?;
         let mut inputs = Vec::new();

@@ -10,9 +10,9 @@ use crate::id::PlanDigest;
 /// Newest format of plans that this program reads and writes. It reads all older ones.
 ///
 /// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`],
-/// [`PlannedStep::after`] and [`PlannedStep::needs_each`]. A plan has the oldest format that can
-/// express it.
-pub const FORMAT: u32 = 3;
+/// [`PlannedStep::after`] and [`PlannedStep::needs_each`], format 4 [`Plan::loops`] and
+/// [`Scope::item`]. A plan has the oldest format that can express it.
+pub const FORMAT: u32 = 4;
 
 /// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
 /// usual operations of Azure take.
@@ -32,6 +32,9 @@ pub struct Plan {
     pub inputs: Map<String, Value>,
     /// The workflow itself, then each inlined workflow.
     pub scopes: Vec<Scope>,
+    /// Steps that inline a workflow once for each item of a list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<PlannedLoop>,
     /// Locks that the run holds while it is running, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
@@ -136,6 +139,27 @@ fn write_all<T>(
     out.push(close);
 }
 
+/// A step that inlines a workflow once for each item of a list. Its instances are part of the plan:
+/// inputs decide the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedLoop {
+    /// Name of the step; `outer/inner` for the step of an inlined workflow.
+    pub name: String,
+    /// Key of each instance, and the index of its scope in [`Plan::scopes`].
+    pub instances: Vec<(String, usize)>,
+}
+
+/// The loop variable that a scope adds to the scope that it is a copy of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScopeItem {
+    /// Index of the other scope, in [`Plan::scopes`].
+    pub copy_of: usize,
+    /// Name of the loop variable.
+    pub variable: String,
+    /// Value of the loop variable; `None` in an outline.
+    pub value: Option<Value>,
+}
+
 /// The names that expressions of one workflow can use: its inputs and its steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scope {
@@ -152,6 +176,17 @@ pub struct Scope {
     /// Outputs of an inlined workflow, with its own expressions. Empty for the workflow itself,
     /// which has [`Plan::outputs`].
     pub outputs: Vec<(String, Template)>,
+    /// Loop variable, of a copy of another scope. Its names are those of the other scope and the
+    /// variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<ScopeItem>,
+}
+
+impl Scope {
+    /// Returns the value of the loop variable, if the scope has one and it is known.
+    pub(super) fn value(&self) -> Option<&Value> {
+        self.item.as_ref()?.value.as_ref()
+    }
 }
 
 /// One step of a plan. Fields with their usual value are not stored: a plan is a large part of a

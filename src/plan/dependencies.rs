@@ -4,10 +4,10 @@ use std::{
 };
 
 use super::{
-    inlined_workflow::{ActionStep, InlinedWorkflow},
+    inlined_workflow::{ActionStep, InlinedWorkflow, WorkflowLoop},
     names::{Binding, ReferenceTarget, StepNames},
 };
-use crate::workflow::{Spanned, SpannedExpression, SpannedTemplate, Step};
+use crate::workflow::{Spanned, SpannedExpression, SpannedTemplate, Step, StepBody};
 
 /// Indexes of steps.
 type StepSet = Rc<BTreeSet<usize>>;
@@ -38,7 +38,22 @@ impl StepDependencies {
 pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<StepDependencies> {
     let mut collector =
         DependencyCollector { inlined, inputs: HashMap::new(), outputs: HashMap::new(), inside: HashMap::new() };
-    inlined.steps.iter().map(|step| collector.step(step)).collect()
+    let mut found: Vec<_> = inlined.steps.iter().map(|step| collector.step(step)).collect();
+    for each in &inlined.loops {
+        collector.limit(each, &mut found);
+    }
+    found
+}
+
+/// Returns the steps that depend on no other one of `steps`.
+fn first_steps(steps: &BTreeSet<usize>, found: &[StepDependencies]) -> Vec<usize> {
+    steps.iter().copied().filter(|&step| found[step].all().is_disjoint(steps)).collect()
+}
+
+/// Returns the steps that no other one of `steps` depends on.
+fn last_steps(steps: &BTreeSet<usize>, found: &[StepDependencies]) -> BTreeSet<usize> {
+    let needed: BTreeSet<usize> = steps.iter().flat_map(|&step| found[step].all()).collect();
+    steps - &needed
 }
 
 /// State of the search for dependencies.
@@ -83,6 +98,34 @@ impl DependencyCollector<'_> {
         found
     }
 
+    /// Lets each instance of a loop with `max_parallel: n` wait for the end of the one that is n
+    /// places before it. With `fail_fast` it also needs all that have to be finished before it
+    /// starts: those before these are needed by them. With `canary` all instances need the
+    /// first one.
+    fn limit(&mut self, each: &WorkflowLoop, found: &mut [StepDependencies]) {
+        let (scope, index) = each.step;
+        let StepBody::Inline(body) = &self.inlined.scopes[scope].workflow.steps[index].body else { return };
+        let limit = each.limit.unwrap_or(usize::MAX);
+        let inside: Vec<StepSet> = each.instances.iter().map(|(_, scope)| self.inside(*scope)).collect();
+        let last: Vec<BTreeSet<usize>> = inside.iter().map(|steps| last_steps(steps, found)).collect();
+        for at in 1..inside.len() {
+            for step in first_steps(&inside[at], found) {
+                if body.canary {
+                    found[step].needs.extend(last[0].iter());
+                }
+                if at >= limit {
+                    found[step].after.extend(inside[at - limit].iter());
+                }
+                if at >= limit && body.fail_fast {
+                    let before = (at + 1).saturating_sub(2 * limit)..=at - limit;
+                    found[step].needs.extend(last[before].iter().flatten());
+                }
+                let StepDependencies { needs, after, .. } = &mut found[step];
+                after.retain(|index| !needs.contains(index));
+            }
+        }
+    }
+
     /// Adds what a step, or one that inlines its workflow, lists and requires.
     fn written(&mut self, scope: usize, step: &Step, found: &mut StepDependencies) {
         self.steps(scope, &step.needs, &mut found.needs);
@@ -103,6 +146,11 @@ impl DependencyCollector<'_> {
                 found.insert(step);
             }
             Some(Binding::Inlined(inner)) => found.extend(self.inside(inner).iter()),
+            Some(Binding::Loop(index)) => {
+                for scope in self.instances(index) {
+                    found.extend(self.inside(scope).iter());
+                }
+            }
             Some(Binding::Unknown) | None => {}
         }
     }
@@ -132,17 +180,34 @@ impl DependencyCollector<'_> {
                     found.insert(step);
                 }
                 ReferenceTarget::Inlined { scope, name: Some(name) } => found.extend(self.output(scope, &name).iter()),
-                ReferenceTarget::Inlined { scope, name: None } => {
-                    for (name, _) in &inlined.scopes[scope].workflow.outputs {
-                        found.extend(self.output(scope, &name.value).iter());
+                ReferenceTarget::Inlined { scope, name: None } => self.all_outputs(scope, found),
+                ReferenceTarget::Loop { index } => {
+                    self.instances(index).into_iter().for_each(|scope| self.all_outputs(scope, found));
+                }
+                ReferenceTarget::LoopSkipped { index } => {
+                    for scope in self.instances(index) {
+                        found.extend(self.inside(scope).iter());
                     }
                 }
                 ReferenceTarget::InlinedSkipped { scope } => found.extend(self.inside(scope).iter()),
                 ReferenceTarget::RunId
                 | ReferenceTarget::RunWorkflow
                 | ReferenceTarget::RunChanged
-                | ReferenceTarget::Item => {}
+                | ReferenceTarget::Item
+                // Inputs decide the items.
+                | ReferenceTarget::ScopeItem { .. } => {}
             }
+        }
+    }
+
+    /// Returns the scopes of the instances of a loop.
+    fn instances(&self, index: usize) -> Vec<usize> {
+        self.inlined.loops[index].instances.iter().map(|(_, scope)| *scope).collect()
+    }
+
+    fn all_outputs(&mut self, scope: usize, found: &mut BTreeSet<usize>) {
+        for (name, _) in &self.inlined.scopes[scope].workflow.outputs {
+            found.extend(self.output(scope, &name.value).iter());
         }
     }
 

@@ -3,10 +3,10 @@ use std::{collections::HashMap, sync::Arc};
 use stargate_sdk::Registry;
 
 use super::{
-    inlined_workflow::{ActionStep, InlinedWorkflow, ScopeInstance},
+    inlined_workflow::{ActionStep, InlinedWorkflow, LoopItem, ScopeInstance, WorkflowLoop},
     names::Binding,
 };
-use crate::workflow::{Diagnostic, Spanned, StepBody, Workflow, parse_sharing, suggest::did_you_mean};
+use crate::workflow::{Diagnostic, InlineBody, Spanned, StepBody, Workflow, parse_sharing, suggest::did_you_mean};
 
 /// Returns name and text of the file that a step's `workflow:` names, or the reason for which it
 /// cannot be read.
@@ -40,9 +40,11 @@ pub(super) fn inline(
     found: &mut Vec<Diagnostic>,
 ) -> InlinedWorkflow {
     let (file, patterns) = (workflow.source.name().to_owned(), Arc::clone(&workflow.patterns));
-    let inlined = InlinedWorkflow { scopes: Vec::new(), steps: Vec::new(), bindings: Vec::new(), patterns };
+    let inlined =
+        InlinedWorkflow { scopes: Vec::new(), steps: Vec::new(), bindings: Vec::new(), loops: Vec::new(), patterns };
     let mut walk = Inliner { registry, loader, loaded: HashMap::new(), inlined, found };
-    let root = ScopeInstance { workflow: Arc::new(workflow), prefix: String::new(), file: String::new(), parent: None };
+    let (prefix, path) = (String::new(), String::new());
+    let root = ScopeInstance { workflow: Arc::new(workflow), item: None, prefix, file: path, parent: None };
     walk.add_scope(root, &mut vec![file]);
     walk.inlined
 }
@@ -71,9 +73,9 @@ impl Inliner<'_> {
             let binding = match &step.body {
                 StepBody::Unknown => Binding::Unknown,
                 StepBody::Action(body) => self.add_step(&workflow, scope, index, &body.uses),
-                StepBody::Inline { file } => {
-                    let prefix = format!("{prefix}{}/", step.name.value);
-                    self.inline(&workflow, file, prefix, (scope, index), files)
+                StepBody::Inline(body) => {
+                    let name = format!("{prefix}{}", step.name.value);
+                    self.inline(&workflow, body, name, (scope, index), files)
                 }
             };
             self.inlined.bindings[scope].insert(step.name.value.clone(), binding);
@@ -100,33 +102,57 @@ impl Inliner<'_> {
         Binding::Action(self.inlined.steps.len() - 1)
     }
 
+    /// Adds the workflow of the step `name`. A loop over it gets one instance, which stands for all
+    /// of them.
     fn inline(
+        &mut self,
+        workflow: &Workflow,
+        body: &InlineBody,
+        name: String,
+        step: (usize, usize),
+        files: &mut Vec<String>,
+    ) -> Binding {
+        let Some(each) = &body.for_each else {
+            return self
+                .inline_once(workflow, &body.file, format!("{name}/"), step, files)
+                .map_or(Binding::Unknown, Binding::Inlined);
+        };
+        let item = LoopItem { variable: each.variable.value.clone(), value: None };
+        let around = self.inlined.add_copy(step.0, item);
+        let inlined = self.inline_once(workflow, &body.file, format!("{name}/"), (around, step.1), files);
+        let Some(scope) = inlined else { return Binding::Unknown };
+        self.inlined.loops.push(WorkflowLoop { name, step, limit: None, instances: vec![(String::new(), scope)] });
+        Binding::Loop(self.inlined.loops.len() - 1)
+    }
+
+    fn inline_once(
         &mut self,
         workflow: &Workflow,
         file: &Spanned<String>,
         prefix: String,
         parent: (usize, usize),
         files: &mut Vec<String>,
-    ) -> Binding {
+    ) -> Option<usize> {
         if files.len() > MAX_DEPTH || self.inlined.scopes.len() >= MAX_SCOPES {
             let message =
                 format!("too many inlined workflows: {MAX_SCOPES} in total and {MAX_DEPTH} levels are allowed");
             self.report(workflow, file, message, "not inlined", None);
-            return Binding::Unknown;
+            return None;
         }
         let from = self.inlined.scopes[parent.0].file.clone();
         let path = relative_path(&from, &file.value);
-        let Some(inner) = self.load(workflow, file, &from, &path) else { return Binding::Unknown };
+        let inner = self.load(workflow, file, &from, &path)?;
         let name = inner.source.name().to_owned();
         if files.contains(&name) {
             let cycle = format!("{} → {name}", files.join(" → "));
             self.report(workflow, file, format!("the workflow inlines itself: {cycle}"), "closes the cycle", None);
-            return Binding::Unknown;
+            return None;
         }
         files.push(name);
-        let scope = self.add_scope(ScopeInstance { workflow: inner, prefix, file: path, parent: Some(parent) }, files);
+        let instance = ScopeInstance { workflow: inner, item: None, prefix, file: path, parent: Some(parent) };
+        let scope = self.add_scope(instance, files);
         files.pop();
-        Binding::Inlined(scope)
+        Some(scope)
     }
 
     /// Loads and parses a workflow, once for each pair of paths. A workflow with errors is returned

@@ -3,7 +3,7 @@ use std::{borrow::Cow, cell::Cell, collections::HashSet, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
-    PlannedExpression, Scope,
+    PlannedExpression, PlannedLoop, Scope,
     compiled_expression::{CompiledExpression, Compiler},
     error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
@@ -73,9 +73,10 @@ impl<'a> ValuesBeforeRun<'a> {
     pub(super) fn new<'s>(
         steps: impl Iterator<Item = &'s str>,
         scopes: &'a [Scope],
+        loops: &[PlannedLoop],
         inputs: Option<&'a Map<String, Value>>,
     ) -> Self {
-        Self { names: IndexResolver::new(steps, scopes), scopes, inputs, given: None }
+        Self { names: IndexResolver::new(steps, scopes, loops), scopes, inputs, given: None }
     }
 
     /// Adds the places of the inputs: an error that one of them causes alone is reported there.
@@ -218,6 +219,7 @@ impl ValueSource for ItemValues<'_> {
             }
             ReferenceTarget::Input { scope, name } => self.scope_input(*scope, name)?.map(Cow::Owned),
             ReferenceTarget::Item => self.item.map(Cow::Borrowed),
+            ReferenceTarget::ScopeItem { scope } => self.known.scopes[*scope].value().map(Cow::Borrowed),
             _ => None,
         };
         if value.is_none() {

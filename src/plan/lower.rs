@@ -1,6 +1,6 @@
 use super::{
-    DEFAULT_TIMEOUT_MS, ForEach, PlannedExpression, PlannedStep, Retry, Scope, Template,
-    inlined_workflow::{ActionStep, InlinedWorkflow},
+    DEFAULT_TIMEOUT_MS, ForEach, PlannedExpression, PlannedLoop, PlannedStep, Retry, Scope, ScopeItem, Template,
+    inlined_workflow::{ActionStep, InlinedWorkflow, WorkflowLoop},
 };
 use crate::workflow::{
     Expression, ForEachDefinition, RetryDefinition, SpannedExpression, SpannedTemplate, TemplateKind, TextPart,
@@ -9,14 +9,14 @@ use crate::workflow::{
 
 /// Returns the scopes of a plan.
 pub(super) fn scopes(inlined: &InlinedWorkflow) -> Vec<Scope> {
-    (0..inlined.scopes.len()).map(|scope| lower_scope(inlined, scope)).collect()
+    (0..inlined.scopes.len()).map(|each| scope(inlined, each)).collect()
 }
 
 /// Returns one scope. Inputs have the value that the inlining step gives, or else their default.
-fn lower_scope(inlined: &InlinedWorkflow, scope: usize) -> Scope {
+pub(super) fn scope(inlined: &InlinedWorkflow, scope: usize) -> Scope {
     let instance = &inlined.scopes[scope];
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    if let Some((parent, step)) = inlined.inliner(scope) {
+    if let Some((parent, step)) = inlined.inliner(scope).filter(|_| instance.item.is_none()) {
         for input in &instance.workflow.inputs {
             let given = step.with.entry(&input.name.value).map(|value| template(value, parent));
             let value = given.or_else(|| input.default.as_ref().map(|value| template(value, parent)));
@@ -27,10 +27,24 @@ fn lower_scope(inlined: &InlinedWorkflow, scope: usize) -> Scope {
     Scope {
         prefix: instance.prefix.clone(),
         workflow: instance.workflow.name.value.clone(),
-        parent: instance.parent.map(|(parent, _)| parent),
+        parent: match &instance.item {
+            Some((copy_of, _)) => Some(*copy_of),
+            None => instance.parent.map(|(parent, _)| parent),
+        },
         inputs,
         outputs,
+        item: instance.item.as_ref().map(|(copy_of, item)| ScopeItem {
+            copy_of: *copy_of,
+            variable: item.variable.clone(),
+            value: item.value.clone(),
+        }),
     }
+}
+
+/// Returns the loops of a plan.
+pub(super) fn loops(inlined: &InlinedWorkflow) -> Vec<PlannedLoop> {
+    let planned = |each: &WorkflowLoop| PlannedLoop { name: each.name.clone(), instances: each.instances.clone() };
+    inlined.loops.iter().map(planned).collect()
 }
 
 /// Returns the outputs of a workflow with this scope.

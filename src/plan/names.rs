@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::Scope;
+use super::{PlannedLoop, Scope};
 use crate::workflow::{PathKey, Reference};
 
 /// The thing that a step's name refers to within its scope.
@@ -10,6 +10,8 @@ pub(super) enum Binding {
     Action(usize),
     /// A step that inlines a workflow, by the index of that workflow's scope.
     Inlined(usize),
+    /// A step that inlines a workflow for each item of a list, by the index of the loop.
+    Loop(usize),
     /// A step that cannot be read, or whose workflow cannot be loaded. The error has been
     /// reported.
     Unknown,
@@ -19,6 +21,11 @@ pub(super) enum Binding {
 pub(super) trait StepNames {
     /// Returns the binding of the step `name` of `scope`; `None` if the scope has no such step.
     fn binding(&self, scope: usize, name: &str) -> Option<Binding>;
+    /// Returns the scope that `scope` is a copy of, or itself.
+    fn origin(&self, scope: usize) -> usize;
+    /// Returns the scope whose loop variable has this name, if the expressions of `scope` can use
+    /// it.
+    fn variable(&self, scope: usize, name: &str) -> Option<usize>;
 }
 
 /// The value that a reference reads. Scopes and steps are indexes.
@@ -40,8 +47,14 @@ pub(super) enum ReferenceTarget {
     RunWorkflow,
     /// True if a step of the run has changed something.
     RunChanged,
-    /// The loop variable.
+    /// The outputs of all instances of an inlined workflow, by key.
+    Loop { index: usize },
+    /// True if each step of all instances was skipped.
+    LoopSkipped { index: usize },
+    /// The loop variable of a step.
     Item,
+    /// The loop variable of an instance of an inlined workflow.
+    ScopeItem { scope: usize },
 }
 
 /// A resolved reference: its first `depth` segments lead to `target`, and `rest` leads further into
@@ -84,8 +97,11 @@ pub(super) fn resolve(
     variable: Option<&str>,
     reference: &Reference,
 ) -> Result<Resolved, Unresolved> {
+    let scope_item = names.variable(scope, reference.root());
+    let scope = names.origin(scope);
     let (target, depth) = match reference.root() {
         root if Some(root) == variable => (ReferenceTarget::Item, 1),
+        _ if let Some(scope) = scope_item => (ReferenceTarget::ScopeItem { scope }, 1),
         "inputs" => {
             let name = reference.input_name().ok_or(Unresolved::NoInputName)?.to_owned();
             (ReferenceTarget::Input { scope, name }, 2)
@@ -120,6 +136,8 @@ fn resolve_step(
             None => Ok((ReferenceTarget::Inlined { scope, name: None }, 3)),
         },
         (Binding::Inlined(scope), "skipped") => Ok((ReferenceTarget::InlinedSkipped { scope }, 3)),
+        (Binding::Loop(index), "outputs") => Ok((ReferenceTarget::Loop { index }, 3)),
+        (Binding::Loop(index), "skipped") => Ok((ReferenceTarget::LoopSkipped { index }, 3)),
         (Binding::Unknown, "outputs" | "skipped") => Err(Unresolved::UnknownStep),
         (_, _) => Err(Unresolved::NoSuchProperty),
     }
@@ -132,28 +150,48 @@ pub(super) struct IndexResolver {
     steps: HashMap<String, usize>,
     /// Indexes of scopes by prefix, such as `outer/`.
     scopes: HashMap<String, usize>,
-    /// Prefix of each scope.
-    prefixes: Vec<String>,
+    /// Indexes of loops over workflows by the full name of their step.
+    loops: HashMap<String, usize>,
+    /// Prefix of each scope, and its loop variable with the scope that it is a copy of.
+    prefixes: Vec<(String, Option<(usize, String)>)>,
 }
 
 impl IndexResolver {
     /// Creates the resolver; `steps` are full names such as `outer/inner`, in the order of the
     /// plan.
-    pub(super) fn new<'a>(steps: impl Iterator<Item = &'a str>, scopes: &[Scope]) -> Self {
+    pub(super) fn new<'a>(steps: impl Iterator<Item = &'a str>, scopes: &[Scope], loops: &[PlannedLoop]) -> Self {
+        let item = |scope: &Scope| scope.item.as_ref().map(|item| (item.copy_of, item.variable.clone()));
+        let originals = scopes.iter().enumerate().filter(|(_, scope)| scope.item.is_none());
         Self {
             steps: steps.enumerate().map(|(index, name)| (name.to_owned(), index)).collect(),
-            scopes: scopes.iter().enumerate().map(|(index, scope)| (scope.prefix.clone(), index)).collect(),
-            prefixes: scopes.iter().map(|scope| scope.prefix.clone()).collect(),
+            scopes: originals.map(|(index, scope)| (scope.prefix.clone(), index)).collect(),
+            loops: loops.iter().enumerate().map(|(index, each)| (each.name.clone(), index)).collect(),
+            prefixes: scopes.iter().map(|scope| (scope.prefix.clone(), item(scope))).collect(),
         }
     }
 }
 
 impl StepNames for IndexResolver {
     fn binding(&self, scope: usize, name: &str) -> Option<Binding> {
-        let full_name = format!("{}{name}", self.prefixes.get(scope)?);
+        let full_name = format!("{}{name}", self.prefixes.get(scope)?.0);
         if let Some(&step) = self.steps.get(&full_name) {
             return Some(Binding::Action(step));
         }
+        if let Some(&index) = self.loops.get(&full_name) {
+            return Some(Binding::Loop(index));
+        }
         self.scopes.get(&format!("{full_name}/")).map(|&scope| Binding::Inlined(scope))
+    }
+
+    fn origin(&self, scope: usize) -> usize {
+        match self.prefixes.get(scope) {
+            Some((_, Some((origin, _)))) => *origin,
+            _ => scope,
+        }
+    }
+
+    fn variable(&self, scope: usize, name: &str) -> Option<usize> {
+        let (_, variable) = self.prefixes.get(scope)?.1.as_ref()?;
+        (variable == name).then_some(scope)
     }
 }

@@ -54,6 +54,20 @@ impl<'a> PlanValues<'a> {
         values.collect::<Result<Map<_, _>, EvaluationFailure>>().map(Value::Object)
     }
 
+    /// Evaluates the outputs of all instances of an inlined workflow by key. Skipped instances have
+    /// none.
+    fn loop_outputs(&self, index: usize) -> Result<Value, EvaluationFailure> {
+        let mut outputs = Map::new();
+        for (key, scope) in &self.compiled.plan().loops[index].instances {
+            match self.all_outputs(*scope) {
+                Ok(value) => drop(outputs.insert(key.clone(), value)),
+                Err(failure) if failure.is_skipped() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Value::Object(outputs))
+    }
+
     /// Returns true if each step of an inlined workflow was skipped.
     fn all_skipped(&self, scope: usize) -> bool {
         let plan = self.compiled.plan();
@@ -76,6 +90,12 @@ impl ValueSource for PlanValues<'_> {
             }
             ReferenceTarget::Inlined { scope, name: None } => Some(Cow::Owned(self.all_outputs(*scope)?)),
             ReferenceTarget::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
+            ReferenceTarget::Loop { index } => Some(Cow::Owned(self.loop_outputs(*index)?)),
+            ReferenceTarget::LoopSkipped { index } => {
+                let mut instances = plan.loops[*index].instances.iter();
+                Some(Cow::Owned(instances.all(|(_, scope)| self.all_skipped(*scope)).into()))
+            }
+            ReferenceTarget::ScopeItem { scope } => plan.scopes[*scope].value().map(Cow::Borrowed),
             ReferenceTarget::RunId => Some(Cow::Owned(self.context.run_id().into())),
             ReferenceTarget::RunWorkflow => Some(Cow::Owned(plan.workflow.as_str().into())),
             ReferenceTarget::RunChanged => Some(Cow::Owned(self.context.run_changed().into())),

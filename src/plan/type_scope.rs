@@ -7,7 +7,7 @@ use super::{
     typing::{NoSuchField, Type},
 };
 use crate::workflow::{
-    Reference, ResultType, SpannedExpression, SpannedTemplate, Step, StepBody, TemplateKind, suggest::did_you_mean,
+    Reference, ResultType, SpannedExpression, SpannedTemplate, Step, TemplateKind, suggest::did_you_mean,
 };
 
 /// Types of the names that expressions of one scope can use, with the loop variable if there is
@@ -36,8 +36,7 @@ impl<'a> TypeScope<'a> {
     /// Creates the scope of a step's `with`, `key` and `group`, which can use the loop variable.
     pub(super) fn of_step(inlined: &'a InlinedWorkflow, scope: usize, step: &'a Step) -> Self {
         let outside = Self::of_scope(inlined, scope);
-        let StepBody::Action(body) = &step.body else { return outside };
-        let Some(each) = &body.for_each else { return outside };
+        let Some(each) = step.for_each() else { return outside };
         let item = outside.type_of(&each.items).item();
         Self { variable: Some((&each.variable.value, item)), ..outside }
     }
@@ -103,10 +102,19 @@ impl<'a> TypeScope<'a> {
                 let outputs = &self.inlined.scopes[*scope].workflow.outputs;
                 return self.outputs(Type::Written(Box::new(inner), outputs), None, reference);
             }
-            ReferenceTarget::Skipped { .. } | ReferenceTarget::InlinedSkipped { .. } | ReferenceTarget::RunChanged => {
-                Type::Kind(Kinds::BOOLEAN)
+            ReferenceTarget::Loop { index } => {
+                let each = self.inlined.loops[*index].instances.first().map_or(Type::Any, |(_, scope)| {
+                    let outputs = &self.inlined.scopes[*scope].workflow.outputs;
+                    Type::Written(Box::new(Self::of_scope(self.inlined, *scope)), outputs)
+                });
+                return self.outputs(Type::Instances(Box::new(each)), None, reference);
             }
+            ReferenceTarget::Skipped { .. }
+            | ReferenceTarget::InlinedSkipped { .. }
+            | ReferenceTarget::LoopSkipped { .. }
+            | ReferenceTarget::RunChanged => Type::Kind(Kinds::BOOLEAN),
             ReferenceTarget::RunId | ReferenceTarget::RunWorkflow => Type::Kind(Kinds::STRING),
+            ReferenceTarget::ScopeItem { .. } => Type::Any,
             ReferenceTarget::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
         };
         descend(found, reference, depth)

@@ -14,6 +14,14 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
             return damaged(format!("scope {:?} is not inside an earlier one", scope.prefix));
         }
     }
+    let copies = plan.scopes.iter().enumerate().filter_map(|(at, scope)| Some((at, scope.item.as_ref()?.copy_of)));
+    if let Some((at, _)) = { copies }.find(|(at, copy_of)| copy_of >= at || plan.scopes[*copy_of].item.is_some()) {
+        return damaged(format!("scope {at} is not a copy of an earlier one"));
+    }
+    let mut instances = plan.loops.iter().flat_map(|each| &each.instances);
+    if let Some((key, _)) = instances.find(|(_, scope)| *scope >= plan.scopes.len()) {
+        return damaged(format!("the instance {key:?} has no scope"));
+    }
     for (index, step) in plan.steps.iter().enumerate() {
         if step.predecessors().any(|before| before >= index) {
             return damaged(format!("step {:?} depends on a step that comes after it", step.name));

@@ -89,10 +89,7 @@ pub enum StepBody {
     /// An action: `uses: provider.noun.verb`.
     Action(Box<ActionBody>),
     /// An inlined workflow: `workflow: FILE`. Its steps replace this step.
-    Inline {
-        /// Path of the file, as written.
-        file: Spanned<String>,
-    },
+    Inline(Box<InlineBody>),
     /// Neither could be read, which has been reported.
     Unknown,
 }
@@ -111,6 +108,22 @@ pub struct ActionBody {
     pub retry: RetryDefinition,
     /// Timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
+}
+
+/// The part of a step that concerns the workflow that it inlines.
+#[derive(Debug, Clone)]
+pub struct InlineBody {
+    /// Path of the file, as written.
+    pub file: Spanned<String>,
+    /// Loop, if the workflow is inlined once for each item of a list.
+    pub for_each: Option<ForEachDefinition>,
+    /// Maximum number of concurrent instances, if it is an expression. A number is that of the
+    /// loop.
+    pub max_parallel: Option<SpannedExpression>,
+    /// True if no further instance starts once one has failed.
+    pub fail_fast: bool,
+    /// True if all other instances need the first one.
+    pub canary: bool,
 }
 
 /// The loop of a step: `for_each`, `as`, `key`, `group` and `max_parallel`.
@@ -159,11 +172,23 @@ impl Step {
         found.extend(&self.when);
         if let StepBody::Action(body) = &self.body {
             found.extend(body.approval.iter().flat_map(SpannedTemplate::expressions));
-            if let Some(each) = &body.for_each {
-                found.push(&each.items);
-                found.extend(each.key.iter().chain(&each.group));
-            }
+        }
+        if let StepBody::Inline(body) = &self.body {
+            found.extend(&body.max_parallel);
+        }
+        if let Some(each) = self.for_each() {
+            found.push(&each.items);
+            found.extend(each.key.iter().chain(&each.group));
         }
         found
+    }
+
+    /// Returns the loop of the step, if it has one.
+    pub fn for_each(&self) -> Option<&ForEachDefinition> {
+        match &self.body {
+            StepBody::Action(body) => body.for_each.as_ref(),
+            StepBody::Inline(body) => body.for_each.as_ref(),
+            StepBody::Unknown => None,
+        }
     }
 }

@@ -185,6 +185,26 @@ impl Reader {
         }
     }
 
+    /// Reads a list: one expression, or a list without expressions.
+    pub(super) fn list_expression(&mut self, node: &YamlNode, what: &str) -> Option<SpannedExpression> {
+        if !matches!(node.kind, YamlValue::List(_)) {
+            return self.expression(node, what);
+        }
+        let template = self.template(node);
+        let Some(list) = template.to_json() else {
+            if !matches!(template.kind, TemplateKind::Unknown) {
+                self.not_one_expression(node, what);
+            }
+            return None;
+        };
+        // A list in JSON is an expression as well.
+        let Ok(expression) = Expression::parse(&list.to_string()) else {
+            self.not_one_expression(node, what);
+            return None;
+        };
+        Some(SpannedExpression { expression, span: node.span, exact: false })
+    }
+
     /// Reports a value that is not exactly one expression.
     fn not_one_expression(&mut self, node: &YamlNode, what: &str) {
         let message = format!("{what} must be one expression");

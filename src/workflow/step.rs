@@ -1,12 +1,12 @@
 use super::{
-    ActionBody, ForEachDefinition, RetryDefinition, Span, Spanned, SpannedExpression, SpannedTemplate, Step, StepBody,
-    TemplateKind, duration,
+    ActionBody, ForEachDefinition, InlineBody, RetryDefinition, Span, Spanned, SpannedExpression, SpannedTemplate,
+    Step, StepBody, TemplateKind, duration,
     reader::{Reader, YamlFields, is_name},
     yaml_node::{YamlEntry, YamlNode, YamlValue},
 };
 
 /// Keys of a step.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "uses",
     "workflow",
     "with",
@@ -20,6 +20,8 @@ const KEYS: [&str; 15] = [
     "key",
     "group",
     "max_parallel",
+    "fail_fast",
+    "canary",
     "retry",
     "timeout",
 ];
@@ -72,7 +74,8 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) ->
     let step = &entry.key.value;
     match (fields.find("uses"), fields.find("workflow")) {
         (Some(uses), None) => {
-            let for_each = read_for_each(reader, fields);
+            report_inline_keys(reader, fields);
+            let for_each = read_for_each(reader, fields, false);
             let approval = fields.value("approval").and_then(|node| read_approval(reader, node));
             let retry = fields.value("retry").map(|node| read_retry(reader, node)).unwrap_or_default();
             let timeout_ms = fields.value("timeout").and_then(|node| read_duration(reader, node, "timeout"));
@@ -81,8 +84,12 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) ->
         }
         (None, Some(file)) => {
             report_action_keys(reader, fields);
+            let limit = fields.value("max_parallel").filter(|node| matches!(node.kind, YamlValue::Text(_)));
+            let max_parallel = limit.and_then(|node| reader.expression(node, "max_parallel"));
+            let for_each = read_for_each(reader, fields, limit.is_some());
+            let [fail_fast, canary] = ["fail_fast", "canary"].map(|key| read_flag(reader, fields, key));
             let file = reader.text(&file.value, "workflow")?;
-            Some(StepBody::Inline { file })
+            Some(StepBody::Inline(Box::new(InlineBody { file, for_each, max_parallel, fail_fast, canary })))
         }
         (Some(_), Some(file)) => {
             let message = format!("step {step:?} has both uses and workflow");
@@ -102,23 +109,34 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) ->
 
 /// Reports keys that only a step with an action can have.
 fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
-    for key in ["approval", "needs_each", "for_each", "as", "key", "group", "max_parallel", "retry", "timeout"] {
+    for key in ["approval", "needs_each", "group", "retry", "timeout"] {
         let Some(entry) = fields.find(key) else { continue };
         let message = format!("{key} cannot be used with workflow");
-        let hint = if matches!(key, "approval" | "retry" | "timeout") {
-            "set it on the steps of the inlined workflow".to_owned()
-        } else {
-            "an inlined workflow runs once; put for_each on the steps inside it, and pass the list as an input"
-                .to_owned()
-        };
+        let hint = "set it on the steps of the inlined workflow".to_owned();
         reader.report("workflow::step", entry.key.span, message, "not for an inlined workflow", hint);
     }
 }
 
-/// Reads `for_each` and the keys that belong to it.
-fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEachDefinition> {
+/// Reports keys that only a step with a workflow can have.
+fn report_inline_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
+    for key in ["fail_fast", "canary"] {
+        let Some(entry) = fields.find(key) else { continue };
+        let hint = "it is for a loop over a workflow".to_owned();
+        reader.report(
+            "workflow::step",
+            entry.key.span,
+            format!("{key} cannot be used with uses"),
+            "not for an action",
+            hint,
+        );
+    }
+}
+
+/// Reads `for_each` and the keys that belong to it. A limit that is an expression is read
+/// elsewhere.
+fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>, has_limit: bool) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
-        for key in ["as", "key", "group", "max_parallel", "needs_each"] {
+        for key in ["as", "key", "group", "max_parallel", "fail_fast", "canary", "needs_each"] {
             if let Some(entry) = fields.find(key) {
                 let message = format!("{key} requires for_each");
                 reader.report("workflow::step", entry.key.span, message, "no for_each", None);
@@ -129,8 +147,9 @@ fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<ForEach
     let variable = read_variable(reader, fields, items.key.span);
     let key: Option<SpannedExpression> = fields.value("key").and_then(|node| reader.expression(node, "key"));
     let group = fields.value("group").and_then(|node| reader.expression(node, "group"));
-    let max_parallel = fields.value("max_parallel").and_then(|node| read_count(reader, node, "max_parallel"));
-    let items = reader.expression(&items.value, "for_each")?;
+    let limit = fields.value("max_parallel").filter(|_| !has_limit);
+    let max_parallel = limit.and_then(|node| read_count(reader, node, "max_parallel"));
+    let items = reader.list_expression(&items.value, "for_each")?;
     Some(ForEachDefinition { items, variable: variable?, key, group, max_parallel })
 }
 
@@ -183,6 +202,18 @@ fn read_count(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<u32> {
         reader.expected(node, what, &format!("a whole number from 1 to {MAX_COUNT}"));
     }
     count.and_then(|count| u32::try_from(count).ok())
+}
+
+/// Reads `true` or `false`; `false` if the step does not have the key, and after an error.
+fn read_flag(reader: &mut Reader, fields: &YamlFields<'_>, key: &str) -> bool {
+    match fields.value(key).map(|node| (node, &node.kind)) {
+        None => false,
+        Some((_, YamlValue::Bool(flag))) => *flag,
+        Some((node, _)) => {
+            reader.expected(node, key, "true or false");
+            false
+        }
+    }
 }
 
 /// Reads the factor of the backoff, from 1 to 100.

@@ -284,12 +284,20 @@ pub(crate) fn expression(source: &str) -> PlannedExpression {
 }
 
 pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
-    let scope = Scope { prefix: String::new(), workflow: "test".into(), parent: None, inputs: vec![], outputs: vec![] };
+    let scope = Scope {
+        prefix: String::new(),
+        workflow: "test".into(),
+        parent: None,
+        inputs: vec![],
+        outputs: vec![],
+        item: None,
+    };
     Plan {
         format: FORMAT,
         workflow: "test".into(),
         inputs: Map::new(),
         scopes: vec![scope],
+        loops: vec![],
         locks: vec![],
         steps,
         outputs: vec![],

@@ -39,6 +39,7 @@ pub(crate) fn of(workflow: &str, facts: &WorldFacts) -> Map<String, Value> {
         "provision-aks-router" => aks_router(facts),
         "provision-dc" => datacenter(facts),
         "repave-worker" => worker(facts),
+        "repave-site" => site(facts),
         "sync-pod-routes" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER }),
         "remove-worker" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "worker": "worker-1" }),
         other => panic!("no inputs are known for {other}"),
@@ -47,6 +48,13 @@ pub(crate) fn of(workflow: &str, facts: &WorldFacts) -> Map<String, Value> {
     if workflow != "provision-aks-router" {
         inputs.insert("verify".into(), json!(false));
     }
+    inputs
+}
+
+fn site(facts: &WorldFacts) -> Value {
+    let mut inputs = worker(facts);
+    let worker = inputs.as_object_mut().unwrap().remove("worker").unwrap();
+    inputs["workers"] = json!([worker, "worker-2"]);
     inputs
 }
 

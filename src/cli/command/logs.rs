@@ -33,7 +33,7 @@ pub(crate) async fn logs(settings: &Settings, args: &LogsArgs) -> Result<Exit, F
 
 /// True if `name` is the selected step or one of its instances.
 fn is_of(name: &str, asked: &str) -> bool {
-    name.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+    name.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '/']))
 }
 
 fn show(output: Output, run: &RunId, lines: &[LogLine]) {

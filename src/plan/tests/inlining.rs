@@ -183,14 +183,13 @@ fn a_cycle_through_an_inlined_workflow_is_found() {
 
 #[test]
 fn keys_of_actions_are_refused_for_an_inlined_workflow() {
-    let text = "name: o\nsteps:\n  a: {workflow: inner.yaml, with: {name: x}, for_each: '${{ [1] }}', timeout: 1s}\n";
-    let once = "an inlined workflow runs once; put for_each on the steps inside it, and pass the list as an input";
+    let text = "name: o\nsteps:\n  a: {workflow: inner.yaml, with: {name: x}, approval: 'Start?', timeout: 1s}\n";
     check(
         &[("inner.yaml", INNER)],
         text,
         &[
-            &format!("3:46 for_each cannot be used with workflow; {once}"),
-            "3:70 timeout cannot be used with workflow; set it on the steps of the inlined workflow",
+            "3:46 approval cannot be used with workflow; set it on the steps of the inlined workflow",
+            "3:66 timeout cannot be used with workflow; set it on the steps of the inlined workflow",
         ],
     );
 }

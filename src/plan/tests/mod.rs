@@ -8,6 +8,7 @@ mod inlining;
 mod inputs;
 mod known;
 mod locks;
+mod loops;
 mod properties;
 mod shipped;
 mod stored;

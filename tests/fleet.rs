@@ -1,0 +1,140 @@
+//! Many machines in one run: a rolling repave of a site.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
+
+#[path = "world/inputs.rs"]
+mod inputs;
+#[path = "world/outside.rs"]
+#[expect(dead_code, reason = "each test uses a part of the module")]
+mod outside;
+mod world;
+
+use inputs::WorldFacts;
+use serde_json::{Map, Value, json};
+use world::Harness;
+
+const SITE: &str = "repave-site";
+const WORKERS: [&str; 4] = ["worker-1", "worker-2", "worker-3", "worker-4"];
+/// Version before that of the cluster.
+const FORMER: &str = "v1.33.4";
+
+/// Returns a world with four registered workers, none of which is a node.
+async fn deployed() -> Harness {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    harness.run_to_success("provision-aks-router").await;
+    let mut inputs = inputs::of("provision-dc", &WorldFacts::of(&harness.sim).await);
+    let worker = |(at, name): (usize, &&str)| json!({ "name": name, "private_ip": format!("10.50.1.{}", at + 5) });
+    inputs.insert("workers".into(), WORKERS.iter().enumerate().map(worker).collect());
+    let code = harness.run_with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
+    assert_eq!(code, Some(0), "{}", harness.last_output());
+    harness
+}
+
+async fn site_inputs(harness: &Harness, other: &Value) -> Map<String, Value> {
+    let mut inputs = inputs::of(SITE, &WorldFacts::of(&harness.sim).await);
+    inputs.insert("workers".into(), json!(WORKERS));
+    inputs.extend(other.as_object().unwrap().clone());
+    inputs
+}
+
+async fn repave(harness: &mut Harness, verb: &[&str], other: &Value) -> Option<i32> {
+    let inputs = site_inputs(harness, other).await;
+    harness.run_with_inputs(verb, SITE, &inputs).await
+}
+
+/// Returns the checksum of a kubelet in the simulated mirror.
+async fn checksum(harness: &Harness, version: &str) -> Value {
+    let url = format!("{}/_mirror/kubernetes/{version}/bin/linux/amd64/kubelet.sha256", harness.sim.http_url());
+    reqwest::get(url).await.unwrap().text().await.unwrap().into()
+}
+
+/// Returns the version of each worker's kubelet, and whether pods can be scheduled on it.
+async fn nodes(harness: &Harness) -> Vec<(String, String, bool)> {
+    let nodes = outside::list(&harness.sim, "/api/v1/nodes").await;
+    let node = |node: &Value| {
+        let name = node["metadata"]["name"].as_str().unwrap().to_owned();
+        let version = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default().to_owned();
+        (name, version, node["spec"]["unschedulable"] != true)
+    };
+    let mut found: Vec<_> = nodes.iter().map(node).filter(|(name, ..)| name.starts_with("worker-")).collect();
+    found.sort();
+    found
+}
+
+fn writes(harness: &Harness) -> usize {
+    harness.sim.shared().peek().traffic.log.iter().filter(|request| request.mutating).count()
+}
+
+/// Returns the steps of the run that was just executed in the order in which they started.
+fn started(harness: &Harness) -> Vec<String> {
+    let (_, lines) = &harness.outputs[harness.outputs.len() - 2];
+    let events = String::from_utf8_lossy(lines);
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let started: Vec<_> = events.filter(|event| event["event"] == "step_started").collect();
+    assert!(!started.is_empty(), "{}", harness.last_output());
+    started.iter().map(|event| event["step"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Returns the worker of a step's name.
+fn worker_of(step: &str) -> &str {
+    step.trim_start_matches("repave[").split(']').next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_workers_of_a_site_are_repaved_one_after_the_other() {
+    let mut harness = deployed().await;
+    assert_eq!(repave(&mut harness, &["plan"], &json!({})).await, Some(2), "{}", harness.last_output());
+    assert_eq!(repave(&mut harness, &["run", "workflow"], &json!({})).await, Some(0), "{}", harness.last_output());
+    let joined = WORKERS.map(|name| (name.to_owned(), "v1.33.5".to_owned(), true));
+    assert_eq!(nodes(&harness).await, joined);
+    let mut order: Vec<String> = started(&harness).iter().map(|step| worker_of(step).to_owned()).collect();
+    order.dedup();
+    assert_eq!(order, WORKERS, "no worker begins before the one before it has ended");
+
+    let before = writes(&harness);
+    let code = repave(&mut harness, &["run", "workflow"], &json!({ "max_unavailable": 4 })).await;
+    assert_eq!((code, writes(&harness)), (Some(0), before), "{}", harness.last_output());
+    assert_eq!(repave(&mut harness, &["plan"], &json!({})).await, Some(0), "{}", harness.last_output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_checksum_stops_a_rolling_repave_before_the_first_drain() {
+    let mut harness = deployed().await;
+    assert_eq!(repave(&mut harness, &["run", "workflow"], &json!({ "max_unavailable": 3 })).await, Some(0));
+    let (before, joined) = (writes(&harness), nodes(&harness).await);
+    let bad = json!({ "kubelet_version": FORMER, "kubelet_sha256": "0".repeat(64) });
+    assert_eq!(repave(&mut harness, &["run", "workflow"], &bad).await, Some(3));
+    let concerned: Vec<String> = started(&harness);
+    assert_eq!((writes(&harness), nodes(&harness).await), (before, joined), "{}", harness.last_output());
+    assert!(concerned.iter().all(|step| worker_of(step) == "worker-1"), "{concerned:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_fails_stops_those_after_it_and_a_resume_continues_there() {
+    let mut harness = deployed().await;
+    assert_eq!(repave(&mut harness, &["run", "workflow"], &json!({ "max_unavailable": 4 })).await, Some(0));
+    with_kubeadm(&harness, "worker-3", true);
+    let sha = checksum(&harness, FORMER).await;
+    let former = json!({ "kubelet_version": FORMER, "kubelet_sha256": sha });
+    let code = repave(&mut harness, &["run", "workflow"], &former).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    let versions: Vec<_> = nodes(&harness).await.into_iter().map(|(_, version, _)| version).collect();
+    assert_eq!(versions, [FORMER, FORMER, "v1.33.5", "v1.33.5"], "{}", harness.last_output());
+    with_kubeadm(&harness, "worker-3", false);
+    assert_eq!(harness.run(&["resume"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(nodes(&harness).await, WORKERS.map(|name| (name.to_owned(), FORMER.to_owned(), true)));
+}
+
+/// File of kubeadm's package, which a repave refuses.
+const KUBEADM: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
+
+fn with_kubeadm(harness: &Harness, machine: &str, on: bool) {
+    let mut world = harness.sim.shared().lock();
+    let files = &mut world.hosts.machines.get_mut(machine).unwrap().files;
+    if on {
+        files.make_directories("/etc/systemd/system/kubelet.service.d");
+        files.put(KUBEADM, 0o644, "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n");
+    } else {
+        files.nodes.remove(KUBEADM).unwrap();
+    }
+}
