@@ -195,6 +195,13 @@ pub(crate) struct InputArgs {
     pub(crate) file: Option<PathBuf>,
 }
 
+impl InputArgs {
+    /// True if no input is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.single.is_empty() && self.file.is_none()
+    }
+}
+
 /// Parses `NAME=VALUE`. The value may contain further equals signs.
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -517,6 +524,9 @@ pub(crate) struct ValidateArgs {
     /// Workflows: files, names, folders with YAML files, or - for standard input
     #[arg(value_name = "NAME|FILE|FOLDER|-", required = true)]
     pub(crate) workflows: Vec<String>,
+    /// Inputs, with which a single workflow is checked as well
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
 }
 
 /// Format of a graph.

@@ -51,6 +51,11 @@ impl<'a> ScopeCheck<'a> {
             self.step(step, found);
         }
         let names = TypeScope::of_scope(self.inlined, self.scope);
+        for check in &workflow.checks {
+            self.expression(&check.that, &names, found);
+            found.extend(self.must_be(&check.that, &names, Kinds::BOOLEAN, "that"));
+            self.expressions(&check.message, &names, found);
+        }
         for lock in &workflow.locks {
             self.expressions(lock, &names, found);
         }

@@ -6,6 +6,7 @@ use stargate_sdk::{Nature, Registry};
 use super::{
     FORMAT, Loader, Outline, Plan, PlannedLoop, PlannedStep, Scope, Template,
     check::check,
+    checks::{self, InputCheck},
     dependencies::{StepDependencies, dependencies},
     hidden_failures::hidden_failures,
     inline::inline,
@@ -40,6 +41,7 @@ pub struct Checked {
 struct PlanParts {
     scopes: Vec<Scope>,
     loops: Vec<PlannedLoop>,
+    checks: Vec<InputCheck>,
     locks: Vec<Lock>,
     steps: Vec<PlannedStep>,
     /// Expressions of the steps, with their places.
@@ -66,6 +68,7 @@ impl ParsedWorkflow {
         let inlined = self.workflow.map(|workflow| {
             let inlined = inline(workflow, registry, loader, &mut found);
             found.extend(check(&inlined));
+            found.extend(checks::check(&inlined));
             found.extend(locks::check(&inlined));
             found.extend(unroll::check(&inlined));
             found.extend(order::cycles(&inlined));
@@ -125,7 +128,9 @@ impl Checked {
     /// Those of `plan`.
     pub fn plan_given(&self, inputs: &GivenInputs) -> Result<Plan, Diagnostics> {
         let inputs = inputs::resolve(&self.workflow, inputs)?;
-        let PlanParts { scopes, loops, locks, steps, .. } = &*self.parts(&inputs)?;
+        let parts = self.parts(&inputs)?;
+        parts.check_inputs(&inputs)?;
+        let PlanParts { scopes, loops, locks, steps, .. } = &*parts;
         Ok(Plan {
             format: format_of(steps, loops),
             workflow: self.workflow.name.value.clone(),
@@ -177,10 +182,17 @@ impl PlanParts {
         Self {
             scopes: lower::scopes(inlined),
             loops: lower::loops(inlined),
+            checks: checks::lower(inlined),
             locks: locks::lower(inlined),
             expressions: inlined.steps.iter().map(|step| expressions(inlined, step)).collect(),
             steps: steps(inlined, dependencies),
         }
+    }
+
+    /// Makes the checks of the inputs.
+    fn check_inputs(&self, inputs: &Map<String, Value>) -> Result<(), Diagnostics> {
+        let errors = checks::errors(&self.checks, &self.values_before_run(Some(inputs)));
+        Diagnostics::collect(errors).map_or(Ok(()), Err)
     }
 
     fn values_before_run<'a>(&'a self, inputs: Option<&'a Map<String, Value>>) -> ValuesBeforeRun<'a> {

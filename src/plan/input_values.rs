@@ -92,6 +92,15 @@ pub(super) struct InputsOnly<'a> {
 }
 
 impl InputsOnly<'_> {
+    /// Reports each reference of the expression itself that is not an input.
+    pub(super) fn own_expression(&self, scope: usize, expression: &SpannedExpression, found: &mut Vec<Diagnostic>) {
+        let workflow = &self.inlined.scopes[scope].workflow;
+        let references = expression.expression.references().iter();
+        for reference in references.filter(|reference| matches!(reference.root(), "steps" | "run")) {
+            found.push(self.not_an_input(workflow, expression.span_of(&workflow.source, &reference.range())));
+        }
+    }
+
     /// Reports each reference that is not an input, in the workflow that contains it.
     pub(super) fn expression(&self, scope: usize, expression: &SpannedExpression, found: &mut Vec<Diagnostic>) {
         let workflow = &self.inlined.scopes[scope].workflow;

@@ -3,7 +3,7 @@ use std::{borrow::Cow, cell::Cell, collections::HashSet, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
-    PlannedExpression, PlannedLoop, Scope,
+    PlannedExpression, PlannedLoop, Scope, Template,
     compiled_expression::{CompiledExpression, Compiler},
     error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
@@ -107,6 +107,21 @@ impl<'a> ValuesBeforeRun<'a> {
         }
     }
 
+    /// Evaluates a condition.
+    pub(super) fn condition(&self, condition: &PlannedExpression) -> Knowledge<bool> {
+        self.evaluate(condition, None, |evaluation, condition| evaluation.condition(condition))
+    }
+
+    /// Evaluates a text; `None` if it has no value.
+    pub(super) fn text(&self, text: &Template) -> Option<String> {
+        let compiled = Compiler::new(&self.names).template("text", text, None).ok()?;
+        let values = ItemValues { known: self, item: None, is_unknown: Cell::new(false) };
+        match Evaluation::new(&values).template(&compiled).ok()? {
+            Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        }
+    }
+
     /// Returns the first error of the keys and the inputs of a step's instances.
     fn instance_error(&self, step: &StepExpressions, list: &ListExpressions, items: &[Value]) -> Option<Diagnostic> {
         let mut seen = HashSet::with_capacity(items.len());
@@ -183,7 +198,7 @@ impl<'a> ValuesBeforeRun<'a> {
 }
 
 /// Result of an evaluation before a run.
-enum Knowledge<T> {
+pub(super) enum Knowledge<T> {
     Value(T),
     /// The expression reads a value that is not known yet.
     Unknown,

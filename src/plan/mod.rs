@@ -21,6 +21,7 @@
 mod cel_value;
 mod check;
 mod checked;
+mod checks;
 mod compiled;
 mod compiled_expression;
 mod constraints;

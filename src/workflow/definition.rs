@@ -21,6 +21,8 @@ pub struct Workflow {
     /// Schedule for `stargate schedule`. It applies to the file itself, not to workflows that
     /// inline it.
     pub schedule: Option<Spanned<Cron>>,
+    /// Conditions over inputs, evaluated before a run.
+    pub checks: Vec<CheckDefinition>,
     /// Locks that a run holds while it is running, as texts. At most one running run holds a lock.
     pub locks: Vec<SpannedTemplate>,
     /// Steps, in the order of the file.
@@ -62,6 +64,17 @@ impl Input {
         }
         serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
     }
+}
+
+/// A condition over inputs that must hold before a run.
+#[derive(Debug, Clone)]
+pub struct CheckDefinition {
+    /// The condition.
+    pub that: SpannedExpression,
+    /// Error message if it does not hold, as a text with expressions of inputs.
+    pub message: SpannedTemplate,
+    /// Correction that helps then.
+    pub hint: Option<String>,
 }
 
 /// One step of a workflow.
@@ -159,9 +172,17 @@ pub struct RetryDefinition {
 impl Workflow {
     /// Returns each expression of the file that could be parsed.
     pub fn expressions(&self) -> Vec<&SpannedExpression> {
-        let locks = self.locks.iter().flat_map(SpannedTemplate::expressions);
+        let checks = self.checks.iter().flat_map(CheckDefinition::expressions);
+        let locks = checks.chain(self.locks.iter().flat_map(SpannedTemplate::expressions));
         let steps = self.steps.iter().flat_map(Step::expressions);
         locks.chain(steps).chain(self.outputs.iter().flat_map(|(_, output)| output.expressions())).collect()
+    }
+}
+
+impl CheckDefinition {
+    /// Returns each expression of the check.
+    pub fn expressions(&self) -> Vec<&SpannedExpression> {
+        std::iter::once(&self.that).chain(self.message.expressions()).collect()
     }
 }
 

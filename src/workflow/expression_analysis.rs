@@ -166,8 +166,9 @@ impl<'a> ReferenceCollector<'a> {
         Err(ExpressionError::new(format!("unknown function \"{name}\""), self.range(node.id)).with_hint(hint))
     }
 
-    /// Visits a macro such as `map`. Its list must be a reference and macros must not be nested, so
-    /// that the cost is one pass over the list.
+    /// Visits a macro such as `map`. Its list must be a reference, or the result of another macro
+    /// on one, and macros must not be nested otherwise, so that the cost is one pass over the
+    /// list for each macro.
     fn comprehension(
         &mut self,
         node: &'a IdedExpr,
@@ -178,12 +179,22 @@ impl<'a> ReferenceCollector<'a> {
             return Err(ExpressionError::new("a macro inside a macro is not supported", self.range(node.id))
                 .with_hint("compute it in an action".to_owned()));
         }
-        let Some(range) = keys(&comprehension.iter_range) else {
-            let message = "map, filter, all and exists work on a list of the inputs or of a step's outputs only";
-            return Err(ExpressionError::new(message, self.range(node.id))
-                .with_hint("write it as inputs.NAME.all(x, …) or steps.NAME.outputs.FIELD.map(x, …)".to_owned()));
-        };
-        self.add_reference(range)?;
+        match (&comprehension.iter_range.expr, keys(&comprehension.iter_range)) {
+            (_, Some(range)) => self.add_reference(range)?,
+            (Expr::Comprehension(_), None) if maps_in_chain(comprehension) <= 1 => {
+                self.visit(&comprehension.iter_range, depth)?;
+            }
+            (Expr::Comprehension(_), None) => {
+                let message = "a chain of macros can have one map";
+                return Err(ExpressionError::new(message, self.range(node.id))
+                    .with_hint("write both as one, or compute it in an action".to_owned()));
+            }
+            (_, None) => {
+                let message = "map, filter, all and exists work on a list of the inputs or of a step's outputs only";
+                return Err(ExpressionError::new(message, self.range(node.id))
+                    .with_hint("write it as inputs.NAME.all(x, …) or steps.NAME.outputs.FIELD.map(x, …)".to_owned()));
+            }
+        }
         self.bound = vec![&comprehension.iter_var, &comprehension.accu_var];
         self.bound.extend(comprehension.iter_var2.as_deref());
         let parts =
@@ -199,6 +210,36 @@ impl<'a> ReferenceCollector<'a> {
         let byte = |at: u32| self.source.char_indices().nth(at as usize).map(|(byte, _)| byte);
         let start = byte(start)?;
         Some(start..byte(stop + 1).unwrap_or(self.source.len()).max(start))
+    }
+}
+
+/// Returns the number of macros in a chain that make new items, and not a choice of the list's:
+/// their values can grow with each of them.
+fn maps_in_chain(comprehension: &ComprehensionExpr) -> usize {
+    let before = match &comprehension.iter_range.expr {
+        Expr::Comprehension(range) => maps_in_chain(range),
+        _ => 0,
+    };
+    before + usize::from(!is_choice(comprehension))
+}
+
+/// Returns true unless the comprehension adds other values than its items to a list: it is a
+/// `filter`, or has a value of its own as `all` and `exists` have.
+fn is_choice(comprehension: &ComprehensionExpr) -> bool {
+    let is = |node: &IdedExpr, name: &str| matches!(&node.expr, Expr::Ident(ident) if ident == name);
+    let is_item = |node: &IdedExpr| match &node.expr {
+        Expr::List(list) => matches!(list.elements.as_slice(), [item] if is(item, &comprehension.iter_var)),
+        _ => false,
+    };
+    let step = match &comprehension.loop_step.expr {
+        Expr::Call(call) if call.func_name == operators::CONDITIONAL => call.args.get(1),
+        _ => Some(&comprehension.loop_step),
+    };
+    match step.map(|step| &step.expr) {
+        Some(Expr::Call(call)) if call.func_name == operators::ADD => {
+            matches!(call.args.as_slice(), [list, item] if is(list, &comprehension.accu_var) && is_item(item))
+        }
+        _ => !matches!(comprehension.accu_init.expr, Expr::List(_)),
     }
 }
 

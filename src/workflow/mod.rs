@@ -29,7 +29,9 @@ mod text_parts;
 mod yaml_node;
 
 pub use cron::{Cron, CronError, CronField, CronItem};
-pub use definition::{ActionBody, ForEachDefinition, InlineBody, Input, RetryDefinition, Step, StepBody, Workflow};
+pub use definition::{
+    ActionBody, CheckDefinition, ForEachDefinition, InlineBody, Input, RetryDefinition, Step, StepBody, Workflow,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use duration::parse as duration_ms;
 pub use expression::{Expression, ExpressionError, MAX_SOURCE_BYTES, PathKey, Reference, ResultType, Segment};

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use super::{
-    Cron, Diagnostic, Diagnostics, Patterns, SourceFile, Spanned, SpannedTemplate, TemplateKind, Workflow,
+    CheckDefinition, Cron, Diagnostic, Diagnostics, Patterns, SourceFile, Spanned, SpannedTemplate, TemplateKind,
+    Workflow,
     input::read_input,
     reader::{Reader, YamlFields},
     step::read_step,
@@ -9,7 +10,7 @@ use super::{
 };
 
 /// Keys of a workflow's file.
-const KEYS: [&str; 7] = ["name", "description", "inputs", "schedule", "locks", "steps", "outputs"];
+const KEYS: [&str; 8] = ["name", "description", "inputs", "checks", "schedule", "locks", "steps", "outputs"];
 
 /// The content of a file as far as it could be read, with all errors.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
     let inputs = named(reader, &fields, "inputs", "an input");
     let inputs = inputs.into_iter().map(|entry| read_input(reader, entry)).collect();
     let schedule = fields.value("schedule").and_then(|node| read_schedule(reader, node));
+    let checks = fields.value("checks").map(|node| read_checks(reader, node)).unwrap_or_default();
     let locks = fields.value("locks").map(|node| read_locks(reader, node)).unwrap_or_default();
     let steps = named(reader, &fields, "steps", "a step");
     if steps.is_empty() && fields.find("steps").is_none_or(|entry| is_empty(&entry.value)) {
@@ -84,6 +86,7 @@ fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
         name,
         inputs,
         schedule,
+        checks,
         locks,
         steps,
         outputs,
@@ -153,23 +156,47 @@ fn read_schedule(reader: &mut Reader, node: &YamlNode) -> Option<Spanned<Cron>> 
     }
 }
 
+/// Reads the list of checks.
+fn read_checks(reader: &mut Reader, node: &YamlNode) -> Vec<CheckDefinition> {
+    let YamlValue::List(items) = &node.kind else {
+        reader.expected(node, "checks", "a list of maps with `that` and `message`");
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| read_check(reader, item)).collect()
+}
+
+/// Reads one check: condition, message and hint.
+fn read_check(reader: &mut Reader, node: &YamlNode) -> Option<CheckDefinition> {
+    let fields = reader.fields(node, "a check", &["that", "message", "hint"]);
+    let that = fields.value("that").and_then(|node| reader.expression(node, "that"));
+    let message = fields.value("message").and_then(|node| read_text_template(reader, node, "message"));
+    let hint = fields.value("hint").and_then(|node| reader.text(node, "hint"));
+    if matches!(node.kind, YamlValue::Map(_)) {
+        for key in ["that", "message"].into_iter().filter(|key| fields.find(key).is_none()) {
+            let hint = "write {that: ${{ … }}, message: …}".to_owned();
+            reader.report("workflow::missing", node.span, format!("the check has no {key}"), "incomplete", hint);
+        }
+    }
+    Some(CheckDefinition { that: that?, message: message?, hint: hint.map(|hint| hint.value) })
+}
+
 /// Reads the list of locks.
 fn read_locks(reader: &mut Reader, node: &YamlNode) -> Vec<SpannedTemplate> {
     let YamlValue::List(items) = &node.kind else {
         reader.expected(node, "locks", "a list of texts such as [\"cluster/${{ inputs.cluster }}\"]");
         return Vec::new();
     };
-    items.iter().filter_map(|item| read_lock(reader, item)).collect()
+    items.iter().filter_map(|item| read_text_template(reader, item, "a lock")).collect()
 }
 
-/// Reads one lock, which must be a text.
-fn read_lock(reader: &mut Reader, node: &YamlNode) -> Option<SpannedTemplate> {
+/// Reads a text, which can contain expressions.
+fn read_text_template(reader: &mut Reader, node: &YamlNode, what: &str) -> Option<SpannedTemplate> {
     if !matches!(node.kind, YamlValue::Text(_)) {
-        reader.expected(node, "a lock", "text");
+        reader.expected(node, what, "text");
         return None;
     }
-    let lock = reader.template(node);
-    (!matches!(lock.kind, TemplateKind::Unknown)).then_some(lock)
+    let text = reader.template(node);
+    (!matches!(text.kind, TemplateKind::Unknown)).then_some(text)
 }
 
 /// Reads one output: any value with expressions.

@@ -151,3 +151,19 @@ fn of_many_mistakes_a_hundred_are_shown_and_the_others_are_counted() {
     assert!(ran.err.contains("2900 more are not shown"), "{ran:?}");
     assert!(ran.err.len() < 100 * 2_000, "{} bytes", ran.err.len());
 }
+
+#[test]
+fn validate_makes_the_checks_of_a_workflow_with_the_inputs_that_are_given() {
+    let program = Program::new();
+    let text = "name: w\ninputs: {n: {type: integer}}\nchecks:\n  - {that: '${{ inputs.n < 3 }}', message: '${{ inputs.n }} are too many', hint: give fewer}\n\
+                steps:\n  w: {uses: core.wait, with: {duration: '${{ inputs.n }}s'}}\n";
+    program.write("w.yaml", text);
+    program.expect(0, &["validate", "w.yaml"]);
+    program.expect(0, &["validate", "w.yaml", "-i", "n=2"]);
+    let refused = program.expect(65, &["validate", "w.yaml", "-i", "n=4"]);
+    assert!(refused.err.contains("4 are too many") && refused.err.contains("give fewer"), "{refused:?}");
+    let run = program.expect(65, &["run", "workflow", "w.yaml", "-i", "n=4"]);
+    assert!(run.err.contains("4 are too many") && !program.journal().exists(), "{run:?}");
+    program.write("other.yaml", VALID);
+    program.expect(64, &["validate", "w.yaml", "other.yaml", "-i", "n=2"]);
+}

@@ -13,10 +13,10 @@ use stargate::{plan::Checked, workflow::Diagnostics};
 use crate::{
     cli::{
         Failure, Settings,
-        args::{Output, ValidateArgs},
+        args::{InputArgs, Output, ValidateArgs},
         diagnostics,
         exit::Exit,
-        format,
+        format, inputs,
         text_file::STANDARD_INPUT,
         ui,
         workflow_text::WorkflowText,
@@ -27,6 +27,10 @@ use crate::{
 
 /// Command `validate`: reports all errors in the named workflows, with their positions.
 pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit, Failure> {
+    if args.workflows.len() > 1 && !args.inputs.is_empty() {
+        let message = "inputs can be given for one workflow only";
+        return Err(Failure::usage(message, "validate the workflows one after the other"));
+    }
     let (registry, _) = wiring::build(settings)?;
     let (mut worst, mut errors, mut reports) = (Exit::Success, 0, Vec::new());
     for (name, source) in args.workflows.iter().flat_map(|name| sources(name)) {
@@ -38,7 +42,10 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
                 continue;
             }
         };
-        let checked = text.check(&registry);
+        let checked = match text.check(&registry) {
+            Ok(checked) if !args.inputs.is_empty() => with_inputs(checked, &args.inputs)?,
+            checked => checked,
+        };
         reports.push(report(&text, &checked));
         match &checked {
             Ok(checked) if settings.output == Output::Text => show_valid(&text, checked),
@@ -61,6 +68,16 @@ pub(crate) fn validate(settings: &Settings, args: &ValidateArgs) -> Result<Exit,
         ui::hint("correct the underlined text, then run the same command again");
     }
     Ok(worst)
+}
+
+/// Checks a workflow with inputs as well.
+fn with_inputs(checked: Checked, args: &InputArgs) -> Result<Result<Checked, Diagnostics>, Failure> {
+    let given = inputs::read(args, checked.workflow())?;
+    let errors = match checked.plan_given(&given) {
+        Ok(plan) => checked.errors_before_run(&plan, &given),
+        Err(errors) => Some(errors),
+    };
+    Ok(errors.map_or(Ok(checked), Err))
 }
 
 /// Place of the text of a workflow.

@@ -300,11 +300,18 @@ fn an_expression_that_cannot_be_parsed_is_reported() {
 }
 
 #[test]
-fn macros_work_on_one_list_of_inputs_or_outputs() {
+fn macros_work_on_a_list_of_inputs_or_outputs_and_on_each_other() {
     let only = "map, filter, all and exists work on a list of the inputs or of a step's outputs only";
     let hint = "write it as inputs.NAME.all(x, …) or steps.NAME.outputs.FIELD.map(x, …)";
     reading("${{ [1,2].map(x, x) }}", &[&format!("7:27 {only}; {hint}")]);
-    reading("${{ steps.net.outputs.subnets.filter(s, true).map(s, s.name) }}", &[&format!("7:63 {only}; {hint}")]);
+    reading("${{ steps.net.outputs.subnets.filter(s, true).filter(s, true).map(s, s.name) }}", &[]);
+    reading("${{ steps.net.outputs.subnets.map(s, s.name).filter(n, n != 'a').exists(n, n == 'b') }}", &[]);
+    reading("${{ steps.net.outputs.subnets.filter(s, true)[0].name }}", &[]);
+    reading(
+        "${{ steps.net.outputs.subnets.map(s, [s, s]).map(s, [s, s]) }}",
+        &["7:62 a chain of macros can have one map; write both as one, or compute it in an action"],
+    );
+    reading("${{ [1,2].filter(x, true).map(x, x) }}", &[&format!("7:30 {only}; {hint}")]);
     reading(
         "${{ steps.net.outputs.subnets.map(s, steps.net.outputs.subnets.map(t, t.name)) }}",
         &["7:80 a macro inside a macro is not supported; compute it in an action"],

@@ -84,6 +84,7 @@ fn arithmetic_works_on_whole_numbers() {
 #[test]
 fn lists_and_maps_are_converted_to_cel_and_back() {
     check("${{ inputs.who.map(w, w + '!') }}", &json!(["x!", "y!"]));
+    check("${{ inputs.who.filter(w, w != 'x').map(w, w + '!') }}", &json!(["y!"]));
     check("${{ inputs.who.exists(w, w == 'y') && !('z' in inputs.who) }}", &json!(true));
     check("\"${{ {'b': steps.net.outputs.tags, 'a': null} }}\"", &json!({"a": null, "b": {"a": "1", "b": "2"}}));
     check("${{ steps.net.outputs.subnets.filter(s, s.prefix.startsWith('10.'))[0].name }}", &json!("s"));
