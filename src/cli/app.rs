@@ -103,6 +103,7 @@ async fn dispatch(settings: &Settings, command: CliCommand) -> Result<Exit, Fail
         CliCommand::Doctor(args) => command::doctor::doctor(settings, &args).await,
         CliCommand::Validate(args) => command::validate::validate(settings, &args),
         CliCommand::Graph(args) => command::graph::graph(settings, &args),
+        CliCommand::Workflows(args) => command::workflows::workflows(settings, &args),
         CliCommand::Actions(args) => command::actions::actions(settings, &args),
         CliCommand::Schema => command::schema::schema(settings),
         #[cfg(feature = "sim")]

@@ -151,6 +151,8 @@ pub(crate) enum CliCommand {
     Graph(GraphArgs),
     /// List the actions that workflows can use, or describe one
     Actions(ActionsArgs),
+    /// List the workflows that can be named, or describe one
+    Workflows(WorkflowsArgs),
     /// Print the JSON Schema of workflow files, for editors
     Schema,
     /// Run the simulated world: Azure, a tailnet and hosts on this machine
@@ -557,6 +559,14 @@ pub(crate) struct ActionsArgs {
     /// Name of an action whose input and output are shown [default: list all actions]
     #[arg(value_name = "ACTION")]
     pub(crate) action: Option<String>,
+}
+
+/// Arguments of `workflows`.
+#[derive(Debug, Args)]
+pub(crate) struct WorkflowsArgs {
+    /// Workflow that is described with its inputs: a name or a file [default: list all workflows]
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) workflow: Option<String>,
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod reporter;
 mod requirements;
 mod runs;
 mod schedule;
+mod schema_text;
 mod session;
 mod settings;
 mod shipped_run;

@@ -17,12 +17,38 @@ use super::{Failure, format, hint};
 /// Name of the newest run on the command line.
 pub(crate) const LATEST: &str = "@latest";
 
-/// Returns the id that `text` names: a run id or `@latest`.
+/// Minimum length of the beginning of an id: ids begin with a time, and shorter ones are the same
+/// for weeks.
+const MIN_PREFIX: usize = 4;
+
+/// Returns the id that `text` names: a run id, the beginning of one that no other run has, or
+/// `@latest`.
 pub(crate) async fn find(journal: &dyn Journal, text: &str) -> Result<RunId, Failure> {
     if text != LATEST {
-        return Ok(text.parse::<RunId>()?);
+        return match text.parse::<RunId>() {
+            Ok(id) => Ok(id),
+            Err(error) => find_by_prefix(journal, text).await?.ok_or_else(|| error.into()),
+        };
     }
     journal.runs(1).await?.pop().map(|row| row.id).ok_or_else(no_runs)
+}
+
+/// Returns the run whose id begins with `text`, in any case; `None` if there is none.
+///
+/// # Errors
+///
+/// A usage failure if several ids begin so.
+async fn find_by_prefix(journal: &dyn Journal, text: &str) -> Result<Option<RunId>, Failure> {
+    let prefix = text.to_ascii_uppercase();
+    let rows = if prefix.len() < MIN_PREFIX { Vec::new() } else { journal.runs(u32::MAX).await? };
+    let mut found: Vec<_> = rows.into_iter().map(|row| row.id).filter(|id| id.as_str().starts_with(&prefix)).collect();
+    if found.len() > 1 {
+        let some = found.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let message =
+            format!("{} runs begin with {text}: {some}{}", found.len(), if found.len() > 3 { ", …" } else { "" });
+        return Err(Failure::usage(message, "give more of the id"));
+    }
+    Ok(found.pop())
 }
 
 /// Creates the failure for a journal without runs.

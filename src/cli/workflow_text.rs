@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io,
     path::{Path, PathBuf},
 };
@@ -131,6 +131,27 @@ impl WorkflowText {
             Ok(path) => Ok(path.display().to_string()),
             Err(error) => Err(Failure::internal(format!("find the folder of {}: {error}", self.name))),
         }
+    }
+
+    /// Returns the text.
+    pub(crate) fn yaml(&self) -> &str {
+        &self.yaml
+    }
+
+    /// Returns the workflows that can be named, sorted by name: those of ./workflows, and those
+    /// that ship and have no file there.
+    pub(crate) fn known() -> Vec<(String, Result<Self, Failure>)> {
+        let mut found = BTreeMap::new();
+        for (name, _) in EMBEDDED {
+            found.insert((*name).to_owned(), Self::shipped(name));
+        }
+        for path in Self::in_workflows_folder() {
+            let path = Path::new(&path);
+            if let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) {
+                found.insert(name.to_owned(), Self::read(path));
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// True if the workflow ships with the program.

@@ -46,6 +46,9 @@ fn generic_actions_assert_fail_request_and_wait() {
         program.expect(code, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let good = ran(0, &["run", "workflow"], 1);
+    let id = program.expect(0, &["history", "-o", "json"]).json()["runs"][0]["run"].as_str().unwrap().to_owned();
+    let shown = program.expect(0, &["history", &id.to_lowercase()[..20], "-o", "json"]).json();
+    assert_eq!(shown["run"], id.as_str());
     assert!(good.out.contains("state: ready"), "{good:?}");
     ran(0, &["plan"], 1);
     let many = ran(3, &["run", "workflow"], 3);
@@ -53,5 +56,9 @@ fn generic_actions_assert_fail_request_and_wait() {
     let planned = ran(3, &["plan"], 3);
     assert!(format!("{}{}", planned.out, planned.err).contains("3 machines are too many"), "{planned:?}");
     let refused = ran(3, &["run", "workflow"], 2);
+    // Both ids begin with the same hours.
+    let both = program.expect(64, &["history", &id[..4]]);
+    assert!(both.err.contains("runs begin with"), "{both:?}");
+    program.expect(64, &["history", "0123"]);
     assert!(refused.err.contains("two is refused"), "{refused:?}");
 }

@@ -198,6 +198,39 @@ fn actions_shows_the_schemas_of_an_action() {
 }
 
 #[test]
+fn workflows_lists_what_can_be_named_and_describes_one() {
+    let program = Program::new();
+    let listed = program.expect(0, &["workflows"]).out;
+    let line = listed.lines().find(|line| line.starts_with("repave-site ")).unwrap();
+    assert!(line.contains("Repaves the workers of a site") && !line.contains("canary"), "{line}");
+    let one = program.expect(0, &["workflows", "repave-site"]).out;
+    for text in ["  workers (list of string, required)", "default 1", "repave (workflow repave-worker, for each item)"]
+    {
+        assert!(one.contains(text), "{text}: {one}");
+    }
+    let json = program.expect(0, &["workflows", "repave-site", "-o", "json"]).json();
+    assert_eq!((&json["inputs"][3]["name"], &json["inputs"][3]["default"]), (&"max_unavailable".into(), &1.into()));
+    assert_eq!(json["file"], serde_json::Value::Null);
+
+    std::fs::create_dir(program.path("workflows")).unwrap();
+    program.write(
+        "workflows/mine.yaml",
+        "name: mine\ndescription: Does it. Twice.\nsteps: {w: {uses: core.wait, with: {duration: 1s}}}\n",
+    );
+    program.write("workflows/broken.yaml", "name: broken\n");
+    let listed = program.expect(0, &["workflows", "-o", "json"]).json();
+    let find = |name: &str| listed.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap().clone();
+    assert_eq!(
+        (&find("mine")["file"], &find("mine")["description"]),
+        (&"workflows/mine.yaml".into(), &"Does it. Twice.".into())
+    );
+    assert!(find("broken")["description"].as_str().unwrap().starts_with("cannot be read: "), "{listed}");
+    assert!(program.expect(0, &["workflows"]).out.contains("Does it (workflows/mine.yaml)"));
+    program.expect(65, &["workflows", "broken"]);
+    program.expect(64, &["workflows", "no-such"]);
+}
+
+#[test]
 fn each_shell_has_a_completion_script() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(Program::new().expect(0, &["completions", shell]).out.contains("stargate"));

@@ -11,6 +11,7 @@ use crate::{
         Failure, Settings,
         args::{ActionsArgs, Output},
         exit::Exit,
+        schema_text::fields,
         ui::{self, Tone},
     },
     wiring,
@@ -51,7 +52,9 @@ fn one(output: Output, action: &dyn DynAction) {
     for (what, schema) in [("with", action.input_schema()), ("outputs", action.output_schema())] {
         ui::out("");
         ui::out(&ui::paint_out(Tone::Strong, &format!("{what}:")));
-        show_fields(schema, 1);
+        for line in fields(schema, 1) {
+            ui::out(&line);
+        }
     }
 }
 
@@ -66,36 +69,4 @@ fn full(action: &dyn DynAction) -> Value {
         "name": action.name(), "version": action.version(), "summary": action.summary(),
         "nature": action.nature(), "recovery": action.recovery(), "input": action.input_schema(), "output": action.output_schema(),
     })
-}
-
-/// Prints one line per field of an object schema, nested fields indented.
-fn show_fields(schema: &Value, depth: usize) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    let required: Vec<_> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
-    for (name, field) in properties {
-        let optional = if required.iter().any(|key| *key == name) { "" } else { ", optional" };
-        let description = field.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
-        let line = format!("{:indent$}{name} ({}{optional})  {description}", "", kind(field), indent = depth * 2);
-        ui::out(line.trim_end());
-        show_fields(field.get("items").unwrap_or(field), depth + 1);
-    }
-}
-
-/// Names the type of a field for people, such as `list of string` or `cidr`.
-fn kind(schema: &Value) -> String {
-    let of = |value: &Value| match value {
-        Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => {
-            let kinds: Vec<_> = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect();
-            kinds.join(" or ")
-        }
-        _ => "any".into(),
-    };
-    let kind = schema.get("type").map_or_else(|| "any".into(), of);
-    match (kind.as_str(), schema.get("items"), schema.get("format").and_then(Value::as_str)) {
-        ("array", Some(items), _) => format!("list of {}", self::kind(items)),
-        ("object", ..) => "map".into(),
-        (_, _, Some(format)) => format.into(),
-        _ => kind,
-    }
 }

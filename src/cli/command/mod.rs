@@ -26,6 +26,7 @@ pub(crate) mod trace;
 pub(crate) mod validate;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod workflows;
 
 mod answers;
 mod forecast;
