@@ -10,6 +10,7 @@ mod world;
 
 use inputs::WorldFacts;
 use serde_json::{Map, Value, json};
+use stargate_sim::dataplane::Plane;
 use world::Harness;
 
 const SITE: &str = "repave-site";
@@ -123,6 +124,67 @@ async fn a_worker_that_fails_stops_those_after_it_and_a_resume_continues_there()
     with_kubeadm(&harness, "worker-3", false);
     assert_eq!(harness.run(&["resume"]).await, Some(0), "{}", harness.last_output());
     assert_eq!(nodes(&harness).await, WORKERS.map(|name| (name.to_owned(), FORMER.to_owned(), true)));
+}
+
+/// Returns the pairs of the cluster's pods that do not reach each other, of one pod on each node.
+async fn dead_pairs(harness: &Harness) -> Vec<String> {
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "fleet" } });
+    outside::create(&harness.sim, "/api/v1/namespaces", &namespace).await;
+    let nodes = outside::list(&harness.sim, "/api/v1/nodes").await;
+    for node in &nodes {
+        let name = node["metadata"]["name"].as_str().unwrap();
+        let container = json!({ "name": "c", "image": "registry.k8s.io/e2e-test-images/agnhost:2.53" });
+        let spec = json!({ "nodeName": name, "containers": [container] });
+        let metadata = json!({ "name": name, "namespace": "fleet" });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+        outside::create(&harness.sim, "/api/v1/namespaces/fleet/pods", &pod).await;
+    }
+    let pods = || {
+        let plane = Plane::of(&harness.sim.shared().peek());
+        plane.pods().iter().filter(|pod| pod.name.starts_with("fleet/")).cloned().collect::<Vec<_>>()
+    };
+    let all_run = outside::becomes(|| pods().len() == nodes.len()).await;
+    assert!(all_run, "{:?}", outside::list(&harness.sim, "/api/v1/namespaces/fleet/pods").await);
+    let found = pods();
+    let plane = Plane::of(&harness.sim.shared().peek());
+    let dead = plane.matrix(&found).cells.into_iter().filter(|cell| !cell.ok);
+    dead.map(|cell| format!("{} → {}", cell.from, cell.to)).collect()
+}
+
+async fn deploy(harness: &mut Harness, verb: &[&str]) -> Option<i32> {
+    harness.run_shipped(verb, "deploy").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_two_sites_is_made_by_one_run_and_changed_by_no_second_one() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    assert_eq!(deploy(&mut harness, &["plan"]).await, Some(2), "{}", harness.last_output());
+    assert_eq!(deploy(&mut harness, &["run", "workflow"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(dead_pairs(&harness).await, Vec::<String>::new());
+    let before = writes(&harness);
+    assert_eq!(deploy(&mut harness, &["run", "workflow"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(writes(&harness), before, "{}", harness.last_output());
+    assert_eq!(deploy(&mut harness, &["plan"]).await, Some(0), "{}", harness.last_output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_fails_stops_no_other_one_and_the_next_run_adds_it() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    let mut inputs = inputs::of("deploy", &WorldFacts::of(&harness.sim).await);
+    let mut sites = inputs["sites"].clone();
+    // The second site's network overlaps the first one's.
+    sites[1]["pod_block"] = json!("10.244.64.0/18");
+    let good = inputs.insert("sites".into(), sites).unwrap();
+    let code = harness.run_with_inputs(&["run", "workflow"], "deploy", &inputs).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    let names: Vec<_> = nodes(&harness).await.into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["worker-1", "worker-2"], "the first site is complete: {}", harness.last_output());
+    inputs.insert("sites".into(), good);
+    let code = harness.run_with_inputs(&["run", "workflow"], "deploy", &inputs).await;
+    assert_eq!(code, Some(0), "{}", harness.last_output());
+    assert_eq!(dead_pairs(&harness).await, Vec::<String>::new());
 }
 
 /// File of kubeadm's package, which a repave refuses.

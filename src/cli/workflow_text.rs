@@ -22,6 +22,8 @@ use super::{
 /// Workflows that ship with the program, by name.
 const EMBEDDED: &[(&str, &str)] = &[
     ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
+    ("deploy", include_str!("../../workflows/deploy.yaml")),
+    ("deploy-nodes", include_str!("../../workflows/deploy-nodes.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),

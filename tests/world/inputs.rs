@@ -40,6 +40,7 @@ pub(crate) fn of(workflow: &str, facts: &WorldFacts) -> Map<String, Value> {
         "provision-dc" => datacenter(facts),
         "repave-worker" => worker(facts),
         "repave-site" => site(facts),
+        "deploy" => deployment(facts),
         "sync-pod-routes" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER }),
         "remove-worker" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "worker": "worker-1" }),
         other => panic!("no inputs are known for {other}"),
@@ -48,6 +49,30 @@ pub(crate) fn of(workflow: &str, facts: &WorldFacts) -> Map<String, Value> {
     if workflow != "provision-aks-router" {
         inputs.insert("verify".into(), json!(false));
     }
+    inputs
+}
+
+/// Two sites with two workers each.
+fn deployment(facts: &WorldFacts) -> Value {
+    let (mut inputs, router, nodes) = (aks_router(facts), datacenter(facts), worker(facts));
+    let site = |name: &str, third: u8, pod_block: &str, workers: [&str; 2]| {
+        let worker = |at: usize| json!({ "name": workers[at], "private_ip": format!("10.{third}.1.{}", at + 5) });
+        json!({
+            "name": name, "resource_group": format!("{CLUSTER}-{name}"), "location": "westeurope",
+            "network_prefix": format!("10.{third}.0.0/16"), "subnet_prefix": format!("10.{third}.1.0/24"),
+            "router": format!("{CLUSTER}-{name}-router"), "router_ip": format!("10.{third}.1.4"),
+            "pod_block": pod_block, "workers": [worker(0), worker(1)],
+        })
+    };
+    inputs["cluster_resource_group"] = inputs.as_object_mut().unwrap().remove("resource_group").unwrap();
+    inputs["sites"] = json!([
+        site("dc", 50, "10.244.64.0/18", ["worker-1", "worker-2"]),
+        site("lyon", 60, "10.244.128.0/18", ["lyon-1", "lyon-2"]),
+    ]);
+    for (name, of) in [("kubelet_version", &nodes), ("kubelet_sha256", &nodes), ("kubernetes_mirror", &nodes)] {
+        inputs[name] = of[name].clone();
+    }
+    inputs["ssh_source"] = router["ssh_source"].clone();
     inputs
 }
 
