@@ -151,8 +151,13 @@ async fn dead_pairs(harness: &Harness) -> Vec<String> {
     dead.map(|cell| format!("{} → {}", cell.from, cell.to)).collect()
 }
 
-async fn deploy(harness: &mut Harness, verb: &[&str]) -> Option<i32> {
-    harness.run_shipped(verb, "deploy").await
+/// Runs a command of the deployment whose inputs are in a file.
+async fn deploy(harness: &mut Harness, command: &[&str]) -> Option<i32> {
+    let file = harness.path("stargate.yaml");
+    let inputs = inputs::of("deploy", &WorldFacts::of(&harness.sim).await);
+    std::fs::write(&file, serde_json::to_string_pretty(&inputs).unwrap()).unwrap();
+    let file = ["--inputs", file.to_str().unwrap(), "-o", "json"];
+    harness.run(&[command, &file].concat()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,10 +165,10 @@ async fn a_deployment_of_two_sites_is_made_by_one_run_and_changed_by_no_second_o
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";
     assert_eq!(deploy(&mut harness, &["plan"]).await, Some(2), "{}", harness.last_output());
-    assert_eq!(deploy(&mut harness, &["run", "workflow"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
     assert_eq!(dead_pairs(&harness).await, Vec::<String>::new());
     let before = writes(&harness);
-    assert_eq!(deploy(&mut harness, &["run", "workflow"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
     assert_eq!(writes(&harness), before, "{}", harness.last_output());
     assert_eq!(deploy(&mut harness, &["plan"]).await, Some(0), "{}", harness.last_output());
 }

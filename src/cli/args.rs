@@ -115,6 +115,8 @@ pub(crate) enum CliCommand {
         #[command(subcommand)]
         what: RunCommand,
     },
+    /// Create or complete the deployment that stargate.yaml describes
+    Up(UpArgs),
     /// Resume an interrupted or failed run
     Resume(ResumeArgs),
     /// End a run permanently
@@ -186,7 +188,7 @@ pub(crate) struct WorkflowArgs {
 }
 
 /// Inputs of a workflow.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct InputArgs {
     /// Value of an input; lists and maps as JSON, a list of strings also as a,b,c [default: the
     /// input's default]
@@ -429,8 +431,28 @@ pub(crate) struct PruneArgs {
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
+    /// Workflow: a file, a name in ./workflows, or a name of one that ships with stargate [default:
+    /// deploy with the inputs of ./stargate.yaml]
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) workflow: Option<String>,
     #[command(flatten)]
-    pub(crate) workflow: WorkflowArgs,
+    pub(crate) inputs: InputArgs,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+    /// Make the changes without showing them first and asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
 }
 
 /// Arguments of `verify`.

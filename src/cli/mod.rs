@@ -6,6 +6,7 @@ mod command;
 mod connectivity;
 #[cfg(feature = "sim")]
 mod demo;
+mod deployment;
 mod diagnostics;
 mod environment;
 mod error;

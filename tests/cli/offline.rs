@@ -231,6 +231,24 @@ fn workflows_lists_what_can_be_named_and_describes_one() {
 }
 
 #[test]
+fn up_needs_a_file_that_describes_the_deployment_and_somebody_who_agrees() {
+    let program = Program::new();
+    for command in [&["up"][..], &["plan"], &["up", "--yes"]] {
+        let ran = program.expect(64, command);
+        assert!(
+            ran.err.contains("there is no stargate.yaml") && ran.hint().contains("stargate workflows deploy"),
+            "{ran:?}"
+        );
+    }
+    program.write("stargate.yaml", "cluster: c\n");
+    let ran = program.expect(64, &["up"]);
+    assert!(ran.err.contains("nobody can be asked") && ran.hint().contains("--yes"), "{ran:?}");
+    let ran = program.expect(65, &["up", "--yes"]);
+    assert!(ran.err.contains("input \"router_subnet\" is not given"), "{ran:?}");
+    assert!(!program.journal().exists());
+}
+
+#[test]
 fn each_shell_has_a_completion_script() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(Program::new().expect(0, &["completions", shell]).out.contains("stargate"));

@@ -23,6 +23,7 @@ pub(crate) mod sim;
 pub(crate) mod ssh;
 pub(crate) mod status;
 pub(crate) mod trace;
+pub(crate) mod up;
 pub(crate) mod validate;
 pub(crate) mod verify;
 pub(crate) mod why;

@@ -13,7 +13,8 @@ use stargate_sdk::Preview;
 use super::forecast::{Forecast, StepForecast, forecast};
 use crate::cli::{
     Failure, Settings,
-    args::{Output, PlanArgs},
+    args::{Output, PlanArgs, WorkflowArgs},
+    deployment,
     exit::Exit,
     format, inputs,
     planned::PlannedWorkflow,
@@ -23,8 +24,12 @@ use crate::cli::{
 
 /// Command `plan`: previews the changes of a run. Changes nothing and creates no run.
 pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, Failure> {
-    let text = WorkflowText::find(&args.workflow.workflow)?.with_includes(settings.includes);
-    let planned = PlannedWorkflow::new(settings, &text, |workflow| inputs::read(&args.workflow.inputs, workflow))?;
+    let named = match &args.workflow {
+        Some(workflow) => WorkflowArgs { workflow: workflow.clone(), inputs: args.inputs.clone() },
+        None => deployment::of_inputs(args.inputs.clone())?,
+    };
+    let text = WorkflowText::find(&named.workflow)?.with_includes(settings.includes);
+    let planned = PlannedWorkflow::new(settings, &text, |workflow| inputs::read(&named.inputs, workflow))?;
     let PlannedWorkflow { plan, actions: (registry, secrets) } = planned;
     let compiled = CompiledPlan::new(Arc::new(plan))?;
     let width = compiled.plan().steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
@@ -37,7 +42,7 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     let exit = exit(&forecasts);
     match settings.output {
         Output::Json => ui::out_json_pretty(&to_json(&forecasts, compiled.plan(), exit)),
-        Output::Text => show_conclusion(&forecasts, compiled.plan(), exit, &args.workflow.workflow),
+        Output::Text => show_conclusion(&forecasts, compiled.plan(), exit, args.workflow.as_deref()),
     }
     Ok(exit)
 }
@@ -67,7 +72,7 @@ fn show(StepForecast { step, forecast }: &StepForecast, width: usize) {
 }
 
 /// Prints locks, approvals, counts and the next command.
-fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow: &str) {
+fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow: Option<&str>) {
     for lock in &plan.locks {
         ui::err(&format!("a run would hold lock {lock}"));
     }
@@ -78,7 +83,10 @@ fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow
     match exit {
         Exit::Success => {}
         Exit::Failed => ui::hint("fix the errors above, then run the same command again"),
-        _ => ui::hint(&format!("run `stargate run workflow {workflow}` with the same inputs to make the changes")),
+        _ => {
+            let command = workflow.map_or_else(|| "up".to_owned(), |workflow| format!("run workflow {workflow}"));
+            ui::hint(&format!("run `stargate {command}` with the same inputs to make the changes"));
+        }
     }
 }
 
