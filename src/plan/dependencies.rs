@@ -39,6 +39,7 @@ pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<StepDependencies> {
     let mut collector =
         DependencyCollector { inlined, inputs: HashMap::new(), outputs: HashMap::new(), inside: HashMap::new() };
     let mut found: Vec<_> = inlined.steps.iter().map(|step| collector.step(step)).collect();
+    collector.wait_for_workflows(&mut found);
     for each in &inlined.loops {
         collector.limit(each, &mut found);
     }
@@ -47,13 +48,41 @@ pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<StepDependencies> {
 
 /// Returns the steps that depend on no other one of `steps`.
 fn first_steps(steps: &BTreeSet<usize>, found: &[StepDependencies]) -> Vec<usize> {
-    steps.iter().copied().filter(|&step| found[step].all().is_disjoint(steps)).collect()
+    let is_first = |&step: &usize| {
+        let StepDependencies { needs, after, needs_each, .. } = &found[step];
+        [needs, after, needs_each].iter().all(|set| within(set, steps).next().is_none())
+    };
+    steps.iter().copied().filter(is_first).collect()
+}
+
+/// Returns the steps whose end is the end of all `steps`: those that no other one needs or comes
+/// after. A step ends, also as a stopped one, when all that it needs or comes after have ended.
+fn end_steps(steps: &BTreeSet<usize>, found: &[StepDependencies]) -> BTreeSet<usize> {
+    let before = |&step: &usize| within(&found[step].needs, steps).chain(within(&found[step].after, steps));
+    let waited_for: BTreeSet<usize> = steps.iter().flat_map(before).copied().collect();
+    steps - &waited_for
 }
 
 /// Returns the steps that no other one of `steps` depends on.
 fn last_steps(steps: &BTreeSet<usize>, found: &[StepDependencies]) -> BTreeSet<usize> {
-    let needed: BTreeSet<usize> = steps.iter().flat_map(|&step| found[step].all()).collect();
-    steps - &needed
+    let counterparts = |&step: &usize| within(&found[step].needs_each, steps);
+    let needed: BTreeSet<usize> = steps.iter().flat_map(counterparts).copied().collect();
+    &end_steps(steps, found) - &needed
+}
+
+/// Returns the part of a set that is in `steps`, which are all steps of a workflow and of those
+/// that it inlines: their indexes follow each other.
+fn within<'a>(set: &'a BTreeSet<usize>, steps: &BTreeSet<usize>) -> impl Iterator<Item = &'a usize> + use<'a> {
+    let (first, last) = (steps.first().copied().unwrap_or(1), steps.last().copied().unwrap_or(0));
+    debug_assert!(steps.is_empty() || last - first + 1 == steps.len(), "the indexes follow each other");
+    let (first, last) = if first <= last { (first, last + 1) } else { (0, 0) };
+    set.range(first..last)
+}
+
+/// Lets a step wait for the end of others.
+fn wait_for(step: &mut StepDependencies, ends: &BTreeSet<usize>) {
+    let StepDependencies { needs, after, .. } = step;
+    after.extend(ends.iter().filter(|end| !needs.contains(end)));
 }
 
 /// State of the search for dependencies.
@@ -76,8 +105,12 @@ impl DependencyCollector<'_> {
         let mut scope = step.scope;
         self.steps(scope, &definition.needs_each, &mut found.needs_each);
         self.written(scope, definition, &mut found);
+        found.after.extend(self.actions(scope, &definition.after));
+        // Steps that have ended when the first steps of the workflow start.
+        let mut ended = BTreeSet::new();
         while let Some((parent, inliner)) = inlined.inliner(scope) {
             self.written(parent, inliner, &mut found);
+            ended.extend(self.actions(parent, &inliner.after));
             scope = parent;
         }
         if let Some(each) = &inlined.body(step).for_each {
@@ -90,12 +123,57 @@ impl DependencyCollector<'_> {
         // Outputs of a loop can be read before all its instances have succeeded.
         let is_partial = |index: &usize| {
             found.needs_each.contains(index)
-                || found.after.contains(index) && inlined.body(&inlined.steps[*index]).for_each.is_some()
+                || (found.after.contains(index) || ended.contains(index))
+                    && inlined.body(&inlined.steps[*index]).for_each.is_some()
         };
         referenced.retain(|index| !is_partial(index));
         found.needs.extend(referenced);
         found.after.retain(|index| !found.needs.contains(index));
         found
+    }
+
+    /// Lets steps wait for the end of the workflows that they come after, and the first steps of a
+    /// workflow for all that the step comes after which inlines it.
+    fn wait_for_workflows(&mut self, found: &mut [StepDependencies]) {
+        for (index, step) in self.inlined.steps.iter().enumerate() {
+            let definition = self.inlined.definition(step);
+            let ends = self.ends(step.scope, &definition.after, found);
+            wait_for(&mut found[index], &ends);
+        }
+        for scope in 0..self.inlined.scopes.len() {
+            let Some((parent, inliner)) = self.inlined.inliner(scope).filter(|(_, step)| !step.after.is_empty()) else {
+                continue;
+            };
+            let mut ends = self.ends(parent, &inliner.after, found);
+            ends.extend(self.actions(parent, &inliner.after));
+            let inside = self.inside(scope);
+            for first in first_steps(&inside, found) {
+                wait_for(&mut found[first], &ends);
+            }
+        }
+    }
+
+    /// Returns the steps with an action among those with these names.
+    fn actions(&self, scope: usize, names: &[Spanned<String>]) -> BTreeSet<usize> {
+        let bindings = names.iter().filter_map(|name| self.inlined.binding(scope, &name.value));
+        let action = |binding| if let Binding::Action(step) = binding { Some(step) } else { None };
+        bindings.filter_map(action).collect()
+    }
+
+    /// Returns the steps whose end is that of the workflows with these names.
+    fn ends(&mut self, scope: usize, names: &[Spanned<String>], found: &[StepDependencies]) -> BTreeSet<usize> {
+        let mut ends = BTreeSet::new();
+        for name in names {
+            let scopes = match self.inlined.binding(scope, &name.value) {
+                Some(Binding::Inlined(inner)) => vec![inner],
+                Some(Binding::Loop(index)) => self.instances(index),
+                Some(Binding::Action(_) | Binding::Unknown) | None => Vec::new(),
+            };
+            for scope in scopes {
+                ends.extend(end_steps(&self.inside(scope), found));
+            }
+        }
+        ends
     }
 
     /// Lets each instance of a loop with `max_parallel: n` wait for the end of the one that is n
@@ -108,13 +186,14 @@ impl DependencyCollector<'_> {
         let limit = each.limit.unwrap_or(usize::MAX);
         let inside: Vec<StepSet> = each.instances.iter().map(|(_, scope)| self.inside(*scope)).collect();
         let last: Vec<BTreeSet<usize>> = inside.iter().map(|steps| last_steps(steps, found)).collect();
+        let ends: Vec<BTreeSet<usize>> = inside.iter().map(|steps| end_steps(steps, found)).collect();
         for at in 1..inside.len() {
             for step in first_steps(&inside[at], found) {
                 if body.canary {
                     found[step].needs.extend(last[0].iter());
                 }
                 if at >= limit {
-                    found[step].after.extend(inside[at - limit].iter());
+                    found[step].after.extend(&ends[at - limit]);
                 }
                 if at >= limit && body.fail_fast {
                     let before = (at + 1).saturating_sub(2 * limit)..=at - limit;
@@ -126,10 +205,9 @@ impl DependencyCollector<'_> {
         }
     }
 
-    /// Adds what a step, or one that inlines its workflow, lists and requires.
+    /// Adds what a step, or one that inlines its workflow, needs and requires.
     fn written(&mut self, scope: usize, step: &Step, found: &mut StepDependencies) {
         self.steps(scope, &step.needs, &mut found.needs);
-        self.steps(scope, &step.after, &mut found.after);
         step.when.iter().for_each(|when| self.expression(when, scope, &mut found.needs));
     }
 

@@ -25,6 +25,7 @@ fn every_command_that_shows_something_has_json() {
     let program = world.program();
     let invocations = [
         &["run", "workflow", "machine.yaml", "-i", "name=m"][..],
+        &["up", "--yes"],
         &["resume"],
         &["cancel"],
         &["approve", "@latest"],
@@ -41,6 +42,7 @@ fn every_command_that_shows_something_has_json() {
         &["schedule"],
         &["validate", "machine.yaml"],
         &["graph", "machine.yaml"],
+        &["workflows"],
         &["actions"],
         &["schema"],
     ];
