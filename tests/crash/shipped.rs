@@ -10,6 +10,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
+    ("repave-site", include_str!("../../workflows/repave-site.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
@@ -30,10 +31,11 @@ pub(crate) struct Shipped {
 
 /// Workflows that operators run, in their usual order. One of them is also killed while it
 /// measures.
-pub(crate) const ALL: [Shipped; 6] = [
+pub(crate) const ALL: [Shipped; 7] = [
     Shipped::unmeasured("provision-aks-router"),
     Shipped::unmeasured("provision-dc"),
     Shipped::unmeasured("repave-worker"),
+    Shipped::unmeasured("repave-site"),
     SYNC,
     Shipped { name: "sync-pod-routes", label: "measured-sync", measured: true },
     Shipped::unmeasured("remove-worker"),
@@ -61,7 +63,7 @@ impl Shipped {
     /// drifts.
     pub(crate) fn drifts(self) -> usize {
         match self.label {
-            "measured-sync" => 0,
+            "measured-sync" | "repave-site" => 0,
             "sync-pod-routes" => 160,
             "provision-aks-router" | "repave-worker" => 80,
             _ => 40,
@@ -74,7 +76,7 @@ impl Shipped {
         match self.name {
             "provision-aks-router" | "provision-dc" => inputs.insert("ssh_source".into(), json!("198.51.100.0/25")),
             "sync-pod-routes" => inputs.insert("prune".into(), json!(false)),
-            "repave-worker" => inputs.insert("force".into(), json!(true)),
+            "repave-worker" | "repave-site" => inputs.insert("force".into(), json!(true)),
             _ => inputs.insert("host_is_gone".into(), json!(false)),
         };
         inputs

@@ -48,8 +48,9 @@ pub(crate) async fn steps_done_twice(stage: &Stage) -> Vec<String> {
 
 fn steps_done_again(plan: &Plan, entries: impl Iterator<Item = Entry>) -> Vec<String> {
     let is_kept = |step: &str| {
-        let name = step.split('[').next().unwrap_or(step);
-        !plan.steps.iter().any(|planned| planned.name == name && planned.is_repeatable())
+        // The step itself, or an instance of it.
+        let is_of = |name: &str| step.strip_prefix(name).is_some_and(|key| key.is_empty() || key.starts_with('['));
+        !plan.steps.iter().any(|planned| is_of(&planned.name) && planned.is_repeatable())
     };
     let mut done: BTreeSet<String> = BTreeSet::new();
     let mut found = vec![];
