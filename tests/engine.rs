@@ -312,6 +312,26 @@ async fn retried_instances_respect_max_parallel() {
 }
 
 #[tokio::test]
+async fn no_further_instance_starts_once_too_many_have_failed() {
+    for (max_parallel, max_failures, expected) in
+        [(Some(1), 0, &["0", "1"][..]), (Some(1), 1, &["0", "1", "2", "3"]), (None, 0, &["0", "1"])]
+    {
+        let harness = Harness::new().await;
+        for failing in [1, 3].into_iter().take(max_failures as usize + 1) {
+            harness.script.will(&format!("fan[{failing}]"), [Act::Fail(ActionError::permanent("no"))]);
+        }
+        let mut plan = fan(6, max_parallel);
+        plan.steps[0].for_each.as_mut().unwrap().max_failures = Some(max_failures);
+        // Without a limit of the step, that of the engine applies.
+        let finished = harness.engine_with(1).run(plan).await.unwrap();
+        assert_eq!(finished.ending, FAILED);
+        let expected: Vec<_> = expected.iter().map(|key| format!("run fan[{key}]")).collect();
+        assert_eq!(harness.script.calls(), expected, "{max_parallel:?} {max_failures}");
+        assert_eq!(harness.engine().resume(finished.run).await.unwrap().ending, SUCCEEDED);
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_an_unknown_outcome() {
     let harness = Harness::new().await;
     harness.script.will("s0", [Act::Panic]);

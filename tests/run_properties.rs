@@ -87,6 +87,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     variable: "item".into(),
                     key: expression("item"),
                     max_parallel: (bits % 3 != 0).then_some((bits % 3) as u32),
+                    max_failures: (bits >> 20 & 1 == 0).then_some((bits >> 21 & 1) as u32),
                 });
             }
             step
@@ -136,7 +137,9 @@ impl<'a> Play<'a> {
                 return;
             }
             for effect in effects {
-                self.perform(effect);
+                if effect.is_possible(&self.state) {
+                    self.perform(effect);
+                }
             }
         }
     }
@@ -427,6 +430,23 @@ proptest! {
                 Entry::StepAnswered { step: s, answer: Answer::Approved, .. } if *s == step.name));
             if let Some(started) = started {
                 prop_assert!(approved.is_some_and(|approved| approved < started), "{} started without approval", step.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_instance_starts_once_too_many_have_failed(plan in plans(), events in events()) {
+        let mut play = Play::new(&plan);
+        for event in events {
+            play.experience(event);
+            for (node, step) in plan.steps.iter().enumerate() {
+                let Some(max) = step.for_each.as_ref().and_then(|each| each.max_failures) else { continue };
+                let instances: Vec<_> = play.state.steps()
+                    .filter(|id| play.state.node(*id) == node && play.state.key(*id).is_some()).collect();
+                let count = |is: fn(&StepState) -> bool| instances.iter().filter(|id| is(play.state.state(**id))).count();
+                let failed = count(|state| matches!(state, StepState::Failed { .. } | StepState::InDoubt { .. }));
+                let ready = count(|state| matches!(state, StepState::Ready));
+                prop_assert!(failed <= max as usize || ready == 0, "{}: {failed} failed, {ready} ready", step.name);
             }
         }
     }

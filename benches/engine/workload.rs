@@ -262,7 +262,8 @@ fn fan(n: usize) -> Plan {
     let mut fan = step(0, vec![]);
     fan.with = Template::Map(vec![("i".into(), Template::Expression(expression("item")))]);
     let (items, key) = (expression("inputs.items"), expression("string(item)"));
-    fan.for_each = Some(ForEach { items, variable: "item".into(), key, group: None, max_parallel: None });
+    fan.for_each =
+        Some(ForEach { items, variable: "item".into(), key, group: None, max_parallel: None, max_failures: None });
     let inputs = [("items".to_owned(), (0..n).collect::<Vec<_>>().into())];
     plan(vec![fan], inputs.into_iter().collect())
 }

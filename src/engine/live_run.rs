@@ -162,7 +162,9 @@ impl LiveRun {
                 return;
             }
             for effect in effects {
-                self.perform(now, effect);
+                if effect.is_possible(&self.state) {
+                    self.perform(now, effect);
+                }
             }
         }
     }

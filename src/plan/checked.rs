@@ -229,7 +229,8 @@ fn steps(inlined: &InlinedWorkflow, dependencies: &[StepDependencies]) -> Vec<Pl
 /// Returns the oldest format that can express these steps, so that older programs can resume most
 /// runs.
 fn format_of(steps: &[PlannedStep], loops: &[PlannedLoop]) -> u32 {
-    if !loops.is_empty() {
+    let has_limit = |step: &PlannedStep| step.for_each.as_ref().is_some_and(|each| each.max_failures.is_some());
+    if !loops.is_empty() || steps.iter().any(has_limit) {
         return FORMAT;
     }
     let is_new =

@@ -10,8 +10,8 @@ use crate::id::PlanDigest;
 /// Newest format of plans that this program reads and writes. It reads all older ones.
 ///
 /// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`],
-/// [`PlannedStep::after`] and [`PlannedStep::needs_each`], format 4 [`Plan::loops`] and
-/// [`Scope::item`]. A plan has the oldest format that can express it.
+/// [`PlannedStep::after`] and [`PlannedStep::needs_each`], format 4 [`Plan::loops`],
+/// [`Scope::item`] and [`ForEach::max_failures`]. A plan has the oldest format that can express it.
 pub const FORMAT: u32 = 4;
 
 /// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
@@ -288,6 +288,9 @@ pub struct ForEach {
     pub group: Option<PlannedExpression>,
     /// Maximum number of concurrent instances; `None` if the step has no limit of its own.
     pub max_parallel: Option<u32>,
+    /// Number of failed instances after which no further one starts; `None` if each one starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<u32>,
 }
 
 /// Retry policy of a step: exponential backoff with an upper limit.

@@ -98,6 +98,7 @@ fn for_each(each: &ForEachDefinition, scope: usize) -> ForEach {
         key: key.unwrap_or_else(|| PlannedExpression::new(&variable, scope)),
         group: each.group.as_ref().map(|group| expression(&group.expression, scope)),
         max_parallel: each.max_parallel,
+        max_failures: each.max_failures,
         variable,
     }
 }

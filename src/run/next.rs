@@ -42,11 +42,25 @@ pub enum Effect {
     Finish(Outcome),
 }
 
+impl Effect {
+    /// True if the state permits the effect. An effect before it in the same list can have stopped
+    /// its step: the instance of a `for_each` step of which too many instances have failed.
+    pub fn is_possible(&self, state: &RunState) -> bool {
+        match self {
+            Self::RequestApproval(step) | Self::Expand(step) | Self::ExpandIfEmpty(step) | Self::Start(step) => {
+                *state.state(*step) == StepState::Ready
+            }
+            Self::Attempt { .. } | Self::MarkInDoubt { .. } | Self::Finish(_) => true,
+        }
+    }
+}
+
 /// Decides what to do at the time `now` with `free` slots for further attempts.
 ///
 /// Returns the effects, and the time of the next scheduled attempt if there is one. The result
 /// depends on the arguments alone. Applying the entries of the effects and deciding again leads to
-/// no effects after finitely many rounds.
+/// no effects after finitely many rounds. [`Effect::is_possible`] tells whether an effect still is,
+/// after those before it.
 pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec<Effect>, Option<UnixMillis>) {
     let unknown = state.unknown.iter().map(|&id| recover(&plan.steps[state.node(id)], state, id));
     let due = state.backing_off.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| retry(state, id));

@@ -286,6 +286,9 @@ struct StepNode {
     /// True for a `for_each` step.
     is_loop: bool,
     max_parallel: Option<u32>,
+    max_failures: Option<u32>,
+    /// Number of instances that have failed or are in doubt.
+    failed: usize,
     /// True if a dependency has failed or was stopped.
     has_failed_need: bool,
     progress: NodeProgress,
@@ -312,8 +315,14 @@ impl StepNode {
             is_repeatable: planned.is_repeatable(),
             is_loop: planned.for_each.is_some(),
             max_parallel: planned.for_each.as_ref().and_then(|each| each.max_parallel),
+            max_failures: planned.for_each.as_ref().and_then(|each| each.max_failures),
             ..Self::default()
         }
+    }
+
+    /// True if so many instances have failed that no further one starts.
+    fn has_too_many_failures(&self) -> bool {
+        self.max_failures.is_some_and(|max| self.failed > max as usize)
     }
 
     fn add_dependent(&mut self, node: usize, kind: EdgeKind) {

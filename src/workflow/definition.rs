@@ -152,6 +152,9 @@ pub struct ForEachDefinition {
     pub group: Option<SpannedExpression>,
     /// Maximum number of concurrent instances.
     pub max_parallel: Option<u32>,
+    /// Number of failed instances after which no further one starts; 0 with `fail_fast`. Of an
+    /// action only.
+    pub max_failures: Option<u32>,
 }
 
 /// The retry policy of a step, as far as the file sets it. Durations are in milliseconds.

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Keys of a step.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "uses",
     "workflow",
     "with",
@@ -21,6 +21,7 @@ const KEYS: [&str; 17] = [
     "group",
     "max_parallel",
     "fail_fast",
+    "max_failures",
     "canary",
     "retry",
     "timeout",
@@ -109,7 +110,7 @@ fn read_body(reader: &mut Reader, entry: &YamlEntry, fields: &YamlFields<'_>) ->
 
 /// Reports keys that only a step with an action can have.
 fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
-    for key in ["approval", "needs_each", "group", "retry", "timeout"] {
+    for key in ["approval", "needs_each", "group", "max_failures", "retry", "timeout"] {
         let Some(entry) = fields.find(key) else { continue };
         let message = format!("{key} cannot be used with workflow");
         let hint = "set it on the steps of the inlined workflow".to_owned();
@@ -117,10 +118,10 @@ fn report_action_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
     }
 }
 
-/// Reports keys that only a step with a workflow can have.
+/// Reports a key that only a step with a workflow can have.
 fn report_inline_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
-    for key in ["fail_fast", "canary"] {
-        let Some(entry) = fields.find(key) else { continue };
+    if let Some(entry) = fields.find("canary") {
+        let key = "canary";
         let hint = "it is for a loop over a workflow".to_owned();
         reader.report(
             "workflow::step",
@@ -136,7 +137,7 @@ fn report_inline_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
 /// elsewhere.
 fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>, has_limit: bool) -> Option<ForEachDefinition> {
     let Some(items) = fields.find("for_each") else {
-        for key in ["as", "key", "group", "max_parallel", "fail_fast", "canary", "needs_each"] {
+        for key in ["as", "key", "group", "max_parallel", "fail_fast", "max_failures", "canary", "needs_each"] {
             if let Some(entry) = fields.find(key) {
                 let message = format!("{key} requires for_each");
                 reader.report("workflow::step", entry.key.span, message, "no for_each", None);
@@ -149,8 +150,27 @@ fn read_for_each(reader: &mut Reader, fields: &YamlFields<'_>, has_limit: bool) 
     let group = fields.value("group").and_then(|node| reader.expression(node, "group"));
     let limit = fields.value("max_parallel").filter(|_| !has_limit);
     let max_parallel = limit.and_then(|node| read_count(reader, node, "max_parallel"));
+    let max_failures = read_max_failures(reader, fields);
     let items = reader.list_expression(&items.value, "for_each")?;
-    Some(ForEachDefinition { items, variable: variable?, key, group, max_parallel })
+    Some(ForEachDefinition { items, variable: variable?, key, group, max_parallel, max_failures })
+}
+
+/// Reads the number of failed instances after which no further one starts.
+fn read_max_failures(reader: &mut Reader, fields: &YamlFields<'_>) -> Option<u32> {
+    let count = fields.value("max_failures").and_then(|node| read_count(reader, node, "max_failures"));
+    // What is not a flag is reported where the flag is read.
+    let is_fast = matches!(fields.value("fail_fast").map(|node| &node.kind), Some(YamlValue::Bool(true)));
+    if is_fast && let Some(entry) = fields.find("max_failures") {
+        let hint = "remove one of them: fail_fast permits no failure".to_owned();
+        reader.report(
+            "workflow::step",
+            entry.key.span,
+            "fail_fast and max_failures exclude each other",
+            "second of two",
+            hint,
+        );
+    }
+    if is_fast { Some(0) } else { count }
 }
 
 /// Reads the question of an approval, which must be a text.

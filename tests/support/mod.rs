@@ -311,7 +311,14 @@ pub(crate) fn chain(n: usize) -> Plan {
 }
 
 fn for_each(items: &str, max_parallel: Option<u32>) -> ForEach {
-    ForEach { items: expression(items), variable: "item".into(), key: expression("item"), group: None, max_parallel }
+    ForEach {
+        items: expression(items),
+        variable: "item".into(),
+        key: expression("item"),
+        group: None,
+        max_parallel,
+        max_failures: None,
+    }
 }
 
 /// Returns a step with the instances 0, 1 and 2.

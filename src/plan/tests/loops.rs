@@ -250,6 +250,9 @@ fn mistakes_of_a_loop_over_a_workflow_are_found_without_inputs() {
     let missing = "name: o\nsteps:\n  machine: {workflow: machine.yaml, for_each: [a], as: x, with: {}}\n";
     let found = mistakes_among(&FILES, missing);
     assert!(found[0].contains("needs the input \"name\""), "{found:?}");
+    check("max_failures: 2", "max_failures cannot be used with workflow");
     let of_an_action = "name: o\nsteps:\n  n: {uses: test.nop.run, fail_fast: true}\n";
     assert!(check_among(&[], of_an_action).is_err());
+    let both = "name: o\nsteps:\n  n: {uses: test.nop.run, for_each: [a], as: x, fail_fast: true, max_failures: 2}\n";
+    assert!(mistakes_among(&[], both)[0].contains("exclude each other"));
 }

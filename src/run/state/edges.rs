@@ -54,6 +54,7 @@ impl RunState {
 
     /// Adds a step in this state to the index of the state, or removes it.
     fn index(&mut self, id: StepId, state: &StepState, change: Change) {
+        self.count_failed_instance(id, state, change);
         let counter = match state {
             StepState::Ready => return change.apply(&mut self.ready, id),
             StepState::Unknown { .. } => return change.apply(&mut self.unknown, id),
@@ -75,6 +76,19 @@ impl RunState {
         }
     }
 
+    /// Counts the instances of a `for_each` step that have failed or are in doubt.
+    fn count_failed_instance(&mut self, id: StepId, state: &StepState, change: Change) {
+        let is_failed = matches!(state, StepState::Failed { .. } | StepState::InDoubt { .. });
+        if !is_failed || self.instances[id.index()].of.is_none() {
+            return;
+        }
+        let node = self.node(id);
+        match change {
+            Change::Add => self.nodes[node].failed += 1,
+            Change::Remove => self.nodes[node].failed -= 1,
+        }
+    }
+
     /// Counts the slots of a `for_each` step's instances after a change of one, and assigns a slot
     /// that became free.
     fn count_slot(&mut self, id: StepId, had_slot: bool) {
@@ -92,12 +106,34 @@ impl RunState {
         }
     }
 
-    /// Makes waiting instances ready, as many as there are free slots.
+    /// Makes waiting instances ready, as many as there are free slots. Once too many have failed,
+    /// they are stopped instead.
     pub(super) fn assign_slots(&mut self, node: usize) {
+        if self.nodes[node].has_too_many_failures() {
+            return self.stop_waiting(node);
+        }
         let limit = self.nodes[node].max_parallel.map_or(usize::MAX, |limit| limit.max(1) as usize);
         while self.nodes[node].slots_used < limit {
             let Some(next) = self.nodes[node].queue.pop_front() else { return };
             self.unblock(next);
+        }
+    }
+
+    /// Stops the instances of a `for_each` step that have not started.
+    fn stop_waiting(&mut self, node: usize) {
+        let is_ready = |id: &StepId| *self.state(*id) == StepState::Ready;
+        let ready: Vec<StepId> = self.nodes[node].instances.iter().copied().filter(is_ready).collect();
+        // Their slots are not assigned again.
+        for &id in &ready {
+            self.index(id, &StepState::Ready, Change::Remove);
+            self.instances[id.index()].state = StepState::Stopped;
+            self.nodes[node].slots_used -= 1;
+        }
+        for id in ready {
+            self.settle(id, false);
+        }
+        while let Some(id) = self.nodes[node].queue.pop_front() {
+            self.stop(id);
         }
     }
 
