@@ -15,19 +15,25 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     if length > MAX_CHARS {
         return None;
     }
-    let allowed = length / 3;
-    known
-        .into_iter()
-        .filter(|name| name.chars().count() <= MAX_CHARS)
-        .map(|name| (distance(word, name), name))
-        .filter(|(edits, _)| *edits <= allowed)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, name)| name)
+    let (mut limit, mut best) = (length / 3, None);
+    for name in known.into_iter().filter(|name| name.chars().count() <= MAX_CHARS) {
+        match distance_within(word, name, limit) {
+            None => {}
+            Some(0) => return Some(name),
+            // A later name has to be more similar.
+            Some(edits) => (limit, best) = (edits - 1, Some(name)),
+        }
+    }
+    best
 }
 
-/// Returns the number of edits: insertions, deletions, replacements and swaps of neighbours.
-fn distance(a: &str, b: &str) -> usize {
+/// Returns the number of edits: insertions, deletions, replacements and swaps of neighbours; `None`
+/// if there are more than `limit`.
+fn distance_within(a: &str, b: &str, limit: usize) -> Option<usize> {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > limit {
+        return None;
+    }
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
@@ -39,9 +45,13 @@ fn distance(a: &str, b: &str) -> usize {
             }
             row.push(best);
         }
+        // A swap reaches back two rows.
+        if above.iter().chain(&row).all(|edits| *edits > limit) {
+            return None;
+        }
         before = std::mem::replace(&mut above, row);
     }
-    above[b.len()]
+    above.last().copied().filter(|edits| *edits <= limit)
 }
 
 #[cfg(test)]
@@ -55,6 +65,15 @@ mod tests {
         {
             assert_eq!(suggest(word, ["name", "steps", "outputs"]), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn the_most_similar_name_is_found_and_of_equal_ones_the_first() {
+        let known = ["route.ensured", "route.ensrue", "route.ensure2", "route.ensure3"];
+        assert_eq!(suggest("route.ensure", known), Some("route.ensured"));
+        assert_eq!(suggest("route.ensur3", known), Some("route.ensure3"));
+        assert_eq!(suggest("abcdef", ["badcfe"]), None);
+        assert_eq!(suggest("abcdefghi", ["badcfeghi"]), Some("badcfeghi"));
     }
 
     #[test]
