@@ -64,10 +64,12 @@ impl Arguments {
     /// Returns the number of cases to run of a group with `of` cases.
     pub(crate) fn share(&self, workflow: Shipped, group: &str, of: usize) -> usize {
         // Each commit is tested: recovery has to handle the loss of everything after any of them.
+        // Those of a workflow that is made of others are tested with the others.
         match (group, self.sample) {
-            ("commits", _) | (_, None) => of,
+            (_, None) => of,
+            ("commits", Some(_)) => workflow.sample().map_or(of, |sample| sample.min(of)),
             ("drifts", Some(_)) => workflow.drifts().min(of),
-            (_, Some(sample)) => sample.min(of),
+            (_, Some(sample)) => workflow.sample().unwrap_or(sample).min(of),
         }
     }
 }

@@ -129,13 +129,17 @@ impl Drift {
 
     /// True if the run cannot be resumed, because the later run has held its lock.
     pub(crate) fn overtakes(self, workflow: &str) -> bool {
-        self == Self::LaterRun || self == Self::LaterSync && workflow != "repave-worker"
+        self == Self::LaterRun || self == Self::LaterSync && !workflow.starts_with("repave-")
     }
 }
 
 /// Returns the router that the workflow creates or uses, and its resource group.
 fn router_of(stage: &Stage) -> (&'static str, &'static str) {
-    if stage.workflow_name() == "provision-aks-router" { (AKS_ROUTER, NODE_GROUP) } else { (DC_ROUTER, DC_GROUP) }
+    if ["provision-aks-router", "deploy"].contains(&stage.workflow_name()) {
+        (AKS_ROUTER, NODE_GROUP)
+    } else {
+        (DC_ROUTER, DC_GROUP)
+    }
 }
 
 /// Sends the first managed route of the nodes' subnet to another next hop, if there is one.

@@ -7,6 +7,8 @@ use crate::inputs::{self, WorldFacts};
 
 /// Texts of all workflows, by the names that other workflows use for them.
 const TEXTS: &[(&str, &str)] = &[
+    ("deploy", include_str!("../../workflows/deploy.yaml")),
+    ("deploy-nodes", include_str!("../../workflows/deploy-nodes.yaml")),
     ("cluster-objects", include_str!("../../workflows/cluster-objects.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
@@ -19,7 +21,8 @@ const TEXTS: &[(&str, &str)] = &[
 
 /// Workflow that the test kills.
 ///
-/// It runs in a world in which all workflows before it in [`ALL`] have run.
+/// It runs in a world in which all workflows before it in [`ALL`] have run, `deploy` in one in
+/// which none has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) name: &'static str,
@@ -27,25 +30,40 @@ pub(crate) struct Shipped {
     pub(crate) label: &'static str,
     /// True if the run ends with a measurement of connectivity.
     measured: bool,
+    /// Number of cases of each group without `--all`, of a workflow that is made of others.
+    sample: Option<usize>,
 }
 
 /// Workflows that operators run, in their usual order. One of them is also killed while it
 /// measures.
-pub(crate) const ALL: [Shipped; 7] = [
+pub(crate) const ALL: [Shipped; 8] = [
     Shipped::unmeasured("provision-aks-router"),
     Shipped::unmeasured("provision-dc"),
     Shipped::unmeasured("repave-worker"),
-    Shipped::unmeasured("repave-site"),
+    Shipped { sample: Some(12), ..Shipped::unmeasured("repave-site") },
     SYNC,
-    Shipped { name: "sync-pod-routes", label: "measured-sync", measured: true },
+    Shipped { label: "measured-sync", measured: true, ..SYNC },
     Shipped::unmeasured("remove-worker"),
+    Shipped { sample: Some(4), ..DEPLOY },
 ];
 
 pub(crate) const SYNC: Shipped = Shipped::unmeasured("sync-pod-routes");
 
+const DEPLOY: Shipped = Shipped::unmeasured("deploy");
+
 impl Shipped {
     const fn unmeasured(name: &'static str) -> Self {
-        Self { name, label: name, measured: false }
+        Self { name, label: name, measured: false, sample: None }
+    }
+
+    /// Returns the workflows that have run before this one.
+    pub(crate) fn earlier(self) -> impl Iterator<Item = Self> {
+        ALL.into_iter().take_while(move |earlier| *earlier != self && self.name != DEPLOY.name)
+    }
+
+    /// Returns the number of cases of each group that are run without `--all`, if it is an own one.
+    pub(crate) fn sample(self) -> Option<usize> {
+        self.sample
     }
 
     /// Returns the workflow with this label.
@@ -63,7 +81,9 @@ impl Shipped {
     /// drifts.
     pub(crate) fn drifts(self) -> usize {
         match self.label {
-            "measured-sync" | "repave-site" => 0,
+            "measured-sync" => 0,
+            "repave-site" => 12,
+            "deploy" => 4,
             "sync-pod-routes" => 160,
             "provision-aks-router" | "repave-worker" => 80,
             _ => 40,
@@ -74,7 +94,9 @@ impl Shipped {
     pub(crate) fn other_inputs(self, around: &WorldFacts) -> Map<String, Value> {
         let mut inputs = self.inputs(around);
         match self.name {
-            "provision-aks-router" | "provision-dc" => inputs.insert("ssh_source".into(), json!("198.51.100.0/25")),
+            "provision-aks-router" | "provision-dc" | "deploy" => {
+                inputs.insert("ssh_source".into(), json!("198.51.100.0/25"))
+            }
             "sync-pod-routes" => inputs.insert("prune".into(), json!(false)),
             "repave-worker" | "repave-site" => inputs.insert("force".into(), json!(true)),
             _ => inputs.insert("host_is_gone".into(), json!(false)),

@@ -32,7 +32,7 @@ impl Template {
     /// The output of an earlier workflow that failed.
     pub(crate) async fn before(workflow: Shipped) -> Result<Self, String> {
         let mut template = Self::new().await;
-        for earlier in shipped::ALL.into_iter().take_while(|earlier| *earlier != workflow) {
+        for earlier in workflow.earlier() {
             template = template.after(earlier).await?;
         }
         if workflow.name == "sync-pod-routes" {
