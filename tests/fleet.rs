@@ -6,9 +6,12 @@ mod inputs;
 #[path = "world/outside.rs"]
 #[expect(dead_code, reason = "each test uses a part of the module")]
 mod outside;
+#[path = "world/parties.rs"]
+#[expect(dead_code, reason = "each test uses a part of the module")]
+mod parties;
 mod world;
 
-use inputs::WorldFacts;
+use inputs::{DC_GROUP, WorldFacts};
 use serde_json::{Map, Value, json};
 use stargate_sim::dataplane::Plane;
 use world::Harness;
@@ -189,6 +192,115 @@ async fn a_machine_that_fails_stops_no_other_one_and_the_next_run_adds_it() {
     inputs.insert("sites".into(), good);
     let code = harness.run_with_inputs(&["run", "workflow"], "deploy", &inputs).await;
     assert_eq!(code, Some(0), "{}", harness.last_output());
+    assert_eq!(dead_pairs(&harness).await, Vec::<String>::new());
+}
+
+/// Collections of the cluster in which a deployment has objects.
+const COLLECTIONS: [&str; 11] = [
+    "/api/v1/nodes",
+    "/api/v1/namespaces/kube-system/configmaps",
+    "/api/v1/namespaces/kube-system/serviceaccounts",
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+    "/apis/cilium.io/v2/ciliumnodes",
+    "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/roles",
+    "/apis/rbac.authorization.k8s.io/v1/rolebindings",
+];
+
+/// Returns the names of all objects in Azure, in the tailnet and in the cluster, and the subnets of
+/// the cluster's network with their route tables.
+async fn surfaces(harness: &Harness) -> Vec<String> {
+    let sim = &harness.sim;
+    let subscription = format!("/subscriptions/{}", sim.subscription());
+    let mut found = Vec::new();
+    for path in ["resourcegroups", "resources"] {
+        let listed = outside::read_azure(sim, &format!("{subscription}/{path}?api-version=2021-04-01")).await;
+        let ids = listed["value"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned());
+        found.extend(ids);
+    }
+    let networks = outside::read_azure(sim, &outside::network(sim, inputs::NODE_GROUP, "virtualNetworks")).await;
+    let subnets = networks["value"][0]["properties"]["subnets"].as_array().unwrap().iter();
+    found.extend(subnets.map(|it| format!("{}: {}", it["id"], it["properties"]["routeTable"])));
+    let devices = sim.shared().peek().tailnet.devices.values().map(|it| it.hostname.clone()).collect::<Vec<_>>();
+    found.extend(devices);
+    for path in COLLECTIONS {
+        let objects = outside::list(sim, path).await;
+        found.extend(objects.iter().map(|it| format!("{path}/{}", it["metadata"]["name"].as_str().unwrap())));
+    }
+    // The names of disks and certificate requests have a random end.
+    for name in &mut found {
+        let end = name.find("_OsDisk_").or_else(|| name.find("certificatesigningrequests/"));
+        name.truncate(end.unwrap_or(name.len()));
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_of_a_deployment_serves_the_other_workflows() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
+    for command in [&["plan", "sync-pod-routes"][..], &["plan", "repave-site", "--input", "site=lyon"]] {
+        assert_eq!(deploy(&mut harness, command).await, Some(0), "{command:?}: {}", harness.last_output());
+    }
+    let unknown = ["plan", "repave-site", "--input", "site=paris"];
+    assert_eq!(deploy(&mut harness, &unknown).await, Some(65), "{}", harness.last_output());
+    assert!(harness.last_output().contains("sites has no site paris with workers"), "{}", harness.last_output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_party_has_created_is_kept_with_its_group() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
+    let table = json!({ "location": "westeurope", "properties": {} });
+    parties::write(&harness.sim, DC_GROUP, "routeTables/company-rt", table).await;
+    assert_eq!(deploy(&mut harness, &["down", "--yes"]).await, Some(0), "{}", harness.last_output());
+    let left = surfaces(&harness).await;
+    let of_site: Vec<_> = left.iter().filter(|name| name.contains(DC_GROUP)).collect();
+    assert_eq!(of_site.len(), 2, "the table and its group: {of_site:?}");
+    assert!(left.iter().all(|name| !name.contains("stargate-aks-e2e-7-lyon")), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_in_use_by_another_party_is_not_removed_in_part() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
+    let subnet = format!("virtualNetworks/{}-vnet/subnets/stargate-dc-subnet", inputs::DC_ROUTER);
+    let subnet = outside::network(&harness.sim, DC_GROUP, &subnet);
+    let subnet = subnet.split('?').next().unwrap();
+    let configuration = json!({ "name": "ip", "properties": { "subnet": { "id": subnet } } });
+    let nic = json!({ "location": "westeurope", "properties": { "ipConfigurations": [configuration] } });
+    parties::write(&harness.sim, DC_GROUP, "networkInterfaces/company-nic", nic).await;
+    let before = surfaces(&harness).await;
+    let inputs =
+        json!({ "cluster": inputs::CLUSTER, "cluster_resource_group": inputs::CLUSTER, "site": "dc", "verify": false });
+    let code = harness.run_with_inputs(&["run", "workflow"], "remove-site", inputs.as_object().unwrap()).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    assert!(harness.last_output().contains("company-nic"), "{}", harness.last_output());
+    assert_eq!(surfaces(&harness).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_removed_completely_and_made_again_as_it_was() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    let before = surfaces(&harness).await;
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
+    let made = surfaces(&harness).await;
+    assert_eq!(deploy(&mut harness, &["plan", "teardown"]).await, Some(2), "{}", harness.last_output());
+    assert_eq!(deploy(&mut harness, &["down", "--yes"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(surfaces(&harness).await, before, "{}", harness.last_output());
+    let writes_before = writes(&harness);
+    assert_eq!(deploy(&mut harness, &["down", "--yes"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(writes(&harness), writes_before, "{}", harness.last_output());
+    assert_eq!(deploy(&mut harness, &["up", "--yes"]).await, Some(0), "{}", harness.last_output());
+    assert_eq!(surfaces(&harness).await, made);
     assert_eq!(dead_pairs(&harness).await, Vec::<String>::new());
 }
 

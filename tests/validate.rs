@@ -34,6 +34,7 @@ fn registry(state_dir: &Path) -> Registry {
     stargate_kubernetes::register(&mut registry, &mut secrets, &cluster);
     stargate_cilium::register(&mut registry, cluster);
     stargate_routes::register(&mut registry);
+    stargate_generic::register(&mut registry).expect("generic");
     let ssh = SshSettings { config: None, state_dir: state_dir.to_owned() };
     stargate_ssh::register(&mut registry, ssh).expect("ssh");
     registry

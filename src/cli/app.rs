@@ -95,6 +95,7 @@ async fn dispatch(settings: &Settings, command: CliCommand) -> Result<Exit, Fail
         CliCommand::Logs(args) => command::logs::logs(settings, &args).await,
         CliCommand::Prune(args) => command::prune::prune(settings, &args).await,
         CliCommand::Up(args) => command::up::up(settings, args).await,
+        CliCommand::Down(args) => command::up::down(settings, args).await,
         CliCommand::Plan(args) => command::plan::plan(settings, &args).await,
         CliCommand::Verify(args) => command::verify::verify(settings, &args).await,
         CliCommand::Ssh(args) => command::ssh::ssh(settings, &args).await,

@@ -117,6 +117,8 @@ pub(crate) enum CliCommand {
     },
     /// Create or complete the deployment that stargate.yaml describes
     Up(UpArgs),
+    /// Remove the deployment that stargate.yaml describes: all that is part of it, and nothing else
+    Down(DownArgs),
     /// Resume an interrupted or failed run
     Resume(ResumeArgs),
     /// End a run permanently
@@ -442,6 +444,20 @@ pub(crate) struct PlanArgs {
 /// Arguments of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) deployment: DeploymentArgs,
+}
+
+/// Arguments of `down`.
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) deployment: DeploymentArgs,
+}
+
+/// Arguments of the commands that change a whole deployment.
+#[derive(Debug, Args)]
+pub(crate) struct DeploymentArgs {
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
     /// Make the changes without showing them first and asking

@@ -8,6 +8,7 @@ use stargate::workflow::{GivenInputs, Input, Workflow};
 use super::{
     Failure,
     args::InputArgs,
+    deployment,
     exit::Exit,
     text_file::{self, STANDARD_INPUT},
     workflow_text::CORRECT_HINT,
@@ -18,6 +19,7 @@ use super::{
 /// Types and missing inputs are checked when the plan is compiled.
 pub(crate) fn read(args: &InputArgs, workflow: &Workflow) -> Result<GivenInputs, Failure> {
     let mut inputs = args.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    deployment::keep_declared(&mut inputs, workflow)?;
     for (name, text) in &args.single {
         let input = workflow.inputs.iter().find(|input| input.name.value == *name);
         let value = match input {

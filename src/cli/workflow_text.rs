@@ -26,10 +26,13 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("deploy-nodes", include_str!("../../workflows/deploy-nodes.yaml")),
     ("provision-aks-router", include_str!("../../workflows/provision-aks-router.yaml")),
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
+    ("remove-aks-router", include_str!("../../workflows/remove-aks-router.yaml")),
+    ("remove-site", include_str!("../../workflows/remove-site.yaml")),
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("repave-site", include_str!("../../workflows/repave-site.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
+    ("teardown", include_str!("../../workflows/teardown.yaml")),
     ("trace-path", include_str!("../../workflows/trace-path.yaml")),
     ("verify-connectivity", include_str!("../../workflows/verify-connectivity.yaml")),
 ];
@@ -167,6 +170,12 @@ impl WorkflowText {
         let mut files: Vec<_> = entries.filter(|path| is_yaml(path)).map(|path| path.display().to_string()).collect();
         files.sort();
         files
+    }
+
+    /// Returns the names of the inputs that the workflow declares; none if it cannot be parsed.
+    pub(crate) fn inputs(&self) -> Vec<String> {
+        let workflow = parse(&self.name, &self.yaml).workflow;
+        workflow.into_iter().flat_map(|workflow| workflow.inputs).map(|input| input.name.value).collect()
     }
 
     /// Parses and checks the workflow. Returns all errors that can be found without inputs.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use stargate_sdk::Nature;
 
 use super::{dependencies::StepDependencies, inlined_workflow::InlinedWorkflow};
-use crate::workflow::{Diagnostic, Severity};
+use crate::workflow::{Diagnostic, ResultType, Severity};
 
 /// Maximum number of steps of a workflow that is examined, because the time grows with its square.
 const MAX_STEPS: usize = 1000;
@@ -32,6 +32,12 @@ impl FailureGraph<'_> {
         self.inlined.body(&self.inlined.steps[step]).for_each.is_some()
     }
 
+    /// True for a loop whose list is not a literal one.
+    fn can_be_empty(&self, step: usize) -> bool {
+        let list = self.inlined.body(&self.inlined.steps[step]).for_each.as_ref();
+        list.is_some_and(|list| list.items.expression.result_type() != ResultType::List)
+    }
+
     /// Returns a warning about the first failure that a loop hides from `step`. A loop itself has
     /// instances only for its items, often those of the loop before it.
     fn warning(&self, step: usize) -> Option<Diagnostic> {
@@ -41,7 +47,7 @@ impl FailureGraph<'_> {
         }
         let needs = &self.dependencies[step].needs;
         let passed_on = self.passed_on(needs);
-        let loops = needs.iter().filter(|need| self.is_loop(**need));
+        let loops = needs.iter().filter(|need| self.can_be_empty(**need));
         let mut hidden = loops.flat_map(|each| self.behind(*each).into_iter().map(|failed| (*each, failed)));
         let (each, failed) = hidden.find(|(_, failed)| !passed_on.contains(failed))?;
         Some(self.describe(step, each, failed))
@@ -54,7 +60,7 @@ impl FailureGraph<'_> {
             if found.insert(step) {
                 let dependencies = &self.dependencies[step];
                 // A list that cannot be computed fails its loop.
-                open.extend(if self.is_loop(step) { &dependencies.items } else { &dependencies.needs });
+                open.extend(if self.can_be_empty(step) { &dependencies.items } else { &dependencies.needs });
             }
         }
         found
@@ -68,7 +74,7 @@ impl FailureGraph<'_> {
             if !seen.insert(step) {
                 continue;
             }
-            if self.is_loop(step) {
+            if self.can_be_empty(step) {
                 open.extend(&self.dependencies[step].needs);
                 open.extend(&self.dependencies[step].needs_each);
             } else {

@@ -166,9 +166,9 @@ impl<'a> ReferenceCollector<'a> {
         Err(ExpressionError::new(format!("unknown function \"{name}\""), self.range(node.id)).with_hint(hint))
     }
 
-    /// Visits a macro such as `map`. Its list must be a reference, or the result of another macro
-    /// on one, and macros must not be nested otherwise, so that the cost is one pass over the
-    /// list for each macro.
+    /// Visits a macro such as `map`. Its list must be a reference, the result of another macro on
+    /// one, or a list in the item that a filter has found there. Macros must not be nested
+    /// otherwise, so that the cost is one pass over a list for each macro.
     fn comprehension(
         &mut self,
         node: &'a IdedExpr,
@@ -184,6 +184,7 @@ impl<'a> ReferenceCollector<'a> {
             (Expr::Comprehension(_), None) if maps_in_chain(comprehension) <= 1 => {
                 self.visit(&comprehension.iter_range, depth)?;
             }
+            (_, None) if is_chosen(&comprehension.iter_range) => self.visit(&comprehension.iter_range, depth)?,
             (Expr::Comprehension(_), None) => {
                 let message = "a chain of macros can have one map";
                 return Err(ExpressionError::new(message, self.range(node.id))
@@ -210,6 +211,21 @@ impl<'a> ReferenceCollector<'a> {
         let byte = |at: u32| self.source.char_indices().nth(at as usize).map(|(byte, _)| byte);
         let start = byte(start)?;
         Some(start..byte(stop + 1).unwrap_or(self.source.len()).max(start))
+    }
+}
+
+/// Returns true for a list in an item that a filter has found, such as `list.filter(…)[0].field`.
+fn is_chosen(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Select(select) => is_chosen(&select.operand),
+        Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+            [list, key] if literal_key(key).is_some() => match &list.expr {
+                Expr::Comprehension(filter) => is_choice(filter),
+                _ => is_chosen(list),
+            },
+            _ => false,
+        },
+        _ => false,
     }
 }
 

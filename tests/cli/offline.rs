@@ -204,12 +204,13 @@ fn workflows_lists_what_can_be_named_and_describes_one() {
     let line = listed.lines().find(|line| line.starts_with("repave-site ")).unwrap();
     assert!(line.contains("Repaves the workers of a site") && !line.contains("canary"), "{line}");
     let one = program.expect(0, &["workflows", "repave-site"]).out;
-    for text in ["  workers (list of string, required)", "default 1", "repave (workflow repave-worker, for each item)"]
+    for text in
+        ["  workers (list of string, default [])", "default 1", "repave (workflow repave-worker, for each item)"]
     {
         assert!(one.contains(text), "{text}: {one}");
     }
     let json = program.expect(0, &["workflows", "repave-site", "-o", "json"]).json();
-    assert_eq!((&json["inputs"][3]["name"], &json["inputs"][3]["default"]), (&"max_unavailable".into(), &1.into()));
+    assert_eq!((&json["inputs"][5]["name"], &json["inputs"][5]["default"]), (&"max_unavailable".into(), &1.into()));
     assert_eq!(json["file"], serde_json::Value::Null);
 
     std::fs::create_dir(program.path("workflows")).unwrap();

@@ -26,6 +26,7 @@ fn every_command_that_shows_something_has_json() {
     let invocations = [
         &["run", "workflow", "machine.yaml", "-i", "name=m"][..],
         &["up", "--yes"],
+        &["down", "--yes"],
         &["resume"],
         &["cancel"],
         &["approve", "@latest"],

@@ -132,6 +132,7 @@ impl Place<'_> {
         stargate_kubernetes::register(&mut registry, secrets, &cluster);
         stargate_cilium::register(&mut registry, cluster);
         stargate_routes::register(&mut registry);
+        stargate_generic::register(&mut registry).unwrap();
         registry
     }
 }

@@ -14,6 +14,9 @@ const TEXTS: &[(&str, &str)] = &[
     ("provision-dc", include_str!("../../workflows/provision-dc.yaml")),
     ("repave-site", include_str!("../../workflows/repave-site.yaml")),
     ("repave-worker", include_str!("../../workflows/repave-worker.yaml")),
+    ("remove-aks-router", include_str!("../../workflows/remove-aks-router.yaml")),
+    ("remove-site", include_str!("../../workflows/remove-site.yaml")),
+    ("teardown", include_str!("../../workflows/teardown.yaml")),
     ("remove-worker", include_str!("../../workflows/remove-worker.yaml")),
     ("sync-pod-routes", include_str!("../../workflows/sync-pod-routes.yaml")),
     ("verify-connectivity", include_str!("../../workflows/verify-connectivity.yaml")),
@@ -21,8 +24,8 @@ const TEXTS: &[(&str, &str)] = &[
 
 /// Workflow that the test kills.
 ///
-/// It runs in a world in which all workflows before it in [`ALL`] have run, `deploy` in one in
-/// which none has.
+/// It runs in a world in which all workflows before it in [`ALL`] that remove nothing have run,
+/// `deploy` in one in which none has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) name: &'static str,
@@ -36,7 +39,7 @@ pub(crate) struct Shipped {
 
 /// Workflows that operators run, in their usual order. One of them is also killed while it
 /// measures.
-pub(crate) const ALL: [Shipped; 8] = [
+pub(crate) const ALL: [Shipped; 10] = [
     Shipped::unmeasured("provision-aks-router"),
     Shipped::unmeasured("provision-dc"),
     Shipped::unmeasured("repave-worker"),
@@ -44,6 +47,8 @@ pub(crate) const ALL: [Shipped; 8] = [
     SYNC,
     Shipped { label: "measured-sync", measured: true, ..SYNC },
     Shipped::unmeasured("remove-worker"),
+    Shipped { sample: Some(12), ..Shipped::unmeasured("remove-site") },
+    Shipped { sample: Some(6), ..Shipped::unmeasured("teardown") },
     Shipped { sample: Some(4), ..DEPLOY },
 ];
 
@@ -58,7 +63,8 @@ impl Shipped {
 
     /// Returns the workflows that have run before this one.
     pub(crate) fn earlier(self) -> impl Iterator<Item = Self> {
-        ALL.into_iter().take_while(move |earlier| *earlier != self && self.name != DEPLOY.name)
+        let before = ALL.into_iter().take_while(move |earlier| *earlier != self && self.name != DEPLOY.name);
+        before.filter(|earlier| !earlier.name.starts_with("remove-"))
     }
 
     /// Returns the number of cases of each group that are run without `--all`, if it is an own one.
@@ -78,11 +84,11 @@ impl Shipped {
 
     /// Returns the number of pairs of a kill point and a drift that are run without `--all`: 400
     /// for all workflows, fewer for those that take long. A measurement changes nothing that
-    /// drifts.
+    /// drifts, and after a removal there is nothing left that does.
     pub(crate) fn drifts(self) -> usize {
         match self.label {
-            "measured-sync" => 0,
-            "repave-site" => 12,
+            "measured-sync" | "teardown" => 0,
+            "repave-site" | "remove-site" => 12,
             "deploy" => 4,
             "sync-pod-routes" => 160,
             "provision-aks-router" | "repave-worker" => 80,
@@ -98,7 +104,7 @@ impl Shipped {
                 inputs.insert("ssh_source".into(), json!("198.51.100.0/25"))
             }
             "sync-pod-routes" => inputs.insert("prune".into(), json!(false)),
-            "repave-worker" | "repave-site" => inputs.insert("force".into(), json!(true)),
+            "repave-worker" | "repave-site" | "remove-site" | "teardown" => inputs.insert("force".into(), json!(true)),
             _ => inputs.insert("host_is_gone".into(), json!(false)),
         };
         inputs

@@ -33,7 +33,7 @@ kubelet() {
 }
 deployment() {
   cluster_arguments deploy cluster_resource_group; verification; kubelet
-  printf '%s\0' --input router=aks-router --input router_subnet=10.237.0.0/24 --input sites="$(sites)" --input ssh_source=198.51.100.0/24 \
+  printf '%s\0' --input aks_router=aks-router --input router_subnet=10.237.0.0/24 --input sites="$(sites)" --input ssh_source=198.51.100.0/24 \
     --input ssh_public_key="$(key)" --input admin_username="$ADMIN" --input login_server="$LOGIN_SERVER"
 }
 rolling() {

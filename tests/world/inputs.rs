@@ -43,10 +43,15 @@ pub(crate) fn of(workflow: &str, facts: &WorldFacts) -> Map<String, Value> {
         "deploy" => deployment(facts),
         "sync-pod-routes" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER }),
         "remove-worker" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "worker": "worker-1" }),
+        "remove-site" => json!({ "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "site": "dc" }),
+        "teardown" => json!({
+            "cluster": CLUSTER, "cluster_resource_group": CLUSTER, "router_subnet": "10.237.0.0/24",
+            "sites": [{ "name": "dc", "resource_group": DC_GROUP }],
+        }),
         other => panic!("no inputs are known for {other}"),
     };
     let Value::Object(mut inputs) = inputs else { unreachable!("it is an object") };
-    if workflow != "provision-aks-router" {
+    if !["provision-aks-router", "teardown"].contains(&workflow) {
         inputs.insert("verify".into(), json!(false));
     }
     inputs
@@ -65,6 +70,7 @@ fn deployment(facts: &WorldFacts) -> Value {
         })
     };
     inputs["cluster_resource_group"] = inputs.as_object_mut().unwrap().remove("resource_group").unwrap();
+    inputs["aks_router"] = inputs.as_object_mut().unwrap().remove("router").unwrap();
     inputs["sites"] = json!([
         site("dc", 50, "10.244.64.0/18", ["worker-1", "worker-2"]),
         site("lyon", 60, "10.244.128.0/18", ["lyon-1", "lyon-2"]),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use stargate_sdk::{ActionContext, ActionError, Difference, Ensure, Permission, RequiredPermissions, Resource};
 
 use crate::{
-    client::{ArmClient, ArmObject, Precondition, ResourceId, ResourceType},
+    client::{ArmClient, ArmObject, Owner, Precondition, ResourceId, ResourceType, with_owner},
     permission::read_and_write,
 };
 
@@ -50,6 +50,12 @@ pub(crate) trait ArmResource: DeserializeOwned + JsonSchema + Send + Sync + 'sta
     /// `Permanent`, without the resource's label, which the frame adds.
     fn check(&self) -> Result<(), ActionError> {
         Ok(())
+    }
+
+    /// Owner of the resource, which becomes a tag when it is created; `None` for resources without
+    /// tags.
+    fn owner(&self) -> Option<&Owner> {
+        None
     }
 
     /// Essence of the resource to create, for the difference that its absence is.
@@ -190,7 +196,7 @@ async fn put<D: ArmResource>(
 ) -> Result<(), ActionError> {
     let precondition = D::precondition(actual.as_ref());
     let body = match actual {
-        None => desired.body(),
+        None => with_owner(desired.body(), desired.owner()),
         Some(mut actual) => {
             desired.update(&mut actual);
             actual.body

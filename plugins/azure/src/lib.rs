@@ -16,6 +16,7 @@ mod checks;
 mod client;
 mod deployment_names;
 mod machine;
+mod owned_resources;
 mod permission;
 mod register;
 mod route_owner;

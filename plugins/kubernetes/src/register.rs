@@ -6,9 +6,10 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 use crate::{
     actions::{
         ClusterRead, ConditionWait, ConnectivityMeasure, ConnectivityVerdict, CordonsCheck, CsrApprove, CsrDelete,
-        CsrRenew, EndsFind, InventoryCheck, InventoryRead, ManifestApply, NetworkPoliciesInspect, NodeCordon,
-        NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
-        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, StrategyRecord, WorkerFind,
+        CsrRenew, EndsFind, InventoryCheck, InventoryRead, LocksDelete, ManifestApply, NetworkPoliciesInspect,
+        NodeCordon, NodeDrain, NodeWait, NodesList, ObjectDelete, ObjectGet, ObjectPatch, ObjectsList, PodCidrAllocate,
+        PodCidrRelease, PodEvict, PodExec, PodProbe, RoutesRecord, ServerRead, SiteFind, SitePodCidrsRelease,
+        StrategyRecord, WorkerFind,
     },
     checks::{ApiServer, ClusterObjects, ClusterShape, Kubeconfig, Permissions},
     cluster_target::ClusterTarget,
@@ -34,6 +35,7 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
     registry.add_lock_service(LeaseLocks::new(client()));
     registry.add_for_target(CLUSTER_TARGET, |actions| {
         actions.add(ManifestApply(client()));
+        actions.add(LocksDelete(client()));
         actions.add(ObjectGet(client()));
         actions.add(ObjectDelete(client()));
         actions.add(Ensure(ObjectPatch(client())));
@@ -61,7 +63,9 @@ pub fn register(registry: &mut Registry, secrets: &mut Secrets, client: &Arc<Kub
         actions.add(Ensure(CsrRenew(client())));
         actions.add(CsrDelete(client()));
         actions.add(WorkerFind(client()));
+        actions.add(SiteFind(client()));
         actions.add(PodCidrRelease(client()));
+        actions.add(SitePodCidrsRelease(client()));
         actions.add(PodCidrAllocate(client()));
     });
 }

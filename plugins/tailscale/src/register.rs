@@ -4,7 +4,7 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     TailscaleSettings, TailscaleSettingsError,
-    actions::{DeviceWait, DevicesList, RoutesApprove, RoutesWithdraw},
+    actions::{DeviceDelete, DeviceWait, DevicesList, RoutesApprove, RoutesWithdraw},
     auth_key::AuthKeySource,
     checks::{CredentialCheck, TailnetCheck},
     client::TailscaleClient,
@@ -42,6 +42,7 @@ pub fn register(
     registry.add_target(TailnetTarget(Arc::clone(&client)));
     registry.add_for_target(TARGET, |actions| {
         actions.add(DevicesList::new(Arc::clone(&client)));
+        actions.add(DeviceDelete::new(Arc::clone(&client)));
         actions.add(DeviceWait::new(Arc::clone(&client)));
         actions.add(Ensure(RoutesApprove::new(Arc::clone(&client))));
         actions.add(Ensure(RoutesWithdraw::new(client)));

@@ -26,7 +26,7 @@ use crate::cli::{
 pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, Failure> {
     let named = match &args.workflow {
         Some(workflow) => WorkflowArgs { workflow: workflow.clone(), inputs: args.inputs.clone() },
-        None => deployment::of_inputs(args.inputs.clone())?,
+        None => deployment::of_inputs(deployment::CREATION, args.inputs.clone())?,
     };
     let text = WorkflowText::find(&named.workflow)?.with_includes(settings.includes);
     let planned = PlannedWorkflow::new(settings, &text, |workflow| inputs::read(&named.inputs, workflow))?;

@@ -1,30 +1,47 @@
-//! Implementation of the command `up`: the workflow `deploy` with the inputs of `stargate.yaml`.
+//! Implementation of the commands `up` and `down`: the workflows `deploy` and `teardown` with the
+//! inputs of `stargate.yaml`.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
 use super::{plan, run};
 use crate::cli::{
     Failure, Settings,
-    args::{PlanArgs, RunArgs, UpArgs},
-    deployment,
+    args::{DeploymentArgs, DownArgs, PlanArgs, RunArgs, UpArgs},
+    deployment::{self, CREATION, REMOVAL},
     exit::Exit,
     ui,
 };
 
-/// Command `up`: shows what would change, asks on a terminal, and runs the workflow.
+/// Command `up`: shows what would change, asks on a terminal, and creates or completes the
+/// deployment.
 ///
 /// # Errors
 ///
 /// Those of `plan` and `run`, and a usage failure without a file, or where nobody can be asked.
 pub(crate) async fn up(settings: &Settings, args: UpArgs) -> Result<Exit, Failure> {
-    let UpArgs { inputs, yes, parallel, locks, limit } = args;
-    let workflow = deployment::of_inputs(inputs)?;
+    change(settings, CREATION, args.deployment).await
+}
+
+/// Command `down`: shows what would be deleted, asks on a terminal, and removes the deployment.
+///
+/// # Errors
+///
+/// Those of [`up`].
+pub(crate) async fn down(settings: &Settings, args: DownArgs) -> Result<Exit, Failure> {
+    change(settings, REMOVAL, args.deployment).await
+}
+
+/// Shows what `workflow` would change, asks, and runs it.
+async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Result<Exit, Failure> {
+    let DeploymentArgs { inputs, yes, parallel, locks, limit } = args;
+    let workflow = deployment::of_inputs(workflow, inputs)?;
     if !yes {
         if !std::io::stdin().is_terminal() {
             let message = "standard input is not a terminal: nobody can be asked";
             return Err(Failure::usage(message, "look at `stargate plan`, then add `--yes`"));
         }
-        let planned = plan::plan(settings, &PlanArgs { workflow: None, inputs: workflow.inputs.clone() }).await?;
+        let shown = PlanArgs { workflow: Some(workflow.workflow.clone()), inputs: workflow.inputs.clone() };
+        let planned = plan::plan(settings, &shown).await?;
         if planned == Exit::Success {
             return Ok(planned);
         }

@@ -307,6 +307,9 @@ fn macros_work_on_a_list_of_inputs_or_outputs_and_on_each_other() {
     reading("${{ steps.net.outputs.subnets.filter(s, true).filter(s, true).map(s, s.name) }}", &[]);
     reading("${{ steps.net.outputs.subnets.map(s, s.name).filter(n, n != 'a').exists(n, n == 'b') }}", &[]);
     reading("${{ steps.net.outputs.subnets.filter(s, true)[0].name }}", &[]);
+    reading("${{ steps.net.outputs.subnets.filter(s, true)[0].names.map(n, n) }}", &[]);
+    let mapped = "${{ steps.net.outputs.subnets.map(s, [s])[0].map(t, t) }}";
+    reading(mapped, &[&format!("7:62 {only}; {hint}")]);
     reading(
         "${{ steps.net.outputs.subnets.map(s, [s, s]).map(s, [s, s]) }}",
         &["7:62 a chain of macros can have one map; write both as one, or compute it in an action"],

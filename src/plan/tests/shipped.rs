@@ -38,7 +38,9 @@ record!(RuleInput {
     name: String, priority: u16, direction: String, protocol: Option<String>, source: Option<String>,
     destination: Option<String>, destination_port: Option<String>,
 });
-record!(GroupInput { resource_group: String, name: String, location: String, rules: Vec<RuleInput> });
+record!(GroupInput {
+    resource_group: String, name: String, location: String, rules: Vec<RuleInput>, owner: Option<String>
+});
 record!(SecurityGroup { id: String });
 record!(SubnetInput {
     resource_group: String,
@@ -48,16 +50,16 @@ record!(SubnetInput {
     network_security_group_id: String,
 });
 record!(SubnetOutput { id: String, name: String, gateway: String });
-record!(LocatedInput { resource_group: String, name: String, location: String });
+record!(LocatedInput { resource_group: String, name: String, location: String, owner: Option<String> });
 record!(PublicIp { id: String, ip_address: String });
 record!(NicInput {
-    resource_group: String, name: String, location: String, subnet_id: String, public_ip_id: Option<String>,
+    resource_group: String, name: String, location: String, owner: Option<String>, subnet_id: String, public_ip_id: Option<String>,
     ip_forwarding: bool,
 });
 record!(Nic { id: String, private_ip: String });
 record!(Image { publisher: String, offer: String, sku: String, version: String });
 record!(MachineInput {
-    resource_group: String, name: String, location: String, size: String, network_interface_id: String,
+    resource_group: String, name: String, location: String, owner: Option<String>, size: String, network_interface_id: String,
     admin_username: String, ssh_public_key: String, image: Image, cloud_config: Value,
     cloud_config_secrets: BTreeMap<String, SecretRef>,
 });

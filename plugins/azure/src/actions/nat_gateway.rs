@@ -9,7 +9,7 @@ use stargate_sdk::{ActionError, Difference, Permission};
 use crate::{
     actions::public_ip::PublicIpInput,
     arm_resource::{ArmResource, ResourceOutput},
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, ResourceType, body},
+    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, Owner, ResourceId, ResourceType, body},
     permission::arm,
 };
 
@@ -29,6 +29,10 @@ pub(crate) struct NatGatewayInput {
     location: Location,
     /// Id of a public address that the gateway must have; others are kept.
     public_ip_id: ResourceId,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 impl ArmResource for NatGatewayInput {
@@ -45,6 +49,10 @@ impl ArmResource for NatGatewayInput {
 
     fn check(&self) -> Result<(), ActionError> {
         self.public_ip_id.check_type("public_ip_id", PublicIpInput::TYPE)
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn essence(&self) -> String {

@@ -13,7 +13,10 @@ use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 use crate::{
     actions::{public_ip::PublicIpInput, subnet::SUBNET},
     arm_resource::{ArmEnsure, ArmResource},
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, Precondition, ResourceId, ResourceType, body},
+    client::{
+        ArmClient, ArmObject, GroupName, Location, NetworkName, Owner, Precondition, ResourceId, ResourceType, body,
+        with_owner,
+    },
     permission::{arm, read_and_write},
 };
 
@@ -43,6 +46,10 @@ pub(crate) struct NetworkInterfaceInput {
     private_ip: Option<IpAddr>,
     /// True if the interface forwards packets for other addresses, as a router must.
     ip_forwarding: bool,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 /// Network interface in its desired state.
@@ -117,7 +124,8 @@ impl ArmEnsure for NetworkInterfaceInput {
     async fn apply(&self, cx: &ActionContext, arm: &ArmClient, actual: Option<&ArmObject>) -> Result<(), ActionError> {
         let _guard = arm.lock_for_write(cx, &[&self.subnet_id.parent()]).await?;
         if actual.is_none() {
-            arm.put(cx, &self.id(arm), new_body(self), Some(Precondition::Absent)).await?;
+            let body = with_owner(new_body(self), self.owner.as_ref());
+            arm.put(cx, &self.id(arm), body, Some(Precondition::Absent)).await?;
         }
         match self.read(cx, arm).await? {
             Some(actual) => self.update(cx, arm, actual).await,

@@ -9,7 +9,7 @@ use stargate_sdk::{ActionError, Difference};
 
 use crate::{
     arm_resource::{ArmResource, ResourceOutput},
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, ResourceType, body},
+    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, Owner, ResourceId, ResourceType, body},
 };
 
 /// Desired state of a public address: of SKU Standard, and static.
@@ -22,6 +22,10 @@ pub(crate) struct PublicIpInput {
     name: NetworkName,
     /// Region of the public address.
     location: Location,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 /// Public address in its desired state.
@@ -43,6 +47,10 @@ impl ArmResource for PublicIpInput {
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(Self::TYPE, &self.name)
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn essence(&self) -> String {

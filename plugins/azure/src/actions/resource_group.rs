@@ -7,7 +7,9 @@ use stargate_sdk::{ActionError, Difference};
 
 use crate::{
     arm_resource::{ArmResource, ResourceOutput},
-    client::{ArmClient, ArmObject, GroupName, Location, Precondition, RESOURCE_GROUP, ResourceId, ResourceType},
+    client::{
+        ArmClient, ArmObject, GroupName, Location, Owner, Precondition, RESOURCE_GROUP, ResourceId, ResourceType,
+    },
 };
 
 /// Desired state of a resource group.
@@ -21,6 +23,10 @@ pub(crate) struct ResourceGroupInput {
     /// Tags that the group must have; others are kept.
     #[serde(default)]
     tags: BTreeMap<String, String>,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 /// Resource group in its desired state.
@@ -42,6 +48,10 @@ impl ArmResource for ResourceGroupInput {
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.name)
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn essence(&self) -> String {

@@ -6,7 +6,7 @@ use stargate_sdk::{ActionError, Difference};
 
 use crate::{
     arm_resource::{ArmResource, ResourceOutput},
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, ResourceType, body},
+    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, Owner, ResourceId, ResourceType, body},
 };
 
 /// Desired state of a route table. Its routes are resources of their own and are kept.
@@ -19,6 +19,10 @@ pub(crate) struct RouteTableInput {
     name: NetworkName,
     /// Region of the route table.
     location: Location,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 impl ArmResource for RouteTableInput {
@@ -35,6 +39,10 @@ impl ArmResource for RouteTableInput {
     // A PUT of a route table replaces its routes.
     fn lock(&self, id: &ResourceId) -> Option<ResourceId> {
         Some(id.clone())
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn essence(&self) -> String {

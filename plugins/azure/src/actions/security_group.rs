@@ -9,7 +9,7 @@ use stargate_sdk::{ActionError, Difference};
 
 use crate::{
     arm_resource::{ArmResource, ResourceOutput},
-    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, ResourceId, ResourceType, body},
+    client::{ArmClient, ArmObject, GroupName, Location, NetworkName, Owner, ResourceId, ResourceType, body},
 };
 
 /// Properties of a rule that are compared, in the order in which a difference shows them.
@@ -40,6 +40,10 @@ pub(crate) struct SecurityGroupInput {
     location: Location,
     /// Rules that the group must have, matched by name.
     rules: Vec<SecurityRuleInput>,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 /// Desired state of a rule of a security group.
@@ -121,6 +125,10 @@ impl ArmResource for SecurityGroupInput {
 
     fn id(&self, arm: &ArmClient) -> ResourceId {
         arm.group(&self.resource_group).resource(Self::TYPE, &self.name)
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn essence(&self) -> String {

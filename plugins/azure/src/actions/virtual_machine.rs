@@ -14,7 +14,8 @@ use crate::{
     actions::network_interface::NETWORK_INTERFACE,
     arm_resource::ArmEnsure,
     client::{
-        ArmClient, ArmObject, Checkpoint, GroupName, Location, Precondition, ResourceId, ResourceType, VmName, body,
+        ArmClient, ArmObject, Checkpoint, GroupName, Location, Owner, Precondition, ResourceId, ResourceType, VmName,
+        body, with_owner,
     },
     machine::{HostKey, cloud_config, without_comment},
     permission::{arm, read_and_write},
@@ -57,6 +58,10 @@ pub(crate) struct VirtualMachineInput {
     /// Secrets for the user data, resolved only when the machine is created.
     #[serde(default)]
     cloud_config_secrets: BTreeMap<String, SecretRef>,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 /// Platform image of a virtual machine.
@@ -105,7 +110,7 @@ impl VirtualMachineInput {
         let custom_data = cloud_config::custom_data(&self.cloud_config, &secrets, &host_key)?;
         cx.redactor().add(custom_data.expose());
         Checkpoint::of_host_key(&host_key.public).save(cx).await?;
-        let body = new_body(self, &host_key.public, &custom_data);
+        let body = with_owner(new_body(self, &host_key.public, &custom_data), self.owner.as_ref());
         arm.put(cx, id, body, Some(Precondition::Absent)).await
     }
 }

@@ -7,7 +7,7 @@ use stargate_sdk::{ActionError, Difference};
 
 use crate::{
     arm_resource::ArmResource,
-    client::{ArmClient, ArmObject, GroupName, Location, ResourceId, ResourceType, VnetName, body},
+    client::{ArmClient, ArmObject, GroupName, Location, Owner, ResourceId, ResourceType, VnetName, body},
 };
 
 /// JSON pointer to the prefixes of a virtual network.
@@ -25,6 +25,10 @@ pub(crate) struct VirtualNetworkInput {
     location: Location,
     /// Prefixes that the address space must contain; others are kept.
     prefixes: Vec<Prefix>,
+    /// Owner of the resource, if this step creates it. `azure.resources.delete` deletes the
+    /// resources of an owner.
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 /// Virtual network in its desired state.
@@ -67,6 +71,10 @@ impl ArmResource for VirtualNetworkInput {
 
     fn check(&self) -> Result<(), ActionError> {
         check_prefixes(&self.prefixes)
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn essence(&self) -> String {

@@ -82,6 +82,9 @@ pub(crate) struct SubnetView {
     /// Id of its route table; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route_table_id: Option<String>,
+    /// Name of its route table; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_table: Option<String>,
 }
 
 impl Action for VirtualNetworkDiscovery {
@@ -252,5 +255,6 @@ fn view(subnet: &ArmObject) -> Result<SubnetView, ActionError> {
         id: subnet.id(),
         prefix: prefix.ok_or_else(|| ActionError::transient("it has no prefix").context(subnet.id.label()))?,
         route_table_id: subnet.text("/properties/routeTable/id").map(str::to_owned),
+        route_table: subnet.id_at("/properties/routeTable/id").map(|id| id.name().to_owned()),
     })
 }

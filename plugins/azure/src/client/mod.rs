@@ -9,6 +9,7 @@ mod failure;
 mod locks;
 mod name;
 mod operation;
+mod owner;
 mod request;
 mod resource_id;
 mod resource_type;
@@ -22,7 +23,8 @@ pub(crate) use body::body;
 pub(crate) use checkpoint::Checkpoint;
 #[cfg(feature = "fuzzing")]
 pub(crate) use failure::check_any_answer;
-pub(crate) use name::{ClusterName, GroupName, Location, NetworkName, SubscriptionId, VmName, VnetName};
+pub(crate) use name::{ClusterName, GroupName, Location, NetworkName, Owner, SubscriptionId, VmName, VnetName};
+pub(crate) use owner::with_owner;
 pub(crate) use request::Precondition;
 pub(crate) use resource_id::ResourceId;
 pub(crate) use resource_type::{RESOURCE_GROUP, ResourceType};

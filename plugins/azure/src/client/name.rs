@@ -119,6 +119,14 @@ name_type!(
     |name| name.len() <= 60 && starts_and_ends(name, alphanumeric, |_| true) && all(name, |c| alphanumeric(c) || c == ' ')
 );
 
+name_type!(
+    /// Value of the tag `stargate-owner`: the deployment and the site for which a resource was
+    /// created, such as `my-group/my-cluster/lyon`.
+    Owner, "owner", "1 to 256 visible ASCII characters",
+    "^[!-~]{1,256}$",
+    |name| name.len() <= 256 && all(name, |c| c.is_ascii_graphic())
+);
+
 impl Location {
     /// True if `other` is the same region in any spelling: ARM returns `westeurope` for `West
     /// Europe`.

@@ -6,7 +6,7 @@ use stargate_sdk::{FailureKind, Permission};
 use crate::fake::{FakeArm, FakeResponse, OperationStyle, TestAttempt, group_id, id};
 
 /// Names that plans and journals refer to, with the operations of ARM that the action requires.
-const ACTIONS: [(&str, &[&str]); 18] = [
+const ACTIONS: [(&str, &[&str]); 19] = [
     ("azure.forwarding.sync", INTERFACE_WRITES),
     ("azure.managed_cluster.read", &["Microsoft.ContainerService/managedClusters/read"]),
     (
@@ -40,6 +40,20 @@ const ACTIONS: [(&str, &[&str]); 18] = [
         &[
             "Microsoft.Resources/subscriptions/resourceGroups/read",
             "Microsoft.Resources/subscriptions/resourceGroups/write",
+        ],
+    ),
+    (
+        "azure.resources.check",
+        &[
+            "Microsoft.Compute/virtualMachines/read",
+            "Microsoft.Network/natGateways/read",
+            "Microsoft.Network/networkInterfaces/read",
+            "Microsoft.Network/networkSecurityGroups/read",
+            "Microsoft.Network/publicIPAddresses/read",
+            "Microsoft.Network/routeTables/read",
+            "Microsoft.Network/virtualNetworks/read",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
         ],
     ),
     (

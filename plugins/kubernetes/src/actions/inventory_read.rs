@@ -41,6 +41,9 @@ pub(crate) struct InventoryReadOutput {
     /// machines are in no other list.
     #[serde(default)]
     pub invalid: Vec<InvalidRegistration>,
+    /// Names of the sites that are being removed. They and their machines are in no other list.
+    #[serde(default)]
+    pub leaving: Vec<String>,
 }
 
 /// Registered object that cannot be used.
@@ -233,6 +236,7 @@ fn output(inventory: &Inventory) -> Result<InventoryReadOutput, ActionError> {
             .flat_map(|(name, site)| segment_machines(inventory, name, site))
             .collect(),
         invalid: inventory.invalid.iter().map(InvalidRegistration::from).collect(),
+        leaving: inventory.leaving.clone(),
     })
 }
 

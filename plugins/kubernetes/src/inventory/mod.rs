@@ -10,4 +10,4 @@ pub(crate) use definitions::check_definitions;
 pub(crate) use registered::{
     AzureSiteNames, FabricType, InvalidObject, Inventory, MachineRole, ServerSpec, SiteSpec, SiteType,
 };
-pub(crate) use ssh_host::{SshHost, ssh_host};
+pub(crate) use ssh_host::{SshHost, direct_host, host_through, ssh_host};

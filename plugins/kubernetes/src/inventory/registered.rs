@@ -11,6 +11,9 @@ use crate::inventory::{AdvertisedUnit, STRATEGY_ANNOTATION, aks_site_object};
 
 const REGISTER_HINT: &str = "run `provision-aks-router` and `provision-dc`, which register sites and their machines";
 
+/// Annotation of a `Site` object whose site is being removed.
+const LEAVING_ANNOTATION: &str = "stargate.io/leaving";
+
 /// Registered sites and machines, by name.
 ///
 /// Each site has its router, and each machine its site. Objects of which this is not true are
@@ -26,6 +29,9 @@ pub(crate) struct Inventory {
     pub(crate) strategy: AdvertisedUnit,
     /// Objects that are incomplete, unreadable or refer to a missing one.
     pub(crate) invalid: Vec<InvalidObject>,
+    /// Names of the sites that are being removed. They and their machines are in no other field: no
+    /// route leads to them.
+    pub(crate) leaving: Vec<String>,
 }
 
 /// `Site` or `Server` object that cannot be used.
@@ -194,10 +200,13 @@ impl Inventory {
 
     fn parse(sites: &[Value], servers: &[Value]) -> Result<Self, ActionError> {
         let strategy = AdvertisedUnit::recorded(sites).map_err(|word| strategy_error(sites, word))?;
+        let (leaving, sites): (Vec<_>, Vec<_>) = sites.iter().partition(|site| is_leaving(site));
+        let leaving: Vec<String> = leaving.into_iter().map(|site| name(site).to_owned()).collect();
+        let is_kept = |server: &&Value| !leaving.iter().any(|site| server["spec"]["site"] == site.as_str());
         let mut invalid = vec![];
         let sites = specs("Site", sites, &mut invalid);
-        let servers = specs("Server", servers, &mut invalid);
-        let mut inventory = Self { sites, servers, strategy, invalid };
+        let servers = specs("Server", servers.iter().filter(is_kept), &mut invalid);
+        let mut inventory = Self { sites, servers, strategy, invalid, leaving };
         inventory.reject_servers();
         inventory.reject_sites();
         inventory.check_aks()?;
@@ -310,9 +319,9 @@ impl Inventory {
 }
 
 /// Reads the specs of all objects of a kind. Objects whose spec cannot be read are `invalid`.
-fn specs<T: for<'de> Deserialize<'de>>(
+fn specs<'a, T: for<'de> Deserialize<'de>>(
     kind: &'static str,
-    objects: &[Value],
+    objects: impl IntoIterator<Item = &'a Value>,
     invalid: &mut Vec<InvalidObject>,
 ) -> BTreeMap<String, T> {
     let mut specs = BTreeMap::new();
@@ -324,6 +333,11 @@ fn specs<T: for<'de> Deserialize<'de>>(
         }
     }
     specs
+}
+
+/// True if a `Site` object is marked as being removed.
+fn is_leaving(site: &Value) -> bool {
+    site["metadata"]["annotations"][LEAVING_ANNOTATION] == "true"
 }
 
 fn strategy_error(sites: &[Value], word: &str) -> ActionError {
@@ -388,6 +402,18 @@ mod tests {
         assert!(Inventory::parse(&twice, &routers).expect_err("two").to_string().contains("another site of type aks"));
         let nothing = Inventory::parse(&[], &[]).expect("an empty inventory");
         assert!(nothing.aks().expect_err("missing").to_string().contains("no site of type aks"));
+    }
+
+    #[test]
+    fn a_site_that_is_being_removed_is_left_out_with_its_machines() {
+        let own = object("aks", &json!({"type": "aks", "subnet": "10.237.0.0/24", "router": "r"}));
+        let mut dc = object("dc", &json!({"type": "datacenter", "subnet": "10.50.1.0/24", "router": "d"}));
+        dc["metadata"]["annotations"] = json!({LEAVING_ANNOTATION: "true"});
+        let servers = [object("r", &router("aks")), object("d", &router("dc"))];
+        let inventory = Inventory::parse(&[own, dc], &servers).expect("one site of type aks");
+        assert_eq!(inventory.leaving, ["dc"]);
+        assert_eq!(inventory.servers.keys().collect::<Vec<_>>(), ["r"]);
+        inventory.check_complete().expect("its machines are not invalid");
     }
 
     #[test]

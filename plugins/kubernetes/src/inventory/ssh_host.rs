@@ -36,13 +36,21 @@ pub(crate) struct JumpHost {
 
 /// SSH access to a machine: to a worker through the router of its site.
 pub(crate) fn ssh_host(inventory: &Inventory, server: &ServerSpec) -> SshHost {
-    let SshLogin { address, user, host_key, port } = server.ssh.clone();
-    let via = (server.role == MachineRole::Worker).then(|| jump_host(inventory, server));
-    SshHost { address, user, host_key, port, via }
+    if server.role == MachineRole::Router {
+        return direct_host(server);
+    }
+    let site = inventory.sites.get(&server.site).expect("a machine of an unknown site is invalid");
+    host_through(server, inventory.router(site).1)
 }
 
-fn jump_host(inventory: &Inventory, worker: &ServerSpec) -> JumpHost {
-    let site = inventory.sites.get(&worker.site).expect("a machine of an unknown site is invalid");
-    let SshLogin { address, user, host_key, port } = inventory.router(site).1.ssh.clone();
-    JumpHost { address, user, host_key, port }
+/// SSH access to a machine without a jump host.
+pub(crate) fn direct_host(server: &ServerSpec) -> SshHost {
+    let SshLogin { address, user, host_key, port } = server.ssh.clone();
+    SshHost { address, user, host_key, port, via: None }
+}
+
+/// SSH access to a machine through a router.
+pub(crate) fn host_through(server: &ServerSpec, router: &ServerSpec) -> SshHost {
+    let SshLogin { address, user, host_key, port } = router.ssh.clone();
+    SshHost { via: Some(JumpHost { address, user, host_key, port }), ..direct_host(server) }
 }

@@ -7,12 +7,16 @@ use std::{
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use stargate_kubernetes_client::{CLUSTER_TARGET, KubeClient, KubeError, KubeRequest, LEASES, ObjectName, permission};
+use stargate_kubernetes_client::{
+    CLUSTER_TARGET, KubeClient, KubeError, KubeRequest, LEASES, ObjectName,
+    json::{name, uid},
+    permission,
+};
 use stargate_sdk::{ActionContext, ActionError, FailureKind, LockAttempt, LockService, Permission, RemoteLockRequest};
 
 use super::{
     election::{LeaseClaim, LeaseHolder, decide},
-    lease_object::{self, NAMESPACE},
+    lease_object::{self, LEASE_NAMESPACE},
     observations::Observations,
 };
 
@@ -42,7 +46,7 @@ impl LockService for LeaseLocks {
     }
 
     fn object(&self, lock: &str) -> String {
-        format!("lease {NAMESPACE}/{}", lease_object::name_of(lock))
+        format!("lease {LEASE_NAMESPACE}/{}", lease_object::name_of(lock))
     }
 
     fn permissions(&self) -> &'static [Permission] {
@@ -104,6 +108,10 @@ impl LockService for LeaseLocks {
                 let read = self.read(cx, request).await.map_err(|error| in_lease(request, error.into()))?;
                 let own = read.filter(|lease| is_held_by(lease, request));
                 let Some(mut lease) = own else { break };
+                if lease_object::is_deleted_on_release(&lease) {
+                    self.delete(cx, &lease).await.map_err(|error| in_lease(request, error))?;
+                    break;
+                }
                 lease_object::release(&mut lease, Timestamp::now());
                 if self.write(cx, request, lease).await.map_err(|error| in_lease(request, error))? {
                     break;
@@ -129,7 +137,7 @@ impl LeaseLocks {
     ) -> Result<Option<LockAttempt>, ActionError> {
         let now = Timestamp::now();
         let Some(mut lease) = lease else {
-            let created = self.client.create(cx, &LEASES, Some(NAMESPACE), lease_object::new(request, now)).await;
+            let created = self.client.create(cx, &LEASES, Some(LEASE_NAMESPACE), lease_object::new(request, now)).await;
             return match created {
                 Ok(created) => Ok(Some(self.taken(request, created))),
                 Err(error) if error.already_exists() => Ok(None),
@@ -167,7 +175,7 @@ impl LeaseLocks {
 
     async fn read(&self, cx: &ActionContext, request: &RemoteLockRequest) -> Result<Option<Value>, KubeError> {
         let name = lease_object::name_of(&request.lock);
-        let path = LEASES.object_path(ObjectName::namespaced(NAMESPACE, &name)?, None);
+        let path = LEASES.object_path(ObjectName::namespaced(LEASE_NAMESPACE, &name)?, None);
         match self.client.call(cx, KubeRequest::read(path)).await {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if error.is_not_found() && !error.is_unserved_kind() => Ok(None),
@@ -178,7 +186,7 @@ impl LeaseLocks {
     /// Replaces the lease. Returns false if it has changed since it was read.
     async fn write(&self, cx: &ActionContext, request: &RemoteLockRequest, lease: Value) -> Result<bool, ActionError> {
         let name = lease_object::name_of(&request.lock);
-        match self.client.replace(cx, &LEASES, ObjectName::namespaced(NAMESPACE, &name)?, None, lease).await {
+        match self.client.replace(cx, &LEASES, ObjectName::namespaced(LEASE_NAMESPACE, &name)?, None, lease).await {
             Ok(written) => {
                 self.taken(request, written);
                 Ok(true)
@@ -186,6 +194,12 @@ impl LeaseLocks {
             Err(error) if error.is_stale() || error.is_not_found() => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Deletes a lease that the run holds.
+    async fn delete(&self, cx: &ActionContext, lease: &Value) -> Result<(), ActionError> {
+        let object = ObjectName::namespaced(LEASE_NAMESPACE, name(lease))?;
+        self.client.delete(cx, &LEASES, object, uid(lease), Value::Null).await.map(drop)
     }
 
     fn taken(&self, request: &RemoteLockRequest, lease: Value) -> LockAttempt {
@@ -204,7 +218,7 @@ impl LeaseLocks {
 /// As for [`KubeClient::get`].
 pub(crate) async fn is_lock_held(client: &KubeClient, cx: &ActionContext, lock: &str) -> Result<bool, ActionError> {
     let name = lease_object::name_of(lock);
-    let lease = client.get(cx, &LEASES, ObjectName::namespaced(NAMESPACE, &name)?).await?;
+    let lease = client.get(cx, &LEASES, ObjectName::namespaced(LEASE_NAMESPACE, &name)?).await?;
     let held = lease.filter(|lease| lease_object::holder(lease).is_some());
     Ok(held.is_some_and(|lease| {
         lease_object::is_recent(&lease, lease_object::duration(&lease, Duration::ZERO), Timestamp::now())
@@ -236,5 +250,5 @@ fn lost(request: &RemoteLockRequest, lease: Option<&Value>) -> LockAttempt {
 /// Adds the lock and its lease to an error.
 fn in_lease(request: &RemoteLockRequest, error: ActionError) -> ActionError {
     let name = lease_object::name_of(&request.lock);
-    error.context(format_args!("lock {:?}, lease {NAMESPACE}/{name}", request.lock))
+    error.context(format_args!("lock {:?}, lease {LEASE_NAMESPACE}/{name}", request.lock))
 }

@@ -10,7 +10,11 @@ use stargate_sdk::{RemoteHolder, RemoteLockRequest};
 use super::election::LeaseHolder;
 
 /// Namespace of the leases: it exists in each cluster.
-pub(super) const NAMESPACE: &str = "kube-system";
+pub(crate) const LEASE_NAMESPACE: &str = "kube-system";
+/// Label selector of the leases that are locks, as a parameter of a list.
+pub(crate) const LEASE_SELECTOR: (&str, &str) = ("labelSelector", "app.kubernetes.io/managed-by=stargate");
+/// Annotation of a lease that its holder deletes instead of releasing it.
+pub(crate) const DELETED_ON_RELEASE: &str = "stargate.io/deleted-on-release";
 /// Maximum length of the readable part of a lease's name.
 const MAX_READABLE: usize = 60;
 const LOCK: &str = "stargate.io/lock";
@@ -46,7 +50,7 @@ pub(super) fn new(request: &RemoteLockRequest, now: Timestamp) -> Value {
         "kind": "Lease",
         "metadata": {
             "name": name_of(&request.lock),
-            "namespace": NAMESPACE,
+            "namespace": LEASE_NAMESPACE,
             "labels": {"app.kubernetes.io/managed-by": "stargate"},
         },
         "spec": {"leaseTransitions": 0},
@@ -89,6 +93,17 @@ pub(super) fn release(lease: &mut Value, now: Timestamp) {
 /// Returns the holder; `None` if the lease is released.
 pub(super) fn holder(lease: &Value) -> Option<LeaseHolder> {
     text(lease, "/spec/holderIdentity").filter(|text| !text.is_empty()).map(LeaseHolder::parse)
+}
+
+/// Returns the id of the run that holds the lease; empty for another program, `None` if it is
+/// released.
+pub(crate) fn holding_run(lease: &Value) -> Option<String> {
+    holder(lease).map(|holder| holder.run)
+}
+
+/// True if the holder deletes the lease instead of releasing it.
+pub(super) fn is_deleted_on_release(lease: &Value) -> bool {
+    lease["metadata"]["annotations"][DELETED_ON_RELEASE] == "true"
 }
 
 /// Returns the time after which the lease expires if its holder does not renew it, or `usual` if

@@ -7,3 +7,4 @@ mod lease_object;
 mod observations;
 
 pub(crate) use lease_locks::{LeaseLocks, is_lock_held};
+pub(crate) use lease_object::{DELETED_ON_RELEASE, LEASE_NAMESPACE, LEASE_SELECTOR, holding_run};

@@ -1,11 +1,13 @@
 //! The `tailscale.*` actions, one per file.
 
+mod device_delete;
 mod device_wait;
 mod devices_list;
 mod route_sets;
 mod routes_approve;
 mod routes_withdraw;
 
+pub(crate) use device_delete::DeviceDelete;
 pub(crate) use device_wait::DeviceWait;
 pub(crate) use devices_list::DevicesList;
 #[cfg(feature = "fuzzing")]
