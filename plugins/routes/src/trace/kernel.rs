@@ -66,29 +66,50 @@ pub(super) fn check_path_filter(
     source: Ipv4Addr,
     from_tunnel: bool,
 ) -> Result<(), Fault> {
-    let Some(device) = host.strict_path_filters.iter().find(|device| host.is_entrance(device, from_tunnel)) else {
+    let entrance = if from_tunnel { Some(TUNNEL) } else { host.device_of(at.ip) };
+    let Some(device) = entrance.filter(|device| host.strict_path_filters.iter().any(|strict| strict == device)) else {
         return Ok(());
     };
     let back = host.lookup(source);
-    if back.is_tunnel() == from_tunnel {
+    if back.device() == Some(device) {
         return Ok(());
     }
     let found = format!("strict for {device}, and the way back: {}", back.text());
     let object = format!("reverse path filter of {}", at.name);
-    Err(Fault::own(PathSurface::PathFilter, object, "net.ipv4.conf.all.rp_filter = 2", found))
+    let fault = Fault::own(PathSurface::PathFilter, object, "net.ipv4.conf.all.rp_filter = 2", found);
+    // A synchronization sets the filter of routers only.
+    let command = "`sudo sysctl -w net.ipv4.conf.all.rp_filter=2` on the host repairs it";
+    Err(if at.is_router() { fault } else { fault.with_command(command) })
 }
 
 impl TracedHost {
-    /// Returns true for the interface of the tunnel, or for one that leads to a gateway.
-    fn is_entrance(&self, device: &str, from_tunnel: bool) -> bool {
-        let leads_on = |route: &HostRoute| route.gateway.is_some() && route.device.as_deref() == Some(device);
-        if from_tunnel { device == TUNNEL } else { device != TUNNEL && self.routes.iter().any(leads_on) }
+    /// The interface that packets to a machine's address come in by: that of the narrowest route
+    /// to its own network, or else that of a route to a gateway.
+    fn device_of(&self, address: Ipv4Addr) -> Option<&str> {
+        let outside = || {
+            let routes = self.routes.iter().filter(|route| route.kind.is_none());
+            routes.filter_map(|route| Some((route, route.device.as_deref().filter(|device| *device != TUNNEL)?)))
+        };
+        let connected = outside().filter(|(route, _)| route.gateway.is_none());
+        let connected = connected.filter_map(|(route, device)| Some((route.prefix()?, device)));
+        let own =
+            connected.filter(|(prefix, _)| prefix.contains(&address)).max_by_key(|(prefix, _)| prefix.prefix_len());
+        own.map(|(_, device)| device)
+            .or_else(|| outside().find(|(route, _)| route.gateway.is_some()).map(|(_, device)| device))
     }
 }
 
 impl Lookup<'_> {
     pub(super) fn is_tunnel(&self) -> bool {
         matches!(self, Self::Tunnel(_))
+    }
+
+    /// The interface that the packet leaves by.
+    fn device(&self) -> Option<&str> {
+        match self {
+            Self::Tunnel(route) | Self::Device(route) => route.device.as_deref(),
+            Self::Dropped(_) => None,
+        }
     }
 
     /// Words for the route, such as `route default of table main via 10.0.0.1 dev eth0`.
@@ -111,6 +132,7 @@ fn text(route: &HostRoute) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::machines::Role;
 
     fn route(table: &str, destination: &str, device: &str) -> HostRoute {
         HostRoute {
@@ -121,6 +143,43 @@ mod tests {
             kind: None,
             metric: 0,
         }
+    }
+
+    fn via(table: &str, destination: &str, device: &str) -> HostRoute {
+        HostRoute { gateway: Some("10.237.0.1".into()), ..route(table, destination, device) }
+    }
+
+    /// A router with two interfaces, whose own network is on the first.
+    fn strict_router(routes: Vec<HostRoute>) -> TracedHost {
+        let own = [via("main", "default", "eth0"), route("main", "10.237.0.0/24", "eth0")];
+        TracedHost {
+            tables: vec!["52".into(), "main".into()],
+            routes: own.into_iter().chain(routes).collect(),
+            strict_path_filters: vec!["eth0".into(), TUNNEL.into()],
+            ..TracedHost::default()
+        }
+    }
+
+    fn filtered(host: &TracedHost, source: &str, from_tunnel: bool) -> Option<String> {
+        let router = Machine { name: "r", role: Role::AksRouter, ip: Ipv4Addr::new(10, 237, 0, 4), site: None };
+        let fault = check_path_filter(&router, host, source.parse().expect("an address"), from_tunnel).err();
+        fault.map(|fault| fault.found)
+    }
+
+    #[test]
+    fn a_strict_filter_admits_sources_that_are_answered_by_the_same_interface() {
+        let plain = strict_router(vec![route("52", "10.244.64.0/18", TUNNEL)]);
+        assert_eq!(filtered(&plain, "10.244.0.9", false), None);
+        assert_eq!(filtered(&plain, "10.244.64.9", true), None);
+        let by_tunnel = "strict for eth0, and the way back: route 10.244.64.0/18 of table 52 dev tailscale0";
+        assert_eq!(filtered(&plain, "10.244.64.9", false).as_deref(), Some(by_tunnel));
+        assert!(filtered(&plain, "10.244.0.9", true).is_some_and(|found| found.starts_with("strict for tailscale0")));
+        let second = strict_router(vec![via("main", "10.244.0.0/24", "eth1")]);
+        let by_second = "strict for eth0, and the way back: route 10.244.0.0/24 of table main via 10.237.0.1 dev eth1";
+        assert_eq!(filtered(&second, "10.244.0.9", false).as_deref(), Some(by_second));
+        assert_eq!(filtered(&second, "10.244.1.9", false), None);
+        let loose = TracedHost { strict_path_filters: vec!["eth1".into()], ..second };
+        assert_eq!(filtered(&loose, "10.244.0.9", false), None);
     }
 
     #[test]

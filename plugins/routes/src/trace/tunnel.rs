@@ -12,11 +12,38 @@ use super::{
 };
 use crate::path::DeviceFacts;
 
-/// Checks tailscaled on a router that packets enter or leave the tunnel at.
+/// Direction in which a packet passes tailscaled on a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TunnelPass {
+    /// A forwarded packet enters the tunnel.
+    In,
+    /// A packet leaves the tunnel and is forwarded.
+    Out,
+}
+
+/// Checks that the preferences of tailscaled let the first packet of a connection pass unchanged.
+/// Replies pass with their connection.
 ///
 /// # Errors
-/// It is not connected, or its preferences drop or change the packets.
-pub(super) fn check_tailscaled(router: &Machine<'_>, host: &TracedHost) -> Result<(), Fault> {
+/// A preference drops or changes the packet.
+pub(super) fn check_preferences(router: &Machine<'_>, host: &TracedHost, pass: TunnelPass) -> Result<(), Fault> {
+    let Some(tailscale) = &host.tailscale else { return Ok(()) };
+    let object = format!("tailscaled on {}", router.name);
+    let fault = |expected: &str, found: &str| Err(Fault::own(PathSurface::Tailscaled, object, expected, found));
+    match pass {
+        TunnelPass::Out if tailscale.snat => fault("snat-subnet-routes=false", "snat-subnet-routes=true"),
+        TunnelPass::In if tailscale.stateful_filtering => {
+            fault("stateful-filtering=false", "stateful-filtering=true: it drops packets that are no replies")
+        }
+        TunnelPass::In | TunnelPass::Out => Ok(()),
+    }
+}
+
+/// Checks that tailscaled on a router is connected to the tailnet.
+///
+/// # Errors
+/// It is not.
+pub(super) fn check_connection(router: &Machine<'_>, host: &TracedHost) -> Result<(), Fault> {
     let Some(tailscale) = &host.tailscale else { return Ok(()) };
     let object = format!("tailscaled on {}", router.name);
     let fault = |expected: &str, found: &str| Err(Fault::own(PathSurface::Tailscaled, object.clone(), expected, found));
@@ -30,10 +57,6 @@ pub(super) fn check_tailscaled(router: &Machine<'_>, host: &TracedHost) -> Resul
             fault("a connected device", "a device that is logged out").map_err(|fault: Fault| fault.with_command(hint))
         }
         HostTailscale { state, .. } if state != "Running" => fault("state Running", &format!("state {state}")),
-        HostTailscale { snat: true, .. } => fault("snat-subnet-routes=false", "snat-subnet-routes=true"),
-        HostTailscale { stateful_filtering: true, .. } => {
-            fault("stateful-filtering=false", "stateful-filtering=true: it drops packets that are no replies")
-        }
         _ => Ok(()),
     }
 }
@@ -76,7 +99,7 @@ pub(super) fn why_not_tunnelled(
         return fault;
     }
     let is_served = facts.serving(destination).is_some_and(|device| facts.router_of(device) == Some(expected.name));
-    let is_connected = facts.host(expected).is_none_or(|host| check_tailscaled(expected, host).is_ok());
+    let is_connected = facts.host(expected).is_none_or(|host| check_connection(expected, host).is_ok());
     if !is_served || !is_connected {
         return why_not_served(facts, from, expected, destination);
     }
@@ -98,7 +121,7 @@ pub(super) fn takes_own(facts: &TraceFacts, from: &Machine<'_>, lookup: &Lookup<
 
 /// Reason for which no device serves a destination, or another one than the expected router.
 fn why_not_served(facts: &TraceFacts, from: &Machine<'_>, expected: &Machine<'_>, destination: Ipv4Addr) -> Fault {
-    if let Some(Err(fault)) = facts.host(expected).map(|host| check_tailscaled(expected, host)) {
+    if let Some(Err(fault)) = facts.host(expected).map(|host| check_connection(expected, host)) {
         return fault;
     }
     let object = format!("device of {}", expected.name);

@@ -5,7 +5,7 @@ use super::{
     machines::{Machine, Role},
     pod,
     report::{Fault, PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop},
-    tunnel,
+    tunnel::{self, TunnelPass},
 };
 use crate::facts::SiteFabric;
 
@@ -38,7 +38,7 @@ pub fn trace(facts: &TraceFacts) -> PathTrace {
     }
     trace.fault = match fault {
         Some(fault) => walks.last().map(|walk| walk.place(fault)),
-        None => segment_fault(&walks).map(|fault| walks[0].place(fault)),
+        None => segment_fault(&walks),
     };
     for walk in walks {
         let hops = if walk.packet.is_reply { &mut trace.reply } else { &mut trace.request };
@@ -57,14 +57,23 @@ pub fn trace(facts: &TraceFacts) -> PathTrace {
 }
 
 /// Full packets of TCP pass the tunnel if one of its routers clamps the segments.
-fn segment_fault(walks: &[Walk<'_>]) -> Option<Fault> {
-    let routers: Vec<&(String, Option<bool>)> = walks.iter().flat_map(|walk| &walk.tunnel_ends).collect();
-    if routers.is_empty() || routers.iter().any(|(_, clamped)| *clamped != Some(false)) {
+fn segment_fault(walks: &[Walk<'_>]) -> Option<PathFault> {
+    let (walk, entry) = walks.iter().find_map(|walk| Some((walk, walk.tunnel_ends.first()?)))?;
+    if walks.iter().flat_map(|walk| &walk.tunnel_ends).any(|end| end.clamped != Some(false)) {
         return None;
     }
-    let (router, _) = routers[0];
     let (expected, found) = ("a clamp on one of the routers", "none: full packets do not fit into the tunnel");
-    Some(Fault::own(PathSurface::SegmentClamp, format!("segment clamp of {router}"), expected, found))
+    let object = format!("segment clamp of {}", entry.router);
+    Some(walk.place_at(entry.hop, Fault::own(PathSurface::SegmentClamp, object, expected, found)))
+}
+
+/// Router at an end of the tunnel.
+struct TunnelEnd {
+    /// Number of the hop at which the packet enters the tunnel, from 1.
+    hop: usize,
+    router: String,
+    /// True if it clamps segments; `None` if that was not read.
+    clamped: Option<bool>,
 }
 
 /// Side from which a packet reaches a machine.
@@ -84,8 +93,7 @@ struct Walk<'f> {
     packet: TracedPacket,
     hops: Vec<TracedHop>,
     unread: Vec<String>,
-    /// Routers at the ends of the tunnel, with their clamp if it was read.
-    tunnel_ends: Vec<(String, Option<bool>)>,
+    tunnel_ends: Vec<TunnelEnd>,
 }
 
 impl<'f> Walk<'f> {
@@ -96,12 +104,17 @@ impl<'f> Walk<'f> {
 
     /// Adds the place to a fault: the last hop.
     fn place(&self, fault: Fault) -> PathFault {
+        self.place_at(self.hops.len(), fault)
+    }
+
+    /// Adds the place to a fault: a hop, from 1.
+    fn place_at(&self, hop: usize, fault: Fault) -> PathFault {
         let Fault { surface, object, expected, found, command } = fault;
-        let at = self.hops.last().map(|hop| hop.at.clone()).unwrap_or_default();
+        let at = hop.checked_sub(1).and_then(|index| self.hops.get(index)).map(|hop| hop.at.clone());
         PathFault {
             of_reply: self.packet.is_reply,
-            hop: self.hops.len(),
-            at,
+            hop,
+            at: at.unwrap_or_default(),
             surface,
             object,
             expected,
@@ -187,14 +200,31 @@ impl<'f> Walk<'f> {
         let into_tunnel = at.is_router() && !at.is_at_site_of(end);
         let host = self.host(at);
         if let Some(host) = host {
-            if at.is_router() && (into_tunnel || entrance == Entrance::Tunnel) {
-                tunnel::check_tailscaled(at, host)?;
-            }
+            self.check_tailscaled(at, host, entrance, into_tunnel)?;
             if entrance != Entrance::Own || self.from.pod {
                 self.check_kernel(at, host, entrance, into_tunnel)?;
             }
         }
         if into_tunnel { self.enter_tunnel(at, end, host) } else { self.cross_network(at, end, host) }
+    }
+
+    /// Checks tailscaled on a router that the packet enters or leaves the tunnel at.
+    fn check_tailscaled(
+        &self,
+        at: &Machine<'_>,
+        host: &TracedHost,
+        entrance: Entrance,
+        into_tunnel: bool,
+    ) -> Result<(), Fault> {
+        let pass = match (entrance, into_tunnel) {
+            _ if !at.is_router() => return Ok(()),
+            (Entrance::Tunnel, false) => TunnelPass::Out,
+            (Entrance::Network | Entrance::Tunnel, true) => TunnelPass::In,
+            (Entrance::Own, true) => return tunnel::check_connection(at, host),
+            (Entrance::Own | Entrance::Network, false) => return Ok(()),
+        };
+        tunnel::check_connection(at, host)?;
+        if self.packet.is_reply { Ok(()) } else { tunnel::check_preferences(at, host, pass) }
     }
 
     /// Checks that a kernel forwards the packet: its setting, its path filter and its firewall.
@@ -257,7 +287,7 @@ impl<'f> Walk<'f> {
         self.tell(format!("sends into the tunnel, to {}", next.label()));
         for end in [*at, next] {
             let clamped = self.facts.host(&end).filter(|host| host.unread.is_none()).and_then(|host| host.clamped);
-            self.tunnel_ends.push((end.name.to_owned(), clamped));
+            self.tunnel_ends.push(TunnelEnd { hop: self.hops.len(), router: end.name.to_owned(), clamped });
         }
         Ok((next, Entrance::Tunnel))
     }
