@@ -1,11 +1,11 @@
 #!/bin/bash
-# More than fifty faults of two sites, one by one: whether `stargate verify` finds exactly the dead pairs, `stargate trace` names the
-# surface, `plan` tells, and one sync mends it, or names what is not ours.
+# More than sixty faults of two sites, one by one: whether `stargate verify` finds exactly the dead pairs, the first line of `stargate trace`
+# names surface, object and hop, `plan` tells, and one sync mends it, or names what is not ours and the command that mends it does.
 #
 # catalogue.sh [--keep] [--cilium] [NUMBER...]
 #   --keep      leaves all of it up; down.sh ends it
 #   --cilium    with Cilium's own agents on every node
-#   NUMBER      only these faults
+#   NUMBER      only these faults, in this order
 #
 # The deployment takes 5 min, each fault 20 to 40 s.
 . "$(dirname "$0")/lib.sh"
@@ -85,92 +85,144 @@ kernel_route() { run_in "$1" ip route "${@:2}"; }
 guarded() { run_in "$1" nft "add table ip company { chain forward { type filter hook forward priority 10; $2 }; }"; }
 unguarded() { run_in "$1" nft delete table ip company; }
 
-# --- the faults: who mends it, the surfaces that a trace may name, what it is, what breaks it, what undoes it if a sync does not
+# strict_filter MACHINE PREFIX: the path filter is strict, and the machine answers the prefix by a second interface. It finds the gateway
+# there without asking for it: whoever answers would learn another way to the machine.
+strict_filter() {
+  run_in "$1" sh -eu <<N
+gateway=\$(ip route show default | cut -d' ' -f3)
+ping -c 1 -W 1 "\$gateway" >/dev/null || true
+physical=\$(ip neigh show "\$gateway" dev eth0 | sed -n 's/.*lladdr \([^ ]*\).*/\1/p')
+ip link add link eth0 name second type macvlan mode private
+ip link set second up
+ip neigh replace "\$gateway" lladdr "\$physical" dev second nud permanent
+ip route add $2 via "\$gateway" dev second onlink
+for interface in all eth0; do /usr/sbin/sysctl -qw net.ipv4.conf.\$interface.rp_filter=1; done
+N
+}
+no_second_interface() { run_in "$1" sh -c 'ip link delete second; /usr/sbin/sysctl -qw net.ipv4.conf.all.rp_filter=2'; }
+# other_addresses NODE PREFIX OTHER: its CNI plugin gives addresses of the other prefix in place of the one, and its pod is created again
+other_addresses() {
+  kubectl delete pod "echo-$1" --wait
+  run_in "$1" sh -c "sed -i 's#$2#$3#' /etc/cni/net.d/*.conflist; ip link delete cni0 2>/dev/null || true"
+  "$HERE/matrix.sh" pods "$1"
+}
+second_node() { instances | sed -n '2s/ .*//p'; }
+
+# --- the faults: who mends it, with the step that names it, if it ends with 3; what the first line of a trace says, as `traced` takes it:
+# surfaces, places, object; what it is; what breaks it; what undoes it
+#   sync            one sync
+#   command [STEP]  the command that the trace names
+#   undo [STEP]     whoever broke it
+#   repave WORKER   a repave of the worker
 catalogue() { cat <<T
-sync|interface_forwarding|interface of the AKS router|forwarding_off $NODE_GROUP aks-router
-sync|interface_forwarding|interface of a site's router|forwarding_off $DATACENTER dc-router
-sync|interface_forwarding|interface of the other site's router|forwarding_off $NORTH $NORTH_ROUTER
-sync|kernel_forwarding|kernel of the AKS router|kernel_off aks-router
-sync|kernel_forwarding|kernel of a site's router|kernel_off dc-router
-sync|kernel_forwarding|kernel of the other site's router|kernel_off $NORTH_ROUTER
-sync|kernel_forwarding|kernel of a worker|kernel_off worker-2
-sync|kernel_forwarding|kernel of the other site's worker|kernel_off $NORTH_WORKER
-sync|advertised_route|pods of a site not advertised|advertise_without dc-router 10.244.64.0/18
-sync|advertised_route|pods of the other site not advertised|advertise_without $NORTH_ROUTER 10.244.128.0/18
-sync|advertised_route|pods of a node of AKS not advertised|advertise_without aks-router 10.244.1.0/24
-sync|advertised_route|a part of a site's pods advertised only|advertise_part dc-router 10.244.64.0/18 10.244.96.0/19
-sync|advertised_route|a part of a node's pods advertised only|advertise_part aks-router 10.244.1.0/24 10.244.1.128/25
-sync|approved_route|a part of the other site's pods approved only|approve_part $NORTH_ROUTER 10.244.128.0/18 10.244.160.0/19
-sync|approved_route|a part of a node's pods approved only|approve_part aks-router 10.244.0.0/24 10.244.0.128/25
-sync|approved_route|pods of a site not approved|approve_without dc-router 10.244.64.0/18
-sync|approved_route|pods of the other site not approved|approve_without $NORTH_ROUTER 10.244.128.0/18
-sync|approved_route|pods of a node of AKS not approved|approve_without aks-router 10.244.0.0/24
-sync|accepted_route|routes refused by the AKS router|preference aks-router --accept-routes=false
-sync|accepted_route|routes refused by a site's router|preference dc-router --accept-routes=false
-sync|accepted_route|routes refused by the other site's router|preference $NORTH_ROUTER --accept-routes=false
-sync|accepted_route|routes refused by both sites' routers|routes_refused dc-router $NORTH_ROUTER
-sync|accepted_route|routes refused by all routers|routes_refused aks-router dc-router $NORTH_ROUTER
-sync|segment_clamp|no clamp on any router|no_clamps aks-router dc-router $NORTH_ROUTER
-sync|segment_clamp|no clamp on the routers of AKS and a site|no_clamps aks-router dc-router
-sync|segment_clamp|no clamp on the routers of AKS and the other site|no_clamps aks-router $NORTH_ROUTER
-sync|segment_clamp|no clamp on both sites' routers|no_clamps dc-router $NORTH_ROUTER
-sync|segment_clamp|clamps without rules on all routers|no_clamp_rules aks-router dc-router $NORTH_ROUTER
-sync|tailscaled|stateful filtering on the AKS router|preference aks-router --stateful-filtering=true
-sync|tailscaled|stateful filtering on a site's router|preference dc-router --stateful-filtering=true
-sync|tailscaled|source addresses replaced by a site's router|preference dc-router --snat-subnet-routes=true
-sync|tailscaled|source addresses replaced by the AKS router|preference aks-router --snat-subnet-routes=true
-sync|tailscaled device|the other site's router disconnected|run_in $NORTH_ROUTER tailscale down
-sync|tailscaled device|tailscaled stopped on a site's router|run_in dc-router systemctl stop tailscaled
-sync|route_table|no route of the nodes to a site|no_route $NODE_GROUP 10.244.64.0/18 workers-rt
-sync|route_table|no route of the nodes to the other site|no_route $NODE_GROUP 10.244.128.0/18 workers-rt
-sync|route_table|no route of the AKS router to a node's pods|no_route $NODE_GROUP 10.244.1.0/24 router-rt
-sync|route_table|no route of a site to a node's pods|no_route $DATACENTER 10.244.0.0/24 rt
-sync|route_table|no route of a site to a worker's pods|no_route $DATACENTER 10.244.65.0/24 rt
-sync|route_table|a route of the other site to a wrong hop|wrong_hop $NORTH 10.244.128.0/24 rt 10.60.1.77
-sync|route_table|a route of the nodes to a wrong hop|wrong_hop $NODE_GROUP 10.244.64.0/18 workers-rt 10.237.0.77
-sync|route_table|no table for the nodes' subnet|no_table $(node_subnet)
-sync|route_table|no table for the AKS router's subnet|no_table $(subnet_id "$NODE_GROUP" aks-router)
-sync|route_table|no table for a site's subnet|no_table $(subnet_id "$DATACENTER" dc-router)
-undo|route_table|a narrower route of the nodes|narrower $NODE_GROUP 10.244.64.0/18 workers-rt 10.244.64.0/25|not_narrower $NODE_GROUP 10.244.64.0/18 workers-rt
-undo|kernel_route|a blackhole on the AKS router|kernel_route aks-router add blackhole 10.244.0.0/24|kernel_route aks-router del blackhole 10.244.0.0/24
-undo|kernel_route|an unreachable route on a site's router|kernel_route dc-router add unreachable 10.244.64.0/24|kernel_route dc-router del unreachable 10.244.64.0/24
-undo|kernel_route|a prohibiting route on the other site's router|kernel_route $NORTH_ROUTER add prohibit 10.244.128.0/24|kernel_route $NORTH_ROUTER del prohibit 10.244.128.0/24
-undo|kernel_route|a narrower blackhole among a router's routes of the tailnet|kernel_route dc-router add blackhole 10.244.0.0/25 table 52|kernel_route dc-router del blackhole 10.244.0.0/25 table 52
-undo|kernel_route|a blackhole on a worker|kernel_route worker-1 add blackhole 10.244.1.0/24|kernel_route worker-1 del blackhole 10.244.1.0/24
-undo|firewall|a dropping policy on the AKS router|guarded aks-router 'policy drop;'|unguarded aks-router
-undo|firewall|a dropping policy on the other site's router|guarded $NORTH_ROUTER 'policy drop;'|unguarded $NORTH_ROUTER
-undo|firewall|a dropping policy on a worker|guarded worker-2 'policy drop;'|unguarded worker-2
-undo|firewall|a rule against a site's pods on the AKS router|guarded aks-router 'ip saddr 10.244.64.0/18 drop;'|unguarded aks-router
-undo|firewall|a rule against a node's pods on a site's router|guarded dc-router 'ip daddr 10.244.1.0/24 drop;'|unguarded dc-router
-undo|firewall|a rule against a node's pods on the other site's worker|guarded $NORTH_WORKER 'ip saddr 10.244.0.0/24 drop;'|unguarded $NORTH_WORKER
+sync|interface_forwarding|aks-node* aks-router|network interface aks-router-nic|interface of the AKS router|forwarding_off $NODE_GROUP aks-router
+sync|interface_forwarding|dc-router|network interface dc-router-nic|interface of a site's router|forwarding_off $DATACENTER dc-router
+sync|interface_forwarding|north-router|network interface north-router-nic|interface of the other site's router|forwarding_off $NORTH $NORTH_ROUTER
+sync|kernel_forwarding|aks-router|kernel of aks-router|kernel of the AKS router|kernel_off aks-router
+sync|kernel_forwarding|dc-router|kernel of dc-router|kernel of a site's router|kernel_off dc-router
+sync|kernel_forwarding|north-router|kernel of north-router|kernel of the other site's router|kernel_off $NORTH_ROUTER
+sync|kernel_forwarding|worker-2|kernel of worker-2|kernel of a worker|kernel_off worker-2
+sync|kernel_forwarding|north-w1|kernel of north-w1|kernel of the other site's worker|kernel_off $NORTH_WORKER
+sync|advertised_route|aks-router|device of dc-router|pods of a site not advertised|advertise_without dc-router 10.244.64.0/18
+sync|advertised_route|aks-router|device of north-router|pods of the other site not advertised|advertise_without $NORTH_ROUTER 10.244.128.0/18
+sync|advertised_route|north-router|device of aks-router|pods of a node of AKS not advertised|advertise_without aks-router 10.244.1.0/24
+sync|advertised_route|aks-router|device of dc-router|a part of a site's pods advertised only|advertise_part dc-router 10.244.64.0/18 10.244.96.0/19
+sync|advertised_route|north-router|device of aks-router|a part of a node's pods advertised only|advertise_part aks-router 10.244.1.0/24 10.244.1.128/25
+sync|approved_route|aks-router|device of north-router|a part of the other site's pods approved only|approve_part $NORTH_ROUTER 10.244.128.0/18 10.244.160.0/19
+sync|approved_route|north-router|device of aks-router|a part of a node's pods approved only|approve_part aks-router 10.244.0.0/24 10.244.0.128/25
+sync|approved_route|aks-router|device of dc-router|pods of a site not approved|approve_without dc-router 10.244.64.0/18
+sync|approved_route|aks-router|device of north-router|pods of the other site not approved|approve_without $NORTH_ROUTER 10.244.128.0/18
+sync|approved_route|north-router|device of aks-router|pods of a node of AKS not approved|approve_without aks-router 10.244.0.0/24
+sync|accepted_route|aks-router|tailscaled on aks-router|routes refused by the AKS router|preference aks-router --accept-routes=false
+sync|accepted_route|dc-router|tailscaled on dc-router|routes refused by a site's router|preference dc-router --accept-routes=false
+sync|accepted_route|north-router|tailscaled on north-router|routes refused by the other site's router|preference $NORTH_ROUTER --accept-routes=false
+sync|accepted_route|north-router|tailscaled on north-router|routes refused by both sites' routers|routes_refused dc-router $NORTH_ROUTER
+sync|accepted_route|aks-router|tailscaled on aks-router|routes refused by all routers|routes_refused aks-router dc-router $NORTH_ROUTER
+sync|segment_clamp|aks-router|segment clamp of aks-router|no clamp on any router|no_clamps aks-router dc-router $NORTH_ROUTER
+sync|segment_clamp|aks-router|segment clamp of aks-router|no clamp on the routers of AKS and a site|no_clamps aks-router dc-router
+sync|segment_clamp|aks-router|segment clamp of aks-router|no clamp on the routers of AKS and the other site|no_clamps aks-router $NORTH_ROUTER
+sync|segment_clamp|north-router|segment clamp of north-router|no clamp on both sites' routers|no_clamps dc-router $NORTH_ROUTER
+sync|segment_clamp|aks-router|segment clamp of aks-router|clamps without rules on all routers|no_clamp_rules aks-router dc-router $NORTH_ROUTER
+sync|tailscaled|aks-router|tailscaled on aks-router|stateful filtering on the AKS router|preference aks-router --stateful-filtering=true
+sync|tailscaled|dc-router|tailscaled on dc-router|stateful filtering on a site's router|preference dc-router --stateful-filtering=true
+sync|tailscaled|dc-router|tailscaled on dc-router|source addresses replaced by a site's router|preference dc-router --snat-subnet-routes=true
+sync|tailscaled|aks-router|tailscaled on aks-router|source addresses replaced by the AKS router|preference aks-router --snat-subnet-routes=true
+sync|tailscaled device|aks-router north-router|(tailscaled on|device of) north-router|the other site's router disconnected|run_in $NORTH_ROUTER tailscale down
+sync|tailscaled device|aks-router dc-router|(tailscaled on|device of) dc-router|tailscaled stopped on a site's router|run_in dc-router systemctl stop tailscaled
+sync|route_table|aks-node*|route table stargate-workers-rt|no route of the nodes to a site|no_route $NODE_GROUP 10.244.64.0/18 workers-rt
+sync|route_table|aks-node*|route table stargate-workers-rt|no route of the nodes to the other site|no_route $NODE_GROUP 10.244.128.0/18 workers-rt
+sync|route_table|aks-router|route table .*router-rt|no route of the AKS router to a node's pods|no_route $NODE_GROUP 10.244.1.0/24 router-rt
+sync|route_table|worker-1|route table .*dc-router-rt|no route of a site to a node's pods|no_route $DATACENTER 10.244.0.0/24 rt
+sync|route_table|dc-router|route table .*dc-router-rt|no route of a site to a worker's pods|no_route $DATACENTER 10.244.65.0/24 rt
+sync|route_table|north-router|route table .*north-router-rt|a route of the other site to a wrong hop|wrong_hop $NORTH 10.244.128.0/24 rt 10.60.1.77
+sync|route_table|aks-node*|route table stargate-workers-rt|a route of the nodes to a wrong hop|wrong_hop $NODE_GROUP 10.244.64.0/18 workers-rt 10.237.0.77
+sync|route_table|aks-node*|subnet aks-subnet, which has no route table|no table for the nodes' subnet|no_table $(node_subnet)
+sync|route_table|aks-router|subnet .*, which has no route table|no table for the AKS router's subnet|no_table $(subnet_id "$NODE_GROUP" aks-router)
+sync|route_table|dc-router|subnet .*, which has no route table|no table for a site's subnet|no_table $(subnet_id "$DATACENTER" dc-router)
+undo nodes_path|route_table|aks-node*|route table stargate-workers-rt|a narrower route of the nodes|narrower $NODE_GROUP 10.244.64.0/18 workers-rt 10.244.64.0/25|not_narrower $NODE_GROUP 10.244.64.0/18 workers-rt
+command router_filter[aks-router]|kernel_route|aks-router|kernel routes of aks-router|a blackhole on the AKS router|kernel_route aks-router add blackhole 10.244.0.0/24|kernel_route aks-router del blackhole 10.244.0.0/24
+command router_filter[dc-router]|kernel_route|dc-router|kernel routes of dc-router|an unreachable route on a site's router|kernel_route dc-router add unreachable 10.244.64.0/24|kernel_route dc-router del unreachable 10.244.64.0/24
+command router_filter[$NORTH_ROUTER]|kernel_route|north-router|kernel routes of north-router|a prohibiting route on the other site's router|kernel_route $NORTH_ROUTER add prohibit 10.244.128.0/24|kernel_route $NORTH_ROUTER del prohibit 10.244.128.0/24
+command router_filter[dc-router]|kernel_route|dc-router|kernel routes of dc-router|a narrower blackhole among a router's routes of the tailnet|kernel_route dc-router add blackhole 10.244.0.0/25 table 52|kernel_route dc-router del blackhole 10.244.0.0/25 table 52
+command worker_filter[worker-1]|kernel_route|worker-1|kernel routes of worker-1|a blackhole on a worker|kernel_route worker-1 add blackhole 10.244.1.0/24|kernel_route worker-1 del blackhole 10.244.1.0/24
+undo router_filter[aks-router]|firewall|aks-router|chain forward of table ip company on aks-router|a dropping policy on the AKS router|guarded aks-router 'policy drop;'|unguarded aks-router
+undo router_filter[$NORTH_ROUTER]|firewall|north-router|chain forward of table ip company on north-router|a dropping policy on the other site's router|guarded $NORTH_ROUTER 'policy drop;'|unguarded $NORTH_ROUTER
+undo worker_filter[worker-2]|firewall|worker-2|chain forward of table ip company on worker-2|a dropping policy on a worker|guarded worker-2 'policy drop;'|unguarded worker-2
+undo router_filter[aks-router]|firewall|aks-router|chain forward of table ip company on aks-router|a rule against a site's pods on the AKS router|guarded aks-router 'ip saddr 10.244.64.0/18 drop;'|unguarded aks-router
+undo router_filter[dc-router]|firewall|dc-router|chain forward of table ip company on dc-router|a rule against a node's pods on a site's router|guarded dc-router 'ip daddr 10.244.1.0/24 drop;'|unguarded dc-router
+undo worker_filter[$NORTH_WORKER]|firewall|north-w1|chain forward of table ip company on north-w1|a rule against a node's pods on the other site's worker|guarded $NORTH_WORKER 'ip saddr 10.244.0.0/24 drop;'|unguarded $NORTH_WORKER
+sync|path_filter|aks-router|reverse path filter of aks-router|strict path filter of the AKS router with a second interface|strict_filter aks-router 10.244.0.0/24|no_second_interface aks-router
+sync|path_filter|dc-router|reverse path filter of dc-router|strict path filter of a site's router with a second interface|strict_filter dc-router 10.244.64.0/24|no_second_interface dc-router
+sync|path_filter|north-router|reverse path filter of north-router|strict path filter of the other site's router with a second interface|strict_filter $NORTH_ROUTER 10.244.128.0/24|no_second_interface $NORTH_ROUTER
+command|path_filter|worker-1|reverse path filter of worker-1|strict path filter of a worker with a second interface|strict_filter worker-1 10.244.0.0/24|no_second_interface worker-1
+command|path_filter|north-w1|reverse path filter of north-w1|strict path filter of the other site's worker with a second interface|strict_filter $NORTH_WORKER 10.244.64.0/18|no_second_interface $NORTH_WORKER
+repave worker-1|pod_cidr|aks-node*|pod default/echo-worker-1|pods of a worker with addresses of a prefix that no worker has|other_addresses worker-1 10.244.64.0/24 10.244.70.0/24|other_addresses worker-1 10.244.70.0/24 10.244.64.0/24
+repave $NORTH_WORKER|pod_cidr|aks-node*|pod default/echo-north-w1|pods of the other site's worker with addresses outside its site|other_addresses $NORTH_WORKER 10.244.128.0/24 10.244.200.0/24|other_addresses $NORTH_WORKER 10.244.200.0/24 10.244.128.0/24
+undo|pod_cidr|aks-node*|pod default/echo-aks-.*|pods of a node of AKS with addresses of a prefix that no node has|other_addresses $(second_node) 10.244.1.0/24 10.244.7.0/24|other_addresses $(second_node) 10.244.7.0/24 10.244.1.0/24
 T
 }
 
 # --- what has to be seen
 
-faulty_surfaces() { echo "$1"; }
+# sync_ends EXIT
 sync_ends() { begin catalogue sync_only; ended catalogue; same "$1" "$(jq .exit "$RUN/catalogue.json")"; }
 # probes_mend SURFACES BREAK: whether a probe pod mends it: the CNI plugin turns the kernel's forwarding on for each new pod of a worker
 probes_mend() { [[ $2 = kernel_off* && $2 != *router* ]]; }
-faced() {   # MENDER SURFACES BREAK UNDO
-  eval "$3"
+# is_named STEP: a plan and a sync end with 3, and the step has failed; without one, both have nothing to say
+is_named() {
+  if [ -z "$1" ]; then planned 0; sync_ends 0; return; fi
+  planned 3; sync_ends 3
+  jq -e --arg step "$1" 'any(.failures[]; .step == $step)' "$RUN/catalogue.json" || { jq .failures "$RUN/catalogue.json"; return 1; }
+}
+# named_command: what the trace has named is done, on the machine at which it is
+named_command() {
+  local command; command=$(jq -er '.report.fault.command | capture("^`sudo (?<command>[^`]*)` on the host").command' "$RUN/trace.json")
+  # shellcheck disable=SC2086
+  run_in "$(jq -er '.report.fault.at / " " | last' "$RUN/trace.json")" env PATH=/usr/sbin:/usr/bin:/sbin:/bin $command
+}
+# step_of MENDER: the step that it has after its first word
+step_of() { case $1 in *\ *) echo "${1#* }" ;; esac; }
+answers() { wait_for 90 "$HERE/matrix.sh" show; }
+faced() {   # MENDER SURFACES PLACES OBJECT BREAK UNDO
+  eval "$5"
   wait_for 60 some_pair_is_dead
-  probes_mend "$2" "$3" || verified
-  traced "$2"
-  if [ "$1" = sync ]; then
-    planned 2; sync_ends 0
-  else
-    planned 3; sync_ends 3
-    eval "$4"
-  fi
-  wait_for 90 "$HERE/matrix.sh" show
+  probes_mend "$2" "$5" || verified
+  traced "$2" "$3" "$4"
+  case $1 in
+  sync) planned 2; sync_ends 0; answers ;;
+  command*) is_named "$(step_of "$1")"; named_command; answers ;;
+  repave*) is_named ''; complete repaved repave "${1#* }"; kubectl delete pod "echo-${1#* }" --wait; "$HERE/matrix.sh" pods "${1#* }" ;;
+  undo*) is_named "$(step_of "$1")" ;;
+  esac
+  case $1 in repave* | command\ *) ;; *) eval "$6" ;; esac
+  answers
 }
 
 # recovered UNDO: after a fault that was not faced as it should be
 recovered() {
   eval "$1" || true
   sync_ends 0
-  wait_for 90 "$HERE/matrix.sh" show
+  answers
 }
 
 claim
@@ -183,14 +235,14 @@ check "provision-dc: a second site" second_site
 check "repave-worker $NORTH_WORKER" north_worker
 check "25 of 25 pod pairs answer with their source addresses kept" all_pairs 25
 check "stargate verify: all pairs of pods and nodes answer" all_alive
-number=0
 catalogue > "$RUN/catalogue"
-while IFS='|' read -r mender surfaces what break undo <&3; do
-  number=$((number + 1))
-  [ ${#numbers[@]} = 0 ] || [[ " ${numbers[*]} " == *" $number "* ]] || continue
+mapfile -t rows < "$RUN/catalogue"
+[ ${#numbers[@]} != 0 ] || mapfile -t numbers < <(seq ${#rows[@]})
+for number in "${numbers[@]}"; do
+  IFS='|' read -r mender surfaces places object what break undo <<< "${rows[number - 1]}"
   before=$failed
-  goes_on=yes check "$number: $what" faced "$mender" "$surfaces" "$break" "$undo"
+  goes_on=yes check "$number: $what" faced "$mender" "$surfaces" "$places" "$object" "$break" "$undo"
   [ "$failed" = "$before" ] || check "$number is mended for the next one" recovered "$undo"
-done 3< "$RUN/catalogue"
+done
 check "sync-pod-routes: nothing is left to mend" again sync
 [ "$failed" = 0 ]

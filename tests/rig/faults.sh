@@ -68,6 +68,20 @@ still_alive() { case $1 in cilium | clamp | disabled) ;; *) return 1 ;; esac; }
 # is_verified FAULT: whether stargate verify is asked about it, too: those that kill different pairs. On a worker, the CNI plugin turns
 # forwarding on for each new pod, and so for a probe pod.
 is_verified() { case $1 in nic | kernel | approval | route) ;; *) return 1 ;; esac; }
+# first_line FAULT: what the first line of a trace says of it: surfaces, places and object, as `traced` takes them
+first_line() {
+  case $1 in
+  nic) echo 'interface_forwarding|aks-node* aks-router|network interface aks-router-nic' ;;
+  kernel) echo 'kernel_forwarding|dc-router|kernel of dc-router' ;;
+  worker_kernel) echo 'kernel_forwarding|worker-1|kernel of worker-1' ;;
+  advertisement) echo 'advertised_route|aks-router|device of dc-router' ;;
+  approval) echo 'approved_route|aks-router|device of dc-router' ;;
+  route) echo 'route_table|aks-node*|route table stargate-workers-rt' ;;
+  down) echo 'tailscaled device|aks-router|(tailscaled on|device of) dc-router' ;;
+  stopped) echo 'tailscaled device|aks-router dc-router|(tailscaled on|device of) aks-router' ;;
+  esac
+}
+traced_fault() { local surfaces places object; IFS='|' read -r surfaces places object < <(first_line "$1"); traced "$surfaces" "$places" "$object"; }
 some_pair_is_dead() { ! "$HERE/matrix.sh" show; }
 # planned EXIT: a plan of the sync ends so, and writes nothing
 planned() {
@@ -83,7 +97,7 @@ mended() {
   broken "$1"
   still_alive "$1" || wait_for 60 some_pair_is_dead
   ! is_verified "$1" || verified
-  still_alive "$1" || traced "$1"
+  still_alive "$1" || traced_fault "$1"
   planned 2
   before=$(writes); stamped
   complete mending sync_only     # the writes of a measurement would hide its own
@@ -97,7 +111,7 @@ mended() {
 firewall_named() {   # MACHINE STEP
   run_in "$1" nft 'add table ip company { chain forward { type filter hook forward priority 10; policy drop; }; }'
   wait_for 60 some_pair_is_dead
-  traced firewall
+  traced firewall "$1" "chain forward of table ip company on $1"
   planned 3
   stamped
   begin firewall sync; ended firewall
