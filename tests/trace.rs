@@ -512,6 +512,51 @@ fn kernel_faults() -> Vec<TraceFault> {
     ]
 }
 
+const CILIUM_CONFIG: &str = "/api/v1/namespaces/kube-system/configmaps/cilium-config";
+
+/// Merges settings into the configuration of Cilium's agents; those that are null are removed.
+async fn configure_cilium(sim: &Sim, settings: Value) {
+    outside::patch(sim, CILIUM_CONFIG, &json!({ "data": settings })).await;
+}
+
+/// Returns faults of the configuration of Cilium's agents.
+fn cilium_faults() -> Vec<TraceFault> {
+    macro_rules! settings {
+        ($what:literal, $settings:tt) => {
+            change(
+                concat!("source addresses replaced by Cilium: ", $what),
+                &["cilium"],
+                |sim| Box::pin(configure_cilium(sim, json!($settings))),
+                |sim| {
+                    Box::pin(configure_cilium(
+                        sim,
+                        json!({ "enable-ipv4-masquerade": "false", "enable-bpf-masquerade": null,
+                            "egress-masquerade-interfaces": null, "ipv4-native-routing-cidr": null,
+                            "ipam": "delegated-plugin" }),
+                    ))
+                },
+            )
+        };
+    }
+    vec![
+        settings!("its programs", { "enable-ipv4-masquerade": "true", "enable-bpf-masquerade": "true" }),
+        settings!("the default, on an interface", { "enable-ipv4-masquerade": null, "egress-masquerade-interfaces": "eth0" }),
+        settings!("to other sites", { "enable-ipv4-masquerade": "true", "enable-bpf-masquerade": "true",
+            "ipv4-native-routing-cidr": "10.244.0.0/18" }),
+        settings!("to other nodes of AKS", { "enable-ipv4-masquerade": "true", "egress-masquerade-interfaces": "eth0",
+            "ipv4-native-routing-cidr": "10.244.64.0/18" }),
+        settings!("to one worker", { "enable-ipv4-masquerade": "true", "enable-bpf-masquerade": "true",
+            "ipv4-native-routing-cidr": "10.244.64.0/24" }),
+        settings!("with addresses of its own", { "enable-ipv4-masquerade": "true", "ipam": "cluster-pool",
+            "ipv4-native-routing-cidr": "10.224.0.0/16" }),
+    ]
+}
+
+/// Returns the faults of surfaces that a synchronization does not read.
+fn unsynchronized() -> Vec<TraceFault> {
+    cilium_faults()
+}
+
 fn catalogue() -> Vec<TraceFault> {
     let groups = [drifts(), tailscaled_faults(), azure_faults(), kernel_faults(), other_faults()];
     groups.into_iter().flatten().collect()
@@ -540,6 +585,95 @@ async fn the_surface_of_each_fault_is_named() {
     assert!(found.is_empty(), "{} of {} faults:\n{}", found.len(), faults.len(), found.join("\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_cilium_are_named() {
+    let mut harness = deployed().await;
+    assert!(outside::becomes(|| is_alive(&harness.sim)).await);
+    let mut found = vec![];
+    for fault in unsynchronized() {
+        fault.apply.happen(&harness.sim).await;
+        assert!(!is_alive(&harness.sim), "{}: it kills no pair", fault.what);
+        found.extend(deviations(&mut harness, &fault.what, fault.surfaces).await);
+        fault.revert.happen(&harness.sim).await;
+        assert!(is_alive(&harness.sim), "{} is not mended", fault.what);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Returns the texts of `unread` of a trace between the sites, whose verdict has to be `unknown`.
+async fn unread_between_sites(harness: &mut Harness) -> Vec<String> {
+    let (code, report) = trace(harness, "10.244.0.9", "10.244.64.9").await;
+    assert_eq!((code, &report["verdict"]), (Some(3), &json!("unknown")), "{report:#}");
+    report["unread"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_cilium_that_decide_nothing_known_are_unread() {
+    let mut harness = deployed().await;
+    let exempt = json!({ "enable-ipv4-masquerade": "true", "enable-bpf-masquerade": "true",
+        "ipv4-native-routing-cidr": "10.244.0.0/16" });
+    configure_cilium(&harness.sim, exempt).await;
+    assert!(is_alive(&harness.sim), "all pods are exempt");
+    let (code, report) = trace(&mut harness, "10.244.0.9", "10.244.64.9").await;
+    assert_eq!(code, Some(0), "{report:#}");
+    let hidden = json!({ "enable-bpf-masquerade": null, "ipv4-native-routing-cidr": null });
+    configure_cilium(&harness.sim, hidden).await;
+    let unread = unread_between_sites(&mut harness).await;
+    assert!(unread[0].starts_with("ConfigMap cilium-config: enable-ipv4-masquerade=true"), "{unread:?}");
+    configure_cilium(&harness.sim, json!({ "enable-ipv4-masquerade": "false", "routing-mode": "tunnel" })).await;
+    let unread = unread_between_sites(&mut harness).await;
+    assert!(unread[0].contains("packets between nodes are encapsulated (vxlan)"), "{unread:?}");
+    outside::delete(&harness.sim, CILIUM_CONFIG).await;
+    let unread = unread_between_sites(&mut harness).await;
+    assert_eq!(unread, ["ConfigMap cilium-config: there is none in kube-system"]);
+}
+
+/// A `CiliumNode` that differs drops nothing, as was seen with Cilium's own agents (tests/rig).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cilium_node_that_differs_is_named_and_blocks_nothing() {
+    let mut harness = deployed().await;
+    create_pods(&mut harness).await;
+    assert_eq!(harness.run_shipped(&["run", "workflow"], "sync-pod-routes").await, Some(0));
+    let (_, report) = trace(&mut harness, "shop/web", "shop/db").await;
+    assert_eq!(report["deviations"], json!([]), "{report:#}");
+    let other_address = json!([{ "type": "InternalIP", "ip": "10.50.1.99" }]);
+    for (node, spec, object, found) in [
+        ("worker-1", json!({ "ipam": { "podCIDRs": null } }), "pod CIDRs of CiliumNode worker-1", "none"),
+        (
+            "worker-1",
+            json!({ "ipam": { "podCIDRs": ["10.244.65.0/24"] } }),
+            "pod CIDRs of CiliumNode worker-1",
+            "10.244.65.0/24",
+        ),
+        (
+            NODES[0],
+            json!({ "ipam": { "podCIDRs": ["10.0.0.0/24", "10.244.0.0/24"] } }),
+            "pod CIDRs of CiliumNode aks-nodepool1-41954725-vmss000000",
+            "10.0.0.0/24, 10.244.0.0/24",
+        ),
+        (
+            NODES[0],
+            json!({ "ipam": { "podCIDRs": [] } }),
+            "pod CIDRs of CiliumNode aks-nodepool1-41954725-vmss000000",
+            "none",
+        ),
+        ("worker-1", json!({ "addresses": other_address }), "internal address of CiliumNode worker-1", "10.50.1.99"),
+    ] {
+        let path = format!("/apis/cilium.io/v2/ciliumnodes/{node}");
+        let before = outside::list(&harness.sim, "/apis/cilium.io/v2/ciliumnodes").await;
+        let before = before.iter().find(|known| known["metadata"]["name"] == node).unwrap();
+        outside::patch(&harness.sim, &path, &json!({ "spec": spec })).await;
+        assert_eq!(cluster_matrix(&harness.sim).dead, 0);
+        let (code, report) = trace(&mut harness, "shop/web", "shop/db").await;
+        assert_eq!((code, &report["verdict"]), (Some(0), &json!("passes")), "{report:#}");
+        let [deviation] = report["deviations"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
+        assert_eq!((&deviation["object"], &deviation["found"]), (&json!(object), &json!(found)));
+        let restored = json!({ "ipam": { "podCIDRs": before["spec"]["ipam"]["podCIDRs"] },
+            "addresses": before["spec"]["addresses"] });
+        outside::patch(&harness.sim, &path, &json!({ "spec": restored })).await;
+    }
+}
+
 /// Returns true if neither fault concerns an object that the other one replaces.
 fn can_be_together(first: &TraceFault, second: &TraceFault) -> bool {
     let replaced = ["route_table", "security_rule"];
@@ -550,7 +684,7 @@ fn can_be_together(first: &TraceFault, second: &TraceFault) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_faults_one_is_named() {
     let mut harness = deployed().await;
-    let faults = catalogue();
+    let faults: Vec<TraceFault> = catalogue().into_iter().chain(unsynchronized()).collect();
     let seed = std::env::var("STARGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_129);
     let mut random = StdRng::seed_from_u64(seed);
     let mut found = vec![];

@@ -66,6 +66,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: kube-apiserver-kubelet-client}]
 B
   } | kubectl apply -f - >/dev/null
+  "$HERE/cilium.sh" settings
   [ "$NETWORKING" != cilium ] || "$HERE/cilium.sh" operator
   kubectl wait --for=condition=Established crd/nodenetworkconfigs.acn.azure.com crd/ciliumnodes.cilium.io --timeout=30s
   : > "$pod_cidrs"

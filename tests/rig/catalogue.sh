@@ -100,12 +100,23 @@ for interface in all eth0; do /usr/sbin/sysctl -qw net.ipv4.conf.\$interface.rp_
 N
 }
 no_second_interface() { run_in "$1" sh -c 'ip link delete second; /usr/sbin/sysctl -qw net.ipv4.conf.all.rp_filter=2'; }
+# cilium_settings JSON: merged into the agents' settings; null removes one
+cilium_settings() {
+  kubectl patch configmap cilium-config -n kube-system --type merge -p "{\"data\": $1}"
+  "$HERE/cilium.sh" configure
+}
+# masqueraded PREFIX: to all pods but those of the prefix, packets get the address of their pod's node
+masqueraded() { cilium_settings "{\"enable-ipv4-masquerade\": \"true\", \"egress-masquerade-interfaces\": \"eth0\", \"ipv4-native-routing-cidr\": \"$1\"}"; }
+not_masqueraded() { cilium_settings '{"enable-ipv4-masquerade": "false", "egress-masquerade-interfaces": null, "ipv4-native-routing-cidr": null}'; }
+# cilium_node NODE JSON: merged into the spec of its CiliumNode
+cilium_node() { kubectl patch ciliumnode "$1" --type merge -p "{\"spec\": $2}"; }
 # other_addresses NODE PREFIX OTHER: its CNI plugin gives addresses of the other prefix in place of the one, and its pod is created again
 other_addresses() {
   kubectl delete pod "echo-$1" --wait
   run_in "$1" sh -c "sed -i 's#$2#$3#' /etc/cni/net.d/*.conflist; ip link delete cni0 2>/dev/null || true"
   "$HERE/matrix.sh" pods "$1"
 }
+first_node() { instances | sed -n '1s/ .*//p'; }
 second_node() { instances | sed -n '2s/ .*//p'; }
 
 # --- the faults: who mends it, with the step that names it, if it ends with 3; what the first line of a trace says, as `traced` takes it:
@@ -114,6 +125,7 @@ second_node() { instances | sed -n '2s/ .*//p'; }
 #   command [STEP]  the command that the trace names
 #   undo [STEP]     whoever broke it
 #   repave WORKER   a repave of the worker
+#   differs STEP    it kills no pair, and a trace passes; the object is one that differs, and a sync changes the step
 catalogue() { cat <<T
 sync|interface_forwarding|aks-node* aks-router|network interface aks-router-nic|interface of the AKS router|forwarding_off $NODE_GROUP aks-router
 sync|interface_forwarding|dc-router|network interface dc-router-nic|interface of a site's router|forwarding_off $DATACENTER dc-router
@@ -179,6 +191,17 @@ command|path_filter|north-w1|reverse path filter of north-w1|strict path filter 
 repave worker-1|pod_cidr|aks-node*|pod default/echo-worker-1|pods of a worker with addresses of a prefix that no worker has|other_addresses worker-1 10.244.64.0/24 10.244.70.0/24|other_addresses worker-1 10.244.70.0/24 10.244.64.0/24
 repave $NORTH_WORKER|pod_cidr|aks-node*|pod default/echo-north-w1|pods of the other site's worker with addresses outside its site|other_addresses $NORTH_WORKER 10.244.128.0/24 10.244.200.0/24|other_addresses $NORTH_WORKER 10.244.200.0/24 10.244.128.0/24
 undo|pod_cidr|aks-node*|pod default/echo-aks-.*|pods of a node of AKS with addresses of a prefix that no node has|other_addresses $(second_node) 10.244.1.0/24 10.244.7.0/24|other_addresses $(second_node) 10.244.7.0/24 10.244.1.0/24
+differs cilium|||pod CIDRs of CiliumNode worker-1|no pod CIDR in a CiliumNode|cilium_node worker-1 '{"ipam": {"podCIDRs": null}}'
+differs cilium|||pod CIDRs of CiliumNode worker-1|another worker's pod CIDR in a CiliumNode|cilium_node worker-1 '{"ipam": {"podCIDRs": ["10.244.65.0/24"]}}'
+differs cilium|||pod CIDRs of CiliumNode aks-.*|the site's pod CIDR in the CiliumNode of a node of AKS|cilium_node $(first_node) '{"ipam": {"podCIDRs": ["10.244.64.0/18"]}}'
+T
+  [ "$RIG_CNI" != cilium ] || cilium_catalogue
+}
+# What only Cilium's own agents can do.
+cilium_catalogue() { cat <<T
+undo|cilium|aks-node*|ConfigMap cilium-config|sources replaced by Cilium to pods of other sites|masqueraded 10.244.0.0/18|not_masqueraded
+undo|cilium|aks-node*|ConfigMap cilium-config|sources replaced by Cilium to pods of a site|masqueraded 10.244.128.0/17|not_masqueraded
+undo|cilium|aks-node*|ConfigMap cilium-config|sources replaced by Cilium to all pods|masqueraded 10.245.0.0/16|not_masqueraded
 T
 }
 
@@ -203,8 +226,22 @@ named_command() {
 # step_of MENDER: the step that it has after its first word
 step_of() { case $1 in *\ *) echo "${1#* }" ;; esac; }
 answers() { wait_for 90 "$HERE/matrix.sh" show; }
+# differing OBJECT: no pair dies, a trace between the sites passes, and names one object that differs
+differing() {
+  local from to
+  "$HERE/matrix.sh" show
+  from=$(near_pod) to=$(far_pod)
+  trace "$from" "$to" || { cat "$RUN/trace.json" "$LOGS/trace.log"; return 1; }
+  [[ $(jq -r '.report.deviations[].object' "$RUN/trace.json") =~ ^($1)$ ]] || { jq .report "$RUN/trace.json"; return 1; }
+}
 faced() {   # MENDER SURFACES PLACES OBJECT BREAK UNDO
   eval "$5"
+  if [[ $1 = differs* ]]; then
+    differing "$4"; planned 2; sync_ends 0
+    same "$(step_of "$1")" "$(changed_steps catalogue)"
+    answers
+    return
+  fi
   wait_for 60 some_pair_is_dead
   probes_mend "$2" "$5" || verified
   traced "$2" "$3" "$4"

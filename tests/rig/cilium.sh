@@ -3,9 +3,11 @@
 # host-local here, in the place of Azure's; the workers' plugin is what repave-worker has set up.
 #
 # cilium.sh build             agent, CNI plugin and operator from the Go module, and clang for the machines' disk; 6 min cold, then nothing
+# cilium.sh settings          the ConfigMap that AKS keeps the agents' settings in
 # cilium.sh operator          starts the operator in the internet; it defines CiliumNode and its like
 # cilium.sh agents            starts the agent on every machine whose node has registered, as the DaemonSet does; goes on for ever
 # cilium.sh node NAME         on one machine
+# cilium.sh configure         every agent starts again with the settings of the ConfigMap
 #
 # 1.15.19 is the newest version whose dependencies can all be had.
 . "$(dirname "$0")/lib.sh"
@@ -59,14 +61,19 @@ compile() {
 # The agent compiles its programs on the machine.
 compiler() {
   cp --remove-destination -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
-  chroot "$ROOT" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends clang llvm bpftool' \
+  chroot "$ROOT" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends clang llvm bpftool ipset' \
     >"$LOGS/cilium-packages.log" 2>&1
   : > "$ROOT/etc/resolv.conf"
 }
 build() {
   "$HERE/root.sh"
   built cilium "$CILIUM" || { (compile) && stamp cilium "$CILIUM"; }
-  built cilium-disk "$(cat "$STAMPS/disk")" || { compiler && stamp cilium-disk "$(cat "$STAMPS/disk")"; }
+  disk="$(cat "$STAMPS/disk") ipset"
+  built cilium-disk "$disk" || { compiler && stamp cilium-disk "$disk"; }
+}
+settings() {
+  configuration | jq -Rs '{apiVersion: "v1", kind: "ConfigMap", metadata: {name: "cilium-config", namespace: "kube-system"},
+    data: (split("\n") | map(select(. != "") | capture("(?<key>[^ ]*) (?<value>.*)")) | from_entries)}' | kubectl apply -f - >/dev/null
 }
 operator() {
   background cilium-operator nsenter --net=/run/netns/inet -- "$parts/operator" --k8s-kubeconfig-path="$RUN/kubeconfig" --k8s-namespace=kube-system \
@@ -82,8 +89,14 @@ unpack() {
   for folder in /opt/cni/bin /usr/lib/cni; do tar -C "$parts" -cf - cilium-cni | run_in "$name" tar -C "$folder" -xf -; done
   tar -C "$parts/bpf" -cf - . | run_in "$name" tar -C /var/lib/cilium/bpf -xf -
   run_in "$name" sh -c 'umask 077; cat > /etc/cilium/kubeconfig' < "$RUN/kubeconfig"
+  settle "$name"
+}
+# settle NAME: the settings of the ConfigMap, as files
+settle() {
+  run_in "$1" sh -c 'mkdir -p /etc/cilium/config && rm -f /etc/cilium/config/*'
   # shellcheck disable=SC2016
-  configuration | run_in "$name" sh -c 'while read -r key value; do printf %s "$value" > "/etc/cilium/config/$key"; done'
+  kubectl get configmap cilium-config -n kube-system -o json | jq -r '.data | to_entries[] | "\(.key) \(.value)"' |
+    run_in "$1" sh -c 'while read -r key value; do printf %s "$value" > "/etc/cilium/config/$key"; done'
 }
 # A kernel without modules has them built in, which the agent reads from a list; clang is newer than the agent's sources.
 prepare() {
@@ -120,6 +133,15 @@ N
 has_agent() { run_in "$1" systemctl is-active -q cilium; }
 # boots NAME: whether its first process is there
 boots() { running "machine-$1" && pgrep -P "$(cat "$RUN/machine-$1.pid")" >/dev/null; }
+# settled_agent NAME: its agent answers, and says that it is well
+settled_agent() { run_in "$1" cilium status --brief; }
+configure() {
+  local name nodes
+  mapfile -t nodes < <(kubectl get nodes -o json | jq -r '.items[].metadata.name')
+  for name in "${nodes[@]}"; do settle "$name"; run_in "$name" systemctl restart cilium & done
+  wait
+  for name in "${nodes[@]}"; do wait_for 120 settled_agent "$name"; done
+}
 agents() {
   local name
   while :; do
@@ -132,6 +154,6 @@ agents() {
 }
 
 case ${1:-} in
-build | operator | agents | node) "$@" ;;
-*) sed -n '2,11s/^# \?//p' "$0" >&2; exit 64 ;;
+build | settings | operator | agents | node | configure) "$@" ;;
+*) sed -n '2,13s/^# \?//p' "$0" >&2; exit 64 ;;
 esac

@@ -1,4 +1,4 @@
-//! Cilium actions: the pod CIDRs of `CiliumNode` objects.
+//! Cilium actions: the pod CIDRs of `CiliumNode` objects, and the settings of the agents.
 //!
 //! With delegated address management, as AKS runs it, Cilium's agent does not write
 //! `spec.ipam.podCIDRs`. The agent keeps what is applied there server-side under a field manager of
@@ -9,6 +9,7 @@
 
 mod actions;
 mod cilium_node;
+mod configuration;
 mod register;
 
 pub use register::register;

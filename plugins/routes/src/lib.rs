@@ -57,6 +57,7 @@ pub use path::{
 };
 pub use register::register;
 pub use trace::{
-    FirewallDrop, HostRoute, HostTailscale, PathFault, PathSurface, PathTrace, PolicyDenial, TraceEnd, TraceFacts,
-    TraceVerdict, TracedHop, TracedHost, TracedPolicies, TracedRouter, trace,
+    CiliumMasquerade, CiliumSettings, FirewallDrop, HostRoute, HostTailscale, PathDeviation, PathFault, PathSurface,
+    PathTrace, PolicyDenial, TraceEnd, TraceFacts, TraceVerdict, TracedCilium, TracedCiliumNode,
+    TracedHop, TracedHost, TracedPolicies, TracedRouter, trace,
 };

@@ -32,6 +32,16 @@ pub(crate) struct ShownTrace {
     reply: Vec<ShownHop>,
     fault: Option<ShownFault>,
     unread: Vec<String>,
+    #[serde(default)]
+    deviations: Vec<ShownDeviation>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShownDeviation {
+    object: String,
+    expected: String,
+    found: String,
+    command: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -123,6 +133,10 @@ impl ShownTrace {
         }
         for unread in &self.unread {
             ui::out(&format!("{} {unread}", ui::paint_out(Tone::Notable, "not read:")));
+        }
+        for ShownDeviation { object, expected, found, command } in &self.deviations {
+            let label = ui::paint_out(Tone::Notable, "differs, and drops nothing:");
+            ui::out(&format!("{label} {object}: expected {expected}, found {found}; {command}"));
         }
         let (tone, text) = match self.verdict {
             ShownVerdict::Passes => (Tone::Good, "request and reply pass"),

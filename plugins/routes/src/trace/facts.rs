@@ -4,6 +4,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cilium::TracedCilium;
 use crate::{
     facts::{Datacenter, NodeFacts, RouterFacts},
     path::{DeviceFacts, SubnetFacts},
@@ -50,6 +51,9 @@ pub struct TraceFacts {
     /// Network policies of the cluster that concern the ends.
     #[serde(default)]
     pub policies: TracedPolicies,
+    /// State of Cilium; `None` if the cluster has another data plane.
+    #[serde(default)]
+    pub cilium: Option<TracedCilium>,
 }
 
 /// Network policies between two pods, in the form of `kubernetes.network_policies.inspect`.

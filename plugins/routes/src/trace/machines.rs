@@ -1,5 +1,7 @@
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::facts::{TraceFacts, TracedHost};
 use crate::{
     facts::{Datacenter, SiteFabric},
@@ -66,6 +68,12 @@ impl TraceFacts {
 
     pub(super) fn machine(&self, name: &str) -> Option<Machine<'_>> {
         self.machines().find(|machine| machine.name == name)
+    }
+
+    /// Prefix of the pods of a machine.
+    pub(super) fn pod_cidr(&self, machine: &Machine<'_>) -> Option<Ipv4Net> {
+        let nodes = self.aks_nodes.iter().chain(self.sites.iter().flat_map(|site| &site.workers));
+        nodes.filter(|node| node.name == machine.name).find_map(|node| node.pod_cidr)
     }
 
     /// Facts that were read on a machine; `None` for one that is not inspected, such as a node of

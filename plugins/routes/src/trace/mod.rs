@@ -4,6 +4,7 @@
 //! has its own, and shares no code with these.
 
 mod action;
+mod cilium;
 mod fabric;
 mod facts;
 mod kernel;
@@ -14,9 +15,10 @@ mod tunnel;
 mod walk;
 
 pub(crate) use action::TraceAction;
+pub use cilium::{CiliumMasquerade, CiliumSettings, TracedCilium, TracedCiliumNode};
 pub use facts::{
     FirewallDrop, HostRoute, HostTailscale, PolicyDenial, TraceEnd, TraceFacts, TracedHost, TracedPolicies,
     TracedRouter,
 };
-pub use report::{PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop};
+pub use report::{PathDeviation, PathFault, PathSurface, PathTrace, TraceVerdict, TracedHop};
 pub use walk::trace;

@@ -11,9 +11,7 @@ use super::{
 /// # Errors
 /// The address is of another prefix.
 pub(super) fn check_address(facts: &TraceFacts, end: &TraceEnd, at: &Machine<'_>) -> Result<(), Fault> {
-    let nodes = facts.aks_nodes.iter().chain(facts.sites.iter().flat_map(|site| &site.workers));
-    let prefix = nodes.filter(|node| node.name == at.name).find_map(|node| node.pod_cidr);
-    match prefix.filter(|prefix| end.pod && !prefix.contains(&end.ip)) {
+    match facts.pod_cidr(at).filter(|prefix| end.pod && !prefix.contains(&end.ip)) {
         None => Ok(()),
         Some(prefix) => {
             let expected = format!("an address of {prefix}, the pod CIDR of {}", at.name);

@@ -23,6 +23,9 @@ pub struct PathTrace {
     pub fault: Option<PathFault>,
     /// Surfaces of the path that could not be read, each with the reason.
     pub unread: Vec<String>,
+    /// Objects of the path that differ from the deployment and drop no packets.
+    #[serde(default)]
+    pub deviations: Vec<PathDeviation>,
 }
 
 /// Verdict of a trace.
@@ -80,6 +83,21 @@ pub enum PathSurface {
     NetworkPolicy,
     /// Prefix of the pods of a machine.
     PodCidr,
+    /// Settings of Cilium's agents.
+    Cilium,
+}
+
+/// Object that differs from the deployment and drops no packets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathDeviation {
+    /// Object that differs.
+    pub object: String,
+    /// State that the deployment needs.
+    pub expected: String,
+    /// Actual state of the object.
+    pub found: String,
+    /// Command that repairs it, or what to do.
+    pub command: String,
 }
 
 /// Place at which a packet is dropped.

@@ -1,4 +1,5 @@
 use super::{
+    cilium,
     fabric::{self, TracedPacket},
     facts::{FirewallDrop, TraceEnd, TraceFacts, TracedHost},
     kernel::{self, Lookup},
@@ -27,6 +28,7 @@ pub fn trace(facts: &TraceFacts) -> PathTrace {
         reply: Vec::new(),
         fault: None,
         unread: Vec::new(),
+        deviations: cilium::deviations(facts),
     };
     let mut request = Walk::new(facts, &facts.from, &facts.to, false);
     let mut fault = request.run().err();
@@ -46,6 +48,7 @@ pub fn trace(facts: &TraceFacts) -> PathTrace {
         trace.unread.extend(walk.unread);
     }
     trace.unread.extend(facts.policies.unread.iter().cloned());
+    trace.unread.extend(facts.cilium.iter().flat_map(|cilium| &cilium.unread).cloned());
     trace.unread.sort();
     trace.unread.dedup();
     trace.verdict = match &trace.fault {
@@ -133,9 +136,16 @@ impl<'f> Walk<'f> {
         let end = self.facts.machine(&self.to.machine).ok_or_else(|| unknown(self.to))?;
         let mut entrance = Entrance::Own;
         self.hops.push(TracedHop { at: at.label(), text: String::new() });
+        if let Some(protocol) = self.encapsulation(&at, &end) {
+            self.tell(format!("encapsulates the packet ({protocol})"));
+            self.unread.push(cilium::encapsulated(protocol));
+            self.check_policies(true)?;
+            return self.check_policies(false);
+        }
         pod::check_address(self.facts, self.from, &at)?;
         pod::check_address(self.facts, self.to, &end)?;
         self.check_policies(true)?;
+        self.check_source(&at, &end)?;
         for _ in 0..MAX_HOPS {
             if at.name == end.name {
                 return self.deliver(&at, entrance);
@@ -145,6 +155,22 @@ impl<'f> Walk<'f> {
         }
         let found = format!("more than {MAX_HOPS} machines on the way");
         Err(Fault::own(PathSurface::KernelRoute, "routes", "a way without a loop", found))
+    }
+
+    /// Protocol in which Cilium encapsulates the packet, if both ends are pods of two machines.
+    fn encapsulation(&self, at: &Machine<'f>, end: &Machine<'f>) -> Option<&'f str> {
+        let between_nodes = self.from.pod && self.to.pod && at.name != end.name;
+        self.facts.cilium.as_ref().filter(|_| between_nodes)?.encapsulation(at)
+    }
+
+    /// Checks that the machine of a pod keeps its source address. The addresses of replies and
+    /// those of packets to nodes are kept always.
+    fn check_source(&mut self, at: &Machine<'f>, end: &Machine<'f>) -> Result<(), Fault> {
+        let is_concerned = self.from.pod && self.to.pod && at.name != end.name && !self.packet.is_reply;
+        let Some(cilium) = self.facts.cilium.as_ref().filter(|_| is_concerned) else { return Ok(()) };
+        let unread = cilium::check_source(cilium, at, self.packet.destination)?;
+        self.unread.extend(unread);
+        Ok(())
     }
 
     /// Completes the text of the last hop.

@@ -15,6 +15,7 @@
 mod azure_fabric;
 mod conntrack;
 mod host;
+mod masquerade;
 mod matrix;
 mod matrix_text;
 mod path;

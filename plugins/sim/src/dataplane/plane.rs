@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::host::{HostKernel, HostLink, PathHost};
+use super::masquerade::PodMasquerade;
 use super::path::{Endpoint, UnknownEndpoint};
 use super::pods::place_pods;
 use crate::World;
@@ -19,6 +20,7 @@ pub struct Plane {
     attached: BTreeMap<usize, (usize, usize)>,
     pods: Vec<Endpoint>,
     pub(super) policies: NetworkPolicies,
+    pub(super) masquerade: PodMasquerade,
 }
 
 impl Plane {
@@ -32,7 +34,8 @@ impl Plane {
         let attached = attachments(&hosts);
         let pods = place_pods(world, &mut hosts);
         let policies = NetworkPolicies::of(&world.kube);
-        Self { fabric, hosts, devices, attached, pods, policies }
+        let masquerade = PodMasquerade::of(&world.kube);
+        Self { fabric, hosts, devices, attached, pods, policies, masquerade }
     }
 
     /// Returns the pods that run.

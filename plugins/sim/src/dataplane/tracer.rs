@@ -121,6 +121,7 @@ impl<'a> Tracer<'a> {
         let mut at = start.ok_or_else(|| PacketDrop::new(host, DropCause::Nobody, "the machine is gone"))?;
         self.plane.hosts[at].sends(packet.source)?;
         self.admits(&self.plane.hosts[at], PolicyDirection::Egress, packet)?;
+        self.leave_pod(at, packet);
         let mut entered = Ingress::Here;
         for _ in 0..TIME_TO_LIVE {
             match self.at_host(at, entered, packet).map_err(|death| self.suspect.take().unwrap_or(death))? {
@@ -213,6 +214,17 @@ impl<'a> Tracer<'a> {
                 let why = format!("network policies {policies} do not admit {} to {}", packet.source, packet.to);
                 Err(PacketDrop::new(&host.name, DropCause::NetworkPolicy, why))
             }
+        }
+    }
+
+    /// Translates the source of a pod's packet to another pod, if the agent of the node does.
+    fn leave_pod(&mut self, at: usize, packet: &mut TracedPacket) {
+        let host = &self.plane.hosts[at];
+        let is_pod = |address| self.plane.pods().iter().any(|pod| pod.ip == address);
+        let concerned = !packet.is_reply && !host.owns(packet.source) && !host.pods.contains(&packet.to);
+        let own = self.plane.masquerade.source_for(host, packet.to);
+        if let Some(own) = own.filter(|_| concerned && is_pod(packet.to)) {
+            self.translate(at, own, packet);
         }
     }
 

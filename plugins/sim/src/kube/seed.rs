@@ -64,12 +64,31 @@ pub(crate) fn aks(kube: &mut Kube, now: Timestamp) {
         );
         add(kube, &core("daemonsets"), daemon(name), (ADDONS, now));
     }
+    add(kube, &core("configmaps"), cilium_config(), (ADDONS, now));
     let budget = json!({ "metadata": { "name": "coredns-pdb", "namespace": "kube-system" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "k8s-app": "coredns" } } } });
     add(kube, &core("poddisruptionbudgets"), budget, (ADDONS, now));
     for index in 0_u8..2 {
         let name = format!("aks-nodepool1-41954725-vmss00000{index}");
         add_aks_node(kube, &name, &format!("10.224.0.{}", 4 + index), &format!("10.244.{index}.0/24"));
     }
+}
+
+/// Returns the configuration of the Cilium agents, as AKS sets it: the settings that decide about
+/// packets between nodes.
+fn cilium_config() -> Value {
+    let data = json!({
+        "auto-direct-node-routes": "false",
+        "enable-endpoint-routes": "true",
+        "enable-host-legacy-routing": "true",
+        "enable-ipv4": "true",
+        "enable-ipv4-masquerade": "false",
+        "enable-ipv6": "false",
+        "enable-ipv6-masquerade": "false",
+        "ipam": "delegated-plugin",
+        "local-router-ipv4": "169.254.23.0",
+        "routing-mode": "native",
+    });
+    json!({ "metadata": { "name": "cilium-config", "namespace": "kube-system" }, "data": data })
 }
 
 /// Returns a deployment of an add-on in `kube-system`.
