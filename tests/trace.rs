@@ -552,9 +552,46 @@ fn cilium_faults() -> Vec<TraceFault> {
     ]
 }
 
+/// Replaces the access rules of the tailnet; the owners of its tags stay.
+fn set_access(sim: &Sim, rules: &Value) {
+    let mut policy = json!({ "tagOwners": { "tag:stargate-router": ["autogroup:admin", "tag:stargate"],
+        "tag:stargate": ["autogroup:admin"] }, "hosts": { "former": "10.9.0.0/16" } });
+    policy.as_object_mut().unwrap().extend(rules.as_object().unwrap().clone());
+    sim.shared().lock().tailnet.policy.text = policy.to_string();
+}
+
+/// Returns faults of the access rules of the tailnet.
+fn access_faults() -> Vec<TraceFault> {
+    macro_rules! rules {
+        ($what:literal, $rules:tt) => {
+            change(
+                concat!("access rules of the tailnet: ", $what),
+                &["access_rule"],
+                |sim| Box::pin(async { set_access(sim, &json!($rules)) }),
+                |sim| {
+                    let all = json!({ "grants": [{ "src": ["*"], "dst": ["*"], "ip": ["*"] }] });
+                    Box::pin(async move { set_access(sim, &all) })
+                },
+            )
+        };
+    }
+    vec![
+        rules!("none", { "grants": [] }),
+        rules!("for routers only", { "acls": [{ "action": "accept", "src": ["tag:stargate-router"],
+            "dst": ["tag:stargate-router:*"] }] }),
+        rules!("for one direction", { "grants": [{ "src": ["10.244.0.0/18"], "dst": ["10.244.64.0/18"], "ip": ["*"] }] }),
+        rules!("for another port", { "grants": [{ "src": ["*"], "dst": ["*"], "ip": ["443", "8000-9000"] }] }),
+        rules!("for another protocol", { "grants": [{ "src": ["*"], "dst": ["*"], "ip": ["udp:*"] }] }),
+        rules!("for former addresses", { "acls": [{ "action": "accept", "src": ["*"], "dst": ["former:*"] }] }),
+        rules!("for a part of the pods", { "acls": [
+            { "action": "accept", "src": ["10.244.0.0/24"], "dst": ["*:*"] },
+            { "action": "accept", "src": ["10.244.64.0/18"], "dst": ["10.244.0.0/24:80,443"] }] }),
+    ]
+}
+
 /// Returns the faults of surfaces that a synchronization does not read.
 fn unsynchronized() -> Vec<TraceFault> {
-    cilium_faults()
+    [cilium_faults(), access_faults()].into_iter().flatten().collect()
 }
 
 fn catalogue() -> Vec<TraceFault> {
@@ -586,7 +623,7 @@ async fn the_surface_of_each_fault_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_of_cilium_are_named() {
+async fn settings_of_cilium_and_access_rules_of_the_tailnet_are_named() {
     let mut harness = deployed().await;
     assert!(outside::becomes(|| is_alive(&harness.sim)).await);
     let mut found = vec![];
@@ -626,6 +663,25 @@ async fn settings_of_cilium_that_decide_nothing_known_are_unread() {
     outside::delete(&harness.sim, CILIUM_CONFIG).await;
     let unread = unread_between_sites(&mut harness).await;
     assert_eq!(unread, ["ConfigMap cilium-config: there is none in kube-system"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_rules_that_cannot_be_read_or_evaluated_are_unread() {
+    let mut harness = deployed().await;
+    let set = json!({ "ipsets": { "ipset:pods": ["10.244.0.0/16"] },
+        "grants": [{ "src": ["ipset:pods"], "dst": ["*"], "ip": ["*"] }] });
+    set_access(&harness.sim, &set);
+    let unread = unread_between_sites(&mut harness).await;
+    assert_eq!(unread, ["access rules of the tailnet: the rules that concern the addresses are not evaluated"]);
+    let scopes = ["devices:core", "devices:routes", "auth_keys"].map(str::to_owned);
+    for client in harness.sim.shared().lock().tailnet.clients.values_mut() {
+        client.scopes = scopes.clone().into();
+    }
+    let unread = unread_between_sites(&mut harness).await;
+    assert!(unread[0].contains("needs the scope policy_file:read"), "{unread:?}");
+    // Inside a site no packet passes the tailnet.
+    let (code, report) = trace(&mut harness, "10.244.0.9", "10.244.1.9").await;
+    assert_eq!(code, Some(0), "{report:#}");
 }
 
 /// A `CiliumNode` that differs drops nothing, as was seen with Cilium's own agents (tests/rig).

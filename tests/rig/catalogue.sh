@@ -100,6 +100,9 @@ for interface in all eth0; do /usr/sbin/sysctl -qw net.ipv4.conf.\$interface.rp_
 N
 }
 no_second_interface() { run_in "$1" sh -c 'ip link delete second; /usr/sbin/sysctl -qw net.ipv4.conf.all.rp_filter=2'; }
+# granted JSON: the grants of the tailnet's policy. Who has a connection keeps it: each request of the matrix is a new one.
+granted() { tailnet tailnet/-/acl --json "{\"grants\": $1}"; }
+granted_all() { granted '[{"src": ["*"], "dst": ["*"], "ip": ["*"]}]'; }
 # cilium_settings JSON: merged into the agents' settings; null removes one
 cilium_settings() {
   kubectl patch configmap cilium-config -n kube-system --type merge -p "{\"data\": $1}"
@@ -191,6 +194,9 @@ command|path_filter|north-w1|reverse path filter of north-w1|strict path filter 
 repave worker-1|pod_cidr|aks-node*|pod default/echo-worker-1|pods of a worker with addresses of a prefix that no worker has|other_addresses worker-1 10.244.64.0/24 10.244.70.0/24|other_addresses worker-1 10.244.70.0/24 10.244.64.0/24
 repave $NORTH_WORKER|pod_cidr|aks-node*|pod default/echo-north-w1|pods of the other site's worker with addresses outside its site|other_addresses $NORTH_WORKER 10.244.128.0/24 10.244.200.0/24|other_addresses $NORTH_WORKER 10.244.200.0/24 10.244.128.0/24
 undo|pod_cidr|aks-node*|pod default/echo-aks-.*|pods of a node of AKS with addresses of a prefix that no node has|other_addresses $(second_node) 10.244.1.0/24 10.244.7.0/24|other_addresses $(second_node) 10.244.7.0/24 10.244.1.0/24
+undo|access_rule|north-router|access rules of the tailnet|no access rule of the tailnet|granted '[]'|granted_all
+undo|access_rule|aks-router|access rules of the tailnet|access rules for pods of AKS and a site only|granted '[{"src": ["10.244.0.0/17", "10.224.0.0/16", "10.50.1.0/24"], "dst": ["*"], "ip": ["*"]}, {"src": ["*"], "dst": ["10.244.0.0/17"], "ip": ["443"]}]'|granted_all
+undo|access_rule|aks-router|access rules of the tailnet|access rules for requests of AKS only|granted '[{"src": ["10.244.0.0/18", "10.224.0.0/16"], "dst": ["*"], "ip": ["tcp:*"]}]'|granted_all
 differs cilium|||pod CIDRs of CiliumNode worker-1|no pod CIDR in a CiliumNode|cilium_node worker-1 '{"ipam": {"podCIDRs": null}}'
 differs cilium|||pod CIDRs of CiliumNode worker-1|another worker's pod CIDR in a CiliumNode|cilium_node worker-1 '{"ipam": {"podCIDRs": ["10.244.65.0/24"]}}'
 differs cilium|||pod CIDRs of CiliumNode aks-.*|the site's pod CIDR in the CiliumNode of a node of AKS|cilium_node $(first_node) '{"ipam": {"podCIDRs": ["10.244.64.0/18"]}}'

@@ -58,6 +58,6 @@ pub use path::{
 pub use register::register;
 pub use trace::{
     CiliumMasquerade, CiliumSettings, FirewallDrop, HostRoute, HostTailscale, PathDeviation, PathFault, PathSurface,
-    PathTrace, PolicyDenial, TraceEnd, TraceFacts, TraceVerdict, TracedCilium, TracedCiliumNode,
+    PathTrace, PolicyDenial, TraceEnd, TraceFacts, TraceVerdict, TracedAccess, TracedCilium, TracedCiliumNode,
     TracedHop, TracedHost, TracedPolicies, TracedRouter, trace,
 };

@@ -8,6 +8,7 @@
 //! [`register`] is the entry point. `client/` sends requests, `actions/` contains one file per
 //! action, `checks/` those of `stargate doctor`.
 
+mod access;
 mod actions;
 mod auth_key;
 mod auth_key_request;

@@ -4,7 +4,7 @@ use stargate_sdk::{Ensure, Registry, Secrets};
 
 use crate::{
     TailscaleSettings, TailscaleSettingsError,
-    actions::{DeviceDelete, DeviceWait, DevicesList, RoutesApprove, RoutesWithdraw},
+    actions::{AccessInspect, DeviceDelete, DeviceWait, DevicesList, RoutesApprove, RoutesWithdraw},
     auth_key::AuthKeySource,
     checks::{CredentialCheck, TailnetCheck},
     client::TailscaleClient,
@@ -41,6 +41,7 @@ pub fn register(
     registry.add_check(TailnetCheck(Arc::clone(&client)));
     registry.add_target(TailnetTarget(Arc::clone(&client)));
     registry.add_for_target(TARGET, |actions| {
+        actions.add(AccessInspect::new(Arc::clone(&client)));
         actions.add(DevicesList::new(Arc::clone(&client)));
         actions.add(DeviceDelete::new(Arc::clone(&client)));
         actions.add(DeviceWait::new(Arc::clone(&client)));

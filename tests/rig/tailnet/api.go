@@ -36,6 +36,8 @@ func apiRoutes(t *tailnet, c *credentials) http.Handler {
 	guarded("GET /api/v2/tailnet/{tailnet}/keys/{key}", t.serveKey)
 	guarded("DELETE /api/v2/tailnet/{tailnet}/keys/{key}", t.serveRevokeKey)
 	guarded("GET /api/v2/tailnet/{tailnet}/devices", t.serveDevices)
+	guarded("GET /api/v2/tailnet/{tailnet}/acl", t.serveAccess)
+	guarded("POST /api/v2/tailnet/{tailnet}/acl", t.serveSetAccess)
 	guarded("GET /api/v2/device/{device}", t.withDevice(t.serveDevice))
 	guarded("DELETE /api/v2/device/{device}", t.withDevice(t.serveDeleteDevice))
 	guarded("GET /api/v2/device/{device}/routes", t.withDevice(t.serveRoutes))

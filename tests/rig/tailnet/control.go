@@ -30,6 +30,8 @@ const tailnetDomain = "rig.ts.net"
 type tailnet struct {
 	control *testcontrol.Server
 
+	access access
+
 	mu      sync.Mutex
 	keys    map[string]*authKey // by id
 	devices map[tailcfg.StableNodeID]*device
@@ -49,6 +51,7 @@ type device struct {
 
 func newTailnet(address string) *tailnet {
 	t := &tailnet{
+		access:  access{policy: everything},
 		keys:    map[string]*authKey{},
 		devices: map[tailcfg.StableNodeID]*device{},
 		control: &testcontrol.Server{

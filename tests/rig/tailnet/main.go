@@ -2,7 +2,7 @@
 // of the Tailscale API that stargate uses, over the same nodes: what is done through the API is seen by real tailscaled processes.
 //
 // It listens on one address of a network namespace: tailscaled speaks plain HTTP to a coordination server only at a private address.
-// What the real service does and this one does not: an expired node key, MagicDNS, access rules (everyone may speak to everyone), the
+// What the real service does and this one does not: an expired node key, MagicDNS, access rules by anything but prefixes, the
 // removal of a deleted device from its peers' maps (they keep it, without routes), and a primary among routers of the same prefix.
 package main
 

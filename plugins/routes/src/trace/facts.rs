@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::cilium::TracedCilium;
+use super::{access::TracedAccess, cilium::TracedCilium};
 use crate::{
     facts::{Datacenter, NodeFacts, RouterFacts},
     path::{DeviceFacts, SubnetFacts},
@@ -54,6 +54,9 @@ pub struct TraceFacts {
     /// State of Cilium; `None` if the cluster has another data plane.
     #[serde(default)]
     pub cilium: Option<TracedCilium>,
+    /// Access rules of the tailnet; `None` if they were not asked about.
+    #[serde(default)]
+    pub access: Option<TracedAccess>,
 }
 
 /// Network policies between two pods, in the form of `kubernetes.network_policies.inspect`.

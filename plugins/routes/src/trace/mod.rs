@@ -3,6 +3,7 @@
 //! The rules are those of Azure, of the Linux kernel and of the tailnet; the simulator's data plane
 //! has its own, and shares no code with these.
 
+mod access;
 mod action;
 mod cilium;
 mod fabric;
@@ -14,6 +15,7 @@ mod report;
 mod tunnel;
 mod walk;
 
+pub use access::TracedAccess;
 pub(crate) use action::TraceAction;
 pub use cilium::{CiliumMasquerade, CiliumSettings, TracedCilium, TracedCiliumNode};
 pub use facts::{

@@ -85,6 +85,8 @@ pub enum PathSurface {
     PodCidr,
     /// Settings of Cilium's agents.
     Cilium,
+    /// Access rules of the tailnet.
+    AccessRule,
 }
 
 /// Object that differs from the deployment and drops no packets.

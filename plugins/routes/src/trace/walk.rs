@@ -1,5 +1,5 @@
 use super::{
-    cilium,
+    access, cilium,
     fabric::{self, TracedPacket},
     facts::{FirewallDrop, TraceEnd, TraceFacts, TracedHost},
     kernel::{self, Lookup},
@@ -152,6 +152,9 @@ impl<'f> Walk<'f> {
             }
             (at, entrance) = self.forward(&at, &end, entrance)?;
             self.hops.push(TracedHop { at: at.label(), text: String::new() });
+            if entrance == Entrance::Tunnel && !self.packet.is_reply {
+                self.check_access()?;
+            }
         }
         let found = format!("more than {MAX_HOPS} machines on the way");
         Err(Fault::own(PathSurface::KernelRoute, "routes", "a way without a loop", found))
@@ -205,6 +208,13 @@ impl<'f> Walk<'f> {
             self.check_kernel(at, host, entrance, false)?;
         }
         Ok(())
+    }
+
+    /// Checks that the access rules of the tailnet admit the request, at the router that receives
+    /// it.
+    fn check_access(&mut self) -> Result<(), Fault> {
+        self.unread.extend(self.facts.access.iter().flat_map(|access| &access.unread).cloned());
+        access::check(self.facts)
     }
 
     /// Checks that the network policies at an end admit the request. They let its reply pass.

@@ -9,8 +9,8 @@
 //! packet is dropped and why. The packets belong to a TCP connection whose ends send as much at a
 //! time as they may.
 //!
-//! The policy of the tailnet is not evaluated, nor do security groups affect the packets of the
-//! tunnel itself: where nothing else passes, they leave by HTTPS.
+//! Security groups do not affect the packets of the tunnel itself: where nothing else passes, they
+//! leave by HTTPS.
 
 mod azure_fabric;
 mod conntrack;

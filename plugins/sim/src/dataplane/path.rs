@@ -104,6 +104,8 @@ pub enum DropCause {
     NoPeer,
     /// The tunnel drops a source that is not among the sending peer's routes.
     ForeignSource,
+    /// The access rules of the tailnet do not admit the connection.
+    AccessRule,
     /// A broader route of the tailnet captures a packet for this side.
     Captured,
     /// The node has another pod CIDR than its pods' addresses or the routes to it assume.

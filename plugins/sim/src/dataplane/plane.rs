@@ -8,7 +8,7 @@ use super::pods::place_pods;
 use crate::World;
 use crate::arm::{FabricNic, FabricSubnet, NetworkFabric, fabric};
 use crate::kube::NetworkPolicies;
-use crate::tailnet::{Device, NodeId};
+use crate::tailnet::{AccessFilter, Device, NodeId};
 
 /// Configuration in force on every surface at one point in time.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Plane {
     pods: Vec<Endpoint>,
     pub(super) policies: NetworkPolicies,
     pub(super) masquerade: PodMasquerade,
+    /// Access rules of the tailnet.
+    pub(super) access: AccessFilter,
 }
 
 impl Plane {
@@ -34,8 +36,8 @@ impl Plane {
         let attached = attachments(&hosts);
         let pods = place_pods(world, &mut hosts);
         let policies = NetworkPolicies::of(&world.kube);
-        let masquerade = PodMasquerade::of(&world.kube);
-        Self { fabric, hosts, devices, attached, pods, policies, masquerade }
+        let (masquerade, access) = (PodMasquerade::of(&world.kube), AccessFilter::of(&world.tailnet));
+        Self { fabric, hosts, devices, attached, pods, policies, masquerade, access }
     }
 
     /// Returns the pods that run.

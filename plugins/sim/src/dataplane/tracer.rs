@@ -73,6 +73,7 @@ fn is_final(cause: DropCause) -> bool {
             | DropCause::KernelForwarding
             | DropCause::ForwardFilter
             | DropCause::NetworkPolicy
+            | DropCause::AccessRule
     )
 }
 
@@ -215,6 +216,16 @@ impl<'a> Tracer<'a> {
                 Err(PacketDrop::new(&host.name, DropCause::NetworkPolicy, why))
             }
         }
+    }
+
+    /// Drops a request that the access rules of the tailnet do not admit, where it leaves the
+    /// tunnel.
+    fn admitted(&self, receiver: &PathHost, packet: &TracedPacket) -> Result<(), PacketDrop> {
+        if packet.is_reply || self.plane.access.admits(packet.source, packet.to, self.conntrack.port()) {
+            return Ok(());
+        }
+        let why = format!("no access rule of the tailnet admits {} to {}", packet.source, packet.to);
+        Err(PacketDrop::new(&receiver.name, DropCause::AccessRule, why))
     }
 
     /// Translates the source of a pod's packet to another pod, if the agent of the node does.
@@ -407,6 +418,7 @@ impl<'a> Tracer<'a> {
         if device == Some(TUNNEL) {
             self.record(at, || format!("route {} sends {} into the tunnel", route.prefix, packet.to));
             let next = self.plane.route_in_tunnel(host, packet.source, packet.to)?;
+            self.admitted(&self.plane.hosts[next], packet)?;
             return Ok(HostDecision::Moved(next, Ingress::Tunnel));
         }
         let index = device.and_then(|device| device.strip_prefix("eth")?.parse::<usize>().ok());

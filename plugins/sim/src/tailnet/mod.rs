@@ -4,6 +4,7 @@
 //! policy. Machines join with an auth key and advertise routes; [`router`] serves the API by which
 //! those routes are approved.
 
+mod access;
 mod api;
 mod device;
 mod identifier;
@@ -14,6 +15,7 @@ mod redeem;
 mod routes;
 mod state;
 
+pub(crate) use access::AccessFilter;
 pub use api::router;
 pub use device::{Device, NodeId};
 pub use key::{Key, OAuthClient, Token};

@@ -99,6 +99,23 @@ fn routes_are_not_accepted() {
     check(&world, DC, AKS, "dc-router-1", DropCause::NotAccepted, &why("10.244.0.5"));
 }
 
+#[test]
+fn access_rules_of_the_tailnet_do_not_admit_it() {
+    let mut world = log().world();
+    for rules in [
+        r#""grants": [{"src": ["10.244.64.0/18"], "dst": ["10.244.0.0/18"], "ip": ["tcp:80"]}]"#,
+        r#""acls": [{"action": "accept", "src": ["dc"], "dst": ["10.244.0.5:22,80-90"]}], "hosts": {"dc": "10.244.64.0/18"}"#,
+    ] {
+        world.tailnet.policy.text = format!("{{{rules}}}");
+        let why = "no access rule of the tailnet admits 10.244.0.5 to 10.244.64.5";
+        check(&world, AKS, DC, "dc-router-1", DropCause::AccessRule, why);
+        assert!(reach(&world, DC, AKS).unwrap().ok, "a rule admits the request, and with it its reply: {rules}");
+    }
+    world.tailnet.policy.text = r#"{"grants": [{"src": ["*"], "dst": ["*"], "ip": ["udp:*", "443"]}]}"#.to_owned();
+    let why = "no access rule of the tailnet admits 10.244.64.5 to 10.244.0.5";
+    check(&world, DC, AKS, "aks-router", DropCause::AccessRule, why);
+}
+
 /// A route of the tailnet is ahead of the main table, however much narrower the routes there are.
 #[test]
 fn a_broad_route_captures_local_pods() {

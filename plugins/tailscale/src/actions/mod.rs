@@ -1,5 +1,6 @@
 //! The `tailscale.*` actions, one per file.
 
+mod access_inspect;
 mod device_delete;
 mod device_wait;
 mod devices_list;
@@ -7,6 +8,7 @@ mod route_sets;
 mod routes_approve;
 mod routes_withdraw;
 
+pub(crate) use access_inspect::AccessInspect;
 pub(crate) use device_delete::DeviceDelete;
 pub(crate) use device_wait::DeviceWait;
 pub(crate) use devices_list::DevicesList;

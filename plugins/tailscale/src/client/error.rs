@@ -30,6 +30,11 @@ impl TailscaleError {
         self.status == Some(StatusCode::NOT_FOUND)
     }
 
+    /// True if the credential may not make the request.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.status == Some(StatusCode::FORBIDDEN)
+    }
+
     /// True if the server does not have the endpoint: some coordination servers implement a part of
     /// the API only.
     pub(crate) fn is_unsupported(&self) -> bool {
