@@ -10,7 +10,7 @@ use serde_json::json;
 use stargate::{
     clock::UnixMillis,
     id::{Epoch, PlanDigest},
-    plan::{ForEach, Plan, Template},
+    plan::{ForEach, Plan, Scope, Template},
     run::{
         Answer, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, Shared,
         StepId, StepState, StoredIn, TimedEntry, after_failure, next,
@@ -77,6 +77,8 @@ fn plans() -> impl Strategy<Value = Plan> {
             if kind < 2 {
                 step.needs_each = before(3).into_iter().filter(|&j| is_loop[j]).collect();
             }
+            step.allow_failure = bits >> 24 & 7 == 0;
+            step.scope = usize::from(bits >> 27 & 3 == 0);
             if (bits >> 16).is_multiple_of(8) {
                 step.approval = Some(Template::Literal("continue?".into()));
             }
@@ -92,7 +94,11 @@ fn plans() -> impl Strategy<Value = Plan> {
             }
             step
         });
-        plan(steps.collect())
+        let mut plan = plan(steps.collect());
+        // A workflow whose failures do not fail the run.
+        let inlined = Scope { prefix: "sub/".into(), parent: Some(0), allow_failure: true, ..plan.scopes[0].clone() };
+        plan.scopes.push(inlined);
+        plan
     })
 }
 
@@ -430,6 +436,39 @@ proptest! {
                 Entry::StepAnswered { step: s, answer: Answer::Approved, .. } if *s == step.name));
             if let Some(started) = started {
                 prop_assert!(approved.is_some_and(|approved| approved < started), "{} started without approval", step.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_that_is_allowed_stops_only_what_is_in_its_group(plan in plans(), events in events()) {
+        let mut play = Play::new(&plan);
+        for event in events {
+            play.experience(event);
+            if play.state.progress() == Progress::Finished(Outcome::Succeeded) {
+                for id in play.state.steps().filter(|id| play.state.key(*id).is_none()) {
+                    let is_allowed = match play.state.state(id) {
+                        StepState::Failed { .. } | StepState::Stopped | StepState::Expanded { .. } => {
+                            let stops = |node: usize| !plan.failure_groups(node).is_empty();
+                            stops(play.state.node(id))
+                        }
+                        StepState::Succeeded { .. } | StepState::Skipped => true,
+                        _ => false,
+                    };
+                    prop_assert!(is_allowed, "{} is {}", play.state.name(id), play.state.state(id).name());
+                }
+            }
+        }
+        for id in play.state.steps().filter(|id| play.state.key(*id).is_none()) {
+            let node = play.state.node(id);
+            if matches!(play.state.state(id), StepState::Running { .. } | StepState::Succeeded { .. }) {
+                let is_near = |need: &&usize| plan.failure_groups(**need) == plan.failure_groups(node);
+                let is_plain = |need: &&usize| !plan.steps[**need].allow_failure && plan.steps[node].for_each.is_none();
+                for &need in plan.steps[node].needs.iter().filter(is_near).filter(is_plain) {
+                    let state = play.state.state(play.state.steps().nth(need).unwrap());
+                    let is_bad = matches!(state, StepState::Failed { .. } | StepState::Stopped);
+                    prop_assert!(!is_bad, "{} needs {}", play.state.name(id), plan.steps[need].name);
+                }
             }
         }
     }

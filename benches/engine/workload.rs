@@ -229,6 +229,7 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
         retry: Retry::default(),
         timeout_ms: DEFAULT_TIMEOUT_MS,
         scope: 0,
+        allow_failure: false,
     }
 }
 
@@ -240,6 +241,7 @@ fn plan(steps: Vec<PlannedStep>, inputs: Map<String, Value>) -> Plan {
         inputs: vec![],
         outputs: vec![],
         item: None,
+        allow_failure: false,
     };
     Plan {
         format: FORMAT,

@@ -2,7 +2,7 @@
 //!
 //! On a terminal it ends with a line for each group of step instances, one line that sums the run
 //! up, and the next command. JSON: `{event: "result", run, workflow, outcome, changed, steps_done,
-//! steps, duration_ms, outputs, failures, questions, groups, exit, hint}`.
+//! steps, duration_ms, outputs, failures, warnings, questions, groups, exit, hint}`.
 
 use std::time::Duration;
 
@@ -60,6 +60,10 @@ impl FinalReport {
 
     /// Prints errors, open questions, the last line, outputs and the hint.
     fn show_text(&self) {
+        for (step, error) in &self.finished.warnings {
+            let label = ui::paint_err(Tone::Notable, "warning:");
+            ui::err(&format!("{label} {step} failed, which the workflow allows: {error}"));
+        }
         for (step, error) in &self.finished.failures {
             ui::err(&format!("{} {step}: {error}", ui::paint_err(Tone::Bad, self.label(step))));
             if let Some(hint) = &error.hint {
@@ -214,7 +218,8 @@ impl FinalReport {
             "steps": self.count.total,
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
-            "failures": failures_json(&self.finished),
+            "failures": failures_json(&self.finished.failures),
+            "warnings": failures_json(&self.finished.warnings),
             "questions": questions,
             "groups": self.finished.groups.iter().map(group_json).collect::<Vec<_>>(),
             "exit": self.exit().code(),
@@ -237,9 +242,9 @@ pub(crate) fn exit_of(ending: Ending, timed_out: bool) -> Exit {
     }
 }
 
-/// Returns the errors of a run, each with its step.
-pub(crate) fn failures_json(finished: &RunReport) -> Value {
-    finished.failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect()
+/// Returns errors of a run, each with its step.
+pub(crate) fn failures_json(failures: &[(String, ActionError)]) -> Value {
+    failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect()
 }
 
 /// True if all steps of a group were done and none has changed anything.

@@ -107,9 +107,9 @@ pub(crate) fn overtaken_text(run: &RunId, by: &LockTaking) -> String {
 
 /// True if a step has failed in a way that the same inputs cannot avoid.
 pub(crate) fn needs_other_inputs(state: &RunState) -> bool {
-    state
-        .steps()
-        .any(|id| matches!(state.state(id), StepState::Failed { error } if error.kind == FailureKind::Permanent))
+    let is_permanent =
+        |id| matches!(state.state(id), StepState::Failed { error } if error.kind == FailureKind::Permanent);
+    state.steps().any(|id| is_permanent(id) && !state.is_failure_allowed(id))
 }
 
 /// Returns the command that continues an interrupted or failed run, or that replaces it if it

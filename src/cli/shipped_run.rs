@@ -83,7 +83,7 @@ impl ShippedRun {
 /// Prints the errors of a run without a result as JSON and returns the exit code.
 fn without_output(finished: &RunReport, timed_out: bool) -> Exit {
     let exit = final_report::exit_of(finished.ending, timed_out);
-    let failures = final_report::failures_json(finished);
+    let failures = final_report::failures_json(&finished.failures);
     show_json(&finished.run, &Value::Null, &failures, exit);
     ui::hint(&hint::history(&finished.run));
     exit

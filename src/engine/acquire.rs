@@ -82,6 +82,7 @@ fn succeeded_before(run: RunId, state: &RunState) -> RunReport {
         changed: false,
         outputs: state.outputs().clone(),
         failures: report::failures(state),
+        warnings: report::warnings(state),
         questions: report::questions(state),
         groups: Vec::new(),
     }

@@ -253,6 +253,7 @@ impl LiveRun {
             changed: self.state.changed(),
             outputs: self.state.outputs().clone(),
             failures,
+            warnings: report::warnings(&self.state),
             questions: report::questions(&self.state),
             groups: self.groups(),
         }
@@ -530,6 +531,10 @@ impl EvaluationContext for RunEvaluationContext<'_> {
 
     fn skipped(&self, step: usize) -> bool {
         self.state.is_skipped(step)
+    }
+
+    fn failed(&self, step: usize) -> bool {
+        self.state.has_failed(step)
     }
 
     fn run_id(&self) -> &str {

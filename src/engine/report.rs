@@ -28,6 +28,8 @@ pub struct RunReport {
     pub outputs: Shared<Outputs>,
     /// Names and errors of the steps that failed or are in doubt.
     pub failures: Vec<(String, ActionError)>,
+    /// Names and errors of the steps that failed and whose failure does not fail the run.
+    pub warnings: Vec<(String, ActionError)>,
     /// Names of the steps that need an answer, with the question.
     pub questions: Vec<(String, Question)>,
     /// Results by group, for instances of `for_each` steps that have one. Sorted by name.
@@ -88,9 +90,19 @@ pub enum Question {
     TookEffect,
 }
 
-/// Returns the steps that failed or are in doubt, with their errors.
+/// Returns the steps that failed and whose failure does not fail the run, with their errors.
+pub(super) fn warnings(state: &RunState) -> Vec<(String, ActionError)> {
+    let warning = |id| match state.state(id) {
+        StepState::Failed { error } if state.is_failure_allowed(id) => Some((state.name(id).to_owned(), error.clone())),
+        _ => None,
+    };
+    state.steps().filter_map(warning).collect()
+}
+
+/// Returns the steps that failed or are in doubt, with their errors, without those of `warnings`.
 pub(super) fn failures(state: &RunState) -> Vec<(String, ActionError)> {
     let failure = |id| match state.state(id) {
+        StepState::Failed { .. } if state.is_failure_allowed(id) => None,
         StepState::Failed { error } | StepState::InDoubt { error } => Some((state.name(id).to_owned(), error.clone())),
         _ => None,
     };

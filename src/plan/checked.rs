@@ -132,7 +132,7 @@ impl Checked {
         parts.check_inputs(&inputs)?;
         let PlanParts { scopes, loops, locks, steps, .. } = &*parts;
         Ok(Plan {
-            format: format_of(steps, loops),
+            format: format_of(steps, scopes, loops),
             workflow: self.workflow.name.value.clone(),
             locks: locks::evaluate(locks, scopes, &inputs)?,
             inputs,
@@ -228,10 +228,14 @@ fn steps(inlined: &InlinedWorkflow, dependencies: &[StepDependencies]) -> Vec<Pl
 
 /// Returns the oldest format that can express these steps, so that older programs can resume most
 /// runs.
-fn format_of(steps: &[PlannedStep], loops: &[PlannedLoop]) -> u32 {
+fn format_of(steps: &[PlannedStep], scopes: &[Scope], loops: &[PlannedLoop]) -> u32 {
+    let mut allowed = steps.iter().map(|step| step.allow_failure).chain(scopes.iter().map(|scope| scope.allow_failure));
+    if allowed.any(|allowed| allowed) {
+        return FORMAT;
+    }
     let has_limit = |step: &PlannedStep| step.for_each.as_ref().is_some_and(|each| each.max_failures.is_some());
     if !loops.is_empty() || steps.iter().any(has_limit) {
-        return FORMAT;
+        return 4;
     }
     let is_new =
         |step: &PlannedStep| step.nature != Nature::Once || !step.after.is_empty() || !step.needs_each.is_empty();

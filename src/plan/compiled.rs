@@ -25,6 +25,8 @@ pub trait EvaluationContext {
     }
     /// Returns true if the step was skipped.
     fn skipped(&self, step: usize) -> bool;
+    /// Returns true if the step, or an instance of it, has failed or was stopped.
+    fn failed(&self, step: usize) -> bool;
     /// Returns the id of the run.
     fn run_id(&self) -> &str;
     /// Returns true if a step has changed something in an external system until now.
@@ -193,10 +195,10 @@ impl CompiledPlan {
     }
 
     /// Evaluates the outputs of a run whose steps are all done or skipped. An output that needs a
-    /// skipped step is `null`.
+    /// skipped or failed step is `null`.
     ///
     /// # Errors
-    /// The evaluation of an output fails for another reason than a skipped step.
+    /// The evaluation of an output fails for another reason than a skipped or failed step.
     pub fn outputs(&self, context: &dyn EvaluationContext) -> Result<Outputs, EvaluateError> {
         let plan_values = PlanValues::new(self, context, None).for_display();
         let evaluation = Evaluation::new(&plan_values);
@@ -205,7 +207,7 @@ impl CompiledPlan {
             let value = match shared_part(template, context) {
                 Some(part) => part,
                 None => match evaluation.template(template) {
-                    Err(failure) if failure.is_skipped() => Value::Null.into(),
+                    Err(failure) if failure.is_absent() => Value::Null.into(),
                     other => other.map_err(|failure| failure.at(format!("output {name:?}")))?.into(),
                 },
             };

@@ -11,8 +11,9 @@ use crate::id::PlanDigest;
 ///
 /// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`],
 /// [`PlannedStep::after`] and [`PlannedStep::needs_each`], format 4 [`Plan::loops`],
-/// [`Scope::item`] and [`ForEach::max_failures`]. A plan has the oldest format that can express it.
-pub const FORMAT: u32 = 4;
+/// [`Scope::item`] and [`ForEach::max_failures`], format 5 [`PlannedStep::allow_failure`] and
+/// [`Scope::allow_failure`]. A plan has the oldest format that can express it.
+pub const FORMAT: u32 = 5;
 
 /// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
 /// usual operations of Azure take.
@@ -180,6 +181,9 @@ pub struct Scope {
     /// variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<ScopeItem>,
+    /// True if the failure of a step inside does not fail the run: it stops only what is inside.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_failure: bool,
 }
 
 impl Scope {
@@ -235,6 +239,9 @@ pub struct PlannedStep {
     /// Scope of its expressions, an index into [`Plan::scopes`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub scope: usize,
+    /// True if a failure of the step does not fail the run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_failure: bool,
 }
 
 impl PlannedStep {

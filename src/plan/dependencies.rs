@@ -254,7 +254,9 @@ impl DependencyCollector<'_> {
         for resolved in inlined.resolve_all(scope, expression).filter_map(|(_, resolved)| resolved.ok()) {
             match resolved.target {
                 ReferenceTarget::Input { scope, name } => found.extend(self.input(scope, &name).iter()),
-                ReferenceTarget::Output { step } | ReferenceTarget::Skipped { step } => {
+                ReferenceTarget::Output { step }
+                | ReferenceTarget::Skipped { step }
+                | ReferenceTarget::Failed { step } => {
                     found.insert(step);
                 }
                 ReferenceTarget::Inlined { scope, name: Some(name) } => found.extend(self.output(scope, &name).iter()),
@@ -262,12 +264,12 @@ impl DependencyCollector<'_> {
                 ReferenceTarget::Loop { index } => {
                     self.instances(index).into_iter().for_each(|scope| self.all_outputs(scope, found));
                 }
-                ReferenceTarget::LoopSkipped { index } => {
+                ReferenceTarget::LoopSkipped { index } | ReferenceTarget::LoopFailed { index } => {
                     for scope in self.instances(index) {
                         found.extend(self.inside(scope).iter());
                     }
                 }
-                ReferenceTarget::InlinedSkipped { scope } => found.extend(self.inside(scope).iter()),
+                ReferenceTarget::InlinedSkipped { scope } | ReferenceTarget::InlinedFailed { scope } => found.extend(self.inside(scope).iter()),
                 ReferenceTarget::RunId
                 | ReferenceTarget::RunWorkflow
                 | ReferenceTarget::RunChanged

@@ -65,7 +65,7 @@ impl EvaluateError {
     pub fn skipped_step(&self) -> Option<usize> {
         match &self.reason {
             Reason::Skipped { step, .. } => Some(*step),
-            Reason::Failed(_) => None,
+            Reason::StepFailed { .. } | Reason::Failed(_) => None,
         }
     }
 }
@@ -80,6 +80,11 @@ pub enum Reason {
         /// Name of the step.
         name: String,
     },
+    /// The expression needs the output of a step that has failed, or that such a step has stopped.
+    StepFailed {
+        /// Name of the step.
+        name: String,
+    },
     /// Any other reason, as text for people.
     Failed(String),
 }
@@ -88,6 +93,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skipped { name, .. } => write!(f, "step {name:?} was skipped and has no outputs"),
+            Self::StepFailed { name } => write!(f, "step {name:?} has failed or was stopped, and has no outputs"),
             Self::Failed(message) => f.write_str(message),
         }
     }
@@ -106,7 +112,12 @@ impl EvaluationFailure {
         EvaluateError { place, expression: self.expression, reason: self.reason }
     }
 
-    pub(super) fn is_skipped(&self) -> bool {
-        matches!(self.reason, Reason::Skipped { .. })
+    /// True if the expression needs an output that does not exist, because its step was skipped or
+    /// has failed.
+    pub(super) fn is_absent(&self) -> bool {
+        match self.reason {
+            Reason::Skipped { .. } | Reason::StepFailed { .. } => true,
+            Reason::Failed(_) => false,
+        }
     }
 }

@@ -29,8 +29,9 @@ pub(super) trait ValueSource {
     /// The target is computed by an expression that has no value.
     fn value(&self, target: &ReferenceTarget) -> Result<Option<Cow<'_, Value>>, EvaluationFailure>;
 
-    /// Returns index and name of the step whose output is the target, if that step was skipped.
-    fn skipped_step(&self, target: &ReferenceTarget) -> Option<(usize, &str)>;
+    /// Returns the reason for which the target has no value, if it is the output of a step that
+    /// was skipped or has failed.
+    fn absence(&self, target: &ReferenceTarget) -> Option<Reason>;
 
     /// True if a value that hides a secret can be read: it is only shown, and nothing acts on it.
     fn can_hide_secrets(&self) -> bool {
@@ -126,11 +127,8 @@ impl<'a> Evaluation<'a> {
     /// Returns the error for a target without value: a skipped step, or a value that is not known
     /// yet.
     fn absent(&self, expression: &CompiledExpression, target: &ReferenceTarget) -> EvaluationFailure {
-        match self.values.skipped_step(target) {
-            Some((step, name)) => {
-                let reason = Reason::Skipped { step, name: name.to_owned() };
-                EvaluationFailure { expression: expression.source.clone(), reason }
-            }
+        match self.values.absence(target) {
+            Some(reason) => EvaluationFailure { expression: expression.source.clone(), reason },
             None => expression.failure("its value is not known yet"),
         }
     }
@@ -157,7 +155,7 @@ impl<'a> Evaluation<'a> {
             Ok(value) => Ok(value),
             Err(message) => Err(reads
                 .iter()
-                .find(|read| self.values.skipped_step(&read.resolved.target).is_some())
+                .find(|read| self.values.absence(&read.resolved.target).is_some())
                 .map(|read| self.absent(expression, &read.resolved.target))
                 .or(skipped)
                 .unwrap_or_else(|| expression.failure(message))),
@@ -173,7 +171,7 @@ impl<'a> Evaluation<'a> {
         skipped: &mut Option<EvaluationFailure>,
     ) -> Result<Option<Cow<'a, Value>>, EvaluationFailure> {
         self.values.value(&read.resolved.target).or_else(|failure| {
-            if !failure.is_skipped() {
+            if !failure.is_absent() {
                 return Err(failure);
             }
             skipped.get_or_insert(failure);

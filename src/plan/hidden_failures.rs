@@ -77,7 +77,7 @@ impl FailureGraph<'_> {
             if self.can_be_empty(step) {
                 open.extend(&self.dependencies[step].needs);
                 open.extend(&self.dependencies[step].needs_each);
-            } else {
+            } else if !self.inlined.definition(&self.inlined.steps[step]).allow_failure {
                 found.insert(step);
             }
         }

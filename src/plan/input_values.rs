@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    PlannedExpression, Scope, Template,
+    PlannedExpression, Reason, Scope, Template,
     compiled_expression::{CompiledExpression, Compiler},
     error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
@@ -75,7 +75,7 @@ impl ValueSource for InputValues<'_> {
         }
     }
 
-    fn skipped_step(&self, _: &ReferenceTarget) -> Option<(usize, &str)> {
+    fn absence(&self, _: &ReferenceTarget) -> Option<Reason> {
         None
     }
 }

@@ -3,7 +3,7 @@ use std::{borrow::Cow, cell::Cell, collections::HashSet, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
-    PlannedExpression, PlannedLoop, Scope, Template,
+    PlannedExpression, PlannedLoop, Reason, Scope, Template,
     compiled_expression::{CompiledExpression, Compiler},
     error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
@@ -243,7 +243,7 @@ impl ValueSource for ItemValues<'_> {
         Ok(value)
     }
 
-    fn skipped_step(&self, _: &ReferenceTarget) -> Option<(usize, &str)> {
+    fn absence(&self, _: &ReferenceTarget) -> Option<Reason> {
         None
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn scope(inlined: &InlinedWorkflow, scope: usize) -> Scope {
             variable: item.variable.clone(),
             value: item.value.clone(),
         }),
+        allow_failure: instance.item.is_none() && inlined.inliner(scope).is_some_and(|(_, step)| step.allow_failure),
     }
 }
 
@@ -72,6 +73,7 @@ pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep) -> PlannedStep 
         retry: retry(&body.retry),
         timeout_ms: body.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
         scope: step.scope,
+        allow_failure: definition.allow_failure,
     }
 }
 

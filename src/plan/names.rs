@@ -37,10 +37,14 @@ pub(super) enum ReferenceTarget {
     Output { step: usize },
     /// True if the step was skipped.
     Skipped { step: usize },
+    /// True if the step, or an instance of it, has failed or was stopped.
+    Failed { step: usize },
     /// One output of an inlined workflow; without a name, all of them as a map.
     Inlined { scope: usize, name: Option<String> },
     /// True if each step of an inlined workflow was skipped.
     InlinedSkipped { scope: usize },
+    /// True if a step of an inlined workflow has failed or was stopped.
+    InlinedFailed { scope: usize },
     /// Id of the run.
     RunId,
     /// Name of the workflow.
@@ -51,6 +55,8 @@ pub(super) enum ReferenceTarget {
     Loop { index: usize },
     /// True if each step of all instances was skipped.
     LoopSkipped { index: usize },
+    /// True if a step of an instance has failed or was stopped.
+    LoopFailed { index: usize },
     /// The loop variable of a step.
     Item,
     /// The loop variable of an instance of an inlined workflow.
@@ -81,7 +87,7 @@ pub(super) enum Unresolved {
     NoSuchStep,
     /// The name of a step is not followed by a property.
     NoProperty,
-    /// The property is neither `outputs` nor `skipped`.
+    /// The property is neither `outputs` nor `skipped` nor `failed`.
     NoSuchProperty,
     /// The step could not be read, which has been reported.
     UnknownStep,
@@ -118,8 +124,8 @@ pub(super) fn resolve(
     Ok(Resolved { target, depth, rest: reference.keys_from(depth) })
 }
 
-/// Resolves `steps.NAME.outputs…` or `steps.NAME.skipped`; returns the target and the number of
-/// segments to it.
+/// Resolves `steps.NAME.outputs…`, `steps.NAME.skipped` or `steps.NAME.failed`; returns the target
+/// and the number of segments to it.
 fn resolve_step(
     names: &impl StepNames,
     scope: usize,
@@ -131,14 +137,17 @@ fn resolve_step(
     match (binding, property) {
         (Binding::Action(step), "outputs") => Ok((ReferenceTarget::Output { step }, 3)),
         (Binding::Action(step), "skipped") => Ok((ReferenceTarget::Skipped { step }, 3)),
+        (Binding::Action(step), "failed") => Ok((ReferenceTarget::Failed { step }, 3)),
         (Binding::Inlined(scope), "outputs") => match reference.field(3) {
             Some(output) => Ok((ReferenceTarget::Inlined { scope, name: Some(output.to_owned()) }, 4)),
             None => Ok((ReferenceTarget::Inlined { scope, name: None }, 3)),
         },
         (Binding::Inlined(scope), "skipped") => Ok((ReferenceTarget::InlinedSkipped { scope }, 3)),
+        (Binding::Inlined(scope), "failed") => Ok((ReferenceTarget::InlinedFailed { scope }, 3)),
         (Binding::Loop(index), "outputs") => Ok((ReferenceTarget::Loop { index }, 3)),
         (Binding::Loop(index), "skipped") => Ok((ReferenceTarget::LoopSkipped { index }, 3)),
-        (Binding::Unknown, "outputs" | "skipped") => Err(Unresolved::UnknownStep),
+        (Binding::Loop(index), "failed") => Ok((ReferenceTarget::LoopFailed { index }, 3)),
+        (Binding::Unknown, "outputs" | "skipped" | "failed") => Err(Unresolved::UnknownStep),
         (_, _) => Err(Unresolved::NoSuchProperty),
     }
 }

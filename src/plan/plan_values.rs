@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    CompiledPlan, EvaluationContext, PlannedStep,
+    CompiledPlan, EvaluationContext, PlannedStep, Reason,
     compiled_expression::CompiledTemplate,
     error::EvaluationFailure,
     evaluate::{Evaluation, ValueSource},
@@ -61,7 +61,7 @@ impl<'a> PlanValues<'a> {
         for (key, scope) in &self.compiled.plan().loops[index].instances {
             match self.all_outputs(*scope) {
                 Ok(value) => drop(outputs.insert(key.clone(), value)),
-                Err(failure) if failure.is_skipped() => {}
+                Err(failure) if failure.is_absent() => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -70,10 +70,20 @@ impl<'a> PlanValues<'a> {
 
     /// Returns true if each step of an inlined workflow was skipped.
     fn all_skipped(&self, scope: usize) -> bool {
+        self.inside(scope).all(|step| self.context.skipped(step))
+    }
+
+    /// Returns true if a step of an inlined workflow has failed.
+    fn has_failed(&self, scope: usize) -> bool {
+        self.inside(scope).any(|step| self.context.failed(step))
+    }
+
+    /// Iterates over the steps of an inlined workflow and of those that it inlines.
+    fn inside(&self, scope: usize) -> impl Iterator<Item = usize> + use<'a> {
         let plan = self.compiled.plan();
         let prefix = plan.scopes[scope].prefix.as_str();
-        let inside = |(index, step): (usize, &PlannedStep)| step.name.starts_with(prefix).then_some(index);
-        plan.steps.iter().enumerate().filter_map(inside).all(|step| self.context.skipped(step))
+        let inside = move |(index, step): (usize, &PlannedStep)| step.name.starts_with(prefix).then_some(index);
+        plan.steps.iter().enumerate().filter_map(inside)
     }
 }
 
@@ -85,15 +95,21 @@ impl ValueSource for PlanValues<'_> {
             ReferenceTarget::Input { scope, name } => self.scope_value(self.compiled.scope_input(*scope, name))?,
             ReferenceTarget::Output { step } => self.context.output(*step).map(Cow::Borrowed),
             ReferenceTarget::Skipped { step } => Some(Cow::Owned(self.context.skipped(*step).into())),
+            ReferenceTarget::Failed { step } => Some(Cow::Owned(self.context.failed(*step).into())),
             ReferenceTarget::Inlined { scope, name: Some(name) } => {
                 self.scope_value(self.compiled.scope_output(*scope, name))?
             }
             ReferenceTarget::Inlined { scope, name: None } => Some(Cow::Owned(self.all_outputs(*scope)?)),
             ReferenceTarget::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
+            ReferenceTarget::InlinedFailed { scope } => Some(Cow::Owned(self.has_failed(*scope).into())),
             ReferenceTarget::Loop { index } => Some(Cow::Owned(self.loop_outputs(*index)?)),
             ReferenceTarget::LoopSkipped { index } => {
                 let mut instances = plan.loops[*index].instances.iter();
                 Some(Cow::Owned(instances.all(|(_, scope)| self.all_skipped(*scope)).into()))
+            }
+            ReferenceTarget::LoopFailed { index } => {
+                let mut instances = plan.loops[*index].instances.iter();
+                Some(Cow::Owned(instances.any(|(_, scope)| self.has_failed(*scope)).into()))
             }
             ReferenceTarget::ScopeItem { scope } => plan.scopes[*scope].value().map(Cow::Borrowed),
             ReferenceTarget::RunId => Some(Cow::Owned(self.context.run_id().into())),
@@ -103,13 +119,13 @@ impl ValueSource for PlanValues<'_> {
         })
     }
 
-    fn skipped_step(&self, target: &ReferenceTarget) -> Option<(usize, &str)> {
-        match target {
-            ReferenceTarget::Output { step } if self.context.skipped(*step) => {
-                Some((*step, self.compiled.plan().steps[*step].name.as_str()))
-            }
-            _ => None,
+    fn absence(&self, target: &ReferenceTarget) -> Option<Reason> {
+        let ReferenceTarget::Output { step } = *target else { return None };
+        let name = || self.compiled.plan().steps[step].name.clone();
+        if self.context.skipped(step) {
+            return Some(Reason::Skipped { step, name: name() });
         }
+        self.context.failed(step).then(|| Reason::StepFailed { name: name() })
     }
 
     fn can_hide_secrets(&self) -> bool {

@@ -4,7 +4,8 @@ use super::inlined_workflow::InlinedWorkflow;
 use crate::workflow::{Condition, Diagnostic, PathKey, Reference, Severity, SpannedExpression, Step, Workflow};
 
 /// Returns a warning for each step that reads outputs of a step with a condition, and neither
-/// checks whether that step was skipped nor has the same condition.
+/// checks whether that step was skipped nor has the same condition; and for each one that reads
+/// outputs of a step with `allow_failure` and does not check whether it has failed.
 pub(super) fn skipped_outputs(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
     let workflows = inlined.scopes.iter().map(|scope| &*scope.workflow);
     workflows.flat_map(|workflow| workflow.steps.iter().flat_map(|step| warnings(workflow, step))).collect()
@@ -17,25 +18,29 @@ fn warnings(workflow: &Workflow, step: &Step) -> Vec<Diagnostic> {
         for reference in expression.expression.references() {
             let Some(read) = conditional(workflow, reference) else { continue };
             let name = read.name.value.as_str();
-            let is_checked = checks(expression, name) || step.when.as_ref().is_some_and(|when| checks(when, name));
-            if !is_checked && !implies(workflow, step, read) && seen.insert(name) {
-                found.push(describe(workflow, step, expression, reference, name));
+            let is_checked =
+                |how| checks(expression, name, how) || step.when.as_ref().is_some_and(|when| checks(when, name, how));
+            if read.allow_failure && !is_checked("failed") {
+                found.extend(seen.insert(name).then(|| failure(workflow, step, expression, reference, name)));
+            } else if read.when.is_some() && !is_checked("skipped") && !implies(workflow, step, read) {
+                found.extend(seen.insert(name).then(|| skip(workflow, step, expression, reference, name)));
             }
         }
     }
     found
 }
 
-/// Returns the step with a condition whose outputs the reference reads.
+/// Returns the step with a condition or `allow_failure` whose outputs the reference reads.
 fn conditional<'a>(workflow: &'a Workflow, reference: &Reference) -> Option<&'a Step> {
     let name = reference.step_name().filter(|_| reference.field(2) == Some("outputs"))?;
-    workflow.steps.iter().find(|step| step.name.value == name && step.when.is_some())
+    workflow.steps.iter().find(|step| step.name.value == name && (step.when.is_some() || step.allow_failure))
 }
 
-/// True if the expression reads whether the step was skipped, or whether it has the output.
-fn checks(expression: &SpannedExpression, name: &str) -> bool {
+/// True if the expression reads whether the step was skipped or has failed, as `property` says, or
+/// whether it has the output.
+fn checks(expression: &SpannedExpression, name: &str, property: &str) -> bool {
     let references = expression.expression.references();
-    let reads = references.iter().any(|r| r.step_name() == Some(name) && r.field(2) == Some("skipped"));
+    let reads = references.iter().any(|r| r.step_name() == Some(name) && r.field(2) == Some(property));
     let is_step = |keys: &Vec<PathKey>| keys.starts_with(&step_keys(name));
     reads || Condition::of(&expression.expression).presence_tests().iter().any(is_step)
 }
@@ -66,7 +71,21 @@ fn step_keys(name: &str) -> [PathKey; 2] {
     [PathKey::Field("steps".into()), PathKey::Field(name.to_owned())]
 }
 
-fn describe(
+/// Warns that a step fails if the one that it reads has failed.
+fn failure(
+    workflow: &Workflow,
+    step: &Step,
+    expression: &SpannedExpression,
+    reference: &Reference,
+    read: &str,
+) -> Diagnostic {
+    let message = format!("step {:?} fails if {read:?} has failed: it reads its outputs", step.name.value);
+    let hint = format!("check steps.{read}.failed in the expression or in `when`");
+    warning(workflow, expression, reference, message, hint)
+}
+
+/// Warns that a step fails if the one that it reads is skipped.
+fn skip(
     workflow: &Workflow,
     step: &Step,
     expression: &SpannedExpression,
@@ -77,6 +96,16 @@ fn describe(
     let hint = format!(
         "check steps.{read}.skipped in the expression or in `when`, or repeat the condition of {read:?} in `when`"
     );
+    warning(workflow, expression, reference, message, hint)
+}
+
+fn warning(
+    workflow: &Workflow,
+    expression: &SpannedExpression,
+    reference: &Reference,
+    message: String,
+    hint: String,
+) -> Diagnostic {
     let span = expression.span_of(&workflow.source, &reference.range());
     Diagnostic::new(&workflow.source, "plan::skipped_output", span, message, "has no value then")
         .with_hint(hint)

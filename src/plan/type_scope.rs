@@ -109,6 +109,12 @@ impl<'a> TypeScope<'a> {
                 });
                 return self.outputs(Type::Instances(Box::new(each)), None, reference);
             }
+            ReferenceTarget::Failed { .. }
+            | ReferenceTarget::InlinedFailed { .. }
+            | ReferenceTarget::LoopFailed { .. } => {
+                self.check_can_fail(target, reference)?;
+                Type::Kind(Kinds::BOOLEAN)
+            }
             ReferenceTarget::Skipped { .. }
             | ReferenceTarget::InlinedSkipped { .. }
             | ReferenceTarget::LoopSkipped { .. }
@@ -118,6 +124,25 @@ impl<'a> TypeScope<'a> {
             ReferenceTarget::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
         };
         descend(found, reference, depth)
+    }
+
+    /// Checks that a step whose failure is read has `allow_failure`: others stop what reads it.
+    fn check_can_fail(&self, target: &ReferenceTarget, reference: &Reference) -> Result<(), DeadReference> {
+        let step = match target {
+            ReferenceTarget::Failed { step } => Some(self.inlined.definition(&self.inlined.steps[*step])),
+            ReferenceTarget::InlinedFailed { scope } => self.inlined.inliner(*scope).map(|(_, step)| step),
+            ReferenceTarget::LoopFailed { index } => {
+                let (scope, step) = self.inlined.loops[*index].step;
+                Some(&self.inlined.scopes[scope].workflow.steps[step])
+            }
+            _ => None,
+        };
+        if step.is_none_or(|step| step.allow_failure) {
+            return Ok(());
+        }
+        let name = reference.step_name().unwrap_or_default();
+        let message = format!("nothing that reads it starts once step {name:?} has failed");
+        Err(dead(reference, 2, message, format!("add `allow_failure: true` to step {name:?}")))
     }
 
     /// Returns the type of an input, which must exist.
@@ -188,7 +213,7 @@ impl<'a> TypeScope<'a> {
                 let hint = if reference.segments.len() == 3 {
                     format!("did you mean steps.{name}.outputs.{property}?")
                 } else {
-                    "a step has outputs and skipped".to_owned()
+                    "a step has outputs, skipped and failed".to_owned()
                 };
                 dead(reference, 2, format!("step {name:?} has no {property:?}"), hint)
             }

@@ -6,14 +6,18 @@ use std::{
 use serde_json::{Map, Value};
 use stargate_sdk::{ActionError, TargetId};
 
-use self::edges::{Dependent, EdgeKind};
+use self::{
+    edges::{Dependent, EdgeKind},
+    failure_reach::FailureReach,
+};
 use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, Shared, StateName, TimedEntry};
 use crate::{
     clock::UnixMillis,
-    plan::{Outputs, Plan, PlannedStep},
+    plan::{FailureGroup, Outputs, Plan, PlannedStep},
 };
 
 mod edges;
+mod failure_reach;
 mod fold;
 mod refresh;
 
@@ -289,8 +293,11 @@ struct StepNode {
     max_failures: Option<u32>,
     /// Number of instances that have failed or are in doubt.
     failed: usize,
-    /// True if a dependency has failed or was stopped.
-    has_failed_need: bool,
+    /// Groups that contain the step, the innermost first.
+    groups: Vec<FailureGroup>,
+    /// Reach of the failures that stop the step, if there is one: of dependencies that have failed
+    /// or were stopped.
+    failed_need: Option<FailureReach>,
     progress: NodeProgress,
     /// Outputs of the instances that have succeeded, by key, if a step can read them earlier than
     /// the output of the step.
@@ -308,8 +315,9 @@ struct StepNode {
 }
 
 impl StepNode {
-    fn new(planned: &PlannedStep) -> Self {
+    fn new(plan: &Plan, index: usize, planned: &PlannedStep) -> Self {
         Self {
+            groups: plan.failure_groups(index),
             predecessors: planned.needs.len() + planned.after.len() + planned.needs_each.len(),
             needs_each: planned.needs_each.clone(),
             is_repeatable: planned.is_repeatable(),
@@ -318,6 +326,23 @@ impl StepNode {
             max_failures: planned.for_each.as_ref().and_then(|each| each.max_failures),
             ..Self::default()
         }
+    }
+
+    /// Returns the reach of a failure of the step.
+    fn failure_reach(&self) -> FailureReach {
+        FailureReach::within(&self.groups)
+    }
+
+    /// Returns the reach of a failure of a `for_each` step that none of its own instances has
+    /// caused, or that `allow_failure` of the step itself does not permit.
+    fn outer_reach(&self) -> FailureReach {
+        let is_scope = |group: &FailureGroup| matches!(group, FailureGroup::Scope(_));
+        FailureReach::within(&self.groups[self.groups.iter().position(is_scope).unwrap_or(self.groups.len())..])
+    }
+
+    /// True if `allow_failure` of the step itself permits failures of it and its instances.
+    fn permits_failures(&self) -> bool {
+        matches!(self.groups.first(), Some(FailureGroup::Step(_)))
     }
 
     /// True if so many instances have failed that no further one starts.
@@ -352,8 +377,9 @@ pub struct RunState {
     running: usize,
     in_doubt: usize,
     awaiting_approval: usize,
+    /// Number of failed steps whose failure fails the run.
     failed: usize,
-    /// Number of steps of the plan that have not finished.
+    /// Number of steps of the plan that have not finished, or because of which the run fails.
     open: usize,
     changed: bool,
     outputs: Shared<Outputs>,
@@ -363,7 +389,8 @@ pub struct RunState {
 impl RunState {
     /// Returns the state of a run of `plan` before its first entry.
     pub fn new(plan: &Plan) -> Self {
-        let mut nodes: Vec<_> = plan.steps.iter().map(StepNode::new).collect();
+        let nodes = plan.steps.iter().enumerate().map(|(index, step)| StepNode::new(plan, index, step));
+        let mut nodes: Vec<_> = nodes.collect();
         let mut instances = Vec::with_capacity(plan.steps.len());
         for (index, step) in plan.steps.iter().enumerate() {
             step.needs.iter().for_each(|&need| nodes[need].add_dependent(index, EdgeKind::Needs));
@@ -620,6 +647,19 @@ impl RunState {
         matches!(self.instances.get(node).map(|i| &i.state), Some(StepState::Skipped))
     }
 
+    /// True if the step with this index in the plan, or an instance of it, has failed or was
+    /// stopped.
+    pub fn has_failed(&self, node: usize) -> bool {
+        let is_failed = |state: &StepState| matches!(state, StepState::Failed { .. } | StepState::Stopped);
+        let mut instances = self.nodes[node].instances.iter();
+        is_failed(&self.instances[node].state) || instances.any(|&id| is_failed(self.state(id)))
+    }
+
+    /// True if a failure of the step does not fail the run.
+    pub fn is_failure_allowed(&self, id: StepId) -> bool {
+        self.nodes[self.node(id)].failure_reach() != FailureReach::Run
+    }
+
     /// Returns the outcome if no step can continue.
     pub(super) fn ending(&self) -> Option<Outcome> {
         if self.cancelling && self.progress == Progress::Running && self.running == 0 && self.open > 0 {
@@ -657,7 +697,7 @@ impl RunState {
     /// True if `id` is a `for_each` step of which a dependency failed: it cannot have instances.
     pub(super) fn is_stopping_loop(&self, id: StepId) -> bool {
         let instance = &self.instances[id.index()];
-        instance.of.is_none() && self.nodes[instance.node].has_failed_need
+        instance.of.is_none() && self.nodes[instance.node].failed_need.is_some()
     }
 
     /// True if `id` is a `for_each` step itself and not an instance of one.

@@ -94,6 +94,8 @@ pub struct Step {
     pub needs_each: Vec<Spanned<String>>,
     /// Condition; if it is false, the step is skipped.
     pub when: Option<SpannedExpression>,
+    /// True if a failure of the step, or of the workflow that it inlines, does not fail the run.
+    pub allow_failure: bool,
 }
 
 /// The thing that a step executes.

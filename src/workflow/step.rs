@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Keys of a step.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "uses",
     "workflow",
     "with",
@@ -23,6 +23,7 @@ const KEYS: [&str; 18] = [
     "fail_fast",
     "max_failures",
     "canary",
+    "allow_failure",
     "retry",
     "timeout",
 ];
@@ -43,7 +44,11 @@ pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
     let [needs, after, needs_each] = ["needs", "after", "needs_each"].map(|key| read_step_names(reader, &fields, key));
     let when = fields.value("when").and_then(|node| reader.expression(node, "when"));
     let body = read_body(reader, entry, &fields).unwrap_or(StepBody::Unknown);
-    Step { name: entry.key.clone(), body, with, needs, after, needs_each, when }
+    let allow_failure = read_flag(reader, &fields, "allow_failure");
+    if allow_failure {
+        report_limits_of_failures(reader, &fields);
+    }
+    Step { name: entry.key.clone(), body, with, needs, after, needs_each, when, allow_failure }
 }
 
 /// Reads `with`; an empty map if there is none. `step` is the place of the step's name.
@@ -130,6 +135,16 @@ fn report_inline_keys(reader: &mut Reader, fields: &YamlFields<'_>) {
             "not for an action",
             hint,
         );
+    }
+}
+
+/// Reports keys that stop a loop at failures which `allow_failure` permits.
+fn report_limits_of_failures(reader: &mut Reader, fields: &YamlFields<'_>) {
+    for key in ["fail_fast", "max_failures", "canary"] {
+        let Some(entry) = fields.find(key) else { continue };
+        let message = format!("{key} and allow_failure exclude each other");
+        let hint = "remove one of them: with allow_failure, no failure stops the other instances".to_owned();
+        reader.report("workflow::step", entry.key.span, message, "second of two", hint);
     }
 }
 

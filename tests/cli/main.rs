@@ -1,6 +1,7 @@
 //! Tests of the program: its output, exit codes and behaviour in a simulated world.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
+mod allowed_failures;
 mod answers;
 mod cancels;
 mod doctor;

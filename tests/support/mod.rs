@@ -276,6 +276,7 @@ pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
         retry: Retry { attempts: 4, initial_ms: 1, factor: 1.5, max_ms: 5, budget_ms: 60_000 },
         timeout_ms: 60_000,
         scope: 0,
+        allow_failure: false,
     }
 }
 
@@ -291,6 +292,7 @@ pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
         inputs: vec![],
         outputs: vec![],
         item: None,
+        allow_failure: false,
     };
     Plan {
         format: FORMAT,

@@ -94,6 +94,7 @@ fn step(registry: &Registry) -> Value {
             "fail_fast": { "type": "boolean", "description": "No further instance starts once one has failed" },
             "max_failures": { "type": "integer", "minimum": 1, "description": "Number of failed instances after which no further one starts; not with workflow" },
             "canary": { "type": "boolean", "description": "With workflow: all other instances need the first one" },
+            "allow_failure": { "type": "boolean", "description": "A failure does not fail the run: what needs the step starts, and reads `steps.NAME.failed`" },
             "timeout": { "type": "string", "description": "Maximum duration of one attempt, such as 10m" },
             "retry": retry(),
         },

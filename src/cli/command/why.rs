@@ -168,6 +168,9 @@ impl RunExplanation {
             }
             StepState::Succeeded { .. } => format!("succeeded after {}", format::plural(attempts as usize, "attempt")),
             StepState::Skipped => format!("its condition was false: {}", self.condition(id)),
+            StepState::Failed { .. } if self.state.is_failure_allowed(id) => {
+                format!("failed at attempt {attempts}; its workflow allows that (allow_failure)")
+            }
             StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
             StepState::Failed { .. } => format!("failed at attempt {attempts}"),
         }

@@ -300,8 +300,8 @@ fn a_damaged_plan_is_refused() {
     let good = looping().plan().clone();
     let new = |plan: Plan| CompiledPlan::new(Arc::new(plan)).err().map(|e| e.to_string()).unwrap_or_default();
     let mut plan = good.clone();
-    plan.format = 5;
-    assert_eq!(new(plan), "the plan has format 5, this program reads formats up to 4");
+    plan.format = 6;
+    assert_eq!(new(plan), "the plan has format 6, this program reads formats up to 5");
     let mut plan = good.clone();
     plan.steps[0].needs = vec![1];
     assert_eq!(new(plan), "the plan is damaged: step \"each\" depends on a step that comes after it");

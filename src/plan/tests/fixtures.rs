@@ -171,6 +171,7 @@ pub(super) fn steps(lines: &[(&str, &str)]) -> String {
 pub(super) struct StepResults {
     outputs: HashMap<usize, Value>,
     skipped: HashSet<usize>,
+    failed: HashSet<usize>,
 }
 
 impl StepResults {
@@ -181,6 +182,11 @@ impl StepResults {
 
     pub(super) fn skip(mut self, plan: &CompiledPlan, step: &str) -> Self {
         self.skipped.insert(index(plan, step));
+        self
+    }
+
+    pub(super) fn fail(mut self, plan: &CompiledPlan, step: &str) -> Self {
+        self.failed.insert(index(plan, step));
         self
     }
 }
@@ -196,6 +202,10 @@ impl EvaluationContext for StepResults {
 
     fn skipped(&self, step: usize) -> bool {
         self.skipped.contains(&step)
+    }
+
+    fn failed(&self, step: usize) -> bool {
+        self.failed.contains(&step)
     }
 
     fn run_id(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! Tests of checking, compiling and evaluating, with a few actions of their own.
 
+mod allowed_failures;
 mod checks;
 mod diagnostics;
 mod evaluation;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Listing, NodeProgress, RunState, StepId, StepState};
+use super::{FailureReach, Listing, NodeProgress, RunState, StepId, StepState};
 use crate::run::Shared;
 
 /// Meaning of a dependency.
@@ -62,6 +62,7 @@ impl RunState {
             StepState::Running { .. } => &mut self.running,
             StepState::AwaitingApproval { .. } => &mut self.awaiting_approval,
             StepState::InDoubt { .. } => &mut self.in_doubt,
+            StepState::Failed { .. } if self.is_failure_allowed(id) => return,
             StepState::Failed { .. } => &mut self.failed,
             StepState::Blocked { .. }
             | StepState::Stopped
@@ -129,11 +130,12 @@ impl RunState {
             self.instances[id.index()].state = StepState::Stopped;
             self.nodes[node].slots_used -= 1;
         }
+        let reach = self.nodes[node].failure_reach();
         for id in ready {
-            self.settle(id, false);
+            self.settle(id, Some(reach));
         }
         while let Some(id) = self.nodes[node].queue.pop_front() {
-            self.stop(id);
+            self.stop(id, reach);
         }
     }
 
@@ -154,16 +156,17 @@ impl RunState {
             return;
         }
         let node = &self.nodes[self.node(id)];
-        match (node.has_failed_need, node.is_loop) {
-            (false, _) => self.unblock(id),
-            (true, true) => self.set(id, StepState::Ready),
-            (true, false) => self.stop(id),
+        match (node.failed_need, node.is_loop) {
+            (None, _) => self.unblock(id),
+            (Some(_), true) => self.set(id, StepState::Ready),
+            (Some(reach), false) => self.stop(id, reach),
         }
     }
 
-    pub(super) fn stop(&mut self, id: StepId) {
+    /// Stops a step because of a failure with this reach.
+    pub(super) fn stop(&mut self, id: StepId, reach: FailureReach) {
         self.set(id, StepState::Stopped);
-        self.settle(id, false);
+        self.settle(id, Some(reach));
     }
 
     /// Makes an instance wait for a slot.
@@ -177,37 +180,35 @@ impl RunState {
     /// Records the output of a step that succeeded.
     pub(super) fn succeed(&mut self, id: StepId, output: Shared<Value>) {
         self.set(id, StepState::Succeeded { output });
-        self.settle(id, true);
+        self.settle(id, None);
     }
 
-    /// Informs the dependents of a step or instance that has ended. `is_good` is false if it failed
-    /// or was stopped.
-    pub(super) fn settle(&mut self, id: StepId, is_good: bool) {
+    /// Informs the dependents of a step or instance that has ended. `failure` is the reach of its
+    /// failure, or of the one that has stopped it.
+    pub(super) fn settle(&mut self, id: StepId, failure: Option<FailureReach>) {
         let node = self.node(id);
         match self.instances[id.index()].of.clone() {
-            None => {
-                self.open -= usize::from(is_good);
-                self.settle_node(node, is_good);
-            }
+            None => self.settle_node(node, failure),
             // The list of its step is not evaluated again yet.
             Some(_) if self.instances[id.index()].listing != Listing::Listed => {}
             Some((parent, key)) => {
-                self.settle_counterparts(node, &key, is_good);
-                self.settle_instance(parent, id, is_good);
+                self.settle_counterparts(node, &key, failure);
+                self.settle_instance(parent, id, failure);
             }
         }
     }
 
-    fn settle_node(&mut self, node: usize, is_good: bool) {
+    fn settle_node(&mut self, node: usize, failure: Option<FailureReach>) {
         let before = std::mem::replace(&mut self.nodes[node].progress, NodeProgress::Settled);
         if before == NodeProgress::Settled {
             return;
         }
+        self.open -= usize::from(failure != Some(FailureReach::Run));
         for dependent in self.nodes[node].dependents.clone() {
             match dependent.kind {
-                EdgeKind::After => self.edge_settled(dependent.node, true),
+                EdgeKind::After => self.edge_settled(dependent.node, None),
                 EdgeKind::NeedsEach if before == NodeProgress::Expanded => {}
-                EdgeKind::Needs | EdgeKind::NeedsEach => self.edge_settled(dependent.node, is_good),
+                EdgeKind::Needs | EdgeKind::NeedsEach => self.edge_settled(dependent.node, failure),
             }
         }
     }
@@ -217,44 +218,56 @@ impl RunState {
         self.nodes[node].progress = NodeProgress::Expanded;
         for dependent in self.nodes[node].dependents.clone() {
             if dependent.kind == EdgeKind::NeedsEach {
-                self.edge_settled(dependent.node, true);
+                self.edge_settled(dependent.node, None);
             }
         }
     }
 
-    fn edge_settled(&mut self, dependent: usize, is_good: bool) {
-        let id = StepId::of(dependent);
-        if let StepState::Blocked { by } = &mut self.instances[dependent].state {
-            *by -= 1;
-            self.nodes[dependent].has_failed_need |= !is_good;
-            self.unblock_if_free(id);
+    fn edge_settled(&mut self, dependent: usize, failure: Option<FailureReach>) {
+        if self.count_settled_edge(dependent, failure) {
+            self.unblock_if_free(StepId::of(dependent));
         }
     }
 
+    /// Counts a dependency of a blocked step that has ended. Returns `false` if the step is not
+    /// blocked.
+    pub(super) fn count_settled_edge(&mut self, dependent: usize, failure: Option<FailureReach>) -> bool {
+        let StepState::Blocked { by } = &mut self.instances[dependent].state else { return false };
+        *by -= 1;
+        let node = &mut self.nodes[dependent];
+        if let Some(failure) = failure.filter(|failure| failure.includes(&node.groups)) {
+            let wider = node.failed_need.map_or(failure, |reach| reach.or_wider(failure, &node.groups));
+            node.failed_need = Some(wider);
+        }
+        true
+    }
+
     /// Informs the instances with the same key of the steps that need each instance of `node`.
-    fn settle_counterparts(&mut self, node: usize, key: &str, is_good: bool) {
+    fn settle_counterparts(&mut self, node: usize, key: &str, failure: Option<FailureReach>) {
         for dependent in self.nodes[node].dependents.clone() {
             if dependent.kind == EdgeKind::NeedsEach
                 && self.nodes[dependent.node].progress != NodeProgress::Pending
                 && let Some(id) = self.instance(dependent.node, key)
             {
-                self.counterpart_settled(id, is_good);
+                let failure = failure.filter(|reach| reach.includes(&self.nodes[dependent.node].groups));
+                self.counterpart_settled(id, failure);
             }
         }
     }
 
-    fn counterpart_settled(&mut self, id: StepId, is_good: bool) {
+    fn counterpart_settled(&mut self, id: StepId, failure: Option<FailureReach>) {
         let StepState::Blocked { by } = &mut self.instances[id.index()].state else { return };
         *by -= 1;
-        match (*by, is_good) {
-            (_, false) => self.stop(id),
-            (1, true) => self.enqueue(id),
-            (_, true) => {}
+        match (*by, failure) {
+            (_, Some(reach)) => self.stop(id, reach),
+            (1, None) => self.enqueue(id),
+            (_, None) => {}
         }
     }
 
-    fn settle_instance(&mut self, parent: StepId, id: StepId, is_good: bool) {
+    fn settle_instance(&mut self, parent: StepId, id: StepId, failure: Option<FailureReach>) {
         let node = self.node(parent);
+        let is_good = failure.is_none_or(FailureReach::is_of_step);
         if self.nodes[node].partial_outputs.is_some()
             && let (Some(key), StepState::Succeeded { output }) = (self.key(id), self.state(id))
         {
@@ -276,7 +289,9 @@ impl RunState {
                 let output = self.collect_outputs(parent);
                 self.succeed(parent, output.into());
             }
-            StepState::Expanded { .. } if self.nodes[node].unsettled == 0 => self.settle_node(node, false),
+            StepState::Expanded { .. } if self.nodes[node].unsettled == 0 => {
+                self.settle_node(node, Some(self.nodes[node].outer_reach()));
+            }
             _ => {}
         }
     }
@@ -298,12 +313,14 @@ impl RunState {
         Value::Object(outputs.collect::<Map<_, _>>())
     }
 
-    /// Returns the number of counterparts that block an instance; `None` if one of them has failed.
+    /// Returns the number of counterparts that block an instance; `None` if one of them has failed
+    /// and its step does not permit that.
     pub(super) fn open_counterparts(&self, node: usize, key: &str) -> Option<usize> {
         let mut open = 0;
         for &before in &self.nodes[node].needs_each {
             match self.instance(before, key).map(|id| self.state(id)) {
                 None | Some(StepState::Succeeded { .. } | StepState::Skipped | StepState::Dropped) => {}
+                Some(StepState::Failed { .. }) if self.nodes[before].permits_failures() => {}
                 Some(StepState::Failed { .. } | StepState::Stopped) => return None,
                 Some(_) => open += 1,
             }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stargate_sdk::{ActionError, TargetId};
 
-use super::{ApprovalDecision, IllegalEntry, Listing, Progress, RunState, StepId, StepState, add_new};
+use super::{ApprovalDecision, FailureReach, IllegalEntry, Listing, Progress, RunState, StepId, StepState, add_new};
 use crate::{
     clock::UnixMillis,
     plan::Outputs,
@@ -220,13 +220,14 @@ impl RunState {
     fn step_skipped(&mut self, step: &str) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "step_skipped", |s| matches!(s, StepState::Ready))?;
         self.set(id, StepState::Skipped);
-        self.settle(id, true);
+        self.settle(id, None);
         Ok(())
     }
 
     fn step_stopped(&mut self, step: &str) -> Result<(), IllegalEntry> {
         let id = self.expect(step, "step_stopped", |s| matches!(s, StepState::Ready))?;
-        self.stop(id);
+        let reach = self.nodes[self.node(id)].failed_need.unwrap_or(FailureReach::Run);
+        self.stop(id, reach);
         Ok(())
     }
 
@@ -260,7 +261,7 @@ impl RunState {
 
     fn fail(&mut self, id: StepId, error: &ActionError) {
         self.set(id, StepState::Failed { error: error.clone() });
-        self.settle(id, false);
+        self.settle(id, Some(self.nodes[self.node(id)].failure_reach()));
     }
 
     fn approval_requested(&mut self, step: &str, question: &str) -> Result<(), IllegalEntry> {

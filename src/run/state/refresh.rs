@@ -1,6 +1,8 @@
 //! Acquisition of a run: what is stale is obtained again.
 
-use super::{ApprovalDecision, Listing, NodeProgress, RunState, StepId, StepInstance, StepState, edges::EdgeKind};
+use super::{
+    ApprovalDecision, FailureReach, Listing, NodeProgress, RunState, StepId, StepInstance, StepState, edges::EdgeKind,
+};
 use crate::{clock::UnixMillis, run::Attempt};
 
 impl RunState {
@@ -72,7 +74,7 @@ impl RunState {
         let count = self.nodes.len();
         for node in &mut self.nodes {
             node.queue.clear();
-            node.has_failed_need = false;
+            node.failed_need = None;
             node.progress = NodeProgress::Pending;
         }
         for index in 0..count {
@@ -105,28 +107,25 @@ impl RunState {
         let id = StepId::of(index);
         match self.state(id) {
             StepState::Blocked { .. } => self.unblock_if_free(id),
-            StepState::Succeeded { .. } | StepState::Skipped => self.release_edges(index, true),
-            StepState::Failed { .. } => self.release_edges(index, false),
+            StepState::Succeeded { .. } | StepState::Skipped => self.release_edges(index, None),
+            StepState::Failed { .. } => {
+                let reach = self.nodes[index].failure_reach();
+                self.open -= usize::from(reach != FailureReach::Run);
+                self.release_edges(index, Some(reach));
+            }
             StepState::Expanded { .. } => self.release_instances(index),
             _ => {}
         }
     }
 
-    fn release_edges(&mut self, index: usize, is_good: bool) {
+    /// Settles the edges to later steps of the plan, whose own states are computed afterwards.
+    fn release_edges(&mut self, index: usize, failure: Option<FailureReach>) {
         if std::mem::replace(&mut self.nodes[index].progress, NodeProgress::Settled) == NodeProgress::Settled {
             return;
         }
         for dependent in self.nodes[index].dependents.clone() {
-            let counts_as_good = is_good || dependent.kind == EdgeKind::After;
-            self.release_edge(dependent.node, counts_as_good);
-        }
-    }
-
-    /// Settles an edge to a later step of the plan, whose own state is computed afterwards.
-    fn release_edge(&mut self, dependent: usize, is_good: bool) {
-        if let StepState::Blocked { by } = &mut self.instances[dependent].state {
-            *by -= 1;
-            self.nodes[dependent].has_failed_need |= !is_good;
+            let failure = failure.filter(|_| dependent.kind != EdgeKind::After);
+            self.count_settled_edge(dependent.node, failure);
         }
     }
 
@@ -136,7 +135,9 @@ impl RunState {
         let parent = StepId::of(node);
         let instances = self.nodes[node].instances.clone();
         let ended = |state: &StepState| is_good(state) || matches!(state, StepState::Failed { .. });
-        let open = instances.iter().filter(|&&id| !is_good(self.state(id))).count();
+        let permits_failures = self.nodes[node].permits_failures();
+        let is_closed = |state: &StepState| is_good(state) || permits_failures && ended(state);
+        let open = instances.iter().filter(|&&id| !is_closed(self.state(id))).count();
         self.nodes[node].unsettled = instances.iter().filter(|&&id| !ended(self.state(id))).count();
         self.set(parent, StepState::Expanded { open });
         self.collect_partial_outputs(node);
@@ -196,8 +197,8 @@ impl RunState {
             Some(0) => self.enqueue(id),
             Some(open) => self.set(id, StepState::Blocked { by: open + 1 }),
             None => {
-                self.set(id, StepState::Stopped);
-                self.settle(id, false);
+                let reach = self.nodes[node].outer_reach();
+                self.stop(id, reach);
             }
         }
     }
