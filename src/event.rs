@@ -159,6 +159,12 @@ pub enum EventKind {
         /// Decision of the operator.
         answer: Answer,
     },
+    /// All steps have ended that are not under `finally`, and those under it start.
+    FinallyStarted {
+        /// Outcome of the steps that have ended.
+        #[serde(serialize_with = "outcome_name")]
+        outcome: Outcome,
+    },
     /// A run finished.
     RunFinished {
         /// Result of the run.

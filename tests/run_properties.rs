@@ -102,6 +102,21 @@ fn plans() -> impl Strategy<Value = Plan> {
     })
 }
 
+/// Returns plans of which about a third of the steps, the last ones, are under `finally`.
+fn plans_with_finally() -> impl Strategy<Value = Plan> {
+    plans().prop_map(|mut plan| {
+        let first = plan.steps.len() - plan.steps.len() / 3;
+        for step in &mut plan.steps[first..] {
+            step.is_finally = true;
+            step.approval = None;
+            for list in [&mut step.needs, &mut step.after, &mut step.needs_each] {
+                list.retain(|before| *before >= first);
+            }
+        }
+        plan
+    })
+}
+
 /// A run that is executed like the engine does it, with all entries that were ever journaled.
 #[derive(Clone)]
 struct Play<'a> {
@@ -183,6 +198,7 @@ impl<'a> Play<'a> {
                 let step = self.state.name(id).to_owned();
                 self.record(Entry::StepInDoubt { step, error, changes });
             }
+            Effect::StartFinally(outcome) => self.record(Entry::FinallyStarted { outcome }),
             Effect::Finish(outcome) => self.record(Entry::RunFinished { outcome, outputs: Shared::default() }),
         }
     }
@@ -325,7 +341,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn after_each_entry_the_recovered_state_continues_like_the_live_one(plan in plans(), events in events()) {
+    fn after_each_entry_the_recovered_state_continues_like_the_live_one(plan in plans_with_finally(), events in events()) {
         let mut play = Play::new(&plan);
         for event in events {
             play.experience(event);
@@ -389,7 +405,7 @@ proptest! {
     }
 
     #[test]
-    fn without_failures_each_run_succeeds_with_each_step_after_its_dependencies(plan in plans()) {
+    fn without_failures_each_run_succeeds_with_each_step_after_its_dependencies(plan in plans_with_finally()) {
         let mut play = Play::new(&plan);
         while play.state.progress() != Progress::Finished(Outcome::Succeeded) {
             let asked = play.state.progress() == Progress::Finished(Outcome::AwaitingApproval);
@@ -474,6 +490,47 @@ proptest! {
     }
 
     #[test]
+    fn steps_under_finally_run_once_at_each_end_of_a_run_and_after_all_others(
+        plan in plans_with_finally(), events in events(),
+    ) {
+        prop_assume!(plan.steps.iter().any(|step| step.is_finally));
+        let mut play = Play::new(&plan);
+        for event in events {
+            play.experience(event);
+        }
+        let is_finally = |name: &str| {
+            let node = play.state.node(play.state.find(name).unwrap());
+            plan.steps[node].is_finally
+        };
+        let (mut has_started, mut done, mut is_cancelled_in_it) = (None, BTreeSet::new(), false);
+        for timed in &play.all {
+            match &timed.entry {
+                Entry::FinallyStarted { outcome } => {
+                    prop_assert_eq!(has_started, None);
+                    has_started = Some(*outcome);
+                    done.clear();
+                    is_cancelled_in_it = false;
+                }
+                Entry::CancelRequested { .. } => is_cancelled_in_it = has_started.is_some(),
+                Entry::StepStarted { step, .. } | Entry::StepExpanded { step, .. } => {
+                    prop_assert_eq!(is_finally(step), has_started.is_some(), "{}", step);
+                    prop_assert!(!done.contains(step), "{} ran twice", step);
+                }
+                Entry::StepSucceeded { step, .. } if is_finally(step) => drop(done.insert(step.clone())),
+                Entry::RunFinished { outcome, .. } => {
+                    let is_end = !matches!(outcome, Outcome::InDoubt | Outcome::AwaitingApproval);
+                    prop_assert!(!is_end || has_started.is_some(), "the run ends without finally");
+                    if let Some(before) = has_started.filter(|before| *before != Outcome::Succeeded && !is_cancelled_in_it) {
+                        prop_assert_eq!(before, *outcome, "another outcome hides the first one");
+                    }
+                }
+                Entry::RunReopened if has_started != Some(Outcome::Succeeded) => has_started = None,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
     fn no_instance_starts_once_too_many_have_failed(plan in plans(), events in events()) {
         let mut play = Play::new(&plan);
         for event in events {
@@ -491,7 +548,7 @@ proptest! {
     }
 
     #[test]
-    fn an_action_that_must_not_be_repeated_never_runs_again_after_an_unknown_outcome(plan in plans(), events in events()) {
+    fn an_action_that_must_not_be_repeated_never_runs_again_after_an_unknown_outcome(plan in plans_with_finally(), events in events()) {
         let mut play = Play::new(&plan);
         for event in events {
             play.experience(event);
@@ -531,7 +588,7 @@ proptest! {
                     }
                     Entry::StepSucceeded { step, .. } if step == name => has_succeeded = true,
                     Entry::RunFinished { outcome: Outcome::Succeeded, .. } => {
-                        let is_current = !matches!(play.state.state(id), StepState::Dropped | StepState::Skipped);
+                        let is_current = !matches!(play.state.state(id), StepState::Dropped | StepState::Skipped | StepState::Stopped);
                         prop_assert!(!is_stale || !planned.is_repeatable() || !is_current || play.state.key(id).is_some(),
                             "{} has a result from before the run was acquired", name);
                     }
@@ -542,7 +599,7 @@ proptest! {
     }
 
     #[test]
-    fn an_entry_that_cannot_follow_changes_nothing(plan in plans(), events in events(), at in any::<proptest::sample::Index>()) {
+    fn an_entry_that_cannot_follow_changes_nothing(plan in plans_with_finally(), events in events(), at in any::<proptest::sample::Index>()) {
         let mut play = Play::new(&plan);
         for event in events {
             play.experience(event);

@@ -230,6 +230,7 @@ fn step(i: usize, needs: Vec<usize>) -> PlannedStep {
         timeout_ms: DEFAULT_TIMEOUT_MS,
         scope: 0,
         allow_failure: false,
+        is_finally: false,
     }
 }
 

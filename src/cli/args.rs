@@ -346,6 +346,9 @@ pub(crate) struct CancelArgs {
     /// Id of a run, or @latest [default: the only run that has not ended]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
+    /// Do not execute the steps under `finally` of a run that no process executes
+    #[arg(long)]
+    pub(crate) skip_finally: bool,
 }
 
 /// Arguments that name a step which needs an answer.

@@ -6,7 +6,7 @@ use crate::{
     clock::UnixMillis,
     id::{Epoch, RunId, Seq},
     journal::{Append, Commit, JournalError, Owner, RunRow, TakeOverRequest},
-    run::{Entry, Outcome, Progress, RunStatus, Shared, TimedEntry},
+    run::{Entry, Outcome, Progress, RunState, RunStatus, Shared, TimedEntry},
 };
 
 /// Result of a request to cancel a run.
@@ -17,6 +17,9 @@ pub enum CancelResult {
     /// This process owns the run; if it is not stopped, it cancels its running attempts and then
     /// finishes the run.
     Requested(Box<Owner>),
+    /// The run had no owner whose lease is in force. It starts no further step but those under
+    /// `finally`, and is cancelled when it is resumed and they have ended.
+    FinallyLeft,
     /// The run had already succeeded or was already cancelled.
     AlreadyFinished(Outcome),
 }
@@ -26,12 +29,14 @@ pub enum CancelResult {
 /// A run that failed, is in doubt or waits for approval can be cancelled too: then it cannot be
 /// resumed. So can a run that this program cannot read.
 ///
-/// `by` is the actor, with the reason if there is one.
+/// `by` is the actor, with the reason if there is one. With `skip_finally`, a run without such an
+/// owner is cancelled at once although its steps under `finally` have not run.
 pub(super) async fn cancel(
     options: &EngineOptions,
     owner: &Owner,
     run: RunId,
     by: &str,
+    skip_finally: bool,
 ) -> Result<CancelResult, EngineError> {
     loop {
         let claim = match Claim::read(options, owner, run.clone()).await {
@@ -47,6 +52,9 @@ pub(super) async fn cancel(
         let (is_written, result) = match claim.leaseholder().cloned().map(Box::new) {
             Some(current) if claim.state.is_cancelling() => return Ok(CancelResult::Requested(current)),
             Some(current) => (claim.append(requested, RunStatus::Running).await?, CancelResult::Requested(current)),
+            None if !skip_finally && has_finally_left(&claim.state) => {
+                (request(claim, requested).await?, CancelResult::FinallyLeft)
+            }
             None => (finish(claim, requested).await?, CancelResult::Cancelled),
         };
         if is_written {
@@ -54,6 +62,22 @@ pub(super) async fn cancel(
         }
         // Another process has changed the run: read it again.
     }
+}
+
+/// True if the run has steps under `finally` that have not started since its other steps did.
+fn has_finally_left(state: &RunState) -> bool {
+    state.outcome_before_finally().is_none() && state.needs_finally(Outcome::Cancelled)
+}
+
+/// Acquires the run, which fences an owner that may still be live, and stores the request for the
+/// process that resumes the run.
+async fn request(mut claim: Claim<'_>, requested: Entry) -> Result<bool, EngineError> {
+    let requested = Some(requested).filter(|_| !claim.state.is_cancelling());
+    let is_written = claim.take_over(requested, false, LockRequest::default()).await?;
+    if is_written {
+        claim.release().await?;
+    }
+    Ok(is_written)
 }
 
 /// Acquires the run, which fences an owner that may still be live, and finishes it.

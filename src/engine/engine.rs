@@ -236,7 +236,7 @@ impl Engine {
     /// # Errors
     /// The journal failed, or the run cannot be read.
     pub async fn cancel(&self, run: RunId) -> Result<CancelResult, EngineError> {
-        cancel::cancel(&self.options, &self.owner, run, &self.owner.to_string()).await
+        cancel::cancel(&self.options, &self.owner, run, &self.owner.to_string(), false).await
     }
 
     /// Cancels a run as [`Engine::cancel`] does, and stores the reason.
@@ -244,7 +244,16 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::cancel`].
     pub async fn cancel_because(&self, run: RunId, reason: &str) -> Result<CancelResult, EngineError> {
-        cancel::cancel(&self.options, &self.owner, run, &format!("{}: {reason}", self.owner)).await
+        cancel::cancel(&self.options, &self.owner, run, &format!("{}: {reason}", self.owner), false).await
+    }
+
+    /// Cancels a run as [`Engine::cancel`] does. A run without an owner whose lease is in force is
+    /// cancelled at once, and its steps under `finally` do not run.
+    ///
+    /// # Errors
+    /// As for [`Engine::cancel`].
+    pub async fn cancel_without_finally(&self, run: RunId) -> Result<CancelResult, EngineError> {
+        cancel::cancel(&self.options, &self.owner, run, &self.owner.to_string(), true).await
     }
 
     /// Stores an operator's answer for a step that waits for approval or is in doubt.

@@ -307,6 +307,10 @@ impl LiveRun {
             Effect::Start(step) => self.start(now, step),
             Effect::Attempt { step, attempt, mode } => self.restart_attempt(now, step, attempt, mode),
             Effect::MarkInDoubt { step, error } => self.mark_in_doubt(now, step, error.into()),
+            Effect::StartFinally(outcome) => {
+                self.record(now, Entry::FinallyStarted { outcome });
+                self.outbox.events.push(EventKind::FinallyStarted { outcome });
+            }
             Effect::Finish(outcome) => self.finish(now, outcome),
         }
     }
@@ -360,8 +364,17 @@ impl LiveRun {
                 self.outbox.events.push(EventKind::StepExpanded { step: name, instances, dropped });
             }
             Ok(None) => self.skip(now, name),
-            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+            Err(error) => self.skip_or_fail(now, step, &error),
         }
+    }
+
+    /// Skips a step under `finally` that needs an output which does not exist. Any other step
+    /// without a value fails.
+    fn skip_or_fail(&mut self, now: UnixMillis, step: StepId, error: &EvaluateError) {
+        if error.is_absent() && self.prepared.plan().steps[self.state.node(step)].is_finally {
+            return self.skip(now, self.state.name(step).to_owned());
+        }
+        self.fail(now, step, ActionError::permanent(error.to_string()));
     }
 
     fn start(&mut self, now: UnixMillis, step: StepId) {
@@ -370,7 +383,7 @@ impl LiveRun {
         match if is_instance { Ok(true) } else { self.condition(step) } {
             Ok(true) => {}
             Ok(false) => return self.skip(now, name),
-            Err(error) => return self.fail(now, step, ActionError::permanent(error.to_string())),
+            Err(error) => return self.skip_or_fail(now, step, &error),
         }
         match self.input(step) {
             Ok(input) => {
@@ -379,7 +392,7 @@ impl LiveRun {
                 self.record(now, Entry::StepStarted { step: name, attempt, changes });
                 self.start_after_commit(step, attempt, AttemptMode::Run, input);
             }
-            Err(error) => self.fail(now, step, ActionError::permanent(error.to_string())),
+            Err(error) => self.skip_or_fail(now, step, &error),
         }
     }
 
@@ -535,6 +548,10 @@ impl EvaluationContext for RunEvaluationContext<'_> {
 
     fn failed(&self, step: usize) -> bool {
         self.state.has_failed(step)
+    }
+
+    fn outcome(&self) -> Option<&str> {
+        self.state.outcome_before_finally().map(|outcome| outcome.name().as_str())
     }
 
     fn run_id(&self) -> &str {

@@ -68,7 +68,7 @@ impl<'a> ScopeCheck<'a> {
     /// Checks one step. `with`, `key` and `group` can use the loop variable, all other expressions
     /// cannot.
     fn step(&self, step: &'a Step, found: &mut Vec<Diagnostic>) {
-        let outside = TypeScope::of_scope(self.inlined, self.scope);
+        let outside = TypeScope::around_step(self.inlined, self.scope, step);
         let inside = TypeScope::of_step(self.inlined, self.scope, step);
         self.expressions(&step.with, &inside, found);
         let listed = [&step.needs, &step.after, &step.needs_each].into_iter().flatten();

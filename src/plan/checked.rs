@@ -8,6 +8,7 @@ use super::{
     check::check,
     checks::{self, InputCheck},
     dependencies::{StepDependencies, dependencies},
+    finally,
     hidden_failures::hidden_failures,
     inline::inline,
     inlined_workflow::{ActionStep, InlinedWorkflow},
@@ -71,6 +72,7 @@ impl ParsedWorkflow {
             found.extend(checks::check(&inlined));
             found.extend(locks::check(&inlined));
             found.extend(unroll::check(&inlined));
+            found.extend(finally::check(&inlined));
             found.extend(order::cycles(&inlined));
             inlined
         });
@@ -229,7 +231,10 @@ fn steps(inlined: &InlinedWorkflow, dependencies: &[StepDependencies]) -> Vec<Pl
 /// Returns the oldest format that can express these steps, so that older programs can resume most
 /// runs.
 fn format_of(steps: &[PlannedStep], scopes: &[Scope], loops: &[PlannedLoop]) -> u32 {
-    let mut allowed = steps.iter().map(|step| step.allow_failure).chain(scopes.iter().map(|scope| scope.allow_failure));
+    let mut allowed = steps
+        .iter()
+        .map(|step| step.allow_failure || step.is_finally)
+        .chain(scopes.iter().map(|scope| scope.allow_failure));
     if allowed.any(|allowed| allowed) {
         return FORMAT;
     }

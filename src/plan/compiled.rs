@@ -27,6 +27,10 @@ pub trait EvaluationContext {
     fn skipped(&self, step: usize) -> bool;
     /// Returns true if the step, or an instance of it, has failed or was stopped.
     fn failed(&self, step: usize) -> bool;
+    /// Returns the outcome of the steps that are not under `finally`, once they have ended.
+    fn outcome(&self) -> Option<&str> {
+        None
+    }
     /// Returns the id of the run.
     fn run_id(&self) -> &str;
     /// Returns true if a step has changed something in an external system until now.

@@ -11,8 +11,9 @@ use crate::id::PlanDigest;
 ///
 /// Format 2 added [`PlannedStep::approval`], format 3 [`PlannedStep::nature`],
 /// [`PlannedStep::after`] and [`PlannedStep::needs_each`], format 4 [`Plan::loops`],
-/// [`Scope::item`] and [`ForEach::max_failures`], format 5 [`PlannedStep::allow_failure`] and
-/// [`Scope::allow_failure`]. A plan has the oldest format that can express it.
+/// [`Scope::item`] and [`ForEach::max_failures`], format 5 [`PlannedStep::allow_failure`],
+/// [`Scope::allow_failure`] and [`PlannedStep::is_finally`]. A plan has the oldest format that can
+/// express it.
 pub const FORMAT: u32 = 5;
 
 /// Timeout of an attempt if the workflow has none, in milliseconds: ten minutes, more than the
@@ -242,6 +243,9 @@ pub struct PlannedStep {
     /// True if a failure of the step does not fail the run.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_failure: bool,
+    /// True if the step starts when all steps that are not under `finally` have ended.
+    #[serde(default, rename = "finally", skip_serializing_if = "is_default")]
+    pub is_finally: bool,
 }
 
 impl PlannedStep {

@@ -43,7 +43,20 @@ pub(super) fn dependencies(inlined: &InlinedWorkflow) -> Vec<StepDependencies> {
     for each in &inlined.loops {
         collector.limit(each, &mut found);
     }
+    keep_finally_apart(inlined, &mut found);
     found
+}
+
+/// Removes the dependencies of steps under `finally` on other steps: those have ended before.
+fn keep_finally_apart(inlined: &InlinedWorkflow, found: &mut [StepDependencies]) {
+    let is_finally = |step: &ActionStep| inlined.is_finally(step.scope, inlined.definition(step));
+    let last: BTreeSet<usize> = (0..inlined.steps.len()).filter(|&index| is_finally(&inlined.steps[index])).collect();
+    for &step in &last {
+        let StepDependencies { needs, after, needs_each, items } = &mut found[step];
+        for set in [needs, after, needs_each, items] {
+            set.retain(|index| last.contains(index));
+        }
+    }
 }
 
 /// Returns the steps that depend on no other one of `steps`.
@@ -273,6 +286,7 @@ impl DependencyCollector<'_> {
                 ReferenceTarget::RunId
                 | ReferenceTarget::RunWorkflow
                 | ReferenceTarget::RunChanged
+                | ReferenceTarget::RunOutcome
                 | ReferenceTarget::Item
                 // Inputs decide the items.
                 | ReferenceTarget::ScopeItem { .. } => {}

@@ -60,6 +60,12 @@ pub struct EvaluateError {
 }
 
 impl EvaluateError {
+    /// True if the expression needs an output that does not exist, because its step was skipped,
+    /// has failed or was not executed.
+    pub fn is_absent(&self) -> bool {
+        self.reason.is_absent()
+    }
+
     /// Returns the skipped step whose output the expression needs, an index into
     /// [`Plan::steps`](super::Plan::steps).
     pub fn skipped_step(&self) -> Option<usize> {
@@ -80,7 +86,7 @@ pub enum Reason {
         /// Name of the step.
         name: String,
     },
-    /// The expression needs the output of a step that has failed, or that such a step has stopped.
+    /// The expression needs the output of a step that has failed, or that was not executed.
     StepFailed {
         /// Name of the step.
         name: String,
@@ -89,11 +95,20 @@ pub enum Reason {
     Failed(String),
 }
 
+impl Reason {
+    fn is_absent(&self) -> bool {
+        match self {
+            Self::Skipped { .. } | Self::StepFailed { .. } => true,
+            Self::Failed(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skipped { name, .. } => write!(f, "step {name:?} was skipped and has no outputs"),
-            Self::StepFailed { name } => write!(f, "step {name:?} has failed or was stopped, and has no outputs"),
+            Self::StepFailed { name } => write!(f, "step {name:?} has failed or was not executed, and has no outputs"),
             Self::Failed(message) => f.write_str(message),
         }
     }
@@ -115,9 +130,6 @@ impl EvaluationFailure {
     /// True if the expression needs an output that does not exist, because its step was skipped or
     /// has failed.
     pub(super) fn is_absent(&self) -> bool {
-        match self.reason {
-            Reason::Skipped { .. } | Reason::StepFailed { .. } => true,
-            Reason::Failed(_) => false,
-        }
+        self.reason.is_absent()
     }
 }

@@ -148,6 +148,14 @@ impl Inliner<'_> {
             self.report(workflow, file, format!("the workflow inlines itself: {cycle}"), "closes the cycle", None);
             return None;
         }
+        if let Some(step) = inner.steps.iter().find(|step| step.is_finally) {
+            let message = format!(
+                "the workflow {:?} has steps under finally ({:?}), which only the workflow that is run can have",
+                inner.name.value, step.name.value
+            );
+            self.report(workflow, file, message, "cannot be included", None);
+            return None;
+        }
         files.push(name);
         let instance = ScopeInstance { workflow: inner, item: None, prefix, file: path, parent: Some(parent) };
         let scope = self.add_scope(instance, files);

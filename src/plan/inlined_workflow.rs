@@ -125,6 +125,11 @@ impl InlinedWorkflow {
         Some((parent, &self.scopes[parent].workflow.steps[index]))
     }
 
+    /// True if a step of this scope, or one that inlines it, is under `finally`.
+    pub(super) fn is_finally(&self, scope: usize, step: &Step) -> bool {
+        step.is_finally || self.inliner(scope).is_some_and(|(parent, inliner)| self.is_finally(parent, inliner))
+    }
+
     /// Resolves each reference of an expression of `scope`. A loop variable is
     /// [`Unresolved::Root`].
     pub(super) fn resolve_all<'a>(

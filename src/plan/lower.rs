@@ -74,6 +74,7 @@ pub(super) fn step(inlined: &InlinedWorkflow, step: &ActionStep) -> PlannedStep 
         timeout_ms: body.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
         scope: step.scope,
         allow_failure: definition.allow_failure,
+        is_finally: inlined.is_finally(step.scope, definition),
     }
 }
 

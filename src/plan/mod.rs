@@ -31,6 +31,7 @@ mod error;
 mod evaluate;
 mod expression;
 mod failure_groups;
+mod finally;
 mod hidden;
 mod hidden_failures;
 mod inline;

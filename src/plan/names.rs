@@ -51,6 +51,8 @@ pub(super) enum ReferenceTarget {
     RunWorkflow,
     /// True if a step of the run has changed something.
     RunChanged,
+    /// Outcome of the steps that are not under `finally`.
+    RunOutcome,
     /// The outputs of all instances of an inlined workflow, by key.
     Loop { index: usize },
     /// True if each step of all instances was skipped.
@@ -116,6 +118,7 @@ pub(super) fn resolve(
             Some("id") => (ReferenceTarget::RunId, 2),
             Some("workflow") => (ReferenceTarget::RunWorkflow, 2),
             Some("changed") => (ReferenceTarget::RunChanged, 2),
+            Some("outcome") => (ReferenceTarget::RunOutcome, 2),
             _ => return Err(Unresolved::NoRunField),
         },
         "steps" => resolve_step(names, scope, reference)?,

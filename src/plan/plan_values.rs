@@ -115,6 +115,7 @@ impl ValueSource for PlanValues<'_> {
             ReferenceTarget::RunId => Some(Cow::Owned(self.context.run_id().into())),
             ReferenceTarget::RunWorkflow => Some(Cow::Owned(plan.workflow.as_str().into())),
             ReferenceTarget::RunChanged => Some(Cow::Owned(self.context.run_changed().into())),
+            ReferenceTarget::RunOutcome => self.context.outcome().map(|outcome| Cow::Owned(outcome.into())),
             ReferenceTarget::Item => self.item.map(Cow::Borrowed),
         })
     }
@@ -125,7 +126,10 @@ impl ValueSource for PlanValues<'_> {
         if self.context.skipped(step) {
             return Some(Reason::Skipped { step, name: name() });
         }
-        self.context.failed(step).then(|| Reason::StepFailed { name: name() })
+        // When the steps under `finally` start, no other step gets an output any more.
+        let has_ended = self.context.failed(step)
+            || self.context.outcome().is_some() && !self.compiled.plan().steps[step].is_finally;
+        has_ended.then(|| Reason::StepFailed { name: name() })
     }
 
     fn can_hide_secrets(&self) -> bool {

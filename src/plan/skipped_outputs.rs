@@ -14,6 +14,9 @@ pub(super) fn skipped_outputs(inlined: &InlinedWorkflow) -> Vec<Diagnostic> {
 /// Returns the warnings about one step: one for each step that it reads.
 fn warnings(workflow: &Workflow, step: &Step) -> Vec<Diagnostic> {
     let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    if step.is_finally {
+        return found; // it is skipped if an output does not exist
+    }
     for expression in step.expressions() {
         for reference in expression.expression.references() {
             let Some(read) = conditional(workflow, reference) else { continue };

@@ -17,6 +17,8 @@ pub(super) struct TypeScope<'a> {
     inlined: &'a InlinedWorkflow,
     scope: usize,
     variable: Option<(&'a str, Type<'a>)>,
+    /// True for the expressions of steps under `finally`.
+    is_finally: bool,
 }
 
 /// Error for a reference without a target.
@@ -30,12 +32,20 @@ pub(super) struct DeadReference {
 impl<'a> TypeScope<'a> {
     /// Creates the scope of all expressions that cannot use a loop variable.
     pub(super) fn of_scope(inlined: &'a InlinedWorkflow, scope: usize) -> Self {
-        Self { inlined, scope, variable: None }
+        let inliner = inlined.inliner(scope);
+        let is_finally = inliner.is_some_and(|(parent, step)| inlined.is_finally(parent, step));
+        Self { inlined, scope, variable: None, is_finally }
+    }
+
+    /// Creates the scope of a step's expressions that cannot use its loop variable.
+    pub(super) fn around_step(inlined: &'a InlinedWorkflow, scope: usize, step: &Step) -> Self {
+        let outside = Self::of_scope(inlined, scope);
+        Self { is_finally: outside.is_finally || step.is_finally, ..outside }
     }
 
     /// Creates the scope of a step's `with`, `key` and `group`, which can use the loop variable.
     pub(super) fn of_step(inlined: &'a InlinedWorkflow, scope: usize, step: &'a Step) -> Self {
-        let outside = Self::of_scope(inlined, scope);
+        let outside = Self::around_step(inlined, scope, step);
         let Some(each) = step.for_each() else { return outside };
         let item = outside.type_of(&each.items).item();
         Self { variable: Some((&each.variable.value, item)), ..outside }
@@ -119,7 +129,13 @@ impl<'a> TypeScope<'a> {
             | ReferenceTarget::InlinedSkipped { .. }
             | ReferenceTarget::LoopSkipped { .. }
             | ReferenceTarget::RunChanged => Type::Kind(Kinds::BOOLEAN),
-            ReferenceTarget::RunId | ReferenceTarget::RunWorkflow => Type::Kind(Kinds::STRING),
+            ReferenceTarget::RunOutcome if !self.is_finally => {
+                let message = "the outcome of the run is known only to the steps under finally".to_owned();
+                return Err(dead(reference, 1, message, "move the step to `finally`".into()));
+            }
+            ReferenceTarget::RunId | ReferenceTarget::RunWorkflow | ReferenceTarget::RunOutcome => {
+                Type::Kind(Kinds::STRING)
+            }
             ReferenceTarget::ScopeItem { .. } => Type::Any,
             ReferenceTarget::Item => self.variable.as_ref().map_or(Type::Any, |(_, item)| item.clone()),
         };
@@ -137,7 +153,7 @@ impl<'a> TypeScope<'a> {
             }
             _ => None,
         };
-        if step.is_none_or(|step| step.allow_failure) {
+        if self.is_finally || step.is_none_or(|step| step.allow_failure) {
             return Ok(());
         }
         let name = reference.step_name().unwrap_or_default();
@@ -192,7 +208,12 @@ impl<'a> TypeScope<'a> {
             Unresolved::NoInputName => dead(reference, 0, "inputs is not a value".into(), "write inputs.NAME".into()),
             Unresolved::NoRunField => {
                 let at = 1.min(reference.segments.len() - 1);
-                dead(reference, at, "run has only id, workflow and changed".into(), "write run.id".into())
+                dead(
+                    reference,
+                    at,
+                    "run has only id, workflow, changed and, under finally, outcome".into(),
+                    "write run.id".into(),
+                )
             }
             Unresolved::NoStepName => {
                 let hint = "write steps.NAME.outputs.FIELD".into();

@@ -164,6 +164,11 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<String>,
     },
+    /// All steps have ended that are not under `finally`, and those under it are ready.
+    FinallyStarted {
+        /// Outcome of the steps that have ended.
+        outcome: Outcome,
+    },
     /// The run finished.
     RunFinished {
         /// Result of the run.
@@ -312,6 +317,7 @@ impl Entry {
             | Self::StepStopped { .. }
             | Self::StepFailed { .. }
             | Self::StepInDoubt { .. }
+            | Self::FinallyStarted { .. }
             | Self::RunFinished { .. } => StoredIn::History,
         }
     }
@@ -345,6 +351,7 @@ impl Entry {
             | Self::StepStopped { .. }
             | Self::StepFailed { .. }
             | Self::StepInDoubt { .. }
+            | Self::FinallyStarted { .. }
             | Self::RunFinished { .. } => false,
         }
     }

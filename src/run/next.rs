@@ -38,6 +38,8 @@ pub enum Effect {
         /// Reason for the doubt.
         error: ActionError,
     },
+    /// Start the steps under `finally`, because all others have ended with this outcome.
+    StartFinally(Outcome),
     /// Finish the run.
     Finish(Outcome),
 }
@@ -50,7 +52,7 @@ impl Effect {
             Self::RequestApproval(step) | Self::Expand(step) | Self::ExpandIfEmpty(step) | Self::Start(step) => {
                 *state.state(*step) == StepState::Ready
             }
-            Self::Attempt { .. } | Self::MarkInDoubt { .. } | Self::Finish(_) => true,
+            Self::Attempt { .. } | Self::MarkInDoubt { .. } | Self::StartFinally(_) | Self::Finish(_) => true,
         }
     }
 }
@@ -62,18 +64,22 @@ impl Effect {
 /// no effects after finitely many rounds. [`Effect::is_possible`] tells whether an effect still is,
 /// after those before it.
 pub fn next(plan: &Plan, state: &RunState, now: UnixMillis, free: usize) -> (Vec<Effect>, Option<UnixMillis>) {
-    let unknown = state.unknown.iter().map(|&id| recover(&plan.steps[state.node(id)], state, id));
-    let due = state.backing_off.iter().take_while(|(until, _)| *until <= now).map(|&(_, id)| retry(state, id));
-    let ready = state.ready.iter().map(|&id| start(plan, state, id));
+    let is_active = |id: &StepId| state.is_active(*id);
+    let unknown = state.unknown.iter().copied().filter(is_active);
+    let unknown = unknown.map(|id| recover(&plan.steps[state.node(id)], state, id));
+    let backing_off = || state.backing_off.iter().filter(|(_, id)| state.is_active(*id));
+    let due = backing_off().take_while(|(until, _)| *until <= now).map(|&(_, id)| retry(state, id));
+    let ready = state.ready.iter().copied().filter(is_active).map(|id| start(plan, state, id));
     let free = if state.is_cancelling() { 0 } else { free };
     let mut effects: Vec<Effect> = unknown.chain(due).chain(ready).take(free).collect();
     if let Some(outcome) = state.ending() {
-        effects.push(Effect::Finish(outcome));
+        let has_more = state.needs_finally(outcome);
+        effects.push(if has_more { Effect::StartFinally(outcome) } else { Effect::Finish(outcome) });
     }
     if state.is_cancelling() {
         return (effects, None);
     }
-    let wake = state.backing_off.iter().map(|(until, _)| *until).find(|until| *until > now);
+    let wake = backing_off().map(|(until, _)| *until).find(|until| *until > now);
     (effects, wake)
 }
 

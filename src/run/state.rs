@@ -9,6 +9,7 @@ use stargate_sdk::{ActionError, TargetId};
 use self::{
     edges::{Dependent, EdgeKind},
     failure_reach::FailureReach,
+    finally::FinallyPhase,
 };
 use super::{Attempt, AttemptMode, AttemptTransition, Entry, Outcome, RunStatus, Shared, StateName, TimedEntry};
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
 
 mod edges;
 mod failure_reach;
+mod finally;
 mod fold;
 mod refresh;
 
@@ -281,7 +283,8 @@ impl StepInstance {
 struct StepNode {
     /// Steps that depend on this one.
     dependents: Vec<Dependent>,
-    /// Number of steps that this one depends on, with repetitions.
+    /// Number of steps that this one depends on, with repetitions. For a step under `finally`, all
+    /// other steps count as one.
     predecessors: usize,
     /// Steps of which each instance is needed by the instance of this one with the same key.
     needs_each: Vec<usize>,
@@ -289,6 +292,8 @@ struct StepNode {
     is_repeatable: bool,
     /// True for a `for_each` step.
     is_loop: bool,
+    /// True for a step under `finally`.
+    is_finally: bool,
     max_parallel: Option<u32>,
     max_failures: Option<u32>,
     /// Number of instances that have failed or are in doubt.
@@ -318,7 +323,11 @@ impl StepNode {
     fn new(plan: &Plan, index: usize, planned: &PlannedStep) -> Self {
         Self {
             groups: plan.failure_groups(index),
-            predecessors: planned.needs.len() + planned.after.len() + planned.needs_each.len(),
+            predecessors: planned.needs.len()
+                + planned.after.len()
+                + planned.needs_each.len()
+                + usize::from(planned.is_finally),
+            is_finally: planned.is_finally,
             needs_each: planned.needs_each.clone(),
             is_repeatable: planned.is_repeatable(),
             is_loop: planned.for_each.is_some(),
@@ -381,6 +390,10 @@ pub struct RunState {
     failed: usize,
     /// Number of steps of the plan that have not finished, or because of which the run fails.
     open: usize,
+    /// The same of the steps under `finally`, which `open` does not count.
+    open_finally: usize,
+    /// The steps under `finally`, once they have started.
+    finally: Option<FinallyPhase>,
     changed: bool,
     outputs: Shared<Outputs>,
     targets: BTreeMap<String, TargetId>,
@@ -403,7 +416,9 @@ impl RunState {
         Self {
             progress: Progress::New,
             cancelling: false,
-            open: nodes.len(),
+            open: nodes.iter().filter(|node| !node.is_finally).count(),
+            open_finally: nodes.iter().filter(|node| node.is_finally).count(),
+            finally: None,
             nodes,
             instances,
             names,
@@ -440,6 +455,7 @@ impl RunState {
             state.apply(timed.at, &timed.entry)?;
         }
         state.apply_latest(latest)?;
+        state.end_attempts_before_finally();
         if let Some(last) = cancelled {
             state.apply(last.at, &last.entry)?;
         }
@@ -513,9 +529,10 @@ impl RunState {
         self.progress
     }
 
-    /// True if an operator requested that the run ends: no further attempts may start.
+    /// True if an operator requested that the run ends: no further attempts may start, except of
+    /// steps under `finally` that start later.
     pub fn is_cancelling(&self) -> bool {
-        self.cancelling
+        self.finally.map_or(self.cancelling, |phase| phase.cancelling)
     }
 
     /// True if an attempt has changed an external system.
@@ -662,11 +679,12 @@ impl RunState {
 
     /// Returns the outcome if no step can continue.
     pub(super) fn ending(&self) -> Option<Outcome> {
-        if self.cancelling && self.progress == Progress::Running && self.running == 0 && self.open > 0 {
+        let open = if self.finally.is_some() { self.open_finally } else { self.open };
+        if self.is_cancelling() && self.progress == Progress::Running && self.running == 0 && open > 0 {
             return Some(Outcome::Cancelled);
         }
-        let idle = self.ready.is_empty() && self.unknown.is_empty() && self.backing_off.is_empty() && self.running == 0;
-        match (self.progress, idle) {
+        match (self.progress, self.is_idle()) {
+            (Progress::Running, true) if self.finally.is_some() => self.ending_of_finally(),
             (Progress::Running, true) if self.open == 0 => Some(Outcome::Succeeded),
             (Progress::Running, true) if self.failed == 0 && self.in_doubt > 0 => Some(Outcome::InDoubt),
             (Progress::Running, true) if self.failed == 0 && self.awaiting_approval > 0 => {

@@ -25,7 +25,7 @@ pub struct Workflow {
     pub checks: Vec<CheckDefinition>,
     /// Locks that a run holds while it is running, as texts. At most one running run holds a lock.
     pub locks: Vec<SpannedTemplate>,
-    /// Steps, in the order of the file.
+    /// Steps, in the order of the file; those under `finally` come last.
     pub steps: Vec<Step>,
     /// Outputs, in the order of the file.
     pub outputs: Vec<(Spanned<String>, SpannedTemplate)>,
@@ -96,6 +96,8 @@ pub struct Step {
     pub when: Option<SpannedExpression>,
     /// True if a failure of the step, or of the workflow that it inlines, does not fail the run.
     pub allow_failure: bool,
+    /// True for a step under `finally`: it starts when all steps under `steps` have ended.
+    pub is_finally: bool,
 }
 
 /// The thing that a step executes.

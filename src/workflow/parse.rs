@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
 use super::{
-    CheckDefinition, Cron, Diagnostic, Diagnostics, Patterns, SourceFile, Spanned, SpannedTemplate, TemplateKind,
+    CheckDefinition, Cron, Diagnostic, Diagnostics, Patterns, SourceFile, Spanned, SpannedTemplate, Step, TemplateKind,
     Workflow,
     input::read_input,
     reader::{Reader, YamlFields},
-    step::read_step,
+    step::{read_finally_step, read_step},
     yaml_node::{self, YamlEntry, YamlNode, YamlValue},
 };
 
 /// Keys of a workflow's file.
-const KEYS: [&str; 8] = ["name", "description", "inputs", "checks", "schedule", "locks", "steps", "outputs"];
+const KEYS: [&str; 9] = ["name", "description", "inputs", "checks", "schedule", "locks", "steps", "finally", "outputs"];
 
 /// The content of a file as far as it could be read, with all errors.
 #[derive(Debug)]
@@ -75,7 +75,9 @@ fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
         let span = fields.find("steps").map_or(name.span, |entry| entry.key.span);
         reader.report("workflow::missing", span, "the workflow has no steps", "no steps", None);
     }
-    let steps = steps.into_iter().map(|entry| read_step(reader, entry)).collect();
+    let mut steps: Vec<_> = steps.into_iter().map(|entry| read_step(reader, entry)).collect();
+    let last = read_finally(reader, &fields, &steps);
+    steps.extend(last);
     let outputs = named(reader, &fields, "outputs", "an output");
     let outputs = outputs.into_iter().map(|entry| read_output(reader, entry)).collect();
     let description = fields.value("description").and_then(|node| reader.text(node, "description"));
@@ -93,6 +95,19 @@ fn read_workflow(reader: &mut Reader, root: &YamlNode) -> Option<Workflow> {
         complete: reader.diagnostics.is_empty(),
         patterns: Arc::clone(&reader.patterns),
     })
+}
+
+/// Reads the steps under `finally`, whose names are different from those of `steps`.
+fn read_finally(reader: &mut Reader, fields: &YamlFields<'_>, steps: &[Step]) -> Vec<Step> {
+    let entries = named(reader, fields, "finally", "a step");
+    for entry in &entries {
+        if steps.iter().any(|step| step.name.value == entry.key.value) {
+            let message = format!("there is a step {:?} under steps, too", entry.key.value);
+            let hint = "give one of them another name".to_owned();
+            reader.report("workflow::name", entry.key.span, message, "second of two", hint);
+        }
+    }
+    entries.into_iter().map(|entry| read_finally_step(reader, entry)).collect()
 }
 
 /// Returns true for a key without value and for an empty map.

@@ -36,6 +36,18 @@ const MAX_DURATION_MS: u64 = 30 * 86_400_000;
 /// error.
 const MAX_COUNT: u64 = 10_000;
 
+/// Reads one entry of `finally`.
+pub(super) fn read_finally_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
+    if let YamlValue::Map(fields) = &entry.value.kind
+        && let Some(field) = fields.iter().find(|field| field.key.value == "approval")
+    {
+        let message = "approval cannot be used under finally";
+        let hint = "a run does not end before its finally steps; ask in a step under `steps`".to_owned();
+        reader.report("workflow::step", field.key.span, message, "not for a finally step", hint);
+    }
+    Step { is_finally: true, ..read_step(reader, entry) }
+}
+
 /// Reads one entry of `steps`.
 pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
     let what = format!("step {:?}", entry.key.value);
@@ -48,7 +60,7 @@ pub(super) fn read_step(reader: &mut Reader, entry: &YamlEntry) -> Step {
     if allow_failure {
         report_limits_of_failures(reader, &fields);
     }
-    Step { name: entry.key.clone(), body, with, needs, after, needs_each, when, allow_failure }
+    Step { name: entry.key.clone(), body, with, needs, after, needs_each, when, allow_failure, is_finally: false }
 }
 
 /// Reads `with`; an empty map if there is none. `step` is the place of the step's name.

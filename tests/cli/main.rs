@@ -6,6 +6,7 @@ mod answers;
 mod cancels;
 mod doctor;
 mod fake;
+mod finally;
 mod generic;
 mod inputs;
 mod interrupts;

@@ -277,6 +277,7 @@ pub(crate) fn step(name: &str, action: &str, needs: &[usize]) -> PlannedStep {
         timeout_ms: 60_000,
         scope: 0,
         allow_failure: false,
+        is_finally: false,
     }
 }
 

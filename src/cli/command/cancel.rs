@@ -2,31 +2,40 @@
 //!
 //! Exit codes: 0 if the run is cancelled, also if it was before; 64 if it has succeeded; 75 if its
 //! owner still renews its lease and is cancelling steps after the timeout. JSON: `{run, outcome,
-//! message}`.
+//! message}`. A run without an owner that has steps under `finally` is resumed for them, with the
+//! output and the exit codes of `resume`, except that a run that ends as cancelled is a success.
 
 use std::{sync::Arc, time::Duration};
 
 use stargate::{
     clock::Clock,
-    engine::CancelResult,
+    engine::{CancelResult, Engine, ResumePolicy},
     id::RunId,
     journal::{Journal, Owner},
     run::Outcome,
 };
 use tokio::time::Instant;
 
-use crate::cli::{
-    Failure, Settings,
-    args::{CancelArgs, Output},
-    error,
-    exit::Exit,
-    hint, journals, runs, session, ui,
+use super::resume::resume_one;
+use crate::{
+    cli::{
+        Failure, Settings,
+        args::{CancelArgs, Output},
+        error,
+        exit::Exit,
+        hint, journals, runs,
+        session::{self, Session},
+        ui,
+    },
+    wiring,
 };
 
 /// Maximum time to wait until the owner has cancelled its attempts. It exceeds their grace period.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that is waited in addition to a lease, so that its end is seen.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent attempts of steps under `finally`, as usual for a run.
+const FINALLY_PARALLEL: u16 = 8;
 /// Interval between two reads of the run's status.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -39,14 +48,15 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exi
     let Some(journal) = journals::open_existing(settings).await? else { return Err(runs::no_runs()) };
     let run = select_run(&*journal, args.run.as_deref()).await?;
     let engine = session::start_engine_without_reporter(settings, Arc::clone(&journal))?;
-    let mut result = engine.cancel(run.clone()).await?;
+    let mut result = request(&engine, &run, args).await?;
     if let CancelResult::Requested(owner) = &result {
         report_wait(&*journal, &run, owner).await?;
         if wait_for_end(&*journal, &run, settings.lease).await? == Wait::LeaseExpired {
-            result = engine.cancel(run.clone()).await?;
+            result = request(&engine, &run, args).await?;
         }
     }
     let message = match result {
+        CancelResult::FinallyLeft => return execute_finally(settings, run).await,
         CancelResult::Cancelled => format!("run {run} is cancelled"),
         CancelResult::AlreadyFinished(Outcome::Cancelled) => format!("run {run} was already cancelled"),
         CancelResult::AlreadyFinished(_) => {
@@ -68,6 +78,21 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<Exi
         }
     }
     Ok(Exit::Success)
+}
+
+async fn request(engine: &Engine, run: &RunId, args: &CancelArgs) -> Result<CancelResult, Failure> {
+    Ok(if args.skip_finally {
+        engine.cancel_without_finally(run.clone()).await?
+    } else {
+        engine.cancel(run.clone()).await?
+    })
+}
+
+/// Executes the steps under `finally` of a cancelled run that no process owns, which ends the run.
+async fn execute_finally(settings: &Settings, run: RunId) -> Result<Exit, Failure> {
+    let session = Session::open(settings, wiring::build(settings)?, FINALLY_PARALLEL).await?;
+    let exit = resume_one(settings, &session, run, ResumePolicy::default()).await?;
+    Ok(if exit == Exit::Cancelled { Exit::Success } else { exit })
 }
 
 /// Returns the run that the argument names; without an argument, the only run that has not ended.

@@ -39,6 +39,8 @@ pub(super) enum Forecast {
     },
     /// The condition of the step is false.
     Skipped,
+    /// The step is under `finally`: it runs when all others have ended, with what they have left.
+    AtEnd,
     /// The preview failed.
     Failed(ActionError),
 }
@@ -177,6 +179,9 @@ impl Forecaster<'_> {
 
     /// Adds the forecasts of a step: one, or one per instance.
     async fn preview_step(&mut self, step: usize) {
+        if self.compiled.plan().steps[step].is_finally {
+            return self.add(step, None, Forecast::AtEnd);
+        }
         match self.compiled.when(step, &self.known) {
             Ok(true) if self.compiled.plan().steps[step].for_each.is_some() => self.preview_instances(step).await,
             Ok(true) => self.preview_single(step).await,
@@ -306,7 +311,7 @@ impl Forecaster<'_> {
         self.known.changed |= match &forecast {
             Forecast::Previewed(preview) => !matches!(preview, Preview::Unchanged { .. }),
             Forecast::Unknown { .. } => true,
-            Forecast::Skipped | Forecast::Failed(_) => false,
+            Forecast::Skipped | Forecast::AtEnd | Forecast::Failed(_) => false,
         };
         let step = self.name(step, key);
         let forecast = StepForecast { step, forecast };

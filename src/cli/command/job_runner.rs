@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use stargate::{
     clock::{Clock, UnixMillis},
-    engine::{Engine, EngineError, RunReport},
+    engine::{CancelResult, Engine, EngineError, RunReport},
     id::RunId,
     journal::{Owner, RunRow, SeenTaker},
     run::{Outcome, RunStatus},
@@ -271,11 +271,24 @@ impl<'a> JobRunner<'a> {
             Ok::<_, Failure>(engine.cancel_because(run.clone(), SUPERSEDED).await?)
         };
         match cancel.await {
-            Ok(_) => {
+            Ok(result) => {
                 let text = format!("cancels run {run}, which was interrupted: {SUPERSEDED}");
                 self.report(job, "cancelled", &text, Some(&run));
+                if result == CancelResult::FinallyLeft {
+                    self.execute_finally(run).await;
+                }
             }
             Err(failure) => failure.show(),
+        }
+    }
+
+    /// Executes the steps under `finally` of a cancelled run. A failure is reported.
+    async fn execute_finally(&self, run: RunId) {
+        let resumed = run.clone();
+        match self.run_engine(|engine| async move { engine.resume(resumed).await }).await {
+            Ok(_) => {}
+            Err(IncompleteReason::Engine(error)) => Failure::from(error).of_run(&run).show(),
+            Err(IncompleteReason::Failure(failure)) => failure.show(),
         }
     }
 

@@ -53,11 +53,16 @@ fn exit(forecasts: &[StepForecast]) -> Exit {
     let any = |is: fn(&Forecast) -> bool| forecasts.iter().any(|forecast| is(&forecast.forecast));
     if any(|forecast| matches!(forecast, Forecast::Failed(_))) {
         Exit::Failed
-    } else if any(|forecast| !matches!(forecast, Forecast::Previewed(Preview::Unchanged { .. }) | Forecast::Skipped)) {
+    } else if any(|forecast| !is_unchanged(forecast)) {
         Exit::Changes
     } else {
         Exit::Success
     }
+}
+
+/// True if the step would change nothing, or runs only at the end of a run.
+fn is_unchanged(forecast: &Forecast) -> bool {
+    matches!(forecast, Forecast::Previewed(Preview::Unchanged { .. }) | Forecast::Skipped | Forecast::AtEnd)
 }
 
 /// Prints the forecast of a step, with one line per difference.
@@ -106,6 +111,7 @@ fn forecast_text(forecast: &Forecast) -> (Tone, String) {
             (Tone::Quiet, format!("unknown before {} {verb} run{now}", after.join(", ")))
         }
         Forecast::Skipped => (Tone::Quiet, "would be skipped".into()),
+        Forecast::AtEnd => (Tone::Quiet, "runs at the end, after success and failure".into()),
         Forecast::Failed(error) => (Tone::Bad, format!("preview failed: {error}")),
     }
 }
@@ -113,7 +119,7 @@ fn forecast_text(forecast: &Forecast) -> (Tone, String) {
 /// Returns the counts of all forecasts in words.
 fn counts_text(forecasts: &[StepForecast]) -> String {
     let count = |is: fn(&Forecast) -> bool| forecasts.iter().filter(|forecast| is(&forecast.forecast)).count();
-    let unchanged = count(|p| matches!(p, Forecast::Previewed(Preview::Unchanged { .. }) | Forecast::Skipped));
+    let unchanged = count(is_unchanged);
     let change = count(|p| matches!(p, Forecast::Previewed(Preview::Changes { .. })));
     let failed = count(|p| matches!(p, Forecast::Failed(_)));
     let unknown = forecasts.len() - unchanged - change - failed;
@@ -146,6 +152,7 @@ fn step_json(step: &str, forecast: &Forecast) -> Value {
             json!({ "step": step, "forecast": "unknown", "after": after, "message": message })
         }
         Forecast::Skipped => json!({ "step": step, "forecast": "skipped" }),
+        Forecast::AtEnd => json!({ "step": step, "forecast": "at_end" }),
         Forecast::Failed(error) => json!({ "step": step, "forecast": "failed", "error": error }),
     }
 }

@@ -82,7 +82,12 @@ async fn pass_over(journal: &dyn Journal, row: &RunRow) -> Result<bool, Failure>
 }
 
 /// Resumes one run. A succeeded run is reported and left unchanged.
-async fn resume_one(settings: &Settings, session: &Session, run: RunId, policy: ResumePolicy) -> Result<Exit, Failure> {
+pub(super) async fn resume_one(
+    settings: &Settings,
+    session: &Session,
+    run: RunId,
+    policy: ResumePolicy,
+) -> Result<Exit, Failure> {
     let stored = session.journal.load(run.clone()).await?;
     if stored.row.status == RunStatus::Finished(Outcome::Succeeded) {
         report_nothing_to_do(settings, &format!("run {run} has already succeeded: no run to resume"), Some(&run));

@@ -134,6 +134,7 @@ fn step(entry: &Entry) -> &str {
         | Entry::RunReopened
         | Entry::TargetRecorded { .. }
         | Entry::CancelRequested { .. }
+        | Entry::FinallyStarted { .. }
         | Entry::RunFinished { .. } => "",
     }
 }
@@ -161,6 +162,9 @@ fn entry_lines(entry: &Entry) -> Vec<String> {
         Entry::StepInDoubt { error, changes, .. } => failure("in doubt", error, changes),
         Entry::ApprovalRequested { question, .. } => vec![format!("approval requested: {question}")],
         Entry::StepAnswered { by, answer, .. } => vec![format::answer_text(by, answer)],
+        Entry::FinallyStarted { outcome } => {
+            vec![format!("all steps have ended ({}): steps under finally start", outcome.name())]
+        }
         Entry::RunFinished { outcome, .. } => vec![format!("run {}", outcome.name())],
     }
 }

@@ -52,6 +52,10 @@ fn workflow(registry: &Registry) -> Value {
                 "description": "Names that no other run may hold while a run of this workflow is running, such as cluster/${{ inputs.cluster }}",
             },
             "steps": { "type": "object", "minProperties": 1, "additionalProperties": step(registry) },
+            "finally": {
+                "type": "object", "additionalProperties": step(registry),
+                "description": "Steps that start when all steps have ended, after success, failure and cancellation",
+            },
             "outputs": { "type": "object" },
         },
     })

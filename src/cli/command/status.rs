@@ -111,7 +111,7 @@ fn sorted(forecasts: Vec<StepForecast>) -> (StepOutputs, SurfaceStatus) {
                 surfaces.changes.insert(step, differences.iter().map(ToString::to_string).collect());
             }
             Forecast::Failed(error) => drop(surfaces.failures.insert(step, error.to_string())),
-            Forecast::Previewed(Preview::Opaque) | Forecast::Unknown { .. } | Forecast::Skipped => {}
+            Forecast::Previewed(Preview::Opaque) | Forecast::Unknown { .. } | Forecast::Skipped | Forecast::AtEnd => {}
         }
     }
     (StepOutputs(outputs), surfaces)

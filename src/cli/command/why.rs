@@ -142,6 +142,9 @@ impl RunExplanation {
         let attempts = self.state.attempts(id);
         let running = self.owner.is_some();
         match self.state.state(id) {
+            StepState::Blocked { .. } if self.waits_for_the_end(id) => {
+                "under finally: it starts when all other steps have ended".into()
+            }
             StepState::Blocked { .. } => "waiting for other steps".into(),
             StepState::Stopped => "a step that it needs has failed".into(),
             StepState::Dropped => "its key is no longer in the list of its step; what it has changed remains".into(),
@@ -167,6 +170,9 @@ impl RunExplanation {
                 format!("attempt {attempts} may have taken effect; an operator must resolve it")
             }
             StepState::Succeeded { .. } => format!("succeeded after {}", format::plural(attempts as usize, "attempt")),
+            StepState::Skipped if self.plan.steps[self.state.node(id)].when.is_none() => {
+                "it reads an output that does not exist: its step was skipped, has failed or was not executed".into()
+            }
             StepState::Skipped => format!("its condition was false: {}", self.condition(id)),
             StepState::Failed { .. } if self.state.is_failure_allowed(id) => {
                 format!("failed at attempt {attempts}; its workflow allows that (allow_failure)")
@@ -174,6 +180,11 @@ impl RunExplanation {
             StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
             StepState::Failed { .. } => format!("failed at attempt {attempts}"),
         }
+    }
+
+    /// True for a step under `finally` as long as other steps have not ended.
+    fn waits_for_the_end(&self, id: StepId) -> bool {
+        self.plan.steps[self.state.node(id)].is_finally && self.state.outcome_before_finally().is_none()
     }
 
     fn only_reads(&self, id: StepId) -> bool {

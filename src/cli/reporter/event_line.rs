@@ -108,6 +108,9 @@ impl LineFormatter {
             EventKind::CancelRequested { by } => {
                 ("", vec![format!("cancellation requested by {by}: cancelling running steps")])
             }
+            EventKind::FinallyStarted { outcome } => {
+                ("", vec![format!("all steps have ended ({}): steps under finally start", outcome.name())])
+            }
             EventKind::RunInterrupted => ("", vec!["interrupted".into()]),
         };
         text.iter().map(|text| self.line(event.at, &event.run, step, text)).collect()

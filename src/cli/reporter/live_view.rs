@@ -90,6 +90,7 @@ impl LiveView {
             | EventKind::StepLog { .. }
             | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
+            | EventKind::FinallyStarted { .. }
             | EventKind::RunFinished { .. }
             | EventKind::LockAwaited { .. }
             | EventKind::CancelRequested { .. }

@@ -40,6 +40,7 @@ impl LogTail {
             | EventKind::StepExpanded { .. }
             | EventKind::StepProgress { .. }
             | EventKind::StepRetrying { .. }
+            | EventKind::FinallyStarted { .. }
             | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
             | EventKind::RunFinished { .. }

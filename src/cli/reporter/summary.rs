@@ -70,6 +70,7 @@ impl Summary {
             | EventKind::StepRetrying { .. }
             | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
+            | EventKind::FinallyStarted { .. }
             | EventKind::RunFinished { .. }
             | EventKind::LockAwaited { .. }
             | EventKind::CancelRequested { .. }

@@ -96,6 +96,7 @@ pub(super) fn is_result(entry: &Entry) -> bool {
         | Entry::AttemptChanged { .. }
         | Entry::StepSkipped { .. }
         | Entry::StepStopped { .. }
+        | Entry::FinallyStarted { .. }
         | Entry::RunFinished { .. } => false,
     }
 }

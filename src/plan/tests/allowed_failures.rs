@@ -54,7 +54,7 @@ fn an_output_of_a_failed_step_has_no_value_and_names_the_step() {
     let compiled = CompiledPlan::new(plan(&text, json!({})).into()).expect("a plan");
     let failed = StepResults::default().fail(&compiled, "a");
     let error = compiled.input(index(&compiled, "b"), None, &failed).expect_err("no output");
-    assert!(error.to_string().contains("step \"a\" has failed or was stopped, and has no outputs"), "{error}");
+    assert!(error.to_string().contains("step \"a\" has failed or was not executed, and has no outputs"), "{error}");
     let outputs = compiled.outputs(&failed).expect("outputs");
     assert_eq!(serde_json::to_value(outputs).expect("JSON"), json!({"id": null}));
 }

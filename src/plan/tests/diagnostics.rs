@@ -265,7 +265,7 @@ fn a_reference_must_have_a_target() {
     reading("${{ steps.net.outputs.id.x }}", &["7:39 steps.net.outputs.id is text and has no fields"]);
     reading("${{ inputs.x }}", &["7:25 there is no input \"x\"; add it to `inputs`"]);
     reading("${{ input.x }}", &["7:18 unknown name \"input\"; did you mean \"inputs\"?"]);
-    reading("${{ run.ide }}", &["7:22 run has only id, workflow and changed; write run.id"]);
+    reading("${{ run.ide }}", &["7:22 run has only id, workflow, changed and, under finally, outcome; write run.id"]);
     reading(
         "${{ steps[inputs.x].outputs }}",
         &[
@@ -368,7 +368,7 @@ fn an_unused_input_is_reported() {
 fn a_mistake_that_an_alias_repeats_is_reported_once_at_its_anchor() {
     check(
         "name: w\nsteps:\n  a: {uses: test.note.write, with: &with {value: '${{ run.x }}'}}\n  b: {uses: test.note.write, with: *with}\n",
-        &["3:59 run has only id, workflow and changed; write run.id"],
+        &["3:59 run has only id, workflow, changed and, under finally, outcome; write run.id"],
     );
 }
 

@@ -172,6 +172,7 @@ pub(super) struct StepResults {
     outputs: HashMap<usize, Value>,
     skipped: HashSet<usize>,
     failed: HashSet<usize>,
+    outcome: Option<&'static str>,
 }
 
 impl StepResults {
@@ -183,6 +184,11 @@ impl StepResults {
     pub(super) fn skip(mut self, plan: &CompiledPlan, step: &str) -> Self {
         self.skipped.insert(index(plan, step));
         self
+    }
+
+    /// Ends the steps that are not under `finally`.
+    pub(super) fn end(self, outcome: &'static str) -> Self {
+        Self { outcome: Some(outcome), ..self }
     }
 
     pub(super) fn fail(mut self, plan: &CompiledPlan, step: &str) -> Self {
@@ -206,6 +212,10 @@ impl EvaluationContext for StepResults {
 
     fn failed(&self, step: usize) -> bool {
         self.failed.contains(&step)
+    }
+
+    fn outcome(&self) -> Option<&str> {
+        self.outcome
     }
 
     fn run_id(&self) -> &'static str {

@@ -4,6 +4,7 @@ mod allowed_failures;
 mod checks;
 mod diagnostics;
 mod evaluation;
+mod finally;
 mod fixtures;
 mod hostile;
 mod inlining;

@@ -203,7 +203,7 @@ impl RunState {
         if before == NodeProgress::Settled {
             return;
         }
-        self.open -= usize::from(failure != Some(FailureReach::Run));
+        self.close(node, failure);
         for dependent in self.nodes[node].dependents.clone() {
             match dependent.kind {
                 EdgeKind::After => self.edge_settled(dependent.node, None),
@@ -211,6 +211,12 @@ impl RunState {
                 EdgeKind::Needs | EdgeKind::NeedsEach => self.edge_settled(dependent.node, failure),
             }
         }
+    }
+
+    /// Counts a step that has ended, unless the run fails because of it.
+    pub(super) fn close(&mut self, node: usize, failure: Option<FailureReach>) {
+        let open = if self.nodes[node].is_finally { &mut self.open_finally } else { &mut self.open };
+        *open -= usize::from(failure != Some(FailureReach::Run));
     }
 
     /// Informs the dependents that wait for the instances of a `for_each` step.

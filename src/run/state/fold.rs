@@ -37,6 +37,7 @@ impl RunState {
             Entry::StepStopped { step } => self.step_stopped(step),
             Entry::StepFailed { step, error, changes } => self.step_failed(step, error, changes),
             Entry::StepInDoubt { step, error, changes } => self.step_in_doubt(step, error, changes),
+            Entry::FinallyStarted { outcome } => self.finally_started(*outcome),
             Entry::RunFinished { outcome, outputs } => self.run_finished(*outcome, outputs),
         }
     }
@@ -57,7 +58,7 @@ impl RunState {
             return Err(IllegalEntry::Run { entry: "run_acquired", state: self.progress.name() });
         }
         self.interrupt_attempts(at);
-        if refresh && !self.cancelling {
+        if refresh && !self.cancelling && !self.stays_in_finally() {
             self.discard_stale_results();
         }
         Ok(())
@@ -68,9 +69,13 @@ impl RunState {
         {
             return Err(IllegalEntry::Run { entry: "run_reopened", state: self.progress.name() });
         }
+        let stays = self.stays_in_finally();
+        if self.finally.is_some() && !stays {
+            self.leave_finally();
+        }
         self.progress = Progress::Running;
         for id in self.steps() {
-            if matches!(self.state(id), StepState::Failed { .. }) {
+            if matches!(self.state(id), StepState::Failed { .. }) && (!stays || self.is_active(id)) {
                 self.forget_refusal(id);
                 self.set(id, StepState::Blocked { by: 0 });
             }
@@ -95,7 +100,10 @@ impl RunState {
         if self.progress != Progress::Running {
             return Err(IllegalEntry::Run { entry: "cancel_requested", state: self.progress.name() });
         }
-        self.cancelling = true;
+        match &mut self.finally {
+            Some(phase) => phase.cancelling = true,
+            None => self.cancelling = true,
+        }
         Ok(())
     }
 

@@ -87,7 +87,17 @@ impl RunState {
                 self.block_unstarted_instances(index);
             }
         }
-        self.open = (0..count).filter(|&index| !is_good(&self.instances[index].state)).count();
+        let is_open = |index: &usize| !is_good(&self.instances[*index].state);
+        (self.open_finally, self.open) = {
+            let (finally, others): (Vec<usize>, Vec<usize>) =
+                (0..count).filter(is_open).partition(|&index| self.nodes[index].is_finally);
+            (finally.len(), others.len())
+        };
+        if self.finally.is_some() {
+            for index in self.finally_nodes() {
+                self.count_settled_edge(index, None);
+            }
+        }
         // In the order of the plan, each step's dependencies are settled before the step itself.
         for index in 0..count {
             self.release_dependents(index);
@@ -110,7 +120,7 @@ impl RunState {
             StepState::Succeeded { .. } | StepState::Skipped => self.release_edges(index, None),
             StepState::Failed { .. } => {
                 let reach = self.nodes[index].failure_reach();
-                self.open -= usize::from(reach != FailureReach::Run);
+                self.close(index, Some(reach));
                 self.release_edges(index, Some(reach));
             }
             StepState::Expanded { .. } => self.release_instances(index),
