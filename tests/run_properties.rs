@@ -13,7 +13,7 @@ use stargate::{
     plan::{ForEach, Plan, Scope, Template},
     run::{
         Answer, AttemptFailure, AttemptMode, AttemptTransition, Effect, Entry, Outcome, Progress, RunState, Shared,
-        StepId, StepState, StoredIn, TimedEntry, after_failure, next,
+        StepId, StepRetry, StepState, StoredIn, TimedEntry, after_failure, next,
     },
 };
 use stargate_sdk::ActionError;
@@ -34,6 +34,8 @@ enum RunEvent {
     Resume,
     /// An operator requests that the run ends.
     Cancel,
+    /// An operator requests that a step is executed again.
+    Retry,
     /// An operator approves a step, or answers that it took effect.
     Yes,
     /// An operator refuses a step, or answers that it did not take effect.
@@ -50,6 +52,7 @@ fn events() -> impl Strategy<Value = Vec<RunEvent>> {
         1 => Just(RunEvent::Crash),
         2 => Just(RunEvent::Resume),
         1 => Just(RunEvent::Cancel),
+        1 => Just(RunEvent::Retry),
         3 => Just(RunEvent::Yes),
         1 => Just(RunEvent::No),
     ];
@@ -215,6 +218,7 @@ impl<'a> Play<'a> {
             RunEvent::Crash => self.crash(false),
             RunEvent::Resume => self.crash(true),
             RunEvent::Cancel => self.cancel(),
+            RunEvent::Retry => self.retry(),
             RunEvent::Yes => self.answer(Answer::Approved, Answer::Done { output: json!({}) }),
             RunEvent::No => self.answer(Answer::Refused { error: ActionError::permanent("no") }, Answer::NotDone),
             RunEvent::Checkpoint => self.checkpoint(),
@@ -259,6 +263,21 @@ impl<'a> Play<'a> {
             self.record(entry);
             self.unconfirmed.remove(&id);
         }
+    }
+
+    /// Resets a step, which changes with the time, with all that depends on it.
+    fn retry(&mut self) {
+        let is_cancelled = self.state.progress() == Progress::Finished(Outcome::Cancelled);
+        if is_cancelled || self.state.is_cancel_requested() {
+            return;
+        }
+        let step = &self.plan.steps[usize::try_from(self.now.0 / 10).unwrap() % self.plan.steps.len()];
+        let Ok(retry) = StepRetry::of(self.plan, &self.state, &step.name) else { return };
+        self.in_flight.clear();
+        self.unconfirmed.clear();
+        self.epoch = self.epoch.next();
+        self.record(Entry::RunAcquired { epoch: self.epoch, owner: "next".into(), refresh: true });
+        self.record(retry.into_entry());
     }
 
     fn cancel(&mut self) {
@@ -525,7 +544,38 @@ proptest! {
                     }
                 }
                 Entry::RunReopened if has_started != Some(Outcome::Succeeded) => has_started = None,
+                Entry::StepsReset { .. } => has_started = None,
                 _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_reset_is_executed_again_with_all_that_depends_on_it(plan in plans_with_finally(), events in events()) {
+        let mut play = Play::new(&plan);
+        for event in events {
+            play.experience(event);
+        }
+        for step in plan.steps.iter().filter(|step| step.for_each.is_none()) {
+            let mut must_run = false;
+            for timed in &play.all {
+                match &timed.entry {
+                    Entry::StepsReset { steps } => {
+                        let needs = step.needs.iter().chain(&step.after).chain(&step.needs_each);
+                        let needed_runs = { needs }.any(|&need| steps.contains_key(&plan.steps[need].name));
+                        must_run = steps.contains_key(&step.name);
+                        prop_assert!(must_run || !needed_runs || step.is_finally, "{} depends on a reset step", step.name);
+                    }
+                    Entry::StepStarted { step: name, .. } | Entry::StepSkipped { step: name } if *name == step.name => {
+                        must_run = false;
+                    }
+                    Entry::StepFailed { step: name, .. } if *name == step.name => must_run = false,
+                    Entry::RunFinished { outcome: Outcome::Succeeded, .. } => {
+                        let is_in_group = !plan.failure_groups(plan.steps.iter().position(|s| s.name == step.name).unwrap()).is_empty();
+                        prop_assert!(!must_run || is_in_group, "{} was not executed again", step.name);
+                    }
+                    _ => {}
+                }
             }
         }
     }
@@ -582,6 +632,7 @@ proptest! {
             for timed in &play.all {
                 match &timed.entry {
                     Entry::RunAcquired { refresh: true, .. } => is_stale = has_succeeded,
+                    Entry::StepsReset { steps } if steps.contains_key(name) => has_succeeded = false,
                     Entry::StepStarted { step, .. } if step == name => {
                         prop_assert!(!has_succeeded || planned.is_repeatable(), "{} ran twice", name);
                         is_stale = false;

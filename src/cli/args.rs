@@ -121,6 +121,8 @@ pub(crate) enum CliCommand {
     Down(DownArgs),
     /// Resume an interrupted or failed run
     Resume(ResumeArgs),
+    /// Execute a step of a run again, with all that depends on it
+    Retry(RetryArgs),
     /// End a run permanently
     Cancel(CancelArgs),
     /// Approve or refuse a step that waits for approval
@@ -275,6 +277,29 @@ pub(crate) struct ResumeArgs {
     pub(crate) take_over: bool,
     /// Resume the run although a later one has held one of its locks [default: exit with 21]
     #[arg(long, requires = "run")]
+    pub(crate) overtaken: bool,
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
+}
+
+/// Arguments of `retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// Id of a run, or @latest
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Name of a step, of an instance (join[worker-1]), or of a step that includes a workflow
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// Execute the steps without showing them first and asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Open the run again although a later one has held one of its locks [default: exit with 21]
+    #[arg(long)]
     pub(crate) overtaken: bool,
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,

@@ -12,6 +12,7 @@ use stargate::{
     id::{RunId, RunIdError},
     journal::{JournalError, LockTaking, Owner},
     plan::{PlanError, StoredPlanError},
+    run::StepRetryError,
     workflow::Diagnostics,
 };
 
@@ -175,6 +176,7 @@ impl From<EngineError> for Failure {
             EngineError::NoSuchStep { run, step } => {
                 Self::usage(format!("run {run} has no step {step:?}"), why_hint(&run))
             }
+            EngineError::CannotRetry { run, source } => Self::retry(&run, &source),
             EngineError::UnexpectedAnswer { run, step, state } => Self::usage(
                 format!("step {step:?} of run {run} does not need this answer: it is {state}"),
                 why_hint(&run),
@@ -200,6 +202,21 @@ impl From<EngineError> for Failure {
             EngineError::Plan(error) => error.into(),
             EngineError::LockLost(_) | EngineError::Identity(_) | EngineError::Stopped => Self::internal(message),
         }
+    }
+}
+
+impl Failure {
+    /// Creates the failure for a step that cannot be executed again.
+    pub(crate) fn retry(run: &RunId, error: &StepRetryError) -> Self {
+        let hint = match error {
+            StepRetryError::NoSuchStep(_) => hint::history(run),
+            StepRetryError::Finally(_) => "name a step under `steps`".to_owned(),
+            StepRetryError::Unresolved { state, .. } if state.as_str() == "in_doubt" => why_hint(run),
+            StepRetryError::Unresolved { .. } => {
+                format!("run `stargate resume {run}` first, which finds out whether it took effect")
+            }
+        };
+        Self::usage(error.to_string(), hint)
     }
 }
 

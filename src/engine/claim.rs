@@ -102,7 +102,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Acquires the run under the next epoch and appends `extra`. Reopens the run if it has
-    /// finished. With `refresh`, results that may be stale are obtained again.
+    /// finished and `extra` does not. With `refresh`, results that may be stale are obtained again.
     ///
     /// Returns `false` if the run has changed since it was read, or if another run holds one of
     /// `locks` or has taken one since; then nothing was written and the claim must be read again.
@@ -147,6 +147,7 @@ impl<'a> Claim<'a> {
         let acquired =
             Entry::RunAcquired { epoch: self.stored.row.epoch.next(), owner: self.owner.to_string(), refresh };
         let reopened = match self.state.progress() {
+            _ if matches!(extra, Some(Entry::StepsReset { .. })) => None,
             Progress::New | Progress::Running => None,
             Progress::Finished(_) => Some(Entry::RunReopened),
         };

@@ -373,6 +373,7 @@ impl Dispatcher {
             attempt,
             mode,
             input,
+            repetition: run.state.resets(step),
             checkpoint: run.state.checkpoint(step).clone(),
             timeout: Duration::from_millis(run.prepared.plan().steps[node].timeout_ms),
             cancel,

@@ -195,12 +195,24 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::resume`].
     pub async fn resume_with(&self, run: RunId, policy: ResumePolicy) -> Result<RunReport, EngineError> {
-        self.with_lock_wait(run, |run| self.acquire(run, policy)).await
+        self.with_lock_wait(run, |run| self.acquire(run, policy, None)).await
     }
 
-    async fn acquire(&self, run: RunId, policy: ResumePolicy) -> Result<RunReport, EngineError> {
+    /// Acquires the run as [`Engine::resume_with`] does, and executes a step again with all that
+    /// depends on it, whatever their results. What else is stale is obtained again as after an
+    /// interruption, and other results are kept. A run that has succeeded is opened again.
+    ///
+    /// `step` is the name of a step or instance, or of a step that includes a workflow.
+    ///
+    /// # Errors
+    /// [`EngineError::CannotRetry`], or as for [`Engine::resume`].
+    pub async fn retry(&self, run: RunId, step: &str, policy: ResumePolicy) -> Result<RunReport, EngineError> {
+        self.with_lock_wait(run, |run| self.acquire(run, policy, Some(step))).await
+    }
+
+    async fn acquire(&self, run: RunId, policy: ResumePolicy, retry: Option<&str>) -> Result<RunReport, EngineError> {
         let (reply, report) = oneshot::channel();
-        let acquired = match acquire(&self.options, &self.binder, &self.owner, run.clone(), policy).await? {
+        let acquired = match acquire(&self.options, &self.binder, &self.owner, run.clone(), policy, retry).await? {
             Acquired::AlreadySucceeded(report) => return Ok(report),
             Acquired::Owned(acquired) => acquired,
         };

@@ -6,7 +6,7 @@ use crate::{
     id::RunId,
     journal::{JournalError, LockTaking, Owner},
     plan::{PlanError, StoredPlanError},
-    run::{IllegalEntry, StateName},
+    run::{IllegalEntry, StateName, StepRetryError},
 };
 
 /// A run that holds a lock, and its owner.
@@ -122,6 +122,14 @@ pub enum EngineError {
         run: RunId,
         /// Name that was given.
         step: String,
+    },
+    /// A step cannot be executed again. Nothing was written.
+    #[error("cannot execute a step of run {run} again: {source}")]
+    CannotRetry {
+        /// Run of the step.
+        run: RunId,
+        /// Reason for the refusal.
+        source: StepRetryError,
     },
     /// The step does not wait for this answer. Nothing was written.
     #[error("cannot answer for step {step:?} of run {run}: it is {state}")]

@@ -43,6 +43,8 @@ pub(super) struct AttemptJob {
     /// Name of the step, with its key.
     pub(super) name: String,
     pub(super) attempt: u32,
+    /// Number of requests to execute the step again although it had a result.
+    pub(super) repetition: u32,
     pub(super) mode: AttemptMode,
     pub(super) input: Value,
     /// Latest checkpoint of the step; `null` if there is none.
@@ -101,7 +103,8 @@ async fn run_attempt(job: AttemptJob) -> (Result<FindResult<Value>, ActionError>
         secrets: job.secrets,
         lease: job.lease,
         circuits: job.circuits,
-    });
+    })
+    .of_repetition(job.repetition);
     let call = async {
         if let Some(target) = &job.target {
             job.binding.check_target(&cx, &**target, &dispatcher).await?;

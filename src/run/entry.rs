@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_sdk::{ActionError, TargetId};
@@ -36,6 +38,12 @@ pub enum Entry {
     },
     /// The finished run was opened again: failed steps are ready to retry.
     RunReopened,
+    /// An operator requested that steps are executed again although they have a result. The run is
+    /// opened again, and results that grow old are obtained again.
+    StepsReset {
+        /// Names of the steps, with their keys, and the number of attempts that each has had.
+        steps: BTreeMap<String, u32>,
+    },
     /// The run works on this external system, and on no other one under the same target.
     TargetRecorded {
         /// Name of the target, such as `azure`.
@@ -306,6 +314,7 @@ impl Entry {
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
+            | Self::StepsReset { .. }
             | Self::TargetRecorded { .. }
             | Self::CancelRequested { .. }
             | Self::ApprovalRequested { .. }
@@ -340,6 +349,7 @@ impl Entry {
             Self::RunCreated { .. }
             | Self::RunAcquired { .. }
             | Self::RunReopened
+            | Self::StepsReset { .. }
             | Self::TargetRecorded { .. }
             | Self::ApprovalRequested { .. }
             | Self::StepExpanded { .. }
@@ -378,7 +388,8 @@ impl TimedEntry {
 mod tests {
     use super::*;
 
-    /// Entries as version 0.1.0 stored them, one of each kind and form.
+    /// Entries as version 0.1.0 stored them, one of each kind and form, then those of later
+    /// versions.
     const STORED: &str = r#"
 {"run_created":{"plan":"d1"}}
 {"run_acquired":{"epoch":2,"owner":"process 7 on a"}}
@@ -411,6 +422,8 @@ mod tests {
 {"run_finished":{"outcome":"in_doubt"}}
 {"run_finished":{"outcome":"waiting"}}
 {"run_finished":{"outcome":"cancelled"}}
+{"finally_started":{"outcome":"failed"}}
+{"steps_reset":{"steps":{"a":1,"b[x]":0}}}
 "#;
 
     #[test]

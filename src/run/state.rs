@@ -22,6 +22,7 @@ mod failure_reach;
 mod finally;
 mod fold;
 mod refresh;
+mod reset;
 
 /// Index of a step, or of an instance of a `for_each` step, in one [`RunState`]. Valid only there,
 /// and never stored.
@@ -256,6 +257,10 @@ struct StepInstance {
     kept: Option<StepState>,
     /// True if an attempt has changed an external system.
     has_changed: bool,
+    /// Number of requests to execute the step again although it has a result.
+    resets: u32,
+    /// Number of the last attempt before the latest such request.
+    reset_after: u32,
 }
 
 impl StepInstance {
@@ -274,6 +279,8 @@ impl StepInstance {
             interrupted: None,
             kept: None,
             has_changed: false,
+            resets: 0,
+            reset_after: 0,
         }
     }
 }
@@ -535,6 +542,11 @@ impl RunState {
         self.finally.map_or(self.cancelling, |phase| phase.cancelling)
     }
 
+    /// True if an operator requested that the run ends: it cannot succeed any more.
+    pub fn is_cancel_requested(&self) -> bool {
+        self.cancelling || self.is_cancelling()
+    }
+
     /// True if an attempt has changed an external system.
     pub fn changed(&self) -> bool {
         self.changed
@@ -630,6 +642,11 @@ impl RunState {
     /// process.
     pub fn has_changed(&self, id: StepId) -> bool {
         self.instances[id.index()].has_changed
+    }
+
+    /// Returns the number of requests to execute the step again although it had a result.
+    pub(crate) fn resets(&self, id: StepId) -> u32 {
+        self.instances[id.index()].resets
     }
 
     /// Returns the number of the latest attempt; 0 if the step has not started.

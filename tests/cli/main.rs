@@ -20,6 +20,7 @@ mod pods;
 mod program;
 mod promises;
 mod remote_locks;
+mod retries;
 mod runs;
 mod schedule;
 mod settings;

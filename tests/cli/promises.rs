@@ -28,6 +28,7 @@ fn every_command_that_shows_something_has_json() {
         &["up", "--yes"],
         &["down", "--yes"],
         &["resume"],
+        &["retry", "@latest", "vm", "--yes"],
         &["cancel"],
         &["approve", "@latest"],
         &["resolve", "@latest", "--done"],

@@ -134,6 +134,16 @@ impl ActionContext {
         self
     }
 
+    /// The same context with the idempotency key of a step that is executed again on request: what
+    /// was called under an earlier key counts as another call. `repetition` 0 is the first one.
+    #[must_use]
+    pub fn of_repetition(mut self, repetition: u32) -> Self {
+        if repetition > 0 {
+            self.key = IdempotencyKey::of(&self.parts.run, &format!("{}#{repetition}", self.parts.step));
+        }
+        self
+    }
+
     /// Id of the run.
     pub fn run(&self) -> &str {
         &self.parts.run

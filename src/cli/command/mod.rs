@@ -15,6 +15,7 @@ pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod resolve;
 pub(crate) mod resume;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod schema;

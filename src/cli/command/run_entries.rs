@@ -132,6 +132,7 @@ fn step(entry: &Entry) -> &str {
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
         | Entry::RunReopened
+        | Entry::StepsReset { .. }
         | Entry::TargetRecorded { .. }
         | Entry::CancelRequested { .. }
         | Entry::FinallyStarted { .. }
@@ -150,6 +151,10 @@ fn entry_lines(entry: &Entry) -> Vec<String> {
         Entry::CancelRequested { by } => vec![format!("cancellation requested by {by}")],
         Entry::TargetRecorded { identity, .. } => vec![format!("works on {}", identity.description)],
         Entry::RunReopened => vec!["run reopened: failed steps are ready to retry".into()],
+        Entry::StepsReset { steps } => {
+            let names = steps.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            vec![format!("run reopened: {names} to be executed again")]
+        }
         Entry::StepExpanded { keys, .. } => vec![format!("expanded to {}", format::plural(keys.len(), "instance"))],
         Entry::StepStarted { attempt: 1, .. } => vec!["started".into()],
         Entry::StepStarted { attempt, .. } => vec![format!("started, attempt {attempt}")],

@@ -45,7 +45,7 @@ async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Re
         if planned == Exit::Success {
             return Ok(planned);
         }
-        if !is_confirmed() {
+        if !is_confirmed("Make these changes?") {
             ui::err("nothing was changed");
             return Ok(Exit::Cancelled);
         }
@@ -53,9 +53,9 @@ async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Re
     run::workflow(settings, &RunArgs { workflow, parallel, locks, limit }).await
 }
 
-/// Asks on the terminal whether the changes are to be made.
-fn is_confirmed() -> bool {
-    ui::err("Make these changes? Type yes:");
+/// Asks on the terminal. Only `yes` confirms.
+pub(super) fn is_confirmed(question: &str) -> bool {
+    ui::err(&format!("{question} Type yes:"));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }

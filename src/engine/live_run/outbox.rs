@@ -88,6 +88,7 @@ pub(super) fn is_result(entry: &Entry) -> bool {
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
         | Entry::RunReopened
+        | Entry::StepsReset { .. }
         | Entry::CancelRequested { .. }
         | Entry::ApprovalRequested { .. }
         | Entry::StepAnswered { .. }

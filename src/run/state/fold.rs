@@ -21,6 +21,7 @@ impl RunState {
             Entry::RunCreated { .. } => self.run_created(),
             Entry::RunAcquired { refresh, .. } => self.run_acquired(at, *refresh),
             Entry::RunReopened => self.run_reopened(),
+            Entry::StepsReset { steps } => self.steps_reset(steps),
             Entry::TargetRecorded { target, identity } => self.target_recorded(target, identity),
             Entry::CancelRequested { .. } => self.cancel_requested(),
             Entry::ApprovalRequested { step, question } => self.approval_requested(step, question),
@@ -84,7 +85,7 @@ impl RunState {
         Ok(())
     }
 
-    fn forget_refusal(&mut self, id: StepId) {
+    pub(super) fn forget_refusal(&mut self, id: StepId) {
         self.instances[id.index()].decision.take_if(|decision| *decision == ApprovalDecision::Refused);
     }
 
@@ -174,7 +175,11 @@ impl RunState {
     ) -> Result<(), IllegalEntry> {
         let entry = "checkpointed";
         let id = self.find(step).ok_or_else(|| IllegalEntry::NoSuchStep { entry, step: step.into() })?;
-        self.instances[id.index()].checkpoint = value.clone();
+        let instance = &mut self.instances[id.index()];
+        // That of an attempt before the step was reset is void.
+        if instance.resets == 0 || attempt > instance.reset_after {
+            instance.checkpoint = value.clone();
+        }
         match self.state(id) {
             StepState::Running { attempt: current, .. } if current.number == attempt => {
                 self.instances[id.index()].unconfirmed_changes = changes.to_vec();
